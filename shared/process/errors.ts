@@ -1,0 +1,53 @@
+/** Canonical gRPC codes that a domain function may answer with. */
+export type ErrorCode =
+  | "INVALID_ARGUMENT"
+  | "NOT_FOUND"
+  | "ALREADY_EXISTS"
+  | "FAILED_PRECONDITION"
+  | "ABORTED"
+  | "CANCELLED"
+  | "RESOURCE_EXHAUSTED"
+  | "UNAVAILABLE"
+  | "UNIMPLEMENTED"
+  | "DEADLINE_EXCEEDED"
+  | "INTERNAL";
+
+/** One fault of one field: "training.epochs", "is 0, must be between 1 and 10000". */
+export interface FieldViolation {
+  field: string;
+  description: string;
+}
+
+export interface ErrorDetails {
+  /** UPPER_SNAKE_CASE cause that a program can act on. */
+  reason?: string;
+  violations?: FieldViolation[];
+  metadata?: Record<string, string>;
+  cause?: unknown;
+}
+
+/** The one error of this code base: a canonical code, a message that names thing, value and bound, and what a program needs. */
+export class LatheError extends Error {
+  override readonly name = "LatheError";
+  readonly reason: string;
+  readonly violations: readonly FieldViolation[];
+  readonly metadata: Readonly<Record<string, string>>;
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    details: ErrorDetails = {},
+  ) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.reason = details.reason ?? code;
+    this.violations = details.violations ?? [];
+    this.metadata = details.metadata ?? {};
+  }
+
+  /** The only way from an unknown thrown value to a LatheError; what is not ours is INTERNAL with the cause kept. */
+  static from(thrown: unknown): LatheError {
+    if (thrown instanceof LatheError) return thrown;
+    if (thrown instanceof Error) return new LatheError("INTERNAL", thrown.message, { cause: thrown });
+    return new LatheError("INTERNAL", String(thrown));
+  }
+}

@@ -1,0 +1,25 @@
+const { TestEnvironment } = require("jest-environment-node");
+
+const shared = [
+  "ArrayBuffer",
+  "SharedArrayBuffer",
+  "Float32Array",
+  "Float64Array",
+  "Int8Array",
+  "Uint8Array",
+  "Uint8ClampedArray",
+  "Int16Array",
+  "Uint16Array",
+  "Int32Array",
+  "Uint32Array",
+  "BigInt64Array",
+  "BigUint64Array",
+];
+
+/** Gives the sandbox Node's own typed arrays: onnxruntime-node's binding tells them by identity. */
+module.exports = class extends TestEnvironment {
+  constructor(config, context) {
+    super(config, context);
+    for (const name of shared) this.global[name] = globalThis[name];
+  }
+};
