@@ -1,0 +1,155 @@
+import { LatheError } from "../process/errors";
+import { CostMetric } from "../proto/lathe/v1/space";
+import type { Architecture, CandidateCost, CostTable, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
+import { figuresByPart, strideOf } from "./figures";
+import { blockInputs, largestGenotype } from "./genotype";
+import {
+  deepest,
+  depthId,
+  depthOf,
+  group,
+  indexGroups,
+  middleId,
+  operationId,
+  operations,
+  outputId,
+  probabilities,
+  stageOf,
+} from "./groups";
+
+export { figuresByPart, networkFigures } from "./figures";
+export type { Head, PartFigures } from "./figures";
+
+/** Id of a candidate's row in a cost table: "stage1/d4s2". */
+export function candidateId(stage: number, operation: string): string {
+  return `stage${stage}/${operation}`;
+}
+
+/**
+ * MACs as a cost table. A candidate of stage k at scale s costs 3*in*mid + 3*mid*out per pixel of (h_k/s) x (w_k/s), so
+ * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0. The table's fixed part is stem, reductions and search head with all
+ * stages at their full width: it does not follow the widths that enter the reductions and the head.
+ */
+export function macsTable(space: SearchSpace): CostTable {
+  const candidates = space.stages.flatMap((_, index): CandidateCost[] =>
+    operations(space).map(({ name, scale }) => {
+      const stride = strideOf(index + 1) * scale;
+      const perPair = 3 * (space.inputHeight / stride) * (space.inputWidth / stride);
+      return { id: candidateId(index + 1, name), inMiddle: perPair, middleOut: perPair, fixed: 0 };
+    }),
+  );
+  const fixed = figuresByPart(largestGenotype(space), { kind: "search" })
+    .filter((part) => !part.name.includes("/block"))
+    .reduce((total, part) => total + part.macs, 0);
+  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "" };
+}
+
+function indexCandidates(table: CostTable): (stage: number, operation: string) => CandidateCost {
+  const rows = new Map(table.candidates.map((row) => [row.id, row]));
+  return (stage, operation) => {
+    const row = rows.get(candidateId(stage, operation));
+    if (row === undefined)
+      throw new LatheError("INVALID_ARGUMENT", `cost table has no row "${candidateId(stage, operation)}"`);
+    return row;
+  };
+}
+
+/**
+ * Expected cost of a supernet under its probabilities p (method.md section 3), in the table's unit. Expectations of a product
+ * are taken as products of expectations. With (A_o, B_o, F_o) = (in_middle, middle_out, fixed) of candidate o in its stage,
+ *
+ *     M_{b,o} = sum_j p_j w_j    over o's middle-width group;    W_{b,o} likewise over its output-width group
+ *     out_b   = sum_o p_o W_{b,o}
+ *     in_1    = C_1 in stage 1,  C_k - C_{k-1} + E_{k-1} in stage k >= 2;    in_b = out_{b-1} for b >= 2
+ *     E_k     = sum_d p_d out_d                          over the surviving depths of stage k
+ *     reach_b = sum_{d >= b} p_d
+ *     cost    = fixed + sum_k sum_b reach_b sum_o p_o (A_o in_b M_{b,o} + B_o M_{b,o} W_{b,o} + F_o)
+ *
+ * At a converged architecture it equals genotypeCost of the derived genotype. It is multilinear in the p of every group.
+ */
+export function expectedCost(space: SearchSpace, architecture: Architecture, table: CostTable): number {
+  const groups = indexGroups(architecture);
+  const names = operations(space).map((operation) => operation.name);
+  const costOf = indexCandidates(table);
+  let cost = table.fixed;
+  let entering = space.stages[0]?.channels ?? 0;
+  space.stages.forEach((stage, index) => {
+    const s = index + 1;
+    const widthOf = (candidate: number): number => stage.widths[candidate] ?? Number.NaN;
+    const depths = distribution(group(groups, depthId(s)));
+    let leaving = 0;
+    for (let b = 1; b <= deepest(space, architecture, s); b++) {
+      let reach = 0;
+      let exit = 0;
+      for (const { candidate, p } of depths) {
+        const depth = depthOf(space, s, candidate);
+        if (depth >= b) reach += p;
+        if (depth === b) exit = p;
+      }
+      let block = 0;
+      let out = 0;
+      for (const { candidate, p } of distribution(group(groups, operationId(s, b)))) {
+        const name = names[candidate] ?? "";
+        const row = costOf(s, name);
+        const middle = mean(group(groups, middleId(s, b, name)), widthOf);
+        const width = mean(group(groups, outputId(s, b, name)), widthOf);
+        block += p * (row.inMiddle * entering * middle + row.middleOut * middle * width + row.fixed);
+        out += p * width;
+      }
+      cost += reach * block;
+      leaving += exit * out;
+      entering = out;
+    }
+    const next = space.stages[index + 1];
+    if (next !== undefined) entering = next.channels - stage.channels + leaving;
+  });
+  return cost;
+}
+
+function distribution(entry: Group): { candidate: number; p: number }[] {
+  const p = probabilities(entry.alphas);
+  return entry.survivors.map((candidate, index) => ({ candidate, p: p[index] ?? Number.NaN }));
+}
+
+function mean(entry: Group, valueOf: (candidate: number) => number): number {
+  return distribution(entry).reduce((total, { candidate, p }) => total + p * valueOf(candidate), 0);
+}
+
+/** Exact cost of a discrete network by a table, its fixed part included; with MACs, see macsTable for what that part holds. */
+export function genotypeCost(genotype: Genotype, table: CostTable): number {
+  const inputs = blockInputs(genotype);
+  const costOf = indexCandidates(table);
+  return genotype.stages.reduce(
+    (total, stage, s) =>
+      total +
+      stage.blocks.reduce((stageCost, block, b) => {
+        const row = costOf(s + 1, `d${block.dilation}s${block.scale}`);
+        const input = inputs.stages[s]?.blocks[b] ?? Number.NaN;
+        return (
+          stageCost +
+          row.inMiddle * input * block.middleWidth +
+          row.middleOut * block.middleWidth * block.outputWidth +
+          row.fixed
+        );
+      }, 0),
+    table.fixed,
+  );
+}
+
+/**
+ * Cost of the space's largest network: full depth, full widths, and per stage the dearest candidate of the table (by MACs any at
+ * scale 1). It bounds expectedCost from above, so expectedCost / costOfLargest is the ratio that the cost target speaks of.
+ */
+export function costOfLargest(space: SearchSpace, table: CostTable): number {
+  const costOf = indexCandidates(table);
+  return space.stages.reduce((total, _, index) => {
+    const { channels, maxDepth } = stageOf(space, index + 1);
+    const dearest = Math.max(
+      ...operations(space).map(({ name }) => {
+        const row = costOf(index + 1, name);
+        return (row.inMiddle + row.middleOut) * channels * channels + row.fixed;
+      }),
+    );
+    return total + maxDepth * dearest;
+  }, table.fixed);
+}

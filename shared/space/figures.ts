@@ -1,0 +1,119 @@
+import { LatheError } from "../process/errors";
+import type { Genotype } from "../proto/lathe/v1/space";
+import type { NetworkFigures } from "../proto/lathe/v1/result";
+import { blockInputs } from "./genotype";
+import type { ReductionChannels } from "./genotype";
+
+/** What follows the last stage: the search's 1x1 convolution, or the aggregation block that retraining uses. */
+export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
+
+/** Bins per side of the pyramid pooling's adaptive average pools. */
+export const PYRAMID_BINS = [1, 2, 3, 6, 9] as const;
+
+/** Parameters and MACs of one part: "stem", "stage1/reduction", "stage1/block1", ..., "head". */
+export interface PartFigures {
+  name: string;
+  params: number;
+  macs: number;
+}
+
+interface Figures {
+  params: number;
+  macs: number;
+}
+
+/** A convolution without bias: kernel area * in * out weights, each used once per output pixel. */
+function convolution(kernel: number, input: number, output: number, pixels: number): Figures {
+  const params = kernel * input * output;
+  return { params, macs: params * pixels };
+}
+
+/** BN's gamma and beta. Folded into the convolution before it when the network is deployed, so it has no MACs here. */
+function norm(channels: number): Figures {
+  return { params: 2 * channels, macs: 0 };
+}
+
+function sum(...parts: Figures[]): Figures {
+  return {
+    params: parts.reduce((total, part) => total + part.params, 0),
+    macs: parts.reduce((total, part) => total + part.macs, 0),
+  };
+}
+
+function reduction(channels: ReductionChannels, pixels: number): Figures {
+  return sum(convolution(9, channels.input, channels.convolution, pixels), norm(channels.output));
+}
+
+/**
+ * Parameters and MACs per part of a discrete network, in order of execution. Parameters: convolution weights, biases (the
+ * classifiers' only: a convolution before a BN has none), BN gamma and beta. MACs: those of convolutions, per image; pooling,
+ * BN, bias, sums and resizing are left out, as in the paper.
+ */
+export function figuresByPart(genotype: Genotype, head: Head): PartFigures[] {
+  const inputs = blockInputs(genotype);
+  const pixelsAt = (stride: number): number => (genotype.inputHeight / stride) * (genotype.inputWidth / stride);
+  const parts: PartFigures[] = [{ name: "stem", ...reduction(inputs.stem, pixelsAt(2)) }];
+  genotype.stages.forEach((stage, index) => {
+    const channels = inputs.stages[index];
+    if (channels === undefined) return;
+    const stride = strideOf(index + 1);
+    parts.push({ name: `stage${index + 1}/reduction`, ...reduction(channels.reduction, pixelsAt(stride)) });
+    stage.blocks.forEach((block, position) => {
+      const pixels = pixelsAt(stride * block.scale);
+      const figures = sum(
+        convolution(3, channels.blocks[position] ?? 0, block.middleWidth, pixels),
+        norm(block.middleWidth),
+        convolution(3, block.middleWidth, block.outputWidth, pixels),
+        norm(block.outputWidth),
+      );
+      parts.push({ name: `stage${index + 1}/block${position + 1}`, ...figures });
+    });
+  });
+  const figures =
+    head.kind === "search"
+      ? classifier(inputs.head, genotype.classes, pixelsAt(strideOf(genotype.stages.length)))
+      : aggregation(genotype, head.pyramidChannels, pixelsAt);
+  return [...parts, { name: "head", ...figures }];
+}
+
+/** Input pixels per pixel and side of a stage, from 1: the stem halves once, each reduction again. */
+export function strideOf(stage: number): number {
+  return 2 ** (stage + 1);
+}
+
+/** 1x1 convolution to the classes, with bias. */
+function classifier(input: number, classes: number, pixels: number): Figures {
+  return sum(convolution(1, input, classes, pixels), { params: classes, macs: 0 });
+}
+
+/** The aggregation block of method.md section 1: pyramid pooling on stage 2, joined at 1/4 with the low-level path. */
+function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (stride: number) => number): Figures {
+  const [first, second] = genotype.stages;
+  if (first === undefined || second === undefined || genotype.stages.length !== 2)
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `the aggregation head joins 2 stages, the genotype has ${genotype.stages.length}`,
+    );
+  const low = (first.blocks.at(-1)?.outputWidth ?? 0) + genotype.stemChannels;
+  const high = blockInputs(genotype).head;
+  const branches = PYRAMID_BINS.map((bins) =>
+    sum(convolution(1, high, pyramidChannels, bins * bins), norm(pyramidChannels)),
+  );
+  const { channels: c1 } = first;
+  const { channels: c2 } = second;
+  return sum(
+    ...branches,
+    convolution(1, high + PYRAMID_BINS.length * pyramidChannels, c2, pixelsAt(8)),
+    norm(c2),
+    convolution(9, low, c1, pixelsAt(4)),
+    norm(c1),
+    convolution(1, c1 + c2, c2, pixelsAt(4)),
+    norm(c2),
+    classifier(c2, genotype.classes, pixelsAt(4)),
+  );
+}
+
+/** Parameters and MACs of a whole discrete network; conventions as in figuresByPart. */
+export function networkFigures(genotype: Genotype, head: Head): NetworkFigures {
+  return sum(...figuresByPart(genotype, head));
+}

@@ -1,0 +1,219 @@
+import { LatheError } from "../process/errors";
+import type { FieldViolation } from "../process/errors";
+import type { Architecture, Genotype, GenotypeBlock, Group, SearchSpace } from "../proto/lathe/v1/space";
+import {
+  depthId,
+  depthOf,
+  group,
+  indexGroups,
+  isConverged,
+  middleId,
+  operationId,
+  operations,
+  outputId,
+  stageOf,
+} from "./groups";
+import { refuse } from "./validate";
+
+/** Most likely survivor of a group, as a candidate index. Of equals the lowest index wins. */
+export function argmax(group: Group): number {
+  let best = 0;
+  group.alphas.forEach((alpha, index) => {
+    // p rises with alpha, so the largest alpha is the largest p.
+    if (alpha > (group.alphas[best] ?? Number.NEGATIVE_INFINITY)) best = index;
+  });
+  const candidate = group.survivors[best];
+  if (candidate === undefined) throw new LatheError("INVALID_ARGUMENT", `group "${group.id}" has no survivor left`);
+  return candidate;
+}
+
+/** The discrete network that an architecture points at: argmax over the survivors of every group, ties to the lowest index. */
+export function derive(space: SearchSpace, architecture: Architecture): { genotype: Genotype; converged: boolean } {
+  const groups = indexGroups(architecture);
+  const candidates = operations(space);
+  const stages = space.stages.map((stage, index) => {
+    const s = index + 1;
+    const depth = depthOf(space, s, argmax(group(groups, depthId(s))));
+    const blocks = Array.from({ length: depth }, (_, position): GenotypeBlock => {
+      const b = position + 1;
+      const chosen = argmax(group(groups, operationId(s, b)));
+      const operation = candidates[chosen];
+      if (operation === undefined)
+        throw new LatheError(
+          "INVALID_ARGUMENT",
+          `${operationId(s, b)} holds candidate ${chosen} of ${candidates.length}`,
+        );
+      const width = (id: string): number => {
+        const candidate = argmax(group(groups, id));
+        const value = stage.widths[candidate];
+        if (value === undefined)
+          throw new LatheError("INVALID_ARGUMENT", `${id} holds candidate ${candidate} of ${stage.widths.length}`);
+        return value;
+      };
+      return {
+        dilation: operation.dilation,
+        scale: operation.scale,
+        middleWidth: width(middleId(s, b, operation.name)),
+        outputWidth: width(outputId(s, b, operation.name)),
+      };
+    });
+    return { channels: stage.channels, blocks };
+  });
+  return { genotype: { ...sizes(space), stages }, converged: isConverged(architecture) };
+}
+
+function sizes(space: SearchSpace): Omit<Genotype, "stages"> {
+  const { inputHeight, inputWidth, classes, stemChannels } = space;
+  return { inputHeight, inputWidth, classes, stemChannels };
+}
+
+/** The network of most MACs: every stage at its largest depth, every width full, scale and dilation the smallest. */
+export function largestGenotype(space: SearchSpace): Genotype {
+  const dilation = Math.min(...space.dilations);
+  const scale = Math.min(...space.scales);
+  return {
+    ...sizes(space),
+    stages: space.stages.map((stage) => ({
+      channels: stage.channels,
+      blocks: Array.from({ length: stage.maxDepth }, () => ({
+        dilation,
+        scale,
+        middleWidth: stage.channels,
+        outputWidth: stage.channels,
+      })),
+    })),
+  };
+}
+
+/** Channels around one reduction block: its output is its convolution's channels followed by the pooled input. */
+export interface ReductionChannels {
+  input: number;
+  convolution: number;
+  output: number;
+}
+
+/** Channels that enter each part of a discrete network. */
+export interface InputChannels {
+  stem: ReductionChannels;
+  stages: { reduction: ReductionChannels; blocks: number[] }[];
+  /** Channels that enter the head: those of the last block. */
+  head: number;
+}
+
+/**
+ * Input width of every part. The reduction of stage k declares C_{k-1} -> C_k (C_0 the stem's channels), so it convolves to
+ * C_k - C_{k-1} channels and appends what it pooled: a narrower input w gives C_k - C_{k-1} + w channels. Later blocks take the
+ * output width of the block before.
+ */
+export function blockInputs(genotype: Genotype): InputChannels {
+  const stem = { input: 3, convolution: genotype.stemChannels - 3, output: genotype.stemChannels };
+  let declared = genotype.stemChannels;
+  let present = genotype.stemChannels;
+  const stages = genotype.stages.map((stage) => {
+    const convolution = stage.channels - declared;
+    const reduction = { input: present, convolution, output: convolution + present };
+    present = reduction.output;
+    const blocks = stage.blocks.map((block) => {
+      const input = present;
+      present = block.outputWidth;
+      return input;
+    });
+    declared = stage.channels;
+    return { reduction, blocks };
+  });
+  return { stem, stages, head: present };
+}
+
+/** Refuses, with every fault at once, a genotype that is no network of this method. */
+export function validateGenotype(genotype: Genotype): void {
+  const violations: FieldViolation[] = [];
+  const positive = (field: string, value: number, bound = Number.MAX_SAFE_INTEGER): void => {
+    if (!Number.isInteger(value) || value < 1 || value > bound)
+      violations.push({
+        field,
+        description: `is ${value}, must be ${bound === Number.MAX_SAFE_INTEGER ? "a positive integer" : `an integer between 1 and ${bound}`}`,
+      });
+  };
+  positive("classes", genotype.classes, 254);
+  if (!Number.isInteger(genotype.stemChannels) || genotype.stemChannels < 4)
+    violations.push({
+      field: "stem_channels",
+      description: `is ${genotype.stemChannels}, must be an integer of at least 4 (3 channels are pooled)`,
+    });
+  if (genotype.stages.length === 0)
+    violations.push({ field: "stages", description: "is empty, a network has at least one stage" });
+  let declared = genotype.stemChannels;
+  let factor = 2 ** (genotype.stages.length + 1);
+  genotype.stages.forEach((stage, index) => {
+    const at = `stages[${index}]`;
+    if (!Number.isInteger(stage.channels) || stage.channels <= declared)
+      violations.push({ field: `${at}.channels`, description: `is ${stage.channels}, must be above ${declared}` });
+    if (stage.blocks.length === 0)
+      violations.push({ field: `${at}.blocks`, description: "is empty, a stage has at least one block" });
+    stage.blocks.forEach((block, position) => {
+      positive(`${at}.blocks[${position}].dilation`, block.dilation);
+      positive(`${at}.blocks[${position}].middle_width`, block.middleWidth, stage.channels);
+      positive(`${at}.blocks[${position}].output_width`, block.outputWidth, stage.channels);
+      if (block.scale !== 1 && block.scale !== 2)
+        violations.push({ field: `${at}.blocks[${position}].scale`, description: `is ${block.scale}, must be 1 or 2` });
+      // A block at scale 2 of stage k halves the input once more than the k + 1 reductions before it.
+      else factor = Math.max(factor, 2 ** (index + 2) * block.scale);
+    });
+    declared = stage.channels;
+  });
+  for (const [field, value] of [
+    ["input_height", genotype.inputHeight],
+    ["input_width", genotype.inputWidth],
+  ] as const)
+    if (!Number.isInteger(value) || value < factor || value % factor !== 0)
+      violations.push({ field, description: `is ${value}, must be a positive multiple of ${factor}` });
+  refuse("INVALID_GENOTYPE", "genotype", violations);
+}
+
+/** Whether a genotype is one of a space's networks. */
+export function isMember(space: SearchSpace, genotype: Genotype): boolean {
+  return (
+    genotype.inputHeight === space.inputHeight &&
+    genotype.inputWidth === space.inputWidth &&
+    genotype.classes === space.classes &&
+    genotype.stemChannels === space.stemChannels &&
+    genotype.stages.length === space.stages.length &&
+    genotype.stages.every(({ channels, blocks }, index) => {
+      const stage = stageOf(space, index + 1);
+      return (
+        channels === stage.channels &&
+        blocks.length >= stage.minDepth &&
+        blocks.length <= stage.maxDepth &&
+        blocks.every(
+          (block) =>
+            space.dilations.includes(block.dilation) &&
+            space.scales.includes(block.scale) &&
+            stage.widths.includes(block.middleWidth) &&
+            stage.widths.includes(block.outputWidth),
+        )
+      );
+    })
+  );
+}
+
+/** A genotype as a short text table, one line per block. */
+export function print(genotype: Genotype): string {
+  const inputs = blockInputs(genotype);
+  const head = ["stage", "block", "dilation", "scale", "input", "middle", "output"];
+  const rows = genotype.stages.flatMap((stage, s) =>
+    stage.blocks.map((block, b) =>
+      [
+        s + 1,
+        b + 1,
+        block.dilation,
+        block.scale,
+        inputs.stages[s]?.blocks[b] ?? "",
+        block.middleWidth,
+        block.outputWidth,
+      ].map(String),
+    ),
+  );
+  return [head, ...rows]
+    .map((row) => row.map((cell, column) => cell.padStart(head[column]?.length ?? 0)).join("  "))
+    .join("\n");
+}

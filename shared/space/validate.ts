@@ -1,0 +1,165 @@
+import { LatheError } from "../process/errors";
+import type { FieldViolation } from "../process/errors";
+import { Dimension } from "../proto/lathe/v1/space";
+import type { Architecture, Group, SearchSpace, Stage } from "../proto/lathe/v1/space";
+import { depthId, depthOf, indexGroups, middleId, operationId, operations, outputId } from "./groups";
+
+/** Largest input side, channel count and so on that a space may ask for: beyond any device, below any overflow. */
+const MAX_SIDE = 8192;
+const MAX_CHANNELS = 4096;
+const MAX_DEPTH = 64;
+const MAX_CANDIDATES = 32;
+/** The aggregation head joins two stages. */
+const STAGES = 2;
+/** Violations in a message, and in the details of a status: hundreds would not fit the trailers of an HTTP/2 response (8 KB). */
+const SHOWN = 16;
+const CARRIED = 40;
+
+/** Every fault of a search space, with proto paths that start with the prefix ("space." in a spec). */
+export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation[] {
+  const violations: FieldViolation[] = [];
+  const fault = (field: string, description: string): void => {
+    violations.push({ field: prefix + field, description });
+  };
+  const integer = (field: string, value: number, min: number, max: number, why = ""): boolean => {
+    const fits = Number.isInteger(value) && value >= min && value <= max;
+    if (!fits) fault(field, `is ${value}, must be an integer between ${min} and ${max}${why}`);
+    return fits;
+  };
+  const ascending = (field: string, values: number[], max: number): void => {
+    if (values.length === 0 || values.length > MAX_CANDIDATES)
+      fault(field, `has ${values.length} entries, must have between 1 and ${MAX_CANDIDATES}`);
+    values.forEach((value, index) => {
+      const before = values[index - 1] ?? 0;
+      if (integer(`${field}[${index}]`, value, 1, max) && value <= before)
+        fault(`${field}[${index}]`, `is ${value}, must be above the entry before it, ${before}`);
+    });
+  };
+
+  integer("classes", space.classes, 2, 254, " (255 is the ignore label)");
+  integer("stem_channels", space.stemChannels, 4, MAX_CHANNELS, " (3 of them are the pooled image)");
+  ascending("dilations", space.dilations, 64);
+  if (space.scales.join() !== "1" && space.scales.join() !== "1,2")
+    fault("scales", `is [${space.scales.join(", ")}], must be [1] or [1, 2]`);
+  const factor = 2 ** (STAGES + 1) * (space.scales.includes(2) ? 2 : 1);
+  for (const [field, value] of [
+    ["input_height", space.inputHeight],
+    ["input_width", space.inputWidth],
+  ] as const)
+    if (integer(field, value, factor, MAX_SIDE) && value % factor !== 0)
+      fault(field, `is ${value}, must be a multiple of ${factor}, which the stem, the stages and scale 2 divide it by`);
+
+  if (space.stages.length !== STAGES)
+    fault("stages", `has ${space.stages.length} entries, must have exactly ${STAGES}: the aggregation head joins two`);
+  space.stages.forEach((stage: Stage, index) => {
+    const at = `stages[${index}]`;
+    const before = space.stages[index - 1]?.channels ?? space.stemChannels;
+    if (integer(`${at}.channels`, stage.channels, 1, MAX_CHANNELS) && stage.channels <= before)
+      fault(`${at}.channels`, `is ${stage.channels}, must be above the ${before} channels that its reduction takes in`);
+    integer(`${at}.max_depth`, stage.maxDepth, 1, MAX_DEPTH);
+    integer(`${at}.min_depth`, stage.minDepth, 1, Math.max(1, stage.maxDepth), " (max_depth)");
+    ascending(`${at}.widths`, stage.widths, MAX_CHANNELS);
+    if (stage.widths.length > 0 && stage.widths.at(-1) !== stage.channels)
+      fault(`${at}.widths`, `ends with ${stage.widths.at(-1)}, must end with the stage's channels, ${stage.channels}`);
+    if (!(stage.dropout >= 0 && stage.dropout < 1))
+      fault(`${at}.dropout`, `is ${stage.dropout}, must be at least 0 and below 1`);
+  });
+  return violations;
+}
+
+/** A group that an architecture must hold, given what survives above it. */
+export interface LiveGroup {
+  id: string;
+  dimension: Dimension;
+  /** Number of candidates in the space. */
+  candidates: number;
+}
+
+/**
+ * The groups that the survivors above them keep alive, in the order of initialArchitecture: every depth group, operation groups of
+ * blocks that a surviving depth reaches, width groups of surviving operations. Below a missing group nothing is listed.
+ */
+export function liveGroups(space: SearchSpace, groups: ReadonlyMap<string, Group>): LiveGroup[] {
+  const names = operations(space).map((operation) => operation.name);
+  const live: LiveGroup[] = [];
+  space.stages.forEach((stage, index) => {
+    const s = index + 1;
+    const id = depthId(s);
+    live.push({ id, dimension: Dimension.DIMENSION_DEPTH, candidates: stage.maxDepth - stage.minDepth + 1 });
+    const exits = groups.get(id)?.survivors ?? [];
+    const reached = exits.length === 0 ? 0 : Math.min(depthOf(space, s, Math.max(...exits)), stage.maxDepth);
+    for (let b = 1; b <= reached; b++) {
+      const block = operationId(s, b);
+      live.push({ id: block, dimension: Dimension.DIMENSION_OPERATION, candidates: names.length });
+      names.forEach((name, candidate) => {
+        if (groups.get(block)?.survivors.includes(candidate) !== true) return;
+        const candidates = stage.widths.length;
+        live.push({ id: outputId(s, b, name), dimension: Dimension.DIMENSION_OUTPUT_WIDTH, candidates });
+        live.push({ id: middleId(s, b, name), dimension: Dimension.DIMENSION_MIDDLE_WIDTH, candidates });
+      });
+    }
+  });
+  return live;
+}
+
+/** Every fault of an architecture of a (valid) space: groups missing, orphaned or twice there, survivors out of order, alphas that do not fit. */
+export function architectureViolations(space: SearchSpace, architecture: Architecture): FieldViolation[] {
+  const violations: FieldViolation[] = [];
+  const groups = indexGroups(architecture);
+  const live = new Map(liveGroups(space, groups).map((entry) => [entry.id, entry]));
+  for (const id of live.keys())
+    if (!groups.has(id))
+      violations.push({ field: `groups["${id}"]`, description: "is missing, what is above it survives" });
+  const seen = new Set<string>();
+  for (const entry of architecture.groups) {
+    const fault = (description: string): void => {
+      violations.push({ field: `groups["${entry.id}"]`, description });
+    };
+    const expected = live.get(entry.id);
+    if (seen.has(entry.id)) fault("is there twice");
+    else if (expected === undefined) fault("is no live group of this space: unknown, or what is above it has left");
+    else {
+      if (entry.dimension !== expected.dimension)
+        fault(`has dimension ${Dimension[entry.dimension]}, must be ${Dimension[expected.dimension]}`);
+      const ordered = entry.survivors.every(
+        (survivor, index) =>
+          Number.isInteger(survivor) && survivor > (entry.survivors[index - 1] ?? -1) && survivor < expected.candidates,
+      );
+      if (entry.survivors.length === 0 || !ordered)
+        fault(
+          `has survivors [${entry.survivors.join(", ")}], must be one or more ascending indices below ${expected.candidates}`,
+        );
+      if (entry.alphas.length !== entry.survivors.length)
+        fault(`has ${entry.alphas.length} alphas for ${entry.survivors.length} survivors`);
+      const bad = entry.alphas.find((alpha) => !Number.isFinite(alpha));
+      if (bad !== undefined) fault(`has the alpha ${bad}, must be finite`);
+    }
+    seen.add(entry.id);
+  }
+  return violations;
+}
+
+/** Refuses a space, and an architecture that is not one of it, with every fault at once. */
+export function validateArchitecture(space: SearchSpace, architecture: Architecture): void {
+  const inSpace = spaceViolations(space, "space.");
+  const violations =
+    inSpace.length > 0
+      ? inSpace
+      : architectureViolations(space, architecture).map(({ field, description }) => ({
+          field: `architecture.${field}`,
+          description,
+        }));
+  refuse("INVALID_ARCHITECTURE", "architecture", violations);
+}
+
+/** Throws INVALID_ARGUMENT that lists the violations, if there are any. */
+export function refuse(reason: string, what: string, violations: FieldViolation[]): void {
+  if (violations.length === 0) return;
+  const shown = violations.slice(0, SHOWN).map(({ field, description }) => `${field} ${description}`);
+  const more = violations.length > SHOWN ? [`and ${violations.length - SHOWN} more`] : [];
+  const faults = violations.length === 1 ? "1 fault" : `${violations.length} faults`;
+  throw new LatheError("INVALID_ARGUMENT", `${what} has ${faults}: ${[...shown, ...more].join("; ")}`, {
+    reason,
+    violations: violations.slice(0, CARRIED),
+  });
+}
