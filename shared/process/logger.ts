@@ -1,0 +1,98 @@
+import { LatheError } from "./errors";
+
+export type Level = "debug" | "info" | "warn" | "error";
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** Writes one JSON object a line; a field named `error` is written with its code, reason and causes. */
+export interface Logger {
+  debug(msg: string, fields?: Fields): void;
+  info(msg: string, fields?: Fields): void;
+  warn(msg: string, fields?: Fields): void;
+  error(msg: string, fields?: Fields): void;
+  /** A logger that adds `fields` to each line. */
+  child(fields: Fields): Logger;
+}
+
+export interface LoggerOptions {
+  service: string;
+  level?: Level;
+  /** Takes one line with its newline; stderr unless given. */
+  write?: (line: string) => void;
+}
+
+const rank: Record<Level, number> = { debug: 0, info: 1, warn: 2, error: 3 };
+const secret = /token|secret|password|passwd|authorization|credential|creds|privatekey/i;
+const maxCauses = 5;
+
+/** An error as plain data: message, code and reason where it has them, its stack unless it is ours, and its chain of causes. */
+export function describeError(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const { code } = error as { code?: unknown };
+  const own =
+    error instanceof LatheError
+      ? {
+          code: error.code,
+          reason: error.reason,
+          ...(error.violations.length > 0 && { violations: error.violations }),
+          ...(Object.keys(error.metadata).length > 0 && { metadata: error.metadata }),
+        }
+      : { ...(code !== undefined && { code }), stack: error.stack };
+  return {
+    name: error.name,
+    message: error.message,
+    ...own,
+    ...(error.cause !== undefined && depth < maxCauses && { cause: describeError(error.cause, depth + 1) }),
+  };
+}
+
+function plain(this: Record<string, unknown>, key: string, value: unknown): unknown {
+  if (secret.test(key) && value !== undefined && value !== null && typeof value !== "number") return "[redacted]";
+  if (value instanceof Error) return describeError(value);
+  if (typeof value === "bigint") return value.toString();
+  // `this[key]`: a Buffer has already become an object of numbers in `value`.
+  const raw = this[key];
+  if (ArrayBuffer.isView(raw)) return `[${raw.byteLength} bytes]`;
+  return value;
+}
+
+function encode(record: Record<string, unknown>): string {
+  try {
+    return JSON.stringify(record, plain);
+  } catch (error) {
+    // A cycle among the fields must not lose the line.
+    const { time, level, service, msg } = record;
+    return JSON.stringify({ time, level, service, msg, fieldsLost: String(error) });
+  }
+}
+
+let guarded = false;
+
+/** The reader of our log may be gone (a killed launcher); a broken pipe there is no reason to fail. */
+function writeToStderr(line: string): void {
+  if (!guarded) {
+    guarded = true;
+    process.stderr.on("error", () => {});
+  }
+  process.stderr.write(line);
+}
+
+/** JSON lines {time, level, service, msg, ...fields}; fields whose name tells a secret are redacted. */
+export function createLogger({ service, level = "info", write = writeToStderr }: LoggerOptions): Logger {
+  const at = (bound: Fields): Logger => {
+    const emit = (lineLevel: Level) => (msg: string, fields?: Fields) => {
+      if (rank[lineLevel] < rank[level]) return;
+      const time = new Date().toISOString();
+      // The fixed names come last as values but first in order: a field cannot forge them.
+      const head = { time, level: lineLevel, service, msg };
+      write(`${encode({ ...head, ...bound, ...fields, ...head })}\n`);
+    };
+    return {
+      debug: emit("debug"),
+      info: emit("info"),
+      warn: emit("warn"),
+      error: emit("error"),
+      child: (fields) => at({ ...bound, ...fields }),
+    };
+  };
+  return at({});
+}

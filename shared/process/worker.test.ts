@@ -1,0 +1,153 @@
+import { fork } from "node:child_process";
+import { join } from "node:path";
+import { entry } from "./entry";
+import { LatheError } from "./errors";
+import { startWorker } from "./worker";
+import type { TestJob } from "../testing/worker-jobs";
+
+const dir = join(__dirname, "../testing");
+let printed = "";
+const worker = startWorker<TestJob, number, unknown, number>({
+  dir,
+  name: "worker-jobs",
+  env: { LATHE_TEST_ADDITION: "from the parent" },
+  graceMs: 300,
+  output: (chunk) => (printed += chunk),
+});
+
+const failure = (run: Promise<unknown>): Promise<LatheError> =>
+  run.then(
+    (value) => Promise.reject(new Error(`no failure but ${JSON.stringify(value)}`)),
+    (error: LatheError) => error,
+  );
+
+describe("a worker", () => {
+  it("answers with typed arrays as they are", async () => {
+    const result = await worker.run({ do: "double", values: new Float32Array([1, 2.5]) });
+    expect(result).toEqual({ doubled: new Float32Array([2, 5]) });
+    expect(worker.rssBytes()).toBe(0);
+  });
+
+  it("gets the environment additions", async () => {
+    expect(await worker.run({ do: "environment", name: "LATHE_TEST_ADDITION" })).toBe("from the parent");
+  });
+
+  it("asks its parent and gets the answers, messages in order and all before the result", async () => {
+    const seen: number[] = [];
+    const [answers, count] = await Promise.all([
+      worker.run({ do: "ask", questions: [3, 4] }, { onMessage: (question) => Promise.resolve(question * question) }),
+      worker.run({ do: "count", to: 50 }, { onMessage: (i) => void seen.push(i) as never }),
+    ]);
+    expect(answers).toEqual([9, 16]);
+    expect(count).toBe(50);
+    expect(seen).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
+  });
+
+  it("gets the parent's refusal as the LatheError it was", async () => {
+    const error = await failure(
+      worker.run(
+        { do: "ask", questions: [1] },
+        { onMessage: () => Promise.reject(new LatheError("ABORTED", "epoch 3 is taken", { reason: "EPOCH_TAKEN" })) },
+      ),
+    );
+    expect(error).toMatchObject({ code: "ABORTED", reason: "EPOCH_TAKEN", message: "epoch 3 is taken" });
+  });
+
+  it("ends when the parent cannot take a message", async () => {
+    const error = await failure(
+      worker.run(
+        { do: "until aborted", answer: true },
+        { onMessage: () => Promise.reject(new Error("bus is closed")) },
+      ),
+    );
+    expect(error.message).toBe("bus is closed");
+  });
+
+  it("passes its LatheError with code, reason, violations and metadata", async () => {
+    const error = await failure(worker.run({ do: "fail" }));
+    expect(error).toBeInstanceOf(LatheError);
+    expect(error).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      reason: "SPEC_INVALID",
+      violations: [{ field: "training.epochs", description: "is 0, must be at least 1" }],
+      metadata: { searchId: "s-1" },
+    });
+  });
+
+  it("passes an unknown error as INTERNAL with its stack as the cause", async () => {
+    const error = await failure(worker.run({ do: "throw", message: "x is not a function" }));
+    expect(error).toMatchObject({ code: "INTERNAL", message: "x is not a function" });
+    expect((error.cause as Error).stack).toContain("worker-jobs");
+  });
+
+  it("that is killed or exits is WORKER_DIED with the signal or code and its last words", async () => {
+    const [killed, exited] = await Promise.all([
+      failure(worker.run({ do: "die", signal: "SIGKILL", lastWords: "allocating 40 GB" })),
+      failure(worker.run({ do: "exit", code: 7 })),
+    ]);
+    expect(killed).toMatchObject({
+      code: "UNAVAILABLE",
+      reason: "WORKER_DIED",
+      metadata: { exit: "killed by SIGKILL" },
+    });
+    expect(killed.message).toContain("killed by SIGKILL");
+    expect(killed.message).toContain("allocating 40 GB");
+    expect(printed).toContain("allocating 40 GB");
+    expect(exited).toMatchObject({ reason: "WORKER_DIED", metadata: { exit: "exit code 7" } });
+  });
+
+  it("leaves its parent responsive while it blocks", async () => {
+    let ticks = 0;
+    let rss = 0;
+    const timer = setInterval(() => ticks++, 10);
+    const result = await worker.run({ do: "block", ms: 400 }, { onMessage: () => (rss = worker.rssBytes()) });
+    clearInterval(timer);
+    expect(result).toBe("unblocked");
+    expect(ticks).toBeGreaterThan(10);
+    expect(rss).toBeGreaterThan(10e6);
+  });
+});
+
+describe("an aborted worker", () => {
+  const abortAtFirstMessage = (job: TestJob, reason?: unknown) => {
+    const controller = new AbortController();
+    return worker.run(job, {
+      signal: controller.signal,
+      onMessage: () => {
+        controller.abort(reason);
+        return 0;
+      },
+    });
+  };
+
+  it("may still answer", async () => {
+    expect(await abortAtFirstMessage({ do: "until aborted", answer: true })).toBe("stopped in order");
+  });
+
+  it("sees the parent's reason", async () => {
+    const reason = new LatheError("CANCELLED", "search s-1 was paused", { reason: "SEARCH_PAUSED" });
+    const error = await failure(abortAtFirstMessage({ do: "until aborted", answer: false }, reason));
+    expect(error).toMatchObject({ code: "CANCELLED", reason: "SEARCH_PAUSED", message: "search s-1 was paused" });
+  });
+
+  it("is killed when it does not stop in time", async () => {
+    const error = await failure(abortAtFirstMessage({ do: "never stop" }));
+    expect(error).toMatchObject({ code: "CANCELLED", reason: "WORKER_ABORTED" });
+    expect(worker.pids()).toEqual([]);
+  });
+
+  it("does not start after an abort", async () => {
+    await expect(worker.run({ do: "fail" }, { signal: AbortSignal.abort(new Error("too late")) })).rejects.toThrow(
+      "too late",
+    );
+  });
+});
+
+it("a child exits when its parent is gone", async () => {
+  const { path, execArgv } = entry(dir, "worker-jobs");
+  const child = fork(path, [], { execArgv, serialization: "advanced", stdio: ["ignore", "ignore", "ignore", "ipc"] });
+  await new Promise((resolve) => child.once("message", resolve));
+  child.send({ kind: "job", job: { do: "until aborted", answer: true } });
+  child.disconnect();
+  expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(1);
+});

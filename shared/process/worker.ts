@@ -1,0 +1,189 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { entry } from "./entry";
+import { LatheError } from "./errors";
+import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./worker-messages";
+
+export { serveWorker, type WorkerContext } from "./worker-child";
+
+export interface WorkerOptions {
+  /** Module of the child, as `entry` takes it; it must call `serveWorker`. */
+  dir: string;
+  name: string;
+  /** Added to this process's environment, e.g. GLIBC_TUNABLES. */
+  env?: Readonly<Record<string, string>>;
+  /** How long an aborted child may take to stop between steps before it is killed. */
+  graceMs?: number;
+  /** Takes what the child prints; this process's stderr unless given. */
+  output?: (chunk: string) => void;
+}
+
+export interface RunOptions<Message, Reply> {
+  /** Gets messages and requests in order; its value answers a request, its error is thrown at the requester (a message's error ends the run). */
+  onMessage?: (message: Message) => Promise<Reply> | Reply;
+  /** Asks the child to stop; its reason, if a LatheError, is what the child's signal carries. */
+  signal?: AbortSignal;
+}
+
+export interface Worker<Job, Message, Result, Reply> {
+  /** Runs one job in a fresh child. Rejects with the child's LatheError, UNAVAILABLE/WORKER_DIED if it crashed, CANCELLED if an abort had to kill it. */
+  run(job: Job, options?: RunOptions<Message, Reply>): Promise<Result>;
+  /** Resident memory of the children that run now, in bytes; 0 when none runs. */
+  rssBytes(): number;
+  /** Process ids of the children that run now. */
+  pids(): number[];
+}
+
+const tailBytes = 4096;
+const outputWaitMs = 500;
+
+/** Children must not outlive us, however we end. A SIGKILL of ours reaches them as a closed channel. */
+const alive = new Set<ChildProcess>();
+let guarded = false;
+
+function killWithUs(child: ChildProcess): void {
+  if (!guarded) {
+    guarded = true;
+    process.once("exit", () => alive.forEach((one) => one.kill("SIGKILL")));
+  }
+  alive.add(child);
+  child.once("exit", () => alive.delete(child));
+}
+
+function residentBytes(pid: number | undefined): number {
+  if (pid === undefined) return 0;
+  try {
+    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return Number(kilobytes ?? 0) * 1024;
+  } catch {
+    // Gone since we looked, or a system without /proc.
+    return 0;
+  }
+}
+
+/**
+ * A kind of job that runs in a child process of its own, so that the caller's event loop stays free and all memory is
+ * given back at its end. Messages travel by structured clone: typed arrays are kept.
+ */
+export function startWorker<Job, Message = never, Result = void, Reply = void>(
+  options: WorkerOptions,
+): Worker<Job, Message, Result, Reply> {
+  const running = new Set<ChildProcess>();
+  return {
+    async run(job, runOptions = {}) {
+      if (runOptions.signal?.aborted) throw asCancelled(runOptions.signal.reason, options.name);
+      const { path, execArgv } = entry(options.dir, options.name);
+      const child = fork(path, [], {
+        execArgv,
+        serialization: "advanced",
+        env: { ...process.env, ...options.env },
+        stdio: ["ignore", "pipe", "pipe", "ipc"],
+      });
+      killWithUs(child);
+      running.add(child);
+      try {
+        return (await supervise(child, job, options, runOptions as RunOptions<unknown, unknown>)) as Result;
+      } finally {
+        running.delete(child);
+      }
+    },
+    rssBytes: () => [...running].reduce((sum, child) => sum + residentBytes(child.pid), 0),
+    pids: () => [...running].flatMap((child) => child.pid ?? []),
+  };
+}
+
+function supervise(
+  child: ChildProcess,
+  job: unknown,
+  { name, graceMs = 10_000, output = (chunk) => process.stderr.write(chunk) }: WorkerOptions,
+  { onMessage = () => undefined, signal }: RunOptions<unknown, unknown>,
+): Promise<unknown> {
+  let tail = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (chunk: string) => {
+      if (stream === child.stderr) tail = (tail + chunk).slice(-tailBytes);
+      output(chunk);
+    });
+  }
+
+  return new Promise((resolve, reject) => {
+    let outcome: { value: unknown } | { error: unknown } | undefined;
+    let started = false;
+    let killer: NodeJS.Timeout | undefined;
+    const pending = new Set<Promise<void>>();
+
+    // A failed send means that the child is going; its exit tells why.
+    const send = (message: ToChild) => child.connected && child.send(message, () => {});
+    const killAfterGrace = () => {
+      killer ??= setTimeout(() => child.kill("SIGKILL"), graceMs);
+    };
+    const abort = (why: unknown) => {
+      // Nothing to stop between steps yet.
+      if (!started) return void child.kill("SIGKILL");
+      send({ kind: "abort", error: packError(asCancelled(why, name)) });
+      killAfterGrace();
+    };
+    const onAbort = () => abort(signal?.reason);
+    const handle = async (message: Extract<ToParent, { value: unknown }>) => {
+      try {
+        const value = await onMessage(message.value);
+        if (message.kind === "request") send({ kind: "reply", id: message.id, value });
+      } catch (error) {
+        if (message.kind === "request") return void send({ kind: "refusal", id: message.id, error: packError(error) });
+        outcome = { error };
+        abort(error);
+      }
+    };
+
+    child.on("message", (message: ToParent) => {
+      switch (message.kind) {
+        case "ready":
+          started = true;
+          return void send({ kind: "job", job });
+        case "message":
+        case "request": {
+          const handled = handle(message).finally(() => pending.delete(handled));
+          pending.add(handled);
+          return;
+        }
+        case "result":
+        case "error":
+          // What is known first wins: a failed message handler above, or this.
+          outcome ??= message.kind === "result" ? { value: message.value } : { error: unpackError(message.error) };
+          killAfterGrace();
+      }
+    });
+
+    let settled = false;
+    let lastWords: NodeJS.Timeout | undefined;
+    const settle = async (exit: string) => {
+      if (settled) return;
+      settled = true;
+      clearTimeout(killer);
+      clearTimeout(lastWords);
+      signal?.removeEventListener("abort", onAbort);
+      await Promise.all(pending);
+      if (outcome && "value" in outcome) return resolve(outcome.value);
+      if (outcome) return reject(outcome.error as Error);
+      if (signal?.aborted) return reject(asCancelled(signal.reason, name));
+      const lines = tail.trim().split("\n").slice(-8).join("\n");
+      reject(
+        new LatheError(
+          "UNAVAILABLE",
+          `worker ${name} (pid ${child.pid}) died: ${exit}${lines && `; it said:\n${lines}`}`,
+          { reason: "WORKER_DIED", metadata: { worker: name, exit } },
+        ),
+      );
+    };
+    child.once("error", (error) => {
+      if (child.pid === undefined) void settle(`it could not be started: ${error.message}`);
+    });
+    child.once("exit", (code, killedBy) => {
+      const exit = killedBy ? `killed by ${killedBy}` : `exit code ${code}`;
+      child.once("close", () => void settle(exit));
+      // A grandchild may hold the pipes open; the last words are worth a moment, not more.
+      lastWords = setTimeout(() => void settle(exit), outputWaitMs);
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}

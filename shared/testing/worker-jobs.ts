@@ -1,0 +1,69 @@
+import { LatheError } from "../process/errors";
+import { serveWorker } from "../process/worker";
+
+/** What the test child can be asked to do. */
+export type TestJob =
+  | { do: "double"; values: Float32Array }
+  | { do: "environment"; name: string }
+  | { do: "ask"; questions: number[] }
+  | { do: "count"; to: number }
+  | { do: "fail" }
+  | { do: "throw"; message: string }
+  | { do: "die"; signal: NodeJS.Signals; lastWords: string }
+  | { do: "exit"; code: number }
+  | { do: "block"; ms: number }
+  | { do: "until aborted"; answer: boolean }
+  | { do: "never stop" };
+
+const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+function block(ms: number): void {
+  const end = Date.now() + ms;
+  while (Date.now() < end);
+}
+
+serveWorker<TestJob, number, unknown, number>(async (job, { send, request, signal }) => {
+  switch (job.do) {
+    case "double":
+      return { doubled: job.values.map((value) => 2 * value) };
+    case "environment":
+      return process.env[job.name];
+    case "ask": {
+      const answers: number[] = [];
+      for (const question of job.questions) answers.push(await request(question));
+      return answers;
+    }
+    case "count":
+      for (let i = 1; i <= job.to; i++) send(i);
+      return job.to;
+    case "fail":
+      throw new LatheError("INVALID_ARGUMENT", "training.epochs is 0", {
+        reason: "SPEC_INVALID",
+        violations: [{ field: "training.epochs", description: "is 0, must be at least 1" }],
+        metadata: { searchId: "s-1" },
+      });
+    case "throw":
+      throw new TypeError(job.message);
+    case "die":
+      process.stderr.write(`${job.lastWords}\n`);
+      process.kill(process.pid, job.signal);
+      return later(10_000);
+    case "exit":
+      return process.exit(job.code);
+    case "block":
+      send(0);
+      await later(20);
+      block(job.ms);
+      return "unblocked";
+    case "until aborted":
+      send(0);
+      while (!signal.aborted) await later(5);
+      if (job.answer) return "stopped in order";
+      throw signal.reason;
+    case "never stop":
+      send(0);
+      await later(20);
+      block(30_000);
+      return "too late";
+  }
+});
