@@ -1,0 +1,106 @@
+import type {
+  CostSpec,
+  ProfilingSpec,
+  RegularizationSpec,
+  RetrainingSpec,
+  ShrinkingSpec,
+  SupernetTrainingSpec,
+} from "../proto/lathe/v1/spec";
+
+/** The sizes a search comes in. */
+export const PRESETS = ["tiny", "small", "paper"] as const;
+export type Preset = (typeof PRESETS)[number];
+
+/** A number's type and interval: closed, or open at both ends, or at its maximum. */
+export interface Bounds {
+  integer: boolean;
+  min: number;
+  max: number;
+  open?: "ends" | "max";
+}
+
+/** A number of a spec: its bounds, and its value in each preset. */
+export interface NumberField extends Bounds {
+  tiny: number;
+  small: number;
+  paper: number;
+}
+
+type Values = Record<Preset, number>;
+type NumberKeys<T> = { [K in keyof T]-?: NonNullable<T[K]> extends number ? K : never }[keyof T];
+type Section<T, Enums extends keyof T = never> = Record<Exclude<NumberKeys<T>, Enums>, NumberField>;
+
+const whole = (min: number, max: number, values: Values): NumberField => ({ integer: true, min, max, ...values });
+const real = (min: number, max: number, values: Values): NumberField => ({ integer: false, min, max, ...values });
+const same = (value: number): Values => ({ tiny: value, small: value, paper: value });
+
+/** Every number of a spec outside its space: bounds and the three presets' values. The place to tune a preset. */
+export const NUMBERS: {
+  training: Section<SupernetTrainingSpec>;
+  regularization: Section<RegularizationSpec>;
+  shrinking: Section<ShrinkingSpec, "atBudgetEnd">;
+  cost: Section<CostSpec, "metric">;
+  retraining: Section<RetrainingSpec>;
+  profiling: Section<ProfilingSpec>;
+} = {
+  // Alphas move by about their rate per step (Adam), and rate * steps of 70 to 100 is what it takes to decide (method.md section 7).
+  training: {
+    epochs: whole(1, 10000, { tiny: 16, small: 40, paper: 200 }),
+    batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
+    weightLearningRate: { ...real(0, 10, { tiny: 2e-3, small: 1e-3, paper: 3e-4 }), open: "ends" },
+    weightDecay: real(0, 1, same(1e-4)),
+    alphaLearningRate: { ...real(0, 10, { tiny: 0.3, small: 0.05, paper: 2e-3 }), open: "ends" },
+    alphaWeightDecay: real(0, 1, same(1e-3)),
+    warmupEpochs: whole(0, 9999, { tiny: 1, small: 0, paper: 0 }),
+  },
+  // The paper's constants rely on its 99,200 steps; small budgets need the rising factor (method.md section 7).
+  regularization: {
+    operation: real(0, 1e6, same(30)),
+    outputWidth: real(0, 1e6, same(15)),
+    middleWidth: real(0, 1e6, same(15)),
+    depth: real(0, 1e6, same(30)),
+    rampFrom: real(0, 1e6, same(1)),
+    rampTo: real(0, 1e6, { tiny: 61, small: 61, paper: 1 }),
+  },
+  shrinking: {
+    threshold: { ...real(0, 1, same(0.1)), open: "ends" },
+    firstEpoch: whole(1, 10000, { tiny: 2, small: 1, paper: 1 }),
+    extraEpochs: whole(0, 10000, { tiny: 4, small: 10, paper: 50 }),
+  },
+  cost: { target: real(0, 1, same(0.6)), weight: real(0, 1e6, same(1)) },
+  retraining: {
+    epochs: whole(0, 10000, { tiny: 24, small: 80, paper: 300 }),
+    batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
+    learningRate: { ...real(0, 10, { tiny: 2e-3, small: 1e-3, paper: 5e-4 }), open: "ends" },
+    weightDecay: real(0, 1, same(1e-4)),
+    pyramidChannels: whole(1, 1024, { tiny: 8, small: 16, paper: 40 }),
+    dropout: { ...real(0, 1, { tiny: 0, small: 0.05, paper: 0.1 }), open: "max" },
+  },
+  profiling: {
+    warmupRuns: whole(0, 10000, { tiny: 5, small: 10, paper: 20 }),
+    timedRuns: whole(1, 100000, { tiny: 50, small: 100, paper: 200 }),
+    threads: whole(1, 256, same(1)),
+  },
+};
+
+/** Scenes per split of the streets data set. */
+export const EXAMPLES: { trainExamples: NumberField; validationExamples: NumberField } = {
+  trainExamples: whole(1, 1000000, { tiny: 128, small: 368, paper: 2976 }),
+  validationExamples: whole(1, 1000000, { tiny: 32, small: 100, paper: 500 }),
+};
+
+/** A number's fault in words, or undefined when it is within bounds. NaN and infinities are out of every bound. */
+export function numberFault(value: number, { integer, min, max, open }: Bounds): string | undefined {
+  const inside = (open === "ends" ? value > min : value >= min) && (open === undefined ? value <= max : value < max);
+  if (inside && (!integer || Number.isInteger(value))) return undefined;
+  const kind = integer ? "an integer" : "a number";
+  if (open === "ends") return `is ${value}, must be ${kind} above ${min} and below ${max}`;
+  if (open === "max") return `is ${value}, must be ${kind} of at least ${min} and below ${max}`;
+  return `is ${value}, must be ${kind} between ${min} and ${max}`;
+}
+
+/** Limits of the labels and names that a spec carries. */
+export const MAX_LABELS = 32;
+export const MAX_LABEL_LENGTH = 63;
+export const MAX_PATH_LENGTH = 4096;
+export const MAX_SEED = 0xffffffff;

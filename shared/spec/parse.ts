@@ -1,0 +1,167 @@
+import { join } from "node:path";
+import { Enum, MapField, Root, Type, util } from "protobufjs";
+import type { Field } from "protobufjs";
+import { LineCounter, parseDocument } from "yaml";
+import { LatheError } from "../process/errors";
+import type { FieldViolation } from "../process/errors";
+import { packageRoot } from "../process/root";
+import { SearchSpec } from "../proto/lathe/v1/spec";
+import { refuse } from "../space/validate";
+
+/** Larger than any spec; keeps a wrong file from being read as one. */
+const MAX_TEXT_LENGTH = 1_000_000;
+
+let loaded: Type | undefined;
+
+/** The message SearchSpec as the contract declares it, read once. */
+function searchSpecType(): Type {
+  if (loaded !== undefined) return loaded;
+  const folder = join(packageRoot(), "proto");
+  const root = new Root();
+  root.resolvePath = (_origin, target) => join(folder, target);
+  loaded = root.loadSync("lathe/v1/spec.proto", { keepCase: true }).resolveAll().lookupType("lathe.v1.SearchSpec");
+  return loaded;
+}
+
+/**
+ * A SearchSpec from YAML or JSON text. Keys may be snake_case or lowerCamelCase, enum values short ("streets") or full; null means
+ * not set. INVALID_ARGUMENT with every unknown field and wrong type at once, or the line of a syntax error. Values are not checked
+ * against bounds: resolve does that.
+ */
+export function parseSpec(text: string, source: string): SearchSpec {
+  if (text.length > MAX_TEXT_LENGTH)
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `${source} has ${text.length} characters, a spec at most ${MAX_TEXT_LENGTH}`,
+    );
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent" });
+  const error = document.errors[0] ?? document.warnings[0];
+  if (error !== undefined) {
+    const { line, col } = lines.linePos(error.pos[0]);
+    throw new LatheError("INVALID_ARGUMENT", `${source}:${line}:${col} is not YAML or JSON: ${error.message}`, {
+      reason: "INVALID_SYNTAX",
+    });
+  }
+  const violations: FieldViolation[] = [];
+  const content: unknown = plain(document, source);
+  if (content === null || content === undefined)
+    throw new LatheError("INVALID_ARGUMENT", `${source} is empty, a spec needs at least "preset: tiny"`);
+  const value = readMessage(searchSpecType(), content, "", violations);
+  refuse("INVALID_SPEC", source, violations);
+  return SearchSpec.fromJSON(value);
+}
+
+function plain(document: ReturnType<typeof parseDocument>, source: string): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    // Aliases without an anchor, or that would expand without end.
+    throw new LatheError("INVALID_ARGUMENT", `${source} cannot be read: ${LatheError.from(error).message}`, {
+      reason: "INVALID_SYNTAX",
+      cause: error,
+    });
+  }
+}
+
+/** A message in proto JSON form (lowerCamelCase keys, full enum names); faults go to violations and leave a field out. */
+function readMessage(type: Type, value: unknown, path: string, violations: FieldViolation[]): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  if (!isMapping(value)) {
+    violations.push({
+      field: path || "(top level)",
+      description: `is ${show(value)}, must be a mapping of ${known(type)}`,
+    });
+    return result;
+  }
+  for (const [key, entry] of Object.entries(value)) {
+    const field = type.fieldsArray.find(({ name }) => name === key || util.camelCase(name) === key);
+    const at = path === "" ? (field?.name ?? key) : `${path}.${field?.name ?? key}`;
+    const target = util.camelCase(field?.name ?? key);
+    if (field === undefined)
+      violations.push({
+        field: at,
+        description: `is ${show(entry)}, but there is no such field; known: ${known(type)}`,
+      });
+    else if (Object.hasOwn(result, target))
+      violations.push({ field: at, description: "is there twice, in snake_case and in lowerCamelCase" });
+    else if (entry !== null) result[target] = readField(field, entry, at, violations);
+  }
+  return result;
+}
+
+function readField(field: Field, value: unknown, path: string, violations: FieldViolation[]): unknown {
+  if (field instanceof MapField) {
+    if (!isMapping(value)) {
+      violations.push({ field: path, description: `is ${show(value)}, must be a mapping` });
+      return {};
+    }
+    return Object.fromEntries(
+      Object.entries(value).map(([key, entry]) => [key, readSingle(field, entry, `${path}["${key}"]`, violations)]),
+    );
+  }
+  if (!field.repeated) return readSingle(field, value, path, violations);
+  if (Array.isArray(value))
+    return value.map((entry: unknown, index) => readSingle(field, entry, `${path}[${index}]`, violations));
+  violations.push({ field: path, description: `is ${show(value)}, must be a list` });
+  return [];
+}
+
+function readSingle(field: Field, value: unknown, path: string, violations: FieldViolation[]): unknown {
+  const type = field.resolvedType;
+  if (type instanceof Type) return readMessage(type, value, path, violations);
+  const read = type instanceof Enum ? readEnum(type, value) : readScalar(field.type, value);
+  if ("fault" in read) {
+    violations.push({ field: path, description: `is ${show(value)}, must be ${read.fault}` });
+    return undefined;
+  }
+  return read.value;
+}
+
+type Read = { value: unknown } | { fault: string };
+
+/** "streets" or "DATASET_KIND_STREETS" for the value DATASET_KIND_STREETS. */
+function readEnum(type: Enum, value: unknown): Read {
+  const names = Object.keys(type.values);
+  const zero = names.find((name) => type.values[name] === 0) ?? "";
+  const prefix = zero.replace(/UNSPECIFIED$/, "");
+  const found = names.find((name) => name === value || name.slice(prefix.length).toLowerCase() === value);
+  if (found !== undefined) return { value: found };
+  const short = names.filter((name) => name !== zero).map((name) => name.slice(prefix.length).toLowerCase());
+  return { fault: `one of ${short.join(", ")}` };
+}
+
+/** One rule per scalar type of the contract. */
+const SCALARS: Record<string, { accepts: (value: unknown) => boolean; name: string }> = {
+  int32: { accepts: (value) => isInteger(value, -(2 ** 31), 2 ** 31 - 1), name: "an integer of 32 bits" },
+  uint32: { accepts: (value) => isInteger(value, 0, 2 ** 32 - 1), name: "an integer between 0 and 4294967295" },
+  double: { accepts: (value) => Number.isFinite(value), name: "a finite number" },
+  bool: { accepts: (value) => typeof value === "boolean", name: "true or false" },
+  string: { accepts: (value) => typeof value === "string", name: "text (put numbers in quotes)" },
+};
+
+function readScalar(type: string, value: unknown): Read {
+  const rule = SCALARS[type];
+  if (rule === undefined)
+    throw new LatheError("INTERNAL", `spec.proto has a field of type ${type}, which no rule reads`);
+  return rule.accepts(value) ? { value } : { fault: rule.name };
+}
+
+function isInteger(value: unknown, min: number, max: number): boolean {
+  return typeof value === "number" && Number.isInteger(value) && value >= min && value <= max;
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function known(type: Type): string {
+  return type.fieldsArray.map((field) => field.name).join(", ");
+}
+
+/** A value as the client wrote it, short enough for a message. */
+function show(value: unknown): string {
+  if (typeof value === "number") return String(value);
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length <= 60 ? text : `${text.slice(0, 60)}...`;
+}

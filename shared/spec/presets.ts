@@ -1,0 +1,96 @@
+import { LatheError } from "../process/errors";
+import { CostMetric } from "../proto/lathe/v1/space";
+import type { Stage } from "../proto/lathe/v1/space";
+import { BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
+import type { SearchSpec } from "../proto/lathe/v1/spec";
+import { EXAMPLES, NUMBERS, PRESETS } from "./bounds";
+import type { NumberField, Preset } from "./bounds";
+
+/** T with every field set, all the way down. */
+export type Complete<T> = T extends (infer E)[]
+  ? Complete<E>[]
+  : T extends object
+    ? { [K in keyof T]-?: Complete<NonNullable<T[K]>> }
+    : T;
+
+/** A SearchSpec in which nothing is left to a default. */
+export type ResolvedSpec = Complete<SearchSpec>;
+
+type Space = Omit<ResolvedSpec["space"], "classes">;
+
+function stage(channels: number, depths: [number, number], widths: number[], dropout: number): Stage {
+  const [minDepth, maxDepth] = depths;
+  return { channels, minDepth, maxDepth, widths, dropout };
+}
+
+/** The paper's nine widths. */
+function below(channels: number): number[] {
+  return [32, 28, 24, 20, 16, 12, 8, 4, 0].map((offset) => channels - offset);
+}
+
+const SPACES: Record<Preset, Space> = {
+  tiny: {
+    inputHeight: 64,
+    inputWidth: 128,
+    stemChannels: 8,
+    stages: [stage(16, [1, 2], [8, 12, 16], 0), stage(32, [1, 2], [16, 24, 32], 0)],
+    dilations: [1, 2, 4],
+    scales: [1, 2],
+  },
+  small: {
+    inputHeight: 96,
+    inputWidth: 128,
+    stemChannels: 8,
+    stages: [stage(16, [1, 2], [8, 10, 12, 14, 16], 0), stage(32, [1, 3], [16, 20, 24, 28, 32], 0)],
+    dilations: [1, 2, 4, 8, 16],
+    scales: [1, 2],
+  },
+  paper: {
+    inputHeight: 512,
+    inputWidth: 1024,
+    stemChannels: 16,
+    stages: [stage(64, [1, 5], below(64), 0.03), stage(128, [1, 8], below(128), 0.3)],
+    dilations: [1, 2, 4, 8, 16],
+    scales: [1, 2],
+  },
+};
+
+const DATASETS: Record<Preset, DatasetKind> = {
+  tiny: DatasetKind.DATASET_KIND_STREETS,
+  small: DatasetKind.DATASET_KIND_CAMVID,
+  paper: DatasetKind.DATASET_KIND_CITYSCAPES,
+};
+
+/** The column of one preset in a table of numbers. */
+function column<T extends Record<string, NumberField>>(fields: T, preset: Preset): { [K in keyof T]: number } {
+  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field[preset]])) as {
+    [K in keyof T]: number;
+  };
+}
+
+/** Whether a text names a preset. */
+export function isPreset(name: string): name is Preset {
+  return (PRESETS as readonly string[]).includes(name);
+}
+
+/**
+ * The whole spec of a preset, a fresh value on each call. Two things are the client's: the path of a data set that is read from
+ * files (here ""), and the number of classes (here 0, the data set's own). INVALID_ARGUMENT on another name.
+ */
+export function presetSpec(preset: string): ResolvedSpec {
+  if (!isPreset(preset))
+    throw new LatheError("INVALID_ARGUMENT", `preset "${preset}" is unknown, must be one of ${PRESETS.join(", ")}`);
+  return {
+    preset,
+    dataset: { kind: DATASETS[preset], path: "", ...column(EXAMPLES, preset) },
+    space: { ...structuredClone(SPACES[preset]), classes: 0 },
+    training: column(NUMBERS.training, preset),
+    regularization: column(NUMBERS.regularization, preset),
+    shrinking: { ...column(NUMBERS.shrinking, preset), atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX },
+    cost: { ...column(NUMBERS.cost, preset), metric: CostMetric.COST_METRIC_MACS },
+    retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: false },
+    profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },
+    seed: 1,
+    labels: {},
+  };
+}

@@ -1,0 +1,179 @@
+import type { FieldViolation } from "../process/errors";
+import { CostMetric } from "../proto/lathe/v1/space";
+import type { SearchSpace } from "../proto/lathe/v1/space";
+import { BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
+import type { DatasetSpec, SearchSpec, SpaceSpec } from "../proto/lathe/v1/spec";
+import { refuse, spaceViolations } from "../space/validate";
+import {
+  EXAMPLES,
+  MAX_LABELS,
+  MAX_LABEL_LENGTH,
+  MAX_PATH_LENGTH,
+  MAX_SEED,
+  NUMBERS,
+  PRESETS,
+  numberFault,
+} from "./bounds";
+import type { NumberField } from "./bounds";
+import { isPreset, presetSpec } from "./presets";
+import type { ResolvedSpec } from "./presets";
+
+export type { ResolvedSpec } from "./presets";
+
+/** Classes of the data sets that have a fixed number, the ignore label left out; a folder's are the client's to say. */
+export const DATASET_CLASSES: ReadonlyMap<DatasetKind, number> = new Map([
+  // As many as the labels that shared/data/streets draws.
+  [DatasetKind.DATASET_KIND_STREETS, 9],
+  [DatasetKind.DATASET_KIND_CAMVID, 11],
+  [DatasetKind.DATASET_KIND_CITYSCAPES, 19],
+]);
+
+/** batch_size in a proto path for batchSize in the generated types. */
+function snake(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** What is set of a section, over the preset's values. Lists that are empty keep the preset's. */
+function overlay<T extends object>(defaults: T, set: { [K in keyof T]?: T[K] | undefined } | undefined): T {
+  // Fields that the defaults do not have are not of this section.
+  const given = Object.entries(set ?? {}).filter(
+    ([key, value]) => key in defaults && value !== undefined && !(Array.isArray(value) && value.length === 0),
+  );
+  return { ...defaults, ...(Object.fromEntries(given) as Partial<T>) };
+}
+
+/** Whether a number is one of an enum's values, UNSPECIFIED and UNRECOGNIZED left out. */
+function isOneOf(enumeration: Record<string, string | number>, value: number): boolean {
+  return value > 0 && Object.values(enumeration).includes(value);
+}
+
+/**
+ * Fills a spec from its preset and checks every field. Throws INVALID_ARGUMENT (reason INVALID_SPEC) with all violations at once,
+ * under proto paths such as "training.batch_size" or "space.stages[0].widths[1]". Resolving a resolved spec changes nothing.
+ */
+export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSpace } {
+  const violations: FieldViolation[] = [];
+  const fault = (field: string, description: string): void => {
+    violations.push({ field, description });
+  };
+  if (!isPreset(spec.preset)) fault("preset", `is "${clip(spec.preset)}", must be one of ${PRESETS.join(", ")}`);
+  // Without a preset the other fields are still checked, against the widest one and a data set that needs nothing.
+  const defaults = isPreset(spec.preset) ? presetSpec(spec.preset) : presetSpec("paper");
+  if (!isPreset(spec.preset)) defaults.dataset.kind = DatasetKind.DATASET_KIND_STREETS;
+
+  const dataset = resolveDataset(defaults.dataset, spec.dataset, fault);
+  const space = { ...overlay(defaults.space, spec.space), classes: resolveClasses(dataset.kind, spec.space, fault) };
+  const known = space.classes !== 0;
+  violations.push(...spaceViolations(known ? space : { ...space, classes: 2 }, "space."));
+
+  const shrinking = overlay(defaults.shrinking, spec.shrinking);
+  shrinking.atBudgetEnd ||= defaults.shrinking.atBudgetEnd;
+  const cost = overlay(defaults.cost, spec.cost);
+  cost.metric ||= defaults.cost.metric;
+  const resolved: ResolvedSpec = {
+    preset: spec.preset,
+    dataset,
+    space,
+    training: overlay(defaults.training, spec.training),
+    regularization: overlay(defaults.regularization, spec.regularization),
+    shrinking,
+    cost,
+    retraining: overlay(defaults.retraining, spec.retraining),
+    profiling: overlay(defaults.profiling, spec.profiling),
+    seed: spec.seed ?? defaults.seed,
+    labels: { ...spec.labels },
+  };
+  resolved.profiling.deviceClass ||= defaults.profiling.deviceClass;
+
+  for (const [section, fields] of Object.entries(NUMBERS))
+    checkNumbers(section, fields, resolved[section as keyof typeof NUMBERS], fault);
+  checkAcrossFields(resolved, fault);
+  checkNames(resolved, fault);
+  refuse("INVALID_SPEC", "spec", violations);
+  return { spec: resolved, space: { ...space, stages: structuredClone(space.stages) } };
+}
+
+type Fault = (field: string, description: string) => void;
+
+function checkNumbers(section: string, fields: Record<string, NumberField>, values: object, fault: Fault): void {
+  for (const [name, bounds] of Object.entries(fields)) {
+    const description = numberFault((values as Record<string, number>)[name] ?? Number.NaN, bounds);
+    if (description !== undefined) fault(`${section}.${snake(name)}`, description);
+  }
+}
+
+function resolveDataset(
+  defaults: ResolvedSpec["dataset"],
+  set: DatasetSpec | undefined,
+  fault: Fault,
+): ResolvedSpec["dataset"] {
+  const dataset = overlay(defaults, set);
+  dataset.kind ||= defaults.kind;
+  if (!isOneOf(DatasetKind, dataset.kind))
+    fault("dataset.kind", `is ${dataset.kind}, must be one of streets, camvid, cityscapes, folder`);
+  if (dataset.kind === DatasetKind.DATASET_KIND_STREETS) {
+    if (dataset.path !== "")
+      fault("dataset.path", `is "${clip(dataset.path)}", but streets are generated; set dataset.kind to read a folder`);
+    checkNumbers("dataset", EXAMPLES, dataset, fault);
+    return dataset;
+  }
+  if (dataset.path === "")
+    fault("dataset.path", `is not set, must be the folder of the ${shortKind(dataset.kind)} data set`);
+  if (dataset.path.length > MAX_PATH_LENGTH || dataset.path.includes("\0"))
+    fault("dataset.path", `has ${dataset.path.length} characters, must be a path of at most ${MAX_PATH_LENGTH}`);
+  // 0 is what this function itself writes: the files decide.
+  for (const name of ["trainExamples", "validationExamples"] as const)
+    if ((set?.[name] ?? 0) !== 0)
+      fault(`dataset.${snake(name)}`, `is ${set?.[name]}, but only streets are generated; leave it out`);
+  return { ...dataset, trainExamples: 0, validationExamples: 0 };
+}
+
+/** "camvid" for DATASET_KIND_CAMVID. */
+function shortKind(kind: DatasetKind): string {
+  return (DatasetKind[kind] ?? String(kind)).replace("DATASET_KIND_", "").toLowerCase();
+}
+
+/** Number of classes; 0 where a fault leaves it open. */
+function resolveClasses(kind: DatasetKind, set: SpaceSpec | undefined, fault: Fault): number {
+  const own = DATASET_CLASSES.get(kind);
+  const asked = set?.classes ?? 0;
+  if (own !== undefined && asked !== 0 && asked !== own)
+    fault("space.classes", `is ${asked}, but ${shortKind(kind)} has ${own} classes; leave it out`);
+  if (own === undefined && asked === 0 && kind === DatasetKind.DATASET_KIND_FOLDER)
+    fault("space.classes", "is not set, must be the number of lines in the folder's classes.txt");
+  return own ?? asked;
+}
+
+function checkAcrossFields({ training, shrinking, cost }: ResolvedSpec, fault: Fault): void {
+  if (training.warmupEpochs >= training.epochs)
+    fault("training.warmup_epochs", `is ${training.warmupEpochs}, must be below training.epochs, ${training.epochs}`);
+  if (shrinking.firstEpoch > training.epochs)
+    fault("shrinking.first_epoch", `is ${shrinking.firstEpoch}, must be at most training.epochs, ${training.epochs}`);
+  if (!isOneOf(BudgetPolicy, shrinking.atBudgetEnd))
+    fault("shrinking.at_budget_end", `is ${shrinking.atBudgetEnd}, must be one of argmax, fail, extend`);
+  if (!isOneOf(CostMetric, cost.metric)) fault("cost.metric", `is ${cost.metric}, must be one of macs, latency`);
+}
+
+function checkNames({ seed, labels, profiling }: ResolvedSpec, fault: Fault): void {
+  if (!Number.isInteger(seed) || seed < 0 || seed > MAX_SEED)
+    fault("seed", `is ${seed}, must be an integer between 0 and ${MAX_SEED}`);
+  // The device class is a token of the bus subject that its work goes to.
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(profiling.deviceClass))
+    fault(
+      "profiling.device_class",
+      `is "${clip(profiling.deviceClass)}", must be 1 to 63 lower-case letters, digits and inner hyphens`,
+    );
+  const entries = Object.entries(labels);
+  if (entries.length > MAX_LABELS) fault("labels", `has ${entries.length} entries, must have at most ${MAX_LABELS}`);
+  for (const [key, value] of entries.slice(0, MAX_LABELS)) {
+    if (key.length === 0 || key.length > MAX_LABEL_LENGTH)
+      fault(`labels["${clip(key)}"]`, `has a key of ${key.length} characters, must have 1 to ${MAX_LABEL_LENGTH}`);
+    if (value.length > MAX_LABEL_LENGTH)
+      fault(`labels["${clip(key)}"]`, `has ${value.length} characters, must have at most ${MAX_LABEL_LENGTH}`);
+  }
+}
+
+/** A client's text, short enough for a message. */
+function clip(text: string): string {
+  return text.length <= MAX_LABEL_LENGTH ? text : `${text.slice(0, MAX_LABEL_LENGTH)}...`;
+}
