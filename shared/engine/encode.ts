@@ -1,0 +1,62 @@
+import {
+  AttributeProto_AttributeType as AttributeType,
+  type AttributeProto,
+  ModelProto,
+  TensorProto_DataType as DataType,
+  type ValueInfoProto,
+} from "../proto/onnx/onnx";
+import type { Attribute, ElementType, Graph, Value } from "./graph";
+
+const elementTypes: Record<ElementType, DataType> = {
+  float32: DataType.FLOAT,
+  int32: DataType.INT32,
+  int64: DataType.INT64,
+  bool: DataType.BOOL,
+};
+
+// Opset 13: axes of ReduceSum are an input, those of ReduceMean and ReduceMax an attribute.
+const opsetVersion = 13;
+const irVersion = 8;
+
+/** The graph as an ONNX model file (opset 13), metadata in metadata_props. */
+export function encodeModel(graph: Graph, name: string, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  return ModelProto.encode({
+    irVersion,
+    producerName: "lathe",
+    producerVersion: "1",
+    opsetImport: [{ domain: "", version: opsetVersion }],
+    metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
+    graph: {
+      name,
+      node: graph.nodes.map((node) => ({
+        name: node.name,
+        opType: node.op,
+        domain: node.domain,
+        input: node.inputs.map((value) => value.name),
+        output: node.outputs.map((value) => value.name),
+        attribute: Object.entries(node.attributes).map(encodeAttribute),
+      })),
+      initializer: graph.initializers.map(({ value, data }) => ({
+        name: value.name,
+        dims: [...value.shape],
+        dataType: elementTypes[value.dtype],
+        rawData: Buffer.from(data.buffer, data.byteOffset, data.byteLength),
+      })),
+      input: graph.inputs.map(encodeValueInfo),
+      output: graph.outputs.map(encodeValueInfo),
+    },
+  }).finish();
+}
+
+function encodeAttribute([name, value]: [string, Attribute]): AttributeProto {
+  const empty = { name, t: undefined, floats: [], ints: [], strings: [] };
+  if (typeof value === "number") return { ...empty, type: AttributeType.INT, i: value };
+  if (typeof value === "string") return { ...empty, type: AttributeType.STRING, s: Buffer.from(value) };
+  if ("float" in value) return { ...empty, type: AttributeType.FLOAT, f: value.float };
+  return { ...empty, type: AttributeType.INTS, ints: [...value] };
+}
+
+function encodeValueInfo({ name, shape, dtype }: Value): ValueInfoProto {
+  const dim = shape.map((size) => ({ dimValue: size, dimParam: "" }));
+  return { name, type: { tensorType: { elemType: elementTypes[dtype], shape: { dim } } } };
+}

@@ -1,0 +1,68 @@
+import { LatheError } from "../process/errors";
+import { compileEager } from "./eager";
+import { compileOnnx, onnxRuntimeVersion, requireProvider, type CompiledStep, type Provider } from "./session";
+import type { Signature, Step } from "./signature";
+
+export type { CompiledStep, Provider } from "./session";
+export type { Arrays, DType, Signature, Step, TensorSpec } from "./signature";
+
+/** What turns a step into something that runs. */
+export interface Engine {
+  /** E.g. "onnxruntime/cpu 1.30.0". */
+  readonly name: string;
+  compile(step: Step, signature: Signature, name?: string): Promise<CompiledStep>;
+}
+
+export interface EngineOptions {
+  engine: "onnxruntime" | "tensorflow";
+  provider: Provider;
+  threads: number;
+}
+
+/** The packages that register TF.js's "tensorflow" backend, best first. */
+const tensorflowPackages = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"] as const;
+
+/** The engine of a configuration; throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE) in one line where this machine does not have it. */
+export async function createEngine(
+  options: EngineOptions,
+  load: (name: string) => Promise<unknown> = (name) => import(name),
+): Promise<Engine> {
+  if (!Number.isInteger(options.threads) || options.threads < 1) {
+    throw new LatheError("INVALID_ARGUMENT", `engine threads is ${options.threads}, must be an integer >= 1`);
+  }
+  if (options.engine === "tensorflow") {
+    const loaded = await loadTensorflow(load);
+    return { ...eagerEngine("tensorflow"), name: `tensorflow/${loaded}` };
+  }
+  await requireProvider(options);
+  return {
+    name: `onnxruntime/${options.provider} ${onnxRuntimeVersion()}`,
+    compile: (step, signature, name = "step") => compileOnnx(step, signature, name, options),
+  };
+}
+
+async function loadTensorflow(load: (name: string) => Promise<unknown>): Promise<string> {
+  const faults: unknown[] = [];
+  for (const name of tensorflowPackages) {
+    try {
+      await load(name);
+      return name;
+    } catch (error) {
+      faults.push(error);
+    }
+  }
+  throw new LatheError(
+    "FAILED_PRECONDITION",
+    `engine tensorflow is not available here: neither ${tensorflowPackages.join(" nor ")} loads`,
+    { reason: "ENGINE_UNAVAILABLE", cause: new AggregateError(faults) },
+  );
+}
+
+/** Runs steps op by op on a registered TF.js backend: slow on "cpu", where it is the oracle of tests. */
+export function eagerEngine(backend: "cpu" | "tensorflow"): Engine {
+  return {
+    name: `tfjs/${backend}`,
+    // eslint-disable-next-line @typescript-eslint/require-await -- a fault of tracing must be a rejection, not a throw
+    compile: async (step, signature) => compileEager(step, signature, backend),
+  };
+}

@@ -1,0 +1,76 @@
+import { LatheError } from "../process/errors";
+import { ModelProto, TensorProto_DataType as DataType, type ValueInfoProto } from "../proto/onnx/onnx";
+import { encodeModel } from "./encode";
+import type { Value } from "./graph";
+import { createSession, sessionStep, type CompiledStep, type SessionOptions } from "./session";
+import type { DType, Signature, Step } from "./signature";
+import { trace, type Constants } from "./tracer";
+
+export interface OnnxExport {
+  step: Step;
+  /** The inputs of the model. */
+  signature: Signature;
+  /** Further named inputs of the step that the model holds as initializers: its weights. */
+  constants: Constants;
+  metadata?: Readonly<Record<string, string>>;
+  name?: string;
+}
+
+/** A step as the bytes of an ONNX model (opset 13), weights inside; names of inputs and outputs are the step's. */
+export function exportOnnx({ step, signature, constants, metadata = {}, name = "network" }: OnnxExport): Uint8Array {
+  const { graph, outputs } = trace(step, signature, constants);
+  outputs.forEach((output, i) => {
+    if (graph.outputs[i]?.name !== output)
+      throw new LatheError("INVALID_ARGUMENT", `"${output}" names both an input and an output of the exported model`);
+  });
+  return encodeModel(graph, name, metadata);
+}
+
+/** An exported model made ready to run. */
+export interface OnnxModel extends CompiledStep {
+  readonly inputs: Signature;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Opens the bytes of a model that exportOnnx wrote; throws INVALID_ARGUMENT where they are none. */
+export async function openOnnx(
+  bytes: Uint8Array,
+  options: SessionOptions = { provider: "cpu", threads: 1 },
+): Promise<OnnxModel> {
+  const { graph, metadataProps } = decode(bytes);
+  const inputs = Object.fromEntries(graph.input.map((info) => [info.name, specOf(info)]));
+  const session = await createSession(bytes, options);
+  const outputs = graph.output.map((info): [string, Value] => [info.name, { name: info.name, ...specOf(info) }]);
+  return {
+    ...sessionStep(session, graph.node.length, inputs, outputs),
+    inputs,
+    metadata: Object.fromEntries(metadataProps.map(({ key, value }) => [key, value])),
+  };
+}
+
+function decode(bytes: Uint8Array): ModelProto & { graph: NonNullable<ModelProto["graph"]> } {
+  let cause: unknown;
+  try {
+    const model = ModelProto.decode(bytes);
+    if (model.graph !== undefined) return { ...model, graph: model.graph };
+  } catch (error) {
+    cause = error;
+  }
+  throw new LatheError("INVALID_ARGUMENT", `${bytes.byteLength} bytes are no ONNX model`, { cause });
+}
+
+function specOf({ name, type }: ValueInfoProto): { shape: number[]; dtype: DType } {
+  const tensor = type?.tensorType;
+  const dtype =
+    tensor?.elemType === (DataType.FLOAT as number)
+      ? "float32"
+      : tensor?.elemType === (DataType.INT32 as number)
+        ? "int32"
+        : undefined;
+  if (dtype === undefined)
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `"${name}" of the model has element type ${tensor?.elemType ?? 0}, must be float32 or int32`,
+    );
+  return { dtype, shape: (tensor?.shape?.dim ?? []).map((dim) => dim.dimValue) };
+}

@@ -1,0 +1,6 @@
+import { tf } from "../tf";
+
+/** Index of the largest channel of logits [N,K,H,W], the first of equals: int32 [N,H,W]. Has no derivative. */
+export function argmaxChannels(logits: tf.Tensor): tf.Tensor3D {
+  return tf.argMax(logits, 1);
+}

@@ -1,0 +1,108 @@
+import { binary, unary, reduce, reshape } from "../emit";
+import type { Value } from "../graph";
+import { required } from "../kernels/rule";
+import type { Recorder } from "../recorder";
+import { tf } from "../tf";
+import { channelAffine, channelMean, perChannel } from "./channels";
+import { defineKernel } from "./kernel";
+
+interface Attributes {
+  epsilon: number;
+}
+
+const kernel = defineKernel<Attributes>({
+  name: "LatheBatchNorm",
+  traced: (r, inputs, { epsilon }: Attributes) => {
+    const [x, gamma, beta] = [required(inputs, "x"), required(inputs, "gamma"), required(inputs, "beta")];
+    const mean = emitMean(r, x);
+    // E[x^2] - E[x]^2 costs one pass less than E[(x - E[x])^2]; rounding may take it below zero, where it is cut.
+    const variance = unary(
+      r,
+      "Relu",
+      binary(r, "Sub", emitMean(r, binary(r, "Mul", x, x)), binary(r, "Mul", mean, mean)),
+    );
+    const y = r.node("BatchNormalization", [x, gamma, beta, mean, variance], x.shape, x.dtype, {
+      epsilon: { float: epsilon },
+    });
+    return [y, mean, variance];
+  },
+  eager: ({ x, gamma, beta }, { epsilon }) => {
+    const { mean, variance } = tf.moments(x as tf.Tensor, [0, 2, 3]);
+    const scale = tf.mul(gamma as tf.Tensor, tf.rsqrt(tf.add(variance, epsilon)));
+    const y = tf.add(
+      tf.mul(x as tf.Tensor, perChannel(scale)),
+      perChannel(tf.sub(beta as tf.Tensor, tf.mul(mean, scale))),
+    );
+    return [y, mean, variance];
+  },
+  gradient: {
+    saveInputs: ["x", "gamma"],
+    saveOutputs: [false, true, true],
+    of: (dy, saved, { epsilon }) => derivative(dy, saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], epsilon),
+  },
+});
+
+/**
+ * With M = N*H*W, r = 1/sqrt(variance + epsilon): dbeta = sum dy, dgamma = r * (sum dy*x - mean * dbeta), and
+ * dx = gamma*r * (dy - dbeta/M - (x - mean) * r * dgamma/M), which is dy*s + x*a + c with three vectors per channel: two
+ * passes for the sums and one over dx.
+ */
+function derivative(
+  dy: tf.Tensor,
+  [x, gamma, mean, variance]: [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor],
+  epsilon: number,
+): Record<string, () => tf.Tensor> {
+  const [n, , h, w] = x.shape as [number, number, number, number];
+  const count = n * h * w;
+  const rootInverse = tf.rsqrt(tf.add(variance, epsilon));
+  const meanDy = channelMean(dy);
+  const meanGamma = tf.mul(tf.sub(channelMean(tf.mul(dy, x)), tf.mul(mean, meanDy)), rootInverse);
+  return {
+    x: () => {
+      const scale = tf.mul(gamma, rootInverse);
+      const a = tf.neg(tf.mul(tf.mul(scale, rootInverse), meanGamma));
+      const c = tf.neg(tf.add(tf.mul(scale, meanDy), tf.mul(a, mean)));
+      return tf.add(tf.mul(dy, perChannel(scale)), channelAffine(x, a, c));
+    },
+    gamma: () => tf.mul(meanGamma, count),
+    beta: () => tf.mul(meanDy, count),
+  };
+}
+
+function emitMean(r: Recorder, x: Value): Value {
+  const [n, c] = x.shape as [number, number];
+  return reduce(
+    r,
+    "ReduceMean",
+    reshape(r, r.node("GlobalAveragePool", [x], [n, c, 1, 1], x.dtype), [n, c]),
+    [0],
+    false,
+  );
+}
+
+/**
+ * Batch normalisation of x [N,C,H,W] by its own moments, as in training: y, and the mean and biased variance per channel [C],
+ * through which no derivative flows.
+ */
+export function batchNorm(
+  x: tf.Tensor,
+  gamma: tf.Tensor,
+  beta: tf.Tensor,
+  epsilon: number,
+): { y: tf.Tensor4D; mean: tf.Tensor1D; variance: tf.Tensor1D } {
+  const [y, mean, variance] = kernel({ x, gamma, beta }, { epsilon });
+  return { y: y as tf.Tensor4D, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D };
+}
+
+/** Batch normalisation of x [N,C,H,W] by given moments [C], as in evaluation. */
+export function batchNormInference(
+  x: tf.Tensor,
+  gamma: tf.Tensor,
+  beta: tf.Tensor,
+  mean: tf.Tensor,
+  variance: tf.Tensor,
+  epsilon: number,
+): tf.Tensor4D {
+  const scale = tf.mul(gamma, tf.rsqrt(tf.add(variance, epsilon)));
+  return channelAffine(x, scale, tf.sub(beta, tf.mul(mean, scale)));
+}

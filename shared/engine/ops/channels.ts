@@ -1,0 +1,57 @@
+import { reduce, reshape } from "../emit";
+import { required } from "../kernels/rule";
+import { tf } from "../tf";
+import { defineKernel, single } from "./kernel";
+
+const mean = defineKernel({
+  name: "LatheChannelMean",
+  traced: (r, inputs) => {
+    const x = required(inputs, "x");
+    const [n, c] = x.shape as [number, number];
+    // Several times faster in ONNX Runtime than a reduction over axes 0, 2 and 3.
+    const rows = r.node("GlobalAveragePool", [x], [n, c, 1, 1], x.dtype);
+    return reduce(r, "ReduceMean", reshape(r, rows, [n, c]), [0], false);
+  },
+  eager: ({ x }) => tf.mean(x as tf.Tensor, [0, 2, 3]),
+});
+
+/** Mean of x [N,C,H,W] over all but the channel axis: [C]. Has no derivative of its own. */
+export function channelMean(x: tf.Tensor): tf.Tensor1D {
+  return single(mean({ x }, {})) as tf.Tensor1D;
+}
+
+const affine = defineKernel({
+  name: "LatheChannelAffine",
+  traced: (r, inputs) => {
+    const [x, scale, shift] = [required(inputs, "x"), required(inputs, "scale"), required(inputs, "shift")];
+    const channels = scale.shape[0] as number;
+    const zeros = r.constant(new Float32Array(channels), [channels], "float32");
+    const ones = r.constant(new Float32Array(channels).fill(1), [channels], "float32");
+    // One pass, against two for a product and a sum.
+    return r.node("BatchNormalization", [x, scale, shift, zeros, ones], x.shape, x.dtype, { epsilon: { float: 0 } });
+  },
+  eager: ({ x, scale, shift }) =>
+    tf.add(tf.mul(x as tf.Tensor, perChannel(scale as tf.Tensor)), perChannel(shift as tf.Tensor)),
+  gradient: {
+    saveInputs: ["x", "scale"],
+    of: (dy, [x, scale]) => {
+      const [n, , h, w] = dy.shape as [number, number, number, number];
+      const sum = (t: tf.Tensor): tf.Tensor => tf.mul(channelMean(t), n * h * w);
+      return {
+        x: () => tf.mul(dy, perChannel(scale as tf.Tensor)),
+        scale: () => sum(tf.mul(dy, x as tf.Tensor)),
+        shift: () => sum(dy),
+      };
+    },
+  },
+});
+
+/** x * scale + shift for x [N,C,H,W] and per-channel scale and shift [C]. */
+export function channelAffine(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor): tf.Tensor4D {
+  return single(affine({ x, scale, shift }, {})) as tf.Tensor4D;
+}
+
+/** A vector [C] as [1,C,1,1]. */
+export function perChannel(vector: tf.Tensor): tf.Tensor {
+  return tf.reshape(vector, [1, vector.size, 1, 1]);
+}

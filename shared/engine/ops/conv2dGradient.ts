@@ -1,0 +1,175 @@
+import { concat, matMul, pad, reduce, reshape, slice, transpose, transposeMatrix } from "../emit";
+import type { Value } from "../graph";
+import { required } from "../kernels/rule";
+import type { Recorder } from "../recorder";
+import { tf } from "../tf";
+import { convolutionShape, type Convolution, type ConvolutionShape, type Shape4 } from "./convolutionShape";
+import { defineKernel, single } from "./kernel";
+
+interface InputGradient extends Convolution {
+  inputShape: Shape4;
+}
+
+interface WeightGradient extends Convolution {
+  kernelShape: Shape4;
+}
+
+const inputGradient = defineKernel<InputGradient>({
+  name: "LatheConv2dInputGradient",
+  traced: (r, inputs, { inputShape, stride, dilation }: InputGradient) => {
+    const [dy, w] = [required(inputs, "dy"), required(inputs, "w")];
+    const { height, width, outHeight, outWidth, kernel, padding } = convolutionShape(inputShape, w.shape, {
+      stride,
+      dilation,
+    });
+    const attributes = { kernel_shape: kernel, dilations: dilation, pads: [...padding, ...padding] };
+    if (stride === 1) {
+      // Full correlation: the kernel flipped in space, its channel axes exchanged.
+      return r.node("Conv", [dy, transpose(r, flipped(r, w), [1, 0, 2, 3])], inputShape, dy.dtype, attributes);
+    }
+    // The last row or column of an even input is reached by no centre of the kernel.
+    const output_padding = [height - ((outHeight - 1) * stride + 1), width - ((outWidth - 1) * stride + 1)];
+    return r.node("ConvTranspose", [dy, w], inputShape, dy.dtype, {
+      ...attributes,
+      strides: [stride, stride],
+      output_padding,
+    });
+  },
+  eager: ({ dy, w }, { inputShape, stride, dilation }) => {
+    const { batch, outChannels, height, width, outHeight, outWidth, kernel, padding } = convolutionShape(
+      inputShape,
+      (w as tf.Tensor).shape,
+      { stride, dilation },
+    );
+    // Zeros between the rows and columns of dy undo the stride; then a full correlation with the flipped kernel.
+    const spread = tf
+      .pad(tf.reshape(dy as tf.Tensor, [batch * outChannels, outHeight, 1, outWidth, 1]), [
+        [0, 0],
+        [0, 0],
+        [0, stride - 1],
+        [0, 0],
+        [0, stride - 1],
+      ])
+      .reshape([batch, outChannels, outHeight * stride, outWidth * stride])
+      .slice([0, 0, 0, 0], [batch, outChannels, height, width]);
+    const padded = tf.pad(spread, [
+      [0, 0],
+      [0, 0],
+      [padding[0], padding[0]],
+      [padding[1], padding[1]],
+    ]);
+    const kernelLast = tf.transpose(tf.reverse(w as tf.Tensor, [2, 3]), [2, 3, 0, 1]) as tf.Tensor4D;
+    const channelsLast = tf.transpose(padded, [0, 2, 3, 1]) as tf.Tensor4D;
+    const dx = tf.conv2d(channelsLast, kernelLast, 1, "valid", "NHWC", [...dilation]);
+    return tf.transpose(dx, [0, 3, 1, 2]);
+  },
+});
+
+const weightGradient = defineKernel<WeightGradient>({
+  name: "LatheConv2dWeightGradient",
+  traced: (r, inputs, attributes: WeightGradient) => {
+    const [x, dy] = [required(inputs, "x"), required(inputs, "dy")];
+    const shape = convolutionShape(x.shape, attributes.kernelShape, attributes);
+    const { batch, outChannels, outHeight, outWidth } = shape;
+    const columns =
+      attributes.stride === 1 ? shiftedColumns(r, x, shape, attributes) : pickedColumns(r, x, shape, attributes);
+    const rows = reshape(r, dy, [batch, outChannels, outHeight * outWidth]);
+    // [N,Co,P] x [N,P,Ci*taps], summed over the batch: already in the order of [Co,Ci,kh,kw].
+    const products = matMul(r, rows, transposeMatrix(r, columns));
+    return reshape(r, reduce(r, "ReduceSum", products, [0], false), attributes.kernelShape);
+  },
+  eager: ({ x, dy }, attributes) => {
+    const { batch, inChannels, outChannels, outHeight, outWidth, kernel, padding } = convolutionShape(
+      (x as tf.Tensor).shape,
+      attributes.kernelShape,
+      attributes,
+    );
+    const { stride, dilation } = attributes;
+    const padded = tf.pad(x as tf.Tensor, [
+      [0, 0],
+      [0, 0],
+      [padding[0], padding[0]],
+      [padding[1], padding[1]],
+    ]);
+    const taps = forTaps(kernel, (i, j) => {
+      const [top, left] = [i * dilation[0], j * dilation[1]];
+      const end = [batch, inChannels, top + (outHeight - 1) * stride + 1, left + (outWidth - 1) * stride + 1];
+      return tf
+        .stridedSlice(padded, [0, 0, top, left], end, [1, 1, stride, stride])
+        .reshape([batch, inChannels, 1, outHeight * outWidth]);
+    });
+    const columns = tf.concat(taps, 2).reshape([batch, inChannels * taps.length, outHeight * outWidth]);
+    const rows = tf.reshape(dy as tf.Tensor, [batch, outChannels, outHeight * outWidth]);
+    return tf
+      .matMul(rows, columns, false, true)
+      .sum(0)
+      .reshape([...attributes.kernelShape]);
+  },
+});
+
+/** Derivative of conv2d by its input [N,Ci,H,W]. */
+export function conv2dInputGradient(
+  dy: tf.Tensor,
+  w: tf.Tensor,
+  inputShape: Shape4,
+  convolution: Convolution,
+): tf.Tensor {
+  return single(inputGradient({ dy, w }, { ...convolution, inputShape }));
+}
+
+/** Derivative of conv2d by its kernel [Co,Ci,kh,kw]. */
+export function conv2dWeightGradient(
+  x: tf.Tensor,
+  dy: tf.Tensor,
+  kernelShape: Shape4,
+  convolution: Convolution,
+): tf.Tensor {
+  return single(weightGradient({ x, dy }, { ...convolution, kernelShape }));
+}
+
+function forTaps<T>([kh, kw]: readonly [number, number], body: (i: number, j: number) => T): T[] {
+  return Array.from({ length: kh * kw }, (_, tap) => body(Math.floor(tap / kw), tap % kw));
+}
+
+function flipped(r: Recorder, w: Value): Value {
+  const axes = [2, 3].filter((axis) => w.shape[axis] !== 1);
+  if (axes.length === 0) return w;
+  const starts = axes.map((axis) => (w.shape[axis] as number) - 1);
+  // An end far below zero: down to and including the first element.
+  const ends = axes.map(() => -1000);
+  return r.node(
+    "Slice",
+    [w, r.integers(starts), r.integers(ends), r.integers(axes), r.integers(axes.map(() => -1))],
+    w.shape,
+    w.dtype,
+  );
+}
+
+/** im2col at stride 1, [N, Ci*taps, P]: windows of the padded input, one per tap. A 1x1 kernel needs neither padding nor windows. */
+function shiftedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { dilation }: Convolution): Value {
+  const { batch, inChannels, outHeight, outWidth, kernel, padding } = shape;
+  const positions = outHeight * outWidth;
+  const padded = pad(r, x, [0, 0, ...padding], [0, 0, ...padding]);
+  const windows = forTaps(kernel, (i, j) =>
+    slice(r, padded, [2, 3], [i * dilation[0], j * dilation[1]], [outHeight, outWidth]),
+  );
+  const columns = windows.map((window) => reshape(r, window, [batch, inChannels, 1, positions]));
+  return reshape(r, concat(r, columns, 2), [batch, inChannels * windows.length, positions]);
+}
+
+/** im2col at stride 2 as a grouped convolution with one-hot kernels: faster than strided slices. */
+function pickedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { stride, dilation }: Convolution): Value {
+  const { batch, inChannels, outHeight, outWidth, kernel, padding } = shape;
+  const taps = kernel[0] * kernel[1];
+  const oneHot = new Float32Array(inChannels * taps * taps);
+  for (let channel = 0; channel < inChannels * taps; channel++) oneHot[channel * taps + (channel % taps)] = 1;
+  const picks = r.constant(oneHot, [inChannels * taps, 1, ...kernel], "float32");
+  const columns = r.node("Conv", [x, picks], [batch, inChannels * taps, outHeight, outWidth], x.dtype, {
+    kernel_shape: kernel,
+    strides: [stride, stride],
+    dilations: dilation,
+    pads: [...padding, ...padding],
+    group: inChannels,
+  });
+  return reshape(r, columns, [batch, inChannels * taps, outHeight * outWidth]);
+}

@@ -1,0 +1,49 @@
+import { LatheError } from "../../process/errors";
+
+export type Shape4 = readonly [number, number, number, number];
+
+export interface Convolution {
+  stride: 1 | 2;
+  /** Along height and width. */
+  dilation: readonly [number, number];
+}
+
+export interface ConvolutionShape {
+  batch: number;
+  inChannels: number;
+  outChannels: number;
+  height: number;
+  width: number;
+  outHeight: number;
+  outWidth: number;
+  kernel: readonly [number, number];
+  /** On each side, along height and width. */
+  padding: readonly [number, number];
+}
+
+/** Sizes of a symmetrically padded convolution; throws INVALID_ARGUMENT where kernel, channels or rank do not fit. */
+export function convolutionShape(
+  x: readonly number[],
+  w: readonly number[],
+  { stride, dilation }: Convolution,
+): ConvolutionShape {
+  const refuse = (why: string): never => {
+    throw new LatheError("INVALID_ARGUMENT", `conv2d of [${x.join(",")}] with kernel [${w.join(",")}]: ${why}`);
+  };
+  if (x.length !== 4 || w.length !== 4) refuse("input must be [N,Ci,H,W] and kernel [Co,Ci,kh,kw]");
+  const [batch, inChannels, height, width] = x as Shape4;
+  const [outChannels, kernelChannels, kh, kw] = w as Shape4;
+  if (inChannels !== kernelChannels) refuse(`the input has ${inChannels} channels, the kernel wants ${kernelChannels}`);
+  if (kh % 2 === 0 || kw % 2 === 0) refuse("kernel sizes must be odd");
+  return {
+    batch,
+    inChannels,
+    outChannels,
+    height,
+    width,
+    outHeight: Math.ceil(height / stride),
+    outWidth: Math.ceil(width / stride),
+    kernel: [kh, kw],
+    padding: [((kh - 1) / 2) * dilation[0], ((kw - 1) / 2) * dilation[1]],
+  };
+}

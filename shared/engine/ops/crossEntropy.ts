@@ -1,0 +1,43 @@
+import { LatheError } from "../../process/errors";
+import { tf } from "../tf";
+import { perChannel } from "./channels";
+
+/**
+ * Class-weighted cross entropy of logits [N,K,H,W] and int32 labels [N,H,W]: sum(w * -log p) / sum(w) over the pixels whose label is
+ * in 0..K-1; the others are ignored, and 0 is returned where none is left. Derivative by the logits only.
+ */
+export function crossEntropy(logits: tf.Tensor, labels: tf.Tensor, classWeights: tf.Tensor): tf.Scalar {
+  const [n, k, h, w] = logits.shape as [number, number, number, number];
+  if (labels.shape.join() !== [n, h, w].join() || classWeights.shape.join() !== String(k)) {
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `crossEntropy of logits [${logits.shape.join(",")}]: labels are [${labels.shape.join(",")}], must be [${[n, h, w].join(",")}]; ` +
+        `class weights are [${classWeights.shape.join(",")}], must be [${k}]`,
+    );
+  }
+  const operation = tf.customGrad((x, save) => {
+    const input = x as tf.Tensor;
+    const classes = tf.tensor(
+      Int32Array.from({ length: k }, (_, i) => i),
+      [1, k, 1, 1],
+      "int32",
+    );
+    const hot = tf.cast(tf.equal(tf.reshape(labels, [n, 1, h, w]), classes), "float32");
+    const weighted = tf.mul(hot, perChannel(classWeights));
+    // Any real sum of weights is far above the bound, which only keeps 0/0 away.
+    const total = tf.maximum(tf.sum(weighted), 1e-12);
+    const shifted = tf.sub(input, tf.max(input, 1, true));
+    const logProbabilities = tf.sub(shifted, tf.log(tf.sum(tf.exp(shifted), 1, true)));
+    (save as tf.GradSaveFunc)([logProbabilities, weighted, total]);
+    return {
+      value: tf.neg(tf.div(tf.sum(tf.mul(weighted, logProbabilities)), total)),
+      // d/dx = (w * p - w * hot) / total, with the pixel's weight w.
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [logs, weights, sum] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+        const difference = tf.sub(tf.mul(tf.exp(logs), tf.sum(weights, 1, true)), weights);
+        return tf.mul(difference, tf.div(dy, sum));
+      },
+    };
+  });
+  return operation(logits) as tf.Scalar;
+}

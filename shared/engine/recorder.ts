@@ -1,0 +1,120 @@
+import type { Attribute, ElementType, Graph, GraphNode, Initializer, Value } from "./graph";
+import { elementCount } from "./signature";
+
+/** Collects the nodes and constants of one graph while a step is traced; equal small constants are kept once. */
+export class Recorder {
+  private readonly inputs: Value[] = [];
+  private readonly nodes: GraphNode[] = [];
+  private readonly initializers: Initializer[] = [];
+  private readonly small = new Map<string, Value>();
+  private count = 0;
+
+  input(name: string, shape: readonly number[], dtype: ElementType): Value {
+    const value = { name, shape: [...shape], dtype };
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** A named constant, e.g. a trained weight of an exported network. */
+  weight(name: string, data: ArrayLike<number>, shape: readonly number[], dtype: ElementType): Value {
+    const value = { name, shape: [...shape], dtype };
+    this.initializers.push({ value, data: pack(data, dtype) });
+    return value;
+  }
+
+  constant(data: ArrayLike<number>, shape: readonly number[], dtype: ElementType): Value {
+    const key = data.length <= 32 ? `${dtype}[${shape.join()}]${Array.from(data, numeral).join()}` : undefined;
+    const known = key === undefined ? undefined : this.small.get(key);
+    if (known !== undefined) return known;
+    const value = this.weight(this.fresh("c"), data, shape, dtype);
+    if (key !== undefined) this.small.set(key, value);
+    return value;
+  }
+
+  /** A vector of integers as ONNX wants it for shapes, axes and paddings. */
+  integers(data: readonly number[]): Value {
+    return this.constant(data, [data.length], "int64");
+  }
+
+  scalar(x: number, dtype: ElementType = "float32"): Value {
+    return this.constant([x], [], dtype);
+  }
+
+  node(
+    op: string,
+    inputs: readonly Value[],
+    shape: readonly number[],
+    dtype: ElementType,
+    attributes: Record<string, Attribute> = {},
+  ): Value {
+    const output = { name: this.fresh("t"), shape: [...shape], dtype };
+    this.append(op, inputs, [output], attributes);
+    return output;
+  }
+
+  /** A node with several outputs of one type. */
+  split(
+    op: string,
+    inputs: readonly Value[],
+    shapes: readonly (readonly number[])[],
+    dtype: ElementType,
+    attributes: Record<string, Attribute>,
+  ): Value[] {
+    const outputs = shapes.map((shape) => ({ name: this.fresh("t"), shape: [...shape], dtype }));
+    this.append(op, inputs, outputs, attributes);
+    return outputs;
+  }
+
+  /** The graph whose outputs carry the given names; the producing node writes under that name, a copy is made only where it must. */
+  finish(outputs: Readonly<Record<string, Value>>): Graph {
+    const renamed = new Map<string, Value>();
+    const produced = new Set(this.nodes.flatMap((node) => node.outputs.map((output) => output.name)));
+    const copies: GraphNode[] = [];
+    const results = Object.entries(outputs).map(([name, value]) => {
+      const result = { ...value, name };
+      if (produced.has(value.name) && !renamed.has(value.name)) renamed.set(value.name, result);
+      else
+        copies.push({
+          op: "Identity",
+          name: `Identity_${name}`,
+          domain: "",
+          inputs: [value],
+          outputs: [result],
+          attributes: {},
+        });
+      return result;
+    });
+    const rename = (value: Value): Value => renamed.get(value.name) ?? value;
+    const nodes = [...this.nodes, ...copies].map((node) => ({
+      ...node,
+      inputs: node.inputs.map(rename),
+      outputs: node.outputs.map(rename),
+    }));
+    return { inputs: this.inputs, outputs: results, nodes, initializers: this.initializers };
+  }
+
+  private append(op: string, inputs: readonly Value[], outputs: Value[], attributes: Record<string, Attribute>): void {
+    this.nodes.push({ op, name: `${op}_${this.nodes.length}`, domain: "", inputs, outputs, attributes });
+  }
+
+  private fresh(prefix: string): string {
+    return `_${prefix}${this.count++}`;
+  }
+}
+
+// -0 and 0 are different constants.
+const numeral = (x: number): string => (Object.is(x, -0) ? "-0" : String(x));
+
+function pack(data: ArrayLike<number>, dtype: ElementType): Uint8Array {
+  if (dtype === "bool") return Uint8Array.from(data, (x) => (x ? 1 : 0));
+  const typed =
+    dtype === "float32"
+      ? Float32Array.from(data)
+      : dtype === "int32"
+        ? Int32Array.from(data)
+        : BigInt64Array.from(Array.from(data), (x) => BigInt(x));
+  return new Uint8Array(typed.buffer, 0, typed.byteLength);
+}
+
+/** Number of elements of a value. */
+export const sizeOf = (value: Value): number => elementCount(value.shape);

@@ -1,0 +1,132 @@
+import * as ort from "onnxruntime-node";
+import { LatheError } from "../process/errors";
+import type { Graph, Value } from "./graph";
+import { encodeModel } from "./encode";
+import { checkInputs, checkInto, type Arrays, type DType, type Signature, type Step } from "./signature";
+import { trace } from "./tracer";
+
+export type Provider = "cpu" | "cuda" | "tensorrt";
+
+export interface SessionOptions {
+  provider: Provider;
+  threads: number;
+}
+
+/** A step as the machine runs it. */
+export interface CompiledStep {
+  readonly nodes: number;
+  readonly outputs: Signature;
+  /** Runs once. Outputs named in `into` are written to those arrays, the others to new ones; all are returned. */
+  run(inputs: Arrays, into?: Arrays): Promise<Arrays>;
+  release(): Promise<void>;
+}
+
+// Errors reach the caller as exceptions; ONNX Runtime's own log would only repeat them on stderr.
+const FATAL = 4;
+ort.env.logLevel = "fatal";
+
+/** Traces a step once and hands its graph to ONNX Runtime. */
+export async function compileOnnx(
+  step: Step,
+  signature: Signature,
+  name: string,
+  options: SessionOptions,
+): Promise<CompiledStep> {
+  const { graph, outputs } = trace(step, signature);
+  const session = await createSession(encodeModel(graph, name), options);
+  return sessionStep(
+    session,
+    graph.nodes.length,
+    signature,
+    outputs.map((output, i) => [output, graph.outputs[i] as Value]),
+  );
+}
+
+/** Creates a session with the options that engine-performance measured: two sessions whose idle threads spin slow each other. */
+export async function createSession(
+  model: Uint8Array,
+  { provider, threads }: SessionOptions,
+): Promise<ort.InferenceSession> {
+  try {
+    return await ort.InferenceSession.create(model, {
+      executionProviders: provider === "cpu" ? ["cpu"] : [provider, "cpu"],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      graphOptimizationLevel: "all",
+      logSeverityLevel: FATAL,
+      extra: { session: { force_spinning_stop: "1" } },
+    });
+  } catch (error) {
+    throw new LatheError(
+      "INTERNAL",
+      `ONNX Runtime (${provider}) refuses the model: ${LatheError.from(error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+/** Wraps a session whose outputs carry other names in the graph than in the step. */
+export function sessionStep(
+  session: ort.InferenceSession,
+  nodes: number,
+  signature: Signature,
+  outputs: readonly (readonly [string, Value])[],
+): CompiledStep {
+  const outputSignature = Object.fromEntries(
+    outputs.map(([name, value]) => [name, { shape: value.shape, dtype: outputType(name, value) }]),
+  );
+  let released = false;
+  return {
+    nodes,
+    outputs: outputSignature,
+    run: async (inputs, into = {}) => {
+      if (released) throw new LatheError("FAILED_PRECONDITION", "the compiled step has been released");
+      checkInputs(inputs, signature);
+      checkInto(into, outputSignature);
+      const feeds = Object.fromEntries(
+        Object.entries(signature).map(([name, spec]) => [name, tensor(inputs[name] as Arrays[string], spec.shape)]),
+      );
+      const fetches = Object.fromEntries(
+        outputs.map(([name, value]) => [value.name, into[name] === undefined ? null : tensor(into[name], value.shape)]),
+      );
+      const results = await session.run(feeds, fetches, { logSeverityLevel: FATAL });
+      return Object.fromEntries(
+        outputs.map(([name, value]) => [name, into[name] ?? (results[value.name]?.data as Arrays[string])]),
+      );
+    },
+    release: async () => {
+      if (released) return;
+      released = true;
+      await session.release();
+    },
+  };
+}
+
+function tensor(array: Float32Array | Int32Array, shape: readonly number[]): ort.Tensor {
+  return array instanceof Float32Array
+    ? new ort.Tensor("float32", array, shape)
+    : new ort.Tensor("int32", array, shape);
+}
+
+function outputType(name: string, { dtype }: Value): DType {
+  if (dtype === "float32" || dtype === "int32") return dtype;
+  throw new LatheError("INVALID_ARGUMENT", `output "${name}" is ${dtype}, must be float32 or int32`);
+}
+
+// A model of one node: enough to find out whether a provider is there.
+const probe: Step = ({ x }) => ({ y: (x as NonNullable<typeof x>).add(1) });
+
+/** Throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE) where this build or machine cannot run the provider. */
+export async function requireProvider(options: SessionOptions, create = createSession): Promise<void> {
+  if (options.provider === "cpu") return;
+  const { graph }: { graph: Graph } = trace(probe, { x: { shape: [1], dtype: "float32" } });
+  try {
+    await (await create(encodeModel(graph, "probe"), options)).release();
+  } catch (error) {
+    const message = `engine onnxruntime/${options.provider} is not available here: install the GPU build of onnxruntime-node, or set the provider to cpu`;
+    throw new LatheError("FAILED_PRECONDITION", message, { reason: "ENGINE_UNAVAILABLE", cause: error });
+  }
+}
+
+/** Version of the loaded ONNX Runtime. */
+export const onnxRuntimeVersion = (): string => ort.env.versions.node ?? ort.env.versions.common;

@@ -1,0 +1,54 @@
+import { LatheError } from "../process/errors";
+import type { tf } from "./tf";
+
+export type DType = "float32" | "int32";
+
+export interface TensorSpec {
+  shape: readonly number[];
+  dtype: DType;
+}
+
+export type Signature = Readonly<Record<string, TensorSpec>>;
+
+/** A pure function of named tensors to named tensors, written with TF.js ops. */
+export type Step = (inputs: Record<string, tf.Tensor>) => Record<string, tf.Tensor>;
+
+export type Arrays = Record<string, Float32Array | Int32Array>;
+
+/** Number of elements of a tensor of this shape. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+const describeArray = (array: unknown): string =>
+  array instanceof Float32Array
+    ? `float32 of length ${array.length}`
+    : array instanceof Int32Array
+      ? `int32 of length ${array.length}`
+      : array === undefined
+        ? "nothing"
+        : Object.prototype.toString.call(array).slice(8, -1);
+
+/** Throws INVALID_ARGUMENT naming an input that is missing or differs in type or length from the signature; others are let pass. */
+export function checkInputs(arrays: Arrays, signature: Signature): void {
+  for (const [name, spec] of Object.entries(signature)) checkArray("input", name, arrays[name], spec);
+}
+
+/** Throws INVALID_ARGUMENT naming a preallocated array that is no output of the step or does not fit it. */
+export function checkInto(arrays: Arrays, outputs: Signature): void {
+  for (const [name, array] of Object.entries(arrays)) {
+    const spec = outputs[name];
+    if (spec === undefined) {
+      throw new LatheError("INVALID_ARGUMENT", `output "${name}" is not one of ${Object.keys(outputs).join(", ")}`);
+    }
+    checkArray("output", name, array, spec);
+  }
+}
+
+function checkArray(kind: "input" | "output", name: string, array: Arrays[string] | undefined, spec: TensorSpec): void {
+  const length = elementCount(spec.shape);
+  const typed = spec.dtype === "float32" ? array instanceof Float32Array : array instanceof Int32Array;
+  if (typed && array?.length === length) return;
+  const want = `${spec.dtype} of length ${length} (shape [${spec.shape.join(",")}])`;
+  throw new LatheError("INVALID_ARGUMENT", `${kind} "${name}" is ${describeArray(array)}, must be ${want}`);
+}
