@@ -1,0 +1,75 @@
+import { IGNORE, type Batch, type BatchOrder, type Example } from "./example";
+import type { Size } from "./images";
+
+/**
+ * Makes a batch: each example is flipped (if asked), then shifted by whole pixels; what the shift uncovers is black and
+ * IGNORE. A label cell takes the pixel at its centre, (stride * i + floor(stride / 2)), of the transformed label: thin
+ * things keep their share of cells, which a majority vote would take from them.
+ */
+export function assembleBatch(examples: readonly Example[], size: Size, order: BatchOrder): Batch {
+  const { height, width } = size;
+  const stride = order.labelStride;
+  const cells = (height / stride) * (width / stride);
+  const images = new Float32Array(examples.length * 3 * height * width);
+  const labels = new Int32Array(examples.length * cells);
+  examples.forEach((example, n) => {
+    const transform: Transform = {
+      flip: order.flips[n] ?? false,
+      shiftX: order.shiftsX[n] ?? 0,
+      shiftY: order.shiftsY[n] ?? 0,
+    };
+    fillImage(images.subarray(n * 3 * height * width, (n + 1) * 3 * height * width), example.image, size, transform);
+    fillLabels(labels.subarray(n * cells, (n + 1) * cells), example.label, size, transform, stride);
+  });
+  return { images, labels, size: examples.length, indices: [...order.indices] };
+}
+
+interface Transform {
+  readonly flip: boolean;
+  readonly shiftX: number;
+  readonly shiftY: number;
+}
+
+/** Column of the source that column x of the output shows, or -1 outside. */
+function sourceColumn(x: number, width: number, { flip, shiftX }: Transform): number {
+  const moved = x - shiftX;
+  if (moved < 0 || moved >= width) return -1;
+  return flip ? width - 1 - moved : moved;
+}
+
+/** [H,W,3] bytes -> [3,H,W] floats in 0..1. */
+function fillImage(out: Float32Array, image: Uint8Array, { height, width }: Size, transform: Transform): void {
+  const plane = height * width;
+  const columns = Int32Array.from({ length: width }, (_, x) => sourceColumn(x, width, transform));
+  for (let y = 0; y < height; y++) {
+    const row = y - transform.shiftY;
+    if (row < 0 || row >= height) continue;
+    for (let x = 0; x < width; x++) {
+      const column = columns[x]!;
+      if (column < 0) continue;
+      const from = 3 * (row * width + column);
+      const to = y * width + x;
+      out[to] = image[from]! / 255;
+      out[to + plane] = image[from + 1]! / 255;
+      out[to + 2 * plane] = image[from + 2]! / 255;
+    }
+  }
+}
+
+function fillLabels(
+  out: Int32Array,
+  label: Uint8Array,
+  { height, width }: Size,
+  transform: Transform,
+  stride: number,
+): void {
+  const centre = stride >> 1;
+  let to = 0;
+  for (let y = centre; y < height; y += stride) {
+    const row = y - transform.shiftY;
+    for (let x = centre; x < width; x += stride) {
+      const column = sourceColumn(x, width, transform);
+      out[to++] = row < 0 || row >= height || column < 0 ? IGNORE : label[row * width + column]!;
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import { LatheError } from "../process/errors";
+import type { Batch, BatchOrder, Split } from "./example";
+import { datasetFault } from "./faults";
+
+export type { Batch } from "./example";
+
+/** What batches need of the engine's seeded generator. */
+export interface BatchRandom {
+  next(): number;
+  /** Whole number in 0..n-1. */
+  integer(n: number): number;
+  shuffle<T>(array: T[]): unknown;
+}
+
+export interface BatchOptions {
+  readonly batchSize: number;
+  /** Labels are taken at the centre of each labelStride x labelStride cell. */
+  readonly labelStride: number;
+  /** Not given: in order, and nothing is augmented. */
+  readonly random?: BatchRandom;
+  /** Horizontal flip of one half; a shift of -translate..translate whole pixels each way. */
+  readonly augment?: { readonly flip: boolean; readonly translate: number };
+  /** Leave out the last batch when it is not full. */
+  readonly dropLast?: boolean;
+}
+
+const BATCHES_AHEAD = 2;
+
+/**
+ * One epoch. All random draws happen before this returns, so the generator's state is that of the next epoch at once and
+ * a resumed run draws the same. The next two batches are assembled on the dataset's thread while the consumer works.
+ */
+export function batches(split: Split, options: BatchOptions): AsyncIterable<Batch> {
+  checkOptions(split, options);
+  const orders = drawOrders(split.length, options);
+  return { [Symbol.asyncIterator]: () => assembleAhead(split, orders) };
+}
+
+/** Share of each class among the labelled pixels of a split at full resolution; sums to 1. */
+export async function classFrequencies(split: Split, classes: number): Promise<number[]> {
+  const counts = await split.countPixels(classes);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  if (total === 0) throw datasetFault(`the split of ${split.length} examples has no labelled pixel`);
+  return counts.map((count) => count / total);
+}
+
+function drawOrders(length: number, options: BatchOptions): BatchOrder[] {
+  const { batchSize, labelStride, random, augment, dropLast = false } = options;
+  const indices = Array.from({ length }, (_, index) => index);
+  random?.shuffle(indices);
+  const flip = (): boolean => random !== undefined && augment?.flip === true && random.next() < 0.5;
+  const reach = augment?.translate ?? 0;
+  const shift = (): number => (random === undefined || reach === 0 ? 0 : random.integer(2 * reach + 1) - reach);
+  const orders: BatchOrder[] = [];
+  for (let at = 0; at < length; at += batchSize) {
+    const chosen = indices.slice(at, at + batchSize);
+    if (dropLast && chosen.length < batchSize) break;
+    orders.push({
+      indices: chosen,
+      flips: chosen.map(flip),
+      shiftsX: chosen.map(shift),
+      shiftsY: chosen.map(shift),
+      labelStride,
+    });
+  }
+  return orders;
+}
+
+async function* assembleAhead(split: Split, orders: readonly BatchOrder[]): AsyncGenerator<Batch, void, undefined> {
+  const coming: Promise<Batch>[] = [];
+  let started = 0;
+  for (let at = 0; at < orders.length; at++) {
+    for (; started < orders.length && started <= at + BATCHES_AHEAD; started++) {
+      const batch = split.assemble(orders[started]!);
+      batch.catch(() => undefined); // reported where it is awaited; a consumer that stopped early does not want it
+      coming.push(batch);
+    }
+    yield await coming.shift()!;
+  }
+}
+
+function checkOptions(split: Split, { batchSize, labelStride, augment, dropLast = false }: BatchOptions): void {
+  const refuse = (message: string): never => {
+    throw new LatheError("INVALID_ARGUMENT", message);
+  };
+  if (!Number.isInteger(batchSize) || batchSize < 1) refuse(`batch size is ${batchSize}, must be a whole number >= 1`);
+  if (dropLast && batchSize > split.length) {
+    refuse(
+      `batch size ${batchSize} exceeds the ${split.length} examples of the split, and partial batches are dropped`,
+    );
+  }
+  if (!Number.isInteger(labelStride) || labelStride < 1 || split.height % labelStride || split.width % labelStride) {
+    refuse(`label stride ${labelStride} must be a whole number that divides ${split.height}x${split.width}`);
+  }
+  const reach = augment?.translate ?? 0;
+  if (!Number.isInteger(reach) || reach < 0) refuse(`translation is ${reach} pixels, must be a whole number >= 0`);
+}

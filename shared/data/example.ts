@@ -1,0 +1,52 @@
+/** Label of a pixel that counts neither in a loss nor in a metric. */
+export const IGNORE = 255;
+
+export interface DatasetInfo {
+  readonly kind: string;
+  readonly classes: readonly string[];
+  readonly colors: readonly (readonly [number, number, number])[];
+}
+
+/** One decoded example at the dataset's size: image [H,W,3] RGB, label [H,W] with class indices or IGNORE. */
+export interface Example {
+  readonly image: Uint8Array;
+  readonly label: Uint8Array;
+}
+
+/** What to make of some examples: element i of each list belongs to example indices[i]; flips come before shifts. */
+export interface BatchOrder {
+  readonly indices: readonly number[];
+  readonly flips: readonly boolean[];
+  readonly shiftsX: readonly number[];
+  readonly shiftsY: readonly number[];
+  readonly labelStride: number;
+}
+
+/** images [N,3,H,W] = pixel / 255; labels [N, H / labelStride, W / labelStride], IGNORE where nothing is known. */
+export interface Batch {
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  readonly size: number;
+  readonly indices: number[];
+}
+
+/** One split. Everything but name() is worked out on the dataset's own thread. */
+export interface Split {
+  readonly length: number;
+  readonly height: number;
+  readonly width: number;
+  name(index: number): string;
+  example(index: number): Promise<Example>;
+  assemble(order: BatchOrder): Promise<Batch>;
+  /** Labelled pixels per class over the whole split, at full resolution. */
+  countPixels(classes: number): Promise<number[]>;
+}
+
+export interface Dataset {
+  readonly info: DatasetInfo;
+  readonly height: number;
+  readonly width: number;
+  readonly train: Split;
+  readonly validation: Split;
+  close(): Promise<void>;
+}

@@ -1,0 +1,73 @@
+import { LatheError } from "../process/errors";
+import type { Example } from "./example";
+import { datasetFault } from "./faults";
+import { decodeImage, decodeLabel, resizeIndices, type Size } from "./images";
+import { UNKNOWN, type Pair } from "./layout";
+import type { IndexMap } from "./png";
+
+const PARALLEL_FILES = 4; // libuv's default pool: more would only hold memory
+const FAULTS_TO_NAME = 10;
+
+/** Decodes a pair, resizes both to the size and maps label values to classes. Every fault is DATASET_INVALID and names its file. */
+export async function loadPair(pair: Pair, size: Size, labelMap: readonly number[]): Promise<Example> {
+  const [image, label] = await Promise.all([decodeImage(pair.image, size), decodeLabel(pair.label)]);
+  const { height, width } = image.stored;
+  if (label.height !== height || label.width !== width) {
+    throw datasetFault(
+      `label ${pair.label} is ${label.width}x${label.height}, its image ${pair.image} is ${width}x${height}: sizes must be equal`,
+    );
+  }
+  mapLabels(label, labelMap, pair.label);
+  return { image: image.data, label: resizeIndices(label, size) };
+}
+
+/** Replaces stored values by classes in place, at the file's own size so that no pixel goes unchecked. */
+function mapLabels(label: IndexMap, labelMap: readonly number[], path: string): void {
+  const { data, width } = label;
+  for (let at = 0; at < data.length; at++) {
+    const value = data[at] ?? 0;
+    const mapped = labelMap[value] ?? UNKNOWN;
+    if (mapped === UNKNOWN) {
+      const known = labelMap.flatMap((to, from) => (to === UNKNOWN ? [] : [from]));
+      throw datasetFault(
+        `label ${path} has the unknown value ${value} at x ${at % width}, y ${Math.floor(at / width)}: known are ${ranges(known)}`,
+      );
+    }
+    data[at] = mapped;
+  }
+}
+
+function ranges(values: readonly number[]): string {
+  const parts: [number, number][] = [];
+  for (const value of values) {
+    const last = parts.at(-1);
+    if (last !== undefined && last[1] === value - 1) last[1] = value;
+    else parts.push([value, value]);
+  }
+  return parts.map(([from, to]) => (from === to ? `${from}` : `${from} to ${to}`)).join(", ");
+}
+
+/**
+ * Runs a check for 0..count-1, a few at a time, and throws the fault of the lowest index. All faults met before the check
+ * gave up are in the error's violations, so that a bad download is repaired in one go.
+ */
+export async function checkAll(count: number, check: (index: number) => Promise<unknown>): Promise<void> {
+  const faults: { index: number; error: LatheError }[] = [];
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < count && faults.length < FAULTS_TO_NAME) {
+      const index = next++;
+      await check(index).catch((error: unknown) => faults.push({ index, error: LatheError.from(error) }));
+    }
+  };
+  await Promise.all(Array.from({ length: PARALLEL_FILES }, lane));
+  faults.sort((a, b) => a.index - b.index);
+  const first = faults[0]?.error;
+  if (first === undefined) return;
+  const more = faults.length > 1 ? ` (and ${faults.length - 1} more faulty examples)` : "";
+  throw new LatheError(first.code, first.message + more, {
+    reason: first.reason,
+    violations: faults.map(({ error }) => ({ field: "dataset", description: error.message })),
+    cause: first.cause,
+  });
+}

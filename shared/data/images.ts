@@ -1,0 +1,110 @@
+import { readFile } from "node:fs/promises";
+import sharp from "sharp";
+import { datasetFault, reasonOf } from "./faults";
+import { readIndices, type IndexMap } from "./png";
+
+// Several files are decoded side by side, so one thread each; what is needed again is cached by us, decoded and resized.
+sharp.concurrency(1);
+sharp.cache(false);
+
+export interface Size {
+  readonly height: number;
+  readonly width: number;
+}
+
+export interface DecodedImage {
+  /** [height, width, 3] RGB at the size asked for. */
+  readonly data: Uint8Array;
+  /** The file's own size. */
+  readonly stored: Size;
+}
+
+/** Decodes an image file and resizes it (area-aware linear filter, aspect not kept). Throws a DATASET_INVALID error naming the file. */
+export async function decodeImage(path: string, size: Size): Promise<DecodedImage> {
+  const bytes = await readBytes(path, "image");
+  try {
+    const { width, height } = await sharp(bytes).metadata();
+    const data = await sharp(bytes)
+      .resize(size.width, size.height, { fit: "fill", kernel: "linear" })
+      .removeAlpha()
+      .toColourspace("srgb")
+      .raw({ depth: "uchar" })
+      .toBuffer();
+    return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), stored: { height, width } };
+  } catch (error) {
+    throw datasetFault(`image ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
+  }
+}
+
+/** Decodes a label PNG to indices at its own size. Throws a DATASET_INVALID error naming the file. */
+export async function decodeLabel(path: string): Promise<IndexMap> {
+  const bytes = await readBytes(path, "label");
+  try {
+    return await readIndices(bytes);
+  } catch (error) {
+    throw datasetFault(`label ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
+  }
+}
+
+/** Nearest neighbour at pixel centres: output y takes row floor((y + 1/2) * stored / size). */
+export function resizeIndices(map: IndexMap, size: Size): Uint8Array {
+  if (map.height === size.height && map.width === size.width) return map.data;
+  const out = new Uint8Array(size.height * size.width);
+  for (let y = 0; y < size.height; y++) {
+    const row = Math.floor(((2 * y + 1) * map.height) / (2 * size.height)) * map.width;
+    for (let x = 0; x < size.width; x++) {
+      const column = Math.floor(((2 * x + 1) * map.width) / (2 * size.width));
+      out[y * size.width + x] = map.data[row + column] ?? 0;
+    }
+  }
+  return out;
+}
+
+/** PNG bytes of an RGB image [height, width, 3]. */
+export async function encodePng(rgb: Uint8Array, size: Size): Promise<Buffer> {
+  return sharp(rgb, { raw: { width: size.width, height: size.height, channels: 3 } })
+    .png()
+    .toBuffer();
+}
+
+export interface Sheet {
+  readonly size: Size;
+  /** [H,W,3] RGB */
+  readonly image: Uint8Array;
+  /** [H,W] class indices; values without a colour (255 = ignore) are drawn black. */
+  readonly label: ArrayLike<number>;
+  /** Class indices at any size, e.g. the network's 1/8. */
+  readonly prediction: { readonly data: ArrayLike<number>; readonly height: number; readonly width: number };
+  readonly colors: readonly (readonly [number, number, number])[];
+}
+
+/** PNG bytes of image | label | prediction side by side, the prediction enlarged to the image's size by nearest neighbour. */
+export async function contactSheet(sheet: Sheet): Promise<Buffer> {
+  const { height, width } = sheet.size;
+  const gap = 2;
+  const total = { height, width: 3 * width + 2 * gap };
+  const rgb = new Uint8Array(total.height * total.width * 3).fill(255);
+  const prediction = resizeIndices({ ...sheet.prediction, data: Uint8Array.from(sheet.prediction.data) }, sheet.size);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const at = y * width + x;
+      const panels = [
+        sheet.image.subarray(3 * at, 3 * at + 3),
+        sheet.colors[sheet.label[at] ?? 0] ?? [0, 0, 0],
+        sheet.colors[prediction[at] ?? 0] ?? [0, 0, 0],
+      ];
+      panels.forEach((color, panel) => rgb.set(color, 3 * (y * total.width + panel * (width + gap) + x)));
+    }
+  }
+  return encodePng(rgb, total);
+}
+
+async function readBytes(path: string, what: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (missing) throw datasetFault(`${what} ${path} does not exist`, "NOT_FOUND", error);
+    throw datasetFault(`${what} ${path} cannot be read: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
+  }
+}

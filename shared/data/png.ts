@@ -1,0 +1,98 @@
+import { crc32, inflate } from "node:zlib";
+import { promisify } from "node:util";
+
+const SIGNATURE = "89504e470d0a1a0a";
+const GREY = 0;
+const PALETTE = 3;
+
+/** A label map as stored: one index a pixel, [height, width]. */
+export interface IndexMap {
+  readonly data: Uint8Array;
+  readonly height: number;
+  readonly width: number;
+}
+
+/**
+ * Reads a single-channel PNG (grey or palette, 1 to 8 bits, not interlaced) as indices. libvips cannot: it turns
+ * palettes into colours and stretches 1, 2 and 4 bit greys to 0..255. Throws a plain Error that says what is wrong.
+ */
+export async function readIndices(bytes: Buffer): Promise<IndexMap> {
+  const chunks = readChunks(bytes);
+  const header = chunks.find((chunk) => chunk.type === "IHDR")?.data;
+  if (header?.length !== 13) throw new Error("has no PNG header");
+  const width = header.readUInt32BE(0);
+  const height = header.readUInt32BE(4);
+  const depth = header.readUInt8(8);
+  const colorType = header.readUInt8(9);
+  if ((colorType !== GREY && colorType !== PALETTE) || depth > 8) {
+    const kind = colorType === GREY || colorType === PALETTE ? "one channel" : `colour type ${colorType}`;
+    throw new Error(`is a PNG of ${kind} with ${depth} bits, a label map must be grey or palette with at most 8 bits`);
+  }
+  if (header.readUInt8(12) !== 0) throw new Error("is an interlaced PNG, a label map must not be interlaced");
+  const packed = Buffer.concat(chunks.filter((chunk) => chunk.type === "IDAT").map((chunk) => chunk.data));
+  const rowBytes = Math.ceil((width * depth) / 8);
+  const rows = await promisify<Buffer, Buffer>(inflate)(packed);
+  if (rows.length !== height * (rowBytes + 1)) {
+    throw new Error(`holds ${rows.length} bytes of pixels, ${height * (rowBytes + 1)} expected for ${width}x${height}`);
+  }
+  unfilter(rows, height, rowBytes);
+  return { data: unpack(rows, height, width, depth), height, width };
+}
+
+function readChunks(bytes: Buffer): { type: string; data: Buffer }[] {
+  if (bytes.subarray(0, 8).toString("hex") !== SIGNATURE) throw new Error("is not a PNG");
+  const chunks: { type: string; data: Buffer }[] = [];
+  for (let at = 8; chunks.at(-1)?.type !== "IEND";) {
+    const length = at + 12 <= bytes.length ? bytes.readUInt32BE(at) : Infinity;
+    if (at + 12 + length > bytes.length) throw new Error(`ends early, after ${bytes.length} bytes`);
+    const type = bytes.toString("latin1", at + 4, at + 8);
+    if (crc32(bytes.subarray(at + 4, at + 8 + length)) !== bytes.readUInt32BE(at + 8 + length)) {
+      throw new Error(`has a damaged ${type} chunk (checksum differs)`);
+    }
+    chunks.push({ type, data: bytes.subarray(at + 8, at + 8 + length) });
+    at += 12 + length;
+  }
+  return chunks;
+}
+
+/** Undoes the row filters of the PNG specification in place; a pixel is at most a byte, so "left" is one byte back. */
+function unfilter(rows: Buffer, height: number, rowBytes: number): void {
+  for (let y = 0; y < height; y++) {
+    const at = y * (rowBytes + 1) + 1;
+    const above = at - rowBytes - 1;
+    const filter = rows[at - 1] ?? 0;
+    if (filter > 4) throw new Error(`has row filter ${filter} in row ${y}, must be at most 4`);
+    if (filter === 0) continue;
+    for (let x = 0; x < rowBytes; x++) {
+      const left = x > 0 ? (rows[at + x - 1] ?? 0) : 0;
+      const up = y > 0 ? (rows[above + x] ?? 0) : 0;
+      const corner = x > 0 && y > 0 ? (rows[above + x - 1] ?? 0) : 0;
+      rows[at + x] = (rows[at + x] ?? 0) + predict(filter, left, up, corner);
+    }
+  }
+}
+
+function predict(filter: number, left: number, up: number, corner: number): number {
+  if (filter === 1) return left;
+  if (filter === 2) return up;
+  if (filter === 3) return (left + up) >> 1;
+  const toLeft = Math.abs(up - corner);
+  const toUp = Math.abs(left - corner);
+  const toCorner = Math.abs(left + up - 2 * corner);
+  if (toLeft <= toUp && toLeft <= toCorner) return left;
+  return toUp <= toCorner ? up : corner;
+}
+
+function unpack(rows: Buffer, height: number, width: number, depth: number): Uint8Array {
+  const rowBytes = Math.ceil((width * depth) / 8);
+  const data = new Uint8Array(height * width);
+  const mask = (1 << depth) - 1;
+  for (let y = 0; y < height; y++) {
+    const at = y * (rowBytes + 1) + 1;
+    for (let x = 0; x < width; x++) {
+      const bit = x * depth;
+      data[y * width + x] = ((rows[at + (bit >> 3)] ?? 0) >> (8 - depth - (bit & 7))) & mask;
+    }
+  }
+  return data;
+}

@@ -1,0 +1,35 @@
+import type { Example } from "../example";
+import type { Size } from "../images";
+import { drawBuildings } from "./buildings";
+import { Canvas } from "./canvas";
+import { Draws } from "./draws";
+import { develop } from "./finish";
+import { drawFurniture } from "./furniture";
+import { drawGround } from "./ground";
+import { drawPedestrians } from "./pedestrians";
+import { drawSetting } from "./setting";
+import { drawBackdrop } from "./sky";
+import { drawVegetation } from "./vegetation";
+import { drawVehicles } from "./vehicles";
+
+const SUPERSAMPLED_PIXELS = 128 * 256; // up to this size thin things would flicker; above, one sample a pixel will do
+
+/**
+ * The scene number `index` of a split: a pure function of its arguments, the same bytes on every machine. What hides what
+ * is settled by distance, so the order is that of the draws only.
+ */
+export function drawScene(size: Size, seed: number, split: "train" | "validation", index: number): Example {
+  const draws = Draws.ofScene(seed, split, index);
+  const factor = size.height * size.width <= SUPERSAMPLED_PIXELS ? 2 : 1;
+  const [height, width] = [size.height * factor, size.width * factor];
+  const setting = drawSetting(draws, height, width);
+  const canvas = new Canvas(height, width, setting.camera);
+  drawGround(canvas, draws, setting);
+  drawBackdrop(canvas, draws, setting);
+  drawBuildings(canvas, draws, setting);
+  drawVegetation(canvas, draws, setting);
+  drawVehicles(canvas, draws, setting);
+  drawPedestrians(canvas, draws, setting);
+  drawFurniture(canvas, draws, setting);
+  return develop(canvas, draws, setting.light, size);
+}
