@@ -103,6 +103,7 @@ export const baseConfig = {
   LATHE_AUTH_TOKEN_FILE: tokenFile().optional(),
   LATHE_SHUTDOWN_GRACE: duration(100, 3_600_000).default(30_000),
   LATHE_READY_FILE: text("a path").optional(),
+  LATHE_EXIT_WITH_PARENT: flag().default(false),
 };
 
 /** Variables that only make sense together: the first needs the second. */

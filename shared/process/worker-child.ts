@@ -2,9 +2,9 @@ import { asCancelled, packError, unpackError, type ToChild, type ToParent } from
 
 export interface WorkerContext<Message, Reply> {
   /** Tells the parent; order is kept, no answer. */
-  send(message: Message): void;
+  send: (message: Message) => void;
   /** Tells the parent and waits for its answer; rejects with the LatheError that the parent's handler threw. */
-  request(message: Message): Promise<Reply>;
+  request: (message: Message) => Promise<Reply>;
   /** Aborted when the parent wants the job to stop; look at it between steps (`signal.throwIfAborted()`). */
   signal: AbortSignal;
 }

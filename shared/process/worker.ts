@@ -107,7 +107,7 @@ function supervise(
   }
 
   return new Promise((resolve, reject) => {
-    let outcome: { value: unknown } | { error: unknown } | undefined;
+    let outcome: { value: unknown } | { error: LatheError } | undefined;
     let started = false;
     let killer: NodeJS.Timeout | undefined;
     const pending = new Set<Promise<void>>();
@@ -130,7 +130,7 @@ function supervise(
         if (message.kind === "request") send({ kind: "reply", id: message.id, value });
       } catch (error) {
         if (message.kind === "request") return void send({ kind: "refusal", id: message.id, error: packError(error) });
-        outcome = { error };
+        outcome = { error: LatheError.from(error) };
         abort(error);
       }
     };
@@ -164,7 +164,7 @@ function supervise(
       signal?.removeEventListener("abort", onAbort);
       await Promise.all(pending);
       if (outcome && "value" in outcome) return resolve(outcome.value);
-      if (outcome) return reject(outcome.error as Error);
+      if (outcome) return reject(outcome.error);
       if (signal?.aborted) return reject(asCancelled(signal.reason, name));
       const lines = tail.trim().split("\n").slice(-8).join("\n");
       reject(

@@ -1,0 +1,75 @@
+import { renameSync, writeFileSync } from "node:fs";
+import type { z } from "zod";
+import { baseConfig, read } from "./config";
+import { createLogger, type Logger } from "./logger";
+import { createMetrics, type Metrics } from "./metrics";
+import { createReadiness, type Readiness } from "./readiness";
+import { createShutdown, onProcessEnd, type Shutdown } from "./shutdown";
+import { version } from "./root";
+
+export interface Booted<S extends z.ZodObject> {
+  config: z.output<S>;
+  logger: Logger;
+  metrics: Metrics;
+  readiness: Readiness;
+  shutdown: Shutdown;
+  /** Tells the world where this process listens: a log line "ready" and, if LATHE_READY_FILE is set, that file. */
+  ready(ports: Ports): void;
+}
+
+export interface Ports {
+  grpcPort: number;
+  httpPort: number;
+}
+
+/** What stands in LATHE_READY_FILE. */
+export interface ReadyFile extends Ports {
+  pid: number;
+}
+
+/** Written whole or not at all: its reader polls. */
+function writeAtomically(path: string, content: string): void {
+  const part = `${path}.${process.pid}.part`;
+  writeFileSync(part, content);
+  renameSync(part, path);
+}
+
+type ServiceSchema = z.ZodObject<typeof baseConfig & z.ZodRawShape>;
+
+/**
+ * Runs a service process: reads its settings (exit 2 if they are wrong), connects the stop to signals and errors, then calls
+ * `main`. A `main` that rejects stops what it had opened and exits 1.
+ */
+export async function boot<S extends ServiceSchema>(
+  service: string,
+  schema: S,
+  main: (booted: Booted<S>) => Promise<void>,
+): Promise<void> {
+  let config: z.output<S>;
+  try {
+    config = read(schema, process.env);
+  } catch (error) {
+    createLogger({ service }).error((error as Error).message, { error });
+    process.exitCode = 2;
+    return;
+  }
+  const base = config as BaseValues;
+  const logger = createLogger({ service, level: base.LATHE_LOG_LEVEL });
+  const shutdown = createShutdown({ logger, graceMs: base.LATHE_SHUTDOWN_GRACE });
+  const readiness = createReadiness();
+  onProcessEnd(shutdown, logger, base.LATHE_EXIT_WITH_PARENT);
+  shutdown.signal.addEventListener("abort", () => readiness.stop("stopping"), { once: true });
+  const ready = (ports: Ports) => {
+    const content: ReadyFile = { ...ports, pid: process.pid };
+    if (base.LATHE_READY_FILE !== undefined) writeAtomically(base.LATHE_READY_FILE, `${JSON.stringify(content)}\n`);
+    logger.info("ready", { ...content, version: version() });
+  };
+  try {
+    await main({ config, logger, metrics: createMetrics(), readiness, shutdown, ready });
+  } catch (error) {
+    logger.error(`cannot start: ${(error as Error).message}`, { error });
+    await shutdown.stop("start failed", 1);
+  }
+}
+
+type BaseValues = z.output<z.ZodObject<typeof baseConfig>>;

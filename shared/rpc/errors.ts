@@ -1,0 +1,121 @@
+import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
+import { LatheError, type ErrorCode } from "../process/errors";
+import { BadRequest, ErrorInfo } from "../proto/google/rpc/error_details";
+import { Status } from "../proto/google/rpc/status";
+
+export const errorDomain = "lathe.dev";
+const detailsKey = "grpc-status-details-bin";
+const errorInfoUrl = "type.googleapis.com/google.rpc.ErrorInfo";
+const badRequestUrl = "type.googleapis.com/google.rpc.BadRequest";
+
+/** Trailers over 8 kB are refused by common clients; base64 takes a third more. */
+const maxDetailsBytes = 5000;
+const maxMessageLength = 1500;
+
+/** A status as grpc-js takes it from a handler. */
+export interface RpcStatus {
+  code: status;
+  details: string;
+  metadata: Metadata;
+}
+
+const shorten = (text: string): string =>
+  text.length <= maxMessageLength ? text : `${text.slice(0, maxMessageLength)}...`;
+
+function encodeStatus(error: LatheError, message: string, violations: LatheError["violations"]): Buffer {
+  const omitted = error.violations.length - violations.length;
+  const info = ErrorInfo.fromPartial({
+    reason: error.reason,
+    domain: errorDomain,
+    metadata: { ...error.metadata, ...(omitted > 0 && { violations_omitted: String(omitted) }) },
+  });
+  const details = [{ typeUrl: errorInfoUrl, value: Buffer.from(ErrorInfo.encode(info).finish()) }];
+  if (violations.length > 0) {
+    const badRequest = BadRequest.fromPartial({ fieldViolations: [...violations] });
+    details.push({ typeUrl: badRequestUrl, value: Buffer.from(BadRequest.encode(badRequest).finish()) });
+  }
+  return Buffer.from(Status.encode(Status.fromPartial({ code: status[error.code], message, details })).finish());
+}
+
+/** The gRPC status of an error, with google.rpc.ErrorInfo and BadRequest in its details; violations that do not fit a trailer are counted, not sent. */
+export function toStatus(error: LatheError): RpcStatus {
+  const message = shorten(error.message);
+  let { violations } = error;
+  let encoded = encodeStatus(error, message, violations);
+  while (encoded.length > maxDetailsBytes && violations.length > 0) {
+    violations = violations.slice(0, Math.floor(violations.length * 0.8));
+    encoded = encodeStatus(error, message, violations);
+  }
+  const metadata = new Metadata();
+  // Without violations to leave out, metadata may still be too long; the code and the message go on.
+  if (encoded.length <= maxDetailsBytes) metadata.set(detailsKey, encoded);
+  return { code: status[error.code], details: message, metadata };
+}
+
+/** Codes that this product answers itself; what a proxy or grpc-js adds is mapped to the nearest. */
+const codes: Partial<Record<status, ErrorCode>> = {
+  [status.INVALID_ARGUMENT]: "INVALID_ARGUMENT",
+  [status.NOT_FOUND]: "NOT_FOUND",
+  [status.ALREADY_EXISTS]: "ALREADY_EXISTS",
+  [status.FAILED_PRECONDITION]: "FAILED_PRECONDITION",
+  [status.ABORTED]: "ABORTED",
+  [status.CANCELLED]: "CANCELLED",
+  [status.RESOURCE_EXHAUSTED]: "RESOURCE_EXHAUSTED",
+  [status.UNAVAILABLE]: "UNAVAILABLE",
+  [status.UNIMPLEMENTED]: "UNIMPLEMENTED",
+  [status.DEADLINE_EXCEEDED]: "DEADLINE_EXCEEDED",
+  [status.OUT_OF_RANGE]: "INVALID_ARGUMENT",
+  [status.UNAUTHENTICATED]: "FAILED_PRECONDITION",
+  [status.PERMISSION_DENIED]: "FAILED_PRECONDITION",
+};
+
+/** Who was called, for the messages of errors that the transport made. */
+export interface Callee {
+  /** "search service". */
+  name: string;
+  address: string;
+  method: string;
+}
+
+function readDetails(error: ServiceError): { info?: ErrorInfo; badRequest?: BadRequest } {
+  const [raw] = error.metadata?.get(detailsKey) ?? [];
+  if (!Buffer.isBuffer(raw)) return {};
+  const found: { info?: ErrorInfo; badRequest?: BadRequest } = {};
+  for (const { typeUrl, value } of Status.decode(raw).details) {
+    if (typeUrl === errorInfoUrl) found.info = ErrorInfo.decode(value);
+    if (typeUrl === badRequestUrl) found.badRequest = BadRequest.decode(value);
+  }
+  return found;
+}
+
+function transportMessage(error: ServiceError, { name, address, method }: Callee): string {
+  switch (error.code) {
+    case status.UNAVAILABLE:
+      return `${name} at ${address} is not reachable: ${error.details}`;
+    case status.DEADLINE_EXCEEDED:
+      return `${name} at ${address} did not answer ${method} in time: ${error.details}`;
+    default:
+      return `${name} at ${address}, ${method}: ${error.details || status[error.code]}`;
+  }
+}
+
+/** The LatheError that the server threw, or for what grpc-js made itself one that names the callee. */
+export function fromServiceError(error: ServiceError, callee: Callee): LatheError {
+  const code = codes[error.code] ?? "INTERNAL";
+  const { info, badRequest } = readDetails(error);
+  if (info?.domain === errorDomain) {
+    return new LatheError(code, error.details, {
+      reason: info.reason,
+      metadata: info.metadata,
+      violations: badRequest?.fieldViolations ?? [],
+      cause: error,
+    });
+  }
+  // Nobody here cancelled: the server was cut off in the middle of the call.
+  if (error.code === status.CANCELLED) {
+    const message = `${callee.name} at ${callee.address} broke off ${callee.method}: ${error.details}`;
+    return new LatheError("UNAVAILABLE", message, { reason: "SERVICE_UNREACHABLE", cause: error });
+  }
+  const reason = error.code === status.UNAVAILABLE ? "SERVICE_UNREACHABLE" : (status[error.code] ?? code);
+  return new LatheError(code, transportMessage(error, callee), { reason, cause: error });
+}

@@ -1,0 +1,191 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import type {
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  UntypedHandleCall,
+} from "@grpc/grpc-js";
+import { LatheError } from "../process/errors";
+import type { Logger } from "../process/logger";
+import { toStatus, type RpcStatus } from "./errors";
+
+/** What a method gets beside its request. */
+export interface CallContext {
+  /** Aborted when the client cancels, the deadline passes or (streams) the server stops; its reason is a LatheError. */
+  signal: AbortSignal;
+  /** The client's deadline, if it set one. */
+  deadline: Date | undefined;
+  metadata: Metadata;
+  peer: string;
+  logger: Logger;
+}
+
+/** What the server lends to all of its methods. */
+export interface Runtime {
+  logger: Logger;
+  /** Aborted when the server stops. */
+  stopping: AbortSignal;
+}
+
+export type UnaryMethod<Request, Response> = (request: Request, context: CallContext) => Promise<Response> | Response;
+export type StreamMethod<Request, Response> = (request: Request, context: CallContext) => AsyncIterable<Response>;
+
+interface MethodShape {
+  requestStream: boolean;
+  responseStream: boolean;
+  requestDeserialize: (value: Buffer) => unknown;
+  responseDeserialize: (value: Buffer) => unknown;
+}
+export type RequestOf<M extends MethodShape> = ReturnType<M["requestDeserialize"]>;
+export type ResponseOf<M extends MethodShape> = ReturnType<M["responseDeserialize"]>;
+
+/** Any service definition that ts-proto generates. */
+export type Definition = Readonly<Record<string, MethodShape & { path: string }>>;
+
+/** The methods of a service as plain functions: async for unary, async generators for server streams. */
+export type Methods<D extends Definition> = {
+  [K in keyof D]: D[K]["responseStream"] extends true
+    ? StreamMethod<RequestOf<D[K]>, ResponseOf<D[K]>>
+    : UnaryMethod<RequestOf<D[K]>, ResponseOf<D[K]>>;
+};
+
+/** A service ready for `startServer`. */
+export interface Service {
+  definition: ServiceDefinition;
+  /** "lathe.v1.SearchService". */
+  name: string;
+  bind(runtime: Runtime): Record<string, UntypedHandleCall>;
+}
+
+/** Joins a generated definition with the functions that answer it. */
+export function service<D extends Definition>(definition: D, methods: Methods<D>): Service {
+  const [first] = Object.values(definition);
+  return {
+    definition: definition as unknown as ServiceDefinition,
+    name: first?.path.split("/")[1] ?? "",
+    bind: (runtime) =>
+      Object.fromEntries(
+        Object.entries(definition).map(([name, { responseStream }]) => [
+          name,
+          responseStream
+            ? serverStream(methods[name] as StreamMethod<unknown, unknown>, runtime)
+            : unary(methods[name] as UnaryMethod<unknown, unknown>, runtime),
+        ]),
+      ),
+  };
+}
+
+type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
+
+function startCall(call: AnyCall, { logger }: Runtime): { context: CallContext; controller: AbortController } {
+  const controller = new AbortController();
+  const limit = call.getDeadline();
+  const deadline = limit === Infinity ? undefined : new Date(limit);
+  call.once("cancelled", () => {
+    const late = deadline !== undefined && Date.now() >= deadline.getTime();
+    controller.abort(
+      late
+        ? new LatheError("DEADLINE_EXCEEDED", `${call.getPath()}: the client's deadline has passed`)
+        : new LatheError("CANCELLED", `${call.getPath()}: the client cancelled`),
+    );
+  });
+  const context: CallContext = {
+    signal: controller.signal,
+    deadline,
+    metadata: call.metadata,
+    peer: call.getPeer(),
+    logger: logger.child({ method: call.getPath() }),
+  };
+  return { context, controller };
+}
+
+/** What is not a LatheError is a fault of ours: the client learns a number, the log has all of it. */
+function statusOf(thrown: unknown, logger: Logger): RpcStatus {
+  if (thrown instanceof LatheError) {
+    if (thrown.code === "INTERNAL") logger.error("call failed", { error: thrown });
+    return toStatus(thrown);
+  }
+  const incident = randomUUID();
+  logger.error("call failed", { incident, error: thrown });
+  return toStatus(
+    new LatheError("INTERNAL", `internal error; the log of the service has it as incident ${incident}`, {
+      metadata: { incident },
+    }),
+  );
+}
+
+/** A grpc-js handler of an async function. */
+export function unary<Request, Response>(
+  method: UnaryMethod<Request, Response>,
+  runtime: Runtime,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    const { context } = startCall(call, runtime);
+    const answer = async () => {
+      try {
+        callback(null, await method(call.request, context));
+      } catch (error) {
+        // Who cancelled hears nothing; grpc-js drops this answer then.
+        callback(statusOf(context.signal.aborted ? context.signal.reason : error, context.logger));
+      }
+    };
+    void answer();
+  };
+}
+
+/** A grpc-js handler of an async generator: it is asked for the next message only when the client has room, and ended when the call is. */
+export function serverStream<Request, Response>(
+  method: StreamMethod<Request, Response>,
+  runtime: Runtime,
+): handleServerStreamingCall<Request, Response> {
+  return (call) => {
+    const { context, controller } = startCall(call, runtime);
+    const { signal } = context;
+    const onStop = () =>
+      controller.abort(new LatheError("UNAVAILABLE", "the server is stopping", { reason: "SERVER_STOPPING" }));
+    if (runtime.stopping.aborted) onStop();
+    runtime.stopping.addEventListener("abort", onStop, { once: true });
+    const pump = async () => {
+      try {
+        await pumpAll(method(call.request, context), call, context);
+        call.end();
+      } catch (error) {
+        call.emit("error", statusOf(signal.aborted ? signal.reason : error, context.logger));
+      } finally {
+        runtime.stopping.removeEventListener("abort", onStop);
+      }
+    };
+    void pump();
+  };
+}
+
+async function pumpAll<Response>(
+  source: AsyncIterable<Response>,
+  call: ServerWritableStream<unknown, Response>,
+  { signal, logger }: CallContext,
+): Promise<void> {
+  const iterator = source[Symbol.asyncIterator]();
+  let rejectAborted: (reason: Error) => void = () => {};
+  const aborted = new Promise<never>((_, reject) => (rejectAborted = reject));
+  aborted.catch(() => {});
+  const onAbort = () => rejectAborted(signal.reason as Error);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const next = await Promise.race([iterator.next(), aborted]);
+      if (next.done) return;
+      if (!call.write(next.value)) await once(call, "drain", { signal });
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    // Not awaited: a generator that waits for something ends when it sees its signal.
+    iterator.return?.().then(undefined, (error: unknown) => {
+      if (!signal.aborted) logger.warn("a stream's source failed at its end", { error });
+    });
+  }
+}

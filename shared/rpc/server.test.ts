@@ -1,0 +1,295 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { LatheError } from "../process/errors";
+import { DiscretizationServiceClient, DiscretizationServiceService } from "../proto/lathe/v1/discretization";
+import { startRpc, type TestRpc } from "../testing/rpc";
+import { service, type Methods } from "./handlers";
+
+type Discretization = Methods<typeof DiscretizationServiceService>;
+
+const opened: TestRpc[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((rpc) => rpc.stop()));
+});
+
+async function serve(methods: Partial<Discretization>, options: Parameters<typeof startRpc>[1] = {}) {
+  const missing = () => Promise.reject(new LatheError("UNIMPLEMENTED", "not in this test"));
+  const rpc = await startRpc(
+    [
+      service(DiscretizationServiceService, {
+        discretize: missing,
+        exportNetwork: () => ({ [Symbol.asyncIterator]: () => ({ next: missing }) }),
+        ...methods,
+      }),
+    ],
+    options,
+  );
+  opened.push(rpc);
+  return rpc;
+}
+
+async function discretizationAt(methods: Partial<Discretization>) {
+  const rpc = await serve(methods);
+  const { api } = rpc.connect(DiscretizationServiceClient);
+  return { rpc, api };
+}
+
+const failure = (run: Promise<unknown>): Promise<LatheError> =>
+  run.then(
+    () => Promise.reject(new Error("no failure")),
+    (error: LatheError) => error,
+  );
+
+const anArchitecture = { space: undefined, architecture: undefined };
+const answer = { genotype: undefined, converged: true, figures: undefined };
+
+describe("a unary call", () => {
+  it("carries request and response", async () => {
+    const { api } = await discretizationAt({
+      discretize: ({ architecture }) => ({ ...answer, converged: architecture?.groups.length === 2 }),
+    });
+    const groups = ["stage1/depth", "stage2/depth"].map((id) => ({ id, dimension: 1, alphas: [0.5], survivors: [0] }));
+    expect(await api.discretize({ ...anArchitecture, architecture: { groups } })).toEqual(answer);
+    expect(await api.discretize({ ...anArchitecture, architecture: { groups: [] } })).toMatchObject({
+      converged: false,
+    });
+  });
+
+  it("carries a LatheError with code, reason, violations and metadata", async () => {
+    const thrown = new LatheError("INVALID_ARGUMENT", "2 faults in the spec: Größe", {
+      reason: "SPEC_INVALID",
+      metadata: { searchId: "s-abc" },
+      violations: [
+        { field: "spec.seed", description: "is -1, must be at least 0" },
+        { field: "spec.space", description: "is empty" },
+      ],
+    });
+    const { api } = await discretizationAt({ discretize: () => Promise.reject(thrown) });
+    const error = await failure(api.discretize(anArchitecture));
+    expect(error).toBeInstanceOf(LatheError);
+    expect({ ...error, cause: undefined }).toEqual({ ...thrown, cause: undefined });
+    expect(error.message).toBe(thrown.message);
+  });
+
+  it("sends what fits of very many violations and counts the rest", async () => {
+    const violations = Array.from({ length: 1000 }, (_, i) => ({ field: `f${i}`, description: "x".repeat(40) }));
+    const { api } = await discretizationAt({
+      discretize: () => Promise.reject(new LatheError("INVALID_ARGUMENT", "m".repeat(20_000), { violations })),
+    });
+    const error = await failure(api.discretize(anArchitecture));
+    expect(error.code).toBe("INVALID_ARGUMENT");
+    expect(error.violations.length).toBeGreaterThan(10);
+    expect(error.violations.length + Number(error.metadata["violations_omitted"])).toBe(1000);
+  });
+
+  it("hides an unknown error behind INTERNAL, and logs it", async () => {
+    const { api, rpc } = await discretizationAt({
+      discretize: () => Promise.reject(new TypeError("password of db is hunter2")),
+    });
+    const error = await failure(api.discretize(anArchitecture));
+    expect(error.code).toBe("INTERNAL");
+    expect(error.message).not.toContain("hunter2");
+    const line = rpc.logs.find(({ msg }) => msg === "call failed");
+    expect(line).toMatchObject({
+      incident: error.metadata["incident"],
+      error: { name: "TypeError", message: "password of db is hunter2" },
+    });
+  });
+
+  it("that throws before its first await fails the same way", async () => {
+    const { api } = await discretizationAt({
+      discretize: () => {
+        throw new LatheError("NOT_FOUND", "no search s-1");
+      },
+    });
+    expect(await failure(api.discretize(anArchitecture))).toMatchObject({
+      code: "NOT_FOUND",
+      message: "no search s-1",
+    });
+  });
+
+  it("ends at its deadline on both sides", async () => {
+    let seen: unknown;
+    const { api, rpc } = await discretizationAt({
+      discretize: async (_, { signal, deadline }) => {
+        expect(deadline).toBeInstanceOf(Date);
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        seen = signal.reason;
+        throw new Error("unseen");
+      },
+    });
+    const error = await failure(api.discretize(anArchitecture, { deadlineMs: 60 }));
+    expect(error.code).toBe("DEADLINE_EXCEEDED");
+    expect(error.message).toContain(`discretization service at ${rpc.address} did not answer Discretize in time`);
+    while (seen === undefined) await sleep(5);
+    expect((seen as LatheError).code).toMatch(/DEADLINE_EXCEEDED|CANCELLED/);
+  });
+
+  it("is cancelled by the client's signal", async () => {
+    let cancelled = false;
+    const controller = new AbortController();
+    const { api } = await discretizationAt({
+      discretize: async (_, { signal }) => {
+        controller.abort();
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        cancelled = true;
+        throw new Error("unseen");
+      },
+    });
+    const error = await failure(api.discretize(anArchitecture, { signal: controller.signal }));
+    expect(error.code).toBe("CANCELLED");
+    while (!cancelled) await sleep(5);
+  });
+
+  it("to nobody says which service at which address", async () => {
+    const { api, rpc } = await discretizationAt({});
+    await opened.pop()?.stop();
+    const other = rpc.connect(DiscretizationServiceClient);
+    void api;
+    const error = await failure(other.api.discretize(anArchitecture));
+    expect(error).toMatchObject({ code: "UNAVAILABLE", reason: "SERVICE_UNREACHABLE" });
+    expect(error.message).toContain(`discretization service at ${rpc.address} is not reachable: `);
+    await expect(other.ready(50)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    other.close();
+  });
+
+  it("that changes nothing is repeated on UNAVAILABLE", async () => {
+    let calls = 0;
+    const { api } = await discretizationAt({
+      discretize: () => {
+        if (++calls < 3) throw new LatheError("UNAVAILABLE", "not yet");
+        return answer;
+      },
+    });
+    await api.discretize(anArchitecture);
+    expect(calls).toBe(3);
+  });
+});
+
+const chunk = (bytes: number) => ({ chunk: Buffer.alloc(bytes, 1) });
+const anExport = { searchId: "s-1", inputHeight: 0, inputWidth: 0, inherited: false };
+
+describe("a stream", () => {
+  it("gives all messages in order, then ends", async () => {
+    const { api } = await discretizationAt({
+      async *exportNetwork() {
+        for (let i = 0; i < 100; i++) {
+          if (i % 10 === 0) await sleep(0);
+          yield { chunk: Buffer.from([i]) };
+        }
+      },
+    });
+    const bytes: number[] = [];
+    for await (const message of api.exportNetwork(anExport)) bytes.push(message.chunk[0]!);
+    expect(bytes).toEqual(Array.from({ length: 100 }, (_, i) => i));
+  });
+
+  it("carries an error after messages", async () => {
+    const { api } = await discretizationAt({
+      async *exportNetwork() {
+        await sleep(0);
+        yield chunk(1);
+        throw new LatheError("FAILED_PRECONDITION", "search s-1 has no network yet", { reason: "NO_NETWORK" });
+      },
+    });
+    let messages = 0;
+    const read = async () => {
+      for await (const _ of api.exportNetwork(anExport)) messages++;
+    };
+    expect(await failure(read())).toMatchObject({ code: "FAILED_PRECONDITION", reason: "NO_NETWORK" });
+    expect(messages).toBe(1);
+  });
+
+  it("waits for a slow reader, and ends its source when the reader leaves", async () => {
+    let made = 0;
+    let ended = false;
+    const { api, rpc } = await discretizationAt({
+      async *exportNetwork() {
+        try {
+          for (; made < 1000; made++) {
+            await sleep(0);
+            yield chunk(100_000);
+          }
+        } finally {
+          ended = true;
+        }
+      },
+    });
+    for await (const _ of api.exportNetwork(anExport)) {
+      // The reader sits on the first message: 100 MB must not pile up meanwhile.
+      let before = -1;
+      while (made !== before) {
+        before = made;
+        await sleep(100);
+      }
+      expect(made).toBeLessThan(200);
+      break;
+    }
+    while (!ended) await sleep(5);
+    const text = await rpc.metrics.registry.metrics();
+    expect(text).toMatch(/grpc_server_handled_total\{.*grpc_method="ExportNetwork",grpc_code="Canceled"\} 1/);
+  });
+
+  it("sees the client's cancel while it waits", async () => {
+    let reason: unknown;
+    const controller = new AbortController();
+    const { api } = await discretizationAt({
+      async *exportNetwork(_, { signal }) {
+        yield chunk(1);
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        reason = signal.reason;
+      },
+    });
+    const read = async () => {
+      for await (const _ of api.exportNetwork(anExport, { signal: controller.signal })) controller.abort();
+    };
+    expect((await failure(read())).code).toBe("CANCELLED");
+    while (reason === undefined) await sleep(5);
+    expect(reason).toMatchObject({ code: "CANCELLED" });
+  });
+});
+
+describe("a stopping server", () => {
+  it("lets unary calls finish and ends streams with UNAVAILABLE", async () => {
+    const { api, rpc } = await discretizationAt({
+      discretize: async () => {
+        await sleep(150);
+        return answer;
+      },
+      async *exportNetwork(_, { signal }) {
+        yield chunk(1);
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      },
+    });
+    const unary = api.discretize(anArchitecture);
+    let stopped: Promise<void> | undefined;
+    const read = async () => {
+      for await (const _ of api.exportNetwork(anExport)) stopped = opened.pop()?.stopServer();
+    };
+    expect(await failure(read())).toMatchObject({ code: "UNAVAILABLE", reason: "SERVER_STOPPING" });
+    await expect(unary).resolves.toEqual(answer);
+    await stopped;
+    await rpc.stop();
+  });
+
+  it("cuts what overruns", async () => {
+    const { api, rpc } = await discretizationAt({ discretize: () => new Promise(() => {}) });
+    const call = failure(api.discretize(anArchitecture));
+    await sleep(50);
+    opened.pop();
+    await rpc.stopServer(50);
+    expect((await call).code).toBe("UNAVAILABLE");
+    await rpc.stop();
+  });
+});
+
+it("refuses to listen beyond loopback without TLS", async () => {
+  const error = await failure(serve({}, { host: "0.0.0.0" }));
+  expect(error).toMatchObject({ code: "FAILED_PRECONDITION", reason: "TLS_REQUIRED" });
+  expect(error.message).toContain("LATHE_GRPC_INSECURE=1");
+});
+
+it("names the port that is taken", async () => {
+  const { port } = await serve({});
+  const error = await failure(serve({}, { port }));
+  expect(error.message).toContain(`gRPC cannot listen on 127.0.0.1:${port}`);
+});

@@ -1,0 +1,126 @@
+import { Server, ServerCredentials, setLogger } from "@grpc/grpc-js";
+import { ReflectionService } from "@grpc/reflection";
+import { LatheError } from "../process/errors";
+import type { Logger } from "../process/logger";
+import type { Metrics } from "../process/metrics";
+import type { Readiness } from "../process/readiness";
+import { bearerTokens } from "./auth";
+import type { Service } from "./handlers";
+import { health } from "./health";
+import { isLoopback, maxMessageBytes } from "./limits";
+import { serverMetrics } from "./metrics";
+import { protoDefinitions } from "./reflection";
+
+export interface ServerTls {
+  /** PEM. */
+  cert: Buffer;
+  key: Buffer;
+  /** PEM; with it each client must show a certificate that it signed (mTLS). */
+  ca?: Buffer;
+}
+
+export interface ServerOptions {
+  host: string;
+  /** 0 for a free one. */
+  port: number;
+  services: readonly Service[];
+  readiness: Readiness;
+  metrics: Metrics;
+  logger: Logger;
+  tls?: ServerTls | undefined;
+  /** With them each call but health and reflection needs one. */
+  tokens?: readonly string[] | undefined;
+  /** Allows another host than loopback without TLS, e.g. behind a mesh that encrypts. */
+  insecure?: boolean;
+}
+
+export interface RpcServer {
+  port: number;
+  /** Says NOT_SERVING, ends streams, lets unary calls finish until the deadline, then cuts. */
+  stop(deadlineMs: number): Promise<void>;
+}
+
+const channelOptions = {
+  "grpc.max_receive_message_length": maxMessageBytes,
+  "grpc.max_send_message_length": maxMessageBytes,
+  "grpc.keepalive_time_ms": 30_000,
+  "grpc.keepalive_timeout_ms": 10_000,
+  // Clients reconnect now and then, and so find new replicas; running streams are not cut.
+  "grpc.max_connection_age_ms": 30 * 60_000,
+};
+
+/** Serves `services`, grpc.health.v1 (from `readiness`) and reflection (v1 and v1alpha). */
+export async function startServer(options: ServerOptions): Promise<RpcServer> {
+  const { host, port, services, readiness, metrics, logger, tls, tokens, insecure = false } = options;
+  if (!tls && !insecure && !isLoopback(host)) {
+    throw new LatheError(
+      "FAILED_PRECONDITION",
+      `gRPC will not listen on ${host} without TLS: set LATHE_TLS_CERT_FILE and LATHE_TLS_KEY_FILE, bind LATHE_GRPC_HOST to 127.0.0.1, or set LATHE_GRPC_INSECURE=1 if the network encrypts`,
+      { reason: "TLS_REQUIRED", metadata: { host } },
+    );
+  }
+  // grpc-js prints bare lines to stderr, of faults that also reach us as errors.
+  const line = (message: unknown) => logger.debug("grpc-js", { message: String(message) });
+  setLogger({ error: line, info: line, debug: line });
+  const observed = serverMetrics(metrics, logger);
+  const stopping = new AbortController();
+  // The first is nearest to the wire, so that refused calls are counted too.
+  const interceptors = [observed.interceptor, ...(tokens ? [bearerTokens(tokens)] : [])];
+  const server = new Server({ ...channelOptions, interceptors });
+  const names = services.map(({ name }) => name);
+  for (const each of [...services, health(readiness, names)]) {
+    server.addService(each.definition, each.bind({ logger, stopping: stopping.signal }));
+    for (const method of Object.values(each.definition)) observed.preregister(method);
+  }
+  new ReflectionService(protoDefinitions(), { services: [...names, "grpc.health.v1.Health"] }).addToServer(server);
+
+  const bound = await bind(server, host, port, tls);
+  return {
+    port: bound,
+    async stop(deadlineMs) {
+      readiness.stop("stopping");
+      // One turn for the health watchers to hear it before their streams end.
+      await new Promise((resolve) => setImmediate(resolve));
+      stopping.abort();
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        timer = setTimeout(() => {
+          logger.warn(`calls still run ${deadlineMs} ms after the stop began; cutting them`);
+          server.forceShutdown();
+          resolve();
+        }, deadlineMs);
+        server.tryShutdown(() => resolve());
+      });
+      clearTimeout(timer);
+    },
+  };
+}
+
+function credentials(tls: ServerTls | undefined): ServerCredentials {
+  if (!tls) return ServerCredentials.createInsecure();
+  return ServerCredentials.createSsl(
+    tls.ca ?? null,
+    [{ cert_chain: tls.cert, private_key: tls.key }],
+    tls.ca !== undefined,
+  );
+}
+
+function bind(server: Server, host: string, port: number, tls: ServerTls | undefined): Promise<number> {
+  const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const failed = (error: unknown, reason: string) =>
+    new LatheError("UNAVAILABLE", `gRPC cannot listen on ${address}: ${(error as Error).message}`, {
+      reason,
+      cause: error,
+    });
+  return new Promise((resolve, reject) => {
+    let ready: ServerCredentials;
+    try {
+      ready = credentials(tls);
+    } catch (error) {
+      return reject(failed(error, "TLS_INVALID"));
+    }
+    server.bindAsync(address, ready, (error, bound) =>
+      error ? reject(failed(error, "LISTEN_FAILED")) : resolve(bound),
+    );
+  });
+}
