@@ -1,0 +1,171 @@
+import { LatheError } from "../../shared/process/errors";
+import type { FieldViolation } from "../../shared/process/errors";
+import { RemovalReason } from "../../shared/proto/lathe/v1/result";
+import type { Removal } from "../../shared/proto/lathe/v1/result";
+import type { DecideResponse } from "../../shared/proto/lathe/v1/shrinking";
+import type { Architecture, Group, SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { BudgetPolicy } from "../../shared/proto/lathe/v1/spec";
+import type { ShrinkingSpec } from "../../shared/proto/lathe/v1/spec";
+import { argmax } from "../../shared/space/genotype";
+import { candidateValue, candidatesLeft, indexGroups, isConverged, probabilities } from "../../shared/space/groups";
+import { log10Size } from "../../shared/space/size";
+import { liveGroups, refuse, validateArchitecture } from "../../shared/space/validate";
+import { NUMBERS, numberFault } from "../../shared/spec/bounds";
+import { presetSpec } from "../../shared/spec/presets";
+import type { ResolvedSpec } from "../../shared/spec/presets";
+
+export type ShrinkingPolicy = ResolvedSpec["shrinking"];
+
+/** What the decision after one epoch rests on. */
+export interface DecideInput {
+  space: SearchSpace;
+  architecture: Architecture;
+  policy: ShrinkingPolicy;
+  /** Counted from 1. */
+  epoch: number;
+  /** Last epoch of the budget, extra epochs left out. */
+  epochs: number;
+}
+
+/** What leaves, and what is left. */
+export interface Decision extends DecideResponse {
+  architecture: Architecture;
+}
+
+/** A policy as a client sends it, filled where it is silent from the paper's, and checked; INVALID_ARGUMENT names every fault. */
+export function completePolicy(set: ShrinkingSpec | undefined): ShrinkingPolicy {
+  const defaults = presetSpec("paper").shrinking;
+  const policy: ShrinkingPolicy = {
+    threshold: set?.threshold ?? defaults.threshold,
+    firstEpoch: set?.firstEpoch ?? defaults.firstEpoch,
+    extraEpochs: set?.extraEpochs ?? defaults.extraEpochs,
+    atBudgetEnd: set?.atBudgetEnd || defaults.atBudgetEnd,
+  };
+  const violations: FieldViolation[] = [];
+  for (const [name, field] of [
+    ["threshold", "threshold"],
+    ["firstEpoch", "first_epoch"],
+    ["extraEpochs", "extra_epochs"],
+  ] as const) {
+    const description = numberFault(policy[name], NUMBERS.shrinking[name]);
+    if (description !== undefined) violations.push({ field: `policy.${field}`, description });
+  }
+  const { BUDGET_POLICY_ARGMAX, BUDGET_POLICY_FAIL, BUDGET_POLICY_EXTEND } = BudgetPolicy;
+  if (![BUDGET_POLICY_ARGMAX, BUDGET_POLICY_FAIL, BUDGET_POLICY_EXTEND].includes(policy.atBudgetEnd))
+    violations.push({
+      field: "policy.at_budget_end",
+      description: `is ${policy.atBudgetEnd}, must be one of argmax, fail, extend`,
+    });
+  refuse("INVALID_POLICY", "shrinking policy", violations);
+  return policy;
+}
+
+/**
+ * Hierarchical and progressive shrinking after one epoch (method.md section 4). From the policy's first epoch on, a survivor with
+ * p_i / max p <= threshold leaves its group; at the end of the budget what is still undecided goes by the policy. Depth stands above
+ * operation above width: groups that nothing above keeps alive leave with all their candidates (reason PARENT). Survivors keep their
+ * alphas. Throws INVALID_ARGUMENT on an architecture that is not one of the space, FAILED_PRECONDITION (reason NOT_CONVERGED) under
+ * the policy FAIL.
+ */
+export function decide({ space, architecture, policy, epoch, epochs }: DecideInput): Decision {
+  validateArchitecture(space, architecture);
+  validateEpochs(epoch, epochs);
+  const removals: Removal[] = [];
+  let left = architecture;
+  if (epoch >= policy.firstEpoch) {
+    const keep = (group: Group): number[] => aboveThreshold(group, policy.threshold);
+    left = shrink(space, left, keep, RemovalReason.REMOVAL_REASON_THRESHOLD, removals);
+  }
+  const extra = policy.atBudgetEnd === BudgetPolicy.BUDGET_POLICY_EXTEND ? policy.extraEpochs : 0;
+  if (epoch >= epochs + extra && !isConverged(left)) {
+    if (policy.atBudgetEnd === BudgetPolicy.BUDGET_POLICY_FAIL) throw notConverged(left, epochs);
+    left = shrink(space, left, (group) => [argmax(group)], RemovalReason.REMOVAL_REASON_BUDGET, removals);
+  }
+  return {
+    removals,
+    architecture: left,
+    converged: isConverged(left),
+    log10Space: log10Size(space, left),
+    candidatesLeft: candidatesLeft(left),
+  };
+}
+
+function validateEpochs(epoch: number, epochs: number): void {
+  const violations = Object.entries({ epoch, epochs })
+    .filter(([, value]) => !Number.isInteger(value) || value < 1)
+    .map(([field, value]) => ({ field, description: `is ${value}, must be an integer of at least 1` }));
+  refuse("INVALID_EPOCH", "request", violations);
+}
+
+/** Candidates whose p reaches more than the threshold's share of the largest; that one itself always does, the threshold being below 1. */
+function aboveThreshold(group: Group, threshold: number): number[] {
+  const p = probabilities(group.alphas);
+  const max = Math.max(...p);
+  return group.survivors.filter((_, index) => (p[index] ?? 0) / max > threshold);
+}
+
+/**
+ * Leaves in every group what `keep` names, and out every group that nothing above keeps alive; what left is appended to removals.
+ * The result shares no arrays with the architecture given.
+ */
+function shrink(
+  space: SearchSpace,
+  architecture: Architecture,
+  keep: (group: Group) => number[],
+  reason: RemovalReason,
+  removals: Removal[],
+): Architecture {
+  const kept = new Map(architecture.groups.map((group) => [group.id, only(group, new Set(keep(group)))]));
+  const live = new Set(liveGroups(space, kept).map(({ id }) => id));
+  const before = indexGroups(architecture);
+  const groups: Group[] = [];
+  for (const group of before.values()) {
+    const after = live.has(group.id) ? kept.get(group.id) : undefined;
+    if (after !== undefined) groups.push(after);
+    const why = after === undefined ? RemovalReason.REMOVAL_REASON_PARENT : reason;
+    removals.push(...departed(space, group, after?.survivors ?? [], why));
+  }
+  return { groups };
+}
+
+function only(group: Group, candidates: ReadonlySet<number>): Group {
+  return {
+    ...group,
+    alphas: group.alphas.filter((_, index) => candidates.has(group.survivors[index] ?? -1)),
+    survivors: group.survivors.filter((candidate) => candidates.has(candidate)),
+  };
+}
+
+function departed(space: SearchSpace, group: Group, left: number[], reason: RemovalReason): Removal[] {
+  const p = probabilities(group.alphas);
+  const maxProbability = Math.max(...p);
+  return group.survivors.flatMap((candidate, index): Removal[] =>
+    left.includes(candidate)
+      ? []
+      : [
+          {
+            group: group.id,
+            dimension: group.dimension,
+            candidate,
+            value: candidateValue(space, group, candidate),
+            probability: p[index] ?? 0,
+            maxProbability,
+            reason,
+          },
+        ],
+  );
+}
+
+/** Group ids that a message names; the rest are counted. */
+const NAMED = 20;
+
+function notConverged(architecture: Architecture, epochs: number): LatheError {
+  const undecided = architecture.groups.filter((group) => group.survivors.length > 1);
+  const named = undecided.slice(0, NAMED).map((group) => `${group.id} (${group.survivors.length} left)`);
+  const more = undecided.length > NAMED ? ` and ${undecided.length - NAMED} more` : "";
+  return new LatheError(
+    "FAILED_PRECONDITION",
+    `${undecided.length} groups are undecided after epoch ${epochs}, the last: ${named.join(", ")}${more}`,
+    { reason: "NOT_CONVERGED", metadata: { undecided_groups: String(undecided.length), epochs: String(epochs) } },
+  );
+}

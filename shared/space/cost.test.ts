@@ -1,0 +1,198 @@
+import type { CostTable, Genotype, SearchSpace } from "../proto/lathe/v1/space";
+import { presetSpec } from "../spec/presets";
+import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
+import { costOfLargest, expectedCost, figuresByPart, genotypeCost, macsTable, networkFigures } from "./cost";
+import { derive, largestGenotype } from "./genotype";
+import { group, initialArchitecture, isConverged, operations } from "./groups";
+
+/** A table whose rows differ in every coefficient, as a measured one does. */
+function latencyLike(space: SearchSpace, random: () => number): CostTable {
+  const table = macsTable(space);
+  return {
+    ...table,
+    fixed: random(),
+    candidates: table.candidates.map((row) => ({ ...row, inMiddle: random(), middleOut: random(), fixed: random() })),
+  };
+}
+
+const block = (dilation: number, scale: number, middleWidth: number, outputWidth: number) => ({
+  dilation,
+  scale,
+  middleWidth,
+  outputWidth,
+});
+
+describe("networkFigures", () => {
+  it("gives the published figures of the paper's searched network", () => {
+    const genotype: Genotype = {
+      inputHeight: 512,
+      inputWidth: 1024,
+      classes: 19,
+      stemChannels: 16,
+      stages: [
+        { channels: 64, blocks: [block(1, 1, 64, 64), block(1, 1, 60, 52), block(1, 1, 64, 44), block(1, 1, 60, 48)] },
+        {
+          channels: 128,
+          blocks: [
+            block(4, 2, 112, 124),
+            block(2, 1, 128, 120),
+            block(1, 1, 108, 116),
+            block(4, 1, 124, 124),
+            block(8, 1, 120, 120),
+            block(2, 1, 124, 128),
+            block(8, 1, 120, 124),
+            block(16, 1, 100, 124),
+            block(2, 2, 96, 124),
+          ],
+        },
+      ],
+    };
+    const { params, macs } = networkFigures(genotype, { kind: "aggregation", pyramidChannels: 40 });
+    // The authors' network widens its second reduction to 128 channels after 48; ours keeps the supernet's 64 convolved ones and
+    // ends at 112. Their 16 convolved channels more and the 112 middle channels that read them are added back here.
+    const extraParams = 16 * 9 * 48 + 2 * 16 + 3 * 16 * 112;
+    const extraMacs = 16 * 9 * 48 * 64 * 128 + 3 * 16 * 112 * 32 * 64;
+    expect((macs + extraMacs) / 10.9e9).toBeCloseTo(1, 3);
+    // Their convolutions before a BN carry biases: of blocks, of the three reductions, of the aggregation block.
+    const widths = genotype.stages.flatMap(({ blocks }) => blocks).map((b) => b.middleWidth + b.outputWidth);
+    const biases = widths.reduce((sum, width) => sum + width, 0) + (13 + 48 + 80) + (5 * 40 + 128 + 64 + 128);
+    expect((params + extraParams + biases) / 1e6).toBeCloseTo(1.023, 3);
+  });
+
+  it("adds up a small network by hand", () => {
+    const genotype: Genotype = {
+      inputHeight: 32,
+      inputWidth: 32,
+      classes: 2,
+      stemChannels: 4,
+      stages: [
+        { channels: 6, blocks: [block(1, 1, 3, 5)] },
+        { channels: 8, blocks: [block(2, 2, 4, 6)] },
+      ],
+    };
+    const parts = figuresByPart(genotype, { kind: "search" });
+    expect(parts).toEqual([
+      // 3 -> 1 channel at 16x16; BN over 4.
+      { name: "stem", params: 27 + 8, macs: 27 * 256 },
+      // 4 -> 2 at 8x8; BN over 6.
+      { name: "stage1/reduction", params: 72 + 12, macs: 72 * 64 },
+      { name: "stage1/block1", params: 3 * 6 * 3 + 6 + 3 * 3 * 5 + 10, macs: (54 + 45) * 64 },
+      // 5 -> 8 - 6 = 2 at 4x4; BN over 2 + 5.
+      { name: "stage2/reduction", params: 90 + 14, macs: 90 * 16 },
+      // 7 channels enter; scale 2 computes at 2x2.
+      { name: "stage2/block1", params: 3 * 7 * 4 + 8 + 3 * 4 * 6 + 12, macs: (84 + 72) * 4 },
+      { name: "head", params: 6 * 2 + 2, macs: 12 * 16 },
+    ]);
+    const head = figuresByPart(genotype, { kind: "aggregation", pyramidChannels: 2 }).at(-1);
+    const pyramid = 5 * (6 * 2 + 4) + (6 + 10) * 8 + 16;
+    const low = 9 * (5 + 4) * 6 + 12;
+    const joined = (6 + 8) * 8 + 16 + 8 * 2 + 2;
+    expect(head?.params).toBe(pyramid + low + joined);
+    expect(head?.macs).toBe(12 * (1 + 4 + 9 + 36 + 81) + 128 * 16 + (486 + 112 + 16) * 64);
+    expect(networkFigures(genotype, { kind: "search" }).macs).toBe(parts.reduce((sum, { macs }) => sum + macs, 0));
+  });
+});
+
+describe("expectedCost", () => {
+  it("is the genotype's exact cost at a converged architecture, in 200 random spaces", () => {
+    for (let seed = 1; seed <= 200; seed++) {
+      const random = uniform(seed);
+      const space = randomSpace(random);
+      const architecture = randomArchitecture(space, random, { decided: 1 });
+      expect(isConverged(architecture)).toBe(true);
+      const { genotype } = derive(space, architecture);
+      for (const table of [macsTable(space), latencyLike(space, random)]) {
+        const exact = genotypeCost(genotype, table);
+        expect(Math.abs(expectedCost(space, architecture, table) - exact)).toBeLessThan(1e-12 * exact);
+      }
+    }
+  });
+
+  it("is the mean over depths and operations where widths are decided", () => {
+    // With one width per stage the formula is exact, so enumeration is an oracle for the mixtures.
+    const space: SearchSpace = {
+      ...randomSpace(uniform(1)),
+      stages: [
+        { channels: 16, minDepth: 1, maxDepth: 2, widths: [16], dropout: 0 },
+        { channels: 32, minDepth: 1, maxDepth: 1, widths: [32], dropout: 0 },
+      ],
+      dilations: [1],
+      scales: [1, 2],
+    };
+    const architecture = initialArchitecture(space);
+    const table = latencyLike(space, uniform(2));
+    const p = (id: string, alpha: number): number => {
+      group(architecture, id).alphas = [alpha, 0];
+      const first = 1 / (1 + Math.exp(-alpha));
+      return first / (first + 0.5);
+    };
+    const depth = p("stage1/depth", 0.4);
+    const [one, two, three] = [
+      p("stage1/block1/operation", 1),
+      p("stage1/block2/operation", -1),
+      p("stage2/block1/operation", 2),
+    ] as const;
+    let mean = 0;
+    for (const d of [1, 2])
+      for (const a of [1, 2])
+        for (const b of [1, 2])
+          for (const c of [1, 2]) {
+            const weight = [
+              d === 1 ? depth : 1 - depth,
+              a === 1 ? one : 1 - one,
+              b === 1 ? two : 1 - two,
+              c === 1 ? three : 1 - three,
+            ].reduce((product, factor) => product * factor, 1);
+            const stage1 = [block(1, a, 16, 16), block(1, b, 16, 16)].slice(0, d);
+            const genotype = {
+              ...largestGenotype(space),
+              stages: [
+                { channels: 16, blocks: stage1 },
+                { channels: 32, blocks: [block(1, c, 32, 32)] },
+              ],
+            };
+            mean += weight * genotypeCost(genotype, table);
+          }
+    expect(expectedCost(space, architecture, table) / mean).toBeCloseTo(1, 12);
+  });
+
+  it("rises with the probability of a wider or deeper candidate, and never passes the largest network", () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = uniform(seed);
+      const space = randomSpace(random);
+      const table = macsTable(space);
+      const architecture = randomArchitecture(space, random);
+      const before = expectedCost(space, architecture, table);
+      expect(before).toBeLessThanOrEqual(costOfLargest(space, table) * (1 + 1e-12));
+      for (const entry of architecture.groups.filter(({ id }) => /\/(output|middle)$/.test(id))) {
+        const last = entry.alphas.length - 1;
+        const alpha = entry.alphas[last] ?? 0;
+        entry.alphas[last] = alpha + 1;
+        expect(expectedCost(space, architecture, table)).toBeGreaterThanOrEqual(before * (1 - 1e-12));
+        entry.alphas[last] = alpha;
+      }
+    }
+  });
+});
+
+describe("macsTable", () => {
+  it("with its fixed part is the true count of the largest network", () => {
+    const { space } = presetSpec("paper");
+    const named = { ...space, classes: 19 };
+    const table = macsTable(named);
+    const largest = largestGenotype(named);
+    expect(table.candidates).toHaveLength(2 * 10);
+    expect(genotypeCost(largest, table)).toBe(networkFigures(largest, { kind: "search" }).macs);
+    expect(costOfLargest(named, table)).toBe(genotypeCost(largest, table));
+    // Stage 1 at 128 x 256, scale 2: a quarter of 3 * 128 * 256.
+    expect(table.candidates.find(({ id }) => id === "stage1/d8s2")?.inMiddle).toBe(3 * 64 * 128);
+    expect(table.candidates.map(({ id }) => id).slice(0, 2)).toEqual(["stage1/d1s1", "stage1/d2s1"]);
+    expect(operations(named)).toHaveLength(10);
+  });
+
+  it("is refused by name where a row is missing", () => {
+    const space = randomSpace(uniform(3));
+    const table = { ...macsTable(space), candidates: [] };
+    expect(() => expectedCost(space, initialArchitecture(space), table)).toThrow('"stage1/d1s1"');
+  });
+});

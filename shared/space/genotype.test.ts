@@ -1,0 +1,101 @@
+import { LatheError } from "../process/errors";
+import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
+import { blockInputs, derive, isMember, largestGenotype, print, validateGenotype } from "./genotype";
+import { group, initialArchitecture } from "./groups";
+
+const space = {
+  ...randomSpace(uniform(1)),
+  stages: [
+    { channels: 16, minDepth: 1, maxDepth: 3, widths: [8, 12, 16], dropout: 0 },
+    { channels: 32, minDepth: 2, maxDepth: 4, widths: [16, 32], dropout: 0 },
+  ],
+  dilations: [1, 2, 4],
+  scales: [1, 2],
+};
+
+describe("derive", () => {
+  it("takes the largest alpha among the survivors, the lowest index on a tie", () => {
+    const architecture = initialArchitecture(space);
+    Object.assign(group(architecture, "stage1/depth"), { survivors: [1, 2], alphas: [0.5, 0.5] });
+    group(architecture, "stage1/block1/operation").alphas = [0, 0, 0, 0, 3, 0];
+    Object.assign(group(architecture, "stage1/block1/d2s2/output"), { survivors: [0, 1], alphas: [-1, 0] });
+    group(architecture, "stage1/block1/d2s2/middle").alphas = [-3, -2, -1];
+    // What is not chosen has no say.
+    group(architecture, "stage1/block1/d1s1/output").alphas = [0, 0, 9];
+    const { genotype, converged } = derive(space, architecture);
+    expect(converged).toBe(false);
+    expect(genotype.stages[0]?.blocks).toHaveLength(2);
+    expect(genotype.stages[0]?.blocks[0]).toEqual({ dilation: 2, scale: 2, middleWidth: 16, outputWidth: 12 });
+    expect(genotype.stages[0]?.blocks[1]).toEqual({ dilation: 1, scale: 1, middleWidth: 8, outputWidth: 8 });
+    expect(genotype.stages[1]?.blocks).toHaveLength(2);
+  });
+
+  it("gives a valid member of every random space", () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const random = uniform(seed);
+      const any = randomSpace(random);
+      const { genotype } = derive(any, randomArchitecture(any, random));
+      expect(isMember(any, genotype)).toBe(true);
+      expect(() => validateGenotype(genotype)).not.toThrow();
+      expect(isMember({ ...any, classes: 6 }, genotype)).toBe(false);
+    }
+  });
+});
+
+describe("blockInputs", () => {
+  it("appends to the next reduction only the channels that are left", () => {
+    const genotype = largestGenotype(space);
+    const last = genotype.stages[0]?.blocks.at(-1);
+    if (last !== undefined) last.outputWidth = 12;
+    const inputs = blockInputs(genotype);
+    expect(inputs.stem).toEqual({ input: 3, convolution: 5, output: 8 });
+    expect(inputs.stages[0]).toEqual({ reduction: { input: 8, convolution: 8, output: 16 }, blocks: [16, 16, 16] });
+    expect(inputs.stages[1]).toEqual({
+      reduction: { input: 12, convolution: 16, output: 28 },
+      blocks: [28, 32, 32, 32],
+    });
+    expect(inputs.head).toBe(32);
+  });
+});
+
+describe("validateGenotype", () => {
+  it("names every fault", () => {
+    const genotype = largestGenotype({ ...space, inputHeight: 72, classes: 0, stemChannels: 3 });
+    Object.assign(genotype.stages[0]?.blocks[1] ?? {}, { dilation: 0, middleWidth: 17 });
+    Object.assign(genotype.stages[1]?.blocks[0] ?? {}, { scale: 2, outputWidth: 1.5 });
+    genotype.stages[1]?.blocks.splice(2, 2, { dilation: 1, scale: 3, middleWidth: 16, outputWidth: 16 });
+    let thrown: unknown;
+    try {
+      validateGenotype(genotype);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toBeInstanceOf(LatheError);
+    expect((thrown as LatheError).violations.map(({ field }) => field)).toEqual([
+      "classes",
+      "stem_channels",
+      "stages[0].blocks[1].dilation",
+      "stages[0].blocks[1].middle_width",
+      "stages[1].blocks[0].output_width",
+      "stages[1].blocks[2].scale",
+      "input_height",
+    ]);
+  });
+
+  it("asks for a multiple of 16 only where scale 2 is used at the last stage", () => {
+    const genotype = { ...largestGenotype(space), inputHeight: 72 };
+    expect(() => validateGenotype(genotype)).not.toThrow();
+    Object.assign(genotype.stages[1]?.blocks[0] ?? {}, { scale: 2 });
+    expect(() => validateGenotype(genotype)).toThrow("input_height is 72, must be a positive multiple of 16");
+  });
+});
+
+describe("print", () => {
+  it("is a table of one line per block", () => {
+    const lines = print(largestGenotype(space)).split("\n");
+    expect(lines).toHaveLength(1 + 3 + 4);
+    expect(lines[0]?.split(/\s+/)).toEqual(["stage", "block", "dilation", "scale", "input", "middle", "output"]);
+    expect(lines[4]?.trim().split(/\s+/)).toEqual(["2", "1", "1", "1", "32", "32", "32"]);
+    expect(new Set(lines.map((line) => line.length)).size).toBe(1);
+  });
+});

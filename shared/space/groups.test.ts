@@ -1,0 +1,125 @@
+import { Dimension } from "../proto/lathe/v1/space";
+import { presetSpec } from "../spec/presets";
+import {
+  candidateValue,
+  candidatesLeft,
+  deepest,
+  dimensionMetrics,
+  entropy,
+  group,
+  indexGroups,
+  initialArchitecture,
+  isConverged,
+  operations,
+  probabilities,
+  ssr,
+} from "./groups";
+
+const { space } = presetSpec("tiny");
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+describe("probabilities", () => {
+  it("normalise sigmoids, computed by hand", () => {
+    // sigmoid(0) = 1/2, sigmoid(log 3) = 3/4, sigmoid(-log 3) = 1/4: a sum of 3/2.
+    const p = probabilities([0, Math.log(3), -Math.log(3)]);
+    [1 / 3, 1 / 2, 1 / 6].forEach((expected, index) => expect(p[index]).toBeCloseTo(expected, 14));
+  });
+
+  it("are not softmax: large alphas saturate", () => {
+    const p = probabilities([30, 40]);
+    expect(p[0]).toBeCloseTo(0.5, 12);
+  });
+
+  it("stay finite where sigmoids underflow", () => {
+    const p = probabilities(Float32Array.from([-800, -800, -801]));
+    expect(p.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 12);
+    expect((p[2] ?? 0) / (p[0] ?? 1)).toBeCloseTo(Math.exp(-1), 6);
+  });
+});
+
+describe("SSR", () => {
+  it("is 0 at the uniform point and with one survivor", () => {
+    expect(ssr([0.25, 0.25, 0.25, 0.25])).toBeCloseTo(0, 14);
+    expect(ssr([1])).toBe(0);
+  });
+
+  it("is -KL(uniform || p)", () => {
+    const p = probabilities([0.3, -1.2, 2, 0.1]);
+    const u = 1 / p.length;
+    const kl = p.reduce((sum, value) => sum + u * Math.log(u / value), 0);
+    expect(ssr(p)).toBeCloseTo(-kl, 13);
+    expect(ssr(p)).toBeLessThan(0);
+  });
+
+  it("has no gradient in alpha at the uniform point, and one that sharpens elsewhere", () => {
+    const slope = (alphas: number[], index: number): number => {
+      const at = (step: number): number =>
+        ssr(probabilities(alphas.map((value, j) => (j === index ? value + step : value))));
+      return (at(1e-5) - at(-1e-5)) / 2e-5;
+    };
+    expect(Math.abs(slope([0.7, 0.7, 0.7], 1))).toBeLessThan(1e-9);
+    // SSR is minimised: descent raises the leader and lowers the last.
+    expect(slope([1, 0, -1], 0)).toBeLessThan(0);
+    expect(slope([1, 0, -1], 2)).toBeGreaterThan(0);
+  });
+
+  it("agrees with entropy on where uniform is", () => {
+    expect(entropy([0.5, 0.5])).toBeCloseTo(Math.LN2, 14);
+    expect(entropy([1, 0])).toBe(0);
+  });
+});
+
+describe("initialArchitecture", () => {
+  const architecture = initialArchitecture(space);
+
+  it("lists per stage the depth, then per block the operation and its widths", () => {
+    expect(architecture.groups.slice(0, 5).map(({ id }) => id)).toEqual([
+      "stage1/depth",
+      "stage1/block1/operation",
+      "stage1/block1/d1s1/output",
+      "stage1/block1/d1s1/middle",
+      "stage1/block1/d2s1/output",
+    ]);
+    // Per block 1 + 2 * 6 groups; 2 blocks and a depth in each of 2 stages.
+    expect(architecture.groups).toHaveLength(2 * (1 + 2 * 13));
+    expect(new Set(architecture.groups.map(({ id }) => id)).size).toBe(54);
+    expect(operations(space).map(({ name }) => name)).toEqual(["d1s1", "d2s1", "d4s1", "d1s2", "d2s2", "d4s2"]);
+  });
+
+  it("counts candidates and reaches the full depth", () => {
+    // Per block 6 operations and 12 width groups of 3; depths 2.
+    expect(candidatesLeft(architecture)).toBe(2 * (2 + 2 * (6 + 36)));
+    expect(deepest(space, architecture, 1)).toBe(2);
+    expect(isConverged(architecture)).toBe(false);
+  });
+
+  it("names what candidates stand for", () => {
+    const value = (id: string, candidate: number): string => candidateValue(space, group(architecture, id), candidate);
+    expect(value("stage2/depth", 1)).toBe("2");
+    expect(value("stage1/block2/operation", 4)).toBe("d2s2");
+    expect(value("stage2/block1/d1s1/middle", 1)).toBe("24");
+    expect(() => value("stage2/block1/d1s1/middle", 3)).toThrow("stage2/block1/d1s1/middle");
+    expect(() => group(indexGroups(architecture), "stage3/depth")).toThrow('"stage3/depth"');
+  });
+});
+
+describe("dimensionMetrics", () => {
+  it("averages entropy over undecided groups and SSR over all", () => {
+    const toy = { ...space, dilations: [1], scales: [1] };
+    const architecture = initialArchitecture(toy);
+    const depth = group(architecture, "stage1/depth");
+    depth.alphas = [1, -1];
+    Object.assign(group(architecture, "stage2/depth"), { alphas: [0], survivors: [1] });
+    const [first, second, third, fourth] = dimensionMetrics(toy, architecture);
+    const p = sigmoid(1) / (sigmoid(1) + sigmoid(-1));
+    const h = -p * Math.log(p) - (1 - p) * Math.log(1 - p);
+    expect(first).toMatchObject({ dimension: Dimension.DIMENSION_DEPTH, candidates: 3, groups: 2, undecidedGroups: 1 });
+    expect(first?.entropy).toBeCloseTo(h, 13);
+    expect(first?.normalisedEntropy).toBeCloseTo(h / Math.LN2, 13);
+    expect(first?.ssr).toBeCloseTo(((Math.log(p) + Math.log(1 - p)) / 2 + Math.LN2) / 2, 13);
+    // One operation: every operation group is decided.
+    expect(second).toMatchObject({ candidates: 4, undecidedGroups: 0, entropy: 0, normalisedEntropy: 0, ssr: 0 });
+    expect(third?.normalisedEntropy).toBeCloseTo(1, 13);
+    expect(fourth).toMatchObject({ dimension: Dimension.DIMENSION_MIDDLE_WIDTH, candidates: 12, undecidedGroups: 4 });
+  });
+});

@@ -1,0 +1,93 @@
+import { LatheError } from "../process/errors";
+import { Dimension } from "../proto/lathe/v1/space";
+import type { Group } from "../proto/lathe/v1/space";
+import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
+import { group, initialArchitecture } from "./groups";
+import { architectureViolations, spaceViolations, validateArchitecture } from "./validate";
+
+const space = {
+  ...randomSpace(uniform(1)),
+  stages: [
+    { channels: 16, minDepth: 1, maxDepth: 3, widths: [8, 16], dropout: 0 },
+    { channels: 32, minDepth: 1, maxDepth: 2, widths: [16, 32], dropout: 0 },
+  ],
+  dilations: [1, 2],
+  scales: [1, 2],
+};
+const [stage1, stage2] = space.stages;
+
+describe("spaceViolations", () => {
+  it("finds none in valid spaces", () => {
+    for (let seed = 1; seed <= 50; seed++) expect(spaceViolations(randomSpace(uniform(seed)))).toEqual([]);
+  });
+
+  it.each([
+    [{ inputHeight: 72 }, "input_height"],
+    [{ inputWidth: Number.NaN }, "input_width"],
+    [{ classes: 255 }, "classes"],
+    [{ stemChannels: 3 }, "stem_channels"],
+    [{ dilations: [] }, "dilations"],
+    [{ dilations: [2, 2] }, "dilations[1]"],
+    [{ scales: [2] }, "scales"],
+    [{ stages: [stage1] }, "stages"],
+    [{ stages: [stage2, stage1] }, "stages[1].channels"],
+    [{ stages: [{ ...stage1, minDepth: 4 }, stage2] }, "stages[0].min_depth"],
+    [{ stages: [{ ...stage1, maxDepth: 65 }, stage2] }, "stages[0].max_depth"],
+    [{ stages: [{ ...stage1, widths: [16, 8, 16] }, stage2] }, "stages[0].widths[1]"],
+    [{ stages: [{ ...stage1, widths: [8, 12] }, stage2] }, "stages[0].widths"],
+    [{ stages: [stage1, { ...stage2, dropout: 1 }] }, "stages[1].dropout"],
+  ])("names the field of %j", (change, field) => {
+    expect(spaceViolations({ ...space, ...change } as typeof space).map((entry) => entry.field)).toEqual([field]);
+  });
+
+  it("lets 72 rows pass where no operation halves them once more", () => {
+    expect(spaceViolations({ ...space, inputHeight: 72, scales: [1] })).toEqual([]);
+  });
+});
+
+describe("validateArchitecture", () => {
+  it("accepts where searches start and what is left of them", () => {
+    for (let seed = 1; seed <= 50; seed++) {
+      const random = uniform(seed);
+      const any = randomSpace(random);
+      expect(() => validateArchitecture(any, initialArchitecture(any))).not.toThrow();
+      expect(() => validateArchitecture(any, randomArchitecture(any, random))).not.toThrow();
+    }
+  });
+
+  it("names orphans, gaps, duplicates and what does not fit", () => {
+    const architecture = initialArchitecture(space);
+    Object.assign(group(architecture, "stage1/depth"), { survivors: [0, 1], alphas: [0, 0] });
+    Object.assign(group(architecture, "stage1/block1/operation"), { survivors: [0, 1, 2], alphas: [0, 0, Number.NaN] });
+    Object.assign(group(architecture, "stage1/block1/d1s1/output"), { survivors: [1, 0] });
+    Object.assign(group(architecture, "stage1/block1/d1s1/middle"), { alphas: [0] });
+    group(architecture, "stage2/depth").dimension = Dimension.DIMENSION_OPERATION;
+    architecture.groups = architecture.groups.filter(({ id }) => id !== "stage2/block2/d1s2/middle");
+    architecture.groups.push(group(architecture, "stage2/block1/operation"));
+    const found = architectureViolations(space, architecture).map((entry) => `${entry.field} ${entry.description}`);
+    for (const expected of [
+      'groups["stage2/block2/d1s2/middle"] is missing',
+      'groups["stage1/block3/operation"] is no live group',
+      'groups["stage1/block1/d2s2/output"] is no live group',
+      'groups["stage1/block1/operation"] has the alpha NaN',
+      'groups["stage1/block1/d1s1/output"] has survivors [1, 0]',
+      'groups["stage1/block1/d1s1/middle"] has 1 alphas for 2 survivors',
+      'groups["stage2/depth"] has dimension DIMENSION_OPERATION, must be DIMENSION_DEPTH',
+      'groups["stage2/block1/operation"] is there twice',
+    ])
+      expect(found.some((line) => line.startsWith(expected))).toBe(true);
+  });
+
+  it("keeps its answer small when everything is wrong", () => {
+    let thrown: unknown;
+    try {
+      validateArchitecture(space, {
+        groups: new Array<Group>(5000).fill({ ...group(initialArchitecture(space), "stage1/depth") }),
+      });
+    } catch (error) {
+      thrown = error;
+    }
+    expect((thrown as LatheError).violations).toHaveLength(40);
+    expect((thrown as LatheError).message).toMatch(/and \d+ more$/);
+  });
+});

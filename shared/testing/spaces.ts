@@ -1,0 +1,50 @@
+import type { Architecture, Group, SearchSpace } from "../proto/lathe/v1/space";
+import { initialArchitecture } from "../space/groups";
+import { liveGroups } from "../space/validate";
+
+/** Uniform numbers in [0, 1) from a seed (mulberry32), so that a failing case can be run again. */
+export function uniform(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A small valid space of two stages. */
+export function randomSpace(random: () => number): SearchSpace {
+  const below = (n: number): number => Math.floor(random() * n);
+  const stage = (channels: number): SearchSpace["stages"][number] => {
+    const minDepth = 1 + below(2);
+    const widths = [channels / 4, channels / 2, (channels * 3) / 4].filter(() => random() < 0.6);
+    return { channels, minDepth, maxDepth: minDepth + below(3), widths: [...widths, channels], dropout: 0 };
+  };
+  return {
+    inputHeight: 64,
+    inputWidth: 128,
+    classes: 5,
+    stemChannels: 8,
+    stages: [stage(16), stage(32)],
+    dilations: [1, 2, 4].slice(0, 1 + below(3)),
+    scales: random() < 0.5 ? [1] : [1, 2],
+  };
+}
+
+/** Keeps in each group a random non-empty part of its survivors, of size 1 with the given probability, and spreads the alphas. */
+export function randomArchitecture(
+  space: SearchSpace,
+  random: () => number,
+  { spread = 3, decided = 0.3 }: { spread?: number; decided?: number } = {},
+): Architecture {
+  const groups = new Map(
+    initialArchitecture(space).groups.map((entry): [string, Group] => {
+      const chosen = Math.floor(random() * entry.survivors.length);
+      const alone = random() < decided;
+      const survivors = entry.survivors.filter((_, index) => index === chosen || (!alone && random() < 0.6));
+      return [entry.id, { ...entry, survivors, alphas: survivors.map(() => (random() * 2 - 1) * spread) }];
+    }),
+  );
+  return { groups: liveGroups(space, groups).flatMap(({ id }) => groups.get(id) ?? []) };
+}
