@@ -23,7 +23,7 @@ export type { ResolvedSpec } from "./presets";
 /** Classes of the data sets that have a fixed number, the ignore label left out; a folder's are the client's to say. */
 export const DATASET_CLASSES: ReadonlyMap<DatasetKind, number> = new Map([
   // As many as the labels that shared/data/streets draws.
-  [DatasetKind.DATASET_KIND_STREETS, 9],
+  [DatasetKind.DATASET_KIND_STREETS, 11],
   [DatasetKind.DATASET_KIND_CAMVID, 11],
   [DatasetKind.DATASET_KIND_CITYSCAPES, 19],
 ]);
