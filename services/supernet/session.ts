@@ -1,0 +1,148 @@
+import { rates } from "../../shared/engine/adam";
+import type { CompiledStep, Engine } from "../../shared/engine/engine";
+import { createRandom } from "../../shared/engine/random";
+import type { Batch } from "../../shared/data/batches";
+import { supernetEvaluator, type Evaluator } from "../../shared/evaluation/evaluate";
+import type { Optimized, SupernetState } from "../../shared/network/checkpoint";
+import { dropoutFactors } from "./dropout";
+import { advance, doubleBuffer } from "./optimizer";
+import { alphaStep, stepSignature, trainableSupernet, weightStep, type AlphaLoss } from "./steps";
+
+export interface StepOptions {
+  seed: number;
+  batchSize: number;
+  weightDecay: number;
+  alpha: AlphaLoss;
+  classWeights: Float32Array;
+}
+
+export interface AlphaOutcome {
+  loss: number;
+  ssr: number;
+  cost: number;
+  expectedCost: number;
+  norm: number;
+}
+
+/** The compiled steps of one supernet. They hold its state while they live; a shrunk supernet gets new ones. */
+export interface SupernetSession {
+  weightStep(batch: Batch, learningRate: number): Promise<number>;
+  /** Absent where every group is decided: nothing is left to move. */
+  alphaStep?: (batch: Batch, learningRate: number, ssrFactor: number) => Promise<AlphaOutcome>;
+  evaluator: Evaluator;
+  state(): SupernetState;
+  release(): Promise<void>;
+}
+
+/** Traces and compiles the weight, alpha and evaluation graphs of a supernet (engine.md). */
+export async function openSession(
+  engine: Engine,
+  start: SupernetState,
+  options: StepOptions,
+): Promise<SupernetSession> {
+  const { supernet } = start;
+  const { space } = supernet;
+  const { batchSize, classWeights } = options;
+  const shape = {
+    batchSize,
+    height: space.inputHeight,
+    width: space.inputWidth,
+    stride: 2 ** (space.stages.length + 1),
+    classes: space.classes,
+  };
+  const { size: w } = supernet.weights;
+  const { size: a } = supernet.alphas;
+  const weightSignature = stepSignature(
+    { weights: w, m: w, v: w, stats: supernet.stats.size, alphas: a },
+    { rates: [2] },
+    shape,
+    supernet.dropouts,
+  );
+  const compiled: CompiledStep[] = [];
+  const compile = async (...args: Parameters<Engine["compile"]>) => {
+    const step = await engine.compile(...args);
+    compiled.push(step);
+    return step;
+  };
+  const weights = await compile(
+    weightStep(trainableSupernet(supernet), options.weightDecay),
+    weightSignature,
+    "weights",
+  );
+  const undecided = supernet.architecture.groups.some((group) => group.survivors.length > 1);
+  const alphaSignature = stepSignature(
+    { alphas: a, m: a, v: a, weights: w },
+    { rates: [2], ssrFactor: [1] },
+    shape,
+    supernet.dropouts,
+  );
+  const alphas = undecided ? await compile(alphaStep(supernet, options.alpha), alphaSignature, "alphas") : undefined;
+  const evaluator = await supernetEvaluator(engine, supernet, batchSize);
+
+  const weightVectors = doubleBuffer({
+    weights: start.weights.values,
+    m: start.weights.m,
+    v: start.weights.v,
+    stats: start.stats,
+  });
+  const alphaVectors = doubleBuffer({ alphas: start.alphas.values, m: start.alphas.m, v: start.alphas.v });
+  const steps = { weights: start.weights.steps, alphas: start.alphas.steps };
+  const dropouts = (kind: string, step: number) =>
+    dropoutFactors(supernet.dropouts, batchSize, createRandom(options.seed, `dropout/${kind}/${step}`));
+
+  return {
+    weightStep: async (batch, learningRate) => {
+      steps.weights++;
+      const outputs = await advance(weights, weightVectors, {
+        alphas: vector(alphaVectors.current.alphas),
+        rates: rates(learningRate, steps.weights),
+        classWeights,
+        images: batch.images,
+        labels: batch.labels,
+        ...dropouts("weights", steps.weights),
+      });
+      return outputs.loss?.[0] ?? NaN;
+    },
+    ...(alphas && {
+      alphaStep: async (batch: Batch, learningRate: number, ssrFactor: number) => {
+        steps.alphas++;
+        const outputs = await advance(alphas, alphaVectors, {
+          weights: vector(weightVectors.current.weights),
+          rates: rates(learningRate, steps.alphas),
+          ssrFactor: Float32Array.of(ssrFactor),
+          classWeights,
+          images: batch.images,
+          labels: batch.labels,
+          ...dropouts("alphas", steps.alphas),
+        });
+        const scalar = (name: string) => outputs[name]?.[0] ?? NaN;
+        return {
+          loss: scalar("loss"),
+          ssr: scalar("ssr"),
+          cost: scalar("cost"),
+          expectedCost: scalar("expectedCost"),
+          norm: scalar("norm"),
+        };
+      },
+    }),
+    evaluator,
+    state: () => ({
+      supernet,
+      weights: optimized(weightVectors.current, "weights", steps.weights),
+      stats: vector(weightVectors.current.stats),
+      alphas: optimized(alphaVectors.current, "alphas", steps.alphas),
+    }),
+    release: async () => {
+      await Promise.all([...compiled.map((step) => step.release()), evaluator.release()]);
+    },
+  };
+}
+
+function optimized(vectors: Record<string, Float32Array | Int32Array>, name: string, steps: number): Optimized {
+  return { values: vector(vectors[name]), m: vector(vectors.m), v: vector(vectors.v), steps };
+}
+
+function vector(values: Float32Array | Int32Array | undefined): Float32Array {
+  if (!(values instanceof Float32Array)) throw new Error("a vector of float32 is missing");
+  return values;
+}

@@ -1,0 +1,164 @@
+import { adam, clipByGlobalNorm } from "../../shared/engine/adam";
+import type { Signature, Step } from "../../shared/engine/engine";
+import { crossEntropy } from "../../shared/engine/ops/crossEntropy";
+import { pack, unpack, type Manifest } from "../../shared/engine/parameters";
+import { tf } from "../../shared/engine/tf";
+import { movedStats, named, trainingNorm, type Norm, type Tensors } from "../../shared/network/layers";
+import { expectedCost, ssrTerms } from "../../shared/network/relaxation";
+import type { Supernet } from "../../shared/network/supernet";
+import type { CostTable } from "../../shared/proto/lathe/v1/space";
+
+/** Sizes of a batch: images [N,3,H,W], labels [N,H/stride,W/stride]. */
+export interface BatchShape {
+  batchSize: number;
+  height: number;
+  width: number;
+  stride: number;
+  classes: number;
+}
+
+/** A network whose weights one step moves. */
+export interface Trainable {
+  weights: Manifest;
+  stats: Manifest;
+  dropouts: readonly { name: string; channels: number }[];
+  logits(weights: Tensors, inputs: Tensors, norm: Norm): tf.Tensor4D;
+}
+
+/** A supernet as its weights step sees it: the choices come from the input "alphas". */
+export function trainableSupernet(supernet: Supernet): Trainable {
+  return {
+    weights: supernet.weights,
+    stats: supernet.stats,
+    dropouts: supernet.dropouts,
+    logits: (weights, inputs, norm) => {
+      const relaxation = supernet.relax(unpack(named(inputs, "alphas") as tf.Tensor1D, supernet.alphas));
+      return supernet.logits(weights, relaxation, named(inputs, "images"), norm, inputs);
+    },
+  };
+}
+
+/** Names of the flat vectors that a step reads and writes. */
+export const ADAM_INPUTS = ["m", "v"] as const;
+
+/**
+ * One step of the weights (method.md section 3): class-weighted cross entropy of a training batch, Adam, and the running
+ * statistics moved by the batch's moments. Outputs weights, m, v, stats and the scalar loss.
+ */
+export function weightStep(network: Trainable, weightDecay: number): Step {
+  return (inputs) => {
+    const flat = named(inputs, "weights") as tf.Tensor1D;
+    const moments = new Map<string, tf.Tensor>();
+    const norm = trainingNorm((name, moment) => moments.set(name, tf.keep(moment)));
+    const { value, grad } = lossAndGradient(flat, network.weights, (weights) =>
+      crossEntropy(
+        network.logits(weights, inputs, norm),
+        named(inputs, "labels") as tf.Tensor3D,
+        named(inputs, "classWeights") as tf.Tensor1D,
+      ),
+    );
+    const stats = unpack(named(inputs, "stats") as tf.Tensor1D, network.stats);
+    return {
+      ...moved(inputs, "weights", grad, weightDecay),
+      stats: pack(movedStats(stats, moments), network.stats),
+      loss: value,
+    };
+  };
+}
+
+export interface AlphaLoss {
+  table: CostTable;
+  /** Cost of the largest network, and the share of it that is aimed at. */
+  largestCost: number;
+  target: number;
+  costWeight: number;
+  ssr: { depth: number; operation: number; outputWidth: number; middleWidth: number };
+  weightDecay: number;
+}
+
+/** Weight of the cross entropy against SSR and cost, and bound of the gradient's norm (method.md section 3). */
+const CROSS_ENTROPY_WEIGHT = 100;
+const MAX_NORM = 5;
+
+/**
+ * One step of the architecture parameters (method.md section 3): 100 CE + ssrFactor * SSR + cost, norm clipped to 5, Adam; first
+ * order, the weights stand still. Outputs alphas, m, v and the scalars loss, ssr, cost, expectedCost, norm.
+ */
+export function alphaStep(supernet: Supernet, options: AlphaLoss): Step {
+  return (inputs) => {
+    const weights = unpack(named(inputs, "weights") as tf.Tensor1D, supernet.weights);
+    const terms: Record<string, tf.Tensor> = {};
+    const { value, grad } = lossAndGradient(named(inputs, "alphas") as tf.Tensor1D, supernet.alphas, (alphas) => {
+      const relaxation = supernet.relax(alphas);
+      const norm = trainingNorm(() => undefined);
+      const logits = supernet.logits(weights, relaxation, named(inputs, "images"), norm, inputs);
+      const labels = named(inputs, "labels") as tf.Tensor3D;
+      const entropy = crossEntropy(logits, labels, named(inputs, "classWeights") as tf.Tensor1D);
+      const cost = tf.div(expectedCost(supernet.stages, relaxation, options.table), options.largestCost);
+      const ssr = ssrTerms(relaxation);
+      const regularization = tf.addN([
+        tf.mul(ssr.depth, options.ssr.depth),
+        tf.mul(ssr.operation, options.ssr.operation),
+        tf.mul(ssr.outputWidth, options.ssr.outputWidth),
+        tf.mul(ssr.middleWidth, options.ssr.middleWidth),
+      ]);
+      const miss = tf.mul(tf.square(tf.sub(cost, options.target)), options.costWeight);
+      Object.assign(terms, { loss: tf.keep(entropy), ssr: tf.keep(regularization), cost: tf.keep(miss) });
+      terms.expectedCost = tf.keep(cost);
+      const factor = tf.reshape(named(inputs, "ssrFactor"), []);
+      return tf.addN([tf.mul(entropy, CROSS_ENTROPY_WEIGHT), tf.mul(regularization, factor), miss]) as tf.Scalar;
+    });
+    const { gradient, norm } = clipByGlobalNorm(grad, MAX_NORM);
+    return { ...moved(inputs, "alphas", gradient, options.weightDecay), ...terms, norm, total: value };
+  };
+}
+
+/** Value and flat gradient of a loss in the named tensors of a flat vector. */
+function lossAndGradient(
+  flat: tf.Tensor1D,
+  layout: Manifest,
+  loss: (tensors: Tensors) => tf.Scalar,
+): { value: tf.Scalar; grad: tf.Tensor1D } {
+  const tensors = unpack(flat, layout);
+  const names = layout.entries.map((entry) => entry.name);
+  // The engine's own call, since tf.valueAndGrads refuses what the loss does not depend on: a decided group's parameters.
+  const { value, grads } = tf.engine().gradients(
+    () => loss(Object.fromEntries(names.map((name) => [name, named(tensors, name)]))),
+    names.map((name) => named(tensors, name)),
+  );
+  const byName = Object.fromEntries(
+    names.map((name, index) => [name, grads[index] ?? tf.zeros(named(tensors, name).shape)]),
+  );
+  return { value: value as tf.Scalar, grad: pack(byName, layout) };
+}
+
+function moved(inputs: Tensors, name: string, gradient: tf.Tensor1D, weightDecay: number): Record<string, tf.Tensor> {
+  const next = adam({
+    parameters: named(inputs, name) as tf.Tensor1D,
+    gradient,
+    m: named(inputs, "m") as tf.Tensor1D,
+    v: named(inputs, "v") as tf.Tensor1D,
+    rates: named(inputs, "rates") as tf.Tensor1D,
+    weightDecay,
+  });
+  return { [name]: next.parameters, m: next.m, v: next.v };
+}
+
+/** Signature of a step that moves `moved`, which with its Adam moments has `size` values, from one batch. */
+export function stepSignature(
+  vectors: Record<string, number>,
+  scalars: Record<string, number[]>,
+  batch: BatchShape,
+  dropouts: readonly { name: string; channels: number }[],
+): Signature {
+  const { batchSize, height, width, stride, classes } = batch;
+  const float = (shape: number[]) => ({ shape, dtype: "float32" as const });
+  return {
+    ...Object.fromEntries(Object.entries(vectors).map(([name, size]) => [name, float([size])])),
+    ...Object.fromEntries(Object.entries(scalars).map(([name, shape]) => [name, float(shape)])),
+    images: float([batchSize, 3, height, width]),
+    labels: { shape: [batchSize, height / stride, width / stride], dtype: "int32" },
+    classWeights: float([classes]),
+    ...Object.fromEntries(dropouts.map(({ name, channels }) => [name, float([batchSize, channels, 1, 1])])),
+  };
+}

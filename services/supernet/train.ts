@@ -1,0 +1,250 @@
+import { openDataset, type Dataset } from "../../shared/data/dataset";
+import { batches, classFrequencies, type BatchOptions } from "../../shared/data/batches";
+import type { Engine } from "../../shared/engine/engine";
+import { createRandom } from "../../shared/engine/random";
+import { unpackAlphas } from "../../shared/network/alphas";
+import {
+  decodeSupernet,
+  encodeSupernet,
+  firstState,
+  type Optimized,
+  type Progress,
+  type SupernetState,
+} from "../../shared/network/checkpoint";
+import { shrinkBuffer } from "../../shared/network/inherit";
+import { initialStats, initialWeights } from "../../shared/network/initialise";
+import { buildSupernet } from "../../shared/network/supernet";
+import { LatheError } from "../../shared/process/errors";
+import type { EpochCompleted, SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import type { ArtifactRef, EpochMetrics } from "../../shared/proto/lathe/v1/result";
+import { DecidedBy } from "../../shared/proto/lathe/v1/result";
+import type { Architecture, CostTable, SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { costOfLargest } from "../../shared/space/cost";
+import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
+import { log10Size } from "../../shared/space/size";
+import { datasetOptions } from "../../shared/data/fromSpec";
+import type { ResolvedSpec } from "../../shared/spec/resolve";
+import { classWeights, polyRate, ssrFactor } from "./schedule";
+import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "./session";
+
+/** What the shrinking service answers after an epoch. */
+export interface Decision {
+  /** The survivors from here on; absent: nothing has left. */
+  architecture?: Architecture;
+  converged: boolean;
+  /** The epochs ended and argmax decided what was left. */
+  byBudget: boolean;
+}
+
+export interface SearchJob {
+  spec: ResolvedSpec;
+  space: SearchSpace;
+  table: CostTable;
+  /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
+  resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: Decision };
+}
+
+/** What the loop asks of the outside. */
+export interface TrainingPort {
+  storeCheckpoint(bytes: Uint8Array, epoch: number): Promise<ArtifactRef>;
+  /** Publishes the epoch and answers with what is decided on it. */
+  completeEpoch(event: EpochCompleted): Promise<Decision>;
+  progress(progress: { epoch: number; epochs: number; step: number; steps: number; loss: number }): void;
+  signal: AbortSignal;
+}
+
+/**
+ * Trains a supernet until its epochs end (method.md sections 3 and 4): alternating steps of weights and architecture parameters,
+ * a shrink after every epoch, plain training of the one network that is left once every group is decided.
+ */
+export async function trainSupernet(engine: Engine, job: SearchJob, port: TrainingPort): Promise<SupernetConverged> {
+  const { spec, space } = job;
+  const dataset = await openDataset(datasetOptions(spec, space));
+  let session: SupernetSession | undefined;
+  try {
+    const options = await stepOptions(job, dataset);
+    const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
+    let state = resumed?.state ?? beginning(space, spec.seed);
+    let progress: Progress = resumed?.progress ?? { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0 };
+    let checkpoint = job.resume?.ref;
+    let decision = job.resume?.decision;
+    let final = state.supernet.architecture;
+    for (;;) {
+      if (decision) {
+        final = decision.architecture ?? architectureOf(state);
+        if (decision.converged && progress.convergedEpoch === 0 && !decision.byBudget)
+          progress = { ...progress, convergedEpoch: progress.epoch };
+        const ended = progress.epoch >= spec.training.epochs && decision.converged;
+        if (ended) break;
+        if (decision.architecture) {
+          await session?.release();
+          session = undefined;
+          state = shrunk(state, decision.architecture);
+        }
+      }
+      session ??= await openSession(engine, state, options);
+      const epoch = progress.epoch + 1;
+      const metrics = await runEpoch(session, job, dataset, options, epoch, port);
+      state = session.state();
+      progress = { ...progress, epoch, seconds: progress.seconds + metrics.seconds, miou: metrics.validationMiou };
+      checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
+      decision = await port.completeEpoch({
+        metrics,
+        architecture: architectureOf(state),
+        checkpoint,
+        policy: spec.shrinking,
+        space,
+      });
+    }
+    return {
+      decidedBy: progress.convergedEpoch > 0 ? DecidedBy.DECIDED_BY_SHRINKING : DecidedBy.DECIDED_BY_ARGMAX,
+      convergedEpoch: progress.convergedEpoch,
+      epochs: progress.epoch,
+      checkpoint,
+      architecture: final,
+      space,
+      validationMiou: progress.miou,
+      seconds: progress.seconds,
+    };
+  } finally {
+    await session?.release();
+    await dataset.close();
+  }
+}
+
+async function stepOptions({ spec, space, table }: SearchJob, dataset: Dataset): Promise<StepOptions> {
+  return {
+    seed: spec.seed,
+    batchSize: spec.training.batchSize,
+    weightDecay: spec.training.weightDecay,
+    classWeights: classWeights(await classFrequencies(dataset.train, space.classes)),
+    alpha: {
+      table,
+      largestCost: costOfLargest(space, table),
+      target: spec.cost.target,
+      costWeight: spec.cost.weight,
+      ssr: spec.regularization,
+      weightDecay: spec.training.alphaWeightDecay,
+    },
+  };
+}
+
+function beginning(space: SearchSpace, seed: number): SupernetState {
+  const supernet = buildSupernet(space, initialArchitecture(space));
+  return firstState(
+    supernet,
+    initialWeights(supernet.weights, createRandom(seed, "weights")),
+    initialStats(supernet.stats),
+  );
+}
+
+/** The state with what has left taken out of every vector: weights, Adam moments, statistics, architecture parameters. */
+export function shrunk(state: SupernetState, architecture: Architecture): SupernetState {
+  const from = state.supernet;
+  const to = buildSupernet(from.space, architecture);
+  const carry = (role: "weights" | "alphas", old: Optimized): Optimized => ({
+    values: shrinkBuffer(old.values, role, from, to),
+    m: shrinkBuffer(old.m, role, from, to),
+    v: shrinkBuffer(old.v, role, from, to),
+    steps: old.steps,
+  });
+  return {
+    supernet: to,
+    weights: carry("weights", state.weights),
+    stats: shrinkBuffer(state.stats, "stats", from, to),
+    alphas: carry("alphas", state.alphas),
+  };
+}
+
+/** The architecture of a state with the current values of its parameters. */
+export function architectureOf({ supernet, alphas }: SupernetState): Architecture {
+  return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
+}
+
+async function runEpoch(
+  session: SupernetSession,
+  { spec, space, table }: SearchJob,
+  dataset: Dataset,
+  options: StepOptions,
+  epoch: number,
+  port: TrainingPort,
+): Promise<EpochMetrics> {
+  const started = performance.now();
+  const { training, regularization } = spec;
+  const { epochs, batchSize } = training;
+  const steps = Math.floor(dataset.train.length / batchSize);
+  const rate = polyRate(training.weightLearningRate, Math.min(epoch, epochs), epochs);
+  const moving = epoch > training.warmupEpochs;
+  const order = (kind: string): BatchOptions => ({
+    batchSize,
+    labelStride: 2 ** (space.stages.length + 1),
+    random: createRandom(spec.seed, `epoch/${epoch}/${kind}`),
+    augment: { flip: true, translate: 2 },
+    dropLast: true,
+  });
+  const alphaBatches = batches(dataset.train, order("alphas"))[Symbol.asyncIterator]();
+  const losses: number[] = [];
+  const outcomes: AlphaOutcome[] = [];
+  let factor = regularization.rampFrom;
+  for await (const batch of batches(dataset.train, order("weights"))) {
+    port.signal.throwIfAborted();
+    losses.push(finite(await session.weightStep(batch, rate), "weights", epoch, losses.length + 1));
+    if (session.alphaStep && moving) {
+      const step = (epoch - 1 - training.warmupEpochs) * steps + outcomes.length;
+      factor = ssrFactor(
+        regularization.rampFrom,
+        regularization.rampTo,
+        step,
+        (epochs - training.warmupEpochs) * steps,
+      );
+      const other = await alphaBatches.next();
+      if (other.done) throw new Error(`the alpha batches of epoch ${epoch} ended before its weight batches`);
+      const outcome = await session.alphaStep(other.value, training.alphaLearningRate, factor);
+      finite(outcome.loss + outcome.norm, "architecture parameters", epoch, losses.length);
+      outcomes.push(outcome);
+    }
+    port.progress({ epoch, epochs, step: losses.length, steps, loss: mean(losses) });
+  }
+  await alphaBatches.return?.();
+  const state = session.state();
+  const parameters = { weights: state.weights.values, stats: state.stats, alphas: state.alphas.values };
+  const validation = await session.evaluator.evaluate(
+    parameters,
+    dataset.validation,
+    options.classWeights,
+    port.signal,
+  );
+  const architecture = architectureOf(state);
+  const ratio = outcomes.at(-1)?.expectedCost ?? 0;
+  return {
+    epoch,
+    epochs,
+    weightLoss: mean(losses),
+    alphaLoss: mean(outcomes.map((outcome) => outcome.loss)),
+    costLoss: mean(outcomes.map((outcome) => outcome.cost)),
+    expectedCost: ratio * options.alpha.largestCost,
+    expectedCostRatio: ratio,
+    validationMiou: validation.miou,
+    validationLoss: validation.loss,
+    seconds: (performance.now() - started) / 1000,
+    log10Space: log10Size(space, architecture),
+    dimensions: dimensionMetrics(space, architecture),
+    steps: losses.length,
+    ssrFactor: factor,
+    learningRate: rate,
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+  };
+}
+
+function finite(value: number, what: string, epoch: number, step: number): number {
+  if (Number.isFinite(value)) return value;
+  throw new LatheError(
+    "FAILED_PRECONDITION",
+    `the loss of the ${what} is ${value} at epoch ${epoch}, step ${step}: lower the learning rate or check the data`,
+    { reason: "LOSS_NOT_FINITE" },
+  );
+}
+
+function mean(values: number[]): number {
+  return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : 0;
+}

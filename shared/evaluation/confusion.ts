@@ -1,0 +1,56 @@
+/** Confusion counts over a whole split: counts[label * classes + prediction]; labels outside 0..classes-1 are left out. */
+export interface Confusion {
+  classes: number;
+  counts: Float64Array;
+}
+
+export interface Scores {
+  /** Mean over the classes that occur in labels or predictions, 0 to 1; 0 where none occurs. */
+  miou: number;
+  /** Share of the counted pixels that are right. */
+  accuracy: number;
+  classes: { iou: number; occurs: boolean }[];
+}
+
+export function createConfusion(classes: number): Confusion {
+  return { classes, counts: new Float64Array(classes * classes) };
+}
+
+/** Counts one batch; labels and predictions of equal length, predictions within 0..classes-1. */
+export function count(confusion: Confusion, labels: ArrayLike<number>, predictions: ArrayLike<number>): void {
+  const { classes, counts } = confusion;
+  if (labels.length !== predictions.length)
+    throw new Error(`${labels.length} labels against ${predictions.length} predictions`);
+  for (let at = 0; at < labels.length; at++) {
+    const label = labels[at] ?? classes;
+    if (label < 0 || label >= classes) continue;
+    const cell = label * classes + (predictions[at] ?? 0);
+    counts[cell] = (counts[cell] ?? 0) + 1;
+  }
+}
+
+/** Intersection over union per class, from one confusion matrix over the whole split (method.md section 5). */
+export function scores({ classes, counts }: Confusion): Scores {
+  const cell = (label: number, prediction: number) => counts[label * classes + prediction] ?? 0;
+  let right = 0;
+  let total = 0;
+  const rows = Array.from({ length: classes }, (_, c) => {
+    let labelled = 0;
+    let predicted = 0;
+    for (let other = 0; other < classes; other++) {
+      labelled += cell(c, other);
+      predicted += cell(other, c);
+    }
+    const both = cell(c, c);
+    right += both;
+    total += labelled;
+    const union = labelled + predicted - both;
+    return { iou: union > 0 ? both / union : 0, occurs: union > 0 };
+  });
+  const occurring = rows.filter((row) => row.occurs);
+  return {
+    miou: occurring.length ? occurring.reduce((sum, row) => sum + row.iou, 0) / occurring.length : 0,
+    accuracy: total > 0 ? right / total : 0,
+    classes: rows,
+  };
+}

@@ -1,0 +1,144 @@
+import { batches } from "../data/batches";
+import { IGNORE, type Split } from "../data/dataset";
+import type { Arrays, CompiledStep, Engine, Step } from "../engine/engine";
+import { argmaxChannels } from "../engine/ops/argmaxChannels";
+import { crossEntropy } from "../engine/ops/crossEntropy";
+import { unpack } from "../engine/parameters";
+import type { tf } from "../engine/tf";
+import type { DiscreteNetwork } from "../network/discrete";
+import { inferenceNorm, type Tensors } from "../network/layers";
+import type { Supernet } from "../network/supernet";
+import { count, createConfusion, scores, type Scores } from "./confusion";
+
+/** A network's function at one batch size, by running statistics: its parameters stay inputs, so weights may change between runs. */
+export interface Evaluator {
+  /** Scores and class-weighted loss of parameters over a split. */
+  evaluate(parameters: Arrays, split: Split, classWeights: Float32Array, signal?: AbortSignal): Promise<Evaluation>;
+  release(): Promise<void>;
+}
+
+export interface Evaluation extends Scores {
+  loss: number;
+}
+
+/** How large the images and the labels of an evaluation are. */
+export interface EvaluationShape {
+  batchSize: number;
+  height: number;
+  width: number;
+  classes: number;
+  /** Side of a cell of the logits, in pixels: labels are compared at that stride. */
+  stride: number;
+}
+
+/** Evaluator of a supernet; parameters are its weights, stats and alphas. */
+export function supernetEvaluator(engine: Engine, supernet: Supernet, batchSize: number): Promise<Evaluator> {
+  const { space } = supernet;
+  const shape = {
+    batchSize,
+    height: space.inputHeight,
+    width: space.inputWidth,
+    classes: space.classes,
+    stride: 2 ** (space.stages.length + 1),
+  };
+  const sizes = { weights: supernet.weights.size, stats: supernet.stats.size, alphas: supernet.alphas.size };
+  return evaluator(engine, shape, sizes, (inputs) =>
+    supernet.logits(
+      unpack(inputs.weights as tf.Tensor1D, supernet.weights),
+      supernet.relax(unpack(inputs.alphas as tf.Tensor1D, supernet.alphas)),
+      input(inputs, "images"),
+      inferenceNorm(unpack(inputs.stats as tf.Tensor1D, supernet.stats)),
+    ),
+  );
+}
+
+/** Evaluator of a discrete network; parameters are its weights and stats. */
+export function discreteEvaluator(engine: Engine, network: DiscreteNetwork, batchSize: number): Promise<Evaluator> {
+  const { genotype } = network;
+  const shape = {
+    batchSize,
+    height: genotype.inputHeight,
+    width: genotype.inputWidth,
+    classes: genotype.classes,
+    stride: network.stride,
+  };
+  const sizes = { weights: network.weights.size, stats: network.stats.size };
+  return evaluator(engine, shape, sizes, (inputs) =>
+    network.logits(
+      unpack(inputs.weights as tf.Tensor1D, network.weights),
+      input(inputs, "images"),
+      inferenceNorm(unpack(inputs.stats as tf.Tensor1D, network.stats)),
+    ),
+  );
+}
+
+async function evaluator(
+  engine: Engine,
+  shape: EvaluationShape,
+  sizes: Record<string, number>,
+  logitsOf: (inputs: Tensors) => tf.Tensor4D,
+): Promise<Evaluator> {
+  const { batchSize, height, width, classes, stride } = shape;
+  const cells = [batchSize, height / stride, width / stride];
+  const step: Step = (inputs) => {
+    const logits = logitsOf(inputs);
+    const labels = input(inputs, "labels") as tf.Tensor3D;
+    const loss = crossEntropy(logits, labels, input(inputs, "classWeights") as tf.Tensor1D);
+    return { predictions: argmaxChannels(logits), loss };
+  };
+  const compiled = await engine.compile(
+    step,
+    {
+      ...Object.fromEntries(
+        Object.entries(sizes).map(([name, size]) => [name, { shape: [size], dtype: "float32" as const }]),
+      ),
+      images: { shape: [batchSize, 3, height, width], dtype: "float32" },
+      labels: { shape: cells, dtype: "int32" },
+      classWeights: { shape: [classes], dtype: "float32" },
+    },
+    "evaluate",
+  );
+  return {
+    evaluate: (parameters, split, classWeights, signal) =>
+      run(compiled, parameters, split, classWeights, shape, signal),
+    release: () => compiled.release(),
+  };
+}
+
+async function run(
+  compiled: CompiledStep,
+  parameters: Arrays,
+  split: Split,
+  classWeights: Float32Array,
+  { batchSize, height, width, classes, stride }: EvaluationShape,
+  signal: AbortSignal | undefined,
+): Promise<Evaluation> {
+  const confusion = createConfusion(classes);
+  let loss = 0;
+  let examples = 0;
+  for await (const batch of batches(split, { batchSize, labelStride: stride, dropLast: false })) {
+    signal?.throwIfAborted();
+    // A last batch that is short is filled with black images whose labels are ignored.
+    const images = padded(batch.images, batchSize * 3 * height * width, 0);
+    const labels = padded(batch.labels, (batchSize * height * width) / stride ** 2, IGNORE);
+    const out = await compiled.run({ ...parameters, images, labels, classWeights });
+    count(confusion, labels, out.predictions ?? []);
+    loss += (out.loss?.[0] ?? 0) * batch.size;
+    examples += batch.size;
+  }
+  return { ...scores(confusion), loss: examples > 0 ? loss / examples : 0 };
+}
+
+function padded<T extends Float32Array | Int32Array>(values: T, length: number, fill: number): T {
+  if (values.length === length) return values;
+  const all = (values instanceof Float32Array ? new Float32Array(length) : new Int32Array(length)) as T;
+  all.fill(fill);
+  all.set(values);
+  return all;
+}
+
+function input(inputs: Tensors, name: string): tf.Tensor {
+  const tensor = inputs[name];
+  if (!tensor) throw new Error(`no input "${name}"`);
+  return tensor;
+}

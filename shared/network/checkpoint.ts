@@ -1,0 +1,113 @@
+import type { Manifest } from "../engine/parameters";
+import { LatheError } from "../process/errors";
+import { Architecture, type SearchSpace } from "../proto/lathe/v1/space";
+import { packAlphas } from "./alphas";
+import { decodeBundle, encodeBundle } from "./bundle";
+import { buildSupernet, type Supernet } from "./supernet";
+
+/** Flat parameters with their Adam moments, and how many steps they have taken. */
+export interface Optimized {
+  values: Float32Array;
+  m: Float32Array;
+  v: Float32Array;
+  steps: number;
+}
+
+/** Everything of a search's supernet that training moves. */
+export interface SupernetState {
+  supernet: Supernet;
+  weights: Optimized;
+  stats: Float32Array;
+  alphas: Optimized;
+}
+
+/** How far a search has come, beside the state itself. */
+export interface Progress {
+  /** Last epoch that is complete. */
+  epoch: number;
+  /** First epoch after which every group was decided by shrinking; 0 before. */
+  convergedEpoch: number;
+  /** Sum of the epochs' seconds. */
+  seconds: number;
+  /** Validation mIoU of the last epoch. */
+  miou: number;
+}
+
+interface Header {
+  format: number;
+  progress: Progress;
+  architecture: unknown;
+  weightSteps: number;
+  alphaSteps: number;
+}
+
+const FORMAT = 1;
+
+/** A checkpoint: state and progress as bytes. Random streams are named by epoch, so they need no place in it. */
+export function encodeSupernet(state: SupernetState, progress: Progress): Uint8Array {
+  const { weights, alphas, stats, supernet } = state;
+  const header: Header = {
+    format: FORMAT,
+    progress,
+    architecture: Architecture.toJSON(supernet.architecture),
+    weightSteps: weights.steps,
+    alphaSteps: alphas.steps,
+  };
+  return encodeBundle({
+    header,
+    arrays: {
+      weights: weights.values,
+      weightsM: weights.m,
+      weightsV: weights.v,
+      stats,
+      alphas: alphas.values,
+      alphasM: alphas.m,
+      alphasV: alphas.v,
+    },
+  });
+}
+
+/** The reverse of encodeSupernet; `what` names the bytes in errors. */
+export function decodeSupernet(
+  space: SearchSpace,
+  bytes: Uint8Array,
+  what: string,
+): { state: SupernetState; progress: Progress } {
+  const { header, arrays } = decodeBundle<Header>(bytes, what);
+  if (header.format !== FORMAT) throw corrupt(`${what} has format ${header.format}, this version reads ${FORMAT}`);
+  const supernet = buildSupernet(space, Architecture.fromJSON(header.architecture));
+  const take = (name: string, { size }: Manifest) => {
+    const values = arrays[name];
+    if (values?.length === size) return values;
+    throw corrupt(`${what} holds ${values?.length ?? 0} values of "${name}", its space has ${size}`);
+  };
+  const optimized = (name: string, manifest: Manifest, steps: number): Optimized => ({
+    values: take(name, manifest),
+    m: take(`${name}M`, manifest),
+    v: take(`${name}V`, manifest),
+    steps,
+  });
+  return {
+    progress: header.progress,
+    state: {
+      supernet,
+      weights: optimized("weights", supernet.weights, header.weightSteps),
+      stats: take("stats", supernet.stats),
+      alphas: optimized("alphas", supernet.alphas, header.alphaSteps),
+    },
+  };
+}
+
+/** A state at its beginning: moments 0, architecture parameters as the architecture has them. */
+export function firstState(supernet: Supernet, weights: Float32Array, stats: Float32Array): SupernetState {
+  const alphas = packAlphas(supernet.stages, supernet.alphas, supernet.architecture);
+  return { supernet, weights: unoptimized(weights), stats, alphas: unoptimized(alphas) };
+}
+
+export function unoptimized(values: Float32Array): Optimized {
+  return { values, m: new Float32Array(values.length), v: new Float32Array(values.length), steps: 0 };
+}
+
+function corrupt(message: string): LatheError {
+  return new LatheError("INVALID_ARGUMENT", message, { reason: "CHECKPOINT_CORRUPT" });
+}

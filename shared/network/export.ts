@@ -1,0 +1,45 @@
+import { exportOnnx } from "../engine/onnx";
+import type { Constants } from "../engine/tracer";
+import type { Manifest } from "../engine/parameters";
+import type { DiscreteNetwork } from "./discrete";
+import { inferenceNorm, named } from "./layers";
+
+export interface NetworkParameters {
+  weights: Float32Array;
+  stats: Float32Array;
+}
+
+/**
+ * ONNX of a trained network, batch 1: input "image" [1,3,H,W] float32 RGB in 0..1, output "logits" [1,classes,H/stride,W/stride];
+ * weights are constants, batch norms are folded into convolutions, class names stand in the metadata.
+ */
+export function networkOnnx(
+  network: DiscreteNetwork,
+  { weights, stats }: NetworkParameters,
+  classNames: readonly string[],
+  size: { height: number; width: number } = {
+    height: network.genotype.inputHeight,
+    width: network.genotype.inputWidth,
+  },
+): Uint8Array {
+  return exportOnnx({
+    name: "network",
+    step: (tensors) => ({ logits: network.logits(tensors, named(tensors, "image"), inferenceNorm(tensors)) }),
+    signature: { image: { shape: [1, 3, size.height, size.width], dtype: "float32" } },
+    constants: { ...constants(weights, network.weights), ...constants(stats, network.stats) },
+    metadata: {
+      classes: JSON.stringify(classNames),
+      input: "RGB, float32, pixel / 255, NCHW",
+      head: network.head.kind,
+    },
+  });
+}
+
+function constants(buffer: Float32Array, manifest: Manifest): Constants {
+  return Object.fromEntries(
+    manifest.entries.map(({ name, shape, offset }) => {
+      const size = shape.reduce((product, extent) => product * extent, 1);
+      return [name, { data: buffer.slice(offset, offset + size), shape }];
+    }),
+  );
+}

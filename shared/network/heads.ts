@@ -1,0 +1,98 @@
+import { conv2d } from "../engine/ops/conv2d";
+import { averagePool2x2 } from "../engine/ops/averagePool";
+import { relu } from "../engine/ops/relu";
+import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
+import { tf } from "../engine/tf";
+import { declareNorm, named, type Declaration, type Norm, type Tensors } from "./layers";
+
+/** Bins of the pyramid pooling, per side. */
+export const PYRAMID = [1, 2, 3, 6, 9] as const;
+
+/** Where the aggregation head takes its inputs, and how wide they are. */
+export interface AggregationShape {
+  classes: number;
+  pyramidChannels: number;
+  /** Channels of the first reduction's output (1/2), of stage 1's (1/4) and of stage 2's (1/8). */
+  stem: number;
+  low: number;
+  high: number;
+  /** C1 and C2: widths of the head's own convolutions. */
+  lowChannels: number;
+  highChannels: number;
+}
+
+export function declareSearchHead(declaration: Declaration, channels: number, classes: number): void {
+  declaration.weights.push({ name: "head/conv", shape: [classes, channels, 1, 1] });
+  declaration.weights.push({ name: "head/bias", shape: [classes] });
+}
+
+/** Search head: 1x1 convolution, [N,C,h,w] -> logits [N,classes,h,w]. */
+export function searchHead(weights: Tensors, x: tf.Tensor): tf.Tensor4D {
+  return biased(weights, "head/conv", "head/bias", x);
+}
+
+export function declareAggregationHead(declaration: Declaration, shape: AggregationShape): void {
+  const conv = (name: string, inputs: number, outputs: number, size: number) => {
+    declaration.weights.push({ name: `head/${name}/conv`, shape: [outputs, inputs, size, size] });
+    declareNorm(declaration, `head/${name}/norm`, [outputs]);
+  };
+  for (const bins of PYRAMID) conv(`pyramid${bins}`, shape.high, shape.pyramidChannels, 1);
+  conv("context", shape.high + PYRAMID.length * shape.pyramidChannels, shape.highChannels, 1);
+  conv("detail", shape.low + shape.stem, shape.lowChannels, 3);
+  conv("fusion", shape.highChannels + shape.lowChannels, shape.highChannels, 1);
+  declaration.weights.push({ name: "head/classifier/conv", shape: [shape.classes, shape.highChannels, 1, 1] });
+  declaration.weights.push({ name: "head/classifier/bias", shape: [shape.classes] });
+}
+
+/** The features that the aggregation head joins. */
+export interface Features {
+  /** First reduction's output, [N,c0,H/2,W/2]. */
+  stem: tf.Tensor;
+  /** Stage 1's output, [N,C1,H/4,W/4]. */
+  low: tf.Tensor;
+  /** Stage 2's output, [N,C2,H/8,W/8]. */
+  high: tf.Tensor;
+}
+
+/**
+ * Aggregation head (method.md section 1): pyramid pooling on stage 2 for context, stage 1 and the pooled stem for detail, joined
+ * at 1/4; logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] behind context and fusion.
+ */
+export function aggregationHead(
+  weights: Tensors,
+  features: Features,
+  size: readonly [number, number],
+  norm: Norm,
+  dropouts: Tensors = {},
+): tf.Tensor4D {
+  const drop = (name: string, x: tf.Tensor) => {
+    const factors = dropouts[`head/${name}/dropout`];
+    return factors ? tf.mul(x, factors) : x;
+  };
+  const unit = (name: string, x: tf.Tensor) =>
+    relu(
+      norm(
+        `head/${name}/norm`,
+        conv2d(x as tf.Tensor4D, named(weights, `head/${name}/conv`) as tf.Tensor4D),
+        named(weights, `head/${name}/norm/gamma`),
+        named(weights, `head/${name}/norm/beta`),
+      ) as tf.Tensor4D,
+    );
+  const { stem, low, high } = features;
+  const [, , h8, w8] = high.shape as [number, number, number, number];
+  const [, , h4, w4] = low.shape as [number, number, number, number];
+  const pyramid = PYRAMID.map((bins) => {
+    const pooled = unit(`pyramid${bins}`, adaptiveAveragePool(high as tf.Tensor4D, bins, bins));
+    return resizeBilinear(pooled as tf.Tensor4D, h8, w8);
+  });
+  const context = drop("context", unit("context", tf.concat([high, ...pyramid], 1)));
+  const detail = unit("detail", tf.concat([low, averagePool2x2(stem as tf.Tensor4D)], 1));
+  const fusion = unit("fusion", tf.concat([resizeBilinear(context as tf.Tensor4D, h4, w4), detail], 1));
+  const logits = biased(weights, "head/classifier/conv", "head/classifier/bias", drop("fusion", fusion));
+  return resizeBilinear(logits, size[0], size[1]);
+}
+
+function biased(weights: Tensors, conv: string, bias: string, x: tf.Tensor): tf.Tensor4D {
+  const kernel = named(weights, conv) as tf.Tensor4D;
+  return tf.add(conv2d(x as tf.Tensor4D, kernel), tf.reshape(named(weights, bias), [1, kernel.shape[0], 1, 1]));
+}

@@ -1,0 +1,82 @@
+import { batchNorm, batchNormInference } from "../engine/ops/batchNorm";
+import { tf } from "../engine/tf";
+
+/** Tensors by the names of a manifest. */
+export type Tensors = Record<string, tf.Tensor>;
+
+/** What every part of a network declares: its weights and the running statistics of its norms, by name and shape. */
+export interface Declaration {
+  weights: { name: string; shape: number[] }[];
+  stats: { name: string; shape: number[] }[];
+}
+
+/** Epsilon of every batch norm, as in the reference. */
+export const EPSILON = 1e-3;
+
+/** Share of the newest batch in the running statistics. */
+export const MOMENTUM = 0.1;
+
+export interface Norm {
+  /** Normalises x [N,C,H,W]; gamma and beta may be stacked [k,C/k] and are used as given (masks already multiplied in). */
+  (name: string, x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor): tf.Tensor;
+}
+
+/** Batch norm by the moments of the batch, which are handed to record under "<name>/mean" and "<name>/variance". */
+export function trainingNorm(record: (name: string, moment: tf.Tensor) => void): Norm {
+  return (name, x, gamma, beta) => {
+    const { y, mean, variance } = batchNorm(x as tf.Tensor4D, flat(gamma), flat(beta), EPSILON);
+    record(`${name}/mean`, tf.reshape(mean, gamma.shape));
+    record(`${name}/variance`, tf.reshape(variance, gamma.shape));
+    return y;
+  };
+}
+
+/** Batch norm by running statistics. */
+export function inferenceNorm(stats: Tensors): Norm {
+  return (name, x, gamma, beta) =>
+    batchNormInference(
+      x as tf.Tensor4D,
+      flat(gamma),
+      flat(beta),
+      flat(named(stats, `${name}/mean`)),
+      flat(named(stats, `${name}/variance`)),
+      EPSILON,
+    );
+}
+
+/** Running statistics after one batch: (1 - MOMENTUM) * old + MOMENTUM * batch, biased variance. */
+export function movedStats(stats: Tensors, moments: Map<string, tf.Tensor>): Tensors {
+  return Object.fromEntries(
+    Object.entries(stats).map(([name, old]) => {
+      const moment = moments.get(name);
+      return [name, moment ? tf.add(tf.mul(old, 1 - MOMENTUM), tf.mul(moment, MOMENTUM)) : old];
+    }),
+  );
+}
+
+export function declareNorm(declaration: Declaration, name: string, shape: number[]): void {
+  declaration.weights.push({ name: `${name}/gamma`, shape }, { name: `${name}/beta`, shape });
+  declaration.stats.push({ name: `${name}/mean`, shape }, { name: `${name}/variance`, shape });
+}
+
+/** A tensor by name; a missing one is a fault of the caller's manifest. */
+export function named(tensors: Tensors, name: string): tf.Tensor {
+  const tensor = tensors[name];
+  if (!tensor) throw new Error(`no tensor "${name}" among ${Object.keys(tensors).length}`);
+  return tensor;
+}
+
+function flat(tensor: tf.Tensor): tf.Tensor1D {
+  return tensor.rank === 1 ? (tensor as tf.Tensor1D) : tf.reshape(tensor, [-1]);
+}
+
+/** Channels first..first+count of x [N,C,H,W]. */
+export function channels(x: tf.Tensor, first: number, count: number): tf.Tensor {
+  const [n, c, h, w] = x.shape as [number, number, number, number];
+  return first === 0 && count === c ? x : tf.slice(x, [0, first, 0, 0], [n, count, h, w]);
+}
+
+/** Per-channel or per-sample-and-channel factors as a tensor that broadcasts over [N,C,H,W]. */
+export function perChannel(factors: tf.Tensor): tf.Tensor {
+  return factors.rank === 1 ? tf.reshape(factors, [1, factors.size, 1, 1]) : factors;
+}

@@ -1,0 +1,173 @@
+import { tf } from "../engine/tf";
+import type { CostTable } from "../proto/lathe/v1/space";
+import type { LiveBlock, LiveStage } from "./live";
+import { named, type Tensors } from "./layers";
+
+/** Probabilities of a stack of groups with the same number of candidates, and which candidates survive. */
+interface Groups {
+  /** [groups, candidates]; 0 where a candidate has left. */
+  p: tf.Tensor2D;
+  survivors: readonly (readonly number[])[];
+  candidates: number;
+}
+
+export interface BlockRelaxation {
+  /** p_o of the surviving operations, [k]. */
+  p: tf.Tensor1D;
+  /** Expected masks sum_j p_j m_j of output and middle channels, [k, C]. */
+  output: tf.Tensor2D;
+  middle: tf.Tensor2D;
+  /** Expected presence of the block's output channels: sum_o p_o output_o, [C]. */
+  presence: tf.Tensor1D;
+  groups: { operation: Groups; output: Groups; middle: Groups };
+}
+
+export interface StageRelaxation {
+  /** p_d of the surviving exits, [m]. */
+  depth: tf.Tensor1D;
+  blocks: BlockRelaxation[];
+  /** Expected presence of the stage's output channels: sum_d p_d presence of block d, [C]. */
+  presence: tf.Tensor1D;
+  group: Groups;
+}
+
+/** Mean Solution Space Regularization per dimension, scalars. */
+export interface SsrTerms {
+  depth: tf.Scalar;
+  operation: tf.Scalar;
+  outputWidth: tf.Scalar;
+  middleWidth: tf.Scalar;
+}
+
+/** Names and shapes of the architecture parameters: operations by row, widths stacked per block in all their columns. */
+export function declareAlphas(stages: readonly LiveStage[]): { name: string; shape: number[] }[] {
+  return stages.flatMap((stage) => [
+    { name: `${stage.name}/depth`, shape: [stage.depths.length] },
+    ...stage.blocks.flatMap((block) => [
+      { name: `${block.name}/operation`, shape: [block.operations.length] },
+      { name: `${block.name}/output`, shape: [block.operations.length, stage.widths.length] },
+      { name: `${block.name}/middle`, shape: [block.operations.length, stage.widths.length] },
+    ]),
+  ]);
+}
+
+/** The relaxed choices of a supernet from its architecture parameters (method.md section 2). */
+export function relax(stages: readonly LiveStage[], alphas: Tensors): StageRelaxation[] {
+  return stages.map((stage) => {
+    const masks = widthMasks(stage);
+    const blocks = stage.blocks.map((block) => relaxBlock(stage, block, alphas, masks));
+    const group = row(stage.depths.length, named(alphas, `${stage.name}/depth`));
+    const depth = tf.reshape(group.p, [stage.depths.length]) as tf.Tensor1D;
+    const reached = stage.exits.map((exit) => at(blocks, exit - 1).presence);
+    const presence = tf.reshape(tf.matMul(group.p, tf.stack(reached) as tf.Tensor2D), [stage.channels]) as tf.Tensor1D;
+    return { depth, blocks, presence, group };
+  });
+}
+
+function relaxBlock(stage: LiveStage, block: LiveBlock, alphas: Tensors, masks: tf.Tensor2D): BlockRelaxation {
+  const k = block.operations.length;
+  const operation = row(k, named(alphas, `${block.name}/operation`));
+  const outputs = block.operations.map((entry) => entry.output);
+  const middles = block.operations.map((entry) => entry.middle);
+  const groups = {
+    operation,
+    output: normalise(named(alphas, `${block.name}/output`) as tf.Tensor2D, outputs, stage.widths.length),
+    middle: normalise(named(alphas, `${block.name}/middle`) as tf.Tensor2D, middles, stage.widths.length),
+  };
+  const output: tf.Tensor2D = tf.matMul(groups.output.p, masks);
+  return {
+    p: tf.reshape(operation.p, [k]) as tf.Tensor1D,
+    output,
+    middle: tf.matMul(groups.middle.p, masks) as tf.Tensor2D,
+    presence: tf.reshape(tf.matMul(operation.p, output), [stage.channels]) as tf.Tensor1D,
+    groups,
+  };
+}
+
+/** One group whose candidates have all survived, as a stack of one. */
+function row(candidates: number, alphas: tf.Tensor): Groups {
+  const survivors = [Array.from({ length: candidates }, (_, index) => index)];
+  return normalise(tf.reshape(alphas, [1, candidates]) as tf.Tensor2D, survivors, candidates);
+}
+
+/** p_i = sigmoid(alpha_i) / sum over survivors; a stack in which all is decided is a constant. */
+function normalise(alphas: tf.Tensor2D, survivors: readonly (readonly number[])[], candidates: number): Groups {
+  const left = tf.tensor2d(
+    survivors.map((row) => Array.from({ length: candidates }, (_, index) => (row.includes(index) ? 1 : 0))),
+  );
+  if (survivors.every((row) => row.length === 1)) return { p: left, survivors, candidates };
+  const weight = tf.mul(tf.sigmoid(alphas), left);
+  return { p: tf.div(weight, tf.sum(weight, 1, true)) as tf.Tensor2D, survivors, candidates };
+}
+
+/** m_j: 1 on the first w_j channels, [widths, C]. */
+function widthMasks(stage: LiveStage): tf.Tensor2D {
+  return tf.tensor2d(
+    stage.widths.map((width) => Array.from({ length: stage.channels }, (_, channel) => (channel < width ? 1 : 0))),
+  );
+}
+
+/** SSR per dimension (method.md section 3): the mean over all live groups of (1/n) sum log p + log n, 0 for decided ones. */
+export function ssrTerms(relaxation: readonly StageRelaxation[]): SsrTerms {
+  const blocks = relaxation.flatMap((stage) => stage.blocks);
+  return {
+    depth: meanSsr(relaxation.map((stage) => stage.group)),
+    operation: meanSsr(blocks.map((block) => block.groups.operation)),
+    outputWidth: meanSsr(blocks.map((block) => block.groups.output)),
+    middleWidth: meanSsr(blocks.map((block) => block.groups.middle)),
+  };
+}
+
+function meanSsr(stacks: Groups[]): tf.Scalar {
+  const total = stacks.reduce((sum, stack) => sum + stack.survivors.length, 0);
+  const terms = stacks
+    .filter((stack) => stack.survivors.some((row) => row.length > 1))
+    .map(({ p, survivors, candidates }) => {
+      // Where a candidate has left, 1 is added under the logarithm, so that it counts nothing.
+      const gone = survivors.map((row) => Array.from({ length: candidates }, (_, i) => (row.includes(i) ? 0 : 1)));
+      const share = survivors.map((row) => row.map(() => 1 / row.length)[0] ?? 0);
+      const constant = survivors.reduce((sum, row) => sum + Math.log(row.length), 0);
+      const logs = tf.sum(tf.log(tf.add(p, tf.tensor2d(gone))), 1);
+      return tf.add(tf.sum(tf.mul(logs, tf.tensor1d(share))), constant);
+    });
+  return terms.length === 0 ? tf.scalar(0) : (tf.div(tf.addN(terms), total) as tf.Scalar);
+}
+
+/**
+ * Expected cost of the supernet (method.md section 3) in the unit of the table, a scalar: per block the sum over operations of
+ * p_o (a in E[mid_o] + b E[mid_o] E[out_o] + c), weighted by the probability that a surviving exit lies at or behind the block.
+ */
+export function expectedCost(stages: readonly LiveStage[], relaxation: StageRelaxation[], table: CostTable): tf.Scalar {
+  const coefficients = new Map(table.candidates.map((candidate) => [candidate.id, candidate]));
+  const terms: tf.Tensor[] = [tf.scalar(table.fixed)];
+  let inputs: tf.Tensor = tf.scalar(at(stages, 0).channels);
+  stages.forEach((stage, position) => {
+    const { blocks, depth, presence } = at(relaxation, position);
+    blocks.forEach((block, b) => {
+      const rows = at(stage.blocks, b).operations.map(({ operation }) => {
+        const found = coefficients.get(`${stage.name}/${operation.name}`);
+        if (!found) throw new Error(`cost table has no candidate "${stage.name}/${operation.name}"`);
+        return found;
+      });
+      const middle = tf.sum(block.middle, 1);
+      const output = tf.sum(block.output, 1);
+      const cost = tf.addN([
+        tf.mul(tf.mul(middle, tf.tensor1d(rows.map((entry) => entry.inMiddle))), inputs),
+        tf.mul(tf.mul(middle, output), tf.tensor1d(rows.map((entry) => entry.middleOut))),
+        tf.tensor1d(rows.map((entry) => entry.fixed)),
+      ]);
+      const reach = tf.sum(tf.mul(depth, tf.tensor1d(stage.exits.map((exit) => (exit > b ? 1 : 0)))));
+      terms.push(tf.mul(tf.sum(tf.mul(block.p, cost)), reach));
+      inputs = tf.sum(block.presence);
+    });
+    const next = stages[position + 1];
+    if (next) inputs = tf.add(tf.sum(presence), next.channels - stage.channels);
+  });
+  return tf.addN(terms) as tf.Scalar;
+}
+
+function at<T>(list: readonly T[], index: number): T {
+  const item = list[index];
+  if (item === undefined) throw new Error(`index ${index} is outside a list of ${list.length}`);
+  return item;
+}

@@ -1,0 +1,109 @@
+import { manifest, type Manifest } from "../engine/parameters";
+import { tf } from "../engine/tf";
+import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
+import { declareSearchHead, searchHead } from "./heads";
+import { named, perChannel, type Declaration, type Norm, type Tensors } from "./layers";
+import { liveStages, type LiveStage } from "./live";
+import { declareMixture, mixture, scalesOf } from "./mixture";
+import { declareReduction, reduction } from "./reduction";
+import { declareAlphas, relax, type StageRelaxation } from "./relaxation";
+
+/** The network of everything that survives of a space: what its tensors are, and the function that it computes. */
+export interface Supernet {
+  space: SearchSpace;
+  architecture: Architecture;
+  stages: LiveStage[];
+  weights: Manifest;
+  stats: Manifest;
+  alphas: Manifest;
+  /** Channel dropout factors that training may feed, by name: [k*C] per block and scale, with their probability. */
+  dropouts: { name: string; channels: number; probability: number }[];
+  /** Choices from architecture parameters; shared by the network, SSR and cost. */
+  relax(alphas: Tensors): StageRelaxation[];
+  /** Logits [N, classes, H/8, W/8] of images [N,3,H,W] under given choices. */
+  logits(
+    weights: Tensors,
+    relaxation: StageRelaxation[],
+    images: tf.Tensor,
+    norm: Norm,
+    dropouts?: Tensors,
+  ): tf.Tensor4D;
+}
+
+/** Builds the supernet of a space with the survivors of an architecture (method.md sections 1, 2 and 6). */
+export function buildSupernet(space: SearchSpace, architecture: Architecture): Supernet {
+  const stages = liveStages(space, architecture);
+  const declaration: Declaration = { weights: [], stats: [] };
+  declareReduction(declaration, "stem", 3, space.stemChannels - 3);
+  let channels = space.stemChannels;
+  for (const stage of stages) {
+    declareReduction(declaration, `${stage.name}/reduction`, channels, stage.channels - channels);
+    for (const block of stage.blocks) declareMixture(declaration, block, stage.channels);
+    channels = stage.channels;
+  }
+  declareSearchHead(declaration, channels, space.classes);
+  return {
+    space,
+    architecture,
+    stages,
+    weights: manifest(declaration.weights),
+    stats: manifest(declaration.stats),
+    alphas: manifest(declareAlphas(stages)),
+    dropouts: dropoutsOf(stages),
+    relax: (alphas) => relax(stages, alphas),
+    logits: (weights, relaxation, images, norm, dropouts = {}) => {
+      let x: tf.Tensor = reduction(weights, "stem", images, norm);
+      let presence: tf.Tensor | undefined;
+      stages.forEach((stage, position) => {
+        const choices = relaxation[position];
+        if (!choices) throw new Error(`no relaxation for ${stage.name}`);
+        x = stageOutput(
+          weights,
+          stage,
+          choices,
+          reduction(weights, `${stage.name}/reduction`, x, norm, presence),
+          norm,
+          dropouts,
+        );
+        presence = choices.presence;
+      });
+      return searchHead(weights, x);
+    },
+  };
+}
+
+/** sum_d p_d * output of block d (depth relaxation); one surviving exit is that block's output. */
+function stageOutput(
+  weights: Tensors,
+  stage: LiveStage,
+  choices: StageRelaxation,
+  input: tf.Tensor,
+  norm: Norm,
+  dropouts: Tensors,
+): tf.Tensor {
+  const outputs: tf.Tensor[] = [];
+  let x = input;
+  stage.blocks.forEach((block, b) => {
+    const relaxation = choices.blocks[b];
+    if (!relaxation) throw new Error(`no relaxation for ${block.name}`);
+    x = mixture(weights, block, relaxation, x, norm, (scale) => dropouts[`${block.name}/s${scale}/dropout`]);
+    if (stage.exits.includes(b + 1)) outputs.push(x);
+  });
+  if (outputs.length === 1) return x;
+  const p = tf.split(choices.depth, outputs.length);
+  return tf.addN(outputs.map((output, index) => tf.mul(output, perChannel(p[index] ?? choices.depth))));
+}
+
+function dropoutsOf(stages: LiveStage[]): Supernet["dropouts"] {
+  return stages
+    .filter((stage) => stage.dropout > 0)
+    .flatMap((stage) =>
+      stage.blocks.flatMap((block) =>
+        scalesOf(block).map((scale) => ({
+          name: `${block.name}/s${scale}/dropout`,
+          channels: block.operations.filter(({ operation }) => operation.scale === scale).length * stage.channels,
+          probability: stage.dropout,
+        })),
+      ),
+    );
+}
