@@ -1,7 +1,8 @@
 import { LatheError } from "../process/errors";
 import { ModelProto, TensorProto_DataType as DataType, type ValueInfoProto } from "../proto/onnx/onnx";
 import { encodeModel } from "./encode";
-import type { Value } from "./graph";
+import { foldBatchNorm } from "./fold";
+import { checkGraph, eliminateDeadCode, type Value } from "./graph";
 import { createSession, sessionStep, type CompiledStep, type SessionOptions } from "./session";
 import type { DType, Signature, Step } from "./signature";
 import { trace, type Constants } from "./tracer";
@@ -19,11 +20,13 @@ export interface OnnxExport {
 /** A step as the bytes of an ONNX model (opset 13), weights inside; names of inputs and outputs are the step's. */
 export function exportOnnx({ step, signature, constants, metadata = {}, name = "network" }: OnnxExport): Uint8Array {
   const { graph, outputs } = trace(step, signature, constants);
+  const folded = eliminateDeadCode(foldBatchNorm(graph));
+  checkGraph(folded);
   outputs.forEach((output, i) => {
     if (graph.outputs[i]?.name !== output)
       throw new LatheError("INVALID_ARGUMENT", `"${output}" names both an input and an output of the exported model`);
   });
-  return encodeModel(graph, name, metadata);
+  return encodeModel(folded, name, metadata);
 }
 
 /** An exported model made ready to run. */

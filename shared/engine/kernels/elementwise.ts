@@ -1,4 +1,3 @@
-import { LatheError } from "../../process/errors";
 import type { Value } from "../graph";
 import { binary, broadcast, cast, expand, step, unary } from "../emit";
 import type { Recorder } from "../recorder";
@@ -14,10 +13,11 @@ const of1 =
   (r, inputs) =>
     unary(r, op, required(inputs, "x"));
 
-const leakless: Rule = (r, inputs, { alpha }: { alpha?: number }) => {
-  if (alpha !== undefined && alpha !== 0)
-    throw new LatheError("UNIMPLEMENTED", `Step with alpha ${alpha}: the tracer has alpha 0 only`);
-  return step(r, required(inputs, "x"));
+/** 1 above zero, alpha elsewhere (-1 in the derivative of Abs). */
+const leakyStep: Rule = (r, inputs, { alpha = 0 }: { alpha?: number }) => {
+  const above = step(r, required(inputs, "x"));
+  if (alpha === 0) return above;
+  return binary(r, "Add", binary(r, "Mul", above, r.scalar(1 - alpha)), r.scalar(alpha));
 };
 
 export const elementwiseRules: RuleTable = {
@@ -46,7 +46,7 @@ export const elementwiseRules: RuleTable = {
   Softplus: of1("Softplus"),
   Floor: of1("Floor"),
   Relu: of1("Relu"),
-  Step: leakless,
+  Step: leakyStep,
   ClipByValue: (r, inputs, { clipValueMin, clipValueMax }: { clipValueMin: number; clipValueMax: number }) => {
     const x = required(inputs, "x");
     return r.node("Clip", [x, r.scalar(clipValueMin, x.dtype), r.scalar(clipValueMax, x.dtype)], x.shape, x.dtype);
@@ -74,8 +74,8 @@ export const comparisonRules: RuleTable = {
   LogicalNot: of1("Not"),
   Select: (r, inputs) => {
     const [condition, t, e] = [required(inputs, "condition"), required(inputs, "t"), required(inputs, "e")];
-    const shape = broadcast(t.shape, e.shape);
-    return r.node("Where", [alignLeft(r, condition, shape.length), t, e], shape, t.dtype);
+    const shape = broadcast(broadcast(t.shape, e.shape), condition.shape);
+    return r.node("Where", [condition, t, e], shape, t.dtype);
   },
   ZerosLike: (r, inputs) => filled(r, required(inputs, "x"), 0),
   OnesLike: (r, inputs) => filled(r, required(inputs, "x"), 1),
@@ -83,15 +83,4 @@ export const comparisonRules: RuleTable = {
 
 function filled(r: Recorder, { shape, dtype }: Value, x: number): Value {
   return expand(r, r.scalar(x, dtype), shape);
-}
-
-/** TF.js lets a condition of rank 1 choose rows of the first axis; ONNX aligns shapes at the last one. */
-function alignLeft(r: Recorder, condition: Value, rank: number): Value {
-  if (condition.shape.length !== 1 || rank <= 1) return condition;
-  return r.node(
-    "Reshape",
-    [condition, r.integers([...condition.shape, ...Array<number>(rank - 1).fill(1)])],
-    [...condition.shape, ...Array<number>(rank - 1).fill(1)],
-    "bool",
-  );
 }

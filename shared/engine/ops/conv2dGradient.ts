@@ -36,7 +36,7 @@ const inputGradient = defineKernel<InputGradient>({
     });
   },
   eager: ({ dy, w }, { inputShape, stride, dilation }) => {
-    const { batch, outChannels, height, width, outHeight, outWidth, kernel, padding } = convolutionShape(
+    const { batch, outChannels, height, width, outHeight, outWidth, padding } = convolutionShape(
       inputShape,
       (w as tf.Tensor).shape,
       { stride, dilation },
