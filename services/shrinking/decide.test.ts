@@ -45,6 +45,15 @@ describe("decide, by threshold", () => {
     expect(group(left, "stage1/block1/d1s1/output")).toMatchObject({ survivors: [0, 2], alphas: [0, tenth + 1e-9] });
   });
 
+  it("removes a candidate whose share equals the threshold", () => {
+    const architecture = initialArchitecture(space);
+    group(architecture, "stage2/depth").alphas = [0, -1];
+    const [first = 0, second = 0] = probabilities([0, -1]);
+    const exact = { ...policy, threshold: second / first };
+    const { removals } = decide({ space, architecture, policy: exact, epoch: 1, epochs: 9 });
+    expect(removals[0]).toMatchObject({ group: "stage2/depth", candidate: 1 });
+  });
+
   it("waits for the first epoch", () => {
     const architecture = initialArchitecture(space);
     group(architecture, "stage1/depth").alphas = [9, -9, -9];
