@@ -50,5 +50,5 @@ function centred(bits: number): number {
 }
 
 function toByte(value: number): number {
-  return value <= 0 ? 0 : value >= 255 ? 255 : Math.floor(value + 0.5);
+  return value <= 0 ? 0 : value >= 255 ? 255 : (value + 0.5) | 0;
 }

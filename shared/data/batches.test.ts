@@ -1,0 +1,132 @@
+import { assembleBatch } from "./assemble";
+import { batches, type BatchOptions, type BatchRandom } from "./batches";
+import type { Batch, BatchOrder, Split } from "./example";
+
+/** A split in memory whose example i is all i; records what was asked for. */
+function split(length: number, fail?: number): { split: Split; orders: BatchOrder[] } {
+  const size = { height: 8, width: 8 };
+  const orders: BatchOrder[] = [];
+  const example = (index: number) => ({
+    image: new Uint8Array(192).fill(index),
+    label: new Uint8Array(64).fill(index),
+  });
+  const assemble = (order: BatchOrder): Promise<Batch> => {
+    orders.push(order);
+    if (orders.length - 1 === fail) return Promise.reject(new Error("file is gone"));
+    return Promise.resolve(assembleBatch(order.indices.map(example), size, order));
+  };
+  const countPixels = () => Promise.resolve([]);
+  return {
+    orders,
+    split: { length, ...size, name: String, example: (i) => Promise.resolve(example(i)), assemble, countPixels },
+  };
+}
+
+/** A linear congruential generator: all that the test needs of one. */
+function random(seed: number): BatchRandom & { state: number } {
+  const generator = {
+    state: seed,
+    next: () => (generator.state = (generator.state * 1103515245 + 12345) % 2147483648) / 2147483648,
+    integer: (n: number) => Math.floor(generator.next() * n),
+    shuffle: <T>(array: T[]) => {
+      for (let i = array.length - 1; i > 0; i--) {
+        const j = generator.integer(i + 1);
+        [array[i], array[j]] = [array[j]!, array[i]!];
+      }
+    },
+  };
+  return generator;
+}
+
+async function collect(of: Split, options: Partial<BatchOptions>): Promise<Batch[]> {
+  const all: Batch[] = [];
+  for await (const batch of batches(of, { batchSize: 4, labelStride: 8, ...options })) all.push(batch);
+  return all;
+}
+const indices = (all: Batch[]) => all.map((batch) => batch.indices);
+const augment = { flip: true, translate: 2 };
+
+describe("batches", () => {
+  it("goes in order and changes nothing without a generator", async () => {
+    const { split: of, orders } = split(10);
+    expect(indices(await collect(of, { augment }))).toEqual([
+      [0, 1, 2, 3],
+      [4, 5, 6, 7],
+      [8, 9],
+    ]);
+    expect(orders.flatMap(({ flips, shiftsX, shiftsY }) => [...flips, ...shiftsX, ...shiftsY]).some(Boolean)).toBe(
+      false,
+    );
+  });
+
+  it("visits every example once in a shuffled epoch, with its own pixels", async () => {
+    const all = await collect(split(10).split, { random: random(1) });
+    const order = indices(all).flat();
+    expect(order).not.toEqual([...order].sort((a, b) => a - b));
+    expect([...order].sort((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(all.flatMap(({ labels }) => [...labels])).toEqual(order);
+    expect(all.map(({ size }) => size)).toEqual([4, 4, 2]);
+  });
+
+  it("leaves out a last batch that is not full when asked to", async () => {
+    expect(indices(await collect(split(10).split, { dropLast: true }))).toEqual([
+      [0, 1, 2, 3],
+      [4, 5, 6, 7],
+    ]);
+  });
+
+  it("draws flips and shifts over their whole range and no further", async () => {
+    const { split: of, orders } = split(400);
+    await collect(of, { random: random(3), augment });
+    const shifts = orders.flatMap(({ shiftsX, shiftsY }) => [...shiftsX, ...shiftsY]);
+    expect([...new Set(shifts)].sort((a, b) => a - b)).toEqual([-2, -1, 0, 1, 2]);
+    const flipped = orders.flatMap(({ flips }) => flips).filter(Boolean).length;
+    expect(flipped).toBeGreaterThan(140);
+    expect(flipped).toBeLessThan(260);
+  });
+
+  it("repeats from the same state of the generator, so that a resumed run goes on as it would have", async () => {
+    const first = random(9);
+    const through = split(20);
+    await collect(through.split, { random: first, augment });
+    const between = first.state;
+    await collect(through.split, { random: first, augment });
+    const resumed = split(20);
+    await collect(resumed.split, { random: random(between), augment });
+    expect(resumed.orders).toEqual(through.orders.slice(5));
+    expect(through.orders.slice(5)).not.toEqual(through.orders.slice(0, 5));
+  });
+
+  it("has made all draws of the epoch when it returns", () => {
+    const generator = random(4);
+    const epoch = batches(split(20).split, { batchSize: 4, labelStride: 8, random: generator, augment });
+    const { state } = generator;
+    expect(state).not.toBe(4);
+    epoch[Symbol.asyncIterator]();
+    expect(generator.state).toBe(state);
+  });
+
+  it("asks for two batches beyond the one it hands out", async () => {
+    const { split: of, orders } = split(40);
+    const epoch = batches(of, { batchSize: 4, labelStride: 8 })[Symbol.asyncIterator]();
+    await epoch.next();
+    expect(orders.length).toBe(3);
+    await epoch.next();
+    expect(orders.length).toBe(4);
+  });
+
+  it("hands on the fault of a batch when its turn comes", async () => {
+    const epoch = batches(split(40, 1).split, { batchSize: 4, labelStride: 8 })[Symbol.asyncIterator]();
+    expect((await epoch.next()).done).toBe(false);
+    await expect(epoch.next()).rejects.toThrow("file is gone");
+  });
+
+  it.each([
+    ["batch size 0", { batchSize: 0 }, "batch size is 0"],
+    ["no full batch", { batchSize: 11, dropLast: true }, "batch size 11 exceeds the 10 examples"],
+    ["a stride that does not divide", { labelStride: 3 }, "label stride 3 must be a whole number that divides 8x8"],
+    ["half a pixel", { augment: { flip: false, translate: 0.5 } }, "translation is 0.5 pixels"],
+  ])("refuses %s", async (_name, options, message) => {
+    await expect(collect(split(10).split, options)).rejects.toThrow(message);
+  });
+});

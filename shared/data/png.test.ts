@@ -1,0 +1,72 @@
+import { crc32, deflateSync } from "node:zlib";
+import sharp from "sharp";
+import { readIndices } from "./png";
+
+function chunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
+  const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+  length.writeUInt32BE(data.length);
+  sum.writeUInt32BE(crc32(body));
+  return Buffer.concat([length, body, sum]);
+}
+
+/** A PNG written by hand from filtered rows, as the specification lays it out. */
+function png(width: number, height: number, depth: number, colorType: number, rows: number[], interlace = 0): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([depth, colorType, 0, 0, interlace], 8);
+  const palette = colorType === 3 ? [chunk("PLTE", Buffer.alloc(3 * 2 ** depth))] : [];
+  const pixels = chunk("IDAT", deflateSync(Buffer.from(rows)));
+  const signature = Buffer.from("89504e470d0a1a0a", "hex");
+  return Buffer.concat([signature, chunk("IHDR", header), ...palette, pixels, chunk("IEND", Buffer.alloc(0))]);
+}
+
+describe("readIndices", () => {
+  it("reads what libvips wrote, whatever row filters it chose", async () => {
+    const [width, height] = [53, 31];
+    const data = Uint8Array.from({ length: width * height }, (_, i) => ((i * i) >> 5) % 20);
+    const image = sharp(data, { raw: { width, height, channels: 1 } }).toColourspace("b-w");
+    const bytes = await image.png({ adaptiveFiltering: true, compressionLevel: 9 }).toBuffer();
+    expect(bytes[25]).toBe(0);
+    expect(await readIndices(bytes)).toEqual({ data, width, height });
+  });
+
+  it("undoes each of the five filters", async () => {
+    // Each row decodes to 10, 20, 30 above and left as the specification computes it.
+    const rows = [
+      [0, 10, 20, 30],
+      [1, 10, 10, 10], // sub
+      [2, 0, 0, 0], // up
+      [3, 5, 5, 5], // average: 5 + (0 + 10 >> 1) = 10; 5 + (10 + 20 >> 1) = 20; 5 + (20 + 30 >> 1) = 30
+      [4, 0, 10, 10], // paeth: predicts 10 (up); min distance of (10,20,10) at p=20 -> up 20, so 30; p=30+30-20=40 -> left 30, so 40
+    ];
+    const { data } = await readIndices(png(3, 5, 8, 0, rows.flat()));
+    expect([...data]).toEqual([10, 20, 30, 10, 20, 30, 10, 20, 30, 10, 20, 30, 10, 30, 40]);
+  });
+
+  it.each([
+    ["palette of 8 bits, all entries of one colour", png(2, 1, 8, 3, [0, 7, 255]), [7, 255]],
+    ["palette of 4 bits", png(3, 1, 4, 3, [0, 0x1f, 0x20]), [1, 15, 2]],
+    ["grey of 2 bits, not stretched", png(3, 1, 2, 0, [0, 0b01101100]), [1, 2, 3]],
+    ["grey of 1 bit", png(9, 1, 1, 0, [0, 0b10100000, 0b10000000]), [1, 0, 1, 0, 0, 0, 0, 0, 1]],
+  ])("reads a %s as indices", async (_name, bytes, indices) => {
+    expect([...(await readIndices(bytes)).data]).toEqual(indices);
+  });
+
+  const whole = png(2, 2, 8, 0, [0, 1, 2, 0, 3, 4]);
+  const damaged = Buffer.from(whole);
+  damaged[45]! ^= 1;
+  it.each([
+    ["another format", Buffer.from("GIF89a, not a PNG"), "is not a PNG"],
+    ["a cut file", whole.subarray(0, whole.length - 20), "ends early"],
+    ["a damaged chunk", damaged, "damaged IDAT chunk"],
+    ["colours", png(1, 1, 8, 2, [0, 1, 2, 3]), "colour type 2"],
+    ["16 bits", png(1, 1, 16, 0, [0, 1, 2]), "with 16 bits"],
+    ["interlacing", png(1, 1, 8, 0, [0, 1], 1), "interlaced"],
+    ["too few pixels", png(2, 2, 8, 0, [0, 1, 2]), "holds 3 bytes of pixels, 6 expected"],
+    ["an unknown filter", png(1, 1, 8, 0, [5, 1]), "row filter 5 in row 0"],
+  ])("refuses %s", async (_name, bytes, message) => {
+    await expect(readIndices(bytes)).rejects.toThrow(message);
+  });
+});
