@@ -1,4 +1,5 @@
 import * as ort from "onnxruntime-node";
+import { ModelProto } from "../proto/onnx/onnx";
 import { exportOnnx, openOnnx } from "./onnx";
 import { batchNormInference } from "./ops/batchNorm";
 import { conv2d } from "./ops/conv2d";
@@ -63,6 +64,10 @@ describe("exportOnnx", () => {
     expect((await opened.run({ image: normals(60) })).logits).toHaveLength(40);
     expect(Buffer.from(bytes).includes("unused")).toBe(false);
     await opened.release();
+  });
+
+  it("folds the norm into the convolution", () => {
+    expect(ModelProto.decode(exportOnnx(model)).graph?.node.map(({ opType }) => opType)).toEqual(["Conv", "Relu"]);
   });
 
   it("is the same bytes twice", () => {

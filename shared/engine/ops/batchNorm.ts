@@ -3,8 +3,8 @@ import type { Value } from "../graph";
 import { required } from "../kernels/rule";
 import type { Recorder } from "../recorder";
 import { tf } from "../tf";
-import { channelAffine, channelMean, perChannel } from "./channels";
-import { defineKernel } from "./kernel";
+import { channelAffine, channelMean, channelSum, perChannel } from "./channels";
+import { defineKernel, single } from "./kernel";
 
 interface Attributes {
   epsilon: number;
@@ -94,7 +94,39 @@ export function batchNorm(
   return { y: y as tf.Tensor4D, mean: mean as tf.Tensor1D, variance: variance as tf.Tensor1D };
 }
 
-/** Batch normalisation of x [N,C,H,W] by given moments [C], as in evaluation. */
+const inference = defineKernel<Attributes>({
+  name: "LatheBatchNormInference",
+  traced: (r, inputs, { epsilon }: Attributes) => {
+    const parameters = ["x", "gamma", "beta", "mean", "variance"].map((name) => required(inputs, name));
+    // Kept as one node over the parameters themselves, so that an export can fold them into the convolution before it.
+    const x = required(inputs, "x");
+    return r.node("BatchNormalization", parameters, x.shape, x.dtype, { epsilon: { float: epsilon } });
+  },
+  eager: (inputs, { epsilon }) => {
+    const { x, gamma, beta, mean, variance } = inputs as Record<
+      "x" | "gamma" | "beta" | "mean" | "variance",
+      tf.Tensor
+    >;
+    const scale = tf.mul(gamma, tf.rsqrt(tf.add(variance, epsilon)));
+    return tf.add(tf.mul(x, perChannel(scale)), perChannel(tf.sub(beta, tf.mul(mean, scale))));
+  },
+  gradient: {
+    saveInputs: ["x", "gamma", "mean", "variance"],
+    of: (dy, saved, { epsilon }) => {
+      const [x, gamma, mean, variance] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+      const rootInverse = tf.rsqrt(tf.add(variance, epsilon));
+      return {
+        x: () => tf.mul(dy, perChannel(tf.mul(gamma, rootInverse))),
+        gamma: () => tf.mul(tf.sub(channelSum(tf.mul(dy, x)), tf.mul(mean, channelSum(dy))), rootInverse),
+        beta: () => channelSum(dy),
+        mean: () => tf.zerosLike(mean),
+        variance: () => tf.zerosLike(variance),
+      };
+    },
+  },
+});
+
+/** Batch normalisation of x [N,C,H,W] by given moments [C], as in evaluation; the moments count as constants in its derivative. */
 export function batchNormInference(
   x: tf.Tensor,
   gamma: tf.Tensor,
@@ -103,6 +135,5 @@ export function batchNormInference(
   variance: tf.Tensor,
   epsilon: number,
 ): tf.Tensor4D {
-  const scale = tf.mul(gamma, tf.rsqrt(tf.add(variance, epsilon)));
-  return channelAffine(x, scale, tf.sub(beta, tf.mul(mean, scale)));
+  return single(inference({ x, gamma, beta, mean, variance }, { epsilon })) as tf.Tensor4D;
 }

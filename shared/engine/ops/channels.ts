@@ -20,6 +20,12 @@ export function channelMean(x: tf.Tensor): tf.Tensor1D {
   return single(mean({ x }, {})) as tf.Tensor1D;
 }
 
+/** Sum of x [N,C,H,W] over all but the channel axis: [C]. Has no derivative of its own. */
+export function channelSum(x: tf.Tensor): tf.Tensor {
+  const [n, , h, w] = x.shape as [number, number, number, number];
+  return tf.mul(channelMean(x), n * h * w);
+}
+
 const affine = defineKernel({
   name: "LatheChannelAffine",
   traced: (r, inputs) => {
@@ -32,21 +38,9 @@ const affine = defineKernel({
   },
   eager: ({ x, scale, shift }) =>
     tf.add(tf.mul(x as tf.Tensor, perChannel(scale as tf.Tensor)), perChannel(shift as tf.Tensor)),
-  gradient: {
-    saveInputs: ["x", "scale"],
-    of: (dy, [x, scale]) => {
-      const [n, , h, w] = dy.shape as [number, number, number, number];
-      const sum = (t: tf.Tensor): tf.Tensor => tf.mul(channelMean(t), n * h * w);
-      return {
-        x: () => tf.mul(dy, perChannel(scale as tf.Tensor)),
-        scale: () => sum(tf.mul(dy, x as tf.Tensor)),
-        shift: () => sum(dy),
-      };
-    },
-  },
 });
 
-/** x * scale + shift for x [N,C,H,W] and per-channel scale and shift [C]. */
+/** x * scale + shift for x [N,C,H,W] and per-channel scale and shift [C]. Has no derivative of its own. */
 export function channelAffine(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor): tf.Tensor4D {
   return single(affine({ x, scale, shift }, {})) as tf.Tensor4D;
 }
