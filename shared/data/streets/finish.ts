@@ -19,7 +19,9 @@ export function develop(canvas: Canvas, draws: Draws, light: Light, size: Size):
   const bloom = draws.range(0, 8);
   for (let y = 0; y < size.height; y++) {
     for (let x = 0; x < size.width; x++) {
-      let [r, g, b] = [0, 0, 0];
+      let r = 0;
+      let g = 0;
+      let b = 0;
       for (let dy = 0; dy < factor; dy++) {
         for (let dx = 0; dx < factor; dx++) {
           const at = (y * factor + dy) * canvas.width + x * factor + dx;
@@ -30,7 +32,8 @@ export function develop(canvas: Canvas, draws: Draws, light: Light, size: Size):
           b += canvas.color[3 * at + 2]! * clear + light.haze[2] * (1 - clear);
         }
       }
-      const [cx, cy] = [x / size.width - 0.5, y / size.height - 0.5];
+      const cx = x / size.width - 0.5;
+      const cy = y / size.height - 0.5;
       const gain = light.exposure * (1 - vignette * 2 * (cx * cx + cy * cy)) * share;
       const bits = lattice(x, y, seed);
       const to = y * size.width + x;
