@@ -14,7 +14,7 @@ export interface Booted<S extends z.ZodObject> {
   readiness: Readiness;
   shutdown: Shutdown;
   /** Tells the world where this process listens: a log line "ready" and, if LATHE_READY_FILE is set, that file. */
-  ready(ports: Ports): void;
+  ready: (ports: Ports) => void;
 }
 
 export interface Ports {

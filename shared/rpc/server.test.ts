@@ -3,6 +3,7 @@ import { LatheError } from "../process/errors";
 import { DiscretizationServiceClient, DiscretizationServiceService } from "../proto/lathe/v1/discretization";
 import { startRpc, type TestRpc } from "../testing/rpc";
 import { service, type Methods } from "./handlers";
+import { isLoopback } from "./limits";
 
 type Discretization = Methods<typeof DiscretizationServiceService>;
 
@@ -287,6 +288,16 @@ it("refuses to listen beyond loopback without TLS", async () => {
   expect(error).toMatchObject({ code: "FAILED_PRECONDITION", reason: "TLS_REQUIRED" });
   expect(error.message).toContain("LATHE_GRPC_INSECURE=1");
 });
+
+it.each([
+  ["127.0.0.1", true],
+  ["127.8.0.1", true],
+  ["::1", true],
+  ["localhost", true],
+  ["0.0.0.0", false],
+  ["::", false],
+  ["127.0.0.1.example.org", false],
+])("%s is loopback: %s", (host, expected) => expect(isLoopback(host)).toBe(expected));
 
 it("names the port that is taken", async () => {
   const { port } = await serve({});

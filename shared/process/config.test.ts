@@ -1,0 +1,105 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { baseConfig, duration, flag, integer, number, oneOf, read, text, urls } from "./config";
+import type { LatheError } from "./errors";
+
+const folder = mkdtempSync(join(tmpdir(), "lathe-config-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+const fileOf = (name: string, content: string) => {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+};
+
+const faultsOf = (env: Record<string, string>, own: z.ZodRawShape = {}): LatheError => {
+  try {
+    read(z.object({ ...baseConfig, ...own }), env);
+  } catch (error) {
+    return error as LatheError;
+  }
+  throw new Error("no fault found");
+};
+
+describe("a piece of configuration", () => {
+  it.each([
+    [integer(0, 65535), "65535", 65535],
+    [integer(0, 65535), "65536", undefined],
+    [integer(0, 65535), "1.5", undefined],
+    [integer(0, 65535), "0x10", undefined],
+    [integer(-5, 5), "-5", -5],
+    [number(0, 1), "0.25", 0.25],
+    [number(0, 1), "one", undefined],
+    [number(0, 1), "NaN", undefined],
+    [duration(0, 3_600_000), "500ms", 500],
+    [duration(0, 3_600_000), "1.5s", 1500],
+    [duration(0, 3_600_000), "2m", 120_000],
+    [duration(0, 3_600_000), "1h", 3_600_000],
+    [duration(0, 3_600_000), "2h", undefined],
+    [duration(0, 3_600_000), "30", undefined],
+    [oneOf(["cpu", "cuda"]), "cuda", "cuda"],
+    [oneOf(["cpu", "cuda"]), "tpu", undefined],
+    [flag(), "1", true],
+    [flag(), "false", false],
+    [flag(), "yes", undefined],
+    [urls(["nats", "tls"]), "nats://a:1,tls://b:2", "nats://a:1,tls://b:2"],
+    [urls(["nats", "tls"]), "nats://a:1,http://b", undefined],
+    [urls(["nats", "tls"]), "localhost", undefined],
+  ])("%# takes %3$s or not: %s", (piece, given, expected) => {
+    const result = z.object({ X: piece }).safeParse({ X: given });
+    expect(result.success ? result.data.X : undefined).toBe(expected);
+  });
+});
+
+describe("read", () => {
+  it("gives the defaults, and counts an empty variable as unset", () => {
+    const config = read(z.object(baseConfig), { LATHE_GRPC_PORT: "", LATHE_LOG_LEVEL: "debug", OTHER: "x" });
+    expect(config).toMatchObject({
+      LATHE_LOG_LEVEL: "debug",
+      LATHE_GRPC_HOST: "127.0.0.1",
+      LATHE_GRPC_PORT: 0,
+      LATHE_SHUTDOWN_GRACE: 30_000,
+      LATHE_NATS_URL: "nats://127.0.0.1:4222",
+    });
+    expect(config.LATHE_TLS_CERT_FILE).toBeUndefined();
+  });
+
+  it("reads files: bytes, and tokens one a line", () => {
+    const config = read(z.object(baseConfig), {
+      LATHE_NATS_CREDS: fileOf("creds", "abc"),
+      LATHE_AUTH_TOKEN_FILE: fileOf("tokens", "# operators\nfirst-token-12345\n\n second-token-1234 \n"),
+    });
+    expect(config.LATHE_NATS_CREDS?.content.toString()).toBe("abc");
+    expect(config.LATHE_AUTH_TOKEN_FILE).toEqual(["first-token-12345", "second-token-1234"]);
+  });
+
+  it("names all faults at once, each with its variable, value and bound", () => {
+    const error = faultsOf(
+      {
+        LATHE_GRPC_PORT: "70000",
+        LATHE_SHUTDOWN_GRACE: "soon",
+        LATHE_NATS_URL: "http://user:hunter2@nats:4222",
+        LATHE_TLS_CERT_FILE: "/nowhere/tls.crt",
+        LATHE_AUTH_TOKEN_FILE: fileOf("short", "abc\n"),
+        LATHE_API_TOKEN: "hunter2",
+      },
+      { LATHE_DEVICE: text("a device class"), LATHE_API_TOKEN: oneOf(["a"]) },
+    );
+    expect(error).toMatchObject({ code: "INVALID_ARGUMENT", reason: "CONFIGURATION_INVALID" });
+    const descriptions = Object.fromEntries(error.violations.map((one) => [one.field, one.description]));
+    expect(descriptions).toMatchObject({
+      LATHE_GRPC_PORT: 'is "70000": must be a whole number from 0 to 65535',
+      LATHE_TLS_CERT_FILE: 'is "/nowhere/tls.crt": must be a readable file (ENOENT)',
+      LATHE_TLS_KEY_FILE: "is not set: must be given, since LATHE_TLS_CERT_FILE is",
+      LATHE_DEVICE: "is not set: must be a device class",
+      LATHE_API_TOKEN: "is [redacted]: must be one of a",
+    });
+    expect(descriptions["LATHE_SHUTDOWN_GRACE"]).toContain('is "soon": must be a duration');
+    expect(descriptions["LATHE_NATS_URL"]).toContain('is "http://[redacted]@nats:4222"');
+    expect(descriptions["LATHE_AUTH_TOKEN_FILE"]).toContain("1 tokens under 16 characters");
+    expect(error.violations).toHaveLength(8);
+    for (const { field } of error.violations) expect(error.message).toContain(field);
+    expect(error.message).not.toContain("hunter2");
+  });
+});
