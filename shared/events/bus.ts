@@ -1,0 +1,235 @@
+import { readFileSync } from "node:fs";
+import {
+  Events,
+  connect as connectNats,
+  credsAuthenticator,
+  type ConnectionOptions,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+} from "nats";
+import { LatheError } from "../process/errors";
+import type { Logger } from "../process/logger";
+import { isUnavailable, natsFault, sleep } from "./faults";
+
+export interface BusOptions {
+  /** nats://host:port, tls://host:port, or several, separated by commas. */
+  url: string;
+  /** Shown by the server, and the source of every event: the service and its instance. */
+  name: string;
+  logger: Pick<Logger, "info" | "warn" | "error">;
+  /** Path of a .creds file (JWT and seed). */
+  credsFile?: string;
+  tls?: { caFile?: string; certFile?: string; keyFile?: string };
+  /** How long the first connection may take before UNAVAILABLE; 10 s. */
+  firstConnectMs?: number;
+  signal?: AbortSignal;
+}
+
+export interface RequestOptions {
+  /** What is being done, as errors and logs say it: "event s-abc:epoch.completed:3". */
+  what: string;
+  headers?: MsgHdrs;
+  /** Of one attempt; 2 s. */
+  timeoutMs?: number;
+  /** Until when an unanswered request is sent again (the same bytes and headers); 10 s. 0: one attempt. */
+  retryForMs?: number;
+  signal?: AbortSignal | undefined;
+}
+
+export type BusStatus = { connected: true } | { connected: false; reason: string };
+
+const RECONNECT_WAIT_MS = 250;
+
+/** One connection to NATS: requests that survive an outage, its state for readiness, and counters for metrics. */
+export class Bus {
+  /** Counted since the start; a service turns them into metrics. */
+  readonly counters = { reconnects: 0, malformed: 0, redeliveries: 0, leasesLost: 0, retries: 0 };
+  private state: BusStatus = { connected: true };
+  private closing = false;
+  private readonly reconnectListeners = new Set<() => void>();
+
+  constructor(
+    readonly connection: NatsConnection,
+    readonly name: string,
+    readonly logger: BusOptions["logger"],
+  ) {
+    void this.watch();
+  }
+
+  /** CloudEvents source of what this process publishes. */
+  get source(): string {
+    return `/lathe/${this.name}`;
+  }
+
+  /** Largest message the server takes, in bytes. */
+  get maxPayload(): number {
+    return this.connection.info?.max_payload ?? 1024 * 1024;
+  }
+
+  /** For readiness: connected, or why not. */
+  status(): BusStatus {
+    return this.state;
+  }
+
+  /** Calls back after each reconnection; returns what removes the listener. */
+  onReconnect(listener: () => void): () => void {
+    this.reconnectListeners.add(listener);
+    return () => this.reconnectListeners.delete(listener);
+  }
+
+  /** Calls back when the connection is closed for good by anything but drain(): the process should exit. */
+  onClosed(listener: (error: LatheError) => void): void {
+    void this.connection.closed().then((cause) => {
+      if (this.closing) return;
+      const server = this.connection.getServer();
+      listener(
+        new LatheError(
+          "UNAVAILABLE",
+          `the connection to NATS at ${server} closed: ${cause ? cause.message : "no reason given"}`,
+          { cause },
+        ),
+      );
+    });
+  }
+
+  /** One request and its answer. A request without an answer (timeout, no responders, an outage) is sent again until `retryForMs` has passed. */
+  async request(subject: string, payload: Uint8Array | string, options: RequestOptions): Promise<Msg> {
+    const { what, headers, timeoutMs = 2000, retryForMs = 10_000, signal } = options;
+    const deadline = Date.now() + retryForMs;
+    for (let attempt = 0; ; attempt++) {
+      if (signal?.aborted) throw new LatheError("CANCELLED", `${what}: cancelled`);
+      try {
+        const answer = this.connection.request(
+          subject,
+          payload,
+          headers ? { timeout: timeoutMs, headers } : { timeout: timeoutMs },
+        );
+        return await (signal ? unlessAborted(answer, signal, what) : answer);
+      } catch (thrown) {
+        const error = natsFault(thrown, what);
+        const waitMs = Math.min(1000, 50 * 2 ** attempt);
+        if (!isUnavailable(error) || this.connection.isClosed() || Date.now() + waitMs > deadline) throw error;
+        this.counters.retries++;
+        await sleep(waitMs, signal);
+      }
+    }
+  }
+
+  /** Resolves when everything published so far has reached the server. */
+  async flush(): Promise<void> {
+    await this.connection.flush();
+  }
+
+  /** Sends what is buffered, ends the subscriptions and closes; a connection that is down is closed at once. */
+  async drain(): Promise<void> {
+    this.closing = true;
+    if (this.connection.isClosed()) return;
+    if (!this.state.connected) return this.connection.close();
+    // A server that vanishes during the drain must not hold up a shutdown.
+    await Promise.race([this.connection.drain().catch(() => this.connection.close()), sleep(3000)]);
+    if (!this.connection.isClosed()) await this.connection.close();
+  }
+
+  private async watch(): Promise<void> {
+    void this.connection.closed().then(() => {
+      this.state = { connected: false, reason: "the connection to NATS is closed" };
+    });
+    for await (const { type, data } of this.connection.status()) {
+      const about = typeof data === "string" ? data : JSON.stringify(data);
+      if (type === Events.Disconnect) {
+        this.state = { connected: false, reason: `NATS at ${about} is not connected` };
+        this.logger.warn("NATS disconnected", { server: about });
+      } else if (type === Events.Reconnect) {
+        this.state = { connected: true };
+        this.counters.reconnects++;
+        this.logger.info("NATS reconnected", { server: about, reconnects: this.counters.reconnects });
+        for (const listener of [...this.reconnectListeners]) listener();
+      } else if (type === Events.Error) {
+        this.logger.error("NATS reports an error", { server: about });
+      }
+    }
+  }
+}
+
+/** The answer, or CANCELLED at once when the signal aborts; the client knows no cancelling of a request. */
+async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal, what: string): Promise<T> {
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(new LatheError("CANCELLED", `${what}: cancelled`));
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  // What comes after the race is over concerns nobody.
+  answer.catch(() => {});
+  try {
+    return await Promise.race([answer, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** Opens the bus. A NATS that stays out of reach is UNAVAILABLE after `firstConnectMs`; once connected, reconnecting never gives up. */
+export async function connect(options: BusOptions): Promise<Bus> {
+  const { url, name, logger, credsFile, tls, firstConnectMs = 10_000, signal } = options;
+  const settings: ConnectionOptions = {
+    servers: url.split(",").map((server) => server.trim()),
+    name,
+    // The client's default gives up for good after 20 s.
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: RECONNECT_WAIT_MS,
+    reconnectJitter: 100,
+    pingInterval: 10_000,
+    ...(tls && { tls }),
+    ...(credsFile !== undefined && { authenticator: credsAuthenticator(readCreds(credsFile)) }),
+  };
+  const deadline = Date.now() + firstConnectMs;
+  for (;;) {
+    if (signal?.aborted) throw new LatheError("CANCELLED", `connecting to NATS at ${url}: cancelled`);
+    try {
+      // Not waitOnFirstConnect: it waits for ever and cannot be cancelled.
+      const timeout = Math.max(50, Math.min(5000, deadline - Date.now()));
+      return new Bus(await connectNats({ ...settings, timeout }), name, logger);
+    } catch (thrown) {
+      const error = firstFault(thrown, url);
+      if (error.code !== "UNAVAILABLE" || Date.now() + RECONNECT_WAIT_MS > deadline) throw error;
+      await sleep(RECONNECT_WAIT_MS, signal);
+    }
+  }
+}
+
+function readCreds(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new LatheError("FAILED_PRECONDITION", `NATS credentials file ${path} cannot be read`, {
+      reason: "NATS_CREDENTIALS",
+      cause,
+    });
+  }
+}
+
+function firstFault(thrown: unknown, url: string): LatheError {
+  const fault = thrown as { code?: string; message?: string; chainedError?: { code?: string; message?: string } };
+  const why = fault.chainedError?.code ?? fault.chainedError?.message ?? fault.code ?? fault.message ?? String(thrown);
+  const codes: Record<string, string> = {
+    CONNECTION_REFUSED: "ECONNREFUSED",
+    TIMEOUT: "no answer",
+    CONNECTION_TIMEOUT: "no answer",
+  };
+  if (/AUTH/.test(fault.code ?? "")) {
+    return new LatheError("FAILED_PRECONDITION", `NATS at ${url} refuses these credentials (${why})`, {
+      reason: "NATS_FORBIDDEN",
+      cause: thrown,
+    });
+  }
+  if (fault.code === "INVALID_OPTION" || fault.code === "BAD_CREDS" || fault.code === "TLS") {
+    return new LatheError("FAILED_PRECONDITION", `NATS at ${url}: ${fault.message ?? why} (${why})`, {
+      reason: "NATS_SETTINGS",
+      cause: thrown,
+    });
+  }
+  return new LatheError("UNAVAILABLE", `NATS at ${url} is not reachable (${codes[why] ?? why})`, {
+    reason: "NATS_UNAVAILABLE",
+    cause: thrown,
+  });
+}

@@ -1,0 +1,91 @@
+import {
+  ArchitectureDerived,
+  EpochCompleted,
+  NetworkProfiled,
+  NetworkTrained,
+  OperatorsProfiled,
+  ProfileWork,
+  RetrainWork,
+  RetrainingEpochCompleted,
+  SearchCancelled,
+  SearchCreated,
+  SearchFailed,
+  SearchPaused,
+  SearchResumed,
+  SearchSucceeded,
+  SpaceKept,
+  SpaceShrunk,
+  SupernetConverged,
+  TrainWork,
+  WorkFailed,
+} from "../proto/lathe/v1/events";
+import type { WatchSearchResponse } from "../proto/lathe/v1/search";
+
+/** proto3 JSON of one message, both ways (a generated message is one). */
+export interface JsonCodec<T> {
+  fromJSON(object: unknown): T;
+  toJSON(message: T): unknown;
+}
+
+type WatchCase = NonNullable<WatchSearchResponse["event"]>["$case"];
+
+/** One row: the message, its case in WatchSearchResponse, and what tells two events of this name apart within a search. */
+const row = <T, C extends WatchCase>(message: JsonCodec<T>, watchCase: C, ordinal?: (data: T) => number) => ({
+  message,
+  watchCase,
+  ordinal: ordinal as ((data: never) => number) | undefined,
+});
+
+/** Every event of the stream: name <-> message of events.proto <-> case of WatchSearchResponse. */
+export const EVENTS = {
+  "search.created": row(SearchCreated, "searchCreated"),
+  "search.paused": row(SearchPaused, "searchPaused"),
+  "search.resumed": row(SearchResumed, "searchResumed", (data) => data.resumption),
+  "search.cancelled": row(SearchCancelled, "searchCancelled"),
+  "search.failed": row(SearchFailed, "searchFailed"),
+  "search.succeeded": row(SearchSucceeded, "searchSucceeded"),
+  "operators.profiled": row(OperatorsProfiled, "operatorsProfiled"),
+  "epoch.completed": row(EpochCompleted, "epochCompleted", (data) => data.metrics?.epoch ?? 0),
+  "space.shrunk": row(SpaceShrunk, "spaceShrunk", (data) => data.epoch),
+  "space.kept": row(SpaceKept, "spaceKept", (data) => data.epoch),
+  "supernet.converged": row(SupernetConverged, "supernetConverged"),
+  "architecture.derived": row(ArchitectureDerived, "architectureDerived"),
+  "retraining.epoch.completed": row(RetrainingEpochCompleted, "retrainingEpochCompleted", (data) => data.epoch),
+  "network.trained": row(NetworkTrained, "networkTrained"),
+  "network.profiled": row(NetworkProfiled, "networkProfiled"),
+  "work.failed": row(WorkFailed, "workFailed"),
+} as const;
+
+export type EventName = keyof typeof EVENTS;
+export type EventData<N extends EventName> = ReturnType<(typeof EVENTS)[N]["message"]["fromJSON"]>;
+
+/** A fact about a search, by its name. */
+export type LatheEvent = { [N in EventName]: { type: N; data: EventData<N> } }[EventName];
+
+/** An event as the stream holds it. */
+export interface StoredEvent {
+  /** Position in the stream, which all searches share: ascending within a search, not contiguous. */
+  sequence: number;
+  time: Date;
+  searchId: string;
+  event: LatheEvent;
+}
+
+/** Every kind of work item and its message. */
+export const WORK = { train: TrainWork, retrain: RetrainWork, profile: ProfileWork } as const;
+export type WorkData<K extends keyof typeof WORK> = ReturnType<(typeof WORK)[K]["fromJSON"]>;
+
+export function isEventName(name: string): name is EventName {
+  return Object.hasOwn(EVENTS, name);
+}
+
+/** The ordinal within its search that the event itself carries: epoch or resumption; undefined where it happens once. */
+export function eventOrdinal(event: LatheEvent): number | undefined {
+  return EVENTS[event.type].ordinal?.(event.data as never);
+}
+
+/** One response of WatchSearch. */
+export function toWatchResponse(stored: StoredEvent): WatchSearchResponse {
+  const event = { $case: EVENTS[stored.event.type].watchCase, value: stored.event.data };
+  return { sequence: stored.sequence, time: stored.time, event: event as WatchSearchResponse["event"] };
+}

@@ -1,0 +1,146 @@
+import { LatheError } from "../process/errors";
+import type { Bus } from "./bus";
+import type { StoredEvent } from "./catalog";
+import { decodeEvent } from "./envelope";
+import { isUnavailable, sleep } from "./faults";
+import { lastSequence, readMessage, type StoredMessage } from "./jetstream";
+import { EVENTS_STREAM, parseEventSubject, searchFilter } from "./subjects";
+
+/** Looked for without a hint, where a wake-up was lost. */
+const POLL_MS = 2000;
+/** A subscriber may hear of a message before the stream has it. */
+const RECHECK_MS = [2, 10, 50, 200];
+
+/** Reads a stored message as an event; a malformed one is counted, logged and undefined. */
+export function readStored(bus: Bus, message: Omit<StoredMessage, "time">): StoredEvent | undefined {
+  const where = `${message.subject}#${message.sequence}`;
+  try {
+    const { searchId, time, event } = decodeEvent(message.data, where);
+    const subject = parseEventSubject(message.subject);
+    if (subject?.searchId !== searchId || subject.event !== event.type) {
+      throw new LatheError("INVALID_ARGUMENT", `malformed envelope at ${where}: it says ${searchId}, ${event.type}`, {
+        reason: "ENVELOPE_MALFORMED",
+      });
+    }
+    return { sequence: message.sequence, time, searchId, event };
+  } catch (error) {
+    bus.counters.malformed++;
+    bus.logger.error("malformed event", { error });
+    return undefined;
+  }
+}
+
+const next = (bus: Bus, searchId: string, from: number, retryForMs: number, signal?: AbortSignal) =>
+  readMessage(
+    bus,
+    EVENTS_STREAM,
+    { seq: Math.max(1, from), next_by_subj: searchFilter(searchId) },
+    { what: `history of search ${searchId}`, retryForMs, signal },
+  );
+
+/** Every event of a search stored so far, in order; none is an empty array. */
+export async function historyOnce(
+  bus: Bus,
+  searchId: string,
+  fromSequence = 0,
+  signal?: AbortSignal,
+): Promise<StoredEvent[]> {
+  const last = await lastSequence(bus, EVENTS_STREAM);
+  const events: StoredEvent[] = [];
+  for (let from = Math.max(1, fromSequence); from <= last;) {
+    const message = await next(bus, searchId, from, 10_000, signal);
+    if (!message || message.sequence > last) break;
+    const stored = readStored(bus, message);
+    if (stored) events.push(stored);
+    from = message.sequence + 1;
+  }
+  return events;
+}
+
+/**
+ * The events of a search from a sequence on (0: from the first), then each new one, until the signal aborts: in order, none missing, none twice.
+ *
+ * Each event is asked for by its place ("the next one from n on"), so there is no consumer whose state an outage could lose; a plain subscription only
+ * says when to ask. An outage of NATS is waited out.
+ */
+export async function* replay(
+  bus: Bus,
+  searchId: string,
+  fromSequence: number,
+  signal: AbortSignal,
+): AsyncGenerator<StoredEvent, void, undefined> {
+  const bell = new Bell();
+  const subscription = bus.connection.subscribe(searchFilter(searchId), { callback: () => bell.ring() });
+  const forget = bus.onReconnect(() => bell.ring());
+  const onAbort = () => bell.ring();
+  signal.addEventListener("abort", onAbort);
+  // Not a method call on `signal.aborted` below: TypeScript narrows the property across awaits.
+  const aborted = () => signal.aborted;
+  try {
+    let from = fromSequence;
+    let misses = 0;
+    while (!aborted()) {
+      const heard = bell.count;
+      let message: StoredMessage | undefined;
+      try {
+        message = await next(bus, searchId, from, 0, signal);
+      } catch (error) {
+        if (aborted()) return;
+        if (!isUnavailable(error) || bus.connection.isClosed()) throw error;
+        await bell.wait(heard, 500);
+        continue;
+      }
+      if (message) {
+        misses = 0;
+        from = message.sequence + 1;
+        const stored = readStored(bus, message);
+        if (stored && !aborted()) yield stored;
+        continue;
+      }
+      const recheck = bell.count > 0 ? RECHECK_MS[misses] : undefined;
+      misses++;
+      const rung = await bell.wait(heard, recheck ?? POLL_MS);
+      if (rung) misses = 0;
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    forget();
+    subscription.unsubscribe();
+  }
+}
+
+/** The first event from a sequence on that the test accepts, waiting for it; CANCELLED when the signal aborts first. */
+export async function awaitEvent(
+  bus: Bus,
+  searchId: string,
+  fromSequence: number,
+  accept: (stored: StoredEvent) => boolean,
+  signal: AbortSignal,
+): Promise<StoredEvent> {
+  for await (const stored of replay(bus, searchId, fromSequence, signal)) {
+    if (accept(stored)) return stored;
+  }
+  throw new LatheError("CANCELLED", `waiting for an event of search ${searchId} was cancelled`, {
+    cause: signal.reason,
+  });
+}
+
+/** A wake-up that is not lost when it comes before the wait. */
+class Bell {
+  count = 0;
+  private waiting: AbortController | undefined;
+
+  ring(): void {
+    this.count++;
+    this.waiting?.abort();
+  }
+
+  /** True when it has rung since `heard`; false after `ms` of silence. */
+  async wait(heard: number, ms: number): Promise<boolean> {
+    if (this.count > heard) return true;
+    this.waiting = new AbortController();
+    await sleep(ms, this.waiting.signal);
+    this.waiting = undefined;
+    return this.count > heard;
+  }
+}

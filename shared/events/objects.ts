@@ -1,0 +1,233 @@
+import { createHash, randomBytes } from "node:crypto";
+import { LatheError } from "../process/errors";
+import type { ArtifactRef } from "../proto/lathe/v1/result";
+import type { Bus } from "./bus";
+import { listSubjects, purgeSubjects, readDirect, readMessage, store } from "./jetstream";
+import { chunkSubject, manifestSubject, objectStream, type ObjectBucket } from "./subjects";
+
+/** What stands under an object's name: the layout of a NATS object store, and the place of each chunk, by which it is read. */
+interface Manifest {
+  name: string;
+  bucket: string;
+  nuid: string;
+  size: number;
+  chunks: number;
+  digest: string;
+  mtime: string;
+  deleted: false;
+  options: { max_chunk_size: number };
+  metadata: { kind: string; media_type: string; sha256: string };
+  sequences: number[];
+}
+
+export interface PutOptions {
+  /** As ArtifactRef.kind. */
+  kind: string;
+  mediaType: string;
+  signal?: AbortSignal;
+}
+
+/** 256 KB: hashed and copied in under a millisecond, so that the event loop answers in between. */
+const CHUNK_BYTES = 256 * 1024;
+/** Chunks under way; the client would otherwise queue a whole checkpoint, of which what waits longer than the timeout fails. */
+const PUT_WINDOW = 4;
+const GET_WINDOW = 8;
+const NAME = /^[a-z0-9][a-z0-9-]*\/[^\s*>]{1,300}$/;
+
+/** Checkpoints, models and pictures of one bucket: written in chunks, never overwritten, checked against their digest whenever they are read. */
+export class Objects {
+  private readonly stream: string;
+
+  constructor(
+    private readonly bus: Bus,
+    private readonly bucket: ObjectBucket,
+  ) {
+    this.stream = objectStream(bucket);
+  }
+
+  /**
+   * Stores bytes (which must not change meanwhile) under `<search id>/<random>/<rest of name>`; the name appears when every chunk is stored.
+   * `name` is `<search id>/<what it is>`. RESOURCE_EXHAUSTED where the storage is full.
+   */
+  async put(name: string, bytes: Uint8Array, options: PutOptions): Promise<ArtifactRef> {
+    if (!NAME.test(name))
+      throw new LatheError("INVALID_ARGUMENT", `object name is "${name}", must be <search id>/<name>`);
+    const slash = name.indexOf("/");
+    const owner = name.slice(0, slash);
+    const unique = randomBytes(6).toString("hex");
+    const object = `${owner}/${unique}${name.slice(slash)}`;
+    const nuid = `${owner}.${unique}`;
+    try {
+      const { sequences, digest } = await this.putChunks(object, nuid, bytes, options.signal);
+      const manifest: Manifest = {
+        name: object,
+        bucket: this.bucket,
+        nuid,
+        size: bytes.length,
+        chunks: sequences.length,
+        digest: `SHA-256=${digest.toString("base64").replaceAll("+", "-").replaceAll("/", "_")}`,
+        mtime: new Date().toISOString(),
+        deleted: false,
+        options: { max_chunk_size: CHUNK_BYTES },
+        metadata: { kind: options.kind, media_type: options.mediaType, sha256: digest.toString("hex") },
+        sequences,
+      };
+      await store(this.bus, manifestSubject(this.bucket, object), Buffer.from(JSON.stringify(manifest)), {
+        what: this.label(object),
+        msgId: `${nuid}:manifest`,
+        retryForMs: 60_000,
+        signal: options.signal,
+      });
+      return toRef(manifest);
+    } catch (error) {
+      // The chunks are nameless: nobody would find them again. Where this fails too, they go with the search.
+      await purgeSubjects(this.bus, this.stream, chunkSubject(this.bucket, nuid)).catch((cause: unknown) => {
+        this.bus.logger.warn("chunks of a failed object stay", { object, error: cause });
+      });
+      throw error;
+    }
+  }
+
+  /** The whole object; NOT_FOUND where it is absent, INTERNAL (OBJECT_CORRUPT) where it is not what was stored. */
+  async get(object: string, signal?: AbortSignal): Promise<Uint8Array> {
+    const manifest = await this.manifest(object);
+    const bytes = new Uint8Array(manifest.size);
+    let at = 0;
+    for await (const chunk of this.readChunks(manifest, signal)) {
+      bytes.set(chunk, at);
+      at += chunk.length;
+    }
+    return bytes;
+  }
+
+  /** The object in pieces of at most 256 KB; ends with OBJECT_CORRUPT, after the last piece, where the digest differs. */
+  async *chunks(object: string, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    yield* this.readChunks(await this.manifest(object), signal);
+  }
+
+  /** What is known of an object without reading it; NOT_FOUND where it is absent. */
+  async stat(object: string): Promise<ArtifactRef> {
+    return toRef(await this.manifest(object));
+  }
+
+  /** Names of the objects that begin with a prefix. */
+  async list(prefix = ""): Promise<string[]> {
+    const subjects = await listSubjects(this.bus, this.stream, manifestSubject(this.bucket, ">"));
+    const head = manifestSubject(this.bucket, "").length;
+    return [...subjects.keys()]
+      .map((subject) => Buffer.from(subject.slice(head), "base64url").toString())
+      .filter((name) => name.startsWith(prefix));
+  }
+
+  /** Removes an object; absent is no error. */
+  async delete(object: string): Promise<void> {
+    const [owner, unique] = object.split("/");
+    // The name first: what has a name is whole.
+    await purgeSubjects(this.bus, this.stream, manifestSubject(this.bucket, object));
+    if (owner && unique) await purgeSubjects(this.bus, this.stream, chunkSubject(this.bucket, `${owner}.${unique}`));
+  }
+
+  /** Removes every object of a search, and what puts that were cut short have left of it. */
+  async deleteAll(searchId: string): Promise<void> {
+    for (const object of await this.list(`${searchId}/`))
+      await purgeSubjects(this.bus, this.stream, manifestSubject(this.bucket, object));
+    await purgeSubjects(this.bus, this.stream, chunkSubject(this.bucket, `${searchId}.>`));
+  }
+
+  private async putChunks(
+    object: string,
+    nuid: string,
+    bytes: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<{ sequences: number[]; digest: Buffer }> {
+    const count = Math.ceil(bytes.length / CHUNK_BYTES);
+    const hash = createHash("sha256");
+    const sequences: number[] = new Array<number>(count).fill(0);
+    const underWay = new Set<Promise<void>>();
+    let failure: unknown;
+    for (let index = 0; index < count && failure === undefined; index++) {
+      const chunk = bytes.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
+      hash.update(chunk);
+      const request = {
+        what: this.label(object),
+        msgId: `${nuid}:${index}`,
+        timeoutMs: 5000,
+        retryForMs: 60_000,
+        signal,
+      };
+      const one: Promise<void> = store(this.bus, chunkSubject(this.bucket, nuid), chunk, request)
+        .then(({ sequence }) => void (sequences[index] = sequence))
+        .catch((error: unknown) => void (failure ??= error))
+        .finally(() => underWay.delete(one));
+      underWay.add(one);
+      if (underWay.size >= PUT_WINDOW) await Promise.race(underWay);
+    }
+    await Promise.all(underWay);
+    if (failure !== undefined) throw LatheError.from(failure);
+    return { sequences, digest: hash.digest() };
+  }
+
+  private async *readChunks(manifest: Manifest, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const hash = createHash("sha256");
+    const ahead: Promise<Uint8Array>[] = [];
+    let size = 0;
+    for (let asked = 0, index = 0; index < manifest.sequences.length; index++) {
+      for (; asked < Math.min(index + GET_WINDOW, manifest.sequences.length); asked++) {
+        const chunk = this.readChunk(manifest, asked, signal);
+        // Awaited in its turn; until then its failure is nobody's unhandled rejection.
+        chunk.catch(() => {});
+        ahead.push(chunk);
+      }
+      const chunk = await ahead.shift()!;
+      hash.update(chunk);
+      size += chunk.length;
+      if (size > manifest.size) throw this.corrupt(manifest, `${size} bytes or more, must be ${manifest.size}`);
+      yield chunk;
+    }
+    if (size !== manifest.size) throw this.corrupt(manifest, `${size} bytes, must be ${manifest.size}`);
+    const sha256 = hash.digest("hex");
+    if (sha256 !== manifest.metadata.sha256)
+      throw this.corrupt(manifest, `sha256 is ${sha256}, must be ${manifest.metadata.sha256}`);
+  }
+
+  private async readChunk(manifest: Manifest, index: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const sequence = manifest.sequences[index]!;
+    const request = { what: this.label(manifest.name), timeoutMs: 5000, retryForMs: 30_000, signal };
+    const data =
+      (await readDirect(this.bus, this.stream, sequence, request)) ??
+      // A replica may lag behind: the leader knows.
+      (await readMessage(this.bus, this.stream, { seq: sequence }, request))?.data;
+    if (!data) throw this.corrupt(manifest, `chunk ${index + 1} of ${manifest.chunks} is missing`);
+    return data;
+  }
+
+  private async manifest(object: string): Promise<Manifest> {
+    const message = await readMessage(
+      this.bus,
+      this.stream,
+      { last_by_subj: manifestSubject(this.bucket, object) },
+      { what: this.label(object) },
+    );
+    if (!message)
+      throw new LatheError("NOT_FOUND", `${this.label(object)} does not exist`, { reason: "OBJECT_NOT_FOUND" });
+    return JSON.parse(Buffer.from(message.data).toString("utf8")) as Manifest;
+  }
+
+  private corrupt(manifest: Manifest, what: string): LatheError {
+    return new LatheError("INTERNAL", `${this.label(manifest.name)} is corrupt: ${what}`, { reason: "OBJECT_CORRUPT" });
+  }
+
+  private label(object: string): string {
+    return `object ${this.bucket}/${object}`;
+  }
+}
+
+function toRef(manifest: Manifest): ArtifactRef {
+  return {
+    object: manifest.name,
+    kind: manifest.metadata.kind,
+    sizeBytes: manifest.size,
+    sha256: manifest.metadata.sha256,
+    mediaType: manifest.metadata.media_type,
+  };
+}

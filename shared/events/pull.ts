@@ -1,0 +1,194 @@
+import { createInbox, type Msg } from "nats";
+import { LatheError } from "../process/errors";
+import type { Bus } from "./bus";
+import { natsFault } from "./faults";
+import { api } from "./jetstream";
+
+/** A durable pull consumer: where it reads, and how long a delivery may stay without a word. */
+export interface DurableSettings {
+  stream: string;
+  durable: string;
+  filter: string;
+  ackWaitMs: number;
+  /** Deliveries in flight over all who pull from this durable. */
+  maxAckPending: number;
+}
+
+/** Creates the durable, or brings its settings up to date; several processes may do so at once. */
+export async function ensureDurable(bus: Bus, settings: DurableSettings): Promise<void> {
+  const { stream, durable, filter, ackWaitMs, maxAckPending } = settings;
+  const config = {
+    durable_name: durable,
+    filter_subject: filter,
+    ack_policy: "explicit",
+    deliver_policy: "all",
+    replay_policy: "instant",
+    ack_wait: ackWaitMs * 1e6,
+    max_ack_pending: maxAckPending,
+    // Counted here: a message past the server's own limit stays in the stream, seen by nobody.
+    max_deliver: -1,
+    max_waiting: 512,
+  };
+  await api(
+    bus,
+    `CONSUMER.DURABLE.CREATE.${stream}.${durable}`,
+    { stream_name: stream, config },
+    { what: `consumer ${durable}`, retryForMs: 15_000 },
+  );
+}
+
+/** One delivery of a stored message. Exactly one of ack, nak and term ends it. */
+export class Delivery {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly sequence: number;
+  /** Counted from 1. */
+  readonly deliveries: number;
+  private readonly reply: string;
+
+  constructor(
+    private readonly bus: Bus,
+    message: Msg,
+  ) {
+    this.subject = message.subject;
+    this.data = message.data;
+    this.reply = message.reply ?? "";
+    // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, with domain and account before the stream on newer servers.
+    const tokens = this.reply.split(".");
+    const at = tokens.length === 9 ? 4 : 6;
+    this.deliveries = Number(tokens[at]);
+    this.sequence = Number(tokens[at + 1]);
+  }
+
+  get where(): string {
+    return `${this.subject}#${this.sequence}`;
+  }
+
+  /** Done: resolves once the server knows it. UNAVAILABLE: it may come again. */
+  async ack(): Promise<void> {
+    await this.bus.request(this.reply, "+ACK", { what: `acknowledgement of ${this.where}` });
+  }
+
+  /** Gone for good, without effect. Without a reason: servers before 2.10 ignore a term that has one, and deliver again. */
+  async term(): Promise<void> {
+    await this.bus.request(this.reply, "+TERM", { what: `termination of ${this.where}` });
+  }
+
+  /** To be delivered again after a while; 0: at once, to whoever pulls. */
+  nak(delayMs: number): void {
+    this.bus.connection.publish(this.reply, delayMs > 0 ? `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}` : "-NAK");
+  }
+
+  /** Still at it: begins the time without a word anew. True when the server has confirmed. */
+  async working(timeoutMs: number): Promise<boolean> {
+    try {
+      await this.bus.request(this.reply, "+WPI", { what: `lease of ${this.where}`, timeoutMs, retryForMs: 0 });
+      return true;
+    } catch {
+      // The lease counts from the last confirmed word; the caller watches it.
+      return false;
+    }
+  }
+}
+
+/** Pulls one delivery; undefined when none came in time, on a reconnection (the server has forgotten the pull) or when the signal aborts. */
+export async function pullOne(
+  bus: Bus,
+  settings: DurableSettings,
+  signal: AbortSignal,
+  expiresMs = 5000,
+): Promise<Delivery | undefined> {
+  if (signal.aborted) return undefined;
+  const { stream, durable } = settings;
+  const inbox = createInbox();
+  let settled = false;
+  let settle: (result: Delivery | undefined | LatheError) => void = () => {};
+  const outcome = new Promise<Delivery | undefined | LatheError>((resolve) => {
+    settle = (result) => {
+      settled = true;
+      resolve(result);
+    };
+  });
+  const subscription = bus.connection.subscribe(inbox, {
+    callback: (error, message) => {
+      if (error) return settle(natsFault(error, `pull from ${durable}`));
+      const status = message.headers?.code ?? 0;
+      if (message.reply) {
+        const delivery = new Delivery(bus, message);
+        // It came after this pull had given up: back to the queue at once.
+        if (settled) delivery.nak(0);
+        else settle(delivery);
+      } else if (status === 503)
+        settle(new LatheError("UNAVAILABLE", `consumer ${durable} of stream ${stream} does not answer`));
+      else if (/deleted/i.test(message.headers?.description ?? "")) {
+        settle(new LatheError("UNAVAILABLE", `consumer ${durable} of stream ${stream} was deleted`));
+      } else if (status !== 100) settle(undefined);
+    },
+  });
+  const giveUp = () => settle(undefined);
+  const timer = setTimeout(giveUp, expiresMs + 1000);
+  signal.addEventListener("abort", giveUp);
+  const forget = bus.onReconnect(giveUp);
+  try {
+    bus.connection.publish(
+      `$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`,
+      JSON.stringify({ batch: 1, expires: expiresMs * 1e6 }),
+      { reply: inbox },
+    );
+    const result = await outcome;
+    if (result instanceof LatheError) throw result;
+    return result;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", giveUp);
+    forget();
+    // Drained, not cut: a delivery under way is handed back by the callback.
+    if (!bus.connection.isClosed()) void subscription.drain().catch(() => subscription.unsubscribe());
+  }
+}
+
+/** Keeps a delivery alive while its handler runs; tells when the lease is lost. */
+export class Lease {
+  private confirmedAt = Date.now();
+  private readonly timer: NodeJS.Timeout;
+  private readonly controller = new AbortController();
+  private beating = false;
+
+  constructor(
+    private readonly delivery: Delivery,
+    private readonly ackWaitMs: number,
+    private readonly onLost: () => void,
+  ) {
+    this.timer = setInterval(() => void this.beat(), ackWaitMs / 4);
+  }
+
+  /** Aborted when no word was confirmed for as long as the server waits: it may have given the message to another. */
+  get lost(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  end(): void {
+    clearInterval(this.timer);
+  }
+
+  private async beat(): Promise<void> {
+    this.check();
+    if (this.beating || this.lost.aborted) return;
+    this.beating = true;
+    const sentAt = Date.now();
+    if (await this.delivery.working(this.ackWaitMs / 4)) this.confirmedAt = sentAt;
+    this.beating = false;
+    this.check();
+  }
+
+  private check(): void {
+    if (this.lost.aborted || Date.now() - this.confirmedAt <= this.ackWaitMs) return;
+    this.end();
+    this.onLost();
+    this.controller.abort(
+      new LatheError("ABORTED", `lease of ${this.delivery.where} lost: no word confirmed for ${this.ackWaitMs} ms`, {
+        reason: "LEASE_LOST",
+      }),
+    );
+  }
+}

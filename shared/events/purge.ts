@@ -1,0 +1,14 @@
+import type { Bus } from "./bus";
+import { listSubjects, purgeSubjects } from "./jetstream";
+import { Objects } from "./objects";
+import { EVENTS_STREAM, HANDBACKS_BUCKET, OBJECT_BUCKETS, recordStream, recordSubject, searchFilter } from "./subjects";
+
+/** Removes the events, objects and hand-back counts of a deleted search; safe to repeat. Its record is the search service's to remove. */
+export async function purgeSearch(bus: Bus, searchId: string): Promise<void> {
+  for (const bucket of OBJECT_BUCKETS) await new Objects(bus, bucket).deleteAll(searchId);
+  const stream = recordStream(HANDBACKS_BUCKET);
+  for (const subject of (await listSubjects(bus, stream, recordSubject(HANDBACKS_BUCKET, ">"))).keys()) {
+    if (subject.startsWith(recordSubject(HANDBACKS_BUCKET, `${searchId}/`))) await purgeSubjects(bus, stream, subject);
+  }
+  await purgeSubjects(bus, EVENTS_STREAM, searchFilter(searchId));
+}

@@ -1,0 +1,171 @@
+import { randomUUID } from "node:crypto";
+import { LatheError } from "../process/errors";
+import { Search } from "../proto/lathe/v1/search";
+import type { Bus } from "./bus";
+import type { JsonCodec } from "./catalog";
+import { stringifyProtoJson } from "./envelope";
+import { sleep } from "./faults";
+import { lastSequence, listSubjects, purgeSubjects, readMessage, store, type StoredMessage } from "./jetstream";
+import { SEARCHES_BUCKET, recordStream, recordSubject } from "./subjects";
+
+export interface Entry<T> {
+  key: string;
+  value: T;
+  /** Grows with every change of any record of the bucket. */
+  revision: number;
+}
+
+const KEY = /^[a-zA-Z0-9_=/-][a-zA-Z0-9_=/.-]{0,199}$/;
+const IN_FLIGHT = 64;
+
+/** Typed records of a key-value bucket, changed by compare and set. */
+export class Records<T> {
+  private readonly stream: string;
+  private readonly prefix: string;
+  private readonly copy = new Map<string, Entry<T>>();
+  /** Every change up to this revision is in the copy. */
+  private copiedUpTo = -1;
+
+  constructor(
+    private readonly bus: Bus,
+    private readonly bucket: string,
+    private readonly codec: JsonCodec<T>,
+  ) {
+    this.stream = recordStream(bucket);
+    this.prefix = recordSubject(bucket, "");
+  }
+
+  /** The newest value of a key, own writes included; undefined where there is none. */
+  async get(key: string): Promise<Entry<T> | undefined> {
+    const message = await readMessage(
+      this.bus,
+      this.stream,
+      { last_by_subj: this.subject(key) },
+      { what: this.name(key) },
+    );
+    return message && this.decode(message);
+  }
+
+  /** Stores a new record; ALREADY_EXISTS where the key is taken. Returns its revision. */
+  async create(key: string, value: T): Promise<number> {
+    try {
+      return await this.write(key, value, 0);
+    } catch (error) {
+      if (!(error instanceof LatheError) || error.code !== "ABORTED") throw error;
+      throw new LatheError("ALREADY_EXISTS", `${this.name(key)} exists`, { cause: error });
+    }
+  }
+
+  /** Replaces the value that has this revision; ABORTED where it has changed since. Returns the new revision. */
+  async update(key: string, value: T, revision: number): Promise<number> {
+    return this.write(key, value, revision);
+  }
+
+  /** Reads, changes and stores until nobody was in between; `change` may run several times. Returning undefined leaves the record as it is. */
+  async mutate(
+    key: string,
+    change: (current: T | undefined) => T | undefined | Promise<T | undefined>,
+    attempts = 50,
+  ): Promise<Entry<T> | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      const current = await this.get(key);
+      const value = await change(current?.value);
+      if (value === undefined) return current;
+      try {
+        return { key, value, revision: await this.write(key, value, current?.revision ?? 0) };
+      } catch (error) {
+        if (!(error instanceof LatheError) || error.code !== "ABORTED" || attempt >= attempts) throw error;
+        await sleep(Math.random() * Math.min(100, 2 * attempt));
+      }
+    }
+  }
+
+  /** Removes a record without a trace; none is no error. */
+  async delete(key: string): Promise<void> {
+    await purgeSubjects(this.bus, this.stream, this.subject(key));
+    this.copy.delete(key);
+  }
+
+  async keys(): Promise<string[]> {
+    return [...(await listSubjects(this.bus, this.stream, recordSubject(this.bucket, ">"))).keys()].map((subject) =>
+      subject.slice(this.prefix.length),
+    );
+  }
+
+  /** Every record, most recently changed first. Keeps a copy, so that a later call reads only what has changed since. */
+  async list(): Promise<Entry<T>[]> {
+    if (this.copiedUpTo < 0) this.copiedUpTo = await lastSequence(this.bus, this.stream);
+    const keys = new Set(await this.keys());
+    for (const key of this.copy.keys()) if (!keys.has(key)) this.copy.delete(key);
+    await this.readChanges();
+    const missing = [...keys].filter((key) => !this.copy.has(key));
+    // Side by side: one by one, a first list of thousands would take a second per few thousand.
+    const worker = async () => {
+      for (let key = missing.pop(); key !== undefined; key = missing.pop()) {
+        const entry = await this.get(key);
+        if (entry) this.keep(entry);
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(IN_FLIGHT, missing.length) }, worker));
+    return [...this.copy.values()].sort((a, b) => b.revision - a.revision);
+  }
+
+  private async readChanges(): Promise<void> {
+    for (let from = this.copiedUpTo + 1; ;) {
+      const query = { seq: from, next_by_subj: recordSubject(this.bucket, ">") };
+      const message = await readMessage(this.bus, this.stream, query, { what: `changes of bucket ${this.bucket}` });
+      if (!message) return;
+      this.keep(this.decode(message));
+      this.copiedUpTo = Math.max(this.copiedUpTo, message.sequence);
+      from = message.sequence + 1;
+    }
+  }
+
+  private keep(entry: Entry<T>): void {
+    const known = this.copy.get(entry.key);
+    if (!known || known.revision < entry.revision) this.copy.set(entry.key, entry);
+  }
+
+  private async write(key: string, value: T, revision: number): Promise<number> {
+    const data = Buffer.from(stringifyProtoJson(this.codec.toJSON(value)));
+    // An id of its own per write: the repetition of an unanswered write is recognised, and does not fail against itself.
+    const { sequence } = await store(this.bus, this.subject(key), data, {
+      what: this.name(key),
+      msgId: randomUUID(),
+      expectedSequence: revision,
+    });
+    return sequence;
+  }
+
+  private decode(message: StoredMessage): Entry<T> {
+    const key = message.subject.slice(this.prefix.length);
+    try {
+      const value = this.codec.fromJSON(JSON.parse(Buffer.from(message.data).toString("utf8")));
+      return { key, value, revision: message.sequence };
+    } catch (cause) {
+      throw new LatheError("INTERNAL", `${this.name(key)} cannot be read: ${LatheError.from(cause).message}`, {
+        reason: "RECORD_MALFORMED",
+        cause,
+      });
+    }
+  }
+
+  private subject(key: string): string {
+    if (!KEY.test(key) || key.endsWith(".") || key.includes("..")) {
+      throw new LatheError(
+        "INVALID_ARGUMENT",
+        `record key is "${key}", must be 1 to 200 of a-z, A-Z, 0-9, _, =, /, - and inner dots`,
+      );
+    }
+    return recordSubject(this.bucket, key);
+  }
+
+  private name(key: string): string {
+    return `record ${this.bucket}/${key}`;
+  }
+}
+
+/** The records of all searches, by their ids. */
+export function searchRecords(bus: Bus): Records<Search> {
+  return new Records(bus, SEARCHES_BUCKET, Search);
+}

@@ -1,0 +1,92 @@
+import { LatheError } from "../process/errors";
+
+/** Every stream, bucket, subject and durable name of the bus: nowhere else spelled. */
+export const EVENTS_STREAM = "EVENTS";
+export const WORK_STREAM = "WORK";
+export const SEARCHES_BUCKET = "SEARCHES";
+/** How often a work item was handed back on purpose, which is no failed delivery. */
+export const HANDBACKS_BUCKET = "HANDBACKS";
+export const CHECKPOINTS_BUCKET = "CHECKPOINTS";
+export const ARTIFACTS_BUCKET = "ARTIFACTS";
+
+export type ObjectBucket = typeof CHECKPOINTS_BUCKET | typeof ARTIFACTS_BUCKET;
+export const OBJECT_BUCKETS: readonly ObjectBucket[] = [CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET];
+export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, HANDBACKS_BUCKET];
+
+/** Every event of every search: the stream's subjects, and the filter of a consumer that wants them all. */
+export const ALL_EVENTS = "lathe.events.>";
+export const ALL_WORK = "lathe.work.>";
+
+/** Durable consumers, one per service and purpose. */
+export const DURABLES = {
+  search: "search-projection",
+  shrinking: "shrinking-decisions",
+  discretization: "discretization-derivations",
+} as const;
+
+export type WorkKind = "train" | "retrain" | "profile";
+
+const token = (what: string, value: string) => {
+  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(value)) {
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `${what} is "${value}", must be 1 to 64 of a-z, 0-9 and -, and not begin with -`,
+    );
+  }
+  return value;
+};
+
+/** lathe.events.<search id>.<event>; event names carry dots of their own. */
+export function eventSubject(searchId: string, event: string): string {
+  return `lathe.events.${token("search id", searchId)}.${event}`;
+}
+
+/** Filter for one event of every search; "*" is one token, so "epoch.completed" does not match "retraining.epoch.completed". */
+export function eventFilter(event: string): string {
+  return `lathe.events.*.${event}`;
+}
+
+/** Filter for every event of one search. */
+export function searchFilter(searchId: string): string {
+  return `lathe.events.${token("search id", searchId)}.>`;
+}
+
+/** Search id and event of a subject made by eventSubject; undefined for any other. */
+export function parseEventSubject(subject: string): { searchId: string; event: string } | undefined {
+  const match = /^lathe\.events\.([^.]+)\.(.+)$/.exec(subject);
+  return match ? { searchId: match[1]!, event: match[2]! } : undefined;
+}
+
+/** lathe.work.train, lathe.work.retrain, lathe.work.profile.<device class>. */
+export function workSubject(kind: WorkKind, deviceClass?: string): string {
+  if (kind !== "profile") return `lathe.work.${kind}`;
+  return `lathe.work.profile.${token("device class", deviceClass ?? "")}`;
+}
+
+/** The one durable that all workers of a queue share. */
+export function workDurable(kind: WorkKind, deviceClass?: string): string {
+  return kind === "profile" ? `work-profile-${token("device class", deviceClass ?? "")}` : `work-${kind}`;
+}
+
+/** Core NATS, lossy: where a worker is between two events. */
+export function progressSubject(searchId: string): string {
+  return `lathe.progress.${token("search id", searchId)}`;
+}
+
+/** `<search id>:<event>[:<ordinal>]`: CloudEvents id and Nats-Msg-Id in one. */
+export function eventId(searchId: string, event: string, ordinal?: number | string): string {
+  return ordinal === undefined ? `${searchId}:${event}` : `${searchId}:${event}:${ordinal}`;
+}
+
+/** `<search id>:<kind>:<resumption>`. */
+export function workId(searchId: string, kind: WorkKind, ordinal: number | string): string {
+  return `${searchId}:${kind}:${ordinal}`;
+}
+
+/** Layout of NATS key-value and object stores, so that the `nats` tool reads both. */
+export const recordStream = (bucket: string) => `KV_${bucket}`;
+export const recordSubject = (bucket: string, key: string) => `$KV.${bucket}.${key}`;
+export const objectStream = (bucket: string) => `OBJ_${bucket}`;
+export const chunkSubject = (bucket: string, nuid: string) => `$O.${bucket}.C.${nuid}`;
+export const manifestSubject = (bucket: string, name: string) =>
+  `$O.${bucket}.M.${name === ">" ? name : Buffer.from(name).toString("base64").replaceAll("+", "-").replaceAll("/", "_")}`;

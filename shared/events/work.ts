@@ -1,0 +1,108 @@
+import { LatheError } from "../process/errors";
+import type { Bus } from "./bus";
+import type { WorkData } from "./catalog";
+import { backoff, isTransient, runPulls, type Consumption } from "./consumer";
+import { decodeWork } from "./envelope";
+import type { Delivery } from "./pull";
+import { Records } from "./records";
+import { HANDBACKS_BUCKET, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
+
+/** A work item as its worker sees it. */
+export interface WorkItem<K extends WorkKind> {
+  id: string;
+  searchId: string;
+  kind: K;
+  data: WorkData<K>;
+}
+
+/** "done": remove it. "hand-back": another may take it at once, and no delivery is counted. Else: again after a while. */
+export type WorkOutcome = "done" | "hand-back" | { retryAfterMs: number };
+
+export interface WorkerOptions<K extends WorkKind> {
+  kind: K;
+  /** Of the profile queue. */
+  deviceClass?: string;
+  /**
+   * The item is acknowledged after "done". The signal aborts when the worker stops (reason STOPPING: hand back) or the lease is lost (reason LEASE_LOST: another
+   * may be at it already, write nothing more). A throw is a failed delivery: a transient error or an unexpected one comes again, any other ends the item.
+   */
+  handler: (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => Promise<WorkOutcome>;
+  /** The item cannot be carried out: told before it is removed; where this throws, the item comes again. `work` is undefined when it cannot even be read. */
+  onExhausted: (failure: { work: WorkItem<K> | undefined; deliveries: number; error: LatheError }) => Promise<void>;
+  /** Deliveries that may fail, by a throw or by a worker that died; 5. */
+  maxDeliveries?: number;
+  /** Silence after which a worker is taken for dead; 60 s. The worker's word goes out four times as often, on its own. */
+  ackWaitMs?: number;
+  backoffMs?: number;
+}
+
+/** Takes one work item at a time, until stopped. Start it again, or several times, for more at once. */
+export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOptions<K>): Promise<Consumption> {
+  const { kind, deviceClass, handler, onExhausted, maxDeliveries = 5, ackWaitMs = 60_000, backoffMs = 1000 } = options;
+  const settings = {
+    stream: WORK_STREAM,
+    durable: workDurable(kind, deviceClass),
+    filter: workSubject(kind, deviceClass),
+    ackWaitMs,
+    maxAckPending: 1000,
+  };
+  const handbacks = new Records<number>(bus, HANDBACKS_BUCKET, { toJSON: (count) => count, fromJSON: Number });
+
+  const give = async (delivery: Delivery, work: WorkItem<K>) => {
+    // The server counts every delivery; those that end well are taken off again.
+    await handbacks
+      .mutate(handbackKey(work.id), (count) => (count ?? 0) + 1)
+      .catch((error: unknown) => {
+        bus.logger.warn("a hand-back counts as a failed delivery", { work: work.id, error });
+      });
+    delivery.nak(0);
+  };
+  const drop = async (delivery: Delivery, work: WorkItem<K> | undefined, deliveries: number, error: LatheError) => {
+    bus.logger.error("work item given up", { where: delivery.where, work: work?.id, deliveries, error });
+    try {
+      await onExhausted({ work, deliveries, error });
+    } catch (thrown) {
+      bus.logger.error("the end of a work item could not be told", { work: work?.id, error: thrown });
+      return delivery.nak(backoff(backoffMs, deliveries));
+    }
+    await delivery.term();
+    if (work) await handbacks.delete(handbackKey(work.id));
+  };
+
+  return runPulls(bus, settings, async (delivery, stopping, lease) => {
+    let work: WorkItem<K>;
+    try {
+      work = { kind, ...decodeWork(kind, delivery.data, delivery.where) };
+    } catch (thrown) {
+      bus.counters.malformed++;
+      return drop(delivery, undefined, delivery.deliveries, LatheError.from(thrown));
+    }
+    const handedBack = delivery.deliveries > 1 ? ((await handbacks.get(handbackKey(work.id)))?.value ?? 0) : 0;
+    const deliveries = delivery.deliveries - handedBack;
+    if (deliveries > maxDeliveries) {
+      const text = `work item ${work.id} was taken ${maxDeliveries} times and never finished: its workers died or lost their lease`;
+      return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: "DELIVERIES_EXHAUSTED" }));
+    }
+    let outcome: WorkOutcome;
+    try {
+      outcome = await handler(work, { signal: AbortSignal.any([stopping, lease.lost]), deliveries });
+    } catch (thrown) {
+      const error = LatheError.from(thrown);
+      // Another may hold it now, and whatever is said of the message would be said of theirs.
+      if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, error });
+      if (stopping.aborted || error.code === "CANCELLED") return give(delivery, work);
+      const mayHeal = isTransient(error) || error.code === "INTERNAL";
+      if (!mayHeal || deliveries >= maxDeliveries) return drop(delivery, work, deliveries, error);
+      bus.logger.warn("work item comes again", { work: work.id, deliveries, error });
+      return delivery.nak(backoff(backoffMs, deliveries));
+    }
+    if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, outcome });
+    if (outcome === "hand-back") return give(delivery, work);
+    if (outcome !== "done") return delivery.nak(outcome.retryAfterMs);
+    await delivery.ack();
+    if (delivery.deliveries > 1) await handbacks.delete(handbackKey(work.id));
+  });
+}
+
+/** ":" is not allowed in a record's key. */
+const handbackKey = (id: string) => id.replaceAll(":", "/");

@@ -1,0 +1,113 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { connect as connectTcp } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+
+/** A private nats-server of one test file. */
+export interface TestNats {
+  readonly url: string;
+  /** Store folder, for tests that look at it. */
+  readonly store: string;
+  /** SIGKILL, as a crash; resolves when the process is gone. */
+  kill(): Promise<void>;
+  /** Starts the server again on the same port and store, killing it first where it still runs. */
+  restart(): Promise<void>;
+  /** Kills the server and removes its folder. */
+  stop(): Promise<void>;
+}
+
+function findServer(): string {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/bin"];
+  const found = folders.map((folder) => join(folder, "nats-server")).find((path) => existsSync(path));
+  if (!found)
+    throw new Error("nats-server is neither on PATH nor in /usr/sbin: install it to run the tests of the bus");
+  return found;
+}
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+/** True once the server greets with its INFO line. */
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectTcp(port, "127.0.0.1");
+    const finish = (up: boolean) => {
+      socket.destroy();
+      resolve(up);
+    };
+    socket.once("data", (data) => finish(data.toString().startsWith("INFO")));
+    socket.once("error", () => finish(false));
+    socket.setTimeout(500, () => finish(false));
+  });
+}
+
+/** Starts nats-server with JetStream on loopback and a free port, in a store folder of its own; config lines are added to its file. */
+export async function startNats(extraArguments: readonly string[] = []): Promise<TestNats> {
+  const binary = findServer();
+  const folder = mkdtempSync(join(tmpdir(), "lathe-nats-"));
+  const store = join(folder, "store");
+  let child: ChildProcess | undefined;
+  let port = -1;
+
+  const killNow = () => void child?.kill("SIGKILL");
+  process.once("exit", killNow);
+
+  const start = async () => {
+    // Port -1 lets the server choose; it tells its choice in a file named after its pid, so nothing else can take it in between.
+    const server = spawn(
+      binary,
+      ["-js", "-a", "127.0.0.1", "-p", String(port), "-sd", store, "--ports_file_dir", folder, ...extraArguments],
+      { stdio: ["ignore", "ignore", "pipe"] },
+    );
+    child = server;
+    let log = "";
+    server.stderr?.on("data", (text: Buffer) => (log = (log + text.toString()).slice(-4000)));
+    const deadline = Date.now() + 10_000;
+    for (;;) {
+      if (server.exitCode !== null || Date.now() > deadline) throw new Error(`nats-server did not start: ${log}`);
+      if (port === -1) port = readPort(folder);
+      if (port !== -1 && (await answers(port))) return;
+      await pause(10);
+    }
+  };
+
+  const kill = async () => {
+    const server = child;
+    child = undefined;
+    if (!server || server.exitCode !== null || server.signalCode !== null) return;
+    const gone = new Promise((resolve) => server.once("exit", resolve));
+    server.kill("SIGKILL");
+    await gone;
+  };
+
+  await start();
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    store,
+    kill,
+    restart: async () => {
+      await kill();
+      await start();
+    },
+    stop: async () => {
+      process.removeListener("exit", killNow);
+      await kill();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function readPort(folder: string): number {
+  const name = readdirSync(folder).find((file) => file.endsWith(".ports"));
+  if (!name) return -1;
+  const text = readFileSync(join(folder, name), "utf8");
+  if (!text.trim().endsWith("}")) return -1;
+  const ports = JSON.parse(text) as { nats?: string[] };
+  return Number(new URL(ports.nats?.[0] ?? "nats://127.0.0.1:-1").port || -1);
+}
+
+/** A search id that no other test uses: "s-" and 12 lower-case characters. */
+export function uniqueSearchId(): string {
+  return `s-${[...randomBytes(12)].map((byte) => "abcdefghijklmnopqrstuvwxyz234567"[byte % 32]).join("")}`;
+}
