@@ -20,7 +20,7 @@ export function compileEager(step: Step, signature: Signature, backend: "cpu" | 
     // eslint-disable-next-line @typescript-eslint/require-await -- one interface with engines that do wait
     run: async (inputs, into = {}) => {
       checkInputs(inputs, signature);
-      checkInto(into, outputSignature);
+      checkInto(into, outputSignature, inputs);
       return onBackend(backend, () => evaluate(step, signature, inputs, into));
     },
     release: () => Promise.resolve(),
@@ -29,7 +29,7 @@ export function compileEager(step: Step, signature: Signature, backend: "cpu" | 
 
 function evaluate(step: Step, signature: Signature, inputs: Arrays, into: Arrays): Arrays {
   const results: Arrays = {};
-  tf.tidy(() => {
+  withoutLeaks(() => {
     const tensors = Object.entries(signature).map(([name, { shape, dtype }]): [string, tf.Tensor] => [
       name,
       // A copy, as an eager backend may keep the array it is given.
@@ -43,4 +43,25 @@ function evaluate(step: Step, signature: Signature, inputs: Arrays, into: Arrays
     }
   });
   return results;
+}
+
+/**
+ * tf.tidy that also frees what the step saves by tf.keep: a step must keep what it carries out of a loss function under
+ * differentiation, and nobody would free it when the step is over.
+ */
+function withoutLeaks(body: () => void): void {
+  const engine = tf.engine();
+  const kept: tf.Tensor[] = [];
+  const keep = engine.keep.bind(engine);
+  // Shadows the method of the prototype for the time of the step.
+  engine.keep = (tensor) => {
+    kept.push(tensor);
+    return keep(tensor);
+  };
+  try {
+    tf.tidy(body);
+  } finally {
+    Reflect.deleteProperty(engine, "keep");
+    for (const tensor of kept) tensor.dispose();
+  }
 }

@@ -3,6 +3,7 @@ import { compileEager } from "./eager";
 import { compileOnnx, onnxRuntimeVersion, requireProvider, type CompiledStep, type Provider } from "./session";
 import type { Signature, Step } from "./signature";
 
+export { onnxRuntimeVersion } from "./session";
 export type { CompiledStep, Provider } from "./session";
 export type { Arrays, DType, Signature, Step, TensorSpec } from "./signature";
 

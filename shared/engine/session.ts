@@ -82,7 +82,7 @@ export function sessionStep(
     run: async (inputs, into = {}) => {
       if (released) throw new LatheError("FAILED_PRECONDITION", "the compiled step has been released");
       checkInputs(inputs, signature);
-      checkInto(into, outputSignature);
+      checkInto(into, outputSignature, inputs);
       const feeds = Object.fromEntries(
         Object.entries(signature).map(([name, spec]) => [name, tensor(inputs[name] as Arrays[string], spec.shape)]),
       );

@@ -34,15 +34,28 @@ export function checkInputs(arrays: Arrays, signature: Signature): void {
   for (const [name, spec] of Object.entries(signature)) checkArray("input", name, arrays[name], spec);
 }
 
-/** Throws INVALID_ARGUMENT naming a preallocated array that is no output of the step or does not fit it. */
-export function checkInto(arrays: Arrays, outputs: Signature): void {
+/** Throws INVALID_ARGUMENT naming a preallocated array that is no output of the step, does not fit it or shares an input's memory. */
+export function checkInto(arrays: Arrays, outputs: Signature, inputs: Arrays): void {
   for (const [name, array] of Object.entries(arrays)) {
     const spec = outputs[name];
     if (spec === undefined) {
       throw new LatheError("INVALID_ARGUMENT", `output "${name}" is not one of ${Object.keys(outputs).join(", ")}`);
     }
     checkArray("output", name, array, spec);
+    // An input may be read after an output has been written: the result would be silently wrong.
+    const shared = Object.entries(inputs).find(([, input]) => overlap(array, input))?.[0];
+    if (shared !== undefined) {
+      throw new LatheError(
+        "INVALID_ARGUMENT",
+        `output "${name}" shares memory with input "${shared}", must have its own`,
+      );
+    }
   }
+}
+
+function overlap(a: Arrays[string], b: Arrays[string]): boolean {
+  if (a.buffer !== b.buffer) return false;
+  return a.byteOffset < b.byteOffset + b.byteLength && b.byteOffset < a.byteOffset + a.byteLength;
 }
 
 function checkArray(kind: "input" | "output", name: string, array: Arrays[string] | undefined, spec: TensorSpec): void {
