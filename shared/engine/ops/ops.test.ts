@@ -44,7 +44,8 @@ const cases: Record<string, Case> = {
   "conv 5x3 stride 2 dilated": conv([1, 2, 9, 8], [2, 2, 5, 3], 2, [1, 2]),
   batchNorm: {
     inputs: { x: [3, 4, 4, 5], gamma: [4], beta: [4] },
-    operation: (t) => batchNorm(get(t, "x"), get(t, "gamma"), get(t, "beta"), 1e-3).y,
+    // Moved away from mean 0, where a wrong term of the derivative would hide.
+    operation: (t) => batchNorm(tf.add(get(t, "x"), 2), get(t, "gamma"), get(t, "beta"), 1e-3).y,
   },
   batchNormInference: {
     inputs: { x: [2, 4, 3, 5], gamma: [4], beta: [4] },
@@ -144,7 +145,7 @@ describe("own operations", () => {
         values[i] = x - step;
         const below = await loss();
         values[i] = x;
-        const bound = 0.02 * Math.max(1, ...analytic.map(Math.abs));
+        const bound = 5e-3 * Math.max(1, ...analytic.map(Math.abs));
         expect(Math.abs((above - below) / (2 * step) - (analytic[i] as number))).toBeLessThan(bound);
       }
     }
@@ -174,10 +175,16 @@ describe("own operations", () => {
   });
 
   it("keeps a variance lost to cancellation at 0 or above", async () => {
+    const channels = 64;
     const step: Step = ({ x, g }) => ({ ...batchNorm(x as tf.Tensor, g as tf.Tensor, g as tf.Tensor, 1e-3) });
-    const compiled = await onnx.compile(step, signatureOf({ x: [4, 1, 8, 8], g: [1] }));
-    const { y, variance } = await compiled.run({ x: new Float32Array(256).fill(1234.567), g: Float32Array.of(1) });
-    expect(variance?.[0]).toBeGreaterThanOrEqual(0);
+    const compiled = await onnx.compile(step, signatureOf({ x: [4, channels, 8, 8], g: [channels] }));
+    // Constant channels of many sizes: for some, rounding takes E[x^2] below E[x]^2.
+    const x = Float32Array.from(
+      { length: 256 * channels },
+      (_, i) => 1234.567 + 3.21 * (Math.floor(i / 64) % channels),
+    );
+    const { y, variance } = await compiled.run({ x, g: new Float32Array(channels).fill(1) });
+    expect(Math.min(...(variance ?? []))).toBe(0);
     expect([...(y ?? [])].every(Number.isFinite)).toBe(true);
     await compiled.release();
   });
