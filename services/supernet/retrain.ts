@@ -1,26 +1,22 @@
-import { batches, classFrequencies } from "../../shared/data/batches";
-import { openDataset, type Dataset } from "../../shared/data/dataset";
-import { rates } from "../../shared/engine/adam";
-import type { Arrays, Engine } from "../../shared/engine/engine";
+import { classFrequencies } from "../../shared/data/batches";
+import { openDataset } from "../../shared/data/dataset";
+import { datasetOptions } from "../../shared/data/fromSpec";
+import type { Engine } from "../../shared/engine/engine";
 import { createRandom } from "../../shared/engine/random";
-import type { Scores } from "../../shared/evaluation/confusion";
-import { discreteEvaluator, type Evaluator } from "../../shared/evaluation/evaluate";
+import { discreteEvaluator } from "../../shared/evaluation/evaluate";
 import { decodeBundle, encodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete, type DiscreteNetwork } from "../../shared/network/discrete";
+import type { NetworkParameters } from "../../shared/network/export";
 import { copyShared } from "../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
-import { LatheError } from "../../shared/process/errors";
 import type { NetworkTrained, RetrainingEpochCompleted } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { networkFigures } from "../../shared/space/cost";
-import { datasetOptions } from "../../shared/data/fromSpec";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
-import { dropoutFactors } from "./dropout";
-import { advance, doubleBuffer, type DoubleBuffer } from "./optimizer";
-import { storeNetwork } from "./products";
-import { classWeights, polyRate } from "./schedule";
-import { stepSignature, weightStep } from "./steps";
+import { storeNetwork, type Store } from "./products";
+import { openRetrainer, type RetrainerPort, type RetrainingVectors } from "./retrainer";
+import { classWeights } from "./schedule";
 
 export interface RetrainJob {
   spec: ResolvedSpec;
@@ -28,18 +24,16 @@ export interface RetrainJob {
   /** Weights and statistics of the discrete network inherited from the supernet. */
   inherited: Uint8Array;
   /** Newest checkpoint of an earlier run. */
-  resume?: { checkpoint: Uint8Array };
+  checkpoint?: Uint8Array;
 }
 
 /** What retraining asks of the outside. */
-export interface RetrainingPort {
-  store(kind: string, bytes: Uint8Array, mediaType: string): Promise<ArtifactRef>;
+export interface RetrainingPort extends RetrainerPort, Store {
+  storeCheckpoint(bytes: Uint8Array): Promise<ArtifactRef>;
   completeEpoch(event: RetrainingEpochCompleted): Promise<void>;
-  progress(progress: { epoch: number; epochs: number; step: number; steps: number; loss: number }): void;
-  signal: AbortSignal;
 }
 
-interface Header {
+interface Progress {
   epoch: number;
   steps: number;
   bestMiou: number;
@@ -53,152 +47,64 @@ interface Header {
  */
 export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingPort): Promise<NetworkTrained> {
   const { spec, genotype } = job;
-  const { retraining } = spec;
-  const network = buildDiscrete(genotype, {
-    kind: "aggregation",
-    pyramidChannels: retraining.pyramidChannels,
-    dropout: retraining.dropout,
-  });
+  const { epochs, batchSize, pyramidChannels, dropout } = spec.retraining;
+  const network = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels, dropout });
   const dataset = await openDataset(datasetOptions(spec, genotype));
-  const weighting = classWeights(await classFrequencies(dataset.train, genotype.classes));
-  const evaluator = await discreteEvaluator(engine, network, retraining.batchSize);
-  const trainer = await openTrainer(engine, network, job, weighting);
+  const opened: { release(): Promise<void> }[] = [];
   try {
-    let best = trainer.parameters();
-    let header: Header = { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 };
-    if (job.resume) {
-      const { header: found, arrays } = decodeBundle<Header>(job.resume.checkpoint, "retraining checkpoint");
-      header = found;
-      best = trainer.restore(arrays, found.steps);
-    }
-    while (header.epoch < retraining.epochs) {
+    const weighting = classWeights(await classFrequencies(dataset.train, genotype.classes));
+    const evaluator = await discreteEvaluator(engine, network, batchSize);
+    opened.push(evaluator);
+    let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
+    const trainer = await openRetrainer(engine, network, spec, weighting, vectors, progress.steps);
+    opened.push(trainer);
+    while (progress.epoch < epochs) {
       const started = performance.now();
-      const epoch = header.epoch + 1;
+      const epoch = progress.epoch + 1;
       const loss = await trainer.epoch(dataset, epoch, port);
-      const { miou } = await evaluator.evaluate(trainer.parameters(), dataset.validation, weighting, port.signal);
+      vectors = trainer.vectors();
+      const parameters = { weights: vectors.weights, stats: vectors.stats };
+      const { miou } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
       const seconds = (performance.now() - started) / 1000;
-      header = { ...header, epoch, steps: trainer.steps(), seconds: header.seconds + seconds };
-      if (miou > header.bestMiou) {
-        header = { ...header, bestMiou: miou, bestEpoch: epoch };
-        best = copy(trainer.parameters());
+      progress = { ...progress, epoch, steps: trainer.steps(), seconds: progress.seconds + seconds };
+      if (miou > progress.bestMiou) {
+        progress = { ...progress, bestMiou: miou, bestEpoch: epoch };
+        best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
       }
-      const bytes = encodeBundle({ header, arrays: { ...trainer.vectors(), ...renamed(best) } });
-      const checkpoint = await port.store("retraining-checkpoint", bytes, "application/octet-stream");
+      const checkpoint = await port.storeCheckpoint(checkpointBytes(progress, vectors, best));
       await port.completeEpoch({
         epoch,
-        epochs: retraining.epochs,
+        epochs,
         loss,
         validationMiou: miou,
-        bestMiou: header.bestMiou,
+        bestMiou: progress.bestMiou,
         seconds,
         checkpoint,
       });
     }
-    const outcome = await evaluator.evaluate(best, dataset.validation, weighting, port.signal);
+    const { miou, classes } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);
     return {
-      validationMiou: outcome.miou,
-      bestEpoch: header.bestEpoch,
-      figures: networkFigures(genotype, { kind: "aggregation", pyramidChannels: retraining.pyramidChannels }),
+      validationMiou: miou,
+      bestEpoch: progress.bestEpoch,
+      figures: networkFigures(genotype, { kind: "aggregation", pyramidChannels }),
       ...(await storeNetwork(network, best, dataset, port)),
-      classScores: classScores(dataset, outcome),
-      seconds: header.seconds,
+      classScores: classes.map((score, index) => ({ name: dataset.info.classes[index] ?? String(index), ...score })),
+      seconds: progress.seconds,
     };
   } finally {
-    await trainer.release();
-    await evaluator.release();
+    for (const each of opened) await each.release();
     await dataset.close();
   }
 }
 
-interface Parameters_ {
-  weights: Float32Array;
-  stats: Float32Array;
-}
-
-async function openTrainer(engine: Engine, network: DiscreteNetwork, job: RetrainJob, weighting: Float32Array) {
-  const { spec, genotype } = job;
-  const { batchSize, learningRate, weightDecay, epochs } = spec.retraining;
-  const { size } = network.weights;
-  const step = await engine.compile(
-    weightStep(
-      { ...network, logits: (weights, inputs, norm) => network.logits(weights, inputs.images as never, norm, inputs) },
-      weightDecay,
-    ),
-    stepSignature(
-      { weights: size, m: size, v: size, stats: network.stats.size },
-      { rates: [2] },
-      {
-        batchSize,
-        height: genotype.inputHeight,
-        width: genotype.inputWidth,
-        stride: network.stride,
-        classes: genotype.classes,
-      },
-      network.dropouts,
-    ),
-    "retraining",
-  );
-  let steps = 0;
-  const buffer: DoubleBuffer = doubleBuffer({
-    ...firstParameters(network, job),
-    m: new Float32Array(size),
-    v: new Float32Array(size),
-  });
-  const parameters = (): Parameters_ & Arrays => ({
-    weights: buffer.current.weights as Float32Array,
-    stats: buffer.current.stats as Float32Array,
-  });
-  return {
-    parameters,
-    steps: () => steps,
-    vectors: () => buffer.current as Record<string, Float32Array>,
-    restore: (arrays: Record<string, Float32Array>, taken: number): Parameters_ & Arrays => {
-      steps = taken;
-      for (const name of ["weights", "m", "v", "stats"]) (buffer.current[name] as Float32Array).set(arrays[name] ?? []);
-      return { weights: arrays.bestWeights ?? parameters().weights, stats: arrays.bestStats ?? parameters().stats };
-    },
-    epoch: async (dataset: Dataset, epoch: number, port: RetrainingPort): Promise<number> => {
-      const total = Math.floor(dataset.train.length / batchSize);
-      const rate = polyRate(learningRate, epoch, epochs);
-      let sum = 0;
-      let taken = 0;
-      const order = {
-        batchSize,
-        labelStride: network.stride,
-        random: createRandom(spec.seed, `retraining/${epoch}`),
-        augment: { flip: true, translate: 2 },
-        dropLast: true,
-      };
-      for await (const batch of batches(dataset.train, order)) {
-        port.signal.throwIfAborted();
-        steps++;
-        taken++;
-        const random = createRandom(spec.seed, `retraining/dropout/${steps}`);
-        const outputs = await advance(step, buffer, {
-          rates: rates(learningRate === 0 ? 0 : rate, steps),
-          classWeights: weighting,
-          images: batch.images,
-          labels: batch.labels,
-          ...dropoutFactors(network.dropouts, batchSize, random),
-        });
-        const loss = outputs.loss?.[0] ?? NaN;
-        if (!Number.isFinite(loss))
-          throw new LatheError(
-            "FAILED_PRECONDITION",
-            `the loss of retraining is ${loss} at epoch ${epoch}, step ${taken}: lower retraining.learning_rate`,
-            { reason: "LOSS_NOT_FINITE" },
-          );
-        sum += loss;
-        port.progress({ epoch, epochs, step: taken, steps: total, loss: sum / taken });
-      }
-      return taken ? sum / taken : 0;
-    },
-    release: () => step.release(),
-  };
+interface Start {
+  progress: Progress;
+  vectors: RetrainingVectors;
+  best: NetworkParameters;
 }
 
 /** From scratch, or with the body inherited from the supernet and a new head. */
-function firstParameters(network: DiscreteNetwork, { spec, genotype, inherited }: RetrainJob): Parameters_ {
+function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: RetrainJob): Start {
   const weights = initialWeights(network.weights, createRandom(spec.seed, "retraining/weights"));
   const stats = initialStats(network.stats);
   if (spec.retraining.inheritWeights) {
@@ -207,18 +113,27 @@ function firstParameters(network: DiscreteNetwork, { spec, genotype, inherited }
     copyShared(arrays.weights ?? new Float32Array(), source.weights, weights, network.weights);
     copyShared(arrays.stats ?? new Float32Array(), source.stats, stats, network.stats);
   }
-  return { weights, stats };
+  return {
+    progress: { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 },
+    vectors: { weights, stats, m: new Float32Array(weights.length), v: new Float32Array(weights.length) },
+    best: { weights, stats },
+  };
 }
 
-function copy(parameters: Parameters_): Parameters_ & Arrays {
-  return { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
+function checkpointBytes(progress: Progress, vectors: RetrainingVectors, best: NetworkParameters): Uint8Array {
+  const { weights, stats, m, v } = vectors;
+  return encodeBundle({
+    header: progress,
+    arrays: { weights, stats, m, v, bestWeights: best.weights, bestStats: best.stats },
+  });
 }
 
-function renamed(best: Arrays): Record<string, Float32Array> {
-  return { bestWeights: best.weights as Float32Array, bestStats: best.stats as Float32Array };
+function resumed(bytes: Uint8Array): Start {
+  const { header, arrays } = decodeBundle<Progress>(bytes, "retraining checkpoint");
+  const take = (name: string) => arrays[name] ?? new Float32Array();
+  return {
+    progress: header,
+    vectors: { weights: take("weights"), stats: take("stats"), m: take("m"), v: take("v") },
+    best: { weights: take("bestWeights"), stats: take("bestStats") },
+  };
 }
-
-function classScores(dataset: Dataset, { classes }: Scores): NetworkTrained["classScores"] {
-  return classes.map(({ iou, occurs }, index) => ({ name: dataset.info.classes[index] ?? String(index), iou, occurs }));
-}
-export type { Evaluator };

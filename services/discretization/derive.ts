@@ -1,0 +1,69 @@
+import { openDataset } from "../../shared/data/dataset";
+import { datasetOptions } from "../../shared/data/fromSpec";
+import type { Engine } from "../../shared/engine/engine";
+import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
+import { encodeBundle } from "../../shared/network/bundle";
+import { decodeSupernet } from "../../shared/network/checkpoint";
+import { buildDiscrete } from "../../shared/network/discrete";
+import { networkOnnx } from "../../shared/network/export";
+import { inheritBuffer } from "../../shared/network/inherit";
+import { LatheError } from "../../shared/process/errors";
+import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { Genotype } from "../../shared/proto/lathe/v1/space";
+import { networkFigures } from "../../shared/space/cost";
+import { derive } from "../../shared/space/genotype";
+import type { Job } from "./jobs";
+
+/** Where the files of a derivation go. */
+export interface Store {
+  store(kind: string, bytes: Uint8Array, mediaType: string): Promise<ArtifactRef>;
+  signal: AbortSignal;
+}
+
+/**
+ * The discrete network of a finished supernet with inherited weights, and the discretization gap: the mIoU of the supernet as it was
+ * trained minus that of the network cut from it, both on the validation split by running statistics (method.md section 5).
+ */
+export async function deriveNetwork(engine: Engine, job: Job, port: Store): Promise<ArchitectureDerived> {
+  const { spec, converged } = job;
+  const { space, architecture, decidedBy } = converged;
+  if (!space || !architecture)
+    throw new LatheError("INVALID_ARGUMENT", "supernet.converged has no space or no architecture", {
+      reason: "EVENT_INVALID",
+    });
+  const { state } = decodeSupernet(space, job.checkpoint, `checkpoint ${converged.checkpoint?.object ?? ""}`);
+  const { genotype } = derive(space, architecture);
+  const network = buildDiscrete(genotype, { kind: "search" });
+  const weights = inheritBuffer(state.weights.values, "weights", state.supernet, network);
+  const stats = inheritBuffer(state.stats, "stats", state.supernet, network);
+  const dataset = await openDataset(datasetOptions(spec, space));
+  const opened: { release(): Promise<void> }[] = [];
+  try {
+    const { batchSize } = spec.training;
+    // Only the loss depends on class weights, and the gap does not on the loss.
+    const even = new Float32Array(space.classes).fill(1);
+    const before = await supernetEvaluator(engine, state.supernet, batchSize);
+    opened.push(before);
+    const after = await discreteEvaluator(engine, network, batchSize);
+    opened.push(after);
+    const supernetParameters = { weights: state.weights.values, stats: state.stats, alphas: state.alphas.values };
+    const supernet = await before.evaluate(supernetParameters, dataset.validation, even, port.signal);
+    const discrete = await after.evaluate({ weights, stats }, dataset.validation, even, port.signal);
+    const onnx = networkOnnx(network, { weights, stats }, dataset.info.classes);
+    const bundle = encodeBundle({ header: Genotype.toJSON(genotype), arrays: { weights, stats } });
+    return {
+      genotype,
+      decidedBy,
+      supernetMiou: supernet.miou,
+      discreteMiou: discrete.miou,
+      discretizationGap: supernet.miou - discrete.miou,
+      figures: networkFigures(genotype, { kind: "search" }),
+      onnx: await port.store("derived.onnx", onnx, "application/onnx"),
+      weights: await port.store("derived.weights", bundle, "application/octet-stream"),
+    };
+  } finally {
+    for (const each of opened) await each.release();
+    await dataset.close();
+  }
+}

@@ -1,0 +1,24 @@
+import type { EngineOptions } from "../../shared/engine/engine";
+import type { ArchitectureDerived, SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import type { ResolvedSpec } from "../../shared/spec/resolve";
+
+/** What the deriving process is asked to do. */
+export interface Job {
+  engine: EngineOptions;
+  spec: ResolvedSpec;
+  converged: SupernetConverged;
+  /** The supernet's final checkpoint. */
+  checkpoint: Uint8Array;
+}
+
+/** A file to store; answered with where it is. */
+export interface Message {
+  kind: string;
+  bytes: Uint8Array;
+  mediaType: string;
+}
+
+export type Reply = ArtifactRef;
+
+export type Outcome = ArchitectureDerived;

@@ -1,0 +1,37 @@
+import type { Metrics } from "../../shared/process/metrics";
+
+/** What this service counts of its derivations. */
+export interface DerivationMetrics {
+  /** Times and counts a derivation. */
+  derived<T>(run: () => Promise<T>): Promise<T>;
+  gap(ratio: number): void;
+}
+
+export function derivationMetrics(metrics: Metrics): DerivationMetrics {
+  const seconds = metrics.histogram(
+    "nas_derivation_duration_seconds",
+    "Time to derive a network and measure its discretization gap.",
+    [0.3, 1, 3, 10, 30, 100, 300],
+  );
+  const outcomes = metrics.counter("nas_derivations_total", "Derivations by outcome.", ["outcome"]);
+  const gap = metrics.gauge(
+    "nas_discretization_gap_ratio",
+    "mIoU of the newest supernet minus that of the network cut from it.",
+  );
+  for (const outcome of ["succeeded", "failed"]) outcomes.inc({ outcome }, 0);
+  return {
+    derived: async (run) => {
+      const started = performance.now();
+      try {
+        const result = await run();
+        seconds.observe((performance.now() - started) / 1000);
+        outcomes.inc({ outcome: "succeeded" });
+        return result;
+      } catch (error) {
+        outcomes.inc({ outcome: "failed" });
+        throw error;
+      }
+    },
+    gap: (ratio) => gap.set(ratio),
+  };
+}

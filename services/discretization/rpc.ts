@@ -1,0 +1,43 @@
+import type { Bus } from "../../shared/events/bus";
+import { historyOnce } from "../../shared/events/history";
+import { Objects } from "../../shared/events/objects";
+import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
+import { LatheError } from "../../shared/process/errors";
+import { DiscretizationServiceService } from "../../shared/proto/lathe/v1/discretization";
+import { service, type Service } from "../../shared/rpc/handlers";
+import { networkFigures } from "../../shared/space/cost";
+import { derive } from "../../shared/space/genotype";
+import { refuse, spaceViolations, validateArchitecture } from "../../shared/space/validate";
+import { exportNetwork } from "./export";
+
+const CHUNK_BYTES = 256 * 1024;
+
+/** Requests of DiscretizationService. */
+export function discretizationService(bus: Bus): Service {
+  const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
+  return service(DiscretizationServiceService, {
+    discretize: ({ space, architecture }) => {
+      if (!space) throw invalid("space", "is not set");
+      if (!architecture) throw invalid("architecture", "is not set");
+      refuse("INVALID_SPACE", "space", spaceViolations(space, "space."));
+      validateArchitecture(space, architecture);
+      const { genotype, converged } = derive(space, architecture);
+      return { genotype, converged, figures: networkFigures(genotype, { kind: "search" }) };
+    },
+    exportNetwork: async function* (request, { signal }) {
+      const { searchId, inputHeight, inputWidth } = request;
+      if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(searchId))
+        throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
+      for (const [field, value] of Object.entries({ input_height: inputHeight, input_width: inputWidth }))
+        if (value < 0 || value > 8192) throw invalid(field, `is ${value}, must be between 0 and 8192`);
+      const history = await historyOnce(bus, searchId, 0, signal);
+      const bytes = await exportNetwork(history, artifacts, request, signal);
+      for (let at = 0; at < bytes.length; at += CHUNK_BYTES)
+        yield { chunk: Buffer.from(bytes.subarray(at, at + CHUNK_BYTES)) };
+    },
+  });
+}
+
+function invalid(field: string, description: string): LatheError {
+  return new LatheError("INVALID_ARGUMENT", `${field} ${description}`, { violations: [{ field, description }] });
+}

@@ -1,0 +1,13 @@
+import { availableParallelism } from "node:os";
+import { z } from "zod";
+import { baseConfig, integer, oneOf } from "../../shared/process/config";
+
+/** Settings of the supernet service. */
+export const schema = z.object({
+  ...baseConfig,
+  /** What trains: compiled graphs on ONNX Runtime, or TF.js eager on libtensorflow. */
+  LATHE_ENGINE: oneOf(["onnxruntime", "tensorflow"]).default("onnxruntime"),
+  /** Execution provider of ONNX Runtime. */
+  LATHE_PROVIDER: oneOf(["cpu", "cuda", "tensorrt"]).default("cpu"),
+  LATHE_THREADS: integer(1, 256).default(availableParallelism()),
+});

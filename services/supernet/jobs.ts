@@ -1,0 +1,46 @@
+import type { EngineOptions } from "../../shared/engine/engine";
+import type {
+  EpochCompleted,
+  NetworkTrained,
+  RetrainingEpochCompleted,
+  SupernetConverged,
+} from "../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import type { Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
+import type { ResolvedSpec } from "../../shared/spec/resolve";
+import type { RetrainJob } from "./retrain";
+import type { Decision, SearchJob } from "./train";
+
+/** What the training process is asked to do; one job, then it ends. */
+export type Job = { engine: EngineOptions } & (
+  { kind: "train"; job: SearchJob } | { kind: "retrain"; job: RetrainJob } | { kind: "evaluate"; job: EvaluateJob }
+);
+
+export interface EvaluateJob {
+  spec: ResolvedSpec;
+  space: SearchSpace;
+  checkpoint: Uint8Array;
+  genotype: Genotype;
+}
+
+export interface StepProgress {
+  epoch: number;
+  epochs: number;
+  step: number;
+  steps: number;
+  loss: number;
+}
+
+/** What the training process says; all but progress is a request that is answered. */
+export type Message =
+  | { type: "progress"; progress: StepProgress }
+  | { type: "store"; bucket: "checkpoints" | "artifacts"; kind: string; bytes: Uint8Array; mediaType: string }
+  | { type: "epoch"; event: EpochCompleted }
+  | { type: "retraining-epoch"; event: RetrainingEpochCompleted };
+
+export type Reply = ArtifactRef | Decision | undefined;
+
+export type Outcome =
+  | { kind: "train"; event: SupernetConverged }
+  | { kind: "retrain"; event: NetworkTrained }
+  | { kind: "evaluate"; miou: number; loss: number };

@@ -1,0 +1,20 @@
+import { serve } from "../../shared/service/serve";
+import { schema } from "./config";
+import { consume } from "./consumer";
+import { trainingMetrics } from "./metrics";
+import { supernetService } from "./rpc";
+import { Trainer } from "./trainer";
+
+void serve("supernet", schema, ({ bus, config, logger, metrics }) => {
+  const engine = { engine: config.LATHE_ENGINE, provider: config.LATHE_PROVIDER, threads: config.LATHE_THREADS };
+  const trainer: Trainer = new Trainer({
+    bus,
+    engine,
+    logger,
+    metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()),
+  });
+  return {
+    services: [supernetService(bus, trainer, engine)],
+    consumers: [() => consume(bus, trainer, "train"), () => consume(bus, trainer, "retrain")],
+  };
+});

@@ -1,0 +1,61 @@
+import type { Metrics } from "../../shared/process/metrics";
+
+/** What this service counts of its training. */
+export interface TrainingMetrics {
+  /** A step of a phase is done. */
+  stepped(phase: string): void;
+  /** Times and counts a store of `bytes`. */
+  stored<T>(bucket: string, bytes: number, put: () => Promise<T>): Promise<T>;
+}
+
+const SECONDS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100];
+const STEP_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+
+export function trainingMetrics(metrics: Metrics, residentBytes: () => number): TrainingMetrics {
+  const steps = metrics.histogram(
+    "nas_step_duration_seconds",
+    "Time between two finished training steps of one phase.",
+    STEP_SECONDS,
+    ["phase"],
+  );
+  const seconds = metrics.histogram(
+    "nas_checkpoint_duration_seconds",
+    "Time to store one object of a training process.",
+    SECONDS,
+    ["bucket"],
+  );
+  const size = metrics.gauge("nas_checkpoint_size_bytes", "Size of the newest stored object.", ["bucket"]);
+  const failures = metrics.counter("nas_checkpoint_failures_total", "Objects that could not be stored.", ["bucket"]);
+  const last = metrics.gauge(
+    "nas_checkpoint_last_success_timestamp_seconds",
+    "When an object was last stored, in seconds since 1970.",
+    ["bucket"],
+  );
+  metrics.gauge(
+    "nas_training_resident_bytes",
+    "Resident memory of the training process, 0 where none runs.",
+    [],
+    (gauge) => gauge.set(residentBytes()),
+  );
+  let previous: { phase: string; at: number } | undefined;
+  return {
+    stepped: (phase) => {
+      const at = performance.now();
+      if (previous?.phase === phase) steps.observe({ phase }, (at - previous.at) / 1000);
+      previous = { phase, at };
+    },
+    stored: async (bucket, bytes, put) => {
+      const started = performance.now();
+      try {
+        const result = await put();
+        seconds.observe({ bucket }, (performance.now() - started) / 1000);
+        size.set({ bucket }, bytes);
+        last.set({ bucket }, Date.now() / 1000);
+        return result;
+      } catch (error) {
+        failures.inc({ bucket });
+        throw error;
+      }
+    },
+  };
+}

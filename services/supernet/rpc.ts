@@ -1,0 +1,109 @@
+import type { Bus } from "../../shared/events/bus";
+import { historyOnce } from "../../shared/events/history";
+import { buildSupernet } from "../../shared/network/supernet";
+import { LatheError } from "../../shared/process/errors";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import type { Architecture, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
+import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { SupernetServiceService, type DescribeSpaceResponse } from "../../shared/proto/lathe/v1/supernet";
+import { service, type Service } from "../../shared/rpc/handlers";
+import { networkFigures } from "../../shared/space/cost";
+import { isMember, largestGenotype, validateGenotype } from "../../shared/space/genotype";
+import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
+import { log10Size } from "../../shared/space/size";
+import { resolve } from "../../shared/spec/resolve";
+import type { Trainer } from "./trainer";
+import type { EngineOptions } from "../../shared/engine/engine";
+
+/** Requests of SupernetService to the trainer and to arithmetic. */
+export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOptions): Service {
+  return service(SupernetServiceService, {
+    getTrainingStatus: () => ({
+      searchId: trainer.status?.searchId ?? "",
+      progress: trainer.status?.progress && { phase: trainer.status.phase, ...trainer.status.progress },
+      residentBytes: trainer.worker.rssBytes(),
+    }),
+    evaluateArchitecture: async ({ searchId, genotype }, { signal }) => {
+      if (!genotype) throw invalid("genotype", "is not set");
+      validateGenotype(genotype);
+      const found = await trainedSupernet(bus, searchId, signal);
+      const { spec } = resolve(found.spec);
+      requireInherited(found.space, found.architecture, genotype);
+      const checkpoint = await trainer.checkpoints.get(found.checkpoint.object, signal);
+      const job = { spec, space: found.space, checkpoint, genotype };
+      const outcome = await trainer.worker.run({ engine, kind: "evaluate", job }, { signal });
+      if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `evaluation came back as ${outcome.kind}`);
+      return { miou: outcome.miou, loss: outcome.loss, figures: networkFigures(genotype, { kind: "search" }) };
+    },
+    describeSpace: ({ spec }) => {
+      if (!spec) throw invalid("spec", "is not set");
+      return describeSpace(spec);
+    },
+  });
+}
+
+/** Size, groups and largest network of a spec's space. */
+export function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
+  const { spec, space } = resolve(asked);
+  return {
+    spec,
+    space,
+    log10Size: log10Size(space),
+    dimensions: dimensionMetrics(space, initialArchitecture(space)).map(({ dimension, groups, candidates }) => ({
+      dimension,
+      groups,
+      candidates,
+    })),
+    largest: networkFigures(largestGenotype(space), { kind: "search" }),
+  };
+}
+
+interface Found {
+  spec: SearchSpec;
+  space: SearchSpace;
+  /** The architecture that the checkpoint's weights belong to. */
+  architecture: Architecture;
+  checkpoint: ArtifactRef;
+}
+
+/** The newest checkpoint of a search's supernet, by its history. */
+async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal): Promise<Found> {
+  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(searchId))
+    throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
+  let found: Partial<Found> = {};
+  for (const { event } of await historyOnce(bus, searchId, 0, signal)) {
+    if (event.type === "search.created" && event.data.spec && event.data.space)
+      found = { ...found, spec: event.data.spec, space: event.data.space };
+    if (event.type === "epoch.completed" && event.data.checkpoint && event.data.architecture)
+      found = { ...found, checkpoint: event.data.checkpoint, architecture: event.data.architecture };
+  }
+  const { spec, space, architecture, checkpoint } = found;
+  if (!spec || !space) throw new LatheError("NOT_FOUND", `search "${searchId}" does not exist`);
+  if (!checkpoint || !architecture)
+    throw new LatheError("FAILED_PRECONDITION", `search ${searchId} has no trained epoch yet`, {
+      reason: "NOT_TRAINED",
+    });
+  return { spec, space, architecture, checkpoint };
+}
+
+/** Refuses a genotype outside the space, or with operations that have left the supernet. */
+function requireInherited(space: SearchSpace, architecture: Architecture, genotype: Genotype): void {
+  if (!isMember(space, genotype)) throw invalid("genotype", "is not a network of the search's space");
+  const { stages } = buildSupernet(space, architecture);
+  genotype.stages.forEach((stage, s) =>
+    stage.blocks.forEach(({ dilation, scale }, b) => {
+      const live = stages[s]?.blocks[b];
+      const name = `d${dilation}s${scale}`;
+      if (live?.operations.some(({ operation }) => operation.name === name)) return;
+      throw new LatheError(
+        "FAILED_PRECONDITION",
+        `genotype.stages[${s}].blocks[${b}]: operation ${name} has left the supernet${live ? "" : " with its block"}`,
+        { reason: "OPERATION_REMOVED" },
+      );
+    }),
+  );
+}
+
+function invalid(field: string, description: string): LatheError {
+  return new LatheError("INVALID_ARGUMENT", `${field} ${description}`, { violations: [{ field, description }] });
+}

@@ -1,0 +1,86 @@
+import type { StoredEvent } from "../../shared/events/catalog";
+import type { RetrainingEpochCompleted } from "../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { RemovalReason } from "../../shared/proto/lathe/v1/result";
+import type { Decision } from "./train";
+
+/** How a search stands for a worker that takes one of its items, by its history. */
+export interface Situation {
+  /** Why there is nothing to do; undefined: the item is to be carried out. */
+  skip: string | undefined;
+  /** Newest epoch of the supernet whose checkpoint is stored. */
+  epoch: { number: number; checkpoint: ArtifactRef; sequence: number } | undefined;
+  /** Newest epoch of retraining. */
+  retraining: RetrainingEpochCompleted | undefined;
+  /** Sequence of the newest event. */
+  sequence: number;
+}
+
+/** Folds a history into what a `phase` work item of a resumption finds. */
+export function situation(history: readonly StoredEvent[], phase: "train" | "retrain", resumption: number): Situation {
+  const found: Situation = { skip: undefined, epoch: undefined, retraining: undefined, sequence: 0 };
+  let paused = false;
+  let resumptions = 0;
+  for (const { event, sequence } of history) {
+    found.sequence = sequence;
+    switch (event.type) {
+      case "search.paused":
+        paused = true;
+        break;
+      case "search.resumed":
+        paused = false;
+        resumptions = Math.max(resumptions, event.data.resumption);
+        break;
+      case "search.cancelled":
+      case "search.failed":
+      case "search.succeeded":
+        found.skip = `the search has ended (${event.type})`;
+        break;
+      case "work.failed":
+        found.skip = `the search is failing (${event.data.reason})`;
+        break;
+      case "epoch.completed":
+        if (event.data.metrics && event.data.checkpoint)
+          found.epoch = { number: event.data.metrics.epoch, checkpoint: event.data.checkpoint, sequence };
+        break;
+      case "retraining.epoch.completed":
+        found.retraining = event.data;
+        break;
+      case "supernet.converged":
+        if (phase === "train") found.skip = "the supernet is trained";
+        break;
+      case "network.trained":
+        if (phase === "retrain") found.skip = "the network is trained";
+        break;
+      default:
+    }
+  }
+  if (!found.skip && paused) found.skip = "the search is paused";
+  if (!found.skip && resumption < resumptions) found.skip = `resumption ${resumptions} has taken its place`;
+  return found;
+}
+
+/** The decision that an event states on an epoch; undefined where it states none. */
+export function decisionOn(epoch: number, { event }: StoredEvent): Decision | undefined {
+  if (event.type === "space.kept" && event.data.epoch === epoch)
+    return { converged: event.data.converged, byBudget: false };
+  if (event.type !== "space.shrunk" || event.data.epoch !== epoch) return undefined;
+  const { architecture, converged, removals } = event.data;
+  const byBudget = removals.some((removal) => removal.reason === RemovalReason.REMOVAL_REASON_BUDGET);
+  return { ...(architecture && { architecture }), converged, byBudget };
+}
+
+/** Why an event stops a worker in the middle of its item; undefined where it does not. */
+export function stopsWorker({ event }: StoredEvent): string | undefined {
+  switch (event.type) {
+    case "search.paused":
+      return "SEARCH_PAUSED";
+    case "search.cancelled":
+      return "SEARCH_CANCELLED";
+    case "search.failed":
+    case "work.failed":
+      return "SEARCH_FAILED";
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,215 @@
+import type { EngineOptions } from "../../shared/engine/engine";
+import type { Bus } from "../../shared/events/bus";
+import type { StoredEvent } from "../../shared/events/catalog";
+import { awaitEvent, historyOnce, replay } from "../../shared/events/history";
+import { Objects } from "../../shared/events/objects";
+import { publishEvent, publishProgress } from "../../shared/events/publisher";
+import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
+import type { WorkItem, WorkOutcome } from "../../shared/events/work";
+import { LatheError } from "../../shared/process/errors";
+import type { Logger } from "../../shared/process/logger";
+import { startWorker, type Worker } from "../../shared/process/worker";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { resolve } from "../../shared/spec/resolve";
+import type { Job, Message, Outcome, Reply, StepProgress } from "./jobs";
+import type { TrainingMetrics } from "./metrics";
+import { decisionOn, situation, stopsWorker } from "./situation";
+import type { Decision, SearchJob } from "./train";
+
+/** What the training process is doing now. */
+export interface TrainingStatus {
+  searchId: string;
+  phase: string;
+  progress: StepProgress | undefined;
+}
+
+export interface TrainerOptions {
+  bus: Bus;
+  engine: EngineOptions;
+  metrics: TrainingMetrics;
+  logger: Logger;
+}
+
+/** Large buffers of a step come from huge pages, half the time of a large step; must stand in the environment at start. */
+const CHILD_ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
+
+type TrainingKind = "train" | "retrain";
+
+/** Carries out work items in a training process, and speaks with the bus for it. */
+export class Trainer {
+  readonly worker: Worker<Job, Message, Outcome, Reply> = startWorker({
+    dir: __dirname,
+    name: "worker",
+    env: CHILD_ENVIRONMENT,
+  });
+  status: TrainingStatus | undefined;
+  readonly checkpoints: Objects;
+  readonly artifacts: Objects;
+  private lastProgress = 0;
+  private busy: Promise<void> = Promise.resolve();
+  /** Newest checkpoint told of, by search and kind. */
+  private readonly newest = new Map<string, string>();
+
+  constructor(private readonly options: TrainerOptions) {
+    this.checkpoints = new Objects(options.bus, CHECKPOINTS_BUCKET);
+    this.artifacts = new Objects(options.bus, ARTIFACTS_BUCKET);
+  }
+
+  /**
+   * Carries out one item from where its search stands; "done" also where the search no longer wants it. One at a time: two trainings
+   * would halve each other and double the memory.
+   */
+  async carryOut(work: WorkItem<TrainingKind>, signal: AbortSignal): Promise<WorkOutcome> {
+    const before = this.busy;
+    const mine = before.then(() => this.carryOutNow(work, signal));
+    this.busy = mine.then(noop, noop);
+    return mine;
+  }
+
+  private async carryOutNow(work: WorkItem<TrainingKind>, signal: AbortSignal): Promise<WorkOutcome> {
+    signal.throwIfAborted();
+    const { bus, logger } = this.options;
+    const { searchId, kind } = work;
+    const history = await historyOnce(bus, searchId, 0, signal);
+    const found = situation(history, kind, work.data.resumption);
+    if (found.skip) {
+      logger.info("work item skipped", { searchId, kind, why: found.skip });
+      return "done";
+    }
+    const watch = new AbortController();
+    const stop = AbortSignal.any([signal, watch.signal]);
+    const watching = this.watch(searchId, found.sequence + 1, watch, signal);
+    this.status = { searchId, phase: kind, progress: undefined };
+    try {
+      const job = await this.prepare(work, history, stop);
+      const outcome = await this.worker.run(
+        { engine: this.options.engine, ...job },
+        { signal: stop, onMessage: (message) => this.answer(searchId, kind, message, stop) },
+      );
+      if (outcome.kind === "train")
+        await publishEvent(bus, searchId, { type: "supernet.converged", data: outcome.event }, { signal });
+      if (outcome.kind === "retrain")
+        await publishEvent(bus, searchId, { type: "network.trained", data: outcome.event }, { signal });
+      return "done";
+    } catch (error) {
+      if (watch.signal.aborted && !signal.aborted) {
+        logger.info("work item stopped", { searchId, kind, why: LatheError.from(watch.signal.reason).reason });
+        return "done";
+      }
+      throw error;
+    } finally {
+      this.status = undefined;
+      watch.abort(new LatheError("CANCELLED", "the work item has ended", { reason: "WORK_ENDED" }));
+      await watching;
+    }
+  }
+
+  private async prepare(work: WorkItem<TrainingKind>, history: StoredEvent[], signal: AbortSignal) {
+    const { searchId, kind, data } = work;
+    const found = situation(history, kind, data.resumption);
+    if (!data.spec) throw missing(work.id, "spec");
+    const { spec } = resolve(data.spec);
+    if ("genotype" in data) {
+      if (!data.genotype) throw missing(work.id, "genotype");
+      if (!data.weights) throw missing(work.id, "weights");
+      const inherited = await this.artifacts.get(data.weights.object, signal);
+      const ref = found.retraining?.checkpoint;
+      if (ref) this.newest.set(`${searchId}/retraining-checkpoint`, ref.object);
+      const checkpoint = ref && (await this.checkpoints.get(ref.object, signal));
+      return {
+        kind: "retrain" as const,
+        job: { spec, genotype: data.genotype, inherited, ...(checkpoint && { checkpoint }) },
+      };
+    }
+    if (!data.space) throw missing(work.id, "space");
+    if (!data.costTable) throw missing(work.id, "cost_table");
+    const job: SearchJob = { spec, space: data.space, table: data.costTable };
+    if (found.epoch) {
+      const { number, checkpoint: ref, sequence } = found.epoch;
+      this.newest.set(`${searchId}/checkpoint`, ref.object);
+      this.options.logger.info("resuming", { searchId, epoch: number });
+      const checkpoint = await this.checkpoints.get(ref.object, signal);
+      job.resume = { checkpoint, ref, decision: await this.decision(searchId, number, sequence, signal) };
+    }
+    return { kind: "train" as const, job };
+  }
+
+  private async answer(searchId: string, kind: TrainingKind, message: Message, signal: AbortSignal): Promise<Reply> {
+    const { bus, metrics } = this.options;
+    switch (message.type) {
+      case "progress":
+        this.progress(searchId, kind, message.progress);
+        return undefined;
+      case "store":
+        return metrics.stored(message.bucket, message.bytes.length, () =>
+          this[message.bucket].put(`${searchId}/${message.kind}`, message.bytes, {
+            kind: message.kind,
+            mediaType: message.mediaType,
+            signal,
+          }),
+        );
+      case "epoch": {
+        const { event } = message;
+        const epoch = event.metrics?.epoch ?? 0;
+        const { sequence } = await publishEvent(bus, searchId, { type: "epoch.completed", data: event }, { signal });
+        await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
+        return this.decision(searchId, epoch, sequence, signal);
+      }
+      case "retraining-epoch": {
+        const { event } = message;
+        await publishEvent(bus, searchId, { type: "retraining.epoch.completed", data: event }, { signal });
+        await this.forgetOlder(searchId, event.checkpoint, "retraining-checkpoint");
+        return undefined;
+      }
+    }
+  }
+
+  /** What the shrinking service states on an epoch whose event stands at a sequence. */
+  private async decision(searchId: string, epoch: number, sequence: number, signal: AbortSignal): Promise<Decision> {
+    const stated = (event: StoredEvent) => decisionOn(epoch, event) !== undefined;
+    const stored = await awaitEvent(this.options.bus, searchId, sequence + 1, stated, signal);
+    const decision = decisionOn(epoch, stored);
+    if (!decision) throw new LatheError("INTERNAL", `event ${stored.sequence} states no decision on epoch ${epoch}`);
+    return decision;
+  }
+
+  /** Only the newest checkpoint is ever resumed from; the one before goes when the newer one is told of. */
+  private async forgetOlder(searchId: string, newest: ArtifactRef | undefined, kind: string): Promise<void> {
+    const key = `${searchId}/${kind}`;
+    const older = this.newest.get(key);
+    if (newest) this.newest.set(key, newest.object);
+    if (!older || older === newest?.object) return;
+    await this.checkpoints.delete(older).catch((error: unknown) => {
+      this.options.logger.warn("an old checkpoint stays", { searchId, object: older, error });
+    });
+  }
+
+  private progress(searchId: string, phase: TrainingKind, progress: StepProgress): void {
+    this.status = { searchId, phase, progress };
+    this.options.metrics.stepped(phase);
+    const now = performance.now();
+    if (now - this.lastProgress < 200 && progress.step < progress.steps) return;
+    this.lastProgress = now;
+    publishProgress(this.options.bus, searchId, { phase, ...progress });
+  }
+
+  /** Aborts the work when the search is paused, cancelled or failed meanwhile. */
+  private async watch(searchId: string, from: number, stop: AbortController, signal: AbortSignal): Promise<void> {
+    const ended = AbortSignal.any([signal, stop.signal]);
+    try {
+      for await (const stored of replay(this.options.bus, searchId, from, ended)) {
+        const reason = stopsWorker(stored);
+        if (reason) stop.abort(new LatheError("CANCELLED", `search ${searchId}: ${stored.event.type}`, { reason }));
+      }
+    } catch (error) {
+      this.options.logger.error("events of the search cannot be followed", { searchId, error });
+      stop.abort(LatheError.from(error));
+    }
+  }
+}
+
+const noop = () => undefined;
+
+function missing(id: string, field: string): LatheError {
+  return new LatheError("INVALID_ARGUMENT", `work item ${id} has no ${field}`, { reason: "WORK_INVALID" });
+}

@@ -1,0 +1,40 @@
+import { createEngine } from "../../shared/engine/engine";
+import { serveWorker } from "../../shared/process/worker";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { evaluateGenotype } from "./evaluate";
+import type { Job, Message, Outcome, Reply, StepProgress } from "./jobs";
+import { retrain } from "./retrain";
+import { trainSupernet, type Decision } from "./train";
+
+/** The training process: its own memory, its own crash, and a thread that a step may block. */
+serveWorker<Job, Message, Outcome, Reply>(async (job, context) => {
+  const engine = await createEngine(job.engine);
+  const { signal } = context;
+  const progress = (step: StepProgress) => context.send({ type: "progress", progress: step });
+  const ask = async <T extends Reply>(message: Message) => (await context.request(message)) as T;
+  const store = (bucket: "checkpoints" | "artifacts", kind: string, bytes: Uint8Array, mediaType: string) =>
+    ask<ArtifactRef>({ type: "store", bucket, kind, bytes, mediaType });
+  switch (job.kind) {
+    case "train": {
+      const event = await trainSupernet(engine, job.job, {
+        storeCheckpoint: (bytes) => store("checkpoints", "checkpoint", bytes, "application/octet-stream"),
+        completeEpoch: (epoch) => ask<Decision>({ type: "epoch", event: epoch }),
+        progress,
+        signal,
+      });
+      return { kind: "train", event };
+    }
+    case "retrain": {
+      const event = await retrain(engine, job.job, {
+        storeCheckpoint: (bytes) => store("checkpoints", "retraining-checkpoint", bytes, "application/octet-stream"),
+        store: (kind, bytes, mediaType) => store("artifacts", kind, bytes, mediaType),
+        completeEpoch: async (epoch) => void (await context.request({ type: "retraining-epoch", event: epoch })),
+        progress,
+        signal,
+      });
+      return { kind: "retrain", event };
+    }
+    case "evaluate":
+      return { kind: "evaluate", ...(await evaluateGenotype(engine, job.job, signal)) };
+  }
+});
