@@ -1,0 +1,94 @@
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { LatheError } from "../../../shared/process/errors";
+import { SearchServiceClient } from "../../../shared/proto/lathe/v1/search";
+import { connect, type ConnectOptions } from "../../../shared/rpc/client";
+import type { SearchApi } from "../follow";
+import { onInterrupt } from "../interrupt";
+import { userFolder } from "../specFlags";
+import { complain } from "./output";
+
+export interface ConnectionFlags {
+  address?: string;
+  state: string;
+  ca?: string;
+  cert?: string;
+  key?: string;
+  tokenFile?: string;
+  json?: boolean;
+}
+
+/** The flags that tell where the search service is. */
+export function connectionOptions(command: Command): Command {
+  return command
+    .option(
+      "--address <host:port>",
+      "of the search service (default: LATHE_ADDRESS, else the stack that `lathe up` runs)",
+    )
+    .option("--state <folder>", "of the stack that `lathe up` runs", ".lathe")
+    .option("--ca <file>", "PEM of the authority to trust: turns TLS on")
+    .option("--cert <file>", "PEM certificate of this client")
+    .option("--key <file>", "PEM key of this client")
+    .option("--token-file <file>", "file with the bearer token")
+    .option("--json", "print JSON");
+}
+
+function read(flag: string, file: string): Buffer {
+  try {
+    return readFileSync(resolve(userFolder(), file));
+  } catch (error) {
+    throw new LatheError("INVALID_ARGUMENT", `${flag} ${file} cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function addressOf({ address, state }: ConnectionFlags): string {
+  const given = address ?? process.env.LATHE_ADDRESS;
+  if (given !== undefined) {
+    if (/^(\[[^\]]+\]|[^:\s/]+):\d{1,5}$/.test(given)) return given;
+    throw new LatheError("INVALID_ARGUMENT", `the address of the search service is "${given}", must be host:port`);
+  }
+  const file = join(resolve(userFolder(), state), "run", "stack.json");
+  try {
+    const content = JSON.parse(readFileSync(file, "utf8")) as { services: { search: { grpc: string } } };
+    return content.services.search.grpc;
+  } catch (error) {
+    throw new LatheError(
+      "FAILED_PRECONDITION",
+      `no stack runs here (there is no ${file}): start one with "lathe up", or give --address host:port`,
+      { reason: "NO_STACK", cause: error },
+    );
+  }
+}
+
+function tlsOf({ ca, cert, key }: ConnectionFlags): ConnectOptions {
+  if (ca === undefined && cert === undefined && key === undefined) return {};
+  if ((cert === undefined) !== (key === undefined))
+    throw new LatheError("INVALID_ARGUMENT", "--cert and --key must be given together");
+  return {
+    tls: {
+      ...(ca !== undefined && { ca: read("--ca", ca) }),
+      ...(cert !== undefined && { cert: read("--cert", cert) }),
+      ...(key !== undefined && { key: read("--key", key) }),
+    },
+  };
+}
+
+/** Calls `use` with the search service; its signal is aborted by Ctrl-C. */
+export async function withSearchService<T>(
+  flags: ConnectionFlags,
+  use: (api: SearchApi, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const token =
+    flags.tokenFile === undefined ? undefined : read("--token-file", flags.tokenFile).toString("utf8").trim();
+  const connection = connect(SearchServiceClient, addressOf(flags), { ...tlsOf(flags), token });
+  const interrupt = onInterrupt(complain);
+  try {
+    return await use(connection.api, interrupt.signal);
+  } finally {
+    interrupt.dispose();
+    connection.close();
+  }
+}

@@ -1,0 +1,77 @@
+import { appendFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
+import { Dimension } from "../../shared/proto/lathe/v1/space";
+
+/** Writes what happened: history.jsonl, every event as proto3 JSON, and epochs.csv, a row per epoch of both trainings. */
+export interface History {
+  add(response: WatchSearchResponse): void;
+}
+
+const columns = [
+  "phase",
+  "epoch",
+  "loss",
+  "architecture_loss",
+  "validation_loss",
+  "validation_miou",
+  "expected_cost_ratio",
+  "ssr_factor",
+  "learning_rate",
+  "log10_space",
+  "depth_candidates",
+  "operation_candidates",
+  "output_width_candidates",
+  "middle_width_candidates",
+  "seconds",
+  "peak_memory_bytes",
+] as const;
+
+type Row = Partial<Record<(typeof columns)[number], string | number>>;
+
+/** The epoch of an event, if it ends one. */
+export function epochRow({ event }: WatchSearchResponse): Row | undefined {
+  if (event?.$case === "retrainingEpochCompleted") {
+    const { epoch, loss, validationMiou, seconds } = event.value;
+    return { phase: "retraining", epoch, loss, validation_miou: validationMiou, seconds };
+  }
+  if (event?.$case !== "epochCompleted" || !event.value.metrics) return undefined;
+  const { metrics } = event.value;
+  const candidates = (dimension: Dimension): number =>
+    metrics.dimensions.find((one) => one.dimension === dimension)?.candidates ?? 0;
+  return {
+    phase: "search",
+    epoch: metrics.epoch,
+    loss: metrics.weightLoss,
+    architecture_loss: metrics.alphaLoss,
+    validation_loss: metrics.validationLoss,
+    validation_miou: metrics.validationMiou,
+    expected_cost_ratio: metrics.expectedCostRatio,
+    ssr_factor: metrics.ssrFactor,
+    learning_rate: metrics.learningRate,
+    log10_space: metrics.log10Space,
+    depth_candidates: candidates(Dimension.DIMENSION_DEPTH),
+    operation_candidates: candidates(Dimension.DIMENSION_OPERATION),
+    output_width_candidates: candidates(Dimension.DIMENSION_OUTPUT_WIDTH),
+    middle_width_candidates: candidates(Dimension.DIMENSION_MIDDLE_WIDTH),
+    seconds: metrics.seconds,
+    peak_memory_bytes: metrics.peakMemoryBytes,
+  };
+}
+
+/** Opens the two files anew in a folder. */
+export function openHistory(folder: string): History {
+  const events = join(folder, "history.jsonl");
+  const epochs = join(folder, "epochs.csv");
+  writeFileSync(events, "");
+  writeFileSync(epochs, `${columns.join(",")}\n`);
+  return {
+    add(response) {
+      // Progress is not part of the history.
+      if (response.sequence === 0) return;
+      appendFileSync(events, `${JSON.stringify(WatchSearchResponse.toJSON(response))}\n`);
+      const row = epochRow(response);
+      if (row) appendFileSync(epochs, `${columns.map((column) => row[column] ?? "").join(",")}\n`);
+    },
+  };
+}

@@ -1,0 +1,134 @@
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { delimiter, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { LatheError } from "../../shared/process/errors";
+import { lastLines, startChild, type Child } from "./child";
+import type { Guard } from "./guard";
+
+const startDeadlineMs = 15_000;
+
+/** Path of nats-server in the folders of PATH or where Debian and others put it; undefined if there is none. */
+export function findNatsServer(
+  path = process.env.PATH ?? "",
+  usual: readonly string[] = ["/usr/sbin", "/usr/local/bin"],
+): string | undefined {
+  return [...path.split(delimiter).filter((folder) => folder !== ""), ...usual]
+    .map((folder) => join(folder, "nats-server"))
+    .find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    // Not there, or not ours to run: either way the next folder is tried.
+    return false;
+  }
+}
+
+function apt(...args: string[]): { ok: boolean; output: string } {
+  const { status, stdout, stderr } = spawnSync("apt-get", args, {
+    encoding: "utf8",
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+  });
+  return { ok: status === 0, output: `${stdout ?? ""}${stderr ?? ""}` };
+}
+
+const canInstall = () => process.getuid?.() === 0 && apt("--version").ok;
+
+const missing = (why: string) =>
+  new LatheError(
+    "FAILED_PRECONDITION",
+    `nats-server is not installed${why}; install it: "apt-get install nats-server" (Debian, Ubuntu), "brew install nats-server" (macOS), or put the binary on PATH`,
+    { reason: "NATS_SERVER_MISSING" },
+  );
+
+/** Path of nats-server; where there is none, root on a system with apt-get installs it, others get FAILED_PRECONDITION that says how. */
+export function requireNatsServer(
+  say: (line: string) => void,
+  find: () => string | undefined = () => findNatsServer(),
+  mayInstall: () => boolean = canInstall,
+): string {
+  const found = find();
+  if (found !== undefined) return found;
+  if (!mayInstall()) throw missing("");
+  say("nats-server is not installed; installing it with apt-get");
+  const install = () => apt("install", "-y", "--no-install-recommends", "nats-server");
+  let result = install();
+  // Fresh images come without package lists.
+  if (!result.ok && apt("update").ok) result = install();
+  const installed = find();
+  if (installed !== undefined) return installed;
+  const last = result.output.trim().split("\n").at(-1) ?? "";
+  throw missing(` and apt-get could not do it (${last})`);
+}
+
+export interface Nats {
+  url: string;
+  port: number;
+  child: Child;
+}
+
+export interface NatsOptions {
+  binary: string;
+  /** Holds the store. */
+  folder: string;
+  log: string;
+  guard: Guard;
+  /** A free one unless given. */
+  port?: number | undefined;
+}
+
+/** Starts nats-server with JetStream on loopback; resolves when it answers. */
+export async function startNats({ binary, folder, log, guard, port: wanted }: NatsOptions): Promise<Nats> {
+  const ports = join(folder, "ports");
+  rmSync(ports, { recursive: true, force: true });
+  mkdirSync(ports, { recursive: true });
+  // Port -1 lets the server choose; it tells its choice in a file, so that nobody can take the port in between.
+  const args = ["-js", "-a", "127.0.0.1", "-p", String(wanted ?? -1), "-sd", join(folder, "store")];
+  const child = startChild({
+    name: "nats-server",
+    command: binary,
+    args: [...args, "--ports_file_dir", ports],
+    log,
+    guard,
+  });
+  const deadline = Date.now() + startDeadlineMs;
+  while (child.running && Date.now() < deadline) {
+    const port = readPort(ports);
+    if (port !== undefined && (await greets(port))) return { url: `nats://127.0.0.1:${port}`, port, child };
+    await pause(20);
+  }
+  const why = child.running ? `does not answer within ${startDeadlineMs / 1000} s` : `ended: ${await child.exited}`;
+  await child.stop(1000);
+  throw new LatheError("UNAVAILABLE", `nats-server ${why}; the end of ${log}:\n${lastLines(log)}`, {
+    reason: "NATS_START_FAILED",
+  });
+}
+
+function readPort(folder: string): number | undefined {
+  const name = readdirSync(folder).find((file) => file.endsWith(".ports"));
+  if (name === undefined) return undefined;
+  const text = readFileSync(join(folder, name), "utf8");
+  // The file may be read while it is written.
+  if (!text.trim().endsWith("}")) return undefined;
+  const [url] = (JSON.parse(text) as { nats?: string[] }).nats ?? [];
+  return url === undefined ? undefined : Number(new URL(url).port);
+}
+
+/** True once the server sends its INFO line, which it does when it takes connections. */
+function greets(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    const finish = (up: boolean) => {
+      socket.destroy();
+      resolve(up);
+    };
+    socket.once("data", (data) => finish(data.toString("latin1").startsWith("INFO")));
+    socket.once("error", () => finish(false));
+    socket.setTimeout(500, () => finish(false));
+  });
+}

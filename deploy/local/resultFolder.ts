@@ -1,0 +1,72 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { LatheError } from "../../shared/process/errors";
+import { SearchResult } from "../../shared/proto/lathe/v1/result";
+import type { Search } from "../../shared/proto/lathe/v1/search";
+import { Genotype } from "../../shared/proto/lathe/v1/space";
+import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { print } from "../../shared/space/genotype";
+import { downloadArtifacts } from "./download";
+import { figureTable, figuresOf, measuredBy } from "./figures";
+import type { SearchApi } from "./follow";
+
+/** What result.json holds: the SearchResult as proto3 JSON with no figure left out, and what each was measured by. */
+export function resultJson(search: Search, folder: string, files: readonly string[]): Record<string, unknown> {
+  const result = resultOf(search);
+  const json = SearchResult.toJSON(result) as Record<string, unknown>;
+  // proto3 JSON leaves zeros out; a gap of 0 is a figure.
+  const zeros = figuresOf(result).filter(({ key, value }) => !(key in json) && typeof value === "number");
+  return {
+    search: search.id,
+    ...json,
+    ...Object.fromEntries(zeros.map(({ key, value }) => [key, value])),
+    measuredBy: measuredBy(result),
+    spec: search.spec && SearchSpec.toJSON(search.spec),
+    folder,
+    files,
+  };
+}
+
+export function resultOf(search: Search): SearchResult {
+  if (search.result) return search.result;
+  throw new LatheError("FAILED_PRECONDITION", `search ${search.id} has no result: it has not succeeded`, {
+    reason: "NO_RESULT",
+  });
+}
+
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/** Fills a folder with the artifacts of a finished search, genotype.json and result.json; gives what result.json holds. */
+export async function writeResultFolder(
+  api: Pick<SearchApi, "downloadArtifact">,
+  search: Search,
+  folder: string,
+  { alsoThere = [], signal }: { alsoThere?: readonly string[]; signal?: AbortSignal | undefined } = {},
+): Promise<Record<string, unknown>> {
+  const { genotype } = resultOf(search);
+  const downloaded = await downloadArtifacts(api, search.id, search.artifacts, folder, signal);
+  if (genotype && !downloaded.includes("genotype.json"))
+    writeFileSync(join(folder, "genotype.json"), json(Genotype.toJSON(genotype)));
+  const files = [...new Set([...downloaded, ...alsoThere, "genotype.json", "result.json"])].sort();
+  const content = resultJson(search, folder, files);
+  writeFileSync(join(folder, "result.json"), json(content));
+  return content;
+}
+
+/** The end of a run, for a person: figures, the network, where the files are. */
+export function summaryLines(search: Search, folder: string | undefined, files: readonly string[] = []): string[] {
+  const result = resultOf(search);
+  return [
+    "",
+    `search ${search.id}`,
+    "",
+    ...figureTable(result),
+    "",
+    ...(result.genotype
+      ? print(result.genotype)
+          .split("\n")
+          .map((line) => `  ${line}`)
+      : []),
+    ...(folder === undefined ? [] : ["", `files in ${folder}: ${files.join(", ")}`]),
+  ];
+}

@@ -1,0 +1,266 @@
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { ReadyFile } from "../../shared/process/boot";
+import { entry } from "../../shared/process/entry";
+import { LatheError } from "../../shared/process/errors";
+import { HealthCheckResponse_ServingStatus as Serving, HealthClient } from "../../shared/proto/grpc/health/v1/health";
+import { connect } from "../../shared/rpc/client";
+import { lastLines, startChild, type Child } from "./child";
+import { startGuard, type Guard } from "./guard";
+import { requireNatsServer, startNats } from "./nats";
+import { takeStateFolder, type StateFolder } from "./state";
+import { supervise, type Supervised } from "./supervise";
+
+export const SERVICES = ["search", "supernet", "shrinking", "discretization", "latency"] as const;
+export type ServiceName = (typeof SERVICES)[number];
+
+export interface StackOptions {
+  /** State folder; made if need be, refused while another stack has it. */
+  folder: string;
+  /** Takes lines about what happens: an install, a restart. */
+  say?: (line: string) => void;
+  /** Added to the environment of each service. */
+  env?: Readonly<Record<string, string>>;
+  /** Ends the start early. */
+  signal?: AbortSignal | undefined;
+  /** Folder with <service>/main; for tests. */
+  services?: string;
+}
+
+export interface ServiceAddress {
+  pid: number;
+  /** host:port. */
+  grpc: string;
+  /** Of /metrics, /healthz and /readyz. */
+  http: string;
+}
+
+export interface Stack {
+  readonly folder: string;
+  readonly natsUrl: string;
+  /** As they are now; a restarted service keeps its gRPC address. */
+  addresses(): Record<ServiceName, ServiceAddress>;
+  /** Process ids of nats-server and the services. */
+  pids(): number[];
+  logFile(service: ServiceName): string;
+  /** Kills one process as a crash would; it is restarted. */
+  kill(service: ServiceName | "nats"): void;
+  /** Resolves, with the reason, if a process has died too often. */
+  readonly broken: Promise<LatheError>;
+  /** Services first, then nats-server; the state folder stays. */
+  stop(): Promise<void>;
+}
+
+const startDeadlineMs = 60_000;
+/** What a service may take to stop in order, a training step included; then it is killed. */
+const serviceGraceMs = 10_000;
+const killAfterMs = serviceGraceMs + 2_000;
+const natsGraceMs = 5_000;
+const host = "127.0.0.1";
+
+/** Settings of a deployment that would break a private stack on loopback. */
+const foreign = /^LATHE_(NATS|GRPC|HTTP|TLS|AUTH|READY|EXIT|SHUTDOWN)_/;
+
+function environment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name))), ...extra };
+}
+
+/**
+ * Starts a private nats-server with JetStream and the five services on free loopback ports, each a supervised process, and
+ * resolves when all of them say SERVING. If one cannot start, what was started is stopped again and the error has the last
+ * lines of its log.
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { say = () => {}, signal } = options;
+  const binary = requireNatsServer(say);
+  const state = takeStateFolder(resolve(options.folder));
+  const guard = startGuard();
+  const started: Supervised[] = [];
+  let announceBroken = (_error: LatheError): void => {};
+  const broken = new Promise<LatheError>((settle) => (announceBroken = settle));
+
+  let stopped: Promise<void> | undefined;
+  const stopAll = async () => {
+    const [nats, ...services] = started;
+    await Promise.all(services.map((service) => service.stop(killAfterMs)));
+    await nats?.stop(natsGraceMs);
+    await guard.stop();
+    state.release();
+  };
+  const stop = () => (stopped ??= stopAll());
+
+  try {
+    const nats = await superviseNats(binary, state, guard, say, announceBroken);
+    started.push(nats.supervised);
+    throwIfAborted(signal);
+    const abort = new AbortController();
+    const starts = SERVICES.map(async (name) => {
+      const service = serviceProcess(name, nats.url, state, guard, { ...options, signal: abort.signal });
+      const supervised = await supervise({
+        name: `${name} service`,
+        start: service.start,
+        say,
+        onGivenUp: announceBroken,
+      });
+      // Even when another one has failed meanwhile: whoever is here is stopped.
+      started.push(supervised);
+      return { name, supervised, address: service.address };
+    });
+    const onAbort = () => abort.abort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    for (const start of starts) start.catch(onAbort);
+    const settled = await Promise.allSettled(starts);
+    signal?.removeEventListener("abort", onAbort);
+    throwIfAborted(signal);
+    const failures = settled.flatMap((one) => (one.status === "rejected" ? [LatheError.from(one.reason)] : []));
+    // The others were only told to give up.
+    const failure = failures.find(({ reason }) => reason !== "START_ABANDONED") ?? failures[0];
+    if (failure) throw failure;
+    const services = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+
+    const stack: Stack = {
+      folder: state.folder,
+      natsUrl: nats.url,
+      addresses: () =>
+        Object.fromEntries(services.map(({ name, address }) => [name, address()])) as Record<
+          ServiceName,
+          ServiceAddress
+        >,
+      pids: () => started.map(({ child }) => child.pid),
+      logFile: (service) => state.path("logs", `${service}.log`),
+      kill(target) {
+        const found = target === "nats" ? nats.supervised : services.find(({ name }) => name === target)?.supervised;
+        found?.child.kill("SIGKILL");
+      },
+      broken,
+      stop,
+    };
+    writeFileSync(
+      state.path("run", "stack.json"),
+      `${JSON.stringify({ pid: process.pid, nats: nats.url, services: stack.addresses() }, null, 2)}\n`,
+    );
+    return stack;
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw LatheError.from(signal.reason);
+}
+
+async function superviseNats(
+  binary: string,
+  state: StateFolder,
+  guard: Guard,
+  say: (line: string) => void,
+  onGivenUp: (error: LatheError) => void,
+): Promise<{ url: string; supervised: Supervised }> {
+  let port: number | undefined;
+  let url = "";
+  const supervised = await supervise({
+    name: "nats-server",
+    say,
+    onGivenUp,
+    start: async () => {
+      const log = state.path("logs", "nats.log");
+      const nats = await startNats({ binary, folder: state.path("nats"), log, guard, port });
+      // The services know the first address; it is kept.
+      ({ port, url } = nats);
+      return nats.child;
+    },
+  });
+  return { url, supervised };
+}
+
+function serviceProcess(
+  name: ServiceName,
+  natsUrl: string,
+  state: StateFolder,
+  guard: Guard,
+  { env = {}, signal, services = join(__dirname, "..", "..", "services") }: StackOptions,
+): { start: (stopping: AbortSignal) => Promise<Child>; address: () => ServiceAddress } {
+  const readyFile = state.path("run", `${name}.json`);
+  let ready: ReadyFile | undefined;
+  return {
+    address: () => ({
+      pid: ready?.pid ?? 0,
+      grpc: `${host}:${ready?.grpcPort ?? 0}`,
+      http: `${host}:${ready?.httpPort ?? 0}`,
+    }),
+    async start(stopping) {
+      const { path, execArgv } = entry(join(services, name), "main");
+      rmSync(readyFile, { force: true });
+      const child = startChild({
+        name: `${name} service`,
+        command: process.execPath,
+        args: [...execArgv, path],
+        env: environment({
+          ...env,
+          LATHE_NATS_URL: natsUrl,
+          LATHE_GRPC_HOST: host,
+          LATHE_HTTP_HOST: host,
+          LATHE_GRPC_PORT: String(ready?.grpcPort ?? 0),
+          LATHE_HTTP_PORT: String(ready?.httpPort ?? 0),
+          LATHE_READY_FILE: readyFile,
+          LATHE_EXIT_WITH_PARENT: "1",
+          LATHE_SHUTDOWN_GRACE: `${serviceGraceMs}ms`,
+        }),
+        log: state.path("logs", `${name}.log`),
+        guard,
+      });
+      try {
+        ready = await untilServing(child, readyFile, signal ? AbortSignal.any([signal, stopping]) : stopping);
+        return child;
+      } catch (error) {
+        await child.stop(killAfterMs);
+        throw error;
+      }
+    },
+  };
+}
+
+/** Waits for the ready file of this very process, then for SERVING. */
+async function untilServing(child: Child, readyFile: string, signal: AbortSignal): Promise<ReadyFile> {
+  const deadline = Date.now() + startDeadlineMs;
+  let ready: ReadyFile | undefined;
+  let last = "it has not said where it listens";
+  while (child.running && Date.now() < deadline) {
+    if (signal.aborted)
+      throw new LatheError("CANCELLED", `${child.name}: start given up`, { reason: "START_ABANDONED" });
+    ready ??= readReadyFile(readyFile, child.pid);
+    if (ready) {
+      const health = await healthOf(`${host}:${ready.grpcPort}`);
+      if (health === "SERVING") return ready;
+      last = `its health is ${health}`;
+    }
+    await pause(ready ? 100 : 25);
+  }
+  const why = child.running
+    ? `is not ready within ${startDeadlineMs / 1000} s: ${last}`
+    : `ended: ${await child.exited}`;
+  throw new LatheError("UNAVAILABLE", `${child.name} ${why}; the end of ${child.log}:\n${lastLines(child.log)}`, {
+    reason: "SERVICE_START_FAILED",
+  });
+}
+
+function readReadyFile(path: string, pid: number): ReadyFile | undefined {
+  if (!existsSync(path)) return undefined;
+  const content = JSON.parse(readFileSync(path, "utf8")) as ReadyFile;
+  return content.pid === pid ? content : undefined;
+}
+
+async function healthOf(address: string): Promise<string> {
+  const connection = connect(HealthClient, address, { deadlineMs: 2_000 });
+  try {
+    const { status } = await connection.api.check({ service: "" });
+    return status === Serving.SERVING ? "SERVING" : "NOT_SERVING";
+  } catch (error) {
+    // Not listening any more, or not yet: the caller asks again until its deadline.
+    return LatheError.from(error).code;
+  } finally {
+    connection.close();
+  }
+}

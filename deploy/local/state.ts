@@ -1,0 +1,89 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { LatheError } from "../../shared/process/errors";
+
+/** Where a local stack keeps what it needs: nats/ (all searches), logs/, run/ (ready files), stack.json (addresses). */
+export interface StateFolder {
+  readonly folder: string;
+  path(...parts: string[]): string;
+  /** Gives the folder free for the next stack. */
+  release(): void;
+}
+
+interface Owner {
+  pid: number;
+  /** Tells a process from a later one of the same number. */
+  started: string;
+}
+
+/** Start time of a process, in clock ticks since boot; "" where there is no /proc. */
+function startOf(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  } catch {
+    // No such process, or a system without /proc; isAlive tells which.
+    return "";
+  }
+}
+
+function isAlive({ pid, started }: Owner): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+  }
+  return startOf(pid) === started;
+}
+
+function readOwner(file: string): Owner | undefined {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as Owner;
+  } catch {
+    // Gone, or not yet written whole.
+    return undefined;
+  }
+}
+
+/** Takes a folder for one stack; FAILED_PRECONDITION if a running launcher has it, and if it cannot be written. */
+export function takeStateFolder(folder: string): StateFolder {
+  const path = (...parts: string[]) => join(folder, ...parts);
+  const lock = path("run", "owner.json");
+  const own = JSON.stringify({ pid: process.pid, started: startOf(process.pid) } satisfies Owner);
+  try {
+    for (const part of ["run", "logs", "nats"]) mkdirSync(path(part), { recursive: true });
+    for (let attempt = 0; ; attempt++) {
+      try {
+        writeFileSync(lock, own, { flag: "wx" });
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST" || attempt > 0) throw error;
+      }
+      const owner = readOwner(lock);
+      if (owner && isAlive(owner))
+        throw new LatheError(
+          "FAILED_PRECONDITION",
+          `${folder} is in use by a stack that runs (pid ${owner.pid}); stop it, or give this one another folder`,
+          { reason: "STATE_IN_USE" },
+        );
+      rmSync(lock, { force: true });
+    }
+  } catch (error) {
+    if (error instanceof LatheError) throw error;
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    const advice = code === "ENOSPC" ? "the disk is full; free some space" : "give a folder that can be written";
+    throw new LatheError("FAILED_PRECONDITION", `${folder} cannot hold the state of a stack (${message}): ${advice}`, {
+      reason: "STATE_UNUSABLE",
+      cause: error,
+    });
+  }
+  // Of a stack that was killed.
+  for (const file of readdirSync(path("run"))) if (path("run", file) !== lock) rmSync(path("run", file));
+  return {
+    folder,
+    path,
+    release() {
+      rmSync(path("run"), { recursive: true, force: true });
+    },
+  };
+}

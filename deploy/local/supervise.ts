@@ -1,0 +1,87 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { LatheError } from "../../shared/process/errors";
+import { lastLines, type Child } from "./child";
+
+export interface SupervisedOptions {
+  name: string;
+  /** Starts the process and resolves when it serves; called again after each unexpected end. The signal gives up a start. */
+  start: (signal: AbortSignal) => Promise<Child>;
+  say: (line: string) => void;
+  /** Called once, when the process has died too often or cannot be started again. */
+  onGivenUp: (error: LatheError) => void;
+  /** First wait before a restart, doubled each time. */
+  backoffMs?: number;
+}
+
+export interface Supervised {
+  readonly name: string;
+  /** The process of now; while it is being restarted, the one before. */
+  readonly child: Child;
+  stop(graceMs: number): Promise<void>;
+}
+
+const maxRestarts = 5;
+const maxBackoffMs = 5_000;
+/** A process that served this long starts with a clean record. */
+const forgivenAfterMs = 10 * 60_000;
+
+/** Starts a process and keeps it running: at most 5 restarts in a row, each said in one line. Rejects if the first start fails. */
+export async function supervise({
+  name,
+  start,
+  say,
+  onGivenUp,
+  backoffMs = 250,
+}: SupervisedOptions): Promise<Supervised> {
+  const stopping = new AbortController();
+  let child = await start(stopping.signal);
+  let restarts = 0;
+  let startedAt = Date.now();
+
+  const giveUp = (why: string, cause?: unknown) => {
+    const said = lastLines(child.log);
+    onGivenUp(
+      new LatheError("UNAVAILABLE", `${name} ${why}${said && `; the end of ${child.log}:\n${said}`}`, {
+        reason: "PROCESS_GIVEN_UP",
+        cause,
+      }),
+    );
+  };
+  const keep = async () => {
+    for (;;) {
+      const exit = await child.exited;
+      if (stopping.signal.aborted) return;
+      if (Date.now() - startedAt > forgivenAfterMs) restarts = 0;
+      if (restarts >= maxRestarts) return giveUp(`died ${maxRestarts + 1} times (${exit})`);
+      restarts++;
+      say(`${name} died (${exit}); starting it again (${restarts} of ${maxRestarts})`);
+      try {
+        await pause(Math.min(maxBackoffMs, backoffMs * 2 ** (restarts - 1)), undefined, { signal: stopping.signal });
+      } catch {
+        // The stop came during the wait.
+        return;
+      }
+      try {
+        child = await start(stopping.signal);
+        startedAt = Date.now();
+      } catch (error) {
+        if (!stopping.signal.aborted) giveUp(`cannot be started again: ${LatheError.from(error).message}`, error);
+        return;
+      }
+    }
+  };
+  const kept = keep();
+  return {
+    name,
+    get child() {
+      return child;
+    },
+    async stop(graceMs) {
+      stopping.abort();
+      await child.stop(graceMs);
+      // A restart that was under way has brought up another process by now, or failed.
+      await kept;
+      await child.stop(graceMs);
+    },
+  };
+}
