@@ -1,6 +1,6 @@
 // Builds dist/ if a source is newer than it. Two at once: the second waits, then finds it done.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -23,7 +23,8 @@ function newest(path) {
     if (one.isDirectory()) return newest(child);
     return /\.(ts|proto)$/.test(one.name) && !one.name.endsWith(".test.ts") ? statSync(child).mtimeMs : 0;
   });
-  return Math.max(mtimeMs, ...below);
+  // shared/ itself changes whenever shared/proto is generated anew.
+  return Math.max(path === at("shared") ? 0 : mtimeMs, ...below);
 }
 
 function age(path) {
@@ -76,13 +77,16 @@ if (!isFresh()) {
   await takeLock();
   try {
     if (!isFresh()) {
-      // Of now: a source that is saved while the build runs makes the next one build again.
+      // The stamp is of now: a source that is saved while the build runs makes the next one build again.
       const startedAt = new Date();
       const built =
         run("buf", "generate") &&
         run("tsc", "-p", "tsconfig.build.json", "--incremental", "--tsBuildInfoFile", at("dist", ".tsbuildinfo"));
       if (!built) process.exitCode = 1;
-      else writeFileSync(stamp, `${startedAt.toISOString()}\n`);
+      else {
+        writeFileSync(stamp, "");
+        utimesSync(stamp, startedAt, startedAt);
+      }
     }
   } finally {
     rmSync(lock, { recursive: true, force: true });

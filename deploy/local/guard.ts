@@ -51,6 +51,8 @@ export function startGuard(): Guard {
     add: (one) => void stdin.write(`add ${one}\n`),
     drop: (one) => void stdin.write(`drop ${one}\n`),
     async stop() {
+      // Waited for now, and so kept in mind by the event loop again.
+      child.ref();
       child.kill("SIGKILL");
       await gone;
     },
