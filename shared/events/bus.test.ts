@@ -1,4 +1,4 @@
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { LatheError } from "../process/errors";
 import { EpochCompleted, SpaceKept, TrainWork } from "../proto/lathe/v1/events";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
@@ -45,7 +45,8 @@ describe("connect", () => {
   });
 
   it("says in bounded time that what listens is not NATS", async () => {
-    const server = createServer(() => {}).listen(0, "127.0.0.1");
+    const sockets: Socket[] = [];
+    const server = createServer((socket) => void sockets.push(socket)).listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     const { port } = server.address() as { port: number };
     const url = `nats://127.0.0.1:${port}`;
@@ -54,6 +55,7 @@ describe("connect", () => {
       message: `NATS at ${url} is not reachable (no answer)`,
     });
     server.close();
+    for (const socket of sockets) socket.destroy();
   });
 
   it("names a credentials file that cannot be read", async () => {
@@ -70,9 +72,12 @@ describe("provision", () => {
     await publishEvent(a!, "s-one", epoch(1));
     await Promise.all([provision(a!, { objectBytes: 1e9 }), provision(b!, { objectBytes: 1e9 })]);
     expect(await historyOnce(b!, "s-one")).toHaveLength(1);
-    const info = await api<{ config: { max_bytes: number; discard: string } }>(a!, "STREAM.INFO.OBJ_ARTIFACTS", "", {
-      what: "info",
-    });
+    const info = await api<{ config: { max_bytes: number; discard: string } }>(
+      a!,
+      "STREAM.INFO.OBJ_ARTIFACTS",
+      undefined,
+      { what: "info" },
+    );
     expect(info.config).toMatchObject({ max_bytes: 1e9, discard: "new" });
     await Promise.all([a!.drain(), b!.drain()]);
     await fresh.stop();
@@ -96,7 +101,7 @@ describe("publishEvent", () => {
     await publishEvent(bus, id, epoch(1));
     const second = await publishEvent(bus, id, epoch(2));
     // The window is 10 minutes; a server that has forgotten the ids is one whose stream says a shorter one.
-    const info = await api<{ config: object }>(bus, `STREAM.INFO.${EVENTS_STREAM}`, "", { what: "info" });
+    const info = await api<{ config: object }>(bus, `STREAM.INFO.${EVENTS_STREAM}`, undefined, { what: "info" });
     await api(bus, `STREAM.UPDATE.${EVENTS_STREAM}`, { ...info.config, duplicate_window: 100e6 }, { what: "window" });
     await new Promise((resolve) => setTimeout(resolve, 250));
     expect(await publishEvent(bus, id, epoch(2))).toEqual({ sequence: second.sequence, duplicate: true });
@@ -190,7 +195,7 @@ describe("history", () => {
     await Promise.all(running);
     expect(all!.map((stored) => stored.sequence)).toEqual(sequences);
     expect(late!.map((stored) => stored.sequence)).toEqual(sequences.slice(3));
-    expect((await historyOnce(bus, id, sequences[6]!)).map((stored) => stored.sequence)).toEqual(sequences.slice(6));
+    expect((await historyOnce(bus, id, sequences[6])).map((stored) => stored.sequence)).toEqual(sequences.slice(6));
   });
 
   it("leaves out what is no event, and counts it", async () => {

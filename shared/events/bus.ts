@@ -100,12 +100,10 @@ export class Bus {
     for (let attempt = 0; ; attempt++) {
       if (signal?.aborted) throw new LatheError("CANCELLED", `${what}: cancelled`);
       try {
-        const answer = this.connection.request(
-          subject,
-          payload,
-          headers ? { timeout: timeoutMs, headers } : { timeout: timeoutMs },
-        );
-        return await (signal ? unlessAborted(answer, signal, what) : answer);
+        // The last attempt may not outlast the whole.
+        const timeout = retryForMs > 0 ? Math.min(timeoutMs, Math.max(250, deadline - Date.now())) : timeoutMs;
+        const answer = this.connection.request(subject, payload, headers ? { timeout, headers } : { timeout });
+        return await this.unlessInterrupted(answer, signal, what);
       } catch (thrown) {
         const error = natsFault(thrown, what);
         const waitMs = Math.min(1000, 50 * 2 ** attempt);
@@ -127,8 +125,32 @@ export class Bus {
     if (this.connection.isClosed()) return;
     if (!this.state.connected) return this.connection.close();
     // A server that vanishes during the drain must not hold up a shutdown.
-    await Promise.race([this.connection.drain().catch(() => this.connection.close()), sleep(3000)]);
+    const drained = new AbortController();
+    const draining = this.connection
+      .drain()
+      .catch(() => this.connection.close())
+      .finally(() => drained.abort());
+    await Promise.race([draining, sleep(3000, drained.signal)]);
     if (!this.connection.isClosed()) await this.connection.close();
+  }
+
+  /** The answer; CANCELLED at once when the signal aborts; UNAVAILABLE after a reconnection, since what was under way at the outage is answered no more. */
+  private async unlessInterrupted<T>(answer: Promise<T>, signal: AbortSignal | undefined, what: string): Promise<T> {
+    let interrupt: (error: LatheError) => void = () => {};
+    const interrupted = new Promise<never>((_resolve, reject) => (interrupt = reject));
+    const onAbort = () => interrupt(new LatheError("CANCELLED", `${what}: cancelled`));
+    const forget = this.onReconnect(() =>
+      interrupt(new LatheError("UNAVAILABLE", `${what}: the connection to NATS broke`, { reason: "NATS_UNAVAILABLE" })),
+    );
+    signal?.addEventListener("abort", onAbort);
+    // What comes after the race is over concerns nobody.
+    answer.catch(() => {});
+    try {
+      return await Promise.race([answer, interrupted]);
+    } finally {
+      forget();
+      signal?.removeEventListener("abort", onAbort);
+    }
   }
 
   private async watch(): Promise<void> {
@@ -149,22 +171,6 @@ export class Bus {
         this.logger.error("NATS reports an error", { server: about });
       }
     }
-  }
-}
-
-/** The answer, or CANCELLED at once when the signal aborts; the client knows no cancelling of a request. */
-async function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal, what: string): Promise<T> {
-  let onAbort = () => {};
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(new LatheError("CANCELLED", `${what}: cancelled`));
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-  // What comes after the race is over concerns nobody.
-  answer.catch(() => {});
-  try {
-    return await Promise.race([answer, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -46,7 +46,7 @@ export const backoff = (firstMs: number, deliveries: number) =>
 
 /** Hands each event that matches to the handler, one after another in stream order over all processes of this durable. */
 export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Promise<Consumption> {
-  const { durable, filter, handler, onPoison, maxDeliveries = 5, ackWaitMs = 30_000, backoffMs = 250 } = options;
+  const { durable, filter, handler, onPoison, maxDeliveries = 5, ackWaitMs = 10_000, backoffMs = 250 } = options;
   // One delivery in flight, also while it waits for its repetition: that is what keeps the order.
   const settings: DurableSettings = { stream: EVENTS_STREAM, durable, filter, ackWaitMs, maxAckPending: 1 };
   return runPulls(bus, settings, async (delivery, stopping, lease) => {

@@ -118,11 +118,12 @@ export async function pullOne(
         // It came after this pull had given up: back to the queue at once.
         if (settled) delivery.nak(0);
         else settle(delivery);
-      } else if (status === 503)
-        settle(new LatheError("UNAVAILABLE", `consumer ${durable} of stream ${stream} does not answer`));
-      else if (/deleted/i.test(message.headers?.description ?? "")) {
-        settle(new LatheError("UNAVAILABLE", `consumer ${durable} of stream ${stream} was deleted`));
-      } else if (status !== 100) settle(undefined);
+      } else if (status === 404 || status === 408) settle(undefined);
+      else if (status !== 100) {
+        // No responders, consumer deleted, leadership change: each is answered at once, and must not be asked again at once.
+        const why = message.headers?.description || `status ${status}`;
+        settle(new LatheError("UNAVAILABLE", `consumer ${durable} of stream ${stream}: ${why}`));
+      }
     },
   });
   const giveUp = () => settle(undefined);
@@ -159,7 +160,7 @@ export class Lease {
     private readonly ackWaitMs: number,
     private readonly onLost: () => void,
   ) {
-    this.timer = setInterval(() => void this.beat(), ackWaitMs / 4);
+    this.timer = setInterval(() => void this.beat(), ackWaitMs / 4).unref();
   }
 
   /** Aborted when no word was confirmed for as long as the server waits: it may have given the message to another. */

@@ -6,12 +6,14 @@ export const WORK_STREAM = "WORK";
 export const SEARCHES_BUCKET = "SEARCHES";
 /** How often a work item was handed back on purpose, which is no failed delivery. */
 export const HANDBACKS_BUCKET = "HANDBACKS";
+/** Which search a client's request id has started. */
+export const REQUESTS_BUCKET = "REQUESTS";
 export const CHECKPOINTS_BUCKET = "CHECKPOINTS";
 export const ARTIFACTS_BUCKET = "ARTIFACTS";
 
 export type ObjectBucket = typeof CHECKPOINTS_BUCKET | typeof ARTIFACTS_BUCKET;
 export const OBJECT_BUCKETS: readonly ObjectBucket[] = [CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET];
-export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, HANDBACKS_BUCKET];
+export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET];
 
 /** Every event of every search: the stream's subjects, and the filter of a consumer that wants them all. */
 export const ALL_EVENTS = "lathe.events.>";

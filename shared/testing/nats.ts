@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
@@ -61,6 +61,9 @@ export async function startNats(extraArguments: readonly string[] = []): Promise
       { stdio: ["ignore", "ignore", "pipe"] },
     );
     child = server;
+    // A test that fails before it stops its server must not keep Jest waiting.
+    server.unref();
+    (server.stderr as Socket | null)?.unref();
     let log = "";
     server.stderr?.on("data", (text: Buffer) => (log = (log + text.toString()).slice(-4000)));
     const deadline = Date.now() + 10_000;

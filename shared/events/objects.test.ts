@@ -1,0 +1,189 @@
+import { createHash, randomBytes } from "node:crypto";
+import { EpochCompleted } from "../proto/lathe/v1/events";
+import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
+import { connect, type Bus } from "./bus";
+import { historyOnce } from "./history";
+import { api, listSubjects, readMessage, store } from "./jetstream";
+import { Objects } from "./objects";
+import { publishEvent } from "./publisher";
+import { purgeSearch } from "./purge";
+import { provision } from "./streams";
+import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, chunkSubject, manifestSubject, objectStream } from "./subjects";
+
+const quiet = { info() {}, warn() {}, error() {} };
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+const options = { kind: "checkpoint", mediaType: "application/octet-stream" };
+
+let nats: TestNats;
+let bus: Bus;
+let objects: Objects;
+beforeAll(async () => {
+  nats = await startNats();
+  bus = await connect({ url: nats.url, name: "test", logger: quiet });
+  await provision(bus);
+  objects = new Objects(bus, CHECKPOINTS_BUCKET);
+});
+afterAll(async () => {
+  await bus?.drain();
+  await nats?.stop();
+});
+
+const chunksOf = async (id: string) =>
+  (await listSubjects(bus, objectStream(CHECKPOINTS_BUCKET), chunkSubject(CHECKPOINTS_BUCKET, `${id}.>`))).size;
+
+describe("Objects", () => {
+  it.each([0, 1, 256 * 1024, 256 * 1024 + 1, 3_000_001])("stores %i bytes and gives the same back", async (size) => {
+    const id = uniqueSearchId();
+    const bytes = randomBytes(size);
+    const ref = await objects.put(`${id}/epoch-1`, bytes, options);
+    expect(ref).toEqual({
+      ...options,
+      object: expect.stringMatching(`^${id}/[0-9a-f]{12}/epoch-1$`) as string,
+      sizeBytes: size,
+      sha256: sha256(bytes),
+    });
+    expect(sha256(await objects.get(ref.object))).toBe(ref.sha256);
+    const pieces: Uint8Array[] = [];
+    for await (const piece of objects.chunks(ref.object)) pieces.push(piece);
+    expect(pieces).toHaveLength(Math.ceil(size / (256 * 1024)));
+    expect(sha256(Buffer.concat(pieces))).toBe(ref.sha256);
+    expect(await objects.stat(ref.object)).toEqual(ref);
+  });
+
+  it("is read by the client's own object store", async () => {
+    const bytes = randomBytes(700_000);
+    const ref = await objects.put(`${uniqueSearchId()}/epoch-1`, bytes, options);
+    const store = await bus.connection.jetstream().views.os(CHECKPOINTS_BUCKET);
+    expect(sha256((await store.getBlob(ref.object))!)).toBe(sha256(bytes));
+  });
+
+  it("never overwrites: the same name twice is two objects", async () => {
+    const id = uniqueSearchId();
+    const [one, two] = [
+      await objects.put(`${id}/a`, randomBytes(9), options),
+      await objects.put(`${id}/a`, randomBytes(9), options),
+    ];
+    expect(one.object).not.toBe(two.object);
+    expect((await objects.list(`${id}/`)).sort()).toEqual([one.object, two.object].sort());
+  });
+
+  it("says that an object is absent, before and after its deletion", async () => {
+    const id = uniqueSearchId();
+    const absent = { code: "NOT_FOUND", message: `object CHECKPOINTS/${id}/none does not exist` };
+    await expect(objects.get(`${id}/none`)).rejects.toMatchObject(absent);
+    await expect(objects.chunks(`${id}/none`).next()).rejects.toMatchObject(absent);
+    const ref = await objects.put(`${id}/a`, randomBytes(300_000), options);
+    await objects.delete(ref.object);
+    await objects.delete(ref.object);
+    await expect(objects.stat(ref.object)).rejects.toMatchObject({ code: "NOT_FOUND" });
+    expect(await chunksOf(id)).toBe(0);
+    await expect(objects.put("no-owner", randomBytes(9), options)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  });
+
+  it("finds a missing chunk, swapped chunks and a wrong size, and names the object", async () => {
+    const id = uniqueSearchId();
+    const stream = objectStream(CHECKPOINTS_BUCKET);
+    const damage = async (change: (manifest: { size: number; sequences: number[] }) => Promise<void> | void) => {
+      const { object } = await objects.put(`${id}/a`, randomBytes(700_000), options);
+      const subject = manifestSubject(CHECKPOINTS_BUCKET, object);
+      const manifest = JSON.parse(
+        Buffer.from((await readMessage(bus, stream, { last_by_subj: subject }, { what: "manifest" }))!.data).toString(),
+      ) as { size: number; sequences: number[] };
+      await change(manifest);
+      await store(bus, subject, Buffer.from(JSON.stringify(manifest)), {
+        what: "manifest",
+        msgId: `${object}:damaged`,
+      });
+      return objects.get(object).catch((error: unknown) => error);
+    };
+    const missing = await damage(async ({ sequences }) => {
+      await api(bus, `STREAM.MSG.DELETE.${stream}`, { seq: sequences[1] }, { what: "delete" });
+    });
+    const corrupt = (what: string) => ({
+      code: "INTERNAL",
+      reason: "OBJECT_CORRUPT",
+      message: expect.stringMatching(`^object CHECKPOINTS/${id}/.* is corrupt: ${what}`) as string,
+    });
+    expect(missing).toMatchObject(corrupt("chunk 2 of 3 is missing"));
+    expect(await damage(({ sequences }) => void sequences.splice(0, 2, sequences[1]!, sequences[0]!))).toMatchObject(
+      corrupt("sha256 is"),
+    );
+    expect(await damage((manifest) => void (manifest.size -= 1))).toMatchObject(
+      corrupt("700000 bytes or more, must be 699999"),
+    );
+    expect(await damage((manifest) => void (manifest.size += 1))).toMatchObject(
+      corrupt("700000 bytes, must be 700001"),
+    );
+  });
+
+  it("leaves nothing of a put that is cancelled", async () => {
+    const id = uniqueSearchId();
+    const stop = new AbortController();
+    const putting = objects.put(`${id}/a`, randomBytes(8e6), { ...options, signal: stop.signal });
+    setTimeout(() => stop.abort(), 5);
+    await expect(putting).rejects.toMatchObject({ code: "CANCELLED" });
+    expect(await objects.list(`${id}/`)).toEqual([]);
+    expect(await chunksOf(id)).toBe(0);
+  });
+
+  it("says that the storage is full, and frees what it had stored", async () => {
+    const small = await startNats();
+    const lone = await connect({ url: small.url, name: "test", logger: quiet });
+    await provision(lone, { objectBytes: 1_000_000 });
+    const full = new Objects(lone, ARTIFACTS_BUCKET);
+    const id = uniqueSearchId();
+    await expect(full.put(`${id}/a`, randomBytes(2_000_000), options)).rejects.toMatchObject({
+      code: "RESOURCE_EXHAUSTED",
+      reason: "STORAGE_FULL",
+      message: expect.stringMatching(`^object ARTIFACTS/${id}/.*: NATS storage is full`) as string,
+    });
+    const ref = await full.put(`${id}/b`, randomBytes(700_000), options);
+    expect((await full.get(ref.object)).length).toBe(700_000);
+    await lone.drain();
+    await small.stop();
+  });
+
+  it("goes through a crash of the server", async () => {
+    const own = await startNats();
+    const lone = await connect({ url: own.url, name: "test", logger: quiet });
+    await provision(lone);
+    const bytes = randomBytes(12e6);
+    const mine = new Objects(lone, CHECKPOINTS_BUCKET);
+    const putting = mine.put(`${uniqueSearchId()}/a`, bytes, options);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await own.restart();
+    const ref = await putting;
+    const getting = mine.get(ref.object);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await own.restart();
+    expect(sha256(await getting)).toBe(sha256(bytes));
+    await lone.drain();
+    await own.stop();
+  });
+});
+
+describe("purgeSearch", () => {
+  it("removes one search's events and objects, orphaned chunks included, and no other's", async () => {
+    const [gone, stays] = [uniqueSearchId(), uniqueSearchId()];
+    for (const id of [gone, stays]) {
+      await publishEvent(bus, id, {
+        type: "epoch.completed",
+        data: EpochCompleted.fromPartial({ metrics: { epoch: 1 } }),
+      });
+      await objects.put(`${id}/a`, randomBytes(300_000), options);
+      await store(bus, chunkSubject(CHECKPOINTS_BUCKET, `${id}.orphan`), randomBytes(9), {
+        what: "orphan",
+        msgId: `${id}-orphan`,
+      });
+    }
+    await purgeSearch(bus, gone);
+    await purgeSearch(bus, gone);
+    const left = async (id: string) => [
+      (await historyOnce(bus, id)).length,
+      (await objects.list(`${id}/`)).length,
+      await chunksOf(id),
+    ];
+    expect(await left(gone)).toEqual([0, 0, 0]);
+    expect(await left(stays)).toEqual([1, 1, 2]);
+  });
+});

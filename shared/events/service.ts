@@ -1,0 +1,78 @@
+import type { z } from "zod";
+import type { Booted } from "../process/boot";
+import type { baseConfig } from "../process/config";
+import type { Metrics } from "../process/metrics";
+import { connect, type Bus, type BusOptions } from "./bus";
+import { provision } from "./streams";
+
+type Settings = Pick<
+  z.output<z.ZodObject<typeof baseConfig>>,
+  | "LATHE_NATS_URL"
+  | "LATHE_NATS_CREDS"
+  | "LATHE_NATS_TLS_CA_FILE"
+  | "LATHE_NATS_TLS_CERT_FILE"
+  | "LATHE_NATS_TLS_KEY_FILE"
+>;
+
+/** What of a booted process the bus needs. */
+type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdown"> & { config: Settings };
+
+const STATUS_POLL_MS = 250;
+
+/**
+ * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and in the
+ * metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
+ */
+export async function openBus(name: string, { config, logger, metrics, readiness, shutdown }: Process): Promise<Bus> {
+  const check = readiness.check("nats", "connecting");
+  const bus = await connect({ ...busSettings(config), name, logger, signal: shutdown.signal });
+  shutdown.step("nats", () => bus.drain());
+  bus.onClosed((error) => {
+    logger.error(error.message, { error });
+    void shutdown.stop("NATS closed", 1);
+  });
+  busMetrics(metrics, bus);
+  await provision(bus);
+  const follow = () => {
+    const status = bus.status();
+    if (status.connected) check.ok();
+    else check.fail(status.reason);
+  };
+  follow();
+  const timer = setInterval(follow, STATUS_POLL_MS);
+  shutdown.signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  return bus;
+}
+
+/** The part of `connect`'s options that the configuration of a process decides. */
+export function busSettings(config: Settings): Pick<BusOptions, "url" | "credsFile" | "tls"> {
+  const caFile = config.LATHE_NATS_TLS_CA_FILE?.path;
+  const certFile = config.LATHE_NATS_TLS_CERT_FILE?.path;
+  const keyFile = config.LATHE_NATS_TLS_KEY_FILE?.path;
+  const tls = {
+    ...(caFile !== undefined && { caFile }),
+    ...(certFile !== undefined && { certFile }),
+    ...(keyFile !== undefined && { keyFile }),
+  };
+  return {
+    url: config.LATHE_NATS_URL,
+    ...(config.LATHE_NATS_CREDS && { credsFile: config.LATHE_NATS_CREDS.path }),
+    ...(Object.keys(tls).length > 0 && { tls }),
+  };
+}
+
+function busMetrics(metrics: Metrics, bus: Bus): void {
+  const total = (name: string, help: string, counter: keyof Bus["counters"]) =>
+    metrics.counter(name, help, [], (metric) => {
+      metric.reset();
+      metric.inc(bus.counters[counter]);
+    });
+  total("nas_nats_reconnects_total", "Reconnections to NATS.", "reconnects");
+  total("nas_nats_retries_total", "Requests to NATS that were sent again for want of an answer.", "retries");
+  total("nas_nats_malformed_total", "Messages that could not be read.", "malformed");
+  total("nas_jetstream_redelivered_total", "Deliveries of a message that had been delivered before.", "redeliveries");
+  total("nas_job_lease_lost_total", "Deliveries in hand whose lease was lost.", "leasesLost");
+  metrics.gauge("nas_nats_connected", "1 while connected to NATS, else 0.", [], (gauge) =>
+    gauge.set(bus.status().connected ? 1 : 0),
+  );
+}
