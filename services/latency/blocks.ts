@@ -1,0 +1,68 @@
+import { exportOnnx } from "../../shared/engine/onnx";
+import { createRandom } from "../../shared/engine/random";
+import { manifest, view, type Manifest } from "../../shared/engine/parameters";
+import type { tf } from "../../shared/engine/tf";
+import type { Constants } from "../../shared/engine/tracer";
+import { declareBlock, decidedBlock } from "../../shared/network/block";
+import { buildDiscrete } from "../../shared/network/discrete";
+import { networkOnnx } from "../../shared/network/export";
+import { initialStats, initialWeights } from "../../shared/network/initialise";
+import { inferenceNorm, named, type Declaration } from "../../shared/network/layers";
+import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space";
+
+const SEED = 1;
+
+/** Blocks one after the other at one resolution. */
+export interface BlockChain {
+  /** Input channels of the first. */
+  inputs: number;
+  blocks: readonly GenotypeBlock[];
+  height: number;
+  width: number;
+}
+
+/** ONNX of a chain of blocks with random weights, "x" [1,in,h,w] -> "y" [1,out,h,w]. */
+export function chainOnnx({ inputs, blocks, height, width }: BlockChain): Uint8Array {
+  const declaration: Declaration = { weights: [], stats: [] };
+  blocks.forEach((block, i) => {
+    declareBlock(declaration, `block${i + 1}`, blocks[i - 1]?.outputWidth ?? inputs, block);
+  });
+  const [weights, stats] = [manifest(declaration.weights), manifest(declaration.stats)];
+  return exportOnnx({
+    name: "chain",
+    step: (tensors) => {
+      const norm = inferenceNorm(tensors);
+      const through = (x: tf.Tensor, block: GenotypeBlock, i: number) =>
+        decidedBlock(tensors, `block${i + 1}`, block, x, norm);
+      return { y: blocks.reduce(through, named(tensors, "x")) };
+    },
+    signature: { x: { shape: [1, inputs, height, width], dtype: "float32" } },
+    constants: {
+      ...constants(weights, initialWeights(weights, createRandom(SEED, "chain"))),
+      ...constants(stats, initialStats(stats)),
+    },
+  });
+}
+
+function constants(layout: Manifest, buffer: Float32Array): Constants {
+  return Object.fromEntries(
+    layout.entries.map(({ name, shape }) => [name, { data: view(buffer, layout, name).slice(), shape }]),
+  );
+}
+
+/** ONNX of a genotype's network with the search head and random weights; stages without blocks are allowed. */
+export function searchNetworkOnnx(genotype: Genotype): Uint8Array {
+  const network = buildDiscrete(genotype, { kind: "search" });
+  const weights = initialWeights(network.weights, createRandom(SEED, "network"));
+  return networkOnnx(network, { weights, stats: initialStats(network.stats) }, []);
+}
+
+/** ONNX of nearly nothing: what a run costs before it computes. */
+export function emptyOnnx(): Uint8Array {
+  return exportOnnx({
+    name: "empty",
+    step: (tensors) => ({ y: named(tensors, "x").add(1) }),
+    signature: { x: { shape: [1], dtype: "float32" } },
+    constants: {},
+  });
+}

@@ -1,0 +1,25 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { listSupportedBackends } from "onnxruntime-node";
+import { requireProvider } from "../../shared/engine/session";
+import type { Machine } from "./devices";
+
+const GPU_FOLDER = "/proc/driver/nvidia/gpus";
+
+export const thisMachine: Machine = {
+  providers: () => listSupportedBackends().map(({ name }) => name),
+  require: (provider) => requireProvider({ provider, threads: 1 }),
+  cpuModels: () => cpus().map(({ model }) => model.trim()),
+  gpuModels: () => {
+    try {
+      return readdirSync(GPU_FOLDER).flatMap((slot) => {
+        const information = readFileSync(join(GPU_FOLDER, slot, "information"), "utf8");
+        return /^Model:\s*(.+)$/m.exec(information)?.[1]?.trim() ?? [];
+      });
+    } catch {
+      // No driver, no GPUs: availability is told by the provider, this is only a name.
+      return [];
+    }
+  },
+};

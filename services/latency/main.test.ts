@@ -1,0 +1,78 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { entry } from "../../shared/process/entry";
+import type { ReadyFile } from "../../shared/process/boot";
+import { LatencyServiceClient } from "../../shared/proto/lathe/v1/latency";
+import { connect } from "../../shared/rpc/client";
+import { startNats, type TestNats } from "../../shared/testing/nats";
+import { listDevices } from "./devices";
+import { thisMachine } from "./machine";
+
+const folder = mkdtempSync(join(tmpdir(), "lathe-latency-"));
+const started: ChildProcess[] = [];
+let nats: TestNats;
+beforeAll(async () => {
+  nats = await startNats();
+});
+afterAll(async () => {
+  for (const child of started) child.kill("SIGKILL");
+  await nats?.stop();
+  rmSync(folder, { recursive: true });
+});
+
+/** The service as its launcher starts it. */
+function start(env: Record<string, string>) {
+  const { path, execArgv } = entry(__dirname, "main");
+  const child = spawn(process.execPath, [...execArgv, path], {
+    env: { ...process.env, LATHE_NATS_URL: nats.url, ...env },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  started.push(child);
+  let log = "";
+  child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (log += chunk));
+  const ended = new Promise<number | string | null>((resolve) =>
+    child.once("close", (code, signal) => resolve(code ?? signal)),
+  );
+  return { child, ended, log: () => log };
+}
+
+it("serves when ready, answers probes and calls, and stops in order on SIGTERM", async () => {
+  const readyFile = join(folder, "ready.json");
+  const { child, ended, log } = start({ LATHE_READY_FILE: readyFile });
+  while (!existsSync(readyFile)) {
+    if (child.exitCode !== null) throw new Error(log());
+    await sleep(20);
+  }
+  const { grpcPort, httpPort } = JSON.parse(readFileSync(readyFile, "utf8")) as ReadyFile;
+  const get = (path: string) => fetch(`http://127.0.0.1:${httpPort}${path}`);
+  expect((await get("/readyz")).status).toBe(200);
+  const text = await (await get("/metrics")).text();
+  expect(text).toContain('nas_profiler_runs_total{kind="operators",outcome="ok"} 0');
+  expect(text).toContain('grpc_method="ProfileNetwork"');
+  const { api, close } = connect(LatencyServiceClient, `127.0.0.1:${grpcPort}`);
+  const { devices } = await api.listDevices({});
+  expect(devices.find(({ deviceClass }) => deviceClass === "cpu")).toMatchObject({ available: true });
+  close();
+  child.kill("SIGTERM");
+  expect(await ended).toBe(0);
+  expect(log()).toContain('"msg":"stopped"');
+});
+
+it("does not start with a wrong setting, and says so in one line", async () => {
+  const service = start({ LATHE_DEVICE_CLASS: "tpu" });
+  expect(await service.ended).toBe(2);
+  expect(service.log()).toContain('LATHE_DEVICE_CLASS is \\"tpu\\": must be one of cpu, cuda, tensorrt');
+});
+
+it("does not start for a device that is not there", async () => {
+  const devices = await listDevices(thisMachine);
+  const absent = devices.find(({ available }) => !available);
+  // Nothing is missing on a GPU node with its build of ONNX Runtime.
+  if (!absent) return;
+  const service = start({ LATHE_DEVICE_CLASS: absent.deviceClass });
+  expect(await service.ended).toBe(1);
+  expect(service.log()).toContain(`cannot start: device class ${absent.deviceClass} is not available here`);
+});

@@ -1,0 +1,52 @@
+import { openBus } from "../../shared/events/service";
+import { Objects } from "../../shared/events/objects";
+import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
+import { boot } from "../../shared/process/boot";
+import { LatheError } from "../../shared/process/errors";
+import { startHttp } from "../../shared/process/http";
+import { startServer } from "../../shared/rpc/server";
+import { serverSettings } from "../../shared/rpc/settings";
+import { schema } from "./config";
+import { consumeProfileWork } from "./consumer";
+import { requireDevice } from "./devices";
+import { observeProfiler } from "./metrics";
+import { startProfiler } from "./profiler";
+import { latencyService } from "./rpc";
+import { defaultSettings } from "./settings";
+
+void boot("latency", schema, async (booted) => {
+  const { config, logger, metrics, readiness, shutdown, ready } = booted;
+  const working = readiness.check("work queue");
+  const http = await startHttp({
+    host: config.LATHE_HTTP_HOST,
+    port: config.LATHE_HTTP_PORT,
+    metrics,
+    readiness,
+    logger,
+  });
+  shutdown.step("http", () => http.stop());
+
+  const stopping = new AbortController();
+  shutdown.signal.addEventListener("abort", () =>
+    stopping.abort(new LatheError("UNAVAILABLE", "the latency service is stopping", { reason: "SERVER_STOPPING" })),
+  );
+  const profiler = observeProfiler(startProfiler(), metrics, logger);
+  const [bus, devices] = await Promise.all([openBus("latency", booted), profiler.devices(stopping.signal)]);
+  requireDevice(devices, config.LATHE_DEVICE_CLASS);
+  const defaults = defaultSettings(config.LATHE_DEVICE_CLASS, config.LATHE_PROFILING_THREADS);
+  const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
+
+  const server = await startServer({
+    ...serverSettings(config),
+    services: [latencyService({ profiler, artifacts, devices, defaults, stopping: stopping.signal })],
+    readiness,
+    metrics,
+    logger,
+  });
+  // Calls in hand have been aborted: what is left is their answers.
+  shutdown.step("grpc", () => server.stop(config.LATHE_SHUTDOWN_GRACE / 2));
+  const consumption = await consumeProfileWork({ bus, artifacts, profiler, defaults, logger });
+  shutdown.step("work queue", () => consumption.stop());
+  working.ok();
+  ready({ grpcPort: server.port, httpPort: http.port });
+});

@@ -1,0 +1,88 @@
+import { LatheError } from "../../shared/process/errors";
+import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+
+/** How often a model is run. */
+export interface Sampling {
+  /** Left out of every figure: a session's first runs are several times slower (memory arena, clocks). */
+  warmupRuns: number;
+  timedRuns: number;
+  /** Ends warm-up and timed runs early, each once it has taken this long and has minimumRuns; no limit unless given. */
+  budgetMs?: number;
+  minimumRuns?: number;
+}
+
+/** What the measurement takes from its process. */
+export interface Clock {
+  /** Milliseconds, monotonic. */
+  now(): number;
+  /** Lets the event loop turn, so that an abort can arrive; called between runs, never inside one. */
+  breathe(): Promise<void>;
+}
+
+export const processClock: Clock = {
+  now: () => performance.now(),
+  breathe: () => new Promise((resolve) => setImmediate(resolve)),
+};
+
+const BREATHE_EVERY_MS = 50;
+
+/** Durations in seconds of the timed runs, in the order in which they ran; throws the signal's reason when it aborts. */
+export async function sampleRuns(
+  run: () => Promise<unknown>,
+  { warmupRuns, timedRuns, budgetMs = Infinity, minimumRuns = 1 }: Sampling,
+  signal: AbortSignal,
+  clock: Clock = processClock,
+): Promise<Float64Array> {
+  let breathed = clock.now();
+  const repeat = async (runs: number, record: (ms: number) => void): Promise<void> => {
+    const start = clock.now();
+    for (let done = 0; done < runs; done++) {
+      signal.throwIfAborted();
+      const before = clock.now();
+      if (before - start >= budgetMs && done >= minimumRuns) return;
+      await run();
+      const after = clock.now();
+      record(after - before);
+      if (after - breathed < BREATHE_EVERY_MS) continue;
+      await clock.breathe();
+      breathed = clock.now();
+    }
+  };
+  await repeat(warmupRuns, () => {});
+  const seconds: number[] = [];
+  await repeat(timedRuns, (ms) => seconds.push(ms / 1000));
+  return Float64Array.from(seconds);
+}
+
+/**
+ * The p-th percentile by nearest rank: the smallest sample that at least p % of the samples do not exceed, always one that was
+ * measured. `sorted` ascends and is not empty; p is above 0, at most 100.
+ */
+export function percentile(sorted: ArrayLike<number>, p: number): number {
+  if (!(p > 0 && p <= 100) || sorted.length === 0)
+    throw new LatheError("INTERNAL", `percentile ${p} of ${sorted.length} samples: must be in (0, 100] of at least 1`);
+  // p * n first: 7 / 100 * 100 would round above 7 and take the next sample.
+  const rank = Math.ceil((p * sorted.length) / 100);
+  return sorted[rank - 1] ?? Number.NaN;
+}
+
+/** Where and how samples were taken. */
+export type Conditions = Pick<
+  LatencyFigures,
+  "device" | "deviceClass" | "runtime" | "precision" | "batchSize" | "inputHeight" | "inputWidth" | "threads"
+>;
+
+/** Percentiles (nearest rank) and mean of samples in seconds, with the conditions they hold under. */
+export function latencyFigures(samples: ArrayLike<number>, conditions: Conditions): LatencyFigures {
+  const sorted = Float64Array.from(samples).sort();
+  const p50 = percentile(sorted, 50);
+  return {
+    ...conditions,
+    runs: sorted.length,
+    p50Seconds: p50,
+    p95Seconds: percentile(sorted, 95),
+    p99Seconds: percentile(sorted, 99),
+    meanSeconds: sorted.reduce((sum, value) => sum + value, 0) / sorted.length,
+    framesPerSecond: 1 / p50,
+  };
+}

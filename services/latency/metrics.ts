@@ -1,0 +1,75 @@
+import { LatheError } from "../../shared/process/errors";
+import type { Logger } from "../../shared/process/logger";
+import type { Metrics } from "../../shared/process/metrics";
+import type { Profiler } from "./profiler";
+
+export type ProfileKind = "network" | "operators";
+
+export interface ObservedProfiler extends Profiler {
+  /** Counts a work item that there was nothing to measure for. */
+  skipped(kind: ProfileKind): void;
+}
+
+const LATENCY_BUCKETS = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
+
+/** The same profiler, which counts what it does, keeps the newest errors of the latency model and logs both. */
+export function observeProfiler(profiler: Profiler, metrics: Metrics, logger: Logger): ObservedProfiler {
+  const latency = metrics.histogram(
+    "nas_profiler_latency_seconds",
+    "Duration of each timed run of a profiled network.",
+    LATENCY_BUCKETS,
+    ["device", "precision"],
+  );
+  const runs = metrics.counter("nas_profiler_runs_total", "Measurements by what was measured and how they ended.", [
+    "kind",
+    "outcome",
+  ]);
+  const fit = metrics.gauge(
+    "nas_latency_fit_error_ratio",
+    "Mean relative error of the newest operator table over its own measurements.",
+    ["device"],
+  );
+  const model = metrics.gauge(
+    "nas_latency_model_error_ratio",
+    "Relative error of the newest operator table on the largest network of its space.",
+    ["device"],
+  );
+  metrics.gauge("nas_profiler_pending", "Measurements that run or wait for their turn.", [], (gauge) =>
+    gauge.set(profiler.pending()),
+  );
+  for (const kind of ["network", "operators"])
+    for (const outcome of ["ok", "failed", "cancelled", "skipped"]) runs.inc({ kind, outcome }, 0);
+
+  const counted = async <T>(kind: ProfileKind, signal: AbortSignal, measure: () => Promise<T>): Promise<T> => {
+    try {
+      const result = await measure();
+      runs.inc({ kind, outcome: "ok" });
+      return result;
+    } catch (error) {
+      const cancelled = signal.aborted || LatheError.from(error).code === "CANCELLED";
+      runs.inc({ kind, outcome: cancelled ? "cancelled" : "failed" });
+      throw error;
+    }
+  };
+  return {
+    devices: (signal) => profiler.devices(signal),
+    pending: () => profiler.pending(),
+    pids: () => profiler.pids(),
+    skipped: (kind) => runs.inc({ kind, outcome: "skipped" }),
+    network: async (bytes, settings, signal) => {
+      const measured = await counted("network", signal, () => profiler.network(bytes, settings, signal));
+      const { deviceClass, precision, p50Seconds, runs: timed } = measured.latency;
+      for (const seconds of measured.samples) latency.observe({ device: deviceClass, precision }, seconds);
+      logger.info("network profiled", { deviceClass, p50Seconds, runs: timed });
+      return measured;
+    },
+    operators: async (space, settings, signal) => {
+      const measured = await counted("operators", signal, () => profiler.operators(space, settings, signal));
+      const { table, fitError, modelError } = measured;
+      fit.set({ device: settings.deviceClass }, fitError);
+      model.set({ device: settings.deviceClass }, modelError);
+      logger.info("operators profiled", { operators: table.candidates.length, fitError, modelError });
+      return measured;
+    },
+  };
+}

@@ -1,0 +1,188 @@
+import { LatheError } from "../../shared/process/errors";
+import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import {
+  CostMetric,
+  type CostTable,
+  type Genotype,
+  type GenotypeBlock,
+  type SearchSpace,
+} from "../../shared/proto/lathe/v1/space";
+import { candidateId, genotypeCost } from "../../shared/space/cost";
+import { strideOf } from "../../shared/space/figures";
+import { largestGenotype } from "../../shared/space/genotype";
+import { operations, type Operation } from "../../shared/space/groups";
+import { chainOnnx, emptyOnnx, searchNetworkOnnx, type BlockChain } from "./blocks";
+import { fitOperator, type OperatorSample } from "./fit";
+import { percentile, type Sampling } from "./measure";
+import type { MeasuredNetwork } from "./network";
+import { measureNetwork, sampleModel } from "./network";
+import type { ProfilingSettings } from "./settings";
+
+export interface MeasuredOperators {
+  table: CostTable;
+  /** Latency of the space's largest network with the search head, and the conditions of all measurements. */
+  conditions: LatencyFigures;
+  /** Mean relative error of the fit over all samples. */
+  fitError: number;
+  /** |table's latency - measured latency| / measured latency of the space's largest network. */
+  modelError: number;
+}
+
+/** How models are timed: by ONNX Runtime here, by a formula in tests. */
+export interface Timer {
+  /** Median seconds of a run. */
+  seconds(model: Uint8Array, signal: AbortSignal): Promise<number>;
+  network(model: Uint8Array, signal: AbortSignal): Promise<MeasuredNetwork>;
+}
+
+/** An operator at a few widths: a table of 10 candidates in 2 stages is 100 models, so one may not take minutes. */
+const BUDGET_MS = 300;
+const MINIMUM_RUNS = 5;
+/** Every model is timed in each round and its lowest median taken: other load only adds time, and rarely to both. */
+const ROUNDS = 2;
+/**
+ * Blocks per measured model. What a run costs before its first block and behind its last one (the call, ONNX Runtime's change of
+ * layout at a graph's ends) does not occur between two blocks of a network; in a longer chain it weighs less.
+ */
+const CHAIN = 6;
+
+/** Times models with the requested runs, or fewer when they take long (never under 5). */
+export function runtimeTimer(settings: ProfilingSettings): Timer {
+  const sampling: Sampling = { ...settings, budgetMs: BUDGET_MS, minimumRuns: MINIMUM_RUNS };
+  return {
+    seconds: async (model, signal) => {
+      const samples = await sampleModel(model, settings, sampling, signal);
+      return percentile(samples.sort(), 50);
+    },
+    network: (model, signal) => measureNetwork(model, settings, signal, { ...sampling, budgetMs: 5 * BUDGET_MS }),
+  };
+}
+
+/** Widths of two blocks in turn: in -> middles[0] -> out, out -> middles[1] -> in. */
+export interface ChainWidths {
+  input: number;
+  output: number;
+  middles: [number, number];
+}
+
+/**
+ * The width points of a stage: the largest and smallest blocks, two chains that part in * mid from mid * out (wide middle after a
+ * wide or after a narrow input), and the middle of the widths. A stage with one width gets half of it as the second.
+ */
+export function widthPoints(widths: readonly number[], channels: number): ChainWidths[] {
+  const smallest = widths[0] ?? channels;
+  const low = smallest < channels ? smallest : Math.max(1, Math.floor(channels / 2));
+  const between = widths[Math.floor(widths.length / 2)] ?? channels;
+  const square = (width: number): ChainWidths => ({ input: width, output: width, middles: [width, width] });
+  return [
+    square(channels),
+    square(low),
+    { input: channels, output: low, middles: [channels, low] },
+    { input: channels, output: low, middles: [low, channels] },
+    ...(between > low && between < channels ? [square(between)] : []),
+  ];
+}
+
+/** A model to measure for a row of the table. */
+export interface OperatorPoint {
+  /** "stage1/d4s2". */
+  id: string;
+  chain: BlockChain;
+}
+
+/** Every model that the table of a space needs, rows in the order of macsTable. */
+export function operatorPoints(space: SearchSpace): OperatorPoint[] {
+  return space.stages.flatMap(({ widths, channels }, index) =>
+    operations(space).flatMap((operation) =>
+      widthPoints(widths, channels).map((point) => ({
+        id: candidateId(index + 1, operation.name),
+        chain: {
+          inputs: point.input,
+          blocks: Array.from({ length: CHAIN }, (_, i) => blockAt(operation, point, i)),
+          height: space.inputHeight / strideOf(index + 1),
+          width: space.inputWidth / strideOf(index + 1),
+        },
+      })),
+    ),
+  );
+}
+
+function blockAt({ dilation, scale }: Operation, { input, output, middles }: ChainWidths, i: number): GenotypeBlock {
+  const turn = i % 2;
+  return { dilation, scale, middleWidth: middles[turn] ?? 0, outputWidth: turn === 0 ? output : input };
+}
+
+/** Means over the blocks of a chain: the model of a row is linear in both products. */
+export function chainProducts({ inputs, blocks }: BlockChain): { inMiddle: number; middleOut: number } {
+  const mean = (product: (block: GenotypeBlock, i: number) => number) =>
+    blocks.reduce((sum, block, i) => sum + product(block, i), 0) / blocks.length;
+  return {
+    inMiddle: mean((block, i) => (blocks[i - 1]?.outputWidth ?? inputs) * block.middleWidth),
+    middleOut: mean((block) => block.middleWidth * block.outputWidth),
+  };
+}
+
+/**
+ * The latency table of a space on this device. Rows are fitted to chains of blocks, without the cost of a run; the fixed
+ * part is the network without blocks, runs included. The sum is checked against the space's largest network.
+ */
+export async function measureOperators(
+  space: SearchSpace,
+  { deviceClass }: Pick<ProfilingSettings, "deviceClass">,
+  timer: Timer,
+  signal: AbortSignal,
+): Promise<MeasuredOperators> {
+  const points = operatorPoints(space);
+  const models = [
+    emptyOnnx,
+    () => searchNetworkOnnx(withoutBlocks(space)),
+    ...points.map(
+      ({ chain }) =>
+        () =>
+          chainOnnx(chain),
+    ),
+  ];
+  const [overhead = 0, fixed = 0, ...runs] = await lowest(models, timer, signal);
+  const samples = new Map<string, OperatorSample[]>();
+  points.forEach(({ id, chain }, i) => {
+    const run = runs[i] ?? Number.NaN;
+    // Blocks are never free: where they drown in the cost of a run, a tenth of what was seen is theirs.
+    const seconds = Math.max(run - overhead, run / 10) / chain.blocks.length;
+    samples.set(id, [...(samples.get(id) ?? []), { ...chainProducts(chain), seconds }]);
+  });
+  const fits = [...samples].map(([id, rows]) => ({ id, rows, fit: fitOperator(rows) }));
+  const table: CostTable = {
+    metric: CostMetric.COST_METRIC_LATENCY,
+    candidates: fits.map(({ id, fit: { inMiddle, middleOut, fixed } }) => ({ id, inMiddle, middleOut, fixed })),
+    fixed,
+    device: deviceClass,
+  };
+  const largest = largestGenotype(space);
+  const { latency: conditions } = await timer.network(searchNetworkOnnx(largest), signal);
+  const count = fits.reduce((sum, { rows }) => sum + rows.length, 0);
+  if (count === 0) throw new LatheError("INVALID_ARGUMENT", "the space has no candidate operations to measure");
+  return {
+    table,
+    conditions,
+    fitError: fits.reduce((sum, { rows, fit }) => sum + rows.length * fit.relativeError, 0) / count,
+    modelError: Math.abs(genotypeCost(largest, table) - conditions.p50Seconds) / conditions.p50Seconds,
+  };
+}
+
+/** Per model, the lowest of its times over the rounds. Models are made when they are due: all of them at once would not fit. */
+async function lowest(models: readonly (() => Uint8Array)[], timer: Timer, signal: AbortSignal): Promise<number[]> {
+  const best = models.map(() => Infinity);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [i, model] of models.entries()) {
+      signal.throwIfAborted();
+      best[i] = Math.min(best[i] ?? Infinity, await timer.seconds(model(), signal));
+    }
+  }
+  return best;
+}
+
+/** Stem, reductions and search head at full width. */
+function withoutBlocks(space: SearchSpace): Genotype {
+  const largest = largestGenotype(space);
+  return { ...largest, stages: largest.stages.map((stage) => ({ ...stage, blocks: [] })) };
+}

@@ -1,0 +1,78 @@
+import type { Objects } from "../../shared/events/objects";
+import { LatheError, type FieldViolation } from "../../shared/process/errors";
+import {
+  LatencyServiceService,
+  type Device,
+  type ProfileNetworkRequest,
+  type ProfileOperatorsRequest,
+} from "../../shared/proto/lathe/v1/latency";
+import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { service, type Service } from "../../shared/rpc/handlers";
+import { refuse, spaceViolations } from "../../shared/space/validate";
+import type { Profiler } from "./profiler";
+import { completeSettings, profilingViolations, type ProfilingSettings } from "./settings";
+
+export interface LatencyRpc {
+  profiler: Pick<Profiler, "network" | "operators" | "pending">;
+  artifacts: Pick<Objects, "stat" | "get">;
+  devices: readonly Device[];
+  defaults: ProfilingSettings;
+  /** Aborts calls in hand when the service stops. */
+  stopping: AbortSignal;
+}
+
+/** Measurements that may wait; a call that finds more is refused and may come again. */
+const MAX_PENDING = 32;
+
+/** LatencyService. Calls wait for their turn as long as their deadline allows. */
+export function latencyService(options: LatencyRpc): Service {
+  const { profiler, artifacts, devices, defaults, stopping } = options;
+  const admit = (): void => {
+    if (profiler.pending() < MAX_PENDING) return;
+    const message = `${profiler.pending()} measurements run or wait, at most ${MAX_PENDING} may; call again later`;
+    throw new LatheError("RESOURCE_EXHAUSTED", message, { reason: "PROFILER_BUSY" });
+  };
+  return service(LatencyServiceService, {
+    profileNetwork: async (request, { signal: call }) => {
+      refuse("INVALID_REQUEST", "request", networkViolations(request, defaults));
+      admit();
+      const { kind } = await artifacts.stat(request.object);
+      const isModel = kind.endsWith(".onnx");
+      refuse("INVALID_REQUEST", "request", isModel ? [] : [{ field: "object", description: notModel(kind) }]);
+      const signal = AbortSignal.any([call, stopping]);
+      const model = await artifacts.get(request.object, signal);
+      const { latency } = await profiler.network(model, completeSettings(request.profiling, defaults), signal);
+      return { latency };
+    },
+    profileOperators: async (request, { signal: call }) => {
+      const space = checkedSpace(request, defaults);
+      admit();
+      const settings = completeSettings(request.profiling, defaults);
+      const { table, conditions } = await profiler.operators(space, settings, AbortSignal.any([call, stopping]));
+      return { table, conditions };
+    },
+    listDevices: () => ({ devices: [...devices] }),
+  });
+}
+
+const notModel = (kind: string) => `is of kind "${kind}", must be an ONNX network such as "network.onnx"`;
+
+function networkViolations(
+  { searchId, object, profiling }: ProfileNetworkRequest,
+  { deviceClass }: ProfilingSettings,
+): FieldViolation[] {
+  const violations: FieldViolation[] = [];
+  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(searchId))
+    violations.push({ field: "search_id", description: `is "${searchId}", must be the id of a search` });
+  if (object === "" || !object.startsWith(`${searchId}/`))
+    violations.push({ field: "object", description: `is "${object}", must be an object of search "${searchId}"` });
+  return [...violations, ...profilingViolations(profiling, deviceClass, "profiling.")];
+}
+
+function checkedSpace({ space, profiling }: ProfileOperatorsRequest, { deviceClass }: ProfilingSettings): SearchSpace {
+  const inSpace = space
+    ? spaceViolations(space, "space.")
+    : [{ field: "space", description: "is missing, must be the search space to measure" }];
+  refuse("INVALID_REQUEST", "request", [...inSpace, ...profilingViolations(profiling, deviceClass, "profiling.")]);
+  return space as SearchSpace;
+}

@@ -1,0 +1,252 @@
+import { connect, type Bus } from "../../shared/events/bus";
+import type { Consumption } from "../../shared/events/consumer";
+import type { LatheEvent } from "../../shared/events/catalog";
+import { awaitEvent, historyOnce } from "../../shared/events/history";
+import { Objects } from "../../shared/events/objects";
+import { publishEvent, publishWork } from "../../shared/events/publisher";
+import { provision } from "../../shared/events/streams";
+import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
+import { LatheError } from "../../shared/process/errors";
+import { createLogger } from "../../shared/process/logger";
+import { createMetrics } from "../../shared/process/metrics";
+import { ProfileWork, SearchCreated } from "../../shared/proto/lathe/v1/events";
+import { LatencyServiceClient } from "../../shared/proto/lathe/v1/latency";
+import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { largestGenotype } from "../../shared/space/genotype";
+import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
+import { startRpc, type TestRpc } from "../../shared/testing/rpc";
+import { searchNetworkOnnx } from "./blocks";
+import { consumeProfileWork } from "./consumer";
+import { listDevices } from "./devices";
+import { thisMachine } from "./machine";
+import { observeProfiler, type ObservedProfiler } from "./metrics";
+import { startProfiler } from "./profiler";
+import { latencyService } from "./rpc";
+import { defaultSettings } from "./settings";
+
+const logger = createLogger({ service: "test", write: () => {} });
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+async function until(condition: () => boolean | Promise<boolean>, ms = 8000): Promise<void> {
+  for (const deadline = Date.now() + ms; !(await condition()); await pause(10)) {
+    if (Date.now() > deadline) throw new Error("did not come true in time");
+  }
+}
+
+const space: SearchSpace = {
+  inputHeight: 32,
+  inputWidth: 64,
+  classes: 5,
+  stemChannels: 4,
+  stages: [
+    { channels: 8, minDepth: 1, maxDepth: 2, widths: [4, 8], dropout: 0 },
+    { channels: 12, minDepth: 1, maxDepth: 1, widths: [12], dropout: 0 },
+  ],
+  dilations: [1],
+  scales: [1, 2],
+};
+const defaults = defaultSettings("cpu", 1);
+const profiling = { deviceClass: "cpu", warmupRuns: 1, timedRuns: 6, threads: 1 };
+const model = searchNetworkOnnx(largestGenotype(space));
+
+let nats: TestNats;
+let bus: Bus;
+let artifacts: Objects;
+let rpc: TestRpc;
+let consumption: Consumption;
+let profiler: ObservedProfiler;
+const metrics = createMetrics();
+const stopping = new AbortController();
+beforeAll(async () => {
+  nats = await startNats();
+  bus = await connect({ url: nats.url, name: "latency", logger });
+  await provision(bus);
+  artifacts = new Objects(bus, ARTIFACTS_BUCKET);
+  profiler = observeProfiler(startProfiler(), metrics, logger);
+  const devices = await listDevices(thisMachine);
+  rpc = await startRpc([latencyService({ profiler, artifacts, devices, defaults, stopping: stopping.signal })]);
+  consumption = await consumeProfileWork({ bus, artifacts, profiler, defaults, logger });
+});
+afterAll(async () => {
+  await consumption?.stop();
+  await rpc?.stop();
+  await bus?.drain();
+  await nats?.stop();
+});
+
+const created: LatheEvent = { type: "search.created", data: SearchCreated.fromPartial({ space }) };
+async function newSearch(): Promise<string> {
+  const id = uniqueSearchId();
+  await publishEvent(bus, id, created);
+  return id;
+}
+const queue = (searchId: string, ordinal: string, data: Parameters<typeof ProfileWork.fromPartial>[0]) =>
+  publishWork(bus, { searchId, kind: "profile", deviceClass: "cpu", ordinal, data: ProfileWork.fromPartial(data) });
+const told = async (searchId: string, type: LatheEvent["type"]) =>
+  (await awaitEvent(bus, searchId, 0, ({ event }) => event.type === type, AbortSignal.timeout(10_000))).event;
+const names = async (searchId: string) => (await historyOnce(bus, searchId)).map(({ event }) => event.type);
+const counted = async (name: string) => (await metrics.registry.getSingleMetricAsString(name)).split("\n");
+
+describe("the profile queue", () => {
+  it("measures a network of the object store, once, even if the measuring process is killed, and tells it", async () => {
+    const id = await newSearch();
+    const onnx = await artifacts.put(`${id}/network.onnx`, model, {
+      kind: "network.onnx",
+      mediaType: "application/onnx",
+    });
+    await queue(id, "network", { onnx, profiling });
+    await until(() => profiler.pids().length === 1);
+    process.kill(profiler.pids()[0] as number, "SIGKILL");
+    const event = await told(id, "network.profiled");
+    expect(event).toMatchObject({
+      data: {
+        latency: { deviceClass: "cpu", precision: "fp32", inputHeight: 32, inputWidth: 64, runs: 6, threads: 1 },
+      },
+    });
+    await queue(id, "network-1", { onnx, profiling });
+    await until(async () =>
+      (await counted("nas_profiler_runs_total")).includes(
+        'nas_profiler_runs_total{kind="network",outcome="skipped"} 1',
+      ),
+    );
+    expect(await names(id)).toEqual(["search.created", "network.profiled"]);
+    expect(await counted("nas_profiler_latency_seconds")).toContain(
+      'nas_profiler_latency_seconds_count{device="cpu",precision="fp32"} 6',
+    );
+  });
+
+  it("measures the operators of a space and tells the table", async () => {
+    const id = await newSearch();
+    await queue(id, "operators", { space, profiling });
+    const event = await told(id, "operators.profiled");
+    if (event.type !== "operators.profiled") throw new Error(event.type);
+    expect(event.data.table?.candidates.map((row) => row.id)).toEqual([
+      "stage1/d1s1",
+      "stage1/d1s2",
+      "stage2/d1s1",
+      "stage2/d1s2",
+    ]);
+    expect(event.data.table).toMatchObject({ device: "cpu" });
+    expect((await counted("nas_latency_model_error_ratio")).join()).toMatch(/\{device="cpu"\} \d/);
+  });
+
+  it("fails the work, with a reason, where no repetition helps", async () => {
+    const [gone, empty, foreign] = await Promise.all([newSearch(), newSearch(), newSearch()]);
+    await queue(gone, "network", { onnx: { object: `${gone}/0/network.onnx` }, profiling });
+    await queue(empty, "network", { profiling });
+    await queue(foreign, "operators", {
+      space: { ...space, dilations: [0] },
+      profiling: { ...profiling, deviceClass: "cuda", threads: 0 },
+    });
+    expect(await told(gone, "work.failed")).toMatchObject({
+      data: { phase: "profile", reason: "OBJECT_NOT_FOUND", deliveries: 1 },
+    });
+    expect(await told(empty, "work.failed")).toMatchObject({ data: { phase: "profile", reason: "WORK_INVALID" } });
+    const { data } = (await told(foreign, "work.failed")) as { data: { message: string } };
+    expect(data.message).toMatch(/3 faults: space\.dilations\[0\] is 0.*device_class is "cuda".*threads is 0/);
+  });
+
+  it("leaves a search alone that has been cancelled, and stops measuring one that is", async () => {
+    const [before, during] = await Promise.all([newSearch(), newSearch()]);
+    const cancelled: LatheEvent = { type: "search.cancelled", data: { reason: "test" } };
+    await publishEvent(bus, before, cancelled);
+    await queue(before, "operators", { space, profiling });
+    const onnx = await artifacts.put(`${during}/n.onnx`, model, {
+      kind: "network.onnx",
+      mediaType: "application/onnx",
+    });
+    await queue(during, "network", { onnx, profiling: { ...profiling, timedRuns: 100_000 } });
+    await until(() => profiler.pids().length === 1);
+    await publishEvent(bus, during, cancelled);
+    await until(() => profiler.pending() === 0);
+    expect(await names(before)).toEqual(["search.created", "search.cancelled"]);
+    expect(await names(during)).toEqual(["search.created", "search.cancelled"]);
+  });
+});
+
+describe("LatencyService", () => {
+  const client = () => rpc.connect(LatencyServiceClient).api;
+
+  it("lists devices while a measurement runs, and ends one that its client cancels", async () => {
+    const id = uniqueSearchId();
+    const { object } = await artifacts.put(`${id}/n.onnx`, model, {
+      kind: "derived.onnx",
+      mediaType: "application/onnx",
+    });
+    const cancel = new AbortController();
+    const request = { searchId: id, object, profiling: { ...profiling, timedRuns: 100_000 } };
+    const long = client().profileNetwork(request, { signal: cancel.signal });
+    long.catch(() => {});
+    await until(() => profiler.pids().length === 1);
+    const { devices } = await client().listDevices({});
+    expect(devices.map((device) => device.deviceClass)).toEqual(["cpu", "cuda", "tensorrt"]);
+    expect(devices[0]).toMatchObject({ available: true, reason: "" });
+    expect(profiler.pids()).toHaveLength(1);
+
+    // What waits its turn hears of its deadline.
+    const late = client().profileNetwork({ ...request, profiling }, { deadlineMs: 150 });
+    await expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    cancel.abort();
+    await expect(long).rejects.toMatchObject({ code: "CANCELLED" });
+    await until(() => profiler.pending() === 0);
+    const { latency } = await client().profileNetwork({ ...request, profiling });
+    expect(latency).toMatchObject({ runs: 6, inputWidth: 64 });
+  });
+
+  it("profiles the operators of a space", async () => {
+    const { table, conditions } = await client().profileOperators({ space, profiling: undefined });
+    expect(table?.candidates).toHaveLength(4);
+    expect(conditions).toMatchObject({ deviceClass: "cpu", threads: 1 });
+  });
+
+  it("names every fault of a request", async () => {
+    const refused = { code: "INVALID_ARGUMENT", reason: "INVALID_REQUEST" };
+    const wrong = { deviceClass: "tensorrt", warmupRuns: -1, timedRuns: 0, threads: 1 };
+    await expect(
+      client().profileNetwork({ searchId: "", object: "s-other/x/network.onnx", profiling: wrong }),
+    ).rejects.toMatchObject({
+      ...refused,
+      violations: [
+        { field: "search_id" },
+        { field: "object" },
+        { field: "profiling.device_class" },
+        { field: "profiling.warmup_runs" },
+        { field: "profiling.timed_runs" },
+      ].map((violation) => expect.objectContaining(violation) as unknown),
+    });
+    await expect(client().profileOperators({ space: undefined, profiling: undefined })).rejects.toMatchObject({
+      ...refused,
+      violations: [{ field: "space", description: "is missing, must be the search space to measure" }],
+    });
+    const small = { ...space, classes: 1, scales: [2] };
+    await expect(client().profileOperators({ space: small, profiling: undefined })).rejects.toMatchObject({
+      ...refused,
+      violations: ["space.classes", "space.scales"].map((field) => expect.objectContaining({ field }) as unknown),
+    });
+  });
+
+  it("takes only ONNX networks that exist", async () => {
+    const id = uniqueSearchId();
+    const { object } = await artifacts.put(`${id}/g`, Uint8Array.of(1), {
+      kind: "genotype",
+      mediaType: "application/json",
+    });
+    await expect(client().profileNetwork({ searchId: id, object, profiling })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      violations: [
+        { field: "object", description: 'is of kind "genotype", must be an ONNX network such as "network.onnx"' },
+      ],
+    });
+    await expect(client().profileNetwork({ searchId: id, object: `${id}/nothing`, profiling })).rejects.toMatchObject({
+      code: "NOT_FOUND",
+    });
+  });
+
+  it("ends the calls in hand when the service stops", async () => {
+    const call = client().profileOperators({ space, profiling: { ...profiling, timedRuns: 100_000 } });
+    call.catch(() => {});
+    await until(() => profiler.pids().length === 1);
+    stopping.abort(new LatheError("UNAVAILABLE", "the service is stopping", { reason: "SERVER_STOPPING" }));
+    await expect(call).rejects.toMatchObject({ code: "UNAVAILABLE", reason: "SERVER_STOPPING" });
+    await until(() => profiler.pids().length === 0);
+  });
+});

@@ -1,0 +1,50 @@
+import type { FieldViolation } from "../../shared/process/errors";
+import type { ProfilingSpec } from "../../shared/proto/lathe/v1/spec";
+import { NUMBERS, numberFault } from "../../shared/spec/bounds";
+import type { DeviceClass } from "./devices";
+
+/** A profiling request with every field set. */
+export interface ProfilingSettings {
+  deviceClass: DeviceClass;
+  warmupRuns: number;
+  timedRuns: number;
+  threads: number;
+}
+
+/** What stands in for fields that a request leaves out. */
+export function defaultSettings(deviceClass: DeviceClass, threads: number): ProfilingSettings {
+  return { deviceClass, warmupRuns: 10, timedRuns: 100, threads };
+}
+
+const fields = { warmupRuns: "warmup_runs", timedRuns: "timed_runs", threads: "threads" } as const;
+
+/** Every fault of a profiling spec for this worker; the prefix begins each field ("profiling."). */
+export function profilingViolations(
+  spec: ProfilingSpec | undefined,
+  deviceClass: DeviceClass,
+  prefix: string,
+): FieldViolation[] {
+  const violations: FieldViolation[] = [];
+  const asked = spec?.deviceClass;
+  if (asked !== undefined && asked !== "" && asked !== deviceClass)
+    violations.push({
+      field: `${prefix}device_class`,
+      description: `is "${asked}", must be "${deviceClass}": this worker measures no other`,
+    });
+  for (const [key, field] of Object.entries(fields) as [keyof typeof fields, string][]) {
+    const value = spec?.[key];
+    const fault = value === undefined ? undefined : numberFault(value, NUMBERS.profiling[key]);
+    if (fault !== undefined) violations.push({ field: prefix + field, description: fault });
+  }
+  return violations;
+}
+
+/** A checked spec with the defaults filled in. */
+export function completeSettings(spec: ProfilingSpec | undefined, defaults: ProfilingSettings): ProfilingSettings {
+  return {
+    deviceClass: defaults.deviceClass,
+    warmupRuns: spec?.warmupRuns ?? defaults.warmupRuns,
+    timedRuns: spec?.timedRuns ?? defaults.timedRuns,
+    threads: spec?.threads ?? defaults.threads,
+  };
+}

@@ -1,0 +1,75 @@
+import { LatheError } from "../../shared/process/errors";
+import { Turns } from "./turns";
+
+const never = new AbortController().signal;
+const tick = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A job that ends when told. */
+function job(log: string[], name: string) {
+  let end: (error?: Error) => void = () => {};
+  const run = () => {
+    log.push(`${name} begins`);
+    return new Promise<string>((resolve, reject) => {
+      end = (error) => {
+        log.push(`${name} ends`);
+        if (error) reject(error);
+        else resolve(name);
+      };
+    });
+  };
+  return { run, end: (error?: Error) => end(error) };
+}
+
+describe("turns", () => {
+  it("run one job at a time, in order, also after one that fails", async () => {
+    const log: string[] = [];
+    const turns = new Turns();
+    const [a, b, c] = ["a", "b", "c"].map((name) => job(log, name)) as [
+      ReturnType<typeof job>,
+      ReturnType<typeof job>,
+      ReturnType<typeof job>,
+    ];
+    const first = turns.take(a.run, never);
+    const second = turns.take(b.run, never);
+    const third = turns.take(c.run, never);
+    expect(turns.pending).toBe(3);
+    await tick();
+    a.end();
+    expect(await first).toBe("a");
+    await tick();
+    b.end(new Error("broken"));
+    await expect(second).rejects.toThrow("broken");
+    await tick();
+    c.end();
+    expect(await third).toBe("c");
+    expect(log).toEqual(["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
+    expect(turns.pending).toBe(0);
+  });
+
+  it("let a waiting job leave without letting the next one pass the one that runs", async () => {
+    const log: string[] = [];
+    const turns = new Turns();
+    const [a, b, c] = ["a", "b", "c"].map((name) => job(log, name)) as [
+      ReturnType<typeof job>,
+      ReturnType<typeof job>,
+      ReturnType<typeof job>,
+    ];
+    const stop = new AbortController();
+    const first = turns.take(a.run, never);
+    const second = turns.take(b.run, stop.signal);
+    const third = turns.take(c.run, never);
+    await tick();
+    const why = new LatheError("DEADLINE_EXCEEDED", "too late");
+    stop.abort(why);
+    await expect(second).rejects.toBe(why);
+    await tick();
+    expect(log).toEqual(["a begins"]);
+    expect(turns.pending).toBe(2);
+    a.end();
+    await first;
+    await tick();
+    c.end();
+    expect(await third).toBe("c");
+    expect(log).not.toContain("b begins");
+  });
+});

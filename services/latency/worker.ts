@@ -1,0 +1,18 @@
+import { serveWorker } from "../../shared/process/worker";
+import { listDevices } from "./devices";
+import type { Job, Outcomes } from "./jobs";
+import { thisMachine } from "./machine";
+import { measureNetwork } from "./network";
+import { measureOperators, runtimeTimer } from "./operators";
+
+/** The measuring process: a run blocks its thread, so the service that answers calls is another. */
+serveWorker<Job, never, Outcomes[keyof Outcomes]>(async (job, { signal }) => {
+  switch (job.kind) {
+    case "devices":
+      return listDevices(thisMachine);
+    case "network":
+      return measureNetwork(job.model, job.settings, signal);
+    case "operators":
+      return measureOperators(job.space, job.settings, runtimeTimer(job.settings), signal);
+  }
+});
