@@ -42,7 +42,7 @@ function answers(port: number): Promise<boolean> {
   });
 }
 
-/** Starts nats-server with JetStream on loopback and a free port, in a store folder of its own; config lines are added to its file. */
+/** Starts nats-server with JetStream on loopback and a free port, in a store folder of its own. */
 export async function startNats(extraArguments: readonly string[] = []): Promise<TestNats> {
   const binary = findServer();
   const folder = mkdtempSync(join(tmpdir(), "lathe-nats-"));
@@ -50,14 +50,33 @@ export async function startNats(extraArguments: readonly string[] = []): Promise
   let child: ChildProcess | undefined;
   let port = -1;
 
-  const killNow = () => void child?.kill("SIGKILL");
-  process.once("exit", killNow);
+  // Reads until this process is gone, however it went (Jest kills its workers), then leaves nothing behind.
+  const guard = spawn(
+    "sh",
+    ["-c", 'cat > /dev/null; [ -f "$0/pid" ] && kill -9 "$(cat "$0/pid")"; rm -rf "$0"', folder],
+    { stdio: ["pipe", "ignore", "ignore"], detached: true },
+  );
+  guard.unref();
+  (guard.stdin as Socket | null)?.unref();
 
   const start = async () => {
     // Port -1 lets the server choose; it tells its choice in a file named after its pid, so nothing else can take it in between.
     const server = spawn(
       binary,
-      ["-js", "-a", "127.0.0.1", "-p", String(port), "-sd", store, "--ports_file_dir", folder, ...extraArguments],
+      [
+        "-js",
+        "-a",
+        "127.0.0.1",
+        "-p",
+        String(port),
+        "-sd",
+        store,
+        "--ports_file_dir",
+        folder,
+        "-P",
+        join(folder, "pid"),
+        ...extraArguments,
+      ],
       { stdio: ["ignore", "ignore", "pipe"] },
     );
     child = server;
@@ -82,6 +101,7 @@ export async function startNats(extraArguments: readonly string[] = []): Promise
     const gone = new Promise((resolve) => server.once("exit", resolve));
     server.kill("SIGKILL");
     await gone;
+    rmSync(join(folder, "pid"), { force: true });
   };
 
   await start();
@@ -94,9 +114,11 @@ export async function startNats(extraArguments: readonly string[] = []): Promise
       await start();
     },
     stop: async () => {
-      process.removeListener("exit", killNow);
       await kill();
-      rmSync(folder, { recursive: true, force: true });
+      const ended = new Promise((resolve) => guard.once("exit", resolve));
+      guard.ref();
+      guard.stdin.end();
+      await ended;
     },
   };
 }
