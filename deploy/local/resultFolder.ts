@@ -20,6 +20,7 @@ export function resultJson(search: Search, folder: string, files: readonly strin
     search: search.id,
     ...json,
     ...Object.fromEntries(zeros.map(({ key, value }) => [key, value])),
+    classScores: result.classScores,
     measuredBy: measuredBy(result),
     spec: search.spec && SearchSpec.toJSON(search.spec),
     folder,

@@ -38,7 +38,7 @@ export const dimensionNames: Readonly<Record<number, string>> = {
 
 export const removalReasons: Readonly<Record<number, string>> = {
   [RemovalReason.REMOVAL_REASON_THRESHOLD]: "below the threshold",
-  [RemovalReason.REMOVAL_REASON_PARENT]: "what held it left",
+  [RemovalReason.REMOVAL_REASON_PARENT]: "what it belonged to left",
   [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the budget's end",
 };
 

@@ -1,4 +1,5 @@
-import { dimensionNames, duration, percent } from "./figures";
+import type { Removal } from "../../../shared/proto/lathe/v1/result";
+import { dimensionNames, duration, percent, removalReasons } from "./figures";
 import { secondsLeft, type Phase, type PhaseName, type Progress } from "./progress";
 
 const labels: Record<PhaseName, string> = {
@@ -30,10 +31,11 @@ function phaseLine(phase: Phase, cells: number): string {
   const parts = [`${head} ${bar(share, cells)} epoch ${epoch}/${epochs}`];
   if (status === "running") {
     if (steps > 0 && epoch < epochs) parts.push(`step ${step}/${steps}`);
-    const last = epochSeconds.at(-1);
-    if (last !== undefined) parts.push(`${last.toFixed(1)} s each`);
     const left = secondsLeft(phase);
-    if (left !== undefined && left > 0) parts.push(`about ${duration(left)} left`);
+    if (left !== undefined && left > 0) parts.push(`${duration(left)} left`);
+    // Last, since a narrow terminal cuts it.
+    const last = epochSeconds.at(-1);
+    if (last !== undefined) parts.push(`${last.toFixed(last < 1 ? 2 : 1)} s/epoch`);
   }
   return parts.join("  ");
 }
@@ -72,11 +74,15 @@ function spaceLines({ candidates, log10Now, log10Start, lastRemovals }: Progress
   if (lastRemovals && lastRemovals.removals.length > 0) {
     const { epoch, removals } = lastRemovals;
     lines.push(`  left after epoch ${epoch}: ${removals.length}`);
-    for (const { group, value, probability, maxProbability } of removals.slice(0, maxRemovals))
-      lines.push(`    ${group} ${value}  p ${probability.toFixed(3)}, best ${maxProbability.toFixed(3)}`);
+    lines.push(...removals.slice(0, maxRemovals).map(removalLine));
     if (removals.length > maxRemovals) lines.push(`    and ${removals.length - maxRemovals} more`);
   }
   return lines;
+}
+
+function removalLine({ group, value, probability, maxProbability, reason }: Removal): string {
+  const why = removalReasons[reason] ?? "";
+  return `    ${group} ${value}  p ${probability.toFixed(3)}, best ${maxProbability.toFixed(3)}  ${why}`.trimEnd();
 }
 
 export interface Frame {
@@ -92,7 +98,7 @@ export interface Frame {
 export function render(progress: Progress, { columns, rows, now, note }: Frame): string[] {
   const { searchId, title, state, startedAt, phases, reason } = progress;
   const elapsed = startedAt === undefined ? "" : `  ${duration(Math.max(0, now - startedAt) / 1000)}`;
-  const cells = Math.max(8, Math.min(24, columns - 76));
+  const cells = Math.max(8, Math.min(24, columns - 84));
   const head = [`Lathe ${searchId}  ${title}  ${state}${elapsed}`.replace(/ {3,}/g, "  ")];
   const lines = [
     ...head,

@@ -1,0 +1,66 @@
+import { LatheError } from "../../shared/process/errors";
+import { Search, SearchState, WatchSearchResponse, type WatchSearchRequest } from "../../shared/proto/lathe/v1/search";
+import { follow, type SearchApi } from "./follow";
+
+const at = (sequence: number) => WatchSearchResponse.fromPartial({ sequence });
+const gone = new LatheError("UNAVAILABLE", "the search service is not reachable");
+
+/** A service whose streams are scripted: sequences, then a loss or the regular end. */
+function service(streams: (number | Error)[][], states: SearchState[] = [SearchState.SEARCH_STATE_SUCCEEDED]) {
+  const asked: number[] = [];
+  const api = {
+    async *watchSearch(request: WatchSearchRequest) {
+      asked.push(request.fromSequence);
+      for (const one of streams.shift() ?? []) {
+        if (one instanceof Error) throw one;
+        yield await Promise.resolve(at(one));
+      }
+    },
+    getSearch: () => {
+      const state = states.length > 1 ? states.shift()! : states[0]!;
+      return Promise.resolve({ search: Search.fromPartial({ state }) });
+    },
+  } as Pick<SearchApi, "watchSearch" | "getSearch">;
+  return { api, asked };
+}
+
+async function sequences(events: AsyncIterable<WatchSearchResponse>): Promise<number[]> {
+  const seen: number[] = [];
+  for await (const { sequence } of events) seen.push(sequence);
+  return seen;
+}
+
+describe("follow", () => {
+  it("goes on after a loss at the sequence it had reached, each event once", async () => {
+    const { api, asked } = service([[3, 0, 5, gone], [gone], [5, 6, 9]]);
+    const lost: string[] = [];
+    expect(await sequences(follow(api, "s-1", { onLost: ({ message }) => lost.push(message) }))).toEqual([
+      3, 0, 5, 6, 9,
+    ]);
+    expect(asked).toEqual([0, 6, 6]);
+    expect(lost).toEqual([gone.message]);
+  });
+
+  it("asks again where a stream ends and the search has not", async () => {
+    const { api, asked } = service([[1], [2]], [SearchState.SEARCH_STATE_RUNNING, SearchState.SEARCH_STATE_FAILED]);
+    expect(await sequences(follow(api, "s-1"))).toEqual([1, 2]);
+    expect(asked).toEqual([0, 2]);
+  });
+
+  it("gives up after its patience, and at once on any other error", async () => {
+    const down = service(Array.from({ length: 9 }, () => [gone]));
+    await expect(sequences(follow(down.api, "s-1", { patienceMs: 0 }))).rejects.toBe(gone);
+    const missing = new LatheError("NOT_FOUND", "no search s-1");
+    await expect(sequences(follow(service([[missing]]).api, "s-1"))).rejects.toBe(missing);
+  });
+
+  it("ends by its signal, also while it waits", async () => {
+    const interrupt = new AbortController();
+    const reason = new LatheError("CANCELLED", "interrupted");
+    const { api } = service([[gone], [gone], [gone]]);
+    const ended = sequences(
+      follow(api, "s-1", { signal: interrupt.signal, onLost: () => setTimeout(() => interrupt.abort(reason), 5) }),
+    );
+    await expect(ended).rejects.toBe(reason);
+  });
+});
