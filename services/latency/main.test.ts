@@ -52,10 +52,10 @@ it("serves when ready, answers probes and calls, and stops in order on SIGTERM",
   const text = await (await get("/metrics")).text();
   expect(text).toContain('nas_profiler_runs_total{kind="operators",outcome="ok"} 0');
   expect(text).toContain('grpc_method="ProfileNetwork"');
-  const { api, close } = connect(LatencyServiceClient, `127.0.0.1:${grpcPort}`);
-  const { devices } = await api.listDevices({});
+  const connection = connect(LatencyServiceClient, `127.0.0.1:${grpcPort}`);
+  const { devices } = await connection.api.listDevices({});
   expect(devices.find(({ deviceClass }) => deviceClass === "cpu")).toMatchObject({ available: true });
-  close();
+  connection.close();
   child.kill("SIGTERM");
   expect(await ended).toBe(0);
   expect(log()).toContain('"msg":"stopped"');
