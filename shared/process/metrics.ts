@@ -3,7 +3,13 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 /** One registry per process and the factories of its metrics; names end in their unit, counters in _total. */
 export interface Metrics {
   registry: Registry;
-  counter<L extends string = never>(name: string, help: string, labels?: readonly L[]): Counter<L>;
+  /** `collect` sets it to a total that is counted elsewhere when it is scraped. */
+  counter<L extends string = never>(
+    name: string,
+    help: string,
+    labels?: readonly L[],
+    collect?: (counter: Counter<L>) => void,
+  ): Counter<L>;
   /** `collect` sets the value when it is scraped. */
   gauge<L extends string = never>(
     name: string,
@@ -30,7 +36,18 @@ export function createMetrics(): Metrics {
   const registers = [registry];
   return {
     registry,
-    counter: (name, help, labelNames = []) => new Counter({ name, help, labelNames, registers }),
+    counter: (name, help, labelNames = [], collect) =>
+      new Counter({
+        name,
+        help,
+        labelNames,
+        registers,
+        ...(collect && {
+          collect() {
+            collect(this);
+          },
+        }),
+      }),
     gauge: (name, help, labelNames = [], collect) =>
       new Gauge({
         name,

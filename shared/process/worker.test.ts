@@ -146,8 +146,11 @@ describe("an aborted worker", () => {
 it("a child exits when its parent is gone", async () => {
   const { path, execArgv } = entry(dir, "worker-jobs");
   const child = fork(path, [], { execArgv, serialization: "advanced", stdio: ["ignore", "ignore", "ignore", "ipc"] });
-  await new Promise((resolve) => child.once("message", resolve));
+  const message = () => new Promise((resolve) => child.once("message", resolve));
+  await message();
   child.send({ kind: "job", job: { do: "until aborted", answer: true } });
+  // It waits for nothing but its abort now.
+  await message();
   child.disconnect();
   expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(1);
 });
