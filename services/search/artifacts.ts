@@ -1,0 +1,35 @@
+import type { Bus } from "../../shared/events/bus";
+import { Objects } from "../../shared/events/objects";
+import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
+import { LatheError } from "../../shared/process/errors";
+import type { DownloadArtifactResponse, Search } from "../../shared/proto/lathe/v1/search";
+
+/** An artifact of a search in pieces of at most 256 KB; NOT_FOUND where the object is none of its artifacts. */
+export async function* download(
+  bus: Bus,
+  search: Search,
+  object: string,
+  signal: AbortSignal,
+): AsyncGenerator<DownloadArtifactResponse, void, undefined> {
+  if (!search.artifacts.some((artifact) => artifact.object === object)) {
+    const shown = object.length <= 200 ? object : `${object.slice(0, 200)}...`;
+    throw new LatheError("NOT_FOUND", `search ${search.id} has no artifact "${shown}"; ListArtifacts names them`, {
+      reason: "ARTIFACT_NOT_FOUND",
+    });
+  }
+  const bucket = await holder(bus, object);
+  for await (const { buffer, byteOffset, byteLength } of bucket.chunks(object, signal))
+    yield { chunk: Buffer.from(buffer, byteOffset, byteLength) };
+}
+
+/** Checkpoints lie in a bucket of their own, and a reference does not say which. */
+async function holder(bus: Bus, object: string): Promise<Objects> {
+  const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
+  try {
+    await artifacts.stat(object);
+    return artifacts;
+  } catch (error) {
+    if (!(error instanceof LatheError) || error.code !== "NOT_FOUND") throw error;
+    return new Objects(bus, CHECKPOINTS_BUCKET);
+  }
+}

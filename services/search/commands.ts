@@ -1,0 +1,116 @@
+import type { LatheEvent } from "../../shared/events/catalog";
+import type { WorkRequest } from "../../shared/events/publisher";
+import { LatheError } from "../../shared/process/errors";
+import type { SearchResult } from "../../shared/proto/lathe/v1/result";
+import { SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
+import { CostMetric } from "../../shared/proto/lathe/v1/space";
+import { macsTable } from "../../shared/space/cost";
+import { isEnded, type SearchRecord } from "./record";
+
+/** The machine and program that put the result together. */
+export interface Host {
+  latheVersion: string;
+  nodeVersion: string;
+  platform: string;
+  cpu: string;
+}
+
+type AnyWork = WorkRequest<"train"> | WorkRequest<"retrain"> | WorkRequest<"profile">;
+
+/** What has to be done next for a search; the id tells whether it has been done. */
+export type Command = { id: string } & ({ do: "work"; work: AnyWork } | { do: "publish"; event: LatheEvent });
+
+type Step = (record: SearchRecord, host: Host) => Command | undefined;
+
+/** What each phase begins with. Deriving is begun by supernet.converged itself. */
+const STEPS = new Map<SearchPhase, Step>([
+  [SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS, (record) => profile(record, "operators")],
+  [SearchPhase.SEARCH_PHASE_SEARCHING, train],
+  [SearchPhase.SEARCH_PHASE_DERIVING, () => undefined],
+  [SearchPhase.SEARCH_PHASE_RETRAINING, retrain],
+  [SearchPhase.SEARCH_PHASE_PROFILING_NETWORK, (record) => profile(record, "network")],
+  [SearchPhase.SEARCH_PHASE_DONE, succeed],
+]);
+
+/**
+ * What has to be done for a search as its record stands, whether or not it has been done; undefined: nothing, or it waits. A failure is
+ * told even while the search is paused. FAILED_PRECONDITION where an event has left out what the next work needs.
+ */
+export function nextCommand(record: SearchRecord, host: Host): Command | undefined {
+  const { search, failure } = record;
+  // Sequence 0: search.created is not stored yet, and nothing comes before it.
+  if (isEnded(search) || search.lastSequence === 0) return undefined;
+  if (failure) return { id: "failed", do: "publish", event: { type: "search.failed", data: failure } };
+  if (search.state === SearchState.SEARCH_STATE_PAUSED) return undefined;
+  return STEPS.get(search.phase)?.(record, host);
+}
+
+function train(record: SearchRecord): Command {
+  const { id: searchId, resumptions: resumption } = record.search;
+  const spec = needed(record, "spec", record.search.spec);
+  const space = needed(record, "space", record.search.space);
+  const measured = spec.cost?.metric === CostMetric.COST_METRIC_LATENCY;
+  const costTable = measured ? needed(record, "table of measured operators", record.costTable) : macsTable(space);
+  const data = { spec, space, costTable, resumption };
+  return { id: `train:${resumption}`, do: "work", work: { searchId, kind: "train", ordinal: resumption, data } };
+}
+
+function retrain(record: SearchRecord): Command {
+  const { id: searchId, resumptions: resumption } = record.search;
+  const data = {
+    spec: needed(record, "spec", record.search.spec),
+    genotype: needed(record, "genotype", record.search.result?.genotype),
+    weights: needed(record, "weights of the derived network", record.derivedWeights),
+    resumption,
+  };
+  return { id: `retrain:${resumption}`, do: "work", work: { searchId, kind: "retrain", ordinal: resumption, data } };
+}
+
+function profile(record: SearchRecord, what: "operators" | "network"): Command {
+  const { id: searchId, resumptions } = record.search;
+  const profiling = needed(record, "profiling section", record.search.spec?.profiling);
+  const ordinal = resumptions === 0 ? what : `${what}-${resumptions}`;
+  const data =
+    what === "operators"
+      ? { profiling, space: needed(record, "space", record.search.space), onnx: undefined, genotype: undefined }
+      : {
+          profiling,
+          onnx: needed(record, "ONNX object of the network", record.networkOnnx),
+          genotype: needed(record, "genotype", record.search.result?.genotype),
+          space: undefined,
+        };
+  const deviceClass = profiling.deviceClass || "cpu";
+  return { id: `profile:${ordinal}`, do: "work", work: { searchId, kind: "profile", ordinal, deviceClass, data } };
+}
+
+function succeed(record: SearchRecord, host: Host): Command {
+  return {
+    id: "succeeded",
+    do: "publish",
+    event: { type: "search.succeeded", data: { result: finalResult(record, host) } },
+  };
+}
+
+function finalResult(record: SearchRecord, host: Host): SearchResult {
+  const { search, specSha256 } = record;
+  return {
+    ...needed(record, "result", search.result),
+    artifacts: search.artifacts,
+    provenance: {
+      ...host,
+      engine: "",
+      seed: search.spec?.seed ?? 0,
+      specSha256,
+      startedAt: search.createdAt,
+      // Of the last event, not of now: a repetition publishes the same.
+      finishedAt: search.updatedAt,
+    },
+  };
+}
+
+function needed<T>({ search }: SearchRecord, what: string, value: T | undefined): T {
+  if (value !== undefined) return value;
+  throw new LatheError("FAILED_PRECONDITION", `search ${search.id} has no ${what}: an event came without it`, {
+    reason: "EVENT_INCOMPLETE",
+  });
+}

@@ -1,0 +1,304 @@
+import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
+import { DecidedBy } from "../../shared/proto/lathe/v1/result";
+import { ConditionStatus, Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
+import { CostMetric } from "../../shared/proto/lathe/v1/space";
+import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { macsTable } from "../../shared/space/cost";
+import { resolve } from "../../shared/spec/resolve";
+import { tinySpec, workerEvents } from "../../shared/testing/searches";
+import { uniform } from "../../shared/testing/spaces";
+import { nextCommand } from "./commands";
+import { specDigest } from "./ids";
+import { project, projectAll } from "./lifecycle";
+import { phaseName, recordCodec, stateName, type SearchRecord } from "./record";
+
+const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
+const start = Date.UTC(2026, 0, 1);
+
+/** Events of one search as the stream holds them: sequences with gaps, a second apart. */
+function stored(events: readonly LatheEvent[]): StoredEvent[] {
+  return events.map((event, index) => ({
+    sequence: 10 + 3 * index,
+    time: new Date(start + 1000 * index),
+    searchId: "s-abc",
+    event,
+  }));
+}
+
+function search(overrides: Partial<SearchSpec> = {}) {
+  const { spec, space } = resolve(tinySpec(overrides));
+  const events = workerEvents(space);
+  const created: LatheEvent = { type: "search.created", data: { spec, space, specSha256: specDigest(spec) } };
+  const paused: LatheEvent = { type: "search.paused", data: {} };
+  const resumed = (resumption: number): LatheEvent => ({ type: "search.resumed", data: { resumption } });
+  return { spec, space, created, paused, resumed, ...events };
+}
+
+/** State, phase and the id of what has to be done after each event. */
+function course(events: readonly LatheEvent[]): string[] {
+  let record: SearchRecord | undefined;
+  return stored(events).map((each) => {
+    record = project(record, each);
+    if (!record) return "none";
+    return `${stateName(record.search.state)} ${phaseName(record.search.phase)} ${nextCommand(record, host)?.id ?? "-"}`;
+  });
+}
+
+function whole(overrides: Partial<SearchSpec> = {}): LatheEvent[] {
+  const s = search(overrides);
+  return [
+    s.created,
+    ...(s.spec.cost.metric === CostMetric.COST_METRIC_LATENCY ? [s.operatorsProfiled] : []),
+    ...[s.epoch(1), s.shrunk(1), s.epoch(2), s.kept(2), s.converged, s.derived],
+    ...(s.spec.retraining.epochs > 0 ? [s.retrained(1), s.retrained(2), s.trained] : []),
+    s.profiled,
+  ];
+}
+
+const s = search();
+const latency = { cost: { metric: CostMetric.COST_METRIC_LATENCY } };
+const bare = { retraining: { epochs: 0 } };
+const failed: LatheEvent = {
+  type: "work.failed",
+  data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", deliveries: 1 },
+};
+const searchFailed: LatheEvent = {
+  type: "search.failed",
+  data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt" },
+};
+const cancelled: LatheEvent = { type: "search.cancelled", data: { reason: "enough" } };
+
+describe("the course of a search", () => {
+  it.each<[string, LatheEvent[], string[]]>([
+    [
+      "with MACs as its cost",
+      whole(),
+      [
+        "PENDING SEARCHING train:0",
+        ...Array<string>(4).fill("RUNNING SEARCHING train:0"),
+        "RUNNING DERIVING -",
+        ...Array<string>(3).fill("RUNNING RETRAINING retrain:0"),
+        "RUNNING PROFILING_NETWORK profile:network",
+        "RUNNING DONE succeeded",
+      ],
+    ],
+    [
+      "with latency as its cost",
+      whole(latency).slice(0, 3),
+      ["PENDING PROFILING_OPERATORS profile:operators", "RUNNING SEARCHING train:0", "RUNNING SEARCHING train:0"],
+    ],
+    [
+      "without retraining",
+      whole(bare).slice(-3),
+      ["none", "none", "none"], // Nothing begins a search but search.created.
+    ],
+    [
+      "without retraining, from its beginning",
+      [...whole(bare).slice(0, 1), ...whole(bare).slice(-3)],
+      [
+        "PENDING SEARCHING train:0",
+        "RUNNING DERIVING -",
+        "RUNNING PROFILING_NETWORK profile:network",
+        "RUNNING DONE succeeded",
+      ],
+    ],
+    [
+      "that is paused and resumed in every phase",
+      [
+        s.created,
+        s.paused,
+        s.resumed(1),
+        s.epoch(1),
+        s.paused,
+        s.resumed(2),
+        s.converged,
+        s.paused,
+        s.derived,
+        s.resumed(3),
+        s.trained,
+        s.paused,
+        s.profiled,
+        s.resumed(4),
+      ],
+      [
+        "PENDING SEARCHING train:0",
+        "PAUSED SEARCHING -",
+        "RUNNING SEARCHING train:1",
+        "RUNNING SEARCHING train:1",
+        "PAUSED SEARCHING -",
+        "RUNNING SEARCHING train:2",
+        "RUNNING DERIVING -",
+        "PAUSED DERIVING -",
+        "PAUSED RETRAINING -",
+        "RUNNING RETRAINING retrain:3",
+        "RUNNING PROFILING_NETWORK profile:network-3",
+        "PAUSED PROFILING_NETWORK -",
+        "PAUSED DONE -",
+        "RUNNING DONE succeeded",
+      ],
+    ],
+    [
+      "whose worker fails, even while it is paused",
+      [s.created, s.paused, failed, searchFailed, s.epoch(1), s.resumed(1), cancelled],
+      [
+        "PENDING SEARCHING train:0",
+        "PAUSED SEARCHING -",
+        "PAUSED SEARCHING failed",
+        ...Array<string>(4).fill("FAILED SEARCHING -"),
+      ],
+    ],
+    [
+      "that is cancelled",
+      [s.created, s.epoch(1), cancelled, s.converged, failed],
+      ["PENDING SEARCHING train:0", "RUNNING SEARCHING train:0", ...Array<string>(3).fill("CANCELLED SEARCHING -")],
+    ],
+    [
+      "whose events come late",
+      [s.created, s.derived, s.converged, s.epoch(2), s.operatorsProfiled],
+      ["PENDING SEARCHING train:0", ...Array<string>(4).fill("PENDING RETRAINING retrain:0")].map((line, index) =>
+        index > 1 ? line.replace("PENDING", "RUNNING") : line,
+      ),
+    ],
+  ])("%s", (_name, events, expected) => {
+    expect(course(events)).toEqual(expected);
+  });
+});
+
+describe("the work of a phase", () => {
+  const commandAfter = (events: readonly LatheEvent[]) => {
+    const record = projectAll(undefined, stored(events));
+    const command = record && nextCommand(record, host);
+    return command?.do === "work" ? command.work : undefined;
+  };
+
+  it("trains with the MACs of the space, or with the operators that were measured", () => {
+    expect(commandAfter([s.created])).toEqual({
+      searchId: "s-abc",
+      kind: "train",
+      ordinal: 0,
+      data: { spec: s.spec, space: s.space, costTable: macsTable(s.space), resumption: 0 },
+    });
+    const measured = commandAfter(whole(latency).slice(0, 2));
+    expect(measured?.data).toMatchObject({ costTable: s.operatorsProfiled.data.table });
+  });
+
+  it("profiles operators on the device class of the spec", () => {
+    const { created, space } = search({ ...latency, profiling: { deviceClass: "orin" } });
+    expect(commandAfter([created])).toMatchObject({ kind: "profile", deviceClass: "orin", ordinal: "operators" });
+    expect(commandAfter([created])?.data).toMatchObject({ space, onnx: undefined });
+  });
+
+  it("retrains from the inherited weights and profiles the network that is the result", () => {
+    const events = whole();
+    expect(commandAfter(events.slice(0, 7))?.data).toMatchObject({
+      genotype: s.derived.data.genotype,
+      weights: s.derived.data.weights,
+    });
+    expect(commandAfter(events.slice(0, -1))?.data).toMatchObject({ onnx: s.trained.data.onnx, space: undefined });
+    expect(commandAfter(whole(bare).slice(0, -1))?.data).toMatchObject({ onnx: s.derived.data.onnx });
+  });
+
+  it("is refused by name where an event lacks what it needs", () => {
+    const data = { ...s.derived.data, weights: undefined };
+    expect(() => commandAfter([s.created, { type: "architecture.derived", data }])).toThrow(
+      "search s-abc has no weights of the derived network",
+    );
+  });
+});
+
+describe("the result", () => {
+  it("holds every figure of the events, and where it comes from", () => {
+    const record = projectAll(undefined, stored(whole()))!;
+    const command = nextCommand(record, host);
+    const result = command?.do === "publish" && command.event.type === "search.succeeded" && command.event.data.result;
+    expect(result).toMatchObject({
+      genotype: s.derived.data.genotype,
+      decidedBy: DecidedBy.DECIDED_BY_SHRINKING,
+      convergedEpoch: 1,
+      supernetMiou: 0.41,
+      discreteMiou: 0.4,
+      discretizationGap: 0.01,
+      retrainedMiou: 0.6,
+      retrainedBestEpoch: 2,
+      figures: { params: 30, macs: 40 },
+      latency: { p50Seconds: 0.004 },
+      searchSeconds: 11,
+      retrainingSeconds: 22,
+      classScores: [{ name: "road" }],
+      provenance: {
+        ...host,
+        seed: s.spec.seed,
+        specSha256: specDigest(s.spec),
+        startedAt: new Date(start),
+        finishedAt: new Date(start + 1000 * (whole().length - 1)),
+      },
+    });
+    expect(result && result.artifacts.map(({ kind }) => kind)).toEqual([
+      "checkpoint",
+      "derived.onnx",
+      "derived.weights",
+      "network.onnx",
+      "network.weights",
+      "predictions/1.png",
+    ]);
+    expect(record.search.conditions.map(({ type, status }) => [type, status])).toEqual(
+      ["Converged", "Derived", "Trained", "Profiled"].map((type) => [type, ConditionStatus.CONDITION_STATUS_TRUE]),
+    );
+    const end = stored([...whole(), { type: "search.succeeded", data: { result: result || undefined } }]).at(-1)!;
+    expect(project(record, end)?.search).toMatchObject({
+      state: SearchState.SEARCH_STATE_SUCCEEDED,
+      phase: SearchPhase.SEARCH_PHASE_DONE,
+      result: { provenance: { latheVersion: "1.2.3" } },
+    });
+  });
+
+  it("says that argmax decided, and that retraining was left out", () => {
+    const byArgmax: LatheEvent = {
+      type: "supernet.converged",
+      data: { ...s.converged.data, decidedBy: DecidedBy.DECIDED_BY_ARGMAX, convergedEpoch: 0 },
+    };
+    const record = projectAll(undefined, stored([search(bare).created, byArgmax, s.derived]))!;
+    expect(record.search.conditions).toMatchObject([
+      { type: "Converged", status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "DECIDED_BY_ARGMAX" },
+      { type: "Derived", status: ConditionStatus.CONDITION_STATUS_TRUE },
+      { type: "Trained", status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "RETRAINING_OFF" },
+    ]);
+  });
+
+  it("says why a search has failed", () => {
+    const record = projectAll(undefined, stored([s.created, failed, searchFailed]))!;
+    expect(record.search.conditions).toMatchObject([
+      { type: "Failed", reason: "DATASET_INVALID", message: "no train.txt", changedAt: new Date(start + 2000) },
+    ]);
+    expect(record.failure).toBeUndefined();
+  });
+});
+
+describe("a projection", () => {
+  const full = stored([...whole(latency), { type: "search.succeeded", data: { result: undefined } }]);
+  const once = projectAll(undefined, full);
+
+  it("is the same when the whole history comes twice", () => {
+    expect(projectAll(once, full)).toBe(once);
+    expect(projectAll(undefined, [...full, ...full])).toEqual(once);
+  });
+
+  it("is the same whatever is delivered again, and wherever it was cut and stored", () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const random = uniform(seed);
+      let record: SearchRecord | undefined;
+      for (let at = 0; at < full.length; at++) {
+        record = project(record, full[at]!);
+        for (let back = 0; back <= at; back++) if (random() < 0.3) record = project(record, full[back]!);
+        if (random() < 0.5) record = recordCodec.fromJSON(JSON.parse(JSON.stringify(recordCodec.toJSON(record!))));
+      }
+      expect(record).toEqual(once);
+    }
+  });
+
+  it("is stored as a Search that any service may read, in a fraction of a message", () => {
+    const json = JSON.stringify(recordCodec.toJSON(once!));
+    expect(Search.fromJSON(JSON.parse(json))).toEqual(once!.search);
+    expect(json.length).toBeLessThan(20_000);
+  });
+});

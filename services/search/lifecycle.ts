@@ -1,0 +1,201 @@
+import type { EventData, EventName, StoredEvent } from "../../shared/events/catalog";
+import type { ArtifactRef, SearchResult } from "../../shared/proto/lathe/v1/result";
+import { DecidedBy, SearchResult as ResultMessage } from "../../shared/proto/lathe/v1/result";
+import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
+import { candidatesLeft } from "../../shared/space/groups";
+import { isEnded, newRecord, type SearchRecord } from "./record";
+
+/** What one event changes; absent: as it was. */
+interface Change {
+  search?: Partial<Search>;
+  rest?: Partial<Omit<SearchRecord, "search">>;
+}
+
+type Rule<N extends EventName> = (record: SearchRecord, data: EventData<N>, time: Date) => Change;
+
+const { CONDITION_STATUS_TRUE: TRUE, CONDITION_STATUS_FALSE: FALSE } = ConditionStatus;
+
+const RULES: { [N in EventName]: Rule<N> } = {
+  "search.created": () => ({}),
+  "search.paused": () => ({ search: { state: SearchState.SEARCH_STATE_PAUSED } }),
+  "search.resumed": (_record, { resumption }) => ({
+    search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption },
+  }),
+  "search.cancelled": () => ({ search: { state: SearchState.SEARCH_STATE_CANCELLED } }),
+  "search.failed": ({ search }, { reason, message }, time) => ({
+    search: { state: SearchState.SEARCH_STATE_FAILED, ...condition(search, "Failed", TRUE, reason, message, time) },
+    rest: { failure: undefined },
+  }),
+  "search.succeeded": ({ search }, { result }) => ({
+    search: {
+      state: SearchState.SEARCH_STATE_SUCCEEDED,
+      phase: SearchPhase.SEARCH_PHASE_DONE,
+      result: result ?? search.result,
+    },
+  }),
+  "operators.profiled": ({ search }, { table }) => ({
+    search: { ...begun(search), ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING) },
+    rest: { costTable: table },
+  }),
+  "epoch.completed": ({ search }, { metrics }) => ({
+    search: {
+      ...begun(search),
+      ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING),
+      lastEpoch: metrics ?? search.lastEpoch,
+    },
+  }),
+  "space.shrunk": ({ search }, data) => ({
+    search: { candidatesLeft: data.candidatesLeft, ...result(search, { candidatesLeft: data.candidatesLeft }) },
+  }),
+  "space.kept": () => ({}),
+  "supernet.converged": ({ search }, data, time) => {
+    const left = data.architecture ? candidatesLeft(data.architecture) : search.candidatesLeft;
+    const byShrinking = data.decidedBy === DecidedBy.DECIDED_BY_SHRINKING;
+    const message = byShrinking
+      ? `every group was decided by shrinking after epoch ${data.convergedEpoch} of ${data.epochs}`
+      : `the budget of ${data.epochs} epochs ended with groups undecided; argmax decided them`;
+    return {
+      search: {
+        ...begun(search),
+        ...reached(search, SearchPhase.SEARCH_PHASE_DERIVING),
+        candidatesLeft: left,
+        ...condition(
+          search,
+          "Converged",
+          byShrinking ? TRUE : FALSE,
+          byShrinking ? "DECIDED_BY_SHRINKING" : "DECIDED_BY_ARGMAX",
+          message,
+          time,
+        ),
+        ...result(search, {
+          decidedBy: data.decidedBy,
+          convergedEpoch: data.convergedEpoch,
+          supernetMiou: data.validationMiou,
+          candidatesLeft: left,
+          searchSeconds: data.seconds,
+        }),
+        ...artifacts(search, data.checkpoint),
+      },
+    };
+  },
+  "architecture.derived": ({ search }, data, time) => {
+    const retrains = (search.spec?.retraining?.epochs ?? 0) > 0;
+    const message = `the discrete network is at ${points(data.discreteMiou)} mIoU points, the supernet at ${points(data.supernetMiou)}`;
+    const derived = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
+    return {
+      search: {
+        ...reached(search, retrains ? SearchPhase.SEARCH_PHASE_RETRAINING : SearchPhase.SEARCH_PHASE_PROFILING_NETWORK),
+        ...(retrains
+          ? { conditions: derived.conditions }
+          : condition(derived, "Trained", FALSE, "RETRAINING_OFF", "retraining.epochs is 0", time)),
+        ...result(search, {
+          genotype: data.genotype,
+          decidedBy: data.decidedBy || search.result?.decidedBy || DecidedBy.DECIDED_BY_UNSPECIFIED,
+          supernetMiou: data.supernetMiou,
+          discreteMiou: data.discreteMiou,
+          discretizationGap: data.discretizationGap,
+          figures: data.figures,
+        }),
+        ...artifacts(search, data.onnx, data.weights),
+      },
+      rest: { derivedOnnx: data.onnx, derivedWeights: data.weights, ...(!retrains && { networkOnnx: data.onnx }) },
+    };
+  },
+  "retraining.epoch.completed": (_record, { epoch }) => ({ search: { retrainingEpoch: epoch } }),
+  "network.trained": ({ search }, data, time) => ({
+    search: {
+      ...reached(search, SearchPhase.SEARCH_PHASE_PROFILING_NETWORK),
+      ...condition(
+        search,
+        "Trained",
+        TRUE,
+        "TRAINED",
+        `${points(data.validationMiou)} mIoU points at epoch ${data.bestEpoch}, the best`,
+        time,
+      ),
+      ...result(search, {
+        retrainedMiou: data.validationMiou,
+        retrainedBestEpoch: data.bestEpoch,
+        figures: data.figures,
+        retrainingSeconds: data.seconds,
+        classScores: data.classScores,
+      }),
+      ...artifacts(search, data.onnx, data.weights, ...data.predictions),
+    },
+    rest: { networkOnnx: data.onnx },
+  }),
+  "network.profiled": ({ search }, { latency }, time) => ({
+    search: {
+      ...reached(search, SearchPhase.SEARCH_PHASE_DONE),
+      ...condition(
+        search,
+        "Profiled",
+        TRUE,
+        "PROFILED",
+        `p50 ${((latency?.p50Seconds ?? 0) * 1000).toFixed(2)} ms on ${latency?.device ?? "?"}`,
+        time,
+      ),
+      ...result(search, { latency }),
+    },
+  }),
+  "work.failed": (_record, { phase, reason, message }) => ({ rest: { failure: { phase, reason, message } } }),
+};
+
+/**
+ * The record after an event. An event that the record has taken in already (by its sequence) gives the very same record; nothing but the
+ * sequence changes in a search that has ended. Undefined: there is no record, and this event does not begin one.
+ */
+export function project(record: SearchRecord | undefined, stored: StoredEvent): SearchRecord | undefined {
+  const { sequence, time, searchId, event } = stored;
+  if (record === undefined) {
+    if (event.type !== "search.created") return undefined;
+    const first = newRecord(searchId, event.data, time);
+    return { ...first, search: { ...first.search, lastSequence: sequence } };
+  }
+  if (sequence <= record.search.lastSequence) return record;
+  if (isEnded(record.search)) return { ...record, search: { ...record.search, lastSequence: sequence } };
+  const rule = RULES[event.type] as Rule<EventName>;
+  const { search, rest } = rule(record, event.data, time);
+  return { ...record, ...rest, search: { ...record.search, ...search, updatedAt: time, lastSequence: sequence } };
+}
+
+/** The record after several events, in their order. */
+export function projectAll(record: SearchRecord | undefined, events: readonly StoredEvent[]): SearchRecord | undefined {
+  return events.reduce<SearchRecord | undefined>((state, stored) => project(state, stored), record);
+}
+
+/** A worker has begun. */
+export function begun({ state }: Search): { state: SearchState } {
+  return { state: state === SearchState.SEARCH_STATE_PENDING ? SearchState.SEARCH_STATE_RUNNING : state };
+}
+
+/** Phases only go on: an event that comes late changes nothing. */
+function reached({ phase }: Search, next: SearchPhase): { phase: SearchPhase } {
+  return { phase: Math.max(phase, next) };
+}
+
+function condition(
+  { conditions }: Pick<Search, "conditions">,
+  type: string,
+  status: ConditionStatus,
+  reason: string,
+  message: string,
+  changedAt: Date,
+): Pick<Search, "conditions"> {
+  const others = conditions.filter((entry) => entry.type !== type);
+  return { conditions: [...others, { type, status, reason, message, changedAt }] };
+}
+
+function result({ result: known }: Search, found: Partial<SearchResult>): { result: SearchResult } {
+  return { result: { ...(known ?? ResultMessage.fromPartial({})), ...found } };
+}
+
+function artifacts({ artifacts: known }: Search, ...added: (ArtifactRef | undefined)[]): Pick<Search, "artifacts"> {
+  const names = new Set(known.map(({ object }) => object));
+  return { artifacts: [...known, ...added.filter((ref): ref is ArtifactRef => !!ref && !names.has(ref.object))] };
+}
+
+/** 0.4567 as "45.7". */
+function points(miou: number): string {
+  return (100 * miou).toFixed(1);
+}

@@ -1,0 +1,80 @@
+import { createHash } from "node:crypto";
+import type { FieldViolation } from "../../shared/process/errors";
+import { SearchState, type ListSearchesRequest, type Search } from "../../shared/proto/lathe/v1/search";
+import { refuse } from "../../shared/space/validate";
+
+const DEFAULT_PAGE = 50;
+const MAX_PAGE = 200;
+
+/** The last search of a page, and the filter that the page was made with. */
+interface Cursor {
+  createdAt: number;
+  id: string;
+  filter: string;
+}
+
+/**
+ * One page of the searches that match, newest first. A page token goes on behind the last search of its page, so that searches which
+ * begin meanwhile shift nothing. A size above 200 counts as 200; a token of another filter is INVALID_ARGUMENT.
+ */
+export function page(
+  searches: readonly Search[],
+  request: ListSearchesRequest,
+): { searches: Search[]; nextPageToken: string } {
+  const { pageSize, pageToken, states, labels } = request;
+  const violations: FieldViolation[] = [];
+  if (pageSize < 0) violations.push({ field: "page_size", description: `is ${pageSize}, must be at least 0` });
+  states.forEach((state, index) => {
+    if (state === SearchState.SEARCH_STATE_UNSPECIFIED || SearchState[state] === undefined)
+      violations.push({ field: `states[${index}]`, description: `is ${state}, must be a state of a search` });
+  });
+  const filter = digest(states, labels);
+  const after = pageToken === "" ? undefined : readToken(pageToken);
+  if (pageToken !== "" && after?.filter !== filter)
+    violations.push({
+      field: "page_token",
+      description: after ? "belongs to a list with another filter" : "is no token that this service gave",
+    });
+  refuse("INVALID_LIST", "request", violations);
+
+  const matching = searches
+    .filter(({ state }) => states.length === 0 || states.includes(state))
+    .filter(({ spec }) => Object.entries(labels).every(([key, value]) => spec?.labels[key] === value))
+    .sort(newestFirst)
+    .filter((search) => after === undefined || newestFirst(position(search), after) > 0);
+  const size = Math.min(pageSize || DEFAULT_PAGE, MAX_PAGE);
+  const chosen = matching.slice(0, size);
+  const last = chosen.at(-1);
+  const more = matching.length > chosen.length && last !== undefined;
+  return { searches: chosen, nextPageToken: more ? writeToken({ ...position(last), filter }) : "" };
+}
+
+const position = ({ createdAt, id }: Search) => ({ createdAt: createdAt?.getTime() ?? 0, id });
+
+function newestFirst(a: { createdAt?: Date | number | undefined; id: string }, b: typeof a): number {
+  const time = Number(b.createdAt ?? 0) - Number(a.createdAt ?? 0);
+  return time || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}
+
+function digest(states: readonly SearchState[], labels: Record<string, string>): string {
+  const canonical = JSON.stringify([[...states].sort(), Object.entries(labels).sort()]);
+  return createHash("sha256").update(canonical).digest("hex").slice(0, 12);
+}
+
+function writeToken({ createdAt, id, filter }: Cursor): string {
+  return Buffer.from(JSON.stringify([createdAt, id, filter])).toString("base64url");
+}
+
+function readToken(token: string): Cursor | undefined {
+  let parts: unknown;
+  try {
+    parts = JSON.parse(Buffer.from(token, "base64url").toString());
+  } catch {
+    // Not a token of ours: the caller says so.
+    return undefined;
+  }
+  if (!Array.isArray(parts)) return undefined;
+  const [createdAt, id, filter] = parts as unknown[];
+  if (typeof createdAt !== "number" || typeof id !== "string" || typeof filter !== "string") return undefined;
+  return { createdAt, id, filter };
+}

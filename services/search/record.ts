@@ -1,0 +1,113 @@
+import type { JsonCodec } from "../../shared/events/catalog";
+import { SearchCreated, SearchFailed } from "../../shared/proto/lathe/v1/events";
+import { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
+import { CostMetric, CostTable } from "../../shared/proto/lathe/v1/space";
+import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
+import { log10Size } from "../../shared/space/size";
+
+/** What the search service keeps of a search: what clients see, and what the next work item is made of. */
+export interface SearchRecord {
+  search: Search;
+  /** SHA-256 of the resolved spec's canonical JSON. */
+  specSha256: string;
+  /** Of the operators that were measured; not set where MACs are the cost. */
+  costTable: CostTable | undefined;
+  /** The discrete network with inherited weights. */
+  derivedOnnx: ArtifactRef | undefined;
+  derivedWeights: ArtifactRef | undefined;
+  /** The network that is profiled in the end. */
+  networkOnnx: ArtifactRef | undefined;
+  /** Why the search has to fail, until search.failed has been stored. */
+  failure: SearchFailed | undefined;
+  /** Id of the command that was carried out last. */
+  issued: string;
+}
+
+/** A Search in proto3 JSON, as every service may read it, with the rest of the record as one more field that others skip. */
+export const recordCodec: JsonCodec<SearchRecord> = {
+  toJSON: ({ search, specSha256, costTable, derivedOnnx, derivedWeights, networkOnnx, failure, issued }) => ({
+    ...(Search.toJSON(search) as object),
+    next: {
+      specSha256,
+      issued,
+      ...(costTable && { costTable: CostTable.toJSON(costTable) }),
+      ...(derivedOnnx && { derivedOnnx: ArtifactRef.toJSON(derivedOnnx) }),
+      ...(derivedWeights && { derivedWeights: ArtifactRef.toJSON(derivedWeights) }),
+      ...(networkOnnx && { networkOnnx: ArtifactRef.toJSON(networkOnnx) }),
+      ...(failure && { failure: SearchFailed.toJSON(failure) }),
+    },
+  }),
+  fromJSON: (object) => {
+    const { next = {} } = object as { next?: Record<string, unknown> };
+    const read = <T>(codec: JsonCodec<T>, name: string) =>
+      next[name] === undefined ? undefined : codec.fromJSON(next[name]);
+    return {
+      search: Search.fromJSON(object),
+      specSha256: text(next["specSha256"]),
+      costTable: read(CostTable, "costTable"),
+      derivedOnnx: read(ArtifactRef, "derivedOnnx"),
+      derivedWeights: read(ArtifactRef, "derivedWeights"),
+      networkOnnx: read(ArtifactRef, "networkOnnx"),
+      failure: read(SearchFailed, "failure"),
+      issued: text(next["issued"]),
+    };
+  },
+};
+
+const text = (value: unknown) => (typeof value === "string" ? value : "");
+
+/** The record of a search that has just been created; its first phase is what its cost needs. */
+export function newRecord(id: string, created: SearchCreated, time: Date, requestId = ""): SearchRecord {
+  const { spec, space, specSha256 } = created;
+  const start = space && initialArchitecture(space);
+  const measured = spec?.cost?.metric === CostMetric.COST_METRIC_LATENCY;
+  return {
+    search: {
+      ...Search.fromPartial({
+        id,
+        state: SearchState.SEARCH_STATE_PENDING,
+        phase: measured ? SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS : SearchPhase.SEARCH_PHASE_SEARCHING,
+        candidatesLeft: start ? candidatesLeft(start) : 0,
+        result: {
+          log10SpaceStart: space ? log10Size(space) : 0,
+          candidatesStart: start ? candidatesLeft(start) : 0,
+          candidatesLeft: start ? candidatesLeft(start) : 0,
+        },
+        requestId,
+      }),
+      spec,
+      space,
+      createdAt: time,
+      updatedAt: time,
+    },
+    specSha256,
+    costTable: undefined,
+    derivedOnnx: undefined,
+    derivedWeights: undefined,
+    networkOnnx: undefined,
+    failure: undefined,
+    issued: "",
+  };
+}
+
+const ENDED: ReadonlySet<SearchState> = new Set([
+  SearchState.SEARCH_STATE_SUCCEEDED,
+  SearchState.SEARCH_STATE_FAILED,
+  SearchState.SEARCH_STATE_CANCELLED,
+]);
+
+/** Whether nothing more happens to a search. */
+export function isEnded({ state }: Pick<Search, "state">): boolean {
+  return ENDED.has(state);
+}
+
+/** "RUNNING" for SEARCH_STATE_RUNNING. */
+export function stateName(state: SearchState): string {
+  return (SearchState[state] ?? String(state)).replace("SEARCH_STATE_", "");
+}
+
+/** "SEARCHING" for SEARCH_PHASE_SEARCHING. */
+export function phaseName(phase: SearchPhase): string {
+  return (SearchPhase[phase] ?? String(phase)).replace("SEARCH_PHASE_", "");
+}

@@ -1,0 +1,41 @@
+import type { Bus } from "../../shared/events/bus";
+import { SearchServiceService } from "../../shared/proto/lathe/v1/search";
+import { service, type Service } from "../../shared/rpc/handlers";
+import { download } from "./artifacts";
+import { page } from "./list";
+import type { Searches } from "./searches";
+import { validateReason, validateSearchId } from "./validate";
+import { watch } from "./watch";
+
+/** SearchService over the searches of a bus. */
+export function searchService(bus: Bus, searches: Searches): Service {
+  return service(SearchServiceService, {
+    startSearch: async (request) => ({ search: await searches.start(request) }),
+    getSearch: async ({ searchId }) => ({ search: (await searches.get(validateSearchId(searchId))).search }),
+    listSearches: async (request) =>
+      page(
+        (await searches.list()).map(({ search }) => search),
+        request,
+      ),
+    async *watchSearch({ searchId, fromSequence, includeProgress }, { signal }) {
+      const { search } = await searches.current(validateSearchId(searchId));
+      yield* watch(bus, search, { fromSequence, includeProgress, signal });
+    },
+    pauseSearch: async ({ searchId }) => ({ search: await searches.pause(validateSearchId(searchId)) }),
+    resumeSearch: async ({ searchId }) => ({ search: await searches.resume(validateSearchId(searchId)) }),
+    cancelSearch: async ({ searchId, reason }) => ({
+      search: await searches.cancel(validateSearchId(searchId), validateReason(reason)),
+    }),
+    deleteSearch: async ({ searchId }) => {
+      await searches.delete(validateSearchId(searchId));
+      return {};
+    },
+    listArtifacts: async ({ searchId }) => ({
+      artifacts: (await searches.get(validateSearchId(searchId))).search.artifacts,
+    }),
+    async *downloadArtifact({ searchId, object }, { signal }) {
+      const { search } = await searches.get(validateSearchId(searchId));
+      yield* download(bus, search, object, signal);
+    },
+  });
+}

@@ -1,0 +1,230 @@
+import type { Bus } from "../../shared/events/bus";
+import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
+import { historyOnce } from "../../shared/events/history";
+import { publishEvent, publishWork, type WorkRequest } from "../../shared/events/publisher";
+import { purgeSearch } from "../../shared/events/purge";
+import { Records } from "../../shared/events/records";
+import { REQUESTS_BUCKET, SEARCHES_BUCKET, type WorkKind } from "../../shared/events/subjects";
+import { LatheError } from "../../shared/process/errors";
+import type { SearchFailed } from "../../shared/proto/lathe/v1/events";
+import { SearchState, type Search, type StartSearchRequest } from "../../shared/proto/lathe/v1/search";
+import { nextCommand, type Command, type Host } from "./commands";
+import { newSearchId, specDigest } from "./ids";
+import { begun, project, projectAll } from "./lifecycle";
+import { isEnded, newRecord, phaseName, recordCodec, stateName, type SearchRecord } from "./record";
+import { validateStart } from "./validate";
+
+/** Which search a request id has started, and with what. */
+interface Claim {
+  searchId: string;
+  specSha256: string;
+}
+
+/** A client waits for what it asked for; the consumer would wait longer. */
+const CLIENT_RETRY_MS = 10_000;
+
+/** The searches as the bus holds them: records, events, work items. No state of its own, so that it may die between any two steps. */
+export class Searches {
+  private readonly records: Records<SearchRecord>;
+  private readonly claims: Records<Claim>;
+
+  constructor(
+    private readonly bus: Bus,
+    private readonly host: Host,
+  ) {
+    this.records = new Records(bus, SEARCHES_BUCKET, recordCodec);
+    this.claims = new Records(bus, REQUESTS_BUCKET, { toJSON: (claim) => claim, fromJSON: (json) => json as Claim });
+  }
+
+  /**
+   * Stores and starts a search. In this order: the claim of the request id, the record, search.created; a repetition of the same request
+   * takes up where the first was cut off, and announceAll does so where nobody repeats it.
+   */
+  async start(request: StartSearchRequest): Promise<Search> {
+    const { spec, space, requestId } = validateStart(request);
+    const specSha256 = specDigest(spec);
+    const searchId = await this.claim(requestId, specSha256);
+    const created = newRecord(searchId, { spec, space, specSha256 }, new Date(), requestId);
+    await this.records.mutate(searchId, (current) => (current ? undefined : created));
+    return (await this.current(searchId)).search;
+  }
+
+  /** The record as it stands; NOT_FOUND where there is none. */
+  async get(searchId: string): Promise<SearchRecord> {
+    const entry = await this.records.get(searchId);
+    if (!entry) throw notFound(searchId);
+    return entry.value;
+  }
+
+  /** The record with every event of the search that is stored by now taken in. */
+  async current(searchId: string): Promise<SearchRecord> {
+    let record = await this.get(searchId);
+    if (record.search.lastSequence === 0) await this.announce(record);
+    const missing = await historyOnce(this.bus, searchId, record.search.lastSequence + 1);
+    if (missing.length > 0) {
+      const entry = await this.records.mutate(searchId, (known) => changed(known, projectAll(known, missing)));
+      if (!entry) throw notFound(searchId);
+      record = entry.value;
+    }
+    return record;
+  }
+
+  async list(): Promise<SearchRecord[]> {
+    return (await this.records.list()).map(({ value }) => value);
+  }
+
+  /** Pauses a search; one that is paused stays so. FAILED_PRECONDITION once it has ended. */
+  async pause(searchId: string): Promise<Search> {
+    const { search } = await this.current(searchId);
+    if (search.state === SearchState.SEARCH_STATE_PAUSED) return search;
+    if (isEnded(search)) throw notAllowed(search, "paused", "PENDING or RUNNING");
+    // Pauses have no number of their own: the next resumption's is theirs.
+    return this.tell(searchId, { type: "search.paused", data: {} }, search.resumptions + 1);
+  }
+
+  /** Resumes a paused search; the repetition of a resume is harmless. FAILED_PRECONDITION where it is not paused. */
+  async resume(searchId: string): Promise<Search> {
+    const { search } = await this.current(searchId);
+    if (search.state === SearchState.SEARCH_STATE_RUNNING && search.resumptions > 0) return search;
+    if (search.state !== SearchState.SEARCH_STATE_PAUSED) throw notAllowed(search, "resumed", "PAUSED");
+    return this.tell(searchId, { type: "search.resumed", data: { resumption: search.resumptions + 1 } });
+  }
+
+  /** Cancels a search; one that is cancelled stays so. FAILED_PRECONDITION where it has ended otherwise. */
+  async cancel(searchId: string, reason: string): Promise<Search> {
+    const { search } = await this.current(searchId);
+    if (isEnded(search) && search.state !== SearchState.SEARCH_STATE_CANCELLED)
+      throw notAllowed(search, "cancelled", "PENDING, RUNNING or PAUSED");
+    if (isEnded(search)) return search;
+    const after = await this.tell(searchId, { type: "search.cancelled", data: { reason } });
+    if (after.state !== SearchState.SEARCH_STATE_CANCELLED)
+      throw notAllowed(after, "cancelled", "PENDING, RUNNING or PAUSED");
+    return after;
+  }
+
+  /** Removes an ended search with its events and objects; the record goes last, so that what was cut off can be repeated. */
+  async delete(searchId: string): Promise<void> {
+    const { search } = await this.get(searchId);
+    if (!isEnded(search)) throw notAllowed(search, "deleted", "SUCCEEDED, FAILED or CANCELLED");
+    if (search.requestId !== "" && (await this.claims.get(search.requestId))?.value.searchId === searchId)
+      await this.claims.delete(search.requestId);
+    await purgeSearch(this.bus, searchId);
+    await this.records.delete(searchId);
+  }
+
+  /**
+   * Takes in an event and does what follows from it; safe to repeat after any step. Undefined where the event belongs to no search: a worker
+   * that has not heard of a deletion, whose traces are removed.
+   */
+  async take(stored: StoredEvent): Promise<SearchRecord | undefined> {
+    const { searchId } = stored;
+    const entry = await this.records.mutate(searchId, async (known) =>
+      // The stream is the source: a record that is lost is made again from it.
+      known ? changed(known, project(known, stored)) : projectAll(undefined, await historyOnce(this.bus, searchId)),
+    );
+    if (!entry) {
+      this.bus.logger.warn("event of a search that does not exist", { searchId, event: stored.event.type });
+      await purgeSearch(this.bus, searchId);
+      return undefined;
+    }
+    return this.advance(entry.value);
+  }
+
+  /** Ends a search that cannot go on; nothing where it does not exist or has ended. */
+  async fail(searchId: string, error: LatheError): Promise<void> {
+    const known = await this.records.get(searchId).catch((cause: unknown) => {
+      // A record that cannot be read is a reason to fail, not to stop here; an outage is.
+      if (LatheError.from(cause).reason !== "RECORD_MALFORMED") throw cause;
+      return undefined;
+    });
+    if (known && isEnded(known.value.search)) return;
+    const phase = known ? phaseName(known.value.search.phase).toLowerCase() : "search";
+    const data: SearchFailed = { reason: error.reason, message: error.message, phase };
+    await publishEvent(this.bus, searchId, { type: "search.failed", data });
+  }
+
+  /** A worker has been heard of: the first of a search takes it out of PENDING. */
+  async markBegun(searchId: string): Promise<void> {
+    await this.records.mutate(searchId, (known) => {
+      if (known?.search.state !== SearchState.SEARCH_STATE_PENDING || known.search.lastSequence === 0) return undefined;
+      return { ...known, search: { ...known.search, ...begun(known.search) } };
+    });
+  }
+
+  /** Publishes search.created of the searches that were stored by a process which died before it had told of them. */
+  async announceAll(): Promise<SearchRecord[]> {
+    const records = await this.list();
+    for (const record of records) if (record.search.lastSequence === 0) await this.announce(record);
+    return records;
+  }
+
+  /** The search that a request id stands for, a new one where it is new; ALREADY_EXISTS where it stands for another spec. */
+  private async claim(requestId: string, specSha256: string): Promise<string> {
+    const fresh: Claim = { searchId: newSearchId(), specSha256 };
+    if (requestId === "") return fresh.searchId;
+    const entry = await this.claims.mutate(requestId, (known) => (known ? undefined : fresh));
+    const claim = entry?.value ?? fresh;
+    if (claim.specSha256 === specSha256) return claim.searchId;
+    throw new LatheError(
+      "ALREADY_EXISTS",
+      `request_id "${requestId}" has started search ${claim.searchId} with another spec: use another request_id`,
+      { reason: "REQUEST_ID_REUSED", metadata: { search_id: claim.searchId } },
+    );
+  }
+
+  private async announce({ search, specSha256 }: SearchRecord): Promise<void> {
+    const data = { spec: search.spec, space: search.space, specSha256 };
+    await publishEvent(
+      this.bus,
+      search.id,
+      { type: "search.created", data },
+      { retryForMs: CLIENT_RETRY_MS, ...(search.createdAt && { time: search.createdAt }) },
+    );
+  }
+
+  private async tell(searchId: string, event: LatheEvent, ordinal?: number): Promise<Search> {
+    await publishEvent(this.bus, searchId, event, {
+      retryForMs: CLIENT_RETRY_MS,
+      ...(ordinal !== undefined && { ordinal }),
+    });
+    return (await this.current(searchId)).search;
+  }
+
+  private async advance(record: SearchRecord): Promise<SearchRecord> {
+    const command = nextCommand(record, this.host);
+    if (!command || command.id === record.issued) return record;
+    await this.carryOut(record.search.id, command);
+    const entry = await this.records.mutate(record.search.id, (known) =>
+      !known || known.issued === command.id ? undefined : { ...known, issued: command.id },
+    );
+    return entry?.value ?? record;
+  }
+
+  private async carryOut(searchId: string, command: Command): Promise<void> {
+    try {
+      if (command.do === "publish") await publishEvent(this.bus, searchId, command.event);
+      else await publishWork(this.bus, command.work as WorkRequest<WorkKind>);
+    } catch (error) {
+      // The one lack of room that time does not heal.
+      if (!(error instanceof LatheError) || error.reason !== "PAYLOAD_TOO_LARGE") throw error;
+      throw new LatheError("FAILED_PRECONDITION", error.message, { reason: error.reason, cause: error });
+    }
+  }
+}
+
+const changed = (before: SearchRecord | undefined, after: SearchRecord | undefined) =>
+  after === before ? undefined : after;
+
+function notFound(searchId: string): LatheError {
+  return new LatheError("NOT_FOUND", `search ${searchId} does not exist`, {
+    reason: "SEARCH_NOT_FOUND",
+    metadata: { search_id: searchId },
+  });
+}
+
+function notAllowed({ id, state }: Search, what: string, allowed: string): LatheError {
+  return new LatheError("FAILED_PRECONDITION", `search ${id} is ${stateName(state)}: only ${allowed} can be ${what}`, {
+    reason: "SEARCH_STATE",
+    metadata: { search_id: id, state: stateName(state) },
+  });
+}

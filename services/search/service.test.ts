@@ -1,0 +1,472 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect, type Bus } from "../../shared/events/bus";
+import type { LatheEvent } from "../../shared/events/catalog";
+import type { Consumption } from "../../shared/events/consumer";
+import { historyOnce } from "../../shared/events/history";
+import { Objects } from "../../shared/events/objects";
+import { publishEvent, publishProgress } from "../../shared/events/publisher";
+import { Records, searchRecords } from "../../shared/events/records";
+import { provision } from "../../shared/events/streams";
+import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, REQUESTS_BUCKET, eventSubject } from "../../shared/events/subjects";
+import { takeWork, type WorkItem } from "../../shared/events/work";
+import type { LatheError } from "../../shared/process/errors";
+import { createMetrics } from "../../shared/process/metrics";
+import {
+  SearchServiceClient,
+  SearchState,
+  type Search,
+  type WatchSearchResponse,
+} from "../../shared/proto/lathe/v1/search";
+import { resolve } from "../../shared/spec/resolve";
+import { startNats, type TestNats } from "../../shared/testing/nats";
+import { startRpc, type TestRpc } from "../../shared/testing/rpc";
+import { tinySpec, workerEvents } from "../../shared/testing/searches";
+import { consumeSearches } from "./consumer";
+import { specDigest } from "./ids";
+import { searchMetrics } from "./metrics";
+import { newRecord, recordCodec } from "./record";
+import { searchService } from "./rpc";
+import { Searches } from "./searches";
+
+const quiet = { info() {}, warn() {}, error() {} };
+const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
+const { space } = resolve(tinySpec());
+const made = workerEvents(space);
+
+let nats: TestNats;
+let bus: Bus;
+let rpc: TestRpc;
+let consumption: Consumption;
+let searches: Searches;
+const metrics = createMetrics();
+const observed = searchMetrics(metrics);
+const trained: WorkItem<"train">[] = [];
+let trainers: Consumption;
+
+const opened: Consumption[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((worker) => worker.stop()));
+});
+
+const client = () => rpc.connect(SearchServiceClient).api;
+let api: ReturnType<typeof client>;
+
+beforeAll(async () => {
+  nats = await startNats();
+  bus = await connect({ url: nats.url, name: "test", logger: quiet });
+  await provision(bus);
+  searches = new Searches(bus, host);
+  consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+  rpc = await startRpc([searchService(bus, searches)]);
+  api = client();
+  trainers = await takeWork(bus, {
+    kind: "train",
+    handler: (work) => {
+      trained.push(work);
+      return Promise.resolve("done");
+    },
+    onExhausted: () => Promise.resolve(),
+  });
+});
+afterAll(async () => {
+  await rpc?.stop();
+  await trainers?.stop();
+  await consumption?.stop();
+  await bus?.drain();
+  await nats?.stop();
+});
+
+const failure = (run: Promise<unknown>): Promise<LatheError> =>
+  run.then(
+    () => Promise.reject(new Error("no failure")),
+    (error: LatheError) => error,
+  );
+
+async function begin(overrides: Parameters<typeof tinySpec>[0] = {}, requestId = ""): Promise<Search> {
+  const { search } = await api.startSearch({ spec: tinySpec(overrides), requestId });
+  return search!;
+}
+
+async function eventually(what: string, test: () => Promise<boolean> | boolean): Promise<void> {
+  for (let waited = 0; waited < 8000; waited += 10) {
+    if (await test()) return;
+    await sleep(10);
+  }
+  throw new Error(`never: ${what}`);
+}
+
+const inState = (id: string, state: SearchState) =>
+  eventually(`search ${id} in state ${SearchState[state]}`, async () => {
+    const { search } = await api.getSearch({ searchId: id });
+    return search!.state === state;
+  });
+
+const tell = (id: string, ...events: LatheEvent[]) =>
+  events.reduce<Promise<unknown>>(
+    (before, event) => before.then(() => publishEvent(bus, id, event)),
+    Promise.resolve(),
+  );
+
+const watchAll = async (id: string, fromSequence = 0) => {
+  const seen: WatchSearchResponse[] = [];
+  for await (const each of api.watchSearch({ searchId: id, fromSequence, includeProgress: false })) seen.push(each);
+  return seen;
+};
+const cases = (seen: readonly WatchSearchResponse[]) => seen.map(({ event }) => event?.$case);
+
+/** What the metrics endpoint says of a search. */
+const scraped = async (id: string) =>
+  (await metrics.registry.metrics()).split("\n").filter((line) => line.includes(`"${id}"`));
+
+describe("StartSearch", () => {
+  it("stores the search with its spec filled in, tells of it, and sends it to a trainer", async () => {
+    const search = await begin({ labels: { team: "a" } });
+    expect(search.id).toMatch(/^s-[a-z2-7]{12}$/);
+    expect(search).toMatchObject({
+      state: SearchState.SEARCH_STATE_PENDING,
+      spec: { training: { epochs: resolve(tinySpec()).spec.training.epochs }, labels: { team: "a" } },
+      space,
+    });
+    expect(search.lastSequence).toBeGreaterThan(0);
+    expect((await api.getSearch({ searchId: search.id })).search).toMatchObject({ id: search.id });
+    await eventually("a work item", () => trained.some(({ searchId }) => searchId === search.id));
+    expect((await searchRecords(bus).get(search.id))?.value.spec).toEqual(search.spec);
+  });
+
+  it("is one search for one request id, however often and by how many it is asked for", async () => {
+    const spec = { seed: 4 };
+    const started = await Promise.all(Array.from({ length: 5 }, () => begin(spec, "req-1")));
+    const [first] = started;
+    expect(new Set(started.map(({ id }) => id)).size).toBe(1);
+    expect((await begin(spec, "req-1")).id).toBe(first!.id);
+    expect(await historyOnce(bus, first!.id)).toHaveLength(1);
+    expect((await begin(spec)).id).not.toBe(first!.id);
+    // What a default says is the same as saying it.
+    expect((await begin({ ...spec, training: { epochs: first!.spec!.training!.epochs } }, "req-1")).id).toBe(first!.id);
+    const error = await failure(begin({ seed: 5 }, "req-1"));
+    expect(error).toMatchObject({ code: "ALREADY_EXISTS", reason: "REQUEST_ID_REUSED" });
+    expect(error.message).toContain(first!.id);
+  });
+
+  it("names every fault of a request and stores nothing", async () => {
+    const before = (await api.listSearches({ pageSize: 200, pageToken: "", states: [], labels: {} })).searches.length;
+    const error = await failure(
+      begin({ preset: "huge", training: { epochs: 0, batchSize: -1 }, shrinking: { threshold: 2 } }, "no spaces"),
+    );
+    expect(error.code).toBe("INVALID_ARGUMENT");
+    expect(error.violations.map(({ field }) => field)).toEqual(
+      expect.arrayContaining(["request_id", "preset", "training.epochs", "training.batch_size", "shrinking.threshold"]),
+    );
+    expect((await failure(api.startSearch({ spec: undefined, requestId: "" }))).violations).toMatchObject([
+      { field: "spec" },
+    ]);
+    const after = (await api.listSearches({ pageSize: 200, pageToken: "", states: [], labels: {} })).searches.length;
+    expect(after).toBe(before);
+  });
+
+  it("is taken up by a sweep where the process died behind the record, and by the client's repetition behind the claim", async () => {
+    const { spec, space: own } = resolve(tinySpec({ seed: 77 }));
+    const record = newRecord("s-diedbehindit", { spec, space: own, specSha256: "0" }, new Date(), "");
+    await new Records(bus, "SEARCHES", recordCodec).create("s-diedbehindit", record);
+    await searches.announceAll();
+    expect((await historyOnce(bus, "s-diedbehindit")).map(({ event }) => event.type)).toEqual(["search.created"]);
+    await eventually("a work item", () => trained.some(({ searchId }) => searchId === "s-diedbehindit"));
+
+    const claims = new Records<unknown>(bus, REQUESTS_BUCKET, { toJSON: (x) => x, fromJSON: (x) => x });
+    await claims.create("req-cut", { searchId: "s-cutoffcutoff", specSha256: specDigest(spec) });
+    expect((await begin({ seed: 77 }, "req-cut")).id).toBe("s-cutoffcutoff");
+  });
+});
+
+describe("GetSearch", () => {
+  it.each(["getSearch", "pauseSearch", "resumeSearch", "deleteSearch", "listArtifacts"] as const)(
+    "%s refuses an id that cannot be, and one that is not",
+    async (method) => {
+      expect(await failure(api[method]({ searchId: "S 1" }))).toMatchObject({
+        code: "INVALID_ARGUMENT",
+        violations: [{ field: "search_id" }],
+      });
+      expect(await failure(api[method]({ searchId: "" }))).toMatchObject({ code: "INVALID_ARGUMENT" });
+      expect(await failure(api[method]({ searchId: "s-nowhere" }))).toMatchObject({
+        code: "NOT_FOUND",
+        reason: "SEARCH_NOT_FOUND",
+      });
+    },
+  );
+});
+
+describe("ListSearches", () => {
+  const list = async (request: Partial<Parameters<typeof api.listSearches>[0]>) =>
+    api.listSearches({ pageSize: 0, pageToken: "", states: [], labels: {}, ...request });
+
+  it("gives pages, newest first, that a new search does not shift", async () => {
+    const labels = { list: "pages" };
+    const ids: string[] = [];
+    for (let n = 0; n < 5; n++) {
+      ids.unshift((await begin({ labels, seed: n })).id);
+      await sleep(2);
+    }
+    await begin();
+    const first = await list({ pageSize: 2, labels });
+    await begin({ labels });
+    const second = await list({ pageSize: 2, labels, pageToken: first.nextPageToken });
+    const third = await list({ pageSize: 2, labels, pageToken: second.nextPageToken });
+    expect([first, second, third].map(({ searches: found }) => found.map(({ id }) => id))).toEqual([
+      ids.slice(0, 2),
+      ids.slice(2, 4),
+      ids.slice(4),
+    ]);
+    expect(third.nextPageToken).toBe("");
+    expect(await failure(list({ pageToken: first.nextPageToken }))).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      violations: [{ field: "page_token" }],
+    });
+    expect(
+      (await failure(list({ pageToken: "{}", pageSize: -1, states: [99 as SearchState] }))).violations,
+    ).toHaveLength(3);
+  });
+
+  it("filters by state", async () => {
+    const labels = { list: "states" };
+    const [kept, ended] = [await begin({ labels }), await begin({ labels })];
+    await api.cancelSearch({ searchId: ended.id, reason: "" });
+    const found = await list({ labels, states: [SearchState.SEARCH_STATE_CANCELLED] });
+    expect(found.searches.map(({ id }) => id)).toEqual([ended.id]);
+    expect((await list({ labels })).searches.map(({ id }) => id)).toEqual([ended.id, kept.id]);
+  });
+});
+
+describe("a search", () => {
+  it("goes from its start to its result, watched all the way, and leaves no gauge", async () => {
+    const profiles: WorkItem<"profile">[] = [];
+    const retrains: WorkItem<"retrain">[] = [];
+    const onExhausted = () => Promise.resolve();
+    const workers = await Promise.all([
+      takeWork(bus, {
+        kind: "retrain",
+        handler: async (work) => {
+          retrains.push(work);
+          await tell(work.searchId, made.retrained(1), made.trained);
+          return "done";
+        },
+        onExhausted,
+      }),
+      takeWork(bus, {
+        kind: "profile",
+        deviceClass: "cpu",
+        handler: async (work) => {
+          profiles.push(work);
+          await tell(work.searchId, made.profiled);
+          return "done";
+        },
+        onExhausted,
+      }),
+    ]);
+    opened.push(...workers);
+    const { id } = await begin();
+    const watching = watchAll(id);
+    // Nothing but progress says that the first epoch has begun.
+    await eventually("a search that runs", async () => {
+      publishProgress(bus, id, { phase: "supernet", epoch: 1, epochs: 2, step: 1, steps: 2, loss: 1 });
+      return (await searches.get(id)).search.state === SearchState.SEARCH_STATE_RUNNING;
+    });
+    await tell(id, made.epoch(1), made.shrunk(1));
+    await eventually("gauges", async () =>
+      (await scraped(id)).some((line) => line.startsWith("nas_dimension_entropy")),
+    );
+    const lines = await scraped(id);
+    expect(lines.find((line) => line.startsWith("nas_val_score"))).toMatch(/ 0.1$/);
+    expect(lines.find((line) => line.includes("nas_search_phase") && line.includes('phase="searching"'))).toMatch(
+      / 1$/,
+    );
+    await tell(id, made.epoch(2), made.kept(2), made.converged, made.derived);
+    const seen = await watching;
+    expect(cases(seen)).toEqual([
+      "searchCreated",
+      ...["epochCompleted", "spaceShrunk", "epochCompleted", "spaceKept", "supernetConverged", "architectureDerived"],
+      ...["retrainingEpochCompleted", "networkTrained", "networkProfiled", "searchSucceeded"],
+    ]);
+    await inState(id, SearchState.SEARCH_STATE_SUCCEEDED);
+    const { search } = await api.getSearch({ searchId: id });
+    expect(search?.result).toMatchObject({ retrainedMiou: 0.6, provenance: { latheVersion: "1.2.3" } });
+    expect(search?.lastSequence).toBe(seen.at(-1)?.sequence);
+    expect([retrains.length, profiles.length]).toEqual([1, 1]);
+    await eventually("no gauge", async () => (await scraped(id)).length === 0);
+    expect(await metrics.registry.metrics()).toContain('nas_searches_total{outcome="succeeded"} 1');
+    expect(cases(await watchAll(id, seen[8]!.sequence))).toEqual(cases(seen.slice(8)));
+    expect(await watchAll(id, seen.at(-1)!.sequence + 1)).toEqual([]);
+  });
+
+  it("fails with the reason of its work, and where an event cannot be taken in", async () => {
+    const { id } = await begin();
+    await tell(id, {
+      type: "work.failed",
+      data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", deliveries: 1 },
+    });
+    await inState(id, SearchState.SEARCH_STATE_FAILED);
+    expect((await api.getSearch({ searchId: id })).search?.conditions).toMatchObject([
+      { type: "Failed", reason: "DATASET_INVALID", message: "no train.txt" },
+    ]);
+
+    const lacking = (await begin()).id;
+    await tell(lacking, { ...made.derived, data: { ...made.derived.data, weights: undefined } });
+    const malformed = (await begin()).id;
+    await bus.connection.request(eventSubject(malformed, "space.kept"), "no envelope");
+    for (const [searchId, reason] of [
+      [lacking, "EVENT_INCOMPLETE"],
+      [malformed, "ENVELOPE_MALFORMED"],
+    ] as const) {
+      await inState(searchId, SearchState.SEARCH_STATE_FAILED);
+      expect((await api.getSearch({ searchId })).search?.conditions.at(-1)).toMatchObject({ type: "Failed", reason });
+    }
+  });
+
+  it("takes events in that are delivered again, without doing anything twice", async () => {
+    const { id } = await begin();
+    await tell(id, made.epoch(1));
+    await inState(id, SearchState.SEARCH_STATE_RUNNING);
+    const before = await searches.current(id);
+    for (const stored of await historyOnce(bus, id)) await searches.take(stored);
+    expect(await searches.get(id)).toEqual({ ...before, issued: "train:0" });
+    await eventually("a work item", () => trained.some(({ searchId }) => searchId === id));
+    expect(trained.filter(({ searchId }) => searchId === id)).toHaveLength(1);
+  });
+
+  it("is made again from its events where its record is lost", async () => {
+    const { id } = await begin();
+    await tell(id, made.epoch(1));
+    await inState(id, SearchState.SEARCH_STATE_RUNNING);
+    const before = await searches.current(id);
+    await searchRecords(bus).delete(id);
+    await tell(id, made.kept(1));
+    await eventually("a record", async () => (await searches.list()).some(({ search }) => search.id === id));
+    const { search } = await searches.current(id);
+    expect(search.lastSequence).toBeGreaterThan(before.search.lastSequence);
+    expect(search.lastEpoch).toEqual(before.search.lastEpoch);
+  });
+});
+
+describe("WatchSearch", () => {
+  it("ends at once for a client that cancels, and for a search that is not there", async () => {
+    const { id } = await begin();
+    const stop = new AbortController();
+    const seen: WatchSearchResponse[] = [];
+    const run = async () => {
+      for await (const each of api.watchSearch(
+        { searchId: id, fromSequence: 0, includeProgress: true },
+        { signal: stop.signal },
+      )) {
+        seen.push(each);
+        stop.abort();
+      }
+    };
+    expect(await failure(run())).toMatchObject({ code: "CANCELLED" });
+    expect(cases(seen)).toEqual(["searchCreated"]);
+    expect(await failure(watchAll("s-nowhere"))).toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  it("gives progress between events, with sequence 0", async () => {
+    const { id } = await begin();
+    const seen: WatchSearchResponse[] = [];
+    for await (const each of api.watchSearch({ searchId: id, fromSequence: 0, includeProgress: true })) {
+      seen.push(each);
+      const progress = (step: number) => ({ phase: "supernet", epoch: 1, epochs: 2, step, steps: 9, loss: 0.5 });
+      if (seen.length === 1) publishProgress(bus, id, progress(1));
+      if (seen.length === 2) await tell(id, made.epoch(1));
+      if (seen.length === 3) await api.cancelSearch({ searchId: id, reason: "seen enough" });
+    }
+    expect(cases(seen)).toEqual(["searchCreated", "trainingProgressed", "epochCompleted", "searchCancelled"]);
+    expect(seen[1]).toMatchObject({ sequence: 0, event: { value: { step: 1 } } });
+  });
+});
+
+describe("PauseSearch, ResumeSearch, CancelSearch", () => {
+  it("say at once what they did, may be repeated, and send the work again under a new number", async () => {
+    const { id } = await begin();
+    const pause = async () => (await api.pauseSearch({ searchId: id })).search!;
+    const resume = async () => (await api.resumeSearch({ searchId: id })).search!;
+    expect(await failure(resume())).toMatchObject({ code: "FAILED_PRECONDITION", metadata: { state: "PENDING" } });
+    expect((await pause()).state).toBe(SearchState.SEARCH_STATE_PAUSED);
+    expect((await pause()).state).toBe(SearchState.SEARCH_STATE_PAUSED);
+    expect(await resume()).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 1 });
+    expect(await resume()).toMatchObject({ resumptions: 1 });
+    await pause();
+    // Taken in while it is paused; what follows waits for the resumption.
+    await tell(id, made.converged, made.derived);
+    expect(await resume()).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 2 });
+    await eventually("issued", async () => (await searches.get(id)).issued === "retrain:2");
+    await eventually("work", () => trained.filter(({ searchId }) => searchId === id).length === 2);
+    expect(trained.filter(({ searchId }) => searchId === id).map(({ data }) => data.resumption)).toEqual([0, 1]);
+    expect((await historyOnce(bus, id)).map(({ event }) => event.type)).toEqual([
+      "search.created",
+      ...["search.paused", "search.resumed", "search.paused"],
+      ...["supernet.converged", "architecture.derived", "search.resumed"],
+    ]);
+  });
+
+  it("refuse what has ended, naming its state; a cancelled search may be cancelled again", async () => {
+    const { id } = await begin();
+    const cancel = (searchId: string) => api.cancelSearch({ searchId, reason: "enough" });
+    expect((await cancel(id)).search?.state).toBe(SearchState.SEARCH_STATE_CANCELLED);
+    expect((await cancel(id)).search?.state).toBe(SearchState.SEARCH_STATE_CANCELLED);
+    for (const run of [api.pauseSearch({ searchId: id }), api.resumeSearch({ searchId: id })])
+      expect(await failure(run)).toMatchObject({
+        code: "FAILED_PRECONDITION",
+        message: expect.stringContaining("is CANCELLED") as string,
+      });
+    const other = (await begin()).id;
+    await tell(other, { type: "search.failed", data: { reason: "X", message: "x", phase: "train" } });
+    expect(await failure(cancel(other))).toMatchObject({ code: "FAILED_PRECONDITION", metadata: { state: "FAILED" } });
+    expect((await failure(api.cancelSearch({ searchId: id, reason: "x".repeat(501) }))).violations).toMatchObject([
+      { field: "reason" },
+    ]);
+  });
+});
+
+describe("artifacts", () => {
+  it("are listed and downloaded, those of the search alone", async () => {
+    const { id } = await begin();
+    const bytes = Buffer.alloc(600_000, 7);
+    const options = { kind: "derived.onnx", mediaType: "application/onnx" };
+    const onnx = await new Objects(bus, ARTIFACTS_BUCKET).put(`${id}/derived.onnx`, bytes, options);
+    const checkpoint = await new Objects(bus, CHECKPOINTS_BUCKET).put(`${id}/supernet`, Buffer.from("weights"), {
+      ...options,
+      kind: "checkpoint",
+    });
+    const foreign = await new Objects(bus, ARTIFACTS_BUCKET).put(`s-another/x`, bytes, options);
+    await tell(
+      id,
+      { ...made.converged, data: { ...made.converged.data, checkpoint } },
+      { ...made.derived, data: { ...made.derived.data, onnx } },
+    );
+    await eventually("artifacts", async () => (await api.listArtifacts({ searchId: id })).artifacts.length === 3);
+    const download = async (object: string) => {
+      const chunks: Buffer[] = [];
+      for await (const { chunk } of api.downloadArtifact({ searchId: id, object })) chunks.push(chunk);
+      return chunks;
+    };
+    const chunks = await download(onnx.object);
+    expect(Buffer.concat(chunks).equals(bytes)).toBe(true);
+    expect(Math.max(...chunks.map(({ length }) => length))).toBe(256 * 1024);
+    expect(Buffer.concat(await download(checkpoint.object)).toString()).toBe("weights");
+    expect(await failure(download(foreign.object))).toMatchObject({ code: "NOT_FOUND", reason: "ARTIFACT_NOT_FOUND" });
+  });
+});
+
+describe("DeleteSearch", () => {
+  it("removes an ended search with everything of it, and what a late worker brings", async () => {
+    const { id } = await begin({}, "req-deleted");
+    expect(await failure(api.deleteSearch({ searchId: id }))).toMatchObject({ code: "FAILED_PRECONDITION" });
+    const objects = new Objects(bus, ARTIFACTS_BUCKET);
+    await objects.put(`${id}/x`, Buffer.from("x"), { kind: "x", mediaType: "x" });
+    await api.cancelSearch({ searchId: id, reason: "" });
+    await api.deleteSearch({ searchId: id });
+    expect(await failure(api.getSearch({ searchId: id }))).toMatchObject({ code: "NOT_FOUND" });
+    expect(await historyOnce(bus, id)).toEqual([]);
+    expect(await objects.list(`${id}/`)).toEqual([]);
+    await tell(id, made.epoch(1));
+    await eventually("the late event is gone", async () => (await historyOnce(bus, id)).length === 0);
+    // The request id is free again.
+    expect((await begin({ seed: 9 }, "req-deleted")).id).not.toBe(id);
+  });
+});

@@ -1,0 +1,60 @@
+import { LatheError, type FieldViolation } from "../../shared/process/errors";
+import type { StartSearchRequest } from "../../shared/proto/lathe/v1/search";
+import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { refuse } from "../../shared/space/validate";
+import { resolve, type ResolvedSpec } from "../../shared/spec/resolve";
+
+const MAX_REASON_LENGTH = 500;
+
+/** A spec and request id that may be stored; INVALID_ARGUMENT names every fault of both. */
+export function validateStart(request: StartSearchRequest): {
+  spec: ResolvedSpec;
+  space: SearchSpace;
+  requestId: string;
+} {
+  const { spec, requestId } = request;
+  const violations: FieldViolation[] = [];
+  if (!/^[a-zA-Z0-9_-]{0,64}$/.test(requestId))
+    violations.push({
+      field: "request_id",
+      description: `is "${clip(requestId)}", must be at most 64 of a-z, A-Z, 0-9, _ and -`,
+    });
+  let resolved: ReturnType<typeof resolve> | undefined;
+  if (spec === undefined) violations.push({ field: "spec", description: "is not set, must be given" });
+  else {
+    try {
+      resolved = resolve(spec);
+    } catch (error) {
+      if (!(error instanceof LatheError) || violations.length === 0) throw error;
+      violations.push(...error.violations);
+    }
+  }
+  refuse("INVALID_SPEC", "request", violations);
+  if (resolved === undefined) throw new LatheError("INTERNAL", "a spec was neither resolved nor refused");
+  return { ...resolved, requestId };
+}
+
+/** A search id that may be looked up. */
+export function validateSearchId(id: string): string {
+  const description =
+    id === ""
+      ? "is not set, must be given"
+      : /^[a-z0-9][a-z0-9-]{0,63}$/.test(id)
+        ? undefined
+        : `is "${clip(id)}", must be 1 to 64 of a-z, 0-9 and -, and not begin with -`;
+  if (description !== undefined) refuse("INVALID_SEARCH_ID", "request", [{ field: "search_id", description }]);
+  return id;
+}
+
+/** What a client gives as the reason of a cancellation. */
+export function validateReason(reason: string): string {
+  if (reason.length > MAX_REASON_LENGTH)
+    refuse("INVALID_REASON", "request", [
+      { field: "reason", description: `has ${reason.length} characters, must have at most ${MAX_REASON_LENGTH}` },
+    ]);
+  return reason;
+}
+
+function clip(text: string): string {
+  return text.length <= 64 ? text : `${text.slice(0, 64)}...`;
+}

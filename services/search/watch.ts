@@ -1,0 +1,95 @@
+import type { Bus } from "../../shared/events/bus";
+import { toWatchResponse, type EventName, type StoredEvent } from "../../shared/events/catalog";
+import { historyOnce, replay } from "../../shared/events/history";
+import { subscribeProgress } from "../../shared/events/publisher";
+import type { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
+import type { Search, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
+import { isEnded } from "./record";
+
+const TERMINAL: ReadonlySet<EventName> = new Set(["search.succeeded", "search.failed", "search.cancelled"]);
+
+export interface WatchOptions {
+  /** First sequence to send; 0: the first event. */
+  fromSequence: number;
+  includeProgress: boolean;
+  signal: AbortSignal;
+}
+
+/**
+ * The events of a search from a sequence on, then each new one, up to and with the one that ends it. Progress comes with sequence 0 once the
+ * history has been sent; a watcher who is slower than the worker misses some of it.
+ */
+export async function* watch(
+  bus: Bus,
+  search: Search,
+  { fromSequence, includeProgress, signal }: WatchOptions,
+): AsyncGenerator<WatchSearchResponse, void, undefined> {
+  if (isEnded(search)) {
+    for (const stored of await historyOnce(bus, search.id, fromSequence, signal)) {
+      yield toWatchResponse(stored);
+      if (TERMINAL.has(stored.event.type)) return;
+    }
+    return;
+  }
+  const end = new AbortController();
+  const events = replay(bus, search.id, fromSequence, AbortSignal.any([signal, end.signal]));
+  const newest = new Newest<TrainingProgressed>();
+  const unsubscribe = includeProgress
+    ? subscribeProgress(bus, search.id, (progress) => newest.put(progress))
+    : () => {};
+  // Asked for before it is waited for: until then its failure is nobody's unhandled rejection.
+  const ask = () => {
+    const next = events.next();
+    next.catch(() => {});
+    return next;
+  };
+  try {
+    let coming = ask();
+    let live = fromSequence > search.lastSequence;
+    for (;;) {
+      const event = await (live ? Promise.race([coming, newest.arrived()]) : coming);
+      if (event === undefined) {
+        const progress = newest.take();
+        if (progress) yield progressResponse(progress);
+        continue;
+      }
+      if (event.done) return;
+      coming = ask();
+      live ||= event.value.sequence >= search.lastSequence;
+      yield toWatchResponse(event.value);
+      if (isLast(event.value)) return;
+    }
+  } finally {
+    end.abort();
+    unsubscribe();
+  }
+}
+
+const isLast = ({ event }: StoredEvent) => TERMINAL.has(event.type);
+
+function progressResponse(value: TrainingProgressed): WatchSearchResponse {
+  return { sequence: 0, time: new Date(), event: { $case: "trainingProgressed", value } };
+}
+
+/** Room for one value; the newer replaces the older. */
+class Newest<T> {
+  private value: T | undefined;
+  private wake = () => {};
+
+  put(value: T): void {
+    this.value = value;
+    this.wake();
+  }
+
+  take(): T | undefined {
+    const { value } = this;
+    this.value = undefined;
+    return value;
+  }
+
+  /** Resolves when there is a value to take. */
+  arrived(): Promise<undefined> {
+    if (this.value !== undefined) return Promise.resolve(undefined);
+    return new Promise((resolve) => (this.wake = () => resolve(undefined)));
+  }
+}

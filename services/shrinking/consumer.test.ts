@@ -1,0 +1,173 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect, type Bus } from "../../shared/events/bus";
+import type { StoredEvent } from "../../shared/events/catalog";
+import type { Consumption } from "../../shared/events/consumer";
+import { awaitEvent, historyOnce } from "../../shared/events/history";
+import { publishEvent } from "../../shared/events/publisher";
+import { provision } from "../../shared/events/streams";
+import { eventSubject } from "../../shared/events/subjects";
+import type { LatheError } from "../../shared/process/errors";
+import { createMetrics } from "../../shared/process/metrics";
+import { EpochCompleted } from "../../shared/proto/lathe/v1/events";
+import { ShrinkingServiceClient } from "../../shared/proto/lathe/v1/shrinking";
+import type { Architecture } from "../../shared/proto/lathe/v1/space";
+import { BudgetPolicy } from "../../shared/proto/lathe/v1/spec";
+import { group, initialArchitecture } from "../../shared/space/groups";
+import { presetSpec } from "../../shared/spec/presets";
+import { resolve } from "../../shared/spec/resolve";
+import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
+import { startRpc, type TestRpc } from "../../shared/testing/rpc";
+import { tinySpec } from "../../shared/testing/searches";
+import { answer, consumeEpochs } from "./consumer";
+import { shrinkingMetrics } from "./metrics";
+import { shrinkingService } from "./rpc";
+
+const quiet = { info() {}, warn() {}, error() {} };
+const { space } = resolve(tinySpec());
+const policy = presetSpec("tiny").shrinking;
+
+/** The end of an epoch, in which depth 1 of stage 1 has all but won. */
+function completed(epoch: number, overrides: Partial<EpochCompleted> = {}): EpochCompleted {
+  const architecture: Architecture = initialArchitecture(space);
+  group(architecture, "stage1/depth").alphas = [9, -9];
+  return {
+    ...EpochCompleted.fromPartial({ metrics: { epoch, epochs: 4 } }),
+    architecture,
+    space,
+    policy: { ...policy, firstEpoch: 2 },
+    ...overrides,
+  };
+}
+
+let nats: TestNats;
+let bus: Bus;
+let rpc: TestRpc;
+let consumption: Consumption;
+const metrics = createMetrics();
+const observed = shrinkingMetrics(metrics);
+beforeAll(async () => {
+  nats = await startNats();
+  bus = await connect({ url: nats.url, name: "test", logger: quiet });
+  await provision(bus);
+  consumption = await consumeEpochs(bus, observed, { backoffMs: 10 });
+  rpc = await startRpc([shrinkingService()]);
+});
+afterAll(async () => {
+  await rpc?.stop();
+  await consumption?.stop();
+  await bus?.drain();
+  await nats?.stop();
+});
+
+const answered = (id: string, from: number): Promise<StoredEvent> =>
+  awaitEvent(bus, id, from, ({ event }) => event.type !== "epoch.completed", AbortSignal.timeout(8000));
+
+async function complete(id: string, data: EpochCompleted): Promise<StoredEvent> {
+  const { sequence } = await publishEvent(bus, id, { type: "epoch.completed", data });
+  return answered(id, sequence);
+}
+
+describe("an epoch that is completed", () => {
+  it("is answered once: kept before the first epoch, shrunk after it, with every removal counted", async () => {
+    const id = uniqueSearchId();
+    expect((await complete(id, completed(1))).event).toEqual({
+      type: "space.kept",
+      data: { epoch: 1, converged: false },
+    });
+    const { event } = await complete(id, completed(2));
+    expect(event).toEqual(answer(completed(2)));
+    const removals = event.type === "space.shrunk" ? event.data.removals : [];
+    expect(removals[0]).toMatchObject({ group: "stage1/depth", value: "2" });
+    const text = await metrics.registry.metrics();
+    expect(text).toContain('nas_shrink_removed_total{dimension="depth"} 1');
+    const counted = [...text.matchAll(/nas_shrink_removed_total\{.*\} (\d+)/g)].map(([, n]) => Number(n));
+    expect(counted.reduce((sum, n) => sum + n, 0)).toBe(removals.length);
+  });
+
+  it("is answered by who comes after one that died before its acknowledgement, with the same and no more", async () => {
+    const id = uniqueSearchId();
+    await consumption.stop();
+    await publishEvent(bus, id, { type: "epoch.completed", data: completed(2) });
+    // The one before had told it, and died.
+    const { sequence } = await publishEvent(bus, id, answer(completed(2)));
+    await publishEvent(bus, id, { type: "epoch.completed", data: completed(3) });
+    consumption = await consumeEpochs(bus, observed, { backoffMs: 10 });
+    await answered(id, sequence + 1);
+    expect((await historyOnce(bus, id)).map(({ event }) => event.type)).toEqual([
+      ...["epoch.completed", "space.shrunk", "epoch.completed", "space.shrunk"],
+    ]);
+  });
+
+  it("fails the work where the policy says so, and where it cannot be decided on", async () => {
+    const fail = { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_FAIL };
+    expect((await complete(uniqueSearchId(), completed(4, { policy: fail }))).event).toMatchObject({
+      type: "work.failed",
+      data: { phase: "train", reason: "NOT_CONVERGED", deliveries: 1 },
+    });
+    const broken = { groups: initialArchitecture(space).groups.slice(1) };
+    expect((await complete(uniqueSearchId(), completed(1, { architecture: broken }))).event).toMatchObject({
+      type: "work.failed",
+      data: { reason: "INVALID_ARCHITECTURE", message: expect.stringContaining("stage1/depth") as string },
+    });
+    expect((await complete(uniqueSearchId(), completed(1, { space: undefined }))).event).toMatchObject({
+      type: "work.failed",
+      data: { reason: "EVENT_INCOMPLETE" },
+    });
+    const malformed = uniqueSearchId();
+    await bus.connection.request(eventSubject(malformed, "epoch.completed"), "no envelope");
+    expect((await answered(malformed, 0)).event).toMatchObject({ data: { reason: "ENVELOPE_MALFORMED" } });
+  });
+
+  it("is told apart from an epoch of the retraining", async () => {
+    const id = uniqueSearchId();
+    await publishEvent(bus, id, {
+      type: "retraining.epoch.completed",
+      data: { epoch: 1, epochs: 1, loss: 0, validationMiou: 0, bestMiou: 0, seconds: 0, checkpoint: undefined },
+    });
+    await sleep(50);
+    expect(await historyOnce(bus, id)).toHaveLength(1);
+  });
+});
+
+describe("ShrinkingService", () => {
+  const failure = (run: Promise<unknown>): Promise<LatheError> =>
+    run.then(
+      () => Promise.reject(new Error("no failure")),
+      (error: LatheError) => error,
+    );
+
+  it("decides as the consumer does, and refuses by field", async () => {
+    const { api } = rpc.connect(ShrinkingServiceClient);
+    const { architecture } = completed(2);
+    const request = { space, architecture, policy: undefined, epoch: 2, epochs: 4 };
+    const decision = await api.decide({ ...request, policy: { ...policy, firstEpoch: 2 } });
+    expect({ type: "space.shrunk", data: { epoch: 2, ...decision } }).toEqual(answer(completed(2)));
+    const other = { groups: architecture!.groups.slice(1) };
+    expect(await failure(api.decide({ ...request, architecture: other }))).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      violations: expect.arrayContaining([
+        expect.objectContaining({ field: 'architecture.groups["stage1/depth"]' }),
+      ]) as unknown,
+    });
+    for (const field of ["space", "architecture"])
+      expect(await failure(api.decide({ ...request, [field]: undefined }))).toMatchObject({
+        code: "INVALID_ARGUMENT",
+        violations: [{ field }],
+      });
+  });
+
+  it("simulates a course of epochs", async () => {
+    const { api } = rpc.connect(ShrinkingServiceClient);
+    const { architecture } = completed(2);
+    const { decisions } = await api.simulateSchedule({
+      space,
+      policy: { ...policy, firstEpoch: 2 },
+      epochs: [architecture!, architecture!, architecture!],
+    });
+    expect(decisions.map(({ removals }) => removals.length > 0)).toEqual([false, true, true]);
+    expect(decisions.map(({ converged }) => converged)).toEqual([false, false, true]);
+    expect(await failure(api.simulateSchedule({ space, policy: undefined, epochs: [] }))).toMatchObject({
+      code: "INVALID_ARGUMENT",
+    });
+  });
+});

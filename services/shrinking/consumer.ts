@@ -1,0 +1,62 @@
+import type { Bus } from "../../shared/events/bus";
+import type { LatheEvent } from "../../shared/events/catalog";
+import { consumeEvents, type Consumption } from "../../shared/events/consumer";
+import { publishEvent } from "../../shared/events/publisher";
+import { DURABLES, eventFilter, parseEventSubject } from "../../shared/events/subjects";
+import { LatheError } from "../../shared/process/errors";
+import type { EpochCompleted } from "../../shared/proto/lathe/v1/events";
+import { completePolicy, decide } from "./decide";
+import type { ShrinkingMetrics } from "./metrics";
+
+/** What is to be told after an epoch: deterministic, so that a repetition tells the same. Throws what decide throws. */
+export function answer({ metrics, architecture, space, policy }: EpochCompleted): LatheEvent {
+  if (!metrics || !architecture || !space)
+    throw new LatheError("INVALID_ARGUMENT", "epoch.completed lacks its metrics, its architecture or its space", {
+      reason: "EVENT_INCOMPLETE",
+    });
+  const { epoch, epochs } = metrics;
+  const decision = decide({ space, architecture, policy: completePolicy(policy), epoch, epochs });
+  const { removals, converged, log10Space, candidatesLeft } = decision;
+  if (removals.length === 0) return { type: "space.kept", data: { epoch, converged } };
+  return {
+    type: "space.shrunk",
+    data: { epoch, removals, architecture: decision.architecture, log10Space, candidatesLeft, converged },
+  };
+}
+
+/** Answers each epoch.completed with space.shrunk or space.kept, or with work.failed where no decision can be made. */
+export async function consumeEpochs(
+  bus: Bus,
+  metrics: ShrinkingMetrics,
+  { backoffMs = 250 }: { backoffMs?: number } = {},
+): Promise<Consumption> {
+  const fail = (searchId: string, error: LatheError, deliveries: number) =>
+    publishEvent(bus, searchId, {
+      type: "work.failed",
+      data: { phase: "train", reason: error.reason, message: error.message, deliveries },
+    });
+  return consumeEvents(bus, {
+    durable: DURABLES.shrinking,
+    filter: eventFilter("epoch.completed"),
+    backoffMs,
+    handler: async ({ event, searchId }, { deliveries, signal }) => {
+      if (event.type !== "epoch.completed") return;
+      let told: LatheEvent;
+      try {
+        told = answer(event.data);
+      } catch (thrown) {
+        const error = LatheError.from(thrown);
+        if (error.reason !== "NOT_CONVERGED") throw error;
+        // Not a fault but what the policy asks for.
+        await fail(searchId, error, deliveries);
+        return;
+      }
+      const { duplicate } = await publishEvent(bus, searchId, told, { signal });
+      if (!duplicate && told.type === "space.shrunk") metrics.removed(told.data.removals);
+    },
+    onPoison: async ({ stored, where, error, deliveries }) => {
+      const searchId = stored?.searchId ?? parseEventSubject(where)?.searchId;
+      if (searchId !== undefined) await fail(searchId, error, deliveries);
+    },
+  });
+}

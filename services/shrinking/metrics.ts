@@ -1,0 +1,28 @@
+import type { Metrics } from "../../shared/process/metrics";
+import type { Removal } from "../../shared/proto/lathe/v1/result";
+import { Dimension } from "../../shared/proto/lathe/v1/space";
+
+const DIMENSIONS = [
+  Dimension.DIMENSION_DEPTH,
+  Dimension.DIMENSION_OPERATION,
+  Dimension.DIMENSION_OUTPUT_WIDTH,
+  Dimension.DIMENSION_MIDDLE_WIDTH,
+] as const;
+
+const name = (dimension: Dimension) => (Dimension[dimension] ?? "").replace("DIMENSION_", "").toLowerCase();
+
+export interface ShrinkingMetrics {
+  /** Counts what a decision has removed; only for decisions that were new. */
+  removed(removals: readonly Removal[]): void;
+}
+
+/** The metrics of shrinking (operations.md, section C). */
+export function shrinkingMetrics(metrics: Metrics): ShrinkingMetrics {
+  const total = metrics.counter("nas_shrink_removed_total", "Candidates that have left a search space.", ["dimension"]);
+  for (const dimension of DIMENSIONS) total.inc({ dimension: name(dimension) }, 0);
+  return {
+    removed(removals) {
+      for (const { dimension } of removals) total.inc({ dimension: name(dimension) });
+    },
+  };
+}

@@ -1,0 +1,29 @@
+import { LatheError } from "../../shared/process/errors";
+import { ShrinkingServiceService } from "../../shared/proto/lathe/v1/shrinking";
+import { refuse } from "../../shared/space/validate";
+import { service, type Service } from "../../shared/rpc/handlers";
+import { completePolicy, decide } from "./decide";
+import { simulate } from "./simulate";
+
+/** ShrinkingService: the decisions of the search, asked for directly. */
+export function shrinkingService(): Service {
+  return service(ShrinkingServiceService, {
+    decide: ({ space, architecture, policy, epoch, epochs }) =>
+      decide({
+        space: required("space", space),
+        architecture: required("architecture", architecture),
+        policy: completePolicy(policy),
+        epoch,
+        epochs,
+      }),
+    simulateSchedule: ({ space, policy, epochs }) => ({
+      decisions: simulate(required("space", space), completePolicy(policy), epochs),
+    }),
+  });
+}
+
+function required<T>(field: string, value: T | undefined): T {
+  if (value !== undefined) return value;
+  refuse("FIELD_MISSING", "request", [{ field, description: "is not set, must be given" }]);
+  throw new LatheError("INTERNAL", `a missing ${field} was not refused`);
+}
