@@ -45,11 +45,11 @@ export const NUMBERS: {
 } = {
   // Alphas move by about their rate per step (Adam), and rate * steps of 70 to 100 is what it takes to decide (method.md section 7).
   training: {
-    epochs: whole(1, 10000, { tiny: 16, small: 40, paper: 200 }),
+    epochs: whole(1, 10000, { tiny: 30, small: 40, paper: 200 }),
     batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
     weightLearningRate: { ...real(0, 10, { tiny: 2e-3, small: 1e-3, paper: 3e-4 }), open: "ends" },
     weightDecay: real(0, 1, same(1e-4)),
-    alphaLearningRate: { ...real(0, 10, { tiny: 0.3, small: 0.05, paper: 2e-3 }), open: "ends" },
+    alphaLearningRate: { ...real(0, 10, { tiny: 0.1, small: 0.05, paper: 2e-3 }), open: "ends" },
     alphaWeightDecay: real(0, 1, same(1e-3)),
     warmupEpochs: whole(0, 9999, { tiny: 1, small: 0, paper: 0 }),
   },
@@ -69,7 +69,7 @@ export const NUMBERS: {
   },
   cost: { target: real(0, 1, same(0.6)), weight: real(0, 1e6, same(1)) },
   retraining: {
-    epochs: whole(0, 10000, { tiny: 24, small: 80, paper: 300 }),
+    epochs: whole(0, 10000, { tiny: 40, small: 80, paper: 300 }),
     batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
     learningRate: { ...real(0, 10, { tiny: 2e-3, small: 1e-3, paper: 5e-4 }), open: "ends" },
     weightDecay: real(0, 1, same(1e-4)),
@@ -85,8 +85,8 @@ export const NUMBERS: {
 
 /** Scenes per split of the streets data set. */
 export const EXAMPLES: { trainExamples: NumberField; validationExamples: NumberField } = {
-  trainExamples: whole(1, 1000000, { tiny: 128, small: 368, paper: 2976 }),
-  validationExamples: whole(1, 1000000, { tiny: 32, small: 100, paper: 500 }),
+  trainExamples: whole(1, 1000000, { tiny: 256, small: 368, paper: 2976 }),
+  validationExamples: whole(1, 1000000, { tiny: 64, small: 100, paper: 500 }),
 };
 
 /** A number's fault in words, or undefined when it is within bounds. NaN and infinities are out of every bound. */
