@@ -15,6 +15,8 @@ afterAll(() => {
 });
 
 describe("a spec of flags", () => {
+  beforeAll(() => writeFileSync(join(folder, "unknown.yaml"), "preset: tiny\nsede: 1\n"));
+
   it("lays flags over the file, found from the folder that npm was called in", () => {
     writeFileSync(
       join(folder, "spec.yaml"),
@@ -44,6 +46,7 @@ describe("a spec of flags", () => {
     [{}, "there is no spec"],
     [{ preset: "tiny", dataset: "coco" }, "must be one of streets, camvid, cityscapes, folder"],
     [{ file: "missing.yaml" }, "cannot be read"],
+    [{ file: "unknown.yaml" }, "unknown.yaml has 1 fault: sede is 1, but there is no such field"],
     [{ preset: "tiny", data: "." }, "streets are generated"],
   ])("refuses %j", (flags, message) => expect(() => requestSpec(flags)).toThrow(message));
 });
