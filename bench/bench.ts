@@ -1,14 +1,7 @@
 import { arch, cpus, platform } from "node:os";
 import { version } from "../shared/process/root";
+import type { Measurement } from "./measurement";
 import { step } from "./step";
-
-/** What a benchmark measured: named series in one unit. */
-export interface Measurement {
-  title: string;
-  unit: "ms" | "MB";
-  series: Record<string, number[]>;
-  notes: Record<string, string | number>;
-}
 
 type Benchmark = (args: readonly string[]) => Promise<Measurement>;
 

@@ -7,7 +7,7 @@ import type { SearchSpace, Stage } from "../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../shared/space/cost";
 import { initialArchitecture } from "../shared/space/groups";
 import { openSession } from "../services/supernet/session";
-import type { Measurement } from "./bench";
+import type { Measurement } from "./measurement";
 
 /** Steps left out: the first runs of a session grow its memory arena. */
 const WARM_UP = 5;

@@ -9,6 +9,7 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import type { RetrainJob } from "./retrain";
+import type { StepProgress } from "./progress";
 import type { Decision, SearchJob } from "./train";
 
 /** What the training process is asked to do; one job, then it ends. */
@@ -21,14 +22,6 @@ export interface EvaluateJob {
   space: SearchSpace;
   checkpoint: Uint8Array;
   genotype: Genotype;
-}
-
-export interface StepProgress {
-  epoch: number;
-  epochs: number;
-  step: number;
-  steps: number;
-  loss: number;
 }
 
 /** What the training process says; all but progress is a request that is answered. */

@@ -9,7 +9,7 @@ import { named } from "../../shared/network/layers";
 import { LatheError } from "../../shared/process/errors";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import { dropoutFactors } from "./dropout";
-import type { StepProgress } from "./jobs";
+import type { StepProgress } from "./progress";
 import { advance, doubleBuffer } from "./optimizer";
 import { polyRate } from "./schedule";
 import { stepSignature, weightStep } from "./steps";

@@ -24,6 +24,7 @@ import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups
 import { log10Size } from "../../shared/space/size";
 import { datasetOptions } from "../../shared/data/fromSpec";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
+import type { StepProgress } from "./progress";
 import { classWeights, polyRate, ssrFactor } from "./schedule";
 import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "./session";
 
@@ -49,7 +50,7 @@ export interface TrainingPort {
   storeCheckpoint(bytes: Uint8Array, epoch: number): Promise<ArtifactRef>;
   /** Publishes the epoch and answers with what is decided on it. */
   completeEpoch(event: EpochCompleted): Promise<Decision>;
-  progress(progress: { epoch: number; epochs: number; step: number; steps: number; loss: number }): void;
+  progress(progress: StepProgress): void;
   signal: AbortSignal;
 }
 

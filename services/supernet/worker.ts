@@ -2,7 +2,8 @@ import { createEngine } from "../../shared/engine/engine";
 import { serveWorker } from "../../shared/process/worker";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { evaluateGenotype } from "./evaluate";
-import type { Job, Message, Outcome, Reply, StepProgress } from "./jobs";
+import type { Job, Message, Outcome, Reply } from "./jobs";
+import type { StepProgress } from "./progress";
 import { retrain } from "./retrain";
 import { trainSupernet, type Decision } from "./train";
 
