@@ -1,0 +1,140 @@
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { baseConfig } from "../shared/process/config";
+import { SERVICES } from "./local/stack";
+
+const root = join(__dirname, "..");
+const read = (...parts: string[]) => readFileSync(join(root, ...parts), "utf8");
+const unique = (found: Iterable<string>) => [...new Set(found)].sort();
+
+/** Names that a config.ts declares: a line of its schema each. */
+const declared = (source: string) => [...source.matchAll(/^\s+(LATHE_[A-Z_]+):/gm)].map(([, name = ""]) => name);
+const mentioned = (text: string) => unique([...text.matchAll(/\bLATHE_[A-Z_]+\b/g)].map(([name]) => name));
+
+const base = declared(read("shared/process/config.ts"));
+const own = Object.fromEntries(SERVICES.map((name) => [name, declared(read("services", name, "config.ts"))]));
+const known = unique([...base, ...Object.values(own).flat()]);
+
+/** The launcher's own way to start and watch its children. */
+const local = ["LATHE_READY_FILE", "LATHE_EXIT_WITH_PARENT"];
+
+interface Compose {
+  services: Record<
+    string,
+    {
+      command?: string[];
+      environment?: Record<string, string>;
+      volumes?: string[];
+      depends_on?: Record<string, unknown>;
+    }
+  >;
+  volumes: Record<string, unknown>;
+}
+
+const compose = parse(read("deploy/compose.yaml"), { merge: true }) as Compose;
+
+test("the text search for settings finds what the code declares", () => {
+  expect(base).toEqual(Object.keys(baseConfig));
+});
+
+describe("settings", () => {
+  it.each(SERVICES)("compose gives %s settings that it reads, and its main.js exists as source", (name) => {
+    const service = compose.services[name];
+    expect([...base, ...own[name]!]).toEqual(expect.arrayContaining(Object.keys(service?.environment ?? {})));
+    expect(service?.command).toEqual([`dist/services/${name}/main.js`]);
+    expect(existsSync(join(root, "services", name, "main.ts"))).toBe(true);
+  });
+
+  it("compose sets or leaves at its default each setting of the code", () => {
+    const leftAlone = [
+      // One network, closed to the outside, without TLS or tokens.
+      ...["LATHE_NATS_CREDS", "LATHE_NATS_TLS_CA_FILE", "LATHE_NATS_TLS_CERT_FILE", "LATHE_NATS_TLS_KEY_FILE"],
+      ...["LATHE_TLS_CERT_FILE", "LATHE_TLS_KEY_FILE", "LATHE_TLS_CA_FILE", "LATHE_AUTH_TOKEN_FILE"],
+      // All cores of the machine.
+      "LATHE_THREADS",
+      ...local,
+    ];
+    const set = Object.values(compose.services).flatMap(({ environment = {} }) => Object.keys(environment));
+    expect(unique([...set.filter((name) => name.startsWith("LATHE_")), ...leftAlone])).toEqual(known);
+  });
+
+  it("the chart can set each setting of the code and no other", () => {
+    const templates = readdirSync(join(root, "helm/lathe/templates"));
+    const texts = templates.map((file) => read("helm/lathe/templates", file));
+    expect(unique([...mentioned(texts.join("\n")), ...local])).toEqual(known);
+  });
+
+  it.each(SERVICES)("the chart gives %s its own settings", (name) => {
+    const inTemplate = mentioned(read("helm/lathe/templates", `${name}.yaml`));
+    expect(inTemplate).toEqual(unique(own[name]!));
+  });
+
+  it("the documentation lists each setting and no other", () => {
+    const table = [...read("docs/develop.md").matchAll(/^\| `(LATHE_[A-Z_]+)`/gm)].map(([, name = ""]) => name);
+    expect(unique(table)).toEqual(unique([...known, "LATHE_ADDRESS"]));
+  });
+});
+
+test("the schema of the chart knows each value, and no other", () => {
+  type Schema = { properties?: Record<string, Schema>; $ref?: string; additionalProperties?: unknown };
+  const schema = JSON.parse(read("helm/lathe/values.schema.json")) as Schema & { definitions: Record<string, Schema> };
+  const faults: string[] = [];
+  const compare = (value: unknown, at: Schema | undefined, path: string): void => {
+    const node = at?.$ref === undefined ? at : schema.definitions[at.$ref.replace("#/definitions/", "")];
+    if (!node) faults.push(`${path} is not in the schema`);
+    if (!node?.properties || typeof value !== "object" || value === null) return;
+    if (node.additionalProperties !== false) faults.push(`${path} takes any key`);
+    const names = unique([...Object.keys(value), ...Object.keys(node.properties)]).filter((name) => name !== "global");
+    for (const name of names) {
+      if (!(name in value)) faults.push(`${path}.${name} is not in values.yaml`);
+      else compare((value as Record<string, unknown>)[name], node.properties[name], `${path}.${name}`);
+    }
+  };
+  compare(parse(read("helm/lathe/values.yaml")), schema, "values");
+  expect(faults).toEqual([]);
+});
+
+test("chart, package and changelog have one version", () => {
+  const { version } = JSON.parse(read("package.json")) as { version: string };
+  const chart = parse(read("helm/lathe/Chart.yaml")) as { version: string; appVersion: string };
+  expect([chart.version, chart.appVersion]).toEqual([version, version]);
+  expect(read("CHANGELOG.md")).toContain(`## [${version}]`);
+});
+
+test("compose names only services, volumes and files that exist", () => {
+  for (const { depends_on = {}, volumes = [] } of Object.values(compose.services)) {
+    for (const name of Object.keys(depends_on)) expect(compose.services).toHaveProperty(name);
+    for (const volume of volumes) {
+      const [source = ""] = volume.split(":");
+      if (source.startsWith("./")) expect([source, existsSync(join(__dirname, source))]).toEqual([source, true]);
+      else if (!source.startsWith("$")) expect(compose.volumes).toHaveProperty(source);
+    }
+  }
+});
+
+test("Prometheus scrapes each service where compose runs it", () => {
+  const { scrape_configs } = parse(read("deploy/prometheus/prometheus.yaml")) as {
+    scrape_configs: { static_configs: { targets: string[]; labels: { service: string } }[] }[];
+  };
+  const targets = scrape_configs.flatMap(({ static_configs }) => static_configs);
+  const expected = SERVICES.map((name) => ({
+    targets: [`${name}:${compose.services[name]?.environment?.["LATHE_HTTP_PORT"]}`],
+    labels: { service: name },
+  }));
+  expect(targets).toEqual(expected);
+});
+
+test("the Dockerfile copies what exists, from stages that exist", () => {
+  const stages: string[] = [];
+  for (const line of read("deploy/Dockerfile").split("\n")) {
+    const stage = /^FROM \S+ AS (\S+)$/.exec(line)?.[1];
+    if (stage !== undefined) stages.push(stage);
+    const copied = /^COPY (--from=(\S+) )?(.+) \S+$/.exec(line);
+    if (copied?.[2] !== undefined) expect(stages).toContain(copied[2]);
+    else
+      for (const source of copied?.[3]?.split(" ") ?? [])
+        expect([source, existsSync(join(root, source))]).toEqual([source, true]);
+  }
+  expect(stages).toHaveLength(2);
+});
