@@ -98,7 +98,7 @@ function finalResult(record: SearchRecord, host: Host): SearchResult {
     artifacts: search.artifacts,
     provenance: {
       ...host,
-      engine: "",
+      engine: search.result?.provenance?.engine ?? "",
       seed: search.spec?.seed ?? 0,
       specSha256,
       startedAt: search.createdAt,

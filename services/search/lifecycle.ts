@@ -1,6 +1,6 @@
 import type { EventData, EventName, StoredEvent } from "../../shared/events/catalog";
 import type { ArtifactRef, SearchResult } from "../../shared/proto/lathe/v1/result";
-import { DecidedBy, SearchResult as ResultMessage } from "../../shared/proto/lathe/v1/result";
+import { DecidedBy, Provenance, SearchResult as ResultMessage } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { candidatesLeft } from "../../shared/space/groups";
 import { isEnded, newRecord, type SearchRecord } from "./record";
@@ -73,6 +73,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
           supernetMiou: data.validationMiou,
           candidatesLeft: left,
           searchSeconds: data.seconds,
+          provenance: Provenance.fromPartial({ engine: data.engine }),
         }),
         ...artifacts(search, data.checkpoint),
       },

@@ -8,6 +8,8 @@ export interface TrainingMetrics {
   stored<T>(bucket: string, bytes: number, put: () => Promise<T>): Promise<T>;
 }
 
+/** Label values as nas_epoch_duration_seconds has them. */
+const PHASES: Record<string, string> = { train: "search", retrain: "retraining" };
 const SECONDS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100];
 const STEP_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
@@ -26,6 +28,7 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
   );
   const size = metrics.gauge("nas_checkpoint_size_bytes", "Size of the newest stored object.", ["bucket"]);
   const failures = metrics.counter("nas_checkpoint_failures_total", "Objects that could not be stored.", ["bucket"]);
+  for (const bucket of ["checkpoints", "artifacts"]) failures.inc({ bucket }, 0);
   const last = metrics.gauge(
     "nas_checkpoint_last_success_timestamp_seconds",
     "When an object was last stored, in seconds since 1970.",
@@ -41,7 +44,7 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
   return {
     stepped: (phase) => {
       const at = performance.now();
-      if (previous?.phase === phase) steps.observe({ phase }, (at - previous.at) / 1000);
+      if (previous?.phase === phase) steps.observe({ phase: PHASES[phase] ?? phase }, (at - previous.at) / 1000);
       previous = { phase, at };
     },
     stored: async (bucket, bytes, put) => {

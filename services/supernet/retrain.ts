@@ -90,6 +90,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       ...(await storeNetwork(network, best, dataset, port)),
       classScores: classes.map((score, index) => ({ name: dataset.info.classes[index] ?? String(index), ...score })),
       seconds: progress.seconds,
+      engine: engine.name,
     };
   } finally {
     for (const each of opened) await each.release();

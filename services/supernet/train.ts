@@ -106,6 +106,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       space,
       validationMiou: progress.miou,
       seconds: progress.seconds,
+      engine: engine.name,
     };
   } finally {
     await session?.release();
