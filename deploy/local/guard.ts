@@ -12,20 +12,30 @@ export interface Guard {
 }
 
 /**
- * A shell that reads "add" and "drop" from its stdin. The pipe closes when we are gone, by SIGKILL too: it then asks what is
- * left to stop, last added first, waits at most 5 s for each, and kills the whole group of what does not.
+ * A shell that reads "add" and "drop" from its stdin. The pipe closes when we are gone, by SIGKILL too: it gives the services
+ * a second to begin their stop by themselves, then asks what is left to stop, last added first, waits at most 5 s for each,
+ * and kills the whole group of what does not.
  */
 const script = `
+gone() {
+  kill -0 "$1" 2>/dev/null || return 0
+  # An orphan that has ended, but whom nobody has collected yet.
+  stat=
+  read -r stat 2>/dev/null <"/proc/$1/stat"
+  case $stat in *") Z "*) return 0 ;; esac
+  return 1
+}
 pids=
 while read -r verb pid; do
   rest=
   for one in $pids; do [ "$one" = "$pid" ] || rest="$rest $one"; done
   [ "$verb" = add ] && pids="$pid $rest" || pids=$rest
 done
+[ -n "$pids" ] && sleep 1
 for pid in $pids; do
   kill -TERM "$pid" 2>/dev/null
   waits=0
-  while kill -0 "$pid" 2>/dev/null && [ $waits -lt 100 ]; do sleep 0.05; waits=$((waits + 1)); done
+  while ! gone "$pid" && [ $waits -lt 100 ]; do sleep 0.05; waits=$((waits + 1)); done
   kill -KILL -- "-$pid" 2>/dev/null
 done
 exit 0

@@ -1,5 +1,6 @@
 import { LatheError } from "../../shared/process/errors";
 import { EXIT } from "./exit";
+import { isAlive, npmAbove } from "./processes";
 
 export interface Interrupt {
   /** Aborted by the first signal, or when whoever reads our output or started us under npm is gone. */
@@ -31,9 +32,11 @@ export function onInterrupt(say: (line: string) => void): Interrupt {
   process.stderr.on("error", onPipe);
 
   // npm does not hand every signal on: if it is killed, its command would run on unseen.
+  const underNpm = process.env.npm_lifecycle_event !== undefined;
   const parent = process.ppid;
+  const npm = underNpm ? npmAbove() : undefined;
   const watch = setInterval(() => {
-    if (process.env.npm_lifecycle_event === undefined || process.ppid === parent) return;
+    if (!underNpm || (process.ppid === parent && (npm === undefined || isAlive(npm)))) return;
     clearInterval(watch);
     if (!controller.signal.aborted) interrupt("npm is gone");
   }, parentPollMs);

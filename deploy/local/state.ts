@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LatheError } from "../../shared/process/errors";
+import { identify, isAlive, type ProcessId } from "./processes";
 
 /** Where a local stack keeps what it needs: nats/ (all searches), logs/, run/ (ready files), stack.json (addresses). */
 export interface StateFolder {
@@ -10,35 +11,9 @@ export interface StateFolder {
   release(): void;
 }
 
-interface Owner {
-  pid: number;
-  /** Tells a process from a later one of the same number. */
-  started: string;
-}
-
-/** Start time of a process, in clock ticks since boot; "" where there is no /proc. */
-function startOf(pid: number): string {
+function readOwner(file: string): ProcessId | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
-  } catch {
-    // No such process, or a system without /proc; isAlive tells which.
-    return "";
-  }
-}
-
-function isAlive({ pid, started }: Owner): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
-  }
-  return startOf(pid) === started;
-}
-
-function readOwner(file: string): Owner | undefined {
-  try {
-    return JSON.parse(readFileSync(file, "utf8")) as Owner;
+    return JSON.parse(readFileSync(file, "utf8")) as ProcessId;
   } catch {
     // Gone, or not yet written whole.
     return undefined;
@@ -49,7 +24,7 @@ function readOwner(file: string): Owner | undefined {
 export function takeStateFolder(folder: string): StateFolder {
   const path = (...parts: string[]) => join(folder, ...parts);
   const lock = path("run", "owner.json");
-  const own = JSON.stringify({ pid: process.pid, started: startOf(process.pid) } satisfies Owner);
+  const own = JSON.stringify(identify(process.pid));
   try {
     for (const part of ["run", "logs", "nats"]) mkdirSync(path(part), { recursive: true });
     for (let attempt = 0; ; attempt++) {
