@@ -1,0 +1,205 @@
+import { rates } from "../../shared/engine/adam";
+import { createEngine, eagerEngine, type Arrays, type Engine, type Step } from "../../shared/engine/engine";
+import { view, type Manifest } from "../../shared/engine/parameters";
+import { relativeDifference } from "../../shared/engine/parity";
+import { createRandom } from "../../shared/engine/random";
+import { packAlphas } from "../../shared/network/alphas";
+import { buildDiscrete } from "../../shared/network/discrete";
+import { named } from "../../shared/network/layers";
+import { buildSupernet, type Supernet } from "../../shared/network/supernet";
+import type { Architecture } from "../../shared/proto/lathe/v1/space";
+import { costOfLargest, macsTable } from "../../shared/space/cost";
+import { initialArchitecture } from "../../shared/space/groups";
+import {
+  keepSome,
+  keepSurvivors,
+  noise,
+  randomBuffer,
+  randomGenotype,
+  smallSpace,
+} from "../../shared/testing/networks";
+import { uniform } from "../../shared/testing/spaces";
+import { dropoutFactors } from "./dropout";
+import { alphaStep, stepSignature, trainableSupernet, weightStep } from "./steps";
+
+const space = smallSpace();
+const BATCH = 2;
+const shape = { batchSize: BATCH, height: 32, width: 64, stride: 8, classes: 5 };
+const table = macsTable(space);
+const alphaLoss = {
+  table,
+  largestCost: costOfLargest(space, table),
+  target: 0.2,
+  costWeight: 3,
+  ssr: { depth: 30, operation: 20, outputWidth: 15, middleWidth: 10 },
+  weightDecay: 1e-3,
+};
+
+let onnx: Engine;
+beforeAll(async () => {
+  onnx = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
+});
+
+/** Both engines' outputs of a step. */
+async function both(
+  step: Step,
+  signature: Parameters<Engine["compile"]>[1],
+  inputs: Arrays,
+): Promise<[Arrays, Arrays]> {
+  const run = async (engine: Engine) => {
+    const compiled = await engine.compile(step, signature);
+    const outputs = await compiled.run(inputs);
+    await compiled.release();
+    return outputs;
+  };
+  return [await run(onnx), await run(eagerEngine("cpu"))];
+}
+
+/** Each named tensor of a vector by itself: a small one must not hide behind a large one. */
+function expectEntries(got: Arrays, want: Arrays, role: string, layout: Manifest): void {
+  for (const { name } of layout.entries) {
+    const [a, b] = [got, want].map((arrays) => view(arrays[role] as Float32Array, layout, name)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    // Mathematically 0 (p of a decided row is w / w): rounding on both sides.
+    if (b.every((value) => Math.abs(value) < 1e-7)) expect(a.every((value) => Math.abs(value) < 1e-6)).toBe(true);
+    else
+      expect(`${name} ${relativeDifference(a, b) < 1e-4 ? "agrees" : relativeDifference(a, b)}`).toBe(`${name} agrees`);
+  }
+}
+
+const positive = (length: number, random: () => number) => Float32Array.from({ length }, () => 0.01 + random());
+
+function batch(supernet: Pick<Supernet, "dropouts">, random: () => number, stride = 8): Arrays {
+  return {
+    images: noise(BATCH * 3 * 32 * 64, random).map(Math.abs),
+    labels: Int32Array.from({ length: (BATCH * 32 * 64) / stride ** 2 }, () =>
+      random() < 0.1 ? 255 : Math.floor(random() * 5),
+    ),
+    classWeights: Float32Array.of(1, 3, 2, 5, 4),
+    ...dropoutFactors(supernet.dropouts, BATCH, createRandom(1)),
+  };
+}
+
+const supernets: [string, Architecture][] = [
+  ["whole", initialArchitecture(space)],
+  [
+    "shrunk",
+    // One exit of stage 1, fewer operations and widths, and blocks with one scale left.
+    keepSome(
+      space,
+      keepSurvivors(space, initialArchitecture(space), ({ id, survivors }) =>
+        id === "stage1/depth" ? [1] : survivors,
+      ),
+      uniform(12),
+      0.5,
+    ),
+  ],
+];
+
+describe.each(supernets)("a step of the %s supernet, compiled against eager", (kind, start) => {
+  const random = uniform(31);
+  const architecture = {
+    groups: start.groups.map((group) => ({ ...group, alphas: group.survivors.map(() => 4 * random() - 2) })),
+  };
+  const supernet = buildSupernet(space, architecture);
+  const { size: w } = supernet.weights;
+  const { size: a } = supernet.alphas;
+  const weights = randomBuffer(supernet.weights, random);
+  const stats = randomBuffer(supernet.stats, random);
+  const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
+
+  it("has the operations it is meant to have", () => {
+    expect(supernet.dropouts.length).toBeGreaterThan(3);
+    const counts = supernet.stages.flatMap(({ blocks }) => blocks.map(({ operations }) => operations.length));
+    expect([...new Set(counts)].length > 1 || counts[0] === 4).toBe(true);
+    expect(supernet.stages.map(({ exits }) => exits.length)[0]).toBe(kind === "whole" ? 2 : 1);
+  });
+
+  it("has the same loss, gradients, moments, statistics and moved weights", async () => {
+    const signature = stepSignature(
+      { weights: w, m: w, v: w, stats: supernet.stats.size, alphas: a },
+      { rates: [2] },
+      shape,
+      supernet.dropouts,
+    );
+    const inputs = { weights, stats, alphas, rates: rates(1e-2, 3), ...batch(supernet, random) };
+    // From moments 0 and without decay, m after the step is 0.1 * gradient.
+    const zero = { m: new Float32Array(w), v: new Float32Array(w) };
+    const plain = await both(weightStep(trainableSupernet(supernet), 0), signature, { ...inputs, ...zero });
+    expectEntries(...plain, "m", supernet.weights);
+    const moments = { m: noise(w, random), v: positive(w, random) };
+    const [got, want] = await both(weightStep(trainableSupernet(supernet), 1e-2), signature, { ...inputs, ...moments });
+    expect(Object.keys(want).sort()).toEqual(["loss", "m", "stats", "v", "weights"]);
+    for (const role of ["weights", "m", "v"]) expectEntries(got, want, role, supernet.weights);
+    expectEntries(got, want, "stats", supernet.stats);
+    expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
+    expect(relativeDifference(want.weights!, weights)).toBeGreaterThan(1e-3);
+    expect(relativeDifference(want.stats!, stats)).toBeGreaterThan(1e-3);
+  });
+
+  it("has the same terms of the alpha loss, gradients and moved parameters", async () => {
+    const signature = stepSignature(
+      { alphas: a, m: a, v: a, weights: w },
+      { rates: [2], ssrFactor: [1] },
+      shape,
+      supernet.dropouts,
+    );
+    const inputs = {
+      weights,
+      alphas,
+      rates: rates(2e-2, 5),
+      ssrFactor: Float32Array.of(2.5),
+      ...batch(supernet, random),
+    };
+    const step = (weightDecay: number) => alphaStep(supernet, { ...alphaLoss, weightDecay });
+    const zero = { m: new Float32Array(a), v: new Float32Array(a) };
+    expectEntries(...(await both(step(0), signature, { ...inputs, ...zero })), "m", supernet.alphas);
+    const moments = { m: noise(a, random), v: positive(a, random) };
+    const [got, want] = await both(step(1e-3), signature, { ...inputs, ...moments });
+    for (const role of ["alphas", "m", "v"]) expectEntries(got, want, role, supernet.alphas);
+    for (const term of ["loss", "ssr", "cost", "expectedCost", "norm", "total"])
+      expect(relativeDifference(got[term]!, want[term]!)).toBeLessThan(2e-5);
+    const scalar = (name: string) => want[name]![0]!;
+    expect(scalar("total")).toBeCloseTo(100 * scalar("loss") + 2.5 * scalar("ssr") + scalar("cost"), 3);
+    expect(scalar("cost")).toBeCloseTo(3 * (scalar("expectedCost") - 0.2) ** 2, 6);
+    // The gradient that moved m was cut to length 5.
+    expect(scalar("norm")).toBeGreaterThan(5);
+  });
+});
+
+it("a retraining step of a network with the aggregation head agrees, compiled against eager", async () => {
+  const random = uniform(3);
+  const network = buildDiscrete(randomGenotype(space, random), {
+    kind: "aggregation",
+    pyramidChannels: 3,
+    dropout: 0.2,
+  });
+  const { size } = network.weights;
+  const signature = stepSignature(
+    { weights: size, m: size, v: size, stats: network.stats.size },
+    { rates: [2] },
+    { ...shape, stride: 1 },
+    network.dropouts,
+  );
+  const inputs = {
+    weights: randomBuffer(network.weights, random),
+    stats: randomBuffer(network.stats, random),
+    m: new Float32Array(size),
+    v: new Float32Array(size),
+    rates: rates(1e-2, 1),
+    ...batch(network, random, 1),
+  };
+  const step = weightStep(
+    {
+      ...network,
+      logits: (weights, tensors, norm) => network.logits(weights, named(tensors, "images"), norm, tensors),
+    },
+    0,
+  );
+  const [got, want] = await both(step, signature, inputs);
+  expectEntries(got, want, "m", network.weights);
+  expectEntries(got, want, "stats", network.stats);
+  expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
+});

@@ -1,0 +1,71 @@
+import { openOnnx } from "../engine/onnx";
+import { unpack } from "../engine/parameters";
+import { relativeDifference } from "../engine/parity";
+import { tf } from "../engine/tf";
+import { ModelProto } from "../proto/onnx/onnx";
+import { noise, randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
+import { uniform } from "../testing/spaces";
+import { buildDiscrete, type DiscreteNetwork, type Head } from "./discrete";
+import { networkOnnx } from "./export";
+import { inferenceNorm } from "./layers";
+
+const CLASSES = ["road", "sky", "tree", "car", "überweg"];
+const random = uniform(21);
+const genotype = randomGenotype(smallSpace(), random);
+const heads: Head[] = [{ kind: "search" }, { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 }];
+
+function parametersOf(network: DiscreteNetwork) {
+  return { weights: randomBuffer(network.weights, random), stats: randomBuffer(network.stats, random) };
+}
+
+function eagerLogits(
+  network: DiscreteNetwork,
+  { weights, stats }: ReturnType<typeof parametersOf>,
+  image: Float32Array,
+  size: [number, number],
+): tf.Tensor {
+  return network.logits(
+    unpack(tf.tensor1d(weights), network.weights),
+    tf.tensor(image, [1, 3, ...size]),
+    inferenceNorm(unpack(tf.tensor1d(stats), network.stats)),
+  );
+}
+
+describe.each(heads)("ONNX of a network with the $kind head", (head) => {
+  const network = buildDiscrete(genotype, head);
+  const parameters = parametersOf(network);
+
+  it.each([
+    [32, 64],
+    [48, 32],
+  ])("computes the network's logits at %dx%d", async (height, width) => {
+    const size = { height, width };
+    const model = await openOnnx(networkOnnx(network, parameters, CLASSES, size));
+    const image = noise(3 * height * width, random);
+    const want = eagerLogits(network, parameters, image, [height, width]);
+    const { logits } = await model.run({ image });
+    expect(model.outputs.logits?.shape).toEqual(want.shape);
+    expect(want.shape).toEqual([1, 5, height / network.stride, width / network.stride]);
+    expect(relativeDifference(logits as Float32Array, want.dataSync<"float32">())).toBeLessThan(1e-5);
+    await model.release();
+  });
+
+  it("has one input, weights inside, class names, and no norm that a convolution could have taken in", () => {
+    const { graph, metadataProps } = ModelProto.decode(networkOnnx(network, parameters, CLASSES));
+    const { node = [], initializer = [], input = [] } = graph ?? {};
+    const metadata = Object.fromEntries(metadataProps.map(({ key, value }) => [key, value]));
+    expect(input.map(({ name }) => name)).toEqual(["image"]);
+    expect(JSON.parse(metadata.classes ?? "")).toEqual(CLASSES);
+    expect(metadata.head).toBe(head.kind);
+    const constants = new Set(initializer.map(({ name }) => name));
+    const producers = new Map(node.flatMap((each) => each.output.map((name) => [name, each.opType] as const)));
+    const convolutions = node.filter(({ opType }) => opType === "Conv");
+    for (const { input: inputs } of convolutions)
+      expect(inputs.slice(1).every((name) => constants.has(name))).toBe(true);
+    // Behind a pool nothing can take the norm in: the pooled parts of three reductions, which were one norm with their convolution.
+    const norms = node.filter(({ opType }) => opType === "BatchNormalization");
+    expect(norms.map(({ input: [x] }) => producers.get(x ?? ""))).toEqual(["MaxPool", "MaxPool", "MaxPool"]);
+    const blocks = genotype.stages.reduce((sum, stage) => sum + stage.blocks.length, 0);
+    expect(convolutions).toHaveLength(3 + 2 * blocks + (head.kind === "search" ? 1 : 9));
+  });
+});

@@ -1,0 +1,226 @@
+import { unpack, view } from "../engine/parameters";
+import { relativeDifference } from "../engine/parity";
+import { tf } from "../engine/tf";
+import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
+import { blockInputs, derive } from "../space/genotype";
+import { initialArchitecture } from "../space/groups";
+import {
+  decidedArchitecture,
+  keepSome,
+  noise,
+  randomBuffer,
+  randomGenotype,
+  silence,
+  smallSpace,
+} from "../testing/networks";
+import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
+import { packAlphas } from "./alphas";
+import { buildDiscrete } from "./discrete";
+import { copyShared, inheritBuffer, shrinkBuffer } from "./inherit";
+import { inferenceNorm } from "./layers";
+import { buildSupernet, type Supernet } from "./supernet";
+
+interface Vectors {
+  weights: Float32Array;
+  stats: Float32Array;
+  alphas: Float32Array;
+}
+
+const small = (space: SearchSpace): SearchSpace => ({ ...space, inputHeight: 16, inputWidth: 32 });
+const picture = (space: SearchSpace, random: () => number) =>
+  tf.tensor(noise(3 * space.inputHeight * space.inputWidth, random), [1, 3, space.inputHeight, space.inputWidth]);
+
+/** Logits by running statistics. */
+function supernetLogits(supernet: Supernet, { weights, stats, alphas }: Vectors, images: tf.Tensor): Float32Array {
+  return tf.tidy(() =>
+    supernet
+      .logits(
+        unpack(tf.tensor1d(weights), supernet.weights),
+        supernet.relax(unpack(tf.tensor1d(alphas), supernet.alphas)),
+        images,
+        inferenceNorm(unpack(tf.tensor1d(stats), supernet.stats)),
+      )
+      .dataSync<"float32">(),
+  );
+}
+
+function vectorsOf(supernet: Supernet, random: () => number, architecture = supernet.architecture): Vectors {
+  return {
+    weights: randomBuffer(supernet.weights, random),
+    stats: randomBuffer(supernet.stats, random),
+    alphas: packAlphas(supernet.stages, supernet.alphas, architecture),
+  };
+}
+
+const shrink = ({ weights, stats, alphas }: Vectors, from: Supernet, to: Supernet): Vectors => ({
+  weights: shrinkBuffer(weights, "weights", from, to),
+  stats: shrinkBuffer(stats, "stats", from, to),
+  alphas: shrinkBuffer(alphas, "alphas", from, to),
+});
+
+describe("shrinkBuffer", () => {
+  it.each(Array.from({ length: 6 }, (_, seed) => seed))(
+    "leaves the function as it was with p = 0 for what has left (random space %d)",
+    (seed) => {
+      const random = uniform(seed);
+      const space = small(randomSpace(random));
+      const before = randomArchitecture(space, random, { spread: 1, decided: 0.1 });
+      const after = keepSome(space, before, random);
+      const [from, to] = [buildSupernet(space, before), buildSupernet(space, after)];
+      const old = vectorsOf(from, random);
+      const images = picture(space, random);
+      const silenced = { ...old, alphas: packAlphas(from.stages, from.alphas, silence(before, after)) };
+      const got = supernetLogits(to, shrink(old, from, to), images);
+      expect(relativeDifference(got, supernetLogits(from, silenced, images))).toBeLessThan(1e-5);
+      expect(to.weights.size).toBeLessThanOrEqual(from.weights.size);
+    },
+  );
+
+  it("takes of every vector the rows of the operations that stay", () => {
+    const space = smallSpace();
+    const random = uniform(1);
+    const before = initialArchitecture(space);
+    const after = keepSome(space, before, random, 0.4);
+    const [from, to] = [buildSupernet(space, before), buildSupernet(space, after)];
+    // Each value says which operation it belongs to: rows of a stack are d1, d2 of one scale, or all four.
+    const tagged = new Float32Array(from.weights.size);
+    for (const { name, shape } of from.weights.entries) {
+      const row = view(tagged, from.weights, name);
+      const scale = /\/s(\d)\//.exec(name)?.[1];
+      if (scale) row.forEach((_, i) => (row[i] = 10 * Number(scale) + Math.floor((i * shape[0]!) / row.length)));
+    }
+    const carried = shrinkBuffer(tagged, "weights", from, to);
+    let removed = 0;
+    for (const stage of to.stages)
+      for (const block of stage.blocks)
+        for (const scale of [1, 2]) {
+          const rows = block.operations.filter(({ operation }) => operation.scale === scale);
+          removed += 2 - rows.length;
+          if (rows.length === 0) continue;
+          for (const part of ["conv1", "norm1/gamma", "norm2/beta"]) {
+            const values = view(carried, to.weights, `${block.name}/s${scale}/${part}`);
+            const want = rows.map(({ operation }) => 10 * scale + [1, 2].indexOf(operation.dilation));
+            expect([...new Set(values)]).toEqual(want);
+          }
+        }
+    expect(removed).toBeGreaterThan(3);
+  });
+
+  it("in two turns is the same as in one", () => {
+    const random = uniform(3);
+    const space = smallSpace();
+    const first = initialArchitecture(space);
+    const second = keepSome(space, first, random);
+    const third = keepSome(space, second, random);
+    const [a, b, c] = [first, second, third].map((architecture) => buildSupernet(space, architecture)) as [
+      Supernet,
+      Supernet,
+      Supernet,
+    ];
+    const old = { ...vectorsOf(a, random), alphas: noise(a.alphas.size, random) };
+    expect(shrink(shrink(old, a, b), b, c)).toEqual(shrink(old, a, c));
+  });
+});
+
+describe("inheritBuffer", () => {
+  const seen = { wider: 0, narrower: 0, half: 0, shallow: 0, cutReduction: 0 };
+
+  it.each(Array.from({ length: 9 }, (_, seed) => seed))(
+    "makes the discrete network compute what the converged supernet does (random genotype %d)",
+    (seed) => {
+      const random = uniform(100 + seed);
+      const space = small({ ...randomSpace(random), scales: [1, 2], inputHeight: 32 });
+      const genotype = randomGenotype(space, random);
+      const architecture = decidedArchitecture(space, genotype);
+      const supernet = buildSupernet(space, architecture);
+      const vectors = vectorsOf(supernet, random);
+      const images = picture({ ...space, inputHeight: 32, inputWidth: 32 }, random);
+      expect(derive(space, architecture)).toEqual({ genotype, converged: true });
+
+      const network = buildDiscrete(genotype, { kind: "search" });
+      const logits = (of: Supernet, { weights, stats }: Vectors) =>
+        network
+          .logits(
+            unpack(tf.tensor1d(inheritBuffer(weights, "weights", of, network)), network.weights),
+            images,
+            inferenceNorm(unpack(tf.tensor1d(inheritBuffer(stats, "stats", of, network)), network.stats)),
+          )
+          .dataSync<"float32">();
+      expect(relativeDifference(logits(supernet, vectors), supernetLogits(supernet, vectors, images))).toBeLessThan(
+        1e-5,
+      );
+
+      // The same from the supernet that still holds everything, once p is a vertex.
+      const full = initialArchitecture(space);
+      const whole = buildSupernet(space, full);
+      const everything = vectorsOf(whole, random, silence(full, architecture));
+      expect(relativeDifference(logits(whole, everything), supernetLogits(whole, everything, images))).toBeLessThan(
+        1e-5,
+      );
+
+      blockInputs(genotype).stages.forEach(({ blocks, reduction }, s) => {
+        const { maxDepth } = space.stages[s]!;
+        if (reduction.output < space.stages[s]!.channels) seen.cutReduction++;
+        if (blocks.length < maxDepth) seen.shallow++;
+        genotype.stages[s]!.blocks.forEach(({ outputWidth, scale }, b) => {
+          if (outputWidth > blocks[b]!) seen.wider++;
+          if (outputWidth < blocks[b]!) seen.narrower++;
+          if (scale === 2) seen.half++;
+        });
+      });
+    },
+  );
+
+  it("was shown every way in which a network can differ", () => {
+    for (const count of Object.values(seen)) expect(count).toBeGreaterThan(1);
+  });
+
+  it("cuts a network out of a supernet that has not converged", () => {
+    const random = uniform(8);
+    for (let round = 0; round < 5; round++) {
+      const space = small(randomSpace(random));
+      const architecture: Architecture = randomArchitecture(space, random, { decided: 0 });
+      const supernet = buildSupernet(space, architecture);
+      const { weights, stats } = vectorsOf(supernet, random);
+      const { genotype } = derive(space, architecture);
+      const network = buildDiscrete(genotype, { kind: "search" });
+      const logits = network.logits(
+        unpack(tf.tensor1d(inheritBuffer(weights, "weights", supernet, network)), network.weights),
+        picture(space, random),
+        inferenceNorm(unpack(tf.tensor1d(inheritBuffer(stats, "stats", supernet, network)), network.stats)),
+      );
+      expect(logits.shape).toEqual([1, 5, 2, 4]);
+      expect(logits.dataSync().every(Number.isFinite)).toBe(true);
+    }
+  });
+
+  it("names an operation that has left the supernet", () => {
+    const space = smallSpace();
+    const genotype = randomGenotype(space, uniform(2));
+    const supernet = buildSupernet(space, decidedArchitecture(space, genotype));
+    const other = structuredClone(genotype);
+    const [block] = other.stages[0]!.blocks;
+    block!.dilation = 3 - block!.dilation;
+    const network = buildDiscrete(other, { kind: "search" });
+    expect(() => inheritBuffer(new Float32Array(supernet.weights.size), "weights", supernet, network)).toThrow(
+      `operation d${block!.dilation}s${block!.scale} of stage1/block1 is not in the supernet any more`,
+    );
+  });
+});
+
+describe("copyShared", () => {
+  it("copies the body of a network and leaves another head alone", () => {
+    const genotype = randomGenotype(smallSpace(), uniform(2));
+    const source = buildDiscrete(genotype, { kind: "search" });
+    const target = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels: 4, dropout: 0.1 });
+    const from = randomBuffer(source.weights, uniform(3));
+    const to = new Float32Array(target.weights.size);
+    const left = copyShared(from, source.weights, to, target.weights);
+    expect(left.every((name) => name.startsWith("head/"))).toBe(true);
+    expect(left).toContain("head/pyramid6/conv");
+    const body = source.weights.entries.filter(({ name }) => !name.startsWith("head/"));
+    expect(body.length).toBeGreaterThan(15);
+    for (const { name } of body) expect(view(to, target.weights, name)).toEqual(view(from, source.weights, name));
+    for (const name of left) expect(view(to, target.weights, name).every((value) => value === 0)).toBe(true);
+  });
+});

@@ -1,0 +1,180 @@
+import { crossEntropy } from "../engine/ops/crossEntropy";
+import { unpack, view } from "../engine/parameters";
+import { relativeDifference } from "../engine/parity";
+import { tf } from "../engine/tf";
+import { initialArchitecture, operations } from "../space/groups";
+import { noise, randomBuffer, smallSpace } from "../testing/networks";
+import { uniform } from "../testing/spaces";
+import { EPSILON, named, trainingNorm, type Tensors } from "./layers";
+import { buildSupernet } from "./supernet";
+
+/**
+ * The supernet as method.md sections 1 and 2 write it, without one of section 6's identities: NHWC and TF.js's own ops, every
+ * candidate computed in full and by itself, op(x) + x, masks multiplied into feature maps, each branch upsampled, depths mixed.
+ */
+function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropouts: Tensors): tf.Tensor {
+  const w = (name: string) => named(weights, name);
+  const row = (name: string, index: number) => tf.squeeze(tf.slice(w(name), [index], [1]), [0]);
+  const norm = (x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) => {
+    const mean = tf.mean(x, [0, 1, 2], true);
+    const centred = tf.sub(x, mean);
+    const variance = tf.mean(tf.square(centred), [0, 1, 2], true);
+    return tf.add(tf.mul(tf.div(centred, tf.sqrt(tf.add(variance, EPSILON))), gamma), beta);
+  };
+  const reduction = (name: string, x: tf.Tensor, present?: tf.Tensor) => {
+    const padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]) as tf.Tensor4D; // prettier-ignore
+    const kernel = tf.transpose(w(`${name}/conv`), [2, 3, 1, 0]);
+    const convolved = norm(
+      tf.conv2d(padded, kernel as tf.Tensor4D, 2, "valid"),
+      tf.slice(w(`${name}/norm/gamma`), [0], [kernel.shape[3] as number]),
+      tf.slice(w(`${name}/norm/beta`), [0], [kernel.shape[3] as number]),
+    );
+    const behind = [kernel.shape[3] as number];
+    const pooled = norm(
+      tf.maxPool(x as tf.Tensor4D, 2, 2, "valid"),
+      tf.slice(w(`${name}/norm/gamma`), behind),
+      tf.slice(w(`${name}/norm/beta`), behind),
+    );
+    return tf.relu(tf.concat([convolved, present ? tf.mul(pooled, present) : pooled], 3));
+  };
+  /** Three taps along one axis, each a matrix product over channels. */
+  const convolution = (x: tf.Tensor, kernel: tf.Tensor, d: number, axis: 1 | 2) => {
+    const [n, h, width, c] = x.shape as [number, number, number, number];
+    const edge: [number, number] = [d, d];
+    const padded = tf.pad(x, [[0, 0], axis === 1 ? edge : [0, 0], axis === 2 ? edge : [0, 0], [0, 0]]);
+    const outputs = kernel.shape[0];
+    const taps = tf.transpose(tf.reshape(kernel, [outputs, c, 3]), [2, 1, 0]);
+    return tf.addN(
+      [0, 1, 2].map((tap) => {
+        const shifted = tf.slice(padded, [0, axis === 1 ? tap * d : 0, axis === 2 ? tap * d : 0, 0], [n, h, width, c]);
+        const product = tf.matMul(tf.reshape(shifted, [-1, c]), tf.reshape(tf.slice(taps, [tap], [1]), [c, outputs]));
+        return tf.reshape(product, [n, h, width, outputs]);
+      }),
+    );
+  };
+  /** Linear with equal ends, a row at a time: TF.js's own derivative of it swaps height and width. */
+  const interpolate = (x: tf.Tensor, to: number, axis: 1 | 2) => {
+    const last = (x.shape[axis] as number) - 1;
+    const line = (at: number) =>
+      tf.slice(
+        x,
+        x.shape.map((_, a) => (a === axis ? at : 0)),
+        x.shape.map((size, a) => (a === axis ? 1 : size)),
+      );
+    const rows = Array.from({ length: to }, (_, i) => {
+      const position = (i * last) / (to - 1);
+      const lower = Math.min(Math.floor(position), last - 1);
+      return tf.add(tf.mul(line(lower), lower + 1 - position), tf.mul(line(lower + 1), position - lower));
+    });
+    return tf.concat(rows, axis);
+  };
+  const chances = (values: tf.Tensor) => {
+    const sigmoids = tf.sigmoid(values);
+    return tf.div(sigmoids, tf.sum(sigmoids));
+  };
+  const one = (p: tf.Tensor, index: number) => tf.squeeze(tf.slice(p, [index], [1]));
+  const mask = (group: tf.Tensor, widths: number[], channels: number) => {
+    const p = chances(group);
+    return tf.addN(
+      widths.map((width, j) =>
+        tf.mul(one(p, j), tf.tensor1d(Array.from({ length: channels }, (_, channel) => (channel < width ? 1 : 0)))),
+      ),
+    );
+  };
+
+  let x = reduction("stem", tf.transpose(images, [0, 2, 3, 1]));
+  let present: tf.Tensor | undefined;
+  space.stages.forEach(({ channels, widths, minDepth, maxDepth }, index) => {
+    const stage = `stage${index + 1}`;
+    x = reduction(`${stage}/reduction`, x, present);
+    const exits: { output: tf.Tensor; present: tf.Tensor }[] = [];
+    for (let b = 1; b <= maxDepth; b++) {
+      const name = `${stage}/block${b}`;
+      const p = chances(named(alphas, `${name}/operation`));
+      const [n, h, width] = x.shape as [number, number, number];
+      const terms: tf.Tensor[] = [];
+      const masks: tf.Tensor[] = [];
+      operations(space).forEach(({ dilation, scale }, o) => {
+        const at = o % space.dilations.length;
+        const alpha = (kind: string) => tf.squeeze(tf.slice(named(alphas, `${name}/${kind}`), [o], [1]), [0]);
+        const of = (part: string) => row(`${name}/s${scale}/${part}`, at);
+        const [middle, output] = [mask(alpha("middle"), widths, channels), mask(alpha("output"), widths, channels)];
+        let y = scale === 2 ? tf.maxPool(x as tf.Tensor4D, 2, 2, "valid") : x;
+        y = convolution(y, of("conv1"), dilation, 1);
+        y = tf.relu(tf.mul(norm(y, of("norm1/gamma"), of("norm1/beta")), middle));
+        y = norm(convolution(y, of("conv2"), dilation, 2), of("norm2/gamma"), of("norm2/beta"));
+        if (scale === 2) y = interpolate(interpolate(y, h, 1), width, 2);
+        const factors = tf.slice(named(dropouts, `${name}/s${scale}/dropout`), [0, at * channels], [n, channels]);
+        y = tf.add(tf.mul(y, tf.reshape(factors, [n, 1, 1, channels])), x);
+        terms.push(tf.mul(one(p, o), tf.mul(output, y)));
+        masks.push(tf.mul(one(p, o), output));
+      });
+      x = tf.relu(tf.addN(terms));
+      if (b >= minDepth) exits.push({ output: x, present: tf.addN(masks) });
+    }
+    const depth = chances(named(alphas, `${stage}/depth`));
+    x = tf.addN(exits.map(({ output }, d) => tf.mul(one(depth, d), output)));
+    present = tf.addN(exits.map((exit, d) => tf.mul(one(depth, d), exit.present)));
+  });
+  const [n, h, width, c] = x.shape as [number, number, number, number];
+  const classifier = tf.transpose(tf.reshape(w("head/conv"), [space.classes, c]));
+  const logits = tf.add(tf.matMul(tf.reshape(x, [-1, c]), classifier), w("head/bias"));
+  return tf.transpose(tf.reshape(logits, [n, h, width, space.classes]), [0, 3, 1, 2]);
+}
+
+const space = smallSpace();
+const supernet = buildSupernet(space, initialArchitecture(space));
+const random = uniform(7);
+const BATCH = 2;
+const weights = randomBuffer(supernet.weights, random);
+// Alive everywhere: where a whole window is dead, a norm behind the pool makes ties of it that are above 0, and the derivative
+// of a maximum at a tie is a convention.
+for (const name of ["stem", "stage1/reduction", "stage2/reduction"])
+  view(weights, supernet.weights, `${name}/norm/beta`).forEach((value, c, beta) => (beta[c] = value + 2));
+const alphas = noise(supernet.alphas.size, random).map((value) => 2 * value);
+const images = tf.tensor(noise(BATCH * 3 * 32 * 64, random).map(Math.abs), [BATCH, 3, 32, 64]);
+const labels = tf.tensor(
+  Array.from({ length: BATCH * 4 * 8 }, () => (random() < 0.1 ? 255 : Math.floor(random() * space.classes))),
+  [BATCH, 4, 8],
+  "int32",
+);
+const classWeights = tf.tensor1d([1, 3, 2, 5, 4]);
+const dropouts: Tensors = Object.fromEntries(
+  supernet.dropouts.map(({ name, channels, probability }) => [
+    name,
+    tf.tensor(
+      Array.from({ length: BATCH * channels }, () => (random() < probability ? 0 : 1 / (1 - probability))),
+      [BATCH, channels, 1, 1],
+    ),
+  ]),
+);
+
+function lossAndGradients(logits: (weights: Tensors, alphas: Tensors) => tf.Tensor) {
+  const loss = (w: tf.Tensor, a: tf.Tensor) =>
+    crossEntropy(
+      logits(unpack(w as tf.Tensor1D, supernet.weights), unpack(a as tf.Tensor1D, supernet.alphas)),
+      labels,
+      classWeights,
+    );
+  return tf.tidy(() => {
+    const { value, grads } = tf.valueAndGrads(loss)([tf.tensor1d(weights), tf.tensor1d(alphas)]);
+    const [w, a] = grads.map((grad) => grad.dataSync<"float32">().slice()) as [Float32Array, Float32Array];
+    return { loss: value.dataSync<"float32">()[0] ?? NaN, weights: w, alphas: a };
+  });
+}
+
+it("the supernet's short cuts change neither loss nor gradients of the plain formulation", () => {
+  const norm = trainingNorm(() => undefined);
+  const got = lossAndGradients((w, a) => supernet.logits(w, supernet.relax(a), images, norm, dropouts));
+  const want = lossAndGradients((w, a) => plainLogits(w, a, images, dropouts));
+  expect(Math.abs(got.loss - want.loss) / want.loss).toBeLessThan(1e-5);
+  for (const role of ["weights", "alphas"] as const) {
+    for (const { name } of supernet[role].entries) {
+      const reference = view(want[role], supernet[role], name);
+      // A tensor that nothing depends on would agree with anything.
+      expect(reference.some((value) => Math.abs(value) > 1e-6) ? "moves" : name).toBe("moves");
+      const difference = relativeDifference(view(got[role], supernet[role], name), reference);
+      expect(difference < 1e-4 ? "agrees" : `${name} differs by ${difference}`).toBe("agrees");
+    }
+  }
+});

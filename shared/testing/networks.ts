@@ -1,0 +1,141 @@
+import type { Manifest } from "../engine/parameters";
+import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
+import {
+  depthId,
+  indexGroups,
+  initialArchitecture,
+  middleId,
+  operationId,
+  operations,
+  outputId,
+} from "../space/groups";
+import { liveGroups } from "../space/validate";
+
+/** Two stages with depth search, four operations of both scales and three widths: small, and every dimension is searched. */
+export function smallSpace(overrides: Partial<SearchSpace> = {}): SearchSpace {
+  const stage = (channels: number, dropout: number) => ({
+    channels,
+    minDepth: 1,
+    maxDepth: 2,
+    widths: [channels / 4, channels / 2, channels],
+    dropout,
+  });
+  return {
+    inputHeight: 32,
+    inputWidth: 64,
+    classes: 5,
+    stemChannels: 6,
+    stages: [stage(8, 0.1), stage(12, 0.3)],
+    dilations: [1, 2],
+    scales: [1, 2],
+    ...overrides,
+  };
+}
+
+/** Values for every entry of a manifest such that each matters: gammas away from 0 and of both signs, variances positive, betas and means around 0. */
+export function randomBuffer(manifest: Manifest, random: () => number): Float32Array {
+  const buffer = new Float32Array(manifest.size);
+  for (const { name, shape, offset } of manifest.entries) {
+    const size = shape.reduce((product, extent) => product * extent, 1);
+    const fanIn = shape.length >= 4 ? shape.slice(-3).reduce((product, extent) => product * extent, 1) : 1;
+    for (let at = offset; at < offset + size; at++) {
+      const signed = 2 * random() - 1;
+      if (name.endsWith("/gamma")) buffer[at] = (signed < 0 ? -1 : 1) * (0.5 + random());
+      else if (name.endsWith("/variance")) buffer[at] = 0.5 + random();
+      else if (name.endsWith("/conv") || /\/conv[12]$/.test(name)) buffer[at] = signed * Math.sqrt(3 / fanIn);
+      else buffer[at] = 0.5 * signed;
+    }
+  }
+  return buffer;
+}
+
+/** The architecture with, in each group, the survivors that `keep` picks; groups that lose what is above them go with it. */
+export function keepSurvivors(
+  space: SearchSpace,
+  architecture: Architecture,
+  keep: (group: Group) => readonly number[],
+): Architecture {
+  const groups = new Map(
+    architecture.groups.map((group): [string, Group] => {
+      const kept = new Set(keep(group));
+      const places = group.survivors.flatMap((survivor, index) => (kept.has(survivor) ? [index] : []));
+      const pick = (values: readonly number[]) => places.map((index) => values[index] ?? 0);
+      return [group.id, { ...group, survivors: pick(group.survivors), alphas: pick(group.alphas) }];
+    }),
+  );
+  return { groups: liveGroups(space, groups).flatMap(({ id }) => groups.get(id) ?? []) };
+}
+
+/** Keeps in each group a random non-empty part of its survivors. */
+export function keepSome(
+  space: SearchSpace,
+  architecture: Architecture,
+  random: () => number,
+  share = 0.6,
+): Architecture {
+  return keepSurvivors(space, architecture, ({ survivors }) => {
+    const chosen = survivors[Math.floor(random() * survivors.length)];
+    return survivors.filter((survivor) => survivor === chosen || random() < share);
+  });
+}
+
+/** The architecture whose alphas are those of `before`, except that a candidate that `after` does not hold has p = 0 to the last bit. */
+export function silence(before: Architecture, after: Architecture): Architecture {
+  const kept = indexGroups(after);
+  return {
+    groups: before.groups.map((group) => {
+      const survivors = kept.get(group.id)?.survivors;
+      // A group that has left as a whole hangs below a candidate with p = 0: what it says does not matter.
+      const alphas = group.alphas.map((alpha, index) =>
+        survivors && !survivors.includes(group.survivors[index] ?? -1) ? -1000 : alpha,
+      );
+      return { ...group, alphas };
+    }),
+  };
+}
+
+/** A network of a space at random. */
+export function randomGenotype(space: SearchSpace, random: () => number): Genotype {
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+  const { inputHeight, inputWidth, classes, stemChannels } = space;
+  return {
+    inputHeight,
+    inputWidth,
+    classes,
+    stemChannels,
+    stages: space.stages.map(({ channels, minDepth, maxDepth, widths }) => ({
+      channels,
+      blocks: Array.from({ length: minDepth + Math.floor(random() * (maxDepth - minDepth + 1)) }, () => ({
+        dilation: pick(space.dilations),
+        scale: pick(space.scales),
+        middleWidth: pick(widths),
+        outputWidth: pick(widths),
+      })),
+    })),
+  };
+}
+
+/** The architecture in which exactly the choices of a genotype survive. */
+export function decidedArchitecture(space: SearchSpace, genotype: Genotype): Architecture {
+  const chosen = new Map<string, number>();
+  genotype.stages.forEach(({ blocks }, index) => {
+    const s = index + 1;
+    const stage = space.stages[index];
+    chosen.set(depthId(s), blocks.length - (stage?.minDepth ?? 0));
+    blocks.forEach(({ dilation, scale, middleWidth, outputWidth }, at) => {
+      const name = `d${dilation}s${scale}`;
+      chosen.set(
+        operationId(s, at + 1),
+        operations(space).findIndex((operation) => operation.name === name),
+      );
+      chosen.set(outputId(s, at + 1, name), stage?.widths.indexOf(outputWidth) ?? -1);
+      chosen.set(middleId(s, at + 1, name), stage?.widths.indexOf(middleWidth) ?? -1);
+    });
+  });
+  return keepSurvivors(space, initialArchitecture(space), ({ id }) => [chosen.get(id) ?? 0]);
+}
+
+/** Uniform values in -1..1. */
+export function noise(length: number, random: () => number): Float32Array {
+  return Float32Array.from({ length }, () => 2 * random() - 1);
+}
