@@ -69,7 +69,7 @@ export const NUMBERS: {
   },
   cost: { target: real(0, 1, same(0.6)), weight: real(0, 1e6, same(1)) },
   retraining: {
-    epochs: whole(0, 10000, { tiny: 40, small: 80, paper: 300 }),
+    epochs: whole(0, 10000, { tiny: 80, small: 80, paper: 300 }),
     batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
     learningRate: { ...real(0, 10, { tiny: 3e-3, small: 3e-3, paper: 5e-4 }), open: "ends" },
     weightDecay: real(0, 1, same(1e-4)),
