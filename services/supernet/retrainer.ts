@@ -30,7 +30,7 @@ export interface Retrainer {
 }
 
 export interface RetrainerPort {
-  progress(progress: StepProgress): void;
+  progress: (progress: StepProgress) => void;
   signal: AbortSignal;
 }
 

@@ -20,7 +20,6 @@ export interface AlphaOutcome {
   loss: number;
   ssr: number;
   cost: number;
-  expectedCost: number;
   norm: number;
 }
 
@@ -116,13 +115,7 @@ export async function openSession(
           ...dropouts("alphas", steps.alphas),
         });
         const scalar = (name: string) => outputs[name]?.[0] ?? NaN;
-        return {
-          loss: scalar("loss"),
-          ssr: scalar("ssr"),
-          cost: scalar("cost"),
-          expectedCost: scalar("expectedCost"),
-          norm: scalar("norm"),
-        };
+        return { loss: scalar("loss"), ssr: scalar("ssr"), cost: scalar("cost"), norm: scalar("norm") };
       },
     }),
     evaluator,

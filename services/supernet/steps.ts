@@ -51,11 +51,7 @@ export function weightStep(network: Trainable, weightDecay: number): Step {
     const moments = new Map<string, tf.Tensor>();
     const norm = trainingNorm((name, moment) => moments.set(name, tf.keep(moment)));
     const { value, grad } = lossAndGradient(flat, network.weights, (weights) =>
-      crossEntropy(
-        network.logits(weights, inputs, norm),
-        named(inputs, "labels") as tf.Tensor3D,
-        named(inputs, "classWeights") as tf.Tensor1D,
-      ),
+      crossEntropy(network.logits(weights, inputs, norm), named(inputs, "labels"), named(inputs, "classWeights")),
     );
     const stats = unpack(named(inputs, "stats") as tf.Tensor1D, network.stats);
     return {
@@ -92,8 +88,7 @@ export function alphaStep(supernet: Supernet, options: AlphaLoss): Step {
       const relaxation = supernet.relax(alphas);
       const norm = trainingNorm(() => undefined);
       const logits = supernet.logits(weights, relaxation, named(inputs, "images"), norm, inputs);
-      const labels = named(inputs, "labels") as tf.Tensor3D;
-      const entropy = crossEntropy(logits, labels, named(inputs, "classWeights") as tf.Tensor1D);
+      const entropy = crossEntropy(logits, named(inputs, "labels"), named(inputs, "classWeights"));
       const cost = tf.div(expectedCost(supernet.stages, relaxation, options.table), options.largestCost);
       const ssr = ssrTerms(relaxation);
       const regularization = tf.addN([
@@ -129,7 +124,7 @@ function lossAndGradient(
   const byName = Object.fromEntries(
     names.map((name, index) => [name, grads[index] ?? tf.zeros(named(tensors, name).shape)]),
   );
-  return { value: value as tf.Scalar, grad: pack(byName, layout) };
+  return { value, grad: pack(byName, layout) };
 }
 
 function moved(inputs: Tensors, name: string, gradient: tf.Tensor1D, weightDecay: number): Record<string, tf.Tensor> {

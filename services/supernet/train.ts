@@ -19,7 +19,7 @@ import type { EpochCompleted, SupernetConverged } from "../../shared/proto/lathe
 import type { ArtifactRef, EpochMetrics } from "../../shared/proto/lathe/v1/result";
 import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import type { Architecture, CostTable, SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { costOfLargest } from "../../shared/space/cost";
+import { costOfLargest, expectedCost } from "../../shared/space/cost";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
 import { datasetOptions } from "../../shared/data/fromSpec";
@@ -217,15 +217,16 @@ async function runEpoch(
     port.signal,
   );
   const architecture = architectureOf(state);
-  const ratio = outcomes.at(-1)?.expectedCost ?? 0;
+  // Not the alpha step's own figure, which is of the step before and absent where no step is taken.
+  const cost = expectedCost(space, architecture, table);
   return {
     epoch,
     epochs,
     weightLoss: mean(losses),
     alphaLoss: mean(outcomes.map((outcome) => outcome.loss)),
     costLoss: mean(outcomes.map((outcome) => outcome.cost)),
-    expectedCost: ratio * options.alpha.largestCost,
-    expectedCostRatio: ratio,
+    expectedCost: cost,
+    expectedCostRatio: cost / options.alpha.largestCost,
     validationMiou: validation.miou,
     validationLoss: validation.loss,
     seconds: (performance.now() - started) / 1000,

@@ -93,11 +93,12 @@ export class Trainer {
         await publishEvent(bus, searchId, { type: "network.trained", data: outcome.event }, { signal });
       return "done";
     } catch (error) {
-      if (watch.signal.aborted && !signal.aborted) {
-        logger.info("work item stopped", { searchId, kind, why: LatheError.from(watch.signal.reason).reason });
-        return "done";
-      }
-      throw error;
+      if (!watch.signal.aborted || signal.aborted) throw error;
+      const why = LatheError.from(watch.signal.reason);
+      // The search does not want it any more. Any other fault of the watch, and the item must come again.
+      if (why.code !== "CANCELLED") throw why;
+      logger.info("work item stopped", { searchId, kind, why: why.reason });
+      return "done";
     } finally {
       this.status = undefined;
       watch.abort(new LatheError("CANCELLED", "the work item has ended", { reason: "WORK_ENDED" }));

@@ -1,0 +1,219 @@
+import { createEngine, type Engine } from "../../shared/engine/engine";
+import { decodeSupernet } from "../../shared/network/checkpoint";
+import { LatheError } from "../../shared/process/errors";
+import type { EpochCompleted, SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import { DecidedBy, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { costOfLargest, expectedCost, macsTable } from "../../shared/space/cost";
+import { isConverged } from "../../shared/space/groups";
+import { resolve } from "../../shared/spec/resolve";
+import { briefSpec, decideAll, halve, timeless } from "../../shared/testing/training";
+import { trainSupernet, type Decision, type SearchJob, type TrainingPort } from "./train";
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
+});
+
+type Decide = (epoch: number, event: EpochCompleted) => Decision;
+
+interface Run {
+  event: SupernetConverged;
+  epochs: EpochCompleted[];
+  checkpoints: Uint8Array[];
+  decisions: Decision[];
+}
+
+const ref = (object: string): ArtifactRef => ({ object, kind: "checkpoint", sizeBytes: 0, sha256: "", mediaType: "" });
+
+async function train(
+  asked: SearchSpec,
+  decide: Decide,
+  { resume, ...port }: Partial<TrainingPort> & Pick<SearchJob, "resume"> = {},
+): Promise<Run> {
+  const { spec, space } = resolve(asked);
+  const [epochs, checkpoints, decisions]: [EpochCompleted[], Uint8Array[], Decision[]] = [[], [], []];
+  const event = await trainSupernet(
+    engine,
+    { spec, space, table: macsTable(space), ...(resume && { resume }) },
+    {
+      storeCheckpoint: (bytes, epoch) => {
+        checkpoints.push(bytes);
+        return Promise.resolve(ref(`c${epoch}`));
+      },
+      completeEpoch: (completed) => {
+        epochs.push(completed);
+        const decision = decide(completed.metrics!.epoch, completed);
+        decisions.push(decision);
+        return Promise.resolve(decision);
+      },
+      progress: () => undefined,
+      signal: new AbortController().signal,
+      ...port,
+    },
+  );
+  return { event, epochs, checkpoints, decisions };
+}
+
+/** Some leave after the first epoch, the rest is decided after the second, the third is plain training. */
+const byShrinking: Decide = (epoch, { architecture, space }) => {
+  if (epoch === 1) return { architecture: halve(space!, architecture!, 1), converged: false, byBudget: false };
+  if (epoch === 2) return { architecture: decideAll(space!, architecture!), converged: true, byBudget: false };
+  return { converged: true, byBudget: false };
+};
+
+describe("training a supernet", () => {
+  const spec = briefSpec();
+  const { space } = resolve(spec);
+  let run: Run;
+  beforeAll(async () => {
+    run = await train(spec, byShrinking);
+  });
+
+  it("trains what is left after each decision, and says when shrinking had decided everything", () => {
+    expect(run.event).toMatchObject({
+      decidedBy: DecidedBy.DECIDED_BY_SHRINKING,
+      convergedEpoch: 2,
+      epochs: 3,
+      checkpoint: { object: "c3" },
+    });
+    expect(isConverged(run.event.architecture!)).toBe(true);
+    const states = run.checkpoints.map((bytes) => decodeSupernet(space, bytes, "c").state);
+    const survivors = (architecture: { groups: { id: string; survivors: number[] }[] }) =>
+      architecture.groups.map(({ id, survivors: left }) => `${id} ${left.join()}`);
+    run.decisions.slice(0, 2).forEach(({ architecture }, at) => {
+      expect(survivors(states[at + 1]!.supernet.architecture)).toEqual(survivors(architecture!));
+      expect(survivors(run.epochs[at + 1]!.architecture!)).toEqual(survivors(architecture!));
+      expect(states[at + 1]!.weights.values.length).toBeLessThan(states[at]!.weights.values.length);
+    });
+    expect(states.map(({ weights }) => weights.steps)).toEqual([4, 8, 12]);
+    // Nothing is left to move in the third epoch.
+    expect(states.map(({ alphas }) => alphas.steps)).toEqual([4, 8, 8]);
+    expect(survivors(run.event.architecture!)).toEqual(survivors(states[2]!.supernet.architecture));
+  });
+
+  it("tells of each epoch what it was", () => {
+    const table = macsTable(space);
+    run.epochs.forEach(({ metrics, architecture }, at) => {
+      expect(metrics).toMatchObject({ epoch: at + 1, epochs: 3, steps: 4 });
+      expect(metrics!.weightLoss).toBeGreaterThan(0);
+      expect(metrics!.validationMiou).toBeGreaterThan(0);
+      const cost = expectedCost(space, architecture!, table);
+      expect(metrics!.expectedCost).toBe(cost);
+      expect(metrics!.expectedCostRatio).toBe(cost / costOfLargest(space, table));
+    });
+    run.epochs.forEach(({ metrics }, at) => {
+      expect(metrics!.learningRate).toBeCloseTo(spec.training!.weightLearningRate! * (1 - at / 3) ** 0.9, 12);
+      // The ramp is over 12 steps: the factors of steps 4 and 8.
+      if (at < 2) expect(metrics!.ssrFactor).toBeCloseTo(1 + (60 * (4 * at + 3)) / 11, 9);
+    });
+    expect(run.event.validationMiou).toBe(run.epochs[2]!.metrics!.validationMiou);
+  });
+
+  it("is the same to the last bit from the same seed", async () => {
+    const again = await train(spec, byShrinking);
+    expect(again.checkpoints.map(timeless)).toEqual(run.checkpoints.map(timeless));
+    expect({ ...again.event, seconds: 0 }).toEqual({ ...run.event, seconds: 0 });
+  });
+
+  it("is another from another seed", async () => {
+    const stop = new AbortController();
+    const end = () => {
+      stop.abort(new LatheError("CANCELLED", "enough"));
+      return Promise.resolve({ converged: false, byBudget: false });
+    };
+    const other: Uint8Array[] = [];
+    const storeCheckpoint = (bytes: Uint8Array) => {
+      other.push(bytes);
+      return Promise.resolve(ref("c"));
+    };
+    await expect(
+      train(briefSpec({ seed: 2 }), byShrinking, { completeEpoch: end, storeCheckpoint, signal: stop.signal }),
+    ).rejects.toThrow("enough");
+    expect(other).toHaveLength(1);
+    const weights = (bytes: Uint8Array) => decodeSupernet(space, bytes, "c").state.weights.values;
+    expect(weights(other[0]!)).toHaveLength(weights(run.checkpoints[0]!).length);
+    expect(weights(other[0]!)).not.toEqual(weights(run.checkpoints[0]!));
+  });
+
+  it.each([1, 2, 3])("resumed after epoch %d ends as the run that was not interrupted", async (epoch) => {
+    const resume = {
+      checkpoint: run.checkpoints[epoch - 1]!,
+      ref: ref(`c${epoch}`),
+      decision: run.decisions[epoch - 1]!,
+    };
+    const resumed = await train(spec, byShrinking, { resume });
+    expect(resumed.checkpoints.map(timeless)).toEqual(run.checkpoints.slice(epoch).map(timeless));
+    expect({ ...resumed.event, seconds: 0 }).toEqual({ ...run.event, seconds: 0 });
+  });
+
+  it("refuses a checkpoint that is none", async () => {
+    const resume = { checkpoint: new Uint8Array(9), ref: ref("c9"), decision: { converged: false, byBudget: false } };
+    await expect(train(spec, byShrinking, { resume })).rejects.toMatchObject({
+      reason: "BUNDLE_CORRUPT",
+      message: expect.stringContaining("checkpoint c9") as string,
+    });
+  });
+});
+
+describe("the end of the epochs", () => {
+  const spec = briefSpec({ training: { epochs: 1 } });
+  const { space } = resolve(spec);
+
+  it("by argmax is told as such, and the checkpoint is that of the supernet before it", async () => {
+    const byBudget: Decide = (_, { architecture }) => ({
+      architecture: decideAll(space, architecture!),
+      converged: true,
+      byBudget: true,
+    });
+    const { event, checkpoints } = await train(spec, byBudget);
+    expect(event).toMatchObject({ decidedBy: DecidedBy.DECIDED_BY_ARGMAX, convergedEpoch: 0, epochs: 1 });
+    expect(isConverged(event.architecture!)).toBe(true);
+    const { state } = decodeSupernet(space, checkpoints[0]!, "c");
+    expect(isConverged(state.supernet.architecture)).toBe(false);
+    expect(event.architecture!.groups.every(({ alphas, survivors }) => alphas.length === survivors.length)).toBe(true);
+  });
+
+  it("goes on while nothing is decided, at the last rate and factor, until it is", async () => {
+    const extended: Decide = (epoch, { architecture }) =>
+      epoch < 2
+        ? { converged: false, byBudget: false }
+        : { architecture: decideAll(space, architecture!), converged: true, byBudget: true };
+    const { event, epochs } = await train(spec, extended);
+    expect(event).toMatchObject({ decidedBy: DecidedBy.DECIDED_BY_ARGMAX, convergedEpoch: 0, epochs: 2 });
+    expect(epochs.map(({ metrics }) => [metrics!.epoch, metrics!.epochs])).toEqual([
+      [1, 1],
+      [2, 1],
+    ]);
+    expect(epochs[1]!.metrics!.learningRate).toBe(epochs[0]!.metrics!.learningRate);
+    expect(epochs[1]!.metrics!.ssrFactor).toBe(61);
+  });
+});
+
+describe("a run that cannot go on", () => {
+  it("stops between two steps when told, with the reason that it was given", async () => {
+    const stop = new AbortController();
+    const steps: number[] = [];
+    const running = train(briefSpec(), byShrinking, {
+      signal: stop.signal,
+      progress: ({ step }) => {
+        steps.push(step);
+        if (step === 2)
+          stop.abort(new LatheError("CANCELLED", "search s-1: search.paused", { reason: "SEARCH_PAUSED" }));
+      },
+    });
+    await expect(running).rejects.toMatchObject({ code: "CANCELLED", reason: "SEARCH_PAUSED" });
+    expect(steps).toEqual([1, 2]);
+  });
+
+  it("says where a loss is not finite", async () => {
+    const spec = briefSpec({ training: { weightLearningRate: 9.9 } });
+    await expect(train(spec, () => ({ converged: false, byBudget: false }))).rejects.toMatchObject({
+      code: "FAILED_PRECONDITION",
+      reason: "LOSS_NOT_FINITE",
+      message: expect.stringMatching(
+        /^the loss of the (weights|architecture parameters) is (NaN|-?Infinity) at epoch \d+, step \d+: lower/,
+      ) as string,
+    });
+  });
+});
