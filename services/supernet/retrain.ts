@@ -9,6 +9,7 @@ import { buildDiscrete, type DiscreteNetwork } from "../../shared/network/discre
 import type { NetworkParameters } from "../../shared/network/export";
 import { copyShared } from "../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
+import { LatheError } from "../../shared/process/errors";
 import type { NetworkTrained, RetrainingEpochCompleted } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
@@ -111,8 +112,20 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
   if (spec.retraining.inheritWeights) {
     const { arrays } = decodeBundle(inherited, "inherited weights");
     const source = buildDiscrete(genotype, { kind: "search" });
-    copyShared(arrays.weights ?? new Float32Array(), source.weights, weights, network.weights);
-    copyShared(arrays.stats ?? new Float32Array(), source.stats, stats, network.stats);
+    for (const [role, to] of [
+      ["weights", weights],
+      ["stats", stats],
+    ] as const) {
+      const from = arrays[role];
+      const { size } = source[role];
+      if (from?.length !== size)
+        throw new LatheError(
+          "INVALID_ARGUMENT",
+          `inherited weights hold ${from?.length ?? 0} values of "${role}", their network has ${size}`,
+          { reason: "BUNDLE_CORRUPT" },
+        );
+      copyShared(from, source[role], to, network[role]);
+    }
   }
   return {
     progress: { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 },
