@@ -26,14 +26,14 @@ export function decidedBlock(
   const d = entry.dilation;
   const affine = (layer: string, y: tf.Tensor) =>
     norm(`${name}/${layer}`, y, named(weights, `${name}/${layer}/gamma`), named(weights, `${name}/${layer}/beta`));
-  let y: tf.Tensor = entry.scale === 2 ? maxPool2x2(x as tf.Tensor4D) : x;
-  y = conv2d(y as tf.Tensor4D, named(weights, `${name}/conv1`) as tf.Tensor4D, { dilation: [d, 1] });
+  let y: tf.Tensor = entry.scale === 2 ? maxPool2x2(x) : x;
+  y = conv2d(y, named(weights, `${name}/conv1`), { dilation: [d, 1] });
   y = relu(affine("norm1", y) as tf.Tensor4D);
-  y = conv2d(y as tf.Tensor4D, named(weights, `${name}/conv2`) as tf.Tensor4D, { dilation: [1, d] });
+  y = conv2d(y, named(weights, `${name}/conv2`), { dilation: [1, d] });
   y = affine("norm2", y);
-  if (entry.scale === 2) y = resizeBilinear(y as tf.Tensor4D, height, width);
+  if (entry.scale === 2) y = resizeBilinear(y, height, width);
   const outputs = entry.outputWidth;
-  if (inputs >= outputs) return relu(tf.add(y, channels(x, 0, outputs)) as tf.Tensor4D);
+  if (inputs >= outputs) return relu(tf.add(y, channels(x, 0, outputs)));
   const common = tf.add(channels(y, 0, inputs), x);
   return relu(tf.concat([common, channels(y, inputs, outputs - inputs)], 1) as tf.Tensor4D);
 }

@@ -82,8 +82,8 @@ export function aggregationHead(
   const [, , h8, w8] = high.shape as [number, number, number, number];
   const [, , h4, w4] = low.shape as [number, number, number, number];
   const pyramid = PYRAMID.map((bins) => {
-    const pooled = unit(`pyramid${bins}`, adaptiveAveragePool(high as tf.Tensor4D, bins, bins));
-    return resizeBilinear(pooled as tf.Tensor4D, h8, w8);
+    const pooled = unit(`pyramid${bins}`, adaptiveAveragePool(high, bins, bins));
+    return resizeBilinear(pooled, h8, w8);
   });
   const context = drop("context", unit("context", tf.concat([high, ...pyramid], 1)));
   const detail = unit("detail", tf.concat([low, averagePool2x2(stem as tf.Tensor4D)], 1));

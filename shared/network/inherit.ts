@@ -1,7 +1,8 @@
 import { gather, type Manifest, type ManifestEntry } from "../engine/parameters";
 import type { Genotype } from "../proto/lathe/v1/space";
 import type { DiscreteNetwork } from "./discrete";
-import { atScale } from "./live";
+import { atScale, type LiveBlock, type LiveOperation } from "./live";
+import { scalesOf } from "./mixture";
 import type { Supernet } from "./supernet";
 
 /** Indices to take along each axis of the source entry; null takes the axis whole. */
@@ -18,31 +19,47 @@ export function shrinkBuffer(
 }
 
 function shrinkPlan(from: Supernet, to: Supernet): Plan {
-  const rows = new Map<string, number[]>();
+  const picks = new Map<string, number[]>();
   to.stages.forEach((stage, s) => {
     const old = at(from.stages, s);
-    rows.set(
-      `${stage.name}/depth`,
-      stage.depths.map((depth) => old.depths.indexOf(depth)),
-    );
+    const depths = stage.depths.map((depth) => old.depths.indexOf(depth));
+    picks.set(`${stage.name}/depth`, depths);
     stage.blocks.forEach((block, b) => {
-      const oldBlock = at(old.blocks, b);
-      const all = block.operations.map(({ index }) => oldBlock.operations.findIndex((entry) => entry.index === index));
-      for (const kind of ["operation", "output", "middle"]) rows.set(`${block.name}/${kind}`, all);
-      for (const scale of [1, 2]) {
-        const before = atScale(oldBlock, scale).map(({ index }) => index);
-        rows.set(
-          `${block.name}/s${scale}`,
-          atScale(block, scale).map(({ index }) => before.indexOf(index)),
-        );
-      }
+      const before = at(old.blocks, b);
+      const rows = block.operations.map(({ index }) => before.operations.findIndex((entry) => entry.index === index));
+      for (const kind of ["operation", "output", "middle"]) picks.set(`${block.name}/${kind}`, rows);
+      for (const scale of scalesOf(block))
+        for (const layer of ["norm1", "norm2"] as const)
+          picks.set(
+            `${block.name}/s${scale}/${layer}`,
+            atScale(block, scale).flatMap((entry) => normChannels(before, entry, layer, widthAt(entry, layer))),
+          );
     });
   });
   return ({ name, shape }) => {
-    const key = /^(stage\d+\/(?:depth|block\d+\/(?:operation|output|middle|s\d+)))/.exec(name)?.[1];
-    const taken = key === undefined ? undefined : rows.get(key);
-    return taken ? { from: name, indices: [taken, ...shape.slice(1).map(() => null)] } : { from: name };
+    const key = /^(stage\d+\/(?:depth|block\d+\/(?:operation|output|middle|s\d+\/norm[12])))(?:\/|$)/.exec(name)?.[1];
+    const taken = key === undefined ? undefined : picks.get(key);
+    // What is not stacked keeps its place and takes the first channels of each axis.
+    return { from: name, indices: taken ? [taken, ...shape.slice(1).map(firstOf)] : shape.map(firstOf) };
   };
+}
+
+const widthAt = (entry: LiveOperation, layer: "norm1" | "norm2") =>
+  layer === "norm1" ? entry.middleWidth : entry.outputWidth;
+
+/** Where the first channels of an operation stand in the norm that it shares with the operations of its scale. */
+function normChannels(
+  block: LiveBlock,
+  { index, operation }: Pick<LiveOperation, "index" | "operation">,
+  layer: "norm1" | "norm2",
+  count: number,
+): number[] {
+  let offset = 0;
+  for (const entry of atScale(block, operation.scale)) {
+    if (entry.index === index) return firstOf(count).map((channel) => offset + channel);
+    offset += widthAt(entry, layer);
+  }
+  throw new Error(`operation ${operation.name} of ${block.name} is not in the supernet any more`);
 }
 
 /**
@@ -55,28 +72,23 @@ export function inheritBuffer(
   from: Supernet,
   to: DiscreteNetwork,
 ): Float32Array {
-  // A block's tensor is one row of its stack: in the target's layout it is a stack of one.
-  const entries = to[role].entries.map((entry) =>
-    BLOCK.test(entry.name) ? { ...entry, shape: [1, ...entry.shape] } : entry,
-  );
-  return gather(buffer, from[role], { ...to[role], entries }, inheritPlan(from, to.genotype));
+  return gather(buffer, from[role], to[role], inheritPlan(from, to.genotype));
 }
-
-const BLOCK = /^stage(\d+)\/block(\d+)\/(.+)$/;
 
 function inheritPlan(from: Supernet, genotype: Genotype): Plan {
   return ({ name, shape }) => {
-    const block = BLOCK.exec(name);
+    const [, s, b, layer, rest] = /^stage(\d+)\/block(\d+)\/((?:conv|norm)[12])(\/.+)?$/.exec(name) ?? [];
     // Every other tensor keeps its place and takes the first channels of each axis.
-    if (!block) return { from: name, indices: shape.map(firstOf) };
-    const [, s, b, rest] = block;
-    const entry = genotype.stages[Number(s) - 1]?.blocks[Number(b) - 1];
+    if (layer === undefined) return { from: name, indices: shape.map(firstOf) };
+    const { dilation, scale } = at(at(genotype.stages, Number(s) - 1).blocks, Number(b) - 1);
     const live = from.stages[Number(s) - 1]?.blocks[Number(b) - 1];
-    if (!entry || !live) throw new Error(`${name} is not in the supernet`);
-    const row = atScale(live, entry.scale).findIndex(({ operation }) => operation.dilation === entry.dilation);
-    if (row < 0)
-      throw new Error(`operation d${entry.dilation}s${entry.scale} of ${live.name} is not in the supernet any more`);
-    return { from: `${live.name}/s${entry.scale}/${rest}`, indices: [[row], ...shape.slice(1).map(firstOf)] };
+    if (!live) throw new Error(`${name} is not in the supernet any more`);
+    const entry = live.operations.find(({ operation }) => operation.dilation === dilation && operation.scale === scale);
+    if (!entry) throw new Error(`operation d${dilation}s${scale} of ${live.name} is not in the supernet any more`);
+    if (layer === "conv1" || layer === "conv2")
+      return { from: `${live.name}/${entry.operation.name}/${layer}`, indices: shape.map(firstOf) };
+    const channels = normChannels(live, entry, layer as "norm1" | "norm2", shape[0] ?? 0);
+    return { from: `${live.name}/s${scale}/${layer}${rest ?? ""}`, indices: [channels] };
   };
 }
 

@@ -24,7 +24,7 @@ export interface Norm {
 /** Batch norm by the moments of the batch, which are handed to record under "<name>/mean" and "<name>/variance". */
 export function trainingNorm(record: (name: string, moment: tf.Tensor) => void): Norm {
   return (name, x, gamma, beta) => {
-    const { y, mean, variance } = batchNorm(x as tf.Tensor4D, flat(gamma), flat(beta), EPSILON);
+    const { y, mean, variance } = batchNorm(x, flat(gamma), flat(beta), EPSILON);
     record(`${name}/mean`, tf.reshape(mean, gamma.shape));
     record(`${name}/variance`, tf.reshape(variance, gamma.shape));
     return y;
@@ -35,7 +35,7 @@ export function trainingNorm(record: (name: string, moment: tf.Tensor) => void):
 export function inferenceNorm(stats: Tensors): Norm {
   return (name, x, gamma, beta) =>
     batchNormInference(
-      x as tf.Tensor4D,
+      x,
       flat(gamma),
       flat(beta),
       flat(named(stats, `${name}/mean`)),
@@ -74,6 +74,18 @@ function flat(tensor: tf.Tensor): tf.Tensor1D {
 export function channels(x: tf.Tensor, first: number, count: number): tf.Tensor {
   const [n, c, h, w] = x.shape as [number, number, number, number];
   return first === 0 && count === c ? x : tf.slice(x, [0, first, 0, 0], [n, count, h, w]);
+}
+
+/** x [N,C,H,W] with channels of zeros behind its own, [N,count,H,W]. */
+export function padChannels(x: tf.Tensor, count: number): tf.Tensor {
+  const missing = count - (x.shape[1] ?? 0);
+  if (missing === 0) return x;
+  return tf.pad(x as tf.Tensor4D, [
+    [0, 0],
+    [0, missing],
+    [0, 0],
+    [0, 0],
+  ]);
 }
 
 /** Per-channel or per-sample-and-channel factors as a tensor that broadcasts over [N,C,H,W]. */

@@ -19,12 +19,18 @@ export interface LiveOperation {
   operation: Operation;
   output: readonly number[];
   middle: readonly number[];
+  /** Channels that are computed: the largest surviving widths. */
+  outputWidth: number;
+  middleWidth: number;
 }
 
 export interface LiveBlock {
   /** "stage1/block2" */
   name: string;
   operations: LiveOperation[];
+  /** Channels of the block's input and output: what the block before and its own widest operation compute. */
+  inputs: number;
+  outputs: number;
 }
 
 /** A stage as it is still computed: blocks that a surviving exit reaches, and what survives in them. */
@@ -38,41 +44,55 @@ export interface LiveStage {
   depths: readonly number[];
   exits: readonly number[];
   blocks: LiveBlock[];
+  /** Channels that the reduction takes in, that its convolution adds, and that the stage hands on. */
+  inputs: number;
+  convolution: number;
+  outputs: number;
 }
 
 /** What of a space is still in the computation, in the order in which it is computed. */
 export function liveStages(space: SearchSpace, architecture: Architecture): LiveStage[] {
   const groups = indexGroups(architecture);
   const all = operations(space);
+  let inputs = space.stemChannels;
+  let declared = space.stemChannels;
   return space.stages.map((stage, position) => {
     const s = position + 1;
     const depths = group(groups, depthId(s)).survivors;
+    const widest = (survivors: readonly number[]) => Math.max(...survivors.map((index) => stage.widths[index] ?? 0));
+    const convolution = stage.channels - declared;
+    let width = convolution + inputs;
     const blocks = Array.from({ length: deepest(space, architecture, s) }, (_, at) => {
       const b = at + 1;
       const survivors = group(groups, operationId(s, b)).survivors;
-      return {
-        name: `stage${s}/block${b}`,
-        operations: survivors.map((index) => {
-          const operation = all[index];
-          if (!operation) throw new Error(`operation ${index} of stage${s}/block${b} is not in the space`);
-          return {
-            index,
-            operation,
-            output: group(groups, outputId(s, b, operation.name)).survivors,
-            middle: group(groups, middleId(s, b, operation.name)).survivors,
-          };
-        }),
-      };
+      const operations = survivors.map((index) => {
+        const operation = all[index];
+        if (!operation) throw new Error(`operation ${index} of stage${s}/block${b} is not in the space`);
+        const output = group(groups, outputId(s, b, operation.name)).survivors;
+        const middle = group(groups, middleId(s, b, operation.name)).survivors;
+        return { index, operation, output, middle, outputWidth: widest(output), middleWidth: widest(middle) };
+      });
+      const outputs = Math.max(...operations.map((entry) => entry.outputWidth));
+      const block = { name: `stage${s}/block${b}`, operations, inputs: width, outputs };
+      width = outputs;
+      return block;
     });
-    return {
+    const exits = depths.map((candidate) => depthOf(space, s, candidate));
+    const live = {
       name: `stage${s}`,
       channels: stage.channels,
       widths: stage.widths,
       dropout: stage.dropout,
       depths,
-      exits: depths.map((candidate) => depthOf(space, s, candidate)),
+      exits,
       blocks,
+      inputs,
+      convolution,
+      outputs: Math.max(...exits.map((exit) => blocks[exit - 1]?.outputs ?? 0)),
     };
+    declared = stage.channels;
+    inputs = live.outputs;
+    return live;
   });
 }
 

@@ -4,7 +4,16 @@ import { relu } from "../engine/ops/relu";
 import { resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import { atScale, type LiveBlock, type LiveOperation } from "./live";
-import { declareNorm, named, perChannel, type Declaration, type Norm, type Tensors } from "./layers";
+import {
+  channels,
+  declareNorm,
+  named,
+  padChannels,
+  perChannel,
+  type Declaration,
+  type Norm,
+  type Tensors,
+} from "./layers";
 import type { BlockRelaxation } from "./relaxation";
 
 /** The spatial scales at which a block still has operations. */
@@ -12,22 +21,35 @@ export function scalesOf(block: LiveBlock): number[] {
   return [...new Set(block.operations.map(({ operation }) => operation.scale))];
 }
 
-/** Weights of a block: per scale the stacks [k, C, C, 3, 1], [k, C, C, 1, 3] and two norms [k, C], rows in the order of survivors. */
-export function declareMixture(declaration: Declaration, block: LiveBlock, c: number): void {
+const total = (widths: readonly number[]) => widths.reduce((sum, width) => sum + width, 0);
+
+/**
+ * Weights of a block at the widths that survive: per operation conv1 [middle, inputs, 3, 1] and conv2 [output, middle, 1, 3]; per
+ * scale the norms of its operations side by side, [sum of middles] and [sum of outputs].
+ */
+export function declareMixture(declaration: Declaration, block: LiveBlock): void {
   for (const scale of scalesOf(block)) {
-    const k = atScale(block, scale).length;
+    const operations = atScale(block, scale);
     const name = `${block.name}/s${scale}`;
-    declaration.weights.push({ name: `${name}/conv1`, shape: [k, c, c, 3, 1] });
-    declareNorm(declaration, `${name}/norm1`, [k, c]);
-    declaration.weights.push({ name: `${name}/conv2`, shape: [k, c, c, 1, 3] });
-    declareNorm(declaration, `${name}/norm2`, [k, c]);
+    for (const { operation, middleWidth } of operations)
+      declaration.weights.push({
+        name: `${block.name}/${operation.name}/conv1`,
+        shape: [middleWidth, block.inputs, 3, 1],
+      });
+    declareNorm(declaration, `${name}/norm1`, [total(operations.map((entry) => entry.middleWidth))]);
+    for (const { operation, middleWidth, outputWidth } of operations)
+      declaration.weights.push({
+        name: `${block.name}/${operation.name}/conv2`,
+        shape: [outputWidth, middleWidth, 1, 3],
+      });
+    declareNorm(declaration, `${name}/norm2`, [total(operations.map((entry) => entry.outputWidth))]);
   }
 }
 
 /**
- * A search block: ReLU(sum_o p_o mask_o (f_o(x) + x)), [N,C,H,W] -> [N,C,H,W], with the identities of method.md section 6:
+ * A search block: ReLU(sum_o p_o mask_o (f_o(x) + x)), [N,inputs,H,W] -> [N,outputs,H,W], with the identities of method.md section 6:
  * masks and mixture weights live in gamma and beta, the skip is one pass over x, operations of one scale are batched along
- * channels, and those at half resolution are summed there and upsampled once. dropout: per scale, factors [N, k*C, 1, 1].
+ * channels, and those at half resolution are summed there and upsampled once. dropout: per scale, factors [N, sum of outputs, 1, 1].
  */
 export function mixture(
   weights: Tensors,
@@ -38,58 +60,89 @@ export function mixture(
   dropout: (scale: number) => tf.Tensor | undefined,
 ): tf.Tensor {
   const [, , height, width] = x.shape as [number, number, number, number];
-  const parts: tf.Tensor[] = [tf.mul(x, perChannel(relaxation.presence))];
+  const parts: tf.Tensor[] = [padChannels(skip(block, relaxation, x), block.outputs)];
   for (const scale of scalesOf(block)) {
-    const rows = block.operations.flatMap((entry, row) => (entry.operation.scale === scale ? [row] : []));
-    const scaled = { p: tf.reshape(relaxation.p, [-1, 1]), output: relaxation.output, middle: relaxation.middle };
-    const first = rows[0] ?? 0;
-    const take = (t: tf.Tensor) => tf.slice(t, [first, 0], [rows.length, t.shape[1] ?? 1]);
-    const masks = { middle: take(scaled.middle), output: tf.mul(take(scaled.output), take(scaled.p)) };
-    const input = scale === 2 ? maxPool2x2(x as tf.Tensor4D) : x;
-    const sum = branches(weights, `${block.name}/s${scale}`, atScale(block, scale), masks, input, norm, dropout(scale));
-    parts.push(scale === 2 ? resizeBilinear(sum as tf.Tensor4D, height, width) : sum);
+    const input = scale === 2 ? maxPool2x2(x) : x;
+    const sum = branches(weights, block, scale, relaxation, input, norm, dropout(scale));
+    const full = scale === 2 ? resizeBilinear(sum, height, width) : sum;
+    parts.push(padChannels(full, block.outputs));
   }
   return relu(tf.addN(parts) as tf.Tensor4D);
 }
 
-/** sum_o p_o mask_o BN(conv_o2(ReLU(mask_mid BN(conv_o1(x))))) over the operations of one scale. */
+/** True where one operation with one output width is left: every mask of the output is 1 on the channels computed. */
+function isDecided(block: LiveBlock): boolean {
+  return block.operations.length === 1 && block.operations.every(({ output }) => output.length === 1);
+}
+
+/** x * sum_o p_o mask_o on the channels that input and output share. */
+function skip(block: LiveBlock, relaxation: BlockRelaxation, x: tf.Tensor): tf.Tensor {
+  const common = Math.min(block.inputs, block.outputs);
+  const kept = channels(x, 0, common);
+  if (isDecided(block)) return kept;
+  return tf.mul(kept, perChannel(tf.slice(relaxation.presence, [0], [common])));
+}
+
+/** sum_o p_o mask_o BN(conv_o2(ReLU(mask_mid BN(conv_o1(x))))) over the operations of one scale, as wide as the widest. */
 function branches(
   weights: Tensors,
-  name: string,
-  operations: LiveOperation[],
-  masks: { middle: tf.Tensor; output: tf.Tensor },
+  block: LiveBlock,
+  scale: number,
+  relaxation: BlockRelaxation,
   x: tf.Tensor,
   norm: Norm,
   dropout: tf.Tensor | undefined,
 ): tf.Tensor {
-  const k = operations.length;
-  const first = kernels(named(weights, `${name}/conv1`));
-  const second = kernels(named(weights, `${name}/conv2`));
-  const dilated = (input: tf.Tensor, kernel: tf.Tensor4D, at: number, axis: 0 | 1) => {
-    const d = operations[at]?.operation.dilation ?? 1;
-    return conv2d(input as tf.Tensor4D, kernel, { dilation: axis === 0 ? [d, 1] : [1, d] });
-  };
-  const hidden = join(first.map((kernel, at) => dilated(x, kernel, at, 0)));
-  const active = relu(affine(weights, `${name}/norm1`, hidden, masks.middle, norm) as tf.Tensor4D);
-  const inputs = k === 1 ? [active] : tf.split(active, k, 1);
-  const joined = join(second.map((kernel, at) => dilated(inputs[at] ?? active, kernel, at, 1)));
-  let out = affine(weights, `${name}/norm2`, joined, masks.output, norm);
-  if (dropout) out = tf.mul(out, dropout);
-  if (k === 1) return out;
-  const [n, kc, h, w] = out.shape as [number, number, number, number];
-  return tf.sum(tf.reshape(out, [n, k, kc / k, h, w]), 1);
+  const name = `${block.name}/s${scale}`;
+  const operations = atScale(block, scale);
+  const rows = operations.map((entry) => block.operations.indexOf(entry));
+  const middles = operations.map((entry) => entry.middleWidth);
+  const outputs = operations.map((entry) => entry.outputWidth);
+  const kernel = ({ operation }: LiveOperation, layer: string) =>
+    named(weights, `${block.name}/${operation.name}/${layer}`) as tf.Tensor4D;
+  const hidden = operations.map((entry) =>
+    conv2d(x as tf.Tensor4D, kernel(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
+  );
+  const middleMask = operations.every(({ middle }) => middle.length === 1)
+    ? undefined
+    : ragged(relaxation.middle, rows, middles);
+  const active = relu(affine(weights, `${name}/norm1`, join(hidden), middleMask, norm) as tf.Tensor4D);
+  const inputs = operations.length === 1 ? [active] : tf.split(active, middles, 1);
+  const joined = operations.map((entry, at) =>
+    conv2d((inputs[at] ?? active) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
+  );
+  const outputMask = isDecided(block)
+    ? undefined
+    : ragged(tf.mul(relaxation.output, tf.reshape(relaxation.p, [-1, 1])), rows, outputs);
+  const out = affine(weights, `${name}/norm2`, join(joined), outputMask, norm);
+  return summed(dropout ? tf.mul(out, dropout) : out, outputs);
+}
+
+/** Operations side by side along channels, added: [N, sum of widths, H, W] -> [N, widest, H, W]. */
+function summed(x: tf.Tensor, widths: readonly number[]): tf.Tensor {
+  const k = widths.length;
+  if (k === 1) return x;
+  const widest = Math.max(...widths);
+  const [n, , h, w] = x.shape as [number, number, number, number];
+  if (widths.every((width) => width === widest)) return tf.sum(tf.reshape(x, [n, k, widest, h, w]), 1);
+  return tf.addN(tf.split(x, [...widths], 1).map((part) => padChannels(part, widest)));
+}
+
+/** The first widths[i] columns of row rows[i] of masks [k, C], side by side: [sum of widths]. */
+function ragged(masks: tf.Tensor, rows: readonly number[], widths: readonly number[]): tf.Tensor {
+  const [first = 0] = rows;
+  const [width = 0] = widths;
+  // Rows of one scale are neighbours: operations stand in the order of scales.
+  if (widths.every((other) => other === width))
+    return tf.reshape(tf.slice(masks, [first, 0], [rows.length, width]), [-1]);
+  return tf.concat(rows.map((row, at) => tf.reshape(tf.slice(masks, [row, 0], [1, widths[at] ?? 0]), [-1])));
 }
 
 /** BN with the mask multiplied into gamma and beta: mask * BN(x), identity 1. */
-function affine(weights: Tensors, name: string, x: tf.Tensor, mask: tf.Tensor, norm: Norm): tf.Tensor {
-  return norm(name, x, tf.mul(named(weights, `${name}/gamma`), mask), tf.mul(named(weights, `${name}/beta`), mask));
-}
-
-/** [k, Cout, Cin, kh, kw] as k kernels. */
-function kernels(stack: tf.Tensor): tf.Tensor4D[] {
-  const [k, ...shape] = stack.shape as [number, number, number, number, number];
-  const parts = k === 1 ? [stack] : tf.split(stack, k, 0);
-  return parts.map((part) => tf.reshape(part, shape));
+function affine(weights: Tensors, name: string, x: tf.Tensor, mask: tf.Tensor | undefined, norm: Norm): tf.Tensor {
+  const gamma = named(weights, `${name}/gamma`);
+  const beta = named(weights, `${name}/beta`);
+  return mask ? norm(name, x, tf.mul(gamma, mask), tf.mul(beta, mask)) : norm(name, x, gamma, beta);
 }
 
 function join(tensors: tf.Tensor[]): tf.Tensor {

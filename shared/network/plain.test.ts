@@ -14,7 +14,6 @@ import { buildSupernet } from "./supernet";
  */
 function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropouts: Tensors): tf.Tensor {
   const w = (name: string) => named(weights, name);
-  const row = (name: string, index: number) => tf.squeeze(tf.slice(w(name), [index], [1]), [0]);
   const norm = (x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) => {
     const mean = tf.mean(x, [0, 1, 2], true);
     const centred = tf.sub(x, mean);
@@ -97,12 +96,14 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
       operations(space).forEach(({ dilation, scale }, o) => {
         const at = o % space.dilations.length;
         const alpha = (kind: string) => tf.squeeze(tf.slice(named(alphas, `${name}/${kind}`), [o], [1]), [0]);
-        const of = (part: string) => row(`${name}/s${scale}/${part}`, at);
+        // Kernels have a name of their own; the norms of one scale stand side by side.
+        const kernel = (layer: string) => named(weights, `${name}/d${dilation}s${scale}/${layer}`) as tf.Tensor4D;
+        const of = (part: string) => tf.slice(named(weights, `${name}/s${scale}/${part}`), [at * channels], [channels]);
         const [middle, output] = [mask(alpha("middle"), widths, channels), mask(alpha("output"), widths, channels)];
         let y = scale === 2 ? tf.maxPool(x as tf.Tensor4D, 2, 2, "valid") : x;
-        y = convolution(y, of("conv1"), dilation, 1);
+        y = convolution(y, kernel("conv1"), dilation, 1);
         y = tf.relu(tf.mul(norm(y, of("norm1/gamma"), of("norm1/beta")), middle));
-        y = norm(convolution(y, of("conv2"), dilation, 2), of("norm2/gamma"), of("norm2/beta"));
+        y = norm(convolution(y, kernel("conv2"), dilation, 2), of("norm2/gamma"), of("norm2/beta"));
         if (scale === 2) y = interpolate(interpolate(y, h, 1), width, 2);
         const factors = tf.slice(named(dropouts, `${name}/s${scale}/dropout`), [0, at * channels], [n, channels]);
         y = tf.add(tf.mul(y, tf.reshape(factors, [n, 1, 1, channels])), x);

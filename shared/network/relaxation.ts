@@ -57,9 +57,9 @@ export function relax(stages: readonly LiveStage[], alphas: Tensors): StageRelax
     const masks = widthMasks(stage);
     const blocks = stage.blocks.map((block) => relaxBlock(stage, block, alphas, masks));
     const group = row(stage.depths.length, named(alphas, `${stage.name}/depth`));
-    const depth = tf.reshape(group.p, [stage.depths.length]) as tf.Tensor1D;
+    const depth = tf.reshape<tf.Rank.R1>(group.p, [stage.depths.length]);
     const reached = stage.exits.map((exit) => at(blocks, exit - 1).presence);
-    const presence = tf.reshape(tf.matMul(group.p, tf.stack(reached) as tf.Tensor2D), [stage.channels]) as tf.Tensor1D;
+    const presence = tf.reshape<tf.Rank.R1>(tf.matMul(group.p, tf.stack(reached)), [stage.channels]);
     return { depth, blocks, presence, group };
   });
 }
@@ -76,10 +76,10 @@ function relaxBlock(stage: LiveStage, block: LiveBlock, alphas: Tensors, masks: 
   };
   const output: tf.Tensor2D = tf.matMul(groups.output.p, masks);
   return {
-    p: tf.reshape(operation.p, [k]) as tf.Tensor1D,
+    p: tf.reshape<tf.Rank.R1>(operation.p, [k]),
     output,
-    middle: tf.matMul(groups.middle.p, masks) as tf.Tensor2D,
-    presence: tf.reshape(tf.matMul(operation.p, output), [stage.channels]) as tf.Tensor1D,
+    middle: tf.matMul<tf.Tensor2D>(groups.middle.p, masks),
+    presence: tf.reshape<tf.Rank.R1>(tf.matMul(operation.p, output), [stage.channels]),
     groups,
   };
 }
@@ -87,7 +87,7 @@ function relaxBlock(stage: LiveStage, block: LiveBlock, alphas: Tensors, masks: 
 /** One group whose candidates have all survived, as a stack of one. */
 function row(candidates: number, alphas: tf.Tensor): Groups {
   const survivors = [Array.from({ length: candidates }, (_, index) => index)];
-  return normalise(tf.reshape(alphas, [1, candidates]) as tf.Tensor2D, survivors, candidates);
+  return normalise(tf.reshape<tf.Rank.R2>(alphas, [1, candidates]), survivors, candidates);
 }
 
 /** p_i = sigmoid(alpha_i) / sum over survivors; a stack in which all is decided is a constant. */
@@ -97,7 +97,7 @@ function normalise(alphas: tf.Tensor2D, survivors: readonly (readonly number[])[
   );
   if (survivors.every((row) => row.length === 1)) return { p: left, survivors, candidates };
   const weight = tf.mul(tf.sigmoid(alphas), left);
-  return { p: tf.div(weight, tf.sum(weight, 1, true)) as tf.Tensor2D, survivors, candidates };
+  return { p: tf.div<tf.Tensor2D>(weight, tf.sum(weight, 1, true)), survivors, candidates };
 }
 
 /** m_j: 1 on the first w_j channels, [widths, C]. */
@@ -130,7 +130,7 @@ function meanSsr(stacks: Groups[]): tf.Scalar {
       const logs = tf.sum(tf.log(tf.add(p, tf.tensor2d(gone))), 1);
       return tf.add(tf.sum(tf.mul(logs, tf.tensor1d(share))), constant);
     });
-  return terms.length === 0 ? tf.scalar(0) : (tf.div(tf.addN(terms), total) as tf.Scalar);
+  return terms.length === 0 ? tf.scalar(0) : tf.div<tf.Scalar>(tf.addN(terms), total);
 }
 
 /**

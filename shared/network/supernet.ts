@@ -2,8 +2,8 @@ import { manifest, type Manifest } from "../engine/parameters";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { declareSearchHead, searchHead } from "./heads";
-import { named, perChannel, type Declaration, type Norm, type Tensors } from "./layers";
-import { liveStages, type LiveStage } from "./live";
+import { padChannels, perChannel, type Declaration, type Norm, type Tensors } from "./layers";
+import { atScale, liveStages, type LiveStage } from "./live";
 import { declareMixture, mixture, scalesOf } from "./mixture";
 import { declareReduction, reduction } from "./reduction";
 import { declareAlphas, relax, type StageRelaxation } from "./relaxation";
@@ -16,7 +16,7 @@ export interface Supernet {
   weights: Manifest;
   stats: Manifest;
   alphas: Manifest;
-  /** Channel dropout factors that training may feed, by name: [k*C] per block and scale, with their probability. */
+  /** Channel dropout factors that training may feed, by name: one per channel of a block's outputs at one scale. */
   dropouts: { name: string; channels: number; probability: number }[];
   /** Choices from architecture parameters; shared by the network, SSR and cost. */
   relax(alphas: Tensors): StageRelaxation[];
@@ -35,13 +35,11 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): S
   const stages = liveStages(space, architecture);
   const declaration: Declaration = { weights: [], stats: [] };
   declareReduction(declaration, "stem", 3, space.stemChannels - 3);
-  let channels = space.stemChannels;
   for (const stage of stages) {
-    declareReduction(declaration, `${stage.name}/reduction`, channels, stage.channels - channels);
-    for (const block of stage.blocks) declareMixture(declaration, block, stage.channels);
-    channels = stage.channels;
+    declareReduction(declaration, `${stage.name}/reduction`, stage.inputs, stage.convolution);
+    for (const block of stage.blocks) declareMixture(declaration, block);
   }
-  declareSearchHead(declaration, channels, space.classes);
+  declareSearchHead(declaration, stages.at(-1)?.outputs ?? 0, space.classes);
   return {
     space,
     architecture,
@@ -57,15 +55,9 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): S
       stages.forEach((stage, position) => {
         const choices = relaxation[position];
         if (!choices) throw new Error(`no relaxation for ${stage.name}`);
-        x = stageOutput(
-          weights,
-          stage,
-          choices,
-          reduction(weights, `${stage.name}/reduction`, x, norm, presence),
-          norm,
-          dropouts,
-        );
-        presence = choices.presence;
+        const reduced = reduction(weights, `${stage.name}/reduction`, x, norm, presence);
+        x = stageOutput(weights, stage, choices, reduced, norm, dropouts);
+        presence = presenceOf(stage, choices);
       });
       return searchHead(weights, x);
     },
@@ -87,11 +79,18 @@ function stageOutput(
     const relaxation = choices.blocks[b];
     if (!relaxation) throw new Error(`no relaxation for ${block.name}`);
     x = mixture(weights, block, relaxation, x, norm, (scale) => dropouts[`${block.name}/s${scale}/dropout`]);
-    if (stage.exits.includes(b + 1)) outputs.push(x);
+    if (stage.exits.includes(b + 1)) outputs.push(padChannels(x, stage.outputs));
   });
   if (outputs.length === 1) return x;
   const p = tf.split(choices.depth, outputs.length);
   return tf.addN(outputs.map((output, index) => tf.mul(output, perChannel(p[index] ?? choices.depth))));
+}
+
+/** Expected presence of the channels that a stage hands on; undefined where all are there for certain. */
+function presenceOf(stage: LiveStage, choices: StageRelaxation): tf.Tensor | undefined {
+  const last = stage.blocks.at(-1);
+  const decided = stage.exits.length === 1 && last?.operations.length === 1 && last.operations[0]?.output.length === 1;
+  return decided ? undefined : tf.slice(choices.presence, [0], [stage.outputs]);
 }
 
 function dropoutsOf(stages: LiveStage[]): Supernet["dropouts"] {
@@ -101,7 +100,7 @@ function dropoutsOf(stages: LiveStage[]): Supernet["dropouts"] {
       stage.blocks.flatMap((block) =>
         scalesOf(block).map((scale) => ({
           name: `${block.name}/s${scale}/dropout`,
-          channels: block.operations.filter(({ operation }) => operation.scale === scale).length * stage.channels,
+          channels: atScale(block, scale).reduce((sum, { outputWidth }) => sum + outputWidth, 0),
           probability: stage.dropout,
         })),
       ),
