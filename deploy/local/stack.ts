@@ -63,7 +63,9 @@ const host = "127.0.0.1";
 const foreign = /^LATHE_(NATS|GRPC|HTTP|TLS|AUTH|READY|EXIT|SHUTDOWN)_/;
 
 function environment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
-  return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name))), ...extra };
+  const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
+  // A process that dies is started again at once: its work need not wait a minute.
+  return { LATHE_LEASE: "15s", ...own, ...extra };
 }
 
 /**

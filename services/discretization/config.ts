@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
-import { baseConfig, integer, oneOf } from "../../shared/process/config";
+import { baseConfig, duration, integer, oneOf } from "../../shared/process/config";
 
 /** Settings of the discretization service. */
 export const schema = z.object({
@@ -10,4 +10,6 @@ export const schema = z.object({
   /** Execution provider of ONNX Runtime. */
   LATHE_PROVIDER: oneOf(["cpu", "cuda", "tensorrt"]).default("cpu"),
   LATHE_THREADS: integer(1, 256).default(availableParallelism()),
+  /** Silence after which a worker is taken for dead and its work goes to another. */
+  LATHE_LEASE: duration(1_000, 3_600_000).default(60_000),
 });

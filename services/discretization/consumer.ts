@@ -18,10 +18,11 @@ export interface DeriverOptions {
   engine: EngineOptions;
   logger: Logger;
   metrics: DerivationMetrics;
+  leaseMs: number;
 }
 
 /** Derives the network of every supernet that has converged, and tells of it. */
-export function consume({ bus, engine, logger, metrics }: DeriverOptions): Promise<Consumption> {
+export function consume({ bus, engine, logger, metrics, leaseMs }: DeriverOptions): Promise<Consumption> {
   const worker: Worker<Job, Message, Outcome, Reply> = startWorker({ dir: __dirname, name: "worker" });
   const checkpoints = new Objects(bus, CHECKPOINTS_BUCKET);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
@@ -65,7 +66,7 @@ export function consume({ bus, engine, logger, metrics }: DeriverOptions): Promi
       await publishEvent(bus, stored.searchId, { type: "work.failed", data });
     },
     // Evaluating twice is quick, but a large validation split may take minutes; the lease is kept alive meanwhile.
-    ackWaitMs: 60_000,
+    ackWaitMs: leaseMs,
   });
 }
 

@@ -1,5 +1,6 @@
 import type { Objects } from "../../shared/events/objects";
 import type { StoredEvent } from "../../shared/events/catalog";
+import { onnxMetadata } from "../../shared/engine/onnx";
 import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete, type Head } from "../../shared/network/discrete";
 import { networkOnnx } from "../../shared/network/export";
@@ -27,17 +28,18 @@ export async function exportNetwork(
   const found = networkOf(history, searchId, inherited);
   const { genotype } = found;
   const size = { height: inputHeight || genotype.inputHeight, width: inputWidth || genotype.inputWidth };
-  if (size.height === genotype.inputHeight && size.width === genotype.inputWidth)
-    return artifacts.get(found.onnx.object, signal);
   const resized = { ...genotype, inputHeight: size.height, inputWidth: size.width };
   validateGenotype(resized);
+  const stored = await artifacts.get(found.onnx.object, signal);
+  if (size.height === genotype.inputHeight && size.width === genotype.inputWidth) return stored;
   const { arrays } = decodeBundle(await artifacts.get(found.weights.object, signal), found.weights.object);
   const { weights, stats } = arrays;
   if (!weights || !stats)
     throw new LatheError("INTERNAL", `${found.weights.object} has no weights or no statistics`, {
       reason: "BUNDLE_CORRUPT",
     });
-  return networkOnnx(buildDiscrete(resized, found.head), { weights, stats }, found.classNames);
+  const classNames = JSON.parse(onnxMetadata(stored).classes ?? "[]") as string[];
+  return networkOnnx(buildDiscrete(resized, found.head), { weights, stats }, classNames);
 }
 
 interface Found {
@@ -45,7 +47,6 @@ interface Found {
   head: Head;
   onnx: ArtifactRef;
   weights: ArtifactRef;
-  classNames: string[];
 }
 
 function networkOf(history: readonly StoredEvent[], searchId: string, inherited: boolean): Found {
@@ -71,6 +72,5 @@ function networkOf(history: readonly StoredEvent[], searchId: string, inherited:
     head: inherited ? { kind: "search" } : { kind: "aggregation", pyramidChannels, dropout },
     onnx: source.onnx,
     weights: source.weights,
-    classNames: trained?.classScores.map(({ name }) => name) ?? [],
   };
 }

@@ -8,6 +8,8 @@ void serve("discretization", schema, ({ bus, config, logger, metrics }) => {
   const engine = { engine: config.LATHE_ENGINE, provider: config.LATHE_PROVIDER, threads: config.LATHE_THREADS };
   return {
     services: [discretizationService(bus)],
-    consumers: [() => consume({ bus, engine, logger, metrics: derivationMetrics(metrics) })],
+    consumers: [
+      () => consume({ bus, engine, logger, metrics: derivationMetrics(metrics), leaseMs: config.LATHE_LEASE }),
+    ],
   };
 });

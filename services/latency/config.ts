@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { baseConfig, integer, oneOf } from "../../shared/process/config";
+import { baseConfig, duration, integer, oneOf } from "../../shared/process/config";
 import { DEVICE_CLASSES } from "./devices";
 
 /** Settings of the latency service. */
@@ -9,4 +9,6 @@ export const schema = z.object({
   LATHE_DEVICE_CLASS: oneOf(DEVICE_CLASSES).default("cpu"),
   /** Threads of a measurement that asks for no number. */
   LATHE_PROFILING_THREADS: integer(1, 256).default(1),
+  /** Silence after which a worker is taken for dead and its work goes to another. */
+  LATHE_LEASE: duration(1_000, 3_600_000).default(60_000),
 });

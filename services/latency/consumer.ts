@@ -19,16 +19,19 @@ export interface LatencyConsumer {
   profiler: Pick<ObservedProfiler, "network" | "operators" | "skipped">;
   defaults: ProfilingSettings;
   logger: Logger;
+  /** Silence after which this worker is taken for dead; a minute unless given. */
+  leaseMs?: number;
 }
 
 const STOPPED = "MEASUREMENT_POINTLESS";
 
 /** Takes the profiling items of this device class, one at a time, and tells what was measured. */
 export function consumeProfileWork(options: LatencyConsumer): Promise<Consumption> {
-  const { bus, defaults } = options;
+  const { bus, defaults, leaseMs } = options;
   return takeWork(bus, {
     kind: "profile",
     deviceClass: defaults.deviceClass,
+    ...(leaseMs !== undefined && { ackWaitMs: leaseMs }),
     handler: (work, { signal }) => carryOut(work, options, signal),
     onExhausted: async ({ work, deliveries, error }) => {
       // Without a readable item there is no search to tell it to; the bus has logged it.

@@ -15,6 +15,6 @@ void serve("supernet", schema, ({ bus, config, logger, metrics }) => {
   });
   return {
     services: [supernetService(bus, trainer, engine)],
-    consumers: [() => consume(bus, trainer, "train"), () => consume(bus, trainer, "retrain")],
+    consumers: (["train", "retrain"] as const).map((kind) => () => consume(bus, trainer, kind, config.LATHE_LEASE)),
   };
 });

@@ -41,7 +41,7 @@ async function run(
   const [epochs, checkpoints, files]: [RetrainingEpochCompleted[], Uint8Array[], Map<string, Uint8Array>] = [
     [],
     [],
-    new Map(),
+    new Map<string, Uint8Array>(),
   ];
   const refTo = (kind: string, bytes: Uint8Array): ArtifactRef => ({
     object: kind,

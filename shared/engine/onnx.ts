@@ -44,12 +44,16 @@ export async function openOnnx(
   const inputs = Object.fromEntries(graph.input.map((info) => [info.name, specOf(info)]));
   const session = await createSession(bytes, options);
   const outputs = graph.output.map((info): [string, Value] => [info.name, { name: info.name, ...specOf(info) }]);
-  return {
-    ...sessionStep(session, graph.node.length, inputs, outputs),
-    inputs,
-    metadata: Object.fromEntries(metadataProps.map(({ key, value }) => [key, value])),
-  };
+  return { ...sessionStep(session, graph.node.length, inputs, outputs), inputs, metadata: keyed(metadataProps) };
 }
+
+/** The metadata of an exported model, which need not be made ready to run for it; throws INVALID_ARGUMENT where the bytes are none. */
+export function onnxMetadata(bytes: Uint8Array): Readonly<Record<string, string>> {
+  return keyed(decode(bytes).metadataProps);
+}
+
+const keyed = (properties: ModelProto["metadataProps"]) =>
+  Object.fromEntries(properties.map(({ key, value }) => [key, value]));
 
 function decode(bytes: Uint8Array): ModelProto & { graph: NonNullable<ModelProto["graph"]> } {
   let cause: unknown;

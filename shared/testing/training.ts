@@ -1,9 +1,11 @@
 import { decodeBundle } from "../network/bundle";
+import { encodeSupernet, firstState } from "../network/checkpoint";
+import { buildSupernet } from "../network/supernet";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import type { SearchSpec } from "../proto/lathe/v1/spec";
 import { indexGroups } from "../space/groups";
 import { argmax } from "../space/genotype";
-import { keepSome, keepSurvivors } from "./networks";
+import { keepSome, keepSurvivors, randomBuffer } from "./networks";
 import { tinySpec } from "./searches";
 import { uniform } from "./spaces";
 
@@ -70,4 +72,12 @@ export function timeless(bytes: Uint8Array): unknown {
           : value,
     ),
   );
+}
+
+/** A checkpoint of a supernet whose weights are random: what training would leave, at once. */
+export function trainedCheckpoint(space: SearchSpace, architecture: Architecture, seed = 1): Uint8Array {
+  const supernet = buildSupernet(space, architecture);
+  const random = uniform(seed);
+  const state = firstState(supernet, randomBuffer(supernet.weights, random), randomBuffer(supernet.stats, random));
+  return encodeSupernet(state, { epoch: 3, convergedEpoch: 0, seconds: 1, miou: 0.5 });
 }

@@ -1,0 +1,99 @@
+import { createEngine, type Engine } from "../../shared/engine/engine";
+import { openOnnx } from "../../shared/engine/onnx";
+import { openDataset } from "../../shared/data/dataset";
+import { datasetOptions } from "../../shared/data/fromSpec";
+import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
+import { decodeBundle } from "../../shared/network/bundle";
+import { buildDiscrete } from "../../shared/network/discrete";
+import { decodeSupernet } from "../../shared/network/checkpoint";
+import { SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import { DecidedBy } from "../../shared/proto/lathe/v1/result";
+import { initialArchitecture } from "../../shared/space/groups";
+import { networkFigures } from "../../shared/space/cost";
+import { resolve } from "../../shared/spec/resolve";
+import { decidedArchitecture, randomGenotype } from "../../shared/testing/networks";
+import { uniform } from "../../shared/testing/spaces";
+import { briefSpec, decideAll, trainedCheckpoint } from "../../shared/testing/training";
+import { deriveNetwork } from "./derive";
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
+});
+
+const { spec, space } = resolve(briefSpec());
+const random = uniform(40);
+const open = initialArchitecture(space);
+open.groups.forEach((group) => (group.alphas = group.alphas.map(() => 2 * random() - 1)));
+const genotype = randomGenotype(space, uniform(41));
+const decided = decidedArchitecture(space, genotype);
+
+/** Derives from a checkpoint of one architecture what another says; files by kind. */
+async function derived(held: typeof open, said: typeof open) {
+  const files = new Map<string, Uint8Array>();
+  const checkpoint = trainedCheckpoint(space, held);
+  const converged = SupernetConverged.fromPartial({
+    decidedBy: DecidedBy.DECIDED_BY_ARGMAX,
+    architecture: said,
+    space,
+    checkpoint: { object: "s-1/c" },
+  });
+  const event = await deriveNetwork(
+    engine,
+    { engine: { engine: "onnxruntime", provider: "cpu", threads: 1 }, spec, converged, checkpoint },
+    {
+      store: (kind, bytes, mediaType) => {
+        files.set(kind, bytes);
+        return Promise.resolve({ object: kind, kind, sizeBytes: bytes.length, sha256: "", mediaType });
+      },
+      signal: new AbortController().signal,
+    },
+  );
+  return { event, files, checkpoint };
+}
+
+describe("deriveNetwork", () => {
+  it("measures no gap where the supernet has converged", async () => {
+    const { event } = await derived(decided, decided);
+    expect(event.genotype).toEqual(genotype);
+    expect(event.supernetMiou).toBeGreaterThan(0);
+    expect(event.discretizationGap).toBe(0);
+  });
+
+  it("measures the supernet as it was trained and the network cut from it where argmax decides", async () => {
+    const { event, files, checkpoint } = await derived(open, decideAll(space, open));
+    const { state } = decodeSupernet(space, checkpoint, "c");
+    const dataset = await openDataset(datasetOptions(spec, space));
+    const even = new Float32Array(space.classes).fill(1);
+    // The same in other batches, and from what was stored.
+    const supernet = await (
+      await supernetEvaluator(engine, state.supernet, 6)
+    ).evaluate(
+      { weights: state.weights.values, stats: state.stats, alphas: state.alphas.values },
+      dataset.validation,
+      even,
+    );
+    const network = buildDiscrete(event.genotype!, { kind: "search" });
+    const { weights, stats } = decodeBundle(files.get("derived.weights")!, "it").arrays;
+    const discrete = await (
+      await discreteEvaluator(engine, network, 6)
+    ).evaluate({ weights: weights!, stats: stats! }, dataset.validation, even);
+    await dataset.close();
+    expect(event.supernetMiou).toBeCloseTo(supernet.miou, 6);
+    expect(event.discreteMiou).toBeCloseTo(discrete.miou, 6);
+    expect(event.discretizationGap).toBe(event.supernetMiou - event.discreteMiou);
+    expect(event.discretizationGap).not.toBe(0);
+    expect(event.figures).toEqual(networkFigures(event.genotype!, { kind: "search" }));
+    expect(event.decidedBy).toBe(DecidedBy.DECIDED_BY_ARGMAX);
+    const model = await openOnnx(files.get("derived.onnx")!);
+    expect(model.outputs.logits?.shape).toEqual([1, 11, 4, 8]);
+    expect(JSON.parse(model.metadata.classes ?? "[]")).toContain("road");
+    await model.release();
+  });
+
+  it("refuses an event that lacks what it needs", async () => {
+    const converged = SupernetConverged.fromPartial({ space });
+    const job = { engine: {} as never, spec, converged, checkpoint: new Uint8Array() };
+    await expect(deriveNetwork(engine, job, {} as never)).rejects.toMatchObject({ reason: "EVENT_INVALID" });
+  });
+});

@@ -1,0 +1,216 @@
+import { openOnnx } from "../../shared/engine/onnx";
+import { relativeDifference } from "../../shared/engine/parity";
+import { connect, type Bus } from "../../shared/events/bus";
+import type { LatheEvent } from "../../shared/events/catalog";
+import type { Consumption } from "../../shared/events/consumer";
+import { awaitEvent, historyOnce } from "../../shared/events/history";
+import { api } from "../../shared/events/jetstream";
+import { Objects } from "../../shared/events/objects";
+import { publishEvent } from "../../shared/events/publisher";
+import { provision } from "../../shared/events/streams";
+import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, DURABLES, EVENTS_STREAM } from "../../shared/events/subjects";
+import { decodeBundle, encodeBundle } from "../../shared/network/bundle";
+import { buildDiscrete } from "../../shared/network/discrete";
+import { networkOnnx } from "../../shared/network/export";
+import { createLogger } from "../../shared/process/logger";
+import { createMetrics } from "../../shared/process/metrics";
+import { DiscretizationServiceClient, type ExportNetworkRequest } from "../../shared/proto/lathe/v1/discretization";
+import { NetworkTrained, SupernetConverged, type ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
+import { networkFigures } from "../../shared/space/cost";
+import { initialArchitecture } from "../../shared/space/groups";
+import { resolve } from "../../shared/spec/resolve";
+import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
+import { decidedArchitecture, noise, randomBuffer, randomGenotype } from "../../shared/testing/networks";
+import { startRpc, type TestRpc } from "../../shared/testing/rpc";
+import { uniform } from "../../shared/testing/spaces";
+import { briefSpec, trainedCheckpoint } from "../../shared/testing/training";
+import { consume } from "./consumer";
+import { derivationMetrics } from "./metrics";
+import { discretizationService } from "./rpc";
+
+jest.setTimeout(60_000);
+
+const logger = createLogger({ service: "test", write: () => {} });
+const { spec, space } = resolve(briefSpec());
+const genotype = randomGenotype(space, uniform(41));
+const architecture = decidedArchitecture(space, genotype);
+const binary = { kind: "checkpoint", mediaType: "application/octet-stream" };
+
+let nats: TestNats;
+let bus: Bus;
+let rpc: TestRpc;
+let consumption: Consumption;
+let artifacts: Objects;
+const metrics = derivationMetrics(createMetrics());
+const start = () => consume({ bus, engine: { engine: "onnxruntime", provider: "cpu", threads: 1 }, logger, metrics });
+beforeAll(async () => {
+  nats = await startNats();
+  bus = await connect({ url: nats.url, name: "discretization", logger });
+  await provision(bus);
+  artifacts = new Objects(bus, ARTIFACTS_BUCKET);
+  rpc = await startRpc([discretizationService(bus)]);
+  consumption = await start();
+});
+afterAll(async () => {
+  await consumption?.stop();
+  await rpc?.stop();
+  await bus?.drain();
+  await nats?.stop();
+});
+
+async function newSearch(): Promise<string> {
+  const id = uniqueSearchId();
+  await publishEvent(bus, id, { type: "search.created", data: { spec, space, specSha256: "" } });
+  return id;
+}
+
+async function converged(id: string): Promise<LatheEvent> {
+  const checkpoint = await new Objects(bus, CHECKPOINTS_BUCKET).put(
+    `${id}/checkpoint`,
+    trainedCheckpoint(space, architecture),
+    binary,
+  );
+  return { type: "supernet.converged", data: SupernetConverged.fromPartial({ architecture, space, checkpoint }) };
+}
+
+const told = (id: string, type: string) =>
+  awaitEvent(bus, id, 0, ({ event }) => event.type === type, AbortSignal.timeout(30_000));
+const names = async (id: string) => (await historyOnce(bus, id)).map(({ event }) => event.type);
+const client = () => rpc.connect(DiscretizationServiceClient).api;
+
+/** Lets the durable begin anew, so that every event is delivered again, and waits until the newest has been handled. */
+async function deliverAllAgain(): Promise<void> {
+  await consumption.stop();
+  await api(bus, `CONSUMER.DELETE.${EVENTS_STREAM}.${DURABLES.discretization}`, undefined, { what: "delete" });
+  consumption = await start();
+  const last = await newSearch();
+  await publishEvent(bus, last, await converged(last));
+  await told(last, "architecture.derived");
+}
+
+describe("a supernet that has converged", () => {
+  let id: string;
+  let event: ArchitectureDerived;
+  beforeAll(async () => {
+    id = await newSearch();
+    await publishEvent(bus, id, await converged(id));
+    event = (await told(id, "architecture.derived")).event.data as ArchitectureDerived;
+  });
+
+  it("is derived: the network's figures, no gap, and two files", async () => {
+    expect(event).toMatchObject({
+      genotype,
+      discretizationGap: 0,
+      figures: networkFigures(genotype, { kind: "search" }),
+    });
+    expect(event.supernetMiou).toBeGreaterThan(0);
+    expect((await artifacts.list(`${id}/`)).sort()).toEqual([event.onnx!.object, event.weights!.object].sort());
+  });
+
+  it("is derived once: what is delivered again, or after the search was cancelled, changes nothing", async () => {
+    const cancelled = await newSearch();
+    await publishEvent(bus, cancelled, { type: "search.cancelled", data: { reason: "enough" } });
+    await publishEvent(bus, cancelled, await converged(cancelled));
+    await deliverAllAgain();
+    expect(await names(id)).toEqual(["search.created", "supernet.converged", "architecture.derived"]);
+    expect(await artifacts.list(`${id}/`)).toHaveLength(2);
+    expect(await names(cancelled)).toEqual(["search.created", "search.cancelled", "supernet.converged"]);
+    expect(await artifacts.list(`${cancelled}/`)).toEqual([]);
+  });
+
+  it("that cannot be derived fails its search, with the reason", async () => {
+    const broken = await newSearch();
+    const data = SupernetConverged.fromPartial({ architecture, space });
+    await publishEvent(bus, broken, { type: "supernet.converged", data });
+    const failed = await told(broken, "work.failed");
+    expect(failed.event.data).toMatchObject({
+      phase: "derive",
+      reason: "EVENT_INVALID",
+      message: `search ${broken} has no spec or no final checkpoint`,
+    });
+  });
+
+  const download = async (request: Partial<ExportNetworkRequest>): Promise<Uint8Array> => {
+    const chunks: Buffer[] = [];
+    const whole = { searchId: id, inputHeight: 0, inputWidth: 0, inherited: true, ...request };
+    for await (const { chunk } of client().exportNetwork(whole)) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  };
+
+  it("is exported as it is stored", async () => {
+    const stored = await artifacts.get(event.onnx!.object);
+    expect(Buffer.compare(await download({}), stored)).toBe(0);
+    expect(Buffer.compare(await download({ inputHeight: 32, inputWidth: 64 }), stored)).toBe(0);
+  });
+
+  it("is exported at another size: the same weights and class names, another input", async () => {
+    const model = await openOnnx(await download({ inputHeight: 64, inputWidth: 32 }));
+    expect(model.inputs.image!.shape).toEqual([1, 3, 64, 32]);
+    expect(model.outputs.logits!.shape).toEqual([1, 11, 8, 4]);
+    expect(JSON.parse(model.metadata.classes ?? "[]")).toHaveLength(11);
+    const { weights, stats } = decodeBundle(await artifacts.get(event.weights!.object), "it").arrays;
+    const image = noise(3 * 64 * 32, uniform(1));
+    const parameters = { weights: weights!, stats: stats! };
+    const network = buildDiscrete(genotype, { kind: "search" });
+    const own = await openOnnx(networkOnnx(network, parameters, [], { height: 64, width: 32 }));
+    const [got, want] = [await model.run({ image }), await own.run({ image })];
+    expect(relativeDifference(got.logits!, want.logits!)).toBe(0);
+    await Promise.all([model.release(), own.release()]);
+  });
+
+  it("has its retrained network exported with the head of retraining", async () => {
+    await expect(download({ inherited: false })).rejects.toMatchObject({
+      code: "FAILED_PRECONDITION",
+      reason: "NO_NETWORK",
+      message: `search ${id} has no retrained network yet`,
+    });
+    const network = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 });
+    const random = uniform(2);
+    const arrays = { weights: randomBuffer(network.weights, random), stats: randomBuffer(network.stats, random) };
+    const onnx = await artifacts.put(`${id}/network.onnx`, networkOnnx(network, arrays, ["a", "b"]), binary);
+    const weights = await artifacts.put(`${id}/network.weights`, encodeBundle({ header: {}, arrays }), binary);
+    await publishEvent(bus, id, { type: "network.trained", data: NetworkTrained.fromPartial({ onnx, weights }) });
+    const model = await openOnnx(await download({ inherited: false, inputWidth: 128 }));
+    expect(model.outputs.logits!.shape).toEqual([1, 11, 32, 128]);
+    expect(model.metadata).toMatchObject({ head: "aggregation", classes: '["a","b"]' });
+    await model.release();
+  });
+
+  it.each<[string, Partial<ExportNetworkRequest>, object]>([
+    ["an unknown search", { searchId: "s-none" }, { code: "NOT_FOUND", message: 'search "s-none" does not exist' }],
+    ["an invalid search id", { searchId: "a.b" }, { code: "INVALID_ARGUMENT", violations: [{ field: "search_id" }] }],
+    ["a negative size", { inputHeight: -8 }, { code: "INVALID_ARGUMENT", violations: [{ field: "input_height" }] }],
+    ["a size without end", { inputWidth: 8200 }, { code: "INVALID_ARGUMENT", violations: [{ field: "input_width" }] }],
+    [
+      "a size that strides do not divide",
+      { inputHeight: 36 },
+      { code: "INVALID_ARGUMENT", violations: [{ field: "input_height" }] },
+    ],
+  ])("refuses to export %s", async (_, request, error) => {
+    await expect(download(request)).rejects.toMatchObject(error);
+  });
+});
+
+describe("Discretize", () => {
+  it("answers with the network that an architecture points at, and whether it had converged", async () => {
+    expect(await client().discretize({ space, architecture })).toEqual({
+      genotype,
+      converged: true,
+      figures: networkFigures(genotype, { kind: "search" }),
+    });
+    const { converged: ended } = await client().discretize({ space, architecture: initialArchitecture(space) });
+    expect(ended).toBe(false);
+  });
+
+  it("names what is missing or wrong", async () => {
+    const refused = (request: object, field: string) =>
+      expect(client().discretize({ space, architecture, ...request })).rejects.toMatchObject({
+        code: "INVALID_ARGUMENT",
+        violations: expect.arrayContaining([expect.objectContaining({ field })]) as unknown,
+      });
+    await refused({ space: undefined }, "space");
+    await refused({ architecture: undefined }, "architecture");
+    await refused({ space: { ...space, inputHeight: 33 } }, "space.input_height");
+    await refused({ architecture: { groups: architecture.groups.slice(1) } }, 'architecture.groups["stage1/depth"]');
+  });
+});

@@ -1,0 +1,332 @@
+import { createEngine } from "../../shared/engine/engine";
+import { connect, type Bus } from "../../shared/events/bus";
+import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
+import type { Consumption } from "../../shared/events/consumer";
+import { awaitEvent, historyOnce, replay } from "../../shared/events/history";
+import { api } from "../../shared/events/jetstream";
+import { publishEvent, publishWork, subscribeProgress } from "../../shared/events/publisher";
+import { provision } from "../../shared/events/streams";
+import { WORK_STREAM } from "../../shared/events/subjects";
+import { encodeBundle } from "../../shared/network/bundle";
+import { buildDiscrete } from "../../shared/network/discrete";
+import { createLogger } from "../../shared/process/logger";
+import { createMetrics } from "../../shared/process/metrics";
+import type { EpochCompleted, SupernetConverged, TrainingProgressed } from "../../shared/proto/lathe/v1/events";
+import { DecidedBy } from "../../shared/proto/lathe/v1/result";
+import { DatasetKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { SupernetServiceClient } from "../../shared/proto/lathe/v1/supernet";
+import { macsTable } from "../../shared/space/cost";
+import { derive, largestGenotype } from "../../shared/space/genotype";
+import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
+import { resolve } from "../../shared/spec/resolve";
+import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
+import { randomBuffer } from "../../shared/testing/networks";
+import { startRpc, type TestRpc } from "../../shared/testing/rpc";
+import { uniform } from "../../shared/testing/spaces";
+import { briefSpec, decideAll, halve, timeless } from "../../shared/testing/training";
+import { consume } from "./consumer";
+import { trainingMetrics } from "./metrics";
+import { supernetService } from "./rpc";
+import { decisionOn } from "./situation";
+import { trainSupernet } from "./train";
+import { Trainer } from "./trainer";
+
+jest.setTimeout(60_000);
+
+const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
+const lines: Record<string, unknown>[] = [];
+const logger = createLogger({ service: "test", write: (line) => lines.push(JSON.parse(line) as never) });
+const logged = (message: string, searchId: string) =>
+  lines.filter((line) => line.msg === message && line.searchId === searchId);
+const forever = () => AbortSignal.timeout(40_000);
+
+let nats: TestNats;
+let bus: Bus;
+let rpc: TestRpc;
+let trainer: Trainer;
+const consumptions: Consumption[] = [];
+const standIns: (() => Promise<void>)[] = [];
+const metrics = createMetrics();
+beforeAll(async () => {
+  nats = await startNats();
+  bus = await connect({ url: nats.url, name: "supernet", logger });
+  await provision(bus);
+  trainer = new Trainer({ bus, engine, logger, metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()) });
+  rpc = await startRpc([supernetService(bus, trainer, engine)]);
+  for (const kind of ["train", "retrain"] as const) consumptions.push(await consume(bus, trainer, kind));
+});
+afterAll(async () => {
+  await Promise.all(standIns.map((end) => end()));
+  await Promise.all(consumptions.map((consumption) => consumption.stop()));
+  await rpc?.stop();
+  await bus?.drain();
+  await nats?.stop();
+});
+
+/** Stands in for the shrinking service: half leaves after the first epoch, the rest is decided after the second. */
+function answerTo({ metrics: told, architecture, space }: EpochCompleted): LatheEvent {
+  const epoch = told!.epoch;
+  const left = epoch === 1 ? halve(space!, architecture!, 1) : decideAll(space!, architecture!);
+  if (epoch > 2) return { type: "space.kept", data: { epoch, converged: true } };
+  const data = { epoch, removals: [], architecture: left, log10Space: 0, candidatesLeft: candidatesLeft(left) };
+  return { type: "space.shrunk", data: { ...data, converged: epoch === 2 } };
+}
+const keep = ({ metrics: told }: EpochCompleted): LatheEvent => ({
+  type: "space.kept",
+  data: { epoch: told!.epoch, converged: false },
+});
+
+/** Answers a search's epochs until stopped. */
+function shrinkingOf(id: string, answer: (epoch: EpochCompleted) => LatheEvent) {
+  const stop = new AbortController();
+  const running = (async () => {
+    for await (const { event } of replay(bus, id, 0, stop.signal))
+      if (event.type === "epoch.completed") await publishEvent(bus, id, answer(event.data));
+  })();
+  const end = async () => {
+    stop.abort();
+    await running;
+  };
+  standIns.push(end);
+  return end;
+}
+
+async function newSearch(asked: SearchSpec): Promise<string> {
+  const { spec, space } = resolve(asked);
+  const id = uniqueSearchId();
+  await publishEvent(bus, id, { type: "search.created", data: { spec, space, specSha256: "" } });
+  return id;
+}
+
+function queue(id: string, asked: SearchSpec, resumption = 0) {
+  const { spec, space } = resolve(asked);
+  const data = { spec, space, costTable: macsTable(space), resumption };
+  return publishWork(bus, { searchId: id, kind: "train", data, ordinal: resumption });
+}
+
+const told = <N extends EventName>(id: string, type: N, accept: (event: never) => boolean = () => true) =>
+  awaitEvent(bus, id, 0, ({ event }) => event.type === type && accept(event.data as never), forever());
+const epochs = (history: StoredEvent[]) =>
+  history.flatMap(({ event }) => (event.type === "epoch.completed" ? [event.data.metrics!.epoch] : []));
+const names = (history: StoredEvent[]) => history.map(({ event }) => event.type);
+
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 20_000; !(await condition()); await pause(20))
+    if (Date.now() > deadline) throw new Error("did not come true in time");
+}
+const pause = (ms: number) => new Promise((wake) => setTimeout(wake, ms));
+/** The item is done: acknowledged and gone from the queue. */
+const queueIsEmpty = () =>
+  until(async () => {
+    const info = await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, {
+      what: "info",
+    });
+    return info.state.messages === 0;
+  });
+
+describe("a train work item", () => {
+  const spec = briefSpec();
+  const { spec: resolved, space } = resolve(spec);
+  const client = () => rpc.connect(SupernetServiceClient).api;
+  let id: string;
+  let converged: SupernetConverged;
+  const progress: TrainingProgressed[] = [];
+  const answered: number[] = [];
+
+  it("runs to its end over a crash of the training process, from the last checkpoint", async () => {
+    id = await newSearch(spec);
+    let killed = false;
+    const stop = shrinkingOf(id, (epoch) => {
+      if (epoch.metrics!.epoch === 2 && !killed) {
+        killed = true;
+        for (const pid of trainer.worker.pids()) process.kill(pid, "SIGKILL");
+      }
+      return answerTo(epoch);
+    });
+    const end = subscribeProgress(bus, id, (each) => progress.push(each));
+    await queue(id, spec);
+    let done = false;
+    const result = told(id, "supernet.converged").finally(() => (done = true));
+    while (!done) {
+      const started = performance.now();
+      const status = await client().getTrainingStatus({});
+      answered.push(performance.now() - started);
+      if (status.searchId) expect(status.searchId).toBe(id);
+      await pause(20);
+    }
+    converged = (await result).event.data as SupernetConverged;
+    end();
+    await stop();
+    expect(killed).toBe(true);
+    const history = await historyOnce(bus, id);
+    expect(epochs(history)).toEqual([1, 2, 3]);
+    expect(names(history).filter((name) => name === "supernet.converged")).toHaveLength(1);
+    expect(logged("resuming", id)).toMatchObject([{ epoch: 2 }]);
+    await queueIsEmpty();
+  });
+
+  it("comes to what a run in one piece comes to, bit for bit", async () => {
+    const checkpoints: Uint8Array[] = [];
+    const event = await trainSupernet(
+      await createEngine(engine),
+      { spec: resolved, space, table: macsTable(space) },
+      {
+        storeCheckpoint: (bytes) => {
+          checkpoints.push(bytes);
+          return Promise.resolve(converged.checkpoint!);
+        },
+        completeEpoch: (epoch) => {
+          const stored = { sequence: 1, time: new Date(), searchId: id, event: answerTo(epoch) };
+          return Promise.resolve(decisionOn(epoch.metrics!.epoch, stored)!);
+        },
+        progress: () => undefined,
+        signal: forever(),
+      },
+    );
+    const { object } = converged.checkpoint!;
+    expect(timeless(await trainer.checkpoints.get(object, forever()))).toEqual(timeless(checkpoints[2]!));
+    expect({ ...converged, seconds: 0 }).toEqual({ ...event, seconds: 0 });
+    expect(converged).toMatchObject({ decidedBy: DecidedBy.DECIDED_BY_SHRINKING, convergedEpoch: 2 });
+  });
+
+  it("keeps the newest checkpoint only", async () => {
+    expect(await trainer.checkpoints.list(`${id}/`)).toEqual([converged.checkpoint!.object]);
+  });
+
+  it("lets gRPC answer while steps run, and tells of them", () => {
+    expect(answered.length).toBeGreaterThan(20);
+    expect(Math.max(...answered)).toBeLessThan(1000);
+    expect(progress.length).toBeGreaterThan(0);
+    expect(progress.at(-1)).toMatchObject({ phase: "train", epoch: 3, epochs: 3, step: 4, steps: 4 });
+  });
+
+  it("that comes again after its end changes nothing", async () => {
+    const before = (await historyOnce(bus, id)).length;
+    await queue(id, spec, 9);
+    await queueIsEmpty();
+    expect(logged("work item skipped", id)).toMatchObject([{ why: "the supernet is trained" }]);
+    expect(await historyOnce(bus, id)).toHaveLength(before);
+  });
+
+  it("leaves a supernet whose networks can be evaluated", async () => {
+    const { genotype } = derive(space, converged.architecture!);
+    const { miou, loss, figures } = await client().evaluateArchitecture({ searchId: id, genotype });
+    // The checkpoint is of the converged supernet: its only network is what the supernet was.
+    expect(miou).toBeCloseTo(converged.validationMiou, 6);
+    expect(loss).toBeGreaterThan(0);
+    expect(figures!.params).toBeGreaterThan(100);
+
+    const removed = structuredClone(genotype);
+    const [block] = removed.stages[0]!.blocks;
+    block!.dilation = 3 - block!.dilation;
+    await expect(client().evaluateArchitecture({ searchId: id, genotype: removed })).rejects.toMatchObject({
+      code: "FAILED_PRECONDITION",
+      reason: "OPERATION_REMOVED",
+    });
+    const foreign = { ...genotype, stemChannels: 5 };
+    await expect(client().evaluateArchitecture({ searchId: id, genotype: foreign })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: "genotype is not a network of the search's space",
+    });
+  });
+
+  it.each<[string, () => Promise<string>, object]>([
+    [
+      "is unknown",
+      () => Promise.resolve("s-unknown"),
+      { code: "NOT_FOUND", message: 'search "s-unknown" does not exist' },
+    ],
+    ["has no epoch yet", () => newSearch(spec), { code: "FAILED_PRECONDITION", reason: "NOT_TRAINED" }],
+    ["has no valid id", () => Promise.resolve("S.1"), { code: "INVALID_ARGUMENT" }],
+  ])("refuses to evaluate in a search that %s", async (_, search, error) => {
+    const request = { searchId: await search(), genotype: largestGenotype(space) };
+    await expect(client().evaluateArchitecture(request)).rejects.toMatchObject(error);
+  });
+
+  it("describes a space", async () => {
+    const { log10Size, dimensions, largest, spec: filled } = await client().describeSpace({ spec });
+    // Per block 4 operations with 2 * 2 widths each: 4 * 2^8 networks; one or two blocks a stage, two stages.
+    expect(log10Size).toBeCloseTo(2 * Math.log10(1024 + 1024 ** 2), 9);
+    expect(dimensions.map(({ groups, candidates }) => [groups, candidates])).toEqual([
+      [2, 4],
+      [4, 16],
+      [16, 32],
+      [16, 32],
+    ]);
+    expect(largest!.macs).toBeGreaterThan(10_000);
+    expect(filled!.training!.epochs).toBe(3);
+    await expect(client().describeSpace({ spec: { ...spec, preset: "huge" } })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      violations: [{ field: "preset" }],
+    });
+  });
+});
+
+it("a pause ends the item in the middle and a resumption goes on from the last epoch; a cancellation ends it for good", async () => {
+  const spec = briefSpec({ training: { epochs: 300 } });
+  const id = await newSearch(spec);
+  const stop = shrinkingOf(id, keep);
+  await queue(id, spec);
+  await told(id, "epoch.completed", ({ metrics: of }: EpochCompleted) => of!.epoch === 2);
+  await publishEvent(bus, id, { type: "search.paused", data: {} });
+  await queueIsEmpty();
+  expect(trainer.worker.pids()).toEqual([]);
+  expect(logged("work item stopped", id)).toMatchObject([{ why: "SEARCH_PAUSED" }]);
+  await pause(150);
+  const atPause = await historyOnce(bus, id);
+  const last = Math.max(...epochs(atPause));
+  await pause(300);
+  expect(await historyOnce(bus, id)).toHaveLength(atPause.length);
+
+  await publishEvent(bus, id, { type: "search.resumed", data: { resumption: 1 } });
+  await queue(id, spec, 1);
+  await told(id, "epoch.completed", ({ metrics: of }: EpochCompleted) => of!.epoch === last + 2);
+  await publishEvent(bus, id, { type: "search.cancelled", data: { reason: "enough" } });
+  await queueIsEmpty();
+  await stop();
+  const all = epochs(await historyOnce(bus, id));
+  expect(all).toEqual(Array.from({ length: all.length }, (_, n) => n + 1));
+  expect(names(await historyOnce(bus, id))).not.toContain("work.failed");
+  expect(logged("resuming", id)).toMatchObject([{ epoch: last }]);
+  expect(trainer.status).toBeUndefined();
+});
+
+it("a retrain work item runs to a trained network", async () => {
+  const spec = briefSpec({ retraining: { epochs: 1 } });
+  const { spec: resolved, space } = resolve(spec);
+  const { genotype } = derive(space, initialArchitecture(space));
+  const network = buildDiscrete(genotype, { kind: "search" });
+  const [weights, stats] = [network.weights, network.stats].map((layout) => randomBuffer(layout, uniform(1)));
+  const id = await newSearch(spec);
+  const inherited = await trainer.artifacts.put(
+    `${id}/derived.weights`,
+    encodeBundle({ header: {}, arrays: { weights: weights!, stats: stats! } }),
+    { kind: "derived.weights", mediaType: "application/octet-stream" },
+  );
+  const data = { spec: resolved, genotype, weights: inherited, resumption: 0 };
+  await publishWork(bus, { searchId: id, kind: "retrain", data, ordinal: 0 });
+  const { event } = await told(id, "network.trained");
+  if (event.type !== "network.trained") throw new Error(event.type);
+  expect(event.data).toMatchObject({ bestEpoch: 1, onnx: { kind: "network.onnx" } });
+  for (const { object } of [event.data.onnx!, event.data.weights!, ...event.data.predictions])
+    expect((await trainer.artifacts.get(object, forever())).length).toBeGreaterThan(100);
+  await queueIsEmpty();
+  expect(names(await historyOnce(bus, id))).toEqual([
+    "search.created",
+    "retraining.epoch.completed",
+    "network.trained",
+  ]);
+});
+
+it("what cannot be carried out is told once as work.failed, with its reason", async () => {
+  const spec: SearchSpec = {
+    ...briefSpec(),
+    dataset: { kind: DatasetKind.DATASET_KIND_CAMVID, path: "no/such/folder" },
+  };
+  const id = await newSearch(spec);
+  await queue(id, spec);
+  const { event } = await told(id, "work.failed");
+  expect(event.data).toMatchObject({ phase: "train", reason: "DATASET_INVALID", deliveries: 1 });
+  expect((event.data as { message: string }).message).toContain("no/such/folder");
+  await queueIsEmpty();
+});

@@ -1,0 +1,41 @@
+import type { StoredEvent } from "../shared/events/catalog";
+import { epochOf } from "./system";
+
+/** What two runs of one spec may differ in: measured times, memory, random names, and checkpoints, which hold times. */
+const incidental = new Set([
+  ...["seconds", "searchSeconds", "retrainingSeconds", "peakMemoryBytes", "latency", "provenance"],
+  ...["object", "checkpoint"],
+]);
+
+function essence(value: unknown): unknown {
+  if (Array.isArray(value)) return value.filter((entry) => !isCheckpoint(entry)).map(essence);
+  if (typeof value !== "object" || value === null || value instanceof Date) return value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, entry]) => (incidental.has(key) ? [] : [[key, essence(entry)]])),
+  );
+}
+
+const isCheckpoint = (value: unknown) => (value as { kind?: string } | null)?.kind === "checkpoint";
+
+/** Name and epoch, as "epoch.completed 2". */
+export const nameOf = ({ event }: StoredEvent): string => [event.type, epochOf(event) ?? ""].join(" ").trim();
+
+/**
+ * Everything of a history that has to be the same in every run of one spec on one machine, pauses left out: each event in its order with
+ * losses, removals, genotype and the digests of weights and networks.
+ */
+export function outcome(history: readonly StoredEvent[]): unknown[] {
+  return history
+    .filter(({ event }) => event.type !== "search.paused" && event.type !== "search.resumed")
+    .map((stored) => ({ name: nameOf(stored), data: essence(stored.event.data) }));
+}
+
+/** SHA-256 of each network and weights file that a history tells of. */
+export function digests(history: readonly StoredEvent[]): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const { event } of history) {
+    if (event.type !== "architecture.derived" && event.type !== "network.trained") continue;
+    for (const ref of [event.data.onnx, event.data.weights]) if (ref) found[ref.kind] = ref.sha256;
+  }
+  return found;
+}

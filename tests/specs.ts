@@ -1,0 +1,44 @@
+import { SearchSpec, type DatasetKind } from "../shared/proto/lathe/v1/spec";
+import { DatasetKind as Kind } from "../shared/proto/lathe/v1/spec";
+
+const sizes = {
+  inputHeight: 32,
+  inputWidth: 64,
+  stemChannels: 4,
+  stages: [
+    { channels: 8, minDepth: 1, maxDepth: 2, widths: [4, 8] },
+    { channels: 12, minDepth: 1, maxDepth: 1, widths: [8, 12] },
+  ],
+  dilations: [1],
+  scales: [1, 2],
+};
+
+/** The smallest search that still trains, shrinks in the middle, converges, retrains and measures: under two seconds. */
+export function smallSpec(overrides: Parameters<typeof SearchSpec.fromPartial>[0] = {}): SearchSpec {
+  return SearchSpec.fromPartial({
+    preset: "tiny",
+    dataset: { kind: Kind.DATASET_KIND_STREETS, trainExamples: 16, validationExamples: 8 },
+    space: sizes,
+    training: { epochs: 6, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.5 },
+    shrinking: { firstEpoch: 2 },
+    retraining: { epochs: 3, batchSize: 4, pyramidChannels: 4 },
+    profiling: { warmupRuns: 1, timedRuns: 5, threads: 1 },
+    seed: 7,
+    ...overrides,
+  });
+}
+
+/** The same with epochs of a second or more, long enough to be met in the middle. */
+export function slowSpec(overrides: Parameters<typeof SearchSpec.fromPartial>[0] = {}): SearchSpec {
+  return smallSpec({
+    dataset: { kind: Kind.DATASET_KIND_STREETS, trainExamples: 480, validationExamples: 8 },
+    training: { epochs: 4, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.05 },
+    retraining: { epochs: 1, batchSize: 4, pyramidChannels: 4 },
+    ...overrides,
+  });
+}
+
+/** A search on files. */
+export function fileSpec(kind: DatasetKind, path: string, classes = 0): SearchSpec {
+  return smallSpec({ dataset: { kind, path }, space: { ...sizes, classes } });
+}
