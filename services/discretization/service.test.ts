@@ -42,7 +42,8 @@ let rpc: TestRpc;
 let consumption: Consumption;
 let artifacts: Objects;
 const metrics = derivationMetrics(createMetrics());
-const start = () => consume({ bus, engine: { engine: "onnxruntime", provider: "cpu", threads: 1 }, logger, metrics });
+const start = () =>
+  consume({ bus, engine: { engine: "onnxruntime", provider: "cpu", threads: 1 }, logger, metrics, leaseMs: 60_000 });
 beforeAll(async () => {
   nats = await startNats();
   bus = await connect({ url: nats.url, name: "discretization", logger });

@@ -102,6 +102,18 @@ describe("retraining", () => {
     expect(occurring.reduce((sum, { iou }) => sum + iou, 0) / occurring.length).toBeCloseTo(event.validationMiou, 12);
   });
 
+  it("holds on to the best weights while later epochs are worse, as they are at an absurd rate", async () => {
+    const { epochs, checkpoints } = await run(briefSpec({ seed: 2, retraining: { epochs: 4, learningRate: 5 } }));
+    const mious = epochs.map(({ validationMiou }) => validationMiou);
+    checkpoints.forEach((bytes, at) => {
+      const best = mious.indexOf(Math.max(...mious.slice(0, at + 1)));
+      const { header, arrays } = parts(bytes);
+      expect(header).toMatchObject({ epoch: at + 1, bestEpoch: best + 1, bestMiou: mious[best] });
+      expect(arrays.bestWeights).toEqual(parts(checkpoints[best]!).arrays.weights);
+      expect(arrays.bestStats).toEqual(parts(checkpoints[best]!).arrays.stats);
+    });
+  });
+
   it("draws image, label and prediction of some validation images as PNG", async () => {
     expect(whole.event.predictions.map(({ kind }) => kind)).toEqual([1, 2, 3, 4].map((n) => `predictions/${n}.png`));
     const sheets = [...whole.files].filter(([kind]) => kind.endsWith(".png")).map(([, bytes]) => bytes);
@@ -139,6 +151,14 @@ describe("retraining", () => {
     for (const name of names.filter((each) => each.startsWith("head/")))
       expect([name, near(warm, name, view(scratch, network.weights, name))]).toEqual([name, true]);
     expect(near(scratch, "stem/conv", view(body.weights, searched.weights, "stem/conv"))).toBe(false);
+  });
+
+  it("shows the examples in another order each epoch", async () => {
+    const still = briefSpec({ retraining: { epochs: 2, learningRate: 1e-12, weightDecay: 0, dropout: 0 } });
+    const first: number[] = [];
+    await run(still, { progress: ({ step, loss }) => void (step === 1 && first.push(loss)) });
+    expect(first).toHaveLength(2);
+    expect(Math.abs(first[0]! - first[1]!)).toBeGreaterThan(1e-3);
   });
 
   it("stops between two steps when told", async () => {

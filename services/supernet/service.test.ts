@@ -53,7 +53,7 @@ beforeAll(async () => {
   await provision(bus);
   trainer = new Trainer({ bus, engine, logger, metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()) });
   rpc = await startRpc([supernetService(bus, trainer, engine)]);
-  for (const kind of ["train", "retrain"] as const) consumptions.push(await consume(bus, trainer, kind));
+  for (const kind of ["train", "retrain"] as const) consumptions.push(await consume(bus, trainer, kind, 60_000));
 });
 afterAll(async () => {
   await Promise.all(standIns.map((end) => end()));

@@ -1,14 +1,15 @@
 import { createEngine, type Engine } from "../../shared/engine/engine";
 import { decodeSupernet } from "../../shared/network/checkpoint";
+import { buildSupernet } from "../../shared/network/supernet";
 import { LatheError } from "../../shared/process/errors";
 import type { EpochCompleted, SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { costOfLargest, expectedCost, macsTable } from "../../shared/space/cost";
-import { isConverged } from "../../shared/space/groups";
+import { initialArchitecture, isConverged } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
 import { briefSpec, decideAll, halve, timeless } from "../../shared/testing/training";
-import { trainSupernet, type Decision, type SearchJob, type TrainingPort } from "./train";
+import { shrunk, trainSupernet, type Decision, type SearchJob, type TrainingPort } from "./train";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -116,6 +117,19 @@ describe("training a supernet", () => {
     expect({ ...again.event, seconds: 0 }).toEqual({ ...run.event, seconds: 0 });
   });
 
+  it("shows the examples in another order each epoch", async () => {
+    // Nothing moves and nothing drops out: a step's loss is that of its batch.
+    const still = briefSpec({
+      training: { epochs: 2, weightLearningRate: 1e-12, alphaLearningRate: 1e-12 },
+      space: { stages: space.stages.map((stage) => ({ ...stage, dropout: 0 })) },
+    });
+    const first: number[] = [];
+    const decide: Decide = (epoch) => ({ converged: epoch === 2, byBudget: true });
+    await train(still, decide, { progress: ({ step, loss }) => void (step === 1 && first.push(loss)) });
+    expect(first).toHaveLength(2);
+    expect(Math.abs(first[0]! - first[1]!)).toBeGreaterThan(1e-3);
+  });
+
   it("is another from another seed", async () => {
     const stop = new AbortController();
     const end = () => {
@@ -153,6 +167,31 @@ describe("training a supernet", () => {
       reason: "BUNDLE_CORRUPT",
       message: expect.stringContaining("checkpoint c9") as string,
     });
+  });
+});
+
+describe("shrunk", () => {
+  it("takes the moments of what stays along, each with its own row", () => {
+    const { space } = resolve(briefSpec());
+    const before = initialArchitecture(space);
+    const supernet = buildSupernet(space, before);
+    const count = (size: number, from: number) => Float32Array.from({ length: size }, (_, i) => from + i);
+    const numbered = (size: number) => ({ values: count(size, 0), m: count(size, 1e5), v: count(size, 2e5), steps: 7 });
+    const state = {
+      supernet,
+      weights: numbered(supernet.weights.size),
+      stats: count(supernet.stats.size, 0),
+      alphas: numbered(supernet.alphas.size),
+    };
+    const after = shrunk(state, halve(space, before, 1));
+    for (const role of ["weights", "alphas"] as const) {
+      const { values, m, v, steps } = after[role];
+      expect(values.length).toBeLessThan(state[role].values.length);
+      expect([...m]).toEqual([...values].map((value) => value + 1e5));
+      expect([...v]).toEqual([...values].map((value) => value + 2e5));
+      expect(steps).toBe(7);
+    }
+    expect(after.stats.length).toBe(after.supernet.stats.size);
   });
 });
 
