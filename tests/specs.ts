@@ -42,3 +42,14 @@ export function slowSpec(overrides: Parameters<typeof SearchSpec.fromPartial>[0]
 export function fileSpec(kind: DatasetKind, path: string, classes = 0): SearchSpec {
   return smallSpec({ dataset: { kind, path }, space: { ...sizes, classes } });
 }
+
+/** One whose epochs take most of a second on a free core: long enough to act in the middle of one. */
+export function longSpec(overrides: Parameters<typeof SearchSpec.fromPartial>[0] = {}): SearchSpec {
+  return smallSpec({
+    dataset: { kind: Kind.DATASET_KIND_STREETS, trainExamples: 160, validationExamples: 8 },
+    space: { ...sizes, inputHeight: 64, inputWidth: 128 },
+    training: { epochs: 4, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.1 },
+    retraining: { epochs: 2, batchSize: 4, pyramidChannels: 4 },
+    ...overrides,
+  });
+}

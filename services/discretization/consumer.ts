@@ -18,11 +18,12 @@ export interface DeriverOptions {
   engine: EngineOptions;
   logger: Logger;
   metrics: DerivationMetrics;
-  leaseMs: number;
+  /** Silence after which this process is taken for dead. */
+  leaseMs?: number;
 }
 
 /** Derives the network of every supernet that has converged, and tells of it. */
-export function consume({ bus, engine, logger, metrics, leaseMs }: DeriverOptions): Promise<Consumption> {
+export function consume({ bus, engine, logger, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
   const worker: Worker<Job, Message, Outcome, Reply> = startWorker({ dir: __dirname, name: "worker" });
   const checkpoints = new Objects(bus, CHECKPOINTS_BUCKET);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);

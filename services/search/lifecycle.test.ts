@@ -283,6 +283,15 @@ describe("a projection", () => {
     expect(projectAll(undefined, [...full, ...full])).toEqual(once);
   });
 
+  it("is the same when facts are stored a second time, the oldest last", () => {
+    const events = stored([...whole(), s.paused, s.resumed(1)]);
+    const facts = events.filter(({ event }) => event.type !== "search.paused").reverse();
+    const again = facts.map((one, index) => ({ ...one, sequence: 1000 + index }));
+    const once = projectAll(undefined, events)!;
+    const twice = projectAll(once, again)!;
+    expect(twice).toEqual({ ...once, search: { ...once.search, lastSequence: again.at(-1)?.sequence } });
+  });
+
   it("is the same whatever is delivered again, and wherever it was cut and stored", () => {
     for (let seed = 1; seed <= 100; seed++) {
       const random = uniform(seed);

@@ -1,4 +1,10 @@
-import type { EventData, EventName, StoredEvent } from "../../shared/events/catalog";
+import {
+  eventOrdinal,
+  type EventData,
+  type EventName,
+  type LatheEvent,
+  type StoredEvent,
+} from "../../shared/events/catalog";
 import type { ArtifactRef, SearchResult } from "../../shared/proto/lathe/v1/result";
 import { DecidedBy, Provenance, SearchResult as ResultMessage } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
@@ -144,20 +150,32 @@ const RULES: { [N in EventName]: Rule<N> } = {
 
 /**
  * The record after an event. An event that the record has taken in already (by its sequence) gives the very same record; nothing but the
- * sequence changes in a search that has ended. Undefined: there is no record, and this event does not begin one.
+ * sequence changes where the fact is stored a second time, and in a search that has ended. Undefined: there is no record, and this event does not begin one.
  */
 export function project(record: SearchRecord | undefined, stored: StoredEvent): SearchRecord | undefined {
   const { sequence, time, searchId, event } = stored;
   if (record === undefined) {
     if (event.type !== "search.created") return undefined;
     const first = newRecord(searchId, event.data, time);
-    return { ...first, search: { ...first.search, lastSequence: sequence } };
+    return { ...first, told: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
   }
   if (sequence <= record.search.lastSequence) return record;
-  if (isEnded(record.search)) return { ...record, search: { ...record.search, lastSequence: sequence } };
+  if (isEnded(record.search) || isKnown(record, event))
+    return { ...record, search: { ...record.search, lastSequence: sequence } };
   const rule = RULES[event.type] as Rule<EventName>;
   const { search, rest } = rule(record, event.data, time);
-  return { ...record, ...rest, search: { ...record.search, ...search, updatedAt: time, lastSequence: sequence } };
+  return {
+    ...record,
+    ...rest,
+    told: { ...record.told, [event.type]: eventOrdinal(event) ?? 0 },
+    search: { ...record.search, ...search, updatedAt: time, lastSequence: sequence },
+  };
+}
+
+/** Events of one name come in the order of their numbers; only pauses, which have none, come more than once. */
+function isKnown({ told }: SearchRecord, event: LatheEvent): boolean {
+  const newest = told[event.type];
+  return newest !== undefined && event.type !== "search.paused" && (eventOrdinal(event) ?? 0) <= newest;
 }
 
 /** The record after several events, in their order. */

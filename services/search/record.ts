@@ -1,4 +1,4 @@
-import type { JsonCodec } from "../../shared/events/catalog";
+import type { EventName, JsonCodec } from "../../shared/events/catalog";
 import { SearchCreated, SearchFailed } from "../../shared/proto/lathe/v1/events";
 import { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
@@ -20,17 +20,20 @@ export interface SearchRecord {
   networkOnnx: ArtifactRef | undefined;
   /** Why the search has to fail, until search.failed has been stored. */
   failure: SearchFailed | undefined;
+  /** Highest number of each event that has been taken in; 0 for what happens once. */
+  told: Partial<Record<EventName, number>>;
   /** Id of the command that was carried out last. */
   issued: string;
 }
 
 /** A Search in proto3 JSON, as every service may read it, with the rest of the record as one more field that others skip. */
 export const recordCodec: JsonCodec<SearchRecord> = {
-  toJSON: ({ search, specSha256, costTable, derivedOnnx, derivedWeights, networkOnnx, failure, issued }) => ({
+  toJSON: ({ search, specSha256, costTable, derivedOnnx, derivedWeights, networkOnnx, failure, told, issued }) => ({
     ...(Search.toJSON(search) as object),
     next: {
       specSha256,
       issued,
+      told,
       ...(costTable && { costTable: CostTable.toJSON(costTable) }),
       ...(derivedOnnx && { derivedOnnx: ArtifactRef.toJSON(derivedOnnx) }),
       ...(derivedWeights && { derivedWeights: ArtifactRef.toJSON(derivedWeights) }),
@@ -50,6 +53,7 @@ export const recordCodec: JsonCodec<SearchRecord> = {
       derivedWeights: read(ArtifactRef, "derivedWeights"),
       networkOnnx: read(ArtifactRef, "networkOnnx"),
       failure: read(SearchFailed, "failure"),
+      told: next["told"] ?? {},
       issued: text(next["issued"]),
     };
   },
@@ -87,6 +91,7 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
     derivedWeights: undefined,
     networkOnnx: undefined,
     failure: undefined,
+    told: {},
     issued: "",
   };
 }

@@ -5,7 +5,7 @@ import { takeWork } from "../../shared/events/work";
 import type { Trainer } from "./trainer";
 
 /** Work of one kind, an item at a time; what cannot be carried out is told as work.failed. */
-export function consume(bus: Bus, trainer: Trainer, kind: "train" | "retrain", leaseMs: number): Promise<Consumption> {
+export function consume(bus: Bus, trainer: Trainer, kind: "train" | "retrain", leaseMs = 60_000): Promise<Consumption> {
   return takeWork(bus, {
     kind,
     handler: (work, { signal }) => trainer.carryOut(work, signal),

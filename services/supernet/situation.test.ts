@@ -75,6 +75,9 @@ describe("situation", () => {
     expect(situation(history([created, retrained(1), retrained(2)]), "retrain", 0).retraining?.checkpoint).toEqual(
       ref("r2"),
     );
+    const again = situation(history([created, epoch(1), epoch(2), epoch(1), epoch(2)]), "train", 0);
+    expect(again).toMatchObject({ epoch: { number: 2, sequence: 16 }, sequence: 22 });
+    expect(situation(history([retrained(1), retrained(2), retrained(1)]), "retrain", 0).retraining?.epoch).toBe(2);
     expect(situation([], "train", 0)).toEqual({
       skip: undefined,
       epoch: undefined,

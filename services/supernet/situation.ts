@@ -40,11 +40,12 @@ export function situation(history: readonly StoredEvent[], phase: "train" | "ret
         found.skip = `the search is failing (${event.data.reason})`;
         break;
       case "epoch.completed":
-        if (event.data.metrics && event.data.checkpoint)
+        // The first of an epoch counts, and no older one that is told again: its checkpoint is gone, and so is the wait for its decision.
+        if (event.data.metrics && event.data.checkpoint && event.data.metrics.epoch > (found.epoch?.number ?? 0))
           found.epoch = { number: event.data.metrics.epoch, checkpoint: event.data.checkpoint, sequence };
         break;
       case "retraining.epoch.completed":
-        found.retraining = event.data;
+        if (event.data.epoch > (found.retraining?.epoch ?? 0)) found.retraining = event.data;
         break;
       case "supernet.converged":
         if (phase === "train") found.skip = "the supernet is trained";

@@ -1,0 +1,184 @@
+import { SERVICES, type ServiceName } from "../deploy/local/stack";
+import type { EventName, StoredEvent } from "../shared/events/catalog";
+import { api as jetstream, readMessage, store } from "../shared/events/jetstream";
+import { DURABLES, EVENTS_STREAM, WORK_STREAM } from "../shared/events/subjects";
+import { ConditionStatus, SearchState, type Search } from "../shared/proto/lathe/v1/search";
+import { nameOf, outcome } from "./outcome";
+import { slowSpec, smallSpec } from "./specs";
+import { isAlive, System } from "./system";
+
+jest.setTimeout(90_000);
+
+let system: System;
+/** What each search has to come to, whatever happens to its processes. */
+let undisturbed: unknown[];
+let record: Search;
+const workItems = 3;
+beforeAll(async () => {
+  system = await System.start();
+  const { search, history } = await system.run(smallSpec());
+  record = search;
+  undisturbed = outcome(history);
+});
+afterAll(() => system.stop());
+
+/** Runs the search, does harm at the moment when an event is stored, and gives what came of it. */
+async function disturbed(name: EventName, epoch: number | undefined, harm: (id: string) => void | Promise<void>) {
+  const id = await system.begin(smallSpec());
+  await system.event(id, name, epoch);
+  await harm(id);
+  const search = await system.ended(id);
+  expect(search.conditions.find(({ type }) => type === "Failed")).toBeUndefined();
+  return { search, history: await system.history(id) };
+}
+
+const restarted = (service: ServiceName, before: number) =>
+  system.until(
+    () => system.stack.addresses()[service].pid,
+    (pid) => pid !== before,
+  );
+
+describe("SIGKILL", () => {
+  it.each<[ServiceName, EventName, number?]>([
+    ["search", "epoch.completed", 2],
+    ["shrinking", "epoch.completed", 3],
+    ["supernet", "epoch.completed", 4],
+    ["supernet", "retraining.epoch.completed", 1],
+    ["discretization", "supernet.converged"],
+    ["latency", "network.trained"],
+  ])("of the %s service right after %s changes nothing", async (service, name, epoch) => {
+    const { pid } = system.stack.addresses()[service];
+    const { history } = await disturbed(name, epoch, () => system.stack.kill(service));
+    await restarted(service, pid);
+    expect(isAlive(pid)).toBe(false);
+    expect(outcome(history)).toEqual(undisturbed);
+  });
+
+  it("of nats-server in the middle of training changes nothing", async () => {
+    const nats = system.stack.pids()[0]!;
+    const { history } = await disturbed("epoch.completed", 2, () => system.stack.kill("nats"));
+    expect(system.stack.pids()[0]).not.toBe(nats);
+    expect(outcome(history)).toEqual(undisturbed);
+  });
+});
+
+describe("the training process", () => {
+  it("is replaced when it is killed in the middle of an epoch, and the result is the same", async () => {
+    const spec = slowSpec();
+    const plain = await system.run(spec);
+    const id = await system.begin(spec);
+    await inTheMiddleOfEpoch(id, 3);
+    const [pid] = system.trainers();
+    process.kill(pid!, "SIGKILL");
+    expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    expect(outcome(await system.history(id))).toEqual(outcome(plain.history));
+  });
+
+  it("fails its search, with the cause, when it dies each time", async () => {
+    const id = await system.begin(slowSpec());
+    let deaths = 0;
+    const killing = setInterval(() => {
+      for (const pid of system.trainers()) {
+        process.kill(pid, "SIGKILL");
+        deaths++;
+      }
+    }, 200);
+    try {
+      const search = await system.ended(id);
+      expect(search.state).toBe(SearchState.SEARCH_STATE_FAILED);
+      const failed = search.conditions.find(({ type }) => type === "Failed");
+      expect(failed).toMatchObject({ status: ConditionStatus.CONDITION_STATUS_TRUE, reason: "WORKER_DIED" });
+      expect(failed?.message).toMatch(/^worker worker \(pid \d+\) died: killed by SIGKILL/);
+      expect(deaths).toBeGreaterThanOrEqual(3);
+    } finally {
+      clearInterval(killing);
+    }
+  });
+});
+
+async function inTheMiddleOfEpoch(id: string, epoch: number): Promise<void> {
+  await system.until(
+    () => system.supernet.api.getTrainingStatus({}),
+    ({ searchId, progress }) => searchId === id && progress?.epoch === epoch && progress.step > 1,
+  );
+}
+
+describe("deliveries that come twice", () => {
+  /** The record without what is of one search alone. */
+  const comparable = ({ conditions, ...rest }: Search) => {
+    const { state, phase, lastEpoch, candidatesLeft, resumptions, retrainingEpoch, result } = rest;
+    const kinds = rest.artifacts.map(({ kind }) => kind);
+    const { seconds: _, peakMemoryBytes: __, ...epoch } = lastEpoch!;
+    const { genotype, supernetMiou, discreteMiou, retrainedMiou, figures, classScores } = result!;
+    return {
+      ...{ state, phase, epoch, candidatesLeft, resumptions, retrainingEpoch, kinds },
+      ...{ genotype, supernetMiou, discreteMiou, retrainedMiou, figures, classScores, left: result!.candidatesLeft },
+      // The message of "Profiled" is a measured time.
+      conditions: conditions.map(({ type, status, reason, message }) => [
+        ...[type, status, reason],
+        ...(type === "Profiled" ? [] : [message]),
+      ]),
+    };
+  };
+
+  async function again({ sequence }: StoredEvent, msgId: string): Promise<boolean> {
+    const message = await readMessage(system.bus, EVENTS_STREAM, { seq: sequence }, { what: "event" });
+    const options = { what: "the same event", msgId };
+    return (await store(system.bus, message!.subject, message!.data, options)).duplicate;
+  }
+
+  it("are stored once under one message id", async () => {
+    const { last } = await system.stream(EVENTS_STREAM);
+    for (const stored of await system.history(record.id)) {
+      const message = await readMessage(system.bus, EVENTS_STREAM, { seq: stored.sequence }, { what: "event" });
+      const { id } = JSON.parse(Buffer.from(message!.data).toString()) as { id: string };
+      expect(await again(stored, id)).toBe(true);
+    }
+    expect((await system.stream(EVENTS_STREAM)).last).toBe(last);
+  });
+
+  it("change nothing where the same fact is stored twice, also when a worker begins anew from that history", async () => {
+    const before = (await system.stream(WORK_STREAM)).last;
+    const id = await system.begin(smallSpec());
+    const told: EventName[] = ["epoch.completed", "space.kept", "space.shrunk", "supernet.converged"];
+    const later: EventName[] = ["architecture.derived", "retraining.epoch.completed", "network.trained"];
+    await system.event(id, "epoch.completed", 3);
+    // Oldest last: what is older must never pass for what is newer.
+    const early = (await system.history(id)).filter(({ event }) => told.includes(event.type)).reverse();
+    for (const stored of early) await again(stored, `${id}-again-${stored.sequence}`);
+    // Whoever takes the work now finds old epochs behind newer ones.
+    system.stack.kill("supernet");
+    await system.event(id, "network.trained");
+    const all = (await system.history(id)).filter(({ event }) => [...told, ...later].includes(event.type)).reverse();
+    for (const stored of all) await again(stored, `${id}-later-${stored.sequence}`);
+    const search = await system.ended(id);
+    const history = await system.history(id);
+    const first = history.filter((stored, at) => history.findIndex((one) => nameOf(one) === nameOf(stored)) === at);
+    expect(first.length).toBeLessThan(history.length);
+    expect(outcome(first)).toEqual(undisturbed);
+    expect(comparable(search)).toEqual(comparable(record));
+    expect((await system.stream(WORK_STREAM)).last - before).toBe(workItems);
+  });
+
+  it("change nothing when no acknowledgement has arrived and every event is delivered again", async () => {
+    const before = { records: await system.get(record.id), work: (await system.stream(WORK_STREAM)).last };
+    const history = await system.history(record.id);
+    const { last } = await system.stream(EVENTS_STREAM);
+    for (const durable of Object.values(DURABLES))
+      await jetstream(system.bus, `CONSUMER.DELETE.${EVENTS_STREAM}.${durable}`, undefined, { what: durable });
+    const id = await system.begin(smallSpec());
+    expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    // The projection takes events in order: it has been through all that were there before.
+    expect(await system.get(record.id)).toEqual(before.records);
+    expect(await system.history(record.id)).toEqual(history);
+    expect((await system.stream(EVENTS_STREAM)).last - last).toBe(undisturbed.length);
+    expect((await system.stream(WORK_STREAM)).last - before.work).toBe(workItems);
+  });
+});
+
+it("each service has been restarted, none was given up", () => {
+  for (const name of [...SERVICES.map((service) => `${service} service`), "nats-server"])
+    expect(system.said.some((line) => line.startsWith(`${name} died (killed by SIGKILL); starting it again`))).toBe(
+      true,
+    );
+});
