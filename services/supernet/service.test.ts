@@ -9,6 +9,7 @@ import { provision } from "../../shared/events/streams";
 import { WORK_STREAM } from "../../shared/events/subjects";
 import { encodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete } from "../../shared/network/discrete";
+import { LatheError } from "../../shared/process/errors";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import type { EpochCompleted, SupernetConverged, TrainingProgressed } from "../../shared/proto/lathe/v1/events";
@@ -289,6 +290,28 @@ it("a pause ends the item in the middle and a resumption goes on from the last e
   expect(names(await historyOnce(bus, id))).not.toContain("work.failed");
   expect(logged("resuming", id)).toMatchObject([{ epoch: last }]);
   expect(trainer.status).toBeUndefined();
+});
+
+it("an item whose search cannot be followed any more is not done: it fails, to come again", async () => {
+  const spec = briefSpec({ training: { epochs: 300 } });
+  const id = await newSearch(spec);
+  let broken = false;
+  const request = (...parameters: Parameters<Bus["request"]>) =>
+    broken ? Promise.reject(new LatheError("INTERNAL", "no such stream")) : bus.request(...parameters);
+  const faulty = new Proxy(bus, {
+    get: (target, name) => (name === "request" ? request : (Reflect.get(target, name, target) as unknown)),
+  });
+  const own = new Trainer({ bus: faulty, engine, logger, metrics: trainingMetrics(createMetrics(), () => 0) });
+  const { spec: resolved, space } = resolve(spec);
+  const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0 };
+  const running = own.carryOut({ id: "w", searchId: id, kind: "train", data }, forever());
+  const failed = expect(running).rejects.toMatchObject({ code: "INTERNAL", message: "no such stream" });
+  await until(() => own.status?.progress !== undefined);
+  broken = true;
+  // The next event makes it look, and it cannot.
+  await publishEvent(bus, id, { type: "space.kept", data: { epoch: 99, converged: false } });
+  await failed;
+  expect(own.worker.pids()).toEqual([]);
 });
 
 it("a retrain work item runs to a trained network", async () => {
