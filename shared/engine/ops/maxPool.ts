@@ -7,12 +7,17 @@ import { checkEven, emitUpsampled, halved, pooling, shapeOf, upsampled, windows 
 const maxPoolGradient = defineKernel({
   name: "LatheMaxPool2x2Gradient",
   traced: (r, inputs) => {
-    const difference = binary(r, "Sub", required(inputs, "x"), emitUpsampled(r, required(inputs, "y")));
-    return binary(r, "Mul", stepFromZero(r, difference), emitUpsampled(r, required(inputs, "dy")));
+    const [x, y, dy] = [required(inputs, "x"), required(inputs, "y"), required(inputs, "dy")];
+    const largest = stepFromZero(r, binary(r, "Sub", x, emitUpsampled(r, y)));
+    // A quarter of the number of largest elements per window.
+    const share = r.node("AveragePool", [largest], y.shape, y.dtype, pooling);
+    const each = binary(r, "Div", binary(r, "Mul", dy, r.scalar(0.25)), share);
+    return binary(r, "Mul", largest, emitUpsampled(r, each));
   },
   eager: ({ x, y, dy }) => {
-    const largest = tf.equal(x as tf.Tensor, upsampled(y as tf.Tensor));
-    return tf.mul(tf.cast(largest, "float32"), upsampled(dy as tf.Tensor));
+    const largest = tf.cast(tf.equal(x as tf.Tensor, upsampled(y as tf.Tensor)), "float32");
+    const count = tf.sum(windows(largest), [2, 4]).reshape((y as tf.Tensor).shape);
+    return tf.mul(largest, upsampled(tf.div(dy as tf.Tensor, count)));
   },
 });
 
@@ -30,7 +35,7 @@ const maxPool = defineKernel({
   },
 });
 
-/** Maximum over 2x2 windows of x [N,C,H,W], H and W even. Where several elements of a window are largest, each gets the whole derivative. */
+/** Maximum over 2x2 windows of x [N,C,H,W], H and W even. Largest elements of equal value share the derivative: channels behind a dead ReLU are constant, and would otherwise pass on four times of it. */
 export function maxPool2x2(x: tf.Tensor): tf.Tensor4D {
   checkEven("maxPool2x2", x);
   return single(maxPool({ x }, {})) as tf.Tensor4D;

@@ -233,3 +233,20 @@ describe("own operations", () => {
     );
   });
 });
+
+describe("maxPool2x2 at ties", () => {
+  it.each(["traced", "eager"] as const)("shares the derivative among the largest, %s", async (mode) => {
+    const engine =
+      mode === "eager"
+        ? eagerEngine("cpu")
+        : await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
+    const step: Step = ({ x }) => ({
+      dx: tf.grad((values) => tf.sum(tf.mul(maxPool2x2(values), tf.tensor4d([6, 8], [1, 1, 1, 2]))))(x as tf.Tensor),
+    });
+    const compiled = await engine.compile(step, { x: { shape: [1, 1, 2, 4], dtype: "float32" } });
+    // A window of one constant, and one whose two largest share.
+    const { dx } = await compiled.run({ x: Float32Array.of(2, 2, 5, 1, 2, 2, 0, 5) });
+    expect([...(dx ?? [])]).toEqual([1.5, 1.5, 4, 0, 1.5, 1.5, 0, 4]);
+    await compiled.release();
+  });
+});
