@@ -7,6 +7,7 @@ import { LatheError } from "../../shared/process/errors";
 import { HealthCheckResponse_ServingStatus as Serving, HealthClient } from "../../shared/proto/grpc/health/v1/health";
 import { connect } from "../../shared/rpc/client";
 import { lastLines, startChild, type Child } from "./child";
+import { watchDisk, type DiskOptions } from "./disk";
 import { startGuard, type Guard } from "./guard";
 import { requireNatsServer, startNats } from "./nats";
 import { takeStateFolder, type StateFolder } from "./state";
@@ -15,7 +16,7 @@ import { supervise, type Supervised } from "./supervise";
 export const SERVICES = ["search", "supernet", "shrinking", "discretization", "latency"] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
-export interface StackOptions {
+export interface StackOptions extends DiskOptions {
   /** State folder; made if need be, refused while another stack has it. */
   folder: string;
   /** Takes lines about what happens: an install, a restart. */
@@ -46,7 +47,7 @@ export interface Stack {
   logFile(service: ServiceName): string;
   /** Kills one process as a crash would; it is restarted. */
   kill(service: ServiceName | "nats"): void;
-  /** Resolves, with the reason, if a process has died too often. */
+  /** Resolves, with the reason, if a process has died too often or the disk is nearly full. */
   readonly broken: Promise<LatheError>;
   /** Services first, then nats-server; the state folder stays. */
   stop(): Promise<void>;
@@ -83,7 +84,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const broken = new Promise<LatheError>((settle) => (announceBroken = settle));
 
   let stopped: Promise<void> | undefined;
+  let unwatch = () => {};
   const stopAll = async () => {
+    unwatch();
     const [nats, ...services] = started;
     await Promise.all(services.map((service) => service.stop(killAfterMs)));
     await nats?.stop(natsGraceMs);
@@ -93,6 +96,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const stop = () => (stopped ??= stopAll());
 
   try {
+    unwatch = watchDisk(state.folder, announceBroken, options);
     const nats = await superviseNats(binary, state, guard, say, announceBroken);
     started.push(nats.supervised);
     throwIfAborted(signal);

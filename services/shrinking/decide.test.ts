@@ -181,7 +181,7 @@ describe("decide, at the budget's end", () => {
     const error = thrown(() => decide({ space, architecture, policy: fail, epoch: 9, epochs: 9 }));
     expect(error).toMatchObject({ code: "FAILED_PRECONDITION", reason: "NOT_CONVERGED" });
     expect(error.message).toContain("stage1/depth (3 left)");
-    expect(error.message).toMatch(/and \d+ more$/);
+    expect(error.message).toMatch(/and \d+ more; raise training\.epochs or .+ to argmax or extend$/);
     expect(decide({ space, architecture, policy: fail, epoch: 8, epochs: 9 }).removals).toEqual([]);
     const decided = decide({ space, architecture, policy, epoch: 9, epochs: 9 }).architecture;
     expect(decide({ space, architecture: decided, policy: fail, epoch: 9, epochs: 9 }).converged).toBe(true);

@@ -165,7 +165,7 @@ function notConverged(architecture: Architecture, epochs: number): LatheError {
   const more = undecided.length > NAMED ? ` and ${undecided.length - NAMED} more` : "";
   return new LatheError(
     "FAILED_PRECONDITION",
-    `${undecided.length} groups are undecided after epoch ${epochs}, the last: ${named.join(", ")}${more}`,
+    `${undecided.length} groups are undecided after epoch ${epochs}, the last: ${named.join(", ")}${more}; raise training.epochs or training.alpha_learning_rate, or set shrinking.at_budget_end to argmax or extend`,
     { reason: "NOT_CONVERGED", metadata: { undecided_groups: String(undecided.length), epochs: String(epochs) } },
   );
 }

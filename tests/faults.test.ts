@@ -1,0 +1,226 @@
+import { spawn } from "node:child_process";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { SERVICES, startStack } from "../deploy/local/stack";
+import { api as jetstream } from "../shared/events/jetstream";
+import { CHECKPOINTS_BUCKET, objectStream } from "../shared/events/subjects";
+import { LatheError } from "../shared/process/errors";
+import { SearchState, type Search } from "../shared/proto/lathe/v1/search";
+import { BudgetPolicy, DatasetKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { writeImage, writeLabel, writeText } from "../shared/testing/pictures";
+import { compiled } from "./compiled";
+import { fileSpec, smallSpec } from "./specs";
+import { newFolder, System } from "./system";
+
+jest.setTimeout(90_000);
+
+const root = newFolder();
+
+interface Outcome {
+  code: number | null;
+  lines: string[];
+}
+
+/** Runs a module of the product to its end; what it said on both outputs. */
+function run(module: string, args: string[], env: Record<string, string> = {}): Promise<Outcome> {
+  const child = spawn(process.execPath, [join(compiled(), module), ...args], {
+    cwd: root,
+    env: { ...process.env, ...env },
+  });
+  let text = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (text += data.toString()));
+  return new Promise((resolve) =>
+    child.once("close", (code) => resolve({ code, lines: text.split("\n").filter((line) => line !== "") })),
+  );
+}
+
+let system: System;
+/** Started at once: each waits ten seconds for a bus that is not there. */
+let withoutNats: Map<string, Promise<Outcome>>;
+beforeAll(async () => {
+  system = await System.start();
+  withoutNats = new Map(
+    SERVICES.map((name) => [name, run(`services/${name}/main.js`, [], { LATHE_NATS_URL: "nats://127.0.0.1:1" })]),
+  );
+});
+afterAll(async () => {
+  await system.stop();
+  rmSync(root, { recursive: true });
+});
+
+function failure({ conditions, state }: Search): { reason: string; message: string } {
+  expect(SearchState[state]).toBe("SEARCH_STATE_FAILED");
+  const { reason = "", message = "" } = conditions.find(({ type }) => type === "Failed") ?? {};
+  return { reason, message };
+}
+
+it("a spec with ten faults is refused with ten named fields, and nothing is stored", async () => {
+  const faulty = smallSpec({
+    dataset: { kind: DatasetKind.DATASET_KIND_STREETS, trainExamples: 0, validationExamples: 8 },
+    space: { inputHeight: 36, inputWidth: 64, stemChannels: 1, classes: 7 },
+    training: { epochs: 6, batchSize: 0, weightLearningRate: -1 },
+    shrinking: { threshold: 2 },
+    cost: { target: 1.5 },
+    retraining: { dropout: 1 },
+    profiling: { deviceClass: "GPU!" },
+  });
+  const refused = system.search.api.startSearch({ spec: faulty, requestId: "ten-faults" });
+  const error = await refused.then(
+    () => Promise.reject(new Error("the spec was taken")),
+    (thrown: unknown) => LatheError.from(thrown),
+  );
+  expect(error).toMatchObject({ code: "INVALID_ARGUMENT", reason: "INVALID_SPEC" });
+  expect(error.violations.map(({ field }) => field).sort()).toEqual([
+    "cost.target",
+    "dataset.train_examples",
+    "profiling.device_class",
+    "retraining.dropout",
+    "shrinking.threshold",
+    "space.classes",
+    "space.input_height",
+    "space.stem_channels",
+    "training.batch_size",
+    "training.weight_learning_rate",
+  ]);
+  for (const { description } of error.violations) expect(description).toMatch(/^is .+(must|leave it out)/);
+  const { searches } = await system.search.api.listSearches({ pageSize: 0, pageToken: "", states: [], labels: {} });
+  expect(searches).toEqual([]);
+});
+
+describe("a data set", () => {
+  /** classes.txt, and two pairs of 32x64 in each split. */
+  async function folder(name: string): Promise<string> {
+    const path = join(root, name);
+    await writeText(join(path, "classes.txt"), "road\nsky\ncar\n");
+    for (const split of ["train", "validation"])
+      for (const stem of ["a", "b", "c", "d"]) {
+        await writeImage(join(path, split, "images", `${stem}.png`), 32, 64);
+        await writeLabel(join(path, split, "labels", `${stem}.png`), 32, 64, [0, 1, 2, 255]);
+      }
+    return path;
+  }
+
+  it.each<[string, (path: string) => void | Promise<void>, RegExp, number?]>([
+    ["that is not there", (path) => rmSync(path, { recursive: true }), /^dataset folder \S+missing-0\b.*/],
+    [
+      "with an empty split",
+      (path) => {
+        for (const kind of ["images", "labels"]) {
+          rmSync(join(path, "validation", kind), { recursive: true });
+          mkdirSync(join(path, "validation", kind));
+        }
+      },
+      /^validation split \S+missing-1\/validation\/images is empty$/,
+    ],
+    [
+      "with a corrupt image",
+      (path) => writeFileSync(join(path, "train", "images", "b.png"), "no picture"),
+      /missing-2\/train\/images\/b\.png/,
+    ],
+    ["with another number of classes", () => {}, /missing-3 has 3 classes, 5 expected/, 5],
+    [
+      "with an unknown label",
+      (path) => writeLabel(join(path, "validation", "labels", "c.png"), 32, 64, [0, 9]),
+      /^label \S+missing-4\/validation\/labels\/c\.png has the unknown value 9 at x 1, y 0: known are 0 to 2, 255$/,
+    ],
+    [
+      "with a label of another size",
+      (path) => writeLabel(join(path, "train", "labels", "d.png"), 16, 64, [0]),
+      /^label \S+missing-5\/train\/labels\/d\.png is 64x16, its image \S+ is 64x32: sizes must be equal$/,
+    ],
+    ["smaller than a batch", () => {}, /batch size 8 exceeds the 4 examples/, 3],
+  ])("%s fails the search before its first epoch, naming the file", async (what, spoil, message, classes = 3) => {
+    const path = await folder(`missing-${count++}`);
+    await spoil(path);
+    const spec = fileSpec(DatasetKind.DATASET_KIND_FOLDER, path, classes);
+    if (what === "smaller than a batch") spec.training!.batchSize = 8;
+    const { search, history } = await system.run(spec);
+    const told = failure(search);
+    expect(told.message).toMatch(message);
+    expect(told.message).not.toContain("\n");
+    if (what !== "smaller than a batch") expect(told.reason).toBe("DATASET_INVALID");
+    expect(history.map(({ event }) => event.type)).toEqual(["search.created", "work.failed", "search.failed"]);
+  });
+  let count = 0;
+
+  it("that is whole is searched", async () => {
+    const { search } = await system.run(fileSpec(DatasetKind.DATASET_KIND_FOLDER, await folder("whole"), 3));
+    expect(SearchState[search.state]).toBe("SEARCH_STATE_SUCCEEDED");
+  });
+});
+
+it("a search whose epochs end too early fails where its policy says so", async () => {
+  const spec = smallSpec({
+    training: { epochs: 2, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 1e-4 },
+    shrinking: { firstEpoch: 2, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_FAIL },
+  });
+  const { search, history } = await system.run(spec);
+  const { reason, message } = failure(search);
+  expect(reason).toBe("NOT_CONVERGED");
+  expect(message).toMatch(
+    /^\d+ groups are undecided after epoch 2, the last: stage1\/depth \(2 left\), .+; raise training\.epochs or /,
+  );
+  expect(history.filter(({ event }) => event.type === "epoch.completed")).toHaveLength(2);
+});
+
+describe("storage that is full", () => {
+  interface Settings {
+    config: Record<string, unknown>;
+  }
+  const stream = objectStream(CHECKPOINTS_BUCKET);
+  async function limit(bytes: number): Promise<void> {
+    const { config } = await jetstream<Settings>(system.bus, `STREAM.INFO.${stream}`, undefined, { what: stream });
+    await jetstream(system.bus, `STREAM.UPDATE.${stream}`, { ...config, max_bytes: bytes }, { what: stream });
+  }
+
+  it("stops a stack, with what to do, before nats-server finds no room and falls silent", async () => {
+    let free = 1e9;
+    const small = await startStack({
+      folder: newFolder(),
+      services: join(compiled(), "services"),
+      freeBytes: () => free,
+    });
+    try {
+      free = 1e6;
+      const error = await small.broken;
+      expect(error).toMatchObject({ code: "RESOURCE_EXHAUSTED", reason: "DISK_FULL" });
+      expect(error.message).toBe(
+        `the disk of ${small.folder} has 1 MB left, the stack needs 256 MB: free some space or choose another folder`,
+      );
+    } finally {
+      await small.stop();
+      rmSync(small.folder, { recursive: true });
+    }
+  });
+
+  it("fails the search with what to do, and the next one succeeds once there is room", async () => {
+    await limit(20_000);
+    const spec: SearchSpec = smallSpec();
+    const { reason, message } = failure((await system.run(spec)).search);
+    expect(reason).toBe("STORAGE_FULL");
+    expect(message).toMatch(
+      /^object CHECKPOINTS\/\S+: NATS storage is full \(.*\): free disk space, delete old searches or raise the limit$/,
+    );
+    expect(system.said).toEqual([]);
+    await limit(-1);
+    expect((await system.run(spec)).search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+  });
+});
+
+describe("without NATS", () => {
+  it.each(SERVICES)("the %s service ends with a line that says so", async (name) => {
+    const { code, lines } = await withoutNats.get(name)!;
+    expect(code).toBe(1);
+    const errors = lines.map((line) => JSON.parse(line) as { level: string; msg: string });
+    expect(errors.filter(({ level }) => level === "error").map(({ msg }) => msg)).toEqual([
+      "cannot start: NATS at nats://127.0.0.1:1 is not reachable (ECONNREFUSED)",
+    ]);
+  });
+});
+
+it("the command line says which service does not answer", async () => {
+  const { code, lines } = await run("deploy/local/lathe.js", ["search", "list", "--address", "127.0.0.1:1"]);
+  expect(code).toBe(5);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatch(/^lathe: .*search service.*127\.0\.0\.1:1/);
+});
