@@ -57,7 +57,6 @@ export async function step(args: readonly string[]): Promise<Measurement> {
         table,
         largestCost: costOfLargest(space, table),
         target: 0.6,
-        costWeight: 1,
         ssr: { depth: 30, operation: 30, outputWidth: 15, middleWidth: 15 },
         weightDecay: 1e-3,
       },
@@ -75,7 +74,7 @@ export async function step(args: readonly string[]): Promise<Measurement> {
     const t0 = performance.now();
     await session.weightStep(batch, 3e-4);
     const t1 = performance.now();
-    await session.alphaStep?.(batch, 2e-3, 1);
+    await session.alphaStep?.(batch, 2e-3, { ssrFactor: 1, costWeight: 1 });
     const t2 = performance.now();
     if (at < 0) continue;
     series.weights?.push(t1 - t0);

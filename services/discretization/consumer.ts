@@ -9,6 +9,7 @@ import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, DURABLES, eventFilter } from "../
 import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
 import { startWorker, type Worker } from "../../shared/process/worker";
+import { macsTable } from "../../shared/space/cost";
 import { resolve } from "../../shared/spec/resolve";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { DerivationMetrics } from "./metrics";
@@ -40,11 +41,13 @@ export function consume({ bus, engine, logger, metrics, leaseMs = 60_000 }: Deri
       throw new LatheError("INVALID_ARGUMENT", `search ${searchId} has no spec or no final checkpoint`, {
         reason: "EVENT_INVALID",
       });
-    const { spec } = resolve(created.data.spec);
+    const { spec, space } = resolve(created.data.spec);
+    const measured = history.find((stored) => stored.event.type === "operators.profiled")?.event;
+    const table = (measured?.type === "operators.profiled" && measured.data.table) || macsTable(space);
     const checkpoint = await checkpoints.get(event.data.checkpoint.object, signal);
     const data = await metrics.derived(() =>
       worker.run(
-        { engine, spec, converged: event.data, checkpoint },
+        { engine, spec, converged: event.data, table, checkpoint },
         {
           signal,
           onMessage: ({ kind, bytes, mediaType }) =>

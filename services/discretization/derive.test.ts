@@ -10,6 +10,7 @@ import { SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import { initialArchitecture } from "../../shared/space/groups";
 import { networkFigures } from "../../shared/space/cost";
+import { macsTable } from "../../shared/space/cost";
 import { resolve } from "../../shared/spec/resolve";
 import { decidedArchitecture, randomGenotype } from "../../shared/testing/networks";
 import { uniform } from "../../shared/testing/spaces";
@@ -40,7 +41,13 @@ async function derived(held: typeof open, said: typeof open) {
   });
   const event = await deriveNetwork(
     engine,
-    { engine: { engine: "onnxruntime", provider: "cpu", threads: 1 }, spec, converged, checkpoint },
+    {
+      engine: { engine: "onnxruntime", provider: "cpu", threads: 1 },
+      spec,
+      converged,
+      table: macsTable(space),
+      checkpoint,
+    },
     {
       store: (kind, bytes, mediaType) => {
         files.set(kind, bytes);
@@ -93,7 +100,7 @@ describe("deriveNetwork", () => {
 
   it("refuses an event that lacks what it needs", async () => {
     const converged = SupernetConverged.fromPartial({ space });
-    const job = { engine: {} as never, spec, converged, checkpoint: new Uint8Array() };
+    const job = { engine: {} as never, spec, converged, table: macsTable(space), checkpoint: new Uint8Array() };
     await expect(deriveNetwork(engine, job, {} as never)).rejects.toMatchObject({ reason: "EVENT_INVALID" });
   });
 });

@@ -11,7 +11,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
-import { networkFigures } from "../../shared/space/cost";
+import { costOfLargest, costOfSmallest, genotypeCost, networkFigures } from "../../shared/space/cost";
 import { derive } from "../../shared/space/genotype";
 import type { Job } from "./jobs";
 
@@ -34,6 +34,8 @@ export async function deriveNetwork(engine: Engine, job: Job, port: Store): Prom
     });
   const { state } = decodeSupernet(space, job.checkpoint, `checkpoint ${converged.checkpoint?.object ?? ""}`);
   const { genotype } = derive(space, architecture);
+  const { table } = job;
+  const largest = costOfLargest(space, table);
   const network = buildDiscrete(genotype, { kind: "search" });
   const weights = inheritBuffer(state.weights.values, "weights", state.supernet, network);
   const stats = inheritBuffer(state.stats, "stats", state.supernet, network);
@@ -59,6 +61,8 @@ export async function deriveNetwork(engine: Engine, job: Job, port: Store): Prom
       discreteMiou: discrete.miou,
       discretizationGap: supernet.miou - discrete.miou,
       figures: networkFigures(genotype, { kind: "search" }),
+      costRatio: genotypeCost(genotype, table) / largest,
+      smallestCostRatio: costOfSmallest(space, table) / largest,
       onnx: await port.store("derived.onnx", onnx, "application/onnx"),
       weights: await port.store("derived.weights", bundle, "application/octet-stream"),
     };

@@ -1,6 +1,7 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type { ArchitectureDerived, SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import type { CostTable } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 
 /** What the deriving process is asked to do. */
@@ -8,6 +9,8 @@ export interface Job {
   engine: EngineOptions;
   spec: ResolvedSpec;
   converged: SupernetConverged;
+  /** The cost that the search aimed at. */
+  table: CostTable;
   /** The supernet's final checkpoint. */
   checkpoint: Uint8Array;
 }

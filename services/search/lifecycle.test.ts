@@ -225,6 +225,9 @@ describe("the result", () => {
       searchSeconds: 11,
       retrainingSeconds: 22,
       classScores: [{ name: "road" }],
+      costRatio: 0.6,
+      costTarget: s.spec.cost.target,
+      costMiss: "",
       provenance: {
         ...host,
         seed: s.spec.seed,
@@ -242,7 +245,10 @@ describe("the result", () => {
       "predictions/1.png",
     ]);
     expect(record.search.conditions.map(({ type, status }) => [type, status])).toEqual(
-      ["Converged", "Derived", "Trained", "Profiled"].map((type) => [type, ConditionStatus.CONDITION_STATUS_TRUE]),
+      ["Converged", "Derived", "CostTarget", "Trained", "Profiled"].map((type) => [
+        type,
+        ConditionStatus.CONDITION_STATUS_TRUE,
+      ]),
     );
     const end = stored([...whole(), { type: "search.succeeded", data: { result: result || undefined } }]).at(-1)!;
     expect(project(record, end)?.search).toMatchObject({
@@ -261,8 +267,18 @@ describe("the result", () => {
     expect(record.search.conditions).toMatchObject([
       { type: "Converged", status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "DECIDED_BY_ARGMAX" },
       { type: "Derived", status: ConditionStatus.CONDITION_STATUS_TRUE },
+      { type: "CostTarget", status: ConditionStatus.CONDITION_STATUS_TRUE },
       { type: "Trained", status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "RETRAINING_OFF" },
     ]);
+  });
+
+  it("says why the cost target is missed", () => {
+    const dear: LatheEvent = { ...s.derived, data: { ...s.derived.data, costRatio: 0.8, smallestCostRatio: 0.7 } };
+    const { search: found } = projectAll(undefined, stored([s.created, s.converged, dear]))!;
+    const condition = found.conditions.find(({ type }) => type === "CostTarget");
+    expect(condition).toMatchObject({ status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "COST_MISSED" });
+    expect(condition?.message).toMatch(/costs 80.0 % .* smallest network of the space costs 70.0 %/);
+    expect(found.result?.costMiss).toBe(condition?.message);
   });
 
   it("says why a search has failed", () => {

@@ -9,6 +9,7 @@ import type { ArtifactRef, SearchResult } from "../../shared/proto/lathe/v1/resu
 import { DecidedBy, Provenance, SearchResult as ResultMessage } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { candidatesLeft } from "../../shared/space/groups";
+import { costMiss } from "./costTarget";
 import { isEnded, newRecord, type SearchRecord } from "./record";
 
 /** What one event changes; absent: as it was. */
@@ -88,7 +89,12 @@ const RULES: { [N in EventName]: Rule<N> } = {
   "architecture.derived": ({ search }, data, time) => {
     const retrains = (search.spec?.retraining?.epochs ?? 0) > 0;
     const message = `the discrete network is at ${points(data.discreteMiou)} mIoU points, the supernet at ${points(data.supernetMiou)}`;
-    const derived = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
+    const miss = costMiss(search.spec?.cost, data);
+    const told = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
+    const derived = {
+      ...told,
+      ...condition(told, "CostTarget", miss ? FALSE : TRUE, miss ? "COST_MISSED" : "COST_MET", miss, time),
+    };
     return {
       search: {
         ...reached(search, retrains ? SearchPhase.SEARCH_PHASE_RETRAINING : SearchPhase.SEARCH_PHASE_PROFILING_NETWORK),
@@ -102,6 +108,9 @@ const RULES: { [N in EventName]: Rule<N> } = {
           discreteMiou: data.discreteMiou,
           discretizationGap: data.discretizationGap,
           figures: data.figures,
+          costRatio: data.costRatio,
+          costTarget: search.spec?.cost?.target ?? 0,
+          costMiss: miss,
         }),
         ...artifacts(search, data.onnx, data.weights),
       },

@@ -1,6 +1,6 @@
 import { createRandom } from "../../shared/engine/random";
 import { dropoutFactors } from "./dropout";
-import { classWeights, polyRate, ssrFactor } from "./schedule";
+import { alphaRate, classWeights, nextCostWeight, polyRate, ssrFactor } from "./schedule";
 
 describe("the schedule", () => {
   it("lowers the rate by (1 - (epoch - 1) / epochs)^0.9, which is not 0 at the last epoch", () => {
@@ -50,5 +50,31 @@ describe("dropout factors", () => {
     expect(dropoutFactors([{ name: "n", channels: 3, probability: 0 }], 1, createRandom(1)).n).toEqual(
       new Float32Array(3).fill(1),
     );
+  });
+});
+
+describe("alphaRate", () => {
+  it("lets architecture parameters travel 90 in any budget that is not tiny", () => {
+    for (const steps of [900, 1800, 99_200]) expect(alphaRate(0, steps) * steps).toBeCloseTo(90, 9);
+    expect(alphaRate(0, 10)).toBe(0.5);
+  });
+
+  it("is what was asked for otherwise", () => {
+    expect(alphaRate(0.02, 1800)).toBe(0.02);
+  });
+});
+
+describe("nextCostWeight", () => {
+  const cost = { target: 0.4, weight: 100, band: 0.1 };
+
+  it.each([
+    ["rises above the band", 200, 0.45, 300],
+    ["rises below the band", 200, 0.35, 300],
+    ["stays between half the band and the band", 200, 0.43, 200],
+    ["falls well within the band", 240, 0.41, 200],
+    ["does not fall below what was asked for", 110, 0.4, 100],
+    ["does not rise without end", 9e5, 0.9, 1e6],
+  ])("%s", (_, weight, ratio, next) => {
+    expect(nextCostWeight(weight, ratio, cost)).toBeCloseTo(next, 9);
   });
 });

@@ -16,6 +16,12 @@ export interface StepOptions {
   classWeights: Float32Array;
 }
 
+/** What the terms of the alpha step weigh at this step. */
+export interface AlphaWeights {
+  ssrFactor: number;
+  costWeight: number;
+}
+
 export interface AlphaOutcome {
   loss: number;
   ssr: number;
@@ -27,7 +33,7 @@ export interface AlphaOutcome {
 export interface SupernetSession {
   weightStep(batch: Batch, learningRate: number): Promise<number>;
   /** Absent where every group is decided: nothing is left to move. */
-  alphaStep?: (batch: Batch, learningRate: number, ssrFactor: number) => Promise<AlphaOutcome>;
+  alphaStep?: (batch: Batch, learningRate: number, weights: AlphaWeights) => Promise<AlphaOutcome>;
   evaluator: Evaluator;
   state(): SupernetState;
   release(): Promise<void>;
@@ -71,7 +77,7 @@ export async function openSession(
   const undecided = supernet.architecture.groups.some((group) => group.survivors.length > 1);
   const alphaSignature = stepSignature(
     { alphas: a, m: a, v: a, weights: w },
-    { rates: [2], ssrFactor: [1] },
+    { rates: [2], ssrFactor: [1], costWeight: [1] },
     shape,
     supernet.dropouts,
   );
@@ -103,12 +109,13 @@ export async function openSession(
       return outputs.loss?.[0] ?? NaN;
     },
     ...(alphas && {
-      alphaStep: async (batch: Batch, learningRate: number, ssrFactor: number) => {
+      alphaStep: async (batch: Batch, learningRate: number, { ssrFactor, costWeight }: AlphaWeights) => {
         steps.alphas++;
         const outputs = await advance(alphas, alphaVectors, {
           weights: vector(weightVectors.current.weights),
           rates: rates(learningRate, steps.alphas),
           ssrFactor: Float32Array.of(ssrFactor),
+          costWeight: Float32Array.of(costWeight),
           classWeights,
           images: batch.images,
           labels: batch.labels,

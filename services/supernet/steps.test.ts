@@ -30,7 +30,6 @@ const alphaLoss = {
   table,
   largestCost: costOfLargest(space, table),
   target: 0.2,
-  costWeight: 3,
   ssr: { depth: 30, operation: 20, outputWidth: 15, middleWidth: 10 },
   weightDecay: 1e-3,
 };
@@ -142,7 +141,7 @@ describe.each(supernets)("a step of the %s supernet, compiled against eager", (k
   it("has the same terms of the alpha loss, gradients and moved parameters", async () => {
     const signature = stepSignature(
       { alphas: a, m: a, v: a, weights: w },
-      { rates: [2], ssrFactor: [1] },
+      { rates: [2], ssrFactor: [1], costWeight: [1] },
       shape,
       supernet.dropouts,
     );
@@ -151,6 +150,7 @@ describe.each(supernets)("a step of the %s supernet, compiled against eager", (k
       alphas,
       rates: rates(2e-2, 5),
       ssrFactor: Float32Array.of(2.5),
+      costWeight: Float32Array.of(3),
       ...batch(supernet, random),
     };
     const step = (weightDecay: number) => alphaStep(supernet, { ...alphaLoss, weightDecay });

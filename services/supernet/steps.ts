@@ -67,7 +67,6 @@ export interface AlphaLoss {
   /** Cost of the largest network, and the share of it that is aimed at. */
   largestCost: number;
   target: number;
-  costWeight: number;
   ssr: { depth: number; operation: number; outputWidth: number; middleWidth: number };
   weightDecay: number;
 }
@@ -97,7 +96,7 @@ export function alphaStep(supernet: Supernet, options: AlphaLoss): Step {
         tf.mul(ssr.outputWidth, options.ssr.outputWidth),
         tf.mul(ssr.middleWidth, options.ssr.middleWidth),
       ]);
-      const miss = tf.mul(tf.square(tf.sub(cost, options.target)), options.costWeight);
+      const miss = tf.mul(tf.square(tf.sub(cost, options.target)), tf.reshape(named(inputs, "costWeight"), []));
       Object.assign(terms, { loss: tf.keep(entropy), ssr: tf.keep(regularization), cost: tf.keep(miss) });
       terms.expectedCost = tf.keep(cost);
       const factor = tf.reshape(named(inputs, "ssrFactor"), []);

@@ -25,7 +25,7 @@ import { log10Size } from "../../shared/space/size";
 import { datasetOptions } from "../../shared/data/fromSpec";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import type { StepProgress } from "./progress";
-import { classWeights, polyRate, ssrFactor } from "./schedule";
+import { alphaRate, classWeights, nextCostWeight, polyRate, ssrFactor } from "./schedule";
 import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "./session";
 
 /** What the shrinking service answers after an epoch. */
@@ -66,7 +66,13 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
     const options = await stepOptions(job, dataset);
     const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
     let state = resumed?.state ?? beginning(space, spec.seed);
-    let progress: Progress = resumed?.progress ?? { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0 };
+    let progress: Progress = resumed?.progress ?? {
+      epoch: 0,
+      convergedEpoch: 0,
+      seconds: 0,
+      miou: 0,
+      costWeight: spec.cost.weight,
+    };
     let checkpoint = job.resume?.ref;
     let decision = job.resume?.decision;
     let final = state.supernet.architecture;
@@ -85,9 +91,17 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       }
       session ??= await openSession(engine, state, options);
       const epoch = progress.epoch + 1;
-      const metrics = await runEpoch(session, job, dataset, options, epoch, port);
+      const metrics = await runEpoch(session, job, dataset, options, { epoch, costWeight: progress.costWeight }, port);
       state = session.state();
-      progress = { ...progress, epoch, seconds: progress.seconds + metrics.seconds, miou: metrics.validationMiou };
+      progress = {
+        ...progress,
+        epoch,
+        seconds: progress.seconds + metrics.seconds,
+        miou: metrics.validationMiou,
+        costWeight: spec.cost.adapt
+          ? nextCostWeight(progress.costWeight, metrics.expectedCostRatio, spec.cost)
+          : progress.costWeight,
+      };
       checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
       decision = await port.completeEpoch({
         metrics,
@@ -124,7 +138,6 @@ async function stepOptions({ spec, space, table }: SearchJob, dataset: Dataset):
       table,
       largestCost: costOfLargest(space, table),
       target: spec.cost.target,
-      costWeight: spec.cost.weight,
       ssr: spec.regularization,
       weightDecay: spec.training.alphaWeightDecay,
     },
@@ -168,7 +181,7 @@ async function runEpoch(
   { spec, space, table }: SearchJob,
   dataset: Dataset,
   options: StepOptions,
-  epoch: number,
+  { epoch, costWeight }: { epoch: number; costWeight: number },
   port: TrainingPort,
 ): Promise<EpochMetrics> {
   const started = performance.now();
@@ -177,6 +190,8 @@ async function runEpoch(
   const steps = Math.floor(dataset.train.length / batchSize);
   const rate = polyRate(training.weightLearningRate, Math.min(epoch, epochs), epochs);
   const moving = epoch > training.warmupEpochs;
+  const alphaSteps = (epochs - training.warmupEpochs) * steps;
+  const alphaLearningRate = alphaRate(training.alphaLearningRate, alphaSteps);
   const order = (kind: string): BatchOptions => ({
     batchSize,
     labelStride: 2 ** (space.stages.length + 1),
@@ -193,15 +208,10 @@ async function runEpoch(
     losses.push(finite(await session.weightStep(batch, rate), "weights", epoch, losses.length + 1));
     if (session.alphaStep && moving) {
       const step = (epoch - 1 - training.warmupEpochs) * steps + outcomes.length;
-      factor = ssrFactor(
-        regularization.rampFrom,
-        regularization.rampTo,
-        step,
-        (epochs - training.warmupEpochs) * steps,
-      );
+      factor = ssrFactor(regularization.rampFrom, regularization.rampTo, step, alphaSteps);
       const other = await alphaBatches.next();
       if (other.done) throw new Error(`the alpha batches of epoch ${epoch} ended before its weight batches`);
-      const outcome = await session.alphaStep(other.value, training.alphaLearningRate, factor);
+      const outcome = await session.alphaStep(other.value, alphaLearningRate, { ssrFactor: factor, costWeight });
       finite(outcome.loss + outcome.norm, "architecture parameters", epoch, losses.length);
       outcomes.push(outcome);
     }
@@ -236,6 +246,8 @@ async function runEpoch(
     ssrFactor: factor,
     learningRate: rate,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    costWeight,
+    alphaLearningRate,
   };
 }
 

@@ -31,6 +31,8 @@ export interface Progress {
   seconds: number;
   /** Validation mIoU of the last epoch. */
   miou: number;
+  /** Weight of the cost term in the next epoch. */
+  costWeight: number;
 }
 
 interface Header {

@@ -136,6 +136,24 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
   );
 }
 
+/** Cost of the space's cheapest network: fewest blocks, smallest widths, and per stage the cheapest candidate; no target below it can be met. */
+export function costOfSmallest(space: SearchSpace, table: CostTable): number {
+  const { inputHeight, inputWidth, classes, stemChannels } = space;
+  const stages = space.stages.map((stage, index) => {
+    const [width = stage.channels] = stage.widths;
+    const costs = indexCandidates(table);
+    const block = operations(space)
+      .map(({ dilation, scale, name }) => {
+        const row = costs(index + 1, name);
+        const cost = (row.inMiddle + row.middleOut) * width * width + row.fixed;
+        return { cost, block: { dilation, scale, middleWidth: width, outputWidth: width } };
+      })
+      .reduce((best, other) => (other.cost < best.cost ? other : best)).block;
+    return { channels: stage.channels, blocks: Array.from({ length: stage.minDepth }, () => ({ ...block })) };
+  });
+  return genotypeCost({ inputHeight, inputWidth, classes, stemChannels, stages }, table);
+}
+
 /**
  * Cost of the space's largest network: full depth, full widths, and per stage the dearest candidate of the table (by MACs any at
  * scale 1). It bounds expectedCost from above, so expectedCost / costOfLargest is the ratio that the cost target speaks of.

@@ -43,31 +43,35 @@ export const NUMBERS: {
   retraining: Section<RetrainingSpec>;
   profiling: Section<ProfilingSpec>;
 } = {
-  // Alphas move by about their rate per step (Adam), and rate * steps of 70 to 100 is what it takes to decide (method.md section 7).
   training: {
     epochs: whole(1, 10000, { tiny: 30, small: 40, paper: 200 }),
     batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
     weightLearningRate: { ...real(0, 10, { tiny: 2e-3, small: 1e-3, paper: 3e-4 }), open: "ends" },
     weightDecay: real(0, 1, same(1e-4)),
-    alphaLearningRate: { ...real(0, 10, { tiny: 0.1, small: 0.05, paper: 2e-3 }), open: "ends" },
+    // 0: from the number of steps, services/supernet/schedule.ts.
+    alphaLearningRate: real(0, 10, same(0)),
     alphaWeightDecay: real(0, 1, same(1e-3)),
     warmupEpochs: whole(0, 9999, { tiny: 1, small: 0, paper: 0 }),
   },
-  // The paper's constants rely on its 99,200 steps; small budgets need the rising factor (method.md section 7).
+  // A rising factor breaks ties of nearly equal candidates at any budget; the paper's own factor is 1 throughout (docs/schedules.md).
   regularization: {
     operation: real(0, 1e6, same(30)),
     outputWidth: real(0, 1e6, same(15)),
     middleWidth: real(0, 1e6, same(15)),
     depth: real(0, 1e6, same(30)),
     rampFrom: real(0, 1e6, same(1)),
-    rampTo: real(0, 1e6, { tiny: 61, small: 61, paper: 1 }),
+    rampTo: real(0, 1e6, same(61)),
   },
   shrinking: {
     threshold: { ...real(0, 1, same(0.1)), open: "ends" },
     firstEpoch: whole(1, 10000, { tiny: 2, small: 1, paper: 1 }),
     extraEpochs: whole(0, 10000, { tiny: 4, small: 10, paper: 50 }),
   },
-  cost: { target: real(0, 1, same(0.6)), weight: real(0, 1e6, same(1)) },
+  cost: {
+    target: { ...real(0, 1, same(0.6)), open: "ends" },
+    weight: real(0, 1e6, same(3000)),
+    band: real(0.001, 1, same(0.05)),
+  },
   retraining: {
     epochs: whole(0, 10000, { tiny: 80, small: 80, paper: 300 }),
     batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),

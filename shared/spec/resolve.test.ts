@@ -34,12 +34,7 @@ describe("presets", () => {
     expect(space).toMatchObject({ inputHeight: 512, inputWidth: 1024, stemChannels: 16, classes: 19, scales: [1, 2] });
     expect(space.stages[0]?.widths).toEqual([32, 36, 40, 44, 48, 52, 56, 60, 64]);
     expect(space.stages[1]).toMatchObject({ channels: 128, minDepth: 1, maxDepth: 8, dropout: 0.3 });
-    expect(spec.training).toMatchObject({
-      epochs: 200,
-      batchSize: 6,
-      weightLearningRate: 3e-4,
-      alphaLearningRate: 2e-3,
-    });
+    expect(spec.training).toMatchObject({ epochs: 200, batchSize: 6, weightLearningRate: 3e-4, alphaLearningRate: 0 });
     expect(spec.retraining).toMatchObject({ epochs: 300, learningRate: 5e-4, pyramidChannels: 40, dropout: 0.1 });
   });
 

@@ -88,6 +88,8 @@ export function workerEvents(space: SearchSpace, epochs = 2) {
         discreteMiou: 0.4,
         discretizationGap: 0.01,
         figures: { params: 10, macs: 20 },
+        costRatio: 0.6,
+        smallestCostRatio: 0.2,
         onnx: ref("s/derived", "derived.onnx"),
         weights: ref("s/weights", "derived.weights"),
         decidedBy: DecidedBy.DECIDED_BY_SHRINKING,

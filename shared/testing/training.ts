@@ -79,5 +79,5 @@ export function trainedCheckpoint(space: SearchSpace, architecture: Architecture
   const supernet = buildSupernet(space, architecture);
   const random = uniform(seed);
   const state = firstState(supernet, randomBuffer(supernet.weights, random), randomBuffer(supernet.stats, random));
-  return encodeSupernet(state, { epoch: 3, convergedEpoch: 0, seconds: 1, miou: 0.5 });
+  return encodeSupernet(state, { epoch: 3, convergedEpoch: 0, seconds: 1, miou: 0.5, costWeight: 1 });
 }
