@@ -20,11 +20,13 @@ type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdow
 const STATUS_POLL_MS = 250;
 
 /**
- * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and in the
- * metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
+ * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and "storage" and in
+ * the metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
  */
 export async function openBus(name: string, { config, logger, metrics, readiness, shutdown }: Process): Promise<Bus> {
   const check = readiness.check("nats", "connecting");
+  // Told, not gated: without room a search can still be looked at, and deleted to make some.
+  const storage = readiness.check("storage", "not known before NATS is", { gates: false });
   const bus = await connect({ ...busSettings(config), name, logger, signal: shutdown.signal });
   shutdown.step("nats", () => bus.drain());
   bus.onClosed((error) => {
@@ -37,6 +39,9 @@ export async function openBus(name: string, { config, logger, metrics, readiness
     const status = bus.status();
     if (status.connected) check.ok();
     else check.fail(status.reason);
+    const fault = bus.storageFault();
+    if (fault === undefined) storage.ok();
+    else storage.fail(fault);
   };
   follow();
   const timer = setInterval(follow, STATUS_POLL_MS);
