@@ -47,6 +47,8 @@ const REFUSAL_LASTS_MS = 60_000;
 export class Bus {
   /** Counted since the start; a service turns them into metrics. */
   readonly counters = { reconnects: 0, malformed: 0, redeliveries: 0, leasesLost: 0, retries: 0 };
+  /** Durables that this process pulls from, with their stream. */
+  readonly durables = new Map<string, string>();
   private state: BusStatus = { connected: true };
   private refusal: { why: string; at: number } | undefined;
   private closing = false;

@@ -3,6 +3,7 @@ import type { Booted } from "../process/boot";
 import type { baseConfig } from "../process/config";
 import type { Metrics } from "../process/metrics";
 import { connect, type Bus, type BusOptions } from "./bus";
+import { queueMetrics } from "./queues";
 import { provision } from "./streams";
 
 type Settings = Pick<
@@ -34,6 +35,7 @@ export async function openBus(name: string, { config, logger, metrics, readiness
     void shutdown.stop("NATS closed", 1);
   });
   busMetrics(metrics, bus);
+  queueMetrics(metrics, bus);
   await provision(bus);
   const follow = () => {
     const status = bus.status();
