@@ -54,6 +54,44 @@ const queued = async () =>
     .messages;
 
 describe("takeWork", () => {
+  it("keeps an item whose NATS has no room, and takes it up again in the same delivery", async () => {
+    const searchId = uniqueSearchId();
+    const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
+    const deliveries: number[] = [];
+    await work({
+      handler: (_, context) => {
+        deliveries.push(context.deliveries);
+        return deliveries.length < 7 ? Promise.reject(full) : Promise.resolve("done");
+      },
+      maxDeliveries: 2,
+      backoffMs: 1,
+    });
+    await queue(searchId);
+    await until(async () => deliveries.length === 7 && (await queued()) === 0);
+    expect(deliveries).toEqual([1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  it("tells of an item for whose files there is no room, once there is room for the telling", async () => {
+    const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
+    let attempts = 0;
+    const told: unknown[] = [];
+    await work({
+      handler: () => {
+        attempts++;
+        return Promise.reject(full);
+      },
+      onExhausted: ({ error }) => {
+        told.push(error.reason);
+        return told.length < 3 ? Promise.reject(full) : Promise.resolve();
+      },
+      maxDeliveries: 2,
+      backoffMs: 1,
+    });
+    await queue(uniqueSearchId());
+    await until(async () => told.length === 3 && (await queued()) === 0);
+    expect({ attempts, told }).toEqual({ attempts: 4, told: Array(3).fill("STORAGE_FULL") });
+  });
+
   it("gives each item to one worker, one at a time", async () => {
     const taken: string[] = [];
     const running = [0, 0];
