@@ -1,7 +1,7 @@
 import { LatheError } from "../../shared/process/errors";
 import { Search, SearchState } from "../../shared/proto/lathe/v1/search";
 import { resolve } from "../../shared/spec/resolve";
-import { errorLines, exitCode, outcomeError } from "./exit";
+import { commandError, errorLines, exitCode, outcomeError } from "./exit";
 import { readSpec, requestSpec } from "./specFlags";
 
 const thrown = (run: () => unknown): LatheError => {
@@ -30,6 +30,16 @@ describe("errors of a command", () => {
       'lathe: the camvid data set cannot be read: dataset.path is "/no/such/folder", which does not exist; give the data set\'s folder with --data',
     ]);
     expect(exitCode(error)).toBe(2);
+  });
+
+  it.each([
+    ["ENOSPC", "lathe: /out/history.jsonl cannot be written: the disk is full (ENOSPC); free some space", 5],
+    ["EACCES", "lathe: /out/history.jsonl cannot be used: EACCES: refused", 5],
+    ["ERR_ASSERTION", "lathe: ERR_ASSERTION: refused", 1],
+  ])("tells what the system refused (%s) from a fault of ours", (code, line, exit) => {
+    const error = commandError(Object.assign(new Error(`${code}: refused`), { code, path: "/out/history.jsonl" }));
+    expect(errorLines(error)).toEqual([line]);
+    expect(exitCode(error)).toBe(exit);
   });
 
   it("takes a file for no data set", () => {

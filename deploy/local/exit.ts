@@ -30,6 +30,28 @@ const exitOf: Record<ErrorCode, number> = {
   INTERNAL: EXIT.internal,
 };
 
+const noRoom = new Set(["ENOSPC", "EDQUOT"]);
+const notWritable = new Set(["EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE"]);
+
+/** Any thrown value as the error that a command ends with: what the system refused is no fault of ours. */
+export function commandError(thrown: unknown): LatheError {
+  const error = LatheError.from(thrown);
+  if (error.code !== "INTERNAL") return error;
+  const { code = "", path, message } = (error.cause ?? {}) as Partial<NodeJS.ErrnoException>;
+  const what = path ?? "a file of this run";
+  if (noRoom.has(code))
+    return new LatheError(
+      "RESOURCE_EXHAUSTED",
+      `${what} cannot be written: the disk is full (${code}); free some space`,
+      { reason: "DISK_FULL", cause: thrown },
+    );
+  if (!notWritable.has(code)) return error;
+  return new LatheError("FAILED_PRECONDITION", `${what} cannot be used: ${message ?? code}`, {
+    reason: "SYSTEM_REFUSED",
+    cause: thrown,
+  });
+}
+
 /** Reason of the error with which a failed search ends its command. */
 export const SEARCH_FAILED = "SEARCH_FAILED";
 

@@ -57,14 +57,18 @@ retraining: {dropout: 1}
   });
 
   it("tells usage from environment by its exit code, each in one line, and prints JSON alone", async () => {
-    const [flag, service, space] = await Promise.all([
+    const [flag, port, service, space] = await Promise.all([
       lathe("run", "--bogus"),
+      lathe("search", "list", "--address", "127.0.0.1:99999"),
       lathe("search", "get", "s-1", "--address", "127.0.0.1:1"),
       lathe("space", "describe", "--preset", "tiny", "--json"),
     ]);
     expect(flag).toEqual({ code: 2, stdout: "", stderr: "lathe: unknown option '--bogus'\n" });
+    expect(port).toMatchObject({ code: 2, stderr: expect.stringContaining("port from 1 to 65535") as string });
     expect(service).toMatchObject({ code: 5, stdout: "" });
-    expect(service.stderr).toMatch(/^lathe: search service at 127\.0\.0\.1:1 is not reachable: .*\n$/);
+    expect(service.stderr).toBe(
+      "lathe: search service at 127.0.0.1:1 is not reachable: connect ECONNREFUSED 127.0.0.1:1; check the address, and that the service runs\n",
+    );
     expect(space).toMatchObject({ code: 0, stderr: "" });
     expect((JSON.parse(space.stdout) as { groups: number }).groups).toBe(54);
   });

@@ -1,13 +1,12 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
-import { LatheError } from "../../shared/process/errors";
 import { version } from "../../shared/process/root";
 import { complain } from "./commands/output";
 import { runCommand } from "./commands/run";
 import { searchCommand } from "./commands/search";
 import { spaceCommand } from "./commands/space";
 import { upCommand } from "./commands/up";
-import { errorLines, EXIT, exitCode } from "./exit";
+import { commandError, errorLines, EXIT, exitCode } from "./exit";
 
 function program(): Command {
   const lathe = new Command("lathe")
@@ -39,7 +38,7 @@ async function main(): Promise<void> {
       process.exitCode = thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
       return;
     }
-    const error = LatheError.from(thrown);
+    const error = commandError(thrown);
     complain(...errorLines(error));
     if (exitCode(error) === EXIT.internal && error.cause instanceof Error && error.cause.stack)
       complain(error.cause.stack);

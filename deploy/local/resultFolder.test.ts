@@ -3,7 +3,12 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ArtifactRef, DecidedBy } from "../../shared/proto/lathe/v1/result";
-import { Search, WatchSearchResponse, type DownloadArtifactRequest } from "../../shared/proto/lathe/v1/search";
+import {
+  Search,
+  SearchState,
+  WatchSearchResponse,
+  type DownloadArtifactRequest,
+} from "../../shared/proto/lathe/v1/search";
 import { largestGenotype } from "../../shared/space/genotype";
 import { describedSpec } from "./specFlags";
 import { fileName } from "./download";
@@ -32,6 +37,7 @@ const api = {
 const search = (artifacts: ArtifactRef[]) =>
   Search.fromPartial({
     id: "s-1",
+    state: SearchState.SEARCH_STATE_SUCCEEDED,
     artifacts,
     result: {
       genotype: largestGenotype(describedSpec({ preset: "tiny" }).space),
@@ -84,6 +90,12 @@ describe("a result folder", () => {
       "network.onnx of s-1 came as 26 bytes",
     );
     expect(readdirSync(folder)).toEqual(["logs"]);
+  });
+
+  it("is refused of a search that runs, whose record holds figures from the start on", async () => {
+    const running = { ...search([]), state: SearchState.SEARCH_STATE_RUNNING };
+    expect(() => summaryLines(running, undefined)).toThrow("search s-1 has no result: it has not succeeded yet");
+    await expect(writeResultFolder(api, running, join(root, "none"))).rejects.toThrow("has no result");
   });
 
   it.each(["../evil", "/etc/passwd", "a/../../b", "", ".hidden"])("refuses the file name %j", (kind) =>

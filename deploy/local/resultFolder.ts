@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import { SearchResult } from "../../shared/proto/lathe/v1/result";
-import type { Search } from "../../shared/proto/lathe/v1/search";
+import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { print } from "../../shared/space/genotype";
@@ -28,11 +28,14 @@ export function resultJson(search: Search, folder: string, files: readonly strin
   };
 }
 
-export function resultOf(search: Search): SearchResult {
-  if (search.result) return search.result;
-  throw new LatheError("FAILED_PRECONDITION", `search ${search.id} has no result: it has not succeeded`, {
-    reason: "NO_RESULT",
-  });
+function resultOf({ id, state, result }: Search): SearchResult {
+  // The record gathers figures from the start on; before the end the rest of them would read as zeros.
+  if (result && state === SearchState.SEARCH_STATE_SUCCEEDED) return result;
+  throw new LatheError(
+    "FAILED_PRECONDITION",
+    `search ${id} has no result: it has not succeeded yet; "lathe search watch ${id}" waits for it`,
+    { reason: "NO_RESULT" },
+  );
 }
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;

@@ -63,4 +63,7 @@ describe("space describe", () => {
     expect(descriptionLines(about).join("\n")).toContain(about.log10Size.toFixed(3));
     expect(about.largest.retrained.params).toBeGreaterThan(about.largest.searched.params);
   });
+
+  it("finds one fault in a preset that there is not", () =>
+    expect(() => describedSpec({ preset: "huge" })).toThrow(/^spec has 1 fault: preset is "huge"/));
 });

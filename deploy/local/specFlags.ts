@@ -118,7 +118,10 @@ export function describedSpec(flags: SpecFlags): { resolved: ResolvedSpec; space
   if (flags.file === undefined && flags.preset === undefined)
     throw new LatheError("INVALID_ARGUMENT", "there is no space: give --preset tiny|small|paper or -f spec.yaml");
   const spec = readSpec(flags);
-  const kind = spec.dataset?.kind || (isPreset(spec.preset) ? presetSpec(spec.preset).dataset.kind : 0);
+  // An unknown preset has no data set; resolve names the preset alone then.
+  const kind =
+    spec.dataset?.kind ||
+    (isPreset(spec.preset) ? presetSpec(spec.preset).dataset.kind : DatasetKind.DATASET_KIND_STREETS);
   // The path is required of a search, and does not matter to its space.
   if (kind !== DatasetKind.DATASET_KIND_STREETS && !spec.dataset?.path)
     spec.dataset = { ...spec.dataset, kind, path: userFolder() };

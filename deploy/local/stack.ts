@@ -6,6 +6,7 @@ import { entry } from "../../shared/process/entry";
 import { LatheError } from "../../shared/process/errors";
 import { HealthCheckResponse_ServingStatus as Serving, HealthClient } from "../../shared/proto/grpc/health/v1/health";
 import { connect } from "../../shared/rpc/client";
+import { watchChecks } from "./checks";
 import { lastLines, startChild, type Child } from "./child";
 import { watchDisk, type DiskOptions } from "./disk";
 import { startGuard, type Guard } from "./guard";
@@ -25,6 +26,8 @@ export interface StackOptions extends DiskOptions {
   env?: Readonly<Record<string, string>>;
   /** Ends the start early. */
   signal?: AbortSignal | undefined;
+  /** How long NATS may have no room before the stack counts as broken; without an end unless given. */
+  storagePatienceMs?: number;
   /** Folder with <service>/main; for tests. */
   services?: string;
 }
@@ -85,8 +88,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   let stopped: Promise<void> | undefined;
   let unwatch = () => {};
+  const stopping = new AbortController();
   const stopAll = async () => {
     unwatch();
+    stopping.abort();
     const [nats, ...services] = started;
     await Promise.all(services.map((service) => service.stop(killAfterMs)));
     await nats?.stop(natsGraceMs);
@@ -146,6 +151,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       state.path("run", "stack.json"),
       `${JSON.stringify({ pid: process.pid, nats: nats.url, services: stack.addresses() }, null, 2)}\n`,
     );
+    void watchChecks({
+      addresses: () => stack.addresses(),
+      say,
+      onStorageFull: announceBroken,
+      storagePatienceMs: options.storagePatienceMs,
+      signal: stopping.signal,
+    });
     return stack;
   } catch (error) {
     await stop();

@@ -20,8 +20,8 @@ interface Claim {
   specSha256: string;
 }
 
-/** A client waits for what it asked for; the consumer would wait longer. */
-const CLIENT_RETRY_MS = 10_000;
+/** A client waits for what it asked for, and repeats it, up to four times within its 30 s; it must hear why before they are over. */
+const CLIENT_RETRY_MS = 5_000;
 
 /** The searches as the bus holds them: records, events, work items. No state of its own, so that it may die between any two steps. */
 export class Searches {
@@ -32,8 +32,10 @@ export class Searches {
     private readonly bus: Bus,
     private readonly host: Host,
   ) {
-    this.records = new Records(bus, SEARCHES_BUCKET, recordCodec);
-    this.claims = new Records(bus, REQUESTS_BUCKET, { toJSON: (claim) => claim, fromJSON: (json) => json as Claim });
+    const requests = { retryForMs: CLIENT_RETRY_MS };
+    const claim = { toJSON: (value: Claim) => value, fromJSON: (json: unknown) => json as Claim };
+    this.records = new Records(bus, SEARCHES_BUCKET, recordCodec, requests);
+    this.claims = new Records(bus, REQUESTS_BUCKET, claim, requests);
   }
 
   /**

@@ -49,7 +49,7 @@ export class Trainer {
   readonly artifacts: Objects;
   private lastProgress = 0;
   private busy: Promise<void> = Promise.resolve();
-  /** Newest checkpoint told of, by search and kind. */
+  /** Newest checkpoint told of, by search and kind, of the item in hand. */
   private readonly newest = new Map<string, string>();
 
   constructor(private readonly options: TrainerOptions) {
@@ -102,6 +102,7 @@ export class Trainer {
       return "done";
     } finally {
       this.status = undefined;
+      for (const each of ["checkpoint", "retraining-checkpoint"]) this.newest.delete(`${searchId}/${each}`);
       watch.abort(new LatheError("CANCELLED", "the work item has ended", { reason: "WORK_ENDED" }));
       await watching;
     }

@@ -83,7 +83,7 @@ async function evaluator(
   const step: Step = (inputs) => {
     const logits = logitsOf(inputs);
     const labels = input(inputs, "labels") as tf.Tensor3D;
-    const loss = crossEntropy(logits, labels, input(inputs, "classWeights") as tf.Tensor1D);
+    const loss = crossEntropy(logits, labels, input(inputs, "classWeights"));
     return { predictions: argmaxChannels(logits), loss };
   };
   const compiled = await engine.compile(

@@ -40,12 +40,17 @@ export interface RequestOptions {
 export type BusStatus = { connected: true } | { connected: false; reason: string };
 
 const RECONNECT_WAIT_MS = 250;
+/** Who is refused tries again within half a minute; who does not has no need of room any more. */
+const REFUSAL_LASTS_MS = 60_000;
 
 /** One connection to NATS: requests that survive an outage, its state for readiness, and counters for metrics. */
 export class Bus {
   /** Counted since the start; a service turns them into metrics. */
   readonly counters = { reconnects: 0, malformed: 0, redeliveries: 0, leasesLost: 0, retries: 0 };
+  /** Durables that this process pulls from, with their stream. */
+  readonly durables = new Map<string, string>();
   private state: BusStatus = { connected: true };
+  private refusal: { why: string; at: number } | undefined;
   private closing = false;
   private readonly reconnectListeners = new Set<() => void>();
 
@@ -70,6 +75,16 @@ export class Bus {
   /** For readiness: connected, or why not. */
   status(): BusStatus {
     return this.state;
+  }
+
+  /** Notes how a store ended: refused for want of room, with the words of the refusal, or done. */
+  noteStore(refusal?: string): void {
+    this.refusal = refusal === undefined ? undefined : { why: refusal, at: Date.now() };
+  }
+
+  /** For readiness: why NATS had no room for what this process last stored; undefined where it had. */
+  storageFault(): string | undefined {
+    return this.refusal && Date.now() - this.refusal.at < REFUSAL_LASTS_MS ? this.refusal.why : undefined;
   }
 
   /** Calls back after each reconnection; returns what removes the listener. */

@@ -49,7 +49,10 @@ export async function store(
   }
   const reply = await bus.request(subject, data, { ...options, headers });
   const answer = reply.json<{ seq?: number; duplicate?: boolean; error?: ApiFault }>();
-  if (answer.error) throw apiFault(answer.error, options.what);
+  const fault = answer.error && apiFault(answer.error, options.what);
+  if (fault?.reason === "STORAGE_FULL") bus.noteStore(fault.message);
+  if (fault) throw fault;
+  bus.noteStore();
   return { sequence: answer.seq ?? 0, duplicate: answer.duplicate ?? false };
 }
 

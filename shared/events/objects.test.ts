@@ -137,7 +137,9 @@ describe("Objects", () => {
       reason: "STORAGE_FULL",
       message: expect.stringMatching(`^object ARTIFACTS/${id}/.*: NATS storage is full`) as string,
     });
+    expect(lone.storageFault()).toMatch(/NATS storage is full/);
     const ref = await full.put(`${id}/b`, randomBytes(700_000), options);
+    expect(lone.storageFault()).toBeUndefined();
     expect((await full.get(ref.object)).length).toBe(700_000);
     await lone.drain();
     await small.stop();

@@ -35,6 +35,7 @@ export async function ensureDurable(bus: Bus, settings: DurableSettings): Promis
     { stream_name: stream, config },
     { what: `consumer ${durable}`, retryForMs: 15_000 },
   );
+  bus.durables.set(durable, stream);
 }
 
 /** One delivery of a stored message. Exactly one of ack, nak and term ends it. */

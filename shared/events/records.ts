@@ -15,6 +15,11 @@ export interface Entry<T> {
   revision: number;
 }
 
+export interface RecordsOptions {
+  /** How long a read or a write of one record waits for a NATS that does not answer; 10 s. */
+  retryForMs?: number;
+}
+
 const KEY = /^[a-zA-Z0-9_=/-][a-zA-Z0-9_=/.-]{0,199}$/;
 const IN_FLIGHT = 64;
 
@@ -30,6 +35,7 @@ export class Records<T> {
     private readonly bus: Bus,
     private readonly bucket: string,
     private readonly codec: JsonCodec<T>,
+    private readonly options: RecordsOptions = {},
   ) {
     this.stream = recordStream(bucket);
     this.prefix = recordSubject(bucket, "");
@@ -41,7 +47,7 @@ export class Records<T> {
       this.bus,
       this.stream,
       { last_by_subj: this.subject(key) },
-      { what: this.name(key) },
+      { what: this.name(key), ...this.options },
     );
     return message && this.decode(message);
   }
@@ -133,6 +139,7 @@ export class Records<T> {
       what: this.name(key),
       msgId: randomUUID(),
       expectedSequence: revision,
+      ...this.options,
     });
     return sequence;
   }

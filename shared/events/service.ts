@@ -3,6 +3,7 @@ import type { Booted } from "../process/boot";
 import type { baseConfig } from "../process/config";
 import type { Metrics } from "../process/metrics";
 import { connect, type Bus, type BusOptions } from "./bus";
+import { queueMetrics } from "./queues";
 import { provision } from "./streams";
 
 type Settings = Pick<
@@ -20,11 +21,13 @@ type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdow
 const STATUS_POLL_MS = 250;
 
 /**
- * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and in the
- * metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
+ * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and "storage" and in
+ * the metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
  */
 export async function openBus(name: string, { config, logger, metrics, readiness, shutdown }: Process): Promise<Bus> {
   const check = readiness.check("nats", "connecting");
+  // Told, not gated: without room a search can still be looked at, and deleted to make some.
+  const storage = readiness.check("storage", "not known before NATS is", { gates: false });
   const bus = await connect({ ...busSettings(config), name, logger, signal: shutdown.signal });
   shutdown.step("nats", () => bus.drain());
   bus.onClosed((error) => {
@@ -32,11 +35,15 @@ export async function openBus(name: string, { config, logger, metrics, readiness
     void shutdown.stop("NATS closed", 1);
   });
   busMetrics(metrics, bus);
+  queueMetrics(metrics, bus);
   await provision(bus);
   const follow = () => {
     const status = bus.status();
     if (status.connected) check.ok();
     else check.fail(status.reason);
+    const fault = bus.storageFault();
+    if (fault === undefined) storage.ok();
+    else storage.fail(fault);
   };
   follow();
   const timer = setInterval(follow, STATUS_POLL_MS);

@@ -54,6 +54,23 @@ const queued = async () =>
     .messages;
 
 describe("takeWork", () => {
+  it("keeps an item whose NATS has no room, and takes it up again in the same delivery", async () => {
+    const searchId = uniqueSearchId();
+    const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
+    const deliveries: number[] = [];
+    await work({
+      handler: (_, context) => {
+        deliveries.push(context.deliveries);
+        return deliveries.length < 7 ? Promise.reject(full) : Promise.resolve("done");
+      },
+      maxDeliveries: 2,
+      backoffMs: 1,
+    });
+    await queue(searchId);
+    await until(async () => deliveries.length === 7 && (await queued()) === 0);
+    expect(deliveries).toEqual([1, 1, 1, 1, 1, 1, 1]);
+  });
+
   it("gives each item to one worker, one at a time", async () => {
     const taken: string[] = [];
     const running = [0, 0];

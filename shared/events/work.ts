@@ -3,6 +3,7 @@ import type { Bus } from "./bus";
 import type { WorkData } from "./catalog";
 import { backoff, isTransient, runPulls, type Consumption } from "./consumer";
 import { decodeWork } from "./envelope";
+import { sleep } from "./faults";
 import type { Delivery } from "./pull";
 import { Records } from "./records";
 import { HANDBACKS_BUCKET, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
@@ -25,6 +26,7 @@ export interface WorkerOptions<K extends WorkKind> {
   /**
    * The item is acknowledged after "done". The signal aborts when the worker stops (reason STOPPING: hand back) or the lease is lost (reason LEASE_LOST: another
    * may be at it already, write nothing more). A throw is a failed delivery: a transient error or an unexpected one comes again, any other ends the item.
+   * Where NATS has no room (STORAGE_FULL) the handler is called again after a while, for as long as it takes: its failure could not be stored either.
    */
   handler: (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => Promise<WorkOutcome>;
   /** The item cannot be carried out: told before it is removed; where this throws, the item comes again. `work` is undefined when it cannot even be read. */
@@ -69,6 +71,19 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     if (work) await handbacks.delete(handbackKey(work.id));
   };
 
+  const untilRoom = async (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await handler(work, context);
+      } catch (error) {
+        if (LatheError.from(error).reason !== "STORAGE_FULL" || context.signal.aborted) throw error;
+        bus.logger.warn("work item waits for room", { work: work.id, attempt, error });
+        await sleep(backoff(backoffMs, attempt), context.signal);
+        if (context.signal.aborted) throw error;
+      }
+    }
+  };
+
   return runPulls(bus, settings, async (delivery, stopping, lease) => {
     let work: WorkItem<K>;
     try {
@@ -85,7 +100,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     }
     let outcome: WorkOutcome;
     try {
-      outcome = await handler(work, { signal: AbortSignal.any([stopping, lease.lost]), deliveries });
+      outcome = await untilRoom(work, { signal: AbortSignal.any([stopping, lease.lost]), deliveries });
     } catch (thrown) {
       const error = LatheError.from(thrown);
       // Another may hold it now, and whatever is said of the message would be said of theirs.

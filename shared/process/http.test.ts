@@ -83,8 +83,11 @@ it("readiness tells listeners of changes only", () => {
   check.ok();
   check.ok();
   check.fail("lost");
+  readiness.check("storage", "full", { gates: false });
+  expect(readiness.report()).toContainEqual({ name: "storage", ok: false, why: "full" });
   end();
   check.ok();
   expect(told).toEqual([false, true, false]);
+  expect(readiness.ready).toBe(true);
   expect(() => readiness.check("nats")).toThrow(/"nats" exists/);
 });

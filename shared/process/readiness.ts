@@ -14,8 +14,8 @@ export interface Check {
 
 /** Whether this process can serve now: all of its named checks are ok and it does not stop. */
 export interface Readiness {
-  /** A new check, not ok until told so. */
-  check(name: string, why?: string): Check;
+  /** A new check, not ok until told so. One that does not gate is reported, and leaves the process ready. */
+  check(name: string, why?: string, options?: { gates?: boolean }): Check;
   /** Not ready from now on, whatever the checks say. */
   stop(why: string): void;
   readonly ready: boolean;
@@ -27,9 +27,10 @@ export interface Readiness {
 /** Liveness is the event loop; readiness is what this value says: /readyz and grpc.health.v1 follow it. */
 export function createReadiness(): Readiness {
   const checks = new Map<string, CheckReport>();
+  const advisory = new Set<string>();
   const listeners = new Set<(ready: boolean) => void>();
   let stopped: string | undefined;
-  const isReady = () => stopped === undefined && [...checks.values()].every(({ ok }) => ok);
+  const isReady = () => stopped === undefined && [...checks.values()].every(({ ok, name }) => ok || advisory.has(name));
   let last = isReady();
   const update = () => {
     const now = isReady();
@@ -38,7 +39,7 @@ export function createReadiness(): Readiness {
     for (const listener of [...listeners]) listener(now);
   };
   return {
-    check(name, why = "starting") {
+    check(name, why = "starting", { gates = true } = {}) {
       if (checks.has(name)) throw new LatheError("INTERNAL", `readiness check "${name}" exists already`);
       const state: CheckReport = { name, ok: false, why };
       const set = (ok: boolean, reason: string) => {
@@ -47,6 +48,7 @@ export function createReadiness(): Readiness {
         update();
       };
       checks.set(name, state);
+      if (!gates) advisory.add(name);
       update();
       return { ok: () => set(true, ""), fail: (reason) => set(false, reason) };
     },

@@ -88,12 +88,21 @@ function readDetails(error: ServiceError): { info?: ErrorInfo; badRequest?: BadR
   return found;
 }
 
+/** The one cause in what grpc-js says: each of its layers puts "No connection established. Last error: " before it. */
+function causeOf(details: string): string {
+  const last = details.split("Last error: ").at(-1) ?? details;
+  return last
+    .replace(/\.?\s*Resolution note:.*$/s, "")
+    .replace(/^[A-Za-z]*Error(?: \[\w+\])?: /, "")
+    .trim();
+}
+
 function transportMessage(error: ServiceError, { name, address, method }: Callee): string {
   switch (error.code) {
     case status.UNAVAILABLE:
-      return `${name} at ${address} is not reachable: ${error.details}`;
+      return `${name} at ${address} is not reachable: ${causeOf(error.details)}`;
     case status.DEADLINE_EXCEEDED:
-      return `${name} at ${address} did not answer ${method} in time: ${error.details}`;
+      return `${name} at ${address} did not answer ${method} in time: ${error.details.split(",")[0]}`;
     default:
       return `${name} at ${address}, ${method}: ${error.details || status[error.code]}`;
   }

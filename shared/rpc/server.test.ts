@@ -148,7 +148,9 @@ describe("a unary call", () => {
     void api;
     const error = await failure(other.api.discretize(anArchitecture));
     expect(error).toMatchObject({ code: "UNAVAILABLE", reason: "SERVICE_UNREACHABLE" });
-    expect(error.message).toContain(`discretization service at ${rpc.address} is not reachable: `);
+    expect(error.message).toBe(
+      `discretization service at ${rpc.address} is not reachable: connect ECONNREFUSED ${rpc.address}`,
+    );
     await expect(other.ready(50)).rejects.toMatchObject({ code: "UNAVAILABLE" });
     other.close();
   });

@@ -44,16 +44,31 @@ function read(flag: string, file: string): Buffer {
   }
 }
 
-function addressOf({ address, state }: ConnectionFlags): string {
+interface Target {
+  address: string;
+  /** What to do where nobody answers there. */
+  advice: string;
+}
+
+function targetOf({ address, state }: ConnectionFlags): Target {
   const given = address ?? process.env.LATHE_ADDRESS;
   if (given !== undefined) {
-    if (/^(\[[^\]]+\]|[^:\s/]+):\d{1,5}$/.test(given)) return given;
-    throw new LatheError("INVALID_ARGUMENT", `the address of the search service is "${given}", must be host:port`);
+    const port = /^(?:\[[^\]]+\]|[^:\s/]+):(\d{1,5})$/.exec(given)?.[1];
+    if (port !== undefined && Number(port) > 0 && Number(port) <= 65535)
+      return { address: given, advice: "check the address, and that the service runs" };
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `the address of the search service is "${given}", must be host:port with a port from 1 to 65535`,
+    );
   }
-  const file = join(resolve(userFolder(), state), "run", "stack.json");
+  const folder = resolve(userFolder(), state);
+  const file = join(folder, "run", "stack.json");
   try {
     const content = JSON.parse(readFileSync(file, "utf8")) as { services: { search: { grpc: string } } };
-    return content.services.search.grpc;
+    return {
+      address: content.services.search.grpc,
+      advice: `the stack in ${folder} is gone or starts its search service again; see ${folder}/logs, or start it with "lathe up"`,
+    };
   } catch (error) {
     throw new LatheError(
       "FAILED_PRECONDITION",
@@ -83,10 +98,15 @@ export async function withSearchService<T>(
 ): Promise<T> {
   const token =
     flags.tokenFile === undefined ? undefined : read("--token-file", flags.tokenFile).toString("utf8").trim();
-  const connection = connect(SearchServiceClient, addressOf(flags), { ...tlsOf(flags), token });
+  const { address, advice } = targetOf(flags);
+  const connection = connect(SearchServiceClient, address, { ...tlsOf(flags), token });
   const interrupt = onInterrupt(complain);
   try {
     return await use(connection.api, interrupt.signal);
+  } catch (thrown) {
+    const error = LatheError.from(thrown);
+    if (error.reason !== "SERVICE_UNREACHABLE") throw error;
+    throw new LatheError(error.code, `${error.message}; ${advice}`, { reason: error.reason, cause: error });
   } finally {
     interrupt.dispose();
     connection.close();

@@ -17,6 +17,9 @@ import { openView } from "../view/terminal";
 import { specOptions, type SpecOptions } from "./options";
 import { complain, print, printJson } from "./output";
 
+/** Room on a disk is somebody's to make; a run in a script must end. */
+const storagePatienceMs = 60_000;
+
 interface RunFlags extends SpecOptions {
   out?: string;
   json?: boolean;
@@ -42,19 +45,18 @@ async function runSearch(flags: RunFlags, requested: RequestedSpec): Promise<voi
   const folder = takeOutFolder(wanted);
   if (folder !== wanted) say(`${wanted} is in use; this run writes to ${folder}`);
   const interrupt = onInterrupt(complain);
-  let running = false;
+  let kept = false;
   try {
-    const { search, content } = await inStack(folder, flags, requested, interrupt.signal, (state) => (running = state));
+    const { search, content } = await inStack(folder, flags, requested, interrupt.signal, (keep) => (kept = keep));
     if (flags.json) printJson(content);
     else print(...summaryLines(search, folder, content.files as string[]));
   } catch (error) {
-    if (running && interrupt.signal.aborted)
-      complain(`the search is kept; to go on with it: lathe up --state ${folder}`);
+    if (kept) complain(`the search is kept; to go on with it: lathe up --state ${folder}`);
     throw error;
   } finally {
     interrupt.dispose();
-    if (!flags.keep && !(running && interrupt.signal.aborted))
-      rmSync(join(folder, "nats"), { recursive: true, force: true });
+    // Its search has not ended, or its files are not here yet: a Ctrl-C, a full disk, a process that died too often.
+    if (!flags.keep && !kept) rmSync(join(folder, "nats"), { recursive: true, force: true });
     dropEmpty(folder);
   }
 }
@@ -76,13 +78,13 @@ async function inStack(
   flags: RunFlags,
   { spec }: RequestedSpec,
   interrupted: AbortSignal,
-  setRunning: (running: boolean) => void,
+  setKept: (kept: boolean) => void,
 ): Promise<{ search: Search; content: Record<string, unknown> }> {
   const quiet = flags.json === true;
   const early = quiet ? () => {} : (line: string) => print(line);
   early(`starting the local stack; logs are in ${join(folder, "logs")}`);
   let say: (line: string) => void = quiet ? complain : early;
-  const stack = await startStack({ folder, say: (line) => say(line), signal: interrupted });
+  const stack = await startStack({ folder, say: (line) => say(line), signal: interrupted, storagePatienceMs });
   const broken = new AbortController();
   void stack.broken.then((error) => broken.abort(error));
   const signal = AbortSignal.any([interrupted, broken.signal]);
@@ -91,13 +93,17 @@ async function inStack(
   try {
     const { search: created } = await api.startSearch({ spec, requestId: randomUUID() }, { signal });
     if (!created) throw new LatheError("INTERNAL", "the search service started a search and did not say which");
-    setRunning(true);
+    setKept(true);
     const search = await watch(api, created.id, folder, quiet, signal, (speaker) => (say = speaker));
-    setRunning(false);
     const failure = outcomeError(search);
-    if (failure) throw failure;
+    if (failure) {
+      setKept(false);
+      throw failure;
+    }
     const alsoThere = ["epochs.csv", "history.jsonl"];
-    return { search, content: await writeResultFolder(api, search, folder, { alsoThere, signal }) };
+    const content = await writeResultFolder(api, search, folder, { alsoThere, signal });
+    setKept(false);
+    return { search, content };
   } finally {
     connection.close();
     await stack.stop();
