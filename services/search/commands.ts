@@ -62,9 +62,7 @@ function retrain(record: SearchRecord): Command {
   const data = {
     spec,
     genotype: needed(record, "genotype", record.search.result?.genotype),
-    weights: givenGenotype(spec)
-      ? undefined
-      : needed(record, "weights of the derived network", record.derivedWeights),
+    weights: givenGenotype(spec) ? undefined : needed(record, "weights of the derived network", record.derivedWeights),
     resumption,
   };
   return { id: `retrain:${resumption}`, do: "work", work: { searchId, kind: "retrain", ordinal: resumption, data } };

@@ -111,7 +111,10 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
   const stats = initialStats(network.stats);
   if (spec.retraining.inheritWeights) {
     if (!inherited)
-      throw new LatheError("INVALID_ARGUMENT", "retraining.inherit_weights is true, but there are no inherited weights");
+      throw new LatheError(
+        "INVALID_ARGUMENT",
+        "retraining.inherit_weights is true, but there are no inherited weights",
+      );
     const { arrays } = decodeBundle(inherited, "inherited weights");
     const source = buildDiscrete(genotype, { kind: "search" });
     for (const [role, to] of [
