@@ -19,7 +19,7 @@ export function fileName({ kind, mediaType }: ArtifactRef): string | undefined {
 }
 
 /** Downloads one artifact; its size and SHA-256 must be those of its reference. The file is there whole or not at all. */
-export async function downloadArtifact(
+async function downloadArtifact(
   api: Pick<SearchApi, "downloadArtifact">,
   searchId: string,
   { object, kind, sizeBytes, sha256 }: ArtifactRef,

@@ -30,7 +30,7 @@ const columns = [
 type Row = Partial<Record<(typeof columns)[number], string | number>>;
 
 /** The epoch of an event, if it ends one. */
-export function epochRow({ event }: WatchSearchResponse): Row | undefined {
+function epochRow({ event }: WatchSearchResponse): Row | undefined {
   if (event?.$case === "retrainingEpochCompleted") {
     const { epoch, loss, validationMiou, seconds } = event.value;
     return { phase: "retraining", epoch, loss, validation_miou: validationMiou, seconds };

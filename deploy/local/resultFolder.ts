@@ -11,7 +11,7 @@ import { figureTable, figuresOf, measuredBy } from "./figures";
 import type { SearchApi } from "./follow";
 
 /** What result.json holds: the SearchResult as proto3 JSON with no figure left out, and what each was measured by. */
-export function resultJson(search: Search, folder: string, files: readonly string[]): Record<string, unknown> {
+function resultJson(search: Search, folder: string, files: readonly string[]): Record<string, unknown> {
   const result = resultOf(search);
   const json = SearchResult.toJSON(result) as Record<string, unknown>;
   // proto3 JSON leaves zeros out; a gap of 0 is a figure.

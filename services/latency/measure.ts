@@ -19,7 +19,7 @@ export interface Clock {
   breathe(): Promise<void>;
 }
 
-export const processClock: Clock = {
+const processClock: Clock = {
   now: () => performance.now(),
   breathe: () => new Promise((resolve) => setImmediate(resolve)),
 };

@@ -5,7 +5,7 @@ import type { Job, Outcomes } from "./jobs";
 import type { MeasuredNetwork } from "./network";
 import type { MeasuredOperators } from "./operators";
 import type { ProfilingSettings } from "./settings";
-import { Turns } from "./turns";
+import { Turns } from "../../shared/process/turns";
 
 /** Measures, each time in a child process of its own, one at a time. Rejects as Worker.run does, or with the reason of the signal. */
 export interface Profiler {

@@ -2,6 +2,7 @@ import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
 import { buildSupernet } from "../../shared/network/supernet";
 import { LatheError } from "../../shared/process/errors";
+import { Turns } from "../../shared/process/turns";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Architecture, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
@@ -15,8 +16,12 @@ import { resolve } from "../../shared/spec/resolve";
 import type { Trainer } from "./trainer";
 import type { EngineOptions } from "../../shared/engine/engine";
 
+/** Evaluations that may run or wait; each has a process and a data set of its own in its turn. */
+const MAX_EVALUATIONS = 8;
+
 /** Requests of SupernetService to the trainer and to arithmetic. */
 export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOptions): Service {
+  const evaluations = new Turns();
   return service(SupernetServiceService, {
     getTrainingStatus: () => ({
       searchId: trainer.status?.searchId ?? "",
@@ -29,9 +34,17 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
       const found = await trainedSupernet(bus, searchId, signal);
       const { spec } = resolve(found.spec);
       requireInherited(found.space, found.architecture, genotype);
-      const checkpoint = await trainer.checkpoints.get(found.checkpoint.object, signal);
-      const job = { spec, space: found.space, checkpoint, genotype };
-      const outcome = await trainer.worker.run({ engine, kind: "evaluate", job }, { signal });
+      if (evaluations.pending >= MAX_EVALUATIONS)
+        throw new LatheError(
+          "RESOURCE_EXHAUSTED",
+          `${evaluations.pending} evaluations run or wait, at most ${MAX_EVALUATIONS} may; call again later`,
+          { reason: "EVALUATIONS_BUSY" },
+        );
+      const outcome = await evaluations.take(async () => {
+        const checkpoint = await trainer.checkpoints.get(found.checkpoint.object, signal);
+        const job = { spec, space: found.space, checkpoint, genotype };
+        return trainer.worker.run({ engine, kind: "evaluate", job }, { signal });
+      }, signal);
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `evaluation came back as ${outcome.kind}`);
       return { miou: outcome.miou, loss: outcome.loss, figures: networkFigures(genotype, { kind: "search" }) };
     },

@@ -38,9 +38,6 @@ export function trainableSupernet(supernet: Supernet): Trainable {
   };
 }
 
-/** Names of the flat vectors that a step reads and writes. */
-export const ADAM_INPUTS = ["m", "v"] as const;
-
 /**
  * One step of the weights (method.md section 3): class-weighted cross entropy of a training batch, Adam, and the running
  * statistics moved by the batch's moments. Outputs weights, m, v, stats and the scalar loss.

@@ -159,7 +159,7 @@ export function shrunk(state: SupernetState, architecture: Architecture): Supern
 }
 
 /** The architecture of a state with the current values of its parameters. */
-export function architectureOf({ supernet, alphas }: SupernetState): Architecture {
+function architectureOf({ supernet, alphas }: SupernetState): Architecture {
   return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
 }
 

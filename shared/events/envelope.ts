@@ -61,7 +61,7 @@ const malformed = (where: string, what: string, cause?: unknown) =>
   });
 
 /** Reads an envelope strictly; `where` (a subject and sequence) begins the message of every error. */
-export function decodeEnvelope(bytes: Uint8Array, where: string): CloudEvent {
+function decodeEnvelope(bytes: Uint8Array, where: string): CloudEvent {
   let parsed: unknown;
   try {
     parsed = JSON.parse(Buffer.from(bytes).toString("utf8"));

@@ -52,7 +52,7 @@ export async function openBus(name: string, { config, logger, metrics, readiness
 }
 
 /** The part of `connect`'s options that the configuration of a process decides. */
-export function busSettings(config: Settings): Pick<BusOptions, "url" | "credsFile" | "tls"> {
+function busSettings(config: Settings): Pick<BusOptions, "url" | "credsFile" | "tls"> {
   const caFile = config.LATHE_NATS_TLS_CA_FILE?.path;
   const certFile = config.LATHE_NATS_TLS_CERT_FILE?.path;
   const keyFile = config.LATHE_NATS_TLS_KEY_FILE?.path;

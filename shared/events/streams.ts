@@ -28,7 +28,7 @@ const MAX_WORK_ITEMS = 100_000;
 type StreamSettings = Record<string, unknown> & { name: string };
 
 /** The settings of every stream, in the words of the JetStream API. */
-export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOptions = {}): StreamSettings[] {
+function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOptions = {}): StreamSettings[] {
   const settings = (name: string, subjects: string[], rest: Record<string, unknown>): StreamSettings => ({
     name,
     subjects,

@@ -71,6 +71,27 @@ describe("takeWork", () => {
     expect(deliveries).toEqual([1, 1, 1, 1, 1, 1, 1]);
   });
 
+  it("tells of an item for whose files there is no room, once there is room for the telling", async () => {
+    const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
+    let attempts = 0;
+    const told: unknown[] = [];
+    await work({
+      handler: () => {
+        attempts++;
+        return Promise.reject(full);
+      },
+      onExhausted: ({ error }) => {
+        told.push(error.reason);
+        return told.length < 3 ? Promise.reject(full) : Promise.resolve();
+      },
+      maxDeliveries: 2,
+      backoffMs: 1,
+    });
+    await queue(uniqueSearchId());
+    await until(async () => told.length === 3 && (await queued()) === 0);
+    expect({ attempts, told }).toEqual({ attempts: 4, told: Array(3).fill("STORAGE_FULL") });
+  });
+
   it("gives each item to one worker, one at a time", async () => {
     const taken: string[] = [];
     const running = [0, 0];

@@ -26,7 +26,7 @@ export interface WorkerOptions<K extends WorkKind> {
   /**
    * The item is acknowledged after "done". The signal aborts when the worker stops (reason STOPPING: hand back) or the lease is lost (reason LEASE_LOST: another
    * may be at it already, write nothing more). A throw is a failed delivery: a transient error or an unexpected one comes again, any other ends the item.
-   * Where NATS has no room (STORAGE_FULL) the handler is called again after a while, for as long as it takes: its failure could not be stored either.
+   * Where NATS has no room (STORAGE_FULL) the handler is called again within the delivery, for as long as that failure cannot be stored either.
    */
   handler: (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => Promise<WorkOutcome>;
   /** The item cannot be carried out: told before it is removed; where this throws, the item comes again. `work` is undefined when it cannot even be read. */
@@ -59,24 +59,37 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       });
     delivery.nak(0);
   };
-  const drop = async (delivery: Delivery, work: WorkItem<K> | undefined, deliveries: number, error: LatheError) => {
-    bus.logger.error("work item given up", { where: delivery.where, work: work?.id, deliveries, error });
+  const told = async (work: WorkItem<K> | undefined, deliveries: number, error: LatheError, where: string) => {
+    bus.logger.error("work item given up", { where, work: work?.id, deliveries, error });
     try {
       await onExhausted({ work, deliveries, error });
+      return true;
     } catch (thrown) {
       bus.logger.error("the end of a work item could not be told", { work: work?.id, error: thrown });
-      return delivery.nak(backoff(backoffMs, deliveries));
+      return false;
     }
+  };
+  const remove = async (delivery: Delivery, work: WorkItem<K> | undefined) => {
     await delivery.term();
     if (work) await handbacks.delete(handbackKey(work.id));
   };
-
-  const untilRoom = async (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => {
+  const drop = async (delivery: Delivery, work: WorkItem<K> | undefined, deliveries: number, error: LatheError) => {
+    if (await told(work, deliveries, error, delivery.where)) await remove(delivery, work);
+    else delivery.nak(backoff(backoffMs, deliveries));
+  };
+  /** The handler's outcome, called again where NATS had no room; "told": that has been told as the item's end. */
+  const carryOut = async (
+    work: WorkItem<K>,
+    where: string,
+    context: { signal: AbortSignal; deliveries: number },
+  ): Promise<WorkOutcome | "told"> => {
     for (let attempt = 1; ; attempt++) {
       try {
         return await handler(work, context);
-      } catch (error) {
-        if (LatheError.from(error).reason !== "STORAGE_FULL" || context.signal.aborted) throw error;
+      } catch (thrown) {
+        const error = LatheError.from(thrown);
+        if (error.reason !== "STORAGE_FULL" || context.signal.aborted) throw error;
+        if (attempt >= maxDeliveries && (await told(work, attempt, error, where))) return "told";
         bus.logger.warn("work item waits for room", { work: work.id, attempt, error });
         await sleep(backoff(backoffMs, attempt), context.signal);
         if (context.signal.aborted) throw error;
@@ -98,9 +111,10 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       const text = `work item ${work.id} was taken ${maxDeliveries} times and never finished: its workers died or lost their lease`;
       return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: "DELIVERIES_EXHAUSTED" }));
     }
-    let outcome: WorkOutcome;
+    let outcome: WorkOutcome | "told";
     try {
-      outcome = await untilRoom(work, { signal: AbortSignal.any([stopping, lease.lost]), deliveries });
+      const signal = AbortSignal.any([stopping, lease.lost]);
+      outcome = await carryOut(work, delivery.where, { signal, deliveries });
     } catch (thrown) {
       const error = LatheError.from(thrown);
       // Another may hold it now, and whatever is said of the message would be said of theirs.
@@ -112,6 +126,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       return delivery.nak(backoff(backoffMs, deliveries));
     }
     if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, outcome });
+    if (outcome === "told") return remove(delivery, work);
     if (outcome === "hand-back") return give(delivery, work);
     if (outcome !== "done") return delivery.nak(outcome.retryAfterMs);
     await delivery.ack();

@@ -104,7 +104,7 @@ export function firstState(supernet: Supernet, weights: Float32Array, stats: Flo
   return { supernet, weights: unoptimized(weights), stats, alphas: unoptimized(alphas) };
 }
 
-export function unoptimized(values: Float32Array): Optimized {
+function unoptimized(values: Float32Array): Optimized {
   return { values, m: new Float32Array(values.length), v: new Float32Array(values.length), steps: 0 };
 }
 

@@ -6,7 +6,7 @@ import { tf } from "../engine/tf";
 import { declareNorm, named, type Declaration, type Norm, type Tensors } from "./layers";
 
 /** Bins of the pyramid pooling, per side. */
-export const PYRAMID = [1, 2, 3, 6, 9] as const;
+const PYRAMID = [1, 2, 3, 6, 9] as const;
 
 /** Where the aggregation head takes its inputs, and how wide they are. */
 export interface AggregationShape {

@@ -14,7 +14,7 @@ export interface Declaration {
 export const EPSILON = 1e-3;
 
 /** Share of the newest batch in the running statistics. */
-export const MOMENTUM = 0.1;
+const MOMENTUM = 0.1;
 
 export interface Norm {
   /** Normalises x [N,C,H,W]; gamma and beta may be stacked [k,C/k] and are used as given (masks already multiplied in). */

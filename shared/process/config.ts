@@ -58,7 +58,7 @@ export const urls = (schemes: readonly string[]) =>
   );
 
 /** A file that must be readable now; the value is its path and its bytes. */
-export const file = () =>
+const file = () =>
   z.string().transform((path, context): { path: string; content: Buffer } => {
     try {
       return { path, content: readFileSync(path) };

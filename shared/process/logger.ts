@@ -25,7 +25,7 @@ const secret = /token|secret|password|passwd|authorization|credential|creds|priv
 const maxCauses = 5;
 
 /** An error as plain data: message, code and reason where it has them, its stack unless it is ours, and its chain of causes. */
-export function describeError(error: unknown, depth = 0): unknown {
+function describeError(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return { message: String(error) };
   const { code } = error as { code?: unknown };
   const own =

@@ -3,7 +3,7 @@ import { LatheError, type ErrorCode } from "../process/errors";
 import { BadRequest, ErrorInfo } from "../proto/google/rpc/error_details";
 import { Status } from "../proto/google/rpc/status";
 
-export const errorDomain = "lathe.dev";
+const errorDomain = "lathe.dev";
 const detailsKey = "grpc-status-details-bin";
 const errorInfoUrl = "type.googleapis.com/google.rpc.ErrorInfo";
 const badRequestUrl = "type.googleapis.com/google.rpc.BadRequest";

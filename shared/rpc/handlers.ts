@@ -119,7 +119,7 @@ function statusOf(thrown: unknown, logger: Logger): RpcStatus {
 }
 
 /** A grpc-js handler of an async function. */
-export function unary<Request, Response>(
+function unary<Request, Response>(
   method: UnaryMethod<Request, Response>,
   runtime: Runtime,
 ): handleUnaryCall<Request, Response> {
@@ -138,7 +138,7 @@ export function unary<Request, Response>(
 }
 
 /** A grpc-js handler of an async generator: it is asked for the next message only when the client has room, and ended when the call is. */
-export function serverStream<Request, Response>(
+function serverStream<Request, Response>(
   method: StreamMethod<Request, Response>,
   runtime: Runtime,
 ): handleServerStreamingCall<Request, Response> {

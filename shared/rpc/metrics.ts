@@ -19,7 +19,7 @@ interface MethodFacts {
 const labelNames = ["grpc_type", "grpc_service", "grpc_method"] as const;
 
 /** "DEADLINE_EXCEEDED" -> "DeadlineExceeded", as the Go exporters and stock dashboards spell it. */
-export function codeName(code: status): string {
+function codeName(code: status): string {
   if (code === status.OK) return "OK";
   if (code === status.CANCELLED) return "Canceled";
   const words = (status[code] ?? "UNKNOWN").toLowerCase().split("_");

@@ -33,7 +33,7 @@ function stateOf(name: string): SearchState {
 }
 
 /** A record for a person. */
-export function searchLines(search: Search): string[] {
+function searchLines(search: Search): string[] {
   const { id, state, phase, spec, createdAt, lastEpoch, retrainingEpoch, candidatesLeft, conditions } = search;
   const labels = Object.entries(spec?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
   return [

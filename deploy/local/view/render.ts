@@ -12,7 +12,7 @@ const labels: Record<PhaseName, string> = {
 const marks = { waiting: " ", running: ">", done: "x", failed: "!" } as const;
 
 /** "[#####.....]". */
-export function bar(share: number, cells: number): string {
+function bar(share: number, cells: number): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * cells);
   return `[${"#".repeat(full)}${".".repeat(cells - full)}]`;
 }

@@ -6,7 +6,7 @@
 const { floor, imul } = Math; // looked up once: noise is the hottest code of a scene
 
 /** Bijective 32-bit mixing (multiply, xor-shift). */
-export function mix(value: number): number {
+function mix(value: number): number {
   let h = value | 0;
   h = imul(h ^ (h >>> 16), 0x7feb352d);
   h = imul(h ^ (h >>> 15), 0x846ca68b);

@@ -1,4 +1,4 @@
-/** One at a time, in the order of asking: two measurements at once would measure each other. */
+/** One at a time, in the order of asking: what would measure, slow or crowd out each other side by side. */
 export class Turns {
   private last: Promise<unknown> = Promise.resolve();
   private count = 0;

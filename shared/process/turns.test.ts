@@ -1,4 +1,4 @@
-import { LatheError } from "../../shared/process/errors";
+import { LatheError } from "./errors";
 import { Turns } from "./turns";
 
 const never = new AbortController().signal;
