@@ -17,6 +17,19 @@ const decidedBy: Readonly<Record<number, string>> = {
   [DecidedBy.DECIDED_BY_ARGMAX]: "argmax at the end of the epochs",
 };
 
+/** What only a search has: a network that was given comes with none of these. */
+const searched: ReadonlySet<keyof SearchResult> = new Set([
+  "log10SpaceStart",
+  "candidatesStart",
+  "candidatesLeft",
+  "decidedBy",
+  "convergedEpoch",
+  "supernetMiou",
+  "discreteMiou",
+  "discretizationGap",
+  "searchSeconds",
+] as const);
+
 /** Every figure of a result, in the order in which they came about. */
 export function figuresOf(result: SearchResult): Figure[] {
   const figures: Figure[] = [];
@@ -94,7 +107,8 @@ export function figuresOf(result: SearchResult): Figure[] {
   }
   add("searchSeconds", "search", duration(result.searchSeconds), "measured: wall clock of the supernet's training");
   add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");
-  return figures;
+  // Every space has candidates.
+  return result.candidatesStart > 0 ? figures : figures.filter(({ key }) => !searched.has(key));
 }
 
 /** What each figure was measured by, under its name in result.json. */

@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { ModelProto } from "../../shared/proto/onnx/onnx";
 
 const folder = mkdtempSync(join(tmpdir(), "lathe-cli-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -71,5 +72,57 @@ retraining: {dropout: 1}
     );
     expect(space).toMatchObject({ code: 0, stderr: "" });
     expect((JSON.parse(space.stdout) as { groups: number }).groups).toBe(54);
+  });
+});
+
+describe("lathe network", () => {
+  const example = (name: string) => join(__dirname, "../../docs/examples/networks", name);
+
+  it("builds the paper's network: a line per part, figures as JSON, ONNX", async () => {
+    const [text, json] = await Promise.all([
+      lathe("network", "build", "-f", example("paper.json")),
+      lathe(
+        ...["network", "build", "-f", example("paper.json"), "--input", "32x64", "--classes", "3", "--head", "search"],
+        ...["--out", "built/paper.onnx", "--json"],
+      ),
+    ]);
+    expect(text).toMatchObject({ code: 0, stderr: "" });
+    expect(text.stdout).toMatch(/^512x1024 pixels, 19 classes, aggregation head with a pyramid of 40 channels\n/);
+    expect(text.stdout).toMatch(/stage2\/block1 +d4s2 112-112-124 +79,768 +162\.40 M\n/);
+    expect(text.stdout).toMatch(/total +1,007,506 +10\.83 G\n/);
+    expect(json).toMatchObject({ code: 0, stderr: "" });
+    const { onnx, genotype, parts } = JSON.parse(json.stdout) as { onnx: string; genotype: object; parts: object[] };
+    expect(onnx).toBe(join(folder, "built/paper.onnx"));
+    expect(genotype).toMatchObject({ inputHeight: 32, inputWidth: 64, classes: 3 });
+    expect(parts).toHaveLength(1 + 2 + 13 + 1);
+    const { graph } = ModelProto.decode(readFileSync(onnx));
+    expect(graph?.output.map(({ name }) => name)).toEqual(["logits"]);
+  });
+
+  it("refuses a network with faults by naming each on its line, and starts nothing", async () => {
+    const stages = [{ channels: 64, blocks: [{ dilation: 0, scale: 3, middleWidth: 65, outputWidth: 8 }] }];
+    writeFileSync(join(folder, "bad.json"), JSON.stringify({ inputHeight: 30, inputWidth: 64, classes: 5, stages }));
+    writeFileSync(join(folder, "odd.json"), '{"depth": 3, "classes": "many"}');
+    const [build, train, odd, size] = await Promise.all([
+      lathe("network", "build", "-f", "bad.json", "--out", "bad.onnx"),
+      lathe("network", "train", "-f", "bad.json", "--dataset", "streets", "--out", "bad"),
+      lathe("network", "build", "-f", "odd.json"),
+      lathe("network", "build", "-f", "bad.json", "--input", "30"),
+    ]);
+    const faults = [
+      "lathe: genotype has 5 faults:",
+      "  stem_channels is 0, must be an integer between 4 and 4096 (3 channels are pooled)",
+      "  stages[0].blocks[0].dilation is 0, must be an integer between 1 and 64",
+      "  stages[0].blocks[0].middle_width is 65, must be an integer between 1 and 64",
+      "  stages[0].blocks[0].scale is 3, must be 1 or 2",
+      "  input_height is 30, must be a positive multiple of 4, at most 8192",
+    ];
+    for (const refused of [build, train])
+      expect(refused).toEqual({ code: 2, stdout: "", stderr: `${faults.join("\n")}\n` });
+    expect(existsSync(join(folder, "bad.onnx")) || existsSync(join(folder, "bad"))).toBe(false);
+    expect(odd.code).toBe(2);
+    expect(odd.stderr).toMatch(/^lathe: odd\.json has 2 faults:\n {2}depth is 3, .*\n {2}classes is "many", .*\n$/);
+    expect(size).toMatchObject({ code: 2, stdout: "" });
+    expect(size.stderr).toMatch(/height x width in pixels, as 240x320/);
   });
 });

@@ -84,6 +84,28 @@ describe("a result folder", () => {
       expect(summary).toContain(shown);
   });
 
+  it("of a network that was given holds no figure that only a search has", async () => {
+    const { result, ...rest } = search([artifact("network.onnx")]);
+    const { genotype, retrainedMiou, retrainedBestEpoch, figures, latency } = result!;
+    const found = Search.fromPartial({
+      ...rest,
+      result: { genotype: genotype!, retrainedMiou, retrainedBestEpoch, figures: figures!, latency: latency! },
+    });
+    const folder = takeOutFolder(join(root, "given"));
+    const written = await writeResultFolder(api, found, folder);
+    expect(Object.keys(written.measuredBy as object)).toEqual([
+      "retrainedMiou",
+      "retrainedBestEpoch",
+      "figures",
+      "latency",
+      "retrainingSeconds",
+    ]);
+    expect(written).toMatchObject({ retrainedMiou: 0.55, retrainingSeconds: 0 });
+    for (const absent of ["discretizationGap", "supernetMiou", "candidatesLeft"])
+      expect(written).not.toHaveProperty(absent);
+    expect(summaryLines(found, folder).join("\n")).not.toMatch(/supernet|gap|candidates|space|decided/);
+  });
+
   it.each([{ sha256: "0".repeat(64) }, { sizeBytes: 1 }])("refuses an artifact with a wrong %j", async (wrong) => {
     const folder = takeOutFolder(join(root, "bad"));
     await expect(writeResultFolder(api, search([artifact("network.onnx", wrong)]), folder)).rejects.toThrow(

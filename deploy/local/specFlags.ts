@@ -47,7 +47,8 @@ export const datasetName = (kind: DatasetKind): string =>
 
 /** The spec of a file (if any) under the flags, its data path made absolute. Only what each flag alone can get wrong is refused here. */
 export function readSpec(flags: SpecFlags): SearchSpec {
-  const spec = flags.file === undefined ? SearchSpec.fromPartial({}) : parseSpec(readSpecFile(flags.file), flags.file);
+  const spec =
+    flags.file === undefined ? SearchSpec.fromPartial({}) : parseSpec(readText(flags.file, "spec"), flags.file);
   if (flags.preset !== undefined) spec.preset = flags.preset;
   if (flags.dataset !== undefined || flags.data !== undefined) {
     const kind = flags.dataset === undefined ? undefined : kinds[flags.dataset];
@@ -71,13 +72,14 @@ export function readSpec(flags: SpecFlags): SearchSpec {
   return spec;
 }
 
-function readSpecFile(file: string): string {
+/** The text of a file of the user; `what` names it in the error. */
+export function readText(file: string, what: string): string {
   const path = resolvePath(userFolder(), file);
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new LatheError("INVALID_ARGUMENT", `spec ${path} cannot be read: ${(error as Error).message}`, {
-      reason: "SPEC_UNREADABLE",
+    throw new LatheError("INVALID_ARGUMENT", `${what} ${path} cannot be read: ${(error as Error).message}`, {
+      reason: "FILE_UNREADABLE",
       cause: error,
     });
   }
@@ -87,7 +89,11 @@ function readSpecFile(file: string): string {
 export function requestSpec(flags: SpecFlags): RequestedSpec {
   if (flags.file === undefined && flags.preset === undefined)
     throw new LatheError("INVALID_ARGUMENT", "there is no spec: give -f spec.yaml or --preset tiny|small|paper");
-  const spec = readSpec(flags);
+  return requested(readSpec(flags));
+}
+
+/** The same for a spec that has been put together otherwise. */
+export function requested(spec: SearchSpec): RequestedSpec {
   const { spec: resolved, space } = resolve(spec);
   const { kind, path } = resolved.dataset;
   if (kind !== DatasetKind.DATASET_KIND_STREETS) {

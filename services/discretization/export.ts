@@ -8,6 +8,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { validateGenotype } from "../../shared/space/genotype";
+import { givenGenotype } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
 
 export interface ExportRequest {
@@ -60,7 +61,8 @@ function networkOf(history: readonly StoredEvent[], searchId: string, inherited:
   const trained = of("network.trained")?.data;
   const { retraining } = resolve(created.spec).spec;
   const source = inherited ? derived : trained;
-  if (!derived?.genotype || !source?.onnx || !source.weights)
+  const genotype = derived?.genotype ?? givenGenotype(created.spec);
+  if (!genotype || !source?.onnx || !source.weights)
     throw new LatheError(
       "FAILED_PRECONDITION",
       `search ${searchId} has no ${inherited ? "derived" : "retrained"} network yet`,
@@ -68,7 +70,7 @@ function networkOf(history: readonly StoredEvent[], searchId: string, inherited:
     );
   const { pyramidChannels, dropout } = retraining;
   return {
-    genotype: derived.genotype,
+    genotype,
     head: inherited ? { kind: "search" } : { kind: "aggregation", pyramidChannels, dropout },
     onnx: source.onnx,
     weights: source.weights,

@@ -5,6 +5,7 @@ import type { SearchResult } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
 import { macsTable } from "../../shared/space/cost";
+import { givenGenotype } from "../../shared/spec/algorithm";
 import { isEnded, type SearchRecord } from "./record";
 
 /** The machine and program that put the result together. */
@@ -57,10 +58,11 @@ function train(record: SearchRecord): Command {
 
 function retrain(record: SearchRecord): Command {
   const { id: searchId, resumptions: resumption } = record.search;
+  const spec = needed(record, "spec", record.search.spec);
   const data = {
-    spec: needed(record, "spec", record.search.spec),
+    spec,
     genotype: needed(record, "genotype", record.search.result?.genotype),
-    weights: needed(record, "weights of the derived network", record.derivedWeights),
+    weights: givenGenotype(spec) ? undefined : needed(record, "weights of the derived network", record.derivedWeights),
     resumption,
   };
   return { id: `retrain:${resumption}`, do: "work", work: { searchId, kind: "retrain", ordinal: resumption, data } };

@@ -2,8 +2,9 @@ import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
-import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
+import { largestGenotype } from "../../shared/space/genotype";
 import { resolve } from "../../shared/spec/resolve";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { uniform } from "../../shared/testing/spaces";
@@ -58,6 +59,9 @@ function whole(overrides: Partial<SearchSpec> = {}): LatheEvent[] {
 const s = search();
 const latency = { cost: { metric: CostMetric.COST_METRIC_LATENCY } };
 const bare = { retraining: { epochs: 0 } };
+const genotype = largestGenotype(s.space);
+/** Its operators are not measured, whatever its cost. */
+const given = search({ ...latency, algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype } });
 const failed: LatheEvent = {
   type: "work.failed",
   data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", deliveries: 1 },
@@ -138,6 +142,28 @@ describe("the course of a search", () => {
       ],
     ],
     [
+      "of a network that is given, paused and resumed",
+      [given.created, given.paused, given.resumed(1), given.retrained(1), given.trained, given.profiled],
+      [
+        "PENDING RETRAINING retrain:0",
+        "PAUSED RETRAINING -",
+        "RUNNING RETRAINING retrain:1",
+        "RUNNING RETRAINING retrain:1",
+        "RUNNING PROFILING_NETWORK profile:network-1",
+        "RUNNING DONE succeeded",
+      ],
+    ],
+    [
+      "of a network that is given, begun by its first epoch or by its end",
+      [given.created, given.retrained(1)],
+      ["PENDING RETRAINING retrain:0", "RUNNING RETRAINING retrain:0"],
+    ],
+    [
+      "of a network that is given and whose first news is its end",
+      [given.created, given.trained],
+      ["PENDING RETRAINING retrain:0", "RUNNING PROFILING_NETWORK profile:network"],
+    ],
+    [
       "whose worker fails, even while it is paused",
       [s.created, s.paused, failed, searchFailed, s.epoch(1), s.resumed(1), cancelled],
       [
@@ -198,6 +224,20 @@ describe("the work of a phase", () => {
     expect(commandAfter(whole(bare).slice(0, -1))?.data).toMatchObject({ onnx: s.derived.data.onnx });
   });
 
+  it("trains a given network from scratch, and profiles it", () => {
+    expect(commandAfter([given.created])).toMatchObject({ kind: "retrain", ordinal: 0 });
+    expect(commandAfter([given.created])?.data).toEqual({
+      spec: given.spec,
+      genotype,
+      weights: undefined,
+      resumption: 0,
+    });
+    expect(commandAfter([given.created, given.trained])?.data).toMatchObject({
+      genotype,
+      onnx: given.trained.data.onnx,
+    });
+  });
+
   it("is refused by name where an event lacks what it needs", () => {
     const data = { ...s.derived.data, weights: undefined };
     expect(() => commandAfter([s.created, { type: "architecture.derived", data }])).toThrow(
@@ -256,6 +296,25 @@ describe("the result", () => {
       phase: SearchPhase.SEARCH_PHASE_DONE,
       result: { provenance: { latheVersion: "1.2.3" } },
     });
+  });
+
+  it("of a given network has its figures, and none of a search", () => {
+    const trained: LatheEvent = { type: "network.trained", data: { ...given.trained.data, engine: "an engine" } };
+    const record = projectAll(undefined, stored([given.created, given.retrained(1), trained, given.profiled]))!;
+    const command = nextCommand(record, host);
+    const result = command?.do === "publish" && command.event.type === "search.succeeded" && command.event.data.result;
+    expect(result).toMatchObject({
+      genotype,
+      decidedBy: DecidedBy.DECIDED_BY_UNSPECIFIED,
+      retrainedMiou: 0.6,
+      figures: { params: 30, macs: 40 },
+      latency: { p50Seconds: 0.004 },
+      retrainingSeconds: 22,
+      provenance: { engine: "an engine", seed: given.spec.seed },
+      ...{ candidatesStart: 0, candidatesLeft: 0, log10SpaceStart: 0, supernetMiou: 0, discretizationGap: 0 },
+    });
+    expect(record.search.conditions.map(({ type }) => type)).toEqual(["Trained", "Profiled"]);
+    expect(recordCodec.fromJSON(JSON.parse(JSON.stringify(recordCodec.toJSON(record))))).toEqual(record);
   });
 
   it("says that argmax decided, and that retraining was left out", () => {

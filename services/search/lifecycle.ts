@@ -117,9 +117,10 @@ const RULES: { [N in EventName]: Rule<N> } = {
       rest: { derivedOnnx: data.onnx, derivedWeights: data.weights, ...(!retrains && { networkOnnx: data.onnx }) },
     };
   },
-  "retraining.epoch.completed": (_record, { epoch }) => ({ search: { retrainingEpoch: epoch } }),
+  "retraining.epoch.completed": ({ search }, { epoch }) => ({ search: { ...begun(search), retrainingEpoch: epoch } }),
   "network.trained": ({ search }, data, time) => ({
     search: {
+      ...begun(search),
       ...reached(search, SearchPhase.SEARCH_PHASE_PROFILING_NETWORK),
       ...condition(
         search,
@@ -135,6 +136,8 @@ const RULES: { [N in EventName]: Rule<N> } = {
         figures: data.figures,
         retrainingSeconds: data.seconds,
         classScores: data.classScores,
+        // Of a given network this is the only training.
+        provenance: search.result?.provenance ?? Provenance.fromPartial({ engine: data.engine }),
       }),
       ...artifacts(search, data.onnx, data.weights, ...data.predictions),
     },

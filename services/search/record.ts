@@ -5,6 +5,7 @@ import { Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/se
 import { CostMetric, CostTable } from "../../shared/proto/lathe/v1/space";
 import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
+import { givenGenotype } from "../../shared/spec/algorithm";
 
 /** What the search service keeps of a search: what clients see, and what the next work item is made of. */
 export interface SearchRecord {
@@ -61,20 +62,28 @@ export const recordCodec: JsonCodec<SearchRecord> = {
 
 const text = (value: unknown) => (typeof value === "string" ? value : "");
 
-/** The record of a search that has just been created; its first phase is what its cost needs. */
+/** The record of a search that has just been created; its first phase is what its cost needs, or retraining where the network is given. */
 export function newRecord(id: string, created: SearchCreated, time: Date, requestId = ""): SearchRecord {
   const { spec, space, specSha256 } = created;
-  const start = space && initialArchitecture(space);
+  const given = givenGenotype(spec);
+  // Of a given network nothing is searched, so its space is no figure of the result.
+  const searched = given === undefined ? space : undefined;
+  const start = searched && initialArchitecture(searched);
   const measured = spec?.cost?.metric === CostMetric.COST_METRIC_LATENCY;
   return {
     search: {
       ...Search.fromPartial({
         id,
         state: SearchState.SEARCH_STATE_PENDING,
-        phase: measured ? SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS : SearchPhase.SEARCH_PHASE_SEARCHING,
+        phase: given
+          ? SearchPhase.SEARCH_PHASE_RETRAINING
+          : measured
+            ? SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS
+            : SearchPhase.SEARCH_PHASE_SEARCHING,
         candidatesLeft: start ? candidatesLeft(start) : 0,
         result: {
-          log10SpaceStart: space ? log10Size(space) : 0,
+          ...(given && { genotype: given }),
+          log10SpaceStart: searched ? log10Size(searched) : 0,
           candidatesStart: start ? candidatesLeft(start) : 0,
           candidatesLeft: start ? candidatesLeft(start) : 0,
         },

@@ -35,7 +35,7 @@ interface Run {
 
 async function run(
   asked: SearchSpec,
-  { checkpoint, ...port }: Partial<RetrainingPort> & { checkpoint?: Uint8Array } = {},
+  { checkpoint, given, ...port }: Partial<RetrainingPort> & { checkpoint?: Uint8Array; given?: boolean } = {},
 ): Promise<Run> {
   const { spec } = resolve(asked);
   const [epochs, checkpoints, files]: [RetrainingEpochCompleted[], Uint8Array[], Map<string, Uint8Array>] = [
@@ -52,7 +52,7 @@ async function run(
   });
   const event = await retrain(
     engine,
-    { spec, genotype, inherited, ...(checkpoint && { checkpoint }) },
+    { spec, genotype, ...(!given && { inherited }), ...(checkpoint && { checkpoint }) },
     {
       storeCheckpoint: (bytes) => Promise.resolve(refTo(`c${checkpoints.push(bytes)}`, bytes)),
       completeEpoch: (epoch) => Promise.resolve(void epochs.push(epoch)),
@@ -151,6 +151,16 @@ describe("retraining", () => {
     for (const name of names.filter((each) => each.startsWith("head/")))
       expect([name, near(warm, name, view(scratch, network.weights, name))]).toEqual([name, true]);
     expect(near(scratch, "stem/conv", view(body.weights, searched.weights, "stem/conv"))).toBe(false);
+  });
+
+  it("from scratch needs no inherited weights: a network may be given", async () => {
+    const { files } = await run(spec, { given: true });
+    expect(Buffer.compare(files.get("network.weights")!, whole.files.get("network.weights")!)).toBe(0);
+    const warm = briefSpec({ retraining: { epochs: 1, inheritWeights: true } });
+    await expect(run(warm, { given: true })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: "retraining.inherit_weights is true, but there are no inherited weights",
+    });
   });
 
   it("shows the examples in another order each epoch", async () => {

@@ -22,8 +22,8 @@ import { classWeights } from "./schedule";
 export interface RetrainJob {
   spec: ResolvedSpec;
   genotype: Genotype;
-  /** Weights and statistics of the discrete network inherited from the supernet. */
-  inherited: Uint8Array;
+  /** Weights and statistics of the discrete network inherited from the supernet; absent where the genotype was given. */
+  inherited?: Uint8Array;
   /** Newest checkpoint of an earlier run. */
   checkpoint?: Uint8Array;
 }
@@ -110,6 +110,11 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
   const weights = initialWeights(network.weights, createRandom(spec.seed, "retraining/weights"));
   const stats = initialStats(network.stats);
   if (spec.retraining.inheritWeights) {
+    if (!inherited)
+      throw new LatheError(
+        "INVALID_ARGUMENT",
+        "retraining.inherit_weights is true, but there are no inherited weights",
+      );
     const { arrays } = decodeBundle(inherited, "inherited weights");
     const source = buildDiscrete(genotype, { kind: "search" });
     for (const [role, to] of [

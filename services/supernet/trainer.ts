@@ -10,6 +10,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
 import { startWorker, type Worker } from "../../shared/process/worker";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { givenGenotype } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { StepProgress } from "./progress";
@@ -114,14 +115,14 @@ export class Trainer {
     const { spec } = resolve(data.spec);
     if ("genotype" in data) {
       if (!data.genotype) throw missing(work.id, "genotype");
-      if (!data.weights) throw missing(work.id, "weights");
-      const inherited = await this.artifacts.get(data.weights.object, signal);
+      if (!data.weights && !givenGenotype(spec)) throw missing(work.id, "weights");
+      const inherited = data.weights && (await this.artifacts.get(data.weights.object, signal));
       const ref = found.retraining?.checkpoint;
       if (ref) this.newest.set(`${searchId}/retraining-checkpoint`, ref.object);
       const checkpoint = ref && (await this.checkpoints.get(ref.object, signal));
       return {
         kind: "retrain" as const,
-        job: { spec, genotype: data.genotype, inherited, ...(checkpoint && { checkpoint }) },
+        job: { spec, genotype: data.genotype, ...(inherited && { inherited }), ...(checkpoint && { checkpoint }) },
       };
     }
     if (!data.space) throw missing(work.id, "space");

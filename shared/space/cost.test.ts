@@ -1,4 +1,8 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { packageRoot } from "../process/root";
 import type { CostTable, Genotype, SearchSpace } from "../proto/lathe/v1/space";
+import { parseGenotype } from "../spec/parse";
 import { presetSpec } from "../spec/presets";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { costOfLargest, expectedCost, figuresByPart, genotypeCost, macsTable, networkFigures } from "./cost";
@@ -23,31 +27,36 @@ const block = (dilation: number, scale: number, middleWidth: number, outputWidth
 });
 
 describe("networkFigures", () => {
-  it("gives the published figures of the paper's searched network", () => {
-    const genotype: Genotype = {
-      inputHeight: 512,
-      inputWidth: 1024,
-      classes: 19,
-      stemChannels: 16,
-      stages: [
-        { channels: 64, blocks: [block(1, 1, 64, 64), block(1, 1, 60, 52), block(1, 1, 64, 44), block(1, 1, 60, 48)] },
-        {
-          channels: 128,
-          blocks: [
-            block(4, 2, 112, 124),
-            block(2, 1, 128, 120),
-            block(1, 1, 108, 116),
-            block(4, 1, 124, 124),
-            block(8, 1, 120, 120),
-            block(2, 1, 124, 128),
-            block(8, 1, 120, 124),
-            block(16, 1, 100, 124),
-            block(2, 2, 96, 124),
-          ],
-        },
-      ],
-    };
-    const { params, macs } = networkFigures(genotype, { kind: "aggregation", pyramidChannels: 40 });
+  /** A network of docs/examples at the sizes that figures were published for. */
+  const example = (name: string): Genotype =>
+    parseGenotype(readFileSync(join(packageRoot(), "docs/examples/networks", name), "utf8"), name);
+  const head = { kind: "aggregation", pyramidChannels: 40 } as const;
+
+  it("gives the published figures of the paper's searched network within 3 %", () => {
+    const { params, macs } = networkFigures(example("paper.json"), head);
+    expect(Math.abs(params / 1.0e6 - 1)).toBeLessThan(0.03);
+    expect(Math.abs(macs / 11.0e9 - 1)).toBeLessThan(0.03);
+  });
+
+  it("gives ERFNet's reductions, and blocks of two factorised convolutions at full width", () => {
+    const genotype = example("erfnet.json");
+    expect(genotype.stages.map(({ blocks }) => blocks.map(({ dilation }) => dilation))).toEqual([
+      [1, 1, 1, 1, 1],
+      [2, 4, 8, 16, 2, 4, 8, 16],
+    ]);
+    const params = Object.fromEntries(figuresByPart(genotype, head).map((part) => [part.name, part.params]));
+    expect(params).toMatchObject({
+      stem: 9 * 3 * 13 + 2 * 16,
+      "stage1/reduction": 9 * 16 * 48 + 2 * 64,
+      "stage2/reduction": 9 * 64 * 64 + 2 * 128,
+      "stage1/block5": 2 * (3 * 64 * 64 + 2 * 64),
+      "stage2/block8": 2 * (3 * 128 * 128 + 2 * 128),
+    });
+  });
+
+  it("gives the figures that the authors' network has, where their conventions are put in", () => {
+    const genotype = example("paper.json");
+    const { params, macs } = networkFigures(genotype, head);
     // The authors' network widens its second reduction to 128 channels after 48; ours keeps the supernet's 64 convolved ones and
     // ends at 112. Their 16 convolved channels more and the 112 middle channels that read them are added back here.
     const extraParams = 16 * 9 * 48 + 2 * 16 + 3 * 16 * 112;

@@ -1,7 +1,8 @@
 import { LatheError } from "../process/errors";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
-import { blockInputs, derive, isMember, largestGenotype, print, validateGenotype } from "./genotype";
+import { blockInputs, derive, isMember, largestGenotype, print, spaceOf, validateGenotype } from "./genotype";
 import { group, initialArchitecture } from "./groups";
+import { spaceViolations } from "./validate";
 
 const space = {
   ...randomSpace(uniform(1)),
@@ -87,6 +88,26 @@ describe("validateGenotype", () => {
     expect(() => validateGenotype(genotype)).not.toThrow();
     Object.assign(genotype.stages[1]?.blocks[0] ?? {}, { scale: 2 });
     expect(() => validateGenotype(genotype)).toThrow("input_height is 72, must be a positive multiple of 16");
+  });
+});
+
+describe("spaceOf", () => {
+  it("is a valid space of the genotype, with no width, depth or operation that it does not use but the full width", () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const random = uniform(seed);
+      const any = randomSpace(random);
+      const { genotype } = derive(any, randomArchitecture(any, random));
+      const own = spaceOf(genotype);
+      expect(spaceViolations(own)).toEqual([]);
+      expect(isMember(own, genotype)).toBe(true);
+      const blocks = genotype.stages.flatMap((stage) => stage.blocks);
+      expect(new Set(own.dilations)).toEqual(new Set(blocks.map(({ dilation }) => dilation)));
+      own.stages.forEach((stage, index) => {
+        const used = genotype.stages[index]?.blocks.flatMap((b) => [b.middleWidth, b.outputWidth]) ?? [];
+        expect(stage.minDepth).toBe(stage.maxDepth);
+        expect(new Set(stage.widths)).toEqual(new Set([...used, stage.channels]));
+      });
+    }
   });
 });
 

@@ -13,7 +13,7 @@ import {
   outputId,
   stageOf,
 } from "./groups";
-import { refuse } from "./validate";
+import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, refuse } from "./validate";
 
 /** Most likely survivor of a group, as a candidate index. Of equals the lowest index wins. */
 export function argmax(group: Group): number {
@@ -124,38 +124,33 @@ export function blockInputs(genotype: Genotype): InputChannels {
   return { stem, stages, head: present };
 }
 
-/** Refuses, with every fault at once, a genotype that is no network of this method. */
-export function validateGenotype(genotype: Genotype): void {
+/** Every fault of a genotype as a network of this method, with proto paths that start with the prefix ("algorithm.genotype." in a spec). */
+export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolation[] {
   const violations: FieldViolation[] = [];
-  const positive = (field: string, value: number, bound = Number.MAX_SAFE_INTEGER): void => {
-    if (!Number.isInteger(value) || value < 1 || value > bound)
-      violations.push({
-        field,
-        description: `is ${value}, must be ${bound === Number.MAX_SAFE_INTEGER ? "a positive integer" : `an integer between 1 and ${bound}`}`,
-      });
+  const fault = (field: string, description: string): void => {
+    violations.push({ field: prefix + field, description });
   };
-  positive("classes", genotype.classes, 254);
-  if (!Number.isInteger(genotype.stemChannels) || genotype.stemChannels < 4)
-    violations.push({
-      field: "stem_channels",
-      description: `is ${genotype.stemChannels}, must be an integer of at least 4 (3 channels are pooled)`,
-    });
-  if (genotype.stages.length === 0)
-    violations.push({ field: "stages", description: "is empty, a network has at least one stage" });
+  const between = (field: string, value: number, min: number, max: number, why = ""): void => {
+    if (!Number.isInteger(value) || value < min || value > max)
+      fault(field, `is ${value}, must be an integer between ${min} and ${max}${why}`);
+  };
+  between("classes", genotype.classes, 1, 254);
+  between("stem_channels", genotype.stemChannels, 4, MAX_CHANNELS, " (3 channels are pooled)");
+  if (genotype.stages.length === 0) fault("stages", "is empty, a network has at least one stage");
   let declared = genotype.stemChannels;
   let factor = 2 ** (genotype.stages.length + 1);
   genotype.stages.forEach((stage, index) => {
     const at = `stages[${index}]`;
-    if (!Number.isInteger(stage.channels) || stage.channels <= declared)
-      violations.push({ field: `${at}.channels`, description: `is ${stage.channels}, must be above ${declared}` });
-    if (stage.blocks.length === 0)
-      violations.push({ field: `${at}.blocks`, description: "is empty, a stage has at least one block" });
+    if (!Number.isInteger(stage.channels) || stage.channels <= declared || stage.channels > MAX_CHANNELS)
+      fault(`${at}.channels`, `is ${stage.channels}, must be above ${declared} and at most ${MAX_CHANNELS}`);
+    if (stage.blocks.length === 0 || stage.blocks.length > MAX_DEPTH)
+      fault(`${at}.blocks`, `has ${stage.blocks.length} entries, must have between 1 and ${MAX_DEPTH}`);
     stage.blocks.forEach((block, position) => {
-      positive(`${at}.blocks[${position}].dilation`, block.dilation);
-      positive(`${at}.blocks[${position}].middle_width`, block.middleWidth, stage.channels);
-      positive(`${at}.blocks[${position}].output_width`, block.outputWidth, stage.channels);
+      between(`${at}.blocks[${position}].dilation`, block.dilation, 1, MAX_DILATION);
+      between(`${at}.blocks[${position}].middle_width`, block.middleWidth, 1, stage.channels);
+      between(`${at}.blocks[${position}].output_width`, block.outputWidth, 1, stage.channels);
       if (block.scale !== 1 && block.scale !== 2)
-        violations.push({ field: `${at}.blocks[${position}].scale`, description: `is ${block.scale}, must be 1 or 2` });
+        fault(`${at}.blocks[${position}].scale`, `is ${block.scale}, must be 1 or 2`);
       // A block at scale 2 of stage k halves the input once more than the k + 1 reductions before it.
       else factor = Math.max(factor, 2 ** (index + 2) * block.scale);
     });
@@ -165,9 +160,39 @@ export function validateGenotype(genotype: Genotype): void {
     ["input_height", genotype.inputHeight],
     ["input_width", genotype.inputWidth],
   ] as const)
-    if (!Number.isInteger(value) || value < factor || value % factor !== 0)
-      violations.push({ field, description: `is ${value}, must be a positive multiple of ${factor}` });
-  refuse("INVALID_GENOTYPE", "genotype", violations);
+    if (!Number.isInteger(value) || value < factor || value % factor !== 0 || value > MAX_SIDE)
+      fault(field, `is ${value}, must be a positive multiple of ${factor}, at most ${MAX_SIDE}`);
+  return violations;
+}
+
+/** Refuses, with every fault at once, a genotype that is no network of this method. */
+export function validateGenotype(genotype: Genotype): void {
+  refuse("INVALID_GENOTYPE", "genotype", genotypeViolations(genotype));
+}
+
+/** The smallest space that holds a (valid) genotype: its depths, and per stage the full width and the widths that it uses. */
+export function spaceOf(genotype: Genotype): SearchSpace {
+  const { inputHeight, inputWidth, classes, stemChannels, stages } = genotype;
+  const blocks = stages.flatMap((stage) => stage.blocks);
+  return {
+    inputHeight,
+    inputWidth,
+    classes,
+    stemChannels,
+    stages: stages.map((stage) => ({
+      channels: stage.channels,
+      minDepth: stage.blocks.length,
+      maxDepth: stage.blocks.length,
+      widths: ascending([...stage.blocks.flatMap((b) => [b.middleWidth, b.outputWidth]), stage.channels]),
+      dropout: 0,
+    })),
+    dilations: ascending(blocks.map(({ dilation }) => dilation)),
+    scales: blocks.some(({ scale }) => scale === 2) ? [1, 2] : [1],
+  };
+}
+
+function ascending(values: number[]): number[] {
+  return [...new Set(values)].sort((a, b) => a - b);
 }
 
 /** Whether a genotype is one of a space's networks. */

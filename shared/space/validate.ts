@@ -4,10 +4,11 @@ import { Dimension } from "../proto/lathe/v1/space";
 import type { Architecture, Group, SearchSpace, Stage } from "../proto/lathe/v1/space";
 import { depthId, depthOf, indexGroups, middleId, operationId, operations, outputId } from "./groups";
 
-/** Largest input side, channel count and so on that a space may ask for: beyond any device, below any overflow. */
-const MAX_SIDE = 8192;
-const MAX_CHANNELS = 4096;
-const MAX_DEPTH = 64;
+/** Largest input side, channel count and so on that a space or a network may ask for: beyond any device, below any overflow. */
+export const MAX_SIDE = 8192;
+export const MAX_CHANNELS = 4096;
+export const MAX_DEPTH = 64;
+export const MAX_DILATION = 64;
 const MAX_CANDIDATES = 32;
 /** The aggregation head joins two stages. */
 const STAGES = 2;
@@ -38,7 +39,7 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
 
   integer("classes", space.classes, 2, 254, " (255 is the ignore label)");
   integer("stem_channels", space.stemChannels, 4, MAX_CHANNELS, " (3 of them are the pooled image)");
-  ascending("dilations", space.dilations, 64);
+  ascending("dilations", space.dilations, MAX_DILATION);
   if (space.scales.join() !== "1" && space.scales.join() !== "1,2")
     fault("scales", `is [${space.scales.join(", ")}], must be [1] or [1, 2]`);
   const factor = 2 ** (STAGES + 1) * (space.scales.includes(2) ? 2 : 1);

@@ -103,6 +103,14 @@ export function numberFault(value: number, { integer, min, max, open }: Bounds):
   return `is ${value}, must be ${kind} between ${min} and ${max}`;
 }
 
+/** Takes a fault down: a proto path, and what is wrong there. */
+export type Fault = (field: string, description: string) => void;
+
+/** Whether a number is one of an enum's values, UNSPECIFIED and UNRECOGNIZED left out. */
+export function isOneOf(enumeration: Record<string, string | number>, value: number): boolean {
+  return value > 0 && Object.values(enumeration).includes(value);
+}
+
 /** Limits of the labels and names that a spec carries. */
 export const MAX_LABELS = 32;
 export const MAX_LABEL_LENGTH = 63;

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LatheError } from "../process/errors";
 import { packageRoot } from "../process/root";
-import { DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
+import { AlgorithmKind, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
 import { PRESETS } from "./bounds";
-import { parseSpec } from "./parse";
+import { parseGenotype, parseSpec } from "./parse";
 import { presetSpec } from "./presets";
 import { resolve } from "./resolve";
 
@@ -123,5 +123,44 @@ cost: [macs]
           .join(", ")}]`,
       );
     expect(thrown(lines.join("\n")).message).toMatch(/^spec\.yaml cannot be read/);
+  });
+});
+
+describe("parseGenotype", () => {
+  const thrownBy = (text: string) => {
+    try {
+      parseGenotype(text, "genotype.json");
+    } catch (error) {
+      return error as LatheError;
+    }
+    throw new Error(`nothing was thrown for ${text}`);
+  };
+
+  it("reads proto JSON and snake_case alike", () => {
+    const camel = '{"inputHeight": 64, "stages": [{"channels": 16, "blocks": [{"dilation": 2, "middleWidth": 8}]}]}';
+    const snake = "input_height: 64\nstages: [{channels: 16, blocks: [{dilation: 2, middle_width: 8}]}]";
+    expect(parseGenotype(camel, "a.json")).toEqual(parseGenotype(snake, "a.yaml"));
+    expect(parseGenotype(camel, "a.json").stages[0]?.blocks[0]).toMatchObject({ dilation: 2, middleWidth: 8 });
+  });
+
+  it("is what a spec gives of a fixed network", () => {
+    const genotype = "{input_height: 64, stages: [{channels: 16, blocks: [{scale: 2}]}]}";
+    const { algorithm } = parseSpec(`algorithm: {kind: fixed, genotype: ${genotype}}`, "spec.yaml");
+    expect(algorithm).toEqual({
+      kind: AlgorithmKind.ALGORITHM_KIND_FIXED,
+      genotype: parseGenotype(genotype, "genotype.yaml"),
+    });
+  });
+
+  it("names every unknown field and wrong type, and what an empty file lacks", () => {
+    const error = thrownBy('{"inputHeight": "64", "stages": [{"blocks": [{"width": 3}, 4]}], "preset": "tiny"}');
+    expect(error.reason).toBe("INVALID_GENOTYPE");
+    expect(error.violations.map(({ field }) => field)).toEqual([
+      "input_height",
+      "stages[0].blocks[0].width",
+      "stages[0].blocks[1]",
+      "preset",
+    ]);
+    expect(thrownBy("").message).toBe("genotype.json is empty, a genotype needs sizes and stages");
   });
 });

@@ -5,22 +5,25 @@ import { LineCounter, parseDocument } from "yaml";
 import { LatheError } from "../process/errors";
 import type { FieldViolation } from "../process/errors";
 import { packageRoot } from "../process/root";
+import { Genotype } from "../proto/lathe/v1/space";
 import { SearchSpec } from "../proto/lathe/v1/spec";
 import { refuse } from "../space/validate";
 
 /** Larger than any spec; keeps a wrong file from being read as one. */
 const MAX_TEXT_LENGTH = 1_000_000;
 
-let loaded: Type | undefined;
+let loaded: Root | undefined;
 
-/** The message SearchSpec as the contract declares it, read once. */
-function searchSpecType(): Type {
-  if (loaded !== undefined) return loaded;
-  const folder = join(packageRoot(), "proto");
-  const root = new Root();
-  root.resolvePath = (_origin, target) => join(folder, target);
-  loaded = root.loadSync("lathe/v1/spec.proto", { keepCase: true }).resolveAll().lookupType("lathe.v1.SearchSpec");
-  return loaded;
+/** A message as the contract declares it, which is read once. */
+function messageType(name: "SearchSpec" | "Genotype"): Type {
+  if (loaded === undefined) {
+    const folder = join(packageRoot(), "proto");
+    const root = new Root();
+    root.resolvePath = (_origin, target) => join(folder, target);
+    root.loadSync("lathe/v1/spec.proto", { keepCase: true }).resolveAll();
+    loaded = root;
+  }
+  return loaded.lookupType(`lathe.v1.${name}`);
 }
 
 /**
@@ -29,10 +32,29 @@ function searchSpecType(): Type {
  * against bounds: resolve does that.
  */
 export function parseSpec(text: string, source: string): SearchSpec {
+  const content = readContent(text, source, 'a spec needs at least "preset: tiny"');
+  return SearchSpec.fromJSON(readWhole("SearchSpec", content, source, "INVALID_SPEC"));
+}
+
+/** A Genotype from JSON or YAML text, read as parseSpec reads a spec; validateGenotype checks its values. */
+export function parseGenotype(text: string, source: string): Genotype {
+  const content = readContent(text, source, "a genotype needs sizes and stages");
+  return Genotype.fromJSON(readWhole("Genotype", content, source, "INVALID_GENOTYPE"));
+}
+
+function readWhole(name: "SearchSpec" | "Genotype", content: unknown, source: string, reason: string): object {
+  const violations: FieldViolation[] = [];
+  const value = readMessage(messageType(name), content, "", violations);
+  refuse(reason, source, violations);
+  return value;
+}
+
+/** What a text says, as plain values. */
+function readContent(text: string, source: string, needs: string): unknown {
   if (text.length > MAX_TEXT_LENGTH)
     throw new LatheError(
       "INVALID_ARGUMENT",
-      `${source} has ${text.length} characters, a spec at most ${MAX_TEXT_LENGTH}`,
+      `${source} has ${text.length} characters, must have at most ${MAX_TEXT_LENGTH}`,
     );
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent" });
@@ -43,13 +65,10 @@ export function parseSpec(text: string, source: string): SearchSpec {
       reason: "INVALID_SYNTAX",
     });
   }
-  const violations: FieldViolation[] = [];
   const content: unknown = plain(document, source);
   if (content === null || content === undefined)
-    throw new LatheError("INVALID_ARGUMENT", `${source} is empty, a spec needs at least "preset: tiny"`);
-  const value = readMessage(searchSpecType(), content, "", violations);
-  refuse("INVALID_SPEC", source, violations);
-  return SearchSpec.fromJSON(value);
+    throw new LatheError("INVALID_ARGUMENT", `${source} is empty, ${needs}`);
+  return content;
 }
 
 function plain(document: ReturnType<typeof parseDocument>, source: string): unknown {

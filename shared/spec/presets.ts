@@ -1,8 +1,8 @@
 import { LatheError } from "../process/errors";
 import { CostMetric } from "../proto/lathe/v1/space";
 import type { Stage } from "../proto/lathe/v1/space";
-import { BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
-import type { SearchSpec } from "../proto/lathe/v1/spec";
+import { AlgorithmKind, BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
+import type { AlgorithmSpec, SearchSpec } from "../proto/lathe/v1/spec";
 import { EXAMPLES, NUMBERS, PRESETS } from "./bounds";
 import type { NumberField, Preset } from "./bounds";
 
@@ -13,8 +13,8 @@ export type Complete<T> = T extends (infer E)[]
     ? { [K in keyof T]-?: Complete<NonNullable<T[K]>> }
     : T;
 
-/** A SearchSpec in which nothing is left to a default. */
-export type ResolvedSpec = Complete<SearchSpec>;
+/** A SearchSpec in which nothing is left to a default. Of a genotype there is none. */
+export type ResolvedSpec = Complete<Omit<SearchSpec, "algorithm">> & { algorithm: AlgorithmSpec };
 
 type Space = Omit<ResolvedSpec["space"], "classes">;
 
@@ -92,5 +92,6 @@ export function presetSpec(preset: string): ResolvedSpec {
     profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },
     seed: 1,
     labels: {},
+    algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_SSR, genotype: undefined },
   };
 }

@@ -1,9 +1,11 @@
 import type { FieldViolation } from "../process/errors";
 import { CostMetric } from "../proto/lathe/v1/space";
-import type { SearchSpace } from "../proto/lathe/v1/space";
+import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import { BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
 import type { DatasetSpec, SearchSpec, SpaceSpec } from "../proto/lathe/v1/spec";
+import { spaceOf } from "../space/genotype";
 import { refuse, spaceViolations } from "../space/validate";
+import { checkGiven, resolveAlgorithm } from "./algorithm";
 import {
   EXAMPLES,
   MAX_LABELS,
@@ -12,9 +14,10 @@ import {
   MAX_SEED,
   NUMBERS,
   PRESETS,
+  isOneOf,
   numberFault,
 } from "./bounds";
-import type { NumberField } from "./bounds";
+import type { Fault, NumberField } from "./bounds";
 import { isPreset, presetSpec } from "./presets";
 import type { ResolvedSpec } from "./presets";
 
@@ -42,11 +45,6 @@ function overlay<T extends object>(defaults: T, set: { [K in keyof T]?: T[K] | u
   return { ...defaults, ...(Object.fromEntries(given) as Partial<T>) };
 }
 
-/** Whether a number is one of an enum's values, UNSPECIFIED and UNRECOGNIZED left out. */
-function isOneOf(enumeration: Record<string, string | number>, value: number): boolean {
-  return value > 0 && Object.values(enumeration).includes(value);
-}
-
 /**
  * Fills a spec from its preset and checks every field. Throws INVALID_ARGUMENT (reason INVALID_SPEC) with all violations at once,
  * under proto paths such as "training.batch_size" or "space.stages[0].widths[1]". Resolving a resolved spec changes nothing.
@@ -62,9 +60,12 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
   if (!isPreset(spec.preset)) defaults.dataset.kind = DatasetKind.DATASET_KIND_STREETS;
 
   const dataset = resolveDataset(defaults.dataset, spec.dataset, fault);
-  const space = { ...overlay(defaults.space, spec.space), classes: resolveClasses(dataset.kind, spec.space, fault) };
+  const { algorithm, given } = resolveAlgorithm(defaults.algorithm, spec.algorithm, fault);
+  const classes = resolveClasses(dataset.kind, spec.space, given, fault);
+  const space = { ...overlay(given ? spaceOf(given) : defaults.space, spec.space), classes };
   const known = space.classes !== 0;
-  violations.push(...spaceViolations(known ? space : { ...space, classes: 2 }, "space."));
+  const inSpace = spaceViolations(known ? space : { ...space, classes: 2 }, "space.");
+  violations.push(...inSpace);
 
   const shrinking = overlay(defaults.shrinking, spec.shrinking);
   shrinking.atBudgetEnd ||= defaults.shrinking.atBudgetEnd;
@@ -82,18 +83,18 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
     profiling: overlay(defaults.profiling, spec.profiling),
     seed: spec.seed ?? defaults.seed,
     labels: { ...spec.labels },
+    algorithm,
   };
   resolved.profiling.deviceClass ||= defaults.profiling.deviceClass;
 
   for (const [section, fields] of Object.entries(NUMBERS))
     checkNumbers(section, fields, resolved[section as keyof typeof NUMBERS], fault);
   checkAcrossFields(resolved, fault);
+  if (given && known && inSpace.length === 0) checkGiven(given, space, resolved.retraining, fault);
   checkNames(resolved, fault);
   refuse("INVALID_SPEC", "spec", violations);
   return { spec: resolved, space: { ...space, stages: structuredClone(space.stages) } };
 }
-
-type Fault = (field: string, description: string) => void;
 
 function checkNumbers(section: string, fields: Record<string, NumberField>, values: object, fault: Fault): void {
   for (const [name, bounds] of Object.entries(fields)) {
@@ -133,10 +134,15 @@ function shortKind(kind: DatasetKind): string {
   return (DatasetKind[kind] ?? String(kind)).replace("DATASET_KIND_", "").toLowerCase();
 }
 
-/** Number of classes; 0 where a fault leaves it open. */
-function resolveClasses(kind: DatasetKind, set: SpaceSpec | undefined, fault: Fault): number {
+/** Number of classes; 0 where a fault leaves it open. Of a folder a given network tells it too. */
+function resolveClasses(
+  kind: DatasetKind,
+  set: SpaceSpec | undefined,
+  given: Genotype | undefined,
+  fault: Fault,
+): number {
   const own = DATASET_CLASSES.get(kind);
-  const asked = set?.classes ?? 0;
+  const asked = set?.classes || (own === undefined ? (given?.classes ?? 0) : 0);
   if (own !== undefined && asked !== 0 && asked !== own)
     fault("space.classes", `is ${asked}, but ${shortKind(kind)} has ${own} classes; leave it out`);
   if (own === undefined && asked === 0 && kind === DatasetKind.DATASET_KIND_FOLDER)

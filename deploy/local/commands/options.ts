@@ -4,7 +4,7 @@ import type { SpecFlags } from "../specFlags";
 import { datasetNames } from "../specFlags";
 
 /** A whole number of a flag; the spec's own bounds are checked with the spec. */
-function whole(text: string): number {
+export function whole(text: string): number {
   if (!/^[+-]?\d{1,15}$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
   return Number(text);
 }
@@ -30,5 +30,3 @@ export function specOptions(command: Command): Command {
 }
 
 export type SpecOptions = SpecFlags;
-
-export const sequence = whole;

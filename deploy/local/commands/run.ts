@@ -20,26 +20,32 @@ import { complain, print, printJson } from "./output";
 /** Room on a disk is somebody's to make; a run in a script must end. */
 const storagePatienceMs = 60_000;
 
-interface RunFlags extends SpecOptions {
+/** How a run shows and keeps what it does. */
+export interface RunFlags {
   out?: string;
   json?: boolean;
   keep?: boolean;
 }
 
-/** `lathe run`: a local stack, one search, a folder with its result. */
-export function runCommand(program: Command): void {
-  specOptions(program.command("run"))
-    .description("start a local stack, run one search, write its result folder")
+export function runOptions(command: Command, named: string): Command {
+  return command
     .option(
       "--out <folder>",
-      "result folder; one that holds files is left alone and a numbered one is made (default: runs/<name or preset>)",
+      `result folder; one that holds files is left alone and a numbered one is made (default: runs/<${named}>)`,
     )
     .option("--json", "print result.json and nothing else")
-    .option("--keep", "keep the store of the stack (checkpoints, all events) in the result folder")
-    .action(async (flags: RunFlags) => runSearch(flags, requestSpec(flags)));
+    .option("--keep", "keep the store of the stack (checkpoints, all events) in the result folder");
 }
 
-async function runSearch(flags: RunFlags, requested: RequestedSpec): Promise<void> {
+/** `lathe run`: a local stack, one search, a folder with its result. */
+export function runCommand(program: Command): void {
+  runOptions(specOptions(program.command("run")), "name or preset")
+    .description("start a local stack, run one search, write its result folder")
+    .action(async (flags: RunFlags & SpecOptions) => runSearch(flags, requestSpec(flags)));
+}
+
+/** Runs one search in a stack of its own and writes its result folder. */
+export async function runSearch(flags: RunFlags, requested: RequestedSpec): Promise<void> {
   const say = flags.json ? complain : print;
   const wanted = resolve(userFolder(), flags.out ?? join("runs", requested.spec.labels.name ?? requested.spec.preset));
   const folder = takeOutFolder(wanted);

@@ -18,7 +18,7 @@ import { readSpec, userFolder } from "../specFlags";
 import { openView } from "../view/terminal";
 import { percent } from "../view/figures";
 import { connectionOptions, withSearchService, type ConnectionFlags } from "./connection";
-import { label, sequence, specOptions, type SpecOptions } from "./options";
+import { label, specOptions, whole, type SpecOptions } from "./options";
 import { complain, print, printJson } from "./output";
 
 const short = (enumeration: Record<number, string>, prefix: string, value: number): string =>
@@ -151,7 +151,7 @@ export function searchCommand(program: Command): void {
   );
 
   sub("watch <id>", "follow a search until it has ended: exit 0 succeeded, 3 failed, 4 cancelled")
-    .addOption(new Option("--from <sequence>", "first event").argParser(sequence).default(0))
+    .addOption(new Option("--from <sequence>", "first event").argParser(whole).default(0))
     .action(async (searchId: string, flags: ConnectionFlags & { from: number }) =>
       withSearchService(flags, (api, signal) => watch(api, searchId, flags.from, flags.json ?? false, signal)),
     );

@@ -1,5 +1,6 @@
 import { DecidedBy } from "../../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../../shared/proto/lathe/v1/search";
+import { givenGenotype } from "../../../shared/spec/algorithm";
 import { dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./figures";
 import type { Progress } from "./progress";
 
@@ -7,6 +8,8 @@ import type { Progress } from "./progress";
 export function eventLine({ event }: WatchSearchResponse, progress: Progress): string | undefined {
   switch (event?.$case) {
     case "searchCreated": {
+      const given = givenGenotype(event.value.spec);
+      if (given) return `search ${progress.searchId} created: ${progress.title}; ${genotypeLine(given)}`;
       const candidates = progress.candidates.reduce((sum, { start }) => sum + start, 0);
       return `search ${progress.searchId} created: ${progress.title}; 10^${progress.log10Start.toFixed(1)} networks, ${candidates} candidates`;
     }

@@ -1,6 +1,8 @@
 import { DecidedBy, RemovalReason } from "../../../shared/proto/lathe/v1/result";
 import { WatchSearchResponse } from "../../../shared/proto/lathe/v1/search";
 import { CostMetric, Dimension } from "../../../shared/proto/lathe/v1/space";
+import { AlgorithmKind } from "../../../shared/proto/lathe/v1/spec";
+import { largestGenotype } from "../../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../../shared/space/groups";
 import { log10Size } from "../../../shared/space/size";
 import { presetSpec } from "../../../shared/spec/presets";
@@ -156,6 +158,39 @@ describe("render", () => {
 
   it("shows something before the first event", () => {
     expect(text(initialProgress("s-abcdefghijkl"))).toBe("Lathe s-abcdefghijkl  pending");
+  });
+});
+
+describe("a network that is given", () => {
+  const algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: largestGenotype(space) };
+  const begun = respond({ $case: "searchCreated", value: { spec: { ...spec, algorithm }, space, specSha256: "" } });
+  const step = { phase: "retrain", epoch: 2, epochs: 4, step: 5, steps: 10, loss: 0.75 };
+  const progress = after(
+    begun,
+    respond({
+      $case: "retrainingEpochCompleted",
+      value: { epoch: 1, epochs: 4, loss: 0.9, bestMiou: 0.25, seconds: 6 },
+    }),
+    respond({ $case: "trainingProgressed", value: step }, 0),
+  );
+
+  it("is trained and measured, and shows nothing of a search", () => {
+    expect(progress.phases.map(({ name, status }) => `${name} ${status}`)).toEqual([
+      "retrain running",
+      "profile waiting",
+    ]);
+    const shown = text(progress);
+    expect(shown).toContain("s-abcdefghijkl  given network, tiny on streets, seed 1  running");
+    expect(shown).toMatch(/\[>] retrain +\[#+\.+] epoch 1\/4 {2}step 5\/10/);
+    expect(shown).toMatch(/loss +0\.750/);
+    expect(shown).toMatch(/mIoU +retrained 25\.0 %/);
+    expect(shown).not.toMatch(/space|candidates|SSR|cost|supernet|derive/);
+  });
+
+  it("is named by its blocks in the first line of a log", () => {
+    expect(eventLine(begun, after(begun))).toMatch(
+      /^search s-abcdefghijkl created: given network, tiny on streets, seed 1; d1s1 16\/16, .* \| d1s1 32\/32/,
+    );
   });
 });
 

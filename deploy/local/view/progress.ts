@@ -10,6 +10,7 @@ import { CostMetric, type Architecture, type Dimension, type SearchSpace } from 
 import { DatasetKind, type SearchSpec } from "../../../shared/proto/lathe/v1/spec";
 import { dimensionMetrics, initialArchitecture } from "../../../shared/space/groups";
 import { log10Size } from "../../../shared/space/size";
+import { givenGenotype } from "../../../shared/spec/algorithm";
 
 export type PhaseName = "operators" | "search" | "derive" | "retrain" | "profile";
 export type PhaseStatus = "waiting" | "running" | "done" | "failed";
@@ -110,6 +111,14 @@ const phase = (name: PhaseName, epochs = 0): Phase => ({
 function created(progress: Progress, spec: SearchSpec, space: SearchSpace): Progress {
   const retraining = spec.retraining?.epochs ?? 0;
   const kind = DatasetKind[spec.dataset?.kind ?? 0]?.replace("DATASET_KIND_", "").toLowerCase() ?? "";
+  const title = `${spec.preset} on ${kind}, seed ${spec.seed ?? 0}`;
+  if (givenGenotype(spec))
+    return {
+      ...progress,
+      title: `given network, ${title}`,
+      state: "running",
+      phases: [{ ...phase("retrain", retraining), status: "running" }, phase("profile")],
+    };
   const phases = [
     ...(spec.cost?.metric === CostMetric.COST_METRIC_LATENCY ? [phase("operators")] : []),
     phase("search", spec.training?.epochs ?? 0),
@@ -121,7 +130,7 @@ function created(progress: Progress, spec: SearchSpec, space: SearchSpace): Prog
   const size = log10Size(space);
   return {
     ...progress,
-    title: `${spec.preset} on ${kind}, seed ${spec.seed ?? 0}`,
+    title,
     state: "running",
     phases: first ? [{ ...first, status: "running" }, ...rest] : [],
     costTarget: spec.cost?.target ?? 0,

@@ -1,0 +1,98 @@
+import { LatheError } from "../process/errors";
+import { AlgorithmKind, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
+import type { Genotype } from "../proto/lathe/v1/space";
+import { isMember } from "../space/genotype";
+import { randomGenotype, smallSpace } from "../testing/networks";
+import { uniform } from "../testing/spaces";
+import { givenGenotype } from "./algorithm";
+import { resolve } from "./resolve";
+
+/** Of the 11 classes of streets and CamVid. */
+const genotype = randomGenotype(smallSpace({ classes: 11 }), uniform(5));
+const kind = AlgorithmKind.ALGORITHM_KIND_FIXED;
+
+type Changes = Parameters<typeof SearchSpec.fromPartial>[0];
+
+const fixed = (change: Partial<Genotype> = {}, rest: Changes = {}) =>
+  SearchSpec.fromPartial({ preset: "tiny", algorithm: { kind, genotype: { ...genotype, ...change } }, ...rest });
+
+function faults(spec: SearchSpec): string[] {
+  try {
+    resolve(spec);
+  } catch (error) {
+    expect(error).toBeInstanceOf(LatheError);
+    return (error as LatheError).violations.map(({ field }) => field);
+  }
+  return [];
+}
+
+describe("an algorithm", () => {
+  it("is ssr unless the spec says otherwise", () => {
+    const { spec } = resolve(SearchSpec.fromPartial({ preset: "tiny" }));
+    expect(spec.algorithm).toEqual({ kind: AlgorithmKind.ALGORITHM_KIND_SSR, genotype: undefined });
+    expect(givenGenotype(spec)).toBeUndefined();
+  });
+
+  it.each<[string, Changes, string]>([
+    ["an unknown kind", { algorithm: { kind: 99 as AlgorithmKind } }, "algorithm.kind"],
+    ["a fixed network that is not there", { algorithm: { kind } }, "algorithm.genotype"],
+    ["a network that ssr would not use", { algorithm: { genotype } }, "algorithm.genotype"],
+  ])("is refused with %s", (_what, change, field) => {
+    expect(faults(SearchSpec.fromPartial({ preset: "tiny", ...change }))).toEqual([field]);
+  });
+});
+
+describe("a fixed network", () => {
+  it("is a search whose space is the network's, and resolving again changes nothing", () => {
+    const once = resolve(fixed());
+    expect(givenGenotype(once.spec)).toEqual(genotype);
+    expect(isMember(once.space, genotype)).toBe(true);
+    expect(once.space.stages.map(({ minDepth, maxDepth }) => [minDepth, maxDepth])).toEqual(
+      genotype.stages.map(({ blocks }) => [blocks.length, blocks.length]),
+    );
+    expect(resolve(once.spec)).toEqual(once);
+    expect(resolve(SearchSpec.fromJSON(SearchSpec.toJSON(once.spec)))).toEqual(once);
+    expect(resolve(SearchSpec.decode(SearchSpec.encode(once.spec).finish()))).toEqual(once);
+  });
+
+  it("tells the number of classes of a folder", () => {
+    const dataset = { kind: DatasetKind.DATASET_KIND_FOLDER, path: "/d" };
+    expect(resolve(fixed({ classes: 4 }, { dataset })).space.classes).toBe(4);
+    expect(faults(fixed({ classes: 4 }, { dataset, space: { classes: 5 } }))).toEqual(["algorithm.genotype.classes"]);
+  });
+
+  it.each<[string, SearchSpec, string[]]>([
+    ["other classes than the data set's", fixed({ classes: 19 }), ["algorithm.genotype.classes"]],
+    [
+      "other sizes than the space's",
+      fixed({}, { space: { inputHeight: 64, inputWidth: 128, stemChannels: 5 } }),
+      ["input_height", "input_width", "stem_channels"].map((name) => `algorithm.genotype.${name}`),
+    ],
+    ["a space that does not hold it", fixed({}, { space: { dilations: [4] } }), ["algorithm.genotype"]],
+    ["nothing to do", fixed({}, { retraining: { epochs: 0 } }), ["retraining.epochs"]],
+    ["nothing to inherit", fixed({}, { retraining: { inheritWeights: true } }), ["retraining.inherit_weights"]],
+    [
+      "faults of its own, each under its path",
+      fixed({
+        inputWidth: 60,
+        stages: [
+          { channels: 8, blocks: [{ dilation: 65, scale: 3, middleWidth: 9, outputWidth: 0 }] },
+          { channels: 5000, blocks: [] },
+        ],
+      }),
+      [
+        "stages[0].blocks[0].dilation",
+        "stages[0].blocks[0].middle_width",
+        "stages[0].blocks[0].output_width",
+        "stages[0].blocks[0].scale",
+        "stages[1].channels",
+        "stages[1].blocks",
+        "input_width",
+      ].map((path) => `algorithm.genotype.${path}`),
+    ],
+    // What cannot be trained is said of the space: the aggregation head joins two stages.
+    ["one stage", fixed({ stages: genotype.stages.slice(0, 1) }), ["space.stages"]],
+  ])("is refused with %s", (_what, spec, expected) => {
+    expect(faults(spec)).toEqual(expected);
+  });
+});

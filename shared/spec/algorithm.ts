@@ -1,0 +1,58 @@
+import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
+import { AlgorithmKind } from "../proto/lathe/v1/spec";
+import type { AlgorithmSpec, RetrainingSpec, SearchSpec } from "../proto/lathe/v1/spec";
+import { genotypeViolations, isMember } from "../space/genotype";
+import { isOneOf, type Fault } from "./bounds";
+
+/** The network of a spec that gives one instead of searching it (kind fixed); undefined for every other algorithm. */
+export function givenGenotype(spec: Pick<SearchSpec, "algorithm"> | undefined): Genotype | undefined {
+  return spec?.algorithm?.kind === AlgorithmKind.ALGORITHM_KIND_FIXED ? spec.algorithm.genotype : undefined;
+}
+
+/**
+ * The algorithm over its default, and the genotype that is given, if there is one without a fault. Where the genotype has faults,
+ * nothing else can be checked against it.
+ */
+export function resolveAlgorithm(
+  defaults: AlgorithmSpec,
+  set: AlgorithmSpec | undefined,
+  fault: Fault,
+): { algorithm: AlgorithmSpec; given: Genotype | undefined } {
+  const algorithm = { kind: set?.kind || defaults.kind, genotype: set?.genotype };
+  const { kind, genotype } = algorithm;
+  if (!isOneOf(AlgorithmKind, kind)) fault("algorithm.kind", `is ${kind}, must be one of ssr, fixed`);
+  if (kind !== AlgorithmKind.ALGORITHM_KIND_FIXED) {
+    if (genotype !== undefined)
+      fault("algorithm.genotype", "is set, but only algorithm.kind fixed takes one; leave it out");
+    return { algorithm, given: undefined };
+  }
+  if (genotype === undefined) {
+    fault("algorithm.genotype", "is not set, must be the network to train: algorithm.kind is fixed");
+    return { algorithm, given: undefined };
+  }
+  const violations = genotypeViolations(genotype, "algorithm.genotype.");
+  for (const { field, description } of violations) fault(field, description);
+  return { algorithm, given: violations.length === 0 ? genotype : undefined };
+}
+
+/** What a given genotype asks of the rest of a spec: its sizes, a (valid) space that holds it, and retraining, which is all there is to do. */
+export function checkGiven(genotype: Genotype, space: SearchSpace, retraining: RetrainingSpec, fault: Fault): void {
+  const sizes = [
+    ["classes", genotype.classes, space.classes],
+    ["input_height", genotype.inputHeight, space.inputHeight],
+    ["input_width", genotype.inputWidth, space.inputWidth],
+    ["stem_channels", genotype.stemChannels, space.stemChannels],
+  ] as const;
+  const differing = sizes.filter(([, own, asked]) => own !== asked);
+  for (const [name, own, asked] of differing)
+    fault(
+      `algorithm.genotype.${name}`,
+      `is ${own}, must be ${asked}, ${name === "classes" ? "as many as the data set has" : `as space.${name} says`}`,
+    );
+  if (differing.length === 0 && !isMember(space, genotype))
+    fault("algorithm.genotype", "is no network of the spec's space; leave stages, dilations and scales of space out");
+  if (retraining.epochs === 0)
+    fault("retraining.epochs", "is 0, must be at least 1: a fixed network is trained, and nothing else");
+  if (retraining.inheritWeights === true)
+    fault("retraining.inherit_weights", "is true, but a fixed network has no supernet to inherit from");
+}
