@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { AlgorithmKind, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
+import { AlgorithmKind, BudgetPolicy, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
 import type { Genotype } from "../proto/lathe/v1/space";
 import { isMember } from "../space/genotype";
 import { randomGenotype, smallSpace } from "../testing/networks";
@@ -39,6 +39,28 @@ describe("an algorithm", () => {
     ["a network that ssr would not use", { algorithm: { genotype } }, "algorithm.genotype"],
   ])("is refused with %s", (_what, change, field) => {
     expect(faults(SearchSpec.fromPartial({ preset: "tiny", ...change }))).toEqual([field]);
+  });
+});
+
+describe("darts", () => {
+  const spec = SearchSpec.fromPartial({
+    preset: "tiny",
+    training: { epochs: 12 },
+    regularization: { operation: 7 },
+    algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_DARTS },
+  });
+
+  it("has no regularization, lets nothing leave before the last epoch, and ends by argmax", () => {
+    const { spec: resolved } = resolve(spec);
+    expect(resolved.regularization).toMatchObject({ depth: 0, operation: 0, outputWidth: 0, middleWidth: 0 });
+    expect(resolved.shrinking).toMatchObject({ firstEpoch: 12, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX });
+  });
+
+  it("is otherwise the same search, and resolving again changes nothing", () => {
+    const once = resolve(spec);
+    const ssr = resolve({ ...spec, algorithm: undefined });
+    expect(once.spec).toMatchObject({ training: ssr.spec.training, cost: ssr.spec.cost, space: ssr.spec.space });
+    expect(resolve(once.spec)).toEqual(once);
   });
 });
 

@@ -1,8 +1,9 @@
 import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
-import { AlgorithmKind } from "../proto/lathe/v1/spec";
+import { AlgorithmKind, BudgetPolicy } from "../proto/lathe/v1/spec";
 import type { AlgorithmSpec, RetrainingSpec, SearchSpec } from "../proto/lathe/v1/spec";
 import { genotypeViolations, isMember } from "../space/genotype";
 import { isOneOf, type Fault } from "./bounds";
+import type { ResolvedSpec } from "./presets";
 
 /** The network of a spec that gives one instead of searching it (kind fixed); undefined for every other algorithm. */
 export function givenGenotype(spec: Pick<SearchSpec, "algorithm"> | undefined): Genotype | undefined {
@@ -20,7 +21,7 @@ export function resolveAlgorithm(
 ): { algorithm: AlgorithmSpec; given: Genotype | undefined } {
   const algorithm = { kind: set?.kind || defaults.kind, genotype: set?.genotype };
   const { kind, genotype } = algorithm;
-  if (!isOneOf(AlgorithmKind, kind)) fault("algorithm.kind", `is ${kind}, must be one of ssr, fixed`);
+  if (!isOneOf(AlgorithmKind, kind)) fault("algorithm.kind", `is ${kind}, must be one of ssr, darts, fixed`);
   if (kind !== AlgorithmKind.ALGORITHM_KIND_FIXED) {
     if (genotype !== undefined)
       fault("algorithm.genotype", "is set, but only algorithm.kind fixed takes one; leave it out");
@@ -33,6 +34,16 @@ export function resolveAlgorithm(
   const violations = genotypeViolations(genotype, "algorithm.genotype.");
   for (const { field, description } of violations) fault(field, description);
   return { algorithm, given: violations.length === 0 ? genotype : undefined };
+}
+
+/**
+ * DARTS as a course of the same search (Liu et al., 2019, first order): no regularization, nothing leaves before the last epoch, and
+ * argmax decides what is left then.
+ */
+export function asDarts(spec: ResolvedSpec): void {
+  if (spec.algorithm.kind !== AlgorithmKind.ALGORITHM_KIND_DARTS) return;
+  Object.assign(spec.regularization, { depth: 0, operation: 0, outputWidth: 0, middleWidth: 0 });
+  Object.assign(spec.shrinking, { firstEpoch: spec.training.epochs, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX });
 }
 
 /** What a given genotype asks of the rest of a spec: its sizes, a (valid) space that holds it, and retraining, which is all there is to do. */

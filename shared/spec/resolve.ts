@@ -5,7 +5,7 @@ import { BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
 import type { DatasetSpec, SearchSpec, SpaceSpec } from "../proto/lathe/v1/spec";
 import { spaceOf } from "../space/genotype";
 import { refuse, spaceViolations } from "../space/validate";
-import { checkGiven, resolveAlgorithm } from "./algorithm";
+import { asDarts, checkGiven, resolveAlgorithm } from "./algorithm";
 import {
   EXAMPLES,
   MAX_LABELS,
@@ -86,6 +86,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
     algorithm,
   };
   resolved.profiling.deviceClass ||= defaults.profiling.deviceClass;
+  asDarts(resolved);
 
   for (const [section, fields] of Object.entries(NUMBERS))
     checkNumbers(section, fields, resolved[section as keyof typeof NUMBERS], fault);
