@@ -21,6 +21,15 @@ function sources(folder: string): Source[] {
   });
 }
 
+/** Removes what was made for earlier states of the sources; of the last hour, another run may still need it. */
+function forgetOlder(home: string): void {
+  if (!existsSync(home)) return;
+  for (const name of readdirSync(home)) {
+    const path = join(home, name);
+    if (Date.now() - statSync(path).mtimeMs > 3_600_000) rmSync(path, { recursive: true, force: true });
+  }
+}
+
 /**
  * The folder of the product as JavaScript, made once for a state of the sources (a second or two). Five services that each compile
  * their sources as they start would take ten times as long. Types are checked elsewhere.
@@ -34,6 +43,7 @@ export function compiled(): string {
   const home = join(root, "dist", ".tests");
   const folder = join(home, state.slice(0, 16));
   if (existsSync(folder)) return folder;
+  forgetOlder(home);
   const making = `${folder}.${randomBytes(4).toString("hex")}`;
   for (const { path } of all) {
     const { code } = transformFileSync(path, {

@@ -6,9 +6,9 @@ import { SearchState } from "../shared/proto/lathe/v1/search";
 import { connect } from "../shared/rpc/client";
 import { nameOf, outcome } from "./outcome";
 import { longSpec, smallSpec } from "./specs";
-import { isAlive, System } from "./system";
+import { isAlive, PATIENCE_MS, System } from "./system";
 
-jest.setTimeout(90_000);
+jest.setTimeout(2 * PATIENCE_MS);
 
 /** Seconds, not epochs: what a command may take to reach the training process. */
 const promptMs = 5_000;

@@ -3,16 +3,16 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SERVICES, startStack } from "../deploy/local/stack";
 import { api as jetstream } from "../shared/events/jetstream";
-import { CHECKPOINTS_BUCKET, objectStream } from "../shared/events/subjects";
+import { CHECKPOINTS_BUCKET, EVENTS_STREAM, objectStream } from "../shared/events/subjects";
 import { LatheError } from "../shared/process/errors";
 import { SearchState, type Search } from "../shared/proto/lathe/v1/search";
 import { BudgetPolicy, DatasetKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { writeImage, writeLabel, writeText } from "../shared/testing/pictures";
 import { compiled } from "./compiled";
 import { fileSpec, smallSpec } from "./specs";
-import { newFolder, System } from "./system";
+import { newFolder, PATIENCE_MS, System } from "./system";
 
-jest.setTimeout(90_000);
+jest.setTimeout(2 * PATIENCE_MS);
 
 const root = newFolder();
 
@@ -164,12 +164,13 @@ it("a search whose epochs end too early fails where its policy says so", async (
 });
 
 describe("storage that is full", () => {
-  interface Settings {
+  interface Info {
     config: Record<string, unknown>;
+    state: { bytes: number };
   }
-  const stream = objectStream(CHECKPOINTS_BUCKET);
-  async function limit(bytes: number): Promise<void> {
-    const { config } = await jetstream<Settings>(system.bus, `STREAM.INFO.${stream}`, undefined, { what: stream });
+  const info = (stream: string) => jetstream<Info>(system.bus, `STREAM.INFO.${stream}`, undefined, { what: stream });
+  async function limit(stream: string, bytes: number): Promise<void> {
+    const { config } = await info(stream);
     await jetstream(system.bus, `STREAM.UPDATE.${stream}`, { ...config, max_bytes: bytes }, { what: stream });
   }
 
@@ -193,8 +194,8 @@ describe("storage that is full", () => {
     }
   });
 
-  it("fails the search with what to do, and the next one succeeds once there is room", async () => {
-    await limit(20_000);
+  it("for files fails the search with what to do, and the next one succeeds once there is room", async () => {
+    await limit(objectStream(CHECKPOINTS_BUCKET), 20_000);
     const spec: SearchSpec = smallSpec();
     const { reason, message } = failure((await system.run(spec)).search);
     expect(reason).toBe("STORAGE_FULL");
@@ -203,8 +204,26 @@ describe("storage that is full", () => {
     );
     // Nothing died; that room was waited for may be said.
     expect(system.said.filter((line) => !/^(waiting|going on): /.test(line))).toEqual([]);
-    await limit(-1);
+    await limit(objectStream(CHECKPOINTS_BUCKET), -1);
     expect((await system.run(spec)).search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+  });
+
+  it("for events too makes the search wait, which the launcher says, and go on once there is room", async () => {
+    const id = await system.begin(smallSpec());
+    await system.event(id, "epoch.completed", 1);
+    // What is there stays: a limit below it would take it away.
+    await limit(EVENTS_STREAM, (await info(EVENTS_STREAM)).state.bytes + 100);
+    const said = await system.until(
+      () => system.said.find((line) => line.startsWith("waiting: event ")),
+      (line) => line !== undefined,
+    );
+    expect(said).toMatch(
+      / NATS storage is full \(.*\): free disk space, delete old searches or raise the limit \(.*\)$/,
+    );
+    expect((await system.get(id)).state).toBe(SearchState.SEARCH_STATE_RUNNING);
+    await limit(EVENTS_STREAM, -1);
+    expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    expect(system.said.filter((line) => line.includes("died"))).toEqual([]);
   });
 });
 

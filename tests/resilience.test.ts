@@ -5,9 +5,9 @@ import { DURABLES, EVENTS_STREAM, WORK_STREAM } from "../shared/events/subjects"
 import { ConditionStatus, SearchState, type Search } from "../shared/proto/lathe/v1/search";
 import { nameOf, outcome } from "./outcome";
 import { slowSpec, smallSpec } from "./specs";
-import { isAlive, System } from "./system";
+import { isAlive, PATIENCE_MS, System } from "./system";
 
-jest.setTimeout(90_000);
+jest.setTimeout(2 * PATIENCE_MS);
 
 let system: System;
 /** What each search has to come to, whatever happens to its processes. */
@@ -39,13 +39,13 @@ const restarted = (service: ServiceName, before: number) =>
   );
 
 describe("SIGKILL", () => {
-  it.each<[ServiceName, EventName, number?]>([
+  it.each<[ServiceName, EventName, number | undefined]>([
     ["search", "epoch.completed", 2],
     ["shrinking", "epoch.completed", 3],
     ["supernet", "epoch.completed", 4],
     ["supernet", "retraining.epoch.completed", 1],
-    ["discretization", "supernet.converged"],
-    ["latency", "network.trained"],
+    ["discretization", "supernet.converged", undefined],
+    ["latency", "network.trained", undefined],
   ])("of the %s service right after %s changes nothing", async (service, name, epoch) => {
     const { pid } = system.stack.addresses()[service];
     const { history } = await disturbed(name, epoch, () => system.stack.kill(service));

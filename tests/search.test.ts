@@ -62,7 +62,7 @@ beforeAll(async () => {
   await watching;
   search = await system.get(id);
   history = await system.history(id);
-}, PATIENCE_MS);
+}, 2 * PATIENCE_MS);
 afterAll(() => system.stop());
 
 function data<N extends EventName>(name: N): EventData<N> {

@@ -21,7 +21,7 @@ import { compiled } from "./compiled";
 const quiet = { info() {}, warn() {}, error() {} };
 
 /** How long a search of these tests may take on a machine that does other work too. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 120_000;
 
 /** The five services and their bus, as `lathe up` starts them, with what a test needs to look at them and to disturb them. */
 export class System {
