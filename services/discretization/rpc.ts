@@ -1,7 +1,7 @@
 import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
-import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
+import { ARTIFACTS_BUCKET, isToken } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import { DiscretizationServiceService } from "../../shared/proto/lathe/v1/discretization";
 import { service, type Service } from "../../shared/rpc/handlers";
@@ -26,7 +26,7 @@ export function discretizationService(bus: Bus): Service {
     },
     exportNetwork: async function* (request, { signal }) {
       const { searchId, inputHeight, inputWidth } = request;
-      if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(searchId))
+      if (!isToken(searchId))
         throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
       for (const [field, value] of Object.entries({ input_height: inputHeight, input_width: inputWidth }))
         if (value < 0 || value > 8192) throw invalid(field, `is ${value}, must be between 0 and 8192`);

@@ -1,4 +1,5 @@
 import type { Objects } from "../../shared/events/objects";
+import { isToken } from "../../shared/events/subjects";
 import { LatheError, type FieldViolation } from "../../shared/process/errors";
 import {
   LatencyServiceService,
@@ -62,7 +63,7 @@ function networkViolations(
   { deviceClass }: ProfilingSettings,
 ): FieldViolation[] {
   const violations: FieldViolation[] = [];
-  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(searchId))
+  if (!isToken(searchId))
     violations.push({ field: "search_id", description: `is "${searchId}", must be the id of a search` });
   if (object === "" || !object.startsWith(`${searchId}/`))
     violations.push({ field: "object", description: `is "${object}", must be an object of search "${searchId}"` });

@@ -1,3 +1,4 @@
+import { isToken } from "../../shared/events/subjects";
 import { LatheError, type FieldViolation } from "../../shared/process/errors";
 import type { StartSearchRequest } from "../../shared/proto/lathe/v1/search";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
@@ -39,7 +40,7 @@ export function validateSearchId(id: string): string {
   const description =
     id === ""
       ? "is not set, must be given"
-      : /^[a-z0-9][a-z0-9-]{0,63}$/.test(id)
+      : isToken(id)
         ? undefined
         : `is "${clip(id)}", must be 1 to 64 of a-z, 0-9 and -, and not begin with -`;
   if (description !== undefined) refuse("INVALID_SEARCH_ID", "request", [{ field: "search_id", description }]);

@@ -1,5 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
+import { isToken } from "../../shared/events/subjects";
 import { buildSupernet } from "../../shared/network/supernet";
 import { LatheError } from "../../shared/process/errors";
 import { Turns } from "../../shared/process/turns";
@@ -81,7 +82,7 @@ interface Found {
 
 /** The newest checkpoint of a search's supernet, by its history. */
 async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal): Promise<Found> {
-  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(searchId))
+  if (!isToken(searchId))
     throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
   let found: Partial<Found> = {};
   for (const { event } of await historyOnce(bus, searchId, 0, signal)) {

@@ -28,8 +28,11 @@ export const DURABLES = {
 
 export type WorkKind = "train" | "retrain" | "profile";
 
+/** Whether a text may be a token of a subject: 1 to 64 of a-z, 0-9 and -, not beginning with -. Search ids are such tokens. */
+export const isToken = (text: string) => /^[a-z0-9][a-z0-9-]{0,63}$/.test(text);
+
 const token = (what: string, value: string) => {
-  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(value)) {
+  if (!isToken(value)) {
     throw new LatheError(
       "INVALID_ARGUMENT",
       `${what} is "${value}", must be 1 to 64 of a-z, 0-9 and -, and not begin with -`,

@@ -1,6 +1,6 @@
 import { exportOnnx } from "../engine/onnx";
 import type { Constants } from "../engine/tracer";
-import type { Manifest } from "../engine/parameters";
+import { view, type Manifest } from "../engine/parameters";
 import type { DiscreteNetwork } from "./discrete";
 import { inferenceNorm, named } from "./layers";
 
@@ -37,9 +37,6 @@ export function networkOnnx(
 
 function constants(buffer: Float32Array, manifest: Manifest): Constants {
   return Object.fromEntries(
-    manifest.entries.map(({ name, shape, offset }) => {
-      const size = shape.reduce((product, extent) => product * extent, 1);
-      return [name, { data: buffer.slice(offset, offset + size), shape }];
-    }),
+    manifest.entries.map(({ name, shape }) => [name, { data: view(buffer, manifest, name).slice(), shape }]),
   );
 }

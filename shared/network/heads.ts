@@ -3,10 +3,8 @@ import { averagePool2x2 } from "../engine/ops/averagePool";
 import { relu } from "../engine/ops/relu";
 import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
+import { PYRAMID_BINS } from "../space/figures";
 import { declareNorm, named, type Declaration, type Norm, type Tensors } from "./layers";
-
-/** Bins of the pyramid pooling, per side. */
-const PYRAMID = [1, 2, 3, 6, 9] as const;
 
 /** Where the aggregation head takes its inputs, and how wide they are. */
 export interface AggregationShape {
@@ -36,8 +34,8 @@ export function declareAggregationHead(declaration: Declaration, shape: Aggregat
     declaration.weights.push({ name: `head/${name}/conv`, shape: [outputs, inputs, size, size] });
     declareNorm(declaration, `head/${name}/norm`, [outputs]);
   };
-  for (const bins of PYRAMID) conv(`pyramid${bins}`, shape.high, shape.pyramidChannels, 1);
-  conv("context", shape.high + PYRAMID.length * shape.pyramidChannels, shape.highChannels, 1);
+  for (const bins of PYRAMID_BINS) conv(`pyramid${bins}`, shape.high, shape.pyramidChannels, 1);
+  conv("context", shape.high + PYRAMID_BINS.length * shape.pyramidChannels, shape.highChannels, 1);
   conv("detail", shape.low + shape.stem, shape.lowChannels, 3);
   conv("fusion", shape.highChannels + shape.lowChannels, shape.highChannels, 1);
   declaration.weights.push({ name: "head/classifier/conv", shape: [shape.classes, shape.highChannels, 1, 1] });
@@ -81,7 +79,7 @@ export function aggregationHead(
   const { stem, low, high } = features;
   const [, , h8, w8] = high.shape as [number, number, number, number];
   const [, , h4, w4] = low.shape as [number, number, number, number];
-  const pyramid = PYRAMID.map((bins) => {
+  const pyramid = PYRAMID_BINS.map((bins) => {
     const pooled = unit(`pyramid${bins}`, adaptiveAveragePool(high, bins, bins));
     return resizeBilinear(pooled, h8, w8);
   });

@@ -1,7 +1,7 @@
-import { gather, type Manifest, type ManifestEntry } from "../engine/parameters";
+import { gather, view, type Manifest, type ManifestEntry } from "../engine/parameters";
 import type { Genotype } from "../proto/lathe/v1/space";
 import type { DiscreteNetwork } from "./discrete";
-import { atScale, type LiveBlock, type LiveOperation } from "./live";
+import { at, atScale, type LiveBlock, type LiveOperation } from "./live";
 import { scalesOf } from "./mixture";
 import type { Supernet } from "./supernet";
 
@@ -102,16 +102,8 @@ export function copyShared(from: Float32Array, source: Manifest, to: Float32Arra
   const left: string[] = [];
   for (const entry of target.entries) {
     const found = sources.get(entry.name);
-    const size = entry.shape.reduce((product, extent) => product * extent, 1);
-    if (found && found.shape.join() === entry.shape.join())
-      to.set(from.subarray(found.offset, found.offset + size), entry.offset);
+    if (found && found.shape.join() === entry.shape.join()) to.set(view(from, source, entry.name), entry.offset);
     else left.push(entry.name);
   }
   return left;
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  const item = list[index];
-  if (item === undefined) throw new Error(`index ${index} is outside a list of ${list.length}`);
-  return item;
 }

@@ -100,3 +100,10 @@ export function liveStages(space: SearchSpace, architecture: Architecture): Live
 export function atScale(block: LiveBlock, scale: number): LiveOperation[] {
   return block.operations.filter(({ operation }) => operation.scale === scale);
 }
+
+/** An item that must be there: stages and blocks are walked beside what belongs to them. */
+export function at<T>(list: readonly T[], index: number): T {
+  const item = list[index];
+  if (item === undefined) throw new Error(`index ${index} is outside a list of ${list.length}`);
+  return item;
+}

@@ -1,6 +1,6 @@
 import { tf } from "../engine/tf";
 import type { CostTable } from "../proto/lathe/v1/space";
-import type { LiveBlock, LiveStage } from "./live";
+import { at, type LiveBlock, type LiveStage } from "./live";
 import { named, type Tensors } from "./layers";
 
 /** Probabilities of a stack of groups with the same number of candidates, and which candidates survive. */
@@ -164,10 +164,4 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: StageRela
     if (next) inputs = tf.add(tf.sum(presence), next.channels - stage.channels);
   });
   return tf.addN(terms) as tf.Scalar;
-}
-
-function at<T>(list: readonly T[], index: number): T {
-  const item = list[index];
-  if (item === undefined) throw new Error(`index ${index} is outside a list of ${list.length}`);
-  return item;
 }

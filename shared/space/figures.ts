@@ -8,7 +8,7 @@ import type { ReductionChannels } from "./genotype";
 export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
 
 /** Bins per side of the pyramid pooling's adaptive average pools. */
-const PYRAMID_BINS = [1, 2, 3, 6, 9] as const;
+export const PYRAMID_BINS = [1, 2, 3, 6, 9] as const;
 
 /** Parameters and MACs of one part: "stem", "stage1/reduction", "stage1/block1", ..., "head". */
 export interface PartFigures {
