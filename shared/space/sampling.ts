@@ -103,9 +103,9 @@ export interface CostWindow {
 
 /** Uniform draws before a search goes by steps, and searches by steps before the window counts as empty. */
 const DRAWS = 100;
-const RESTARTS = 100;
+const RESTARTS = 40;
 /** Proposals of one search by steps: each decision of a large space comes up a few times. */
-const PROPOSALS = 500;
+const PROPOSALS = 300;
 
 /**
  * The networks of (1 - tolerance) * target to target, shares of the largest network's cost. Where the window is rare among uniform draws,
