@@ -34,7 +34,6 @@ const searched: ReadonlySet<keyof SearchResult> = new Set([
 
 /** What only a search within one supernet has: where whole networks are evaluated, nothing leaves the space and nothing is cut. */
 const withinSupernet: ReadonlySet<keyof SearchResult> = new Set([
-  "candidatesStart",
   "candidatesLeft",
   "convergedEpoch",
   "supernetMiou",

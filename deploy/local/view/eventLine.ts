@@ -11,7 +11,7 @@ export function eventLine({ event }: WatchSearchResponse, progress: Progress): s
       const given = givenGenotype(event.value.spec);
       if (given) return `search ${progress.searchId} created: ${progress.title}; ${genotypeLine(given)}`;
       const candidates = progress.candidates.reduce((sum, { start }) => sum + start, 0);
-      return `search ${progress.searchId} created: ${progress.title}; 10^${progress.log10Start.toFixed(1)} networks, ${candidates} candidates`;
+      return `search ${progress.searchId} created: ${progress.title}; 10^${progress.log10Start.toFixed(1)} networks${candidates > 0 ? `, ${candidates} candidates` : ""}`;
     }
     case "operatorsProfiled":
       return `operators measured on ${event.value.conditions?.device ?? "the device"}: ${event.value.table?.candidates.length ?? 0} candidates`;
