@@ -303,7 +303,7 @@ describe("the result", () => {
     const { sampled, candidate, selected, trained, profiled } = sampling;
     const events = [sampling.created, sampled(1), candidate(1), sampled(2), candidate(2), selected, trained, profiled];
     const phases = events.map((_, at) => projectAll(undefined, stored(events.slice(0, at + 1)))!.search.phase);
-    expect(phases.map((phase) => SearchPhase[phase]!.replace("SEARCH_PHASE_", ""))).toEqual([
+    expect(phases.map((phase) => SearchPhase[phase].replace("SEARCH_PHASE_", ""))).toEqual([
       ...Array<string>(5).fill("SEARCHING"),
       ...["RETRAINING", "PROFILING_NETWORK", "DONE"],
     ]);

@@ -57,10 +57,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     const evaluator = await discreteEvaluator(engine, network, batchSize);
     opened.push(evaluator);
     let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
-    const course = {
-      ...{ name: "retraining", rateField: "retraining.learning_rate", seed: spec.seed },
-      ...spec.retraining,
-    };
+    const course = { name: "retraining", rateField: "retraining.learning_rate", seed: spec.seed, ...spec.retraining };
     const trainer = await openNetworkTrainer(engine, network, course, weighting, vectors, progress.steps);
     opened.push(trainer);
     while (progress.epoch < epochs) {

@@ -22,8 +22,12 @@ export interface Situation {
 /** Folds a history into what a `phase` work item of a resumption finds. */
 export function situation(history: readonly StoredEvent[], phase: "train" | "retrain", resumption: number): Situation {
   const found: Situation = {
-    ...{ skip: undefined, epoch: undefined, retraining: undefined, samplingEpoch: undefined },
-    ...{ candidates: [], sequence: 0 },
+    skip: undefined,
+    epoch: undefined,
+    retraining: undefined,
+    samplingEpoch: undefined,
+    candidates: [],
+    sequence: 0,
   };
   let paused = false;
   let resumptions = 0;

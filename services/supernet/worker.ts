@@ -1,7 +1,7 @@
 import { createEngine } from "../../shared/engine/engine";
 import { serveWorker } from "../../shared/process/worker";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import { search } from "./algorithms/search";
+import { search } from "./algorithms/algorithms";
 import { evaluateGenotype } from "./evaluate";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { StepProgress } from "./progress";

@@ -48,13 +48,13 @@ export async function storeDerived(
   network: DiscreteNetwork,
   { weights, stats }: NetworkParameters,
   classNames: readonly string[],
-  { store }: Store,
+  port: Store,
 ): Promise<{ onnx: ArtifactRef; weights: ArtifactRef }> {
   const onnx = networkOnnx(network, { weights, stats }, classNames);
   const bundle = encodeBundle({ header: Genotype.toJSON(network.genotype), arrays: { weights, stats } });
   return {
-    onnx: await store("derived.onnx", onnx, "application/onnx"),
-    weights: await store("derived.weights", bundle, "application/octet-stream"),
+    onnx: await port.store("derived.onnx", onnx, "application/onnx"),
+    weights: await port.store("derived.weights", bundle, "application/octet-stream"),
   };
 }
 

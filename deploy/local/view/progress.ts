@@ -246,7 +246,10 @@ export function observe(before: Progress, { event, time }: WatchSearchResponse):
     case "samplingEpochCompleted": {
       const { epoch, epochs, seconds, loss } = event.value;
       const moved = change(progress, "search", (one) => ({
-        ...{ epoch, epochs, step: 0, epochSeconds: [...one.epochSeconds, seconds] },
+        epoch,
+        epochs,
+        step: 0,
+        epochSeconds: [...one.epochSeconds, seconds],
       }));
       return { ...moved, stepLoss: loss };
     }

@@ -27,7 +27,11 @@ export const searchByEvolution: Search = async (engine, job, port) => {
   try {
     const trainExamples = dataset.train.length;
     const plan = planBudget({
-      ...{ epochs, batchSize, trainExamples, trainings: 1, evaluations: sampling.evaluations },
+      epochs,
+      batchSize,
+      trainExamples,
+      trainings: 1,
+      evaluations: sampling.evaluations,
       imagesPerEvaluation: dataset.validation.length + calibrationImages(trainExamples, batchSize),
     });
     const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
@@ -46,9 +50,15 @@ export const searchByEvolution: Search = async (engine, job, port) => {
       const network = await inherited(genotype);
       const { miou, loss } = await evaluateInherited(engine, network, dataset, { batchSize, weighting }, port.signal);
       const figure = {
-        ...{ index, candidates: sampling.evaluations, genotype, parent, costRatio: window.ratio(genotype) },
+        index,
+        candidates: sampling.evaluations,
+        genotype,
+        parent,
+        costRatio: window.ratio(genotype),
         figures: networkFigures(genotype, { kind: "search" }),
-        ...{ validationMiou: miou, validationLoss: loss, seconds: (performance.now() - started) / 1000 },
+        validationMiou: miou,
+        validationLoss: loss,
+        seconds: (performance.now() - started) / 1000,
       };
       await port.evaluated(figure);
       past.push(figure);

@@ -59,8 +59,12 @@ export const searchAtRandom: Search = async (engine, job, port) => {
   const dataset = await openDataset(datasetOptions(spec, space));
   try {
     const plan = planBudget({
-      ...{ epochs, batchSize, trainExamples: dataset.train.length, trainings: candidates },
-      ...{ evaluations: candidates, imagesPerEvaluation: dataset.validation.length },
+      epochs,
+      batchSize,
+      trainExamples: dataset.train.length,
+      trainings: candidates,
+      evaluations: candidates,
+      imagesPerEvaluation: dataset.validation.length,
     });
     const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
     const context = { engine, job, port, window, dataset, weighting, plan };
@@ -69,7 +73,10 @@ export const searchAtRandom: Search = async (engine, job, port) => {
       const trained = await train(context, network, standing);
       const figure = known.get(trained.candidate) ?? (await evaluate(context, network, trained));
       standing = {
-        ...{ candidate: trained.candidate + 1, epoch: 0, steps: 0, seconds: trained.seconds + figure.seconds },
+        candidate: trained.candidate + 1,
+        epoch: 0,
+        steps: 0,
+        seconds: trained.seconds + figure.seconds,
         best: better(trained, figure.validationMiou),
       };
     }
@@ -110,8 +117,12 @@ async function train(
   if (standing.epoch >= plan.epochs) return { ...standing, vectors };
   const learningRate = spec.training.weightLearningRate;
   const course = {
-    ...{ name: `random/${candidate}`, rateField: "training.weight_learning_rate", seed: spec.seed },
-    ...{ ...spec.training, epochs: plan.epochs, learningRate },
+    name: `random/${candidate}`,
+    rateField: "training.weight_learning_rate",
+    seed: spec.seed,
+    ...spec.training,
+    epochs: plan.epochs,
+    learningRate,
   };
   const trainer = await openNetworkTrainer(engine, network, course, weighting, vectors, standing.steps);
   // Counted over the trainings of all candidates.
@@ -129,7 +140,12 @@ async function train(
       now = { ...now, epoch, steps: trainer.steps(), seconds: now.seconds + seconds, vectors: trainer.vectors() };
       const checkpoint = await port.storeCheckpoint(checkpointBytes(now), before + epoch);
       await port.completeSamplingEpoch({
-        ...{ epoch: before + epoch, epochs: total, candidate, loss, seconds, checkpoint },
+        epoch: before + epoch,
+        epochs: total,
+        candidate,
+        loss,
+        seconds,
+        checkpoint,
         learningRate: polyRate(learningRate, epoch, plan.epochs),
       });
     }
@@ -152,10 +168,15 @@ async function evaluate(
     const { weights, stats } = vectors;
     const { miou, loss } = await evaluator.evaluate({ weights, stats }, dataset.validation, weighting, port.signal);
     const figure = {
-      ...{ index: candidate, candidates: job.spec.sampling.candidates, genotype, parent: 0 },
+      index: candidate,
+      candidates: job.spec.sampling.candidates,
+      genotype,
+      parent: 0,
       figures: networkFigures(genotype, { kind: "search" }),
       costRatio: window.ratio(genotype),
-      ...{ validationMiou: miou, validationLoss: loss, seconds: (performance.now() - started) / 1000 },
+      validationMiou: miou,
+      validationLoss: loss,
+      seconds: (performance.now() - started) / 1000,
     };
     await port.evaluated(figure);
     return figure;

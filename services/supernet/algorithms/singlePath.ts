@@ -55,7 +55,10 @@ export async function trainSinglePaths(
       const epoch = progress.epoch + 1;
       const learningRate = polyRate(weightLearningRate, epoch, plan.epochs);
       const order = {
-        ...{ batchSize, labelStride, dropLast: true, augment: { flip: true, translate: 2 } },
+        batchSize,
+        labelStride,
+        dropLast: true,
+        augment: { flip: true, translate: 2 },
         random: createRandom(spec.seed, `evolution/${epoch}/batches`),
       };
       const paths = createRandom(spec.seed, `evolution/${epoch}/paths`);
@@ -67,7 +70,10 @@ export async function trainSinglePaths(
         steps++;
         done++;
         const outputs = await advance(step, buffer, {
-          ...{ images, labels, classWeights: weighting, rates: rates(learningRate, steps) },
+          images,
+          labels,
+          classWeights: weighting,
+          rates: rates(learningRate, steps),
           alphas: pathAlphas(supernet, randomGenotype(space, paths)),
           ...dropoutFactors(supernet.dropouts, batchSize, createRandom(spec.seed, `evolution/dropout/${steps}`)),
         });
@@ -83,7 +89,13 @@ export async function trainSinglePaths(
       const checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
       const loss = sum / done;
       await port.completeSamplingEpoch({
-        ...{ epoch, epochs: plan.epochs, candidate: 0, loss, learningRate, seconds, checkpoint },
+        epoch,
+        epochs: plan.epochs,
+        candidate: 0,
+        loss,
+        learningRate,
+        seconds,
+        checkpoint,
       });
     }
     return { state, seconds: progress.seconds };

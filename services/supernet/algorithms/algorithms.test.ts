@@ -14,7 +14,8 @@ import { keyOf } from "../../../shared/space/sampling";
 import { resolve } from "../../../shared/spec/resolve";
 import { briefSpec, timeless } from "../../../shared/testing/training";
 import type { Candidate, SearchJob } from "../train";
-import { search, type SearchPort } from "./search";
+import { search } from "./algorithms";
+import type { SearchPort } from "./search";
 
 let engine: Engine;
 beforeAll(async () => {
