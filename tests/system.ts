@@ -160,15 +160,18 @@ function parentOf(pid: number): number | undefined {
   }
 }
 
-/** Epoch or resumption that an event carries. */
+/** Epoch, index or resumption that an event carries. */
 export function epochOf(event: StoredEvent["event"]): number | undefined {
   switch (event.type) {
     case "epoch.completed":
       return event.data.metrics?.epoch;
     case "space.shrunk":
     case "space.kept":
+    case "sampling.epoch.completed":
     case "retraining.epoch.completed":
       return event.data.epoch;
+    case "candidate.evaluated":
+      return event.data.index;
     case "search.resumed":
       return event.data.resumption;
     default:

@@ -15,6 +15,7 @@ const points = (share: number): string => `${(100 * share).toFixed(2)} points`;
 const decidedBy: Readonly<Record<number, string>> = {
   [DecidedBy.DECIDED_BY_SHRINKING]: "shrinking",
   [DecidedBy.DECIDED_BY_ARGMAX]: "argmax at the end of the epochs",
+  [DecidedBy.DECIDED_BY_SELECTION]: "selection among the networks evaluated",
 };
 
 /** What only a search has: a network that was given comes with none of these. */
@@ -28,6 +29,15 @@ const searched: ReadonlySet<keyof SearchResult> = new Set([
   "discreteMiou",
   "discretizationGap",
   "searchSeconds",
+  "trainingImages",
+] as const);
+
+/** What only a search within one supernet has: where whole networks are evaluated, nothing leaves the space and nothing is cut. */
+const withinSupernet: ReadonlySet<keyof SearchResult> = new Set([
+  "candidatesLeft",
+  "convergedEpoch",
+  "supernetMiou",
+  "discretizationGap",
 ] as const);
 
 /** Every figure of a result, in the order in which they came about. */
@@ -35,6 +45,7 @@ export function figuresOf(result: SearchResult): Figure[] {
   const figures: Figure[] = [];
   const add = (key: keyof SearchResult, label: string, shown: string, measuredBy: string) =>
     figures.push({ key, label, value: result[key], shown, measuredBy });
+  const selected = result.decidedBy === DecidedBy.DECIDED_BY_SELECTION;
   const start = result.log10SpaceStart.toFixed(1);
   add(
     "log10SpaceStart",
@@ -59,8 +70,17 @@ export function figuresOf(result: SearchResult): Figure[] {
     "decided by",
     (decidedBy[result.decidedBy] ?? "unknown") +
       (result.convergedEpoch > 0 ? `, after epoch ${result.convergedEpoch}` : ""),
-    "shrinking: every live group had one survivor; argmax: the epochs ended first",
+    selected
+      ? "selection: the largest validation mIoU"
+      : "shrinking: every live group had one survivor; argmax: the epochs ended first",
   );
+  if (selected)
+    add(
+      "candidatesEvaluated",
+      "networks evaluated",
+      `${result.candidatesEvaluated}; no supernet was cut, so there is no discretization gap`,
+      "counted",
+    );
   add("convergedEpoch", "", "", "first epoch after which every live group had one survivor; 0 when argmax decided");
   add(
     "supernetMiou",
@@ -70,9 +90,11 @@ export function figuresOf(result: SearchResult): Figure[] {
   );
   add(
     "discreteMiou",
-    "discrete mIoU",
+    selected ? "mIoU in the search" : "discrete mIoU",
     percent(result.discreteMiou),
-    "validation split, discrete network with the weights inherited from the supernet",
+    selected
+      ? "validation split, search head: trained within the search (random), or with inherited weights and recalibrated statistics (evolution); the network was chosen on the same split"
+      : "validation split, discrete network with the weights inherited from the supernet",
   );
   add(
     "discretizationGap",
@@ -105,10 +127,24 @@ export function figuresOf(result: SearchResult): Figure[] {
     add("latency", "latency p50 / p95", `${milliseconds(p50Seconds)} / ${milliseconds(p95Seconds)}`, how);
     figures.push({ ...figures.at(-1)!, label: "frames per second", shown: `${framesPerSecond.toFixed(1)} (1 / p50)` });
   }
-  add("searchSeconds", "search", duration(result.searchSeconds), "measured: wall clock of the supernet's training");
+  add(
+    "searchSeconds",
+    "search",
+    duration(result.searchSeconds),
+    selected
+      ? "measured: wall clock of training and evaluation within the search"
+      : "measured: wall clock of the supernet's training",
+  );
+  add(
+    "trainingImages",
+    "search budget",
+    `${quantity(Math.round(result.trainingImages))} training images`,
+    "counted: images forward and backward in the search, a third for each that went forward only and decided something",
+  );
   add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");
   // Every space has candidates.
-  return result.candidatesStart > 0 ? figures : figures.filter(({ key }) => !searched.has(key));
+  if (result.candidatesStart === 0) return figures.filter(({ key }) => !searched.has(key));
+  return selected ? figures.filter(({ key }) => !withinSupernet.has(key)) : figures;
 }
 
 /** What each figure was measured by, under its name in result.json. */

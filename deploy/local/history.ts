@@ -35,6 +35,10 @@ function epochRow({ event }: WatchSearchResponse): Row | undefined {
     const { epoch, loss, validationMiou, seconds } = event.value;
     return { phase: "retraining", epoch, loss, validation_miou: validationMiou, seconds };
   }
+  if (event?.$case === "samplingEpochCompleted") {
+    const { epoch, loss, learningRate, seconds } = event.value;
+    return { phase: "search", epoch, loss, learning_rate: learningRate, seconds };
+  }
   if (event?.$case !== "epochCompleted" || !event.value.metrics) return undefined;
   const { metrics } = event.value;
   const candidates = (dimension: Dimension): number =>

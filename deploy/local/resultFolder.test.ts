@@ -106,6 +106,28 @@ describe("a result folder", () => {
     expect(summaryLines(found, folder).join("\n")).not.toMatch(/supernet|gap|candidates|space|decided/);
   });
 
+  it("of a search that chose among networks says so, and holds no figure of a supernet", async () => {
+    const { result, ...rest } = search([artifact("network.onnx")]);
+    const found = Search.fromPartial({
+      ...rest,
+      result: {
+        ...result,
+        ...{ decidedBy: DecidedBy.DECIDED_BY_SELECTION, supernetMiou: 0, convergedEpoch: 0, candidatesLeft: 0 },
+        ...{ candidatesEvaluated: 40, trainingImages: 15360 },
+      },
+    });
+    const written = await writeResultFolder(api, found, takeOutFolder(join(root, "selected")));
+    for (const absent of ["discretizationGap", "supernetMiou", "candidatesLeft", "convergedEpoch"]) {
+      expect(written).not.toHaveProperty(absent);
+      expect(written.measuredBy).not.toHaveProperty(absent);
+    }
+    const summary = summaryLines(found, undefined).join("\n");
+    expect(summary).toMatch(/decided by +selection among the networks evaluated/);
+    expect(summary).toMatch(/networks evaluated +40; no supernet was cut, so there is no discretization gap/);
+    expect(summary).toMatch(/search budget +15\.36 k training images/);
+    expect(summary).not.toMatch(/points|supernet mIoU|candidates left/);
+  });
+
   it.each([{ sha256: "0".repeat(64) }, { sizeBytes: 1 }])("refuses an artifact with a wrong %j", async (wrong) => {
     const folder = takeOutFolder(join(root, "bad"));
     await expect(writeResultFolder(api, search([artifact("network.onnx", wrong)]), folder)).rejects.toThrow(

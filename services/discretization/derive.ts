@@ -2,30 +2,25 @@ import { openDataset } from "../../shared/data/dataset";
 import { datasetOptions } from "../../shared/data/fromSpec";
 import type { Engine } from "../../shared/engine/engine";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
-import { encodeBundle } from "../../shared/network/bundle";
 import { decodeSupernet } from "../../shared/network/checkpoint";
 import { buildDiscrete } from "../../shared/network/discrete";
-import { networkOnnx } from "../../shared/network/export";
+import { storeDerived, type Store } from "../../shared/network/export";
 import { inheritBuffer } from "../../shared/network/inherit";
 import { LatheError } from "../../shared/process/errors";
 import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { costOfLargest, costOfSmallest, genotypeCost, networkFigures } from "../../shared/space/cost";
 import { derive } from "../../shared/space/genotype";
 import type { Job } from "./jobs";
-
-/** Where the files of a derivation go. */
-export interface Store {
-  store(kind: string, bytes: Uint8Array, mediaType: string): Promise<ArtifactRef>;
-  signal: AbortSignal;
-}
 
 /**
  * The discrete network of a finished supernet with inherited weights, and the discretization gap: the mIoU of the supernet as it was
  * trained minus that of the network cut from it, both on the validation split by running statistics (method.md section 5).
  */
-export async function deriveNetwork(engine: Engine, job: Job, port: Store): Promise<ArchitectureDerived> {
+export async function deriveNetwork(
+  engine: Engine,
+  job: Job,
+  port: Store & { signal: AbortSignal },
+): Promise<ArchitectureDerived> {
   const { spec, converged } = job;
   const { space, architecture, decidedBy } = converged;
   if (!space || !architecture)
@@ -52,8 +47,6 @@ export async function deriveNetwork(engine: Engine, job: Job, port: Store): Prom
     const supernetParameters = { weights: state.weights.values, stats: state.stats, alphas: state.alphas.values };
     const supernet = await before.evaluate(supernetParameters, dataset.validation, even, port.signal);
     const discrete = await after.evaluate({ weights, stats }, dataset.validation, even, port.signal);
-    const onnx = networkOnnx(network, { weights, stats }, dataset.info.classes);
-    const bundle = encodeBundle({ header: Genotype.toJSON(genotype), arrays: { weights, stats } });
     return {
       genotype,
       decidedBy,
@@ -63,8 +56,8 @@ export async function deriveNetwork(engine: Engine, job: Job, port: Store): Prom
       figures: networkFigures(genotype, { kind: "search" }),
       costRatio: genotypeCost(genotype, table) / largest,
       smallestCostRatio: costOfSmallest(space, table) / largest,
-      onnx: await port.store("derived.onnx", onnx, "application/onnx"),
-      weights: await port.store("derived.weights", bundle, "application/octet-stream"),
+      ...(await storeDerived(network, { weights, stats }, dataset.info.classes, port)),
+      selection: undefined,
     };
   } finally {
     for (const each of opened) await each.release();

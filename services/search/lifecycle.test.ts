@@ -298,6 +298,32 @@ describe("the result", () => {
     });
   });
 
+  it("of a search that chose among networks has what it chose and spent, and no supernet", () => {
+    const sampling = search({ algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_RANDOM, genotype: undefined } });
+    const { sampled, candidate, selected, trained, profiled } = sampling;
+    const events = [sampling.created, sampled(1), candidate(1), sampled(2), candidate(2), selected, trained, profiled];
+    const phases = events.map((_, at) => projectAll(undefined, stored(events.slice(0, at + 1)))!.search.phase);
+    expect(phases.map((phase) => SearchPhase[phase].replace("SEARCH_PHASE_", ""))).toEqual([
+      ...Array<string>(5).fill("SEARCHING"),
+      ...["RETRAINING", "PROFILING_NETWORK", "DONE"],
+    ]);
+    const half = projectAll(undefined, stored(events.slice(0, 4)))!.search;
+    // An event that is stored twice counts once.
+    const twice = projectAll(undefined, stored([...events.slice(0, 4), sampled(2), candidate(1)]))!.search;
+    for (const { result } of [half, twice])
+      expect(result).toMatchObject({ candidatesEvaluated: 1, searchSeconds: 6.5 });
+    const { result, conditions, candidatesLeft } = projectAll(undefined, stored(events))!.search;
+    expect(result).toMatchObject({
+      ...{ decidedBy: DecidedBy.DECIDED_BY_SELECTION, discreteMiou: 0.32, supernetMiou: 0, discretizationGap: 0 },
+      ...{ candidatesEvaluated: 2, trainingImages: 960, searchSeconds: 7, candidatesLeft: 0, costMiss: "" },
+      provenance: { engine: "an engine" },
+    });
+    expect(candidatesLeft).toBe(0);
+    expect(conditions.map(({ type }) => type)).toEqual(["Derived", "CostTarget", "Trained", "Profiled"]);
+    expect(conditions[0]?.message).toBe("the network is the best of 2, at 32.0 mIoU points");
+    expect(conditions[1]?.status).toBe(ConditionStatus.CONDITION_STATUS_TRUE);
+  });
+
   it("of a given network has its figures, and none of a search", () => {
     const trained: LatheEvent = { type: "network.trained", data: { ...given.trained.data, engine: "an engine" } };
     const record = projectAll(undefined, stored([given.created, given.retrained(1), trained, given.profiled]))!;

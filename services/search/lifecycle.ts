@@ -80,16 +80,34 @@ const RULES: { [N in EventName]: Rule<N> } = {
           supernetMiou: data.validationMiou,
           candidatesLeft: left,
           searchSeconds: data.seconds,
+          trainingImages: data.trainingImages,
           provenance: Provenance.fromPartial({ engine: data.engine }),
         }),
         ...artifacts(search, data.checkpoint),
       },
     };
   },
+  "sampling.epoch.completed": ({ search }, { seconds }) => ({
+    search: {
+      ...begun(search),
+      ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING),
+      ...result(search, { searchSeconds: (search.result?.searchSeconds ?? 0) + seconds }),
+    },
+  }),
+  "candidate.evaluated": ({ search }, { index, seconds }) => ({
+    search: {
+      ...begun(search),
+      ...result(search, { candidatesEvaluated: index, searchSeconds: (search.result?.searchSeconds ?? 0) + seconds }),
+    },
+  }),
   "architecture.derived": ({ search }, data, time) => {
     const retrains = (search.spec?.retraining?.epochs ?? 0) > 0;
-    const message = `the discrete network is at ${points(data.discreteMiou)} mIoU points, the supernet at ${points(data.supernetMiou)}`;
-    const miss = costMiss(search.spec?.cost, data);
+    const { selection } = data;
+    const message = selection
+      ? `the network is the best of ${selection.candidates}, at ${points(data.discreteMiou)} mIoU points`
+      : `the discrete network is at ${points(data.discreteMiou)} mIoU points, the supernet at ${points(data.supernetMiou)}`;
+    // What was drawn within a cost window needs no weight that steers.
+    const miss = selection ? "" : costMiss(search.spec?.cost, data);
     const told = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
     const derived = {
       ...told,
@@ -111,6 +129,12 @@ const RULES: { [N in EventName]: Rule<N> } = {
           costRatio: data.costRatio,
           costTarget: search.spec?.cost?.target ?? 0,
           costMiss: miss,
+          ...(selection && {
+            candidatesEvaluated: selection.candidates,
+            trainingImages: selection.trainingImages,
+            searchSeconds: selection.seconds,
+            provenance: Provenance.fromPartial({ engine: selection.engine }),
+          }),
         }),
         ...artifacts(search, data.onnx, data.weights),
       },

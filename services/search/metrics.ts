@@ -48,7 +48,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
   const phase = gauge("nas_search_phase", "1 for the phase that the search is in, else 0.", ["phase"]);
   const progress = gauge("nas_search_last_progress_timestamp_seconds", "When the search was last heard of, Unix time.");
   const loss = gauge("nas_train_loss", "Mean loss of the newest epoch.", ["term"]);
-  const score = gauge("nas_val_score", "Validation mIoU of the newest epoch, 0 to 1.");
+  const score = gauge("nas_val_score", "Validation mIoU of the newest epoch or network, 0 to 1.");
   const ssr = gauge("nas_search_ssr", "Mean Solution Space Regularization over the groups.", ["dimension"]);
   const entropy = gauge("nas_dimension_entropy_nats", "Mean entropy of the undecided groups, in nats.", ["dimension"]);
   const candidates = gauge("nas_dimension_candidates", "Candidates left over all live groups.", ["dimension"]);
@@ -96,6 +96,12 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       if (event.type in OUTCOMES) outcomes.inc({ outcome: OUTCOMES[event.type as keyof typeof OUTCOMES] });
       if (event.type === "epoch.completed" && event.data.metrics)
         epochSeconds.observe({ phase: "search" }, event.data.metrics.seconds);
+      if (event.type === "sampling.epoch.completed") {
+        epochSeconds.observe({ phase: "search" }, event.data.seconds);
+        if (active.has(searchId)) loss.set({ search_id: searchId, term: "weights" }, event.data.loss);
+      }
+      if (event.type === "candidate.evaluated" && active.has(searchId))
+        score.set({ search_id: searchId }, event.data.validationMiou);
       if (event.type === "retraining.epoch.completed") {
         epochSeconds.observe({ phase: "retraining" }, event.data.seconds);
         if (!active.has(searchId)) return;

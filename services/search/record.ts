@@ -5,7 +5,7 @@ import { Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/se
 import { CostMetric, CostTable } from "../../shared/proto/lathe/v1/space";
 import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
-import { givenGenotype } from "../../shared/spec/algorithm";
+import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 
 /** What the search service keeps of a search: what clients see, and what the next work item is made of. */
 export interface SearchRecord {
@@ -69,6 +69,8 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
   // Of a given network nothing is searched, so its space is no figure of the result.
   const searched = given === undefined ? space : undefined;
   const start = searched && initialArchitecture(searched);
+  // Nothing leaves a space from which whole networks are drawn.
+  const shrinks = start && !isSampling(spec);
   const measured = spec?.cost?.metric === CostMetric.COST_METRIC_LATENCY;
   return {
     search: {
@@ -80,12 +82,12 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
           : measured
             ? SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS
             : SearchPhase.SEARCH_PHASE_SEARCHING,
-        candidatesLeft: start ? candidatesLeft(start) : 0,
+        candidatesLeft: shrinks ? candidatesLeft(start) : 0,
         result: {
           ...(given && { genotype: given }),
           log10SpaceStart: searched ? log10Size(searched) : 0,
           candidatesStart: start ? candidatesLeft(start) : 0,
-          candidatesLeft: start ? candidatesLeft(start) : 0,
+          candidatesLeft: shrinks ? candidatesLeft(start) : 0,
         },
         requestId,
       }),

@@ -1,13 +1,15 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type {
+  CandidateEvaluated,
   EpochCompleted,
   NetworkTrained,
   RetrainingEpochCompleted,
-  SupernetConverged,
+  SamplingEpochCompleted,
 } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
+import type { SearchOutcome } from "./algorithms/search";
 import type { RetrainJob } from "./retrain";
 import type { StepProgress } from "./progress";
 import type { Decision, SearchJob } from "./train";
@@ -29,11 +31,13 @@ export type Message =
   | { type: "progress"; progress: StepProgress }
   | { type: "store"; bucket: "checkpoints" | "artifacts"; kind: string; bytes: Uint8Array; mediaType: string }
   | { type: "epoch"; event: EpochCompleted }
+  | { type: "sampling-epoch"; event: SamplingEpochCompleted }
+  | { type: "candidate"; event: CandidateEvaluated }
   | { type: "retraining-epoch"; event: RetrainingEpochCompleted };
 
 export type Reply = ArtifactRef | Decision | undefined;
 
 export type Outcome =
-  | { kind: "train"; event: SupernetConverged }
+  | { kind: "train"; event: SearchOutcome }
   | { kind: "retrain"; event: NetworkTrained }
   | { kind: "evaluate"; miou: number; loss: number };

@@ -3,15 +3,10 @@ import type { Dataset } from "../../shared/data/dataset";
 import { openOnnx } from "../../shared/engine/onnx";
 import { encodeBundle } from "../../shared/network/bundle";
 import type { DiscreteNetwork } from "../../shared/network/discrete";
-import { networkOnnx, type NetworkParameters } from "../../shared/network/export";
+import { networkOnnx, type NetworkParameters, type Store } from "../../shared/network/export";
 import { LatheError } from "../../shared/process/errors";
 import type { NetworkTrained } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
-
-/** Where finished files go: kind names the artifact. */
-export interface Store {
-  store(kind: string, bytes: Uint8Array, mediaType: string): Promise<ArtifactRef>;
-}
 
 /** Validation images whose prediction is drawn beside image and label. */
 const PREDICTIONS = 4;

@@ -6,7 +6,7 @@ import { createRandom } from "../../shared/engine/random";
 import { discreteEvaluator } from "../../shared/evaluation/evaluate";
 import { decodeBundle, encodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete, type DiscreteNetwork } from "../../shared/network/discrete";
-import type { NetworkParameters } from "../../shared/network/export";
+import type { NetworkParameters, Store } from "../../shared/network/export";
 import { copyShared } from "../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { LatheError } from "../../shared/process/errors";
@@ -15,8 +15,8 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { networkFigures } from "../../shared/space/cost";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
-import { storeNetwork, type Store } from "./products";
-import { openRetrainer, type RetrainerPort, type RetrainingVectors } from "./retrainer";
+import { storeNetwork } from "./products";
+import { openNetworkTrainer, untrained, type TrainerPort, type TrainingVectors } from "./networkTrainer";
 import { classWeights } from "./schedule";
 
 export interface RetrainJob {
@@ -29,7 +29,7 @@ export interface RetrainJob {
 }
 
 /** What retraining asks of the outside. */
-export interface RetrainingPort extends RetrainerPort, Store {
+export interface RetrainingPort extends TrainerPort, Store {
   storeCheckpoint(bytes: Uint8Array): Promise<ArtifactRef>;
   completeEpoch(event: RetrainingEpochCompleted): Promise<void>;
 }
@@ -57,7 +57,8 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     const evaluator = await discreteEvaluator(engine, network, batchSize);
     opened.push(evaluator);
     let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
-    const trainer = await openRetrainer(engine, network, spec, weighting, vectors, progress.steps);
+    const course = { name: "retraining", rateField: "retraining.learning_rate", seed: spec.seed, ...spec.retraining };
+    const trainer = await openNetworkTrainer(engine, network, course, weighting, vectors, progress.steps);
     opened.push(trainer);
     while (progress.epoch < epochs) {
       const started = performance.now();
@@ -101,7 +102,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
 
 interface Start {
   progress: Progress;
-  vectors: RetrainingVectors;
+  vectors: TrainingVectors;
   best: NetworkParameters;
 }
 
@@ -134,12 +135,12 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
   }
   return {
     progress: { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 },
-    vectors: { weights, stats, m: new Float32Array(weights.length), v: new Float32Array(weights.length) },
+    vectors: untrained({ weights, stats }),
     best: { weights, stats },
   };
 }
 
-function checkpointBytes(progress: Progress, vectors: RetrainingVectors, best: NetworkParameters): Uint8Array {
+function checkpointBytes(progress: Progress, vectors: TrainingVectors, best: NetworkParameters): Uint8Array {
   const { weights, stats, m, v } = vectors;
   return encodeBundle({
     header: progress,

@@ -13,6 +13,7 @@ import { networkFigures } from "../../shared/space/cost";
 import { isMember, largestGenotype, validateGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
+import { isSampling } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
 import type { Trainer } from "./trainer";
 import type { EngineOptions } from "../../shared/engine/engine";
@@ -93,6 +94,12 @@ async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal):
   }
   const { spec, space, architecture, checkpoint } = found;
   if (!spec || !space) throw new LatheError("NOT_FOUND", `search "${searchId}" does not exist`);
+  if (isSampling(spec))
+    throw new LatheError(
+      "FAILED_PRECONDITION",
+      `search ${searchId} has no supernet to inherit from: its networks are evaluated as it goes (candidate.evaluated)`,
+      { reason: "NO_SUPERNET" },
+    );
   if (!checkpoint || !architecture)
     throw new LatheError("FAILED_PRECONDITION", `search ${searchId} has no trained epoch yet`, {
       reason: "NOT_TRAINED",

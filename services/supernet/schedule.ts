@@ -1,3 +1,5 @@
+import { LatheError } from "../../shared/process/errors";
+
 /** Poly learning rate of an epoch counted from 1: base * (1 - (epoch - 1) / epochs)^0.9 (method.md section 3). */
 export function polyRate(base: number, epoch: number, epochs: number): number {
   return base * Math.max(0, 1 - (epoch - 1) / epochs) ** 0.9;
@@ -43,4 +45,18 @@ export function nextCostWeight(
 /** ENet's class weights 1 / ln(1.10 + frequency) from shares of the training set's labelled pixels. */
 export function classWeights(frequencies: readonly number[]): Float32Array {
   return Float32Array.from(frequencies, (frequency) => 1 / Math.log(1.1 + frequency));
+}
+
+/** A loss that is a number; FAILED_PRECONDITION (LOSS_NOT_FINITE) says of what, where, and what to do. */
+export function finiteLoss(
+  value: number,
+  what: string,
+  { epoch, step, advice }: { epoch: number; step: number; advice: string },
+): number {
+  if (Number.isFinite(value)) return value;
+  throw new LatheError(
+    "FAILED_PRECONDITION",
+    `the loss of ${what} is ${value} at epoch ${epoch}, step ${step}: ${advice}`,
+    { reason: "LOSS_NOT_FINITE" },
+  );
 }

@@ -1,5 +1,11 @@
 import type { EventData, EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
-import { EpochCompleted, RetrainingEpochCompleted, SpaceShrunk } from "../../shared/proto/lathe/v1/events";
+import {
+  CandidateEvaluated,
+  EpochCompleted,
+  RetrainingEpochCompleted,
+  SamplingEpochCompleted,
+  SpaceShrunk,
+} from "../../shared/proto/lathe/v1/events";
 import { RemovalReason, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { decisionOn, situation, stopsWorker } from "./situation";
 
@@ -19,6 +25,24 @@ const paused = event("search.paused");
 const resumed = (resumption: number) => event("search.resumed", { resumption });
 const converged = event("supernet.converged");
 const trained = event("network.trained");
+const selected = event("architecture.derived");
+const sampled = (n: number) =>
+  event("sampling.epoch.completed", SamplingEpochCompleted.fromPartial({ epoch: n, checkpoint: ref(`s${n}`) }));
+const candidate = (n: number, validationMiou = 0.1 * n) =>
+  event("candidate.evaluated", CandidateEvaluated.fromPartial({ index: n, validationMiou, genotype: {} }));
+
+describe("a search that evaluates networks", () => {
+  it("stands at its newest epoch, with each network once and in order, whatever is told again", () => {
+    const events = [created, sampled(1), candidate(1), sampled(2), candidate(2), candidate(1, 0.9), sampled(1)];
+    const found = situation(history(events), "train", 0);
+    expect(found.samplingEpoch?.checkpoint?.object).toBe("s2");
+    expect(found.candidates.map(({ index, validationMiou }) => [index, validationMiou])).toEqual([
+      [1, 0.1],
+      [2, 0.2],
+    ]);
+    expect(found.epoch).toBeUndefined();
+  });
+});
 
 describe("situation", () => {
   it.each<[string, "train" | "retrain", number, LatheEvent[], string | undefined]>([
@@ -57,6 +81,9 @@ describe("situation", () => {
       [created, event("work.failed", { reason: "DATASET_INVALID" })],
       "the search is failing (DATASET_INVALID)",
     ],
+    ["networks that are being evaluated", "train", 0, [created, sampled(1), candidate(1)], undefined],
+    ["a network that was chosen", "train", 0, [created, candidate(1), selected], "the network is derived"],
+    ["the retraining of a network that was chosen", "retrain", 0, [created, candidate(1), selected], undefined],
     ["a trained supernet", "train", 0, [created, epoch(1), converged], "the supernet is trained"],
     ["a trained supernet, to retrain", "retrain", 0, [created, epoch(1), converged], undefined],
     ["a trained network", "retrain", 0, [created, converged, retrained(1), trained], "the network is trained"],
@@ -70,6 +97,8 @@ describe("situation", () => {
       skip: undefined,
       epoch: { number: 2, checkpoint: ref("c2"), sequence: 19 },
       retraining: undefined,
+      samplingEpoch: undefined,
+      candidates: [],
       sequence: 19,
     });
     expect(situation(history([created, retrained(1), retrained(2)]), "retrain", 0).retraining?.checkpoint).toEqual(
@@ -82,6 +111,8 @@ describe("situation", () => {
       skip: undefined,
       epoch: undefined,
       retraining: undefined,
+      samplingEpoch: undefined,
+      candidates: [],
       sequence: 0,
     });
   });

@@ -1,8 +1,8 @@
 import type { StoredEvent } from "../../shared/events/catalog";
-import type { RetrainingEpochCompleted } from "../../shared/proto/lathe/v1/events";
+import type { RetrainingEpochCompleted, SamplingEpochCompleted } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { RemovalReason } from "../../shared/proto/lathe/v1/result";
-import type { Decision } from "./train";
+import type { Candidate, Decision } from "./train";
 
 /** How a search stands for a worker that takes one of its items, by its history. */
 export interface Situation {
@@ -10,6 +10,9 @@ export interface Situation {
   skip: string | undefined;
   /** Newest epoch of the supernet whose checkpoint is stored. */
   epoch: { number: number; checkpoint: ArtifactRef; sequence: number } | undefined;
+  /** Of algorithms random and evolution: the newest epoch, and every network that has its figure, in order. */
+  samplingEpoch: SamplingEpochCompleted | undefined;
+  candidates: Candidate[];
   /** Newest epoch of retraining. */
   retraining: RetrainingEpochCompleted | undefined;
   /** Sequence of the newest event. */
@@ -18,7 +21,14 @@ export interface Situation {
 
 /** Folds a history into what a `phase` work item of a resumption finds. */
 export function situation(history: readonly StoredEvent[], phase: "train" | "retrain", resumption: number): Situation {
-  const found: Situation = { skip: undefined, epoch: undefined, retraining: undefined, sequence: 0 };
+  const found: Situation = {
+    skip: undefined,
+    epoch: undefined,
+    retraining: undefined,
+    samplingEpoch: undefined,
+    candidates: [],
+    sequence: 0,
+  };
   let paused = false;
   let resumptions = 0;
   for (const { event, sequence } of history) {
@@ -43,6 +53,18 @@ export function situation(history: readonly StoredEvent[], phase: "train" | "ret
         // The first of an epoch counts, and no older one that is told again: its checkpoint is gone, and so is the wait for its decision.
         if (event.data.metrics && event.data.checkpoint && event.data.metrics.epoch > (found.epoch?.number ?? 0))
           found.epoch = { number: event.data.metrics.epoch, checkpoint: event.data.checkpoint, sequence };
+        break;
+      case "sampling.epoch.completed":
+        if (event.data.epoch > (found.samplingEpoch?.epoch ?? 0)) found.samplingEpoch = event.data;
+        break;
+      case "candidate.evaluated": {
+        const { genotype, index } = event.data;
+        // They come in order; one that is told again changes nothing.
+        if (genotype && index === found.candidates.length + 1) found.candidates.push({ ...event.data, genotype });
+        break;
+      }
+      case "architecture.derived":
+        if (phase === "train") found.skip = "the network is derived";
         break;
       case "retraining.epoch.completed":
         if (event.data.epoch > (found.retraining?.epoch ?? 0)) found.retraining = event.data;

@@ -3,9 +3,9 @@ import { createEngine, eagerEngine, type Arrays, type Engine, type Step } from "
 import { view, type Manifest } from "../../shared/engine/parameters";
 import { relativeDifference } from "../../shared/engine/parity";
 import { createRandom } from "../../shared/engine/random";
-import { packAlphas } from "../../shared/network/alphas";
+import { packAlphas, pathAlphas } from "../../shared/network/alphas";
 import { buildDiscrete } from "../../shared/network/discrete";
-import { named } from "../../shared/network/layers";
+import { inheritBuffer } from "../../shared/network/inherit";
 import { buildSupernet, type Supernet } from "../../shared/network/supernet";
 import type { Architecture } from "../../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../../shared/space/cost";
@@ -20,7 +20,7 @@ import {
 } from "../../shared/testing/networks";
 import { uniform } from "../../shared/testing/spaces";
 import { dropoutFactors } from "./dropout";
-import { alphaStep, stepSignature, trainableSupernet, weightStep } from "./steps";
+import { alphaStep, momentsStep, stepSignature, trainableNetwork, trainableSupernet, weightStep } from "./steps";
 
 const space = smallSpace();
 const BATCH = 2;
@@ -193,15 +193,111 @@ it("a retraining step of a network with the aggregation head agrees, compiled ag
     rates: rates(1e-2, 1),
     ...batch(network, random, 1),
   };
-  const step = weightStep(
-    {
-      ...network,
-      logits: (weights, tensors, norm) => network.logits(weights, named(tensors, "images"), norm, tensors),
-    },
-    0,
-  );
+  const step = weightStep(trainableNetwork(network), 0);
   const [got, want] = await both(step, signature, inputs);
   expectEntries(got, want, "m", network.weights);
   expectEntries(got, want, "stats", network.stats);
   expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
+});
+
+describe("a step on a single path", () => {
+  const random = uniform(17);
+  const supernet = buildSupernet(space, initialArchitecture(space));
+  const genotype = randomGenotype(space, random);
+  const w = supernet.weights.size;
+  const inputs = {
+    weights: randomBuffer(supernet.weights, random),
+    m: new Float32Array(w),
+    v: new Float32Array(w),
+    stats: randomBuffer(supernet.stats, random),
+    alphas: pathAlphas(supernet, genotype),
+    rates: rates(1e-2, 1),
+    ...batch({ dropouts: [] }, random),
+  };
+  const signature = stepSignature(
+    { weights: w, m: w, v: w, stats: supernet.stats.size, alphas: inputs.alphas.length },
+    { rates: [2] },
+    shape,
+    [],
+  );
+  const path = { ...trainableSupernet(supernet), dropouts: [] };
+
+  it("moves the weights of its network as a step of that network alone, and no other weight by a bit", async () => {
+    const step = await onnx.compile(weightStep(path, 0), signature);
+    const got = await step.run(inputs);
+    await step.release();
+    const network = buildDiscrete(genotype, { kind: "search" });
+    const size = network.weights.size;
+    const alone = await onnx.compile(
+      weightStep(trainableNetwork(network), 0),
+      stepSignature({ weights: size, m: size, v: size, stats: network.stats.size }, { rates: [2] }, shape, []),
+    );
+    const inherited = (buffer: Float32Array) => inheritBuffer(buffer, "weights", supernet, network);
+    const want = await alone.run({
+      ...inputs,
+      ...{ weights: inherited(inputs.weights), m: new Float32Array(size), v: new Float32Array(size) },
+      stats: inheritBuffer(inputs.stats, "stats", supernet, network),
+    });
+    await alone.release();
+    expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
+    // From moments 0 and without decay, m after the step is 0.1 * gradient.
+    expect(relativeDifference(inherited(got.m as Float32Array), want.m as Float32Array)).toBeLessThan(1e-4);
+
+    // Where each weight of the network stands in the supernet: its number, carried over.
+    const numbers = inherited(Float32Array.from({ length: w }, (_, at) => at));
+    const chosen = new Set(numbers);
+    expect(chosen.size).toBe(size);
+    const others = [...inputs.weights.keys()].filter((at) => !chosen.has(at));
+    expect(others.length).toBeGreaterThan(size);
+    expect(others.every((at) => got.m![at] === 0 && got.weights![at] === inputs.weights[at])).toBe(true);
+  });
+
+  it("with decay and momentum moves the others by these alone", async () => {
+    const decay = 1e-2;
+    const m = noise(w, random);
+    const step = await onnx.compile(weightStep(path, decay), signature);
+    const got = await step.run({ ...inputs, m });
+    await step.release();
+    const network = buildDiscrete(genotype, { kind: "search" });
+    const chosen = new Set(
+      inheritBuffer(
+        Float32Array.from({ length: w }, (_, at) => at),
+        "weights",
+        supernet,
+        network,
+      ),
+    );
+    const others = [...m.keys()].filter((at) => !chosen.has(at));
+    const wanted = others.map((at) => 0.9 * m[at]! + 0.1 * decay * inputs.weights[at]!);
+    expect(
+      relativeDifference(
+        Float32Array.from(others, (at) => got.m![at]!),
+        Float32Array.from(wanted),
+      ),
+    ).toBeLessThan(1e-6);
+  });
+});
+
+it("the moments of a network are what a weight step moves its running statistics by", async () => {
+  const random = uniform(23);
+  const network = buildDiscrete(randomGenotype(space, random), { kind: "search" });
+  const { size } = network.weights;
+  const [weights, stats] = [randomBuffer(network.weights, random), randomBuffer(network.stats, random)];
+  const images = { shape: [BATCH, 3, 32, 64], dtype: "float32" as const };
+  const data = batch(network, random);
+  const [got, want] = await both(
+    momentsStep(trainableNetwork(network)),
+    { weights: { shape: [size], dtype: "float32" }, images },
+    { weights, images: data.images! },
+  );
+  expect(relativeDifference(got.stats!, want.stats!)).toBeLessThan(1e-5);
+  const step = await onnx.compile(
+    weightStep(trainableNetwork(network), 0),
+    stepSignature({ weights: size, m: size, v: size, stats: stats.length }, { rates: [2] }, shape, []),
+  );
+  const zero = { m: new Float32Array(size), v: new Float32Array(size) };
+  const moved = await step.run({ weights, stats, ...zero, rates: rates(1e-2, 1), ...data });
+  await step.release();
+  const wanted = stats.map((old, at) => 0.9 * old + 0.1 * got.stats![at]!);
+  expect(relativeDifference(moved.stats!, wanted)).toBeLessThan(1e-5);
 });

@@ -3,6 +3,7 @@ import type { Signature, Step } from "../../shared/engine/engine";
 import { crossEntropy } from "../../shared/engine/ops/crossEntropy";
 import { pack, unpack, type Manifest } from "../../shared/engine/parameters";
 import { tf } from "../../shared/engine/tf";
+import type { DiscreteNetwork } from "../../shared/network/discrete";
 import { movedStats, named, trainingNorm, type Norm, type Tensors } from "../../shared/network/layers";
 import { expectedCost, ssrTerms } from "../../shared/network/relaxation";
 import type { Supernet } from "../../shared/network/supernet";
@@ -38,6 +39,14 @@ export function trainableSupernet(supernet: Supernet): Trainable {
   };
 }
 
+/** A discrete network as its steps see it. */
+export function trainableNetwork(network: DiscreteNetwork): Trainable {
+  return {
+    ...network,
+    logits: (weights, inputs, norm) => network.logits(weights, named(inputs, "images"), norm, inputs),
+  };
+}
+
 /**
  * One step of the weights (method.md section 3): class-weighted cross entropy of a training batch, Adam, and the running
  * statistics moved by the batch's moments. Outputs weights, m, v, stats and the scalar loss.
@@ -56,6 +65,16 @@ export function weightStep(network: Trainable, weightDecay: number): Step {
       stats: pack(movedStats(stats, moments), network.stats),
       loss: value,
     };
+  };
+}
+
+/** The moments of every norm over a batch, as statistics of the network; nothing else is computed, and nothing moves. Output stats. */
+export function momentsStep(network: Trainable): Step {
+  return (inputs) => {
+    const moments: Tensors = {};
+    const norm = trainingNorm((name, moment) => (moments[name] = tf.keep(moment)));
+    network.logits(unpack(named(inputs, "weights") as tf.Tensor1D, network.weights), inputs, norm);
+    return { stats: pack(moments, network.stats) };
   };
 }
 

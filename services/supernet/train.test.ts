@@ -77,6 +77,8 @@ describe("training a supernet", () => {
       convergedEpoch: 2,
       epochs: 3,
       checkpoint: { object: "c3" },
+      // 12 steps of weights and 8 of architecture parameters.
+      trainingImages: 20 * 4,
     });
     expect(isConverged(run.event.architecture!)).toBe(true);
     const states = run.checkpoints.map((bytes) => decodeSupernet(space, bytes, "c").state);

@@ -14,18 +14,17 @@ import {
 import { shrinkBuffer } from "../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { buildSupernet } from "../../shared/network/supernet";
-import { LatheError } from "../../shared/process/errors";
-import type { EpochCompleted, SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import type { CandidateEvaluated, EpochCompleted, SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef, EpochMetrics } from "../../shared/proto/lathe/v1/result";
 import { DecidedBy } from "../../shared/proto/lathe/v1/result";
-import type { Architecture, CostTable, SearchSpace } from "../../shared/proto/lathe/v1/space";
+import type { Architecture, CostTable, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { costOfLargest, expectedCost } from "../../shared/space/cost";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
 import { datasetOptions } from "../../shared/data/fromSpec";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import type { StepProgress } from "./progress";
-import { alphaRate, classWeights, nextCostWeight, polyRate, ssrFactor } from "./schedule";
+import { alphaRate, classWeights, finiteLoss, nextCostWeight, polyRate, ssrFactor } from "./schedule";
 import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "./session";
 
 /** What the shrinking service answers after an epoch. */
@@ -43,7 +42,12 @@ export interface SearchJob {
   table: CostTable;
   /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
   resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: Decision };
+  /** What an earlier run of algorithm random or evolution has told: its newest checkpoint, and the networks that have their figure. */
+  sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[] };
 }
+
+/** A network of a search by random or evolution, with its figure. */
+export type Candidate = CandidateEvaluated & { genotype: Genotype };
 
 /** What the loop asks of the outside. */
 export interface TrainingPort {
@@ -65,7 +69,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
   try {
     const options = await stepOptions(job, dataset);
     const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
-    let state = resumed?.state ?? beginning(space, spec.seed);
+    let state = resumed?.state ?? initialSupernet(space, spec.seed);
     let progress: Progress = resumed?.progress ?? {
       epoch: 0,
       convergedEpoch: 0,
@@ -121,6 +125,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       validationMiou: progress.miou,
       seconds: progress.seconds,
       engine: engine.name,
+      trainingImages: (state.weights.steps + state.alphas.steps) * spec.training.batchSize,
     };
   } finally {
     await session?.release();
@@ -144,7 +149,8 @@ async function stepOptions({ spec, space, table }: SearchJob, dataset: Dataset):
   };
 }
 
-function beginning(space: SearchSpace, seed: number): SupernetState {
+/** The whole supernet of a space, its weights drawn by a seed. */
+export function initialSupernet(space: SearchSpace, seed: number): SupernetState {
   const supernet = buildSupernet(space, initialArchitecture(space));
   return firstState(
     supernet,
@@ -205,14 +211,15 @@ async function runEpoch(
   let factor = regularization.rampFrom;
   for await (const batch of batches(dataset.train, order("weights"))) {
     port.signal.throwIfAborted();
-    losses.push(finite(await session.weightStep(batch, rate), "weights", epoch, losses.length + 1));
+    const at = { epoch, step: losses.length + 1, advice: "lower the learning rate or check the data" };
+    losses.push(finiteLoss(await session.weightStep(batch, rate), "the weights", at));
     if (session.alphaStep && moving) {
       const step = (epoch - 1 - training.warmupEpochs) * steps + outcomes.length;
       factor = ssrFactor(regularization.rampFrom, regularization.rampTo, step, alphaSteps);
       const other = await alphaBatches.next();
       if (other.done) throw new Error(`the alpha batches of epoch ${epoch} ended before its weight batches`);
       const outcome = await session.alphaStep(other.value, alphaLearningRate, { ssrFactor: factor, costWeight });
-      finite(outcome.loss + outcome.norm, "architecture parameters", epoch, losses.length);
+      finiteLoss(outcome.loss + outcome.norm, "the architecture parameters", at);
       outcomes.push(outcome);
     }
     port.progress({ epoch, epochs, step: losses.length, steps, loss: mean(losses) });
@@ -249,15 +256,6 @@ async function runEpoch(
     costWeight,
     alphaLearningRate,
   };
-}
-
-function finite(value: number, what: string, epoch: number, step: number): number {
-  if (Number.isFinite(value)) return value;
-  throw new LatheError(
-    "FAILED_PRECONDITION",
-    `the loss of the ${what} is ${value} at epoch ${epoch}, step ${step}: lower the learning rate or check the data`,
-    { reason: "LOSS_NOT_FINITE" },
-  );
 }
 
 function mean(values: number[]): number {

@@ -10,7 +10,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
 import { startWorker, type Worker } from "../../shared/process/worker";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import { givenGenotype } from "../../shared/spec/algorithm";
+import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { StepProgress } from "./progress";
@@ -88,8 +88,7 @@ export class Trainer {
         { engine: this.options.engine, ...job },
         { signal: stop, onMessage: (message) => this.answer(searchId, kind, message, stop) },
       );
-      if (outcome.kind === "train")
-        await publishEvent(bus, searchId, { type: "supernet.converged", data: outcome.event }, { signal });
+      if (outcome.kind === "train") await publishEvent(bus, searchId, outcome.event, { signal });
       if (outcome.kind === "retrain")
         await publishEvent(bus, searchId, { type: "network.trained", data: outcome.event }, { signal });
       return "done";
@@ -128,6 +127,12 @@ export class Trainer {
     if (!data.space) throw missing(work.id, "space");
     if (!data.costTable) throw missing(work.id, "cost_table");
     const job: SearchJob = { spec, space: data.space, table: data.costTable };
+    if (isSampling(spec)) {
+      const ref = found.samplingEpoch?.checkpoint;
+      if (ref) this.newest.set(`${searchId}/checkpoint`, ref.object);
+      const checkpoint = ref && (await this.checkpoints.get(ref.object, signal));
+      job.sampled = { ...(checkpoint && { checkpoint }), evaluated: found.candidates };
+    }
     if (found.epoch) {
       const { number, checkpoint: ref, sequence } = found.epoch;
       this.newest.set(`${searchId}/checkpoint`, ref.object);
@@ -159,6 +164,15 @@ export class Trainer {
         await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
         return this.decision(searchId, epoch, sequence, signal);
       }
+      case "sampling-epoch": {
+        const { event } = message;
+        await publishEvent(bus, searchId, { type: "sampling.epoch.completed", data: event }, { signal });
+        await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
+        return undefined;
+      }
+      case "candidate":
+        await publishEvent(bus, searchId, { type: "candidate.evaluated", data: message.event }, { signal });
+        return undefined;
       case "retraining-epoch": {
         const { event } = message;
         await publishEvent(bus, searchId, { type: "retraining.epoch.completed", data: event }, { signal });

@@ -1,11 +1,12 @@
 import { createEngine } from "../../shared/engine/engine";
 import { serveWorker } from "../../shared/process/worker";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { search } from "./algorithms/algorithms";
 import { evaluateGenotype } from "./evaluate";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { StepProgress } from "./progress";
 import { retrain } from "./retrain";
-import { trainSupernet, type Decision } from "./train";
+import type { Decision } from "./train";
 
 /** The training process: its own memory, its own crash, and a thread that a step may block. */
 serveWorker<Job, Message, Outcome, Reply>(async (job, context) => {
@@ -17,9 +18,12 @@ serveWorker<Job, Message, Outcome, Reply>(async (job, context) => {
     ask<ArtifactRef>({ type: "store", bucket, kind, bytes, mediaType });
   switch (job.kind) {
     case "train": {
-      const event = await trainSupernet(engine, job.job, {
+      const event = await search(engine, job.job, {
         storeCheckpoint: (bytes) => store("checkpoints", "checkpoint", bytes, "application/octet-stream"),
+        store: (kind, bytes, mediaType) => store("artifacts", kind, bytes, mediaType),
         completeEpoch: (epoch) => ask<Decision>({ type: "epoch", event: epoch }),
+        completeSamplingEpoch: async (epoch) => void (await context.request({ type: "sampling-epoch", event: epoch })),
+        evaluated: async (candidate) => void (await context.request({ type: "candidate", event: candidate })),
         progress,
         signal,
       });

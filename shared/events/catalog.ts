@@ -1,5 +1,6 @@
 import {
   ArchitectureDerived,
+  CandidateEvaluated,
   EpochCompleted,
   NetworkProfiled,
   NetworkTrained,
@@ -7,6 +8,7 @@ import {
   ProfileWork,
   RetrainWork,
   RetrainingEpochCompleted,
+  SamplingEpochCompleted,
   SearchCancelled,
   SearchCreated,
   SearchFailed,
@@ -49,6 +51,8 @@ export const EVENTS = {
   "space.shrunk": row(SpaceShrunk, "spaceShrunk", (data) => data.epoch),
   "space.kept": row(SpaceKept, "spaceKept", (data) => data.epoch),
   "supernet.converged": row(SupernetConverged, "supernetConverged"),
+  "sampling.epoch.completed": row(SamplingEpochCompleted, "samplingEpochCompleted", (data) => data.epoch),
+  "candidate.evaluated": row(CandidateEvaluated, "candidateEvaluated", (data) => data.index),
   "architecture.derived": row(ArchitectureDerived, "architectureDerived"),
   "retraining.epoch.completed": row(RetrainingEpochCompleted, "retrainingEpochCompleted", (data) => data.epoch),
   "network.trained": row(NetworkTrained, "networkTrained"),

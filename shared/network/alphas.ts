@@ -1,7 +1,16 @@
 import { view, type Manifest } from "../engine/parameters";
-import type { Architecture, Group } from "../proto/lathe/v1/space";
+import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
+import { choicesOf } from "../space/genotype";
 import { depthId, middleId, operationId, outputId } from "../space/groups";
 import type { LiveStage } from "./live";
+
+/** What pathAlphas needs of a supernet. */
+interface Path {
+  space: SearchSpace;
+  architecture: Architecture;
+  stages: readonly LiveStage[];
+  alphas: Manifest;
+}
 
 /** Where a group's candidate stands in the flat architecture parameters: entry name and index within it. */
 function places(stages: readonly LiveStage[]): Map<string, { entry: string; at: (survivor: number) => number }> {
@@ -33,6 +42,21 @@ export function packAlphas(stages: readonly LiveStage[], manifest: Manifest, arc
     });
   });
   return buffer;
+}
+
+/** sigmoid(-200) is 0 and sigmoid(200) is 1 in float32: p is one-hot to the last bit, and no gradient reaches what is not chosen. */
+const CERTAIN = 200;
+
+/** Flat architecture parameters under which a supernet, whole as it began, computes the network of a genotype alone. */
+export function pathAlphas({ space, stages, alphas, architecture }: Path, genotype: Genotype): Float32Array {
+  const chosen = choicesOf(space, genotype);
+  // A group that the genotype does not reach hangs below a candidate with p = 0.
+  const sign = (id: string, survivor: number) => (survivor === (chosen.get(id) ?? 0) ? CERTAIN : -CERTAIN);
+  const groups = architecture.groups.map((group) => ({
+    ...group,
+    alphas: group.survivors.map((survivor) => sign(group.id, survivor)),
+  }));
+  return packAlphas(stages, alphas, { groups });
 }
 
 /** The architecture with the values of flat architecture parameters. */

@@ -1,8 +1,16 @@
 import { exportOnnx } from "../engine/onnx";
 import type { Constants } from "../engine/tracer";
 import { view, type Manifest } from "../engine/parameters";
+import type { ArtifactRef } from "../proto/lathe/v1/result";
+import { Genotype } from "../proto/lathe/v1/space";
+import { encodeBundle } from "./bundle";
 import type { DiscreteNetwork } from "./discrete";
 import { inferenceNorm, named } from "./layers";
+
+/** Where finished files go: kind names the artifact. */
+export interface Store {
+  store(kind: string, bytes: Uint8Array, mediaType: string): Promise<ArtifactRef>;
+}
 
 export interface NetworkParameters {
   weights: Float32Array;
@@ -33,6 +41,21 @@ export function networkOnnx(
       head: network.head.kind,
     },
   });
+}
+
+/** Stores a network with the search head as ONNX and as a bundle of weights, the files from which a search goes on. */
+export async function storeDerived(
+  network: DiscreteNetwork,
+  { weights, stats }: NetworkParameters,
+  classNames: readonly string[],
+  port: Store,
+): Promise<{ onnx: ArtifactRef; weights: ArtifactRef }> {
+  const onnx = networkOnnx(network, { weights, stats }, classNames);
+  const bundle = encodeBundle({ header: Genotype.toJSON(network.genotype), arrays: { weights, stats } });
+  return {
+    onnx: await port.store("derived.onnx", onnx, "application/onnx"),
+    weights: await port.store("derived.weights", bundle, "application/octet-stream"),
+  };
 }
 
 function constants(buffer: Float32Array, manifest: Manifest): Constants {

@@ -14,7 +14,7 @@ import {
   smallSpace,
 } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
-import { packAlphas } from "./alphas";
+import { packAlphas, pathAlphas } from "./alphas";
 import { buildDiscrete } from "./discrete";
 import { copyShared, inheritBuffer, shrinkBuffer } from "./inherit";
 import { inferenceNorm } from "./layers";
@@ -196,6 +196,26 @@ describe("inheritBuffer", () => {
       );
       expect(logits.shape).toEqual([1, 5, 2, 4]);
       expect(logits.dataSync().every(Number.isFinite)).toBe(true);
+    }
+  });
+
+  it("cuts out what a supernet computes whose choices are one-hot", () => {
+    const random = uniform(9);
+    for (let round = 0; round < 8; round++) {
+      const space = small(round === 0 ? smallSpace() : randomSpace(random));
+      const supernet = buildSupernet(space, initialArchitecture(space));
+      const vectors = vectorsOf(supernet, random);
+      const genotype = randomGenotype(space, random);
+      const network = buildDiscrete(genotype, { kind: "search" });
+      const images = picture(space, random);
+      const logits = network.logits(
+        unpack(tf.tensor1d(inheritBuffer(vectors.weights, "weights", supernet, network)), network.weights),
+        images,
+        inferenceNorm(unpack(tf.tensor1d(inheritBuffer(vectors.stats, "stats", supernet, network)), network.stats)),
+      );
+      const alphas = pathAlphas(supernet, genotype);
+      const path = supernetLogits(supernet, { ...vectors, alphas }, images);
+      expect(relativeDifference(path, logits.dataSync() as Float32Array)).toBeLessThan(1e-5);
     }
   });
 

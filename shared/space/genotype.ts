@@ -221,6 +221,24 @@ export function isMember(space: SearchSpace, genotype: Genotype): boolean {
   );
 }
 
+/** The candidate that a genotype (of the space) chooses in each group that reaches it, by group id. */
+export function choicesOf(space: SearchSpace, { stages }: Genotype): Map<string, number> {
+  const chosen = new Map<string, number>();
+  const names = operations(space).map(({ name }) => name);
+  stages.forEach(({ blocks }, index) => {
+    const s = index + 1;
+    const { minDepth, widths } = stageOf(space, s);
+    chosen.set(depthId(s), blocks.length - minDepth);
+    blocks.forEach(({ dilation, scale, middleWidth, outputWidth }, at) => {
+      const name = `d${dilation}s${scale}`;
+      chosen.set(operationId(s, at + 1), names.indexOf(name));
+      chosen.set(outputId(s, at + 1, name), widths.indexOf(outputWidth));
+      chosen.set(middleId(s, at + 1, name), widths.indexOf(middleWidth));
+    });
+  });
+  return chosen;
+}
+
 /** A genotype as a short text table, one line per block. */
 export function print(genotype: Genotype): string {
   const inputs = blockInputs(genotype);

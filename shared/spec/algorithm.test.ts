@@ -1,10 +1,10 @@
 import { LatheError } from "../process/errors";
 import { AlgorithmKind, BudgetPolicy, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
-import type { Genotype } from "../proto/lathe/v1/space";
+import { CostMetric, type Genotype } from "../proto/lathe/v1/space";
 import { isMember } from "../space/genotype";
 import { randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
-import { givenGenotype } from "./algorithm";
+import { givenGenotype, isSampling } from "./algorithm";
 import { resolve } from "./resolve";
 
 /** Of the 11 classes of streets and CamVid. */
@@ -39,6 +39,44 @@ describe("an algorithm", () => {
     ["a network that ssr would not use", { algorithm: { genotype } }, "algorithm.genotype"],
   ])("is refused with %s", (_what, change, field) => {
     expect(faults(SearchSpec.fromPartial({ preset: "tiny", ...change }))).toEqual([field]);
+  });
+});
+
+describe("algorithms that draw networks", () => {
+  const sampled = (kind: AlgorithmKind, changes: Changes = {}) =>
+    SearchSpec.fromPartial({ preset: "tiny", algorithm: { kind }, ...changes });
+  const { ALGORITHM_KIND_RANDOM: random, ALGORITHM_KIND_EVOLUTION: evolution } = AlgorithmKind;
+
+  it.each([random, evolution])("resolve to their preset, and again to the same (%d)", (kind) => {
+    const once = resolve(sampled(kind, { sampling: { evaluations: 30 } })).spec;
+    expect(once.sampling).toEqual({
+      candidates: 4,
+      evaluations: 30,
+      population: 10,
+      tournament: 3,
+      costTolerance: 0.05,
+    });
+    expect(resolve(once).spec).toEqual(once);
+    expect([isSampling(once), isSampling(resolve(SearchSpec.fromPartial({ preset: "tiny" })).spec)]).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  it.each<[string, AlgorithmKind, Changes, string[]]>([
+    ["more networks than epochs", random, { sampling: { candidates: 31 } }, ["sampling.candidates"]],
+    ["a population beyond the evaluations", evolution, { sampling: { population: 41 } }, ["sampling.population"]],
+    ["a tournament beyond the population", evolution, { sampling: { tournament: 11 } }, ["sampling.tournament"]],
+    ["no tolerance", random, { sampling: { costTolerance: 0 } }, ["sampling.cost_tolerance"]],
+    ["a target below the smallest network", evolution, { cost: { target: 0.05 } }, ["cost.target"]],
+    ["what only the other asks", random, { sampling: { population: 41 } }, []],
+  ])("are refused with %s", (_what, kind, changes, fields) => {
+    expect(faults(sampled(kind, changes))).toEqual(fields);
+  });
+
+  it("leave it to the work whether a latency target can be met, and to ssr a target that cannot", () => {
+    expect(faults(sampled(random, { cost: { target: 0.05, metric: CostMetric.COST_METRIC_LATENCY } }))).toEqual([]);
+    expect(faults(SearchSpec.fromPartial({ preset: "tiny", cost: { target: 0.05 } }))).toEqual([]);
   });
 });
 

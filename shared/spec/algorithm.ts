@@ -1,6 +1,7 @@
-import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
+import { CostMetric, type Genotype, type SearchSpace } from "../proto/lathe/v1/space";
 import { AlgorithmKind, BudgetPolicy } from "../proto/lathe/v1/spec";
 import type { AlgorithmSpec, RetrainingSpec, SearchSpec } from "../proto/lathe/v1/spec";
+import { costOfLargest, costOfSmallest, macsTable } from "../space/cost";
 import { genotypeViolations, isMember } from "../space/genotype";
 import { isOneOf, type Fault } from "./bounds";
 import type { ResolvedSpec } from "./presets";
@@ -21,7 +22,8 @@ export function resolveAlgorithm(
 ): { algorithm: AlgorithmSpec; given: Genotype | undefined } {
   const algorithm = { kind: set?.kind || defaults.kind, genotype: set?.genotype };
   const { kind, genotype } = algorithm;
-  if (!isOneOf(AlgorithmKind, kind)) fault("algorithm.kind", `is ${kind}, must be one of ssr, darts, fixed`);
+  if (!isOneOf(AlgorithmKind, kind))
+    fault("algorithm.kind", `is ${kind}, must be one of ssr, darts, random, evolution, fixed`);
   if (kind !== AlgorithmKind.ALGORITHM_KIND_FIXED) {
     if (genotype !== undefined)
       fault("algorithm.genotype", "is set, but only algorithm.kind fixed takes one; leave it out");
@@ -44,6 +46,35 @@ export function asDarts(spec: ResolvedSpec): void {
   if (spec.algorithm.kind !== AlgorithmKind.ALGORITHM_KIND_DARTS) return;
   Object.assign(spec.regularization, { depth: 0, operation: 0, outputWidth: 0, middleWidth: 0 });
   Object.assign(spec.shrinking, { firstEpoch: spec.training.epochs, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX });
+}
+
+/** Whether a spec's algorithm draws and evaluates whole networks (random, evolution) instead of deciding within one supernet. */
+export function isSampling(spec: Pick<SearchSpec, "algorithm"> | undefined): boolean {
+  const kind = spec?.algorithm?.kind;
+  return kind === AlgorithmKind.ALGORITHM_KIND_RANDOM || kind === AlgorithmKind.ALGORITHM_KIND_EVOLUTION;
+}
+
+/** What drawing networks asks of a spec. `space`: absent where it has faults of its own. */
+export function checkSampling(spec: ResolvedSpec, space: SearchSpace | undefined, fault: Fault): void {
+  const { algorithm, sampling, training, cost } = spec;
+  const atMost = (name: "candidates" | "population" | "tournament", bound: string, limit: number) => {
+    if (sampling[name] > limit) fault(`sampling.${name}`, `is ${sampling[name]}, must be at most ${bound}, ${limit}`);
+  };
+  // The budget is that of 2 * training.epochs: two epochs for each network, less what its evaluation takes.
+  if (algorithm.kind === AlgorithmKind.ALGORITHM_KIND_RANDOM) atMost("candidates", "training.epochs", training.epochs);
+  else {
+    atMost("population", "sampling.evaluations", sampling.evaluations);
+    atMost("tournament", "sampling.population", sampling.population);
+  }
+  // Of measured operators the smallest cost is known once they are measured.
+  if (space === undefined || cost.metric !== CostMetric.COST_METRIC_MACS) return;
+  const table = macsTable(space);
+  const smallest = costOfSmallest(space, table) / costOfLargest(space, table);
+  if (smallest > cost.target)
+    fault(
+      "cost.target",
+      `is ${cost.target}, but the smallest network of the space costs ${smallest.toFixed(3)} of the largest`,
+    );
 }
 
 /** What a given genotype asks of the rest of a spec: its sizes, a (valid) space that holds it, and retraining, which is all there is to do. */

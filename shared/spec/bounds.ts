@@ -3,6 +3,7 @@ import type {
   ProfilingSpec,
   RegularizationSpec,
   RetrainingSpec,
+  SamplingSpec,
   ShrinkingSpec,
   SupernetTrainingSpec,
 } from "../proto/lathe/v1/spec";
@@ -42,6 +43,7 @@ export const NUMBERS: {
   cost: Section<CostSpec, "metric">;
   retraining: Section<RetrainingSpec>;
   profiling: Section<ProfilingSpec>;
+  sampling: Section<SamplingSpec>;
 } = {
   training: {
     epochs: whole(1, 10000, { tiny: 30, small: 40, paper: 200 }),
@@ -84,6 +86,13 @@ export const NUMBERS: {
     warmupRuns: whole(0, 10000, { tiny: 5, small: 10, paper: 20 }),
     timedRuns: whole(1, 100000, { tiny: 50, small: 100, paper: 200 }),
     threads: whole(1, 256, same(1)),
+  },
+  sampling: {
+    candidates: whole(1, 1000, same(4)),
+    evaluations: whole(1, 100000, { tiny: 40, small: 100, paper: 500 }),
+    population: whole(1, 10000, { tiny: 10, small: 20, paper: 50 }),
+    tournament: whole(1, 10000, { tiny: 3, small: 5, paper: 10 }),
+    costTolerance: real(0.001, 1, same(0.05)),
   },
 };
 

@@ -90,6 +90,7 @@ export function presetSpec(preset: string): ResolvedSpec {
     cost: { ...column(NUMBERS.cost, preset), metric: CostMetric.COST_METRIC_MACS, adapt: false },
     retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: false },
     profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },
+    sampling: column(NUMBERS.sampling, preset),
     seed: 1,
     labels: {},
     algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_SSR, genotype: undefined },

@@ -5,7 +5,7 @@ import { BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
 import type { DatasetSpec, SearchSpec, SpaceSpec } from "../proto/lathe/v1/spec";
 import { spaceOf } from "../space/genotype";
 import { refuse, spaceViolations } from "../space/validate";
-import { asDarts, checkGiven, resolveAlgorithm } from "./algorithm";
+import { asDarts, checkGiven, checkSampling, isSampling, resolveAlgorithm } from "./algorithm";
 import {
   EXAMPLES,
   MAX_LABELS,
@@ -81,6 +81,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
     cost,
     retraining: overlay(defaults.retraining, spec.retraining),
     profiling: overlay(defaults.profiling, spec.profiling),
+    sampling: overlay(defaults.sampling, spec.sampling),
     seed: spec.seed ?? defaults.seed,
     labels: { ...spec.labels },
     algorithm,
@@ -91,6 +92,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
   for (const [section, fields] of Object.entries(NUMBERS))
     checkNumbers(section, fields, resolved[section as keyof typeof NUMBERS], fault);
   checkAcrossFields(resolved, fault);
+  if (isSampling(resolved)) checkSampling(resolved, known && inSpace.length === 0 ? space : undefined, fault);
   if (given && known && inSpace.length === 0) checkGiven(given, space, resolved.retraining, fault);
   checkNames(resolved, fault);
   refuse("INVALID_SPEC", "spec", violations);

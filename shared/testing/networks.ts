@@ -1,14 +1,8 @@
 import type { Manifest } from "../engine/parameters";
 import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
-import {
-  depthId,
-  indexGroups,
-  initialArchitecture,
-  middleId,
-  operationId,
-  operations,
-  outputId,
-} from "../space/groups";
+import { choicesOf } from "../space/genotype";
+import { indexGroups, initialArchitecture } from "../space/groups";
+import { randomGenotype as drawGenotype } from "../space/sampling";
 import { liveGroups } from "../space/validate";
 
 /** Two stages with depth search, four operations of both scales and three widths: small, and every dimension is searched. */
@@ -96,42 +90,12 @@ export function silence(before: Architecture, after: Architecture): Architecture
 
 /** A network of a space at random. */
 export function randomGenotype(space: SearchSpace, random: () => number): Genotype {
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
-  const { inputHeight, inputWidth, classes, stemChannels } = space;
-  return {
-    inputHeight,
-    inputWidth,
-    classes,
-    stemChannels,
-    stages: space.stages.map(({ channels, minDepth, maxDepth, widths }) => ({
-      channels,
-      blocks: Array.from({ length: minDepth + Math.floor(random() * (maxDepth - minDepth + 1)) }, () => ({
-        dilation: pick(space.dilations),
-        scale: pick(space.scales),
-        middleWidth: pick(widths),
-        outputWidth: pick(widths),
-      })),
-    })),
-  };
+  return drawGenotype(space, { integer: (bound) => Math.floor(random() * bound) });
 }
 
 /** The architecture in which exactly the choices of a genotype survive. */
 export function decidedArchitecture(space: SearchSpace, genotype: Genotype): Architecture {
-  const chosen = new Map<string, number>();
-  genotype.stages.forEach(({ blocks }, index) => {
-    const s = index + 1;
-    const stage = space.stages[index];
-    chosen.set(depthId(s), blocks.length - (stage?.minDepth ?? 0));
-    blocks.forEach(({ dilation, scale, middleWidth, outputWidth }, at) => {
-      const name = `d${dilation}s${scale}`;
-      chosen.set(
-        operationId(s, at + 1),
-        operations(space).findIndex((operation) => operation.name === name),
-      );
-      chosen.set(outputId(s, at + 1, name), stage?.widths.indexOf(outputWidth) ?? -1);
-      chosen.set(middleId(s, at + 1, name), stage?.widths.indexOf(middleWidth) ?? -1);
-    });
-  });
+  const chosen = choicesOf(space, genotype);
   return keepSurvivors(space, initialArchitecture(space), ({ id }) => [chosen.get(id) ?? 0]);
 }
 

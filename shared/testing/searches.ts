@@ -1,11 +1,13 @@
 import type { LatheEvent } from "../events/catalog";
 import {
   ArchitectureDerived,
+  CandidateEvaluated,
   EpochCompleted,
   NetworkProfiled,
   NetworkTrained,
   OperatorsProfiled,
   RetrainingEpochCompleted,
+  SamplingEpochCompleted,
   SupernetConverged,
 } from "../proto/lathe/v1/events";
 import { DecidedBy, type ArtifactRef } from "../proto/lathe/v1/result";
@@ -93,6 +95,26 @@ export function workerEvents(space: SearchSpace, epochs = 2) {
         onnx: ref("s/derived", "derived.onnx"),
         weights: ref("s/weights", "derived.weights"),
         decidedBy: DecidedBy.DECIDED_BY_SHRINKING,
+      }),
+    },
+    sampled: (n: number): LatheEvent => ({
+      type: "sampling.epoch.completed",
+      data: SamplingEpochCompleted.fromPartial({ epoch: n, epochs: 2, candidate: n, loss: 0.7, seconds: 3 }),
+    }),
+    candidate: (n: number): LatheEvent => ({
+      type: "candidate.evaluated",
+      data: CandidateEvaluated.fromPartial({
+        ...{ index: n, candidates: 2, genotype: largestGenotype(space), figures: { params: 10, macs: 20 } },
+        ...{ costRatio: 0.58, validationMiou: 0.3 + n / 100, seconds: 0.5 },
+      }),
+    }),
+    selected: {
+      type: "architecture.derived",
+      data: ArchitectureDerived.fromPartial({
+        ...{ genotype: largestGenotype(space), discreteMiou: 0.32, figures: { params: 10, macs: 20 } },
+        ...{ costRatio: 0.4, smallestCostRatio: 0.2, decidedBy: DecidedBy.DECIDED_BY_SELECTION },
+        ...{ onnx: ref("s/derived", "derived.onnx"), weights: ref("s/weights", "derived.weights") },
+        selection: { candidates: 2, trainingImages: 960, seconds: 7, engine: "an engine" },
       }),
     },
     retrained: (n: number): LatheEvent => ({

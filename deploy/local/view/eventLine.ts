@@ -11,7 +11,7 @@ export function eventLine({ event }: WatchSearchResponse, progress: Progress): s
       const given = givenGenotype(event.value.spec);
       if (given) return `search ${progress.searchId} created: ${progress.title}; ${genotypeLine(given)}`;
       const candidates = progress.candidates.reduce((sum, { start }) => sum + start, 0);
-      return `search ${progress.searchId} created: ${progress.title}; 10^${progress.log10Start.toFixed(1)} networks, ${candidates} candidates`;
+      return `search ${progress.searchId} created: ${progress.title}; 10^${progress.log10Start.toFixed(1)} networks${candidates > 0 ? `, ${candidates} candidates` : ""}`;
     }
     case "operatorsProfiled":
       return `operators measured on ${event.value.conditions?.device ?? "the device"}: ${event.value.table?.candidates.length ?? 0} candidates`;
@@ -40,12 +40,26 @@ export function eventLine({ event }: WatchSearchResponse, progress: Progress): s
           : "not converged: argmax decides";
       return `supernet trained: ${how}, ${epochs} epochs in ${duration(seconds)}, mIoU ${percent(validationMiou)}`;
     }
-    case "architectureDerived": {
-      const { genotype, supernetMiou, discreteMiou, discretizationGap, figures } = event.value;
+    case "samplingEpochCompleted": {
+      const { epoch, epochs, candidate, loss, seconds } = event.value;
+      const what = candidate > 0 ? `network ${candidate}` : "supernet, by single paths";
+      return `search epoch ${epoch}/${epochs} (${what}): loss ${loss.toFixed(3)}, ${seconds.toFixed(1)} s`;
+    }
+    case "candidateEvaluated": {
+      const { index, candidates, genotype, parent, costRatio, validationMiou, seconds } = event.value;
+      const from = parent > 0 ? `from network ${parent}` : "drawn at random";
       return (
-        `network derived: ${genotype ? genotypeLine(genotype) : ""}; mIoU ${percent(supernetMiou)} -> ${percent(discreteMiou)} (gap ${(100 * discretizationGap).toFixed(2)} points), ` +
-        `${quantity(figures?.params ?? 0)} params, ${quantity(figures?.macs ?? 0)} MACs`
+        `network ${index}/${candidates} ${from}: ${genotype ? genotypeLine(genotype) : ""}; mIoU ${percent(validationMiou)}, ` +
+        `cost ${percent(costRatio)}, ${seconds.toFixed(1)} s`
       );
+    }
+    case "architectureDerived": {
+      const { selection } = event.value;
+      const counts = `${quantity(event.value.figures?.params ?? 0)} params, ${quantity(event.value.figures?.macs ?? 0)} MACs`;
+      if (selection)
+        return `network chosen as the best of ${selection.candidates}: ${event.value.genotype ? genotypeLine(event.value.genotype) : ""}; mIoU ${percent(event.value.discreteMiou)}, ${counts}`;
+      const { genotype, supernetMiou, discreteMiou, discretizationGap } = event.value;
+      return `network derived: ${genotype ? genotypeLine(genotype) : ""}; mIoU ${percent(supernetMiou)} -> ${percent(discreteMiou)} (gap ${(100 * discretizationGap).toFixed(2)} points), ${counts}`;
     }
     case "retrainingEpochCompleted": {
       const { epoch, epochs, loss, validationMiou, bestMiou, seconds } = event.value;

@@ -194,6 +194,66 @@ describe("a network that is given", () => {
   });
 });
 
+describe("a search that evaluates networks", () => {
+  const kind = AlgorithmKind.ALGORITHM_KIND_EVOLUTION;
+  const begun = respond({
+    $case: "searchCreated",
+    value: { spec: { ...spec, algorithm: { kind } }, space, specSha256: "" },
+  });
+  const epoch = respond({
+    $case: "samplingEpochCompleted",
+    value: { epoch: 1, epochs: 8, candidate: 0, loss: 0.75, seconds: 6 },
+  });
+  const network = (index: number, validationMiou: number) =>
+    respond({
+      $case: "candidateEvaluated",
+      value: {
+        index,
+        candidates: 40,
+        genotype: largestGenotype(space),
+        parent: index - 1,
+        costRatio: 0.58,
+        validationMiou,
+        seconds: 0.25,
+      },
+    });
+  const chosen = respond({
+    $case: "architectureDerived",
+    value: {
+      genotype: largestGenotype(space),
+      discreteMiou: 0.3,
+      figures: { params: 1000, macs: 2e6 },
+      selection: { candidates: 40 },
+    },
+  });
+
+  it("shows networks instead of a space that shrinks, and goes from the search to retraining", () => {
+    const progress = after(begun, epoch, network(1, 0.3), network(2, 0.2));
+    const shown = text(progress);
+    expect(shown).toContain("evolution, tiny on streets, seed 1  running");
+    expect(shown).toMatch(/\[>] search +\[#+\.+] epoch 1\/8/);
+    expect(shown).toMatch(/networks +2 of 40 evaluated, the best 30\.0 %/);
+    expect(shown).toMatch(/loss +0\.750/);
+    expect(shown).not.toMatch(/candidates left|SSR|derive|supernet/);
+    const next = after(begun, epoch, network(1, 0.3), chosen);
+    expect(next.phases.map(({ name, status }) => `${name} ${status}`)).toEqual([
+      "search done",
+      "retrain running",
+      "profile waiting",
+    ]);
+    expect(text(next)).not.toContain("supernet");
+  });
+
+  it("is told in lines that speak of no gap", () => {
+    const lines = [begun, epoch, network(1, 0.3), network(2, 0.2), chosen].map((one) => eventLine(one, after(begun)));
+    expect(lines[0]).toMatch(/created: evolution, tiny on streets, seed 1; 10\^26\.0 networks$/);
+    expect(lines[1]).toBe("search epoch 1/8 (supernet, by single paths): loss 0.750, 6.0 s");
+    expect(lines[2]).toMatch(/^network 1\/40 drawn at random: d1s1 .*; mIoU 30\.0 %, cost 58\.0 %, 0\.3 s$/);
+    expect(lines[3]).toMatch(/^network 2\/40 from network 1: /);
+    expect(lines[4]).toMatch(/^network chosen as the best of 40: d1s1 .*; mIoU 30\.0 %, 1\.00 k params, 2\.00 M MACs$/);
+  });
+});
+
 describe("event lines", () => {
   it("says each event in one line, and nothing of progress", () => {
     const lines = [created, epochDone(2, 6), shrunk, progressed(3, 1)].map((one) => eventLine(one, after(created)));

@@ -7,10 +7,10 @@ import {
 } from "../../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../../shared/proto/lathe/v1/search";
 import { CostMetric, type Architecture, type Dimension, type SearchSpace } from "../../../shared/proto/lathe/v1/space";
-import { DatasetKind, type SearchSpec } from "../../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, DatasetKind, type SearchSpec } from "../../../shared/proto/lathe/v1/spec";
 import { dimensionMetrics, initialArchitecture } from "../../../shared/space/groups";
 import { log10Size } from "../../../shared/space/size";
-import { givenGenotype } from "../../../shared/spec/algorithm";
+import { givenGenotype, isSampling } from "../../../shared/spec/algorithm";
 
 export type PhaseName = "operators" | "search" | "derive" | "retrain" | "profile";
 export type PhaseStatus = "waiting" | "running" | "done" | "failed";
@@ -52,6 +52,8 @@ export interface Progress {
   log10Now: number;
   log10Start: number;
   lastRemovals: { epoch: number; removals: Removal[] } | undefined;
+  /** Networks that algorithms random and evolution have evaluated, of how many, and the best figure so far. */
+  evaluated: { networks: number; of: number; bestMiou: number } | undefined;
   supernetMiou: number | undefined;
   discreteMiou: number | undefined;
   retrainedMiou: number | undefined;
@@ -76,6 +78,7 @@ export function initialProgress(searchId: string): Progress {
     log10Now: 0,
     log10Start: 0,
     lastRemovals: undefined,
+    evaluated: undefined,
     supernetMiou: undefined,
     discreteMiou: undefined,
     retrainedMiou: undefined,
@@ -119,22 +122,26 @@ function created(progress: Progress, spec: SearchSpec, space: SearchSpace): Prog
       state: "running",
       phases: [{ ...phase("retrain", retraining), status: "running" }, phase("profile")],
     };
+  const sampling = isSampling(spec);
   const phases = [
     ...(spec.cost?.metric === CostMetric.COST_METRIC_LATENCY ? [phase("operators")] : []),
-    phase("search", spec.training?.epochs ?? 0),
-    phase("derive"),
+    // How many epochs networks are trained for is told by the first of them.
+    phase("search", sampling ? 0 : (spec.training?.epochs ?? 0)),
+    ...(sampling ? [] : [phase("derive")]),
     ...(retraining > 0 ? [phase("retrain", retraining)] : []),
     phase("profile"),
   ];
   const [first, ...rest] = phases;
   const size = log10Size(space);
+  const algorithm = AlgorithmKind[spec.algorithm?.kind ?? 0]?.replace("ALGORITHM_KIND_", "").toLowerCase() ?? "";
   return {
     ...progress,
-    title,
+    title: sampling ? `${algorithm}, ${title}` : title,
     state: "running",
     phases: first ? [{ ...first, status: "running" }, ...rest] : [],
     costTarget: spec.cost?.target ?? 0,
-    candidates: dimensionMetrics(space, initialArchitecture(space)).map(
+    // Nothing leaves a space from which whole networks are drawn.
+    candidates: (sampling ? [] : dimensionMetrics(space, initialArchitecture(space))).map(
       ({ dimension, candidates, undecidedGroups }) => ({
         dimension,
         now: candidates,
@@ -236,10 +243,25 @@ export function observe(before: Progress, { event, time }: WatchSearchResponse):
         decidedBy: event.value.decidedBy,
         supernetMiou: event.value.validationMiou,
       };
+    case "samplingEpochCompleted": {
+      const { epoch, epochs, seconds, loss } = event.value;
+      const moved = change(progress, "search", (one) => ({
+        epoch,
+        epochs,
+        step: 0,
+        epochSeconds: [...one.epochSeconds, seconds],
+      }));
+      return { ...moved, stepLoss: loss };
+    }
+    case "candidateEvaluated": {
+      const { index, candidates, validationMiou } = event.value;
+      const bestMiou = Math.max(progress.evaluated?.bestMiou ?? 0, validationMiou);
+      return { ...progress, evaluated: { networks: index, of: candidates, bestMiou } };
+    }
     case "architectureDerived":
       return {
-        ...finish(progress, "derive"),
-        supernetMiou: event.value.supernetMiou,
+        ...finish(progress, event.value.selection ? "search" : "derive"),
+        supernetMiou: event.value.selection ? undefined : event.value.supernetMiou,
         discreteMiou: event.value.discreteMiou,
         decidedBy: event.value.decidedBy,
       };

@@ -41,7 +41,7 @@ function phaseLine(phase: Phase, cells: number): string {
 }
 
 function figureLines(progress: Progress): string[] {
-  const { epoch, stepLoss, supernetMiou, discreteMiou, retrainedMiou, retrainingLoss } = progress;
+  const { epoch, stepLoss, evaluated, supernetMiou, discreteMiou, retrainedMiou, retrainingLoss } = progress;
   const lines: string[] = [];
   if (epoch) {
     lines.push(
@@ -51,6 +51,10 @@ function figureLines(progress: Progress): string[] {
       `  SSR            factor ${epoch.ssrFactor.toFixed(1)}`,
     );
   } else if (stepLoss !== undefined) lines.push(`  loss           ${stepLoss.toFixed(3)}`);
+  if (evaluated)
+    lines.push(
+      `  networks       ${evaluated.networks} of ${evaluated.of} evaluated, the best ${percent(evaluated.bestMiou)}`,
+    );
   const mious = [
     ["supernet", supernetMiou ?? epoch?.validationMiou],
     ["discrete", discreteMiou],

@@ -5,52 +5,61 @@ import type { Engine } from "../../shared/engine/engine";
 import { createRandom } from "../../shared/engine/random";
 import type { DiscreteNetwork } from "../../shared/network/discrete";
 import type { NetworkParameters } from "../../shared/network/export";
-import { named } from "../../shared/network/layers";
-import { LatheError } from "../../shared/process/errors";
-import type { ResolvedSpec } from "../../shared/spec/resolve";
 import { dropoutFactors } from "./dropout";
 import type { StepProgress } from "./progress";
 import { advance, doubleBuffer } from "./optimizer";
-import { polyRate } from "./schedule";
-import { stepSignature, weightStep } from "./steps";
+import { finiteLoss, polyRate } from "./schedule";
+import { stepSignature, trainableNetwork, weightStep } from "./steps";
 
-/** Everything that retraining moves: weights, Adam moments, running statistics. */
-export interface RetrainingVectors extends NetworkParameters {
+/** Everything that the training of a network moves: weights, Adam moments, running statistics. */
+export interface TrainingVectors extends NetworkParameters {
   m: Float32Array;
   v: Float32Array;
 }
 
-export interface Retrainer {
-  /** One epoch over the training split; its mean loss. */
-  epoch(dataset: Dataset, epoch: number, port: RetrainerPort): Promise<number>;
-  vectors(): RetrainingVectors;
+/** How a network is trained. */
+export interface Course {
+  /** Begins the names of its random streams, and names the training in errors: "retraining". */
+  name: string;
+  /** The field of the spec that the learning rate comes from. */
+  rateField: string;
+  seed: number;
+  epochs: number;
+  batchSize: number;
+  learningRate: number;
+  weightDecay: number;
+}
+
+export interface NetworkTrainer {
+  /** One epoch over the training split, or its first `limit` steps; its mean loss. */
+  epoch(dataset: Dataset, epoch: number, port: TrainerPort, limit?: number): Promise<number>;
+  vectors(): TrainingVectors;
   /** Optimizer steps taken. */
   steps(): number;
   release(): Promise<void>;
 }
 
-export interface RetrainerPort {
+export interface TrainerPort {
   progress: (progress: StepProgress) => void;
   signal: AbortSignal;
 }
 
+/** Vectors of a network that has taken no step. */
+export function untrained({ weights, stats }: NetworkParameters): TrainingVectors {
+  return { weights, stats, m: new Float32Array(weights.length), v: new Float32Array(weights.length) };
+}
+
 /** The compiled training step of a discrete network, from given vectors that have taken `taken` steps. */
-export async function openRetrainer(
+export async function openNetworkTrainer(
   engine: Engine,
   network: DiscreteNetwork,
-  spec: ResolvedSpec,
+  { name, rateField, seed, epochs, batchSize, learningRate, weightDecay }: Course,
   classWeights: Float32Array,
-  start: RetrainingVectors,
+  start: TrainingVectors,
   taken: number,
-): Promise<Retrainer> {
+): Promise<NetworkTrainer> {
   const { genotype } = network;
-  const { batchSize, learningRate, weightDecay, epochs } = spec.retraining;
   const { size } = network.weights;
-  const trainable = {
-    ...network,
-    logits: (...[weights, inputs, norm]: Parameters<Parameters<typeof weightStep>[0]["logits"]>) =>
-      network.logits(weights, named(inputs, "images"), norm, inputs),
-  };
   const shape = {
     batchSize,
     height: genotype.inputHeight,
@@ -60,24 +69,24 @@ export async function openRetrainer(
   };
   const vectors = { weights: size, m: size, v: size, stats: network.stats.size };
   const step = await engine.compile(
-    weightStep(trainable, weightDecay),
+    weightStep(trainableNetwork(network), weightDecay),
     stepSignature(vectors, { rates: [2] }, shape, network.dropouts),
-    "retraining",
+    name,
   );
   let steps = taken;
   const buffer = doubleBuffer({ ...start });
   return {
-    vectors: () => buffer.current as unknown as RetrainingVectors,
+    vectors: () => buffer.current as unknown as TrainingVectors,
     steps: () => steps,
-    epoch: async (dataset, epoch, { progress, signal }) => {
-      const total = Math.floor(dataset.train.length / batchSize);
+    epoch: async (dataset, epoch, { progress, signal }, limit = Infinity) => {
+      const total = Math.min(limit, Math.floor(dataset.train.length / batchSize));
       const rate = polyRate(learningRate, epoch, epochs);
       let sum = 0;
       let done = 0;
       const order = {
         batchSize,
         labelStride: network.stride,
-        random: createRandom(spec.seed, `retraining/${epoch}`),
+        random: createRandom(seed, `${name}/${epoch}`),
         augment: { flip: true, translate: 2 },
         dropLast: true,
       };
@@ -90,17 +99,11 @@ export async function openRetrainer(
           classWeights,
           images: batch.images,
           labels: batch.labels,
-          ...dropoutFactors(network.dropouts, batchSize, createRandom(spec.seed, `retraining/dropout/${steps}`)),
+          ...dropoutFactors(network.dropouts, batchSize, createRandom(seed, `${name}/dropout/${steps}`)),
         });
-        const loss = outputs.loss?.[0] ?? NaN;
-        if (!Number.isFinite(loss))
-          throw new LatheError(
-            "FAILED_PRECONDITION",
-            `the loss of retraining is ${loss} at epoch ${epoch}, step ${done}: lower retraining.learning_rate`,
-            { reason: "LOSS_NOT_FINITE" },
-          );
-        sum += loss;
+        sum += finiteLoss(outputs.loss?.[0] ?? NaN, name, { epoch, step: done, advice: `lower ${rateField}` });
         progress({ epoch, epochs, step: done, steps: total, loss: sum / done });
+        if (done >= total) break;
       }
       return done ? sum / done : 0;
     },

@@ -1,0 +1,79 @@
+import { classFrequencies } from "../../../shared/data/batches";
+import { openDataset } from "../../../shared/data/dataset";
+import { datasetOptions } from "../../../shared/data/fromSpec";
+import { createRandom } from "../../../shared/engine/random";
+import type { Genotype } from "../../../shared/proto/lathe/v1/space";
+import { networkFigures } from "../../../shared/space/cost";
+import { costWindow } from "../../../shared/space/sampling";
+import { classWeights } from "../schedule";
+import type { Candidate } from "../train";
+import { bestOf, propose } from "./aging";
+import { planBudget } from "./budget";
+import { calibrationBatches, calibrationImages, evaluateInherited, inherit } from "./inherited";
+import type { Search } from "./search";
+import { deriveSelected } from "./selection";
+import { trainSinglePaths } from "./singlePath";
+
+/**
+ * Evolution: a supernet trained by single paths, then sampling.evaluations networks of the cost window, each with inherited weights and
+ * recalibrated statistics, proposed by aging evolution; the best by validation mIoU wins.
+ */
+export const searchByEvolution: Search = async (engine, job, port) => {
+  const { spec, space, table, sampled } = job;
+  const { seed, sampling } = spec;
+  const { batchSize, epochs } = spec.training;
+  const window = costWindow(space, table, { target: spec.cost.target, tolerance: sampling.costTolerance });
+  const dataset = await openDataset(datasetOptions(spec, space));
+  try {
+    const trainExamples = dataset.train.length;
+    const plan = planBudget({
+      epochs,
+      batchSize,
+      trainExamples,
+      trainings: 1,
+      evaluations: sampling.evaluations,
+      imagesPerEvaluation: dataset.validation.length + calibrationImages(trainExamples, batchSize),
+    });
+    const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
+    const trained = await trainSinglePaths(engine, job, dataset, { plan, weighting }, port);
+    const labelStride = 2 ** (space.stages.length + 1);
+    const calibration = await calibrationBatches(dataset, { seed, batchSize, labelStride });
+    const inherited = (genotype: Genotype) => inherit(engine, trained.state, genotype, calibration, port.signal);
+
+    // A queue by index: what an earlier run has told is the past from which it goes on.
+    const past: Candidate[] = [...(sampled?.evaluated ?? [])];
+    while (past.length < sampling.evaluations) {
+      port.signal.throwIfAborted();
+      const started = performance.now();
+      const index = past.length + 1;
+      const { genotype, parent } = propose(past, sampling, window, createRandom(seed, `evolution/network/${index}`));
+      const network = await inherited(genotype);
+      const { miou, loss } = await evaluateInherited(engine, network, dataset, { batchSize, weighting }, port.signal);
+      const figure = {
+        index,
+        candidates: sampling.evaluations,
+        genotype,
+        parent,
+        costRatio: window.ratio(genotype),
+        figures: networkFigures(genotype, { kind: "search" }),
+        validationMiou: miou,
+        validationLoss: loss,
+        seconds: (performance.now() - started) / 1000,
+      };
+      await port.evaluated(figure);
+      past.push(figure);
+    }
+    const best = past[bestOf(past)];
+    if (!best) throw new Error(`none of ${sampling.evaluations} networks was evaluated`);
+    const selection = {
+      candidates: past.length,
+      trainingImages: plan.spent(plan.steps, past.length),
+      seconds: past.reduce((sum, { seconds }) => sum + seconds, trained.seconds),
+      engine: engine.name,
+    };
+    const choice = { ...(await inherited(best.genotype)), miou: best.validationMiou, selection };
+    return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info.classes, port) };
+  } finally {
+    await dataset.close();
+  }
+};

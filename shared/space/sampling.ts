@@ -1,0 +1,185 @@
+import { LatheError } from "../process/errors";
+import type { CostTable, Genotype, GenotypeBlock, GenotypeStage, SearchSpace } from "../proto/lathe/v1/space";
+import { costOfLargest, costOfSmallest, genotypeCost } from "./cost";
+import { operations, stageOf } from "./groups";
+
+/** What drawing needs of the engine's seeded generator. */
+export interface Draws {
+  /** Uniform in 0..bound-1. */
+  integer(bound: number): number;
+}
+
+/** A network of a space with every choice drawn uniformly from its candidates: depths, then per block operation and widths. */
+export function randomGenotype(space: SearchSpace, random: Draws): Genotype {
+  const { inputHeight, inputWidth, classes, stemChannels } = space;
+  const stages = space.stages.map(({ channels, minDepth, maxDepth }, index) => ({
+    channels,
+    blocks: Array.from({ length: minDepth + random.integer(maxDepth - minDepth + 1) }, () =>
+      randomBlock(space, index + 1, random),
+    ),
+  }));
+  return { inputHeight, inputWidth, classes, stemChannels, stages };
+}
+
+function randomBlock(space: SearchSpace, stage: number, random: Draws): GenotypeBlock {
+  const { widths } = stageOf(space, stage);
+  const dilation = pick(space.dilations, random);
+  const scale = pick(space.scales, random);
+  return { dilation, scale, middleWidth: pick(widths, random), outputWidth: pick(widths, random) };
+}
+
+/**
+ * A genotype with one decision changed, drawn uniformly among those that have another candidate: a stage's depth (blocks are cut off or
+ * drawn anew behind), or a block's operation, middle or output width. The same network where the space has no other.
+ */
+export function mutate(genotype: Genotype, space: SearchSpace, random: Draws): Genotype {
+  const changes = genotype.stages.flatMap((stage, index) => changesOf(stage, index, space, random));
+  const change = changes.length > 0 ? pick(changes, random) : undefined;
+  if (!change) return genotype;
+  const stages = genotype.stages.map((stage, index) => (index === change.index ? change.changed() : stage));
+  return { ...genotype, stages };
+}
+
+interface Change {
+  /** Of the stage, from 0. */
+  index: number;
+  changed: () => GenotypeStage;
+}
+
+function changesOf(stage: GenotypeStage, index: number, space: SearchSpace, random: Draws): Change[] {
+  const { minDepth, maxDepth, widths } = stageOf(space, index + 1);
+  const changes: Change[] = [];
+  const add = (candidates: number, changed: () => GenotypeStage) => {
+    if (candidates > 1) changes.push({ index, changed });
+  };
+  add(maxDepth - minDepth + 1, () => {
+    const depths = Array.from({ length: maxDepth - minDepth + 1 }, (_, at) => minDepth + at);
+    const depth = other(depths, stage.blocks.length, random);
+    const added = Array.from({ length: Math.max(0, depth - stage.blocks.length) }, () =>
+      randomBlock(space, index + 1, random),
+    );
+    return { ...stage, blocks: [...stage.blocks.slice(0, depth), ...added] };
+  });
+  stage.blocks.forEach((block, position) => {
+    const replaced = (change: Partial<GenotypeBlock>) => ({
+      ...stage,
+      blocks: stage.blocks.map((one, at) => (at === position ? { ...one, ...change } : one)),
+    });
+    const names = operations(space);
+    add(names.length, () => {
+      const { dilation, scale } = pick(
+        names.filter((one) => one.dilation !== block.dilation || one.scale !== block.scale),
+        random,
+      );
+      return replaced({ dilation, scale });
+    });
+    add(widths.length, () => replaced({ middleWidth: other(widths, block.middleWidth, random) }));
+    add(widths.length, () => replaced({ outputWidth: other(widths, block.outputWidth, random) }));
+  });
+  return changes;
+}
+
+function pick<T>(list: readonly T[], random: Draws): T {
+  return list[random.integer(list.length)] as T;
+}
+
+function other(list: readonly number[], than: number, random: Draws): number {
+  return pick(
+    list.filter((value) => value !== than),
+    random,
+  );
+}
+
+/** Networks whose cost is within a window, as shares of the largest network's cost by a table. */
+export interface CostWindow {
+  ratio(genotype: Genotype): number;
+  /** The smallest share that the space can reach. */
+  smallest: number;
+  /** A network of the window, at random. FAILED_PRECONDITION (COST_WINDOW_EMPTY) where none is found. */
+  draw(random: Draws): Genotype;
+  /** Another network of the window, near the given one; that one itself where there seems to be no other. */
+  vary(genotype: Genotype, random: Draws): Genotype;
+}
+
+/** Uniform draws before a search goes by steps, and searches by steps before the window counts as empty. */
+const DRAWS = 100;
+const RESTARTS = 40;
+/** Proposals of one search by steps: each decision of a large space comes up a few times. */
+const PROPOSALS = 300;
+
+/**
+ * The networks of (1 - tolerance) * target to target, shares of the largest network's cost. Where the window is rare among uniform draws,
+ * a network is drawn and moved towards it: mutations that bring its cost nearer are taken, others are not. FAILED_PRECONDITION
+ * (COST_TARGET_UNREACHABLE) where the smallest network is above the target.
+ */
+export function costWindow(
+  space: SearchSpace,
+  table: CostTable,
+  { target, tolerance }: { target: number; tolerance: number },
+): CostWindow {
+  const largest = costOfLargest(space, table);
+  const smallest = costOfSmallest(space, table) / largest;
+  const least = (1 - tolerance) * target;
+  const ratio = (genotype: Genotype) => genotypeCost(genotype, table) / largest;
+  if (smallest > target)
+    throw new LatheError(
+      "FAILED_PRECONDITION",
+      `cost.target is ${target}, but the smallest network of the space costs ${smallest.toFixed(3)} of the largest; give space smaller widths or depths`,
+      { reason: "COST_TARGET_UNREACHABLE" },
+    );
+  /** How far a network is outside of the window. */
+  const miss = (genotype: Genotype) => {
+    const share = ratio(genotype);
+    return Math.max(0, share - target, least - share);
+  };
+  const approach = (start: Genotype, random: Draws): Genotype | undefined => {
+    let best = start;
+    let distance = miss(best);
+    for (let at = 0; at < PROPOSALS && distance > 0; at++) {
+      const next = mutate(best, space, random);
+      const reached = miss(next);
+      if (reached < distance) [best, distance] = [next, reached];
+    }
+    return distance === 0 ? best : undefined;
+  };
+  return {
+    ratio,
+    smallest,
+    draw: (random) => {
+      for (let at = 0; at < DRAWS; at++) {
+        const genotype = randomGenotype(space, random);
+        if (miss(genotype) === 0) return genotype;
+      }
+      for (let at = 0; at < RESTARTS; at++) {
+        const genotype = approach(randomGenotype(space, random), random);
+        if (genotype) return genotype;
+      }
+      throw new LatheError(
+        "FAILED_PRECONDITION",
+        `no network found that costs ${least.toFixed(3)} to ${target} of the largest, in ${DRAWS} draws and ${RESTARTS} searches: raise sampling.cost_tolerance`,
+        { reason: "COST_WINDOW_EMPTY" },
+      );
+    },
+    vary: (genotype, random) => {
+      for (let at = 0; at < RESTARTS; at++) {
+        const near = approach(mutate(genotype, space, random), random);
+        if (near && !isSame(near, genotype)) return near;
+      }
+      return genotype;
+    },
+  };
+}
+
+/** Whether two genotypes of one space are the same network. */
+export function isSame(a: Genotype, b: Genotype): boolean {
+  return keyOf(a) === keyOf(b);
+}
+
+/** A text that tells the networks of one space apart. */
+export function keyOf({ stages }: Genotype): string {
+  return stages
+    .map(({ blocks }) =>
+      blocks.map((block) => [block.dilation, block.scale, block.middleWidth, block.outputWidth].join()).join(" "),
+    )
+    .join(" / ");
+}

@@ -1,0 +1,100 @@
+import { openOnnx } from "../shared/engine/onnx";
+import { DecidedBy } from "../shared/proto/lathe/v1/result";
+import { SearchState } from "../shared/proto/lathe/v1/search";
+import { AlgorithmKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { DiscretizationServiceClient } from "../shared/proto/lathe/v1/discretization";
+import { connect } from "../shared/rpc/client";
+import { digests, nameOf, outcome } from "./outcome";
+import { smallSpec } from "./specs";
+import { System } from "./system";
+
+jest.setTimeout(120_000);
+
+let system: System;
+beforeAll(async () => {
+  system = await System.start();
+});
+afterAll(() => system.stop());
+
+const range = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
+
+describe.each([
+  // Of a budget of 192 images 2 * 8 / 3 go into evaluation: 23 steps of 4 images for each of two networks, in 6 epochs.
+  ["random", AlgorithmKind.ALGORITHM_KIND_RANDOM, { epochs: 12, networks: 2, images: 4 * 46 + 16 / 3 }],
+  // 6 * (8 + 16) / 3 go into evaluation: 36 steps for the supernet, in 9 epochs.
+  ["evolution", AlgorithmKind.ALGORITHM_KIND_EVOLUTION, { epochs: 9, networks: 6, images: 4 * 36 + 48 }],
+])("a search by %s", (_name, kind, { epochs, networks, images }) => {
+  const spec: SearchSpec = smallSpec({
+    algorithm: { kind },
+    cost: { target: 0.8 },
+    sampling: { candidates: 2, evaluations: 6, population: 3, tournament: 2, costTolerance: 0.3 },
+  });
+  let id: string;
+  let undisturbed: unknown[];
+  let files: Record<string, string>;
+
+  it("trains, evaluates, chooses, retrains and measures", async () => {
+    const { search, history } = await system.run(spec);
+    id = search.id;
+    undisturbed = outcome(history);
+    files = digests(history);
+    expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    const names = history.map(nameOf);
+    expect(names.filter((name) => name.startsWith("sampling.epoch.completed"))).toEqual(
+      range(epochs).map((epoch) => `sampling.epoch.completed ${epoch}`),
+    );
+    expect(names.filter((name) => name.startsWith("candidate.evaluated"))).toEqual(
+      range(networks).map((index) => `candidate.evaluated ${index}`),
+    );
+    expect(names.slice(epochs + networks + 1)).toEqual([
+      "architecture.derived",
+      ...range(3).map((epoch) => `retraining.epoch.completed ${epoch}`),
+      ...["network.trained", "network.profiled", "search.succeeded"],
+    ]);
+    const { result } = search;
+    expect(result).toMatchObject({
+      decidedBy: DecidedBy.DECIDED_BY_SELECTION,
+      ...{ supernetMiou: 0, discretizationGap: 0, candidatesLeft: 0, candidatesEvaluated: networks, costTarget: 0.8 },
+    });
+    expect(result?.trainingImages).toBeCloseTo(images, 6);
+    const figures = history.flatMap(({ event }) =>
+      event.type === "candidate.evaluated" ? [event.data.validationMiou] : [],
+    );
+    expect(result?.discreteMiou).toBe(Math.max(...figures));
+    expect(result?.costRatio).toBeLessThanOrEqual(0.8);
+    expect(result?.costRatio).toBeGreaterThanOrEqual(0.7 * 0.8);
+    expect(result?.retrainedMiou).toBeGreaterThan(0);
+    expect(result?.searchSeconds).toBeGreaterThan(0);
+    expect(result?.provenance?.engine).toMatch(/^onnxruntime\/cpu \d/);
+    expect(result?.artifacts.map(({ kind: of }) => of)).toEqual(
+      expect.arrayContaining(["derived.onnx", "derived.weights", "network.onnx", "network.weights"]),
+    );
+  });
+
+  it("hands out the network as it was chosen, and has no supernet to evaluate others with", async () => {
+    const discretization = connect(DiscretizationServiceClient, system.stack.addresses().discretization.grpc);
+    const chunks: Uint8Array[] = [];
+    const request = { searchId: id, inputHeight: 64, inputWidth: 32, inherited: true };
+    for await (const { chunk } of discretization.api.exportNetwork(request)) chunks.push(chunk);
+    discretization.close();
+    const model = await openOnnx(Buffer.concat(chunks));
+    expect(model.outputs.logits?.shape).toEqual([1, 11, 8, 4]);
+    await model.release();
+    const { result } = await system.get(id);
+    await expect(
+      system.supernet.api.evaluateArchitecture({ searchId: id, genotype: result?.genotype }),
+    ).rejects.toMatchObject({ code: "FAILED_PRECONDITION", reason: "NO_SUPERNET" });
+  });
+
+  it("whose training process and service are killed ends bit-equal", async () => {
+    const again = await system.begin(spec);
+    await system.event(again, "sampling.epoch.completed", 2);
+    for (const pid of system.trainers()) process.kill(pid, "SIGKILL");
+    await system.event(again, "candidate.evaluated", 1);
+    system.stack.kill("supernet");
+    expect((await system.ended(again)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    const history = await system.history(again);
+    expect(outcome(history)).toEqual(undisturbed);
+    expect(digests(history)).toEqual(files);
+  });
+});
