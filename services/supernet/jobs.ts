@@ -1,6 +1,7 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type {
   EpochCompleted,
+  HealthAlarmRaised,
   NetworkTrained,
   RetrainingEpochCompleted,
   SupernetConverged,
@@ -29,6 +30,7 @@ export type Message =
   | { type: "progress"; progress: StepProgress }
   | { type: "store"; bucket: "checkpoints" | "artifacts"; kind: string; bytes: Uint8Array; mediaType: string }
   | { type: "epoch"; event: EpochCompleted }
+  | { type: "alarm"; alarm: HealthAlarmRaised }
   | { type: "retraining-epoch"; event: RetrainingEpochCompleted };
 
 export type Reply = ArtifactRef | Decision | undefined;

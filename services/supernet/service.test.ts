@@ -180,6 +180,7 @@ describe("a train work item", () => {
           const stored = { sequence: 1, time: new Date(), searchId: id, event: answerTo(epoch) };
           return Promise.resolve(decisionOn(epoch.metrics!.epoch, stored)!);
         },
+        raise: () => Promise.resolve(),
         progress: () => undefined,
         signal: forever(),
       },

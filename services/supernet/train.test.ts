@@ -48,6 +48,7 @@ async function train(
         decisions.push(decision);
         return Promise.resolve(decision);
       },
+      raise: () => Promise.resolve(),
       progress: () => undefined,
       signal: new AbortController().signal,
       ...port,

@@ -20,6 +20,7 @@ serveWorker<Job, Message, Outcome, Reply>(async (job, context) => {
       const event = await trainSupernet(engine, job.job, {
         storeCheckpoint: (bytes) => store("checkpoints", "checkpoint", bytes, "application/octet-stream"),
         completeEpoch: (epoch) => ask<Decision>({ type: "epoch", event: epoch }),
+        raise: async (alarm) => void (await context.request({ type: "alarm", alarm })),
         progress,
         signal,
       });

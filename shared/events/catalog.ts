@@ -1,6 +1,7 @@
 import {
   ArchitectureDerived,
   EpochCompleted,
+  HealthAlarmRaised,
   NetworkProfiled,
   NetworkTrained,
   OperatorsProfiled,
@@ -48,6 +49,12 @@ export const EVENTS = {
   "epoch.completed": row(EpochCompleted, "epochCompleted", (data) => data.metrics?.epoch ?? 0),
   "space.shrunk": row(SpaceShrunk, "spaceShrunk", (data) => data.epoch),
   "space.kept": row(SpaceKept, "spaceKept", (data) => data.epoch),
+  // Kinds and dimensions are below 10, and an epoch tells its alarms in this order.
+  "health.alarm.raised": row(
+    HealthAlarmRaised,
+    "healthAlarmRaised",
+    ({ epoch, kind, dimension }) => 100 * epoch + 10 * kind + dimension,
+  ),
   "supernet.converged": row(SupernetConverged, "supernetConverged"),
   "architecture.derived": row(ArchitectureDerived, "architectureDerived"),
   "retraining.epoch.completed": row(RetrainingEpochCompleted, "retrainingEpochCompleted", (data) => data.epoch),

@@ -1,5 +1,6 @@
 import type {
   CostSpec,
+  HealthSpec,
   ProfilingSpec,
   RegularizationSpec,
   RetrainingSpec,
@@ -34,6 +35,9 @@ const whole = (min: number, max: number, values: Values): NumberField => ({ inte
 const real = (min: number, max: number, values: Values): NumberField => ({ integer: false, min, max, ...values });
 const same = (value: number): Values => ({ tiny: value, small: value, paper: value });
 
+/** What each kind of alarm does: the fields of HealthSpec that are no numbers. */
+export type HealthPolicyField = keyof HealthSpec & `on${string}`;
+
 /** Every number of a spec outside its space: bounds and the three presets' values. The place to tune a preset. */
 export const NUMBERS: {
   training: Section<SupernetTrainingSpec>;
@@ -42,6 +46,7 @@ export const NUMBERS: {
   cost: Section<CostSpec, "metric">;
   retraining: Section<RetrainingSpec>;
   profiling: Section<ProfilingSpec>;
+  health: Section<HealthSpec, HealthPolicyField>;
 } = {
   training: {
     epochs: whole(1, 10000, { tiny: 30, small: 40, paper: 200 }),
@@ -84,6 +89,17 @@ export const NUMBERS: {
     warmupRuns: whole(0, 10000, { tiny: 5, small: 10, paper: 20 }),
     timedRuns: whole(1, 100000, { tiny: 50, small: 100, paper: 200 }),
     threads: whole(1, 256, same(1)),
+  },
+  // A healthy search of a preset is silent (docs/health.md). A share of 1 is never exceeded: off.
+  health: {
+    maxGradientNorm: { ...real(0, 1e9, same(100)), open: "ends" },
+    graceEpochs: whole(0, 10000, same(3)),
+    maxClassShare: real(0, 1, same(0.95)),
+    maxMiouDrop: real(0, 1, same(0.2)),
+    maxOperationShare: real(0, 1, same(0.9)),
+    maxScaleShare: real(0, 1, same(1)),
+    maxLateEntropy: real(0, 1, same(0.95)),
+    patience: whole(0, 10000, same(0)),
   },
 };
 
