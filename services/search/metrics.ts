@@ -4,6 +4,7 @@ import type { Metrics } from "../../shared/process/metrics";
 import { HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, type Search } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
+import { isOneOf } from "../../shared/spec/bounds";
 import { alarmReason } from "../../shared/spec/health";
 import { isEnded, phaseName } from "./record";
 
@@ -22,8 +23,8 @@ const PHASES = [
   SearchPhase.SEARCH_PHASE_DONE,
 ] as const;
 
-const ALARM_KINDS = Object.values(HealthAlarmKind).filter(
-  (kind): kind is HealthAlarmKind => typeof kind === "number" && kind > 0,
+const ALARM_KINDS = Object.values(HealthAlarmKind).filter((kind): kind is HealthAlarmKind =>
+  isOneOf(HealthAlarmKind, Number(kind)),
 );
 
 export interface SearchMetrics {
@@ -66,7 +67,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
   );
   const dominance = gauge(
     "nas_dimension_dominance_ratio",
-    "Largest share of one candidate in the choices of the groups, one group without a preference added.",
+    "Largest share of one candidate in the choices of the groups, one group that agrees with no other added.",
     ["dimension"],
   );
   const norm = gauge("nas_train_gradient_norm", "Largest gradient norm of the newest epoch's steps, before clipping.", [

@@ -30,7 +30,7 @@ const best: HealthHistory = { ...healthy, bestMiou: 0.45, bestEpoch: 8 };
 function raised(change: Partial<Measures>, set: Partial<Health> = {}, history = best) {
   return judge({ ...health, ...set }, { ...quiet, ...change }, history).alarms.map(
     ({ kind, dimension, value, bound }) =>
-      dimension ? [Kind[kind]!.slice(18), value, bound, dimension] : [Kind[kind]!.slice(18), value, bound],
+      dimension ? [Kind[kind].slice(18), value, bound, dimension] : [Kind[kind].slice(18), value, bound],
   );
 }
 
@@ -109,7 +109,7 @@ describe("over epochs", () => {
     return epochs.map((change, at) => {
       const judged = judge({ ...health, graceEpochs: 0, ...set }, { ...quiet, epoch: at + 1, ...change }, history);
       history = judged.history;
-      return { kinds: judged.alarms.map(({ kind }) => Kind[kind]!.slice(18)), history };
+      return { kinds: judged.alarms.map(({ kind }) => Kind[kind].slice(18)), history };
     });
   };
 

@@ -29,8 +29,8 @@ it("an epoch is measured by its predictions, its norms and its architecture", ()
   expect(measures.commonest).toEqual({ class: 1, name: "road", predicted: 3 / 4, labelled: 1 / 4 });
   expect(measures.norms).toEqual({ weights: 3, alphas: 0.4 });
   // Dilations 1, 2 and scales 1, 2 in every block, all equal; widths half and whole.
-  expect(measures.operation.share).toBeCloseTo(1 / 4, 12);
-  expect(measures.scale).toEqual({ name: "1", share: expect.closeTo(1 / 2, 12) as number });
+  expect(measures.operation.share).toBeCloseTo(4 / 4 / 5, 12);
+  expect(measures.scale).toEqual({ name: "1", share: expect.closeTo(4 / 2 / 5, 12) as number });
   expect(measures.smallestWidths).toBeCloseTo(1 / 2, 12);
   expect(measures.decided).toBe(false);
   expect(measures.cost.smallest).toBe(costOfSmallest(space, table) / costOfLargest(space, table));
@@ -47,8 +47,8 @@ it("four blocks that agree on d2s2 at the smallest widths are named, and are no 
   };
   const measures = measured(decideAll(space, leaning));
   expect(measures).toMatchObject({ decided: true, smallestWidths: 1 });
-  expect(measures.operation).toEqual({ name: "d2s2", share: expect.closeTo((4 + 1 / 4) / 5, 12) as number });
-  expect(measures.scale).toEqual({ name: "2", share: expect.closeTo((4 + 1 / 2) / 5, 12) as number });
+  expect(measures.operation).toEqual({ name: "d2s2", share: expect.closeTo(4 / 5, 12) as number });
+  expect(measures.scale).toEqual({ name: "2", share: expect.closeTo(4 / 5, 12) as number });
   const { alarms, history } = judge({ ...spec.health, graceEpochs: 0 }, measures, healthy);
   expect(alarms.map(({ message }) => message)).toEqual([
     expect.stringContaining("every block is at its smallest width") as string,

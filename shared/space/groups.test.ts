@@ -133,22 +133,22 @@ describe("dominance", () => {
     survivors,
   });
 
-  it("is the share of one choice, a group without a preference added, by hand", () => {
-    // p = 1/3, 1/2, 1/6 for candidates 0, 1, 3, and all on 1: 1 has 1/2 + 1 + 1/4 of 3.
+  it("is the share of one choice, a group that agrees with no other added, by hand", () => {
+    // p = 1/3, 1/2, 1/6 for candidates 0, 1, 3, and all on 1: 1 has 1/2 + 1 of 3.
     const groups = [block([0, Math.log(3), -Math.log(3)], [0, 1, 3]), block([0], [1])];
-    expect(dominance(groups, 4)).toEqual({ share: expect.closeTo(1.75 / 3, 12) as number, choice: 1 });
-    // By parity: 1 and 3 have 1/2 + 1/6 + 1 + 1/2.
+    expect(dominance(groups, 4)).toEqual({ share: expect.closeTo(1.5 / 3, 12) as number, choice: 1 });
+    // By parity: 1 and 3 have 1/2 + 1/6 + 1.
     const parity = dominance(groups, 2, (candidate) => candidate % 2);
-    expect(parity).toEqual({ share: expect.closeTo((2 / 3 + 1 + 1 / 2) / 3, 12) as number, choice: 1 });
+    expect(parity).toEqual({ share: expect.closeTo((2 / 3 + 1) / 3, 12) as number, choice: 1 });
   });
 
   it.each([
     // What all blocks of a converged network agree on is no dominance by 0.9 where they are few.
-    [3, 6, 19 / 24],
-    [5, 10, 5.1 / 6],
-    [8, 10, 8.1 / 9],
-    [10, 10, 10.1 / 11],
-    [13, 10, 13.1 / 14],
+    [3, 6, 0.75],
+    [5, 2, 5 / 6],
+    [9, 10, 0.9],
+    [10, 10, 10 / 11],
+    [13, 10, 13 / 14],
   ])("of %i blocks that agree on one of %i operations is %d", (blocks, choices, share) => {
     const agreed = Array.from({ length: blocks }, () => block([2], [0]));
     expect(dominance(agreed, choices).share).toBeCloseTo(share, 12);
@@ -159,10 +159,11 @@ describe("dominance", () => {
     expect(dominance([], 4).share).toBe(0);
   });
 
-  it("of a space at its beginning is the uniform share of its largest groups", () => {
+  it("of a space at its beginning is the uniform share over its groups", () => {
     const [depth, operation, output] = dimensionMetrics(space, initialArchitecture(space));
-    expect(depth?.dominance).toBeCloseTo(1 / 2, 12);
-    expect(operation?.dominance).toBeCloseTo(1 / operations(space).length, 12);
-    expect(output?.dominance).toBeCloseTo(1 / 3, 12);
+    // Two stages of two blocks, each with six operations of three widths.
+    expect(depth?.dominance).toBeCloseTo(1 / 3, 12);
+    expect(operation?.dominance).toBeCloseTo(4 / 6 / 5, 12);
+    expect(output?.dominance).toBeCloseTo(24 / 3 / 25, 12);
   });
 });

@@ -168,9 +168,9 @@ function candidatesOf(space: SearchSpace, dimension: Dimension): number {
 }
 
 /**
- * The choice out of `choices` with the largest share of the groups' probabilities, one group without a preference added:
- * (sum over groups of p + 1 / choices) / (groups + 1). So a few groups that agree, as those of a small network may, are no dominance:
- * five that agree on one of ten have 0.85, ten have 0.92. Share 0 where there is nothing to choose. `choiceOf` maps a candidate to its choice.
+ * The choice out of `choices` with the largest share of the groups' probabilities, one group that agrees with no other added:
+ * (sum over groups of p) / (groups + 1). So a few groups that agree, as those of a small network may, are no dominance: five have
+ * 0.83, nine have 0.90. Share 0 where there is nothing to choose. `choiceOf` maps a candidate to its choice.
  */
 export function dominance(
   groups: readonly Group[],
@@ -178,7 +178,7 @@ export function dominance(
   choiceOf: (candidate: number) => number = (candidate) => candidate,
 ): { share: number; choice: number } {
   if (choices < 2 || groups.length === 0) return { share: 0, choice: 0 };
-  const mass = new Array<number>(choices).fill(1 / choices);
+  const mass = new Array<number>(choices).fill(0);
   for (const { alphas, survivors } of groups)
     probabilities(alphas).forEach((p, index) => {
       const choice = choiceOf(survivors[index] ?? 0);
