@@ -19,7 +19,9 @@ const alarms = (history: StoredEvent[]) =>
   history.flatMap(({ event }) => (event.type === "health.alarm.raised" ? [event.data] : []));
 /** Raises an alarm after the first epoch. */
 const ill = (onGradientNorm: HealthPolicy) =>
-  smallSpec({ health: HealthSpec.fromPartial({ graceEpochs: 0, maxGradientNorm: 1e-6, onGradientNorm }) });
+  smallSpec({
+    health: HealthSpec.fromPartial({ graceEpochs: 0, maxClassShare: 1, maxGradientNorm: 1e-6, onGradientNorm }),
+  });
 
 it("a search of preset tiny, with fewer scenes and epochs, raises no alarm", async () => {
   const spec = SearchSpec.fromPartial({

@@ -18,8 +18,8 @@ const quiet: Measures = {
   operation: { name: "d1s1", share: 0.3 },
   scale: { name: "1", share: 0.6 },
   dimensions: [
-    { dimension: Dimension.DIMENSION_DEPTH, groups: 2, undecidedGroups: 0, normalisedEntropy: 0 },
-    { dimension: Dimension.DIMENSION_OPERATION, groups: 5, undecidedGroups: 5, normalisedEntropy: 1 },
+    { dimension: Dimension.DIMENSION_DEPTH, open: 0 },
+    { dimension: Dimension.DIMENSION_OPERATION, open: 1 },
   ],
   cost: { ratio: 0.6, smallest: 0.2, target: 0.6 },
   smallestWidths: 0.2,
@@ -39,9 +39,9 @@ const road = (predicted: number, labelled = 0.3) => ({ commonest: { name: "road"
 const operation = (share: number) => ({ operation: { name: "d1s1", share } });
 const scale = (share: number) => ({ scale: { name: "2", share } });
 const cost = (ratio: number, smallest = 0.2, target = 0.6) => ({ cost: { ratio, smallest, target } });
-const late = (normalisedEntropy: number, undecidedGroups: number, epoch = 28) => ({
+const late = (open: number, epoch = 28) => ({
   epoch,
-  dimensions: [{ dimension: Dimension.DIMENSION_OPERATION, groups: 5, undecidedGroups, normalisedEntropy }],
+  dimensions: [{ dimension: Dimension.DIMENSION_OPERATION, open }],
 });
 const near = (value: number) => expect.closeTo(value, 12) as number;
 
@@ -60,10 +60,10 @@ describe("an epoch raises", () => {
     ["nothing of an operation with most", operation(0.9), {}, []],
     ["nothing of a scale unless asked to", scale(1.0000001), {}, []],
     ["a scale where asked to", scale(0.8), { maxScaleShare: 0.75 }, [["SCALE_DOMINANCE", 0.8, 0.75, 2]]],
-    ["a dimension that is open late", late(0.97, 5), {}, [["LATE_ENTROPY", 0.97, 0.95, 2]]],
-    ["nothing of it before the last third", late(0.97, 5, 26), {}, []],
-    ["nothing where one tie of five is left", late(1, 1), {}, []],
-    ["nothing late where it is off", late(1.0000001, 5), { maxLateEntropy: 1 }, []],
+    ["a dimension that is open late", late(0.97), {}, [["LATE_ENTROPY", 0.97, 0.95, 2]]],
+    ["nothing of it before the last third", late(0.97, 26), {}, []],
+    ["nothing where half of it is decided", late(0.5), {}, []],
+    ["nothing late where it is off", late(1.0000001), { maxLateEntropy: 1 }, []],
     // Floor 0.2 + 0.05 * 0.4.
     ["that only the cheapest are left", cost(0.215), {}, [["CAPACITY_GONE", 0.215, near(0.22)]]],
     ["nothing above the floor", cost(0.23), {}, []],
@@ -73,7 +73,7 @@ describe("an epoch raises", () => {
     ["nothing where the target is below the space", cost(0.4, 0.4, 0.2), {}, []],
     [
       "several in the order of their events",
-      { ...road(1), ...norms(1e4, 0), miou: 0.01, ...late(1, 5) },
+      { ...road(1), ...norms(1e4, 0), miou: 0.01, ...late(1) },
       {},
       [
         ["GRADIENT_NORM", 1e4, 100],
@@ -122,7 +122,7 @@ describe("over epochs", () => {
   it("a dimension that stays open is one alarm, another is one more", () => {
     const open = (...dimensions: Dimension[]) => ({
       epoch: 39,
-      dimensions: dimensions.map((dimension) => ({ dimension, groups: 1, undecidedGroups: 1, normalisedEntropy: 1 })),
+      dimensions: dimensions.map((dimension) => ({ dimension, open: 1 })),
     });
     const [first, second] = over([open(1), open(1, 3)]);
     expect(first!.kinds).toEqual(["LATE_ENTROPY"]);

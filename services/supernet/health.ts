@@ -19,7 +19,8 @@ export interface Measures {
   /** Operation and scale with the largest share (shared/space/groups.ts, dominance). */
   operation: { name: string; share: number };
   scale: { name: string; share: number };
-  dimensions: readonly { dimension: Dimension; groups: number; undecidedGroups: number; normalisedEntropy: number }[];
+  /** Share of the beginning's entropy that each dimension still has (shared/space/groups.ts, openness). */
+  dimensions: readonly { dimension: Dimension; open: number }[];
   /** Expected cost, the space's smallest, and the target, as shares of the largest network's. */
   cost: { ratio: number; smallest: number; target: number };
   /** Mean probability of the smallest width over the width groups; 0 where widths are not searched. */
@@ -151,12 +152,10 @@ function lateEntropy(
   { maxLateEntropy: bound }: Health,
 ): Finding[] {
   if (3 * epoch <= 2 * epochs || bound >= 1) return [];
-  return dimensions.flatMap(({ dimension, groups, undecidedGroups, normalisedEntropy }) => {
-    // A decided group counts with entropy 0: one last tie between two candidates is no search that does not decide.
-    const value = groups > 0 ? (normalisedEntropy * undecidedGroups) / groups : 0;
+  return dimensions.flatMap(({ dimension, open: value }) => {
     if (value <= bound) return [];
     const name = (Dimension[dimension] ?? "").replace("DIMENSION_", "").replace("_", " ").toLowerCase();
-    const message = `the ${name} groups keep ${percent(value)} of the entropy of no preference at epoch ${epoch} of ${epochs}, above ${percent(bound)}: the search does not decide, raise regularization.ramp_to or training.epochs`;
+    const message = `the ${name} groups keep ${percent(value)} of the entropy that they began with at epoch ${epoch} of ${epochs}, above ${percent(bound)}: the search does not decide, raise regularization.ramp_to or training.epochs`;
     return [{ kind: Kind.HEALTH_ALARM_KIND_LATE_ENTROPY, dimension, value, bound, message }];
   });
 }

@@ -32,6 +32,9 @@ it("an epoch is measured by its predictions, its norms and its architecture", ()
   expect(measures.operation.share).toBeCloseTo(4 / 4 / 5, 12);
   expect(measures.scale).toEqual({ name: "1", share: expect.closeTo(4 / 2 / 5, 12) as number });
   expect(measures.smallestWidths).toBeCloseTo(1 / 2, 12);
+  expect(measures.dimensions.map(({ dimension, open }) => [dimension, +open.toFixed(9)])).toEqual([
+    ...[1, 2, 3, 4].map((dimension) => [dimension, 1]),
+  ]);
   expect(measures.decided).toBe(false);
   expect(measures.cost.smallest).toBe(costOfSmallest(space, table) / costOfLargest(space, table));
 });

@@ -3,7 +3,7 @@ import type { HealthHistory } from "../../shared/network/checkpoint";
 import type { DimensionMetrics, EpochHealth } from "../../shared/proto/lathe/v1/result";
 import { Dimension, type Architecture, type CostTable, type SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { costOfLargest, costOfSmallest } from "../../shared/space/cost";
-import { dominance, isConverged, operations, probabilities, stageNumber } from "../../shared/space/groups";
+import { dominance, isConverged, openness, operations, probabilities, stageNumber } from "../../shared/space/groups";
 import type { EpochNorms } from "./guard";
 import { kindsOf, type Measures } from "./health";
 
@@ -42,7 +42,7 @@ export function measure(outcome: EpochOutcome): Measures {
     norms: { weights: norms.weights, alphas: norms.relativeAlphas },
     operation: { name: choices[operation.choice]?.name ?? "", share: operation.share },
     scale: { name: String(space.scales[scale.choice] ?? ""), share: scale.share },
-    dimensions,
+    dimensions: dimensions.map(({ dimension }) => ({ dimension, open: openness(space, architecture, dimension) })),
     cost: {
       ratio: outcome.costRatio,
       smallest: costOfSmallest(space, table) / costOfLargest(space, table),

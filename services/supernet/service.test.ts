@@ -298,7 +298,7 @@ describe("an alarm", () => {
   /** Every epoch breaks the bound of the gradient norm, and the first raises the alarm. */
   const ill = (onGradientNorm: HealthPolicy) => ({
     ...briefSpec(),
-    health: HealthSpec.fromPartial({ graceEpochs: 0, maxGradientNorm: 1e-6, onGradientNorm }),
+    health: HealthSpec.fromPartial({ graceEpochs: 0, maxClassShare: 1, maxGradientNorm: 1e-6, onGradientNorm }),
   });
   const alarms = (history: StoredEvent[]) =>
     history.flatMap(({ event }) =>

@@ -256,7 +256,7 @@ describe("health", () => {
   });
 
   it("that breaks a bound is an alarm of its epoch, once while it lasts, and so after a resumption", async () => {
-    const spec = ill({ maxGradientNorm: 1e-6 });
+    const spec = ill({ maxClassShare: 1, maxGradientNorm: 1e-6 });
     const whole = await train(spec, decided);
     expect(kinds(whole.epochs)).toEqual([[NORM], [], []]);
     expect(whole.epochs.map(({ metrics }) => metrics!.health!.standing)).toEqual([[NORM], [NORM], [NORM]]);

@@ -11,6 +11,7 @@ import {
   indexGroups,
   initialArchitecture,
   isConverged,
+  openness,
   operations,
   probabilities,
   ssr,
@@ -165,5 +166,39 @@ describe("dominance", () => {
     expect(depth?.dominance).toBeCloseTo(1 / 3, 12);
     expect(operation?.dominance).toBeCloseTo(4 / 6 / 5, 12);
     expect(output?.dominance).toBeCloseTo(24 / 3 / 25, 12);
+  });
+});
+
+describe("openness", () => {
+  it("is 1 at the beginning, falls as candidates leave, and is 0 once all is decided", () => {
+    const start = initialArchitecture(space);
+    const kept = (count: (id: string) => number) => ({
+      groups: start.groups.map((entry) => ({
+        ...entry,
+        alphas: entry.alphas.slice(0, count(entry.id)),
+        survivors: entry.survivors.slice(0, count(entry.id)),
+      })),
+    });
+    const { DIMENSION_OPERATION: operation } = Dimension;
+    expect(openness(space, start, operation)).toBeCloseTo(1, 12);
+    // A tie of two out of six in each block has a normalised entropy of 1.
+    expect(
+      openness(
+        space,
+        kept(() => 2),
+        operation,
+      ),
+    ).toBeCloseTo(Math.log(2) / Math.log(6), 12);
+    const one = kept((id) => (id === "stage1/block1/operation" ? 6 : 1));
+    expect(openness(space, one, operation)).toBeCloseTo(1 / 4, 12);
+    expect(
+      openness(
+        space,
+        kept(() => 1),
+        operation,
+      ),
+    ).toBe(0);
+    const fixed = { ...space, dilations: [1], scales: [1] };
+    expect(openness(fixed, initialArchitecture(fixed), operation)).toBe(0);
   });
 });

@@ -157,13 +157,23 @@ export function ssr(p: ArrayLike<number>): number {
   return sum / p.length + Math.log(p.length);
 }
 
-/** Candidates of a dimension's groups; of the largest where stages differ. */
-function candidatesOf(space: SearchSpace, dimension: Dimension): number {
+/** Candidates that a group of a stage (from 1) begins with. */
+function candidatesOf(space: SearchSpace, dimension: Dimension, stage: number): number {
   if (dimension === Dimension.DIMENSION_OPERATION) return operations(space).length;
-  return Math.max(
-    ...space.stages.map(({ minDepth, maxDepth, widths }) =>
-      dimension === Dimension.DIMENSION_DEPTH ? maxDepth - minDepth + 1 : widths.length,
-    ),
+  const { minDepth, maxDepth, widths } = stageOf(space, stage);
+  return dimension === Dimension.DIMENSION_DEPTH ? maxDepth - minDepth + 1 : widths.length;
+}
+
+/**
+ * Entropy of a dimension's live groups as a share of what each began with, the mean over those that had a choice: 1 where nothing
+ * is preferred, 0 where all is decided. Unlike the normalised entropy it falls with every candidate that leaves.
+ */
+export function openness(space: SearchSpace, { groups }: Architecture, dimension: Dimension): number {
+  return mean(
+    groups.flatMap((entry) => {
+      const candidates = entry.dimension === dimension ? candidatesOf(space, dimension, stageNumber(entry.id)) : 1;
+      return candidates > 1 ? [entropy(probabilities(entry.alphas)) / Math.log(candidates)] : [];
+    }),
   );
 }
 
@@ -211,7 +221,10 @@ export function dimensionMetrics(space: SearchSpace, architecture: Architecture)
         entropies.map((value, index) => value / Math.log(undecided[index]?.survivors.length ?? Number.NaN)),
       ),
       ssr: mean(groups.map((entry) => ssr(probabilities(entry.alphas)))),
-      dominance: dominance(groups, candidatesOf(space, dimension)).share,
+      dominance: dominance(
+        groups,
+        Math.max(...space.stages.map((_, index) => candidatesOf(space, dimension, index + 1))),
+      ).share,
     };
   });
 }
