@@ -351,7 +351,7 @@ describe("an alarm", () => {
     const own = new Trainer({ bus, engine, logger, metrics: trainingMetrics(createMetrics(), () => 0) });
     const gone = new AbortController();
     const item = { id: "w", searchId: id, kind: "train" as const, data };
-    const running = expect(own.carryOut(item, gone.signal)).rejects.toThrow("killed");
+    const running = expect(own.carryOut(item, gone.signal)).rejects.toMatchObject({ code: "CANCELLED" });
     // Nobody has decided yet: the alarm waits, and its trainer ends.
     await told(id, "epoch.completed");
     gone.abort(new Error("killed"));
@@ -372,7 +372,8 @@ describe("an alarm", () => {
   it("of a loss that is not finite pauses where asked to, and fails the item when it comes again", async () => {
     const spec = {
       ...briefSpec({ training: { weightLearningRate: 9.9 } }),
-      health: HealthSpec.fromPartial({ onLossNotFinite: PAUSE }),
+      // No other alarm comes before it.
+      health: HealthSpec.fromPartial({ onLossNotFinite: PAUSE, graceEpochs: 10_000 }),
     };
     const id = await newSearch(spec);
     const stop = shrinkingOf(id, keep);
