@@ -1,8 +1,9 @@
 import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
-import { DecidedBy } from "../../shared/proto/lathe/v1/result";
+import { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
+import { DecidedBy, EpochHealth, HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
-import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, HealthPolicy, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
 import { largestGenotype } from "../../shared/space/genotype";
 import { resolve } from "../../shared/spec/resolve";
@@ -69,6 +70,23 @@ const failed: LatheEvent = {
 const searchFailed: LatheEvent = {
   type: "search.failed",
   data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt" },
+};
+const alarm = (
+  epoch: number,
+  policy: HealthPolicy,
+  kind = HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP,
+): LatheEvent => ({
+  type: "health.alarm.raised",
+  data: HealthAlarmRaised.fromPartial({ kind, epoch, policy, message: `ill at ${epoch}` }),
+});
+const { HEALTH_POLICY_REPORT: REPORT, HEALTH_POLICY_PAUSE: PAUSE, HEALTH_POLICY_FAIL: FAIL } = HealthPolicy;
+/** An epoch after which the conditions of these alarms hold. */
+const epochWith = (n: number, ...standing: HealthAlarmKind[]): LatheEvent => {
+  const { data } = s.epoch(n) as Extract<LatheEvent, { type: "epoch.completed" }>;
+  return {
+    type: "epoch.completed",
+    data: { ...data, metrics: { ...data.metrics!, health: EpochHealth.fromPartial({ standing }) } },
+  };
 };
 const cancelled: LatheEvent = { type: "search.cancelled", data: { reason: "enough" } };
 
@@ -172,6 +190,26 @@ describe("the course of a search", () => {
         "PAUSED SEARCHING failed",
         ...Array<string>(4).fill("FAILED SEARCHING -"),
       ],
+    ],
+    [
+      "that alarms pause, and that is resumed",
+      [
+        ...[s.created, s.epoch(1), alarm(1, REPORT), s.epoch(2), alarm(2, PAUSE)],
+        // Told again by a trainer that has come back: nothing new.
+        ...[s.resumed(1), alarm(2, PAUSE), s.epoch(3), alarm(3, PAUSE)],
+      ],
+      [
+        "PENDING SEARCHING train:0",
+        ...Array<string>(3).fill("RUNNING SEARCHING train:0"),
+        "PAUSED SEARCHING -",
+        ...Array<string>(3).fill("RUNNING SEARCHING train:1"),
+        "PAUSED SEARCHING -",
+      ],
+    ],
+    [
+      "that an alarm fails",
+      [s.created, s.epoch(1), alarm(1, FAIL), searchFailed],
+      ["PENDING SEARCHING train:0", "RUNNING SEARCHING train:0", "RUNNING SEARCHING failed", "FAILED SEARCHING -"],
     ],
     [
       "that is cancelled",
@@ -410,5 +448,42 @@ describe("a projection", () => {
     const json = JSON.stringify(recordCodec.toJSON(once!));
     expect(Search.fromJSON(JSON.parse(json))).toEqual(once!.search);
     expect(json.length).toBeLessThan(20_000);
+  });
+});
+
+describe("the health of a search", () => {
+  const after = (...events: LatheEvent[]) => projectAll(undefined, stored([s.created, ...events]))!;
+  const conditionOf = ({ search: found }: SearchRecord) => found.conditions.find(({ type }) => type === "Healthy");
+  const drop = HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP;
+  const stale = HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU;
+
+  it("is a condition: true after the first epoch, false from an alarm until its condition is gone", () => {
+    expect(conditionOf(after())).toBeUndefined();
+    const well = after(epochWith(1), epochWith(2));
+    expect(conditionOf(well)).toMatchObject({ status: ConditionStatus.CONDITION_STATUS_TRUE, reason: "NO_ALARM" });
+    expect(conditionOf(well)?.changedAt).toEqual(new Date(start + 1000));
+    const ill = [epochWith(1), epochWith(2, drop), alarm(2, REPORT)];
+    expect(conditionOf(after(...ill))).toMatchObject({
+      status: ConditionStatus.CONDITION_STATUS_FALSE,
+      reason: "MIOU_DROP",
+      message: "ill at 2",
+    });
+    expect(conditionOf(after(...ill, epochWith(3, drop)))?.reason).toBe("MIOU_DROP");
+    expect(conditionOf(after(...ill, epochWith(3)))?.reason).toBe("NO_ALARM");
+  });
+
+  it("does not suffer from a plateau", () => {
+    const plateau = [epochWith(1, stale), alarm(1, HealthPolicy.HEALTH_POLICY_STOP, stale)];
+    expect(conditionOf(after(...plateau))?.reason).toBe("NO_ALARM");
+  });
+
+  it("that fails it is the reason, and what stops it is in the result", () => {
+    expect(nextCommand(after(s.epoch(1), alarm(1, FAIL)), host)).toMatchObject({
+      event: { type: "search.failed", data: { phase: "train", reason: "MIOU_DROP", message: "ill at 1" } },
+    });
+    const data = { ...s.converged.data, decidedBy: DecidedBy.DECIDED_BY_ARGMAX, stoppedEarly: true, epochs: 2 };
+    const { search: stopped } = after(s.epoch(1), { type: "supernet.converged", data });
+    expect(stopped.result?.stoppedEarly).toBe(true);
+    expect(stopped.conditions.find(({ type }) => type === "Converged")?.message).toMatch(/^an alarm ended .* epoch 2 /);
   });
 });

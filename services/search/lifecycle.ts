@@ -5,10 +5,17 @@ import {
   type LatheEvent,
   type StoredEvent,
 } from "../../shared/events/catalog";
-import type { ArtifactRef, SearchResult } from "../../shared/proto/lathe/v1/result";
-import { DecidedBy, Provenance, SearchResult as ResultMessage } from "../../shared/proto/lathe/v1/result";
+import type { ArtifactRef, EpochHealth, SearchResult } from "../../shared/proto/lathe/v1/result";
+import {
+  DecidedBy,
+  HealthAlarmKind,
+  Provenance,
+  SearchResult as ResultMessage,
+} from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
+import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
+import { alarmReason } from "../../shared/spec/health";
 import { costMiss } from "./costTarget";
 import { isEnded, newRecord, type SearchRecord } from "./record";
 
@@ -44,12 +51,26 @@ const RULES: { [N in EventName]: Rule<N> } = {
     search: { ...begun(search), ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING) },
     rest: { costTable: table },
   }),
-  "epoch.completed": ({ search }, { metrics }) => ({
+  "epoch.completed": ({ search }, { metrics }, time) => ({
     search: {
       ...begun(search),
       ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING),
       lastEpoch: metrics ?? search.lastEpoch,
+      ...recovered(search, metrics?.health, time),
     },
+  }),
+  // Pause and failure follow from the event itself: nothing may come between an alarm and what it does.
+  "health.alarm.raised": ({ search }, { kind, policy, message }, time) => ({
+    search: {
+      ...begun(search),
+      // That it no longer gets better is no illness.
+      ...(kind !== HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU &&
+        condition(search, "Healthy", FALSE, alarmReason(kind), message, time)),
+      ...(policy === HealthPolicy.HEALTH_POLICY_PAUSE && { state: SearchState.SEARCH_STATE_PAUSED }),
+    },
+    ...(policy === HealthPolicy.HEALTH_POLICY_FAIL && {
+      rest: { failure: { phase: "train", reason: alarmReason(kind), message } },
+    }),
   }),
   "space.shrunk": ({ search }, data) => ({
     search: { candidatesLeft: data.candidatesLeft, ...result(search, { candidatesLeft: data.candidatesLeft }) },
@@ -60,7 +81,9 @@ const RULES: { [N in EventName]: Rule<N> } = {
     const byShrinking = data.decidedBy === DecidedBy.DECIDED_BY_SHRINKING;
     const message = byShrinking
       ? `every group was decided by shrinking after epoch ${data.convergedEpoch} of ${data.epochs}`
-      : `the budget of ${data.epochs} epochs ended with groups undecided; argmax decided them`;
+      : data.stoppedEarly
+        ? `an alarm ended the training after epoch ${data.epochs} with groups undecided; argmax decided them`
+        : `the budget of ${data.epochs} epochs ended with groups undecided; argmax decided them`;
     return {
       search: {
         ...begun(search),
@@ -81,6 +104,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
           candidatesLeft: left,
           searchSeconds: data.seconds,
           trainingImages: data.trainingImages,
+          stoppedEarly: data.stoppedEarly,
           provenance: Provenance.fromPartial({ engine: data.engine }),
         }),
         ...artifacts(search, data.checkpoint),
@@ -227,6 +251,14 @@ export function begun({ state }: Search): { state: SearchState } {
 /** Phases only go on: an event that comes late changes nothing. */
 function reached({ phase }: Search, next: SearchPhase): { phase: SearchPhase } {
   return { phase: Math.max(phase, next) };
+}
+
+/** Healthy once an epoch ends in which no condition of an alarm but that of a plateau holds. */
+function recovered(search: Search, health: EpochHealth | undefined, time: Date): Partial<Search> {
+  const ill = health?.standing.some((kind) => kind !== HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU) ?? true;
+  const known = search.conditions.find(({ type }) => type === "Healthy");
+  if (ill || known?.status === TRUE) return {};
+  return condition(search, "Healthy", TRUE, "NO_ALARM", "no condition of an alarm holds", time);
 }
 
 function condition(

@@ -1,8 +1,11 @@
 import type { Gauge } from "prom-client";
 import type { StoredEvent } from "../../shared/events/catalog";
 import type { Metrics } from "../../shared/process/metrics";
+import { HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, type Search } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
+import { isOneOf } from "../../shared/spec/bounds";
+import { alarmReason } from "../../shared/spec/health";
 import { isEnded, phaseName } from "./record";
 
 const OUTCOMES = {
@@ -19,6 +22,10 @@ const PHASES = [
   SearchPhase.SEARCH_PHASE_PROFILING_NETWORK,
   SearchPhase.SEARCH_PHASE_DONE,
 ] as const;
+
+const ALARM_KINDS = Object.values(HealthAlarmKind).filter((kind): kind is HealthAlarmKind =>
+  isOneOf(HealthAlarmKind, Number(kind)),
+);
 
 export interface SearchMetrics {
   /** Sets the gauges of a search to what its record says, and removes them once it has ended. */
@@ -41,6 +48,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     [1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120],
     ["phase"],
   );
+  const alarms = metrics.counter("nas_search_alarms_total", "Health alarms that were raised, by kind.", ["kind"]);
+  for (const kind of ALARM_KINDS) alarms.inc({ kind: alarmReason(kind).toLowerCase() }, 0);
   const active = new Set<string>();
   metrics.gauge("nas_search_active", "Searches that have not ended.", [], (gauge) => gauge.set(active.size));
   const gauge = <L extends string>(name: string, help: string, labels: readonly L[] = []) =>
@@ -51,9 +60,33 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
   const score = gauge("nas_val_score", "Validation mIoU of the newest epoch or network, 0 to 1.");
   const ssr = gauge("nas_search_ssr", "Mean Solution Space Regularization over the groups.", ["dimension"]);
   const entropy = gauge("nas_dimension_entropy_nats", "Mean entropy of the undecided groups, in nats.", ["dimension"]);
+  const normalised = gauge(
+    "nas_dimension_entropy_ratio",
+    "Mean entropy of the undecided groups, as a share of that of no preference.",
+    ["dimension"],
+  );
+  const dominance = gauge(
+    "nas_dimension_dominance_ratio",
+    "Largest share of one candidate in the choices of the groups, one group that agrees with no other added.",
+    ["dimension"],
+  );
+  const norm = gauge("nas_train_gradient_norm", "Largest gradient norm of the newest epoch's steps, before clipping.", [
+    "parameters",
+  ]);
+  const classShare = gauge(
+    "nas_val_class_share_ratio",
+    "Largest share of the labelled validation pixels that is predicted as one class.",
+  );
+  const capacity = gauge(
+    "nas_search_capacity_ratio",
+    "Expected cost from the smallest of the space, 0, to the target, 1.",
+  );
   const candidates = gauge("nas_dimension_candidates", "Candidates left over all live groups.", ["dimension"]);
   const size = gauge("nas_search_space_log10_size", "log10 of the number of choices left.");
-  const all: Gauge[] = [phase, progress, loss, score, ssr, entropy, candidates, size];
+  const all: Gauge[] = [
+    ...[phase, progress, loss, score, ssr, entropy, normalised, dominance],
+    ...[norm, classShare, capacity, candidates, size],
+  ];
 
   const remove = (searchId: string) => {
     if (!active.delete(searchId)) return;
@@ -83,8 +116,16 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
         const dimension = (Dimension[each.dimension] ?? "").replace("DIMENSION_", "").toLowerCase();
         ssr.set({ search_id, dimension }, each.ssr);
         entropy.set({ search_id, dimension }, each.entropy);
+        normalised.set({ search_id, dimension }, each.normalisedEntropy);
+        dominance.set({ search_id, dimension }, each.dominance);
         candidates.set({ search_id, dimension }, each.candidates);
       }
+      const { health } = lastEpoch;
+      if (!health) return;
+      norm.set({ search_id, parameters: "weights" }, health.weightGradientNorm);
+      norm.set({ search_id, parameters: "alphas" }, health.alphaGradientNorm);
+      classShare.set({ search_id }, health.classShare);
+      capacity.set({ search_id }, health.capacity);
     },
     keepOnly(searchIds) {
       for (const id of active) if (!searchIds.has(id)) remove(id);
@@ -94,6 +135,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       counted = sequence;
       this.heard(searchId, time);
       if (event.type in OUTCOMES) outcomes.inc({ outcome: OUTCOMES[event.type as keyof typeof OUTCOMES] });
+      if (event.type === "health.alarm.raised") alarms.inc({ kind: alarmReason(event.data.kind).toLowerCase() });
       if (event.type === "epoch.completed" && event.data.metrics)
         epochSeconds.observe({ phase: "search" }, event.data.metrics.seconds);
       if (event.type === "sampling.epoch.completed") {

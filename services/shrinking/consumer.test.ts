@@ -8,10 +8,11 @@ import { provision } from "../../shared/events/streams";
 import { eventSubject } from "../../shared/events/subjects";
 import type { LatheError } from "../../shared/process/errors";
 import { createMetrics } from "../../shared/process/metrics";
-import { EpochCompleted } from "../../shared/proto/lathe/v1/events";
+import { EpochCompleted, HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
+import { HealthAlarmKind, RemovalReason } from "../../shared/proto/lathe/v1/result";
 import { ShrinkingServiceClient } from "../../shared/proto/lathe/v1/shrinking";
 import type { Architecture } from "../../shared/proto/lathe/v1/space";
-import { BudgetPolicy } from "../../shared/proto/lathe/v1/spec";
+import { BudgetPolicy, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { presetSpec } from "../../shared/spec/presets";
 import { resolve } from "../../shared/spec/resolve";
@@ -116,6 +117,23 @@ describe("an epoch that is completed", () => {
     const malformed = uniqueSearchId();
     await bus.connection.request(eventSubject(malformed, "epoch.completed"), "no envelope");
     expect((await answered(malformed, 0)).event).toMatchObject({ data: { reason: "ENVELOPE_MALFORMED" } });
+  });
+
+  it("is the last where its alarm stops the training: argmax decides, whatever the budget's own policy", () => {
+    const alarm = { kind: HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP, epoch: 2 };
+    const raised = (stops: HealthPolicy, epoch = 2) =>
+      answer(
+        completed(epoch, {
+          policy: { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_FAIL },
+          alarms: [HealthAlarmRaised.fromPartial({ ...alarm, policy: stops })],
+        }),
+      );
+    const { data } = raised(HealthPolicy.HEALTH_POLICY_STOP);
+    expect(data).toMatchObject({ epoch: 2, converged: true });
+    const reasons = new Set("removals" in data ? data.removals.map(({ reason }) => reason) : []);
+    expect(reasons).toContain(RemovalReason.REMOVAL_REASON_BUDGET);
+    expect(raised(HealthPolicy.HEALTH_POLICY_REPORT).data).toMatchObject({ converged: false });
+    expect(raised(HealthPolicy.HEALTH_POLICY_STOP, 6).data).toMatchObject({ epoch: 6, converged: true });
   });
 
   it("is told apart from an epoch of the retraining", async () => {

@@ -5,17 +5,29 @@ import { publishEvent } from "../../shared/events/publisher";
 import { DURABLES, eventFilter, parseEventSubject } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import type { EpochCompleted } from "../../shared/proto/lathe/v1/events";
+import { BudgetPolicy, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { completePolicy, decide } from "./decide";
 import type { ShrinkingMetrics } from "./metrics";
 
 /** What is to be told after an epoch: deterministic, so that a repetition tells the same. Throws what decide throws. */
-export function answer({ metrics, architecture, space, policy }: EpochCompleted): LatheEvent {
+export function answer({ metrics, architecture, space, policy: set, alarms }: EpochCompleted): LatheEvent {
   if (!metrics || !architecture || !space)
     throw new LatheError("INVALID_ARGUMENT", "epoch.completed lacks its metrics, its architecture or its space", {
       reason: "EVENT_INCOMPLETE",
     });
-  const { epoch, epochs } = metrics;
-  const decision = decide({ space, architecture, policy: completePolicy(policy), epoch, epochs });
+  const { epoch } = metrics;
+  const policy = completePolicy(set);
+  // An alarm that stops the training makes this its last epoch, whatever the policy of the budget's own end.
+  const stops = alarms.some((alarm) => alarm.policy === HealthPolicy.HEALTH_POLICY_STOP);
+  const decision = stops
+    ? decide({
+        space,
+        architecture,
+        policy: { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX },
+        epoch,
+        epochs: Math.min(epoch, metrics.epochs),
+      })
+    : decide({ space, architecture, policy, epoch, epochs: metrics.epochs });
   const { removals, converged, log10Space, candidatesLeft } = decision;
   if (removals.length === 0) return { type: "space.kept", data: { epoch, converged } };
   return {

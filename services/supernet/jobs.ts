@@ -2,6 +2,7 @@ import type { EngineOptions } from "../../shared/engine/engine";
 import type {
   CandidateEvaluated,
   EpochCompleted,
+  HealthAlarmRaised,
   NetworkTrained,
   RetrainingEpochCompleted,
   SamplingEpochCompleted,
@@ -33,6 +34,7 @@ export type Message =
   | { type: "epoch"; event: EpochCompleted }
   | { type: "sampling-epoch"; event: SamplingEpochCompleted }
   | { type: "candidate"; event: CandidateEvaluated }
+  | { type: "alarm"; alarm: HealthAlarmRaised }
   | { type: "retraining-epoch"; event: RetrainingEpochCompleted };
 
 export type Reply = ArtifactRef | Decision | undefined;

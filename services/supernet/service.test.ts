@@ -13,8 +13,8 @@ import { LatheError } from "../../shared/process/errors";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import type { EpochCompleted, SupernetConverged, TrainingProgressed } from "../../shared/proto/lathe/v1/events";
-import { DecidedBy } from "../../shared/proto/lathe/v1/result";
-import { DatasetKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { DecidedBy, HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
+import { DatasetKind, HealthPolicy, HealthSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { SupernetServiceClient } from "../../shared/proto/lathe/v1/supernet";
 import { macsTable } from "../../shared/space/cost";
 import { derive, largestGenotype } from "../../shared/space/genotype";
@@ -180,6 +180,7 @@ describe("a train work item", () => {
           const stored = { sequence: 1, time: new Date(), searchId: id, event: answerTo(epoch) };
           return Promise.resolve(decisionOn(epoch.metrics!.epoch, stored)!);
         },
+        raise: () => Promise.resolve(),
         progress: () => undefined,
         signal: forever(),
       },
@@ -290,6 +291,104 @@ it("a pause ends the item in the middle and a resumption goes on from the last e
   expect(names(await historyOnce(bus, id))).not.toContain("work.failed");
   expect(logged("resuming", id)).toMatchObject([{ epoch: last }]);
   expect(trainer.status).toBeUndefined();
+});
+
+describe("an alarm", () => {
+  const { HEALTH_POLICY_PAUSE: PAUSE, HEALTH_POLICY_REPORT: REPORT, HEALTH_POLICY_FAIL: FAIL } = HealthPolicy;
+  /** Every epoch breaks the bound of the gradient norm, and the first raises the alarm. */
+  const ill = (onGradientNorm: HealthPolicy) => ({
+    ...briefSpec(),
+    health: HealthSpec.fromPartial({ graceEpochs: 0, maxClassShare: 1, maxGradientNorm: 1e-6, onGradientNorm }),
+  });
+  const alarms = (history: StoredEvent[]) =>
+    history.flatMap(({ event }) =>
+      event.type === "health.alarm.raised" ? [`${HealthAlarmKind[event.data.kind]} ${event.data.epoch}`] : [],
+    );
+  const once = ["HEALTH_ALARM_KIND_GRADIENT_NORM 1"];
+
+  it("comes after the shrink of its epoch; one that pauses ends the item, and a resumption goes on and is not paused again", async () => {
+    const spec = ill(PAUSE);
+    const id = await newSearch(spec);
+    const stop = shrinkingOf(id, answerTo);
+    await queue(id, spec);
+    await told(id, "health.alarm.raised");
+    await queueIsEmpty();
+    expect(trainer.worker.pids()).toEqual([]);
+    expect(logged("work item stopped", id)).toMatchObject([{ why: "SEARCH_PAUSED" }]);
+    expect(names(await historyOnce(bus, id))).toEqual([
+      ...["search.created", "epoch.completed", "space.shrunk", "health.alarm.raised"],
+    ]);
+    // The same item again, as after a crash: the search waits.
+    await queue(id, spec, 0);
+    await queueIsEmpty();
+    expect(epochs(await historyOnce(bus, id))).toEqual([1]);
+
+    await publishEvent(bus, id, { type: "search.resumed", data: { resumption: 1 } });
+    await queue(id, spec, 1);
+    await told(id, "supernet.converged");
+    await stop();
+    expect(epochs(await historyOnce(bus, id))).toEqual([1, 2, 3]);
+    expect(alarms(await historyOnce(bus, id))).toEqual(once);
+    expect(logged("resuming", id)).toMatchObject([{ epoch: 1 }]);
+  });
+
+  it("that fails ends the item, which is not told to have failed as well", async () => {
+    const spec = ill(FAIL);
+    const id = await newSearch(spec);
+    const stop = shrinkingOf(id, answerTo);
+    await queue(id, spec);
+    await told(id, "health.alarm.raised");
+    await queueIsEmpty();
+    await stop();
+    expect(names(await historyOnce(bus, id)).at(-1)).toBe("health.alarm.raised");
+  });
+
+  it("is not lost where the trainer is gone between the epoch and its decision, and is told once", async () => {
+    const spec = ill(REPORT);
+    const id = await newSearch(spec);
+    const { spec: resolved, space } = resolve(spec);
+    const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0 };
+    const own = new Trainer({ bus, engine, logger, metrics: trainingMetrics(createMetrics(), () => 0) });
+    const gone = new AbortController();
+    const item = { id: "w", searchId: id, kind: "train" as const, data };
+    const running = expect(own.carryOut(item, gone.signal)).rejects.toMatchObject({ code: "CANCELLED" });
+    // Nobody has decided yet: the alarm waits, and its trainer ends.
+    await told(id, "epoch.completed");
+    gone.abort(new Error("killed"));
+    await running;
+    expect(alarms(await historyOnce(bus, id))).toEqual([]);
+
+    const stop = shrinkingOf(id, answerTo);
+    await queue(id, spec);
+    await told(id, "supernet.converged");
+    await stop();
+    const history = await historyOnce(bus, id);
+    expect(alarms(history)).toEqual(once);
+    expect(names(history).slice(1, 5)).toEqual([
+      ...["epoch.completed", "space.shrunk", "health.alarm.raised", "epoch.completed"],
+    ]);
+  });
+
+  it("of a loss that is not finite pauses where asked to, and fails the item when it comes again", async () => {
+    const spec = {
+      ...briefSpec({ training: { weightLearningRate: 9.9 } }),
+      // No other alarm comes before it.
+      health: HealthSpec.fromPartial({ onLossNotFinite: PAUSE, graceEpochs: 10_000 }),
+    };
+    const id = await newSearch(spec);
+    const stop = shrinkingOf(id, keep);
+    await queue(id, spec);
+    const { event } = await told(id, "health.alarm.raised");
+    expect(event.data).toMatchObject({ kind: HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE, policy: PAUSE });
+    await queueIsEmpty();
+    expect(names(await historyOnce(bus, id)).at(-1)).toBe("health.alarm.raised");
+
+    await publishEvent(bus, id, { type: "search.resumed", data: { resumption: 1 } });
+    await queue(id, spec, 1);
+    const failed = await told(id, "work.failed");
+    expect(failed.event.data).toMatchObject({ phase: "train", reason: "LOSS_NOT_FINITE", deliveries: 1 });
+    await stop();
+  });
 });
 
 it("an item whose search cannot be followed any more is not done: it fails, to come again", async () => {

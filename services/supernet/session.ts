@@ -22,6 +22,12 @@ export interface AlphaWeights {
   costWeight: number;
 }
 
+export interface WeightOutcome {
+  loss: number;
+  /** Of the gradient. */
+  norm: number;
+}
+
 export interface AlphaOutcome {
   loss: number;
   ssr: number;
@@ -31,7 +37,7 @@ export interface AlphaOutcome {
 
 /** The compiled steps of one supernet. They hold its state while they live; a shrunk supernet gets new ones. */
 export interface SupernetSession {
-  weightStep(batch: Batch, learningRate: number): Promise<number>;
+  weightStep(batch: Batch, learningRate: number): Promise<WeightOutcome>;
   /** Absent where every group is decided: nothing is left to move. */
   alphaStep?: (batch: Batch, learningRate: number, weights: AlphaWeights) => Promise<AlphaOutcome>;
   evaluator: Evaluator;
@@ -106,7 +112,7 @@ export async function openSession(
         labels: batch.labels,
         ...dropouts("weights", steps.weights),
       });
-      return outputs.loss?.[0] ?? NaN;
+      return { loss: outputs.loss?.[0] ?? NaN, norm: outputs.norm?.[0] ?? NaN };
     },
     ...(alphas && {
       alphaStep: async (batch: Batch, learningRate: number, { ssrFactor, costWeight }: AlphaWeights) => {

@@ -6,7 +6,8 @@ import {
   SamplingEpochCompleted,
   SpaceShrunk,
 } from "../../shared/proto/lathe/v1/events";
-import { RemovalReason, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { HealthAlarmKind, RemovalReason, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { decisionOn, situation, stopsWorker } from "./situation";
 
 const ref = (object: string): ArtifactRef => ({ object, kind: "checkpoint", sizeBytes: 1, sha256: "", mediaType: "" });
@@ -23,6 +24,9 @@ const history = (events: LatheEvent[]): StoredEvent[] =>
 const created = event("search.created");
 const paused = event("search.paused");
 const resumed = (resumption: number) => event("search.resumed", { resumption });
+const alarm = (policy: HealthPolicy) =>
+  event("health.alarm.raised", { kind: HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP, policy });
+const { HEALTH_POLICY_REPORT: REPORT, HEALTH_POLICY_PAUSE: PAUSE, HEALTH_POLICY_FAIL: FAIL } = HealthPolicy;
 const converged = event("supernet.converged");
 const trained = event("network.trained");
 const selected = event("architecture.derived");
@@ -84,6 +88,10 @@ describe("situation", () => {
     ["networks that are being evaluated", "train", 0, [created, sampled(1), candidate(1)], undefined],
     ["a network that was chosen", "train", 0, [created, candidate(1), selected], "the network is derived"],
     ["the retraining of a network that was chosen", "retrain", 0, [created, candidate(1), selected], undefined],
+    ["a search with an alarm", "train", 0, [created, epoch(1), alarm(REPORT)], undefined],
+    ["a search that an alarm has paused", "train", 0, [created, epoch(1), alarm(PAUSE)], "the search is paused"],
+    ["its resumption", "train", 1, [created, epoch(1), alarm(PAUSE), resumed(1)], undefined],
+    ["a search that an alarm fails", "train", 0, [created, epoch(1), alarm(FAIL)], "the search is failing (MIOU_DROP)"],
     ["a trained supernet", "train", 0, [created, epoch(1), converged], "the supernet is trained"],
     ["a trained supernet, to retrain", "retrain", 0, [created, epoch(1), converged], undefined],
     ["a trained network", "retrain", 0, [created, converged, retrained(1), trained], "the network is trained"],
@@ -95,7 +103,7 @@ describe("situation", () => {
     const found = situation(history([created, epoch(1), event("space.kept", { epoch: 1 }), epoch(2)]), "train", 0);
     expect(found).toEqual({
       skip: undefined,
-      epoch: { number: 2, checkpoint: ref("c2"), sequence: 19 },
+      epoch: { number: 2, checkpoint: ref("c2"), sequence: 19, alarms: [] },
       retraining: undefined,
       samplingEpoch: undefined,
       candidates: [],
@@ -159,6 +167,9 @@ it.each<[LatheEvent, string | undefined]>([
   [event("search.cancelled"), "SEARCH_CANCELLED"],
   [event("search.failed"), "SEARCH_FAILED"],
   [event("work.failed"), "SEARCH_FAILED"],
+  [alarm(PAUSE), "SEARCH_PAUSED"],
+  [alarm(FAIL), "SEARCH_FAILED"],
+  [alarm(REPORT), undefined],
   [resumed(1), undefined],
   [epoch(1), undefined],
   [event("space.kept", { epoch: 1 }), undefined],

@@ -1,7 +1,13 @@
 import type { StoredEvent } from "../../shared/events/catalog";
-import type { RetrainingEpochCompleted, SamplingEpochCompleted } from "../../shared/proto/lathe/v1/events";
+import type {
+  HealthAlarmRaised,
+  RetrainingEpochCompleted,
+  SamplingEpochCompleted,
+} from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { RemovalReason } from "../../shared/proto/lathe/v1/result";
+import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
+import { alarmReason } from "../../shared/spec/health";
 import type { Candidate, Decision } from "./train";
 
 /** How a search stands for a worker that takes one of its items, by its history. */
@@ -9,7 +15,7 @@ export interface Situation {
   /** Why there is nothing to do; undefined: the item is to be carried out. */
   skip: string | undefined;
   /** Newest epoch of the supernet whose checkpoint is stored. */
-  epoch: { number: number; checkpoint: ArtifactRef; sequence: number } | undefined;
+  epoch: { number: number; checkpoint: ArtifactRef; sequence: number; alarms: HealthAlarmRaised[] } | undefined;
   /** Of algorithms random and evolution: the newest epoch, and every network that has its figure, in order. */
   samplingEpoch: SamplingEpochCompleted | undefined;
   candidates: Candidate[];
@@ -52,7 +58,17 @@ export function situation(history: readonly StoredEvent[], phase: "train" | "ret
       case "epoch.completed":
         // The first of an epoch counts, and no older one that is told again: its checkpoint is gone, and so is the wait for its decision.
         if (event.data.metrics && event.data.checkpoint && event.data.metrics.epoch > (found.epoch?.number ?? 0))
-          found.epoch = { number: event.data.metrics.epoch, checkpoint: event.data.checkpoint, sequence };
+          found.epoch = {
+            number: event.data.metrics.epoch,
+            checkpoint: event.data.checkpoint,
+            sequence,
+            alarms: event.data.alarms,
+          };
+        break;
+      case "health.alarm.raised":
+        paused ||= event.data.policy === HealthPolicy.HEALTH_POLICY_PAUSE;
+        if (event.data.policy === HealthPolicy.HEALTH_POLICY_FAIL)
+          found.skip = `the search is failing (${alarmReason(event.data.kind)})`;
         break;
       case "sampling.epoch.completed":
         if (event.data.epoch > (found.samplingEpoch?.epoch ?? 0)) found.samplingEpoch = event.data;
@@ -98,6 +114,8 @@ export function stopsWorker({ event }: StoredEvent): string | undefined {
   switch (event.type) {
     case "search.paused":
       return "SEARCH_PAUSED";
+    case "health.alarm.raised":
+      return stopOf(event.data);
     case "search.cancelled":
       return "SEARCH_CANCELLED";
     case "search.failed":
@@ -106,4 +124,10 @@ export function stopsWorker({ event }: StoredEvent): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** How an alarm stops the worker that raises it: its policy takes effect by the event itself. */
+export function stopOf({ policy }: HealthAlarmRaised): string | undefined {
+  if (policy === HealthPolicy.HEALTH_POLICY_PAUSE) return "SEARCH_PAUSED";
+  return policy === HealthPolicy.HEALTH_POLICY_FAIL ? "SEARCH_FAILED" : undefined;
 }

@@ -130,7 +130,10 @@ describe.each(supernets)("a step of the %s supernet, compiled against eager", (k
     expectEntries(...plain, "m", supernet.weights);
     const moments = { m: noise(w, random), v: positive(w, random) };
     const [got, want] = await both(weightStep(trainableSupernet(supernet), 1e-2), signature, { ...inputs, ...moments });
-    expect(Object.keys(want).sort()).toEqual(["loss", "m", "stats", "v", "weights"]);
+    expect(Object.keys(want).sort()).toEqual(["loss", "m", "norm", "stats", "v", "weights"]);
+    // m is 0.1 * gradient here.
+    const [first] = plain;
+    expect(first.norm![0]).toBeCloseTo(Math.hypot(...Array.from(first.m!, (value) => 10 * value)), 3);
     for (const role of ["weights", "m", "v"]) expectEntries(got, want, role, supernet.weights);
     expectEntries(got, want, "stats", supernet.stats);
     expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);

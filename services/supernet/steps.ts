@@ -49,7 +49,7 @@ export function trainableNetwork(network: DiscreteNetwork): Trainable {
 
 /**
  * One step of the weights (method.md section 3): class-weighted cross entropy of a training batch, Adam, and the running
- * statistics moved by the batch's moments. Outputs weights, m, v, stats and the scalar loss.
+ * statistics moved by the batch's moments. Outputs weights, m, v, stats and the scalars loss and norm, the gradient's, which is not clipped.
  */
 export function weightStep(network: Trainable, weightDecay: number): Step {
   return (inputs) => {
@@ -64,6 +64,7 @@ export function weightStep(network: Trainable, weightDecay: number): Step {
       ...moved(inputs, "weights", grad, weightDecay),
       stats: pack(movedStats(stats, moments), network.stats),
       loss: value,
+      norm: tf.sqrt(tf.sum(tf.square(grad))),
     };
   };
 }
@@ -88,7 +89,7 @@ export interface AlphaLoss {
 }
 
 /** Weight of the cross entropy against SSR and cost, and bound of the gradient's norm (method.md section 3). */
-const CROSS_ENTROPY_WEIGHT = 100;
+export const CROSS_ENTROPY_WEIGHT = 100;
 const MAX_NORM = 5;
 
 /**

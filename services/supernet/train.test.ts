@@ -2,9 +2,9 @@ import { createEngine, type Engine } from "../../shared/engine/engine";
 import { decodeSupernet } from "../../shared/network/checkpoint";
 import { buildSupernet } from "../../shared/network/supernet";
 import { LatheError } from "../../shared/process/errors";
-import type { EpochCompleted, SupernetConverged } from "../../shared/proto/lathe/v1/events";
-import { DecidedBy, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import type { EpochCompleted, HealthAlarmRaised, SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import { DecidedBy, HealthAlarmKind, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { HealthPolicy, HealthSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { costOfLargest, expectedCost, macsTable } from "../../shared/space/cost";
 import { initialArchitecture, isConverged } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
@@ -48,6 +48,7 @@ async function train(
         decisions.push(decision);
         return Promise.resolve(decision);
       },
+      raise: () => Promise.resolve(),
       progress: () => undefined,
       signal: new AbortController().signal,
       ...port,
@@ -231,6 +232,59 @@ describe("the end of the epochs", () => {
   });
 });
 
+describe("health", () => {
+  const decided: Decide = (epoch, { architecture, space }) =>
+    epoch === 1
+      ? { architecture: decideAll(space!, architecture!), converged: true, byBudget: false }
+      : { converged: true, byBudget: false };
+  const { HEALTH_ALARM_KIND_GRADIENT_NORM: NORM, HEALTH_ALARM_KIND_PLATEAU: PLATEAU } = HealthAlarmKind;
+  const ill = (health: object, epochs = 3) => ({
+    ...briefSpec({ training: { epochs } }),
+    health: HealthSpec.fromPartial({ graceEpochs: 0, ...health }),
+  });
+  const kinds = (epochs: EpochCompleted[]) => epochs.map(({ alarms }) => alarms.map(({ kind }) => kind));
+
+  it("is measured in every epoch, by norms of both steps until nothing is left to move", async () => {
+    const { epochs } = await train(briefSpec(), decided);
+    const health = epochs.map(({ metrics }) => metrics!.health!);
+    for (const each of health) {
+      expect(each.weightGradientNorm).toBeGreaterThan(0.01);
+      expect(each.classShare).toBeGreaterThan(1 / 11);
+      expect(each.classShare).toBeLessThanOrEqual(1);
+    }
+    expect(health.map(({ alphaGradientNorm }) => alphaGradientNorm > 0)).toEqual([true, false, false]);
+    expect(health[0]!.relativeAlphaGradientNorm).toBeLessThan(health[0]!.alphaGradientNorm / 100);
+    expect(health.at(-1)!.bestMiou).toBe(Math.max(...epochs.map(({ metrics }) => metrics!.validationMiou)));
+  });
+
+  it("that breaks a bound is an alarm of its epoch, once while it lasts, and so after a resumption", async () => {
+    const spec = ill({ maxClassShare: 1, maxGradientNorm: 1e-6 });
+    const whole = await train(spec, decided);
+    expect(kinds(whole.epochs)).toEqual([[NORM], [], []]);
+    expect(whole.epochs.map(({ metrics }) => metrics!.health!.standing)).toEqual([[NORM], [NORM], [NORM]]);
+    const resume = { checkpoint: whole.checkpoints[0]!, ref: ref("c1"), decision: whole.decisions[0]! };
+    const resumed = await train(spec, decided, { resume });
+    expect(kinds(resumed.epochs)).toEqual([[], []]);
+    expect(resumed.checkpoints.map(timeless)).toEqual(whole.checkpoints.slice(1).map(timeless));
+  });
+
+  it("that stops ends the epochs with the decision on that one, and so where the trainer died after it", async () => {
+    // At rate 1e-12 nothing but the running statistics moves, and what was never trained predicts one class.
+    const spec = ill({ patience: 2, maxClassShare: 1 }, 9);
+    spec.training!.weightLearningRate = 1e-12;
+    const run = await train(spec, decided);
+    const last = run.epochs.length;
+    expect(last).toBeLessThan(9);
+    expect(kinds(run.epochs)).toEqual([...Array<unknown>(last - 1).fill([]), [PLATEAU]]);
+    expect(run.event).toMatchObject({ stoppedEarly: true, epochs: last, decidedBy: DecidedBy.DECIDED_BY_SHRINKING });
+    const resume = { checkpoint: run.checkpoints[last - 1]!, ref: ref(`c${last}`), decision: run.decisions[last - 1]! };
+    const resumed = await train(spec, decided, { resume });
+    expect(resumed.epochs).toEqual([]);
+    expect({ ...resumed.event, seconds: 0 }).toEqual({ ...run.event, seconds: 0 });
+    expect((await train(briefSpec(), decided)).event.stoppedEarly).toBe(false);
+  });
+});
+
 describe("a run that cannot go on", () => {
   it("stops between two steps when told, with the reason that it was given", async () => {
     const stop = new AbortController();
@@ -249,12 +303,18 @@ describe("a run that cannot go on", () => {
 
   it("says where a loss is not finite", async () => {
     const spec = briefSpec({ training: { weightLearningRate: 9.9 } });
-    await expect(train(spec, () => ({ converged: false, byBudget: false }))).rejects.toMatchObject({
+    const raised: HealthAlarmRaised[] = [];
+    const raise = (alarm: HealthAlarmRaised) => Promise.resolve(void raised.push(alarm));
+    const decide: Decide = () => ({ converged: false, byBudget: false });
+    await expect(train(spec, decide, { raise })).rejects.toMatchObject({
       code: "FAILED_PRECONDITION",
       reason: "LOSS_NOT_FINITE",
       message: expect.stringMatching(
-        /^the loss of the (weights|architecture parameters) is (NaN|-?Infinity) at epoch \d+, step \d+: lower/,
+        /^the (loss|gradient norm) of the (weights|architecture parameters) is (NaN|-?Infinity) at epoch \d+, step \d+: lower/,
       ) as string,
     });
+    expect(raised).toMatchObject([
+      { kind: HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE, policy: HealthPolicy.HEALTH_POLICY_FAIL },
+    ]);
   });
 });

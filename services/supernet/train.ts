@@ -7,6 +7,7 @@ import {
   decodeSupernet,
   encodeSupernet,
   firstState,
+  type HealthHistory,
   type Optimized,
   type Progress,
   type SupernetState,
@@ -14,7 +15,13 @@ import {
 import { shrinkBuffer } from "../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { buildSupernet } from "../../shared/network/supernet";
-import type { CandidateEvaluated, EpochCompleted, SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import { LatheError } from "../../shared/process/errors";
+import type {
+  CandidateEvaluated,
+  EpochCompleted,
+  HealthAlarmRaised,
+  SupernetConverged,
+} from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef, EpochMetrics } from "../../shared/proto/lathe/v1/result";
 import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import type { Architecture, CostTable, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
@@ -22,9 +29,13 @@ import { costOfLargest, expectedCost } from "../../shared/space/cost";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
 import { datasetOptions } from "../../shared/data/fromSpec";
+import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
+import { guardEpoch } from "./guard";
+import { healthy, judge } from "./health";
+import { epochHealth, measure } from "./measures";
 import type { StepProgress } from "./progress";
-import { alphaRate, classWeights, finiteLoss, nextCostWeight, polyRate, ssrFactor } from "./schedule";
+import { alphaRate, classWeights, nextCostWeight, polyRate, ssrFactor } from "./schedule";
 import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "./session";
 
 /** What the shrinking service answers after an epoch. */
@@ -54,13 +65,16 @@ export interface TrainingPort {
   storeCheckpoint(bytes: Uint8Array, epoch: number): Promise<ArtifactRef>;
   /** Publishes the epoch and answers with what is decided on it. */
   completeEpoch(event: EpochCompleted): Promise<Decision>;
+  /** Tells an alarm that an epoch will not live to tell. */
+  raise(alarm: HealthAlarmRaised): Promise<void>;
   progress(progress: StepProgress): void;
   signal: AbortSignal;
 }
 
 /**
  * Trains a supernet until its epochs end (method.md sections 3 and 4): alternating steps of weights and architecture parameters,
- * a shrink after every epoch, plain training of the one network that is left once every group is decided.
+ * a shrink after every epoch, plain training of the one network that is left once every group is decided. An alarm of policy stop
+ * ends the epochs before.
  */
 export async function trainSupernet(engine: Engine, job: SearchJob, port: TrainingPort): Promise<SupernetConverged> {
   const { spec, space } = job;
@@ -85,8 +99,8 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
         final = decision.architecture ?? architectureOf(state);
         if (decision.converged && progress.convergedEpoch === 0 && !decision.byBudget)
           progress = { ...progress, convergedEpoch: progress.epoch };
-        const ended = progress.epoch >= spec.training.epochs && decision.converged;
-        if (ended) break;
+        const over = progress.stopped === true || progress.epoch >= spec.training.epochs;
+        if (over && decision.converged) break;
         if (decision.architecture) {
           await session?.release();
           session = undefined;
@@ -95,7 +109,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       }
       session ??= await openSession(engine, state, options);
       const epoch = progress.epoch + 1;
-      const metrics = await runEpoch(session, job, dataset, options, { epoch, costWeight: progress.costWeight }, port);
+      const { metrics, alarms, health } = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
       state = session.state();
       progress = {
         ...progress,
@@ -105,6 +119,8 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
         costWeight: spec.cost.adapt
           ? nextCostWeight(progress.costWeight, metrics.expectedCostRatio, spec.cost)
           : progress.costWeight,
+        health,
+        stopped: alarms.some(({ policy }) => policy === HealthPolicy.HEALTH_POLICY_STOP),
       };
       checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
       decision = await port.completeEpoch({
@@ -113,6 +129,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
         checkpoint,
         policy: spec.shrinking,
         space,
+        alarms,
       });
     }
     return {
@@ -126,6 +143,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       seconds: progress.seconds,
       engine: engine.name,
       trainingImages: (state.weights.steps + state.alphas.steps) * spec.training.batchSize,
+      stoppedEarly: progress.stopped === true && progress.epoch < spec.training.epochs,
     };
   } finally {
     await session?.release();
@@ -182,14 +200,21 @@ function architectureOf({ supernet, alphas }: SupernetState): Architecture {
   return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
 }
 
+/** An epoch that is told: its figures, what it alarms of, and the history for the next. */
+interface Epoch {
+  metrics: EpochMetrics;
+  alarms: HealthAlarmRaised[];
+  health: HealthHistory;
+}
+
 async function runEpoch(
   session: SupernetSession,
   { spec, space, table }: SearchJob,
   dataset: Dataset,
   options: StepOptions,
-  { epoch, costWeight }: { epoch: number; costWeight: number },
+  { epoch, costWeight, health: before = healthy }: Pick<Progress, "epoch" | "costWeight" | "health">,
   port: TrainingPort,
-): Promise<EpochMetrics> {
+): Promise<Epoch> {
   const started = performance.now();
   const { training, regularization } = spec;
   const { epochs, batchSize } = training;
@@ -208,18 +233,21 @@ async function runEpoch(
   const alphaBatches = batches(dataset.train, order("alphas"))[Symbol.asyncIterator]();
   const losses: number[] = [];
   const outcomes: AlphaOutcome[] = [];
+  const guard = guardEpoch(spec, epoch);
   let factor = regularization.rampFrom;
   for await (const batch of batches(dataset.train, order("weights"))) {
     port.signal.throwIfAborted();
-    const at = { epoch, step: losses.length + 1, advice: "lower the learning rate or check the data" };
-    losses.push(finiteLoss(await session.weightStep(batch, rate), "the weights", at));
+    const { loss, norm } = await session.weightStep(batch, rate);
+    await endOn(guard.weights({ loss, norm }), port);
+    losses.push(loss);
     if (session.alphaStep && moving) {
       const step = (epoch - 1 - training.warmupEpochs) * steps + outcomes.length;
       factor = ssrFactor(regularization.rampFrom, regularization.rampTo, step, alphaSteps);
       const other = await alphaBatches.next();
       if (other.done) throw new Error(`the alpha batches of epoch ${epoch} ended before its weight batches`);
-      const outcome = await session.alphaStep(other.value, alphaLearningRate, { ssrFactor: factor, costWeight });
-      finiteLoss(outcome.loss + outcome.norm, "the architecture parameters", at);
+      const termWeights = { ssrFactor: factor, costWeight };
+      const outcome = await session.alphaStep(other.value, alphaLearningRate, termWeights);
+      await endOn(guard.alphas(outcome, termWeights), port);
       outcomes.push(outcome);
     }
     port.progress({ epoch, epochs, step: losses.length, steps, loss: mean(losses) });
@@ -236,26 +264,44 @@ async function runEpoch(
   const architecture = architectureOf(state);
   // Not the alpha step's own figure, which is of the step before and absent where no step is taken.
   const cost = expectedCost(space, architecture, table);
-  return {
+  const costRatio = cost / options.alpha.largestCost;
+  const dimensions = dimensionMetrics(space, architecture);
+  const norms = guard.norms();
+  const measures = measure({
+    ...{ epoch, epochs, space, architecture, table, dimensions, validation, norms, costRatio },
+    classes: dataset.info.classes,
+    costTarget: spec.cost.target,
+  });
+  const { alarms, history } = judge(spec.health, measures, before);
+  const metrics: EpochMetrics = {
     epoch,
     epochs,
     weightLoss: mean(losses),
     alphaLoss: mean(outcomes.map((outcome) => outcome.loss)),
     costLoss: mean(outcomes.map((outcome) => outcome.cost)),
     expectedCost: cost,
-    expectedCostRatio: cost / options.alpha.largestCost,
+    expectedCostRatio: costRatio,
     validationMiou: validation.miou,
     validationLoss: validation.loss,
     seconds: (performance.now() - started) / 1000,
     log10Space: log10Size(space, architecture),
-    dimensions: dimensionMetrics(space, architecture),
+    dimensions,
     steps: losses.length,
     ssrFactor: factor,
     learningRate: rate,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     costWeight,
     alphaLearningRate,
+    health: epochHealth(measures, norms, history),
   };
+  return { metrics, alarms, health: history };
+}
+
+/** Tells an alarm, if there is one, and ends the epoch with it. */
+async function endOn(alarm: HealthAlarmRaised | undefined, port: TrainingPort): Promise<void> {
+  if (!alarm) return;
+  await port.raise(alarm);
+  throw new LatheError("FAILED_PRECONDITION", alarm.message, { reason: "LOSS_NOT_FINITE" });
 }
 
 function mean(values: number[]): number {

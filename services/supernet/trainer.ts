@@ -9,13 +9,15 @@ import type { WorkItem, WorkOutcome } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
 import { startWorker, type Worker } from "../../shared/process/worker";
+import type { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
+import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { StepProgress } from "./progress";
 import type { TrainingMetrics } from "./metrics";
-import { decisionOn, situation, stopsWorker } from "./situation";
+import { decisionOn, situation, stopOf, stopsWorker } from "./situation";
 import type { Decision, SearchJob } from "./train";
 
 /** What the training process is doing now. */
@@ -36,6 +38,7 @@ export interface TrainerOptions {
 const CHILD_ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
 
 type TrainingKind = "train" | "retrain";
+type Raise = (alarm: HealthAlarmRaised) => Promise<void>;
 
 /** Carries out work items in a training process, and speaks with the bus for it. */
 export class Trainer {
@@ -83,10 +86,11 @@ export class Trainer {
     const watching = this.watch(searchId, found.sequence + 1, watch, signal);
     this.status = { searchId, phase: kind, progress: undefined };
     try {
-      const job = await this.prepare(work, history, stop);
+      const raise = (alarm: HealthAlarmRaised) => this.raise(searchId, alarm, watch, signal);
+      const job = await this.prepare(work, history, stop, raise);
       const outcome = await this.worker.run(
         { engine: this.options.engine, ...job },
-        { signal: stop, onMessage: (message) => this.answer(searchId, kind, message, stop) },
+        { signal: stop, onMessage: (message) => this.answer(searchId, kind, message, stop, raise) },
       );
       if (outcome.kind === "train") await publishEvent(bus, searchId, outcome.event, { signal });
       if (outcome.kind === "retrain")
@@ -107,7 +111,7 @@ export class Trainer {
     }
   }
 
-  private async prepare(work: WorkItem<TrainingKind>, history: StoredEvent[], signal: AbortSignal) {
+  private async prepare(work: WorkItem<TrainingKind>, history: StoredEvent[], signal: AbortSignal, raise: Raise) {
     const { searchId, kind, data } = work;
     const found = situation(history, kind, data.resumption);
     if (!data.spec) throw missing(work.id, "spec");
@@ -134,16 +138,25 @@ export class Trainer {
       job.sampled = { ...(checkpoint && { checkpoint }), evaluated: found.candidates };
     }
     if (found.epoch) {
-      const { number, checkpoint: ref, sequence } = found.epoch;
+      const { number, checkpoint: ref, sequence, alarms } = found.epoch;
       this.newest.set(`${searchId}/checkpoint`, ref.object);
       this.options.logger.info("resuming", { searchId, epoch: number });
       const checkpoint = await this.checkpoints.get(ref.object, signal);
       job.resume = { checkpoint, ref, decision: await this.decision(searchId, number, sequence, signal) };
+      // A trainer that died between the epoch and its alarms has not told them; what is told already is told once.
+      for (const alarm of alarms) await raise(alarm);
+      signal.throwIfAborted();
     }
     return { kind: "train" as const, job };
   }
 
-  private async answer(searchId: string, kind: TrainingKind, message: Message, signal: AbortSignal): Promise<Reply> {
+  private async answer(
+    searchId: string,
+    kind: TrainingKind,
+    message: Message,
+    signal: AbortSignal,
+    raise: Raise,
+  ): Promise<Reply> {
     const { bus, metrics } = this.options;
     switch (message.type) {
       case "progress":
@@ -162,8 +175,15 @@ export class Trainer {
         const epoch = event.metrics?.epoch ?? 0;
         const { sequence } = await publishEvent(bus, searchId, { type: "epoch.completed", data: event }, { signal });
         await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
-        return this.decision(searchId, epoch, sequence, signal);
+        const decision = await this.decision(searchId, epoch, sequence, signal);
+        for (const alarm of event.alarms) await raise(alarm);
+        signal.throwIfAborted();
+        return decision;
       }
+      case "alarm":
+        await raise(message.alarm);
+        signal.throwIfAborted();
+        return undefined;
       case "sampling-epoch": {
         const { event } = message;
         await publishEvent(bus, searchId, { type: "sampling.epoch.completed", data: event }, { signal });
@@ -180,6 +200,23 @@ export class Trainer {
         return undefined;
       }
     }
+  }
+
+  /** Tells an alarm once. What it does by its policy begins with it here too: no further step is taken of a search that it has stopped. */
+  private async raise(
+    searchId: string,
+    alarm: HealthAlarmRaised,
+    stop: AbortController,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { bus, logger } = this.options;
+    // By the outer signal: the alarms of an epoch that come after one that pauses must not wait for the resumption.
+    const { duplicate } = await publishEvent(bus, searchId, { type: "health.alarm.raised", data: alarm }, { signal });
+    if (duplicate) return;
+    const { kind, epoch, message } = alarm;
+    logger.warn("health alarm", { searchId, kind: alarmReason(kind), epoch, message });
+    const reason = stopOf(alarm);
+    if (reason) stop.abort(new LatheError("CANCELLED", `search ${searchId}: health.alarm.raised`, { reason }));
   }
 
   /** What the shrinking service states on an epoch whose event stands at a sequence. */

@@ -24,6 +24,7 @@ serveWorker<Job, Message, Outcome, Reply>(async (job, context) => {
         completeEpoch: (epoch) => ask<Decision>({ type: "epoch", event: epoch }),
         completeSamplingEpoch: async (epoch) => void (await context.request({ type: "sampling-epoch", event: epoch })),
         evaluated: async (candidate) => void (await context.request({ type: "candidate", event: candidate })),
+        raise: async (alarm) => void (await context.request({ type: "alarm", alarm })),
         progress,
         signal,
       });

@@ -14,6 +14,14 @@ describe("confusion", () => {
     expect(accuracy).toBeCloseTo(4 / 6, 12);
   });
 
+  it("names the class that most pixels are predicted as, with its share of predictions and of labels", () => {
+    const confusion = createConfusion(3);
+    count(confusion, [0, 0, 1, 2, 255, 1, 0, 0], [1, 1, 1, 1, 0, 1, 0, 1]);
+    // 7 pixels count: 6 predicted as 1, of which 2 are labelled so.
+    expect(scores(confusion).commonest).toEqual({ class: 1, predicted: 6 / 7, labelled: 2 / 7 });
+    expect(scores(createConfusion(2)).commonest).toMatchObject({ predicted: 0, labelled: 0 });
+  });
+
   it("counts a class that only predictions name, with IoU 0", () => {
     const confusion = createConfusion(3);
     count(confusion, [0, 0], [0, 2]);

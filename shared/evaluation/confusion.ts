@@ -10,6 +10,8 @@ export interface Scores {
   /** Share of the counted pixels that are right. */
   accuracy: number;
   classes: { iou: number; occurs: boolean }[];
+  /** The class that most counted pixels are predicted as: its share of the predictions and of the labels. */
+  commonest: { class: number; predicted: number; labelled: number };
 }
 
 export function createConfusion(classes: number): Confusion {
@@ -45,12 +47,16 @@ export function scores({ classes, counts }: Confusion): Scores {
     right += both;
     total += labelled;
     const union = labelled + predicted - both;
-    return { iou: union > 0 ? both / union : 0, occurs: union > 0 };
+    return { iou: union > 0 ? both / union : 0, occurs: union > 0, predicted, labelled };
   });
+  const most = Math.max(...rows.map(({ predicted }) => predicted));
+  const commonest = rows.findIndex(({ predicted }) => predicted === most);
+  const share = (pixels = 0) => (total > 0 ? pixels / total : 0);
   const occurring = rows.filter((row) => row.occurs);
   return {
     miou: occurring.length ? occurring.reduce((sum, row) => sum + row.iou, 0) / occurring.length : 0,
     accuracy: total > 0 ? right / total : 0,
-    classes: rows,
+    classes: rows.map(({ iou, occurs }) => ({ iou, occurs })),
+    commonest: { class: commonest, predicted: share(most), labelled: share(rows[commonest]?.labelled) },
   };
 }

@@ -2,6 +2,7 @@ import {
   ArchitectureDerived,
   CandidateEvaluated,
   EpochCompleted,
+  HealthAlarmRaised,
   NetworkProfiled,
   NetworkTrained,
   OperatorsProfiled,
@@ -50,6 +51,12 @@ export const EVENTS = {
   "epoch.completed": row(EpochCompleted, "epochCompleted", (data) => data.metrics?.epoch ?? 0),
   "space.shrunk": row(SpaceShrunk, "spaceShrunk", (data) => data.epoch),
   "space.kept": row(SpaceKept, "spaceKept", (data) => data.epoch),
+  // Kinds and dimensions are below 10, and an epoch tells its alarms in this order.
+  "health.alarm.raised": row(
+    HealthAlarmRaised,
+    "healthAlarmRaised",
+    ({ epoch, kind, dimension }) => 100 * epoch + 10 * kind + dimension,
+  ),
   "supernet.converged": row(SupernetConverged, "supernetConverged"),
   "sampling.epoch.completed": row(SamplingEpochCompleted, "samplingEpochCompleted", (data) => data.epoch),
   "candidate.evaluated": row(CandidateEvaluated, "candidateEvaluated", (data) => data.index),

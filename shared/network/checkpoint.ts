@@ -33,6 +33,22 @@ export interface Progress {
   miou: number;
   /** Weight of the cost term in the next epoch. */
   costWeight: number;
+  /** What the alarms of the next epoch are judged by; absent before the first. */
+  health?: HealthHistory;
+  /** An alarm has ended the epochs. */
+  stopped?: boolean;
+}
+
+/** What has been seen of a search's health. */
+export interface HealthHistory {
+  /** Best validation mIoU so far, and its epoch; 0 before the first. */
+  bestMiou: number;
+  bestEpoch: number;
+  /** Best since every group is decided, -1 before, and epochs since then that were not better. */
+  decidedMiou: number;
+  staleEpochs: number;
+  /** Alarms whose condition held after the last epoch: 10 * kind + dimension. */
+  standing: number[];
 }
 
 interface Header {

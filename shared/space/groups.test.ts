@@ -5,11 +5,13 @@ import {
   candidatesLeft,
   deepest,
   dimensionMetrics,
+  dominance,
   entropy,
   group,
   indexGroups,
   initialArchitecture,
   isConverged,
+  openness,
   operations,
   probabilities,
   ssr,
@@ -121,5 +123,82 @@ describe("dimensionMetrics", () => {
     expect(second).toMatchObject({ candidates: 4, undecidedGroups: 0, entropy: 0, normalisedEntropy: 0, ssr: 0 });
     expect(third?.normalisedEntropy).toBeCloseTo(1, 13);
     expect(fourth).toMatchObject({ dimension: Dimension.DIMENSION_MIDDLE_WIDTH, candidates: 12, undecidedGroups: 4 });
+  });
+});
+
+describe("dominance", () => {
+  const block = (alphas: number[], survivors: number[]) => ({
+    id: "stage1/block1/operation",
+    dimension: Dimension.DIMENSION_OPERATION,
+    alphas,
+    survivors,
+  });
+
+  it("is the share of one choice, a group that agrees with no other added, by hand", () => {
+    // p = 1/3, 1/2, 1/6 for candidates 0, 1, 3, and all on 1: 1 has 1/2 + 1 of 3.
+    const groups = [block([0, Math.log(3), -Math.log(3)], [0, 1, 3]), block([0], [1])];
+    expect(dominance(groups, 4)).toEqual({ share: expect.closeTo(1.5 / 3, 12) as number, choice: 1 });
+    // By parity: 1 and 3 have 1/2 + 1/6 + 1.
+    const parity = dominance(groups, 2, (candidate) => candidate % 2);
+    expect(parity).toEqual({ share: expect.closeTo((2 / 3 + 1) / 3, 12) as number, choice: 1 });
+  });
+
+  it.each([
+    // What all blocks of a converged network agree on is no dominance by 0.9 where they are few.
+    [3, 6, 0.75],
+    [5, 2, 5 / 6],
+    [9, 10, 0.9],
+    [10, 10, 10 / 11],
+    [13, 10, 13 / 14],
+  ])("of %i blocks that agree on one of %i operations is %d", (blocks, choices, share) => {
+    const agreed = Array.from({ length: blocks }, () => block([2], [0]));
+    expect(dominance(agreed, choices).share).toBeCloseTo(share, 12);
+  });
+
+  it("is 0 where there is nothing to choose", () => {
+    expect(dominance([block([0], [0])], 1).share).toBe(0);
+    expect(dominance([], 4).share).toBe(0);
+  });
+
+  it("of a space at its beginning is the uniform share over its groups", () => {
+    const [depth, operation, output] = dimensionMetrics(space, initialArchitecture(space));
+    // Two stages of two blocks, each with six operations of three widths.
+    expect(depth?.dominance).toBeCloseTo(1 / 3, 12);
+    expect(operation?.dominance).toBeCloseTo(4 / 6 / 5, 12);
+    expect(output?.dominance).toBeCloseTo(24 / 3 / 25, 12);
+  });
+});
+
+describe("openness", () => {
+  it("is 1 at the beginning, falls as candidates leave, and is 0 once all is decided", () => {
+    const start = initialArchitecture(space);
+    const kept = (count: (id: string) => number) => ({
+      groups: start.groups.map((entry) => ({
+        ...entry,
+        alphas: entry.alphas.slice(0, count(entry.id)),
+        survivors: entry.survivors.slice(0, count(entry.id)),
+      })),
+    });
+    const { DIMENSION_OPERATION: operation } = Dimension;
+    expect(openness(space, start, operation)).toBeCloseTo(1, 12);
+    // A tie of two out of six in each block has a normalised entropy of 1.
+    expect(
+      openness(
+        space,
+        kept(() => 2),
+        operation,
+      ),
+    ).toBeCloseTo(Math.log(2) / Math.log(6), 12);
+    const one = kept((id) => (id === "stage1/block1/operation" ? 6 : 1));
+    expect(openness(space, one, operation)).toBeCloseTo(1 / 4, 12);
+    expect(
+      openness(
+        space,
+        kept(() => 1),
+        operation,
+      ),
+    ).toBe(0);
+    const fixed = { ...space, dilations: [1], scales: [1] };
+    expect(openness(fixed, initialArchitecture(fixed), operation)).toBe(0);
   });
 });

@@ -40,12 +40,13 @@ export function resolveAlgorithm(
 
 /**
  * DARTS as a course of the same search (Liu et al., 2019, first order): no regularization, nothing leaves before the last epoch, and
- * argmax decides what is left then.
+ * argmax decides what is left then. That it does not decide before is no alarm.
  */
 export function asDarts(spec: ResolvedSpec): void {
   if (spec.algorithm.kind !== AlgorithmKind.ALGORITHM_KIND_DARTS) return;
   Object.assign(spec.regularization, { depth: 0, operation: 0, outputWidth: 0, middleWidth: 0 });
   Object.assign(spec.shrinking, { firstEpoch: spec.training.epochs, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX });
+  spec.health.maxLateEntropy = 1;
 }
 
 /** Whether a spec's algorithm draws and evaluates whole networks (random, evolution) instead of deciding within one supernet. */

@@ -1,5 +1,6 @@
 import type {
   CostSpec,
+  HealthSpec,
   ProfilingSpec,
   RegularizationSpec,
   RetrainingSpec,
@@ -35,6 +36,9 @@ const whole = (min: number, max: number, values: Values): NumberField => ({ inte
 const real = (min: number, max: number, values: Values): NumberField => ({ integer: false, min, max, ...values });
 const same = (value: number): Values => ({ tiny: value, small: value, paper: value });
 
+/** What each kind of alarm does: the fields of HealthSpec that are no numbers. */
+export type HealthPolicyField = keyof HealthSpec & `on${string}`;
+
 /** Every number of a spec outside its space: bounds and the three presets' values. The place to tune a preset. */
 export const NUMBERS: {
   training: Section<SupernetTrainingSpec>;
@@ -44,6 +48,7 @@ export const NUMBERS: {
   retraining: Section<RetrainingSpec>;
   profiling: Section<ProfilingSpec>;
   sampling: Section<SamplingSpec>;
+  health: Section<HealthSpec, HealthPolicyField>;
 } = {
   training: {
     epochs: whole(1, 10000, { tiny: 30, small: 40, paper: 200 }),
@@ -93,6 +98,17 @@ export const NUMBERS: {
     population: whole(1, 10000, { tiny: 10, small: 20, paper: 50 }),
     tournament: whole(1, 10000, { tiny: 3, small: 5, paper: 10 }),
     costTolerance: real(0.001, 1, same(0.05)),
+  },
+  // A healthy search of a preset is silent (docs/health.md). A share of 1 is never exceeded: off.
+  health: {
+    maxGradientNorm: { ...real(0, 1e9, same(100)), open: "ends" },
+    graceEpochs: whole(0, 10000, same(3)),
+    maxClassShare: real(0, 1, same(0.95)),
+    maxMiouDrop: real(0, 1, same(0.2)),
+    maxOperationShare: real(0, 1, same(0.9)),
+    maxScaleShare: real(0, 1, same(1)),
+    maxLateEntropy: real(0, 1, same(0.95)),
+    patience: whole(0, 10000, same(0)),
   },
 };
 

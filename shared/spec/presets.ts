@@ -5,6 +5,7 @@ import { AlgorithmKind, BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec
 import type { AlgorithmSpec, SearchSpec } from "../proto/lathe/v1/spec";
 import { EXAMPLES, NUMBERS, PRESETS } from "./bounds";
 import type { NumberField, Preset } from "./bounds";
+import { defaultPolicies } from "./health";
 
 /** T with every field set, all the way down. */
 export type Complete<T> = T extends (infer E)[]
@@ -91,6 +92,7 @@ export function presetSpec(preset: string): ResolvedSpec {
     retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: false },
     profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },
     sampling: column(NUMBERS.sampling, preset),
+    health: { ...column(NUMBERS.health, preset), ...defaultPolicies() },
     seed: 1,
     labels: {},
     algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_SSR, genotype: undefined },

@@ -18,6 +18,7 @@ import {
   numberFault,
 } from "./bounds";
 import type { Fault, NumberField } from "./bounds";
+import { resolvePolicies } from "./health";
 import { isPreset, presetSpec } from "./presets";
 import type { ResolvedSpec } from "./presets";
 
@@ -82,11 +83,13 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
     retraining: overlay(defaults.retraining, spec.retraining),
     profiling: overlay(defaults.profiling, spec.profiling),
     sampling: overlay(defaults.sampling, spec.sampling),
+    health: overlay(defaults.health, spec.health),
     seed: spec.seed ?? defaults.seed,
     labels: { ...spec.labels },
     algorithm,
   };
   resolved.profiling.deviceClass ||= defaults.profiling.deviceClass;
+  resolvePolicies(resolved.health, fault);
   asDarts(resolved);
 
   for (const [section, fields] of Object.entries(NUMBERS))

@@ -1,7 +1,8 @@
 import { DecidedBy } from "../../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../../shared/proto/lathe/v1/search";
 import { givenGenotype } from "../../../shared/spec/algorithm";
-import { dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./figures";
+import { alarmReason } from "../../../shared/spec/health";
+import { alarmEffects, dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./figures";
 import type { Progress } from "./progress";
 
 /** One readable line per event, for logs and pipes; undefined for what is not worth one. `progress` is the state after it. */
@@ -32,12 +33,18 @@ export function eventLine({ event }: WatchSearchResponse, progress: Progress): s
       });
       return `shrunk after epoch ${epoch}: ${removals.length} candidates left the space (${counts.join(", ")}), ${candidatesLeft} stay`;
     }
+    case "healthAlarmRaised": {
+      const { kind, epoch, policy, message } = event.value;
+      const effect = alarmEffects[policy];
+      return `alarm ${alarmReason(kind)} at epoch ${epoch}${effect ? ` (${effect})` : ""}: ${message}`;
+    }
     case "supernetConverged": {
-      const { decidedBy, convergedEpoch, epochs, validationMiou, seconds } = event.value;
-      const how =
+      const { decidedBy, convergedEpoch, epochs, validationMiou, seconds, stoppedEarly } = event.value;
+      const decided =
         decidedBy === DecidedBy.DECIDED_BY_SHRINKING
           ? `converged after epoch ${convergedEpoch}`
           : "not converged: argmax decides";
+      const how = stoppedEarly ? `${decided}, stopped early` : decided;
       return `supernet trained: ${how}, ${epochs} epochs in ${duration(seconds)}, mIoU ${percent(validationMiou)}`;
     }
     case "samplingEpochCompleted": {

@@ -1,5 +1,6 @@
 import { Dimension, type Genotype } from "../../../shared/proto/lathe/v1/space";
 import { RemovalReason } from "../../../shared/proto/lathe/v1/result";
+import { HealthPolicy } from "../../../shared/proto/lathe/v1/spec";
 
 /** 0.4123 -> "41.2 %". */
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
@@ -40,6 +41,13 @@ export const removalReasons: Readonly<Record<number, string>> = {
   [RemovalReason.REMOVAL_REASON_THRESHOLD]: "below the threshold",
   [RemovalReason.REMOVAL_REASON_PARENT]: "what it belonged to left",
   [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the budget's end",
+};
+
+/** What an alarm does; nothing for one that is only told. */
+export const alarmEffects: Readonly<Record<number, string>> = {
+  [HealthPolicy.HEALTH_POLICY_PAUSE]: "the search is paused",
+  [HealthPolicy.HEALTH_POLICY_FAIL]: "the search fails",
+  [HealthPolicy.HEALTH_POLICY_STOP]: "the training of the supernet ends",
 };
 
 /** "d4s2 12/16, d1s1 16/16 | d2s1 24/32": operation and middle/output width of each block, stages apart. */

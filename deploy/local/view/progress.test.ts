@@ -1,7 +1,7 @@
-import { DecidedBy, RemovalReason } from "../../../shared/proto/lathe/v1/result";
+import { DecidedBy, HealthAlarmKind, RemovalReason } from "../../../shared/proto/lathe/v1/result";
 import { WatchSearchResponse } from "../../../shared/proto/lathe/v1/search";
 import { CostMetric, Dimension } from "../../../shared/proto/lathe/v1/space";
-import { AlgorithmKind } from "../../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, HealthPolicy } from "../../../shared/proto/lathe/v1/spec";
 import { largestGenotype } from "../../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../../shared/space/groups";
 import { log10Size } from "../../../shared/space/size";
@@ -158,6 +158,29 @@ describe("render", () => {
 
   it("shows something before the first event", () => {
     expect(text(initialProgress("s-abcdefghijkl"))).toBe("Lathe s-abcdefghijkl  pending");
+  });
+});
+
+describe("an alarm", () => {
+  const raised = (policy: HealthPolicy) =>
+    respond({
+      $case: "healthAlarmRaised",
+      value: { kind: HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP, epoch: 2, policy, message: "the mIoU fell" },
+    });
+
+  it("is a line that says what it does, and stays in sight", () => {
+    const progress = after(created, epochDone(2, 6), raised(HealthPolicy.HEALTH_POLICY_REPORT));
+    expect(eventLine(raised(HealthPolicy.HEALTH_POLICY_REPORT), progress)).toBe(
+      "alarm MIOU_DROP at epoch 2: the mIoU fell",
+    );
+    expect(text(progress)).toContain("alarm          MIOU_DROP at epoch 2: the mIoU fell");
+    expect(progress.state).toBe("running");
+  });
+
+  it("that pauses shows a search that waits", () => {
+    const paused = raised(HealthPolicy.HEALTH_POLICY_PAUSE);
+    expect(after(created, paused).state).toBe("paused");
+    expect(eventLine(paused, after(created, paused))).toContain("at epoch 2 (the search is paused): ");
   });
 });
 

@@ -7,10 +7,11 @@ import {
 } from "../../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../../shared/proto/lathe/v1/search";
 import { CostMetric, type Architecture, type Dimension, type SearchSpace } from "../../../shared/proto/lathe/v1/space";
-import { AlgorithmKind, DatasetKind, type SearchSpec } from "../../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, DatasetKind, HealthPolicy, type SearchSpec } from "../../../shared/proto/lathe/v1/spec";
 import { dimensionMetrics, initialArchitecture } from "../../../shared/space/groups";
 import { log10Size } from "../../../shared/space/size";
 import { givenGenotype, isSampling } from "../../../shared/spec/algorithm";
+import { alarmReason } from "../../../shared/spec/health";
 
 export type PhaseName = "operators" | "search" | "derive" | "retrain" | "profile";
 export type PhaseStatus = "waiting" | "running" | "done" | "failed";
@@ -60,6 +61,7 @@ export interface Progress {
   retrainingLoss: number | undefined;
   decidedBy: DecidedBy;
   result: SearchResult | undefined;
+  lastAlarm: { name: string; epoch: number; message: string } | undefined;
   /** Why it failed or was cancelled. */
   reason: string | undefined;
 }
@@ -85,6 +87,7 @@ export function initialProgress(searchId: string): Progress {
     retrainingLoss: undefined,
     decidedBy: DecidedBy.DECIDED_BY_UNSPECIFIED,
     result: undefined,
+    lastAlarm: undefined,
     reason: undefined,
   };
 }
@@ -279,6 +282,15 @@ export function observe(before: Progress, { event, time }: WatchSearchResponse):
       return { ...finish(progress, "retrain"), retrainedMiou: event.value.validationMiou };
     case "networkProfiled":
       return finish(progress, "profile");
+    case "healthAlarmRaised": {
+      const { kind, epoch, policy, message } = event.value;
+      const pauses = policy === HealthPolicy.HEALTH_POLICY_PAUSE;
+      return {
+        ...progress,
+        lastAlarm: { name: alarmReason(kind), epoch, message },
+        ...(pauses && { state: "paused" }),
+      };
+    }
     case "searchPaused":
       return { ...progress, state: "paused" };
     case "searchResumed":

@@ -100,7 +100,7 @@ export interface Frame {
 
 /** The live view of a search: lines that fit the terminal. Pure. */
 export function render(progress: Progress, { columns, rows, now, note }: Frame): string[] {
-  const { searchId, title, state, startedAt, phases, reason } = progress;
+  const { searchId, title, state, startedAt, phases, lastAlarm, reason } = progress;
   const elapsed = startedAt === undefined ? "" : `  ${duration(Math.max(0, now - startedAt) / 1000)}`;
   const cells = Math.max(8, Math.min(24, columns - 84));
   const head = [`Lathe ${searchId}  ${title}  ${state}${elapsed}`.replace(/ {3,}/g, "  ")];
@@ -109,6 +109,9 @@ export function render(progress: Progress, { columns, rows, now, note }: Frame):
     ...phases.map((phase) => phaseLine(phase, cells)),
     ...figureLines(progress),
     ...spaceLines(progress, 4),
+    ...(lastAlarm === undefined
+      ? []
+      : [`  alarm          ${lastAlarm.name} at epoch ${lastAlarm.epoch}: ${lastAlarm.message}`]),
     ...(reason === undefined ? [] : [`  reason         ${reason}`]),
     ...(note === undefined ? [] : [`  note           ${note}`]),
   ];

@@ -58,6 +58,7 @@ async function run(
       return Promise.resolve(ref(name));
     },
     completeEpoch: () => Promise.reject(new Error("no epoch of a supernet that shrinks")),
+    raise: () => Promise.reject(new Error("no supernet whose health is watched")),
     completeSamplingEpoch: (event) => Promise.resolve(void told.epochs.push(event)),
     evaluated: (event) => Promise.resolve(void told.candidates.push(event as Candidate)),
     progress: () => undefined,
