@@ -33,7 +33,7 @@ export const categories = (words: string[], width: number): XAXisComponentOption
   type: "category",
   data: words,
   axisTick: { show: false },
-  axisLine: ticks.axisLine,
+  axisLine: { ...ticks.axisLine, onZero: false },
   axisLabel: { ...label, interval: 0, width: Math.max(40, width / words.length - 8), overflow: "break" },
 });
 
@@ -42,14 +42,16 @@ const legend: LegendComponentOption = {
   right: 16,
   top: 56,
   itemGap: 10,
-  textStyle: { ...label, width: 150, overflow: "break" },
+  itemWidth: 20,
+  itemHeight: 11,
+  textStyle: { ...label, width: 135, overflow: "break" },
 };
 
 /** Width of the area between the axes. */
-export const plotWidth = 900 - 76 - 220;
+export const plotWidth = 900 - 76 - 196;
 
 /** The area between the axes, and a legend at its right. */
 export const frame = (words: (string | { name: string; icon?: string })[]): Pick<EChartsOption, "grid" | "legend"> => ({
-  grid: { left: 76, right: 220, top: 56, bottom: 76, containLabel: false },
+  grid: { left: 76, right: 196, top: 56, bottom: 76, containLabel: false },
   legend: { ...legend, data: words },
 });

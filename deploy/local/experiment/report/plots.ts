@@ -118,7 +118,8 @@ function course(groups: readonly Group[]): Plot | undefined {
         return {
           name: label,
           type: "line",
-          showSymbol: epochs.length === 1,
+          // One epoch is a point; a line has none, here and in the legend.
+          symbol: epochs.length === 1 ? "circle" : "none",
           itemStyle: { color },
           lineStyle: { color, width: 1.6, type, opacity: 0.85 },
           data: epochs.map(({ epoch, miou }) => [epoch, miou]),
@@ -180,7 +181,9 @@ function costTarget(groups: readonly Group[]): Plot | undefined {
       .flatMap(({ cells }) =>
         cells.flatMap((cell) => {
           const ratio = figure(cell, "costRatio");
-          return ratio === undefined ? [] : [[cell.target, ratio]];
+          return ratio === undefined
+            ? []
+            : [{ value: [cell.target, ratio], symbolOffset: [apart(index, kinds.length), 0] as [number, number] }];
         }),
       );
     if (data.length === 0) return [];
@@ -214,7 +217,7 @@ function costTarget(groups: readonly Group[]): Plot | undefined {
         {
           name: "target",
           type: "line",
-          showSymbol: false,
+          symbol: "none",
           itemStyle: { color: "#888" },
           lineStyle: { color: "#888", width: 1.2, type: "dashed" },
           z: 2,
