@@ -9,8 +9,9 @@ export interface CellFigures {
   /** First epoch after which every group had one survivor. */
   convergedEpoch: number | undefined;
   candidatesLeft: number | undefined;
-  /** mIoU in percent. */
+  /** mIoU in percent, also those below. */
   supernetMiou: number | undefined;
+  /** Of the network found, before it is retrained. */
   discreteMiou: number | undefined;
   retrainedMiou: number | undefined;
   /** Percent points. */
@@ -22,6 +23,8 @@ export interface CellFigures {
   /** (cost ratio - target) / target, in percent. */
   costMiss: number | undefined;
   latencyMs: number | undefined;
+  /** Images that the search has trained with. */
+  trainingImages: number | undefined;
   searchSeconds: number | undefined;
   retrainingSeconds: number | undefined;
   totalSeconds: number | undefined;
@@ -84,7 +87,8 @@ export function figuresOf(json: Record<string, unknown>): CellFigures {
     convergedEpoch: ofSupernet(result.convergedEpoch) || undefined,
     candidatesLeft: ofSupernet(result.candidatesLeft),
     supernetMiou: ofSupernet(100 * result.supernetMiou),
-    discreteMiou: ofSupernet(100 * result.discreteMiou),
+    // A result folder has it, 0 too, of everything that searches.
+    discreteMiou: "discreteMiou" in json ? 100 * result.discreteMiou : undefined,
     retrainedMiou: retrained ? 100 * result.retrainedMiou : undefined,
     gap: ofSupernet(100 * result.discretizationGap),
     params: figures?.params,
@@ -92,6 +96,7 @@ export function figuresOf(json: Record<string, unknown>): CellFigures {
     costRatio: costRatio || undefined,
     costMiss: costRatio && costTarget ? (100 * (costRatio - costTarget)) / costTarget : undefined,
     latencyMs: latency && 1000 * latency.p50Seconds,
+    trainingImages: typeof json.trainingImages === "number" ? json.trainingImages : undefined,
     searchSeconds: result.searchSeconds || undefined,
     retrainingSeconds: retrained ? result.retrainingSeconds : undefined,
     totalSeconds: result.searchSeconds + result.retrainingSeconds || undefined,

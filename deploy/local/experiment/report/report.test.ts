@@ -57,7 +57,7 @@ beforeAll(() => {
   finish("darts-s1", result(0.44, { ...argmax, retrainedMiou: 0.5, searchSeconds: 200 }));
   writeFailure(folder, "darts-s2", { search: "s-9", attempts: 1, message: 'search s-9 failed: "odd", it says' });
   // Of a search that has no supernet there are none of these, whatever a result holds.
-  finish("random-s1", result(0, { decidedBy: 3 }));
+  finish("random-s1", result(0, { decidedBy: 3, discreteMiou: 0.3, trainingImages: 15360 }));
   finish("left-over", result(0));
   written = writeReport(folder, join(folder, "report"));
   report = readFileSync(join(folder, "report", "report.md"), "utf8");
@@ -71,9 +71,10 @@ describe("a report", () => {
     );
     // One value has no deviation.
     expect(report).toContain("| darts | 1 of 3 | 50.0 | 6.0 | 44.00 | 44.00 | 50.0 |");
-    expect(report).toContain("| random | 1 of 3 | – | – | – | – | 55.0 |");
+    expect(report).toContain("| random | 1 of 3 | – | 30.0 | – | – | 55.0 |");
     expect(report).toContain("| ssr | 3 of 3 | 33.0 ± 0.0 | 10.00 ± 0.00 | 0.660 ± 0.000 | 10.0 ± 0.0 | 1.50 ± 0.00 |");
-    expect(report).toContain("| darts | 1 of 3 | – | 17.0 | 200.0 | 50.0 | 250.0 |");
+    expect(report).toContain("| darts | 1 of 3 | – | 17.0 | – | 200.0 | 50.0 | 250.0 |");
+    expect(report).toContain("| random | 1 of 3 | – | – | 15.4 | 100.0 | 50.0 | 150.0 |");
   });
 
   it("says of every cell without a result that it has none, and why", () => {
@@ -137,6 +138,7 @@ describe("figures of a result", () => {
     const fixed = { retrainedMiou: 0.4, retrainedBestEpoch: 1, retrainingSeconds: 5 };
     expect(figuresOf(fixed)).toMatchObject({
       gap: undefined,
+      discreteMiou: undefined,
       candidatesLeft: undefined,
       costRatio: undefined,
       searchSeconds: undefined,

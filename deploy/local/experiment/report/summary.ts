@@ -27,6 +27,7 @@ export const FIGURES: readonly FigureName[] = [
   "costRatio",
   "costMiss",
   "latencyMs",
+  "trainingImages",
   "searchSeconds",
   "retrainingSeconds",
   "totalSeconds",

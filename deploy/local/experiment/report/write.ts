@@ -51,7 +51,14 @@ export function reportText(
     "## Networks",
     targets,
     "## Cost of the search",
-    summaryTable(groups, ["convergedEpoch", "candidatesLeft", "searchSeconds", "retrainingSeconds", "totalSeconds"]),
+    summaryTable(groups, [
+      "convergedEpoch",
+      "candidatesLeft",
+      "trainingImages",
+      "searchSeconds",
+      "retrainingSeconds",
+      "totalSeconds",
+    ]),
     ...(failed.length > 0
       ? ["## Failed", failed.map((cell) => `- ${cell.name}: ${cell.message ?? ""}`).join("\n")]
       : []),
