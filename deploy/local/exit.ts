@@ -53,7 +53,7 @@ export function commandError(thrown: unknown): LatheError {
 }
 
 /** Reason of the error with which a failed search ends its command. */
-const SEARCH_FAILED = "SEARCH_FAILED";
+export const SEARCH_FAILED = "SEARCH_FAILED";
 
 export function exitCode(error: LatheError): number {
   return error.reason === SEARCH_FAILED ? EXIT.searchFailed : exitOf[error.code];

@@ -8,6 +8,8 @@ export interface History {
   add(response: WatchSearchResponse): void;
 }
 
+export const HISTORY_FILES = ["epochs.csv", "history.jsonl"] as const;
+
 const columns = [
   "phase",
   "epoch",
@@ -65,8 +67,7 @@ function epochRow({ event }: WatchSearchResponse): Row | undefined {
 
 /** Opens the two files anew in a folder. */
 export function openHistory(folder: string): History {
-  const events = join(folder, "history.jsonl");
-  const epochs = join(folder, "epochs.csv");
+  const [epochs, events] = HISTORY_FILES.map((name) => join(folder, name)) as [string, string];
   writeFileSync(events, "");
   writeFileSync(epochs, `${columns.join(",")}\n`);
   return {

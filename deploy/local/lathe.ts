@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { version } from "../../shared/process/root";
+import { experimentCommand } from "./commands/experiment";
 import { networkCommand } from "./commands/network";
 import { complain } from "./commands/output";
 import { runCommand } from "./commands/run";
@@ -17,7 +18,7 @@ function program(): Command {
       "after",
       "\nExit codes: 0 done, 1 internal error, 2 usage or bad spec, 3 search failed, 4 cancelled or interrupted, 5 environment",
     );
-  for (const add of [runCommand, upCommand, searchCommand, spaceCommand, networkCommand]) add(lathe);
+  for (const add of [runCommand, upCommand, searchCommand, spaceCommand, networkCommand, experimentCommand]) add(lathe);
   const settle = (command: Command) => {
     command
       .exitOverride()

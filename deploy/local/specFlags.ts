@@ -49,6 +49,11 @@ export const datasetName = (kind: DatasetKind): string =>
 export function readSpec(flags: SpecFlags): SearchSpec {
   const spec =
     flags.file === undefined ? SearchSpec.fromPartial({}) : parseSpec(readText(flags.file, "spec"), flags.file);
+  return underFlags(spec, flags);
+}
+
+/** A spec under the flags, its data path made absolute; changes the spec that it is given, and returns it. */
+export function underFlags(spec: SearchSpec, flags: Omit<SpecFlags, "file">): SearchSpec {
   if (flags.preset !== undefined) spec.preset = flags.preset;
   if (flags.dataset !== undefined || flags.data !== undefined) {
     const kind = flags.dataset === undefined ? undefined : kinds[flags.dataset];

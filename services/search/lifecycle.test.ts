@@ -10,7 +10,7 @@ import { resolve } from "../../shared/spec/resolve";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { uniform } from "../../shared/testing/spaces";
 import { nextCommand } from "./commands";
-import { specDigest } from "./ids";
+import { specDigest } from "../../shared/spec/digest";
 import { project, projectAll } from "./lifecycle";
 import { phaseName, recordCodec, stateName, type SearchRecord } from "./record";
 

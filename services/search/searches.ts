@@ -8,8 +8,9 @@ import { REQUESTS_BUCKET, SEARCHES_BUCKET, type WorkKind } from "../../shared/ev
 import { LatheError } from "../../shared/process/errors";
 import type { SearchFailed } from "../../shared/proto/lathe/v1/events";
 import { SearchState, type Search, type StartSearchRequest } from "../../shared/proto/lathe/v1/search";
+import { specDigest } from "../../shared/spec/digest";
 import { nextCommand, type Command, type Host } from "./commands";
-import { newSearchId, specDigest } from "./ids";
+import { newSearchId } from "./ids";
 import { begun, project, projectAll } from "./lifecycle";
 import { isEnded, newRecord, phaseName, recordCodec, stateName, type SearchRecord } from "./record";
 import { validateStart } from "./validate";

@@ -22,7 +22,7 @@ import { startNats, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { consumeSearches } from "./consumer";
-import { specDigest } from "./ids";
+import { specDigest } from "../../shared/spec/digest";
 import { searchMetrics } from "./metrics";
 import { newRecord, recordCodec } from "./record";
 import { searchService } from "./rpc";

@@ -42,6 +42,14 @@ export function parseGenotype(text: string, source: string): Genotype {
   return Genotype.fromJSON(readWhole("Genotype", content, source, "INVALID_GENOTYPE"));
 }
 
+/** What a text sets of a SearchSpec, in proto3 JSON form: a base, or what is laid over one. */
+export type SpecFields = Record<string, unknown>;
+
+/** Plain values, as readContent gives them, read as parseSpec reads a whole spec; faults go to violations, under `path`. */
+export function readSpecFields(content: unknown, path: string, violations: FieldViolation[]): SpecFields {
+  return readMessage(messageType("SearchSpec"), content, path, violations);
+}
+
 function readWhole(name: "SearchSpec" | "Genotype", content: unknown, source: string, reason: string): object {
   const violations: FieldViolation[] = [];
   const value = readMessage(messageType(name), content, "", violations);
@@ -49,8 +57,8 @@ function readWhole(name: "SearchSpec" | "Genotype", content: unknown, source: st
   return value;
 }
 
-/** What a text says, as plain values. */
-function readContent(text: string, source: string, needs: string): unknown {
+/** What a YAML or JSON text says, as plain values; INVALID_ARGUMENT with the line of a syntax error. `needs` is said of an empty one. */
+export function readContent(text: string, source: string, needs: string): unknown {
   if (text.length > MAX_TEXT_LENGTH)
     throw new LatheError(
       "INVALID_ARGUMENT",
@@ -170,7 +178,8 @@ function isInteger(value: unknown, min: number, max: number): boolean {
   return typeof value === "number" && Number.isInteger(value) && value >= min && value <= max;
 }
 
-function isMapping(value: unknown): value is Record<string, unknown> {
+/** Whether a value is a mapping of YAML. */
+export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -179,7 +188,7 @@ function known(type: Type): string {
 }
 
 /** A value as the client wrote it, short enough for a message. */
-function show(value: unknown): string {
+export function show(value: unknown): string {
   if (typeof value === "number") return String(value);
   const text = JSON.stringify(value) ?? String(value);
   return text.length <= 60 ? text : `${text.slice(0, 60)}...`;

@@ -21,17 +21,20 @@ export interface ConnectionFlags {
 
 /** The flags that tell where the search service is. */
 export function connectionOptions(command: Command): Command {
-  return command
-    .option(
-      "--address <host:port>",
-      "of the search service (default: LATHE_ADDRESS, else the stack that `lathe up` runs)",
-    )
+  const address = "of the search service (default: LATHE_ADDRESS, else the stack that `lathe up` runs)";
+  return serviceOptions(command, address)
     .option("--state <folder>", "of the stack that `lathe up` runs", ".lathe")
+    .option("--json", "print JSON");
+}
+
+/** The address of a search service and what is needed to be let in; `address` describes the first flag. */
+export function serviceOptions(command: Command, address: string): Command {
+  return command
+    .option("--address <host:port>", address)
     .option("--ca <file>", "PEM of the authority to trust: turns TLS on")
     .option("--cert <file>", "PEM certificate of this client")
     .option("--key <file>", "PEM key of this client")
-    .option("--token-file <file>", "file with the bearer token")
-    .option("--json", "print JSON");
+    .option("--token-file <file>", "file with the bearer token");
 }
 
 function read(flag: string, file: string): Buffer {

@@ -3,22 +3,17 @@ import { rmdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { LatheError } from "../../../shared/process/errors";
-import { SearchServiceClient, type Search } from "../../../shared/proto/lathe/v1/search";
-import { connect } from "../../../shared/rpc/client";
+import type { Search } from "../../../shared/proto/lathe/v1/search";
 import { outcomeError } from "../exit";
 import { takeOutFolder } from "../folder";
-import { follow, hasEnded, type SearchApi } from "../follow";
-import { openHistory } from "../history";
+import type { SearchApi } from "../follow";
+import { HISTORY_FILES } from "../history";
 import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../resultFolder";
+import { inOwnStack, recordSearch, Voice } from "../session";
 import { requestSpec, userFolder, type RequestedSpec } from "../specFlags";
-import { startStack } from "../stack";
-import { openView } from "../view/terminal";
 import { specOptions, type SpecOptions } from "./options";
 import { complain, print, printJson } from "./output";
-
-/** Room on a disk is somebody's to make; a run in a script must end. */
-const storagePatienceMs = 60_000;
 
 /** How a run shows and keeps what it does. */
 export interface RunFlags {
@@ -53,7 +48,10 @@ export async function runSearch(flags: RunFlags, requested: RequestedSpec): Prom
   const interrupt = onInterrupt(complain);
   let kept = false;
   try {
-    const { search, content } = await inStack(folder, flags, requested, interrupt.signal, (keep) => (kept = keep));
+    const voice = new Voice(flags.json === true, say);
+    const { search, content } = await inOwnStack(folder, voice, interrupt.signal, (api, signal) =>
+      searchIn(folder, api, requested, voice, signal, (keep) => (kept = keep)),
+    );
     if (flags.json) printJson(content);
     else print(...summaryLines(search, folder, content.files as string[]));
   } catch (error) {
@@ -79,67 +77,24 @@ function dropEmpty(folder: string): void {
   }
 }
 
-async function inStack(
+async function searchIn(
   folder: string,
-  flags: RunFlags,
+  api: SearchApi,
   { spec }: RequestedSpec,
-  interrupted: AbortSignal,
+  voice: Voice,
+  signal: AbortSignal,
   setKept: (kept: boolean) => void,
 ): Promise<{ search: Search; content: Record<string, unknown> }> {
-  const quiet = flags.json === true;
-  const early = quiet ? () => {} : (line: string) => print(line);
-  early(`starting the local stack; logs are in ${join(folder, "logs")}`);
-  let say: (line: string) => void = quiet ? complain : early;
-  const stack = await startStack({ folder, say: (line) => say(line), signal: interrupted, storagePatienceMs });
-  const broken = new AbortController();
-  void stack.broken.then((error) => broken.abort(error));
-  const signal = AbortSignal.any([interrupted, broken.signal]);
-  const connection = connect(SearchServiceClient, stack.addresses().search.grpc);
-  const { api } = connection;
-  try {
-    const { search: created } = await api.startSearch({ spec, requestId: randomUUID() }, { signal });
-    if (!created) throw new LatheError("INTERNAL", "the search service started a search and did not say which");
-    setKept(true);
-    const search = await watch(api, created.id, folder, quiet, signal, (speaker) => (say = speaker));
-    const failure = outcomeError(search);
-    if (failure) {
-      setKept(false);
-      throw failure;
-    }
-    const alsoThere = ["epochs.csv", "history.jsonl"];
-    const content = await writeResultFolder(api, search, folder, { alsoThere, signal });
+  const { search: created } = await api.startSearch({ spec, requestId: randomUUID() }, { signal });
+  if (!created) throw new LatheError("INTERNAL", "the search service started a search and did not say which");
+  setKept(true);
+  const search = await recordSearch(api, created.id, folder, voice, signal);
+  const failure = outcomeError(search);
+  if (failure) {
     setKept(false);
-    return { search, content };
-  } finally {
-    connection.close();
-    await stack.stop();
+    throw failure;
   }
-}
-
-/** Shows and records a search until it has ended; gives its last record. */
-async function watch(
-  api: SearchApi,
-  searchId: string,
-  folder: string,
-  silent: boolean,
-  signal: AbortSignal,
-  speakThrough: (say: (line: string) => void) => void,
-): Promise<Search> {
-  const history = openHistory(folder);
-  const view = openView(searchId, process.stdout, { silent });
-  const say = (line: string) => (silent ? complain(line) : view.say(line));
-  speakThrough(say);
-  try {
-    const onLost = (error: LatheError) => say(`connection lost, trying again: ${error.message}`);
-    for await (const response of follow(api, searchId, { includeProgress: !silent, signal, onLost })) {
-      history.add(response);
-      view.event(response);
-    }
-  } finally {
-    view.close();
-    speakThrough(silent ? complain : print);
-  }
-  const { search } = await api.getSearch({ searchId }, { signal });
-  if (search && hasEnded(search.state)) return search;
-  throw new LatheError("INTERNAL", `the events of search ${searchId} ended, but it has not`);
+  const content = await writeResultFolder(api, search, folder, { alsoThere: HISTORY_FILES, signal });
+  setKept(false);
+  return { search, content };
 }

@@ -1,0 +1,57 @@
+import type { EChartsOption, LegendComponentOption, XAXisComponentOption, YAXisComponentOption } from "echarts";
+
+const ink = "#333";
+const label = { color: ink, fontSize: 13 };
+const ticks = {
+  axisLabel: label,
+  axisLine: { show: true, lineStyle: { color: "#888" } },
+  splitLine: { lineStyle: { color: "#e4e4e4" } },
+};
+const name = { nameLocation: "middle", nameTextStyle: { color: ink, fontSize: 14 } } as const;
+
+/** An axis of numbers along the bottom; from zero on only where that is asked for. */
+export const bottom = (of: string, { zero = false } = {}): XAXisComponentOption => ({
+  type: "value",
+  name: of,
+  nameGap: 32,
+  scale: !zero,
+  ...name,
+  ...ticks,
+});
+
+export const left = (of: string, { zero = false } = {}): YAXisComponentOption => ({
+  type: "value",
+  name: of,
+  nameGap: 48,
+  scale: !zero,
+  ...name,
+  ...ticks,
+});
+
+/** Words along the bottom, broken where they do not fit. */
+export const categories = (words: string[], width: number): XAXisComponentOption => ({
+  type: "category",
+  data: words,
+  axisTick: { show: false },
+  axisLine: { ...ticks.axisLine, onZero: false },
+  axisLabel: { ...label, interval: 0, width: Math.max(40, width / words.length - 8), overflow: "break" },
+});
+
+const legend: LegendComponentOption = {
+  orient: "vertical",
+  right: 16,
+  top: 56,
+  itemGap: 10,
+  itemWidth: 20,
+  itemHeight: 11,
+  textStyle: { ...label, width: 135, overflow: "break" },
+};
+
+/** Width of the area between the axes. */
+export const plotWidth = 900 - 76 - 196;
+
+/** The area between the axes, and a legend at its right. */
+export const frame = (words: (string | { name: string; icon?: string })[]): Pick<EChartsOption, "grid" | "legend"> => ({
+  grid: { left: 76, right: 196, top: 56, bottom: 76, containLabel: false },
+  legend: { ...legend, data: words },
+});

@@ -1,0 +1,213 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { writeManifest, writeFailure, type PlannedCell } from "../folder";
+import { epochsOf, figuresOf, readCells } from "./cells";
+import { plotsOf } from "./plots";
+import { svgOf } from "./svg";
+import { summarize } from "./summary";
+import { writeReport } from "./write";
+
+const folder = mkdtempSync(join(tmpdir(), "lathe-report-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** A result.json as far as a report reads it. */
+const result = (gap: number, more: Record<string, unknown> = {}) => ({
+  decidedBy: "DECIDED_BY_SHRINKING",
+  convergedEpoch: 22,
+  candidatesLeft: 17,
+  supernetMiou: 0.5,
+  discreteMiou: 0.5 - gap,
+  discretizationGap: gap,
+  retrainedMiou: 0.55,
+  retrainedBestEpoch: 3,
+  figures: { params: "33000", macs: "10000000" },
+  latency: { p50Seconds: 0.0015 },
+  costRatio: 0.66,
+  costTarget: 0.6,
+  searchSeconds: 100,
+  retrainingSeconds: 50,
+  ...more,
+});
+const argmax = { decidedBy: "DECIDED_BY_ARGMAX", convergedEpoch: 0 };
+
+const plan = (algorithm: string, seed: number): PlannedCell => ({
+  name: `${algorithm}-s${seed}`,
+  algorithm,
+  target: 0.6,
+  seed,
+});
+const grid = ["ssr", "darts", "random"].flatMap((algorithm) => [1, 2, 3].map((seed) => plan(algorithm, seed)));
+const epochsCsv = "phase,epoch,loss,validation_miou\nsearch,1,2,0.1\nsearch,2,1,0.25\nretraining,1,1,0.9\n";
+
+function finish(cell: string, content: object): void {
+  mkdirSync(join(folder, cell));
+  writeFileSync(join(folder, cell, "result.json"), JSON.stringify(content));
+  writeFileSync(join(folder, cell, "epochs.csv"), epochsCsv);
+}
+
+let report: string;
+let written: ReturnType<typeof writeReport>;
+beforeAll(() => {
+  writeManifest(folder, { name: "three", id: "1", cells: grid });
+  finish("ssr-s1", result(0));
+  finish("ssr-s2", result(0.002));
+  finish("ssr-s3", result(0.01));
+  finish("darts-s1", result(0.44, { ...argmax, retrainedMiou: 0.5, searchSeconds: 200 }));
+  writeFailure(folder, "darts-s2", { search: "s-9", attempts: 1, message: 'search s-9 failed: "odd", it says' });
+  // Of a search that has no supernet there are none of these, whatever a result holds.
+  finish("random-s1", result(0, { decidedBy: 3, discreteMiou: 0.3, trainingImages: 15360 }));
+  finish("left-over", result(0));
+  written = writeReport(folder, join(folder, "report"));
+  report = readFileSync(join(folder, "report", "report.md"), "utf8");
+});
+
+describe("a report", () => {
+  it("has a row per group: mean, sample standard deviation and worst", () => {
+    // Gaps 0, 0.2 and 1 points: mean 0.4, squares 0.16 + 0.04 + 0.36 = 0.56 over 2.
+    expect(report).toContain(
+      `| ssr | 3 of 3 | 50.0 ± 0.0 | 49.6 ± 0.5 | 0.40 ± ${Math.sqrt(0.28).toFixed(2)} | 1.00 | 55.0 ± 0.0 |`,
+    );
+    // One value has no deviation.
+    expect(report).toContain("| darts | 1 of 3 | 50.0 | 6.0 | 44.00 | 44.00 | 50.0 |");
+    expect(report).toContain("| random | 1 of 3 | – | 30.0 | – | – | 55.0 |");
+    expect(report).toContain("| ssr | 3 of 3 | 33.0 ± 0.0 | 10.00 ± 0.00 | 0.660 ± 0.000 | 10.0 ± 0.0 | 1.50 ± 0.00 |");
+    expect(report).toContain("| darts | 1 of 3 | – | 17.0 | – | 200.0 | 50.0 | 250.0 |");
+    expect(report).toContain("| random | 1 of 3 | – | – | 15.4 | 100.0 | 50.0 | 150.0 |");
+  });
+
+  it("says of every cell without a result that it has none, and why", () => {
+    expect(report).toContain("5 of 9 cells have a result, 1 failed, 3 are missing.");
+    expect(report).toContain('- darts-s2: search s-9 failed: "odd", it says');
+    expect(report).toContain("- darts-s3\n- random-s2\n- random-s3");
+    expect(report).toContain("| darts-s2 | failed | – |");
+    expect(report).toContain("| random-s3 | missing | – |");
+    expect(report).toContain("no cell of this grid, left out: left-over.");
+    for (const { name } of grid) expect(report).toContain(`| ${name} |`);
+  });
+
+  it("has a line of CSV per cell, empty where there is no figure", () => {
+    const csv = readFileSync(join(folder, "report", "report.csv"), "utf8")
+      .trimEnd()
+      .split("\n");
+    const heads = csv[0]!.split(",");
+    const value = (cell: string, column: string) =>
+      csv.find((line) => line.startsWith(`${cell},`))!.split(",")[heads.indexOf(column)];
+    expect(csv).toHaveLength(1 + grid.length);
+    expect([value("ssr-s1", "gap_points"), value("random-s1", "gap_points"), value("darts-s3", "gap_points")]).toEqual([
+      "0",
+      "",
+      "",
+    ]);
+    expect([value("ssr-s1", "macs"), value("ssr-s1", "target"), value("ssr-s1", "total_seconds")]).toEqual([
+      "10000000",
+      "0.6",
+      "150",
+    ]);
+    expect(csv.find((line) => line.startsWith("darts-s2,"))).toMatch(/,"search s-9 failed: ""odd"", it says"$/);
+  });
+
+  it("names its files, each of which is there, and shows the plots", () => {
+    expect(written.files).toEqual([
+      "report.md",
+      "report.csv",
+      "gap.svg",
+      "miou-macs.svg",
+      "epochs.svg",
+      "seconds.svg",
+      "cost-target.svg",
+    ]);
+    for (const file of written.files) expect(readFileSync(join(folder, "report", file)).length).toBeGreaterThan(100);
+    for (const file of written.files.slice(2)) expect(report).toContain(`](${file})`);
+  });
+
+  it("is refused of a folder that is none of an experiment", () =>
+    expect(() => writeReport(join(folder, "ssr-s1"), folder)).toThrow("is no folder of an experiment"));
+});
+
+describe("figures of a result", () => {
+  it("are percent, points and milliseconds", () => {
+    const figures = figuresOf(result(0.01));
+    expect(figures).toMatchObject({ supernetMiou: 50, gap: 1, macs: 1e7, convergedEpoch: 22, totalSeconds: 150 });
+    expect(figures.costMiss).toBeCloseTo(10, 10);
+    expect(figures.latencyMs).toBeCloseTo(1.5, 10);
+  });
+
+  it("are not made up where a search has none", () => {
+    const fixed = { retrainedMiou: 0.4, retrainedBestEpoch: 1, retrainingSeconds: 5 };
+    expect(figuresOf(fixed)).toMatchObject({
+      gap: undefined,
+      discreteMiou: undefined,
+      candidatesLeft: undefined,
+      costRatio: undefined,
+      searchSeconds: undefined,
+    });
+    const unretrained = result(0, { retrainedMiou: 0, retrainedBestEpoch: 0, retrainingSeconds: 0 });
+    expect(figuresOf(unretrained)).toMatchObject({
+      gap: 0,
+      retrainedMiou: undefined,
+      retrainingSeconds: undefined,
+      totalSeconds: 100,
+    });
+    expect(figuresOf(result(0.4, argmax))).toMatchObject({ gap: 40, convergedEpoch: undefined });
+  });
+
+  it("per epoch are those of the search", () =>
+    expect(epochsOf(epochsCsv)).toEqual([
+      { epoch: 1, miou: 10 },
+      { epoch: 2, miou: 25 },
+    ]));
+});
+
+describe("groups", () => {
+  const cell = (algorithm: string, target: number, variant?: string) => ({
+    ...plan(algorithm, 1),
+    target,
+    ...(variant !== undefined && { variant }),
+    state: "missing" as const,
+    epochs: [],
+  });
+  const labels = (cells: Parameters<typeof summarize>[0]) => summarize(cells).map(({ label }) => label);
+
+  it("are named by what tells them apart", () => {
+    expect(labels([cell("ssr", 0.6), cell("darts", 0.6)])).toEqual(["ssr", "darts"]);
+    expect(labels([cell("ssr", 0.2), cell("ssr", 0.6), cell("ssr", 0.6)])).toEqual([
+      "ssr, target 0.2",
+      "ssr, target 0.6",
+    ]);
+    expect(labels([cell("ssr", 0.6, "full"), cell("ssr", 0.6, "light")])).toEqual(["full", "light"]);
+    expect(labels([cell("ssr", 0.6, "full"), cell("darts", 0.6, "full")])).toEqual(["ssr full", "darts full"]);
+  });
+});
+
+describe("plots", () => {
+  it("have a point for each cell that has the figure, and a line for each course", () => {
+    const plots = plotsOf(summarize(readCells(folder)));
+    const points = (name: string) => {
+      const series = plots.find((plot) => plot.name === name)!.option.series as { type: string; data: unknown[] }[];
+      return series.flatMap(({ type, data }) => (type === "scatter" ? data : [])).length;
+    };
+    // Gaps: four cells and two means.
+    expect(points("gap")).toBe(4 + 2);
+    expect(points("miou-macs")).toBe(5);
+    expect(points("seconds")).toBe(5);
+    expect(points("cost-target")).toBe(5);
+    expect(plots.find(({ name }) => name === "epochs")!.option.series).toHaveLength(5);
+  });
+
+  it("are SVG that a renderer takes, with their words", async () => {
+    for (const plot of plotsOf(summarize(readCells(folder)))) {
+      const svg = svgOf(plot);
+      expect(svg).toContain(plot.title);
+      const { width, height, channels } = await sharp(Buffer.from(svg)).metadata();
+      expect([width, height, channels]).toEqual([900, 480, 4]);
+    }
+    const gap = readFileSync(join(folder, "report", "gap.svg"), "utf8");
+    for (const word of ["ssr", "darts", "gap (points of mIoU)", "mean"]) expect(gap).toContain(word);
+    expect(gap).not.toContain("random");
+  });
+
+  it("are none where no cell has a figure", () =>
+    expect(plotsOf(summarize([{ ...plan("ssr", 1), state: "missing", epochs: [] }]))).toEqual([]));
+});

@@ -1,0 +1,124 @@
+import type { CellRecord, FigureName } from "./cells";
+import type { Spread } from "./statistics";
+import { FIGURES, figure, type Group } from "./summary";
+
+interface Column {
+  head: string;
+  unit: string;
+  digits: number;
+  /** One shown unit in units of the figure. */
+  per?: number;
+}
+
+/** How a figure is shown. */
+const COLUMNS: Readonly<Record<FigureName, Column>> = {
+  convergedEpoch: { head: "converged", unit: "epoch", digits: 0 },
+  candidatesLeft: { head: "left", unit: "", digits: 0 },
+  supernetMiou: { head: "supernet mIoU", unit: "%", digits: 1 },
+  discreteMiou: { head: "discrete mIoU", unit: "%", digits: 1 },
+  retrainedMiou: { head: "retrained mIoU", unit: "%", digits: 1 },
+  gap: { head: "gap", unit: "points", digits: 2 },
+  params: { head: "params", unit: "k", digits: 1, per: 1e3 },
+  macs: { head: "MACs", unit: "M", digits: 2, per: 1e6 },
+  costRatio: { head: "cost ratio", unit: "", digits: 3 },
+  costMiss: { head: "cost miss", unit: "%", digits: 1 },
+  latencyMs: { head: "p50", unit: "ms", digits: 2 },
+  trainingImages: { head: "budget", unit: "k images", digits: 1, per: 1e3 },
+  searchSeconds: { head: "search", unit: "s", digits: 1 },
+  retrainingSeconds: { head: "retraining", unit: "s", digits: 1 },
+  totalSeconds: { head: "total", unit: "s", digits: 1 },
+};
+
+const NONE = "–";
+
+/** Names of report.csv. */
+const CSV: Readonly<Record<FigureName, string>> = {
+  convergedEpoch: "converged_epoch",
+  candidatesLeft: "candidates_left",
+  supernetMiou: "supernet_miou_percent",
+  discreteMiou: "discrete_miou_percent",
+  retrainedMiou: "retrained_miou_percent",
+  gap: "gap_points",
+  params: "params",
+  macs: "macs",
+  costRatio: "cost_ratio",
+  costMiss: "cost_miss_percent",
+  latencyMs: "latency_p50_ms",
+  trainingImages: "training_images",
+  searchSeconds: "search_seconds",
+  retrainingSeconds: "retraining_seconds",
+  totalSeconds: "total_seconds",
+};
+
+function shown(value: number, { digits, per = 1 }: Column): string {
+  const text = (value / per).toFixed(digits);
+  // A gap of -1e-17 is none.
+  return Number(text) === 0 ? text.replace("-", "") : text;
+}
+
+/** Mean ± standard deviation; where not every finished cell has the figure, how many have. */
+function spread(of: Spread | undefined, column: Column, finished: number): string {
+  if (of === undefined) return NONE;
+  const { mean, deviation, n } = of;
+  // A mean of whole numbers is none.
+  const fine = { ...column, digits: Math.max(column.digits, 1) };
+  const text = deviation === undefined ? shown(mean, fine) : `${shown(mean, fine)} ± ${shown(deviation, fine)}`;
+  return n === finished ? text : `${text} (${n} of ${finished})`;
+}
+
+const head = ({ head: name, unit }: Column): string => (unit === "" ? name : `${name} (${unit})`);
+
+function markdown(heads: readonly string[], rows: readonly (readonly string[])[], texts = 1): string {
+  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+  const rule = heads.map((_, index) => (index < texts ? "---" : "--:"));
+  return [line(heads), line(rule), ...rows.map(line)].join("\n");
+}
+
+/** A row per group: how many of its cells have a result, mean ± standard deviation of figures; of the gap also the worst. */
+export function summaryTable(groups: readonly Group[], names: readonly FigureName[]): string {
+  const heads = names.flatMap((name) => [head(COLUMNS[name]), ...(name === "gap" ? ["worst gap"] : [])]);
+  const rows = groups.map(({ label, cells, finished, figures }) => [
+    label,
+    `${finished} of ${cells.length}`,
+    ...names.flatMap((name) => [
+      spread(figures[name], COLUMNS[name], finished),
+      ...(name === "gap" ? [figures.gap ? shown(figures.gap.max, COLUMNS.gap) : NONE] : []),
+    ]),
+  ]);
+  return markdown(["", "n", ...heads], rows);
+}
+
+/** A row per cell, with every figure; a cell without a result says so. */
+export function cellTable(cells: readonly CellRecord[]): string {
+  const rows = cells.map((cell) => [
+    cell.name,
+    cell.state,
+    ...FIGURES.map((name) => {
+      const value = figure(cell, name);
+      return value === undefined ? NONE : shown(value, COLUMNS[name]);
+    }),
+  ]);
+  return markdown(["cell", "state", ...FIGURES.map((name) => head(COLUMNS[name]))], rows, 2);
+}
+
+const quoted = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+/** A row per cell with every figure in full; empty where there is none. */
+export function csv(cells: readonly CellRecord[]): string {
+  const heads = [
+    "cell",
+    "algorithm",
+    "variant",
+    "target",
+    "seed",
+    "state",
+    ...FIGURES.map((name) => CSV[name]),
+    "message",
+  ];
+  const rows = cells.map((cell) => [
+    ...[cell.name, cell.algorithm, cell.variant ?? "", String(cell.target), String(cell.seed), cell.state],
+    ...FIGURES.map((name) => String(figure(cell, name) ?? "")),
+    cell.message ?? "",
+  ]);
+  return [heads, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");
+}

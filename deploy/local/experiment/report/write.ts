@@ -1,0 +1,74 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { manifestOf, readCells, strangers, type CellRecord } from "./cells";
+import { plotsOf } from "./plots";
+import { svgOf } from "./svg";
+import { summarize, type Group } from "./summary";
+import { cellTable, csv, summaryTable } from "./tables";
+
+/** Writes report.md, report.csv and the plots of an experiment's folder to a target folder; from the files of its cells alone. */
+export function writeReport(folder: string, target: string): { content: Record<string, unknown>; files: string[] } {
+  const { name } = manifestOf(folder);
+  const cells = readCells(folder);
+  const groups = summarize(cells);
+  const plots = plotsOf(groups);
+  const svgs = plots.map((plot) => [`${plot.name}.svg`, svgOf(plot)] as const);
+  const images = plots.map(({ name: file, title }) => ({ file: `${file}.svg`, title }));
+  const files = [
+    ["report.md", reportText(name, cells, groups, images, strangers(folder))] as const,
+    ["report.csv", csv(cells)] as const,
+    ...svgs,
+  ];
+  mkdirSync(target, { recursive: true });
+  for (const [file, text] of files) writeFileSync(join(target, file), text);
+  const written = files.map(([file]) => file);
+  return {
+    content: { experiment: name, folder: target, files: written, cells: cells.map(row), groups: groups.map(groupRow) },
+    files: written,
+  };
+}
+
+const row = ({ epochs: _, ...cell }: CellRecord) => cell;
+const groupRow = ({ cells, kind: _, ...group }: Group) => ({ ...group, cells: cells.map(({ name }) => name) });
+
+/** report.md. */
+export function reportText(
+  name: string,
+  cells: readonly CellRecord[],
+  groups: readonly Group[],
+  images: readonly { file: string; title: string }[],
+  others: readonly string[],
+): string {
+  const inState = (state: CellRecord["state"]) => cells.filter((cell) => cell.state === state);
+  const [failed, missing] = [inState("failed"), inState("missing")];
+  const targets = summaryTable(groups, ["params", "macs", "costRatio", "costMiss", "latencyMs"]);
+  const sections = [
+    `# ${name}`,
+    `${inState("finished").length} of ${cells.length} cells have a result, ${failed.length} failed, ${missing.length} are missing.`,
+    "Mean ± sample standard deviation (n - 1) over the cells of a row that have a result; with one there is no deviation. mIoU is that of the validation split; the retrained one is at its best epoch, chosen on the same split. A dash: there is no such figure.",
+    "## Quality",
+    summaryTable(groups, ["supernetMiou", "discreteMiou", "gap", "retrainedMiou"]),
+    "## Networks",
+    targets,
+    "## Cost of the search",
+    summaryTable(groups, [
+      "convergedEpoch",
+      "candidatesLeft",
+      "trainingImages",
+      "searchSeconds",
+      "retrainingSeconds",
+      "totalSeconds",
+    ]),
+    ...(failed.length > 0
+      ? ["## Failed", failed.map((cell) => `- ${cell.name}: ${cell.message ?? ""}`).join("\n")]
+      : []),
+    ...(missing.length > 0 ? ["## Missing", missing.map((cell) => `- ${cell.name}`).join("\n")] : []),
+    ...(others.length > 0
+      ? [`Folders with a result that is no cell of this grid, left out: ${others.join(", ")}.`]
+      : []),
+    ...(images.length > 0 ? ["## Plots", ...images.map(({ file, title }) => `![${title}](${file})`)] : []),
+    "## Cells",
+    cellTable(cells),
+  ];
+  return `${sections.join("\n\n")}\n`;
+}

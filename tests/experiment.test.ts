@@ -1,0 +1,118 @@
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { compiled } from "./compiled";
+import { smallSpec } from "./specs";
+import { newFolder } from "./system";
+
+jest.setTimeout(120_000);
+
+const folder = newFolder();
+const out = join(folder, "out");
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Outcome {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** `lathe experiment ...`; SIGINT once stdout has what `interruptAt` looks for. */
+function experiment(args: string[], interruptAt?: RegExp): Promise<Outcome> {
+  const { INIT_CWD: _, ...env } = process.env;
+  const command = [join(compiled(), "deploy/local/lathe.js"), "experiment", ...args];
+  const child = spawn(process.execPath, command, {
+    cwd: folder,
+    env: { ...env, LATHE_LEASE: "4s", LATHE_THREADS: "1" },
+  });
+  let [stdout, stderr, interrupted] = ["", "", false];
+  child.stdout.on("data", (data: Buffer) => {
+    stdout += data.toString();
+    if (interrupted || !interruptAt?.test(stdout)) return;
+    interrupted = true;
+    child.kill("SIGINT");
+  });
+  child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
+  return new Promise((resolve) => child.once("close", (code) => resolve({ code, stdout, stderr })));
+}
+
+/** A search that is found, one that does not decide within its epoch and fails, and one that is met in the middle. */
+function grid(epochs: number): string {
+  const undecided = {
+    training: { epochs: 1, warmup_epochs: 0, alpha_learning_rate: 1e-6 },
+    shrinking: { first_epoch: 1, at_budget_end: "fail" },
+  };
+  const base = {
+    ...(SearchSpec.toJSON(smallSpec()) as object),
+    training: { epochs, batch_size: 4, alpha_learning_rate: 0.5 },
+  };
+  const variants = { good: null, undecided, late: { seed: 8 } };
+  return JSON.stringify({ name: "three", base, variants });
+}
+
+const json = (...path: string[]) => JSON.parse(readFileSync(join(out, ...path), "utf8")) as Record<string, unknown>;
+const run = ["run", "-f", "grid.json", "--out", "out"];
+
+describe("an experiment", () => {
+  let created: string;
+
+  it("runs its cells one by one, notes one that fails, and can be interrupted", async () => {
+    writeFileSync(join(folder, "grid.json"), grid(6));
+    const { code, stdout, stderr } = await experiment(run, /cell late \(3 of 3\)\n[^]*search epoch 1\//);
+    expect(stderr).toMatch(/the same command goes on with it\nlathe: interrupted \(SIGINT\)\n$/);
+    expect(code).toBe(4);
+    expect(json("good", "result.json")).toMatchObject({ decidedBy: "DECIDED_BY_SHRINKING" });
+    expect(json("undecided", "failed.json")).toMatchObject({ attempts: 1 });
+    expect(existsSync(join(out, "late", "result.json"))).toBe(false);
+    created = /cell late \(3 of 3\)\nsearch (s-\w+) created/.exec(stdout)![1]!;
+  });
+
+  it("goes on with the same search, leaves what is finished alone, and ends with what failed", async () => {
+    const before = json("good", "result.json");
+    const { code, stdout, stderr } = await experiment([...run, "--json"]);
+    expect({ code, stderr }).toEqual({
+      code: 3,
+      stderr: expect.stringMatching(/lathe: 1 of 2 cells failed:\n {2}undecided: /) as string,
+    });
+    expect((JSON.parse(stdout) as { cells: object[] }).cells).toMatchObject([
+      { cell: "good", state: "finished" },
+      { cell: "undecided", state: "failed" },
+      { cell: "late", state: "finished" },
+    ]);
+    expect(json("late", "result.json")).toMatchObject({
+      search: created,
+      spec: { labels: { experiment: "three", cell: "late", variant: "late", algorithm: "ssr" } },
+    });
+    expect(json("undecided", "failed.json")).toMatchObject({ attempts: 2 });
+    expect(json("good", "result.json")).toEqual(before);
+    // Whole from its first event on, although a part of it was before the interruption.
+    const [first] = readFileSync(join(out, "late", "history.jsonl"), "utf8").split("\n");
+    expect(JSON.parse(first!)).toMatchObject({ sequence: expect.anything() as unknown, searchCreated: {} });
+    expect(existsSync(join(out, "nats"))).toBe(false);
+  });
+
+  it("is refused where its file says something else than its results", async () => {
+    writeFileSync(join(folder, "grid.json"), grid(7));
+    const { code, stderr } = await experiment(run);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/good has a result of another spec \(training\.epochs was 6, is 7\)/);
+  });
+
+  it("is reported on from its files, failed cell included", async () => {
+    const { code, stdout, stderr } = await experiment(["report", "out", "--json"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const { cells, files } = JSON.parse(stdout) as {
+      cells: { name: string; state: string; figures?: { supernetMiou: number } }[];
+      files: string[];
+    };
+    expect(cells.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      "good finished",
+      "undecided failed",
+      "late finished",
+    ]);
+    const { supernetMiou } = json("good", "result.json") as { supernetMiou: number };
+    expect(cells[0]!.figures!.supernetMiou).toBeCloseTo(100 * supernetMiou, 10);
+    for (const file of files) expect(existsSync(join(out, "report", file))).toBe(true);
+  });
+});
