@@ -129,7 +129,7 @@ describe("a search", () => {
     // Whether so small a space happens to meet the target is not what is tested, but that condition and result agree.
     const met = search.result?.costMiss === "" ? "CONDITION_STATUS_TRUE" : "CONDITION_STATUS_FALSE";
     expect(search.conditions.map(({ type, status }) => [type, ConditionStatus[status]])).toEqual(
-      ["Converged", "Derived", "CostTarget", "Trained", "Profiled"].map((type) => [
+      ["Healthy", "Converged", "Derived", "CostTarget", "Trained", "Profiled"].map((type) => [
         type,
         type === "CostTarget" ? met : "CONDITION_STATUS_TRUE",
       ]),
