@@ -91,13 +91,13 @@ describe("an alarm", () => {
 
 it("patience stops the training of the supernet, and the search goes on to its network", async () => {
   const spec = smallSpec({
-    training: { epochs: 40, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.5 },
+    training: { epochs: 16, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.5 },
     health: HealthSpec.fromPartial({ patience: 1 }),
   });
   const { search, history } = await system.run(spec);
   expect(SearchState[search.state]).toBe("SEARCH_STATE_SUCCEEDED");
   expect(search.result?.stoppedEarly).toBe(true);
   const epochs = history.filter(({ event }) => event.type === "epoch.completed").length;
-  expect(epochs).toBeLessThan(40);
+  expect(epochs).toBeLessThan(16);
   expect(alarms(history)).toMatchObject([{ kind: HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU, epoch: epochs }]);
 });
