@@ -8,7 +8,7 @@ import { storeDerived, type Store } from "../../shared/network/export";
 import { inheritBuffer } from "../../shared/network/inherit";
 import { LatheError } from "../../shared/process/errors";
 import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
-import { costOfLargest, costOfSmallest, genotypeCost, networkFigures } from "../../shared/space/cost";
+import { costOfLargest, genotypeCost, networkFigures, smallestCostRatio } from "../../shared/space/cost";
 import { derive } from "../../shared/space/genotype";
 import type { Job } from "./jobs";
 
@@ -55,7 +55,7 @@ export async function deriveNetwork(
       discretizationGap: supernet.miou - discrete.miou,
       figures: networkFigures(genotype, { kind: "search" }),
       costRatio: genotypeCost(genotype, table) / largest,
-      smallestCostRatio: costOfSmallest(space, table) / largest,
+      smallestCostRatio: smallestCostRatio(space, table),
       ...(await storeDerived(network, { weights, stats }, dataset.info.classes, port)),
       selection: undefined,
     };

@@ -4,8 +4,9 @@ import type { Metrics } from "../../shared/process/metrics";
 import { HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, type Search } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
-import { isOneOf } from "../../shared/spec/bounds";
+import { valuesOf } from "../../shared/spec/bounds";
 import { alarmReason } from "../../shared/spec/health";
+import { enumWord } from "../../shared/spec/words";
 import { isEnded, phaseName } from "./record";
 
 const OUTCOMES = {
@@ -22,10 +23,6 @@ const PHASES = [
   SearchPhase.SEARCH_PHASE_PROFILING_NETWORK,
   SearchPhase.SEARCH_PHASE_DONE,
 ] as const;
-
-const ALARM_KINDS = Object.values(HealthAlarmKind).filter((kind): kind is HealthAlarmKind =>
-  isOneOf(HealthAlarmKind, Number(kind)),
-);
 
 export interface SearchMetrics {
   /** Sets the gauges of a search to what its record says, and removes them once it has ended. */
@@ -49,7 +46,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     ["phase"],
   );
   const alarms = metrics.counter("nas_search_alarms_total", "Health alarms that were raised, by kind.", ["kind"]);
-  for (const kind of ALARM_KINDS) alarms.inc({ kind: alarmReason(kind).toLowerCase() }, 0);
+  for (const kind of valuesOf(HealthAlarmKind)) alarms.inc({ kind: alarmReason(kind).toLowerCase() }, 0);
   const active = new Set<string>();
   metrics.gauge("nas_search_active", "Searches that have not ended.", [], (gauge) => gauge.set(active.size));
   const gauge = <L extends string>(name: string, help: string, labels: readonly L[] = []) =>
@@ -113,7 +110,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       if (search.phase === SearchPhase.SEARCH_PHASE_SEARCHING) score.set({ search_id }, lastEpoch.validationMiou);
       size.set({ search_id }, lastEpoch.log10Space);
       for (const each of lastEpoch.dimensions) {
-        const dimension = (Dimension[each.dimension] ?? "").replace("DIMENSION_", "").toLowerCase();
+        const dimension = enumWord(Dimension, "DIMENSION_", each.dimension);
         ssr.set({ search_id, dimension }, each.ssr);
         entropy.set({ search_id, dimension }, each.entropy);
         normalised.set({ search_id, dimension }, each.normalisedEntropy);

@@ -1,6 +1,7 @@
 import type { Metrics } from "../../shared/process/metrics";
 import type { Removal } from "../../shared/proto/lathe/v1/result";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
+import { enumWord } from "../../shared/spec/words";
 
 const DIMENSIONS = [
   Dimension.DIMENSION_DEPTH,
@@ -9,7 +10,7 @@ const DIMENSIONS = [
   Dimension.DIMENSION_MIDDLE_WIDTH,
 ] as const;
 
-const name = (dimension: Dimension) => (Dimension[dimension] ?? "").replace("DIMENSION_", "").toLowerCase();
+const name = (dimension: Dimension) => enumWord(Dimension, "DIMENSION_", dimension);
 
 export interface ShrinkingMetrics {
   /** Counts what a decision has removed; only for decisions that were new. */

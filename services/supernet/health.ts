@@ -4,6 +4,7 @@ import { HealthAlarmKind as Kind } from "../../shared/proto/lathe/v1/result";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
 import { policyOf } from "../../shared/spec/health";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
+import { enumWord } from "../../shared/spec/words";
 
 /** What one epoch of a supernet is judged by. */
 export interface Measures {
@@ -154,7 +155,7 @@ function lateEntropy(
   if (3 * epoch <= 2 * epochs || bound >= 1) return [];
   return dimensions.flatMap(({ dimension, open: value }) => {
     if (value <= bound) return [];
-    const name = (Dimension[dimension] ?? "").replace("DIMENSION_", "").replace("_", " ").toLowerCase();
+    const name = enumWord(Dimension, "DIMENSION_", dimension).replace("_", " ");
     const message = `the ${name} groups keep ${percent(value)} of the entropy that they began with at epoch ${epoch} of ${epochs}, above ${percent(bound)}: the search does not decide, raise regularization.ramp_to or training.epochs`;
     return [{ kind: Kind.HEALTH_ALARM_KIND_LATE_ENTROPY, dimension, value, bound, message }];
   });

@@ -2,7 +2,7 @@ import type { Evaluation } from "../../shared/evaluation/evaluate";
 import type { HealthHistory } from "../../shared/network/checkpoint";
 import type { DimensionMetrics, EpochHealth } from "../../shared/proto/lathe/v1/result";
 import { Dimension, type Architecture, type CostTable, type SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { costOfLargest, costOfSmallest } from "../../shared/space/cost";
+import { smallestCostRatio } from "../../shared/space/cost";
 import { dominance, isConverged, openness, operations, probabilities, stageNumber } from "../../shared/space/groups";
 import type { EpochNorms } from "./guard";
 import { kindsOf, type Measures } from "./health";
@@ -43,11 +43,7 @@ export function measure(outcome: EpochOutcome): Measures {
     operation: { name: choices[operation.choice]?.name ?? "", share: operation.share },
     scale: { name: String(space.scales[scale.choice] ?? ""), share: scale.share },
     dimensions: dimensions.map(({ dimension }) => ({ dimension, open: openness(space, architecture, dimension) })),
-    cost: {
-      ratio: outcome.costRatio,
-      smallest: costOfSmallest(space, table) / costOfLargest(space, table),
-      target: outcome.costTarget,
-    },
+    cost: { ratio: outcome.costRatio, smallest: smallestCostRatio(space, table), target: outcome.costTarget },
     smallestWidths: smallestWidths(space, architecture),
     decided: isConverged(architecture),
   };

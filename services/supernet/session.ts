@@ -4,6 +4,7 @@ import { createRandom } from "../../shared/engine/random";
 import type { Batch } from "../../shared/data/batches";
 import { supernetEvaluator, type Evaluator } from "../../shared/evaluation/evaluate";
 import type { Optimized, SupernetState } from "../../shared/network/checkpoint";
+import { searchStride } from "../../shared/space/genotype";
 import { dropoutFactors } from "./dropout";
 import { advance, doubleBuffer } from "./optimizer";
 import { alphaStep, stepSignature, trainableSupernet, weightStep, type AlphaLoss } from "./steps";
@@ -58,7 +59,7 @@ export async function openSession(
     batchSize,
     height: space.inputHeight,
     width: space.inputWidth,
-    stride: 2 ** (space.stages.length + 1),
+    stride: searchStride(space),
     classes: space.classes,
   };
   const { size: w } = supernet.weights;

@@ -31,6 +31,7 @@ import { log10Size } from "../../shared/space/size";
 import { datasetOptions } from "../../shared/data/fromSpec";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
+import { searchStride } from "../../shared/space/genotype";
 import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
 import { epochHealth, measure } from "./measures";
@@ -225,7 +226,7 @@ async function runEpoch(
   const alphaLearningRate = alphaRate(training.alphaLearningRate, alphaSteps);
   const order = (kind: string): BatchOptions => ({
     batchSize,
-    labelStride: 2 ** (space.stages.length + 1),
+    labelStride: searchStride(space),
     random: createRandom(spec.seed, `epoch/${epoch}/${kind}`),
     augment: { flip: true, translate: 2 },
     dropLast: true,

@@ -8,6 +8,7 @@ import type { tf } from "../engine/tf";
 import type { DiscreteNetwork } from "../network/discrete";
 import { inferenceNorm, type Tensors } from "../network/layers";
 import type { Supernet } from "../network/supernet";
+import { searchStride } from "../space/genotype";
 import { count, createConfusion, scores, type Scores } from "./confusion";
 
 /** A network's function at one batch size, by running statistics: its parameters stay inputs, so weights may change between runs. */
@@ -39,7 +40,7 @@ export function supernetEvaluator(engine: Engine, supernet: Supernet, batchSize:
     height: space.inputHeight,
     width: space.inputWidth,
     classes: space.classes,
-    stride: 2 ** (space.stages.length + 1),
+    stride: searchStride(space),
   };
   const sizes = { weights: supernet.weights.size, stats: supernet.stats.size, alphas: supernet.alphas.size };
   return evaluator(engine, shape, sizes, (inputs) =>

@@ -1,6 +1,7 @@
 import { manifest, type Manifest } from "../engine/parameters";
 import type { tf } from "../engine/tf";
 import type { Genotype } from "../proto/lathe/v1/space";
+import { searchStride } from "../space/genotype";
 import { declareBlock, decidedBlock } from "./block";
 import { aggregationHead, declareAggregationHead, declareSearchHead, searchHead } from "./heads";
 import type { Declaration, Norm, Tensors } from "./layers";
@@ -53,7 +54,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
             probability: head.dropout,
           }))
         : [],
-    stride: head.kind === "search" ? 2 ** (genotype.stages.length + 1) : 1,
+    stride: head.kind === "search" ? searchStride(genotype) : 1,
     logits: (weights, images, norm, dropouts = {}) => {
       const stem = reduction(weights, "stem", images, norm);
       let x: tf.Tensor = stem;

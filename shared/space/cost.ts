@@ -171,3 +171,8 @@ export function costOfLargest(space: SearchSpace, table: CostTable): number {
     return total + maxDepth * dearest;
   }, table.fixed);
 }
+
+/** The smallest share of the largest network's cost that a network of the space can have. */
+export function smallestCostRatio(space: SearchSpace, table: CostTable): number {
+  return costOfSmallest(space, table) / costOfLargest(space, table);
+}

@@ -138,7 +138,7 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
   between("stem_channels", genotype.stemChannels, 4, MAX_CHANNELS, " (3 channels are pooled)");
   if (genotype.stages.length === 0) fault("stages", "is empty, a network has at least one stage");
   let declared = genotype.stemChannels;
-  let factor = 2 ** (genotype.stages.length + 1);
+  let factor = searchStride(genotype);
   genotype.stages.forEach((stage, index) => {
     const at = `stages[${index}]`;
     if (!Number.isInteger(stage.channels) || stage.channels <= declared || stage.channels > MAX_CHANNELS)
@@ -219,6 +219,11 @@ export function isMember(space: SearchSpace, genotype: Genotype): boolean {
       );
     })
   );
+}
+
+/** Side in pixels of a cell of the search head's logits: the stem and each stage's reduction halve the image. */
+export function searchStride({ stages }: { stages: readonly unknown[] }): number {
+  return 2 ** (stages.length + 1);
 }
 
 /** The candidate that a genotype (of the space) chooses in each group that reaches it, by group id. */

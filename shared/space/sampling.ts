@@ -1,6 +1,6 @@
 import { LatheError } from "../process/errors";
 import type { CostTable, Genotype, GenotypeBlock, GenotypeStage, SearchSpace } from "../proto/lathe/v1/space";
-import { costOfLargest, costOfSmallest, genotypeCost } from "./cost";
+import { costOfLargest, genotypeCost, smallestCostRatio } from "./cost";
 import { operations, stageOf } from "./groups";
 
 /** What drawing needs of the engine's seeded generator. */
@@ -118,7 +118,7 @@ export function costWindow(
   { target, tolerance }: { target: number; tolerance: number },
 ): CostWindow {
   const largest = costOfLargest(space, table);
-  const smallest = costOfSmallest(space, table) / largest;
+  const smallest = smallestCostRatio(space, table);
   const least = (1 - tolerance) * target;
   const ratio = (genotype: Genotype) => genotypeCost(genotype, table) / largest;
   if (smallest > target)

@@ -1,7 +1,7 @@
 import { CostMetric, type Genotype, type SearchSpace } from "../proto/lathe/v1/space";
 import { AlgorithmKind, BudgetPolicy } from "../proto/lathe/v1/spec";
 import type { AlgorithmSpec, RetrainingSpec, SearchSpec } from "../proto/lathe/v1/spec";
-import { costOfLargest, costOfSmallest, macsTable } from "../space/cost";
+import { macsTable, smallestCostRatio } from "../space/cost";
 import { genotypeViolations, isMember } from "../space/genotype";
 import { isOneOf, type Fault } from "./bounds";
 import type { ResolvedSpec } from "./presets";
@@ -69,8 +69,7 @@ export function checkSampling(spec: ResolvedSpec, space: SearchSpace | undefined
   }
   // Of measured operators the smallest cost is known once they are measured.
   if (space === undefined || cost.metric !== CostMetric.COST_METRIC_MACS) return;
-  const table = macsTable(space);
-  const smallest = costOfSmallest(space, table) / costOfLargest(space, table);
+  const smallest = smallestCostRatio(space, macsTable(space));
   if (smallest > cost.target)
     fault(
       "cost.target",

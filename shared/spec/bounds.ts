@@ -131,9 +131,14 @@ export function numberFault(value: number, { integer, min, max, open }: Bounds):
 /** Takes a fault down: a proto path, and what is wrong there. */
 export type Fault = (field: string, description: string) => void;
 
+/** An enum's values, UNSPECIFIED and UNRECOGNIZED left out. */
+export function valuesOf<T extends number>(enumeration: Readonly<Record<string, string | T>>): T[] {
+  return Object.values(enumeration).filter((value): value is T => typeof value === "number" && value > 0);
+}
+
 /** Whether a number is one of an enum's values, UNSPECIFIED and UNRECOGNIZED left out. */
-export function isOneOf(enumeration: Record<string, string | number>, value: number): boolean {
-  return value > 0 && Object.values(enumeration).includes(value);
+export function isOneOf(enumeration: Readonly<Record<string, string | number>>, value: number): boolean {
+  return valuesOf(enumeration).includes(value);
 }
 
 /** Limits of the labels and names that a spec carries. */

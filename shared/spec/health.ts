@@ -1,6 +1,7 @@
 import { HealthAlarmKind as Kind } from "../proto/lathe/v1/result";
 import { HealthPolicy } from "../proto/lathe/v1/spec";
 import type { Fault, HealthPolicyField } from "./bounds";
+import { enumWord, snakeCase } from "./words";
 
 const {
   HEALTH_POLICY_REPORT: REPORT,
@@ -69,7 +70,7 @@ export function resolvePolicies(health: Record<HealthPolicyField, HealthPolicy>,
     if (allowed.includes(policy)) continue;
     const known = [REPORT, PAUSE, FAIL, STOP].includes(policy);
     fault(
-      `health.${field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`,
+      `health.${snakeCase(field)}`,
       `is ${known ? policyName(policy) : policy}, must be one of ${allowed.map(policyName).join(", ")}${known ? `: ${why}` : ""}`,
     );
   }
@@ -80,4 +81,4 @@ export function alarmReason(kind: Kind): string {
   return (Kind[kind] ?? String(kind)).replace("HEALTH_ALARM_KIND_", "");
 }
 
-const policyName = (policy: HealthPolicy) => (HealthPolicy[policy] ?? "").replace("HEALTH_POLICY_", "").toLowerCase();
+const policyName = (policy: HealthPolicy) => enumWord(HealthPolicy, "HEALTH_POLICY_", policy);

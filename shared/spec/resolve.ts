@@ -21,6 +21,7 @@ import type { Fault, NumberField } from "./bounds";
 import { resolvePolicies } from "./health";
 import { isPreset, presetSpec } from "./presets";
 import type { ResolvedSpec } from "./presets";
+import { enumWord, snakeCase } from "./words";
 
 export type { ResolvedSpec } from "./presets";
 
@@ -31,11 +32,6 @@ export const DATASET_CLASSES: ReadonlyMap<DatasetKind, number> = new Map([
   [DatasetKind.DATASET_KIND_CAMVID, 11],
   [DatasetKind.DATASET_KIND_CITYSCAPES, 19],
 ]);
-
-/** batch_size in a proto path for batchSize in the generated types. */
-function snake(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
 
 /** What is set of a section, over the preset's values. Lists that are empty keep the preset's. */
 function overlay<T extends object>(defaults: T, set: { [K in keyof T]?: T[K] | undefined } | undefined): T {
@@ -105,7 +101,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
 function checkNumbers(section: string, fields: Record<string, NumberField>, values: object, fault: Fault): void {
   for (const [name, bounds] of Object.entries(fields)) {
     const description = numberFault((values as Record<string, number>)[name] ?? Number.NaN, bounds);
-    if (description !== undefined) fault(`${section}.${snake(name)}`, description);
+    if (description !== undefined) fault(`${section}.${snakeCase(name)}`, description);
   }
 }
 
@@ -131,13 +127,13 @@ function resolveDataset(
   // 0 is what this function itself writes: the files decide.
   for (const name of ["trainExamples", "validationExamples"] as const)
     if ((set?.[name] ?? 0) !== 0)
-      fault(`dataset.${snake(name)}`, `is ${set?.[name]}, but only streets are generated; leave it out`);
+      fault(`dataset.${snakeCase(name)}`, `is ${set?.[name]}, but only streets are generated; leave it out`);
   return { ...dataset, trainExamples: 0, validationExamples: 0 };
 }
 
 /** "camvid" for DATASET_KIND_CAMVID. */
 function shortKind(kind: DatasetKind): string {
-  return (DatasetKind[kind] ?? String(kind)).replace("DATASET_KIND_", "").toLowerCase();
+  return enumWord(DatasetKind, "DATASET_KIND_", kind);
 }
 
 /** Number of classes; 0 where a fault leaves it open. Of a folder a given network tells it too. */

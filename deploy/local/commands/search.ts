@@ -10,6 +10,7 @@ import {
   WatchSearchResponse,
 } from "../../../shared/proto/lathe/v1/search";
 import { resolve as resolveSpec } from "../../../shared/spec/resolve";
+import { enumWord } from "../../../shared/spec/words";
 import { outcomeError } from "../exit";
 import { takeOutFolder } from "../folder";
 import { follow, type SearchApi } from "../follow";
@@ -21,10 +22,8 @@ import { connectionOptions, withSearchService, type ConnectionFlags } from "./co
 import { label, specOptions, whole, type SpecOptions } from "./options";
 import { complain, print, printJson } from "./output";
 
-const short = (enumeration: Record<number, string>, prefix: string, value: number): string =>
-  (enumeration[value] ?? String(value)).replace(prefix, "").toLowerCase();
-const stateName = (state: SearchState) => short(SearchState, "SEARCH_STATE_", state);
-const phaseName = (phase: SearchPhase) => short(SearchPhase, "SEARCH_PHASE_", phase);
+const stateName = (state: SearchState) => enumWord(SearchState, "SEARCH_STATE_", state);
+const phaseName = (phase: SearchPhase) => enumWord(SearchPhase, "SEARCH_PHASE_", phase);
 const stateNames = ["pending", "running", "paused", "succeeded", "failed", "cancelled"];
 
 function stateOf(name: string): SearchState {

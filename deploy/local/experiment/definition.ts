@@ -1,8 +1,9 @@
 import type { FieldViolation } from "../../../shared/process/errors";
 import { AlgorithmKind } from "../../../shared/proto/lathe/v1/spec";
 import { refuse } from "../../../shared/space/validate";
-import { isOneOf } from "../../../shared/spec/bounds";
+import { valuesOf } from "../../../shared/spec/bounds";
 import { isMapping, readContent, readSpecFields, show, type SpecFields } from "../../../shared/spec/parse";
+import { enumWord } from "../../../shared/spec/words";
 
 /** What an experiment file says: a spec, and what is varied over it. An axis that is not given has no values. */
 export interface Experiment {
@@ -17,11 +18,7 @@ export interface Experiment {
 
 /** Short names of the algorithms, as specs have them. */
 export const ALGORITHMS: ReadonlyMap<string, AlgorithmKind> = new Map(
-  Object.entries(AlgorithmKind).flatMap(([key, kind]) =>
-    isOneOf(AlgorithmKind, Number(kind))
-      ? [[key.replace("ALGORITHM_KIND_", "").toLowerCase(), Number(kind)] as const]
-      : [],
-  ),
+  valuesOf(AlgorithmKind).map((kind) => [enumWord(AlgorithmKind, "ALGORITHM_KIND_", kind), kind]),
 );
 
 const keys = ["name", "base", "algorithms", "seeds", "targets", "variants"] as const;

@@ -3,7 +3,9 @@ import { LatheError, type FieldViolation } from "../../../shared/process/errors"
 import { SearchSpec } from "../../../shared/proto/lathe/v1/spec";
 import { refuse } from "../../../shared/space/validate";
 import { specDigest } from "../../../shared/spec/digest";
+import { isMapping } from "../../../shared/spec/parse";
 import { resolve } from "../../../shared/spec/resolve";
+import { snakeCase } from "../../../shared/spec/words";
 import type { CheckedCell } from "./check";
 import type { Failure } from "./folder";
 
@@ -69,13 +71,10 @@ function changesOf(stored: unknown, now: SearchSpec): string[] {
   return changes.length > 3 ? [...changes.slice(0, 3), `and ${changes.length - 3} more`] : changes;
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 function compare(then: unknown, now: unknown, path: string, changes: string[]): void {
-  if (isObject(then) && isObject(now)) {
+  if (isMapping(then) && isMapping(now)) {
     for (const key of new Set([...Object.keys(then), ...Object.keys(now)])) {
-      const field = key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      const field = snakeCase(key);
       compare(then[key], now[key], path === "" ? field : `${path}.${field}`, changes);
     }
     return;

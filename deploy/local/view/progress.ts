@@ -12,6 +12,7 @@ import { dimensionMetrics, initialArchitecture } from "../../../shared/space/gro
 import { log10Size } from "../../../shared/space/size";
 import { givenGenotype, isSampling } from "../../../shared/spec/algorithm";
 import { alarmReason } from "../../../shared/spec/health";
+import { enumWord } from "../../../shared/spec/words";
 
 export type PhaseName = "operators" | "search" | "derive" | "retrain" | "profile";
 export type PhaseStatus = "waiting" | "running" | "done" | "failed";
@@ -116,7 +117,7 @@ const phase = (name: PhaseName, epochs = 0): Phase => ({
 
 function created(progress: Progress, spec: SearchSpec, space: SearchSpace): Progress {
   const retraining = spec.retraining?.epochs ?? 0;
-  const kind = DatasetKind[spec.dataset?.kind ?? 0]?.replace("DATASET_KIND_", "").toLowerCase() ?? "";
+  const kind = enumWord(DatasetKind, "DATASET_KIND_", spec.dataset?.kind ?? 0);
   const title = `${spec.preset} on ${kind}, seed ${spec.seed ?? 0}`;
   if (givenGenotype(spec))
     return {
@@ -136,7 +137,7 @@ function created(progress: Progress, spec: SearchSpec, space: SearchSpace): Prog
   ];
   const [first, ...rest] = phases;
   const size = log10Size(space);
-  const algorithm = AlgorithmKind[spec.algorithm?.kind ?? 0]?.replace("ALGORITHM_KIND_", "").toLowerCase() ?? "";
+  const algorithm = enumWord(AlgorithmKind, "ALGORITHM_KIND_", spec.algorithm?.kind ?? 0);
   return {
     ...progress,
     title: sampling ? `${algorithm}, ${title}` : title,

@@ -5,6 +5,7 @@ import { createRandom } from "../../../shared/engine/random";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
 import { networkFigures } from "../../../shared/space/cost";
 import { costWindow } from "../../../shared/space/sampling";
+import { searchStride } from "../../../shared/space/genotype";
 import { classWeights } from "../schedule";
 import type { Candidate } from "../train";
 import { bestOf, propose } from "./aging";
@@ -36,7 +37,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
     });
     const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
     const trained = await trainSinglePaths(engine, job, dataset, { plan, weighting }, port);
-    const labelStride = 2 ** (space.stages.length + 1);
+    const labelStride = searchStride(space);
     const calibration = await calibrationBatches(dataset, { seed, batchSize, labelStride });
     const inherited = (genotype: Genotype) => inherit(engine, trained.state, genotype, calibration, port.signal);
 

@@ -6,6 +6,7 @@ import { createRandom } from "../../../shared/engine/random";
 import { pathAlphas } from "../../../shared/network/alphas";
 import { decodeSupernet, encodeSupernet, type Progress, type SupernetState } from "../../../shared/network/checkpoint";
 import { randomGenotype } from "../../../shared/space/sampling";
+import { searchStride } from "../../../shared/space/genotype";
 import { dropoutFactors } from "../dropout";
 import { advance, doubleBuffer } from "../optimizer";
 import { finiteLoss, polyRate } from "../schedule";
@@ -33,7 +34,7 @@ export async function trainSinglePaths(
   if (progress.epoch >= plan.epochs) return { state, seconds: progress.seconds };
   const { supernet } = state;
   const { size } = supernet.weights;
-  const labelStride = 2 ** (space.stages.length + 1);
+  const labelStride = searchStride(space);
   const { inputHeight: height, inputWidth: width, classes } = space;
   const vectors = { weights: size, m: size, v: size, stats: supernet.stats.size, alphas: supernet.alphas.size };
   const step = await engine.compile(
