@@ -4,7 +4,7 @@ import { datasetOptions } from "../../shared/data/fromSpec";
 import type { Engine } from "../../shared/engine/engine";
 import { createRandom } from "../../shared/engine/random";
 import { discreteEvaluator } from "../../shared/evaluation/evaluate";
-import { decodeBundle, encodeBundle } from "../../shared/network/bundle";
+import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete, type DiscreteNetwork } from "../../shared/network/discrete";
 import type { NetworkParameters, Store } from "../../shared/network/export";
 import { copyShared } from "../../shared/network/inherit";
@@ -16,8 +16,9 @@ import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { networkFigures } from "../../shared/space/cost";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import { storeNetwork } from "./products";
-import { openNetworkTrainer, untrained, type TrainerPort, type TrainingVectors } from "./networkTrainer";
 import { classWeights } from "./schedule";
+import { decodeTraining, encodeTraining } from "./trainingCheckpoint";
+import { networkSubject, openWeightTrainer, untrained, type TrainerPort, type TrainingVectors } from "./weightTrainer";
 
 export interface RetrainJob {
   spec: ResolvedSpec;
@@ -57,8 +58,16 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     const evaluator = await discreteEvaluator(engine, network, batchSize);
     opened.push(evaluator);
     let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
-    const course = { name: "retraining", rateField: "retraining.learning_rate", seed: spec.seed, ...spec.retraining };
-    const trainer = await openNetworkTrainer(engine, network, course, weighting, vectors, progress.steps);
+    const course = {
+      name: "retraining",
+      what: "retraining",
+      batchStream: (epoch: number) => `retraining/${epoch}`,
+      rateField: "retraining.learning_rate",
+      seed: spec.seed,
+      ...spec.retraining,
+    };
+    const subject = networkSubject(network);
+    const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, progress.steps);
     opened.push(trainer);
     while (progress.epoch < epochs) {
       const started = performance.now();
@@ -73,7 +82,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
         progress = { ...progress, bestMiou: miou, bestEpoch: epoch };
         best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
       }
-      const checkpoint = await port.storeCheckpoint(checkpointBytes(progress, vectors, best));
+      const checkpoint = await port.storeCheckpoint(encodeTraining(progress, vectors, best));
       await port.completeEpoch({
         epoch,
         epochs,
@@ -140,20 +149,7 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
   };
 }
 
-function checkpointBytes(progress: Progress, vectors: TrainingVectors, best: NetworkParameters): Uint8Array {
-  const { weights, stats, m, v } = vectors;
-  return encodeBundle({
-    header: progress,
-    arrays: { weights, stats, m, v, bestWeights: best.weights, bestStats: best.stats },
-  });
-}
-
 function resumed(bytes: Uint8Array): Start {
-  const { header, arrays } = decodeBundle<Progress>(bytes, "retraining checkpoint");
-  const take = (name: string) => arrays[name] ?? new Float32Array();
-  return {
-    progress: header,
-    vectors: { weights: take("weights"), stats: take("stats"), m: take("m"), v: take("v") },
-    best: { weights: take("bestWeights"), stats: take("bestStats") },
-  };
+  const { header, vectors, best } = decodeTraining<Progress>(bytes, "retraining checkpoint");
+  return { progress: header, vectors, best };
 }

@@ -22,7 +22,7 @@ export interface BatchShape {
 export interface Trainable {
   weights: Manifest;
   stats: Manifest;
-  dropouts: readonly { name: string; channels: number }[];
+  dropouts: readonly { name: string; channels: number; probability: number }[];
   logits(weights: Tensors, inputs: Tensors, norm: Norm): tf.Tensor4D;
 }
 

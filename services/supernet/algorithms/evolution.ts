@@ -3,14 +3,14 @@ import { openDataset } from "../../../shared/data/dataset";
 import { datasetOptions } from "../../../shared/data/fromSpec";
 import { createRandom } from "../../../shared/engine/random";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
-import { networkFigures } from "../../../shared/space/cost";
 import { costWindow } from "../../../shared/space/sampling";
 import { searchStride } from "../../../shared/space/genotype";
 import { classWeights } from "../schedule";
 import type { Candidate } from "../train";
 import { bestOf, propose } from "./aging";
 import { planBudget } from "./budget";
-import { calibrationBatches, calibrationImages, evaluateInherited, inherit } from "./inherited";
+import { evaluateCandidate } from "./candidates";
+import { calibrationBatches, calibrationImages, inherit } from "./inherited";
 import type { Search } from "./search";
 import { deriveSelected } from "./selection";
 import { trainSinglePaths } from "./singlePath";
@@ -41,6 +41,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
     const calibration = await calibrationBatches(dataset, { seed, batchSize, labelStride });
     const inherited = (genotype: Genotype) => inherit(engine, trained.state, genotype, calibration, port.signal);
 
+    const context = { engine, dataset, window, port, weighting, batchSize, candidates: sampling.evaluations };
     // A queue by index: what an earlier run has told is the past from which it goes on.
     const past: Candidate[] = [...(sampled?.evaluated ?? [])];
     while (past.length < sampling.evaluations) {
@@ -48,21 +49,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
       const started = performance.now();
       const index = past.length + 1;
       const { genotype, parent } = propose(past, sampling, window, createRandom(seed, `evolution/network/${index}`));
-      const network = await inherited(genotype);
-      const { miou, loss } = await evaluateInherited(engine, network, dataset, { batchSize, weighting }, port.signal);
-      const figure = {
-        index,
-        candidates: sampling.evaluations,
-        genotype,
-        parent,
-        costRatio: window.ratio(genotype),
-        figures: networkFigures(genotype, { kind: "search" }),
-        validationMiou: miou,
-        validationLoss: loss,
-        seconds: (performance.now() - started) / 1000,
-      };
-      await port.evaluated(figure);
-      past.push(figure);
+      past.push(await evaluateCandidate(context, { ...(await inherited(genotype)), index, parent, started }));
     }
     const best = past[bestOf(past)];
     if (!best) throw new Error(`none of ${sampling.evaluations} networks was evaluated`);

@@ -2,7 +2,6 @@ import { batches, type Batch } from "../../../shared/data/batches";
 import type { Dataset } from "../../../shared/data/dataset";
 import type { Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
-import { discreteEvaluator, type Evaluation } from "../../../shared/evaluation/evaluate";
 import type { SupernetState } from "../../../shared/network/checkpoint";
 import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
@@ -68,21 +67,5 @@ export async function inherit(
     return { network, parameters: { weights, stats } };
   } finally {
     await step.release();
-  }
-}
-
-/** Scores of an inherited network over the validation split. */
-export async function evaluateInherited(
-  engine: Engine,
-  { network, parameters }: { network: DiscreteNetwork; parameters: NetworkParameters },
-  dataset: Dataset,
-  { batchSize, weighting }: { batchSize: number; weighting: Float32Array },
-  signal: AbortSignal,
-): Promise<Evaluation> {
-  const evaluator = await discreteEvaluator(engine, network, batchSize);
-  try {
-    return await evaluator.evaluate({ ...parameters }, dataset.validation, weighting, signal);
-  } finally {
-    await evaluator.release();
   }
 }

@@ -1,22 +1,19 @@
 import { classFrequencies } from "../../../shared/data/batches";
-import { openDataset, type Dataset } from "../../../shared/data/dataset";
+import { openDataset } from "../../../shared/data/dataset";
 import { datasetOptions } from "../../../shared/data/fromSpec";
-import type { Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
-import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
-import { decodeBundle, encodeBundle } from "../../../shared/network/bundle";
 import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
 import { initialStats, initialWeights } from "../../../shared/network/initialise";
-import type { CandidateEvaluated } from "../../../shared/proto/lathe/v1/events";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
-import { networkFigures } from "../../../shared/space/cost";
 import { costWindow, keyOf, type CostWindow } from "../../../shared/space/sampling";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
-import { openNetworkTrainer, untrained, type TrainingVectors } from "../networkTrainer";
 import { classWeights, polyRate } from "../schedule";
 import type { SearchJob } from "../train";
+import { encodeTraining, decodeTraining } from "../trainingCheckpoint";
+import { networkSubject, openWeightTrainer, untrained, type TrainingVectors } from "../weightTrainer";
 import { planBudget, type Plan } from "./budget";
+import { evaluateCandidate, type EvaluationContext } from "./candidates";
 import type { Search, SearchPort } from "./search";
 import { deriveSelected } from "./selection";
 
@@ -35,13 +32,9 @@ interface Standing {
 }
 
 /** What every part of a random search works with. */
-interface Context {
-  engine: Engine;
+interface Context extends EvaluationContext {
   job: SearchJob;
   port: SearchPort;
-  window: CostWindow;
-  dataset: Dataset;
-  weighting: Float32Array;
   plan: Plan;
 }
 
@@ -67,11 +60,14 @@ export const searchAtRandom: Search = async (engine, job, port) => {
       imagesPerEvaluation: dataset.validation.length,
     });
     const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
-    const context = { engine, job, port, window, dataset, weighting, plan };
+    const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
     let standing = resumed(job) ?? { candidate: 1, epoch: 0, steps: 0, seconds: 0 };
     for (const network of networks.slice(standing.candidate - 1)) {
       const trained = await train(context, network, standing);
-      const figure = known.get(trained.candidate) ?? (await evaluate(context, network, trained));
+      const { candidate: index, vectors: parameters } = trained;
+      const figure =
+        known.get(index) ??
+        (await evaluateCandidate(context, { network, parameters, index, parent: 0, started: performance.now() }));
       standing = {
         candidate: trained.candidate + 1,
         epoch: 0,
@@ -118,13 +114,16 @@ async function train(
   const learningRate = spec.training.weightLearningRate;
   const course = {
     name: `random/${candidate}`,
+    what: `random/${candidate}`,
+    batchStream: (epoch: number) => `random/${candidate}/${epoch}`,
     rateField: "training.weight_learning_rate",
     seed: spec.seed,
     ...spec.training,
     epochs: plan.epochs,
     learningRate,
   };
-  const trainer = await openNetworkTrainer(engine, network, course, weighting, vectors, standing.steps);
+  const subject = networkSubject(network);
+  const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, standing.steps);
   // Counted over the trainings of all candidates.
   const total = plan.epochs * spec.sampling.candidates;
   const before = (candidate - 1) * plan.epochs;
@@ -155,36 +154,6 @@ async function train(
   }
 }
 
-/** The figure of a trained network, which is told. */
-async function evaluate(
-  { engine, job, port, window, dataset, weighting }: Context,
-  network: DiscreteNetwork,
-  { candidate, vectors }: Standing & { vectors: TrainingVectors },
-): Promise<CandidateEvaluated> {
-  const started = performance.now();
-  const { genotype } = network;
-  const evaluator = await discreteEvaluator(engine, network, job.spec.training.batchSize);
-  try {
-    const { weights, stats } = vectors;
-    const { miou, loss } = await evaluator.evaluate({ weights, stats }, dataset.validation, weighting, port.signal);
-    const figure = {
-      index: candidate,
-      candidates: job.spec.sampling.candidates,
-      genotype,
-      parent: 0,
-      figures: networkFigures(genotype, { kind: "search" }),
-      costRatio: window.ratio(genotype),
-      validationMiou: miou,
-      validationLoss: loss,
-      seconds: (performance.now() - started) / 1000,
-    };
-    await port.evaluated(figure);
-    return figure;
-  } finally {
-    await evaluator.release();
-  }
-}
-
 /** The best up to a network that has its figure; the first of equals. */
 function better({ best, candidate, vectors }: Standing, miou: number): NonNullable<Standing["best"]> {
   if (best && best.miou >= miou) return best;
@@ -200,20 +169,13 @@ function beginning(network: DiscreteNetwork, { seed }: ResolvedSpec, candidate: 
 type Header = Omit<Standing, "vectors" | "best"> & { best?: { candidate: number; miou: number } };
 
 function checkpointBytes({ vectors, best, ...position }: Standing & { vectors: TrainingVectors }): Uint8Array {
-  const { weights, stats, m, v } = vectors;
   const header: Header = { ...position, ...(best && { best: { candidate: best.candidate, miou: best.miou } }) };
-  const kept = best && { bestWeights: best.weights, bestStats: best.stats };
-  return encodeBundle({ header, arrays: { weights, stats, m, v, ...kept } });
+  return encodeTraining(header, vectors, best);
 }
 
 function resumed({ sampled }: SearchJob): Standing | undefined {
   if (!sampled?.checkpoint) return undefined;
-  const { header, arrays } = decodeBundle<Header>(sampled.checkpoint, "checkpoint of a random search");
-  const take = (name: string) => arrays[name] ?? new Float32Array();
+  const { header, vectors, best: kept } = decodeTraining<Header>(sampled.checkpoint, "checkpoint of a random search");
   const { best, ...position } = header;
-  return {
-    ...position,
-    vectors: { weights: take("weights"), stats: take("stats"), m: take("m"), v: take("v") },
-    ...(best && { best: { ...best, weights: take("bestWeights"), stats: take("bestStats") } }),
-  };
+  return { ...position, vectors, ...(best && { best: { ...best, ...kept } }) };
 }

@@ -9,7 +9,7 @@ import { dropoutFactors } from "./dropout";
 import type { StepProgress } from "./progress";
 import { advance, doubleBuffer } from "./optimizer";
 import { finiteLoss, polyRate } from "./schedule";
-import { stepSignature, trainableNetwork, weightStep } from "./steps";
+import { stepSignature, trainableNetwork, weightStep, type BatchShape, type Trainable } from "./steps";
 
 /** Everything that the training of a network moves: weights, Adam moments, running statistics. */
 export interface TrainingVectors extends NetworkParameters {
@@ -17,10 +17,14 @@ export interface TrainingVectors extends NetworkParameters {
   v: Float32Array;
 }
 
-/** How a network is trained. */
+/** How weights are trained. */
 export interface Course {
-  /** Begins the names of its random streams, and names the training in errors: "retraining". */
+  /** Of the compiled step, and the beginning of the names of its dropout's random streams: "retraining". */
   name: string;
+  /** Names the training in errors. */
+  what: string;
+  /** Name of the random stream that the batches of an epoch are drawn by. */
+  batchStream: (epoch: number) => string;
   /** The field of the spec that the learning rate comes from. */
   rateField: string;
   seed: number;
@@ -30,7 +34,7 @@ export interface Course {
   weightDecay: number;
 }
 
-export interface NetworkTrainer {
+export interface WeightTrainer {
   /** One epoch over the training split, or its first `limit` steps; its mean loss. */
   epoch(dataset: Dataset, epoch: number, port: TrainerPort, limit?: number): Promise<number>;
   vectors(): TrainingVectors;
@@ -49,28 +53,37 @@ export function untrained({ weights, stats }: NetworkParameters): TrainingVector
   return { weights, stats, m: new Float32Array(weights.length), v: new Float32Array(weights.length) };
 }
 
-/** The compiled training step of a discrete network, from given vectors that have taken `taken` steps. */
-export async function openNetworkTrainer(
+/** Whose weights are trained. */
+export interface Subject {
+  trainable: Trainable;
+  shape: Omit<BatchShape, "batchSize">;
+  /** Vectors that the step takes besides its own, by size. */
+  vectors?: Record<string, number>;
+  /** Those vectors, step by step of an epoch. */
+  choices?: (epoch: number) => () => Record<string, Float32Array>;
+}
+
+/** A discrete network to be trained. */
+export function networkSubject(network: DiscreteNetwork): Subject {
+  const { inputHeight: height, inputWidth: width, classes } = network.genotype;
+  return { trainable: trainableNetwork(network), shape: { height, width, stride: network.stride, classes } };
+}
+
+/** The compiled weight step of a subject, from given vectors that have taken `taken` steps. */
+export async function openWeightTrainer(
   engine: Engine,
-  network: DiscreteNetwork,
-  { name, rateField, seed, epochs, batchSize, learningRate, weightDecay }: Course,
+  { trainable, shape, vectors: chosen = {}, choices = () => () => ({}) }: Subject,
+  course: Course,
   classWeights: Float32Array,
   start: TrainingVectors,
   taken: number,
-): Promise<NetworkTrainer> {
-  const { genotype } = network;
-  const { size } = network.weights;
-  const shape = {
-    batchSize,
-    height: genotype.inputHeight,
-    width: genotype.inputWidth,
-    stride: network.stride,
-    classes: genotype.classes,
-  };
-  const vectors = { weights: size, m: size, v: size, stats: network.stats.size };
+): Promise<WeightTrainer> {
+  const { name, what, rateField, seed, epochs, batchSize, learningRate, weightDecay } = course;
+  const { dropouts, weights, stats } = trainable;
+  const vectors = { weights: weights.size, m: weights.size, v: weights.size, stats: stats.size, ...chosen };
   const step = await engine.compile(
-    weightStep(trainableNetwork(network), weightDecay),
-    stepSignature(vectors, { rates: [2] }, shape, network.dropouts),
+    weightStep(trainable, weightDecay),
+    stepSignature(vectors, { rates: [2] }, { batchSize, ...shape }, dropouts),
     name,
   );
   let steps = taken;
@@ -85,11 +98,12 @@ export async function openNetworkTrainer(
       let done = 0;
       const order = {
         batchSize,
-        labelStride: network.stride,
-        random: createRandom(seed, `${name}/${epoch}`),
+        labelStride: shape.stride,
+        random: createRandom(seed, course.batchStream(epoch)),
         augment: { flip: true, translate: 2 },
         dropLast: true,
       };
+      const choice = choices(epoch);
       for await (const batch of batches(dataset.train, order)) {
         signal.throwIfAborted();
         steps++;
@@ -99,9 +113,10 @@ export async function openNetworkTrainer(
           classWeights,
           images: batch.images,
           labels: batch.labels,
-          ...dropoutFactors(network.dropouts, batchSize, createRandom(seed, `${name}/dropout/${steps}`)),
+          ...choice(),
+          ...dropoutFactors(dropouts, batchSize, createRandom(seed, `${name}/dropout/${steps}`)),
         });
-        sum += finiteLoss(outputs.loss?.[0] ?? NaN, name, { epoch, step: done, advice: `lower ${rateField}` });
+        sum += finiteLoss(outputs.loss?.[0] ?? NaN, what, { epoch, step: done, advice: `lower ${rateField}` });
         progress({ epoch, epochs, step: done, steps: total, loss: sum / done });
         if (done >= total) break;
       }
