@@ -19,15 +19,10 @@ export function answer({ metrics, architecture, space, policy: set, alarms }: Ep
   const policy = completePolicy(set);
   // An alarm that stops the training makes this its last epoch, whatever the policy of the budget's own end.
   const stops = alarms.some((alarm) => alarm.policy === HealthPolicy.HEALTH_POLICY_STOP);
-  const decision = stops
-    ? decide({
-        space,
-        architecture,
-        policy: { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX },
-        epoch,
-        epochs: Math.min(epoch, metrics.epochs),
-      })
-    : decide({ space, architecture, policy, epoch, epochs: metrics.epochs });
+  const end = stops
+    ? { policy: { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX }, epochs: Math.min(epoch, metrics.epochs) }
+    : { policy, epochs: metrics.epochs };
+  const decision = decide({ space, architecture, epoch, ...end });
   const { removals, converged, log10Space, candidatesLeft } = decision;
   if (removals.length === 0) return { type: "space.kept", data: { epoch, converged } };
   return {

@@ -38,6 +38,7 @@ export interface TrainerOptions {
 const CHILD_ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
 
 type TrainingKind = "train" | "retrain";
+type CheckpointKind = "checkpoint" | "retraining-checkpoint";
 type Raise = (alarm: HealthAlarmRaised) => Promise<void>;
 
 /** Carries out work items in a training process, and speaks with the bus for it. */
@@ -121,8 +122,7 @@ export class Trainer {
       if (!data.weights && !givenGenotype(spec)) throw missing(work.id, "weights");
       const inherited = data.weights && (await this.artifacts.get(data.weights.object, signal));
       const ref = found.retraining?.checkpoint;
-      if (ref) this.newest.set(`${searchId}/retraining-checkpoint`, ref.object);
-      const checkpoint = ref && (await this.checkpoints.get(ref.object, signal));
+      const checkpoint = ref && (await this.newestCheckpoint(searchId, "retraining-checkpoint", ref, signal));
       return {
         kind: "retrain" as const,
         job: { spec, genotype: data.genotype, ...(inherited && { inherited }), ...(checkpoint && { checkpoint }) },
@@ -133,15 +133,13 @@ export class Trainer {
     const job: SearchJob = { spec, space: data.space, table: data.costTable };
     if (isSampling(spec)) {
       const ref = found.samplingEpoch?.checkpoint;
-      if (ref) this.newest.set(`${searchId}/checkpoint`, ref.object);
-      const checkpoint = ref && (await this.checkpoints.get(ref.object, signal));
+      const checkpoint = ref && (await this.newestCheckpoint(searchId, "checkpoint", ref, signal));
       job.sampled = { ...(checkpoint && { checkpoint }), evaluated: found.candidates };
     }
     if (found.epoch) {
       const { number, checkpoint: ref, sequence, alarms } = found.epoch;
-      this.newest.set(`${searchId}/checkpoint`, ref.object);
       this.options.logger.info("resuming", { searchId, epoch: number });
-      const checkpoint = await this.checkpoints.get(ref.object, signal);
+      const checkpoint = await this.newestCheckpoint(searchId, "checkpoint", ref, signal);
       job.resume = { checkpoint, ref, decision: await this.decision(searchId, number, sequence, signal) };
       // A trainer that died between the epoch and its alarms has not told them; what is told already is told once.
       for (const alarm of alarms) await raise(alarm);
@@ -228,8 +226,14 @@ export class Trainer {
     return decision;
   }
 
+  /** The checkpoint from which a search goes on, noted as the newest of its kind. */
+  private newestCheckpoint(searchId: string, kind: CheckpointKind, ref: ArtifactRef, signal: AbortSignal) {
+    this.newest.set(`${searchId}/${kind}`, ref.object);
+    return this.checkpoints.get(ref.object, signal);
+  }
+
   /** Only the newest checkpoint is ever resumed from; the one before goes when the newer one is told of. */
-  private async forgetOlder(searchId: string, newest: ArtifactRef | undefined, kind: string): Promise<void> {
+  private async forgetOlder(searchId: string, newest: ArtifactRef | undefined, kind: CheckpointKind): Promise<void> {
     const key = `${searchId}/${kind}`;
     const older = this.newest.get(key);
     if (newest) this.newest.set(key, newest.object);

@@ -79,7 +79,10 @@ async function runExperiment(flags: ExperimentFlags): Promise<void> {
     `${experiment.name}: ${cells.length} cells, ${cells.length - open.length} of them done, ${now.length} to run`,
   );
   if (now.length > 0) await runOpen(experiment.name, folder, open, now, voice, flags);
-  finish(folder, now, flags);
+  const records = readCells(folder);
+  const ended = records.every(({ state }) => state !== "missing");
+  if (now.length > 0 && flags.address === undefined && !flags.keep && ended) dropStore(folder);
+  finish(folder, records, now, flags);
 }
 
 function planned({ name, variant, resolved }: CheckedCell): PlannedCell {
@@ -118,12 +121,15 @@ async function runOpen(
   } finally {
     interrupt.dispose();
   }
-  if (!flags.keep && readCells(folder).every(({ state }) => state !== "missing")) dropStore(folder);
 }
 
 /** Says how the cells stand; the error of a run in which some have failed. */
-function finish(folder: string, now: readonly OpenCell[], { json }: ExperimentFlags): void {
-  const records = readCells(folder);
+function finish(
+  folder: string,
+  records: readonly CellRecord[],
+  now: readonly OpenCell[],
+  { json }: ExperimentFlags,
+): void {
   const names = new Set(now.map(({ name }) => name));
   const failed = records.filter(({ name, state }) => state === "failed" && names.has(name));
   const finished = records.filter(({ state }) => state === "finished").length;

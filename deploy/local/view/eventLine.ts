@@ -61,12 +61,12 @@ export function eventLine({ event }: WatchSearchResponse, progress: Progress): s
       );
     }
     case "architectureDerived": {
-      const { selection } = event.value;
-      const counts = `${quantity(event.value.figures?.params ?? 0)} params, ${quantity(event.value.figures?.macs ?? 0)} MACs`;
+      const { genotype, supernetMiou, discreteMiou, discretizationGap, figures, selection } = event.value;
+      const network = genotype ? genotypeLine(genotype) : "";
+      const counts = `${quantity(figures?.params ?? 0)} params, ${quantity(figures?.macs ?? 0)} MACs`;
       if (selection)
-        return `network chosen as the best of ${selection.candidates}: ${event.value.genotype ? genotypeLine(event.value.genotype) : ""}; mIoU ${percent(event.value.discreteMiou)}, ${counts}`;
-      const { genotype, supernetMiou, discreteMiou, discretizationGap } = event.value;
-      return `network derived: ${genotype ? genotypeLine(genotype) : ""}; mIoU ${percent(supernetMiou)} -> ${percent(discreteMiou)} (gap ${(100 * discretizationGap).toFixed(2)} points), ${counts}`;
+        return `network chosen as the best of ${selection.candidates}: ${network}; mIoU ${percent(discreteMiou)}, ${counts}`;
+      return `network derived: ${network}; mIoU ${percent(supernetMiou)} -> ${percent(discreteMiou)} (gap ${(100 * discretizationGap).toFixed(2)} points), ${counts}`;
     }
     case "retrainingEpochCompleted": {
       const { epoch, epochs, loss, validationMiou, bestMiou, seconds } = event.value;
