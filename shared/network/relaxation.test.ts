@@ -176,3 +176,40 @@ describe("decided groups", () => {
     expect(new Set(rows)).toEqual(new Set([1]));
   });
 });
+
+describe("candidates that are given up but have not left", () => {
+  const space = smallSpace();
+  const random = uniform(6);
+  // sigmoid(-150) is 0 in float32.
+  const extreme = {
+    groups: initialArchitecture(space).groups.map((entry) => ({
+      ...entry,
+      alphas: entry.alphas.map(() => (random() < 0.5 ? -150 : -120) + random()),
+    })),
+  };
+  const supernet = buildSupernet(space, extreme);
+
+  it("have the SSR of their alphas, and derivatives that sum to 0 where sigmoid has a slope of 1 in logarithm", () => {
+    const flat = tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, extreme));
+    const loss = (alphas: tf.Tensor1D) => {
+      const { depth, operation, outputWidth, middleWidth } = ssrTerms(supernet.relax(unpack(alphas, supernet.alphas)));
+      return tf.addN<tf.Scalar>([depth, operation, outputWidth, middleWidth]);
+    };
+    const { value, grad } = tf.valueAndGrad(loss)(flat);
+    const dimensions = [
+      Dimension.DIMENSION_DEPTH,
+      Dimension.DIMENSION_OPERATION,
+      Dimension.DIMENSION_OUTPUT_WIDTH,
+      Dimension.DIMENSION_MIDDLE_WIDTH,
+    ];
+    const want = dimensions.reduce((sum, dimension) => {
+      const found = extreme.groups.filter((entry) => entry.dimension === dimension);
+      return sum + found.reduce((total, entry) => total + ssr(probabilities(entry.alphas)), 0) / found.length;
+    }, 0);
+    close(values(value), [want]);
+    const gradient = values(grad);
+    expect(gradient.every(Number.isFinite)).toBe(true);
+    expect(Math.max(...gradient.map(Math.abs))).toBeGreaterThan(1e-3);
+    expect(gradient.reduce((sum, entry) => sum + entry, 0)).toBeCloseTo(0, 5);
+  });
+});

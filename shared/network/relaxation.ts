@@ -7,6 +7,8 @@ import { named, type Tensors } from "./layers";
 interface Groups {
   /** [groups, candidates]; 0 where a candidate has left. */
   p: tf.Tensor2D;
+  /** log p, [groups, candidates], finite for every survivor however small its p; meaningless where a candidate has left. */
+  logs: tf.Tensor2D;
   survivors: readonly (readonly number[])[];
   candidates: number;
 }
@@ -90,14 +92,23 @@ function row(candidates: number, alphas: tf.Tensor): Groups {
   return normalise(tf.reshape<tf.Rank.R2>(alphas, [1, candidates]), survivors, candidates);
 }
 
-/** p_i = sigmoid(alpha_i) / sum over survivors; a stack in which all is decided is a constant. */
+/** Far below the log-sigmoid of any alpha, and finite: e to the power of it is exactly 0. */
+const GONE = -1e9;
+
+/**
+ * p_i = sigmoid(alpha_i) / sum over survivors, as the softmax of log sigmoid(alpha): where a sigmoid is 0 in float32, log p and its
+ * derivative stay finite. A stack in which all is decided is a constant.
+ */
 function normalise(alphas: tf.Tensor2D, survivors: readonly (readonly number[])[], candidates: number): Groups {
   const left = tf.tensor2d(
     survivors.map((row) => Array.from({ length: candidates }, (_, index) => (row.includes(index) ? 1 : 0))),
   );
-  if (survivors.every((row) => row.length === 1)) return { p: left, survivors, candidates };
-  const weight = tf.mul(tf.sigmoid(alphas), left);
-  return { p: tf.div<tf.Tensor2D>(weight, tf.sum(weight, 1, true)), survivors, candidates };
+  if (survivors.every((row) => row.length === 1)) return { p: left, logs: tf.zerosLike(left), survivors, candidates };
+  // tf.logSigmoid frees what its derivative needs.
+  const logSigmoid = tf.neg(tf.softplus(tf.neg(alphas)));
+  const gone = tf.mul(tf.sub(1, left), GONE);
+  const logs = tf.logSoftmax<tf.Tensor2D>(tf.add(tf.mul(logSigmoid, left), gone));
+  return { p: tf.exp(logs), logs, survivors, candidates };
 }
 
 /** m_j: 1 on the first w_j channels, [widths, C]. */
@@ -122,13 +133,13 @@ function meanSsr(stacks: Groups[]): tf.Scalar {
   const total = stacks.reduce((sum, stack) => sum + stack.survivors.length, 0);
   const terms = stacks
     .filter((stack) => stack.survivors.some((row) => row.length > 1))
-    .map(({ p, survivors, candidates }) => {
-      // Where a candidate has left, 1 is added under the logarithm, so that it counts nothing.
-      const gone = survivors.map((row) => Array.from({ length: candidates }, (_, i) => (row.includes(i) ? 0 : 1)));
-      const share = survivors.map((row) => row.map(() => 1 / row.length)[0] ?? 0);
+    .map(({ logs, survivors, candidates }) => {
+      // Each row's 1/n in the place of every survivor, 0 where a candidate has left.
+      const share = tf.tensor2d(
+        survivors.map((row) => Array.from({ length: candidates }, (_, i) => (row.includes(i) ? 1 / row.length : 0))),
+      );
       const constant = survivors.reduce((sum, row) => sum + Math.log(row.length), 0);
-      const logs = tf.sum(tf.log(tf.add(p, tf.tensor2d(gone))), 1);
-      return tf.add(tf.sum(tf.mul(logs, tf.tensor1d(share))), constant);
+      return tf.add(tf.sum(tf.mul(logs, share)), constant);
     });
   return terms.length === 0 ? tf.scalar(0) : tf.div<tf.Scalar>(tf.addN(terms), total);
 }
