@@ -1,6 +1,7 @@
 import { startWorker } from "../shared/process/worker";
 import { LatheError } from "../shared/process/errors";
 import type { Measurement } from "./measurement";
+import { network } from "./network";
 import { reportJson, reportText } from "./report";
 import { startup } from "./startup";
 import type { MeasuredJob } from "./worker";
@@ -17,7 +18,12 @@ const asTrainer =
       env: { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" },
     }).run({ name, args: [...args] });
 
-const BENCHMARKS: Record<string, Benchmark> = { step: asTrainer("step"), search: asTrainer("search"), startup };
+const BENCHMARKS: Record<string, Benchmark> = {
+  step: asTrainer("step"),
+  search: asTrainer("search"),
+  network,
+  startup,
+};
 
 async function main(): Promise<void> {
   const [name = "", ...args] = process.argv.slice(2);

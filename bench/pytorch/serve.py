@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from time import perf_counter
 
 try:
@@ -14,6 +14,7 @@ except ImportError as error:
     print(error, file=sys.stderr)
     sys.exit(3)
 
+from discrete import Network
 from relaxation import CostTable
 from supernet import Supernet
 from training import Settings, Training
@@ -39,6 +40,7 @@ class Session:
     training: Training
     images: torch.Tensor
     labels: torch.Tensor
+    network: Network
 
     def init(self, request: dict) -> dict:
         """Builds a supernet with its optimizers, and a batch for its steps; weights are taken over where they are given."""
@@ -91,6 +93,28 @@ class Session:
         """An epoch's steps and its validation pass; seconds."""
         steps, alpha_steps, evaluations = (request[key] for key in ("steps", "alphaSteps", "evaluations"))
         return {"seconds": self.training.epoch(self.images, self.labels, steps, alpha_steps, evaluations)}
+
+    def build(self, request: dict) -> dict:
+        """Builds the network of a genotype, takes its weights and statistics over; its ONNX and its logits of an image."""
+        genotype = request["genotype"]
+        self.network = Network(genotype, request["head"])
+        self.network.load(named(request["weights"]) | named(request["stats"]))
+        self.images = floats(request["image"]).view(1, 3, genotype["inputHeight"], genotype["inputWidth"])
+        with torch.no_grad():
+            logits = self.network(self.images)
+        return {"logits": b64encode(logits.numpy().tobytes()).decode(), "onnx": b64encode(self.network.onnx(self.images)).decode()}
+
+    def run(self, request: dict) -> dict:
+        """Milliseconds of each forward pass at a number of threads."""
+        if torch.get_num_threads() != request["threads"]:
+            torch.set_num_threads(request["threads"])
+        ms = []
+        with torch.no_grad():
+            for _ in range(request["runs"]):
+                started = perf_counter()
+                self.network(self.images)
+                ms.append((perf_counter() - started) * 1e3)
+        return {"ms": ms}
 
 
 def main() -> None:
