@@ -46,9 +46,10 @@ export class Recorder {
     shape: readonly number[],
     dtype: ElementType,
     attributes: Record<string, Attribute> = {},
+    domain = "",
   ): Value {
     const output = { name: this.fresh("t"), shape: [...shape], dtype };
-    this.append(op, inputs, [output], attributes);
+    this.append(op, inputs, [output], attributes, domain);
     return output;
   }
 
@@ -93,8 +94,14 @@ export class Recorder {
     return { inputs: this.inputs, outputs: results, nodes, initializers: this.initializers };
   }
 
-  private append(op: string, inputs: readonly Value[], outputs: Value[], attributes: Record<string, Attribute>): void {
-    this.nodes.push({ op, name: `${op}_${this.nodes.length}`, domain: "", inputs, outputs, attributes });
+  private append(
+    op: string,
+    inputs: readonly Value[],
+    outputs: Value[],
+    attributes: Record<string, Attribute>,
+    domain = "",
+  ): void {
+    this.nodes.push({ op, name: `${op}_${this.nodes.length}`, domain, inputs, outputs, attributes });
   }
 
   private fresh(prefix: string): string {
