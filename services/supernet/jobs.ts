@@ -12,7 +12,7 @@ import type { Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import type { SearchOutcome } from "./algorithms/search";
 import type { RetrainJob } from "./retrain";
-import type { StepProgress } from "./progress";
+import type { CompiledSteps, StepProgress } from "./progress";
 import type { Decision, SearchJob } from "./train";
 
 /** What the training process is asked to do; one job, then it ends. */
@@ -27,8 +27,9 @@ export interface EvaluateJob {
   genotype: Genotype;
 }
 
-/** What the training process says; all but progress is a request that is answered. */
+/** What the training process says; all but the first two are requests that are answered. */
 export type Message =
+  | { type: "compiled"; steps: CompiledSteps }
   | { type: "progress"; progress: StepProgress }
   | { type: "store"; bucket: "checkpoints" | "artifacts"; kind: string; bytes: Uint8Array; mediaType: string }
   | { type: "epoch"; event: EpochCompleted }

@@ -8,6 +8,7 @@ import { searchStride } from "../../shared/space/genotype";
 import { dropoutFactors } from "./dropout";
 import { formulate } from "./formulation";
 import { advance, doubleBuffer } from "./optimizer";
+import type { CompiledSteps } from "./progress";
 import { alphaStep, stepSignature, trainableSupernet, weightStep, type AlphaLoss } from "./steps";
 
 export interface StepOptions {
@@ -39,8 +40,7 @@ export interface AlphaOutcome {
 
 /** The compiled steps of one supernet. They hold its state while they live; a shrunk supernet gets new ones. */
 export interface SupernetSession {
-  /** "blocked", or "plain" with the reason (formulation.ts). */
-  formulation: string;
+  compiled: Omit<CompiledSteps, "epoch">;
   weightStep(batch: Batch, learningRate: number): Promise<WeightOutcome>;
   /** Absent where every group is decided: nothing is left to move. */
   alphaStep?: (batch: Batch, learningRate: number, weights: AlphaWeights) => Promise<AlphaOutcome>;
@@ -65,6 +65,7 @@ export async function openSession(
     stride: searchStride(space),
     classes: space.classes,
   };
+  const started = performance.now();
   const formulation = formulate(engine, supernet, batchSize);
   const { size: w } = formulation.supernet.weights;
   const { size: a } = supernet.alphas;
@@ -109,7 +110,11 @@ export async function openSession(
     dropoutFactors(supernet.dropouts, batchSize, createRandom(options.seed, `dropout/${kind}/${step}`));
 
   return {
-    formulation: formulation.name,
+    compiled: {
+      formulation: formulation.name,
+      nodes: weights.nodes + (alphas?.nodes ?? 0),
+      seconds: (performance.now() - started) / 1000,
+    },
     weightStep: async (batch, learningRate) => {
       steps.weights++;
       const outputs = await advance(weights, weightVectors, {

@@ -35,7 +35,7 @@ import { searchStride } from "../../shared/space/genotype";
 import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
 import { epochHealth, measure } from "./measures";
-import type { StepProgress } from "./progress";
+import type { CompiledSteps, StepProgress } from "./progress";
 import { alphaRate, classWeights, nextCostWeight, polyRate, ssrFactor } from "./schedule";
 import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "./session";
 
@@ -69,6 +69,7 @@ export interface TrainingPort {
   /** Tells an alarm that an epoch will not live to tell. */
   raise(alarm: HealthAlarmRaised): Promise<void>;
   progress(progress: StepProgress): void;
+  compiled(steps: CompiledSteps): void;
   signal: AbortSignal;
 }
 
@@ -108,8 +109,11 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
           state = shrunk(state, decision.architecture);
         }
       }
-      session ??= await openSession(engine, state, options);
       const epoch = progress.epoch + 1;
+      if (!session) {
+        session = await openSession(engine, state, options);
+        port.compiled({ epoch, ...session.compiled });
+      }
       const { metrics, alarms, health } = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
       state = session.state();
       progress = {

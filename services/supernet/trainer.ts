@@ -155,10 +155,13 @@ export class Trainer {
     signal: AbortSignal,
     raise: Raise,
   ): Promise<Reply> {
-    const { bus, metrics } = this.options;
+    const { bus, metrics, logger } = this.options;
     switch (message.type) {
       case "progress":
         this.progress(searchId, kind, message.progress);
+        return undefined;
+      case "compiled":
+        logger.info("steps compiled", { searchId, ...message.steps });
         return undefined;
       case "store":
         return metrics.stored(message.bucket, message.bytes.length, () =>

@@ -26,6 +26,7 @@ serveWorker<Job, Message, Outcome, Reply>(async (job, context) => {
         evaluated: async (candidate) => void (await context.request({ type: "candidate", event: candidate })),
         raise: async (alarm) => void (await context.request({ type: "alarm", alarm })),
         progress,
+        compiled: (steps) => context.send({ type: "compiled", steps }),
         signal,
       });
       return { kind: "train", event };
