@@ -1,18 +1,29 @@
-import { arch, cpus, platform } from "node:os";
-import { version } from "../shared/process/root";
+import { startWorker } from "../shared/process/worker";
+import { LatheError } from "../shared/process/errors";
 import type { Measurement } from "./measurement";
-import { step } from "./step";
+import { network } from "./network";
+import { reportJson, reportText } from "./report";
+import { startup } from "./startup";
+import type { MeasuredJob } from "./worker";
 
-type Benchmark = (args: readonly string[]) => Promise<Measurement>;
+type Benchmark = (args: readonly string[]) => Promise<Measurement | Measurement[]>;
 
-const BENCHMARKS: Record<string, Benchmark> = { step };
+/** In a process with the environment of the training process, which must stand there at its start. */
+const asTrainer =
+  (name: MeasuredJob["name"]): Benchmark =>
+  (args) =>
+    startWorker<MeasuredJob, never, Measurement[]>({
+      dir: __dirname,
+      name: "worker",
+      env: { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" },
+    }).run({ name, args: [...args] });
 
-/** Median and spread of a series. */
-function summary(values: readonly number[]) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN;
-  return { n: sorted.length, min: at(0), p25: at(0.25), median: at(0.5), p75: at(0.75), max: at(1) };
-}
+const BENCHMARKS: Record<string, Benchmark> = {
+  step: asTrainer("step"),
+  search: asTrainer("search"),
+  network,
+  startup,
+};
 
 async function main(): Promise<void> {
   const [name = "", ...args] = process.argv.slice(2);
@@ -22,22 +33,12 @@ async function main(): Promise<void> {
     process.exitCode = 2;
     return;
   }
-  const { title, unit, series, notes } = await benchmark(args.filter((arg) => arg !== "--json"));
-  const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? "?"}, ${platform()} ${arch()}, node ${process.version}`;
-  const rows = Object.fromEntries(Object.entries(series).map(([key, values]) => [key, summary(values)]));
-  if (args.includes("--json")) {
-    console.log(JSON.stringify({ title, unit, machine, lathe: version(), notes, series: rows }));
-    return;
-  }
-  console.log(`${title}\n${machine}, lathe ${version()}`);
-  for (const [key, value] of Object.entries(notes)) console.log(`${key}: ${value}`);
-  for (const [key, { n, min, p25, median, p75, max }] of Object.entries(rows)) {
-    const text = [min, p25, median, p75, max].map((value) => value.toFixed(1)).join(" / ");
-    console.log(`${key}: min / p25 / median / p75 / max of ${n}: ${text} ${unit}`);
-  }
+  const measurements = [await benchmark(args.filter((arg) => arg !== "--json"))].flat();
+  console.log(args.includes("--json") ? reportJson(name, measurements) : reportText(measurements));
 }
 
-main().catch((error: unknown) => {
-  console.error(error);
+main().catch((thrown: unknown) => {
+  const error = LatheError.from(thrown);
+  console.error(error.code === "INTERNAL" ? error : `bench: ${error.message}`);
   process.exitCode = 1;
 });

@@ -1,40 +1,140 @@
+import { parseArgs } from "node:util";
 import { createEngine } from "../shared/engine/engine";
 import { createRandom } from "../shared/engine/random";
 import { firstState } from "../shared/network/checkpoint";
 import { initialStats, initialWeights } from "../shared/network/initialise";
 import { buildSupernet } from "../shared/network/supernet";
+import { LatheError } from "../shared/process/errors";
 import type { SearchSpace, Stage } from "../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../shared/space/cost";
+import { searchStride } from "../shared/space/genotype";
 import { initialArchitecture } from "../shared/space/groups";
-import { openSession } from "../services/supernet/session";
-import type { Measurement } from "./measurement";
+import { openSession, type StepOptions, type SupernetSession } from "../services/supernet/session";
+import { median, positive, type Measurement } from "./measurement";
+import { base64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
+import { pytorchSettings } from "./reference";
 
-/** Steps left out: the first runs of a session grow its memory arena. */
-const WARM_UP = 5;
-
-/** Sizes of engine.md; the space has no depth search, as the prototype has none. */
+/** The space has no depth search: 2 + 3 blocks, 10 candidates, 9 widths. */
 const SIZES = {
   S: { batchSize: 8, height: 64, width: 128, channels: [32, 64] },
   L: { batchSize: 4, height: 128, width: 256, channels: [64, 128] },
 } as const;
+
+const CLASSES = 8;
+/** Pairs left out at the start, which grow a session's memory arena, and at each turn, when the other side has had the caches. */
+const WARM_UP = 4;
+const TURN_WARM_UP = 1;
+const RATES = { weights: 3e-4, alphas: 2e-3 };
+const TERMS = { ssrFactor: 1, costWeight: 1 };
+/** How far the losses of the first step may be apart: the same network in two orders of summation. */
+const TOLERANCE = 1e-3;
+
+interface Pair {
+  weights: number;
+  alpha: number;
+  losses: { weights: number; alpha: number; ssr: number; cost: number };
+}
+
+/** One side's pair of steps. */
+type Run = () => Promise<Pair>;
+
+/**
+ * One weights step and one alpha step of a full supernet, Adam included, ours and PyTorch's in turns. Arguments: sizes S and L, both
+ * unless given; --rounds, --pairs a round, --threads. Both sides start from the same weights and see the same batch; that they compute
+ * the same network is checked by their first losses.
+ */
+export async function step(args: readonly string[]): Promise<Measurement[]> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      rounds: { type: "string", default: "8" },
+      pairs: { type: "string", default: "5" },
+      threads: { type: "string", default: "2" },
+    },
+  });
+  const counts = {
+    rounds: positive(values.rounds, "--rounds"),
+    pairs: positive(values.pairs, "--pairs"),
+    threads: positive(values.threads, "--threads"),
+  };
+  const unknown = positionals.find((name) => !(name in SIZES));
+  if (unknown !== undefined) throw new LatheError("INVALID_ARGUMENT", `size "${unknown}" is unknown, must be S or L`);
+  const measurements: Measurement[] = [];
+  for (const name of positionals.length > 0 ? positionals : Object.keys(SIZES))
+    measurements.push(await measure(name as keyof typeof SIZES, counts));
+  return measurements;
+}
+
+async function measure(
+  name: keyof typeof SIZES,
+  { rounds, pairs, threads }: { rounds: number; pairs: number; threads: number },
+): Promise<Measurement> {
+  const { batchSize, height, width, channels } = SIZES[name];
+  const trial = makeTrial(name);
+  const python = await openPyTorch(threads);
+  const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads });
+  // First, since the session takes the vectors of its start for its own.
+  const theirs = python && (await openTheirs(python, trial));
+  const started = performance.now();
+  const session = await openSession(engine, trial.start, trial.options);
+  const compiled = performance.now() - started;
+  const ours = ourPair(session, trial);
+  const series: Record<string, number[]> = {};
+  const ratios: Record<string, number[]> = {};
+  const turn = async (side: string, run: Run): Promise<number> => {
+    for (let at = 0; at < TURN_WARM_UP; at++) await run();
+    const totals: number[] = [];
+    for (let at = 0; at < pairs; at++) {
+      const { weights, alpha } = await run();
+      totals.push(weights + alpha);
+      for (const [part, ms] of Object.entries({ weights, alpha, pair: weights + alpha }))
+        (series[`${side} ${part}`] ??= []).push(ms);
+    }
+    return median(totals);
+  };
+  try {
+    const first = await ours();
+    if (theirs) agree(first.losses, (await theirs()).losses);
+    for (let at = 1; at < WARM_UP; at++) for (const run of [ours, theirs]) await run?.();
+    for (let round = 0; round < rounds; round++) {
+      const mine = await turn("lathe", ours);
+      if (theirs) (ratios["lathe / pytorch, pair"] ??= []).push(mine / (await turn("pytorch", theirs)));
+    }
+  } finally {
+    await session.release();
+    await python?.close();
+  }
+  return {
+    title: `supernet step, size ${name}: batch ${batchSize}, ${height}x${width}, C ${channels.join("/")}, 5 blocks, Adam included`,
+    unit: "ms",
+    series,
+    ratios,
+    notes: {
+      engine: engine.name,
+      threads,
+      rounds: `${rounds} of ${pairs} pairs a side in turns, ${TURN_WARM_UP} left out at each turn, ${WARM_UP} at the start`,
+      "trace and compile, ms": Math.round(compiled),
+      ...(!python && { pytorch: LEFT_OUT }),
+    },
+    ...(python && { versions: python.versions }),
+  };
+}
 
 function stage(channels: number, depth: number): Stage {
   const widths = Array.from({ length: 9 }, (_, index) => channels / 2 + (index * channels) / 16);
   return { channels, minDepth: depth, maxDepth: depth, widths, dropout: 0 };
 }
 
-/**
- * One weights step and one alpha step of a full supernet, Adam included (engine.md): 2 + 3 blocks, 10 candidates, 9 widths.
- * Arguments: size S or L, number of timed pairs.
- */
-export async function step(args: readonly string[]): Promise<Measurement> {
-  const size = args[0] === "L" ? "L" : "S";
-  const pairs = Number(args[1] ?? 20);
-  const { batchSize, height, width, channels } = SIZES[size];
+type Trial = ReturnType<typeof makeTrial>;
+
+/** A supernet of a size with its first state, and a random batch. */
+function makeTrial(name: keyof typeof SIZES) {
+  const { batchSize, height, width, channels } = SIZES[name];
   const space: SearchSpace = {
     inputHeight: height,
     inputWidth: width,
-    classes: 8,
+    classes: CLASSES,
     stemChannels: channels[0] / 4,
     stages: [stage(channels[0], 2), stage(channels[1], 3)],
     dilations: [1, 2, 4, 8, 16],
@@ -43,49 +143,75 @@ export async function step(args: readonly string[]): Promise<Measurement> {
   const random = createRandom(1, "bench");
   const supernet = buildSupernet(space, initialArchitecture(space));
   const table = macsTable(space);
-  const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 2 });
-  const started = performance.now();
-  const session = await openSession(
-    engine,
-    firstState(supernet, initialWeights(supernet.weights, random), initialStats(supernet.stats)),
-    {
-      seed: 1,
-      batchSize,
-      weightDecay: 1e-4,
-      classWeights: new Float32Array(8).fill(1),
-      alpha: {
-        table,
-        largestCost: costOfLargest(space, table),
-        target: 0.6,
-        ssr: { depth: 30, operation: 30, outputWidth: 15, middleWidth: 15 },
-        weightDecay: 1e-3,
-      },
+  const options: StepOptions = {
+    seed: 1,
+    batchSize,
+    weightDecay: 1e-4,
+    classWeights: new Float32Array(CLASSES).fill(1),
+    alpha: {
+      table,
+      largestCost: costOfLargest(space, table),
+      target: 0.6,
+      ssr: { depth: 30, operation: 30, outputWidth: 15, middleWidth: 15 },
+      weightDecay: 1e-3,
     },
-  );
-  const compiled = performance.now() - started;
-  const batch = {
-    images: Float32Array.from({ length: batchSize * 3 * height * width }, () => random.next()),
-    labels: Int32Array.from({ length: (batchSize * height * width) / 64 }, () => random.integer(8)),
-    size: batchSize,
-    indices: [],
   };
-  const series: Record<string, number[]> = { weights: [], alpha: [], pair: [] };
-  for (let at = -WARM_UP; at < pairs; at++) {
-    const t0 = performance.now();
-    await session.weightStep(batch, 3e-4);
-    const t1 = performance.now();
-    await session.alphaStep?.(batch, 2e-3, { ssrFactor: 1, costWeight: 1 });
-    const t2 = performance.now();
-    if (at < 0) continue;
-    series.weights?.push(t1 - t0);
-    series.alpha?.push(t2 - t1);
-    series.pair?.push(t2 - t0);
-  }
-  await session.release();
+  const stride = searchStride(space);
   return {
-    title: `supernet step, size ${size}: batch ${batchSize}, ${height}x${width}, C ${channels.join("/")}, 5 blocks`,
-    unit: "ms",
-    series,
-    notes: { engine: engine.name, "trace and compile, ms": Math.round(compiled), warmUp: WARM_UP },
+    space,
+    options,
+    start: firstState(supernet, initialWeights(supernet.weights, random), initialStats(supernet.stats)),
+    batch: {
+      images: Float32Array.from({ length: batchSize * 3 * height * width }, () => random.next()),
+      labels: Int32Array.from({ length: (batchSize * height * width) / stride ** 2 }, () => random.integer(CLASSES)),
+      size: batchSize,
+      indices: [],
+    },
   };
+}
+
+function ourPair(session: SupernetSession, { batch }: Trial): Run {
+  return async () => {
+    const started = performance.now();
+    const weights = await session.weightStep(batch, RATES.weights);
+    const between = performance.now();
+    const alpha = await session.alphaStep?.(batch, RATES.alphas, TERMS);
+    const ended = performance.now();
+    if (!alpha) throw new LatheError("INTERNAL", "a full supernet has no alpha step");
+    return {
+      weights: between - started,
+      alpha: ended - between,
+      losses: { weights: weights.loss, alpha: alpha.loss, ssr: alpha.ssr, cost: alpha.cost },
+    };
+  };
+}
+
+async function openTheirs(python: PyTorch, { space, start, options, batch }: Trial): Promise<Run> {
+  await python.call("init", {
+    ...pytorchSettings(space, options, { rates: RATES, ...TERMS }),
+    architecture: start.supernet.architecture,
+    weights: namedTensors(start.weights.values, start.supernet.weights),
+    images: base64(batch.images),
+    labels: [...batch.labels],
+  });
+  return async () => {
+    const { ms, loss, alpha } = await python.call<{
+      ms: { weights: number; alpha: number };
+      loss: number;
+      alpha: { loss: number; ssr: number; cost: number };
+    }>("pair");
+    return { ...ms, losses: { weights: loss, alpha: alpha.loss, ssr: alpha.ssr, cost: alpha.cost } };
+  };
+}
+
+/** FAILED_PRECONDITION where the first steps of the two sides are not of the same network. */
+function agree(ours: Pair["losses"], theirs: Pair["losses"]): void {
+  for (const name of ["weights", "alpha", "ssr", "cost"] as const) {
+    const [mine, other] = [ours[name], theirs[name]];
+    if (Math.abs(mine - other) <= TOLERANCE * Math.max(1, Math.abs(other))) continue;
+    throw new LatheError(
+      "FAILED_PRECONDITION",
+      `the sides do not compute the same: ${name} is ${mine} here and ${other} in PyTorch`,
+    );
+  }
 }

@@ -1,0 +1,215 @@
+import { parseArgs } from "node:util";
+import { openOnnx, type OnnxModel } from "../shared/engine/onnx";
+import { view } from "../shared/engine/parameters";
+import { createRandom, type Random } from "../shared/engine/random";
+import { buildDiscrete, type DiscreteNetwork, type Head } from "../shared/network/discrete";
+import { networkOnnx, type NetworkParameters } from "../shared/network/export";
+import { initialStats, initialWeights } from "../shared/network/initialise";
+import { LatheError } from "../shared/process/errors";
+import { packageRoot } from "../shared/process/root";
+import type { Genotype } from "../shared/proto/lathe/v1/space";
+import { networkFigures } from "../shared/space/cost";
+import { readGenotype } from "../deploy/local/genotypeFile";
+import { median, positive, type Measurement } from "./measurement";
+import { base64, fromBase64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
+
+/** Of the reference's aggregation block. */
+const PYRAMID = 40;
+const THREADS = [1, 2];
+/** How far logits may be apart, as a share of the largest: convolutions with and without the norm folded in. */
+const TOLERANCE = 1e-4;
+/** A turn takes about this long, and has at least this many runs. */
+const TURN_MS = 400;
+const TURN_RUNS = 4;
+
+/** What preset small finds on CamVid, about. */
+const SMALL: Genotype = {
+  inputHeight: 96,
+  inputWidth: 128,
+  classes: 11,
+  stemChannels: 8,
+  stages: [
+    { channels: 16, blocks: [{ dilation: 1, scale: 1, middleWidth: 16, outputWidth: 14 }] },
+    {
+      channels: 32,
+      blocks: [
+        { dilation: 2, scale: 1, middleWidth: 32, outputWidth: 28 },
+        { dilation: 4, scale: 1, middleWidth: 28, outputWidth: 32 },
+        { dilation: 2, scale: 2, middleWidth: 24, outputWidth: 32 },
+      ],
+    },
+  ],
+};
+
+/**
+ * Batch-1 latency of a genotype's network: our ONNX and the ONNX that torch.onnx.export writes, both in ONNX Runtime under the same
+ * options, and PyTorch eager, in turns, at 1 and 2 threads. That all three compute the same is checked on one image. Arguments:
+ * --genotype file, unless given the paper's network and a small one; --head aggregation or search; --rounds.
+ */
+export async function network(args: readonly string[]): Promise<Measurement[]> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      genotype: { type: "string" },
+      head: { type: "string", default: "aggregation" },
+      rounds: { type: "string", default: "8" },
+    },
+  });
+  const rounds = positive(values.rounds, "--rounds");
+  if (values.head !== "aggregation" && values.head !== "search")
+    throw new LatheError("INVALID_ARGUMENT", `--head is "${values.head}", must be aggregation or search`);
+  const head: Head =
+    values.head === "search" ? { kind: "search" } : { kind: "aggregation", pyramidChannels: PYRAMID, dropout: 0 };
+  const paper = `${packageRoot()}/docs/examples/networks/paper.json`;
+  const genotypes =
+    values.genotype === undefined
+      ? { paper: readGenotype({ file: paper }), small: SMALL }
+      : { [values.genotype]: readGenotype({ file: values.genotype }) };
+  const python = await openPyTorch(1);
+  try {
+    const measurements: Measurement[] = [];
+    for (const [name, genotype] of Object.entries(genotypes))
+      measurements.push(await measure(name, buildDiscrete(genotype, head), rounds, python));
+    return measurements;
+  } finally {
+    await python?.close();
+  }
+}
+
+async function measure(
+  name: string,
+  built: DiscreteNetwork,
+  rounds: number,
+  python: PyTorch | undefined,
+): Promise<Measurement> {
+  const { genotype, head } = built;
+  const random = createRandom(1, "bench");
+  const parameters = drawn(built, random);
+  const image = Float32Array.from({ length: 3 * genotype.inputHeight * genotype.inputWidth }, () => random.next());
+  const models: Record<string, Uint8Array> = { lathe: networkOnnx(built, parameters, []) };
+  const theirs = python && (await buildTheirs(python, built, parameters, image));
+  if (theirs) models["torch.onnx.export"] = theirs.onnx;
+  const series: Record<string, number[]> = {};
+  const ratios: Record<string, number[]> = {};
+  let apart = 0;
+  for (const threads of THREADS) {
+    const opened = await Promise.all(
+      Object.entries(models).map(
+        async ([side, bytes]) => [side, await openOnnx(bytes, { provider: "cpu", threads })] as const,
+      ),
+    );
+    const sides: Record<string, (runs: number) => Promise<number[]>> = {};
+    for (const [side, model] of opened) {
+      const logits = await firstLogits(model, image);
+      if (theirs) apart = Math.max(apart, agree(side, logits, theirs.logits));
+      sides[side] = (runs) => timed(model, image, logits, runs);
+    }
+    if (python)
+      sides["pytorch eager"] = async (runs) => (await python.call<{ ms: number[] }>("run", { runs, threads })).ms;
+    await inTurns(sides, rounds, (side, ms) => {
+      (series[`${side}, ${threads} threads`] ??= []).push(...ms);
+      return median(ms);
+    }).then((medians) => {
+      const others = medians.map(({ lathe = NaN, ...other }) => lathe / Math.min(...Object.values(other)));
+      if (python) ratios[`lathe / faster of the others, ${threads} threads`] = others;
+    });
+    for (const [, model] of opened) await model.release();
+  }
+  const { macs, params } = networkFigures(genotype, head);
+  return {
+    title: `network ${name}, ${head.kind} head, batch 1, ${genotype.inputHeight}x${genotype.inputWidth}`,
+    unit: "ms",
+    series,
+    ratios,
+    notes: {
+      "MACs, M": Number((macs / 1e6).toFixed(1)),
+      "parameters, k": Number((params / 1e3).toFixed(1)),
+      rounds,
+      ...(python && { "largest difference of logits, share of the largest": apart.toExponential(1) }),
+      ...(!python && { pytorch: LEFT_OUT }),
+    },
+    ...(python && { versions: python.versions }),
+  };
+}
+
+/** First weights with every norm moved away from the identity, so that a mixed-up norm shows in the logits. */
+function drawn(network: DiscreteNetwork, random: Random): NetworkParameters {
+  const [weights, stats] = [initialWeights(network.weights, random), initialStats(network.stats)];
+  for (const [buffer, manifest] of [
+    [weights, network.weights],
+    [stats, network.stats],
+  ] as const)
+    for (const { name } of manifest.entries)
+      if (/\/(gamma|beta|mean|variance)$/.test(name))
+        view(buffer, manifest, name).forEach((value, at, values) => (values[at] = value + 0.4 * random.next() - 0.2));
+  return { weights, stats };
+}
+
+async function buildTheirs(
+  python: PyTorch,
+  { genotype, head, ...network }: DiscreteNetwork,
+  { weights, stats }: NetworkParameters,
+  image: Float32Array,
+): Promise<{ logits: Float32Array; onnx: Uint8Array }> {
+  const { logits, onnx } = await python.call<{ logits: string; onnx: string }>("build", {
+    genotype,
+    head,
+    weights: namedTensors(weights, network.weights),
+    stats: namedTensors(stats, network.stats),
+    image: base64(image),
+  });
+  return { logits: fromBase64(logits), onnx: new Uint8Array(Buffer.from(onnx, "base64")) };
+}
+
+async function firstLogits(model: OnnxModel, image: Float32Array): Promise<Float32Array> {
+  const { logits } = await model.run({ image });
+  if (logits instanceof Float32Array) return logits;
+  throw new LatheError("INTERNAL", "the exported network has no logits of float32");
+}
+
+/** Milliseconds of each run, into an array made beforehand. */
+async function timed(model: OnnxModel, image: Float32Array, logits: Float32Array, runs: number): Promise<number[]> {
+  const ms: number[] = [];
+  for (let at = 0; at < runs; at++) {
+    const started = performance.now();
+    await model.run({ image }, { logits });
+    ms.push(performance.now() - started);
+  }
+  return ms;
+}
+
+/** How far logits are from PyTorch's, as a share of the largest; FAILED_PRECONDITION where that is no rounding. */
+function agree(side: string, logits: Float32Array, reference: Float32Array): number {
+  const largest = reference.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const apart =
+    logits.reduce((most, value, at) => Math.max(most, Math.abs(value - (reference[at] ?? NaN))), 0) / largest;
+  if (logits.length === reference.length && apart <= TOLERANCE) return apart;
+  throw new LatheError(
+    "FAILED_PRECONDITION",
+    `${side} and PyTorch eager do not compute the same: ${logits.length} and ${reference.length} logits, ${apart} of the largest apart`,
+  );
+}
+
+/** Rounds of one turn a side, after turns that are left out: what `take` makes of each turn, by side. */
+async function inTurns(
+  sides: Record<string, (runs: number) => Promise<number[]>>,
+  rounds: number,
+  take: (side: string, ms: number[]) => number,
+): Promise<Record<string, number>[]> {
+  const runs: Record<string, number> = {};
+  for (const [side, run] of Object.entries(sides)) {
+    await run(TURN_RUNS);
+    runs[side] = Math.max(TURN_RUNS, Math.ceil(TURN_MS / median(await run(TURN_RUNS))));
+  }
+  const medians: Record<string, number>[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const row: Record<string, number> = {};
+    for (const [side, run] of Object.entries(sides)) {
+      // The first run of a turn has the other sides' caches.
+      const [, ...ms] = await run((runs[side] ?? TURN_RUNS) + 1);
+      row[side] = take(side, ms);
+    }
+    medians.push(row);
+  }
+  return medians;
+}

@@ -1,0 +1,91 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { LatheError } from "../shared/process/errors";
+import { packageRoot } from "../shared/process/root";
+import type { Manifest } from "../shared/engine/parameters";
+
+/** The PyTorch side: one process that answers one request at a time and is idle between them. */
+export interface PyTorch {
+  readonly versions: { torch: string; python: string };
+  call<Answer>(call: string, request?: object): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+/** An own python3 may stand before Debian's, which is the one that python3-torch is for. */
+const PYTHONS = ["python3", "/usr/bin/python3"];
+
+/** Exit code of the server where torch cannot be imported. */
+const NO_TORCH = 3;
+
+export const LEFT_OUT = "left out: python3 cannot import torch (on Debian: apt-get install python3-torch)";
+
+/** Starts the PyTorch side; undefined, with one line on stderr, where no python3 can import torch. */
+export async function openPyTorch(threads: number): Promise<PyTorch | undefined> {
+  for (const python of PYTHONS) {
+    const opened = await start(python, threads);
+    if (opened) return opened;
+  }
+  console.error(`PyTorch is ${LEFT_OUT}`);
+  return undefined;
+}
+
+async function start(python: string, threads: number): Promise<PyTorch | undefined> {
+  const server = join(packageRoot(), "bench", "pytorch", "serve.py");
+  const child = spawn(python, ["-B", server, String(threads)], { stdio: ["pipe", "pipe", "pipe"] });
+  // A write to a process that is gone; its exit tells why.
+  child.stdin.on("error", () => {});
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (said = (said + chunk).slice(-4096)));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const ended = endOf(child);
+  const next = async (what: string): Promise<Record<string, unknown>> => {
+    const line = await lines.next();
+    if (line.done !== true) return JSON.parse(line.value) as Record<string, unknown>;
+    throw new LatheError("UNAVAILABLE", `PyTorch (${python}) ended (${await ended}) at ${what}: ${said.trim()}`);
+  };
+  let hello: Record<string, unknown>;
+  try {
+    hello = await next("its start");
+  } catch (error) {
+    const exit = await ended;
+    if (exit === NO_TORCH || exit === "ENOENT") return undefined;
+    throw error;
+  }
+  return {
+    versions: { torch: String(hello.torch), python: String(hello.python) },
+    call: async <Answer>(call: string, request: object = {}) => {
+      child.stdin.write(`${JSON.stringify({ ...request, call })}\n`);
+      const answer = await next(`"${call}"`);
+      if (typeof answer.error === "string")
+        throw new LatheError("FAILED_PRECONDITION", `PyTorch refuses "${call}": ${answer.error}`);
+      return answer as Answer;
+    },
+    close: async () => {
+      child.stdin.end();
+      await ended;
+    },
+  };
+}
+
+function endOf(child: ChildProcess): Promise<number | string> {
+  return new Promise((resolve) => {
+    child.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    child.once("close", (code, signal) => resolve(code ?? signal ?? "unknown"));
+  });
+}
+
+/** A vector as text: the base64 of its bytes. */
+export function base64(values: Float32Array): string {
+  return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64");
+}
+
+/** The reverse of base64. */
+export function fromBase64(text: string): Float32Array {
+  return new Float32Array(new Uint8Array(Buffer.from(text, "base64")).buffer);
+}
+
+/** A flat vector with the names, shapes and offsets of its tensors. */
+export function namedTensors(values: Float32Array, { entries }: Manifest): { entries: object[]; values: string } {
+  return { entries, values: base64(values) };
+}

@@ -1,0 +1,138 @@
+"""Answers requests, one JSON object a line on stdin, by one JSON object a line on stdout; ends with stdin."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from base64 import b64decode, b64encode
+from time import perf_counter
+
+try:
+    import torch
+except ImportError as error:
+    print(error, file=sys.stderr)
+    sys.exit(3)
+
+from discrete import Network
+from relaxation import CostTable
+from supernet import Supernet
+from training import Settings, Training
+
+
+def floats(text: str) -> torch.Tensor:
+    """A vector from the base64 of float32, little-endian."""
+    return torch.frombuffer(bytearray(b64decode(text)), dtype=torch.float32)
+
+
+def named(request: dict) -> dict[str, torch.Tensor]:
+    """The tensors of a flat vector by its manifest."""
+    flat = floats(request["values"])
+    return {
+        entry["name"]: flat[entry["offset"] :][: int(torch.Size(entry["shape"]).numel())].view(entry["shape"])
+        for entry in request["entries"]
+    }
+
+
+class Session:
+    """What the requests of one process have built."""
+
+    training: Training
+    images: torch.Tensor
+    labels: torch.Tensor
+    network: Network
+
+    def init(self, request: dict) -> dict:
+        """Builds a supernet with its optimizers, and a batch for its steps; weights are taken over where they are given."""
+        space, batch, settings = request["space"], request["batchSize"], request["settings"]
+        supernet = Supernet(space)
+        supernet.assign(request["architecture"])
+        if "weights" in request:
+            supernet.load(named(request["weights"]))
+        table = CostTable.parse(settings["table"], settings["largestCost"], settings["target"])
+        self.training = Training(
+            supernet,
+            Settings(
+                weight_rate=settings["weightRate"],
+                weight_decay=settings["weightDecay"],
+                alpha_rate=settings["alphaRate"],
+                alpha_decay=settings["alphaDecay"],
+                ssr=settings["ssr"],
+                ssr_factor=settings["ssrFactor"],
+                cost_weight=settings["costWeight"],
+                table=table,
+                class_weights=torch.tensor(settings["classWeights"], dtype=torch.float32),
+            ),
+        )
+        height, width, stride = space["inputHeight"], space["inputWidth"], request["labelStride"]
+        cells = (batch, height // stride, width // stride)
+        if "images" in request:
+            self.images = floats(request["images"]).view(batch, 3, height, width)
+            self.labels = torch.tensor(request["labels"]).view(cells)
+        else:
+            self.images = torch.rand(batch, 3, height, width)
+            self.labels = torch.randint(space["classes"], cells)
+        return {"parameters": sum(parameter.numel() for parameter in supernet.weights())}
+
+    def assign(self, request: dict) -> dict:
+        """Leaves the survivors of an architecture."""
+        self.training.supernet.assign(request["architecture"])
+        return {}
+
+    def pair(self, _request: dict) -> dict:
+        """One weights step and one alpha step; milliseconds of each, and their losses."""
+        started = perf_counter()
+        loss = self.training.weight_step(self.images, self.labels)
+        between = perf_counter()
+        alpha = self.training.alpha_step(self.images, self.labels)
+        ended = perf_counter()
+        ms = {"weights": (between - started) * 1e3, "alpha": (ended - between) * 1e3}
+        return {"ms": ms, "loss": loss, "alpha": alpha}
+
+    def epoch(self, request: dict) -> dict:
+        """An epoch's steps and its validation pass; seconds."""
+        steps, alpha_steps, evaluations = (request[key] for key in ("steps", "alphaSteps", "evaluations"))
+        return {"seconds": self.training.epoch(self.images, self.labels, steps, alpha_steps, evaluations)}
+
+    def build(self, request: dict) -> dict:
+        """Builds the network of a genotype, takes its weights and statistics over; its ONNX and its logits of an image."""
+        genotype = request["genotype"]
+        self.network = Network(genotype, request["head"])
+        self.network.load(named(request["weights"]) | named(request["stats"]))
+        self.images = floats(request["image"]).view(1, 3, genotype["inputHeight"], genotype["inputWidth"])
+        with torch.no_grad():
+            logits = self.network(self.images)
+        return {"logits": b64encode(logits.numpy().tobytes()).decode(), "onnx": b64encode(self.network.onnx(self.images)).decode()}
+
+    def run(self, request: dict) -> dict:
+        """Milliseconds of each forward pass at a number of threads."""
+        if torch.get_num_threads() != request["threads"]:
+            torch.set_num_threads(request["threads"])
+        ms = []
+        with torch.no_grad():
+            for _ in range(request["runs"]):
+                started = perf_counter()
+                self.network(self.images)
+                ms.append((perf_counter() - started) * 1e3)
+        return {"ms": ms}
+
+
+def main() -> None:
+    """Says what it is, then answers until its input ends."""
+    threads = int(sys.argv[1])
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    session = Session()
+    hello = {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}
+    print(json.dumps(hello), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = getattr(session, request["call"])(request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+import { parseArgs } from "node:util";
+import { camvidLayout } from "../shared/data/camvid";
+import { createEngine } from "../shared/engine/engine";
+import type { StoredEvent } from "../shared/events/catalog";
+import { LatheError } from "../shared/process/errors";
+import type { EpochCompleted } from "../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../shared/proto/lathe/v1/result";
+import { Dimension, type Architecture } from "../shared/proto/lathe/v1/space";
+import { costOfLargest, macsTable } from "../shared/space/cost";
+import { candidatesLeft, isConverged } from "../shared/space/groups";
+import { resolve, type ResolvedSpec } from "../shared/spec/resolve";
+import { readSpec } from "../deploy/local/specFlags";
+import { answer } from "../services/shrinking/consumer";
+import { decisionOn } from "../services/supernet/situation";
+import { trainSupernet, type SearchJob } from "../services/supernet/train";
+import { positive, type Measurement } from "./measurement";
+import { LEFT_OUT, openPyTorch, type PyTorch } from "./pytorch";
+import { pytorchSettings } from "./reference";
+
+/** An epoch on both sides. */
+interface Row {
+  epoch: number;
+  operations: number;
+  candidates: number;
+  /** Everything since the epoch before, and of it what is no step: tracing, compilation, shrink, checkpoint. */
+  seconds: number;
+  outside: number;
+  pytorch: number | undefined;
+}
+
+/**
+ * A whole search of preset small with its real shrinks, and after each of its epochs the same epoch in PyTorch: as many steps with the
+ * candidates that were left, and a validation pass. Ours has all that a search has (reading data, tracing, compilation, checkpoints);
+ * PyTorch's batches are random and at hand. Arguments: --data folder of CamVid, generated streets unless given; --epochs, --threads.
+ */
+export async function search(args: readonly string[]): Promise<Measurement[]> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { data: { type: "string" }, epochs: { type: "string" }, threads: { type: "string", default: "2" } },
+  });
+  const threads = positive(values.threads, "--threads");
+  const dataset = values.data === undefined ? "streets" : "camvid";
+  const { spec, space } = resolve(
+    readSpec({
+      preset: "small",
+      dataset,
+      ...(values.data !== undefined && { data: values.data }),
+      ...(values.epochs !== undefined && { epochs: positive(values.epochs, "--epochs") }),
+    }),
+  );
+  const job: SearchJob = { spec, space, table: macsTable(space) };
+  const python = await openPyTorch(threads);
+  const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads });
+  try {
+    const theirs = python && (await openTheirs(python, job));
+    const { rows, rest, convergedEpoch } = await run(engine, job, theirs);
+    return [measurement(rows, rest, { dataset, threads, convergedEpoch, engine: engine.name }, python)];
+  } finally {
+    await python?.close();
+  }
+}
+
+type Epoch = (event: EpochCompleted) => Promise<number>;
+
+async function run(engine: Parameters<typeof trainSupernet>[0], job: SearchJob, theirs: Epoch | undefined) {
+  const rows: Row[] = [];
+  let resumed = performance.now();
+  const event = await trainSupernet(engine, job, {
+    storeCheckpoint: () => Promise.resolve(nowhere),
+    completeEpoch: async (completed) => {
+      const told = answer(completed);
+      const seconds = (performance.now() - resumed) / 1000;
+      const { metrics, architecture } = required(completed);
+      const pytorch = await theirs?.(completed);
+      rows.push({
+        epoch: metrics.epoch,
+        operations: operationsLeft(architecture),
+        candidates: candidatesLeft(architecture),
+        seconds,
+        outside: seconds - metrics.seconds,
+        pytorch,
+      });
+      console.error(
+        `epoch ${metrics.epoch} of ${metrics.epochs}: ${seconds.toFixed(2)} s, PyTorch ${pytorch?.toFixed(2) ?? "-"} s`,
+      );
+      const stored: StoredEvent = { sequence: metrics.epoch, time: new Date(), searchId: "bench", event: told };
+      const decision = decisionOn(metrics.epoch, stored);
+      if (!decision) throw new LatheError("INTERNAL", `${told.type} states no decision on epoch ${metrics.epoch}`);
+      resumed = performance.now();
+      return decision;
+    },
+    raise: () => Promise.resolve(),
+    progress: () => undefined,
+    signal: new AbortController().signal,
+  });
+  return { rows, rest: (performance.now() - resumed) / 1000, convergedEpoch: event.convergedEpoch };
+}
+
+const nowhere: ArtifactRef = { object: "", kind: "checkpoint", sizeBytes: 0, sha256: "", mediaType: "" };
+
+function required({ metrics, architecture }: EpochCompleted) {
+  if (metrics && architecture) return { metrics, architecture };
+  throw new LatheError("INTERNAL", "an epoch has no metrics or no architecture");
+}
+
+/** Candidate operations that a step computes, over all blocks. */
+function operationsLeft({ groups }: Architecture): number {
+  return groups
+    .filter(({ dimension }) => dimension === Dimension.DIMENSION_OPERATION)
+    .reduce((sum, { survivors }) => sum + survivors.length, 0);
+}
+
+/** Alpha steps of an epoch: none in the warm-up, and none once all is decided. */
+function alphaSteps(spec: ResolvedSpec, { epoch, steps }: { epoch: number; steps: number }, left: Architecture) {
+  return epoch > spec.training.warmupEpochs && !isConverged(left) ? steps : 0;
+}
+
+/** The PyTorch side of a search: its supernet and optimizers live on from epoch to epoch. */
+async function openTheirs(python: PyTorch, { spec, space, table }: SearchJob): Promise<Epoch> {
+  const { training, regularization, cost } = spec;
+  const options = {
+    seed: spec.seed,
+    batchSize: training.batchSize,
+    weightDecay: training.weightDecay,
+    classWeights: new Float32Array(space.classes).fill(1),
+    alpha: {
+      table,
+      largestCost: costOfLargest(space, table),
+      target: cost.target,
+      ssr: regularization,
+      weightDecay: training.alphaWeightDecay,
+    },
+  };
+  const { path, validationExamples: drawn } = spec.dataset;
+  const validationExamples = path === "" ? drawn : (await camvidLayout(path)).validation.length;
+  // The values of rates and factors take no time; ours set the survivors and their parameters anew at each epoch.
+  const rates = { weights: training.weightLearningRate, alphas: 1e-3 };
+  await python.call("init", {
+    ...pytorchSettings(space, options, { rates, ssrFactor: 1, costWeight: cost.weight }),
+    architecture: { groups: [] },
+  });
+  return async (completed) => {
+    const { metrics, architecture } = required(completed);
+    const { steps } = metrics;
+    await python.call("assign", { architecture });
+    if (metrics.epoch === 1) await python.call("epoch", { steps: 3, alphaSteps: 3, evaluations: 1 });
+    const evaluations = Math.ceil(validationExamples / training.batchSize);
+    const epoch = { steps, alphaSteps: alphaSteps(spec, metrics, architecture), evaluations };
+    return (await python.call<{ seconds: number }>("epoch", epoch)).seconds;
+  };
+}
+
+function measurement(
+  rows: readonly Row[],
+  rest: number,
+  notes: { dataset: string; threads: number; convergedEpoch: number; engine: string },
+  python: PyTorch | undefined,
+): Measurement {
+  const { dataset, threads, convergedEpoch, engine } = notes;
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+  const ours = sum(rows.map(({ seconds }) => seconds)) + rest;
+  const theirs = python && sum(rows.map(({ pytorch }) => pytorch ?? NaN));
+  return {
+    title: `whole search of preset small on ${dataset}, ${rows.length} epochs`,
+    unit: "s",
+    series: { "lathe, whole search": [ours], ...(theirs !== undefined && { "pytorch, whole search": [theirs] }) },
+    ...(theirs !== undefined && { ratios: { "lathe / pytorch": [ours / theirs] } }),
+    notes: {
+      engine,
+      threads,
+      "decided by shrinking after epoch": convergedEpoch || "none",
+      lathe: "reading data, tracing, compilation, shrinks, validation and checkpoints included",
+      pytorch: python ? "steps and validation on a random batch at hand; preparing data is left out" : LEFT_OUT,
+      "lathe outside of epochs, s": Number(sum(rows.map(({ outside }) => outside)).toFixed(2)),
+    },
+    table: {
+      columns: ["epoch", "operations", "candidates", "lathe s", "outside s", "pytorch s"],
+      rows: rows.map((row) => [
+        row.epoch,
+        row.operations,
+        row.candidates,
+        row.seconds.toFixed(2),
+        row.outside.toFixed(2),
+        row.pytorch?.toFixed(2) ?? "-",
+      ]),
+    },
+    ...(python && { versions: python.versions }),
+  };
+}

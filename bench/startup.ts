@@ -1,0 +1,138 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { startStack } from "../deploy/local/stack";
+import { batches } from "../shared/data/batches";
+import { openDataset } from "../shared/data/dataset";
+import { datasetOptions } from "../shared/data/fromSpec";
+import { createEngine } from "../shared/engine/engine";
+import { entry } from "../shared/process/entry";
+import { LatheError } from "../shared/process/errors";
+import { startWorker } from "../shared/process/worker";
+import { DatasetKind, SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { costOfLargest, macsTable } from "../shared/space/cost";
+import { searchStride } from "../shared/space/genotype";
+import { resolve } from "../shared/spec/resolve";
+import { openSession } from "../services/supernet/session";
+import { initialSupernet } from "../services/supernet/train";
+import { positive, type Measurement } from "./measurement";
+import type { MeasuredJob } from "./worker";
+
+/**
+ * What stands before the first step: the command line's --help, a local stack until its five services serve, and a training process
+ * from its start over tracing and compilation of preset small's graphs to its first steps. Arguments: --rounds, --threads. The first
+ * round is left out: it reads the files from the disk.
+ */
+export async function startup(args: readonly string[]): Promise<Measurement> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { rounds: { type: "string", default: "5" }, threads: { type: "string", default: "2" } },
+  });
+  const rounds = positive(values.rounds, "--rounds");
+  const threads = positive(values.threads, "--threads");
+  const series: Record<string, number[]> = {};
+  for (let round = 0; round <= rounds; round++) {
+    const found = { "lathe --help": await help(), "five services ready": await stack(), ...(await trainer(threads)) };
+    if (round === 0) continue;
+    for (const [name, ms] of Object.entries(found)) (series[name] ??= []).push(ms);
+  }
+  return {
+    title: "from the start of a process to its first step, preset small",
+    unit: "ms",
+    series,
+    notes: { threads, rounds: `${rounds}, one before them left out` },
+  };
+}
+
+/** Milliseconds of the command line's --help, from spawn to exit. */
+async function help(): Promise<number> {
+  const { path, execArgv } = entry(join(__dirname, "..", "deploy", "local"), "lathe");
+  const started = performance.now();
+  const child = spawn(process.execPath, [...execArgv, path, "--help"], { stdio: "ignore" });
+  const code = await new Promise((settle, reject) => child.once("error", reject).once("exit", settle));
+  if (code !== 0) throw new LatheError("INTERNAL", `lathe --help exits with ${String(code)}`);
+  return performance.now() - started;
+}
+
+/** Milliseconds until nats-server and the five services of a local stack serve. */
+async function stack(): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), "lathe-bench-"));
+  const started = performance.now();
+  try {
+    const running = await startStack({ folder });
+    const ms = performance.now() - started;
+    await running.stop();
+    return ms;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A fresh training process, from fork to the end of its first step pair, and its parts. */
+async function trainer(threads: number): Promise<Record<string, number>> {
+  const worker = startWorker<MeasuredJob, never, Measurement[]>({
+    dir: __dirname,
+    name: "worker",
+    env: { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" },
+  });
+  const started = performance.now();
+  const [measured] = await worker.run({ name: "firstStep", args: [String(threads)] });
+  const whole = performance.now() - started;
+  const parts = Object.entries(measured?.series ?? {}).map(([name, values]) => [name, values[0] ?? NaN] as const);
+  return { "trainer, fork to exit": whole, ...Object.fromEntries(parts) };
+}
+
+/** In a process of its own: tracing and compilation of preset small's graphs, then the first steps. Argument: threads. */
+export async function firstStep([threads = "2"]: readonly string[]): Promise<Measurement[]> {
+  const { spec, space } = resolve(
+    SearchSpec.fromPartial({
+      preset: "small",
+      dataset: { kind: DatasetKind.DATASET_KIND_STREETS, trainExamples: 16, validationExamples: 8 },
+    }),
+  );
+  const loaded = performance.now();
+  const table = macsTable(space);
+  const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: Number(threads) });
+  const started = performance.now();
+  const session = await openSession(engine, initialSupernet(space, spec.seed), {
+    seed: spec.seed,
+    batchSize: spec.training.batchSize,
+    weightDecay: spec.training.weightDecay,
+    classWeights: new Float32Array(space.classes).fill(1),
+    alpha: {
+      table,
+      largestCost: costOfLargest(space, table),
+      target: spec.cost.target,
+      ssr: spec.regularization,
+      weightDecay: spec.training.alphaWeightDecay,
+    },
+  });
+  const compiled = performance.now();
+  const dataset = await openDataset(datasetOptions(spec, space));
+  const order = { batchSize: spec.training.batchSize, labelStride: searchStride(space), dropLast: true };
+  const first = await batches(dataset.train, order)[Symbol.asyncIterator]().next();
+  if (first.done === true) throw new LatheError("INTERNAL", "the data set has no batch");
+  const read = performance.now();
+  await session.weightStep(first.value, spec.training.weightLearningRate);
+  await session.alphaStep?.(first.value, 1e-3, { ssrFactor: 1, costWeight: 1 });
+  const stepped = performance.now();
+  await session.release();
+  await dataset.close();
+  return [
+    {
+      title: "first step",
+      unit: "ms",
+      series: {
+        // The process's clock starts with it.
+        "trainer, modules loaded": [loaded],
+        "trainer, trace and compile": [compiled - started],
+        "trainer, first batch": [read - compiled],
+        "trainer, first step pair": [stepped - read],
+        "trainer, start to first step": [stepped],
+      },
+      notes: {},
+    },
+  ];
+}
