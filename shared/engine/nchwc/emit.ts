@@ -54,15 +54,25 @@ export function depthwise(
   });
 }
 
-/** Convolution along one axis with three taps; kernel in the layout of tiles, [Co*Ci*3]. */
+/**
+ * Convolution along one axis with three taps; kernel in the layout of tiles, [Co*Ci*3]. Along columns the outer taps are left out where
+ * they see only padding; along rows ONNX Runtime does so itself.
+ */
 export function convolution(
   r: Recorder,
   x: Value,
   kernel: Value,
   outputs: number,
-  { axis, dilation, sum }: { axis: 0 | 1; dilation: number; sum?: Value | undefined },
+  { axis, dilation, block, sum }: { axis: 0 | 1; dilation: number; block: Block; sum?: Value | undefined },
 ): Value {
   const [, inputs, height, width] = x.shape as [number, number, number, number];
+  if (axis === 1 && dilation >= width) {
+    const tiles = (outputs * inputs) / block ** 2;
+    const taps = slice(r, reshape(r, kernel, [tiles, 3, block ** 2]), [1], [1], [1]);
+    const middle = reshape(r, taps, [outputs, inputs, 1, 1]);
+    const given = [x, middle, zeros(r, outputs), ...(sum ? [sum] : [])];
+    return node(r, "Conv", given, [1, outputs, height, width], { kernel_shape: [1, 1] });
+  }
   const size = axis === 0 ? [3, 1] : [1, 3];
   const weights = reshape(r, kernel, [outputs, inputs, ...size]);
   const [along, across] = axis === 0 ? [dilation, 0] : [0, dilation];
