@@ -83,7 +83,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
   const dataset = await openDataset(datasetOptions(spec, space));
   let session: SupernetSession | undefined;
   try {
-    const options = await stepOptions(job, dataset);
+    const options = stepOptions(job, classWeights(await classFrequencies(dataset.train, space.classes)));
     const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
     let state = resumed?.state ?? initialSupernet(space, spec.seed);
     let progress: Progress = resumed?.progress ?? {
@@ -156,12 +156,13 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
   }
 }
 
-async function stepOptions({ spec, space, table }: SearchJob, dataset: Dataset): Promise<StepOptions> {
+/** What a search's steps are compiled with. */
+export function stepOptions({ spec, space, table }: SearchJob, weighting: Float32Array): StepOptions {
   return {
     seed: spec.seed,
     batchSize: spec.training.batchSize,
     weightDecay: spec.training.weightDecay,
-    classWeights: classWeights(await classFrequencies(dataset.train, space.classes)),
+    classWeights: weighting,
     alpha: {
       table,
       largestCost: costOfLargest(space, table),

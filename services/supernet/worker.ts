@@ -5,6 +5,7 @@ import { search } from "./algorithms/algorithms";
 import { evaluateGenotype } from "./evaluate";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { StepProgress } from "./progress";
+import { profileSteps } from "./profile";
 import { retrain } from "./retrain";
 import type { Decision } from "./train";
 
@@ -43,5 +44,7 @@ serveWorker<Job, Message, Outcome, Reply>(async (job, context) => {
     }
     case "evaluate":
       return { kind: "evaluate", ...(await evaluateGenotype(engine, job.job, signal)) };
+    case "profile":
+      return { kind: "profile", report: await profileSteps(job.engine, job.job, signal) };
   }
 });

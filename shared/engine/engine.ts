@@ -9,7 +9,7 @@ import {
   requireProvider,
   type CompiledStep,
   type Optimization,
-  type Provider,
+  type SessionOptions,
 } from "./session";
 import type { Signature, Step } from "./signature";
 
@@ -26,10 +26,8 @@ export interface Engine {
   compile(step: Step, signature: Signature, name?: string, optimization?: Optimization): Promise<CompiledStep>;
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends SessionOptions {
   engine: "onnxruntime" | "tensorflow";
-  provider: Provider;
-  threads: number;
 }
 
 /** The packages that register TF.js's "tensorflow" backend, best first. */

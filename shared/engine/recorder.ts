@@ -1,4 +1,5 @@
 import type { Attribute, ElementType, Graph, GraphNode, Initializer, Value } from "./graph";
+import { currentPlace } from "./scope";
 import { elementCount } from "./signature";
 
 /** Collects the nodes and constants of one graph while a step is traced; equal small constants are kept once. */
@@ -7,7 +8,10 @@ export class Recorder {
   private readonly nodes: GraphNode[] = [];
   private readonly initializers: Initializer[] = [];
   private readonly small = new Map<string, Value>();
+  private readonly parts = new Map<string, string>();
   private count = 0;
+  /** The kernel whose rule writes nodes now. */
+  kernel = "";
 
   input(name: string, shape: readonly number[], dtype: ElementType): Value {
     const value = { name, shape: [...shape], dtype };
@@ -94,6 +98,15 @@ export class Recorder {
     return { inputs: this.inputs, outputs: results, nodes, initializers: this.initializers };
   }
 
+  /** Marks the nodes of a part of a rule, for profiles: their kernel is "<kernel>/<name>". */
+  within<T>(name: string, body: () => T): T {
+    const outer = this.kernel;
+    this.kernel = `${outer}/${name}`;
+    const result = body();
+    this.kernel = outer;
+    return result;
+  }
+
   private append(
     op: string,
     inputs: readonly Value[],
@@ -101,7 +114,13 @@ export class Recorder {
     attributes: Record<string, Attribute>,
     domain = "",
   ): void {
-    this.nodes.push({ op, name: `${op}_${this.nodes.length}`, domain, inputs, outputs, attributes });
+    const { part: named, derivativeOf } = currentPlace();
+    // Outside of every part, as where the derivatives of one value are added up: the part of what the node takes last.
+    const part = named || (inputs.map(({ name }) => this.parts.get(name)).findLast(Boolean) ?? "");
+    if (part) for (const output of outputs) this.parts.set(output.name, part);
+    const name = `${part && `${part}/`}${op}_${this.nodes.length}`;
+    const origin = { part, kernel: this.kernel, derivativeOf };
+    this.nodes.push({ op, name, domain, inputs, outputs, attributes, origin });
   }
 
   private fresh(prefix: string): string {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { LatheError } from "../process/errors";
 import type { Graph, Value } from "./graph";
@@ -13,6 +14,14 @@ export type Optimization = "all" | "disabled";
 export interface SessionOptions {
   provider: Provider;
   threads: number;
+  /** Has every session profiled by ONNX Runtime. */
+  profiling?: Profiling;
+}
+
+/** Where profiles are written to, as "<folder>/<name of the step>_<time>.json", and who ends and reads them (profile.ts). */
+export interface Profiling {
+  folder: string;
+  opened(name: string, graph: Graph, session: ort.InferenceSession): void;
 }
 
 /** A step as the machine runs it. */
@@ -37,7 +46,8 @@ export async function compileOnnx(
   optimization: Optimization = "all",
 ): Promise<CompiledStep> {
   const { graph, outputs } = trace(step, signature);
-  const session = await createSession(encodeModel(graph, name), options, optimization);
+  const session = await createSession(encodeModel(graph, name), options, optimization, name);
+  options.profiling?.opened(name, graph, session);
   return sessionStep(
     session,
     graph.nodes.length,
@@ -49,8 +59,9 @@ export async function compileOnnx(
 /** Creates a session with the options that engine-performance measured: two sessions whose idle threads spin slow each other. */
 export async function createSession(
   model: Uint8Array,
-  { provider, threads }: SessionOptions,
+  { provider, threads, profiling }: SessionOptions,
   optimization: Optimization = "all",
+  name = "session",
 ): Promise<ort.InferenceSession> {
   try {
     return await ort.InferenceSession.create(model, {
@@ -60,6 +71,7 @@ export async function createSession(
       graphOptimizationLevel: optimization,
       logSeverityLevel: FATAL,
       extra: { session: { force_spinning_stop: "1" } },
+      ...(profiling && { enableProfiling: true, profileFilePrefix: join(profiling.folder, name) }),
     });
   } catch (error) {
     throw new LatheError(

@@ -88,7 +88,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
     }, start);
   };
   const half = added(2, undefined);
-  const total = added(1, half && emitResize(r, half, plan, "up"));
+  const total = added(1, half && r.within("Resize", () => emitResize(r, half, plan, "up")));
   const x = withChannels(r, inputs.x, plan.outputs);
   const y = depthwise(r, x, inputs.presence, {
     ...(total && { sum: withChannels(r, total, plan.outputs) }),

@@ -46,7 +46,7 @@ export function emitGradient(
   const scale2 = binary(r, "Mul", inputs.gamma2, root2);
 
   const dz = binary(r, "Mul", dy, step(r, saved.y));
-  const dz2 = saved.pooled ? emitResize(r, dz, plan, "down") : dz;
+  const dz2 = saved.pooled ? r.within("Resize", () => emitResize(r, dz, plan, "down")) : dz;
   const means = { 1: channelMeans(r, dz), 2: saved.pooled ? channelMeans(r, dz2) : undefined };
   const of = <T>(branch: Branch, full: T, half: T): T => (branch.scale === 2 ? half : full);
   const upper = branches.map((branch) => withChannels(r, of(branch, dz, dz2), branch.output));
@@ -64,7 +64,9 @@ export function emitGradient(
   );
 
   const scales = tileScales(r, plan, scale1, scale2);
-  const kernels = splitKernels(r, plan, turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales)));
+  const kernels = r.within("InputGradient", () =>
+    splitKernels(r, plan, turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales))),
+  );
   const lower = branches.map((branch, at) => {
     const { scale, dilation, middle, output } = branch;
     const rows = [1, output, (height / scale) * batch, width / scale];
@@ -105,7 +107,9 @@ export function emitGradient(
   const kept = withChannels(r, inputs.x, outputs);
   return {
     x: x as Value,
-    kernels: binary(r, "Mul", emitKernelGradient(r, plan, inputs.x, saved, u1, u2), scales),
+    kernels: r.within("WeightGradient", () =>
+      binary(r, "Mul", emitKernelGradient(r, plan, inputs.x, saved, u1, u2), scales),
+    ),
     gamma1: binary(r, "Mul", norm1.dg, samples(middles)),
     beta1: binary(r, "Mul", norm1.db, samples(middles)),
     gamma2: binary(r, "Mul", norm2.dg, samples(widths)),
@@ -182,9 +186,11 @@ function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Value {
 
 /** Largest elements of equal value share what their window passes on, as in maxPool2x2. */
 function poolGradient(r: Recorder, x: Value, pooled: Value, dy: Value): Value {
-  const largest = stepFromZero(r, binary(r, "Sub", x, upsample(r, pooled)));
-  // A quarter of the number of largest elements per window.
-  const share = averagePool(r, largest);
-  const each = binary(r, "Div", binary(r, "Mul", dy, r.scalar(0.25)), share);
-  return binary(r, "Mul", largest, upsample(r, each));
+  return r.within("Pool", () => {
+    const largest = stepFromZero(r, binary(r, "Sub", x, upsample(r, pooled)));
+    // A quarter of the number of largest elements per window.
+    const share = averagePool(r, largest);
+    const each = binary(r, "Div", binary(r, "Mul", dy, r.scalar(0.25)), share);
+    return binary(r, "Mul", largest, upsample(r, each));
+  });
 }
