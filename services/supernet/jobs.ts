@@ -12,6 +12,7 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import type { SearchOutcome } from "./algorithms/search";
+import type { MemoryEstimate } from "./memory";
 import type { ProfileJob, ProfileReport } from "./profile";
 import type { RetrainJob } from "./retrain";
 import type { CompiledSteps, StepProgress } from "./progress";
@@ -23,6 +24,7 @@ export type Job = { engine: EngineOptions } & (
   | { kind: "retrain"; job: RetrainJob }
   | { kind: "evaluate"; job: EvaluateJob }
   | { kind: "profile"; job: ProfileJob }
+  | { kind: "estimate"; job: Pick<SearchJob, "spec" | "space" | "table"> }
 );
 
 export interface EvaluateJob {
@@ -49,7 +51,8 @@ export type Outcome =
   | { kind: "train"; event: SearchOutcome }
   | { kind: "retrain"; event: NetworkTrained }
   | { kind: "evaluate"; miou: number; loss: number }
-  | { kind: "profile"; report: ProfileReport };
+  | { kind: "profile"; report: ProfileReport }
+  | { kind: "estimate"; estimate: MemoryEstimate };
 
 /** Large buffers of a step come from huge pages, half the time of a large step; must stand in the environment at start. */
 const ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };

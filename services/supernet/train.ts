@@ -115,6 +115,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
         port.compiled({ epoch, ...session.compiled });
       }
       const { metrics, alarms, health } = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
+      metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
       state = session.state();
       progress = {
         ...progress,
@@ -296,6 +297,7 @@ async function runEpoch(
     ssrFactor: factor,
     learningRate: rate,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    estimatedMemoryBytes: 0,
     costWeight,
     alphaLearningRate,
     health: epochHealth(measures, norms, history),

@@ -1,4 +1,5 @@
 import { LatheError } from "../process/errors";
+import { memoryAccount } from "./account";
 import { compileEager } from "./eager";
 import { blockSize } from "./nchwc/blockSize";
 import type { Block } from "./nchwc/emit";
@@ -23,6 +24,8 @@ export interface Engine {
   readonly name: string;
   /** Channels of a block of ONNX Runtime's blocked layout; absent where the provider has none. */
   readonly block?: Block;
+  /** What its compiled steps and the process are estimated to hold; absent where nobody keeps account. */
+  heldBytes?(): number;
   compile(step: Step, signature: Signature, name?: string, optimization?: Optimization): Promise<CompiledStep>;
 }
 
@@ -46,12 +49,14 @@ export async function createEngine(
     return { ...eagerEngine("tensorflow"), name: `tensorflow/${loaded}` };
   }
   await requireProvider(options);
+  const account = memoryAccount(options.provider, options.memoryBytes);
   const block = options.provider === "cpu" ? await blockSize((model) => createSession(model, options)) : undefined;
   return {
     name: `onnxruntime/${options.provider} ${onnxRuntimeVersion()}`,
     ...(block && { block }),
     compile: (step, signature, name = "step", optimization = "all") =>
-      compileOnnx(step, signature, name, options, optimization),
+      compileOnnx(step, signature, name, options, optimization, account),
+    heldBytes: () => account.bytes(),
   };
 }
 

@@ -9,6 +9,7 @@ export class Recorder {
   private readonly initializers: Initializer[] = [];
   private readonly small = new Map<string, Value>();
   private readonly parts = new Map<string, string>();
+  private readonly ones = new Set<string>();
   private count = 0;
   /** The kernel whose rule writes nodes now. */
   kernel = "";
@@ -30,9 +31,28 @@ export class Recorder {
     const key = data.length <= 32 ? `${dtype}[${shape.join()}]${Array.from(data, numeral).join()}` : undefined;
     const known = key === undefined ? undefined : this.small.get(key);
     if (known !== undefined) return known;
-    const value = this.weight(this.fresh("c"), data, shape, dtype);
+    const name = this.fresh("c");
+    const value = isOnes(data) ? this.allOnes(name, data.length, shape, dtype) : this.weight(name, data, shape, dtype);
     if (key !== undefined) this.small.set(key, value);
     return value;
+  }
+
+  /** TF.js writes the derivative of a sum as a product with ones as large as what was summed; no node takes them, so they are made only if asked for. */
+  private allOnes(name: string, length: number, shape: readonly number[], dtype: ElementType): Value {
+    const value = { name, shape: [...shape], dtype };
+    this.ones.add(name);
+    this.initializers.push({
+      value,
+      get data() {
+        return pack(new Uint8Array(length).fill(1), dtype);
+      },
+    });
+    return value;
+  }
+
+  /** Whether a value is a constant of nothing but ones. */
+  isOnes({ name }: Value): boolean {
+    return this.ones.has(name);
   }
 
   /** A vector of integers as ONNX wants it for shapes, axes and paddings. */
@@ -126,6 +146,11 @@ export class Recorder {
   private fresh(prefix: string): string {
     return `_${prefix}${this.count++}`;
   }
+}
+
+function isOnes(data: ArrayLike<number>): boolean {
+  for (let at = 0; at < data.length; at++) if (data[at] !== 1) return false;
+  return true;
 }
 
 // -0 and 0 are different constants.

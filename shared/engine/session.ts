@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { LatheError } from "../process/errors";
+import type { MemoryAccount } from "./account";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
 import { checkInputs, checkInto, type Arrays, type DType, type Signature, type Step } from "./signature";
@@ -14,6 +15,8 @@ export type Optimization = "all" | "disabled";
 export interface SessionOptions {
   provider: Provider;
   threads: number;
+  /** Memory that all steps may hold together, in bytes; absent or 0: what account.ts takes for the provider. */
+  memoryBytes?: number;
   /** Has every session profiled by ONNX Runtime. */
   profiling?: Profiling;
 }
@@ -44,16 +47,25 @@ export async function compileOnnx(
   name: string,
   options: SessionOptions,
   optimization: Optimization = "all",
+  account?: MemoryAccount,
 ): Promise<CompiledStep> {
   const { graph, outputs } = trace(step, signature);
+  const leave = account?.admit(name, graph);
   const session = await createSession(encodeModel(graph, name), options, optimization, name);
   options.profiling?.opened(name, graph, session);
-  return sessionStep(
+  const compiled = sessionStep(
     session,
     graph.nodes.length,
     signature,
     outputs.map((output, i) => [output, graph.outputs[i] as Value]),
   );
+  return {
+    ...compiled,
+    release: async () => {
+      leave?.();
+      await compiled.release();
+    },
+  };
 }
 
 /** Creates a session with the options that engine-performance measured: two sessions whose idle threads spin slow each other. */
@@ -70,6 +82,9 @@ export async function createSession(
       interOpNumThreads: 1,
       graphOptimizationLevel: optimization,
       logSeverityLevel: FATAL,
+      // A pattern is planned in the first run and then a buffer of its own, beside the arena that this run has grown and that nobody
+      // gives back: twice the memory, for nothing gained.
+      enableMemPattern: false,
       extra: { session: { force_spinning_stop: "1" } },
       ...(profiling && { enableProfiling: true, profileFilePrefix: join(profiling.folder, name) }),
     });

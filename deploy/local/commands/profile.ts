@@ -1,10 +1,13 @@
 import { availableParallelism } from "node:os";
 import { Option, type Command } from "commander";
 import { trainingProcess } from "../../../services/supernet/jobs";
+import type { MemoryEstimate } from "../../../services/supernet/memory";
+import { machineBytes } from "../../../shared/engine/account";
 import { LatheError } from "../../../shared/process/errors";
 import { macsTable } from "../../../shared/space/cost";
 import { onInterrupt } from "../interrupt";
-import { describedSpec } from "../specFlags";
+import { describedSpec, type RequestedSpec } from "../specFlags";
+import { memoryLines } from "../view/memory";
 import { profileLines } from "../view/profile";
 import { specOptions, whole, type SpecOptions } from "./options";
 import { complain, print, printJson } from "./output";
@@ -30,6 +33,27 @@ export function profileCommand(program: Command): void {
     ) // prettier-ignore
     .option("--json", "print JSON")
     .action((flags: ProfileFlags) => profileStep(flags));
+  specOptions(profile.command("memory"))
+    .description("estimate of the memory that training a space's whole supernet needs, from its traced steps")
+    .option("--json", "print JSON")
+    .action(async ({ json, ...flags }: SpecOptions & { json?: boolean }) => {
+      const { resolved, space } = describedSpec(flags);
+      const estimate = await trainingMemory({ resolved, space });
+      if (json) printJson(estimate);
+      else print(...memoryLines(resolved.preset, estimate, machineBytes()));
+    });
+}
+
+/** Estimated in a process of its own, which gives its memory back. */
+export async function trainingMemory(
+  { resolved: spec, space }: Pick<RequestedSpec, "resolved" | "space">,
+  signal?: AbortSignal,
+): Promise<MemoryEstimate> {
+  const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
+  const job = { spec, space, table: macsTable(space) };
+  const outcome = await trainingProcess().run({ engine, kind: "estimate", job }, signal && { signal });
+  if (outcome.kind !== "estimate") throw new LatheError("INTERNAL", `an estimate came back as ${outcome.kind}`);
+  return outcome.estimate;
 }
 
 async function profileStep({ threads, warmUp, steps, json, ...flags }: ProfileFlags): Promise<void> {
