@@ -35,7 +35,7 @@ export async function estimateMemory(
   const classWeights = new Float32Array(job.space.classes).fill(1);
   const session = await openSession(planner, initialSupernet(job.space, job.spec.seed), stepOptions(job, classWeights));
   return {
-    formulation: session.formulation,
+    formulation: session.compiled.formulation,
     steps,
     processBytes,
     bytes: steps.reduce((sum, { bytes }) => sum + bytes, processBytes),

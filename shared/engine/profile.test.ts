@@ -27,12 +27,12 @@ const signature: Signature = {
 
 /** Two parts, the second a convolution of the pooled first; derivatives by all weights. */
 const step: Step = (inputs) => {
-  const { x, ...weights } = inputs as Record<string, tf.Tensor>;
+  const { x, ...weights } = inputs;
   const { value, grads } = tf.engine().gradients(() => {
     const { first, second, gamma, beta } = weights as Record<"first" | "second" | "gamma" | "beta", tf.Tensor>;
     const body = scoped("body", () => relu(batchNorm(conv2d(x as tf.Tensor, first), gamma, beta, 1e-3).y));
     const head = scoped("head", () => conv2d(maxPool2x2(body), second));
-    return scoped("loss", () => tf.sum(tf.square(head)) as tf.Scalar);
+    return scoped("loss", () => tf.sum<tf.Scalar>(tf.square(head)));
   }, Object.values(weights));
   return { value, ...Object.fromEntries(grads.map((grad, at) => [`grad${at}`, grad])) };
 };
