@@ -91,6 +91,7 @@ async function run(engine: Parameters<typeof trainSupernet>[0], job: SearchJob, 
     },
     raise: () => Promise.resolve(),
     progress: () => undefined,
+    compiled: () => undefined,
     signal: new AbortController().signal,
   });
   return { rows, rest: (performance.now() - resumed) / 1000, convergedEpoch: event.convergedEpoch };

@@ -1,3 +1,14 @@
+/** Steps that have been made ready for an epoch. */
+export interface CompiledSteps {
+  epoch: number;
+  /** "blocked", or "plain" with the reason. */
+  formulation: string;
+  /** Nodes of the graphs of both steps. */
+  nodes: number;
+  /** For tracing and compiling them and the evaluation. */
+  seconds: number;
+}
+
 /** How far a training process is: epochs and steps counted from 1, loss the mean of the epoch so far. */
 export interface StepProgress {
   epoch: number;

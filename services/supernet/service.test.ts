@@ -182,6 +182,7 @@ describe("a train work item", () => {
         },
         raise: () => Promise.resolve(),
         progress: () => undefined,
+        compiled: () => undefined,
         signal: forever(),
       },
     );

@@ -1,12 +1,14 @@
 import { rates } from "../../shared/engine/adam";
-import type { CompiledStep, Engine } from "../../shared/engine/engine";
+import type { CompiledStep, Engine, Signature, Step } from "../../shared/engine/engine";
 import { createRandom } from "../../shared/engine/random";
 import type { Batch } from "../../shared/data/batches";
 import { supernetEvaluator, type Evaluator } from "../../shared/evaluation/evaluate";
 import type { Optimized, SupernetState } from "../../shared/network/checkpoint";
 import { searchStride } from "../../shared/space/genotype";
 import { dropoutFactors } from "./dropout";
+import { formulate } from "./formulation";
 import { advance, doubleBuffer } from "./optimizer";
+import type { CompiledSteps } from "./progress";
 import { alphaStep, stepSignature, trainableSupernet, weightStep, type AlphaLoss } from "./steps";
 
 export interface StepOptions {
@@ -38,6 +40,7 @@ export interface AlphaOutcome {
 
 /** The compiled steps of one supernet. They hold its state while they live; a shrunk supernet gets new ones. */
 export interface SupernetSession {
+  compiled: Omit<CompiledSteps, "epoch">;
   weightStep(batch: Batch, learningRate: number): Promise<WeightOutcome>;
   /** Absent where every group is decided: nothing is left to move. */
   alphaStep?: (batch: Batch, learningRate: number, weights: AlphaWeights) => Promise<AlphaOutcome>;
@@ -62,22 +65,24 @@ export async function openSession(
     stride: searchStride(space),
     classes: space.classes,
   };
-  const { size: w } = supernet.weights;
+  const started = performance.now();
+  const formulation = formulate(engine, supernet, batchSize);
+  const { size: w } = formulation.supernet.weights;
   const { size: a } = supernet.alphas;
   const weightSignature = stepSignature(
-    { weights: w, m: w, v: w, stats: supernet.stats.size, alphas: a },
+    { weights: w, m: w, v: w, stats: formulation.supernet.stats.size, alphas: a },
     { rates: [2] },
     shape,
     supernet.dropouts,
   );
   const compiled: CompiledStep[] = [];
-  const compile = async (...args: Parameters<Engine["compile"]>) => {
-    const step = await engine.compile(...args);
-    compiled.push(step);
-    return step;
+  const compile = async (step: Step, signature: Signature, name: string) => {
+    const done = await engine.compile(step, signature, name, formulation.optimization);
+    compiled.push(done);
+    return done;
   };
   const weights = await compile(
-    weightStep(trainableSupernet(supernet), options.weightDecay),
+    weightStep(trainableSupernet(formulation.supernet), options.weightDecay),
     weightSignature,
     "weights",
   );
@@ -88,14 +93,16 @@ export async function openSession(
     shape,
     supernet.dropouts,
   );
-  const alphas = undecided ? await compile(alphaStep(supernet, options.alpha), alphaSignature, "alphas") : undefined;
+  const alphas = undecided
+    ? await compile(alphaStep(formulation.supernet, options.alpha), alphaSignature, "alphas")
+    : undefined;
   const evaluator = await supernetEvaluator(engine, supernet, batchSize);
 
   const weightVectors = doubleBuffer({
-    weights: start.weights.values,
-    m: start.weights.m,
-    v: start.weights.v,
-    stats: start.stats,
+    weights: formulation.enter("weights", start.weights.values),
+    m: formulation.enter("weights", start.weights.m),
+    v: formulation.enter("weights", start.weights.v),
+    stats: formulation.enter("stats", start.stats),
   });
   const alphaVectors = doubleBuffer({ alphas: start.alphas.values, m: start.alphas.m, v: start.alphas.v });
   const steps = { weights: start.weights.steps, alphas: start.alphas.steps };
@@ -103,6 +110,11 @@ export async function openSession(
     dropoutFactors(supernet.dropouts, batchSize, createRandom(options.seed, `dropout/${kind}/${step}`));
 
   return {
+    compiled: {
+      formulation: formulation.name,
+      nodes: weights.nodes + (alphas?.nodes ?? 0),
+      seconds: (performance.now() - started) / 1000,
+    },
     weightStep: async (batch, learningRate) => {
       steps.weights++;
       const outputs = await advance(weights, weightVectors, {
@@ -133,12 +145,16 @@ export async function openSession(
       },
     }),
     evaluator,
-    state: () => ({
-      supernet,
-      weights: optimized(weightVectors.current, "weights", steps.weights),
-      stats: vector(weightVectors.current.stats),
-      alphas: optimized(alphaVectors.current, "alphas", steps.alphas),
-    }),
+    state: () => {
+      const { values, m, v, steps: taken } = optimized(weightVectors.current, "weights", steps.weights);
+      const plain = (vector: Float32Array) => formulation.leave("weights", vector);
+      return {
+        supernet,
+        weights: { values: plain(values), m: plain(m), v: plain(v), steps: taken },
+        stats: formulation.leave("stats", vector(weightVectors.current.stats)),
+        alphas: optimized(alphaVectors.current, "alphas", steps.alphas),
+      };
+    },
     release: async () => {
       await Promise.all([...compiled.map((step) => step.release()), evaluator.release()]);
     },

@@ -1,5 +1,5 @@
 import { createEngine, type Engine } from "../../shared/engine/engine";
-import { decodeSupernet } from "../../shared/network/checkpoint";
+import { decodeSupernet, encodeSupernet } from "../../shared/network/checkpoint";
 import { buildSupernet } from "../../shared/network/supernet";
 import { LatheError } from "../../shared/process/errors";
 import type { EpochCompleted, HealthAlarmRaised, SupernetConverged } from "../../shared/proto/lathe/v1/events";
@@ -9,6 +9,7 @@ import { costOfLargest, expectedCost, macsTable } from "../../shared/space/cost"
 import { initialArchitecture, isConverged } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
 import { briefSpec, decideAll, halve, timeless } from "../../shared/testing/training";
+import type { CompiledSteps } from "./progress";
 import { shrunk, trainSupernet, type Decision, type SearchJob, type TrainingPort } from "./train";
 
 let engine: Engine;
@@ -23,6 +24,7 @@ interface Run {
   epochs: EpochCompleted[];
   checkpoints: Uint8Array[];
   decisions: Decision[];
+  compiled: CompiledSteps[];
 }
 
 const ref = (object: string): ArtifactRef => ({ object, kind: "checkpoint", sizeBytes: 0, sha256: "", mediaType: "" });
@@ -34,6 +36,7 @@ async function train(
 ): Promise<Run> {
   const { spec, space } = resolve(asked);
   const [epochs, checkpoints, decisions]: [EpochCompleted[], Uint8Array[], Decision[]] = [[], [], []];
+  const compiled: CompiledSteps[] = [];
   const event = await trainSupernet(
     engine,
     { spec, space, table: macsTable(space), ...(resume && { resume }) },
@@ -50,11 +53,12 @@ async function train(
       },
       raise: () => Promise.resolve(),
       progress: () => undefined,
+      compiled: (steps) => compiled.push(steps),
       signal: new AbortController().signal,
       ...port,
     },
   );
-  return { event, epochs, checkpoints, decisions };
+  return { event, epochs, checkpoints, decisions, compiled };
 }
 
 /** Some leave after the first epoch, the rest is decided after the second, the third is plain training. */
@@ -91,6 +95,10 @@ describe("training a supernet", () => {
       expect(states[at + 1]!.weights.values.length).toBeLessThan(states[at]!.weights.values.length);
     });
     expect(states.map(({ weights }) => weights.steps)).toEqual([4, 8, 12]);
+    expect(run.compiled.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
+    const nodes = run.compiled.map((steps) => steps.nodes);
+    expect(nodes).toEqual([...nodes].sort((a, b) => b - a));
+    expect(run.compiled.every(({ formulation }) => /^(blocked|plain: .+)$/.test(formulation))).toBe(true);
     // Nothing is left to move in the third epoch.
     expect(states.map(({ alphas }) => alphas.steps)).toEqual([4, 8, 8]);
     expect(survivors(run.event.architecture!)).toEqual(survivors(states[2]!.supernet.architecture));
@@ -302,15 +310,23 @@ describe("a run that cannot go on", () => {
   });
 
   it("says where a loss is not finite", async () => {
-    const spec = briefSpec({ training: { weightLearningRate: 9.9 } });
+    const spec = briefSpec({ training: { epochs: 1 } });
+    const { space } = resolve(spec);
+    const first = await train(spec, () => ({ converged: true, byBudget: false }));
+    const { state, progress } = decodeSupernet(space, first.checkpoints[0]!, "c1");
+    // Of a search block, so that what follows it must pass the NaN on.
+    state.weights.values[state.supernet.weights.entries.find(({ name }) => name.includes("/conv2"))!.offset] = NaN;
+    const checkpoint = encodeSupernet(state, progress);
     const raised: HealthAlarmRaised[] = [];
     const raise = (alarm: HealthAlarmRaised) => Promise.resolve(void raised.push(alarm));
-    const decide: Decide = () => ({ converged: false, byBudget: false });
-    await expect(train(spec, decide, { raise })).rejects.toMatchObject({
+    const decision = { converged: false, byBudget: false };
+    const resume = { checkpoint, ref: ref("c1"), decision };
+    const longer = briefSpec({ training: { epochs: 2 } });
+    await expect(train(longer, () => ({ ...decision, converged: true }), { raise, resume })).rejects.toMatchObject({
       code: "FAILED_PRECONDITION",
       reason: "LOSS_NOT_FINITE",
       message: expect.stringMatching(
-        /^the (loss|gradient norm) of the (weights|architecture parameters) is (NaN|-?Infinity) at epoch \d+, step \d+: lower/,
+        /^the (loss|gradient norm) of the weights is NaN at epoch 2, step 1: lower/,
       ) as string,
     });
     expect(raised).toMatchObject([

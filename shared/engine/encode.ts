@@ -20,11 +20,12 @@ const irVersion = 8;
 
 /** The graph as an ONNX model file (opset 13), metadata in metadata_props. */
 export function encodeModel(graph: Graph, name: string, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  const domains = new Set(graph.nodes.map((node) => node.domain).filter((domain) => domain !== ""));
   return ModelProto.encode({
     irVersion,
     producerName: "lathe",
     producerVersion: "1",
-    opsetImport: [{ domain: "", version: opsetVersion }],
+    opsetImport: [{ domain: "", version: opsetVersion }, ...[...domains].map((domain) => ({ domain, version: 1 }))],
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     graph: {
       name,

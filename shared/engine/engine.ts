@@ -1,23 +1,36 @@
 import { LatheError } from "../process/errors";
+import { memoryAccount } from "./account";
 import { compileEager } from "./eager";
-import { compileOnnx, onnxRuntimeVersion, requireProvider, type CompiledStep, type Provider } from "./session";
+import { blockSize } from "./nchwc/blockSize";
+import type { Block } from "./nchwc/emit";
+import {
+  compileOnnx,
+  createSession,
+  onnxRuntimeVersion,
+  requireProvider,
+  type CompiledStep,
+  type Optimization,
+  type SessionOptions,
+} from "./session";
 import type { Signature, Step } from "./signature";
 
 export { onnxRuntimeVersion } from "./session";
-export type { CompiledStep, Provider } from "./session";
+export type { CompiledStep, Optimization, Provider } from "./session";
 export type { Arrays, DType, Signature, Step, TensorSpec } from "./signature";
 
 /** What turns a step into something that runs. */
 export interface Engine {
   /** E.g. "onnxruntime/cpu 1.30.0". */
   readonly name: string;
-  compile(step: Step, signature: Signature, name?: string): Promise<CompiledStep>;
+  /** Channels of a block of ONNX Runtime's blocked layout; absent where the provider has none. */
+  readonly block?: Block;
+  /** What its compiled steps and the process are estimated to hold; absent where nobody keeps account. */
+  heldBytes?(): number;
+  compile(step: Step, signature: Signature, name?: string, optimization?: Optimization): Promise<CompiledStep>;
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends SessionOptions {
   engine: "onnxruntime" | "tensorflow";
-  provider: Provider;
-  threads: number;
 }
 
 /** The packages that register TF.js's "tensorflow" backend, best first. */
@@ -36,9 +49,14 @@ export async function createEngine(
     return { ...eagerEngine("tensorflow"), name: `tensorflow/${loaded}` };
   }
   await requireProvider(options);
+  const account = memoryAccount(options.provider, options.memoryBytes);
+  const block = options.provider === "cpu" ? await blockSize((model) => createSession(model, options)) : undefined;
   return {
     name: `onnxruntime/${options.provider} ${onnxRuntimeVersion()}`,
-    compile: (step, signature, name = "step") => compileOnnx(step, signature, name, options),
+    ...(block && { block }),
+    compile: (step, signature, name = "step", optimization = "all") =>
+      compileOnnx(step, signature, name, options, optimization, account),
+    heldBytes: () => account.bytes(),
   };
 }
 

@@ -1,5 +1,7 @@
+import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { LatheError } from "../process/errors";
+import type { MemoryAccount } from "./account";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
 import { checkInputs, checkInto, type Arrays, type DType, type Signature, type Step } from "./signature";
@@ -7,9 +9,22 @@ import { trace } from "./tracer";
 
 export type Provider = "cpu" | "cuda" | "tensorrt";
 
+/** What ONNX Runtime does to a graph before it runs: all it can, or nothing, which takes a quarter of the time to create a session. */
+export type Optimization = "all" | "disabled";
+
 export interface SessionOptions {
   provider: Provider;
   threads: number;
+  /** Memory that all steps may hold together, in bytes; absent or 0: what account.ts takes for the provider. */
+  memoryBytes?: number;
+  /** Has every session profiled by ONNX Runtime. */
+  profiling?: Profiling;
+}
+
+/** Where profiles are written to, as "<folder>/<name of the step>_<time>.json", and who ends and reads them (profile.ts). */
+export interface Profiling {
+  folder: string;
+  opened(name: string, graph: Graph, session: ort.InferenceSession): void;
 }
 
 /** A step as the machine runs it. */
@@ -31,30 +46,47 @@ export async function compileOnnx(
   signature: Signature,
   name: string,
   options: SessionOptions,
+  optimization: Optimization = "all",
+  account?: MemoryAccount,
 ): Promise<CompiledStep> {
   const { graph, outputs } = trace(step, signature);
-  const session = await createSession(encodeModel(graph, name), options);
-  return sessionStep(
+  const leave = account?.admit(name, graph);
+  const session = await createSession(encodeModel(graph, name), options, optimization, name);
+  options.profiling?.opened(name, graph, session);
+  const compiled = sessionStep(
     session,
     graph.nodes.length,
     signature,
     outputs.map((output, i) => [output, graph.outputs[i] as Value]),
   );
+  return {
+    ...compiled,
+    release: async () => {
+      leave?.();
+      await compiled.release();
+    },
+  };
 }
 
 /** Creates a session with the options that engine-performance measured: two sessions whose idle threads spin slow each other. */
 export async function createSession(
   model: Uint8Array,
-  { provider, threads }: SessionOptions,
+  { provider, threads, profiling }: SessionOptions,
+  optimization: Optimization = "all",
+  name = "session",
 ): Promise<ort.InferenceSession> {
   try {
     return await ort.InferenceSession.create(model, {
       executionProviders: provider === "cpu" ? ["cpu"] : [provider, "cpu"],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
-      graphOptimizationLevel: "all",
+      graphOptimizationLevel: optimization,
       logSeverityLevel: FATAL,
+      // A pattern is planned in the first run and then a buffer of its own, beside the arena that this run has grown and that nobody
+      // gives back: twice the memory, for nothing gained.
+      enableMemPattern: false,
       extra: { session: { force_spinning_stop: "1" } },
+      ...(profiling && { enableProfiling: true, profileFilePrefix: join(profiling.folder, name) }),
     });
   } catch (error) {
     throw new LatheError(

@@ -19,16 +19,22 @@ const MOMENTUM = 0.1;
 export interface Norm {
   /** Normalises x [N,C,H,W]; gamma and beta may be stacked [k,C/k] and are used as given (masks already multiplied in). */
   (name: string, x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor): tf.Tensor;
+  /** Takes the moments of a norm that was computed elsewhere; absent where moments are of no interest. */
+  readonly record?: (name: string, mean: tf.Tensor, variance: tf.Tensor) => void;
 }
 
 /** Batch norm by the moments of the batch, which are handed to record under "<name>/mean" and "<name>/variance". */
 export function trainingNorm(record: (name: string, moment: tf.Tensor) => void): Norm {
-  return (name, x, gamma, beta) => {
+  const both = (name: string, mean: tf.Tensor, variance: tf.Tensor) => {
+    record(`${name}/mean`, mean);
+    record(`${name}/variance`, variance);
+  };
+  const norm = (name: string, x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) => {
     const { y, mean, variance } = batchNorm(x, flat(gamma), flat(beta), EPSILON);
-    record(`${name}/mean`, tf.reshape(mean, gamma.shape));
-    record(`${name}/variance`, tf.reshape(variance, gamma.shape));
+    both(name, tf.reshape(mean, gamma.shape), tf.reshape(variance, gamma.shape));
     return y;
   };
+  return Object.assign(norm, { record: both });
 }
 
 /** Batch norm by running statistics. */

@@ -71,7 +71,7 @@ export function mixture(
 }
 
 /** True where one operation with one output width is left: every mask of the output is 1 on the channels computed. */
-function isDecided(block: LiveBlock): boolean {
+export function isDecided(block: LiveBlock): boolean {
   return block.operations.length === 1 && block.operations.every(({ output }) => output.length === 1);
 }
 
@@ -103,17 +103,14 @@ function branches(
   const hidden = operations.map((entry) =>
     conv2d(x as tf.Tensor4D, kernel(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
   );
-  const middleMask = operations.every(({ middle }) => middle.length === 1)
-    ? undefined
-    : ragged(relaxation.middle, rows, middles);
-  const active = relu(affine(weights, `${name}/norm1`, join(hidden), middleMask, norm) as tf.Tensor4D);
-  const inputs = operations.length === 1 ? [active] : tf.split(active, middles, 1);
+  const middleMask = maskOf(block, "middle", relaxation, rows, middles);
+  const normed = affine(weights, `${name}/norm1`, join(hidden), middleMask, norm);
+  // ReLU behind the split: its outputs are what both its own derivative and that of the kernels keep, and one copy of them is enough.
+  const active = (operations.length === 1 ? [normed] : tf.split(normed, middles, 1)).map((part) => relu(part));
   const joined = operations.map((entry, at) =>
-    conv2d((inputs[at] ?? active) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
+    conv2d((active[at] ?? normed) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
   );
-  const outputMask = isDecided(block)
-    ? undefined
-    : ragged(tf.mul(relaxation.output, tf.reshape(relaxation.p, [-1, 1])), rows, outputs);
+  const outputMask = maskOf(block, "output", relaxation, rows, outputs);
   const out = affine(weights, `${name}/norm2`, join(joined), outputMask, norm);
   return summed(dropout ? tf.mul(out, dropout) : out, outputs);
 }
@@ -126,6 +123,25 @@ function summed(x: tf.Tensor, widths: readonly number[]): tf.Tensor {
   const [n, , h, w] = x.shape as [number, number, number, number];
   if (widths.every((width) => width === widest)) return tf.sum(tf.reshape(x, [n, k, widest, h, w]), 1);
   return tf.addN(tf.split(x, [...widths], 1).map((part) => padChannels(part, widest)));
+}
+
+/**
+ * Factors of a norm's gamma and beta over the operations of the given rows, each at its width: expected masks of the middle, or of the
+ * output times p. Undefined where they are all 1.
+ */
+export function maskOf(
+  block: LiveBlock,
+  layer: "middle" | "output",
+  relaxation: BlockRelaxation,
+  rows: readonly number[],
+  widths: readonly number[],
+): tf.Tensor | undefined {
+  if (layer === "output")
+    return isDecided(block)
+      ? undefined
+      : ragged(tf.mul(relaxation.output, tf.reshape(relaxation.p, [-1, 1])), rows, widths);
+  const decided = rows.every((row) => block.operations[row]?.middle.length === 1);
+  return decided ? undefined : ragged(relaxation.middle, rows, widths);
 }
 
 /** The first widths[i] columns of row rows[i] of masks [k, C], side by side: [sum of widths]. */

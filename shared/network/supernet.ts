@@ -1,4 +1,5 @@
 import { manifest, type Manifest } from "../engine/parameters";
+import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { declareSearchHead, searchHead } from "./heads";
@@ -48,23 +49,38 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): S
     stats: manifest(declaration.stats),
     alphas: manifest(declareAlphas(stages)),
     dropouts: dropoutsOf(stages),
-    relax: (alphas) => relax(stages, alphas),
-    logits: (weights, relaxation, images, norm, dropouts = {}) => {
-      let x: tf.Tensor = reduction(weights, "stem", images, norm);
-      let presence: tf.Tensor | undefined;
-      stages.forEach((stage, position) => {
-        const choices = relaxation[position];
-        if (!choices) throw new Error(`no relaxation for ${stage.name}`);
-        const reduced = reduction(weights, `${stage.name}/reduction`, x, norm, presence);
-        x = stageOutput(weights, stage, choices, reduced, norm, dropouts);
-        presence = presenceOf(stage, choices);
-      });
-      return searchHead(weights, x);
-    },
+    relax: (alphas) => scoped("choices", () => relax(stages, alphas)),
+    logits: supernetLogits(stages, stageOutput),
   };
 }
 
-/** sum_d p_d * output of block d (depth relaxation); one surviving exit is that block's output. */
+/** What a stage computes of its reduction's output. */
+type StageFunction = (
+  weights: Tensors,
+  stage: LiveStage,
+  choices: StageRelaxation,
+  input: tf.Tensor,
+  norm: Norm,
+  dropouts: Tensors,
+) => tf.Tensor;
+
+/** The function of a supernet from that of its stages. */
+export function supernetLogits(stages: readonly LiveStage[], stageOf: StageFunction): Supernet["logits"] {
+  return (weights, relaxation, images, norm, dropouts = {}) => {
+    let x: tf.Tensor = scoped("stem", () => reduction(weights, "stem", images, norm));
+    let presence: tf.Tensor | undefined;
+    stages.forEach((stage, position) => {
+      const choices = relaxation[position];
+      if (!choices) throw new Error(`no relaxation for ${stage.name}`);
+      const name = `${stage.name}/reduction`;
+      const reduced = scoped(name, () => reduction(weights, name, x, norm, presence));
+      x = scoped(`${stage.name}/exits`, () => stageOf(weights, stage, choices, reduced, norm, dropouts));
+      presence = presenceOf(stage, choices);
+    });
+    return scoped("head", () => searchHead(weights, x));
+  };
+}
+
 function stageOutput(
   weights: Tensors,
   stage: LiveStage,
@@ -78,12 +94,19 @@ function stageOutput(
   stage.blocks.forEach((block, b) => {
     const relaxation = choices.blocks[b];
     if (!relaxation) throw new Error(`no relaxation for ${block.name}`);
-    x = mixture(weights, block, relaxation, x, norm, (scale) => dropouts[`${block.name}/s${scale}/dropout`]);
+    const dropout = (scale: number) => dropouts[`${block.name}/s${scale}/dropout`];
+    x = scoped(block.name, () => mixture(weights, block, relaxation, x, norm, dropout));
     if (stage.exits.includes(b + 1)) outputs.push(padChannels(x, stage.outputs));
   });
-  if (outputs.length === 1) return x;
-  const p = tf.split(choices.depth, outputs.length);
-  return tf.addN(outputs.map((output, index) => tf.mul(output, perChannel(p[index] ?? choices.depth))));
+  return exitSum(outputs, choices.depth);
+}
+
+/** sum_d p_d * output of the block at exit d (depth relaxation); one surviving exit is that block's output. depth: [m]. */
+export function exitSum(outputs: readonly tf.Tensor[], depth: tf.Tensor): tf.Tensor {
+  const [first] = outputs;
+  if (first && outputs.length === 1) return first;
+  const p = tf.split(depth, outputs.length);
+  return tf.addN(outputs.map((output, index) => tf.mul(output, perChannel(p[index] ?? depth))));
 }
 
 /** Expected presence of the channels that a stage hands on; undefined where all are there for certain. */

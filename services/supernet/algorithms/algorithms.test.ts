@@ -62,6 +62,7 @@ async function run(
     completeSamplingEpoch: (event) => Promise.resolve(void told.epochs.push(event)),
     evaluated: (event) => Promise.resolve(void told.candidates.push(event as Candidate)),
     progress: () => undefined,
+    compiled: () => undefined,
     signal: new AbortController().signal,
     ...changes,
   };

@@ -8,8 +8,8 @@ type Tensors = Record<string, tf.Tensor>;
 export interface Kernel<Attributes> {
   readonly name: string;
   readonly traced: Rule;
-  /** The same function by standard TF.js ops, for the eager backends. */
-  readonly eager: (inputs: Tensors, attributes: Attributes) => tf.Tensor | tf.Tensor[];
+  /** The same function by standard TF.js ops, for the eager backends; absent: it exists for the tracer alone. */
+  readonly eager?: (inputs: Tensors, attributes: Attributes) => tf.Tensor | tf.Tensor[];
   /** Lazily, per input that needs one: its derivative from that of the output(s) and the saved tensors. */
   readonly gradient?: {
     readonly saveInputs: readonly string[];
@@ -28,12 +28,13 @@ export function defineKernel<Attributes extends object = object>(
   kernel: Kernel<Attributes>,
 ): (inputs: Tensors, attributes: Attributes) => tf.Tensor[] {
   registerRule(kernel.name, kernel.traced);
-  for (const backendName of eagerBackends) {
+  const { eager } = kernel;
+  for (const backendName of eager ? eagerBackends : []) {
     tf.registerKernel({
       kernelName: kernel.name,
       backendName,
       // TF.js passes the tensors themselves, and does not record what a kernel runs inside.
-      kernelFunc: ({ inputs, attrs }) => tf.tidy(() => kernel.eager(inputs as Tensors, attrs as unknown as Attributes)),
+      kernelFunc: ({ inputs, attrs }) => tf.tidy(() => eager!(inputs as Tensors, attrs as unknown as Attributes)),
     });
   }
   const { gradient } = kernel;

@@ -9,7 +9,7 @@ export function resizeBilinear(x: tf.Tensor, height: number, width: number): tf.
 }
 
 /** Weights of linear interpolation from `from` to `to` points with equal ends; a single output point is the first input point. */
-function interpolation(from: number, to: number): Resampling {
+export function interpolation(from: number, to: number): Resampling {
   const weights = new Float32Array(to * from);
   for (let i = 0; i < to; i++) {
     const position = to > 1 ? (i * (from - 1)) / (to - 1) : 0;

@@ -1,0 +1,139 @@
+import { binary, pad, reshape, slice } from "../emit";
+import type { Value } from "../graph";
+import type { Recorder } from "../recorder";
+
+// Operators on ONNX Runtime's blocked layout. A value of it has the logical shape [1, C, H, N*W] and lies in memory as
+// [C/block, H, N, W, block]: what an image of N*W columns looks like to a kernel that spans rows, and, seen as [1, C, H*N, W],
+// what H*N rows look like to a kernel that spans columns.
+
+const DOMAIN = "com.microsoft.nchwc";
+
+/** Elements that a block of channels has: 16 with AVX-512, 8 with AVX2. */
+export type Block = number;
+
+function node(
+  r: Recorder,
+  op: string,
+  inputs: readonly Value[],
+  shape: readonly number[],
+  attributes: Parameters<Recorder["node"]>[4] = {},
+): Value {
+  return r.node(op, inputs, shape, "float32", attributes, DOMAIN);
+}
+
+/** x [n,C,h,w] from plain order to blocked. */
+export function toBlocked(r: Recorder, x: Value): Value {
+  return node(r, "ReorderInput", [x], x.shape);
+}
+
+/** x [n,C,h,w] from blocked order to plain. */
+export function toPlain(r: Recorder, x: Value): Value {
+  return node(r, "ReorderOutput", [x], x.shape, { channels: channelsOf(x) });
+}
+
+export const channelsOf = (x: Value): number => x.shape[1] as number;
+
+function zeros(r: Recorder, count: number): Value {
+  return r.constant(new Float32Array(count), [count], "float32");
+}
+
+/** x * scale + shift (+ sum), then ReLU where asked: a depthwise 1x1 convolution, one pass where plain operators need two to four. */
+export function depthwise(
+  r: Recorder,
+  x: Value,
+  scale: Value,
+  { shift, sum, relu = false }: { shift?: Value; sum?: Value; relu?: boolean } = {},
+): Value {
+  const channels = channelsOf(x);
+  const kernel = reshape(r, scale, [channels, 1, 1, 1]);
+  const inputs = [x, kernel, shift ? reshape(r, shift, [channels]) : zeros(r, channels), ...(sum ? [sum] : [])];
+  const attributes = { kernel_shape: [1, 1], group: channels, ...(relu ? { activation: "Relu" } : {}) };
+  return r.within("Norm", () => node(r, "Conv", inputs, x.shape, attributes));
+}
+
+/**
+ * Convolution along one axis with three taps; kernel in the layout of tiles, [Co*Ci*3]. Along columns the outer taps are left out where
+ * they see only padding; along rows ONNX Runtime does so itself.
+ */
+export function convolution(
+  r: Recorder,
+  x: Value,
+  kernel: Value,
+  outputs: number,
+  { axis, dilation, block, sum }: { axis: 0 | 1; dilation: number; block: Block; sum?: Value | undefined },
+): Value {
+  const [, inputs, height, width] = x.shape as [number, number, number, number];
+  if (axis === 1 && dilation >= width) {
+    const tiles = (outputs * inputs) / block ** 2;
+    const taps = slice(r, reshape(r, kernel, [tiles, 3, block ** 2]), [1], [1], [1]);
+    const middle = reshape(r, taps, [outputs, inputs, 1, 1]);
+    const given = [x, middle, zeros(r, outputs), ...(sum ? [sum] : [])];
+    return node(r, "Conv", given, [1, outputs, height, width], { kernel_shape: [1, 1] });
+  }
+  const size = axis === 0 ? [3, 1] : [1, 3];
+  const weights = reshape(r, kernel, [outputs, inputs, ...size]);
+  const [along, across] = axis === 0 ? [dilation, 0] : [0, dilation];
+  const attributes = {
+    kernel_shape: size,
+    dilations: axis === 0 ? [dilation, 1] : [1, dilation],
+    pads: [along, across, along, across],
+  };
+  const given = [x, weights, zeros(r, outputs), ...(sum ? [sum] : [])];
+  return r.within("Conv", () => node(r, "Conv", given, [1, outputs, height, width], attributes));
+}
+
+/** Product of two matrices as a 1x1 convolution: x [a, L, block, 1] over L positions as input channels, kernel [Co, L, 1, 1]. */
+export function pointwise(r: Recorder, x: Value, kernel: Value): Value {
+  const [images, , height, width] = x.shape as [number, number, number, number];
+  const outputs = kernel.shape[0] as number;
+  return node(r, "Conv", [x, kernel], [images, outputs, height, width], { kernel_shape: [1, 1] });
+}
+
+/** The columns that tap 0 or 2 of a dilated kernel sees: x moved by `dilation` to the right or left, zeros moving in. */
+export function shiftColumns(r: Recorder, x: Value, tap: 0 | 2, dilation: number, block: Block): Value {
+  const channels = channelsOf(x);
+  // Kernels of depthwise convolutions lie as [C/block, taps, block].
+  const oneHot = Float32Array.from({ length: channels * 3 }, (_, at) => (Math.floor(at / block) % 3 === tap ? 1 : 0));
+  return node(r, "Conv", [x, r.constant(oneHot, [channels, 1, 1, 3], "float32")], x.shape, {
+    kernel_shape: [1, 3],
+    dilations: [1, dilation],
+    pads: [0, dilation, 0, dilation],
+    group: channels,
+  });
+}
+
+/** Mean of each channel, [C]. */
+export function channelMeans(r: Recorder, x: Value): Value {
+  const channels = channelsOf(x);
+  return r.within("ChannelMean", () => reshape(r, node(r, "GlobalAveragePool", [x], [1, channels, 1, 1]), [channels]));
+}
+
+const pooling = { kernel_shape: [2, 2], strides: [2, 2] };
+
+const halved = ([n, c, h, w]: readonly number[]) => [n, c, (h as number) / 2, (w as number) / 2] as number[];
+
+export function maxPool(r: Recorder, x: Value): Value {
+  return node(r, "MaxPool", [x], halved(x.shape), pooling);
+}
+
+export function averagePool(r: Recorder, x: Value): Value {
+  return node(r, "AveragePool", [x], halved(x.shape), pooling);
+}
+
+/** Each element repeated over a 2x2 window. */
+export function upsample(r: Recorder, x: Value): Value {
+  const [n, c, h, w] = x.shape as [number, number, number, number];
+  return node(r, "Upsample", [x], [n, c, h * 2, w * 2], { scales: [1, 1, 2, 2] });
+}
+
+/** x with `count` channels: the first ones, or zeros behind its own. Whole blocks lie one after the other, so plain operators do it. */
+export function withChannels(r: Recorder, x: Value, count: number): Value {
+  const missing = count - channelsOf(x);
+  return missing > 0 ? pad(r, x, [0, 0, 0, 0], [0, missing, 0, 0]) : slice(r, x, [1], [0], [count]);
+}
+
+/** Sum of two values that may differ in channels. */
+export function sum(r: Recorder, a: Value, b: Value): Value {
+  const count = Math.max(channelsOf(a), channelsOf(b));
+  return binary(r, "Add", withChannels(r, a, count), withChannels(r, b, count));
+}

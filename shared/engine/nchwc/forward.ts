@@ -1,0 +1,184 @@
+import { binary, concat, matMul, reshape, unary } from "../emit";
+import type { Value } from "../graph";
+import { interpolation } from "../ops/resize";
+import type { Recorder } from "../recorder";
+import {
+  channelMeans,
+  channelsOf,
+  convolution,
+  depthwise,
+  maxPool,
+  sum,
+  toBlocked,
+  toPlain,
+  withChannels,
+} from "./emit";
+import { branchShape, convolutions, type MixturePlan } from "./plan";
+
+/** Values of the forward pass that the gradient reads again: per branch, and the moments of both norms over all branches. */
+export interface Activations {
+  /** x at half resolution, where a branch works there. */
+  pooled?: Value;
+  /** Outputs of the first convolution, of ReLU behind its norm, and of the second convolution. */
+  hidden: Value[];
+  active: Value[];
+  last: Value[];
+  mean1: Value;
+  variance1: Value;
+  mean2: Value;
+  variance2: Value;
+}
+
+export interface MixtureInputs {
+  /** [1, inputs, H, N*W] blocked. */
+  x: Value;
+  /** [tiles, block, block] in the order of `tiles`. */
+  kernels: Value;
+  /** Masked scale and shift of the norms of all branches side by side. */
+  gamma1: Value;
+  beta1: Value;
+  gamma2: Value;
+  beta2: Value;
+  /** Factors of the skip, [outputs]; 0 behind the input's channels. */
+  presence: Value;
+}
+
+/** y = ReLU(presence * x + sum of branches), each BN(conv(ReLU(BN(conv(x))))) (method.md section 6). */
+export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInputs): { y: Value } & Activations {
+  const { branches } = plan;
+  const middles = branches.map(({ middle }) => middle);
+  const outputs = branches.map(({ output }) => output);
+  const kernels = splitKernels(r, plan, inputs.kernels);
+  const halves = branches.some(({ scale }) => scale === 2);
+  const pooled = halves ? maxPool(r, inputs.x) : undefined;
+  const hidden = branches.map(({ scale, dilation, middle }, at) => {
+    const x = scale === 2 && pooled ? pooled : inputs.x;
+    return convolution(r, x, kernels[2 * at] as Value, middle, { axis: 0, dilation, block: plan.block });
+  });
+  const moments1 = moments(r, hidden);
+  const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
+  const [scales1, shifts1] = [splitVector(r, norm1.scale, middles), splitVector(r, norm1.shift, middles)];
+  const active = hidden.map((h, at) =>
+    depthwise(r, h, scales1[at] as Value, { shift: shifts1[at] as Value, relu: true }),
+  );
+  const last = branches.map((branch, at) => {
+    const { scale, dilation, middle, output } = branch;
+    const rows = [1, middle, (plan.height / scale) * plan.batch, plan.width / scale];
+    const y = convolution(r, reshape(r, active[at] as Value, rows), kernels[2 * at + 1] as Value, output, {
+      axis: 1,
+      dilation,
+      block: plan.block,
+    });
+    return reshape(r, y, branchShape(plan, branch, output));
+  });
+  const moments2 = moments(r, last);
+  const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);
+  const [scales2, shifts2] = [splitVector(r, norm2.scale, outputs), splitVector(r, norm2.shift, outputs)];
+  const added = (scale: 1 | 2, start: Value | undefined): Value | undefined => {
+    // Ascending, so that a sum is widened as seldom as can be.
+    const order = branches.map((_, at) => at).filter((at) => branches[at]?.scale === scale);
+    order.sort((a, b) => (outputs[a] as number) - (outputs[b] as number));
+    return order.reduce<Value | undefined>((total, at) => {
+      const y = last[at] as Value;
+      const affine = { shift: shifts2[at] as Value };
+      if (total && channelsOf(total) > channelsOf(y))
+        return sum(r, total, depthwise(r, y, scales2[at] as Value, affine));
+      const before = total && { sum: withChannels(r, total, channelsOf(y)) };
+      return depthwise(r, y, scales2[at] as Value, { ...affine, ...before });
+    }, start);
+  };
+  const half = added(2, undefined);
+  const total = added(1, half && r.within("Resize", () => emitResize(r, half, plan, "up")));
+  const x = withChannels(r, inputs.x, plan.outputs);
+  const y = depthwise(r, x, inputs.presence, {
+    ...(total && { sum: withChannels(r, total, plan.outputs) }),
+    relu: true,
+  });
+  return {
+    y,
+    ...(pooled && { pooled }),
+    hidden,
+    active,
+    last,
+    mean1: moments1.mean,
+    variance1: moments1.variance,
+    mean2: moments2.mean,
+    variance2: moments2.variance,
+  };
+}
+
+/** One kernel per convolution, flat, out of all tiles. */
+export function splitKernels(r: Recorder, plan: MixturePlan, kernels: Value): Value[] {
+  const sizes = convolutions(plan).map(({ inputs, outputs }) => inputs * outputs * 3);
+  return splitVector(r, reshape(r, kernels, [sizes.reduce((total, size) => total + size, 0)]), sizes);
+}
+
+export function splitVector(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
+  if (sizes.length === 1) return [vector];
+  return r.split(
+    "Split",
+    [vector, r.integers(sizes)],
+    sizes.map((size) => [size]),
+    vector.dtype,
+    { axis: 0 },
+  );
+}
+
+/** Means over positions of several values, and of their products with others, side by side. */
+export function stackedMeans(r: Recorder, values: readonly Value[]): Value {
+  return concat(
+    r,
+    values.map((value) => channelMeans(r, value)),
+    0,
+  );
+}
+
+function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {
+  const mean = stackedMeans(r, values);
+  const squares = stackedMeans(
+    r,
+    values.map((value) => binary(r, "Mul", value, value)),
+  );
+  // Rounding may take it below zero, where it is cut.
+  return { mean, variance: unary(r, "Relu", binary(r, "Sub", squares, binary(r, "Mul", mean, mean))) };
+}
+
+/** 1 / sqrt(variance + epsilon). */
+export function rootInverse(r: Recorder, variance: Value, epsilon: number): Value {
+  return unary(r, "Reciprocal", unary(r, "Sqrt", binary(r, "Add", variance, r.scalar(epsilon))));
+}
+
+function normCoefficients(
+  r: Recorder,
+  { mean, variance }: { mean: Value; variance: Value },
+  gamma: Value,
+  beta: Value,
+  epsilon: number,
+): { scale: Value; shift: Value } {
+  const scale = binary(r, "Mul", gamma, rootInverse(r, variance, epsilon));
+  return { scale, shift: binary(r, "Sub", beta, binary(r, "Mul", mean, scale)) };
+}
+
+/** Bilinear resize between half and full resolution, corners aligned: up, or down as the transposed map. */
+export function emitResize(r: Recorder, x: Value, plan: MixturePlan, direction: "up" | "down"): Value {
+  const { batch, height, width } = plan;
+  const channels = channelsOf(x);
+  const [h, w] = [height / 2, width / 2];
+  const [tall, wide] = [interpolation(h, height), interpolation(w, width)];
+  const matrix = ({ to, from, weights }: typeof tall) => r.constant(weights, [to, from], "float32");
+  const turned = ({ to, from, weights }: typeof tall) =>
+    r.constant(
+      Float32Array.from({ length: to * from }, (_, at) => weights[(at % to) * from + Math.floor(at / to)] as number),
+      [from, to],
+      "float32",
+    );
+  const plain = toPlain(r, x);
+  if (direction === "up") {
+    const rows = matMul(r, reshape(r, plain, [channels * h * batch, w]), turned(wide));
+    const image = matMul(r, matrix(tall), reshape(r, rows, [channels, h, batch * width]));
+    return toBlocked(r, reshape(r, image, [1, channels, height, batch * width]));
+  }
+  const image = matMul(r, turned(tall), reshape(r, plain, [channels, height, batch * width]));
+  const rows = matMul(r, reshape(r, image, [channels * h * batch, width]), matrix(wide));
+  return toBlocked(r, reshape(r, rows, [1, channels, h, batch * w]));
+}

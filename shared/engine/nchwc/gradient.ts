@@ -1,0 +1,196 @@
+import { binary, concat, expand, reshape, slice, step, stepFromZero, unary } from "../emit";
+import type { Value } from "../graph";
+import type { Recorder } from "../recorder";
+import { averagePool, channelMeans, convolution, depthwise, sum, toBlocked, upsample, withChannels } from "./emit";
+import {
+  emitResize,
+  rootInverse,
+  splitKernels,
+  splitVector,
+  stackedMeans,
+  type Activations,
+  type MixtureInputs,
+} from "./forward";
+import { branchShape, convolutions, tiles, type Branch, type MixturePlan } from "./plan";
+import { emitKernelGradient } from "./weightGradient";
+
+export interface MixtureGradients {
+  x: Value;
+  kernels: Value;
+  gamma1: Value;
+  beta1: Value;
+  gamma2: Value;
+  beta2: Value;
+  presence: Value;
+}
+
+/**
+ * Derivatives of a mixture by all that it takes. Through a norm with moments m and r = 1/sqrt(v + e), behind a convolution h:
+ * dh = gamma*r * u with u = dy + a*h + c, a = -r*dg, c = r*dg*m - db, and db = mean dy, dg = r*(mean dy*h - m*db). The factor
+ * gamma*r goes into the kernel of the convolution before, so that u is one pass.
+ */
+export function emitGradient(
+  r: Recorder,
+  plan: MixturePlan,
+  inputs: Omit<MixtureInputs, "beta1" | "beta2">,
+  saved: Activations & { y: Value },
+  dy: Value,
+): MixtureGradients {
+  const { branches, batch, height, width, outputs } = plan;
+  const positions = height * batch * width;
+  const middles = branches.map(({ middle }) => middle);
+  const widths = branches.map(({ output }) => output);
+  const root1 = rootInverse(r, saved.variance1, plan.epsilon);
+  const root2 = rootInverse(r, saved.variance2, plan.epsilon);
+  const scale1 = binary(r, "Mul", inputs.gamma1, root1);
+  const scale2 = binary(r, "Mul", inputs.gamma2, root2);
+
+  const dz = binary(r, "Mul", dy, step(r, saved.y));
+  const dz2 = saved.pooled ? r.within("Resize", () => emitResize(r, dz, plan, "down")) : dz;
+  const means = { 1: channelMeans(r, dz), 2: saved.pooled ? channelMeans(r, dz2) : undefined };
+  const of = <T>(branch: Branch, full: T, half: T): T => (branch.scale === 2 ? half : full);
+  const upper = branches.map((branch) => withChannels(r, of(branch, dz, dz2), branch.output));
+  const meanUpper = concat(
+    r,
+    branches.map((branch) => {
+      const mean = (branch.scale === 2 ? means[2] : means[1]) as Value;
+      return slice(r, mean, [0], [0], [branch.output]);
+    }),
+    0,
+  );
+  const norm2 = normGradient(r, upper, saved.last, saved.mean2, root2, widths, meanUpper);
+  const u2 = saved.last.map((h, at) =>
+    binary(r, "Add", depthwise(r, h, norm2.a[at] as Value, { shift: norm2.c[at] as Value }), upper[at] as Value),
+  );
+
+  const scales = tileScales(r, plan, scale1, scale2);
+  const kernels = r.within("InputGradient", () =>
+    splitKernels(r, plan, turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales))),
+  );
+  const lower = branches.map((branch, at) => {
+    const { scale, dilation, middle, output } = branch;
+    const rows = [1, output, (height / scale) * batch, width / scale];
+    const back = convolution(r, reshape(r, u2[at] as Value, rows), kernels[2 * at + 1] as Value, middle, {
+      axis: 1,
+      dilation,
+      block: plan.block,
+    });
+    const plain = reshape(r, back, branchShape(plan, branch, middle));
+    return binary(r, "Mul", plain, step(r, saved.active[at] as Value));
+  });
+  const norm1 = normGradient(r, lower, saved.hidden, saved.mean1, root1, middles);
+  const u1 = saved.hidden.map((h, at) =>
+    depthwise(r, h, norm1.a[at] as Value, { shift: norm1.c[at] as Value, sum: lower[at] as Value }),
+  );
+
+  const into: Record<1 | 2, Value | undefined> = {
+    1: withChannels(r, depthwise(r, dz, inputs.presence), plan.inputs),
+    2: undefined,
+  };
+  branches.forEach(({ scale, dilation }, at) => {
+    into[scale] = convolution(r, u1[at] as Value, kernels[2 * at] as Value, plan.inputs, {
+      axis: 0,
+      dilation,
+      block: plan.block,
+      sum: into[scale],
+    });
+  });
+  const x =
+    saved.pooled && into[2] ? sum(r, into[1] as Value, poolGradient(r, inputs.x, saved.pooled, into[2])) : into[1];
+
+  const samples = (sizes: readonly number[]) =>
+    r.constant(
+      branches.flatMap(({ scale }, at) => Array.from({ length: sizes[at] as number }, () => positions / scale ** 2)),
+      [sizes.reduce((total, size) => total + size, 0)],
+      "float32",
+    );
+  const kept = withChannels(r, inputs.x, outputs);
+  return {
+    x: x as Value,
+    kernels: r.within("WeightGradient", () =>
+      binary(r, "Mul", emitKernelGradient(r, plan, inputs.x, saved, u1, u2), scales),
+    ),
+    gamma1: binary(r, "Mul", norm1.dg, samples(middles)),
+    beta1: binary(r, "Mul", norm1.db, samples(middles)),
+    gamma2: binary(r, "Mul", norm2.dg, samples(widths)),
+    beta2: binary(r, "Mul", norm2.db, samples(widths)),
+    presence: binary(r, "Mul", channelMeans(r, binary(r, "Mul", dz, kept)), r.scalar(positions)),
+  };
+}
+
+function normGradient(
+  r: Recorder,
+  dys: readonly Value[],
+  hs: readonly Value[],
+  mean: Value,
+  root: Value,
+  sizes: readonly number[],
+  meanDy = stackedMeans(r, dys),
+): { dg: Value; db: Value; a: Value[]; c: Value[] } {
+  const products = stackedMeans(
+    r,
+    dys.map((dy, at) => binary(r, "Mul", dy, hs[at] as Value)),
+  );
+  const dg = binary(r, "Mul", binary(r, "Sub", products, binary(r, "Mul", mean, meanDy)), root);
+  const slope = binary(r, "Mul", root, dg);
+  const c = binary(r, "Sub", binary(r, "Mul", slope, mean), meanDy);
+  return { dg, db: meanDy, a: splitVector(r, unary(r, "Neg", slope), sizes), c: splitVector(r, c, sizes) };
+}
+
+/**
+ * gamma*r of the output channel that each weight of each tile writes, [tiles, block, block]: whole tiles are gathered, since a
+ * product that broadcasts over rows of a block is several times slower than one of equal shapes.
+ */
+function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2: Value): Value {
+  const { block } = plan;
+  const list = convolutions(plan);
+  // Where the channels of each convolution begin, in blocks: first all middles, then all outputs.
+  const layers = [list.filter(({ layer }) => layer === 1), list.filter(({ layer }) => layer === 2)];
+  const starts = new Map<string, number>();
+  let next = 0;
+  for (const { branch, layer, outputs } of layers.flat()) {
+    starts.set(`${branch}/${layer}`, next);
+    next += outputs / block;
+  }
+  const rows = expand(r, reshape(r, concat(r, [scale1, scale2], 0), [next, 1, block]), [next, block, block]);
+  const taken = tiles(plan).map(({ convolution: at, outputBlock }) => {
+    const { branch, layer } = list[at] as (typeof list)[number];
+    return (starts.get(`${branch}/${layer}`) as number) + outputBlock;
+  });
+  const shape = [taken.length, block, block];
+  return r.node("Gather", [rows, r.integers(taken)], shape, "float32", { axis: 0 });
+}
+
+/** Kernels of the input gradients: tiles transposed, taps reversed, input and output blocks exchanged. */
+function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Value {
+  const { block } = plan;
+  const all = tiles(plan);
+  const list = convolutions(plan);
+  // A reorder of one block of channels transposes each tile, faster than Transpose does.
+  const turned = reshape(r, toBlocked(r, reshape(r, scaled, [all.length, block, block, 1])), [
+    all.length,
+    block * block,
+  ]);
+  let first = 0;
+  const order = list.flatMap(({ inputs, outputs }) => {
+    const [from, to] = [inputs / block, outputs / block];
+    const start = first;
+    first += from * to * 3;
+    return Array.from({ length: from * to * 3 }, (_, at) => {
+      const [inputBlock, outputBlock, tap] = [Math.floor(at / (to * 3)), Math.floor(at / 3) % to, at % 3];
+      return start + (outputBlock * from + inputBlock) * 3 + (2 - tap);
+    });
+  });
+  return r.node("Gather", [turned, r.integers(order)], [order.length, block * block], "float32", { axis: 0 });
+}
+
+/** Largest elements of equal value share what their window passes on, as in maxPool2x2. */
+function poolGradient(r: Recorder, x: Value, pooled: Value, dy: Value): Value {
+  return r.within("Pool", () => {
+    const largest = stepFromZero(r, binary(r, "Sub", x, upsample(r, pooled)));
+    // A quarter of the number of largest elements per window.
+    const share = averagePool(r, largest);
+    const each = binary(r, "Div", binary(r, "Mul", dy, r.scalar(0.25)), share);
+    return binary(r, "Mul", largest, upsample(r, each));
+  });
+}

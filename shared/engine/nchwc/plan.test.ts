@@ -1,0 +1,39 @@
+import { obstacle, tiles, type MixturePlan } from "./plan";
+
+const plan: MixturePlan = {
+  block: 8,
+  batch: 2,
+  height: 8,
+  width: 16,
+  inputs: 16,
+  outputs: 24,
+  branches: [
+    { scale: 1, dilation: 1, middle: 8, output: 24 },
+    { scale: 2, dilation: 4, middle: 16, output: 8 },
+  ],
+  epsilon: 1e-3,
+};
+
+describe("tiles", () => {
+  it("are those of every kernel, once each", () => {
+    const all = tiles(plan);
+    // In blocks of 8: 2x1 and 1x3 of the first branch, 2x2 and 2x1 of the second, three taps each.
+    expect(all).toHaveLength(3 * (2 + 3 + 4 + 2));
+    expect(new Set(all.map((tile) => JSON.stringify(tile))).size).toBe(all.length);
+    expect(all[3]).toEqual({ convolution: 0, outputBlock: 0, inputBlock: 1, tap: 0 });
+  });
+});
+
+describe("an obstacle", () => {
+  it("is none where every precondition holds", () => {
+    expect(obstacle(plan)).toBeUndefined();
+  });
+
+  it.each<[string, Partial<MixturePlan>, string]>([
+    ["channels within a block", { inputs: 12 }, "channels 12,24,8,24,16,8 are not multiples of 8"],
+    ["a height that cannot be halved", { height: 9 }, "9x16 has no scale 2"],
+    ["rows within a tile", { batch: 1, width: 8 }, "rows of 4 positions at scale 2 are not multiples of 8"],
+  ])("is named: %s", (_, change, why) => {
+    expect(obstacle({ ...plan, ...change })).toBe(why);
+  });
+});

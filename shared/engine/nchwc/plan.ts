@@ -1,0 +1,71 @@
+import type { Block } from "./emit";
+
+/** One candidate of a mixture: two factorised convolutions with norms between, at full (1) or half (2) resolution. */
+export interface Branch {
+  scale: 1 | 2;
+  dilation: number;
+  /** Channels behind the first and the second convolution, multiples of the block. */
+  middle: number;
+  output: number;
+}
+
+/** Sizes of a mixture in blocked layout; channels are multiples of the block. */
+export interface MixturePlan {
+  block: Block;
+  batch: number;
+  height: number;
+  width: number;
+  inputs: number;
+  outputs: number;
+  branches: readonly Branch[];
+  epsilon: number;
+}
+
+/** Shape of the values of a branch. */
+export function branchShape(plan: MixturePlan, { scale }: Branch, channels: number): [number, number, number, number] {
+  return [1, channels, plan.height / scale, (plan.batch * plan.width) / scale];
+}
+
+/** The two convolutions of each branch in the order in which their kernels lie, with channels. */
+export function convolutions(plan: MixturePlan): { branch: number; layer: 1 | 2; inputs: number; outputs: number }[] {
+  return plan.branches.flatMap(({ middle, output }, branch) => [
+    { branch, layer: 1 as const, inputs: plan.inputs, outputs: middle },
+    { branch, layer: 2 as const, inputs: middle, outputs: output },
+  ]);
+}
+
+/** A tile: the block x block weights [input][output] of one tap between one block of input and one of output channels. */
+export interface Tile {
+  convolution: number;
+  outputBlock: number;
+  inputBlock: number;
+  tap: number;
+}
+
+/** Tiles of all kernels in the order in which they lie: per convolution by output block, input block, tap. */
+export function tiles(plan: MixturePlan): Tile[] {
+  return convolutions(plan).flatMap(({ inputs, outputs }, convolution) =>
+    count(outputs / plan.block).flatMap((outputBlock) =>
+      count(inputs / plan.block).flatMap((inputBlock) =>
+        count(3).map((tap) => ({ convolution, outputBlock, inputBlock, tap })),
+      ),
+    ),
+  );
+}
+
+export function count(length: number): number[] {
+  return Array.from({ length }, (_, index) => index);
+}
+
+/** Why a mixture cannot run in this layout; undefined: it can. Each is a precondition that ONNX Runtime would break silently. */
+export function obstacle({ block, batch, height, width, inputs, outputs, branches }: MixturePlan): string | undefined {
+  const channels = [inputs, outputs, ...branches.flatMap(({ middle, output }) => [middle, output])];
+  if (channels.some((size) => size % block !== 0)) return `channels ${channels.join()} are not multiples of ${block}`;
+  for (const scale of new Set(branches.map((branch) => branch.scale))) {
+    if (height % scale !== 0 || width % scale !== 0) return `${height}x${width} has no scale ${scale}`;
+    // Rows are cut into tiles of block x block; a row that ends within one would give a wrong gradient.
+    const row = (batch * width) / scale;
+    if (row % block !== 0) return `rows of ${row} positions at scale ${scale} are not multiples of ${block}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,108 @@
+import { convolutions, count, tiles, type MixturePlan } from "../engine/nchwc/plan";
+import type { Manifest } from "../engine/parameters";
+import { elementCount } from "../engine/signature";
+import { at, atScale, type LiveBlock, type LiveStage } from "./live";
+
+/** Where the values of a blocked vector come from in the plain one, which is the order of checkpoints. */
+export interface BlockedLayout {
+  entries: { name: string; shape: number[] }[];
+  /** Per element of the blocked vector its index in the plain one; -1 where a channel fills a block up. */
+  source: Int32Array;
+  plainSize: number;
+}
+
+/** A blocked vector from a plain one. */
+export function toBlockedOrder(plain: Float32Array, { source }: BlockedLayout): Float32Array {
+  return Float32Array.from(source, (index) => (index < 0 ? 0 : (plain[index] as number)));
+}
+
+/** The plain vector of a blocked one. */
+export function toPlainOrder(blocked: Float32Array, { source, plainSize }: BlockedLayout): Float32Array {
+  const plain = new Float32Array(plainSize);
+  source.forEach((index, position) => {
+    if (index >= 0) plain[index] = blocked[position] as number;
+  });
+  return plain;
+}
+
+/**
+ * Layout of a supernet's weights or statistics with the tensors of each search block replaced by blocked ones: weights "<block>/kernels"
+ * [tiles, block, block], and per norm one vector over all operations, each filled up to whole blocks.
+ */
+export function blockedLayout(
+  plain: Manifest,
+  stages: readonly LiveStage[],
+  plans: ReadonlyMap<string, MixturePlan>,
+  role: "weights" | "stats",
+): BlockedLayout {
+  const blocks = new Map(stages.flatMap((stage) => stage.blocks.map((block) => [block.name, block] as const)));
+  const offsets = new Map(plain.entries.map((entry) => [entry.name, entry.offset]));
+  const offset = (name: string) => {
+    const found = offsets.get(name);
+    if (found === undefined) throw new Error(`no tensor "${name}" in the plain layout`);
+    return found;
+  };
+  const parts: { name: string; shape: number[]; source: number[] }[] = [];
+  const done = new Set<string>();
+  for (const entry of plain.entries) {
+    const name = /^stage\d+\/block\d+(?=\/)/.exec(entry.name)?.[0];
+    const block = name === undefined ? undefined : blocks.get(name);
+    if (!block) {
+      const size = elementCount(entry.shape);
+      parts.push({ name: entry.name, shape: entry.shape, source: count(size).map((index) => entry.offset + index) });
+      continue;
+    }
+    if (done.has(block.name)) continue;
+    done.add(block.name);
+    const plan = plans.get(block.name);
+    if (!plan) throw new Error(`no plan for ${block.name}`);
+    if (role === "weights") parts.push(kernelPart(block, plan, offset));
+    for (const layer of ["norm1", "norm2"] as const)
+      for (const kind of role === "weights" ? ["gamma", "beta"] : ["mean", "variance"])
+        parts.push(normPart(block, plan, layer, kind, offset));
+  }
+  return {
+    entries: parts.map(({ name, shape }) => ({ name, shape })),
+    source: Int32Array.from(parts.flatMap(({ source }) => source)),
+    plainSize: plain.size,
+  };
+}
+
+function kernelPart(block: LiveBlock, plan: MixturePlan, offset: (name: string) => number) {
+  const { block: b } = plan;
+  const list = convolutions(plan).map(({ branch, layer }) => {
+    const { operation, middleWidth, outputWidth } = at(block.operations, branch);
+    const [inputs, outputs] = layer === 1 ? [block.inputs, middleWidth] : [middleWidth, outputWidth];
+    return { start: offset(`${block.name}/${operation.name}/conv${layer}`), inputs, outputs };
+  });
+  const source = tiles(plan).flatMap(({ convolution, outputBlock, inputBlock, tap }) => {
+    const { start, inputs, outputs } = at(list, convolution);
+    // A tile is [input][output], a plain kernel [output][input][tap].
+    return count(b * b).map((index) => {
+      const input = inputBlock * b + Math.floor(index / b);
+      const output = outputBlock * b + (index % b);
+      return input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
+    });
+  });
+  return { name: `${block.name}/kernels`, shape: [source.length / (b * b), b, b], source };
+}
+
+function normPart(
+  block: LiveBlock,
+  plan: MixturePlan,
+  layer: "norm1" | "norm2",
+  kind: string,
+  offset: (name: string) => number,
+) {
+  const width = (entry: LiveBlock["operations"][number]) => (layer === "norm1" ? entry.middleWidth : entry.outputWidth);
+  const source = block.operations.flatMap((entry, index) => {
+    const { scale } = entry.operation;
+    // In the plain layout the operations of one scale share a vector.
+    const siblings = atScale(block, scale);
+    const before = siblings.slice(0, siblings.indexOf(entry)).reduce((sum, other) => sum + width(other), 0);
+    const start = offset(`${block.name}/s${scale}/${layer}/${kind}`) + before;
+    const branch = at(plan.branches, index);
+    return count(layer === "norm1" ? branch.middle : branch.output).map((c) => (c < width(entry) ? start + c : -1));
+  });
+  return { name: `${block.name}/${layer}/${kind}`, shape: [source.length], source };
+}
