@@ -4,7 +4,6 @@ import { search } from "./search";
 import { firstStep } from "./startup";
 import { step } from "./step";
 
-
 const JOBS = { step, search, firstStep };
 
 serveWorker<MeasuredJob, never, Measurement[], void>(({ name, args }) => JOBS[name](args));
