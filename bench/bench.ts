@@ -1,5 +1,6 @@
 import { startWorker } from "../shared/process/worker";
 import { LatheError } from "../shared/process/errors";
+import { control } from "./control";
 import type { Measurement } from "./measurement";
 import { network } from "./network";
 import { reportJson, reportText } from "./report";
@@ -23,6 +24,7 @@ const BENCHMARKS: Record<string, Benchmark> = {
   search: asTrainer("search"),
   network,
   startup,
+  control,
 };
 
 async function main(): Promise<void> {
