@@ -4,7 +4,7 @@ import type { StoredEvent } from "./catalog";
 import { decodeEvent } from "./envelope";
 import { isUnavailable, sleep } from "./faults";
 import { lastSequence, readMessage, type StoredMessage } from "./jetstream";
-import { EVENTS_STREAM, parseEventSubject, searchFilter } from "./subjects";
+import { EVENTS_STREAM, eventSubject, parseEventSubject, searchFilter } from "./subjects";
 
 /** Looked for without a hint, where a wake-up was lost. */
 const POLL_MS = 2000;
@@ -30,30 +30,44 @@ export function readStored(bus: Bus, message: Omit<StoredMessage, "time">): Stor
   }
 }
 
-const next = (bus: Bus, searchId: string, from: number, retryForMs: number, signal?: AbortSignal) =>
-  readMessage(
-    bus,
-    EVENTS_STREAM,
-    { seq: Math.max(1, from), next_by_subj: searchFilter(searchId) },
-    { what: `history of search ${searchId}`, retryForMs, signal },
-  );
+async function next(bus: Bus, searchId: string, from: number, retryForMs: number, signal?: AbortSignal) {
+  const request = { what: `history of search ${searchId}`, retryForMs, signal };
+  if (from <= 1) {
+    // Nothing of a search comes before this. Asked for by its own subject, since the server would look for "the next one from 1 on" through
+    // everything that was stored before the search.
+    const created = { last_by_subj: eventSubject(searchId, "search.created") };
+    const first = await readMessage(bus, EVENTS_STREAM, created, request);
+    if (first) return first;
+  }
+  return readMessage(bus, EVENTS_STREAM, { seq: Math.max(1, from), next_by_subj: searchFilter(searchId) }, request);
+}
 
-/** Every event of a search stored so far, in order; none is an empty array. */
+/** Each event of a search stored by now, from a sequence on (0: from the first), in order; read as they are asked for. */
+export async function* history(
+  bus: Bus,
+  searchId: string,
+  fromSequence = 0,
+  signal?: AbortSignal,
+): AsyncGenerator<StoredEvent, void, undefined> {
+  const last = await lastSequence(bus, EVENTS_STREAM);
+  for (let from = Math.max(1, fromSequence); from <= last;) {
+    const message = await next(bus, searchId, from, 10_000, signal);
+    if (!message || message.sequence > last) return;
+    const stored = readStored(bus, message);
+    if (stored) yield stored;
+    from = message.sequence + 1;
+  }
+}
+
+/** The same as an array; none is an empty one. */
 export async function historyOnce(
   bus: Bus,
   searchId: string,
   fromSequence = 0,
   signal?: AbortSignal,
 ): Promise<StoredEvent[]> {
-  const last = await lastSequence(bus, EVENTS_STREAM);
   const events: StoredEvent[] = [];
-  for (let from = Math.max(1, fromSequence); from <= last;) {
-    const message = await next(bus, searchId, from, 10_000, signal);
-    if (!message || message.sequence > last) break;
-    const stored = readStored(bus, message);
-    if (stored) events.push(stored);
-    from = message.sequence + 1;
-  }
+  for await (const stored of history(bus, searchId, fromSequence, signal)) events.push(stored);
   return events;
 }
 
