@@ -65,7 +65,7 @@ export async function timeCalls({ address, stored, calls }: CallOptions): Promis
 }
 
 /** How many searches the pages of the whole list hold. */
-export async function pageThrough(address: string): Promise<number> {
+export async function countListed(address: string): Promise<number> {
   const connection = connect(SearchServiceClient, address);
   try {
     let found = 0;

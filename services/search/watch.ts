@@ -27,7 +27,7 @@ export async function* watch(
   if (isEnded(search)) {
     // Behind its last event there is nothing to look for.
     if (fromSequence > search.lastSequence) return;
-    for await (const stored of history(bus, search.id, fromSequence, signal)) {
+    for await (const stored of history(bus, search.id, fromSequence, { until: search.lastSequence, signal })) {
       yield toWatchResponse(stored);
       if (TERMINAL.has(stored.event.type)) return;
     }

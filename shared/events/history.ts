@@ -1,10 +1,11 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
+import { Cursor } from "./cursor";
 import { decodeEvent } from "./envelope";
 import { isUnavailable, sleep } from "./faults";
-import { lastSequence, readMessage, type StoredMessage } from "./jetstream";
-import { EVENTS_STREAM, eventSubject, parseEventSubject, searchFilter } from "./subjects";
+import { lastSequence, type StoredMessage } from "./jetstream";
+import { EVENTS_STREAM, parseEventSubject, searchFilter } from "./subjects";
 
 /** Looked for without a hint, where a wake-up was lost. */
 const POLL_MS = 2000;
@@ -30,32 +31,24 @@ export function readStored(bus: Bus, message: Omit<StoredMessage, "time">): Stor
   }
 }
 
-async function next(bus: Bus, searchId: string, from: number, retryForMs: number, signal?: AbortSignal) {
-  const request = { what: `history of search ${searchId}`, retryForMs, signal };
-  if (from <= 1) {
-    // Nothing of a search comes before this. Asked for by its own subject, since the server would look for "the next one from 1 on" through
-    // everything that was stored before the search.
-    const created = { last_by_subj: eventSubject(searchId, "search.created") };
-    const first = await readMessage(bus, EVENTS_STREAM, created, request);
-    if (first) return first;
-  }
-  return readMessage(bus, EVENTS_STREAM, { seq: Math.max(1, from), next_by_subj: searchFilter(searchId) }, request);
-}
-
-/** Each event of a search stored by now, from a sequence on (0: from the first), in order; read as they are asked for. */
+/**
+ * Each event of a search stored by now, from a sequence on (0: from the first), in order; read as they are asked for. `until`: the sequence of
+ * the last event that is wanted, where it is known.
+ */
 export async function* history(
   bus: Bus,
   searchId: string,
   fromSequence = 0,
-  signal?: AbortSignal,
+  { until, signal }: { until?: number; signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<StoredEvent, void, undefined> {
-  const last = await lastSequence(bus, EVENTS_STREAM);
-  for (let from = Math.max(1, fromSequence); from <= last;) {
-    const message = await next(bus, searchId, from, 10_000, signal);
+  const last = until ?? (await lastSequence(bus, EVENTS_STREAM));
+  const cursor = new Cursor(bus, searchId, fromSequence, { retryForMs: 10_000, signal, known: until ?? 0 });
+  for (let at = fromSequence - 1; at < last;) {
+    const message = await cursor.next();
     if (!message || message.sequence > last) return;
     const stored = readStored(bus, message);
     if (stored) yield stored;
-    from = message.sequence + 1;
+    at = message.sequence;
   }
 }
 
@@ -67,14 +60,14 @@ export async function historyOnce(
   signal?: AbortSignal,
 ): Promise<StoredEvent[]> {
   const events: StoredEvent[] = [];
-  for await (const stored of history(bus, searchId, fromSequence, signal)) events.push(stored);
+  for await (const stored of history(bus, searchId, fromSequence, { signal })) events.push(stored);
   return events;
 }
 
 /**
  * The events of a search from a sequence on (0: from the first), then each new one, until the signal aborts: in order, none missing, none twice.
  *
- * Each event is asked for by its place ("the next one from n on"), so there is no consumer whose state an outage could lose; a plain subscription only
+ * Each event is asked for by its place (Cursor), so there is no consumer whose state an outage could lose; a plain subscription only
  * says when to ask. An outage of NATS is waited out.
  */
 export async function* replay(
@@ -85,28 +78,31 @@ export async function* replay(
 ): AsyncGenerator<StoredEvent, void, undefined> {
   const bell = new Bell();
   const subscription = bus.connection.subscribe(searchFilter(searchId), { callback: () => bell.ring() });
-  const forget = bus.onReconnect(() => bell.ring());
+  const cursor = new Cursor(bus, searchId, fromSequence, { retryForMs: 0, signal });
+  const forget = bus.onReconnect(() => {
+    cursor.lookAgain();
+    bell.ring();
+  });
   const onAbort = () => bell.ring();
   signal.addEventListener("abort", onAbort);
   // Not a method call on `signal.aborted` below: TypeScript narrows the property across awaits.
   const aborted = () => signal.aborted;
   try {
-    let from = fromSequence;
     let misses = 0;
     while (!aborted()) {
       const heard = bell.count;
       let message: StoredMessage | undefined;
       try {
-        message = await next(bus, searchId, from, 0, signal);
+        message = await cursor.next();
       } catch (error) {
         if (aborted()) return;
         if (!isUnavailable(error) || bus.connection.isClosed()) throw error;
+        cursor.lookAgain();
         await bell.wait(heard, 500);
         continue;
       }
       if (message) {
         misses = 0;
-        from = message.sequence + 1;
         const stored = readStored(bus, message);
         if (stored && !aborted()) yield stored;
         continue;
