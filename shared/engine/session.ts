@@ -50,7 +50,10 @@ export async function compileOnnx(
 ): Promise<CompiledStep> {
   const { graph, outputs } = trace(step, signature);
   const leave = account?.admit(name, graph);
-  const session = await createSession(encodeModel(graph, name), options, optimization, name);
+  // A memory pattern is planned in the first run and then is a buffer of its own, beside the arena that this run has grown and that
+  // nobody gives back: twice the memory of a large step, for nothing gained.
+  const how = { graphOptimizationLevel: optimization, enableMemPattern: false };
+  const session = await createSession(encodeModel(graph, name), options, how, name);
   options.profiling?.opened(name, graph, session);
   const compiled = sessionStep(
     session,
@@ -71,7 +74,7 @@ export async function compileOnnx(
 export async function createSession(
   model: Uint8Array,
   { provider, threads, profiling }: SessionOptions,
-  optimization: Optimization = "all",
+  how: ort.InferenceSession.SessionOptions = { graphOptimizationLevel: "all" },
   name = "session",
 ): Promise<ort.InferenceSession> {
   try {
@@ -79,11 +82,8 @@ export async function createSession(
       executionProviders: provider === "cpu" ? ["cpu"] : [provider, "cpu"],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
-      graphOptimizationLevel: optimization,
+      ...how,
       logSeverityLevel: FATAL,
-      // A pattern is planned in the first run and then a buffer of its own, beside the arena that this run has grown and that nobody
-      // gives back: twice the memory, for nothing gained.
-      enableMemPattern: false,
       extra: { session: { force_spinning_stop: "1" } },
       ...(profiling && { enableProfiling: true, profileFilePrefix: join(profiling.folder, name) }),
     });
