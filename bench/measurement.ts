@@ -15,6 +15,12 @@ export interface Measurement {
   versions?: Record<string, string>;
 }
 
+/** What is measured in a process of its own. */
+export interface MeasuredJob {
+  name: "step" | "search" | "firstStep";
+  args: string[];
+}
+
 export interface Summary {
   n: number;
   min: number;
