@@ -1,5 +1,6 @@
 import { startWorker } from "../shared/process/worker";
 import { LatheError } from "../shared/process/errors";
+import { control } from "./control";
 import type { MeasuredJob, Measurement } from "./measurement";
 import { network } from "./network";
 import { reportJson, reportText } from "./report";
@@ -22,6 +23,7 @@ const BENCHMARKS: Record<string, Benchmark> = {
   search: asTrainer("search"),
   network,
   startup,
+  control,
 };
 
 async function main(): Promise<void> {

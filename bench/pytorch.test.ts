@@ -17,8 +17,8 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
     spawnSync(python, ["-c", "import sys, importlib.util as u; sys.exit(u.find_spec('torch') is None)"]).status === 0,
 );
 
-/** Importing torch reads some 300 MB. */
-const PATIENCE_MS = 120_000;
+// Importing torch reads some 300 MB.
+jest.setTimeout(120_000);
 
 // Where there is no PyTorch there is nothing to compare with, and no benchmark does.
 (hasTorch ? describe : describe.skip)("the PyTorch side", () => {
@@ -43,42 +43,38 @@ const PATIENCE_MS = 120_000;
   let python: PyTorch;
   beforeAll(async () => {
     python = (await openPyTorch(1))!;
-  }, PATIENCE_MS);
+  });
   afterAll(() => python.close());
 
-  it.each([1, 2])(
-    "computes the losses of a supernet of which a part is left, case %i",
-    async (seed) => {
-      const random = uniform(seed);
-      const architecture = randomArchitecture(space, random);
-      const pruned = buildSupernet(space, architecture);
-      const weights = randomBuffer(full.weights, random);
-      const stats = randomBuffer(pruned.stats, random);
-      const images = Float32Array.from({ length: 2 * 3 * 32 * 64 }, random);
-      const cells = (2 * 32 * 64) / searchStride(space) ** 2;
-      const labels = Int32Array.from({ length: cells }, () => Math.floor(random() * space.classes));
+  it.each([1, 2])("computes the losses of a supernet of which a part is left, case %i", async (seed) => {
+    const random = uniform(seed);
+    const architecture = randomArchitecture(space, random);
+    const pruned = buildSupernet(space, architecture);
+    const weights = randomBuffer(full.weights, random);
+    const stats = randomBuffer(pruned.stats, random);
+    const images = Float32Array.from({ length: 2 * 3 * 32 * 64 }, random);
+    const cells = (2 * 32 * 64) / searchStride(space) ** 2;
+    const labels = Int32Array.from({ length: cells }, () => Math.floor(random() * space.classes));
 
-      const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
-      const state = firstState(pruned, shrinkBuffer(weights, "weights", full, pruned), stats);
-      const session = await openSession(engine, state, options);
-      const terms = { ssrFactor: 1, costWeight: 7 };
-      const batch = { images, labels, size: 2, indices: [] };
-      // A rate of 0: both steps see the weights as they were given.
-      const { loss } = await session.weightStep(batch, 0);
-      const ours = await session.alphaStep!(batch, 0, terms);
-      await session.release();
+    const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
+    const state = firstState(pruned, shrinkBuffer(weights, "weights", full, pruned), stats);
+    const session = await openSession(engine, state, options);
+    const terms = { ssrFactor: 1, costWeight: 7 };
+    const batch = { images, labels, size: 2, indices: [] };
+    // A rate of 0: both steps see the weights as they were given.
+    const { loss } = await session.weightStep(batch, 0);
+    const ours = await session.alphaStep!(batch, 0, terms);
+    await session.release();
 
-      await python.call("init", {
-        ...pytorchSettings(space, options, { rates: { weights: 0, alphas: 0 }, ...terms }),
-        architecture,
-        weights: namedTensors(weights, full.weights),
-        images: base64(images),
-        labels: [...labels],
-      });
-      const theirs = await python.call<{ loss: number; alpha: Record<"loss" | "ssr" | "cost", number> }>("pair");
-      expect(theirs.loss / loss).toBeCloseTo(1, 4);
-      for (const term of ["loss", "ssr", "cost"] as const) expect(theirs.alpha[term] / ours[term]).toBeCloseTo(1, 4);
-    },
-    PATIENCE_MS,
-  );
+    await python.call("init", {
+      ...pytorchSettings(space, options, { rates: { weights: 0, alphas: 0 }, ...terms }),
+      architecture,
+      weights: namedTensors(weights, full.weights),
+      images: base64(images),
+      labels: [...labels],
+    });
+    const theirs = await python.call<{ loss: number; alpha: Record<"loss" | "ssr" | "cost", number> }>("pair");
+    expect(theirs.loss / loss).toBeCloseTo(1, 4);
+    for (const term of ["loss", "ssr", "cost"] as const) expect(theirs.alpha[term] / ours[term]).toBeCloseTo(1, 4);
+  });
 });

@@ -193,12 +193,17 @@ async function superviseNats(
   return { url, supervised };
 }
 
-function serviceProcess(
+/** One service as a process that answers gRPC once `start` has resolved; its log and ready file lie in the state folder. */
+export function serviceProcess(
   name: ServiceName,
   natsUrl: string,
   state: StateFolder,
   guard: Guard,
-  { env = {}, signal, services = join(__dirname, "..", "..", "services") }: StackOptions,
+  {
+    env = {},
+    signal,
+    services = join(__dirname, "..", "..", "services"),
+  }: Pick<StackOptions, "env" | "signal" | "services">,
 ): { start: (stopping: AbortSignal) => Promise<Child>; address: () => ServiceAddress } {
   const readyFile = state.path("run", `${name}.json`);
   let ready: ReadyFile | undefined;

@@ -25,14 +25,16 @@ export async function consumeSearches(
   { sweepMs = 30_000, backoffMs = 250 }: ConsumerOptions = {},
 ): Promise<Consumption> {
   const listening = new Map<string, () => void>();
+  let stopped = false;
   const leave = (searchId: string) => {
     listening.get(searchId)?.();
     listening.delete(searchId);
+    metrics.remove(searchId);
   };
   const follow = (search: Search) => {
-    metrics.show(search);
     if (isEnded(search)) return leave(search.id);
-    if (listening.has(search.id)) return;
+    metrics.show(search);
+    if (stopped || listening.has(search.id)) return;
     let pending = search.state === SearchState.SEARCH_STATE_PENDING;
     listening.set(
       search.id,
@@ -48,17 +50,21 @@ export async function consumeSearches(
     );
   };
   const sweepOnce = async () => {
-    const active = (await searches.announceAll()).map(({ search }) => search).filter((search) => !isEnded(search));
-    active.forEach(follow);
-    const ids = new Set(active.map(({ id }) => id));
-    metrics.keepOnly(ids);
-    for (const id of listening.keys()) if (!ids.has(id)) leave(id);
+    // Those of now: a search that begins during the look is in neither.
+    const followed = [...listening.keys()];
+    const active = new Set<string>();
+    for (const { search } of await searches.announceAll()) {
+      active.add(search.id);
+      follow(search);
+    }
+    for (const id of followed) if (!active.has(id)) leave(id);
   };
   // A record that cannot be read must not keep the others from going on.
   const sweep = () =>
     sweepOnce().catch((error: unknown) => bus.logger.warn("the searches could not be looked through", { error }));
 
-  await sweep();
+  // Nobody waits for it: the start takes no longer for the searches that are stored.
+  void sweep();
   const consumption = await consumeEvents(bus, {
     durable: DURABLES.search,
     filter: ALL_EVENTS,
@@ -78,6 +84,7 @@ export async function consumeSearches(
     stop: async () => {
       clearInterval(timer);
       await consumption.stop();
+      stopped = true;
       for (const searchId of [...listening.keys()]) leave(searchId);
     },
   };

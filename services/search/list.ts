@@ -1,10 +1,14 @@
 import { createHash } from "node:crypto";
 import type { FieldViolation } from "../../shared/process/errors";
-import { SearchState, type ListSearchesRequest, type Search } from "../../shared/proto/lathe/v1/search";
+import { SearchState, type ListSearchesRequest } from "../../shared/proto/lathe/v1/search";
 import { refuse } from "../../shared/space/validate";
+import type { Place } from "./place";
 
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 200;
+
+/** A search as the list knows it. */
+export type Listed = Pick<Place, "createdAt" | "state" | "labels"> & { id: string };
 
 /** The last search of a page, and the filter that the page was made with. */
 interface Cursor {
@@ -14,13 +18,13 @@ interface Cursor {
 }
 
 /**
- * One page of the searches that match, newest first. A page token goes on behind the last search of its page, so that searches which
+ * Ids of one page of the searches that match, newest first. A page token goes on behind the last search of its page, so that searches which
  * begin meanwhile shift nothing. A size above 200 counts as 200; a token of another filter is INVALID_ARGUMENT.
  */
 export function page(
-  searches: readonly Search[],
+  searches: readonly Listed[],
   request: ListSearchesRequest,
-): { searches: Search[]; nextPageToken: string } {
+): { ids: string[]; nextPageToken: string } {
   const { pageSize, pageToken, states, labels } = request;
   const violations: FieldViolation[] = [];
   if (pageSize < 0) violations.push({ field: "page_size", description: `is ${pageSize}, must be at least 0` });
@@ -39,21 +43,19 @@ export function page(
 
   const matching = searches
     .filter(({ state }) => states.length === 0 || states.includes(state))
-    .filter(({ spec }) => Object.entries(labels).every(([key, value]) => spec?.labels[key] === value))
+    .filter((search) => Object.entries(labels).every(([key, value]) => search.labels[key] === value))
     .sort(newestFirst)
-    .filter((search) => after === undefined || newestFirst(position(search), after) > 0);
+    .filter((search) => after === undefined || newestFirst(search, after) > 0);
   const size = Math.min(pageSize || DEFAULT_PAGE, MAX_PAGE);
   const chosen = matching.slice(0, size);
   const last = chosen.at(-1);
   const more = matching.length > chosen.length && last !== undefined;
-  return { searches: chosen, nextPageToken: more ? writeToken({ ...position(last), filter }) : "" };
+  const { createdAt, id } = last ?? { createdAt: 0, id: "" };
+  return { ids: chosen.map((search) => search.id), nextPageToken: more ? writeToken({ createdAt, id, filter }) : "" };
 }
 
-const position = ({ createdAt, id }: Search) => ({ createdAt: createdAt?.getTime() ?? 0, id });
-
-function newestFirst(a: { createdAt?: Date | number | undefined; id: string }, b: typeof a): number {
-  const time = Number(b.createdAt ?? 0) - Number(a.createdAt ?? 0);
-  return time || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+function newestFirst(a: Pick<Listed, "createdAt" | "id">, b: Pick<Listed, "createdAt" | "id">): number {
+  return b.createdAt - a.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
 
 function digest(states: readonly SearchState[], labels: Record<string, string>): string {

@@ -27,8 +27,8 @@ const PHASES = [
 export interface SearchMetrics {
   /** Sets the gauges of a search to what its record says, and removes them once it has ended. */
   show(search: Search): void;
-  /** Removes the gauges of every search that is not among these: it has ended or was deleted elsewhere. */
-  keepOnly(searchIds: ReadonlySet<string>): void;
+  /** Removes the gauges of a search that has ended or was deleted elsewhere. */
+  remove(searchId: string): void;
   /** Counts an event, once however often it is delivered here. */
   count(stored: StoredEvent): void;
   /** A worker of the search has been heard of. */
@@ -124,9 +124,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       classShare.set({ search_id }, health.classShare);
       capacity.set({ search_id }, health.capacity);
     },
-    keepOnly(searchIds) {
-      for (const id of active) if (!searchIds.has(id)) remove(id);
-    },
+    remove,
     count({ sequence, event, searchId, time }) {
       if (sequence <= counted) return;
       counted = sequence;

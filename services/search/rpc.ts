@@ -2,7 +2,6 @@ import type { Bus } from "../../shared/events/bus";
 import { SearchServiceService } from "../../shared/proto/lathe/v1/search";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { download } from "./artifacts";
-import { page } from "./list";
 import type { Searches } from "./searches";
 import { validateReason, validateSearchId } from "./validate";
 import { watch } from "./watch";
@@ -12,11 +11,7 @@ export function searchService(bus: Bus, searches: Searches): Service {
   return service(SearchServiceService, {
     startSearch: async (request) => ({ search: await searches.start(request) }),
     getSearch: async ({ searchId }) => ({ search: (await searches.get(validateSearchId(searchId))).search }),
-    listSearches: async (request) =>
-      page(
-        (await searches.list()).map(({ search }) => search),
-        request,
-      ),
+    listSearches: async (request) => searches.list(request),
     async *watchSearch({ searchId, fromSequence, includeProgress }, { signal }) {
       const { search } = await searches.current(validateSearchId(searchId));
       yield* watch(bus, search, { fromSequence, includeProgress, signal });

@@ -3,15 +3,23 @@ import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { historyOnce } from "../../shared/events/history";
 import { publishEvent, publishWork, type WorkRequest } from "../../shared/events/publisher";
 import { purgeSearch } from "../../shared/events/purge";
-import { Records } from "../../shared/events/records";
-import { REQUESTS_BUCKET, SEARCHES_BUCKET, type WorkKind } from "../../shared/events/subjects";
+import { Records, type Entry } from "../../shared/events/records";
+import { LISTING_BUCKET, REQUESTS_BUCKET, SEARCHES_BUCKET, type WorkKind } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import type { SearchFailed } from "../../shared/proto/lathe/v1/events";
-import { SearchState, type Search, type StartSearchRequest } from "../../shared/proto/lathe/v1/search";
+import {
+  SearchState,
+  type ListSearchesRequest,
+  type ListSearchesResponse,
+  type Search,
+  type StartSearchRequest,
+} from "../../shared/proto/lathe/v1/search";
 import { specDigest } from "../../shared/spec/digest";
 import { nextCommand, type Command, type Host } from "./commands";
 import { newSearchId } from "./ids";
 import { begun, project, projectAll } from "./lifecycle";
+import { page } from "./list";
+import { placeCodec, placeOf, type Place } from "./place";
 import { isEnded, newRecord, phaseName, recordCodec, stateName, type SearchRecord } from "./record";
 import { validateStart } from "./validate";
 
@@ -24,9 +32,13 @@ interface Claim {
 /** A client waits for what it asked for, and repeats it, up to four times within its 30 s; it must hear why before they are over. */
 const CLIENT_RETRY_MS = 5_000;
 
-/** The searches as the bus holds them: records, events, work items. No state of its own, so that it may die between any two steps. */
+/**
+ * The searches as the bus holds them: records, events, work items. No state of its own but a copy of their places in the list, so that it
+ * may die between any two steps.
+ */
 export class Searches {
   private readonly records: Records<SearchRecord>;
+  private readonly places: Records<Place>;
   private readonly claims: Records<Claim>;
 
   constructor(
@@ -36,6 +48,7 @@ export class Searches {
     const requests = { retryForMs: CLIENT_RETRY_MS };
     const claim = { toJSON: (value: Claim) => value, fromJSON: (json: unknown) => json as Claim };
     this.records = new Records(bus, SEARCHES_BUCKET, recordCodec, requests);
+    this.places = new Records(bus, LISTING_BUCKET, placeCodec, requests);
     this.claims = new Records(bus, REQUESTS_BUCKET, claim, requests);
   }
 
@@ -48,7 +61,7 @@ export class Searches {
     const specSha256 = specDigest(spec);
     const searchId = await this.claim(requestId, specSha256);
     const created = newRecord(searchId, { spec, space, specSha256 }, new Date(), requestId);
-    await this.records.mutate(searchId, (current) => (current ? undefined : created));
+    await this.change(searchId, (current) => (current ? undefined : created));
     return (await this.current(searchId)).search;
   }
 
@@ -62,18 +75,26 @@ export class Searches {
   /** The record with every event of the search that is stored by now taken in. */
   async current(searchId: string): Promise<SearchRecord> {
     let record = await this.get(searchId);
+    // Whatever is told of it after its end changes nothing.
+    if (isEnded(record.search)) return record;
     if (record.search.lastSequence === 0) await this.announce(record);
     const missing = await historyOnce(this.bus, searchId, record.search.lastSequence + 1);
     if (missing.length > 0) {
-      const entry = await this.records.mutate(searchId, (known) => changed(known, projectAll(known, missing)));
+      const entry = await this.change(searchId, (known) => changed(known, projectAll(known, missing)));
       if (!entry) throw notFound(searchId);
       record = entry.value;
     }
     return record;
   }
 
-  async list(): Promise<SearchRecord[]> {
-    return (await this.records.list()).map(({ value }) => value);
+  /** A page of the list, as ListSearches gives it; only the records of the page are read. */
+  async list(request: ListSearchesRequest): Promise<ListSearchesResponse> {
+    const listed = (await this.places.list()).map(({ key: id, value }) => ({ id, ...value }));
+    const { ids, nextPageToken } = page(listed, request);
+    const searches = (await this.records.getAll(ids)).map(({ value }) => value.search);
+    const { states } = request;
+    // A place may be older than the record.
+    return { searches: searches.filter(({ state }) => states.length === 0 || states.includes(state)), nextPageToken };
   }
 
   /** Pauses a search; one that is paused stays so. FAILED_PRECONDITION once it has ended. */
@@ -112,6 +133,7 @@ export class Searches {
     if (search.requestId !== "" && (await this.claims.get(search.requestId))?.value.searchId === searchId)
       await this.claims.delete(search.requestId);
     await purgeSearch(this.bus, searchId);
+    await this.places.delete(searchId);
     await this.records.delete(searchId);
   }
 
@@ -121,7 +143,7 @@ export class Searches {
    */
   async take(stored: StoredEvent): Promise<SearchRecord | undefined> {
     const { searchId } = stored;
-    const entry = await this.records.mutate(searchId, async (known) =>
+    const entry = await this.change(searchId, async (known) =>
       // The stream is the source: a record that is lost is made again from it.
       known ? changed(known, project(known, stored)) : projectAll(undefined, await historyOnce(this.bus, searchId)),
     );
@@ -148,17 +170,54 @@ export class Searches {
 
   /** A worker has been heard of: the first of a search takes it out of PENDING. */
   async markBegun(searchId: string): Promise<void> {
-    await this.records.mutate(searchId, (known) => {
+    await this.change(searchId, (known) => {
       if (known?.search.state !== SearchState.SEARCH_STATE_PENDING || known.search.lastSequence === 0) return undefined;
       return { ...known, search: { ...known.search, ...begun(known.search) } };
     });
   }
 
-  /** Publishes search.created of the searches that were stored by a process which died before it had told of them. */
+  /**
+   * The searches that have not ended, with what a process has left that died halfway: search.created is published of those that nobody
+   * has been told of, and every record has its place in the list.
+   */
   async announceAll(): Promise<SearchRecord[]> {
-    const records = await this.list();
-    for (const record of records) if (record.search.lastSequence === 0) await this.announce(record);
-    return records;
+    const places = new Map((await this.places.list()).map(({ key, value }) => [key, value]));
+    // After the places: a search has its record before its place, and loses it after.
+    const ids = new Set(await this.records.keys());
+    for (const id of places.keys()) if (!ids.has(id)) await this.places.delete(id);
+    const unplaced = [...ids].filter((id) => !places.has(id));
+    const open = [...places].filter(([id, place]) => ids.has(id) && !isEnded(place)).map(([id]) => id);
+    const active: SearchRecord[] = [];
+    for (const entry of await this.records.getAll([...open, ...unplaced])) {
+      const { search } = entry.value;
+      if (places.get(search.id)?.state !== search.state) await this.place(entry);
+      if (search.lastSequence === 0) await this.announce(entry.value);
+      if (!isEnded(search)) active.push(entry.value);
+    }
+    return active;
+  }
+
+  /** Changes a record, and then its place in the list where it may have moved. */
+  private async change(
+    searchId: string,
+    change: (current: SearchRecord | undefined) => SearchRecord | undefined | Promise<SearchRecord | undefined>,
+  ): Promise<Entry<SearchRecord> | undefined> {
+    let moved = true;
+    const entry = await this.records.mutate(searchId, async (known) => {
+      const next = await change(known);
+      // Where nothing changes, it may have been changed by a process that died before it came to the place.
+      moved = next === undefined || known?.search.state !== next.search.state;
+      return next;
+    });
+    if (entry && moved) await this.place(entry);
+    return entry;
+  }
+
+  private async place({ key, value, revision }: Entry<SearchRecord>): Promise<void> {
+    const place = placeOf(value.search, revision);
+    await this.places.mutate(key, (known) =>
+      known && (known.state === place.state || known.revision > revision) ? undefined : place,
+    );
   }
 
   /** The search that a request id stands for, a new one where it is new; ALREADY_EXISTS where it stands for another spec. */

@@ -7,7 +7,14 @@ import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
 import { Records, searchRecords } from "../../shared/events/records";
 import { provision } from "../../shared/events/streams";
-import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, REQUESTS_BUCKET, eventSubject } from "../../shared/events/subjects";
+import {
+  ARTIFACTS_BUCKET,
+  CHECKPOINTS_BUCKET,
+  LISTING_BUCKET,
+  REQUESTS_BUCKET,
+  SEARCHES_BUCKET,
+  eventSubject,
+} from "../../shared/events/subjects";
 import { takeWork, type WorkItem } from "../../shared/events/work";
 import type { LatheError } from "../../shared/process/errors";
 import { createMetrics } from "../../shared/process/metrics";
@@ -24,6 +31,7 @@ import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { consumeSearches } from "./consumer";
 import { specDigest } from "../../shared/spec/digest";
 import { searchMetrics } from "./metrics";
+import { placeCodec } from "./place";
 import { newRecord, recordCodec } from "./record";
 import { searchService } from "./rpc";
 import { Searches } from "./searches";
@@ -234,6 +242,60 @@ describe("ListSearches", () => {
     expect(found.searches.map(({ id }) => id)).toEqual([ended.id]);
     expect((await list({ labels })).searches.map(({ id }) => id)).toEqual([ended.id, kept.id]);
   });
+
+  it("has every search on one of its pages, whether or not a process lived to list it", async () => {
+    const labels = { list: "many" };
+    const { spec, space: own } = resolve(tinySpec({ labels }));
+    const ids = Array.from({ length: 230 }, (_, n) => `s-listed-${String(n).padStart(3, "0")}`);
+    const records = new Records(bus, SEARCHES_BUCKET, recordCodec);
+    // Ended, so that no process has anything to do for them.
+    await Promise.all(
+      ids.map((id, n) => {
+        const record = newRecord(id, { spec, space: own, specSha256: "0" }, new Date(1e12 + n));
+        record.search = { ...record.search, state: SearchState.SEARCH_STATE_SUCCEEDED, lastSequence: 1 };
+        return records.create(id, record);
+      }),
+    );
+    await searches.announceAll();
+    const seen: string[][] = [];
+    for (let pageToken = "", first = true; first || pageToken !== ""; first = false) {
+      const page = await list({ labels, pageSize: 100, pageToken });
+      seen.push(page.searches.map(({ id }) => id));
+      pageToken = page.nextPageToken;
+    }
+    expect(seen.map(({ length }) => length)).toEqual([100, 100, 30]);
+    expect(seen.flat()).toEqual([...ids].reverse());
+  });
+
+  it("reads the records of its page alone", async () => {
+    const labels = { list: "reads" };
+    for (let n = 0; n < 4; n++) await begin({ labels });
+    const asked: string[] = [];
+    const listening = Object.create(bus) as Bus;
+    listening.request = (subject, payload, options) => {
+      asked.push(subject);
+      return bus.request(subject, payload, options);
+    };
+    const other = new Searches(listening, host);
+    const request = { pageSize: 2, pageToken: "", states: [], labels };
+    expect((await other.list(request)).searches).toHaveLength(2);
+    expect(asked.filter((subject) => subject.endsWith("MSG.GET.KV_SEARCHES"))).toHaveLength(2);
+  });
+
+  it("is put right where a place is older than its record, or the record is gone", async () => {
+    const labels = { list: "mended" };
+    const ended = await begin({ labels });
+    await api.cancelSearch({ searchId: ended.id, reason: "" });
+    const places = new Records(bus, LISTING_BUCKET, placeCodec);
+    await places.mutate(ended.id, (place) => ({ ...place!, state: SearchState.SEARCH_STATE_RUNNING, revision: 0 }));
+    await places.create("s-nowhere", { createdAt: 0, state: SearchState.SEARCH_STATE_FAILED, labels, revision: 1 });
+    // Never shown as what it is not.
+    expect((await list({ labels, states: [SearchState.SEARCH_STATE_RUNNING] })).searches).toEqual([]);
+    await searches.announceAll();
+    const cancelled = await list({ labels, states: [SearchState.SEARCH_STATE_CANCELLED] });
+    expect(cancelled.searches.map(({ id }) => id)).toEqual([ended.id]);
+    expect(await places.get("s-nowhere")).toBeUndefined();
+  });
 });
 
 describe("a search", () => {
@@ -339,7 +401,7 @@ describe("a search", () => {
     const before = await searches.current(id);
     await searchRecords(bus).delete(id);
     await tell(id, made.kept(1));
-    await eventually("a record", async () => (await searches.list()).some(({ search }) => search.id === id));
+    await eventually("a record", async () => (await searchRecords(bus).get(id)) !== undefined);
     const { search } = await searches.current(id);
     expect(search.lastSequence).toBeGreaterThan(before.search.lastSequence);
     expect(search.lastEpoch).toEqual(before.search.lastEpoch);
@@ -462,6 +524,7 @@ describe("DeleteSearch", () => {
     await api.cancelSearch({ searchId: id, reason: "" });
     await api.deleteSearch({ searchId: id });
     expect(await failure(api.getSearch({ searchId: id }))).toMatchObject({ code: "NOT_FOUND" });
+    expect(await new Records(bus, LISTING_BUCKET, placeCodec).get(id)).toBeUndefined();
     expect(await historyOnce(bus, id)).toEqual([]);
     expect(await objects.list(`${id}/`)).toEqual([]);
     await tell(id, made.epoch(1));

@@ -1,6 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import { toWatchResponse, type EventName, type StoredEvent } from "../../shared/events/catalog";
-import { historyOnce, replay } from "../../shared/events/history";
+import { history, replay } from "../../shared/events/history";
 import { subscribeProgress } from "../../shared/events/publisher";
 import type { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
 import type { Search, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
@@ -25,7 +25,9 @@ export async function* watch(
   { fromSequence, includeProgress, signal }: WatchOptions,
 ): AsyncGenerator<WatchSearchResponse, void, undefined> {
   if (isEnded(search)) {
-    for (const stored of await historyOnce(bus, search.id, fromSequence, signal)) {
+    // Behind its last event there is nothing to look for.
+    if (fromSequence > search.lastSequence) return;
+    for await (const stored of history(bus, search.id, fromSequence, { until: search.lastSequence, signal })) {
       yield toWatchResponse(stored);
       if (TERMINAL.has(stored.event.type)) return;
     }

@@ -30,6 +30,8 @@ export interface StepReport {
 
 export interface ProfileReport {
   engine: string;
+  /** "blocked", or "plain" with the reason. */
+  formulation: string;
   threads: number;
   batchSize: number;
   runs: number;
@@ -67,6 +69,7 @@ export async function profileSteps(
     const forward = convolutionMacs(state.supernet).reduce((sum, { macs }) => sum + macs, 0) * batchSize;
     return {
       engine: engine.name,
+      formulation: plain.compiled.formulation,
       threads: options.threads,
       batchSize,
       runs,

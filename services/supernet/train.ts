@@ -112,7 +112,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       const epoch = progress.epoch + 1;
       if (!session) {
         session = await openSession(engine, state, options);
-        port.compiled({ epoch, ...session.compiled });
+        port.compiled({ epoch, ...session.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
       }
       const { metrics, alarms, health } = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;

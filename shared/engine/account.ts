@@ -2,7 +2,7 @@ import { totalmem } from "node:os";
 import { LatheError } from "../process/errors";
 import type { Graph } from "./graph";
 import { graphMemory, total } from "./memory";
-import type { Provider } from "./session";
+import type { Provider } from "./provider";
 
 /** What the compiled steps of this process are estimated to hold together, against what they may. */
 export class MemoryAccount {

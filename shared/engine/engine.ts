@@ -15,7 +15,8 @@ import {
 import type { Signature, Step } from "./signature";
 
 export { onnxRuntimeVersion } from "./session";
-export type { CompiledStep, Optimization, Provider } from "./session";
+export type { Provider } from "./provider";
+export type { CompiledStep, Optimization } from "./session";
 export type { Arrays, DType, Signature, Step, TensorSpec } from "./signature";
 
 /** What turns a step into something that runs. */

@@ -4,10 +4,9 @@ import { LatheError } from "../process/errors";
 import type { MemoryAccount } from "./account";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
+import type { Provider } from "./provider";
 import { checkInputs, checkInto, type Arrays, type DType, type Signature, type Step } from "./signature";
 import { trace } from "./tracer";
-
-export type Provider = "cpu" | "cuda" | "tensorrt";
 
 /** What ONNX Runtime does to a graph before it runs: all it can, or nothing, which takes a quarter of the time to create a session. */
 export type Optimization = "all" | "disabled";

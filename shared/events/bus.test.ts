@@ -1,6 +1,6 @@
 import { createServer, type Socket } from "node:net";
 import { LatheError } from "../process/errors";
-import { EpochCompleted, SpaceKept, TrainWork } from "../proto/lathe/v1/events";
+import { EpochCompleted, SearchCreated, SpaceKept, TrainWork } from "../proto/lathe/v1/events";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { connect, type Bus } from "./bus";
 import { eventOrdinal, toWatchResponse, type LatheEvent, type StoredEvent } from "./catalog";
@@ -196,6 +196,38 @@ describe("history", () => {
     expect(all!.map((stored) => stored.sequence)).toEqual(sequences);
     expect(late!.map((stored) => stored.sequence)).toEqual(sequences.slice(3));
     expect((await historyOnce(bus, id, sequences[6])).map((stored) => stored.sequence)).toEqual(sequences.slice(6));
+  });
+
+  it("has the server look through the stream for those events alone that are there", async () => {
+    const id = uniqueSearchId();
+    const others = (count: number) =>
+      Promise.all(
+        Array.from({ length: count }, () =>
+          bus.connection.request(eventSubject(uniqueSearchId(), "space.kept"), "another's"),
+        ),
+      );
+    const looked: string[] = [];
+    const counting = Object.create(bus) as Bus;
+    counting.request = (subject, payload, options) => {
+      if (String(payload).includes("next_by_subj")) looked.push(subject);
+      return bus.request(subject, payload, options);
+    };
+    await others(200);
+    const created = await publishEvent(bus, id, { type: "search.created", data: SearchCreated.fromPartial({}) });
+    await others(200);
+    const { sequence } = await publishEvent(bus, id, epoch(1));
+    await others(200);
+    expect((await historyOnce(counting, id)).map((stored) => stored.sequence)).toEqual([created.sequence, sequence]);
+    expect(looked).toHaveLength(1);
+    expect(await historyOnce(counting, id, sequence + 1)).toEqual([]);
+    expect(looked).toHaveLength(1);
+    const seen: StoredEvent[] = [];
+    const reading = collect(id, 0, 2, seen, counting);
+    while (seen.length < 2) await bus.flush();
+    await others(200);
+    const last = await publishEvent(bus, id, epoch(2));
+    await reading;
+    expect(seen.map((stored) => stored.sequence)).toEqual([created.sequence, sequence, last.sequence]);
   });
 
   it("leaves out what is no event, and counts it", async () => {

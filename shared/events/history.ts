@@ -1,9 +1,10 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
+import { Cursor } from "./cursor";
 import { decodeEvent } from "./envelope";
 import { isUnavailable, sleep } from "./faults";
-import { lastSequence, readMessage, type StoredMessage } from "./jetstream";
+import { lastSequence, type StoredMessage } from "./jetstream";
 import { EVENTS_STREAM, parseEventSubject, searchFilter } from "./subjects";
 
 /** Looked for without a hint, where a wake-up was lost. */
@@ -30,37 +31,43 @@ export function readStored(bus: Bus, message: Omit<StoredMessage, "time">): Stor
   }
 }
 
-const next = (bus: Bus, searchId: string, from: number, retryForMs: number, signal?: AbortSignal) =>
-  readMessage(
-    bus,
-    EVENTS_STREAM,
-    { seq: Math.max(1, from), next_by_subj: searchFilter(searchId) },
-    { what: `history of search ${searchId}`, retryForMs, signal },
-  );
+/**
+ * Each event of a search stored by now, from a sequence on (0: from the first), in order; read as they are asked for. `until`: the sequence of
+ * the last event that is wanted, where it is known.
+ */
+export async function* history(
+  bus: Bus,
+  searchId: string,
+  fromSequence = 0,
+  { until, signal }: { until?: number; signal?: AbortSignal | undefined } = {},
+): AsyncGenerator<StoredEvent, void, undefined> {
+  const last = until ?? (await lastSequence(bus, EVENTS_STREAM));
+  const cursor = new Cursor(bus, searchId, fromSequence, { retryForMs: 10_000, signal, known: until ?? 0 });
+  for (let at = fromSequence - 1; at < last;) {
+    const message = await cursor.next();
+    if (!message || message.sequence > last) return;
+    const stored = readStored(bus, message);
+    if (stored) yield stored;
+    at = message.sequence;
+  }
+}
 
-/** Every event of a search stored so far, in order; none is an empty array. */
+/** The same as an array; none is an empty one. */
 export async function historyOnce(
   bus: Bus,
   searchId: string,
   fromSequence = 0,
   signal?: AbortSignal,
 ): Promise<StoredEvent[]> {
-  const last = await lastSequence(bus, EVENTS_STREAM);
   const events: StoredEvent[] = [];
-  for (let from = Math.max(1, fromSequence); from <= last;) {
-    const message = await next(bus, searchId, from, 10_000, signal);
-    if (!message || message.sequence > last) break;
-    const stored = readStored(bus, message);
-    if (stored) events.push(stored);
-    from = message.sequence + 1;
-  }
+  for await (const stored of history(bus, searchId, fromSequence, { signal })) events.push(stored);
   return events;
 }
 
 /**
  * The events of a search from a sequence on (0: from the first), then each new one, until the signal aborts: in order, none missing, none twice.
  *
- * Each event is asked for by its place ("the next one from n on"), so there is no consumer whose state an outage could lose; a plain subscription only
+ * Each event is asked for by its place (Cursor), so there is no consumer whose state an outage could lose; a plain subscription only
  * says when to ask. An outage of NATS is waited out.
  */
 export async function* replay(
@@ -71,28 +78,31 @@ export async function* replay(
 ): AsyncGenerator<StoredEvent, void, undefined> {
   const bell = new Bell();
   const subscription = bus.connection.subscribe(searchFilter(searchId), { callback: () => bell.ring() });
-  const forget = bus.onReconnect(() => bell.ring());
+  const cursor = new Cursor(bus, searchId, fromSequence, { retryForMs: 0, signal });
+  const forget = bus.onReconnect(() => {
+    cursor.lookAgain();
+    bell.ring();
+  });
   const onAbort = () => bell.ring();
   signal.addEventListener("abort", onAbort);
   // Not a method call on `signal.aborted` below: TypeScript narrows the property across awaits.
   const aborted = () => signal.aborted;
   try {
-    let from = fromSequence;
     let misses = 0;
     while (!aborted()) {
       const heard = bell.count;
       let message: StoredMessage | undefined;
       try {
-        message = await next(bus, searchId, from, 0, signal);
+        message = await cursor.next();
       } catch (error) {
         if (aborted()) return;
         if (!isUnavailable(error) || bus.connection.isClosed()) throw error;
+        cursor.lookAgain();
         await bell.wait(heard, 500);
         continue;
       }
       if (message) {
         misses = 0;
-        from = message.sequence + 1;
         const stored = readStored(bus, message);
         if (stored && !aborted()) yield stored;
         continue;

@@ -75,6 +75,14 @@ describe("Records", () => {
     expect(await records.mutate(id, () => undefined)).toEqual(before);
   });
 
+  it("reads many by their keys, in that order, and leaves out what is not there", async () => {
+    const ids = Array.from({ length: 70 }, uniqueSearchId);
+    await Promise.all(ids.map((id) => records.create(id, search(id))));
+    const asked = [...ids.slice(0, 30), uniqueSearchId(), ...ids.slice(30)].reverse();
+    expect((await records.getAll(asked)).map(({ key }) => key)).toEqual([...ids].reverse());
+    expect(await records.getAll([])).toEqual([]);
+  });
+
   it("lists the newest first, and follows creations, changes and deletions", async () => {
     const ids = Array.from({ length: 5 }, uniqueSearchId);
     for (const id of ids) await records.create(id, search(id));

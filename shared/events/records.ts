@@ -98,21 +98,32 @@ export class Records<T> {
     );
   }
 
-  /** Every record, most recently changed first. Keeps a copy, so that a later call reads only what has changed since. */
+  /** The records of these keys in their order; those that are not there are left out. */
+  async getAll(keys: readonly string[]): Promise<Entry<T>[]> {
+    const found: (Entry<T> | undefined)[] = [];
+    let next = 0;
+    // Side by side: one by one, thousands would take seconds.
+    const worker = async () => {
+      while (next < keys.length) {
+        const at = next++;
+        found[at] = await this.get(keys[at] ?? "");
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(IN_FLIGHT, keys.length) }, worker));
+    return found.filter((entry) => entry !== undefined);
+  }
+
+  /**
+   * Every record, most recently changed first. Keeps a copy of the whole bucket, so that a later call reads only what has changed since:
+   * for records that are small.
+   */
   async list(): Promise<Entry<T>[]> {
     if (this.copiedUpTo < 0) this.copiedUpTo = await lastSequence(this.bus, this.stream);
     const keys = new Set(await this.keys());
     for (const key of this.copy.keys()) if (!keys.has(key)) this.copy.delete(key);
     await this.readChanges();
     const missing = [...keys].filter((key) => !this.copy.has(key));
-    // Side by side: one by one, a first list of thousands would take a second per few thousand.
-    const worker = async () => {
-      for (let key = missing.pop(); key !== undefined; key = missing.pop()) {
-        const entry = await this.get(key);
-        if (entry) this.keep(entry);
-      }
-    };
-    await Promise.all(Array.from({ length: Math.min(IN_FLIGHT, missing.length) }, worker));
+    for (const entry of await this.getAll(missing)) this.keep(entry);
     return [...this.copy.values()].sort((a, b) => b.revision - a.revision);
   }
 

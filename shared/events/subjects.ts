@@ -4,6 +4,8 @@ import { LatheError } from "../process/errors";
 export const EVENTS_STREAM = "EVENTS";
 export const WORK_STREAM = "WORK";
 export const SEARCHES_BUCKET = "SEARCHES";
+/** What the list of searches is ordered and filtered by, so that it can be made without their records. */
+export const LISTING_BUCKET = "LISTING";
 /** How often a work item was handed back on purpose, which is no failed delivery. */
 export const HANDBACKS_BUCKET = "HANDBACKS";
 /** Which search a client's request id has started. */
@@ -13,7 +15,7 @@ export const ARTIFACTS_BUCKET = "ARTIFACTS";
 
 export type ObjectBucket = typeof CHECKPOINTS_BUCKET | typeof ARTIFACTS_BUCKET;
 export const OBJECT_BUCKETS: readonly ObjectBucket[] = [CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET];
-export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET];
+export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, LISTING_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET];
 
 /** Every event of every search: the stream's subjects, and the filter of a consumer that wants them all. */
 export const ALL_EVENTS = "lathe.events.>";

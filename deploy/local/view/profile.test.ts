@@ -10,7 +10,14 @@ it("a profile is printed by family and by part, in the order of the network, wit
     seconds: ms / 1e3,
   });
   const lines = profileLines("tiny", smallSpace(), {
-    ...{ engine: "onnxruntime/cpu 1", threads: 2, batchSize: 8, runs: 10, overheadSeconds: 4.04e-6 },
+    ...{
+      engine: "onnxruntime/cpu 1",
+      formulation: "blocked",
+      threads: 2,
+      batchSize: 8,
+      runs: 10,
+      overheadSeconds: 4.04e-6,
+    },
     steps: [
       {
         ...{ step: "weights", seconds: 0.02, profiledSeconds: 0.05, macs: 3e9 },
@@ -28,7 +35,7 @@ it("a profile is printed by family and by part, in the order of the network, wit
     ],
   });
   expect(lines[0]).toBe(
-    "steps of the whole supernet of tiny: batch 8, 32x64, onnxruntime/cpu 1, 2 threads, medians of 10",
+    "steps of the whole supernet of tiny: batch 8, 32x64, onnxruntime/cpu 1, blocked, 2 threads, medians of 10",
   );
   expect(lines[1]).toContain("4.0 us are taken off");
   expect(lines).toContain("weights step: 20.0 ms without profiler (50.0 with it, of which its 16 nodes 10.0)");

@@ -8,9 +8,9 @@ const AROUND = ["choices", "loss", "parameters", "optimizer", "other"];
 
 /** Where the time of the steps goes, for a person. */
 export function profileLines(preset: string, space: SearchSpace, report: ProfileReport): string[] {
-  const { engine, threads, batchSize, runs, overheadSeconds, steps } = report;
+  const { engine, formulation, threads, batchSize, runs, overheadSeconds, steps } = report;
   return [
-    `steps of the whole supernet of ${preset}: batch ${batchSize}, ${space.inputHeight}x${space.inputWidth}, ${engine}, ${threads} threads, medians of ${runs}`,
+    `steps of the whole supernet of ${preset}: batch ${batchSize}, ${space.inputHeight}x${space.inputWidth}, ${engine}, ${formulation}, ${threads} threads, medians of ${runs}`,
     `The profiler adds to every node, and not the same to each: ${(overheadSeconds * 1e6).toFixed(1)} us are taken off. Rank by these times; only the time of a step without profiler is to be trusted as a sum.`,
     ...steps.flatMap(stepLines),
   ];
