@@ -3,7 +3,15 @@ import { epochOf } from "./system";
 
 /** What two runs of one spec may differ in: measured times, memory, random names, and checkpoints, which hold times. */
 const incidental = new Set([
-  ...["seconds", "searchSeconds", "retrainingSeconds", "peakMemoryBytes", "latency", "provenance"],
+  ...[
+    "seconds",
+    "searchSeconds",
+    "retrainingSeconds",
+    "peakMemoryBytes",
+    "estimatedMemoryBytes",
+    "latency",
+    "provenance",
+  ],
   ...["object", "checkpoint"],
 ]);
 

@@ -108,7 +108,7 @@ describe("deliveries that come twice", () => {
   const comparable = ({ conditions, ...rest }: Search) => {
     const { state, phase, lastEpoch, candidatesLeft, resumptions, retrainingEpoch, result } = rest;
     const kinds = rest.artifacts.map(({ kind }) => kind);
-    const { seconds: _, peakMemoryBytes: __, ...epoch } = lastEpoch!;
+    const { seconds: _, peakMemoryBytes: __, estimatedMemoryBytes: ___, ...epoch } = lastEpoch!;
     const { genotype, supernetMiou, discreteMiou, retrainedMiou, figures, classScores } = result!;
     return {
       ...{ state, phase, epoch, candidatesLeft, resumptions, retrainingEpoch, kinds },

@@ -8,12 +8,13 @@ import { publishEvent, publishWork, subscribeProgress } from "../../shared/event
 import { provision } from "../../shared/events/streams";
 import { WORK_STREAM } from "../../shared/events/subjects";
 import { encodeBundle } from "../../shared/network/bundle";
+import { encodeSupernet } from "../../shared/network/checkpoint";
 import { buildDiscrete } from "../../shared/network/discrete";
 import { LatheError } from "../../shared/process/errors";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import type { EpochCompleted, SupernetConverged, TrainingProgressed } from "../../shared/proto/lathe/v1/events";
-import { DecidedBy, HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
+import { DecidedBy, EpochMetrics, HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { DatasetKind, HealthPolicy, HealthSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { SupernetServiceClient } from "../../shared/proto/lathe/v1/supernet";
 import { macsTable } from "../../shared/space/cost";
@@ -29,7 +30,7 @@ import { consume } from "./consumer";
 import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
 import { decisionOn } from "./situation";
-import { trainSupernet } from "./train";
+import { initialSupernet, trainSupernet } from "./train";
 import { Trainer } from "./trainer";
 
 jest.setTimeout(60_000);
@@ -372,12 +373,13 @@ describe("an alarm", () => {
 
   it("of a loss that is not finite pauses where asked to, and fails the item when it comes again", async () => {
     const spec = {
-      ...briefSpec({ training: { weightLearningRate: 9.9 } }),
+      ...briefSpec(),
       // No other alarm comes before it.
       health: HealthSpec.fromPartial({ onLossNotFinite: PAUSE, graceEpochs: 10_000 }),
     };
     const id = await newSearch(spec);
     const stop = shrinkingOf(id, keep);
+    await publishBrokenEpoch(id, spec);
     await queue(id, spec);
     const { event } = await told(id, "health.alarm.raised");
     expect(event.data).toMatchObject({ kind: HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE, policy: PAUSE });
@@ -391,6 +393,20 @@ describe("an alarm", () => {
     await stop();
   });
 });
+
+/** The first epoch of a search, as one that left weights that are no numbers. */
+async function publishBrokenEpoch(id: string, asked: SearchSpec): Promise<void> {
+  const { spec, space } = resolve(asked);
+  const state = initialSupernet(space, spec.seed);
+  state.weights.values.fill(NaN);
+  const bytes = encodeSupernet(state, { epoch: 1, convergedEpoch: 0, seconds: 1, miou: 0, costWeight: 1 });
+  const about = { kind: "checkpoint", mediaType: "application/octet-stream", signal: forever() };
+  const checkpoint = await trainer.checkpoints.put(`${id}/checkpoint`, bytes, about);
+  const metrics = EpochMetrics.fromPartial({ epoch: 1, epochs: spec.training.epochs });
+  const { architecture } = state.supernet;
+  const data = { metrics, architecture, checkpoint, policy: spec.shrinking, space, alarms: [] };
+  await publishEvent(bus, id, { type: "epoch.completed", data });
+}
 
 it("an item whose search cannot be followed any more is not done: it fails, to come again", async () => {
   const spec = briefSpec({ training: { epochs: 300 } });
