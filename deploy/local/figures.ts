@@ -1,5 +1,5 @@
 import { DecidedBy, type SearchResult } from "../../shared/proto/lathe/v1/result";
-import { gibibytes } from "../../shared/engine/account";
+import { memorySize } from "../../shared/engine/account";
 import { duration, milliseconds, percent, quantity } from "./view/figures";
 
 /** One figure of a result: its name in result.json, how it is shown, and what it was measured by. */
@@ -146,7 +146,7 @@ export function figuresOf(result: SearchResult): Figure[] {
     add(
       "peakMemoryBytes",
       "peak memory",
-      gibibytes(result.peakMemoryBytes),
+      memorySize(result.peakMemoryBytes),
       "measured: largest resident memory of the process that trained the supernet",
     );
   add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");

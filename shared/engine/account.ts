@@ -29,8 +29,8 @@ export class MemoryAccount {
     if (before + bytes > this.boundBytes) {
       throw new LatheError(
         "FAILED_PRECONDITION",
-        `step "${name}" needs about ${gibibytes(bytes)}, which with the ${gibibytes(before)} held already makes ${gibibytes(before + bytes)}; ` +
-          `training may use ${gibibytes(this.boundBytes)} (LATHE_TRAINING_MEMORY): lower the batch size or the input size`,
+        `step "${name}" needs about ${memorySize(bytes)}, which with the ${memorySize(before)} held already makes ${memorySize(before + bytes)}; ` +
+          `training may use ${memorySize(this.boundBytes)} (LATHE_TRAINING_MEMORY): lower the batch size or the input size`,
         {
           reason: "MEMORY_EXCEEDED",
           metadata: { step: name, estimate_bytes: String(before + bytes), bound_bytes: String(this.boundBytes) },
@@ -53,4 +53,6 @@ export function machineBytes(): number {
   return Math.min(totalmem(), process.constrainedMemory() || Infinity);
 }
 
-export const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(bytes < 2 ** 30 ? 2 : 1)} GiB`;
+/** "19.1 GiB", below one "40 MiB". */
+export const memorySize = (bytes: number): string =>
+  bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;

@@ -1,10 +1,10 @@
 import type { MemoryEstimate } from "../../../services/supernet/memory";
-import { gibibytes } from "../../../shared/engine/account";
+import { memorySize } from "../../../shared/engine/account";
 
 /** In a line. */
 export function memoryLine({ bytes, steps }: MemoryEstimate, machine: number): string {
-  const parts = steps.map((step) => `${step.name} ${gibibytes(step.bytes)}`).join(", ");
-  return `training the supernet needs about ${gibibytes(bytes)} (${parts}); this machine has ${gibibytes(machine)}`;
+  const parts = steps.map((step) => `${step.name} ${memorySize(step.bytes)}`).join(", ");
+  return `training the supernet needs about ${memorySize(bytes)} (${parts}); this machine has ${memorySize(machine)}`;
 }
 
 /** Step by step. */
@@ -14,10 +14,10 @@ export function memoryLines(preset: string, estimate: MemoryEstimate, machine: n
     `estimated memory of training the whole supernet of ${preset}, formulation ${estimate.formulation}`,
     row("", "activations", "constants", "inputs", "outputs", "together"),
     ...estimate.steps.map(({ name, activations, constants, inputs, outputs, bytes }) =>
-      row(name, ...[activations, constants, inputs, outputs, bytes].map(gibibytes)),
+      row(name, ...[activations, constants, inputs, outputs, bytes].map(memorySize)),
     ),
-    row("process", "", "", "", "", gibibytes(estimate.processBytes)),
-    row("all", "", "", "", "", gibibytes(estimate.bytes)),
-    `this machine has ${gibibytes(machine)}; decoded images are not in the estimate`,
+    row("process", "", "", "", "", memorySize(estimate.processBytes)),
+    row("all", "", "", "", "", memorySize(estimate.bytes)),
+    `this machine has ${memorySize(machine)}; decoded images are not in the estimate`,
   ];
 }
