@@ -1,5 +1,6 @@
 import { createRandom } from "../../shared/engine/random";
 import { LatheError } from "../../shared/process/errors";
+import { HealthClient } from "../../shared/proto/grpc/health/v1/health";
 import { SearchServiceClient } from "../../shared/proto/lathe/v1/search";
 import { connect } from "../../shared/rpc/client";
 import { benchSpec } from "./history";
@@ -20,6 +21,7 @@ export interface CallOptions {
 export async function timeCalls({ address, stored, calls }: CallOptions): Promise<Record<string, number[]>> {
   const connection = connect(SearchServiceClient, address);
   const { api } = connection;
+  const health = connect(HealthClient, address);
   const random = createRandom(1, "bench");
   const one = (ids: readonly string[]) => ids[random.integer(ids.length)] ?? "";
   const series: Record<string, number[]> = {};
@@ -39,6 +41,8 @@ export async function timeCalls({ address, stored, calls }: CallOptions): Promis
   };
   const page = { pageSize: 50, pageToken: "", labels: {} };
   const kinds = {
+    // Touches neither NATS nor a search: what of the others is the machine and gRPC.
+    "Health.Check, for comparison": () => health.api.check({ service: "" }),
     "GetSearch, finished": () => api.getSearch({ searchId: one(stored.finished) }),
     "GetSearch, running": () => api.getSearch({ searchId: one(stored.running) }),
     "ListSearches, first page of 50": () => api.listSearches({ ...page, states: [] }),
@@ -60,6 +64,7 @@ export async function timeCalls({ address, stored, calls }: CallOptions): Promis
       });
     return series;
   } finally {
+    health.close();
     connection.close();
   }
 }
