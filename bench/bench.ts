@@ -1,11 +1,10 @@
 import { startWorker } from "../shared/process/worker";
 import { LatheError } from "../shared/process/errors";
 import { control } from "./control";
-import type { Measurement } from "./measurement";
+import type { MeasuredJob, Measurement } from "./measurement";
 import { network } from "./network";
 import { reportJson, reportText } from "./report";
 import { startup } from "./startup";
-import type { MeasuredJob } from "./worker";
 
 type Benchmark = (args: readonly string[]) => Promise<Measurement | Measurement[]>;
 

@@ -50,3 +50,9 @@ export function positive(text: string, flag: string): number {
   if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
   throw new LatheError("INVALID_ARGUMENT", `${flag} is "${text}", must be a whole number from 1 to 999999`);
 }
+
+/** What is measured in a process of its own. */
+export interface MeasuredJob {
+  name: "step" | "search" | "firstStep";
+  args: string[];
+}

@@ -106,13 +106,13 @@ async function measure(
     }
     if (python)
       sides["pytorch eager"] = async (runs) => (await python.call<{ ms: number[] }>("run", { runs, threads })).ms;
-    await inTurns(sides, rounds, (side, ms) => {
-      (series[`${side}, ${threads} threads`] ??= []).push(...ms);
-      return median(ms);
-    }).then((medians) => {
-      const others = medians.map(({ lathe = NaN, ...other }) => lathe / Math.min(...Object.values(other)));
-      if (python) ratios[`lathe / faster of the others, ${threads} threads`] = others;
-    });
+    const medians = await inTurns(sides, rounds, (side, ms) =>
+      (series[`${side}, ${threads} threads`] ??= []).push(...ms),
+    );
+    if (python)
+      ratios[`lathe / faster of the others, ${threads} threads`] = medians.map(
+        ({ lathe = NaN, ...others }) => lathe / Math.min(...Object.values(others)),
+      );
     for (const [, model] of opened) await model.release();
   }
   const { macs, params } = networkFigures(genotype, head);
@@ -190,11 +190,11 @@ function agree(side: string, logits: Float32Array, reference: Float32Array): num
   );
 }
 
-/** Rounds of one turn a side, after turns that are left out: what `take` makes of each turn, by side. */
+/** Rounds of one turn a side, after turns that are left out; every turn's runs go to `take`, the medians by side come back. */
 async function inTurns(
   sides: Record<string, (runs: number) => Promise<number[]>>,
   rounds: number,
-  take: (side: string, ms: number[]) => number,
+  take: (side: string, ms: number[]) => void,
 ): Promise<Record<string, number>[]> {
   const runs: Record<string, number> = {};
   for (const [side, run] of Object.entries(sides)) {
@@ -207,7 +207,8 @@ async function inTurns(
     for (const [side, run] of Object.entries(sides)) {
       // The first run of a turn has the other sides' caches.
       const [, ...ms] = await run((runs[side] ?? TURN_RUNS) + 1);
-      row[side] = take(side, ms);
+      take(side, ms);
+      row[side] = median(ms);
     }
     medians.push(row);
   }

@@ -44,8 +44,8 @@ export function reportText(measurements: readonly Measurement[]): string {
   for (const { title, unit, series, ratios = {}, notes, table } of measurements) {
     lines.push("", title, ...Object.entries(notes).map(([key, value]) => `  ${key}: ${value}`));
     const rows = [
-      ...Object.entries(summaries(series)).map(([name, row]) => summaryRow(`${name}, ${unit}`, row, 1)),
-      ...Object.entries(summaries(ratios)).map(([name, row]) => summaryRow(name, row, 3)),
+      ...Object.entries(summaries(series)).map(([name, row]) => summaryRow(`${name}, ${unit}`, row)),
+      ...Object.entries(summaries(ratios)).map(([name, row]) => summaryRow(name, row)),
     ];
     if (rows.length > 0) lines.push(...columns([["", "n", "min", "p25", "median", "p75", "p95", "max"], ...rows]));
     if (table) lines.push(...columns([table.columns, ...table.rows.map((row) => row.map(String))]));
@@ -53,7 +53,8 @@ export function reportText(measurements: readonly Measurement[]): string {
   return lines.join("\n");
 }
 
-function summaryRow(name: string, { n, min, p25, median, p75, p95, max }: Summary, digits: number): string[] {
+function summaryRow(name: string, { n, min, p25, median, p75, p95, max }: Summary): string[] {
+  const digits = Math.abs(median) < 10 ? 3 : 1;
   return [name, String(n), ...[min, p25, median, p75, p95, max].map((value) => value.toFixed(digits))];
 }
 

@@ -22,7 +22,9 @@ interface Row {
   epoch: number;
   operations: number;
   candidates: number;
-  /** Everything since the epoch before, and of it what is no step: tracing, compilation, shrink, checkpoint. */
+  /** By which the steps are computed. */
+  formulation: string;
+  /** Everything since the epoch before, and of it what is neither step nor validation: tracing, compilation, shrink, checkpoint. */
   seconds: number;
   outside: number;
   pytorch: number | undefined;
@@ -64,6 +66,7 @@ type Epoch = (event: EpochCompleted) => Promise<number>;
 
 async function run(engine: Parameters<typeof trainSupernet>[0], job: SearchJob, theirs: Epoch | undefined) {
   const rows: Row[] = [];
+  let formulation = "";
   let resumed = performance.now();
   const event = await trainSupernet(engine, job, {
     storeCheckpoint: () => Promise.resolve(nowhere),
@@ -76,6 +79,7 @@ async function run(engine: Parameters<typeof trainSupernet>[0], job: SearchJob, 
         epoch: metrics.epoch,
         operations: operationsLeft(architecture),
         candidates: candidatesLeft(architecture),
+        formulation,
         seconds,
         outside: seconds - metrics.seconds,
         pytorch,
@@ -91,7 +95,9 @@ async function run(engine: Parameters<typeof trainSupernet>[0], job: SearchJob, 
     },
     raise: () => Promise.resolve(),
     progress: () => undefined,
-    compiled: () => undefined,
+    compiled: (graphs) => {
+      ({ formulation } = graphs);
+    },
     signal: new AbortController().signal,
   });
   return { rows, rest: (performance.now() - resumed) / 1000, convergedEpoch: event.convergedEpoch };
@@ -175,11 +181,12 @@ function measurement(
       "lathe outside of epochs, s": Number(sum(rows.map(({ outside }) => outside)).toFixed(2)),
     },
     table: {
-      columns: ["epoch", "operations", "candidates", "lathe s", "outside s", "pytorch s"],
+      columns: ["epoch", "operations", "candidates", "formulation", "lathe s", "outside s", "pytorch s"],
       rows: rows.map((row) => [
         row.epoch,
         row.operations,
         row.candidates,
+        row.formulation,
         row.seconds.toFixed(2),
         row.outside.toFixed(2),
         row.pytorch?.toFixed(2) ?? "-",

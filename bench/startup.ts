@@ -17,8 +17,7 @@ import { searchStride } from "../shared/space/genotype";
 import { resolve } from "../shared/spec/resolve";
 import { openSession } from "../services/supernet/session";
 import { initialSupernet } from "../services/supernet/train";
-import { positive, type Measurement } from "./measurement";
-import type { MeasuredJob } from "./worker";
+import { positive, type MeasuredJob, type Measurement } from "./measurement";
 
 /**
  * What stands before the first step: the command line's --help, a local stack until its five services serve, and a training process

@@ -76,9 +76,7 @@ async function measure(
   const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads });
   // First, since the session takes the vectors of its start for its own.
   const theirs = python && (await openTheirs(python, trial));
-  const started = performance.now();
   const session = await openSession(engine, trial.start, trial.options);
-  const compiled = performance.now() - started;
   const ours = ourPair(session, trial);
   const series: Record<string, number[]> = {};
   const ratios: Record<string, number[]> = {};
@@ -114,7 +112,8 @@ async function measure(
       engine: engine.name,
       threads,
       rounds: `${rounds} of ${pairs} pairs a side in turns, ${TURN_WARM_UP} left out at each turn, ${WARM_UP} at the start`,
-      "trace and compile, ms": Math.round(compiled),
+      formulation: session.compiled.formulation,
+      "trace and compile, s": Number(session.compiled.seconds.toFixed(2)),
       ...(!python && { pytorch: LEFT_OUT }),
     },
     ...(python && { versions: python.versions }),

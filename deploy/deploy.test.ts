@@ -51,8 +51,8 @@ describe("settings", () => {
       // One network, closed to the outside, without TLS or tokens.
       ...["LATHE_NATS_CREDS", "LATHE_NATS_TLS_CA_FILE", "LATHE_NATS_TLS_CERT_FILE", "LATHE_NATS_TLS_KEY_FILE"],
       ...["LATHE_TLS_CERT_FILE", "LATHE_TLS_KEY_FILE", "LATHE_TLS_CA_FILE", "LATHE_AUTH_TOKEN_FILE"],
-      // All cores of the machine; a minute.
-      ...["LATHE_THREADS", "LATHE_LEASE"],
+      // All cores and all memory of the machine; a minute.
+      ...["LATHE_THREADS", "LATHE_TRAINING_MEMORY", "LATHE_LEASE"],
       ...local,
     ];
     const set = Object.values(compose.services).flatMap(({ environment = {} }) => Object.keys(environment));

@@ -105,10 +105,10 @@ def resize(x: Tensor, size: torch.Size) -> Tensor:
 
 def pool(x: Tensor, bins: int) -> Tensor:
     """Adaptive average pooling to bins x bins."""
-    height, width = (int(extent) for extent in x.shape[2:])
-    if not torch.onnx.is_in_onnx_export() or (height % bins == 0 and width % bins == 0):
+    if bins == 1 or not torch.onnx.is_in_onnx_export():
         return F.adaptive_avg_pool2d(x, bins)
-    # What the exporter refuses, by two products with constants.
+    # The exporter refuses bins that do not divide the extent: by two products with constants.
+    height, width = (int(extent) for extent in x.shape[2:])
     return averages(height, bins) @ x @ averages(width, bins).T
 
 

@@ -1,4 +1,5 @@
 import { DecidedBy, type SearchResult } from "../../shared/proto/lathe/v1/result";
+import { gibibytes } from "../../shared/engine/account";
 import { duration, milliseconds, percent, quantity } from "./view/figures";
 
 /** One figure of a result: its name in result.json, how it is shown, and what it was measured by. */
@@ -141,6 +142,13 @@ export function figuresOf(result: SearchResult): Figure[] {
     `${quantity(Math.round(result.trainingImages))} training images`,
     "counted: images forward and backward in the search, a third for each that went forward only and decided something",
   );
+  if (result.peakMemoryBytes > 0)
+    add(
+      "peakMemoryBytes",
+      "peak memory",
+      gibibytes(result.peakMemoryBytes),
+      "measured: largest resident memory of the process that trained the supernet",
+    );
   add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");
   // Every space has candidates.
   if (result.candidatesStart === 0) return figures.filter(({ key }) => !searched.has(key));

@@ -4,6 +4,7 @@ import { version } from "../../shared/process/root";
 import { experimentCommand } from "./commands/experiment";
 import { networkCommand } from "./commands/network";
 import { complain } from "./commands/output";
+import { profileCommand } from "./commands/profile";
 import { runCommand } from "./commands/run";
 import { searchCommand } from "./commands/search";
 import { spaceCommand } from "./commands/space";
@@ -18,7 +19,16 @@ function program(): Command {
       "after",
       "\nExit codes: 0 done, 1 internal error, 2 usage or bad spec, 3 search failed, 4 cancelled or interrupted, 5 environment",
     );
-  for (const add of [runCommand, upCommand, searchCommand, spaceCommand, networkCommand, experimentCommand]) add(lathe);
+  for (const add of [
+    runCommand,
+    upCommand,
+    searchCommand,
+    spaceCommand,
+    networkCommand,
+    experimentCommand,
+    profileCommand,
+  ])
+    add(lathe);
   const settle = (command: Command) => {
     command
       .exitOverride()

@@ -56,6 +56,10 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ...begun(search),
       ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING),
       lastEpoch: metrics ?? search.lastEpoch,
+      // A resumed training is another process.
+      ...result(search, {
+        peakMemoryBytes: Math.max(search.result?.peakMemoryBytes ?? 0, metrics?.peakMemoryBytes ?? 0),
+      }),
       ...recovered(search, metrics?.health, time),
     },
   }),

@@ -10,6 +10,8 @@ export const schema = z.object({
   /** Execution provider of ONNX Runtime. */
   LATHE_PROVIDER: oneOf(["cpu", "cuda", "tensorrt"]).default("cpu"),
   LATHE_THREADS: integer(1, 256).default(availableParallelism()),
+  /** Mebibytes that the steps of a training may hold, of the machine or, on another provider than cpu, of its device; 0: the machine's memory, on a device no bound. */
+  LATHE_TRAINING_MEMORY: integer(0, 2 ** 24).default(0),
   /** Silence after which a worker is taken for dead and its work goes to another. */
   LATHE_LEASE: duration(1_000, 3_600_000).default(60_000),
 });

@@ -1,4 +1,5 @@
 import type { EngineOptions } from "../../shared/engine/engine";
+import { startWorker, type Worker } from "../../shared/process/worker";
 import type {
   CandidateEvaluated,
   EpochCompleted,
@@ -11,13 +12,19 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import type { SearchOutcome } from "./algorithms/search";
+import type { MemoryEstimate } from "./memory";
+import type { ProfileJob, ProfileReport } from "./profile";
 import type { RetrainJob } from "./retrain";
 import type { CompiledSteps, StepProgress } from "./progress";
 import type { Decision, SearchJob } from "./train";
 
 /** What the training process is asked to do; one job, then it ends. */
 export type Job = { engine: EngineOptions } & (
-  { kind: "train"; job: SearchJob } | { kind: "retrain"; job: RetrainJob } | { kind: "evaluate"; job: EvaluateJob }
+  | { kind: "train"; job: SearchJob }
+  | { kind: "retrain"; job: RetrainJob }
+  | { kind: "evaluate"; job: EvaluateJob }
+  | { kind: "profile"; job: ProfileJob }
+  | { kind: "estimate"; job: Pick<SearchJob, "spec" | "space" | "table"> }
 );
 
 export interface EvaluateJob {
@@ -43,4 +50,14 @@ export type Reply = ArtifactRef | Decision | undefined;
 export type Outcome =
   | { kind: "train"; event: SearchOutcome }
   | { kind: "retrain"; event: NetworkTrained }
-  | { kind: "evaluate"; miou: number; loss: number };
+  | { kind: "evaluate"; miou: number; loss: number }
+  | { kind: "profile"; report: ProfileReport }
+  | { kind: "estimate"; estimate: MemoryEstimate };
+
+/** Large buffers of a step come from huge pages, half the time of a large step; must stand in the environment at start. */
+const ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
+
+/** Runs jobs, each in a training process of its own. */
+export function trainingProcess(): Worker<Job, Message, Outcome, Reply> {
+  return startWorker({ dir: __dirname, name: "worker", env: ENVIRONMENT });
+}

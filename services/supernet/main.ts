@@ -6,7 +6,12 @@ import { supernetService } from "./rpc";
 import { Trainer } from "./trainer";
 
 void serve("supernet", schema, ({ bus, config, logger, metrics }) => {
-  const engine = { engine: config.LATHE_ENGINE, provider: config.LATHE_PROVIDER, threads: config.LATHE_THREADS };
+  const engine = {
+    engine: config.LATHE_ENGINE,
+    provider: config.LATHE_PROVIDER,
+    threads: config.LATHE_THREADS,
+    memoryBytes: config.LATHE_TRAINING_MEMORY * 2 ** 20,
+  };
   const trainer: Trainer = new Trainer({
     bus,
     engine,

@@ -7,6 +7,8 @@ export interface CompiledSteps {
   nodes: number;
   /** For tracing and compiling them and the evaluation. */
   seconds: number;
+  /** Memory that the training is estimated to hold with them; 0: not estimated. */
+  estimatedBytes: number;
 }
 
 /** How far a training process is: epochs and steps counted from 1, loss the mean of the epoch so far. */

@@ -40,7 +40,7 @@ export interface AlphaOutcome {
 
 /** The compiled steps of one supernet. They hold its state while they live; a shrunk supernet gets new ones. */
 export interface SupernetSession {
-  compiled: Omit<CompiledSteps, "epoch">;
+  compiled: Omit<CompiledSteps, "epoch" | "estimatedBytes">;
   weightStep(batch: Batch, learningRate: number): Promise<WeightOutcome>;
   /** Absent where every group is decided: nothing is left to move. */
   alphaStep?: (batch: Batch, learningRate: number, weights: AlphaWeights) => Promise<AlphaOutcome>;

@@ -2,6 +2,7 @@ import { adam, clipByGlobalNorm } from "../../shared/engine/adam";
 import type { Signature, Step } from "../../shared/engine/engine";
 import { crossEntropy } from "../../shared/engine/ops/crossEntropy";
 import { pack, unpack, type Manifest } from "../../shared/engine/parameters";
+import { scoped } from "../../shared/engine/scope";
 import { tf } from "../../shared/engine/tf";
 import type { DiscreteNetwork } from "../../shared/network/discrete";
 import { movedStats, named, trainingNorm, type Norm, type Tensors } from "../../shared/network/layers";
@@ -98,7 +99,7 @@ const MAX_NORM = 5;
  */
 export function alphaStep(supernet: Supernet, options: AlphaLoss): Step {
   return (inputs) => {
-    const weights = unpack(named(inputs, "weights") as tf.Tensor1D, supernet.weights);
+    const weights = scoped("parameters", () => unpack(named(inputs, "weights") as tf.Tensor1D, supernet.weights));
     const terms: Record<string, tf.Tensor> = {};
     const { value, grad } = lossAndGradient(named(inputs, "alphas") as tf.Tensor1D, supernet.alphas, (alphas) => {
       const relaxation = supernet.relax(alphas);
@@ -130,28 +131,31 @@ function lossAndGradient(
   layout: Manifest,
   loss: (tensors: Tensors) => tf.Scalar,
 ): { value: tf.Scalar; grad: tf.Tensor1D } {
-  const tensors = unpack(flat, layout);
+  const tensors = scoped("parameters", () => unpack(flat, layout));
   const names = layout.entries.map((entry) => entry.name);
   // The engine's own call, since tf.valueAndGrads refuses what the loss does not depend on: a decided group's parameters.
   const { value, grads } = tf.engine().gradients(
-    () => loss(Object.fromEntries(names.map((name) => [name, named(tensors, name)]))),
+    // What belongs to no part of the network is of the loss.
+    () => scoped("loss", () => loss(Object.fromEntries(names.map((name) => [name, named(tensors, name)])))),
     names.map((name) => named(tensors, name)),
   );
   const byName = Object.fromEntries(
     names.map((name, index) => [name, grads[index] ?? tf.zeros(named(tensors, name).shape)]),
   );
-  return { value, grad: pack(byName, layout) };
+  return { value, grad: scoped("parameters", () => pack(byName, layout)) };
 }
 
 function moved(inputs: Tensors, name: string, gradient: tf.Tensor1D, weightDecay: number): Record<string, tf.Tensor> {
-  const next = adam({
-    parameters: named(inputs, name) as tf.Tensor1D,
-    gradient,
-    m: named(inputs, "m") as tf.Tensor1D,
-    v: named(inputs, "v") as tf.Tensor1D,
-    rates: named(inputs, "rates") as tf.Tensor1D,
-    weightDecay,
-  });
+  const next = scoped("optimizer", () =>
+    adam({
+      parameters: named(inputs, name) as tf.Tensor1D,
+      gradient,
+      m: named(inputs, "m") as tf.Tensor1D,
+      v: named(inputs, "v") as tf.Tensor1D,
+      rates: named(inputs, "rates") as tf.Tensor1D,
+      weightDecay,
+    }),
+  );
   return { [name]: next.parameters, m: next.m, v: next.v };
 }
 

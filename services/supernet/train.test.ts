@@ -99,6 +99,9 @@ describe("training a supernet", () => {
     const nodes = run.compiled.map((steps) => steps.nodes);
     expect(nodes).toEqual([...nodes].sort((a, b) => b - a));
     expect(run.compiled.every(({ formulation }) => /^(blocked|plain: .+)$/.test(formulation))).toBe(true);
+    const estimates = run.epochs.map(({ metrics }) => metrics!.estimatedMemoryBytes);
+    expect(estimates).toEqual(run.compiled.map(({ estimatedBytes }) => estimatedBytes));
+    expect(estimates).toEqual([...new Set(estimates)].sort((a, b) => b - a));
     // Nothing is left to move in the third epoch.
     expect(states.map(({ alphas }) => alphas.steps)).toEqual([4, 8, 8]);
     expect(survivors(run.event.architecture!)).toEqual(survivors(states[2]!.supernet.architecture));

@@ -8,13 +8,12 @@ import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjec
 import type { WorkItem, WorkOutcome } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
-import { startWorker, type Worker } from "../../shared/process/worker";
 import type { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
-import type { Job, Message, Outcome, Reply } from "./jobs";
+import { trainingProcess, type Message, type Reply } from "./jobs";
 import type { StepProgress } from "./progress";
 import type { TrainingMetrics } from "./metrics";
 import { decisionOn, situation, stopOf, stopsWorker } from "./situation";
@@ -34,20 +33,13 @@ export interface TrainerOptions {
   logger: Logger;
 }
 
-/** Large buffers of a step come from huge pages, half the time of a large step; must stand in the environment at start. */
-const CHILD_ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
-
 type TrainingKind = "train" | "retrain";
 type CheckpointKind = "checkpoint" | "retraining-checkpoint";
 type Raise = (alarm: HealthAlarmRaised) => Promise<void>;
 
 /** Carries out work items in a training process, and speaks with the bus for it. */
 export class Trainer {
-  readonly worker: Worker<Job, Message, Outcome, Reply> = startWorker({
-    dir: __dirname,
-    name: "worker",
-    env: CHILD_ENVIRONMENT,
-  });
+  readonly worker = trainingProcess();
   status: TrainingStatus | undefined;
   readonly checkpoints: Objects;
   readonly artifacts: Objects;

@@ -5,6 +5,8 @@ import { search } from "./algorithms/algorithms";
 import { evaluateGenotype } from "./evaluate";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { StepProgress } from "./progress";
+import { estimateMemory } from "./memory";
+import { profileSteps } from "./profile";
 import { retrain } from "./retrain";
 import type { Decision } from "./train";
 
@@ -43,5 +45,9 @@ serveWorker<Job, Message, Outcome, Reply>(async (job, context) => {
     }
     case "evaluate":
       return { kind: "evaluate", ...(await evaluateGenotype(engine, job.job, signal)) };
+    case "estimate":
+      return { kind: "estimate", estimate: await estimateMemory(job.engine, job.job) };
+    case "profile":
+      return { kind: "profile", report: await profileSteps(job.engine, job.job, signal) };
   }
 });

@@ -1,4 +1,5 @@
 import { LatheError } from "../process/errors";
+import { memoryAccount } from "./account";
 import { compileEager } from "./eager";
 import { blockSize } from "./nchwc/blockSize";
 import type { Block } from "./nchwc/emit";
@@ -9,12 +10,13 @@ import {
   requireProvider,
   type CompiledStep,
   type Optimization,
-  type Provider,
+  type SessionOptions,
 } from "./session";
 import type { Signature, Step } from "./signature";
 
 export { onnxRuntimeVersion } from "./session";
-export type { CompiledStep, Optimization, Provider } from "./session";
+export type { Provider } from "./provider";
+export type { CompiledStep, Optimization } from "./session";
 export type { Arrays, DType, Signature, Step, TensorSpec } from "./signature";
 
 /** What turns a step into something that runs. */
@@ -23,13 +25,13 @@ export interface Engine {
   readonly name: string;
   /** Channels of a block of ONNX Runtime's blocked layout; absent where the provider has none. */
   readonly block?: Block;
+  /** What its compiled steps and the process are estimated to hold; absent where nobody keeps account. */
+  heldBytes?(): number;
   compile(step: Step, signature: Signature, name?: string, optimization?: Optimization): Promise<CompiledStep>;
 }
 
-export interface EngineOptions {
+export interface EngineOptions extends SessionOptions {
   engine: "onnxruntime" | "tensorflow";
-  provider: Provider;
-  threads: number;
 }
 
 /** The packages that register TF.js's "tensorflow" backend, best first. */
@@ -48,12 +50,14 @@ export async function createEngine(
     return { ...eagerEngine("tensorflow"), name: `tensorflow/${loaded}` };
   }
   await requireProvider(options);
+  const account = memoryAccount(options.provider, options.memoryBytes);
   const block = options.provider === "cpu" ? await blockSize((model) => createSession(model, options)) : undefined;
   return {
     name: `onnxruntime/${options.provider} ${onnxRuntimeVersion()}`,
     ...(block && { block }),
     compile: (step, signature, name = "step", optimization = "all") =>
-      compileOnnx(step, signature, name, options, optimization),
+      compileOnnx(step, signature, name, options, optimization, account),
+    heldBytes: () => account.bytes(),
   };
 }
 

@@ -1,4 +1,5 @@
 import { LatheError } from "../process/errors";
+import type { Origin } from "./scope";
 import { elementCount } from "./signature";
 
 export type ElementType = "float32" | "int32" | "int64" | "bool";
@@ -20,6 +21,8 @@ export interface GraphNode {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly attributes: Readonly<Record<string, Attribute>>;
+  /** Where the node comes from; told by profiles, of no effect on what is computed. */
+  readonly origin?: Origin;
 }
 
 export interface Initializer {
@@ -59,6 +62,8 @@ export function eliminateDeadCode(graph: Graph): Graph {
 
 const bytesPerElement: Record<ElementType, number> = { float32: 4, int32: 4, int64: 8, bool: 1 };
 
+export const bytesOf = ({ shape, dtype }: Value): number => elementCount(shape) * bytesPerElement[dtype];
+
 /** Throws INTERNAL, naming node and value, unless every value is defined once, before its use, with one shape and type throughout. */
 export function checkGraph(graph: Graph): void {
   const defined = new Map<string, Value>();
@@ -83,7 +88,7 @@ export function checkGraph(graph: Graph): void {
   for (const input of graph.inputs) define(input, "the inputs");
   for (const { value, data } of graph.initializers) {
     define(value, "the initializers");
-    const bytes = elementCount(value.shape) * bytesPerElement[value.dtype];
+    const bytes = bytesOf(value);
     if (data.byteLength !== bytes) fail(`initializer "${value.name}" has ${data.byteLength} bytes, must have ${bytes}`);
   }
   for (const node of graph.nodes) {

@@ -1,4 +1,5 @@
 import type { Attribute, ElementType, Graph, GraphNode, Initializer, Value } from "./graph";
+import { currentPlace } from "./scope";
 import { elementCount } from "./signature";
 
 /** Collects the nodes and constants of one graph while a step is traced; equal small constants are kept once. */
@@ -7,7 +8,11 @@ export class Recorder {
   private readonly nodes: GraphNode[] = [];
   private readonly initializers: Initializer[] = [];
   private readonly small = new Map<string, Value>();
+  private readonly parts = new Map<string, string>();
+  private readonly ones = new Set<string>();
   private count = 0;
+  /** The kernel whose rule writes nodes now. */
+  kernel = "";
 
   input(name: string, shape: readonly number[], dtype: ElementType): Value {
     const value = { name, shape: [...shape], dtype };
@@ -26,9 +31,28 @@ export class Recorder {
     const key = data.length <= 32 ? `${dtype}[${shape.join()}]${Array.from(data, numeral).join()}` : undefined;
     const known = key === undefined ? undefined : this.small.get(key);
     if (known !== undefined) return known;
-    const value = this.weight(this.fresh("c"), data, shape, dtype);
+    const name = this.fresh("c");
+    const value = isOnes(data) ? this.allOnes(name, data.length, shape, dtype) : this.weight(name, data, shape, dtype);
     if (key !== undefined) this.small.set(key, value);
     return value;
+  }
+
+  /** TF.js writes the derivative of a sum as a product with ones as large as what was summed; no node takes them, so they are made only if asked for. */
+  private allOnes(name: string, length: number, shape: readonly number[], dtype: ElementType): Value {
+    const value = { name, shape: [...shape], dtype };
+    this.ones.add(name);
+    this.initializers.push({
+      value,
+      get data() {
+        return pack(new Uint8Array(length).fill(1), dtype);
+      },
+    });
+    return value;
+  }
+
+  /** Whether a value is a constant of nothing but ones. */
+  isOnes({ name }: Value): boolean {
+    return this.ones.has(name);
   }
 
   /** A vector of integers as ONNX wants it for shapes, axes and paddings. */
@@ -94,6 +118,15 @@ export class Recorder {
     return { inputs: this.inputs, outputs: results, nodes, initializers: this.initializers };
   }
 
+  /** Marks the nodes of a part of a rule, for profiles: their kernel is "<kernel>/<name>". */
+  within<T>(name: string, body: () => T): T {
+    const outer = this.kernel;
+    this.kernel = `${outer}/${name}`;
+    const result = body();
+    this.kernel = outer;
+    return result;
+  }
+
   private append(
     op: string,
     inputs: readonly Value[],
@@ -101,12 +134,23 @@ export class Recorder {
     attributes: Record<string, Attribute>,
     domain = "",
   ): void {
-    this.nodes.push({ op, name: `${op}_${this.nodes.length}`, domain, inputs, outputs, attributes });
+    const { part: named, derivativeOf } = currentPlace();
+    // Outside of every part, as where the derivatives of one value are added up: the part of what the node takes last.
+    const part = named || (inputs.map(({ name }) => this.parts.get(name)).findLast(Boolean) ?? "");
+    if (part) for (const output of outputs) this.parts.set(output.name, part);
+    const name = `${part && `${part}/`}${op}_${this.nodes.length}`;
+    const origin = { part, kernel: this.kernel, derivativeOf };
+    this.nodes.push({ op, name, domain, inputs, outputs, attributes, origin });
   }
 
   private fresh(prefix: string): string {
     return `_${prefix}${this.count++}`;
   }
+}
+
+function isOnes(data: ArrayLike<number>): boolean {
+  for (let at = 0; at < data.length; at++) if (data[at] !== 1) return false;
+  return true;
 }
 
 // -0 and 0 are different constants.

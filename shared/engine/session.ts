@@ -1,11 +1,12 @@
+import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { LatheError } from "../process/errors";
+import type { MemoryAccount } from "./account";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
+import type { Provider } from "./provider";
 import { checkInputs, checkInto, type Arrays, type DType, type Signature, type Step } from "./signature";
 import { trace } from "./tracer";
-
-export type Provider = "cpu" | "cuda" | "tensorrt";
 
 /** What ONNX Runtime does to a graph before it runs: all it can, or nothing, which takes a quarter of the time to create a session. */
 export type Optimization = "all" | "disabled";
@@ -13,6 +14,16 @@ export type Optimization = "all" | "disabled";
 export interface SessionOptions {
   provider: Provider;
   threads: number;
+  /** Memory that all steps may hold together, in bytes; absent or 0: what account.ts takes for the provider. */
+  memoryBytes?: number;
+  /** Has every session profiled by ONNX Runtime. */
+  profiling?: Profiling;
+}
+
+/** Where profiles are written to, as "<folder>/<name of the step>_<time>.json", and who ends and reads them (profile.ts). */
+export interface Profiling {
+  folder: string;
+  opened(name: string, graph: Graph, session: ort.InferenceSession): void;
 }
 
 /** A step as the machine runs it. */
@@ -35,31 +46,46 @@ export async function compileOnnx(
   name: string,
   options: SessionOptions,
   optimization: Optimization = "all",
+  account?: MemoryAccount,
 ): Promise<CompiledStep> {
   const { graph, outputs } = trace(step, signature);
-  const session = await createSession(encodeModel(graph, name), options, optimization);
-  return sessionStep(
+  const leave = account?.admit(name, graph);
+  // A memory pattern is planned in the first run and then is a buffer of its own, beside the arena that this run has grown and that
+  // nobody gives back: twice the memory of a large step, for nothing gained.
+  const how = { graphOptimizationLevel: optimization, enableMemPattern: false };
+  const session = await createSession(encodeModel(graph, name), options, how, name);
+  options.profiling?.opened(name, graph, session);
+  const compiled = sessionStep(
     session,
     graph.nodes.length,
     signature,
     outputs.map((output, i) => [output, graph.outputs[i] as Value]),
   );
+  return {
+    ...compiled,
+    release: async () => {
+      leave?.();
+      await compiled.release();
+    },
+  };
 }
 
 /** Creates a session with the options that engine-performance measured: two sessions whose idle threads spin slow each other. */
 export async function createSession(
   model: Uint8Array,
-  { provider, threads }: SessionOptions,
-  optimization: Optimization = "all",
+  { provider, threads, profiling }: SessionOptions,
+  how: ort.InferenceSession.SessionOptions = { graphOptimizationLevel: "all" },
+  name = "session",
 ): Promise<ort.InferenceSession> {
   try {
     return await ort.InferenceSession.create(model, {
       executionProviders: provider === "cpu" ? ["cpu"] : [provider, "cpu"],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
-      graphOptimizationLevel: optimization,
+      ...how,
       logSeverityLevel: FATAL,
       extra: { session: { force_spinning_stop: "1" } },
+      ...(profiling && { enableProfiling: true, profileFilePrefix: join(profiling.folder, name) }),
     });
   } catch (error) {
     throw new LatheError(

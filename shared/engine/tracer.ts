@@ -6,6 +6,7 @@ import { reductionRules } from "./kernels/reduction";
 import type { Rule } from "./kernels/rule";
 import { shapeRules } from "./kernels/shape";
 import { Recorder } from "./recorder";
+import { withDerivativesInScope } from "./scope";
 import type { Signature, Step } from "./signature";
 import { onBackend, tf } from "./tf";
 
@@ -21,7 +22,7 @@ class TraceBackend extends tf.KernelBackend {
     if (this.recorder !== undefined) throw new LatheError("INTERNAL", "a step is traced inside a traced step");
     this.recorder = new Recorder();
     try {
-      return onBackend(backendName, () => body(this.current()));
+      return onBackend(backendName, () => withDerivativesInScope(() => body(this.current())));
     } finally {
       this.recorder = undefined;
     }
@@ -112,7 +113,10 @@ export function registerRule(kernelName: string, rule: Rule): void {
       const values = Object.fromEntries(
         Object.entries(inputs).map(([name, info]) => [name, backend.symbolOf(info as tf.TensorInfo)]),
       );
-      const result = rule(backend.current(), values, attrs ?? {});
+      const recorder = backend.current();
+      recorder.kernel = kernelName;
+      const result = rule(recorder, values, attrs ?? {});
+      recorder.kernel = "";
       return Array.isArray(result) ? result.map((value) => backend.infoOf(value)) : backend.infoOf(result);
     },
   });

@@ -2,6 +2,7 @@ import { fromBlocked, intoBlocked } from "../engine/nchwc/layout";
 import { blockedMixture } from "../engine/nchwc/mixture";
 import { obstacle, type MixturePlan } from "../engine/nchwc/plan";
 import { manifest } from "../engine/parameters";
+import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import { blockedLayout, type BlockedLayout } from "./blockedLayout";
 import { EPSILON, named, padChannels, type Norm, type Tensors } from "./layers";
@@ -89,7 +90,8 @@ function blockedStage(
   stage.blocks.forEach((block, b) => {
     const [relaxation, plan] = [choices.blocks[b], plans.get(block.name)];
     if (!relaxation || !plan) throw new Error(`no relaxation or plan for ${block.name}`);
-    x = blockedBlock(weights, block, relaxation, x ?? intoBlocked(input, plan.inputs), norm, plan);
+    const blocked = x ?? intoBlocked(input, plan.inputs);
+    x = scoped(block.name, () => blockedBlock(weights, block, relaxation, blocked, norm, plan));
     if (stage.exits.includes(b + 1)) outputs.push(x);
   });
   const widest = Math.max(...outputs.map(({ shape }) => shape[1] as number));

@@ -1,4 +1,5 @@
 import { manifest, type Manifest } from "../engine/parameters";
+import { scoped } from "../engine/scope";
 import type { tf } from "../engine/tf";
 import type { Genotype } from "../proto/lathe/v1/space";
 import { searchStride } from "../space/genotype";
@@ -56,20 +57,22 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
         : [],
     stride: head.kind === "search" ? searchStride(genotype) : 1,
     logits: (weights, images, norm, dropouts = {}) => {
-      const stem = reduction(weights, "stem", images, norm);
+      const stem = scoped("stem", () => reduction(weights, "stem", images, norm));
       let x: tf.Tensor = stem;
       const outputs = genotype.stages.map((stage, s) => {
-        x = reduction(weights, `stage${s + 1}/reduction`, x, norm);
+        const name = `stage${s + 1}`;
+        x = scoped(`${name}/reduction`, () => reduction(weights, `${name}/reduction`, x, norm));
         stage.blocks.forEach((entry, b) => {
-          x = decidedBlock(weights, `stage${s + 1}/block${b + 1}`, entry, x, norm);
+          const block = `${name}/block${b + 1}`;
+          x = scoped(block, () => decidedBlock(weights, block, entry, x, norm));
         });
         return x;
       });
-      if (head.kind === "search") return searchHead(weights, x);
+      if (head.kind === "search") return scoped("head", () => searchHead(weights, x));
       const [, , height, width] = images.shape as [number, number, number, number];
       const [low, high] = outputs;
       if (!low || !high) throw new Error(`the aggregation head joins 2 stages, got ${outputs.length}`);
-      return aggregationHead(weights, { stem, low, high }, [height, width], norm, dropouts);
+      return scoped("head", () => aggregationHead(weights, { stem, low, high }, [height, width], norm, dropouts));
     },
   };
 }

@@ -104,10 +104,11 @@ function branches(
     conv2d(x as tf.Tensor4D, kernel(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
   );
   const middleMask = maskOf(block, "middle", relaxation, rows, middles);
-  const active = relu(affine(weights, `${name}/norm1`, join(hidden), middleMask, norm) as tf.Tensor4D);
-  const inputs = operations.length === 1 ? [active] : tf.split(active, middles, 1);
+  const normed = affine(weights, `${name}/norm1`, join(hidden), middleMask, norm);
+  // ReLU behind the split: its outputs are what both its own derivative and that of the kernels keep, and one copy of them is enough.
+  const active = (operations.length === 1 ? [normed] : tf.split(normed, middles, 1)).map((part) => relu(part));
   const joined = operations.map((entry, at) =>
-    conv2d((inputs[at] ?? active) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
+    conv2d((active[at] ?? normed) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
   );
   const outputMask = maskOf(block, "output", relaxation, rows, outputs);
   const out = affine(weights, `${name}/norm2`, join(joined), outputMask, norm);

@@ -1,4 +1,5 @@
 import { manifest, type Manifest } from "../engine/parameters";
+import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { declareSearchHead, searchHead } from "./heads";
@@ -48,7 +49,7 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): S
     stats: manifest(declaration.stats),
     alphas: manifest(declareAlphas(stages)),
     dropouts: dropoutsOf(stages),
-    relax: (alphas) => relax(stages, alphas),
+    relax: (alphas) => scoped("choices", () => relax(stages, alphas)),
     logits: supernetLogits(stages, stageOutput),
   };
 }
@@ -66,16 +67,17 @@ type StageFunction = (
 /** The function of a supernet from that of its stages. */
 export function supernetLogits(stages: readonly LiveStage[], stageOf: StageFunction): Supernet["logits"] {
   return (weights, relaxation, images, norm, dropouts = {}) => {
-    let x: tf.Tensor = reduction(weights, "stem", images, norm);
+    let x: tf.Tensor = scoped("stem", () => reduction(weights, "stem", images, norm));
     let presence: tf.Tensor | undefined;
     stages.forEach((stage, position) => {
       const choices = relaxation[position];
       if (!choices) throw new Error(`no relaxation for ${stage.name}`);
-      const reduced = reduction(weights, `${stage.name}/reduction`, x, norm, presence);
-      x = stageOf(weights, stage, choices, reduced, norm, dropouts);
+      const name = `${stage.name}/reduction`;
+      const reduced = scoped(name, () => reduction(weights, name, x, norm, presence));
+      x = scoped(`${stage.name}/exits`, () => stageOf(weights, stage, choices, reduced, norm, dropouts));
       presence = presenceOf(stage, choices);
     });
-    return searchHead(weights, x);
+    return scoped("head", () => searchHead(weights, x));
   };
 }
 
@@ -92,7 +94,8 @@ function stageOutput(
   stage.blocks.forEach((block, b) => {
     const relaxation = choices.blocks[b];
     if (!relaxation) throw new Error(`no relaxation for ${block.name}`);
-    x = mixture(weights, block, relaxation, x, norm, (scale) => dropouts[`${block.name}/s${scale}/dropout`]);
+    const dropout = (scale: number) => dropouts[`${block.name}/s${scale}/dropout`];
+    x = scoped(block.name, () => mixture(weights, block, relaxation, x, norm, dropout));
     if (stage.exits.includes(b + 1)) outputs.push(padChannels(x, stage.outputs));
   });
   return exitSum(outputs, choices.depth);

@@ -2,8 +2,10 @@ import { randomUUID } from "node:crypto";
 import { rmdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
+import { machineBytes } from "../../../shared/engine/account";
 import { LatheError } from "../../../shared/process/errors";
 import type { Search } from "../../../shared/proto/lathe/v1/search";
+import { givenGenotype, isSampling } from "../../../shared/spec/algorithm";
 import { outcomeError } from "../exit";
 import { takeOutFolder } from "../folder";
 import type { SearchApi } from "../follow";
@@ -12,8 +14,10 @@ import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../resultFolder";
 import { inOwnStack, recordSearch, Voice } from "../session";
 import { requestSpec, userFolder, type RequestedSpec } from "../specFlags";
+import { memoryLine } from "../view/memory";
 import { specOptions, type SpecOptions } from "./options";
 import { complain, print, printJson } from "./output";
+import { trainingMemory } from "./profile";
 
 /** How a run shows and keeps what it does. */
 export interface RunFlags {
@@ -49,6 +53,9 @@ export async function runSearch(flags: RunFlags, requested: RequestedSpec): Prom
   let kept = false;
   try {
     const voice = new Voice(flags.json === true, say);
+    // Of the algorithms that train a supernet of every candidate at once.
+    if (!isSampling(requested.resolved) && !givenGenotype(requested.resolved))
+      say(memoryLine(await trainingMemory(requested, interrupt.signal), machineBytes()));
     const { search, content } = await inOwnStack(folder, voice, interrupt.signal, (api, signal) =>
       searchIn(folder, api, requested, voice, signal, (keep) => (kept = keep)),
     );

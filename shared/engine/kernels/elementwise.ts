@@ -8,6 +8,14 @@ const of2 =
   (r, inputs) =>
     binary(r, op, required(inputs, "a"), required(inputs, "b"));
 
+/** A factor of ones only repeats the other. */
+const multiply: Rule = (r, inputs) => {
+  const [a, b] = [required(inputs, "a"), required(inputs, "b")];
+  const shape = broadcast(a.shape, b.shape);
+  if (r.isOnes(b)) return expand(r, a, shape);
+  return r.isOnes(a) ? expand(r, b, shape) : binary(r, "Mul", a, b);
+};
+
 const of1 =
   (op: string): Rule =>
   (r, inputs) =>
@@ -23,7 +31,7 @@ const leakyStep: Rule = (r, inputs, { alpha = 0 }: { alpha?: number }) => {
 export const elementwiseRules: RuleTable = {
   Add: of2("Add"),
   Sub: of2("Sub"),
-  Multiply: of2("Mul"),
+  Multiply: multiply,
   RealDiv: of2("Div"),
   Maximum: of2("Max"),
   Minimum: of2("Min"),

@@ -2,6 +2,7 @@ import { createEngine, eagerEngine, type Arrays, type Engine, type Signature, ty
 import { compareEngines } from "../parity";
 import { createRandom } from "../random";
 import { tf } from "../tf";
+import { trace } from "../tracer";
 import { comparisonRules, elementwiseRules } from "./elementwise";
 import { matrixRules } from "./matrix";
 import { reductionRules } from "./reduction";
@@ -169,4 +170,14 @@ describe("rules of the tracer", () => {
     );
     expect(differences).toEqual({ sum: 0, top: 0 });
   });
+});
+
+it("a sum's derivative repeats what comes in, and holds no ones as large as what was summed", () => {
+  const step: Step = ({ x }) => {
+    const sums = (value: tf.Tensor) => tf.sum(tf.square(tf.sum(value, 1)));
+    return { dx: tf.grad(sums)(x as tf.Tensor) };
+  };
+  const { graph } = trace(step, { x: { shape: [8, 50], dtype: "float32" } });
+  expect(graph.initializers.every(({ data }) => data.byteLength < 8 * 50)).toBe(true);
+  expect(graph.nodes.map(({ op }) => op)).toContain("Expand");
 });

@@ -47,30 +47,39 @@ export function depthwise(
   const channels = channelsOf(x);
   const kernel = reshape(r, scale, [channels, 1, 1, 1]);
   const inputs = [x, kernel, shift ? reshape(r, shift, [channels]) : zeros(r, channels), ...(sum ? [sum] : [])];
-  return node(r, "Conv", inputs, x.shape, {
-    kernel_shape: [1, 1],
-    group: channels,
-    ...(relu ? { activation: "Relu" } : {}),
-  });
+  const attributes = { kernel_shape: [1, 1], group: channels, ...(relu ? { activation: "Relu" } : {}) };
+  return r.within("Norm", () => node(r, "Conv", inputs, x.shape, attributes));
 }
 
-/** Convolution along one axis with three taps; kernel in the layout of tiles, [Co*Ci*3]. */
+/**
+ * Convolution along one axis with three taps; kernel in the layout of tiles, [Co*Ci*3]. Along columns the outer taps are left out where
+ * they see only padding; along rows ONNX Runtime does so itself.
+ */
 export function convolution(
   r: Recorder,
   x: Value,
   kernel: Value,
   outputs: number,
-  { axis, dilation, sum }: { axis: 0 | 1; dilation: number; sum?: Value | undefined },
+  { axis, dilation, block, sum }: { axis: 0 | 1; dilation: number; block: Block; sum?: Value | undefined },
 ): Value {
   const [, inputs, height, width] = x.shape as [number, number, number, number];
+  if (axis === 1 && dilation >= width) {
+    const tiles = (outputs * inputs) / block ** 2;
+    const taps = slice(r, reshape(r, kernel, [tiles, 3, block ** 2]), [1], [1], [1]);
+    const middle = reshape(r, taps, [outputs, inputs, 1, 1]);
+    const given = [x, middle, zeros(r, outputs), ...(sum ? [sum] : [])];
+    return node(r, "Conv", given, [1, outputs, height, width], { kernel_shape: [1, 1] });
+  }
   const size = axis === 0 ? [3, 1] : [1, 3];
   const weights = reshape(r, kernel, [outputs, inputs, ...size]);
   const [along, across] = axis === 0 ? [dilation, 0] : [0, dilation];
-  return node(r, "Conv", [x, weights, zeros(r, outputs), ...(sum ? [sum] : [])], [1, outputs, height, width], {
+  const attributes = {
     kernel_shape: size,
     dilations: axis === 0 ? [dilation, 1] : [1, dilation],
     pads: [along, across, along, across],
-  });
+  };
+  const given = [x, weights, zeros(r, outputs), ...(sum ? [sum] : [])];
+  return r.within("Conv", () => node(r, "Conv", given, [1, outputs, height, width], attributes));
 }
 
 /** Product of two matrices as a 1x1 convolution: x [a, L, block, 1] over L positions as input channels, kernel [Co, L, 1, 1]. */
@@ -96,7 +105,7 @@ export function shiftColumns(r: Recorder, x: Value, tap: 0 | 2, dilation: number
 /** Mean of each channel, [C]. */
 export function channelMeans(r: Recorder, x: Value): Value {
   const channels = channelsOf(x);
-  return reshape(r, node(r, "GlobalAveragePool", [x], [1, channels, 1, 1]), [channels]);
+  return r.within("ChannelMean", () => reshape(r, node(r, "GlobalAveragePool", [x], [1, channels, 1, 1]), [channels]));
 }
 
 const pooling = { kernel_shape: [2, 2], strides: [2, 2] };

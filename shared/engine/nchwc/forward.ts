@@ -53,7 +53,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const pooled = halves ? maxPool(r, inputs.x) : undefined;
   const hidden = branches.map(({ scale, dilation, middle }, at) => {
     const x = scale === 2 && pooled ? pooled : inputs.x;
-    return convolution(r, x, kernels[2 * at] as Value, middle, { axis: 0, dilation });
+    return convolution(r, x, kernels[2 * at] as Value, middle, { axis: 0, dilation, block: plan.block });
   });
   const moments1 = moments(r, hidden);
   const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
@@ -67,6 +67,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
     const y = convolution(r, reshape(r, active[at] as Value, rows), kernels[2 * at + 1] as Value, output, {
       axis: 1,
       dilation,
+      block: plan.block,
     });
     return reshape(r, y, branchShape(plan, branch, output));
   });
@@ -87,7 +88,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
     }, start);
   };
   const half = added(2, undefined);
-  const total = added(1, half && emitResize(r, half, plan, "up"));
+  const total = added(1, half && r.within("Resize", () => emitResize(r, half, plan, "up")));
   const x = withChannels(r, inputs.x, plan.outputs);
   const y = depthwise(r, x, inputs.presence, {
     ...(total && { sum: withChannels(r, total, plan.outputs) }),

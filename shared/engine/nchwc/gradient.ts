@@ -1,4 +1,4 @@
-import { binary, concat, reshape, slice, step, stepFromZero, unary } from "../emit";
+import { binary, concat, expand, reshape, slice, step, stepFromZero, unary } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 import { averagePool, channelMeans, convolution, depthwise, sum, toBlocked, upsample, withChannels } from "./emit";
@@ -46,7 +46,7 @@ export function emitGradient(
   const scale2 = binary(r, "Mul", inputs.gamma2, root2);
 
   const dz = binary(r, "Mul", dy, step(r, saved.y));
-  const dz2 = saved.pooled ? emitResize(r, dz, plan, "down") : dz;
+  const dz2 = saved.pooled ? r.within("Resize", () => emitResize(r, dz, plan, "down")) : dz;
   const means = { 1: channelMeans(r, dz), 2: saved.pooled ? channelMeans(r, dz2) : undefined };
   const of = <T>(branch: Branch, full: T, half: T): T => (branch.scale === 2 ? half : full);
   const upper = branches.map((branch) => withChannels(r, of(branch, dz, dz2), branch.output));
@@ -63,13 +63,17 @@ export function emitGradient(
     binary(r, "Add", depthwise(r, h, norm2.a[at] as Value, { shift: norm2.c[at] as Value }), upper[at] as Value),
   );
 
-  const kernels = splitKernels(r, plan, turnedKernels(r, plan, inputs.kernels, scale1, scale2));
+  const scales = tileScales(r, plan, scale1, scale2);
+  const kernels = r.within("InputGradient", () =>
+    splitKernels(r, plan, turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales))),
+  );
   const lower = branches.map((branch, at) => {
     const { scale, dilation, middle, output } = branch;
     const rows = [1, output, (height / scale) * batch, width / scale];
     const back = convolution(r, reshape(r, u2[at] as Value, rows), kernels[2 * at + 1] as Value, middle, {
       axis: 1,
       dilation,
+      block: plan.block,
     });
     const plain = reshape(r, back, branchShape(plan, branch, middle));
     return binary(r, "Mul", plain, step(r, saved.active[at] as Value));
@@ -87,6 +91,7 @@ export function emitGradient(
     into[scale] = convolution(r, u1[at] as Value, kernels[2 * at] as Value, plan.inputs, {
       axis: 0,
       dilation,
+      block: plan.block,
       sum: into[scale],
     });
   });
@@ -102,8 +107,8 @@ export function emitGradient(
   const kept = withChannels(r, inputs.x, outputs);
   return {
     x: x as Value,
-    kernels: emitKernelGradient(r, plan, inputs.x, saved, u1, u2, (products) =>
-      binary(r, "Mul", products, tileScales(r, plan, scale1, scale2)),
+    kernels: r.within("WeightGradient", () =>
+      binary(r, "Mul", emitKernelGradient(r, plan, inputs.x, saved, u1, u2), scales),
     ),
     gamma1: binary(r, "Mul", norm1.dg, samples(middles)),
     beta1: binary(r, "Mul", norm1.db, samples(middles)),
@@ -132,7 +137,10 @@ function normGradient(
   return { dg, db: meanDy, a: splitVector(r, unary(r, "Neg", slope), sizes), c: splitVector(r, c, sizes) };
 }
 
-/** gamma*r of the output channels that each tile writes, [tiles, 1, block]. */
+/**
+ * gamma*r of the output channel that each weight of each tile writes, [tiles, block, block]: whole tiles are gathered, since a
+ * product that broadcasts over rows of a block is several times slower than one of equal shapes.
+ */
 function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2: Value): Value {
   const { block } = plan;
   const list = convolutions(plan);
@@ -144,21 +152,20 @@ function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2: Value
     starts.set(`${branch}/${layer}`, next);
     next += outputs / block;
   }
-  const rows = reshape(r, concat(r, [scale1, scale2], 0), [next, block]);
+  const rows = expand(r, reshape(r, concat(r, [scale1, scale2], 0), [next, 1, block]), [next, block, block]);
   const taken = tiles(plan).map(({ convolution: at, outputBlock }) => {
     const { branch, layer } = list[at] as (typeof list)[number];
     return (starts.get(`${branch}/${layer}`) as number) + outputBlock;
   });
-  const gathered = r.node("Gather", [rows, r.integers(taken)], [taken.length, block], "float32", { axis: 0 });
-  return reshape(r, gathered, [taken.length, 1, block]);
+  const shape = [taken.length, block, block];
+  return r.node("Gather", [rows, r.integers(taken)], shape, "float32", { axis: 0 });
 }
 
-/** Kernels of the input gradients: scaled by gamma*r, tiles transposed, taps reversed, input and output blocks exchanged. */
-function turnedKernels(r: Recorder, plan: MixturePlan, kernels: Value, scale1: Value, scale2: Value): Value {
+/** Kernels of the input gradients: tiles transposed, taps reversed, input and output blocks exchanged. */
+function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Value {
   const { block } = plan;
   const all = tiles(plan);
   const list = convolutions(plan);
-  const scaled = binary(r, "Mul", kernels, tileScales(r, plan, scale1, scale2));
   // A reorder of one block of channels transposes each tile, faster than Transpose does.
   const turned = reshape(r, toBlocked(r, reshape(r, scaled, [all.length, block, block, 1])), [
     all.length,
@@ -179,9 +186,11 @@ function turnedKernels(r: Recorder, plan: MixturePlan, kernels: Value, scale1: V
 
 /** Largest elements of equal value share what their window passes on, as in maxPool2x2. */
 function poolGradient(r: Recorder, x: Value, pooled: Value, dy: Value): Value {
-  const largest = stepFromZero(r, binary(r, "Sub", x, upsample(r, pooled)));
-  // A quarter of the number of largest elements per window.
-  const share = averagePool(r, largest);
-  const each = binary(r, "Div", binary(r, "Mul", dy, r.scalar(0.25)), share);
-  return binary(r, "Mul", largest, upsample(r, each));
+  return r.within("Pool", () => {
+    const largest = stepFromZero(r, binary(r, "Sub", x, upsample(r, pooled)));
+    // A quarter of the number of largest elements per window.
+    const share = averagePool(r, largest);
+    const each = binary(r, "Div", binary(r, "Mul", dy, r.scalar(0.25)), share);
+    return binary(r, "Mul", largest, upsample(r, each));
+  });
 }

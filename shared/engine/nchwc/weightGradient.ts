@@ -6,7 +6,7 @@ import type { Activations } from "./forward";
 import { convolutions, type MixturePlan } from "./plan";
 
 /**
- * Derivative of all kernels, [tiles, block, block]. Of one tap it is the product of two matrices over positions, which a blocked 1x1
+ * Derivative of all kernels by u instead of by what their norms pass back (gradient.ts), [tiles, block, block]. Of one tap it is the product of two matrices over positions, which a blocked 1x1
  * convolution computes without reordering either: positions are its input channels, u as it lies is its kernel, x with its
  * tiles of positions transposed its input, and the result is in the order of tiles.
  */
@@ -17,7 +17,6 @@ export function emitKernelGradient(
   saved: Activations,
   u1: readonly Value[],
   u2: readonly Value[],
-  scale: (products: Value) => Value,
 ): Value {
   const { block, batch, height, width, branches } = plan;
   const inputs = new Map<number, Value>();
@@ -42,7 +41,7 @@ export function emitKernelGradient(
   const tilesInOrder = r.node("Gather", [all, order], [order.shape[0] as number, block * block], "float32", {
     axis: 0,
   });
-  return scale(reshape(r, tilesInOrder, [order.shape[0] as number, block, block]));
+  return reshape(r, tilesInOrder, [order.shape[0] as number, block, block]);
 }
 
 /** [C/block, L, block] with each tile of block positions transposed: [C/block, L/block, channel, position]. */

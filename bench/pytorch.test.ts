@@ -1,0 +1,80 @@
+import { spawnSync } from "node:child_process";
+import { openSession } from "../services/supernet/session";
+import { createEngine } from "../shared/engine/engine";
+import { firstState } from "../shared/network/checkpoint";
+import { shrinkBuffer } from "../shared/network/inherit";
+import { buildSupernet } from "../shared/network/supernet";
+import { costOfLargest, macsTable } from "../shared/space/cost";
+import { searchStride } from "../shared/space/genotype";
+import { initialArchitecture } from "../shared/space/groups";
+import { randomBuffer, smallSpace } from "../shared/testing/networks";
+import { randomArchitecture, uniform } from "../shared/testing/spaces";
+import { base64, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
+import { pytorchSettings } from "./reference";
+
+const hasTorch = ["python3", "/usr/bin/python3"].some(
+  (python) =>
+    spawnSync(python, ["-c", "import sys, importlib.util as u; sys.exit(u.find_spec('torch') is None)"]).status === 0,
+);
+
+// Importing torch reads some 300 MB.
+jest.setTimeout(120_000);
+
+// Where there is no PyTorch there is nothing to compare with, and no benchmark does.
+(hasTorch ? describe : describe.skip)("the PyTorch side", () => {
+  const space = smallSpace();
+  for (const stage of space.stages) stage.dropout = 0;
+  const table = macsTable(space);
+  const options = {
+    seed: 1,
+    batchSize: 2,
+    weightDecay: 0,
+    classWeights: Float32Array.from({ length: space.classes }, (_, index) => 1 + index),
+    alpha: {
+      table,
+      largestCost: costOfLargest(space, table),
+      target: 0.6,
+      ssr: { depth: 30, operation: 20, outputWidth: 15, middleWidth: 10 },
+      weightDecay: 0,
+    },
+  };
+  const full = buildSupernet(space, initialArchitecture(space));
+
+  let python: PyTorch;
+  beforeAll(async () => {
+    python = (await openPyTorch(1))!;
+  });
+  afterAll(() => python.close());
+
+  it.each([1, 2])("computes the losses of a supernet of which a part is left, case %i", async (seed) => {
+    const random = uniform(seed);
+    const architecture = randomArchitecture(space, random);
+    const pruned = buildSupernet(space, architecture);
+    const weights = randomBuffer(full.weights, random);
+    const stats = randomBuffer(pruned.stats, random);
+    const images = Float32Array.from({ length: 2 * 3 * 32 * 64 }, random);
+    const cells = (2 * 32 * 64) / searchStride(space) ** 2;
+    const labels = Int32Array.from({ length: cells }, () => Math.floor(random() * space.classes));
+
+    const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
+    const state = firstState(pruned, shrinkBuffer(weights, "weights", full, pruned), stats);
+    const session = await openSession(engine, state, options);
+    const terms = { ssrFactor: 1, costWeight: 7 };
+    const batch = { images, labels, size: 2, indices: [] };
+    // A rate of 0: both steps see the weights as they were given.
+    const { loss } = await session.weightStep(batch, 0);
+    const ours = await session.alphaStep!(batch, 0, terms);
+    await session.release();
+
+    await python.call("init", {
+      ...pytorchSettings(space, options, { rates: { weights: 0, alphas: 0 }, ...terms }),
+      architecture,
+      weights: namedTensors(weights, full.weights),
+      images: base64(images),
+      labels: [...labels],
+    });
+    const theirs = await python.call<{ loss: number; alpha: Record<"loss" | "ssr" | "cost", number> }>("pair");
+    expect(theirs.loss / loss).toBeCloseTo(1, 4);
+    for (const term of ["loss", "ssr", "cost"] as const) expect(theirs.alpha[term] / ours[term]).toBeCloseTo(1, 4);
+  });
+});

@@ -1,0 +1,83 @@
+import { MemoryAccount } from "./account";
+import type { Graph, GraphNode, Value } from "./graph";
+import { graphMemory, total } from "./memory";
+
+const value = (name: string, elements: number): Value => ({ name, shape: [elements], dtype: "float32" });
+const node = (op: string, inputs: Value[], ...outputs: Value[]): GraphNode => ({
+  ...{ op, inputs, outputs, name: `${op}_${outputs[0]?.name}`, domain: "", attributes: {} },
+});
+const [x, w] = [value("x", 100), value("w", 10)];
+const [a, b, c, y] = [value("a", 1000), value("b", 500), value("c", 500), value("y", 1)];
+const graph = (nodes: GraphNode[], outputs = [y]): Graph => ({
+  ...{ inputs: [x], outputs, nodes },
+  initializers: [{ value: w, data: new Uint8Array(40) }],
+});
+const activations = (...args: Parameters<typeof graph>) => graphMemory(graph(...args)).activations;
+
+describe("memory of a graph", () => {
+  it("is the largest sum of values from the node that makes them to the last that reads them", () => {
+    // a; a and b; b and c once a is read for the last time by c: 1000, 1500, 2000, then b and c alone.
+    const nodes = [node("Conv", [x, w], a), node("Conv", [a, w], b), node("Conv", [a, w], c), node("Gemm", [b, c], y)];
+    expect(graphMemory(graph(nodes))).toEqual({ activations: 4 * 2000, constants: 40, inputs: 400, outputs: 4 });
+    expect(total(graphMemory(graph(nodes)))).toBe(8000 + 40 + 400 + 4);
+  });
+
+  it("falls where values are needed one after the other instead of together", () => {
+    const short = [node("Conv", [x, w], a), node("Conv", [a, w], b), node("Conv", [b, w], c), node("Gemm", [c], y)];
+    expect(activations(short)).toBe(4 * 1500);
+  });
+
+  it("counts a reshaped value once, and keeps it while its other shape is read", () => {
+    const flat = value("flat", 1000);
+    const nodes = [
+      node("Conv", [x, w], a),
+      node("Reshape", [a], flat),
+      node("Conv", [x], b),
+      node("Gemm", [flat, b], y),
+    ];
+    expect(activations(nodes)).toBe(4 * 1500);
+  });
+
+  it("lets an elementwise operator write over an input that ends with it, and over no other", () => {
+    const d = value("d", 500);
+    const ends = [node("Conv", [x], b), node("Relu", [b], c), node("Gemm", [c], y)];
+    expect(activations(ends)).toBe(4 * 500);
+    expect(activations([...ends.slice(0, 2), node("Gemm", [b, c], y)])).toBe(4 * 1000);
+    // The input is the caller's.
+    expect(activations([node("Relu", [x], value("e", 100)), node("Conv", [x], d), node("Gemm", [d], y)])).toBe(4 * 500);
+  });
+
+  it("leaves out what comes back to the caller, and lets go at once of what nobody reads", () => {
+    const nodes = [node("Split", [x], a, b), node("Conv", [x], c), node("Gemm", [c], y)];
+    expect(activations(nodes, [y])).toBe(4 * 1500);
+    expect(activations(nodes, [a, y])).toBe(4 * 500);
+  });
+});
+
+describe("an account", () => {
+  const step = graph([node("Conv", [x, w], b), node("Gemm", [b], y)]);
+  const bytes = 2000 + 40 + 400 + 4;
+
+  it("adds up the process and the steps that are held, and takes off those that are released", () => {
+    const account = new MemoryAccount(10_000, () => 1000);
+    expect(account.bytes()).toBe(0);
+    const release = account.admit("weights", step);
+    account.admit("alphas", step);
+    expect(account.bytes()).toBe(1000 + 2 * bytes);
+    release();
+    expect(account.bytes()).toBe(1000 + bytes);
+  });
+
+  it("refuses a step that does not fit beside the others, names estimate and bound, and keeps it out of the sum", () => {
+    const account = new MemoryAccount(1000 + 2 * bytes - 1, () => 1000);
+    account.admit("weights", step);
+    expect(() => account.admit("alphas", step)).toThrow(
+      expect.objectContaining({
+        code: "FAILED_PRECONDITION",
+        reason: "MEMORY_EXCEEDED",
+        metadata: { step: "alphas", estimate_bytes: String(1000 + 2 * bytes), bound_bytes: String(999 + 2 * bytes) },
+      }) as Error,
+    );
+    expect(account.bytes()).toBe(1000 + bytes);
+  });
+});

@@ -1,0 +1,67 @@
+import { bytesOf, type Graph, type GraphNode, type Value } from "./graph";
+
+/** What a graph holds while it runs, in bytes. */
+export interface GraphMemory {
+  /** Largest sum of the values that are live at once, graph inputs, outputs and constants not counted. */
+  activations: number;
+  constants: number;
+  /** Of the caller: what is fed and what comes back. */
+  inputs: number;
+  outputs: number;
+}
+
+/** Their output is their input under another shape. */
+const ALIASES = new Set(["Reshape", "Identity", "Squeeze", "Unsqueeze"]);
+
+/** They write over an input of the same size where nobody reads it after them. */
+const IN_PLACE =
+  /^(Add|Sub|Mul|Div|Neg|Relu|HardSigmoid|Sqrt|Reciprocal|Exp|Log|Abs|Sigmoid|Softmax|Clip|Min|Max|Pow|Sum|Not)$/;
+
+/**
+ * Peak memory of a graph by the lives of its values: a value lives from the node that makes it to the last that reads it, in the order
+ * of the nodes. What an allocator loses between values is not in it, nor the scratch memory of an operator.
+ */
+export function graphMemory(graph: Graph): GraphMemory {
+  const owner = new Map<string, string>();
+  const root = (name: string): string => owner.get(name) ?? name;
+  const lastUse = new Map<string, number>();
+  const sizes = new Map<string, number>();
+  graph.nodes.forEach((node, at) => {
+    for (const { name } of node.inputs) lastUse.set(root(name), at);
+    const [source] = node.inputs;
+    for (const output of node.outputs) {
+      if (source && ALIASES.has(node.op)) owner.set(output.name, root(source.name));
+      else sizes.set(output.name, bytesOf(output));
+    }
+  });
+  // The caller's, or with the caller after the run.
+  for (const { name } of graph.outputs) sizes.delete(root(name));
+  let live = 0;
+  let activations = 0;
+  graph.nodes.forEach((node, at) => {
+    const ended = [...new Set(node.inputs.map(({ name }) => root(name)))].filter((name) => lastUse.get(name) === at);
+    const freed = ended.reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0);
+    const made = node.outputs.reduce((sum, { name }) => sum + (sizes.get(name) ?? 0), 0);
+    activations = Math.max(activations, live + made - overwritten(node, ended, sizes));
+    live += made - freed;
+    // What nobody reads goes at once.
+    for (const { name } of node.outputs) if (!lastUse.has(root(name))) live -= sizes.get(name) ?? 0;
+  });
+  const size = (values: readonly Value[]) => values.reduce((sum, value) => sum + bytesOf(value), 0);
+  return {
+    activations,
+    constants: size(graph.initializers.map(({ value }) => value)),
+    inputs: size(graph.inputs),
+    outputs: size(graph.outputs),
+  };
+}
+
+/** Bytes of an input that ends with the node and that its output takes over. */
+function overwritten(node: GraphNode, ended: readonly string[], sizes: ReadonlyMap<string, number>): number {
+  const size = sizes.get(node.outputs[0]?.name ?? "") ?? 0;
+  return IN_PLACE.test(node.op) && ended.some((name) => sizes.get(name) === size) ? size : 0;
+}
+
+/** All that a step holds while it runs. */
+export const total = ({ activations, constants, inputs, outputs }: GraphMemory): number =>
+  activations + constants + inputs + outputs;
