@@ -178,8 +178,11 @@ async function openSite(): Promise<Site> {
     () => guard.stop(),
   ];
   const closeAll = async () => {
-    for (const each of close.reverse()) await each();
+    for (let each = close.pop(); each; each = close.pop()) await each();
   };
+  // Gigabytes of events would stay behind.
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => void closeAll().finally(() => process.exit(1)));
   try {
     const nats = await startNats({ binary, folder: state.path("nats"), log: state.path("logs", "nats.log"), guard });
     close.push(() => nats.child.stop(5_000));

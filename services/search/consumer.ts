@@ -52,12 +52,9 @@ export async function consumeSearches(
   const sweepOnce = async () => {
     // Those of now: a search that begins during the look is in neither.
     const followed = [...listening.keys()];
-    const active = new Set<string>();
-    for (const { search } of await searches.announceAll()) {
-      active.add(search.id);
-      follow(search);
-    }
-    for (const id of followed) if (!active.has(id)) leave(id);
+    const { changed, open } = await searches.sweep();
+    changed.forEach(follow);
+    for (const id of followed) if (!open.has(id)) leave(id);
   };
   // A record that cannot be read must not keep the others from going on.
   const sweep = () =>

@@ -29,6 +29,14 @@ interface Claim {
   specSha256: string;
 }
 
+export interface Sweep {
+  changed: Search[];
+  /** Ids of the searches that have not ended. */
+  open: ReadonlySet<string>;
+}
+
+const UNKNOWN = SearchState.SEARCH_STATE_UNSPECIFIED;
+
 /** A client waits for what it asked for, and repeats it, up to four times within its 30 s; it must hear why before they are over. */
 const CLIENT_RETRY_MS = 5_000;
 
@@ -40,6 +48,8 @@ export class Searches {
   private readonly records: Records<SearchRecord>;
   private readonly places: Records<Place>;
   private readonly claims: Records<Claim>;
+  /** Changes of records up to here have been looked through. */
+  private sweptUpTo = -1;
 
   constructor(
     private readonly bus: Bus,
@@ -54,7 +64,7 @@ export class Searches {
 
   /**
    * Stores and starts a search. In this order: the claim of the request id, the record, search.created; a repetition of the same request
-   * takes up where the first was cut off, and announceAll does so where nobody repeats it.
+   * takes up where the first was cut off, and sweep does so where nobody repeats it.
    */
   async start(request: StartSearchRequest): Promise<Search> {
     const { spec, space, requestId } = validateStart(request);
@@ -177,24 +187,30 @@ export class Searches {
   }
 
   /**
-   * The searches that have not ended, with what a process has left that died halfway: search.created is published of those that nobody
-   * has been told of, and every record has its place in the list.
+   * Looks through the searches that have not ended, at the first time, and through those that have changed since, at each later time. What a
+   * process has left that died halfway is mended: search.created is published of those that nobody has been told of, and every record has
+   * its place in the list.
    */
-  async announceAll(): Promise<SearchRecord[]> {
+  async sweep(): Promise<Sweep> {
+    const revision = await this.records.newest();
     const places = new Map((await this.places.list()).map(({ key, value }) => [key, value]));
     // After the places: a search has its record before its place, and loses it after.
     const ids = new Set(await this.records.keys());
     for (const id of places.keys()) if (!ids.has(id)) await this.places.delete(id);
-    const unplaced = [...ids].filter((id) => !places.has(id));
-    const open = [...places].filter(([id, place]) => ids.has(id) && !isEnded(place)).map(([id]) => id);
-    const active: SearchRecord[] = [];
-    for (const entry of await this.records.getAll([...open, ...unplaced])) {
+    const open = new Set([...ids].filter((id) => !isEnded(places.get(id) ?? { state: UNKNOWN })));
+    const changed: Search[] = [];
+    const look = async (entry: Entry<SearchRecord>) => {
       const { search } = entry.value;
       if (places.get(search.id)?.state !== search.state) await this.place(entry);
       if (search.lastSequence === 0) await this.announce(entry.value);
-      if (!isEnded(search)) active.push(entry.value);
-    }
-    return active;
+      if (isEnded(search)) open.delete(search.id);
+      changed.push(search);
+    };
+    const firstTime = this.sweptUpTo < 0;
+    const entries = firstTime ? this.records.eachOf([...open]) : this.records.changes(this.sweptUpTo);
+    for await (const entry of entries) await look(entry);
+    this.sweptUpTo = revision;
+    return { changed, open };
   }
 
   /** Changes a record, and then its place in the list where it may have moved. */

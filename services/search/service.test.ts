@@ -176,7 +176,7 @@ describe("StartSearch", () => {
     const { spec, space: own } = resolve(tinySpec({ seed: 77 }));
     const record = newRecord("s-diedbehindit", { spec, space: own, specSha256: "0" }, new Date(), "");
     await new Records(bus, "SEARCHES", recordCodec).create("s-diedbehindit", record);
-    await searches.announceAll();
+    await searches.sweep();
     expect((await historyOnce(bus, "s-diedbehindit")).map(({ event }) => event.type)).toEqual(["search.created"]);
     await eventually("a work item", () => trained.some(({ searchId }) => searchId === "s-diedbehindit"));
 
@@ -256,7 +256,7 @@ describe("ListSearches", () => {
         return records.create(id, record);
       }),
     );
-    await searches.announceAll();
+    await searches.sweep();
     const seen: string[][] = [];
     for (let pageToken = "", first = true; first || pageToken !== ""; first = false) {
       const page = await list({ labels, pageSize: 100, pageToken });
@@ -291,7 +291,8 @@ describe("ListSearches", () => {
     await places.create("s-nowhere", { createdAt: 0, state: SearchState.SEARCH_STATE_FAILED, labels, revision: 1 });
     // Never shown as what it is not.
     expect((await list({ labels, states: [SearchState.SEARCH_STATE_RUNNING] })).searches).toEqual([]);
-    await searches.announceAll();
+    // As a process does when it starts.
+    await new Searches(bus, host).sweep();
     const cancelled = await list({ labels, states: [SearchState.SEARCH_STATE_CANCELLED] });
     expect(cancelled.searches.map(({ id }) => id)).toEqual([ended.id]);
     expect(await places.get("s-nowhere")).toBeUndefined();

@@ -76,13 +76,15 @@ export class Cursor {
   }
 
   /** Of a whole subject the server knows the newest message, however much is stored. */
-  private newestOf(name: EventName): Promise<StoredMessage | undefined> {
-    return readMessage(this.bus, EVENTS_STREAM, { last_by_subj: eventSubject(this.searchId, name) }, this.request);
+  private newestOf(name: EventName, request = this.request): Promise<StoredMessage | undefined> {
+    return readMessage(this.bus, EVENTS_STREAM, { last_by_subj: eventSubject(this.searchId, name) }, request);
   }
 
   /** Sequence of the search's newest event; 0 where it has none. */
   private async newest(): Promise<number> {
-    const newest = await Promise.all(Object.keys(EVENTS).map((name) => this.newestOf(name as EventName)));
+    // Side by side and soon over: without a listener of each on the signal.
+    const request = { ...this.request, signal: undefined };
+    const newest = await Promise.all(Object.keys(EVENTS).map((name) => this.newestOf(name as EventName, request)));
     return Math.max(...newest.map((message) => message?.sequence ?? 0));
   }
 }

@@ -81,6 +81,9 @@ describe("Records", () => {
     const asked = [...ids.slice(0, 30), uniqueSearchId(), ...ids.slice(30)].reverse();
     expect((await records.getAll(asked)).map(({ key }) => key)).toEqual([...ids].reverse());
     expect(await records.getAll([])).toEqual([]);
+    const each: string[] = [];
+    for await (const { key } of records.eachOf(asked)) each.push(key);
+    expect(each).toEqual([...ids].reverse());
   });
 
   it("lists the newest first, and follows creations, changes and deletions", async () => {
@@ -97,6 +100,22 @@ describe("Records", () => {
     expect((await other.keys()).filter((key) => ids.includes(key))).toHaveLength(3);
     await records.create(ids[4]!, search(ids[4]!));
     expect((await mine())[0]).toBe(ids[4]);
+  });
+
+  it("tells what has changed since a revision, each record once, as it is now", async () => {
+    const [one, two, three] = [uniqueSearchId(), uniqueSearchId(), uniqueSearchId()];
+    await records.create(one, search(one));
+    const since = await records.newest();
+    await records.create(two, search(two));
+    await records.create(three, search(three));
+    await records.mutate(two, (known) => ({ ...known!, resumptions: 4 }));
+    const seen: [string, number][] = [];
+    for await (const { key, value } of records.changes(since)) seen.push([key, value.resumptions]);
+    expect(seen).toEqual([
+      [three, 0],
+      [two, 4],
+    ]);
+    for await (const { key } of records.changes(await records.newest())) throw new Error(`${key} has not changed`);
   });
 
   it("refuses a key that NATS would not take, and a value larger than a message", async () => {

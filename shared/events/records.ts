@@ -113,27 +113,41 @@ export class Records<T> {
     return found.filter((entry) => entry !== undefined);
   }
 
+  /** The same, a few at a time, for those that are many and large. */
+  async *eachOf(keys: readonly string[]): AsyncGenerator<Entry<T>, void, undefined> {
+    for (let at = 0; at < keys.length; at += IN_FLIGHT) yield* await this.getAll(keys.slice(at, at + IN_FLIGHT));
+  }
+
   /**
    * Every record, most recently changed first. Keeps a copy of the whole bucket, so that a later call reads only what has changed since:
    * for records that are small.
    */
   async list(): Promise<Entry<T>[]> {
-    if (this.copiedUpTo < 0) this.copiedUpTo = await lastSequence(this.bus, this.stream);
+    if (this.copiedUpTo < 0) this.copiedUpTo = await this.newest();
     const keys = new Set(await this.keys());
     for (const key of this.copy.keys()) if (!keys.has(key)) this.copy.delete(key);
-    await this.readChanges();
+    for await (const entry of this.changes(this.copiedUpTo)) {
+      this.keep(entry);
+      this.copiedUpTo = Math.max(this.copiedUpTo, entry.revision);
+    }
     const missing = [...keys].filter((key) => !this.copy.has(key));
     for (const entry of await this.getAll(missing)) this.keep(entry);
     return [...this.copy.values()].sort((a, b) => b.revision - a.revision);
   }
 
-  private async readChanges(): Promise<void> {
-    for (let from = this.copiedUpTo + 1; ;) {
+  /** The newest revision of the bucket; 0 where nothing was ever stored. */
+  newest(): Promise<number> {
+    return lastSequence(this.bus, this.stream);
+  }
+
+  /** The records that have changed between a revision and now, in the order of their changes. */
+  async *changes(since: number): AsyncGenerator<Entry<T>, void, undefined> {
+    const last = await this.newest();
+    for (let from = since + 1; from <= last;) {
       const query = { seq: from, next_by_subj: recordSubject(this.bucket, ">") };
       const message = await readMessage(this.bus, this.stream, query, { what: `changes of bucket ${this.bucket}` });
-      if (!message) return;
-      this.keep(this.decode(message));
-      this.copiedUpTo = Math.max(this.copiedUpTo, message.sequence);
+      if (!message || message.sequence > last) return;
+      yield this.decode(message);
       from = message.sequence + 1;
     }
   }
