@@ -52,8 +52,10 @@ export function decodeBundle<Header>(bytes: Uint8Array, what: string): Bundle<He
   const arrays: Record<string, Float32Array> = {};
   for (const [name, size] of parsed.arrays) {
     if (at + 4 * size > bytes.length) throw corrupt(`"${name}" of ${size} values runs past ${bytes.length} bytes`);
-    // Copied, so that the vector is aligned and the bytes can go.
-    arrays[name] = new Float32Array(bytes.slice(at, at + 4 * size).buffer);
+    // Copied, so that the vector is aligned and the bytes can go; not by slice, which of a Buffer is a view.
+    const values = new Float32Array(size);
+    new Uint8Array(values.buffer).set(bytes.subarray(at, at + 4 * size));
+    arrays[name] = values;
     at += 4 * size;
   }
   if (at !== bytes.length) throw corrupt(`${bytes.length - at} bytes too many`);
