@@ -1,3 +1,4 @@
+import { elementTypes } from "./encode";
 import { tf } from "./tf";
 import type { ElementType, Value } from "./graph";
 import { type Recorder, sizeOf } from "./recorder";
@@ -28,10 +29,8 @@ export function transpose(r: Recorder, x: Value, perm: readonly number[]): Value
   return r.node("Transpose", [x], shape, x.dtype, { perm });
 }
 
-const onnxType: Record<ElementType, number> = { float32: 1, int32: 6, int64: 7, bool: 9 };
-
 export function cast(r: Recorder, x: Value, dtype: ElementType): Value {
-  return x.dtype === dtype ? x : r.node("Cast", [x], x.shape, dtype, { to: onnxType[dtype] });
+  return x.dtype === dtype ? x : r.node("Cast", [x], x.shape, dtype, { to: elementTypes[dtype] });
 }
 
 export function expand(r: Recorder, x: Value, shape: readonly number[]): Value {

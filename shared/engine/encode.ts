@@ -7,8 +7,11 @@ import {
 } from "../proto/onnx/onnx";
 import type { Attribute, ElementType, Graph, Value } from "./graph";
 
-const elementTypes: Record<ElementType, DataType> = {
+/** Element types as ONNX numbers them, in a Cast too. */
+export const elementTypes: Record<ElementType, DataType> = {
   float32: DataType.FLOAT,
+  float16: DataType.FLOAT16,
+  bfloat16: DataType.BFLOAT16,
   int32: DataType.INT32,
   int64: DataType.INT64,
   bool: DataType.BOOL,
@@ -18,14 +21,17 @@ const elementTypes: Record<ElementType, DataType> = {
 const opsetVersion = 13;
 const irVersion = 8;
 
-/** The graph as an ONNX model file (opset 13), metadata in metadata_props. */
+/** The graph as an ONNX model file (opset 13 unless it says another), metadata in metadata_props. */
 export function encodeModel(graph: Graph, name: string, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
   const domains = new Set(graph.nodes.map((node) => node.domain).filter((domain) => domain !== ""));
   return ModelProto.encode({
     irVersion,
     producerName: "lathe",
     producerVersion: "1",
-    opsetImport: [{ domain: "", version: opsetVersion }, ...[...domains].map((domain) => ({ domain, version: 1 }))],
+    opsetImport: [
+      { domain: "", version: graph.opset ?? opsetVersion },
+      ...[...domains].map((domain) => ({ domain, version: 1 })),
+    ],
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     graph: {
       name,

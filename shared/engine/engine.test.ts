@@ -168,12 +168,12 @@ describe("createEngine", () => {
   ])("takes the best of %p", async (installed, name) => {
     const load = (wanted: string): Promise<unknown> =>
       installed.includes(wanted) ? Promise.resolve({}) : Promise.reject(new Error("absent"));
-    expect((await createEngine({ ...cpu, engine: "tensorflow" }, load)).name).toBe(name);
+    expect((await createEngine({ ...cpu, engine: "tensorflow" }, { load })).name).toBe(name);
   });
 
   it("says in one line that TensorFlow is absent", async () => {
     const load = (): Promise<unknown> => Promise.reject(new Error("no native binding\nlong\nstory"));
-    await expect(createEngine({ ...cpu, engine: "tensorflow" }, load)).rejects.toMatchObject({
+    await expect(createEngine({ ...cpu, engine: "tensorflow" }, { load })).rejects.toMatchObject({
       code: "FAILED_PRECONDITION",
       reason: "ENGINE_UNAVAILABLE",
       message:

@@ -3,6 +3,7 @@ import { memoryAccount } from "./account";
 import { compileEager } from "./eager";
 import { blockSize } from "./nchwc/blockSize";
 import type { Block } from "./nchwc/emit";
+import { lossScaleOf, supportsPrecision } from "./precision";
 import {
   compileOnnx,
   createSession,
@@ -15,14 +16,17 @@ import {
 import type { Signature, Step } from "./signature";
 
 export { onnxRuntimeVersion } from "./session";
+export type { Precision } from "./precision";
 export type { Provider } from "./provider";
 export type { CompiledStep, Optimization } from "./session";
 export type { Arrays, DType, Signature, Step, TensorSpec } from "./signature";
 
 /** What turns a step into something that runs. */
 export interface Engine {
-  /** E.g. "onnxruntime/cpu 1.30.0". */
+  /** E.g. "onnxruntime/cpu 1.30.0", with a low precision "onnxruntime/cuda 1.30.0 float16". */
   readonly name: string;
+  /** What a loss is to be multiplied by before its derivatives are taken, and those divided by; absent: 1. */
+  readonly lossScale?: number;
   /** Channels of a block of ONNX Runtime's blocked layout; absent where the provider has none. */
   readonly block?: Block;
   /** What its compiled steps and the process are estimated to hold; absent where nobody keeps account. */
@@ -37,26 +41,44 @@ export interface EngineOptions extends SessionOptions {
 /** The packages that register TF.js's "tensorflow" backend, best first. */
 const tensorflowPackages = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"] as const;
 
-/** The engine of a configuration; throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE) in one line where this machine does not have it. */
+/** How packages are loaded and sessions created, for tests of what this machine lacks. */
+interface Runtime {
+  load?: (name: string) => Promise<unknown>;
+  create?: typeof createSession;
+}
+
+/**
+ * The engine of a configuration; throws INVALID_ARGUMENT where its settings do not fit each other, FAILED_PRECONDITION
+ * (ENGINE_UNAVAILABLE) in one line where this machine does not have it.
+ */
 export async function createEngine(
   options: EngineOptions,
-  load: (name: string) => Promise<unknown> = (name) => import(name),
+  { load = (name) => import(name), create = createSession }: Runtime = {},
 ): Promise<Engine> {
+  const { provider, precision = "float32" } = options;
   if (!Number.isInteger(options.threads) || options.threads < 1) {
     throw new LatheError("INVALID_ARGUMENT", `engine threads is ${options.threads}, must be an integer >= 1`);
+  }
+  if (!supportsPrecision(options.engine, provider, precision)) {
+    const found = options.engine === "tensorflow" ? "engine tensorflow" : `provider ${provider}`;
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `engine precision is ${precision}, must be float32 with ${found}: lower ones need provider cuda or tensorrt of onnxruntime`,
+    );
   }
   if (options.engine === "tensorflow") {
     const loaded = await loadTensorflow(load);
     return { ...eagerEngine("tensorflow"), name: `tensorflow/${loaded}` };
   }
-  await requireProvider(options);
-  const account = memoryAccount(options.provider, options.memoryBytes);
-  const block = options.provider === "cpu" ? await blockSize((model) => createSession(model, options)) : undefined;
+  await requireProvider(options, create);
+  const account = memoryAccount(provider, options.memoryBytes);
+  const block = provider === "cpu" ? await blockSize((model) => create(model, options)) : undefined;
   return {
-    name: `onnxruntime/${options.provider} ${onnxRuntimeVersion()}`,
+    name: `onnxruntime/${provider} ${onnxRuntimeVersion()}${precision === "float32" ? "" : ` ${precision}`}`,
     ...(block && { block }),
+    lossScale: lossScaleOf(precision),
     compile: (step, signature, name = "step", optimization = "all") =>
-      compileOnnx(step, signature, name, options, optimization, account),
+      compileOnnx(step, signature, name, options, optimization, account, create),
     heldBytes: () => account.bytes(),
   };
 }

@@ -2,7 +2,7 @@ import { LatheError } from "../process/errors";
 import type { Origin } from "./scope";
 import { elementCount } from "./signature";
 
-export type ElementType = "float32" | "int32" | "int64" | "bool";
+export type ElementType = "float32" | "float16" | "bfloat16" | "int32" | "int64" | "bool";
 
 /** A tensor of the graph: its name, and the shape and type that tracing knows. */
 export interface Value {
@@ -36,6 +36,8 @@ export interface Graph {
   readonly outputs: readonly Value[];
   readonly nodes: readonly GraphNode[];
   readonly initializers: readonly Initializer[];
+  /** Version of the default ONNX domain that its nodes are written in; absent: that of the tracer (encode.ts). */
+  readonly opset?: number;
 }
 
 /** The graph without the nodes and initializers that no output needs. Inputs stay: they are the signature. */
@@ -60,7 +62,14 @@ export function eliminateDeadCode(graph: Graph): Graph {
   };
 }
 
-const bytesPerElement: Record<ElementType, number> = { float32: 4, int32: 4, int64: 8, bool: 1 };
+const bytesPerElement: Record<ElementType, number> = {
+  float32: 4,
+  float16: 2,
+  bfloat16: 2,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+};
 
 export const bytesOf = ({ shape, dtype }: Value): number => elementCount(shape) * bytesPerElement[dtype];
 

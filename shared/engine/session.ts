@@ -4,9 +4,11 @@ import { LatheError } from "../process/errors";
 import type { MemoryAccount } from "./account";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
+import { conv2d } from "./ops/conv2d";
+import { mixedPrecision, type Precision } from "./precision";
 import type { Provider } from "./provider";
 import { checkInputs, checkInto, type Arrays, type DType, type Signature, type Step } from "./signature";
-import { trace } from "./tracer";
+import { trace, type TracedStep } from "./tracer";
 
 /** What ONNX Runtime does to a graph before it runs: all it can, or nothing, which takes a quarter of the time to create a session. */
 export type Optimization = "all" | "disabled";
@@ -14,6 +16,8 @@ export type Optimization = "all" | "disabled";
 export interface SessionOptions {
   provider: Provider;
   threads: number;
+  /** Of the products of compiled steps; absent: float32. */
+  precision?: Precision;
   /** Memory that all steps may hold together, in bytes; absent or 0: what account.ts takes for the provider. */
   memoryBytes?: number;
   /** Has every session profiled by ONNX Runtime. */
@@ -39,6 +43,12 @@ export interface CompiledStep {
 const FATAL = 4;
 ort.env.logLevel = "fatal";
 
+/** A step's graph as it is to run, and the step's own names of its outputs. */
+export function stepGraph(step: Step, signature: Signature, precision: Precision = "float32"): TracedStep {
+  const { graph, outputs } = trace(step, signature);
+  return { graph: mixedPrecision(graph, precision), outputs };
+}
+
 /** Traces a step once and hands its graph to ONNX Runtime. */
 export async function compileOnnx(
   step: Step,
@@ -47,13 +57,14 @@ export async function compileOnnx(
   options: SessionOptions,
   optimization: Optimization = "all",
   account?: MemoryAccount,
+  create = createSession,
 ): Promise<CompiledStep> {
-  const { graph, outputs } = trace(step, signature);
+  const { graph, outputs } = stepGraph(step, signature, options.precision);
   const leave = account?.admit(name, graph);
   // A memory pattern is planned in the first run and then is a buffer of its own, beside the arena that this run has grown and that
   // nobody gives back: twice the memory of a large step, for nothing gained.
   const how = { graphOptimizationLevel: optimization, enableMemPattern: false };
-  const session = await createSession(encodeModel(graph, name), options, how, name);
+  const session = await create(encodeModel(graph, name), options, how, name);
   options.profiling?.opened(name, graph, session);
   const compiled = sessionStep(
     session,
@@ -144,17 +155,20 @@ function outputType(name: string, { dtype }: Value): DType {
   throw new LatheError("INVALID_ARGUMENT", `output "${name}" is ${dtype}, must be float32 or int32`);
 }
 
-// A model of one node: enough to find out whether a provider is there.
-const probe: Step = ({ x }) => ({ y: (x as NonNullable<typeof x>).add(1) });
+// A model of one node: enough to find out whether a provider is there, and has a convolution of the precision.
+const probe: Step = ({ x, w }) => ({ y: conv2d(x as NonNullable<typeof x>, w as NonNullable<typeof w>) });
+const probed = { shape: [1, 1, 1, 1], dtype: "float32" } as const;
 
 /** Throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE) where this build or machine cannot run the provider. */
 export async function requireProvider(options: SessionOptions, create = createSession): Promise<void> {
   if (options.provider === "cpu") return;
-  const { graph }: { graph: Graph } = trace(probe, { x: { shape: [1], dtype: "float32" } });
+  const { graph } = stepGraph(probe, { x: probed, w: probed }, options.precision);
   try {
     await (await create(encodeModel(graph, "probe"), options)).release();
   } catch (error) {
-    const message = `engine onnxruntime/${options.provider} is not available here: install the GPU build of onnxruntime-node, or set the provider to cpu`;
+    const { provider, precision = "float32" } = options;
+    const lower = precision === "float32" ? "" : `, or the precision to float32, which is ${precision}`;
+    const message = `engine onnxruntime/${provider} is not available here: install the GPU build of onnxruntime-node, or set the provider to cpu${lower}`;
     throw new LatheError("FAILED_PRECONDITION", message, { reason: "ENGINE_UNAVAILABLE", cause: error });
   }
 }

@@ -39,11 +39,12 @@ class TraceBackend extends tf.KernelBackend {
   }
 
   infoOf(value: Value): tf.TensorInfo {
-    if (value.dtype === "int64")
-      throw new LatheError("INTERNAL", `"${value.name}" is int64, TF.js has no such tensors`);
+    const { name, dtype } = value;
+    if (dtype !== "float32" && dtype !== "int32" && dtype !== "bool")
+      throw new LatheError("INTERNAL", `"${name}" is ${dtype}, TF.js has no such tensors`);
     const dataId = {};
     this.values.set(dataId, value);
-    return { dataId, shape: [...value.shape], dtype: value.dtype };
+    return { dataId, shape: [...value.shape], dtype };
   }
 
   override write(values: tf.BackendValues, shape: number[], dtype: tf.DataType): tf.DataId {
