@@ -5,7 +5,12 @@ import { derivationMetrics } from "./metrics";
 import { discretizationService } from "./rpc";
 
 void serve("discretization", schema, ({ bus, config, logger, metrics }) => {
-  const engine = { engine: config.LATHE_ENGINE, provider: config.LATHE_PROVIDER, threads: config.LATHE_THREADS };
+  const engine = {
+    engine: config.LATHE_ENGINE,
+    provider: config.LATHE_PROVIDER,
+    precision: config.LATHE_PRECISION,
+    threads: config.LATHE_THREADS,
+  };
   return {
     services: [discretizationService(bus)],
     consumers: [

@@ -9,6 +9,7 @@ void serve("supernet", schema, ({ bus, config, logger, metrics }) => {
   const engine = {
     engine: config.LATHE_ENGINE,
     provider: config.LATHE_PROVIDER,
+    precision: config.LATHE_PRECISION,
     threads: config.LATHE_THREADS,
     memoryBytes: config.LATHE_TRAINING_MEMORY * 2 ** 20,
   };

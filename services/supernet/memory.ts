@@ -1,6 +1,6 @@
 import { createEngine, type CompiledStep, type Engine, type EngineOptions } from "../../shared/engine/engine";
 import { graphMemory, total, type GraphMemory } from "../../shared/engine/memory";
-import { trace } from "../../shared/engine/tracer";
+import { stepGraph } from "../../shared/engine/session";
 import { openSession } from "./session";
 import { initialSupernet, stepOptions, type SearchJob } from "./train";
 
@@ -21,13 +21,12 @@ export async function estimateMemory(
   job: Pick<SearchJob, "spec" | "space" | "table">,
 ): Promise<MemoryEstimate> {
   const processBytes = options.provider === "cpu" ? process.memoryUsage.rss() : 0;
-  const { name, block } = await createEngine(options);
+  const engine = await createEngine(options);
   const steps: MemoryEstimate["steps"] = [];
   const planner: Engine = {
-    name,
-    ...(block && { block }),
+    ...engine,
     compile: (step, signature, name = "step") => {
-      const memory = graphMemory(trace(step, signature).graph);
+      const memory = graphMemory(stepGraph(step, signature, options.precision).graph);
       steps.push({ name, ...memory, bytes: total(memory) });
       return Promise.resolve(planned);
     },

@@ -82,7 +82,7 @@ export async function openSession(
     return done;
   };
   const weights = await compile(
-    weightStep(trainableSupernet(formulation.supernet), options.weightDecay),
+    weightStep(trainableSupernet(formulation.supernet), options.weightDecay, engine.lossScale),
     weightSignature,
     "weights",
   );
@@ -94,7 +94,7 @@ export async function openSession(
     supernet.dropouts,
   );
   const alphas = undecided
-    ? await compile(alphaStep(formulation.supernet, options.alpha), alphaSignature, "alphas")
+    ? await compile(alphaStep(formulation.supernet, options.alpha, engine.lossScale), alphaSignature, "alphas")
     : undefined;
   const evaluator = await supernetEvaluator(engine, supernet, batchSize);
 

@@ -51,15 +51,16 @@ export function trainableNetwork(network: DiscreteNetwork): Trainable {
 /**
  * One step of the weights (method.md section 3): class-weighted cross entropy of a training batch, Adam, and the running
  * statistics moved by the batch's moments. Outputs weights, m, v, stats and the scalars loss and norm, the gradient's, which is not clipped.
+ * lossScale is the engine's.
  */
-export function weightStep(network: Trainable, weightDecay: number): Step {
+export function weightStep(network: Trainable, weightDecay: number, lossScale = 1): Step {
   return (inputs) => {
     const flat = named(inputs, "weights") as tf.Tensor1D;
     const moments = new Map<string, tf.Tensor>();
     const norm = trainingNorm((name, moment) => moments.set(name, tf.keep(moment)));
-    const { value, grad } = lossAndGradient(flat, network.weights, (weights) =>
-      crossEntropy(network.logits(weights, inputs, norm), named(inputs, "labels"), named(inputs, "classWeights")),
-    );
+    const loss = (weights: Tensors) =>
+      crossEntropy(network.logits(weights, inputs, norm), named(inputs, "labels"), named(inputs, "classWeights"));
+    const { value, grad } = lossAndGradient(flat, network.weights, loss, lossScale);
     const stats = unpack(named(inputs, "stats") as tf.Tensor1D, network.stats);
     return {
       ...moved(inputs, "weights", grad, weightDecay),
@@ -95,13 +96,13 @@ const MAX_NORM = 5;
 
 /**
  * One step of the architecture parameters (method.md section 3): 100 CE + ssrFactor * SSR + cost, norm clipped to 5, Adam; first
- * order, the weights stand still. Outputs alphas, m, v and the scalars loss, ssr, cost, expectedCost, norm.
+ * order, the weights stand still. Outputs alphas, m, v and the scalars loss, ssr, cost, expectedCost, norm. lossScale is the engine's.
  */
-export function alphaStep(supernet: Supernet, options: AlphaLoss): Step {
+export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1): Step {
   return (inputs) => {
     const weights = scoped("parameters", () => unpack(named(inputs, "weights") as tf.Tensor1D, supernet.weights));
     const terms: Record<string, tf.Tensor> = {};
-    const { value, grad } = lossAndGradient(named(inputs, "alphas") as tf.Tensor1D, supernet.alphas, (alphas) => {
+    const loss = (alphas: Tensors) => {
       const relaxation = supernet.relax(alphas);
       const norm = trainingNorm(() => undefined);
       const logits = supernet.logits(weights, relaxation, named(inputs, "images"), norm, inputs);
@@ -119,17 +120,20 @@ export function alphaStep(supernet: Supernet, options: AlphaLoss): Step {
       terms.expectedCost = tf.keep(cost);
       const factor = tf.reshape(named(inputs, "ssrFactor"), []);
       return tf.addN([tf.mul(entropy, CROSS_ENTROPY_WEIGHT), tf.mul(regularization, factor), miss]) as tf.Scalar;
-    });
+    };
+    const flat = named(inputs, "alphas") as tf.Tensor1D;
+    const { value, grad } = lossAndGradient(flat, supernet.alphas, loss, lossScale);
     const { gradient, norm } = clipByGlobalNorm(grad, MAX_NORM);
     return { ...moved(inputs, "alphas", gradient, options.weightDecay), ...terms, norm, total: value };
   };
 }
 
-/** Value and flat gradient of a loss in the named tensors of a flat vector. */
+/** Value and flat gradient of a loss in the named tensors of a flat vector; derivatives are taken of `scale` times the loss, and divided by it. */
 function lossAndGradient(
   flat: tf.Tensor1D,
   layout: Manifest,
   loss: (tensors: Tensors) => tf.Scalar,
+  scale: number,
 ): { value: tf.Scalar; grad: tf.Tensor1D } {
   const tensors = scoped("parameters", () => unpack(flat, layout));
   const names = layout.entries.map((entry) => entry.name);
@@ -138,11 +142,13 @@ function lossAndGradient(
     // What belongs to no part of the network is of the loss.
     () => scoped("loss", () => loss(Object.fromEntries(names.map((name) => [name, named(tensors, name)])))),
     names.map((name) => named(tensors, name)),
+    scale === 1 ? undefined : tf.scalar(scale),
   );
   const byName = Object.fromEntries(
     names.map((name, index) => [name, grads[index] ?? tf.zeros(named(tensors, name).shape)]),
   );
-  return { value, grad: scoped("parameters", () => pack(byName, layout)) };
+  const scaled = scoped("parameters", () => pack(byName, layout));
+  return { value, grad: scale === 1 ? scaled : tf.div(scaled, scale) };
 }
 
 function moved(inputs: Tensors, name: string, gradient: tf.Tensor1D, weightDecay: number): Record<string, tf.Tensor> {

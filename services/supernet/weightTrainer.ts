@@ -82,7 +82,7 @@ export async function openWeightTrainer(
   const { dropouts, weights, stats } = trainable;
   const vectors = { weights: weights.size, m: weights.size, v: weights.size, stats: stats.size, ...chosen };
   const step = await engine.compile(
-    weightStep(trainable, weightDecay),
+    weightStep(trainable, weightDecay, engine.lossScale),
     stepSignature(vectors, { rates: [2] }, { batchSize, ...shape }, dropouts),
     name,
   );
