@@ -7,7 +7,7 @@ import { relu } from "./ops/relu";
 import { compareEngines } from "./parity";
 import { manifest, unpack } from "./parameters";
 import { createRandom } from "./random";
-import { requireProvider } from "./session";
+import { createSession, requireProvider } from "./session";
 import { tf } from "./tf";
 import { trace } from "./tracer";
 
@@ -156,7 +156,51 @@ describe("compiled steps", () => {
   });
 });
 
+/** What a GPU would be asked for, asked of the CPU, where ONNX Runtime runs float16 by casts of its own. */
+const createOnCpu: typeof createSession = (model, options, how, name) =>
+  createSession(model, { ...options, provider: "cpu" }, how, name);
+
 describe("createEngine", () => {
+  it("has a low precision on GPUs, tells it in its name, and scales the loss for float16 alone", async () => {
+    const wide = await createEngine({ ...cpu, provider: "cuda" }, { create: createOnCpu });
+    const low = await createEngine({ ...cpu, provider: "cuda", precision: "float16" }, { create: createOnCpu });
+    expect([wide.name, wide.lossScale]).toEqual([expect.stringMatching(/^onnxruntime\/cuda \d+\.\d+\.\d+$/), 1]);
+    expect([low.name, low.lossScale]).toEqual([
+      expect.stringMatching(/^onnxruntime\/cuda \d+\.\d+\.\d+ float16$/),
+      1024,
+    ]);
+    const step: Step = ({ x, w }) => ({ y: conv2d(x as tf.Tensor, w as tf.Tensor) });
+    const signature = { x: f(1, 2, 4, 4), w: f(2, 2, 3, 3) };
+    const [first, second] = [await wide.compile(step, signature), await low.compile(step, signature)];
+    // Two casts in, one out.
+    expect([first.nodes, second.nodes]).toEqual([1, 4]);
+    const { y } = await second.run({ x: new Float32Array(32).fill(1), w: new Float32Array(36).fill(1) });
+    expect([...new Set(y)]).toEqual([8, 12, 18]);
+    await first.release();
+    await second.release();
+  });
+
+  it.each([
+    [{ precision: "float16" }, "provider cpu"],
+    [{ precision: "bfloat16" }, "provider cpu"],
+    [{ engine: "tensorflow", provider: "cuda", precision: "float16" }, "engine tensorflow"],
+  ] as const)("refuses %p, naming field, value and what it wants", async (settings, found) => {
+    await expect(createEngine({ ...cpu, ...settings })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: `engine precision is ${settings.precision}, must be float32 with ${found}: lower ones need provider cuda or tensorrt of onnxruntime`,
+    });
+  });
+
+  it("refuses a precision that the provider has no convolution of before anything is compiled", async () => {
+    const options = { ...cpu, provider: "cuda", precision: "bfloat16" } as const;
+    await expect(createEngine(options, { create: createOnCpu })).rejects.toMatchObject({
+      reason: "ENGINE_UNAVAILABLE",
+      message: expect.stringMatching(
+        /^engine onnxruntime\/cuda is not .* the precision to float32, which is bfloat16$/,
+      ) as string,
+    });
+  });
+
   it("names what it runs on", async () => {
     expect((await createEngine(cpu)).name).toMatch(/^onnxruntime\/cpu \d+\.\d+\.\d+$/);
     await expect(createEngine({ ...cpu, threads: 0 })).rejects.toThrow(/threads is 0/);

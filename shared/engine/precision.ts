@@ -1,5 +1,5 @@
 import { elementTypes } from "./encode";
-import { checkGraph, eliminateDeadCode, type Graph, type GraphNode, type Value } from "./graph";
+import { checkGraph, type Graph, type GraphNode, type Value } from "./graph";
 import { raiseOpset } from "./opset";
 import type { Provider } from "./provider";
 import type { Origin } from "./scope";
@@ -16,7 +16,7 @@ const PRODUCTS: Record<Low, ReadonlySet<string>> = {
   bfloat16: new Set(["Conv", "MatMul", "Gemm"]),
 };
 
-/** They compute nothing, so that they may move half the bytes where products alone read what they move. */
+/** They compute nothing, and move half the bytes where what they take comes from products alone, or only products read what they make. */
 const MOVES: Record<Low, ReadonlySet<string>> = {
   float16: new Set(["Reshape", "Transpose", "Slice", "Concat", "Pad"]),
   bfloat16: new Set(["Reshape", "Transpose", "Slice", "Concat"]),
@@ -28,6 +28,7 @@ const SMALL_PRODUCT = 2 ** 16;
 /**
  * What a loss is multiplied by before its derivatives are taken in float16, whose smallest normal number is 6e-5 and largest 65504. Of a
  * mean over 50,000 to 3,000,000 pixels a pixel's share is 2e-5 to 3e-7, and comes to lie at 2e-2 to 3e-4; a gradient of 63 still fits.
+ * The usual 65536 does not: it overflows where the loss weighs the cross entropy by 100, as that of the architecture parameters does.
  */
 const FLOAT16_LOSS_SCALE = 1024;
 
@@ -40,41 +41,51 @@ export function supportsPrecision(engine: string, provider: Provider, precision:
 }
 
 /**
- * The graph with the inputs of its products cast to a low type and their outputs back to float32. A value is cast once; a product takes the
- * low output of another as it is. bfloat16 raises the graph's opset.
+ * The graph with the inputs of its products cast to a low type and their outputs back to float32. A value is cast once in the forward and
+ * once in the backward pass: between them it is held in the type that it was computed in alone. bfloat16 raises the graph's opset.
  */
 export function mixedPrecision(graph: Graph, precision: Precision): Graph {
   if (precision === "float32") return graph;
   const mixed = lowered(graph, precision);
-  const result = eliminateDeadCode(precision === "bfloat16" ? raiseOpset(mixed) : mixed);
+  const result = precision === "bfloat16" ? raiseOpset(mixed) : mixed;
   checkGraph(result);
   return result;
 }
 
 function lowered(graph: Graph, low: Low): Graph {
   const inLow = nodesInLow(graph, low);
+  const outputs = new Set(graph.outputs.map(({ name }) => name));
   const nodes: GraphNode[] = [];
-  const known = new Map<string, Value>();
   const lowOf = (value: Value): Value => ({ ...value, name: `${value.name}/${low}`, dtype: low });
+  /** Outputs of nodes in low, by the name that they have in float32. */
+  const computedLow = new Map<string, Value>();
+  const casts = new Map<string, Value>();
+  const cast = (from: Value, to: Value, node: GraphNode): Value => {
+    const known = casts.get(to.name);
+    if (known) return known;
+    casts.set(to.name, to);
+    nodes.push(castNode(from, to, node));
+    return to;
+  };
+  /** A float32 value in the type that a node wants it in. */
+  const wanted = (value: Value, node: GraphNode): Value => {
+    if (value.dtype !== "float32") return value;
+    const computed = computedLow.get(value.name);
+    if (inLow.has(node) === (computed !== undefined)) return computed ?? value;
+    const to = computed ? value : lowOf(value);
+    return cast(computed ?? value, node.origin?.derivativeOf ? { ...to, name: `${to.name}/backward` } : to, node);
+  };
   for (const node of graph.nodes) {
+    if (isMove(node, low) && floats(node.inputs).every(({ name }) => computedLow.has(name))) inLow.add(node);
+    const inputs = node.inputs.map((value) => wanted(value, node));
     if (!inLow.has(node)) {
-      nodes.push(node);
+      nodes.push({ ...node, inputs });
       continue;
     }
-    const inputs = node.inputs.map((value) => {
-      if (value.dtype !== "float32") return value;
-      let cast = known.get(value.name);
-      if (cast === undefined) {
-        known.set(value.name, (cast = lowOf(value)));
-        nodes.push(castNode(value, cast, node));
-      }
-      return cast;
-    });
     nodes.push({ ...node, inputs, outputs: node.outputs.map(lowOf) });
-    // Dead code where nobody reads it in float32.
     for (const output of node.outputs) {
-      known.set(output.name, lowOf(output));
-      nodes.push(castNode(lowOf(output), output, node));
+      computedLow.set(output.name, lowOf(output));
+      if (outputs.has(output.name)) cast(lowOf(output), output, node);
     }
   }
   return { ...graph, nodes };
@@ -85,23 +96,27 @@ function nodesInLow(graph: Graph, low: Low): Set<GraphNode> {
   const inLow = new Set<GraphNode>();
   const inFloat32 = new Set(graph.outputs.map(({ name }) => name));
   for (const node of graph.nodes.toReversed()) {
-    const moved =
-      MOVES[low].has(node.op) && node.outputs.every(({ name, dtype }) => dtype === "float32" && !inFloat32.has(name));
-    if (node.domain === "" && (moved || isProduct(node, low))) inLow.add(node);
+    const moved = isMove(node, low) && !node.outputs.some(({ name }) => inFloat32.has(name));
+    if (moved || isProduct(node, low)) inLow.add(node);
     else for (const { name } of node.inputs) inFloat32.add(name);
   }
   return inLow;
 }
 
-function isProduct({ op, inputs, outputs }: GraphNode, low: Low): boolean {
-  if (!PRODUCTS[low].has(op) || inputs.some(({ dtype }) => dtype !== "float32")) return false;
+const floats = (values: readonly Value[]) => values.filter(({ dtype }) => dtype === "float32");
+
+const isMove = ({ op, domain, outputs }: GraphNode, low: Low) =>
+  domain === "" && MOVES[low].has(op) && floats(outputs).length > 0;
+
+function isProduct({ op, domain, inputs, outputs }: GraphNode, low: Low): boolean {
+  if (domain !== "" || !PRODUCTS[low].has(op) || inputs.some(({ dtype }) => dtype !== "float32")) return false;
   const [a] = inputs;
   const [y] = outputs;
   return op !== "MatMul" || (!!a && !!y && elementCount(y.shape) * (a.shape.at(-1) ?? 1) >= SMALL_PRODUCT);
 }
 
 /** Named after the node that it serves, so that a profile counts it there. */
-function castNode(from: Value, to: Value, { name, origin }: { name: string; origin?: Origin }): GraphNode {
+export function castNode(from: Value, to: Value, { name, origin }: { name: string; origin?: Origin }): GraphNode {
   const attributes = { to: elementTypes[to.dtype] };
   return {
     op: "Cast",

@@ -84,7 +84,7 @@ export async function compileOnnx(
 /** Creates a session with the options that engine-performance measured: two sessions whose idle threads spin slow each other. */
 export async function createSession(
   model: Uint8Array,
-  { provider, threads, profiling }: SessionOptions,
+  { provider, threads, precision = "float32", profiling }: SessionOptions,
   how: ort.InferenceSession.SessionOptions = { graphOptimizationLevel: "all" },
   name = "session",
 ): Promise<ort.InferenceSession> {
@@ -95,7 +95,13 @@ export async function createSession(
       interOpNumThreads: 1,
       ...how,
       logSeverityLevel: FATAL,
-      extra: { session: { force_spinning_stop: "1" } },
+      extra: {
+        session: { force_spinning_stop: "1" },
+        // It would make the casts of both passes one, whose output is then held from one to the other.
+        ...(precision !== "float32" && {
+          optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" },
+        }),
+      },
       ...(profiling && { enableProfiling: true, profileFilePrefix: join(profiling.folder, name) }),
     });
   } catch (error) {
