@@ -22,6 +22,16 @@ describe("memory of a graph", () => {
     expect(total(graphMemory(graph(nodes)))).toBe(8000 + 40 + 400 + 4);
   });
 
+  it("counts low types by their own size", () => {
+    const [half, brain] = [
+      { ...a, dtype: "float16" as const },
+      { ...b, dtype: "bfloat16" as const },
+    ];
+    expect(activations([node("Cast", [x], half), node("Cast", [half], brain), node("Cast", [brain], y)])).toBe(
+      2 * 1500,
+    );
+  });
+
   it("falls where values are needed one after the other instead of together", () => {
     const short = [node("Conv", [x, w], a), node("Conv", [a, w], b), node("Conv", [b, w], c), node("Gemm", [c], y)];
     expect(activations(short)).toBe(4 * 1500);
