@@ -35,7 +35,7 @@ const FLOAT16_LOSS_SCALE = 1024;
 /** 1 but for float16: bfloat16 has the range of float32. */
 export const lossScaleOf = (precision: Precision): number => (precision === "float16" ? FLOAT16_LOSS_SCALE : 1);
 
-/** Whether an engine computes in a precision: low types are for GPUs, on the CPU ONNX Runtime would cast around each node. */
+/** Whether an engine computes in a precision: low types are for GPUs, on CPUs ONNX Runtime takes the casts away again. */
 export function supportsPrecision(engine: string, provider: Provider, precision: Precision): boolean {
   return precision === "float32" || (engine === "onnxruntime" && provider !== "cpu");
 }
