@@ -18,8 +18,7 @@ export function broadcast(a: readonly number[], b: readonly number[]): number[] 
 }
 
 export function reshape(r: Recorder, x: Value, shape: readonly number[]): Value {
-  if (x.shape.join() === shape.join()) return x;
-  return r.node("Reshape", [x, r.integers(shape)], shape, x.dtype);
+  return r.reshape(x, shape);
 }
 
 export function transpose(r: Recorder, x: Value, perm: readonly number[]): Value {
