@@ -96,6 +96,12 @@ export function matMul(r: Recorder, a: Value, b: Value): Value {
   return r.node("MatMul", [a, b], [...batch, a.shape.at(-2) as number, b.shape.at(-1) as number], a.dtype);
 }
 
+/** a times b with its last two axes exchanged: one operator of ONNX Runtime, which packs b while it reads it. */
+export function matMulTransposed(r: Recorder, a: Value, b: Value): Value {
+  const shape = [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), a.shape.at(-2) as number];
+  return r.node("FusedMatMul", [a, b], [...shape, b.shape.at(-2) as number], a.dtype, { transB: 1 }, "com.microsoft");
+}
+
 /** x with its last two axes exchanged. ONNX Runtime fuses it into the MatMul that follows. */
 export function transposeMatrix(r: Recorder, x: Value): Value {
   const axes = x.shape.map((_, i) => i);
