@@ -19,8 +19,7 @@ export function broadcast(a: readonly number[], b: readonly number[]): number[] 
 }
 
 export function reshape(r: Recorder, x: Value, shape: readonly number[]): Value {
-  if (x.shape.join() === shape.join()) return x;
-  return r.node("Reshape", [x, r.integers(shape)], shape, x.dtype);
+  return r.reshape(x, shape);
 }
 
 export function transpose(r: Recorder, x: Value, perm: readonly number[]): Value {
@@ -94,6 +93,12 @@ export function reduce(
 export function matMul(r: Recorder, a: Value, b: Value): Value {
   const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2));
   return r.node("MatMul", [a, b], [...batch, a.shape.at(-2) as number, b.shape.at(-1) as number], a.dtype);
+}
+
+/** a times b with its last two axes exchanged: one operator of ONNX Runtime, which packs b while it reads it. */
+export function matMulTransposed(r: Recorder, a: Value, b: Value): Value {
+  const shape = [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), a.shape.at(-2) as number];
+  return r.node("FusedMatMul", [a, b], [...shape, b.shape.at(-2) as number], a.dtype, { transB: 1 }, "com.microsoft");
 }
 
 /** x with its last two axes exchanged. ONNX Runtime fuses it into the MatMul that follows. */

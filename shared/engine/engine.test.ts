@@ -75,7 +75,7 @@ describe("compiled steps", () => {
     });
     const ops = trace(byScale, { x: f(1, 2, 4, 4), w: f(3, 2, 3, 3), s: f(1) }).graph.nodes.map(({ op }) => op);
     expect(ops.filter((op) => op === "Conv")).toHaveLength(1);
-    expect(ops).not.toContain("MatMul");
+    expect(ops).not.toContain("FusedMatMul");
   });
 
   it("know their outputs and write into given arrays, also where an output has an input's name", async () => {

@@ -2,7 +2,7 @@ import type { Attribute, ElementType, Graph, GraphNode, Initializer, Value } fro
 import { currentPlace } from "./scope";
 import { elementCount } from "./signature";
 
-/** Collects the nodes and constants of one graph while a step is traced; equal small constants are kept once. */
+/** Collects the nodes and constants of one graph while a step is traced; equal nodes and equal small constants are kept once. */
 export class Recorder {
   private readonly inputs: Value[] = [];
   private readonly nodes: GraphNode[] = [];
@@ -10,6 +10,9 @@ export class Recorder {
   private readonly small = new Map<string, Value>();
   private readonly parts = new Map<string, string>();
   private readonly ones = new Set<string>();
+  private readonly computed = new Map<string, Value>();
+  /** What a reshaped value was before. */
+  private readonly reshaped = new Map<string, Value>();
   private count = 0;
   /** The kernel whose rule writes nodes now. */
   kernel = "";
@@ -72,9 +75,22 @@ export class Recorder {
     attributes: Record<string, Attribute> = {},
     domain = "",
   ): Value {
+    const key = [domain, op, inputs.map(({ name }) => name).join(), JSON.stringify(attributes)].join(" ");
+    const known = this.computed.get(key);
+    if (known !== undefined) return known;
     const output = { name: this.fresh("t"), shape: [...shape], dtype };
+    this.computed.set(key, output);
     this.append(op, inputs, [output], attributes, domain);
     return output;
+  }
+
+  /** x in another shape; a shape on the way is left out, since a node costs its time however little it does. */
+  reshape(x: Value, shape: readonly number[]): Value {
+    const source = this.reshaped.get(x.name) ?? x;
+    if (source.shape.join() === shape.join()) return source;
+    const result = this.node("Reshape", [source, this.integers(shape)], shape, x.dtype);
+    this.reshaped.set(result.name, source);
+    return result;
   }
 
   /** A node with several outputs of one type. */

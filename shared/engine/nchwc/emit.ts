@@ -1,4 +1,4 @@
-import { binary, pad, reshape, slice } from "../emit";
+import { binary, concat, pad, reshape, slice } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 
@@ -102,10 +102,16 @@ export function shiftColumns(r: Recorder, x: Value, tap: 0 | 2, dilation: number
   });
 }
 
-/** Mean of each channel, [C]. */
-export function channelMeans(r: Recorder, x: Value): Value {
-  const channels = channelsOf(x);
-  return r.within("ChannelMean", () => reshape(r, node(r, "GlobalAveragePool", [x], [1, channels, 1, 1]), [channels]));
+/** Mean of each channel of each value, side by side, [C]. */
+export function channelMeans(r: Recorder, ...values: readonly Value[]): Value {
+  return r.within("ChannelMean", () => {
+    const means = concat(
+      r,
+      values.map((x) => node(r, "GlobalAveragePool", [x], [1, channelsOf(x), 1, 1])),
+      1,
+    );
+    return reshape(r, means, [channelsOf(means)]);
+  });
 }
 
 const pooling = { kernel_shape: [2, 2], strides: [2, 2] };

@@ -1,4 +1,4 @@
-import { binary, concat, matMul, reshape, unary } from "../emit";
+import { binary, matMul, reshape, unary } from "../emit";
 import type { Value } from "../graph";
 import { interpolation } from "../ops/resize";
 import type { Recorder } from "../recorder";
@@ -57,7 +57,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   });
   const moments1 = moments(r, hidden);
   const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
-  const [scales1, shifts1] = [splitVector(r, norm1.scale, middles), splitVector(r, norm1.shift, middles)];
+  const [scales1, shifts1] = [splitFactors(r, norm1.scale, middles), splitVector(r, norm1.shift, middles)];
   const active = hidden.map((h, at) =>
     depthwise(r, h, scales1[at] as Value, { shift: shifts1[at] as Value, relu: true }),
   );
@@ -73,7 +73,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   });
   const moments2 = moments(r, last);
   const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);
-  const [scales2, shifts2] = [splitVector(r, norm2.scale, outputs), splitVector(r, norm2.shift, outputs)];
+  const [scales2, shifts2] = [splitFactors(r, norm2.scale, outputs), splitVector(r, norm2.shift, outputs)];
   const added = (scale: 1 | 2, start: Value | undefined): Value | undefined => {
     // Ascending, so that a sum is widened as seldom as can be.
     const order = branches.map((_, at) => at).filter((at) => branches[at]?.scale === scale);
@@ -113,32 +113,31 @@ export function splitKernels(r: Recorder, plan: MixturePlan, kernels: Value): Va
   return splitVector(r, reshape(r, kernels, [sizes.reduce((total, size) => total + size, 0)]), sizes);
 }
 
+/** Parts of a vector, each of the shape [size]. */
 export function splitVector(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
-  if (sizes.length === 1) return [vector];
+  return split(r, vector, sizes, []);
+}
+
+/** Parts of a vector of factors per channel, each as the kernel of a depthwise convolution, [size, 1, 1, 1]. */
+export function splitFactors(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
+  return split(r, vector, sizes, [1, 1, 1]);
+}
+
+function split(r: Recorder, vector: Value, sizes: readonly number[], behind: readonly number[]): Value[] {
+  const whole = reshape(r, vector, [...vector.shape, ...behind]);
+  if (sizes.length === 1) return [whole];
   return r.split(
     "Split",
-    [vector, r.integers(sizes)],
-    sizes.map((size) => [size]),
+    [whole, r.integers(sizes)],
+    sizes.map((size) => [size, ...behind]),
     vector.dtype,
     { axis: 0 },
   );
 }
 
-/** Means over positions of several values, and of their products with others, side by side. */
-export function stackedMeans(r: Recorder, values: readonly Value[]): Value {
-  return concat(
-    r,
-    values.map((value) => channelMeans(r, value)),
-    0,
-  );
-}
-
 function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {
-  const mean = stackedMeans(r, values);
-  const squares = stackedMeans(
-    r,
-    values.map((value) => binary(r, "Mul", value, value)),
-  );
+  const mean = channelMeans(r, ...values);
+  const squares = channelMeans(r, ...values.map((value) => binary(r, "Mul", value, value)));
   // Rounding may take it below zero, where it is cut.
   return { mean, variance: unary(r, "Relu", binary(r, "Sub", squares, binary(r, "Mul", mean, mean))) };
 }

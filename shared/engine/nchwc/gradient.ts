@@ -5,9 +5,9 @@ import { averagePool, channelMeans, convolution, depthwise, sum, toBlocked, upsa
 import {
   emitResize,
   rootInverse,
+  splitFactors,
   splitKernels,
   splitVector,
-  stackedMeans,
   type Activations,
   type MixtureInputs,
 } from "./forward";
@@ -125,16 +125,13 @@ function normGradient(
   mean: Value,
   root: Value,
   sizes: readonly number[],
-  meanDy = stackedMeans(r, dys),
+  meanDy = channelMeans(r, ...dys),
 ): { dg: Value; db: Value; a: Value[]; c: Value[] } {
-  const products = stackedMeans(
-    r,
-    dys.map((dy, at) => binary(r, "Mul", dy, hs[at] as Value)),
-  );
+  const products = channelMeans(r, ...dys.map((dy, at) => binary(r, "Mul", dy, hs[at] as Value)));
   const dg = binary(r, "Mul", binary(r, "Sub", products, binary(r, "Mul", mean, meanDy)), root);
   const slope = binary(r, "Mul", root, dg);
   const c = binary(r, "Sub", binary(r, "Mul", slope, mean), meanDy);
-  return { dg, db: meanDy, a: splitVector(r, unary(r, "Neg", slope), sizes), c: splitVector(r, c, sizes) };
+  return { dg, db: meanDy, a: splitFactors(r, unary(r, "Neg", slope), sizes), c: splitVector(r, c, sizes) };
 }
 
 /**

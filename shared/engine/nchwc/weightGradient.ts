@@ -1,14 +1,15 @@
-import { concat, reshape, slice } from "../emit";
+import { concat, pad, reshape, sizeOf } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 import { channelsOf, pointwise, shiftColumns, toPlain } from "./emit";
 import type { Activations } from "./forward";
-import { convolutions, type MixturePlan } from "./plan";
+import { convolutions, count, type Branch, type MixturePlan } from "./plan";
 
 /**
- * Derivative of all kernels by u instead of by what their norms pass back (gradient.ts), [tiles, block, block]. Of one tap it is the product of two matrices over positions, which a blocked 1x1
- * convolution computes without reordering either: positions are its input channels, u as it lies is its kernel, x with its
- * tiles of positions transposed its input, and the result is in the order of tiles.
+ * Derivative of all kernels by u instead of by what their norms pass back (gradient.ts), [tiles, block, block]. It is a product of two
+ * matrices over positions, which a blocked 1x1 convolution computes without reordering either: positions are its input channels, u as
+ * it lies is its kernel, x with its tiles of positions transposed its input, and the result is in tiles. The input as each tap sees it
+ * is an image of its own.
  */
 export function emitKernelGradient(
   r: Recorder,
@@ -19,23 +20,18 @@ export function emitKernelGradient(
   u2: readonly Value[],
 ): Value {
   const { block, batch, height, width, branches } = plan;
-  const inputs = new Map<number, Value>();
-  const turnedInput = (branchScale: 1 | 2): Value => {
-    const known = inputs.get(branchScale) ?? turned(r, branchScale === 2 && saved.pooled ? saved.pooled : x, block);
-    inputs.set(branchScale, known);
-    return known;
-  };
-  const products = branches.flatMap(({ scale: s, dilation }, at) => {
-    const [h, w] = [height / s, width / s];
-    const row = batch * w;
-    const [first, second] = [u1[at] as Value, u2[at] as Value];
-    const active = saved.active[at] as Value;
+  const products = branches.flatMap(({ scale, dilation }, at) => {
+    const [h, w] = [height / scale, width / scale];
+    const [first, second, active] = [u1[at], u2[at], saved.active[at]] as [Value, Value, Value];
+    const input = turned(r, scale === 2 && saved.pooled ? saved.pooled : x, block);
+    const columns = reshape(r, active, [1, channelsOf(active), h * batch, w]);
     return [
-      ...rowTaps(r, turnedInput(s), first, h, row, dilation, block),
-      ...columnTaps(r, active, second, [h * batch, w], dilation, block),
+      product(r, dilation < h ? movedRows(r, input, [channelsOf(x) / block, h], dilation) : input, first, block),
+      ...movedColumns(r, columns, dilation, block).map((taken) => product(r, turned(r, taken, block), second, block)),
     ];
   });
-  const flat = concat(r, products, 0);
+  const zeros = r.constant(new Float32Array(block * block), [block * block], "float32");
+  const flat = concat(r, [...products, zeros], 0);
   const all = reshape(r, flat, [(flat.shape[0] as number) / block ** 2, block * block]);
   const order = r.integers(tileOrder(plan));
   const tilesInOrder = r.node("Gather", [all, order], [order.shape[0] as number, block * block], "float32", {
@@ -44,80 +40,59 @@ export function emitKernelGradient(
   return reshape(r, tilesInOrder, [order.shape[0] as number, block, block]);
 }
 
-/** [C/block, L, block] with each tile of block positions transposed: [C/block, L/block, channel, position]. */
+/** Each tile of block positions transposed: [images, L/block, position, channel] to [images, L/block, channel, position], flat. */
 function turned(r: Recorder, x: Value, block: number): Value {
-  const size = x.shape.reduce((product, length) => product * length, 1);
-  const shape = [size / block ** 2, block, block, 1];
-  return reshape(r, toPlain(r, reshape(r, x, shape)), x.shape);
+  const size = sizeOf(x);
+  return reshape(r, toPlain(r, reshape(r, x, [size / block ** 2, block, block, 1])), [size]);
 }
 
-/** One tap's product: x turned, u blocked, both over L positions; [Ci/block * Co/block * block * block]. */
-function product(r: Recorder, x: Value, u: Value, positions: number, block: number): Value {
-  const [from, to] = [channelsOf(x), channelsOf(u)];
-  const y = pointwise(r, reshape(r, x, [from / block, positions, block, 1]), reshape(r, u, [to, positions, 1, 1]));
-  return reshape(r, y, [from * to]);
+/** Product of x, turned images of L positions each, and u, blocked over L positions: per image and block of u a tile, flat. */
+function product(r: Recorder, x: Value, u: Value, block: number): Value {
+  const to = channelsOf(u);
+  const positions = sizeOf(u) / to;
+  const images = sizeOf(x) / (positions * block);
+  const kernel = reshape(r, u, [to, positions, 1, 1]);
+  const y = pointwise(r, reshape(r, x, [images, positions, block, 1]), kernel);
+  return reshape(r, y, [sizeOf(y)]);
 }
 
-/** The three taps of a convolution along rows: shifted rows are slices; a tap that sees only padding is 0. */
-function rowTaps(
-  r: Recorder,
-  x: Value,
-  u: Value,
-  height: number,
-  row: number,
-  dilation: number,
-  block: number,
-): Value[] {
-  const [from, to] = [channelsOf(x), channelsOf(u)];
-  const middle = product(r, x, u, height * row, block);
-  if (dilation >= height) return [zeros(r, from * to), middle, zeros(r, from * to)];
-  const valid = height - dilation;
-  // Rows of whole tiles, contiguous within each block of channels.
-  const rows = (value: Value, first: number) => {
-    const channels = channelsOf(value);
-    const cut = slice(r, reshape(r, value, [channels / block, height, row * block]), [1], [first], [valid]);
-    return reshape(r, cut, [1, channels, valid, row]);
-  };
-  return [
-    product(r, rows(x, 0), rows(u, dilation), valid * row, block),
-    middle,
-    product(r, rows(x, dilation), rows(u, 0), valid * row, block),
-  ];
+/**
+ * Turned x as the three taps of a convolution along rows see it, images by block of channels, then tap. Rows are whole tiles, one after
+ * the other in each block; what a tap sees behind the edge is a row of zeros.
+ */
+function movedRows(r: Recorder, x: Value, [blocks, height]: readonly [number, number], dilation: number): Value {
+  const rows = reshape(r, x, [blocks, height, sizeOf(x) / (blocks * height)]);
+  const taps = [-dilation, 0, dilation].flatMap((shift) =>
+    count(height).map((row) => (row + shift >= 0 && row + shift < height ? row + shift : height)),
+  );
+  const shape = [blocks, 3 * height, rows.shape[2] as number];
+  return r.node("Gather", [pad(r, rows, [0, 0, 0], [0, 1, 0]), r.integers(taps)], shape, "float32", { axis: 1 });
 }
 
-/** The three taps of a convolution along columns: shifted columns come from a depthwise convolution. */
-function columnTaps(
-  r: Recorder,
-  x: Value,
-  u: Value,
-  [rows, width]: readonly [number, number],
-  dilation: number,
-  block: number,
-): Value[] {
-  const [from, to] = [channelsOf(x), channelsOf(u)];
-  const positions = rows * width;
-  const middle = product(r, turned(r, x, block), u, positions, block);
-  if (dilation >= width) return [zeros(r, from * to), middle, zeros(r, from * to)];
-  const image = reshape(r, x, [1, from, rows, width]);
-  const tap = (which: 0 | 2) =>
-    product(r, turned(r, shiftColumns(r, image, which, dilation, block), block), u, positions, block);
-  return [tap(0), middle, tap(2)];
+/** x as the taps of a convolution along columns see it; without the outer ones where these see only padding. */
+function movedColumns(r: Recorder, x: Value, dilation: number, block: number): Value[] {
+  if (dilation >= (x.shape[3] as number)) return [x];
+  return [shiftColumns(r, x, 0, dilation, block), x, shiftColumns(r, x, 2, dilation, block)];
 }
 
-function zeros(r: Recorder, length: number): Value {
-  return r.constant(new Float32Array(length), [length], "float32");
-}
-
-/** Of each tile in its order, where the products have it: per convolution and tap by input block, then output block. */
+/** Of each tile in its order, where the products have it; behind all of them lies a tile of zeros, for taps that see only padding. */
 function tileOrder(plan: MixturePlan): number[] {
-  let first = 0;
-  return convolutions(plan).flatMap(({ inputs, outputs }) => {
-    const [from, to] = [inputs / plan.block, outputs / plan.block];
-    const start = first;
-    first += from * to * 3;
-    return Array.from({ length: from * to * 3 }, (_, at) => {
+  const { block, height, width } = plan;
+  const list = convolutions(plan).map(({ branch, layer, inputs, outputs }) => {
+    const { scale, dilation } = plan.branches[branch] as Branch;
+    const taps = dilation < (layer === 1 ? height : width) / scale ? 3 : 1;
+    return { layer, taps, from: inputs / block, to: outputs / block };
+  });
+  const zeros = list.reduce((sum, { taps, from, to }) => sum + taps * from * to, 0);
+  let start = 0;
+  return list.flatMap(({ layer, taps, from, to }) => {
+    const first = start;
+    start += taps * from * to;
+    return count(from * to * 3).map((at) => {
       const [outputBlock, inputBlock, tap] = [Math.floor(at / (from * 3)), Math.floor(at / 3) % from, at % 3];
-      return start + (tap * from + inputBlock) * to + outputBlock;
+      if (taps === 1) return tap === 1 ? first + inputBlock * to + outputBlock : zeros;
+      const image = layer === 1 ? inputBlock * 3 + tap : tap * from + inputBlock;
+      return first + image * to + outputBlock;
     });
   });
 }

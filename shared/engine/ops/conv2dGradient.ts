@@ -1,4 +1,4 @@
-import { concat, matMul, pad, reduce, reshape, slice, transpose, transposeMatrix } from "../emit";
+import { concat, matMulTransposed, pad, reduce, reshape, slice, transpose } from "../emit";
 import type { Value } from "../graph";
 import { required } from "../kernels/rule";
 import type { Recorder } from "../recorder";
@@ -75,7 +75,7 @@ const weightGradient = defineKernel<WeightGradient>({
       attributes.stride === 1 ? shiftedColumns(r, x, shape, attributes) : pickedColumns(r, x, shape, attributes);
     const rows = reshape(r, dy, [batch, outChannels, outHeight * outWidth]);
     // [N,Co,P] x [N,P,Ci*taps], summed over the batch: already in the order of [Co,Ci,kh,kw].
-    const products = matMul(r, rows, transposeMatrix(r, columns));
+    const products = matMulTransposed(r, rows, columns);
     return reshape(r, reduce(r, "ReduceSum", products, [0], false), attributes.kernelShape);
   },
   eager: ({ x, dy }, attributes) => {
