@@ -85,7 +85,7 @@ describe.each(LOW)("mixed precision in %s", (low) => {
 
   it("leaves all but products and what moves their values in float32", () => {
     const moves = ["Reshape", "Transpose", "Slice", "Concat", ...(low === "float16" ? ["Pad"] : [])];
-    const products = low === "float16" ? ["Conv", "ConvTranspose", "MatMul"] : ["Conv", "MatMul"];
+    const products = low === "float16" ? ["Conv", "ConvTranspose", "FusedMatMul"] : ["Conv", "FusedMatMul"];
     const computed = opsIn(graph, ({ op, outputs }) => op !== "Cast" && outputs.some(isLow));
     expect([...computed].sort()).toEqual(expect.arrayContaining(products));
     expect([...computed].filter((op) => ![...moves, ...products].includes(op))).toEqual([]);

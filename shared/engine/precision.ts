@@ -10,10 +10,13 @@ export type Precision = "float32" | "float16" | "bfloat16";
 
 type Low = Exclude<Precision, "float32">;
 
+/** An operator by its domain and name; the default domain is left out. */
+const operator = ({ domain, op }: GraphNode) => (domain === "" ? op : `${domain}.${op}`);
+
 /** What is computed in a low type: what ONNX Runtime's CUDA provider has kernels for. */
 const PRODUCTS: Record<Low, ReadonlySet<string>> = {
-  float16: new Set(["Conv", "ConvTranspose", "MatMul", "Gemm"]),
-  bfloat16: new Set(["Conv", "MatMul", "Gemm"]),
+  float16: new Set(["Conv", "ConvTranspose", "MatMul", "Gemm", "com.microsoft.FusedMatMul"]),
+  bfloat16: new Set(["Conv", "MatMul", "Gemm", "com.microsoft.FusedMatMul"]),
 };
 
 /** They compute nothing, and move half the bytes where what they take comes from products alone, or only products read what they make. */
@@ -105,14 +108,14 @@ function nodesInLow(graph: Graph, low: Low): Set<GraphNode> {
 
 const floats = (values: readonly Value[]) => values.filter(({ dtype }) => dtype === "float32");
 
-const isMove = ({ op, domain, outputs }: GraphNode, low: Low) =>
-  domain === "" && MOVES[low].has(op) && floats(outputs).length > 0;
+const isMove = (node: GraphNode, low: Low) => MOVES[low].has(operator(node)) && floats(node.outputs).length > 0;
 
-function isProduct({ op, domain, inputs, outputs }: GraphNode, low: Low): boolean {
-  if (domain !== "" || !PRODUCTS[low].has(op) || inputs.some(({ dtype }) => dtype !== "float32")) return false;
+function isProduct(node: GraphNode, low: Low): boolean {
+  const { op, inputs, outputs } = node;
+  if (!PRODUCTS[low].has(operator(node)) || inputs.some(({ dtype }) => dtype !== "float32")) return false;
   const [a] = inputs;
   const [y] = outputs;
-  return op !== "MatMul" || (!!a && !!y && elementCount(y.shape) * (a.shape.at(-1) ?? 1) >= SMALL_PRODUCT);
+  return !op.endsWith("MatMul") || (!!a && !!y && elementCount(y.shape) * (a.shape.at(-1) ?? 1) >= SMALL_PRODUCT);
 }
 
 /** Named after the node that it serves, so that a profile counts it there. */

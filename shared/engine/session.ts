@@ -81,6 +81,13 @@ export async function compileOnnx(
   };
 }
 
+/** What runs a session's nodes, best first: what TensorRT does not know is CUDA's, and the rest the CPU's. */
+const PROVIDERS: Record<Provider, readonly Provider[]> = {
+  cpu: ["cpu"],
+  cuda: ["cuda", "cpu"],
+  tensorrt: ["tensorrt", "cuda", "cpu"],
+};
+
 /** Creates a session with the options that engine-performance measured: two sessions whose idle threads spin slow each other. */
 export async function createSession(
   model: Uint8Array,
@@ -90,7 +97,7 @@ export async function createSession(
 ): Promise<ort.InferenceSession> {
   try {
     return await ort.InferenceSession.create(model, {
-      executionProviders: provider === "cpu" ? ["cpu"] : [provider, "cpu"],
+      executionProviders: PROVIDERS[provider],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       ...how,

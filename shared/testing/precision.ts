@@ -26,7 +26,7 @@ export function roundingEngine(precision: Precision, lossScale = lossScaleOf(pre
   };
 }
 
-const PRODUCTS = new Set(["Conv", "ConvTranspose", "MatMul", "Gemm"]);
+const PRODUCTS = new Set(["Conv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm"]);
 
 function rounded(graph: Graph): Graph {
   const nodes: GraphNode[] = [];
