@@ -16,3 +16,10 @@ export function resample(x: tf.Tensor, vertical: Resampling, horizontal: Resampl
   const tall = tf.matMul(left, tf.reshape(wide, [n * c, h, horizontal.to]));
   return tf.reshape(tall, [n, c, vertical.to, horizontal.to]);
 }
+
+/** The map of derivatives: from those of its outputs to those of its inputs. */
+export function transposed({ to, from, weights }: Resampling): Resampling {
+  const turned = new Float32Array(weights.length);
+  weights.forEach((weight, at) => (turned[(at % from) * to + Math.floor(at / from)] = weight));
+  return { to: from, from: to, weights: turned };
+}

@@ -1,11 +1,51 @@
+import type { Value } from "../graph";
+import { required } from "../kernels/rule";
+import type { Recorder } from "../recorder";
 import { tf } from "../tf";
-import { resample, type Resampling } from "./resample";
+import { defineKernel, single } from "./kernel";
+import { resample, transposed, type Resampling } from "./resample";
+
+interface Resize {
+  height: number;
+  width: number;
+}
+
+const resize = defineKernel<Resize>({
+  name: "LatheResizeBilinear",
+  traced: (r, inputs, { height, width }: Resize) => emitResize(r, required(inputs, "x"), height, width),
+  eager: ({ x }, { height, width }) => {
+    const [, , h, w] = (x as tf.Tensor).shape as [number, number, number, number];
+    return resample(x as tf.Tensor, interpolation(h, height), interpolation(w, width));
+  },
+  gradient: {
+    saveInputs: ["x"],
+    of: (dy, [x], { height, width }) => {
+      const [, , h, w] = (x as tf.Tensor).shape as [number, number, number, number];
+      return { x: () => resample(dy, transposed(interpolation(h, height)), transposed(interpolation(w, width))) };
+    },
+  },
+});
 
 /** Bilinear resize of x [N,C,H,W] to [N,C,height,width], corners aligned. */
 export function resizeBilinear(x: tf.Tensor, height: number, width: number): tf.Tensor4D {
   const [, , h, w] = x.shape as [number, number, number, number];
   if (h === height && w === width) return x as tf.Tensor4D;
-  return resample(x, interpolation(h, height), interpolation(w, width));
+  return single(resize({ x }, { height, width })) as tf.Tensor4D;
+}
+
+/** As ONNX's own operator: of a large image it takes a sixth of the time of two matrix products. */
+function emitResize(r: Recorder, x: Value, height: number, width: number): Value {
+  const [n, c, h, w] = x.shape as [number, number, number, number];
+  const none = r.constant([], [0], "float32");
+  // ONNX Runtime has a blocked form of whole factors that are given as such.
+  const whole = height % h === 0 && width % w === 0;
+  const size = whole
+    ? [r.constant([1, 1, height / h, width / w], [4], "float32")]
+    : [none, r.integers([n, c, height, width])];
+  return r.node("Resize", [x, none, ...size], [n, c, height, width], x.dtype, {
+    mode: "linear",
+    coordinate_transformation_mode: "align_corners",
+  });
 }
 
 /** Weights of linear interpolation from `from` to `to` points with equal ends; a single output point is the first input point. */
