@@ -9,12 +9,9 @@ export interface Resampling {
 
 /** Applies a linear map along the height and one along the width of x [N,C,H,W]: two matrix products, whose derivatives are two more. */
 export function resample(x: tf.Tensor, vertical: Resampling, horizontal: Resampling): tf.Tensor4D {
-  const [n, c, h] = x.shape as [number, number, number, number];
-  const right = tf.tensor2d(horizontal.weights, [horizontal.to, horizontal.from]);
-  const left = tf.tensor3d(vertical.weights, [1, vertical.to, vertical.from]);
-  const wide = tf.matMul(tf.reshape(x, [n * c * h, horizontal.from]), right, false, true);
-  const tall = tf.matMul(left, tf.reshape(wide, [n * c, h, horizontal.to]));
-  return tf.reshape(tall, [n, c, vertical.to, horizontal.to]);
+  const matrix = ({ to, from, weights }: Resampling) => tf.tensor2d(weights, [to, from]);
+  const wide = tf.matMul(x, matrix(horizontal), false, true);
+  return tf.matMul(matrix(vertical), wide) as tf.Tensor4D;
 }
 
 /** The map of derivatives: from those of its outputs to those of its inputs. */
