@@ -17,6 +17,10 @@ describe("bundle", () => {
     expect(decodeBundle(shifted.subarray(1), "it").arrays.weights).toEqual(bundle.arrays.weights);
   });
 
+  it("comes back from a Buffer, whose slice is a view", () => {
+    expect(decodeBundle(Buffer.from(encodeBundle(bundle)), "it")).toEqual(bundle);
+  });
+
   it.each([
     ["cut short", (bytes: Uint8Array) => bytes.subarray(0, bytes.length - 4), "runs past"],
     ["too long", (bytes: Uint8Array) => Uint8Array.of(...bytes, 0), "1 bytes too many"],
