@@ -11,7 +11,7 @@ export interface Resampling {
 export function resample(x: tf.Tensor, vertical: Resampling, horizontal: Resampling): tf.Tensor4D {
   const matrix = ({ to, from, weights }: Resampling) => tf.tensor2d(weights, [to, from]);
   const wide = tf.matMul(x, matrix(horizontal), false, true);
-  return tf.matMul(matrix(vertical), wide) as tf.Tensor4D;
+  return tf.matMul<tf.Tensor4D>(matrix(vertical), wide);
 }
 
 /** The map of derivatives: from those of its outputs to those of its inputs. */
