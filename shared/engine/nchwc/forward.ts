@@ -1,5 +1,6 @@
 import { binary, matMul, reshape, unary } from "../emit";
 import type { Value } from "../graph";
+import { transposed, type Resampling } from "../ops/resample";
 import { interpolation } from "../ops/resize";
 import type { Recorder } from "../recorder";
 import {
@@ -164,20 +165,14 @@ export function emitResize(r: Recorder, x: Value, plan: MixturePlan, direction: 
   const channels = channelsOf(x);
   const [h, w] = [height / 2, width / 2];
   const [tall, wide] = [interpolation(h, height), interpolation(w, width)];
-  const matrix = ({ to, from, weights }: typeof tall) => r.constant(weights, [to, from], "float32");
-  const turned = ({ to, from, weights }: typeof tall) =>
-    r.constant(
-      Float32Array.from({ length: to * from }, (_, at) => weights[(at % to) * from + Math.floor(at / to)] as number),
-      [from, to],
-      "float32",
-    );
+  const matrix = ({ to, from, weights }: Resampling) => r.constant(weights, [to, from], "float32");
   const plain = toPlain(r, x);
   if (direction === "up") {
-    const rows = matMul(r, reshape(r, plain, [channels * h * batch, w]), turned(wide));
+    const rows = matMul(r, reshape(r, plain, [channels * h * batch, w]), matrix(transposed(wide)));
     const image = matMul(r, matrix(tall), reshape(r, rows, [channels, h, batch * width]));
     return toBlocked(r, reshape(r, image, [1, channels, height, batch * width]));
   }
-  const image = matMul(r, turned(tall), reshape(r, plain, [channels, height, batch * width]));
+  const image = matMul(r, matrix(transposed(tall)), reshape(r, plain, [channels, height, batch * width]));
   const rows = matMul(r, reshape(r, image, [channels * h * batch, width]), matrix(wide));
   return toBlocked(r, reshape(r, rows, [1, channels, h, batch * w]));
 }
