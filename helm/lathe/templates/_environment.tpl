@@ -7,6 +7,12 @@ LATHE_GRPC_HOST: "0.0.0.0"
 LATHE_GRPC_PORT: {{ .Values.grpc.port | quote }}
 LATHE_HTTP_HOST: "0.0.0.0"
 LATHE_HTTP_PORT: {{ .Values.http.port | quote }}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+LATHE_OTLP_ENDPOINT: {{ .endpoint | quote }}
+LATHE_TRACE_RATIO: {{ .samplingRatio | quote }}
+{{- end }}
+{{- end }}
 {{- with .Values.nats.credentialsSecret }}
 {{- if .name }}
 LATHE_NATS_CREDS: "/etc/lathe/nats-credentials/{{ .key }}"
