@@ -11,7 +11,7 @@ import {
   type Sampler,
 } from "@opentelemetry/sdk-trace";
 import { ids } from "./ids";
-import type { TracingOptions } from "./provider";
+import type { TracingOptions } from "./options";
 
 const TOLD_EVERY_MS = 60_000;
 const LAST_WORDS_MS = 2_000;

@@ -1,17 +1,7 @@
 import { ROOT_CONTEXT, context } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import type { Sampler } from "@opentelemetry/sdk-trace";
-import type { Logger } from "../logger";
-
-export interface TracingOptions {
-  service: string;
-  version: string;
-  /** Base URL of an OTLP/HTTP receiver, e.g. http://127.0.0.1:4318; undefined: tracing is off. */
-  endpoint: string | undefined;
-  /** Share of the searches, and of the calls that come without a trace, that is exported, 0 to 1. */
-  ratio: number;
-  logger: Logger;
-}
+import type { TracingOptions } from "./options";
 
 let sampler: Sampler | undefined;
 
