@@ -19,7 +19,7 @@ export async function checkBus(config: BusConfig): Promise<Finding[]> {
     const { message, reason } = LatheError.from(error);
     const mend =
       reason === "NATS_FORBIDDEN"
-        ? "give this account the permissions of docs/operate.md, or set LATHE_NATS_CREDS to a file that has them"
+        ? "give this account the permissions of deploy/nats/permissions.conf, or set LATHE_NATS_CREDS to a file that has them"
         : "start NATS, or set LATHE_NATS_URL (and LATHE_NATS_TLS_CA_FILE) to where it is; in a cluster look at its pods and at the NetworkPolicy";
     return [fault("nats", message, mend)];
   }
