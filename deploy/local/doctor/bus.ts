@@ -10,11 +10,11 @@ const OLDEST = [2, 9] as const;
 const quiet = { info() {}, warn() {}, error() {} };
 
 /** Whether NATS can be reached, and holds what the services need. */
-export async function checkBus(config: BusConfig): Promise<Finding[]> {
+export async function checkBus(config: BusConfig, patienceMs = 5_000): Promise<Finding[]> {
   const settings = busSettings(config);
   let bus;
   try {
-    bus = await connect({ ...settings, name: "doctor", logger: quiet, firstConnectMs: 5_000 });
+    bus = await connect({ ...settings, name: "doctor", logger: quiet, firstConnectMs: patienceMs });
   } catch (error) {
     const { message, reason } = LatheError.from(error);
     const mend =
