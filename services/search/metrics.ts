@@ -58,6 +58,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     [1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120],
     ["phase"],
   );
+  for (const each of ["search", "retraining"]) epochSeconds.zero({ phase: each });
   const alarms = metrics.counter("nas_search_alarms_total", "Health alarms that were raised, by kind.", ["kind"]);
   for (const kind of valuesOf(HealthAlarmKind)) alarms.inc({ kind: alarmReason(kind).toLowerCase() }, 0);
   /** By id, as they were last shown. */

@@ -30,7 +30,12 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
   );
   const size = metrics.gauge("nas_checkpoint_size_bytes", "Size of the newest stored object.", ["bucket"]);
   const failures = metrics.counter("nas_checkpoint_failures_total", "Objects that could not be stored.", ["bucket"]);
-  for (const bucket of ["checkpoints", "artifacts"]) failures.inc({ bucket }, 0);
+  // From 0 on, or the rate of the first would be lost.
+  for (const phase of Object.values(PHASES)) steps.zero({ phase });
+  for (const bucket of ["checkpoints", "artifacts"]) {
+    seconds.zero({ bucket });
+    failures.inc({ bucket }, 0);
+  }
   const last = metrics.gauge(
     "nas_checkpoint_last_success_timestamp_seconds",
     "When an object was last stored, in seconds since 1970.",
