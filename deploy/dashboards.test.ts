@@ -113,6 +113,12 @@ test("each metric of the services is on a board or in an alert", () => {
   expect(own.filter((name) => !seen.has(name))).toEqual([]);
 });
 
+test("docs/operate.md lists each metric of the services and no other", () => {
+  const rows = readFileSync(join(__dirname, "..", "docs", "operate.md"), "utf8").match(/^\| `(nas|grpc)_[^|]*/gm) ?? [];
+  const listed = rows.flatMap((row) => [...row.matchAll(/`(\w+)`/g)].map(([, name = ""]) => name));
+  expect(listed.sort()).toEqual([...new Set(own)].sort());
+});
+
 test("boards link to each other, and each has its own uid", () => {
   expect(new Set(boards.map(([, { uid }]) => uid)).size).toBe(boards.length);
   for (const [, { tags, links }] of boards) {
