@@ -114,6 +114,9 @@ export async function runPulls(
 ): Promise<Consumption> {
   await ensureDurable(bus, settings);
   const stop = new AbortController();
+  const { durable } = settings;
+  const idle = (change: 1 | -1) => bus.idle.set(durable, (bus.idle.get(durable) ?? 0) + change);
+  idle(1);
   const run = async () => {
     let failures = 0;
     while (!stop.signal.aborted && !bus.connection.isClosed()) {
@@ -124,17 +127,20 @@ export async function runPulls(
         if (!delivery) continue;
         if (delivery.deliveries > 1) bus.counters.redeliveries++;
         const lease = new Lease(delivery, settings.ackWaitMs, () => bus.counters.leasesLost++);
+        idle(-1);
         try {
           await handle(delivery, stop.signal, lease);
         } finally {
+          idle(1);
           lease.end();
         }
       } catch (error) {
         failures++;
-        bus.logger.warn("consumer stumbled", { durable: settings.durable, failures, error });
+        bus.logger.warn("consumer stumbled", { durable, failures, error });
         await sleep(Math.min(5000, 100 * 2 ** failures), stop.signal);
       }
     }
+    idle(-1);
   };
   const running = run();
   return {
