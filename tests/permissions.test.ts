@@ -23,7 +23,7 @@ const conf = join(__dirname, "..", "deploy", "nats", "permissions.conf");
 let nats: TestNats;
 const urlOf = (name: ServiceName) => nats.url.replace("//", `//${name}:${passwords[name]}@`);
 beforeAll(async () => {
-  const env = SERVICES.map((name) => [`LATHE_NATS_${name.toUpperCase()}`, passwords[name]!]);
+  const env = SERVICES.map((name) => [`LATHE_NATS_${name.toUpperCase()}`, `"${passwords[name]!}"`]);
   nats = await startNats(["-c", conf], Object.fromEntries(env) as Record<string, string>);
 });
 afterAll(() => nats?.stop());
