@@ -1,3 +1,4 @@
+import { createQuota } from "../../shared/events/quota";
 import { serve } from "../../shared/service/serve";
 import { schema } from "./config";
 import { consume } from "./consumer";
@@ -5,7 +6,7 @@ import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
 import { Trainer } from "./trainer";
 
-void serve("supernet", schema, ({ bus, config, logger, metrics }) => {
+void serve("supernet", schema, ({ bus, config, logger, metrics, shutdown }) => {
   const engine = {
     engine: config.LATHE_ENGINE,
     provider: config.LATHE_PROVIDER,
@@ -19,8 +20,12 @@ void serve("supernet", schema, ({ bus, config, logger, metrics }) => {
     logger,
     metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()),
   });
+  const { LATHE_JOBS: jobs, LATHE_LEASE: leaseMs } = config;
+  // The item of a worker that died comes back within its lease: who waits longer than that waits for nothing.
+  const quota = jobs > 0 ? createQuota(jobs, leaseMs + 5_000) : undefined;
+  void quota?.done.then(() => shutdown.stop("its work items are done", 0));
   return {
     services: [supernetService(bus, trainer, engine)],
-    consumers: (["train", "retrain"] as const).map((kind) => () => consume(bus, trainer, kind, config.LATHE_LEASE)),
+    consumers: (["train", "retrain"] as const).map((kind) => () => consume(bus, trainer, kind, leaseMs, quota)),
   };
 });

@@ -82,20 +82,25 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
   });
 }
 
-/** Pulls one delivery after another until stopped; whatever goes wrong with the durable, it is made again and pulled from. */
+/**
+ * Pulls one delivery after another until stopped, or until `enough`, which leaves the one in hand alone; whatever goes wrong with the
+ * durable, it is made again and pulled from.
+ */
 export async function runPulls(
   bus: Bus,
   settings: DurableSettings,
   handle: (delivery: Delivery, stopping: AbortSignal, lease: Lease) => Promise<void>,
+  enough?: AbortSignal,
 ): Promise<Consumption> {
   await ensureDurable(bus, settings);
   const stop = new AbortController();
+  const noMore = enough ? AbortSignal.any([stop.signal, enough]) : stop.signal;
   const run = async () => {
     let failures = 0;
-    while (!stop.signal.aborted && !bus.connection.isClosed()) {
+    while (!noMore.aborted && !bus.connection.isClosed()) {
       try {
         if (failures > 0) await ensureDurable(bus, settings);
-        const delivery = await pullOne(bus, settings, stop.signal);
+        const delivery = await pullOne(bus, settings, noMore);
         failures = 0;
         if (!delivery) continue;
         if (delivery.deliveries > 1) bus.counters.redeliveries++;
@@ -108,7 +113,7 @@ export async function runPulls(
       } catch (error) {
         failures++;
         bus.logger.warn("consumer stumbled", { durable: settings.durable, failures, error });
-        await sleep(Math.min(5000, 100 * 2 ** failures), stop.signal);
+        await sleep(Math.min(5000, 100 * 2 ** failures), noMore);
       }
     }
   };
