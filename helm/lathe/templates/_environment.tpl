@@ -37,6 +37,12 @@ LATHE_GRPC_INSECURE: "1"
 LATHE_AUTH_TOKEN_FILE: "/etc/lathe/grpc-tokens/{{ .key }}"
 {{- end }}
 {{- end }}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+LATHE_OTLP_ENDPOINT: {{ .endpoint | quote }}
+LATHE_TRACE_RATIO: {{ .samplingRatio | quote }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- /* Name of the volume -> name of the secret, for those that are set. */ -}}
