@@ -35,7 +35,7 @@ spec:
     strategy: default
     multipleScalersCalculation: sum
   triggers:
-    {{- include "lathe.triggers" .root | nindent 4 }}
+    {{- include "lathe.triggers" .root | trim | nindent 4 }}
   jobTargetRef:
     # The item of a pod that fails goes back to its queue, for a Job of its own.
     backoffLimit: 0
@@ -68,5 +68,5 @@ spec:
   pollingInterval: {{ $scaling.pollingIntervalSeconds }}
   cooldownPeriod: {{ $scaling.cooldownSeconds }}
   triggers:
-    {{- include "lathe.triggers" .root | nindent 4 }}
+    {{- include "lathe.triggers" .root | trim | nindent 4 }}
 {{- end -}}
