@@ -62,7 +62,6 @@ func TestBrokenObjects(t *testing.T) {
 		{deployment, "allowPrivilegeEscalation: false", "privileged: true", "restricted:"},
 		{deployment, "drop: [ALL]", "drop: [NET_RAW]", "restricted: unrestricted capabilities"},
 		{job, "restartPolicy: Never", "restartPolicy: Always", "restartPolicy"},
-		{job, `lagThreshold: "1"`, "lagThreshold: 1", "lagThreshold"},
 		{job, "maxReplicaCount", "maxReplicaCounts", "maxReplicaCounts"},
 		{job, "runAsNonRoot: true", "runAsNonRoot: false", "restricted: runAsNonRoot"},
 	}
