@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { version } from "../../shared/process/root";
+import { doctorCommand } from "./commands/doctor";
 import { experimentCommand } from "./commands/experiment";
 import { networkCommand } from "./commands/network";
 import { complain } from "./commands/output";
@@ -27,6 +28,7 @@ function program(): Command {
     networkCommand,
     experimentCommand,
     profileCommand,
+    doctorCommand,
   ])
     add(lathe);
   const settle = (command: Command) => {

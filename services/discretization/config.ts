@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { supportsPrecision } from "../../shared/engine/precision";
-import { baseConfig, duration, integer, oneOf } from "../../shared/process/config";
+import { baseConfig, duration, integer, oneOf, text } from "../../shared/process/config";
 
 /** Settings of the discretization service. */
 export const schema = z
@@ -13,6 +13,8 @@ export const schema = z
     LATHE_PROVIDER: oneOf(["cpu", "cuda", "tensorrt"]).default("cpu"),
     /** Of convolutions and matrix products. */
     LATHE_PRECISION: oneOf(["float32", "float16", "bfloat16"]).default("float32"),
+    /** Where data sets are mounted; told to an operator, a spec names its own path. */
+    LATHE_DATA_FOLDER: text("a path").optional(),
     LATHE_THREADS: integer(1, 256).default(availableParallelism()),
     /** Silence after which a worker is taken for dead and its work goes to another. */
     LATHE_LEASE: duration(1_000, 3_600_000).default(60_000),

@@ -15,7 +15,8 @@ import { latencyService } from "./rpc";
 import { defaultSettings } from "./settings";
 
 void boot("latency", schema, async (booted) => {
-  const { config, logger, metrics, readiness, shutdown, ready } = booted;
+  const { config, logger, metrics, readiness, shutdown, facts, ready } = booted;
+  facts.deviceClass = () => config.LATHE_DEVICE_CLASS;
   const working = readiness.check("work queue");
   const http = await startHttp({
     host: config.LATHE_HTTP_HOST,
@@ -23,6 +24,7 @@ void boot("latency", schema, async (booted) => {
     metrics,
     readiness,
     logger,
+    facts,
   });
   shutdown.step("http", () => http.stop());
 

@@ -6,6 +6,7 @@ import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import type { SearchMetrics } from "./metrics";
 import { isEnded } from "./record";
 import type { Searches } from "./searches";
+import { traceEnd } from "./traces";
 
 export interface ConsumerOptions {
   /** How often searches are looked through for what a process that died has left; 30 s. */
@@ -68,7 +69,10 @@ export async function consumeSearches(
     backoffMs,
     handler: async (stored) => {
       const record = await searches.take(stored);
-      if (record) follow(record.search);
+      if (record) {
+        follow(record.search);
+        traceEnd(record.search, stored);
+      }
       metrics.count(stored);
     },
     onPoison: async ({ stored, where, error }) => {

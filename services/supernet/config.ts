@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import { supportsPrecision } from "../../shared/engine/precision";
-import { baseConfig, duration, integer, oneOf } from "../../shared/process/config";
+import { baseConfig, duration, integer, oneOf, text } from "../../shared/process/config";
 
 /** Settings of the supernet service. */
 export const schema = z
@@ -13,6 +13,8 @@ export const schema = z
     LATHE_PROVIDER: oneOf(["cpu", "cuda", "tensorrt"]).default("cpu"),
     /** Of convolutions and matrix products. */
     LATHE_PRECISION: oneOf(["float32", "float16", "bfloat16"]).default("float32"),
+    /** Where data sets are mounted; told to an operator, a spec names its own path. */
+    LATHE_DATA_FOLDER: text("a path").optional(),
     LATHE_THREADS: integer(1, 256).default(availableParallelism()),
     /** Mebibytes that the steps of a training may hold, of the machine or, on another provider than cpu, of its device; 0: the machine's memory, on a device no bound. */
     LATHE_TRAINING_MEMORY: integer(0, 2 ** 24).default(0),

@@ -1,4 +1,6 @@
+import { requireEngine } from "../../shared/engine/require";
 import { createQuota } from "../../shared/events/quota";
+import { lookIntoDataFolder } from "../../shared/service/dataFolder";
 import { serve } from "../../shared/service/serve";
 import { schema } from "./config";
 import { consume } from "./consumer";
@@ -6,7 +8,7 @@ import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
 import { Trainer } from "./trainer";
 
-void serve("supernet", schema, ({ bus, config, logger, metrics, shutdown }) => {
+void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shutdown }) => {
   const engine = {
     engine: config.LATHE_ENGINE,
     provider: config.LATHE_PROVIDER,
@@ -14,6 +16,10 @@ void serve("supernet", schema, ({ bus, config, logger, metrics, shutdown }) => {
     threads: config.LATHE_THREADS,
     memoryBytes: config.LATHE_TRAINING_MEMORY * 2 ** 20,
   };
+  await requireEngine(engine);
+  facts.engine = () => engine;
+  const folder = config.LATHE_DATA_FOLDER;
+  if (folder !== undefined) facts.dataFolder = () => lookIntoDataFolder(folder);
   const trainer: Trainer = new Trainer({
     bus,
     engine,

@@ -1,6 +1,6 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
-import type { StoredEvent } from "../../shared/events/catalog";
+import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { awaitEvent, historyOnce, replay } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
@@ -17,6 +17,7 @@ import { trainingProcess, type Message, type Reply } from "./jobs";
 import type { StepProgress } from "./progress";
 import type { TrainingMetrics } from "./metrics";
 import { decisionOn, situation, stopOf, stopsWorker } from "./situation";
+import { publishedAsSpan } from "./traces";
 import type { Decision, SearchJob } from "./train";
 
 /** What the training process is doing now. */
@@ -148,6 +149,8 @@ export class Trainer {
     raise: Raise,
   ): Promise<Reply> {
     const { bus, metrics, logger } = this.options;
+    const tell = (event: LatheEvent) =>
+      publishedAsSpan(searchId, event, () => publishEvent(bus, searchId, event, { signal }));
     switch (message.type) {
       case "progress":
         this.progress(searchId, kind, message.progress);
@@ -166,7 +169,7 @@ export class Trainer {
       case "epoch": {
         const { event } = message;
         const epoch = event.metrics?.epoch ?? 0;
-        const { sequence } = await publishEvent(bus, searchId, { type: "epoch.completed", data: event }, { signal });
+        const { sequence } = await tell({ type: "epoch.completed", data: event });
         await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
         const decision = await this.decision(searchId, epoch, sequence, signal);
         for (const alarm of event.alarms) await raise(alarm);
@@ -179,16 +182,16 @@ export class Trainer {
         return undefined;
       case "sampling-epoch": {
         const { event } = message;
-        await publishEvent(bus, searchId, { type: "sampling.epoch.completed", data: event }, { signal });
+        await tell({ type: "sampling.epoch.completed", data: event });
         await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
         return undefined;
       }
       case "candidate":
-        await publishEvent(bus, searchId, { type: "candidate.evaluated", data: message.event }, { signal });
+        await tell({ type: "candidate.evaluated", data: message.event });
         return undefined;
       case "retraining-epoch": {
         const { event } = message;
-        await publishEvent(bus, searchId, { type: "retraining.epoch.completed", data: event }, { signal });
+        await tell({ type: "retraining.epoch.completed", data: event });
         await this.forgetOlder(searchId, event.checkpoint, "retraining-checkpoint");
         return undefined;
       }

@@ -13,7 +13,7 @@ import type { Logger } from "../process/logger";
 import { isUnavailable, natsFault, sleep } from "./faults";
 
 export interface BusOptions {
-  /** nats://host:port, tls://host:port, or several, separated by commas. */
+  /** nats://host:port, tls://host:port, with user:password@ before the host where NATS asks for it; or several, separated by commas. */
   url: string;
   /** Shown by the server, and the source of every event: the service and its instance. */
   name: string;
@@ -191,9 +191,12 @@ export class Bus {
 
 /** Opens the bus. A NATS that stays out of reach is UNAVAILABLE after `firstConnectMs`; once connected, reconnecting never gives up. */
 export async function connect(options: BusOptions): Promise<Bus> {
-  const { url, name, logger, credsFile, tls, firstConnectMs = 10_000, signal } = options;
+  const { name, logger, credsFile, tls, firstConnectMs = 10_000, signal } = options;
+  const { servers, login } = serversOf(options.url);
+  const url = servers.join(",");
   const settings: ConnectionOptions = {
-    servers: url.split(",").map((server) => server.trim()),
+    servers,
+    ...login,
     name,
     // The client's default gives up for good after 20 s.
     maxReconnectAttempts: -1,
@@ -216,6 +219,15 @@ export async function connect(options: BusOptions): Promise<Bus> {
       await sleep(RECONNECT_WAIT_MS, signal);
     }
   }
+}
+
+/** The client takes a name and a password apart from the URL, where an error that tells of the URL does not tell them. */
+function serversOf(urls: string): { servers: string[]; login?: { user: string; pass: string } } {
+  const parsed = urls.split(",").map((server) => new URL(server.trim()));
+  const found = parsed.find(({ username }) => username !== "");
+  const login = found && { user: decodeURIComponent(found.username), pass: decodeURIComponent(found.password) };
+  const servers = parsed.map(({ protocol, host }) => `${protocol}//${host}`);
+  return { servers, ...(login && { login }) };
 }
 
 function readCreds(path: string): Uint8Array {

@@ -1,4 +1,6 @@
+import { SpanKind } from "@opentelemetry/api";
 import { LatheError, type ErrorCode } from "../process/errors";
+import { inSearchSpan } from "../process/tracing/searchTrace";
 import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
 import { sleep } from "./faults";
@@ -55,7 +57,11 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
     try {
       stored = readStored(bus, delivery);
       if (stored) {
-        await handler(stored, { signal: AbortSignal.any([stopping, lease.lost]), deliveries: delivery.deliveries });
+        const context = { signal: AbortSignal.any([stopping, lease.lost]), deliveries: delivery.deliveries };
+        const found = stored;
+        await handling(stored.searchId, `process ${stored.event.type}`, durable, delivery, () =>
+          handler(found, context),
+        );
         return await delivery.ack();
       }
       error = new LatheError("INVALID_ARGUMENT", `malformed envelope at ${delivery.where}`, {
@@ -80,6 +86,24 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
     }
     await delivery.term();
   });
+}
+
+/** The span of a message's handling, below that of its publication. */
+export function handling<T>(
+  searchId: string,
+  name: string,
+  durable: string,
+  { subject, deliveries, header }: Delivery,
+  run: () => Promise<T>,
+): Promise<T> {
+  const attributes = {
+    "messaging.system": "nats",
+    "messaging.operation.type": "process",
+    "messaging.destination.name": subject,
+    "messaging.consumer.group.name": durable,
+    "lathe.deliveries": deliveries,
+  };
+  return inSearchSpan(searchId, { name, kind: SpanKind.CONSUMER, attributes, sent: header }, run);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { headers as newHeaders, type MsgHdrs } from "nats";
 import { LatheError } from "../process/errors";
+import { sentWith } from "../process/tracing/carrier";
 import type { Bus, RequestOptions } from "./bus";
 import { apiFault, type ApiFault } from "./faults";
 
@@ -40,6 +41,7 @@ export async function store(
   if (options.expectedSequence !== undefined)
     headers.set("Nats-Expected-Last-Subject-Sequence", String(options.expectedSequence));
   if (options.rollup) headers.set("Nats-Rollup", "sub");
+  for (const [name, value] of Object.entries(sentWith())) headers.set(name, value);
   // The server counts the headers too.
   const limit = bus.maxPayload - 1024;
   if (data.length > limit) {

@@ -1,3 +1,5 @@
+import { SpanKind } from "@opentelemetry/api";
+import { inSearchSpan } from "../process/tracing/searchTrace";
 import type { TrainingProgressed } from "../proto/lathe/v1/events";
 import { TrainingProgressed as ProgressMessage } from "../proto/lathe/v1/events";
 import { eventOrdinal, type LatheEvent, type WorkData } from "./catalog";
@@ -23,12 +25,22 @@ export interface Published {
 }
 
 /** Stores an event once, however often it is called for the same search, name and ordinal: by message id within the stream's window, by the stored event after it. */
-export async function publishEvent(
+export function publishEvent(
   bus: Bus,
   searchId: string,
   event: LatheEvent,
   options: PublishOptions = {},
 ): Promise<Published> {
+  return sending(searchId, event.type, () => publishNow(bus, searchId, event, options));
+}
+
+/** The span of a message's publication; its receivers' spans are below it. */
+function sending<T>(searchId: string, what: string, run: () => Promise<T>): Promise<T> {
+  const attributes = { "messaging.system": "nats", "messaging.operation.type": "send" };
+  return inSearchSpan(searchId, { name: `publish ${what}`, kind: SpanKind.PRODUCER, attributes }, run);
+}
+
+async function publishNow(bus: Bus, searchId: string, event: LatheEvent, options: PublishOptions): Promise<Published> {
   const ordinal = options.ordinal ?? eventOrdinal(event);
   const id = eventId(searchId, event.type, ordinal);
   const subject = eventSubject(searchId, event.type);
@@ -68,12 +80,14 @@ export async function publishWork<K extends WorkKind>(
   const { searchId, kind, data, ordinal, deviceClass } = work;
   const id = workId(searchId, kind, ordinal);
   const bytes = encodeWork(kind, data, { id, searchId, source: bus.source, time: options.time ?? new Date() });
-  return store(bus, workSubject(kind, deviceClass), bytes, {
-    what: `work item ${id}`,
-    msgId: id,
-    retryForMs: options.retryForMs ?? 60_000,
-    signal: options.signal,
-  });
+  return sending(searchId, `work ${kind}`, () =>
+    store(bus, workSubject(kind, deviceClass), bytes, {
+      what: `work item ${id}`,
+      msgId: id,
+      retryForMs: options.retryForMs ?? 60_000,
+      signal: options.signal,
+    }),
+  );
 }
 
 /** Tells where a worker is; lossy, kept nowhere, dropped while NATS is out of reach. */

@@ -45,6 +45,8 @@ export class Delivery {
   readonly sequence: number;
   /** Counted from 1. */
   readonly deliveries: number;
+  /** An entry of the message's headers. */
+  readonly header: (name: string) => string | undefined;
   private readonly reply: string;
 
   constructor(
@@ -54,6 +56,7 @@ export class Delivery {
     this.subject = message.subject;
     this.data = message.data;
     this.reply = message.reply ?? "";
+    this.header = (name) => message.headers?.get(name) || undefined;
     // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, with domain and account before the stream on newer servers.
     const tokens = this.reply.split(".");
     const at = tokens.length === 9 ? 4 : 6;

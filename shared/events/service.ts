@@ -6,7 +6,8 @@ import { connect, type Bus, type BusOptions } from "./bus";
 import { queueMetrics } from "./queues";
 import { provision } from "./streams";
 
-type Settings = Pick<
+/** The settings of a process that say where NATS is. */
+export type BusConfig = Pick<
   z.output<z.ZodObject<typeof baseConfig>>,
   | "LATHE_NATS_URL"
   | "LATHE_NATS_CREDS"
@@ -16,7 +17,7 @@ type Settings = Pick<
 >;
 
 /** What of a booted process the bus needs. */
-type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdown"> & { config: Settings };
+type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdown"> & { config: BusConfig };
 
 const STATUS_POLL_MS = 250;
 
@@ -52,7 +53,7 @@ export async function openBus(name: string, { config, logger, metrics, readiness
 }
 
 /** The part of `connect`'s options that the configuration of a process decides. */
-function busSettings(config: Settings): Pick<BusOptions, "url" | "credsFile" | "tls"> {
+export function busSettings(config: BusConfig): Pick<BusOptions, "url" | "credsFile" | "tls"> {
   const caFile = config.LATHE_NATS_TLS_CA_FILE?.path;
   const certFile = config.LATHE_NATS_TLS_CERT_FILE?.path;
   const keyFile = config.LATHE_NATS_TLS_KEY_FILE?.path;

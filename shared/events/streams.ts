@@ -25,10 +25,10 @@ export interface ProvisionOptions {
 const NANOSECONDS = 1_000_000_000;
 const MAX_WORK_ITEMS = 100_000;
 
-type StreamSettings = Record<string, unknown> & { name: string };
+export type StreamSettings = Record<string, unknown> & { name: string };
 
 /** The settings of every stream, in the words of the JetStream API. */
-function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOptions = {}): StreamSettings[] {
+export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOptions = {}): StreamSettings[] {
   const settings = (name: string, subjects: string[], rest: Record<string, unknown>): StreamSettings => ({
     name,
     subjects,

@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import type { WorkData } from "./catalog";
-import { backoff, isTransient, runPulls, type Consumption } from "./consumer";
+import { backoff, handling, isTransient, runPulls, type Consumption } from "./consumer";
 import { decodeWork } from "./envelope";
 import { sleep } from "./faults";
 import type { Delivery, Lease } from "./pull";
@@ -111,7 +111,9 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     let outcome: WorkOutcome | "told";
     try {
       const signal = AbortSignal.any([stopping, lease.lost]);
-      outcome = await carryOut(work, delivery.where, { signal, deliveries });
+      outcome = await handling(work.searchId, `work ${kind}`, settings.durable, delivery, () =>
+        carryOut(work, delivery.where, { signal, deliveries }),
+      );
     } catch (thrown) {
       const error = LatheError.from(thrown);
       // Another may hold it now, and whatever is said of the message would be said of theirs.

@@ -2,10 +2,12 @@ import { renameSync, writeFileSync } from "node:fs";
 import type { z } from "zod";
 import { baseConfig, read } from "./config";
 import { createLogger, type Logger } from "./logger";
+import type { Facts } from "./http";
 import { createMetrics, type Metrics } from "./metrics";
 import { createReadiness, type Readiness } from "./readiness";
 import { createShutdown, onProcessEnd, type Shutdown } from "./shutdown";
 import { version } from "./root";
+import { startTracing } from "./tracing/provider";
 
 export interface Booted<S extends z.ZodObject> {
   config: z.output<S>;
@@ -13,6 +15,8 @@ export interface Booted<S extends z.ZodObject> {
   metrics: Metrics;
   readiness: Readiness;
   shutdown: Shutdown;
+  /** What /about tells of this process, asked at each request; a service adds what an operator may want to compare. */
+  facts: Facts;
   /** Tells the world where this process listens: a log line "ready" and, if LATHE_READY_FILE is set, that file. */
   ready: (ports: Ports) => void;
 }
@@ -45,6 +49,7 @@ export async function boot<S extends ServiceSchema>(
   schema: S,
   main: (booted: Booted<S>) => Promise<void>,
 ): Promise<void> {
+  const startedAt = Date.now();
   let config: z.output<S>;
   try {
     config = read(schema, process.env);
@@ -56,16 +61,35 @@ export async function boot<S extends ServiceSchema>(
   const base = config as BaseValues;
   const logger = createLogger({ service, level: base.LATHE_LOG_LEVEL });
   const shutdown = createShutdown({ logger, graceMs: base.LATHE_SHUTDOWN_GRACE });
+  const stopTracing = startTracing({
+    service,
+    version: version(),
+    endpoint: base.LATHE_OTLP_ENDPOINT,
+    ratio: base.LATHE_TRACE_RATIO,
+    logger,
+  });
+  // The first registered is the last to run: what the others do is still told.
+  shutdown.step("tracing", stopTracing);
   const readiness = createReadiness();
   onProcessEnd(shutdown, logger, base.LATHE_EXIT_WITH_PARENT);
   shutdown.signal.addEventListener("abort", () => readiness.stop("stopping"), { once: true });
+  const facts: Facts = {
+    service: () => service,
+    version,
+    node: () => process.version,
+    startedAt: () => new Date(startedAt).toISOString(),
+    time: () => new Date().toISOString(),
+    tls: () => base.LATHE_TLS_CERT_FILE !== undefined,
+    tokens: () => base.LATHE_AUTH_TOKEN_FILE !== undefined,
+    traces: () => base.LATHE_OTLP_ENDPOINT !== undefined,
+  };
   const ready = (ports: Ports) => {
     const content: ReadyFile = { ...ports, pid: process.pid };
     if (base.LATHE_READY_FILE !== undefined) writeAtomically(base.LATHE_READY_FILE, `${JSON.stringify(content)}\n`);
     logger.info("ready", { ...content, version: version() });
   };
   try {
-    await main({ config, logger, metrics: createMetrics(), readiness, shutdown, ready });
+    await main({ config, logger, metrics: createMetrics(), readiness, shutdown, facts, ready });
   } catch (error) {
     logger.error(`cannot start: ${(error as Error).message}`, { error });
     await shutdown.stop("start failed", 1);

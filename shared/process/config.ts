@@ -101,6 +101,8 @@ export const baseConfig = {
   LATHE_TLS_KEY_FILE: file().optional(),
   LATHE_TLS_CA_FILE: file().optional(),
   LATHE_AUTH_TOKEN_FILE: tokenFile().optional(),
+  LATHE_OTLP_ENDPOINT: urls(["http", "https"]).optional(),
+  LATHE_TRACE_RATIO: number(0, 1).default(1),
   LATHE_SHUTDOWN_GRACE: duration(100, 3_600_000).default(30_000),
   LATHE_READY_FILE: text("a path").optional(),
   LATHE_EXIT_WITH_PARENT: flag().default(false),

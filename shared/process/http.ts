@@ -12,7 +12,11 @@ export interface HttpOptions {
   metrics: Metrics;
   readiness: Readiness;
   logger: Logger;
+  facts?: Facts;
 }
+
+/** Name -> what there is to tell of it now; nothing secret, /about asks for no token. */
+export type Facts = Record<string, () => unknown>;
 
 export interface HttpServer {
   port: number;
@@ -31,8 +35,18 @@ const json = (status: number, value: unknown): Answer => ({
   body: `${JSON.stringify(value)}\n`,
 });
 
-/** Serves /metrics (Prometheus text), /healthz and /livez (200 as long as the event loop turns) and /readyz (200 or 503, with each check). */
-export async function startHttp({ host, port, metrics, readiness, logger }: HttpOptions): Promise<HttpServer> {
+/**
+ * Serves /metrics (Prometheus text), /healthz and /livez (200 as long as the event loop turns), /readyz (200 or 503, with each check) and
+ * /about (what this process is).
+ */
+export async function startHttp({
+  host,
+  port,
+  metrics,
+  readiness,
+  logger,
+  facts = {},
+}: HttpOptions): Promise<HttpServer> {
   const alive = () => json(200, { status: "ok" });
   const routes: Record<string, () => Answer | Promise<Answer>> = {
     "/healthz": alive,
@@ -40,6 +54,10 @@ export async function startHttp({ host, port, metrics, readiness, logger }: Http
     "/readyz": () => {
       const { ready } = readiness;
       return json(ready ? 200 : 503, { ready, checks: readiness.report() });
+    },
+    "/about": async () => {
+      const told = Object.entries(facts).map(async ([name, tell]) => [name, await tell()] as const);
+      return json(200, Object.fromEntries(await Promise.all(told)));
     },
     "/metrics": async () => ({
       status: 200,

@@ -1,4 +1,6 @@
+import { context, trace } from "@opentelemetry/api";
 import { LatheError } from "./errors";
+import { searchOf } from "./tracing/about";
 
 export type Level = "debug" | "info" | "warn" | "error";
 export type Fields = Readonly<Record<string, unknown>>;
@@ -76,6 +78,14 @@ function writeToStderr(line: string): void {
   process.stderr.write(line);
 }
 
+/** The search and the trace that the running code is about, where it is about one. */
+function about(): Fields {
+  const active = context.active();
+  const searchId = searchOf(active);
+  const traceId = trace.getSpanContext(active)?.traceId;
+  return { ...(searchId !== undefined && { searchId }), ...(traceId !== undefined && { traceId }) };
+}
+
 /** JSON lines {time, level, service, msg, ...fields}; fields whose name tells a secret are redacted. */
 export function createLogger({ service, level = "info", write = writeToStderr }: LoggerOptions): Logger {
   const at = (bound: Fields): Logger => {
@@ -84,7 +94,7 @@ export function createLogger({ service, level = "info", write = writeToStderr }:
       const time = new Date().toISOString();
       // The fixed names come last as values but first in order: a field cannot forge them.
       const head = { time, level: lineLevel, service, msg };
-      write(`${encode({ ...head, ...bound, ...fields, ...head })}\n`);
+      write(`${encode({ ...head, ...about(), ...bound, ...fields, ...head })}\n`);
     };
     return {
       debug: emit("debug"),

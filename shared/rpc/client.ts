@@ -10,6 +10,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { LatheError } from "../process/errors";
+import { sentWith } from "../process/tracing/carrier";
 import { fromServiceError, type Callee } from "./errors";
 import type { Definition, RequestOf, ResponseOf } from "./handlers";
 import { isLoopback, maxMessageBytes } from "./limits";
@@ -69,10 +70,11 @@ function serviceConfig(definition: Definition): string {
     const [, service = "", method = ""] = path.split("/");
     return repeatable.test(method) ? [{ service, method }] : [];
   });
+  // Some 6 s in all: as long as the only replica of a service may take to come back from a restart.
   const retryPolicy = {
-    maxAttempts: 4,
-    initialBackoff: "0.1s",
-    maxBackoff: "2s",
+    maxAttempts: 5,
+    initialBackoff: "0.2s",
+    maxBackoff: "3s",
     backoffMultiplier: 3,
     retryableStatusCodes: ["UNAVAILABLE"],
   };
@@ -122,6 +124,7 @@ export function connect<D extends Definition>(
     "grpc.max_send_message_length": maxMessageBytes,
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
+    "grpc.initial_reconnect_backoff_ms": 250,
     "grpc.max_reconnect_backoff_ms": 5_000,
     ...(tls?.serverName !== undefined && { "grpc.ssl_target_name_override": tls.serverName }),
   });
@@ -129,6 +132,8 @@ export function connect<D extends Definition>(
   const metadata = () => {
     const entries = new Metadata();
     if (token !== undefined) entries.set("authorization", `Bearer ${token}`);
+    // Of whoever embeds this client and has registered a tracer.
+    for (const [key, value] of Object.entries(sentWith())) entries.set(key, value);
     return entries;
   };
   const limit = (ms: number | undefined) => (ms === undefined ? {} : { deadline: Date.now() + ms });

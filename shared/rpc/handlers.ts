@@ -12,6 +12,7 @@ import type {
 import { LatheError } from "../process/errors";
 import type { Logger } from "../process/logger";
 import { toStatus, type RpcStatus } from "./errors";
+import { inServerSpan } from "./tracing";
 
 /** What a method gets beside its request. */
 export interface CallContext {
@@ -103,6 +104,8 @@ function startCall(call: AnyCall, { logger }: Runtime): { context: CallContext; 
   return { context, controller };
 }
 
+const traced = (call: AnyCall) => ({ path: call.getPath(), metadata: call.metadata, request: call.request });
+
 /** What is not a LatheError is a fault of ours: the client learns a number, the log has all of it. */
 function statusOf(thrown: unknown, logger: Logger): RpcStatus {
   if (thrown instanceof LatheError) {
@@ -127,7 +130,7 @@ function unary<Request, Response>(
     const { context } = startCall(call, runtime);
     const answer = async () => {
       try {
-        callback(null, await method(call.request, context));
+        callback(null, await inServerSpan(traced(call), async () => method(call.request, context)));
       } catch (error) {
         // Who cancelled hears nothing; grpc-js drops this answer then.
         callback(statusOf(context.signal.aborted ? context.signal.reason : error, context.logger));
@@ -151,7 +154,7 @@ function serverStream<Request, Response>(
     runtime.stopping.addEventListener("abort", onStop, { once: true });
     const pump = async () => {
       try {
-        await pumpAll(method(call.request, context), call, context);
+        await inServerSpan(traced(call), () => pumpAll(method(call.request, context), call, context));
         call.end();
       } catch (error) {
         call.emit("error", statusOf(signal.aborted ? signal.reason : error, context.logger));

@@ -27,11 +27,11 @@ export function serve<S extends ServiceSchema>(
   compose: (context: Context<S>) => Parts | Promise<Parts>,
 ): Promise<void> {
   return boot(name, schema, async (booted) => {
-    const { logger, metrics, readiness, shutdown, ready } = booted;
+    const { logger, metrics, readiness, shutdown, facts, ready } = booted;
     const config = booted.config as z.output<z.ZodObject<typeof baseConfig>>;
     const { LATHE_HTTP_HOST: host, LATHE_HTTP_PORT: port, LATHE_SHUTDOWN_GRACE: graceMs } = config;
     const started = readiness.check("started");
-    const http = await startHttp({ host, port, metrics, readiness, logger });
+    const http = await startHttp({ host, port, metrics, readiness, logger, facts });
     shutdown.step("http", () => http.stop());
     const bus = await openBus(name, { config, logger, metrics, readiness, shutdown });
     const { services, consumers } = await compose({ ...booted, bus });

@@ -9,13 +9,16 @@ import { onInterrupt } from "../interrupt";
 import { userFolder } from "../specFlags";
 import { complain } from "./output";
 
-export interface ConnectionFlags {
-  address?: string;
-  state: string;
+export interface CredentialFlags {
   ca?: string;
   cert?: string;
   key?: string;
   tokenFile?: string;
+}
+
+export interface ConnectionFlags extends CredentialFlags {
+  address?: string;
+  state: string;
   json?: boolean;
 }
 
@@ -29,8 +32,12 @@ export function connectionOptions(command: Command): Command {
 
 /** The address of a search service and what is needed to be let in; `address` describes the first flag. */
 export function serviceOptions(command: Command, address: string): Command {
+  return credentialOptions(command.option("--address <host:port>", address));
+}
+
+/** What is needed to be let in by a service. */
+export function credentialOptions(command: Command): Command {
   return command
-    .option("--address <host:port>", address)
     .option("--ca <file>", "PEM of the authority to trust: turns TLS on")
     .option("--cert <file>", "PEM certificate of this client")
     .option("--key <file>", "PEM key of this client")
@@ -81,7 +88,14 @@ function targetOf({ address, state }: ConnectionFlags): Target {
   }
 }
 
-function tlsOf({ ca, cert, key }: ConnectionFlags): ConnectOptions {
+/** What a client of a service needs beside its address. */
+export function credentialsOf(flags: CredentialFlags): ConnectOptions {
+  const token =
+    flags.tokenFile === undefined ? undefined : read("--token-file", flags.tokenFile).toString("utf8").trim();
+  return { ...tlsOf(flags), token };
+}
+
+function tlsOf({ ca, cert, key }: CredentialFlags): ConnectOptions {
   if (ca === undefined && cert === undefined && key === undefined) return {};
   if ((cert === undefined) !== (key === undefined))
     throw new LatheError("INVALID_ARGUMENT", "--cert and --key must be given together");
@@ -99,10 +113,8 @@ export async function withSearchService<T>(
   flags: ConnectionFlags,
   use: (api: SearchApi, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const token =
-    flags.tokenFile === undefined ? undefined : read("--token-file", flags.tokenFile).toString("utf8").trim();
   const { address, advice } = targetOf(flags);
-  const connection = connect(SearchServiceClient, address, { ...tlsOf(flags), token });
+  const connection = connect(SearchServiceClient, address, credentialsOf(flags));
   const interrupt = onInterrupt(complain);
   try {
     return await use(connection.api, interrupt.signal);

@@ -1,0 +1,28 @@
+/** What a check has found. A warning leaves the deployment working; a fault does not. */
+export interface Finding {
+  level: "ok" | "warning" | "fault";
+  /** "nats", "streams", or a service. */
+  about: string;
+  found: string;
+  /** What to do; empty where all is well. */
+  mend: string;
+}
+
+export const ok = (about: string, found: string): Finding => ({ level: "ok", about, found, mend: "" });
+export const warning = (about: string, found: string, mend: string): Finding => ({
+  level: "warning",
+  about,
+  found,
+  mend,
+});
+export const fault = (about: string, found: string, mend: string): Finding => ({ level: "fault", about, found, mend });
+
+/** The lines of a report, the advice below what it is for. */
+export function findingLines(findings: readonly Finding[]): string[] {
+  const width = Math.max(...findings.map(({ about }) => about.length));
+  const words = { ok: "ok     ", warning: "warning", fault: "FAULT  " };
+  return findings.flatMap(({ level, about, found, mend }) => [
+    `${words[level]}  ${about.padEnd(width)}  ${found}`,
+    ...(mend === "" ? [] : [`${" ".repeat(11 + width)}mend: ${mend}`]),
+  ]);
+}

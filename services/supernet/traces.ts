@@ -1,0 +1,60 @@
+import type { LatheEvent } from "../../shared/events/catalog";
+import { inSearchSpan } from "../../shared/process/tracing/searchTrace";
+
+/** Publishes what ends an epoch or a candidate within a span that covers its training: it began `seconds` ago. */
+export function publishedAsSpan<T>(searchId: string, event: LatheEvent, publish: () => Promise<T>): Promise<T> {
+  const told = spanOf(event);
+  if (!told) return publish();
+  const { name, seconds, attributes } = told;
+  return inSearchSpan(searchId, { name, startTime: Date.now() - 1000 * seconds, attributes }, publish);
+}
+
+interface Told {
+  name: string;
+  seconds: number;
+  attributes: Record<string, number>;
+}
+
+function spanOf({ type, data }: LatheEvent): Told | undefined {
+  switch (type) {
+    case "epoch.completed": {
+      const { metrics } = data;
+      if (!metrics) return undefined;
+      const { epoch, seconds, weightLoss, validationMiou, log10Space } = metrics;
+      return {
+        name: `epoch ${epoch}`,
+        seconds,
+        attributes: {
+          "lathe.epoch": epoch,
+          "lathe.loss": weightLoss,
+          "lathe.validation_miou": validationMiou,
+          "lathe.space_log10_size": log10Space,
+        },
+      };
+    }
+    case "sampling.epoch.completed":
+      return {
+        name: `sampling epoch ${data.epoch}`,
+        seconds: data.seconds,
+        attributes: { "lathe.epoch": data.epoch, "lathe.loss": data.loss, "lathe.candidate": data.candidate },
+      };
+    case "candidate.evaluated":
+      return {
+        name: `candidate ${data.index}`,
+        seconds: data.seconds,
+        attributes: { "lathe.candidate": data.index, "lathe.validation_miou": data.validationMiou },
+      };
+    case "retraining.epoch.completed":
+      return {
+        name: `retraining epoch ${data.epoch}`,
+        seconds: data.seconds,
+        attributes: {
+          "lathe.epoch": data.epoch,
+          "lathe.loss": data.loss,
+          "lathe.validation_miou": data.validationMiou,
+        },
+      };
+    default:
+      return undefined;
+  }
+}

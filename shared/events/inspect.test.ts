@@ -1,0 +1,121 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startNats, type TestNats } from "../testing/nats";
+import { connect, type Bus } from "./bus";
+import { consumeEvents } from "./consumer";
+import { inspect } from "./inspect";
+import { api } from "./jetstream";
+import { publishWork } from "./publisher";
+import { provision } from "./streams";
+import { ALL_EVENTS, DURABLES, EVENTS_STREAM, WORK_STREAM } from "./subjects";
+
+const quiet = { info() {}, warn() {}, error() {} };
+const open: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const close of open.splice(0).reverse()) await close();
+});
+
+async function server(...extra: string[]): Promise<TestNats> {
+  const nats = await startNats(extra);
+  open.push(() => nats.stop());
+  return nats;
+}
+
+async function bus(url: string): Promise<Bus> {
+  const opened = await connect({ url, name: "test", logger: quiet });
+  open.push(() => opened.drain());
+  return opened;
+}
+
+const messages = async (on: Bus, stream: string) =>
+  (await api<{ state: { messages: number } }>(on, `STREAM.INFO.${stream}`, undefined, { what: stream })).state.messages;
+
+describe("an inspection of NATS", () => {
+  it("names each stream that is missing", async () => {
+    const { streams, consumers, refused } = await inspect(await bus((await server()).url));
+    expect(streams.map(({ faults }) => faults)).toEqual(Array.from({ length: 8 }, () => ["does not exist"]));
+    expect([consumers, refused]).toEqual([[], []]);
+  });
+
+  it("finds nothing wrong with what this version provisions, and leaves nothing behind", async () => {
+    const on = await bus((await server()).url);
+    await provision(on);
+    const consumption = await consumeEvents(on, {
+      durable: DURABLES.search,
+      filter: ALL_EVENTS,
+      handler: () => Promise.resolve(),
+      onPoison: () => {},
+    });
+    open.push(() => consumption.stop());
+    const found = await inspect(on);
+    expect(found.version).toMatch(/^\d+\.\d+\.\d+/);
+    expect(found.jetstream).toMatchObject({ bytes: expect.any(Number) as number });
+    expect(found.streams.filter(({ faults, replicas }) => faults.length > 0 || replicas !== 1)).toEqual([]);
+    expect(found.refused).toEqual([]);
+    expect(found.consumers.filter(({ exists }) => exists).map(({ name }) => name)).toEqual([DURABLES.search]);
+    for (const stream of [EVENTS_STREAM, WORK_STREAM, "KV_SEARCHES", "OBJ_CHECKPOINTS"])
+      expect(await messages(on, stream)).toBe(0);
+  });
+
+  it("tells a setting that is not as it must be, and work that nobody asks for", async () => {
+    const on = await bus((await server()).url);
+    await provision(on);
+    const settings = { name: EVENTS_STREAM, subjects: [ALL_EVENTS], storage: "file", discard: "new", max_msgs: 10 };
+    await api(
+      on,
+      `STREAM.UPDATE.${EVENTS_STREAM}`,
+      { ...settings, allow_direct: true, duplicate_window: 120e9 },
+      { what: "" },
+    );
+    const durable_name = "work-profile-cuda";
+    const config = { durable_name, ack_policy: "explicit", filter_subject: "lathe.work.profile.cuda" };
+    await api(
+      on,
+      `CONSUMER.DURABLE.CREATE.${WORK_STREAM}.${durable_name}`,
+      { stream_name: WORK_STREAM, config },
+      { what: "" },
+    );
+    await publishWork(on, {
+      searchId: "s-a",
+      kind: "profile",
+      data: {} as never,
+      ordinal: "network",
+      deviceClass: "cuda",
+    });
+    const { streams, consumers } = await inspect(on);
+    expect(streams.find(({ name }) => name === EVENTS_STREAM)?.faults).toEqual([
+      "max_msgs is 10, must be -1",
+      "duplicate_window is 120000000000, must be 600000000000",
+    ]);
+    expect(consumers).toContainEqual({ name: durable_name, exists: true, pending: 1, inHand: 0, waiting: 0 });
+  });
+
+  it("tells each subject that the credentials may not write to", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "lathe-inspect-"));
+    open.push(() => Promise.resolve(rmSync(folder, { recursive: true })));
+    const file = join(folder, "nats.conf");
+    writeFileSync(
+      file,
+      `authorization { users = [
+        { user: all, password: "correct-horse-battery" }
+        { user: some, password: "correct-horse-battery", permissions: { publish: { deny: ["lathe.work.>", "$O.>"] } } }
+      ] }`,
+    );
+    const { url } = await server("-c", file);
+    const as = (user: string) => bus(url.replace("//", `//${user}:correct-horse-battery@`));
+    await provision(await as("all"));
+    const { refused } = await inspect(await as("some"));
+    expect(refused.map(({ subject }) => subject)).toEqual([
+      "lathe.work.train",
+      "$O.CHECKPOINTS.C.doctor",
+      "$O.ARTIFACTS.C.doctor",
+    ]);
+    for (const { why } of refused) expect(why).toMatch(/permission/i);
+    // The password is in no error.
+    const refusal: Error = (await bus(url.replace("//", "//all:incorrect-horse@")).catch(
+      (error: Error) => error,
+    )) as Error;
+    expect(refusal).toMatchObject({ reason: "NATS_FORBIDDEN", message: expect.stringContaining(url) as string });
+  });
+});

@@ -1,0 +1,170 @@
+import { LatheError } from "../process/errors";
+import type { Bus } from "./bus";
+import { api, store } from "./jetstream";
+import { streamSettings, type StreamSettings } from "./streams";
+import {
+  DURABLES,
+  EVENTS_STREAM,
+  OBJECT_BUCKETS,
+  RECORD_BUCKETS,
+  WORK_STREAM,
+  chunkSubject,
+  eventSubject,
+  objectStream,
+  recordStream,
+  recordSubject,
+  workDurable,
+  workSubject,
+} from "./subjects";
+
+/** What an operator has to know of a NATS; asking changes nothing in it. */
+export interface BusInspection {
+  /** "2.10.22". */
+  version: string;
+  /** Of JetStream: "off" with the reason, or what it holds and may hold in bytes; limit -1: as much as the disk has. */
+  jetstream: { off: string } | { bytes: number; limit: number };
+  streams: StreamInspection[];
+  consumers: ConsumerInspection[];
+  /** Subjects that these credentials may not write to, with what NATS says. */
+  refused: { subject: string; why: string }[];
+  /** Its clock; undefined where this version does not tell. */
+  time: Date | undefined;
+}
+
+export interface StreamInspection {
+  name: string;
+  replicas: number;
+  /** Settings that are not as this version wants them: "max_msgs is 10, must be -1"; "does not exist". */
+  faults: string[];
+}
+
+export interface ConsumerInspection {
+  name: string;
+  exists: boolean;
+  pending: number;
+  inHand: number;
+  /** Processes that wait for its next message. */
+  waiting: number;
+}
+
+const request = (what: string) => ({ what, timeoutMs: 3_000, retryForMs: 0 });
+/** No stream will ever be there: what asks for it as its last sequence is refused after the permission, before the store. */
+const NEVER = 2 ** 52;
+
+/** Looks at the streams, consumers and permissions of the connection's account. */
+export async function inspect(bus: Bus): Promise<BusInspection> {
+  const version = bus.connection.info?.version ?? "unknown";
+  interface Account {
+    storage: number;
+    limits: { max_storage: number };
+  }
+  let account: Account;
+  try {
+    account = await api<Account>(bus, "INFO", undefined, request("JetStream"));
+  } catch (error) {
+    const off = LatheError.from(error).message;
+    return { version, jetstream: { off }, streams: [], consumers: [], refused: [], time: undefined };
+  }
+  const streams: StreamInspection[] = [];
+  let time: Date | undefined;
+  for (const settings of streamSettings()) {
+    const { found, ts } = await inspectStream(bus, settings);
+    streams.push(found);
+    time = ts ?? time;
+  }
+  const known = streams.filter(({ faults }) => !faults.includes(MISSING)).map(({ name }) => name);
+  return {
+    version,
+    jetstream: { bytes: account.storage, limit: account.limits.max_storage },
+    streams,
+    consumers: await inspectConsumers(bus, known),
+    refused: await refusals(bus, known),
+    time,
+  };
+}
+
+const MISSING = "does not exist";
+
+interface StreamAnswer {
+  config: Record<string, unknown>;
+  ts?: string;
+}
+
+async function inspectStream(bus: Bus, wanted: StreamSettings): Promise<{ found: StreamInspection; ts?: Date }> {
+  const { name, num_replicas: _any, ...rest } = wanted;
+  let answer: StreamAnswer;
+  try {
+    answer = await api<StreamAnswer>(bus, `STREAM.INFO.${name}`, undefined, request(`stream ${name}`));
+  } catch (error) {
+    const { reason, message } = LatheError.from(error);
+    return { found: { name, replicas: 0, faults: [reason === "STREAM_NOT_FOUND" ? MISSING : message] } };
+  }
+  const { config, ts } = answer;
+  // A flag that is off is left out of the answer.
+  const faults = Object.entries(rest).flatMap(([key, value]) =>
+    JSON.stringify(config[key] ?? false) === JSON.stringify(value)
+      ? []
+      : [`${key} is ${JSON.stringify(config[key])}, must be ${JSON.stringify(value)}`],
+  );
+  const found = { name, replicas: Number(config.num_replicas ?? 1), faults };
+  return { found, ...(ts !== undefined && { ts: new Date(ts) }) };
+}
+
+interface ConsumerAnswer {
+  num_pending: number;
+  num_ack_pending: number;
+  num_waiting: number;
+}
+
+async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<ConsumerInspection[]> {
+  const wanted = [
+    ...Object.values(DURABLES).map((name) => [EVENTS_STREAM, name] as const),
+    ...(["train", "retrain"] as const).map((kind) => [WORK_STREAM, workDurable(kind)] as const),
+  ];
+  const profiling: (readonly [string, string])[] = [];
+  if (streams.includes(WORK_STREAM)) {
+    const { consumers } = await api<{ consumers: string[] | null }>(
+      bus,
+      `CONSUMER.NAMES.${WORK_STREAM}`,
+      {},
+      request("consumers of work"),
+    );
+    for (const name of consumers ?? [])
+      if (!wanted.some(([, durable]) => durable === name)) profiling.push([WORK_STREAM, name]);
+  }
+  const found: ConsumerInspection[] = [];
+  for (const [stream, name] of [...wanted, ...profiling].filter(([stream]) => streams.includes(stream))) {
+    try {
+      const info = await api<ConsumerAnswer>(bus, `CONSUMER.INFO.${stream}.${name}`, undefined, request(name));
+      const { num_pending: pending, num_ack_pending: inHand, num_waiting: waiting } = info;
+      found.push({ name, exists: true, pending, inHand, waiting });
+    } catch (error) {
+      if (LatheError.from(error).code !== "NOT_FOUND") throw error;
+      found.push({ name, exists: false, pending: 0, inHand: 0, waiting: 0 });
+    }
+  }
+  return found;
+}
+
+async function refusals(bus: Bus, streams: readonly string[]): Promise<BusInspection["refused"]> {
+  const probe = "doctor";
+  const subjects = [
+    [EVENTS_STREAM, eventSubject(probe, "search.created")],
+    [WORK_STREAM, workSubject("train")],
+    ...RECORD_BUCKETS.map((bucket) => [recordStream(bucket), recordSubject(bucket, probe)] as const),
+    ...OBJECT_BUCKETS.map((bucket) => [objectStream(bucket), chunkSubject(bucket, probe)] as const),
+  ] as const;
+  const refused: BusInspection["refused"] = [];
+  for (const [stream, subject] of subjects) {
+    if (!streams.includes(stream)) continue;
+    try {
+      const options = { ...request(`a message to ${subject}`), msgId: `doctor-${process.pid}-${Date.now()}` };
+      await store(bus, subject, new Uint8Array(0), { ...options, expectedSequence: NEVER });
+    } catch (error) {
+      const { code, message } = LatheError.from(error);
+      // Wrong last sequence: it would have been stored.
+      if (code !== "ABORTED") refused.push({ subject, why: message });
+    }
+  }
+  return refused;
+}

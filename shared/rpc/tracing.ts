@@ -1,0 +1,36 @@
+import { SpanKind, context, trace, type Span } from "@opentelemetry/api";
+import type { Metadata } from "@grpc/grpc-js";
+import { aboutSearch } from "../process/tracing/about";
+import { sentFrom } from "../process/tracing/carrier";
+import { runIn, tracer } from "../process/tracing/span";
+
+/** Of a call on the server. */
+export interface TracedCall {
+  /** "/lathe.v1.SearchService/GetSearch". */
+  path: string;
+  metadata: Metadata;
+  request: unknown;
+}
+
+/** Probes and tools call these every few seconds. */
+const untraced = /^\/grpc\./;
+
+/** Runs the answer to a call within a span below the client's, of the client's trace; log lines name the search that the request names. */
+export function inServerSpan<T>({ path, metadata, request }: TracedCall, run: (span?: Span) => Promise<T>): Promise<T> {
+  if (untraced.test(path)) return run();
+  const sent = sentFrom((name) => metadata.get(name).map(String)[0]);
+  const searchId = (request as { searchId?: unknown } | undefined)?.searchId;
+  const named = typeof searchId === "string" && searchId !== "" ? searchId : undefined;
+  const [service = "", method = ""] = path.split("/").slice(1);
+  let within = context.active();
+  if (sent) within = trace.setSpanContext(within, sent);
+  if (named !== undefined) within = aboutSearch(within, named);
+  const attributes = {
+    "rpc.system": "grpc",
+    "rpc.service": service,
+    "rpc.method": method,
+    ...(named !== undefined && { "lathe.search_id": named }),
+  };
+  const span = tracer().startSpan(`${service}/${method}`, { kind: SpanKind.SERVER, attributes }, within);
+  return runIn(span, within, run);
+}

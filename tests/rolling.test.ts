@@ -1,0 +1,98 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { follow } from "../deploy/local/follow";
+import { SERVICES, type ServiceName } from "../deploy/local/stack";
+import { DiscretizationServiceClient } from "../shared/proto/lathe/v1/discretization";
+import { LatencyServiceClient } from "../shared/proto/lathe/v1/latency";
+import { SearchState } from "../shared/proto/lathe/v1/search";
+import { ShrinkingServiceClient } from "../shared/proto/lathe/v1/shrinking";
+import { connect } from "../shared/rpc/client";
+import { initialArchitecture } from "../shared/space/groups";
+import { resolve } from "../shared/spec/resolve";
+import { outcome } from "./outcome";
+import { longSpec } from "./specs";
+import { PATIENCE_MS, System } from "./system";
+
+jest.setTimeout(2 * PATIENCE_MS);
+
+let system: System;
+beforeAll(async () => {
+  system = await System.start();
+});
+afterAll(() => system.stop());
+
+/** A rolling update's stop: ordered, unlike a crash. Resolves when another process serves in its place. */
+async function restart(service: ServiceName): Promise<void> {
+  const { pid, grpc } = system.stack.addresses()[service];
+  process.kill(pid, "SIGTERM");
+  await system.until(
+    () => system.stack.addresses()[service].pid,
+    (now) => now !== pid,
+  );
+  expect(system.stack.addresses()[service].grpc).toBe(grpc);
+}
+
+/** Calls that change nothing, one after another until told to stop; how many were answered, and what of them failed. */
+async function callAlways(
+  calls: Readonly<Record<ServiceName, () => Promise<unknown>>>,
+  stop: AbortSignal,
+): Promise<Record<string, { answered: number; failed: string[] }>> {
+  const of = async (name: ServiceName) => {
+    const seen = { answered: 0, failed: [] as string[] };
+    while (!stop.aborted) {
+      await calls[name]().then(
+        () => seen.answered++,
+        (error: Error) => seen.failed.push(error.message),
+      );
+      await pause(20);
+    }
+    return [name, seen] as const;
+  };
+  return Object.fromEntries(await Promise.all(SERVICES.map(of)));
+}
+
+it("a restart of every service in turn loses nothing of a running search, and no call fails", async () => {
+  const spec = longSpec({ training: { epochs: 10, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.1 } });
+  const undisturbed = outcome((await system.run(spec)).history);
+
+  const addresses = system.stack.addresses();
+  const shrinking = connect(ShrinkingServiceClient, addresses.shrinking.grpc);
+  const latency = connect(LatencyServiceClient, addresses.latency.grpc);
+  const discretization = connect(DiscretizationServiceClient, addresses.discretization.grpc);
+  const { space } = resolve(spec);
+  const architecture = initialArchitecture(space);
+
+  const id = await system.begin(spec);
+  const watched: number[] = [];
+  const watching = (async () => {
+    for await (const { sequence } of follow(system.search.api, id)) watched.push(sequence);
+  })();
+  const stop = new AbortController();
+  const calling = callAlways(
+    {
+      search: () => system.get(id),
+      supernet: () => system.supernet.api.describeSpace({ spec }),
+      shrinking: () => shrinking.api.decide({ space, architecture, policy: undefined, epoch: 1, epochs: 10 }),
+      discretization: () => discretization.api.discretize({ space, architecture }),
+      latency: () => latency.api.listDevices({}),
+    },
+    stop.signal,
+  );
+  await system.event(id, "epoch.completed", 1);
+  for (const service of SERVICES) await restart(service);
+  // All of them within the search, or the test shows nothing.
+  expect((await system.get(id)).state).toBe(SearchState.SEARCH_STATE_RUNNING);
+  const ended = await system.ended(id);
+  await watching;
+  stop.abort();
+  const calls = await calling;
+  for (const connection of [shrinking, latency, discretization]) connection.close();
+
+  expect(ended.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+  const history = await system.history(id);
+  expect(outcome(history)).toEqual(undisturbed);
+  expect(watched).toEqual(history.map(({ sequence }) => sequence));
+  for (const service of SERVICES) {
+    expect([service, calls[service]?.failed]).toEqual([service, []]);
+    expect(calls[service]?.answered).toBeGreaterThan(10);
+  }
+});
