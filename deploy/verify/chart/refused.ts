@@ -48,6 +48,10 @@ const INCOHERENT: BadValue[] = [
   { values: { latency: { targets: [{ name: "t4", deviceClass: "cuda" }] } }, names: "latency.targets[t4].gpus is 0" },
   { values: { latency: { targets: [{ name: "a" }, { name: "a" }] } }, names: "latency.targets has two of name a" },
   {
+    values: { fullnameOverride: "l".repeat(48), latency: { targets: [{ name: "rtx-6000" }] } },
+    names: "latency.targets[rtx-6000] makes the name",
+  },
+  {
     values: { latency: { deviceClass: "cuda", gpus: 1, gpuResourceName: "nvidia.com/gpu.shared" } },
     names: "latency measures on nvidia.com/gpu.shared",
   },

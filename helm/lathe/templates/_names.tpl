@@ -1,8 +1,8 @@
 {{- define "lathe.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- /* Room for "-discretization", or "-latency-" and the name of a target, within the 63 characters of a DNS label. */ -}}
-{{- default $full .Values.fullnameOverride | trunc 42 | trimSuffix "-" -}}
+{{- /* Room for "-discretization" within the 63 characters of a DNS label. */ -}}
+{{- default $full .Values.fullnameOverride | trunc 48 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- /* Name of a service's objects. Takes a list of root, component and target, the last a name or nothing. */ -}}
