@@ -6,7 +6,7 @@ export interface Outcome {
 
 export interface Check {
   name: string;
-  run(): Promise<Outcome> | Outcome;
+  run: () => Promise<Outcome> | Outcome;
 }
 
 export const ok = (detail: string): Outcome => ({ status: "ok", detail });

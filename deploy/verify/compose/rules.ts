@@ -30,7 +30,7 @@ export interface ComposeService {
   volumes?: string[];
   ports?: string[];
   depends_on?: Record<string, { condition?: string }>;
-  healthcheck?: Record<string, unknown> & { test?: string[] };
+  healthcheck?: { [key: string]: string | number | string[] | undefined; test?: string[] };
   restart?: string;
   read_only?: boolean;
   cap_drop?: string[];

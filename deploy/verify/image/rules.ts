@@ -3,12 +3,12 @@ import { execForm, type Dockerfile, type Instruction, type Stage } from "./docke
 interface Context {
   file: Dockerfile;
   /** Whether a path of the build context is there. */
-  exists(path: string): boolean;
+  exists: (path: string) => boolean;
 }
 
 interface Rule {
   name: string;
-  faults(context: Context): string[];
+  faults: (context: Context) => string[];
 }
 
 const at = ({ line }: { line: number }, fault: string) => `line ${line}: ${fault}`;

@@ -4,7 +4,7 @@ import { podsOf } from "../objects";
 /** What must hold of every rendering, and what of one does not. */
 export interface Rule {
   name: string;
-  faults(rendering: Rendering): string[];
+  faults: (rendering: Rendering) => string[];
 }
 
 /** A rule of each pod, whatever makes it. */

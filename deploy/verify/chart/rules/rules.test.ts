@@ -18,7 +18,7 @@ it.each(cases())("the snapshot of ci/%s.yaml keeps every rule", (name) => {
 interface Break {
   rule: string;
   of: string;
-  change(find: (title: string) => KubeObject, pod: (of: string) => PodOf, objects: KubeObject[]): void;
+  change: (find: (title: string) => KubeObject, pod: (of: string) => PodOf, objects: KubeObject[]) => void;
   fault: RegExp;
 }
 
