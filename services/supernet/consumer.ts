@@ -1,11 +1,18 @@
 import type { Bus } from "../../shared/events/bus";
 import type { Consumption } from "../../shared/events/consumer";
 import { publishEvent } from "../../shared/events/publisher";
+import type { Quota } from "../../shared/events/quota";
 import { takeWork } from "../../shared/events/work";
 import type { Trainer } from "./trainer";
 
 /** Work of one kind, an item at a time; what cannot be carried out is told as work.failed. */
-export function consume(bus: Bus, trainer: Trainer, kind: "train" | "retrain", leaseMs = 60_000): Promise<Consumption> {
+export function consume(
+  bus: Bus,
+  trainer: Trainer,
+  kind: "train" | "retrain",
+  leaseMs = 60_000,
+  quota?: Quota,
+): Promise<Consumption> {
   return takeWork(bus, {
     kind,
     handler: (work, { signal }) => trainer.carryOut(work, signal),
@@ -17,5 +24,6 @@ export function consume(bus: Bus, trainer: Trainer, kind: "train" | "retrain", l
     },
     maxDeliveries: 3,
     ackWaitMs: leaseMs,
+    ...(quota && { quota }),
   });
 }

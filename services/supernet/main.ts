@@ -1,4 +1,5 @@
 import { requireEngine } from "../../shared/engine/require";
+import { createQuota } from "../../shared/events/quota";
 import { lookIntoDataFolder } from "../../shared/service/dataFolder";
 import { serve } from "../../shared/service/serve";
 import { schema } from "./config";
@@ -7,7 +8,7 @@ import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
 import { Trainer } from "./trainer";
 
-void serve("supernet", schema, async ({ bus, config, logger, metrics, facts }) => {
+void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shutdown }) => {
   const engine = {
     engine: config.LATHE_ENGINE,
     provider: config.LATHE_PROVIDER,
@@ -25,8 +26,12 @@ void serve("supernet", schema, async ({ bus, config, logger, metrics, facts }) =
     logger,
     metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()),
   });
+  const { LATHE_JOBS: jobs, LATHE_LEASE: leaseMs } = config;
+  // The item of a worker that died comes back within its lease: who waits longer than that waits for nothing.
+  const quota = jobs > 0 ? createQuota(jobs, leaseMs + 5_000) : undefined;
+  void quota?.done.then(() => shutdown.stop("its work items are done", 0));
   return {
     services: [supernetService(bus, trainer, engine)],
-    consumers: (["train", "retrain"] as const).map((kind) => () => consume(bus, trainer, kind, config.LATHE_LEASE)),
+    consumers: (["train", "retrain"] as const).map((kind) => () => consume(bus, trainer, kind, leaseMs, quota)),
   };
 });

@@ -106,23 +106,28 @@ export function handling<T>(
   return inSearchSpan(searchId, { name, kind: SpanKind.CONSUMER, attributes, sent: header }, run);
 }
 
-/** Pulls one delivery after another until stopped; whatever goes wrong with the durable, it is made again and pulled from. */
+/**
+ * Pulls one delivery after another until stopped, or until `enough`, which leaves the one in hand alone; whatever goes wrong with the
+ * durable, it is made again and pulled from.
+ */
 export async function runPulls(
   bus: Bus,
   settings: DurableSettings,
   handle: (delivery: Delivery, stopping: AbortSignal, lease: Lease) => Promise<void>,
+  enough?: AbortSignal,
 ): Promise<Consumption> {
   await ensureDurable(bus, settings);
   const stop = new AbortController();
   const { durable } = settings;
   const idle = (change: 1 | -1) => bus.idle.set(durable, (bus.idle.get(durable) ?? 0) + change);
   idle(1);
+  const noMore = enough ? AbortSignal.any([stop.signal, enough]) : stop.signal;
   const run = async () => {
     let failures = 0;
-    while (!stop.signal.aborted && !bus.connection.isClosed()) {
+    while (!noMore.aborted && !bus.connection.isClosed()) {
       try {
         if (failures > 0) await ensureDurable(bus, settings);
-        const delivery = await pullOne(bus, settings, stop.signal);
+        const delivery = await pullOne(bus, settings, noMore);
         failures = 0;
         if (!delivery) continue;
         if (delivery.deliveries > 1) bus.counters.redeliveries++;
@@ -137,7 +142,7 @@ export async function runPulls(
       } catch (error) {
         failures++;
         bus.logger.warn("consumer stumbled", { durable, failures, error });
-        await sleep(Math.min(5000, 100 * 2 ** failures), stop.signal);
+        await sleep(Math.min(5000, 100 * 2 ** failures), noMore);
       }
     }
     idle(-1);

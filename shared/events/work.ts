@@ -4,7 +4,8 @@ import type { WorkData } from "./catalog";
 import { backoff, handling, isTransient, runPulls, type Consumption } from "./consumer";
 import { decodeWork } from "./envelope";
 import { sleep } from "./faults";
-import type { Delivery } from "./pull";
+import type { Delivery, Lease } from "./pull";
+import type { Quota } from "./quota";
 import { Records } from "./records";
 import { HANDBACKS_BUCKET, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
 
@@ -36,11 +37,14 @@ export interface WorkerOptions<K extends WorkKind> {
   /** Silence after which a worker is taken for dead; 60 s. The worker's word goes out four times as often, on its own. */
   ackWaitMs?: number;
   backoffMs?: number;
+  /** Of the process: past it no item is taken. */
+  quota?: Quota;
 }
 
 /** Takes one work item at a time, until stopped. Start it again, or several times, for more at once. */
 export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOptions<K>): Promise<Consumption> {
   const { kind, deviceClass, handler, onExhausted, maxDeliveries = 5, ackWaitMs = 60_000, backoffMs = 1000 } = options;
+  const { quota } = options;
   const settings = {
     stream: WORK_STREAM,
     durable: workDurable(kind, deviceClass),
@@ -97,14 +101,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     }
   };
 
-  return runPulls(bus, settings, async (delivery, stopping, lease) => {
-    let work: WorkItem<K>;
-    try {
-      work = { kind, ...decodeWork(kind, delivery.data, delivery.where) };
-    } catch (thrown) {
-      bus.counters.malformed++;
-      return drop(delivery, undefined, delivery.deliveries, LatheError.from(thrown));
-    }
+  const settle = async (work: WorkItem<K>, delivery: Delivery, stopping: AbortSignal, lease: Lease) => {
     const handedBack = delivery.deliveries > 1 ? ((await handbacks.get(handbackKey(work.id)))?.value ?? 0) : 0;
     const deliveries = delivery.deliveries - handedBack;
     if (deliveries > maxDeliveries) {
@@ -133,7 +130,25 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     if (outcome !== "done") return delivery.nak(outcome.retryAfterMs);
     await delivery.ack();
     if (delivery.deliveries > 1) await handbacks.delete(handbackKey(work.id));
-  });
+  };
+
+  const handle = async (delivery: Delivery, stopping: AbortSignal, lease: Lease) => {
+    let work: WorkItem<K>;
+    try {
+      work = { kind, ...decodeWork(kind, delivery.data, delivery.where) };
+    } catch (thrown) {
+      bus.counters.malformed++;
+      return drop(delivery, undefined, delivery.deliveries, LatheError.from(thrown));
+    }
+    // Two queues can have an item each before the first of them fills the quota.
+    if (quota?.take() === false) return give(delivery, work);
+    try {
+      await settle(work, delivery, stopping, lease);
+    } finally {
+      quota?.settle();
+    }
+  };
+  return runPulls(bus, settings, handle, quota?.full);
 }
 
 /** ":" is not allowed in a record's key. */

@@ -7,12 +7,6 @@ LATHE_GRPC_HOST: "0.0.0.0"
 LATHE_GRPC_PORT: {{ .Values.grpc.port | quote }}
 LATHE_HTTP_HOST: "0.0.0.0"
 LATHE_HTTP_PORT: {{ .Values.http.port | quote }}
-{{- with .Values.tracing }}
-{{- if .endpoint }}
-LATHE_OTLP_ENDPOINT: {{ .endpoint | quote }}
-LATHE_TRACE_RATIO: {{ .samplingRatio | quote }}
-{{- end }}
-{{- end }}
 {{- with .Values.nats.credentialsSecret }}
 {{- if .name }}
 LATHE_NATS_CREDS: "/etc/lathe/nats-credentials/{{ .key }}"
@@ -41,6 +35,12 @@ LATHE_GRPC_INSECURE: "1"
 {{- with .Values.grpc.tokenSecret }}
 {{- if .name }}
 LATHE_AUTH_TOKEN_FILE: "/etc/lathe/grpc-tokens/{{ .key }}"
+{{- end }}
+{{- end }}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+LATHE_OTLP_ENDPOINT: {{ .endpoint | quote }}
+LATHE_TRACE_RATIO: {{ .samplingRatio | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}

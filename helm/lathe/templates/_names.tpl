@@ -5,11 +5,24 @@
 {{- default $full .Values.fullnameOverride | trunc 48 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* Takes a list of root and component. */ -}}
+{{- /* Name of a service's objects. Takes a list of root, component and target, the last a name or nothing. */ -}}
+{{- define "lathe.componentName" -}}
+{{- list (include "lathe.fullname" (index . 0)) (index . 1) (index . 2) | compact | join "-" -}}
+{{- end -}}
+
+{{- /* What all pods of a release have. Takes the root. */ -}}
+{{- define "lathe.release" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- /* Takes a list of root, component and, of the latency service, target. */ -}}
 {{- define "lathe.selector" -}}
-app.kubernetes.io/name: {{ default (index . 0).Chart.Name (index . 0).Values.nameOverride }}
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{ include "lathe.release" (index . 0) }}
 app.kubernetes.io/component: {{ index . 1 }}
+{{- if and (gt (len .) 2) (index . 2) }}
+lathe/target: {{ index . 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "lathe.labels" -}}
@@ -20,12 +33,16 @@ app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
 helm.sh/chart: {{ (index . 0).Chart.Name }}-{{ (index . 0).Chart.Version }}
 {{- end -}}
 
+{{- /* Takes a list of root and the service's values; an image that a service names goes before the chart's, its digest before its tag. */ -}}
 {{- define "lathe.image" -}}
-{{- $image := .Values.image -}}
-{{- if $image.digest -}}
-{{ $image.repository }}@{{ $image.digest }}
+{{- $all := (index . 0).Values.image -}}
+{{- $own := default dict (index . 1).image -}}
+{{- $repository := default $all.repository $own.repository -}}
+{{- $digest := ternary $own.digest $all.digest (or $own.repository $own.tag $own.digest | empty | not) -}}
+{{- if $digest -}}
+{{ $repository }}@{{ $digest }}
 {{- else -}}
-{{ $image.repository }}:{{ default .Chart.AppVersion $image.tag }}
+{{ $repository }}:{{ coalesce $own.tag $all.tag (index . 0).Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
 

@@ -1,0 +1,18 @@
+import { differences, golden } from "./golden";
+import { titleOf } from "./objects";
+
+it("differences name the object and its first other line, and what came and went", () => {
+  const objects = structuredClone(golden("min")!);
+  expect(differences("min", objects)).toEqual([]);
+  const deployment = objects.find((object) => titleOf(object) === "Deployment/lathe-search")!;
+  deployment.spec!.replicas = 2;
+  const account = objects.findIndex(({ kind }) => kind === "ServiceAccount");
+  objects.splice(account, 1);
+  objects.push({ apiVersion: "v1", kind: "Secret", metadata: { name: "new" } });
+  expect(differences("min", objects)).toEqual([
+    'min: Deployment/lathe-search: "replicas: 1" is now "replicas: 2"',
+    "min: ServiceAccount/lathe is gone",
+    "min: Secret/new is new",
+  ]);
+  expect(differences("nothing", objects)).toEqual(["nothing: has no snapshot; --update writes it"]);
+});

@@ -1,0 +1,57 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { packageRoot } from "../../../shared/process/root";
+import { run } from "../tools";
+
+/** The oldest version that Chart.yaml allows, and a newer one, as which helm renders. */
+export const KUBERNETES = ["1.27.0", "1.34.0"] as const;
+
+/** What operators add to a cluster's API. */
+const APIS = ["keda.sh/v1alpha1", "monitoring.coreos.com/v1"];
+
+export const chart = join(packageRoot(), "helm", "lathe");
+export const valuesFile = (name: string) => join(chart, "ci", `${name}.yaml`);
+
+/** Names of the sets of values in ci/. */
+export const cases = (): string[] =>
+  readdirSync(join(chart, "ci"))
+    .filter((file) => file.endsWith(".yaml"))
+    .map((file) => file.slice(0, -".yaml".length))
+    .sort();
+
+export const valuesOf = (name: string): string => readFileSync(valuesFile(name), "utf8");
+
+/** helm's own words of a fault: without its notice that the chart's links were followed. */
+const fault = (output: string) =>
+  output
+    .split("\n")
+    .filter((line) => !line.includes("found symbolic link"))
+    .join("\n")
+    .trim();
+
+/** Faults that `helm lint --strict` finds; none where it finds none. */
+export function lint(helm: string, name: string, kubernetes: string): string[] {
+  const { status, output } = run(helm, [
+    "lint",
+    "--strict",
+    chart,
+    "--kube-version",
+    kubernetes,
+    "-f",
+    valuesFile(name),
+  ]);
+  return status === 0 ? [] : [`lint, Kubernetes ${kubernetes}: ${fault(output)}`];
+}
+
+/** What the chart comes to with values of a file, or helm's fault. */
+export function template(
+  helm: string,
+  values: string,
+  kubernetes: string,
+  apis = APIS,
+): { text: string } | { fault: string } {
+  const versions = apis.flatMap((api) => ["--api-versions", api]);
+  const where = ["--namespace", "searches", "--kube-version", kubernetes];
+  const { status, stdout, output } = run(helm, ["template", "lathe", chart, ...where, ...versions, "-f", values]);
+  return status === 0 ? { text: stdout } : { fault: fault(output) };
+}

@@ -1,0 +1,81 @@
+import { parse } from "yaml";
+import { quantity } from "../objects";
+import { ofContainers, ofPods, type Rule } from "./rule";
+
+/** What containers are given, and whether it fits together. */
+export const containerRules: Rule[] = [
+  ofContainers("probes ask a port that their container has", (container) =>
+    (["livenessProbe", "readinessProbe", "startupProbe"] as const).flatMap((kind) => {
+      const port = container[kind]?.httpGet?.port;
+      if (port === undefined) return [];
+      const known = container.ports?.some(({ name, containerPort }) => name === port || containerPort === port);
+      return known ? [] : [`${kind} asks port ${port}, which it has not`];
+    }),
+  ),
+  ofContainers("what serves is probed", (container) => {
+    if (!container.ports) return [];
+    const kinds = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
+    return kinds.filter((kind) => !container[kind]).map((kind) => `has no ${kind}`);
+  }),
+  ofContainers("a request is at most its limit, memory has one, and both are quantities", ({ resources = {} }) => {
+    const { requests = {}, limits = {} } = resources;
+    const none = [...Object.entries(requests), ...Object.entries(limits)]
+      .filter(([, amount]) => Number.isNaN(quantity(amount)))
+      .map(([name, amount]) => `${name} is "${amount}", which is no quantity`);
+    const over = Object.entries(requests)
+      .filter(([name, amount]) => limits[name] !== undefined && quantity(amount) > quantity(limits[name]))
+      .map(([name, amount]) => `requests ${amount} of ${name}, more than its limit ${limits[name]}`);
+    return [...none, ...over, ...(limits.memory === undefined ? ["has no limit of memory"] : [])];
+  }),
+  ofContainers("devices come whole, and their request is their limit", ({ resources = {} }) => {
+    const { requests = {}, limits = {} } = resources;
+    const devices = [...new Set([...Object.keys(requests), ...Object.keys(limits)])].filter((name) =>
+      name.includes("/"),
+    );
+    return devices.flatMap((name) => [
+      ...(limits[name] === undefined ? [`requests ${name} without a limit`] : []),
+      ...(Number.isInteger(quantity(limits[name] ?? 0)) ? [] : [`has ${limits[name]} of ${name}`]),
+      ...(requests[name] !== undefined && String(requests[name]) !== String(limits[name])
+        ? [`requests ${requests[name]} of ${name}, its limit is ${limits[name]}`]
+        : []),
+    ]);
+  }),
+  ofContainers("a variable is set once", ({ env = [] }) =>
+    env
+      .filter(({ name }, at) => env.findIndex((other) => other.name === name) !== at)
+      .map(({ name }) => `sets ${name} twice`),
+  ),
+  ofPods("volumes and mounts name each other", ({ spec }, { objects }) => {
+    const claims = objects.flatMap(({ kind }) => (kind === "StatefulSet" ? ["data"] : []));
+    const volumes = (spec.volumes ?? []).map(({ name }) => name);
+    const mounts = spec.containers.flatMap(({ volumeMounts = [] }) => volumeMounts.map(({ name }) => name));
+    return [
+      ...mounts
+        .filter((name) => !volumes.includes(name) && !claims.includes(name))
+        .map((name) => `mounts ${name}, which is no volume`),
+      ...volumes.filter((name) => !mounts.includes(name)).map((name) => `has volume ${name}, which nothing mounts`),
+    ];
+  }),
+  ofPods("secrets and claims are those that the values name", ({ spec }, { values }) => {
+    const named = texts(parse(values));
+    return (spec.volumes ?? [])
+      .flatMap(({ secret, persistentVolumeClaim: claim }) => [
+        ...(secret ? [["secret", secret.secretName]] : []),
+        ...(claim ? [["claim", claim.claimName]] : []),
+      ])
+      .filter(([, name = ""]) => !named.includes(name))
+      .map(([kind, name]) => `mounts ${kind} ${name}, which no value names`);
+  }),
+  ofPods("a pod has longer to stop than its process takes", ({ spec }) => {
+    const grace = spec.containers.flatMap(({ env = [] }) => env.filter(({ name }) => name === "LATHE_SHUTDOWN_GRACE"));
+    const needed = 2 * Number(/^(\d+)s$/.exec(grace[0]?.value ?? "0s")?.[1]);
+    const given = spec.terminationGracePeriodSeconds ?? 30;
+    return given > needed ? [] : [`has ${given} s to stop, its process takes up to ${needed} s`];
+  }),
+];
+
+/** Every text within a value. */
+function texts(value: unknown): string[] {
+  if (typeof value === "string") return [value];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(texts) : [];
+}

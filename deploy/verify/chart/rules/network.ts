@@ -1,0 +1,109 @@
+import { matches, podsOf, titleOf, type KubeObject, type Labels, type PodOf } from "../objects";
+import { ofKind, type Rule } from "./rule";
+
+type Direction = "ingress" | "egress";
+
+/** Who may speak with whom, where the release has network policies at all. */
+export const networkRules: Rule[] = [
+  {
+    name: "network policies cover each pod, both ways",
+    faults: ({ objects }) => {
+      const policies = ofKind(objects, "NetworkPolicy");
+      if (policies.length === 0) return [];
+      return podsOf(objects).flatMap((pod) =>
+        ["Ingress", "Egress"]
+          .filter((type) => !of(policies, pod.labels).some(({ spec }) => spec?.policyTypes?.includes(type)))
+          .map((type) => `${pod.of}: no policy of type ${type}`),
+      );
+    },
+  },
+  {
+    name: "network policies let through what the services need, and no stranger",
+    faults: ({ objects }) => {
+      const policies = ofKind(objects, "NetworkPolicy");
+      if (policies.length === 0) return [];
+      const pods = podsOf(objects);
+      const nats = pods.filter(({ labels }) => labels["app.kubernetes.io/component"] === "nats");
+      const others = pods.filter((pod) => !nats.includes(pod));
+      const faults = others.flatMap((pod) => [
+        ...nats.filter((target) => !reaches(policies, pod, target, 4222)).map(() => `${pod.of}: does not reach NATS`),
+        ...(opens(policies, pod, 53) ? [] : [`${pod.of}: does not reach DNS`]),
+        ...(otlpPort(pod) === undefined || opens(policies, pod, otlpPort(pod)!)
+          ? []
+          : [`${pod.of}: does not reach the collector`]),
+      ]);
+      const stranger = { of: "a stranger", labels: {}, test: false, spec: others[0]!.spec };
+      const open = pods.flatMap((pod) =>
+        portsOf(pod)
+          .filter((port) => allows(policies, "ingress", pod.labels, stranger.labels, port))
+          .map((port) => `${pod.of}: lets a stranger in on port ${port}`),
+      );
+      const calls = pods
+        .filter(({ test }) => test)
+        .flatMap((test) =>
+          others
+            .filter((pod) => !pod.test && portsOf(pod).length > 0 && !reaches(policies, test, pod, portsOf(pod)[0]!))
+            .map((pod) => `${test.of}: does not reach ${pod.of}`),
+        );
+      return [...faults, ...open, ...calls];
+    },
+  },
+  {
+    name: "a helm test calls Services of the release",
+    faults: ({ objects }) =>
+      ofKind(objects, "Pod").flatMap((pod) =>
+        (pod.spec?.containers ?? [])
+          .flatMap(({ args = [] }) => args.slice(2))
+          .filter((address) => {
+            const [host, port] = address.split(":");
+            return !ofKind(objects, "Service").some(
+              ({ metadata, spec }) => metadata.name === host && spec?.ports?.some((own) => String(own.port) === port),
+            );
+          })
+          .map((address) => `${titleOf(pod)}: calls ${address}, which no Service has`),
+      ),
+  },
+];
+
+const of = (policies: readonly KubeObject[], labels: Labels) =>
+  policies.filter(({ spec }) => matches(spec?.podSelector ?? {}, labels));
+
+const portsOf = ({ spec }: PodOf) =>
+  spec.containers.flatMap(({ ports = [] }) => ports.map(({ containerPort }) => containerPort));
+
+/** Port of the collector that a pod sends its traces to; undefined where it sends none. */
+function otlpPort({ spec }: PodOf): number | undefined {
+  const endpoint = spec.containers[0]?.env?.find(({ name }) => name === "LATHE_OTLP_ENDPOINT")?.value;
+  if (endpoint === undefined) return undefined;
+  const { port, protocol } = new URL(endpoint);
+  return port === "" ? (protocol === "https:" ? 443 : 80) : Number(port);
+}
+
+/** Whether a policy of a pod lets traffic on a port pass, to or from a pod of the same namespace with the other labels. */
+function allows(
+  policies: readonly KubeObject[],
+  direction: Direction,
+  labels: Labels,
+  other: Labels,
+  port: number,
+): boolean {
+  return of(policies, labels).some(({ spec }) =>
+    (spec?.[direction] ?? []).some((rule) => {
+      const peers = "from" in rule ? rule.from : "to" in rule ? rule.to : undefined;
+      const byPeer =
+        peers === undefined ||
+        peers.some(
+          ({ podSelector, namespaceSelector, ipBlock }) =>
+            !namespaceSelector && !ipBlock && podSelector !== undefined && matches(podSelector, other),
+        );
+      return byPeer && (rule.ports === undefined || rule.ports.some((own) => own.port === port));
+    }),
+  );
+}
+
+const reaches = (policies: readonly KubeObject[], from: PodOf, to: PodOf, port: number) =>
+  allows(policies, "egress", from.labels, to.labels, port) && allows(policies, "ingress", to.labels, from.labels, port);
+
+/** Whether a pod may send to a port, whoever listens there. */
+const opens = (policies: readonly KubeObject[], { labels }: PodOf, port: number) =>
+  of(policies, labels).some(({ spec }) => spec?.egress?.some(({ ports }) => ports?.some((own) => own.port === port)));

@@ -1,0 +1,59 @@
+import { titleOf } from "../objects";
+import { ofContainers, ofKind, ofPods, type Rule } from "./rule";
+
+const unless = (holds: boolean | undefined, fault: string) => (holds ? [] : [fault]);
+
+/** What a pod may do on its node and with the API: as little as the Pod Security Standard "restricted" asks, and less. */
+export const securityRules: Rule[] = [
+  ofContainers("no container has a privilege", ({ securityContext = {} }) => {
+    const { privileged, allowPrivilegeEscalation, capabilities } = securityContext;
+    return [
+      ...unless(privileged !== true, "is privileged"),
+      ...unless(allowPrivilegeEscalation === false, "may gain privileges"),
+      ...unless(capabilities?.drop?.includes("ALL"), "keeps capabilities"),
+      ...unless((capabilities?.add ?? []).length === 0, "adds capabilities"),
+    ];
+  }),
+  ofPods("pods run as a user of their own, apart from their node", ({ spec }) => {
+    const { securityContext = {}, hostNetwork, hostPID, hostIPC, volumes = [] } = spec;
+    return [
+      ...unless(securityContext.runAsNonRoot === true, "may run as root"),
+      ...unless((securityContext.runAsUser ?? 0) > 0, "names no user by number"),
+      ...unless(securityContext.seccompProfile?.type === "RuntimeDefault", "has no seccomp profile"),
+      ...unless(!hostNetwork && !hostPID && !hostIPC, "shares a namespace of its node"),
+      ...volumes.filter(({ hostPath }) => hostPath).map(({ name }) => `mounts a folder of its node as ${name}`),
+    ];
+  }),
+  ofContainers(
+    "root file systems are read-only, and /tmp or a store is not",
+    ({ securityContext, volumeMounts = [] }, pod) => {
+      const writable = (name: string) =>
+        pod.spec.volumes?.find((volume) => volume.name === name)?.emptyDir !== undefined ||
+        !pod.spec.volumes?.some((volume) => volume.name === name);
+      return [
+        ...unless(securityContext?.readOnlyRootFilesystem === true, "writes to its image"),
+        ...unless(
+          volumeMounts.some(({ name, readOnly }) => readOnly !== true && writable(name)),
+          "has no place to write to",
+        ),
+      ];
+    },
+  ),
+  {
+    name: "no pod has a token of the API, and its account is there",
+    faults: (rendering) => {
+      const accounts = ofKind(rendering.objects, "ServiceAccount");
+      const ofAccounts = accounts
+        .filter((account) => account.automountServiceAccountToken !== false)
+        .map((account) => `${titleOf(account)}: mounts its token`);
+      const pods = ofPods("", ({ spec }) => [
+        ...unless(spec.automountServiceAccountToken === false, "mounts a token"),
+        ...unless(
+          accounts.some(({ metadata }) => metadata.name === spec.serviceAccountName),
+          `has account ${spec.serviceAccountName}, which the release does not make`,
+        ),
+      ]);
+      return [...ofAccounts, ...pods.faults(rendering)];
+    },
+  },
+];

@@ -1,0 +1,115 @@
+import { spawnSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { expand, pairs, stagesOf, type Dockerfile, type Instruction } from "./dockerfile";
+
+export interface Build {
+  /** The root of the image, as a folder. */
+  root: string;
+  env: Record<string, string>;
+  workdir: string;
+}
+
+/**
+ * Runs the steps of a target without an engine: each stage in a folder that stands for its root, on the programs of this machine instead of
+ * the base image's. COPY, RUN, WORKDIR, ENV and ARG do what they say; what only describes the image is left to the lint.
+ */
+export function buildTarget(
+  file: Dockerfile,
+  target: string,
+  context: string,
+  folder: string,
+  say: (line: string) => void,
+): Build {
+  const done = new Map<string, Build>();
+  for (const stage of stagesOf(file, target)) {
+    const root = join(folder, stage.name);
+    mkdirSync(root, { recursive: true });
+    const base = done.get(stage.base);
+    if (base) cpSync(base.root, root, { recursive: true, verbatimSymlinks: true });
+    const build: Build = { root, env: { ...base?.env }, workdir: base?.workdir ?? "/" };
+    for (const instruction of stage.instructions) step(instruction, build, file, context, done, say);
+    done.set(stage.name, build);
+  }
+  const last = done.get(target);
+  if (!last) throw new Error(`there is no stage ${target}`);
+  return last;
+}
+
+function step(
+  { name, flags, rest, line }: Instruction,
+  build: Build,
+  file: Dockerfile,
+  context: string,
+  done: ReadonlyMap<string, Build>,
+  say: (line: string) => void,
+): void {
+  const inImage = (path: string) => join(build.root, resolve(build.workdir, path));
+  const text = expand(rest, { ...file.args, ...build.env });
+  if (name === "WORKDIR") {
+    build.workdir = resolve(build.workdir, text);
+    mkdirSync(inImage("."), { recursive: true });
+  } else if (name === "ENV") Object.assign(build.env, pairs(text));
+  else if (name === "ARG")
+    for (const [key, value] of Object.entries(pairs(text))) build.env[key] = file.args[key] ?? value;
+  else if (name === "COPY") {
+    const words = text.split(/\s+/);
+    const to = words.pop() ?? "";
+    const origin = flags.from === undefined ? context : done.get(flags.from)?.root;
+    if (origin === undefined) throw new Error(`line ${line}: stage ${flags.from} has not been built`);
+    const intoFolder = to.endsWith("/") || words.length > 1;
+    for (const word of words) {
+      const source = join(origin, word);
+      if (!existsSync(source)) throw new Error(`line ${line}: ${word} is not there`);
+      // A folder's content, a file itself; into a folder under its own name.
+      const isFolder = statSync(source).isDirectory();
+      cpSync(source, isFolder || !intoFolder ? inImage(to) : inImage(join(to, basename(word))), {
+        recursive: true,
+        verbatimSymlinks: true,
+        filter: flags.from === undefined ? notIgnored : undefined,
+      });
+    }
+  } else if (name === "RUN") {
+    say(`  ${rest}`);
+    const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...build.env };
+    const { status, stdout, stderr } = spawnSync("sh", ["-ec", rest], {
+      cwd: inImage("."),
+      env,
+      encoding: "utf8",
+      maxBuffer: 2 ** 28,
+    });
+    if (status !== 0)
+      throw new Error(`line ${line}: ${rest} ended with ${status}: ${`${stdout}${stderr}`.trim().slice(-2000)}`);
+  }
+}
+
+/** As Dockerfile.dockerignore keeps tests and generated code out of the context. */
+const notIgnored = (path: string) => !/\.test\.ts$|\/shared\/proto(\/|$)|\/node_modules(\/|$)/.test(path);
+
+export interface Size {
+  folder: string;
+  files: number;
+  bytes: number;
+}
+
+/** Files and bytes of each folder of a folder, the largest first; a link is a file of no size. */
+export function sizes(root: string): Size[] {
+  const measure = (path: string): { files: number; bytes: number } =>
+    readdirSync(path, { withFileTypes: true }).reduce(
+      (sum, entry) => {
+        const child = join(path, entry.name);
+        const own = entry.isDirectory()
+          ? measure(child)
+          : { files: 1, bytes: entry.isFile() ? statSync(child).size : 0 };
+        return { files: sum.files + own.files, bytes: sum.bytes + own.bytes };
+      },
+      { files: 0, bytes: 0 },
+    );
+  return readdirSync(root, { withFileTypes: true })
+    .map((entry) => {
+      const path = join(root, entry.name);
+      const found = entry.isDirectory() ? measure(path) : { files: 1, bytes: statSync(path).size };
+      return { folder: entry.name, ...found };
+    })
+    .sort((a, b) => b.bytes - a.bytes);
+}

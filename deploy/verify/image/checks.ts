@@ -1,0 +1,68 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { packageRoot } from "../../../shared/process/root";
+import { judged, leftOut, type Check, type Outcome } from "../outcome";
+import { buildTarget, sizes, type Build } from "./build";
+import { execForm, parseDockerfile } from "./dockerfile";
+import { DOCKERFILE_RULES, lintDockerfile } from "./rules";
+
+const root = packageRoot();
+
+/** The checks of deploy/Dockerfile; its steps are run only where `full`, for they install twice from the registry. */
+export function imageChecks(full: boolean): Check[] {
+  const file = parseDockerfile(readFileSync(join(root, "deploy", "Dockerfile"), "utf8"));
+  const exists = (path: string) => existsSync(join(root, path));
+  return [
+    {
+      name: "Dockerfile",
+      run: () => judged(lintDockerfile(file, exists), `${DOCKERFILE_RULES.length} rules, ${file.stages.length} stages`),
+    },
+    {
+      name: "image cpu, its steps run in a clean folder",
+      run: () => (full ? built() : leftOut("takes minutes and the registry; LATHE_VERIFY=full or --full runs it")),
+    },
+    {
+      name: "images gpu and tensorflow",
+      run: () => leftOut("need an image engine, their bases and a GPU: never built"),
+    },
+  ];
+
+  async function built(): Promise<Outcome> {
+    const folder = mkdtempSync(join(tmpdir(), "lathe-image-"));
+    try {
+      const build = buildTarget(file, "cpu", root, folder, () => undefined);
+      const app = sizes(join(build.root, "app"));
+      const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+      const total = app.reduce((sum, { files, bytes }) => ({ files: sum.files + files, bytes: sum.bytes + bytes }), {
+        files: 0,
+        bytes: 0,
+      });
+      const shown = app.map((each) => `${each.folder} ${each.files} files ${mebibytes(each.bytes)}`).join(", ");
+      const stage = file.stages.find(({ name }) => name === "cpu");
+      const words = (name: string) => execForm(stage?.instructions.find((one) => one.name === name)?.rest ?? "") ?? [];
+      const faults = await started(build, [...words("ENTRYPOINT"), ...words("CMD")]);
+      return judged(faults, `starts; ${total.files} files, ${mebibytes(total.bytes)}: ${shown}`);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+}
+
+/** Starts what the image starts, with a setting that it must refuse by name: that far it has loaded all of its code. */
+async function started({ root: image, env, workdir }: Build, [command = "node", ...args]: string[]): Promise<string[]> {
+  const child = spawn(command, args, {
+    cwd: join(image, workdir),
+    env: { PATH: process.env.PATH, ...env, LATHE_NATS_URL: "http://127.0.0.1" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => (said += text));
+  const [code] = (await once(child, "exit")) as [number | null];
+  return code === 2 && said.includes("LATHE_NATS_URL")
+    ? []
+    : [`does not name the setting it refuses: exit ${code}, ${said}`];
+}

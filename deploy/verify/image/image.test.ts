@@ -1,0 +1,142 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildTarget, sizes } from "./build";
+import { expand, pairs, parseDockerfile, stagesOf } from "./dockerfile";
+import { DOCKERFILE_RULES, lintDockerfile } from "./rules";
+
+const file = readFileSync(join(__dirname, "..", "..", "Dockerfile"), "utf8");
+
+describe("parsing", () => {
+  it("joins lines, leaves out comments, fills in arguments and splits flags off", () => {
+    const { stages } = parseDockerfile(
+      [
+        "ARG A=node:20.1",
+        "FROM ${A} AS one",
+        "# note",
+        "RUN a \\",
+        "  # within",
+        "  && b",
+        "COPY --from=x --chown=1 p q",
+      ].join("\n"),
+    );
+    expect(stages).toEqual([
+      {
+        name: "one",
+        base: "node:20.1",
+        line: 2,
+        instructions: [
+          { name: "RUN", flags: {}, rest: "a && b", line: 4 },
+          { name: "COPY", flags: { from: "x", chown: "1" }, rest: "p q", line: 7 },
+        ],
+      },
+    ]);
+  });
+
+  it("refuses what is before the first stage, and a continuation without an end", () => {
+    expect(() => parseDockerfile("RUN a")).toThrow("line 1: RUN stands before the first FROM");
+    expect(() => parseDockerfile("FROM a:1\nRUN a \\")).toThrow("line 2: ends in a continuation");
+  });
+
+  it("reads pairs and variables", () => {
+    expect(pairs('A=1 B="two words" C')).toEqual({ A: "1", B: "two words", C: "" });
+    expect(expand("$A-${B}-${C}", { A: "1", B: "2" })).toBe("1-2-");
+  });
+
+  it("knows which stages an image is made of", () => {
+    const names = (target: string) => stagesOf(parseDockerfile(file), target).map(({ name }) => name);
+    expect(names("cpu")).toEqual(["build", "dependencies", "files", "cpu"]);
+    expect(names("gpu")).toEqual(["build", "dependencies", "dependencies-gpu", "files", "gpu"]);
+  });
+});
+
+describe("rules", () => {
+  const everything = () => true;
+  const lint = (text: string, exists: (path: string) => boolean = everything) =>
+    lintDockerfile(parseDockerfile(text), exists).join("\n");
+
+  it("the Dockerfile keeps them", () => expect(lint(file)).toBe(""));
+
+  const health = 'HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "health.mjs"]';
+  it.each([
+    ["bases", "ARG NODE=node:20.19.5-bookworm-slim", "ARG NODE=node:latest", /base node:latest has no version/],
+    ["bases", "ARG NODE=node:20.19.5-bookworm-slim", "ARG NODE=node", /base node has no version/],
+    ["ADD", "COPY proto proto\nCOPY shared", "ADD proto proto\nCOPY shared", /ADD/],
+    ["stages", "--from=dependencies /build/node_modules", "--from=packages /build/node_modules", /COPY from packages/],
+    ["context", "COPY bench bench", "COPY . .", /COPY of the whole context/],
+    ["WORKDIR", "WORKDIR /app", "WORKDIR app", /WORKDIR app/],
+    ["secrets", "ENV NODE_ENV=production\nWORKDIR", "ENV NPM_TOKEN=1\nWORKDIR", /ENV NPM_TOKEN/],
+    ["apt", " --no-install-recommends", "", /apt without --no-install-recommends/],
+    ["apt", "  && rm -rf /var/lib/apt/lists/*", "  && true", /the lists removed/],
+    ["npm", "npm ci --omit=dev", "npm install --omit=dev", /npm install instead of npm ci/],
+    ["fetching", "RUN npm run build", "RUN curl -o a b", /RUN curl/],
+    ["exec form", 'CMD ["dist/services/search/main.js"]', "CMD dist/services/search/main.js", /CMD in shell form/],
+    ["node", 'ENTRYPOINT ["node", "--enable-source-maps"]', 'ENTRYPOINT ["npm", "start"]', /does not start node/],
+    ["user", "USER 10001:10001", "USER node", /runs as node/],
+    ["user", "USER 10001:10001", "USER 0:0", /runs as 0:0/],
+    ["health", health, "EXPOSE 1", /has no HEALTHCHECK/],
+    ["health", health, "HEALTHCHECK CMD node health.mjs", /HEALTHCHECK in shell form/],
+    ["after USER", "EXPOSE 50051 9464", "RUN touch a", /has RUN after USER/],
+    ["the last", "AS cpu", "AS main", /the last stage is main/],
+  ])("of %s: %p for %p is found", (_, to, from, fault) => {
+    expect(file).toContain(to);
+    expect(lint(file.replaceAll(to, from))).toMatch(fault);
+  });
+
+  it("COPY of what is not there is found", () =>
+    expect(lint(file, (path) => path !== "buf.yaml")).toMatch(/COPY of buf.yaml, which is not there/));
+
+  it("each has a name of its own", () =>
+    expect(new Set(DOCKERFILE_RULES.map(({ name }) => name)).size).toBe(DOCKERFILE_RULES.length));
+});
+
+describe("a build without an engine", () => {
+  let folder: string;
+  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "lathe-build-"))));
+  afterEach(() => rmSync(folder, { recursive: true }));
+  const build = (text: string, target: string) => {
+    mkdirSync(join(folder, "context", "sub"), { recursive: true });
+    writeFileSync(join(folder, "context", "a.txt"), "a");
+    writeFileSync(join(folder, "context", "sub", "b.ts"), "bb");
+    writeFileSync(join(folder, "context", "sub", "b.test.ts"), "no");
+    return buildTarget(parseDockerfile(text), target, join(folder, "context"), folder, () => undefined);
+  };
+
+  it("copies, runs and sets as a builder does, stage by stage", () => {
+    const { root, env, workdir } = build(
+      [
+        "ARG BASE=debian:12.1",
+        "FROM ${BASE} AS one",
+        "ENV GREETING=hello",
+        "WORKDIR /work",
+        "COPY a.txt ./",
+        "COPY sub sub",
+        'RUN echo "$GREETING" > greeting.txt',
+        "FROM one AS two",
+        "RUN cp greeting.txt copy.txt",
+        "FROM ${BASE} AS unused",
+        "RUN false",
+        "FROM ${BASE} AS last",
+        "ENV NODE_ENV=production",
+        "WORKDIR /app",
+        "COPY --from=two /work ./",
+      ].join("\n"),
+      "last",
+    );
+    expect([env, workdir]).toEqual([{ NODE_ENV: "production" }, "/app"]);
+    expect(readFileSync(join(root, "app", "copy.txt"), "utf8")).toBe("hello\n");
+    expect(sizes(join(root, "app"))).toEqual([
+      { folder: "copy.txt", files: 1, bytes: 6 },
+      { folder: "greeting.txt", files: 1, bytes: 6 },
+      { folder: "sub", files: 1, bytes: 2 },
+      { folder: "a.txt", files: 1, bytes: 1 },
+    ]);
+  });
+
+  it("stops at what fails, by its line", () => {
+    expect(() => build("FROM a:1.0 AS x\nRUN echo no; exit 3", "x")).toThrow(
+      "line 2: echo no; exit 3 ended with 3: no",
+    );
+    expect(() => build("FROM a:1.0 AS x\nCOPY c.txt ./", "x")).toThrow("line 2: c.txt is not there");
+  });
+});

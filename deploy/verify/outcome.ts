@@ -1,0 +1,39 @@
+/** How a check ended. `detail`: what was found, the faults a line each, or why it was left out and how to have it. */
+export interface Outcome {
+  status: "ok" | "failed" | "left out";
+  detail: string;
+}
+
+export interface Check {
+  name: string;
+  run: () => Promise<Outcome> | Outcome;
+}
+
+export const ok = (detail: string): Outcome => ({ status: "ok", detail });
+export const leftOut = (detail: string): Outcome => ({ status: "left out", detail });
+
+/** Failed where there are faults, else ok with the given detail. */
+export const judged = (faults: readonly string[], detail: string): Outcome =>
+  faults.length === 0 ? ok(detail) : { status: "failed", detail: faults.map((fault) => `\n  ${fault}`).join("") };
+
+/** Runs the checks one after another, a line each, and returns whether none failed; the last line counts. */
+export async function report(checks: readonly Check[], say: (line: string) => void): Promise<boolean> {
+  const count = { ok: 0, failed: 0, "left out": 0 };
+  for (const { name, run } of checks) {
+    const started = performance.now();
+    const { status, detail } = await settled(run);
+    const seconds = (performance.now() - started) / 1000;
+    count[status]++;
+    say(`${status.padEnd(8)} ${name}: ${detail}${seconds >= 1 ? ` (${seconds.toFixed(0)} s)` : ""}`);
+  }
+  say(`${count.ok} passed, ${count.failed} failed, ${count["left out"]} left out`);
+  return count.failed === 0;
+}
+
+async function settled(run: Check["run"]): Promise<Outcome> {
+  try {
+    return await run();
+  } catch (error) {
+    return { status: "failed", detail: error instanceof Error ? error.message : String(error) };
+  }
+}

@@ -1,0 +1,73 @@
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, readdirSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { LatheError } from "../../shared/process/errors";
+import { packageRoot } from "../../shared/process/root";
+
+/** Version that is built where PATH has none. */
+const HELM = "v3.22.0";
+const root = packageRoot();
+/** Binaries that this program builds; `npm ci` removes it, and Go's own cache makes the next build short. */
+const cache = join(root, "node_modules", ".cache", "lathe-verify");
+
+/** What a command came to; output is stdout and stderr together. */
+export interface Ran {
+  status: number;
+  stdout: string;
+  output: string;
+}
+
+export function run(
+  command: string,
+  args: readonly string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Ran {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: options.cwd ?? root,
+    env: { ...process.env, ...options.env },
+    encoding: "utf8",
+    maxBuffer: 2 ** 28,
+  });
+  if (error) throw new LatheError("INTERNAL", `${command} cannot be run: ${error.message}`, { cause: error });
+  return { status: status ?? 1, stdout, output: `${stdout}${stderr}`.trim() };
+}
+
+/** Path of a program on PATH, or where Go and Debian put theirs. */
+export function onPath(name: string): string | undefined {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/go/bin", "/usr/sbin", "/usr/local/bin"];
+  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
+}
+
+/** A program, or why it is not there and how to have it. */
+export type Tool = { path: string } | { missing: string };
+
+/** helm of PATH, or one built before, or with `build` one built now from the Go module proxy. */
+export function helm(build: boolean): Tool {
+  const found = onPath("helm");
+  if (found !== undefined) return { path: found };
+  const folder = join(cache, `helm-${HELM}`);
+  return built(join(folder, "helm"), build, (go) =>
+    run(go, ["install", `helm.sh/helm/v3/cmd/helm@${HELM}`], { env: { GOBIN: folder, GOFLAGS: "-mod=mod" } }),
+  );
+}
+
+/** The program of validators/, built from these sources before, or with `build` now. */
+export function validators(build: boolean): Tool {
+  const cwd = join(root, "deploy", "verify", "validators");
+  const hash = createHash("sha256");
+  for (const file of readdirSync(cwd).sort()) hash.update(readFileSync(join(cwd, file)));
+  const path = join(cache, `validators-${hash.digest("hex").slice(0, 12)}`);
+  return built(path, build, (go) => run(go, ["build", "-o", path, "."], { cwd }));
+}
+
+function built(path: string, build: boolean, make: (go: string) => Ran): Tool {
+  if (existsSync(path)) return { path };
+  const go = onPath("go");
+  if (!build || go === undefined)
+    return { missing: "is not there; to build it, set LATHE_VERIFY=full where Go is on PATH" };
+  mkdirSync(cache, { recursive: true });
+  const { status, output } = make(go);
+  if (status !== 0) return { missing: `could not be built: ${output.split("\n").slice(-5).join("; ")}` };
+  return { path };
+}

@@ -1,0 +1,29 @@
+import { parseArgs } from "node:util";
+import { chartChecks } from "./chart/checks";
+import { composeChecks } from "./compose/checks";
+import { imageChecks } from "./image/checks";
+import { report } from "./outcome";
+
+const USAGE = `npm run verify:deploy -- [--full] [--update]
+  --full     builds helm and the validators with Go where they are missing, and runs the build steps of the image; as LATHE_VERIFY=full
+  --update   writes helm/lathe/ci/golden anew`;
+
+/** Checks the chart, the image and the compose file as far as this machine can; exit code 1 where a check fails. */
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      full: { type: "boolean", default: false },
+      update: { type: "boolean", default: false },
+      help: { type: "boolean" },
+    },
+  });
+  if (values.help) return console.log(USAGE);
+  const full = values.full || process.env.LATHE_VERIFY === "full";
+  const checks = [...chartChecks({ full, update: values.update }), ...imageChecks(full), ...composeChecks()];
+  process.exitCode = (await report(checks, console.log)) ? 0 : 1;
+}
+
+main().catch((error: unknown) => {
+  console.error(`verify: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+  process.exitCode = 2;
+});

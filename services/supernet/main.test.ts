@@ -1,0 +1,44 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect, type Bus } from "../../shared/events/bus";
+import { api } from "../../shared/events/jetstream";
+import { publishEvent, publishWork } from "../../shared/events/publisher";
+import { provision } from "../../shared/events/streams";
+import { WORK_STREAM } from "../../shared/events/subjects";
+import { entry } from "../../shared/process/entry";
+import { TrainWork } from "../../shared/proto/lathe/v1/events";
+import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
+
+jest.setTimeout(60_000);
+
+let nats: TestNats;
+let bus: Bus;
+beforeAll(async () => {
+  nats = await startNats();
+  bus = await connect({ url: nats.url, name: "test", logger: { info() {}, warn() {}, error() {} } });
+  await provision(bus);
+});
+afterAll(async () => {
+  await bus?.drain();
+  await nats?.stop();
+});
+
+it("a process with LATHE_JOBS ends with 0 after its item, as the Job of a cluster must, and leaves the next", async () => {
+  for (let item = 0; item < 2; item++) {
+    const searchId = uniqueSearchId();
+    await publishEvent(bus, searchId, { type: "search.cancelled", data: { reason: "not wanted" } });
+    await publishWork(bus, { searchId, kind: "train", data: TrainWork.fromPartial({}), ordinal: 0 });
+  }
+  const { path, execArgv } = entry(__dirname, "main");
+  const env = { ...process.env, LATHE_NATS_URL: nats.url, LATHE_JOBS: "1" };
+  const child = spawn(process.execPath, [...execArgv, path], { env, stdio: ["ignore", "ignore", "pipe"] });
+  let log = "";
+  child.stderr.setEncoding("utf8").on("data", (chunk: string) => (log += chunk));
+  const [code] = (await once(child, "exit")) as [number | null];
+  expect(log).toContain("its work items are done");
+  expect(code).toBe(0);
+  const info = await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, {
+    what: "info",
+  });
+  expect(info.state.messages).toBe(1);
+});

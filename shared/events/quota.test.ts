@@ -1,0 +1,98 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { ProfileWork } from "../proto/lathe/v1/events";
+import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
+import { connect, type Bus } from "./bus";
+import { api } from "./jetstream";
+import { publishWork } from "./publisher";
+import { createQuota, type Quota } from "./quota";
+import { provision } from "./streams";
+import { WORK_STREAM } from "./subjects";
+import { takeWork } from "./work";
+
+/** What a promise has come to so far. */
+async function stateOf(promise: Promise<void>): Promise<"done" | "open"> {
+  return Promise.race([promise.then(() => "done" as const), pause(30, "open" as const)]);
+}
+
+describe("a quota", () => {
+  it("gives its places, and is done when those who took one have settled", async () => {
+    const quota = createQuota(2, 60_000);
+    expect([quota.take(), quota.full.aborted, quota.take(), quota.full.aborted]).toEqual([true, false, true, true]);
+    expect(quota.take()).toBe(false);
+    quota.settle();
+    expect(await stateOf(quota.done)).toBe("open");
+    quota.settle();
+    expect(await stateOf(quota.done)).toBe("done");
+  });
+
+  it("ends where nothing comes, at first or after an item, and waits for the one in hand", async () => {
+    const idle = createQuota(5, 10);
+    await idle.done;
+    expect(idle.take()).toBe(false);
+
+    const busy = createQuota(5, 10);
+    busy.take();
+    await pause(30);
+    expect(await stateOf(busy.done)).toBe("open");
+    busy.settle();
+    await busy.done;
+  });
+});
+
+describe("workers of two queues with one quota", () => {
+  let nats: TestNats;
+  let bus: Bus;
+  beforeAll(async () => {
+    nats = await startNats();
+    bus = await connect({ url: nats.url, name: "test", logger: { info() {}, warn() {}, error() {} } });
+    await provision(bus);
+  });
+  afterAll(async () => {
+    await bus?.drain();
+    await nats?.stop();
+  });
+
+  const queue = (searchId: string, deviceClass: string) =>
+    publishWork(bus, { searchId, kind: "profile", deviceClass, data: ProfileWork.fromPartial({}), ordinal: "one" });
+  const queued = async () => {
+    const what = { what: "info" };
+    return (await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, what)).state
+      .messages;
+  };
+  const take = (deviceClass: string, quota: Quota, seen: string[], hold: Promise<void>) =>
+    takeWork(bus, {
+      kind: "profile",
+      deviceClass,
+      quota,
+      onExhausted: ({ error }) => Promise.reject(error),
+      handler: async (work, { deliveries }) => {
+        seen.push(`${work.searchId} ${deliveries}`);
+        await hold;
+        return "done";
+      },
+    });
+
+  it("carry out no more than it allows, acknowledge that, and leave the rest as if it had not been taken", async () => {
+    const ids = [uniqueSearchId(), uniqueSearchId()];
+    await Promise.all(ids.map((id, at) => queue(id, `class-${at}`)));
+    const seen: string[] = [];
+    let release = () => {};
+    const hold = new Promise<void>((resolve) => (release = resolve));
+    const quota = createQuota(1, 20_000);
+    const first = [await take("class-0", quota, seen, hold), await take("class-1", quota, seen, hold)];
+    while (seen.length === 0) await pause(10);
+    await pause(50);
+    release();
+    await quota.done;
+    expect(seen).toHaveLength(1);
+    expect(await queued()).toBe(1);
+    await Promise.all(first.map((consumption) => consumption.stop()));
+
+    const second = createQuota(1, 20_000);
+    const rest = [await take("class-0", second, seen, hold), await take("class-1", second, seen, hold)];
+    await second.done;
+    await Promise.all(rest.map((consumption) => consumption.stop()));
+    expect(seen.sort()).toEqual(ids.map((id) => `${id} 1`).sort());
+    expect(await queued()).toBe(0);
+  });
+});
