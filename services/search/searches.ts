@@ -37,8 +37,8 @@ export interface Sweep {
 
 const UNKNOWN = SearchState.SEARCH_STATE_UNSPECIFIED;
 
-/** A client waits for what it asked for, and repeats it, up to four times within its 30 s; it must hear why before they are over. */
-const CLIENT_RETRY_MS = 5_000;
+/** A client waits for what it asked for, and asks up to five times within its 30 s, with some 8 s between; it must hear why before they are over. */
+const CLIENT_RETRY_MS = 3_500;
 
 /**
  * The searches as the bus holds them: records, events, work items. No state of its own but a copy of their places in the list, so that it

@@ -1,12 +1,18 @@
-import type { StoredEvent } from "../../shared/events/catalog";
+import type { EventName, StoredEvent } from "../../shared/events/catalog";
 import { endSearchTrace } from "../../shared/process/tracing/searchTrace";
-import type { Search } from "../../shared/proto/lathe/v1/search";
+import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 
-/** Where the event ends its search, the span that covers it whole, from its creation on. */
-export function traceEnd({ id, createdAt, resumptions }: Search, { event, time }: StoredEvent): void {
+const ENDS: Partial<Record<EventName, SearchState>> = {
+  "search.succeeded": SearchState.SEARCH_STATE_SUCCEEDED,
+  "search.cancelled": SearchState.SEARCH_STATE_CANCELLED,
+  "search.failed": SearchState.SEARCH_STATE_FAILED,
+};
+
+/** Where the event ends its search, the span that covers it whole, from its creation on; an end that came after another is none. */
+export function traceEnd({ id, createdAt, resumptions, state }: Search, { event, time }: StoredEvent): void {
+  if (ENDS[event.type] !== state) return;
   const start = createdAt ?? time;
   const attributes = { "lathe.outcome": event.type, "lathe.resumptions": resumptions };
-  if (event.type === "search.succeeded" || event.type === "search.cancelled")
-    endSearchTrace(id, { start, end: time, attributes });
-  if (event.type === "search.failed") endSearchTrace(id, { start, end: time, attributes, failure: event.data });
+  const failure = event.type === "search.failed" ? event.data : undefined;
+  endSearchTrace(id, { start, end: time, attributes, ...(failure && { failure }) });
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import {
   Events,
   connect as connectNats,
+  createInbox,
   credsAuthenticator,
   type ConnectionOptions,
   type Msg,
@@ -62,6 +63,11 @@ export class Bus {
     readonly logger: BusOptions["logger"],
   ) {
     void this.watch();
+  }
+
+  /** A subject for the answers to one question. */
+  inbox(): string {
+    return createInbox(inboxOf(this.name));
   }
 
   /** CloudEvents source of what this process publishes. */
@@ -203,6 +209,7 @@ export async function connect(options: BusOptions): Promise<Bus> {
     servers,
     ...login,
     name,
+    inboxPrefix: inboxOf(name),
     // The client's default gives up for good after 20 s.
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_WAIT_MS,
@@ -225,6 +232,9 @@ export async function connect(options: BusOptions): Promise<Bus> {
     }
   }
 }
+
+/** Replies come to subjects of this service alone, so that no other need be allowed to hear them. */
+const inboxOf = (name: string) => `_INBOX_${name.replace(/[^A-Za-z0-9_-]/g, "-")}`;
 
 /** The client takes a name and a password apart from the URL, where an error that tells of the URL does not tell them. */
 function serversOf(urls: string): { servers: string[]; login?: { user: string; pass: string } } {

@@ -1,12 +1,12 @@
-import { SpanKind } from "@opentelemetry/api";
 import { LatheError, type ErrorCode } from "../process/errors";
-import { inSearchSpan } from "../process/tracing/searchTrace";
+import { failed } from "../process/tracing/span";
 import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
 import { sleep } from "./faults";
 import { readStored } from "./history";
 import { Lease, ensureDurable, pullOne, type Delivery, type DurableSettings } from "./pull";
 import { EVENTS_STREAM } from "./subjects";
+import { handling } from "./tracing";
 
 export interface EventConsumerOptions {
   durable: string;
@@ -51,25 +51,11 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
   const { durable, filter, handler, onPoison, maxDeliveries = 5, ackWaitMs = 10_000, backoffMs = 250 } = options;
   // One delivery in flight, also while it waits for its repetition: that is what keeps the order.
   const settings: DurableSettings = { stream: EVENTS_STREAM, durable, filter, ackWaitMs, maxAckPending: 1 };
-  return runPulls(bus, settings, async (delivery, stopping, lease) => {
-    let stored: StoredEvent | undefined;
-    let error: LatheError;
-    try {
-      stored = readStored(bus, delivery);
-      if (stored) {
-        const context = { signal: AbortSignal.any([stopping, lease.lost]), deliveries: delivery.deliveries };
-        const found = stored;
-        await handling(stored.searchId, `process ${stored.event.type}`, durable, delivery, () =>
-          handler(found, context),
-        );
-        return await delivery.ack();
-      }
-      error = new LatheError("INVALID_ARGUMENT", `malformed envelope at ${delivery.where}`, {
-        reason: "ENVELOPE_MALFORMED",
-      });
-    } catch (thrown) {
-      error = LatheError.from(thrown);
-    }
+  const fail = async (
+    { delivery, stopping, lease }: InHand,
+    stored: StoredEvent | undefined,
+    error: LatheError,
+  ): Promise<void> => {
     if (lease.lost.aborted) return;
     if (stopping.aborted) return delivery.nak(0);
     const { deliveries, where } = delivery;
@@ -85,25 +71,32 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
       return delivery.nak(backoff(backoffMs, deliveries));
     }
     await delivery.term();
+  };
+  return runPulls(bus, settings, async (delivery, stopping, lease) => {
+    const inHand = { delivery, stopping, lease };
+    const stored = readStored(bus, delivery);
+    if (!stored) {
+      const text = `malformed envelope at ${delivery.where}`;
+      return fail(inHand, undefined, new LatheError("INVALID_ARGUMENT", text, { reason: "ENVELOPE_MALFORMED" }));
+    }
+    const context = { signal: AbortSignal.any([stopping, lease.lost]), deliveries: delivery.deliveries };
+    await handling(stored.searchId, `process ${stored.event.type}`, durable, delivery, async (span) => {
+      try {
+        await handler(stored, context);
+        await delivery.ack();
+      } catch (thrown) {
+        failed(span, thrown);
+        await fail(inHand, stored, LatheError.from(thrown));
+      }
+    });
   });
 }
 
-/** The span of a message's handling, below that of its publication. */
-export function handling<T>(
-  searchId: string,
-  name: string,
-  durable: string,
-  { subject, deliveries, header }: Delivery,
-  run: () => Promise<T>,
-): Promise<T> {
-  const attributes = {
-    "messaging.system": "nats",
-    "messaging.operation.type": "process",
-    "messaging.destination.name": subject,
-    "messaging.consumer.group.name": durable,
-    "lathe.deliveries": deliveries,
-  };
-  return inSearchSpan(searchId, { name, kind: SpanKind.CONSUMER, attributes, sent: header }, run);
+/** A delivery that is being handled; `stopping`: of its consumer. */
+export interface InHand {
+  delivery: Delivery;
+  stopping: AbortSignal;
+  lease: Lease;
 }
 
 /**

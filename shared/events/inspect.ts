@@ -1,5 +1,7 @@
+import { skewMs } from "../process/clock";
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
+import { sleep } from "./faults";
 import { api, store } from "./jetstream";
 import { settingFaults, streamInfo, streamSettings, type StreamSettings } from "./streams";
 import {
@@ -27,8 +29,10 @@ export interface BusInspection {
   consumers: ConsumerInspection[];
   /** Subjects that these credentials may not write to, with what NATS says. */
   refused: { subject: string; why: string }[];
-  /** Its clock; undefined where this version does not tell. */
-  time: Date | undefined;
+  /** What went wrong in asking, other than a refusal. */
+  faults: string[];
+  /** How far its clock is ahead of this one, ms; undefined where this version does not tell. */
+  skewMs: number | undefined;
 }
 
 export interface StreamInspection {
@@ -51,10 +55,12 @@ export interface ConsumerInspection {
 const request = (what: string) => ({ what, timeoutMs: 3_000, retryForMs: 0 });
 /** No stream will ever be there: what asks for it as its last sequence is refused after the permission, before the store. */
 const NEVER = 2 ** 52;
+const AGAIN_MS = 500;
 
 /** Looks at the streams, consumers and permissions of the connection's account. */
 export async function inspect(bus: Bus): Promise<BusInspection> {
   const version = bus.connection.info?.version ?? "unknown";
+  const nothing = { version, streams: [], consumers: [], refused: [], faults: [], skewMs: undefined };
   interface Account {
     storage: number;
     limits: { max_storage: number };
@@ -63,15 +69,17 @@ export async function inspect(bus: Bus): Promise<BusInspection> {
   try {
     account = await api<Account>(bus, "INFO", undefined, request("JetStream"));
   } catch (error) {
-    const off = LatheError.from(error).message;
-    return { version, jetstream: { off }, streams: [], consumers: [], refused: [], time: undefined };
+    const { reason, message } = LatheError.from(error);
+    const refused = reason === "NATS_FORBIDDEN" ? [{ subject: "$JS.API.INFO", why: message }] : [];
+    return { ...nothing, jetstream: { off: message }, refused };
   }
   const streams: StreamInspection[] = [];
-  let time: Date | undefined;
+  let skew: number | undefined;
   for (const settings of streamSettings()) {
+    const askedAt = Date.now();
     const { found, ts } = await inspectStream(bus, settings);
     streams.push(found);
-    time = ts ?? time;
+    if (ts) skew = skewMs(ts.getTime(), askedAt, Date.now());
   }
   const known = streams.filter(({ replicas }) => replicas > 0).map(({ name }) => name);
   return {
@@ -79,8 +87,8 @@ export async function inspect(bus: Bus): Promise<BusInspection> {
     jetstream: { bytes: account.storage, limit: account.limits.max_storage },
     streams,
     consumers: await inspectConsumers(bus, known),
-    refused: await refusals(bus, known),
-    time,
+    ...(await refusals(bus, known)),
+    skewMs: skew,
   };
 }
 
@@ -121,8 +129,14 @@ async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<C
   const found: ConsumerInspection[] = [];
   for (const [stream, name] of [...wanted, ...profiling].filter(([stream]) => streams.includes(stream))) {
     try {
-      const asked = api<ConsumerAnswer>(bus, `CONSUMER.INFO.${stream}.${name}`, undefined, request(name));
-      const info = await unlessForbidden(asked);
+      const ask = () =>
+        unlessForbidden(api<ConsumerAnswer>(bus, `CONSUMER.INFO.${stream}.${name}`, undefined, request(name)));
+      let info = await ask();
+      // Between an acknowledgement and the next pull a busy consumer looks like one that nobody asks.
+      if (info && info.num_pending > 0 && info.num_ack_pending + info.num_waiting === 0) {
+        await sleep(AGAIN_MS);
+        info = await ask();
+      }
       if (!info) continue;
       const { num_pending: pending, num_ack_pending: inHand, num_waiting: waiting } = info;
       found.push({ name, exists: true, pending, inHand, waiting });
@@ -144,7 +158,7 @@ async function unlessForbidden<T>(asked: Promise<T>): Promise<T | undefined> {
   }
 }
 
-async function refusals(bus: Bus, streams: readonly string[]): Promise<BusInspection["refused"]> {
+async function refusals(bus: Bus, streams: readonly string[]): Promise<Pick<BusInspection, "refused" | "faults">> {
   const probe = "doctor";
   const subjects = [
     [EVENTS_STREAM, eventSubject(probe, "search.created")],
@@ -153,16 +167,18 @@ async function refusals(bus: Bus, streams: readonly string[]): Promise<BusInspec
     ...OBJECT_BUCKETS.map((bucket) => [objectStream(bucket), chunkSubject(bucket, probe)] as const),
   ] as const;
   const refused: BusInspection["refused"] = [];
+  const faults: string[] = [];
   for (const [stream, subject] of subjects) {
     if (!streams.includes(stream)) continue;
     try {
       const options = { ...request(`a message to ${subject}`), msgId: `doctor-${process.pid}-${Date.now()}` };
       await store(bus, subject, new Uint8Array(0), { ...options, expectedSequence: NEVER });
     } catch (error) {
-      const { code, message } = LatheError.from(error);
+      const { code, reason, message } = LatheError.from(error);
+      if (reason === "NATS_FORBIDDEN") refused.push({ subject, why: message });
       // Wrong last sequence: it would have been stored.
-      if (code !== "ABORTED") refused.push({ subject, why: message });
+      else if (code !== "ABORTED") faults.push(message);
     }
   }
-  return refused;
+  return { refused, faults };
 }

@@ -1,5 +1,3 @@
-import { SpanKind } from "@opentelemetry/api";
-import { inSearchSpan } from "../process/tracing/searchTrace";
 import type { TrainingProgressed } from "../proto/lathe/v1/events";
 import { TrainingProgressed as ProgressMessage } from "../proto/lathe/v1/events";
 import { eventOrdinal, type LatheEvent, type WorkData } from "./catalog";
@@ -7,6 +5,7 @@ import type { Bus } from "./bus";
 import { decodeEvent, encodeEvent, encodeWork, stringifyProtoJson } from "./envelope";
 import { readMessage, store } from "./jetstream";
 import { EVENTS_STREAM, eventId, eventSubject, progressSubject, workId, workSubject, type WorkKind } from "./subjects";
+import { sending } from "./tracing";
 
 export interface PublishOptions {
   /** Tells two events of one name apart within a search; by default the epoch or resumption that the event carries. */
@@ -32,12 +31,6 @@ export function publishEvent(
   options: PublishOptions = {},
 ): Promise<Published> {
   return sending(searchId, event.type, () => publishNow(bus, searchId, event, options));
-}
-
-/** The span of a message's publication; its receivers' spans are below it. */
-function sending<T>(searchId: string, what: string, run: () => Promise<T>): Promise<T> {
-  const attributes = { "messaging.system": "nats", "messaging.operation.type": "send" };
-  return inSearchSpan(searchId, { name: `publish ${what}`, kind: SpanKind.PRODUCER, attributes }, run);
 }
 
 async function publishNow(bus: Bus, searchId: string, event: LatheEvent, options: PublishOptions): Promise<Published> {

@@ -1,4 +1,4 @@
-import { createInbox, type Msg } from "nats";
+import type { Msg } from "nats";
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { natsFault } from "./faults";
@@ -104,7 +104,7 @@ export async function pullOne(
 ): Promise<Delivery | undefined> {
   if (signal.aborted) return undefined;
   const { stream, durable } = settings;
-  const inbox = createInbox();
+  const inbox = bus.inbox();
   let settled = false;
   let settle: (result: Delivery | undefined | LatheError) => void = () => {};
   const outcome = new Promise<Delivery | undefined | LatheError>((resolve) => {

@@ -132,9 +132,17 @@ export function settingFaults({ num_replicas, ...wanted }: StreamSettings, answe
 const streamFaults = async (bus: Bus, settings: StreamSettings) =>
   settingFaults(settings, await streamInfo(bus, settings.name));
 
-async function ensureStream(bus: Bus, settings: StreamSettings): Promise<void> {
-  // Asked first: who may not make streams is not refused what is there, and copies that an operator has added stay.
-  if ((await streamFaults(bus, settings)).length === 0) return;
+/** The settings with as many copies as an operator has given the stream, if those are more. */
+export function withCopies(settings: StreamSettings, there: StreamAnswer | undefined): StreamSettings {
+  const copies = Math.max(Number(settings.num_replicas), Number(there?.config.num_replicas ?? 1));
+  return { ...settings, num_replicas: copies };
+}
+
+async function ensureStream(bus: Bus, wanted: StreamSettings): Promise<void> {
+  // Asked first: who may not make streams is not refused what is there.
+  const there = await streamInfo(bus, wanted.name);
+  if (settingFaults(wanted, there).length === 0) return;
+  const settings = withCopies(wanted, there);
   const what = `stream ${settings.name}`;
   const request = { what, timeoutMs: 5000, retryForMs: 15_000 };
   try {

@@ -1,13 +1,16 @@
+import type { Span } from "@opentelemetry/api";
 import { LatheError } from "../process/errors";
+import { failed } from "../process/tracing/span";
 import type { Bus } from "./bus";
 import type { WorkData } from "./catalog";
-import { backoff, handling, isTransient, runPulls, type Consumption } from "./consumer";
+import { backoff, isTransient, runPulls, type Consumption, type InHand } from "./consumer";
 import { decodeWork } from "./envelope";
 import { sleep } from "./faults";
 import type { Delivery, Lease } from "./pull";
 import type { Quota } from "./quota";
 import { Records } from "./records";
 import { HANDBACKS_BUCKET, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
+import { handling } from "./tracing";
 
 /** A work item as its worker sees it. */
 export interface WorkItem<K extends WorkKind> {
@@ -101,7 +104,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     }
   };
 
-  const settle = async (work: WorkItem<K>, delivery: Delivery, stopping: AbortSignal, lease: Lease) => {
+  const settle = async (work: WorkItem<K>, { delivery, stopping, lease }: InHand, span: Span): Promise<void> => {
     const handedBack = delivery.deliveries > 1 ? ((await handbacks.get(handbackKey(work.id)))?.value ?? 0) : 0;
     const deliveries = delivery.deliveries - handedBack;
     if (deliveries > maxDeliveries) {
@@ -111,11 +114,10 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     let outcome: WorkOutcome | "told";
     try {
       const signal = AbortSignal.any([stopping, lease.lost]);
-      outcome = await handling(work.searchId, `work ${kind}`, settings.durable, delivery, () =>
-        carryOut(work, delivery.where, { signal, deliveries }),
-      );
+      outcome = await carryOut(work, delivery.where, { signal, deliveries });
     } catch (thrown) {
       const error = LatheError.from(thrown);
+      failed(span, error);
       // Another may hold it now, and whatever is said of the message would be said of theirs.
       if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, error });
       if (stopping.aborted || error.code === "CANCELLED") return give(delivery, work);
@@ -143,7 +145,10 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     // Two queues can have an item each before the first of them fills the quota.
     if (quota?.take() === false) return give(delivery, work);
     try {
-      await settle(work, delivery, stopping, lease);
+      const name = `work ${kind}`;
+      await handling(work.searchId, name, settings.durable, delivery, (span) =>
+        settle(work, { delivery, stopping, lease }, span),
+      );
     } finally {
       quota?.settle();
     }

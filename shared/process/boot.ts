@@ -61,15 +61,6 @@ export async function boot<S extends ServiceSchema>(
   const base = config as BaseValues;
   const logger = createLogger({ service, level: base.LATHE_LOG_LEVEL });
   const shutdown = createShutdown({ logger, graceMs: base.LATHE_SHUTDOWN_GRACE });
-  const stopTracing = startTracing({
-    service,
-    version: version(),
-    endpoint: base.LATHE_OTLP_ENDPOINT,
-    ratio: base.LATHE_TRACE_RATIO,
-    logger,
-  });
-  // The first registered is the last to run: what the others do is still told.
-  shutdown.step("tracing", stopTracing);
   const readiness = createReadiness();
   onProcessEnd(shutdown, logger, base.LATHE_EXIT_WITH_PARENT);
   shutdown.signal.addEventListener("abort", () => readiness.stop("stopping"), { once: true });
@@ -79,9 +70,6 @@ export async function boot<S extends ServiceSchema>(
     node: () => process.version,
     startedAt: () => new Date(startedAt).toISOString(),
     time: () => new Date().toISOString(),
-    tls: () => base.LATHE_TLS_CERT_FILE !== undefined,
-    tokens: () => base.LATHE_AUTH_TOKEN_FILE !== undefined,
-    traces: () => base.LATHE_OTLP_ENDPOINT !== undefined,
   };
   const ready = (ports: Ports) => {
     const content: ReadyFile = { ...ports, pid: process.pid };
@@ -89,6 +77,15 @@ export async function boot<S extends ServiceSchema>(
     logger.info("ready", { ...content, version: version() });
   };
   try {
+    const stopTracing = startTracing({
+      service,
+      version: version(),
+      endpoint: base.LATHE_OTLP_ENDPOINT,
+      ratio: base.LATHE_TRACE_RATIO,
+      logger,
+    });
+    // The first registered is the last to run: what the others do is still told.
+    shutdown.step("tracing", stopTracing);
     await main({ config, logger, metrics: createMetrics(), readiness, shutdown, facts, ready });
   } catch (error) {
     logger.error(`cannot start: ${(error as Error).message}`, { error });

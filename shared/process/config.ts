@@ -49,12 +49,33 @@ export const flag = () =>
 /** Text that is not empty. */
 export const text = (expected = "a text") => parsed(expected, (value) => value);
 
+/** Whether it is a URL of these schemes whose name and password, if any, can be decoded ("/", "%" and "@" in them must be as %2F, %25 and %40). */
+function isUrl(text: string, schemes: readonly string[]): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, username, password } = new URL(text);
+  try {
+    decodeURIComponent(username + password);
+  } catch {
+    return false;
+  }
+  return schemes.includes(protocol.slice(0, -1));
+}
+
 /** A URL with one of the given schemes; a comma-separated list is allowed, as NATS takes it. */
 export const urls = (schemes: readonly string[]) =>
   parsed(`one or more URLs, comma-separated, starting with ${schemes.map((s) => `${s}://`).join(" or ")}`, (value) =>
-    value.split(",").every((part) => URL.canParse(part) && schemes.includes(new URL(part).protocol.slice(0, -1)))
-      ? value
-      : undefined,
+    value.split(",").every((part) => isUrl(part.trim(), schemes)) ? value : undefined,
+  );
+
+/** One URL with one of the given schemes, without a name or password: it is shown in logs. */
+export const url = (schemes: readonly string[]) =>
+  parsed(
+    `one URL starting with ${schemes.map((s) => `${s}://`).join(" or ")}, without a name or password in it`,
+    (value) => {
+      if (value.includes(",") || !URL.canParse(value)) return undefined;
+      const { protocol, username, password } = new URL(value);
+      return schemes.includes(protocol.slice(0, -1)) && username === "" && password === "" ? value : undefined;
+    },
   );
 
 /** A file that must be readable now; the value is its path and its bytes. */
@@ -101,7 +122,7 @@ export const baseConfig = {
   LATHE_TLS_KEY_FILE: file().optional(),
   LATHE_TLS_CA_FILE: file().optional(),
   LATHE_AUTH_TOKEN_FILE: tokenFile().optional(),
-  LATHE_OTLP_ENDPOINT: urls(["http", "https"]).optional(),
+  LATHE_OTLP_ENDPOINT: url(["http", "https"]).optional(),
   LATHE_TRACE_RATIO: number(0, 1).default(1),
   LATHE_SHUTDOWN_GRACE: duration(100, 3_600_000).default(30_000),
   LATHE_READY_FILE: text("a path").optional(),
@@ -120,7 +141,7 @@ const pairs = [
 function shown(name: string, value: string | undefined): string {
   if (value === undefined) return "is not set";
   if (/TOKEN|SECRET|PASSWORD|CREDS/.test(name) && !name.endsWith("_FILE")) return "is [redacted]";
-  return `is "${value.replace(/\/\/[^@/]*@/g, "//[redacted]@")}"`;
+  return `is "${value.replace(/\/\/[^,]*@/g, "//[redacted]@")}"`;
 }
 
 /**

@@ -78,10 +78,11 @@ function writeToStderr(line: string): void {
   process.stderr.write(line);
 }
 
-/** The search and the trace that the running code is about, where it is about one. */
-function about(): Fields {
+/** The search and the trace that the running code is about, where it is about one and the line is not about another. */
+function about(line: Fields): Fields {
   const active = context.active();
   const searchId = searchOf(active);
+  if (line.searchId !== undefined && line.searchId !== searchId) return {};
   const traceId = trace.getSpanContext(active)?.traceId;
   return { ...(searchId !== undefined && { searchId }), ...(traceId !== undefined && { traceId }) };
 }
@@ -94,7 +95,7 @@ export function createLogger({ service, level = "info", write = writeToStderr }:
       const time = new Date().toISOString();
       // The fixed names come last as values but first in order: a field cannot forge them.
       const head = { time, level: lineLevel, service, msg };
-      write(`${encode({ ...head, ...about(), ...bound, ...fields, ...head })}\n`);
+      write(`${encode({ ...head, ...about({ ...bound, ...fields }), ...bound, ...fields, ...head })}\n`);
     };
     return {
       debug: emit("debug"),

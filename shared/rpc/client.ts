@@ -70,12 +70,12 @@ function serviceConfig(definition: Definition): string {
     const [, service = "", method = ""] = path.split("/");
     return repeatable.test(method) ? [{ service, method }] : [];
   });
-  // Some 6 s in all: as long as the only replica of a service may take to come back from a restart.
+  // Some 8 s in all: as long as the only replica of a service may take to come back from a restart.
   const retryPolicy = {
     maxAttempts: 5,
     initialBackoff: "0.2s",
-    maxBackoff: "3s",
-    backoffMultiplier: 3,
+    maxBackoff: "4s",
+    backoffMultiplier: 4,
     retryableStatusCodes: ["UNAVAILABLE"],
   };
   return JSON.stringify({

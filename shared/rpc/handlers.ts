@@ -12,7 +12,7 @@ import type {
 import { LatheError } from "../process/errors";
 import type { Logger } from "../process/logger";
 import { toStatus, type RpcStatus } from "./errors";
-import { inServerSpan } from "./tracing";
+import { inServerSpan, tellFailure } from "./tracing";
 
 /** What a method gets beside its request. */
 export interface CallContext {
@@ -130,13 +130,15 @@ function unary<Request, Response>(
     const { context } = startCall(call, runtime);
     const answer = async () => {
       try {
-        callback(null, await inServerSpan(traced(call), async () => method(call.request, context)));
+        callback(null, await method(call.request, context));
       } catch (error) {
         // Who cancelled hears nothing; grpc-js drops this answer then.
-        callback(statusOf(context.signal.aborted ? context.signal.reason : error, context.logger));
+        const why: unknown = context.signal.aborted ? context.signal.reason : error;
+        tellFailure(why);
+        callback(statusOf(why, context.logger));
       }
     };
-    void answer();
+    void inServerSpan(traced(call), answer);
   };
 }
 
@@ -154,15 +156,17 @@ function serverStream<Request, Response>(
     runtime.stopping.addEventListener("abort", onStop, { once: true });
     const pump = async () => {
       try {
-        await inServerSpan(traced(call), () => pumpAll(method(call.request, context), call, context));
+        await pumpAll(method(call.request, context), call, context);
         call.end();
       } catch (error) {
-        call.emit("error", statusOf(signal.aborted ? signal.reason : error, context.logger));
+        const why: unknown = signal.aborted ? signal.reason : error;
+        tellFailure(why);
+        call.emit("error", statusOf(why, context.logger));
       } finally {
         runtime.stopping.removeEventListener("abort", onStop);
       }
     };
-    void pump();
+    void inServerSpan(traced(call), pump);
   };
 }
 

@@ -1,8 +1,9 @@
-import { SpanKind, context, trace, type Span } from "@opentelemetry/api";
+import { SpanKind, context, trace } from "@opentelemetry/api";
 import type { Metadata } from "@grpc/grpc-js";
 import { aboutSearch } from "../process/tracing/about";
 import { sentFrom } from "../process/tracing/carrier";
-import { runIn, tracer } from "../process/tracing/span";
+import { LatheError, type ErrorCode } from "../process/errors";
+import { failed, runIn, tracer } from "../process/tracing/span";
 
 /** Of a call on the server. */
 export interface TracedCall {
@@ -16,7 +17,7 @@ export interface TracedCall {
 const untraced = /^\/grpc\./;
 
 /** Runs the answer to a call within a span below the client's, of the client's trace; log lines name the search that the request names. */
-export function inServerSpan<T>({ path, metadata, request }: TracedCall, run: (span?: Span) => Promise<T>): Promise<T> {
+export function inServerSpan<T>({ path, metadata, request }: TracedCall, run: () => Promise<T>): Promise<T> {
   if (untraced.test(path)) return run();
   const sent = sentFrom((name) => metadata.get(name).map(String)[0]);
   const searchId = (request as { searchId?: unknown } | undefined)?.searchId;
@@ -33,4 +34,16 @@ export function inServerSpan<T>({ path, metadata, request }: TracedCall, run: (s
   };
   const span = tracer().startSpan(`${service}/${method}`, { kind: SpanKind.SERVER, attributes }, within);
   return runIn(span, within, run);
+}
+
+/** Faults of the server; what is wrong with a request is none, and is told on the span by its code alone. */
+const OWN_FAULTS: ReadonlySet<ErrorCode> = new Set(["INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"]);
+
+/** Tells on the call's span how it has failed. */
+export function tellFailure(thrown: unknown): void {
+  const span = trace.getActiveSpan();
+  if (!span?.isRecording()) return;
+  const { code } = LatheError.from(thrown);
+  if (OWN_FAULTS.has(code)) failed(span, thrown);
+  else span.setAttribute("error.type", code);
 }

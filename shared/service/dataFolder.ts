@@ -1,4 +1,5 @@
 import { readdir } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 
 /** What a service sees of the folder that data sets are mounted at. */
 export interface DataFolder {
@@ -9,8 +10,20 @@ export interface DataFolder {
   fault?: string;
 }
 
-/** Looks into the folder of LATHE_DATA_FOLDER, for `/about`. */
-export async function lookIntoDataFolder(path: string): Promise<DataFolder> {
+/** A mount that hangs must not hold up an answer. */
+const PATIENCE_MS = 2_000;
+
+/** Looks into the folder of LATHE_DATA_FOLDER, for `/about`: once at a time, however many ask. */
+export function dataFolder(path: string): () => Promise<DataFolder> {
+  let looking: Promise<DataFolder> | undefined;
+  return () => {
+    looking ??= look(path).finally(() => (looking = undefined));
+    const late = pause(PATIENCE_MS, { path, fault: "no answer within 2 s: the mount hangs" }, { ref: false });
+    return Promise.race([looking, late]);
+  };
+}
+
+async function look(path: string): Promise<DataFolder> {
   try {
     const entries = await readdir(path, { withFileTypes: true });
     const dataSets = entries.filter((entry) => entry.isDirectory() || entry.isSymbolicLink()).map(({ name }) => name);

@@ -5,7 +5,7 @@ import { supportsPrecision } from "../engine/precision";
 import { requireEngine } from "../engine/require";
 import { baseConfig, integer, oneOf, text } from "../process/config";
 import type { Facts } from "../process/http";
-import { lookIntoDataFolder } from "./dataFolder";
+import { dataFolder } from "./dataFolder";
 
 /** What a service that computes networks on data reads besides baseConfig. */
 const engineConfig = {
@@ -50,6 +50,6 @@ export async function startEngine(config: EngineConfig, facts: Facts, memoryByte
   await requireEngine(engine);
   facts.engine = () => engine;
   const { LATHE_DATA_FOLDER: folder } = config;
-  if (folder !== undefined) facts.dataFolder = () => lookIntoDataFolder(folder);
+  if (folder !== undefined) facts.dataFolder = dataFolder(folder);
   return engine;
 }

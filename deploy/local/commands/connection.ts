@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { Command } from "commander";
 import { LatheError } from "../../../shared/process/errors";
 import { SearchServiceClient } from "../../../shared/proto/lathe/v1/search";
@@ -7,6 +7,7 @@ import { connect, type ConnectOptions } from "../../../shared/rpc/client";
 import type { SearchApi } from "../follow";
 import { onInterrupt } from "../interrupt";
 import { userFolder } from "../specFlags";
+import { readStackFile } from "../stackFile";
 import { complain } from "./output";
 
 export interface CredentialFlags {
@@ -71,21 +72,12 @@ function targetOf({ address, state }: ConnectionFlags): Target {
       `the address of the search service is "${given}", must be host:port with a port from 1 to 65535`,
     );
   }
+  const { services } = readStackFile(state, "--address host:port");
   const folder = resolve(userFolder(), state);
-  const file = join(folder, "run", "stack.json");
-  try {
-    const content = JSON.parse(readFileSync(file, "utf8")) as { services: { search: { grpc: string } } };
-    return {
-      address: content.services.search.grpc,
-      advice: `the stack in ${folder} is gone or starts its search service again; see ${folder}/logs, or start it with "lathe up"`,
-    };
-  } catch (error) {
-    throw new LatheError(
-      "FAILED_PRECONDITION",
-      `no stack runs here (there is no ${file}): start one with "lathe up", or give --address host:port`,
-      { reason: "NO_STACK", cause: error },
-    );
-  }
+  return {
+    address: services.search.grpc,
+    advice: `the stack in ${folder} is gone or starts its search service again; see ${folder}/logs, or start it with "lathe up"`,
+  };
 }
 
 /** What a client of a service needs beside its address. */

@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
 import { Option, type Command } from "commander";
 import { z } from "zod";
 import { baseConfig, read } from "../../../shared/process/config";
@@ -8,15 +6,18 @@ import { version } from "../../../shared/process/root";
 import { judgeAgreement } from "../doctor/agreement";
 import { checkBus } from "../doctor/bus";
 import { findingLines, type Finding } from "../doctor/finding";
-import { checkService, type About, type ServiceTarget } from "../doctor/service";
-import { userFolder } from "../specFlags";
+import { resolveHosts } from "../doctor/deployment";
+import { checkService } from "../doctor/service";
 import { SERVICES } from "../stack";
+import { readStackFile } from "../stackFile";
 import { credentialOptions, credentialsOf, type CredentialFlags } from "./connection";
 import { whole } from "./options";
 import { print, printJson } from "./output";
 
 interface DoctorFlags extends CredentialFlags {
   hosts?: string;
+  services?: string;
+  insecure?: boolean;
   state: string;
   grpcPort: number;
   httpPort: number;
@@ -44,6 +45,11 @@ export function doctorCommand(program: Command): void {
       "--hosts <pattern>",
       "hosts of a deployment, {service} for the name: lathe-{service} for a release lathe; NATS by LATHE_NATS_URL (default: the stack that `lathe up` runs)",
     )
+    .option(
+      "--services <names>",
+      "with --hosts: those that have hosts, comma-separated, e.g. where the trainer runs as Jobs",
+    )
+    .option("--insecure", "send the token without TLS, where the network encrypts")
     .addOption(new Option("--grpc-port <number>", "with --hosts").argParser(whole).default(50051))
     .addOption(new Option("--http-port <number>", "with --hosts").argParser(whole).default(9464))
     .option("--state <folder>", "of the stack that `lathe up` runs", ".lathe")
@@ -52,18 +58,18 @@ export function doctorCommand(program: Command): void {
 }
 
 async function doctor(flags: DoctorFlags): Promise<void> {
-  const { services, env } = deploymentOf(flags);
-  const credentials = credentialsOf(flags);
+  const { targets, nats, findings: unresolved } = await deploymentOf(flags);
+  const credentials = { ...credentialsOf(flags), ...(flags.insecure && { insecure: true }) };
   const [bus, ...told] = await Promise.all([
-    checkBus(read(busConfig, env)),
-    ...services.map((target) => checkService(target, credentials)),
+    checkBus(read(busConfig, nats)),
+    ...targets.map((target) => checkService(target, credentials)),
   ]);
-  const abouts = new Map<string, About>();
-  services.forEach(({ name }, index) => {
-    const about = told[index]?.about;
-    if (about) abouts.set(name, about);
+  const asked = told.flatMap(({ about }, index) => {
+    const target = targets[index];
+    return about && target ? [{ target, about }] : [];
   });
-  const findings: Finding[] = [...bus, ...told.flatMap((one) => one.findings), ...judgeAgreement(abouts, version())];
+  const services = told.flatMap(({ findings }) => findings);
+  const findings: Finding[] = [...bus, ...unresolved, ...services, ...judgeAgreement(asked, version())];
   const faults = findings.filter(({ level }) => level === "fault").length;
   if (flags.json) printJson({ well: faults === 0, findings });
   else print(...findingLines(findings));
@@ -74,30 +80,12 @@ async function doctor(flags: DoctorFlags): Promise<void> {
   });
 }
 
-interface Deployment {
-  services: ServiceTarget[];
-  env: NodeJS.ProcessEnv;
-}
-
-function deploymentOf({ hosts, state, grpcPort, httpPort }: DoctorFlags): Deployment {
+async function deploymentOf({ hosts, services, state, grpcPort, httpPort }: DoctorFlags) {
   if (hosts !== undefined) {
-    if (!hosts.includes("{service}"))
-      throw new LatheError("INVALID_ARGUMENT", `--hosts is "${hosts}", must hold {service}, e.g. lathe-{service}`);
-    const at = (name: string, port: number) => `${hosts.replaceAll("{service}", name)}:${port}`;
-    const services = SERVICES.map((name) => ({ name, grpc: at(name, grpcPort), http: at(name, httpPort) }));
-    return { services, env: process.env };
+    const names = services?.split(",").map((name) => name.trim()) ?? SERVICES;
+    return { ...(await resolveHosts({ pattern: hosts, names, grpcPort, httpPort })), nats: process.env };
   }
-  const folder = resolve(userFolder(), state);
-  try {
-    const content = readFileSync(join(folder, "run", "stack.json"), "utf8");
-    const { nats, services } = JSON.parse(content) as { nats: string; services: Record<string, ServiceTarget> };
-    const targets = Object.entries(services).map(([name, { grpc, http }]) => ({ name, grpc, http }));
-    return { services: targets, env: { LATHE_NATS_URL: nats } };
-  } catch (error) {
-    throw new LatheError(
-      "FAILED_PRECONDITION",
-      `no stack runs in ${folder}: start one with "lathe up", or name the hosts of a deployment by --hosts`,
-      { reason: "NO_STACK", cause: error },
-    );
-  }
+  const stack = readStackFile(state, "the hosts of a deployment by --hosts");
+  const targets = SERVICES.map((service) => ({ service, name: service, ...stack.services[service] }));
+  return { targets, findings: [], nats: { LATHE_NATS_URL: stack.nats } };
 }

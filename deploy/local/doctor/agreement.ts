@@ -1,49 +1,52 @@
+import type { ServiceTarget } from "./deployment";
 import { fault, ok, warning, type Finding } from "./finding";
 import type { About } from "./service";
 
-/** What has to be the same, or to fit, over the services that answered; `version`: of this command. */
-export function judgeAgreement(abouts: ReadonlyMap<string, About>, version: string): Finding[] {
-  if (abouts.size === 0) return [];
-  return [versions(abouts, version), ...engines(abouts), ...dataFolders(abouts)];
+/** A process that has answered, and what it is. */
+export interface Asked {
+  target: Pick<ServiceTarget, "name">;
+  about: About;
 }
 
-function versions(abouts: ReadonlyMap<string, About>, version: string): Finding {
-  const other = [...abouts].filter(([, about]) => about.version !== version);
-  if (other.length === 0) return ok("versions", `all are ${version}`);
-  const found = other.map(([name, about]) => `${name} is ${about.version}`).join(", ");
-  const differ = new Set([...abouts.values()].map((about) => about.version)).size > 1;
+/** What has to be the same, or to fit, over the processes that answered; `version`: of this command. */
+export function judgeAgreement(asked: readonly Asked[], version: string): Finding[] {
+  if (asked.length === 0) return [];
+  return [versions(asked, version), ...engines(asked), ...dataFolders(asked)];
+}
+
+function versions(asked: readonly Asked[], version: string): Finding {
+  const other = asked.filter(({ about }) => about.version !== version);
+  if (other.length === 0) return ok("versions", `all that answer are ${version}`);
+  const found = `${other.map(({ target, about }) => `${target.name} is ${about.version}`).join(", ")}; this command is ${version}`;
+  const differ = new Set(asked.map(({ about }) => about.version)).size > 1;
   return differ
-    ? fault("versions", `${found}; this command is ${version}`, "roll the services out to one version")
-    : warning("versions", `${found}; this command is ${version}`, "use the command of that version");
+    ? fault("versions", found, "roll all services out to one version")
+    : warning("versions", found, "use the command of that version");
 }
 
-function engines(abouts: ReadonlyMap<string, About>): Finding[] {
-  return [...abouts].flatMap(([name, { engine }]) =>
-    engine ? [ok(name, `computes on ${engine.engine}/${engine.provider} in ${engine.precision}`)] : [],
+function engines(asked: readonly Asked[]): Finding[] {
+  return asked.flatMap(({ target, about: { engine } }) =>
+    engine ? [ok(target.name, `computes on ${engine.engine}/${engine.provider} in ${engine.precision}`)] : [],
   );
 }
 
-function dataFolders(abouts: ReadonlyMap<string, About>): Finding[] {
-  const told = [...abouts].flatMap(([name, { dataFolder }]) => (dataFolder?.dataSets ? [{ name, ...dataFolder }] : []));
-  const [first, ...rest] = told;
-  if (!first) {
+/** Those that compute read the same data: a search trains in one and is derived in another. */
+function dataFolders(asked: readonly Asked[]): Finding[] {
+  const reading = asked.filter(({ about }) => about.engine !== undefined);
+  if (reading.every(({ about }) => about.dataFolder === undefined)) {
     const mend = "set LATHE_DATA_FOLDER (dataset.claimName in the chart) to search on data of your own";
     return [
       warning("data sets", "no folder is mounted: only generated scenes (kind streets) can be searched on", mend),
     ];
   }
-  const same = (one: typeof first) =>
-    JSON.stringify([one.path, one.dataSets]) === JSON.stringify([first.path, first.dataSets]);
-  const other = rest.find((one) => !same(one));
-  const list = ({ name, path, dataSets = [] }: typeof first) =>
-    `${name} has ${dataSets.join(", ") || "none"} in ${path}`;
-  if (other)
-    return [
-      fault(
-        "data sets",
-        `${list(first)}, ${list(other)}`,
-        "mount the same volume at the same path in supernet and discretization",
-      ),
-    ];
-  return [ok("data sets", `${first.dataSets?.join(", ") || "none"} in ${first.path}`)];
+  // One that cannot be read is a fault of its own already.
+  const told = reading.filter(({ about }) => about.dataFolder?.fault === undefined);
+  const has = ({ about: { dataFolder } }: Asked) =>
+    dataFolder ? `${dataFolder.dataSets?.join(", ") || "none"} in ${dataFolder.path}` : "no folder";
+  const [first, ...rest] = told;
+  if (!first) return [];
+  const other = rest.find((one) => has(one) !== has(first));
+  if (!other) return [ok("data sets", has(first))];
+  const found = `${first.target.name} has ${has(first)}, ${other.target.name} has ${has(other)}`;
+  return [fault("data sets", found, "mount the same volume at the same path in supernet and discretization")];
 }

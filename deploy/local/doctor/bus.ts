@@ -7,6 +7,8 @@ import { fault, ok, warning, type Finding } from "./finding";
 
 /** The oldest that the tests run against. */
 const OLDEST = [2, 9] as const;
+const ALLOW =
+  "give this account the permissions of deploy/nats/permissions.conf, or set LATHE_NATS_CREDS to a file that has them";
 const quiet = { info() {}, warn() {}, error() {} };
 
 /** Whether NATS can be reached, and holds what the services need. */
@@ -19,23 +21,25 @@ export async function checkBus(config: BusConfig, patienceMs = 5_000): Promise<F
     const { message, reason } = LatheError.from(error);
     const mend =
       reason === "NATS_FORBIDDEN"
-        ? "give this account the permissions of deploy/nats/permissions.conf, or set LATHE_NATS_CREDS to a file that has them"
+        ? ALLOW
         : "start NATS, or set LATHE_NATS_URL (and LATHE_NATS_TLS_CA_FILE) to where it is; in a cluster look at its pods and at the NetworkPolicy";
     return [fault("nats", message, mend)];
   }
   try {
-    return judgeBus(await inspect(bus), Date.now());
+    return judgeBus(await inspect(bus));
   } catch (error) {
-    return [fault("nats", LatheError.from(error).message, "look at the log of NATS")];
+    const { message, reason } = LatheError.from(error);
+    return [fault("nats", message, reason === "NATS_FORBIDDEN" ? ALLOW : "look at the log of NATS")];
   } finally {
     await bus.drain();
   }
 }
 
-/** Findings of an inspection; `now`: this machine's clock when it was made, Unix ms. */
-export function judgeBus(inspection: BusInspection, now: number): Finding[] {
-  const { version, jetstream, streams, consumers, refused, time } = inspection;
+/** Findings of an inspection. */
+export function judgeBus(inspection: BusInspection): Finding[] {
+  const { version, jetstream, streams, consumers, refused, faults, skewMs } = inspection;
   const findings: Finding[] = [judgeVersion(version)];
+  if ("off" in jetstream && refused.length > 0) return [...findings, fault("permissions", jetstream.off, ALLOW)];
   if ("off" in jetstream)
     return [
       ...findings,
@@ -48,7 +52,8 @@ export function judgeBus(inspection: BusInspection, now: number): Finding[] {
       ? warning("nats", held, "delete old searches, or raise the storage of JetStream")
       : ok("nats", held),
   );
-  if (time !== undefined) findings.push(judgeClock("nats", time.getTime() - now));
+  if (skewMs !== undefined) findings.push(judgeClock("nats", skewMs));
+  for (const message of faults) findings.push(fault("nats", message, "look at the log of NATS and at its storage"));
   for (const { name, faults } of streams)
     if (faults.length > 0)
       findings.push(
@@ -61,8 +66,7 @@ export function judgeBus(inspection: BusInspection, now: number): Finding[] {
   const single = streams.filter(({ replicas }) => replicas === 1).length;
   if (streams.every(({ faults }) => faults.length === 0))
     findings.push(ok("streams", `${streams.length} as they should be, ${single} of them with one copy`));
-  for (const { subject, why } of refused)
-    findings.push(fault("permissions", `${subject}: ${why}`, "let these credentials publish to it"));
+  for (const { subject, why } of refused) findings.push(fault("permissions", `${subject}: ${why}`, ALLOW));
   if (refused.length === 0) findings.push(ok("permissions", "every kind of message may be written"));
   findings.push(...judgeConsumers(consumers));
   return findings;

@@ -2,6 +2,7 @@ import type { BusInspection } from "../../../shared/events/inspect";
 import { judgeAgreement } from "./agreement";
 import { checkBus, judgeBus } from "./bus";
 import { judgeClock } from "./clock";
+import { resolveHosts } from "./deployment";
 import { findingLines, type Finding } from "./finding";
 import { checkService, judgeDevice, type About } from "./service";
 
@@ -11,20 +12,21 @@ const well: BusInspection = {
   streams: [{ name: "EVENTS", replicas: 1, faults: [] }],
   consumers: [{ name: "work-train", exists: true, pending: 3, inHand: 1, waiting: 0 }],
   refused: [],
-  time: new Date(1_000_000),
+  faults: [],
+  skewMs: 3,
 };
 const faults = (findings: readonly Finding[]) => findings.filter(({ level }) => level === "fault");
-const judged = (change: Partial<BusInspection>) => faults(judgeBus({ ...well, ...change }, 1_000_000));
+const judged = (change: Partial<BusInspection>) => faults(judgeBus({ ...well, ...change }));
 
 describe("NATS", () => {
   it("is well where nothing is wrong", () => {
-    expect(judgeBus(well, 1_000_000).map(({ level }) => level)).toEqual(["ok", "ok", "ok", "ok", "ok", "ok"]);
+    expect(judgeBus(well).map(({ level }) => level)).toEqual(["ok", "ok", "ok", "ok", "ok", "ok"]);
   });
 
   it.each<[string, Partial<BusInspection>, string, RegExp]>([
     ["an old version", { version: "2.8.4" }, "nats", /2\.8\.4/],
     ["no JetStream", { jetstream: { off: "no responders" } }, "nats", /JetStream does not answer: no responders/],
-    ["a clock ahead", { time: new Date(1_002_500) }, "nats", /2\.5 s ahead/],
+    ["a clock ahead", { skewMs: 2500 }, "nats", /2\.5 s ahead/],
     [
       "a missing stream",
       { streams: [{ name: "WORK", replicas: 0, faults: ["does not exist"] }] },
@@ -62,7 +64,7 @@ describe("NATS", () => {
   });
 
   it("that is nearly full is warned of", () => {
-    const findings = judgeBus({ ...well, jetstream: { bytes: 95e7, limit: 1e9 } }, 1_000_000);
+    const findings = judgeBus({ ...well, jetstream: { bytes: 95e7, limit: 1e9 } });
     expect(findings.find(({ level }) => level === "warning")?.found).toBe("950 MB stored of 1000 MB");
   });
 
@@ -82,16 +84,21 @@ describe("services", () => {
     service: "supernet",
     version: "1.0.0",
     time: "",
+    engine: { engine: "onnxruntime", provider: "cpu", precision: "float32" },
     ...change,
   });
-  const agreed = (...abouts: [string, About][]) => judgeAgreement(new Map(abouts), "1.0.0");
+  const agreed = (...abouts: [string, About][]) =>
+    judgeAgreement(
+      abouts.map(([name, about]) => ({ target: { name }, about })),
+      "1.0.0",
+    );
 
   it("of one version and with the same data sets agree", () => {
     const dataFolder = { path: "/data", dataSets: ["camvid"] };
     const findings = agreed(["supernet", about({ dataFolder })], ["discretization", about({ dataFolder })]);
-    expect(findings.map(({ level, found }) => [level, found])).toEqual([
-      ["ok", "all are 1.0.0"],
-      ["ok", "camvid in /data"],
+    expect(findings.filter(({ about }) => about === "versions" || about === "data sets")).toMatchObject([
+      { level: "ok", found: "all that answer are 1.0.0" },
+      { level: "ok", found: "camvid in /data" },
     ]);
   });
 
@@ -106,13 +113,26 @@ describe("services", () => {
     ]);
   });
 
+  it("of which one has no data folder, or cannot read it, do not have the same data", () => {
+    const dataFolder = { path: "/data", dataSets: ["camvid"] };
+    const without = agreed(["supernet", about({ dataFolder })], ["discretization", about()]);
+    expect(faults(without).map(({ found }) => found)).toEqual([
+      "supernet has camvid in /data, discretization has no folder",
+    ]);
+    const hanging = { path: "/data", fault: "EIO" };
+    expect(
+      faults(agreed(["supernet", about({ dataFolder: hanging })], ["discretization", about({ dataFolder: hanging })])),
+    ).toEqual([]);
+    expect(agreed(["supernet", about()]).at(-1)).toMatchObject({ level: "warning", about: "data sets" });
+  });
+
   it("that all differ from this command are a warning", () => {
     expect(agreed(["supernet", about({ version: "0.9.0" })])[0]?.level).toBe("warning");
   });
 
   it("that are away are faults with advice", async () => {
     const { findings, about: told } = await checkService(
-      { name: "search", grpc: "127.0.0.1:1", http: "127.0.0.1:1" },
+      { service: "search", name: "search", grpc: "127.0.0.1:1", http: "127.0.0.1:1" },
       {},
       500,
     );
@@ -120,6 +140,24 @@ describe("services", () => {
     expect(faults(findings)).toHaveLength(2);
     for (const { found, mend } of findings)
       expect([found, mend]).toEqual([expect.stringContaining("127.0.0.1:1"), expect.stringContaining("log")]);
+  });
+
+  it("that want a token without TLS are told of in the report, not instead of it", async () => {
+    const target = { service: "search", name: "search", grpc: "192.0.2.1:1", http: "127.0.0.1:1" } as const;
+    const { findings } = await checkService(target, { token: "0123456789abcdef" }, 500);
+    expect(findings[0]).toMatchObject({ level: "fault", found: expect.stringContaining("without TLS") as string });
+  });
+
+  it("are found by every address of their hosts", async () => {
+    const hosts = { pattern: "local{service}.invalid", names: ["search", "latency-cuda"], grpcPort: 1, httpPort: 2 };
+    const { targets, findings } = await resolveHosts(hosts);
+    expect(targets).toEqual([]);
+    expect(findings.map(({ level, about }) => [level, about])).toEqual([
+      ["fault", "search"],
+      ["fault", "latency-cuda"],
+    ]);
+    await expect(resolveHosts({ ...hosts, pattern: "lathe" })).rejects.toThrow("must hold {service}");
+    await expect(resolveHosts({ ...hosts, names: ["trainer"] })).rejects.toThrow('--services names "trainer"');
   });
 
   it("without their device are a fault that says why", () => {

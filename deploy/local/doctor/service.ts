@@ -1,30 +1,22 @@
+import { skewMs } from "../../../shared/process/clock";
 import { LatheError } from "../../../shared/process/errors";
 import {
   HealthCheckResponse_ServingStatus as Serving,
   HealthClient,
+  type HealthService,
 } from "../../../shared/proto/grpc/health/v1/health";
-import { LatencyServiceClient, type Device } from "../../../shared/proto/lathe/v1/latency";
-import { connect, type ConnectOptions } from "../../../shared/rpc/client";
+import { LatencyServiceClient, type Device, type LatencyServiceService } from "../../../shared/proto/lathe/v1/latency";
+import { connect, type Connection, type ConnectOptions } from "../../../shared/rpc/client";
 import type { DataFolder } from "../../../shared/service/dataFolder";
 import { judgeClock } from "./clock";
+import type { ServiceTarget } from "./deployment";
 import { fault, ok, type Finding } from "./finding";
-
-/** Where a service answers. */
-export interface ServiceTarget {
-  name: string;
-  /** host:port of gRPC, and of /readyz, /about and /metrics. */
-  grpc: string;
-  http: string;
-}
 
 /** What /about tells, as far as it is looked at. */
 export interface About {
   service: string;
   version: string;
   time: string;
-  traces?: boolean;
-  tls?: boolean;
-  tokens?: boolean;
   deviceClass?: string;
   engine?: { engine: string; provider: string; precision: string };
   dataFolder?: DataFolder;
@@ -43,16 +35,14 @@ export async function checkService(
   options: ConnectOptions,
   patienceMs = PATIENCE_MS,
 ): Promise<Told> {
-  const { name, http } = target;
+  const { service, name, http } = target;
   const findings = [await checkHealth(target, options, patienceMs)];
   let about: About;
   try {
     const askedAt = Date.now();
     about = await getJson<About>(http, "/about");
     const answeredAt = Date.now();
-    const told = Date.parse(about.time);
-    // Within the round trip nobody can tell.
-    const skew = told < askedAt ? told - askedAt : told > answeredAt ? told - answeredAt : 0;
+    const skew = skewMs(Date.parse(about.time), askedAt, answeredAt);
     findings.push(judgeClock(name, skew), ...(await checkReadiness(name, http)), await checkMetrics(name, http));
   } catch (error) {
     const found = `http://${http} does not answer: ${reasonOf(error)}`;
@@ -60,28 +50,29 @@ export async function checkService(
       "look whether the process runs and at its log; in a cluster also at the NetworkPolicy of its port http";
     return { findings: [...findings, fault(name, found, mend)] };
   }
-  if (about.service !== name)
+  if (about.service !== service)
     findings.push(fault(name, `at ${http} answers the ${about.service} service`, "correct the address"));
   if (about.dataFolder?.fault !== undefined)
     findings.push(
       fault(
         name,
         `data sets: ${about.dataFolder.path} cannot be read (${about.dataFolder.fault})`,
-        "mount the volume of the data sets there, readable for user 10001",
+        "mount the volume of the data sets there, readable for the user of the service (10001 in the images)",
       ),
     );
-  if (name === "latency" && about.deviceClass !== undefined)
+  if (service === "latency" && about.deviceClass !== undefined)
     findings.push(await checkDevice(target, about.deviceClass, options));
   return { findings, about };
 }
 
 async function checkHealth(
-  { name, grpc }: ServiceTarget,
+  { name, grpc, host }: ServiceTarget,
   options: ConnectOptions,
   patienceMs: number,
 ): Promise<Finding> {
-  const connection = connect(HealthClient, grpc, { ...options, deadlineMs: patienceMs });
+  let connection: Connection<typeof HealthService> | undefined;
   try {
+    connection = connect(HealthClient, grpc, { ...named(options, host), deadlineMs: patienceMs });
     await connection.ready(patienceMs);
     const { status } = await connection.api.check({ service: "" });
     if (status === Serving.SERVING) return ok(name, `serves gRPC at ${grpc}`);
@@ -90,8 +81,13 @@ async function checkHealth(
     const mend = "look whether the process runs and at its log; with TLS give --ca, and --cert and --key where it asks";
     return fault(name, LatheError.from(error).message, mend);
   } finally {
-    connection.close();
+    connection?.close();
   }
+}
+
+/** The certificate is of the host, not of the address that was found for it. */
+function named({ tls, ...options }: ConnectOptions, host: string | undefined): ConnectOptions {
+  return tls ? { ...options, tls: host === undefined ? tls : { ...tls, serverName: host } } : options;
 }
 
 async function checkReadiness(name: string, http: string): Promise<Finding[]> {
@@ -113,15 +109,24 @@ async function checkMetrics(name: string, http: string): Promise<Finding> {
   return fault(name, `http://${http}/metrics has no metrics of a service`, "correct the address");
 }
 
-async function checkDevice({ name, grpc }: ServiceTarget, wanted: string, options: ConnectOptions): Promise<Finding> {
-  const connection = connect(LatencyServiceClient, grpc, { ...options, deadlineMs: PATIENCE_MS });
+async function checkDevice(
+  { name, grpc, host }: ServiceTarget,
+  wanted: string,
+  options: ConnectOptions,
+): Promise<Finding> {
+  let connection: Connection<typeof LatencyServiceService> | undefined;
   try {
+    connection = connect(LatencyServiceClient, grpc, { ...named(options, host), deadlineMs: PATIENCE_MS });
     const { devices } = await connection.api.listDevices({});
     return judgeDevice(name, wanted, devices);
   } catch (error) {
-    return fault(name, LatheError.from(error).message, "give --token-file where it asks for a token");
+    return fault(
+      name,
+      LatheError.from(error).message,
+      "give --token-file where it asks for a token, and --insecure where the network encrypts",
+    );
   } finally {
-    connection.close();
+    connection?.close();
   }
 }
 

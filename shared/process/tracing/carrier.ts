@@ -1,4 +1,4 @@
-import { ROOT_CONTEXT, context, defaultTextMapSetter, trace, type Context, type SpanContext } from "@opentelemetry/api";
+import { ROOT_CONTEXT, context, defaultTextMapSetter, trace, type SpanContext } from "@opentelemetry/api";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
 
 /** Reads one entry of what carries a context: headers of a NATS message, metadata of a gRPC call. */
@@ -13,7 +13,8 @@ export function sentFrom(read: ReadEntry): SpanContext | undefined {
 }
 
 /** traceparent, and tracestate where there is one, of the active span; nothing outside of a span that is exported. */
-export function sentWith(active: Context = context.active()): Record<string, string> {
+export function sentWith(): Record<string, string> {
+  const active = context.active();
   const carrier: Record<string, string> = {};
   if (trace.getSpan(active)?.isRecording()) propagator.inject(active, carrier, defaultTextMapSetter);
   return carrier;

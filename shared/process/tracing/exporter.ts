@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { DiagLogLevel, diag, trace } from "@opentelemetry/api";
+import { DiagLogLevel, ROOT_CONTEXT, context, diag, trace } from "@opentelemetry/api";
 import { setGlobalErrorHandler } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
 import { resourceFromAttributes } from "@opentelemetry/resources";
@@ -22,7 +22,7 @@ export function startExport(options: TracingOptions & { endpoint: string }): {
   stop: () => Promise<void>;
 } {
   const { service, version, endpoint, ratio } = options;
-  tellLosses(options);
+  const lost = tellLosses(options);
   const sampler = new TraceIdRatioBasedSampler(ratio);
   const exporter = new OTLPTraceExporter({ url: `${endpoint.replace(/\/+$/, "")}/v1/traces` });
   const provider = new TracerProvider({
@@ -37,18 +37,21 @@ export function startExport(options: TracingOptions & { endpoint: string }): {
   });
   trace.setGlobalTracerProvider(provider);
   // A receiver that is away is tried for longer than a stop may take.
-  const stop = () => Promise.race([provider.shutdown(), pause(LAST_WORDS_MS, undefined, { ref: false })]);
+  const stop = () => Promise.race([provider.shutdown().catch(lost), pause(LAST_WORDS_MS, undefined, { ref: false })]);
   return { sampler, stop };
 }
 
 /** A receiver that is away costs neither a search nor a log: one line a minute. */
-function tellLosses({ endpoint, logger }: Pick<TracingOptions, "endpoint" | "logger">): void {
+function tellLosses({ endpoint, logger }: Pick<TracingOptions, "endpoint" | "logger">): (error: unknown) => void {
   let toldAt = -Infinity;
   const lost = (error: unknown) => {
     if (Date.now() - toldAt < TOLD_EVERY_MS) return;
     toldAt = Date.now();
     const reason = error instanceof Error ? error.message : String(error);
-    logger.warn("spans are lost: the receiver of traces does not take them", { endpoint, reason });
+    // The timer of the batch runs in the context of whichever span has set it.
+    context.with(ROOT_CONTEXT, () =>
+      logger.warn("spans are lost: the receiver of traces does not take them", { endpoint, reason }),
+    );
   };
   setGlobalErrorHandler(lost);
   const nothing = () => {};
@@ -56,4 +59,5 @@ function tellLosses({ endpoint, logger }: Pick<TracingOptions, "endpoint" | "log
     { error: lost, warn: nothing, info: nothing, debug: nothing, verbose: nothing },
     { logLevel: DiagLogLevel.ERROR, suppressOverrideMessage: true },
   );
+  return lost;
 }

@@ -1,0 +1,27 @@
+import { SpanKind, type Span } from "@opentelemetry/api";
+import { inSearchSpan } from "../process/tracing/searchTrace";
+import type { Delivery } from "./pull";
+
+/** The span of a message's publication; its receivers' spans are below it. */
+export function sending<T>(searchId: string, what: string, run: () => Promise<T>): Promise<T> {
+  const attributes = { "messaging.system": "nats", "messaging.operation.type": "send" };
+  return inSearchSpan(searchId, { name: `publish ${what}`, kind: SpanKind.PRODUCER, attributes }, run);
+}
+
+/** The span of a message's handling up to its acknowledgement, below that of its publication. */
+export function handling<T>(
+  searchId: string,
+  name: string,
+  durable: string,
+  { subject, deliveries, header }: Delivery,
+  run: (span: Span) => Promise<T>,
+): Promise<T> {
+  const attributes = {
+    "messaging.system": "nats",
+    "messaging.operation.type": "process",
+    "messaging.destination.name": subject,
+    "messaging.consumer.group.name": durable,
+    "lathe.deliveries": deliveries,
+  };
+  return inSearchSpan(searchId, { name, kind: SpanKind.CONSUMER, attributes, sent: header }, run);
+}
