@@ -7,7 +7,7 @@ import { consumeEvents } from "./consumer";
 import { inspect } from "./inspect";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
-import { provision } from "./streams";
+import { provision, withCopies } from "./streams";
 import { ALL_EVENTS, DURABLES, EVENTS_STREAM, WORK_STREAM } from "./subjects";
 
 const quiet = { info() {}, warn() {}, error() {} };
@@ -118,4 +118,11 @@ describe("an inspection of NATS", () => {
     )) as Error;
     expect(refusal).toMatchObject({ reason: "NATS_FORBIDDEN", message: expect.stringContaining(url) as string });
   });
+});
+
+it("an update of a stream keeps the copies that an operator has given it", () => {
+  const settings = { name: "EVENTS", num_replicas: 1, max_msgs: -1 };
+  const there = (num_replicas?: number) => ({ config: { num_replicas, max_msgs: 10 } });
+  expect(withCopies(settings, there(3))).toEqual({ ...settings, num_replicas: 3 });
+  for (const few of [there(1), there(undefined), undefined]) expect(withCopies(settings, few)).toEqual(settings);
 });

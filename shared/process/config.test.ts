@@ -102,4 +102,28 @@ describe("read", () => {
     for (const { field } of error.violations) expect(error.message).toContain(field);
     expect(error.message).not.toContain("hunter2");
   });
+
+  it.each([
+    ["nats://search:aB3/x9Q=@nats:4222"],
+    ["nats://a:1@one:4222,nats://search:50%@two:4222"],
+    ["ftp://search:p@ss/word@nats:4222"],
+  ])("tells no password of %s, whatever it holds", (LATHE_NATS_URL) => {
+    let message = "";
+    try {
+      read(z.object(baseConfig), { LATHE_NATS_URL });
+    } catch (error) {
+      ({ message } = error as Error);
+    }
+    expect(message).toContain("[redacted]@");
+    for (const part of ["aB3", "x9Q", "50%", "p@ss", "word", "search"]) expect(message).not.toContain(part);
+  });
+
+  it.each(["http://a:4318,http://b:4318", "http://user:secret@collector:4318", "collector:4318"])(
+    "refuses %s as the receiver of traces",
+    (LATHE_OTLP_ENDPOINT) => {
+      expect(() => read(z.object(baseConfig), { LATHE_OTLP_ENDPOINT })).toThrow(
+        /LATHE_OTLP_ENDPOINT .*must be one URL/,
+      );
+    },
+  );
 });
