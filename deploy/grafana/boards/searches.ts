@@ -126,6 +126,13 @@ export const searches = board({
           { min: 0 },
         ),
         alarms("Health alarms per kind, over all searches, in the range shown (docs/health.md)."),
+        curves(
+          "Losses not finite",
+          "Trainings that ran into NaN or infinity, in the range shown.",
+          "none",
+          [["sum by (phase) (increase(nas_train_losses_not_finite_total[$__range]))", "{{phase}}"]],
+          { min: 0, decimals: 0 },
+        ),
       ],
     },
     {
