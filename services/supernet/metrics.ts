@@ -47,7 +47,10 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
     [],
     (gauge) => gauge.set(residentBytes()),
   );
-  const started = metrics.gauge("nas_training_started_timestamp_seconds", "When the training in hand began, Unix time.");
+  const started = metrics.gauge(
+    "nas_training_started_timestamp_seconds",
+    "When the training in hand began, Unix time.",
+  );
   const interval = metrics.gauge(
     "nas_training_checkpoint_interval_seconds",
     "Longest time between two checkpoints of the training in hand; 0 before its second.",

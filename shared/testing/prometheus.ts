@@ -1,7 +1,9 @@
 import { spawnSync } from "node:child_process";
 
 /** `it` where a program is on PATH; elsewhere a test that is skipped and whose name says why. Debian's package prometheus has both. */
-export function itWith(program: "promtool" | "prometheus"): (name: string, test: jest.ProvidesCallback, ms?: number) => void {
+export function itWith(
+  program: "promtool" | "prometheus",
+): (name: string, test: jest.ProvidesCallback, ms?: number) => void {
   if (isOnPath(program)) return it;
   return (name) => it.skip(`${name} (left out: ${program} is not on PATH)`, () => {});
 }
