@@ -53,10 +53,9 @@ function written(group: Group, name: string): { rules: string; tests: string } {
 const EXPRESSIONS: readonly (readonly [alert: string, from: string, to: string])[] = [
   ["LatheSearchStalled", "> 900", "> 1500"],
   ["LatheSearchStalled", "> 900", "> 450"],
-  ["LatheLossNotFinite", 'kind="loss_not_finite"', 'kind="plateau"'],
+  ["LatheLossNotFinite", "> 0", ">= 0"],
+  ["LatheLossNotFinite", "> 0", "> 100"],
   ["LatheLossNotFinite", "[15m]", "[30m]"],
-  ["LatheLossNotFinite", "< Inf", "<= Inf"],
-  ["LatheLossNotFinite", "or max", "and max"],
   ["LatheSearchCollapse", "trivial_predictor|", ""],
   ["LatheSearchCollapse", "trivial_predictor|", "trivial_predictor|gradient_norm|"],
   ["LatheSearchCollapse", "trivial_predictor|", "trivial_predictor|late_entropy|"],

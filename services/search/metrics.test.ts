@@ -1,7 +1,7 @@
 import type { LatheEvent } from "../../shared/events/catalog";
 import { createMetrics } from "../../shared/process/metrics";
-import type { EpochCompleted } from "../../shared/proto/lathe/v1/events";
-import { Removal } from "../../shared/proto/lathe/v1/result";
+import { HealthAlarmRaised, type EpochCompleted } from "../../shared/proto/lathe/v1/events";
+import { HealthAlarmKind, Removal } from "../../shared/proto/lathe/v1/result";
 import { SearchState } from "../../shared/proto/lathe/v1/search";
 import type { Dimension } from "../../shared/proto/lathe/v1/space";
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
@@ -148,5 +148,29 @@ describe("metrics of searches", () => {
     observed.show(search("s-a"));
     const [line = ""] = await textOf(registry, "nas_search_last_progress");
     expect(Number(line.split(" ")[1])).toBeGreaterThanOrEqual(before);
+    // Retraining waits for a trainer, whoever has told so.
+    tell("s-a", made.derived, 30);
+    observed.heard("s-a", new Date());
+    observed.show(search("s-a"));
+    expect(await textOf(registry, "nas_search_last_progress")).toEqual([]);
+  });
+
+  it("count trainings without a finite loss, by an alarm or by the failure of the work", async () => {
+    const { registry, created, tell } = observe();
+    created("s-a");
+    tell("s-a", {
+      type: "health.alarm.raised",
+      data: HealthAlarmRaised.fromPartial({ kind: HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE }),
+    });
+    const failed = (phase: string, reason: string): LatheEvent => ({
+      type: "work.failed",
+      data: { phase, reason, message: "", deliveries: 1 },
+    });
+    for (const each of [failed("retrain", "LOSS_NOT_FINITE"), failed("train", "LOSS_NOT_FINITE"), failed("train", "X")])
+      tell("s-a", each);
+    expect(await textOf(registry, "nas_train_losses_not_finite_total{")).toEqual([
+      'nas_train_losses_not_finite_total{phase="search"} 2',
+      'nas_train_losses_not_finite_total{phase="retraining"} 1',
+    ]);
   });
 });

@@ -1,5 +1,5 @@
 import type { Gauge } from "prom-client";
-import type { StoredEvent } from "../../shared/events/catalog";
+import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import type { Metrics } from "../../shared/process/metrics";
 import { HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
@@ -61,6 +61,12 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
   for (const each of ["search", "retraining"]) epochSeconds.zero({ phase: each });
   const alarms = metrics.counter("nas_search_alarms_total", "Health alarms that were raised, by kind.", ["kind"]);
   for (const kind of valuesOf(HealthAlarmKind)) alarms.inc({ kind: alarmReason(kind).toLowerCase() }, 0);
+  const notFinite = metrics.counter(
+    "nas_train_losses_not_finite_total",
+    "Trainings that ran into a loss or gradient norm of NaN or infinity.",
+    ["phase"],
+  );
+  for (const each of ["search", "retraining"]) notFinite.inc({ phase: each }, 0);
   /** By id, as they were last shown. */
   const active = new Map<string, Search>();
   metrics.gauge("nas_search_active", "Searches that have not ended.", [], (gauge) => gauge.set(active.size));
@@ -133,7 +139,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       for (const each of PHASES)
         phase.set({ search_id, phase: phaseName(each).toLowerCase() }, each === search.phase ? 1 : 0);
       setState(search_id, search.state);
-      if (search.state !== SearchState.SEARCH_STATE_RUNNING) progress.remove({ search_id });
+      const queued = search.phase === SearchPhase.SEARCH_PHASE_RETRAINING && search.retrainingEpoch === 0;
+      if (queued || search.state !== SearchState.SEARCH_STATE_RUNNING) progress.remove({ search_id });
       // Taken over from a process that is gone: its silence begins now.
       else if (!known) this.heard(search_id, new Date());
       target.set({ search_id }, search.spec?.cost?.target ?? 0);
@@ -178,6 +185,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.heard(searchId, time);
       if (event.type in OUTCOMES) outcomes.inc({ outcome: OUTCOMES[event.type as keyof typeof OUTCOMES] });
       if (event.type === "health.alarm.raised") alarms.inc({ kind: alarmReason(event.data.kind).toLowerCase() });
+      const phaseNotFinite = lossNotFinite(event);
+      if (phaseNotFinite !== undefined) notFinite.inc({ phase: phaseNotFinite });
       if (event.type === "epoch.completed" && event.data.metrics)
         epochSeconds.observe({ phase: "search" }, event.data.metrics.seconds);
       if (event.type === "sampling.epoch.completed") {
@@ -212,6 +221,14 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       setState(searchId, SearchState.SEARCH_STATE_RUNNING);
     },
   };
+}
+
+/** Which training an event says to have no finite loss; a supernet raises an alarm, unless it is its second, others fail at once. */
+function lossNotFinite(event: LatheEvent): "search" | "retraining" | undefined {
+  if (event.type === "health.alarm.raised" && event.data.kind === HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE)
+    return "search";
+  if (event.type !== "work.failed" || event.data.reason !== "LOSS_NOT_FINITE") return undefined;
+  return event.data.phase === "retrain" ? "retraining" : "search";
 }
 
 /** prom-client removes one series at a time, by all of its labels. */

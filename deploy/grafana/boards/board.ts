@@ -40,6 +40,8 @@ interface Look {
   decimals?: number;
   /** A value holds until the next one: figures of an epoch. */
   step?: true;
+  /** The last value of the range shown, of what may have ended since; else the value now. */
+  last?: true;
 }
 
 const datasource = { type: "prometheus", uid: "${datasource}" };
@@ -60,9 +62,9 @@ export function curves(title: string, description: string, unit: string, queries
 
 /** One figure per series, as it is now. */
 export function figures(title: string, description: string, unit: string, queries: Query[], look: Look = {}): Panel {
-  const { w = 4, h = 4, ...bounds } = look;
+  const { w = 4, h = 4, last, ...bounds } = look;
   return {
-    ...{ type: "stat", title, description, w, h, queries, instant: "series" },
+    ...{ type: "stat", title, description, w, h, queries, ...(!last && { instant: "series" as const }) },
     fieldConfig: { defaults: { unit, ...bounds }, overrides: [] },
     options: {
       reduceOptions: { calcs: ["lastNotNull"], fields: "", values: false },

@@ -19,15 +19,24 @@ export const search = board({
     {
       title: "Now",
       panels: [
-        figures("Epochs done", "Share of the epochs of the supernet and of retraining that are done.", "percentunit", [
-          [`max by (phase) (nas_search_epochs_done_ratio${its})`, "{{phase}}"],
-        ]),
+        figures(
+          "Epochs done",
+          "Share of the epochs of the supernet and of retraining that are done.",
+          "percentunit",
+          [[`max by (phase) (nas_search_epochs_done_ratio${its})`, "{{phase}}"]],
+          { last: true },
+        ),
         figures("Validation mIoU", "Of the newest epoch.", "percentunit", [[`max(nas_val_score${its})`, "mIoU"]], {
           decimals: 1,
+          last: true,
         }),
-        figures("Candidates left", "Over all dimensions and live groups.", "short", [
-          [`sum(max by (dimension) (nas_dimension_candidates${its}))`, "candidates"],
-        ]),
+        figures(
+          "Candidates left",
+          "Over all dimensions and live groups.",
+          "short",
+          [[`sum(max by (dimension) (nas_dimension_candidates${its}))`, "candidates"]],
+          { last: true },
+        ),
         figures(
           "Cost",
           "Expected cost of the newest epoch and the cost aimed at, as shares of the largest network's.",
@@ -36,7 +45,7 @@ export const search = board({
             [`max(nas_search_expected_cost_ratio${its})`, "expected"],
             [`max(nas_search_cost_target_ratio${its})`, "target"],
           ],
-          { w: 6, decimals: 1 },
+          { w: 6, decimals: 1, last: true },
         ),
         figures(
           "Silent for",

@@ -111,7 +111,7 @@ export const searches = board({
           "Candidates that left per minute, per dimension, over all searches.",
           "cpm",
           [["60 * sum by (dimension) (rate(nas_shrink_removed_total[$__rate_interval]))", "{{dimension}}"]],
-          { min: 0 },
+          { w: 6, min: 0 },
         ),
         curves(
           "Epoch duration",
@@ -123,9 +123,16 @@ export const searches = board({
               "{{phase}}",
             ],
           ],
-          { min: 0 },
+          { w: 6, min: 0 },
         ),
-        alarms("Health alarms per kind, over all searches, in the range shown (docs/health.md)."),
+        alarms("Health alarms per kind, over all searches, in the range shown (docs/health.md).", 6),
+        curves(
+          "Losses not finite",
+          "Trainings that ran into NaN or infinity, in the range shown.",
+          "none",
+          [["sum by (phase) (increase(nas_train_losses_not_finite_total[$__range]))", "{{phase}}"]],
+          { w: 6, min: 0, decimals: 0 },
+        ),
       ],
     },
     {

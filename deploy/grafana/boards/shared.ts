@@ -1,13 +1,13 @@
 import { curves } from "./board";
 
 /** Panels that two boards have. */
-export const alarms = (description: string) =>
+export const alarms = (description: string, w = 8) =>
   curves(
     "Health alarms",
     description,
     "none",
     [["sum by (kind) (increase(nas_search_alarms_total[$__range])) > 0", "{{kind}}"]],
-    { min: 0, decimals: 0 },
+    { w, min: 0, decimals: 0 },
   );
 
 export const gap = curves(
