@@ -1,6 +1,10 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parse, stringify } from "yaml";
 import { createMetrics } from "../shared/process/metrics";
+import { itWith, promtool, selectorsOf } from "../shared/testing/prometheus";
+import { boards as sourceOf, text } from "./grafana/boards/boards";
 
 interface Target {
   datasource?: { uid?: string };
@@ -23,8 +27,17 @@ interface Board {
   uid: string;
   title: string;
   schemaVersion: number;
+  tags: string[];
+  links: { type: string; tags: string[] }[];
+  annotations: { list: Target[] };
   templating: { list: { name: string; type: string; definition?: string }[] };
   panels: Panel[];
+}
+
+interface Rule {
+  record?: string;
+  alert?: string;
+  expr: string;
 }
 
 const folder = join(__dirname, "grafana", "dashboards");
@@ -32,6 +45,23 @@ const boards = readdirSync(folder).map((file): [string, Board] => [
   file,
   JSON.parse(readFileSync(join(folder, file), "utf8")) as Board,
 ]);
+const rules = (
+  parse(readFileSync(join(__dirname, "prometheus", "rules", "lathe.yaml"), "utf8")) as { groups: { rules: Rule[] }[] }
+).groups.flatMap((group) => group.rules);
+
+const drawn = ({ panels }: Board) => panels.filter(({ type }) => type !== "row");
+/** Every query of a board, annotations too. */
+const targetsOf = (board: Board) => [...drawn(board).flatMap(({ targets = [] }) => targets), ...board.annotations.list];
+const metricsOf = (expr: string) => selectorsOf(expr).map(({ metric }) => metric);
+
+/** Names that no process of ours registers, and who does. */
+const foreign: Readonly<Record<string, string>> = {
+  ALERTS: "Prometheus, of its rules",
+  DCGM_FI_DEV_GPU_UTIL: "dcgm-exporter",
+  DCGM_FI_DEV_FB_USED: "dcgm-exporter",
+  DCGM_FI_DEV_FB_FREE: "dcgm-exporter",
+  ...Object.fromEntries(rules.flatMap(({ record }) => (record === undefined ? [] : [[record, "lathe.yaml"]]))),
+};
 
 /** Every .ts below these folders but tests. */
 function sources(...folders: string[]): string[] {
@@ -45,41 +75,64 @@ function sources(...folders: string[]): string[] {
   });
 }
 
-/** Names in the code that a help text follows, and those of prom-client. */
-function registered(): Set<string> {
-  const names = sources("services", "shared").flatMap((source) =>
-    [...source.matchAll(/"((?:nas|grpc)_[a-z0-9_]+)",\s*"[^"]* [^"]*"/g)].map(([, name = ""]) => name),
-  );
-  return new Set([
-    ...names,
-    ...createMetrics()
-      .registry.getMetricsAsArray()
-      .map(({ name }) => name),
-  ]);
-}
-
-/** The metrics of a PromQL expression: what stands alone, once labels, ranges and functions are out of it. */
-function metricsOf(expr: string): string[] {
-  const bare = expr
-    .replaceAll(/"[^"]*"/g, "")
-    .replaceAll(/\{[^}]*\}/g, "")
-    .replaceAll(/\[[^\]]*\]/g, "")
-    .replaceAll(/\b(by|without|on|ignoring)\s*\([^)]*\)/g, "");
-  return [...bare.matchAll(/\b[a-z_:][a-z0-9_:]*\b(?!\s*\()/g)].map(([name]) => name);
-}
-
+/** Names in the code that a help text follows. */
+const own = sources("services", "shared").flatMap((source) =>
+  [...source.matchAll(/"((?:nas|grpc)_[a-z0-9_]+)",\s*"[^"]* [^"]*"/g)].map(([, name = ""]) => name),
+);
+const known = new Set([
+  ...own,
+  ...Object.keys(foreign),
+  ...createMetrics()
+    .registry.getMetricsAsArray()
+    .map(({ name }) => name),
+]);
 const withoutSuffix = (name: string) => name.replace(/_(bucket|sum|count)$/, "");
+const unknown = (names: readonly string[]) =>
+  names.filter((name) => !known.has(name) && !known.has(withoutSuffix(name)));
 
 test("metrics are found in expressions", () => {
-  expect(
-    metricsOf('sum by (le, a) (rate(nas_x_bucket{b="c d"}[$__rate_interval])) / time() - max(nas_y) == 1'),
-  ).toEqual(["nas_x_bucket", "nas_y"]);
+  const expr =
+    'sum by (le, a) (rate(nas_x_bucket{b="c d"}[$__rate_interval])) / time() - max(nas_y) == 1 unless on (b) a:b{c=~"(d|e)"} < Inf';
+  expect(metricsOf(expr)).toEqual(["nas_x_bucket", "nas_y", "a:b"]);
+  expect(selectorsOf(expr).map(({ text }) => text)).toEqual(['nas_x_bucket{b="c d"}', "nas_y", 'a:b{c=~"(d|e)"}']);
+});
+
+test("the files are what their source yields", () => {
+  const files = Object.fromEntries(boards.map(([file]) => [file, readFileSync(join(folder, file), "utf8")]));
+  // Else: npm run boards.
+  expect(files).toEqual(Object.fromEntries(Object.entries(sourceOf).map(([file, board]) => [file, text(board)])));
+});
+
+test("the alerts ask only for metrics that the services register", () => {
+  expect(unknown(rules.flatMap(({ expr }) => metricsOf(expr)))).toEqual([]);
+});
+
+test("each metric of the services is on a board or in an alert", () => {
+  const asked = [...boards.flatMap(([, board]) => targetsOf(board)), ...rules].flatMap(({ expr }) => metricsOf(expr));
+  const seen = new Set(asked.flatMap((name) => [name, withoutSuffix(name)]));
+  expect(own.filter((name) => !seen.has(name))).toEqual([]);
+});
+
+test("docs/operate.md lists each metric of the services and no other", () => {
+  const rows = readFileSync(join(__dirname, "..", "docs", "operate.md"), "utf8").match(/^\| `(nas|grpc)_[^|]*/gm) ?? [];
+  const listed = rows.flatMap((row) => [...row.matchAll(/`(\w+)`/g)].map(([, name = ""]) => name));
+  expect(listed.sort()).toEqual([...new Set(own)].sort());
+});
+
+test("boards link to each other, and each has its own uid", () => {
+  expect(new Set(boards.map(([, { uid }]) => uid)).size).toBe(boards.length);
+  for (const [, { tags, links }] of boards) {
+    expect(tags).toContain("lathe");
+    expect(links).toEqual([expect.objectContaining({ type: "dashboards", tags: ["lathe"] })]);
+  }
+  const opened = boards.flatMap(([, board]) => [...JSON.stringify(board).matchAll(/"\/d\/([a-z-]+)\?/g)]);
+  expect(opened.map(([, uid]) => uid)).toEqual(["lathe-search"]);
+  expect(boards.map(([, { uid }]) => uid)).toContain("lathe-search");
 });
 
 describe.each(boards)("%s", (_file, board) => {
-  const panels = board.panels.filter(({ type }) => type !== "row");
-  const targets = panels.flatMap(({ targets = [] }) => targets);
-  const names = registered();
+  const panels = drawn(board);
+  const targets = targetsOf(board);
 
   it("can be provisioned", () => {
     expect(board.uid).toMatch(/^[a-z0-9-]{1,40}$/);
@@ -92,12 +145,14 @@ describe.each(boards)("%s", (_file, board) => {
   it("asks the data source that the reader chooses", () => {
     expect(board.templating.list).toContainEqual(expect.objectContaining({ name: "datasource", type: "datasource" }));
     for (const { datasource } of [...panels, ...targets]) expect(datasource?.uid).toBe("${datasource}");
+    expect(JSON.stringify(board)).not.toMatch(/"uid":"(?!\$\{datasource\}|lathe-)/);
   });
 
   it.each(panels.map((panel): [string, Panel] => [panel.title, panel]))("says what it shows: %s", (_title, panel) => {
     expect(panel.description ?? "").toMatch(/\.$/);
     expect(panel.fieldConfig?.defaults.unit ?? "").not.toBe("");
     expect(panel.targets ?? []).not.toEqual([]);
+    for (const { legendFormat } of panel.targets ?? []) expect(legendFormat ?? "").not.toBe("");
   });
 
   it("asks only for metrics that the services register", () => {
@@ -105,15 +160,43 @@ describe.each(boards)("%s", (_file, board) => {
       const metric = /^label_values\((\w+),/.exec(definition)?.[1];
       return metric === undefined ? [] : [metric];
     });
-    const asked = [...labels, ...targets.flatMap(({ expr }) => metricsOf(expr))];
-    expect(asked.filter((name) => !names.has(name) && !names.has(withoutSuffix(name)))).toEqual([]);
+    expect(unknown([...labels, ...targets.flatMap(({ expr }) => metricsOf(expr))])).toEqual([]);
     expect(targets.filter(({ expr }) => metricsOf(expr).length === 0)).toEqual([]);
   });
 
+  it("never shows a counter as it is, and takes rates over an interval that holds scrapes", () => {
+    const bare = targets.flatMap(({ expr }) =>
+      selectorsOf(expr).filter(
+        ({ metric, before }) => /_(total|bucket|sum|count)$/.test(metric) && !/\b(rate|increase)\($/.test(before),
+      ),
+    );
+    expect(bare.map(({ text }) => text)).toEqual([]);
+    const ranges = targets.flatMap(({ expr }) =>
+      [...expr.matchAll(/(\w+)\([^()[\]]*\[([^\]]*)\]/g)].map(([, name, range]) => `${name} ${range}`),
+    );
+    const allowed = ["rate $__rate_interval", "increase $__range"];
+    expect(ranges.filter((range) => !allowed.includes(range))).toEqual([]);
+  });
+
   it("uses only variables that it has, or that Grafana has", () => {
-    const own = board.templating.list.map(({ name }) => name);
+    const variables = board.templating.list.map(({ name }) => name);
     const used = targets.flatMap(({ expr }) => [...expr.matchAll(/\$\{?(\w+)/g)].map(([, name = ""]) => name));
-    expect(used.filter((name) => !own.includes(name) && !["__rate_interval", "__range"].includes(name))).toEqual([]);
+    const grafanas = ["__rate_interval", "__range"];
+    expect(used.filter((name) => !variables.includes(name) && !grafanas.includes(name))).toEqual([]);
+  });
+
+  itWith("promtool")("has queries that Prometheus can read", () => {
+    const exprs = targets.map(({ expr }) =>
+      expr.replaceAll("$__rate_interval", "1m").replaceAll("$__range", "1h").replaceAll("$search", "s-1"),
+    );
+    const made = mkdtempSync(join(tmpdir(), "lathe-board-"));
+    const file = join(made, "queries.yaml");
+    writeFileSync(
+      file,
+      stringify({ groups: [{ name: "queries", rules: exprs.map((expr, i) => ({ record: `query:${i}`, expr })) }] }),
+    );
+    expect(promtool(["check", "rules", file])).toMatchObject({ status: 0 });
+    rmSync(made, { recursive: true });
   });
 
   it("has no two panels in one place", () => {

@@ -1,48 +1,152 @@
 import type { LatheEvent } from "../../shared/events/catalog";
 import { createMetrics } from "../../shared/process/metrics";
-import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
+import type { EpochCompleted } from "../../shared/proto/lathe/v1/events";
+import { Removal } from "../../shared/proto/lathe/v1/result";
+import { SearchState } from "../../shared/proto/lathe/v1/search";
+import type { Dimension } from "../../shared/proto/lathe/v1/space";
+import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { resolve } from "../../shared/spec/resolve";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { project } from "./lifecycle";
 import { searchMetrics } from "./metrics";
-import { newRecord } from "./record";
+import { newRecord, type SearchRecord } from "./record";
 
 const { spec, space } = resolve(tinySpec());
 const made = workerEvents(space);
 
-const seriesOf = async (registry: { metrics(): Promise<string> }) =>
-  (await registry.metrics()).split("\n").filter((line) => line.startsWith("nas_")).length;
+const textOf = async (registry: { metrics(): Promise<string> }, part = "nas_") =>
+  (await registry.metrics()).split("\n").filter((line) => line.startsWith("nas_") && line.includes(part));
+
+/** A registry with the metrics of searches, and searches that live by events. */
+function observe() {
+  const { registry, ...metrics } = createMetrics();
+  const observed = searchMetrics({ registry, ...metrics });
+  const records = new Map<string, SearchRecord>();
+  let sequence = 0;
+  return {
+    registry,
+    observed,
+    created: (searchId: string, about: Partial<SearchSpec> = {}) => {
+      const record = newRecord(searchId, { spec: { ...spec, ...about }, space, specSha256: "0" }, new Date(0));
+      records.set(searchId, record);
+      observed.show(record.search);
+    },
+    /** Takes in an event as the consumer does: into the record, and into the metrics. */
+    tell: (searchId: string, event: LatheEvent, seconds = 0) => {
+      const stored = { sequence: ++sequence, time: new Date(1000 * seconds), searchId, event };
+      const known = records.get(searchId)!;
+      const record = project(known, stored) ?? known;
+      records.set(searchId, record);
+      observed.show(record.search);
+      observed.count(stored);
+    },
+    search: (searchId: string) => records.get(searchId)!.search,
+  };
+}
+
+const removal = (dimension: Dimension) => Removal.fromPartial({ dimension });
+const shrunk: LatheEvent = {
+  ...made.shrunk(1),
+  data: { ...made.shrunk(1).data, removals: [removal(1), removal(1), removal(2)] },
+} as LatheEvent;
+const succeeded = { type: "search.succeeded", data: { result: undefined } } as const;
+const life: LatheEvent[] = [
+  ...[made.epoch(1), shrunk, made.sampled(1), made.candidate(1), made.converged],
+  ...[made.derived, made.retrained(1), made.trained],
+];
 
 describe("metrics of searches", () => {
-  it("have as many series after many searches as before them", async () => {
-    const metrics = createMetrics();
-    const observed = searchMetrics(metrics);
-    let sequence = 0;
-    /** A search that runs through an epoch; how it stands then. */
-    const run = (searchId: string): Search => {
-      let record = newRecord(searchId, { spec, space, specSha256: "0" }, new Date());
-      const events: LatheEvent[] = [made.epoch(1), made.kept(1), made.sampled(1), made.candidate(1), made.retrained(1)];
-      for (const event of events) {
-        const stored = { sequence: ++sequence, time: new Date(), searchId, event };
-        record = project(record, stored) ?? record;
-        observed.show(record.search);
-        observed.count(stored);
-      }
-      return record.search;
+  it("have as many series after a thousand searches as after ten", async () => {
+    const { registry, observed, created, tell, search } = observe();
+    const run = (n: number) => {
+      const id = `s-${n}`;
+      created(id);
+      for (const event of life) tell(id, event);
+      return search(id);
     };
-    const end = (search: Search) => observed.show({ ...search, state: SearchState.SEARCH_STATE_SUCCEEDED });
-    // The first makes the series without a search, of phases and outcomes.
-    end(run("s-first"));
-    const before = await seriesOf(metrics.registry);
-    const running = Array.from({ length: 20 }, (_, n) => run(`s-${n}`));
-    expect(await seriesOf(metrics.registry)).toBeGreaterThan(before + 20 * 20);
-    running.slice(0, 10).forEach(end);
+    for (let n = 0; n < 10; n++) {
+      run(n);
+      tell(`s-${n}`, succeeded);
+    }
+    const ten = (await textOf(registry)).length;
+    expect(await textOf(registry, "search_id")).toEqual([]);
+    for (let n = 10; n < 1000; n++) {
+      run(n);
+      if (n % 100 === 0) expect((await textOf(registry, `"s-${n}"`)).length).toBeGreaterThan(30);
+      tell(`s-${n}`, succeeded);
+    }
+    expect((await textOf(registry)).length).toBe(ten);
+    expect(await textOf(registry, "nas_searches_total{")).toContain('nas_searches_total{outcome="succeeded"} 1000');
     // Deleted by another process, or ended while this one was not looking.
-    for (const { id } of running.slice(10)) observed.remove(id);
-    expect(await seriesOf(metrics.registry)).toBe(before);
+    run(1001);
+    run(1002);
+    observed.remove("s-1001");
+    observed.show({ ...search("s-1002"), state: SearchState.SEARCH_STATE_CANCELLED });
+    expect((await textOf(registry)).length).toBe(ten);
     // What comes late brings nothing back.
     observed.heard("s-1", new Date());
-    observed.count({ sequence: ++sequence, time: new Date(), searchId: "s-1", event: made.retrained(2) });
-    expect(await seriesOf(metrics.registry)).toBe(before);
+    tell("s-1", made.retrained(2));
+    expect((await textOf(registry)).length).toBe(ten);
+  }, 60_000);
+
+  it("tell how far a search is, what it costs and when it shrank", async () => {
+    const { registry, created, tell } = observe();
+    created("s-a", { cost: { ...spec.cost!, target: 0.25 } });
+    const epoch = made.epoch(1);
+    Object.assign((epoch.data as EpochCompleted).metrics!, { expectedCostRatio: 0.75 });
+    tell("s-a", epoch);
+    tell("s-a", shrunk, 90);
+    tell("s-a", { type: "space.shrunk", data: { ...made.shrunk(2).data, removals: [removal(2)] } } as LatheEvent, 99);
+    const text = await textOf(registry, '"s-a"');
+    expect(text).toEqual(
+      expect.arrayContaining([
+        'nas_search_expected_cost_ratio{search_id="s-a"} 0.75',
+        'nas_search_cost_target_ratio{search_id="s-a"} 0.25',
+        'nas_search_epochs_done_ratio{search_id="s-a",phase="search"} 0.5',
+        'nas_search_last_shrink_timestamp_seconds{search_id="s-a",dimension="depth"} 90',
+        'nas_search_last_shrink_timestamp_seconds{search_id="s-a",dimension="operation"} 99',
+      ]),
+    );
+  });
+
+  it("have a silence only while a worker should be heard", async () => {
+    const { registry, observed, created, tell } = observe();
+    const silence = async () => (await textOf(registry, "nas_search_last_progress")).map((line) => line.split(" ")[1]);
+    const state = async () =>
+      (await textOf(registry, 'nas_search_state{search_id="s-a"')).find((line) => / 1$/.test(line));
+    created("s-a");
+    tell("s-a", { type: "search.created", data: { spec, space, specSha256: "0" } }, 5);
+    expect(await silence()).toEqual([]);
+    expect(await state()).toContain('state="pending"');
+    observed.heard("s-a", new Date(10_000));
+    expect([await silence(), await state()]).toEqual([["10"], expect.stringContaining('state="running"')]);
+    tell("s-a", made.epoch(1), 20);
+    expect(await silence()).toEqual(["20"]);
+    tell("s-a", { type: "search.paused", data: {} }, 30);
+    // The last step of a trainer that is being stopped.
+    observed.heard("s-a", new Date(31_000));
+    expect([await silence(), await state()]).toEqual([[], expect.stringContaining('state="paused"')]);
+    tell("s-a", { type: "search.resumed", data: { resumption: 1 } }, 40);
+    expect([await silence(), await state()]).toEqual([[], expect.stringContaining('state="running"')]);
+    observed.heard("s-a", new Date(50_000));
+    tell("s-a", made.converged, 60);
+    expect(await silence()).toEqual(["60"]);
+    // Retraining waits for a trainer, the measurement does not.
+    tell("s-a", made.derived, 70);
+    expect(await silence()).toEqual([]);
+    tell("s-a", made.retrained(1), 80);
+    tell("s-a", made.trained, 90);
+    expect(await silence()).toEqual(["90"]);
+  });
+
+  it("begin the silence of a search that runs with the process that takes it over", async () => {
+    const { registry, observed, created, tell, search } = observe();
+    created("s-a");
+    tell("s-a", made.epoch(1), 20);
+    observed.remove("s-a");
+    const before = Date.now() / 1000;
+    observed.show(search("s-a"));
+    const [line = ""] = await textOf(registry, "nas_search_last_progress");
+    expect(Number(line.split(" ")[1])).toBeGreaterThanOrEqual(before);
   });
 });

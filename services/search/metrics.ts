@@ -2,7 +2,7 @@ import type { Gauge } from "prom-client";
 import type { StoredEvent } from "../../shared/events/catalog";
 import type { Metrics } from "../../shared/process/metrics";
 import { HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
-import { SearchPhase, type Search } from "../../shared/proto/lathe/v1/search";
+import { SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
 import { valuesOf } from "../../shared/spec/bounds";
 import { alarmReason } from "../../shared/spec/health";
@@ -23,6 +23,19 @@ const PHASES = [
   SearchPhase.SEARCH_PHASE_PROFILING_NETWORK,
   SearchPhase.SEARCH_PHASE_DONE,
 ] as const;
+
+const STATES = {
+  pending: SearchState.SEARCH_STATE_PENDING,
+  running: SearchState.SEARCH_STATE_RUNNING,
+  paused: SearchState.SEARCH_STATE_PAUSED,
+} as const;
+
+/** After these a search that trains next waits for a trainer. */
+const QUEUED: ReadonlySet<string> = new Set(["search.resumed", "operators.profiled", "architecture.derived"]);
+const TRAINS: ReadonlySet<SearchPhase> = new Set([
+  SearchPhase.SEARCH_PHASE_SEARCHING,
+  SearchPhase.SEARCH_PHASE_RETRAINING,
+]);
 
 export interface SearchMetrics {
   /** Sets the gauges of a search to what its record says, and removes them once it has ended. */
@@ -45,14 +58,21 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     [1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120],
     ["phase"],
   );
+  for (const each of ["search", "retraining"]) epochSeconds.zero({ phase: each });
   const alarms = metrics.counter("nas_search_alarms_total", "Health alarms that were raised, by kind.", ["kind"]);
   for (const kind of valuesOf(HealthAlarmKind)) alarms.inc({ kind: alarmReason(kind).toLowerCase() }, 0);
-  const active = new Set<string>();
+  /** By id, as they were last shown. */
+  const active = new Map<string, Search>();
   metrics.gauge("nas_search_active", "Searches that have not ended.", [], (gauge) => gauge.set(active.size));
   const gauge = <L extends string>(name: string, help: string, labels: readonly L[] = []) =>
     metrics.gauge(name, help, ["search_id", ...labels]);
   const phase = gauge("nas_search_phase", "1 for the phase that the search is in, else 0.", ["phase"]);
-  const progress = gauge("nas_search_last_progress_timestamp_seconds", "When the search was last heard of, Unix time.");
+  const state = gauge("nas_search_state", "1 for the state that the search is in, else 0.", ["state"]);
+  const progress = gauge(
+    "nas_search_last_progress_timestamp_seconds",
+    "When a worker of the search was last heard of, Unix time; none while the search is paused or waits for a trainer.",
+  );
+  const done = gauge("nas_search_epochs_done_ratio", "Share of the epochs that are done.", ["phase"]);
   const loss = gauge("nas_train_loss", "Mean loss of the newest epoch.", ["term"]);
   const score = gauge("nas_val_score", "Validation mIoU of the newest epoch or network, 0 to 1.");
   const ssr = gauge("nas_search_ssr", "Mean Solution Space Regularization over the groups.", ["dimension"]);
@@ -74,17 +94,30 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     "nas_val_class_share_ratio",
     "Largest share of the labelled validation pixels that is predicted as one class.",
   );
+  const cost = gauge(
+    "nas_search_expected_cost_ratio",
+    "Expected cost of the newest epoch, or cost of the newest network, as a share of the largest network's.",
+  );
+  const target = gauge("nas_search_cost_target_ratio", "Cost aimed at, as a share of the largest network's.");
   const capacity = gauge(
     "nas_search_capacity_ratio",
     "Expected cost from the smallest of the space, 0, to the target, 1.",
   );
   const candidates = gauge("nas_dimension_candidates", "Candidates left over all live groups.", ["dimension"]);
   const size = gauge("nas_search_space_log10_size", "log10 of the number of choices left.");
+  const shrunk = gauge(
+    "nas_search_last_shrink_timestamp_seconds",
+    "When candidates of the dimension last left the space, Unix time.",
+    ["dimension"],
+  );
   const all: Gauge[] = [
-    ...[phase, progress, loss, score, ssr, entropy, normalised, dominance],
-    ...[norm, classShare, capacity, candidates, size],
+    ...[phase, state, progress, done, loss, score, ssr, entropy, normalised, dominance],
+    ...[norm, classShare, cost, target, capacity, candidates, size, shrunk],
   ];
 
+  const setState = (search_id: string, now: SearchState) => {
+    for (const [word, each] of Object.entries(STATES)) state.set({ search_id, state: word }, each === now ? 1 : 0);
+  };
   const remove = (searchId: string) => {
     if (!active.delete(searchId)) return;
     for (const each of all) removeSeries(each, searchId);
@@ -95,9 +128,17 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     show(search) {
       const search_id = search.id;
       if (isEnded(search)) return remove(search_id);
-      active.add(search_id);
+      const known = active.has(search_id);
+      active.set(search_id, search);
       for (const each of PHASES)
         phase.set({ search_id, phase: phaseName(each).toLowerCase() }, each === search.phase ? 1 : 0);
+      setState(search_id, search.state);
+      if (search.state !== SearchState.SEARCH_STATE_RUNNING) progress.remove({ search_id });
+      // Taken over from a process that is gone: its silence begins now.
+      else if (!known) this.heard(search_id, new Date());
+      target.set({ search_id }, search.spec?.cost?.target ?? 0);
+      const retraining = search.spec?.retraining?.epochs ?? 0;
+      if (retraining > 0) done.set({ search_id, phase: "retraining" }, search.retrainingEpoch / retraining);
       const { lastEpoch } = search;
       if (!lastEpoch) return size.set({ search_id }, search.result?.log10SpaceStart ?? 0);
       for (const [term, value] of [
@@ -107,6 +148,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
         ["validation", lastEpoch.validationLoss],
       ] as const)
         loss.set({ search_id, term }, value);
+      if (lastEpoch.epochs > 0) done.set({ search_id, phase: "search" }, lastEpoch.epoch / lastEpoch.epochs);
+      cost.set({ search_id }, lastEpoch.expectedCostRatio);
       if (search.phase === SearchPhase.SEARCH_PHASE_SEARCHING) score.set({ search_id }, lastEpoch.validationMiou);
       size.set({ search_id }, lastEpoch.log10Space);
       for (const each of lastEpoch.dimensions) {
@@ -128,26 +171,45 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     count({ sequence, event, searchId, time }) {
       if (sequence <= counted) return;
       counted = sequence;
-      this.heard(searchId, time);
+      const search = active.get(searchId);
+      const queued = search && QUEUED.has(event.type) && TRAINS.has(search.phase);
+      if (queued) progress.remove({ search_id: searchId });
+      // Not by the event that a pending search was created with: no worker has told it.
+      else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.heard(searchId, time);
       if (event.type in OUTCOMES) outcomes.inc({ outcome: OUTCOMES[event.type as keyof typeof OUTCOMES] });
       if (event.type === "health.alarm.raised") alarms.inc({ kind: alarmReason(event.data.kind).toLowerCase() });
       if (event.type === "epoch.completed" && event.data.metrics)
         epochSeconds.observe({ phase: "search" }, event.data.metrics.seconds);
       if (event.type === "sampling.epoch.completed") {
         epochSeconds.observe({ phase: "search" }, event.data.seconds);
-        if (active.has(searchId)) loss.set({ search_id: searchId, term: "weights" }, event.data.loss);
+        if (!search) return;
+        loss.set({ search_id: searchId, term: "weights" }, event.data.loss);
+        done.set({ search_id: searchId, phase: "search" }, event.data.epoch / event.data.epochs);
       }
-      if (event.type === "candidate.evaluated" && active.has(searchId))
+      if (event.type === "candidate.evaluated" && search) {
         score.set({ search_id: searchId }, event.data.validationMiou);
+        cost.set({ search_id: searchId }, event.data.costRatio);
+      }
+      if (event.type === "space.shrunk" && search)
+        for (const { dimension } of event.data.removals)
+          shrunk.set(
+            { search_id: searchId, dimension: enumWord(Dimension, "DIMENSION_", dimension) },
+            time.getTime() / 1000,
+          );
       if (event.type === "retraining.epoch.completed") {
         epochSeconds.observe({ phase: "retraining" }, event.data.seconds);
-        if (!active.has(searchId)) return;
+        if (!search) return;
         loss.set({ search_id: searchId, term: "retraining" }, event.data.loss);
         score.set({ search_id: searchId }, event.data.validationMiou);
       }
     },
     heard(searchId, at) {
-      if (active.has(searchId)) progress.set({ search_id: searchId }, at.getTime() / 1000);
+      const search = active.get(searchId);
+      // A trainer that is being stopped still tells its last step.
+      if (!search || search.state === SearchState.SEARCH_STATE_PAUSED) return;
+      progress.set({ search_id: searchId }, at.getTime() / 1000);
+      // The record of a pending search follows at its first epoch.
+      setState(searchId, SearchState.SEARCH_STATE_RUNNING);
     },
   };
 }

@@ -2,6 +2,8 @@ import type { Metrics } from "../../shared/process/metrics";
 
 /** What this service counts of its training. */
 export interface TrainingMetrics {
+  /** A work item is begun; call what is returned when it has ended. */
+  began(): () => void;
   /** A step of a phase is done. */
   stepped(phase: string): void;
   /** Times and counts a store of `bytes`. */
@@ -28,7 +30,12 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
   );
   const size = metrics.gauge("nas_checkpoint_size_bytes", "Size of the newest stored object.", ["bucket"]);
   const failures = metrics.counter("nas_checkpoint_failures_total", "Objects that could not be stored.", ["bucket"]);
-  for (const bucket of ["checkpoints", "artifacts"]) failures.inc({ bucket }, 0);
+  // From 0 on, or the rate of the first would be lost.
+  for (const phase of Object.values(PHASES)) steps.zero({ phase });
+  for (const bucket of ["checkpoints", "artifacts"]) {
+    seconds.zero({ bucket });
+    failures.inc({ bucket }, 0);
+  }
   const last = metrics.gauge(
     "nas_checkpoint_last_success_timestamp_seconds",
     "When an object was last stored, in seconds since 1970.",
@@ -40,8 +47,30 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
     [],
     (gauge) => gauge.set(residentBytes()),
   );
+  const started = metrics.gauge(
+    "nas_training_started_timestamp_seconds",
+    "When the training in hand began, Unix time.",
+  );
+  const interval = metrics.gauge(
+    "nas_training_checkpoint_interval_seconds",
+    "Longest time between two checkpoints of the training in hand; 0 before its second.",
+  );
+  const idle = () => {
+    for (const gauge of [started, interval]) gauge.remove();
+  };
+  idle();
+  /** Of the training in hand. */
+  let checkpointAt: number | undefined;
+  let longest = 0;
   let previous: { phase: string; at: number } | undefined;
   return {
+    began: () => {
+      checkpointAt = undefined;
+      longest = 0;
+      started.set(Date.now() / 1000);
+      interval.set(0);
+      return idle;
+    },
     stepped: (phase) => {
       const at = performance.now();
       if (previous?.phase === phase) steps.observe({ phase: PHASES[phase] ?? phase }, (at - previous.at) / 1000);
@@ -53,7 +82,13 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
         const result = await put();
         seconds.observe({ bucket }, (performance.now() - started) / 1000);
         size.set({ bucket }, bytes);
-        last.set({ bucket }, Date.now() / 1000);
+        const now = Date.now() / 1000;
+        last.set({ bucket }, now);
+        if (bucket === "checkpoints") {
+          longest = Math.max(longest, now - (checkpointAt ?? now));
+          checkpointAt = now;
+          interval.set(longest);
+        }
         return result;
       } catch (error) {
         failures.inc({ bucket });

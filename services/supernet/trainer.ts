@@ -79,6 +79,7 @@ export class Trainer {
     const stop = AbortSignal.any([signal, watch.signal]);
     const watching = this.watch(searchId, found.sequence + 1, watch, signal);
     this.status = { searchId, phase: kind, progress: undefined };
+    const ended = this.options.metrics.began();
     try {
       const raise = (alarm: HealthAlarmRaised) => this.raise(searchId, alarm, watch, signal);
       const job = await this.prepare(work, history, stop, raise);
@@ -99,6 +100,7 @@ export class Trainer {
       return "done";
     } finally {
       this.status = undefined;
+      ended();
       for (const each of ["checkpoint", "retraining-checkpoint"]) this.newest.delete(`${searchId}/${each}`);
       watch.abort(new LatheError("CANCELLED", "the work item has ended", { reason: "WORK_ENDED" }));
       await watching;

@@ -49,6 +49,8 @@ export class Bus {
   readonly counters = { reconnects: 0, malformed: 0, redeliveries: 0, leasesLost: 0, retries: 0 };
   /** Durables that this process pulls from, with their stream. */
   readonly durables = new Map<string, string>();
+  /** Pulls of this process that wait for a delivery, by durable. */
+  readonly idle = new Map<string, number>();
   private state: BusStatus = { connected: true };
   private refusal: { why: string; at: number } | undefined;
   private closing = false;

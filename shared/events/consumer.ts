@@ -119,6 +119,9 @@ export async function runPulls(
   await ensureDurable(bus, settings);
   const stop = new AbortController();
   const noMore = enough ? AbortSignal.any([stop.signal, enough]) : stop.signal;
+  const { durable } = settings;
+  const idle = (change: 1 | -1) => bus.idle.set(durable, (bus.idle.get(durable) ?? 0) + change);
+  idle(1);
   const run = async () => {
     let failures = 0;
     while (!noMore.aborted && !bus.connection.isClosed()) {
@@ -129,17 +132,20 @@ export async function runPulls(
         if (!delivery) continue;
         if (delivery.deliveries > 1) bus.counters.redeliveries++;
         const lease = new Lease(delivery, settings.ackWaitMs, () => bus.counters.leasesLost++);
+        idle(-1);
         try {
           await handle(delivery, stop.signal, lease);
         } finally {
+          idle(1);
           lease.end();
         }
       } catch (error) {
         failures++;
-        bus.logger.warn("consumer stumbled", { durable: settings.durable, failures, error });
+        bus.logger.warn("consumer stumbled", { durable, failures, error });
         await sleep(Math.min(5000, 100 * 2 ** failures), noMore);
       }
     }
+    idle(-1);
   };
   const running = run();
   return {

@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { api, store } from "./jetstream";
-import { streamSettings, type StreamSettings } from "./streams";
+import { settingFaults, streamInfo, streamSettings, type StreamSettings } from "./streams";
 import {
   DURABLES,
   EVENTS_STREAM,
@@ -33,6 +33,7 @@ export interface BusInspection {
 
 export interface StreamInspection {
   name: string;
+  /** 0: it does not exist. */
   replicas: number;
   /** Settings that are not as this version wants them: "max_msgs is 10, must be -1"; "does not exist". */
   faults: string[];
@@ -72,7 +73,7 @@ export async function inspect(bus: Bus): Promise<BusInspection> {
     streams.push(found);
     time = ts ?? time;
   }
-  const known = streams.filter(({ faults }) => !faults.includes(MISSING)).map(({ name }) => name);
+  const known = streams.filter(({ replicas }) => replicas > 0).map(({ name }) => name);
   return {
     version,
     jetstream: { bytes: account.storage, limit: account.limits.max_storage },
@@ -83,30 +84,14 @@ export async function inspect(bus: Bus): Promise<BusInspection> {
   };
 }
 
-const MISSING = "does not exist";
-
-interface StreamAnswer {
-  config: Record<string, unknown>;
-  ts?: string;
-}
-
-async function inspectStream(bus: Bus, wanted: StreamSettings): Promise<{ found: StreamInspection; ts?: Date }> {
-  const { name, num_replicas: _any, ...rest } = wanted;
-  let answer: StreamAnswer;
-  try {
-    answer = await api<StreamAnswer>(bus, `STREAM.INFO.${name}`, undefined, request(`stream ${name}`));
-  } catch (error) {
-    const { reason, message } = LatheError.from(error);
-    return { found: { name, replicas: 0, faults: [reason === "STREAM_NOT_FOUND" ? MISSING : message] } };
-  }
-  const { config, ts } = answer;
-  // A flag that is off is left out of the answer.
-  const faults = Object.entries(rest).flatMap(([key, value]) =>
-    JSON.stringify(config[key] ?? false) === JSON.stringify(value)
-      ? []
-      : [`${key} is ${JSON.stringify(config[key])}, must be ${JSON.stringify(value)}`],
-  );
-  const found = { name, replicas: Number(config.num_replicas ?? 1), faults };
+async function inspectStream(bus: Bus, settings: StreamSettings): Promise<{ found: StreamInspection; ts?: Date }> {
+  const answer = await streamInfo(bus, settings.name);
+  const { config, ts } = answer ?? { config: {} };
+  const found = {
+    name: settings.name,
+    replicas: Number(config.num_replicas ?? (answer ? 1 : 0)),
+    faults: settingFaults(settings, answer),
+  };
   return { found, ...(ts !== undefined && { ts: new Date(ts) }) };
 }
 
@@ -123,19 +108,22 @@ async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<C
   ];
   const profiling: (readonly [string, string])[] = [];
   if (streams.includes(WORK_STREAM)) {
-    const { consumers } = await api<{ consumers: string[] | null }>(
+    const names = api<{ consumers: string[] | null }>(
       bus,
       `CONSUMER.NAMES.${WORK_STREAM}`,
       {},
       request("consumers of work"),
     );
+    const { consumers } = (await unlessForbidden(names)) ?? { consumers: [] };
     for (const name of consumers ?? [])
       if (!wanted.some(([, durable]) => durable === name)) profiling.push([WORK_STREAM, name]);
   }
   const found: ConsumerInspection[] = [];
   for (const [stream, name] of [...wanted, ...profiling].filter(([stream]) => streams.includes(stream))) {
     try {
-      const info = await api<ConsumerAnswer>(bus, `CONSUMER.INFO.${stream}.${name}`, undefined, request(name));
+      const asked = api<ConsumerAnswer>(bus, `CONSUMER.INFO.${stream}.${name}`, undefined, request(name));
+      const info = await unlessForbidden(asked);
+      if (!info) continue;
       const { num_pending: pending, num_ack_pending: inHand, num_waiting: waiting } = info;
       found.push({ name, exists: true, pending, inHand, waiting });
     } catch (error) {
@@ -144,6 +132,16 @@ async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<C
     }
   }
   return found;
+}
+
+/** A service's own credentials may not look at what is not its own. */
+async function unlessForbidden<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (LatheError.from(error).reason !== "NATS_FORBIDDEN") throw error;
+    return undefined;
+  }
 }
 
 async function refusals(bus: Bus, streams: readonly string[]): Promise<BusInspection["refused"]> {

@@ -1,5 +1,6 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { createMetrics } from "../process/metrics";
-import { RetrainWork } from "../proto/lathe/v1/events";
+import { ProfileWork, RetrainWork } from "../proto/lathe/v1/events";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { connect, type Bus } from "./bus";
 import { publishWork } from "./publisher";
@@ -42,6 +43,14 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
     onExhausted: ({ error }) => Promise.reject(error),
   });
   await inHand;
+  // Nobody has ever asked for work of this class.
+  await publishWork(bus, {
+    searchId: uniqueSearchId(),
+    kind: "profile",
+    deviceClass: "cuda",
+    data: ProfileWork.fromPartial({}),
+    ordinal: "network",
+  });
   const metrics = createMetrics();
   queueMetrics(metrics, bus);
   const text = await metrics.registry.metrics();
@@ -49,8 +58,22 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
   expect(text).toContain(`nas_jetstream_consumer_pending${labels} 2`);
   expect(text).toContain(`nas_jetstream_consumer_ack_pending${labels} 1`);
   expect(text).toContain(`nas_jetstream_consumer_redelivered${labels} 0`);
+  expect(text).toContain(`nas_jetstream_consumer_idle${labels} 0`);
+  expect(text).toContain('nas_jetstream_stuck_messages{stream="WORK"} 1');
+  const other = await connect({ url: nats.url, name: "other", logger: quiet });
+  const elsewhere = createMetrics();
+  queueMetrics(elsewhere, other);
+  // A queue is seen by those who do not pull from it, too; workers are not.
+  const seen = await elsewhere.registry.metrics();
+  expect(seen).toContain(`nas_jetstream_consumer_pending${labels} 2`);
+  expect(seen).not.toContain("nas_jetstream_consumer_idle{");
+  await other.drain();
   finish();
+  for (let text = ""; !text.includes(`nas_jetstream_consumer_idle${labels} 1`); await pause(20))
+    text = await metrics.registry.metrics();
   await consumption.stop();
   await bus.drain();
-  expect(await metrics.registry.metrics()).not.toContain("nas_jetstream_consumer_pending{");
+  const silent = await metrics.registry.metrics();
+  for (const name of ["nas_jetstream_consumer_pending{", "nas_jetstream_stuck_messages{"])
+    expect(silent).not.toContain(name);
 });

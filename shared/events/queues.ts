@@ -2,8 +2,11 @@ import type { Gauge } from "prom-client";
 import type { Metrics } from "../process/metrics";
 import type { Bus } from "./bus";
 import { api } from "./jetstream";
+import { WORK_STREAM } from "./subjects";
 
 interface ConsumerInfo {
+  name: string;
+  stream_name: string;
   num_pending: number;
   num_ack_pending: number;
   num_redelivered: number;
@@ -12,32 +15,46 @@ interface ConsumerInfo {
 /** A scrape asks once for all of its gauges. */
 const FRESH_MS = 1_000;
 
-/** What waits in the durables that this process pulls from, asked of NATS at each scrape; no series while NATS does not answer. */
+interface Queues {
+  consumers: ConsumerInfo[];
+  /** Work items that no consumer has waiting or in hand; undefined while NATS does not answer. */
+  stuck?: number;
+}
+
+/**
+ * What waits in the work queues, whoever pulls from them, and in the other durables of this process, asked of NATS at each scrape; no series
+ * while NATS does not answer.
+ */
 export function queueMetrics(metrics: Metrics, bus: Bus): void {
-  let asked: { at: number; infos: Promise<[durable: string, stream: string, info: ConsumerInfo][]> } | undefined;
-  const ask = () =>
-    Promise.all(
-      [...bus.durables].map(async ([durable, stream]): Promise<[string, string, ConsumerInfo]> => {
-        const request = { what: `consumer ${durable}`, timeoutMs: 1_000, retryForMs: 0 };
-        return [
-          durable,
-          stream,
-          await api<ConsumerInfo>(bus, `CONSUMER.INFO.${stream}.${durable}`, undefined, request),
-        ];
-      }),
-    ).catch(() => {
+  let asked: { at: number; queues: Promise<Queues> } | undefined;
+  const request = <T>(endpoint: string, body?: unknown) =>
+    api<T>(bus, endpoint, body, { what: endpoint, timeoutMs: 1_000, retryForMs: 0 });
+  const ask = async (): Promise<Queues> => {
+    const own = [...bus.durables].filter(([, stream]) => stream !== WORK_STREAM);
+    try {
+      const [work, { state }, ...others] = await Promise.all([
+        // One per kind and device class: one page.
+        request<{ consumers?: ConsumerInfo[] | null }>(`CONSUMER.LIST.${WORK_STREAM}`, { offset: 0 }),
+        request<{ state: { messages: number } }>(`STREAM.INFO.${WORK_STREAM}`),
+        ...own.map(([durable, stream]) => request<ConsumerInfo>(`CONSUMER.INFO.${stream}.${durable}`)),
+      ]);
+      const workers = work.consumers ?? [];
+      const seen = workers.reduce((sum, { num_pending, num_ack_pending }) => sum + num_pending + num_ack_pending, 0);
+      return { consumers: [...workers, ...others], stuck: Math.max(0, state.messages - seen) };
+    } catch {
       // nas_nats_connected and readiness tell of an outage; a scrape must not fail with it.
-      return [];
-    });
-  const infos = () => {
-    if (!bus.status().connected) return Promise.resolve([]);
-    if (!asked || Date.now() - asked.at > FRESH_MS) asked = { at: Date.now(), infos: ask() };
-    return asked.infos;
+      return { consumers: [] };
+    }
+  };
+  const queues = () => {
+    if (!bus.status().connected) return Promise.resolve<Queues>({ consumers: [] });
+    if (!asked || Date.now() - asked.at > FRESH_MS) asked = { at: Date.now(), queues: ask() };
+    return asked.queues;
   };
   const collect = (value: (info: ConsumerInfo) => number) => async (gauge: Gauge<"stream" | "consumer">) => {
-    const found = await infos();
+    const { consumers } = await queues();
     gauge.reset();
-    for (const [consumer, stream, info] of found) gauge.set({ stream, consumer }, value(info));
+    for (const info of consumers) gauge.set({ stream: info.stream_name, consumer: info.name }, value(info));
   };
   const labels = ["stream", "consumer"] as const;
   metrics.gauge(
@@ -57,5 +74,24 @@ export function queueMetrics(metrics: Metrics, bus: Bus): void {
     "Messages not done that have been delivered more than once.",
     labels,
     collect(({ num_redelivered }) => num_redelivered),
+  );
+  metrics.gauge(
+    "nas_jetstream_consumer_idle",
+    "Pulls of this process that wait for a message, 0 while all have one in hand.",
+    labels,
+    (gauge) => {
+      gauge.reset();
+      for (const [consumer, stream] of bus.durables) gauge.set({ stream, consumer }, bus.idle.get(consumer) ?? 0);
+    },
+  );
+  metrics.gauge(
+    "nas_jetstream_stuck_messages",
+    "Work items that no consumer has waiting or in hand: nobody will ever take them.",
+    ["stream"],
+    async (gauge) => {
+      const { stuck } = await queues();
+      gauge.reset();
+      if (stuck !== undefined) gauge.set({ stream: WORK_STREAM }, stuck);
+    },
   );
 }

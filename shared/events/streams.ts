@@ -1,5 +1,6 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
+import { sleep } from "./faults";
 import { api } from "./jetstream";
 import {
   ALL_EVENTS,
@@ -67,10 +68,69 @@ export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOpti
   ];
 }
 
-/** Creates what is missing and updates what differs. Two services may do it at the same moment: the same settings twice change nothing. */
+/** How long a service that may not make streams waits for the one that does. */
+const MADE_ELSEWHERE_MS = 30_000;
+
+/**
+ * Creates what is missing and updates what differs; where the credentials do not allow that, waits until another service has. Two services may
+ * do it at the same moment: the same settings twice change nothing.
+ */
 export async function provision(bus: Bus, options: ProvisionOptions = {}): Promise<void> {
-  for (const settings of streamSettings(options)) await ensureStream(bus, settings);
+  for (const settings of streamSettings(options)) {
+    try {
+      await ensureStream(bus, settings);
+    } catch (error) {
+      if (LatheError.from(error).reason !== "NATS_FORBIDDEN") throw error;
+      await awaitStream(bus, settings);
+    }
+  }
 }
+
+async function awaitStream(bus: Bus, settings: StreamSettings): Promise<void> {
+  for (const deadline = Date.now() + MADE_ELSEWHERE_MS; ; await sleep(200)) {
+    const faults = await streamFaults(bus, settings);
+    if (faults.length === 0) return;
+    if (Date.now() < deadline) continue;
+    throw new LatheError(
+      "UNAVAILABLE",
+      `stream ${settings.name} ${faults.join("; ")}, and these credentials may not make it: start a search service of this version`,
+      { reason: "STREAM_MISMATCH" },
+    );
+  }
+}
+
+interface StreamAnswer {
+  config: Record<string, unknown>;
+  ts?: string;
+}
+
+/** A stream as NATS has it; undefined where it does not exist. */
+export async function streamInfo(bus: Bus, name: string): Promise<StreamAnswer | undefined> {
+  try {
+    return await api<StreamAnswer>(bus, `STREAM.INFO.${name}`, undefined, { what: `stream ${name}`, timeoutMs: 3_000 });
+  } catch (error) {
+    if (LatheError.from(error).reason !== "STREAM_NOT_FOUND") throw error;
+    return undefined;
+  }
+}
+
+/** What of a stream is not as it must be; copies may be more than asked for. */
+export function settingFaults(
+  { num_replicas: _any, ...wanted }: StreamSettings,
+  answer: StreamAnswer | undefined,
+): string[] {
+  if (!answer) return ["does not exist"];
+  const { config } = answer;
+  // A flag that is off is left out of the answer.
+  return Object.entries(wanted).flatMap(([key, value]) =>
+    JSON.stringify(config[key] ?? false) === JSON.stringify(value)
+      ? []
+      : [`${key} is ${JSON.stringify(config[key])}, must be ${JSON.stringify(value)}`],
+  );
+}
+
+const streamFaults = async (bus: Bus, settings: StreamSettings) =>
+  settingFaults(settings, await streamInfo(bus, settings.name));
 
 async function ensureStream(bus: Bus, settings: StreamSettings): Promise<void> {
   const what = `stream ${settings.name}`;

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { HealthClient, HealthCheckResponse_ServingStatus as Serving } from "../proto/grpc/health/v1/health";
 import { ShrinkingServiceClient, ShrinkingServiceService } from "../proto/lathe/v1/shrinking";
 import { makeCertificates } from "../testing/certificates";
@@ -69,6 +70,10 @@ describe("TLS", () => {
       token: "first-token-12345",
     });
     await expect(api.simulateSchedule(aRequest)).resolves.toEqual({ decisions: [] });
+    const [, expiry] = /^nas_tls_certificate_expiry_timestamp_seconds (\d+)$/m.exec(
+      await rpc.metrics.registry.metrics(),
+    )!;
+    expect(1000 * Number(expiry)).toBe(Date.parse(new X509Certificate(made.server.cert).validTo));
     for (const tls of [undefined, {}]) {
       await expect(rpc.connect(HealthClient, { tls }).ready(300)).rejects.toMatchObject({ code: "UNAVAILABLE" });
     }

@@ -5,6 +5,7 @@ import type { Logger } from "../process/logger";
 import type { Metrics } from "../process/metrics";
 import type { Readiness } from "../process/readiness";
 import { bearerTokens } from "./auth";
+import { certificateExpiry } from "./certificate";
 import type { Service } from "./handlers";
 import { health } from "./health";
 import { isLoopback, maxMessageBytes } from "./limits";
@@ -75,6 +76,7 @@ export async function startServer(options: ServerOptions): Promise<RpcServer> {
   new ReflectionService(protoDefinitions(), { services: [...names, "grpc.health.v1.Health"] }).addToServer(server);
 
   const bound = await bind(server, host, port, tls);
+  if (tls) certificateExpiry(metrics, tls.cert);
   return {
     port: bound,
     async stop(deadlineMs) {

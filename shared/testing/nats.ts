@@ -43,7 +43,10 @@ function answers(port: number): Promise<boolean> {
 }
 
 /** Starts nats-server with JetStream on loopback and a free port, in a store folder of its own. */
-export async function startNats(extraArguments: readonly string[] = []): Promise<TestNats> {
+export async function startNats(
+  extraArguments: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<TestNats> {
   const binary = findServer();
   const folder = mkdtempSync(join(tmpdir(), "lathe-nats-"));
   const store = join(folder, "store");
@@ -77,7 +80,7 @@ export async function startNats(extraArguments: readonly string[] = []): Promise
         join(folder, "pid"),
         ...extraArguments,
       ],
-      { stdio: ["ignore", "ignore", "pipe"] },
+      { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, ...env } },
     );
     child = server;
     // A test that fails before it stops its server must not keep Jest waiting.

@@ -10,16 +10,16 @@ const OLDEST = [2, 9] as const;
 const quiet = { info() {}, warn() {}, error() {} };
 
 /** Whether NATS can be reached, and holds what the services need. */
-export async function checkBus(config: BusConfig): Promise<Finding[]> {
+export async function checkBus(config: BusConfig, patienceMs = 5_000): Promise<Finding[]> {
   const settings = busSettings(config);
   let bus;
   try {
-    bus = await connect({ ...settings, name: "doctor", logger: quiet, firstConnectMs: 5_000 });
+    bus = await connect({ ...settings, name: "doctor", logger: quiet, firstConnectMs: patienceMs });
   } catch (error) {
     const { message, reason } = LatheError.from(error);
     const mend =
       reason === "NATS_FORBIDDEN"
-        ? "give this account the permissions of docs/operate.md, or set LATHE_NATS_CREDS to a file that has them"
+        ? "give this account the permissions of deploy/nats/permissions.conf, or set LATHE_NATS_CREDS to a file that has them"
         : "start NATS, or set LATHE_NATS_URL (and LATHE_NATS_TLS_CA_FILE) to where it is; in a cluster look at its pods and at the NetworkPolicy";
     return [fault("nats", message, mend)];
   }

@@ -38,9 +38,13 @@ interface Told {
 }
 
 /** Whether a service answers on both ports and is well, and what it is. */
-export async function checkService(target: ServiceTarget, options: ConnectOptions): Promise<Told> {
+export async function checkService(
+  target: ServiceTarget,
+  options: ConnectOptions,
+  patienceMs = PATIENCE_MS,
+): Promise<Told> {
   const { name, http } = target;
-  const findings = [await checkHealth(target, options)];
+  const findings = [await checkHealth(target, options, patienceMs)];
   let about: About;
   try {
     const askedAt = Date.now();
@@ -71,10 +75,14 @@ export async function checkService(target: ServiceTarget, options: ConnectOption
   return { findings, about };
 }
 
-async function checkHealth({ name, grpc }: ServiceTarget, options: ConnectOptions): Promise<Finding> {
-  const connection = connect(HealthClient, grpc, { ...options, deadlineMs: PATIENCE_MS });
+async function checkHealth(
+  { name, grpc }: ServiceTarget,
+  options: ConnectOptions,
+  patienceMs: number,
+): Promise<Finding> {
+  const connection = connect(HealthClient, grpc, { ...options, deadlineMs: patienceMs });
   try {
-    await connection.ready(PATIENCE_MS);
+    await connection.ready(patienceMs);
     const { status } = await connection.api.check({ service: "" });
     if (status === Serving.SERVING) return ok(name, `serves gRPC at ${grpc}`);
     return fault(name, `gRPC at ${grpc} is NOT_SERVING`, "see its checks below");

@@ -1,0 +1,207 @@
+/** PromQL and the legend of its series. */
+export type Query = readonly [expr: string, legend: string];
+
+/** A panel of a width of 24; its id, place and data source are given by `board`. */
+export interface Panel {
+  type: string;
+  title: string;
+  description: string;
+  w: number;
+  h: number;
+  queries: readonly Query[];
+  /** Now alone, instead of the range shown; as a table where each label is to be a column. */
+  instant?: "series" | "table";
+  fieldConfig: { defaults: { unit: string; [key: string]: unknown }; overrides: object[] };
+  options: object;
+  transformations?: object[];
+}
+
+export interface Row {
+  title: string;
+  panels: readonly Panel[];
+}
+
+export interface Contents {
+  uid: string;
+  title: string;
+  description: string;
+  /** Asks for one search, or for any number of them. */
+  search?: "one" | "many";
+  /** Marks on every time series: an expression whose values are times in ms, and the text of a mark. */
+  marks?: { name: string; expr: string; text: string };
+  rows: readonly Row[];
+}
+
+interface Look {
+  w?: number;
+  h?: number;
+  min?: number;
+  max?: number;
+  decimals?: number;
+  /** A value holds until the next one: figures of an epoch. */
+  step?: true;
+}
+
+const datasource = { type: "prometheus", uid: "${datasource}" };
+
+/** Curves over time. */
+export function curves(title: string, description: string, unit: string, queries: Query[], look: Look = {}): Panel {
+  const { w = 8, h = 8, step, ...bounds } = look;
+  const custom = { lineWidth: 1, fillOpacity: 0, showPoints: "never", ...(step && { lineInterpolation: "stepAfter" }) };
+  return {
+    ...{ type: "timeseries", title, description, w, h, queries },
+    fieldConfig: { defaults: { unit, ...bounds, custom }, overrides: [] },
+    options: {
+      legend: { displayMode: "list", placement: "bottom", showLegend: true },
+      tooltip: { mode: "multi", sort: "desc" },
+    },
+  };
+}
+
+/** One figure per series, as it is now. */
+export function figures(title: string, description: string, unit: string, queries: Query[], look: Look = {}): Panel {
+  const { w = 4, h = 4, ...bounds } = look;
+  return {
+    ...{ type: "stat", title, description, w, h, queries, instant: "series" },
+    fieldConfig: { defaults: { unit, ...bounds }, overrides: [] },
+    options: {
+      reduceOptions: { calcs: ["lastNotNull"], fields: "", values: false },
+      ...{ colorMode: "none", graphMode: "none", textMode: "auto" },
+    },
+  };
+}
+
+/** Bars over the time in which the value of a series was 1. */
+export function bars(title: string, description: string, queries: Query[], look: Look = {}): Panel {
+  const { w = 24, h = 6 } = look;
+  const mappings = [{ type: "value", options: { "1": { text: "yes", color: "blue" } } }];
+  return {
+    ...{ type: "state-timeline", title, description, w, h, queries },
+    fieldConfig: { defaults: { unit: "short", custom: { fillOpacity: 70, lineWidth: 0 }, mappings }, overrides: [] },
+    options: {
+      ...{ showValue: "never", mergeValues: true },
+      legend: { displayMode: "list", placement: "bottom", showLegend: false },
+    },
+  };
+}
+
+/** A column of a table: the label of the queries, or by its legend the value of a query. */
+export interface Column {
+  label: string;
+  name?: string;
+  unit?: string;
+  /** Of the board that a click on the cell opens, with the cell's value as `search`. */
+  opens?: string;
+}
+
+/** A row per set of labels that the queries share, now. Labels that are no column are left out; values are named by their legend. */
+export function table(title: string, description: string, columns: Column[], queries: Query[], look: Look = {}): Panel {
+  const { w = 24, h = 8 } = look;
+  const values = queries.map(([, legend], index) => [`Value #${refId(index)}`, legend] as const);
+  const single = queries.length === 1 ? [["Value", queries[0]![1]] as const] : values;
+  const shown = new Set(columns.map(({ label }) => label));
+  const order = columns.map(({ label }) => single.find(([, legend]) => legend === label)?.[0] ?? label);
+  const dropped = ["Time", ...single.flatMap(([field, legend]) => (shown.has(legend) ? [] : [field]))];
+  return {
+    ...{ type: "table", title, description, w, h, queries, instant: "table" },
+    fieldConfig: {
+      defaults: { unit: "short", custom: { align: "auto" } },
+      overrides: columns.flatMap(({ label, name = label, unit, opens }) => [
+        ...(unit === undefined ? [] : [override(name, "unit", unit)]),
+        ...(opens === undefined
+          ? []
+          : [
+              override(name, "links", [
+                { title: "Open", url: `/d/${opens}?var-search=\${__value.raw}&\${datasource:queryparam}` },
+              ]),
+            ]),
+      ]),
+    },
+    options: { showHeader: true, cellHeight: "sm", footer: { show: false } },
+    transformations: [
+      { id: "merge", options: {} },
+      {
+        id: "organize",
+        options: {
+          excludeByName: Object.fromEntries(dropped.map((field) => [field, true])),
+          indexByName: Object.fromEntries(order.map((field, index) => [field, index])),
+          renameByName: Object.fromEntries(
+            order.map((field, index) => [field, columns[index]!.name ?? columns[index]!.label]),
+          ),
+        },
+      },
+    ],
+  };
+}
+
+const override = (field: string, id: string, value: unknown) => ({
+  matcher: { id: "byName", options: field },
+  properties: [{ id, value }],
+});
+
+const refId = (index: number) => String.fromCharCode("A".charCodeAt(0) + index);
+
+/** The board as Grafana provisions it: rows below each other, panels from left to right in them. */
+export function board({ uid, title, description, search, marks, rows }: Contents) {
+  const panels: object[] = [];
+  let y = 0;
+  for (const row of rows) {
+    panels.push({
+      ...{ id: panels.length + 1, type: "row", title: row.title, collapsed: false },
+      ...{ gridPos: { h: 1, w: 24, x: 0, y }, panels: [] },
+    });
+    y += 1;
+    let x = 0;
+    let height = 0;
+    for (const { w, h, queries, instant, ...panel } of row.panels) {
+      if (x + w > 24) {
+        y += height;
+        x = height = 0;
+      }
+      panels.push({
+        ...{ id: panels.length + 1, ...panel, datasource, gridPos: { h, w, x, y } },
+        targets: queries.map(([expr, legendFormat], index) => ({
+          ...{ datasource, editorMode: "code", expr, legendFormat, refId: refId(index) },
+          ...(instant ? { instant: true, range: false } : { range: true }),
+          ...(instant === "table" && { format: "table" }),
+        })),
+      });
+      x += w;
+      height = Math.max(height, h);
+    }
+    y += height;
+  }
+  const mark = marks && {
+    ...{ name: marks.name, datasource, enable: true, hide: false, iconColor: "purple", expr: marks.expr },
+    ...{ useValueForTime: true, titleFormat: marks.name, textFormat: marks.text, step: "10s" },
+  };
+  return {
+    ...{ uid, title, description, tags: ["lathe"], schemaVersion: 39, version: 1, editable: false, graphTooltip: 1 },
+    ...{ refresh: "10s", time: { from: "now-1h", to: "now" }, timezone: "browser", timepicker: {} },
+    annotations: { list: mark ? [mark] : [] },
+    links: [
+      {
+        ...{ type: "dashboards", title: "Lathe", tags: ["lathe"], asDropdown: false, targetBlank: false },
+        ...{ includeVars: true, keepTime: true },
+      },
+    ],
+    templating: { list: [sources, ...(search ? [searches(search === "many")] : [])] },
+    panels,
+  };
+}
+
+export type Board = ReturnType<typeof board>;
+
+const sources = {
+  ...{ name: "datasource", type: "datasource", label: "Data source", query: "prometheus", current: {} },
+  ...{ hide: 0, multi: false, includeAll: false, options: [], refresh: 1, regex: "" },
+};
+
+/** Searches that ran at some time of the range shown. */
+const searches = (many: boolean) => ({
+  ...{ name: "search", type: "query", label: "Search", datasource },
+  ...{ query: { query: "label_values(nas_search_phase, search_id)", refId: "search" } },
+  ...{ definition: "label_values(nas_search_phase, search_id)", hide: 0, multi: many, includeAll: many },
+  ...(many ? { allValue: ".*", current: { text: ["All"], value: ["$__all"] } } : { current: {} }),
+  ...{ options: [], refresh: 2, regex: "", sort: 1 },
+});

@@ -1,0 +1,111 @@
+import { randomBytes } from "node:crypto";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { startGuard } from "../deploy/local/guard";
+import { serviceProcess, SERVICES, type ServiceName } from "../deploy/local/stack";
+import { takeStateFolder } from "../deploy/local/state";
+import { connect as connectBus } from "../shared/events/bus";
+import { inspect } from "../shared/events/inspect";
+import { SearchServiceClient, SearchState } from "../shared/proto/lathe/v1/search";
+import { connect } from "../shared/rpc/client";
+import { startNats, type TestNats } from "../shared/testing/nats";
+import { compiled } from "./compiled";
+import { smallSpec } from "./specs";
+import { newFolder, PATIENCE_MS } from "./system";
+
+jest.setTimeout(2 * PATIENCE_MS);
+
+const quiet = { info() {}, warn() {}, error() {} };
+const passwords = Object.fromEntries(SERVICES.map((name) => [name, randomBytes(12).toString("hex")]));
+const conf = join(__dirname, "..", "deploy", "nats", "permissions.conf");
+
+let nats: TestNats;
+const urlOf = (name: ServiceName) => nats.url.replace("//", `//${name}:${passwords[name]}@`);
+beforeAll(async () => {
+  const env = SERVICES.map((name) => [`LATHE_NATS_${name.toUpperCase()}`, `"${passwords[name]!}"`]);
+  nats = await startNats(["-c", conf], Object.fromEntries(env) as Record<string, string>);
+});
+afterAll(() => nats?.stop());
+
+it("a whole search, from its start to its deletion, needs no more than the permissions of deploy/nats/permissions.conf", async () => {
+  const folder = newFolder();
+  const state = takeStateFolder(folder);
+  const guard = startGuard();
+  const processes = await Promise.all(
+    SERVICES.map(async (name) => {
+      const service = serviceProcess(name, urlOf(name), state, guard, {
+        services: join(compiled(), "services"),
+        env: { LATHE_LEASE: "4s", LATHE_THREADS: "1" },
+      });
+      return { name, child: await service.start(new AbortController().signal), address: service.address() };
+    }),
+  );
+  const search = connect(SearchServiceClient, processes.find(({ name }) => name === "search")!.address.grpc);
+  try {
+    const { search: started } = await search.api.startSearch({ spec: smallSpec(), requestId: "once" });
+    const searchId = started!.id;
+    let state = started!.state;
+    for (const deadline = Date.now() + PATIENCE_MS; state < SearchState.SEARCH_STATE_SUCCEEDED; await pause(100)) {
+      state = (await search.api.getSearch({ searchId })).search!.state;
+      if (Date.now() > deadline) throw new Error(`the search is ${SearchState[state]} after ${PATIENCE_MS} ms`);
+    }
+    expect(SearchState[state]).toBe("SEARCH_STATE_SUCCEEDED");
+    await search.api.deleteSearch({ searchId });
+    await expect(search.api.getSearch({ searchId })).rejects.toMatchObject({ code: "NOT_FOUND" });
+  } finally {
+    search.close();
+    for (const { child } of processes) await child.stop(12_000);
+    await guard.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+it.each<[ServiceName, string[]]>([
+  ["search", []],
+  ["supernet", ["lathe.work.train", "$KV.SEARCHES.doctor", "$KV.LISTING.doctor", "$KV.REQUESTS.doctor"]],
+  [
+    "shrinking",
+    [
+      "lathe.events.doctor.search.created",
+      "lathe.work.train",
+      "$KV.SEARCHES.doctor",
+      "$KV.LISTING.doctor",
+      "$KV.HANDBACKS.doctor",
+      "$KV.REQUESTS.doctor",
+      "$O.CHECKPOINTS.C.doctor",
+      "$O.ARTIFACTS.C.doctor",
+    ],
+  ],
+  [
+    "discretization",
+    [
+      "lathe.events.doctor.search.created",
+      "lathe.work.train",
+      "$KV.SEARCHES.doctor",
+      "$KV.LISTING.doctor",
+      "$KV.HANDBACKS.doctor",
+      "$KV.REQUESTS.doctor",
+      "$O.CHECKPOINTS.C.doctor",
+    ],
+  ],
+  [
+    "latency",
+    [
+      "lathe.events.doctor.search.created",
+      "lathe.work.train",
+      "$KV.SEARCHES.doctor",
+      "$KV.LISTING.doctor",
+      "$KV.REQUESTS.doctor",
+      "$O.CHECKPOINTS.C.doctor",
+      "$O.ARTIFACTS.C.doctor",
+    ],
+  ],
+])("%s may not write what is not its own", async (name, refused) => {
+  const bus = await connectBus({ url: urlOf(name), name: "test", logger: quiet });
+  try {
+    expect((await inspect(bus)).refused.map(({ subject }) => subject)).toEqual(refused);
+  } finally {
+    await bus.drain();
+  }
+});
