@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { startGuard } from "../deploy/local/guard";
@@ -30,11 +30,11 @@ afterAll(() => nats?.stop());
 
 it("a whole search, from its start to its deletion, needs no more than the permissions of deploy/nats/permissions.conf", async () => {
   const folder = newFolder();
-  const state = takeStateFolder(folder);
+  const folderOf = takeStateFolder(folder);
   const guard = startGuard();
   const processes = await Promise.all(
     SERVICES.map(async (name) => {
-      const service = serviceProcess(name, urlOf(name), state, guard, {
+      const service = serviceProcess(name, urlOf(name), folderOf, guard, {
         services: join(compiled(), "services"),
         env: { LATHE_LEASE: "4s", LATHE_THREADS: "1" },
       });
@@ -51,8 +51,20 @@ it("a whole search, from its start to its deletion, needs no more than the permi
       if (Date.now() > deadline) throw new Error(`the search is ${SearchState[state]} after ${PATIENCE_MS} ms`);
     }
     expect(SearchState[state]).toBe("SEARCH_STATE_SUCCEEDED");
+    for (const { address } of processes) {
+      const metrics = await (await fetch(`http://${address.http}/metrics`)).text();
+      expect(metrics).toMatch(/^nas_jetstream_consumer_pending\{stream="WORK",consumer="work-train"\} 0$/m);
+      expect(metrics).toMatch(/^nas_jetstream_stuck_messages\{stream="WORK"\} 0$/m);
+    }
     await search.api.deleteSearch({ searchId });
     await expect(search.api.getSearch({ searchId })).rejects.toMatchObject({ code: "NOT_FOUND" });
+    // Each but search has tried to make the streams.
+    const refusals = SERVICES.flatMap((name) =>
+      readFileSync(folderOf.path("logs", `${name}.log`), "utf8")
+        .split("\n")
+        .filter((line) => line.includes("NATS refuses these credentials") && !/STREAM\.(CREATE|UPDATE)/.test(line)),
+    );
+    expect(refusals).toEqual([]);
   } finally {
     search.close();
     for (const { child } of processes) await child.stop(12_000);

@@ -1,25 +1,8 @@
-import { availableParallelism } from "node:os";
-import { z } from "zod";
-import { supportsPrecision } from "../../shared/engine/precision";
-import { baseConfig, duration, integer, oneOf, text } from "../../shared/process/config";
+import { duration } from "../../shared/process/config";
+import { engineSchema } from "../../shared/service/engine";
 
 /** Settings of the discretization service. */
-export const schema = z
-  .object({
-    ...baseConfig,
-    /** What evaluates: compiled graphs on ONNX Runtime, or TF.js eager on libtensorflow. */
-    LATHE_ENGINE: oneOf(["onnxruntime", "tensorflow"]).default("onnxruntime"),
-    /** Execution provider of ONNX Runtime. */
-    LATHE_PROVIDER: oneOf(["cpu", "cuda", "tensorrt"]).default("cpu"),
-    /** Of convolutions and matrix products. */
-    LATHE_PRECISION: oneOf(["float32", "float16", "bfloat16"]).default("float32"),
-    /** Where data sets are mounted; told to an operator, a spec names its own path. */
-    LATHE_DATA_FOLDER: text("a path").optional(),
-    LATHE_THREADS: integer(1, 256).default(availableParallelism()),
-    /** Silence after which a worker is taken for dead and its work goes to another. */
-    LATHE_LEASE: duration(1_000, 3_600_000).default(60_000),
-  })
-  .refine((config) => supportsPrecision(config.LATHE_ENGINE, config.LATHE_PROVIDER, config.LATHE_PRECISION), {
-    path: ["LATHE_PRECISION"],
-    error: "must be float32, or else LATHE_ENGINE onnxruntime and LATHE_PROVIDER cuda or tensorrt",
-  });
+export const schema = engineSchema({
+  /** Silence after which a worker is taken for dead and its work goes to another. */
+  LATHE_LEASE: duration(1_000, 3_600_000).default(60_000),
+});

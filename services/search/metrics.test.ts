@@ -91,7 +91,7 @@ describe("metrics of searches", () => {
 
   it("tell how far a search is, what it costs and when it shrank", async () => {
     const { registry, created, tell } = observe();
-    created("s-a", { cost: { ...spec.cost!, target: 0.25 } });
+    created("s-a", { cost: { ...spec.cost, target: 0.25 } });
     const epoch = made.epoch(1);
     Object.assign((epoch.data as EpochCompleted).metrics!, { expectedCostRatio: 0.75 });
     tell("s-a", epoch);

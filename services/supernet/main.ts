@@ -1,6 +1,5 @@
-import { requireEngine } from "../../shared/engine/require";
 import { createQuota } from "../../shared/events/quota";
-import { lookIntoDataFolder } from "../../shared/service/dataFolder";
+import { startEngine } from "../../shared/service/engine";
 import { serve } from "../../shared/service/serve";
 import { schema } from "./config";
 import { consume } from "./consumer";
@@ -9,17 +8,7 @@ import { supernetService } from "./rpc";
 import { Trainer } from "./trainer";
 
 void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shutdown }) => {
-  const engine = {
-    engine: config.LATHE_ENGINE,
-    provider: config.LATHE_PROVIDER,
-    precision: config.LATHE_PRECISION,
-    threads: config.LATHE_THREADS,
-    memoryBytes: config.LATHE_TRAINING_MEMORY * 2 ** 20,
-  };
-  await requireEngine(engine);
-  facts.engine = () => engine;
-  const folder = config.LATHE_DATA_FOLDER;
-  if (folder !== undefined) facts.dataFolder = () => lookIntoDataFolder(folder);
+  const engine = await startEngine(config, facts, config.LATHE_TRAINING_MEMORY * 2 ** 20);
   const trainer: Trainer = new Trainer({
     bus,
     engine,

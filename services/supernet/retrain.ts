@@ -1,5 +1,5 @@
 import { classFrequencies } from "../../shared/data/batches";
-import { openDataset } from "../../shared/data/dataset";
+import { beginDataset } from "../../shared/data/dataset";
 import { datasetOptions } from "../../shared/data/fromSpec";
 import type { Engine } from "../../shared/engine/engine";
 import { createRandom } from "../../shared/engine/random";
@@ -51,10 +51,15 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
   const { spec, genotype } = job;
   const { epochs, batchSize, pyramidChannels, dropout } = spec.retraining;
   const network = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels, dropout });
-  const dataset = await openDataset(datasetOptions(spec, genotype));
+  const { dataset, checked } = await beginDataset(datasetOptions(spec, genotype));
   const opened: { release(): Promise<void> }[] = [];
   try {
-    const weighting = classWeights(await classFrequencies(dataset.train, genotype.classes));
+    // An input of the steps, as in a search.
+    const weighting = new Float32Array(genotype.classes);
+    const counted = checked
+      .then(() => classFrequencies(dataset.train, genotype.classes))
+      .then((frequencies) => weighting.set(classWeights(frequencies)));
+    counted.catch(() => {});
     const evaluator = await discreteEvaluator(engine, network, batchSize);
     opened.push(evaluator);
     let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
@@ -69,6 +74,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     const subject = networkSubject(network);
     const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, progress.steps);
     opened.push(trainer);
+    await counted;
     while (progress.epoch < epochs) {
       const started = performance.now();
       const epoch = progress.epoch + 1;

@@ -1,4 +1,4 @@
-import { openDataset, type Dataset } from "../../shared/data/dataset";
+import { beginDataset, type Dataset } from "../../shared/data/dataset";
 import { batches, classFrequencies, type BatchOptions } from "../../shared/data/batches";
 import type { Engine } from "../../shared/engine/engine";
 import { createRandom } from "../../shared/engine/random";
@@ -80,10 +80,15 @@ export interface TrainingPort {
  */
 export async function trainSupernet(engine: Engine, job: SearchJob, port: TrainingPort): Promise<SupernetConverged> {
   const { spec, space } = job;
-  const dataset = await openDataset(datasetOptions(spec, space));
+  const { dataset, checked } = await beginDataset(datasetOptions(spec, space));
   let session: SupernetSession | undefined;
   try {
-    const options = stepOptions(job, classWeights(await classFrequencies(dataset.train, space.classes)));
+    // Inputs of the steps, so that these are compiled while the files are decoded and their labels counted.
+    const options = stepOptions(job, new Float32Array(space.classes));
+    const counted = checked
+      .then(() => classFrequencies(dataset.train, space.classes))
+      .then((frequencies) => options.classWeights.set(classWeights(frequencies)));
+    counted.catch(() => {});
     const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
     let state = resumed?.state ?? initialSupernet(space, spec.seed);
     let progress: Progress = resumed?.progress ?? {
@@ -114,6 +119,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
         session = await openSession(engine, state, options);
         port.compiled({ epoch, ...session.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
       }
+      await counted;
       const { metrics, alarms, health } = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
       state = session.state();

@@ -54,6 +54,25 @@ interface Listing {
  * full). Faults of the data are LatheErrors with reason DATASET_INVALID that name the file; close() ends the thread.
  */
 export async function openDataset(options: DatasetOptions): Promise<Dataset> {
+  const { dataset, checked } = await beginDataset(options);
+  try {
+    await checked;
+  } catch (error) {
+    await dataset.close();
+    throw error;
+  }
+  return dataset;
+}
+
+/** A dataset whose thread is at work: its examples come once they are asked for, its faults by `checked`. */
+export interface BegunDataset {
+  dataset: Dataset;
+  /** Every file has been decoded; rejects as openDataset does. */
+  checked: Promise<void>;
+}
+
+/** The same, for who has something to do meanwhile: the files are listed when this resolves, and are being decoded. */
+export async function beginDataset(options: DatasetOptions): Promise<BegunDataset> {
   checkOptions(options);
   const { height, width, cacheBytes = DEFAULT_CACHE_BYTES } = options;
   const { info, source, train, validation } = options.kind === "streets" ? scenes(options) : await files(options);
@@ -63,19 +82,17 @@ export async function openDataset(options: DatasetOptions): Promise<Dataset> {
   }
   const size = { height, width };
   const thread = new LoadingThread({ source, size, cacheBytes });
-  try {
-    await thread.ask({ kind: "check" });
-  } catch (error) {
-    await thread.close();
-    throw error;
-  }
-  return {
+  const checked = thread.ask<void>({ kind: "check" });
+  // Who waits for it hears of it; who closes before does not.
+  checked.catch(() => {});
+  const dataset = {
     info,
     ...size,
     train: threadSplit(thread, "train", size, train.length, train.name),
     validation: threadSplit(thread, "validation", size, validation.length, validation.name),
     close: () => thread.close(),
   };
+  return { dataset, checked };
 }
 
 function scenes(options: DatasetOptions): Contents {

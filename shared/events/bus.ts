@@ -174,7 +174,8 @@ export class Bus {
     void this.connection.closed().then(() => {
       this.state = { connected: false, reason: "the connection to NATS is closed" };
     });
-    for await (const { type, data } of this.connection.status()) {
+    for await (const status of this.connection.status()) {
+      const { type, data } = status;
       const about = typeof data === "string" ? data : JSON.stringify(data);
       if (type === Events.Disconnect) {
         this.state = { connected: false, reason: `NATS at ${about} is not connected` };
@@ -185,7 +186,9 @@ export class Bus {
         this.logger.info("NATS reconnected", { server: about, reconnects: this.counters.reconnects });
         for (const listener of [...this.reconnectListeners]) listener();
       } else if (type === Events.Error) {
-        this.logger.error("NATS reports an error", { server: about });
+        const { permissionContext: refused } = status;
+        if (refused) this.logger.warn("NATS refuses these credentials", { ...refused });
+        else this.logger.error("NATS reports an error", { server: about });
       }
     }
   }

@@ -118,10 +118,10 @@ export async function runPulls(
 ): Promise<Consumption> {
   await ensureDurable(bus, settings);
   const stop = new AbortController();
-  const noMore = enough ? AbortSignal.any([stop.signal, enough]) : stop.signal;
   const { durable } = settings;
   const idle = (change: 1 | -1) => bus.idle.set(durable, (bus.idle.get(durable) ?? 0) + change);
   idle(1);
+  const noMore = enough ? AbortSignal.any([stop.signal, enough]) : stop.signal;
   const run = async () => {
     let failures = 0;
     while (!noMore.aborted && !bus.connection.isClosed()) {

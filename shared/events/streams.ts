@@ -115,24 +115,26 @@ export async function streamInfo(bus: Bus, name: string): Promise<StreamAnswer |
 }
 
 /** What of a stream is not as it must be; copies may be more than asked for. */
-export function settingFaults(
-  { num_replicas: _any, ...wanted }: StreamSettings,
-  answer: StreamAnswer | undefined,
-): string[] {
+export function settingFaults({ num_replicas, ...wanted }: StreamSettings, answer: StreamAnswer | undefined): string[] {
   if (!answer) return ["does not exist"];
   const { config } = answer;
+  const copies = Number(config.num_replicas ?? 1);
+  const few = copies < Number(num_replicas) ? [`has ${copies} copies, must have ${Number(num_replicas)}`] : [];
   // A flag that is off is left out of the answer.
-  return Object.entries(wanted).flatMap(([key, value]) =>
+  const others = Object.entries(wanted).flatMap(([key, value]) =>
     JSON.stringify(config[key] ?? false) === JSON.stringify(value)
       ? []
       : [`${key} is ${JSON.stringify(config[key])}, must be ${JSON.stringify(value)}`],
   );
+  return [...few, ...others];
 }
 
 const streamFaults = async (bus: Bus, settings: StreamSettings) =>
   settingFaults(settings, await streamInfo(bus, settings.name));
 
 async function ensureStream(bus: Bus, settings: StreamSettings): Promise<void> {
+  // Asked first: who may not make streams is not refused what is there, and copies that an operator has added stay.
+  if ((await streamFaults(bus, settings)).length === 0) return;
   const what = `stream ${settings.name}`;
   const request = { what, timeoutMs: 5000, retryForMs: 15_000 };
   try {

@@ -1,0 +1,55 @@
+import { availableParallelism } from "node:os";
+import { z } from "zod";
+import type { EngineOptions } from "../engine/engine";
+import { supportsPrecision } from "../engine/precision";
+import { requireEngine } from "../engine/require";
+import { baseConfig, integer, oneOf, text } from "../process/config";
+import type { Facts } from "../process/http";
+import { lookIntoDataFolder } from "./dataFolder";
+
+/** What a service that computes networks on data reads besides baseConfig. */
+const engineConfig = {
+  /** What computes: compiled graphs on ONNX Runtime, or TF.js eager on libtensorflow. */
+  LATHE_ENGINE: oneOf(["onnxruntime", "tensorflow"]).default("onnxruntime"),
+  /** Execution provider of ONNX Runtime. */
+  LATHE_PROVIDER: oneOf(["cpu", "cuda", "tensorrt"]).default("cpu"),
+  /** Of convolutions and matrix products. */
+  LATHE_PRECISION: oneOf(["float32", "float16", "bfloat16"]).default("float32"),
+  LATHE_THREADS: integer(1, 256).default(availableParallelism()),
+  /** Where data sets are mounted; told to an operator, a spec names its own path. */
+  LATHE_DATA_FOLDER: text("a path").optional(),
+};
+
+/** The settings of such a service with its own. */
+export function engineSchema<S extends z.ZodRawShape>(own: S) {
+  return z.object({ ...baseConfig, ...engineConfig, ...own }).refine(
+    (config) => {
+      const { LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION } = config as EngineConfig;
+      return supportsPrecision(LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION);
+    },
+    {
+      path: ["LATHE_PRECISION"],
+      error: "must be float32, or else LATHE_ENGINE onnxruntime and LATHE_PROVIDER cuda or tensorrt",
+    },
+  );
+}
+
+type EngineConfig = z.output<z.ZodObject<typeof engineConfig>>;
+
+/**
+ * The engine that is set, once it has been found on this machine (requireEngine), and in the facts with what there is in the data folder.
+ */
+export async function startEngine(config: EngineConfig, facts: Facts, memoryBytes?: number): Promise<EngineOptions> {
+  const engine: EngineOptions = {
+    engine: config.LATHE_ENGINE,
+    provider: config.LATHE_PROVIDER,
+    precision: config.LATHE_PRECISION,
+    threads: config.LATHE_THREADS,
+    ...(memoryBytes !== undefined && { memoryBytes }),
+  };
+  await requireEngine(engine);
+  facts.engine = () => engine;
+  const { LATHE_DATA_FOLDER: folder } = config;
+  if (folder !== undefined) facts.dataFolder = () => lookIntoDataFolder(folder);
+  return engine;
+}
