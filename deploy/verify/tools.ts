@@ -7,9 +7,13 @@ import { packageRoot } from "../../shared/process/root";
 
 /** Version that is built where PATH has none. */
 const HELM = "v3.22.0";
+/** How long a build may take unless all is asked for: enough where Go has compiled most of it before. */
+const BUILD_MS = 40_000;
 const root = packageRoot();
 /** Binaries that this program builds; `npm ci` removes it, and Go's own cache makes the next build short. */
 const cache = join(root, "node_modules", ".cache", "lathe-verify");
+
+const TIMED_OUT = `not within ${BUILD_MS / 1000} s; LATHE_VERIFY=full takes the time`;
 
 /** What a command came to; output is stdout and stderr together. */
 export interface Ran {
@@ -21,14 +25,16 @@ export interface Ran {
 export function run(
   command: string,
   args: readonly string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; timeoutMs?: number } = {},
 ): Ran {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
     cwd: options.cwd ?? root,
     env: { ...process.env, ...options.env },
     encoding: "utf8",
     maxBuffer: 2 ** 28,
+    timeout: options.timeoutMs,
   });
+  if (error && "code" in error && error.code === "ETIMEDOUT") return { status: 1, stdout, output: TIMED_OUT };
   if (error) throw new LatheError("INTERNAL", `${command} cannot be run: ${error.message}`, { cause: error });
   return { status: status ?? 1, stdout, output: `${stdout}${stderr}`.trim() };
 }
@@ -42,32 +48,34 @@ export function onPath(name: string): string | undefined {
 /** A program, or why it is not there and how to have it. */
 export type Tool = { path: string } | { missing: string };
 
-/** helm of PATH, or one built before, or with `build` one built now from the Go module proxy. */
-export function helm(build: boolean): Tool {
+/** helm of PATH, or one built from the Go module proxy; `full`: however long that takes. */
+export function helm(full: boolean): Tool {
   const found = onPath("helm");
   if (found !== undefined) return { path: found };
   const folder = join(cache, `helm-${HELM}`);
-  return built(join(folder, "helm"), build, (go) =>
-    run(go, ["install", `helm.sh/helm/v3/cmd/helm@${HELM}`], { env: { GOBIN: folder, GOFLAGS: "-mod=mod" } }),
+  return built(join(folder, "helm"), full, (go, timeoutMs) =>
+    run(go, ["install", `helm.sh/helm/v3/cmd/helm@${HELM}`], {
+      env: { GOBIN: folder, GOFLAGS: "-mod=mod" },
+      timeoutMs,
+    }),
   );
 }
 
-/** The program of validators/, built from these sources before, or with `build` now. */
-export function validators(build: boolean): Tool {
+/** The program of validators/, built from these sources; `full`: however long that takes. */
+export function validators(full: boolean): Tool {
   const cwd = join(root, "deploy", "verify", "validators");
   const hash = createHash("sha256");
   for (const file of readdirSync(cwd).sort()) hash.update(readFileSync(join(cwd, file)));
   const path = join(cache, `validators-${hash.digest("hex").slice(0, 12)}`);
-  return built(path, build, (go) => run(go, ["build", "-o", path, "."], { cwd }));
+  return built(path, full, (go, timeoutMs) => run(go, ["build", "-o", path, "."], { cwd, timeoutMs }));
 }
 
-function built(path: string, build: boolean, make: (go: string) => Ran): Tool {
+function built(path: string, full: boolean, make: (go: string, timeoutMs: number) => Ran): Tool {
   if (existsSync(path)) return { path };
   const go = onPath("go");
-  if (!build || go === undefined)
-    return { missing: "is not there; to build it, set LATHE_VERIFY=full where Go is on PATH" };
+  if (go === undefined) return { missing: "is not there, and neither is Go to build it" };
   mkdirSync(cache, { recursive: true });
-  const { status, output } = make(go);
+  const { status, output } = make(go, full ? 0 : BUILD_MS);
   if (status !== 0) return { missing: `could not be built: ${output.split("\n").slice(-5).join("; ")}` };
   return { path };
 }

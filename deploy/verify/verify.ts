@@ -5,7 +5,7 @@ import { imageChecks } from "./image/checks";
 import { report } from "./outcome";
 
 const USAGE = `npm run verify:deploy -- [--full] [--update]
-  --full     builds helm and the validators with Go where they are missing, and runs the build steps of the image; as LATHE_VERIFY=full
+  --full     takes the time to build helm and the validators with Go, and to run the build steps of the image; as LATHE_VERIFY=full
   --update   writes helm/lathe/ci/golden anew`;
 
 /** Checks the chart, the image and the compose file as far as this machine can; exit code 1 where a check fails. */

@@ -21,12 +21,13 @@ const [, NEWER] = KUBERNETES;
 
 /** The checks of the chart; without helm the snapshots stand for what it renders. */
 export function chartChecks({ full, update }: ChartOptions): Check[] {
-  const tool = helm(full);
+  let found: Tool | undefined;
+  const tool = () => (found ??= helm(full));
   const renderings: Rendering[] = [];
   const rendering = cases().map((name): Check => ({
     name: `chart with ci/${name}.yaml`,
     run: () => {
-      const { outcome, rendered } = render(name, tool, update);
+      const { outcome, rendered } = render(name, tool(), update);
       if (rendered) renderings.push(rendered);
       return outcome;
     },
@@ -40,8 +41,8 @@ export function chartChecks({ full, update }: ChartOptions): Check[] {
   }));
   return [
     ...rendering,
-    { name: "chart: bad values are refused by name", run: () => refused(tool) },
-    { name: "chart: packed, it has the boards and alerts of deploy/", run: () => packed(tool) },
+    { name: "chart: bad values are refused by name", run: () => refused(tool()) },
+    { name: "chart: packed, it has the boards and alerts of deploy/", run: () => packed(tool()) },
     ...rules,
     { name: "chart: what an API server would refuse", run: () => validated(renderings, full) },
   ];

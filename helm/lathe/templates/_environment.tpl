@@ -1,5 +1,7 @@
-{{- /* What every service reads; the files are mounted by lathe.secretMounts. Takes the root. */ -}}
+{{- /* What every service reads; the files are mounted by lathe.pod. Takes a list of root and the service's name. */ -}}
 {{- define "lathe.environment" -}}
+{{- $service := index . 1 -}}
+{{- with index . 0 -}}
 LATHE_LOG_LEVEL: {{ .Values.logLevel | quote }}
 LATHE_SHUTDOWN_GRACE: {{ printf "%ds" (int .Values.shutdownGraceSeconds) | quote }}
 LATHE_NATS_URL: {{ include "lathe.natsUrl" . | quote }}
@@ -9,7 +11,7 @@ LATHE_HTTP_HOST: "0.0.0.0"
 LATHE_HTTP_PORT: {{ .Values.http.port | quote }}
 {{- with .Values.nats.credentialsSecret }}
 {{- if .name }}
-LATHE_NATS_CREDS: "/etc/lathe/nats-credentials/{{ .key }}"
+LATHE_NATS_CREDS: "/etc/lathe/nats-credentials/{{ .key | replace "{service}" $service }}"
 {{- end }}
 {{- end }}
 {{- with .Values.nats.tls }}
@@ -43,6 +45,7 @@ LATHE_OTLP_ENDPOINT: {{ .endpoint | quote }}
 LATHE_TRACE_RATIO: {{ .samplingRatio | quote }}
 {{- end }}
 {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{- /* Name of the volume -> name of the secret, for those that are set. */ -}}

@@ -13,6 +13,8 @@ The pod of one service, as the template of a Deployment, a Job or a test takes i
 {{- $root := .root -}}
 {{- $values := .values -}}
 {{- $secrets := include "lathe.secrets" $root | fromYaml -}}
+{{- /* A helm test has the permissions of the search service. */ -}}
+{{- $service := ternary "search" .name (eq .name "test") -}}
 {{- $claim := and .dataset $root.Values.dataset.claimName -}}
 metadata:
   labels:
@@ -73,7 +75,7 @@ spec:
       securityContext:
         {{- include "lathe.containerSecurity" $root | nindent 8 }}
       env:
-        {{- range $key, $value := merge (default dict .environment) (include "lathe.environment" $root | fromYaml) }}
+        {{- range $key, $value := merge (default dict .environment) (include "lathe.environment" (list $root $service) | fromYaml) }}
         - name: {{ $key }}
           value: {{ $value | quote }}
         {{- end }}
@@ -149,6 +151,11 @@ spec:
       secret:
         secretName: {{ $secret }}
         defaultMode: 0440
+        {{- if eq $volume "nats-credentials" }}
+        {{- $key := $root.Values.nats.credentialsSecret.key | replace "{service}" $service }}
+        # No other service's.
+        items: [{ key: {{ $key }}, path: {{ $key }} }]
+        {{- end }}
     {{- end }}
 {{- end -}}
 
