@@ -10,7 +10,7 @@ import { initialArchitecture } from "../shared/space/groups";
 import { resolve } from "../shared/spec/resolve";
 import { outcome } from "./outcome";
 import { longSpec } from "./specs";
-import { PATIENCE_MS, System } from "./system";
+import { isAlive, PATIENCE_MS, System } from "./system";
 
 jest.setTimeout(2 * PATIENCE_MS);
 
@@ -20,15 +20,24 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-/** A rolling update's stop: ordered, unlike a crash. Resolves when another process serves in its place. */
-async function restart(service: ServiceName): Promise<void> {
+/** The least that the retries of a client's service config come to: 0.2 + 0.8 + 3.2 + 4 s, a fifth less by chance. */
+const RETRIES_MS = 6_500;
+
+/** A rolling update's stop: ordered, unlike a crash. Resolves when another process serves in its place, with how long nobody did, ms. */
+async function restart(service: ServiceName): Promise<number> {
   const { pid, grpc } = system.stack.addresses()[service];
   process.kill(pid, "SIGTERM");
+  await system.until(
+    () => isAlive(pid),
+    (alive) => !alive,
+  );
+  const goneAt = performance.now();
   await system.until(
     () => system.stack.addresses()[service].pid,
     (now) => now !== pid,
   );
   expect(system.stack.addresses()[service].grpc).toBe(grpc);
+  return performance.now() - goneAt;
 }
 
 /** Calls that change nothing, one after another until told to stop; how many were answered, and what of them failed. */
@@ -78,7 +87,8 @@ it("a restart of every service in turn loses nothing of a running search, and no
     stop.signal,
   );
   await system.event(id, "epoch.completed", 1);
-  for (const service of SERVICES) await restart(service);
+  const away = new Map<ServiceName, number>();
+  for (const service of SERVICES) away.set(service, await restart(service));
   // All of them within the search, or the test shows nothing.
   expect((await system.get(id)).state).toBe(SearchState.SEARCH_STATE_RUNNING);
   const ended = await system.ended(id);
@@ -92,7 +102,13 @@ it("a restart of every service in turn loses nothing of a running search, and no
   expect(outcome(history)).toEqual(undisturbed);
   expect(watched).toEqual(history.map(({ sequence }) => sequence));
   for (const service of SERVICES) {
-    expect([service, calls[service]?.failed]).toEqual([service, []]);
+    const { failed = [] } = calls[service] ?? {};
+    // On a machine so busy that a process needs longer to start than any retry waits, calls end as UNAVAILABLE.
+    const late = away.get(service)! > RETRIES_MS;
+    expect([service, failed.filter((message) => !(late && message.includes("is not reachable")))]).toEqual([
+      service,
+      [],
+    ]);
     expect(calls[service]?.answered).toBeGreaterThan(10);
   }
 });
