@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-/** The least that the retries of a client's service config come to: 0.2 + 0.8 + 3.2 + 4 s, a fifth less by chance. */
+/** The least that the retries of a client's service config come to (0.3 + 1.2 + 4 + 4 s, a fifth less by chance), and a second to reconnect. */
 const RETRIES_MS = 6_500;
 
 /** A rolling update's stop: ordered, unlike a crash. Resolves when another process serves in its place, with how long that took, ms. */

@@ -37,7 +37,7 @@ export interface Sweep {
 
 const UNKNOWN = SearchState.SEARCH_STATE_UNSPECIFIED;
 
-/** A client waits for what it asked for, and asks up to five times within its 30 s, with some 8 s between; it must hear why before they are over. */
+/** A client waits for what it asked for, and asks up to five times within its 30 s, with some 9 s between; it must hear why before they are over. */
 const CLIENT_RETRY_MS = 3_500;
 
 /**

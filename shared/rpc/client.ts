@@ -70,10 +70,10 @@ function serviceConfig(definition: Definition): string {
     const [, service = "", method = ""] = path.split("/");
     return repeatable.test(method) ? [{ service, method }] : [];
   });
-  // Some 8 s in all: as long as the only replica of a service may take to come back from a restart.
+  // Some 9 s in all: as long as the only replica of a service may take to come back from a restart.
   const retryPolicy = {
     maxAttempts: 5,
-    initialBackoff: "0.2s",
+    initialBackoff: "0.3s",
     maxBackoff: "4s",
     backoffMultiplier: 4,
     retryableStatusCodes: ["UNAVAILABLE"],
@@ -125,7 +125,8 @@ export function connect<D extends Definition>(
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
     "grpc.initial_reconnect_backoff_ms": 250,
-    "grpc.max_reconnect_backoff_ms": 5_000,
+    // A call that is repeated is of no use while the channel waits longer than the call does.
+    "grpc.max_reconnect_backoff_ms": 1_000,
     ...(tls?.serverName !== undefined && { "grpc.ssl_target_name_override": tls.serverName }),
   });
   const name = spoken(clientClass.serviceName);
