@@ -62,6 +62,8 @@ const serviceGraceMs = 10_000;
 const killAfterMs = serviceGraceMs + 2_000;
 const natsGraceMs = 5_000;
 const host = "127.0.0.1";
+/** As in the image: 25 MB less of memory a service, at the same speed. */
+const HEAP = ["--max-semi-space-size=4"];
 
 /** Settings of a deployment that would break a private stack on loopback. */
 const foreign = /^LATHE_(NATS|GRPC|HTTP|TLS|AUTH|READY|EXIT|SHUTDOWN)_/;
@@ -219,7 +221,7 @@ export function serviceProcess(
       const child = startChild({
         name: `${name} service`,
         command: process.execPath,
-        args: [...execArgv, path],
+        args: [...execArgv, ...HEAP, path],
         env: environment({
           ...env,
           LATHE_NATS_URL: natsUrl,
