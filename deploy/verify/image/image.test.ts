@@ -71,7 +71,12 @@ describe("rules", () => {
     ["npm", "npm ci --omit=dev", "npm install --omit=dev", /npm install instead of npm ci/],
     ["fetching", "RUN npm run build", "RUN curl -o a b", /RUN curl/],
     ["exec form", 'CMD ["dist/services/search/main.js"]', "CMD dist/services/search/main.js", /CMD in shell form/],
-    ["node", 'ENTRYPOINT ["node", "--enable-source-maps"]', 'ENTRYPOINT ["npm", "start"]', /does not start node/],
+    [
+      "node",
+      'ENTRYPOINT ["node", "--enable-source-maps", "--max-semi-space-size=4"]',
+      'ENTRYPOINT ["npm", "start"]',
+      /does not start node/,
+    ],
     ["user", "USER 10001:10001", "USER node", /runs as node/],
     ["user", "USER 10001:10001", "USER 0:0", /runs as 0:0/],
     ["health", health, "EXPOSE 1", /has no HEALTHCHECK/],
