@@ -9,6 +9,7 @@ import { KUBERNETES, cases, chart, lint, template, valuesFile, valuesOf } from "
 import { parseObjects, type Rendering } from "./objects";
 import { BAD_VALUES } from "./refused";
 import { RULES } from "./rules";
+import { typeFaults } from "./types";
 
 export interface ChartOptions {
   /** Builds what is missing with Go. */
@@ -44,6 +45,7 @@ export function chartChecks({ full, update }: ChartOptions): Check[] {
     { name: "chart: bad values are refused by name", run: () => refused(tool()) },
     { name: "chart: packed, it has the boards and alerts of deploy/", run: () => packed(tool()) },
     ...rules,
+    { name: "chart: objects are of their Kubernetes types", run: () => typeFaults(renderings) },
     { name: "chart: what an API server would refuse", run: () => validated(renderings, full) },
   ];
 }
