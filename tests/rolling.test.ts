@@ -56,7 +56,7 @@ async function callAlways(
 }
 
 it("a restart of every service in turn loses nothing of a running search, and no call fails", async () => {
-  const spec = longSpec({ training: { epochs: 10, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.1 } });
+  const spec = longSpec({ training: { epochs: 8, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.1 } });
   const undisturbed = outcome((await system.run(spec)).history);
 
   const addresses = system.stack.addresses();
@@ -76,7 +76,7 @@ it("a restart of every service in turn loses nothing of a running search, and no
     {
       search: () => system.get(id),
       supernet: () => system.supernet.api.describeSpace({ spec }),
-      shrinking: () => shrinking.api.decide({ space, architecture, policy: undefined, epoch: 1, epochs: 10 }),
+      shrinking: () => shrinking.api.decide({ space, architecture, policy: undefined, epoch: 1, epochs: 8 }),
       discretization: () => discretization.api.discretize({ space, architecture }),
       latency: () => latency.api.listDevices({}),
     },

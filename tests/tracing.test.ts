@@ -6,7 +6,7 @@ import { SERVICES, type ServiceName } from "../deploy/local/stack";
 import { rootOf } from "../shared/process/tracing/searchTrace";
 import { SearchServiceClient, SearchState } from "../shared/proto/lathe/v1/search";
 import { smallSpec } from "./specs";
-import { newFolder, PATIENCE_MS, System } from "./system";
+import { PATIENCE_MS, System } from "./system";
 
 jest.setTimeout(2 * PATIENCE_MS);
 
@@ -179,40 +179,27 @@ describe("a search whose spans are exported", () => {
   });
 });
 
-describe.each<[string, () => Promise<{ endpoint: string; close: () => void }>]>([
-  ["is away", () => Promise.resolve({ endpoint: "http://127.0.0.1:1", close: () => {} })],
-  [
-    "refuses them",
-    async () => {
-      const server = createServer((_request, response) => response.writeHead(401).end());
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      const { port } = server.address() as AddressInfo;
-      return { endpoint: `http://127.0.0.1:${port}`, close: () => server.close() };
-    },
-  ],
-])("a receiver that %s", (_what, open) => {
-  it("costs a search nothing, each service a line a minute, and a stop nothing", async () => {
-    const { endpoint, close } = await open();
-    const folder = newFolder();
-    const system = await System.start({ LATHE_OTLP_ENDPOINT: endpoint }, folder);
-    const kept: Record<string, unknown>[] = [];
-    try {
-      const { search } = await system.run(smallSpec());
-      expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
-      const told = () =>
-        SERVICES.map((name) => logOf(system, name).filter(({ msg }) => String(msg).startsWith("spans are lost")));
-      // The exporter tries some times before it gives up.
-      const lost = await system.until(told, (lines) => lines.flat().length > 0);
-      for (const lines of lost) expect(lines.length).toBeLessThanOrEqual(1);
-      expect(lost.flat()[0]).toMatchObject({ level: "warn", endpoint });
-      expect(lost.flat()[0]).not.toHaveProperty("searchId");
-    } finally {
-      await system.stack.stop();
-      for (const name of SERVICES) kept.push(...logOf(system, name));
-      await system.stop();
-      close();
-    }
-    expect(kept.filter(({ level }) => level === "error")).toEqual([]);
-    expect(kept.filter(({ msg }) => /stop of|overran|failed/.test(String(msg)))).toEqual([]);
-  });
+it("a receiver that refuses spans costs a search nothing, each service a line a minute, and a stop nothing", async () => {
+  const server = createServer((_request, response) => response.writeHead(401).end());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const system = await System.start({ LATHE_OTLP_ENDPOINT: endpoint });
+  const kept: Record<string, unknown>[] = [];
+  try {
+    const { search } = await system.run(smallSpec());
+    expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    const told = () =>
+      SERVICES.map((name) => logOf(system, name).filter(({ msg }) => String(msg).startsWith("spans are lost")));
+    const lost = await system.until(told, (lines) => lines.flat().length > 0);
+    for (const lines of lost) expect(lines.length).toBeLessThanOrEqual(1);
+    expect(lost.flat()[0]).toMatchObject({ level: "warn", endpoint });
+    expect(lost.flat()[0]).not.toHaveProperty("searchId");
+  } finally {
+    await system.stack.stop();
+    for (const name of SERVICES) kept.push(...logOf(system, name));
+    await system.stop();
+    server.close();
+  }
+  expect(kept.filter(({ level }) => level === "error")).toEqual([]);
+  expect(kept.filter(({ msg }) => /stop of|overran|failed/.test(String(msg)))).toEqual([]);
 });
