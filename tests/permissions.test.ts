@@ -10,6 +10,7 @@ import { connect as connectBus } from "../shared/events/bus";
 import type { LatheError } from "../shared/process/errors";
 import { SearchServiceClient, SearchState } from "../shared/proto/lathe/v1/search";
 import { connect } from "../shared/rpc/client";
+import { quiet } from "../shared/testing/bus";
 import { startNats, type TestNats } from "../shared/testing/nats";
 import { compiled } from "./compiled";
 import { smallSpec } from "./specs";
@@ -17,7 +18,6 @@ import { newFolder, PATIENCE_MS } from "./system";
 
 jest.setTimeout(2 * PATIENCE_MS);
 
-const quiet = { info() {}, warn() {}, error() {} };
 const passwords = Object.fromEntries(SERVICES.map((name) => [name, randomBytes(12).toString("hex")]));
 const conf = join(__dirname, "..", "deploy", "nats", "permissions.conf");
 

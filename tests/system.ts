@@ -16,9 +16,8 @@ import {
 import type { SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { SupernetServiceClient, type SupernetServiceService } from "../shared/proto/lathe/v1/supernet";
 import { connect, type Connection } from "../shared/rpc/client";
+import { quiet } from "../shared/testing/bus";
 import { compiled } from "./compiled";
-
-const quiet = { info() {}, warn() {}, error() {} };
 
 /** How long a search of these tests may take on a machine that does other work too. */
 export const PATIENCE_MS = 120_000;

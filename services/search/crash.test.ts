@@ -1,25 +1,22 @@
-import { connect, type Bus } from "../../shared/events/bus";
+import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { historyOnce } from "../../shared/events/history";
 import { listSubjects } from "../../shared/events/jetstream";
 import { publishEvent } from "../../shared/events/publisher";
-import { provision } from "../../shared/events/streams";
 import { WORK_STREAM } from "../../shared/events/subjects";
 import { resolve } from "../../shared/spec/resolve";
-import { startNats, type TestNats } from "../../shared/testing/nats";
+import { startTestBus } from "../../shared/testing/bus";
+import type { TestNats } from "../../shared/testing/nats";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { Searches } from "./searches";
 
-const quiet = { info() {}, warn() {}, error() {} };
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
 const died = new Error("the process died here");
 
 let nats: TestNats;
 let bus: Bus;
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: quiet });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
 });
 afterAll(async () => {
   await bus?.drain();

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, type Bus } from "../../shared/events/bus";
+import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import type { Consumption } from "../../shared/events/consumer";
 import { historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
 import { Records, searchRecords } from "../../shared/events/records";
-import { provision } from "../../shared/events/streams";
 import {
   ARTIFACTS_BUCKET,
   CHECKPOINTS_BUCKET,
@@ -25,7 +24,8 @@ import {
   type WatchSearchResponse,
 } from "../../shared/proto/lathe/v1/search";
 import { resolve } from "../../shared/spec/resolve";
-import { startNats, type TestNats } from "../../shared/testing/nats";
+import { startTestBus } from "../../shared/testing/bus";
+import type { TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { consumeSearches } from "./consumer";
@@ -36,7 +36,6 @@ import { newRecord, recordCodec } from "./record";
 import { searchService } from "./rpc";
 import { Searches } from "./searches";
 
-const quiet = { info() {}, warn() {}, error() {} };
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
 const { space } = resolve(tinySpec());
 const made = workerEvents(space);
@@ -60,9 +59,7 @@ const client = () => rpc.connect(SearchServiceClient).api;
 let api: ReturnType<typeof client>;
 
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: quiet });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
   searches = new Searches(bus, host);
   consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
   rpc = await startRpc([searchService(bus, searches)]);

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, type Bus } from "../../shared/events/bus";
+import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
 import type { Consumption } from "../../shared/events/consumer";
 import { awaitEvent, historyOnce } from "../../shared/events/history";
 import { publishEvent } from "../../shared/events/publisher";
-import { provision } from "../../shared/events/streams";
 import { eventSubject } from "../../shared/events/subjects";
 import type { LatheError } from "../../shared/process/errors";
 import { createMetrics } from "../../shared/process/metrics";
@@ -16,14 +15,14 @@ import { BudgetPolicy, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { presetSpec } from "../../shared/spec/presets";
 import { resolve } from "../../shared/spec/resolve";
-import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
+import { startTestBus } from "../../shared/testing/bus";
+import { uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec } from "../../shared/testing/searches";
 import { answer, consumeEpochs } from "./consumer";
 import { shrinkingMetrics } from "./metrics";
 import { shrinkingService } from "./rpc";
 
-const quiet = { info() {}, warn() {}, error() {} };
 const { space } = resolve(tinySpec());
 const policy = presetSpec("tiny").shrinking;
 
@@ -47,9 +46,7 @@ let consumption: Consumption;
 const metrics = createMetrics();
 const observed = shrinkingMetrics(metrics);
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: quiet });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
   consumption = await consumeEpochs(bus, observed, { backoffMs: 10 });
   rpc = await startRpc([shrinkingService()]);
 });

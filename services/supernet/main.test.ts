@@ -1,22 +1,20 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { connect, type Bus } from "../../shared/events/bus";
+import type { Bus } from "../../shared/events/bus";
 import { api } from "../../shared/events/jetstream";
 import { publishEvent, publishWork } from "../../shared/events/publisher";
-import { provision } from "../../shared/events/streams";
 import { WORK_STREAM } from "../../shared/events/subjects";
 import { entry } from "../../shared/process/entry";
 import { TrainWork } from "../../shared/proto/lathe/v1/events";
-import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
+import { startTestBus } from "../../shared/testing/bus";
+import { uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 
 jest.setTimeout(60_000);
 
 let nats: TestNats;
 let bus: Bus;
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: { info() {}, warn() {}, error() {} } });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
 });
 afterAll(async () => {
   await bus?.drain();

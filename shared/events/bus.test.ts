@@ -1,6 +1,7 @@
 import { createServer, type Socket } from "node:net";
 import { LatheError } from "../process/errors";
 import { EpochCompleted, SearchCreated, SpaceKept, TrainWork } from "../proto/lathe/v1/events";
+import { quiet, startTestBus } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { connect, type Bus } from "./bus";
 import { eventOrdinal, toWatchResponse, type LatheEvent, type StoredEvent } from "./catalog";
@@ -10,7 +11,6 @@ import { publishEvent, publishProgress, publishWork, subscribeProgress } from ".
 import { provision } from "./streams";
 import { EVENTS_STREAM, eventSubject } from "./subjects";
 
-const quiet = { info() {}, warn() {}, error() {} };
 const epoch = (n: number): LatheEvent => ({
   type: "epoch.completed",
   data: EpochCompleted.fromPartial({ metrics: { epoch: n, weightLoss: n / 4 } }),
@@ -20,9 +20,7 @@ const kept = (n: number): LatheEvent => ({ type: "space.kept", data: SpaceKept.f
 let nats: TestNats;
 let bus: Bus;
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: quiet });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
 });
 afterAll(async () => {
   await bus?.drain();

@@ -1,5 +1,6 @@
 import { LatheError } from "../process/errors";
 import { SpaceKept } from "../proto/lathe/v1/events";
+import { quiet, startTestBus } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { connect, type Bus } from "./bus";
 import { eventOrdinal, type LatheEvent, type StoredEvent } from "./catalog";
@@ -9,7 +10,6 @@ import { publishEvent } from "./publisher";
 import { provision } from "./streams";
 import { EVENTS_STREAM, eventSubject, searchFilter } from "./subjects";
 
-const quiet = { info() {}, warn() {}, error() {} };
 const kept = (epoch: number): LatheEvent => ({ type: "space.kept", data: SpaceKept.fromPartial({ epoch }) });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 async function until(condition: () => boolean | Promise<boolean>, ms = 8000): Promise<void> {
@@ -22,9 +22,7 @@ let nats: TestNats;
 let bus: Bus;
 const open: Consumption[] = [];
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: quiet });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
 });
 afterEach(async () => void (await Promise.all(open.splice(0).map((consumption) => consumption.stop()))));
 afterAll(async () => {

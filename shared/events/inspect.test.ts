@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { quiet } from "../testing/bus";
 import { startNats, type TestNats } from "../testing/nats";
 import { connect, type Bus } from "./bus";
 import { consumeEvents } from "./consumer";
@@ -10,7 +11,6 @@ import { publishWork } from "./publisher";
 import { provision, withCopies } from "./streams";
 import { ALL_EVENTS, DURABLES, EVENTS_STREAM, WORK_STREAM } from "./subjects";
 
-const quiet = { info() {}, warn() {}, error() {} };
 const open: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const close of open.splice(0).reverse()) await close();

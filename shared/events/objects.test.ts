@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { EpochCompleted } from "../proto/lathe/v1/events";
+import { quiet, startTestBus } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { connect, type Bus } from "./bus";
 import { historyOnce } from "./history";
@@ -10,7 +11,6 @@ import { purgeSearch } from "./purge";
 import { provision } from "./streams";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, chunkSubject, manifestSubject, objectStream } from "./subjects";
 
-const quiet = { info() {}, warn() {}, error() {} };
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 const options = { kind: "checkpoint", mediaType: "application/octet-stream" };
 
@@ -18,9 +18,7 @@ let nats: TestNats;
 let bus: Bus;
 let objects: Objects;
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: quiet });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
   objects = new Objects(bus, CHECKPOINTS_BUCKET);
 });
 afterAll(async () => {

@@ -1,20 +1,17 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { createMetrics } from "../process/metrics";
 import { ProfileWork, RetrainWork } from "../proto/lathe/v1/events";
-import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
+import { quiet, startTestBus } from "../testing/bus";
+import { uniqueSearchId, type TestNats } from "../testing/nats";
 import { connect, type Bus } from "./bus";
 import { publishWork } from "./publisher";
 import { queueMetrics } from "./queues";
-import { provision } from "./streams";
 import { takeWork } from "./work";
 
-const quiet = { info() {}, warn() {}, error() {} };
 let nats: TestNats;
 let bus: Bus;
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: quiet });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
 });
 afterAll(async () => {
   await bus?.drain();

@@ -1,11 +1,11 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { ProfileWork } from "../proto/lathe/v1/events";
-import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
-import { connect, type Bus } from "./bus";
+import { startTestBus } from "../testing/bus";
+import { uniqueSearchId, type TestNats } from "../testing/nats";
+import type { Bus } from "./bus";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
 import { createQuota, type Quota } from "./quota";
-import { provision } from "./streams";
 import { WORK_STREAM } from "./subjects";
 import { takeWork } from "./work";
 
@@ -43,9 +43,7 @@ describe("workers of two queues with one quota", () => {
   let nats: TestNats;
   let bus: Bus;
   beforeAll(async () => {
-    nats = await startNats();
-    bus = await connect({ url: nats.url, name: "test", logger: { info() {}, warn() {}, error() {} } });
-    await provision(bus);
+    ({ nats, bus } = await startTestBus());
   });
   afterAll(async () => {
     await bus?.drain();

@@ -1,21 +1,18 @@
 import { Search, SearchState } from "../proto/lathe/v1/search";
-import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
-import { connect, type Bus } from "./bus";
+import { startTestBus } from "../testing/bus";
+import { uniqueSearchId, type TestNats } from "../testing/nats";
+import type { Bus } from "./bus";
 import { store } from "./jetstream";
 import { Records, searchRecords } from "./records";
-import { provision } from "./streams";
 import { SEARCHES_BUCKET, recordSubject } from "./subjects";
 
-const quiet = { info() {}, warn() {}, error() {} };
 const search = (id: string, fields: Partial<Search> = {}) => ({ ...Search.fromPartial({ id }), ...fields });
 
 let nats: TestNats;
 let bus: Bus;
 let records: Records<Search>;
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: quiet });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
 });
 beforeEach(() => void (records = searchRecords(bus)));
 afterAll(async () => {

@@ -1,5 +1,6 @@
 import { LatheError } from "../process/errors";
 import { RetrainWork } from "../proto/lathe/v1/events";
+import { quiet, startTestBus } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { connect, type Bus } from "./bus";
 import type { Consumption } from "./consumer";
@@ -9,7 +10,6 @@ import { provision } from "./streams";
 import { WORK_STREAM, workSubject } from "./subjects";
 import { takeWork, type WorkOutcome, type WorkerOptions } from "./work";
 
-const quiet = { info() {}, warn() {}, error() {} };
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 async function until(condition: () => boolean | Promise<boolean>, ms = 8000): Promise<void> {
   for (const deadline = Date.now() + ms; !(await condition()); await pause(10)) {
@@ -21,9 +21,7 @@ let nats: TestNats;
 let bus: Bus;
 const open: Consumption[] = [];
 beforeAll(async () => {
-  nats = await startNats();
-  bus = await connect({ url: nats.url, name: "test", logger: quiet });
-  await provision(bus);
+  ({ nats, bus } = await startTestBus());
 });
 afterEach(async () => {
   await Promise.all(open.splice(0).map((consumption) => consumption.stop()));

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { connect } from "../../../shared/events/bus";
 import { provision } from "../../../shared/events/streams";
 import { packageRoot } from "../../../shared/process/root";
+import { quiet } from "../../../shared/testing/bus";
 import { makeCertificates } from "../../../shared/testing/certificates";
 import { startNats } from "../../../shared/testing/nats";
 import { startRpc } from "../../../shared/testing/rpc";
@@ -72,7 +73,7 @@ describe("the helm test of NATS", () => {
         code: 1,
         said: expect.stringContaining("stream not found") as string,
       });
-      const bus = await connect({ url: nats.url, name: "test", logger: { info() {}, warn() {}, error() {} } });
+      const bus = await connect({ url: nats.url, name: "test", logger: quiet });
       await provision(bus);
       await bus.drain();
       const { code, said } = await helmTest("nats.cjs", [], env);
