@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { LatheError } from "../../shared/process/errors";
+import type { CheckReport } from "../../shared/process/readiness";
 
 /** A check of a service as its /readyz reports it. */
 interface Fault {
@@ -21,10 +22,16 @@ export interface ChecksOptions {
   pollMs?: number;
 }
 
+/** The checks of a service, which answers 503 with the same body where one fails; rejects where it does not answer in time. */
+export async function readyChecks(http: string, patienceMs: number): Promise<CheckReport[]> {
+  const answer = await fetch(`http://${http}/readyz`, { signal: AbortSignal.timeout(patienceMs) });
+  if (!answer.ok && answer.status !== 503) throw new Error(`/readyz answers ${answer.status}`);
+  return ((await answer.json()) as { checks: CheckReport[] }).checks;
+}
+
 async function faultsOf(service: string, http: string): Promise<Fault[]> {
   try {
-    const answer = await fetch(`http://${http}/readyz`, { signal: AbortSignal.timeout(1_500) });
-    const { checks } = (await answer.json()) as { checks: { name: string; ok: boolean; why: string }[] };
+    const checks = await readyChecks(http, 1_500);
     return checks.filter(({ ok }) => !ok).map(({ name, why }) => ({ service, name, why }));
   } catch {
     // It is being started again, which its supervisor says.

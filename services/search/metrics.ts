@@ -7,13 +7,10 @@ import { Dimension } from "../../shared/proto/lathe/v1/space";
 import { valuesOf } from "../../shared/spec/bounds";
 import { alarmReason } from "../../shared/spec/health";
 import { enumWord } from "../../shared/spec/words";
-import { isEnded, phaseName } from "./record";
+import { ENDS, isEnd, isEnded, phaseName } from "./record";
 
-const OUTCOMES = {
-  "search.succeeded": "succeeded",
-  "search.failed": "failed",
-  "search.cancelled": "cancelled",
-} as const;
+/** "succeeded" of "search.succeeded". */
+const outcomeOf = (type: string) => type.slice("search.".length);
 
 const PHASES = [
   SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS,
@@ -51,7 +48,7 @@ export interface SearchMetrics {
 /** The metrics of searches (operations.md, section C); those with a search_id exist only while the search is active. */
 export function searchMetrics(metrics: Metrics): SearchMetrics {
   const outcomes = metrics.counter("nas_searches_total", "Searches that have ended, by outcome.", ["outcome"]);
-  for (const outcome of Object.values(OUTCOMES)) outcomes.inc({ outcome }, 0);
+  for (const type of Object.keys(ENDS)) outcomes.inc({ outcome: outcomeOf(type) }, 0);
   const epochSeconds = metrics.histogram(
     "nas_epoch_duration_seconds",
     "Duration of an epoch, in seconds.",
@@ -183,7 +180,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       if (queued) progress.remove({ search_id: searchId });
       // Not by the event that a pending search was created with: no worker has told it.
       else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.heard(searchId, time);
-      if (event.type in OUTCOMES) outcomes.inc({ outcome: OUTCOMES[event.type as keyof typeof OUTCOMES] });
+      if (isEnd(event.type)) outcomes.inc({ outcome: outcomeOf(event.type) });
       if (event.type === "health.alarm.raised") alarms.inc({ kind: alarmReason(event.data.kind).toLowerCase() });
       const phaseNotFinite = lossNotFinite(event);
       if (phaseNotFinite !== undefined) notFinite.inc({ phase: phaseNotFinite });

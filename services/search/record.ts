@@ -107,11 +107,17 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
   };
 }
 
-const ENDED: ReadonlySet<SearchState> = new Set([
-  SearchState.SEARCH_STATE_SUCCEEDED,
-  SearchState.SEARCH_STATE_FAILED,
-  SearchState.SEARCH_STATE_CANCELLED,
-]);
+/** The events that end a search, and the state that each leaves it in. */
+export const ENDS = {
+  "search.succeeded": SearchState.SEARCH_STATE_SUCCEEDED,
+  "search.failed": SearchState.SEARCH_STATE_FAILED,
+  "search.cancelled": SearchState.SEARCH_STATE_CANCELLED,
+} as const;
+
+/** Whether an event of this name ends its search. */
+export const isEnd = (type: EventName): type is keyof typeof ENDS => Object.hasOwn(ENDS, type);
+
+const ENDED: ReadonlySet<SearchState> = new Set(Object.values(ENDS));
 
 /** Whether nothing more happens to a search. */
 export function isEnded({ state }: Pick<Search, "state">): boolean {

@@ -1,12 +1,10 @@
 import type { Bus } from "../../shared/events/bus";
-import { toWatchResponse, type EventName, type StoredEvent } from "../../shared/events/catalog";
+import { toWatchResponse, type StoredEvent } from "../../shared/events/catalog";
 import { history, replay } from "../../shared/events/history";
 import { subscribeProgress } from "../../shared/events/publisher";
 import type { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
 import type { Search, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
-import { isEnded } from "./record";
-
-const TERMINAL: ReadonlySet<EventName> = new Set(["search.succeeded", "search.failed", "search.cancelled"]);
+import { isEnd, isEnded } from "./record";
 
 export interface WatchOptions {
   /** First sequence to send; 0: the first event. */
@@ -29,7 +27,7 @@ export async function* watch(
     if (fromSequence > search.lastSequence) return;
     for await (const stored of history(bus, search.id, fromSequence, { until: search.lastSequence, signal })) {
       yield toWatchResponse(stored);
-      if (TERMINAL.has(stored.event.type)) return;
+      if (isLast(stored)) return;
     }
     return;
   }
@@ -67,7 +65,7 @@ export async function* watch(
   }
 }
 
-const isLast = ({ event }: StoredEvent) => TERMINAL.has(event.type);
+const isLast = ({ event }: StoredEvent) => isEnd(event.type);
 
 function progressResponse(value: TrainingProgressed): WatchSearchResponse {
   return { sequence: 0, time: new Date(), event: { $case: "trainingProgressed", value } };

@@ -1,4 +1,3 @@
-import { classFrequencies } from "../../shared/data/batches";
 import { beginDataset } from "../../shared/data/dataset";
 import { datasetOptions } from "../../shared/data/fromSpec";
 import type { Engine } from "../../shared/engine/engine";
@@ -16,7 +15,7 @@ import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { networkFigures } from "../../shared/space/cost";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import { storeNetwork } from "./products";
-import { classWeights } from "./schedule";
+import { awaitedClassWeights } from "./classWeights";
 import { decodeTraining, encodeTraining } from "./trainingCheckpoint";
 import { networkSubject, openWeightTrainer, untrained, type TrainerPort, type TrainingVectors } from "./weightTrainer";
 
@@ -51,15 +50,11 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
   const { spec, genotype } = job;
   const { epochs, batchSize, pyramidChannels, dropout } = spec.retraining;
   const network = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels, dropout });
-  const { dataset, checked } = await beginDataset(datasetOptions(spec, genotype));
+  const begun = await beginDataset(datasetOptions(spec, genotype));
+  const { dataset } = begun;
   const opened: { release(): Promise<void> }[] = [];
   try {
-    // An input of the steps, as in a search.
-    const weighting = new Float32Array(genotype.classes);
-    const counted = checked
-      .then(() => classFrequencies(dataset.train, genotype.classes))
-      .then((frequencies) => weighting.set(classWeights(frequencies)));
-    counted.catch(() => {});
+    const { weighting, counted } = awaitedClassWeights(begun, genotype.classes);
     const evaluator = await discreteEvaluator(engine, network, batchSize);
     opened.push(evaluator);
     let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);

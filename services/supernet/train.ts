@@ -1,5 +1,5 @@
 import { beginDataset, type Dataset } from "../../shared/data/dataset";
-import { batches, classFrequencies, type BatchOptions } from "../../shared/data/batches";
+import { batches, type BatchOptions } from "../../shared/data/batches";
 import type { Engine } from "../../shared/engine/engine";
 import { createRandom } from "../../shared/engine/random";
 import { unpackAlphas } from "../../shared/network/alphas";
@@ -36,7 +36,8 @@ import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
 import { epochHealth, measure } from "./measures";
 import type { CompiledSteps, StepProgress } from "./progress";
-import { alphaRate, classWeights, nextCostWeight, polyRate, ssrFactor } from "./schedule";
+import { awaitedClassWeights } from "./classWeights";
+import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "./schedule";
 import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "./session";
 
 /** What the shrinking service answers after an epoch. */
@@ -80,15 +81,12 @@ export interface TrainingPort {
  */
 export async function trainSupernet(engine: Engine, job: SearchJob, port: TrainingPort): Promise<SupernetConverged> {
   const { spec, space } = job;
-  const { dataset, checked } = await beginDataset(datasetOptions(spec, space));
+  const begun = await beginDataset(datasetOptions(spec, space));
+  const { dataset } = begun;
   let session: SupernetSession | undefined;
   try {
-    // Inputs of the steps, so that these are compiled while the files are decoded and their labels counted.
-    const options = stepOptions(job, new Float32Array(space.classes));
-    const counted = checked
-      .then(() => classFrequencies(dataset.train, space.classes))
-      .then((frequencies) => options.classWeights.set(classWeights(frequencies)));
-    counted.catch(() => {});
+    const { weighting, counted } = awaitedClassWeights(begun, space.classes);
+    const options = stepOptions(job, weighting);
     const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
     let state = resumed?.state ?? initialSupernet(space, spec.seed);
     let progress: Progress = resumed?.progress ?? {

@@ -72,8 +72,8 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
     }
     await delivery.term();
   };
-  return runPulls(bus, settings, async (delivery, stopping, lease) => {
-    const inHand = { delivery, stopping, lease };
+  return runPulls(bus, settings, async (inHand) => {
+    const { delivery, stopping, lease } = inHand;
     const stored = readStored(bus, delivery);
     if (!stored) {
       const text = `malformed envelope at ${delivery.where}`;
@@ -106,7 +106,7 @@ export interface InHand {
 export async function runPulls(
   bus: Bus,
   settings: DurableSettings,
-  handle: (delivery: Delivery, stopping: AbortSignal, lease: Lease) => Promise<void>,
+  handle: (inHand: InHand) => Promise<void>,
   enough?: AbortSignal,
 ): Promise<Consumption> {
   await ensureDurable(bus, settings);
@@ -127,7 +127,7 @@ export async function runPulls(
         const lease = new Lease(delivery, settings.ackWaitMs, () => bus.counters.leasesLost++);
         idle(-1);
         try {
-          await handle(delivery, stop.signal, lease);
+          await handle({ delivery, stopping: stop.signal, lease });
         } finally {
           idle(1);
           lease.end();

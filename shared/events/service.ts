@@ -1,20 +1,13 @@
 import type { z } from "zod";
 import type { Booted } from "../process/boot";
-import type { baseConfig } from "../process/config";
+import type { natsConfig } from "../process/config";
 import type { Metrics } from "../process/metrics";
 import { connect, type Bus, type BusOptions } from "./bus";
 import { queueMetrics } from "./queues";
 import { provision } from "./streams";
 
 /** The settings of a process that say where NATS is. */
-export type BusConfig = Pick<
-  z.output<z.ZodObject<typeof baseConfig>>,
-  | "LATHE_NATS_URL"
-  | "LATHE_NATS_CREDS"
-  | "LATHE_NATS_TLS_CA_FILE"
-  | "LATHE_NATS_TLS_CERT_FILE"
-  | "LATHE_NATS_TLS_KEY_FILE"
->;
+export type BusConfig = z.output<z.ZodObject<typeof natsConfig>>;
 
 /** What of a booted process the bus needs. */
 type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdown"> & { config: BusConfig };

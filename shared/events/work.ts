@@ -6,7 +6,7 @@ import type { WorkData } from "./catalog";
 import { backoff, isTransient, runPulls, type Consumption, type InHand } from "./consumer";
 import { decodeWork } from "./envelope";
 import { sleep } from "./faults";
-import type { Delivery, Lease } from "./pull";
+import type { Delivery } from "./pull";
 import type { Quota } from "./quota";
 import { Records } from "./records";
 import { HANDBACKS_BUCKET, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
@@ -134,7 +134,8 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     if (delivery.deliveries > 1) await handbacks.delete(handbackKey(work.id));
   };
 
-  const handle = async (delivery: Delivery, stopping: AbortSignal, lease: Lease) => {
+  const handle = async (inHand: InHand) => {
+    const { delivery } = inHand;
     let work: WorkItem<K>;
     try {
       work = { kind, ...decodeWork(kind, delivery.data, delivery.where) };
@@ -146,9 +147,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     if (quota?.take() === false) return give(delivery, work);
     try {
       const name = `work ${kind}`;
-      await handling(work.searchId, name, settings.durable, delivery, (span) =>
-        settle(work, { delivery, stopping, lease }, span),
-      );
+      await handling(work.searchId, name, settings.durable, delivery, (span) => settle(work, inHand, span));
     } finally {
       quota?.settle();
     }

@@ -72,9 +72,9 @@ export const url = (schemes: readonly string[]) =>
   parsed(
     `one URL starting with ${schemes.map((s) => `${s}://`).join(" or ")}, without a name or password in it`,
     (value) => {
-      if (value.includes(",") || !URL.canParse(value)) return undefined;
-      const { protocol, username, password } = new URL(value);
-      return schemes.includes(protocol.slice(0, -1)) && username === "" && password === "" ? value : undefined;
+      if (value.includes(",") || !isUrl(value, schemes)) return undefined;
+      const { username, password } = new URL(value);
+      return username === "" && password === "" ? value : undefined;
     },
   );
 
@@ -105,14 +105,19 @@ const tokenFile = () =>
     return tokens;
   });
 
-/** What each service process reads; a service adds its own: `read(z.object({ ...baseConfig, LATHE_DEVICE: text() }), process.env)`. */
-export const baseConfig = {
-  LATHE_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]).default("info"),
+/** Where NATS is, and what it asks for. */
+export const natsConfig = {
   LATHE_NATS_URL: urls(["nats", "tls"]).default("nats://127.0.0.1:4222"),
   LATHE_NATS_CREDS: file().optional(),
   LATHE_NATS_TLS_CA_FILE: file().optional(),
   LATHE_NATS_TLS_CERT_FILE: file().optional(),
   LATHE_NATS_TLS_KEY_FILE: file().optional(),
+};
+
+/** What each service process reads; a service adds its own: `read(z.object({ ...baseConfig, LATHE_DEVICE: text() }), process.env)`. */
+export const baseConfig = {
+  LATHE_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]).default("info"),
+  ...natsConfig,
   LATHE_GRPC_HOST: text("a host name or address").default("127.0.0.1"),
   LATHE_GRPC_PORT: integer(0, 65535).default(0),
   LATHE_GRPC_INSECURE: flag().default(false),

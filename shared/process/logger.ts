@@ -95,7 +95,8 @@ export function createLogger({ service, level = "info", write = writeToStderr }:
       const time = new Date().toISOString();
       // The fixed names come last as values but first in order: a field cannot forge them.
       const head = { time, level: lineLevel, service, msg };
-      write(`${encode({ ...head, ...about({ ...bound, ...fields }), ...bound, ...fields, ...head })}\n`);
+      const own = { ...bound, ...fields };
+      write(`${encode({ ...head, ...about(own), ...own, ...head })}\n`);
     };
     return {
       debug: emit("debug"),

@@ -1,6 +1,6 @@
 import { Option, type Command } from "commander";
 import { z } from "zod";
-import { baseConfig, read } from "../../../shared/process/config";
+import { natsConfig, read } from "../../../shared/process/config";
 import { LatheError } from "../../../shared/process/errors";
 import { version } from "../../../shared/process/root";
 import { judgeAgreement } from "../doctor/agreement";
@@ -26,14 +26,6 @@ interface DoctorFlags extends CredentialFlags {
 
 /** Reason of the error with which the command ends where something is to be mended. */
 const UNWELL = "DEPLOYMENT_UNWELL";
-
-const busConfig = z.object({
-  LATHE_NATS_URL: baseConfig.LATHE_NATS_URL,
-  LATHE_NATS_CREDS: baseConfig.LATHE_NATS_CREDS,
-  LATHE_NATS_TLS_CA_FILE: baseConfig.LATHE_NATS_TLS_CA_FILE,
-  LATHE_NATS_TLS_CERT_FILE: baseConfig.LATHE_NATS_TLS_CERT_FILE,
-  LATHE_NATS_TLS_KEY_FILE: baseConfig.LATHE_NATS_TLS_KEY_FILE,
-});
 
 /** `lathe doctor`: looks at a whole deployment and changes nothing in it. */
 export function doctorCommand(program: Command): void {
@@ -61,7 +53,7 @@ async function doctor(flags: DoctorFlags): Promise<void> {
   const { targets, nats, findings: unresolved } = await deploymentOf(flags);
   const credentials = { ...credentialsOf(flags), ...(flags.insecure && { insecure: true }) };
   const [bus, ...told] = await Promise.all([
-    checkBus(read(busConfig, nats)),
+    checkBus(read(z.object(natsConfig), nats)),
     ...targets.map((target) => checkService(target, credentials)),
   ]);
   const asked = told.flatMap(({ about }, index) => {

@@ -3,11 +3,12 @@ import { LatheError } from "../../../shared/process/errors";
 import {
   HealthCheckResponse_ServingStatus as Serving,
   HealthClient,
-  type HealthService,
 } from "../../../shared/proto/grpc/health/v1/health";
-import { LatencyServiceClient, type Device, type LatencyServiceService } from "../../../shared/proto/lathe/v1/latency";
-import { connect, type Connection, type ConnectOptions } from "../../../shared/rpc/client";
+import { LatencyServiceClient, type Device } from "../../../shared/proto/lathe/v1/latency";
+import { connect, type ClientClass, type Connection, type ConnectOptions } from "../../../shared/rpc/client";
+import type { Definition } from "../../../shared/rpc/handlers";
 import type { DataFolder } from "../../../shared/service/dataFolder";
+import { readyChecks } from "../checks";
 import { judgeClock } from "./clock";
 import type { ServiceTarget } from "./deployment";
 import { fault, ok, type Finding } from "./finding";
@@ -40,7 +41,7 @@ export async function checkService(
   let about: About;
   try {
     const askedAt = Date.now();
-    about = await getJson<About>(http, "/about");
+    about = (await (await get(http, "/about")).json()) as About;
     const answeredAt = Date.now();
     const skew = skewMs(Date.parse(about.time), askedAt, answeredAt);
     findings.push(judgeClock(name, skew), ...(await checkReadiness(name, http)), await checkMetrics(name, http));
@@ -65,36 +66,39 @@ export async function checkService(
   return { findings, about };
 }
 
-async function checkHealth(
-  { name, grpc, host }: ServiceTarget,
-  options: ConnectOptions,
-  patienceMs: number,
-): Promise<Finding> {
-  let connection: Connection<typeof HealthService> | undefined;
+async function checkHealth(target: ServiceTarget, options: ConnectOptions, patienceMs: number): Promise<Finding> {
+  const { name, grpc } = target;
   try {
-    connection = connect(HealthClient, grpc, { ...named(options, host), deadlineMs: patienceMs });
-    await connection.ready(patienceMs);
-    const { status } = await connection.api.check({ service: "" });
+    const { status } = await withClient(HealthClient, target, { ...options, deadlineMs: patienceMs }, async (to) => {
+      await to.ready(patienceMs);
+      return to.api.check({ service: "" });
+    });
     if (status === Serving.SERVING) return ok(name, `serves gRPC at ${grpc}`);
     return fault(name, `gRPC at ${grpc} is NOT_SERVING`, "see its checks below");
   } catch (error) {
     const mend = "look whether the process runs and at its log; with TLS give --ca, and --cert and --key where it asks";
     return fault(name, LatheError.from(error).message, mend);
-  } finally {
-    connection?.close();
   }
 }
 
-/** The certificate is of the host, not of the address that was found for it. */
-function named({ tls, ...options }: ConnectOptions, host: string | undefined): ConnectOptions {
-  return tls ? { ...options, tls: host === undefined ? tls : { ...tls, serverName: host } } : options;
+/** Calls a process; the certificate is of its host, not of the address that was found for it. */
+async function withClient<D extends Definition, T>(
+  client: ClientClass<D>,
+  { grpc, host }: ServiceTarget,
+  { tls, ...options }: ConnectOptions,
+  use: (connection: Connection<D>) => Promise<T>,
+): Promise<T> {
+  const serverName = host === undefined ? {} : { serverName: host };
+  const connection = connect(client, grpc, { ...options, ...(tls && { tls: { ...tls, ...serverName } }) });
+  try {
+    return await use(connection);
+  } finally {
+    connection.close();
+  }
 }
 
 async function checkReadiness(name: string, http: string): Promise<Finding[]> {
-  interface Ready {
-    checks: { name: string; ok: boolean; why: string }[];
-  }
-  const { checks } = await getJson<Ready>(http, "/readyz");
+  const checks = await readyChecks(http, PATIENCE_MS);
   const failing = checks.filter((check) => !check.ok);
   if (failing.length === 0) return [ok(name, `ready: ${checks.map((check) => check.name).join(", ")}`)];
   return failing.map((check) =>
@@ -109,15 +113,11 @@ async function checkMetrics(name: string, http: string): Promise<Finding> {
   return fault(name, `http://${http}/metrics has no metrics of a service`, "correct the address");
 }
 
-async function checkDevice(
-  { name, grpc, host }: ServiceTarget,
-  wanted: string,
-  options: ConnectOptions,
-): Promise<Finding> {
-  let connection: Connection<typeof LatencyServiceService> | undefined;
+async function checkDevice(target: ServiceTarget, wanted: string, options: ConnectOptions): Promise<Finding> {
+  const { name } = target;
   try {
-    connection = connect(LatencyServiceClient, grpc, { ...named(options, host), deadlineMs: PATIENCE_MS });
-    const { devices } = await connection.api.listDevices({});
+    const patient = { ...options, deadlineMs: PATIENCE_MS };
+    const { devices } = await withClient(LatencyServiceClient, target, patient, ({ api }) => api.listDevices({}));
     return judgeDevice(name, wanted, devices);
   } catch (error) {
     return fault(
@@ -125,8 +125,6 @@ async function checkDevice(
       LatheError.from(error).message,
       "give --token-file where it asks for a token, and --insecure where the network encrypts",
     );
-  } finally {
-    connection?.close();
   }
 }
 
@@ -139,14 +137,9 @@ export function judgeDevice(name: string, wanted: string, devices: readonly Devi
 }
 
 async function get(http: string, path: string): Promise<Response> {
-  return fetch(`http://${http}${path}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
-}
-
-async function getJson<T>(http: string, path: string): Promise<T> {
-  const answer = await get(http, path);
-  // A service that is not ready answers 503 with the same body.
-  if (answer.status !== 200 && answer.status !== 503) throw new Error(`${path} answers ${answer.status}`);
-  return (await answer.json()) as T;
+  const answer = await fetch(`http://${http}${path}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
+  if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
+  return answer;
 }
 
 const reasonOf = (error: unknown) => {

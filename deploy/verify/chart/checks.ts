@@ -6,7 +6,7 @@ import { judged, leftOut, ok, type Check, type Outcome } from "../outcome";
 import { helm, run, validators, type Tool } from "../tools";
 import { differences, golden, writeGolden } from "./golden";
 import { KUBERNETES, cases, chart, lint, template, valuesFile, valuesOf } from "./helm";
-import { parseObjects, type Rendering } from "./objects";
+import { parseObjects, writeObjects, type Rendering } from "./objects";
 import { BAD_VALUES } from "./refused";
 import { RULES } from "./rules";
 import { typeFaults } from "./types";
@@ -122,10 +122,7 @@ function validated(renderings: readonly Rendering[], full: boolean): Outcome {
   try {
     const files = renderings.map(({ name, objects }) => {
       const path = join(folder, `${name}.yaml`);
-      writeFileSync(
-        path,
-        objects.map((object) => `---\n${stringify(object, { aliasDuplicateObjects: false })}`).join(""),
-      );
+      writeFileSync(path, writeObjects(objects));
       return path;
     });
     const { status, output } = run(tool.path, files, { cwd: folder });

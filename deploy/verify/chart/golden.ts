@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { chart } from "./helm";
-import { parseObjects, titleOf, type KubeObject } from "./objects";
+import { parseObjects, titleOf, writeObjects, type KubeObject } from "./objects";
 
 const folder = join(chart, "ci", "golden");
 const HEADER =
@@ -11,10 +11,7 @@ const HEADER =
 /** Objects as a snapshot keeps them: in the order of their names, and without what a file of deploy/ says, which has its own tests. */
 export function snapshot(objects: readonly KubeObject[]): string {
   const sorted = [...objects].sort((a, b) => (titleOf(a) < titleOf(b) ? -1 : 1)).map(withoutFiles);
-  return (
-    HEADER +
-    sorted.map((object) => `---\n${stringify(object, { lineWidth: 0, aliasDuplicateObjects: false })}`).join("")
-  );
+  return HEADER + writeObjects(sorted);
 }
 
 function withoutFiles(object: KubeObject): KubeObject {

@@ -1,4 +1,4 @@
-import { parseAllDocuments } from "yaml";
+import { parseAllDocuments, stringify } from "yaml";
 
 /** What the rules read of rendered objects: the fields that this chart sets. */
 export interface KubeObject {
@@ -120,6 +120,10 @@ export function parseObjects(text: string): KubeObject[] {
     return value ? [value] : [];
   });
 }
+
+/** Objects as documents of YAML, each line whole. */
+export const writeObjects = (objects: readonly KubeObject[]): string =>
+  objects.map((object) => `---\n${stringify(object, { lineWidth: 0, aliasDuplicateObjects: false })}`).join("");
 
 /** Every pod, whatever makes it. */
 export function podsOf(objects: readonly KubeObject[]): PodOf[] {

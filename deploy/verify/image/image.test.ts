@@ -113,7 +113,7 @@ describe("a build without an engine", () => {
         "ARG BASE=debian:12.1",
         "FROM ${BASE} AS one",
         "ENV GREETING=hello",
-        "WORKDIR /work",
+        "WORKDIR /made",
         "COPY a.txt ./",
         "COPY sub sub",
         'RUN echo "$GREETING" > greeting.txt',
@@ -124,7 +124,7 @@ describe("a build without an engine", () => {
         "FROM ${BASE} AS last",
         "ENV NODE_ENV=production",
         "WORKDIR /app",
-        "COPY --from=two /work ./",
+        "COPY --from=two /made ./",
       ].join("\n"),
       "last",
     );
