@@ -118,9 +118,10 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
         port.compiled({ epoch, ...session.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
       }
       await counted;
-      const { metrics, alarms, health } = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
+      const told = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
+      const { metrics, alarms, health } = told;
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
-      state = session.state();
+      state = told.state;
       progress = {
         ...progress,
         epoch,
@@ -211,8 +212,9 @@ function architectureOf({ supernet, alphas }: SupernetState): Architecture {
   return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
 }
 
-/** An epoch that is told: its figures, what it alarms of, and the history for the next. */
+/** An epoch that is told: its figures, what it alarms of, the history for the next, and the state at its end. */
 interface Epoch {
+  state: SupernetState;
   metrics: EpochMetrics;
   alarms: HealthAlarmRaised[];
   health: HealthHistory;
@@ -306,7 +308,7 @@ async function runEpoch(
     alphaLearningRate,
     health: epochHealth(measures, norms, history),
   };
-  return { metrics, alarms, health: history };
+  return { state, metrics, alarms, health: history };
 }
 
 /** Tells an alarm, if there is one, and ends the epoch with it. */

@@ -11,17 +11,30 @@ export interface BlockedLayout {
   plainSize: number;
 }
 
+/** The place of one tensor in a blocked vector, in the order of its elements. */
+interface Part {
+  name: string;
+  shape: number[];
+  source: Int32Array;
+}
+
 /** A blocked vector from a plain one. */
 export function toBlockedOrder(plain: Float32Array, { source }: BlockedLayout): Float32Array {
-  return Float32Array.from(source, (index) => (index < 0 ? 0 : (plain[index] as number)));
+  const blocked = new Float32Array(source.length);
+  for (let at = 0; at < source.length; at++) {
+    const index = source[at] as number;
+    if (index >= 0) blocked[at] = plain[index] as number;
+  }
+  return blocked;
 }
 
 /** The plain vector of a blocked one. */
 export function toPlainOrder(blocked: Float32Array, { source, plainSize }: BlockedLayout): Float32Array {
   const plain = new Float32Array(plainSize);
-  source.forEach((index, position) => {
-    if (index >= 0) plain[index] = blocked[position] as number;
-  });
+  for (let at = 0; at < source.length; at++) {
+    const index = source[at] as number;
+    if (index >= 0) plain[index] = blocked[at] as number;
+  }
   return plain;
 }
 
@@ -42,14 +55,14 @@ export function blockedLayout(
     if (found === undefined) throw new Error(`no tensor "${name}" in the plain layout`);
     return found;
   };
-  const parts: { name: string; shape: number[]; source: number[] }[] = [];
+  const parts: Part[] = [];
   const done = new Set<string>();
   for (const entry of plain.entries) {
     const name = /^stage\d+\/block\d+(?=\/)/.exec(entry.name)?.[0];
     const block = name === undefined ? undefined : blocks.get(name);
     if (!block) {
-      const size = elementCount(entry.shape);
-      parts.push({ name: entry.name, shape: entry.shape, source: count(size).map((index) => entry.offset + index) });
+      const source = new Int32Array(elementCount(entry.shape)).map((_, index) => entry.offset + index);
+      parts.push({ name: entry.name, shape: entry.shape, source });
       continue;
     }
     if (done.has(block.name)) continue;
@@ -61,30 +74,33 @@ export function blockedLayout(
       for (const kind of role === "weights" ? ["gamma", "beta"] : ["mean", "variance"])
         parts.push(normPart(block, plan, layer, kind, offset));
   }
-  return {
-    entries: parts.map(({ name, shape }) => ({ name, shape })),
-    source: Int32Array.from(parts.flatMap(({ source }) => source)),
-    plainSize: plain.size,
-  };
+  const source = new Int32Array(parts.reduce((size, part) => size + part.source.length, 0));
+  let written = 0;
+  for (const part of parts) {
+    source.set(part.source, written);
+    written += part.source.length;
+  }
+  return { entries: parts.map(({ name, shape }) => ({ name, shape })), source, plainSize: plain.size };
 }
 
-function kernelPart(block: LiveBlock, plan: MixturePlan, offset: (name: string) => number) {
+function kernelPart(block: LiveBlock, plan: MixturePlan, offset: (name: string) => number): Part {
   const { block: b } = plan;
   const list = convolutions(plan).map(({ branch, layer }) => {
     const { operation, middleWidth, outputWidth } = at(block.operations, branch);
     const [inputs, outputs] = layer === 1 ? [block.inputs, middleWidth] : [middleWidth, outputWidth];
     return { start: offset(`${block.name}/${operation.name}/conv${layer}`), inputs, outputs };
   });
-  const source = tiles(plan).flatMap(({ convolution, outputBlock, inputBlock, tap }) => {
+  const all = tiles(plan);
+  const source = new Int32Array(all.length * b * b);
+  let written = 0;
+  for (const { convolution, outputBlock, inputBlock, tap } of all) {
     const { start, inputs, outputs } = at(list, convolution);
     // A tile is [input][output], a plain kernel [output][input][tap].
-    return count(b * b).map((index) => {
-      const input = inputBlock * b + Math.floor(index / b);
-      const output = outputBlock * b + (index % b);
-      return input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
-    });
-  });
-  return { name: `${block.name}/kernels`, shape: [source.length / (b * b), b, b], source };
+    for (let input = inputBlock * b; input < (inputBlock + 1) * b; input++)
+      for (let output = outputBlock * b; output < (outputBlock + 1) * b; output++)
+        source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
+  }
+  return { name: `${block.name}/kernels`, shape: [all.length, b, b], source };
 }
 
 function normPart(
@@ -93,7 +109,7 @@ function normPart(
   layer: "norm1" | "norm2",
   kind: string,
   offset: (name: string) => number,
-) {
+): Part {
   const width = (entry: LiveBlock["operations"][number]) => (layer === "norm1" ? entry.middleWidth : entry.outputWidth);
   const source = block.operations.flatMap((entry, index) => {
     const { scale } = entry.operation;
@@ -104,5 +120,5 @@ function normPart(
     const branch = at(plan.branches, index);
     return count(layer === "norm1" ? branch.middle : branch.output).map((c) => (c < width(entry) ? start + c : -1));
   });
-  return { name: `${block.name}/${layer}/${kind}`, shape: [source.length], source };
+  return { name: `${block.name}/${layer}/${kind}`, shape: [source.length], source: Int32Array.from(source) };
 }
