@@ -90,6 +90,7 @@ export function checkGraph(graph: Graph): void {
   };
   const use = (value: Value, by: string): void => {
     const definition = defined.get(value.name) ?? fail(`${by} uses "${value.name}" before it is defined`);
+    if (definition === value) return;
     if (definition.dtype !== value.dtype || definition.shape.join() !== value.shape.join()) {
       fail(`${by} takes "${value.name}" for ${describe(value)}, it is ${describe(definition)}`);
     }

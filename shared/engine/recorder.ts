@@ -25,9 +25,7 @@ export class Recorder {
 
   /** A named constant, e.g. a trained weight of an exported network. */
   weight(name: string, data: ArrayLike<number>, shape: readonly number[], dtype: ElementType): Value {
-    const value = { name, shape: [...shape], dtype };
-    this.initializers.push({ value, data: pack(data, dtype) });
-    return value;
+    return this.initializer(name, shape, dtype, () => data);
   }
 
   constant(data: ArrayLike<number>, shape: readonly number[], dtype: ElementType): Value {
@@ -35,19 +33,31 @@ export class Recorder {
     const known = key === undefined ? undefined : this.small.get(key);
     if (known !== undefined) return known;
     const name = this.fresh("c");
-    const value = isOnes(data) ? this.allOnes(name, data.length, shape, dtype) : this.weight(name, data, shape, dtype);
+    const { length } = data;
+    const ones = isOnes(data);
+    // A large constant of ones is not kept until then.
+    const value = this.initializer(name, shape, dtype, ones ? () => new Uint8Array(length).fill(1) : () => data);
+    if (ones) this.ones.add(name);
     if (key !== undefined) this.small.set(key, value);
     return value;
   }
 
-  /** TF.js writes the derivative of a sum as a product with ones as large as what was summed; no node takes them, so they are made only if asked for. */
-  private allOnes(name: string, length: number, shape: readonly number[], dtype: ElementType): Value {
+  /**
+   * TF.js makes zeros and ones as large as the activations, for derivatives that nobody asks for and for those of sums; few are
+   * taken by a node that stays, so the bytes of a constant are made when they are asked for.
+   */
+  private initializer(
+    name: string,
+    shape: readonly number[],
+    dtype: ElementType,
+    data: () => ArrayLike<number>,
+  ): Value {
     const value = { name, shape: [...shape], dtype };
-    this.ones.add(name);
+    let packed: Uint8Array | undefined;
     this.initializers.push({
       value,
       get data() {
-        return pack(new Uint8Array(length).fill(1), dtype);
+        return (packed ??= pack(data(), dtype));
       },
     });
     return value;

@@ -40,7 +40,15 @@ type Gradients = Record<string, () => tf.Tensor>;
 /** What of TF.js's engine writes and holds the tape. */
 interface Taping {
   addTapeNode(kernel: string, ...rest: unknown[]): void;
-  state: { activeTape?: { gradient?: (dys: tf.Tensor[]) => Gradients }[] };
+  state: { activeTape?: { outputs: tf.Tensor[]; gradient?: (dys: (tf.Tensor | null)[]) => Gradients }[] };
+}
+
+let zeros = new Float32Array();
+
+/** A tensor of zeros over memory that all such share: TF.js itself allocates for each output without a derivative, and few are ever read. */
+function sharedZeros({ shape, size }: tf.Tensor): tf.Tensor {
+  if (zeros.length < size) zeros = new Float32Array(size);
+  return tf.tensor(zeros.subarray(0, size), shape, "float32");
 }
 
 /** Runs a body in which the derivative of an op, taken outside of the op's scope, is traced as of that scope. */
@@ -54,10 +62,13 @@ export function withDerivativesInScope<T>(body: () => T): T {
     const derive = entry?.gradient;
     if (entry === undefined || derive === undefined) return;
     const there = { part: place.part, derivativeOf: kernel };
-    entry.gradient = (dys) =>
-      Object.fromEntries(
-        Object.entries(at(there, () => derive(dys))).map(([name, gradient]) => [name, () => at(there, gradient)]),
+    const { outputs } = entry;
+    entry.gradient = (dys) => {
+      const all = dys.map((dy, index) => dy ?? sharedZeros(outputs[index] as tf.Tensor));
+      return Object.fromEntries(
+        Object.entries(at(there, () => derive(all))).map(([name, gradient]) => [name, () => at(there, gradient)]),
       );
+    };
   };
   try {
     return body();
