@@ -77,6 +77,8 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       vectors = trainer.vectors();
       const parameters = { weights: vectors.weights, stats: vectors.stats };
       const { miou } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
+      // Images are decoded while the first epoch runs: it is not told before all of them are known to be sound.
+      await begun.checked;
       const seconds = (performance.now() - started) / 1000;
       progress = { ...progress, epoch, steps: trainer.steps(), seconds: progress.seconds + seconds };
       if (miou > progress.bestMiou) {

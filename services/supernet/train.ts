@@ -122,6 +122,8 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       const { metrics, alarms, health } = told;
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
       state = told.state;
+      // Images are decoded while the first epoch runs: it is not told before all of them are known to be sound.
+      await begun.checked;
       progress = {
         ...progress,
         epoch,

@@ -17,6 +17,17 @@ const order = (change: Partial<BatchOrder> = {}): BatchOrder => ({
 });
 
 describe("assembleBatch", () => {
+  it("writes the same into the memory of a spare batch", () => {
+    const moved = order({ flips: [true], shiftsX: [2], shiftsY: [-1] });
+    const spare = assembleBatch([example], size, order());
+    const { images, labels } = assembleBatch([example], size, moved);
+    const again = assembleBatch([example], size, moved, spare);
+    expect(again.images.buffer).toBe(spare.images.buffer);
+    expect([again.images, again.labels]).toEqual([images, labels]);
+    const larger = { ...moved, indices: [0, 0] };
+    expect(assembleBatch([example, example], size, larger, spare).images).toHaveLength(2 * images.length);
+  });
+
   it("lays images out as planes in 0..1 and labels as they are", () => {
     const { images, labels, size: count } = assembleBatch([example], size, order());
     expect(count).toBe(1);

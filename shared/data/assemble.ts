@@ -4,14 +4,15 @@ import type { Size } from "./images";
 /**
  * Makes a batch: each example is flipped (if asked), then shifted by whole pixels; what the shift uncovers is black and
  * IGNORE. A label cell takes the pixel at its centre, (stride * i + floor(stride / 2)), of the transformed label: thin
- * things keep their share of cells, which a majority vote would take from them.
+ * things keep their share of cells, which a majority vote would take from them. It is written into a spare batch of the same size.
  */
-export function assembleBatch(examples: readonly Example[], size: Size, order: BatchOrder): Batch {
+export function assembleBatch(examples: readonly Example[], size: Size, order: BatchOrder, spare?: Batch): Batch {
   const { height, width } = size;
   const stride = order.labelStride;
   const cells = (height / stride) * (width / stride);
-  const images = new Float32Array(examples.length * 3 * height * width);
-  const labels = new Int32Array(examples.length * cells);
+  const reused = spare?.size === examples.length ? spare : undefined;
+  const images = reused?.images.fill(0) ?? new Float32Array(examples.length * 3 * height * width);
+  const labels = reused?.labels ?? new Int32Array(examples.length * cells);
   examples.forEach((example, n) => {
     const transform: Transform = {
       flip: order.flips[n] ?? false,

@@ -3,21 +3,24 @@ import { batches, type BatchOptions, type BatchRandom } from "./batches";
 import type { Batch, BatchOrder, Split } from "./example";
 
 /** A split in memory whose example i is all i; records what was asked for. */
-function split(length: number, fail?: number): { split: Split; orders: BatchOrder[] } {
+function split(length: number, fail?: number): { split: Split; orders: BatchOrder[]; spares: (Batch | undefined)[] } {
   const size = { height: 8, width: 8 };
   const orders: BatchOrder[] = [];
+  const spares: (Batch | undefined)[] = [];
   const example = (index: number) => ({
     image: new Uint8Array(192).fill(index),
     label: new Uint8Array(64).fill(index),
   });
-  const assemble = (order: BatchOrder): Promise<Batch> => {
+  const assemble = (order: BatchOrder, spare?: Batch): Promise<Batch> => {
     orders.push(order);
+    spares.push(spare);
     if (orders.length - 1 === fail) return Promise.reject(new Error("file is gone"));
     return Promise.resolve(assembleBatch(order.indices.map(example), size, order));
   };
   const countPixels = () => Promise.resolve([]);
   return {
     orders,
+    spares,
     split: { length, ...size, name: String, example: (i) => Promise.resolve(example(i)), assemble, countPixels },
   };
 }
@@ -113,6 +116,13 @@ describe("batches", () => {
     expect(orders.length).toBe(3);
     await epoch.next();
     expect(orders.length).toBe(4);
+  });
+
+  it("gives back the memory of a batch once the next is asked for", async () => {
+    const { split: of, spares } = split(20);
+    const all = await collect(of, {});
+    expect(spares).toEqual([undefined, undefined, undefined, all[0], all[1]]);
+    expect(spares[3]).toBe(all[0]);
   });
 
   it("hands on the fault of a batch when its turn comes", async () => {

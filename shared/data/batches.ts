@@ -28,7 +28,8 @@ const BATCHES_AHEAD = 2;
 
 /**
  * One epoch. All random draws happen before this returns, so the generator's state is that of the next epoch at once and
- * a resumed run draws the same. The next two batches are assembled on the dataset's thread while the consumer works.
+ * a resumed run draws the same. The next two batches are assembled on the dataset's thread while the consumer works. A batch is the
+ * consumer's until it asks for the next: then its memory is written over by a later one.
  */
 export function batches(split: Split, options: BatchOptions): AsyncIterable<Batch> {
   checkOptions(split, options);
@@ -69,13 +70,17 @@ function drawOrders(length: number, options: BatchOptions): BatchOrder[] {
 async function* assembleAhead(split: Split, orders: readonly BatchOrder[]): AsyncGenerator<Batch, void, undefined> {
   const coming: Promise<Batch>[] = [];
   let started = 0;
+  let spare: Batch | undefined;
   for (let at = 0; at < orders.length; at++) {
     for (; started < orders.length && started <= at + BATCHES_AHEAD; started++) {
-      const batch = split.assemble(orders[started]!);
+      const batch = split.assemble(orders[started]!, spare);
+      spare = undefined;
       batch.catch(() => undefined); // reported where it is awaited; a consumer that stopped early does not want it
       coming.push(batch);
     }
-    yield await coming.shift()!;
+    const batch = await coming.shift()!;
+    yield batch;
+    spare = batch;
   }
 }
 

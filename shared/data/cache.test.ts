@@ -1,23 +1,34 @@
-import { ExampleCache } from "./cache";
+import { DecodedCache } from "./cache";
 
-describe("ExampleCache", () => {
+describe("DecodedCache", () => {
+  const of4Bytes = () => Promise.resolve(new Uint8Array(4));
+  const cacheOf = (bytes: number) => new DecodedCache<Uint8Array>(bytes, ({ length }) => length);
+
   it("loads once what fits and again what does not", async () => {
-    const cache = new ExampleCache(8); // two examples of 4 bytes
+    const cache = cacheOf(8);
     const loads: string[] = [];
     const get = (key: string) =>
       cache.get(key, () => {
         loads.push(key);
-        return Promise.resolve({ image: new Uint8Array(3), label: new Uint8Array(1) });
+        return of4Bytes();
       });
     for (const key of ["a", "b", "c", "a", "b", "c"]) await get(key);
     expect(loads).toEqual(["a", "b", "c", "c"]);
     expect(cache.usedBytes).toBe(8);
   });
 
-  it("counts an example once when it was asked for twice at the same time", async () => {
-    const cache = new ExampleCache(100);
-    const load = () => Promise.resolve({ image: new Uint8Array(3), label: new Uint8Array(1) });
-    await Promise.all([cache.get("a", load), cache.get("a", load)]);
+  it("loads once what is asked for twice at the same time", async () => {
+    const cache = cacheOf(100);
+    const load = jest.fn(of4Bytes);
+    const [first, second] = await Promise.all([cache.get("a", load), cache.get("a", load)]);
+    expect(second).toBe(first);
+    expect(load).toHaveBeenCalledTimes(1);
     expect(cache.usedBytes).toBe(4);
+  });
+
+  it("loads again what has failed", async () => {
+    const cache = cacheOf(100);
+    await expect(cache.get("a", () => Promise.reject(new Error("gone")))).rejects.toThrow("gone");
+    expect(await cache.get("a", of4Bytes)).toHaveLength(4);
   });
 });

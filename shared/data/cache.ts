@@ -1,25 +1,38 @@
-import type { Example } from "./example";
-
 /**
- * Keeps decoded examples up to a number of bytes. Nothing is evicted: an epoch visits every example once in random order,
+ * Keeps what has been decoded up to a number of bytes. Nothing is evicted: an epoch visits every example once in random order,
  * so what came first is worth as much as what came last, and a fixed set gives every epoch the same share of hits.
  */
-export class ExampleCache {
-  private readonly kept = new Map<string, Example>();
+export class DecodedCache<T> {
+  private readonly kept = new Map<string, T>();
+  private readonly loading = new Map<string, Promise<T>>();
   private bytes = 0;
 
-  constructor(private readonly capacityBytes: number) {}
+  constructor(
+    private readonly capacityBytes: number,
+    private readonly sizeOf: (item: T) => number,
+  ) {}
 
-  async get(key: string, load: () => Promise<Example>): Promise<Example> {
+  /** What is kept, or is being loaded, under a key; else it is loaded. */
+  get(key: string, load: () => Promise<T>): Promise<T> {
     const known = this.kept.get(key);
-    if (known !== undefined) return known;
-    const example = await load();
-    const size = example.image.length + example.label.length;
-    if (!this.kept.has(key) && this.bytes + size <= this.capacityBytes) {
-      this.kept.set(key, example);
-      this.bytes += size;
+    if (known !== undefined) return Promise.resolve(known);
+    const coming = this.loading.get(key) ?? this.load(key, load);
+    this.loading.set(key, coming);
+    return coming;
+  }
+
+  private async load(key: string, load: () => Promise<T>): Promise<T> {
+    try {
+      const item = await load();
+      const size = this.sizeOf(item);
+      if (this.bytes + size <= this.capacityBytes) {
+        this.kept.set(key, item);
+        this.bytes += size;
+      }
+      return item;
+    } finally {
+      this.loading.delete(key);
     }
-    return example;
   }
 
   get usedBytes(): number {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeImage, writeLabel, writeText } from "../testing/pictures";
 import { batches, classFrequencies } from "./batches";
-import { openDataset, type Dataset, type DatasetOptions } from "./dataset";
+import { beginDataset, openDataset, type Dataset, type DatasetOptions } from "./dataset";
 import { drawScene } from "./streets/scene";
 
 describe("openDataset on files", () => {
@@ -64,6 +64,31 @@ describe("openDataset on files", () => {
     await expect(open()).rejects.toThrow(`label ${label} has the unknown value 7 at x 0, y 0: known are 0 to 2, 255`);
     await expect(open()).rejects.toMatchObject({ code: "INVALID_ARGUMENT", reason: "DATASET_INVALID" });
     await writeLabel(label, 8, 8, [255]);
+  });
+
+  it("begun, serves what is sound, and tells with the next request what the check has found", async () => {
+    const image = join(folder, "val/images/v.png");
+    await writeText(image, "no image");
+    const { dataset, checked } = await beginDataset({ kind: "folder", path: folder, height: 8, width: 8, seed: 1 });
+    opened.push(dataset);
+    expect(await classFrequencies(dataset.train, 3)).toEqual([128 / 256, 64 / 256, 64 / 256]);
+    const fault = await checked.catch((error: unknown) => error);
+    expect(fault).toMatchObject({ reason: "DATASET_INVALID" });
+    expect(String(fault)).toContain(`image ${image} cannot be decoded`);
+    await expect(dataset.train.example(0)).rejects.toEqual(fault);
+    await writeImage(image, 8, 8);
+  });
+
+  it("begun, tells of all broken files where a request comes upon one of them", async () => {
+    const labels = [1, 4].map((i) => join(folder, `train/labels/${i}.png`));
+    for (const label of labels) await writeLabel(label, 8, 8, [7]);
+    const { dataset, checked } = await beginDataset({ kind: "folder", path: folder, height: 8, width: 8, seed: 1 });
+    opened.push(dataset);
+    const fault = await classFrequencies(dataset.train, 3).catch((error: unknown) => error);
+    expect(String(fault)).toContain(`label ${labels[0]} has the unknown value 7 at x 0, y 0: known are 0 to 2, 255`);
+    expect(String(fault)).toContain("(and 1 more faulty examples)");
+    await expect(checked).rejects.toEqual(fault);
+    for (const label of labels) await writeLabel(label, 8, 8, [0, 0, 2, 255]);
   });
 
   it.each([

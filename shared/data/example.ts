@@ -37,7 +37,8 @@ export interface Split {
   readonly width: number;
   name(index: number): string;
   example(index: number): Promise<Example>;
-  assemble(order: BatchOrder): Promise<Batch>;
+  /** A batch; it may be written into the memory of a spare one, which must not be used any more. */
+  assemble(order: BatchOrder, spare?: Batch): Promise<Batch>;
   /** Labelled pixels per class over the whole split, at full resolution. */
   countPixels(classes: number): Promise<number[]>;
 }

@@ -2,15 +2,21 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeImage, writeLabel } from "../testing/pictures";
-import { checkAll, loadPair } from "./files";
+import { checkAll, checkPair, loadLabel } from "./files";
 import { datasetFault } from "./faults";
+import { decodeImage } from "./images";
 import { plainLabelMap } from "./layout";
 
-describe("loadPair", () => {
+describe("an image and its label", () => {
   let folder: string;
   let pair: { image: string; label: string };
   const size = { height: 2, width: 4 };
-  const load = () => loadPair(pair, size, plainLabelMap(3, [9]));
+  const load = async () => {
+    const image = await decodeImage(pair.image, size);
+    const label = await loadLabel(pair.label, size, plainLabelMap(3, [9]));
+    checkPair(pair, image, label);
+    return { image: image.data, label: label.data };
+  };
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "lathe-pair-"));
     pair = { image: join(folder, "image.png"), label: join(folder, "label.png") };
@@ -19,7 +25,7 @@ describe("loadPair", () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  it("resizes both and maps label values", async () => {
+  it("are resized, and label values mapped", async () => {
     const { image, label } = await load();
     expect(image).toEqual(new Uint8Array(24).fill(77));
     // Centres: rows 1 and 3, columns 1, 3, 5, 7 of value (8 row + column) mod 5 in the list above.
@@ -64,7 +70,7 @@ describe("loadPair", () => {
       () => `image ${pair.image} cannot be decoded`,
       "INVALID_ARGUMENT",
     ],
-  ])("refuses %s", async (_name, spoil, message, code) => {
+  ])("are refused: %s", async (_name, spoil, message, code) => {
     await spoil();
     await expect(load()).rejects.toThrow(message());
     await expect(load()).rejects.toMatchObject({ code, reason: "DATASET_INVALID" });

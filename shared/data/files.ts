@@ -1,32 +1,41 @@
 import { LatheError } from "../process/errors";
-import type { Example } from "./example";
 import { datasetFault } from "./faults";
-import { decodeImage, decodeLabel, resizeIndices, type Size } from "./images";
+import { decodeLabel, resizeIndices, type DecodedImage, type Size } from "./images";
 import { UNKNOWN, type Pair } from "./layout";
 import type { IndexMap } from "./png";
 
 const PARALLEL_FILES = 4; // libuv's default pool: more would only hold memory
 const FAULTS_TO_NAME = 10;
 
-/** Decodes a pair, resizes both to the size and maps label values to classes. Every fault is DATASET_INVALID and names its file. */
-export async function loadPair(pair: Pair, size: Size, labelMap: readonly number[]): Promise<Example> {
-  const [image, label] = await Promise.all([decodeImage(pair.image, size), decodeLabel(pair.label)]);
-  const { height, width } = image.stored;
-  if (label.height !== height || label.width !== width) {
-    throw datasetFault(
-      `label ${pair.label} is ${label.width}x${label.height}, its image ${pair.image} is ${width}x${height}: sizes must be equal`,
-    );
-  }
-  mapLabels(label, labelMap, pair.label);
-  return { image: image.data, label: resizeIndices(label, size) };
+/** Class indices [height, width] at the size asked for. */
+export interface Label {
+  readonly data: Uint8Array;
+  /** The file's own size. */
+  readonly stored: Size;
+}
+
+/** Decodes a label, maps its values to classes and resizes it. Every fault is DATASET_INVALID and names the file. */
+export async function loadLabel(path: string, size: Size, labelMap: readonly number[]): Promise<Label> {
+  const label = await decodeLabel(path);
+  mapLabels(label, labelMap, path);
+  return { data: resizeIndices(label, size), stored: { height: label.height, width: label.width } };
+}
+
+/** Throws a DATASET_INVALID fault unless an image and its label are stored at one size. */
+export function checkPair(pair: Pair, { stored: image }: DecodedImage, { stored: label }: Label): void {
+  if (label.height === image.height && label.width === image.width) return;
+  throw datasetFault(
+    `label ${pair.label} is ${label.width}x${label.height}, its image ${pair.image} is ${image.width}x${image.height}: sizes must be equal`,
+  );
 }
 
 /** Replaces stored values by classes in place, at the file's own size so that no pixel goes unchecked. */
 function mapLabels(label: IndexMap, labelMap: readonly number[], path: string): void {
   const { data, width } = label;
+  const classes = Int16Array.from(labelMap);
   for (let at = 0; at < data.length; at++) {
-    const value = data[at] ?? 0;
-    const mapped = labelMap[value] ?? UNKNOWN;
+    const value = data[at]!;
+    const mapped = classes[value]!;
     if (mapped === UNKNOWN) {
       const known = labelMap.flatMap((to, from) => (to === UNKNOWN ? [] : [from]));
       throw datasetFault(

@@ -2,67 +2,75 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { LatheError } from "../process/errors";
 import { assembleBatch } from "./assemble";
-import { ExampleCache } from "./cache";
-import type { Batch, Example } from "./example";
-import { checkAll, loadPair } from "./files";
+import { checkAll } from "./files";
+import { loader } from "./loaders";
 import type { Reply, Request, SplitName, ThreadSetup } from "./loading";
-import { drawScene } from "./streets/scene";
 
 const setup = workerData as ThreadSetup;
 const { size } = setup;
-const cache = new ExampleCache(setup.cacheBytes);
+const examples = loader(setup);
 
-function load(split: SplitName, index: number): Promise<Example> {
-  return cache.get(`${split}/${index}`, () => {
-    const { source } = setup;
-    if (source.kind === "scenes") return Promise.resolve(drawScene(size, source.seed, split, index));
-    const pair = source[split][index];
-    if (pair === undefined) throw new LatheError("INTERNAL", `example ${index} of ${split} is past the end`);
-    return loadPair(pair, size, source.labelMap);
-  });
-}
+const counted = new Map<SplitName, Promise<number[]>>();
+let checked: Promise<void> | undefined;
+/** What the check has found. */
+let broken: unknown;
 
-async function check(): Promise<void> {
-  const { source } = setup;
-  if (source.kind === "scenes") return;
-  await checkAll(source.train.length + source.validation.length, (at) => {
-    const inTrain = at < source.train.length;
-    return inTrain ? load("train", at) : load("validation", at - source.train.length);
-  });
-}
-
-async function countPixels(split: SplitName, length: number, classes: number): Promise<number[]> {
+/** Pixels of a split by label, [256]. */
+function countPixels(split: SplitName, length: number): Promise<number[]> {
+  const known = counted.get(split);
+  if (known) return known;
   const counts = new Array<number>(256).fill(0);
-  for (let index = 0; index < length; index++) {
-    const { label } = await load(split, index);
-    for (let at = 0; at < label.length; at++) counts[label[at]!]! += 1;
-  }
-  return counts.slice(0, classes);
+  const count = async (index: number): Promise<void> => {
+    for (const value of await examples.label(split, index)) counts[value]! += 1;
+  };
+  const counting = checkAll(length, count).then(() => counts);
+  counted.set(split, counting);
+  return counting;
+}
+
+/** Labels of the training split first, since a training waits for their count alone. What is wrong with one is told with its example. */
+async function check(): Promise<void> {
+  await countPixels("train", setup.trainLength).catch(() => undefined);
+  await examples.check();
 }
 
 async function answer(request: Request): Promise<{ value: Reply["value"]; transfer: ArrayBuffer[] }> {
   switch (request.kind) {
     case "check":
-      await check();
+      checked = check();
+      checked.catch((fault: unknown) => (broken = fault));
+      await checked;
       return { value: undefined, transfer: [] };
-    case "count":
-      return { value: await countPixels(request.split, request.length, request.classes), transfer: [] };
+    case "count": {
+      const counts = await countPixels(request.split, request.length);
+      return { value: counts.slice(0, request.classes), transfer: [] };
+    }
     case "example": {
-      const { image, label } = await load(request.split, request.index);
+      const { image, label } = await examples.example(request.split, request.index);
       const copy = { image: Uint8Array.from(image), label: Uint8Array.from(label) };
       return { value: copy, transfer: [copy.image.buffer, copy.label.buffer] };
     }
     case "assemble": {
-      const examples = await Promise.all(request.order.indices.map((index) => load(request.split, index)));
-      const batch: Batch = assembleBatch(examples, size, request.order);
+      const { split, order, spare } = request;
+      const chosen = await Promise.all(order.indices.map((index) => examples.example(split, index)));
+      const batch = assembleBatch(chosen, size, order, spare);
       return { value: batch, transfer: [batch.images.buffer as ArrayBuffer, batch.labels.buffer as ArrayBuffer] };
     }
   }
 }
 
+/** The answer to a request; where files are broken, what the check finds of all of them instead of what one request came upon. */
+async function checkedAnswer(request: Request): ReturnType<typeof answer> {
+  if (broken !== undefined) throw broken;
+  return answer(request).catch(async (fault: unknown) => {
+    await checked;
+    throw fault;
+  });
+}
+
 parentPort?.on("message", ({ id, request }: { id: number; request: Request }) => {
   const send = (reply: Reply, transfer: ArrayBuffer[] = []): void => parentPort?.postMessage(reply, transfer);
-  answer(request).then(
+  checkedAnswer(request).then(
     ({ value, transfer }) => send({ id, value }, transfer),
     (thrown: unknown) => {
       const { code, message, reason, violations } = LatheError.from(thrown);

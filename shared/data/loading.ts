@@ -19,6 +19,8 @@ export type Source =
 
 export interface ThreadSetup {
   readonly source: Source;
+  /** Of the training split. */
+  readonly trainLength: number;
   readonly size: Size;
   readonly cacheBytes: number;
 }
@@ -26,7 +28,12 @@ export interface ThreadSetup {
 export type Request =
   | { readonly kind: "check" }
   | { readonly kind: "example"; readonly split: SplitName; readonly index: number }
-  | { readonly kind: "assemble"; readonly split: SplitName; readonly order: BatchOrder }
+  | {
+      readonly kind: "assemble";
+      readonly split: SplitName;
+      readonly order: BatchOrder;
+      readonly spare?: Batch | undefined;
+    }
   | { readonly kind: "count"; readonly split: SplitName; readonly length: number; readonly classes: number };
 
 export interface Reply {
@@ -58,13 +65,14 @@ export class LoadingThread {
     this.worker.on("exit", (code) => this.end(`the dataset's thread ended with code ${code}`));
   }
 
-  ask<T>(request: Request): Promise<T> {
+  /** The answer to a request; buffers to transfer are the thread's from then on. */
+  ask<T>(request: Request, transfer: ArrayBuffer[] = []): Promise<T> {
     if (this.ended !== undefined) return Promise.reject(this.ended);
     const id = this.nextId++;
     this.worker.ref();
     return new Promise<T>((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ id, request });
+      this.worker.postMessage({ id, request }, transfer);
     });
   }
 
@@ -105,9 +113,10 @@ export function threadSplit(
     ...size,
     name: (index) => name(inRange(index)),
     example: async (index) => thread.ask<Example>({ kind: "example", split, index: inRange(index) }),
-    assemble: async (order) => {
+    assemble: async (order, spare) => {
       order.indices.forEach(inRange);
-      return thread.ask<Batch>({ kind: "assemble", split, order });
+      const transfer = spare ? [spare.images.buffer as ArrayBuffer, spare.labels.buffer as ArrayBuffer] : [];
+      return thread.ask<Batch>({ kind: "assemble", split, order, spare }, transfer);
     },
     countPixels: (classes) => thread.ask<number[]>({ kind: "count", split, length, classes }),
   };

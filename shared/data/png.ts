@@ -63,11 +63,13 @@ function unfilter(rows: Buffer, height: number, rowBytes: number): void {
     const filter = rows[at - 1] ?? 0;
     if (filter > 4) throw new Error(`has row filter ${filter} in row ${y}, must be at most 4`);
     if (filter === 0) continue;
+    let left = 0;
+    let corner = 0;
     for (let x = 0; x < rowBytes; x++) {
-      const left = x > 0 ? (rows[at + x - 1] ?? 0) : 0;
-      const up = y > 0 ? (rows[above + x] ?? 0) : 0;
-      const corner = x > 0 && y > 0 ? (rows[above + x - 1] ?? 0) : 0;
-      rows[at + x] = (rows[at + x] ?? 0) + predict(filter, left, up, corner);
+      const up = y > 0 ? rows[above + x]! : 0;
+      left = (rows[at + x]! + predict(filter, left, up, corner)) & 0xff;
+      rows[at + x] = left;
+      corner = up;
     }
   }
 }
@@ -89,6 +91,10 @@ function unpack(rows: Buffer, height: number, width: number, depth: number): Uin
   const mask = (1 << depth) - 1;
   for (let y = 0; y < height; y++) {
     const at = y * (rowBytes + 1) + 1;
+    if (depth === 8) {
+      data.set(rows.subarray(at, at + width), y * width);
+      continue;
+    }
     for (let x = 0; x < width; x++) {
       const bit = x * depth;
       data[y * width + x] = ((rows[at + (bit >> 3)] ?? 0) >> (8 - depth - (bit & 7))) & mask;
