@@ -244,6 +244,7 @@ async function runEpoch(
     random: createRandom(spec.seed, `epoch/${epoch}/${kind}`),
     augment: { flip: true, translate: 2 },
     dropLast: true,
+    reuse: true,
   });
   const alphaBatches = batches(dataset.train, order("alphas"))[Symbol.asyncIterator]();
   const losses: number[] = [];

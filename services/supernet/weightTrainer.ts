@@ -102,6 +102,7 @@ export async function openWeightTrainer(
         random: createRandom(seed, course.batchStream(epoch)),
         augment: { flip: true, translate: 2 },
         dropLast: true,
+        reuse: true,
       };
       const choice = choices(epoch);
       for await (const batch of batches(dataset.train, order)) {

@@ -118,9 +118,12 @@ describe("batches", () => {
     expect(orders.length).toBe(4);
   });
 
-  it("gives back the memory of a batch once the next is asked for", async () => {
+  it("gives the memory of a batch to a later one where that is allowed", async () => {
+    const kept = split(20);
+    await collect(kept.split, {});
+    expect(kept.spares.some(Boolean)).toBe(false);
     const { split: of, spares } = split(20);
-    const all = await collect(of, {});
+    const all = await collect(of, { reuse: true });
     expect(spares).toEqual([undefined, undefined, undefined, all[0], all[1]]);
     expect(spares[3]).toBe(all[0]);
   });

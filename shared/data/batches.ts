@@ -22,19 +22,23 @@ export interface BatchOptions {
   readonly augment?: { readonly flip: boolean; readonly translate: number };
   /** Leave out the last batch when it is not full. */
   readonly dropLast?: boolean;
+  /**
+   * A batch is the consumer's only until it asks for the next: then its memory goes to a later one. An epoch that allocates a megabyte
+   * or more with each batch has the whole heap collected every few dozen. Not given: batches can be kept.
+   */
+  readonly reuse?: boolean;
 }
 
 const BATCHES_AHEAD = 2;
 
 /**
  * One epoch. All random draws happen before this returns, so the generator's state is that of the next epoch at once and
- * a resumed run draws the same. The next two batches are assembled on the dataset's thread while the consumer works. A batch is the
- * consumer's until it asks for the next: then its memory is written over by a later one.
+ * a resumed run draws the same. The next two batches are assembled on the dataset's thread while the consumer works.
  */
 export function batches(split: Split, options: BatchOptions): AsyncIterable<Batch> {
   checkOptions(split, options);
   const orders = drawOrders(split.length, options);
-  return { [Symbol.asyncIterator]: () => assembleAhead(split, orders) };
+  return { [Symbol.asyncIterator]: () => assembleAhead(split, orders, options.reuse === true) };
 }
 
 /** Share of each class among the labelled pixels of a split at full resolution; sums to 1. */
@@ -67,7 +71,11 @@ function drawOrders(length: number, options: BatchOptions): BatchOrder[] {
   return orders;
 }
 
-async function* assembleAhead(split: Split, orders: readonly BatchOrder[]): AsyncGenerator<Batch, void, undefined> {
+async function* assembleAhead(
+  split: Split,
+  orders: readonly BatchOrder[],
+  reuse: boolean,
+): AsyncGenerator<Batch, void, undefined> {
   const coming: Promise<Batch>[] = [];
   let started = 0;
   let spare: Batch | undefined;
@@ -80,7 +88,7 @@ async function* assembleAhead(split: Split, orders: readonly BatchOrder[]): Asyn
     }
     const batch = await coming.shift()!;
     yield batch;
-    spare = batch;
+    if (reuse) spare = batch;
   }
 }
 

@@ -117,7 +117,7 @@ async function run(
   const confusion = createConfusion(classes);
   let loss = 0;
   let examples = 0;
-  for await (const batch of batches(split, { batchSize, labelStride: stride, dropLast: false })) {
+  for await (const batch of batches(split, { batchSize, labelStride: stride, reuse: true })) {
     signal?.throwIfAborted();
     // A last batch that is short is filled with black images whose labels are ignored.
     const images = padded(batch.images, batchSize * 3 * height * width, 0);
