@@ -13,7 +13,7 @@ const examples = loader(setup);
 const counted = new Map<SplitName, Promise<number[]>>();
 let checked: Promise<void> | undefined;
 /** What the check has found. */
-let broken: unknown;
+let broken: LatheError | undefined;
 
 /** Pixels of a split by label, [256]. */
 function countPixels(split: SplitName, length: number): Promise<number[]> {
@@ -38,7 +38,7 @@ async function answer(request: Request): Promise<{ value: Reply["value"]; transf
   switch (request.kind) {
     case "check":
       checked = check();
-      checked.catch((fault: unknown) => (broken = fault));
+      checked.catch((fault: unknown) => (broken = LatheError.from(fault)));
       await checked;
       return { value: undefined, transfer: [] };
     case "count": {
@@ -61,7 +61,7 @@ async function answer(request: Request): Promise<{ value: Reply["value"]; transf
 
 /** The answer to a request; where files are broken, what the check finds of all of them instead of what one request came upon. */
 async function checkedAnswer(request: Request): ReturnType<typeof answer> {
-  if (broken !== undefined) throw broken;
+  if (broken) throw broken;
   return answer(request).catch(async (fault: unknown) => {
     await checked;
     throw fault;
