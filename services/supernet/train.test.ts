@@ -1,13 +1,18 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createEngine, type Engine } from "../../shared/engine/engine";
+import { createRandom } from "../../shared/engine/random";
 import { decodeSupernet, encodeSupernet } from "../../shared/network/checkpoint";
 import { buildSupernet } from "../../shared/network/supernet";
 import { LatheError } from "../../shared/process/errors";
 import type { EpochCompleted, HealthAlarmRaised, SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy, HealthAlarmKind, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import { HealthPolicy, HealthSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { DatasetKind, HealthPolicy, HealthSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { costOfLargest, expectedCost, macsTable } from "../../shared/space/cost";
 import { initialArchitecture, isConverged } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
+import { writeImage, writeLabel, writeText } from "../../shared/testing/pictures";
 import { briefSpec, decideAll, halve, timeless } from "../../shared/testing/training";
 import type { CompiledSteps } from "./progress";
 import { shrunk, trainSupernet, type Decision, type SearchJob, type TrainingPort } from "./train";
@@ -310,6 +315,31 @@ describe("a run that cannot go on", () => {
     });
     await expect(running).rejects.toMatchObject({ code: "CANCELLED", reason: "SEARCH_PAUSED" });
     expect(steps).toEqual([1, 2]);
+  });
+
+  it("ends before an epoch is told where a file is broken that none of its batches needs", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "lathe-train-"));
+    await writeText(join(folder, "classes.txt"), "sky\nroad\ncar\n");
+    for (const name of ["train/#/0", "train/#/1", "train/#/2", "train/#/3", "train/#/4", "val/#/0"]) {
+      await writeImage(join(folder, `${name.replace("#", "images")}.png`), 32, 64);
+      await writeLabel(join(folder, `${name.replace("#", "labels")}.png`), 32, 64, [0, 1, 2]);
+    }
+    // Of five images a batch of four leaves out the last.
+    const order = createRandom(1, "epoch/1/weights").shuffle([0, 1, 2, 3, 4]);
+    const broken = join(folder, `train/images/${order[4]}.png`);
+    await writeText(broken, "no image");
+    const spec = briefSpec({
+      dataset: { kind: DatasetKind.DATASET_KIND_FOLDER, path: folder, trainExamples: 0, validationExamples: 0 },
+      space: { classes: 3 },
+      training: { epochs: 2, warmupEpochs: 1 },
+    });
+    const told = jest.fn();
+    await expect(train(spec, byShrinking, { completeEpoch: told })).rejects.toMatchObject({
+      reason: "DATASET_INVALID",
+      message: expect.stringContaining(`image ${broken} cannot be decoded`) as string,
+    });
+    expect(told).not.toHaveBeenCalled();
+    await rm(folder, { recursive: true });
   });
 
   it("says where a loss is not finite", async () => {

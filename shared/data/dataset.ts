@@ -81,7 +81,7 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
     throw datasetFault(`dataset ${info.kind}${where} has ${info.classes.length} classes, ${options.classes} expected`);
   }
   const size = { height, width };
-  const thread = new LoadingThread({ source, trainLength: train.length, size, cacheBytes });
+  const thread = new LoadingThread({ source, size, cacheBytes });
   const checked = thread.ask<void>({ kind: "check" });
   // Who waits for it hears of it; who closes before does not.
   checked.catch(() => {});

@@ -19,8 +19,6 @@ export type Source =
 
 export interface ThreadSetup {
   readonly source: Source;
-  /** Of the training split. */
-  readonly trainLength: number;
   readonly size: Size;
   readonly cacheBytes: number;
 }
