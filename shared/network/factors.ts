@@ -63,10 +63,10 @@ export function channelFactors(
     ),
     ...Array<number>(zeros).fill(-1),
   ]);
-  const vectors = tf.split(
-    take(expected, sources.flat()),
-    sources.map(({ length }) => length),
-  ) as tf.Tensor1D[];
+  const joined = take(expected, sources.flat());
+  const sizes = sources.map(({ length }) => length);
+  // TF.js cannot derive a split into one.
+  const vectors = sizes.length === 1 ? [joined] : (tf.split(joined, sizes) as tf.Tensor1D[]);
   wanted.forEach(({ set }, index) => set(at(vectors, index)));
   return factors;
 }

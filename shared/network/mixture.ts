@@ -126,13 +126,9 @@ function ofScale(
   width: (entry: LiveOperation) => number,
 ): tf.Tensor | undefined {
   const scales = scalesOf(block);
-  return (
-    vector &&
-    tf.split(
-      vector,
-      scales.map((each) => total(atScale(block, each).map(width))),
-    )[scales.indexOf(scale)]
-  );
+  if (!vector || scales.length === 1) return vector;
+  const sizes = scales.map((each) => total(atScale(block, each).map(width)));
+  return tf.split(vector, sizes)[scales.indexOf(scale)];
 }
 
 /** BN with the mask multiplied into gamma and beta: mask * BN(x), identity 1. */
