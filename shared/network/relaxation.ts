@@ -198,12 +198,14 @@ export function weightedSsr(stages: readonly LiveStage[], { logs }: Relaxation, 
   const share = (row: Row) =>
     weights[row.dimension] / rows.filter(({ dimension }) => dimension === row.dimension).length;
   const shares = rows.map(share);
-  const factors = matrix(rows.length, logs.shape[1], (row, column) => {
+  // Of every survivor what its log p weighs; log n is added to each log p, so that little is left of what cancels.
+  const weight = (row: number, column: number) => {
     const { survivors } = at(rows, row);
     return survivors.length > 1 && survivors.includes(column) ? at(shares, row) / survivors.length : 0;
-  });
-  const uniform = rows.reduce((sum, { survivors }, row) => sum + at(shares, row) * Math.log(survivors.length), 0);
-  return tf.add<tf.Scalar>(tf.sum(tf.mul(logs, factors)), uniform);
+  };
+  const [count, n] = logs.shape;
+  const uniform = matrix(count, n, (row, column) => weight(row, column) * Math.log(at(rows, row).survivors.length));
+  return tf.sum<tf.Scalar>(tf.add(tf.mul(logs, matrix(count, n, weight)), uniform));
 }
 
 /**

@@ -14,7 +14,7 @@ import {
   toPlain,
   withChannels,
 } from "./emit";
-import { branchShape, convolutions, type MixturePlan } from "./plan";
+import { convolutions, imageShape, rowsShape, type MixturePlan } from "./plan";
 
 /** Values of the forward pass that the gradient reads again: per branch, and the moments of both norms over all branches. */
 export interface Activations {
@@ -54,7 +54,8 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const pooled = halves ? maxPool(r, inputs.x) : undefined;
   const hidden = branches.map(({ scale, dilation, middle }, at) => {
     const x = scale === 2 && pooled ? pooled : inputs.x;
-    return convolution(r, x, kernels[2 * at] as Value, middle, { axis: 0, dilation, block: plan.block });
+    const axis = { axis: 0 as const, dilation, block: plan.block };
+    return convolution(r, x, kernels[2 * at] as Value, middle, axis);
   });
   const moments1 = moments(r, hidden);
   const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
@@ -62,15 +63,9 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const active = hidden.map((h, at) =>
     depthwise(r, h, scales1[at] as Value, { shift: shifts1[at] as Value, relu: true }),
   );
-  const last = branches.map((branch, at) => {
-    const { scale, dilation, middle, output } = branch;
-    const rows = [1, middle, (plan.height / scale) * plan.batch, plan.width / scale];
-    const y = convolution(r, reshape(r, active[at] as Value, rows), kernels[2 * at + 1] as Value, output, {
-      axis: 1,
-      dilation,
-      block: plan.block,
-    });
-    return reshape(r, y, branchShape(plan, branch, output));
+  const last = branches.map(({ scale, dilation, middle, output }, at) => {
+    const rows = reshape(r, active[at] as Value, rowsShape(plan, scale, middle));
+    return convolution(r, rows, kernels[2 * at + 1] as Value, output, { axis: 1, dilation, block: plan.block });
   });
   const moments2 = moments(r, last);
   const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);
@@ -90,13 +85,14 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   };
   const half = added(2, undefined);
   const total = added(1, half && r.within("Resize", () => emitResize(r, half, plan, "up")));
-  const x = withChannels(r, inputs.x, plan.outputs);
-  const y = depthwise(r, x, inputs.presence, {
+  // In rows, as the last convolutions have left it.
+  const x = reshape(r, inputs.x, rowsShape(plan, 1, plan.inputs));
+  const y = depthwise(r, withChannels(r, x, plan.outputs), inputs.presence, {
     ...(total && { sum: withChannels(r, total, plan.outputs) }),
     relu: true,
   });
   return {
-    y,
+    y: reshape(r, y, imageShape(plan, 1, plan.outputs)),
     ...(pooled && { pooled }),
     hidden,
     active,
@@ -170,9 +166,9 @@ export function emitResize(r: Recorder, x: Value, plan: MixturePlan, direction: 
   if (direction === "up") {
     const rows = matMul(r, reshape(r, plain, [channels * h * batch, w]), matrix(transposed(wide)));
     const image = matMul(r, matrix(tall), reshape(r, rows, [channels, h, batch * width]));
-    return toBlocked(r, reshape(r, image, [1, channels, height, batch * width]));
+    return toBlocked(r, reshape(r, image, rowsShape(plan, 1, channels)));
   }
   const image = matMul(r, matrix(transposed(tall)), reshape(r, plain, [channels, height, batch * width]));
   const rows = matMul(r, reshape(r, image, [channels * h * batch, width]), matrix(wide));
-  return toBlocked(r, reshape(r, rows, [1, channels, h, batch * w]));
+  return toBlocked(r, reshape(r, rows, rowsShape(plan, 2, channels)));
 }

@@ -1,7 +1,17 @@
 import { binary, concat, expand, reshape, slice, step, stepFromZero, unary } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
-import { averagePool, channelMeans, convolution, depthwise, sum, toBlocked, upsample, withChannels } from "./emit";
+import {
+  averagePool,
+  channelMeans,
+  channelsOf,
+  convolution,
+  depthwise,
+  sum,
+  toBlocked,
+  upsample,
+  withChannels,
+} from "./emit";
 import {
   emitResize,
   rootInverse,
@@ -11,7 +21,7 @@ import {
   type Activations,
   type MixtureInputs,
 } from "./forward";
-import { branchShape, convolutions, tiles, type Branch, type MixturePlan } from "./plan";
+import { convolutions, imageShape, rowsShape, tiles, type Branch, type MixturePlan } from "./plan";
 import { emitKernelGradient } from "./weightGradient";
 
 export interface MixtureGradients {
@@ -37,6 +47,8 @@ export function emitGradient(
   dy: Value,
 ): MixtureGradients {
   const { branches, batch, height, width, outputs } = plan;
+  const rows = (value: Value) => reshape(r, value, rowsShape(plan, 1, channelsOf(value)));
+  const [whole, y, dOut] = [rows(inputs.x), rows(saved.y), rows(dy)];
   const positions = height * batch * width;
   const middles = branches.map(({ middle }) => middle);
   const widths = branches.map(({ output }) => output);
@@ -45,7 +57,7 @@ export function emitGradient(
   const scale1 = binary(r, "Mul", inputs.gamma1, root1);
   const scale2 = binary(r, "Mul", inputs.gamma2, root2);
 
-  const dz = binary(r, "Mul", dy, step(r, saved.y));
+  const dz = binary(r, "Mul", dOut, step(r, y));
   const dz2 = saved.pooled ? r.within("Resize", () => emitResize(r, dz, plan, "down")) : dz;
   const means = { 1: channelMeans(r, dz), 2: saved.pooled ? channelMeans(r, dz2) : undefined };
   const of = <T>(branch: Branch, full: T, half: T): T => (branch.scale === 2 ? half : full);
@@ -67,16 +79,11 @@ export function emitGradient(
   const kernels = r.within("InputGradient", () =>
     splitKernels(r, plan, turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales))),
   );
-  const lower = branches.map((branch, at) => {
-    const { scale, dilation, middle, output } = branch;
-    const rows = [1, output, (height / scale) * batch, width / scale];
-    const back = convolution(r, reshape(r, u2[at] as Value, rows), kernels[2 * at + 1] as Value, middle, {
-      axis: 1,
-      dilation,
-      block: plan.block,
-    });
-    const plain = reshape(r, back, branchShape(plan, branch, middle));
-    return binary(r, "Mul", plain, step(r, saved.active[at] as Value));
+  const lower = branches.map(({ scale, dilation, middle }, at) => {
+    const axis = { axis: 1 as const, dilation, block: plan.block };
+    const back = convolution(r, u2[at] as Value, kernels[2 * at + 1] as Value, middle, axis);
+    const shape = imageShape(plan, scale, middle);
+    return binary(r, "Mul", reshape(r, back, shape), step(r, saved.active[at] as Value));
   });
   const norm1 = normGradient(r, lower, saved.hidden, saved.mean1, root1, middles);
   const u1 = saved.hidden.map((h, at) =>
@@ -84,7 +91,7 @@ export function emitGradient(
   );
 
   const into: Record<1 | 2, Value | undefined> = {
-    1: withChannels(r, depthwise(r, dz, inputs.presence), plan.inputs),
+    1: withChannels(r, reshape(r, depthwise(r, dz, inputs.presence), imageShape(plan, 1, outputs)), plan.inputs),
     2: undefined,
   };
   branches.forEach(({ scale, dilation }, at) => {
@@ -104,7 +111,7 @@ export function emitGradient(
       [sizes.reduce((total, size) => total + size, 0)],
       "float32",
     );
-  const kept = withChannels(r, inputs.x, outputs);
+  const kept = withChannels(r, whole, outputs);
   return {
     x: x as Value,
     kernels: r.within("WeightGradient", () =>

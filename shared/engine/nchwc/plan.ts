@@ -21,9 +21,14 @@ export interface MixturePlan {
   epsilon: number;
 }
 
-/** Shape of the values of a branch. */
-export function branchShape(plan: MixturePlan, { scale }: Branch, channels: number): [number, number, number, number] {
+/** Shape of a value at a scale with the images beside each other, for kernels that span rows. */
+export function imageShape(plan: MixturePlan, scale: 1 | 2, channels: number): [number, number, number, number] {
   return [1, channels, plan.height / scale, (plan.batch * plan.width) / scale];
+}
+
+/** The same with the rows of all images below each other, for kernels that span columns. */
+export function rowsShape(plan: MixturePlan, scale: 1 | 2, channels: number): [number, number, number, number] {
+  return [1, channels, (plan.height / scale) * plan.batch, plan.width / scale];
 }
 
 /** The two convolutions of each branch in the order in which their kernels lie, with channels. */

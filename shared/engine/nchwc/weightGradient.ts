@@ -3,7 +3,7 @@ import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 import { channelsOf, pointwise, shiftColumns, toPlain } from "./emit";
 import type { Activations } from "./forward";
-import { convolutions, count, type Branch, type MixturePlan } from "./plan";
+import { convolutions, count, rowsShape, type Branch, type MixturePlan } from "./plan";
 
 /**
  * Derivative of all kernels by u instead of by what their norms pass back (gradient.ts), [tiles, block, block]. It is a product of two
@@ -19,15 +19,16 @@ export function emitKernelGradient(
   u1: readonly Value[],
   u2: readonly Value[],
 ): Value {
-  const { block, batch, height, width, branches } = plan;
+  const { block, height, branches } = plan;
   const products = branches.flatMap(({ scale, dilation }, at) => {
-    const [h, w] = [height / scale, width / scale];
+    const h = height / scale;
     const [first, second, active] = [u1[at], u2[at], saved.active[at]] as [Value, Value, Value];
     const input = turned(r, scale === 2 && saved.pooled ? saved.pooled : x, block);
-    const columns = reshape(r, active, [1, channelsOf(active), h * batch, w]);
     return [
       product(r, dilation < h ? movedRows(r, input, [channelsOf(x) / block, h], dilation) : input, first, block),
-      ...movedColumns(r, columns, dilation, block).map((taken) => product(r, turned(r, taken, block), second, block)),
+      ...movedColumns(r, reshape(r, active, rowsShape(plan, scale, channelsOf(active))), dilation, block).map((taken) =>
+        product(r, turned(r, taken, block), second, block),
+      ),
     ];
   });
   const zeros = r.constant(new Float32Array(block * block), [block * block], "float32");
