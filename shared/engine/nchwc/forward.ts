@@ -9,11 +9,13 @@ import {
   convolution,
   depthwise,
   maxPool,
+  split,
   sum,
   toBlocked,
   toPlain,
   withChannels,
 } from "./emit";
+import { splitKernels } from "./kernels";
 import { convolutions, imageShape, rowsShape, type MixturePlan } from "./plan";
 
 /** Values of the forward pass that the gradient reads again: per branch, and the moments of both norms over all branches. */
@@ -49,27 +51,27 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const { branches } = plan;
   const middles = branches.map(({ middle }) => middle);
   const outputs = branches.map(({ output }) => output);
-  const kernels = splitKernels(r, plan, inputs.kernels);
+  const kernels = splitKernels(r, inputs.kernels, convolutions(plan));
   const halves = branches.some(({ scale }) => scale === 2);
   const pooled = halves ? maxPool(r, inputs.x) : undefined;
   const hidden = branches.map(({ scale, dilation, middle }, at) => {
     const x = scale === 2 && pooled ? pooled : inputs.x;
     const axis = { axis: 0 as const, dilation, block: plan.block };
-    return convolution(r, x, kernels[2 * at] as Value, middle, axis);
+    return convolution(r, x, kernels[1][at] as Value, middle, axis);
   });
   const moments1 = moments(r, hidden);
   const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
-  const [scales1, shifts1] = [splitFactors(r, norm1.scale, middles), splitVector(r, norm1.shift, middles)];
+  const [scales1, shifts1] = [splitFactors(r, norm1.scale, middles), split(r, norm1.shift, middles)];
   const active = hidden.map((h, at) =>
     depthwise(r, h, scales1[at] as Value, { shift: shifts1[at] as Value, relu: true }),
   );
   const last = branches.map(({ scale, dilation, middle, output }, at) => {
     const rows = reshape(r, active[at] as Value, rowsShape(plan, scale, middle));
-    return convolution(r, rows, kernels[2 * at + 1] as Value, output, { axis: 1, dilation, block: plan.block });
+    return convolution(r, rows, kernels[2][at] as Value, output, { axis: 1, dilation, block: plan.block });
   });
   const moments2 = moments(r, last);
   const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);
-  const [scales2, shifts2] = [splitFactors(r, norm2.scale, outputs), splitVector(r, norm2.shift, outputs)];
+  const [scales2, shifts2] = [splitFactors(r, norm2.scale, outputs), split(r, norm2.shift, outputs)];
   const added = (scale: 1 | 2, start: Value | undefined): Value | undefined => {
     // Ascending, so that a sum is widened as seldom as can be.
     const order = branches.map((_, at) => at).filter((at) => branches[at]?.scale === scale);
@@ -104,32 +106,9 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   };
 }
 
-/** One kernel per convolution, flat, out of all tiles. */
-export function splitKernels(r: Recorder, plan: MixturePlan, kernels: Value): Value[] {
-  const sizes = convolutions(plan).map(({ inputs, outputs }) => inputs * outputs * 3);
-  return splitVector(r, reshape(r, kernels, [sizes.reduce((total, size) => total + size, 0)]), sizes);
-}
-
-/** Parts of a vector, each of the shape [size]. */
-export function splitVector(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
-  return split(r, vector, sizes, []);
-}
-
 /** Parts of a vector of factors per channel, each as the kernel of a depthwise convolution, [size, 1, 1, 1]. */
 export function splitFactors(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
-  return split(r, vector, sizes, [1, 1, 1]);
-}
-
-function split(r: Recorder, vector: Value, sizes: readonly number[], behind: readonly number[]): Value[] {
-  const whole = reshape(r, vector, [...vector.shape, ...behind]);
-  if (sizes.length === 1) return [whole];
-  return r.split(
-    "Split",
-    [whole, r.integers(sizes)],
-    sizes.map((size) => [size, ...behind]),
-    vector.dtype,
-    { axis: 0 },
-  );
+  return split(r, reshape(r, vector, [...vector.shape, 1, 1, 1]), sizes);
 }
 
 function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {

@@ -1,4 +1,4 @@
-import { binary, concat, expand, reshape, slice, step, stepFromZero, unary } from "../emit";
+import { binary, concat, reshape, slice, step, stepFromZero, unary } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 import {
@@ -7,21 +7,14 @@ import {
   channelsOf,
   convolution,
   depthwise,
+  split,
   sum,
-  toBlocked,
   upsample,
   withChannels,
 } from "./emit";
-import {
-  emitResize,
-  rootInverse,
-  splitFactors,
-  splitKernels,
-  splitVector,
-  type Activations,
-  type MixtureInputs,
-} from "./forward";
-import { convolutions, imageShape, rowsShape, tiles, type Branch, type MixturePlan } from "./plan";
+import { emitResize, rootInverse, splitFactors, type Activations, type MixtureInputs } from "./forward";
+import { tileScales, turnedKernels } from "./kernels";
+import { imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
 import { emitKernelGradient } from "./weightGradient";
 
 export interface MixtureGradients {
@@ -76,12 +69,10 @@ export function emitGradient(
   );
 
   const scales = tileScales(r, plan, scale1, scale2);
-  const kernels = r.within("InputGradient", () =>
-    splitKernels(r, plan, turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales))),
-  );
+  const kernels = r.within("InputGradient", () => turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales)));
   const lower = branches.map(({ scale, dilation, middle }, at) => {
     const axis = { axis: 1 as const, dilation, block: plan.block };
-    const back = convolution(r, u2[at] as Value, kernels[2 * at + 1] as Value, middle, axis);
+    const back = convolution(r, u2[at] as Value, kernels[2][at] as Value, middle, axis);
     const shape = imageShape(plan, scale, middle);
     return binary(r, "Mul", reshape(r, back, shape), step(r, saved.active[at] as Value));
   });
@@ -95,7 +86,7 @@ export function emitGradient(
     2: undefined,
   };
   branches.forEach(({ scale, dilation }, at) => {
-    into[scale] = convolution(r, u1[at] as Value, kernels[2 * at] as Value, plan.inputs, {
+    into[scale] = convolution(r, u1[at] as Value, kernels[1][at] as Value, plan.inputs, {
       axis: 0,
       dilation,
       block: plan.block,
@@ -138,54 +129,7 @@ function normGradient(
   const dg = binary(r, "Mul", binary(r, "Sub", products, binary(r, "Mul", mean, meanDy)), root);
   const slope = binary(r, "Mul", root, dg);
   const c = binary(r, "Sub", binary(r, "Mul", slope, mean), meanDy);
-  return { dg, db: meanDy, a: splitFactors(r, unary(r, "Neg", slope), sizes), c: splitVector(r, c, sizes) };
-}
-
-/**
- * gamma*r of the output channel that each weight of each tile writes, [tiles, block, block]: whole tiles are gathered, since a
- * product that broadcasts over rows of a block is several times slower than one of equal shapes.
- */
-function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2: Value): Value {
-  const { block } = plan;
-  const list = convolutions(plan);
-  // Where the channels of each convolution begin, in blocks: first all middles, then all outputs.
-  const layers = [list.filter(({ layer }) => layer === 1), list.filter(({ layer }) => layer === 2)];
-  const starts = new Map<string, number>();
-  let next = 0;
-  for (const { branch, layer, outputs } of layers.flat()) {
-    starts.set(`${branch}/${layer}`, next);
-    next += outputs / block;
-  }
-  const rows = expand(r, reshape(r, concat(r, [scale1, scale2], 0), [next, 1, block]), [next, block, block]);
-  const taken = tiles(plan).map(({ convolution: at, outputBlock }) => {
-    const { branch, layer } = list[at] as (typeof list)[number];
-    return (starts.get(`${branch}/${layer}`) as number) + outputBlock;
-  });
-  const shape = [taken.length, block, block];
-  return r.node("Gather", [rows, r.integers(taken)], shape, "float32", { axis: 0 });
-}
-
-/** Kernels of the input gradients: tiles transposed, taps reversed, input and output blocks exchanged. */
-function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Value {
-  const { block } = plan;
-  const all = tiles(plan);
-  const list = convolutions(plan);
-  // A reorder of one block of channels transposes each tile, faster than Transpose does.
-  const turned = reshape(r, toBlocked(r, reshape(r, scaled, [all.length, block, block, 1])), [
-    all.length,
-    block * block,
-  ]);
-  let first = 0;
-  const order = list.flatMap(({ inputs, outputs }) => {
-    const [from, to] = [inputs / block, outputs / block];
-    const start = first;
-    first += from * to * 3;
-    return Array.from({ length: from * to * 3 }, (_, at) => {
-      const [inputBlock, outputBlock, tap] = [Math.floor(at / (to * 3)), Math.floor(at / 3) % to, at % 3];
-      return start + (outputBlock * from + inputBlock) * 3 + (2 - tap);
-    });
-  });
-  return r.node("Gather", [turned, r.integers(order)], [order.length, block * block], "float32", { axis: 0 });
+  return { dg, db: meanDy, a: splitFactors(r, unary(r, "Neg", slope), sizes), c: split(r, c, sizes) };
 }
 
 /** Largest elements of equal value share what their window passes on, as in maxPool2x2. */
