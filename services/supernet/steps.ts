@@ -6,7 +6,8 @@ import { scoped } from "../../shared/engine/scope";
 import { tf } from "../../shared/engine/tf";
 import type { DiscreteNetwork } from "../../shared/network/discrete";
 import { movedStats, named, trainingNorm, type Norm, type Tensors } from "../../shared/network/layers";
-import { expectedCost, weightedSsr, type SsrWeights } from "../../shared/network/relaxation";
+import { expectedCost, weightedSsr } from "../../shared/network/penalties";
+import type { PerDimension } from "../../shared/network/relaxation";
 import type { Supernet } from "../../shared/network/supernet";
 import type { CostTable } from "../../shared/proto/lathe/v1/space";
 
@@ -86,7 +87,7 @@ export interface AlphaLoss {
   /** Cost of the largest network, and the share of it that is aimed at. */
   largestCost: number;
   target: number;
-  ssr: SsrWeights;
+  ssr: PerDimension;
   weightDecay: number;
 }
 

@@ -16,7 +16,8 @@ import { decidedArchitecture, keepSome, randomGenotype, smallSpace } from "../te
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { packAlphas, unpackAlphas } from "./alphas";
 import { channelFactors, isDecided } from "./factors";
-import { exitProbabilities, expectedCost, weightedSsr, type Relaxation } from "./relaxation";
+import { expectedCost, weightedSsr } from "./penalties";
+import { exitProbabilities, type Relaxation } from "./relaxation";
 import { buildSupernet, type Supernet } from "./supernet";
 
 const cases = Array.from({ length: 12 }, (_, seed): [number, SearchSpace, Architecture] => {

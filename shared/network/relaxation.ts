@@ -1,7 +1,6 @@
 import type { Manifest } from "../engine/parameters";
 import { take } from "../engine/ops/take";
 import { tf } from "../engine/tf";
-import type { CostTable } from "../proto/lathe/v1/space";
 import { at, type LiveBlock, type LiveStage } from "./live";
 
 /**
@@ -22,12 +21,12 @@ export interface Relaxation {
   widths: tf.Tensor2D;
 }
 
-/** Mean Solution Space Regularization per dimension, as weights or as terms. */
-export type SsrWeights = Record<"depth" | "operation" | "outputWidth" | "middleWidth", number>;
+/** The searched dimensions, with something of each. */
+export type PerDimension = Record<"depth" | "operation" | "outputWidth" | "middleWidth", number>;
 
 /** A decision group: where its candidates stand in the flat architecture parameters. */
-interface Row {
-  dimension: keyof SsrWeights;
+export interface Row {
+  dimension: keyof PerDimension;
   entry: string;
   first: number;
   survivors: readonly number[];
@@ -46,9 +45,9 @@ export function declareAlphas(stages: readonly LiveStage[]): { name: string; sha
 }
 
 /** Every group: depths of all stages, operations of all blocks, output widths, then middle widths of all operations. */
-function rowsOf(stages: readonly LiveStage[]): Row[] {
+export function rowsOf(stages: readonly LiveStage[]): Row[] {
   const all = (length: number) => Array.from({ length }, (_, index) => index);
-  const widths = (kind: "output" | "middle", dimension: keyof SsrWeights) =>
+  const widths = (kind: "output" | "middle", dimension: keyof PerDimension) =>
     blocksOf(stages).flatMap(({ stage, block }) =>
       block.operations.map((operation, row): Row => {
         const first = row * stage.widths.length;
@@ -74,14 +73,14 @@ function rowsOf(stages: readonly LiveStage[]): Row[] {
 }
 
 /** The blocks of all stages, with the stage, its number and the block's within it. */
-function blocksOf(
+export function blocksOf(
   stages: readonly LiveStage[],
 ): { stage: LiveStage; position: number; block: LiveBlock; index: number }[] {
   return stages.flatMap((stage, position) => stage.blocks.map((block, index) => ({ stage, position, block, index })));
 }
 
 /** The operations of all blocks, with the number of their block among all. */
-function operationsOf(stages: readonly LiveStage[]) {
+export function operationsOf(stages: readonly LiveStage[]) {
   return blocksOf(stages).flatMap((owner, b) =>
     owner.block.operations.map((operation) => ({ ...owner, b, operation })),
   );
@@ -177,7 +176,7 @@ function inputsOf(stages: readonly LiveStage[], depths: tf.Tensor2D): tf.Tensor2
 }
 
 /** A constant matrix by its elements. */
-function matrix(rows: number, columns: number, element: (row: number, column: number) => number): tf.Tensor2D {
+export function matrix(rows: number, columns: number, element: (row: number, column: number) => number): tf.Tensor2D {
   const values = Float32Array.from({ length: rows * columns }, (_, index) =>
     element(Math.floor(index / columns), index % columns),
   );
@@ -187,72 +186,4 @@ function matrix(rows: number, columns: number, element: (row: number, column: nu
 /** p_d of the exits of a stage, [m]. */
 export function exitProbabilities({ depths }: Relaxation, position: number, exits: number): tf.Tensor1D {
   return tf.reshape(tf.slice(depths, [position, 0], [1, exits]), [exits]);
-}
-
-/**
- * SSR (method.md section 3), a scalar: over the dimensions, their weight times the mean over all live groups of (1/n) sum log p + log n,
- * which is 0 for decided ones.
- */
-export function weightedSsr(stages: readonly LiveStage[], { logs }: Relaxation, weights: SsrWeights): tf.Scalar {
-  const rows = rowsOf(stages);
-  const share = (row: Row) =>
-    weights[row.dimension] / rows.filter(({ dimension }) => dimension === row.dimension).length;
-  const shares = rows.map(share);
-  // Of every survivor what its log p weighs; log n is added to each log p, so that little is left of what cancels.
-  const weight = (row: number, column: number) => {
-    const { survivors } = at(rows, row);
-    return survivors.length > 1 && survivors.includes(column) ? at(shares, row) / survivors.length : 0;
-  };
-  const [count, n] = logs.shape;
-  const uniform = matrix(count, n, (row, column) => weight(row, column) * Math.log(at(rows, row).survivors.length));
-  return tf.sum<tf.Scalar>(tf.add(tf.mul(logs, matrix(count, n, weight)), uniform));
-}
-
-/**
- * Expected cost of the supernet (method.md section 3) in the unit of the table, a scalar: per block the sum over operations of
- * p_o (a in E[mid_o] + b E[mid_o] E[out_o] + c), weighted by the probability that a surviving exit lies at or behind the block.
- */
-export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxation, table: CostTable): tf.Scalar {
-  const coefficients = new Map(table.candidates.map((candidate) => [candidate.id, candidate]));
-  const [owners, blocks] = [operationsOf(stages), blocksOf(stages)];
-  const [k, b] = [owners.length, blocks.length];
-  const rows = owners.map(({ stage, operation: { operation } }) => {
-    const found = coefficients.get(`${stage.name}/${operation.name}`);
-    if (!found) throw new Error(`cost table has no candidate "${stage.name}/${operation.name}"`);
-    return found;
-  });
-  const entered = blocks.map(({ stage, position, index }) => (index > 0 ? stage : stages[position - 1]));
-  const stageOf = [...[...owners, ...owners, ...blocks].map(({ stage }) => stage), ...entered];
-  const sizes = matrix(2 * k + 2 * b, relaxation.widths.shape[1], (row, column) => stageOf[row]?.widths[column] ?? 0);
-  // p_o E[out_o], E[mid_o], and the expected channels that enter each block but for what a reduction adds.
-  const [output, middle, , handed] = tf.split(tf.sum(tf.mul(relaxation.widths, sizes), 1), [k, k, b, b]) as [
-    tf.Tensor1D,
-    tf.Tensor1D,
-    tf.Tensor1D,
-    tf.Tensor1D,
-  ];
-  const added = owners.map(({ stage, b: block, index }) =>
-    index > 0 ? 0 : stage.channels - (entered[block]?.channels ?? 0),
-  );
-  const perOperation = matrix(b, k, (row, column) => (at(owners, column).b === row ? 1 : 0));
-  const inputs = tf.add(tf.reshape(tf.matMul(tf.reshape(handed, [1, b]), perOperation), [k]), tf.tensor1d(added));
-  const { operations } = relaxation;
-  const byInput = tf.mul(tf.mul(operations, tf.tensor1d(rows.map((row) => row.inMiddle))), inputs);
-  const byOutput = tf.mul(output, tf.tensor1d(rows.map((row) => row.middleOut)));
-  const fixed = tf.mul(operations, tf.tensor1d(rows.map((row) => row.fixed)));
-  const costs = tf.add(tf.mul(middle, tf.add(byInput, byOutput)), fixed);
-  return tf.add<tf.Scalar>(tf.sum(reached(stages, relaxation, costs)), table.fixed);
-}
-
-/** Values of the operations [K], times the probability that an exit lies at or behind their block. */
-function reached(stages: readonly LiveStage[], { depths }: Relaxation, values: tf.Tensor): tf.Tensor {
-  if (stages.every(({ exits }) => exits.length === 1)) return values;
-  const owners = operationsOf(stages);
-  const [, n] = depths.shape;
-  const behind = matrix(stages.length * n, owners.length, (row, column) => {
-    const { stage, position, index } = at(owners, column);
-    return position === Math.floor(row / n) && (stage.exits[row % n] ?? 0) > index ? 1 : 0;
-  });
-  const reach = tf.matMul(tf.reshape(depths, [1, stages.length * n]), behind);
-  return tf.mul(values, tf.reshape(reach, [owners.length]));
 }
