@@ -66,7 +66,7 @@ export function channelFactors(
   const joined = take(expected, sources.flat());
   const sizes = sources.map(({ length }) => length);
   // TF.js cannot derive a split into one.
-  const vectors = sizes.length === 1 ? [joined] : (tf.split(joined, sizes) as tf.Tensor1D[]);
+  const vectors = sizes.length === 1 ? [joined] : tf.split<tf.Tensor1D>(joined, sizes);
   wanted.forEach(({ set }, index) => set(at(vectors, index)));
   return factors;
 }
