@@ -1,12 +1,13 @@
 import { adam, clipByGlobalNorm } from "../../shared/engine/adam";
 import type { Signature, Step } from "../../shared/engine/engine";
 import { crossEntropy } from "../../shared/engine/ops/crossEntropy";
-import { pack, unpack, type Manifest } from "../../shared/engine/parameters";
+import { manifest, pack, unpack, type Manifest } from "../../shared/engine/parameters";
 import { scoped } from "../../shared/engine/scope";
 import { tf } from "../../shared/engine/tf";
 import type { DiscreteNetwork } from "../../shared/network/discrete";
 import { movedStats, named, trainingNorm, type Norm, type Tensors } from "../../shared/network/layers";
-import { expectedCost, ssrTerms } from "../../shared/network/relaxation";
+import { expectedCost, weightedSsr } from "../../shared/network/penalties";
+import type { PerDimension } from "../../shared/network/relaxation";
 import type { Supernet } from "../../shared/network/supernet";
 import type { CostTable } from "../../shared/proto/lathe/v1/space";
 
@@ -34,7 +35,7 @@ export function trainableSupernet(supernet: Supernet): Trainable {
     stats: supernet.stats,
     dropouts: supernet.dropouts,
     logits: (weights, inputs, norm) => {
-      const relaxation = supernet.relax(unpack(named(inputs, "alphas") as tf.Tensor1D, supernet.alphas));
+      const relaxation = supernet.relax(named(inputs, "alphas") as tf.Tensor1D);
       return supernet.logits(weights, relaxation, named(inputs, "images"), norm, inputs);
     },
   };
@@ -56,15 +57,15 @@ export function trainableNetwork(network: DiscreteNetwork): Trainable {
 export function weightStep(network: Trainable, weightDecay: number, lossScale = 1): Step {
   return (inputs) => {
     const flat = named(inputs, "weights") as tf.Tensor1D;
-    const moments = new Map<string, tf.Tensor>();
-    const norm = trainingNorm((name, moment) => moments.set(name, tf.keep(moment)));
+    const moments: Tensors = {};
+    const norm = trainingNorm((name, moment) => (moments[name] = tf.keep(moment)));
     const loss = (weights: Tensors) =>
       crossEntropy(network.logits(weights, inputs, norm), named(inputs, "labels"), named(inputs, "classWeights"));
     const { value, grad } = lossAndGradient(flat, network.weights, loss, lossScale);
-    const stats = unpack(named(inputs, "stats") as tf.Tensor1D, network.stats);
+    const stats = named(inputs, "stats") as tf.Tensor1D;
     return {
       ...moved(inputs, "weights", grad, weightDecay),
-      stats: pack(movedStats(stats, moments), network.stats),
+      stats: scoped("parameters", () => movedStats(stats, pack(moments, network.stats))),
       loss: value,
       norm: tf.sqrt(tf.sum(tf.square(grad))),
     };
@@ -86,7 +87,7 @@ export interface AlphaLoss {
   /** Cost of the largest network, and the share of it that is aimed at. */
   largestCost: number;
   target: number;
-  ssr: { depth: number; operation: number; outputWidth: number; middleWidth: number };
+  ssr: PerDimension;
   weightDecay: number;
 }
 
@@ -102,19 +103,13 @@ export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1)
   return (inputs) => {
     const weights = scoped("parameters", () => unpack(named(inputs, "weights") as tf.Tensor1D, supernet.weights));
     const terms: Record<string, tf.Tensor> = {};
-    const loss = (alphas: Tensors) => {
-      const relaxation = supernet.relax(alphas);
+    const loss = ({ alphas }: Tensors) => {
+      const relaxation = supernet.relax(alphas as tf.Tensor1D);
       const norm = trainingNorm(() => undefined);
       const logits = supernet.logits(weights, relaxation, named(inputs, "images"), norm, inputs);
       const entropy = crossEntropy(logits, named(inputs, "labels"), named(inputs, "classWeights"));
       const cost = tf.div(expectedCost(supernet.stages, relaxation, options.table), options.largestCost);
-      const ssr = ssrTerms(relaxation);
-      const regularization = tf.addN([
-        tf.mul(ssr.depth, options.ssr.depth),
-        tf.mul(ssr.operation, options.ssr.operation),
-        tf.mul(ssr.outputWidth, options.ssr.outputWidth),
-        tf.mul(ssr.middleWidth, options.ssr.middleWidth),
-      ]);
+      const regularization = weightedSsr(supernet.stages, relaxation, options.ssr);
       const miss = tf.mul(tf.square(tf.sub(cost, options.target)), tf.reshape(named(inputs, "costWeight"), []));
       Object.assign(terms, { loss: tf.keep(entropy), ssr: tf.keep(regularization), cost: tf.keep(miss) });
       terms.expectedCost = tf.keep(cost);
@@ -122,7 +117,8 @@ export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1)
       return tf.addN([tf.mul(entropy, CROSS_ENTROPY_WEIGHT), tf.mul(regularization, factor), miss]) as tf.Scalar;
     };
     const flat = named(inputs, "alphas") as tf.Tensor1D;
-    const { value, grad } = lossAndGradient(flat, supernet.alphas, loss, lossScale);
+    const whole = manifest([{ name: "alphas", shape: [flat.size] }]);
+    const { value, grad } = lossAndGradient(flat, whole, loss, lossScale);
     const { gradient, norm } = clipByGlobalNorm(grad, MAX_NORM);
     return { ...moved(inputs, "alphas", gradient, options.weightDecay), ...terms, norm, total: value };
   };

@@ -94,7 +94,7 @@ describe("an evaluation", () => {
       const want = bruteForce(split, 8, (image) =>
         supernet.logits(
           unpack(tf.tensor1d(parameters.weights), supernet.weights),
-          supernet.relax(unpack(tf.tensor1d(parameters.alphas), supernet.alphas)),
+          supernet.relax(tf.tensor1d(parameters.alphas)),
           image,
           inferenceNorm(unpack(tf.tensor1d(parameters.stats), supernet.stats)),
         ),

@@ -46,7 +46,7 @@ export function supernetEvaluator(engine: Engine, supernet: Supernet, batchSize:
   return evaluator(engine, shape, sizes, (inputs) =>
     supernet.logits(
       unpack(inputs.weights as tf.Tensor1D, supernet.weights),
-      supernet.relax(unpack(inputs.alphas as tf.Tensor1D, supernet.alphas)),
+      supernet.relax(inputs.alphas as tf.Tensor1D),
       input(inputs, "images"),
       inferenceNorm(unpack(inputs.stats as tf.Tensor1D, supernet.stats)),
     ),

@@ -6,10 +6,9 @@ import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import { blockedLayout, type BlockedLayout } from "./blockedLayout";
 import { EPSILON, named, padChannels, type Norm, type Tensors } from "./layers";
-import type { LiveBlock, LiveStage } from "./live";
-import { isDecided, maskOf } from "./mixture";
-import type { BlockRelaxation, StageRelaxation } from "./relaxation";
-import { exitSum, supernetLogits, type Supernet } from "./supernet";
+import { at, type LiveBlock, type LiveStage } from "./live";
+import type { BlockFactors } from "./factors";
+import { exitSum, supernetLogits, type StageChoices, type Supernet } from "./supernet";
 
 /** A supernet whose search blocks are computed in ONNX Runtime's blocked layout: the same function, its vectors in another order. */
 export interface BlockedSupernet extends Supernet {
@@ -48,10 +47,25 @@ export function blockedSupernet(supernet: Supernet, batch: number, block: number
     weights: manifest(layout.weights.entries),
     stats: manifest(layout.stats.entries),
     layout,
-    logits: supernetLogits(stages, (weights, stage, choices, input, norm) =>
-      blockedStage(weights, stage, choices, input, norm, plans),
+    logits: supernetLogits(
+      stages,
+      ({ name }) => {
+        const { branches, outputs } = planFor(plans, name);
+        return {
+          middles: branches.map(({ middle }) => middle),
+          outputs: branches.map(({ output }) => output),
+          presence: outputs,
+        };
+      },
+      (weights, stage, choices, input, norm) => blockedStage(weights, stage, choices, input, norm, plans),
     ),
   };
+}
+
+function planFor(plans: ReadonlyMap<string, MixturePlan>, block: string): MixturePlan {
+  const plan = plans.get(block);
+  if (!plan) throw new Error(`no plan for ${block}`);
+  return plan;
 }
 
 function planOf(
@@ -79,7 +93,7 @@ function planOf(
 function blockedStage(
   weights: Tensors,
   stage: LiveStage,
-  choices: StageRelaxation,
+  choices: StageChoices,
   input: tf.Tensor,
   norm: Norm,
   plans: ReadonlyMap<string, MixturePlan>,
@@ -88,10 +102,9 @@ function blockedStage(
   const outputs: tf.Tensor[] = [];
   let x: tf.Tensor | undefined;
   stage.blocks.forEach((block, b) => {
-    const [relaxation, plan] = [choices.blocks[b], plans.get(block.name)];
-    if (!relaxation || !plan) throw new Error(`no relaxation or plan for ${block.name}`);
+    const plan = planFor(plans, block.name);
     const blocked = x ?? intoBlocked(input, plan.inputs);
-    x = scoped(block.name, () => blockedBlock(weights, block, relaxation, blocked, norm, plan));
+    x = scoped(block.name, () => blockedBlock(weights, block, at(choices.blocks, b), blocked, norm, plan));
     if (stage.exits.includes(b + 1)) outputs.push(x);
   });
   const widest = Math.max(...outputs.map(({ shape }) => shape[1] as number));
@@ -105,7 +118,7 @@ function blockedStage(
 function blockedBlock(
   weights: Tensors,
   block: LiveBlock,
-  relaxation: BlockRelaxation,
+  factors: BlockFactors,
   x: tf.Tensor,
   norm: Norm,
   plan: MixturePlan,
@@ -115,41 +128,20 @@ function blockedBlock(
       const values = named(weights, `${block.name}/${layer}/${kind}`);
       return mask ? tf.mul(values, mask) : values;
     }) as [tf.Tensor, tf.Tensor];
-  const rows = block.operations.map((_, row) => row);
-  const [gamma1, beta1] = masked(
-    "norm1",
-    maskOf(
-      block,
-      "middle",
-      relaxation,
-      rows,
-      plan.branches.map(({ middle }) => middle),
-    ),
-  );
-  const [gamma2, beta2] = masked(
-    "norm2",
-    maskOf(
-      block,
-      "output",
-      relaxation,
-      rows,
-      plan.branches.map(({ output }) => output),
-    ),
-  );
+  const [gamma1, beta1] = masked("norm1", factors.middle);
+  const [gamma2, beta2] = masked("norm2", factors.output);
   const { y, mean1, variance1, mean2, variance2 } = blockedMixture(plan, {
     x,
     kernels: named(weights, `${block.name}/kernels`),
     ...{ gamma1, beta1, gamma2, beta2 },
-    presence: presenceOf(block, relaxation, plan.outputs),
+    presence: factors.presence ?? shared(block, plan.outputs),
   });
   norm.record?.(`${block.name}/norm1`, mean1, variance1);
   norm.record?.(`${block.name}/norm2`, mean2, variance2);
   return y;
 }
 
-/** Factors of the skip: the presence of the channels that input and output share, 0 behind them, [count]. */
-function presenceOf(block: LiveBlock, relaxation: BlockRelaxation, count: number): tf.Tensor {
-  const common = Math.min(block.inputs, block.outputs);
-  const shared = isDecided(block) ? tf.ones([common]) : tf.slice(relaxation.presence, [0], [common]);
-  return common === count ? shared : tf.pad(shared as tf.Tensor1D, [[0, count - common]]);
+/** 1 on the channels that input and output share, 0 behind them, [count]. */
+function shared({ inputs, outputs }: LiveBlock, count: number): tf.Tensor {
+  return tf.tensor1d(Float32Array.from({ length: count }, (_, c) => (c < Math.min(inputs, outputs) ? 1 : 0)));
 }

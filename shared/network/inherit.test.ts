@@ -36,7 +36,7 @@ function supernetLogits(supernet: Supernet, { weights, stats, alphas }: Vectors,
     supernet
       .logits(
         unpack(tf.tensor1d(weights), supernet.weights),
-        supernet.relax(unpack(tf.tensor1d(alphas), supernet.alphas)),
+        supernet.relax(tf.tensor1d(alphas)),
         images,
         inferenceNorm(unpack(tf.tensor1d(stats), supernet.stats)),
       )

@@ -50,14 +50,9 @@ export function inferenceNorm(stats: Tensors): Norm {
     );
 }
 
-/** Running statistics after one batch: (1 - MOMENTUM) * old + MOMENTUM * batch, biased variance. */
-export function movedStats(stats: Tensors, moments: Map<string, tf.Tensor>): Tensors {
-  return Object.fromEntries(
-    Object.entries(stats).map(([name, old]) => {
-      const moment = moments.get(name);
-      return [name, moment ? tf.add(tf.mul(old, 1 - MOMENTUM), tf.mul(moment, MOMENTUM)) : old];
-    }),
-  );
+/** Running statistics after one batch, both flat: (1 - MOMENTUM) * old + MOMENTUM * batch, biased variance. */
+export function movedStats(stats: tf.Tensor1D, moments: tf.Tensor1D): tf.Tensor1D {
+  return tf.add(tf.mul(stats, 1 - MOMENTUM), tf.mul(moments, MOMENTUM));
 }
 
 export function declareNorm(declaration: Declaration, name: string, shape: number[]): void {

@@ -3,6 +3,7 @@ import { maxPool2x2 } from "../engine/ops/maxPool";
 import { relu } from "../engine/ops/relu";
 import { resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
+import type { BlockFactors } from "./factors";
 import { atScale, type LiveBlock, type LiveOperation } from "./live";
 import {
   channels,
@@ -14,7 +15,6 @@ import {
   type Norm,
   type Tensors,
 } from "./layers";
-import type { BlockRelaxation } from "./relaxation";
 
 /** The spatial scales at which a block still has operations. */
 export function scalesOf(block: LiveBlock): number[] {
@@ -54,33 +54,27 @@ export function declareMixture(declaration: Declaration, block: LiveBlock): void
 export function mixture(
   weights: Tensors,
   block: LiveBlock,
-  relaxation: BlockRelaxation,
+  factors: BlockFactors,
   x: tf.Tensor,
   norm: Norm,
   dropout: (scale: number) => tf.Tensor | undefined,
 ): tf.Tensor {
   const [, , height, width] = x.shape as [number, number, number, number];
-  const parts: tf.Tensor[] = [padChannels(skip(block, relaxation, x), block.outputs)];
+  const parts: tf.Tensor[] = [padChannels(skip(block, factors, x), block.outputs)];
   for (const scale of scalesOf(block)) {
     const input = scale === 2 ? maxPool2x2(x) : x;
-    const sum = branches(weights, block, scale, relaxation, input, norm, dropout(scale));
+    const sum = branches(weights, block, scale, factors, input, norm, dropout(scale));
     const full = scale === 2 ? resizeBilinear(sum, height, width) : sum;
     parts.push(padChannels(full, block.outputs));
   }
   return relu(tf.addN(parts) as tf.Tensor4D);
 }
 
-/** True where one operation with one output width is left: every mask of the output is 1 on the channels computed. */
-export function isDecided(block: LiveBlock): boolean {
-  return block.operations.length === 1 && block.operations.every(({ output }) => output.length === 1);
-}
-
 /** x * sum_o p_o mask_o on the channels that input and output share. */
-function skip(block: LiveBlock, relaxation: BlockRelaxation, x: tf.Tensor): tf.Tensor {
+function skip(block: LiveBlock, factors: BlockFactors, x: tf.Tensor): tf.Tensor {
   const common = Math.min(block.inputs, block.outputs);
   const kept = channels(x, 0, common);
-  if (isDecided(block)) return kept;
-  return tf.mul(kept, perChannel(tf.slice(relaxation.presence, [0], [common])));
+  return factors.presence ? tf.mul(kept, perChannel(factors.presence)) : kept;
 }
 
 /** sum_o p_o mask_o BN(conv_o2(ReLU(mask_mid BN(conv_o1(x))))) over the operations of one scale, as wide as the widest. */
@@ -88,14 +82,13 @@ function branches(
   weights: Tensors,
   block: LiveBlock,
   scale: number,
-  relaxation: BlockRelaxation,
+  factors: BlockFactors,
   x: tf.Tensor,
   norm: Norm,
   dropout: tf.Tensor | undefined,
 ): tf.Tensor {
   const name = `${block.name}/s${scale}`;
   const operations = atScale(block, scale);
-  const rows = operations.map((entry) => block.operations.indexOf(entry));
   const middles = operations.map((entry) => entry.middleWidth);
   const outputs = operations.map((entry) => entry.outputWidth);
   const kernel = ({ operation }: LiveOperation, layer: string) =>
@@ -103,14 +96,14 @@ function branches(
   const hidden = operations.map((entry) =>
     conv2d(x as tf.Tensor4D, kernel(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
   );
-  const middleMask = maskOf(block, "middle", relaxation, rows, middles);
+  const middleMask = ofScale(block, scale, factors.middle, (entry) => entry.middleWidth);
   const normed = affine(weights, `${name}/norm1`, join(hidden), middleMask, norm);
   // ReLU behind the split: its outputs are what both its own derivative and that of the kernels keep, and one copy of them is enough.
   const active = (operations.length === 1 ? [normed] : tf.split(normed, middles, 1)).map((part) => relu(part));
   const joined = operations.map((entry, at) =>
     conv2d((active[at] ?? normed) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
   );
-  const outputMask = maskOf(block, "output", relaxation, rows, outputs);
+  const outputMask = ofScale(block, scale, factors.output, (entry) => entry.outputWidth);
   const out = affine(weights, `${name}/norm2`, join(joined), outputMask, norm);
   return summed(dropout ? tf.mul(out, dropout) : out, outputs);
 }
@@ -125,33 +118,17 @@ function summed(x: tf.Tensor, widths: readonly number[]): tf.Tensor {
   return tf.addN(tf.split(x, [...widths], 1).map((part) => padChannels(part, widest)));
 }
 
-/**
- * Factors of a norm's gamma and beta over the operations of the given rows, each at its width: expected masks of the middle, or of the
- * output times p. Undefined where they are all 1.
- */
-export function maskOf(
+/** The part of a vector over all operations, in order of their scales, that is of those at one. */
+function ofScale(
   block: LiveBlock,
-  layer: "middle" | "output",
-  relaxation: BlockRelaxation,
-  rows: readonly number[],
-  widths: readonly number[],
+  scale: number,
+  vector: tf.Tensor1D | undefined,
+  width: (entry: LiveOperation) => number,
 ): tf.Tensor | undefined {
-  if (layer === "output")
-    return isDecided(block)
-      ? undefined
-      : ragged(tf.mul(relaxation.output, tf.reshape(relaxation.p, [-1, 1])), rows, widths);
-  const decided = rows.every((row) => block.operations[row]?.middle.length === 1);
-  return decided ? undefined : ragged(relaxation.middle, rows, widths);
-}
-
-/** The first widths[i] columns of row rows[i] of masks [k, C], side by side: [sum of widths]. */
-function ragged(masks: tf.Tensor, rows: readonly number[], widths: readonly number[]): tf.Tensor {
-  const [first = 0] = rows;
-  const [width = 0] = widths;
-  // Rows of one scale are neighbours: operations stand in the order of scales.
-  if (widths.every((other) => other === width))
-    return tf.reshape(tf.slice(masks, [first, 0], [rows.length, width]), [-1]);
-  return tf.concat(rows.map((row, at) => tf.reshape(tf.slice(masks, [row, 0], [1, widths[at] ?? 0]), [-1])));
+  const scales = scalesOf(block);
+  if (!vector || scales.length === 1) return vector;
+  const sizes = scales.map((each) => total(atScale(block, each).map(width)));
+  return tf.split(vector, sizes)[scales.indexOf(scale)];
 }
 
 /** BN with the mask multiplied into gamma and beta: mask * BN(x), identity 1. */

@@ -150,13 +150,9 @@ const dropouts: Tensors = Object.fromEntries(
   ]),
 );
 
-function lossAndGradients(logits: (weights: Tensors, alphas: Tensors) => tf.Tensor) {
+function lossAndGradients(logits: (weights: Tensors, alphas: tf.Tensor1D) => tf.Tensor) {
   const loss = (w: tf.Tensor, a: tf.Tensor) =>
-    crossEntropy(
-      logits(unpack(w as tf.Tensor1D, supernet.weights), unpack(a as tf.Tensor1D, supernet.alphas)),
-      labels,
-      classWeights,
-    );
+    crossEntropy(logits(unpack(w as tf.Tensor1D, supernet.weights), a as tf.Tensor1D), labels, classWeights);
   return tf.tidy(() => {
     const { value, grads } = tf.valueAndGrads(loss)([tf.tensor1d(weights), tf.tensor1d(alphas)]);
     const [w, a] = grads.map((grad) => grad.dataSync<"float32">().slice()) as [Float32Array, Float32Array];
@@ -167,7 +163,7 @@ function lossAndGradients(logits: (weights: Tensors, alphas: Tensors) => tf.Tens
 it("the supernet's short cuts change neither loss nor gradients of the plain formulation", () => {
   const norm = trainingNorm(() => undefined);
   const got = lossAndGradients((w, a) => supernet.logits(w, supernet.relax(a), images, norm, dropouts));
-  const want = lossAndGradients((w, a) => plainLogits(w, a, images, dropouts));
+  const want = lossAndGradients((w, a) => plainLogits(w, unpack(a, supernet.alphas), images, dropouts));
   expect(Math.abs(got.loss - want.loss) / want.loss).toBeLessThan(1e-5);
   for (const role of ["weights", "alphas"] as const) {
     for (const { name } of supernet[role].entries) {

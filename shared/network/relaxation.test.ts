@@ -1,4 +1,3 @@
-import { unpack } from "../engine/parameters";
 import { relativeDifference } from "../engine/parity";
 import { tf } from "../engine/tf";
 import { Dimension, type Architecture, type Group, type SearchSpace } from "../proto/lathe/v1/space";
@@ -16,7 +15,9 @@ import {
 import { decidedArchitecture, keepSome, randomGenotype, smallSpace } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { packAlphas, unpackAlphas } from "./alphas";
-import { expectedCost, ssrTerms, type StageRelaxation } from "./relaxation";
+import { channelFactors, isDecided } from "./factors";
+import { expectedCost, weightedSsr } from "./penalties";
+import { exitProbabilities, type Relaxation } from "./relaxation";
 import { buildSupernet, type Supernet } from "./supernet";
 
 const cases = Array.from({ length: 12 }, (_, seed): [number, SearchSpace, Architecture] => {
@@ -25,11 +26,12 @@ const cases = Array.from({ length: 12 }, (_, seed): [number, SearchSpace, Archit
   return [seed, space, randomArchitecture(space, random)];
 });
 
-const relaxed = (supernet: Supernet, architecture: Architecture): StageRelaxation[] =>
-  supernet.relax(unpack(tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, architecture)), supernet.alphas));
+const relaxed = (supernet: Supernet, architecture: Architecture): Relaxation =>
+  supernet.relax(tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, architecture)));
 const values = (tensor: tf.Tensor): number[] => [...tensor.dataSync<"float32">()];
 const close = (got: ArrayLike<number>, want: ArrayLike<number>) =>
   expect(relativeDifference(got, want)).toBeLessThan(2e-6);
+const EVERY_DIMENSION = { depth: 1, operation: 1, outputWidth: 1, middleWidth: 1 };
 /** sum_j p_j w_j, and the expected mask of it, by plain arithmetic. */
 const expectedMask = (entry: Group, widths: readonly number[], channels: number): number[] => {
   const p = probabilities(entry.alphas);
@@ -42,39 +44,54 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
   const supernet = buildSupernet(space, architecture);
   const relaxation = relaxed(supernet, architecture);
 
+  // All channels of each stage, so that what lies behind a width is seen too.
+  const factors = channelFactors(supernet.stages, relaxation, ({ name, operations: list }) => {
+    const channels = supernet.stages.find((stage) => name.startsWith(`${stage.name}/`))!.channels;
+    return { middles: list.map(() => channels), outputs: list.map(() => channels), presence: channels };
+  });
+
   it("have the probabilities, masks and presence of its groups", () => {
-    relaxation.forEach((stage, index) => {
+    const allOperations: number[] = [];
+    supernet.stages.forEach((stage, index) => {
       const s = index + 1;
-      const { channels, widths } = space.stages[index]!;
+      const { channels, widths, minDepth } = space.stages[index]!;
       const depths = group(architecture, `stage${s}/depth`);
-      close(values(stage.depth), probabilities(depths.alphas));
+      close(values(exitProbabilities(relaxation, index, stage.exits.length)), probabilities(depths.alphas));
       const presences = stage.blocks.map((block, at) => {
         const choice = group(architecture, operationId(s, at + 1));
         const p = probabilities(choice.alphas);
-        close(values(block.p), p);
+        allOperations.push(...p);
         const names = choice.survivors.map((survivor) => operations(space)[survivor]!.name);
         const masks = (id: typeof outputId) =>
           names.map((name) => expectedMask(group(architecture, id(s, at + 1, name)), widths, channels));
-        close(values(block.output), masks(outputId).flat());
-        close(values(block.middle), masks(middleId).flat());
-        const presence = Array.from({ length: channels }, (__, c) =>
-          masks(outputId).reduce((sum, mask, o) => sum + (p[o] ?? 0) * (mask[c] ?? 0), 0),
-        );
-        close(values(block.presence), presence);
-        return presence;
+        const { middle, output, presence } = factors[index]!.blocks[at]!;
+        const chosen = masks(outputId).map((mask, o) => mask.map((value) => value * (p[o] ?? NaN)));
+        const total = Array.from({ length: channels }, (__, c) => chosen.reduce((sum, mask) => sum + mask[c]!, 0));
+        // What is not there is 1 on every channel that is computed.
+        if (middle) close(values(middle), masks(middleId).flat());
+        else expect(block.operations.every((entry) => entry.middle.length === 1)).toBe(true);
+        expect(Boolean(output)).toBe(!isDecided(block));
+        if (output) close(values(output), chosen.flat());
+        const common = Math.min(block.inputs, block.outputs);
+        if (presence)
+          close(
+            values(presence),
+            total.map((value, c) => (c < common ? value : 0)),
+          );
+        return total;
       });
       const p = probabilities(depths.alphas);
-      const minDepth = space.stages[index]!.minDepth;
-      close(
-        values(stage.presence),
-        Array.from({ length: channels }, (__, c) =>
-          depths.survivors.reduce(
-            (sum, survivor, d) => sum + (p[d] ?? 0) * (presences[minDepth + survivor - 1]?.[c] ?? NaN),
-            0,
-          ),
+      const want = Array.from({ length: stage.outputs }, (__, c) =>
+        depths.survivors.reduce(
+          (sum, survivor, d) => sum + (p[d] ?? 0) * (presences[minDepth + survivor - 1]?.[c] ?? NaN),
+          0,
         ),
       );
+      const { presence } = factors[index]!;
+      if (presence) close(values(presence), want);
+      else if (s < supernet.stages.length) expect(new Set(want)).toEqual(new Set([1]));
     });
+    close(values(relaxation.operations), allOperations);
   });
 
   it("have the mean SSR of each dimension over all its groups, decided ones counting 0", () => {
@@ -82,14 +99,17 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
       const found = architecture.groups.filter((entry) => entry.dimension === dimension);
       return found.reduce((sum, entry) => sum + ssr(probabilities(entry.alphas)), 0) / found.length;
     };
-    const terms = ssrTerms(relaxation);
-    for (const [term, dimension] of [
-      [terms.depth, Dimension.DIMENSION_DEPTH],
-      [terms.operation, Dimension.DIMENSION_OPERATION],
-      [terms.outputWidth, Dimension.DIMENSION_OUTPUT_WIDTH],
-      [terms.middleWidth, Dimension.DIMENSION_MIDDLE_WIDTH],
-    ] as const)
-      expect(term.dataSync()[0]).toBeCloseTo(mean(dimension), 5);
+    const none = { depth: 0, operation: 0, outputWidth: 0, middleWidth: 0 };
+    const dimensions = {
+      depth: Dimension.DIMENSION_DEPTH,
+      operation: Dimension.DIMENSION_OPERATION,
+      outputWidth: Dimension.DIMENSION_OUTPUT_WIDTH,
+      middleWidth: Dimension.DIMENSION_MIDDLE_WIDTH,
+    };
+    for (const [name, dimension] of Object.entries(dimensions)) {
+      const term = weightedSsr(supernet.stages, relaxation, { ...none, [name]: 2 });
+      expect(values(term)[0]).toBeCloseTo(2 * mean(dimension), 4);
+    }
   });
 
   it("cost what plain arithmetic says, also by a table whose every coefficient differs", () => {
@@ -136,21 +156,14 @@ describe("decided groups", () => {
   it("are constants: no derivative reaches their parameters", () => {
     const supernet = buildSupernet(space, decided);
     const flat = tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, decided));
-    const everything = (alphas: Record<string, tf.Tensor>) => {
+    const everything = (alphas: tf.Tensor1D) => {
       const relaxation = supernet.relax(alphas);
-      const { depth, operation, outputWidth, middleWidth } = ssrTerms(relaxation);
-      const cost = expectedCost(supernet.stages, relaxation, macsTable(space));
-      return tf.addN([depth, operation, outputWidth, middleWidth, cost]);
+      const penalty = weightedSsr(supernet.stages, relaxation, EVERY_DIMENSION);
+      return tf.add(penalty, expectedCost(supernet.stages, relaxation, macsTable(space)));
     };
-    const alphas = Object.entries(unpack(flat, supernet.alphas));
     const one = tf.scalar(1);
-    const { grads } = tf
-      .engine()
-      .gradients(
-        () => tf.add(everything(Object.fromEntries(alphas)), tf.square(one)),
-        [one, ...alphas.map(([, tensor]) => tensor)],
-      );
-    expect(grads.map(Boolean)).toEqual([true, ...alphas.map(() => false)]);
+    const { grads } = tf.engine().gradients(() => tf.add(everything(flat), tf.square(one)), [one, flat]);
+    expect(grads.map(Boolean)).toEqual([true, false]);
   });
 
   it("are 1 whatever their parameter is, beside undecided ones of their stack", () => {
@@ -163,17 +176,29 @@ describe("decided groups", () => {
       })),
     };
     const supernet = buildSupernet(space, extreme);
-    const rows = relaxed(supernet, extreme).flatMap(({ blocks }) =>
-      blocks.flatMap(({ groups }) =>
-        [groups.operation, groups.output, groups.middle].flatMap(({ p, survivors, candidates }) =>
-          survivors.flatMap((left, row) =>
-            left.length === 1 ? [values(p).slice(row * candidates, (row + 1) * candidates)[left[0]!]] : [],
-          ),
-        ),
-      ),
+    const { operations: chosen, widths } = relaxed(supernet, extreme);
+    const rows = widths.arraySync();
+    const list = supernet.stages.flatMap((stage) => stage.blocks.flatMap((block) => block.operations));
+    const p = values(chosen);
+    let seen = 0;
+    list.forEach(({ output, middle }, o) => {
+      // Rows of outputs hold them times p_o.
+      for (const [survivors, row, whole] of [
+        [output, rows[o]!, p[o]],
+        [middle, rows[list.length + o]!, 1],
+      ] as const)
+        if (survivors.length === 1) {
+          expect(row).toEqual(row.map((_, column) => (column === survivors[0] ? whole : 0)));
+          seen++;
+        }
+    });
+    const alone = supernet.stages.flatMap(({ blocks }) =>
+      blocks.flatMap(({ operations: { length } }) => Array<number>(length).fill(length)),
     );
-    expect(rows.length).toBeGreaterThan(5);
-    expect(new Set(rows)).toEqual(new Set([1]));
+    alone.forEach((siblings, o) => {
+      if (siblings === 1) expect(p[o]).toBe(1);
+    });
+    expect(seen).toBeGreaterThan(4);
   });
 });
 
@@ -191,10 +216,7 @@ describe("candidates that are given up but have not left", () => {
 
   it("have the SSR of their alphas, and derivatives that sum to 0 where sigmoid has a slope of 1 in logarithm", () => {
     const flat = tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, extreme));
-    const loss = (alphas: tf.Tensor1D) => {
-      const { depth, operation, outputWidth, middleWidth } = ssrTerms(supernet.relax(unpack(alphas, supernet.alphas)));
-      return tf.addN<tf.Scalar>([depth, operation, outputWidth, middleWidth]);
-    };
+    const loss = (alphas: tf.Tensor1D) => weightedSsr(supernet.stages, supernet.relax(alphas), EVERY_DIMENSION);
     const { value, grad } = tf.valueAndGrad(loss)(flat);
     const dimensions = [
       Dimension.DIMENSION_DEPTH,

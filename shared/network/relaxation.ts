@@ -1,44 +1,35 @@
+import type { Manifest } from "../engine/parameters";
+import { take } from "../engine/ops/take";
 import { tf } from "../engine/tf";
-import type { CostTable } from "../proto/lathe/v1/space";
 import { at, type LiveBlock, type LiveStage } from "./live";
-import { named, type Tensors } from "./layers";
 
-/** Probabilities of a stack of groups with the same number of candidates, and which candidates survive. */
-interface Groups {
-  /** [groups, candidates]; 0 where a candidate has left. */
-  p: tf.Tensor2D;
-  /** log p, [groups, candidates], finite for every survivor however small its p; meaningless where a candidate has left. */
+/**
+ * The relaxed choices of a supernet, of all its groups at once: a step has hundreds of groups, and a node costs its time however little
+ * it does. `candidates` is the largest number of candidates of a group; B blocks and K operations are counted over all stages.
+ */
+export interface Relaxation {
+  /** log p of every group, [groups, candidates], finite for every survivor however small its p; meaningless where a candidate has left. */
   logs: tf.Tensor2D;
-  survivors: readonly (readonly number[])[];
-  candidates: number;
+  /** p of the exits of every stage, [stages, candidates]. */
+  depths: tf.Tensor2D;
+  /** p_o of the operations, [K]. */
+  operations: tf.Tensor1D;
+  /**
+   * Distributions over widths, [2K + 2B, candidates]: per operation p_o times that of its output, per operation that of its middle,
+   * per block that of its output and that of its input, which for the first of a stage is that of the stage before.
+   */
+  widths: tf.Tensor2D;
 }
 
-export interface BlockRelaxation {
-  /** p_o of the surviving operations, [k]. */
-  p: tf.Tensor1D;
-  /** Expected masks sum_j p_j m_j of output and middle channels, [k, C]. */
-  output: tf.Tensor2D;
-  middle: tf.Tensor2D;
-  /** Expected presence of the block's output channels: sum_o p_o output_o, [C]. */
-  presence: tf.Tensor1D;
-  groups: { operation: Groups; output: Groups; middle: Groups };
-}
+/** The searched dimensions, with something of each. */
+export type PerDimension = Record<"depth" | "operation" | "outputWidth" | "middleWidth", number>;
 
-export interface StageRelaxation {
-  /** p_d of the surviving exits, [m]. */
-  depth: tf.Tensor1D;
-  blocks: BlockRelaxation[];
-  /** Expected presence of the stage's output channels: sum_d p_d presence of block d, [C]. */
-  presence: tf.Tensor1D;
-  group: Groups;
-}
-
-/** Mean Solution Space Regularization per dimension, scalars. */
-export interface SsrTerms {
-  depth: tf.Scalar;
-  operation: tf.Scalar;
-  outputWidth: tf.Scalar;
-  middleWidth: tf.Scalar;
+/** A decision group: where its candidates stand in the flat architecture parameters. */
+export interface Row {
+  dimension: keyof PerDimension;
+  entry: string;
+  first: number;
+  survivors: readonly number[];
 }
 
 /** Names and shapes of the architecture parameters: operations by row, widths stacked per block in all their columns. */
@@ -53,126 +44,146 @@ export function declareAlphas(stages: readonly LiveStage[]): { name: string; sha
   ]);
 }
 
-/** The relaxed choices of a supernet from its architecture parameters (method.md section 2). */
-export function relax(stages: readonly LiveStage[], alphas: Tensors): StageRelaxation[] {
-  return stages.map((stage) => {
-    const masks = widthMasks(stage);
-    const blocks = stage.blocks.map((block) => relaxBlock(stage, block, alphas, masks));
-    const group = row(stage.depths.length, named(alphas, `${stage.name}/depth`));
-    const depth = tf.reshape<tf.Rank.R1>(group.p, [stage.depths.length]);
-    const reached = stage.exits.map((exit) => at(blocks, exit - 1).presence);
-    const presence = tf.reshape<tf.Rank.R1>(tf.matMul(group.p, tf.stack(reached)), [stage.channels]);
-    return { depth, blocks, presence, group };
-  });
+/** Every group: depths of all stages, operations of all blocks, output widths, then middle widths of all operations. */
+export function rowsOf(stages: readonly LiveStage[]): Row[] {
+  const all = (length: number) => Array.from({ length }, (_, index) => index);
+  const widths = (kind: "output" | "middle", dimension: keyof PerDimension) =>
+    blocksOf(stages).flatMap(({ stage, block }) =>
+      block.operations.map((operation, row): Row => {
+        const first = row * stage.widths.length;
+        return { dimension, entry: `${block.name}/${kind}`, first, survivors: operation[kind] };
+      }),
+    );
+  return [
+    ...stages.map(({ name, depths }): Row => ({
+      dimension: "depth",
+      entry: `${name}/depth`,
+      first: 0,
+      survivors: all(depths.length),
+    })),
+    ...blocksOf(stages).map(({ block }): Row => ({
+      dimension: "operation",
+      entry: `${block.name}/operation`,
+      first: 0,
+      survivors: all(block.operations.length),
+    })),
+    ...widths("output", "outputWidth"),
+    ...widths("middle", "middleWidth"),
+  ];
 }
 
-function relaxBlock(stage: LiveStage, block: LiveBlock, alphas: Tensors, masks: tf.Tensor2D): BlockRelaxation {
-  const k = block.operations.length;
-  const operation = row(k, named(alphas, `${block.name}/operation`));
-  const outputs = block.operations.map((entry) => entry.output);
-  const middles = block.operations.map((entry) => entry.middle);
-  const groups = {
-    operation,
-    output: normalise(named(alphas, `${block.name}/output`) as tf.Tensor2D, outputs, stage.widths.length),
-    middle: normalise(named(alphas, `${block.name}/middle`) as tf.Tensor2D, middles, stage.widths.length),
-  };
-  const output: tf.Tensor2D = tf.matMul(groups.output.p, masks);
-  return {
-    p: tf.reshape<tf.Rank.R1>(operation.p, [k]),
-    output,
-    middle: tf.matMul<tf.Tensor2D>(groups.middle.p, masks),
-    presence: tf.reshape<tf.Rank.R1>(tf.matMul(operation.p, output), [stage.channels]),
-    groups,
-  };
+/** The blocks of all stages, with the stage, its number and the block's within it. */
+export function blocksOf(
+  stages: readonly LiveStage[],
+): { stage: LiveStage; position: number; block: LiveBlock; index: number }[] {
+  return stages.flatMap((stage, position) => stage.blocks.map((block, index) => ({ stage, position, block, index })));
 }
 
-/** One group whose candidates have all survived, as a stack of one. */
-function row(candidates: number, alphas: tf.Tensor): Groups {
-  const survivors = [Array.from({ length: candidates }, (_, index) => index)];
-  return normalise(tf.reshape<tf.Rank.R2>(alphas, [1, candidates]), survivors, candidates);
+/** The operations of all blocks, with the number of their block among all. */
+export function operationsOf(stages: readonly LiveStage[]) {
+  return blocksOf(stages).flatMap((owner, b) =>
+    owner.block.operations.map((operation) => ({ ...owner, b, operation })),
+  );
+}
+
+/** Candidates of the group that has most. */
+function mostCandidates(stages: readonly LiveStage[]): number {
+  return Math.max(
+    ...stages.flatMap(({ depths, widths, blocks }) => [
+      depths.length,
+      widths.length,
+      ...blocks.map(({ operations }) => operations.length),
+    ]),
+  );
 }
 
 /** Far below the log-sigmoid of any alpha, and finite: e to the power of it is exactly 0. */
 const GONE = -1e9;
 
 /**
- * p_i = sigmoid(alpha_i) / sum over survivors, as the softmax of log sigmoid(alpha): where a sigmoid is 0 in float32, log p and its
- * derivative stay finite. A stack in which all is decided is a constant.
+ * The relaxed choices of a supernet from its flat architecture parameters (method.md section 2): p_i = sigmoid(alpha_i) / sum over
+ * survivors, as the softmax of log sigmoid(alpha): where a sigmoid is 0 in float32, log p and its derivative stay finite. A decided
+ * group has p = 1 exactly and does not read its parameter; where all are decided, the choices are constants.
  */
-function normalise(alphas: tf.Tensor2D, survivors: readonly (readonly number[])[], candidates: number): Groups {
-  const left = tf.tensor2d(
-    survivors.map((row) => Array.from({ length: candidates }, (_, index) => (row.includes(index) ? 1 : 0))),
+export function relax(stages: readonly LiveStage[], layout: Manifest, alphas: tf.Tensor1D): Relaxation {
+  const rows = rowsOf(stages);
+  const n = mostCandidates(stages);
+  const [b, k] = [blocksOf(stages).length, operationsOf(stages).length];
+  const { p, logs } = probabilities(rows, n, layout, alphas);
+  const [depths, choices, outputs, middles] = tf.split(p, [stages.length, b, k, k]) as [
+    tf.Tensor2D,
+    tf.Tensor2D,
+    tf.Tensor2D,
+    tf.Tensor2D,
+  ];
+  const owners = operationsOf(stages);
+  const operations = take(
+    choices,
+    owners.map(({ block, b: row, operation }) => row * n + block.operations.indexOf(operation)),
   );
-  if (survivors.every((row) => row.length === 1)) return { p: left, logs: tf.zerosLike(left), survivors, candidates };
-  // tf.logSigmoid frees what its derivative needs.
-  const logSigmoid = tf.neg(tf.softplus(tf.neg(alphas)));
-  const gone = tf.mul(tf.sub(1, left), GONE);
-  const logs = tf.logSoftmax<tf.Tensor2D>(tf.add(tf.mul(logSigmoid, left), gone));
-  return { p: tf.exp(logs), logs, survivors, candidates };
+  const chosen = tf.mul(outputs, tf.reshape(operations, [k, 1]));
+  const sums = matrix(b, k, (row, column) => (at(owners, column).b === row ? 1 : 0));
+  const behind = tf.matMul(sums, chosen);
+  const before = tf.matMul(inputsOf(stages, depths), behind);
+  return { logs, depths, operations, widths: tf.concat([chosen, middles, behind, before] as tf.Tensor2D[]) };
 }
 
-/** m_j: 1 on the first w_j channels, [widths, C]. */
-function widthMasks(stage: LiveStage): tf.Tensor2D {
-  return tf.tensor2d(
-    stage.widths.map((width) => Array.from({ length: stage.channels }, (_, channel) => (channel < width ? 1 : 0))),
-  );
-}
-
-/** SSR per dimension (method.md section 3): the mean over all live groups of (1/n) sum log p + log n, 0 for decided ones. */
-export function ssrTerms(relaxation: readonly StageRelaxation[]): SsrTerms {
-  const blocks = relaxation.flatMap((stage) => stage.blocks);
-  return {
-    depth: meanSsr(relaxation.map((stage) => stage.group)),
-    operation: meanSsr(blocks.map((block) => block.groups.operation)),
-    outputWidth: meanSsr(blocks.map((block) => block.groups.output)),
-    middleWidth: meanSsr(blocks.map((block) => block.groups.middle)),
-  };
-}
-
-function meanSsr(stacks: Groups[]): tf.Scalar {
-  const total = stacks.reduce((sum, stack) => sum + stack.survivors.length, 0);
-  const terms = stacks
-    .filter((stack) => stack.survivors.some((row) => row.length > 1))
-    .map(({ logs, survivors, candidates }) => {
-      // Each row's 1/n in the place of every survivor, 0 where a candidate has left.
-      const share = tf.tensor2d(
-        survivors.map((row) => Array.from({ length: candidates }, (_, i) => (row.includes(i) ? 1 / row.length : 0))),
-      );
-      const constant = survivors.reduce((sum, row) => sum + Math.log(row.length), 0);
-      return tf.add(tf.sum(tf.mul(logs, share)), constant);
-    });
-  return terms.length === 0 ? tf.scalar(0) : tf.div<tf.Scalar>(tf.addN(terms), total);
-}
-
-/**
- * Expected cost of the supernet (method.md section 3) in the unit of the table, a scalar: per block the sum over operations of
- * p_o (a in E[mid_o] + b E[mid_o] E[out_o] + c), weighted by the probability that a surviving exit lies at or behind the block.
- */
-export function expectedCost(stages: readonly LiveStage[], relaxation: StageRelaxation[], table: CostTable): tf.Scalar {
-  const coefficients = new Map(table.candidates.map((candidate) => [candidate.id, candidate]));
-  const terms: tf.Tensor[] = [tf.scalar(table.fixed)];
-  let inputs: tf.Tensor = tf.scalar(at(stages, 0).channels);
-  stages.forEach((stage, position) => {
-    const { blocks, depth, presence } = at(relaxation, position);
-    blocks.forEach((block, b) => {
-      const rows = at(stage.blocks, b).operations.map(({ operation }) => {
-        const found = coefficients.get(`${stage.name}/${operation.name}`);
-        if (!found) throw new Error(`cost table has no candidate "${stage.name}/${operation.name}"`);
-        return found;
-      });
-      const middle = tf.sum(block.middle, 1);
-      const output = tf.sum(block.output, 1);
-      const cost = tf.addN([
-        tf.mul(tf.mul(middle, tf.tensor1d(rows.map((entry) => entry.inMiddle))), inputs),
-        tf.mul(tf.mul(middle, output), tf.tensor1d(rows.map((entry) => entry.middleOut))),
-        tf.tensor1d(rows.map((entry) => entry.fixed)),
-      ]);
-      const reach = tf.sum(tf.mul(depth, tf.tensor1d(stage.exits.map((exit) => (exit > b ? 1 : 0)))));
-      terms.push(tf.mul(tf.sum(tf.mul(block.p, cost)), reach));
-      inputs = tf.sum(block.presence);
-    });
-    const next = stages[position + 1];
-    if (next) inputs = tf.add(tf.sum(presence), next.channels - stage.channels);
+function probabilities(
+  rows: readonly Row[],
+  n: number,
+  layout: Manifest,
+  alphas: tf.Tensor1D,
+): { p: tf.Tensor2D; logs: tf.Tensor2D } {
+  const open = ({ survivors }: Row) => survivors.length > 1;
+  const left = (row: number, column: number) => at(rows, row).survivors.includes(column);
+  if (!rows.some(open)) {
+    const p = matrix(rows.length, n, (row, column) => (left(row, column) ? 1 : 0));
+    return { p, logs: tf.zerosLike(p) };
+  }
+  const offsets = new Map(layout.entries.map(({ name, offset }) => [name, offset]));
+  const source = rows.flatMap((row) => {
+    const first = (offsets.get(row.entry) ?? NaN) + row.first;
+    return Array.from({ length: n }, (_, column) =>
+      open(row) && row.survivors.includes(column) ? first + column : -1,
+    );
   });
-  return tf.addN(terms) as tf.Scalar;
+  const values = tf.reshape<tf.Rank.R2>(take(alphas, source), [rows.length, n]);
+  const gone = matrix(rows.length, n, (row, column) => (left(row, column) ? 0 : GONE));
+  // log sigmoid(x) = -softplus(-x); tf.logSigmoid frees what its derivative needs.
+  const logs = tf.logSoftmax<tf.Tensor2D>(tf.sub(gone, tf.softplus(tf.neg(values))));
+  return { p: tf.exp(logs), logs };
+}
+
+/** Of every block its input as a mixture of the blocks' outputs, [B, B]: the block before, or by p_d the exits of the stage before. */
+function inputsOf(stages: readonly LiveStage[], depths: tf.Tensor2D): tf.Tensor2D {
+  const blocks = blocksOf(stages);
+  const size = blocks.length;
+  // Of the first block of a stage: the exit of the stage before that a block is, -1 where it is none.
+  const exit = (row: number, column: number) => {
+    const [to, from] = [at(blocks, row), at(blocks, column)];
+    return to.index === 0 && from.position === to.position - 1 ? from.stage.exits.indexOf(from.index + 1) : -1;
+  };
+  const single = stages.every(({ exits }) => exits.length === 1);
+  const fixed = matrix(size, size, (row, column) =>
+    (at(blocks, row).index > 0 && column === row - 1) || (single && exit(row, column) === 0) ? 1 : 0,
+  );
+  if (single) return fixed;
+  const n = depths.shape[1];
+  const source = blocks.flatMap((_, row) =>
+    blocks.map(({ position }, column) => (exit(row, column) < 0 ? -1 : position * n + exit(row, column))),
+  );
+  return tf.add(fixed, tf.reshape(take(depths, source), [size, size]));
+}
+
+/** A constant matrix by its elements. */
+export function matrix(rows: number, columns: number, element: (row: number, column: number) => number): tf.Tensor2D {
+  const values = Float32Array.from({ length: rows * columns }, (_, index) =>
+    element(Math.floor(index / columns), index % columns),
+  );
+  return tf.tensor2d(values, [rows, columns]);
+}
+
+/** p_d of the exits of a stage, [m]. */
+export function exitProbabilities({ depths }: Relaxation, position: number, exits: number): tf.Tensor1D {
+  return tf.reshape(tf.slice(depths, [position, 0], [1, exits]), [exits]);
 }

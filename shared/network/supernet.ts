@@ -3,11 +3,12 @@ import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { declareSearchHead, searchHead } from "./heads";
+import { channelFactors, type FactorSizes, type StageFactors } from "./factors";
 import { padChannels, perChannel, type Declaration, type Norm, type Tensors } from "./layers";
-import { atScale, liveStages, type LiveStage } from "./live";
+import { at, atScale, liveStages, type LiveBlock, type LiveStage } from "./live";
 import { declareMixture, mixture, scalesOf } from "./mixture";
 import { declareReduction, reduction } from "./reduction";
-import { declareAlphas, relax, type StageRelaxation } from "./relaxation";
+import { declareAlphas, exitProbabilities, relax, type Relaxation } from "./relaxation";
 
 /** The network of everything that survives of a space: what its tensors are, and the function that it computes. */
 export interface Supernet {
@@ -19,16 +20,10 @@ export interface Supernet {
   alphas: Manifest;
   /** Channel dropout factors that training may feed, by name: one per channel of a block's outputs at one scale. */
   dropouts: { name: string; channels: number; probability: number }[];
-  /** Choices from architecture parameters; shared by the network, SSR and cost. */
-  relax(alphas: Tensors): StageRelaxation[];
+  /** Choices from flat architecture parameters; shared by the network, SSR and cost. */
+  relax(alphas: tf.Tensor1D): Relaxation;
   /** Logits [N, classes, H/8, W/8] of images [N,3,H,W] under given choices. */
-  logits(
-    weights: Tensors,
-    relaxation: StageRelaxation[],
-    images: tf.Tensor,
-    norm: Norm,
-    dropouts?: Tensors,
-  ): tf.Tensor4D;
+  logits(weights: Tensors, relaxation: Relaxation, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }
 
 /** Builds the supernet of a space with the survivors of an architecture (method.md sections 1, 2 and 6). */
@@ -41,50 +36,71 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): S
     for (const block of stage.blocks) declareMixture(declaration, block);
   }
   declareSearchHead(declaration, stages.at(-1)?.outputs ?? 0, space.classes);
+  const alphas = manifest(declareAlphas(stages));
   return {
     space,
     architecture,
     stages,
     weights: manifest(declaration.weights),
     stats: manifest(declaration.stats),
-    alphas: manifest(declareAlphas(stages)),
+    alphas,
     dropouts: dropoutsOf(stages),
-    relax: (alphas) => scoped("choices", () => relax(stages, alphas)),
-    logits: supernetLogits(stages, stageOutput),
+    relax: (values) => scoped("choices", () => relax(stages, alphas, values)),
+    logits: supernetLogits(stages, plainSizes, stageOutput),
   };
+}
+
+/** What the choices do to a stage: factors of channels, and p_d of its exits, [m]. */
+export interface StageChoices extends StageFactors {
+  depth: tf.Tensor1D;
 }
 
 /** What a stage computes of its reduction's output. */
 type StageFunction = (
   weights: Tensors,
   stage: LiveStage,
-  choices: StageRelaxation,
+  choices: StageChoices,
   input: tf.Tensor,
   norm: Norm,
   dropouts: Tensors,
 ) => tf.Tensor;
 
-/** The function of a supernet from that of its stages. */
-export function supernetLogits(stages: readonly LiveStage[], stageOf: StageFunction): Supernet["logits"] {
+/** The function of a supernet from that of its stages, and the sizes of a block's vectors of factors. */
+export function supernetLogits(
+  stages: readonly LiveStage[],
+  sizesOf: (block: LiveBlock) => FactorSizes,
+  stageOf: StageFunction,
+): Supernet["logits"] {
   return (weights, relaxation, images, norm, dropouts = {}) => {
+    const choices = scoped("choices", () =>
+      channelFactors(stages, relaxation, sizesOf).map((factors, position) => ({
+        ...factors,
+        depth: exitProbabilities(relaxation, position, at(stages, position).exits.length),
+      })),
+    );
     let x: tf.Tensor = scoped("stem", () => reduction(weights, "stem", images, norm));
-    let presence: tf.Tensor | undefined;
     stages.forEach((stage, position) => {
-      const choices = relaxation[position];
-      if (!choices) throw new Error(`no relaxation for ${stage.name}`);
       const name = `${stage.name}/reduction`;
+      const presence = choices[position - 1]?.presence;
       const reduced = scoped(name, () => reduction(weights, name, x, norm, presence));
-      x = scoped(`${stage.name}/exits`, () => stageOf(weights, stage, choices, reduced, norm, dropouts));
-      presence = presenceOf(stage, choices);
+      x = scoped(`${stage.name}/exits`, () => stageOf(weights, stage, at(choices, position), reduced, norm, dropouts));
     });
     return scoped("head", () => searchHead(weights, x));
+  };
+}
+
+function plainSizes({ operations, inputs, outputs }: LiveBlock): FactorSizes {
+  return {
+    middles: operations.map(({ middleWidth }) => middleWidth),
+    outputs: operations.map(({ outputWidth }) => outputWidth),
+    presence: Math.min(inputs, outputs),
   };
 }
 
 function stageOutput(
   weights: Tensors,
   stage: LiveStage,
-  choices: StageRelaxation,
+  choices: StageChoices,
   input: tf.Tensor,
   norm: Norm,
   dropouts: Tensors,
@@ -92,10 +108,8 @@ function stageOutput(
   const outputs: tf.Tensor[] = [];
   let x = input;
   stage.blocks.forEach((block, b) => {
-    const relaxation = choices.blocks[b];
-    if (!relaxation) throw new Error(`no relaxation for ${block.name}`);
     const dropout = (scale: number) => dropouts[`${block.name}/s${scale}/dropout`];
-    x = scoped(block.name, () => mixture(weights, block, relaxation, x, norm, dropout));
+    x = scoped(block.name, () => mixture(weights, block, at(choices.blocks, b), x, norm, dropout));
     if (stage.exits.includes(b + 1)) outputs.push(padChannels(x, stage.outputs));
   });
   return exitSum(outputs, choices.depth);
@@ -107,13 +121,6 @@ export function exitSum(outputs: readonly tf.Tensor[], depth: tf.Tensor): tf.Ten
   if (first && outputs.length === 1) return first;
   const p = tf.split(depth, outputs.length);
   return tf.addN(outputs.map((output, index) => tf.mul(output, perChannel(p[index] ?? depth))));
-}
-
-/** Expected presence of the channels that a stage hands on; undefined where all are there for certain. */
-function presenceOf(stage: LiveStage, choices: StageRelaxation): tf.Tensor | undefined {
-  const last = stage.blocks.at(-1);
-  const decided = stage.exits.length === 1 && last?.operations.length === 1 && last.operations[0]?.output.length === 1;
-  return decided ? undefined : tf.slice(choices.presence, [0], [stage.outputs]);
 }
 
 function dropoutsOf(stages: LiveStage[]): Supernet["dropouts"] {

@@ -138,6 +138,13 @@ export function withChannels(r: Recorder, x: Value, count: number): Value {
   return missing > 0 ? pad(r, x, [0, 0, 0, 0], [0, missing, 0, 0]) : slice(r, x, [1], [0], [count]);
 }
 
+/** Parts of x along its first axis. */
+export function split(r: Recorder, x: Value, sizes: readonly number[]): Value[] {
+  if (sizes.length === 1) return [x];
+  const shapes = sizes.map((size) => [size, ...x.shape.slice(1)]);
+  return r.split("Split", [x, r.integers(sizes)], shapes, x.dtype, { axis: 0 });
+}
+
 /** Sum of two values that may differ in channels. */
 export function sum(r: Recorder, a: Value, b: Value): Value {
   const count = Math.max(channelsOf(a), channelsOf(b));

@@ -9,12 +9,14 @@ import {
   convolution,
   depthwise,
   maxPool,
+  split,
   sum,
   toBlocked,
   toPlain,
   withChannels,
 } from "./emit";
-import { branchShape, convolutions, type MixturePlan } from "./plan";
+import { splitKernels } from "./kernels";
+import { convolutions, imageShape, rowsShape, type MixturePlan } from "./plan";
 
 /** Values of the forward pass that the gradient reads again: per branch, and the moments of both norms over all branches. */
 export interface Activations {
@@ -49,32 +51,27 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const { branches } = plan;
   const middles = branches.map(({ middle }) => middle);
   const outputs = branches.map(({ output }) => output);
-  const kernels = splitKernels(r, plan, inputs.kernels);
+  const kernels = splitKernels(r, inputs.kernels, convolutions(plan));
   const halves = branches.some(({ scale }) => scale === 2);
   const pooled = halves ? maxPool(r, inputs.x) : undefined;
   const hidden = branches.map(({ scale, dilation, middle }, at) => {
     const x = scale === 2 && pooled ? pooled : inputs.x;
-    return convolution(r, x, kernels[2 * at] as Value, middle, { axis: 0, dilation, block: plan.block });
+    const axis = { axis: 0 as const, dilation, block: plan.block };
+    return convolution(r, x, kernels[1][at] as Value, middle, axis);
   });
   const moments1 = moments(r, hidden);
   const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
-  const [scales1, shifts1] = [splitFactors(r, norm1.scale, middles), splitVector(r, norm1.shift, middles)];
+  const [scales1, shifts1] = [splitFactors(r, norm1.scale, middles), split(r, norm1.shift, middles)];
   const active = hidden.map((h, at) =>
     depthwise(r, h, scales1[at] as Value, { shift: shifts1[at] as Value, relu: true }),
   );
-  const last = branches.map((branch, at) => {
-    const { scale, dilation, middle, output } = branch;
-    const rows = [1, middle, (plan.height / scale) * plan.batch, plan.width / scale];
-    const y = convolution(r, reshape(r, active[at] as Value, rows), kernels[2 * at + 1] as Value, output, {
-      axis: 1,
-      dilation,
-      block: plan.block,
-    });
-    return reshape(r, y, branchShape(plan, branch, output));
+  const last = branches.map(({ scale, dilation, middle, output }, at) => {
+    const rows = reshape(r, active[at] as Value, rowsShape(plan, scale, middle));
+    return convolution(r, rows, kernels[2][at] as Value, output, { axis: 1, dilation, block: plan.block });
   });
   const moments2 = moments(r, last);
   const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);
-  const [scales2, shifts2] = [splitFactors(r, norm2.scale, outputs), splitVector(r, norm2.shift, outputs)];
+  const [scales2, shifts2] = [splitFactors(r, norm2.scale, outputs), split(r, norm2.shift, outputs)];
   const added = (scale: 1 | 2, start: Value | undefined): Value | undefined => {
     // Ascending, so that a sum is widened as seldom as can be.
     const order = branches.map((_, at) => at).filter((at) => branches[at]?.scale === scale);
@@ -90,13 +87,14 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   };
   const half = added(2, undefined);
   const total = added(1, half && r.within("Resize", () => emitResize(r, half, plan, "up")));
-  const x = withChannels(r, inputs.x, plan.outputs);
-  const y = depthwise(r, x, inputs.presence, {
+  // In rows, as the last convolutions have left it.
+  const x = reshape(r, inputs.x, rowsShape(plan, 1, plan.inputs));
+  const y = depthwise(r, withChannels(r, x, plan.outputs), inputs.presence, {
     ...(total && { sum: withChannels(r, total, plan.outputs) }),
     relu: true,
   });
   return {
-    y,
+    y: reshape(r, y, imageShape(plan, 1, plan.outputs)),
     ...(pooled && { pooled }),
     hidden,
     active,
@@ -108,32 +106,9 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   };
 }
 
-/** One kernel per convolution, flat, out of all tiles. */
-export function splitKernels(r: Recorder, plan: MixturePlan, kernels: Value): Value[] {
-  const sizes = convolutions(plan).map(({ inputs, outputs }) => inputs * outputs * 3);
-  return splitVector(r, reshape(r, kernels, [sizes.reduce((total, size) => total + size, 0)]), sizes);
-}
-
-/** Parts of a vector, each of the shape [size]. */
-export function splitVector(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
-  return split(r, vector, sizes, []);
-}
-
 /** Parts of a vector of factors per channel, each as the kernel of a depthwise convolution, [size, 1, 1, 1]. */
 export function splitFactors(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
-  return split(r, vector, sizes, [1, 1, 1]);
-}
-
-function split(r: Recorder, vector: Value, sizes: readonly number[], behind: readonly number[]): Value[] {
-  const whole = reshape(r, vector, [...vector.shape, ...behind]);
-  if (sizes.length === 1) return [whole];
-  return r.split(
-    "Split",
-    [whole, r.integers(sizes)],
-    sizes.map((size) => [size, ...behind]),
-    vector.dtype,
-    { axis: 0 },
-  );
+  return split(r, reshape(r, vector, [...vector.shape, 1, 1, 1]), sizes);
 }
 
 function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {
@@ -170,9 +145,9 @@ export function emitResize(r: Recorder, x: Value, plan: MixturePlan, direction: 
   if (direction === "up") {
     const rows = matMul(r, reshape(r, plain, [channels * h * batch, w]), matrix(transposed(wide)));
     const image = matMul(r, matrix(tall), reshape(r, rows, [channels, h, batch * width]));
-    return toBlocked(r, reshape(r, image, [1, channels, height, batch * width]));
+    return toBlocked(r, reshape(r, image, rowsShape(plan, 1, channels)));
   }
   const image = matMul(r, matrix(transposed(tall)), reshape(r, plain, [channels, height, batch * width]));
   const rows = matMul(r, reshape(r, image, [channels * h * batch, width]), matrix(wide));
-  return toBlocked(r, reshape(r, rows, [1, channels, h, batch * w]));
+  return toBlocked(r, reshape(r, rows, rowsShape(plan, 2, channels)));
 }

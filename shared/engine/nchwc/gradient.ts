@@ -1,17 +1,20 @@
-import { binary, concat, expand, reshape, slice, step, stepFromZero, unary } from "../emit";
+import { binary, concat, reshape, slice, step, stepFromZero, unary } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
-import { averagePool, channelMeans, convolution, depthwise, sum, toBlocked, upsample, withChannels } from "./emit";
 import {
-  emitResize,
-  rootInverse,
-  splitFactors,
-  splitKernels,
-  splitVector,
-  type Activations,
-  type MixtureInputs,
-} from "./forward";
-import { branchShape, convolutions, tiles, type Branch, type MixturePlan } from "./plan";
+  averagePool,
+  channelMeans,
+  channelsOf,
+  convolution,
+  depthwise,
+  split,
+  sum,
+  upsample,
+  withChannels,
+} from "./emit";
+import { emitResize, rootInverse, splitFactors, type Activations, type MixtureInputs } from "./forward";
+import { tileScales, turnedKernels } from "./kernels";
+import { imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
 import { emitKernelGradient } from "./weightGradient";
 
 export interface MixtureGradients {
@@ -37,6 +40,8 @@ export function emitGradient(
   dy: Value,
 ): MixtureGradients {
   const { branches, batch, height, width, outputs } = plan;
+  const rows = (value: Value) => reshape(r, value, rowsShape(plan, 1, channelsOf(value)));
+  const [whole, y, dOut] = [rows(inputs.x), rows(saved.y), rows(dy)];
   const positions = height * batch * width;
   const middles = branches.map(({ middle }) => middle);
   const widths = branches.map(({ output }) => output);
@@ -45,7 +50,7 @@ export function emitGradient(
   const scale1 = binary(r, "Mul", inputs.gamma1, root1);
   const scale2 = binary(r, "Mul", inputs.gamma2, root2);
 
-  const dz = binary(r, "Mul", dy, step(r, saved.y));
+  const dz = binary(r, "Mul", dOut, step(r, y));
   const dz2 = saved.pooled ? r.within("Resize", () => emitResize(r, dz, plan, "down")) : dz;
   const means = { 1: channelMeans(r, dz), 2: saved.pooled ? channelMeans(r, dz2) : undefined };
   const of = <T>(branch: Branch, full: T, half: T): T => (branch.scale === 2 ? half : full);
@@ -64,19 +69,12 @@ export function emitGradient(
   );
 
   const scales = tileScales(r, plan, scale1, scale2);
-  const kernels = r.within("InputGradient", () =>
-    splitKernels(r, plan, turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales))),
-  );
-  const lower = branches.map((branch, at) => {
-    const { scale, dilation, middle, output } = branch;
-    const rows = [1, output, (height / scale) * batch, width / scale];
-    const back = convolution(r, reshape(r, u2[at] as Value, rows), kernels[2 * at + 1] as Value, middle, {
-      axis: 1,
-      dilation,
-      block: plan.block,
-    });
-    const plain = reshape(r, back, branchShape(plan, branch, middle));
-    return binary(r, "Mul", plain, step(r, saved.active[at] as Value));
+  const kernels = r.within("InputGradient", () => turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales)));
+  const lower = branches.map(({ scale, dilation, middle }, at) => {
+    const axis = { axis: 1 as const, dilation, block: plan.block };
+    const back = convolution(r, u2[at] as Value, kernels[2][at] as Value, middle, axis);
+    const shape = imageShape(plan, scale, middle);
+    return binary(r, "Mul", reshape(r, back, shape), step(r, saved.active[at] as Value));
   });
   const norm1 = normGradient(r, lower, saved.hidden, saved.mean1, root1, middles);
   const u1 = saved.hidden.map((h, at) =>
@@ -84,11 +82,11 @@ export function emitGradient(
   );
 
   const into: Record<1 | 2, Value | undefined> = {
-    1: withChannels(r, depthwise(r, dz, inputs.presence), plan.inputs),
+    1: withChannels(r, reshape(r, depthwise(r, dz, inputs.presence), imageShape(plan, 1, outputs)), plan.inputs),
     2: undefined,
   };
   branches.forEach(({ scale, dilation }, at) => {
-    into[scale] = convolution(r, u1[at] as Value, kernels[2 * at] as Value, plan.inputs, {
+    into[scale] = convolution(r, u1[at] as Value, kernels[1][at] as Value, plan.inputs, {
       axis: 0,
       dilation,
       block: plan.block,
@@ -104,7 +102,7 @@ export function emitGradient(
       [sizes.reduce((total, size) => total + size, 0)],
       "float32",
     );
-  const kept = withChannels(r, inputs.x, outputs);
+  const kept = withChannels(r, whole, outputs);
   return {
     x: x as Value,
     kernels: r.within("WeightGradient", () =>
@@ -131,54 +129,7 @@ function normGradient(
   const dg = binary(r, "Mul", binary(r, "Sub", products, binary(r, "Mul", mean, meanDy)), root);
   const slope = binary(r, "Mul", root, dg);
   const c = binary(r, "Sub", binary(r, "Mul", slope, mean), meanDy);
-  return { dg, db: meanDy, a: splitFactors(r, unary(r, "Neg", slope), sizes), c: splitVector(r, c, sizes) };
-}
-
-/**
- * gamma*r of the output channel that each weight of each tile writes, [tiles, block, block]: whole tiles are gathered, since a
- * product that broadcasts over rows of a block is several times slower than one of equal shapes.
- */
-function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2: Value): Value {
-  const { block } = plan;
-  const list = convolutions(plan);
-  // Where the channels of each convolution begin, in blocks: first all middles, then all outputs.
-  const layers = [list.filter(({ layer }) => layer === 1), list.filter(({ layer }) => layer === 2)];
-  const starts = new Map<string, number>();
-  let next = 0;
-  for (const { branch, layer, outputs } of layers.flat()) {
-    starts.set(`${branch}/${layer}`, next);
-    next += outputs / block;
-  }
-  const rows = expand(r, reshape(r, concat(r, [scale1, scale2], 0), [next, 1, block]), [next, block, block]);
-  const taken = tiles(plan).map(({ convolution: at, outputBlock }) => {
-    const { branch, layer } = list[at] as (typeof list)[number];
-    return (starts.get(`${branch}/${layer}`) as number) + outputBlock;
-  });
-  const shape = [taken.length, block, block];
-  return r.node("Gather", [rows, r.integers(taken)], shape, "float32", { axis: 0 });
-}
-
-/** Kernels of the input gradients: tiles transposed, taps reversed, input and output blocks exchanged. */
-function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Value {
-  const { block } = plan;
-  const all = tiles(plan);
-  const list = convolutions(plan);
-  // A reorder of one block of channels transposes each tile, faster than Transpose does.
-  const turned = reshape(r, toBlocked(r, reshape(r, scaled, [all.length, block, block, 1])), [
-    all.length,
-    block * block,
-  ]);
-  let first = 0;
-  const order = list.flatMap(({ inputs, outputs }) => {
-    const [from, to] = [inputs / block, outputs / block];
-    const start = first;
-    first += from * to * 3;
-    return Array.from({ length: from * to * 3 }, (_, at) => {
-      const [inputBlock, outputBlock, tap] = [Math.floor(at / (to * 3)), Math.floor(at / 3) % to, at % 3];
-      return start + (outputBlock * from + inputBlock) * 3 + (2 - tap);
-    });
-  });
-  return r.node("Gather", [turned, r.integers(order)], [order.length, block * block], "float32", { axis: 0 });
+  return { dg, db: meanDy, a: splitFactors(r, unary(r, "Neg", slope), sizes), c: split(r, c, sizes) };
 }
 
 /** Largest elements of equal value share what their window passes on, as in maxPool2x2. */

@@ -1,4 +1,4 @@
-import { obstacle, tiles, type MixturePlan } from "./plan";
+import { convolutions, obstacle, tiles, type Branch, type MixturePlan } from "./plan";
 
 const plan: MixturePlan = {
   block: 8,
@@ -21,6 +21,21 @@ describe("tiles", () => {
     expect(all).toHaveLength(3 * (2 + 3 + 4 + 2));
     expect(new Set(all.map((tile) => JSON.stringify(tile))).size).toBe(all.length);
     expect(all[3]).toEqual({ convolution: 0, outputBlock: 0, inputBlock: 1, tap: 0 });
+  });
+});
+
+describe("convolutions", () => {
+  it("of as many inputs lie beside each other: the first ones, then the second ones by width", () => {
+    const [narrow, wide] = plan.branches as [Branch, Branch];
+    const list = convolutions({ ...plan, branches: [wide, narrow, { ...wide, output: 24 }] });
+    expect(list.map(({ branch, layer, inputs, outputs }) => [branch, layer, inputs, outputs])).toEqual([
+      [0, 1, 16, 16],
+      [1, 1, 16, 8],
+      [2, 1, 16, 16],
+      [1, 2, 8, 24],
+      [0, 2, 16, 8],
+      [2, 2, 16, 24],
+    ]);
   });
 });
 

@@ -21,17 +21,33 @@ export interface MixturePlan {
   epsilon: number;
 }
 
-/** Shape of the values of a branch. */
-export function branchShape(plan: MixturePlan, { scale }: Branch, channels: number): [number, number, number, number] {
+/** Shape of a value at a scale with the images beside each other, for kernels that span rows. */
+export function imageShape(plan: MixturePlan, scale: 1 | 2, channels: number): [number, number, number, number] {
   return [1, channels, plan.height / scale, (plan.batch * plan.width) / scale];
 }
 
-/** The two convolutions of each branch in the order in which their kernels lie, with channels. */
-export function convolutions(plan: MixturePlan): { branch: number; layer: 1 | 2; inputs: number; outputs: number }[] {
-  return plan.branches.flatMap(({ middle, output }, branch) => [
-    { branch, layer: 1 as const, inputs: plan.inputs, outputs: middle },
-    { branch, layer: 2 as const, inputs: middle, outputs: output },
-  ]);
+/** The same with the rows of all images below each other, for kernels that span columns. */
+export function rowsShape(plan: MixturePlan, scale: 1 | 2, channels: number): [number, number, number, number] {
+  return [1, channels, (plan.height / scale) * plan.batch, plan.width / scale];
+}
+
+/** The first (layer 1, along rows) or second (layer 2, along columns) convolution of a branch, with channels. */
+export interface Convolution {
+  branch: number;
+  layer: 1 | 2;
+  inputs: number;
+  outputs: number;
+}
+
+/** The convolutions in the order in which their kernels lie: those of as many inputs beside each other, so that they can be split as kernels. */
+export function convolutions(plan: MixturePlan): Convolution[] {
+  const { branches, inputs } = plan;
+  return [
+    ...branches.map(({ middle }, branch) => ({ branch, layer: 1 as const, inputs, outputs: middle })),
+    ...branches
+      .map(({ middle, output }, branch) => ({ branch, layer: 2 as const, inputs: middle, outputs: output }))
+      .sort((a, b) => a.inputs - b.inputs),
+  ];
 }
 
 /** A tile: the block x block weights [input][output] of one tap between one block of input and one of output channels. */

@@ -11,6 +11,7 @@ import { crossEntropy } from "./crossEntropy";
 import { maxPool2x2 } from "./maxPool";
 import { relu } from "./relu";
 import { adaptiveAveragePool, resizeBilinear } from "./resize";
+import { take } from "./take";
 
 type Tensors = Record<string, tf.Tensor>;
 
@@ -34,6 +35,8 @@ const ofX = (shape: number[], operation: (x: tf.Tensor) => tf.Tensor): Case => (
 });
 
 const cases: Record<string, Case> = {
+  "elements taken in another order": ofX([2, 3], (x) => take(x, [4, -1, 0, 5, -1])),
+  "all elements taken": ofX([2, 2], (x) => take(x, [3, 0, 2, 1])),
   "conv 3x3": conv([2, 3, 6, 5], [4, 3, 3, 3], 1, [1, 1]),
   "conv 3x1 dilated 2": conv([2, 3, 7, 4], [4, 3, 3, 1], 1, [2, 1]),
   "conv 1x3 dilated beyond the width": conv([2, 3, 4, 7], [2, 3, 1, 3], 1, [1, 16]),
@@ -249,4 +252,8 @@ describe("maxPool2x2 at ties", () => {
     expect([...(dx ?? [])]).toEqual([1.5, 1.5, 4, 0, 1.5, 1.5, 0, 4]);
     await compiled.release();
   });
+});
+
+it("take refuses an element that is taken twice", () => {
+  expect(() => take(tf.tensor1d([1, 2, 3]), [0, -1, 2, -1, 0])).toThrow("an element is taken twice");
 });

@@ -1,0 +1,88 @@
+import { concat, expand, reshape } from "../emit";
+import type { Value } from "../graph";
+import type { Recorder } from "../recorder";
+import { split, toBlocked } from "./emit";
+import { convolutions, count, tiles, type Convolution, type MixturePlan } from "./plan";
+
+/** Kernels of the convolutions of each layer by branch: [outputs, inputs, 3, 1] and [outputs, inputs, 1, 3]. */
+export type Kernels = Record<1 | 2, Value[]>;
+
+/** The kernels of a list of convolutions out of their tiles, which lie in its order; neighbours with as many inputs are split as kernels. */
+export function splitKernels(r: Recorder, kernels: Value, list: readonly Convolution[]): Kernels {
+  const runs: Convolution[][] = [];
+  for (const each of list) {
+    const [neighbour] = runs.at(-1) ?? [];
+    if (neighbour?.layer === each.layer && neighbour.inputs === each.inputs) runs.at(-1)?.push(each);
+    else runs.push([each]);
+  }
+  const outputsOf = (run: readonly Convolution[]) => run.reduce((sum, { outputs }) => sum + outputs, 0);
+  const sizes = runs.map((run) => outputsOf(run) * (run[0]?.inputs ?? 0) * 3);
+  const parts = split(r, reshape(r, kernels, [sizes.reduce((sum, size) => sum + size, 0)]), sizes);
+  const result: Kernels = { 1: [], 2: [] };
+  runs.forEach((run, at) => {
+    const [{ layer, inputs }] = run as [Convolution];
+    const behind = [inputs, ...(layer === 1 ? [3, 1] : [1, 3])];
+    const whole = reshape(r, parts[at] as Value, [outputsOf(run), ...behind]);
+    split(
+      r,
+      whole,
+      run.map(({ outputs }) => outputs),
+    ).forEach((kernel, index) => {
+      result[layer][run[index]?.branch ?? 0] = kernel;
+    });
+  });
+  return result;
+}
+
+/**
+ * gamma*r of the output channel that each weight of each tile writes, [tiles, block, block]: whole tiles are gathered, since a
+ * product that broadcasts over rows of a block is several times slower than one of equal shapes.
+ */
+export function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2: Value): Value {
+  const { block } = plan;
+  const list = convolutions(plan);
+  // Where the channels of each convolution begin, in blocks: first all middles, then all outputs, by branch.
+  const starts = new Map<string, number>();
+  let next = 0;
+  for (const layer of [1, 2] as const)
+    plan.branches.forEach(({ middle, output }, branch) => {
+      starts.set(`${branch}/${layer}`, next);
+      next += (layer === 1 ? middle : output) / block;
+    });
+  const rows = expand(r, reshape(r, concat(r, [scale1, scale2], 0), [next, 1, block]), [next, block, block]);
+  const taken = tiles(plan).map(({ convolution: at, outputBlock }) => {
+    const { branch, layer } = list[at] as (typeof list)[number];
+    return (starts.get(`${branch}/${layer}`) as number) + outputBlock;
+  });
+  const shape = [taken.length, block, block];
+  return r.node("Gather", [rows, r.integers(taken)], shape, "float32", { axis: 0 });
+}
+
+/** Kernels of the input gradients: tiles transposed, taps reversed, input and output blocks exchanged. */
+export function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Kernels {
+  const { block } = plan;
+  const all = tiles(plan);
+  const list = convolutions(plan);
+  // A reorder of one block of channels transposes each tile, faster than Transpose does.
+  const turned = reshape(r, toBlocked(r, reshape(r, scaled, [all.length, block, block, 1])), [
+    all.length,
+    block * block,
+  ]);
+  let first = 0;
+  const back = list
+    .map(({ branch, layer, inputs, outputs }) => {
+      const start = first;
+      first += (inputs / block) * (outputs / block) * 3;
+      return { branch, layer, inputs: outputs, outputs: inputs, start };
+    })
+    .sort((a, b) => a.layer - b.layer || a.inputs - b.inputs);
+  const order = back.flatMap(({ inputs, outputs, start }) => {
+    const [to, from] = [inputs / block, outputs / block];
+    return count(from * to * 3).map((at) => {
+      const [inputBlock, outputBlock, tap] = [Math.floor(at / (to * 3)), Math.floor(at / 3) % to, at % 3];
+      return start + (outputBlock * from + inputBlock) * 3 + (2 - tap);
+    });
+  });
+  const gathered = r.node("Gather", [turned, r.integers(order)], [order.length, block * block], "float32", { axis: 0 });
+  return splitKernels(r, gathered, back);
+}

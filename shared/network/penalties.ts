@@ -1,0 +1,72 @@
+import { tf } from "../engine/tf";
+import type { CostTable } from "../proto/lathe/v1/space";
+import { at, type LiveStage } from "./live";
+import { blocksOf, matrix, operationsOf, rowsOf, type PerDimension, type Relaxation, type Row } from "./relaxation";
+
+/**
+ * SSR (method.md section 3), a scalar: over the dimensions, their weight times the mean over all live groups of (1/n) sum log p + log n,
+ * which is 0 for decided ones.
+ */
+export function weightedSsr(stages: readonly LiveStage[], { logs }: Relaxation, weights: PerDimension): tf.Scalar {
+  const rows = rowsOf(stages);
+  const share = (row: Row) =>
+    weights[row.dimension] / rows.filter(({ dimension }) => dimension === row.dimension).length;
+  const shares = rows.map(share);
+  // Of every survivor what its log p weighs; log n is added to each log p, so that little is left of what cancels.
+  const weight = (row: number, column: number) => {
+    const { survivors } = at(rows, row);
+    return survivors.length > 1 && survivors.includes(column) ? at(shares, row) / survivors.length : 0;
+  };
+  const [count, n] = logs.shape;
+  const uniform = matrix(count, n, (row, column) => weight(row, column) * Math.log(at(rows, row).survivors.length));
+  return tf.sum<tf.Scalar>(tf.add(tf.mul(logs, matrix(count, n, weight)), uniform));
+}
+
+/**
+ * Expected cost of the supernet (method.md section 3) in the unit of the table, a scalar: per block the sum over operations of
+ * p_o (a in E[mid_o] + b E[mid_o] E[out_o] + c), weighted by the probability that a surviving exit lies at or behind the block.
+ */
+export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxation, table: CostTable): tf.Scalar {
+  const coefficients = new Map(table.candidates.map((candidate) => [candidate.id, candidate]));
+  const [owners, blocks] = [operationsOf(stages), blocksOf(stages)];
+  const [k, b] = [owners.length, blocks.length];
+  const rows = owners.map(({ stage, operation: { operation } }) => {
+    const found = coefficients.get(`${stage.name}/${operation.name}`);
+    if (!found) throw new Error(`cost table has no candidate "${stage.name}/${operation.name}"`);
+    return found;
+  });
+  const entered = blocks.map(({ stage, position, index }) => (index > 0 ? stage : stages[position - 1]));
+  const stageOf = [...[...owners, ...owners, ...blocks].map(({ stage }) => stage), ...entered];
+  const sizes = matrix(2 * k + 2 * b, relaxation.widths.shape[1], (row, column) => stageOf[row]?.widths[column] ?? 0);
+  // p_o E[out_o], E[mid_o], and the expected channels that enter each block but for what a reduction adds.
+  const [output, middle, , handed] = tf.split(tf.sum(tf.mul(relaxation.widths, sizes), 1), [k, k, b, b]) as [
+    tf.Tensor1D,
+    tf.Tensor1D,
+    tf.Tensor1D,
+    tf.Tensor1D,
+  ];
+  const added = owners.map(({ stage, b: block, index }) =>
+    index > 0 ? 0 : stage.channels - (entered[block]?.channels ?? 0),
+  );
+  const perOperation = matrix(b, k, (row, column) => (at(owners, column).b === row ? 1 : 0));
+  const inputs = tf.add(tf.reshape(tf.matMul(tf.reshape(handed, [1, b]), perOperation), [k]), tf.tensor1d(added));
+  const { operations } = relaxation;
+  const byInput = tf.mul(tf.mul(operations, tf.tensor1d(rows.map((row) => row.inMiddle))), inputs);
+  const byOutput = tf.mul(output, tf.tensor1d(rows.map((row) => row.middleOut)));
+  const fixed = tf.mul(operations, tf.tensor1d(rows.map((row) => row.fixed)));
+  const costs = tf.add(tf.mul(middle, tf.add(byInput, byOutput)), fixed);
+  return tf.add<tf.Scalar>(tf.sum(reached(stages, relaxation, costs)), table.fixed);
+}
+
+/** Values of the operations [K], times the probability that an exit lies at or behind their block. */
+function reached(stages: readonly LiveStage[], { depths }: Relaxation, values: tf.Tensor): tf.Tensor {
+  if (stages.every(({ exits }) => exits.length === 1)) return values;
+  const owners = operationsOf(stages);
+  const [, n] = depths.shape;
+  const behind = matrix(stages.length * n, owners.length, (row, column) => {
+    const { stage, position, index } = at(owners, column);
+    return position === Math.floor(row / n) && (stage.exits[row % n] ?? 0) > index ? 1 : 0;
+  });
+  const reach = tf.matMul(tf.reshape(depths, [1, stages.length * n]), behind);
+  return tf.mul(values, tf.reshape(reach, [owners.length]));
+}
