@@ -1,16 +1,19 @@
-import { fromBlocked, intoBlocked } from "../engine/nchwc/layout";
+import { fromBlocked } from "../engine/nchwc/layout";
 import { blockedMixture } from "../engine/nchwc/mixture";
 import { obstacle, type MixturePlan } from "../engine/nchwc/plan";
+import { filledUp, reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
+import { blockedReduction, blockedStem } from "../engine/nchwc/reduction/reduction";
 import { manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
-import { blockedLayout, type BlockedLayout } from "./blockedLayout";
+import { blockedLayout, type BlockedLayout, type BlockedPlans } from "./blockedLayout";
+import { searchHead } from "./heads";
 import { EPSILON, named, padChannels, type Norm, type Tensors } from "./layers";
 import { at, type LiveBlock, type LiveStage } from "./live";
 import type { BlockFactors } from "./factors";
 import { exitSum, supernetLogits, type StageChoices, type Supernet } from "./supernet";
 
-/** A supernet whose search blocks are computed in ONNX Runtime's blocked layout: the same function, its vectors in another order. */
+/** A supernet that is computed in ONNX Runtime's blocked layout up to its head: the same function, its vectors in another order. */
 export interface BlockedSupernet extends Supernet {
   layout: Record<"weights" | "stats", BlockedLayout>;
 }
@@ -20,24 +23,9 @@ export interface BlockedSupernet extends Supernet {
  * not hold, the reason instead. Widths are filled up to whole blocks with channels of zeros, which stay zero: their derivatives are.
  */
 export function blockedSupernet(supernet: Supernet, batch: number, block: number): BlockedSupernet | string {
+  const plans = plansOf(supernet, batch, block);
+  if (typeof plans === "string") return plans;
   const { space, stages } = supernet;
-  const plans = new Map<string, MixturePlan>();
-  let stride = 2;
-  for (const stage of stages) {
-    stride *= 2;
-    if (stage.dropout > 0) return `${stage.name} drops channels out`;
-    if (stage.channels % block !== 0) return `${stage.name} has ${stage.channels} channels, not a multiple of ${block}`;
-    for (const entry of stage.blocks) {
-      const plan = planOf(
-        entry,
-        { batch, height: space.inputHeight / stride, width: space.inputWidth / stride },
-        block,
-      );
-      const why = obstacle(plan);
-      if (why !== undefined) return `${entry.name}: ${why}`;
-      plans.set(entry.name, plan);
-    }
-  }
   const layout = {
     weights: blockedLayout(supernet.weights, stages, plans, "weights"),
     stats: blockedLayout(supernet.stats, stages, plans, "stats"),
@@ -47,24 +35,94 @@ export function blockedSupernet(supernet: Supernet, batch: number, block: number
     weights: manifest(layout.weights.entries),
     stats: manifest(layout.stats.entries),
     layout,
-    logits: supernetLogits(
-      stages,
-      ({ name }) => {
-        const { branches, outputs } = planFor(plans, name);
+    logits: supernetLogits(stages, {
+      sizesOf: ({ name }) => {
+        const { branches, outputs } = planFor(plans.mixtures, name);
         return {
           middles: branches.map(({ middle }) => middle),
           outputs: branches.map(({ output }) => output),
           presence: outputs,
         };
       },
-      (weights, stage, choices, input, norm) => blockedStage(weights, stage, choices, input, norm, plans),
-    ),
+      stem: (weights, images, norm) => {
+        const { kernels, gamma, beta } = reductionTensors(weights, "stem");
+        const { y, mean, variance } = blockedStem(planFor(plans.reductions, "stem"), { images, kernels, gamma, beta });
+        norm.record?.("stem/norm", mean, variance);
+        return y;
+      },
+      reduction: (weights, name, x, norm, presence) =>
+        blockedReductionOf(weights, name, planFor(plans.reductions, name), x, norm, presence),
+      stage: (weights, stage, choices, input, norm) =>
+        blockedStage(weights, stage, choices, input, norm, plans.mixtures),
+      head: (weights, x) => {
+        const last = at(stages, stages.length - 1);
+        const [h, w] = [space.inputHeight, space.inputWidth].map((size) => size / 2 ** (stages.length + 1));
+        return searchHead(weights, fromBlocked(x, [batch, last.outputs, h as number, w as number]));
+      },
+    }),
   };
 }
 
-function planFor(plans: ReadonlyMap<string, MixturePlan>, block: string): MixturePlan {
-  const plan = plans.get(block);
-  if (!plan) throw new Error(`no plan for ${block}`);
+/** The plans of all parts, or why there are none. */
+function plansOf({ space, stages }: Supernet, batch: number, block: number): BlockedPlans | string {
+  const mixtures = new Map<string, MixturePlan>();
+  const reductions = new Map<string, ReductionPlan>();
+  let size = { batch, height: space.inputHeight, width: space.inputWidth };
+  const reduce = (name: string, inputs: number, convolution: number) => {
+    const plan = { block, ...size, inputs, convolution, epsilon: EPSILON };
+    reductions.set(name, plan);
+    size = { ...size, height: size.height / 2, width: size.width / 2 };
+    const why = reductionObstacle(plan);
+    return why && `${name}: ${why}`;
+  };
+  const why = reduce("stem", 3, space.stemChannels - 3);
+  if (why) return why;
+  for (const stage of stages) {
+    if (stage.dropout > 0) return `${stage.name} drops channels out`;
+    if (stage.channels % block !== 0) return `${stage.name} has ${stage.channels} channels, not a multiple of ${block}`;
+    const why = reduce(`${stage.name}/reduction`, stage.inputs, stage.convolution);
+    if (why) return why;
+    for (const entry of stage.blocks) {
+      const plan = planOf(entry, size, block);
+      const why = obstacle(plan);
+      if (why !== undefined) return `${entry.name}: ${why}`;
+      mixtures.set(entry.name, plan);
+    }
+  }
+  return { mixtures, reductions };
+}
+
+/** The tensors of a reduction by name. */
+function reductionTensors(weights: Tensors, name: string) {
+  return {
+    kernels: named(weights, `${name}/conv`),
+    gamma: named(weights, `${name}/norm/gamma`),
+    beta: named(weights, `${name}/norm/beta`),
+  };
+}
+
+/** A reduction of x [1, input, H, N*W], blocked; presence: of the input's channels, [inputs], absent where all are there. */
+function blockedReductionOf(
+  weights: Tensors,
+  name: string,
+  plan: ReductionPlan,
+  x: tf.Tensor,
+  norm: Norm,
+  presence: tf.Tensor | undefined,
+): tf.Tensor {
+  const { kernels, gamma, beta } = reductionTensors(weights, name);
+  const filling = filledUp(plan).output - plan.convolution - plan.inputs;
+  const mask =
+    presence && tf.concat([tf.ones([plan.convolution]), presence, tf.zeros([filling])].slice(0, filling > 0 ? 3 : 2));
+  const masked = (values: tf.Tensor) => (mask ? tf.mul(values, mask) : values);
+  const { y, mean, variance } = blockedReduction(plan, { x, kernels, gamma: masked(gamma), beta: masked(beta) });
+  norm.record?.(`${name}/norm`, mean, variance);
+  return y;
+}
+
+function planFor<Plan>(plans: ReadonlyMap<string, Plan>, part: string): Plan {
+  const plan = plans.get(part);
+  if (!plan) throw new Error(`no plan for ${part}`);
   return plan;
 }
 
@@ -89,7 +147,7 @@ function planOf(
   };
 }
 
-/** A stage, [N,inputs,H,W] -> [N,outputs,H,W]; in between, values stay in blocked layout. */
+/** A stage, of its reduction's output and to that of its exits, both blocked. */
 function blockedStage(
   weights: Tensors,
   stage: LiveStage,
@@ -98,21 +156,19 @@ function blockedStage(
   norm: Norm,
   plans: ReadonlyMap<string, MixturePlan>,
 ): tf.Tensor {
-  const [n, , h, w] = input.shape as [number, number, number, number];
   const outputs: tf.Tensor[] = [];
-  let x: tf.Tensor | undefined;
+  let x = input;
   stage.blocks.forEach((block, b) => {
+    const from = x;
     const plan = planFor(plans, block.name);
-    const blocked = x ?? intoBlocked(input, plan.inputs);
-    x = scoped(block.name, () => blockedBlock(weights, block, at(choices.blocks, b), blocked, norm, plan));
+    x = scoped(block.name, () => blockedBlock(weights, block, at(choices.blocks, b), from, norm, plan));
     if (stage.exits.includes(b + 1)) outputs.push(x);
   });
   const widest = Math.max(...outputs.map(({ shape }) => shape[1] as number));
-  const total = exitSum(
+  return exitSum(
     outputs.map((output) => padChannels(output, widest)),
     choices.depth,
   );
-  return fromBlocked(total, [n, stage.outputs, h, w]);
 }
 
 function blockedBlock(

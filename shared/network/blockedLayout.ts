@@ -1,4 +1,5 @@
 import { convolutions, count, tiles, type MixturePlan } from "../engine/nchwc/plan";
+import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import type { Manifest } from "../engine/parameters";
 import { elementCount } from "../engine/signature";
 import { at, atScale, type LiveBlock, type LiveStage } from "./live";
@@ -38,14 +39,20 @@ export function toPlainOrder(blocked: Float32Array, { source, plainSize }: Block
   return plain;
 }
 
+/** What a supernet's parts are in blocked layout, by name: its search blocks, and its reductions with the stem. */
+export interface BlockedPlans {
+  mixtures: ReadonlyMap<string, MixturePlan>;
+  reductions: ReadonlyMap<string, ReductionPlan>;
+}
+
 /**
- * Layout of a supernet's weights or statistics with the tensors of each search block replaced by blocked ones: weights "<block>/kernels"
- * [tiles, block, block], and per norm one vector over all operations, each filled up to whole blocks.
+ * Layout of a supernet's weights or statistics with the tensors of each search block and reduction replaced by blocked ones: weights
+ * "<block>/kernels" [tiles, block, block], and per norm one vector over all operations, each filled up to whole blocks.
  */
 export function blockedLayout(
   plain: Manifest,
   stages: readonly LiveStage[],
-  plans: ReadonlyMap<string, MixturePlan>,
+  { mixtures, reductions }: BlockedPlans,
   role: "weights" | "stats",
 ): BlockedLayout {
   const blocks = new Map(stages.flatMap((stage) => stage.blocks.map((block) => [block.name, block] as const)));
@@ -60,6 +67,13 @@ export function blockedLayout(
   for (const entry of plain.entries) {
     const name = /^stage\d+\/block\d+(?=\/)/.exec(entry.name)?.[0];
     const block = name === undefined ? undefined : blocks.get(name);
+    const [owner = "", tensor = ""] = /^(stem|.*\/reduction)\/(.+)$/.exec(entry.name)?.slice(1) ?? [];
+    const reduction = reductions.get(owner);
+    if (reduction) {
+      if (tensor === "conv") parts.push((owner === "stem" ? stemKernelPart : reductionKernelPart)(entry, reduction));
+      else parts.push(vectorPart(entry, filledUp(reduction).output));
+      continue;
+    }
     if (!block) {
       const source = new Int32Array(elementCount(entry.shape)).map((_, index) => entry.offset + index);
       parts.push({ name: entry.name, shape: entry.shape, source });
@@ -67,7 +81,7 @@ export function blockedLayout(
     }
     if (done.has(block.name)) continue;
     done.add(block.name);
-    const plan = plans.get(block.name);
+    const plan = mixtures.get(block.name);
     if (!plan) throw new Error(`no plan for ${block.name}`);
     if (role === "weights") parts.push(kernelPart(block, plan, offset));
     for (const layer of ["norm1", "norm2"] as const)
@@ -101,6 +115,46 @@ function kernelPart(block: LiveBlock, plan: MixturePlan, offset: (name: string) 
         source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
   }
   return { name: `${block.name}/kernels`, shape: [all.length, b, b], source };
+}
+
+interface Placed {
+  name: string;
+  shape: readonly number[];
+  offset: number;
+}
+
+/** A vector filled up to `size`. */
+function vectorPart({ name, shape, offset }: Placed, size: number): Part {
+  const own = elementCount(shape);
+  return { name, shape: [size], source: new Int32Array(size).map((_, at) => (at < own ? offset + at : -1)) };
+}
+
+/** A plain kernel [output][input][row][column] as tiles [input][output] by output block, column, input block, row. */
+function reductionKernelPart({ name, offset }: Placed, plan: ReductionPlan): Part {
+  const { block: b, inputs, convolution } = plan;
+  const { input, added } = filledUp(plan);
+  const source = new Int32Array(added * input * 9);
+  let written = 0;
+  for (let outputs = 0; outputs < added; outputs += b)
+    for (let column = 0; column < 3; column++)
+      for (let first = 0; first < input; first += b)
+        for (let row = 0; row < 3; row++)
+          for (let i = first; i < first + b; i++)
+            for (let o = outputs; o < outputs + b; o++)
+              source[written++] = i < inputs && o < convolution ? offset + (o * inputs + i) * 9 + row * 3 + column : -1;
+  return { name, shape: [source.length / (b * b), b, b], source };
+}
+
+/** The stem's kernel [output][input][row][column] by output block, input, row, column, output. */
+function stemKernelPart({ name, offset }: Placed, plan: ReductionPlan): Part {
+  const { block: b, inputs, convolution } = plan;
+  const { output } = filledUp(plan);
+  const taps = inputs * 9;
+  const source = new Int32Array(output * taps).map((_, at) => {
+    const o = Math.floor(at / (taps * b)) * b + (at % b);
+    return o < convolution ? offset + o * taps + (Math.floor(at / b) % taps) : -1;
+  });
+  return { name, shape: [source.length / b, b], source };
 }
 
 function normPart(

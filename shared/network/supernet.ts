@@ -46,7 +46,7 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): S
     alphas,
     dropouts: dropoutsOf(stages),
     relax: (values) => scoped("choices", () => relax(stages, alphas, values)),
-    logits: supernetLogits(stages, plainSizes, stageOutput),
+    logits: supernetLogits(stages, plainParts),
   };
 }
 
@@ -55,39 +55,54 @@ export interface StageChoices extends StageFactors {
   depth: tf.Tensor1D;
 }
 
-/** What a stage computes of its reduction's output. */
-type StageFunction = (
-  weights: Tensors,
-  stage: LiveStage,
-  choices: StageChoices,
-  input: tf.Tensor,
-  norm: Norm,
-  dropouts: Tensors,
-) => tf.Tensor;
+/** What the parts of a supernet compute, from one to the next. */
+export interface SupernetParts {
+  /** Sizes of a block's vectors of factors. */
+  sizesOf(block: LiveBlock): FactorSizes;
+  stem(weights: Tensors, images: tf.Tensor, norm: Norm): tf.Tensor;
+  /** presence: that of what the stage before hands on; absent where all of it is there. */
+  reduction(weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor): tf.Tensor;
+  /** A stage, of its reduction's output. */
+  stage(
+    weights: Tensors,
+    stage: LiveStage,
+    choices: StageChoices,
+    input: tf.Tensor,
+    norm: Norm,
+    dropouts: Tensors,
+  ): tf.Tensor;
+  head(weights: Tensors, x: tf.Tensor): tf.Tensor4D;
+}
 
-/** The function of a supernet from that of its stages, and the sizes of a block's vectors of factors. */
-export function supernetLogits(
-  stages: readonly LiveStage[],
-  sizesOf: (block: LiveBlock) => FactorSizes,
-  stageOf: StageFunction,
-): Supernet["logits"] {
+/** The function of a supernet from those of its parts. */
+export function supernetLogits(stages: readonly LiveStage[], parts: SupernetParts): Supernet["logits"] {
   return (weights, relaxation, images, norm, dropouts = {}) => {
     const choices = scoped("choices", () =>
-      channelFactors(stages, relaxation, sizesOf).map((factors, position) => ({
+      channelFactors(stages, relaxation, parts.sizesOf).map((factors, position) => ({
         ...factors,
         depth: exitProbabilities(relaxation, position, at(stages, position).exits.length),
       })),
     );
-    let x: tf.Tensor = scoped("stem", () => reduction(weights, "stem", images, norm));
+    let x: tf.Tensor = scoped("stem", () => parts.stem(weights, images, norm));
     stages.forEach((stage, position) => {
       const name = `${stage.name}/reduction`;
       const presence = choices[position - 1]?.presence;
-      const reduced = scoped(name, () => reduction(weights, name, x, norm, presence));
-      x = scoped(`${stage.name}/exits`, () => stageOf(weights, stage, at(choices, position), reduced, norm, dropouts));
+      const reduced = scoped(name, () => parts.reduction(weights, name, x, norm, presence));
+      x = scoped(`${stage.name}/exits`, () =>
+        parts.stage(weights, stage, at(choices, position), reduced, norm, dropouts),
+      );
     });
-    return scoped("head", () => searchHead(weights, x));
+    return scoped("head", () => parts.head(weights, x));
   };
 }
+
+const plainParts: SupernetParts = {
+  sizesOf: plainSizes,
+  stem: (weights, images, norm) => reduction(weights, "stem", images, norm),
+  reduction,
+  stage: stageOutput,
+  head: searchHead,
+};
 
 function plainSizes({ operations, inputs, outputs }: LiveBlock): FactorSizes {
   return {

@@ -89,17 +89,48 @@ export function pointwise(r: Recorder, x: Value, kernel: Value): Value {
   return node(r, "Conv", [x, kernel], [images, outputs, height, width], { kernel_shape: [1, 1] });
 }
 
-/** The columns that tap 0 or 2 of a dilated kernel sees: x moved by `dilation` to the right or left, zeros moving in. */
-export function shiftColumns(r: Recorder, x: Value, tap: 0 | 2, dilation: number, block: Block): Value {
-  const channels = channelsOf(x);
+/** A convolution by a kernel in the layout of tiles, [Co, Ci, kh, kw], under any attributes; shape is that of the result. */
+export function generalConvolution(
+  r: Recorder,
+  x: Value,
+  kernel: Value,
+  shape: readonly number[],
+  attributes: { strides?: number[]; pads?: number[] } = {},
+  sum?: Value,
+): Value {
+  const [outputs, , ...size] = kernel.shape as [number, number, number, number];
+  const given = [x, kernel, ...(sum ? [zeros(r, outputs), sum] : [])];
+  return r.within("Conv", () => node(r, "Conv", given, shape, { kernel_shape: size, ...attributes }));
+}
+
+/**
+ * The columns that a tap of a dilated kernel sees: x moved by `dilation` to the right (tap 0) or left (tap 2), zeros moving in; of a
+ * kernel with stride 2 every second column.
+ */
+export function shiftColumns(
+  r: Recorder,
+  x: Value,
+  tap: 0 | 1 | 2,
+  dilation: number,
+  block: Block,
+  stride: 1 | 2 = 1,
+): Value {
+  const [images, channels, height, width] = x.shape as [number, number, number, number];
   // Kernels of depthwise convolutions lie as [C/block, taps, block].
   const oneHot = Float32Array.from({ length: channels * 3 }, (_, at) => (Math.floor(at / block) % 3 === tap ? 1 : 0));
-  return node(r, "Conv", [x, r.constant(oneHot, [channels, 1, 1, 3], "float32")], x.shape, {
-    kernel_shape: [1, 3],
-    dilations: [1, dilation],
-    pads: [0, dilation, 0, dilation],
-    group: channels,
-  });
+  return node(
+    r,
+    "Conv",
+    [x, r.constant(oneHot, [channels, 1, 1, 3], "float32")],
+    [images, channels, height, width / stride],
+    {
+      kernel_shape: [1, 3],
+      dilations: [1, dilation],
+      pads: [0, dilation, 0, dilation],
+      group: channels,
+      ...(stride === 2 && { strides: [1, 2] }),
+    },
+  );
 }
 
 /** Mean of each channel of each value, side by side, [C]. */

@@ -111,7 +111,8 @@ export function splitFactors(r: Recorder, vector: Value, sizes: readonly number[
   return split(r, reshape(r, vector, [...vector.shape, 1, 1, 1]), sizes);
 }
 
-function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {
+/** Moments of each channel of each value, side by side. */
+export function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {
   const mean = channelMeans(r, ...values);
   const squares = channelMeans(r, ...values.map((value) => binary(r, "Mul", value, value)));
   // Rounding may take it below zero, where it is cut.
@@ -123,7 +124,8 @@ export function rootInverse(r: Recorder, variance: Value, epsilon: number): Valu
   return unary(r, "Reciprocal", unary(r, "Sqrt", binary(r, "Add", variance, r.scalar(epsilon))));
 }
 
-function normCoefficients(
+/** The norm of these moments as scale and shift of each channel. */
+export function normCoefficients(
   r: Recorder,
   { mean, variance }: { mean: Value; variance: Value },
   gamma: Value,

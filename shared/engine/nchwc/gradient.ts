@@ -116,7 +116,8 @@ export function emitGradient(
   };
 }
 
-function normGradient(
+/** Derivatives through norms side by side (see emitGradient): by gamma and beta as means over positions, and a and c of u. */
+export function normGradient(
   r: Recorder,
   dys: readonly Value[],
   hs: readonly Value[],
@@ -133,7 +134,7 @@ function normGradient(
 }
 
 /** Largest elements of equal value share what their window passes on, as in maxPool2x2. */
-function poolGradient(r: Recorder, x: Value, pooled: Value, dy: Value): Value {
+export function poolGradient(r: Recorder, x: Value, pooled: Value, dy: Value): Value {
   return r.within("Pool", () => {
     const largest = stepFromZero(r, binary(r, "Sub", x, upsample(r, pooled)));
     // A quarter of the number of largest elements per window.

@@ -1,0 +1,77 @@
+import { binary, concat, pad, reshape } from "../../emit";
+import type { Value } from "../../graph";
+import type { Recorder } from "../../recorder";
+import { channelsOf, generalConvolution, maxPool, shiftColumns, withChannels } from "../emit";
+import { emitNorm, type Normed } from "./norm";
+import { filledUp, inputShape, outputShape, type ReductionPlan } from "./plan";
+
+/** Values of the forward pass that the gradient reads again. */
+export interface ReductionActivations extends Normed {
+  /** The columns of the input that each tap sees, tap by tap: [1, 3*input, H, N*W/2]. */
+  columns: Value;
+  /** The max-pooled input, [1, input, H/2, N*W/2]. */
+  pooled: Value;
+}
+
+export interface ReductionInputs {
+  /** [1, input, H, N*W] blocked. */
+  x: Value;
+  /** [tiles, block, block] by output block, column of the kernel, input block, row of the kernel. */
+  kernels: Value;
+  /** Masked scale and shift of the norm, [output]. */
+  gamma: Value;
+  beta: Value;
+}
+
+/**
+ * Forward pass. A kernel that spans columns must not see from one image into the next, so the columns are taken apart by a depthwise
+ * kernel that spans columns alone; the convolution itself then spans rows alone.
+ */
+export function emitReduction(r: Recorder, plan: ReductionPlan, inputs: ReductionInputs): ReductionActivations {
+  const { block, batch, height, width, epsilon } = plan;
+  const { input, added } = filledUp(plan);
+  const rows = reshape(r, inputs.x, [1, input, height * batch, width]);
+  const taps = ([0, 1, 2] as const).map((tap) => shiftColumns(r, rows, tap, 1, block, 2));
+  const columns = reshape(r, concat(r, taps, 1), [1, 3 * input, height, (batch * width) / 2]);
+  const kernel = reshape(r, inputs.kernels, [added, 3 * input, 3, 1]);
+  const convolved = generalConvolution(r, columns, kernel, outputShape(plan, added), {
+    strides: [2, 1],
+    pads: [1, 0, 1, 0],
+  });
+  const pooled = maxPool(r, reshape(r, inputs.x, inputShape(plan, input)));
+  const h = joined(r, plan, convolved, pooled);
+  return { columns, pooled, ...emitNorm(r, h, inputs.gamma, inputs.beta, epsilon) };
+}
+
+/** The channels of the convolution with those of the pooled input behind them. */
+function joined(r: Recorder, plan: ReductionPlan, convolved: Value, pooled: Value): Value {
+  const { first, behind } = place(plan);
+  if (behind === 0) return concat(r, [convolved, pooled], 1);
+  const moved = moveChannels(r, plan, pooled, filledUp(plan).output - first, behind);
+  return binary(
+    r,
+    "Add",
+    withChannels(r, convolved, first + channelsOf(moved)),
+    pad(r, moved, [0, first, 0, 0], [0, 0, 0, 0]),
+  );
+}
+
+/** Where the pooled channels begin in the output: `behind` channels into the block of channel `first`. */
+export function place({ block, convolution }: ReductionPlan): { first: number; behind: number } {
+  const behind = convolution % block;
+  return { first: convolution - behind, behind };
+}
+
+/** x with its channel c as channel c + by of `count`, which a 1x1 convolution of ones and zeros does exactly. */
+export function moveChannels(r: Recorder, { block }: ReductionPlan, x: Value, count: number, by: number): Value {
+  const from = channelsOf(x);
+  const kernel = new Float32Array(count * from);
+  for (let input = 0; input < from; input++) {
+    const output = input + by;
+    if (output < 0 || output >= count) continue;
+    const tile = Math.floor(output / block) * (from / block) + Math.floor(input / block);
+    kernel[tile * block * block + (input % block) * block + (output % block)] = 1;
+  }
+  const shape = [x.shape[0] as number, count, ...x.shape.slice(2)];
+  return generalConvolution(r, x, r.constant(kernel, [count, from, 1, 1], "float32"), shape);
+}

@@ -1,0 +1,132 @@
+import { binary, concat, expand, reshape, slice } from "../../emit";
+import type { Value } from "../../graph";
+import type { Recorder } from "../../recorder";
+import { depthwise, generalConvolution, shiftColumns, toBlocked, withChannels } from "../emit";
+import { poolGradient } from "../gradient";
+import { count } from "../plan";
+import { movedRows, product, turned } from "../weightGradient";
+import { moveChannels, place, type ReductionActivations, type ReductionInputs } from "./forward";
+import { emitNormGradient } from "./norm";
+import { filledUp, inputShape, outputRows, outputShape, type ReductionPlan } from "./plan";
+
+export interface ReductionGradients {
+  x: Value;
+  kernels: Value;
+  gamma: Value;
+  beta: Value;
+}
+
+/** Derivatives of a reduction by all that it takes. */
+export function emitReductionGradient(
+  r: Recorder,
+  plan: ReductionPlan,
+  inputs: Omit<ReductionInputs, "beta">,
+  saved: ReductionActivations,
+  dy: Value,
+): ReductionGradients {
+  const { gamma, beta, u, scale } = emitNormGradient(r, saved, inputs.gamma, dy, plan.epsilon);
+  const convolved = withChannels(r, u, filledUp(plan).added);
+  const scales = tileScales(r, plan, scale);
+  return {
+    x: binary(
+      r,
+      "Add",
+      r.within("InputGradient", () =>
+        convolutionGradient(r, plan, convolved, binary(r, "Mul", inputs.kernels, scales)),
+      ),
+      poolGradient(
+        r,
+        reshape(r, inputs.x, inputShape(plan, filledUp(plan).input)),
+        saved.pooled,
+        pooledPart(r, plan, u, scale),
+      ),
+    ),
+    kernels: r.within("WeightGradient", () =>
+      binary(r, "Mul", kernelGradient(r, plan, saved.columns, convolved), scales),
+    ),
+    gamma,
+    beta,
+  };
+}
+
+/** gamma*r of the output channel of each weight of each tile; 0 where that is none of the convolution's. */
+function tileScales(r: Recorder, plan: ReductionPlan, scale: Value): Value {
+  const { block, convolution } = plan;
+  const { input, added } = filledUp(plan);
+  const own = slice(r, scale, [0], [0], [added]);
+  const mask = () => Float32Array.from({ length: added }, (_, channel) => (channel < convolution ? 1 : 0));
+  const kept = added === convolution ? own : binary(r, "Mul", own, r.constant(mask(), [added], "float32"));
+  const blocks = added / block;
+  const each = (9 * input) / block;
+  return reshape(r, expand(r, reshape(r, kept, [blocks, 1, block]), [blocks, each * block, block]), [
+    blocks * each,
+    block,
+    block,
+  ]);
+}
+
+/** Derivative by the pooled input. */
+function pooledPart(r: Recorder, plan: ReductionPlan, u: Value, scale: Value): Value {
+  const { first, behind } = place(plan);
+  const { input, output } = filledUp(plan);
+  const last = slice(r, u, [1], [first], [output - first]);
+  const scaled = depthwise(r, last, slice(r, scale, [0], [first], [output - first]));
+  return behind === 0 ? scaled : moveChannels(r, plan, scaled, input, -behind);
+}
+
+/**
+ * Derivative by the convolution's input. Output row y sees input rows 2y - 1 to 2y + 1, so an even input row is seen by the kernel's
+ * middle row alone, an odd one by the last row of output y and by the first of y + 1; columns likewise. Each of the four kinds of
+ * positions is a convolution of its own; they are then laid between each other.
+ */
+function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled: Value): Value {
+  const { block, batch, width, height } = plan;
+  const { input, added } = filledUp(plan);
+  const [from, to] = [added / block, input / block];
+  const tiles = reshape(r, toBlocked(r, reshape(r, scaled, [scaled.shape[0] as number, block, block, 1])), [
+    scaled.shape[0] as number,
+    block * block,
+  ]);
+  // u and, behind it, u of the next column.
+  const next = shiftColumns(r, reshape(r, u, outputRows(plan, added)), 2, 1, block);
+  const both = concat(r, [u, reshape(r, next, outputShape(plan, added))], 1);
+  const kind = (odd: { row: 0 | 1; column: 0 | 1 }): Value => {
+    const rows = odd.row === 1 ? [2, 0] : [1];
+    const columns = odd.column === 1 ? [2, 0] : [1];
+    const order = count(to).flatMap((inputBlock) =>
+      columns.flatMap((column) =>
+        count(from).flatMap((outputBlock) =>
+          rows.map((row) => ((outputBlock * 3 + column) * to + inputBlock) * 3 + row),
+        ),
+      ),
+    );
+    const taken = r.node("Gather", [tiles, r.integers(order)], [order.length, block * block], "float32", { axis: 0 });
+    const kernel = reshape(r, taken, [input, columns.length * added, rows.length, 1]);
+    return generalConvolution(r, odd.column === 1 ? both : u, kernel, outputShape(plan, input), {
+      pads: [0, 0, odd.row, 0],
+    });
+  };
+  const positions = (height / 2) * batch * (width / 2);
+  const row = (odd: 0 | 1): Value => {
+    const columns = ([0, 1] as const).map((column) =>
+      reshape(r, kind({ row: odd, column }), [to * positions, 1, block]),
+    );
+    return reshape(r, concat(r, columns, 1), [(to * height) / 2, 1, batch * width * block]);
+  };
+  return reshape(r, concat(r, [row(0), row(1)], 1), inputShape(plan, input));
+}
+
+/** Derivative by the kernels for u, as tiles (weightGradient.ts). */
+function kernelGradient(r: Recorder, plan: ReductionPlan, columns: Value, u: Value): Value {
+  const { block, height } = plan;
+  const { input, added } = filledUp(plan);
+  const [from, to] = [input / block, added / block];
+  const seen = movedRows(r, turned(r, columns, block), [3 * from, height], 1, 2);
+  const products = product(r, seen, u, block);
+  const all = reshape(r, products, [9 * from * to, block * block]);
+  // Of each tile the place in a product by column, input block, row and output block.
+  const order = count(to).flatMap((outputBlock) => count(9 * from).map((at) => at * to + outputBlock));
+  const inOrder =
+    to === 1 ? all : r.node("Gather", [all, r.integers(order)], [order.length, block * block], "float32", { axis: 0 });
+  return reshape(r, inOrder, [order.length, block, block]);
+}

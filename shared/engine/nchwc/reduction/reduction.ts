@@ -1,0 +1,113 @@
+import { required } from "../../kernels/rule";
+import { defineKernel } from "../../ops/kernel";
+import { tf } from "../../tf";
+import { emitReduction } from "./forward";
+import { emitReductionGradient } from "./gradient";
+import type { ReductionPlan } from "./plan";
+import { emitStem, emitStemGradient } from "./stem";
+
+/** What a reduction gives: y blocked, and the moments of the batch per channel, through which no derivative flows. */
+export interface Reduced {
+  y: tf.Tensor;
+  mean: tf.Tensor;
+  variance: tf.Tensor;
+}
+
+const SAVED = ["y", "mean", "variance", "h"] as const;
+const SAVED_REDUCTION = [...SAVED, "columns", "pooled"] as const;
+
+type Gradient = (given: Record<string, tf.Tensor>, plan: ReductionPlan) => tf.Tensor[];
+
+/** Derivatives by each of `names`, all from one kernel, from tensors that carry their names. TF.js asks for each apart. */
+function lazily(kernel: Gradient, names: readonly string[], given: Record<string, tf.Tensor>, plan: ReductionPlan) {
+  let all: tf.Tensor[] | undefined;
+  const each = (index: number) => (all ??= kernel(given, plan).map((tensor) => tf.keep(tensor)))[index] as tf.Tensor;
+  return Object.fromEntries(names.map((name, index) => [name, () => each(index)]));
+}
+
+function byName(names: readonly string[], tensors: readonly tf.Tensor[]): Record<string, tf.Tensor> {
+  return Object.fromEntries(names.map((name, index) => [name, tensors[index] as tf.Tensor]));
+}
+
+const reductionGradient = defineKernel<ReductionPlan>({
+  name: "LatheBlockedReductionGradient",
+  traced: (r, inputs, plan: ReductionPlan) => {
+    const of = (name: string) => required(inputs, name);
+    const saved = {
+      ...{ y: of("y"), mean: of("mean"), variance: of("variance"), h: of("h") },
+      ...{ columns: of("columns"), pooled: of("pooled") },
+    };
+    const given = { x: of("x"), kernels: of("kernels"), gamma: of("gamma") };
+    const { x, kernels, gamma, beta } = emitReductionGradient(r, plan, given, saved, of("dy"));
+    return [x, kernels, gamma, beta];
+  },
+});
+
+const reduction = defineKernel<ReductionPlan>({
+  name: "LatheBlockedReduction",
+  traced: (r, inputs, plan: ReductionPlan) => {
+    const of = (name: string) => required(inputs, name);
+    const given = { x: of("x"), kernels: of("kernels"), gamma: of("gamma"), beta: of("beta") };
+    const values = emitReduction(r, plan, given);
+    return SAVED_REDUCTION.map((name) => values[name]);
+  },
+  gradient: {
+    saveInputs: ["x", "kernels", "gamma"],
+    saveOutputs: SAVED_REDUCTION.map(() => true),
+    of: (dy, saved, plan) =>
+      lazily(
+        reductionGradient,
+        ["x", "kernels", "gamma", "beta"],
+        { ...byName(["x", "kernels", "gamma", ...SAVED_REDUCTION], saved), dy },
+        plan,
+      ),
+  },
+});
+
+const stemGradient = defineKernel<ReductionPlan>({
+  name: "LatheBlockedStemGradient",
+  traced: (r, inputs, plan: ReductionPlan) => {
+    const of = (name: string) => required(inputs, name);
+    const saved = { y: of("y"), mean: of("mean"), variance: of("variance"), h: of("h") };
+    const given = { images: of("images"), gamma: of("gamma") };
+    const { kernels, gamma, beta } = emitStemGradient(r, plan, given, saved, of("dy"));
+    return [kernels, gamma, beta];
+  },
+});
+
+const stem = defineKernel<ReductionPlan>({
+  name: "LatheBlockedStem",
+  traced: (r, inputs, plan: ReductionPlan) => {
+    const of = (name: string) => required(inputs, name);
+    const given = { images: of("images"), kernels: of("kernels"), gamma: of("gamma"), beta: of("beta") };
+    const values = emitStem(r, plan, given);
+    return SAVED.map((name) => values[name]);
+  },
+  gradient: {
+    saveInputs: ["images", "gamma"],
+    saveOutputs: SAVED.map(() => true),
+    of: (dy, saved, plan) =>
+      lazily(stemGradient, ["kernels", "gamma", "beta"], { ...byName(["images", "gamma", ...SAVED], saved), dy }, plan),
+  },
+});
+
+function reduced(outputs: tf.Tensor[]): Reduced {
+  const [y, mean, variance] = outputs as [tf.Tensor, tf.Tensor, tf.Tensor];
+  return { y, mean, variance };
+}
+
+/** A reduction in blocked layout: x [1, input, H, N*W], kernels in tiles, gamma and beta [output]. Exists for the tracer alone. */
+export function blockedReduction(
+  plan: ReductionPlan,
+  inputs: Record<"x" | "kernels" | "gamma" | "beta", tf.Tensor>,
+): Reduced {
+  return reduced(reduction({ ...inputs }, plan));
+}
+
+/** The same of plain images [N, inputs, H, W] of fewer channels than a block; no derivative by images. */
+export function blockedStem(
+  plan: ReductionPlan,
+  inputs: Record<"images" | "kernels" | "gamma" | "beta", tf.Tensor>,
+): Reduced {
+  return reduced(stem({ ...inputs }, plan));
+}

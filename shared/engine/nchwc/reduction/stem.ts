@@ -1,0 +1,81 @@
+import { binary, concat, expand, pad, reshape, transpose } from "../../emit";
+import type { Value } from "../../graph";
+import type { Recorder } from "../../recorder";
+import { generalConvolution, pointwise, toBlocked } from "../emit";
+import { count } from "../plan";
+import { emitNorm, emitNormGradient, type Normed } from "./norm";
+import { filledUp, outputShape, type ReductionPlan } from "./plan";
+
+export interface StemInputs {
+  /** [N, inputs, H, W] in plain order, fewer channels than a block. */
+  images: Value;
+  /** [output/block * inputs * 9, block] by block of output channels, input, row and column; 0 for what is none of the convolution's. */
+  kernels: Value;
+  /** Scale and shift of the norm, [output]. */
+  gamma: Value;
+  beta: Value;
+}
+
+// Of the plain operator.
+const pooling = { kernel_shape: [2, 2], strides: [2, 2] };
+
+/** The reduction of plain images. ONNX Runtime's blocked convolution reads few plain channels as they are, image by image. */
+export function emitStem(r: Recorder, plan: ReductionPlan, { images, kernels, gamma, beta }: StemInputs): Normed {
+  const { block, batch, height, width, inputs, convolution, epsilon } = plan;
+  const { output } = filledUp(plan);
+  const [h, w] = [height / 2, width / 2];
+  const pooled = r.node("MaxPool", [images], [batch, inputs, h, w], "float32", pooling);
+  const placed = toBlocked(r, pad(r, pooled, [0, convolution, 0, 0], [0, output - convolution - inputs, 0, 0]));
+  const strides = { strides: [2, 2], pads: [1, 1, 1, 1] };
+  const kernel = reshape(r, kernels, [output, inputs, 3, 3]);
+  const each = generalConvolution(r, images, kernel, [batch, output, h, w], strides, placed);
+  // From image by image to the images beside each other: whole rows move.
+  const rows = transpose(r, reshape(r, each, [batch, output / block, h, w * block]), [1, 2, 0, 3]);
+  return emitNorm(r, reshape(r, rows, outputShape(plan, output)), gamma, beta, epsilon);
+}
+
+/** Derivatives of the stem by its weights; by images there is none. */
+export function emitStemGradient(
+  r: Recorder,
+  plan: ReductionPlan,
+  inputs: Pick<StemInputs, "images" | "gamma">,
+  saved: Normed,
+  dy: Value,
+): { kernels: Value; gamma: Value; beta: Value } {
+  const { block, inputs: channels, convolution, epsilon } = plan;
+  const { output } = filledUp(plan);
+  const { gamma, beta, u, scale } = emitNormGradient(r, saved, inputs.gamma, dy, epsilon);
+  const kernels = r.within("WeightGradient", () => {
+    const seen = taps(r, plan, inputs.images);
+    const positions = seen.shape[1] as number;
+    const products = pointwise(r, seen, reshape(r, u, [output, positions, 1, 1]));
+    const blocks = output / block;
+    const byBlock = transpose(r, reshape(r, products, [3, channels, 3, blocks, block]), [3, 1, 2, 0, 4]);
+    const own = Float32Array.from({ length: output }, (_, channel) => (channel < convolution ? 1 : 0));
+    const masked = reshape(r, binary(r, "Mul", scale, r.constant(own, [output], "float32")), [blocks, 1, block]);
+    const all = [blocks, channels * 9, block];
+    return reshape(r, binary(r, "Mul", reshape(r, byBlock, all), expand(r, masked, all)), [
+      blocks * channels * 9,
+      block,
+    ]);
+  });
+  return { kernels, gamma, beta };
+}
+
+/**
+ * Images as each tap of the kernel sees them, [columns*inputs*rows, H/2*N*W/2, 1, 1]: even and odd columns taken apart, odd ones moved
+ * for the first tap, then rows gathered; behind the last row lies one of zeros.
+ */
+function taps(r: Recorder, plan: ReductionPlan, images: Value): Value {
+  const { batch, height, width, inputs } = plan;
+  const [h, w] = [height / 2, width / 2];
+  const beside = pad(r, transpose(r, images, [1, 2, 0, 3]), [0, 0, 0, 0], [0, 1, 0, 0]);
+  const rows = inputs * (height + 1) * batch;
+  const apart = transpose(r, reshape(r, beside, [rows, w, 2]), [2, 0, 1]);
+  const before = pad(r, apart, [-1, 0, 1], [0, 0, -1]);
+  const columns = reshape(r, concat(r, [before, apart], 0), [3 * inputs, height + 1, batch * w]);
+  const seen = [-1, 0, 1].flatMap((shift) => count(h).map((row) => (2 * row + shift < 0 ? height : 2 * row + shift)));
+  const gathered = [3 * inputs, seen.length, batch * w];
+  const all = r.node("Gather", [columns, r.integers(seen)], gathered, "float32", { axis: 1 });
+  return reshape(r, all, [9 * inputs, h * batch * w, 1, 1]);
+}
