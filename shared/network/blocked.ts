@@ -1,12 +1,12 @@
 import { fromBlocked } from "../engine/nchwc/layout";
 import { blockedMixture } from "../engine/nchwc/mixture";
 import { obstacle, type MixturePlan } from "../engine/nchwc/plan";
-import { filledUp, reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
-import { blockedReduction, blockedStem } from "../engine/nchwc/reduction/reduction";
+import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import { blockedLayout, type BlockedLayout, type BlockedPlans } from "./blockedLayout";
+import { blockedReduction, blockedStem } from "./blockedReduction";
 import { searchHead } from "./heads";
 import { EPSILON, named, padChannels, type Norm, type Tensors } from "./layers";
 import { at, type LiveBlock, type LiveStage } from "./live";
@@ -44,14 +44,9 @@ export function blockedSupernet(supernet: Supernet, batch: number, block: number
           presence: outputs,
         };
       },
-      stem: (weights, images, norm) => {
-        const { kernels, gamma, beta } = reductionTensors(weights, "stem");
-        const { y, mean, variance } = blockedStem(planFor(plans.reductions, "stem"), { images, kernels, gamma, beta });
-        norm.record?.("stem/norm", mean, variance);
-        return y;
-      },
+      stem: (weights, images, norm) => blockedStem(weights, planFor(plans.reductions, "stem"), images, norm),
       reduction: (weights, name, x, norm, presence) =>
-        blockedReductionOf(weights, name, planFor(plans.reductions, name), x, norm, presence),
+        blockedReduction(weights, name, planFor(plans.reductions, name), x, norm, presence),
       stage: (weights, stage, choices, input, norm) =>
         blockedStage(weights, stage, choices, input, norm, plans.mixtures),
       head: (weights, x) => {
@@ -90,34 +85,6 @@ function plansOf({ space, stages }: Supernet, batch: number, block: number): Blo
     }
   }
   return { mixtures, reductions };
-}
-
-/** The tensors of a reduction by name. */
-function reductionTensors(weights: Tensors, name: string) {
-  return {
-    kernels: named(weights, `${name}/conv`),
-    gamma: named(weights, `${name}/norm/gamma`),
-    beta: named(weights, `${name}/norm/beta`),
-  };
-}
-
-/** A reduction of x [1, input, H, N*W], blocked; presence: of the input's channels, [inputs], absent where all are there. */
-function blockedReductionOf(
-  weights: Tensors,
-  name: string,
-  plan: ReductionPlan,
-  x: tf.Tensor,
-  norm: Norm,
-  presence: tf.Tensor | undefined,
-): tf.Tensor {
-  const { kernels, gamma, beta } = reductionTensors(weights, name);
-  const filling = filledUp(plan).output - plan.convolution - plan.inputs;
-  const mask =
-    presence && tf.concat([tf.ones([plan.convolution]), presence, tf.zeros([filling])].slice(0, filling > 0 ? 3 : 2));
-  const masked = (values: tf.Tensor) => (mask ? tf.mul(values, mask) : values);
-  const { y, mean, variance } = blockedReduction(plan, { x, kernels, gamma: masked(gamma), beta: masked(beta) });
-  norm.record?.(`${name}/norm`, mean, variance);
-  return y;
 }
 
 function planFor<Plan>(plans: ReadonlyMap<string, Plan>, part: string): Plan {

@@ -58,20 +58,20 @@ export interface StageChoices extends StageFactors {
 /** What the parts of a supernet compute, from one to the next. */
 export interface SupernetParts {
   /** Sizes of a block's vectors of factors. */
-  sizesOf(block: LiveBlock): FactorSizes;
-  stem(weights: Tensors, images: tf.Tensor, norm: Norm): tf.Tensor;
+  sizesOf: (block: LiveBlock) => FactorSizes;
+  stem: (weights: Tensors, images: tf.Tensor, norm: Norm) => tf.Tensor;
   /** presence: that of what the stage before hands on; absent where all of it is there. */
-  reduction(weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor): tf.Tensor;
+  reduction: (weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor) => tf.Tensor;
   /** A stage, of its reduction's output. */
-  stage(
+  stage: (
     weights: Tensors,
     stage: LiveStage,
     choices: StageChoices,
     input: tf.Tensor,
     norm: Norm,
     dropouts: Tensors,
-  ): tf.Tensor;
-  head(weights: Tensors, x: tf.Tensor): tf.Tensor4D;
+  ) => tf.Tensor;
+  head: (weights: Tensors, x: tf.Tensor) => tf.Tensor4D;
 }
 
 /** The function of a supernet from those of its parts. */

@@ -1,4 +1,4 @@
-import { binary, concat, pad, reshape, slice } from "../emit";
+import { binary, concat, pad, reshape, sizeOf, slice } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 
@@ -138,11 +138,24 @@ export function channelMeans(r: Recorder, ...values: readonly Value[]): Value {
   return r.within("ChannelMean", () => {
     const means = concat(
       r,
-      values.map((x) => node(r, "GlobalAveragePool", [x], [1, channelsOf(x), 1, 1])),
+      values.map((x) => averageOver(r, sizeOf(x) / channelsOf(x) > LONG_SUM ? rowMeans(r, x) : x)),
       1,
     );
     return reshape(r, means, [channelsOf(means)]);
   });
+}
+
+/** Positions beyond which a sum is taken row by row first: ONNX Runtime adds them up one after the other, and what cancels is lost. */
+const LONG_SUM = 2048;
+
+function averageOver(r: Recorder, x: Value): Value {
+  return node(r, "GlobalAveragePool", [x], [1, channelsOf(x), 1, 1]);
+}
+
+/** Means of the rows of x [1,C,h,w], [1,C,h,1]: each row of each block of channels is a block of its own. */
+function rowMeans(r: Recorder, x: Value): Value {
+  const [, channels, height, width] = x.shape as [number, number, number, number];
+  return reshape(r, averageOver(r, reshape(r, x, [1, channels * height, 1, width])), [1, channels, height, 1]);
 }
 
 const pooling = { kernel_shape: [2, 2], strides: [2, 2] };

@@ -97,7 +97,7 @@ function reduced(outputs: tf.Tensor[]): Reduced {
 }
 
 /** A reduction in blocked layout: x [1, input, H, N*W], kernels in tiles, gamma and beta [output]. Exists for the tracer alone. */
-export function blockedReduction(
+export function reduce(
   plan: ReductionPlan,
   inputs: Record<"x" | "kernels" | "gamma" | "beta", tf.Tensor>,
 ): Reduced {
@@ -105,7 +105,7 @@ export function blockedReduction(
 }
 
 /** The same of plain images [N, inputs, H, W] of fewer channels than a block; no derivative by images. */
-export function blockedStem(
+export function reduceImages(
   plan: ReductionPlan,
   inputs: Record<"images" | "kernels" | "gamma" | "beta", tf.Tensor>,
 ): Reduced {

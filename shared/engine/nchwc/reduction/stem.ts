@@ -1,7 +1,7 @@
-import { binary, concat, expand, pad, reshape, transpose } from "../../emit";
+import { binary, concat, expand, matMul, pad, reshape, transpose } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { generalConvolution, pointwise, toBlocked } from "../emit";
+import { generalConvolution, toBlocked } from "../emit";
 import { count } from "../plan";
 import { emitNorm, emitNormGradient, type Normed } from "./norm";
 import { filledUp, outputShape, type ReductionPlan } from "./plan";
@@ -47,10 +47,9 @@ export function emitStemGradient(
   const { gamma, beta, u, scale } = emitNormGradient(r, saved, inputs.gamma, dy, epsilon);
   const kernels = r.within("WeightGradient", () => {
     const seen = taps(r, plan, inputs.images);
-    const positions = seen.shape[1] as number;
-    const products = pointwise(r, seen, reshape(r, u, [output, positions, 1, 1]));
     const blocks = output / block;
-    const byBlock = transpose(r, reshape(r, products, [3, channels, 3, blocks, block]), [3, 1, 2, 0, 4]);
+    const products = matMul(r, seen, reshape(r, u, [blocks, seen.shape[1] as number, block]));
+    const byBlock = transpose(r, reshape(r, products, [blocks, 3, channels, 3, block]), [0, 2, 3, 1, 4]);
     const own = Float32Array.from({ length: output }, (_, channel) => (channel < convolution ? 1 : 0));
     const masked = reshape(r, binary(r, "Mul", scale, r.constant(own, [output], "float32")), [blocks, 1, block]);
     const all = [blocks, channels * 9, block];
@@ -63,7 +62,7 @@ export function emitStemGradient(
 }
 
 /**
- * Images as each tap of the kernel sees them, [columns*inputs*rows, H/2*N*W/2, 1, 1]: even and odd columns taken apart, odd ones moved
+ * Images as each tap of the kernel sees them, [columns*inputs*rows, H/2*N*W/2]: even and odd columns taken apart, odd ones moved
  * for the first tap, then rows gathered; behind the last row lies one of zeros.
  */
 function taps(r: Recorder, plan: ReductionPlan, images: Value): Value {
@@ -77,5 +76,5 @@ function taps(r: Recorder, plan: ReductionPlan, images: Value): Value {
   const seen = [-1, 0, 1].flatMap((shift) => count(h).map((row) => (2 * row + shift < 0 ? height : 2 * row + shift)));
   const gathered = [3 * inputs, seen.length, batch * w];
   const all = r.node("Gather", [columns, r.integers(seen)], gathered, "float32", { axis: 1 });
-  return reshape(r, all, [9 * inputs, h * batch * w, 1, 1]);
+  return reshape(r, all, [9 * inputs, h * batch * w]);
 }
