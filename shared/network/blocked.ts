@@ -1,6 +1,6 @@
 import { fromBlocked } from "../engine/nchwc/layout";
-import { blockedMixture } from "../engine/nchwc/mixture";
-import { obstacle, type MixturePlan } from "../engine/nchwc/plan";
+import { blockedMixture } from "../engine/nchwc/mixture/mixture";
+import { obstacle, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";

@@ -1,4 +1,5 @@
-import { convolutions, count, tiles, type MixturePlan } from "../engine/nchwc/plan";
+import { count } from "../engine/nchwc/emit";
+import { convolutions, tiles, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import type { Manifest } from "../engine/parameters";
 import { elementCount } from "../engine/signature";

@@ -194,3 +194,8 @@ export function sum(r: Recorder, a: Value, b: Value): Value {
   const count = Math.max(channelsOf(a), channelsOf(b));
   return binary(r, "Add", withChannels(r, a, count), withChannels(r, b, count));
 }
+
+/** 0 to length - 1. */
+export function count(length: number): number[] {
+  return Array.from({ length }, (_, index) => index);
+}

@@ -1,10 +1,9 @@
 import { binary, concat, expand, reshape, slice } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { depthwise, generalConvolution, shiftColumns, toBlocked, withChannels } from "../emit";
-import { poolGradient } from "../gradient";
-import { count } from "../plan";
-import { movedRows, product, turned } from "../weightGradient";
+import { count, depthwise, generalConvolution, shiftColumns, toBlocked, withChannels } from "../emit";
+import { poolGradient } from "../maxPool";
+import { movedRows, product, turned } from "../product";
 import { moveChannels, place, type ReductionActivations, type ReductionInputs } from "./forward";
 import { emitNormGradient } from "./norm";
 import { filledUp, inputShape, outputRows, outputShape, type ReductionPlan } from "./plan";

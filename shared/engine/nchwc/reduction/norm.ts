@@ -2,8 +2,7 @@ import { binary, step } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
 import { channelsOf, depthwise } from "../emit";
-import { moments, normCoefficients, rootInverse } from "../forward";
-import { normGradient } from "../gradient";
+import { moments, normCoefficients, normGradient, rootInverse } from "../norm";
 
 /** A norm of a batch with its ReLU: what its derivative reads again. Vectors have a value per channel of h. */
 export interface Normed {

@@ -97,10 +97,7 @@ function reduced(outputs: tf.Tensor[]): Reduced {
 }
 
 /** A reduction in blocked layout: x [1, input, H, N*W], kernels in tiles, gamma and beta [output]. Exists for the tracer alone. */
-export function reduce(
-  plan: ReductionPlan,
-  inputs: Record<"x" | "kernels" | "gamma" | "beta", tf.Tensor>,
-): Reduced {
+export function reduce(plan: ReductionPlan, inputs: Record<"x" | "kernels" | "gamma" | "beta", tf.Tensor>): Reduced {
   return reduced(reduction({ ...inputs }, plan));
 }
 

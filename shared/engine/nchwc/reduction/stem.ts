@@ -1,8 +1,7 @@
 import { binary, concat, expand, matMul, pad, reshape, transpose } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { generalConvolution, toBlocked } from "../emit";
-import { count } from "../plan";
+import { count, generalConvolution, toBlocked } from "../emit";
 import { emitNorm, emitNormGradient, type Normed } from "./norm";
 import { filledUp, outputShape, type ReductionPlan } from "./plan";
 

@@ -1,20 +1,10 @@
-import { binary, matMul, reshape, unary } from "../emit";
-import type { Value } from "../graph";
-import { transposed, type Resampling } from "../ops/resample";
-import { interpolation } from "../ops/resize";
-import type { Recorder } from "../recorder";
-import {
-  channelMeans,
-  channelsOf,
-  convolution,
-  depthwise,
-  maxPool,
-  split,
-  sum,
-  toBlocked,
-  toPlain,
-  withChannels,
-} from "./emit";
+import { matMul, reshape } from "../../emit";
+import type { Value } from "../../graph";
+import { transposed, type Resampling } from "../../ops/resample";
+import { interpolation } from "../../ops/resize";
+import type { Recorder } from "../../recorder";
+import { channelsOf, convolution, depthwise, maxPool, split, sum, toBlocked, toPlain, withChannels } from "../emit";
+import { moments, normCoefficients, splitFactors } from "../norm";
 import { splitKernels } from "./kernels";
 import { convolutions, imageShape, rowsShape, type MixturePlan } from "./plan";
 
@@ -104,36 +94,6 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
     mean2: moments2.mean,
     variance2: moments2.variance,
   };
-}
-
-/** Parts of a vector of factors per channel, each as the kernel of a depthwise convolution, [size, 1, 1, 1]. */
-export function splitFactors(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
-  return split(r, reshape(r, vector, [...vector.shape, 1, 1, 1]), sizes);
-}
-
-/** Moments of each channel of each value, side by side. */
-export function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {
-  const mean = channelMeans(r, ...values);
-  const squares = channelMeans(r, ...values.map((value) => binary(r, "Mul", value, value)));
-  // Rounding may take it below zero, where it is cut.
-  return { mean, variance: unary(r, "Relu", binary(r, "Sub", squares, binary(r, "Mul", mean, mean))) };
-}
-
-/** 1 / sqrt(variance + epsilon). */
-export function rootInverse(r: Recorder, variance: Value, epsilon: number): Value {
-  return unary(r, "Reciprocal", unary(r, "Sqrt", binary(r, "Add", variance, r.scalar(epsilon))));
-}
-
-/** The norm of these moments as scale and shift of each channel. */
-export function normCoefficients(
-  r: Recorder,
-  { mean, variance }: { mean: Value; variance: Value },
-  gamma: Value,
-  beta: Value,
-  epsilon: number,
-): { scale: Value; shift: Value } {
-  const scale = binary(r, "Mul", gamma, rootInverse(r, variance, epsilon));
-  return { scale, shift: binary(r, "Sub", beta, binary(r, "Mul", mean, scale)) };
 }
 
 /** Bilinear resize between half and full resolution, corners aligned: up, or down as the transposed map. */

@@ -1,8 +1,8 @@
-import { concat, expand, reshape } from "../emit";
-import type { Value } from "../graph";
-import type { Recorder } from "../recorder";
-import { split, toBlocked } from "./emit";
-import { convolutions, count, tiles, type Convolution, type MixturePlan } from "./plan";
+import { concat, expand, reshape } from "../../emit";
+import type { Value } from "../../graph";
+import type { Recorder } from "../../recorder";
+import { count, split, toBlocked } from "../emit";
+import { convolutions, tiles, type Convolution, type MixturePlan } from "./plan";
 
 /** Kernels of the convolutions of each layer by branch: [outputs, inputs, 3, 1] and [outputs, inputs, 1, 3]. */
 export type Kernels = Record<1 | 2, Value[]>;

@@ -1,18 +1,10 @@
-import { binary, concat, reshape, slice, step, stepFromZero, unary } from "../emit";
-import type { Value } from "../graph";
-import type { Recorder } from "../recorder";
-import {
-  averagePool,
-  channelMeans,
-  channelsOf,
-  convolution,
-  depthwise,
-  split,
-  sum,
-  upsample,
-  withChannels,
-} from "./emit";
-import { emitResize, rootInverse, splitFactors, type Activations, type MixtureInputs } from "./forward";
+import { binary, concat, reshape, slice, step } from "../../emit";
+import type { Value } from "../../graph";
+import type { Recorder } from "../../recorder";
+import { channelMeans, channelsOf, convolution, depthwise, sum, withChannels } from "../emit";
+import { poolGradient } from "../maxPool";
+import { normGradient, rootInverse } from "../norm";
+import { emitResize, type Activations, type MixtureInputs } from "./forward";
 import { tileScales, turnedKernels } from "./kernels";
 import { imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
 import { emitKernelGradient } from "./weightGradient";
@@ -114,32 +106,4 @@ export function emitGradient(
     beta2: binary(r, "Mul", norm2.db, samples(widths)),
     presence: binary(r, "Mul", channelMeans(r, binary(r, "Mul", dz, kept)), r.scalar(positions)),
   };
-}
-
-/** Derivatives through norms side by side (see emitGradient): by gamma and beta as means over positions, and a and c of u. */
-export function normGradient(
-  r: Recorder,
-  dys: readonly Value[],
-  hs: readonly Value[],
-  mean: Value,
-  root: Value,
-  sizes: readonly number[],
-  meanDy = channelMeans(r, ...dys),
-): { dg: Value; db: Value; a: Value[]; c: Value[] } {
-  const products = channelMeans(r, ...dys.map((dy, at) => binary(r, "Mul", dy, hs[at] as Value)));
-  const dg = binary(r, "Mul", binary(r, "Sub", products, binary(r, "Mul", mean, meanDy)), root);
-  const slope = binary(r, "Mul", root, dg);
-  const c = binary(r, "Sub", binary(r, "Mul", slope, mean), meanDy);
-  return { dg, db: meanDy, a: splitFactors(r, unary(r, "Neg", slope), sizes), c: split(r, c, sizes) };
-}
-
-/** Largest elements of equal value share what their window passes on, as in maxPool2x2. */
-export function poolGradient(r: Recorder, x: Value, pooled: Value, dy: Value): Value {
-  return r.within("Pool", () => {
-    const largest = stepFromZero(r, binary(r, "Sub", x, upsample(r, pooled)));
-    // A quarter of the number of largest elements per window.
-    const share = averagePool(r, largest);
-    const each = binary(r, "Div", binary(r, "Mul", dy, r.scalar(0.25)), share);
-    return binary(r, "Mul", largest, upsample(r, each));
-  });
 }

@@ -1,4 +1,4 @@
-import type { Block } from "./emit";
+import { count, type Block } from "../emit";
 
 /** One candidate of a mixture: two factorised convolutions with norms between, at full (1) or half (2) resolution. */
 export interface Branch {
@@ -67,10 +67,6 @@ export function tiles(plan: MixturePlan): Tile[] {
       ),
     ),
   );
-}
-
-export function count(length: number): number[] {
-  return Array.from({ length }, (_, index) => index);
 }
 
 /** Why a mixture cannot run in this layout; undefined: it can. Each is a precondition that ONNX Runtime would break silently. */

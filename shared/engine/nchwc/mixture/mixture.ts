@@ -1,7 +1,7 @@
-import type { Value } from "../graph";
-import { required, type Values } from "../kernels/rule";
-import { defineKernel } from "../ops/kernel";
-import { tf } from "../tf";
+import type { Value } from "../../graph";
+import { required, type Values } from "../../kernels/rule";
+import { defineKernel } from "../../ops/kernel";
+import { tf } from "../../tf";
 import { emitForward, type Activations } from "./forward";
 import { emitGradient } from "./gradient";
 import type { MixturePlan } from "./plan";

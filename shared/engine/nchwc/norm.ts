@@ -1,0 +1,51 @@
+import { binary, reshape, unary } from "../emit";
+import type { Value } from "../graph";
+import type { Recorder } from "../recorder";
+import { channelMeans, split } from "./emit";
+
+/** Parts of a vector of factors per channel, each as the kernel of a depthwise convolution, [size, 1, 1, 1]. */
+export function splitFactors(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
+  return split(r, reshape(r, vector, [...vector.shape, 1, 1, 1]), sizes);
+}
+
+/** Moments of each channel of each value, side by side. */
+export function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {
+  const mean = channelMeans(r, ...values);
+  const squares = channelMeans(r, ...values.map((value) => binary(r, "Mul", value, value)));
+  // Rounding may take it below zero, where it is cut.
+  return { mean, variance: unary(r, "Relu", binary(r, "Sub", squares, binary(r, "Mul", mean, mean))) };
+}
+
+/** 1 / sqrt(variance + epsilon). */
+export function rootInverse(r: Recorder, variance: Value, epsilon: number): Value {
+  return unary(r, "Reciprocal", unary(r, "Sqrt", binary(r, "Add", variance, r.scalar(epsilon))));
+}
+
+/** The norm of these moments as scale and shift of each channel. */
+export function normCoefficients(
+  r: Recorder,
+  { mean, variance }: { mean: Value; variance: Value },
+  gamma: Value,
+  beta: Value,
+  epsilon: number,
+): { scale: Value; shift: Value } {
+  const scale = binary(r, "Mul", gamma, rootInverse(r, variance, epsilon));
+  return { scale, shift: binary(r, "Sub", beta, binary(r, "Mul", mean, scale)) };
+}
+
+/** Derivatives through norms side by side (see emitGradient): by gamma and beta as means over positions, and a and c of u. */
+export function normGradient(
+  r: Recorder,
+  dys: readonly Value[],
+  hs: readonly Value[],
+  mean: Value,
+  root: Value,
+  sizes: readonly number[],
+  meanDy = channelMeans(r, ...dys),
+): { dg: Value; db: Value; a: Value[]; c: Value[] } {
+  const products = channelMeans(r, ...dys.map((dy, at) => binary(r, "Mul", dy, hs[at] as Value)));
+  const dg = binary(r, "Mul", binary(r, "Sub", products, binary(r, "Mul", mean, meanDy)), root);
+  const slope = binary(r, "Mul", root, dg);
+  const c = binary(r, "Sub", binary(r, "Mul", slope, mean), meanDy);
+  return { dg, db: meanDy, a: splitFactors(r, unary(r, "Neg", slope), sizes), c: split(r, c, sizes) };
+}
