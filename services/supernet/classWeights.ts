@@ -1,5 +1,5 @@
 import { classFrequencies } from "../../shared/data/batches";
-import type { BegunDataset } from "../../shared/data/dataset";
+import type { Dataset } from "../../shared/data/dataset";
 import { classWeights } from "./schedule";
 
 /**
@@ -7,7 +7,7 @@ import { classWeights } from "./schedule";
  * They are an input of the steps, so that these are compiled meanwhile.
  */
 export function awaitedClassWeights(
-  { dataset }: BegunDataset,
+  dataset: Dataset,
   classes: number,
 ): { weighting: Float32Array; counted: Promise<void> } {
   const weighting = new Float32Array(classes);

@@ -59,16 +59,19 @@ function differing(got: Arrays, want: Arrays, rounded: Arrays, role: string, lay
 }
 
 /**
- * What differs in the draw in which least does. Where a ReLU or a pooling is at its edge, the last bit decides, and a whole gradient
- * with it: such a draw is passed over. A wrong derivative differs in every one.
+ * What differs in draws until three had no difference, of seven at most; nothing, where there are three. Where a ReLU or a pooling is
+ * at its edge, the last bit decides, and a whole gradient with it: such a draw is passed over. A wrong derivative differs in every one.
  */
-async function leastOf(compare: (seed: number) => Promise<string[]>): Promise<string[]> {
-  let least: string[] | undefined;
-  for (let seed = 1; seed <= 12 && least?.length !== 0; seed++) {
+async function differences(compare: (seed: number) => Promise<string[]>): Promise<string[]> {
+  const all: string[] = [];
+  let clean = 0;
+  for (let seed = 1; seed <= 7; seed++) {
     const found = await compare(seed);
-    if (!least || found.length < least.length) least = found;
+    all.push(...found);
+    if (found.length === 0) clean++;
+    if (clean === 3) return [];
   }
-  return least ?? [];
+  return all;
 }
 
 /** A supernet of an architecture with everything that its steps take, drawn by a seed. */
@@ -160,14 +163,14 @@ async function alphasDiffering(start: Architecture, seed: number): Promise<strin
 
 describe.each(architectures)("the blocked steps of a supernet that is %s", (_, architecture) => {
   it("have the loss, every gradient and the statistics of the plain ones", async () => {
-    expect(await leastOf((seed) => weightsDiffering(architecture, seed))).toEqual([]);
+    expect(await differences((seed) => weightsDiffering(architecture, seed))).toEqual([]);
   });
 
   const undecided = architecture.groups.some(({ survivors }) => survivors.length > 1);
   // A decided space has no group whose alphas could move.
   if (undecided)
     it("have the alpha gradients of the plain ones", async () => {
-      expect(await leastOf((seed) => alphasDiffering(architecture, seed))).toEqual([]);
+      expect(await differences((seed) => alphasDiffering(architecture, seed))).toEqual([]);
     });
 });
 

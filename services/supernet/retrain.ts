@@ -54,7 +54,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
   const { dataset } = begun;
   const opened: { release(): Promise<void> }[] = [];
   try {
-    const { weighting, counted } = awaitedClassWeights(begun, genotype.classes);
+    const { weighting, counted } = awaitedClassWeights(dataset, genotype.classes);
     const evaluator = await discreteEvaluator(engine, network, batchSize);
     opened.push(evaluator);
     let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
@@ -77,9 +77,10 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       vectors = trainer.vectors();
       const parameters = { weights: vectors.weights, stats: vectors.stats };
       const { miou } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
+      const seconds = (performance.now() - started) / 1000;
       // Images are decoded while the first epoch runs: it is not told before all of them are known to be sound.
       await begun.checked;
-      const seconds = (performance.now() - started) / 1000;
+      port.signal.throwIfAborted();
       progress = { ...progress, epoch, steps: trainer.steps(), seconds: progress.seconds + seconds };
       if (miou > progress.bestMiou) {
         progress = { ...progress, bestMiou: miou, bestEpoch: epoch };

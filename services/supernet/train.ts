@@ -85,7 +85,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
   const { dataset } = begun;
   let session: SupernetSession | undefined;
   try {
-    const { weighting, counted } = awaitedClassWeights(begun, space.classes);
+    const { weighting, counted } = awaitedClassWeights(dataset, space.classes);
     const options = stepOptions(job, weighting);
     const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
     let state = resumed?.state ?? initialSupernet(space, spec.seed);
@@ -124,6 +124,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       state = told.state;
       // Images are decoded while the first epoch runs: it is not told before all of them are known to be sound.
       await begun.checked;
+      port.signal.throwIfAborted();
       progress = {
         ...progress,
         epoch,

@@ -10,8 +10,10 @@ export function assembleBatch(examples: readonly Example[], size: Size, order: B
   const { height, width } = size;
   const stride = order.labelStride;
   const cells = (height / stride) * (width / stride);
-  const reused = spare?.size === examples.length ? spare : undefined;
-  const images = reused?.images.fill(0) ?? new Float32Array(examples.length * 3 * height * width);
+  const pixels = examples.length * 3 * height * width;
+  const fits = spare?.images.length === pixels && spare.labels.length === examples.length * cells;
+  const reused = fits ? spare : undefined;
+  const images = reused?.images.fill(0) ?? new Float32Array(pixels);
   const labels = reused?.labels ?? new Int32Array(examples.length * cells);
   examples.forEach((example, n) => {
     const transform: Transform = {

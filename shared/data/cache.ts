@@ -23,7 +23,8 @@ export class DecodedCache<T> {
 
   private async load(key: string, load: () => Promise<T>): Promise<T> {
     try {
-      const item = await load();
+      // Not at once: the promise must stand in the list before it can be taken off.
+      const item = await Promise.resolve().then(load);
       const size = this.sizeOf(item);
       if (this.bytes + size <= this.capacityBytes) {
         this.kept.set(key, item);

@@ -67,10 +67,11 @@ export class LoadingThread {
   ask<T>(request: Request, transfer: ArrayBuffer[] = []): Promise<T> {
     if (this.ended !== undefined) return Promise.reject(this.ended);
     const id = this.nextId++;
-    this.worker.ref();
     return new Promise<T>((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
+      // First, since it throws where a buffer is no longer there to be handed over.
       this.worker.postMessage({ id, request }, transfer);
+      this.waiting.set(id, { resolve, reject });
+      this.worker.ref();
     });
   }
 

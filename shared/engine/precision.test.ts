@@ -12,6 +12,7 @@ import { manifest, unpack } from "./parameters";
 import { compareEngines } from "./parity";
 import { mixedPrecision } from "./precision";
 import { createRandom } from "./random";
+import { scoped } from "./scope";
 import { createSession, stepGraph } from "./session";
 import { tf } from "./tf";
 import { trace } from "./tracer";
@@ -134,6 +135,21 @@ describe.each(LOW)("mixed precision in %s", (low) => {
     const nodes = [node("Conv", "com.microsoft.nchwc", [x, w], y), node("MatMul", "", [p, m], z)];
     const plain: Graph = { inputs: [x, w, p, m], outputs: [y, z], nodes, initializers: [] };
     expect(mixedPrecision(plain, low).nodes).toEqual(nodes);
+  });
+
+  it.each([
+    ["leaves a large product of probabilities and its derivative in float32", "choices", 0],
+    ["casts the same product where it is none", "elsewhere", 1],
+  ])("%s", (_, part, least) => {
+    const product: Step = ({ p, masks }) => {
+      const loss = (q: tf.Tensor) =>
+        tf.sum(tf.square(scoped(part, () => tf.matMul(q as tf.Tensor2D, masks as tf.Tensor2D))));
+      return { gradient: tf.grad(loss)(p as tf.Tensor) };
+    };
+    const { graph } = trace(product, { p: f(286, 10), masks: f(10, 192) });
+    expect(graph.nodes.filter(({ op }) => op.endsWith("MatMul"))).toHaveLength(2);
+    const casts = mixedPrecision(graph, low).nodes.filter(({ op }) => op === "Cast");
+    expect(Math.min(casts.length, 1)).toBe(least);
   });
 });
 

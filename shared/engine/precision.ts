@@ -25,7 +25,7 @@ const MOVES: Record<Low, ReadonlySet<string>> = {
   bfloat16: new Set(["Reshape", "Transpose", "Slice", "Concat"]),
 };
 
-/** Multiplications under which a matrix product stays float32: a cast costs more than it gains, and products of probabilities are among them. */
+/** Multiplications under which a matrix product stays float32: a cast costs more than it gains. */
 const SMALL_PRODUCT = 2 ** 16;
 
 /**
@@ -110,8 +110,10 @@ const floats = (values: readonly Value[]) => values.filter(({ dtype }) => dtype 
 
 const isMove = (node: GraphNode, low: Low) => MOVES[low].has(operator(node)) && floats(node.outputs).length > 0;
 
+/** Products of probabilities stay float32 however large: their derivatives have the whole loss in them, and would overflow. */
 function isProduct(node: GraphNode, low: Low): boolean {
-  const { op, inputs, outputs } = node;
+  const { op, inputs, outputs, origin } = node;
+  if (origin?.part === "choices") return false;
   if (!PRODUCTS[low].has(operator(node)) || inputs.some(({ dtype }) => dtype !== "float32")) return false;
   const [a] = inputs;
   const [y] = outputs;

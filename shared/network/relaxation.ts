@@ -142,7 +142,9 @@ function probabilities(
   }
   const offsets = new Map(layout.entries.map(({ name, offset }) => [name, offset]));
   const source = rows.flatMap((row) => {
-    const first = (offsets.get(row.entry) ?? NaN) + row.first;
+    const offset = offsets.get(row.entry);
+    if (offset === undefined) throw new Error(`no parameters "${row.entry}"`);
+    const first = offset + row.first;
     return Array.from({ length: n }, (_, column) =>
       open(row) && row.survivors.includes(column) ? first + column : -1,
     );
