@@ -33,27 +33,27 @@ export async function resolveHosts({
 }: Hosts): Promise<{ targets: ServiceTarget[]; findings: Finding[] }> {
   if (!pattern.includes("{service}"))
     throw new LatheError("INVALID_ARGUMENT", `--hosts is "${pattern}", must hold {service}, e.g. lathe-{service}`);
-  const findings: Finding[] = [];
-  const targetsOf = async (name: string): Promise<ServiceTarget[]> => {
+  const found = async (name: string): Promise<{ targets: ServiceTarget[]; findings: Finding[] }> => {
     const service = serviceOf(name);
     const host = pattern.replaceAll("{service}", name);
     try {
       const addresses = await lookup(host, { all: true });
-      return addresses.map(({ address, family }) => {
+      const targets = addresses.map(({ address, family }) => {
         const at = family === 6 ? `[${address}]` : address;
         const label = addresses.length > 1 ? `${name}@${address}` : name;
         return { service, name: label, grpc: `${at}:${grpcPort}`, http: `${at}:${httpPort}`, host };
       });
+      return { targets, findings: [] };
     } catch (error) {
       const why = (error as NodeJS.ErrnoException).code ?? String(error);
       const mend =
         "correct --hosts, or start a replica; what runs as Jobs has no address: name the others by --services";
-      findings.push(fault(name, `host ${host} has no address (${why})`, mend));
-      return [];
+      return { targets: [], findings: [fault(name, `host ${host} has no address (${why})`, mend)] };
     }
   };
-  const targets = (await Promise.all(names.map(targetsOf))).flat();
-  return { targets, findings };
+  // In the order of the names, whichever answer comes first.
+  const all = await Promise.all(names.map(found));
+  return { targets: all.flatMap(({ targets }) => targets), findings: all.flatMap(({ findings }) => findings) };
 }
 
 function serviceOf(name: string): ServiceName {
