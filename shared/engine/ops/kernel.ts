@@ -55,6 +55,16 @@ export function defineKernel<Attributes extends object = object>(
   };
 }
 
+/**
+ * The derivatives by each of `names`, in the order in which one computation gives them. TF.js asks for each input apart and frees what is
+ * not returned: they are kept, so that all come from one.
+ */
+export function together(names: readonly string[], compute: () => tf.Tensor[]): Record<string, () => tf.Tensor> {
+  let all: tf.Tensor[] | undefined;
+  const each = (index: number) => (all ??= compute().map((tensor) => tf.keep(tensor)))[index] as tf.Tensor;
+  return Object.fromEntries(names.map((name, index) => [name, () => each(index)]));
+}
+
 /** The first output of a kernel. */
 export function single(outputs: readonly tf.Tensor[]): tf.Tensor {
   return outputs[0] as tf.Tensor;

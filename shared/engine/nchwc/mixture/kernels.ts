@@ -1,7 +1,8 @@
 import { concat, expand, reshape } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { count, split, toBlocked } from "../emit";
+import { count, split } from "../emit";
+import { transposedTiles } from "../product";
 import { convolutions, tiles, type Convolution, type MixturePlan } from "./plan";
 
 /** Kernels of the convolutions of each layer by branch: [outputs, inputs, 3, 1] and [outputs, inputs, 1, 3]. */
@@ -61,13 +62,8 @@ export function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2
 /** Kernels of the input gradients: tiles transposed, taps reversed, input and output blocks exchanged. */
 export function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Kernels {
   const { block } = plan;
-  const all = tiles(plan);
   const list = convolutions(plan);
-  // A reorder of one block of channels transposes each tile, faster than Transpose does.
-  const turned = reshape(r, toBlocked(r, reshape(r, scaled, [all.length, block, block, 1])), [
-    all.length,
-    block * block,
-  ]);
+  const turned = transposedTiles(r, scaled);
   let first = 0;
   const back = list
     .map(({ branch, layer, inputs, outputs }) => {

@@ -1,6 +1,6 @@
 import type { Value } from "../../graph";
 import { required, type Values } from "../../kernels/rule";
-import { defineKernel } from "../../ops/kernel";
+import { defineKernel, together } from "../../ops/kernel";
 import { tf } from "../../tf";
 import { emitForward, type Activations } from "./forward";
 import { emitGradient } from "./gradient";
@@ -87,19 +87,12 @@ const kernel = defineKernel<MixturePlan>({
     // As many as the largest mixture has outputs; those behind the last are not there.
     saveOutputs: Array.from({ length: 512 }, () => true),
     of: (dy, saved, plan) => {
-      // TF.js asks for each input apart and frees what is not returned: kept, so that all come from one kernel.
-      let all: tf.Tensor[] | undefined;
       const given = Object.fromEntries([
         ...INPUTS.map((name, index) => [name, saved[index] as tf.Tensor]),
         ...saved.slice(INPUTS.length).map((tensor, index) => [`saved${index}`, tensor]),
         ["dy", dy],
       ]) as Record<string, tf.Tensor>;
-      return Object.fromEntries(
-        GRADIENTS.map((name, index) => [
-          name,
-          () => (all ??= gradientKernel(given, plan).map((each) => tf.keep(each)))[index] as tf.Tensor,
-        ]),
-      );
+      return together(GRADIENTS, () => gradientKernel(given, plan));
     },
   },
 });

@@ -1,9 +1,9 @@
 import { binary, concat, expand, reshape, slice } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { count, depthwise, generalConvolution, shiftColumns, toBlocked, withChannels } from "../emit";
+import { count, depthwise, generalConvolution, shiftColumns, withChannels } from "../emit";
 import { poolGradient } from "../maxPool";
-import { movedRows, product, turned } from "../product";
+import { movedRows, product, transposedTiles, turned } from "../product";
 import { moveChannels, place, type ReductionActivations, type ReductionInputs } from "./forward";
 import { emitNormGradient } from "./norm";
 import { filledUp, inputShape, outputRows, outputShape, type ReductionPlan } from "./plan";
@@ -82,10 +82,7 @@ function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled:
   const { block, batch, width, height } = plan;
   const { input, added } = filledUp(plan);
   const [from, to] = [added / block, input / block];
-  const tiles = reshape(r, toBlocked(r, reshape(r, scaled, [scaled.shape[0] as number, block, block, 1])), [
-    scaled.shape[0] as number,
-    block * block,
-  ]);
+  const tiles = transposedTiles(r, scaled);
   // u and, behind it, u of the next column.
   const next = shiftColumns(r, reshape(r, u, outputRows(plan, added)), 2, 1, block);
   const both = concat(r, [u, reshape(r, next, outputShape(plan, added))], 1);

@@ -1,5 +1,5 @@
 import { required } from "../../kernels/rule";
-import { defineKernel } from "../../ops/kernel";
+import { defineKernel, together } from "../../ops/kernel";
 import { tf } from "../../tf";
 import { emitReduction } from "./forward";
 import { emitReductionGradient } from "./gradient";
@@ -15,15 +15,6 @@ export interface Reduced {
 
 const SAVED = ["y", "mean", "variance", "h"] as const;
 const SAVED_REDUCTION = [...SAVED, "columns", "pooled"] as const;
-
-type Gradient = (given: Record<string, tf.Tensor>, plan: ReductionPlan) => tf.Tensor[];
-
-/** Derivatives by each of `names`, all from one kernel, from tensors that carry their names. TF.js asks for each apart. */
-function lazily(kernel: Gradient, names: readonly string[], given: Record<string, tf.Tensor>, plan: ReductionPlan) {
-  let all: tf.Tensor[] | undefined;
-  const each = (index: number) => (all ??= kernel(given, plan).map((tensor) => tf.keep(tensor)))[index] as tf.Tensor;
-  return Object.fromEntries(names.map((name, index) => [name, () => each(index)]));
-}
 
 function byName(names: readonly string[], tensors: readonly tf.Tensor[]): Record<string, tf.Tensor> {
   return Object.fromEntries(names.map((name, index) => [name, tensors[index] as tf.Tensor]));
@@ -55,11 +46,8 @@ const reduction = defineKernel<ReductionPlan>({
     saveInputs: ["x", "kernels", "gamma"],
     saveOutputs: SAVED_REDUCTION.map(() => true),
     of: (dy, saved, plan) =>
-      lazily(
-        reductionGradient,
-        ["x", "kernels", "gamma", "beta"],
-        { ...byName(["x", "kernels", "gamma", ...SAVED_REDUCTION], saved), dy },
-        plan,
+      together(["x", "kernels", "gamma", "beta"], () =>
+        reductionGradient({ ...byName(["x", "kernels", "gamma", ...SAVED_REDUCTION], saved), dy }, plan),
       ),
   },
 });
@@ -87,7 +75,9 @@ const stem = defineKernel<ReductionPlan>({
     saveInputs: ["images", "gamma"],
     saveOutputs: SAVED.map(() => true),
     of: (dy, saved, plan) =>
-      lazily(stemGradient, ["kernels", "gamma", "beta"], { ...byName(["images", "gamma", ...SAVED], saved), dy }, plan),
+      together(["kernels", "gamma", "beta"], () =>
+        stemGradient({ ...byName(["images", "gamma", ...SAVED], saved), dy }, plan),
+      ),
   },
 });
 
