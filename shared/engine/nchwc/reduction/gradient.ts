@@ -6,7 +6,7 @@ import { poolGradient } from "../maxPool";
 import { movedRows, product, transposedTiles, turned } from "../product";
 import { moveChannels, place, type ReductionActivations, type ReductionInputs } from "./forward";
 import { emitNormGradient } from "./norm";
-import { filledUp, inputShape, outputRows, outputShape, type ReductionPlan } from "./plan";
+import { addedChannels, filledUp, inputShape, outputRows, outputShape, type ReductionPlan } from "./plan";
 
 export interface ReductionGradients {
   x: Value;
@@ -53,8 +53,8 @@ function tileScales(r: Recorder, plan: ReductionPlan, scale: Value): Value {
   const { block, convolution } = plan;
   const { input, added } = filledUp(plan);
   const own = slice(r, scale, [0], [0], [added]);
-  const mask = () => Float32Array.from({ length: added }, (_, channel) => (channel < convolution ? 1 : 0));
-  const kept = added === convolution ? own : binary(r, "Mul", own, r.constant(mask(), [added], "float32"));
+  const kept =
+    added === convolution ? own : binary(r, "Mul", own, r.constant(addedChannels(plan, added), [added], "float32"));
   const blocks = added / block;
   const each = (9 * input) / block;
   return reshape(r, expand(r, reshape(r, kept, [blocks, 1, block]), [blocks, each * block, block]), [

@@ -26,6 +26,11 @@ export function filledUp({ block, inputs, convolution }: ReductionPlan): {
   return { input: whole(inputs), added: whole(convolution), output: whole(convolution + inputs) };
 }
 
+/** 1 for each of the first `count` channels of the output that the convolution adds, 0 for the others. */
+export function addedChannels({ convolution }: ReductionPlan, count: number): Float32Array {
+  return new Float32Array(count).fill(1, 0, convolution);
+}
+
 /** Shapes of the input and of the output, images beside each other, with these channels. */
 export function inputShape({ batch, height, width }: ReductionPlan, channels: number): number[] {
   return [1, channels, height, batch * width];

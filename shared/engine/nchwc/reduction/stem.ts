@@ -3,7 +3,7 @@ import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
 import { count, generalConvolution, toBlocked } from "../emit";
 import { emitNorm, emitNormGradient, type Normed } from "./norm";
-import { filledUp, outputShape, type ReductionPlan } from "./plan";
+import { addedChannels, filledUp, outputShape, type ReductionPlan } from "./plan";
 
 export interface StemInputs {
   /** [N, inputs, H, W] in plain order, fewer channels than a block. */
@@ -41,7 +41,7 @@ export function emitStemGradient(
   saved: Normed,
   dy: Value,
 ): { kernels: Value; gamma: Value; beta: Value } {
-  const { block, inputs: channels, convolution, epsilon } = plan;
+  const { block, inputs: channels, epsilon } = plan;
   const { output } = filledUp(plan);
   const { gamma, beta, u, scale } = emitNormGradient(r, saved, inputs.gamma, dy, epsilon);
   const kernels = r.within("WeightGradient", () => {
@@ -49,8 +49,11 @@ export function emitStemGradient(
     const blocks = output / block;
     const products = matMul(r, seen, reshape(r, u, [blocks, seen.shape[1] as number, block]));
     const byBlock = transpose(r, reshape(r, products, [blocks, 3, channels, 3, block]), [0, 2, 3, 1, 4]);
-    const own = Float32Array.from({ length: output }, (_, channel) => (channel < convolution ? 1 : 0));
-    const masked = reshape(r, binary(r, "Mul", scale, r.constant(own, [output], "float32")), [blocks, 1, block]);
+    const masked = reshape(r, binary(r, "Mul", scale, r.constant(addedChannels(plan, output), [output], "float32")), [
+      blocks,
+      1,
+      block,
+    ]);
     const all = [blocks, channels * 9, block];
     return reshape(r, binary(r, "Mul", reshape(r, byBlock, all), expand(r, masked, all)), [
       blocks * channels * 9,
