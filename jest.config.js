@@ -4,7 +4,8 @@ module.exports = {
   testEnvironment: "<rootDir>/tests/environment.js",
   roots: ["<rootDir>/services", "<rootDir>/shared", "<rootDir>/deploy", "<rootDir>/bench", "<rootDir>/tests"],
   testMatch: ["**/*.test.ts"],
-  testTimeout: 20000,
+  // Ends a test that hangs, twice what tests wait for (shared/testing/until.ts); no test depends on speed.
+  testTimeout: 600_000,
   maxWorkers: 2,
   transform: {
     "^.+\\.ts$": [

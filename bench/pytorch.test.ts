@@ -18,7 +18,6 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
 );
 
 // Importing torch reads some 300 MB.
-jest.setTimeout(120_000);
 
 // Where there is no PyTorch there is nothing to compare with, and no benchmark does.
 (hasTorch ? describe : describe.skip)("the PyTorch side", () => {

@@ -3,9 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compiled } from "./compiled";
-import { PATIENCE_MS, System } from "./system";
-
-jest.setTimeout(PATIENCE_MS);
+import { System } from "./system";
 
 interface Report {
   well: boolean;

@@ -6,8 +6,6 @@ import { compiled } from "./compiled";
 import { smallSpec } from "./specs";
 import { newFolder } from "./system";
 
-jest.setTimeout(120_000);
-
 const folder = newFolder();
 const out = join(folder, "out");
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -8,11 +8,10 @@ import { LatheError } from "../shared/process/errors";
 import { SearchState, type Search } from "../shared/proto/lathe/v1/search";
 import { BudgetPolicy, DatasetKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { writeImage, writeLabel, writeText } from "../shared/testing/pictures";
+import { until } from "../shared/testing/until";
 import { compiled } from "./compiled";
 import { fileSpec, smallSpec } from "./specs";
-import { newFolder, PATIENCE_MS, System } from "./system";
-
-jest.setTimeout(2 * PATIENCE_MS);
+import { newFolder, System } from "./system";
 
 const root = newFolder();
 
@@ -213,7 +212,7 @@ describe("storage that is full", () => {
     await system.event(id, "epoch.completed", 1);
     // What is there stays: a limit below it would take it away.
     await limit(EVENTS_STREAM, (await info(EVENTS_STREAM)).state.bytes + 100);
-    const said = await system.until(
+    const said = await until(
       () => system.said.find((line) => line.startsWith("waiting: event ")),
       (line) => line !== undefined,
     );

@@ -2,11 +2,10 @@ import { HealthAlarmKind } from "../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchState } from "../shared/proto/lathe/v1/search";
 import { HealthPolicy, HealthSpec, SearchSpec } from "../shared/proto/lathe/v1/spec";
 import type { StoredEvent } from "../shared/events/catalog";
+import { until } from "../shared/testing/until";
 import { nameOf, outcome } from "./outcome";
 import { smallSpec } from "./specs";
-import { PATIENCE_MS, System } from "./system";
-
-jest.setTimeout(2 * PATIENCE_MS);
+import { System } from "./system";
 
 let system: System;
 beforeAll(async () => {
@@ -64,12 +63,12 @@ describe("an alarm", () => {
 
   it("pauses the search where asked to, and a resumption goes on from the checkpoint to the same result", async () => {
     const id = await system.begin(ill(PAUSE));
-    await system.until(
+    await until(
       () => system.get(id),
       ({ state }) => state === SearchState.SEARCH_STATE_PAUSED,
     );
     expect(await healthOf(id)).toMatchObject({ reason: "GRADIENT_NORM" });
-    await system.until(
+    await until(
       () => system.trainers().length,
       (count) => count === 0,
     );

@@ -16,9 +16,8 @@ import { certificateExpiry } from "../shared/rpc/certificate";
 import { connect } from "../shared/rpc/client";
 import { makeCertificates } from "../shared/testing/certificates";
 import { isOnPath, itWith, promtool, selectorsOf } from "../shared/testing/prometheus";
-import { PATIENCE_MS, System } from "./system";
-
-jest.setTimeout(2 * PATIENCE_MS);
+import { until } from "../shared/testing/until";
+import { System } from "./system";
 
 interface Rule {
   record?: string;
@@ -106,7 +105,7 @@ beforeAll(async () => {
       `--web.listen-address=127.0.0.1:${port}`,
     ],
   });
-  await system.until(
+  await until(
     async () => {
       if (!prometheus.running) throw new Error(`prometheus ended: ${lastLines(log)}`);
       const { data } = await ask<{ activeTargets: { health: string }[] }>("targets", {}).catch(() => ({ data: null }));
@@ -128,7 +127,7 @@ beforeAll(async () => {
   latency.close();
   await pause(3_000);
   end = Date.now() / 1000;
-}, 2 * PATIENCE_MS);
+});
 
 afterAll(async () => {
   await prometheus?.stop(5_000);

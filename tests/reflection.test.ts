@@ -9,7 +9,7 @@ import {
 import { loadSync } from "@grpc/proto-loader";
 import { SERVICES } from "../deploy/local/stack";
 import { packageRoot } from "../shared/process/root";
-import { PATIENCE_MS, System } from "./system";
+import { System } from "./system";
 
 type Message = Record<string, unknown>;
 type Calls = Client & Record<string, (...args: unknown[]) => unknown>;
@@ -18,7 +18,7 @@ let system: System;
 const clients: Client[] = [];
 beforeAll(async () => {
   system = await System.start();
-}, PATIENCE_MS);
+});
 afterAll(async () => {
   clients.forEach((client) => client.close());
   await system.stop();

@@ -3,11 +3,11 @@ import type { EventName, StoredEvent } from "../shared/events/catalog";
 import { api as jetstream, readMessage, store } from "../shared/events/jetstream";
 import { DURABLES, EVENTS_STREAM, WORK_STREAM } from "../shared/events/subjects";
 import { ConditionStatus, SearchState, type Search } from "../shared/proto/lathe/v1/search";
+import { isAlive } from "../shared/testing/processes";
+import { until } from "../shared/testing/until";
 import { nameOf, outcome } from "./outcome";
 import { slowSpec, smallSpec } from "./specs";
-import { isAlive, PATIENCE_MS, System } from "./system";
-
-jest.setTimeout(2 * PATIENCE_MS);
+import { System } from "./system";
 
 let system: System;
 /** What each search has to come to, whatever happens to its processes. */
@@ -33,7 +33,7 @@ async function disturbed(name: EventName, epoch: number | undefined, harm: (id: 
 }
 
 const restarted = (service: ServiceName, before: number) =>
-  system.until(
+  until(
     () => system.stack.addresses()[service].pid,
     (pid) => pid !== before,
   );
@@ -67,9 +67,8 @@ describe("the training process", () => {
     const spec = slowSpec();
     const plain = await system.run(spec);
     const id = await system.begin(spec);
-    await inTheMiddleOfEpoch(id, 3);
-    const [pid] = system.trainers();
-    process.kill(pid!, "SIGKILL");
+    await system.inEpoch(id, 2);
+    await system.killTrainer();
     expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
     expect(outcome(await system.history(id))).toEqual(outcome(plain.history));
   });
@@ -95,13 +94,6 @@ describe("the training process", () => {
     }
   });
 });
-
-async function inTheMiddleOfEpoch(id: string, epoch: number): Promise<void> {
-  await system.until(
-    () => system.supernet.api.getTrainingStatus({}),
-    ({ searchId, progress }) => searchId === id && progress?.epoch === epoch && progress.step > 1,
-  );
-}
 
 describe("deliveries that come twice", () => {
   /** The record without what is of one search alone. */

@@ -8,11 +8,10 @@ import { ShrinkingServiceClient } from "../shared/proto/lathe/v1/shrinking";
 import { connect } from "../shared/rpc/client";
 import { initialArchitecture } from "../shared/space/groups";
 import { resolve } from "../shared/spec/resolve";
+import { until } from "../shared/testing/until";
 import { outcome } from "./outcome";
 import { longSpec } from "./specs";
-import { PATIENCE_MS, System } from "./system";
-
-jest.setTimeout(2 * PATIENCE_MS);
+import { System } from "./system";
 
 let system: System;
 beforeAll(async () => {
@@ -20,23 +19,27 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-/** The least that the retries of a client's service config come to (0.3 + 1.2 + 4 + 4 s, a fifth less by chance), and a second to reconnect. */
+/**
+ * How long a client's call waits for a service at least, ms: what the retries of its service config come to (0.3 + 1.2 + 4 + 4 s, a
+ * fifth less by chance), less a margin.
+ */
 const RETRIES_MS = 6_500;
 
-/** A rolling update's stop: ordered, unlike a crash. Resolves when another process serves in its place, with how long that took, ms. */
-async function restart(service: ServiceName): Promise<number> {
+/** A rolling update's stop: ordered, unlike a crash. Resolves when another process serves in its place. */
+async function restart(service: ServiceName): Promise<void> {
   const { pid, grpc } = system.stack.addresses()[service];
-  const stoppedAt = performance.now();
   process.kill(pid, "SIGTERM");
-  await system.until(
+  await until(
     () => system.stack.addresses()[service].pid,
     (now) => now !== pid,
   );
   expect(system.stack.addresses()[service].grpc).toBe(grpc);
-  return performance.now() - stoppedAt;
 }
 
-/** Calls that change nothing, one after another until told to stop; how many were answered, and what of them failed. */
+/**
+ * Calls that change nothing, one after another until told to stop: how many were answered, and the errors of those that failed. On a
+ * machine so busy that a process starts later than the retries end, a call may end as unreachable; it has waited for all of them then.
+ */
 async function callAlways(
   calls: Readonly<Record<ServiceName, () => Promise<unknown>>>,
   stop: AbortSignal,
@@ -44,9 +47,13 @@ async function callAlways(
   const of = async (name: ServiceName) => {
     const seen = { answered: 0, failed: [] as string[] };
     while (!stop.aborted) {
+      const started = performance.now();
       await calls[name]().then(
         () => seen.answered++,
-        (error: Error) => seen.failed.push(error.message),
+        ({ message }: Error) => {
+          const waited = performance.now() - started >= RETRIES_MS && message.includes("is not reachable");
+          if (!waited) seen.failed.push(message);
+        },
       );
       await pause(20);
     }
@@ -56,7 +63,7 @@ async function callAlways(
 }
 
 it("a restart of every service in turn loses nothing of a running search, and no call fails", async () => {
-  const spec = longSpec({ training: { epochs: 8, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.1 } });
+  const spec = longSpec({ training: { epochs: 24, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 0.02 } });
   const undisturbed = outcome((await system.run(spec)).history);
 
   const addresses = system.stack.addresses();
@@ -76,15 +83,14 @@ it("a restart of every service in turn loses nothing of a running search, and no
     {
       search: () => system.get(id),
       supernet: () => system.supernet.api.describeSpace({ spec }),
-      shrinking: () => shrinking.api.decide({ space, architecture, policy: undefined, epoch: 1, epochs: 8 }),
+      shrinking: () => shrinking.api.decide({ space, architecture, policy: undefined, epoch: 1, epochs: 24 }),
       discretization: () => discretization.api.discretize({ space, architecture }),
       latency: () => latency.api.listDevices({}),
     },
     stop.signal,
   );
   await system.event(id, "epoch.completed", 1);
-  const away = new Map<ServiceName, number>();
-  for (const service of SERVICES) away.set(service, await restart(service));
+  for (const service of SERVICES) await restart(service);
   // All of them within the search, or the test shows nothing.
   expect((await system.get(id)).state).toBe(SearchState.SEARCH_STATE_RUNNING);
   const ended = await system.ended(id);
@@ -98,13 +104,7 @@ it("a restart of every service in turn loses nothing of a running search, and no
   expect(outcome(history)).toEqual(undisturbed);
   expect(watched).toEqual(history.map(({ sequence }) => sequence));
   for (const service of SERVICES) {
-    const { failed = [] } = calls[service] ?? {};
-    // On a machine so busy that a process needs longer to start than any retry waits, calls end as UNAVAILABLE.
-    const late = away.get(service)! > RETRIES_MS;
-    expect([service, failed.filter((message) => !(late && message.includes("is not reachable")))]).toEqual([
-      service,
-      [],
-    ]);
+    expect([service, calls[service]?.failed]).toEqual([service, []]);
     expect(calls[service]?.answered).toBeGreaterThan(10);
   }
 });

@@ -8,8 +8,6 @@ import { digests, nameOf, outcome } from "./outcome";
 import { smallSpec } from "./specs";
 import { System } from "./system";
 
-jest.setTimeout(120_000);
-
 let system: System;
 beforeAll(async () => {
   system = await System.start();
@@ -89,7 +87,7 @@ describe.each([
   it("whose training process and service are killed ends bit-equal", async () => {
     const again = await system.begin(spec);
     await system.event(again, "sampling.epoch.completed", 2);
-    for (const pid of system.trainers()) process.kill(pid, "SIGKILL");
+    await system.killTrainer();
     await system.event(again, "candidate.evaluated", 1);
     system.stack.kill("supernet");
     expect((await system.ended(again)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);

@@ -23,9 +23,10 @@ import {
   type Search,
   type WatchSearchResponse,
 } from "../shared/proto/lathe/v1/search";
+import { until } from "../shared/testing/until";
 import { nameOf } from "./outcome";
 import { slowSpec } from "./specs";
-import { PATIENCE_MS, System } from "./system";
+import { System } from "./system";
 
 const spec = slowSpec({ labels: { team: "perception", run: "one" } });
 const { trainExamples = 0, validationExamples = 0 } = spec.dataset ?? {};
@@ -51,7 +52,7 @@ beforeAll(async () => {
     }))
       live.push(response);
   })();
-  await system.until(
+  await until(
     () => system.get(id),
     ({ state, phase }) => {
       const now = `${SearchState[state]} ${SearchPhase[phase]}`.replaceAll(/SEARCH_(STATE|PHASE)_/g, "");
@@ -62,7 +63,7 @@ beforeAll(async () => {
   await watching;
   search = await system.get(id);
   history = await system.history(id);
-}, 2 * PATIENCE_MS);
+});
 afterAll(() => system.stop());
 
 function data<N extends EventName>(name: N): EventData<N> {

@@ -1,7 +1,6 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { startStack, type Stack } from "../deploy/local/stack";
 import { connect as connectBus, type Bus } from "../shared/events/bus";
 import type { StoredEvent } from "../shared/events/catalog";
@@ -17,10 +16,9 @@ import type { SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { SupernetServiceClient, type SupernetServiceService } from "../shared/proto/lathe/v1/supernet";
 import { connect, type Connection } from "../shared/rpc/client";
 import { quiet } from "../shared/testing/bus";
+import { childrenOf, isAlive } from "../shared/testing/processes";
+import { patience, until } from "../shared/testing/until";
 import { compiled } from "./compiled";
-
-/** How long a search of these tests may take on a machine that does other work too. */
-export const PATIENCE_MS = 120_000;
 
 /** The five services and their bus, as `lathe up` starts them, with what a test needs to look at them and to disturb them. */
 export class System {
@@ -75,15 +73,15 @@ export class System {
   /** The first event of this name (and epoch or resumption), waiting for it. */
   event(searchId: string, name: StoredEvent["event"]["type"], epoch?: number): Promise<StoredEvent> {
     const accept = ({ event }: StoredEvent) => event.type === name && (epoch === undefined || epochOf(event) === epoch);
-    return awaitEvent(this.bus, searchId, 0, accept, AbortSignal.timeout(PATIENCE_MS));
+    return awaitEvent(this.bus, searchId, 0, accept, patience());
   }
 
   /** The record of a search once it has ended and the record says so. */
   async ended(searchId: string): Promise<Search> {
     const over = ["search.succeeded", "search.failed", "search.cancelled"];
     const accept = ({ event }: StoredEvent) => over.includes(event.type);
-    await awaitEvent(this.bus, searchId, 0, accept, AbortSignal.timeout(PATIENCE_MS));
-    return this.until(
+    await awaitEvent(this.bus, searchId, 0, accept, patience());
+    return until(
       () => this.get(searchId),
       (search) => search.state >= SearchState.SEARCH_STATE_SUCCEEDED,
     );
@@ -106,6 +104,29 @@ export class System {
     return childrenOf(this.stack.addresses().supernet.pid);
   }
 
+  /** Resolves once no training process runs. */
+  async trainersGone(): Promise<void> {
+    await until(() => this.trainers().length === 0);
+  }
+
+  /** Kills the training process that runs, or the next one where the service is about to start it. */
+  async killTrainer(): Promise<void> {
+    const pid = await until(() => this.trainers()[0]);
+    process.kill(pid!, "SIGKILL");
+    await until(() => !isAlive(pid!));
+  }
+
+  /** Resolves once a search is in an epoch of its training or retraining, or beyond it, with a step or more done. */
+  async inEpoch(searchId: string, epoch: number): Promise<void> {
+    await until(
+      () => this.supernet.api.getTrainingStatus({}),
+      (status) =>
+        status.searchId === searchId &&
+        status.progress !== undefined &&
+        (status.progress.epoch > epoch || (status.progress.epoch === epoch && status.progress.step > 1)),
+    );
+  }
+
   /** How many messages a stream has ever taken in, and how many it holds. */
   async stream(name: string): Promise<{ last: number; messages: number }> {
     const { state } = await jetstream<{ state: { last_seq: number; messages: number } }>(
@@ -116,47 +137,10 @@ export class System {
     );
     return { last: state.last_seq, messages: state.messages };
   }
-
-  /** Looks again until it is as it should be. */
-  async until<T>(look: () => T | Promise<T>, accept: (seen: T) => boolean, ms = PATIENCE_MS): Promise<T> {
-    for (const deadline = Date.now() + ms; ; await pause(20)) {
-      const seen = await look();
-      if (accept(seen)) return seen;
-      if (Date.now() > deadline) throw new Error(`not within ${ms} ms; last seen: ${JSON.stringify(seen)}`);
-    }
-  }
 }
 
 export function newFolder(): string {
   return mkdtempSync(join(tmpdir(), "lathe-system-"));
-}
-
-export function isAlive(pid: number): boolean {
-  try {
-    // A zombie waits for its parent only.
-    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
-  }
-}
-
-function childrenOf(pid: number): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((child) => parentOf(child) === pid);
-}
-
-function parentOf(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // After the name, which may hold spaces and brackets: state, parent.
-    const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return state === "Z" ? undefined : Number(parent);
-  } catch {
-    // Gone since the folder was read.
-    return undefined;
-  }
 }
 
 /** Epoch, index or resumption that an event carries. */

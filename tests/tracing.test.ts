@@ -5,10 +5,9 @@ import { ChannelCredentials, Metadata } from "@grpc/grpc-js";
 import { SERVICES, type ServiceName } from "../deploy/local/stack";
 import { rootOf } from "../shared/process/tracing/searchTrace";
 import { SearchServiceClient, SearchState } from "../shared/proto/lathe/v1/search";
+import { until } from "../shared/testing/until";
 import { smallSpec } from "./specs";
-import { PATIENCE_MS, System } from "./system";
-
-jest.setTimeout(2 * PATIENCE_MS);
+import { System } from "./system";
 
 interface Span {
   service: string;
@@ -190,7 +189,7 @@ it("a receiver that refuses spans costs a search nothing, each service a line a 
     expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
     const told = () =>
       SERVICES.map((name) => logOf(system, name).filter(({ msg }) => String(msg).startsWith("spans are lost")));
-    const lost = await system.until(told, (lines) => lines.flat().length > 0);
+    const lost = await until(told, (lines) => lines.flat().length > 0);
     for (const lines of lost) expect(lines.length).toBeLessThanOrEqual(1);
     expect(lost.flat()[0]).toMatchObject({ level: "warn", endpoint });
     expect(lost.flat()[0]).not.toHaveProperty("searchId");

@@ -8,6 +8,8 @@ import { lastLines } from "./child";
 import { startGuard } from "./guard";
 import { findNatsServer, requireNatsServer, startNats, type Nats } from "./nats";
 import { SERVICES, startStack, type Stack } from "./stack";
+import { isAlive } from "../../shared/testing/processes";
+import { until } from "../../shared/testing/until";
 
 const root = mkdtempSync(join(tmpdir(), "lathe-stack-"));
 const require_ = (name: string) => JSON.stringify(require.resolve(name));
@@ -54,23 +56,6 @@ afterEach(async () => {
   await Promise.all(stacks.splice(0).map((stack) => stack.stop()));
 });
 afterAll(() => rmSync(root, { recursive: true }));
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-  // A zombie waits for its parent only.
-  return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (const deadline = Date.now() + 10_000; !condition();) {
-    if (Date.now() > deadline) throw new Error(`not within 10 s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 const failure = (run: Promise<unknown>): Promise<LatheError> =>
   run.then(
@@ -149,10 +134,10 @@ describe("a stack", () => {
     const before = stack.addresses();
     stack.kill("shrinking");
     stack.kill("nats");
-    await until(() => stack.addresses().shrinking.pid !== before.shrinking.pid, "a new shrinking service");
+    await until(() => stack.addresses().shrinking.pid !== before.shrinking.pid);
     expect(stack.addresses().shrinking.grpc).toBe(before.shrinking.grpc);
     expect(said).toContain("shrinking service died (killed by SIGKILL); starting it again (1 of 5)");
-    await until(() => said.some((line) => line.startsWith("nats-server died")), "a new nats-server");
+    await until(() => said.some((line) => line.startsWith("nats-server died")));
     const pids = stack.pids();
     await stack.stop();
     expect(pids.filter(isAlive)).toEqual([]);
@@ -187,7 +172,7 @@ describe("a stack", () => {
     const pids = JSON.parse(line) as number[];
     expect(pids.every(isAlive)).toBe(true);
     child.kill("SIGKILL");
-    await until(() => !pids.some(isAlive), "all processes gone");
+    await until(() => !pids.some(isAlive));
     await start(folder);
   });
 });

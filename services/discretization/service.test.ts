@@ -27,8 +27,7 @@ import { briefSpec, trainedCheckpoint } from "../../shared/testing/training";
 import { consume } from "./consumer";
 import { derivationMetrics } from "./metrics";
 import { discretizationService } from "./rpc";
-
-jest.setTimeout(60_000);
+import { patience } from "../../shared/testing/until";
 
 const logger = createLogger({ service: "test", write: () => {} });
 const { spec, space } = resolve(briefSpec());
@@ -74,8 +73,7 @@ async function converged(id: string): Promise<LatheEvent> {
   return { type: "supernet.converged", data: SupernetConverged.fromPartial({ architecture, space, checkpoint }) };
 }
 
-const told = (id: string, type: string) =>
-  awaitEvent(bus, id, 0, ({ event }) => event.type === type, AbortSignal.timeout(30_000));
+const told = (id: string, type: string) => awaitEvent(bus, id, 0, ({ event }) => event.type === type, patience());
 const names = async (id: string) => (await historyOnce(bus, id)).map(({ event }) => event.type);
 const client = () => rpc.connect(DiscretizationServiceClient).api;
 

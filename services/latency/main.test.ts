@@ -2,7 +2,6 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { entry } from "../../shared/process/entry";
 import type { ReadyFile } from "../../shared/process/boot";
 import { LatencyServiceClient } from "../../shared/proto/lathe/v1/latency";
@@ -10,6 +9,7 @@ import { connect } from "../../shared/rpc/client";
 import { startNats, type TestNats } from "../../shared/testing/nats";
 import { listDevices } from "./devices";
 import { thisMachine } from "./machine";
+import { until } from "../../shared/testing/until";
 
 const folder = mkdtempSync(join(tmpdir(), "lathe-latency-"));
 const started: ChildProcess[] = [];
@@ -42,10 +42,10 @@ function start(env: Record<string, string>) {
 it("serves when ready, answers probes and calls, and stops in order on SIGTERM", async () => {
   const readyFile = join(folder, "ready.json");
   const { child, ended, log } = start({ LATHE_READY_FILE: readyFile });
-  while (!existsSync(readyFile)) {
+  await until(() => {
     if (child.exitCode !== null) throw new Error(log());
-    await sleep(20);
-  }
+    return existsSync(readyFile);
+  });
   const { grpcPort, httpPort } = JSON.parse(readFileSync(readyFile, "utf8")) as ReadyFile;
   const get = (path: string) => fetch(`http://127.0.0.1:${httpPort}${path}`);
   expect((await get("/readyz")).status).toBe(200);

@@ -23,14 +23,9 @@ import { observeProfiler, type ObservedProfiler } from "./metrics";
 import { startProfiler } from "./profiler";
 import { latencyService } from "./rpc";
 import { defaultSettings } from "./settings";
+import { patience, until } from "../../shared/testing/until";
 
 const logger = createLogger({ service: "test", write: () => {} });
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(condition: () => boolean | Promise<boolean>, ms = 8000): Promise<void> {
-  for (const deadline = Date.now() + ms; !(await condition()); await pause(10)) {
-    if (Date.now() > deadline) throw new Error("did not come true in time");
-  }
-}
 
 const space: SearchSpace = {
   inputHeight: 32,
@@ -82,7 +77,9 @@ async function newSearch(): Promise<string> {
 const queue = (searchId: string, ordinal: string, data: Parameters<typeof ProfileWork.fromPartial>[0]) =>
   publishWork(bus, { searchId, kind: "profile", deviceClass: "cpu", ordinal, data: ProfileWork.fromPartial(data) });
 const told = async (searchId: string, type: LatheEvent["type"]) =>
-  (await awaitEvent(bus, searchId, 0, ({ event }) => event.type === type, AbortSignal.timeout(10_000))).event;
+  (await awaitEvent(bus, searchId, 0, ({ event }) => event.type === type, patience())).event;
+/** Timed runs that no machine is through with before the test ends them: the bound of the setting. */
+const ENDLESS = 100_000;
 const names = async (searchId: string) => (await historyOnce(bus, searchId)).map(({ event }) => event.type);
 const counted = async (name: string) => (await metrics.registry.getSingleMetricAsString(name)).split("\n");
 
@@ -154,7 +151,7 @@ describe("the profile queue", () => {
       kind: "network.onnx",
       mediaType: "application/onnx",
     });
-    await queue(during, "network", { onnx, profiling: { ...profiling, timedRuns: 100_000 } });
+    await queue(during, "network", { onnx, profiling: { ...profiling, timedRuns: ENDLESS } });
     await until(() => profiler.pids().length === 1);
     await publishEvent(bus, during, cancelled);
     await until(() => profiler.pending() === 0);
@@ -173,7 +170,7 @@ describe("LatencyService", () => {
       mediaType: "application/onnx",
     });
     const cancel = new AbortController();
-    const request = { searchId: id, object, profiling: { ...profiling, timedRuns: 100_000 } };
+    const request = { searchId: id, object, profiling: { ...profiling, timedRuns: ENDLESS } };
     const long = client().profileNetwork(request, { signal: cancel.signal });
     long.catch(() => {});
     await until(() => profiler.pids().length === 1);
@@ -242,7 +239,7 @@ describe("LatencyService", () => {
   });
 
   it("ends the calls in hand when the service stops", async () => {
-    const call = client().profileOperators({ space, profiling: { ...profiling, timedRuns: 100_000 } });
+    const call = client().profileOperators({ space, profiling: { ...profiling, timedRuns: ENDLESS } });
     call.catch(() => {});
     await until(() => profiler.pids().length === 1);
     stopping.abort(new LatheError("UNAVAILABLE", "the service is stopping", { reason: "SERVER_STOPPING" }));

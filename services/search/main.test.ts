@@ -2,7 +2,6 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Client, credentials } from "@grpc/grpc-js";
 import { entry } from "../../shared/process/entry";
 import type { ReadyFile } from "../../shared/process/boot";
@@ -11,6 +10,7 @@ import { SearchServiceClient } from "../../shared/proto/lathe/v1/search";
 import { connect } from "../../shared/rpc/client";
 import { startNats, type TestNats } from "../../shared/testing/nats";
 import { tinySpec } from "../../shared/testing/searches";
+import { until } from "../../shared/testing/until";
 
 let nats: TestNats;
 const folder = mkdtempSync(join(tmpdir(), "lathe-services-"));
@@ -29,7 +29,7 @@ function start(service: string, env: Record<string, string> = {}) {
   const { path, execArgv } = entry(join(__dirname, "..", service), "main");
   const readyFile = join(folder, `${service}-${children.length}.json`);
   const child = spawn(process.execPath, [...execArgv, path], {
-    env: { ...process.env, LATHE_NATS_URL: nats.url, LATHE_READY_FILE: readyFile, LATHE_SHUTDOWN_GRACE: "4s", ...env },
+    env: { ...process.env, LATHE_NATS_URL: nats.url, LATHE_READY_FILE: readyFile, LATHE_SHUTDOWN_GRACE: "5m", ...env },
     stdio: ["ignore", "ignore", "pipe"],
   });
   children.push(child);
@@ -39,10 +39,10 @@ function start(service: string, env: Record<string, string> = {}) {
     child.once("close", (code, signal) => resolve(code ?? signal)),
   );
   const ready = async (): Promise<ReadyFile> => {
-    while (!existsSync(readyFile)) {
+    await until(() => {
       if (child.exitCode !== null) throw new Error(`${service} ended before it was ready:\n${log}`);
-      await sleep(20);
-    }
+      return existsSync(readyFile);
+    });
     return JSON.parse(readFileSync(readyFile, "utf8")) as ReadyFile;
   };
   return { child, ended, ready, log: () => log };
@@ -97,9 +97,7 @@ describe("the process of a service", () => {
     const { api } = connection;
     const { search } = await api.startSearch({ spec: tinySpec(), requestId: "" });
     const readyz = async () => (await fetch(`http://127.0.0.1:${httpPort}/readyz`)).status;
-    const becomes = async (status: number) => {
-      while ((await readyz()) !== status) await sleep(20);
-    };
+    const becomes = (status: number) => until(readyz, (answered) => answered === status);
     await nats.kill();
     await becomes(503);
     await nats.restart();

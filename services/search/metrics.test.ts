@@ -87,7 +87,7 @@ describe("metrics of searches", () => {
     observed.heard("s-1", new Date());
     tell("s-1", made.retrained(2));
     expect((await textOf(registry)).length).toBe(ten);
-  }, 60_000);
+  });
 
   it("tell how far a search is, what it costs and when it shrank", async () => {
     const { registry, created, tell } = observe();

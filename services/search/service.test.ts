@@ -35,6 +35,7 @@ import { placeCodec } from "./place";
 import { newRecord, recordCodec } from "./record";
 import { searchService } from "./rpc";
 import { Searches } from "./searches";
+import { until } from "../../shared/testing/until";
 
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
 const { space } = resolve(tinySpec());
@@ -92,19 +93,11 @@ async function begin(overrides: Parameters<typeof tinySpec>[0] = {}, requestId =
   return search!;
 }
 
-async function eventually(what: string, test: () => Promise<boolean> | boolean): Promise<void> {
-  for (let waited = 0; waited < 8000; waited += 10) {
-    if (await test()) return;
-    await sleep(10);
-  }
-  throw new Error(`never: ${what}`);
-}
-
 const inState = (id: string, state: SearchState) =>
-  eventually(`search ${id} in state ${SearchState[state]}`, async () => {
-    const { search } = await api.getSearch({ searchId: id });
-    return search!.state === state;
-  });
+  until(
+    async () => (await api.getSearch({ searchId: id })).search!,
+    (search) => search.state === state,
+  );
 
 const tell = (id: string, ...events: LatheEvent[]) =>
   events.reduce<Promise<unknown>>(
@@ -134,7 +127,7 @@ describe("StartSearch", () => {
     });
     expect(search.lastSequence).toBeGreaterThan(0);
     expect((await api.getSearch({ searchId: search.id })).search).toMatchObject({ id: search.id });
-    await eventually("a work item", () => trained.some(({ searchId }) => searchId === search.id));
+    await until(() => trained.some(({ searchId }) => searchId === search.id));
     expect((await searchRecords(bus).get(search.id))?.value.spec).toEqual(search.spec);
   });
 
@@ -175,7 +168,7 @@ describe("StartSearch", () => {
     await new Records(bus, "SEARCHES", recordCodec).create("s-diedbehindit", record);
     await searches.sweep();
     expect((await historyOnce(bus, "s-diedbehindit")).map(({ event }) => event.type)).toEqual(["search.created"]);
-    await eventually("a work item", () => trained.some(({ searchId }) => searchId === "s-diedbehindit"));
+    await until(() => trained.some(({ searchId }) => searchId === "s-diedbehindit"));
 
     const claims = new Records<unknown>(bus, REQUESTS_BUCKET, { toJSON: (x) => x, fromJSON: (x) => x });
     await claims.create("req-cut", { searchId: "s-cutoffcutoff", specSha256: specDigest(spec) });
@@ -326,14 +319,12 @@ describe("a search", () => {
     const { id } = await begin();
     const watching = watchAll(id);
     // Nothing but progress says that the first epoch has begun.
-    await eventually("a search that runs", async () => {
+    await until(async () => {
       publishProgress(bus, id, { phase: "supernet", epoch: 1, epochs: 2, step: 1, steps: 2, loss: 1 });
       return (await searches.get(id)).search.state === SearchState.SEARCH_STATE_RUNNING;
     });
     await tell(id, made.epoch(1), made.shrunk(1));
-    await eventually("gauges", async () =>
-      (await scraped(id)).some((line) => line.startsWith("nas_dimension_entropy")),
-    );
+    await until(async () => (await scraped(id)).some((line) => line.startsWith("nas_dimension_entropy")));
     const lines = await scraped(id);
     expect(lines.find((line) => line.startsWith("nas_val_score"))).toMatch(/ 0.1$/);
     expect(lines.find((line) => line.includes("nas_search_phase") && line.includes('phase="searching"'))).toMatch(
@@ -351,7 +342,7 @@ describe("a search", () => {
     expect(search?.result).toMatchObject({ retrainedMiou: 0.6, provenance: { latheVersion: "1.2.3" } });
     expect(search?.lastSequence).toBe(seen.at(-1)?.sequence);
     expect([retrains.length, profiles.length]).toEqual([1, 1]);
-    await eventually("no gauge", async () => (await scraped(id)).length === 0);
+    await until(async () => (await scraped(id)).length === 0);
     expect(await metrics.registry.metrics()).toContain('nas_searches_total{outcome="succeeded"} 1');
     expect(cases(await watchAll(id, seen[8]!.sequence))).toEqual(cases(seen.slice(8)));
     expect(await watchAll(id, seen.at(-1)!.sequence + 1)).toEqual([]);
@@ -388,7 +379,7 @@ describe("a search", () => {
     const before = await searches.current(id);
     for (const stored of await historyOnce(bus, id)) await searches.take(stored);
     expect(await searches.get(id)).toEqual({ ...before, issued: "train:0" });
-    await eventually("a work item", () => trained.some(({ searchId }) => searchId === id));
+    await until(() => trained.some(({ searchId }) => searchId === id));
     expect(trained.filter(({ searchId }) => searchId === id)).toHaveLength(1);
   });
 
@@ -399,7 +390,7 @@ describe("a search", () => {
     const before = await searches.current(id);
     await searchRecords(bus).delete(id);
     await tell(id, made.kept(1));
-    await eventually("a record", async () => (await searchRecords(bus).get(id)) !== undefined);
+    await until(async () => (await searchRecords(bus).get(id)) !== undefined);
     const { search } = await searches.current(id);
     expect(search.lastSequence).toBeGreaterThan(before.search.lastSequence);
     expect(search.lastEpoch).toEqual(before.search.lastEpoch);
@@ -454,8 +445,8 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     // Taken in while it is paused; what follows waits for the resumption.
     await tell(id, made.converged, made.derived);
     expect(await resume()).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 2 });
-    await eventually("issued", async () => (await searches.get(id)).issued === "retrain:2");
-    await eventually("work", () => trained.filter(({ searchId }) => searchId === id).length === 2);
+    await until(async () => (await searches.get(id)).issued === "retrain:2");
+    await until(() => trained.filter(({ searchId }) => searchId === id).length === 2);
     expect(trained.filter(({ searchId }) => searchId === id).map(({ data }) => data.resumption)).toEqual([0, 1]);
     expect((await historyOnce(bus, id)).map(({ event }) => event.type)).toEqual([
       "search.created",
@@ -499,7 +490,7 @@ describe("artifacts", () => {
       { ...made.converged, data: { ...made.converged.data, checkpoint } },
       { ...made.derived, data: { ...made.derived.data, onnx } },
     );
-    await eventually("artifacts", async () => (await api.listArtifacts({ searchId: id })).artifacts.length === 3);
+    await until(async () => (await api.listArtifacts({ searchId: id })).artifacts.length === 3);
     const download = async (object: string) => {
       const chunks: Buffer[] = [];
       for await (const { chunk } of api.downloadArtifact({ searchId: id, object })) chunks.push(chunk);
@@ -526,7 +517,7 @@ describe("DeleteSearch", () => {
     expect(await historyOnce(bus, id)).toEqual([]);
     expect(await objects.list(`${id}/`)).toEqual([]);
     await tell(id, made.epoch(1));
-    await eventually("the late event is gone", async () => (await historyOnce(bus, id)).length === 0);
+    await until(async () => (await historyOnce(bus, id)).length === 0);
     // The request id is free again.
     expect((await begin({ seed: 9 }, "req-deleted")).id).not.toBe(id);
   });

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
 import type { Consumption } from "../../shared/events/consumer";
@@ -22,6 +21,7 @@ import { tinySpec } from "../../shared/testing/searches";
 import { answer, consumeEpochs } from "./consumer";
 import { shrinkingMetrics } from "./metrics";
 import { shrinkingService } from "./rpc";
+import { patience } from "../../shared/testing/until";
 
 const { space } = resolve(tinySpec());
 const policy = presetSpec("tiny").shrinking;
@@ -58,7 +58,7 @@ afterAll(async () => {
 });
 
 const answered = (id: string, from: number): Promise<StoredEvent> =>
-  awaitEvent(bus, id, from, ({ event }) => event.type !== "epoch.completed", AbortSignal.timeout(8000));
+  awaitEvent(bus, id, from, ({ event }) => event.type !== "epoch.completed", patience());
 
 async function complete(id: string, data: EpochCompleted): Promise<StoredEvent> {
   const { sequence } = await publishEvent(bus, id, { type: "epoch.completed", data });
@@ -139,7 +139,10 @@ describe("an epoch that is completed", () => {
       type: "retraining.epoch.completed",
       data: { epoch: 1, epochs: 1, loss: 0, validationMiou: 0, bestMiou: 0, seconds: 0, checkpoint: undefined },
     });
-    await sleep(50);
+    // The answer to a later epoch: the consumer has been past the event of the retraining.
+    const later = uniqueSearchId();
+    await publishEvent(bus, later, { type: "epoch.completed", data: completed(1) });
+    await answered(later, 0);
     expect(await historyOnce(bus, id)).toHaveLength(1);
   });
 });

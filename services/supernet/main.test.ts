@@ -9,8 +9,6 @@ import { TrainWork } from "../../shared/proto/lathe/v1/events";
 import { startTestBus } from "../../shared/testing/bus";
 import { uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 
-jest.setTimeout(60_000);
-
 let nats: TestNats;
 let bus: Bus;
 beforeAll(async () => {

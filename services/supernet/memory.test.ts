@@ -6,8 +6,6 @@ import { estimateMemory } from "./memory";
 import { openSession } from "./session";
 import { initialSupernet, stepOptions, trainSupernet, type TrainingPort } from "./train";
 
-jest.setTimeout(60_000);
-
 const { spec, space } = resolve(briefSpec());
 const job = { spec, space, table: macsTable(space) };
 const cpu = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;

@@ -3,8 +3,6 @@ import { resolve } from "../../shared/spec/resolve";
 import { briefSpec } from "../../shared/testing/training";
 import { profileSteps } from "./profile";
 
-jest.setTimeout(60_000);
-
 const { spec, space } = resolve(briefSpec());
 const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
 

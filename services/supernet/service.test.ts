@@ -32,15 +32,13 @@ import { supernetService } from "./rpc";
 import { decisionOn } from "./situation";
 import { initialSupernet, trainSupernet } from "./train";
 import { Trainer } from "./trainer";
-
-jest.setTimeout(60_000);
+import { patience, until } from "../../shared/testing/until";
 
 const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
 const lines: Record<string, unknown>[] = [];
 const logger = createLogger({ service: "test", write: (line) => lines.push(JSON.parse(line) as never) });
 const logged = (message: string, searchId: string) =>
   lines.filter((line) => line.msg === message && line.searchId === searchId);
-const forever = () => AbortSignal.timeout(40_000);
 
 let nats: TestNats;
 let bus: Bus;
@@ -107,16 +105,11 @@ function queue(id: string, asked: SearchSpec, resumption = 0) {
 }
 
 const told = <N extends EventName>(id: string, type: N, accept: (event: never) => boolean = () => true) =>
-  awaitEvent(bus, id, 0, ({ event }) => event.type === type && accept(event.data as never), forever());
+  awaitEvent(bus, id, 0, ({ event }) => event.type === type && accept(event.data as never), patience());
 const epochs = (history: StoredEvent[]) =>
   history.flatMap(({ event }) => (event.type === "epoch.completed" ? [event.data.metrics!.epoch] : []));
 const names = (history: StoredEvent[]) => history.map(({ event }) => event.type);
 
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 20_000; !(await condition()); await pause(20))
-    if (Date.now() > deadline) throw new Error("did not come true in time");
-}
-const pause = (ms: number) => new Promise((wake) => setTimeout(wake, ms));
 /** The item is done: acknowledged and gone from the queue. */
 const queueIsEmpty = () =>
   until(async () => {
@@ -133,7 +126,8 @@ describe("a train work item", () => {
   let id: string;
   let converged: SupernetConverged;
   const progress: TrainingProgressed[] = [];
-  const answered: number[] = [];
+  /** Steps during which a call was answered. */
+  const during = new Set<string>();
 
   it("runs to its end over a crash of the training process, from the last checkpoint", async () => {
     id = await newSearch(spec);
@@ -150,11 +144,10 @@ describe("a train work item", () => {
     let done = false;
     const result = told(id, "supernet.converged").finally(() => (done = true));
     while (!done) {
-      const started = performance.now();
       const status = await client().getTrainingStatus({});
-      answered.push(performance.now() - started);
       if (status.searchId) expect(status.searchId).toBe(id);
-      await pause(20);
+      if (status.progress) during.add(`${status.progress.epoch}.${status.progress.step}`);
+      await bus.flush();
     }
     converged = (await result).event.data as SupernetConverged;
     end();
@@ -184,11 +177,11 @@ describe("a train work item", () => {
         raise: () => Promise.resolve(),
         progress: () => undefined,
         compiled: () => undefined,
-        signal: forever(),
+        signal: patience(),
       },
     );
     const { object } = converged.checkpoint!;
-    expect(timeless(await trainer.checkpoints.get(object, forever()))).toEqual(timeless(checkpoints[2]!));
+    expect(timeless(await trainer.checkpoints.get(object, patience()))).toEqual(timeless(checkpoints[2]!));
     expect({ ...converged, seconds: 0 }).toEqual({ ...event, seconds: 0 });
     expect(converged).toMatchObject({ decidedBy: DecidedBy.DECIDED_BY_SHRINKING, convergedEpoch: 2 });
   });
@@ -198,8 +191,8 @@ describe("a train work item", () => {
   });
 
   it("lets gRPC answer while steps run, and tells of them", () => {
-    expect(answered.length).toBeGreaterThan(20);
-    expect(Math.max(...answered)).toBeLessThan(1000);
+    // A service that answers only between steps or epochs would have been seen at one or two.
+    expect(during.size).toBeGreaterThan(2);
     expect(progress.length).toBeGreaterThan(0);
     expect(progress.at(-1)).toMatchObject({ phase: "train", epoch: 3, epochs: 3, step: 4, steps: 4 });
   });
@@ -276,11 +269,7 @@ it("a pause ends the item in the middle and a resumption goes on from the last e
   await queueIsEmpty();
   expect(trainer.worker.pids()).toEqual([]);
   expect(logged("work item stopped", id)).toMatchObject([{ why: "SEARCH_PAUSED" }]);
-  await pause(150);
-  const atPause = await historyOnce(bus, id);
-  const last = Math.max(...epochs(atPause));
-  await pause(300);
-  expect(await historyOnce(bus, id)).toHaveLength(atPause.length);
+  const last = Math.max(...epochs(await historyOnce(bus, id)));
 
   await publishEvent(bus, id, { type: "search.resumed", data: { resumption: 1 } });
   await queue(id, spec, 1);
@@ -288,7 +277,11 @@ it("a pause ends the item in the middle and a resumption goes on from the last e
   await publishEvent(bus, id, { type: "search.cancelled", data: { reason: "enough" } });
   await queueIsEmpty();
   await stop();
-  const all = epochs(await historyOnce(bus, id));
+  const history = await historyOnce(bus, id);
+  // Nothing is trained from the end of the item to the resumption.
+  const paused = history.slice(0, names(history).indexOf("search.resumed"));
+  expect(Math.max(...epochs(paused))).toBe(last);
+  const all = epochs(history);
   expect(all).toEqual(Array.from({ length: all.length }, (_, n) => n + 1));
   expect(names(await historyOnce(bus, id))).not.toContain("work.failed");
   expect(logged("resuming", id)).toMatchObject([{ epoch: last }]);
@@ -400,7 +393,7 @@ async function publishBrokenEpoch(id: string, asked: SearchSpec): Promise<void> 
   const state = initialSupernet(space, spec.seed);
   state.weights.values.fill(NaN);
   const bytes = encodeSupernet(state, { epoch: 1, convergedEpoch: 0, seconds: 1, miou: 0, costWeight: 1 });
-  const about = { kind: "checkpoint", mediaType: "application/octet-stream", signal: forever() };
+  const about = { kind: "checkpoint", mediaType: "application/octet-stream", signal: patience() };
   const checkpoint = await trainer.checkpoints.put(`${id}/checkpoint`, bytes, about);
   const metrics = EpochMetrics.fromPartial({ epoch: 1, epochs: spec.training.epochs });
   const { architecture } = state.supernet;
@@ -420,7 +413,7 @@ it("an item whose search cannot be followed any more is not done: it fails, to c
   const own = new Trainer({ bus: faulty, engine, logger, metrics: trainingMetrics(createMetrics(), () => 0) });
   const { spec: resolved, space } = resolve(spec);
   const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0 };
-  const running = own.carryOut({ id: "w", searchId: id, kind: "train", data }, forever());
+  const running = own.carryOut({ id: "w", searchId: id, kind: "train", data }, patience());
   const failed = expect(running).rejects.toMatchObject({ code: "INTERNAL", message: "no such stream" });
   await until(() => own.status?.progress !== undefined);
   broken = true;
@@ -448,7 +441,7 @@ it("a retrain work item runs to a trained network", async () => {
   if (event.type !== "network.trained") throw new Error(event.type);
   expect(event.data).toMatchObject({ bestEpoch: 1, onnx: { kind: "network.onnx" } });
   for (const { object } of [event.data.onnx!, event.data.weights!, ...event.data.predictions])
-    expect((await trainer.artifacts.get(object, forever())).length).toBeGreaterThan(100);
+    expect((await trainer.artifacts.get(object, patience())).length).toBeGreaterThan(100);
   await queueIsEmpty();
   expect(names(await historyOnce(bus, id))).toEqual([
     "search.created",

@@ -2,6 +2,7 @@ import { LatheError } from "../process/errors";
 import { SpaceKept } from "../proto/lathe/v1/events";
 import { quiet, startTestBus } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
+import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
 import { eventOrdinal, type LatheEvent, type StoredEvent } from "./catalog";
 import { consumeEvents, type Consumption, type EventConsumerOptions } from "./consumer";
@@ -11,12 +12,6 @@ import { provision } from "./streams";
 import { EVENTS_STREAM, eventSubject, searchFilter } from "./subjects";
 
 const kept = (epoch: number): LatheEvent => ({ type: "space.kept", data: SpaceKept.fromPartial({ epoch }) });
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(condition: () => boolean | Promise<boolean>, ms = 8000): Promise<void> {
-  for (const deadline = Date.now() + ms; !(await condition()); await pause(10)) {
-    if (Date.now() > deadline) throw new Error("did not come true in time");
-  }
-}
 
 let nats: TestNats;
 let bus: Bus;
@@ -65,7 +60,7 @@ describe("consumeEvents", () => {
     let most = 0;
     const handler = async ({ event }: StoredEvent) => {
       most = Math.max(most, ++running);
-      await pause(1);
+      await bus.flush();
       seen.push(eventOrdinal(event)!);
       running--;
     };
@@ -132,7 +127,6 @@ describe("consumeEvents", () => {
     const seen: string[] = [];
     await consume(id, {
       maxDeliveries: 3,
-      ackWaitMs: 300,
       handler: async ({ event }) => {
         seen.push(event.type);
         if (eventOrdinal(event) === 1) throw new LatheError("INVALID_ARGUMENT", "bad");
@@ -152,24 +146,32 @@ describe("consumeEvents", () => {
       "space.kept INTERNAL INTERNAL 3",
       "undefined INVALID_ARGUMENT ENVELOPE_MALFORMED 1",
     ]);
-    // Longer than the ack wait: a term that the server had not understood would come again.
-    await pause(500);
+    // The server counts an event as unacknowledged until it has understood the term.
     expect(seen).toHaveLength(6);
   });
 
   it("hands an event back at once when it stops in the middle", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
+    let entered = false;
+    // Without a hand-back the event would come again after this hour.
+    const ackWaitMs = 3_600_000;
     const stopped = await consume(id, {
+      ackWaitMs,
       handler: (_stored, { signal }) =>
-        new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error))),
+        new Promise((_resolve, reject) => {
+          entered = true;
+          signal.addEventListener("abort", () => reject(signal.reason as Error));
+        }),
     });
-    await until(async () => (await unacknowledged(id)) === 1);
-    await pause(20);
+    await until(() => entered);
     await stopped.stop();
     const deliveries: number[] = [];
-    await consume(id, { handler: (_stored, context) => Promise.resolve(void deliveries.push(context.deliveries)) });
-    await until(() => deliveries.length === 1, 2000);
+    await consume(id, {
+      ackWaitMs,
+      handler: (_stored, context) => Promise.resolve(void deliveries.push(context.deliveries)),
+    });
+    await until(() => deliveries.length === 1);
     expect(deliveries).toEqual([2]);
   });
 

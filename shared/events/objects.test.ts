@@ -26,6 +26,17 @@ afterAll(async () => {
   await nats?.stop();
 });
 
+/** The bus, which acts as its n-th request for a chunk goes out: to store one, or to read one. */
+function atChunk(on: Bus, n: number, act: () => unknown): Bus {
+  const acting = Object.create(on) as Bus;
+  let chunks = 0;
+  acting.request = (subject, payload, options) => {
+    if (/^\$O\..*\.C\.|DIRECT\.GET/.test(subject) && ++chunks === n) act();
+    return on.request(subject, payload, options);
+  };
+  return acting;
+}
+
 const chunksOf = async (id: string) =>
   (await listSubjects(bus, objectStream(CHECKPOINTS_BUCKET), chunkSubject(CHECKPOINTS_BUCKET, `${id}.>`))).size;
 
@@ -117,8 +128,11 @@ describe("Objects", () => {
   it("leaves nothing of a put that is cancelled", async () => {
     const id = uniqueSearchId();
     const stop = new AbortController();
-    const putting = objects.put(`${id}/a`, randomBytes(8e6), { ...options, signal: stop.signal });
-    setTimeout(() => stop.abort(), 5);
+    const cancelling = atChunk(bus, 3, () => stop.abort());
+    const putting = new Objects(cancelling, CHECKPOINTS_BUCKET).put(`${id}/a`, randomBytes(8e6), {
+      ...options,
+      signal: stop.signal,
+    });
     await expect(putting).rejects.toMatchObject({ code: "CANCELLED" });
     expect(await objects.list(`${id}/`)).toEqual([]);
     expect(await chunksOf(id)).toBe(0);
@@ -148,15 +162,17 @@ describe("Objects", () => {
     const lone = await connect({ url: own.url, name: "test", logger: quiet });
     await provision(lone);
     const bytes = randomBytes(12e6);
-    const mine = new Objects(lone, CHECKPOINTS_BUCKET);
-    const putting = mine.put(`${uniqueSearchId()}/a`, bytes, options);
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    await own.restart();
-    const ref = await putting;
-    const getting = mine.get(ref.object);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    await own.restart();
-    expect(sha256(await getting)).toBe(sha256(bytes));
+    const crashes: Promise<void>[] = [];
+    const crashing = () =>
+      new Objects(
+        atChunk(lone, 10, () => crashes.push(own.restart())),
+        CHECKPOINTS_BUCKET,
+      );
+    const ref = await crashing().put(`${uniqueSearchId()}/a`, bytes, options);
+    const read = await crashing().get(ref.object);
+    expect(sha256(read)).toBe(sha256(bytes));
+    expect(crashes).toHaveLength(2);
+    await Promise.all(crashes);
     await lone.drain();
     await own.stop();
   });

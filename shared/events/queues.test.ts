@@ -1,8 +1,8 @@
-import { setTimeout as pause } from "node:timers/promises";
 import { createMetrics } from "../process/metrics";
 import { ProfileWork, RetrainWork } from "../proto/lathe/v1/events";
 import { quiet, startTestBus } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
+import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
 import { publishWork } from "./publisher";
 import { queueMetrics } from "./queues";
@@ -66,8 +66,11 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
   expect(seen).not.toContain("nas_jetstream_consumer_idle{");
   await other.drain();
   finish();
-  for (let text = ""; !text.includes(`nas_jetstream_consumer_idle${labels} 1`); await pause(20))
-    text = await metrics.registry.metrics();
+  const idle = `nas_jetstream_consumer_idle${labels} 1`;
+  await until(
+    () => metrics.registry.metrics(),
+    (text) => text.includes(idle),
+  );
   await consumption.stop();
   await bus.drain();
   const silent = await metrics.registry.metrics();

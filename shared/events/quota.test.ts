@@ -1,7 +1,7 @@
-import { setTimeout as pause } from "node:timers/promises";
 import { ProfileWork } from "../proto/lathe/v1/events";
 import { startTestBus } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
+import { until } from "../testing/until";
 import type { Bus } from "./bus";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
@@ -9,9 +9,10 @@ import { createQuota, type Quota } from "./quota";
 import { WORK_STREAM } from "./subjects";
 import { takeWork } from "./work";
 
-/** What a promise has come to so far. */
+/** Whether a promise is settled, once everything that can settle it without a timer or a message has run. */
 async function stateOf(promise: Promise<void>): Promise<"done" | "open"> {
-  return Promise.race([promise.then(() => "done" as const), pause(30, "open" as const)]);
+  const turn = new Promise<"open">((resolve) => setImmediate(() => resolve("open")));
+  return Promise.race([promise.then(() => "done" as const), turn]);
 }
 
 describe("a quota", () => {
@@ -32,7 +33,8 @@ describe("a quota", () => {
 
     const busy = createQuota(5, 10);
     busy.take();
-    await pause(30);
+    // Timers run in order: one that was set later, for longer, is over when this quota's would be.
+    await createQuota(5, 20).done;
     expect(await stateOf(busy.done)).toBe("open");
     busy.settle();
     await busy.done;
@@ -78,8 +80,7 @@ describe("workers of two queues with one quota", () => {
     const hold = new Promise<void>((resolve) => (release = resolve));
     const quota = createQuota(1, 20_000);
     const first = [await take("class-0", quota, seen, hold), await take("class-1", quota, seen, hold)];
-    while (seen.length === 0) await pause(10);
-    await pause(50);
+    await until(() => seen.length > 0);
     release();
     await quota.done;
     expect(seen).toHaveLength(1);

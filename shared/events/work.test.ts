@@ -1,7 +1,9 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { LatheError } from "../process/errors";
 import { RetrainWork } from "../proto/lathe/v1/events";
 import { quiet, startTestBus } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
+import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
 import type { Consumption } from "./consumer";
 import { api } from "./jetstream";
@@ -9,13 +11,6 @@ import { publishWork } from "./publisher";
 import { provision } from "./streams";
 import { WORK_STREAM, workSubject } from "./subjects";
 import { takeWork, type WorkOutcome, type WorkerOptions } from "./work";
-
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-async function until(condition: () => boolean | Promise<boolean>, ms = 8000): Promise<void> {
-  for (const deadline = Date.now() + ms; !(await condition()); await pause(10)) {
-    if (Date.now() > deadline) throw new Error("did not come true in time");
-  }
-}
 
 let nats: TestNats;
 let bus: Bus;
@@ -39,7 +34,6 @@ async function work(options: Options, on = bus): Promise<Consumption> {
     handler: () => Promise.resolve("done"),
     onExhausted: ({ error }) => Promise.reject(error),
     backoffMs: 20,
-    ackWaitMs: 400,
     ...options,
   });
   open.push(consumption);
@@ -93,12 +87,14 @@ describe("takeWork", () => {
   it("gives each item to one worker, one at a time", async () => {
     const taken: string[] = [];
     const running = [0, 0];
+    // The first item of each worker waits for that of the other, so that both take part.
+    const busy = () => until(() => new Set(taken.map((entry) => entry[0])).size === 2);
     const handler =
       (worker: number) =>
       async ({ searchId }: { searchId: string }): Promise<WorkOutcome> => {
         expect(++running[worker]!).toBe(1);
         taken.push(`${worker} ${searchId}`);
-        await pause(30);
+        await busy();
         running[worker]!--;
         return "done";
       };
@@ -115,17 +111,19 @@ describe("takeWork", () => {
   });
 
   it("keeps an item that takes longer than the ack wait", async () => {
+    // Only a machine that stands still for two seconds would delay the worker's sign of life, sent every 750 ms, that long.
+    const ackWaitMs = 3000;
     const id = uniqueSearchId();
     await queue(id, 3);
     const taken: unknown[] = [];
     const handler: Options["handler"] = async ({ id, data }, { signal, deliveries }) => {
       taken.push([id, data.resumption, deliveries]);
-      await pause(1000);
+      await pause(2 * ackWaitMs);
       expect(signal.aborted).toBe(false);
       return "done";
     };
-    await work({ handler });
-    await work({ handler });
+    await work({ handler, ackWaitMs });
+    await work({ handler, ackWaitMs });
     await until(async () => (await queued()) === 0);
     expect(taken).toEqual([[`${id}:retrain:3`, 3, 1]]);
   });
@@ -138,7 +136,7 @@ describe("takeWork", () => {
       await new Promise<void>((resolve) => {
         void takeWork(dying, {
           kind: "retrain",
-          ackWaitMs: 200,
+          ackWaitMs: 1000,
           onExhausted: () => Promise.resolve(),
           handler: () => (resolve(), new Promise(() => {})),
         });
@@ -148,7 +146,7 @@ describe("takeWork", () => {
     const failures: unknown[] = [];
     let handled = 0;
     await work({
-      ackWaitMs: 200,
+      ackWaitMs: 1000,
       maxDeliveries: 2,
       handler: () => (handled++, Promise.resolve("done")),
       onExhausted: ({ work, deliveries, error }) =>
@@ -181,31 +179,44 @@ describe("takeWork", () => {
     expect(failures.sort()).toEqual(["DATASET_INVALID dataset 1", "INTERNAL crash 3 3"]);
   });
 
-  it("does not count what was handed back, and waits as long as it is told", async () => {
+  it("does not count what was handed back", async () => {
     await queue(uniqueSearchId());
-    const seen: [number, number][] = [];
+    const seen: number[] = [];
     await work({
       maxDeliveries: 1,
       handler: (_work, { deliveries }) => {
-        seen.push([deliveries, Date.now()]);
+        seen.push(deliveries);
         return Promise.resolve(seen.length <= 3 ? "hand-back" : "done");
       },
     });
     await until(async () => (await queued()) === 0);
-    expect(seen.map(([deliveries]) => deliveries)).toEqual([1, 1, 1, 1]);
-    seen.length = 0;
-    await open.pop()!.stop();
-    await queue(uniqueSearchId());
-    await work({ handler: () => Promise.resolve(seen.push([0, Date.now()]) === 1 ? { retryAfterMs: 200 } : "done") });
-    await until(async () => (await queued()) === 0);
-    expect(seen[1]![1] - seen[0]![1]).toBeGreaterThanOrEqual(195);
+    expect(seen).toEqual([1, 1, 1, 1]);
+  });
+
+  it("repeats an item after the delay that its handler asks for", async () => {
+    const [soon, late, after] = [uniqueSearchId(), uniqueSearchId(), uniqueSearchId()];
+    const seen: string[] = [];
+    await work({
+      handler: ({ searchId }) => {
+        seen.push(searchId);
+        const first = seen.filter((id) => id === searchId).length === 1;
+        const retryAfterMs = searchId === soon ? 1 : 3_600_000;
+        return Promise.resolve(first && searchId !== after ? { retryAfterMs } : "done");
+      },
+    });
+    for (const id of [late, soon, after]) await queue(id);
+    // One item stays, not taken again though items behind it have been.
+    await until(async () => (await queued()) === 1);
+    expect(seen.sort()).toEqual([late, soon, soon, after].sort());
   });
 
   it("hands the item to another at once when the worker stops", async () => {
     await queue(uniqueSearchId());
     let entered = false;
+    // Without a hand-back the item would come again after this hour.
+    const ackWaitMs = 3_600_000;
     const stopping = await work({
-      ackWaitMs: 60_000,
+      ackWaitMs,
       handler: (_work, { signal }) =>
         new Promise<WorkOutcome>((resolve) => {
           entered = true;
@@ -217,11 +228,8 @@ describe("takeWork", () => {
     await until(() => entered);
     await stopping.stop();
     const seen: number[] = [];
-    await work({
-      ackWaitMs: 60_000,
-      handler: (_work, { deliveries }) => (seen.push(deliveries), Promise.resolve("done")),
-    });
-    await until(() => seen.length === 1, 2000);
+    await work({ ackWaitMs, handler: (_work, { deliveries }) => (seen.push(deliveries), Promise.resolve("done")) });
+    await until(() => seen.length === 1);
     expect(seen).toEqual([1]);
   });
 
@@ -239,7 +247,7 @@ describe("takeWork", () => {
     const deliveries: number[] = [];
     await work(
       {
-        ackWaitMs: 200,
+        ackWaitMs: 2000,
         handler: (_work, context) => {
           deliveries.push(context.deliveries);
           if (context.deliveries > 1) return Promise.resolve("done");
@@ -275,7 +283,8 @@ describe("takeWork", () => {
 
   it("keeps the device classes of the profile queue apart", async () => {
     const seen: string[] = [];
-    for (const deviceClass of ["cpu", "gpu"]) {
+    // The item for the other class lies between two that are taken: it has been passed over, not merely waited for.
+    for (const deviceClass of ["gpu", "cpu", "gpu"]) {
       const data = { onnx: undefined, space: undefined, profiling: undefined, genotype: undefined };
       await publishWork(bus, { searchId: uniqueSearchId(), kind: "profile", data, ordinal: "network", deviceClass });
     }
@@ -288,7 +297,6 @@ describe("takeWork", () => {
       }),
     );
     await until(async () => (await queued()) === 1);
-    await pause(50);
-    expect(seen).toHaveLength(1);
+    expect(seen).toHaveLength(2);
   });
 });

@@ -1,12 +1,13 @@
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { initialArchitecture } from "../space/groups";
 import { decidedArchitecture, keepSome, randomBuffer, randomGenotype } from "../testing/networks";
+import { TILE_SIZES } from "../testing/portableTiles";
 import { uniform } from "../testing/spaces";
 import { blockedSupernet } from "./blocked";
 import { toBlockedOrder, toPlainOrder } from "./blockedLayout";
 import { buildSupernet } from "./supernet";
 
-/** Channels that are whole blocks of 8, widths that are not. */
+/** Channels that are whole tiles, widths that are not. */
 const space: SearchSpace = {
   inputHeight: 32,
   inputWidth: 64,
@@ -16,7 +17,7 @@ const space: SearchSpace = {
   scales: [1, 2],
   stages: [
     { channels: 16, minDepth: 1, maxDepth: 2, widths: [6, 12, 16], dropout: 0 },
-    { channels: 24, minDepth: 1, maxDepth: 1, widths: [10, 24], dropout: 0 },
+    { channels: 32, minDepth: 1, maxDepth: 1, widths: [10, 24, 32], dropout: 0 },
   ],
 };
 const whole = initialArchitecture(space);
@@ -26,9 +27,11 @@ const architectures: [string, Architecture][] = [
   ["decided", decidedArchitecture(space, randomGenotype(space, uniform(8)))],
 ];
 
-describe.each(architectures)("the blocked order of a supernet that is %s", (_, architecture) => {
+const cases = TILE_SIZES.flatMap((tile) => architectures.map(([name, architecture]) => ({ tile, name, architecture })));
+
+describe.each(cases)("the order in tiles of $tile of a supernet that is $name", ({ tile, architecture }) => {
   const supernet = buildSupernet(space, architecture);
-  const blocked = blockedSupernet(supernet, 2, 8);
+  const blocked = blockedSupernet(supernet, 4, tile);
   if (typeof blocked === "string") throw new Error(blocked);
 
   it.each(["weights", "stats"] as const)("holds every value of the %s once, and zeros where it fills up", (role) => {

@@ -1,10 +1,11 @@
-import { createEngine, type Arrays, type Engine } from "../engine/engine";
+import { type Arrays, type Engine } from "../engine/engine";
 import { fromBlocked, intoBlocked } from "../engine/nchwc/layout";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { manifest, unpack } from "../engine/parameters";
 import { relativeDifference } from "../engine/parity";
 import { tf } from "../engine/tf";
 import { noise, randomBuffer } from "../testing/networks";
+import { portableEngine, TILE_SIZES } from "../testing/portableTiles";
 import { uniform } from "../testing/spaces";
 import { blockedLayout, toBlockedOrder, toPlainOrder } from "./blockedLayout";
 import { blockedReduction, blockedStem } from "./blockedReduction";
@@ -13,15 +14,8 @@ import { declareReduction, reduction } from "./reduction";
 
 const [BATCH, HEIGHT, WIDTH] = [2, 8, 16];
 
-let onnx: Engine;
-let block: number;
-beforeAll(async () => {
-  onnx = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
-  block = onnx.block ?? 8;
-});
-
 /** Output, and derivatives of a weighted sum of it, of a reduction in plain and in blocked layout. */
-async function both(name: string, inputs: number, convolution: number, present: boolean) {
+async function both(onnx: Engine, block: number, name: string, inputs: number, convolution: number, present: boolean) {
   const random = uniform(convolution);
   const declaration: Declaration = { weights: [], stats: [] };
   declareReduction(declaration, name, inputs, convolution);
@@ -89,19 +83,26 @@ async function both(name: string, inputs: number, convolution: number, present: 
   return { want, got: plainly, moved, layout };
 }
 
-describe("a reduction in blocked layout has the output and the derivatives of the plain one", () => {
-  it.each([
-    ["where it adds whole blocks", "a/reduction", 16, 16, false],
-    ["where its input is no whole block", "a/reduction", 14, 32, true],
-    ["where it adds no whole block", "a/reduction", 9, 20, true],
-    ["where what it adds and its input share one block", "a/reduction", 3, 4, true],
-    ["where it is the stem", "stem", 3, 5, false],
-    ["where the stem fills no whole block", "stem", 3, 9, false],
-  ])("%s", async (_, name, inputs, convolution, present) => {
-    const { want, got, moved, layout } = await both(name, inputs, convolution, present);
-    for (const [output, values] of Object.entries(want))
-      expect([output, relativeDifference(got[output]!, values) < 1e-5]).toEqual([output, true]);
-    // What fills blocks up must not move.
-    expect(moved.filter((_, at) => layout.source[at] === -1 && moved[at] !== 0)).toHaveLength(0);
+describe.each(TILE_SIZES)("with tiles of %d", (tile) => {
+  let onnx: Engine;
+  beforeAll(async () => {
+    onnx = await portableEngine(tile);
+  });
+
+  describe("a reduction in blocked layout has the output and the derivatives of the plain one", () => {
+    it.each([
+      ["where it adds whole blocks", "a/reduction", 16, 16, false],
+      ["where its input is no whole block", "a/reduction", 14, 32, true],
+      ["where it adds no whole block", "a/reduction", 9, 20, true],
+      ["where what it adds and its input share one block", "a/reduction", 3, 4, true],
+      ["where it is the stem", "stem", 3, 5, false],
+      ["where the stem fills no whole block", "stem", 3, 9, false],
+    ])("%s", async (_, name, inputs, convolution, present) => {
+      const { want, got, moved, layout } = await both(onnx, tile, name, inputs, convolution, present);
+      for (const [output, values] of Object.entries(want))
+        expect([output, relativeDifference(got[output]!, values) < 1e-5]).toEqual([output, true]);
+      // What fills blocks up must not move.
+      expect(moved.filter((_, at) => layout.source[at] === -1 && moved[at] !== 0)).toHaveLength(0);
+    });
   });
 });

@@ -6,8 +6,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { entry } from "./entry";
 import { createLogger } from "./logger";
 import { createShutdown } from "./shutdown";
+import { PATIENCE_MS, until } from "../testing/until";
 
-function recorded(graceMs = 1000) {
+function recorded(graceMs = PATIENCE_MS) {
   const lines: string[] = [];
   const codes: number[] = [];
   const logger = createLogger({ service: "test", write: (line) => lines.push(line) });
@@ -62,10 +63,10 @@ function startProcess(env: Record<string, string>) {
     child.once("close", (code, signal) => resolve(code ?? signal)),
   );
   const said = async (text: string) => {
-    while (!log.includes(text)) {
-      if (child.exitCode !== null) throw new Error(`it ended without saying "${text}":\n${log}`);
-      await sleep(10);
-    }
+    await until(() => {
+      if (child.exitCode !== null && !log.includes(text)) throw new Error(`it ended without saying "${text}":\n${log}`);
+      return log.includes(text);
+    });
   };
   return { child, ended, said, log: () => log };
 }

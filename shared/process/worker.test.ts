@@ -1,5 +1,7 @@
 import { fork } from "node:child_process";
-import { join } from "node:path";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { entry } from "./entry";
 import { LatheError } from "./errors";
 import { startWorker } from "./worker";
@@ -97,14 +99,22 @@ describe("a worker", () => {
   });
 
   it("leaves its parent responsive while it blocks", async () => {
-    let ticks = 0;
     let rss = 0;
-    const timer = setInterval(() => ticks++, 10);
-    const result = await worker.run({ do: "block", ms: 400 }, { onMessage: () => (rss = worker.rssBytes()) });
-    clearInterval(timer);
-    expect(result).toBe("unblocked");
-    expect(ticks).toBeGreaterThan(10);
+    const free = join(mkdtempSync(join(tmpdir(), "lathe-worker-")), "free");
+    const running = worker.run(
+      { do: "block", until: free },
+      {
+        // The child blocks until its parent has written a file, which a parent that waits for it never does.
+        onMessage: () => {
+          rss = worker.rssBytes();
+          setTimeout(() => writeFileSync(free, ""), 20);
+          return 0;
+        },
+      },
+    );
+    expect(await running).toBe("unblocked");
     expect(rss).toBeGreaterThan(10e6);
+    rmSync(dirname(free), { recursive: true });
   });
 });
 

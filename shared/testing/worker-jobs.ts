@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { LatheError } from "../process/errors";
 import { serveWorker } from "../process/worker";
 
@@ -11,15 +12,15 @@ export type TestJob =
   | { do: "throw"; message: string }
   | { do: "die"; signal: NodeJS.Signals; lastWords: string }
   | { do: "exit"; code: number }
-  | { do: "block"; ms: number }
+  | { do: "block"; until: string }
   | { do: "until aborted"; answer: boolean }
   | { do: "never stop" };
 
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-function block(ms: number): void {
-  const end = Date.now() + ms;
-  while (Date.now() < end);
+/** Keeps the event loop from turning until the condition holds. */
+function block(until: () => boolean): void {
+  while (!until());
 }
 
 serveWorker<TestJob, number, unknown, number>(async (job, { send, request, signal }) => {
@@ -53,7 +54,7 @@ serveWorker<TestJob, number, unknown, number>(async (job, { send, request, signa
     case "block":
       send(0);
       await later(20);
-      block(job.ms);
+      block(() => existsSync(job.until));
       return "unblocked";
     case "until aborted":
       send(0);
@@ -63,7 +64,7 @@ serveWorker<TestJob, number, unknown, number>(async (job, { send, request, signa
     case "never stop":
       send(0);
       await later(20);
-      block(30_000);
-      return "too late";
+      block(() => false);
+      return "never";
   }
 });
