@@ -1,6 +1,6 @@
 import { LatheError } from "../../shared/process/errors";
 
-/** Poly learning rate of an epoch counted from 1: base * (1 - (epoch - 1) / epochs)^0.9 (docs/method.md#the-step-of-the-weights). */
+/** Poly learning rate of an epoch counted from 1: base * (1 - (epoch - 1) / epochs)^0.9 (docs/method.md#the-weight-step). */
 export function polyRate(base: number, epoch: number, epochs: number): number {
   return base * Math.max(0, 1 - (epoch - 1) / epochs) ** 0.9;
 }
