@@ -14,7 +14,7 @@ export type Complete<T> = T extends (infer E)[]
     ? { [K in keyof T]-?: Complete<NonNullable<T[K]>> }
     : T;
 
-/** A SearchSpec in which nothing is left to a default. Of a genotype there is none. */
+/** A SearchSpec with every default filled in. A genotype has no default, so the algorithm stays as it was sent. */
 export type ResolvedSpec = Complete<Omit<SearchSpec, "algorithm">> & { algorithm: AlgorithmSpec };
 
 type Space = Omit<ResolvedSpec["space"], "classes">;
