@@ -60,7 +60,9 @@ describe("space describe", () => {
     const operations = space.dilations.length * space.scales.length;
     expect(about.dimensions.map(({ groups }) => groups)).toEqual([2, blocks, blocks * operations, blocks * operations]);
     expect(about.candidates).toBe(about.dimensions.reduce((sum, { candidates }) => sum + candidates, 0));
-    expect(descriptionLines(about).join("\n")).toContain(about.log10Size.toFixed(3));
+    expect(about.dimensions.reduce((sum, { log10Size }) => sum + log10Size, 0)).toBeCloseTo(about.log10Size, 9);
+    const lines = descriptionLines(about).join("\n");
+    for (const size of [about.log10Size, about.dimensions[1]!.log10Size]) expect(lines).toContain(size.toFixed(3));
     expect(about.largest.retrained.params).toBeGreaterThan(about.largest.searched.params);
   });
 

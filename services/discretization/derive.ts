@@ -14,7 +14,7 @@ import type { Job } from "./jobs";
 
 /**
  * The discrete network of a finished supernet with inherited weights, and the discretization gap: the mIoU of the supernet as it was
- * trained minus that of the network cut from it, both on the validation split by running statistics (method.md section 5).
+ * trained minus that of the network cut from it, both on the validation split by running statistics (docs/method.md#after-the-search).
  */
 export async function deriveNetwork(
   engine: Engine,

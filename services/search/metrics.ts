@@ -45,7 +45,7 @@ export interface SearchMetrics {
   heard(searchId: string, at: Date): void;
 }
 
-/** The metrics of searches (operations.md, section C); those with a search_id exist only while the search is active. */
+/** The metrics of searches (docs/operate.md#metrics); those with a search_id exist only while the search is active. */
 export function searchMetrics(metrics: Metrics): SearchMetrics {
   const outcomes = metrics.counter("nas_searches_total", "Searches that have ended, by outcome.", ["outcome"]);
   for (const type of Object.keys(ENDS)) outcomes.inc({ outcome: outcomeOf(type) }, 0);

@@ -61,7 +61,7 @@ export function completePolicy(set: ShrinkingSpec | undefined): ShrinkingPolicy 
 }
 
 /**
- * Hierarchical and progressive shrinking after one epoch (method.md section 4). From the policy's first epoch on, a survivor with
+ * Hierarchical and progressive shrinking after one epoch (docs/method.md#shrinking). From the policy's first epoch on, a survivor with
  * p_i / max p <= threshold leaves its group; at the end of the budget what is still undecided goes by the policy. Depth stands above
  * operation above width: groups that nothing above keeps alive leave with all their candidates (reason PARENT). Survivors keep their
  * alphas. Throws INVALID_ARGUMENT on an architecture that is not one of the space, FAILED_PRECONDITION (reason NOT_CONVERGED) under

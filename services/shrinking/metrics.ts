@@ -17,7 +17,7 @@ export interface ShrinkingMetrics {
   removed(removals: readonly Removal[]): void;
 }
 
-/** The metrics of shrinking (operations.md, section C). */
+/** The metrics of shrinking (docs/operate.md#metrics). */
 export function shrinkingMetrics(metrics: Metrics): ShrinkingMetrics {
   const total = metrics.counter("nas_shrink_removed_total", "Candidates that have left a search space.", ["dimension"]);
   for (const dimension of DIMENSIONS) total.inc({ dimension: name(dimension) }, 0);

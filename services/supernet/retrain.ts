@@ -43,7 +43,7 @@ interface Progress {
 }
 
 /**
- * Trains the network of a genotype with the aggregation head (method.md section 5): Adam, poly rate, flips and shifts of 2 pixels,
+ * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, flips and shifts of 2 pixels,
  * class-weighted cross entropy at the input's size; the weights of the best validation mIoU are kept and exported.
  */
 export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingPort): Promise<NetworkTrained> {

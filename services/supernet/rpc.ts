@@ -12,7 +12,7 @@ import { service, type Service } from "../../shared/rpc/handlers";
 import { networkFigures } from "../../shared/space/cost";
 import { isMember, largestGenotype, validateGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
-import { log10Size } from "../../shared/space/size";
+import { contributions, log10Size } from "../../shared/space/size";
 import { isSampling } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
 import type { Trainer } from "./trainer";
@@ -60,6 +60,7 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
 /** Size, groups and largest network of a spec's space. */
 export function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
   const { spec, space } = resolve(asked);
+  const parts = new Map(contributions(space).map((part) => [part.dimension, part.log10]));
   return {
     spec,
     space,
@@ -68,6 +69,7 @@ export function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
       dimension,
       groups,
       candidates,
+      log10Size: parts.get(dimension) ?? 0,
     })),
     largest: networkFigures(largestGenotype(space), { kind: "search" }),
   };

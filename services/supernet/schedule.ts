@@ -1,6 +1,6 @@
 import { LatheError } from "../../shared/process/errors";
 
-/** Poly learning rate of an epoch counted from 1: base * (1 - (epoch - 1) / epochs)^0.9 (method.md section 3). */
+/** Poly learning rate of an epoch counted from 1: base * (1 - (epoch - 1) / epochs)^0.9 (docs/method.md#the-weight-step). */
 export function polyRate(base: number, epoch: number, epochs: number): number {
   return base * Math.max(0, 1 - (epoch - 1) / epochs) ** 0.9;
 }
@@ -12,7 +12,7 @@ export function ssrFactor(from: number, to: number, step: number, steps: number)
 
 /**
  * How far architecture parameters travel in a search: rate * steps. Adam moves them by about the rate a step, and they decide within
- * 70 to 100 whatever the number of steps (method.md section 7), so the rate of a budget follows from its steps.
+ * 70 to 100 whatever the number of steps (docs/method.md#small-budgets), so the rate of a budget follows from its steps.
  */
 const ALPHA_TRAVEL = 90;
 /** Beyond it a group would be decided by a handful of batches. */

@@ -250,6 +250,11 @@ describe("a train work item", () => {
       [16, 32],
       [16, 32],
     ]);
+    // Deepest: 4 blocks of 4 operations, 4 x 4 width groups of 2 each way; each stage adds 1/1024 of that by its shallower exit.
+    const shallower = 2 * Math.log10(1 + 1 / 1024);
+    [shallower, 4 * Math.log10(4), 16 * Math.log10(2), 16 * Math.log10(2)].forEach((part, index) =>
+      expect(dimensions[index]!.log10Size).toBeCloseTo(part, 9),
+    );
     expect(largest!.macs).toBeGreaterThan(10_000);
     expect(filled!.training!.epochs).toBe(3);
     await expect(client().describeSpace({ spec: { ...spec, preset: "huge" } })).rejects.toMatchObject({

@@ -49,7 +49,7 @@ export interface SupernetSession {
   release(): Promise<void>;
 }
 
-/** Traces and compiles the weight, alpha and evaluation graphs of a supernet (engine.md). */
+/** Traces and compiles the weight, alpha and evaluation graphs of a supernet (docs/engine.md#running-a-step). */
 export async function openSession(
   engine: Engine,
   start: SupernetState,

@@ -50,7 +50,7 @@ export function trainableNetwork(network: DiscreteNetwork): Trainable {
 }
 
 /**
- * One step of the weights (method.md section 3): class-weighted cross entropy of a training batch, Adam, and the running
+ * One step of the weights (docs/method.md#the-weight-step): class-weighted cross entropy of a training batch, Adam, and the running
  * statistics moved by the batch's moments. Outputs weights, m, v, stats and the scalars loss and norm, the gradient's, which is not clipped.
  * lossScale is the engine's.
  */
@@ -91,12 +91,12 @@ export interface AlphaLoss {
   weightDecay: number;
 }
 
-/** Weight of the cross entropy against SSR and cost, and bound of the gradient's norm (method.md section 3). */
+/** Weight of the cross entropy against SSR and cost, and bound of the gradient's norm (docs/method.md#the-alpha-step). */
 export const CROSS_ENTROPY_WEIGHT = 100;
 const MAX_NORM = 5;
 
 /**
- * One step of the architecture parameters (method.md section 3): 100 CE + ssrFactor * SSR + cost, norm clipped to 5, Adam; first
+ * One step of the architecture parameters (docs/method.md#the-alpha-step): 100 CE + ssrFactor * SSR + cost, norm clipped to 5, Adam; first
  * order, the weights stand still. Outputs alphas, m, v and the scalars loss, ssr, cost, expectedCost, norm. lossScale is the engine's.
  */
 export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1): Step {

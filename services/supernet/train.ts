@@ -75,7 +75,7 @@ export interface TrainingPort {
 }
 
 /**
- * Trains a supernet until its epochs end (method.md sections 3 and 4): alternating steps of weights and architecture parameters,
+ * Trains a supernet until its epochs end (docs/method.md#the-losses, docs/method.md#shrinking): alternating steps of weights and alphas,
  * a shrink after every epoch, plain training of the one network that is left once every group is decided. An alarm of policy stop
  * ends the epochs before.
  */

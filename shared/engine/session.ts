@@ -88,7 +88,7 @@ const PROVIDERS: Record<Provider, readonly Provider[]> = {
   tensorrt: ["tensorrt", "cuda", "cpu"],
 };
 
-/** Creates a session with the options that engine-performance measured: two sessions whose idle threads spin slow each other. */
+/** Creates a session with the options of docs/engine.md#running-a-step: two sessions whose idle threads spin slow each other down. */
 export async function createSession(
   model: Uint8Array,
   { provider, threads, precision = "float32", profiling }: SessionOptions,

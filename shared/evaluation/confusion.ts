@@ -31,7 +31,7 @@ export function count(confusion: Confusion, labels: ArrayLike<number>, predictio
   }
 }
 
-/** Intersection over union per class, from one confusion matrix over the whole split (method.md section 5). */
+/** Intersection over union per class, from one confusion matrix over the whole split (docs/method.md#after-the-search). */
 export function scores({ classes, counts }: Confusion): Scores {
   const cell = (label: number, prediction: number) => counts[label * classes + prediction] ?? 0;
   let right = 0;

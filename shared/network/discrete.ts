@@ -23,7 +23,7 @@ export interface DiscreteNetwork {
   logits(weights: Tensors, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }
 
-/** Builds the discrete network of a genotype: each block keeps the first channels of its widths (method.md section 2). */
+/** Builds the discrete network of a genotype: each block keeps the first channels of its widths (docs/method.md#relaxation). */
 export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
   const declaration: Declaration = { weights: [], stats: [] };
   declareReduction(declaration, "stem", 3, genotype.stemChannels - 3);

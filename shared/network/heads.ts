@@ -53,7 +53,7 @@ export interface Features {
 }
 
 /**
- * Aggregation head (method.md section 1): pyramid pooling on stage 2 for context, stage 1 and the pooled stem for detail, joined
+ * Aggregation head (docs/method.md#the-network): pyramid pooling on stage 2 for context, stage 1 and the pooled stem for detail, joined
  * at 1/4; logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] behind context and fusion.
  */
 export function aggregationHead(

@@ -64,7 +64,7 @@ function normChannels(
 
 /**
  * Weights or statistics of the discrete network of a genotype, inherited from a supernet that still holds its operations: the
- * first channels of each width (method.md section 5). The network's head is the search head.
+ * first channels of each width (docs/method.md#after-the-search). The network's head is the search head.
  */
 export function inheritBuffer(
   buffer: Float32Array,

@@ -47,7 +47,7 @@ export function declareMixture(declaration: Declaration, block: LiveBlock): void
 }
 
 /**
- * A search block: ReLU(sum_o p_o mask_o (f_o(x) + x)), [N,inputs,H,W] -> [N,outputs,H,W], with the identities of method.md section 6:
+ * A search block: ReLU(sum_o p_o mask_o (f_o(x) + x)), [N,inputs,H,W] -> [N,outputs,H,W], with the identities of docs/method.md#identities:
  * masks and mixture weights live in gamma and beta, the skip is one pass over x, operations of one scale are batched along
  * channels, and those at half resolution are summed there and upsampled once. dropout: per scale, factors [N, sum of outputs, 1, 1].
  */

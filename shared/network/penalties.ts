@@ -4,7 +4,7 @@ import { at, type LiveStage } from "./live";
 import { blocksOf, matrix, operationsOf, rowsOf, type PerDimension, type Relaxation, type Row } from "./relaxation";
 
 /**
- * SSR (method.md section 3), a scalar: over the dimensions, their weight times the mean over all live groups of (1/n) sum log p + log n,
+ * SSR (docs/method.md#regularization), a scalar: over the dimensions, their weight times the mean over all live groups of (1/n) sum log p + log n,
  * which is 0 for decided ones.
  */
 export function weightedSsr(stages: readonly LiveStage[], { logs }: Relaxation, weights: PerDimension): tf.Scalar {
@@ -23,7 +23,7 @@ export function weightedSsr(stages: readonly LiveStage[], { logs }: Relaxation, 
 }
 
 /**
- * Expected cost of the supernet (method.md section 3) in the unit of the table, a scalar: per block the sum over operations of
+ * Expected cost of the supernet (docs/method.md#expected-cost) in the unit of the table, a scalar: per block the sum over operations of
  * p_o (a in E[mid_o] + b E[mid_o] E[out_o] + c), weighted by the probability that a surviving exit lies at or behind the block.
  */
 export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxation, table: CostTable): tf.Scalar {

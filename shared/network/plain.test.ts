@@ -9,7 +9,7 @@ import { EPSILON, named, trainingNorm, type Tensors } from "./layers";
 import { buildSupernet } from "./supernet";
 
 /**
- * The supernet as method.md sections 1 and 2 write it, without one of section 6's identities: NHWC and TF.js's own ops, every
+ * The supernet as docs/method.md writes it, without one of the identities of docs/method.md#identities: NHWC and TF.js's own ops, every
  * candidate computed in full and by itself, op(x) + x, masks multiplied into feature maps, each branch upsampled, depths mixed.
  */
 function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropouts: Tensors): tf.Tensor {

@@ -101,7 +101,7 @@ function mostCandidates(stages: readonly LiveStage[]): number {
 const GONE = -1e9;
 
 /**
- * The relaxed choices of a supernet from its flat architecture parameters (method.md section 2): p_i = sigmoid(alpha_i) / sum over
+ * The relaxed choices of a supernet from its flat architecture parameters (docs/method.md#relaxation): p_i = sigmoid(alpha_i) / sum over
  * survivors, as the softmax of log sigmoid(alpha): where a sigmoid is 0 in float32, log p and its derivative stay finite. A decided
  * group has p = 1 exactly and does not read its parameter; where all are decided, the choices are constants.
  */

@@ -26,7 +26,7 @@ export interface Supernet {
   logits(weights: Tensors, relaxation: Relaxation, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }
 
-/** Builds the supernet of a space with the survivors of an architecture (method.md sections 1, 2 and 6). */
+/** Builds the supernet of a space with the survivors of an architecture (docs/method.md). */
 export function buildSupernet(space: SearchSpace, architecture: Architecture): Supernet {
   const stages = liveStages(space, architecture);
   const declaration: Declaration = { weights: [], stats: [] };

@@ -55,7 +55,7 @@ function indexCandidates(table: CostTable): (stage: number, operation: string) =
 }
 
 /**
- * Expected cost of a supernet under its probabilities p (method.md section 3), in the table's unit. Expectations of a product
+ * Expected cost of a supernet under its probabilities p (docs/method.md#expected-cost), in the table's unit. Expectations of a product
  * are taken as products of expectations. With (A_o, B_o, F_o) = (in_middle, middle_out, fixed) of candidate o in its stage,
  *
  *     M_{b,o} = sum_j p_j w_j    over o's middle-width group;    W_{b,o} likewise over its output-width group

@@ -86,7 +86,7 @@ function classifier(input: number, classes: number, pixels: number): Figures {
   return sum(convolution(1, input, classes, pixels), { params: classes, macs: 0 });
 }
 
-/** The aggregation block of method.md section 1: pyramid pooling on stage 2, joined at 1/4 with the low-level path. */
+/** The aggregation block of docs/method.md#the-network: pyramid pooling on stage 2, joined at 1/4 with the low-level path. */
 function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (stride: number) => number): Figures {
   const [first, second] = genotype.stages;
   if (first === undefined || second === undefined || genotype.stages.length !== 2)

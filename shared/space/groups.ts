@@ -87,7 +87,7 @@ export function group(source: ReadonlyMap<string, Group> | Architecture, id: str
 }
 
 /**
- * p_i = sigmoid(alpha_i) / sum_j sigmoid(alpha_j) over the survivors (method.md section 2). Evaluated by logarithms, so that
+ * p_i = sigmoid(alpha_i) / sum_j sigmoid(alpha_j) over the survivors (docs/method.md#relaxation). Evaluated by logarithms, so that
  * alphas of any finite size give finite p that sum to 1.
  */
 export function probabilities(alphas: ArrayLike<number>): number[] {
@@ -150,7 +150,7 @@ export function entropy(p: ArrayLike<number>): number {
   return sum;
 }
 
-/** Solution Space Regularization of one group: (1/n) sum_i log p_i + log n (method.md section 3); 0 with one survivor. */
+/** Solution Space Regularization of one group: (1/n) sum_i log p_i + log n (docs/method.md#regularization); 0 with one survivor. */
 export function ssr(p: ArrayLike<number>): number {
   if (p.length <= 1) return 0;
   const sum = Array.from(p).reduce((total, value) => total + Math.log(value), 0);

@@ -1,7 +1,9 @@
+import { Dimension } from "../proto/lathe/v1/space";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { presetSpec } from "../spec/presets";
+import { randomSpace, uniform } from "../testing/spaces";
 import { group, initialArchitecture, operations } from "./groups";
-import { formatLog10, log10Size } from "./size";
+import { contributions, formatLog10, log10Size, networks } from "./size";
 
 const toy: SearchSpace = {
   inputHeight: 64,
@@ -47,10 +49,11 @@ function count(space: SearchSpace, architecture: Architecture): number {
   }, 1);
 }
 
-describe("log10Size", () => {
+describe("the size of a space", () => {
   it("equals a brute-force enumeration of a toy space", () => {
     const architecture = initialArchitecture(toy);
     expect(count(toy, architecture)).toBe((32 + 32 ** 2) * (2 * 3 ** 4));
+    expect(networks(toy)).toBe(BigInt(count(toy, architecture)));
     expect(log10Size(toy)).toBeCloseTo(Math.log10(count(toy, architecture)), 12);
   });
 
@@ -59,30 +62,62 @@ describe("log10Size", () => {
     Object.assign(group(architecture, "stage1/block1/operation"), { survivors: [1], alphas: [0] });
     architecture.groups = architecture.groups.filter(({ id }) => !id.startsWith("stage1/block1/d1s1/"));
     Object.assign(group(architecture, "stage2/block1/d2s1/middle"), { survivors: [0, 2], alphas: [0, 0] });
-    expect(log10Size(toy, architecture)).toBeCloseTo(Math.log10(count(toy, architecture)), 12);
+    expect(networks(toy, architecture)).toBe(BigInt(count(toy, architecture)));
     expect(log10Size(toy, architecture)).toBeLessThan(log10Size(toy));
   });
 
-  it("is the formula's own figure at the paper's sizes", () => {
+  it("counts the paper's space exactly", () => {
     const { space } = presetSpec("paper");
-    // (10 * 9^10 * 9^10)^13: shallower exits add one part in 10^20. The paper names 2.78e324, which this formula does not give.
-    expect(log10Size(space)).toBeCloseTo(13 * (1 + 20 * Math.log10(9)), 9);
-    expect(formatLog10(log10Size(space))).toBe("1.27e261");
-    const [first, second] = space.stages;
-    if (first === undefined || second === undefined) throw new Error("the paper has two stages");
-    const searched = {
-      ...space,
-      stages: [
-        { ...first, maxDepth: 4 },
-        { ...second, maxDepth: 9 },
-      ],
-    };
-    expect(log10Size(searched)).toBeCloseTo(log10Size(space), 9);
+    const block = 10n * 9n ** 20n;
+    const powers = (depth: bigint): bigint => (depth === 0n ? 0n : block ** depth + powers(depth - 1n));
+    expect(networks(space)).toBe(powers(5n) * powers(12n));
+    // Nearly all networks have the largest depths: (10 * 9^20)^17 of them.
+    expect(log10Size(space)).toBeCloseTo(17 * (1 + 20 * Math.log10(9)), 9);
+    expect(networks(space).toString()).toMatch(/^27698306/);
+    expect(formatLog10(log10Size(space))).toBe("2.77e341");
   });
 
   it("prints a mantissa and an exponent beyond a double's range", () => {
     expect(formatLog10(324.4440448)).toBe("2.78e324");
     expect(formatLog10(0)).toBe("1.00e0");
     expect(formatLog10(Math.log10(9.999))).toBe("1.00e1");
+  });
+});
+
+describe("what each dimension contributes", () => {
+  const { DIMENSION_DEPTH, DIMENSION_OPERATION, DIMENSION_OUTPUT_WIDTH, DIMENSION_MIDDLE_WIDTH } = Dimension;
+  const parts = (space: SearchSpace) =>
+    new Map(contributions(space).map(({ dimension, log10 }) => [dimension, log10] as const));
+
+  it("is the count of its choices in the deepest networks, and of depth the rest", () => {
+    const contributed = parts(toy);
+    // Stage 1: 2 blocks of 2 operations with 2 widths each way; stage 2: 1 block of 2 operations with 3 widths.
+    const [operation, width] = [2 ** 3, 2 ** 4 * 3 ** 2];
+    expect(contributed.get(DIMENSION_OPERATION)).toBeCloseTo(Math.log10(operation), 12);
+    expect(contributed.get(DIMENSION_OUTPUT_WIDTH)).toBeCloseTo(Math.log10(width), 12);
+    expect(contributed.get(DIMENSION_MIDDLE_WIDTH)).toBeCloseTo(Math.log10(width), 12);
+    const rest = count(toy, initialArchitecture(toy)) / (operation * width * width);
+    expect(contributed.get(DIMENSION_DEPTH)).toBeCloseTo(Math.log10(rest), 12);
+  });
+
+  it.each(Array.from({ length: 20 }, (_, seed) => seed))("adds up to the size of a random space (%d)", (seed) => {
+    const space = randomSpace(uniform(seed));
+    const total = contributions(space).reduce((sum, { log10 }) => sum + log10, 0);
+    expect(total).toBeCloseTo(log10Size(space), 9);
+  });
+
+  it("at the paper's sizes is 17 from the operations and 9^340 from the widths", () => {
+    const contributed = parts(presetSpec("paper").space);
+    expect(contributed.get(DIMENSION_OPERATION)).toBeCloseTo(17, 12);
+    const widths = (contributed.get(DIMENSION_OUTPUT_WIDTH) ?? 0) + (contributed.get(DIMENSION_MIDDLE_WIDTH) ?? 0);
+    // 17 blocks x 10 candidates x 2 groups of 9 widths; beyond a double, so the oracle is an integer.
+    expect(9 ** 340).toBe(Infinity);
+    const exact = (9n ** 340n).toString();
+    expect(exact).toMatch(/^27698306/);
+    expect(exact).toHaveLength(325);
+    expect(widths).toBeCloseTo(324 + Math.log10(Number(`${exact[0]}.${exact.slice(1, 18)}`)), 9);
+    expect(formatLog10(widths)).toBe("2.77e324");
+    // Each stage adds 1 / (10 * 9^20) to its deepest exit, to a first order, which a sum of doubles would lose.
+    expect(contributed.get(DIMENSION_DEPTH)! / (2 / (10 * 9 ** 20) / Math.LN10)).toBeCloseTo(1, 9);
   });
 });

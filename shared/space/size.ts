@@ -1,4 +1,5 @@
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
+import { Dimension } from "../proto/lathe/v1/space";
 import {
   deepest,
   depthId,
@@ -12,45 +13,106 @@ import {
   outputId,
 } from "./groups";
 
+/** Choices of one search block, by dimension: the product of the sizes of its groups. */
+interface BlockChoices {
+  operation: bigint;
+  output: bigint;
+  middle: bigint;
+}
+
+/** One stage: the choices of its blocks 1..deepest, and the depths at which it may still end. */
+interface StageChoices {
+  blocks: BlockChoices[];
+  depths: number[];
+}
+
+/** How much a dimension contributes to the size of a space. */
+export interface Contribution {
+  dimension: Dimension;
+  log10: number;
+}
+
 /**
- * log10 of the number of choices that are left (method.md section 2), in log space since the paper's space overflows a double:
+ * The number of networks that are left, an exact integer (docs/method.md#the-size-of-a-space):
  *
  *     size = prod over stages of  sum over surviving depths d of  prod over blocks b <= d of  size of block b
  *     size of block = |operations| * prod over surviving operations o of |output widths of o| * |middle widths of o|
  *
- * Width groups of every surviving candidate count, as the supernet holds them, whether or not their candidate is chosen: it is
- * the paper's way of counting, and an upper bound on the number of distinct networks. 0 when everything is decided.
+ * Every surviving candidate's width groups count, whether or not the candidate is chosen, because the supernet holds them all.
+ * This is the paper's way of counting; it is an upper bound on the number of distinct networks. 1 when everything is decided.
  */
-export function log10Size(space: SearchSpace, architecture: Architecture = initialArchitecture(space)): number {
-  const groups = indexGroups(architecture);
-  const names = operations(space).map((operation) => operation.name);
-  let total = 0;
-  space.stages.forEach((_, index) => {
-    const stage = index + 1;
-    // reached[d] = log10 of the choices of blocks 1..d.
-    const reached = [0];
-    for (let block = 1; block <= deepest(space, architecture, stage); block++) {
-      const survivors = group(groups, operationId(stage, block)).survivors;
-      let size = Math.log10(survivors.length);
-      for (const candidate of survivors) {
-        const name = names[candidate] ?? "";
-        size += Math.log10(group(groups, outputId(stage, block, name)).survivors.length);
-        size += Math.log10(group(groups, middleId(stage, block, name)).survivors.length);
-      }
-      reached.push((reached[block - 1] ?? 0) + size);
-    }
-    const exits = group(groups, depthId(stage)).survivors.map(
-      (candidate) => reached[depthOf(space, stage, candidate)] ?? 0,
-    );
-    total += logSum10(exits);
-  });
-  return total;
+export function networks(space: SearchSpace, architecture: Architecture = initialArchitecture(space)): bigint {
+  return product(choices(space, architecture).map((stage) => sum(exits(stage))));
 }
 
-/** log10 of a sum of powers of ten. */
-function logSum10(exponents: number[]): number {
-  const top = Math.max(...exponents);
-  return top + Math.log10(exponents.reduce((sum, exponent) => sum + 10 ** (exponent - top), 0));
+/** log10 of the number of networks that are left. 0 when everything is decided. */
+export function log10Size(space: SearchSpace, architecture: Architecture = initialArchitecture(space)): number {
+  return log10(networks(space, architecture));
+}
+
+/**
+ * What each dimension adds to log10Size, in the order depth, operation, output width, middle width; together they are log10Size.
+ * Operation and widths count the choices in the blocks of the deepest networks. Depth counts what the shallower networks add,
+ * which is little: each block multiplies the choices, so nearly all networks have the largest depth.
+ */
+export function contributions(space: SearchSpace): Contribution[] {
+  const stages = choices(space, initialArchitecture(space));
+  const blocks = stages.flatMap((stage) => stage.blocks);
+  const of = (key: keyof BlockChoices) => log10(product(blocks.map((block) => block[key])));
+  return [
+    { dimension: Dimension.DIMENSION_DEPTH, log10: stages.reduce((total, stage) => total + log10OfDepths(stage), 0) },
+    { dimension: Dimension.DIMENSION_OPERATION, log10: of("operation") },
+    { dimension: Dimension.DIMENSION_OUTPUT_WIDTH, log10: of("output") },
+    { dimension: Dimension.DIMENSION_MIDDLE_WIDTH, log10: of("middle") },
+  ];
+}
+
+function choices(space: SearchSpace, architecture: Architecture): StageChoices[] {
+  const groups = indexGroups(architecture);
+  const names = operations(space).map((operation) => operation.name);
+  const survivors = (id: string): number[] => group(groups, id).survivors;
+  return space.stages.map((_, index) => {
+    const stage = index + 1;
+    const blocks = Array.from({ length: deepest(space, architecture, stage) }, (_, position): BlockChoices => {
+      const block = position + 1;
+      const left = survivors(operationId(stage, block));
+      const widths = (id: typeof outputId) =>
+        product(left.map((candidate) => BigInt(survivors(id(stage, block, names[candidate] ?? "")).length)));
+      return { operation: BigInt(left.length), output: widths(outputId), middle: widths(middleId) };
+    });
+    return { blocks, depths: survivors(depthId(stage)).map((candidate) => depthOf(space, stage, candidate)) };
+  });
+}
+
+/** Networks of a stage that end at each of its depths, in the order of its depths. */
+function exits({ blocks, depths }: StageChoices): bigint[] {
+  const reached = [1n];
+  for (const { operation, output, middle } of blocks)
+    reached.push((reached.at(-1) ?? 1n) * operation * output * middle);
+  return depths.map((depth) => reached[depth] ?? 0n);
+}
+
+/** log10(all exits / deepest exit) = log10(1 + shallower / deepest), which log1p keeps where the ratio is below a double's epsilon. */
+function log10OfDepths(stage: StageChoices): number {
+  const ascending = exits(stage);
+  const shallower = sum(ascending.slice(0, -1));
+  if (shallower === 0n) return 0;
+  return Math.log1p(10 ** (log10(shallower) - log10(ascending.at(-1) ?? 1n))) / Math.LN10;
+}
+
+function sum(values: bigint[]): bigint {
+  return values.reduce((total, value) => total + value, 0n);
+}
+
+function product(values: bigint[]): bigint {
+  return values.reduce((total, value) => total * value, 1n);
+}
+
+/** log10 of a positive integer of any size: the exponent from its digits, the rest from the leading ones. */
+function log10(value: bigint): number {
+  const digits = value.toString();
+  // 17 digits name a double.
+  return digits.length - 1 + Math.log10(Number(`${digits.slice(0, 1)}.${digits.slice(1, 18)}`));
 }
 
 /** "2.78e324" for 324.444: mantissa of three digits and exponent, for numbers beyond a double. */

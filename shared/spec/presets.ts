@@ -14,7 +14,7 @@ export type Complete<T> = T extends (infer E)[]
     ? { [K in keyof T]-?: Complete<NonNullable<T[K]>> }
     : T;
 
-/** A SearchSpec in which nothing is left to a default. Of a genotype there is none. */
+/** A SearchSpec with every default filled in. A genotype has no default, so the algorithm stays as it was sent. */
 export type ResolvedSpec = Complete<Omit<SearchSpec, "algorithm">> & { algorithm: AlgorithmSpec };
 
 type Space = Omit<ResolvedSpec["space"], "classes">;
@@ -50,7 +50,7 @@ const SPACES: Record<Preset, Space> = {
     inputHeight: 512,
     inputWidth: 1024,
     stemChannels: 16,
-    stages: [stage(64, [1, 5], below(64), 0.03), stage(128, [1, 8], below(128), 0.3)],
+    stages: [stage(64, [1, 5], below(64), 0.03), stage(128, [1, 12], below(128), 0.3)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],
   },

@@ -1,8 +1,13 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { LatheError } from "../process/errors";
+import { packageRoot } from "../process/root";
 import { CostMetric } from "../proto/lathe/v1/space";
 import { BudgetPolicy, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
 import { CLASSES } from "../data/streets/classes";
+import { isMember } from "../space/genotype";
 import { PRESETS } from "./bounds";
+import { parseGenotype } from "./parse";
 import { presetSpec } from "./presets";
 import { DATASET_CLASSES, resolve } from "./resolve";
 
@@ -33,9 +38,23 @@ describe("presets", () => {
     const { spec, space } = resolve(SearchSpec.fromPartial({ preset: "paper", dataset: { path: "/d" } }));
     expect(space).toMatchObject({ inputHeight: 512, inputWidth: 1024, stemChannels: 16, classes: 19, scales: [1, 2] });
     expect(space.stages[0]?.widths).toEqual([32, 36, 40, 44, 48, 52, 56, 60, 64]);
-    expect(space.stages[1]).toMatchObject({ channels: 128, minDepth: 1, maxDepth: 8, dropout: 0.3 });
+    expect(space.stages[1]).toMatchObject({ channels: 128, minDepth: 1, maxDepth: 12, dropout: 0.3 });
     expect(spec.training).toMatchObject({ epochs: 200, batchSize: 6, weightLearningRate: 3e-4, alphaLearningRate: 0 });
     expect(spec.retraining).toMatchObject({ epochs: 300, learningRate: 5e-4, pyramidChannels: 40, dropout: 0.1 });
+  });
+
+  const examples = join(packageRoot(), "docs/examples/networks");
+  it.each(readdirSync(examples))("paper holds the network of docs/examples/networks/%s", (name) => {
+    const genotype = parseGenotype(readFileSync(join(examples, name), "utf8"), name);
+    const { space } = resolve(SearchSpec.fromPartial({ preset: "paper", dataset: { path: "/d" } }));
+    expect(isMember(space, genotype)).toBe(true);
+  });
+
+  it("paper is too shallow for the paper's network with the 5 + 8 blocks of the authors' search code", () => {
+    const genotype = parseGenotype(readFileSync(join(examples, "paper.json"), "utf8"), "paper.json");
+    const { space } = resolve(SearchSpec.fromPartial({ preset: "paper", dataset: { path: "/d" } }));
+    const stages = space.stages.map((stage, index) => (index === 1 ? { ...stage, maxDepth: 8 } : stage));
+    expect(isMember({ ...space, stages }, genotype)).toBe(false);
   });
 
   it("are fresh values", () => {

@@ -3,7 +3,7 @@ import type { SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable, networkFigures } from "../../../shared/space/cost";
 import { largestGenotype } from "../../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../../shared/space/groups";
-import { log10Size } from "../../../shared/space/size";
+import { contributions, formatLog10, log10Size } from "../../../shared/space/size";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import { describedSpec } from "../specFlags";
 import { dimensionNames, quantity } from "../view/figures";
@@ -15,13 +15,14 @@ interface Figures {
   macs: number;
 }
 
-/** What a space holds, by arithmetic alone. */
+/** The contents of a space, by arithmetic alone. */
 export interface SpaceDescription {
   preset: string;
   space: SearchSpace;
-  /** log10 of the number of networks. */
+  /** log10 of the number of networks, which is counted exactly. */
   log10Size: number;
-  dimensions: { name: string; groups: number; candidates: number }[];
+  /** log10Size of a dimension: its contribution; the four add up to log10Size of the space. */
+  dimensions: { name: string; groups: number; candidates: number; log10Size: number }[];
   groups: number;
   candidates: number;
   /** The largest network: as it is searched, and with the aggregation head of retraining. */
@@ -31,10 +32,12 @@ export interface SpaceDescription {
 }
 
 export function describeSpace(resolved: ResolvedSpec, space: SearchSpace): SpaceDescription {
+  const parts = new Map(contributions(space).map((part) => [part.dimension, part.log10]));
   const dimensions = dimensionMetrics(space, initialArchitecture(space)).map(({ dimension, groups, candidates }) => ({
     name: dimensionNames[dimension] ?? "",
     groups,
     candidates,
+    log10Size: parts.get(dimension) ?? 0,
   }));
   const largest = largestGenotype(space);
   const { pyramidChannels } = resolved.retraining;
@@ -65,24 +68,31 @@ export function descriptionLines({ preset, space, ...about }: SpaceDescription):
     ),
     `  operations: dilations ${space.dilations.join(" ")}, scales ${space.scales.join(" ")}`,
     "",
-    `  log10 of the number of networks  ${about.log10Size.toFixed(3)}`,
+    `  log10 of the number of networks  ${about.log10Size.toFixed(3)} (${formatLog10(about.log10Size)} networks)`,
     "",
-    `  ${"dimension".padEnd(16)}${"groups".padStart(8)}${"candidates".padStart(12)}`,
-    ...[...about.dimensions, { name: "all", groups: about.groups, candidates: about.candidates }].map(
-      ({ name, groups, candidates }) =>
-        `  ${name.padEnd(16)}${String(groups).padStart(8)}${String(candidates).padStart(12)}`,
+    `  ${"dimension".padEnd(16)}${"groups".padStart(8)}${"candidates".padStart(12)}${"log10".padStart(12)}`,
+    ...[...about.dimensions, { ...about, name: "all" }].map(
+      ({ name, groups, candidates, log10Size }) =>
+        `  ${name.padEnd(16)}${String(groups).padStart(8)}${String(candidates).padStart(12)}${contribution(log10Size)}`,
     ),
+    "  The log10 column adds up. Operation and widths count the choices in the blocks of the deepest networks;",
+    "  depth counts what the shallower networks add.",
     "",
     row("largest network, search head", about.largest.searched),
     row("largest network, retrained", about.largest.retrained),
   ];
 }
 
+/** Three decimals; a contribution that they would show as 0.000 in powers of ten: "8.2e-21". */
+function contribution(log10: number): string {
+  return (log10 === 0 || log10 >= 0.0005 ? log10.toFixed(3) : log10.toExponential(1)).padStart(12);
+}
+
 /** `lathe space describe`: needs no stack. */
 export function spaceCommand(program: Command): void {
   const space = program.command("space").description("search spaces");
   specOptions(space.command("describe"))
-    .description("size of a space, its groups, its largest network")
+    .description("size of a space and the part of each dimension, its groups, its largest network")
     .option("--json", "print JSON")
     .action((flags: SpecOptions & { json?: boolean }) => {
       const { resolved, space } = describedSpec(flags);

@@ -59,8 +59,8 @@ describe("rules", () => {
 
   const health = 'HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "health.mjs"]';
   it.each([
-    ["bases", "ARG NODE=node:20.19.5-bookworm-slim", "ARG NODE=node:latest", /base node:latest has no version/],
-    ["bases", "ARG NODE=node:20.19.5-bookworm-slim", "ARG NODE=node", /base node has no version/],
+    ["bases", "ARG NODE=node:24.21.0-bookworm-slim", "ARG NODE=node:latest", /base node:latest has no version/],
+    ["bases", "ARG NODE=node:24.21.0-bookworm-slim", "ARG NODE=node", /base node has no version/],
     ["ADD", "COPY proto proto\nCOPY shared", "ADD proto proto\nCOPY shared", /ADD/],
     ["stages", "--from=dependencies /build/node_modules", "--from=packages /build/node_modules", /COPY from packages/],
     ["context", "COPY bench bench", "COPY . .", /COPY of the whole context/],

@@ -36,7 +36,7 @@ export interface MixtureInputs {
   presence: Value;
 }
 
-/** y = ReLU(presence * x + sum of branches), each BN(conv(ReLU(BN(conv(x))))) (method.md section 6). */
+/** y = ReLU(presence * x + sum of branches), each BN(conv(ReLU(BN(conv(x))))) (docs/method.md#identities). */
 export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInputs): { y: Value } & Activations {
   const { branches } = plan;
   const middles = branches.map(({ middle }) => middle);
