@@ -5,13 +5,14 @@ import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction
 import { manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
+import { at, type LiveBlock, type LiveStage } from "../space/live";
+import { stemReduction, type ReductionChannels } from "../space/parts";
 import { blockedLayout, type BlockedLayout, type BlockedPlans } from "./blockedLayout";
 import { blockedReduction, blockedStem } from "./blockedReduction";
 import { searchHead } from "./heads";
 import { EPSILON, named, padChannels, type Norm, type Tensors } from "./layers";
-import { at, type LiveBlock, type LiveStage } from "./live";
 import type { BlockFactors } from "./factors";
-import { exitSum, supernetLogits, type StageChoices, type Supernet } from "./supernet";
+import { exitSum, supernetLogits, type DeclaredSupernet, type StageChoices, type Supernet } from "./supernet";
 
 /** A supernet that is computed in ONNX Runtime's blocked layout up to its head: the same function, its vectors in another order. */
 export interface BlockedSupernet extends Supernet {
@@ -22,13 +23,13 @@ export interface BlockedSupernet extends Supernet {
  * The blocked formulation of a supernet's training steps at a batch size, for blocks of `block` channels; where a precondition does
  * not hold, the reason instead. Widths are filled up to whole blocks with channels of zeros, which stay zero: their derivatives are.
  */
-export function blockedSupernet(supernet: Supernet, batch: number, block: number): BlockedSupernet | string {
+export function blockedSupernet(supernet: DeclaredSupernet, batch: number, block: number): BlockedSupernet | string {
   const plans = plansOf(supernet, batch, block);
   if (typeof plans === "string") return plans;
   const { space, stages } = supernet;
   const layout = {
-    weights: blockedLayout(supernet.weights, stages, plans, "weights"),
-    stats: blockedLayout(supernet.stats, stages, plans, "stats"),
+    weights: blockedLayout(supernet.weights, stages, plans),
+    stats: blockedLayout(supernet.stats, stages, plans),
   };
   return {
     ...supernet,
@@ -63,19 +64,19 @@ function plansOf({ space, stages }: Supernet, batch: number, block: number): Blo
   const mixtures = new Map<string, MixturePlan>();
   const reductions = new Map<string, ReductionPlan>();
   let size = { batch, height: space.inputHeight, width: space.inputWidth };
-  const reduce = (name: string, inputs: number, convolution: number) => {
+  const reduce = (name: string, { input: inputs, convolution }: ReductionChannels) => {
     const plan = { block, ...size, inputs, convolution, epsilon: EPSILON };
     reductions.set(name, plan);
     size = { ...size, height: size.height / 2, width: size.width / 2 };
     const why = reductionObstacle(plan);
     return why && `${name}: ${why}`;
   };
-  const why = reduce("stem", 3, space.stemChannels - 3);
+  const why = reduce("stem", stemReduction(space));
   if (why) return why;
   for (const stage of stages) {
     if (stage.dropout > 0) return `${stage.name} drops channels out`;
     if (stage.channels % block !== 0) return `${stage.name} has ${stage.channels} channels, not a multiple of ${block}`;
-    const why = reduce(`${stage.name}/reduction`, stage.inputs, stage.convolution);
+    const why = reduce(`${stage.name}/reduction`, stage.reduction);
     if (why) return why;
     for (const entry of stage.blocks) {
       const plan = planOf(entry, size, block);

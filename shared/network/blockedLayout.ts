@@ -1,9 +1,8 @@
-import { count } from "../engine/nchwc/emit";
 import { convolutions, tiles, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
-import type { Manifest } from "../engine/parameters";
 import { elementCount } from "../engine/signature";
-import { at, atScale, type LiveBlock, type LiveStage } from "./live";
+import { at, type LiveBlock, type LiveStage } from "../space/live";
+import { finder, upTo, type Role, type TensorTable } from "./declaration";
 
 /** Where the values of a blocked vector come from in the plain one, which is the order of checkpoints. */
 export interface BlockedLayout {
@@ -12,6 +11,8 @@ export interface BlockedLayout {
   source: Int32Array;
   plainSize: number;
 }
+
+type Finder = ReturnType<typeof finder>;
 
 /** The place of one tensor in a blocked vector, in the order of its elements. */
 interface Part {
@@ -51,43 +52,23 @@ export interface BlockedPlans {
  * "<block>/kernels" [tiles, block, block], and per norm one vector over all operations, each filled up to whole blocks.
  */
 export function blockedLayout(
-  plain: Manifest,
+  plain: TensorTable,
   stages: readonly LiveStage[],
   { mixtures, reductions }: BlockedPlans,
-  role: "weights" | "stats",
 ): BlockedLayout {
   const blocks = new Map(stages.flatMap((stage) => stage.blocks.map((block) => [block.name, block] as const)));
-  const offsets = new Map(plain.entries.map((entry) => [entry.name, entry.offset]));
-  const offset = (name: string) => {
-    const found = offsets.get(name);
-    if (found === undefined) throw new Error(`no tensor "${name}" in the plain layout`);
-    return found;
-  };
   const parts: Part[] = [];
   const done = new Set<string>();
-  for (const entry of plain.entries) {
-    const name = /^stage\d+\/block\d+(?=\/)/.exec(entry.name)?.[0];
-    const block = name === undefined ? undefined : blocks.get(name);
-    const [owner = "", tensor = ""] = /^(stem|.*\/reduction)\/(.+)$/.exec(entry.name)?.slice(1) ?? [];
-    const reduction = reductions.get(owner);
-    if (reduction) {
-      if (tensor === "conv") parts.push((owner === "stem" ? stemKernelPart : reductionKernelPart)(entry, reduction));
-      else parts.push(vectorPart(entry, filledUp(reduction).output));
-      continue;
-    }
-    if (!block) {
-      const source = new Int32Array(elementCount(entry.shape)).map((_, index) => entry.offset + index);
-      parts.push({ name: entry.name, shape: entry.shape, source });
-      continue;
-    }
-    if (done.has(block.name)) continue;
-    done.add(block.name);
-    const plan = mixtures.get(block.name);
-    if (!plan) throw new Error(`no plan for ${block.name}`);
-    if (role === "weights") parts.push(kernelPart(block, plan, offset));
-    for (const layer of ["norm1", "norm2"] as const)
-      for (const kind of role === "weights" ? ["gamma", "beta"] : ["mean", "variance"])
-        parts.push(normPart(block, plan, layer, kind, offset));
+  for (const tensor of plain.entries) {
+    const reduction = reductions.get(tensor.part);
+    const plan = mixtures.get(tensor.part);
+    const block = blocks.get(tensor.part);
+    if (reduction && tensor.kind === "kernel")
+      parts.push((tensor.part === "stem" ? stemKernelPart : reductionKernelPart)(tensor, reduction));
+    else if (reduction) parts.push(vectorPart(tensor, filledUp(reduction).output));
+    else if (!plan || !block) parts.push(vectorPart(tensor, elementCount(tensor.shape), tensor.shape));
+    else if (!done.has(block.name)) parts.push(...mixtureParts(plain, block, plan));
+    done.add(tensor.part);
   }
   const source = new Int32Array(parts.reduce((size, part) => size + part.source.length, 0));
   let written = 0;
@@ -98,12 +79,23 @@ export function blockedLayout(
   return { entries: parts.map(({ name, shape }) => ({ name, shape })), source, plainSize: plain.size };
 }
 
-function kernelPart(block: LiveBlock, plan: MixturePlan, offset: (name: string) => number): Part {
+/** The kernels of a search block if the table holds them, then its norms. */
+function mixtureParts(plain: TensorTable, block: LiveBlock, plan: MixturePlan): Part[] {
+  const find = finder({ ...plain, entries: plain.entries.filter(({ part }) => part === block.name) });
+  const isWeights = plain.entries.some(({ kind }) => kind === "kernel");
+  const kinds = isWeights ? (["gamma", "beta"] as const) : (["mean", "variance"] as const);
+  const norms = (["norm1", "norm2"] as const).flatMap((layer) =>
+    kinds.map((kind) => normPart(block, plan, layer, kind, find)),
+  );
+  return isWeights ? [kernelPart(block, plan, find), ...norms] : norms;
+}
+
+function kernelPart({ name: part, operations }: LiveBlock, plan: MixturePlan, find: Finder): Part {
   const { block: b } = plan;
   const list = convolutions(plan).map(({ branch, layer }) => {
-    const { operation, middleWidth, outputWidth } = at(block.operations, branch);
-    const [inputs, outputs] = layer === 1 ? [block.inputs, middleWidth] : [middleWidth, outputWidth];
-    return { start: offset(`${block.name}/${operation.name}/conv${layer}`), inputs, outputs };
+    const { middle, output } = at(operations, branch);
+    const { tensor } = find({ part, layer: `conv${layer}`, kind: "kernel" }, (layer === 1 ? middle : output).id);
+    return { start: tensor.offset, outputs: at(tensor.shape, 0), inputs: at(tensor.shape, 1) };
   });
   const all = tiles(plan);
   const source = new Int32Array(all.length * b * b);
@@ -115,7 +107,23 @@ function kernelPart(block: LiveBlock, plan: MixturePlan, offset: (name: string) 
       for (let output = outputBlock * b; output < (outputBlock + 1) * b; output++)
         source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
   }
-  return { name: `${block.name}/kernels`, shape: [all.length, b, b], source };
+  return { name: `${part}/kernels`, shape: [all.length, b, b], source };
+}
+
+function normPart(
+  { name: part, operations }: LiveBlock,
+  { branches }: MixturePlan,
+  layer: "norm1" | "norm2",
+  kind: Role["kind"],
+  find: Finder,
+): Part {
+  const source = operations.flatMap(({ middle, output }, index) => {
+    const branch = at(branches, index);
+    const [of, size] = layer === "norm1" ? [middle.id, branch.middle] : [output.id, branch.output];
+    const { tensor, row, elements } = find({ part, layer, kind }, of);
+    return upTo(size).map((c) => (c < elements.length ? tensor.offset + row + c : -1));
+  });
+  return { name: `${part}/${layer}/${kind}`, shape: [source.length], source: Int32Array.from(source) };
 }
 
 interface Placed {
@@ -124,10 +132,10 @@ interface Placed {
   offset: number;
 }
 
-/** A vector filled up to `size`. */
-function vectorPart({ name, shape, offset }: Placed, size: number): Part {
+/** A tensor's elements in their order, filled up to `size`. */
+function vectorPart({ name, shape, offset }: Placed, size: number, target: number[] = [size]): Part {
   const own = elementCount(shape);
-  return { name, shape: [size], source: new Int32Array(size).map((_, at) => (at < own ? offset + at : -1)) };
+  return { name, shape: target, source: new Int32Array(size).map((_, at) => (at < own ? offset + at : -1)) };
 }
 
 /** A plain kernel [output][input][row][column] as tiles [input][output] by output block, column, input block, row. */
@@ -156,24 +164,4 @@ function stemKernelPart({ name, offset }: Placed, plan: ReductionPlan): Part {
     return o < convolution ? offset + o * taps + (Math.floor(at / b) % taps) : -1;
   });
   return { name, shape: [source.length / b, b], source };
-}
-
-function normPart(
-  block: LiveBlock,
-  plan: MixturePlan,
-  layer: "norm1" | "norm2",
-  kind: string,
-  offset: (name: string) => number,
-): Part {
-  const width = (entry: LiveBlock["operations"][number]) => (layer === "norm1" ? entry.middleWidth : entry.outputWidth);
-  const source = block.operations.flatMap((entry, index) => {
-    const { scale } = entry.operation;
-    // In the plain layout the operations of one scale share a vector.
-    const siblings = atScale(block, scale);
-    const before = siblings.slice(0, siblings.indexOf(entry)).reduce((sum, other) => sum + width(other), 0);
-    const start = offset(`${block.name}/s${scale}/${layer}/${kind}`) + before;
-    const branch = at(plan.branches, index);
-    return count(layer === "norm1" ? branch.middle : branch.output).map((c) => (c < width(entry) ? start + c : -1));
-  });
-  return { name: `${block.name}/${layer}/${kind}`, shape: [source.length], source: Int32Array.from(source) };
 }

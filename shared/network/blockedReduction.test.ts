@@ -8,8 +8,9 @@ import { noise, randomBuffer } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { blockedLayout, toBlockedOrder, toPlainOrder } from "./blockedLayout";
 import { blockedReduction, blockedStem } from "./blockedReduction";
-import { EPSILON, trainingNorm, type Declaration } from "./layers";
-import { declareReduction, reduction } from "./reduction";
+import { declareReduction, reduction } from "./blocks";
+import { axis, tensorTable, type Declaration } from "./declaration";
+import { EPSILON, trainingNorm } from "./layers";
 
 const [BATCH, HEIGHT, WIDTH] = [2, 8, 16];
 
@@ -24,14 +25,14 @@ beforeAll(async () => {
 async function both(name: string, inputs: number, convolution: number, present: boolean) {
   const random = uniform(convolution);
   const declaration: Declaration = { weights: [], stats: [] };
-  declareReduction(declaration, name, inputs, convolution);
-  const plain = manifest(declaration.weights);
+  declareReduction(declaration, name, axis("input", inputs), convolution);
+  const plain = tensorTable(declaration.weights);
   const plan: ReductionPlan = {
     ...{ block, batch: BATCH, height: HEIGHT, width: WIDTH },
     ...{ inputs, convolution, epsilon: EPSILON },
   };
   const plans = { mixtures: new Map(), reductions: new Map([[name, plan]]) };
-  const layout = blockedLayout(plain, [], plans, "weights");
+  const layout = blockedLayout(plain, [], plans);
   const blocked = manifest(layout.entries);
   const outputs = convolution + inputs;
   const images = name === "stem";

@@ -1,6 +1,6 @@
 import { take } from "../engine/ops/take";
 import { tf } from "../engine/tf";
-import { at, type LiveBlock, type LiveStage } from "./live";
+import { at, type LiveBlock, type LiveStage } from "../space/live";
 import type { Relaxation } from "./relaxation";
 
 /** How many channels each vector of a block's factors has. */
@@ -36,7 +36,7 @@ interface Wanted {
 
 /** True where one operation with one output width is left: every mask of the output is 1 on the channels computed. */
 export function isDecided(block: LiveBlock): boolean {
-  return block.operations.length === 1 && block.operations.every(({ output }) => output.length === 1);
+  return block.operations.length === 1 && block.operations.every(({ output }) => output.survivors.length === 1);
 }
 
 /** The factors of all blocks and stages, out of one product of distributions over widths and masks m_j, which are 1 on the first w_j channels. */
@@ -88,7 +88,7 @@ function wantedOf(
       const blockFactors = at(own.blocks, index);
       const side = (start: number, sizes: readonly number[]) =>
         sizes.map((channels, row) => ({ row: start + row, position, channels }));
-      if (block.operations.some(({ middle }) => middle.length > 1))
+      if (block.operations.some(({ middle }) => middle.survivors.length > 1))
         wanted.push({ parts: side(k + first, middles), zeros: 0, set: (vector) => (blockFactors.middle = vector) });
       if (!isDecided(block)) {
         const common = Math.min(block.inputs, block.outputs);

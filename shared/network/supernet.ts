@@ -1,14 +1,17 @@
-import { manifest, type Manifest } from "../engine/parameters";
+import type { Manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
-import { declareSearchHead, searchHead } from "./heads";
+import { at, atScale, liveStages, type LiveBlock, type LiveStage } from "../space/live";
+import { stemReduction } from "../space/parts";
+import { declareAlphas } from "./alphas";
+import { declareReduction, reduction } from "./blocks";
+import { axis, tensorTable, type Declaration, type TensorTable } from "./declaration";
 import { channelFactors, type FactorSizes, type StageFactors } from "./factors";
-import { padChannels, perChannel, type Declaration, type Norm, type Tensors } from "./layers";
-import { at, atScale, liveStages, type LiveBlock, type LiveStage } from "./live";
+import { declareSearchHead, searchHead } from "./heads";
+import { padChannels, perChannel, type Norm, type Tensors } from "./layers";
 import { declareMixture, mixture, scalesOf } from "./mixture";
-import { declareReduction, reduction } from "./reduction";
-import { declareAlphas, exitProbabilities, relax, type Relaxation } from "./relaxation";
+import { exitProbabilities, relax, type Relaxation } from "./relaxation";
 
 /** The network of everything that survives of a space: what its tensors are, and the function that it computes. */
 export interface Supernet {
@@ -17,7 +20,7 @@ export interface Supernet {
   stages: LiveStage[];
   weights: Manifest;
   stats: Manifest;
-  alphas: Manifest;
+  alphas: TensorTable;
   /** Channel dropout factors that training may feed, by name: one per channel of a block's outputs at one scale. */
   dropouts: { name: string; channels: number; probability: number }[];
   /** Choices from flat architecture parameters; shared by the network, SSR and cost. */
@@ -26,23 +29,30 @@ export interface Supernet {
   logits(weights: Tensors, relaxation: Relaxation, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }
 
+/** A supernet in the layout of checkpoints, with what each of its tensors is. */
+export interface DeclaredSupernet extends Supernet {
+  weights: TensorTable;
+  stats: TensorTable;
+}
+
 /** Builds the supernet of a space with the survivors of an architecture (method.md sections 1, 2 and 6). */
-export function buildSupernet(space: SearchSpace, architecture: Architecture): Supernet {
+export function buildSupernet(space: SearchSpace, architecture: Architecture): DeclaredSupernet {
   const stages = liveStages(space, architecture);
   const declaration: Declaration = { weights: [], stats: [] };
-  declareReduction(declaration, "stem", 3, space.stemChannels - 3);
+  let x = declareReduction(declaration, "stem", axis("image", 3), stemReduction(space).convolution);
   for (const stage of stages) {
-    declareReduction(declaration, `${stage.name}/reduction`, stage.inputs, stage.convolution);
-    for (const block of stage.blocks) declareMixture(declaration, block);
+    x = declareReduction(declaration, `${stage.name}/reduction`, x, stage.reduction.convolution);
+    for (const block of stage.blocks) x = declareMixture(declaration, block, x);
+    x = axis(stage.name, stage.outputs);
   }
-  declareSearchHead(declaration, stages.at(-1)?.outputs ?? 0, space.classes);
-  const alphas = manifest(declareAlphas(stages));
+  declareSearchHead(declaration, x, space.classes);
+  const alphas = tensorTable(declareAlphas(stages));
   return {
     space,
     architecture,
     stages,
-    weights: manifest(declaration.weights),
-    stats: manifest(declaration.stats),
+    weights: tensorTable(declaration.weights),
+    stats: tensorTable(declaration.stats),
     alphas,
     dropouts: dropoutsOf(stages),
     relax: (values) => scoped("choices", () => relax(stages, alphas, values)),

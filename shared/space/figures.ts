@@ -2,7 +2,7 @@ import { LatheError } from "../process/errors";
 import type { Genotype } from "../proto/lathe/v1/space";
 import type { NetworkFigures } from "../proto/lathe/v1/result";
 import { blockInputs } from "./genotype";
-import type { ReductionChannels } from "./genotype";
+import { blockName, stageName, type ReductionChannels } from "./parts";
 
 /** What follows the last stage: the search's 1x1 convolution, or the aggregation block that retraining uses. */
 export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
@@ -57,7 +57,7 @@ export function figuresByPart(genotype: Genotype, head: Head): PartFigures[] {
     const channels = inputs.stages[index];
     if (channels === undefined) return;
     const stride = strideOf(index + 1);
-    parts.push({ name: `stage${index + 1}/reduction`, ...reduction(channels.reduction, pixelsAt(stride)) });
+    parts.push({ name: `${stageName(index + 1)}/reduction`, ...reduction(channels.reduction, pixelsAt(stride)) });
     stage.blocks.forEach((block, position) => {
       const pixels = pixelsAt(stride * block.scale);
       const figures = sum(
@@ -66,7 +66,7 @@ export function figuresByPart(genotype: Genotype, head: Head): PartFigures[] {
         convolution(3, block.middleWidth, block.outputWidth, pixels),
         norm(block.outputWidth),
       );
-      parts.push({ name: `stage${index + 1}/block${position + 1}`, ...figures });
+      parts.push({ name: blockName(index + 1, position + 1), ...figures });
     });
   });
   const figures =

@@ -1,16 +1,6 @@
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
-import {
-  deepest,
-  depthId,
-  depthOf,
-  group,
-  indexGroups,
-  initialArchitecture,
-  middleId,
-  operationId,
-  operations,
-  outputId,
-} from "./groups";
+import { initialArchitecture } from "./groups";
+import { liveStages } from "./live";
 
 /**
  * log10 of the number of choices that are left (method.md section 2), in log space since the paper's space overflows a double:
@@ -22,29 +12,19 @@ import {
  * the paper's way of counting, and an upper bound on the number of distinct networks. 0 when everything is decided.
  */
 export function log10Size(space: SearchSpace, architecture: Architecture = initialArchitecture(space)): number {
-  const groups = indexGroups(architecture);
-  const names = operations(space).map((operation) => operation.name);
-  let total = 0;
-  space.stages.forEach((_, index) => {
-    const stage = index + 1;
+  return liveStages(space, architecture).reduce((total, { exits, blocks }) => {
     // reached[d] = log10 of the choices of blocks 1..d.
     const reached = [0];
-    for (let block = 1; block <= deepest(space, architecture, stage); block++) {
-      const survivors = group(groups, operationId(stage, block)).survivors;
-      let size = Math.log10(survivors.length);
-      for (const candidate of survivors) {
-        const name = names[candidate] ?? "";
-        size += Math.log10(group(groups, outputId(stage, block, name)).survivors.length);
-        size += Math.log10(group(groups, middleId(stage, block, name)).survivors.length);
+    for (const { choice, operations } of blocks) {
+      let size = Math.log10(choice.survivors.length);
+      for (const { output, middle } of operations) {
+        size += Math.log10(output.survivors.length);
+        size += Math.log10(middle.survivors.length);
       }
-      reached.push((reached[block - 1] ?? 0) + size);
+      reached.push((reached.at(-1) ?? 0) + size);
     }
-    const exits = group(groups, depthId(stage)).survivors.map(
-      (candidate) => reached[depthOf(space, stage, candidate)] ?? 0,
-    );
-    total += logSum10(exits);
-  });
-  return total;
+    return total + logSum10(exits.map((exit) => reached[exit] ?? 0));
+  }, 0);
 }
 
 /** log10 of a sum of powers of ten. */

@@ -1,0 +1,108 @@
+import { manifest, type Manifest, type ManifestEntry } from "../engine/parameters";
+
+/** Elements that lie one behind the other along an axis. */
+export interface Run {
+  /** Whose they are: a decision group's ("stage1/block2/d4s2/middle"), a part's output ("stage1/block2"), or what they count ("image", "row"). */
+  of: string;
+  /** Which of them are there, ascending: channels from 0 on, or surviving candidates. */
+  elements: readonly number[];
+}
+
+export type Axis = readonly Run[];
+
+/** What a tensor is to the part of the network that computes with it; the same in every network of a space. */
+export interface Role {
+  /** "stem", "stage1/reduction", "stage1/block2", "head" */
+  part: string;
+  /** "conv1", "norm2", "pyramid6/norm" */
+  layer: string;
+  kind: "kernel" | "bias" | "gamma" | "beta" | "mean" | "variance" | "alpha";
+}
+
+/** A tensor as the builder of a network declares it. */
+export interface DeclaredTensor extends Role {
+  name: string;
+  axes: readonly Axis[];
+}
+
+/** What every part of a network declares: its weights and the running statistics of its norms. */
+export interface Declaration {
+  weights: DeclaredTensor[];
+  stats: DeclaredTensor[];
+}
+
+/** The declared tensors with their places in a flat vector. Checkpoints hold the vector alone: the order of a table never changes. */
+export type TensorTable = Manifest<DeclaredTensor & ManifestEntry>;
+
+export function tensorTable(tensors: readonly DeclaredTensor[]): TensorTable {
+  return manifest(tensors.map((tensor) => ({ ...tensor, shape: tensor.axes.map(extent) })));
+}
+
+/** The numbers below `count`. */
+export function upTo(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}
+
+/** An axis of one run, the first `count` elements. */
+export function axis(of: string, count: number): Axis {
+  return [{ of, elements: upTo(count) }];
+}
+
+export function extent(runs: Axis): number {
+  return runs.reduce((sum, { elements }) => sum + elements.length, 0);
+}
+
+/** Declares a kernel [outputs, inputs, rows, columns]. `name` differs from part and layer where a part has several of one layer. */
+export function declareKernel(
+  { weights }: Declaration,
+  role: Omit<Role, "kind"> & { name?: string },
+  outputs: Axis,
+  inputs: Axis,
+  [rows, columns]: readonly [number, number],
+): void {
+  const { part, layer, name = `${part}/${layer}` } = role;
+  weights.push({
+    part,
+    layer,
+    kind: "kernel",
+    name,
+    axes: [outputs, inputs, axis("row", rows), axis("column", columns)],
+  });
+}
+
+/** Declares a batch norm over channels. */
+export function declareNorm(
+  { weights, stats }: Declaration,
+  role: Omit<Role, "kind"> & { name?: string },
+  channels: Axis,
+): void {
+  const { part, layer, name = `${part}/${layer}` } = role;
+  const tensor = (kind: Role["kind"]) => ({ part, layer, kind, name: `${name}/${kind}`, axes: [channels] });
+  weights.push(tensor("gamma"), tensor("beta"));
+  stats.push(tensor("mean"), tensor("variance"));
+}
+
+/** A run of a tensor's first axis: its tensor, and the row of the run's first element. */
+export interface Rows {
+  tensor: TensorTable["entries"][number];
+  row: number;
+  elements: readonly number[];
+}
+
+/** Finds by role and owner a run among the first axes of a table; an error names what is not there. */
+export function finder({ entries }: TensorTable): (role: Role, of: string) => Rows {
+  const key = ({ part, layer, kind }: Role, of: string) => `${part} ${layer} ${kind} ${of}`;
+  const found = new Map<string, Rows>();
+  for (const tensor of entries) {
+    let row = 0;
+    for (const { of, elements } of tensor.axes[0] ?? []) {
+      found.set(key(tensor, of), { tensor, row, elements });
+      row += elements.length;
+    }
+  }
+  return (role, of) => {
+    const rows = found.get(key(role, of));
+    if (!rows) throw new Error(`${role.part} has no ${role.layer} ${role.kind} of ${of}`);
+    return rows;
+  };
+}
