@@ -1,7 +1,9 @@
 import { convolutions, tiles, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
+import type { ManifestEntry } from "../engine/parameters";
 import { elementCount } from "../engine/signature";
-import { at, type LiveBlock, type LiveStage } from "../space/live";
+import { at, type LiveBlock } from "../space/live";
+import type { BlockedPlans, PlannedBlock } from "./blockedPlans";
 import { finder, upTo, type Role, type TensorTable } from "./declaration";
 
 /** Where the values of a blocked vector come from in the plain one, which is the order of checkpoints. */
@@ -41,34 +43,23 @@ export function toPlainOrder(blocked: Float32Array, { source, plainSize }: Block
   return plain;
 }
 
-/** What a supernet's parts are in blocked layout, by name: its search blocks, and its reductions with the stem. */
-export interface BlockedPlans {
-  mixtures: ReadonlyMap<string, MixturePlan>;
-  reductions: ReadonlyMap<string, ReductionPlan>;
-}
-
 /**
  * Layout of a supernet's weights or statistics with the tensors of each search block and reduction replaced by blocked ones: weights
  * "<block>/kernels" [tiles, block, block], and per norm one vector over all operations, each filled up to whole blocks.
  */
-export function blockedLayout(
-  plain: TensorTable,
-  stages: readonly LiveStage[],
-  { mixtures, reductions }: BlockedPlans,
-): BlockedLayout {
-  const blocks = new Map(stages.flatMap((stage) => stage.blocks.map((block) => [block.name, block] as const)));
+export function blockedLayout(plain: TensorTable, { mixtures, reductions }: BlockedPlans): BlockedLayout {
   const parts: Part[] = [];
-  const done = new Set<string>();
+  let before = "";
   for (const tensor of plain.entries) {
+    const mixture = mixtures.get(tensor.part);
     const reduction = reductions.get(tensor.part);
-    const plan = mixtures.get(tensor.part);
-    const block = blocks.get(tensor.part);
-    if (reduction && tensor.kind === "kernel")
-      parts.push((tensor.part === "stem" ? stemKernelPart : reductionKernelPart)(tensor, reduction));
-    else if (reduction) parts.push(vectorPart(tensor, filledUp(reduction).output));
-    else if (!plan || !block) parts.push(vectorPart(tensor, elementCount(tensor.shape), tensor.shape));
-    else if (!done.has(block.name)) parts.push(...mixtureParts(plain, block, plan));
-    done.add(tensor.part);
+    if (mixture) {
+      // The tensors of a part lie together: all of a block's are replaced at its first.
+      if (tensor.part !== before) parts.push(...mixtureParts(plain, mixture));
+    } else if (!reduction) parts.push(vectorPart(tensor, tensor.shape));
+    else if (tensor.kind !== "kernel") parts.push(vectorPart(tensor, [filledUp(reduction).output]));
+    else parts.push((tensor.part === "stem" ? stemKernelPart : reductionKernelPart)(tensor, reduction));
+    before = tensor.part;
   }
   const source = new Int32Array(parts.reduce((size, part) => size + part.source.length, 0));
   let written = 0;
@@ -79,8 +70,8 @@ export function blockedLayout(
   return { entries: parts.map(({ name, shape }) => ({ name, shape })), source, plainSize: plain.size };
 }
 
-/** The kernels of a search block if the table holds them, then its norms. */
-function mixtureParts(plain: TensorTable, block: LiveBlock, plan: MixturePlan): Part[] {
+/** The kernels of a search block where the table is of weights, then its norms. */
+function mixtureParts(plain: TensorTable, { block, plan }: PlannedBlock): Part[] {
   const find = finder({ ...plain, entries: plain.entries.filter(({ part }) => part === block.name) });
   const isWeights = plain.entries.some(({ kind }) => kind === "kernel");
   const kinds = isWeights ? (["gamma", "beta"] as const) : (["mean", "variance"] as const);
@@ -126,20 +117,15 @@ function normPart(
   return { name: `${part}/${layer}/${kind}`, shape: [source.length], source: Int32Array.from(source) };
 }
 
-interface Placed {
-  name: string;
-  shape: readonly number[];
-  offset: number;
-}
-
-/** A tensor's elements in their order, filled up to `size`. */
-function vectorPart({ name, shape, offset }: Placed, size: number, target: number[] = [size]): Part {
+/** A tensor's elements in their order, filled up to a shape. */
+function vectorPart({ name, shape, offset }: ManifestEntry, target: number[]): Part {
   const own = elementCount(shape);
-  return { name, shape: target, source: new Int32Array(size).map((_, at) => (at < own ? offset + at : -1)) };
+  const source = new Int32Array(elementCount(target)).map((_, at) => (at < own ? offset + at : -1));
+  return { name, shape: target, source };
 }
 
 /** A plain kernel [output][input][row][column] as tiles [input][output] by output block, column, input block, row. */
-function reductionKernelPart({ name, offset }: Placed, plan: ReductionPlan): Part {
+function reductionKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
   const { block: b, inputs, convolution } = plan;
   const { input, added } = filledUp(plan);
   const source = new Int32Array(added * input * 9);
@@ -155,7 +141,7 @@ function reductionKernelPart({ name, offset }: Placed, plan: ReductionPlan): Par
 }
 
 /** The stem's kernel [output][input][row][column] by output block, input, row, column, output. */
-function stemKernelPart({ name, offset }: Placed, plan: ReductionPlan): Part {
+function stemKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
   const { block: b, inputs, convolution } = plan;
   const { output } = filledUp(plan);
   const taps = inputs * 9;

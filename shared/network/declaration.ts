@@ -10,12 +10,16 @@ export interface Run {
 
 export type Axis = readonly Run[];
 
-/** What a tensor is to the part of the network that computes with it; the same in every network of a space. */
-export interface Role {
+/** A layer of a network; its part and layer are called the same in every network of a space. */
+export interface Layer {
   /** "stem", "stage1/reduction", "stage1/block2", "head" */
   part: string;
   /** "conv1", "norm2", "pyramid6/norm" */
   layer: string;
+}
+
+/** What a tensor is to the layer that computes with it. */
+export interface Role extends Layer {
   kind: "kernel" | "bias" | "gamma" | "beta" | "mean" | "variance" | "alpha";
 }
 
@@ -31,7 +35,7 @@ export interface Declaration {
   stats: DeclaredTensor[];
 }
 
-/** The declared tensors with their places in a flat vector. Checkpoints hold the vector alone: the order of a table never changes. */
+/** The declared tensors with their places in a flat vector. Checkpoints hold the vector alone, so the order of a table must never change. */
 export type TensorTable = Manifest<DeclaredTensor & ManifestEntry>;
 
 export function tensorTable(tensors: readonly DeclaredTensor[]): TensorTable {
@@ -52,31 +56,24 @@ export function extent(runs: Axis): number {
   return runs.reduce((sum, { elements }) => sum + elements.length, 0);
 }
 
-/** Declares a kernel [outputs, inputs, rows, columns]. `name` differs from part and layer where a part has several of one layer. */
+/** Declares a kernel [outputs, inputs, rows, columns]. A name is given where a part has several tensors of one role. */
 export function declareKernel(
   { weights }: Declaration,
-  role: Omit<Role, "kind"> & { name?: string },
+  { part, layer, name = `${part}/${layer}` }: Layer & { name?: string },
   outputs: Axis,
   inputs: Axis,
   [rows, columns]: readonly [number, number],
 ): void {
-  const { part, layer, name = `${part}/${layer}` } = role;
-  weights.push({
-    part,
-    layer,
-    kind: "kernel",
-    name,
-    axes: [outputs, inputs, axis("row", rows), axis("column", columns)],
-  });
+  const axes = [outputs, inputs, axis("row", rows), axis("column", columns)];
+  weights.push({ part, layer, kind: "kernel", name, axes });
 }
 
 /** Declares a batch norm over channels. */
 export function declareNorm(
   { weights, stats }: Declaration,
-  role: Omit<Role, "kind"> & { name?: string },
+  { part, layer, name = `${part}/${layer}` }: Layer & { name?: string },
   channels: Axis,
 ): void {
-  const { part, layer, name = `${part}/${layer}` } = role;
   const tensor = (kind: Role["kind"]) => ({ part, layer, kind, name: `${name}/${kind}`, axes: [channels] });
   weights.push(tensor("gamma"), tensor("beta"));
   stats.push(tensor("mean"), tensor("variance"));

@@ -12,7 +12,7 @@ import type { Norm, Tensors } from "./layers";
 /** "search": the 1x1 head of the search, logits at 1/8. "aggregation": the head of retraining, logits at the input's size. */
 export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number; dropout: number };
 
-/** The network of a genotype: what its tensors are, and the function that it computes. */
+/** The network of a genotype: the layout of its tensors, and the function that it computes. */
 export interface DiscreteNetwork {
   genotype: Genotype;
   head: Head;

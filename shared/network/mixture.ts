@@ -3,7 +3,7 @@ import { maxPool2x2 } from "../engine/ops/maxPool";
 import { relu } from "../engine/ops/relu";
 import { resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
-import { atScale, type LiveBlock, type LiveOperation } from "../space/live";
+import type { LiveBlock, LiveOperation } from "../space/live";
 import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
 import type { BlockFactors } from "./factors";
 import { channels, named, padChannels, perChannel, type Norm, type Tensors } from "./layers";
@@ -11,6 +11,11 @@ import { channels, named, padChannels, perChannel, type Norm, type Tensors } fro
 /** The spatial scales at which a block still has operations. */
 export function scalesOf(block: LiveBlock): number[] {
   return [...new Set(block.operations.map(({ operation }) => operation.scale))];
+}
+
+/** The operations of a block at one spatial scale, in order: they share an input and are computed side by side. */
+export function atScale(block: LiveBlock, scale: number): LiveOperation[] {
+  return block.operations.filter(({ operation }) => operation.scale === scale);
 }
 
 const total = (widths: readonly number[]) => widths.reduce((sum, width) => sum + width, 0);
@@ -92,7 +97,7 @@ function branches(
   );
   const middleMask = ofScale(block, scale, factors.middle, (entry) => entry.middleWidth);
   const normed = affine(weights, `${name}/norm1`, join(hidden), middleMask, norm);
-  // ReLU behind the split: its outputs are what both its own derivative and that of the kernels keep, and one copy of them is enough.
+  // ReLU stands behind the split: its own derivative and that of the kernels both keep its outputs, so that one copy is enough.
   const active = (operations.length === 1 ? [normed] : tf.split(normed, middles, 1)).map((part) => relu(part));
   const joined = operations.map((entry, at) =>
     conv2d((active[at] ?? normed) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
@@ -112,7 +117,7 @@ function summed(x: tf.Tensor, widths: readonly number[]): tf.Tensor {
   return tf.addN(tf.split(x, [...widths], 1).map((part) => padChannels(part, widest)));
 }
 
-/** The part of a vector over all operations, in order of their scales, that is of those at one. */
+/** The part of a vector over all operations, in order of their scales, that belongs to one scale. */
 function ofScale(
   block: LiveBlock,
   scale: number,

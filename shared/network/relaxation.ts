@@ -10,7 +10,7 @@ import type { TensorTable } from "./declaration";
  */
 export interface Relaxation {
   rows: readonly AlphaRow[];
-  /** log p of every group by row, [groups, candidates], finite for every survivor however small its p; meaningless where a candidate has left. */
+  /** log p of each row's candidates, [groups, candidates]: finite for every survivor however small its p, meaningless where a candidate has left. */
   logs: tf.Tensor2D;
   /** p of the exits of every stage, [stages, candidates]. */
   depths: tf.Tensor2D;
@@ -23,7 +23,7 @@ export interface Relaxation {
   widths: tf.Tensor2D;
 }
 
-/** Candidates of the group that has most. */
+/** The largest number of candidates that a group has. */
 function mostCandidates(stages: readonly LiveStage[]): number {
   return Math.max(
     ...stages.flatMap(({ exits, widths, blocks }) => [
@@ -45,7 +45,8 @@ const GONE = -1e9;
 export function relax(stages: readonly LiveStage[], table: TensorTable, alphas: tf.Tensor1D): Relaxation {
   const rows = alphaRows(stages, table);
   const n = mostCandidates(stages);
-  const [b, k] = [blocksOf(stages).length, operationsOf(stages).length];
+  const owners = operationsOf(stages);
+  const [b, k] = [blocksOf(stages).length, owners.length];
   const { p, logs } = probabilities(rows, n, alphas);
   const [depths, choices, outputs, middles] = tf.split(p, [stages.length, b, k, k]) as [
     tf.Tensor2D,
@@ -53,7 +54,6 @@ export function relax(stages: readonly LiveStage[], table: TensorTable, alphas: 
     tf.Tensor2D,
     tf.Tensor2D,
   ];
-  const owners = operationsOf(stages);
   const operations = take(
     choices,
     owners.map(({ block, b: row, operation }) => row * n + block.operations.indexOf(operation)),
@@ -86,11 +86,11 @@ function probabilities(
   return { p: tf.exp(logs), logs };
 }
 
-/** Of every block its input as a mixture of the blocks' outputs, [B, B]: the block before, or by p_d the exits of the stage before. */
+/** The input of every block as a mixture of the blocks' outputs, [B, B]: the block before, or by p_d the exits of the stage before. */
 function inputsOf(stages: readonly LiveStage[], depths: tf.Tensor2D): tf.Tensor2D {
   const blocks = blocksOf(stages);
   const size = blocks.length;
-  // Of the first block of a stage: the exit of the stage before that a block is, -1 where it is none.
+  // Where `to` is the first block of a stage, the exit of the stage before that `from` is; else -1.
   const exit = (row: number, column: number) => {
     const [to, from] = [at(blocks, row), at(blocks, column)];
     return to.index === 0 && from.position === to.position - 1 ? from.stage.exits.indexOf(from.index + 1) : -1;

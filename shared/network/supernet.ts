@@ -2,7 +2,7 @@ import type { Manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
-import { at, atScale, liveStages, type LiveBlock, type LiveStage } from "../space/live";
+import { at, liveStages, type LiveBlock, type LiveStage } from "../space/live";
 import { stemReduction } from "../space/parts";
 import { declareAlphas } from "./alphas";
 import { declareReduction, reduction } from "./blocks";
@@ -10,10 +10,10 @@ import { axis, tensorTable, type Declaration, type TensorTable } from "./declara
 import { channelFactors, type FactorSizes, type StageFactors } from "./factors";
 import { declareSearchHead, searchHead } from "./heads";
 import { padChannels, perChannel, type Norm, type Tensors } from "./layers";
-import { declareMixture, mixture, scalesOf } from "./mixture";
+import { atScale, declareMixture, mixture, scalesOf } from "./mixture";
 import { exitProbabilities, relax, type Relaxation } from "./relaxation";
 
-/** The network of everything that survives of a space: what its tensors are, and the function that it computes. */
+/** The network of everything that survives of a space: the layout of its tensors, and the function that it computes. */
 export interface Supernet {
   space: SearchSpace;
   architecture: Architecture;
@@ -60,19 +60,19 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): D
   };
 }
 
-/** What the choices do to a stage: factors of channels, and p_d of its exits, [m]. */
+/** The choices within a stage: factors of channels, and p_d of its exits, [m]. */
 export interface StageChoices extends StageFactors {
   depth: tf.Tensor1D;
 }
 
-/** What the parts of a supernet compute, from one to the next. */
+/** The functions of a supernet's parts, in the order in which they follow each other. */
 export interface SupernetParts {
   /** Sizes of a block's vectors of factors. */
   sizesOf: (block: LiveBlock) => FactorSizes;
   stem: (weights: Tensors, images: tf.Tensor, norm: Norm) => tf.Tensor;
-  /** presence: that of what the stage before hands on; absent where all of it is there. */
+  /** presence: expected presence of each channel of x; absent: all present. */
   reduction: (weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor) => tf.Tensor;
-  /** A stage, of its reduction's output. */
+  /** input: the output of the stage's reduction. */
   stage: (
     weights: Tensors,
     stage: LiveStage,
@@ -84,7 +84,7 @@ export interface SupernetParts {
   head: (weights: Tensors, x: tf.Tensor) => tf.Tensor4D;
 }
 
-/** The function of a supernet from those of its parts. */
+/** The function of a supernet, composed of those of its parts. */
 export function supernetLogits(stages: readonly LiveStage[], parts: SupernetParts): Supernet["logits"] {
   return (weights, relaxation, images, norm, dropouts = {}) => {
     const choices = scoped("choices", () =>

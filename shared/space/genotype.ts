@@ -6,7 +6,7 @@ import { at, liveStages } from "./live";
 import { operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
 import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, refuse } from "./validate";
 
-/** Most likely survivor of a group, as a candidate index. Of equals the lowest index wins. */
+/** Most likely survivor of a group, as a candidate index; the lowest index among equals. */
 export function argmax(group: Group): number {
   let best = 0;
   group.alphas.forEach((alpha, index) => {

@@ -88,11 +88,6 @@ export function liveStages(space: SearchSpace, architecture: Architecture): Live
   });
 }
 
-/** The operations of a block at one spatial scale, in order: they share an input and are computed side by side. */
-export function atScale(block: LiveBlock, scale: number): LiveOperation[] {
-  return block.operations.filter(({ operation }) => operation.scale === scale);
-}
-
 /** An item that must be there: stages and blocks are walked beside what belongs to them. */
 export function at<T>(list: readonly T[], index: number): T {
   const item = list[index];

@@ -6,8 +6,8 @@ import { relativeDifference } from "../engine/parity";
 import { tf } from "../engine/tf";
 import { noise, randomBuffer } from "../testing/networks";
 import { uniform } from "../testing/spaces";
+import { blockedReduction, blockedStem } from "./blocked";
 import { blockedLayout, toBlockedOrder, toPlainOrder } from "./blockedLayout";
-import { blockedReduction, blockedStem } from "./blockedReduction";
 import { declareReduction, reduction } from "./blocks";
 import { axis, tensorTable, type Declaration } from "./declaration";
 import { EPSILON, trainingNorm } from "./layers";
@@ -32,7 +32,7 @@ async function both(name: string, inputs: number, convolution: number, present: 
     ...{ inputs, convolution, epsilon: EPSILON },
   };
   const plans = { mixtures: new Map(), reductions: new Map([[name, plan]]) };
-  const layout = blockedLayout(plain, [], plans);
+  const layout = blockedLayout(plain, plans);
   const blocked = manifest(layout.entries);
   const outputs = convolution + inputs;
   const images = name === "stem";
