@@ -1,4 +1,4 @@
-import { type Architecture, type Genotype, type Group, type SearchSpace } from "../proto/lathe/v1/space";
+import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
 import { choicesOf } from "../space/genotype";
 import type { LiveBlock, LiveOperation, LiveStage } from "../space/live";
 import { axis, finder, upTo, type DeclaredTensor, type TensorTable } from "./declaration";
@@ -28,10 +28,10 @@ export function declareAlphas(stages: readonly LiveStage[]): DeclaredTensor[] {
   });
 }
 
-/** The searched dimensions, with something of each. */
+/** One value for each searched dimension. */
 export type PerDimension = Record<"depth" | "operation" | "outputWidth" | "middleWidth", number>;
 
-/** A decision group: its candidates' alphas stand in the flat architecture parameters at `first` plus each survivor's column. */
+/** A decision group. The alpha of its i-th survivor is element `first + columns[i]` of the flat architecture parameters. */
 export interface AlphaRow {
   group: Group;
   dimension: keyof PerDimension;
@@ -61,9 +61,10 @@ export function alphaRows(stages: readonly LiveStage[], alphas: TensorTable): Al
 /** A block among those of all stages. */
 export interface Owner {
   stage: LiveStage;
-  /** Of the stage among all, and of the block within its stage, from 0. */
+  /** Index of the stage, from 0. */
   position: number;
   block: LiveBlock;
+  /** Index of the block within its stage, from 0. */
   index: number;
 }
 
@@ -112,10 +113,10 @@ function placed(stages: readonly LiveStage[], table: TensorTable, { groups }: Ar
   });
 }
 
-/** sigmoid(-200) is 0 and sigmoid(200) is 1 in float32: p is one-hot to the last bit, and no gradient reaches what is not chosen. */
+/** sigmoid(-200) is 0 and sigmoid(200) is 1 in float32: p is one-hot to the last bit, and no gradient reaches the other candidates. */
 const CERTAIN = 200;
 
-/** What pathAlphas needs of a supernet. */
+/** The parts of a supernet that pathAlphas reads. */
 interface Path {
   space: SearchSpace;
   stages: readonly LiveStage[];

@@ -4,7 +4,7 @@ import { manifest, type Manifest, type ManifestEntry } from "../engine/parameter
 export interface Run {
   /** Whose they are: a decision group's ("stage1/block2/d4s2/middle"), a part's output ("stage1/block2"), or what they count ("image", "row"). */
   of: string;
-  /** Which of them are there, ascending: channels from 0 on, or surviving candidates. */
+  /** The elements that are there, ascending: channels from 0 on, or surviving candidates. */
   elements: readonly number[];
 }
 
@@ -18,7 +18,7 @@ export interface Layer {
   layer: string;
 }
 
-/** What a tensor is to the layer that computes with it. */
+/** The role of a tensor in its layer. */
 export interface Role extends Layer {
   kind: "kernel" | "bias" | "gamma" | "beta" | "mean" | "variance" | "alpha";
 }
@@ -29,7 +29,7 @@ export interface DeclaredTensor extends Role {
   axes: readonly Axis[];
 }
 
-/** What every part of a network declares: its weights and the running statistics of its norms. */
+/** The tensors that the parts of a network declare: weights, and the running statistics of norms. */
 export interface Declaration {
   weights: DeclaredTensor[];
   stats: DeclaredTensor[];

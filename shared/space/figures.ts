@@ -5,7 +5,7 @@ import { blockInputs } from "./genotype";
 import type { LiveStage } from "./live";
 import { blockName, stageName, stemReduction, type ReductionChannels } from "./parts";
 
-/** What follows the last stage: the search's 1x1 convolution, or the aggregation block that retraining uses. */
+/** The head behind the last stage: the search's 1x1 convolution, or the aggregation block that retraining uses. */
 export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
 
 /** Bins per side of the pyramid pooling's adaptive average pools. */

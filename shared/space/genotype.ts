@@ -31,7 +31,7 @@ export function derive(space: SearchSpace, architecture: Architecture): { genoty
   return { genotype: { ...sizes(space), stages }, converged: isConverged(architecture) };
 }
 
-/** What the most likely survivor of a group stands for, out of a list by survivor. */
+/** The entry of a group's most likely survivor in a list with one entry per survivor. */
 function chosen<T>(group: Group, bySurvivor: readonly T[]): T {
   return at(bySurvivor, group.survivors.indexOf(argmax(group)));
 }

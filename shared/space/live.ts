@@ -43,7 +43,7 @@ export interface LiveStage {
 }
 
 /**
- * What of a space is still in the computation, in the order in which it is computed. NOT_FOUND where a live group is missing,
+ * The part of a space that is still computed, in the order of computation. NOT_FOUND where a live group is missing,
  * INVALID_ARGUMENT where one holds a candidate that the space does not have.
  */
 export function liveStages(space: SearchSpace, architecture: Architecture): LiveStage[] {
