@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import { CostMetric } from "../proto/lathe/v1/space";
 import type { Architecture, CandidateCost, CostTable, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
-import { figuresByPart, strideOf } from "./figures";
+import { networkFigures, strideOf } from "./figures";
 import { blockInputs, largestGenotype } from "./genotype";
 import { operations, probabilities, stageOf } from "./groups";
 import { liveStages } from "./live";
@@ -28,9 +28,10 @@ export function macsTable(space: SearchSpace): CostTable {
       return { id: candidateId(index + 1, name), inMiddle: perPair, middleOut: perPair, fixed: 0 };
     }),
   );
-  const fixed = figuresByPart(largestGenotype(space), { kind: "search" })
-    .filter((part) => !part.name.includes("/block"))
-    .reduce((total, part) => total + part.macs, 0);
+  const largest = largestGenotype(space);
+  // Without blocks each stage hands on its reduction's output, which has the stage's full width.
+  const stages = largest.stages.map(({ channels }) => ({ channels, blocks: [] }));
+  const { macs: fixed } = networkFigures({ ...largest, stages }, { kind: "search" });
   return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "" };
 }
 
