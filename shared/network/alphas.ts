@@ -59,7 +59,7 @@ export function alphaRows(stages: readonly LiveStage[], alphas: TensorTable): Al
 }
 
 /** A block among those of all stages. */
-export interface Owner {
+interface Owner {
   stage: LiveStage;
   /** Index of the stage, from 0. */
   position: number;

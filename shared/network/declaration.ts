@@ -11,7 +11,7 @@ export interface Run {
 export type Axis = readonly Run[];
 
 /** A layer of a network; its part and layer are called the same in every network of a space. */
-export interface Layer {
+interface Layer {
   /** "stem", "stage1/reduction", "stage1/block2", "head" */
   part: string;
   /** "conv1", "norm2", "pyramid6/norm" */
@@ -80,7 +80,7 @@ export function declareNorm(
 }
 
 /** A run of a tensor's first axis: its tensor, and the row of the run's first element. */
-export interface Rows {
+interface Rows {
   tensor: TensorTable["entries"][number];
   row: number;
   elements: readonly number[];

@@ -57,7 +57,7 @@ export interface SpaceGroup {
 }
 
 /** The groups of a stage: its depth, and what belongs to each block that a surviving depth reaches. */
-export interface StageGroups {
+interface StageGroups {
   depth: SpaceGroup;
   blocks: { operation: SpaceGroup; widths: { index: number; output: SpaceGroup; middle: SpaceGroup }[] }[];
 }
