@@ -18,9 +18,9 @@ export interface Formulation {
 /** The blocked formulation where the engine has a blocked layout and the supernet fits it, else the plain one. */
 export function formulate(engine: Engine, supernet: DeclaredSupernet, batchSize: number): Formulation {
   const blocked =
-    engine.block === undefined
+    engine.tileSize === undefined
       ? `${engine.name} has no blocked layout`
-      : blockedSupernet(supernet, batchSize, engine.block);
+      : blockedSupernet(supernet, batchSize, engine.tileSize);
   if (typeof blocked === "string") {
     // Copies, as those of the other order are: the steps write into them.
     const same = (_: string, vector: Float32Array) => vector.slice();

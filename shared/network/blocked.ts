@@ -19,11 +19,11 @@ export interface BlockedSupernet extends Supernet {
 }
 
 /**
- * The blocked formulation of a supernet's training steps at a batch size, for blocks of `block` channels; where a precondition does
- * not hold, the reason instead. Widths are filled up to whole blocks with channels of zeros; these stay zero, as their derivatives are zero.
+ * The blocked formulation of a supernet's training steps at a batch size, for tiles of `tile` channels; where a precondition does
+ * not hold, the reason instead. Widths are filled up to whole tiles with channels of zeros; these stay zero, as their derivatives are zero.
  */
-export function blockedSupernet(supernet: DeclaredSupernet, batch: number, block: number): BlockedSupernet | string {
-  const plans = blockedPlans(supernet, batch, block);
+export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile: number): BlockedSupernet | string {
+  const plans = blockedPlans(supernet, batch, tile);
   if (typeof plans === "string") return plans;
   const { space, stages } = supernet;
   const layout = { weights: blockedLayout(supernet.weights, plans), stats: blockedLayout(supernet.stats, plans) };
@@ -135,7 +135,7 @@ export function blockedReduction(
   return y;
 }
 
-/** Presence of the output's channels: 1 where the convolution adds them, then the input's, 0 where a block is filled up. */
+/** Presence of the output's channels: 1 where the convolution adds them, then the input's, 0 where a tile is filled up. */
 function maskOf(plan: ReductionPlan, presence: tf.Tensor): tf.Tensor {
   const filling = filledUp(plan).output - plan.convolution - plan.inputs;
   const parts = [tf.ones([plan.convolution]), presence];

@@ -6,7 +6,7 @@ import { blockedSupernet } from "./blocked";
 import { toBlockedOrder, toPlainOrder } from "./blockedLayout";
 import { buildSupernet } from "./supernet";
 
-/** Channels that are whole blocks of 8, widths that are not. */
+/** Channels that are whole tiles of 8, widths that are not. */
 const space: SearchSpace = {
   inputHeight: 32,
   inputWidth: 64,

@@ -1,4 +1,4 @@
-import { convolutions, tiles, type MixturePlan } from "../engine/nchwc/mixture/plan";
+import { convolutions, squares, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import type { ManifestEntry } from "../engine/parameters";
 import { elementCount } from "../engine/signature";
@@ -9,7 +9,7 @@ import { finder, upTo, type Role, type TensorTable } from "./declaration";
 /** Where the values of a blocked vector come from in the plain one, which is the order of checkpoints. */
 export interface BlockedLayout {
   entries: { name: string; shape: number[] }[];
-  /** Per element of the blocked vector its index in the plain one; -1 where a channel fills a block up. */
+  /** Per element of the blocked vector its index in the plain one; -1 where a channel fills a tile up. */
   source: Int32Array;
   plainSize: number;
 }
@@ -45,7 +45,7 @@ export function toPlainOrder(blocked: Float32Array, { source, plainSize }: Block
 
 /**
  * Layout of a supernet's weights or statistics with the tensors of each search block and reduction replaced by blocked ones: weights
- * "<block>/kernels" [tiles, block, block], and per norm one vector over all operations, each filled up to whole blocks.
+ * "<block>/kernels" [squares, tile, tile], and per norm one vector over all operations, each filled up to whole tiles.
  */
 export function blockedLayout(plain: TensorTable, { mixtures, reductions }: BlockedPlans): BlockedLayout {
   const parts: Part[] = [];
@@ -82,23 +82,23 @@ function mixtureParts(plain: TensorTable, { block, plan }: PlannedBlock): Part[]
 }
 
 function kernelPart({ name: part, operations }: LiveBlock, plan: MixturePlan, find: Finder): Part {
-  const { block: b } = plan;
+  const { tile } = plan;
   const list = convolutions(plan).map(({ branch, layer }) => {
     const { middle, output } = at(operations, branch);
     const { tensor } = find({ part, layer: `conv${layer}`, kind: "kernel" }, (layer === 1 ? middle : output).id);
     return { start: tensor.offset, outputs: at(tensor.shape, 0), inputs: at(tensor.shape, 1) };
   });
-  const all = tiles(plan);
-  const source = new Int32Array(all.length * b * b);
+  const all = squares(plan);
+  const source = new Int32Array(all.length * tile * tile);
   let written = 0;
-  for (const { convolution, outputBlock, inputBlock, tap } of all) {
+  for (const { convolution, outputTile, inputTile, tap } of all) {
     const { start, inputs, outputs } = at(list, convolution);
-    // A tile is [input][output], a plain kernel [output][input][tap].
-    for (let input = inputBlock * b; input < (inputBlock + 1) * b; input++)
-      for (let output = outputBlock * b; output < (outputBlock + 1) * b; output++)
+    // A square is [input][output], a plain kernel [output][input][tap].
+    for (let input = inputTile * tile; input < (inputTile + 1) * tile; input++)
+      for (let output = outputTile * tile; output < (outputTile + 1) * tile; output++)
         source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
   }
-  return { name: `${part}/kernels`, shape: [all.length, b, b], source };
+  return { name: `${part}/kernels`, shape: [all.length, tile, tile], source };
 }
 
 function normPart(
@@ -124,30 +124,30 @@ function vectorPart({ name, shape, offset }: ManifestEntry, target: number[]): P
   return { name, shape: target, source };
 }
 
-/** A plain kernel [output][input][row][column] as tiles [input][output] by output block, column, input block, row. */
+/** A plain kernel [output][input][row][column] as squares [input][output] by output tile, column, input tile, row. */
 function reductionKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
-  const { block: b, inputs, convolution } = plan;
+  const { tile, inputs, convolution } = plan;
   const { input, added } = filledUp(plan);
   const source = new Int32Array(added * input * 9);
   let written = 0;
-  for (let outputs = 0; outputs < added; outputs += b)
+  for (let outputs = 0; outputs < added; outputs += tile)
     for (let column = 0; column < 3; column++)
-      for (let first = 0; first < input; first += b)
+      for (let first = 0; first < input; first += tile)
         for (let row = 0; row < 3; row++)
-          for (let i = first; i < first + b; i++)
-            for (let o = outputs; o < outputs + b; o++)
+          for (let i = first; i < first + tile; i++)
+            for (let o = outputs; o < outputs + tile; o++)
               source[written++] = i < inputs && o < convolution ? offset + (o * inputs + i) * 9 + row * 3 + column : -1;
-  return { name, shape: [source.length / (b * b), b, b], source };
+  return { name, shape: [source.length / (tile * tile), tile, tile], source };
 }
 
-/** The stem's kernel [output][input][row][column] by output block, input, row, column, output. */
+/** The stem's kernel [output][input][row][column] by output tile, input, row, column, output. */
 function stemKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
-  const { block: b, inputs, convolution } = plan;
+  const { tile, inputs, convolution } = plan;
   const { output } = filledUp(plan);
   const taps = inputs * 9;
   const source = new Int32Array(output * taps).map((_, at) => {
-    const o = Math.floor(at / (taps * b)) * b + (at % b);
-    return o < convolution ? offset + o * taps + (Math.floor(at / b) % taps) : -1;
+    const o = Math.floor(at / (taps * tile)) * tile + (at % tile);
+    return o < convolution ? offset + o * taps + (Math.floor(at / tile) % taps) : -1;
   });
-  return { name, shape: [source.length / b, b], source };
+  return { name, shape: [source.length / tile, tile], source };
 }

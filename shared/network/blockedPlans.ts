@@ -18,12 +18,12 @@ export interface BlockedPlans {
 }
 
 /** The plans of all parts, or the reason why there are none. */
-export function blockedPlans({ space, stages }: Supernet, batch: number, block: number): BlockedPlans | string {
+export function blockedPlans({ space, stages }: Supernet, batch: number, tile: number): BlockedPlans | string {
   const mixtures = new Map<string, PlannedBlock>();
   const reductions = new Map<string, ReductionPlan>();
   let size = { batch, height: space.inputHeight, width: space.inputWidth };
   const reduce = (name: string, { input: inputs, convolution }: ReductionChannels) => {
-    const plan = { block, ...size, inputs, convolution, epsilon: EPSILON };
+    const plan = { tile, ...size, inputs, convolution, epsilon: EPSILON };
     reductions.set(name, plan);
     size = { ...size, height: size.height / 2, width: size.width / 2 };
     const why = reductionObstacle(plan);
@@ -33,14 +33,14 @@ export function blockedPlans({ space, stages }: Supernet, batch: number, block: 
   if (why) return why;
   for (const stage of stages) {
     if (stage.dropout > 0) return `${stage.name} drops channels out`;
-    if (stage.channels % block !== 0) return `${stage.name} has ${stage.channels} channels, not a multiple of ${block}`;
+    if (stage.channels % tile !== 0) return `${stage.name} has ${stage.channels} channels, not a multiple of ${tile}`;
     const why = reduce(`${stage.name}/reduction`, stage.reduction);
     if (why) return why;
-    for (const entry of stage.blocks) {
-      const plan = mixturePlan(entry, size, block);
+    for (const block of stage.blocks) {
+      const plan = mixturePlan(block, size, tile);
       const why = obstacle(plan);
-      if (why !== undefined) return `${entry.name}: ${why}`;
-      mixtures.set(entry.name, { block: entry, plan });
+      if (why !== undefined) return `${block.name}: ${why}`;
+      mixtures.set(block.name, { block, plan });
     }
   }
   return { mixtures, reductions };
@@ -49,11 +49,11 @@ export function blockedPlans({ space, stages }: Supernet, batch: number, block: 
 function mixturePlan(
   { operations, inputs, outputs }: LiveBlock,
   size: { batch: number; height: number; width: number },
-  block: number,
+  tile: number,
 ): MixturePlan {
-  const whole = (channels: number) => Math.ceil(channels / block) * block;
+  const whole = (channels: number) => Math.ceil(channels / tile) * tile;
   return {
-    block,
+    tile,
     ...size,
     inputs: whole(inputs),
     outputs: whole(outputs),
