@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { openSession } from "../services/supernet/session";
 import { createEngine } from "../shared/engine/engine";
 import { firstState } from "../shared/network/checkpoint";
-import { shrinkBuffer } from "../shared/network/inherit";
+import { inheritBuffer } from "../shared/network/inherit";
 import { buildSupernet } from "../shared/network/supernet";
 import { costOfLargest, macsTable } from "../shared/space/cost";
 import { searchStride } from "../shared/space/genotype";
@@ -56,7 +56,7 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
     const labels = Int32Array.from({ length: cells }, () => Math.floor(random() * space.classes));
 
     const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
-    const state = firstState(pruned, shrinkBuffer(weights, "weights", full, pruned), stats);
+    const state = firstState(pruned, inheritBuffer(weights, "weights", full, pruned), stats);
     const session = await openSession(engine, state, options);
     const terms = { ssrFactor: 1, costWeight: 7 };
     const batch = { images, labels, size: 2, indices: [] };

@@ -5,6 +5,7 @@ import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { figuresByPart, networkFigures, type PartFigures } from "../../shared/space/cost";
 import { blockInputs } from "../../shared/space/genotype";
+import { blockName, operationName, stageName } from "../../shared/space/parts";
 import { quantity } from "./view/figures";
 
 /** A network by arithmetic: what each part costs. */
@@ -66,11 +67,11 @@ function formsByPart(genotype: Genotype): Map<string, string> {
   genotype.stages.forEach(({ blocks }, s) => {
     const stage = inputs.stages[s];
     if (!stage) return;
-    forms.set(`stage${s + 1}/reduction`, `${stage.reduction.input} -> ${stage.reduction.output}`);
-    blocks.forEach(({ dilation, scale, middleWidth, outputWidth }, b) =>
+    forms.set(`${stageName(s + 1)}/reduction`, `${stage.reduction.input} -> ${stage.reduction.output}`);
+    blocks.forEach((block, b) =>
       forms.set(
-        `stage${s + 1}/block${b + 1}`,
-        `d${dilation}s${scale} ${stage.blocks[b] ?? ""}-${middleWidth}-${outputWidth}`,
+        blockName(s + 1, b + 1),
+        `${operationName(block)} ${stage.blocks[b] ?? ""}-${block.middleWidth}-${block.outputWidth}`,
       ),
     );
   });

@@ -1,13 +1,14 @@
 import { exportOnnx } from "../../shared/engine/onnx";
 import { createRandom } from "../../shared/engine/random";
-import { manifest, view, type Manifest } from "../../shared/engine/parameters";
+import { view, type Manifest } from "../../shared/engine/parameters";
 import type { tf } from "../../shared/engine/tf";
 import type { Constants } from "../../shared/engine/tracer";
-import { declareBlock, decidedBlock } from "../../shared/network/block";
+import { declareBlock, decidedBlock } from "../../shared/network/blocks";
+import { axis, tensorTable, type Declaration } from "../../shared/network/declaration";
 import { buildDiscrete } from "../../shared/network/discrete";
 import { networkOnnx } from "../../shared/network/export";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
-import { inferenceNorm, named, type Declaration } from "../../shared/network/layers";
+import { inferenceNorm, named } from "../../shared/network/layers";
 import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space";
 
 const SEED = 1;
@@ -24,10 +25,11 @@ export interface BlockChain {
 /** ONNX of a chain of blocks with random weights, "x" [1,in,h,w] -> "y" [1,out,h,w]. */
 export function chainOnnx({ inputs, blocks, height, width }: BlockChain): Uint8Array {
   const declaration: Declaration = { weights: [], stats: [] };
+  let channels = axis("input", inputs);
   blocks.forEach((block, i) => {
-    declareBlock(declaration, `block${i + 1}`, blocks[i - 1]?.outputWidth ?? inputs, block);
+    channels = declareBlock(declaration, `block${i + 1}`, channels, block);
   });
-  const [weights, stats] = [manifest(declaration.weights), manifest(declaration.stats)];
+  const [weights, stats] = [tensorTable(declaration.weights), tensorTable(declaration.stats)];
   return exportOnnx({
     name: "chain",
     step: (tensors) => {

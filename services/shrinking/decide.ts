@@ -7,9 +7,18 @@ import type { Architecture, Group, SearchSpace } from "../../shared/proto/lathe/
 import { BudgetPolicy } from "../../shared/proto/lathe/v1/spec";
 import type { ShrinkingSpec } from "../../shared/proto/lathe/v1/spec";
 import { argmax } from "../../shared/space/genotype";
-import { candidateValue, candidatesLeft, indexGroups, isConverged, probabilities } from "../../shared/space/groups";
+import {
+  candidateValue,
+  candidatesLeft,
+  indexGroups,
+  isConverged,
+  liveGroups,
+  probabilities,
+  spaceGroups,
+  type SpaceGroup,
+} from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
-import { liveGroups, refuse, validateArchitecture } from "../../shared/space/validate";
+import { refuse, validateArchitecture } from "../../shared/space/validate";
 import { NUMBERS, numberFault } from "../../shared/spec/bounds";
 import { presetSpec } from "../../shared/spec/presets";
 import type { ResolvedSpec } from "../../shared/spec/presets";
@@ -117,13 +126,14 @@ function shrink(
 ): Architecture {
   const kept = new Map(architecture.groups.map((group) => [group.id, only(group, new Set(keep(group)))]));
   const live = new Set(liveGroups(space, kept).map(({ id }) => id));
+  const declared = indexGroups({ groups: spaceGroups(space) });
   const before = indexGroups(architecture);
   const groups: Group[] = [];
   for (const group of before.values()) {
     const after = live.has(group.id) ? kept.get(group.id) : undefined;
     if (after !== undefined) groups.push(after);
     const why = after === undefined ? RemovalReason.REMOVAL_REASON_PARENT : reason;
-    removals.push(...departed(space, group, after?.survivors ?? [], why));
+    removals.push(...departed(declared, group, after?.survivors ?? [], why));
   }
   return { groups };
 }
@@ -136,7 +146,12 @@ function only(group: Group, candidates: ReadonlySet<number>): Group {
   };
 }
 
-function departed(space: SearchSpace, group: Group, left: number[], reason: RemovalReason): Removal[] {
+function departed(
+  declared: ReadonlyMap<string, SpaceGroup>,
+  group: Group,
+  left: number[],
+  reason: RemovalReason,
+): Removal[] {
   const p = probabilities(group.alphas);
   const maxProbability = Math.max(...p);
   return group.survivors.flatMap((candidate, index): Removal[] =>
@@ -147,7 +162,7 @@ function departed(space: SearchSpace, group: Group, left: number[], reason: Remo
             group: group.id,
             dimension: group.dimension,
             candidate,
-            value: candidateValue(space, group, candidate),
+            value: candidateValue(declared, group.id, candidate),
             probability: p[index] ?? 0,
             maxProbability,
             reason,

@@ -1,7 +1,7 @@
 import type { Engine, Optimization } from "../../shared/engine/engine";
 import { blockedSupernet } from "../../shared/network/blocked";
 import { toBlockedOrder, toPlainOrder } from "../../shared/network/blockedLayout";
-import type { Supernet } from "../../shared/network/supernet";
+import type { DeclaredSupernet, Supernet } from "../../shared/network/supernet";
 
 /** How the training steps of a supernet are written, and the order in which they hold its weights and statistics. */
 export interface Formulation {
@@ -16,11 +16,11 @@ export interface Formulation {
 }
 
 /** The blocked formulation where the engine has a blocked layout and the supernet fits it, else the plain one. */
-export function formulate(engine: Engine, supernet: Supernet, batchSize: number): Formulation {
+export function formulate(engine: Engine, supernet: DeclaredSupernet, batchSize: number): Formulation {
   const blocked =
-    engine.block === undefined
+    engine.tileSize === undefined
       ? `${engine.name} has no blocked layout`
-      : blockedSupernet(supernet, batchSize, engine.block);
+      : blockedSupernet(supernet, batchSize, engine.tileSize);
   if (typeof blocked === "string") {
     // Copies, as those of the other order are: the steps write into them.
     const same = (_: string, vector: Float32Array) => vector.slice();

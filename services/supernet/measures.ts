@@ -3,7 +3,15 @@ import type { HealthHistory } from "../../shared/network/checkpoint";
 import type { DimensionMetrics, EpochHealth } from "../../shared/proto/lathe/v1/result";
 import { Dimension, type Architecture, type CostTable, type SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { smallestCostRatio } from "../../shared/space/cost";
-import { dominance, isConverged, openness, operations, probabilities, stageNumber } from "../../shared/space/groups";
+import {
+  dominance,
+  indexGroups,
+  isConverged,
+  openness,
+  operations,
+  probabilities,
+  spaceGroups,
+} from "../../shared/space/groups";
 import type { EpochNorms } from "./guard";
 import { kindsOf, type Measures } from "./health";
 
@@ -69,10 +77,11 @@ export function epochHealth(measures: Measures, norms: EpochNorms, history: Heal
 
 /** Mean probability of the smallest width over the live width groups that had a choice. */
 function smallestWidths(space: SearchSpace, { groups }: Architecture): number {
+  const declared = indexGroups({ groups: spaceGroups(space) });
   const widths = groups.filter(
     ({ id, dimension }) =>
       (dimension === Dimension.DIMENSION_OUTPUT_WIDTH || dimension === Dimension.DIMENSION_MIDDLE_WIDTH) &&
-      (space.stages[stageNumber(id) - 1]?.widths.length ?? 0) > 1,
+      (declared.get(id)?.candidates.length ?? 0) > 1,
   );
   const shares = widths.map(({ alphas, survivors }) => {
     const at = survivors.indexOf(0);

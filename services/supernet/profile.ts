@@ -5,8 +5,8 @@ import type { Batch } from "../../shared/data/batches";
 import { createEngine, type EngineOptions } from "../../shared/engine/engine";
 import { measureOverhead, median, Profiles, type NodeTimes } from "../../shared/engine/profile";
 import { createRandom, type Random } from "../../shared/engine/random";
-import { convolutionMacs } from "../../shared/network/macs";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { supernetMacs } from "../../shared/space/figures";
 import { searchStride } from "../../shared/space/genotype";
 import { openSession, type SupernetSession } from "./session";
 import { initialSupernet, stepOptions, type SearchJob } from "./train";
@@ -66,7 +66,7 @@ export async function profileSteps(
       return names.map((name) => [name, profiles.read(name, warmUp, overheadSeconds)] as const);
     };
     const read = await profile().finally(() => profiled.release());
-    const forward = convolutionMacs(state.supernet).reduce((sum, { macs }) => sum + macs, 0) * batchSize;
+    const forward = supernetMacs(space, state.supernet.stages).reduce((sum, { macs }) => sum + macs, 0) * batchSize;
     return {
       engine: engine.name,
       formulation: plain.compiled.formulation,

@@ -1,7 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
 import { isToken } from "../../shared/events/subjects";
-import { buildSupernet } from "../../shared/network/supernet";
 import { LatheError } from "../../shared/process/errors";
 import { Turns } from "../../shared/process/turns";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
@@ -12,6 +11,8 @@ import { service, type Service } from "../../shared/rpc/handlers";
 import { networkFigures } from "../../shared/space/cost";
 import { isMember, largestGenotype, validateGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
+import { liveStages } from "../../shared/space/live";
+import { operationName } from "../../shared/space/parts";
 import { contributions, log10Size } from "../../shared/space/size";
 import { isSampling } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
@@ -112,11 +113,11 @@ async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal):
 /** Refuses a genotype outside the space, or with operations that have left the supernet. */
 function requireInherited(space: SearchSpace, architecture: Architecture, genotype: Genotype): void {
   if (!isMember(space, genotype)) throw invalid("genotype", "is not a network of the search's space");
-  const { stages } = buildSupernet(space, architecture);
+  const stages = liveStages(space, architecture);
   genotype.stages.forEach((stage, s) =>
-    stage.blocks.forEach(({ dilation, scale }, b) => {
+    stage.blocks.forEach((block, b) => {
       const live = stages[s]?.blocks[b];
-      const name = `d${dilation}s${scale}`;
+      const name = operationName(block);
       if (live?.operations.some(({ operation }) => operation.name === name)) return;
       throw new LatheError(
         "FAILED_PRECONDITION",

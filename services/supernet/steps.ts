@@ -4,10 +4,10 @@ import { crossEntropy } from "../../shared/engine/ops/crossEntropy";
 import { manifest, pack, unpack, type Manifest } from "../../shared/engine/parameters";
 import { scoped } from "../../shared/engine/scope";
 import { tf } from "../../shared/engine/tf";
+import type { PerDimension } from "../../shared/network/alphas";
 import type { DiscreteNetwork } from "../../shared/network/discrete";
 import { movedStats, named, trainingNorm, type Norm, type Tensors } from "../../shared/network/layers";
 import { expectedCost, weightedSsr } from "../../shared/network/penalties";
-import type { PerDimension } from "../../shared/network/relaxation";
 import type { Supernet } from "../../shared/network/supernet";
 import type { CostTable } from "../../shared/proto/lathe/v1/space";
 
@@ -109,7 +109,7 @@ export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1)
       const logits = supernet.logits(weights, relaxation, named(inputs, "images"), norm, inputs);
       const entropy = crossEntropy(logits, named(inputs, "labels"), named(inputs, "classWeights"));
       const cost = tf.div(expectedCost(supernet.stages, relaxation, options.table), options.largestCost);
-      const regularization = weightedSsr(supernet.stages, relaxation, options.ssr);
+      const regularization = weightedSsr(relaxation, options.ssr);
       const miss = tf.mul(tf.square(tf.sub(cost, options.target)), tf.reshape(named(inputs, "costWeight"), []));
       Object.assign(terms, { loss: tf.keep(entropy), ssr: tf.keep(regularization), cost: tf.keep(miss) });
       terms.expectedCost = tf.keep(cost);

@@ -12,7 +12,7 @@ import {
   type Progress,
   type SupernetState,
 } from "../../shared/network/checkpoint";
-import { shrinkBuffer } from "../../shared/network/inherit";
+import { inheritBuffer } from "../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { buildSupernet } from "../../shared/network/supernet";
 import { LatheError } from "../../shared/process/errors";
@@ -197,15 +197,15 @@ export function shrunk(state: SupernetState, architecture: Architecture): Supern
   const from = state.supernet;
   const to = buildSupernet(from.space, architecture);
   const carry = (role: "weights" | "alphas", old: Optimized): Optimized => ({
-    values: shrinkBuffer(old.values, role, from, to),
-    m: shrinkBuffer(old.m, role, from, to),
-    v: shrinkBuffer(old.v, role, from, to),
+    values: inheritBuffer(old.values, role, from, to),
+    m: inheritBuffer(old.m, role, from, to),
+    v: inheritBuffer(old.v, role, from, to),
     steps: old.steps,
   });
   return {
     supernet: to,
     weights: carry("weights", state.weights),
-    stats: shrinkBuffer(state.stats, "stats", from, to),
+    stats: inheritBuffer(state.stats, "stats", from, to),
     alphas: carry("alphas", state.alphas),
   };
 }

@@ -1,8 +1,8 @@
 import { LatheError } from "../process/errors";
 import { memoryAccount } from "./account";
 import { compileEager } from "./eager";
-import { blockSize } from "./nchwc/blockSize";
-import type { Block } from "./nchwc/emit";
+import { tileSize } from "./nchwc/tileSize";
+import type { TileSize } from "./nchwc/emit";
 import { lossScaleOf, supportsPrecision } from "./precision";
 import {
   compileOnnx,
@@ -27,8 +27,8 @@ export interface Engine {
   readonly name: string;
   /** What a loss is to be multiplied by before its derivatives are taken, and those divided by; absent: 1. */
   readonly lossScale?: number;
-  /** Channels of a block of ONNX Runtime's blocked layout; absent where the provider has none. */
-  readonly block?: Block;
+  /** Channels of a tile of ONNX Runtime's blocked layout; absent where the provider has none. */
+  readonly tileSize?: TileSize;
   /** What its compiled steps and the process are estimated to hold; absent where nobody keeps account. */
   heldBytes?(): number;
   compile(step: Step, signature: Signature, name?: string, optimization?: Optimization): Promise<CompiledStep>;
@@ -72,10 +72,10 @@ export async function createEngine(
   }
   await requireProvider(options, create);
   const account = memoryAccount(provider, options.memoryBytes);
-  const block = provider === "cpu" ? await blockSize((model) => create(model, options)) : undefined;
+  const tile = provider === "cpu" ? await tileSize((model) => create(model, options)) : undefined;
   return {
     name: `onnxruntime/${provider} ${onnxRuntimeVersion()}${precision === "float32" ? "" : ` ${precision}`}`,
-    ...(block && { block }),
+    ...(tile && { tileSize: tile }),
     lossScale: lossScaleOf(precision),
     compile: (step, signature, name = "step", optimization = "all") =>
       compileOnnx(step, signature, name, options, optimization, account, create),

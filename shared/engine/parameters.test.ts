@@ -1,4 +1,4 @@
-import { gather, manifest, pack, unpack, view } from "./parameters";
+import { manifest, pack, pick, unpack, view } from "./parameters";
 import { createRandom } from "./random";
 import { elementCount } from "./signature";
 import { tf } from "./tf";
@@ -42,42 +42,28 @@ describe("manifest", () => {
   });
 });
 
-describe("gather", () => {
+describe("pick", () => {
   const random = createRandom(1, "gather");
   const trials = Array.from({ length: 40 }, () => {
     const shape = Array.from({ length: 1 + random.integer(4) }, () => 1 + random.integer(5));
-    const indices = shape.map((size) =>
-      random.integer(3) === 0 ? null : Array.from({ length: 1 + random.integer(size) }, () => random.integer(size)),
+    const picks = shape.map((size) =>
+      random.integer(3) === 0
+        ? Array.from({ length: size }, (_, i) => i)
+        : Array.from({ length: 1 + random.integer(size) }, () => random.integer(size)),
     );
-    return { shape, indices };
+    return { shape, picks };
   });
 
-  it.each(trials)("of $shape by $indices equals gathers by TF.js along each axis", ({ shape, indices }) => {
-    const from = manifest([{ name: "before", shape: [3] }, { name: "t", shape }]); // prettier-ignore
-    const source = Float32Array.from({ length: from.size }, () => random.normal());
-    let want: tf.Tensor = tf.tensor(view(source, from, "t").slice(), shape);
-    indices.forEach((list, axis) => {
-      if (list !== null) want = tf.gather(want, tf.tensor1d(list, "int32"), axis);
-    });
-    const to = manifest([{ name: "picked", shape: want.shape }]);
-    const got = gather(source, from, to, () => ({ from: "t", indices }));
-    expect(got).toHaveLength(elementCount(want.shape));
-    expect([...got]).toEqual([...want.dataSync()]);
+  it.each(trials)("of $picks from $shape equals gathers by TF.js along each axis", ({ shape, picks }) => {
+    const source = Float32Array.from({ length: elementCount(shape) }, () => random.normal());
+    let want: tf.Tensor = tf.tensor(source, shape);
+    picks.forEach((list, axis) => (want = tf.gather(want, tf.tensor1d(list, "int32"), axis)));
+    expect([...pick(source, shape, picks)]).toEqual([...want.dataSync()]);
   });
 
-  it("copies whole entries under other names", () => {
-    const to = manifest([{ name: "bias", shape: [4] }, { name: "scalar", shape: [] }]); // prettier-ignore
-    const plan = (name: string): string => (name === "bias" ? "b" : "s");
-    expect([...gather(buffer, layout, to, ({ name }) => ({ from: plan(name) }))]).toEqual([7, 8, 9, 10, 6]);
-  });
-
-  it("refuses a plan that does not give the entry's shape, or points outside", () => {
-    const to = manifest([{ name: "w", shape: [1, 3] }]);
-    expect(() => gather(buffer, layout, to, () => ({ from: "w" }))).toThrow(
-      /gather of "w" \[1,3\] from "w" \[2,3\] picks \[2,3\]/,
-    );
-    expect(() => gather(buffer, layout, to, () => ({ from: "w", indices: [[2], null] }))).toThrow(
-      /with an index outside/,
-    );
+  it("refuses an index outside and an axis that is not picked", () => {
+    const values = new Float32Array(6);
+    expect(() => pick(values, [2, 3], [[2], [0]])).toThrow("pick of [2; 0] from a tensor of shape [2,3]");
+    expect(() => pick(values, [2, 3], [[1]])).toThrow("pick of [1] from a tensor of shape [2,3]");
   });
 });

@@ -9,23 +9,26 @@ export interface ManifestEntry {
   offset: number;
 }
 
-/** Where each named tensor lies in one flat buffer. */
-export interface Manifest {
-  entries: ManifestEntry[];
+/** Where each named tensor lies in one flat buffer; an entry may carry more about its tensor. */
+export interface Manifest<Entry extends ManifestEntry = ManifestEntry> {
+  entries: Entry[];
   /** Elements of the buffer. */
   size: number;
 }
 
 /** Lays tensors out one after the other; throws INVALID_ARGUMENT on a name that comes twice. */
-export function manifest(tensors: readonly { name: string; shape: readonly number[] }[]): Manifest {
+export function manifest<Tensor extends { name: string; shape: number[] }>(
+  tensors: readonly Tensor[],
+): Manifest<Tensor & ManifestEntry> {
   const names = new Set<string>();
   let size = 0;
-  const entries = tensors.map(({ name, shape }) => {
+  const entries = tensors.map((tensor) => {
+    const { name, shape } = tensor;
     if (names.has(name)) throw new LatheError("INVALID_ARGUMENT", `parameter "${name}" is declared twice`);
     names.add(name);
     const offset = size;
     size += elementCount(shape);
-    return { name, shape: [...shape], offset };
+    return { ...tensor, offset };
   });
   return { entries, size };
 }
@@ -64,48 +67,30 @@ export function view(buffer: Float32Array, layout: Manifest, name: string): Floa
   return buffer.subarray(offset, offset + elementCount(shape));
 }
 
-/** Where an entry of a smaller network comes from: a source entry, and per axis the indices to take (null or absent: all). */
-export type GatherPlan = (entry: ManifestEntry) => { from: string; indices?: (readonly number[] | null)[] };
-
-/** A buffer laid out by `to` with what `plan` picks of a buffer laid out by `from`; throws INTERNAL where the picked shape is not the entry's. */
-export function gather(buffer: Float32Array, from: Manifest, to: Manifest, plan: GatherPlan): Float32Array {
-  const result = new Float32Array(to.size);
-  for (const entry of to.entries) {
-    const { from: name, indices = [] } = plan(entry);
-    const source = entryOf(from, name);
-    const picks = source.shape.map((size, axis) => indices[axis] ?? Array.from({ length: size }, (_, i) => i));
-    const outside = picks.some((list, axis) =>
-      list.some((i) => !Number.isInteger(i) || i < 0 || i >= (source.shape[axis] as number)),
-    );
-    if (outside || picks.length < indices.length || picks.map((list) => list.length).join() !== entry.shape.join()) {
-      throw new LatheError(
-        "INTERNAL",
-        `gather of "${entry.name}" [${entry.shape.join(",")}] from "${name}" [${source.shape.join(",")}] picks [${picks.map((list) => list.length).join(",")}]${outside ? " with an index outside" : ""}`,
-      );
-    }
-    copyPicked(view(buffer, from, name), source.shape, picks, view(result, to, entry.name));
-  }
-  return result;
-}
-
-/** Row-major copy of the picked indices of each axis. */
-function copyPicked(
-  source: Float32Array,
+/** The elements of a row-major tensor at the picked indices of each axis; throws INTERNAL on an index outside. */
+export function pick(
+  values: Float32Array,
   shape: readonly number[],
   picks: readonly (readonly number[])[],
-  target: Float32Array,
-): void {
-  let written = 0;
+): Float32Array {
+  const outside = picks.some((list, axis) =>
+    list.some((i) => !Number.isInteger(i) || i < 0 || i >= (shape[axis] ?? 0)),
+  );
+  if (outside || picks.length !== shape.length)
+    throw new LatheError("INTERNAL", `pick of [${picks.join("; ")}] from a tensor of shape [${shape.join(",")}]`);
+  const target = new Float32Array(elementCount(picks.map(({ length }) => length)));
   const strides = shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
+  let written = 0;
   const copy = (axis: number, base: number): void => {
     const list = picks[axis];
     if (list === undefined) {
-      target[written++] = source[base] as number;
+      target[written++] = values[base] as number;
       return;
     }
     for (const i of list) copy(axis + 1, base + i * (strides[axis] as number));
   };
   copy(0, 0);
+  return target;
 }
 
 function entryOf(layout: Manifest, name: string): ManifestEntry {

@@ -1,51 +1,128 @@
-import { view, type Manifest } from "../engine/parameters";
 import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
 import { choicesOf } from "../space/genotype";
-import { depthId, middleId, operationId, outputId } from "../space/groups";
-import type { LiveStage } from "./live";
+import type { LiveBlock, LiveOperation, LiveStage } from "../space/live";
+import { axis, finder, upTo, type DeclaredTensor, type TensorTable } from "./declaration";
 
-/** What pathAlphas needs of a supernet. */
-interface Path {
-  space: SearchSpace;
-  architecture: Architecture;
-  stages: readonly LiveStage[];
-  alphas: Manifest;
+/**
+ * The architecture parameters of a supernet: per stage [depths], per block [operations] and, for output and middle widths,
+ * [operations, widths] with every width of the stage, whether it survives or not.
+ */
+export function declareAlphas(stages: readonly LiveStage[]): DeclaredTensor[] {
+  const tensor = (part: string, layer: string, axes: DeclaredTensor["axes"]): DeclaredTensor => ({
+    ...{ part, layer, kind: "alpha", name: `${part}/${layer}`, axes },
+  });
+  const survivors = ({ id, survivors: elements }: Group) => [{ of: id, elements }];
+  return stages.flatMap((stage) => {
+    const widths = (block: LiveBlock, layer: "output" | "middle") => {
+      const rows = block.operations.flatMap((entry) => axis(entry[layer].id, 1));
+      return tensor(block.name, layer, [rows, axis("width", stage.widths.length)]);
+    };
+    return [
+      tensor(stage.name, "depth", [survivors(stage.depth)]),
+      ...stage.blocks.flatMap((block) => [
+        tensor(block.name, "operation", [survivors(block.choice)]),
+        widths(block, "output"),
+        widths(block, "middle"),
+      ]),
+    ];
+  });
 }
 
-/** Where a group's candidate stands in the flat architecture parameters: entry name and index within it. */
-function places(stages: readonly LiveStage[]): Map<string, { entry: string; at: (survivor: number) => number }> {
-  const map = new Map<string, { entry: string; at: (survivor: number) => number }>();
-  stages.forEach((stage, position) => {
-    const s = position + 1;
-    map.set(depthId(s), { entry: `${stage.name}/depth`, at: (survivor) => stage.depths.indexOf(survivor) });
-    stage.blocks.forEach((block, at) => {
-      const b = at + 1;
-      const rows = block.operations.map(({ index }) => index);
-      map.set(operationId(s, b), { entry: `${block.name}/operation`, at: (survivor) => rows.indexOf(survivor) });
-      block.operations.forEach(({ operation }, row) => {
-        const column = (survivor: number) => row * stage.widths.length + survivor;
-        map.set(outputId(s, b, operation.name), { entry: `${block.name}/output`, at: column });
-        map.set(middleId(s, b, operation.name), { entry: `${block.name}/middle`, at: column });
-      });
-    });
-  });
-  return map;
+/** One value for each searched dimension. */
+export type PerDimension = Record<"depth" | "operation" | "outputWidth" | "middleWidth", number>;
+
+/** A decision group. The alpha of its i-th survivor is element `first + columns[i]` of the flat architecture parameters. */
+export interface AlphaRow {
+  group: Group;
+  dimension: keyof PerDimension;
+  first: number;
+  columns: readonly number[];
+}
+
+/** Every group: depths of all stages, operations of all blocks, output widths, then middle widths of all operations. */
+export function alphaRows(stages: readonly LiveStage[], alphas: TensorTable): AlphaRow[] {
+  const find = finder(alphas);
+  const row = (part: string, layer: string, dimension: keyof PerDimension, group: Group): AlphaRow => {
+    const { tensor, row: index } = find({ part, layer, kind: "alpha" }, group.id);
+    const [, width] = tensor.shape;
+    // Candidates lie along the only axis, or along the second beside those of the block's other operations.
+    const columns = width === undefined ? upTo(group.survivors.length) : group.survivors;
+    return { group, dimension, first: tensor.offset + index * (width ?? 0), columns };
+  };
+  const operations = blocksOf(stages).flatMap(({ block }) => block.operations.map((entry) => ({ block, entry })));
+  return [
+    ...stages.map(({ name, depth }) => row(name, "depth", "depth", depth)),
+    ...blocksOf(stages).map(({ block }) => row(block.name, "operation", "operation", block.choice)),
+    ...operations.map(({ block, entry }) => row(block.name, "output", "outputWidth", entry.output)),
+    ...operations.map(({ block, entry }) => row(block.name, "middle", "middleWidth", entry.middle)),
+  ];
+}
+
+/** A block among those of all stages. */
+interface Owner {
+  stage: LiveStage;
+  /** Index of the stage, from 0. */
+  position: number;
+  block: LiveBlock;
+  /** Index of the block within its stage, from 0. */
+  index: number;
+}
+
+export function blocksOf(stages: readonly LiveStage[]): Owner[] {
+  return stages.flatMap((stage, position) => stage.blocks.map((block, index) => ({ stage, position, block, index })));
+}
+
+/** The operations of all blocks, with the number of their block among all. */
+export function operationsOf(stages: readonly LiveStage[]): (Owner & { b: number; operation: LiveOperation })[] {
+  return blocksOf(stages).flatMap((owner, b) =>
+    owner.block.operations.map((operation) => ({ ...owner, b, operation })),
+  );
 }
 
 /** Flat architecture parameters of a supernet from its groups; candidates that have left hold 0. */
-export function packAlphas(stages: readonly LiveStage[], manifest: Manifest, architecture: Architecture): Float32Array {
-  const buffer = new Float32Array(manifest.size);
-  visit(stages, architecture, (group, entry, at) => {
-    const values = view(buffer, manifest, entry);
-    group.survivors.forEach((survivor, index) => {
-      values[at(survivor)] = group.alphas[index] ?? 0;
-    });
-  });
+export function packAlphas(stages: readonly LiveStage[], table: TensorTable, architecture: Architecture): Float32Array {
+  const buffer = new Float32Array(table.size);
+  for (const { group, places } of placed(stages, table, architecture))
+    places.forEach((place, index) => (buffer[place] = group.alphas[index] ?? 0));
   return buffer;
 }
 
-/** sigmoid(-200) is 0 and sigmoid(200) is 1 in float32: p is one-hot to the last bit, and no gradient reaches what is not chosen. */
+/** The architecture with the values of flat architecture parameters. */
+export function unpackAlphas(
+  stages: readonly LiveStage[],
+  table: TensorTable,
+  architecture: Architecture,
+  buffer: Float32Array,
+): Architecture {
+  return {
+    groups: placed(stages, table, architecture).map(({ group, places }) => ({
+      ...group,
+      alphas: places.map((place) => buffer[place] ?? 0),
+    })),
+  };
+}
+
+/** The groups of an architecture with the place of each survivor in the flat architecture parameters. */
+function placed(stages: readonly LiveStage[], table: TensorTable, { groups }: Architecture) {
+  const rows = new Map(alphaRows(stages, table).map((row) => [row.group.id, row]));
+  return groups.map((group) => {
+    const row = rows.get(group.id);
+    if (row?.columns.length !== group.survivors.length)
+      throw new Error(`group "${group.id}" with survivors [${group.survivors.join()}] has no place in the supernet`);
+    return { group, places: row.columns.map((column) => row.first + column) };
+  });
+}
+
+/** sigmoid(-200) is 0 and sigmoid(200) is 1 in float32: p is one-hot to the last bit, and no gradient reaches the other candidates. */
 const CERTAIN = 200;
+
+/** The parts of a supernet that pathAlphas reads. */
+interface Path {
+  space: SearchSpace;
+  stages: readonly LiveStage[];
+  alphas: TensorTable;
+  architecture: Architecture;
+}
 
 /** Flat architecture parameters under which a supernet, whole as it began, computes the network of a genotype alone. */
 export function pathAlphas({ space, stages, alphas, architecture }: Path, genotype: Genotype): Float32Array {
@@ -57,32 +134,4 @@ export function pathAlphas({ space, stages, alphas, architecture }: Path, genoty
     alphas: group.survivors.map((survivor) => sign(group.id, survivor)),
   }));
   return packAlphas(stages, alphas, { groups });
-}
-
-/** The architecture with the values of flat architecture parameters. */
-export function unpackAlphas(
-  stages: readonly LiveStage[],
-  manifest: Manifest,
-  architecture: Architecture,
-  buffer: Float32Array,
-): Architecture {
-  const groups: Group[] = [];
-  visit(stages, architecture, (group, entry, at) => {
-    const values = view(buffer, manifest, entry);
-    groups.push({ ...group, alphas: group.survivors.map((survivor) => values[at(survivor)] ?? 0) });
-  });
-  return { groups };
-}
-
-function visit(
-  stages: readonly LiveStage[],
-  architecture: Architecture,
-  visitor: (group: Group, entry: string, at: (survivor: number) => number) => void,
-): void {
-  const found = places(stages);
-  for (const group of architecture.groups) {
-    const place = found.get(group.id);
-    if (!place) throw new Error(`group "${group.id}" has no place in the supernet`);
-    visitor(group, place.entry, place.at);
-  }
 }

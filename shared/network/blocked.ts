@@ -1,17 +1,17 @@
 import { fromBlocked } from "../engine/nchwc/layout";
 import { blockedMixture } from "../engine/nchwc/mixture/mixture";
-import { obstacle, type MixturePlan } from "../engine/nchwc/mixture/plan";
-import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
+import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
+import { reduce, reduceImages } from "../engine/nchwc/reduction/reduction";
 import { manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
-import { blockedLayout, type BlockedLayout, type BlockedPlans } from "./blockedLayout";
-import { blockedReduction, blockedStem } from "./blockedReduction";
-import { searchHead } from "./heads";
-import { EPSILON, named, padChannels, type Norm, type Tensors } from "./layers";
-import { at, type LiveBlock, type LiveStage } from "./live";
+import { at, type LiveBlock, type LiveStage } from "../space/live";
+import { blockedLayout, type BlockedLayout } from "./blockedLayout";
+import { blockedPlans, planFor, type PlannedBlock } from "./blockedPlans";
 import type { BlockFactors } from "./factors";
-import { exitSum, supernetLogits, type StageChoices, type Supernet } from "./supernet";
+import { searchHead } from "./heads";
+import { named, padChannels, type Norm, type Tensors } from "./layers";
+import { exitSum, supernetLogits, type DeclaredSupernet, type StageChoices, type Supernet } from "./supernet";
 
 /** A supernet that is computed in ONNX Runtime's blocked layout up to its head: the same function, its vectors in another order. */
 export interface BlockedSupernet extends Supernet {
@@ -19,17 +19,14 @@ export interface BlockedSupernet extends Supernet {
 }
 
 /**
- * The blocked formulation of a supernet's training steps at a batch size, for blocks of `block` channels; where a precondition does
- * not hold, the reason instead. Widths are filled up to whole blocks with channels of zeros, which stay zero: their derivatives are.
+ * The blocked formulation of a supernet's training steps at a batch size, for tiles of `tile` channels; where a precondition does
+ * not hold, the reason instead. Widths are filled up to whole tiles with channels of zeros; these stay zero, as their derivatives are zero.
  */
-export function blockedSupernet(supernet: Supernet, batch: number, block: number): BlockedSupernet | string {
-  const plans = plansOf(supernet, batch, block);
+export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile: number): BlockedSupernet | string {
+  const plans = blockedPlans(supernet, batch, tile);
   if (typeof plans === "string") return plans;
   const { space, stages } = supernet;
-  const layout = {
-    weights: blockedLayout(supernet.weights, stages, plans, "weights"),
-    stats: blockedLayout(supernet.stats, stages, plans, "stats"),
-  };
+  const layout = { weights: blockedLayout(supernet.weights, plans), stats: blockedLayout(supernet.stats, plans) };
   return {
     ...supernet,
     weights: manifest(layout.weights.entries),
@@ -37,7 +34,7 @@ export function blockedSupernet(supernet: Supernet, batch: number, block: number
     layout,
     logits: supernetLogits(stages, {
       sizesOf: ({ name }) => {
-        const { branches, outputs } = planFor(plans.mixtures, name);
+        const { branches, outputs } = planFor(plans.mixtures, name).plan;
         return {
           middles: branches.map(({ middle }) => middle),
           outputs: branches.map(({ output }) => output),
@@ -58,77 +55,21 @@ export function blockedSupernet(supernet: Supernet, batch: number, block: number
   };
 }
 
-/** The plans of all parts, or why there are none. */
-function plansOf({ space, stages }: Supernet, batch: number, block: number): BlockedPlans | string {
-  const mixtures = new Map<string, MixturePlan>();
-  const reductions = new Map<string, ReductionPlan>();
-  let size = { batch, height: space.inputHeight, width: space.inputWidth };
-  const reduce = (name: string, inputs: number, convolution: number) => {
-    const plan = { block, ...size, inputs, convolution, epsilon: EPSILON };
-    reductions.set(name, plan);
-    size = { ...size, height: size.height / 2, width: size.width / 2 };
-    const why = reductionObstacle(plan);
-    return why && `${name}: ${why}`;
-  };
-  const why = reduce("stem", 3, space.stemChannels - 3);
-  if (why) return why;
-  for (const stage of stages) {
-    if (stage.dropout > 0) return `${stage.name} drops channels out`;
-    if (stage.channels % block !== 0) return `${stage.name} has ${stage.channels} channels, not a multiple of ${block}`;
-    const why = reduce(`${stage.name}/reduction`, stage.inputs, stage.convolution);
-    if (why) return why;
-    for (const entry of stage.blocks) {
-      const plan = planOf(entry, size, block);
-      const why = obstacle(plan);
-      if (why !== undefined) return `${entry.name}: ${why}`;
-      mixtures.set(entry.name, plan);
-    }
-  }
-  return { mixtures, reductions };
-}
-
-function planFor<Plan>(plans: ReadonlyMap<string, Plan>, part: string): Plan {
-  const plan = plans.get(part);
-  if (!plan) throw new Error(`no plan for ${part}`);
-  return plan;
-}
-
-function planOf(
-  { operations, inputs, outputs }: LiveBlock,
-  size: { batch: number; height: number; width: number },
-  block: number,
-): MixturePlan {
-  const whole = (channels: number) => Math.ceil(channels / block) * block;
-  return {
-    block,
-    ...size,
-    inputs: whole(inputs),
-    outputs: whole(outputs),
-    branches: operations.map(({ operation, middleWidth, outputWidth }) => ({
-      scale: operation.scale as 1 | 2,
-      dilation: operation.dilation,
-      middle: whole(middleWidth),
-      output: whole(outputWidth),
-    })),
-    epsilon: EPSILON,
-  };
-}
-
-/** A stage, of its reduction's output and to that of its exits, both blocked. */
+/** A stage: the mixture of its exits, from the output of its reduction; both in blocked layout. */
 function blockedStage(
   weights: Tensors,
   stage: LiveStage,
   choices: StageChoices,
   input: tf.Tensor,
   norm: Norm,
-  plans: ReadonlyMap<string, MixturePlan>,
+  plans: ReadonlyMap<string, PlannedBlock>,
 ): tf.Tensor {
   const outputs: tf.Tensor[] = [];
   let x = input;
   stage.blocks.forEach((block, b) => {
     const from = x;
-    const plan = planFor(plans, block.name);
-    x = scoped(block.name, () => blockedBlock(weights, block, at(choices.blocks, b), from, norm, plan));
+    const mixture = planFor(plans, block.name);
+    x = scoped(block.name, () => blockedBlock(weights, mixture, at(choices.blocks, b), from, norm));
     if (stage.exits.includes(b + 1)) outputs.push(x);
   });
   const widest = Math.max(...outputs.map(({ shape }) => shape[1] as number));
@@ -140,11 +81,10 @@ function blockedStage(
 
 function blockedBlock(
   weights: Tensors,
-  block: LiveBlock,
+  { block, plan }: PlannedBlock,
   factors: BlockFactors,
   x: tf.Tensor,
   norm: Norm,
-  plan: MixturePlan,
 ): tf.Tensor {
   const masked = (layer: "norm1" | "norm2", mask: tf.Tensor | undefined) =>
     (["gamma", "beta"] as const).map((kind) => {
@@ -167,4 +107,45 @@ function blockedBlock(
 /** 1 on the channels that input and output share, 0 behind them, [count]. */
 function shared({ inputs, outputs }: LiveBlock, count: number): tf.Tensor {
   return tf.tensor1d(Float32Array.from({ length: count }, (_, c) => (c < Math.min(inputs, outputs) ? 1 : 0)));
+}
+
+/** The stem in blocked layout: images [N,3,H,W] in plain order -> [1, output, H/2, N*W/2]. */
+export function blockedStem(weights: Tensors, plan: ReductionPlan, images: tf.Tensor, norm: Norm): tf.Tensor {
+  const { y, mean, variance } = reduceImages(plan, { images, ...tensorsOf(weights, "stem") });
+  norm.record?.("stem/norm", mean, variance);
+  return y;
+}
+
+/**
+ * A reduction in blocked layout, [1, input, H, N*W] -> [1, output, H/2, N*W/2]. presence: expected presence of the input's channels,
+ * [inputs]; absent: all present.
+ */
+export function blockedReduction(
+  weights: Tensors,
+  name: string,
+  plan: ReductionPlan,
+  x: tf.Tensor,
+  norm: Norm,
+  presence?: tf.Tensor,
+): tf.Tensor {
+  const { kernels, gamma, beta } = tensorsOf(weights, name);
+  const masked = (values: tf.Tensor) => (presence ? tf.mul(values, maskOf(plan, presence)) : values);
+  const { y, mean, variance } = reduce(plan, { x, kernels, gamma: masked(gamma), beta: masked(beta) });
+  norm.record?.(`${name}/norm`, mean, variance);
+  return y;
+}
+
+/** Presence of the output's channels: 1 where the convolution adds them, then the input's, 0 where a tile is filled up. */
+function maskOf(plan: ReductionPlan, presence: tf.Tensor): tf.Tensor {
+  const filling = filledUp(plan).output - plan.convolution - plan.inputs;
+  const parts = [tf.ones([plan.convolution]), presence];
+  return tf.concat(filling > 0 ? [...parts, tf.zeros([filling])] : parts);
+}
+
+function tensorsOf(weights: Tensors, name: string) {
+  return {
+    kernels: named(weights, `${name}/conv`),
+    gamma: named(weights, `${name}/norm/gamma`),
+    beta: named(weights, `${name}/norm/beta`),
+  };
 }

@@ -1,17 +1,20 @@
-import { count } from "../engine/nchwc/emit";
-import { convolutions, tiles, type MixturePlan } from "../engine/nchwc/mixture/plan";
+import { convolutions, squares, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
-import type { Manifest } from "../engine/parameters";
+import type { ManifestEntry } from "../engine/parameters";
 import { elementCount } from "../engine/signature";
-import { at, atScale, type LiveBlock, type LiveStage } from "./live";
+import { at, type LiveBlock } from "../space/live";
+import type { BlockedPlans, PlannedBlock } from "./blockedPlans";
+import { finder, upTo, type Role, type TensorTable } from "./declaration";
 
 /** Where the values of a blocked vector come from in the plain one, which is the order of checkpoints. */
 export interface BlockedLayout {
   entries: { name: string; shape: number[] }[];
-  /** Per element of the blocked vector its index in the plain one; -1 where a channel fills a block up. */
+  /** Per element of the blocked vector its index in the plain one; -1 where a channel fills a tile up. */
   source: Int32Array;
   plainSize: number;
 }
+
+type Finder = ReturnType<typeof finder>;
 
 /** The place of one tensor in a blocked vector, in the order of its elements. */
 interface Part {
@@ -40,54 +43,23 @@ export function toPlainOrder(blocked: Float32Array, { source, plainSize }: Block
   return plain;
 }
 
-/** What a supernet's parts are in blocked layout, by name: its search blocks, and its reductions with the stem. */
-export interface BlockedPlans {
-  mixtures: ReadonlyMap<string, MixturePlan>;
-  reductions: ReadonlyMap<string, ReductionPlan>;
-}
-
 /**
  * Layout of a supernet's weights or statistics with the tensors of each search block and reduction replaced by blocked ones: weights
- * "<block>/kernels" [tiles, block, block], and per norm one vector over all operations, each filled up to whole blocks.
+ * "<block>/kernels" [squares, tile, tile], and per norm one vector over all operations, each filled up to whole tiles.
  */
-export function blockedLayout(
-  plain: Manifest,
-  stages: readonly LiveStage[],
-  { mixtures, reductions }: BlockedPlans,
-  role: "weights" | "stats",
-): BlockedLayout {
-  const blocks = new Map(stages.flatMap((stage) => stage.blocks.map((block) => [block.name, block] as const)));
-  const offsets = new Map(plain.entries.map((entry) => [entry.name, entry.offset]));
-  const offset = (name: string) => {
-    const found = offsets.get(name);
-    if (found === undefined) throw new Error(`no tensor "${name}" in the plain layout`);
-    return found;
-  };
+export function blockedLayout(plain: TensorTable, { mixtures, reductions }: BlockedPlans): BlockedLayout {
   const parts: Part[] = [];
-  const done = new Set<string>();
-  for (const entry of plain.entries) {
-    const name = /^stage\d+\/block\d+(?=\/)/.exec(entry.name)?.[0];
-    const block = name === undefined ? undefined : blocks.get(name);
-    const [owner = "", tensor = ""] = /^(stem|.*\/reduction)\/(.+)$/.exec(entry.name)?.slice(1) ?? [];
-    const reduction = reductions.get(owner);
-    if (reduction) {
-      if (tensor === "conv") parts.push((owner === "stem" ? stemKernelPart : reductionKernelPart)(entry, reduction));
-      else parts.push(vectorPart(entry, filledUp(reduction).output));
-      continue;
-    }
-    if (!block) {
-      const source = new Int32Array(elementCount(entry.shape)).map((_, index) => entry.offset + index);
-      parts.push({ name: entry.name, shape: entry.shape, source });
-      continue;
-    }
-    if (done.has(block.name)) continue;
-    done.add(block.name);
-    const plan = mixtures.get(block.name);
-    if (!plan) throw new Error(`no plan for ${block.name}`);
-    if (role === "weights") parts.push(kernelPart(block, plan, offset));
-    for (const layer of ["norm1", "norm2"] as const)
-      for (const kind of role === "weights" ? ["gamma", "beta"] : ["mean", "variance"])
-        parts.push(normPart(block, plan, layer, kind, offset));
+  let before = "";
+  for (const tensor of plain.entries) {
+    const mixture = mixtures.get(tensor.part);
+    const reduction = reductions.get(tensor.part);
+    if (mixture) {
+      // The tensors of a part lie together: all of a block's are replaced at its first.
+      if (tensor.part !== before) parts.push(...mixtureParts(plain, mixture));
+    } else if (!reduction) parts.push(vectorPart(tensor, tensor.shape));
+    else if (tensor.kind !== "kernel") parts.push(vectorPart(tensor, [filledUp(reduction).output]));
+    else parts.push((tensor.part === "stem" ? stemKernelPart : reductionKernelPart)(tensor, reduction));
+    before = tensor.part;
   }
   const source = new Int32Array(parts.reduce((size, part) => size + part.source.length, 0));
   let written = 0;
@@ -98,82 +70,84 @@ export function blockedLayout(
   return { entries: parts.map(({ name, shape }) => ({ name, shape })), source, plainSize: plain.size };
 }
 
-function kernelPart(block: LiveBlock, plan: MixturePlan, offset: (name: string) => number): Part {
-  const { block: b } = plan;
+/** The kernels of a search block where the table is of weights, then its norms. */
+function mixtureParts(plain: TensorTable, { block, plan }: PlannedBlock): Part[] {
+  const find = finder({ ...plain, entries: plain.entries.filter(({ part }) => part === block.name) });
+  const isWeights = plain.entries.some(({ kind }) => kind === "kernel");
+  const kinds = isWeights ? (["gamma", "beta"] as const) : (["mean", "variance"] as const);
+  const norms = (["norm1", "norm2"] as const).flatMap((layer) =>
+    kinds.map((kind) => normPart(block, plan, layer, kind, find)),
+  );
+  return isWeights ? [kernelPart(block, plan, find), ...norms] : norms;
+}
+
+function kernelPart({ name: part, operations }: LiveBlock, plan: MixturePlan, find: Finder): Part {
+  const { tile } = plan;
   const list = convolutions(plan).map(({ branch, layer }) => {
-    const { operation, middleWidth, outputWidth } = at(block.operations, branch);
-    const [inputs, outputs] = layer === 1 ? [block.inputs, middleWidth] : [middleWidth, outputWidth];
-    return { start: offset(`${block.name}/${operation.name}/conv${layer}`), inputs, outputs };
+    const { middle, output } = at(operations, branch);
+    const { tensor } = find({ part, layer: `conv${layer}`, kind: "kernel" }, (layer === 1 ? middle : output).id);
+    return { start: tensor.offset, outputs: at(tensor.shape, 0), inputs: at(tensor.shape, 1) };
   });
-  const all = tiles(plan);
-  const source = new Int32Array(all.length * b * b);
+  const all = squares(plan);
+  const source = new Int32Array(all.length * tile * tile);
   let written = 0;
-  for (const { convolution, outputBlock, inputBlock, tap } of all) {
+  for (const { convolution, outputTile, inputTile, tap } of all) {
     const { start, inputs, outputs } = at(list, convolution);
-    // A tile is [input][output], a plain kernel [output][input][tap].
-    for (let input = inputBlock * b; input < (inputBlock + 1) * b; input++)
-      for (let output = outputBlock * b; output < (outputBlock + 1) * b; output++)
+    // A square is [input][output], a plain kernel [output][input][tap].
+    for (let input = inputTile * tile; input < (inputTile + 1) * tile; input++)
+      for (let output = outputTile * tile; output < (outputTile + 1) * tile; output++)
         source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
   }
-  return { name: `${block.name}/kernels`, shape: [all.length, b, b], source };
-}
-
-interface Placed {
-  name: string;
-  shape: readonly number[];
-  offset: number;
-}
-
-/** A vector filled up to `size`. */
-function vectorPart({ name, shape, offset }: Placed, size: number): Part {
-  const own = elementCount(shape);
-  return { name, shape: [size], source: new Int32Array(size).map((_, at) => (at < own ? offset + at : -1)) };
-}
-
-/** A plain kernel [output][input][row][column] as tiles [input][output] by output block, column, input block, row. */
-function reductionKernelPart({ name, offset }: Placed, plan: ReductionPlan): Part {
-  const { block: b, inputs, convolution } = plan;
-  const { input, added } = filledUp(plan);
-  const source = new Int32Array(added * input * 9);
-  let written = 0;
-  for (let outputs = 0; outputs < added; outputs += b)
-    for (let column = 0; column < 3; column++)
-      for (let first = 0; first < input; first += b)
-        for (let row = 0; row < 3; row++)
-          for (let i = first; i < first + b; i++)
-            for (let o = outputs; o < outputs + b; o++)
-              source[written++] = i < inputs && o < convolution ? offset + (o * inputs + i) * 9 + row * 3 + column : -1;
-  return { name, shape: [source.length / (b * b), b, b], source };
-}
-
-/** The stem's kernel [output][input][row][column] by output block, input, row, column, output. */
-function stemKernelPart({ name, offset }: Placed, plan: ReductionPlan): Part {
-  const { block: b, inputs, convolution } = plan;
-  const { output } = filledUp(plan);
-  const taps = inputs * 9;
-  const source = new Int32Array(output * taps).map((_, at) => {
-    const o = Math.floor(at / (taps * b)) * b + (at % b);
-    return o < convolution ? offset + o * taps + (Math.floor(at / b) % taps) : -1;
-  });
-  return { name, shape: [source.length / b, b], source };
+  return { name: `${part}/kernels`, shape: [all.length, tile, tile], source };
 }
 
 function normPart(
-  block: LiveBlock,
-  plan: MixturePlan,
+  { name: part, operations }: LiveBlock,
+  { branches }: MixturePlan,
   layer: "norm1" | "norm2",
-  kind: string,
-  offset: (name: string) => number,
+  kind: Role["kind"],
+  find: Finder,
 ): Part {
-  const width = (entry: LiveBlock["operations"][number]) => (layer === "norm1" ? entry.middleWidth : entry.outputWidth);
-  const source = block.operations.flatMap((entry, index) => {
-    const { scale } = entry.operation;
-    // In the plain layout the operations of one scale share a vector.
-    const siblings = atScale(block, scale);
-    const before = siblings.slice(0, siblings.indexOf(entry)).reduce((sum, other) => sum + width(other), 0);
-    const start = offset(`${block.name}/s${scale}/${layer}/${kind}`) + before;
-    const branch = at(plan.branches, index);
-    return count(layer === "norm1" ? branch.middle : branch.output).map((c) => (c < width(entry) ? start + c : -1));
+  const source = operations.flatMap(({ middle, output }, index) => {
+    const branch = at(branches, index);
+    const [of, size] = layer === "norm1" ? [middle.id, branch.middle] : [output.id, branch.output];
+    const { tensor, row, elements } = find({ part, layer, kind }, of);
+    return upTo(size).map((c) => (c < elements.length ? tensor.offset + row + c : -1));
   });
-  return { name: `${block.name}/${layer}/${kind}`, shape: [source.length], source: Int32Array.from(source) };
+  return { name: `${part}/${layer}/${kind}`, shape: [source.length], source: Int32Array.from(source) };
+}
+
+/** A tensor's elements in their order, filled up to a shape. */
+function vectorPart({ name, shape, offset }: ManifestEntry, target: number[]): Part {
+  const own = elementCount(shape);
+  const source = new Int32Array(elementCount(target)).map((_, at) => (at < own ? offset + at : -1));
+  return { name, shape: target, source };
+}
+
+/** A plain kernel [output][input][row][column] as squares [input][output] by output tile, column, input tile, row. */
+function reductionKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
+  const { tile, inputs, convolution } = plan;
+  const { input, added } = filledUp(plan);
+  const source = new Int32Array(added * input * 9);
+  let written = 0;
+  for (let outputs = 0; outputs < added; outputs += tile)
+    for (let column = 0; column < 3; column++)
+      for (let first = 0; first < input; first += tile)
+        for (let row = 0; row < 3; row++)
+          for (let i = first; i < first + tile; i++)
+            for (let o = outputs; o < outputs + tile; o++)
+              source[written++] = i < inputs && o < convolution ? offset + (o * inputs + i) * 9 + row * 3 + column : -1;
+  return { name, shape: [source.length / (tile * tile), tile, tile], source };
+}
+
+/** The stem's kernel [output][input][row][column] by output tile, input, row, column, output. */
+function stemKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
+  const { tile, inputs, convolution } = plan;
+  const { output } = filledUp(plan);
+  const taps = inputs * 9;
+  const source = new Int32Array(output * taps).map((_, at) => {
+    const o = Math.floor(at / (taps * tile)) * tile + (at % tile);
+    return o < convolution ? offset + o * taps + (Math.floor(at / tile) % taps) : -1;
+  });
+  return { name, shape: [source.length / tile, tile], source };
 }

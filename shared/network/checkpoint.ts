@@ -3,7 +3,7 @@ import { LatheError } from "../process/errors";
 import { Architecture, type SearchSpace } from "../proto/lathe/v1/space";
 import { packAlphas } from "./alphas";
 import { decodeBundle, encodeBundle } from "./bundle";
-import { buildSupernet, type Supernet } from "./supernet";
+import { buildSupernet, type DeclaredSupernet } from "./supernet";
 
 /** Flat parameters with their Adam moments, and how many steps they have taken. */
 export interface Optimized {
@@ -15,7 +15,7 @@ export interface Optimized {
 
 /** Everything of a search's supernet that training moves. */
 export interface SupernetState {
-  supernet: Supernet;
+  supernet: DeclaredSupernet;
   weights: Optimized;
   stats: Float32Array;
   alphas: Optimized;
@@ -117,7 +117,7 @@ export function decodeSupernet(
 }
 
 /** A state at its beginning: moments 0, architecture parameters as the architecture has them. */
-export function firstState(supernet: Supernet, weights: Float32Array, stats: Float32Array): SupernetState {
+export function firstState(supernet: DeclaredSupernet, weights: Float32Array, stats: Float32Array): SupernetState {
   const alphas = packAlphas(supernet.stages, supernet.alphas, supernet.architecture);
   return { supernet, weights: unoptimized(weights), stats, alphas: unoptimized(alphas) };
 }

@@ -1,22 +1,23 @@
-import { manifest, type Manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import type { tf } from "../engine/tf";
 import type { Genotype } from "../proto/lathe/v1/space";
 import { searchStride } from "../space/genotype";
-import { declareBlock, decidedBlock } from "./block";
+import { blockInputs } from "../space/genotype";
+import { blockName, stageName } from "../space/parts";
+import { declareBlock, declareReduction, decidedBlock, reduction } from "./blocks";
+import { axis, extent, tensorTable, type Axis, type Declaration, type TensorTable } from "./declaration";
 import { aggregationHead, declareAggregationHead, declareSearchHead, searchHead } from "./heads";
-import type { Declaration, Norm, Tensors } from "./layers";
-import { declareReduction, reduction } from "./reduction";
+import type { Norm, Tensors } from "./layers";
 
 /** "search": the 1x1 head of the search, logits at 1/8. "aggregation": the head of retraining, logits at the input's size. */
 export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number; dropout: number };
 
-/** The network of a genotype: what its tensors are, and the function that it computes. */
+/** The network of a genotype: the layout of its tensors, and the function that it computes. */
 export interface DiscreteNetwork {
   genotype: Genotype;
   head: Head;
-  weights: Manifest;
-  stats: Manifest;
+  weights: TensorTable;
+  stats: TensorTable;
   dropouts: { name: string; channels: number; probability: number }[];
   /** Side of a cell of the logits, in input pixels. */
   stride: number;
@@ -26,27 +27,25 @@ export interface DiscreteNetwork {
 /** Builds the discrete network of a genotype: each block keeps the first channels of its widths (docs/method.md#relaxation). */
 export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
   const declaration: Declaration = { weights: [], stats: [] };
-  declareReduction(declaration, "stem", 3, genotype.stemChannels - 3);
-  let declared = genotype.stemChannels;
-  let width = genotype.stemChannels;
-  const widths = genotype.stages.map((stage, s) => {
-    declareReduction(declaration, `stage${s + 1}/reduction`, width, stage.channels - declared);
-    width = stage.channels - declared + width;
-    stage.blocks.forEach((block, b) => {
-      declareBlock(declaration, `stage${s + 1}/block${b + 1}`, width, block);
-      width = block.outputWidth;
+  const inputs = blockInputs(genotype);
+  const stem = declareReduction(declaration, "stem", axis("image", 3), inputs.stem.convolution);
+  let x = stem;
+  const outputs = inputs.stages.map(({ reduction: { convolution } }, s) => {
+    x = declareReduction(declaration, `${stageName(s + 1)}/reduction`, x, convolution);
+    genotype.stages[s]?.blocks.forEach((block, b) => {
+      x = declareBlock(declaration, blockName(s + 1, b + 1), x, block);
     });
-    declared = stage.channels;
-    return width;
+    x = axis(stageName(s + 1), extent(x));
+    return x;
   });
-  if (head.kind === "search") declareSearchHead(declaration, width, genotype.classes);
-  else declareAggregationHead(declaration, aggregationShape(genotype, widths, head.pyramidChannels));
+  if (head.kind === "search") declareSearchHead(declaration, x, genotype.classes);
+  else declareAggregationHead(declaration, aggregationShape(genotype, stem, outputs, head.pyramidChannels));
   const last = genotype.stages[1]?.channels ?? 0;
   return {
     genotype,
     head,
-    weights: manifest(declaration.weights),
-    stats: manifest(declaration.stats),
+    weights: tensorTable(declaration.weights),
+    stats: tensorTable(declaration.stats),
     dropouts:
       head.kind === "aggregation" && head.dropout > 0
         ? ["context", "fusion"].map((name) => ({
@@ -60,10 +59,10 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
       const stem = scoped("stem", () => reduction(weights, "stem", images, norm));
       let x: tf.Tensor = stem;
       const outputs = genotype.stages.map((stage, s) => {
-        const name = `stage${s + 1}`;
+        const name = stageName(s + 1);
         x = scoped(`${name}/reduction`, () => reduction(weights, `${name}/reduction`, x, norm));
         stage.blocks.forEach((entry, b) => {
-          const block = `${name}/block${b + 1}`;
+          const block = blockName(s + 1, b + 1);
           x = scoped(block, () => decidedBlock(weights, block, entry, x, norm));
         });
         return x;
@@ -77,18 +76,11 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
   };
 }
 
-function aggregationShape(genotype: Genotype, widths: number[], pyramidChannels: number) {
+function aggregationShape(genotype: Genotype, stem: Axis, outputs: readonly Axis[], pyramidChannels: number) {
   const [first, second] = genotype.stages;
-  const [low, high] = widths;
-  if (!first || !second || low === undefined || high === undefined)
+  const [low, high] = outputs;
+  if (!first || !second || !low || !high)
     throw new Error(`the aggregation head joins 2 stages, got ${genotype.stages.length}`);
-  return {
-    classes: genotype.classes,
-    pyramidChannels,
-    stem: genotype.stemChannels,
-    low,
-    high,
-    lowChannels: first.channels,
-    highChannels: second.channels,
-  };
+  const { classes } = genotype;
+  return { classes, pyramidChannels, stem, low, high, lowChannels: first.channels, highChannels: second.channels };
 }

@@ -1,9 +1,9 @@
 import { take } from "../engine/ops/take";
 import { tf } from "../engine/tf";
-import { at, type LiveBlock, type LiveStage } from "./live";
+import { at, type LiveBlock, type LiveStage } from "../space/live";
 import type { Relaxation } from "./relaxation";
 
-/** How many channels each vector of a block's factors has. */
+/** The number of channels of each vector of a block's factors. */
 export interface FactorSizes {
   /** Per operation. */
   middles: readonly number[];
@@ -11,13 +11,13 @@ export interface FactorSizes {
   presence: number;
 }
 
-/** What the choices multiply channels with: vectors over the operations of a block side by side, each at its width. Absent where all are 1. */
+/** Factors of channels by the choices: vectors over the operations of a block side by side, each at its width. Absent where all are 1. */
 export interface BlockFactors {
   /** Expected masks E[m] of the middle channels. */
   middle?: tf.Tensor1D;
   /** p_o E[m] of the output channels. */
   output?: tf.Tensor1D;
-  /** Of the skip, sum_o p_o E[m] on the channels that input and output share, 0 behind them. */
+  /** The skip's: sum_o p_o E[m] on the channels that input and output share, 0 behind them. */
   presence?: tf.Tensor1D;
 }
 
@@ -27,7 +27,7 @@ export interface StageFactors {
   presence?: tf.Tensor1D;
 }
 
-/** A vector of factors: distributions by row of the relaxation, each as the masks of that many channels of a stage, zeros behind them. */
+/** A vector of factors to compute: per part the expected mask of a row of the relaxation's widths on that many channels, zeros behind them. */
 interface Wanted {
   parts: { row: number; position: number; channels: number }[];
   zeros: number;
@@ -36,10 +36,10 @@ interface Wanted {
 
 /** True where one operation with one output width is left: every mask of the output is 1 on the channels computed. */
 export function isDecided(block: LiveBlock): boolean {
-  return block.operations.length === 1 && block.operations.every(({ output }) => output.length === 1);
+  return block.operations.length === 1 && block.operations.every(({ output }) => output.survivors.length === 1);
 }
 
-/** The factors of all blocks and stages, out of one product of distributions over widths and masks m_j, which are 1 on the first w_j channels. */
+/** The factors of all blocks and stages, by one product of the distributions over widths and the masks m_j, which are 1 on the first w_j channels. */
 export function channelFactors(
   stages: readonly LiveStage[],
   { widths }: Relaxation,
@@ -88,7 +88,7 @@ function wantedOf(
       const blockFactors = at(own.blocks, index);
       const side = (start: number, sizes: readonly number[]) =>
         sizes.map((channels, row) => ({ row: start + row, position, channels }));
-      if (block.operations.some(({ middle }) => middle.length > 1))
+      if (block.operations.some(({ middle }) => middle.survivors.length > 1))
         wanted.push({ parts: side(k + first, middles), zeros: 0, set: (vector) => (blockFactors.middle = vector) });
       if (!isDecided(block)) {
         const common = Math.min(block.inputs, block.outputs);
@@ -103,10 +103,10 @@ function wantedOf(
       number++;
     });
     const last = stage.blocks.at(-1);
-    // What the last stage hands on enters no reduction.
+    // No reduction follows the last stage.
     if (position + 1 < stages.length && !(stage.exits.length === 1 && last && isDecided(last)))
       wanted.push({
-        // The input of the block behind.
+        // The row of the input of the next stage's first block.
         parts: [{ row: 2 * k + total + number, position, channels: stage.outputs }],
         zeros: 0,
         set: (vector) => (own.presence = vector),

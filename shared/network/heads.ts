@@ -4,24 +4,31 @@ import { relu } from "../engine/ops/relu";
 import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import { PYRAMID_BINS } from "../space/figures";
-import { declareNorm, named, type Declaration, type Norm, type Tensors } from "./layers";
+import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
+import { named, type Norm, type Tensors } from "./layers";
 
-/** Where the aggregation head takes its inputs, and how wide they are. */
+/** Where the aggregation head takes its inputs, and how wide it is. */
 export interface AggregationShape {
   classes: number;
   pyramidChannels: number;
-  /** Channels of the first reduction's output (1/2), of stage 1's (1/4) and of stage 2's (1/8). */
-  stem: number;
-  low: number;
-  high: number;
+  /** The first reduction's output (1/2), stage 1's (1/4) and stage 2's (1/8). */
+  stem: Axis;
+  low: Axis;
+  high: Axis;
   /** C1 and C2: widths of the head's own convolutions. */
   lowChannels: number;
   highChannels: number;
 }
 
-export function declareSearchHead(declaration: Declaration, channels: number, classes: number): void {
-  declaration.weights.push({ name: "head/conv", shape: [classes, channels, 1, 1] });
-  declaration.weights.push({ name: "head/bias", shape: [classes] });
+function declareClassifier(declaration: Declaration, prefix: string, input: Axis, count: number): void {
+  const classes = axis("classes", count);
+  declareKernel(declaration, { part: "head", layer: `${prefix}conv` }, classes, input, [1, 1]);
+  const layer = `${prefix}bias`;
+  declaration.weights.push({ part: "head", layer, kind: "bias", name: `head/${layer}`, axes: [classes] });
+}
+
+export function declareSearchHead(declaration: Declaration, input: Axis, classes: number): void {
+  declareClassifier(declaration, "", input, classes);
 }
 
 /** Search head: 1x1 convolution, [N,C,h,w] -> logits [N,classes,h,w]. */
@@ -30,16 +37,18 @@ export function searchHead(weights: Tensors, x: tf.Tensor): tf.Tensor4D {
 }
 
 export function declareAggregationHead(declaration: Declaration, shape: AggregationShape): void {
-  const conv = (name: string, inputs: number, outputs: number, size: number) => {
-    declaration.weights.push({ name: `head/${name}/conv`, shape: [outputs, inputs, size, size] });
-    declareNorm(declaration, `head/${name}/norm`, [outputs]);
+  const conv = (name: string, input: Axis, count: number, size: number): Axis => {
+    const outputs = axis(name, count);
+    declareKernel(declaration, { part: "head", layer: `${name}/conv` }, outputs, input, [size, size]);
+    declareNorm(declaration, { part: "head", layer: `${name}/norm` }, outputs);
+    return outputs;
   };
-  for (const bins of PYRAMID_BINS) conv(`pyramid${bins}`, shape.high, shape.pyramidChannels, 1);
-  conv("context", shape.high + PYRAMID_BINS.length * shape.pyramidChannels, shape.highChannels, 1);
-  conv("detail", shape.low + shape.stem, shape.lowChannels, 3);
-  conv("fusion", shape.highChannels + shape.lowChannels, shape.highChannels, 1);
-  declaration.weights.push({ name: "head/classifier/conv", shape: [shape.classes, shape.highChannels, 1, 1] });
-  declaration.weights.push({ name: "head/classifier/bias", shape: [shape.classes] });
+  const { stem, low, high, lowChannels, highChannels } = shape;
+  const pyramid = PYRAMID_BINS.flatMap((bins) => conv(`pyramid${bins}`, high, shape.pyramidChannels, 1));
+  const context = conv("context", [...high, ...pyramid], highChannels, 1);
+  const detail = conv("detail", [...low, ...stem], lowChannels, 3);
+  const fusion = conv("fusion", [...context, ...detail], highChannels, 1);
+  declareClassifier(declaration, "classifier/", fusion, shape.classes);
 }
 
 /** The features that the aggregation head joins. */

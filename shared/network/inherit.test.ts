@@ -4,6 +4,7 @@ import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { blockInputs, derive } from "../space/genotype";
 import { initialArchitecture } from "../space/groups";
+import { operationName } from "../space/parts";
 import {
   decidedArchitecture,
   keepSome,
@@ -16,9 +17,9 @@ import {
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { packAlphas, pathAlphas } from "./alphas";
 import { buildDiscrete } from "./discrete";
-import { copyShared, inheritBuffer, shrinkBuffer } from "./inherit";
+import { copyShared, inheritBuffer } from "./inherit";
 import { inferenceNorm } from "./layers";
-import { buildSupernet, type Supernet } from "./supernet";
+import { buildSupernet, type DeclaredSupernet } from "./supernet";
 
 interface Vectors {
   weights: Float32Array;
@@ -31,7 +32,11 @@ const picture = (space: SearchSpace, random: () => number) =>
   tf.tensor(noise(3 * space.inputHeight * space.inputWidth, random), [1, 3, space.inputHeight, space.inputWidth]);
 
 /** Logits by running statistics. */
-function supernetLogits(supernet: Supernet, { weights, stats, alphas }: Vectors, images: tf.Tensor): Float32Array {
+function supernetLogits(
+  supernet: DeclaredSupernet,
+  { weights, stats, alphas }: Vectors,
+  images: tf.Tensor,
+): Float32Array {
   return tf.tidy(() =>
     supernet
       .logits(
@@ -44,7 +49,7 @@ function supernetLogits(supernet: Supernet, { weights, stats, alphas }: Vectors,
   );
 }
 
-function vectorsOf(supernet: Supernet, random: () => number, architecture = supernet.architecture): Vectors {
+function vectorsOf(supernet: DeclaredSupernet, random: () => number, architecture = supernet.architecture): Vectors {
   return {
     weights: randomBuffer(supernet.weights, random),
     stats: randomBuffer(supernet.stats, random),
@@ -52,16 +57,16 @@ function vectorsOf(supernet: Supernet, random: () => number, architecture = supe
   };
 }
 
-const shrink = ({ weights, stats, alphas }: Vectors, from: Supernet, to: Supernet): Vectors => ({
-  weights: shrinkBuffer(weights, "weights", from, to),
-  stats: shrinkBuffer(stats, "stats", from, to),
-  alphas: shrinkBuffer(alphas, "alphas", from, to),
+const shrink = ({ weights, stats, alphas }: Vectors, from: DeclaredSupernet, to: DeclaredSupernet): Vectors => ({
+  weights: inheritBuffer(weights, "weights", from, to),
+  stats: inheritBuffer(stats, "stats", from, to),
+  alphas: inheritBuffer(alphas, "alphas", from, to),
 });
 
 /** Random spaces of the property; LATHE_PROPERTY_CASES=200 for a long look. */
 const CASES = Number(process.env.LATHE_PROPERTY_CASES ?? 20);
 
-describe("shrinkBuffer", () => {
+describe("inheritBuffer on a shrink", () => {
   it.each(Array.from({ length: CASES }, (_, seed) => seed))(
     "leaves the function as it was with p = 0 for what has left (random space %d)",
     (seed) => {
@@ -95,7 +100,7 @@ describe("shrinkBuffer", () => {
               Array.from({ length: stage.channels }, (_, channel) => tag(scale, dilation, channel)),
             ),
           );
-    const carried = shrinkBuffer(tagged, "weights", from, to);
+    const carried = inheritBuffer(tagged, "weights", from, to);
     let narrowed = 0;
     for (const stage of to.stages)
       for (const block of stage.blocks)
@@ -118,16 +123,16 @@ describe("shrinkBuffer", () => {
     const second = keepSome(space, first, random);
     const third = keepSome(space, second, random);
     const [a, b, c] = [first, second, third].map((architecture) => buildSupernet(space, architecture)) as [
-      Supernet,
-      Supernet,
-      Supernet,
+      DeclaredSupernet,
+      DeclaredSupernet,
+      DeclaredSupernet,
     ];
     const old = { ...vectorsOf(a, random), alphas: noise(a.alphas.size, random) };
     expect(shrink(shrink(old, a, b), b, c)).toEqual(shrink(old, a, c));
   });
 });
 
-describe("inheritBuffer", () => {
+describe("inheritBuffer onto a genotype's network", () => {
   const seen = { wider: 0, narrower: 0, half: 0, shallow: 0, cutReduction: 0 };
 
   it.each(Array.from({ length: 9 }, (_, seed) => seed))(
@@ -143,7 +148,7 @@ describe("inheritBuffer", () => {
       expect(derive(space, architecture)).toEqual({ genotype, converged: true });
 
       const network = buildDiscrete(genotype, { kind: "search" });
-      const logits = (of: Supernet, { weights, stats }: Vectors) =>
+      const logits = (of: DeclaredSupernet, { weights, stats }: Vectors) =>
         network
           .logits(
             unpack(tf.tensor1d(inheritBuffer(weights, "weights", of, network)), network.weights),
@@ -228,7 +233,7 @@ describe("inheritBuffer", () => {
     block!.dilation = 3 - block!.dilation;
     const network = buildDiscrete(other, { kind: "search" });
     expect(() => inheritBuffer(new Float32Array(supernet.weights.size), "weights", supernet, network)).toThrow(
-      `operation d${block!.dilation}s${block!.scale} of stage1/block1 is not in the supernet any more`,
+      `stage1/block1 has no conv1 kernel of stage1/block1/${operationName(block!)}/middle`,
     );
   });
 });

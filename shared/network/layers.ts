@@ -4,12 +4,6 @@ import { tf } from "../engine/tf";
 /** Tensors by the names of a manifest. */
 export type Tensors = Record<string, tf.Tensor>;
 
-/** What every part of a network declares: its weights and the running statistics of its norms, by name and shape. */
-export interface Declaration {
-  weights: { name: string; shape: number[] }[];
-  stats: { name: string; shape: number[] }[];
-}
-
 /** Epsilon of every batch norm, as in the reference. */
 export const EPSILON = 1e-3;
 
@@ -53,11 +47,6 @@ export function inferenceNorm(stats: Tensors): Norm {
 /** Running statistics after one batch, both flat: (1 - MOMENTUM) * old + MOMENTUM * batch, biased variance. */
 export function movedStats(stats: tf.Tensor1D, moments: tf.Tensor1D): tf.Tensor1D {
   return tf.add(tf.mul(stats, 1 - MOMENTUM), tf.mul(moments, MOMENTUM));
-}
-
-export function declareNorm(declaration: Declaration, name: string, shape: number[]): void {
-  declaration.weights.push({ name: `${name}/gamma`, shape }, { name: `${name}/beta`, shape });
-  declaration.stats.push({ name: `${name}/mean`, shape }, { name: `${name}/variance`, shape });
 }
 
 /** A tensor by name; a missing one is a fault of the caller's manifest. */

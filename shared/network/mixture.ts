@@ -3,22 +3,19 @@ import { maxPool2x2 } from "../engine/ops/maxPool";
 import { relu } from "../engine/ops/relu";
 import { resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
+import type { LiveBlock, LiveOperation } from "../space/live";
+import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
 import type { BlockFactors } from "./factors";
-import { atScale, type LiveBlock, type LiveOperation } from "./live";
-import {
-  channels,
-  declareNorm,
-  named,
-  padChannels,
-  perChannel,
-  type Declaration,
-  type Norm,
-  type Tensors,
-} from "./layers";
+import { channels, named, padChannels, perChannel, type Norm, type Tensors } from "./layers";
 
 /** The spatial scales at which a block still has operations. */
 export function scalesOf(block: LiveBlock): number[] {
   return [...new Set(block.operations.map(({ operation }) => operation.scale))];
+}
+
+/** The operations of a block at one spatial scale, in order: they share an input and are computed side by side. */
+export function atScale(block: LiveBlock, scale: number): LiveOperation[] {
+  return block.operations.filter(({ operation }) => operation.scale === scale);
 }
 
 const total = (widths: readonly number[]) => widths.reduce((sum, width) => sum + width, 0);
@@ -27,23 +24,25 @@ const total = (widths: readonly number[]) => widths.reduce((sum, width) => sum +
  * Weights of a block at the widths that survive: per operation conv1 [middle, inputs, 3, 1] and conv2 [output, middle, 1, 3]; per
  * scale the norms of its operations side by side, [sum of middles] and [sum of outputs].
  */
-export function declareMixture(declaration: Declaration, block: LiveBlock): void {
+export function declareMixture(declaration: Declaration, block: LiveBlock, input: Axis): Axis {
+  const part = block.name;
+  const middle = (entry: LiveOperation) => axis(entry.middle.id, entry.middleWidth);
+  const output = (entry: LiveOperation) => axis(entry.output.id, entry.outputWidth);
+  const kernel = (layer: string, { operation }: LiveOperation) => ({
+    part,
+    layer,
+    name: `${part}/${operation.name}/${layer}`,
+  });
   for (const scale of scalesOf(block)) {
     const operations = atScale(block, scale);
-    const name = `${block.name}/s${scale}`;
-    for (const { operation, middleWidth } of operations)
-      declaration.weights.push({
-        name: `${block.name}/${operation.name}/conv1`,
-        shape: [middleWidth, block.inputs, 3, 1],
-      });
-    declareNorm(declaration, `${name}/norm1`, [total(operations.map((entry) => entry.middleWidth))]);
-    for (const { operation, middleWidth, outputWidth } of operations)
-      declaration.weights.push({
-        name: `${block.name}/${operation.name}/conv2`,
-        shape: [outputWidth, middleWidth, 1, 3],
-      });
-    declareNorm(declaration, `${name}/norm2`, [total(operations.map((entry) => entry.outputWidth))]);
+    const norm = (layer: string) => ({ part, layer, name: `${part}/s${scale}/${layer}` });
+    for (const entry of operations) declareKernel(declaration, kernel("conv1", entry), middle(entry), input, [3, 1]);
+    declareNorm(declaration, norm("norm1"), operations.flatMap(middle));
+    for (const entry of operations)
+      declareKernel(declaration, kernel("conv2", entry), output(entry), middle(entry), [1, 3]);
+    declareNorm(declaration, norm("norm2"), operations.flatMap(output));
   }
+  return axis(part, block.outputs);
 }
 
 /**
@@ -98,7 +97,7 @@ function branches(
   );
   const middleMask = ofScale(block, scale, factors.middle, (entry) => entry.middleWidth);
   const normed = affine(weights, `${name}/norm1`, join(hidden), middleMask, norm);
-  // ReLU behind the split: its outputs are what both its own derivative and that of the kernels keep, and one copy of them is enough.
+  // ReLU stands behind the split: its own derivative and that of the kernels both keep its outputs, so that one copy is enough.
   const active = (operations.length === 1 ? [normed] : tf.split(normed, middles, 1)).map((part) => relu(part));
   const joined = operations.map((entry, at) =>
     conv2d((active[at] ?? normed) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
@@ -118,7 +117,7 @@ function summed(x: tf.Tensor, widths: readonly number[]): tf.Tensor {
   return tf.addN(tf.split(x, [...widths], 1).map((part) => padChannels(part, widest)));
 }
 
-/** The part of a vector over all operations, in order of their scales, that is of those at one. */
+/** The part of a vector over all operations, in order of their scales, that belongs to one scale. */
 function ofScale(
   block: LiveBlock,
   scale: number,

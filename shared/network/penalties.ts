@@ -1,24 +1,25 @@
 import { tf } from "../engine/tf";
 import type { CostTable } from "../proto/lathe/v1/space";
-import { at, type LiveStage } from "./live";
-import { blocksOf, matrix, operationsOf, rowsOf, type PerDimension, type Relaxation, type Row } from "./relaxation";
+import { candidateCosts } from "../space/cost";
+import { at, type LiveStage } from "../space/live";
+import { blocksOf, operationsOf, type AlphaRow, type PerDimension } from "./alphas";
+import { matrix, type Relaxation } from "./relaxation";
 
 /**
  * SSR (docs/method.md#regularization), a scalar: over the dimensions, their weight times the mean over all live groups of (1/n) sum log p + log n,
  * which is 0 for decided ones.
  */
-export function weightedSsr(stages: readonly LiveStage[], { logs }: Relaxation, weights: PerDimension): tf.Scalar {
-  const rows = rowsOf(stages);
-  const share = (row: Row) =>
+export function weightedSsr({ rows, logs }: Relaxation, weights: PerDimension): tf.Scalar {
+  const share = (row: AlphaRow) =>
     weights[row.dimension] / rows.filter(({ dimension }) => dimension === row.dimension).length;
   const shares = rows.map(share);
-  // Of every survivor what its log p weighs; log n is added to each log p, so that little is left of what cancels.
+  // The weight of each survivor's log p; log n is added to each log p, so that little is left of what cancels.
   const weight = (row: number, column: number) => {
-    const { survivors } = at(rows, row);
-    return survivors.length > 1 && survivors.includes(column) ? at(shares, row) / survivors.length : 0;
+    const { columns } = at(rows, row);
+    return columns.length > 1 && columns.includes(column) ? at(shares, row) / columns.length : 0;
   };
   const [count, n] = logs.shape;
-  const uniform = matrix(count, n, (row, column) => weight(row, column) * Math.log(at(rows, row).survivors.length));
+  const uniform = matrix(count, n, (row, column) => weight(row, column) * Math.log(at(rows, row).columns.length));
   return tf.sum<tf.Scalar>(tf.add(tf.mul(logs, matrix(count, n, weight)), uniform));
 }
 
@@ -27,14 +28,10 @@ export function weightedSsr(stages: readonly LiveStage[], { logs }: Relaxation, 
  * p_o (a in E[mid_o] + b E[mid_o] E[out_o] + c), weighted by the probability that a surviving exit lies at or behind the block.
  */
 export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxation, table: CostTable): tf.Scalar {
-  const coefficients = new Map(table.candidates.map((candidate) => [candidate.id, candidate]));
+  const costOf = candidateCosts(table);
   const [owners, blocks] = [operationsOf(stages), blocksOf(stages)];
   const [k, b] = [owners.length, blocks.length];
-  const rows = owners.map(({ stage, operation: { operation } }) => {
-    const found = coefficients.get(`${stage.name}/${operation.name}`);
-    if (!found) throw new Error(`cost table has no candidate "${stage.name}/${operation.name}"`);
-    return found;
-  });
+  const rows = owners.map(({ position, operation: { operation } }) => costOf(position + 1, operation.name));
   const entered = blocks.map(({ stage, position, index }) => (index > 0 ? stage : stages[position - 1]));
   const stageOf = [...[...owners, ...owners, ...blocks].map(({ stage }) => stage), ...entered];
   const sizes = matrix(2 * k + 2 * b, relaxation.widths.shape[1], (row, column) => stageOf[row]?.widths[column] ?? 0);
@@ -45,9 +42,10 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
     tf.Tensor1D,
     tf.Tensor1D,
   ];
-  const added = owners.map(({ stage, b: block, index }) =>
-    index > 0 ? 0 : stage.channels - (entered[block]?.channels ?? 0),
-  );
+  const added = owners.map(({ stage: { reduction }, position, index }) => {
+    if (index > 0) return 0;
+    return position === 0 ? reduction.output : reduction.convolution;
+  });
   const perOperation = matrix(b, k, (row, column) => (at(owners, column).b === row ? 1 : 0));
   const inputs = tf.add(tf.reshape(tf.matMul(tf.reshape(handed, [1, b]), perOperation), [k]), tf.tensor1d(added));
   const { operations } = relaxation;

@@ -69,7 +69,7 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
         const total = Array.from({ length: channels }, (__, c) => chosen.reduce((sum, mask) => sum + mask[c]!, 0));
         // What is not there is 1 on every channel that is computed.
         if (middle) close(values(middle), masks(middleId).flat());
-        else expect(block.operations.every((entry) => entry.middle.length === 1)).toBe(true);
+        else expect(block.operations.every((entry) => entry.middle.survivors.length === 1)).toBe(true);
         expect(Boolean(output)).toBe(!isDecided(block));
         if (output) close(values(output), chosen.flat());
         const common = Math.min(block.inputs, block.outputs);
@@ -107,7 +107,7 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
       middleWidth: Dimension.DIMENSION_MIDDLE_WIDTH,
     };
     for (const [name, dimension] of Object.entries(dimensions)) {
-      const term = weightedSsr(supernet.stages, relaxation, { ...none, [name]: 2 });
+      const term = weightedSsr(relaxation, { ...none, [name]: 2 });
       expect(values(term)[0]).toBeCloseTo(2 * mean(dimension), 4);
     }
   });
@@ -158,7 +158,7 @@ describe("decided groups", () => {
     const flat = tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, decided));
     const everything = (alphas: tf.Tensor1D) => {
       const relaxation = supernet.relax(alphas);
-      const penalty = weightedSsr(supernet.stages, relaxation, EVERY_DIMENSION);
+      const penalty = weightedSsr(relaxation, EVERY_DIMENSION);
       return tf.add(penalty, expectedCost(supernet.stages, relaxation, macsTable(space)));
     };
     const one = tf.scalar(1);
@@ -183,7 +183,7 @@ describe("decided groups", () => {
     let seen = 0;
     list.forEach(({ output, middle }, o) => {
       // Rows of outputs hold them times p_o.
-      for (const [survivors, row, whole] of [
+      for (const [{ survivors }, row, whole] of [
         [output, rows[o]!, p[o]],
         [middle, rows[list.length + o]!, 1],
       ] as const)
@@ -216,7 +216,7 @@ describe("candidates that are given up but have not left", () => {
 
   it("have the SSR of their alphas, and derivatives that sum to 0 where sigmoid has a slope of 1 in logarithm", () => {
     const flat = tf.tensor1d(packAlphas(supernet.stages, supernet.alphas, extreme));
-    const loss = (alphas: tf.Tensor1D) => weightedSsr(supernet.stages, supernet.relax(alphas), EVERY_DIMENSION);
+    const loss = (alphas: tf.Tensor1D) => weightedSsr(supernet.relax(alphas), EVERY_DIMENSION);
     const { value, grad } = tf.valueAndGrad(loss)(flat);
     const dimensions = [
       Dimension.DIMENSION_DEPTH,

@@ -1,14 +1,16 @@
-import type { Manifest } from "../engine/parameters";
 import { take } from "../engine/ops/take";
 import { tf } from "../engine/tf";
-import { at, type LiveBlock, type LiveStage } from "./live";
+import { at, type LiveStage } from "../space/live";
+import { alphaRows, blocksOf, operationsOf, type AlphaRow } from "./alphas";
+import type { TensorTable } from "./declaration";
 
 /**
  * The relaxed choices of a supernet, of all its groups at once: a step has hundreds of groups, and a node costs its time however little
  * it does. `candidates` is the largest number of candidates of a group; B blocks and K operations are counted over all stages.
  */
 export interface Relaxation {
-  /** log p of every group, [groups, candidates], finite for every survivor however small its p; meaningless where a candidate has left. */
+  rows: readonly AlphaRow[];
+  /** log p of each row's candidates, [groups, candidates]: finite for every survivor however small its p, meaningless where a candidate has left. */
   logs: tf.Tensor2D;
   /** p of the exits of every stage, [stages, candidates]. */
   depths: tf.Tensor2D;
@@ -21,76 +23,11 @@ export interface Relaxation {
   widths: tf.Tensor2D;
 }
 
-/** The searched dimensions, with something of each. */
-export type PerDimension = Record<"depth" | "operation" | "outputWidth" | "middleWidth", number>;
-
-/** A decision group: where its candidates stand in the flat architecture parameters. */
-export interface Row {
-  dimension: keyof PerDimension;
-  entry: string;
-  first: number;
-  survivors: readonly number[];
-}
-
-/** Names and shapes of the architecture parameters: operations by row, widths stacked per block in all their columns. */
-export function declareAlphas(stages: readonly LiveStage[]): { name: string; shape: number[] }[] {
-  return stages.flatMap((stage) => [
-    { name: `${stage.name}/depth`, shape: [stage.depths.length] },
-    ...stage.blocks.flatMap((block) => [
-      { name: `${block.name}/operation`, shape: [block.operations.length] },
-      { name: `${block.name}/output`, shape: [block.operations.length, stage.widths.length] },
-      { name: `${block.name}/middle`, shape: [block.operations.length, stage.widths.length] },
-    ]),
-  ]);
-}
-
-/** Every group: depths of all stages, operations of all blocks, output widths, then middle widths of all operations. */
-export function rowsOf(stages: readonly LiveStage[]): Row[] {
-  const all = (length: number) => Array.from({ length }, (_, index) => index);
-  const widths = (kind: "output" | "middle", dimension: keyof PerDimension) =>
-    blocksOf(stages).flatMap(({ stage, block }) =>
-      block.operations.map((operation, row): Row => {
-        const first = row * stage.widths.length;
-        return { dimension, entry: `${block.name}/${kind}`, first, survivors: operation[kind] };
-      }),
-    );
-  return [
-    ...stages.map(({ name, depths }): Row => ({
-      dimension: "depth",
-      entry: `${name}/depth`,
-      first: 0,
-      survivors: all(depths.length),
-    })),
-    ...blocksOf(stages).map(({ block }): Row => ({
-      dimension: "operation",
-      entry: `${block.name}/operation`,
-      first: 0,
-      survivors: all(block.operations.length),
-    })),
-    ...widths("output", "outputWidth"),
-    ...widths("middle", "middleWidth"),
-  ];
-}
-
-/** The blocks of all stages, with the stage, its number and the block's within it. */
-export function blocksOf(
-  stages: readonly LiveStage[],
-): { stage: LiveStage; position: number; block: LiveBlock; index: number }[] {
-  return stages.flatMap((stage, position) => stage.blocks.map((block, index) => ({ stage, position, block, index })));
-}
-
-/** The operations of all blocks, with the number of their block among all. */
-export function operationsOf(stages: readonly LiveStage[]) {
-  return blocksOf(stages).flatMap((owner, b) =>
-    owner.block.operations.map((operation) => ({ ...owner, b, operation })),
-  );
-}
-
-/** Candidates of the group that has most. */
+/** The largest number of candidates that a group has. */
 function mostCandidates(stages: readonly LiveStage[]): number {
   return Math.max(
-    ...stages.flatMap(({ depths, widths, blocks }) => [
-      depths.length,
+    ...stages.flatMap(({ exits, widths, blocks }) => [
+      exits.length,
       widths.length,
       ...blocks.map(({ operations }) => operations.length),
     ]),
@@ -105,18 +42,18 @@ const GONE = -1e9;
  * survivors, as the softmax of log sigmoid(alpha): where a sigmoid is 0 in float32, log p and its derivative stay finite. A decided
  * group has p = 1 exactly and does not read its parameter; where all are decided, the choices are constants.
  */
-export function relax(stages: readonly LiveStage[], layout: Manifest, alphas: tf.Tensor1D): Relaxation {
-  const rows = rowsOf(stages);
+export function relax(stages: readonly LiveStage[], table: TensorTable, alphas: tf.Tensor1D): Relaxation {
+  const rows = alphaRows(stages, table);
   const n = mostCandidates(stages);
-  const [b, k] = [blocksOf(stages).length, operationsOf(stages).length];
-  const { p, logs } = probabilities(rows, n, layout, alphas);
+  const owners = operationsOf(stages);
+  const [b, k] = [blocksOf(stages).length, owners.length];
+  const { p, logs } = probabilities(rows, n, alphas);
   const [depths, choices, outputs, middles] = tf.split(p, [stages.length, b, k, k]) as [
     tf.Tensor2D,
     tf.Tensor2D,
     tf.Tensor2D,
     tf.Tensor2D,
   ];
-  const owners = operationsOf(stages);
   const operations = take(
     choices,
     owners.map(({ block, b: row, operation }) => row * n + block.operations.indexOf(operation)),
@@ -125,30 +62,23 @@ export function relax(stages: readonly LiveStage[], layout: Manifest, alphas: tf
   const sums = matrix(b, k, (row, column) => (at(owners, column).b === row ? 1 : 0));
   const behind = tf.matMul(sums, chosen);
   const before = tf.matMul(inputsOf(stages, depths), behind);
-  return { logs, depths, operations, widths: tf.concat([chosen, middles, behind, before] as tf.Tensor2D[]) };
+  return { rows, logs, depths, operations, widths: tf.concat([chosen, middles, behind, before] as tf.Tensor2D[]) };
 }
 
 function probabilities(
-  rows: readonly Row[],
+  rows: readonly AlphaRow[],
   n: number,
-  layout: Manifest,
   alphas: tf.Tensor1D,
 ): { p: tf.Tensor2D; logs: tf.Tensor2D } {
-  const open = ({ survivors }: Row) => survivors.length > 1;
-  const left = (row: number, column: number) => at(rows, row).survivors.includes(column);
+  const open = ({ columns }: AlphaRow) => columns.length > 1;
+  const left = (row: number, column: number) => at(rows, row).columns.includes(column);
   if (!rows.some(open)) {
     const p = matrix(rows.length, n, (row, column) => (left(row, column) ? 1 : 0));
     return { p, logs: tf.zerosLike(p) };
   }
-  const offsets = new Map(layout.entries.map(({ name, offset }) => [name, offset]));
-  const source = rows.flatMap((row) => {
-    const offset = offsets.get(row.entry);
-    if (offset === undefined) throw new Error(`no parameters "${row.entry}"`);
-    const first = offset + row.first;
-    return Array.from({ length: n }, (_, column) =>
-      open(row) && row.survivors.includes(column) ? first + column : -1,
-    );
-  });
+  const source = rows.flatMap((row) =>
+    Array.from({ length: n }, (_, column) => (open(row) && row.columns.includes(column) ? row.first + column : -1)),
+  );
   const values = tf.reshape<tf.Rank.R2>(take(alphas, source), [rows.length, n]);
   const gone = matrix(rows.length, n, (row, column) => (left(row, column) ? 0 : GONE));
   // log sigmoid(x) = -softplus(-x); tf.logSigmoid frees what its derivative needs.
@@ -156,11 +86,11 @@ function probabilities(
   return { p: tf.exp(logs), logs };
 }
 
-/** Of every block its input as a mixture of the blocks' outputs, [B, B]: the block before, or by p_d the exits of the stage before. */
+/** The input of every block as a mixture of the blocks' outputs, [B, B]: the block before, or by p_d the exits of the stage before. */
 function inputsOf(stages: readonly LiveStage[], depths: tf.Tensor2D): tf.Tensor2D {
   const blocks = blocksOf(stages);
   const size = blocks.length;
-  // Of the first block of a stage: the exit of the stage before that a block is, -1 where it is none.
+  // Where `to` is the first block of a stage, the exit of the stage before that `from` is; else -1.
   const exit = (row: number, column: number) => {
     const [to, from] = [at(blocks, row), at(blocks, column)];
     return to.index === 0 && from.position === to.position - 1 ? from.stage.exits.indexOf(from.index + 1) : -1;

@@ -1,23 +1,26 @@
-import { manifest, type Manifest } from "../engine/parameters";
+import type { Manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
-import { declareSearchHead, searchHead } from "./heads";
+import { at, liveStages, type LiveBlock, type LiveStage } from "../space/live";
+import { stemReduction } from "../space/parts";
+import { declareAlphas } from "./alphas";
+import { declareReduction, reduction } from "./blocks";
+import { axis, tensorTable, type Declaration, type TensorTable } from "./declaration";
 import { channelFactors, type FactorSizes, type StageFactors } from "./factors";
-import { padChannels, perChannel, type Declaration, type Norm, type Tensors } from "./layers";
-import { at, atScale, liveStages, type LiveBlock, type LiveStage } from "./live";
-import { declareMixture, mixture, scalesOf } from "./mixture";
-import { declareReduction, reduction } from "./reduction";
-import { declareAlphas, exitProbabilities, relax, type Relaxation } from "./relaxation";
+import { declareSearchHead, searchHead } from "./heads";
+import { padChannels, perChannel, type Norm, type Tensors } from "./layers";
+import { atScale, declareMixture, mixture, scalesOf } from "./mixture";
+import { exitProbabilities, relax, type Relaxation } from "./relaxation";
 
-/** The network of everything that survives of a space: what its tensors are, and the function that it computes. */
+/** The network of everything that survives of a space: the layout of its tensors, and the function that it computes. */
 export interface Supernet {
   space: SearchSpace;
   architecture: Architecture;
   stages: LiveStage[];
   weights: Manifest;
   stats: Manifest;
-  alphas: Manifest;
+  alphas: TensorTable;
   /** Channel dropout factors that training may feed, by name: one per channel of a block's outputs at one scale. */
   dropouts: { name: string; channels: number; probability: number }[];
   /** Choices from flat architecture parameters; shared by the network, SSR and cost. */
@@ -26,23 +29,30 @@ export interface Supernet {
   logits(weights: Tensors, relaxation: Relaxation, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }
 
+/** A supernet in the layout of checkpoints, with what each of its tensors is. */
+export interface DeclaredSupernet extends Supernet {
+  weights: TensorTable;
+  stats: TensorTable;
+}
+
 /** Builds the supernet of a space with the survivors of an architecture (docs/method.md). */
-export function buildSupernet(space: SearchSpace, architecture: Architecture): Supernet {
+export function buildSupernet(space: SearchSpace, architecture: Architecture): DeclaredSupernet {
   const stages = liveStages(space, architecture);
   const declaration: Declaration = { weights: [], stats: [] };
-  declareReduction(declaration, "stem", 3, space.stemChannels - 3);
+  let x = declareReduction(declaration, "stem", axis("image", 3), stemReduction(space).convolution);
   for (const stage of stages) {
-    declareReduction(declaration, `${stage.name}/reduction`, stage.inputs, stage.convolution);
-    for (const block of stage.blocks) declareMixture(declaration, block);
+    x = declareReduction(declaration, `${stage.name}/reduction`, x, stage.reduction.convolution);
+    for (const block of stage.blocks) x = declareMixture(declaration, block, x);
+    x = axis(stage.name, stage.outputs);
   }
-  declareSearchHead(declaration, stages.at(-1)?.outputs ?? 0, space.classes);
-  const alphas = manifest(declareAlphas(stages));
+  declareSearchHead(declaration, x, space.classes);
+  const alphas = tensorTable(declareAlphas(stages));
   return {
     space,
     architecture,
     stages,
-    weights: manifest(declaration.weights),
-    stats: manifest(declaration.stats),
+    weights: tensorTable(declaration.weights),
+    stats: tensorTable(declaration.stats),
     alphas,
     dropouts: dropoutsOf(stages),
     relax: (values) => scoped("choices", () => relax(stages, alphas, values)),
@@ -50,19 +60,19 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): S
   };
 }
 
-/** What the choices do to a stage: factors of channels, and p_d of its exits, [m]. */
+/** The choices within a stage: factors of channels, and p_d of its exits, [m]. */
 export interface StageChoices extends StageFactors {
   depth: tf.Tensor1D;
 }
 
-/** What the parts of a supernet compute, from one to the next. */
+/** The functions of a supernet's parts, in the order in which they follow each other. */
 export interface SupernetParts {
   /** Sizes of a block's vectors of factors. */
   sizesOf: (block: LiveBlock) => FactorSizes;
   stem: (weights: Tensors, images: tf.Tensor, norm: Norm) => tf.Tensor;
-  /** presence: that of what the stage before hands on; absent where all of it is there. */
+  /** presence: expected presence of each channel of x; absent: all present. */
   reduction: (weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor) => tf.Tensor;
-  /** A stage, of its reduction's output. */
+  /** input: the output of the stage's reduction. */
   stage: (
     weights: Tensors,
     stage: LiveStage,
@@ -74,7 +84,7 @@ export interface SupernetParts {
   head: (weights: Tensors, x: tf.Tensor) => tf.Tensor4D;
 }
 
-/** The function of a supernet from those of its parts. */
+/** The function of a supernet, composed of those of its parts. */
 export function supernetLogits(stages: readonly LiveStage[], parts: SupernetParts): Supernet["logits"] {
   return (weights, relaxation, images, norm, dropouts = {}) => {
     const choices = scoped("choices", () =>

@@ -1,28 +1,18 @@
 import { LatheError } from "../process/errors";
 import { CostMetric } from "../proto/lathe/v1/space";
 import type { Architecture, CandidateCost, CostTable, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
-import { figuresByPart, strideOf } from "./figures";
+import { networkFigures, strideOf } from "./figures";
 import { blockInputs, largestGenotype } from "./genotype";
-import {
-  deepest,
-  depthId,
-  depthOf,
-  group,
-  indexGroups,
-  middleId,
-  operationId,
-  operations,
-  outputId,
-  probabilities,
-  stageOf,
-} from "./groups";
+import { operations, probabilities, stageOf } from "./groups";
+import { liveStages } from "./live";
+import { operationName, stageName } from "./parts";
 
 export { figuresByPart, networkFigures } from "./figures";
 export type { Head, PartFigures } from "./figures";
 
 /** Id of a candidate's row in a cost table: "stage1/d4s2". */
 export function candidateId(stage: number, operation: string): string {
-  return `stage${stage}/${operation}`;
+  return `${stageName(stage)}/${operation}`;
 }
 
 /**
@@ -38,13 +28,15 @@ export function macsTable(space: SearchSpace): CostTable {
       return { id: candidateId(index + 1, name), inMiddle: perPair, middleOut: perPair, fixed: 0 };
     }),
   );
-  const fixed = figuresByPart(largestGenotype(space), { kind: "search" })
-    .filter((part) => !part.name.includes("/block"))
-    .reduce((total, part) => total + part.macs, 0);
+  const largest = largestGenotype(space);
+  // Without blocks each stage hands on its reduction's output, which has the stage's full width.
+  const stages = largest.stages.map(({ channels }) => ({ channels, blocks: [] }));
+  const { macs: fixed } = networkFigures({ ...largest, stages }, { kind: "search" });
   return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "" };
 }
 
-function indexCandidates(table: CostTable): (stage: number, operation: string) => CandidateCost {
+/** The row of an operation in a stage, from 1; INVALID_ARGUMENT where the table has none. */
+export function candidateCosts(table: CostTable): (stage: number, operation: string) => CandidateCost {
   const rows = new Map(table.candidates.map((row) => [row.id, row]));
   return (stage, operation) => {
     const row = rows.get(candidateId(stage, operation));
@@ -68,62 +60,54 @@ function indexCandidates(table: CostTable): (stage: number, operation: string) =
  * At a converged architecture it equals genotypeCost of the derived genotype. It is multilinear in the p of every group.
  */
 export function expectedCost(space: SearchSpace, architecture: Architecture, table: CostTable): number {
-  const groups = indexGroups(architecture);
-  const names = operations(space).map((operation) => operation.name);
-  const costOf = indexCandidates(table);
+  const costOf = candidateCosts(table);
   let cost = table.fixed;
-  let entering = space.stages[0]?.channels ?? 0;
-  space.stages.forEach((stage, index) => {
-    const s = index + 1;
-    const widthOf = (candidate: number): number => stage.widths[candidate] ?? Number.NaN;
-    const depths = distribution(group(groups, depthId(s)));
-    let leaving = 0;
-    for (let b = 1; b <= deepest(space, architecture, s); b++) {
+  let left = 0;
+  liveStages(space, architecture).forEach((stage, index) => {
+    const depths = probabilities(stage.depth.alphas);
+    let entering = index === 0 ? stage.channels : stage.reduction.convolution + left;
+    left = 0;
+    stage.blocks.forEach(({ choice, operations }, position) => {
       let reach = 0;
       let exit = 0;
-      for (const { candidate, p } of depths) {
-        const depth = depthOf(space, s, candidate);
-        if (depth >= b) reach += p;
-        if (depth === b) exit = p;
-      }
+      stage.exits.forEach((depth, d) => {
+        const p = depths[d] ?? Number.NaN;
+        if (depth > position) reach += p;
+        if (depth === position + 1) exit = p;
+      });
+      const chances = probabilities(choice.alphas);
       let block = 0;
       let out = 0;
-      for (const { candidate, p } of distribution(group(groups, operationId(s, b)))) {
-        const name = names[candidate] ?? "";
-        const row = costOf(s, name);
-        const middle = mean(group(groups, middleId(s, b, name)), widthOf);
-        const width = mean(group(groups, outputId(s, b, name)), widthOf);
+      operations.forEach(({ operation, ...groups }, o) => {
+        const p = chances[o] ?? Number.NaN;
+        const row = costOf(index + 1, operation.name);
+        const middle = meanWidth(groups.middle, stage.widths);
+        const width = meanWidth(groups.output, stage.widths);
         block += p * (row.inMiddle * entering * middle + row.middleOut * middle * width + row.fixed);
         out += p * width;
-      }
+      });
       cost += reach * block;
-      leaving += exit * out;
+      left += exit * out;
       entering = out;
-    }
-    const next = space.stages[index + 1];
-    if (next !== undefined) entering = next.channels - stage.channels + leaving;
+    });
   });
   return cost;
 }
 
-function distribution(entry: Group): { candidate: number; p: number }[] {
-  const p = probabilities(entry.alphas);
-  return entry.survivors.map((candidate, index) => ({ candidate, p: p[index] ?? Number.NaN }));
-}
-
-function mean(entry: Group, valueOf: (candidate: number) => number): number {
-  return distribution(entry).reduce((total, { candidate, p }) => total + p * valueOf(candidate), 0);
+function meanWidth({ alphas, survivors }: Group, widths: readonly number[]): number {
+  const p = probabilities(alphas);
+  return survivors.reduce((sum, candidate, index) => sum + (p[index] ?? NaN) * (widths[candidate] ?? NaN), 0);
 }
 
 /** Exact cost of a discrete network by a table, its fixed part included; with MACs, see macsTable for what that part holds. */
 export function genotypeCost(genotype: Genotype, table: CostTable): number {
   const inputs = blockInputs(genotype);
-  const costOf = indexCandidates(table);
+  const costOf = candidateCosts(table);
   return genotype.stages.reduce(
     (total, stage, s) =>
       total +
       stage.blocks.reduce((stageCost, block, b) => {
-        const row = costOf(s + 1, `d${block.dilation}s${block.scale}`);
+        const row = costOf(s + 1, operationName(block));
         const input = inputs.stages[s]?.blocks[b] ?? Number.NaN;
         return (
           stageCost +
@@ -141,7 +125,7 @@ export function costOfSmallest(space: SearchSpace, table: CostTable): number {
   const { inputHeight, inputWidth, classes, stemChannels } = space;
   const stages = space.stages.map((stage, index) => {
     const [width = stage.channels] = stage.widths;
-    const costs = indexCandidates(table);
+    const costs = candidateCosts(table);
     const block = operations(space)
       .map(({ dilation, scale, name }) => {
         const row = costs(index + 1, name);
@@ -159,7 +143,7 @@ export function costOfSmallest(space: SearchSpace, table: CostTable): number {
  * scale 1). It bounds expectedCost from above, so expectedCost / costOfLargest is the ratio that the cost target speaks of.
  */
 export function costOfLargest(space: SearchSpace, table: CostTable): number {
-  const costOf = indexCandidates(table);
+  const costOf = candidateCosts(table);
   return space.stages.reduce((total, _, index) => {
     const { channels, maxDepth } = stageOf(space, index + 1);
     const dearest = Math.max(

@@ -1,10 +1,11 @@
 import { LatheError } from "../process/errors";
-import type { Genotype } from "../proto/lathe/v1/space";
+import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import type { NetworkFigures } from "../proto/lathe/v1/result";
 import { blockInputs } from "./genotype";
-import type { ReductionChannels } from "./genotype";
+import type { LiveStage } from "./live";
+import { blockName, stageName, stemReduction, type ReductionChannels } from "./parts";
 
-/** What follows the last stage: the search's 1x1 convolution, or the aggregation block that retraining uses. */
+/** The head behind the last stage: the search's 1x1 convolution, or the aggregation block that retraining uses. */
 export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
 
 /** Bins per side of the pyramid pooling's adaptive average pools. */
@@ -57,7 +58,7 @@ export function figuresByPart(genotype: Genotype, head: Head): PartFigures[] {
     const channels = inputs.stages[index];
     if (channels === undefined) return;
     const stride = strideOf(index + 1);
-    parts.push({ name: `stage${index + 1}/reduction`, ...reduction(channels.reduction, pixelsAt(stride)) });
+    parts.push({ name: `${stageName(index + 1)}/reduction`, ...reduction(channels.reduction, pixelsAt(stride)) });
     stage.blocks.forEach((block, position) => {
       const pixels = pixelsAt(stride * block.scale);
       const figures = sum(
@@ -66,7 +67,7 @@ export function figuresByPart(genotype: Genotype, head: Head): PartFigures[] {
         convolution(3, block.middleWidth, block.outputWidth, pixels),
         norm(block.outputWidth),
       );
-      parts.push({ name: `stage${index + 1}/block${position + 1}`, ...figures });
+      parts.push({ name: blockName(index + 1, position + 1), ...figures });
     });
   });
   const figures =
@@ -116,4 +117,23 @@ function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (str
 /** Parameters and MACs of a whole discrete network; conventions as in figuresByPart. */
 export function networkFigures(genotype: Genotype, head: Head): NetworkFigures {
   return sum(...figuresByPart(genotype, head));
+}
+
+/** MACs of the convolutions of a supernet's forward pass, per image, by part; every candidate at the width that is computed. */
+export function supernetMacs(space: SearchSpace, stages: readonly LiveStage[]): { part: string; macs: number }[] {
+  const pixels = (stride: number) => (space.inputHeight / stride) * (space.inputWidth / stride);
+  const parts = [{ part: "stem", macs: reduction(stemReduction(space), pixels(2)).macs }];
+  stages.forEach((stage, position) => {
+    const stride = strideOf(position + 1);
+    parts.push({ part: `${stage.name}/reduction`, macs: reduction(stage.reduction, pixels(stride)).macs });
+    for (const block of stage.blocks) {
+      const macs = block.operations.map(
+        ({ operation, middleWidth, outputWidth }) =>
+          3 * middleWidth * (block.inputs + outputWidth) * pixels(stride * operation.scale),
+      );
+      parts.push({ part: block.name, macs: macs.reduce((total, each) => total + each, 0) });
+    }
+  });
+  const outputs = stages.at(-1)?.outputs ?? 0;
+  return [...parts, { part: "head", macs: outputs * space.classes * pixels(strideOf(stages.length)) }];
 }

@@ -1,21 +1,12 @@
 import { LatheError } from "../process/errors";
 import type { FieldViolation } from "../process/errors";
 import type { Architecture, Genotype, GenotypeBlock, Group, SearchSpace } from "../proto/lathe/v1/space";
-import {
-  depthId,
-  depthOf,
-  group,
-  indexGroups,
-  isConverged,
-  middleId,
-  operationId,
-  operations,
-  outputId,
-  stageOf,
-} from "./groups";
+import { depthId, isConverged, middleId, operationId, operations, outputId, stageOf } from "./groups";
+import { at, liveStages } from "./live";
+import { operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
 import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, refuse } from "./validate";
 
-/** Most likely survivor of a group, as a candidate index. Of equals the lowest index wins. */
+/** Most likely survivor of a group, as a candidate index; the lowest index among equals. */
 export function argmax(group: Group): number {
   let best = 0;
   group.alphas.forEach((alpha, index) => {
@@ -29,37 +20,20 @@ export function argmax(group: Group): number {
 
 /** The discrete network that an architecture points at: argmax over the survivors of every group, ties to the lowest index. */
 export function derive(space: SearchSpace, architecture: Architecture): { genotype: Genotype; converged: boolean } {
-  const groups = indexGroups(architecture);
-  const candidates = operations(space);
-  const stages = space.stages.map((stage, index) => {
-    const s = index + 1;
-    const depth = depthOf(space, s, argmax(group(groups, depthId(s))));
-    const blocks = Array.from({ length: depth }, (_, position): GenotypeBlock => {
-      const b = position + 1;
-      const chosen = argmax(group(groups, operationId(s, b)));
-      const operation = candidates[chosen];
-      if (operation === undefined)
-        throw new LatheError(
-          "INVALID_ARGUMENT",
-          `${operationId(s, b)} holds candidate ${chosen} of ${candidates.length}`,
-        );
-      const width = (id: string): number => {
-        const candidate = argmax(group(groups, id));
-        const value = stage.widths[candidate];
-        if (value === undefined)
-          throw new LatheError("INVALID_ARGUMENT", `${id} holds candidate ${candidate} of ${stage.widths.length}`);
-        return value;
-      };
-      return {
-        dilation: operation.dilation,
-        scale: operation.scale,
-        middleWidth: width(middleId(s, b, operation.name)),
-        outputWidth: width(outputId(s, b, operation.name)),
-      };
-    });
-    return { channels: stage.channels, blocks };
-  });
+  const stages = liveStages(space, architecture).map(({ channels, widths, depth, exits, blocks }) => ({
+    channels,
+    blocks: blocks.slice(0, chosen(depth, exits)).map(({ choice, operations }): GenotypeBlock => {
+      const { operation, middle, output } = chosen(choice, operations);
+      const { dilation, scale } = operation;
+      return { dilation, scale, middleWidth: at(widths, argmax(middle)), outputWidth: at(widths, argmax(output)) };
+    }),
+  }));
   return { genotype: { ...sizes(space), stages }, converged: isConverged(architecture) };
+}
+
+/** The entry of a group's most likely survivor in a list with one entry per survivor. */
+function chosen<T>(group: Group, bySurvivor: readonly T[]): T {
+  return at(bySurvivor, group.survivors.indexOf(argmax(group)));
 }
 
 function sizes(space: SearchSpace): Omit<Genotype, "stages"> {
@@ -85,13 +59,6 @@ export function largestGenotype(space: SearchSpace): Genotype {
   };
 }
 
-/** Channels around one reduction block: its output is its convolution's channels followed by the pooled input. */
-export interface ReductionChannels {
-  input: number;
-  convolution: number;
-  output: number;
-}
-
 /** Channels that enter each part of a discrete network. */
 export interface InputChannels {
   stem: ReductionChannels;
@@ -100,18 +67,13 @@ export interface InputChannels {
   head: number;
 }
 
-/**
- * Input width of every part. The reduction of stage k declares C_{k-1} -> C_k (C_0 the stem's channels), so it convolves to
- * C_k - C_{k-1} channels and appends what it pooled: a narrower input w gives C_k - C_{k-1} + w channels. Later blocks take the
- * output width of the block before.
- */
+/** Channels around every part: a reduction takes in what the stage before hands on, a block the output of the block before. */
 export function blockInputs(genotype: Genotype): InputChannels {
-  const stem = { input: 3, convolution: genotype.stemChannels - 3, output: genotype.stemChannels };
+  const stem = stemReduction(genotype);
   let declared = genotype.stemChannels;
-  let present = genotype.stemChannels;
+  let present = stem.output;
   const stages = genotype.stages.map((stage) => {
-    const convolution = stage.channels - declared;
-    const reduction = { input: present, convolution, output: convolution + present };
+    const reduction = reductionChannels(declared, stage.channels, present);
     present = reduction.output;
     const blocks = stage.blocks.map((block) => {
       const input = present;
@@ -234,11 +196,12 @@ export function choicesOf(space: SearchSpace, { stages }: Genotype): Map<string,
     const s = index + 1;
     const { minDepth, widths } = stageOf(space, s);
     chosen.set(depthId(s), blocks.length - minDepth);
-    blocks.forEach(({ dilation, scale, middleWidth, outputWidth }, at) => {
-      const name = `d${dilation}s${scale}`;
-      chosen.set(operationId(s, at + 1), names.indexOf(name));
-      chosen.set(outputId(s, at + 1, name), widths.indexOf(outputWidth));
-      chosen.set(middleId(s, at + 1, name), widths.indexOf(middleWidth));
+    blocks.forEach((block, position) => {
+      const b = position + 1;
+      const name = operationName(block);
+      chosen.set(operationId(s, b), names.indexOf(name));
+      chosen.set(outputId(s, b, name), widths.indexOf(block.outputWidth));
+      chosen.set(middleId(s, b, name), widths.indexOf(block.middleWidth));
     });
   });
   return chosen;

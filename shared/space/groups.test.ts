@@ -3,7 +3,6 @@ import { presetSpec } from "../spec/presets";
 import {
   candidateValue,
   candidatesLeft,
-  deepest,
   dimensionMetrics,
   dominance,
   entropy,
@@ -14,6 +13,7 @@ import {
   openness,
   operations,
   probabilities,
+  spaceGroups,
   ssr,
 } from "./groups";
 
@@ -88,15 +88,15 @@ describe("initialArchitecture", () => {
     expect(operations(space).map(({ name }) => name)).toEqual(["d1s1", "d2s1", "d4s1", "d1s2", "d2s2", "d4s2"]);
   });
 
-  it("counts candidates and reaches the full depth", () => {
+  it("counts candidates", () => {
     // Per block 6 operations and 12 width groups of 3; depths 2.
     expect(candidatesLeft(architecture)).toBe(2 * (2 + 2 * (6 + 36)));
-    expect(deepest(space, architecture, 1)).toBe(2);
     expect(isConverged(architecture)).toBe(false);
   });
 
   it("names what candidates stand for", () => {
-    const value = (id: string, candidate: number): string => candidateValue(space, group(architecture, id), candidate);
+    const groups = indexGroups({ groups: spaceGroups(space) });
+    const value = (id: string, candidate: number): string => candidateValue(groups, id, candidate);
     expect(value("stage2/depth", 1)).toBe("2");
     expect(value("stage1/block2/operation", 4)).toBe("d2s2");
     expect(value("stage2/block1/d1s1/middle", 1)).toBe("24");

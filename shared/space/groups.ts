@@ -2,6 +2,7 @@ import { LatheError } from "../process/errors";
 import type { DimensionMetrics } from "../proto/lathe/v1/result";
 import { Dimension } from "../proto/lathe/v1/space";
 import type { Architecture, Group, SearchSpace, Stage } from "../proto/lathe/v1/space";
+import { blockName, operationName, stageName } from "./parts";
 
 /** A candidate operation of a search block: a factorized convolution of this dilation at 1/scale of the block's resolution. */
 export interface Operation {
@@ -14,25 +15,29 @@ export interface Operation {
 /** The candidate operations of every block, in the order of the operation group's candidates: scales outer, dilations inner. */
 export function operations(space: SearchSpace): Operation[] {
   return space.scales.flatMap((scale) =>
-    space.dilations.map((dilation) => ({ dilation, scale, name: `d${dilation}s${scale}` })),
+    space.dilations.map((dilation) => ({ dilation, scale, name: operationName({ dilation, scale }) })),
   );
 }
 
 /** Group ids; stage and block count from 1. */
 export function depthId(stage: number): string {
-  return `stage${stage}/depth`;
+  return `${stageName(stage)}/depth`;
 }
 
 export function operationId(stage: number, block: number): string {
-  return `stage${stage}/block${block}/operation`;
+  return `${blockName(stage, block)}/operation`;
 }
 
 export function outputId(stage: number, block: number, operation: string): string {
-  return `stage${stage}/block${block}/${operation}/output`;
+  return widthId(blockName(stage, block), operation, "output");
 }
 
 export function middleId(stage: number, block: number, operation: string): string {
-  return `stage${stage}/block${block}/${operation}/middle`;
+  return widthId(blockName(stage, block), operation, "middle");
+}
+
+export function widthId(block: string, operation: string, kind: "output" | "middle"): string {
+  return `${block}/${operation}/${kind}`;
 }
 
 /** The stage numbered from 1; NOT_FOUND names the number and how many stages there are. */
@@ -43,39 +48,84 @@ export function stageOf(space: SearchSpace, stage: number): Stage {
   return found;
 }
 
-/**
- * Where every search starts: all groups, all candidates surviving, alphas 0 (p uniform). Order: per stage its depth, then per
- * block its operation, then per operation its output and middle width.
- */
-export function initialArchitecture(space: SearchSpace): Architecture {
-  const groups: Group[] = [];
-  const names = operations(space).map((operation) => operation.name);
-  space.stages.forEach((stage, index) => {
-    const s = index + 1;
-    groups.push(fullGroup(depthId(s), Dimension.DIMENSION_DEPTH, stage.maxDepth - stage.minDepth + 1));
-    for (let b = 1; b <= stage.maxDepth; b++) {
-      groups.push(fullGroup(operationId(s, b), Dimension.DIMENSION_OPERATION, names.length));
-      for (const name of names) {
-        groups.push(fullGroup(outputId(s, b, name), Dimension.DIMENSION_OUTPUT_WIDTH, stage.widths.length));
-        groups.push(fullGroup(middleId(s, b, name), Dimension.DIMENSION_MIDDLE_WIDTH, stage.widths.length));
-      }
-    }
-  });
-  return { groups };
+/** A decision group as a space declares it. */
+export interface SpaceGroup {
+  id: string;
+  dimension: Dimension;
+  /** What each candidate stands for: a depth ("3"), an operation ("d4s2"), a width ("48"). */
+  candidates: readonly string[];
 }
 
-function fullGroup(id: string, dimension: Dimension, candidates: number): Group {
+/** The groups of a stage: its depth, and what belongs to each block that a surviving depth reaches. */
+interface StageGroups {
+  depth: SpaceGroup;
+  blocks: { operation: SpaceGroup; widths: { index: number; output: SpaceGroup; middle: SpaceGroup }[] }[];
+}
+
+/**
+ * The hierarchy of shrinking: a depth group keeps the blocks alive that its deepest survivor reaches, a block's operation group the
+ * width groups of its survivors. Below a group without survivors there is nothing.
+ */
+export function hierarchy(space: SearchSpace, survivors: (group: SpaceGroup) => readonly number[]): StageGroups[] {
+  const names = operations(space).map(({ name }) => name);
+  return space.stages.map(({ minDepth, maxDepth, widths }, index) => {
+    const s = index + 1;
+    const depths = Array.from({ length: maxDepth - minDepth + 1 }, (_, candidate) => String(minDepth + candidate));
+    const depth = { id: depthId(s), dimension: Dimension.DIMENSION_DEPTH, candidates: depths };
+    const deepest = Math.max(0, ...survivors(depth).map((candidate) => minDepth + candidate));
+    const blocks = Array.from({ length: Math.min(deepest, maxDepth) }, (_, position) => {
+      const b = position + 1;
+      const operation = { id: operationId(s, b), dimension: Dimension.DIMENSION_OPERATION, candidates: names };
+      const left = new Set(survivors(operation));
+      const widthGroups = names.flatMap((name, candidate) => {
+        if (!left.has(candidate)) return [];
+        const candidates = widths.map(String);
+        const output = { id: outputId(s, b, name), dimension: Dimension.DIMENSION_OUTPUT_WIDTH, candidates };
+        const middle = { id: middleId(s, b, name), dimension: Dimension.DIMENSION_MIDDLE_WIDTH, candidates };
+        return [{ index: candidate, output, middle }];
+      });
+      return { operation, widths: widthGroups };
+    });
+    return { depth, blocks };
+  });
+}
+
+/** The groups of a hierarchy: per stage its depth, then per block its operation, then per operation its output and middle width. */
+function listed(stages: readonly StageGroups[]): SpaceGroup[] {
+  return stages.flatMap(({ depth, blocks }) => [
+    depth,
+    ...blocks.flatMap(({ operation, widths }) => [
+      operation,
+      ...widths.flatMap(({ output, middle }) => [output, middle]),
+    ]),
+  ]);
+}
+
+/** The groups that an architecture must hold: those that the survivors above them keep alive. */
+export function liveGroups(space: SearchSpace, groups: ReadonlyMap<string, Group>): SpaceGroup[] {
+  return listed(hierarchy(space, ({ id }) => groups.get(id)?.survivors ?? []));
+}
+
+/** Every group that a space begins with, in the order of initialArchitecture. */
+export function spaceGroups(space: SearchSpace): SpaceGroup[] {
+  return listed(hierarchy(space, ({ candidates }) => [...candidates.keys()]));
+}
+
+/** Where every search starts: all groups, all candidates surviving, alphas 0 (p uniform). */
+export function initialArchitecture(space: SearchSpace): Architecture {
   return {
-    id,
-    dimension,
-    alphas: new Array<number>(candidates).fill(0),
-    survivors: Array.from({ length: candidates }, (_, index) => index),
+    groups: spaceGroups(space).map(({ id, dimension, candidates }) => ({
+      id,
+      dimension,
+      alphas: candidates.map(() => 0),
+      survivors: [...candidates.keys()],
+    })),
   };
 }
 
-/** Live groups by id, in the architecture's order. */
-export function indexGroups(architecture: Architecture): Map<string, Group> {
-  return new Map(architecture.groups.map((entry) => [entry.id, entry]));
+/** Groups by id, in their order. */
+export function indexGroups<G extends { id: string }>({ groups }: { groups: readonly G[] }): Map<string, G> {
+  return new Map(groups.map((entry) => [entry.id, entry]));
 }
 
 /** The live group of an id. NOT_FOUND names the id when the group has left the computation or never was. */
@@ -102,17 +152,6 @@ function logSigmoid(alpha: number): number {
   return Math.min(alpha, 0) - Math.log1p(Math.exp(-Math.abs(alpha)));
 }
 
-/** Blocks of a stage (from 1) that a surviving exit reaches: the deepest surviving depth. */
-export function deepest(space: SearchSpace, architecture: Architecture, stage: number): number {
-  const survivors = group(architecture, depthId(stage)).survivors;
-  return depthOf(space, stage, Math.max(...survivors));
-}
-
-/** Number of blocks that a candidate of a stage's depth group stands for. */
-export function depthOf(space: SearchSpace, stage: number, candidateIndex: number): number {
-  return stageOf(space, stage).minDepth + candidateIndex;
-}
-
 /** True when every live group has one survivor. */
 export function isConverged(architecture: Architecture): boolean {
   return architecture.groups.every((entry) => entry.survivors.length === 1);
@@ -123,24 +162,18 @@ export function candidatesLeft(architecture: Architecture): number {
   return architecture.groups.reduce((total, entry) => total + entry.survivors.length, 0);
 }
 
-/** Stage number, from 1, in a group id. */
-export function stageNumber(id: string): number {
-  const match = /^stage([1-9]\d*)\//.exec(id);
-  if (match === null) throw new LatheError("INVALID_ARGUMENT", `group id "${id}" does not start with "stage<number>/"`);
-  return Number(match[1]);
+/** What a candidate stands for; NOT_FOUND where the space does not have the group or the candidate. */
+export function candidateValue(groups: ReadonlyMap<string, SpaceGroup>, id: string, candidate: number): string {
+  const value = declared(groups, id).candidates[candidate];
+  if (value === undefined)
+    throw new LatheError("NOT_FOUND", `candidate ${candidate} of group "${id}" is not in the space`);
+  return value;
 }
 
-/** What a candidate stands for, as text: a depth ("3"), an operation ("d4s2"), a width ("48"). */
-export function candidateValue(space: SearchSpace, group: Group, candidateIndex: number): string {
-  const stage = stageNumber(group.id);
-  if (group.dimension === Dimension.DIMENSION_DEPTH) return String(depthOf(space, stage, candidateIndex));
-  const value =
-    group.dimension === Dimension.DIMENSION_OPERATION
-      ? operations(space)[candidateIndex]?.name
-      : stageOf(space, stage).widths[candidateIndex];
-  if (value === undefined)
-    throw new LatheError("NOT_FOUND", `candidate ${candidateIndex} of group "${group.id}" is not in the space`);
-  return String(value);
+function declared(groups: ReadonlyMap<string, SpaceGroup>, id: string): SpaceGroup {
+  const found = groups.get(id);
+  if (found === undefined) throw new LatheError("NOT_FOUND", `group "${id}" is not in the space`);
+  return found;
 }
 
 /** Entropy of a distribution, in nats; 0 log 0 = 0. */
@@ -157,21 +190,15 @@ export function ssr(p: ArrayLike<number>): number {
   return sum / p.length + Math.log(p.length);
 }
 
-/** Candidates that a group of a stage (from 1) begins with. */
-function candidatesOf(space: SearchSpace, dimension: Dimension, stage: number): number {
-  if (dimension === Dimension.DIMENSION_OPERATION) return operations(space).length;
-  const { minDepth, maxDepth, widths } = stageOf(space, stage);
-  return dimension === Dimension.DIMENSION_DEPTH ? maxDepth - minDepth + 1 : widths.length;
-}
-
 /**
  * Entropy of a dimension's live groups as a share of what each began with, the mean over those that had a choice: 1 where nothing
  * is preferred, 0 where all is decided. Unlike the normalised entropy it falls with every candidate that leaves.
  */
 export function openness(space: SearchSpace, { groups }: Architecture, dimension: Dimension): number {
+  const all = indexGroups({ groups: spaceGroups(space) });
   return mean(
     groups.flatMap((entry) => {
-      const candidates = entry.dimension === dimension ? candidatesOf(space, dimension, stageNumber(entry.id)) : 1;
+      const candidates = entry.dimension === dimension ? declared(all, entry.id).candidates.length : 1;
       return candidates > 1 ? [entropy(probabilities(entry.alphas)) / Math.log(candidates)] : [];
     }),
   );
@@ -200,8 +227,9 @@ export function dominance(
 
 /** How far each of the four dimensions is decided, in the order depth, operation, output width, middle width. */
 export function dimensionMetrics(space: SearchSpace, architecture: Architecture): DimensionMetrics[] {
-  // A group of a stage the space does not have would be counted silently.
-  for (const entry of architecture.groups) stageOf(space, stageNumber(entry.id));
+  const all = indexGroups({ groups: spaceGroups(space) });
+  // A group that the space does not have would be counted silently.
+  for (const { id } of architecture.groups) declared(all, id);
   return [
     Dimension.DIMENSION_DEPTH,
     Dimension.DIMENSION_OPERATION,
@@ -223,7 +251,9 @@ export function dimensionMetrics(space: SearchSpace, architecture: Architecture)
       ssr: mean(groups.map((entry) => ssr(probabilities(entry.alphas)))),
       dominance: dominance(
         groups,
-        Math.max(...space.stages.map((_, index) => candidatesOf(space, dimension, index + 1))),
+        Math.max(
+          ...[...all.values()].flatMap((entry) => (entry.dimension === dimension ? [entry.candidates.length] : [])),
+        ),
       ).share,
     };
   });

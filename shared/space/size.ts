@@ -1,17 +1,7 @@
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { Dimension } from "../proto/lathe/v1/space";
-import {
-  deepest,
-  depthId,
-  depthOf,
-  group,
-  indexGroups,
-  initialArchitecture,
-  middleId,
-  operationId,
-  operations,
-  outputId,
-} from "./groups";
+import { initialArchitecture } from "./groups";
+import { liveStages } from "./live";
 
 /** Choices of one search block, by dimension: the product of the sizes of its groups. */
 interface BlockChoices {
@@ -23,7 +13,7 @@ interface BlockChoices {
 /** One stage: the choices of its blocks 1..deepest, and the depths at which it may still end. */
 interface StageChoices {
   blocks: BlockChoices[];
-  depths: number[];
+  depths: readonly number[];
 }
 
 /** How much a dimension contributes to the size of a space. */
@@ -68,20 +58,16 @@ export function contributions(space: SearchSpace): Contribution[] {
 }
 
 function choices(space: SearchSpace, architecture: Architecture): StageChoices[] {
-  const groups = indexGroups(architecture);
-  const names = operations(space).map((operation) => operation.name);
-  const survivors = (id: string): number[] => group(groups, id).survivors;
-  return space.stages.map((_, index) => {
-    const stage = index + 1;
-    const blocks = Array.from({ length: deepest(space, architecture, stage) }, (_, position): BlockChoices => {
-      const block = position + 1;
-      const left = survivors(operationId(stage, block));
-      const widths = (id: typeof outputId) =>
-        product(left.map((candidate) => BigInt(survivors(id(stage, block, names[candidate] ?? "")).length)));
-      return { operation: BigInt(left.length), output: widths(outputId), middle: widths(middleId) };
-    });
-    return { blocks, depths: survivors(depthId(stage)).map((candidate) => depthOf(space, stage, candidate)) };
-  });
+  const survivors = (groups: { survivors: readonly number[] }[]) =>
+    product(groups.map((group) => BigInt(group.survivors.length)));
+  return liveStages(space, architecture).map(({ blocks, exits }) => ({
+    blocks: blocks.map(({ choice, operations }) => ({
+      operation: BigInt(choice.survivors.length),
+      output: survivors(operations.map(({ output }) => output)),
+      middle: survivors(operations.map(({ middle }) => middle)),
+    })),
+    depths: exits,
+  }));
 }
 
 /** Networks of a stage that end at each of its depths, in the order of its depths. */

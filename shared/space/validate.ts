@@ -1,8 +1,8 @@
 import { LatheError } from "../process/errors";
 import type { FieldViolation } from "../process/errors";
 import { Dimension } from "../proto/lathe/v1/space";
-import type { Architecture, Group, SearchSpace, Stage } from "../proto/lathe/v1/space";
-import { depthId, depthOf, indexGroups, middleId, operationId, operations, outputId } from "./groups";
+import type { Architecture, SearchSpace, Stage } from "../proto/lathe/v1/space";
+import { indexGroups, liveGroups } from "./groups";
 
 /** Largest input side, channel count and so on that a space or a network may ask for: beyond any device, below any overflow. */
 export const MAX_SIDE = 8192;
@@ -68,41 +68,6 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
   return violations;
 }
 
-/** A group that an architecture must hold, given what survives above it. */
-export interface LiveGroup {
-  id: string;
-  dimension: Dimension;
-  /** Number of candidates in the space. */
-  candidates: number;
-}
-
-/**
- * The groups that the survivors above them keep alive, in the order of initialArchitecture: every depth group, operation groups of
- * blocks that a surviving depth reaches, width groups of surviving operations. Below a missing group nothing is listed.
- */
-export function liveGroups(space: SearchSpace, groups: ReadonlyMap<string, Group>): LiveGroup[] {
-  const names = operations(space).map((operation) => operation.name);
-  const live: LiveGroup[] = [];
-  space.stages.forEach((stage, index) => {
-    const s = index + 1;
-    const id = depthId(s);
-    live.push({ id, dimension: Dimension.DIMENSION_DEPTH, candidates: stage.maxDepth - stage.minDepth + 1 });
-    const exits = groups.get(id)?.survivors ?? [];
-    const reached = exits.length === 0 ? 0 : Math.min(depthOf(space, s, Math.max(...exits)), stage.maxDepth);
-    for (let b = 1; b <= reached; b++) {
-      const block = operationId(s, b);
-      live.push({ id: block, dimension: Dimension.DIMENSION_OPERATION, candidates: names.length });
-      names.forEach((name, candidate) => {
-        if (groups.get(block)?.survivors.includes(candidate) !== true) return;
-        const candidates = stage.widths.length;
-        live.push({ id: outputId(s, b, name), dimension: Dimension.DIMENSION_OUTPUT_WIDTH, candidates });
-        live.push({ id: middleId(s, b, name), dimension: Dimension.DIMENSION_MIDDLE_WIDTH, candidates });
-      });
-    }
-  });
-  return live;
-}
-
 /** Every fault of an architecture of a (valid) space: groups missing, orphaned or twice there, survivors out of order, alphas that do not fit. */
 export function architectureViolations(space: SearchSpace, architecture: Architecture): FieldViolation[] {
   const violations: FieldViolation[] = [];
@@ -124,11 +89,13 @@ export function architectureViolations(space: SearchSpace, architecture: Archite
         fault(`has dimension ${Dimension[entry.dimension]}, must be ${Dimension[expected.dimension]}`);
       const ordered = entry.survivors.every(
         (survivor, index) =>
-          Number.isInteger(survivor) && survivor > (entry.survivors[index - 1] ?? -1) && survivor < expected.candidates,
+          Number.isInteger(survivor) &&
+          survivor > (entry.survivors[index - 1] ?? -1) &&
+          survivor < expected.candidates.length,
       );
       if (entry.survivors.length === 0 || !ordered)
         fault(
-          `has survivors [${entry.survivors.join(", ")}], must be one or more ascending indices below ${expected.candidates}`,
+          `has survivors [${entry.survivors.join(", ")}], must be one or more ascending indices below ${expected.candidates.length}`,
         );
       if (entry.alphas.length !== entry.survivors.length)
         fault(`has ${entry.alphas.length} alphas for ${entry.survivors.length} survivors`);

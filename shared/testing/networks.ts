@@ -1,9 +1,8 @@
-import type { Manifest } from "../engine/parameters";
+import type { TensorTable } from "../network/declaration";
 import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
 import { choicesOf } from "../space/genotype";
-import { indexGroups, initialArchitecture } from "../space/groups";
+import { indexGroups, initialArchitecture, liveGroups } from "../space/groups";
 import { randomGenotype as drawGenotype } from "../space/sampling";
-import { liveGroups } from "../space/validate";
 
 /** Two stages with depth search, four operations of both scales and three widths: small, and every dimension is searched. */
 export function smallSpace(overrides: Partial<SearchSpace> = {}): SearchSpace {
@@ -26,17 +25,17 @@ export function smallSpace(overrides: Partial<SearchSpace> = {}): SearchSpace {
   };
 }
 
-/** Values for every entry of a manifest such that each matters: gammas away from 0 and of both signs, variances positive, betas and means around 0. */
-export function randomBuffer(manifest: Manifest, random: () => number): Float32Array {
-  const buffer = new Float32Array(manifest.size);
-  for (const { name, shape, offset } of manifest.entries) {
+/** Values for every tensor of a table such that each matters: gammas away from 0 and of both signs, variances positive, betas and means around 0. */
+export function randomBuffer(table: TensorTable, random: () => number): Float32Array {
+  const buffer = new Float32Array(table.size);
+  for (const { kind, shape, offset } of table.entries) {
     const size = shape.reduce((product, extent) => product * extent, 1);
     const fanIn = shape.length >= 4 ? shape.slice(-3).reduce((product, extent) => product * extent, 1) : 1;
     for (let at = offset; at < offset + size; at++) {
       const signed = 2 * random() - 1;
-      if (name.endsWith("/gamma")) buffer[at] = (signed < 0 ? -1 : 1) * (0.5 + random());
-      else if (name.endsWith("/variance")) buffer[at] = 0.5 + random();
-      else if (name.endsWith("/conv") || /\/conv[12]$/.test(name)) buffer[at] = signed * Math.sqrt(3 / fanIn);
+      if (kind === "gamma") buffer[at] = (signed < 0 ? -1 : 1) * (0.5 + random());
+      else if (kind === "variance") buffer[at] = 0.5 + random();
+      else if (kind === "kernel") buffer[at] = signed * Math.sqrt(3 / fanIn);
       else buffer[at] = 0.5 * signed;
     }
   }

@@ -1,6 +1,5 @@
 import type { Architecture, Group, SearchSpace } from "../proto/lathe/v1/space";
-import { initialArchitecture } from "../space/groups";
-import { liveGroups } from "../space/validate";
+import { initialArchitecture, liveGroups } from "../space/groups";
 
 /** Uniform numbers in [0, 1) from a seed (mulberry32), so that a failing case can be run again. */
 export function uniform(seed: number): () => number {

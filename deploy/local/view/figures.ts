@@ -1,6 +1,7 @@
 import { Dimension, type Genotype } from "../../../shared/proto/lathe/v1/space";
 import { RemovalReason } from "../../../shared/proto/lathe/v1/result";
 import { HealthPolicy } from "../../../shared/proto/lathe/v1/spec";
+import { operationName } from "../../../shared/space/parts";
 
 /** 0.4123 -> "41.2 %". */
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
@@ -54,6 +55,6 @@ export const alarmEffects: Readonly<Record<number, string>> = {
 export const genotypeLine = (genotype: Genotype): string =>
   genotype.stages
     .map(({ blocks }) =>
-      blocks.map((block) => `d${block.dilation}s${block.scale} ${block.middleWidth}/${block.outputWidth}`).join(", "),
+      blocks.map((block) => `${operationName(block)} ${block.middleWidth}/${block.outputWidth}`).join(", "),
     )
     .join(" | ");

@@ -3,13 +3,13 @@ import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 
 // Operators on ONNX Runtime's blocked layout. A value of it has the logical shape [1, C, H, N*W] and lies in memory as
-// [C/block, H, N, W, block]: what an image of N*W columns looks like to a kernel that spans rows, and, seen as [1, C, H*N, W],
+// [C/tile, H, N, W, tile]: what an image of N*W columns looks like to a kernel that spans rows, and, seen as [1, C, H*N, W],
 // what H*N rows look like to a kernel that spans columns.
 
 const DOMAIN = "com.microsoft.nchwc";
 
-/** Elements that a block of channels has: 16 with AVX-512, 8 with AVX2. */
-export type Block = number;
+/** Channels that ONNX Runtime packs together, a tile: 16 with AVX-512, 8 with AVX2. */
+export type TileSize = number;
 
 function node(
   r: Recorder,
@@ -52,7 +52,7 @@ export function depthwise(
 }
 
 /**
- * Convolution along one axis with three taps; kernel in the layout of tiles, [Co*Ci*3]. Along columns the outer taps are left out where
+ * Convolution along one axis with three taps; kernel in the layout of squares, [Co*Ci*3]. Along columns the outer taps are left out where
  * they see only padding; along rows ONNX Runtime does so itself.
  */
 export function convolution(
@@ -60,12 +60,12 @@ export function convolution(
   x: Value,
   kernel: Value,
   outputs: number,
-  { axis, dilation, block, sum }: { axis: 0 | 1; dilation: number; block: Block; sum?: Value | undefined },
+  { axis, dilation, tile, sum }: { axis: 0 | 1; dilation: number; tile: TileSize; sum?: Value | undefined },
 ): Value {
   const [, inputs, height, width] = x.shape as [number, number, number, number];
   if (axis === 1 && dilation >= width) {
-    const tiles = (outputs * inputs) / block ** 2;
-    const taps = slice(r, reshape(r, kernel, [tiles, 3, block ** 2]), [1], [1], [1]);
+    const squares = (outputs * inputs) / tile ** 2;
+    const taps = slice(r, reshape(r, kernel, [squares, 3, tile ** 2]), [1], [1], [1]);
     const middle = reshape(r, taps, [outputs, inputs, 1, 1]);
     const given = [x, middle, zeros(r, outputs), ...(sum ? [sum] : [])];
     return node(r, "Conv", given, [1, outputs, height, width], { kernel_shape: [1, 1] });
@@ -82,14 +82,14 @@ export function convolution(
   return r.within("Conv", () => node(r, "Conv", given, [1, outputs, height, width], attributes));
 }
 
-/** Product of two matrices as a 1x1 convolution: x [a, L, block, 1] over L positions as input channels, kernel [Co, L, 1, 1]. */
+/** Product of two matrices as a 1x1 convolution: x [a, L, tile, 1] over L positions as input channels, kernel [Co, L, 1, 1]. */
 export function pointwise(r: Recorder, x: Value, kernel: Value): Value {
   const [images, , height, width] = x.shape as [number, number, number, number];
   const outputs = kernel.shape[0] as number;
   return node(r, "Conv", [x, kernel], [images, outputs, height, width], { kernel_shape: [1, 1] });
 }
 
-/** A convolution by a kernel in the layout of tiles, [Co, Ci, kh, kw], under any attributes; shape is that of the result. */
+/** A convolution by a kernel in the layout of squares, [Co, Ci, kh, kw], under any attributes; shape is that of the result. */
 export function generalConvolution(
   r: Recorder,
   x: Value,
@@ -112,12 +112,12 @@ export function shiftColumns(
   x: Value,
   tap: 0 | 1 | 2,
   dilation: number,
-  block: Block,
+  tile: TileSize,
   stride: 1 | 2 = 1,
 ): Value {
   const [images, channels, height, width] = x.shape as [number, number, number, number];
-  // Kernels of depthwise convolutions lie as [C/block, taps, block].
-  const oneHot = Float32Array.from({ length: channels * 3 }, (_, at) => (Math.floor(at / block) % 3 === tap ? 1 : 0));
+  // Kernels of depthwise convolutions lie as [C/tile, taps, tile].
+  const oneHot = Float32Array.from({ length: channels * 3 }, (_, at) => (Math.floor(at / tile) % 3 === tap ? 1 : 0));
   return node(
     r,
     "Conv",
@@ -152,7 +152,7 @@ function averageOver(r: Recorder, x: Value): Value {
   return node(r, "GlobalAveragePool", [x], [1, channelsOf(x), 1, 1]);
 }
 
-/** Means of the rows of x [1,C,h,w], [1,C,h,1]: each row of each block of channels is a block of its own. */
+/** Means of the rows of x [1,C,h,w], [1,C,h,1]: each row of each tile of channels is pooled as a tile of its own. */
 function rowMeans(r: Recorder, x: Value): Value {
   const [, channels, height, width] = x.shape as [number, number, number, number];
   return reshape(r, averageOver(r, reshape(r, x, [1, channels * height, 1, width])), [1, channels, height, 1]);
@@ -176,7 +176,7 @@ export function upsample(r: Recorder, x: Value): Value {
   return node(r, "Upsample", [x], [n, c, h * 2, w * 2], { scales: [1, 1, 2, 2] });
 }
 
-/** x with `count` channels: the first ones, or zeros behind its own. Whole blocks lie one after the other, so plain operators do it. */
+/** x with `count` channels: the first ones, or zeros behind its own. Whole tiles lie one after the other, so plain operators do it. */
 export function withChannels(r: Recorder, x: Value, count: number): Value {
   const missing = count - channelsOf(x);
   return missing > 0 ? pad(r, x, [0, 0, 0, 0], [0, missing, 0, 0]) : slice(r, x, [1], [0], [count]);

@@ -7,7 +7,7 @@ import { tf } from "../tf";
 import { toBlocked, toPlain } from "./emit";
 
 interface Enter {
-  /** Channels of the blocked value, a multiple of the block; those behind the input's own are 0. */
+  /** Channels of the blocked value, a multiple of the tile size; those behind the input's own are 0. */
   channels: number;
 }
 

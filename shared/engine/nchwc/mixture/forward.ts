@@ -25,7 +25,7 @@ export interface Activations {
 export interface MixtureInputs {
   /** [1, inputs, H, N*W] blocked. */
   x: Value;
-  /** [tiles, block, block] in the order of `tiles`. */
+  /** [squares, tile, tile] in the order of `squares`. */
   kernels: Value;
   /** Masked scale and shift of the norms of all branches side by side. */
   gamma1: Value;
@@ -46,7 +46,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const pooled = halves ? maxPool(r, inputs.x) : undefined;
   const hidden = branches.map(({ scale, dilation, middle }, at) => {
     const x = scale === 2 && pooled ? pooled : inputs.x;
-    const axis = { axis: 0 as const, dilation, block: plan.block };
+    const axis = { axis: 0 as const, dilation, tile: plan.tile };
     return convolution(r, x, kernels[1][at] as Value, middle, axis);
   });
   const moments1 = moments(r, hidden);
@@ -57,7 +57,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   );
   const last = branches.map(({ scale, dilation, middle, output }, at) => {
     const rows = reshape(r, active[at] as Value, rowsShape(plan, scale, middle));
-    return convolution(r, rows, kernels[2][at] as Value, output, { axis: 1, dilation, block: plan.block });
+    return convolution(r, rows, kernels[2][at] as Value, output, { axis: 1, dilation, tile: plan.tile });
   });
   const moments2 = moments(r, last);
   const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);

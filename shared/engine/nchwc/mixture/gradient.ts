@@ -63,7 +63,7 @@ export function emitGradient(
   const scales = tileScales(r, plan, scale1, scale2);
   const kernels = r.within("InputGradient", () => turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales)));
   const lower = branches.map(({ scale, dilation, middle }, at) => {
-    const axis = { axis: 1 as const, dilation, block: plan.block };
+    const axis = { axis: 1 as const, dilation, tile: plan.tile };
     const back = convolution(r, u2[at] as Value, kernels[2][at] as Value, middle, axis);
     const shape = imageShape(plan, scale, middle);
     return binary(r, "Mul", reshape(r, back, shape), step(r, saved.active[at] as Value));
@@ -81,7 +81,7 @@ export function emitGradient(
     into[scale] = convolution(r, u1[at] as Value, kernels[1][at] as Value, plan.inputs, {
       axis: 0,
       dilation,
-      block: plan.block,
+      tile: plan.tile,
       sum: into[scale],
     });
   });

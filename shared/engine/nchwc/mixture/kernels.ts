@@ -2,13 +2,13 @@ import { concat, expand, reshape } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
 import { count, split } from "../emit";
-import { transposedTiles } from "../product";
-import { convolutions, tiles, type Convolution, type MixturePlan } from "./plan";
+import { transposedSquares } from "../product";
+import { convolutions, squares, type Convolution, type MixturePlan } from "./plan";
 
 /** Kernels of the convolutions of each layer by branch: [outputs, inputs, 3, 1] and [outputs, inputs, 1, 3]. */
 export type Kernels = Record<1 | 2, Value[]>;
 
-/** The kernels of a list of convolutions out of their tiles, which lie in its order; neighbours with as many inputs are split as kernels. */
+/** The kernels of a list of convolutions out of their squares, which lie in its order; neighbours with as many inputs are split as kernels. */
 export function splitKernels(r: Recorder, kernels: Value, list: readonly Convolution[]): Kernels {
   const runs: Convolution[][] = [];
   for (const each of list) {
@@ -36,49 +36,49 @@ export function splitKernels(r: Recorder, kernels: Value, list: readonly Convolu
 }
 
 /**
- * gamma*r of the output channel that each weight of each tile writes, [tiles, block, block]: whole tiles are gathered, since a
- * product that broadcasts over rows of a block is several times slower than one of equal shapes.
+ * gamma*r of the output channel that each weight of each square writes, [squares, tile, tile]: whole squares are gathered, since a
+ * product that broadcasts over rows of a tile is several times slower than one of equal shapes.
  */
 export function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2: Value): Value {
-  const { block } = plan;
+  const { tile } = plan;
   const list = convolutions(plan);
-  // Where the channels of each convolution begin, in blocks: first all middles, then all outputs, by branch.
+  // Where the channels of each convolution begin, in tiles: first all middles, then all outputs, by branch.
   const starts = new Map<string, number>();
   let next = 0;
   for (const layer of [1, 2] as const)
     plan.branches.forEach(({ middle, output }, branch) => {
       starts.set(`${branch}/${layer}`, next);
-      next += (layer === 1 ? middle : output) / block;
+      next += (layer === 1 ? middle : output) / tile;
     });
-  const rows = expand(r, reshape(r, concat(r, [scale1, scale2], 0), [next, 1, block]), [next, block, block]);
-  const taken = tiles(plan).map(({ convolution: at, outputBlock }) => {
+  const rows = expand(r, reshape(r, concat(r, [scale1, scale2], 0), [next, 1, tile]), [next, tile, tile]);
+  const taken = squares(plan).map(({ convolution: at, outputTile }) => {
     const { branch, layer } = list[at] as (typeof list)[number];
-    return (starts.get(`${branch}/${layer}`) as number) + outputBlock;
+    return (starts.get(`${branch}/${layer}`) as number) + outputTile;
   });
-  const shape = [taken.length, block, block];
+  const shape = [taken.length, tile, tile];
   return r.node("Gather", [rows, r.integers(taken)], shape, "float32", { axis: 0 });
 }
 
-/** Kernels of the input gradients: tiles transposed, taps reversed, input and output blocks exchanged. */
+/** Kernels of the input gradients: squares transposed, taps reversed, input and output tiles exchanged. */
 export function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Kernels {
-  const { block } = plan;
+  const { tile } = plan;
   const list = convolutions(plan);
-  const turned = transposedTiles(r, scaled);
+  const turned = transposedSquares(r, scaled);
   let first = 0;
   const back = list
     .map(({ branch, layer, inputs, outputs }) => {
       const start = first;
-      first += (inputs / block) * (outputs / block) * 3;
+      first += (inputs / tile) * (outputs / tile) * 3;
       return { branch, layer, inputs: outputs, outputs: inputs, start };
     })
     .sort((a, b) => a.layer - b.layer || a.inputs - b.inputs);
   const order = back.flatMap(({ inputs, outputs, start }) => {
-    const [to, from] = [inputs / block, outputs / block];
+    const [to, from] = [inputs / tile, outputs / tile];
     return count(from * to * 3).map((at) => {
-      const [inputBlock, outputBlock, tap] = [Math.floor(at / (to * 3)), Math.floor(at / 3) % to, at % 3];
-      return start + (outputBlock * from + inputBlock) * 3 + (2 - tap);
+      const [inputTile, outputTile, tap] = [Math.floor(at / (to * 3)), Math.floor(at / 3) % to, at % 3];
+      return start + (outputTile * from + inputTile) * 3 + (2 - tap);
     });
   });
-  const gathered = r.node("Gather", [turned, r.integers(order)], [order.length, block * block], "float32", { axis: 0 });
+  const gathered = r.node("Gather", [turned, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
   return splitKernels(r, gathered, back);
 }

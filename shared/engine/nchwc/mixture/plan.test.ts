@@ -1,7 +1,7 @@
-import { convolutions, obstacle, tiles, type Branch, type MixturePlan } from "./plan";
+import { convolutions, obstacle, squares, type Branch, type MixturePlan } from "./plan";
 
 const plan: MixturePlan = {
-  block: 8,
+  tile: 8,
   batch: 2,
   height: 8,
   width: 16,
@@ -14,13 +14,13 @@ const plan: MixturePlan = {
   epsilon: 1e-3,
 };
 
-describe("tiles", () => {
+describe("squares", () => {
   it("are those of every kernel, once each", () => {
-    const all = tiles(plan);
-    // In blocks of 8: 2x1 and 1x3 of the first branch, 2x2 and 2x1 of the second, three taps each.
+    const all = squares(plan);
+    // In tiles of 8: 2x1 and 1x3 of the first branch, 2x2 and 2x1 of the second, three taps each.
     expect(all).toHaveLength(3 * (2 + 3 + 4 + 2));
-    expect(new Set(all.map((tile) => JSON.stringify(tile))).size).toBe(all.length);
-    expect(all[3]).toEqual({ convolution: 0, outputBlock: 0, inputBlock: 1, tap: 0 });
+    expect(new Set(all.map((square) => JSON.stringify(square))).size).toBe(all.length);
+    expect(all[3]).toEqual({ convolution: 0, outputTile: 0, inputTile: 1, tap: 0 });
   });
 });
 
@@ -45,9 +45,9 @@ describe("an obstacle", () => {
   });
 
   it.each<[string, Partial<MixturePlan>, string]>([
-    ["channels within a block", { inputs: 12 }, "channels 12,24,8,24,16,8 are not multiples of 8"],
+    ["channels within a tile", { inputs: 12 }, "channels 12,24,8,24,16,8 are not multiples of 8"],
     ["a height that cannot be halved", { height: 9 }, "9x16 has no scale 2"],
-    ["rows within a tile", { batch: 1, width: 8 }, "rows of 4 positions at scale 2 are not multiples of 8"],
+    ["rows within a square", { batch: 1, width: 8 }, "rows of 4 positions at scale 2 are not multiples of 8"],
   ])("is named: %s", (_, change, why) => {
     expect(obstacle({ ...plan, ...change })).toBe(why);
   });

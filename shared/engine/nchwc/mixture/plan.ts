@@ -1,17 +1,17 @@
-import { count, type Block } from "../emit";
+import { count, type TileSize } from "../emit";
 
 /** One candidate of a mixture: two factorised convolutions with norms between, at full (1) or half (2) resolution. */
 export interface Branch {
   scale: 1 | 2;
   dilation: number;
-  /** Channels behind the first and the second convolution, multiples of the block. */
+  /** Channels behind the first and the second convolution, multiples of the tile size. */
   middle: number;
   output: number;
 }
 
-/** Sizes of a mixture in blocked layout; channels are multiples of the block. */
+/** Sizes of a mixture in blocked layout; channels are multiples of the tile size. */
 export interface MixturePlan {
-  block: Block;
+  tile: TileSize;
   batch: number;
   height: number;
   width: number;
@@ -50,34 +50,34 @@ export function convolutions(plan: MixturePlan): Convolution[] {
   ];
 }
 
-/** A tile: the block x block weights [input][output] of one tap between one block of input and one of output channels. */
-export interface Tile {
+/** A square: the tile x tile weights [input][output] of one tap between one tile of input and one of output channels. */
+export interface Square {
   convolution: number;
-  outputBlock: number;
-  inputBlock: number;
+  outputTile: number;
+  inputTile: number;
   tap: number;
 }
 
-/** Tiles of all kernels in the order in which they lie: per convolution by output block, input block, tap. */
-export function tiles(plan: MixturePlan): Tile[] {
+/** Squares of all kernels in the order in which they lie: per convolution by output tile, input tile, tap. */
+export function squares(plan: MixturePlan): Square[] {
   return convolutions(plan).flatMap(({ inputs, outputs }, convolution) =>
-    count(outputs / plan.block).flatMap((outputBlock) =>
-      count(inputs / plan.block).flatMap((inputBlock) =>
-        count(3).map((tap) => ({ convolution, outputBlock, inputBlock, tap })),
+    count(outputs / plan.tile).flatMap((outputTile) =>
+      count(inputs / plan.tile).flatMap((inputTile) =>
+        count(3).map((tap) => ({ convolution, outputTile, inputTile, tap })),
       ),
     ),
   );
 }
 
 /** Why a mixture cannot run in this layout; undefined: it can. Each is a precondition that ONNX Runtime would break silently. */
-export function obstacle({ block, batch, height, width, inputs, outputs, branches }: MixturePlan): string | undefined {
+export function obstacle({ tile, batch, height, width, inputs, outputs, branches }: MixturePlan): string | undefined {
   const channels = [inputs, outputs, ...branches.flatMap(({ middle, output }) => [middle, output])];
-  if (channels.some((size) => size % block !== 0)) return `channels ${channels.join()} are not multiples of ${block}`;
+  if (channels.some((size) => size % tile !== 0)) return `channels ${channels.join()} are not multiples of ${tile}`;
   for (const scale of new Set(branches.map((branch) => branch.scale))) {
     if (height % scale !== 0 || width % scale !== 0) return `${height}x${width} has no scale ${scale}`;
-    // Rows are cut into tiles of block x block; a row that ends within one would give a wrong gradient.
+    // Rows are cut into squares of tile x tile; a row that ends within one would give a wrong gradient.
     const row = (batch * width) / scale;
-    if (row % block !== 0) return `rows of ${row} positions at scale ${scale} are not multiples of ${block}`;
+    if (row % tile !== 0) return `rows of ${row} positions at scale ${scale} are not multiples of ${tile}`;
   }
   return undefined;
 }

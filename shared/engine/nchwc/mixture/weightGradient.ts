@@ -7,9 +7,9 @@ import type { Activations } from "./forward";
 import { convolutions, type Branch, type MixturePlan } from "./plan";
 
 /**
- * Derivative of all kernels by u instead of by what their norms pass back (gradient.ts), [tiles, block, block]. It is a product of two
+ * Derivative of all kernels by u instead of by what their norms pass back (gradient.ts), [squares, tile, tile]. It is a product of two
  * matrices over positions, which a blocked 1x1 convolution computes without reordering either: positions are its input channels, u as
- * it lies is its kernel, x with its tiles of positions transposed its input, and the result is in tiles. Along rows x is moved to where
+ * it lies is its kernel, x with its squares of positions transposed its input, and the result is in squares. Along rows x is moved to where
  * each tap sees it, an image of its own per tap; along columns u is moved the other way, so that x is transposed once.
  */
 export function emitKernelGradient(
@@ -20,22 +20,22 @@ export function emitKernelGradient(
   u1: readonly Value[],
   u2: readonly Value[],
 ): Value {
-  const { block, height } = plan;
+  const { tile, height } = plan;
   const products = inOrder(plan).flatMap(({ branch, layer }) => {
     const { scale, dilation } = plan.branches[branch] as Branch;
     if (layer === 2) {
-      const input = turned(r, saved.active[branch] as Value, block);
-      return movedColumns(r, u2[branch] as Value, dilation, block).map((u) => product(r, input, u, block));
+      const input = turned(r, saved.active[branch] as Value, tile);
+      return movedColumns(r, u2[branch] as Value, dilation, tile).map((u) => product(r, input, u, tile));
     }
     const h = height / scale;
-    const input = turned(r, scale === 2 && saved.pooled ? saved.pooled : x, block);
-    const taps = dilation < h ? movedRows(r, input, [channelsOf(x) / block, h], dilation) : input;
-    return [product(r, taps, u1[branch] as Value, block)];
+    const input = turned(r, scale === 2 && saved.pooled ? saved.pooled : x, tile);
+    const taps = dilation < h ? movedRows(r, input, [channelsOf(x) / tile, h], dilation) : input;
+    return [product(r, taps, u1[branch] as Value, tile)];
   });
-  const all = concat(r, [...sideBySide(r, products, block), zeroTile(r, block)], 0);
-  const order = r.integers(tileOrder(plan));
-  const shape = [order.shape[0] as number, block * block];
-  return reshape(r, r.node("Gather", [all, order], shape, "float32", { axis: 0 }), [shape[0] as number, block, block]);
+  const all = concat(r, [...sideBySide(r, products, tile), zeroSquare(r, tile)], 0);
+  const order = r.integers(squareOrder(plan));
+  const shape = [order.shape[0] as number, tile * tile];
+  return reshape(r, r.node("Gather", [all, order], shape, "float32", { axis: 0 }), [shape[0] as number, tile, tile]);
 }
 
 /** The convolutions in the order in which their products lie: those of as many outputs beside each other. */
@@ -43,8 +43,8 @@ function inOrder(plan: MixturePlan) {
   return convolutions(plan).sort((a, b) => a.outputs - b.outputs);
 }
 
-/** Products [images, Co, block, 1] as tiles [tiles, block * block], those of as many outputs in one. */
-function sideBySide(r: Recorder, products: readonly Value[], block: number): Value[] {
+/** Products [images, Co, tile, 1] as squares [squares, tile * tile], those of as many outputs in one. */
+function sideBySide(r: Recorder, products: readonly Value[], tile: number): Value[] {
   const widths = [...new Set(products.map(channelsOf))];
   return widths.map((width) => {
     const joined = concat(
@@ -52,30 +52,30 @@ function sideBySide(r: Recorder, products: readonly Value[], block: number): Val
       products.filter((value) => channelsOf(value) === width),
       0,
     );
-    return reshape(r, joined, [sizeOf(joined) / block ** 2, block * block]);
+    return reshape(r, joined, [sizeOf(joined) / tile ** 2, tile * tile]);
   });
 }
 
-/** A tile of zeros, for taps that see only padding. */
-function zeroTile(r: Recorder, block: number): Value {
-  return r.constant(new Float32Array(block * block), [1, block * block], "float32");
+/** A square of zeros, for taps that see only padding. */
+function zeroSquare(r: Recorder, tile: number): Value {
+  return r.constant(new Float32Array(tile * tile), [1, tile * tile], "float32");
 }
 
 /** u moved by each tap of a convolution along columns, against the direction in which it sees x; not by the outer ones where these see only padding. */
-function movedColumns(r: Recorder, u: Value, dilation: number, block: number): Value[] {
+function movedColumns(r: Recorder, u: Value, dilation: number, tile: number): Value[] {
   if (dilation >= (u.shape[3] as number)) return [u];
-  return [shiftColumns(r, u, 2, dilation, block), u, shiftColumns(r, u, 0, dilation, block)];
+  return [shiftColumns(r, u, 2, dilation, tile), u, shiftColumns(r, u, 0, dilation, tile)];
 }
 
-/** Of each tile in its order, where the products have it; behind all of them lies a tile of zeros, for taps that see only padding. */
-function tileOrder(plan: MixturePlan): number[] {
-  const { block, height, width } = plan;
+/** The place of each square in the products, in the order of the kernels. Behind the products lies a square of zeros, for taps that see only padding. */
+function squareOrder(plan: MixturePlan): number[] {
+  const { tile, height, width } = plan;
   const places = new Map<string, { taps: number; from: number; to: number; first: number }>();
   let next = 0;
   for (const { branch, layer, inputs, outputs } of inOrder(plan)) {
     const { scale, dilation } = plan.branches[branch] as Branch;
     const taps = dilation < (layer === 1 ? height : width) / scale ? 3 : 1;
-    const [from, to] = [inputs / block, outputs / block];
+    const [from, to] = [inputs / tile, outputs / tile];
     places.set(`${branch}/${layer}`, { taps, from, to, first: next });
     next += taps * from * to;
   }
@@ -88,10 +88,10 @@ function tileOrder(plan: MixturePlan): number[] {
       first: number;
     };
     return count(from * to * 3).map((at) => {
-      const [outputBlock, inputBlock, tap] = [Math.floor(at / (from * 3)), Math.floor(at / 3) % from, at % 3];
-      if (taps === 1) return tap === 1 ? first + inputBlock * to + outputBlock : zeros;
-      const image = layer === 1 ? inputBlock * 3 + tap : tap * from + inputBlock;
-      return first + image * to + outputBlock;
+      const [outputTile, inputTile, tap] = [Math.floor(at / (from * 3)), Math.floor(at / 3) % from, at % 3];
+      if (taps === 1) return tap === 1 ? first + inputTile * to + outputTile : zeros;
+      const image = layer === 1 ? inputTile * 3 + tap : tap * from + inputTile;
+      return first + image * to + outputTile;
     });
   });
 }

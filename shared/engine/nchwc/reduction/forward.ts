@@ -16,7 +16,7 @@ export interface ReductionActivations extends Normed {
 export interface ReductionInputs {
   /** [1, input, H, N*W] blocked. */
   x: Value;
-  /** [tiles, block, block] by output block, column of the kernel, input block, row of the kernel. */
+  /** [squares, tile, tile] by output tile, column of the kernel, input tile, row of the kernel. */
   kernels: Value;
   /** Masked scale and shift of the norm, [output]. */
   gamma: Value;
@@ -28,10 +28,10 @@ export interface ReductionInputs {
  * kernel that spans columns alone; the convolution itself then spans rows alone.
  */
 export function emitReduction(r: Recorder, plan: ReductionPlan, inputs: ReductionInputs): ReductionActivations {
-  const { block, batch, height, width, epsilon } = plan;
+  const { tile, batch, height, width, epsilon } = plan;
   const { input, added } = filledUp(plan);
   const rows = reshape(r, inputs.x, [1, input, height * batch, width]);
-  const taps = ([0, 1, 2] as const).map((tap) => shiftColumns(r, rows, tap, 1, block, 2));
+  const taps = ([0, 1, 2] as const).map((tap) => shiftColumns(r, rows, tap, 1, tile, 2));
   const columns = reshape(r, concat(r, taps, 1), [1, 3 * input, height, (batch * width) / 2]);
   const kernel = reshape(r, inputs.kernels, [added, 3 * input, 3, 1]);
   const convolved = generalConvolution(r, columns, kernel, outputShape(plan, added), {
@@ -56,21 +56,21 @@ function joined(r: Recorder, plan: ReductionPlan, convolved: Value, pooled: Valu
   );
 }
 
-/** Where the pooled channels begin in the output: `behind` channels into the block of channel `first`. */
-export function place({ block, convolution }: ReductionPlan): { first: number; behind: number } {
-  const behind = convolution % block;
+/** Where the pooled channels begin in the output: `behind` channels into the tile of channel `first`. */
+export function place({ tile, convolution }: ReductionPlan): { first: number; behind: number } {
+  const behind = convolution % tile;
   return { first: convolution - behind, behind };
 }
 
 /** x with its channel c as channel c + by of `count`, which a 1x1 convolution of ones and zeros does exactly. */
-export function moveChannels(r: Recorder, { block }: ReductionPlan, x: Value, count: number, by: number): Value {
+export function moveChannels(r: Recorder, { tile }: ReductionPlan, x: Value, count: number, by: number): Value {
   const from = channelsOf(x);
   const kernel = new Float32Array(count * from);
   for (let input = 0; input < from; input++) {
     const output = input + by;
     if (output < 0 || output >= count) continue;
-    const tile = Math.floor(output / block) * (from / block) + Math.floor(input / block);
-    kernel[tile * block * block + (input % block) * block + (output % block)] = 1;
+    const square = Math.floor(output / tile) * (from / tile) + Math.floor(input / tile);
+    kernel[square * tile * tile + (input % tile) * tile + (output % tile)] = 1;
   }
   const shape = [x.shape[0] as number, count, ...x.shape.slice(2)];
   return generalConvolution(r, x, r.constant(kernel, [count, from, 1, 1], "float32"), shape);

@@ -3,7 +3,7 @@ import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
 import { count, depthwise, generalConvolution, shiftColumns, withChannels } from "../emit";
 import { poolGradient } from "../maxPool";
-import { movedRows, product, transposedTiles, turned } from "../product";
+import { movedRows, product, transposedSquares, turned } from "../product";
 import { moveChannels, place, type ReductionActivations, type ReductionInputs } from "./forward";
 import { emitNormGradient } from "./norm";
 import { addedChannels, filledUp, inputShape, outputRows, outputShape, type ReductionPlan } from "./plan";
@@ -48,19 +48,19 @@ export function emitReductionGradient(
   };
 }
 
-/** gamma*r of the output channel of each weight of each tile; 0 where that is none of the convolution's. */
+/** gamma*r of the output channel of each weight of each square; 0 where that is none of the convolution's. */
 function tileScales(r: Recorder, plan: ReductionPlan, scale: Value): Value {
-  const { block, convolution } = plan;
+  const { tile, convolution } = plan;
   const { input, added } = filledUp(plan);
   const own = slice(r, scale, [0], [0], [added]);
   const kept =
     added === convolution ? own : binary(r, "Mul", own, r.constant(addedChannels(plan, added), [added], "float32"));
-  const blocks = added / block;
-  const each = (9 * input) / block;
-  return reshape(r, expand(r, reshape(r, kept, [blocks, 1, block]), [blocks, each * block, block]), [
-    blocks * each,
-    block,
-    block,
+  const tiles = added / tile;
+  const each = (9 * input) / tile;
+  return reshape(r, expand(r, reshape(r, kept, [tiles, 1, tile]), [tiles, each * tile, tile]), [
+    tiles * each,
+    tile,
+    tile,
   ]);
 }
 
@@ -79,24 +79,22 @@ function pooledPart(r: Recorder, plan: ReductionPlan, u: Value, scale: Value): V
  * positions is a convolution of its own; they are then laid between each other.
  */
 function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled: Value): Value {
-  const { block, batch, width, height } = plan;
+  const { tile, batch, width, height } = plan;
   const { input, added } = filledUp(plan);
-  const [from, to] = [added / block, input / block];
-  const tiles = transposedTiles(r, scaled);
+  const [from, to] = [added / tile, input / tile];
+  const squares = transposedSquares(r, scaled);
   // u and, behind it, u of the next column.
-  const next = shiftColumns(r, reshape(r, u, outputRows(plan, added)), 2, 1, block);
+  const next = shiftColumns(r, reshape(r, u, outputRows(plan, added)), 2, 1, tile);
   const both = concat(r, [u, reshape(r, next, outputShape(plan, added))], 1);
   const kind = (odd: { row: 0 | 1; column: 0 | 1 }): Value => {
     const rows = odd.row === 1 ? [2, 0] : [1];
     const columns = odd.column === 1 ? [2, 0] : [1];
-    const order = count(to).flatMap((inputBlock) =>
+    const order = count(to).flatMap((inputTile) =>
       columns.flatMap((column) =>
-        count(from).flatMap((outputBlock) =>
-          rows.map((row) => ((outputBlock * 3 + column) * to + inputBlock) * 3 + row),
-        ),
+        count(from).flatMap((outputTile) => rows.map((row) => ((outputTile * 3 + column) * to + inputTile) * 3 + row)),
       ),
     );
-    const taken = r.node("Gather", [tiles, r.integers(order)], [order.length, block * block], "float32", { axis: 0 });
+    const taken = r.node("Gather", [squares, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
     const kernel = reshape(r, taken, [input, columns.length * added, rows.length, 1]);
     return generalConvolution(r, odd.column === 1 ? both : u, kernel, outputShape(plan, input), {
       pads: [0, 0, odd.row, 0],
@@ -105,24 +103,24 @@ function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled:
   const positions = (height / 2) * batch * (width / 2);
   const row = (odd: 0 | 1): Value => {
     const columns = ([0, 1] as const).map((column) =>
-      reshape(r, kind({ row: odd, column }), [to * positions, 1, block]),
+      reshape(r, kind({ row: odd, column }), [to * positions, 1, tile]),
     );
-    return reshape(r, concat(r, columns, 1), [(to * height) / 2, 1, batch * width * block]);
+    return reshape(r, concat(r, columns, 1), [(to * height) / 2, 1, batch * width * tile]);
   };
   return reshape(r, concat(r, [row(0), row(1)], 1), inputShape(plan, input));
 }
 
-/** Derivative by the kernels for u, as tiles (weightGradient.ts). */
+/** Derivative by the kernels for u, as squares (weightGradient.ts). */
 function kernelGradient(r: Recorder, plan: ReductionPlan, columns: Value, u: Value): Value {
-  const { block, height } = plan;
+  const { tile, height } = plan;
   const { input, added } = filledUp(plan);
-  const [from, to] = [input / block, added / block];
-  const seen = movedRows(r, turned(r, columns, block), [3 * from, height], 1, 2);
-  const products = product(r, seen, u, block);
-  const all = reshape(r, products, [9 * from * to, block * block]);
-  // Of each tile the place in a product by column, input block, row and output block.
-  const order = count(to).flatMap((outputBlock) => count(9 * from).map((at) => at * to + outputBlock));
+  const [from, to] = [input / tile, added / tile];
+  const seen = movedRows(r, turned(r, columns, tile), [3 * from, height], 1, 2);
+  const products = product(r, seen, u, tile);
+  const all = reshape(r, products, [9 * from * to, tile * tile]);
+  // The place of each square in a product that lies by column, input tile, row and output tile.
+  const order = count(to).flatMap((outputTile) => count(9 * from).map((at) => at * to + outputTile));
   const inOrder =
-    to === 1 ? all : r.node("Gather", [all, r.integers(order)], [order.length, block * block], "float32", { axis: 0 });
-  return reshape(r, inOrder, [order.length, block, block]);
+    to === 1 ? all : r.node("Gather", [all, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
+  return reshape(r, inOrder, [order.length, tile, tile]);
 }

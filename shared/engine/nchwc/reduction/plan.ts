@@ -1,11 +1,11 @@
-import type { Block } from "../emit";
+import type { TileSize } from "../emit";
 
 /**
  * Sizes of a reduction in blocked layout: ReLU(BN(concat(conv 3x3 stride 2, max-pool 2x2))). Channels are counted as they are; a value
- * holds them side by side from its first on, and what fills its last block up is 0.
+ * holds them side by side from its first on, and the rest of its last tile is 0.
  */
 export interface ReductionPlan {
-  block: Block;
+  tile: TileSize;
   batch: number;
   /** Of the input. */
   height: number;
@@ -16,13 +16,13 @@ export interface ReductionPlan {
   epsilon: number;
 }
 
-/** Channels in whole blocks: of the input, of the convolution, and of the output. */
-export function filledUp({ block, inputs, convolution }: ReductionPlan): {
+/** Channels in whole tiles: of the input, of the convolution, and of the output. */
+export function filledUp({ tile, inputs, convolution }: ReductionPlan): {
   input: number;
   added: number;
   output: number;
 } {
-  const whole = (channels: number) => Math.ceil(channels / block) * block;
+  const whole = (channels: number) => Math.ceil(channels / tile) * tile;
   return { input: whole(inputs), added: whole(convolution), output: whole(convolution + inputs) };
 }
 
@@ -46,8 +46,8 @@ export function outputRows({ batch, height, width }: ReductionPlan, channels: nu
 }
 
 /** Why a reduction cannot run in this layout; undefined: it can. */
-export function reductionObstacle({ block, batch, height, width }: ReductionPlan): string | undefined {
+export function reductionObstacle({ tile, batch, height, width }: ReductionPlan): string | undefined {
   if (height % 2 !== 0 || width % 2 !== 0) return `${height}x${width} cannot be halved`;
   const row = (batch * width) / 2;
-  return row % block === 0 ? undefined : `rows of ${row} positions are not multiples of ${block}`;
+  return row % tile === 0 ? undefined : `rows of ${row} positions are not multiples of ${tile}`;
 }

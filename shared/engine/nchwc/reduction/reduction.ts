@@ -86,12 +86,12 @@ function reduced(outputs: tf.Tensor[]): Reduced {
   return { y, mean, variance };
 }
 
-/** A reduction in blocked layout: x [1, input, H, N*W], kernels in tiles, gamma and beta [output]. Exists for the tracer alone. */
+/** A reduction in blocked layout: x [1, input, H, N*W], kernels in squares, gamma and beta [output]. Exists for the tracer alone. */
 export function reduce(plan: ReductionPlan, inputs: Record<"x" | "kernels" | "gamma" | "beta", tf.Tensor>): Reduced {
   return reduced(reduction({ ...inputs }, plan));
 }
 
-/** The same of plain images [N, inputs, H, W] of fewer channels than a block; no derivative by images. */
+/** The same of plain images [N, inputs, H, W] of fewer channels than a tile; no derivative by images. */
 export function reduceImages(
   plan: ReductionPlan,
   inputs: Record<"images" | "kernels" | "gamma" | "beta", tf.Tensor>,

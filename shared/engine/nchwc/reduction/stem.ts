@@ -6,9 +6,9 @@ import { emitNorm, emitNormGradient, type Normed } from "./norm";
 import { addedChannels, filledUp, outputShape, type ReductionPlan } from "./plan";
 
 export interface StemInputs {
-  /** [N, inputs, H, W] in plain order, fewer channels than a block. */
+  /** [N, inputs, H, W] in plain order, fewer channels than a tile. */
   images: Value;
-  /** [output/block * inputs * 9, block] by block of output channels, input, row and column; 0 for what is none of the convolution's. */
+  /** [output/tile * inputs * 9, tile] by tile of output channels, input, row and column; 0 for what is none of the convolution's. */
   kernels: Value;
   /** Scale and shift of the norm, [output]. */
   gamma: Value;
@@ -20,7 +20,7 @@ const pooling = { kernel_shape: [2, 2], strides: [2, 2] };
 
 /** The reduction of plain images. ONNX Runtime's blocked convolution reads few plain channels as they are, image by image. */
 export function emitStem(r: Recorder, plan: ReductionPlan, { images, kernels, gamma, beta }: StemInputs): Normed {
-  const { block, batch, height, width, inputs, convolution, epsilon } = plan;
+  const { tile, batch, height, width, inputs, convolution, epsilon } = plan;
   const { output } = filledUp(plan);
   const [h, w] = [height / 2, width / 2];
   const pooled = r.node("MaxPool", [images], [batch, inputs, h, w], "float32", pooling);
@@ -29,7 +29,7 @@ export function emitStem(r: Recorder, plan: ReductionPlan, { images, kernels, ga
   const kernel = reshape(r, kernels, [output, inputs, 3, 3]);
   const each = generalConvolution(r, images, kernel, [batch, output, h, w], strides, placed);
   // From image by image to the images beside each other: whole rows move.
-  const rows = transpose(r, reshape(r, each, [batch, output / block, h, w * block]), [1, 2, 0, 3]);
+  const rows = transpose(r, reshape(r, each, [batch, output / tile, h, w * tile]), [1, 2, 0, 3]);
   return emitNorm(r, reshape(r, rows, outputShape(plan, output)), gamma, beta, epsilon);
 }
 
@@ -41,24 +41,21 @@ export function emitStemGradient(
   saved: Normed,
   dy: Value,
 ): { kernels: Value; gamma: Value; beta: Value } {
-  const { block, inputs: channels, epsilon } = plan;
+  const { tile, inputs: channels, epsilon } = plan;
   const { output } = filledUp(plan);
   const { gamma, beta, u, scale } = emitNormGradient(r, saved, inputs.gamma, dy, epsilon);
   const kernels = r.within("WeightGradient", () => {
     const seen = taps(r, plan, inputs.images);
-    const blocks = output / block;
-    const products = matMul(r, seen, reshape(r, u, [blocks, seen.shape[1] as number, block]));
-    const byBlock = transpose(r, reshape(r, products, [blocks, 3, channels, 3, block]), [0, 2, 3, 1, 4]);
+    const tiles = output / tile;
+    const products = matMul(r, seen, reshape(r, u, [tiles, seen.shape[1] as number, tile]));
+    const byTile = transpose(r, reshape(r, products, [tiles, 3, channels, 3, tile]), [0, 2, 3, 1, 4]);
     const masked = reshape(r, binary(r, "Mul", scale, r.constant(addedChannels(plan, output), [output], "float32")), [
-      blocks,
+      tiles,
       1,
-      block,
+      tile,
     ]);
-    const all = [blocks, channels * 9, block];
-    return reshape(r, binary(r, "Mul", reshape(r, byBlock, all), expand(r, masked, all)), [
-      blocks * channels * 9,
-      block,
-    ]);
+    const all = [tiles, channels * 9, tile];
+    return reshape(r, binary(r, "Mul", reshape(r, byTile, all), expand(r, masked, all)), [tiles * channels * 9, tile]);
   });
   return { kernels, gamma, beta };
 }

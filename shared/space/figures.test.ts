@@ -1,16 +1,17 @@
-import { figuresByPart } from "../space/figures";
-import { initialArchitecture } from "../space/groups";
+import type { Architecture } from "../proto/lathe/v1/space";
 import { decidedArchitecture, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
-import { convolutionMacs } from "./macs";
-import { buildSupernet } from "./supernet";
+import { figuresByPart, supernetMacs } from "./figures";
+import { initialArchitecture } from "./groups";
+import { liveStages } from "./live";
 
 describe("MACs of a supernet's convolutions", () => {
   const space = smallSpace();
+  const macsOf = (architecture: Architecture) => supernetMacs(space, liveStages(space, architecture));
 
   it("are those of the network where one is left, part by part", () => {
     const genotype = randomGenotype(space, uniform(3));
-    const macs = convolutionMacs(buildSupernet(space, decidedArchitecture(space, genotype)));
+    const macs = macsOf(decidedArchitecture(space, genotype));
     const want = figuresByPart(genotype, { kind: "search" }).map(({ name, macs }) => ({ part: name, macs }));
     expect(macs).toEqual(want);
   });
@@ -18,9 +19,6 @@ describe("MACs of a supernet's convolutions", () => {
   it("count every candidate at its largest width", () => {
     // Stage 1 at 8x16: per dilation 3*8*(8+8) per pixel at full and at half resolution.
     const block = 2 * (3 * 8 * 16 * 128 + 3 * 8 * 16 * 32);
-    expect(convolutionMacs(buildSupernet(space, initialArchitecture(space)))[2]).toEqual({
-      part: "stage1/block1",
-      macs: block,
-    });
+    expect(macsOf(initialArchitecture(space))[2]).toEqual({ part: "stage1/block1", macs: block });
   });
 });

@@ -7,25 +7,26 @@ import { tf } from "../engine/tf";
 import { noise, randomBuffer } from "../testing/networks";
 import { portableEngine, TILE_SIZES } from "../testing/portableTiles";
 import { uniform } from "../testing/spaces";
+import { blockedReduction, blockedStem } from "./blocked";
 import { blockedLayout, toBlockedOrder, toPlainOrder } from "./blockedLayout";
-import { blockedReduction, blockedStem } from "./blockedReduction";
-import { EPSILON, trainingNorm, type Declaration } from "./layers";
-import { declareReduction, reduction } from "./reduction";
+import { declareReduction, reduction } from "./blocks";
+import { axis, tensorTable, type Declaration } from "./declaration";
+import { EPSILON, trainingNorm } from "./layers";
 
 const [BATCH, HEIGHT, WIDTH] = [2, 8, 16];
 
 /** Output, and derivatives of a weighted sum of it, of a reduction in plain and in blocked layout. */
-async function both(onnx: Engine, block: number, name: string, inputs: number, convolution: number, present: boolean) {
+async function both(onnx: Engine, tile: number, name: string, inputs: number, convolution: number, present: boolean) {
   const random = uniform(convolution);
   const declaration: Declaration = { weights: [], stats: [] };
-  declareReduction(declaration, name, inputs, convolution);
-  const plain = manifest(declaration.weights);
+  declareReduction(declaration, name, axis("input", inputs), convolution);
+  const plain = tensorTable(declaration.weights);
   const plan: ReductionPlan = {
-    ...{ block, batch: BATCH, height: HEIGHT, width: WIDTH },
+    ...{ tile, batch: BATCH, height: HEIGHT, width: WIDTH },
     ...{ inputs, convolution, epsilon: EPSILON },
   };
   const plans = { mixtures: new Map(), reductions: new Map([[name, plan]]) };
-  const layout = blockedLayout(plain, [], plans, "weights");
+  const layout = blockedLayout(plain, plans);
   const blocked = manifest(layout.entries);
   const outputs = convolution + inputs;
   const images = name === "stem";
@@ -91,17 +92,17 @@ describe.each(TILE_SIZES)("with tiles of %d", (tile) => {
 
   describe("a reduction in blocked layout has the output and the derivatives of the plain one", () => {
     it.each([
-      ["where it adds whole blocks", "a/reduction", 16, 16, false],
-      ["where its input is no whole block", "a/reduction", 14, 32, true],
-      ["where it adds no whole block", "a/reduction", 9, 20, true],
-      ["where what it adds and its input share one block", "a/reduction", 3, 4, true],
+      ["where it adds whole tiles", "a/reduction", 16, 16, false],
+      ["where its input is no whole tile", "a/reduction", 14, 32, true],
+      ["where it adds no whole tile", "a/reduction", 9, 20, true],
+      ["where what it adds and its input share one tile", "a/reduction", 3, 4, true],
       ["where it is the stem", "stem", 3, 5, false],
-      ["where the stem fills no whole block", "stem", 3, 9, false],
+      ["where the stem fills no whole tile", "stem", 3, 9, false],
     ])("%s", async (_, name, inputs, convolution, present) => {
       const { want, got, moved, layout } = await both(onnx, tile, name, inputs, convolution, present);
       for (const [output, values] of Object.entries(want))
         expect([output, relativeDifference(got[output]!, values) < 1e-5]).toEqual([output, true]);
-      // What fills blocks up must not move.
+      // Channels that fill tiles up must not move.
       expect(moved.filter((_, at) => layout.source[at] === -1 && moved[at] !== 0)).toHaveLength(0);
     });
   });

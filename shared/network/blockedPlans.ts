@@ -1,0 +1,74 @@
+import { obstacle, type MixturePlan } from "../engine/nchwc/mixture/plan";
+import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
+import type { LiveBlock } from "../space/live";
+import { stemReduction, type ReductionChannels } from "../space/parts";
+import { EPSILON } from "./layers";
+import type { Supernet } from "./supernet";
+
+/** A search block with its sizes in blocked layout. */
+export interface PlannedBlock {
+  block: LiveBlock;
+  plan: MixturePlan;
+}
+
+/** The sizes of a supernet's parts in blocked layout, by name: its search blocks, and its reductions with the stem. */
+export interface BlockedPlans {
+  mixtures: ReadonlyMap<string, PlannedBlock>;
+  reductions: ReadonlyMap<string, ReductionPlan>;
+}
+
+/** The plans of all parts, or the reason why there are none. */
+export function blockedPlans({ space, stages }: Supernet, batch: number, tile: number): BlockedPlans | string {
+  const mixtures = new Map<string, PlannedBlock>();
+  const reductions = new Map<string, ReductionPlan>();
+  let size = { batch, height: space.inputHeight, width: space.inputWidth };
+  const reduce = (name: string, { input: inputs, convolution }: ReductionChannels) => {
+    const plan = { tile, ...size, inputs, convolution, epsilon: EPSILON };
+    reductions.set(name, plan);
+    size = { ...size, height: size.height / 2, width: size.width / 2 };
+    const why = reductionObstacle(plan);
+    return why && `${name}: ${why}`;
+  };
+  const why = reduce("stem", stemReduction(space));
+  if (why) return why;
+  for (const stage of stages) {
+    if (stage.dropout > 0) return `${stage.name} drops channels out`;
+    if (stage.channels % tile !== 0) return `${stage.name} has ${stage.channels} channels, not a multiple of ${tile}`;
+    const why = reduce(`${stage.name}/reduction`, stage.reduction);
+    if (why) return why;
+    for (const block of stage.blocks) {
+      const plan = mixturePlan(block, size, tile);
+      const why = obstacle(plan);
+      if (why !== undefined) return `${block.name}: ${why}`;
+      mixtures.set(block.name, { block, plan });
+    }
+  }
+  return { mixtures, reductions };
+}
+
+function mixturePlan(
+  { operations, inputs, outputs }: LiveBlock,
+  size: { batch: number; height: number; width: number },
+  tile: number,
+): MixturePlan {
+  const whole = (channels: number) => Math.ceil(channels / tile) * tile;
+  return {
+    tile,
+    ...size,
+    inputs: whole(inputs),
+    outputs: whole(outputs),
+    branches: operations.map(({ operation, middleWidth, outputWidth }) => ({
+      scale: operation.scale as 1 | 2,
+      dilation: operation.dilation,
+      middle: whole(middleWidth),
+      output: whole(outputWidth),
+    })),
+    epsilon: EPSILON,
+  };
+}
+
+export function planFor<Plan>(plans: ReadonlyMap<string, Plan>, part: string): Plan {
+  const plan = plans.get(part);
+  if (!plan) throw new Error(`no plan for ${part}`);
+  return plan;
+}

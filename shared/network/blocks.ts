@@ -1,0 +1,71 @@
+import { conv2d } from "../engine/ops/conv2d";
+import { maxPool2x2 } from "../engine/ops/maxPool";
+import { relu } from "../engine/ops/relu";
+import { resizeBilinear } from "../engine/ops/resize";
+import { tf } from "../engine/tf";
+import type { GenotypeBlock } from "../proto/lathe/v1/space";
+import { widthId } from "../space/groups";
+import { operationName } from "../space/parts";
+import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
+import { channels, named, type Norm, type Tensors } from "./layers";
+
+/**
+ * Reduction block (ERFNet's downsampler): ReLU(BN(concat(conv 3x3 stride 2, max-pool 2x2))), [N,in,H,W] -> [N,convOut+in,H/2,W/2].
+ * The pooled part comes last, so that an input whose trailing channels are absent gives an output whose trailing channels are.
+ */
+export function declareReduction(declaration: Declaration, part: string, input: Axis, convolution: number): Axis {
+  const added = axis(part, convolution);
+  const output = [...added, ...input];
+  declareKernel(declaration, { part, layer: "conv" }, added, input, [3, 3]);
+  declareNorm(declaration, { part, layer: "norm" }, output);
+  return output;
+}
+
+/** presence: expected presence of each input channel, [in]; it masks the pooled part's gamma and beta. Absent: all present. */
+export function reduction(weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor): tf.Tensor {
+  const kernel = named(weights, `${name}/conv`) as tf.Tensor4D;
+  const joined = tf.concat([conv2d(x as tf.Tensor4D, kernel, { stride: 2 }), maxPool2x2(x as tf.Tensor4D)], 1);
+  let gamma = named(weights, `${name}/norm/gamma`);
+  let beta = named(weights, `${name}/norm/beta`);
+  if (presence) {
+    const mask = tf.concat([tf.ones([kernel.shape[0]]), presence]);
+    gamma = tf.mul(gamma, mask);
+    beta = tf.mul(beta, mask);
+  }
+  return relu(norm(`${name}/norm`, joined, gamma, beta) as tf.Tensor4D);
+}
+
+/** Weights of a decided block: the first channels of the widths that its operation has in a supernet. */
+export function declareBlock(declaration: Declaration, part: string, input: Axis, block: GenotypeBlock): Axis {
+  const middle = axis(widthId(part, operationName(block), "middle"), block.middleWidth);
+  const output = axis(widthId(part, operationName(block), "output"), block.outputWidth);
+  declareKernel(declaration, { part, layer: "conv1" }, middle, input, [3, 1]);
+  declareNorm(declaration, { part, layer: "norm1" }, middle);
+  declareKernel(declaration, { part, layer: "conv2" }, output, middle, [1, 3]);
+  declareNorm(declaration, { part, layer: "norm2" }, output);
+  return axis(part, block.outputWidth);
+}
+
+/** One decided block, [N,in,H,W] -> [N,out,H,W]: residual on the common channels; a wider output's others stand alone. */
+export function decidedBlock(
+  weights: Tensors,
+  name: string,
+  entry: GenotypeBlock,
+  x: tf.Tensor,
+  norm: Norm,
+): tf.Tensor {
+  const [, inputs, height, width] = x.shape as [number, number, number, number];
+  const d = entry.dilation;
+  const affine = (layer: string, y: tf.Tensor) =>
+    norm(`${name}/${layer}`, y, named(weights, `${name}/${layer}/gamma`), named(weights, `${name}/${layer}/beta`));
+  let y: tf.Tensor = entry.scale === 2 ? maxPool2x2(x) : x;
+  y = conv2d(y, named(weights, `${name}/conv1`), { dilation: [d, 1] });
+  y = relu(affine("norm1", y) as tf.Tensor4D);
+  y = conv2d(y, named(weights, `${name}/conv2`), { dilation: [1, d] });
+  y = affine("norm2", y);
+  if (entry.scale === 2) y = resizeBilinear(y, height, width);
+  const outputs = entry.outputWidth;
+  if (inputs >= outputs) return relu(tf.add(y, channels(x, 0, outputs)));
+  const common = tf.add(channels(y, 0, inputs), x);
+  return relu(tf.concat([common, channels(y, inputs, outputs - inputs)], 1) as tf.Tensor4D);
+}

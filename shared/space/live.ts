@@ -1,0 +1,96 @@
+import { LatheError } from "../process/errors";
+import type { Architecture, Group, SearchSpace } from "../proto/lathe/v1/space";
+import { group, hierarchy, indexGroups, operations, type Operation, type SpaceGroup } from "./groups";
+import { blockName, reductionChannels, stageName, type ReductionChannels } from "./parts";
+
+/** A candidate operation that survives, with its two width groups. */
+export interface LiveOperation {
+  /** Index in the block's operation group. */
+  index: number;
+  operation: Operation;
+  output: Group;
+  middle: Group;
+  /** Channels that are computed: the largest surviving widths. */
+  outputWidth: number;
+  middleWidth: number;
+}
+
+export interface LiveBlock {
+  /** "stage1/block2" */
+  name: string;
+  /** The operation group, and its survivors in order. */
+  choice: Group;
+  operations: LiveOperation[];
+  /** Channels of the block's input and output: what the block before and its own widest operation compute. */
+  inputs: number;
+  outputs: number;
+}
+
+/** A stage as it is still computed: blocks that a surviving exit reaches, and what survives in them. */
+export interface LiveStage {
+  /** "stage1" */
+  name: string;
+  channels: number;
+  widths: readonly number[];
+  dropout: number;
+  /** The depth group, and after which block each of its survivors leaves, ascending. */
+  depth: Group;
+  exits: readonly number[];
+  reduction: ReductionChannels;
+  blocks: LiveBlock[];
+  /** Channels that the stage hands on. */
+  outputs: number;
+}
+
+/**
+ * The part of a space that is still computed, in the order of computation. NOT_FOUND where a live group is missing,
+ * INVALID_ARGUMENT where one holds a candidate that the space does not have.
+ */
+export function liveStages(space: SearchSpace, architecture: Architecture): LiveStage[] {
+  const groups = indexGroups(architecture);
+  const live = ({ id, candidates }: SpaceGroup) => {
+    const found = group(groups, id);
+    const unknown = found.survivors.find((survivor) => candidates[survivor] === undefined);
+    if (unknown !== undefined)
+      throw new LatheError("INVALID_ARGUMENT", `group "${id}" holds candidate ${unknown} of ${candidates.length}`);
+    return found;
+  };
+  const candidates = operations(space);
+  let declared = space.stemChannels;
+  let inputs = space.stemChannels;
+  return hierarchy(space, (entry) => live(entry).survivors).map((stageGroups, position): LiveStage => {
+    const { channels, minDepth, widths, dropout } = at(space.stages, position);
+    const widest = ({ survivors }: Group) => Math.max(...survivors.map((index) => widths[index] ?? 0));
+    const reduction = reductionChannels(declared, channels, inputs);
+    let width = reduction.output;
+    const blocks = stageGroups.blocks.map((block, b): LiveBlock => {
+      const operations = block.widths.map((entry) => {
+        const [output, middle] = [live(entry.output), live(entry.middle)];
+        const operation = at(candidates, entry.index);
+        return {
+          ...{ index: entry.index, operation, output, middle },
+          outputWidth: widest(output),
+          middleWidth: widest(middle),
+        };
+      });
+      const name = blockName(position + 1, b + 1);
+      const outputs = Math.max(...operations.map(({ outputWidth }) => outputWidth));
+      const found = { name, choice: live(block.operation), operations, inputs: width, outputs };
+      width = outputs;
+      return found;
+    });
+    const depth = live(stageGroups.depth);
+    const exits = depth.survivors.map((candidate) => minDepth + candidate);
+    declared = channels;
+    inputs = Math.max(...exits.map((exit) => at(blocks, exit - 1).outputs));
+    const name = stageName(position + 1);
+    return { name, channels, widths, dropout, depth, exits, reduction, blocks, outputs: inputs };
+  });
+}
+
+/** An item that must be there: stages and blocks are walked beside what belongs to them. */
+export function at<T>(list: readonly T[], index: number): T {
+  const item = list[index];
+  if (item === undefined) throw new Error(`index ${index} is outside a list of ${list.length}`);
+  return item;
+}

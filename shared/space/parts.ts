@@ -1,0 +1,36 @@
+/** Names and channels of a network's parts, the same for a space and for a genotype. Stages and blocks count from 1. */
+
+/** "stage1" */
+export function stageName(stage: number): string {
+  return `stage${stage}`;
+}
+
+/** "stage1/block2" */
+export function blockName(stage: number, block: number): string {
+  return `${stageName(stage)}/block${block}`;
+}
+
+/** "d4s2": a factorized convolution of dilation 4 at half (1/2) of the block's resolution. */
+export function operationName({ dilation, scale }: { dilation: number; scale: number }): string {
+  return `d${dilation}s${scale}`;
+}
+
+/** Channels around one reduction block: its output is its convolution's channels followed by the pooled input. */
+export interface ReductionChannels {
+  input: number;
+  convolution: number;
+  output: number;
+}
+
+/**
+ * A reduction declared for `from` -> `to` channels convolves to `to - from` channels and appends what it pooled: an input of w <= from
+ * channels gives to - from + w.
+ */
+export function reductionChannels(from: number, to: number, input: number): ReductionChannels {
+  return { input, convolution: to - from, output: to - from + input };
+}
+
+/** The stem is a reduction of the image. */
+export function stemReduction({ stemChannels }: { stemChannels: number }): ReductionChannels {
+  return reductionChannels(3, stemChannels, 3);
+}
