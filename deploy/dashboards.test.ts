@@ -57,6 +57,7 @@ const metricsOf = (expr: string) => selectorsOf(expr).map(({ metric }) => metric
 /** Names that no process of ours registers, and who does. */
 const foreign: Readonly<Record<string, string>> = {
   ALERTS: "Prometheus, of its rules",
+  up: "Prometheus, of its targets",
   DCGM_FI_DEV_GPU_UTIL: "dcgm-exporter",
   DCGM_FI_DEV_FB_USED: "dcgm-exporter",
   DCGM_FI_DEV_FB_FREE: "dcgm-exporter",

@@ -1,6 +1,6 @@
 import { transformFileSync } from "@swc/core";
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { packageRoot } from "../shared/process/root";
 
@@ -55,6 +55,8 @@ export function compiled(): string {
     mkdirSync(dirname(target), { recursive: true });
     writeFileSync(target, code);
   }
+  const descriptors = join("shared", "proto", "descriptors.binpb");
+  copyFileSync(join(root, descriptors), join(making, descriptors));
   try {
     renameSync(making, folder);
   } catch (error) {

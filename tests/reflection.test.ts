@@ -1,18 +1,26 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import {
-  credentials,
-  loadPackageDefinition,
-  type Client,
-  type ClientDuplexStream,
-  type GrpcObject,
-} from "@grpc/grpc-js";
+import { create, createFileRegistry, equals, fromBinary, fromJson, toBinary, toJson } from "@bufbuild/protobuf";
+import type { DescFile, DescMessage, FileRegistry, JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema, type FileDescriptorProto } from "@bufbuild/protobuf/wkt";
+import { Client, credentials, loadPackageDefinition, type ClientDuplexStream, type GrpcObject } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
-import { SERVICES } from "../deploy/local/stack";
+import { SERVICES, type ServiceName } from "../deploy/local/stack";
 import { packageRoot } from "../shared/process/root";
+import { Architecture, SearchSpace } from "../shared/proto/lathe/v1/space";
+import { randomArchitecture, randomSpace, uniform } from "../shared/testing/spaces";
 import { System } from "./system";
 
 type Message = Record<string, unknown>;
-type Calls = Client & Record<string, (...args: unknown[]) => unknown>;
+
+/** A connection that knows the protocol of reflection and learns everything else by it. */
+interface Explorer {
+  services(): Promise<string[]>;
+  /** The file that defines a symbol, with every file that it needs: each is asked for by its name where an answer lacked it. */
+  learn(symbol: string): Promise<FileDescriptorProto[]>;
+  /** Calls a unary method as "lathe.v1.SearchService/ListSearches" with messages in proto3 JSON. */
+  call(method: string, request: JsonValue): Promise<JsonObject>;
+}
 
 let system: System;
 const clients: Client[] = [];
@@ -24,45 +32,142 @@ afterAll(async () => {
   await system.stop();
 });
 
-/** A client made of a .proto file at run time; it knows nothing of this code. */
-function client(proto: string, service: string, address: string): Calls {
-  const definition = loadSync(proto, { enums: String, defaults: true, includeDirs: [join(packageRoot(), "proto")] });
-  const found = service
+function explore(service: ServiceName, version: string): Explorer {
+  const proto = join(require.resolve("@grpc/reflection"), `../../proto/grpc/reflection/${version}/reflection.proto`);
+  const protocol = `grpc.reflection.${version}.ServerReflection`
     .split(".")
-    .reduce<unknown>((scope, part) => (scope as GrpcObject)[part], loadPackageDefinition(definition));
-  const made = new (found as new (...args: unknown[]) => Calls)(address, credentials.createInsecure());
-  clients.push(made);
-  return made;
+    .reduce<unknown>((scope, part) => (scope as GrpcObject)[part], loadPackageDefinition(loadSync(proto)));
+  const address = system.stack.addresses()[service].grpc;
+  type Reflection = Client & { serverReflectionInfo(): ClientDuplexStream<Message, Message> };
+  const client = new (protocol as new (...args: unknown[]) => Reflection)(address, credentials.createInsecure());
+  clients.push(client);
+
+  const ask = (request: Message) =>
+    new Promise<Message>((resolve, reject) => {
+      const stream = client.serverReflectionInfo();
+      stream.on("data", resolve).on("error", reject);
+      stream.write(request);
+      stream.end();
+    });
+  const files = async (request: Message) => {
+    const { fileDescriptorResponse, errorResponse } = await ask(request);
+    if (errorResponse) throw new Error(`${JSON.stringify(request)}: ${JSON.stringify(errorResponse)}`);
+    const { fileDescriptorProto } = fileDescriptorResponse as { fileDescriptorProto: Buffer[] };
+    return fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
+  };
+  const learn = async (symbol: string) => {
+    const known = new Map<string, FileDescriptorProto>();
+    const take = (found: FileDescriptorProto[]) => found.forEach((file) => known.set(file.name, file));
+    take(await files({ fileContainingSymbol: symbol }));
+    for (;;) {
+      const missing = [...known.values()].flatMap(({ dependency }) => dependency).filter((name) => !known.has(name));
+      if (missing.length === 0) return [...known.values()];
+      take(await files({ fileByFilename: missing[0] }));
+    }
+  };
+  return {
+    learn,
+    async services() {
+      const { listServicesResponse } = await ask({ listServices: "*" });
+      return (listServicesResponse as { service: { name: string }[] }).service.map(({ name }) => name).sort();
+    },
+    async call(method, request) {
+      const [name = "", local] = method.split("/");
+      const known = registry(await learn(name));
+      const { input, output } = known.getService(name)!.methods.find((one) => one.name === local)!;
+      const answer = await new Promise<Buffer>((resolve, reject) => {
+        const bytes = Buffer.from(toBinary(input, fromJson(input, request, { registry: known })));
+        const same = (buffer: Buffer) => buffer;
+        client.makeUnaryRequest(`/${method}`, same, same, bytes, (error, value) =>
+          error ? reject(error) : resolve(value!),
+        );
+      });
+      return toJson(output, fromBinary(output, answer), { registry: known, alwaysEmitImplicit: true }) as JsonObject;
+    },
+  };
 }
 
-describe.each(SERVICES)("the %s service, to a client of @grpc/proto-loader alone,", (name) => {
+/** Throws where a file lacks an import, or a field or method names a type that no file defines. */
+function registry(files: FileDescriptorProto[]): FileRegistry {
+  // A registry is built in the order of the imports.
+  const inOrder = (name: string): FileDescriptorProto[] =>
+    files.filter((file) => file.name === name).flatMap((file) => [...file.dependency.flatMap(inOrder), file]);
+  const file = [...new Set(files.flatMap(({ name }) => inOrder(name)))];
+  return createFileRegistry(create(FileDescriptorSetSchema, { file }));
+}
+
+/** The file of each type that the fields and methods of a file name. */
+function referredFiles({ messages, services }: DescFile): string[] {
+  const ofMessage = ({ fields, nestedMessages }: DescMessage): string[] => [
+    ...fields.flatMap(({ message, enum: values }) => [message, values].flatMap((type) => type?.file.proto.name ?? [])),
+    ...nestedMessages.flatMap(ofMessage),
+  ];
+  const ofMethods = services.flatMap(({ methods }) => methods.flatMap(({ input, output }) => [input, output]));
+  return [...messages.flatMap(ofMessage), ...ofMethods.map(({ file }) => file.proto.name)];
+}
+
+const space = randomSpace(uniform(1));
+const ofSpace = {
+  space: SearchSpace.toJSON(space) as JsonValue,
+  architecture: Architecture.toJSON(randomArchitecture(space, uniform(2))) as JsonValue,
+};
+
+/** A call of each service, and what its answer must hold. */
+const CALLS: Record<ServiceName, readonly [method: string, request: JsonValue, answer: unknown]> = {
+  search: ["SearchService/ListSearches", { pageSize: 5, states: ["SEARCH_STATE_RUNNING"] }, { searches: [] }],
+  supernet: ["SupernetService/DescribeSpace", { spec: { preset: "tiny" } }, { spec: { preset: "tiny" } }],
+  shrinking: [
+    "ShrinkingService/Decide",
+    { ...ofSpace, policy: { threshold: 0.01 }, epoch: 1, epochs: 10 },
+    { candidatesLeft: expect.any(Number) as number },
+  ],
+  discretization: ["DiscretizationService/Discretize", ofSpace, { genotype: { classes: space.classes } }],
+  latency: [
+    "LatencyService/ListDevices",
+    {},
+    { devices: expect.arrayContaining([expect.objectContaining({ deviceClass: "cpu", available: true })]) as unknown },
+  ],
+};
+
+/** What buf builds of the contract. */
+const contract = fromBinary(
+  FileDescriptorSetSchema,
+  readFileSync(join(packageRoot(), "shared/proto/descriptors.binpb")),
+);
+
+describe.each(SERVICES)("the %s service, to a client that knows nothing but reflection,", (name) => {
   const own = `lathe.v1.${name[0]!.toUpperCase()}${name.slice(1)}Service`;
 
-  it.each(["v1", "v1alpha"])("lists its services by reflection %s", async (version) => {
-    const proto = join(require.resolve("@grpc/reflection"), `../../proto/grpc/reflection/${version}/reflection.proto`);
-    const reflection = client(
-      proto,
-      `grpc.reflection.${version}.ServerReflection`,
-      system.stack.addresses()[name].grpc,
-    );
-    const answer = await new Promise<Message>((resolve, reject) => {
-      const call = reflection.ServerReflectionInfo!() as ClientDuplexStream<Message, Message>;
-      call.on("data", resolve).on("error", reject);
-      call.write({ listServices: "*" });
-      call.end();
+  describe.each(["v1", "v1alpha"])("version %s,", (version) => {
+    it("lists its services", async () => {
+      expect(await explore(name, version).services()).toEqual(["grpc.health.v1.Health", own]);
     });
-    const { service } = answer.listServicesResponse as { service: { name: string }[] };
-    expect(service.map((one) => one.name).sort()).toEqual(["grpc.health.v1.Health", own]);
-  });
 
-  it("says that it and its server are healthy", async () => {
-    const health = client("grpc/health/v1/health.proto", "grpc.health.v1.Health", system.stack.addresses()[name].grpc);
-    const check = (request: Message) =>
-      new Promise((resolve, reject) => {
-        health.Check!(request, (error: Error | null, response: Message) => (error ? reject(error) : resolve(response)));
-      });
-    expect(await check({})).toEqual({ status: "SERVING" });
-    expect(await check({ service: own })).toEqual({ status: "SERVING" });
-    await expect(check({ service: "lathe.v1.OtherService" })).rejects.toMatchObject({ code: 5 });
+    it("describes them in the files of the contract, in which every type resolves by the file's own imports", async () => {
+      const explorer = explore(name, version);
+      // Error details carry google.rpc types as Any, which clients resolve by name.
+      for (const symbol of [...(await explorer.services()), "google.rpc.BadRequest", "google.rpc.ErrorInfo"]) {
+        const files = await explorer.learn(symbol);
+        for (const file of registry(files).files)
+          expect([file.proto.name, ...file.proto.dependency]).toEqual(expect.arrayContaining(referredFiles(file)));
+        for (const file of files) {
+          const built = contract.file.find((one) => one.name === file.name);
+          expect({ file: file.name, same: built && equals(FileDescriptorProtoSchema, file, built) }).toEqual({
+            file: file.name,
+            same: true,
+          });
+        }
+      }
+    });
+
+    it("is called, and so is its health", async () => {
+      const explorer = explore(name, version);
+      const [method, request, answer] = CALLS[name];
+      expect(await explorer.call(`lathe.v1.${method}`, request)).toMatchObject(answer as object);
+      expect(await explorer.call("grpc.health.v1.Health/Check", {})).toEqual({ status: "SERVING" });
+      expect(await explorer.call("grpc.health.v1.Health/Check", { service: own })).toEqual({ status: "SERVING" });
+      const unknown = explorer.call("grpc.health.v1.Health/Check", { service: "lathe.v1.OtherService" });
+      await expect(unknown).rejects.toMatchObject({ code: 5 });
+    });
   });
 });

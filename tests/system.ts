@@ -49,12 +49,13 @@ export class System {
     return new System(stack, bus, said);
   }
 
-  async stop(): Promise<void> {
+  /** The folder goes with the stack, unless another one is to be started in it. */
+  async stop({ keepFolder = false } = {}): Promise<void> {
     this.search.close();
     this.supernet.close();
     await this.bus.drain();
     await this.stack.stop();
-    rmSync(this.stack.folder, { recursive: true, force: true });
+    if (!keepFolder) rmSync(this.stack.folder, { recursive: true, force: true });
   }
 
   async begin(spec: SearchSpec): Promise<string> {

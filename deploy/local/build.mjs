@@ -1,6 +1,15 @@
 // Builds dist/ if a source is newer than it. Two at once: the second waits, then finds it done.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -10,6 +19,8 @@ const at = (...parts) => join(root, ...parts);
 const stamp = at("dist", ".built");
 const lock = at("node_modules", ".lathe-build.lock");
 const generated = at("shared", "proto");
+// Reflection reads it beside the generated code (shared/rpc/reflection.ts).
+const descriptors = join("shared", "proto", "descriptors.binpb");
 const sources = ["proto", "services", "shared", "deploy", "bench"];
 const single = ["package.json", "tsconfig.json", "tsconfig.build.json", "buf.gen.yaml"];
 const waitMs = 120_000;
@@ -81,9 +92,11 @@ if (!isFresh()) {
       const startedAt = new Date();
       const built =
         run("buf", "generate") &&
+        run("buf", "build", "--as-file-descriptor-set", "-o", descriptors) &&
         run("tsc", "-p", "tsconfig.build.json", "--incremental", "--tsBuildInfoFile", at("dist", ".tsbuildinfo"));
       if (!built) process.exitCode = 1;
       else {
+        copyFileSync(at(descriptors), at("dist", descriptors));
         writeFileSync(stamp, "");
         utimesSync(stamp, startedAt, startedAt);
       }

@@ -10,8 +10,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { parse, stringify } from "yaml";
+import { parse, parseAllDocuments, stringify } from "yaml";
 import { itWith, promtool } from "../../shared/testing/prometheus";
+import { SERVICES } from "../local/stack";
 
 interface Rule {
   alert?: string;
@@ -53,6 +54,11 @@ function written(group: Group, name: string): { rules: string; tests: string } {
 const EXPRESSIONS: readonly (readonly [alert: string, from: string, to: string])[] = [
   ["LatheSearchStalled", "> 900", "> 1500"],
   ["LatheSearchStalled", "> 900", "> 450"],
+  ["LatheSearchStalled", "[1d]", "[1h]"],
+  ["LatheSearchStalled", "> 0", ">= 0"],
+  ["LatheSearchStalled", "== 1", "== 0"],
+  ["LatheSearchStalled", ',service="search"', ""],
+  ["LatheSearchStalled", "max(up", "min(up"],
   ["LatheLossNotFinite", "> 0", ">= 0"],
   ["LatheLossNotFinite", "> 0", "> 100"],
   ["LatheLossNotFinite", "[15m]", "[30m]"],
@@ -74,6 +80,19 @@ const EXPRESSIONS: readonly (readonly [alert: string, from: string, to: string])
   ["LatheCheckpointStale", "3600", "5400"],
   ["LatheCheckpointStale", " or nas_training_started_timestamp_seconds", ""],
   ["LatheCheckpointStale", '{bucket="checkpoints"}', ""],
+  ["LatheDecisionsWait", "> 0", "> 1"],
+  ["LatheDecisionsWait", "> 0", ">= 0"],
+  ["LatheDecisionsWait", "max by", "min by"],
+  ["LatheDecisionsWait", ',consumer="shrinking-decisions"', ""],
+  ["LatheServiceDown", "== 0", "== 1"],
+  ["LatheServiceDown", "min by (service, instance)", "max by (service)"],
+  ["LatheServiceDown", '{job="lathe"}', ""],
+  ["LatheServiceDown", 'job="lathe",service="search"', 'service="search"'],
+  ["LatheServiceDown", 'or absent(up{job="lathe",service="search"})\n', ""],
+  ["LatheServiceDown", 'or absent(up{job="lathe",service="shrinking"})\n', ""],
+  ["LatheServiceDown", 'or absent(up{job="lathe",service="discretization"})\n', ""],
+  ["LatheServiceDown", '\nor absent(up{job="lathe",service="latency"})', ""],
+  ["LatheServiceDown", 'service="latency"', 'service="supernet"'],
   ["LatheNatsLost", "== 0", "== 1"],
   ["LatheEventLoopLag", "> 1", "> 2"],
   ["LatheEventLoopLag", "> 1", "> 0.5"],
@@ -142,6 +161,34 @@ describe("alerts", () => {
     const { rule_files } = parse(readFileSync(join(__dirname, "prometheus.yaml"), "utf8")) as { rule_files: string[] };
     expect(rule_files).toEqual(["/etc/prometheus/rules/*.yaml"]);
     expect(basename(file)).toMatch(/\.yaml$/);
+  });
+
+  it("select services by the labels that prometheus.yaml and the chart's monitors set", () => {
+    const { scrape_configs } = parse(readFileSync(join(__dirname, "prometheus.yaml"), "utf8")) as {
+      scrape_configs: { job_name: string; static_configs: { labels: { service: string } }[] }[];
+    };
+    expect(scrape_configs.map(({ job_name }) => job_name)).toEqual(["lathe"]);
+    const services = scrape_configs[0]!.static_configs.map(({ labels }) => labels.service);
+    expect(services.sort()).toEqual([...SERVICES].sort());
+
+    interface Endpoint {
+      relabelings: { targetLabel: string; replacement?: string }[];
+    }
+    interface Monitor {
+      kind: string;
+      spec: { endpoints?: Endpoint[]; podMetricsEndpoints?: Endpoint[] };
+    }
+    const golden = readFileSync(join(root, "helm/lathe/ci/golden/keda.yaml"), "utf8");
+    const monitors = parseAllDocuments(golden)
+      .map((document) => document.toJS() as Monitor | null)
+      .filter((object) => /^(Service|Pod)Monitor$/.test(object?.kind ?? ""));
+    expect(monitors.map((monitor) => monitor!.kind).sort()).toEqual(["PodMonitor", "ServiceMonitor"]);
+    for (const monitor of monitors)
+      for (const { relabelings } of [...(monitor!.spec.endpoints ?? []), ...(monitor!.spec.podMetricsEndpoints ?? [])])
+        expect(relabelings.slice(0, 2)).toEqual([
+          { targetLabel: "job", replacement: "lathe" },
+          expect.objectContaining({ targetLabel: "service" }),
+        ]);
   });
 });
 

@@ -4,8 +4,10 @@ import { quiet, startTestBus } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
-import { publishWork } from "./publisher";
+import { consumeEvents } from "./consumer";
+import { publishEvent, publishWork } from "./publisher";
 import { queueMetrics } from "./queues";
+import { eventFilter } from "./subjects";
 import { takeWork } from "./work";
 
 let nats: TestNats;
@@ -76,4 +78,26 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
   const silent = await metrics.registry.metrics();
   for (const name of ["nas_jetstream_consumer_pending{", "nas_jetstream_stuck_messages{"])
     expect(silent).not.toContain(name);
+});
+
+it("tells what waits in the durable of a service that is gone", async () => {
+  const { nats: own, bus: search } = await startTestBus();
+  const gone = await connect({ url: own.url, name: "gone", logger: quiet });
+  const consumption = await consumeEvents(gone, {
+    durable: "decisions",
+    filter: eventFilter("search.paused"),
+    handler: () => Promise.resolve(),
+    onPoison: ({ error }) => Promise.reject(error),
+  });
+  await consumption.stop();
+  await gone.drain();
+  await publishEvent(search, uniqueSearchId(), { type: "search.paused", data: {} });
+  const metrics = createMetrics();
+  queueMetrics(metrics, search, ["decisions", "never-made"]);
+  const text = await metrics.registry.metrics();
+  expect(text).toContain('nas_jetstream_consumer_pending{stream="EVENTS",consumer="decisions"} 1');
+  expect(text).not.toContain("never-made");
+  expect(text).toContain('nas_jetstream_stuck_messages{stream="WORK"} 0');
+  await search.drain();
+  await own.stop();
 });

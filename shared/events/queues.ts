@@ -1,8 +1,9 @@
 import type { Gauge } from "prom-client";
+import { LatheError } from "../process/errors";
 import type { Metrics } from "../process/metrics";
 import type { Bus } from "./bus";
 import { api } from "./jetstream";
-import { WORK_STREAM } from "./subjects";
+import { EVENTS_STREAM, WORK_STREAM } from "./subjects";
 
 interface ConsumerInfo {
   name: string;
@@ -22,25 +23,31 @@ interface Queues {
 }
 
 /**
- * What waits in the work queues, whoever pulls from them, and in the other durables of this process, asked of NATS at each scrape; no series
- * while NATS does not answer.
+ * Metrics of what waits in the work queues, whoever pulls from them, and in the event durables of this process and in `others`, asked of
+ * NATS at each scrape. A service that is down cannot report its own durable, so another one that may see it does. There is no series while
+ * NATS does not answer, nor for a durable that was never made.
  */
-export function queueMetrics(metrics: Metrics, bus: Bus): void {
+export function queueMetrics(metrics: Metrics, bus: Bus, others: readonly string[] = []): void {
   let asked: { at: number; queues: Promise<Queues> } | undefined;
   const request = <T>(endpoint: string, body?: unknown) =>
     api<T>(bus, endpoint, body, { what: endpoint, timeoutMs: 1_000, retryForMs: 0 });
   const ask = async (): Promise<Queues> => {
-    const own = [...bus.durables].filter(([, stream]) => stream !== WORK_STREAM);
+    const own = [...bus.durables].flatMap(([durable, stream]) => (stream === EVENTS_STREAM ? [durable] : []));
+    const info = (durable: string) => request<ConsumerInfo>(`CONSUMER.INFO.${EVENTS_STREAM}.${durable}`);
+    const neverMade = (error: unknown) => {
+      if (LatheError.from(error).code === "NOT_FOUND") return [];
+      throw error;
+    };
     try {
-      const [work, { state }, ...others] = await Promise.all([
+      const [work, { state }, ...events] = await Promise.all([
         // One per kind and device class: one page.
         request<{ consumers?: ConsumerInfo[] | null }>(`CONSUMER.LIST.${WORK_STREAM}`, { offset: 0 }),
         request<{ state: { messages: number } }>(`STREAM.INFO.${WORK_STREAM}`),
-        ...own.map(([durable, stream]) => request<ConsumerInfo>(`CONSUMER.INFO.${stream}.${durable}`)),
+        ...[...new Set([...own, ...others])].map((durable) => info(durable).catch(neverMade)),
       ]);
       const workers = work.consumers ?? [];
       const seen = workers.reduce((sum, { num_pending, num_ack_pending }) => sum + num_pending + num_ack_pending, 0);
-      return { consumers: [...workers, ...others], stuck: Math.max(0, state.messages - seen) };
+      return { consumers: [...workers, ...events.flat()], stuck: Math.max(0, state.messages - seen) };
     } catch {
       // nas_nats_connected and readiness tell of an outage; a scrape must not fail with it.
       return { consumers: [] };

@@ -5,6 +5,7 @@ import type { Metrics } from "../process/metrics";
 import { connect, type Bus, type BusOptions } from "./bus";
 import { queueMetrics } from "./queues";
 import { provision } from "./streams";
+import { DURABLES } from "./subjects";
 
 /** The settings of a process that say where NATS is. */
 export type BusConfig = z.output<z.ZodObject<typeof natsConfig>>;
@@ -13,6 +14,9 @@ export type BusConfig = z.output<z.ZodObject<typeof natsConfig>>;
 type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdown"> & { config: BusConfig };
 
 const STATUS_POLL_MS = 250;
+
+/** Durables of other services that a service reports too. Its user in deploy/nats/permissions.conf may see them. */
+const OBSERVED: Readonly<Record<string, readonly string[]>> = { search: [DURABLES.shrinking] };
 
 /**
  * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and "storage" and in
@@ -29,7 +33,7 @@ export async function openBus(name: string, { config, logger, metrics, readiness
     void shutdown.stop("NATS closed", 1);
   });
   busMetrics(metrics, bus);
-  queueMetrics(metrics, bus);
+  queueMetrics(metrics, bus, OBSERVED[name]);
   await provision(bus);
   const follow = () => {
     const status = bus.status();

@@ -1,5 +1,4 @@
 import { Server, ServerCredentials, setLogger } from "@grpc/grpc-js";
-import { ReflectionService } from "@grpc/reflection";
 import { LatheError } from "../process/errors";
 import type { Logger } from "../process/logger";
 import type { Metrics } from "../process/metrics";
@@ -10,7 +9,7 @@ import type { Service } from "./handlers";
 import { health } from "./health";
 import { isLoopback, maxMessageBytes } from "./limits";
 import { serverMetrics } from "./metrics";
-import { protoDefinitions } from "./reflection";
+import { reflection } from "./reflection";
 
 export interface ServerTls {
   /** PEM. */
@@ -73,7 +72,7 @@ export async function startServer(options: ServerOptions): Promise<RpcServer> {
     server.addService(each.definition, each.bind({ logger, stopping: stopping.signal }));
     for (const method of Object.values(each.definition)) observed.preregister(method);
   }
-  new ReflectionService(protoDefinitions(), { services: [...names, "grpc.health.v1.Health"] }).addToServer(server);
+  reflection([...names, "grpc.health.v1.Health"]).addToServer(server);
 
   const bound = await bind(server, host, port, tls);
   if (tls) certificateExpiry(metrics, tls.cert);

@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { credentials, loadPackageDefinition, type Client, type GrpcObject } from "@grpc/grpc-js";
-import { fromJSON, loadSync } from "@grpc/proto-loader";
-import descriptor from "protobufjs/ext/descriptor";
+import { loadSync } from "@grpc/proto-loader";
 import { packageRoot } from "../process/root";
 import { HealthClient, HealthCheckResponse_ServingStatus as Serving } from "../proto/grpc/health/v1/health";
 import { ShrinkingServiceClient, ShrinkingServiceService } from "../proto/lathe/v1/shrinking";
@@ -72,34 +71,6 @@ describe("a client of @grpc/proto-loader alone", () => {
       log10Space: 1.5,
       candidatesLeft: 3,
     });
-  });
-
-  it.each(["v1", "v1alpha"])("lists the services by reflection %s, and calls one by what it learnt", async (v) => {
-    const files = { v1: "v1/reflection.proto", v1alpha: "v1alpha/reflection.proto" }[v]!;
-    const proto = join(require.resolve("@grpc/reflection"), "../../proto/grpc/reflection", files);
-    const reflection = dynamicClient(loadSync(proto, options), `grpc.reflection.${v}.ServerReflection`);
-    const reflect = (request: Message) =>
-      new Promise<Message>((resolve, reject) => {
-        const call = reflection["serverReflectionInfo"]!() as import("@grpc/grpc-js").ClientDuplexStream<
-          Message,
-          Message
-        >;
-        call.on("data", resolve).on("error", reject);
-        call.write(request);
-        call.end();
-      });
-    const list = (await reflect({ listServices: "*" }))["listServicesResponse"] as { service: { name: string }[] };
-    expect(list.service.map(({ name }) => name).sort()).toEqual(["grpc.health.v1.Health", "lathe.v1.ShrinkingService"]);
-
-    const found = await reflect({ fileContainingSymbol: "lathe.v1.ShrinkingService" });
-    const { fileDescriptorProto } = found["fileDescriptorResponse"] as { fileDescriptorProto: Buffer[] };
-    const file = fileDescriptorProto.map((bytes) => descriptor.FileDescriptorProto.decode(bytes));
-    const { Root } = await import("protobufjs");
-    const learnt = (Root as unknown as { fromDescriptor(set: unknown): InstanceType<typeof Root> }).fromDescriptor({
-      file,
-    });
-    const client = dynamicClient(fromJSON(learnt.toJSON(), options), "lathe.v1.ShrinkingService");
-    expect(await ask(client, "decide", { epoch: 7 })).toMatchObject({ converged: true });
   });
 });
 

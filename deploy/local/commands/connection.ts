@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { LatheError } from "../../../shared/process/errors";
-import { SearchServiceClient } from "../../../shared/proto/lathe/v1/search";
-import { connect, type ConnectOptions } from "../../../shared/rpc/client";
+import { SearchServiceClient, type SearchServiceService } from "../../../shared/proto/lathe/v1/search";
+import { connect, type Connection, type ConnectOptions } from "../../../shared/rpc/client";
 import type { SearchApi } from "../follow";
 import { onInterrupt } from "../interrupt";
 import { userFolder } from "../specFlags";
@@ -56,7 +56,8 @@ function read(flag: string, file: string): Buffer {
 }
 
 interface Target {
-  address: string;
+  /** Where the service is now, asked before each call. */
+  address(): string;
   /** What to do where nobody answers there. */
   advice: string;
 }
@@ -66,16 +67,27 @@ function targetOf({ address, state }: ConnectionFlags): Target {
   if (given !== undefined) {
     const port = /^(?:\[[^\]]+\]|[^:\s/]+):(\d{1,5})$/.exec(given)?.[1];
     if (port !== undefined && Number(port) > 0 && Number(port) <= 65535)
-      return { address: given, advice: "check the address, and that the service runs" };
+      return { address: () => given, advice: "check the address, and that the service runs" };
     throw new LatheError(
       "INVALID_ARGUMENT",
       `the address of the search service is "${given}", must be host:port with a port from 1 to 65535`,
     );
   }
-  const { services } = readStackFile(state, "--address host:port");
+  const read = () => readStackFile(state, "--address host:port").services.search.grpc;
+  read();
   const folder = resolve(userFolder(), state);
   return {
-    address: services.search.grpc,
+    address() {
+      try {
+        return read();
+      } catch (error) {
+        // The stack was here when the command began; one that is being started again is worth a retry.
+        throw new LatheError("UNAVAILABLE", `the stack in ${folder} does not run at present`, {
+          reason: "SERVICE_UNREACHABLE",
+          cause: error,
+        });
+      }
+    },
     advice: `the stack in ${folder} is gone or starts its search service again; see ${folder}/logs, or start it with "lathe up"`,
   };
 }
@@ -100,22 +112,37 @@ function tlsOf({ ca, cert, key }: CredentialFlags): ConnectOptions {
   };
 }
 
+/** The search service at its address of the moment: a stack that is stopped and started again listens on other ports. */
+function searchService(target: Target, options: ConnectOptions): { api: SearchApi; close(): void } {
+  const connections = new Map<string, Connection<typeof SearchServiceService>>();
+  const current = (): SearchApi => {
+    const address = target.address();
+    const connection = connections.get(address) ?? connect(SearchServiceClient, address, options);
+    connections.set(address, connection);
+    return connection.api;
+  };
+  return {
+    api: new Proxy({} as SearchApi, { get: (_, method: keyof SearchApi) => current()[method] }),
+    close: () => connections.forEach((connection) => connection.close()),
+  };
+}
+
 /** Calls `use` with the search service; its signal is aborted by Ctrl-C. */
 export async function withSearchService<T>(
   flags: ConnectionFlags,
   use: (api: SearchApi, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { address, advice } = targetOf(flags);
-  const connection = connect(SearchServiceClient, address, credentialsOf(flags));
+  const target = targetOf(flags);
+  const service = searchService(target, credentialsOf(flags));
   const interrupt = onInterrupt(complain);
   try {
-    return await use(connection.api, interrupt.signal);
+    return await use(service.api, interrupt.signal);
   } catch (thrown) {
     const error = LatheError.from(thrown);
     if (error.reason !== "SERVICE_UNREACHABLE") throw error;
-    throw new LatheError(error.code, `${error.message}; ${advice}`, { reason: error.reason, cause: error });
+    throw new LatheError(error.code, `${error.message}; ${target.advice}`, { reason: error.reason, cause: error });
   } finally {
     interrupt.dispose();
-    connection.close();
+    service.close();
   }
 }

@@ -57,6 +57,9 @@ function show(search: Search | undefined, { json }: ConnectionFlags): void {
   else print(...searchLines(search));
 }
 
+/** Time for somebody to build and start a stack again. */
+const patienceMs = 5 * 60_000;
+
 /** Shows a search until it has ended; with --json a line of JSON per event. Ends with the error of a search that did not succeed. */
 async function watch(
   api: SearchApi,
@@ -71,7 +74,8 @@ async function watch(
   const say = (line: string) => (json ? complain(line) : view.say(line));
   try {
     const onLost = (error: LatheError) => say(`connection lost, trying again: ${error.message}`);
-    for await (const response of follow(api, searchId, { fromSequence: from, includeProgress: true, signal, onLost })) {
+    const options = { fromSequence: from, includeProgress: true, signal, onLost, patienceMs };
+    for await (const response of follow(api, searchId, options)) {
       if (json) print(JSON.stringify(WatchSearchResponse.toJSON(response)));
       view.event(response);
     }

@@ -1,0 +1,59 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { until } from "../shared/testing/until";
+import { compiled } from "./compiled";
+import { longSpec } from "./specs";
+import { newFolder, System } from "./system";
+
+/** Keeps a port from whoever asks for a free one, and cuts every connection to it. */
+async function occupy(address: string): Promise<Server> {
+  const server = createServer((socket) => socket.destroy());
+  server.listen(Number(address.split(":").at(-1)), "127.0.0.1");
+  await once(server, "listening");
+  return server;
+}
+
+it("`search watch` goes on where it was after its stack was stopped and started again on other ports", async () => {
+  const folder = newFolder();
+  const first = await System.start({}, folder);
+  const before = first.stack.addresses().search.grpc;
+  const id = await first.begin(longSpec());
+
+  const { LATHE_ADDRESS: _, ...env } = process.env;
+  const command = [join(compiled(), "deploy", "local", "lathe.js"), "search", "watch", id, "--json"];
+  const watch = spawn(process.execPath, [...command, "--state", folder], { env });
+  const sequences: number[] = [];
+  createInterface(watch.stdout).on("line", (line) => {
+    // The wire has 64-bit numbers as text; progress has none.
+    const { sequence } = JSON.parse(line) as { sequence?: string };
+    if (sequence !== undefined) sequences.push(Number(sequence));
+  });
+  let complaints = "";
+  watch.stderr.on("data", (text: Buffer) => (complaints += text.toString()));
+  const ended = once(watch, "exit");
+
+  await first.event(id, "epoch.completed", 1);
+  await first.until(
+    () => sequences.length,
+    (count) => count > 0,
+  );
+  await first.stop({ keepFolder: true });
+  const occupied = await occupy(before);
+  const second = await System.start({}, folder);
+  try {
+    expect(second.stack.addresses().search.grpc).not.toBe(before);
+    await second.ended(id);
+    expect({ exit: (await ended)[0] as unknown, complaints }).toEqual({
+      exit: 0,
+      complaints: expect.stringMatching(/^connection lost, trying again: [^\n]*\n$/) as string,
+    });
+    expect(sequences).toEqual((await second.history(id)).map(({ sequence }) => sequence));
+  } finally {
+    watch.kill("SIGKILL");
+    occupied.close();
+    await second.stop();
+  }
+});
