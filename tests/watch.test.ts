@@ -36,7 +36,7 @@ it("`search watch` goes on where it was after its stack was stopped and started 
   const ended = once(watch, "exit");
 
   await first.event(id, "epoch.completed", 1);
-  await first.until(
+  await until(
     () => sequences.length,
     (count) => count > 0,
   );
