@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
-import type { Consumption } from "../../shared/events/consumer";
+import type { Consumption } from "../../shared/events/pulls";
 import { awaitEvent, historyOnce } from "../../shared/events/history";
 import { publishEvent } from "../../shared/events/publisher";
 import { eventSubject } from "../../shared/events/subjects";

@@ -31,11 +31,10 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
       ordinal: resumption,
     });
   const consumption = await takeWork(bus, {
-    kind: "retrain",
+    queues: [{ kind: "retrain" }],
     handler: async () => {
       taken();
       await finished;
-      return "done";
     },
     onExhausted: ({ error }) => Promise.reject(error),
   });
