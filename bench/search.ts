@@ -11,7 +11,7 @@ import { candidatesLeft, isConverged } from "../shared/space/groups";
 import { resolve, type ResolvedSpec } from "../shared/spec/resolve";
 import { readSpec } from "../deploy/local/specFlags";
 import { answer } from "../services/shrinking/consumer";
-import { decisionOn } from "../services/supernet/situation";
+import { decisionOn } from "../services/supernet/decision";
 import { trainSupernet, type SearchJob } from "../services/supernet/train";
 import { positive, type Measurement } from "./measurement";
 import { LEFT_OUT, openPyTorch, type PyTorch } from "./pytorch";

@@ -73,11 +73,12 @@ it("a whole search, from its start to its deletion, needs no more than the permi
 
 const probes = {
   "an event of another": ["lathe.events.doctor.search.cancelled", "lathe.events.doctor.space.kept"],
-  work: ["lathe.work.train"],
+  work: ["lathe.work.train", "lathe.work.derive"],
   records: ["$KV.SEARCHES.doctor", "$KV.LISTING.doctor", "$KV.REQUESTS.doctor"],
   checkpoints: ["$O.CHECKPOINTS.C.doctor"],
   networks: ["$O.ARTIFACTS.C.doctor"],
   "the trainer's queue": ["$JS.API.CONSUMER.MSG.NEXT.WORK.work-train", "$JS.ACK.WORK.work-train.1.1.1.1.0"],
+  "the deriver's queue": ["$JS.API.CONSUMER.MSG.NEXT.WORK.work-derive", "$JS.ACK.WORK.work-derive.1.1.1.1.0"],
   streams: ["$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.UPDATE.EVENTS", "$JS.API.STREAM.PURGE.EVENTS"],
   "no stream of ours": ["$JS.API.STREAM.DELETE.EVENTS", "foreign"],
 };
@@ -87,7 +88,7 @@ it.each<[ServiceName, Probe[]]>([
   ["search", ["an event of another", "work", "records", "checkpoints", "networks", "streams"]],
   ["supernet", ["checkpoints", "networks", "the trainer's queue"]],
   ["shrinking", []],
-  ["discretization", ["networks"]],
+  ["discretization", ["networks", "the deriver's queue"]],
   ["latency", []],
 ])("%s may write what is its own and nothing else", async (name, own) => {
   const bus = await connectBus({ url: urlOf(name), name, logger: quiet });

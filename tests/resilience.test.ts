@@ -13,7 +13,8 @@ let system: System;
 /** What each search has to come to, whatever happens to its processes. */
 let undisturbed: unknown[];
 let record: Search;
-const workItems = 3;
+// Train, derive, retrain and profile.
+const workItems = 4;
 beforeAll(async () => {
   system = await System.start();
   const { search, history } = await system.run(smallSpec());

@@ -123,7 +123,7 @@ describe("a search whose spans are exported", () => {
       });
       expect(BigInt(span!.endTimeUnixNano)).toBeGreaterThan(BigInt(span!.startTimeUnixNano));
     }
-    for (const name of ["work train", "work retrain", "work profile", "process supernet.converged"])
+    for (const name of ["work train", "work derive", "work retrain", "work profile"])
       expect(named(name).length).toBeGreaterThan(0);
   });
 

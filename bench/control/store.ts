@@ -108,7 +108,6 @@ export async function storeSearches(bus: Bus, from: number, to: number, epochs: 
   }
   await passBy(bus, DURABLES.search, ALL_EVENTS);
   await passBy(bus, DURABLES.shrinking, eventFilter("epoch.completed"));
-  await passBy(bus, DURABLES.discretization, eventFilter("supernet.converged"));
   return stored;
 }
 

@@ -1,15 +1,14 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
-import { consumeEvents, type Consumption } from "../../shared/events/consumer";
-import { historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent } from "../../shared/events/publisher";
-import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, DURABLES, eventFilter } from "../../shared/events/subjects";
+import type { Consumption } from "../../shared/events/pulls";
+import { consumeWork } from "../../shared/events/searchWork";
+import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
+import type { WorkItem } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
-import type { Logger } from "../../shared/process/logger";
 import { startWorker, type Worker } from "../../shared/process/worker";
-import { macsTable } from "../../shared/space/cost";
 import { resolve } from "../../shared/spec/resolve";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { DerivationMetrics } from "./metrics";
@@ -17,67 +16,58 @@ import type { DerivationMetrics } from "./metrics";
 export interface DeriverOptions {
   bus: Bus;
   engine: EngineOptions;
-  logger: Logger;
   metrics: DerivationMetrics;
   /** Silence after which this process is taken for dead. */
   leaseMs?: number;
 }
 
-/** Derives the network of every supernet that has converged, and tells of it. */
-export function consume({ bus, engine, logger, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
-  const worker: Worker<Job, Message, Outcome, Reply> = startWorker({ dir: __dirname, name: "worker" });
+/** A derivation that is stopped leaves nothing behind, so its process needs no time to end well. */
+const GRACE_MS = 2000;
+
+/** Derives networks from trained supernets, one at a time. */
+export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
+  const worker: Worker<Job, Message, Outcome, Reply> = startWorker({
+    dir: __dirname,
+    name: "worker",
+    graceMs: GRACE_MS,
+  });
   const checkpoints = new Objects(bus, CHECKPOINTS_BUCKET);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
-
-  const derive = async ({ searchId, event }: StoredEvent, signal: AbortSignal): Promise<void> => {
-    if (event.type !== "supernet.converged") return;
-    const history = await historyOnce(bus, searchId, 0, signal);
-    if (history.some((stored) => ENDED.has(stored.event.type))) {
-      logger.info("derivation skipped: it is done or the search has ended", { searchId });
-      return;
-    }
-    const created = history.find((stored) => stored.event.type === "search.created")?.event;
-    if (created?.type !== "search.created" || !created.data.spec || !event.data.checkpoint)
-      throw new LatheError("INVALID_ARGUMENT", `search ${searchId} has no spec or no final checkpoint`, {
-        reason: "EVENT_INVALID",
-      });
-    const { spec, space } = resolve(created.data.spec);
-    const measured = history.find((stored) => stored.event.type === "operators.profiled")?.event;
-    const table = (measured?.type === "operators.profiled" && measured.data.table) || macsTable(space);
-    const checkpoint = await checkpoints.get(event.data.checkpoint.object, signal);
-    const data = await metrics.derived(() =>
-      worker.run(
-        { engine, spec, converged: event.data, table, checkpoint },
-        {
-          signal,
-          onMessage: ({ kind, bytes, mediaType }) =>
-            artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
-        },
-      ),
-    );
-    metrics.gap(data.discretizationGap);
-    await publishEvent(bus, searchId, { type: "architecture.derived", data }, { signal });
-  };
-
-  return consumeEvents(bus, {
-    durable: DURABLES.discretization,
-    filter: eventFilter("supernet.converged"),
-    handler: (stored, { signal }) => derive(stored, signal),
-    onPoison: async ({ stored, error, deliveries }) => {
-      if (!stored) return;
-      const { reason, message } = error;
-      const data = { phase: "derive", reason, message, deliveries };
-      await publishEvent(bus, stored.searchId, { type: "work.failed", data });
+  return consumeWork(bus, {
+    queues: [{ kind: "derive" }],
+    over: () => ({ "architecture.derived": "the network is derived" }),
+    handler: async (work, { history, signal, held }) => {
+      const { searchId } = work;
+      const { checkpoint: ref, ...from } = startOf(work, history);
+      const checkpoint = await checkpoints.get(ref.object, signal);
+      const run = () =>
+        worker.run(
+          { engine, checkpoint, ...from },
+          {
+            signal,
+            onMessage: ({ kind, bytes, mediaType }) =>
+              artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
+          },
+        );
+      const data = await metrics.derived(run, signal);
+      metrics.gap(data.discretizationGap);
+      await publishEvent(bus, searchId, { type: "architecture.derived", data }, { signal: held });
     },
-    // Evaluating twice is quick, but a large validation split may take minutes; the lease is kept alive meanwhile.
     ackWaitMs: leaseMs,
   });
 }
 
-const ENDED = new Set<string>([
-  "architecture.derived",
-  "work.failed",
-  "search.cancelled",
-  "search.failed",
-  "search.succeeded",
-]);
+/** What an item is derived from: its spec and costs, and the supernet by the history of its search. */
+function startOf({ id, data }: WorkItem<"derive">, history: readonly StoredEvent[]) {
+  const converged = history.find(({ event }) => event.type === "supernet.converged")?.event;
+  if (converged?.type !== "supernet.converged") throw missing(id, "supernet.converged in its search's history");
+  const { checkpoint } = converged.data;
+  if (!data.spec) throw missing(id, "spec");
+  if (!data.costTable) throw missing(id, "cost_table");
+  if (!checkpoint) throw missing(id, "final checkpoint in its search's supernet.converged");
+  return { spec: resolve(data.spec).spec, table: data.costTable, converged: converged.data, checkpoint };
+}
+
+function missing(id: string, what: string): LatheError {
+  return new LatheError("INVALID_ARGUMENT", `work item ${id} has no ${what}`, { reason: "WORK_INVALID" });
+}

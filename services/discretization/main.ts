@@ -5,12 +5,10 @@ import { consume } from "./consumer";
 import { derivationMetrics } from "./metrics";
 import { discretizationService } from "./rpc";
 
-void serve("discretization", schema, async ({ bus, config, logger, metrics, facts }) => {
+void serve("discretization", schema, async ({ bus, config, metrics, facts }) => {
   const engine = await startEngine(config, facts);
   return {
     services: [discretizationService(bus)],
-    consumers: [
-      () => consume({ bus, engine, logger, metrics: derivationMetrics(metrics), leaseMs: config.LATHE_LEASE }),
-    ],
+    consumers: [() => consume({ bus, engine, metrics: derivationMetrics(metrics), leaseMs: config.LATHE_LEASE })],
   };
 });

@@ -2,8 +2,8 @@ import type { Metrics } from "../../shared/process/metrics";
 
 /** What this service counts of its derivations. */
 export interface DerivationMetrics {
-  /** Times and counts a derivation. */
-  derived<T>(run: () => Promise<T>): Promise<T>;
+  /** Times and counts a derivation; one that the signal stops is no failure. */
+  derived<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T>;
   gap(ratio: number): void;
 }
 
@@ -20,9 +20,9 @@ export function derivationMetrics(metrics: Metrics): DerivationMetrics {
   );
   // Until one is measured there is none: 0 would say that it was perfect.
   gap.remove();
-  for (const outcome of ["succeeded", "failed"]) outcomes.inc({ outcome }, 0);
+  for (const outcome of ["succeeded", "failed", "cancelled"]) outcomes.inc({ outcome }, 0);
   return {
-    derived: async (run) => {
+    derived: async (run, signal) => {
       const started = performance.now();
       try {
         const result = await run();
@@ -30,7 +30,7 @@ export function derivationMetrics(metrics: Metrics): DerivationMetrics {
         outcomes.inc({ outcome: "succeeded" });
         return result;
       } catch (error) {
-        outcomes.inc({ outcome: "failed" });
+        outcomes.inc({ outcome: signal.aborted ? "cancelled" : "failed" });
         throw error;
       }
     },

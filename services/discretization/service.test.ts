@@ -2,13 +2,13 @@ import { openOnnx } from "../../shared/engine/onnx";
 import { relativeDifference } from "../../shared/engine/parity";
 import { connect, type Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
-import type { Consumption } from "../../shared/events/consumer";
 import { awaitEvent, historyOnce } from "../../shared/events/history";
 import { api } from "../../shared/events/jetstream";
 import { Objects } from "../../shared/events/objects";
-import { publishEvent } from "../../shared/events/publisher";
+import { publishEvent, publishWork } from "../../shared/events/publisher";
+import type { Consumption } from "../../shared/events/pulls";
 import { provision } from "../../shared/events/streams";
-import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, DURABLES, EVENTS_STREAM } from "../../shared/events/subjects";
+import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, WORK_STREAM } from "../../shared/events/subjects";
 import { decodeBundle, encodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete } from "../../shared/network/discrete";
 import { networkOnnx } from "../../shared/network/export";
@@ -16,7 +16,7 @@ import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import { DiscretizationServiceClient, type ExportNetworkRequest } from "../../shared/proto/lathe/v1/discretization";
 import { NetworkTrained, SupernetConverged, type ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
-import { networkFigures } from "../../shared/space/cost";
+import { macsTable, networkFigures } from "../../shared/space/cost";
 import { initialArchitecture } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
@@ -27,7 +27,7 @@ import { briefSpec, trainedCheckpoint } from "../../shared/testing/training";
 import { consume } from "./consumer";
 import { derivationMetrics } from "./metrics";
 import { discretizationService } from "./rpc";
-import { patience } from "../../shared/testing/until";
+import { patience, until } from "../../shared/testing/until";
 
 const logger = createLogger({ service: "test", write: () => {} });
 const { spec, space } = resolve(briefSpec());
@@ -42,7 +42,7 @@ let consumption: Consumption;
 let artifacts: Objects;
 const metrics = derivationMetrics(createMetrics());
 const start = () =>
-  consume({ bus, engine: { engine: "onnxruntime", provider: "cpu", threads: 1 }, logger, metrics, leaseMs: 60_000 });
+  consume({ bus, engine: { engine: "onnxruntime", provider: "cpu", threads: 1 }, metrics, leaseMs: 60_000 });
 beforeAll(async () => {
   nats = await startNats();
   bus = await connect({ url: nats.url, name: "discretization", logger });
@@ -77,15 +77,20 @@ const told = (id: string, type: string) => awaitEvent(bus, id, 0, ({ event }) =>
 const names = async (id: string) => (await historyOnce(bus, id)).map(({ event }) => event.type);
 const client = () => rpc.connect(DiscretizationServiceClient).api;
 
-/** Lets the durable begin anew, so that every event is delivered again, and waits until the newest has been handled. */
-async function deliverAllAgain(): Promise<void> {
-  await consumption.stop();
-  await api(bus, `CONSUMER.DELETE.${EVENTS_STREAM}.${DURABLES.discretization}`, undefined, { what: "delete" });
-  consumption = await start();
-  const last = await newSearch();
-  await publishEvent(bus, last, await converged(last));
-  await told(last, "architecture.derived");
-}
+/** Queues a derivation, as the search service does after supernet.converged. */
+const queue = (searchId: string, resumption = 0) =>
+  publishWork(bus, {
+    searchId,
+    kind: "derive",
+    data: { spec, costTable: macsTable(space), resumption },
+    ordinal: resumption,
+  });
+const queueIsEmpty = () =>
+  until(async () => {
+    const what = { what: "info" };
+    const { state } = await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, what);
+    return state.messages === 0;
+  });
 
 describe("a supernet that has converged", () => {
   let id: string;
@@ -93,6 +98,7 @@ describe("a supernet that has converged", () => {
   beforeAll(async () => {
     id = await newSearch();
     await publishEvent(bus, id, await converged(id));
+    await queue(id);
     event = (await told(id, "architecture.derived")).event.data as ArchitectureDerived;
   });
 
@@ -106,26 +112,41 @@ describe("a supernet that has converged", () => {
     expect((await artifacts.list(`${id}/`)).sort()).toEqual([event.onnx!.object, event.weights!.object].sort());
   });
 
-  it("is derived once: what is delivered again, or after the search was cancelled, changes nothing", async () => {
+  it("is derived once: another item of it, or one of a search that was cancelled, changes nothing", async () => {
     const cancelled = await newSearch();
-    await publishEvent(bus, cancelled, { type: "search.cancelled", data: { reason: "enough" } });
     await publishEvent(bus, cancelled, await converged(cancelled));
-    await deliverAllAgain();
+    await publishEvent(bus, cancelled, { type: "search.cancelled", data: { reason: "enough" } });
+    await queue(cancelled);
+    await queue(id, 1);
+    await queueIsEmpty();
     expect(await names(id)).toEqual(["search.created", "supernet.converged", "architecture.derived"]);
     expect(await artifacts.list(`${id}/`)).toHaveLength(2);
-    expect(await names(cancelled)).toEqual(["search.created", "search.cancelled", "supernet.converged"]);
+    expect(await names(cancelled)).toEqual(["search.created", "supernet.converged", "search.cancelled"]);
     expect(await artifacts.list(`${cancelled}/`)).toEqual([]);
+  });
+
+  it("is not derived while its search is paused, but by the item of its resumption", async () => {
+    const paused = await newSearch();
+    await publishEvent(bus, paused, await converged(paused));
+    await publishEvent(bus, paused, { type: "search.paused", data: {} });
+    await queue(paused);
+    await queueIsEmpty();
+    expect(await names(paused)).not.toContain("architecture.derived");
+    await publishEvent(bus, paused, { type: "search.resumed", data: { resumption: 1 } });
+    await queue(paused, 1);
+    await told(paused, "architecture.derived");
   });
 
   it("that cannot be derived fails its search, with the reason", async () => {
     const broken = await newSearch();
     const data = SupernetConverged.fromPartial({ architecture, space });
     await publishEvent(bus, broken, { type: "supernet.converged", data });
+    await queue(broken);
     const failed = await told(broken, "work.failed");
     expect(failed.event.data).toMatchObject({
       phase: "derive",
-      reason: "EVENT_INVALID",
-      message: `search ${broken} has no spec or no final checkpoint`,
+      reason: "WORK_INVALID",
+      message: `work item ${broken}:derive:0 has no final checkpoint in its search's supernet.converged`,
     });
   });
 

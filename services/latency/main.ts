@@ -47,14 +47,7 @@ void boot("latency", schema, async (booted) => {
   });
   // Calls in hand have been aborted: what is left is their answers.
   shutdown.step("grpc", () => server.stop(config.LATHE_SHUTDOWN_GRACE / 2));
-  const consumption = await consumeProfileWork({
-    bus,
-    artifacts,
-    profiler,
-    defaults,
-    logger,
-    leaseMs: config.LATHE_LEASE,
-  });
+  const consumption = await consumeProfileWork({ bus, artifacts, profiler, defaults, leaseMs: config.LATHE_LEASE });
   shutdown.step("work queue", () => consumption.stop());
   working.ok();
   ready({ grpcPort: server.port, httpPort: http.port });

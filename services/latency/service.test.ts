@@ -1,5 +1,5 @@
 import { connect, type Bus } from "../../shared/events/bus";
-import type { Consumption } from "../../shared/events/consumer";
+import type { Consumption } from "../../shared/events/pulls";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { awaitEvent, historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
@@ -59,7 +59,7 @@ beforeAll(async () => {
   profiler = observeProfiler(startProfiler(), metrics, logger);
   const devices = await listDevices(thisMachine);
   rpc = await startRpc([latencyService({ profiler, artifacts, devices, defaults, stopping: stopping.signal })]);
-  consumption = await consumeProfileWork({ bus, artifacts, profiler, defaults, logger });
+  consumption = await consumeProfileWork({ bus, artifacts, profiler, defaults });
 });
 afterAll(async () => {
   await consumption?.stop();

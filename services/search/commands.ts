@@ -1,9 +1,10 @@
 import type { LatheEvent } from "../../shared/events/catalog";
 import type { WorkRequest } from "../../shared/events/publisher";
+import type { WorkKind } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import type { SearchResult } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
-import { CostMetric } from "../../shared/proto/lathe/v1/space";
+import { CostMetric, type CostTable } from "../../shared/proto/lathe/v1/space";
 import { macsTable } from "../../shared/space/cost";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { isEnded, type SearchRecord } from "./record";
@@ -16,18 +17,18 @@ export interface Host {
   cpu: string;
 }
 
-type AnyWork = WorkRequest<"train"> | WorkRequest<"retrain"> | WorkRequest<"profile">;
+type AnyWork = { [K in WorkKind]: WorkRequest<K> }[WorkKind];
 
 /** What has to be done next for a search; the id tells whether it has been done. */
 export type Command = { id: string } & ({ do: "work"; work: AnyWork } | { do: "publish"; event: LatheEvent });
 
 type Step = (record: SearchRecord, host: Host) => Command | undefined;
 
-/** What each phase begins with. Deriving is begun by supernet.converged itself. */
+/** What each phase begins with. */
 const STEPS = new Map<SearchPhase, Step>([
   [SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS, (record) => profile(record, "operators")],
   [SearchPhase.SEARCH_PHASE_SEARCHING, train],
-  [SearchPhase.SEARCH_PHASE_DERIVING, () => undefined],
+  [SearchPhase.SEARCH_PHASE_DERIVING, derive],
   [SearchPhase.SEARCH_PHASE_RETRAINING, retrain],
   [SearchPhase.SEARCH_PHASE_PROFILING_NETWORK, (record) => profile(record, "network")],
   [SearchPhase.SEARCH_PHASE_DONE, succeed],
@@ -50,10 +51,14 @@ function train(record: SearchRecord): Command {
   const { id: searchId, resumptions: resumption } = record.search;
   const spec = needed(record, "spec", record.search.spec);
   const space = needed(record, "space", record.search.space);
-  const measured = spec.cost?.metric === CostMetric.COST_METRIC_LATENCY;
-  const costTable = measured ? needed(record, "table of measured operators", record.costTable) : macsTable(space);
-  const data = { spec, space, costTable, resumption };
+  const data = { spec, space, costTable: costTable(record), resumption };
   return { id: `train:${resumption}`, do: "work", work: { searchId, kind: "train", ordinal: resumption, data } };
+}
+
+function derive(record: SearchRecord): Command {
+  const { id: searchId, resumptions: resumption } = record.search;
+  const data = { spec: needed(record, "spec", record.search.spec), costTable: costTable(record), resumption };
+  return { id: `derive:${resumption}`, do: "work", work: { searchId, kind: "derive", ordinal: resumption, data } };
 }
 
 function retrain(record: SearchRecord): Command {
@@ -83,6 +88,13 @@ function profile(record: SearchRecord, what: "operators" | "network"): Command {
         };
   const deviceClass = profiling.deviceClass || "cpu";
   return { id: `profile:${ordinal}`, do: "work", work: { searchId, kind: "profile", ordinal, deviceClass, data } };
+}
+
+/** What a network costs in the metric of the search. */
+function costTable(record: SearchRecord): CostTable {
+  const measured = record.search.spec?.cost?.metric === CostMetric.COST_METRIC_LATENCY;
+  if (measured) return needed(record, "table of measured operators", record.costTable);
+  return macsTable(needed(record, "space", record.search.space));
 }
 
 function succeed(record: SearchRecord, host: Host): Command {

@@ -1,6 +1,7 @@
 import type { Bus } from "../../shared/events/bus";
-import { consumeEvents, type Consumption } from "../../shared/events/consumer";
+import { consumeEvents, isTransient } from "../../shared/events/consumer";
 import { subscribeProgress } from "../../shared/events/publisher";
+import type { Consumption } from "../../shared/events/pulls";
 import { ALL_EVENTS, DURABLES, parseEventSubject } from "../../shared/events/subjects";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import type { SearchMetrics } from "./metrics";
@@ -16,8 +17,9 @@ export interface ConsumerOptions {
 }
 
 /**
- * Takes in every event of every search, in order, and listens to the progress of those that run. An event that cannot be taken in fails its
- * search: none is left stuck.
+ * Takes in every event of every search, and listens to the progress of those that run. An event that can never be taken in fails its search.
+ * One that could not be taken in for now is dropped after its attempts, and the sweep repairs the record from the stream: the record loses
+ * nothing, and a fault that time heals fails no search.
  */
 export async function consumeSearches(
   bus: Bus,
@@ -57,7 +59,7 @@ export async function consumeSearches(
     changed.forEach(follow);
     for (const id of followed) if (!open.has(id)) leave(id);
   };
-  // A record that cannot be read must not keep the others from going on.
+  // A record that cannot be read must not stop the service.
   const sweep = () =>
     sweepOnce().catch((error: unknown) => bus.logger.warn("the searches could not be looked through", { error }));
 
@@ -75,9 +77,11 @@ export async function consumeSearches(
       }
       metrics.count(stored);
     },
-    onPoison: async ({ stored, where, error }) => {
+    onGivenUp: async ({ stored, where, error }) => {
       const searchId = stored?.searchId ?? parseEventSubject(where)?.searchId;
-      if (searchId !== undefined) await searches.fail(searchId, error);
+      if (searchId === undefined) return;
+      if (isTransient(error)) searches.repairLater(searchId);
+      else await searches.fail(searchId, error);
     },
   });
   const timer = setInterval(() => void sweep(), sweepMs);

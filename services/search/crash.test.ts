@@ -76,8 +76,8 @@ describe("a process that dies at any step", () => {
     for (const event of events) await publishEvent(bus, id, event);
     for (const stored of await historyOnce(bus, id))
       expect(await dieEverywhere((dying) => dying.take(stored))).toBeGreaterThan(0);
-    // train, retrain, profile; and the end.
-    expect((await workItems()).reduce((sum, count) => sum + count, 0)).toBe(before + 3);
+    // train, derive, retrain, profile; and the end.
+    expect((await workItems()).reduce((sum, count) => sum + count, 0)).toBe(before + 4);
     expect((await historyOnce(bus, id)).map(({ event }) => event.type)).toEqual([
       "search.created",
       ...events.map(({ type }) => type),

@@ -98,7 +98,7 @@ describe("the course of a search", () => {
       [
         "PENDING SEARCHING train:0",
         ...Array<string>(4).fill("RUNNING SEARCHING train:0"),
-        "RUNNING DERIVING -",
+        "RUNNING DERIVING derive:0",
         ...Array<string>(3).fill("RUNNING RETRAINING retrain:0"),
         "RUNNING PROFILING_NETWORK profile:network",
         "RUNNING DONE succeeded",
@@ -119,7 +119,7 @@ describe("the course of a search", () => {
       [...whole(bare).slice(0, 1), ...whole(bare).slice(-3)],
       [
         "PENDING SEARCHING train:0",
-        "RUNNING DERIVING -",
+        "RUNNING DERIVING derive:0",
         "RUNNING PROFILING_NETWORK profile:network",
         "RUNNING DONE succeeded",
       ],
@@ -149,7 +149,7 @@ describe("the course of a search", () => {
         "RUNNING SEARCHING train:1",
         "PAUSED SEARCHING -",
         "RUNNING SEARCHING train:2",
-        "RUNNING DERIVING -",
+        "RUNNING DERIVING derive:2",
         "PAUSED DERIVING -",
         "PAUSED RETRAINING -",
         "RUNNING RETRAINING retrain:3",
@@ -244,6 +244,19 @@ describe("the work of a phase", () => {
     });
     const measured = commandAfter(whole(latency).slice(0, 2));
     expect(measured?.data).toMatchObject({ costTable: s.operatorsProfiled.data.table });
+  });
+
+  it("derives with the costs that the search aimed at", () => {
+    const converged = whole().findIndex(({ type }) => type === "supernet.converged");
+    expect(commandAfter(whole().slice(0, converged + 1))).toEqual({
+      searchId: "s-abc",
+      kind: "derive",
+      ordinal: 0,
+      data: { spec: s.spec, costTable: macsTable(s.space), resumption: 0 },
+    });
+    const measured = whole(latency);
+    const at = measured.findIndex(({ type }) => type === "supernet.converged");
+    expect(commandAfter(measured.slice(0, at + 1))?.data).toMatchObject({ costTable: s.operatorsProfiled.data.table });
   });
 
   it("profiles operators on the device class of the spec", () => {

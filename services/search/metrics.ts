@@ -125,7 +125,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     if (!active.delete(searchId)) return;
     for (const each of all) removeSeries(each, searchId);
   };
-  let counted = 0;
+  const counted = new Counted();
 
   return {
     show(search) {
@@ -173,8 +173,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     },
     remove,
     count({ sequence, event, searchId, time }) {
-      if (sequence <= counted) return;
-      counted = sequence;
+      if (!counted.add(sequence)) return;
       const search = active.get(searchId);
       const queued = search && QUEUED.has(event.type) && TRAINS.has(search.phase);
       if (queued) progress.remove({ search_id: searchId });
@@ -218,6 +217,27 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       setState(searchId, SearchState.SEARCH_STATE_RUNNING);
     },
   };
+}
+
+/** Events that an event which is handled late, after a failure, may come behind and still be told from a repetition. */
+const REMEMBERED = 10_000;
+
+/** The sequences that have been counted: the newest exactly, and all before them. */
+class Counted {
+  private readonly newest = new Set<number>();
+  private before = 0;
+
+  /** False where it has been counted. */
+  add(sequence: number): boolean {
+    if (sequence <= this.before || this.newest.has(sequence)) return false;
+    this.newest.add(sequence);
+    if (this.newest.size > REMEMBERED) {
+      const [oldest = 0] = this.newest;
+      this.newest.delete(oldest);
+      this.before = Math.max(this.before, oldest);
+    }
+    return true;
+  }
 }
 
 /** Which training an event says to have no finite loss; a supernet raises an alarm, unless it is its second, others fail at once. */

@@ -1,6 +1,7 @@
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
-import { historyOnce } from "../../shared/events/history";
+import { isTransient } from "../../shared/events/consumer";
+import { history, historyOnce } from "../../shared/events/history";
 import { publishEvent, publishWork, type WorkRequest } from "../../shared/events/publisher";
 import { purgeSearch } from "../../shared/events/purge";
 import { Records, type Entry } from "../../shared/events/records";
@@ -17,7 +18,7 @@ import {
 import { specDigest } from "../../shared/spec/digest";
 import { nextCommand, type Command, type Host } from "./commands";
 import { newSearchId } from "./ids";
-import { begun, project, projectAll } from "./lifecycle";
+import { begun, projectAll } from "./lifecycle";
 import { page } from "./list";
 import { placeCodec, placeOf, type Place } from "./place";
 import { isEnded, newRecord, phaseName, recordCodec, stateName, type SearchRecord } from "./record";
@@ -50,6 +51,8 @@ export class Searches {
   private readonly claims: Records<Claim>;
   /** Changes of records up to here have been looked through. */
   private sweptUpTo = -1;
+  /** Searches whose records have missed an event: the next sweep repairs them. */
+  private readonly behind = new Set<string>();
 
   constructor(
     private readonly bus: Bus,
@@ -148,15 +151,17 @@ export class Searches {
   }
 
   /**
-   * Takes in an event and does what follows from it; safe to repeat after any step. Undefined where the event belongs to no search: a worker
+   * Takes in an event, after those before it that the record has missed, and does what follows; safe to repeat after any step. So the record follows
+   * the order of the stream, in whichever order processes get the events. Undefined where the event belongs to no search: a worker
    * that has not heard of a deletion, whose traces are removed.
    */
   async take(stored: StoredEvent): Promise<SearchRecord | undefined> {
-    const { searchId } = stored;
-    const entry = await this.change(searchId, async (known) =>
+    const { searchId, sequence } = stored;
+    const entry = await this.change(searchId, async (known) => {
       // The stream is the source: a record that is lost is made again from it.
-      known ? changed(known, project(known, stored)) : projectAll(undefined, await historyOnce(this.bus, searchId)),
-    );
+      if (!known) return projectAll(undefined, await historyOnce(this.bus, searchId));
+      return changed(known, projectAll(known, await this.missing(known, sequence)));
+    });
     if (!entry) {
       this.bus.logger.warn("event of a search that does not exist", { searchId, event: stored.event.type });
       await purgeSearch(this.bus, searchId);
@@ -178,6 +183,11 @@ export class Searches {
     await publishEvent(this.bus, searchId, { type: "search.failed", data });
   }
 
+  /** Notes that a record has missed an event, which the next sweep mends. */
+  repairLater(searchId: string): void {
+    this.behind.add(searchId);
+  }
+
   /** A worker has been heard of: the first of a search takes it out of PENDING. */
   async markBegun(searchId: string): Promise<void> {
     await this.change(searchId, (known) => {
@@ -187,9 +197,10 @@ export class Searches {
   }
 
   /**
-   * Looks through the searches that have not ended, at the first time, and through those that have changed since, at each later time. What a
-   * process has left that died halfway is mended: search.created is published of those that nobody has been told of, and every record has
-   * its place in the list.
+   * Looks through the searches that have not ended, at the first time, and through those that have changed since, at each later time. It mends what a
+   * process has left that died halfway: search.created is published where it is missing, and every record has its place in the list.
+   * At the first time every record, and later each that has missed an event, takes in what is stored of its search and issues what comes next;
+   * so a search goes on that an earlier version has left where it issued nothing.
    */
   async sweep(): Promise<Sweep> {
     const revision = await this.records.newest();
@@ -209,8 +220,39 @@ export class Searches {
     const firstTime = this.sweptUpTo < 0;
     const entries = firstTime ? this.records.eachOf([...open]) : this.records.changes(this.sweptUpTo);
     for await (const entry of entries) await look(entry);
+    if (firstTime) for (const id of open) this.behind.add(id);
+    for (const id of [...this.behind]) {
+      const search = await this.repair(id);
+      if (search) changed.push(search);
+    }
     this.sweptUpTo = revision;
     return { changed, open };
+  }
+
+  /** Takes in what is stored of a search and issues what comes next; left for the next sweep where that cannot be done now. */
+  private async repair(searchId: string): Promise<Search | undefined> {
+    // Before the stream is read: an event that is missed meanwhile is for the next sweep.
+    this.behind.delete(searchId);
+    try {
+      return (await this.advance(await this.current(searchId))).search;
+    } catch (thrown) {
+      const error = LatheError.from(thrown);
+      if (error.code === "NOT_FOUND") return undefined;
+      this.bus.logger.warn("a record could not be repaired", { searchId, error });
+      this.behind.add(searchId);
+      if (isTransient(error)) return undefined;
+      await this.fail(searchId, error);
+      this.behind.delete(searchId);
+      return undefined;
+    }
+  }
+
+  /** The events that a record has not taken in, up to a sequence. */
+  private async missing({ search }: SearchRecord, until: number): Promise<StoredEvent[]> {
+    const events: StoredEvent[] = [];
+    if (until <= search.lastSequence) return events;
+    for await (const stored of history(this.bus, search.id, search.lastSequence + 1, { until })) events.push(stored);
+    return events;
   }
 
   /** Changes a record, and then its place in the list where it may have moved. */
@@ -273,20 +315,15 @@ export class Searches {
     if (!command || command.id === record.issued) return record;
     await this.carryOut(record.search.id, command);
     const entry = await this.records.mutate(record.search.id, (known) =>
-      !known || known.issued === command.id ? undefined : { ...known, issued: command.id },
+      // Another process may have taken in later events and issued what follows from them.
+      !known || known.search.lastSequence !== record.search.lastSequence ? undefined : { ...known, issued: command.id },
     );
     return entry?.value ?? record;
   }
 
   private async carryOut(searchId: string, command: Command): Promise<void> {
-    try {
-      if (command.do === "publish") await publishEvent(this.bus, searchId, command.event);
-      else await publishWork(this.bus, command.work as WorkRequest<WorkKind>);
-    } catch (error) {
-      // The one lack of room that time does not heal.
-      if (!(error instanceof LatheError) || error.reason !== "PAYLOAD_TOO_LARGE") throw error;
-      throw new LatheError("FAILED_PRECONDITION", error.message, { reason: error.reason, cause: error });
-    }
+    if (command.do === "publish") await publishEvent(this.bus, searchId, command.event);
+    else await publishWork(this.bus, command.work as WorkRequest<WorkKind>);
   }
 }
 

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
-import type { Consumption } from "../../shared/events/consumer";
 import { historyOnce } from "../../shared/events/history";
+import { readMessage } from "../../shared/events/jetstream";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
+import type { Consumption } from "../../shared/events/pulls";
 import { Records, searchRecords } from "../../shared/events/records";
 import {
   ARTIFACTS_BUCKET,
@@ -12,12 +13,15 @@ import {
   LISTING_BUCKET,
   REQUESTS_BUCKET,
   SEARCHES_BUCKET,
+  WORK_STREAM,
   eventSubject,
+  workSubject,
 } from "../../shared/events/subjects";
 import { takeWork, type WorkItem } from "../../shared/events/work";
 import type { LatheError } from "../../shared/process/errors";
 import { createMetrics } from "../../shared/process/metrics";
 import {
+  SearchPhase,
   SearchServiceClient,
   SearchState,
   type Search,
@@ -29,6 +33,7 @@ import type { TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { consumeSearches } from "./consumer";
+import { projectAll } from "./lifecycle";
 import { specDigest } from "../../shared/spec/digest";
 import { searchMetrics } from "./metrics";
 import { placeCodec } from "./place";
@@ -66,11 +71,8 @@ beforeAll(async () => {
   rpc = await startRpc([searchService(bus, searches)]);
   api = client();
   trainers = await takeWork(bus, {
-    kind: "train",
-    handler: (work) => {
-      trained.push(work);
-      return Promise.resolve("done");
-    },
+    queues: [{ kind: "train" }],
+    handler: (work) => Promise.resolve(void trained.push(work)),
     onExhausted: () => Promise.resolve(),
   });
 });
@@ -292,25 +294,31 @@ describe("ListSearches", () => {
 describe("a search", () => {
   it("goes from its start to its result, watched all the way, and leaves no gauge", async () => {
     const profiles: WorkItem<"profile">[] = [];
+    const derivations: WorkItem<"derive">[] = [];
     const retrains: WorkItem<"retrain">[] = [];
     const onExhausted = () => Promise.resolve();
     const workers = await Promise.all([
       takeWork(bus, {
-        kind: "retrain",
+        queues: [{ kind: "derive" }],
         handler: async (work) => {
-          retrains.push(work);
-          await tell(work.searchId, made.retrained(1), made.trained);
-          return "done";
+          derivations.push(work);
+          await tell(work.searchId, made.derived);
         },
         onExhausted,
       }),
       takeWork(bus, {
-        kind: "profile",
-        deviceClass: "cpu",
+        queues: [{ kind: "retrain" }],
+        handler: async (work) => {
+          retrains.push(work);
+          await tell(work.searchId, made.retrained(1), made.trained);
+        },
+        onExhausted,
+      }),
+      takeWork(bus, {
+        queues: [{ kind: "profile", deviceClass: "cpu" }],
         handler: async (work) => {
           profiles.push(work);
           await tell(work.searchId, made.profiled);
-          return "done";
         },
         onExhausted,
       }),
@@ -330,7 +338,7 @@ describe("a search", () => {
     expect(lines.find((line) => line.includes("nas_search_phase") && line.includes('phase="searching"'))).toMatch(
       / 1$/,
     );
-    await tell(id, made.epoch(2), made.kept(2), made.converged, made.derived);
+    await tell(id, made.epoch(2), made.kept(2), made.converged);
     const seen = await watching;
     expect(cases(seen)).toEqual([
       "searchCreated",
@@ -341,7 +349,7 @@ describe("a search", () => {
     const { search } = await api.getSearch({ searchId: id });
     expect(search?.result).toMatchObject({ retrainedMiou: 0.6, provenance: { latheVersion: "1.2.3" } });
     expect(search?.lastSequence).toBe(seen.at(-1)?.sequence);
-    expect([retrains.length, profiles.length]).toEqual([1, 1]);
+    expect([derivations.length, retrains.length, profiles.length]).toEqual([1, 1, 1]);
     await until(async () => (await scraped(id)).length === 0);
     expect(await metrics.registry.metrics()).toContain('nas_searches_total{outcome="succeeded"} 1');
     expect(cases(await watchAll(id, seen[8]!.sequence))).toEqual(cases(seen.slice(8)));
@@ -381,6 +389,66 @@ describe("a search", () => {
     expect(await searches.get(id)).toEqual({ ...before, issued: "train:0" });
     await until(() => trained.some(({ searchId }) => searchId === id));
     expect(trained.filter(({ searchId }) => searchId === id)).toHaveLength(1);
+  });
+
+  it("takes events in that come in another order, or not at all, in the order of the stream", async () => {
+    const { id } = await begin();
+    await consumption.stop();
+    try {
+      await tell(id, made.epoch(1), made.shrunk(1), made.epoch(2), made.kept(2), made.converged);
+      const history = await historyOnce(bus, id);
+      const inOrder = projectAll(undefined, history);
+      const shuffled = [history[3]!, history[1]!, history[5]!, history[2]!];
+      for (const stored of shuffled) await searches.take(stored);
+      const { search } = await searches.get(id);
+      expect(search).toEqual({ ...inOrder?.search, requestId: search.requestId });
+    } finally {
+      consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+    }
+  });
+
+  it("whose record has missed an event takes it in at the next sweep, and goes on", async () => {
+    const { id } = await begin();
+    await until(() => trained.some(({ searchId }) => searchId === id));
+    await consumption.stop();
+    try {
+      const mending = new Searches(bus, host);
+      await mending.sweep();
+      await tell(id, made.epoch(1), made.converged);
+      const before = await searches.get(id);
+      expect(before.issued).toBe("train:0");
+      await mending.sweep();
+      expect(await searches.get(id)).toEqual(before);
+      mending.repairLater(id);
+      const { changed } = await mending.sweep();
+      expect(changed.map((search) => search.id)).toContain(id);
+      expect(await searches.get(id)).toMatchObject({
+        issued: "derive:0",
+        search: { phase: SearchPhase.SEARCH_PHASE_DERIVING },
+      });
+    } finally {
+      consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+    }
+  });
+
+  it("that an earlier version has left at its trained supernet is derived once this version starts", async () => {
+    await consumption.stop();
+    try {
+      const { id } = await begin();
+      await tell(id, made.epoch(1), made.converged);
+      // Earlier versions issued nothing in this phase: deriving was a reaction to the event, which has been taken in.
+      expect(await searches.current(id)).toMatchObject({
+        issued: "",
+        search: { phase: SearchPhase.SEARCH_PHASE_DERIVING },
+      });
+      await new Searches(bus, host).sweep();
+      expect((await searches.get(id)).issued).toBe("derive:0");
+      const query = { last_by_subj: workSubject("derive") };
+      const item = await readMessage(bus, WORK_STREAM, query, { what: "the newest derivation" });
+      expect(JSON.parse(Buffer.from(item!.data).toString())).toMatchObject({ id: `${id}:derive:0` });
+    } finally {
+      consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+    }
   });
 
   it("is made again from its events where its record is lost", async () => {

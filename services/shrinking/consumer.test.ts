@@ -1,6 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
-import type { Consumption } from "../../shared/events/consumer";
+import type { Consumption } from "../../shared/events/pulls";
 import { awaitEvent, historyOnce } from "../../shared/events/history";
 import { publishEvent } from "../../shared/events/publisher";
 import { eventSubject } from "../../shared/events/subjects";

@@ -1,7 +1,8 @@
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
-import { consumeEvents, type Consumption } from "../../shared/events/consumer";
+import { consumeEvents } from "../../shared/events/consumer";
 import { publishEvent } from "../../shared/events/publisher";
+import type { Consumption } from "../../shared/events/pulls";
 import { DURABLES, eventFilter, parseEventSubject } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import type { EpochCompleted } from "../../shared/proto/lathe/v1/events";
@@ -9,7 +10,7 @@ import { BudgetPolicy, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { completePolicy, decide } from "./decide";
 import type { ShrinkingMetrics } from "./metrics";
 
-/** What is to be told after an epoch: deterministic, so that a repetition tells the same. Throws what decide throws. */
+/** The event that answers an epoch: deterministic, so that a repetition gives the same. Throws what decide throws. */
 export function answer({ metrics, architecture, space, policy: set, alarms }: EpochCompleted): LatheEvent {
   if (!metrics || !architecture || !space)
     throw new LatheError("INVALID_ARGUMENT", "epoch.completed lacks its metrics, its architecture or its space", {
@@ -31,39 +32,42 @@ export function answer({ metrics, architecture, space, policy: set, alarms }: Ep
   };
 }
 
-/** Answers each epoch.completed with space.shrunk or space.kept, or with work.failed where no decision can be made. */
+/**
+ * Answers each epoch.completed with space.shrunk or space.kept, or with work.failed where no decision can be made. The answer needs nothing but
+ * its event, and a trainer begins no epoch before it has the answer to the last: the order of the epochs is kept over all processes.
+ */
 export async function consumeEpochs(
   bus: Bus,
   metrics: ShrinkingMetrics,
   { backoffMs = 250 }: { backoffMs?: number } = {},
 ): Promise<Consumption> {
-  const fail = (searchId: string, error: LatheError, deliveries: number) =>
+  const fail = (searchId: string, error: LatheError, attempts: number) =>
     publishEvent(bus, searchId, {
       type: "work.failed",
-      data: { phase: "train", reason: error.reason, message: error.message, deliveries },
+      data: { phase: "train", reason: error.reason, message: error.message, deliveries: attempts },
     });
   return consumeEvents(bus, {
     durable: DURABLES.shrinking,
     filter: eventFilter("epoch.completed"),
     backoffMs,
-    handler: async ({ event, searchId }, { deliveries, signal }) => {
+    handler: async ({ event, searchId }, { attempts, signal }) => {
       if (event.type !== "epoch.completed") return;
-      let told: LatheEvent;
+      let decision: LatheEvent;
       try {
-        told = answer(event.data);
+        decision = answer(event.data);
       } catch (thrown) {
         const error = LatheError.from(thrown);
         if (error.reason !== "NOT_CONVERGED") throw error;
-        // Not a fault but what the policy asks for.
-        await fail(searchId, error, deliveries);
+        // Not a fault: the policy asks for it.
+        await fail(searchId, error, attempts);
         return;
       }
-      const { duplicate } = await publishEvent(bus, searchId, told, { signal });
-      if (!duplicate && told.type === "space.shrunk") metrics.removed(told.data.removals);
+      const { duplicate } = await publishEvent(bus, searchId, decision, { signal });
+      if (!duplicate && decision.type === "space.shrunk") metrics.removed(decision.data.removals);
     },
-    onPoison: async ({ stored, where, error, deliveries }) => {
+    onGivenUp: async ({ stored, where, error, attempts }) => {
       const searchId = stored?.searchId ?? parseEventSubject(where)?.searchId;
-      if (searchId !== undefined) await fail(searchId, error, deliveries);
+      if (searchId !== undefined) await fail(searchId, error, attempts);
     },
   });
 }

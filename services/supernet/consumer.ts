@@ -1,29 +1,22 @@
 import type { Bus } from "../../shared/events/bus";
-import type { Consumption } from "../../shared/events/consumer";
-import { publishEvent } from "../../shared/events/publisher";
+import type { Consumption } from "../../shared/events/pulls";
 import type { Quota } from "../../shared/events/quota";
-import { takeWork } from "../../shared/events/work";
-import type { Trainer } from "./trainer";
+import { consumeWork } from "../../shared/events/searchWork";
+import type { Over } from "../../shared/events/standing";
+import type { Trainer, TrainingKind } from "./trainer";
 
-/** Work of one kind, an item at a time; what cannot be carried out is told as work.failed. */
-export function consume(
-  bus: Bus,
-  trainer: Trainer,
-  kind: "train" | "retrain",
-  leaseMs = 60_000,
-  quota?: Quota,
-): Promise<Consumption> {
-  return takeWork(bus, {
-    kind,
-    handler: (work, { signal }) => trainer.carryOut(work, signal),
-    onExhausted: async ({ work, deliveries, error }) => {
-      if (!work) return;
-      const { reason, message } = error;
-      const data = { phase: kind, reason, message, deliveries };
-      await publishEvent(bus, work.searchId, { type: "work.failed", data });
-    },
-    maxDeliveries: 3,
+const OVER: Record<TrainingKind, Over> = {
+  train: { "supernet.converged": "the supernet is trained", "architecture.derived": "the network is derived" },
+  retrain: { "network.trained": "the network is trained" },
+};
+
+/** Takes the items of both queues, one at a time: two trainings would halve each other and double the memory. */
+export function consume(bus: Bus, trainer: Trainer, leaseMs = 60_000, quota?: Quota): Promise<Consumption> {
+  return consumeWork<TrainingKind>(bus, {
+    queues: [{ kind: "train" }, { kind: "retrain" }],
+    over: ({ kind }) => OVER[kind],
+    handler: (work, inHand) => trainer.carryOut(work, inHand),
     ackWaitMs: leaseMs,
-    ...(quota && { quota }),
+    quota,
   });
 }

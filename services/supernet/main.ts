@@ -16,11 +16,11 @@ void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shu
     metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()),
   });
   const { LATHE_JOBS: jobs, LATHE_LEASE: leaseMs } = config;
-  // The item of a worker that died comes back within its lease: who waits longer than that waits for nothing.
+  // The item of a worker that died comes back within its lease: after that there is nothing to wait for.
   const quota = jobs > 0 ? createQuota(jobs, leaseMs + 5_000) : undefined;
   void quota?.done.then(() => shutdown.stop("its work items are done", 0));
   return {
     services: [supernetService(bus, trainer, engine)],
-    consumers: (["train", "retrain"] as const).map((kind) => () => consume(bus, trainer, kind, leaseMs, quota)),
+    consumers: [() => consume(bus, trainer, leaseMs, quota)],
   };
 });

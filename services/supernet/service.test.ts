@@ -1,7 +1,7 @@
 import { createEngine } from "../../shared/engine/engine";
 import { connect, type Bus } from "../../shared/events/bus";
 import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
-import type { Consumption } from "../../shared/events/consumer";
+import type { Consumption } from "../../shared/events/pulls";
 import { awaitEvent, historyOnce, replay } from "../../shared/events/history";
 import { api } from "../../shared/events/jetstream";
 import { publishEvent, publishWork, subscribeProgress } from "../../shared/events/publisher";
@@ -10,7 +10,6 @@ import { WORK_STREAM } from "../../shared/events/subjects";
 import { encodeBundle } from "../../shared/network/bundle";
 import { encodeSupernet } from "../../shared/network/checkpoint";
 import { buildDiscrete } from "../../shared/network/discrete";
-import { LatheError } from "../../shared/process/errors";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import type { EpochCompleted, SupernetConverged, TrainingProgressed } from "../../shared/proto/lathe/v1/events";
@@ -27,9 +26,9 @@ import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { uniform } from "../../shared/testing/spaces";
 import { briefSpec, decideAll, halve, timeless } from "../../shared/testing/training";
 import { consume } from "./consumer";
+import { decisionOn } from "./decision";
 import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
-import { decisionOn } from "./situation";
 import { initialSupernet, trainSupernet } from "./train";
 import { Trainer } from "./trainer";
 import { patience, until } from "../../shared/testing/until";
@@ -44,7 +43,7 @@ let nats: TestNats;
 let bus: Bus;
 let rpc: TestRpc;
 let trainer: Trainer;
-const consumptions: Consumption[] = [];
+let consumption: Consumption;
 const standIns: (() => Promise<void>)[] = [];
 const metrics = createMetrics();
 beforeAll(async () => {
@@ -53,11 +52,11 @@ beforeAll(async () => {
   await provision(bus);
   trainer = new Trainer({ bus, engine, logger, metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()) });
   rpc = await startRpc([supernetService(bus, trainer, engine)]);
-  for (const kind of ["train", "retrain"] as const) consumptions.push(await consume(bus, trainer, kind, 60_000));
+  consumption = await consume(bus, trainer, 60_000);
 });
 afterAll(async () => {
   await Promise.all(standIns.map((end) => end()));
-  await Promise.all(consumptions.map((consumption) => consumption.stop()));
+  await consumption?.stop();
   await rpc?.stop();
   await bus?.drain();
   await nats?.stop();
@@ -351,7 +350,8 @@ describe("an alarm", () => {
     const own = new Trainer({ bus, engine, logger, metrics: trainingMetrics(createMetrics(), () => 0) });
     const gone = new AbortController();
     const item = { id: "w", searchId: id, kind: "train" as const, data };
-    const running = expect(own.carryOut(item, gone.signal)).rejects.toMatchObject({ code: "CANCELLED" });
+    const inHand = { history: await historyOnce(bus, id), signal: gone.signal, held: gone.signal, stop: () => {} };
+    const running = expect(own.carryOut(item, inHand)).rejects.toMatchObject({ code: "CANCELLED" });
     // Nobody has decided yet: the alarm waits, and its trainer ends.
     await told(id, "epoch.completed");
     gone.abort(new Error("killed"));
@@ -405,28 +405,6 @@ async function publishBrokenEpoch(id: string, asked: SearchSpec): Promise<void> 
   const data = { metrics, architecture, checkpoint, policy: spec.shrinking, space, alarms: [] };
   await publishEvent(bus, id, { type: "epoch.completed", data });
 }
-
-it("an item whose search cannot be followed any more is not done: it fails, to come again", async () => {
-  const spec = briefSpec({ training: { epochs: 300 } });
-  const id = await newSearch(spec);
-  let broken = false;
-  const request = (...parameters: Parameters<Bus["request"]>) =>
-    broken ? Promise.reject(new LatheError("INTERNAL", "no such stream")) : bus.request(...parameters);
-  const faulty = new Proxy(bus, {
-    get: (target, name) => (name === "request" ? request : (Reflect.get(target, name, target) as unknown)),
-  });
-  const own = new Trainer({ bus: faulty, engine, logger, metrics: trainingMetrics(createMetrics(), () => 0) });
-  const { spec: resolved, space } = resolve(spec);
-  const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0 };
-  const running = own.carryOut({ id: "w", searchId: id, kind: "train", data }, patience());
-  const failed = expect(running).rejects.toMatchObject({ code: "INTERNAL", message: "no such stream" });
-  await until(() => own.status?.progress !== undefined);
-  broken = true;
-  // The next event makes it look, and it cannot.
-  await publishEvent(bus, id, { type: "space.kept", data: { epoch: 99, converged: false } });
-  await failed;
-  expect(own.worker.pids()).toEqual([]);
-});
 
 it("a retrain work item runs to a trained network", async () => {
   const spec = briefSpec({ retraining: { epochs: 1 } });

@@ -1,11 +1,13 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
-import { awaitEvent, historyOnce, replay } from "../../shared/events/history";
+import { awaitEvent } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
+import type { WorkInHand } from "../../shared/events/searchWork";
+import { alarmStop } from "../../shared/events/standing";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
-import type { WorkItem, WorkOutcome } from "../../shared/events/work";
+import type { WorkItem } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
 import type { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
@@ -13,10 +15,11 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
+import { decisionOn } from "./decision";
 import { trainingProcess, type Message, type Reply } from "./jobs";
 import type { StepProgress } from "./progress";
 import type { TrainingMetrics } from "./metrics";
-import { decisionOn, situation, stopOf, stopsWorker } from "./situation";
+import { resumptionOf } from "./resumption";
 import { publishedAsSpan } from "./traces";
 import type { Decision, SearchJob } from "./train";
 
@@ -34,7 +37,7 @@ export interface TrainerOptions {
   logger: Logger;
 }
 
-type TrainingKind = "train" | "retrain";
+export type TrainingKind = "train" | "retrain";
 type CheckpointKind = "checkpoint" | "retraining-checkpoint";
 type Raise = (alarm: HealthAlarmRaised) => Promise<void>;
 
@@ -45,7 +48,6 @@ export class Trainer {
   readonly checkpoints: Objects;
   readonly artifacts: Objects;
   private lastProgress = 0;
-  private busy: Promise<void> = Promise.resolve();
   /** Newest checkpoint told of, by search and kind, of the item in hand. */
   private readonly newest = new Map<string, string>();
 
@@ -54,62 +56,37 @@ export class Trainer {
     this.artifacts = new Objects(options.bus, ARTIFACTS_BUCKET);
   }
 
-  /**
-   * Carries out one item from where its search stands; "done" also where the search no longer wants it. One at a time: two trainings
-   * would halve each other and double the memory.
-   */
-  async carryOut(work: WorkItem<TrainingKind>, signal: AbortSignal): Promise<WorkOutcome> {
-    const before = this.busy;
-    const mine = before.then(() => this.carryOutNow(work, signal));
-    this.busy = mine.then(noop, noop);
-    return mine;
-  }
-
-  private async carryOutNow(work: WorkItem<TrainingKind>, signal: AbortSignal): Promise<WorkOutcome> {
-    signal.throwIfAborted();
-    const { bus, logger } = this.options;
+  /** Carries out one item from where its search stands. */
+  async carryOut(work: WorkItem<TrainingKind>, { history, signal, held, stop }: WorkInHand): Promise<void> {
+    const { bus } = this.options;
     const { searchId, kind } = work;
-    const history = await historyOnce(bus, searchId, 0, signal);
-    const found = situation(history, kind, work.data.resumption);
-    if (found.skip) {
-      logger.info("work item skipped", { searchId, kind, why: found.skip });
-      return "done";
-    }
-    const watch = new AbortController();
-    const stop = AbortSignal.any([signal, watch.signal]);
-    const watching = this.watch(searchId, found.sequence + 1, watch, signal);
     this.status = { searchId, phase: kind, progress: undefined };
     const ended = this.options.metrics.began();
     try {
-      const raise = (alarm: HealthAlarmRaised) => this.raise(searchId, alarm, watch, signal);
-      const job = await this.prepare(work, history, stop, raise);
+      const raise = (alarm: HealthAlarmRaised) => this.raise(searchId, alarm, stop, held);
+      const job = await this.prepare(work, history, signal, raise);
       const outcome = await this.worker.run(
         { engine: this.options.engine, ...job },
-        { signal: stop, onMessage: (message) => this.answer(searchId, kind, message, stop, raise) },
+        { signal, onMessage: (message) => this.answer(searchId, kind, message, signal, raise) },
       );
-      if (outcome.kind === "train") await publishEvent(bus, searchId, outcome.event, { signal });
+      if (outcome.kind === "train") await publishEvent(bus, searchId, outcome.event, { signal: held });
       if (outcome.kind === "retrain")
-        await publishEvent(bus, searchId, { type: "network.trained", data: outcome.event }, { signal });
-      return "done";
-    } catch (error) {
-      if (!watch.signal.aborted || signal.aborted) throw error;
-      const why = LatheError.from(watch.signal.reason);
-      // The search does not want it any more. Any other fault of the watch, and the item must come again.
-      if (why.code !== "CANCELLED") throw why;
-      logger.info("work item stopped", { searchId, kind, why: why.reason });
-      return "done";
+        await publishEvent(bus, searchId, { type: "network.trained", data: outcome.event }, { signal: held });
     } finally {
       this.status = undefined;
       ended();
       for (const each of ["checkpoint", "retraining-checkpoint"]) this.newest.delete(`${searchId}/${each}`);
-      watch.abort(new LatheError("CANCELLED", "the work item has ended", { reason: "WORK_ENDED" }));
-      await watching;
     }
   }
 
-  private async prepare(work: WorkItem<TrainingKind>, history: StoredEvent[], signal: AbortSignal, raise: Raise) {
-    const { searchId, kind, data } = work;
-    const found = situation(history, kind, data.resumption);
+  private async prepare(
+    work: WorkItem<TrainingKind>,
+    history: readonly StoredEvent[],
+    signal: AbortSignal,
+    raise: Raise,
+  ) {
+    const { searchId, data } = work;
+    const found = resumptionOf(history);
     if (!data.spec) throw missing(work.id, "spec");
     const { spec } = resolve(data.spec);
     if ("genotype" in data) {
@@ -200,21 +177,22 @@ export class Trainer {
     }
   }
 
-  /** Tells an alarm once. What it does by its policy begins with it here too: no further step is taken of a search that it has stopped. */
+  /** Publishes an alarm once. Its policy takes effect here at once: no further step is taken of a search that it has stopped. */
   private async raise(
     searchId: string,
     alarm: HealthAlarmRaised,
-    stop: AbortController,
-    signal: AbortSignal,
+    stop: WorkInHand["stop"],
+    held: AbortSignal,
   ): Promise<void> {
     const { bus, logger } = this.options;
-    // By the outer signal: the alarms of an epoch that come after one that pauses must not wait for the resumption.
-    const { duplicate } = await publishEvent(bus, searchId, { type: "health.alarm.raised", data: alarm }, { signal });
+    // While the item is held: the alarms of an epoch that come after one that pauses must not wait for the resumption.
+    const event: LatheEvent = { type: "health.alarm.raised", data: alarm };
+    const { duplicate } = await publishEvent(bus, searchId, event, { signal: held });
     if (duplicate) return;
     const { kind, epoch, message } = alarm;
     logger.warn("health alarm", { searchId, kind: alarmReason(kind), epoch, message });
-    const reason = stopOf(alarm);
-    if (reason) stop.abort(new LatheError("CANCELLED", `search ${searchId}: health.alarm.raised`, { reason }));
+    const reason = alarmStop(alarm);
+    if (reason) stop(new LatheError("CANCELLED", `search ${searchId}: ${event.type}`, { reason }));
   }
 
   /** What the shrinking service states on an epoch whose event stands at a sequence. */
@@ -251,23 +229,7 @@ export class Trainer {
     this.lastProgress = now;
     publishProgress(this.options.bus, searchId, { phase, ...progress });
   }
-
-  /** Aborts the work when the search is paused, cancelled or failed meanwhile. */
-  private async watch(searchId: string, from: number, stop: AbortController, signal: AbortSignal): Promise<void> {
-    const ended = AbortSignal.any([signal, stop.signal]);
-    try {
-      for await (const stored of replay(this.options.bus, searchId, from, ended)) {
-        const reason = stopsWorker(stored);
-        if (reason) stop.abort(new LatheError("CANCELLED", `search ${searchId}: ${stored.event.type}`, { reason }));
-      }
-    } catch (error) {
-      this.options.logger.error("events of the search cannot be followed", { searchId, error });
-      stop.abort(LatheError.from(error));
-    }
-  }
 }
-
-const noop = () => undefined;
 
 function missing(id: string, field: string): LatheError {
   return new LatheError("INVALID_ARGUMENT", `work item ${id} has no ${field}`, { reason: "WORK_INVALID" });

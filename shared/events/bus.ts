@@ -47,7 +47,7 @@ const REFUSAL_LASTS_MS = 60_000;
 /** One connection to NATS: requests that survive an outage, its state for readiness, and counters for metrics. */
 export class Bus {
   /** Counted since the start; a service turns them into metrics. */
-  readonly counters = { reconnects: 0, malformed: 0, redeliveries: 0, leasesLost: 0, retries: 0 };
+  readonly counters = { reconnects: 0, malformed: 0, dropped: 0, redeliveries: 0, leasesLost: 0, retries: 0 };
   /** Durables that this process pulls from, with their stream. */
   readonly durables = new Map<string, string>();
   /** Pulls of this process that wait for a delivery, by durable. */

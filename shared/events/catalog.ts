@@ -1,6 +1,7 @@
 import {
   ArchitectureDerived,
   CandidateEvaluated,
+  DeriveWork,
   EpochCompleted,
   HealthAlarmRaised,
   NetworkProfiled,
@@ -83,7 +84,7 @@ export interface StoredEvent {
 }
 
 /** Every kind of work item and its message. */
-export const WORK = { train: TrainWork, retrain: RetrainWork, profile: ProfileWork } as const;
+export const WORK = { train: TrainWork, derive: DeriveWork, retrain: RetrainWork, profile: ProfileWork } as const;
 export type WorkData<K extends keyof typeof WORK> = ReturnType<(typeof WORK)[K]["fromJSON"]>;
 
 export function isEventName(name: string): name is EventName {

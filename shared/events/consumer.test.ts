@@ -5,11 +5,13 @@ import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
 import { eventOrdinal, type LatheEvent, type StoredEvent } from "./catalog";
-import { consumeEvents, type Consumption, type EventConsumerOptions } from "./consumer";
+import { consumeEvents, type EventConsumerOptions } from "./consumer";
 import { api } from "./jetstream";
+import { ensureDurable, pullOne } from "./pull";
 import { publishEvent } from "./publisher";
+import type { Consumption } from "./pulls";
 import { provision } from "./streams";
-import { EVENTS_STREAM, eventSubject, searchFilter } from "./subjects";
+import { ALL_EVENTS, EVENTS_STREAM, eventSubject, searchFilter } from "./subjects";
 
 const kept = (epoch: number): LatheEvent => ({ type: "space.kept", data: SpaceKept.fromPartial({ epoch }) });
 
@@ -31,7 +33,7 @@ async function consume(id: string, options: Partial<EventConsumerOptions>, on = 
     durable: `test-${id}`,
     filter: searchFilter(id),
     handler: () => Promise.resolve(),
-    onPoison: ({ error }) => {
+    onGivenUp: ({ error }) => {
       throw error;
     },
     backoffMs: 20,
@@ -53,7 +55,7 @@ async function unacknowledged(id: string, on = bus): Promise<number> {
 }
 
 describe("consumeEvents", () => {
-  it("hands on what was stored before and what comes after, in order, one at a time, over two processes", async () => {
+  it("hands on what was stored before and what comes after, one at a time and in the order of the stream", async () => {
     const id = uniqueSearchId();
     const seen: number[] = [];
     let running = 0;
@@ -65,16 +67,26 @@ describe("consumeEvents", () => {
       running--;
     };
     for (let n = 1; n <= 5; n++) await publishEvent(bus, id, kept(n));
-    const second = await connect({ url: nats.url, name: "second", logger: quiet });
     await consume(id, { handler });
-    const other = await consume(id, { handler }, second);
     for (let n = 6; n <= 20; n++) await publishEvent(bus, id, kept(n));
     await until(() => seen.length === 20);
-    await other.stop();
-    await second.drain();
     expect(seen).toEqual(Array.from({ length: 20 }, (_, n) => n + 1));
     expect(most).toBe(1);
     await until(async () => (await unacknowledged(id)) === 0);
+  });
+
+  it("gives each event to one of two processes", async () => {
+    const id = uniqueSearchId();
+    const seen: number[] = [];
+    const handler = ({ event }: StoredEvent) => Promise.resolve(void seen.push(eventOrdinal(event)!));
+    const second = await connect({ url: nats.url, name: "second", logger: quiet });
+    await consume(id, { handler });
+    const other = await consume(id, { handler }, second);
+    for (let n = 1; n <= 20; n++) await publishEvent(bus, id, kept(n));
+    await until(async () => seen.length === 20 && (await unacknowledged(id)) === 0);
+    await other.stop();
+    await second.drain();
+    expect(seen.sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, n) => n + 1));
   });
 
   it("acknowledges after the effect: an event whose process dies in the handler comes again", async () => {
@@ -86,61 +98,111 @@ describe("consumeEvents", () => {
         durable: `test-${id}`,
         filter: searchFilter(id),
         ackWaitMs: 400,
-        onPoison: () => {},
+        onGivenUp: () => {},
         handler: () => (resolve(), new Promise(() => {})),
       });
     });
     await entered;
     expect(await unacknowledged(id)).toBe(1);
     await dying.connection.close();
-    const deliveries: number[] = [];
-    await consume(id, {
-      ackWaitMs: 400,
-      handler: (_stored, context) => Promise.resolve(void deliveries.push(context.deliveries)),
-    });
-    await until(() => deliveries.length === 1);
-    expect(deliveries).toEqual([2]);
+    let handled = 0;
+    await consume(id, { ackWaitMs: 400, handler: () => Promise.resolve(void handled++) });
+    await until(async () => handled === 1 && (await unacknowledged(id)) === 0);
   });
 
-  it("repeats a transient failure without an end, and keeps later events behind it", async () => {
+  it("repeats a failure that may heal, keeps later events of its search behind it, and lets other searches go on", async () => {
+    const [ill, well] = [uniqueSearchId(), uniqueSearchId()];
+    const seen: string[] = [];
+    let heal = () => {};
+    const healed = new Promise<void>((resolve) => (heal = resolve));
+    const consumption = await consumeEvents(bus, {
+      durable: `test-${ill}`,
+      filter: ALL_EVENTS,
+      backoffMs: 1,
+      onGivenUp: ({ error }) => {
+        throw error;
+      },
+      handler: async ({ event, searchId }, { attempts }) => {
+        if (searchId !== ill && searchId !== well) return;
+        seen.push(`${searchId === ill ? "ill" : "well"} ${eventOrdinal(event)}.${attempts}`);
+        if (searchId === well || eventOrdinal(event) !== 1) return;
+        if (attempts <= 2) throw new LatheError("UNAVAILABLE", "not yet");
+        await healed;
+      },
+    });
+    open.push(consumption);
+    for (const n of [1, 2]) for (const id of [ill, well]) await publishEvent(bus, id, kept(n));
+    await until(() => ["ill 1.3", "well 1.1", "well 2.1"].every((each) => seen.includes(each)));
+    expect(seen).not.toContain("ill 2.1");
+    heal();
+    await until(() => seen.includes("ill 2.1"));
+    expect(seen.filter((each) => each.startsWith("ill"))).toEqual(["ill 1.1", "ill 1.2", "ill 1.3", "ill 2.1"]);
+  });
+
+  it("gives up what never heals after a bounded number of attempts, names it, and goes on behind it", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
     await publishEvent(bus, id, kept(2));
+    const { dropped } = bus.counters;
     const seen: string[] = [];
-    const handler = ({ event }: StoredEvent, { deliveries }: { deliveries: number }) => {
-      seen.push(`${eventOrdinal(event)}.${deliveries}`);
-      if (eventOrdinal(event) === 1 && deliveries <= 3) throw new LatheError("UNAVAILABLE", "not yet");
-      return Promise.resolve();
-    };
-    await consume(id, { handler: async (stored, context) => handler(stored, context), maxDeliveries: 2 });
-    await until(() => seen.length === 5);
-    expect(seen).toEqual(["1.1", "1.2", "1.3", "1.4", "2.1"]);
+    const givenUp: string[] = [];
+    await consume(id, {
+      maxAttempts: 3,
+      backoffMs: 1,
+      handler: ({ event }, { attempts }) => {
+        seen.push(`${eventOrdinal(event)}.${attempts}`);
+        if (eventOrdinal(event) === 1) return Promise.reject(new LatheError("UNAVAILABLE", "never"));
+        return Promise.resolve();
+      },
+      onGivenUp: ({ stored, error, attempts }) => void givenUp.push(`${stored?.searchId} ${error.message} ${attempts}`),
+    });
+    await until(async () => seen.includes("2.1") && (await unacknowledged(id)) === 0);
+    expect(seen).toEqual(["1.1", "1.2", "1.3", "2.1"]);
+    expect(givenUp).toEqual([`${id} never 3`]);
+    expect(bus.counters.dropped - dropped).toBe(1);
   });
 
-  it("tells of poison, drops it for good and goes on: bad input at once, a bug after its deliveries, a malformed envelope", async () => {
+  it("goes on with an event whose end cannot be stored, until it can be handled again", async () => {
+    const id = uniqueSearchId();
+    await publishEvent(bus, id, kept(1));
+    const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
+    let attempted = 0;
+    await consume(id, {
+      maxAttempts: 2,
+      backoffMs: 1,
+      handler: (_stored, { attempts }) => {
+        attempted = attempts;
+        return attempts < 9 ? Promise.reject(full) : Promise.resolve();
+      },
+      onGivenUp: () => Promise.reject(full),
+    });
+    await until(async () => attempted === 9 && (await unacknowledged(id)) === 0);
+  });
+
+  it("drops for good what is bad at once, a bug after its attempts, and a malformed envelope", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
     await publishEvent(bus, id, kept(2));
     await bus.connection.request(eventSubject(id, "space.kept"), "no envelope");
     await publishEvent(bus, id, { type: "search.paused", data: {} });
-    const poison: string[] = [];
+    const givenUp: string[] = [];
     const seen: string[] = [];
     await consume(id, {
-      maxDeliveries: 3,
+      maxAttempts: 3,
+      backoffMs: 1,
       handler: async ({ event }) => {
         seen.push(event.type);
         if (eventOrdinal(event) === 1) throw new LatheError("INVALID_ARGUMENT", "bad");
         if (eventOrdinal(event) === 2) throw new TypeError("bug");
         await Promise.resolve();
       },
-      onPoison: ({ stored, error, deliveries }) => {
-        poison.push(`${stored?.event.type} ${error.code} ${error.reason} ${deliveries}`);
-        if (poison.length === 1) throw new Error("telling failed");
+      onGivenUp: ({ stored, error, attempts }) => {
+        givenUp.push(`${stored?.event.type} ${error.code} ${error.reason} ${attempts}`);
+        if (givenUp.length === 1) throw new Error("telling failed");
       },
     });
-    await until(() => seen.includes("search.paused"));
-    await until(async () => (await unacknowledged(id)) === 0);
-    expect(poison).toEqual([
+    await until(async () => seen.includes("search.paused") && (await unacknowledged(id)) === 0);
+    expect(givenUp).toEqual([
       "space.kept INVALID_ARGUMENT INVALID_ARGUMENT 1",
       "space.kept INVALID_ARGUMENT INVALID_ARGUMENT 2",
       "space.kept INTERNAL INTERNAL 3",
@@ -148,6 +210,26 @@ describe("consumeEvents", () => {
     ]);
     // The server counts an event as unacknowledged until it has understood the term.
     expect(seen).toHaveLength(6);
+  });
+
+  it("ends an event whose process dies with it each time", async () => {
+    const id = uniqueSearchId();
+    await publishEvent(bus, id, kept(1));
+    const settings = { stream: EVENTS_STREAM, durable: `test-${id}`, filter: searchFilter(id), ackWaitMs: 10_000 };
+    await ensureDurable(bus, { ...settings, maxAckPending: 1 });
+    for (let death = 1; death <= 10; death++) {
+      const late = () => {};
+      const never = new AbortController().signal;
+      (await pullOne(bus, { ...settings, maxAckPending: 1 }, never, late))!.nak(0);
+    }
+    const givenUp: string[] = [];
+    let handled = 0;
+    await consume(id, {
+      handler: () => Promise.resolve(void handled++),
+      onGivenUp: ({ error }) => void givenUp.push(error.reason),
+    });
+    await until(async () => (await unacknowledged(id)) === 0);
+    expect({ givenUp, handled }).toEqual({ givenUp: ["DELIVERIES_EXHAUSTED"], handled: 0 });
   });
 
   it("hands an event back at once when it stops in the middle", async () => {
@@ -166,13 +248,9 @@ describe("consumeEvents", () => {
     });
     await until(() => entered);
     await stopped.stop();
-    const deliveries: number[] = [];
-    await consume(id, {
-      ackWaitMs,
-      handler: (_stored, context) => Promise.resolve(void deliveries.push(context.deliveries)),
-    });
-    await until(() => deliveries.length === 1);
-    expect(deliveries).toEqual([2]);
+    let handled = 0;
+    await consume(id, { ackWaitMs, handler: () => Promise.resolve(void handled++) });
+    await until(() => handled === 1);
   });
 
   it("goes on after a crash of the server, and after its durable was deleted", async () => {

@@ -4,36 +4,39 @@ import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
 import { sleep } from "./faults";
 import { readStored } from "./history";
-import { Lease, ensureDurable, pullOne, type Delivery, type DurableSettings } from "./pull";
-import { EVENTS_STREAM } from "./subjects";
+import type { DurableSettings } from "./pull";
+import { runPulls, type Consumption, type InHand } from "./pulls";
+import { EVENTS_STREAM, parseEventSubject } from "./subjects";
 import { handling } from "./tracing";
+
+/** An event whose handling is given up. */
+export interface GivenUp {
+  /** Undefined where the event cannot be read. */
+  stored: StoredEvent | undefined;
+  where: string;
+  error: LatheError;
+  attempts: number;
+}
 
 export interface EventConsumerOptions {
   durable: string;
   /** One filter subject (eventFilter, ALL_EVENTS). */
   filter: string;
-  /** The event is acknowledged after this has resolved. The signal aborts when the consumer stops or the lease is lost. */
-  handler: (stored: StoredEvent, context: { signal: AbortSignal; deliveries: number }) => Promise<void>;
-  /** Told of an event that no repetition can help, before it is dropped; where this throws, the event comes again. */
-  onPoison: (poison: {
-    stored: StoredEvent | undefined;
-    where: string;
-    error: LatheError;
-    deliveries: number;
-  }) => Promise<void> | void;
-  /** Deliveries of an event whose handler throws something unexpected; 5. */
-  maxDeliveries?: number;
+  /**
+   * The event is acknowledged after this has resolved. The signal aborts when the consumer stops or the lease is lost.
+   * Where several processes share the durable, two of them may handle events of one search at once: the effect must not depend on their order.
+   */
+  handler: (stored: StoredEvent, context: { signal: AbortSignal; attempts: number }) => Promise<void>;
+  /** Called before the event is dropped: names the failure, or notes what has to be repaired. */
+  onGivenUp: (givenUp: GivenUp) => Promise<void> | void;
+  /** How often an event is handled whose handler fails in a way that may heal; 5. */
+  maxAttempts?: number;
   ackWaitMs?: number;
   /** First delay of a repetition, doubled each time up to 30 s; 250 ms. */
   backoffMs?: number;
 }
 
-/** What runs until stop(), which waits for the handler in hand. */
-export interface Consumption {
-  stop(): Promise<void>;
-}
-
-/** Errors that time may heal: repeated without an end. */
+/** Errors that time may heal. */
 const TRANSIENT: ReadonlySet<ErrorCode> = new Set([
   "UNAVAILABLE",
   "ABORTED",
@@ -41,110 +44,111 @@ const TRANSIENT: ReadonlySet<ErrorCode> = new Set([
   "RESOURCE_EXHAUSTED",
 ]);
 const MAX_BACKOFF_MS = 30_000;
+/** Deliveries of an event that end without a word: its process died each time. A stop in order counts too, so there are more of them than attempts. */
+const MAX_DELIVERIES = 10;
+/** Events in hand over all processes of a durable, those included that wait for their repetition. */
+const MAX_IN_HAND = 256;
 
-export const isTransient = (error: LatheError) => TRANSIENT.has(error.code);
-export const backoff = (firstMs: number, deliveries: number) =>
-  Math.min(MAX_BACKOFF_MS, firstMs * 2 ** Math.min(deliveries - 1, 20));
+/** Whether a repetition may succeed. A message that is too large stays so. */
+export const isTransient = (error: LatheError) => TRANSIENT.has(error.code) && error.reason !== "PAYLOAD_TOO_LARGE";
+export const backoff = (firstMs: number, attempts: number) =>
+  Math.min(MAX_BACKOFF_MS, firstMs * 2 ** Math.min(attempts - 1, 20));
 
-/** Hands each event that matches to the handler, one after another in stream order over all processes of this durable. */
+/**
+ * Hands each event that matches to the handler. Events of one search follow each other in the order of the stream; those of different
+ * searches are handled side by side, so that a search whose event fails, and is repeated, holds up no other.
+ */
 export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Promise<Consumption> {
-  const { durable, filter, handler, onPoison, maxDeliveries = 5, ackWaitMs = 10_000, backoffMs = 250 } = options;
-  // One delivery in flight, also while it waits for its repetition: that is what keeps the order.
-  const settings: DurableSettings = { stream: EVENTS_STREAM, durable, filter, ackWaitMs, maxAckPending: 1 };
-  const fail = async (
-    { delivery, stopping, lease }: InHand,
-    stored: StoredEvent | undefined,
-    error: LatheError,
-  ): Promise<void> => {
-    if (lease.lost.aborted) return;
-    if (stopping.aborted) return delivery.nak(0);
-    const { deliveries, where } = delivery;
-    if (isTransient(error) || error.code === "CANCELLED" || (error.code === "INTERNAL" && deliveries < maxDeliveries)) {
-      bus.logger.warn("event comes again", { durable, where, deliveries, error });
-      return delivery.nak(backoff(backoffMs, deliveries));
-    }
-    bus.logger.error("event dropped", { durable, where, deliveries, error });
+  const { durable, filter, handler, onGivenUp, maxAttempts = 5, ackWaitMs = 10_000, backoffMs = 250 } = options;
+  const settings: DurableSettings = { stream: EVENTS_STREAM, durable, filter, ackWaitMs, maxAckPending: MAX_IN_HAND };
+  const lanes = new Lanes();
+
+  /** Whether the event may be dropped: its end is known, or can never be. */
+  const giveUp = async (givenUp: GivenUp): Promise<boolean> => {
+    const { where, error, attempts } = givenUp;
     try {
-      await onPoison({ stored, where, error, deliveries });
+      await onGivenUp(givenUp);
     } catch (thrown) {
-      bus.logger.error("the loss of an event could not be told", { durable, where, error: thrown });
-      return delivery.nak(backoff(backoffMs, deliveries));
+      const cause = LatheError.from(thrown);
+      bus.logger.error("the loss of an event could not be reported", { durable, where, error: cause });
+      // While NATS takes no message, dropping the event would leave its search waiting without a word.
+      if (isTransient(cause) || attempts < 2 * maxAttempts) return false;
     }
-    await delivery.term();
+    bus.counters.dropped++;
+    bus.logger.error("event dropped", { durable, where, attempts, error });
+    return true;
   };
-  return runPulls(bus, settings, async (inHand) => {
+  const settle = async (
+    { delivery, stopping, lease }: InHand,
+    attempt: (attempts: number) => Promise<void>,
+    stored?: StoredEvent,
+  ): Promise<void> => {
+    const { where } = delivery;
+    for (let attempts = 1; ; attempts++) {
+      // Another process may hold it now.
+      if (lease.lost.aborted) return;
+      if (stopping.aborted) return delivery.nak(0);
+      try {
+        await attempt(attempts);
+        return await delivery.ack();
+      } catch (thrown) {
+        const error = LatheError.from(thrown);
+        if (lease.lost.aborted || stopping.aborted) continue;
+        const mayHeal = isTransient(error) || error.code === "INTERNAL" || error.code === "CANCELLED";
+        if (mayHeal && attempts < maxAttempts) {
+          bus.logger.warn("event is handled again", { durable, where, attempts, error });
+        } else if (await giveUp({ stored, where, error, attempts })) return await delivery.term();
+      }
+      await sleep(backoff(backoffMs, attempts), AbortSignal.any([stopping, lease.lost]));
+    }
+  };
+  const handle = async (inHand: InHand): Promise<void> => {
     const { delivery, stopping, lease } = inHand;
     const stored = readStored(bus, delivery);
     if (!stored) {
       const text = `malformed envelope at ${delivery.where}`;
-      return fail(inHand, undefined, new LatheError("INVALID_ARGUMENT", text, { reason: "ENVELOPE_MALFORMED" }));
+      const error = new LatheError("INVALID_ARGUMENT", text, { reason: "ENVELOPE_MALFORMED" });
+      return settle(inHand, () => Promise.reject(error));
     }
-    const context = { signal: AbortSignal.any([stopping, lease.lost]), deliveries: delivery.deliveries };
-    await handling(stored.searchId, `process ${stored.event.type}`, durable, delivery, async (span) => {
-      try {
-        await handler(stored, context);
-        await delivery.ack();
-      } catch (thrown) {
-        failed(span, thrown);
-        await fail(inHand, stored, LatheError.from(thrown));
-      }
-    });
-  });
+    const signal = AbortSignal.any([stopping, lease.lost]);
+    await handling(stored.searchId, `process ${stored.event.type}`, durable, delivery, (span) =>
+      settle(
+        inHand,
+        async (attempts) => {
+          try {
+            if (delivery.deliveries > MAX_DELIVERIES) throw unfinished(delivery.where);
+            await handler(stored, { signal, attempts });
+          } catch (thrown) {
+            failed(span, thrown);
+            throw thrown;
+          }
+        },
+        stored,
+      ),
+    );
+  };
+  const byLane = (inHand: InHand) =>
+    lanes.run(parseEventSubject(inHand.delivery.subject)?.searchId ?? "", () => handle(inHand));
+  return runPulls(bus, [settings], byLane, { sideBySide: true, onLate: (_queue, delivery) => delivery.nak(0) });
 }
 
-/** A delivery that is being handled; `stopping`: of its consumer. */
-export interface InHand {
-  delivery: Delivery;
-  stopping: AbortSignal;
-  lease: Lease;
+function unfinished(where: string): LatheError {
+  const text = `${where} was delivered ${MAX_DELIVERIES} times and never finished: its processes died or were stopped`;
+  return new LatheError("FAILED_PRECONDITION", text, { reason: "DELIVERIES_EXHAUSTED" });
 }
 
-/**
- * Pulls one delivery after another until stopped, or until `enough`, which leaves the one in hand alone; whatever goes wrong with the
- * durable, it is made again and pulled from.
- */
-export async function runPulls(
-  bus: Bus,
-  settings: DurableSettings,
-  handle: (inHand: InHand) => Promise<void>,
-  enough?: AbortSignal,
-): Promise<Consumption> {
-  await ensureDurable(bus, settings);
-  const stop = new AbortController();
-  const { durable } = settings;
-  const idle = (change: 1 | -1) => bus.idle.set(durable, (bus.idle.get(durable) ?? 0) + change);
-  idle(1);
-  const noMore = enough ? AbortSignal.any([stop.signal, enough]) : stop.signal;
-  const run = async () => {
-    let failures = 0;
-    while (!noMore.aborted && !bus.connection.isClosed()) {
-      try {
-        if (failures > 0) await ensureDurable(bus, settings);
-        const delivery = await pullOne(bus, settings, noMore);
-        failures = 0;
-        if (!delivery) continue;
-        if (delivery.deliveries > 1) bus.counters.redeliveries++;
-        const lease = new Lease(delivery, settings.ackWaitMs, () => bus.counters.leasesLost++);
-        idle(-1);
-        try {
-          await handle({ delivery, stopping: stop.signal, lease });
-        } finally {
-          idle(1);
-          lease.end();
-        }
-      } catch (error) {
-        failures++;
-        bus.logger.warn("consumer stumbled", { durable, failures, error });
-        await sleep(Math.min(5000, 100 * 2 ** failures), noMore);
-      }
+/** Runs what has the same key in the order of asking, and different keys side by side. */
+class Lanes {
+  private readonly last = new Map<string, Promise<void>>();
+
+  async run(key: string, job: () => Promise<void>): Promise<void> {
+    const mine = (this.last.get(key) ?? Promise.resolve()).then(job);
+    const settled = mine.catch(() => {});
+    this.last.set(key, settled);
+    try {
+      await mine;
+    } finally {
+      if (this.last.get(key) === settled) this.last.delete(key);
     }
-    idle(-1);
-  };
-  const running = run();
-  return {
-    stop: async () => {
-      stop.abort(new LatheError("CANCELLED", `consumer ${settings.durable} is stopping`, { reason: "STOPPING" }));
-      await running;
-    },
-  };
+  }
 }

@@ -45,7 +45,7 @@ describe("an inspection of NATS", () => {
       durable: DURABLES.search,
       filter: ALL_EVENTS,
       handler: () => Promise.resolve(),
-      onPoison: () => {},
+      onGivenUp: () => {},
     });
     open.push(() => consumption.stop());
     const found = await inspect(on);

@@ -8,6 +8,7 @@ import {
   DURABLES,
   EVENTS_STREAM,
   OBJECT_BUCKETS,
+  PLAIN_KINDS,
   RECORD_BUCKETS,
   WORK_STREAM,
   chunkSubject,
@@ -112,7 +113,7 @@ interface ConsumerAnswer {
 async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<ConsumerInspection[]> {
   const wanted = [
     ...Object.values(DURABLES).map((name) => [EVENTS_STREAM, name] as const),
-    ...(["train", "retrain"] as const).map((kind) => [WORK_STREAM, workDurable(kind)] as const),
+    ...PLAIN_KINDS.map((kind) => [WORK_STREAM, workDurable(kind)] as const),
   ];
   const profiling: (readonly [string, string])[] = [];
   if (streams.includes(WORK_STREAM)) {

@@ -95,11 +95,18 @@ export class Delivery {
   }
 }
 
-/** Pulls one delivery; undefined when none came in time, on a reconnection (the server has forgotten the pull) or when the signal aborts. */
+/** Takes a delivery that nobody waits for any more; it must give the message back. */
+export type OnLate = (queue: DurableSettings, delivery: Delivery) => void;
+
+/**
+ * Pulls one delivery; undefined when none came in time, on a reconnection (the server has forgotten the pull) or when the signal aborts.
+ * `expiresMs` 0 asks for what is there now.
+ */
 export async function pullOne(
   bus: Bus,
   settings: DurableSettings,
   signal: AbortSignal,
+  onLate: OnLate,
   expiresMs = 5000,
 ): Promise<Delivery | undefined> {
   if (signal.aborted) return undefined;
@@ -119,8 +126,7 @@ export async function pullOne(
       const status = message.headers?.code ?? 0;
       if (message.reply) {
         const delivery = new Delivery(bus, message);
-        // It came after this pull had given up: back to the queue at once.
-        if (settled) delivery.nak(0);
+        if (settled) onLate(settings, delivery);
         else settle(delivery);
       } else if (status === 404 || status === 408) settle(undefined);
       else if (status !== 100) {
@@ -137,7 +143,7 @@ export async function pullOne(
   try {
     bus.connection.publish(
       `$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`,
-      JSON.stringify({ batch: 1, expires: expiresMs * 1e6 }),
+      JSON.stringify(expiresMs > 0 ? { batch: 1, expires: expiresMs * 1e6 } : { batch: 1, no_wait: true }),
       { reply: inbox },
     );
     const result = await outcome;
@@ -147,7 +153,7 @@ export async function pullOne(
     clearTimeout(timer);
     signal.removeEventListener("abort", giveUp);
     forget();
-    // Drained, not cut: a delivery under way is handed back by the callback.
+    // Drained, not cut: a delivery that is on its way reaches the callback, which gives it back.
     if (!bus.connection.isClosed()) void subscription.drain().catch(() => subscription.unsubscribe());
   }
 }

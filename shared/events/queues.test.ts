@@ -33,11 +33,10 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
       ordinal: resumption,
     });
   const consumption = await takeWork(bus, {
-    kind: "retrain",
+    queues: [{ kind: "retrain" }],
     handler: async () => {
       taken();
       await finished;
-      return "done";
     },
     onExhausted: ({ error }) => Promise.reject(error),
   });
@@ -87,7 +86,7 @@ it("tells what waits in the durable of a service that is gone", async () => {
     durable: "decisions",
     filter: eventFilter("search.paused"),
     handler: () => Promise.resolve(),
-    onPoison: ({ error }) => Promise.reject(error),
+    onGivenUp: ({ error }) => Promise.reject(error),
   });
   await consumption.stop();
   await gone.drain();

@@ -4,9 +4,9 @@ export interface Quota {
   readonly full: AbortSignal;
   /** Resolves when no further item is taken and none is in hand. */
   readonly done: Promise<void>;
-  /** Asks for an item's place; false: it is for another process. */
-  take(): boolean;
-  /** An item that was taken is settled with the server, however it ended. */
+  /** An item has been taken. */
+  take(): void;
+  /** The item that was taken is settled with the server, however it ended. */
   settle(): void;
 }
 
@@ -32,16 +32,14 @@ export function createQuota(items: number, idleMs: number): Quota {
     full: full.signal,
     done,
     take: () => {
-      if (full.signal.aborted) return false;
       clearTimeout(idle);
       inHand++;
       if (++taken === items) full.abort();
-      return true;
     },
     settle: () => {
       inHand--;
       if (full.signal.aborted) close();
-      else if (inHand === 0) wait();
+      else wait();
     },
   };
 }

@@ -22,13 +22,12 @@ export const ALL_EVENTS = "lathe.events.>";
 export const ALL_WORK = "lathe.work.>";
 
 /** Durable consumers, one per service and purpose. */
-export const DURABLES = {
-  search: "search-projection",
-  shrinking: "shrinking-decisions",
-  discretization: "discretization-derivations",
-} as const;
+export const DURABLES = { search: "search-projection", shrinking: "shrinking-decisions" } as const;
 
-export type WorkKind = "train" | "retrain" | "profile";
+export type WorkKind = "train" | "derive" | "retrain" | "profile";
+
+/** The kinds whose items any worker takes; those of "profile" are for workers of one device class. */
+export const PLAIN_KINDS = ["train", "derive", "retrain"] as const satisfies readonly WorkKind[];
 
 /** Whether a text may be a token of a subject: 1 to 64 of a-z, 0-9 and -, not beginning with -. Search ids are such tokens. */
 export const isToken = (text: string) => /^[a-z0-9][a-z0-9-]{0,63}$/.test(text);
@@ -64,7 +63,7 @@ export function parseEventSubject(subject: string): { searchId: string; event: s
   return match ? { searchId: match[1]!, event: match[2]! } : undefined;
 }
 
-/** lathe.work.train, lathe.work.retrain, lathe.work.profile.<device class>. */
+/** lathe.work.train, lathe.work.derive, lathe.work.retrain, lathe.work.profile.<device class>. */
 export function workSubject(kind: WorkKind, deviceClass?: string): string {
   if (kind !== "profile") return `lathe.work.${kind}`;
   return `lathe.work.profile.${token("device class", deviceClass ?? "")}`;

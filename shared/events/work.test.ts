@@ -1,16 +1,16 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { LatheError } from "../process/errors";
-import { RetrainWork } from "../proto/lathe/v1/events";
+import { DeriveWork, RetrainWork } from "../proto/lathe/v1/events";
 import { quiet, startTestBus } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
-import type { Consumption } from "./consumer";
+import type { Consumption } from "./pulls";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
 import { provision } from "./streams";
-import { WORK_STREAM, workSubject } from "./subjects";
-import { takeWork, type WorkOutcome, type WorkerOptions } from "./work";
+import { WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
+import { takeWork, type WorkerOptions } from "./work";
 
 let nats: TestNats;
 let bus: Bus;
@@ -30,8 +30,8 @@ afterAll(async () => {
 type Options = Partial<WorkerOptions<"retrain">>;
 async function work(options: Options, on = bus): Promise<Consumption> {
   const consumption = await takeWork(on, {
-    kind: "retrain",
-    handler: () => Promise.resolve("done"),
+    queues: [{ kind: "retrain" }],
+    handler: () => Promise.resolve(),
     onExhausted: ({ error }) => Promise.reject(error),
     backoffMs: 20,
     ...options,
@@ -53,7 +53,7 @@ describe("takeWork", () => {
     await work({
       handler: (_, context) => {
         deliveries.push(context.deliveries);
-        return deliveries.length < 7 ? Promise.reject(full) : Promise.resolve("done");
+        return deliveries.length < 7 ? Promise.reject(full) : Promise.resolve();
       },
       maxDeliveries: 2,
       backoffMs: 1,
@@ -91,12 +91,11 @@ describe("takeWork", () => {
     const busy = () => until(() => new Set(taken.map((entry) => entry[0])).size === 2);
     const handler =
       (worker: number) =>
-      async ({ searchId }: { searchId: string }): Promise<WorkOutcome> => {
+      async ({ searchId }: { searchId: string }): Promise<void> => {
         expect(++running[worker]!).toBe(1);
         taken.push(`${worker} ${searchId}`);
         await busy();
         running[worker]!--;
-        return "done";
       };
     const ids = Array.from({ length: 6 }, uniqueSearchId);
     for (const id of ids) await queue(id);
@@ -120,7 +119,6 @@ describe("takeWork", () => {
       taken.push([id, data.resumption, deliveries]);
       await pause(2 * ackWaitMs);
       expect(signal.aborted).toBe(false);
-      return "done";
     };
     await work({ handler, ackWaitMs });
     await work({ handler, ackWaitMs });
@@ -135,7 +133,7 @@ describe("takeWork", () => {
       const dying = await connect({ url: nats.url, name: "dying", logger: quiet });
       await new Promise<void>((resolve) => {
         void takeWork(dying, {
-          kind: "retrain",
+          queues: [{ kind: "retrain" }],
           ackWaitMs: 1000,
           onExhausted: () => Promise.resolve(),
           handler: () => (resolve(), new Promise(() => {})),
@@ -148,7 +146,7 @@ describe("takeWork", () => {
     await work({
       ackWaitMs: 1000,
       maxDeliveries: 2,
-      handler: () => (handled++, Promise.resolve("done")),
+      handler: () => Promise.resolve(void handled++),
       onExhausted: ({ work, deliveries, error }) =>
         Promise.resolve(void failures.push([work?.searchId, deliveries, error.reason])),
     });
@@ -179,58 +177,27 @@ describe("takeWork", () => {
     expect(failures.sort()).toEqual(["DATASET_INVALID dataset 1", "INTERNAL crash 3 3"]);
   });
 
-  it("does not count what was handed back", async () => {
+  it("gives the item to another at once when the worker stops, however often, and counts no delivery", async () => {
     await queue(uniqueSearchId());
-    const seen: number[] = [];
-    await work({
-      maxDeliveries: 1,
-      handler: (_work, { deliveries }) => {
-        seen.push(deliveries);
-        return Promise.resolve(seen.length <= 3 ? "hand-back" : "done");
-      },
-    });
-    await until(async () => (await queued()) === 0);
-    expect(seen).toEqual([1, 1, 1, 1]);
-  });
-
-  it("repeats an item after the delay that its handler asks for", async () => {
-    const [soon, late, after] = [uniqueSearchId(), uniqueSearchId(), uniqueSearchId()];
-    const seen: string[] = [];
-    await work({
-      handler: ({ searchId }) => {
-        seen.push(searchId);
-        const first = seen.filter((id) => id === searchId).length === 1;
-        const retryAfterMs = searchId === soon ? 1 : 3_600_000;
-        return Promise.resolve(first && searchId !== after ? { retryAfterMs } : "done");
-      },
-    });
-    for (const id of [late, soon, after]) await queue(id);
-    // One item stays, not taken again though items behind it have been.
-    await until(async () => (await queued()) === 1);
-    expect(seen.sort()).toEqual([late, soon, soon, after].sort());
-  });
-
-  it("hands the item to another at once when the worker stops", async () => {
-    await queue(uniqueSearchId());
-    let entered = false;
     // Without a hand-back the item would come again after this hour.
     const ackWaitMs = 3_600_000;
-    const stopping = await work({
-      ackWaitMs,
-      handler: (_work, { signal }) =>
-        new Promise<WorkOutcome>((resolve) => {
-          entered = true;
-          signal.addEventListener("abort", () =>
-            resolve((signal.reason as LatheError).reason === "STOPPING" ? "hand-back" : "done"),
-          );
-        }),
-    });
-    await until(() => entered);
-    await stopping.stop();
     const seen: number[] = [];
-    await work({ ackWaitMs, handler: (_work, { deliveries }) => (seen.push(deliveries), Promise.resolve("done")) });
-    await until(() => seen.length === 1);
-    expect(seen).toEqual([1]);
+    for (let stop = 1; stop <= 4; stop++) {
+      const stopping = await work({
+        ackWaitMs,
+        maxDeliveries: 1,
+        handler: (_work, { signal, deliveries }) =>
+          new Promise((_resolve, reject) => {
+            seen.push(deliveries);
+            signal.addEventListener("abort", () => reject(signal.reason as LatheError));
+          }),
+      });
+      await until(() => seen.length === stop);
+      await stopping.stop();
+    }
+    await work({ ackWaitMs, handler: (_work, { deliveries }) => Promise.resolve(void seen.push(deliveries)) });
+    await until(() => seen.length === 5);
+    expect(seen).toEqual([1, 1, 1, 1, 1]);
   });
 
   it("aborts a handler whose lease is lost, and leaves the item alone", async () => {
@@ -250,11 +217,11 @@ describe("takeWork", () => {
         ackWaitMs: 2000,
         handler: (_work, context) => {
           deliveries.push(context.deliveries);
-          if (context.deliveries > 1) return Promise.resolve("done");
-          return new Promise<WorkOutcome>((resolve) =>
+          if (context.deliveries > 1) return Promise.resolve();
+          return new Promise<void>((resolve) =>
             context.signal.addEventListener("abort", () => {
               reasons.push((context.signal.reason as LatheError).reason);
-              resolve("done");
+              resolve();
             }),
           );
         },
@@ -284,19 +251,76 @@ describe("takeWork", () => {
   it("keeps the device classes of the profile queue apart", async () => {
     const seen: string[] = [];
     // The item for the other class lies between two that are taken: it has been passed over, not merely waited for.
-    for (const deviceClass of ["gpu", "cpu", "gpu"]) {
-      const data = { onnx: undefined, space: undefined, profiling: undefined, genotype: undefined };
+    const data = { onnx: undefined, space: undefined, profiling: undefined, genotype: undefined };
+    for (const deviceClass of ["gpu", "cpu", "gpu"])
       await publishWork(bus, { searchId: uniqueSearchId(), kind: "profile", data, ordinal: "network", deviceClass });
-    }
     open.push(
       await takeWork(bus, {
-        kind: "profile",
-        deviceClass: "gpu",
-        handler: ({ id }) => (seen.push(id), Promise.resolve("done")),
+        queues: [{ kind: "profile", deviceClass: "gpu" }],
+        handler: ({ id }) => Promise.resolve(void seen.push(id)),
         onExhausted: () => Promise.resolve(),
       }),
     );
     await until(async () => (await queued()) === 1);
     expect(seen).toHaveLength(2);
+  });
+});
+
+describe("a worker of two queues", () => {
+  const queues = [{ kind: "derive" }, { kind: "retrain" }] as const;
+  const derive = (searchId: string) =>
+    publishWork(bus, { searchId, kind: "derive", data: DeriveWork.fromPartial({}), ordinal: 0 });
+  const inHand = async (kind: WorkKind) => {
+    const what = { what: "info" };
+    const name = `CONSUMER.INFO.${WORK_STREAM}.${workDurable(kind)}`;
+    return (await api<{ num_ack_pending: number }>(bus, name, undefined, what)).num_ack_pending;
+  };
+  /** Holds each item until it is released. */
+  async function holding() {
+    const seen: string[] = [];
+    const releases: (() => void)[] = [];
+    open.push(
+      await takeWork(bus, {
+        queues,
+        handler: ({ kind }, { deliveries }) =>
+          new Promise<void>((resolve) => {
+            seen.push(`${kind} ${deliveries}`);
+            releases.push(resolve);
+          }),
+        onExhausted: ({ error }) => Promise.reject(error),
+      }),
+    );
+    return { seen, releases };
+  }
+
+  it("leaves the items of both to others while it has one in hand, and takes them in turn", async () => {
+    for (let n = 0; n < 2; n++) {
+      await derive(uniqueSearchId());
+      await queue(uniqueSearchId());
+    }
+    const { seen, releases } = await holding();
+    for (let taken = 1; taken <= 4; taken++) {
+      await until(() => seen.length === taken);
+      expect((await inHand("derive")) + (await inHand("retrain"))).toBe(1);
+      releases[taken - 1]!();
+    }
+    await until(async () => (await queued()) === 0);
+    expect(seen).toEqual(["derive 1", "retrain 1", "derive 1", "retrain 1"]);
+  });
+
+  it("takes one of two that come at the same moment while it waits, and gives the other back without a charge", async () => {
+    for (let round = 0; round < 10; round++) {
+      const { seen, releases } = await holding();
+      await until(() => bus.idle.get(workDurable("derive")) === 1);
+      await Promise.all([derive(uniqueSearchId()), queue(uniqueSearchId())]);
+      await until(() => seen.length === 1);
+      await until(async () => (await inHand("derive")) + (await inHand("retrain")) === 1);
+      releases[0]!();
+      await until(() => seen.length === 2);
+      releases[1]!();
+      await until(async () => (await queued()) === 0);
+      expect(seen.sort()).toEqual(["derive 1", "retrain 1"]);
+      await open.pop()!.stop();
+    }
   });
 });

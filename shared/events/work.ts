@@ -3,10 +3,11 @@ import { LatheError } from "../process/errors";
 import { failed } from "../process/tracing/span";
 import type { Bus } from "./bus";
 import type { WorkData } from "./catalog";
-import { backoff, isTransient, runPulls, type Consumption, type InHand } from "./consumer";
+import { backoff, isTransient } from "./consumer";
 import { decodeWork } from "./envelope";
 import { sleep } from "./faults";
-import type { Delivery } from "./pull";
+import type { Delivery, DurableSettings } from "./pull";
+import { runPulls, type Consumption, type InHand } from "./pulls";
 import type { Quota } from "./quota";
 import { Records } from "./records";
 import { HANDBACKS_BUCKET, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
@@ -20,43 +21,53 @@ export interface WorkItem<K extends WorkKind> {
   data: WorkData<K>;
 }
 
-/** "done": remove it. "hand-back": another may take it at once, and no delivery is counted. Else: again after a while. */
-export type WorkOutcome = "done" | "hand-back" | { retryAfterMs: number };
-
-export interface WorkerOptions<K extends WorkKind> {
+export interface WorkQueue<K extends WorkKind> {
   kind: K;
   /** Of the profile queue. */
   deviceClass?: string;
-  /**
-   * The item is acknowledged after "done". The signal aborts when the worker stops (reason STOPPING: hand back) or the lease is lost (reason LEASE_LOST: another
-   * may be at it already, write nothing more). A throw is a failed delivery: a transient error or an unexpected one comes again, any other ends the item.
-   * Where NATS has no room (STORAGE_FULL) the handler is called again within the delivery, for as long as that failure cannot be stored either.
-   */
-  handler: (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => Promise<WorkOutcome>;
-  /** The item cannot be carried out: told before it is removed; where this throws, the item comes again. `work` is undefined when it cannot even be read. */
-  onExhausted: (failure: { work: WorkItem<K> | undefined; deliveries: number; error: LatheError }) => Promise<void>;
-  /** Deliveries that may fail, by a throw or by a worker that died; 5. */
+}
+
+/** How items are taken, whatever is done with them. */
+export interface TakeOptions<K extends WorkKind> {
+  /** One item at a time over all of them: an item is pulled only by a worker that can begin it now. */
+  queues: readonly WorkQueue<K>[];
+  /** Deliveries that may fail, by a throw or by a worker that died; 3. */
   maxDeliveries?: number;
   /** Silence after which a worker is taken for dead; 60 s. The worker's word goes out four times as often, on its own. */
   ackWaitMs?: number;
   backoffMs?: number;
   /** Of the process: past it no item is taken. */
-  quota?: Quota;
+  quota?: Quota | undefined;
 }
 
-/** Takes one work item at a time, until stopped. Start it again, or several times, for more at once. */
+export interface WorkerOptions<K extends WorkKind> extends TakeOptions<K> {
+  /**
+   * The item is acknowledged after this has resolved. The signal aborts when the worker stops (reason STOPPING) or the lease is lost (reason
+   * LEASE_LOST: another may be at it already, write nothing more). A throw after either gives the item back, which counts as no delivery. Any other throw is
+   * a failed delivery: a transient error or an unexpected one comes again, any other ends the item.
+   * Where NATS has no room (STORAGE_FULL) the handler is called again within the delivery, for as long as that failure cannot be stored either.
+   */
+  handler: (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => Promise<void>;
+  /** The item cannot be carried out: called before it is removed; where this throws, the item comes again. `work` is undefined when it cannot even be read. */
+  onExhausted: (failure: { work: WorkItem<K> | undefined; deliveries: number; error: LatheError }) => Promise<void>;
+}
+
+/** Takes one work item at a time, until stopped. */
 export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOptions<K>): Promise<Consumption> {
-  const { kind, deviceClass, handler, onExhausted, maxDeliveries = 5, ackWaitMs = 60_000, backoffMs = 1000 } = options;
-  const { quota } = options;
-  const settings = {
-    stream: WORK_STREAM,
-    durable: workDurable(kind, deviceClass),
-    filter: workSubject(kind, deviceClass),
-    ackWaitMs,
-    maxAckPending: 1000,
-  };
+  const { handler, onExhausted, maxDeliveries = 3, ackWaitMs = 60_000, backoffMs = 1000, quota } = options;
+  const kinds = new Map<DurableSettings, K>();
+  for (const { kind, deviceClass } of options.queues) {
+    const durable = workDurable(kind, deviceClass);
+    const filter = workSubject(kind, deviceClass);
+    kinds.set({ stream: WORK_STREAM, durable, filter, ackWaitMs, maxAckPending: 1000 }, kind);
+  }
   const handbacks = new Records<number>(bus, HANDBACKS_BUCKET, { toJSON: (count) => count, fromJSON: Number });
 
+  const read = (queue: DurableSettings, delivery: Delivery): WorkItem<K> => {
+    const kind = kinds.get(queue);
+    if (!kind) throw new LatheError("INTERNAL", `${queue.durable} is no queue of this worker`);
+    return { kind, ...decodeWork(kind, delivery.data, delivery.where) };
+  };
   const give = async (delivery: Delivery, work: WorkItem<K>) => {
     // The server counts every delivery; those that end well are taken off again.
     await handbacks
@@ -65,6 +76,14 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
         bus.logger.warn("a hand-back counts as a failed delivery", { work: work.id, error });
       });
     delivery.nak(0);
+  };
+  const giveLate = (queue: DurableSettings, delivery: Delivery) => {
+    try {
+      void give(delivery, read(queue, delivery));
+    } catch {
+      // Whoever takes it next says that it cannot be read.
+      delivery.nak(0);
+    }
   };
   const told = async (work: WorkItem<K> | undefined, deliveries: number, error: LatheError, where: string) => {
     bus.logger.error("work item given up", { where, work: work?.id, deliveries, error });
@@ -84,15 +103,16 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     if (await told(work, deliveries, error, delivery.where)) await remove(delivery, work);
     else delivery.nak(backoff(backoffMs, deliveries));
   };
-  /** The handler's outcome, called again where NATS had no room; "told": that has been told as the item's end. */
+  /** Calls the handler, again where NATS had no room; "told" where that has been told as the item's end. */
   const carryOut = async (
     work: WorkItem<K>,
     where: string,
     context: { signal: AbortSignal; deliveries: number },
-  ): Promise<WorkOutcome | "told"> => {
+  ): Promise<"done" | "told"> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await handler(work, context);
+        await handler(work, context);
+        return "done";
       } catch (thrown) {
         const error = LatheError.from(thrown);
         if (error.reason !== "STORAGE_FULL" || context.signal.aborted) throw error;
@@ -111,7 +131,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       const text = `work item ${work.id} was taken ${maxDeliveries} times and never finished: its workers died or lost their lease`;
       return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: "DELIVERIES_EXHAUSTED" }));
     }
-    let outcome: WorkOutcome | "told";
+    let outcome: "done" | "told";
     try {
       const signal = AbortSignal.any([stopping, lease.lost]);
       outcome = await carryOut(work, delivery.where, { signal, deliveries });
@@ -120,39 +140,35 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       failed(span, error);
       // Another may hold it now, and whatever is said of the message would be said of theirs.
       if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, error });
-      if (stopping.aborted || error.code === "CANCELLED") return give(delivery, work);
-      const mayHeal = isTransient(error) || error.code === "INTERNAL";
+      if (stopping.aborted) return give(delivery, work);
+      const mayHeal = isTransient(error) || error.code === "INTERNAL" || error.code === "CANCELLED";
       if (!mayHeal || deliveries >= maxDeliveries) return drop(delivery, work, deliveries, error);
       bus.logger.warn("work item comes again", { work: work.id, deliveries, error });
       return delivery.nak(backoff(backoffMs, deliveries));
     }
     if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, outcome });
     if (outcome === "told") return remove(delivery, work);
-    if (outcome === "hand-back") return give(delivery, work);
-    if (outcome !== "done") return delivery.nak(outcome.retryAfterMs);
     await delivery.ack();
     if (delivery.deliveries > 1) await handbacks.delete(handbackKey(work.id));
   };
 
   const handle = async (inHand: InHand) => {
-    const { delivery } = inHand;
+    const { delivery, queue } = inHand;
     let work: WorkItem<K>;
     try {
-      work = { kind, ...decodeWork(kind, delivery.data, delivery.where) };
+      work = read(queue, delivery);
     } catch (thrown) {
       bus.counters.malformed++;
       return drop(delivery, undefined, delivery.deliveries, LatheError.from(thrown));
     }
-    // Two queues can have an item each before the first of them fills the quota.
-    if (quota?.take() === false) return give(delivery, work);
+    quota?.take();
     try {
-      const name = `work ${kind}`;
-      await handling(work.searchId, name, settings.durable, delivery, (span) => settle(work, inHand, span));
+      await handling(work.searchId, `work ${work.kind}`, queue.durable, delivery, (span) => settle(work, inHand, span));
     } finally {
       quota?.settle();
     }
   };
-  return runPulls(bus, settings, handle, quota?.full);
+  return runPulls(bus, [...kinds.keys()], handle, { onLate: giveLate, enough: quota?.full });
 }
 
 /** ":" is not allowed in a record's key. */

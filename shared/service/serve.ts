@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import type { Bus } from "../events/bus";
-import type { Consumption } from "../events/consumer";
+import type { Consumption } from "../events/pulls";
 import { openBus } from "../events/service";
 import { boot, type Booted } from "../process/boot";
 import type { baseConfig } from "../process/config";

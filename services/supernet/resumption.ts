@@ -1,0 +1,48 @@
+import type { StoredEvent } from "../../shared/events/catalog";
+import type {
+  HealthAlarmRaised,
+  RetrainingEpochCompleted,
+  SamplingEpochCompleted,
+} from "../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import type { Candidate } from "./train";
+
+/** What a training goes on from, by the history of its search. */
+export interface Resumption {
+  /** Newest epoch of the supernet whose checkpoint is stored. */
+  epoch: { number: number; checkpoint: ArtifactRef; sequence: number; alarms: HealthAlarmRaised[] } | undefined;
+  /** Of algorithms random and evolution: the newest epoch, and every network that has its figure, in order. */
+  samplingEpoch: SamplingEpochCompleted | undefined;
+  candidates: Candidate[];
+  /** Newest epoch of retraining. */
+  retraining: RetrainingEpochCompleted | undefined;
+}
+
+/** The newest of each; an older event that is stored again changes nothing. */
+export function resumptionOf(history: readonly StoredEvent[]): Resumption {
+  const found: Resumption = { epoch: undefined, samplingEpoch: undefined, candidates: [], retraining: undefined };
+  for (const { event, sequence } of history) {
+    switch (event.type) {
+      case "epoch.completed": {
+        const { metrics, checkpoint, alarms } = event.data;
+        // An older epoch must not win: its checkpoint is deleted, and its decision has been made.
+        if (metrics && checkpoint && metrics.epoch > (found.epoch?.number ?? 0))
+          found.epoch = { number: metrics.epoch, checkpoint, sequence, alarms };
+        break;
+      }
+      case "sampling.epoch.completed":
+        if (event.data.epoch > (found.samplingEpoch?.epoch ?? 0)) found.samplingEpoch = event.data;
+        break;
+      case "candidate.evaluated": {
+        const { genotype, index } = event.data;
+        if (genotype && index === found.candidates.length + 1) found.candidates.push({ ...event.data, genotype });
+        break;
+      }
+      case "retraining.epoch.completed":
+        if (event.data.epoch > (found.retraining?.epoch ?? 0)) found.retraining = event.data;
+        break;
+      default:
+    }
+  }
+  return found;
+}

@@ -1,0 +1,154 @@
+import { LatheError } from "../process/errors";
+import { DeriveWork, SearchCreated, WorkFailed } from "../proto/lathe/v1/events";
+import { startTestBus } from "../testing/bus";
+import { uniqueSearchId, type TestNats } from "../testing/nats";
+import { until } from "../testing/until";
+import type { Bus } from "./bus";
+import type { LatheEvent } from "./catalog";
+import { historyOnce } from "./history";
+import { api } from "./jetstream";
+import { publishEvent, publishWork } from "./publisher";
+import type { Consumption } from "./pulls";
+import { consumeWork, type SearchWorkOptions } from "./searchWork";
+import { WORK_STREAM } from "./subjects";
+
+let nats: TestNats;
+let bus: Bus;
+const open: Consumption[] = [];
+beforeAll(async () => {
+  ({ nats, bus } = await startTestBus());
+});
+afterEach(async () => void (await Promise.all(open.splice(0).map((consumption) => consumption.stop()))));
+afterAll(async () => {
+  await bus?.drain();
+  await nats?.stop();
+});
+
+async function work(options: Partial<SearchWorkOptions<"derive">>, on = bus): Promise<Consumption> {
+  const consumption = await consumeWork<"derive">(on, {
+    queues: [{ kind: "derive" }],
+    over: () => ({ "architecture.derived": "the network is derived" }),
+    handler: () => Promise.resolve(),
+    backoffMs: 1,
+    ...options,
+  });
+  open.push(consumption);
+  return consumption;
+}
+async function newSearch(): Promise<string> {
+  const id = uniqueSearchId();
+  await publishEvent(bus, id, { type: "search.created", data: SearchCreated.fromPartial({}) });
+  return id;
+}
+const queue = (searchId: string, resumption = 0) =>
+  publishWork(bus, { searchId, kind: "derive", data: DeriveWork.fromPartial({ resumption }), ordinal: resumption });
+const queueIsEmpty = () =>
+  until(async () => {
+    const what = { what: "info" };
+    return (
+      (await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, what)).state
+        .messages === 0
+    );
+  });
+const names = async (id: string) => (await historyOnce(bus, id)).map(({ event }) => event.type);
+
+it("carries out an item with the history of its search", async () => {
+  const id = await newSearch();
+  await queue(id);
+  const seen: string[] = [];
+  await work({
+    handler: (_, { history }) => Promise.resolve(void seen.push(...history.map(({ event }) => event.type))),
+  });
+  await queueIsEmpty();
+  expect(seen).toEqual(["search.created"]);
+});
+
+it("skips an item that its search does not want", async () => {
+  const id = await newSearch();
+  await publishEvent(bus, id, { type: "search.cancelled", data: { reason: "" } });
+  await queue(id);
+  const unwanted: string[] = [];
+  let handled = 0;
+  await work({ handler: () => Promise.resolve(void handled++), onUnwanted: (item) => unwanted.push(item.searchId) });
+  await queueIsEmpty();
+  expect({ unwanted, handled }).toEqual({ unwanted: [id], handled: 0 });
+});
+
+it.each<[LatheEvent, string]>([
+  [{ type: "search.cancelled", data: { reason: "" } }, "SEARCH_CANCELLED"],
+  [{ type: "search.paused", data: {} }, "SEARCH_PAUSED"],
+  [{ type: "work.failed", data: WorkFailed.fromPartial({}) }, "SEARCH_FAILED"],
+])("stops at %p, and reports no failure", async (event, reason) => {
+  const id = await newSearch();
+  await queue(id);
+  const reasons: string[] = [];
+  const unwanted: string[] = [];
+  await work({
+    handler: (_, { signal, held }) =>
+      new Promise<void>((_resolve, reject) => {
+        signal.addEventListener("abort", () => {
+          const why = LatheError.from(signal.reason);
+          reasons.push(`${why.reason} ${held.aborted}`);
+          reject(why);
+        });
+        void publishEvent(bus, id, event);
+      }),
+    onUnwanted: (item) => unwanted.push(item.searchId),
+  });
+  await queueIsEmpty();
+  expect({ reasons, unwanted }).toEqual({ reasons: [`${reason} false`], unwanted: [id] });
+  expect(await names(id)).toEqual(["search.created", event.type]);
+});
+
+it("repeats what may heal a bounded number of times, then fails the search with the cause, and goes on", async () => {
+  const [ill, well] = [await newSearch(), await newSearch()];
+  await queue(ill);
+  await queue(well);
+  const seen: string[] = [];
+  await work({
+    handler: ({ searchId }) => {
+      seen.push(searchId === ill ? "ill" : "well");
+      if (searchId === well) return Promise.resolve();
+      return Promise.reject(new LatheError("UNAVAILABLE", "its process died", { reason: "WORKER_DIED" }));
+    },
+  });
+  await queueIsEmpty();
+  expect(seen.sort()).toEqual(["ill", "ill", "ill", "well"]);
+  expect((await historyOnce(bus, ill)).at(-1)?.event).toEqual({
+    type: "work.failed",
+    data: { phase: "derive", reason: "WORKER_DIED", message: "its process died", deliveries: 3 },
+  });
+});
+
+it("fails an item whose search cannot be followed any more, and does not take it for done", async () => {
+  const id = await newSearch();
+  let broken = false;
+  const request = (...parameters: Parameters<Bus["request"]>) =>
+    broken ? Promise.reject(new LatheError("INTERNAL", "no such stream")) : bus.request(...parameters);
+  const faulty = new Proxy(bus, {
+    get: (target, name) => (name === "request" ? request : (Reflect.get(target, name, target) as unknown)),
+  });
+  await queue(id);
+  const seen: string[] = [];
+  await work(
+    {
+      handler: (_, { signal }) => {
+        if (seen.push("taken") > 1) return Promise.resolve();
+        return new Promise<void>((_resolve, reject) => {
+          signal.addEventListener("abort", () => {
+            broken = false;
+            seen.push(LatheError.from(signal.reason).message);
+            reject(LatheError.from(signal.reason));
+          });
+          broken = true;
+          // The next event makes the watch look, and it cannot.
+          void publishEvent(bus, id, { type: "space.kept", data: { epoch: 1, converged: false } });
+        });
+      },
+    },
+    faulty,
+  );
+  await queueIsEmpty();
+  expect(seen).toEqual(["taken", "no such stream", "taken"]);
+  expect(await names(id)).not.toContain("work.failed");
+});

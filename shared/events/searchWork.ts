@@ -1,0 +1,111 @@
+import { LatheError } from "../process/errors";
+import type { Bus } from "./bus";
+import type { StoredEvent } from "./catalog";
+import { historyOnce, replay } from "./history";
+import { publishEvent } from "./publisher";
+import type { Consumption } from "./pulls";
+import { standing, stopReason, type Over } from "./standing";
+import type { WorkKind } from "./subjects";
+import { takeWork, type TakeOptions, type WorkItem } from "./work";
+
+/** What a worker has in hand beside the item. */
+export interface WorkInHand {
+  /** Every event of the search when the item was taken: what the work goes on from. */
+  history: readonly StoredEvent[];
+  /** Aborts with `held`, and when the search is paused, cancelled or failed. */
+  signal: AbortSignal;
+  /** Aborts when the worker stops or its lease is lost: nothing more may be written. */
+  held: AbortSignal;
+  /** Stops the work for a reason of its search, before the search's own event of it has been read. */
+  stop: (reason: LatheError) => void;
+}
+
+export interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
+  /** The events after which nothing is left to do for an item. */
+  over: (work: WorkItem<K>) => Over;
+  /** Carries an item out from where its search stands. A throw after `signal` has aborted is no failure. */
+  handler: (work: WorkItem<K>, inHand: WorkInHand) => Promise<void>;
+  /** Called for an item that its search does not want, or wants no more. */
+  onUnwanted?: (work: WorkItem<K>) => void;
+}
+
+/**
+ * Carries out the work items of searches, one at a time. An item whose search no longer wants it is skipped, or stopped in its middle; a worker that stops
+ * gives its item back; what fails is repeated a bounded number of times and then reported as work.failed.
+ */
+export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOptions<K>): Promise<Consumption> {
+  const { over, handler, onUnwanted, ...take } = options;
+  return takeWork(bus, {
+    ...take,
+    handler: (work, { signal }) => pursue(bus, work, { over: over(work), handler, onUnwanted }, signal),
+    onExhausted: async ({ work, deliveries, error }) => {
+      // Without a readable item there is no search to report it to; the bus has logged it.
+      if (!work) return;
+      const { reason, message } = error;
+      const data = { phase: work.kind, reason, message, deliveries };
+      await publishEvent(bus, work.searchId, { type: "work.failed", data });
+    },
+  });
+}
+
+interface Pursuit<K extends WorkKind> {
+  over: Over;
+  handler: SearchWorkOptions<K>["handler"];
+  onUnwanted: SearchWorkOptions<K>["onUnwanted"];
+}
+
+async function pursue<K extends WorkKind>(
+  bus: Bus,
+  work: WorkItem<K>,
+  { over, handler, onUnwanted }: Pursuit<K>,
+  held: AbortSignal,
+): Promise<void> {
+  const { searchId, kind } = work;
+  const history = await historyOnce(bus, searchId, 0, held);
+  const { skip, sequence } = standing(history, over, resumptionOf(work));
+  if (skip !== undefined) {
+    bus.logger.info("work item skipped", { searchId, kind, why: skip });
+    return onUnwanted?.(work);
+  }
+  const unwanted = new AbortController();
+  const ended = new AbortController();
+  const signal = AbortSignal.any([held, unwanted.signal]);
+  const watching = watch(bus, searchId, sequence + 1, unwanted, AbortSignal.any([signal, ended.signal]));
+  try {
+    await handler(work, { history, signal, held, stop: (reason) => unwanted.abort(reason) });
+  } catch (error) {
+    if (!unwanted.signal.aborted || held.aborted) throw error;
+    const why = LatheError.from(unwanted.signal.reason);
+    // The watch has failed, so nobody knows whether the search wants the item: it comes again.
+    if (why.code !== "CANCELLED") throw why;
+    bus.logger.info("work item stopped", { searchId, kind, why: why.reason });
+    onUnwanted?.(work);
+  } finally {
+    ended.abort();
+    await watching;
+  }
+}
+
+/** Aborts `unwanted` when the search is paused, cancelled or failed, until `signal` aborts. */
+async function watch(
+  bus: Bus,
+  searchId: string,
+  from: number,
+  unwanted: AbortController,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    for await (const stored of replay(bus, searchId, from, signal)) {
+      const reason = stopReason(stored);
+      if (reason) unwanted.abort(new LatheError("CANCELLED", `search ${searchId}: ${stored.event.type}`, { reason }));
+    }
+  } catch (error) {
+    bus.logger.error("events of the search cannot be followed", { searchId, error });
+    unwanted.abort(LatheError.from(error));
+  }
+}
+
+/** Items of measurements carry no resumption: what they measure is the same in each. */
+function resumptionOf({ data }: WorkItem<WorkKind>): number {
+  return "resumption" in data ? data.resumption : Infinity;
+}

@@ -1,0 +1,79 @@
+import { HealthAlarmKind } from "../proto/lathe/v1/result";
+import { HealthPolicy } from "../proto/lathe/v1/spec";
+import type { EventData, EventName, LatheEvent, StoredEvent } from "./catalog";
+import { standing, stopReason, type Over } from "./standing";
+
+const event = <N extends EventName>(type: N, data: object = {}): LatheEvent =>
+  ({ type, data: data as EventData<N> }) as LatheEvent;
+/** Sequences are those of a stream that other searches write to as well. */
+const history = (events: LatheEvent[]): StoredEvent[] =>
+  events.map((each, index) => ({ sequence: 10 + 3 * index, time: new Date(0), searchId: "s-1", event: each }));
+
+const created = event("search.created");
+const paused = event("search.paused");
+const resumed = (resumption: number) => event("search.resumed", { resumption });
+const alarm = (policy: HealthPolicy) =>
+  event("health.alarm.raised", { kind: HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP, policy });
+const { HEALTH_POLICY_REPORT: REPORT, HEALTH_POLICY_PAUSE: PAUSE, HEALTH_POLICY_FAIL: FAIL } = HealthPolicy;
+const epoch = event("epoch.completed");
+const converged = event("supernet.converged");
+const over: Over = { "supernet.converged": "the supernet is trained" };
+
+describe("a work item", () => {
+  it.each<[string, number, LatheEvent[], string | undefined]>([
+    ["a new search", 0, [created], undefined],
+    ["a search under way", 0, [created, epoch], undefined],
+    ["a deleted search", 0, [], "the search is unknown: it has been deleted"],
+    ["a paused search", 0, [created, paused], "the search is paused"],
+    ["a search that was resumed after it", 0, [created, paused, resumed(1)], "resumption 1 has taken its place"],
+    ["its resumption", 1, [created, paused, resumed(1)], undefined],
+    ["a resumption that was paused", 1, [created, paused, resumed(1), paused], "the search is paused"],
+    [
+      "a resumption before another",
+      1,
+      [created, paused, resumed(1), paused, resumed(2)],
+      "resumption 2 has taken its place",
+    ],
+    ["a search of which every resumption does", Infinity, [created, paused, resumed(1)], undefined],
+    ["a cancelled search", 0, [created, event("search.cancelled")], "the search has ended (search.cancelled)"],
+    [
+      "a cancelled search, paused before",
+      0,
+      [created, paused, event("search.cancelled")],
+      "the search has ended (search.cancelled)",
+    ],
+    ["a failed search", 0, [created, event("search.failed")], "the search has ended (search.failed)"],
+    ["a finished search", 0, [created, event("search.succeeded")], "the search has ended (search.succeeded)"],
+    [
+      "a search that is failing",
+      0,
+      [created, event("work.failed", { reason: "DATASET_INVALID" })],
+      "the search is failing (DATASET_INVALID)",
+    ],
+    ["a search with an alarm", 0, [created, epoch, alarm(REPORT)], undefined],
+    ["a search that an alarm has paused", 0, [created, epoch, alarm(PAUSE)], "the search is paused"],
+    ["its resumption after the alarm", 1, [created, epoch, alarm(PAUSE), resumed(1)], undefined],
+    ["a search that an alarm fails", 0, [created, epoch, alarm(FAIL)], "the search is failing (MIOU_DROP)"],
+    ["what is done already", 0, [created, epoch, converged], "the supernet is trained"],
+  ])("of %s (resumption %d)", (_, resumption, events, skip) => {
+    expect(standing(history(events), over, resumption)).toEqual({
+      skip,
+      sequence: events.length > 0 ? 7 + 3 * events.length : 0,
+    });
+  });
+
+  it.each<[LatheEvent, string | undefined]>([
+    [paused, "SEARCH_PAUSED"],
+    [event("search.cancelled"), "SEARCH_CANCELLED"],
+    [event("search.failed"), "SEARCH_FAILED"],
+    [event("work.failed"), "SEARCH_FAILED"],
+    [alarm(PAUSE), "SEARCH_PAUSED"],
+    [alarm(FAIL), "SEARCH_FAILED"],
+    [alarm(REPORT), undefined],
+    [resumed(1), undefined],
+    [epoch, undefined],
+    [event("space.kept", { epoch: 1 }), undefined],
+  ])("in the middle, at %p", (each, reason) => {
+    expect(stopReason(history([each])[0]!)).toBe(reason);
+  });
+});

@@ -1,0 +1,71 @@
+import type { HealthAlarmRaised } from "../proto/lathe/v1/events";
+import { HealthAlarmKind } from "../proto/lathe/v1/result";
+import { HealthPolicy } from "../proto/lathe/v1/spec";
+import type { EventName, StoredEvent } from "./catalog";
+
+/** The events after which nothing is left to do for a work item, each with the reason in words. */
+export type Over = Partial<Record<EventName, string>>;
+
+/** How a search stands for a worker that takes one of its items. */
+export interface Standing {
+  /** Why there is nothing to do; undefined: the item is to be carried out. */
+  skip: string | undefined;
+  /** Sequence of the newest event. */
+  sequence: number;
+}
+
+/** Folds a history into what an item of a resumption finds. */
+export function standing(history: readonly StoredEvent[], over: Over, resumption: number): Standing {
+  if (history.length === 0) return { skip: "the search is unknown: it has been deleted", sequence: 0 };
+  let ended: string | undefined;
+  let paused = false;
+  let resumptions = 0;
+  for (const stored of history) {
+    const { event } = stored;
+    if (event.type === "search.resumed") {
+      paused = false;
+      resumptions = Math.max(resumptions, event.data.resumption);
+    }
+    const reason = stopReason(stored);
+    if (reason === "SEARCH_PAUSED") paused = true;
+    else if (reason !== undefined || event.type === "search.succeeded") ended = endOf(stored);
+    ended = over[event.type] ?? ended;
+  }
+  const replaced = resumption < resumptions ? `resumption ${resumptions} has taken its place` : undefined;
+  const skip = ended ?? (paused ? "the search is paused" : replaced);
+  return { skip, sequence: history.at(-1)?.sequence ?? 0 };
+}
+
+export type StopReason = "SEARCH_PAUSED" | "SEARCH_CANCELLED" | "SEARCH_FAILED";
+
+/** Why an event stops a worker in the middle of its item; undefined where it does not. */
+export function stopReason({ event }: StoredEvent): StopReason | undefined {
+  switch (event.type) {
+    case "search.paused":
+      return "SEARCH_PAUSED";
+    case "health.alarm.raised":
+      return alarmStop(event.data);
+    case "search.cancelled":
+      return "SEARCH_CANCELLED";
+    case "search.failed":
+    case "work.failed":
+      return "SEARCH_FAILED";
+    default:
+      return undefined;
+  }
+}
+
+/** How an alarm stops the workers of its search: its policy takes effect by the event itself. */
+export function alarmStop({ policy }: HealthAlarmRaised): StopReason | undefined {
+  if (policy === HealthPolicy.HEALTH_POLICY_PAUSE) return "SEARCH_PAUSED";
+  return policy === HealthPolicy.HEALTH_POLICY_FAIL ? "SEARCH_FAILED" : undefined;
+}
+
+function endOf({ event }: StoredEvent): string {
+  if (event.type === "work.failed") return `the search is failing (${event.data.reason})`;
+  if (event.type === "health.alarm.raised") {
+    const kind = HealthAlarmKind[event.data.kind] ?? String(event.data.kind);
+    return `the search is failing (${kind.replace("HEALTH_ALARM_KIND_", "")})`;
+  }
+  return `the search has ended (${event.type})`;
+}

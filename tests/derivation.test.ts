@@ -1,0 +1,169 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { startGuard } from "../deploy/local/guard";
+import { serviceProcess } from "../deploy/local/stack";
+import { takeStateFolder } from "../deploy/local/state";
+import { WORK_STREAM } from "../shared/events/subjects";
+import { ConditionStatus, SearchState } from "../shared/proto/lathe/v1/search";
+import { compiled } from "./compiled";
+import { smallSpec } from "./specs";
+import { childrenOf, isAlive } from "../shared/testing/processes";
+import { until } from "../shared/testing/until";
+import { newFolder, System } from "./system";
+
+let system: System;
+beforeAll(async () => {
+  system = await System.start();
+});
+afterAll(() => system.stop());
+
+/** The service's own process, or another replica of it. */
+interface Replica {
+  pid: number;
+  http: string;
+}
+const own = (): Replica => system.stack.addresses().discretization;
+
+/** Processes of a replica's derivations. Stopped before it runs its own program, one would hold up the service that starts it. */
+const derivations = ({ pid }: Replica) => childrenOf(pid).filter((child) => programOf(child).includes("worker"));
+
+/** Empty where the process has just ended. */
+function programOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** A derivation of a replica, waiting for one. */
+const derivation = (replica: Replica) =>
+  until(
+    () => derivations(replica),
+    (pids) => pids.length > 0,
+  ).then(([child]) => child!);
+
+/** Nothing where the process has just ended. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+const names = async (id: string) => (await system.history(id)).map(({ event }) => event.type);
+const noWork = () =>
+  until(
+    () => system.stream(WORK_STREAM),
+    ({ messages }) => messages === 0,
+  );
+
+it("fails its search, with the cause, when its process dies each time, and another search is derived", async () => {
+  const ids = [await system.begin(smallSpec()), await system.begin(smallSpec({ seed: 8 }))];
+  const failed = async () => {
+    for (const id of ids) if ((await names(id)).includes("work.failed")) return id;
+    return undefined;
+  };
+  let ill: string | undefined;
+  // The failure of one is stored before the next item is taken: no derivation of the other is killed after it.
+  while (ill === undefined) {
+    const child = await derivation(own());
+    ill = await failed();
+    if (ill === undefined) signal(child, "SIGKILL");
+    await until(
+      () => ill !== undefined || !isAlive(child),
+      (over) => over,
+    );
+  }
+  const search = await system.ended(ill);
+  expect(search.state).toBe(SearchState.SEARCH_STATE_FAILED);
+  const condition = search.conditions.find(({ type }) => type === "Failed");
+  expect(condition).toMatchObject({ status: ConditionStatus.CONDITION_STATUS_TRUE, reason: "WORKER_DIED" });
+  expect(condition?.message).toMatch(/^worker worker \(pid \d+\) died: killed by SIGKILL/);
+  const failure = (await system.history(ill)).find(({ event }) => event.type === "work.failed");
+  expect(failure?.event.data).toMatchObject({ phase: "derive", deliveries: 3 });
+  const other = ids.find((id) => id !== ill)!;
+  expect((await system.ended(other)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+});
+
+it("is shared by two replicas", async () => {
+  const guard = startGuard();
+  const second = serviceProcess("discretization", system.stack.natsUrl, takeStateFolder(newFolder()), guard, {
+    services: join(compiled(), "services"),
+    env: { LATHE_LEASE: "4s", LATHE_THREADS: "1" },
+  });
+  const child = await second.start(new AbortController().signal);
+  try {
+    const replicas = [own(), second.address()] as const;
+    const derived = async ({ http }: Replica) => {
+      const text = await (await fetch(`http://${http}/metrics`)).text();
+      return Number(/^nas_derivations_total\{outcome="succeeded"\} (\d+)$/m.exec(text)?.[1]);
+    };
+    const before = await derived(replicas[0]);
+    const ids: string[] = [];
+    for (let seed = 11; seed < 15; seed++) ids.push(await system.begin(smallSpec({ seed })));
+    const busy = await until(
+      () => replicas.find((replica) => derivations(replica).length > 0),
+      (replica) => replica !== undefined,
+    );
+    const [held, free] = busy === replicas[0] ? replicas : [replicas[1], replicas[0]];
+    const freeBefore = await derived(free);
+    const stopped = new Set<number>();
+    // However slow the free one is: the other goes on after it.
+    await until(
+      async () => {
+        for (const pid of derivations(held)) {
+          signal(pid, "SIGSTOP");
+          stopped.add(pid);
+        }
+        return derived(free);
+      },
+      (count) => count > freeBefore,
+    );
+    for (const pid of stopped) signal(pid, "SIGCONT");
+    for (const id of ids) expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    for (const id of ids) expect((await names(id)).filter((name) => name === "architecture.derived")).toHaveLength(1);
+    const counts = [(await derived(replicas[0])) - before, await derived(replicas[1])];
+    expect(counts[0]! + counts[1]!).toBe(4);
+    expect(Math.min(...counts)).toBeGreaterThanOrEqual(1);
+  } finally {
+    await child.stop(12_000);
+    await guard.stop();
+  }
+});
+
+describe("in its middle", () => {
+  /** A search whose derivation stands still. */
+  async function standing(seed: number): Promise<{ id: string; child: number }> {
+    const id = await system.begin(smallSpec({ seed }));
+    const child = await derivation(own());
+    signal(child, "SIGSTOP");
+    return { id, child };
+  }
+
+  it("ends at a cancellation", async () => {
+    const { id, child } = await standing(21);
+    await system.search.api.cancelSearch({ searchId: id, reason: "enough" });
+    await until(
+      () => isAlive(child),
+      (alive) => !alive,
+    );
+    await noWork();
+    expect((await names(id)).slice(-2)).toEqual(["supernet.converged", "search.cancelled"]);
+  });
+
+  it("ends at a pause, and is taken up again at the resumption", async () => {
+    const { id, child } = await standing(22);
+    await system.search.api.pauseSearch({ searchId: id });
+    await until(
+      () => isAlive(child),
+      (alive) => !alive,
+    );
+    await noWork();
+    expect((await names(id)).slice(-2)).toEqual(["supernet.converged", "search.paused"]);
+    await system.search.api.resumeSearch({ searchId: id });
+    expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    expect((await names(id)).filter((name) => name === "architecture.derived")).toHaveLength(1);
+  });
+});
