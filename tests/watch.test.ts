@@ -33,18 +33,21 @@ it("`search watch` goes on where it was after its stack was stopped and started 
   });
   let complaints = "";
   watch.stderr.on("data", (text: Buffer) => (complaints += text.toString()));
-  const ended = once(watch, "exit");
+  const ended = once(watch, "close");
 
   await first.event(id, "epoch.completed", 1);
   await until(
     () => sequences.length,
     (count) => count > 0,
   );
+  // A search that waits cannot end before its stack is stopped.
+  await first.search.api.pauseSearch({ searchId: id });
   await first.stop({ keepFolder: true });
   const occupied = await occupy(before);
   const second = await System.start({}, folder);
   try {
     expect(second.stack.addresses().search.grpc).not.toBe(before);
+    await second.search.api.resumeSearch({ searchId: id });
     await second.ended(id);
     expect({ exit: (await ended)[0] as unknown, complaints }).toEqual({
       exit: 0,
