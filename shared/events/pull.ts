@@ -78,9 +78,14 @@ export class Delivery {
     await this.bus.request(this.reply, "+TERM", { what: `termination of ${this.where}` });
   }
 
-  /** To be delivered again after a while; 0: at once, to whoever pulls. */
+  /** To be delivered again after a while; 0: at once, to whoever pulls. On a connection that drains or is closed the end of the lease does it. */
   nak(delayMs: number): void {
-    this.bus.connection.publish(this.reply, delayMs > 0 ? `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}` : "-NAK");
+    const answer = delayMs > 0 ? `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}` : "-NAK";
+    try {
+      this.bus.connection.publish(this.reply, answer);
+    } catch (error) {
+      this.bus.logger.warn("a delivery waits for the end of its lease", { where: this.where, error });
+    }
   }
 
   /** Still at it: begins the time without a word anew. True when the server has confirmed. */
