@@ -2,7 +2,7 @@ import type { StoredEvent } from "../../shared/events/catalog";
 import type { ProfileKind } from "./metrics";
 
 /** How a search stands for a worker that takes one of its profiling items, by its history. */
-export interface Situation {
+interface Situation {
   /** Why there is nothing to measure; undefined: the item is to be carried out. */
   skip: string | undefined;
   /** Sequence of the newest event. */

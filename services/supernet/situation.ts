@@ -11,7 +11,7 @@ import { alarmReason } from "../../shared/spec/health";
 import type { Candidate, Decision } from "./train";
 
 /** How a search stands for a worker that takes one of its items, by its history. */
-export interface Situation {
+interface Situation {
   /** Why there is nothing to do; undefined: the item is to be carried out. */
   skip: string | undefined;
   /** Newest epoch of the supernet whose checkpoint is stored. */

@@ -15,7 +15,7 @@ export interface Entry<T> {
   revision: number;
 }
 
-export interface RecordsOptions {
+interface RecordsOptions {
   /** How long a read or a write of one record waits for a NATS that does not answer; 10 s. */
   retryForMs?: number;
 }
