@@ -4,7 +4,7 @@ module.exports = {
     {
       name: "services-load-no-tensors",
       comment:
-        "TF.js and ONNX Runtime belong in the child process that computes: they take 57 MiB of a service that only waits.",
+        "TF.js and ONNX Runtime belong in the child process that computes: TF.js alone takes 29 MiB of a service that only waits.",
       severity: "error",
       from: { path: "^services/(latency|search|shrinking|supernet)/main\\.ts$" },
       to: { path: "node_modules/(@tensorflow|onnxruntime-node|sharp)/", reachable: true },
