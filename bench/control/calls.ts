@@ -9,7 +9,7 @@ import type { Stored } from "./store";
 /** Left out at the front of each series: the first calls of a fresh process compile it. */
 const WARM_UP = 20;
 
-export interface CallOptions {
+interface CallOptions {
   /** host:port of the search service. */
   address: string;
   stored: Pick<Stored, "finished" | "running">;

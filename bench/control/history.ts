@@ -20,7 +20,7 @@ import { specDigest } from "../../shared/spec/digest";
 import { resolve } from "../../shared/spec/resolve";
 
 /** The events of one search in their order, and the record that the search service makes of them. */
-export interface History {
+interface History {
   events: LatheEvent[];
   record: SearchRecord;
 }

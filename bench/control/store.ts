@@ -45,7 +45,7 @@ function template(epochs: number, finished: boolean) {
 }
 
 /** Ids as the service makes them: "s-" and 12 characters of a to z. */
-export function benchId(index: number): string {
+function benchId(index: number): string {
   let rest = index;
   const letters = Array.from({ length: 12 }, () => {
     const letter = String.fromCharCode(97 + (rest % 26));

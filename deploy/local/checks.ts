@@ -9,7 +9,7 @@ interface Fault {
   why: string;
 }
 
-export interface ChecksOptions {
+interface ChecksOptions {
   /** Where each service answers /readyz now: host:port. */
   addresses: () => Readonly<Record<string, { http: string }>>;
   say: (line: string) => void;

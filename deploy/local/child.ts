@@ -3,7 +3,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { LatheError } from "../../shared/process/errors";
 import type { Guard } from "./guard";
 
-export interface ChildOptions {
+interface ChildOptions {
   /** "nats-server", "search service". */
   name: string;
   command: string;

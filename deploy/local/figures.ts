@@ -3,7 +3,7 @@ import { memorySize } from "../../shared/engine/account";
 import { duration, milliseconds, percent, quantity } from "./view/figures";
 
 /** One figure of a result: its name in result.json, how it is shown, and what it was measured by. */
-export interface Figure {
+interface Figure {
   key: keyof SearchResult;
   label: string;
   value: unknown;

@@ -5,7 +5,7 @@ import type { Api } from "../../shared/rpc/client";
 
 export type SearchApi = Api<typeof SearchServiceService>;
 
-export interface FollowOptions {
+interface FollowOptions {
   /** First sequence; 0 for the whole history. */
   fromSequence?: number;
   includeProgress?: boolean;

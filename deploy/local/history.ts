@@ -4,7 +4,7 @@ import { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
 
 /** Writes what happened: history.jsonl, every event as proto3 JSON, and epochs.csv, a row per epoch of both trainings. */
-export interface History {
+interface History {
   add(response: WatchSearchResponse): void;
 }
 

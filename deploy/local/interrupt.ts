@@ -2,7 +2,7 @@ import { LatheError } from "../../shared/process/errors";
 import { EXIT } from "./exit";
 import { isAlive, npmAbove } from "./processes";
 
-export interface Interrupt {
+interface Interrupt {
   /** Aborted by the first signal, or when whoever reads our output or started us under npm is gone. */
   readonly signal: AbortSignal;
   /** Signals have their default effect again. */

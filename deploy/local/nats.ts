@@ -72,7 +72,7 @@ export interface Nats {
   child: Child;
 }
 
-export interface NatsOptions {
+interface NatsOptions {
   binary: string;
   /** Holds the store. */
   folder: string;

@@ -9,7 +9,7 @@ import { blockName, operationName, stageName } from "../../shared/space/parts";
 import { quantity } from "./view/figures";
 
 /** A network by arithmetic: what each part costs. */
-export interface NetworkDescription {
+interface NetworkDescription {
   genotype: Genotype;
   head: Head;
   parts: PartFigures[];

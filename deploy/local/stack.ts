@@ -17,7 +17,7 @@ import { supervise, type Supervised } from "./supervise";
 export const SERVICES = ["search", "supernet", "shrinking", "discretization", "latency"] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
-export interface StackOptions extends DiskOptions {
+interface StackOptions extends DiskOptions {
   /** State folder; made if need be, refused while another stack has it. */
   folder: string;
   /** Takes lines about what happens: an install, a restart. */

@@ -5,7 +5,7 @@ import { userFolder } from "./specFlags";
 import type { ServiceAddress, ServiceName } from "./stack";
 
 /** What run/stack.json of a running stack tells. */
-export interface StackFile {
+interface StackFile {
   pid: number;
   /** URL of its NATS. */
   nats: string;

@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { LatheError } from "../../shared/process/errors";
 import { lastLines, type Child } from "./child";
 
-export interface SupervisedOptions {
+interface SupervisedOptions {
   name: string;
   /** Starts the process and resolves when it serves; called again after each unexpected end. The signal gives up a start. */
   start: (signal: AbortSignal) => Promise<Child>;

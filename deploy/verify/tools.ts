@@ -16,7 +16,7 @@ const cache = join(root, "node_modules", ".cache", "lathe-verify");
 const TIMED_OUT = `not within ${BUILD_MS / 1000} s; LATHE_VERIFY=full takes the time`;
 
 /** What a command came to; output is stdout and stderr together. */
-export interface Ran {
+interface Ran {
   status: number;
   stdout: string;
   output: string;
@@ -40,7 +40,7 @@ export function run(
 }
 
 /** Path of a program on PATH, or where Go and Debian put theirs. */
-export function onPath(name: string): string | undefined {
+function onPath(name: string): string | undefined {
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/go/bin", "/usr/sbin", "/usr/local/bin"];
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }

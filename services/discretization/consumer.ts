@@ -13,7 +13,7 @@ import { resolve } from "../../shared/spec/resolve";
 import type { Job, Message, Outcome, Reply } from "./jobs";
 import type { DerivationMetrics } from "./metrics";
 
-export interface DeriverOptions {
+interface DeriverOptions {
   bus: Bus;
   engine: EngineOptions;
   metrics: DerivationMetrics;

@@ -11,7 +11,7 @@ import { validateGenotype } from "../../shared/space/genotype";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
 
-export interface ExportRequest {
+interface ExportRequest {
   searchId: string;
   /** 0: as searched. */
   inputHeight: number;

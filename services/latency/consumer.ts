@@ -12,7 +12,7 @@ import { refuse, spaceViolations } from "../../shared/space/validate";
 import type { ObservedProfiler, ProfileKind } from "./metrics";
 import { completeSettings, profilingViolations, type ProfilingSettings } from "./settings";
 
-export interface LatencyConsumer {
+interface LatencyConsumer {
   bus: Bus;
   artifacts: Pick<Objects, "get">;
   profiler: Pick<ObservedProfiler, "network" | "operators" | "skipped">;

@@ -10,9 +10,9 @@ export interface OperatorSample {
   seconds: number;
 }
 
-export type OperatorCost = Pick<CandidateCost, "inMiddle" | "middleOut" | "fixed">;
+type OperatorCost = Pick<CandidateCost, "inMiddle" | "middleOut" | "fixed">;
 
-export interface OperatorFit extends OperatorCost {
+interface OperatorFit extends OperatorCost {
   /** Mean over the samples of |fitted - measured| / measured. */
   relativeError: number;
 }

@@ -59,7 +59,7 @@ export function runtimeTimer(settings: ProfilingSettings): Timer {
 }
 
 /** Widths of two blocks in turn: in -> middles[0] -> out, out -> middles[1] -> in. */
-export interface ChainWidths {
+interface ChainWidths {
   input: number;
   output: number;
   middles: [number, number];
@@ -84,7 +84,7 @@ export function widthPoints(widths: readonly number[], channels: number): ChainW
 }
 
 /** A model to measure for a row of the table. */
-export interface OperatorPoint {
+interface OperatorPoint {
   /** "stage1/d4s2". */
   id: string;
   chain: BlockChain;

@@ -13,7 +13,7 @@ import { refuse, spaceViolations } from "../../shared/space/validate";
 import type { Profiler } from "./profiler";
 import { completeSettings, profilingViolations, type ProfilingSettings } from "./settings";
 
-export interface LatencyRpc {
+interface LatencyRpc {
   profiler: Pick<Profiler, "network" | "operators" | "pending">;
   artifacts: Pick<Objects, "stat" | "get">;
   devices: readonly Device[];

@@ -9,7 +9,7 @@ import { isEnded } from "./record";
 import type { Searches } from "./searches";
 import { traceEnd } from "./traces";
 
-export interface ConsumerOptions {
+interface ConsumerOptions {
   /** How often searches are looked through for what a process that died has left; 30 s. */
   sweepMs?: number;
   /** First delay of a repetition. */

@@ -8,7 +8,7 @@ const DEFAULT_PAGE = 50;
 const MAX_PAGE = 200;
 
 /** A search as the list knows it. */
-export type Listed = Pick<Place, "createdAt" | "state" | "labels"> & { id: string };
+type Listed = Pick<Place, "createdAt" | "state" | "labels"> & { id: string };
 
 /** The last search of a page, and the filter that the page was made with. */
 interface Cursor {

@@ -30,7 +30,7 @@ interface Claim {
   specSha256: string;
 }
 
-export interface Sweep {
+interface Sweep {
   changed: Search[];
   /** Ids of the searches that have not ended. */
   open: ReadonlySet<string>;

@@ -6,7 +6,7 @@ import { readMessage } from "../../shared/events/jetstream";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
-import { Records, searchRecords } from "../../shared/events/records";
+import { Records } from "../../shared/events/records";
 import {
   ARTIFACTS_BUCKET,
   CHECKPOINTS_BUCKET,
@@ -24,7 +24,7 @@ import {
   SearchPhase,
   SearchServiceClient,
   SearchState,
-  type Search,
+  Search,
   type WatchSearchResponse,
 } from "../../shared/proto/lathe/v1/search";
 import { resolve } from "../../shared/spec/resolve";
@@ -130,7 +130,7 @@ describe("StartSearch", () => {
     expect(search.lastSequence).toBeGreaterThan(0);
     expect((await api.getSearch({ searchId: search.id })).search).toMatchObject({ id: search.id });
     await until(() => trained.some(({ searchId }) => searchId === search.id));
-    expect((await searchRecords(bus).get(search.id))?.value.spec).toEqual(search.spec);
+    expect((await new Records(bus, SEARCHES_BUCKET, Search).get(search.id))?.value.spec).toEqual(search.spec);
   });
 
   it("is one search for one request id, however often and by how many it is asked for", async () => {
@@ -456,9 +456,9 @@ describe("a search", () => {
     await tell(id, made.epoch(1));
     await inState(id, SearchState.SEARCH_STATE_RUNNING);
     const before = await searches.current(id);
-    await searchRecords(bus).delete(id);
+    await new Records(bus, SEARCHES_BUCKET, Search).delete(id);
     await tell(id, made.kept(1));
-    await until(async () => (await searchRecords(bus).get(id)) !== undefined);
+    await until(async () => (await new Records(bus, SEARCHES_BUCKET, Search).get(id)) !== undefined);
     const { search } = await searches.current(id);
     expect(search.lastSequence).toBeGreaterThan(before.search.lastSequence);
     expect(search.lastEpoch).toEqual(before.search.lastEpoch);

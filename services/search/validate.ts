@@ -2,7 +2,7 @@ import { isToken } from "../../shared/events/subjects";
 import { LatheError, type FieldViolation } from "../../shared/process/errors";
 import type { StartSearchRequest } from "../../shared/proto/lathe/v1/search";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { refuse } from "../../shared/space/validate";
+import { refusal } from "../../shared/space/validate";
 import { resolve, type ResolvedSpec } from "../../shared/spec/resolve";
 
 const MAX_REASON_LENGTH = 500;
@@ -30,8 +30,7 @@ export function validateStart(request: StartSearchRequest): {
       violations.push(...error.violations);
     }
   }
-  refuse("INVALID_SPEC", "request", violations);
-  if (resolved === undefined) throw new LatheError("INTERNAL", "a spec was neither resolved nor refused");
+  if (resolved === undefined || violations.length > 0) throw refusal("INVALID_SPEC", "request", violations);
   return { ...resolved, requestId };
 }
 
@@ -43,14 +42,14 @@ export function validateSearchId(id: string): string {
       : isToken(id)
         ? undefined
         : `is "${clip(id)}", must be 1 to 64 of a-z, 0-9 and -, and not begin with -`;
-  if (description !== undefined) refuse("INVALID_SEARCH_ID", "request", [{ field: "search_id", description }]);
+  if (description !== undefined) throw refusal("INVALID_SEARCH_ID", "request", [{ field: "search_id", description }]);
   return id;
 }
 
 /** What a client gives as the reason of a cancellation. */
 export function validateReason(reason: string): string {
   if (reason.length > MAX_REASON_LENGTH)
-    refuse("INVALID_REASON", "request", [
+    throw refusal("INVALID_REASON", "request", [
       { field: "reason", description: `has ${reason.length} characters, must have at most ${MAX_REASON_LENGTH}` },
     ]);
   return reason;

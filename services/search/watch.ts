@@ -6,7 +6,7 @@ import type { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
 import type { Search, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { isEnd, isEnded } from "./record";
 
-export interface WatchOptions {
+interface WatchOptions {
   /** First sequence to send; 0: the first event. */
   fromSequence: number;
   includeProgress: boolean;

@@ -26,7 +26,7 @@ import type { ResolvedSpec } from "../../shared/spec/presets";
 export type ShrinkingPolicy = ResolvedSpec["shrinking"];
 
 /** What the decision after one epoch rests on. */
-export interface DecideInput {
+interface DecideInput {
   space: SearchSpace;
   architecture: Architecture;
   policy: ShrinkingPolicy;

@@ -1,6 +1,5 @@
-import { LatheError } from "../../shared/process/errors";
 import { ShrinkingServiceService } from "../../shared/proto/lathe/v1/shrinking";
-import { refuse } from "../../shared/space/validate";
+import { refusal } from "../../shared/space/validate";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { completePolicy, decide } from "./decide";
 import { simulate } from "./simulate";
@@ -24,6 +23,5 @@ export function shrinkingService(): Service {
 
 function required<T>(field: string, value: T | undefined): T {
   if (value !== undefined) return value;
-  refuse("FIELD_MISSING", "request", [{ field, description: "is not set, must be given" }]);
-  throw new LatheError("INTERNAL", `a missing ${field} was not refused`);
+  throw refusal("FIELD_MISSING", "request", [{ field, description: "is not set, must be given" }]);
 }

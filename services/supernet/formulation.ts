@@ -4,7 +4,7 @@ import { toBlockedOrder, toPlainOrder } from "../../shared/network/blockedLayout
 import type { DeclaredSupernet, Supernet } from "../../shared/network/supernet";
 
 /** How the training steps of a supernet are written, and the order in which they hold its weights and statistics. */
-export interface Formulation {
+interface Formulation {
   supernet: Supernet;
   /** "blocked", or "plain" with the reason. */
   name: string;

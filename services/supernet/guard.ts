@@ -14,7 +14,7 @@ export interface EpochNorms {
   relativeAlphas: number;
 }
 
-export interface Guard {
+interface Guard {
   /** Take in one step each; the alarm where its loss or gradient norm is NaN or infinite, after which no step may follow. */
   weights(outcome: WeightOutcome): HealthAlarmRaised | undefined;
   alphas(outcome: AlphaOutcome, weights: AlphaWeights): HealthAlarmRaised | undefined;

@@ -16,7 +16,7 @@ import type { EpochNorms } from "./guard";
 import { kindsOf, type Measures } from "./health";
 
 /** What an epoch of a search has come to, before it is judged. */
-export interface EpochOutcome {
+interface EpochOutcome {
   epoch: number;
   epochs: number;
   space: SearchSpace;

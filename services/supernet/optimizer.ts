@@ -1,7 +1,7 @@
 import type { Arrays, CompiledStep } from "../../shared/engine/engine";
 
 /** Vectors of a step that come back moved: read from one set, written to the other, then swapped, so that nothing is allocated. */
-export interface DoubleBuffer {
+interface DoubleBuffer {
   current: Arrays;
   spare: Arrays;
 }

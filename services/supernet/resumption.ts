@@ -8,7 +8,7 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Candidate } from "./train";
 
 /** What a training goes on from, by the history of its search. */
-export interface Resumption {
+interface Resumption {
   /** Newest epoch of the supernet whose checkpoint is stored. */
   epoch: { number: number; checkpoint: ArtifactRef; sequence: number; alarms: HealthAlarmRaised[] } | undefined;
   /** Of algorithms random and evolution: the newest epoch, and every network that has its figure, in order. */

@@ -59,7 +59,7 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
 }
 
 /** Size, groups and largest network of a spec's space. */
-export function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
+function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
   const { spec, space } = resolve(asked);
   const parts = new Map(contributions(space).map((part) => [part.dimension, part.log10]));
   return {

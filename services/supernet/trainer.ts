@@ -24,13 +24,13 @@ import { publishedAsSpan } from "./traces";
 import type { Decision, SearchJob } from "./train";
 
 /** What the training process is doing now. */
-export interface TrainingStatus {
+interface TrainingStatus {
   searchId: string;
   phase: string;
   progress: StepProgress | undefined;
 }
 
-export interface TrainerOptions {
+interface TrainerOptions {
   bus: Bus;
   engine: EngineOptions;
   metrics: TrainingMetrics;

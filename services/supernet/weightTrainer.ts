@@ -18,7 +18,7 @@ export interface TrainingVectors extends NetworkParameters {
 }
 
 /** How weights are trained. */
-export interface Course {
+interface Course {
   /** Of the compiled step, and the beginning of the names of its dropout's random streams: "retraining". */
   name: string;
   /** Names the training in errors. */
@@ -34,7 +34,7 @@ export interface Course {
   weightDecay: number;
 }
 
-export interface WeightTrainer {
+interface WeightTrainer {
   /** One epoch over the training split, or its first `limit` steps; its mean loss. */
   epoch(dataset: Dataset, epoch: number, port: TrainerPort, limit?: number): Promise<number>;
   vectors(): TrainingVectors;

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeText } from "../testing/pictures";
-import { camvidInfo, camvidLayout } from "./camvid";
+import { camvidLayout } from "./camvid";
 
 describe("camvidLayout", () => {
   let folder: string;
@@ -19,7 +19,6 @@ describe("camvidLayout", () => {
     expect(info.colors.length).toBe(11);
     expect(labelMap.slice(0, 13)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 255, -1]);
     expect([labelMap[254], labelMap[255]]).toEqual([-1, 255]);
-    expect(info).toBe(camvidInfo);
   });
 
   it("names the folder, list or line at fault", async () => {

@@ -4,7 +4,7 @@ import { plainLabelMap, readLines, requireFolder, type Layout, type Pair } from 
 import type { DatasetInfo } from "./example";
 
 /** The 11 classes of CamVid as SegNet grouped them, in label order. */
-export const camvidInfo: DatasetInfo = {
+const camvidInfo: DatasetInfo = {
   kind: "camvid",
   classes: ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"],
   colors: [

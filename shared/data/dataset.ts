@@ -65,7 +65,7 @@ export async function openDataset(options: DatasetOptions): Promise<Dataset> {
 }
 
 /** A dataset whose thread is at work: its examples come once they are asked for, its faults by `checked` and with whatever is asked for after. */
-export interface BegunDataset {
+interface BegunDataset {
   dataset: Dataset;
   /** Every file has been decoded; rejects as openDataset does. */
   checked: Promise<void>;

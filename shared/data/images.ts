@@ -67,7 +67,7 @@ export async function encodePng(rgb: Uint8Array, size: Size): Promise<Buffer> {
     .toBuffer();
 }
 
-export interface Sheet {
+interface Sheet {
   readonly size: Size;
   /** [H,W,3] RGB */
   readonly image: Uint8Array;

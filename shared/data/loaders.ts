@@ -8,7 +8,7 @@ import type { Pair } from "./layout";
 import { drawScene } from "./streets/scene";
 
 /** Examples of a source, each decoded or drawn once as long as there is room for it. */
-export interface Loader {
+interface Loader {
   example(split: SplitName, index: number): Promise<Example>;
   /** The label of an example, without its image where that costs less. */
   label(split: SplitName, index: number): Promise<Uint8Array>;

@@ -3,7 +3,7 @@ import { tf } from "./tf";
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 
-export interface AdamInputs {
+interface AdamInputs {
   /** Flat vectors of one length: parameters, their gradient, and the moving averages of gradient and squared gradient. */
   parameters: tf.Tensor1D;
   gradient: tf.Tensor1D;

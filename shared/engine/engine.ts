@@ -16,10 +16,9 @@ import {
 import type { Signature, Step } from "./signature";
 
 export { onnxRuntimeVersion } from "./session";
-export type { Precision } from "./precision";
 export type { Provider } from "./provider";
 export type { CompiledStep, Optimization } from "./session";
-export type { Arrays, DType, Signature, Step, TensorSpec } from "./signature";
+export type { Arrays, Signature, Step } from "./signature";
 
 /** What turns a step into something that runs. */
 export interface Engine {

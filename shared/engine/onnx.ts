@@ -7,7 +7,7 @@ import { createSession, sessionStep, type CompiledStep, type SessionOptions } fr
 import type { DType, Signature, Step } from "./signature";
 import { trace, type Constants } from "./tracer";
 
-export interface OnnxExport {
+interface OnnxExport {
   step: Step;
   /** The inputs of the model. */
   signature: Signature;

@@ -1,7 +1,7 @@
 import type { Graph, GraphNode, Initializer, Value } from "./graph";
 
 /** The first version of the default domain whose Conv takes bfloat16. */
-export const BFLOAT16_OPSET = 22;
+const BFLOAT16_OPSET = 22;
 
 /** Of what the tracer writes, all that differs between its version and 22: the axes of these are an input since 18. */
 const AXES_AS_INPUT = new Set(["ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"]);

@@ -19,7 +19,7 @@ export interface NodeTimes {
   seconds: number;
 }
 
-export interface StepProfile {
+interface StepProfile {
   runs: number;
   /** Median time of a run under the profiler. */
   runSeconds: number;

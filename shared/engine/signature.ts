@@ -3,7 +3,7 @@ import type { tf } from "./tf";
 
 export type DType = "float32" | "int32";
 
-export interface TensorSpec {
+interface TensorSpec {
   shape: readonly number[];
   dtype: DType;
 }

@@ -1,5 +1,5 @@
 /** Confusion counts over a whole split: counts[label * classes + prediction]; labels outside 0..classes-1 are left out. */
-export interface Confusion {
+interface Confusion {
   classes: number;
   counts: Float64Array;
 }

@@ -23,7 +23,7 @@ export interface Evaluation extends Scores {
 }
 
 /** How large the images and the labels of an evaluation are. */
-export interface EvaluationShape {
+interface EvaluationShape {
   batchSize: number;
   height: number;
   width: number;

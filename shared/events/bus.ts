@@ -38,7 +38,7 @@ export interface RequestOptions {
   signal?: AbortSignal | undefined;
 }
 
-export type BusStatus = { connected: true } | { connected: false; reason: string };
+type BusStatus = { connected: true } | { connected: false; reason: string };
 
 const RECONNECT_WAIT_MS = 250;
 /** Who is refused tries again within half a minute; who does not has no need of room any more. */

@@ -10,7 +10,7 @@ import { EVENTS_STREAM, parseEventSubject } from "./subjects";
 import { handling } from "./tracing";
 
 /** An event whose handling is given up. */
-export interface GivenUp {
+interface GivenUp {
   /** Undefined where the event cannot be read. */
   stored: StoredEvent | undefined;
   where: string;

@@ -6,7 +6,7 @@ import { EVENTS_STREAM, eventSubject, searchFilter } from "./subjects";
 /** So far behind the end of the stream, it costs less to ask for the newest event of each name than to look for what may not be there. */
 const FAR = 100;
 
-export interface CursorOptions {
+interface CursorOptions {
   /** How long an unanswered request is repeated; 0: not. */
   retryForMs: number;
   signal?: AbortSignal | undefined;

@@ -3,7 +3,7 @@ import { EVENTS, WORK, isEventName, type JsonCodec, type LatheEvent, type WorkDa
 import type { WorkKind } from "./subjects";
 
 /** CloudEvents 1.0, JSON format (structured mode): what every stored message of the bus is. */
-export interface CloudEvent {
+interface CloudEvent {
   specversion: "1.0";
   id: string;
   source: string;

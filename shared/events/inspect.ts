@@ -36,7 +36,7 @@ export interface BusInspection {
   skewMs: number | undefined;
 }
 
-export interface StreamInspection {
+interface StreamInspection {
   name: string;
   /** 0: it does not exist. */
   replicas: number;
@@ -44,7 +44,7 @@ export interface StreamInspection {
   faults: string[];
 }
 
-export interface ConsumerInspection {
+interface ConsumerInspection {
   name: string;
   exists: boolean;
   pending: number;

@@ -12,7 +12,7 @@ export interface StoredMessage {
   time: Date;
 }
 
-export interface StoreOptions extends Omit<RequestOptions, "headers"> {
+interface StoreOptions extends Omit<RequestOptions, "headers"> {
   /** Nats-Msg-Id: the same message sent again within the stream's window is stored once. */
   msgId: string;
   /** Compare and set: store only where the newest message of the subject has this sequence; 0: where there is none. */

@@ -20,7 +20,7 @@ interface Manifest {
   sequences: number[];
 }
 
-export interface PutOptions {
+interface PutOptions {
   /** As ArtifactRef.kind. */
   kind: string;
   mediaType: string;

@@ -7,7 +7,7 @@ import { readMessage, store } from "./jetstream";
 import { EVENTS_STREAM, eventId, eventSubject, progressSubject, workId, workSubject, type WorkKind } from "./subjects";
 import { sending } from "./tracing";
 
-export interface PublishOptions {
+interface PublishOptions {
   /** Tells two events of one name apart within a search; by default the epoch or resumption that the event carries. */
   ordinal?: number | string;
   /** When it happened; now by default. */
@@ -17,7 +17,7 @@ export interface PublishOptions {
   signal?: AbortSignal;
 }
 
-export interface Published {
+interface Published {
   sequence: number;
   /** The event was in the stream before: nothing was added. */
   duplicate: boolean;

@@ -16,7 +16,7 @@ export interface InHand {
   lease: Lease;
 }
 
-export interface PullOptions {
+interface PullOptions {
   /** Gets a delivery that arrives after its pull has ended: it must give the message back. */
   onLate: OnLate;
   /** Pull the next delivery while earlier ones are being handled; off: one at a time over all queues. */

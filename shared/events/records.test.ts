@@ -3,7 +3,7 @@ import { startTestBus } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import type { Bus } from "./bus";
 import { store } from "./jetstream";
-import { Records, searchRecords } from "./records";
+import { Records } from "./records";
 import { SEARCHES_BUCKET, recordSubject } from "./subjects";
 
 const search = (id: string, fields: Partial<Search> = {}) => ({ ...Search.fromPartial({ id }), ...fields });
@@ -14,7 +14,7 @@ let records: Records<Search>;
 beforeAll(async () => {
   ({ nats, bus } = await startTestBus());
 });
-beforeEach(() => void (records = searchRecords(bus)));
+beforeEach(() => void (records = new Records(bus, SEARCHES_BUCKET, Search)));
 afterAll(async () => {
   await bus?.drain();
   await nats?.stop();
@@ -90,7 +90,7 @@ describe("Records", () => {
     expect(await mine()).toEqual([...ids].reverse());
     await records.mutate(ids[1]!, (current) => ({ ...current!, resumptions: 1 }));
     await records.delete(ids[4]!);
-    const other = searchRecords(bus);
+    const other = new Records(bus, SEARCHES_BUCKET, Search);
     await other.delete(ids[3]!);
     expect(await mine()).toEqual([ids[1], ids[2], ids[0]]);
     expect((await records.list()).find((entry) => entry.key === ids[1])?.value.resumptions).toBe(1);

@@ -1,12 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { LatheError } from "../process/errors";
-import { Search } from "../proto/lathe/v1/search";
 import type { Bus } from "./bus";
 import type { JsonCodec } from "./catalog";
 import { stringifyProtoJson } from "./envelope";
 import { sleep } from "./faults";
 import { lastSequence, listSubjects, purgeSubjects, readMessage, store, type StoredMessage } from "./jetstream";
-import { SEARCHES_BUCKET, recordStream, recordSubject } from "./subjects";
+import { recordStream, recordSubject } from "./subjects";
 
 export interface Entry<T> {
   key: string;
@@ -15,7 +14,7 @@ export interface Entry<T> {
   revision: number;
 }
 
-export interface RecordsOptions {
+interface RecordsOptions {
   /** How long a read or a write of one record waits for a NATS that does not answer; 10 s. */
   retryForMs?: number;
 }
@@ -195,9 +194,4 @@ export class Records<T> {
   private name(key: string): string {
     return `record ${this.bucket}/${key}`;
   }
-}
-
-/** The records of all searches, by their ids. */
-export function searchRecords(bus: Bus): Records<Search> {
-  return new Records(bus, SEARCHES_BUCKET, Search);
 }

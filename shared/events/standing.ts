@@ -7,7 +7,7 @@ import type { EventName, StoredEvent } from "./catalog";
 export type Over = Partial<Record<EventName, string>>;
 
 /** How a search stands for a worker that takes one of its items. */
-export interface Standing {
+interface Standing {
   /** Why there is nothing to do; undefined: the item is to be carried out. */
   skip: string | undefined;
   /** Sequence of the newest event. */
@@ -36,7 +36,7 @@ export function standing(history: readonly StoredEvent[], over: Over, resumption
   return { skip, sequence: history.at(-1)?.sequence ?? 0 };
 }
 
-export type StopReason = "SEARCH_PAUSED" | "SEARCH_CANCELLED" | "SEARCH_FAILED";
+type StopReason = "SEARCH_PAUSED" | "SEARCH_CANCELLED" | "SEARCH_FAILED";
 
 /** Why an event stops a worker in the middle of its item; undefined where it does not. */
 export function stopReason({ event }: StoredEvent): StopReason | undefined {

@@ -16,7 +16,7 @@ import {
   recordSubject,
 } from "./subjects";
 
-export interface ProvisionOptions {
+interface ProvisionOptions {
   /** Copies of every stream: 1, or 3 in a cluster. */
   replicas?: number;
   /** Limit of each object bucket in bytes; none by default. */

@@ -21,7 +21,7 @@ export interface WorkItem<K extends WorkKind> {
   data: WorkData<K>;
 }
 
-export interface WorkQueue<K extends WorkKind> {
+interface WorkQueue<K extends WorkKind> {
   kind: K;
   /** Of the profile queue. */
   deviceClass?: string;

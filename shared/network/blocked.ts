@@ -14,7 +14,7 @@ import { named, padChannels, type Norm, type Tensors } from "./layers";
 import { exitSum, supernetLogits, type DeclaredSupernet, type StageChoices, type Supernet } from "./supernet";
 
 /** A supernet that is computed in ONNX Runtime's blocked layout up to its head: the same function, its vectors in another order. */
-export interface BlockedSupernet extends Supernet {
+interface BlockedSupernet extends Supernet {
   layout: Record<"weights" | "stats", BlockedLayout>;
 }
 

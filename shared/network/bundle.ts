@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 
 /** Named flat vectors with a JSON header, as one array of bytes: what a checkpoint and a file of weights are. */
-export interface Bundle<Header> {
+interface Bundle<Header> {
   header: Header;
   arrays: Record<string, Float32Array>;
 }

@@ -1,7 +1,7 @@
 import { manifest, type Manifest, type ManifestEntry } from "../engine/parameters";
 
 /** Elements that lie one behind the other along an axis. */
-export interface Run {
+interface Run {
   /** Whose they are: a decision group's ("stage1/block2/d4s2/middle"), a part's output ("stage1/block2"), or what they count ("image", "row"). */
   of: string;
   /** The elements that are there, ascending: channels from 0 on, or surviving candidates. */

@@ -8,7 +8,7 @@ import { axis, declareKernel, declareNorm, type Axis, type Declaration } from ".
 import { named, type Norm, type Tensors } from "./layers";
 
 /** Where the aggregation head takes its inputs, and how wide it is. */
-export interface AggregationShape {
+interface AggregationShape {
   classes: number;
   pyramidChannels: number;
   /** The first reduction's output (1/2), stage 1's (1/4) and stage 2's (1/8). */
@@ -52,7 +52,7 @@ export function declareAggregationHead(declaration: Declaration, shape: Aggregat
 }
 
 /** The features that the aggregation head joins. */
-export interface Features {
+interface Features {
   /** First reduction's output, [N,c0,H/2,W/2]. */
   stem: tf.Tensor;
   /** Stage 1's output, [N,C1,H/4,W/4]. */

@@ -66,7 +66,7 @@ export interface StageChoices extends StageFactors {
 }
 
 /** The functions of a supernet's parts, in the order in which they follow each other. */
-export interface SupernetParts {
+interface SupernetParts {
   /** Sizes of a block's vectors of factors. */
   sizesOf: (block: LiveBlock) => FactorSizes;
   stem: (weights: Tensors, images: tf.Tensor, norm: Norm) => tf.Tensor;

@@ -21,7 +21,7 @@ export interface Booted<S extends z.ZodObject> {
   ready: (ports: Ports) => void;
 }
 
-export interface Ports {
+interface Ports {
   grpcPort: number;
   httpPort: number;
 }

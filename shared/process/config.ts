@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { LatheError, type FieldViolation } from "./errors";
 
-export type Environment = Readonly<Record<string, string | undefined>>;
+type Environment = Readonly<Record<string, string | undefined>>;
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 
@@ -68,7 +68,7 @@ export const urls = (schemes: readonly string[]) =>
   );
 
 /** One URL with one of the given schemes, without a name or password: it is shown in logs. */
-export const url = (schemes: readonly string[]) =>
+const url = (schemes: readonly string[]) =>
   parsed(
     `one URL starting with ${schemes.map((s) => `${s}://`).join(" or ")}, without a name or password in it`,
     (value) => {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { LatheError } from "./errors";
 
-export interface Entry {
+interface Entry {
   path: string;
   execArgv: string[];
 }

@@ -18,7 +18,7 @@ export interface FieldViolation {
   description: string;
 }
 
-export interface ErrorDetails {
+interface ErrorDetails {
   /** UPPER_SNAKE_CASE cause that a program can act on. */
   reason?: string;
   violations?: FieldViolation[];

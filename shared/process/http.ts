@@ -5,7 +5,7 @@ import type { Logger } from "./logger";
 import type { Metrics } from "./metrics";
 import type { Readiness } from "./readiness";
 
-export interface HttpOptions {
+interface HttpOptions {
   host: string;
   /** 0 for a free one. */
   port: number;

@@ -3,7 +3,7 @@ import { LatheError } from "./errors";
 import { searchOf } from "./tracing/about";
 
 export type Level = "debug" | "info" | "warn" | "error";
-export type Fields = Readonly<Record<string, unknown>>;
+type Fields = Readonly<Record<string, unknown>>;
 
 /** Writes one JSON object a line; a field named `error` is written with its code, reason and causes. */
 export interface Logger {
@@ -15,7 +15,7 @@ export interface Logger {
   child(fields: Fields): Logger;
 }
 
-export interface LoggerOptions {
+interface LoggerOptions {
   service: string;
   level?: Level;
   /** Takes one line with its newline; stderr unless given. */

@@ -7,7 +7,7 @@ export interface CheckReport {
   why: string;
 }
 
-export interface Check {
+interface Check {
   ok(): void;
   fail(why: string): void;
 }

@@ -1,7 +1,7 @@
 import { fstatSync } from "node:fs";
 import type { Logger } from "./logger";
 
-export interface ShutdownOptions {
+interface ShutdownOptions {
   logger: Logger;
   /** Deadline of a step that names none, in ms. */
   graceMs: number;

@@ -1,6 +1,6 @@
 import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./worker-messages";
 
-export interface WorkerContext<Message, Reply> {
+interface WorkerContext<Message, Reply> {
   /** Tells the parent; order is kept, no answer. */
   send: (message: Message) => void;
   /** Tells the parent and waits for its answer; rejects with the LatheError that the parent's handler threw. */

@@ -1,7 +1,7 @@
 import { LatheError, type ErrorCode, type FieldViolation } from "./errors";
 
 /** A LatheError as it crosses the process border. */
-export interface PackedError {
+interface PackedError {
   code: ErrorCode;
   message: string;
   reason: string;

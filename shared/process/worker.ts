@@ -4,9 +4,9 @@ import { entry } from "./entry";
 import { LatheError } from "./errors";
 import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./worker-messages";
 
-export { serveWorker, type WorkerContext } from "./worker-child";
+export { serveWorker } from "./worker-child";
 
-export interface WorkerOptions {
+interface WorkerOptions {
   /** Module of the child, as `entry` takes it; it must call `serveWorker`. */
   dir: string;
   name: string;
@@ -18,7 +18,7 @@ export interface WorkerOptions {
   output?: (chunk: string) => void;
 }
 
-export interface RunOptions<Message, Reply> {
+interface RunOptions<Message, Reply> {
   /** Gets messages and requests in order; its value answers a request, its error is thrown at the requester (a message's error ends the run). */
   onMessage?: (message: Message) => Promise<Reply> | Reply;
   /** Asks the child to stop; its reason, if a LatheError, is what the child's signal carries. */

@@ -15,7 +15,7 @@ import { fromServiceError, type Callee } from "./errors";
 import type { Definition, RequestOf, ResponseOf } from "./handlers";
 import { isLoopback, maxMessageBytes } from "./limits";
 
-export interface ClientTls {
+interface ClientTls {
   /** PEM of the authorities to trust; the system's unless given. */
   ca?: Buffer;
   /** PEM pair of this client (mTLS). */
@@ -35,7 +35,7 @@ export interface ConnectOptions {
   insecure?: boolean;
 }
 
-export interface InvokeOptions {
+interface InvokeOptions {
   /** From now; streams have none unless given. */
   deadlineMs?: number;
   signal?: AbortSignal;

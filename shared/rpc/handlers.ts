@@ -15,7 +15,7 @@ import { toStatus, type RpcStatus } from "./errors";
 import { inServerSpan, tellFailure } from "./tracing";
 
 /** What a method gets beside its request. */
-export interface CallContext {
+interface CallContext {
   /** Aborted when the client cancels, the deadline passes or (streams) the server stops; its reason is a LatheError. */
   signal: AbortSignal;
   /** The client's deadline, if it set one. */
@@ -26,14 +26,14 @@ export interface CallContext {
 }
 
 /** What the server lends to all of its methods. */
-export interface Runtime {
+interface Runtime {
   logger: Logger;
   /** Aborted when the server stops. */
   stopping: AbortSignal;
 }
 
-export type UnaryMethod<Request, Response> = (request: Request, context: CallContext) => Promise<Response> | Response;
-export type StreamMethod<Request, Response> = (request: Request, context: CallContext) => AsyncIterable<Response>;
+type UnaryMethod<Request, Response> = (request: Request, context: CallContext) => Promise<Response> | Response;
+type StreamMethod<Request, Response> = (request: Request, context: CallContext) => AsyncIterable<Response>;
 
 interface MethodShape {
   requestStream: boolean;

@@ -42,7 +42,7 @@ function labelsOf({ path, requestStream, responseStream }: MethodFacts): MethodL
   return { grpc_type, grpc_service, grpc_method };
 }
 
-export interface ServerMetrics {
+interface ServerMetrics {
   /** Sets all series of a method to 0, so that rates exist before its first call. */
   preregister(method: MethodFacts): void;
   /** Counts and times each call and logs it at debug. */

@@ -11,7 +11,7 @@ import { isLoopback, maxMessageBytes } from "./limits";
 import { serverMetrics } from "./metrics";
 import { reflection } from "./reflection";
 
-export interface ServerTls {
+interface ServerTls {
   /** PEM. */
   cert: Buffer;
   key: Buffer;
@@ -34,7 +34,7 @@ export interface ServerOptions {
   insecure?: boolean;
 }
 
-export interface RpcServer {
+interface RpcServer {
   port: number;
   /** Says NOT_SERVING, ends streams, lets unary calls finish until the deadline, then cuts. */
   stop(deadlineMs: number): Promise<void>;

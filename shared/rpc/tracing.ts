@@ -6,7 +6,7 @@ import { LatheError, type ErrorCode } from "../process/errors";
 import { failed, runIn, tracer } from "../process/tracing/span";
 
 /** Of a call on the server. */
-export interface TracedCall {
+interface TracedCall {
   /** "/lathe.v1.SearchService/GetSearch". */
   path: string;
   metadata: Metadata;

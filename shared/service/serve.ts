@@ -10,13 +10,13 @@ import { startServer } from "../rpc/server";
 import { serverSettings } from "../rpc/settings";
 
 /** What a service is made of, once its bus is open. */
-export interface Parts {
+interface Parts {
   services: Service[];
   /** Started once gRPC answers; stopped, with the item in hand given back, before gRPC goes. */
   consumers: (() => Promise<Consumption>)[];
 }
 
-export type Context<S extends z.ZodObject> = Booted<S> & { bus: Bus };
+type Context<S extends z.ZodObject> = Booted<S> & { bus: Bus };
 
 type ServiceSchema = z.ZodObject<typeof baseConfig & z.ZodRawShape>;
 

@@ -8,7 +8,7 @@ import { liveStages } from "./live";
 import { operationName, stageName } from "./parts";
 
 export { figuresByPart, networkFigures } from "./figures";
-export type { Head, PartFigures } from "./figures";
+export type { PartFigures } from "./figures";
 
 /** Id of a candidate's row in a cost table: "stage1/d4s2". */
 export function candidateId(stage: number, operation: string): string {

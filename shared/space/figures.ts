@@ -6,7 +6,7 @@ import type { LiveStage } from "./live";
 import { blockName, stageName, stemReduction, type ReductionChannels } from "./parts";
 
 /** The head behind the last stage: the search's 1x1 convolution, or the aggregation block that retraining uses. */
-export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
+type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
 
 /** Bins per side of the pyramid pooling's adaptive average pools. */
 export const PYRAMID_BINS = [1, 2, 3, 6, 9] as const;

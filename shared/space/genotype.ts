@@ -60,7 +60,7 @@ export function largestGenotype(space: SearchSpace): Genotype {
 }
 
 /** Channels that enter each part of a discrete network. */
-export interface InputChannels {
+interface InputChannels {
   stem: ReductionChannels;
   stages: { reduction: ReductionChannels; blocks: number[] }[];
   /** Channels that enter the head: those of the last block. */

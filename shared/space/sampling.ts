@@ -171,7 +171,7 @@ export function costWindow(
 }
 
 /** Whether two genotypes of one space are the same network. */
-export function isSame(a: Genotype, b: Genotype): boolean {
+function isSame(a: Genotype, b: Genotype): boolean {
   return keyOf(a) === keyOf(b);
 }
 

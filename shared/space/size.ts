@@ -17,7 +17,7 @@ interface StageChoices {
 }
 
 /** How much a dimension contributes to the size of a space. */
-export interface Contribution {
+interface Contribution {
   dimension: Dimension;
   log10: number;
 }

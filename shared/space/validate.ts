@@ -120,13 +120,17 @@ export function validateArchitecture(space: SearchSpace, architecture: Architect
   refuse("INVALID_ARCHITECTURE", "architecture", violations);
 }
 
-/** Throws INVALID_ARGUMENT that lists the violations, if there are any. */
+/** Throws the refusal of `what` where there are violations; returns where there are none. */
 export function refuse(reason: string, what: string, violations: FieldViolation[]): void {
-  if (violations.length === 0) return;
+  if (violations.length > 0) throw refusal(reason, what, violations);
+}
+
+/** INVALID_ARGUMENT that lists the violations. */
+export function refusal(reason: string, what: string, violations: FieldViolation[]): LatheError {
   const shown = violations.slice(0, SHOWN).map(({ field, description }) => `${field} ${description}`);
   const more = violations.length > SHOWN ? [`and ${violations.length - SHOWN} more`] : [];
   const faults = violations.length === 1 ? "1 fault" : `${violations.length} faults`;
-  throw new LatheError("INVALID_ARGUMENT", `${what} has ${faults}: ${[...shown, ...more].join("; ")}`, {
+  return new LatheError("INVALID_ARGUMENT", `${what} has ${faults}: ${[...shown, ...more].join("; ")}`, {
     reason,
     violations: violations.slice(0, CARRIED),
   });

@@ -14,7 +14,7 @@ export const PRESETS = ["tiny", "small", "paper"] as const;
 export type Preset = (typeof PRESETS)[number];
 
 /** A number's type and interval: closed, or open at both ends, or at its maximum. */
-export interface Bounds {
+interface Bounds {
   integer: boolean;
   min: number;
   max: number;

@@ -8,7 +8,7 @@ import type { NumberField, Preset } from "./bounds";
 import { defaultPolicies } from "./health";
 
 /** T with every field set, all the way down. */
-export type Complete<T> = T extends (infer E)[]
+type Complete<T> = T extends (infer E)[]
   ? Complete<E>[]
   : T extends object
     ? { [K in keyof T]-?: Complete<NonNullable<T[K]>> }

@@ -1,12 +1,12 @@
 import { generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 
 /** PEM pair. */
-export interface Certificate {
+interface Certificate {
   cert: Buffer;
   key: Buffer;
 }
 
-export interface Certificates {
+interface Certificates {
   /** PEM of the authority that signed both. */
   ca: Buffer;
   server: Certificate;

@@ -18,7 +18,7 @@ export function promtool(args: readonly string[], input = ""): { status: number 
   return { status, text: stdout + stderr };
 }
 
-export interface Selector {
+interface Selector {
   /** As it stands in the expression, without a range. */
   text: string;
   metric: string;

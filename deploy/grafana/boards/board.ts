@@ -1,8 +1,8 @@
 /** PromQL and the legend of its series. */
-export type Query = readonly [expr: string, legend: string];
+type Query = readonly [expr: string, legend: string];
 
 /** A panel of a width of 24; its id, place and data source are given by `board`. */
-export interface Panel {
+interface Panel {
   type: string;
   title: string;
   description: string;
@@ -16,12 +16,12 @@ export interface Panel {
   transformations?: object[];
 }
 
-export interface Row {
+interface Row {
   title: string;
   panels: readonly Panel[];
 }
 
-export interface Contents {
+interface Contents {
   uid: string;
   title: string;
   description: string;
@@ -88,7 +88,7 @@ export function bars(title: string, description: string, queries: Query[], look:
 }
 
 /** A column of a table: the label of the queries, or by its legend the value of a query. */
-export interface Column {
+interface Column {
   label: string;
   name?: string;
   unit?: string;

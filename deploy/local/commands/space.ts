@@ -16,7 +16,7 @@ interface Figures {
 }
 
 /** The contents of a space, by arithmetic alone. */
-export interface SpaceDescription {
+interface SpaceDescription {
   preset: string;
   space: SearchSpace;
   /** log10 of the number of networks, which is counted exactly. */

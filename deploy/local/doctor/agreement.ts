@@ -3,7 +3,7 @@ import { fault, ok, warning, type Finding } from "./finding";
 import type { About } from "./service";
 
 /** A process that has answered, and what it is. */
-export interface Asked {
+interface Asked {
   target: Pick<ServiceTarget, "name">;
   about: About;
 }

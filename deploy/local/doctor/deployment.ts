@@ -15,7 +15,7 @@ export interface ServiceTarget {
   host?: string;
 }
 
-export interface Hosts {
+interface Hosts {
   /** Host of a service, with {service} for its name. */
   pattern: string;
   /** What stands for {service}: the five services, or as a deployment names them ("latency-cuda"). */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { LatheError } from "../../../shared/process/errors";
 
 /** What the folder of an experiment says about it: enough to report on cells of which nothing else is there yet. */
-export interface Manifest {
+interface Manifest {
   name: string;
   /** Of this folder; keeps request ids of two folders apart. */
   id: string;

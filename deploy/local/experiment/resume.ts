@@ -16,7 +16,7 @@ export interface OpenCell extends CheckedCell {
   failed: number;
 }
 
-export interface Found {
+interface Found {
   result(cell: string): Record<string, unknown> | undefined;
   failure(cell: string): Failure | undefined;
 }

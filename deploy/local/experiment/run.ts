@@ -10,7 +10,7 @@ import { recordSearch, type Voice } from "../session";
 import { forgetFailure, writeFailure } from "./folder";
 import type { OpenCell } from "./resume";
 
-export interface CellRun {
+interface CellRun {
   folder: string;
   voice: Voice;
   signal: AbortSignal;

@@ -15,7 +15,7 @@ import { alarmReason } from "../../../shared/spec/health";
 import { enumWord } from "../../../shared/spec/words";
 
 export type PhaseName = "operators" | "search" | "derive" | "retrain" | "profile";
-export type PhaseStatus = "waiting" | "running" | "done" | "failed";
+type PhaseStatus = "waiting" | "running" | "done" | "failed";
 
 export interface Phase {
   name: PhaseName;
@@ -30,7 +30,7 @@ export interface Phase {
   epochSeconds: number[];
 }
 
-export interface Candidates {
+interface Candidates {
   dimension: Dimension;
   now: number;
   start: number;

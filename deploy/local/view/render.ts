@@ -89,7 +89,7 @@ function removalLine({ group, value, probability, maxProbability, reason }: Remo
   return `    ${group} ${value}  p ${probability.toFixed(3)}, best ${maxProbability.toFixed(3)}  ${why}`.trimEnd();
 }
 
-export interface Frame {
+interface Frame {
   columns: number;
   rows: number;
   /** Now, ms. */

@@ -4,7 +4,7 @@ import { initialProgress, observe, type Progress } from "./progress";
 import { render } from "./render";
 
 /** Where a view writes; process.stdout is one. */
-export interface Screen {
+interface Screen {
   write(text: string): unknown;
   isTTY?: boolean;
   columns?: number;
@@ -14,7 +14,7 @@ export interface Screen {
 }
 
 /** What shows a search to whoever started it. */
-export interface View {
+interface View {
   readonly progress: Progress;
   event(response: WatchSearchResponse): void;
   /** A line that is not an event. */

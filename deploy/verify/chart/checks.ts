@@ -11,7 +11,7 @@ import { BAD_VALUES } from "./refused";
 import { RULES } from "./rules";
 import { typeFaults } from "./types";
 
-export interface ChartOptions {
+interface ChartOptions {
   /** Builds what is missing with Go. */
   full: boolean;
   /** Writes the snapshots instead of comparing them. */

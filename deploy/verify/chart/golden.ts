@@ -9,7 +9,7 @@ const HEADER =
   "# Written by `npm run verify:deploy -- --update`: what the chart comes to with the values of the same name.\n";
 
 /** Objects as a snapshot keeps them: in the order of their names, and without what a file of deploy/ says, which has its own tests. */
-export function snapshot(objects: readonly KubeObject[]): string {
+function snapshot(objects: readonly KubeObject[]): string {
   const sorted = [...objects].sort((a, b) => (titleOf(a) < titleOf(b) ? -1 : 1)).map(withoutFiles);
   return HEADER + writeObjects(sorted);
 }

@@ -10,7 +10,7 @@ export interface KubeObject {
   automountServiceAccountToken?: boolean;
 }
 
-export interface Metadata {
+interface Metadata {
   name: string;
   labels?: Labels;
   annotations?: Labels;
@@ -18,13 +18,13 @@ export interface Metadata {
 
 export type Labels = Record<string, string>;
 
-export interface Selector {
+interface Selector {
   matchLabels?: Labels;
   matchExpressions?: { key: string; operator: string; values?: string[] }[];
 }
 
 /** Of any kind that has one; which fields are set follows from the kind. */
-export interface Spec extends Partial<PodSpec> {
+interface Spec extends Partial<PodSpec> {
   replicas?: number;
   selector?: Selector & Labels;
   template?: { metadata: Omit<Metadata, "name">; spec: PodSpec };
@@ -42,13 +42,13 @@ export interface Spec extends Partial<PodSpec> {
   triggers?: { type: string; metadata: Labels }[];
 }
 
-export interface Peer {
+interface Peer {
   podSelector?: Selector;
   namespaceSelector?: Selector;
   ipBlock?: { cidr: string };
 }
 
-export interface PodSpec {
+interface PodSpec {
   serviceAccountName: string;
   automountServiceAccountToken?: boolean;
   terminationGracePeriodSeconds?: number;
@@ -60,7 +60,7 @@ export interface PodSpec {
   volumes?: Volume[];
 }
 
-export interface Volume {
+interface Volume {
   name: string;
   secret?: { secretName: string };
   persistentVolumeClaim?: { claimName: string };
@@ -87,11 +87,11 @@ export interface Container {
   volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
 }
 
-export interface Probe {
+interface Probe {
   httpGet?: { path: string; port: number | string };
 }
 
-export type Quantities = Record<string, string | number>;
+type Quantities = Record<string, string | number>;
 
 /** What one set of values came to. */
 export interface Rendering {

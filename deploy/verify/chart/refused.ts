@@ -1,5 +1,5 @@
 /** A value that must not install, and what helm's refusal must name: the path of the value, or of those that do not go together. */
-export interface BadValue {
+interface BadValue {
   values: Record<string, unknown>;
   names: string;
 }

@@ -86,7 +86,7 @@ function step(
 /** As Dockerfile.dockerignore keeps tests and generated code out of the context. */
 const notIgnored = (path: string) => !/\.test\.ts$|\/shared\/proto(\/|$)|\/node_modules(\/|$)/.test(path);
 
-export interface Size {
+interface Size {
   folder: string;
   files: number;
   bytes: number;

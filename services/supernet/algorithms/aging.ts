@@ -7,7 +7,7 @@ export interface Evaluated {
   validationMiou: number;
 }
 
-export interface Aging {
+interface Aging {
   population: number;
   tournament: number;
 }

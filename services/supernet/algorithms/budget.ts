@@ -3,7 +3,7 @@ import { LatheError } from "../../../shared/process/errors";
 /** An image that goes forward only costs a third of one that goes forward and backward. */
 const FORWARD = 1 / 3;
 
-export interface Purse {
+interface Purse {
   /** training.epochs and training.batch_size of the spec. */
   epochs: number;
   batchSize: number;

@@ -21,7 +21,7 @@ export interface EvaluationContext {
 }
 
 /** A network with the weights that it is judged by. */
-export interface Contender {
+interface Contender {
   network: DiscreteNetwork;
   parameters: NetworkParameters;
   /** From 1. */

@@ -17,7 +17,7 @@ export function calibrationImages(trainExamples: number, batchSize: number): num
   return Math.min(CALIBRATION_BATCHES, Math.floor(trainExamples / batchSize)) * batchSize;
 }
 
-export interface Calibration {
+interface Calibration {
   seed: number;
   batchSize: number;
   labelStride: number;

@@ -6,7 +6,7 @@ import { networkFigures } from "../../../shared/space/cost";
 import type { CostWindow } from "../../../shared/space/sampling";
 
 /** The network that was chosen among those evaluated, and how. */
-export interface Choice {
+interface Choice {
   network: DiscreteNetwork;
   parameters: NetworkParameters;
   miou: number;

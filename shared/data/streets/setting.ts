@@ -16,7 +16,7 @@ export interface Light {
 }
 
 /** The street's cross-section, metres from its axis (half widths), and how full it is. */
-export interface Street {
+interface Street {
   readonly road: number;
   readonly verge: number;
   readonly pavement: number;

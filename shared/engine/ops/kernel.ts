@@ -5,7 +5,7 @@ import { registerRule } from "../tracer";
 type Tensors = Record<string, tf.Tensor>;
 
 /** An operation of our own with an ONNX form and a TF.js form; `name` must be unique among kernels. */
-export interface Kernel<Attributes> {
+interface Kernel<Attributes> {
   readonly name: string;
   readonly traced: Rule;
   /** The same function by standard TF.js ops, for the eager backends; absent: it exists for the tracer alone. */

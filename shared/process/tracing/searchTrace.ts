@@ -27,7 +27,7 @@ export function rootOf(searchId: string): SpanContext {
   return { traceId, spanId: digest.slice(32, 48), traceFlags, isRemote: true };
 }
 
-export interface SearchSpan {
+interface SearchSpan {
   name: string;
   kind?: SpanKind;
   attributes?: Attributes;
@@ -58,7 +58,7 @@ export function inSearchSpan<T>(searchId: string, span: SearchSpan, run: (span: 
   return runIn(tracer().startSpan(name, settings, within), within, run);
 }
 
-export interface SearchEnd {
+interface SearchEnd {
   start: Date;
   end: Date;
   attributes: Attributes;

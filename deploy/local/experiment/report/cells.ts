@@ -33,7 +33,7 @@ export interface CellFigures {
 export type FigureName = keyof CellFigures;
 
 /** mIoU of the supernet after an epoch of the search, in percent. */
-export interface EpochPoint {
+interface EpochPoint {
   epoch: number;
   miou: number;
 }

@@ -9,7 +9,7 @@ export interface Plot {
 
 const size = { width: 900, height: 480 };
 const ink = "#333";
-export const fontFamily = "Helvetica, Arial, 'Liberation Sans', sans-serif";
+const fontFamily = "Helvetica, Arial, 'Liberation Sans', sans-serif";
 
 /** Colours that stay apart for the colour-blind (Okabe and Ito, 2008). */
 const colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a7a", "#a6761d"];

@@ -32,7 +32,7 @@ const row = ({ epochs: _, ...cell }: CellRecord) => cell;
 const groupRow = ({ cells, kind: _, ...group }: Group) => ({ ...group, cells: cells.map(({ name }) => name) });
 
 /** report.md. */
-export function reportText(
+function reportText(
   name: string,
   cells: readonly CellRecord[],
   groups: readonly Group[],

@@ -9,7 +9,7 @@ import { tileScales, turnedKernels } from "./kernels";
 import { imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
 import { emitKernelGradient } from "./weightGradient";
 
-export interface MixtureGradients {
+interface MixtureGradients {
   x: Value;
   kernels: Value;
   gamma1: Value;

@@ -6,7 +6,7 @@ import { transposedSquares } from "../product";
 import { convolutions, squares, type Convolution, type MixturePlan } from "./plan";
 
 /** Kernels of the convolutions of each layer by branch: [outputs, inputs, 3, 1] and [outputs, inputs, 1, 3]. */
-export type Kernels = Record<1 | 2, Value[]>;
+type Kernels = Record<1 | 2, Value[]>;
 
 /** The kernels of a list of convolutions out of their squares, which lie in its order; neighbours with as many inputs are split as kernels. */
 export function splitKernels(r: Recorder, kernels: Value, list: readonly Convolution[]): Kernels {

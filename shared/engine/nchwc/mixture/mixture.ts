@@ -7,7 +7,7 @@ import { emitGradient } from "./gradient";
 import type { MixturePlan } from "./plan";
 
 /** What a mixture takes, in blocked layout; shapes as in forward.ts. */
-export interface MixtureTensors {
+interface MixtureTensors {
   x: tf.Tensor;
   kernels: tf.Tensor;
   gamma1: tf.Tensor;
@@ -18,7 +18,7 @@ export interface MixtureTensors {
 }
 
 /** Moments of a batch per channel of all branches side by side; no derivative flows through them. */
-export interface MixtureMoments {
+interface MixtureMoments {
   mean1: tf.Tensor;
   variance1: tf.Tensor;
   mean2: tf.Tensor;

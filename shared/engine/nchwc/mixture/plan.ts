@@ -51,7 +51,7 @@ export function convolutions(plan: MixturePlan): Convolution[] {
 }
 
 /** A square: the tile x tile weights [input][output] of one tap between one tile of input and one of output channels. */
-export interface Square {
+interface Square {
   convolution: number;
   outputTile: number;
   inputTile: number;

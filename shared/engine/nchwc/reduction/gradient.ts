@@ -8,7 +8,7 @@ import { moveChannels, place, type ReductionActivations, type ReductionInputs } 
 import { emitNormGradient } from "./norm";
 import { addedChannels, filledUp, inputShape, outputRows, outputShape, type ReductionPlan } from "./plan";
 
-export interface ReductionGradients {
+interface ReductionGradients {
   x: Value;
   kernels: Value;
   gamma: Value;

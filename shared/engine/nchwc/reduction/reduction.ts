@@ -7,7 +7,7 @@ import type { ReductionPlan } from "./plan";
 import { emitStem, emitStemGradient } from "./stem";
 
 /** What a reduction gives: y blocked, and the moments of the batch per channel, through which no derivative flows. */
-export interface Reduced {
+interface Reduced {
   y: tf.Tensor;
   mean: tf.Tensor;
   variance: tf.Tensor;

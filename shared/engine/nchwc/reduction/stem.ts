@@ -5,7 +5,7 @@ import { count, generalConvolution, toBlocked } from "../emit";
 import { emitNorm, emitNormGradient, type Normed } from "./norm";
 import { addedChannels, filledUp, outputShape, type ReductionPlan } from "./plan";
 
-export interface StemInputs {
+interface StemInputs {
   /** [N, inputs, H, W] in plain order, fewer channels than a tile. */
   images: Value;
   /** [output/tile * inputs * 9, tile] by tile of output channels, input, row and column; 0 for what is none of the convolution's. */

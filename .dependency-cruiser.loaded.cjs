@@ -1,0 +1,18 @@
+/** What a process loads when it starts. Type imports are left out here: they load nothing. */
+module.exports = {
+  forbidden: [
+    {
+      name: "services-load-no-tensors",
+      comment:
+        "TF.js and ONNX Runtime belong in the child process that computes: TF.js alone takes 29 MiB of a service that only waits.",
+      severity: "error",
+      from: { path: "^services/(latency|search|shrinking|supernet)/main\\.ts$" },
+      to: { path: "node_modules/(@tensorflow|onnxruntime-node|sharp)/", reachable: true },
+    },
+  ],
+  options: {
+    tsConfig: { fileName: "tsconfig.json" },
+    tsPreCompilationDeps: false,
+    doNotFollow: { path: "node_modules" },
+  },
+};
