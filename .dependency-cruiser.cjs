@@ -4,7 +4,7 @@ const only = (name, from, allowed, comment) => ({
   comment,
   severity: "error",
   from: { path: from, pathNot: "\\.test\\.ts$" },
-  to: { path: "^(services|shared|deploy|bench|tests)/", pathNot: allowed },
+  to: { path: "^(services|shared|cli|deploy|bench|tests)/", pathNot: allowed },
 });
 const leaf = "^shared/(proto/|process/(errors|worker|entry)\\.ts$)";
 
@@ -22,7 +22,7 @@ module.exports = {
       name: "shared-knows-no-service",
       severity: "error",
       from: { path: "^shared/" },
-      to: { path: "^(services|deploy|bench|tests)/" },
+      to: { path: "^(services|cli|deploy|bench|tests)/" },
     },
     {
       name: "testing-is-for-tests",
@@ -55,14 +55,14 @@ module.exports = {
     {
       name: "nats-behind-events",
       severity: "error",
-      from: { path: "^(services|shared|deploy)/", pathNot: "^shared/(events|testing)/|\\.test\\.ts$" },
+      from: { path: "^(services|shared|cli|deploy)/", pathNot: "^shared/(events|testing)/|\\.test\\.ts$" },
       to: { path: "node_modules/nats/" },
     },
     {
       name: "onnxruntime-behind-engine",
       severity: "error",
       from: {
-        path: "^(services|shared|deploy)/",
+        path: "^(services|shared|cli|deploy)/",
         pathNot: "^shared/(engine|testing)/|^services/latency/|\\.test\\.ts$",
       },
       to: { path: "node_modules/onnxruntime" },

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { openSession } from "../services/supernet/session";
+import { openSession } from "../services/supernet/training/session";
 import { createEngine } from "../shared/engine/engine";
 import { firstState } from "../shared/network/checkpoint";
 import { inheritBuffer } from "../shared/network/inherit";

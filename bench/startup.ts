@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { startStack } from "../deploy/local/stack";
+import { startStack } from "../cli/stack/stack";
 import { batches } from "../shared/data/batches";
-import { openDataset } from "../shared/data/dataset";
+import { openDataset } from "../shared/data/open";
 import { datasetOptions } from "../shared/data/fromSpec";
 import { createEngine } from "../shared/engine/engine";
 import { entry } from "../shared/process/entry";
@@ -15,8 +15,8 @@ import { DatasetKind, SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { costOfLargest, macsTable } from "../shared/space/cost";
 import { searchStride } from "../shared/space/genotype";
 import { resolve } from "../shared/spec/resolve";
-import { openSession } from "../services/supernet/session";
-import { initialSupernet } from "../services/supernet/train";
+import { openSession } from "../services/supernet/training/session";
+import { initialSupernet } from "../services/supernet/training/algorithms/ssr/train";
 import { positive, type MeasuredJob, type Measurement } from "./measurement";
 
 /**

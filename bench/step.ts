@@ -9,7 +9,7 @@ import type { SearchSpace, Stage } from "../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../shared/space/cost";
 import { searchStride } from "../shared/space/genotype";
 import { initialArchitecture } from "../shared/space/groups";
-import { openSession, type StepOptions, type SupernetSession } from "../services/supernet/session";
+import { openSession, type StepOptions, type SupernetSession } from "../services/supernet/training/session";
 import { median, positive, type Measurement } from "./measurement";
 import { base64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
 import { pytorchSettings } from "./reference";

@@ -7,7 +7,7 @@ import { config as search } from "../services/search/config";
 import { config as shrinking } from "../services/shrinking/config";
 import { schema as supernet } from "../services/supernet/config";
 import { baseConfig } from "../shared/process/config";
-import { SERVICES } from "./local/stack";
+import { SERVICES } from "../cli/stack/stack";
 
 const root = join(__dirname, "..");
 const read = (...parts: string[]) => readFileSync(join(root, ...parts), "utf8");

@@ -4,7 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, s
 import { dirname, join, relative } from "node:path";
 import { packageRoot } from "../shared/process/root";
 
-const parts = ["services", "shared", "deploy"];
+const parts = ["services", "shared", "cli", "deploy"];
 
 interface Source {
   path: string;

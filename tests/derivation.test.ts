@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { startGuard } from "../deploy/local/guard";
-import { serviceProcess } from "../deploy/local/stack";
-import { takeStateFolder } from "../deploy/local/state";
+import { startGuard } from "../cli/stack/guard";
+import { serviceProcess } from "../cli/stack/stack";
+import { takeStateFolder } from "../cli/stack/state";
 import { WORK_STREAM } from "../shared/events/subjects";
 import { ConditionStatus, SearchState } from "../shared/proto/lathe/v1/search";
 import { compiled } from "./compiled";

@@ -11,7 +11,7 @@ interface Report {
 }
 
 function doctor(state: string): Promise<{ code: number | null; report: Report; stderr: string }> {
-  const command = [join(compiled(), "deploy/local/lathe.js"), "doctor", "--state", state, "--json"];
+  const command = [join(compiled(), "cli/lathe.js"), "doctor", "--state", state, "--json"];
   const child = spawn(process.execPath, command, { cwd: state });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));

@@ -19,7 +19,7 @@ interface Outcome {
 /** `lathe experiment ...`; SIGINT once stdout has what `interruptAt` looks for. */
 function experiment(args: string[], interruptAt?: RegExp): Promise<Outcome> {
   const { INIT_CWD: _, ...env } = process.env;
-  const command = [join(compiled(), "deploy/local/lathe.js"), "experiment", ...args];
+  const command = [join(compiled(), "cli/lathe.js"), "experiment", ...args];
   const child = spawn(process.execPath, command, {
     cwd: folder,
     env: { ...env, LATHE_LEASE: "4s", LATHE_THREADS: "1" },

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { packageRoot } from "../shared/process/root";
 import { unusedExports } from "./exports";
 
-
 it("another file names every export", () => expect(unusedExports(packageRoot())).toEqual([]));
 
 it("an export that no other file names is found", () => {

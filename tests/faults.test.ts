@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { SERVICES, startStack } from "../deploy/local/stack";
+import { SERVICES, startStack } from "../cli/stack/stack";
 import { api as jetstream } from "../shared/events/jetstream";
 import { CHECKPOINTS_BUCKET, EVENTS_STREAM, objectStream } from "../shared/events/subjects";
 import { LatheError } from "../shared/process/errors";
@@ -238,7 +238,7 @@ describe("without NATS", () => {
 });
 
 it("the command line says which service does not answer", async () => {
-  const { code, lines } = await run("deploy/local/lathe.js", ["search", "list", "--address", "127.0.0.1:1"]);
+  const { code, lines } = await run("cli/lathe.js", ["search", "list", "--address", "127.0.0.1:1"]);
   expect(code).toBe(5);
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(/^lathe: .*search service.*127\.0\.0\.1:1/);

@@ -5,7 +5,7 @@ import type { DescFile, DescMessage, FileRegistry, JsonObject, JsonValue } from 
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema, type FileDescriptorProto } from "@bufbuild/protobuf/wkt";
 import { Client, credentials, loadPackageDefinition, type ClientDuplexStream, type GrpcObject } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
-import { SERVICES, type ServiceName } from "../deploy/local/stack";
+import { SERVICES, type ServiceName } from "../cli/stack/stack";
 import { packageRoot } from "../shared/process/root";
 import { Architecture, SearchSpace } from "../shared/proto/lathe/v1/space";
 import { randomArchitecture, randomSpace, uniform } from "../shared/testing/spaces";

@@ -1,9 +1,9 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import type { Child } from "../deploy/local/child";
-import { startGuard, type Guard } from "../deploy/local/guard";
-import { SERVICES, serviceProcess } from "../deploy/local/stack";
-import { takeStateFolder, type StateFolder } from "../deploy/local/state";
+import type { Child } from "../cli/stack/child";
+import { startGuard, type Guard } from "../cli/stack/guard";
+import { SERVICES, serviceProcess } from "../cli/stack/stack";
+import { takeStateFolder, type StateFolder } from "../cli/stack/state";
 import { SearchServiceClient, type SearchServiceService } from "../shared/proto/lathe/v1/search";
 import { connect, type Connection } from "../shared/rpc/client";
 import { PATIENCE_MS } from "../shared/testing/until";

@@ -1,4 +1,4 @@
-import { SERVICES, type ServiceName } from "../deploy/local/stack";
+import { SERVICES, type ServiceName } from "../cli/stack/stack";
 import type { EventName, StoredEvent } from "../shared/events/catalog";
 import { api as jetstream, readMessage, store } from "../shared/events/jetstream";
 import { DURABLES, EVENTS_STREAM, WORK_STREAM } from "../shared/events/subjects";

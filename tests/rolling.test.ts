@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { follow } from "../deploy/local/follow";
-import { SERVICES, type ServiceName } from "../deploy/local/stack";
+import { follow } from "../cli/search/follow";
+import { SERVICES, type ServiceName } from "../cli/stack/stack";
 import { DiscretizationServiceClient } from "../shared/proto/lathe/v1/discretization";
 import { LatencyServiceClient } from "../shared/proto/lathe/v1/latency";
 import { SearchState } from "../shared/proto/lathe/v1/search";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { batches } from "../shared/data/batches";
-import { openDataset } from "../shared/data/dataset";
+import { openDataset } from "../shared/data/open";
 import { openOnnx } from "../shared/engine/onnx";
 import type { EventData, EventName, StoredEvent } from "../shared/events/catalog";
 import { toWatchResponse } from "../shared/events/catalog";

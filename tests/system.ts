@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startStack, type Stack } from "../deploy/local/stack";
+import { startStack, type Stack } from "../cli/stack/stack";
 import { connect as connectBus, type Bus } from "../shared/events/bus";
 import type { StoredEvent } from "../shared/events/catalog";
 import { awaitEvent, historyOnce } from "../shared/events/history";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ChannelCredentials, Metadata } from "@grpc/grpc-js";
-import { SERVICES, type ServiceName } from "../deploy/local/stack";
+import { SERVICES, type ServiceName } from "../cli/stack/stack";
 import { rootOf } from "../shared/process/tracing/searchTrace";
 import { SearchServiceClient, SearchState } from "../shared/proto/lathe/v1/search";
 import { until } from "../shared/testing/until";

@@ -23,7 +23,7 @@ it("`search watch` goes on where it was after its stack was stopped and started 
   const id = await first.begin(longSpec());
 
   const { LATHE_ADDRESS: _, ...env } = process.env;
-  const command = [join(compiled(), "deploy", "local", "lathe.js"), "search", "watch", id, "--json"];
+  const command = [join(compiled(), "cli", "lathe.js"), "search", "watch", id, "--json"];
   const watch = spawn(process.execPath, [...command, "--state", folder], { env });
   const sequences: number[] = [];
   createInterface(watch.stdout).on("line", (line) => {

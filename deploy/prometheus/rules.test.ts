@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { parse, parseAllDocuments, stringify } from "yaml";
 import { itWith, promtool } from "../../shared/testing/prometheus";
-import { SERVICES } from "../local/stack";
+import { SERVICES } from "../../cli/stack/stack";
 
 interface Rule {
   alert?: string;

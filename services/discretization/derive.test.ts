@@ -1,6 +1,6 @@
 import { createEngine, type Engine } from "../../shared/engine/engine";
 import { openOnnx } from "../../shared/engine/onnx";
-import { openDataset } from "../../shared/data/dataset";
+import { openDataset } from "../../shared/data/open";
 import { datasetOptions } from "../../shared/data/fromSpec";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
 import { decodeBundle } from "../../shared/network/bundle";

@@ -1,4 +1,4 @@
-import { openDataset } from "../../shared/data/dataset";
+import { openDataset } from "../../shared/data/open";
 import { datasetOptions } from "../../shared/data/fromSpec";
 import type { Engine } from "../../shared/engine/engine";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";

@@ -5,7 +5,7 @@ import type {
   SamplingEpochCompleted,
 } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import type { Candidate } from "./train";
+import type { Candidate } from "./training/algorithms/ssr/train";
 
 /** What a training goes on from, by the history of its search. */
 interface Resumption {

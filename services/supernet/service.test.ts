@@ -29,7 +29,7 @@ import { consume } from "./consumer";
 import { decisionOn } from "./decision";
 import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
-import { initialSupernet, trainSupernet } from "./train";
+import { initialSupernet, trainSupernet } from "./training/algorithms/ssr/train";
 import { Trainer } from "./trainer";
 import { patience, until } from "../../shared/testing/until";
 

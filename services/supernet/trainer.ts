@@ -16,12 +16,12 @@ import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
 import { decisionOn } from "./decision";
-import { trainingProcess, type Message, type Reply } from "./jobs";
-import type { StepProgress } from "./progress";
+import { trainingProcess, type Message, type Reply } from "./training/jobs";
+import type { StepProgress } from "./training/progress";
 import type { TrainingMetrics } from "./metrics";
 import { resumptionOf } from "./resumption";
 import { publishedAsSpan } from "./traces";
-import type { Decision, SearchJob } from "./train";
+import type { Decision, SearchJob } from "./training/algorithms/ssr/train";
 
 /** What the training process is doing now. */
 interface TrainingStatus {

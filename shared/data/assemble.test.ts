@@ -1,5 +1,5 @@
 import { assembleBatch } from "./assemble";
-import type { BatchOrder, Example } from "./example";
+import type { BatchOrder, Example } from "./dataset";
 
 const size = { height: 2, width: 4 };
 /** Pixel p has red p, green 100 + p, blue 200 + p and label p, so that an image shows where its label came from. */

@@ -1,4 +1,4 @@
-import { IGNORE, type Batch, type BatchOrder, type Example } from "./example";
+import { IGNORE, type Batch, type BatchOrder, type Example } from "./dataset";
 import type { Size } from "./images";
 
 /**

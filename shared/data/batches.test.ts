@@ -1,6 +1,6 @@
 import { assembleBatch } from "./assemble";
 import { batches, type BatchOptions, type BatchRandom } from "./batches";
-import type { Batch, BatchOrder, Split } from "./example";
+import type { Batch, BatchOrder, Split } from "./dataset";
 
 /** A split in memory whose example i is all i; records what was asked for. */
 function split(length: number, fail?: number): { split: Split; orders: BatchOrder[]; spares: (Batch | undefined)[] } {

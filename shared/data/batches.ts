@@ -1,8 +1,8 @@
 import { LatheError } from "../process/errors";
-import type { Batch, BatchOrder, Split } from "./example";
+import type { Batch, BatchOrder, Split } from "./dataset";
 import { datasetFault } from "./faults";
 
-export type { Batch } from "./example";
+export type { Batch } from "./dataset";
 
 /** What batches need of the engine's seeded generator. */
 export interface BatchRandom {

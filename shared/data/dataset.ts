@@ -1,143 +1,53 @@
-import { basename } from "node:path";
-import { LatheError } from "../process/errors";
-import { camvidLayout } from "./camvid";
-import { cityscapesLayout } from "./cityscapes";
-import type { Dataset, DatasetInfo } from "./example";
-import { datasetFault } from "./faults";
-import { folderLayout } from "./folder";
-import "./images"; // sharp must be loaded by the main thread first, or its libraries go with the first thread that ends
-import { spread, type Layout } from "./layout";
-import { LoadingThread, threadSplit, type Source } from "./loading";
-import { DEFAULT_SCENES, streetsInfo } from "./streets";
+/** Label of a pixel that counts neither in a loss nor in a metric. */
+export const IGNORE = 255;
 
-export * from "./example";
+export interface DatasetInfo {
+  readonly kind: string;
+  readonly classes: readonly string[];
+  readonly colors: readonly (readonly [number, number, number])[];
+}
 
-export interface DatasetOptions {
-  readonly kind: "streets" | "camvid" | "cityscapes" | "folder";
-  /** Folder of the files; not used by streets. */
-  readonly path?: string;
-  /** Size that examples are resized to or drawn at. */
+/** One decoded example at the dataset's size: image [H,W,3] RGB, label [H,W] with class indices or IGNORE. */
+export interface Example {
+  readonly image: Uint8Array;
+  readonly label: Uint8Array;
+}
+
+/** What to make of some examples: element i of each list belongs to example indices[i]; flips come before shifts. */
+export interface BatchOrder {
+  readonly indices: readonly number[];
+  readonly flips: readonly boolean[];
+  readonly shiftsX: readonly number[];
+  readonly shiftsY: readonly number[];
+  readonly labelStride: number;
+}
+
+/** images [N,3,H,W] = pixel / 255; labels [N, H / labelStride, W / labelStride], IGNORE where nothing is known. */
+export interface Batch {
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  readonly size: number;
+  readonly indices: number[];
+}
+
+/** One split. Everything but name() is worked out on the dataset's own thread. */
+export interface Split {
+  readonly length: number;
   readonly height: number;
   readonly width: number;
-  /** Number of classes that the caller counts on; another number in the dataset is an error. */
-  readonly classes?: number;
-  /** Scenes to draw, or how many of the files to use (at even distances). */
-  readonly trainExamples?: number;
-  readonly validationExamples?: number;
-  /** Of the scenes; files do not depend on it. */
-  readonly seed: number;
-  /** Memory for decoded examples, 1 GiB when not given; what does not fit is decoded again. */
-  readonly cacheBytes?: number;
+  name(index: number): string;
+  example(index: number): Promise<Example>;
+  /** A batch; it may be written into the memory of a spare one, which must not be used any more. */
+  assemble(order: BatchOrder, spare?: Batch): Promise<Batch>;
+  /** Labelled pixels per class over the whole split, at full resolution. */
+  countPixels(classes: number): Promise<number[]>;
 }
 
-const DEFAULT_CACHE_BYTES = 2 ** 30;
-const LAYOUTS: Record<"camvid" | "cityscapes" | "folder", (path: string) => Promise<Layout>> = {
-  camvid: camvidLayout,
-  cityscapes: cityscapesLayout,
-  folder: folderLayout,
-};
-
-interface Contents {
+export interface Dataset {
   readonly info: DatasetInfo;
-  readonly source: Source;
-  readonly train: Listing;
-  readonly validation: Listing;
-}
-
-interface Listing {
-  readonly length: number;
-  readonly name: (index: number) => string;
-}
-
-/**
- * Opens a dataset and decodes every file of it once, so that no fault is left for the training to find (and the cache is
- * full). Faults of the data are LatheErrors with reason DATASET_INVALID that name the file; close() ends the thread.
- */
-export async function openDataset(options: DatasetOptions): Promise<Dataset> {
-  const { dataset, checked } = await beginDataset(options);
-  try {
-    await checked;
-  } catch (error) {
-    await dataset.close();
-    throw error;
-  }
-  return dataset;
-}
-
-/** A dataset whose thread is at work: its examples come once they are asked for, its faults by `checked` and with whatever is asked for after. */
-interface BegunDataset {
-  dataset: Dataset;
-  /** Every file has been decoded; rejects as openDataset does. */
-  checked: Promise<void>;
-}
-
-/** The same, for who has something to do meanwhile: the files are listed when this resolves, and are being decoded. */
-export async function beginDataset(options: DatasetOptions): Promise<BegunDataset> {
-  checkOptions(options);
-  const { height, width, cacheBytes = DEFAULT_CACHE_BYTES } = options;
-  const { info, source, train, validation } = options.kind === "streets" ? scenes(options) : await files(options);
-  if (options.classes !== undefined && options.classes !== info.classes.length) {
-    const where = options.path === undefined ? "" : ` at ${options.path}`;
-    throw datasetFault(`dataset ${info.kind}${where} has ${info.classes.length} classes, ${options.classes} expected`);
-  }
-  const size = { height, width };
-  const thread = new LoadingThread({ source, size, cacheBytes });
-  const checked = thread.ask<void>({ kind: "check" });
-  // Who waits for it hears of it; who closes before does not.
-  checked.catch(() => {});
-  const dataset = {
-    info,
-    ...size,
-    train: threadSplit(thread, "train", size, train.length, train.name),
-    validation: threadSplit(thread, "validation", size, validation.length, validation.name),
-    close: () => thread.close(),
-  };
-  return { dataset, checked };
-}
-
-function scenes(options: DatasetOptions): Contents {
-  const listing = (split: string, length: number): Listing => ({ length, name: (index) => `${split}/${index}` });
-  return {
-    info: streetsInfo,
-    source: { kind: "scenes", seed: options.seed },
-    train: listing("train", options.trainExamples ?? DEFAULT_SCENES.train),
-    validation: listing("validation", options.validationExamples ?? DEFAULT_SCENES.validation),
-  };
-}
-
-async function files(options: DatasetOptions): Promise<Contents> {
-  const { kind, path } = options;
-  if (kind === "streets" || path === undefined || path === "") {
-    throw datasetFault(`dataset ${kind} needs a path: the folder that holds it`);
-  }
-  const layout = await LAYOUTS[kind](path);
-  const train = spread(layout.train, options.trainExamples, `train of ${path}`);
-  const validation = spread(layout.validation, options.validationExamples, `validation of ${path}`);
-  const listing = (pairs: typeof train): Listing => ({
-    length: pairs.length,
-    name: (index) => basename(pairs[index]?.image ?? ""),
-  });
-  return {
-    info: layout.info,
-    source: { kind: "files", train, validation, labelMap: layout.labelMap },
-    train: listing(train),
-    validation: listing(validation),
-  };
-}
-
-function checkOptions(options: DatasetOptions): void {
-  const atLeast = (field: keyof DatasetOptions, bound: number): void => {
-    const value = options[field];
-    if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= bound)) return;
-    throw new LatheError(
-      "INVALID_ARGUMENT",
-      `dataset ${field} is ${value}, must be a whole number of at least ${bound}`,
-    );
-  };
-  atLeast("height", 8);
-  atLeast("width", 8);
-  atLeast("trainExamples", 1);
-  atLeast("validationExamples", 1);
-  atLeast("seed", 0);
-  atLeast("cacheBytes", 0);
+  readonly height: number;
+  readonly width: number;
+  readonly train: Split;
+  readonly validation: Split;
+  close(): Promise<void>;
 }

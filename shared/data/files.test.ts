@@ -5,7 +5,7 @@ import { writeImage, writeLabel } from "../testing/pictures";
 import { checkAll, checkPair, loadLabel } from "./files";
 import { datasetFault } from "./faults";
 import { decodeImage } from "./images";
-import { plainLabelMap } from "./layout";
+import { plainLabelMap } from "./layouts/layout";
 
 describe("an image and its label", () => {
   let folder: string;

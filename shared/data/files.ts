@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import { datasetFault } from "./faults";
 import { decodeLabel, resizeIndices, type DecodedImage, type Size } from "./images";
-import { UNKNOWN, type Pair } from "./layout";
+import { UNKNOWN, type Pair } from "./layouts/layout";
 import type { IndexMap } from "./png";
 
 const PARALLEL_FILES = 4; // libuv's default pool: more would only hold memory

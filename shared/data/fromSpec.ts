@@ -1,5 +1,5 @@
 import { DatasetKind, type DatasetSpec } from "../proto/lathe/v1/spec";
-import type { DatasetOptions } from "./dataset";
+import type { DatasetOptions } from "./open";
 
 const KINDS = new Map<DatasetKind, DatasetOptions["kind"]>([
   [DatasetKind.DATASET_KIND_STREETS, "streets"],

@@ -1,4 +1,4 @@
-import { IGNORE, type Batch, type BatchOrder, type Split } from "../data/dataset";
+import { IGNORE, type Batch, type BatchOrder, type Split } from "../data/open";
 import { eagerEngine } from "../engine/engine";
 import { unpack } from "../engine/parameters";
 import { tf } from "../engine/tf";

@@ -1,5 +1,5 @@
 import { batches } from "../data/batches";
-import { IGNORE, type Split } from "../data/dataset";
+import { IGNORE, type Split } from "../data/open";
 import type { Arrays, CompiledStep, Engine, Step } from "../engine/engine";
 import { argmaxChannels } from "../engine/ops/argmaxChannels";
 import { crossEntropy } from "../engine/ops/crossEntropy";

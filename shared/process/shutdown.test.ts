@@ -52,7 +52,7 @@ describe("a shutdown", () => {
 
 /** A real service process; `log` grows as it writes. */
 function startProcess(env: Record<string, string>) {
-  const { path, execArgv } = entry(join(__dirname, "../testing"), "service-process");
+  const { path, execArgv } = entry(join(__dirname, "../testing"), "serviceProcess");
   const child = spawn(process.execPath, [...execArgv, path], {
     env: { ...process.env, ...env },
     stdio: ["pipe", "ignore", "pipe"],

@@ -5,13 +5,13 @@ import { dirname, join } from "node:path";
 import { entry } from "./entry";
 import { LatheError } from "./errors";
 import { startWorker } from "./worker";
-import type { TestJob } from "../testing/worker-jobs";
+import type { TestJob } from "../testing/workerJobs";
 
 const dir = join(__dirname, "../testing");
 let printed = "";
 const worker = startWorker<TestJob, number, unknown, number>({
   dir,
-  name: "worker-jobs",
+  name: "workerJobs",
   env: { LATHE_TEST_ADDITION: "from the parent" },
   graceMs: 300,
   output: (chunk) => (printed += chunk),
@@ -79,7 +79,7 @@ describe("a worker", () => {
   it("passes an unknown error as INTERNAL with its stack as the cause", async () => {
     const error = await failure(worker.run({ do: "throw", message: "x is not a function" }));
     expect(error).toMatchObject({ code: "INTERNAL", message: "x is not a function" });
-    expect((error.cause as Error).stack).toContain("worker-jobs");
+    expect((error.cause as Error).stack).toContain("workerJobs");
   });
 
   it("that is killed or exits is WORKER_DIED with the signal or code and its last words", async () => {
@@ -154,7 +154,7 @@ describe("an aborted worker", () => {
 });
 
 it("a child exits when its parent is gone", async () => {
-  const { path, execArgv } = entry(dir, "worker-jobs");
+  const { path, execArgv } = entry(dir, "workerJobs");
   const child = fork(path, [], { execArgv, serialization: "advanced", stdio: ["ignore", "ignore", "ignore", "ipc"] });
   const message = () => new Promise((resolve) => child.once("message", resolve));
   await message();

@@ -2,9 +2,9 @@ import { fork, type ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { entry } from "./entry";
 import { LatheError } from "./errors";
-import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./worker-messages";
+import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./workerMessages";
 
-export { serveWorker } from "./worker-child";
+export { serveWorker } from "./workerChild";
 
 interface WorkerOptions {
   /** Module of the child, as `entry` takes it; it must call `serveWorker`. */

@@ -55,7 +55,7 @@ export const NUMBERS: {
     batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
     weightLearningRate: { ...real(0, 10, { tiny: 2e-3, small: 1e-3, paper: 3e-4 }), open: "ends" },
     weightDecay: real(0, 1, same(1e-4)),
-    // 0: from the number of steps, services/supernet/schedule.ts.
+    // 0: from the number of steps, services/supernet/training/schedule.ts.
     alphaLearningRate: real(0, 10, same(0)),
     alphaWeightDecay: real(0, 1, same(1e-3)),
     warmupEpochs: whole(0, 9999, { tiny: 1, small: 0, paper: 0 }),

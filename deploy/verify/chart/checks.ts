@@ -8,7 +8,7 @@ import { differences, golden, writeGolden } from "./golden";
 import { KUBERNETES, cases, chart, lint, template, valuesFile, valuesOf } from "./helm";
 import { parseObjects, writeObjects, type Rendering } from "./objects";
 import { BAD_VALUES } from "./refused";
-import { RULES } from "./rules";
+import { RULES } from "./rules/index";
 import { typeFaults } from "./types";
 
 interface ChartOptions {

@@ -1,4 +1,4 @@
-import { IGNORE, type Example } from "../example";
+import { IGNORE, type Example } from "../dataset";
 import type { Size } from "../images";
 import type { Canvas } from "./canvas";
 import { lattice, type Draws } from "./draws";

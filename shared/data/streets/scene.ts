@@ -1,4 +1,4 @@
-import type { Example } from "../example";
+import type { Example } from "../dataset";
 import type { Size } from "../images";
 import { drawBuildings } from "./buildings";
 import { Canvas } from "./canvas";

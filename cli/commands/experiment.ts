@@ -1,0 +1,154 @@
+import { join, resolve } from "node:path";
+import type { Command } from "commander";
+import { LatheError } from "../../shared/process/errors";
+import { SEARCH_FAILED } from "../exit";
+import type { SearchApi } from "../search/follow";
+import { checkCells, type CheckedCell } from "../experiment/check";
+import { parseExperiment } from "../experiment/definition";
+import { readFailure, readResult, takeExperimentFolder, writeManifest, type PlannedCell } from "../experiment/folder";
+import { algorithmName, cellsOf, isMeant } from "../experiment/grid";
+import { readCells, type CellRecord } from "../experiment/report/cells";
+import { writeReport } from "../experiment/report/write";
+import { openCells, type OpenCell } from "../experiment/resume";
+import { cancelStale, dropStore, runCells } from "../experiment/run";
+import { onInterrupt } from "../interrupt";
+import { summaryLines } from "../search/resultFolder";
+import { inOwnStack, Voice } from "../search/session";
+import { datasetNames, readText, userFolder } from "../spec/specFlags";
+import { serviceOptions, withSearchService, type ConnectionFlags } from "./connection";
+import { complain, print, printJson } from "./output";
+
+interface ExperimentFlags extends Omit<ConnectionFlags, "state"> {
+  file: string;
+  data?: string;
+  dataset?: string;
+  out?: string;
+  only?: string;
+  keep?: boolean;
+}
+
+interface ReportFlags {
+  out?: string;
+  json?: boolean;
+}
+
+/** `lathe experiment ...`: grids of searches, and what came of them. */
+export function experimentCommand(program: Command): void {
+  const experiment = program.command("experiment").description("grids of searches, and reports on them");
+  const run = experiment
+    .command("run")
+    .description("run every cell of a grid that has no result yet; run again, it goes on where it was")
+    .requiredOption("-f, --file <experiment.yaml>", "experiment as YAML or JSON")
+    .option("--data <folder>", "folder of the data set, relative to the folder you are in")
+    .option("--dataset <kind>", datasetNames.join(", "))
+    .option("--out <folder>", "folder of the experiment (default: runs/<its name>)")
+    .option("--only <cells>", 'names of cells, comma-separated; "*" stands for any text')
+    .option("--json", "print how each cell stands, and nothing else")
+    .option("--keep", "keep the store of the stack (checkpoints, all events) when every cell has ended");
+  serviceOptions(run, "of a search service to use instead of a local stack").action((flags: ExperimentFlags) =>
+    runExperiment(flags),
+  );
+  experiment
+    .command("report <folder>")
+    .description("write tables and plots of an experiment; needs no stack")
+    .option("--out <folder>", "where to (default: report/ in the folder of the experiment)")
+    .option("--json", "print the rows of the cells and of the summary, and nothing else")
+    .action((folder: string, flags: ReportFlags) => report(folder, flags));
+}
+
+async function runExperiment(flags: ExperimentFlags): Promise<void> {
+  const { file, only } = flags;
+  const experiment = parseExperiment(readText(file, "experiment"), file);
+  const cells = checkCells(cellsOf(experiment), flags, file);
+  if (only !== undefined && !cells.some(({ name }) => isMeant(name, only)))
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `--only is "${only}", which is none of ${cells.map(({ name }) => name).join(", ")}`,
+    );
+  const folder = resolve(userFolder(), flags.out ?? join("runs", experiment.name));
+  const found = {
+    result: (cell: string) => readResult(folder, cell),
+    failure: (cell: string) => readFailure(folder, cell),
+  };
+  const manifest = takeExperimentFolder(folder, experiment.name, cells.map(planned));
+  const open = openCells(cells, manifest.id, found, folder);
+  writeManifest(folder, manifest);
+  const now = open.filter(({ name }) => only === undefined || isMeant(name, only));
+  const voice = new Voice(flags.json === true, flags.json ? complain : print);
+  voice.say(
+    `${experiment.name}: ${cells.length} cells, ${cells.length - open.length} of them done, ${now.length} to run`,
+  );
+  if (now.length > 0) await runOpen(experiment.name, folder, open, now, voice, flags);
+  const records = readCells(folder);
+  const ended = records.every(({ state }) => state !== "missing");
+  if (now.length > 0 && flags.address === undefined && !flags.keep && ended) dropStore(folder);
+  finish(folder, records, now, flags);
+}
+
+function planned({ name, variant, resolved }: CheckedCell): PlannedCell {
+  const { algorithm, cost, seed } = resolved;
+  const kind = algorithmName(algorithm.kind);
+  return { name, algorithm: kind, ...(variant !== undefined && { variant }), target: cost.target, seed };
+}
+
+async function runOpen(
+  name: string,
+  folder: string,
+  open: readonly OpenCell[],
+  now: readonly OpenCell[],
+  voice: Voice,
+  flags: ExperimentFlags,
+): Promise<void> {
+  const run = (api: SearchApi, signal: AbortSignal) =>
+    runCells(api, now, {
+      folder,
+      voice,
+      signal,
+      onResult: (cell, search, files) => {
+        if (!voice.quiet) print(...summaryLines(search, join(folder, cell), files), "");
+      },
+    });
+  if (flags.address !== undefined) return withSearchService({ ...flags, state: "" }, run);
+  const interrupt = onInterrupt(complain);
+  try {
+    await inOwnStack(folder, voice, interrupt.signal, async (api, signal) => {
+      await cancelStale(api, name, open, { voice, signal });
+      await run(api, signal);
+    });
+  } catch (error) {
+    complain(`what is there is kept; the same command goes on with it`);
+    throw error;
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+/** Says how the cells stand; the error of a run in which some have failed. */
+function finish(
+  folder: string,
+  records: readonly CellRecord[],
+  now: readonly OpenCell[],
+  { json }: ExperimentFlags,
+): void {
+  const names = new Set(now.map(({ name }) => name));
+  const failed = records.filter(({ name, state }) => state === "failed" && names.has(name));
+  const finished = records.filter(({ state }) => state === "finished").length;
+  if (json) printJson({ folder, cells: records.map(standing) });
+  else
+    print(`${finished} of ${records.length} cells have a result; tables and plots: lathe experiment report ${folder}`);
+  if (failed.length === 0) return;
+  const lines = failed.map(({ name, message }) => `\n  ${name}: ${message ?? ""}`);
+  throw new LatheError("FAILED_PRECONDITION", `${failed.length} of ${now.length} cells failed:${lines.join("")}`, {
+    reason: SEARCH_FAILED,
+  });
+}
+
+const standing = ({ name, state, message }: CellRecord) => ({ cell: name, state, ...(message && { message }) });
+
+function report(given: string, { out, json }: ReportFlags): void {
+  const folder = resolve(userFolder(), given);
+  const target = out === undefined ? join(folder, "report") : resolve(userFolder(), out);
+  const { content, files } = writeReport(folder, target);
+  if (json) printJson(content);
+  else print(`${target}: ${files.join(", ")}`);
+}

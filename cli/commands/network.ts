@@ -1,0 +1,149 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
+import { InvalidArgumentError, Option, type Command } from "commander";
+import { LatheError } from "../../shared/process/errors";
+import type { Genotype } from "../../shared/proto/lathe/v1/space";
+import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { PRESETS } from "../../shared/spec/bounds";
+import { isPreset, presetSpec } from "../../shared/spec/presets";
+import { DATASET_CLASSES } from "../../shared/spec/resolve";
+import { readGenotype, type GenotypeFlags } from "../spec/genotypeFile";
+import { describeNetwork, initialOnnx, networkJson, networkLines } from "../spec/networkBuild";
+import { datasetName, datasetNames, readSpec, requested, userFolder, type SpecFlags } from "../spec/specFlags";
+import { quantity } from "../view/figures";
+import { label, whole } from "./options";
+import { complain, print, printJson } from "./output";
+import { runOptions, runSearch, type RunFlags } from "./run";
+
+/** Of the reference's aggregation block. */
+const PYRAMID = 40;
+
+interface BuildFlags extends GenotypeFlags {
+  head: "search" | "aggregation";
+  pyramid: number;
+  seed: number;
+  out?: string;
+  json?: boolean;
+}
+
+interface TrainFlags extends GenotypeFlags, RunFlags, Omit<SpecFlags, "file"> {
+  preset: string;
+  batch?: number;
+  pyramid?: number;
+}
+
+/** "240x320" as height and width. */
+function size(text: string): [number, number] {
+  const [, height, width] = /^(\d{1,5})x(\d{1,5})$/.exec(text) ?? [];
+  if (height === undefined || width === undefined)
+    throw new InvalidArgumentError("It must be height x width in pixels, as 240x320.");
+  return [Number(height), Number(width)];
+}
+
+/** A number of channels: no network is built to find out that it is none. */
+function channels(text: string): number {
+  const value = whole(text);
+  if (value < 1 || value > 1024) throw new InvalidArgumentError("It must be between 1 and 1024.");
+  return value;
+}
+
+function genotypeOptions(command: Command): Command {
+  return command
+    .requiredOption("-f, --file <genotype.json>", "genotype, as a result folder and docs/examples/networks hold it")
+    .addOption(new Option("--input <HxW>", "input size in pixels, height first, instead of the file's").argParser(size))
+    .addOption(new Option("--classes <number>", "classes instead of the file's").argParser(whole));
+}
+
+/** `lathe network ...`: networks given as genotypes. */
+export function networkCommand(program: Command): void {
+  const network = program.command("network").description("networks given as genotypes");
+  genotypeOptions(network.command("build"))
+    .description("count parameters and MACs of a network, and write it as ONNX with first weights; needs no stack")
+    .addOption(
+      new Option("--head <kind>", "what follows the last stage")
+        .choices(["search", "aggregation"])
+        .default("aggregation"),
+    ) // prettier-ignore
+    .addOption(
+      new Option("--pyramid <channels>", "of each branch of the pyramid pooling").argParser(channels).default(PYRAMID),
+    ) // prettier-ignore
+    .addOption(new Option("--seed <number>", "of the first weights").argParser(whole).default(1))
+    .option("--out <network.onnx>", "write the network as ONNX; a file of that name is replaced")
+    .option("--json", "print JSON")
+    .action((flags: BuildFlags) => build(flags));
+
+  runOptions(genotypeOptions(network.command("train")), "name of the genotype's file")
+    .description("start a local stack, train a network from scratch on a data set, write its result folder")
+    .option("--dataset <kind>", datasetNames.join(", "))
+    .option("--data <folder>", "folder of the data set, relative to the folder you are in")
+    .option("--preset <name>", `${PRESETS.join(", ")}: what no flag says of the training`, "small")
+    .addOption(new Option("--epochs <number>", "epochs of the training").argParser(whole))
+    .addOption(new Option("--batch <number>", "images per step").argParser(whole))
+    .addOption(new Option("--pyramid <channels>", "of each branch of the pyramid pooling").argParser(whole))
+    .addOption(new Option("--seed <number>", "seed of every random choice").argParser(whole))
+    .option("--name <text>", 'the label "name"')
+    .addOption(new Option("--label <key=value>", "a label; may be given again").argParser(label))
+    .action((flags: TrainFlags) => train(flags));
+}
+
+function build(flags: BuildFlags): void {
+  const genotype = readGenotype(flags);
+  const head =
+    flags.head === "search" ? { kind: flags.head } : { kind: flags.head, pyramidChannels: flags.pyramid, dropout: 0 };
+  const description = describeNetwork(genotype, head);
+  const written = flags.out === undefined ? undefined : write(resolve(userFolder(), flags.out), () => initialOnnx(description, flags.seed)); // prettier-ignore
+  if (flags.json) return printJson({ ...networkJson(description), ...(written && { onnx: written.path }) });
+  print(...networkLines(description));
+  if (written) print("", `${quantity(written.bytes)}B written to ${written.path}: weights are those of seed ${flags.seed}, untrained`); // prettier-ignore
+}
+
+function write(path: string, content: () => Uint8Array): { path: string; bytes: number } {
+  const bytes = content();
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, bytes);
+  } catch (error) {
+    throw new LatheError("FAILED_PRECONDITION", `${path} cannot be written: ${(error as Error).message}`, {
+      reason: "OUT_UNUSABLE",
+      cause: error,
+    });
+  }
+  return { path, bytes: bytes.length };
+}
+
+async function train(flags: TrainFlags): Promise<void> {
+  const { file, out = join("runs", basename(file, extname(file))), json, keep } = flags;
+  const genotype = readGenotype(flags);
+  const { spec, said } = trainingSpec(flags, genotype);
+  const checked = requested(spec);
+  if (said !== undefined) (json ? complain : print)(said);
+  await runSearch({ out, ...(json && { json }), ...(keep && { keep }) }, checked);
+}
+
+/** The spec of a search that trains a given genotype and searches nothing; `said`: what was changed of the genotype. */
+export function trainingSpec(flags: TrainFlags, genotype: Genotype): { spec: SearchSpec; said: string | undefined } {
+  const { preset, dataset, data, seed, name, label: labels, epochs, batch, pyramid, classes } = flags;
+  const spec = readSpec({
+    preset,
+    ...(dataset !== undefined && { dataset }),
+    ...(data !== undefined && { data }),
+    ...(seed !== undefined && { seed }),
+    ...(name !== undefined && { name }),
+    ...(labels && { label: labels }),
+  });
+  spec.retraining = {
+    ...(epochs !== undefined && { epochs }),
+    ...(batch !== undefined && { batchSize: batch }),
+    ...(pyramid !== undefined && { pyramidChannels: pyramid }),
+  };
+  const kind = spec.dataset?.kind || (isPreset(preset) ? presetSpec(preset).dataset.kind : 0);
+  // The classifier is trained with the rest, so a network takes any data set; a count that was asked for is checked, not changed.
+  const own = classes === undefined ? DATASET_CLASSES.get(kind) : undefined;
+  const adapted = { ...genotype, classes: own ?? genotype.classes };
+  spec.algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: adapted };
+  const said =
+    adapted.classes === genotype.classes
+      ? undefined
+      : `the classifier gets the ${adapted.classes} classes of ${datasetName(kind)}; ${flags.file} says ${genotype.classes}`;
+  return { spec, said };
+}

@@ -1,0 +1,86 @@
+import { availableParallelism } from "node:os";
+import { Option, type Command } from "commander";
+import { trainingProcess } from "../../services/supernet/training/jobs";
+import type { MemoryEstimate } from "../../services/supernet/training/memory";
+import { machineBytes } from "../../shared/engine/account";
+import { LatheError } from "../../shared/process/errors";
+import { macsTable } from "../../shared/space/cost";
+import { onInterrupt } from "../interrupt";
+import { describedSpec, type RequestedSpec } from "../spec/specFlags";
+import { memoryLines } from "../view/memory";
+import { profileLines } from "../view/profile";
+import { specOptions, whole, type SpecOptions } from "./options";
+import { complain, print, printJson } from "./output";
+
+interface ProfileFlags extends SpecOptions {
+  threads: number;
+  warmUp: number;
+  steps: number;
+  json?: boolean;
+}
+
+/** `lathe profile step`: needs no stack and no data. */
+export function profileCommand(program: Command): void {
+  const profile = program.command("profile").description("where the time of training goes");
+  specOptions(profile.command("step"))
+    .description("time of a step of a space's whole supernet by family of operators and by part of the network")
+    .addOption(new Option("--threads <number>", "of a step").argParser(whole).default(availableParallelism()))
+    .addOption(new Option("--warm-up <number>", "steps that are left out").argParser(whole).default(5))
+    .addOption(
+      new Option("--steps <number>", "steps that count, once without the profiler and once with it")
+        .argParser(whole)
+        .default(10),
+    ) // prettier-ignore
+    .option("--json", "print JSON")
+    .action((flags: ProfileFlags) => profileStep(flags));
+  specOptions(profile.command("memory"))
+    .description("estimate of the memory that training a space's whole supernet needs, from its traced steps")
+    .option("--json", "print JSON")
+    .action(async ({ json, ...flags }: SpecOptions & { json?: boolean }) => {
+      const { resolved, space } = describedSpec(flags);
+      const estimate = await trainingMemory({ resolved, space });
+      if (json) printJson(estimate);
+      else print(...memoryLines(resolved.preset, estimate, machineBytes()));
+    });
+}
+
+/** Estimated in a process of its own, which gives its memory back. */
+export async function trainingMemory(
+  { resolved: spec, space }: Pick<RequestedSpec, "resolved" | "space">,
+  signal?: AbortSignal,
+): Promise<MemoryEstimate> {
+  const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
+  const job = { spec, space, table: macsTable(space) };
+  const outcome = await trainingProcess().run({ engine, kind: "estimate", job }, signal && { signal });
+  if (outcome.kind !== "estimate") throw new LatheError("INTERNAL", `an estimate came back as ${outcome.kind}`);
+  return outcome.estimate;
+}
+
+async function profileStep({ threads, warmUp, steps, json, ...flags }: ProfileFlags): Promise<void> {
+  const { resolved: spec, space } = describedSpec(flags);
+  bounded("--threads", threads, 1, 256);
+  bounded("--warm-up", warmUp, 1, 1000);
+  // ONNX Runtime's profile ends at a million events, about 10,000 a step.
+  bounded("--steps", steps, 1, 50);
+  const interrupt = onInterrupt(complain);
+  try {
+    const outcome = await trainingProcess().run(
+      {
+        engine: { engine: "onnxruntime", provider: "cpu", threads },
+        kind: "profile",
+        job: { spec, space, table: macsTable(space), warmUp, runs: steps },
+      },
+      { signal: interrupt.signal },
+    );
+    if (outcome.kind !== "profile") throw new LatheError("INTERNAL", `a profile came back as ${outcome.kind}`);
+    if (json) printJson(outcome.report);
+    else print(...profileLines(spec.preset, space, outcome.report));
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+function bounded(flag: string, value: number, least: number, most: number): void {
+  if (value < least || value > most)
+    throw new LatheError("INVALID_ARGUMENT", `${flag} is ${value}, must be between ${least} and ${most}`);
+}

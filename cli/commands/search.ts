@@ -1,0 +1,202 @@
+import { randomUUID } from "node:crypto";
+import { resolve } from "node:path";
+import { Option, type Command } from "commander";
+import { LatheError } from "../../shared/process/errors";
+import {
+  ConditionStatus,
+  Search,
+  SearchPhase,
+  SearchState,
+  WatchSearchResponse,
+} from "../../shared/proto/lathe/v1/search";
+import { resolve as resolveSpec } from "../../shared/spec/resolve";
+import { enumWord } from "../../shared/spec/words";
+import { outcomeError } from "../exit";
+import { takeOutFolder } from "../search/folder";
+import { follow, type SearchApi } from "../search/follow";
+import { summaryLines, writeResultFolder } from "../search/resultFolder";
+import { readSpec, userFolder } from "../spec/specFlags";
+import { openView } from "../view/terminal";
+import { percent } from "../view/figures";
+import { connectionOptions, withSearchService, type ConnectionFlags } from "./connection";
+import { label, specOptions, whole, type SpecOptions } from "./options";
+import { complain, print, printJson } from "./output";
+
+const stateName = (state: SearchState) => enumWord(SearchState, "SEARCH_STATE_", state);
+const phaseName = (phase: SearchPhase) => enumWord(SearchPhase, "SEARCH_PHASE_", phase);
+const stateNames = ["pending", "running", "paused", "succeeded", "failed", "cancelled"];
+
+function stateOf(name: string): SearchState {
+  if (stateNames.includes(name)) return SearchState[`SEARCH_STATE_${name.toUpperCase()}` as keyof typeof SearchState];
+  throw new LatheError("INVALID_ARGUMENT", `--only has "${name}", must be of ${stateNames.join(", ")}`);
+}
+
+/** A record for a person. */
+function searchLines(search: Search): string[] {
+  const { id, state, phase, spec, createdAt, lastEpoch, retrainingEpoch, candidatesLeft, conditions } = search;
+  const labels = Object.entries(spec?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
+  return [
+    `${id}  ${stateName(state)}  ${phaseName(phase)}`,
+    `  preset     ${spec?.preset ?? ""}, seed ${spec?.seed ?? 0}${labels.length > 0 ? `, ${labels.join(", ")}` : ""}`,
+    `  created    ${createdAt?.toISOString() ?? ""}`,
+    ...(lastEpoch
+      ? [`  epoch      ${lastEpoch.epoch}/${lastEpoch.epochs}, mIoU ${percent(lastEpoch.validationMiou)}`]
+      : []),
+    ...(retrainingEpoch > 0 ? [`  retraining epoch ${retrainingEpoch}/${spec?.retraining?.epochs ?? 0}`] : []),
+    ...(candidatesLeft > 0 ? [`  candidates ${candidatesLeft} left`] : []),
+    ...conditions.map(
+      ({ type, status, reason, message }) =>
+        `  ${type}: ${status === ConditionStatus.CONDITION_STATUS_TRUE ? "true" : "false"}${reason && ` (${reason})`}${message && `: ${message}`}`,
+    ),
+  ];
+}
+
+function show(search: Search | undefined, { json }: ConnectionFlags): void {
+  if (!search) throw new LatheError("INTERNAL", "the search service answered without a search");
+  if (json) printJson(Search.toJSON(search));
+  else print(...searchLines(search));
+}
+
+/** Time for somebody to build and start a stack again. */
+const patienceMs = 5 * 60_000;
+
+/** Shows a search until it has ended; with --json a line of JSON per event. Ends with the error of a search that did not succeed. */
+async function watch(
+  api: SearchApi,
+  searchId: string,
+  from: number,
+  json: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  // Tells a wrong id or address at once.
+  await api.getSearch({ searchId }, { signal });
+  const view = openView(searchId, process.stdout, { silent: json });
+  const say = (line: string) => (json ? complain(line) : view.say(line));
+  try {
+    const onLost = (error: LatheError) => say(`connection lost, trying again: ${error.message}`);
+    const options = { fromSequence: from, includeProgress: true, signal, onLost, patienceMs };
+    for await (const response of follow(api, searchId, options)) {
+      if (json) print(JSON.stringify(WatchSearchResponse.toJSON(response)));
+      view.event(response);
+    }
+  } finally {
+    view.close();
+  }
+  const { search } = await api.getSearch({ searchId }, { signal });
+  const failure = search && outcomeError(search);
+  if (failure) throw failure;
+}
+
+async function* pages(
+  api: SearchApi,
+  states: SearchState[],
+  labels: Record<string, string>,
+  signal: AbortSignal,
+): AsyncGenerator<Search> {
+  let pageToken = "";
+  do {
+    const page = await api.listSearches({ pageSize: 200, pageToken, states, labels }, { signal });
+    yield* page.searches;
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+}
+
+type Simple = "pauseSearch" | "resumeSearch" | "cancelSearch";
+
+/** `lathe search ...`: the search service of a stack or a cluster. */
+export function searchCommand(program: Command): void {
+  const search = program.command("search").description("searches of a running search service");
+  const sub = (usage: string, about: string) => connectionOptions(search.command(usage).description(about));
+
+  specOptions(sub("start", "start a search and print its id"))
+    .option("--request-id <id>", "makes a repeated start safe: the same id and spec give the same search")
+    .option("--watch", "stay and show it until it has ended")
+    .action(async (flags: SpecOptions & ConnectionFlags & { requestId?: string; watch?: boolean }) => {
+      const spec = readSpec(flags);
+      resolveSpec(spec);
+      await withSearchService(flags, async (api, signal) => {
+        const started = await api.startSearch({ spec, requestId: flags.requestId ?? randomUUID() }, { signal });
+        if (!flags.watch && !flags.json) return print(started.search?.id ?? "");
+        if (!flags.watch) return show(started.search, flags);
+        await watch(api, started.search?.id ?? "", 0, flags.json ?? false, signal);
+      });
+    });
+
+  sub("list", "searches, newest first")
+    .option("--only <states>", `of these states, comma-separated: ${stateNames.join(", ")}`)
+    .addOption(new Option("--label <key=value>", "with this label; may be given again").argParser(label))
+    .action(async (flags: ConnectionFlags & { only?: string; label?: Record<string, string> }) => {
+      const states = flags.only === undefined ? [] : flags.only.split(",").map(stateOf);
+      await withSearchService(flags, async (api, signal) => {
+        const found: Search[] = [];
+        for await (const one of pages(api, states, flags.label ?? {}, signal)) found.push(one);
+        if (flags.json) return printJson(found.map((one) => Search.toJSON(one)));
+        for (const { id, state, phase, spec, createdAt } of found)
+          print(
+            [
+              id,
+              stateName(state).padEnd(9),
+              phaseName(phase).padEnd(19),
+              (spec?.preset ?? "").padEnd(5),
+              createdAt?.toISOString() ?? "",
+            ]
+              .join("  ")
+              .trimEnd(),
+          );
+        if (found.length === 0) complain("there are no searches");
+      });
+    });
+
+  sub("get <id>", "how a search stands").action(async (searchId: string, flags: ConnectionFlags) =>
+    withSearchService(flags, async (api, signal) =>
+      show((await api.getSearch({ searchId }, { signal })).search, flags),
+    ),
+  );
+
+  sub("watch <id>", "follow a search until it has ended: exit 0 succeeded, 3 failed, 4 cancelled")
+    .addOption(new Option("--from <sequence>", "first event").argParser(whole).default(0))
+    .action(async (searchId: string, flags: ConnectionFlags & { from: number }) =>
+      withSearchService(flags, (api, signal) => watch(api, searchId, flags.from, flags.json ?? false, signal)),
+    );
+
+  const simple = (name: string, method: Simple, about: string) =>
+    sub(`${name} <id>`, about)
+      .option("--reason <text>", "kept with the search", "asked for on the command line")
+      .action(async (searchId: string, flags: ConnectionFlags & { reason: string }) =>
+        withSearchService(flags, async (api, signal) =>
+          show((await api[method]({ searchId, reason: flags.reason }, { signal })).search, flags),
+        ),
+      );
+  simple("pause", "pauseSearch", "pause a search after its running step");
+  simple("resume", "resumeSearch", "go on with a paused search");
+  simple("cancel", "cancelSearch", "end a search; what it has found stays");
+
+  sub("delete <id>", "remove an ended search with its events and artifacts").action(
+    async (searchId: string, flags: ConnectionFlags) =>
+      withSearchService(flags, async (api, signal) => {
+        await api.deleteSearch({ searchId }, { signal });
+        if (flags.json) printJson({ deleted: searchId });
+        else print(`${searchId} deleted`);
+      }),
+  );
+
+  sub("result <id>", "write the result folder of a search that has succeeded, and print its figures")
+    .option("--out <folder>", "only print the figures where it is not given")
+    .action(async (searchId: string, flags: ConnectionFlags & { out?: string }) =>
+      withSearchService(flags, async (api, signal) => {
+        const { search: found } = await api.getSearch({ searchId }, { signal });
+        if (!found) throw new LatheError("INTERNAL", "the search service answered without a search");
+        const failure = outcomeError(found);
+        if (failure) throw failure;
+        if (flags.out === undefined) {
+          if (flags.json) printJson(Search.toJSON(found));
+          else print(...summaryLines(found, undefined));
+          return;
+        }
+        const folder = takeOutFolder(resolve(userFolder(), flags.out), "predictions");
+        const content = await writeResultFolder(api, found, folder, { signal });
+        if (flags.json) printJson(content);
+        else print(...summaryLines(found, folder, content.files as string[]));
+      }),
+    );
+}

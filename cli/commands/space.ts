@@ -1,0 +1,103 @@
+import type { Command } from "commander";
+import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { costOfLargest, macsTable, networkFigures } from "../../shared/space/cost";
+import { largestGenotype } from "../../shared/space/genotype";
+import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
+import { contributions, formatLog10, log10Size } from "../../shared/space/size";
+import type { ResolvedSpec } from "../../shared/spec/resolve";
+import { describedSpec } from "../spec/specFlags";
+import { dimensionNames, quantity } from "../view/figures";
+import { specOptions, type SpecOptions } from "./options";
+import { print, printJson } from "./output";
+
+interface Figures {
+  params: number;
+  macs: number;
+}
+
+/** The contents of a space, by arithmetic alone. */
+interface SpaceDescription {
+  preset: string;
+  space: SearchSpace;
+  /** log10 of the number of networks, which is counted exactly. */
+  log10Size: number;
+  /** log10Size of a dimension: its contribution; the four add up to log10Size of the space. */
+  dimensions: { name: string; groups: number; candidates: number; log10Size: number }[];
+  groups: number;
+  candidates: number;
+  /** The largest network: as it is searched, and with the aggregation head of retraining. */
+  largest: { searched: Figures; retrained: Figures };
+  /** Cost of the largest network in MACs, of which the cost target is a share. */
+  costOfLargest: number;
+}
+
+export function describeSpace(resolved: ResolvedSpec, space: SearchSpace): SpaceDescription {
+  const parts = new Map(contributions(space).map((part) => [part.dimension, part.log10]));
+  const dimensions = dimensionMetrics(space, initialArchitecture(space)).map(({ dimension, groups, candidates }) => ({
+    name: dimensionNames[dimension] ?? "",
+    groups,
+    candidates,
+    log10Size: parts.get(dimension) ?? 0,
+  }));
+  const largest = largestGenotype(space);
+  const { pyramidChannels } = resolved.retraining;
+  const sum = (key: "groups" | "candidates") => dimensions.reduce((total, one) => total + one[key], 0);
+  return {
+    preset: resolved.preset,
+    space,
+    log10Size: log10Size(space),
+    dimensions,
+    groups: sum("groups"),
+    candidates: sum("candidates"),
+    largest: {
+      searched: networkFigures(largest, { kind: "search" }),
+      retrained: networkFigures(largest, { kind: "aggregation", pyramidChannels }),
+    },
+    costOfLargest: costOfLargest(space, macsTable(space)),
+  };
+}
+
+export function descriptionLines({ preset, space, ...about }: SpaceDescription): string[] {
+  const row = (name: string, { params, macs }: Figures) =>
+    `  ${name.padEnd(32)}${quantity(params)} params, ${quantity(macs)} MACs`;
+  return [
+    `space of ${preset}: ${space.inputHeight}x${space.inputWidth} pixels, ${space.classes} classes, ${space.stemChannels} stem channels`,
+    ...space.stages.map(
+      (stage, index) =>
+        `  stage ${index + 1}: ${stage.channels} channels, ${stage.minDepth} to ${stage.maxDepth} blocks, widths ${stage.widths.join(" ")}`,
+    ),
+    `  operations: dilations ${space.dilations.join(" ")}, scales ${space.scales.join(" ")}`,
+    "",
+    `  log10 of the number of networks  ${about.log10Size.toFixed(3)} (${formatLog10(about.log10Size)} networks)`,
+    "",
+    `  ${"dimension".padEnd(16)}${"groups".padStart(8)}${"candidates".padStart(12)}${"log10".padStart(12)}`,
+    ...[...about.dimensions, { ...about, name: "all" }].map(
+      ({ name, groups, candidates, log10Size }) =>
+        `  ${name.padEnd(16)}${String(groups).padStart(8)}${String(candidates).padStart(12)}${contribution(log10Size)}`,
+    ),
+    "  The log10 column adds up. Operation and widths count the choices in the blocks of the deepest networks;",
+    "  depth counts what the shallower networks add.",
+    "",
+    row("largest network, search head", about.largest.searched),
+    row("largest network, retrained", about.largest.retrained),
+  ];
+}
+
+/** Three decimals; a contribution that they would show as 0.000 in powers of ten: "8.2e-21". */
+function contribution(log10: number): string {
+  return (log10 === 0 || log10 >= 0.0005 ? log10.toFixed(3) : log10.toExponential(1)).padStart(12);
+}
+
+/** `lathe space describe`: needs no stack. */
+export function spaceCommand(program: Command): void {
+  const space = program.command("space").description("search spaces");
+  specOptions(space.command("describe"))
+    .description("size of a space and the part of each dimension, its groups, its largest network")
+    .option("--json", "print JSON")
+    .action((flags: SpecOptions & { json?: boolean }) => {
+      const { resolved, space } = describedSpec(flags);
+      const description = describeSpace(resolved, space);
+      if (flags.json) printJson(description);
+      else print(...descriptionLines(description));
+    });
+}

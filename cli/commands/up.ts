@@ -1,0 +1,48 @@
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { onInterrupt } from "../interrupt";
+import { userFolder } from "../spec/specFlags";
+import { SERVICES, startStack } from "../stack/stack";
+import { complain, print, printJson } from "./output";
+
+/** `lathe up`: a local stack that stays until Ctrl-C. */
+export function upCommand(program: Command): void {
+  program
+    .command("up")
+    .description("start a local stack and stay; Ctrl-C stops it")
+    .option("--state <folder>", "store, logs and addresses; the searches in it go on", ".lathe")
+    .option("--json", "print the addresses as JSON")
+    .action(async ({ state, json }: { state: string; json?: boolean }) => {
+      const interrupt = onInterrupt(complain);
+      try {
+        const folder = resolve(userFolder(), state);
+        if (!json) print(`starting the local stack in ${folder}`);
+        const stack = await startStack({ folder, say: complain, signal: interrupt.signal });
+        try {
+          const addresses = stack.addresses();
+          if (json) printJson({ folder, nats: stack.natsUrl, services: addresses });
+          else {
+            print(`  ${"nats".padEnd(16)}${stack.natsUrl}`);
+            for (const name of SERVICES)
+              print(
+                `  ${name.padEnd(16)}grpc ${addresses[name].grpc}   metrics http://${addresses[name].http}/metrics`,
+              );
+            print(`logs are in ${folder}/logs; Ctrl-C stops everything`);
+          }
+          const error = await Promise.race([stack.broken, aborted(interrupt.signal)]);
+          if (error) throw error;
+        } finally {
+          await stack.stop();
+        }
+      } finally {
+        interrupt.dispose();
+      }
+    });
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((done) => {
+    if (signal.aborted) done(undefined);
+    signal.addEventListener("abort", () => done(undefined), { once: true });
+  });
+}

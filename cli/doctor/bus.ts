@@ -1,0 +1,100 @@
+import { connect } from "../../shared/events/bus";
+import { inspect, type BusInspection } from "../../shared/events/inspect";
+import { busSettings, type BusConfig } from "../../shared/events/service";
+import { LatheError } from "../../shared/process/errors";
+import { judgeClock } from "./clock";
+import { fault, ok, warning, type Finding } from "./finding";
+
+/** The oldest that the tests run against. */
+const OLDEST = [2, 9] as const;
+const ALLOW =
+  "give this account the permissions of deploy/nats/permissions.conf, or set LATHE_NATS_CREDS to a file that has them";
+const quiet = { info() {}, warn() {}, error() {} };
+
+/** Whether NATS can be reached, and holds what the services need. */
+export async function checkBus(config: BusConfig, patienceMs = 5_000): Promise<Finding[]> {
+  const settings = busSettings(config);
+  let bus;
+  try {
+    bus = await connect({ ...settings, name: "doctor", logger: quiet, firstConnectMs: patienceMs });
+  } catch (error) {
+    const { message, reason } = LatheError.from(error);
+    const mend =
+      reason === "NATS_FORBIDDEN"
+        ? ALLOW
+        : "start NATS, or set LATHE_NATS_URL (and LATHE_NATS_TLS_CA_FILE) to where it is; in a cluster look at its pods and at the NetworkPolicy";
+    return [fault("nats", message, mend)];
+  }
+  try {
+    return judgeBus(await inspect(bus));
+  } catch (error) {
+    const { message, reason } = LatheError.from(error);
+    return [fault("nats", message, reason === "NATS_FORBIDDEN" ? ALLOW : "look at the log of NATS")];
+  } finally {
+    await bus.drain();
+  }
+}
+
+/** Findings of an inspection. */
+export function judgeBus(inspection: BusInspection): Finding[] {
+  const { version, jetstream, streams, consumers, refused, faults, skewMs } = inspection;
+  const findings: Finding[] = [judgeVersion(version)];
+  if ("off" in jetstream && refused.length > 0) return [...findings, fault("permissions", jetstream.off, ALLOW)];
+  if ("off" in jetstream)
+    return [
+      ...findings,
+      fault("nats", `JetStream does not answer: ${jetstream.off}`, "start nats-server with --jetstream and a store"),
+    ];
+  const { bytes, limit } = jetstream;
+  const held = `${megabytes(bytes)} stored${limit > 0 ? ` of ${megabytes(limit)}` : ""}`;
+  findings.push(
+    limit > 0 && bytes > 0.9 * limit
+      ? warning("nats", held, "delete old searches, or raise the storage of JetStream")
+      : ok("nats", held),
+  );
+  if (skewMs !== undefined) findings.push(judgeClock("nats", skewMs));
+  for (const message of faults) findings.push(fault("nats", message, "look at the log of NATS and at its storage"));
+  for (const { name, faults } of streams)
+    if (faults.length > 0)
+      findings.push(
+        fault(
+          "streams",
+          `${name}: ${faults.join("; ")}`,
+          "start a service of this version: it makes and updates the streams; what NATS cannot change must be moved by hand",
+        ),
+      );
+  const single = streams.filter(({ replicas }) => replicas === 1).length;
+  if (streams.every(({ faults }) => faults.length === 0))
+    findings.push(ok("streams", `${streams.length} as they should be, ${single} of them with one copy`));
+  for (const { subject, why } of refused) findings.push(fault("permissions", `${subject}: ${why}`, ALLOW));
+  if (refused.length === 0) findings.push(ok("permissions", "every kind of message may be written"));
+  findings.push(...judgeConsumers(consumers));
+  return findings;
+}
+
+function judgeVersion(version: string): Finding {
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  const old = major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
+  const found = `nats-server ${version}`;
+  return old ? fault("nats", found, `update it to ${OLDEST.join(".")} or newer`) : ok("nats", found);
+}
+
+function judgeConsumers(consumers: BusInspection["consumers"]): Finding[] {
+  const waits = consumers.filter(
+    ({ exists, pending, inHand, waiting }) => exists && pending > 0 && inHand + waiting === 0,
+  );
+  const missing = consumers.filter(({ exists }) => !exists);
+  return [
+    ...missing.map(({ name }) => fault("consumers", `${name} does not exist`, "start the service that it is named by")),
+    ...waits.map(({ name, pending }) =>
+      fault(
+        "consumers",
+        `${name}: ${pending} messages wait and nobody asks for them`,
+        "start the service that takes them",
+      ),
+    ),
+    ...(missing.length + waits.length === 0 ? [ok("consumers", `${consumers.length}, none left alone`)] : []),
+  ];
+}
+
+const megabytes = (bytes: number) => `${Math.round(bytes / 1e6)} MB`;

@@ -1,0 +1,184 @@
+import type { BusInspection } from "../../shared/events/inspect";
+import { judgeAgreement } from "./agreement";
+import { checkBus, judgeBus } from "./bus";
+import { judgeClock } from "./clock";
+import { resolveHosts } from "./deployment";
+import { findingLines, type Finding } from "./finding";
+import { checkService, judgeDevice, type About } from "./service";
+
+const well: BusInspection = {
+  version: "2.10.22",
+  jetstream: { bytes: 5e6, limit: 1e9 },
+  streams: [{ name: "EVENTS", replicas: 1, faults: [] }],
+  consumers: [{ name: "work-train", exists: true, pending: 3, inHand: 1, waiting: 0 }],
+  refused: [],
+  faults: [],
+  skewMs: 3,
+};
+const faults = (findings: readonly Finding[]) => findings.filter(({ level }) => level === "fault");
+const judged = (change: Partial<BusInspection>) => faults(judgeBus({ ...well, ...change }));
+
+describe("NATS", () => {
+  it("is well where nothing is wrong", () => {
+    expect(judgeBus(well).map(({ level }) => level)).toEqual(["ok", "ok", "ok", "ok", "ok", "ok"]);
+  });
+
+  it.each<[string, Partial<BusInspection>, string, RegExp]>([
+    ["an old version", { version: "2.8.4" }, "nats", /2\.8\.4/],
+    ["no JetStream", { jetstream: { off: "no responders" } }, "nats", /JetStream does not answer: no responders/],
+    ["a clock ahead", { skewMs: 2500 }, "nats", /2\.5 s ahead/],
+    [
+      "a missing stream",
+      { streams: [{ name: "WORK", replicas: 0, faults: ["does not exist"] }] },
+      "streams",
+      /^WORK: does/,
+    ],
+    [
+      "a refused subject",
+      { refused: [{ subject: "lathe.work.train", why: "denied" }] },
+      "permissions",
+      /^lathe\.work\.train: denied/,
+    ],
+    [
+      "a consumer that nobody has made",
+      { consumers: [{ name: "work-train", exists: false, pending: 0, inHand: 0, waiting: 0 }] },
+      "consumers",
+      /work-train does not exist/,
+    ],
+    [
+      "work that nobody asks for",
+      { consumers: [{ name: "work-train", exists: true, pending: 3, inHand: 0, waiting: 0 }] },
+      "consumers",
+      /work-train: 3 messages wait/,
+    ],
+  ])("has one fault, with advice, with %s", (_what, change, about, found) => {
+    const found_ = judged(change);
+    expect(found_).toEqual([
+      {
+        level: "fault",
+        about,
+        found: expect.stringMatching(found) as string,
+        mend: expect.stringMatching(/\w+/) as string,
+      },
+    ]);
+  });
+
+  it("that is nearly full is warned of", () => {
+    const findings = judgeBus({ ...well, jetstream: { bytes: 95e7, limit: 1e9 } });
+    expect(findings.find(({ level }) => level === "warning")?.found).toBe("950 MB stored of 1000 MB");
+  });
+
+  it("that is away is one fault", async () => {
+    const [away, ...others] = await checkBus({ LATHE_NATS_URL: "nats://127.0.0.1:1" });
+    expect(others).toEqual([]);
+    expect(away).toMatchObject({
+      level: "fault",
+      about: "nats",
+      found: expect.stringContaining("127.0.0.1:1") as string,
+    });
+  });
+});
+
+describe("services", () => {
+  const about = (change: Partial<About> = {}): About => ({
+    service: "supernet",
+    version: "1.0.0",
+    time: "",
+    engine: { engine: "onnxruntime", provider: "cpu", precision: "float32" },
+    ...change,
+  });
+  const agreed = (...abouts: [string, About][]) =>
+    judgeAgreement(
+      abouts.map(([name, about]) => ({ target: { name }, about })),
+      "1.0.0",
+    );
+
+  it("of one version and with the same data sets agree", () => {
+    const dataFolder = { path: "/data", dataSets: ["camvid"] };
+    const findings = agreed(["supernet", about({ dataFolder })], ["discretization", about({ dataFolder })]);
+    expect(findings.filter(({ about }) => about === "versions" || about === "data sets")).toMatchObject([
+      { level: "ok", found: "all that answer are 1.0.0" },
+      { level: "ok", found: "camvid in /data" },
+    ]);
+  });
+
+  it("of two versions, or with data sets that differ, do not", () => {
+    const findings = agreed(
+      ["supernet", about({ dataFolder: { path: "/data", dataSets: ["camvid"] } })],
+      ["discretization", about({ version: "0.9.0", dataFolder: { path: "/data", dataSets: [] } })],
+    );
+    expect(faults(findings).map(({ found }) => found)).toEqual([
+      "discretization is 0.9.0; this command is 1.0.0",
+      "supernet has camvid in /data, discretization has none in /data",
+    ]);
+  });
+
+  it("of which one has no data folder, or cannot read it, do not have the same data", () => {
+    const dataFolder = { path: "/data", dataSets: ["camvid"] };
+    const without = agreed(["supernet", about({ dataFolder })], ["discretization", about()]);
+    expect(faults(without).map(({ found }) => found)).toEqual([
+      "supernet has camvid in /data, discretization has no folder",
+    ]);
+    const hanging = { path: "/data", fault: "EIO" };
+    expect(
+      faults(agreed(["supernet", about({ dataFolder: hanging })], ["discretization", about({ dataFolder: hanging })])),
+    ).toEqual([]);
+    expect(agreed(["supernet", about()]).at(-1)).toMatchObject({ level: "warning", about: "data sets" });
+  });
+
+  it("that all differ from this command are a warning", () => {
+    expect(agreed(["supernet", about({ version: "0.9.0" })])[0]?.level).toBe("warning");
+  });
+
+  it("that are away are faults with advice", async () => {
+    const { findings, about: told } = await checkService(
+      { service: "search", name: "search", grpc: "127.0.0.1:1", http: "127.0.0.1:1" },
+      {},
+      500,
+    );
+    expect(told).toBeUndefined();
+    expect(faults(findings)).toHaveLength(2);
+    for (const { found, mend } of findings)
+      expect([found, mend]).toEqual([expect.stringContaining("127.0.0.1:1"), expect.stringContaining("log")]);
+  });
+
+  it("that want a token without TLS are told of in the report, not instead of it", async () => {
+    const target = { service: "search", name: "search", grpc: "192.0.2.1:1", http: "127.0.0.1:1" } as const;
+    const { findings } = await checkService(target, { token: "0123456789abcdef" }, 500);
+    expect(findings[0]).toMatchObject({ level: "fault", found: expect.stringContaining("without TLS") as string });
+  });
+
+  it("are found by every address of their hosts", async () => {
+    const hosts = { pattern: "local{service}.invalid", names: ["search", "latency-cuda"], grpcPort: 1, httpPort: 2 };
+    const { targets, findings } = await resolveHosts(hosts);
+    expect(targets).toEqual([]);
+    expect(findings.map(({ level, about }) => [level, about])).toEqual([
+      ["fault", "search"],
+      ["fault", "latency-cuda"],
+    ]);
+    await expect(resolveHosts({ ...hosts, pattern: "lathe" })).rejects.toThrow("must hold {service}");
+    await expect(resolveHosts({ ...hosts, names: ["trainer"] })).rejects.toThrow('--services names "trainer"');
+  });
+
+  it("without their device are a fault that says why", () => {
+    const devices = [{ deviceClass: "cuda", name: "", provider: "", available: false, reason: "no driver" }];
+    expect(judgeDevice("latency", "cuda", devices)).toMatchObject({
+      level: "fault",
+      found: "device cuda is not there: no driver",
+    });
+    expect(judgeDevice("latency", "cpu", [{ ...devices[0]!, deviceClass: "cpu", available: true }]).level).toBe("ok");
+  });
+});
+
+test("a clock may be off by what an answer takes", () => {
+  expect([judgeClock("search", 900), judgeClock("search", -1100)].map(({ level }) => level)).toEqual(["ok", "fault"]);
+});
+
+test("a report has a line for each finding, and advice below a fault", () => {
+  expect(
+    findingLines([
+      { level: "ok", about: "nats", found: "there", mend: "" },
+      { level: "fault", about: "search", found: "away", mend: "start it" },
+    ]),
+  ).toEqual(["ok       nats    there", "FAULT    search  away", "                 mend: start it"]);
+});

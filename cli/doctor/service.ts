@@ -1,0 +1,145 @@
+import { skewMs } from "../../shared/process/clock";
+import { LatheError } from "../../shared/process/errors";
+import { HealthCheckResponse_ServingStatus as Serving, HealthClient } from "../../shared/proto/grpc/health/v1/health";
+import { LatencyServiceClient, type Device } from "../../shared/proto/lathe/v1/latency";
+import { connect, type ClientClass, type Connection, type ConnectOptions } from "../../shared/rpc/client";
+import type { Definition } from "../../shared/rpc/handlers";
+import type { DataFolder } from "../../shared/service/dataFolder";
+import { readyChecks } from "../stack/checks";
+import { judgeClock } from "./clock";
+import type { ServiceTarget } from "./deployment";
+import { fault, ok, type Finding } from "./finding";
+
+/** What /about tells, as far as it is looked at. */
+export interface About {
+  service: string;
+  version: string;
+  time: string;
+  deviceClass?: string;
+  engine?: { engine: string; provider: string; precision: string };
+  dataFolder?: DataFolder;
+}
+
+const PATIENCE_MS = 5_000;
+
+interface Told {
+  findings: Finding[];
+  about?: About;
+}
+
+/** Whether a service answers on both ports and is well, and what it is. */
+export async function checkService(
+  target: ServiceTarget,
+  options: ConnectOptions,
+  patienceMs = PATIENCE_MS,
+): Promise<Told> {
+  const { service, name, http } = target;
+  const findings = [await checkHealth(target, options, patienceMs)];
+  let about: About;
+  try {
+    const askedAt = Date.now();
+    about = (await (await get(http, "/about")).json()) as About;
+    const answeredAt = Date.now();
+    const skew = skewMs(Date.parse(about.time), askedAt, answeredAt);
+    findings.push(judgeClock(name, skew), ...(await checkReadiness(name, http)), await checkMetrics(name, http));
+  } catch (error) {
+    const found = `http://${http} does not answer: ${reasonOf(error)}`;
+    const mend =
+      "look whether the process runs and at its log; in a cluster also at the NetworkPolicy of its port http";
+    return { findings: [...findings, fault(name, found, mend)] };
+  }
+  if (about.service !== service)
+    findings.push(fault(name, `at ${http} answers the ${about.service} service`, "correct the address"));
+  if (about.dataFolder?.fault !== undefined)
+    findings.push(
+      fault(
+        name,
+        `data sets: ${about.dataFolder.path} cannot be read (${about.dataFolder.fault})`,
+        "mount the volume of the data sets there, readable for the user of the service (10001 in the images)",
+      ),
+    );
+  if (service === "latency" && about.deviceClass !== undefined)
+    findings.push(await checkDevice(target, about.deviceClass, options));
+  return { findings, about };
+}
+
+async function checkHealth(target: ServiceTarget, options: ConnectOptions, patienceMs: number): Promise<Finding> {
+  const { name, grpc } = target;
+  try {
+    const { status } = await withClient(HealthClient, target, { ...options, deadlineMs: patienceMs }, async (to) => {
+      await to.ready(patienceMs);
+      return to.api.check({ service: "" });
+    });
+    if (status === Serving.SERVING) return ok(name, `serves gRPC at ${grpc}`);
+    return fault(name, `gRPC at ${grpc} is NOT_SERVING`, "see its checks below");
+  } catch (error) {
+    const mend = "look whether the process runs and at its log; with TLS give --ca, and --cert and --key where it asks";
+    return fault(name, LatheError.from(error).message, mend);
+  }
+}
+
+/** Calls a process; the certificate is of its host, not of the address that was found for it. */
+async function withClient<D extends Definition, T>(
+  client: ClientClass<D>,
+  { grpc, host }: ServiceTarget,
+  { tls, ...options }: ConnectOptions,
+  use: (connection: Connection<D>) => Promise<T>,
+): Promise<T> {
+  const serverName = host === undefined ? {} : { serverName: host };
+  const connection = connect(client, grpc, { ...options, ...(tls && { tls: { ...tls, ...serverName } }) });
+  try {
+    return await use(connection);
+  } finally {
+    connection.close();
+  }
+}
+
+async function checkReadiness(name: string, http: string): Promise<Finding[]> {
+  const checks = await readyChecks(http, PATIENCE_MS);
+  const failing = checks.filter((check) => !check.ok);
+  if (failing.length === 0) return [ok(name, `ready: ${checks.map((check) => check.name).join(", ")}`)];
+  return failing.map((check) =>
+    fault(name, `${check.name}: ${check.why}`, "mend that first; the service goes on by itself"),
+  );
+}
+
+async function checkMetrics(name: string, http: string): Promise<Finding> {
+  const text = await (await get(http, "/metrics")).text();
+  const series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).length;
+  if (text.includes("grpc_server_handled_total")) return ok(name, `${series} series at http://${http}/metrics`);
+  return fault(name, `http://${http}/metrics has no metrics of a service`, "correct the address");
+}
+
+async function checkDevice(target: ServiceTarget, wanted: string, options: ConnectOptions): Promise<Finding> {
+  const { name } = target;
+  try {
+    const patient = { ...options, deadlineMs: PATIENCE_MS };
+    const { devices } = await withClient(LatencyServiceClient, target, patient, ({ api }) => api.listDevices({}));
+    return judgeDevice(name, wanted, devices);
+  } catch (error) {
+    return fault(
+      name,
+      LatheError.from(error).message,
+      "give --token-file where it asks for a token, and --insecure where the network encrypts",
+    );
+  }
+}
+
+/** The device that a latency service measures on. */
+export function judgeDevice(name: string, wanted: string, devices: readonly Device[]): Finding {
+  const device = devices.find(({ deviceClass }) => deviceClass === wanted);
+  if (device?.available) return ok(name, `measures on ${wanted}: ${device.name}`);
+  const mend = "schedule it on a node with that device, or set LATHE_DEVICE_CLASS to one that is there";
+  return fault(name, `device ${wanted} is not there: ${device?.reason ?? "unknown class"}`, mend);
+}
+
+async function get(http: string, path: string): Promise<Response> {
+  const answer = await fetch(`http://${http}${path}`, { signal: AbortSignal.timeout(PATIENCE_MS) });
+  if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
+  return answer;
+}
+
+const reasonOf = (error: unknown) => {
+  const { message, cause } = error as Error;
+  return cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code || message : message;
+};

@@ -1,0 +1,93 @@
+import type { ErrorCode } from "../shared/process/errors";
+import { LatheError } from "../shared/process/errors";
+import { SearchState, type Search } from "../shared/proto/lathe/v1/search";
+
+/** What a command's end tells a script. */
+export const EXIT = {
+  done: 0,
+  /** A fault of ours. */
+  internal: 1,
+  /** Usage, or a bad spec. */
+  usage: 2,
+  searchFailed: 3,
+  /** Cancelled or interrupted. */
+  cancelled: 4,
+  /** No NATS, a service that does not start or answer, no space. */
+  environment: 5,
+} as const;
+
+const exitOf: Record<ErrorCode, number> = {
+  INVALID_ARGUMENT: EXIT.usage,
+  NOT_FOUND: EXIT.usage,
+  ALREADY_EXISTS: EXIT.usage,
+  FAILED_PRECONDITION: EXIT.environment,
+  ABORTED: EXIT.environment,
+  CANCELLED: EXIT.cancelled,
+  RESOURCE_EXHAUSTED: EXIT.environment,
+  UNAVAILABLE: EXIT.environment,
+  UNIMPLEMENTED: EXIT.environment,
+  DEADLINE_EXCEEDED: EXIT.environment,
+  INTERNAL: EXIT.internal,
+};
+
+const noRoom = new Set(["ENOSPC", "EDQUOT"]);
+const notWritable = new Set(["EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE"]);
+
+/** Any thrown value as the error that a command ends with: what the system refused is no fault of ours. */
+export function commandError(thrown: unknown): LatheError {
+  const error = LatheError.from(thrown);
+  if (error.code !== "INTERNAL") return error;
+  const { code = "", path, message } = (error.cause ?? {}) as Partial<NodeJS.ErrnoException>;
+  const what = path ?? "a file of this run";
+  if (noRoom.has(code))
+    return new LatheError(
+      "RESOURCE_EXHAUSTED",
+      `${what} cannot be written: the disk is full (${code}); free some space`,
+      { reason: "DISK_FULL", cause: thrown },
+    );
+  if (!notWritable.has(code)) return error;
+  return new LatheError("FAILED_PRECONDITION", `${what} cannot be used: ${message ?? code}`, {
+    reason: "SYSTEM_REFUSED",
+    cause: thrown,
+  });
+}
+
+/** Reason of the error with which a failed search ends its command. */
+export const SEARCH_FAILED = "SEARCH_FAILED";
+
+export function exitCode(error: LatheError): number {
+  return error.reason === SEARCH_FAILED ? EXIT.searchFailed : exitOf[error.code];
+}
+
+/** An error for a person: what is wrong in one line, then each violation on a line of its own, field first. */
+export function errorLines(error: LatheError): string[] {
+  if (error.violations.length === 0) return [`lathe: ${error.message}`];
+  // Messages list their first violations themselves; here each has its own line.
+  const [first] = error.violations;
+  const at = first ? error.message.indexOf(first.field) : -1;
+  const head = at > 0 ? error.message.slice(0, at).replace(/[\s:;,]+$/, "") : error.message;
+  if (error.violations.length === 1 && first) return [`lathe: ${head}: ${first.field} ${first.description}`];
+  const omitted = Number(error.metadata.violations_omitted ?? 0);
+  return [
+    `lathe: ${head}:`,
+    ...error.violations.map(({ field, description }) => `  ${field} ${description}`),
+    ...(omitted > 0 ? [`  and ${omitted} more`] : []),
+  ];
+}
+
+const stateErrors: Partial<Record<SearchState, (search: Search) => LatheError>> = {
+  [SearchState.SEARCH_STATE_FAILED]: (search) => {
+    const condition = search.conditions.find(({ type }) => type === "Failed");
+    const why = [condition?.reason, condition?.message].filter(Boolean).join(": ");
+    return new LatheError("FAILED_PRECONDITION", `search ${search.id} failed: ${why || "no reason was given"}`, {
+      reason: SEARCH_FAILED,
+    });
+  },
+  [SearchState.SEARCH_STATE_CANCELLED]: (search) =>
+    new LatheError("CANCELLED", `search ${search.id} was cancelled`, { reason: "SEARCH_CANCELLED" }),
+};
+
+/** The error with which a command ends that waited for a search, if the search failed or was cancelled. */
+export function outcomeError(search: Search): LatheError | undefined {
+  return stateErrors[search.state]?.(search);
+}

@@ -1,0 +1,46 @@
+import { LatheError, type FieldViolation } from "../../shared/process/errors";
+import { refuse } from "../../shared/space/validate";
+import { requested, underFlags, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
+import type { Cell } from "./grid";
+
+/** A cell whose spec the service will take. */
+export type CheckedCell = Cell & Pick<RequestedSpec, "resolved">;
+
+/**
+ * Checks every cell under the flags as `lathe run` checks its one spec. INVALID_ARGUMENT with every fault of every cell at once;
+ * a fault that several cells share is told once.
+ */
+export function checkCells(
+  cells: readonly Cell[],
+  flags: Pick<SpecFlags, "data" | "dataset">,
+  source: string,
+): CheckedCell[] {
+  const checked: CheckedCell[] = [];
+  const faults = new Map<string, { violation: FieldViolation; cells: string[] }>();
+  for (const cell of cells) {
+    try {
+      checked.push({ ...cell, ...requested(underFlags(cell.spec, flags)) });
+    } catch (thrown) {
+      const error = LatheError.from(thrown);
+      if (error.violations.length === 0) throw error;
+      for (const violation of error.violations) {
+        const key = JSON.stringify(violation);
+        const known = faults.get(key);
+        if (known) known.cells.push(cell.name);
+        else faults.set(key, { violation, cells: [cell.name] });
+      }
+    }
+  }
+  const violations = [...faults.values()].map(({ violation: { field, description }, cells: where }) => ({
+    field,
+    description: `${description} (${inCells(where, cells.length)})`,
+  }));
+  refuse("INVALID_EXPERIMENT", source, violations);
+  return checked;
+}
+
+function inCells(names: readonly string[], of: number): string {
+  if (names.length === of) return of === 1 ? "in the only cell" : `in all ${of} cells`;
+  const shown = names.slice(0, 3).join(", ");
+  return `in ${names.length} of ${of} cells: ${shown}${names.length > 3 ? ", ..." : ""}`;
+}

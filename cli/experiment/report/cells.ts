@@ -1,0 +1,125 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { LatheError } from "../../../shared/process/errors";
+import { DecidedBy, SearchResult } from "../../../shared/proto/lathe/v1/result";
+import { foldersWithResult, readFailure, readManifest, readResult, type PlannedCell } from "../folder";
+
+/** The figures of one result. What does not exist for it is undefined: a search without a supernet has no gap. */
+export interface CellFigures {
+  /** First epoch after which every group had one survivor. */
+  convergedEpoch: number | undefined;
+  candidatesLeft: number | undefined;
+  /** mIoU in percent, also those below. */
+  supernetMiou: number | undefined;
+  /** Of the network found, before it is retrained. */
+  discreteMiou: number | undefined;
+  retrainedMiou: number | undefined;
+  /** Percent points. */
+  gap: number | undefined;
+  params: number | undefined;
+  macs: number | undefined;
+  /** Cost of the network as a share of the largest network's. */
+  costRatio: number | undefined;
+  /** (cost ratio - target) / target, in percent. */
+  costMiss: number | undefined;
+  latencyMs: number | undefined;
+  /** Images that the search has trained with. */
+  trainingImages: number | undefined;
+  searchSeconds: number | undefined;
+  retrainingSeconds: number | undefined;
+  totalSeconds: number | undefined;
+}
+
+export type FigureName = keyof CellFigures;
+
+/** mIoU of the supernet after an epoch of the search, in percent. */
+interface EpochPoint {
+  epoch: number;
+  miou: number;
+}
+
+export interface CellRecord extends PlannedCell {
+  state: "finished" | "failed" | "missing";
+  /** Why it failed. */
+  message?: string;
+  figures?: CellFigures;
+  epochs: EpochPoint[];
+}
+
+/** The cells of an experiment in the order of its grid, each with what its folder says. FAILED_PRECONDITION where the folder is none of an experiment. */
+export function readCells(folder: string): CellRecord[] {
+  return manifestOf(folder).cells.map((cell): CellRecord => {
+    const result = readResult(folder, cell.name);
+    if (result !== undefined)
+      return { ...cell, state: "finished", figures: figuresOf(result), epochs: readEpochs(join(folder, cell.name)) };
+    const failure = readFailure(folder, cell.name);
+    if (failure !== undefined) return { ...cell, state: "failed", message: failure.message, epochs: [] };
+    return { ...cell, state: "missing", epochs: [] };
+  });
+}
+
+export function manifestOf(folder: string): { name: string; cells: PlannedCell[] } {
+  const manifest = readManifest(folder);
+  if (manifest) return manifest;
+  throw new LatheError(
+    "FAILED_PRECONDITION",
+    `${folder} is no folder of an experiment (there is no experiment.json): "lathe experiment run" makes one`,
+    { reason: "NO_EXPERIMENT" },
+  );
+}
+
+/** Folders with a result that are no cell of the grid any more. */
+export function strangers(folder: string): string[] {
+  const cells = new Set(manifestOf(folder).cells.map(({ name }) => name));
+  return foldersWithResult(folder).filter((name) => !cells.has(name));
+}
+
+const shrunk: readonly DecidedBy[] = [DecidedBy.DECIDED_BY_SHRINKING, DecidedBy.DECIDED_BY_ARGMAX];
+
+/** The figures of a result.json. */
+export function figuresOf(json: Record<string, unknown>): CellFigures {
+  const result = SearchResult.fromJSON(json);
+  const { figures, latency, costRatio, costTarget } = result;
+  // Only these two cut a network out of a supernet.
+  const ofSupernet = (value: number) => (shrunk.includes(result.decidedBy) ? value : undefined);
+  const retrained = result.retrainedBestEpoch > 0 || result.retrainingSeconds > 0;
+  return {
+    convergedEpoch: ofSupernet(result.convergedEpoch) || undefined,
+    candidatesLeft: ofSupernet(result.candidatesLeft),
+    supernetMiou: ofSupernet(100 * result.supernetMiou),
+    // A result folder has it, 0 too, of everything that searches.
+    discreteMiou: "discreteMiou" in json ? 100 * result.discreteMiou : undefined,
+    retrainedMiou: retrained ? 100 * result.retrainedMiou : undefined,
+    gap: ofSupernet(100 * result.discretizationGap),
+    params: figures?.params,
+    macs: figures?.macs,
+    costRatio: costRatio || undefined,
+    costMiss: costRatio && costTarget ? (100 * (costRatio - costTarget)) / costTarget : undefined,
+    latencyMs: latency && 1000 * latency.p50Seconds,
+    trainingImages: typeof json.trainingImages === "number" ? json.trainingImages : undefined,
+    searchSeconds: result.searchSeconds || undefined,
+    retrainingSeconds: retrained ? result.retrainingSeconds : undefined,
+    totalSeconds: result.searchSeconds + result.retrainingSeconds || undefined,
+  };
+}
+
+/** The epochs of the search in an epochs.csv; none where there is no file. */
+function readEpochs(folder: string): EpochPoint[] {
+  try {
+    return epochsOf(readFileSync(join(folder, "epochs.csv"), "utf8"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+export function epochsOf(text: string): EpochPoint[] {
+  const [head = "", ...rows] = text.trim().split("\n");
+  const columns = head.split(",");
+  const [phase, epoch, miou] = ["phase", "epoch", "validation_miou"].map((name) => columns.indexOf(name));
+  return rows.flatMap((row) => {
+    const cells = row.split(",");
+    if (cells[phase!] !== "search" || !cells[miou!]) return [];
+    return [{ epoch: Number(cells[epoch!]), miou: 100 * Number(cells[miou!]) }];
+  });
+}

@@ -1,0 +1,108 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { checkCells, type CheckedCell } from "./check";
+import { parseExperiment } from "./definition";
+import { readManifest, readResult, takeExperimentFolder, writeFailure, writeManifest, type Failure } from "./folder";
+import { cellsOf } from "./grid";
+import { openCells } from "./resume";
+
+const root = mkdtempSync(join(tmpdir(), "lathe-experiment-"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const cellsWith = (more = "", epochs = 9): CheckedCell[] => {
+  const text = `name: a\nbase: {preset: tiny, training: {epochs: ${epochs}} ${more}}\nseeds: [1, 2]`;
+  return checkCells(cellsOf(parseExperiment(text, "a.yaml")), {}, "a.yaml");
+};
+/** result.json as far as resuming reads it. */
+const resultOf = ({ resolved }: CheckedCell) => ({ spec: SearchSpec.toJSON(resolved) }) as Record<string, unknown>;
+
+function open(
+  cells: CheckedCell[],
+  results: Record<string, Record<string, unknown>>,
+  failures: Record<string, Failure> = {},
+) {
+  const found = { result: (cell: string) => results[cell], failure: (cell: string) => failures[cell] };
+  return openCells(cells, "id", found, "runs/a");
+}
+
+describe("an experiment that is run again", () => {
+  const cells = cellsWith();
+  const [first, second] = cells as [CheckedCell, CheckedCell];
+
+  it("has no more to do for a cell with a result", () =>
+    expect(open(cells, { s1: resultOf(first) }).map(({ name }) => name)).toEqual(["s2"]));
+
+  it("asks for the same search again until that has failed, then for a new one", () => {
+    const ids = (failures: Record<string, Failure> = {}) => open(cells, {}, failures).map(({ requestId }) => requestId);
+    expect(ids()).toEqual(ids());
+    for (const id of ids()) expect(id).toMatch(/^[a-zA-Z0-9_-]{1,64}$/);
+    const failed = ids({ s2: { search: "s-1", attempts: 1, message: "failed" } });
+    expect(failed[0]).toBe(ids()[0]);
+    const again = ids({ s2: { search: "s-2", attempts: 2, message: "failed" } });
+    expect(new Set([ids()[0], ids()[1], failed[1], again[1]]).size).toBe(4);
+  });
+
+  it("asks for another search where the spec of an open cell, or the folder, is another", () => {
+    const id = (of: CheckedCell[], experiment = "id") =>
+      openCells(of, experiment, { result: () => undefined, failure: () => undefined }, "runs/a")[0]!.requestId;
+    expect(new Set([id(cells), id(cellsWith("", 8)), id(cells, "other")]).size).toBe(3);
+  });
+
+  it("refuses a result of another spec, with what differs, and every such cell at once", () => {
+    const changed = cellsWith(", cost: {target: 0.3}", 7);
+    expect(() => open(changed, { s1: resultOf(first), s2: resultOf(second) })).toThrow(
+      expect.objectContaining({
+        code: "INVALID_ARGUMENT",
+        violations: ["s1", "s2"].map((field) => ({
+          field,
+          description:
+            "has a result of another spec (training.epochs was 9, is 7; cost.target was 0.6, is 0.3): remove its folder, or give another --out",
+        })),
+      }) as Error,
+    );
+  });
+
+  it("takes a result whose spec differs in labels alone, or lacks a field that has a default", () => {
+    const result = resultOf(first);
+    const { band: _, ...cost } = (result.spec as { cost: Record<string, unknown> }).cost;
+    const older = { spec: { ...(result.spec as object), cost, labels: { team: "other" } } };
+    expect(open(cells, { s1: older }).map(({ name }) => name)).toEqual(["s2"]);
+  });
+});
+
+describe("the folder of an experiment", () => {
+  const planned = [{ name: "s1", algorithm: "ssr", target: 0.6, seed: 1 }];
+
+  it("keeps its id when it is taken up again, and takes the cells of now", () => {
+    const folder = join(root, "kept");
+    const { id } = takeExperimentFolder(folder, "a", planned);
+    expect(readManifest(folder)).toBeUndefined();
+    writeManifest(folder, { name: "a", id, cells: planned });
+    expect(takeExperimentFolder(folder, "a", [])).toEqual({ name: "a", id, cells: [] });
+  });
+
+  it("is refused where it is that of something else, and nothing in it is changed", () => {
+    const folder = mkdtempSync(join(root, "other-"));
+    writeFileSync(join(folder, "notes.txt"), "mine");
+    expect(() => takeExperimentFolder(folder, "a", [])).toThrow("holds files of something else");
+    const second = join(root, "second");
+    writeManifest(join(takeFolder(second)), { name: "b", id: "1", cells: [] });
+    expect(() => takeExperimentFolder(second, "a", [])).toThrow('is that of the experiment "b"');
+    expect(() => takeExperimentFolder(join(folder, "notes.txt"), "a", [])).toThrow("cannot be used");
+    expect(readFileSync(join(folder, "notes.txt"), "utf8")).toBe("mine");
+  });
+
+  it("counts a result that was cut off as none", () => {
+    const folder = takeFolder(join(root, "cut"));
+    writeFailure(folder, "s1", { search: "s", attempts: 1, message: "m" });
+    writeFileSync(join(folder, "s1", "result.json"), '{"search": "s-');
+    expect(readResult(folder, "s1")).toBeUndefined();
+  });
+
+  function takeFolder(folder: string): string {
+    takeExperimentFolder(folder, "b", []);
+    return folder;
+  }
+});

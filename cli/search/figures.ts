@@ -1,0 +1,173 @@
+import { DecidedBy, type SearchResult } from "../../shared/proto/lathe/v1/result";
+import { memorySize } from "../../shared/engine/account";
+import { duration, milliseconds, percent, quantity } from "../view/figures";
+
+/** One figure of a result: its name in result.json, how it is shown, and what it was measured by. */
+interface Figure {
+  key: keyof SearchResult;
+  label: string;
+  value: unknown;
+  shown: string;
+  measuredBy: string;
+}
+
+const points = (share: number): string => `${(100 * share).toFixed(2)} points`;
+
+const decidedBy: Readonly<Record<number, string>> = {
+  [DecidedBy.DECIDED_BY_SHRINKING]: "shrinking",
+  [DecidedBy.DECIDED_BY_ARGMAX]: "argmax at the end of the epochs",
+  [DecidedBy.DECIDED_BY_SELECTION]: "selection among the networks evaluated",
+};
+
+/** What only a search has: a network that was given comes with none of these. */
+const searched: ReadonlySet<keyof SearchResult> = new Set([
+  "log10SpaceStart",
+  "candidatesStart",
+  "candidatesLeft",
+  "decidedBy",
+  "convergedEpoch",
+  "supernetMiou",
+  "discreteMiou",
+  "discretizationGap",
+  "searchSeconds",
+  "trainingImages",
+] as const);
+
+/** What only a search within one supernet has: where whole networks are evaluated, nothing leaves the space and nothing is cut. */
+const withinSupernet: ReadonlySet<keyof SearchResult> = new Set([
+  "candidatesLeft",
+  "convergedEpoch",
+  "supernetMiou",
+  "discretizationGap",
+] as const);
+
+/** Every figure of a result, in the order in which they came about. */
+export function figuresOf(result: SearchResult): Figure[] {
+  const figures: Figure[] = [];
+  const add = (key: keyof SearchResult, label: string, shown: string, measuredBy: string) =>
+    figures.push({ key, label, value: result[key], shown, measuredBy });
+  const selected = result.decidedBy === DecidedBy.DECIDED_BY_SELECTION;
+  const start = result.log10SpaceStart.toFixed(1);
+  add(
+    "log10SpaceStart",
+    "space at the start",
+    `10^${start} networks`,
+    "counted: the choices of the space of the spec, as log10",
+  );
+  add(
+    "candidatesStart",
+    "candidates at the start",
+    String(result.candidatesStart),
+    "counted: over all decision groups",
+  );
+  add(
+    "candidatesLeft",
+    "candidates left",
+    String(result.candidatesLeft),
+    "counted: survivors over the live groups when the search ended",
+  );
+  add(
+    "decidedBy",
+    "decided by",
+    (decidedBy[result.decidedBy] ?? "unknown") +
+      (result.convergedEpoch > 0 ? `, after epoch ${result.convergedEpoch}` : ""),
+    selected
+      ? "selection: the largest validation mIoU"
+      : "shrinking: every live group had one survivor; argmax: the epochs ended first",
+  );
+  if (selected)
+    add(
+      "candidatesEvaluated",
+      "networks evaluated",
+      `${result.candidatesEvaluated}; no supernet was cut, so there is no discretization gap`,
+      "counted",
+    );
+  add("convergedEpoch", "", "", "first epoch after which every live group had one survivor; 0 when argmax decided");
+  add(
+    "supernetMiou",
+    "supernet mIoU",
+    percent(result.supernetMiou),
+    "validation split, supernet with its last weights",
+  );
+  add(
+    "discreteMiou",
+    selected ? "mIoU in the search" : "discrete mIoU",
+    percent(result.discreteMiou),
+    selected
+      ? "validation split, search head: trained within the search (random), or with inherited weights and recalibrated statistics (evolution); the network was chosen on the same split"
+      : "validation split, discrete network with the weights inherited from the supernet",
+  );
+  add(
+    "discretizationGap",
+    "discretization gap",
+    points(result.discretizationGap),
+    "supernetMiou - discreteMiou, as shares of 1",
+  );
+  if (result.retrainedBestEpoch > 0 || result.retrainingSeconds > 0) {
+    add(
+      "retrainedMiou",
+      "retrained mIoU",
+      percent(result.retrainedMiou),
+      "validation split, retrained network with the aggregation head, at its best epoch; the epoch was chosen on the same split",
+    );
+    add("retrainedBestEpoch", "", "", "the retraining epoch of the largest validation mIoU");
+  }
+  if (result.figures) {
+    add(
+      "figures",
+      "parameters",
+      quantity(result.figures.params),
+      "counted: convolution weights, biases, gammas and betas of the network of network.onnx; MACs: its convolutions, per image",
+    );
+    figures.push({ ...figures.at(-1)!, label: "MACs", shown: quantity(result.figures.macs) });
+  }
+  if (result.latency) {
+    const { device, runtime, precision, batchSize, inputHeight, inputWidth, threads, runs } = result.latency;
+    const how = `measured: ${runs} runs of network.onnx on ${device} by ${runtime}, ${precision}, batch ${batchSize}, ${inputHeight}x${inputWidth}, ${threads} thread${threads === 1 ? "" : "s"}`;
+    const { p50Seconds, p95Seconds, framesPerSecond } = result.latency;
+    add("latency", "latency p50 / p95", `${milliseconds(p50Seconds)} / ${milliseconds(p95Seconds)}`, how);
+    figures.push({ ...figures.at(-1)!, label: "frames per second", shown: `${framesPerSecond.toFixed(1)} (1 / p50)` });
+  }
+  add(
+    "searchSeconds",
+    "search",
+    duration(result.searchSeconds),
+    selected
+      ? "measured: wall clock of training and evaluation within the search"
+      : "measured: wall clock of the supernet's training",
+  );
+  add(
+    "trainingImages",
+    "search budget",
+    `${quantity(Math.round(result.trainingImages))} training images`,
+    "counted: images forward and backward in the search, a third for each that went forward only and decided something",
+  );
+  if (result.peakMemoryBytes > 0)
+    add(
+      "peakMemoryBytes",
+      "peak memory",
+      memorySize(result.peakMemoryBytes),
+      "measured: largest resident memory of the process that trained the supernet",
+    );
+  add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");
+  // Every space has candidates.
+  if (result.candidatesStart === 0) return figures.filter(({ key }) => !searched.has(key));
+  return selected ? figures.filter(({ key }) => !withinSupernet.has(key)) : figures;
+}
+
+/** What each figure was measured by, under its name in result.json. */
+export function measuredBy(result: SearchResult): Record<string, string> {
+  return Object.fromEntries([
+    ...figuresOf(result).map(({ key, measuredBy }) => [key, measuredBy]),
+    ...(result.classScores.length > 0
+      ? [["classScores", "validation split, intersection over union per class of the network of network.onnx"]]
+      : []),
+  ]) as Record<string, string>;
+}
+
+/** The figures as an aligned table. */
+export function figureTable(result: SearchResult): string[] {
+  const shown = figuresOf(result).filter(({ label }) => label !== "");
+  const width = Math.max(...shown.map(({ label }) => label.length));
+  return shown.map((figure) => `  ${figure.label.padEnd(width)}  ${figure.shown}`);
+}

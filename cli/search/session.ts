@@ -1,0 +1,78 @@
+import { join } from "node:path";
+import { LatheError } from "../../shared/process/errors";
+import { SearchServiceClient, type Search } from "../../shared/proto/lathe/v1/search";
+import { connect } from "../../shared/rpc/client";
+import { follow, hasEnded, type SearchApi } from "./follow";
+import { openHistory } from "./history";
+import { startStack } from "../stack/stack";
+import { openView } from "../view/terminal";
+
+/** Room on a disk is somebody's to make; a run in a script must end. */
+const storagePatienceMs = 60_000;
+
+/** What a command says while it works; a search that is on show takes the lines over. */
+export class Voice {
+  private through: ((line: string) => void) | undefined;
+
+  /** `quiet`: stdout belongs to a program, and `plain` goes elsewhere. */
+  constructor(
+    readonly quiet: boolean,
+    private readonly plain: (line: string) => void,
+  ) {}
+
+  say(line: string): void {
+    (this.through ?? this.plain)(line);
+  }
+
+  /** Hands the lines to a view; without one they are plain again. */
+  handTo(through?: (line: string) => void): void {
+    this.through = through;
+  }
+}
+
+/** Starts a stack in a folder, calls `use` with its search service and stops it; the signal is aborted by `interrupted`, and when the stack breaks. */
+export async function inOwnStack<T>(
+  folder: string,
+  voice: Voice,
+  interrupted: AbortSignal,
+  use: (api: SearchApi, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  if (!voice.quiet) voice.say(`starting the local stack; logs are in ${join(folder, "logs")}`);
+  const say = (line: string) => voice.say(line);
+  const stack = await startStack({ folder, say, signal: interrupted, storagePatienceMs });
+  const broken = new AbortController();
+  void stack.broken.then((error) => broken.abort(error));
+  const connection = connect(SearchServiceClient, stack.addresses().search.grpc);
+  try {
+    return await use(connection.api, AbortSignal.any([interrupted, broken.signal]));
+  } finally {
+    connection.close();
+    await stack.stop();
+  }
+}
+
+/** Shows a search and records it in a folder (history.jsonl, epochs.csv) until it has ended; gives its last record. */
+export async function recordSearch(
+  api: SearchApi,
+  searchId: string,
+  folder: string,
+  voice: Voice,
+  signal: AbortSignal,
+): Promise<Search> {
+  const history = openHistory(folder);
+  const view = openView(searchId, process.stdout, { silent: voice.quiet });
+  if (!voice.quiet) voice.handTo((line) => view.say(line));
+  try {
+    const onLost = (error: LatheError) => voice.say(`connection lost, trying again: ${error.message}`);
+    for await (const response of follow(api, searchId, { includeProgress: !voice.quiet, signal, onLost })) {
+      history.add(response);
+      view.event(response);
+    }
+  } finally {
+    view.close();
+    voice.handTo();
+  }
+  const { search } = await api.getSearch({ searchId }, { signal });
+  if (search && hasEnded(search.state)) return search;
+  throw new LatheError("INTERNAL", `the events of search ${searchId} ended, but it has not`);
+}

@@ -1,0 +1,81 @@
+import { createRandom } from "../../shared/engine/random";
+import { buildDiscrete, type Head } from "../../shared/network/discrete";
+import { networkOnnx } from "../../shared/network/export";
+import { initialStats, initialWeights } from "../../shared/network/initialise";
+import { Genotype } from "../../shared/proto/lathe/v1/space";
+import { figuresByPart, networkFigures, type PartFigures } from "../../shared/space/cost";
+import { blockInputs } from "../../shared/space/genotype";
+import { blockName, operationName, stageName } from "../../shared/space/parts";
+import { quantity } from "../view/figures";
+
+/** A network by arithmetic: what each part costs. */
+interface NetworkDescription {
+  genotype: Genotype;
+  head: Head;
+  parts: PartFigures[];
+  params: number;
+  macs: number;
+}
+
+/** Figures of a (valid) genotype with a head; conventions as in figuresByPart. */
+export function describeNetwork(genotype: Genotype, head: Head): NetworkDescription {
+  return { genotype, head, parts: figuresByPart(genotype, head), ...networkFigures(genotype, head) };
+}
+
+/** ONNX of the network with the weights that training it with this seed would start from. */
+export function initialOnnx({ genotype, head }: NetworkDescription, seed: number): Uint8Array {
+  const network = buildDiscrete(genotype, head);
+  const weights = initialWeights(network.weights, createRandom(seed, "retraining/weights"));
+  const names = Array.from({ length: genotype.classes }, (_, index) => `class ${index}`);
+  return networkOnnx(network, { weights, stats: initialStats(network.stats) }, names);
+}
+
+/** The description as JSON, the genotype as a genotype file holds it. */
+export function networkJson({ genotype, head, parts, params, macs }: NetworkDescription): Record<string, unknown> {
+  return {
+    genotype: Genotype.toJSON(genotype),
+    head: head.kind,
+    ...(head.kind === "aggregation" && { pyramidChannels: head.pyramidChannels }),
+    parts,
+    params,
+    macs,
+  };
+}
+
+/** The description for a person: a line per part, with operation and input-middle-output channels of each block. */
+export function networkLines({ genotype, head, parts, params, macs }: NetworkDescription): string[] {
+  const { inputHeight, inputWidth, classes } = genotype;
+  const forms = formsByPart(genotype);
+  const row = (name: string, form: string, weights: string, operations: string) =>
+    `  ${name.padEnd(18)}${form.padEnd(20)}${weights.padStart(12)}${operations.padStart(12)}`;
+  return [
+    `${inputHeight}x${inputWidth} pixels, ${classes} classes, ` +
+      (head.kind === "search" ? "search head" : `aggregation head with a pyramid of ${head.pyramidChannels} channels`),
+    "",
+    row("part", "channels", "params", "MACs"),
+    ...parts.map((part) => row(part.name, forms.get(part.name) ?? "", grouped(part.params), quantity(part.macs))),
+    row("total", "", grouped(params), quantity(macs)),
+    "",
+    "params: convolution weights, classifier bias, gammas and betas; MACs: those of convolutions, per image",
+  ];
+}
+
+/** "d4s2 112-112-124" for a block, "48 -> 112" for a reduction. */
+function formsByPart(genotype: Genotype): Map<string, string> {
+  const inputs = blockInputs(genotype);
+  const forms = new Map([["stem", `${inputs.stem.input} -> ${inputs.stem.output}`]]);
+  genotype.stages.forEach(({ blocks }, s) => {
+    const stage = inputs.stages[s];
+    if (!stage) return;
+    forms.set(`${stageName(s + 1)}/reduction`, `${stage.reduction.input} -> ${stage.reduction.output}`);
+    blocks.forEach((block, b) =>
+      forms.set(
+        blockName(s + 1, b + 1),
+        `${operationName(block)} ${stage.blocks[b] ?? ""}-${block.middleWidth}-${block.outputWidth}`,
+      ),
+    );
+  });
+  return forms;
+}
+
+const grouped = (value: number): string => value.toLocaleString("en-US");

@@ -1,0 +1,71 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatasetKind } from "../../shared/proto/lathe/v1/spec";
+import { describeSpace, descriptionLines } from "../commands/space";
+import { describedSpec, readSpec, requestSpec } from "./specFlags";
+
+const folder = mkdtempSync(join(tmpdir(), "lathe-flags-"));
+const before = process.env.INIT_CWD;
+beforeAll(() => (process.env.INIT_CWD = folder));
+afterAll(() => {
+  if (before === undefined) delete process.env.INIT_CWD;
+  else process.env.INIT_CWD = before;
+  rmSync(folder, { recursive: true });
+});
+
+describe("a spec of flags", () => {
+  beforeAll(() => writeFileSync(join(folder, "unknown.yaml"), "preset: tiny\nsede: 1\n"));
+
+  it("lays flags over the file, found from the folder that npm was called in", () => {
+    writeFileSync(
+      join(folder, "spec.yaml"),
+      "preset: small\nseed: 3\nlabels: {a: b}\ndataset: {kind: camvid, path: data}\n",
+    );
+    const spec = readSpec({ file: "spec.yaml", seed: 7, epochs: 5, name: "mine", label: { c: "d" } });
+    expect(spec).toMatchObject({
+      preset: "small",
+      seed: 7,
+      training: { epochs: 5 },
+      labels: { a: "b", c: "d", name: "mine" },
+    });
+    expect(spec.dataset).toMatchObject({ kind: DatasetKind.DATASET_KIND_CAMVID, path: join(folder, "data") });
+  });
+
+  it("takes the data folder of a preset's data set", () => {
+    const { resolved } = requestSpec({ preset: "small", data: "." });
+    expect(resolved.dataset).toMatchObject({ kind: DatasetKind.DATASET_KIND_CAMVID, path: folder });
+  });
+
+  it("drops the file's folder where the data set is another", () => {
+    const spec = readSpec({ file: "spec.yaml", dataset: "streets" });
+    expect(spec.dataset).toEqual({ kind: DatasetKind.DATASET_KIND_STREETS });
+  });
+
+  it.each([
+    [{}, "there is no spec"],
+    [{ preset: "tiny", dataset: "coco" }, "must be one of streets, camvid, cityscapes, folder"],
+    [{ file: "missing.yaml" }, "cannot be read"],
+    [{ file: "unknown.yaml" }, "unknown.yaml has 1 fault: sede is 1, but there is no such field"],
+    [{ preset: "tiny", data: "." }, "streets are generated"],
+  ])("refuses %j", (flags, message) => expect(() => requestSpec(flags)).toThrow(message));
+});
+
+describe("space describe", () => {
+  it.each(["tiny", "small", "paper"])("needs no data for %s", (preset) => {
+    const { resolved, space } = describedSpec({ preset });
+    const about = describeSpace(resolved, space);
+    // One depth group per stage, one operation group per block, two width groups per block and operation.
+    const blocks = space.stages.reduce((sum, { maxDepth }) => sum + maxDepth, 0);
+    const operations = space.dilations.length * space.scales.length;
+    expect(about.dimensions.map(({ groups }) => groups)).toEqual([2, blocks, blocks * operations, blocks * operations]);
+    expect(about.candidates).toBe(about.dimensions.reduce((sum, { candidates }) => sum + candidates, 0));
+    expect(about.dimensions.reduce((sum, { log10Size }) => sum + log10Size, 0)).toBeCloseTo(about.log10Size, 9);
+    const lines = descriptionLines(about).join("\n");
+    for (const size of [about.log10Size, about.dimensions[1]!.log10Size]) expect(lines).toContain(size.toFixed(3));
+    expect(about.largest.retrained.params).toBeGreaterThan(about.largest.searched.params);
+  });
+
+  it("finds one fault in a preset that there is not", () =>
+    expect(() => describedSpec({ preset: "huge" })).toThrow(/^spec has 1 fault: preset is "huge"/));
+});

@@ -1,0 +1,27 @@
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { LatheError } from "../../shared/process/errors";
+import { userFolder } from "../spec/specFlags";
+import type { ServiceAddress, ServiceName } from "./stack";
+
+/** What run/stack.json of a running stack tells. */
+interface StackFile {
+  pid: number;
+  /** URL of its NATS. */
+  nats: string;
+  services: Record<ServiceName, ServiceAddress>;
+}
+
+/** Addresses of the stack that `lathe up` runs in a folder; FAILED_PRECONDITION where none does, with `instead`: what else the user may give. */
+export function readStackFile(state: string, instead: string): StackFile {
+  const file = join(resolve(userFolder(), state), "run", "stack.json");
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as StackFile;
+  } catch (error) {
+    throw new LatheError(
+      "FAILED_PRECONDITION",
+      `no stack runs here (there is no ${file}): start one with "lathe up", or give ${instead}`,
+      { reason: "NO_STACK", cause: error },
+    );
+  }
+}

@@ -1,0 +1,99 @@
+import { DecidedBy } from "../../shared/proto/lathe/v1/result";
+import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
+import { givenGenotype } from "../../shared/spec/algorithm";
+import { alarmReason } from "../../shared/spec/health";
+import { alarmEffects, dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./figures";
+import type { Progress } from "./progress";
+
+/** One readable line per event, for logs and pipes; undefined for what is not worth one. `progress` is the state after it. */
+export function eventLine({ event }: WatchSearchResponse, progress: Progress): string | undefined {
+  switch (event?.$case) {
+    case "searchCreated": {
+      const given = givenGenotype(event.value.spec);
+      if (given) return `search ${progress.searchId} created: ${progress.title}; ${genotypeLine(given)}`;
+      const candidates = progress.candidates.reduce((sum, { start }) => sum + start, 0);
+      return `search ${progress.searchId} created: ${progress.title}; 10^${progress.log10Start.toFixed(1)} networks${candidates > 0 ? `, ${candidates} candidates` : ""}`;
+    }
+    case "operatorsProfiled":
+      return `operators measured on ${event.value.conditions?.device ?? "the device"}: ${event.value.table?.candidates.length ?? 0} candidates`;
+    case "epochCompleted": {
+      const { metrics } = event.value;
+      if (!metrics) return undefined;
+      const left = metrics.dimensions.map(({ dimension, candidates }) => `${dimensionNames[dimension]} ${candidates}`);
+      return (
+        `search epoch ${metrics.epoch}/${metrics.epochs}: loss ${metrics.weightLoss.toFixed(3)}, mIoU ${percent(metrics.validationMiou)}, ` +
+        `cost ${percent(metrics.expectedCostRatio)}, SSR x${metrics.ssrFactor.toFixed(1)}, 10^${metrics.log10Space.toFixed(1)} networks (${left.join(", ")}), ${metrics.seconds.toFixed(1)} s`
+      );
+    }
+    case "spaceShrunk": {
+      const { epoch, removals, candidatesLeft } = event.value;
+      const counts = Object.entries(dimensionNames).flatMap(([dimension, name]) => {
+        const count = removals.filter((removal) => String(removal.dimension) === dimension).length;
+        return count > 0 ? [`${name} ${count}`] : [];
+      });
+      return `shrunk after epoch ${epoch}: ${removals.length} candidates left the space (${counts.join(", ")}), ${candidatesLeft} stay`;
+    }
+    case "healthAlarmRaised": {
+      const { kind, epoch, policy, message } = event.value;
+      const effect = alarmEffects[policy];
+      return `alarm ${alarmReason(kind)} at epoch ${epoch}${effect ? ` (${effect})` : ""}: ${message}`;
+    }
+    case "supernetConverged": {
+      const { decidedBy, convergedEpoch, epochs, validationMiou, seconds, stoppedEarly } = event.value;
+      const decided =
+        decidedBy === DecidedBy.DECIDED_BY_SHRINKING
+          ? `converged after epoch ${convergedEpoch}`
+          : "not converged: argmax decides";
+      const how = stoppedEarly ? `${decided}, stopped early` : decided;
+      return `supernet trained: ${how}, ${epochs} epochs in ${duration(seconds)}, mIoU ${percent(validationMiou)}`;
+    }
+    case "samplingEpochCompleted": {
+      const { epoch, epochs, candidate, loss, seconds } = event.value;
+      const what = candidate > 0 ? `network ${candidate}` : "supernet, by single paths";
+      return `search epoch ${epoch}/${epochs} (${what}): loss ${loss.toFixed(3)}, ${seconds.toFixed(1)} s`;
+    }
+    case "candidateEvaluated": {
+      const { index, candidates, genotype, parent, costRatio, validationMiou, seconds } = event.value;
+      const from = parent > 0 ? `from network ${parent}` : "drawn at random";
+      return (
+        `network ${index}/${candidates} ${from}: ${genotype ? genotypeLine(genotype) : ""}; mIoU ${percent(validationMiou)}, ` +
+        `cost ${percent(costRatio)}, ${seconds.toFixed(1)} s`
+      );
+    }
+    case "architectureDerived": {
+      const { genotype, supernetMiou, discreteMiou, discretizationGap, figures, selection } = event.value;
+      const network = genotype ? genotypeLine(genotype) : "";
+      const counts = `${quantity(figures?.params ?? 0)} params, ${quantity(figures?.macs ?? 0)} MACs`;
+      if (selection)
+        return `network chosen as the best of ${selection.candidates}: ${network}; mIoU ${percent(discreteMiou)}, ${counts}`;
+      return `network derived: ${network}; mIoU ${percent(supernetMiou)} -> ${percent(discreteMiou)} (gap ${(100 * discretizationGap).toFixed(2)} points), ${counts}`;
+    }
+    case "retrainingEpochCompleted": {
+      const { epoch, epochs, loss, validationMiou, bestMiou, seconds } = event.value;
+      return `retraining epoch ${epoch}/${epochs}: loss ${loss.toFixed(3)}, mIoU ${percent(validationMiou)} (best ${percent(bestMiou)}), ${seconds.toFixed(1)} s`;
+    }
+    case "networkTrained":
+      return `network trained: mIoU ${percent(event.value.validationMiou)} at epoch ${event.value.bestEpoch}, in ${duration(event.value.seconds)}`;
+    case "networkProfiled": {
+      const { latency } = event.value;
+      if (!latency) return undefined;
+      return `network measured on ${latency.device}: p50 ${milliseconds(latency.p50Seconds)}, p95 ${milliseconds(latency.p95Seconds)}, ${latency.framesPerSecond.toFixed(1)} FPS`;
+    }
+    case "searchPaused":
+      return "search paused";
+    case "searchResumed":
+      return `search resumed (${event.value.resumption})`;
+    case "workFailed":
+      return `${event.value.phase} failed: ${event.value.reason}: ${event.value.message}`;
+    case "searchCancelled":
+      return `search cancelled${event.value.reason && `: ${event.value.reason}`}`;
+    case "searchFailed":
+      return `search failed in ${event.value.phase || "an unknown phase"}: ${event.value.reason}: ${event.value.message}`;
+    case "searchSucceeded":
+      return "search succeeded";
+    case "spaceKept":
+    case "trainingProgressed":
+    case undefined:
+      return undefined;
+  }
+}

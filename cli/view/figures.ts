@@ -1,0 +1,60 @@
+import { Dimension, type Genotype } from "../../shared/proto/lathe/v1/space";
+import { RemovalReason } from "../../shared/proto/lathe/v1/result";
+import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
+import { operationName } from "../../shared/space/parts";
+
+/** 0.4123 -> "41.2 %". */
+export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+/** 0.0123 -> "12.30 ms". */
+export const milliseconds = (seconds: number): string => `${(1000 * seconds).toFixed(2)} ms`;
+
+/** 75 -> "1m15s"; under ten seconds with a decimal. */
+export function duration(seconds: number): string {
+  if (seconds < 9.95) return `${seconds.toFixed(1)}s`;
+  const whole = Math.round(seconds);
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  const rest = String(whole % 60).padStart(2, "0");
+  if (hours > 0) return `${hours}h${String(minutes).padStart(2, "0")}m`;
+  return minutes > 0 ? `${minutes}m${rest}s` : `${whole}s`;
+}
+
+/** 1234567 -> "1.23 M". */
+export function quantity(value: number): string {
+  for (const [unit, size] of [
+    ["G", 1e9],
+    ["M", 1e6],
+    ["k", 1e3],
+  ] as const)
+    if (value >= size) return `${(value / size).toFixed(2)} ${unit}`;
+  return String(Math.round(value * 100) / 100);
+}
+
+export const dimensionNames: Readonly<Record<number, string>> = {
+  [Dimension.DIMENSION_DEPTH]: "depth",
+  [Dimension.DIMENSION_OPERATION]: "operation",
+  [Dimension.DIMENSION_OUTPUT_WIDTH]: "output width",
+  [Dimension.DIMENSION_MIDDLE_WIDTH]: "middle width",
+};
+
+export const removalReasons: Readonly<Record<number, string>> = {
+  [RemovalReason.REMOVAL_REASON_THRESHOLD]: "below the threshold",
+  [RemovalReason.REMOVAL_REASON_PARENT]: "what it belonged to left",
+  [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the budget's end",
+};
+
+/** What an alarm does; nothing for one that is only told. */
+export const alarmEffects: Readonly<Record<number, string>> = {
+  [HealthPolicy.HEALTH_POLICY_PAUSE]: "the search is paused",
+  [HealthPolicy.HEALTH_POLICY_FAIL]: "the search fails",
+  [HealthPolicy.HEALTH_POLICY_STOP]: "the training of the supernet ends",
+};
+
+/** "d4s2 12/16, d1s1 16/16 | d2s1 24/32": operation and middle/output width of each block, stages apart. */
+export const genotypeLine = (genotype: Genotype): string =>
+  genotype.stages
+    .map(({ blocks }) =>
+      blocks.map((block) => `${operationName(block)} ${block.middleWidth}/${block.outputWidth}`).join(", "),
+    )
+    .join(" | ");

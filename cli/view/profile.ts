@@ -1,0 +1,69 @@
+import type { ProfileReport, StepReport } from "../../services/supernet/training/profile";
+import { FAMILIES } from "../../shared/engine/family";
+import type { NodeTimes } from "../../shared/engine/profile";
+import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+
+/** Parts that are no part of the network come last. */
+const AROUND = ["choices", "loss", "parameters", "optimizer", "other"];
+
+/** Where the time of the steps goes, for a person. */
+export function profileLines(preset: string, space: SearchSpace, report: ProfileReport): string[] {
+  const { engine, formulation, threads, batchSize, runs, overheadSeconds, steps } = report;
+  return [
+    `steps of the whole supernet of ${preset}: batch ${batchSize}, ${space.inputHeight}x${space.inputWidth}, ${engine}, ${formulation}, ${threads} threads, medians of ${runs}`,
+    `The profiler adds to every node, and not the same to each: ${(overheadSeconds * 1e6).toFixed(1)} us are taken off. Rank by these times; only the time of a step without profiler is to be trusted as a sum.`,
+    ...steps.flatMap(stepLines),
+  ];
+}
+
+function stepLines(step: StepReport): string[] {
+  const nodes = step.times.reduce((sum, time) => sum + time.nodes, 0);
+  const total = step.times.reduce((sum, time) => sum + time.seconds, 0);
+  const rows = (of: (time: NodeTimes) => string, order: (names: string[]) => string[]) => {
+    const names = order([...new Set(step.times.map(of))]);
+    return names.map((name) => row(name, step.times.filter((time) => of(time) === name), total)); // prettier-ignore
+  };
+  return [
+    "",
+    `${step.step} step: ${ms(step.seconds)} ms without profiler (${ms(step.profiledSeconds)} with it, of which its ${nodes} nodes ${ms(total)})`,
+    `  convolutions: ${(step.macs / 1e9).toFixed(2)} GMACs, at ${gflops(step.macs, step.seconds)} GFLOP/s over the whole step`,
+    "",
+    heading("by family"),
+    ...rows(({ family }) => family, (names) => FAMILIES.filter((name) => names.includes(name))), // prettier-ignore
+    "",
+    heading("by part"),
+    ...rows(({ part }) => part, (names) => [...names.filter((name) => !AROUND.includes(name)).sort(inOrder), ...AROUND.filter((name) => names.includes(name))]), // prettier-ignore
+  ];
+}
+
+const ms = (seconds: number): string => (seconds * 1000).toFixed(1);
+/** A multiply and an add each. */
+const gflops = (macs: number, seconds: number): string => ((2 * macs) / seconds / 1e9).toFixed(0);
+
+const heading = (name: string): string =>
+  `  ${name.padEnd(30)}${"ms".padStart(9)}${"%".padStart(7)}${"nodes".padStart(8)}   most of it`;
+
+function row(name: string, times: NodeTimes[], total: number): string {
+  const seconds = times.reduce((sum, time) => sum + time.seconds, 0);
+  const nodes = times.reduce((sum, time) => sum + time.nodes, 0);
+  const share = total > 0 ? (100 * seconds) / total : 0;
+  return `  ${name.padEnd(30)}${ms(seconds).padStart(9)}${share.toFixed(1).padStart(7)}${String(nodes).padStart(8)}   ${largest(times)}`;
+}
+
+/** The operators that take most of a row. */
+function largest(times: NodeTimes[]): string {
+  const byOp = new Map<string, number>();
+  for (const { op, seconds } of times) byOp.set(op, (byOp.get(op) ?? 0) + seconds);
+  const sorted = [...byOp].sort(([, a], [, b]) => b - a).slice(0, 3);
+  return sorted.map(([op, seconds]) => `${op} ${ms(seconds)}`).join(", ");
+}
+
+/** Parts in the order of the network: the stem, then stages with reduction, blocks by number, exits; the head. */
+function inOrder(a: string, b: string): number {
+  return rank(a).localeCompare(rank(b), "en", { numeric: true });
+}
+
+function rank(part: string): string {
+  if (part === "stem") return "0";
+  return part === "head" ? "2" : `1/${part.replace("reduction", "a").replace("block", "b").replace("exits", "c")}`;
+}

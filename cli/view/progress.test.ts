@@ -1,0 +1,308 @@
+import { DecidedBy, HealthAlarmKind, RemovalReason } from "../../shared/proto/lathe/v1/result";
+import { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
+import { CostMetric, Dimension } from "../../shared/proto/lathe/v1/space";
+import { AlgorithmKind, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
+import { largestGenotype } from "../../shared/space/genotype";
+import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
+import { log10Size } from "../../shared/space/size";
+import { presetSpec } from "../../shared/spec/presets";
+import { resolve } from "../../shared/spec/resolve";
+import { eventLine } from "./eventLine";
+import { duration, quantity } from "./figures";
+import { initialProgress, observe, secondsLeft, type Progress } from "./progress";
+import { render, truncate } from "./render";
+
+type Event = Parameters<typeof WatchSearchResponse.fromPartial>[0]["event"];
+
+const { spec, space } = resolve(presetSpec("tiny"));
+const start = initialArchitecture(space);
+const time = new Date("2030-01-01T00:00:00Z");
+const respond = (event: Event, sequence = 1) => WatchSearchResponse.fromPartial({ sequence, time, event });
+const created = respond({ $case: "searchCreated", value: { spec, space, specSha256: "" } });
+
+const epochDone = (epoch: number, seconds: number) =>
+  respond({
+    $case: "epochCompleted",
+    value: {
+      metrics: {
+        epoch,
+        epochs: 16,
+        seconds,
+        weightLoss: 1.25,
+        validationMiou: 0.3125,
+        expectedCostRatio: 0.7,
+        ssrFactor: 4.75,
+        log10Space: 20,
+        dimensions: dimensionMetrics(space, start),
+      },
+    },
+  });
+
+const shrunk = respond({
+  $case: "spaceShrunk",
+  value: {
+    epoch: 2,
+    candidatesLeft: 171,
+    log10Space: 19,
+    architecture: {
+      groups: start.groups.map((one, index) => (index === 0 ? { ...one, alphas: [0], survivors: [1] } : one)),
+    },
+    removals: [
+      {
+        group: "stage1/depth",
+        dimension: Dimension.DIMENSION_DEPTH,
+        value: "1",
+        probability: 0.05,
+        maxProbability: 0.95,
+        reason: RemovalReason.REMOVAL_REASON_THRESHOLD,
+      },
+    ],
+  },
+});
+const progressed = (epoch: number, step: number) =>
+  respond({ $case: "trainingProgressed", value: { phase: "train", epoch, epochs: 16, step, steps: 10, loss: 1 } }, 0);
+
+const after = (...responses: WatchSearchResponse[]): Progress =>
+  responses.reduce(observe, initialProgress("s-abcdefghijkl"));
+const screen = { columns: 100, rows: 40, now: time.getTime() + 65_000 };
+const text = (progress: Progress, frame = screen) => render(progress, frame).join("\n");
+
+describe("progress", () => {
+  it("begins with the space of the first event", () => {
+    const progress = after(created);
+    expect(progress.log10Start).toBe(log10Size(space));
+    expect(progress.candidates.map(({ now, start }) => [now, start])).toEqual(
+      dimensionMetrics(space, start).map(({ candidates }) => [candidates, candidates]),
+    );
+    expect(progress.phases.map(({ name, status }) => `${name} ${status}`)).toEqual([
+      "search running",
+      "derive waiting",
+      "retrain waiting",
+      "profile waiting",
+    ]);
+  });
+
+  it("has a phase for measured operators only with a latency cost, and none for retraining that is left out", () => {
+    const latency = { ...spec, cost: { ...spec.cost, metric: CostMetric.COST_METRIC_LATENCY } };
+    const without = { ...latency, retraining: { ...spec.retraining, epochs: 0 } };
+    const progress = after(respond({ $case: "searchCreated", value: { spec: without, space, specSha256: "" } }));
+    expect(progress.phases.map(({ name }) => name)).toEqual(["operators", "search", "derive", "profile"]);
+  });
+
+  it("counts the survivors after a shrink", () => {
+    const [depth] = after(created, epochDone(2, 1), shrunk).candidates;
+    expect(depth).toEqual({ dimension: Dimension.DIMENSION_DEPTH, now: 3, start: 4, undecided: 1 });
+  });
+
+  it("moves from phase to phase and ends with all of them done", () => {
+    const converged = respond({ $case: "supernetConverged", value: { decidedBy: DecidedBy.DECIDED_BY_SHRINKING } });
+    const derived = respond({ $case: "architectureDerived", value: { supernetMiou: 0.4, discreteMiou: 0.39 } });
+    const statuses = (progress: Progress) => progress.phases.map(({ status }) => status);
+    expect(statuses(after(created, converged))).toEqual(["done", "running", "waiting", "waiting"]);
+    expect(statuses(after(created, converged, derived))).toEqual(["done", "done", "running", "waiting"]);
+    const failed = respond({ $case: "searchFailed", value: { message: "no train.txt", reason: "X", phase: "train" } });
+    expect(statuses(after(created, failed))).toEqual(["failed", "waiting", "waiting", "waiting"]);
+    expect(statuses(after(created, respond({ $case: "searchSucceeded", value: {} })))).toEqual(Array(4).fill("done"));
+  });
+
+  it("ignores a late report of an epoch that is over", () => {
+    const [phase] = after(created, progressed(1, 5), epochDone(1, 6), progressed(1, 10)).phases;
+    expect(phase).toMatchObject({ epoch: 1, step: 0 });
+  });
+
+  it("estimates the time left from the newest three epochs and the steps of this one", () => {
+    const [before] = after(created).phases;
+    expect(secondsLeft(before!)).toBeUndefined();
+    const [phase] = after(
+      created,
+      ...[9, 4, 5, 6].map((seconds, at) => epochDone(at + 1, seconds)),
+      progressed(5, 4),
+    ).phases;
+    // 11.6 epochs of (4 + 5 + 6) / 3 s.
+    expect(secondsLeft(phase!)).toBeCloseTo(58, 10);
+  });
+});
+
+describe("render", () => {
+  const progress = after(created, epochDone(1, 6), epochDone(2, 6), shrunk, progressed(3, 5));
+
+  it("shows phase, losses, mIoU, SSR, candidates and removals", () => {
+    const shown = text(progress);
+    expect(shown).toContain("s-abcdefghijkl  tiny on streets, seed 1  running  1m05s");
+    expect(shown).toMatch(/\[>] search +\[#+\.+] epoch 2\/16 {2}step 5\/10 {2}1m21s left {2}6\.0 s\/epoch/);
+    expect(shown).toContain("weights 1.250");
+    expect(shown).toContain("supernet 31.3 %");
+    expect(shown).toContain("factor 4.8");
+    expect(shown).toContain("10^19.0 of 10^26.0 networks");
+    expect(shown).toMatch(/depth +3\/4 {2}\[#{15}\.{5}] {2}1 groups open/);
+    expect(shown).toContain("stage1/depth 1  p 0.050, best 0.950  below the threshold");
+  });
+
+  it.each([
+    [20, 5],
+    [2, 3],
+    [60, 24],
+    [200, 50],
+  ])("fits %i columns and %i rows", (columns, rows) => {
+    const lines = render(progress, { ...screen, columns, rows, note: "a\nlong note ".repeat(30) });
+    expect(lines.length).toBeLessThan(rows);
+    for (const line of lines) {
+      expect(line.length).toBeLessThanOrEqual(columns);
+      expect(line).not.toMatch(/[\n\r\t]/);
+    }
+  });
+
+  it("keeps the time left on 80 columns", () => {
+    expect(text(progress, { ...screen, columns: 80 })).toMatch(/1m21s left/);
+  });
+
+  it("shows something before the first event", () => {
+    expect(text(initialProgress("s-abcdefghijkl"))).toBe("Lathe s-abcdefghijkl  pending");
+  });
+});
+
+describe("an alarm", () => {
+  const raised = (policy: HealthPolicy) =>
+    respond({
+      $case: "healthAlarmRaised",
+      value: { kind: HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP, epoch: 2, policy, message: "the mIoU fell" },
+    });
+
+  it("is a line that says what it does, and stays in sight", () => {
+    const progress = after(created, epochDone(2, 6), raised(HealthPolicy.HEALTH_POLICY_REPORT));
+    expect(eventLine(raised(HealthPolicy.HEALTH_POLICY_REPORT), progress)).toBe(
+      "alarm MIOU_DROP at epoch 2: the mIoU fell",
+    );
+    expect(text(progress)).toContain("alarm          MIOU_DROP at epoch 2: the mIoU fell");
+    expect(progress.state).toBe("running");
+  });
+
+  it("that pauses shows a search that waits", () => {
+    const paused = raised(HealthPolicy.HEALTH_POLICY_PAUSE);
+    expect(after(created, paused).state).toBe("paused");
+    expect(eventLine(paused, after(created, paused))).toContain("at epoch 2 (the search is paused): ");
+  });
+});
+
+describe("a network that is given", () => {
+  const algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: largestGenotype(space) };
+  const begun = respond({ $case: "searchCreated", value: { spec: { ...spec, algorithm }, space, specSha256: "" } });
+  const step = { phase: "retrain", epoch: 2, epochs: 4, step: 5, steps: 10, loss: 0.75 };
+  const progress = after(
+    begun,
+    respond({
+      $case: "retrainingEpochCompleted",
+      value: { epoch: 1, epochs: 4, loss: 0.9, bestMiou: 0.25, seconds: 6 },
+    }),
+    respond({ $case: "trainingProgressed", value: step }, 0),
+  );
+
+  it("is trained and measured, and shows nothing of a search", () => {
+    expect(progress.phases.map(({ name, status }) => `${name} ${status}`)).toEqual([
+      "retrain running",
+      "profile waiting",
+    ]);
+    const shown = text(progress);
+    expect(shown).toContain("s-abcdefghijkl  given network, tiny on streets, seed 1  running");
+    expect(shown).toMatch(/\[>] retrain +\[#+\.+] epoch 1\/4 {2}step 5\/10/);
+    expect(shown).toMatch(/loss +0\.750/);
+    expect(shown).toMatch(/mIoU +retrained 25\.0 %/);
+    expect(shown).not.toMatch(/space|candidates|SSR|cost|supernet|derive/);
+  });
+
+  it("is named by its blocks in the first line of a log", () => {
+    expect(eventLine(begun, after(begun))).toMatch(
+      /^search s-abcdefghijkl created: given network, tiny on streets, seed 1; d1s1 16\/16, .* \| d1s1 32\/32/,
+    );
+  });
+});
+
+describe("a search that evaluates networks", () => {
+  const kind = AlgorithmKind.ALGORITHM_KIND_EVOLUTION;
+  const begun = respond({
+    $case: "searchCreated",
+    value: { spec: { ...spec, algorithm: { kind } }, space, specSha256: "" },
+  });
+  const epoch = respond({
+    $case: "samplingEpochCompleted",
+    value: { epoch: 1, epochs: 8, candidate: 0, loss: 0.75, seconds: 6 },
+  });
+  const network = (index: number, validationMiou: number) =>
+    respond({
+      $case: "candidateEvaluated",
+      value: {
+        index,
+        candidates: 40,
+        genotype: largestGenotype(space),
+        parent: index - 1,
+        costRatio: 0.58,
+        validationMiou,
+        seconds: 0.25,
+      },
+    });
+  const chosen = respond({
+    $case: "architectureDerived",
+    value: {
+      genotype: largestGenotype(space),
+      discreteMiou: 0.3,
+      figures: { params: 1000, macs: 2e6 },
+      selection: { candidates: 40 },
+    },
+  });
+
+  it("shows networks instead of a space that shrinks, and goes from the search to retraining", () => {
+    const progress = after(begun, epoch, network(1, 0.3), network(2, 0.2));
+    const shown = text(progress);
+    expect(shown).toContain("evolution, tiny on streets, seed 1  running");
+    expect(shown).toMatch(/\[>] search +\[#+\.+] epoch 1\/8/);
+    expect(shown).toMatch(/networks +2 of 40 evaluated, the best 30\.0 %/);
+    expect(shown).toMatch(/loss +0\.750/);
+    expect(shown).not.toMatch(/candidates left|SSR|derive|supernet/);
+    const next = after(begun, epoch, network(1, 0.3), chosen);
+    expect(next.phases.map(({ name, status }) => `${name} ${status}`)).toEqual([
+      "search done",
+      "retrain running",
+      "profile waiting",
+    ]);
+    expect(text(next)).not.toContain("supernet");
+  });
+
+  it("is told in lines that speak of no gap", () => {
+    const lines = [begun, epoch, network(1, 0.3), network(2, 0.2), chosen].map((one) => eventLine(one, after(begun)));
+    expect(lines[0]).toMatch(/created: evolution, tiny on streets, seed 1; 10\^26\.0 networks$/);
+    expect(lines[1]).toBe("search epoch 1/8 (supernet, by single paths): loss 0.750, 6.0 s");
+    expect(lines[2]).toMatch(/^network 1\/40 drawn at random: d1s1 .*; mIoU 30\.0 %, cost 58\.0 %, 0\.3 s$/);
+    expect(lines[3]).toMatch(/^network 2\/40 from network 1: /);
+    expect(lines[4]).toMatch(/^network chosen as the best of 40: d1s1 .*; mIoU 30\.0 %, 1\.00 k params, 2\.00 M MACs$/);
+  });
+});
+
+describe("event lines", () => {
+  it("says each event in one line, and nothing of progress", () => {
+    const lines = [created, epochDone(2, 6), shrunk, progressed(3, 1)].map((one) => eventLine(one, after(created)));
+    expect(lines[0]).toMatch(
+      /^search s-abcdefghijkl created: tiny on streets, seed 1; 10\^26\.0 networks, 172 candidates$/,
+    );
+    expect(lines[1]).toMatch(/^search epoch 2\/16: loss 1\.250, mIoU 31\.3 %, .*, 6\.0 s$/);
+    expect(lines[2]).toBe("shrunk after epoch 2: 1 candidates left the space (depth 1), 171 stay");
+    expect(lines[3]).toBeUndefined();
+  });
+});
+
+describe("figures", () => {
+  it.each([
+    [3.21, "3.2s"],
+    [9.97, "10s"],
+    [75, "1m15s"],
+    [59.7, "1m00s"],
+    [3661, "1h01m"],
+  ])("writes %f s as %s", (seconds, expected) => expect(duration(seconds)).toBe(expected));
+
+  it.each([
+    [950, "950"],
+    [1234567, "1.23 M"],
+    [13.78e9, "13.78 G"],
+  ])("writes %f as %s", (value, expected) => expect(quantity(value)).toBe(expected));
+
+  it("truncates with an ellipsis", () => expect(truncate("abcdefghij", 6)).toBe("abc..."));
+});

@@ -1,0 +1,59 @@
+import type { Dataset } from "../../../../shared/data/open";
+import type { Engine } from "../../../../shared/engine/engine";
+import { discreteEvaluator } from "../../../../shared/evaluation/evaluate";
+import type { DiscreteNetwork } from "../../../../shared/network/discrete";
+import type { NetworkParameters } from "../../../../shared/network/export";
+import { networkFigures } from "../../../../shared/space/cost";
+import type { CostWindow } from "../../../../shared/space/sampling";
+import type { Candidate } from "./ssr/train";
+import type { SearchPort } from "./search";
+
+/** What evaluating a network of a search takes. */
+export interface EvaluationContext {
+  engine: Engine;
+  dataset: Dataset;
+  window: Pick<CostWindow, "ratio">;
+  port: Pick<SearchPort, "evaluated" | "signal">;
+  weighting: Float32Array;
+  batchSize: number;
+  /** Networks that the search evaluates in all. */
+  candidates: number;
+}
+
+/** A network with the weights that it is judged by. */
+interface Contender {
+  network: DiscreteNetwork;
+  parameters: NetworkParameters;
+  /** From 1. */
+  index: number;
+  parent: number;
+  /** By performance.now(): since when its seconds count. */
+  started: number;
+}
+
+/** The figure of a network on the validation split, which is told. */
+export async function evaluateCandidate(context: EvaluationContext, contender: Contender): Promise<Candidate> {
+  const { engine, dataset, window, port, weighting, batchSize, candidates } = context;
+  const { network, parameters, index, parent, started } = contender;
+  const { genotype } = network;
+  const { weights, stats } = parameters;
+  const evaluator = await discreteEvaluator(engine, network, batchSize);
+  try {
+    const { miou, loss } = await evaluator.evaluate({ weights, stats }, dataset.validation, weighting, port.signal);
+    const candidate = {
+      index,
+      candidates,
+      genotype,
+      parent,
+      figures: networkFigures(genotype, { kind: "search" }),
+      costRatio: window.ratio(genotype),
+      validationMiou: miou,
+      validationLoss: loss,
+      seconds: (performance.now() - started) / 1000,
+    };
+    await port.evaluated(candidate);
+    return candidate;
+  } finally {
+    await evaluator.release();
+  }
+}

@@ -1,0 +1,67 @@
+import { classFrequencies } from "../../../../../shared/data/batches";
+import { openDataset } from "../../../../../shared/data/open";
+import { datasetOptions } from "../../../../../shared/data/fromSpec";
+import { createRandom } from "../../../../../shared/engine/random";
+import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
+import { costWindow } from "../../../../../shared/space/sampling";
+import { searchStride } from "../../../../../shared/space/genotype";
+import { classWeights } from "../../schedule";
+import type { Candidate } from "../ssr/train";
+import { bestOf, propose } from "./aging";
+import { planBudget } from "../budget";
+import { evaluateCandidate } from "../candidates";
+import { calibrationBatches, calibrationImages, inherit } from "./inherited";
+import type { Search } from "../search";
+import { deriveSelected } from "../selection";
+import { trainSinglePaths } from "./singlePath";
+
+/**
+ * Evolution: a supernet trained by single paths, then sampling.evaluations networks of the cost window, each with inherited weights and
+ * recalibrated statistics, proposed by aging evolution; the best by validation mIoU wins.
+ */
+export const searchByEvolution: Search = async (engine, job, port) => {
+  const { spec, space, table, sampled } = job;
+  const { seed, sampling } = spec;
+  const { batchSize, epochs } = spec.training;
+  const window = costWindow(space, table, { target: spec.cost.target, tolerance: sampling.costTolerance });
+  const dataset = await openDataset(datasetOptions(spec, space));
+  try {
+    const trainExamples = dataset.train.length;
+    const plan = planBudget({
+      epochs,
+      batchSize,
+      trainExamples,
+      trainings: 1,
+      evaluations: sampling.evaluations,
+      imagesPerEvaluation: dataset.validation.length + calibrationImages(trainExamples, batchSize),
+    });
+    const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
+    const trained = await trainSinglePaths(engine, job, dataset, { plan, weighting }, port);
+    const labelStride = searchStride(space);
+    const calibration = await calibrationBatches(dataset, { seed, batchSize, labelStride });
+    const inherited = (genotype: Genotype) => inherit(engine, trained.state, genotype, calibration, port.signal);
+
+    const context = { engine, dataset, window, port, weighting, batchSize, candidates: sampling.evaluations };
+    // A queue by index: what an earlier run has told is the past from which it goes on.
+    const past: Candidate[] = [...(sampled?.evaluated ?? [])];
+    while (past.length < sampling.evaluations) {
+      port.signal.throwIfAborted();
+      const started = performance.now();
+      const index = past.length + 1;
+      const { genotype, parent } = propose(past, sampling, window, createRandom(seed, `evolution/network/${index}`));
+      past.push(await evaluateCandidate(context, { ...(await inherited(genotype)), index, parent, started }));
+    }
+    const best = past[bestOf(past)];
+    if (!best) throw new Error(`none of ${sampling.evaluations} networks was evaluated`);
+    const selection = {
+      candidates: past.length,
+      trainingImages: plan.spent(plan.steps, past.length),
+      seconds: past.reduce((sum, { seconds }) => sum + seconds, trained.seconds),
+      engine: engine.name,
+    };
+    const choice = { ...(await inherited(best.genotype)), miou: best.validationMiou, selection };
+    return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info.classes, port) };
+  } finally {
+    await dataset.close();
+  }
+};

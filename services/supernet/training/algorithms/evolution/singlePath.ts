@@ -1,0 +1,99 @@
+import type { Dataset } from "../../../../../shared/data/open";
+import type { Engine } from "../../../../../shared/engine/engine";
+import { createRandom } from "../../../../../shared/engine/random";
+import { pathAlphas } from "../../../../../shared/network/alphas";
+import {
+  decodeSupernet,
+  encodeSupernet,
+  type Progress,
+  type SupernetState,
+} from "../../../../../shared/network/checkpoint";
+import type { Supernet } from "../../../../../shared/network/supernet";
+import { searchStride } from "../../../../../shared/space/genotype";
+import { randomGenotype } from "../../../../../shared/space/sampling";
+import { polyRate } from "../../schedule";
+import { trainableSupernet } from "../../steps";
+import { initialSupernet, type SearchJob } from "../ssr/train";
+import { openWeightTrainer, type Subject } from "../../weightTrainer";
+import type { Plan } from "../budget";
+import type { SearchPort } from "../search";
+
+/**
+ * Trains the whole supernet of a space by single paths (Guo et al., 2020): each step trains one network drawn uniformly, by architecture
+ * parameters that are one-hot in the weight step of the relaxed supernet. Running statistics that it leaves fit no single network.
+ */
+export async function trainSinglePaths(
+  engine: Engine,
+  job: SearchJob,
+  dataset: Dataset,
+  { plan, weighting }: { plan: Plan; weighting: Float32Array },
+  port: SearchPort,
+): Promise<{ state: SupernetState; seconds: number }> {
+  const { spec, space, sampled } = job;
+  const { batchSize, weightDecay, weightLearningRate } = spec.training;
+  const from = sampled?.checkpoint && decodeSupernet(space, sampled.checkpoint, "checkpoint of an evolution");
+  let state = from?.state ?? initialSupernet(space, spec.seed);
+  let progress: Progress = from?.progress ?? { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0, costWeight: 0 };
+  if (progress.epoch >= plan.epochs) return { state, seconds: progress.seconds };
+  const { supernet } = state;
+  const { weights, stats } = state;
+  const course = {
+    name: "evolution",
+    what: "the supernet",
+    batchStream: (epoch: number) => `evolution/${epoch}/batches`,
+    rateField: "training.weight_learning_rate",
+    seed: spec.seed,
+    epochs: plan.epochs,
+    batchSize,
+    learningRate: weightLearningRate,
+    weightDecay,
+  };
+  const start = { weights: weights.values, m: weights.m, v: weights.v, stats };
+  const trainer = await openWeightTrainer(
+    engine,
+    singlePaths(supernet, spec.seed),
+    course,
+    weighting,
+    start,
+    weights.steps,
+  );
+  try {
+    while (progress.epoch < plan.epochs) {
+      const started = performance.now();
+      const epoch = progress.epoch + 1;
+      const loss = await trainer.epoch(dataset, epoch, port, plan.stepsOf(epoch));
+      const { weights: values, m, v, stats: moved } = trainer.vectors();
+      state = { ...state, weights: { values, m, v, steps: trainer.steps() }, stats: moved };
+      const seconds = (performance.now() - started) / 1000;
+      progress = { ...progress, epoch, seconds: progress.seconds + seconds };
+      const checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
+      await port.completeSamplingEpoch({
+        epoch,
+        epochs: plan.epochs,
+        candidate: 0,
+        loss,
+        learningRate: polyRate(weightLearningRate, epoch, plan.epochs),
+        seconds,
+        checkpoint,
+      });
+    }
+    return { state, seconds: progress.seconds };
+  } finally {
+    await trainer.release();
+  }
+}
+
+/** A supernet of which each step trains one network, drawn by the stream of its epoch. */
+function singlePaths(supernet: Supernet, seed: number): Subject {
+  const { space, alphas } = supernet;
+  const { inputHeight: height, inputWidth: width, classes } = space;
+  return {
+    trainable: trainableSupernet(supernet),
+    shape: { height, width, stride: searchStride(space), classes },
+    vectors: { alphas: alphas.size },
+    choices: (epoch) => {
+      const paths = createRandom(seed, `evolution/${epoch}/paths`);
+      return () => ({ alphas: pathAlphas(supernet, randomGenotype(space, paths)) });
+    },
+  };
+}

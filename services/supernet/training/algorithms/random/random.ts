@@ -1,0 +1,181 @@
+import { classFrequencies } from "../../../../../shared/data/batches";
+import { openDataset } from "../../../../../shared/data/open";
+import { datasetOptions } from "../../../../../shared/data/fromSpec";
+import { createRandom } from "../../../../../shared/engine/random";
+import { buildDiscrete, type DiscreteNetwork } from "../../../../../shared/network/discrete";
+import type { NetworkParameters } from "../../../../../shared/network/export";
+import { initialStats, initialWeights } from "../../../../../shared/network/initialise";
+import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
+import { costWindow, keyOf, type CostWindow } from "../../../../../shared/space/sampling";
+import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
+import { classWeights, polyRate } from "../../schedule";
+import type { SearchJob } from "../ssr/train";
+import { encodeTraining, decodeTraining } from "../../trainingCheckpoint";
+import { networkSubject, openWeightTrainer, untrained, type TrainingVectors } from "../../weightTrainer";
+import { planBudget, type Plan } from "../budget";
+import { evaluateCandidate, type EvaluationContext } from "../candidates";
+import type { Search, SearchPort } from "../search";
+import { deriveSelected } from "../selection";
+
+/** Where a random search stands: what a checkpoint holds. */
+interface Standing {
+  /** The network in training, from 1, with its epochs and steps so far. */
+  candidate: number;
+  epoch: number;
+  steps: number;
+  /** Of everything so far. */
+  seconds: number;
+  /** Absent where the network has taken no step. */
+  vectors?: TrainingVectors;
+  /** The best of the networks before it. */
+  best?: NetworkParameters & { candidate: number; miou: number };
+}
+
+/** What every part of a random search works with. */
+interface Context extends EvaluationContext {
+  job: SearchJob;
+  port: SearchPort;
+  plan: Plan;
+}
+
+/**
+ * Random search: sampling.candidates networks of the cost window, each trained from scratch with an equal share of the budget (weight
+ * steps alone, a poly schedule of its own, the hyperparameters of section training); the best by validation mIoU wins.
+ */
+export const searchAtRandom: Search = async (engine, job, port) => {
+  const { spec, space, table } = job;
+  const { candidates, costTolerance } = spec.sampling;
+  const { epochs, batchSize } = spec.training;
+  const window = costWindow(space, table, { target: spec.cost.target, tolerance: costTolerance });
+  const networks = drawGenotypes(window, spec).map((genotype) => buildDiscrete(genotype, { kind: "search" }));
+  const known = new Map(job.sampled?.evaluated.map((told) => [told.index, told]));
+  const dataset = await openDataset(datasetOptions(spec, space));
+  try {
+    const plan = planBudget({
+      epochs,
+      batchSize,
+      trainExamples: dataset.train.length,
+      trainings: candidates,
+      evaluations: candidates,
+      imagesPerEvaluation: dataset.validation.length,
+    });
+    const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
+    const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
+    let standing = resumed(job) ?? { candidate: 1, epoch: 0, steps: 0, seconds: 0 };
+    for (const network of networks.slice(standing.candidate - 1)) {
+      const trained = await train(context, network, standing);
+      const { candidate: index, vectors: parameters } = trained;
+      const figure =
+        known.get(index) ??
+        (await evaluateCandidate(context, { network, parameters, index, parent: 0, started: performance.now() }));
+      standing = {
+        candidate: trained.candidate + 1,
+        epoch: 0,
+        steps: 0,
+        seconds: trained.seconds + figure.seconds,
+        best: better(trained, figure.validationMiou),
+      };
+    }
+    const { best, seconds } = standing;
+    const network = networks[(best?.candidate ?? 0) - 1];
+    if (!best || !network) throw new Error(`none of ${candidates} networks was trained`);
+    const trainingImages = plan.spent(candidates * plan.steps, candidates);
+    const selection = { candidates, trainingImages, seconds, engine: engine.name };
+    const choice = { network, parameters: best, miou: best.miou, selection };
+    return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info.classes, port) };
+  } finally {
+    await dataset.close();
+  }
+};
+
+/** The networks of a search, the same whenever it is resumed; no two alike while the window holds others. */
+function drawGenotypes(window: CostWindow, { sampling, seed }: ResolvedSpec): Genotype[] {
+  const drawn = new Map<string, Genotype>();
+  const random = createRandom(seed, "random/genotypes");
+  const all: Genotype[] = [];
+  for (let at = 0; all.length < sampling.candidates; at++) {
+    const genotype = window.draw(random);
+    if (drawn.has(keyOf(genotype)) && at < 20 * sampling.candidates) continue;
+    drawn.set(keyOf(genotype), genotype);
+    all.push(genotype);
+  }
+  return all;
+}
+
+/** Trains a network to the end of its share, a checkpoint and an event after each epoch. */
+async function train(
+  { engine, job, port, dataset, weighting, plan }: Context,
+  network: DiscreteNetwork,
+  standing: Standing,
+): Promise<Standing & { vectors: TrainingVectors }> {
+  const { spec } = job;
+  const { candidate, vectors = beginning(network, spec, candidate) } = standing;
+  if (standing.epoch >= plan.epochs) return { ...standing, vectors };
+  const learningRate = spec.training.weightLearningRate;
+  const course = {
+    name: `random/${candidate}`,
+    what: `random/${candidate}`,
+    batchStream: (epoch: number) => `random/${candidate}/${epoch}`,
+    rateField: "training.weight_learning_rate",
+    seed: spec.seed,
+    ...spec.training,
+    epochs: plan.epochs,
+    learningRate,
+  };
+  const subject = networkSubject(network);
+  const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, standing.steps);
+  // Counted over the trainings of all candidates.
+  const total = plan.epochs * spec.sampling.candidates;
+  const before = (candidate - 1) * plan.epochs;
+  const progress: SearchPort["progress"] = (step) =>
+    port.progress({ ...step, epoch: before + step.epoch, epochs: total });
+  try {
+    let now = { ...standing, vectors };
+    while (now.epoch < plan.epochs) {
+      const started = performance.now();
+      const epoch = now.epoch + 1;
+      const loss = await trainer.epoch(dataset, epoch, { progress, signal: port.signal }, plan.stepsOf(epoch));
+      const seconds = (performance.now() - started) / 1000;
+      now = { ...now, epoch, steps: trainer.steps(), seconds: now.seconds + seconds, vectors: trainer.vectors() };
+      const checkpoint = await port.storeCheckpoint(checkpointBytes(now), before + epoch);
+      await port.completeSamplingEpoch({
+        epoch: before + epoch,
+        epochs: total,
+        candidate,
+        loss,
+        seconds,
+        checkpoint,
+        learningRate: polyRate(learningRate, epoch, plan.epochs),
+      });
+    }
+    return now;
+  } finally {
+    await trainer.release();
+  }
+}
+
+/** The best up to a network that has its figure; the first of equals. */
+function better({ best, candidate, vectors }: Standing, miou: number): NonNullable<Standing["best"]> {
+  if (best && best.miou >= miou) return best;
+  const { weights = new Float32Array(), stats = new Float32Array() } = vectors ?? {};
+  return { candidate, miou, weights: weights.slice(), stats: stats.slice() };
+}
+
+function beginning(network: DiscreteNetwork, { seed }: ResolvedSpec, candidate: number): TrainingVectors {
+  const weights = initialWeights(network.weights, createRandom(seed, `random/${candidate}/weights`));
+  return untrained({ weights, stats: initialStats(network.stats) });
+}
+
+type Header = Omit<Standing, "vectors" | "best"> & { best?: { candidate: number; miou: number } };
+
+function checkpointBytes({ vectors, best, ...position }: Standing & { vectors: TrainingVectors }): Uint8Array {
+  const header: Header = { ...position, ...(best && { best: { candidate: best.candidate, miou: best.miou } }) };
+  return encodeTraining(header, vectors, best);
+}
+
+function resumed({ sampled }: SearchJob): Standing | undefined {
+  if (!sampled?.checkpoint) return undefined;
+  const { header, vectors, best: kept } = decodeTraining<Header>(sampled.checkpoint, "checkpoint of a random search");
+  const { best, ...position } = header;
+  return { ...position, vectors, ...(best && { best: { ...best, ...kept } }) };
+}

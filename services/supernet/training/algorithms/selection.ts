@@ -1,0 +1,36 @@
+import type { DiscreteNetwork } from "../../../../shared/network/discrete";
+import { storeDerived, type NetworkParameters, type Store } from "../../../../shared/network/export";
+import type { ArchitectureDerived, Selection } from "../../../../shared/proto/lathe/v1/events";
+import { DecidedBy } from "../../../../shared/proto/lathe/v1/result";
+import { networkFigures } from "../../../../shared/space/cost";
+import type { CostWindow } from "../../../../shared/space/sampling";
+
+/** The network that was chosen among those evaluated, and how. */
+interface Choice {
+  network: DiscreteNetwork;
+  parameters: NetworkParameters;
+  miou: number;
+  selection: Selection;
+}
+
+/** Stores the chosen network and tells of it as a derived one. No supernet was cut: there is neither its mIoU nor a gap. */
+export async function deriveSelected(
+  { network, parameters, miou, selection }: Choice,
+  window: CostWindow,
+  classNames: readonly string[],
+  port: Store,
+): Promise<ArchitectureDerived> {
+  const { genotype } = network;
+  return {
+    genotype,
+    decidedBy: DecidedBy.DECIDED_BY_SELECTION,
+    supernetMiou: 0,
+    discreteMiou: miou,
+    discretizationGap: 0,
+    figures: networkFigures(genotype, { kind: "search" }),
+    costRatio: window.ratio(genotype),
+    smallestCostRatio: window.smallest,
+    ...(await storeDerived(network, parameters, classNames, port)),
+    selection,
+  };
+}

@@ -1,0 +1,57 @@
+import type { HealthAlarmRaised } from "../../../../../shared/proto/lathe/v1/events";
+import { HealthAlarmKind } from "../../../../../shared/proto/lathe/v1/result";
+import { Dimension } from "../../../../../shared/proto/lathe/v1/space";
+import { policyOf } from "../../../../../shared/spec/health";
+import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
+import type { AlphaOutcome, AlphaWeights, WeightOutcome } from "../../session";
+import { CROSS_ENTROPY_WEIGHT } from "../../steps";
+
+/** Largest gradient norms of an epoch's steps, before clipping; 0 where no step was taken. */
+export interface EpochNorms {
+  weights: number;
+  alphas: number;
+  /** The latter over the weights of the terms of its loss. */
+  relativeAlphas: number;
+}
+
+interface Guard {
+  /** Take in one step each; the alarm where its loss or gradient norm is NaN or infinite, after which no step may follow. */
+  weights(outcome: WeightOutcome): HealthAlarmRaised | undefined;
+  alphas(outcome: AlphaOutcome, weights: AlphaWeights): HealthAlarmRaised | undefined;
+  norms(): EpochNorms;
+}
+
+/** Watches the steps of one epoch. */
+export function guardEpoch({ health, regularization }: ResolvedSpec, epoch: number): Guard {
+  const largest: EpochNorms = { weights: 0, alphas: 0, relativeAlphas: 0 };
+  const { operation, outputWidth, middleWidth, depth } = regularization;
+  let step = 0;
+  const check = ({ loss, norm }: WeightOutcome, what: string): HealthAlarmRaised | undefined => {
+    const [name, value] = Number.isFinite(loss) ? ["gradient norm", norm] : ["loss", loss];
+    if (Number.isFinite(value)) return undefined;
+    return {
+      kind: HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE,
+      dimension: Dimension.DIMENSION_UNSPECIFIED,
+      epoch,
+      value,
+      bound: 0,
+      policy: policyOf(health, HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE),
+      message: `the ${name} of the ${what} is ${value} at epoch ${epoch}, step ${step}: lower the learning rate or check the data`,
+    };
+  };
+  return {
+    weights: (outcome) => {
+      step++;
+      largest.weights = Math.max(largest.weights, outcome.norm);
+      return check(outcome, "weights");
+    },
+    alphas: (outcome, { ssrFactor, costWeight }) => {
+      // |sum of w g| is at most the sum of w times the largest |g|: what one unit of a term contributes, whatever a spec lets it weigh.
+      const scale = CROSS_ENTROPY_WEIGHT + ssrFactor * (operation + outputWidth + middleWidth + depth) + costWeight;
+      largest.alphas = Math.max(largest.alphas, outcome.norm);
+      largest.relativeAlphas = Math.max(largest.relativeAlphas, outcome.norm / scale);
+      return check(outcome, "architecture parameters");
+    },
+    norms: () => ({ ...largest }),
+  };
+}

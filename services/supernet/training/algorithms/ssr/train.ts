@@ -1,0 +1,327 @@
+import { beginDataset, type Dataset } from "../../../../../shared/data/open";
+import { batches, type BatchOptions } from "../../../../../shared/data/batches";
+import type { Engine } from "../../../../../shared/engine/engine";
+import { createRandom } from "../../../../../shared/engine/random";
+import { unpackAlphas } from "../../../../../shared/network/alphas";
+import {
+  decodeSupernet,
+  encodeSupernet,
+  firstState,
+  type HealthHistory,
+  type Optimized,
+  type Progress,
+  type SupernetState,
+} from "../../../../../shared/network/checkpoint";
+import { inheritBuffer } from "../../../../../shared/network/inherit";
+import { initialStats, initialWeights } from "../../../../../shared/network/initialise";
+import { buildSupernet } from "../../../../../shared/network/supernet";
+import { LatheError } from "../../../../../shared/process/errors";
+import type {
+  CandidateEvaluated,
+  EpochCompleted,
+  HealthAlarmRaised,
+  SupernetConverged,
+} from "../../../../../shared/proto/lathe/v1/events";
+import type { ArtifactRef, EpochMetrics } from "../../../../../shared/proto/lathe/v1/result";
+import { DecidedBy } from "../../../../../shared/proto/lathe/v1/result";
+import type { Architecture, CostTable, Genotype, SearchSpace } from "../../../../../shared/proto/lathe/v1/space";
+import { costOfLargest, expectedCost } from "../../../../../shared/space/cost";
+import { dimensionMetrics, initialArchitecture } from "../../../../../shared/space/groups";
+import { log10Size } from "../../../../../shared/space/size";
+import { datasetOptions } from "../../../../../shared/data/fromSpec";
+import { HealthPolicy } from "../../../../../shared/proto/lathe/v1/spec";
+import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
+import { searchStride } from "../../../../../shared/space/genotype";
+import { guardEpoch } from "./guard";
+import { healthy, judge } from "./health";
+import { epochHealth, measure } from "./measures";
+import type { CompiledSteps, StepProgress } from "../../progress";
+import { awaitedClassWeights } from "../../classWeights";
+import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
+import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "../../session";
+
+/** What the shrinking service answers after an epoch. */
+export interface Decision {
+  /** The survivors from here on; absent: nothing has left. */
+  architecture?: Architecture;
+  converged: boolean;
+  /** The epochs ended and argmax decided what was left. */
+  byBudget: boolean;
+}
+
+export interface SearchJob {
+  spec: ResolvedSpec;
+  space: SearchSpace;
+  table: CostTable;
+  /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
+  resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: Decision };
+  /** What an earlier run of algorithm random or evolution has told: its newest checkpoint, and the networks that have their figure. */
+  sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[] };
+}
+
+/** A network of a search by random or evolution, with its figure. */
+export type Candidate = CandidateEvaluated & { genotype: Genotype };
+
+/** What the loop asks of the outside. */
+export interface TrainingPort {
+  storeCheckpoint(bytes: Uint8Array, epoch: number): Promise<ArtifactRef>;
+  /** Publishes the epoch and answers with what is decided on it. */
+  completeEpoch(event: EpochCompleted): Promise<Decision>;
+  /** Tells an alarm that an epoch will not live to tell. */
+  raise(alarm: HealthAlarmRaised): Promise<void>;
+  progress(progress: StepProgress): void;
+  compiled(steps: CompiledSteps): void;
+  signal: AbortSignal;
+}
+
+/**
+ * Trains a supernet until its epochs end (docs/method.md#the-losses, docs/method.md#shrinking): alternating steps of weights and alphas,
+ * a shrink after every epoch, plain training of the one network that is left once every group is decided. An alarm of policy stop
+ * ends the epochs before.
+ */
+export async function trainSupernet(engine: Engine, job: SearchJob, port: TrainingPort): Promise<SupernetConverged> {
+  const { spec, space } = job;
+  const begun = await beginDataset(datasetOptions(spec, space));
+  const { dataset } = begun;
+  let session: SupernetSession | undefined;
+  try {
+    const { weighting, counted } = awaitedClassWeights(dataset, space.classes);
+    const options = stepOptions(job, weighting);
+    const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
+    let state = resumed?.state ?? initialSupernet(space, spec.seed);
+    let progress: Progress = resumed?.progress ?? {
+      epoch: 0,
+      convergedEpoch: 0,
+      seconds: 0,
+      miou: 0,
+      costWeight: spec.cost.weight,
+    };
+    let checkpoint = job.resume?.ref;
+    let decision = job.resume?.decision;
+    let final = state.supernet.architecture;
+    for (;;) {
+      if (decision) {
+        final = decision.architecture ?? architectureOf(state);
+        if (decision.converged && progress.convergedEpoch === 0 && !decision.byBudget)
+          progress = { ...progress, convergedEpoch: progress.epoch };
+        const over = progress.stopped === true || progress.epoch >= spec.training.epochs;
+        if (over && decision.converged) break;
+        if (decision.architecture) {
+          await session?.release();
+          session = undefined;
+          state = shrunk(state, decision.architecture);
+        }
+      }
+      const epoch = progress.epoch + 1;
+      if (!session) {
+        session = await openSession(engine, state, options);
+        port.compiled({ epoch, ...session.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
+      }
+      await counted;
+      const told = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
+      const { metrics, alarms, health } = told;
+      metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
+      state = told.state;
+      // Images are decoded while the first epoch runs: it is not told before all of them are known to be sound.
+      await begun.checked;
+      port.signal.throwIfAborted();
+      progress = {
+        ...progress,
+        epoch,
+        seconds: progress.seconds + metrics.seconds,
+        miou: metrics.validationMiou,
+        costWeight: spec.cost.adapt
+          ? nextCostWeight(progress.costWeight, metrics.expectedCostRatio, spec.cost)
+          : progress.costWeight,
+        health,
+        stopped: alarms.some(({ policy }) => policy === HealthPolicy.HEALTH_POLICY_STOP),
+      };
+      checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
+      decision = await port.completeEpoch({
+        metrics,
+        architecture: architectureOf(state),
+        checkpoint,
+        policy: spec.shrinking,
+        space,
+        alarms,
+      });
+    }
+    return {
+      decidedBy: progress.convergedEpoch > 0 ? DecidedBy.DECIDED_BY_SHRINKING : DecidedBy.DECIDED_BY_ARGMAX,
+      convergedEpoch: progress.convergedEpoch,
+      epochs: progress.epoch,
+      checkpoint,
+      architecture: final,
+      space,
+      validationMiou: progress.miou,
+      seconds: progress.seconds,
+      engine: engine.name,
+      trainingImages: (state.weights.steps + state.alphas.steps) * spec.training.batchSize,
+      stoppedEarly: progress.stopped === true && progress.epoch < spec.training.epochs,
+    };
+  } finally {
+    await session?.release();
+    await dataset.close();
+  }
+}
+
+/** What a search's steps are compiled with. */
+export function stepOptions({ spec, space, table }: SearchJob, weighting: Float32Array): StepOptions {
+  return {
+    seed: spec.seed,
+    batchSize: spec.training.batchSize,
+    weightDecay: spec.training.weightDecay,
+    classWeights: weighting,
+    alpha: {
+      table,
+      largestCost: costOfLargest(space, table),
+      target: spec.cost.target,
+      ssr: spec.regularization,
+      weightDecay: spec.training.alphaWeightDecay,
+    },
+  };
+}
+
+/** The whole supernet of a space, its weights drawn by a seed. */
+export function initialSupernet(space: SearchSpace, seed: number): SupernetState {
+  const supernet = buildSupernet(space, initialArchitecture(space));
+  return firstState(
+    supernet,
+    initialWeights(supernet.weights, createRandom(seed, "weights")),
+    initialStats(supernet.stats),
+  );
+}
+
+/** The state with what has left taken out of every vector: weights, Adam moments, statistics, architecture parameters. */
+export function shrunk(state: SupernetState, architecture: Architecture): SupernetState {
+  const from = state.supernet;
+  const to = buildSupernet(from.space, architecture);
+  const carry = (role: "weights" | "alphas", old: Optimized): Optimized => ({
+    values: inheritBuffer(old.values, role, from, to),
+    m: inheritBuffer(old.m, role, from, to),
+    v: inheritBuffer(old.v, role, from, to),
+    steps: old.steps,
+  });
+  return {
+    supernet: to,
+    weights: carry("weights", state.weights),
+    stats: inheritBuffer(state.stats, "stats", from, to),
+    alphas: carry("alphas", state.alphas),
+  };
+}
+
+/** The architecture of a state with the current values of its parameters. */
+function architectureOf({ supernet, alphas }: SupernetState): Architecture {
+  return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
+}
+
+/** An epoch that is told: its figures, what it alarms of, the history for the next, and the state at its end. */
+interface Epoch {
+  state: SupernetState;
+  metrics: EpochMetrics;
+  alarms: HealthAlarmRaised[];
+  health: HealthHistory;
+}
+
+async function runEpoch(
+  session: SupernetSession,
+  { spec, space, table }: SearchJob,
+  dataset: Dataset,
+  options: StepOptions,
+  { epoch, costWeight, health: before = healthy }: Pick<Progress, "epoch" | "costWeight" | "health">,
+  port: TrainingPort,
+): Promise<Epoch> {
+  const started = performance.now();
+  const { training, regularization } = spec;
+  const { epochs, batchSize } = training;
+  const steps = Math.floor(dataset.train.length / batchSize);
+  const rate = polyRate(training.weightLearningRate, Math.min(epoch, epochs), epochs);
+  const moving = epoch > training.warmupEpochs;
+  const alphaSteps = (epochs - training.warmupEpochs) * steps;
+  const alphaLearningRate = alphaRate(training.alphaLearningRate, alphaSteps);
+  const order = (kind: string): BatchOptions => ({
+    batchSize,
+    labelStride: searchStride(space),
+    random: createRandom(spec.seed, `epoch/${epoch}/${kind}`),
+    augment: { flip: true, translate: 2 },
+    dropLast: true,
+    reuse: true,
+  });
+  const alphaBatches = batches(dataset.train, order("alphas"))[Symbol.asyncIterator]();
+  const losses: number[] = [];
+  const outcomes: AlphaOutcome[] = [];
+  const guard = guardEpoch(spec, epoch);
+  let factor = regularization.rampFrom;
+  for await (const batch of batches(dataset.train, order("weights"))) {
+    port.signal.throwIfAborted();
+    const { loss, norm } = await session.weightStep(batch, rate);
+    await endOn(guard.weights({ loss, norm }), port);
+    losses.push(loss);
+    if (session.alphaStep && moving) {
+      const step = (epoch - 1 - training.warmupEpochs) * steps + outcomes.length;
+      factor = ssrFactor(regularization.rampFrom, regularization.rampTo, step, alphaSteps);
+      const other = await alphaBatches.next();
+      if (other.done) throw new Error(`the alpha batches of epoch ${epoch} ended before its weight batches`);
+      const termWeights = { ssrFactor: factor, costWeight };
+      const outcome = await session.alphaStep(other.value, alphaLearningRate, termWeights);
+      await endOn(guard.alphas(outcome, termWeights), port);
+      outcomes.push(outcome);
+    }
+    port.progress({ epoch, epochs, step: losses.length, steps, loss: mean(losses) });
+  }
+  await alphaBatches.return?.();
+  const state = session.state();
+  const parameters = { weights: state.weights.values, stats: state.stats, alphas: state.alphas.values };
+  const validation = await session.evaluator.evaluate(
+    parameters,
+    dataset.validation,
+    options.classWeights,
+    port.signal,
+  );
+  const architecture = architectureOf(state);
+  // Not the alpha step's own figure, which is of the step before and absent where no step is taken.
+  const cost = expectedCost(space, architecture, table);
+  const costRatio = cost / options.alpha.largestCost;
+  const dimensions = dimensionMetrics(space, architecture);
+  const norms = guard.norms();
+  const measures = measure({
+    ...{ epoch, epochs, space, architecture, table, dimensions, validation, norms, costRatio },
+    classes: dataset.info.classes,
+    costTarget: spec.cost.target,
+  });
+  const { alarms, history } = judge(spec.health, measures, before);
+  const metrics: EpochMetrics = {
+    epoch,
+    epochs,
+    weightLoss: mean(losses),
+    alphaLoss: mean(outcomes.map((outcome) => outcome.loss)),
+    costLoss: mean(outcomes.map((outcome) => outcome.cost)),
+    expectedCost: cost,
+    expectedCostRatio: costRatio,
+    validationMiou: validation.miou,
+    validationLoss: validation.loss,
+    seconds: (performance.now() - started) / 1000,
+    log10Space: log10Size(space, architecture),
+    dimensions,
+    steps: losses.length,
+    ssrFactor: factor,
+    learningRate: rate,
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    estimatedMemoryBytes: 0,
+    costWeight,
+    alphaLearningRate,
+    health: epochHealth(measures, norms, history),
+  };
+  return { state, metrics, alarms, health: history };
+}
+
+/** Tells an alarm, if there is one, and ends the epoch with it. */
+async function endOn(alarm: HealthAlarmRaised | undefined, port: TrainingPort): Promise<void> {
+  if (!alarm) return;
+  await port.raise(alarm);
+  throw new LatheError("FAILED_PRECONDITION", alarm.message, { reason: "LOSS_NOT_FINITE" });
+}
+
+function mean(values: number[]): number {
+  return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : 0;
+}

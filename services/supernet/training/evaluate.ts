@@ -1,0 +1,34 @@
+import { classFrequencies } from "../../../shared/data/batches";
+import { openDataset } from "../../../shared/data/open";
+import { datasetOptions } from "../../../shared/data/fromSpec";
+import type { Engine } from "../../../shared/engine/engine";
+import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
+import { decodeSupernet } from "../../../shared/network/checkpoint";
+import { buildDiscrete } from "../../../shared/network/discrete";
+import { inheritBuffer } from "../../../shared/network/inherit";
+import type { EvaluateJob } from "./jobs";
+import { classWeights } from "./schedule";
+
+/** Validation mIoU and loss of a genotype with the weights that it inherits from a supernet. */
+export async function evaluateGenotype(
+  engine: Engine,
+  { spec, space, checkpoint, genotype }: EvaluateJob,
+  signal: AbortSignal,
+): Promise<{ miou: number; loss: number }> {
+  const { state } = decodeSupernet(space, checkpoint, "checkpoint");
+  const network = buildDiscrete(genotype, { kind: "search" });
+  const parameters = {
+    weights: inheritBuffer(state.weights.values, "weights", state.supernet, network),
+    stats: inheritBuffer(state.stats, "stats", state.supernet, network),
+  };
+  const dataset = await openDataset(datasetOptions(spec, space));
+  const evaluator = await discreteEvaluator(engine, network, spec.training.batchSize);
+  try {
+    const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
+    const { miou, loss } = await evaluator.evaluate(parameters, dataset.validation, weighting, signal);
+    return { miou, loss };
+  } finally {
+    await evaluator.release();
+    await dataset.close();
+  }
+}

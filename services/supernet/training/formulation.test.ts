@@ -1,0 +1,227 @@
+import { rates } from "../../../shared/engine/adam";
+import { createEngine, eagerEngine, type Arrays, type Engine } from "../../../shared/engine/engine";
+import { view, type Manifest } from "../../../shared/engine/parameters";
+import { relativeDifference } from "../../../shared/engine/parity";
+import { packAlphas } from "../../../shared/network/alphas";
+import { buildSupernet, type Supernet } from "../../../shared/network/supernet";
+import type { Architecture, SearchSpace } from "../../../shared/proto/lathe/v1/space";
+import { costOfLargest, macsTable } from "../../../shared/space/cost";
+import { initialArchitecture } from "../../../shared/space/groups";
+import { decidedArchitecture, keepSome, noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
+import { portableEngine, TILE_SIZES } from "../../../shared/testing/portableTiles";
+import { uniform } from "../../../shared/testing/spaces";
+import { formulate } from "./formulation";
+import { alphaStep, stepSignature, trainableSupernet, weightStep } from "./steps";
+
+/** Channels that are whole blocks of 8 and 16, widths that are not; dilations beyond the height of the last maps. */
+const space: SearchSpace = {
+  inputHeight: 64,
+  inputWidth: 128,
+  classes: 5,
+  stemChannels: 8,
+  dilations: [1, 4, 16],
+  scales: [1, 2],
+  stages: [
+    { channels: 16, minDepth: 1, maxDepth: 2, widths: [6, 12, 16], dropout: 0 },
+    { channels: 32, minDepth: 1, maxDepth: 2, widths: [10, 20, 32], dropout: 0 },
+  ],
+};
+const BATCH = 2;
+const shape = { batchSize: BATCH, height: 64, width: 128, stride: 8, classes: 5 };
+const table = macsTable(space);
+
+const whole = initialArchitecture(space);
+const architectures: [string, Architecture][] = [
+  ["whole", whole],
+  ["shrunk", keepSome(space, whole, uniform(12), 0.5)],
+  ["shrunk to few", keepSome(space, whole, uniform(3), 0.25)],
+  ["decided", decidedArchitecture(space, randomGenotype(space, uniform(8)))],
+];
+
+/** ONNX Runtime with the tiles of this processor on all architectures, and with tiles of each size on the small ones: those run slowly. */
+const engines: { name: string; open: () => Promise<Engine>; tried: typeof architectures }[] = [
+  {
+    name: "this processor's tiles",
+    open: () => createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 }),
+    tried: architectures,
+  },
+  ...TILE_SIZES.map((tile) => ({
+    name: `tiles of ${tile}`,
+    open: () => portableEngine(tile),
+    tried: architectures.slice(2),
+  })),
+];
+let onnx: Engine;
+
+/**
+ * The names whose values differ by more than 1e-4 of the largest, and by more than three times what a rounding of the images makes
+ * them differ: where a ReLU or a pooling is at its edge, the last bit decides.
+ */
+function differing(got: Arrays, want: Arrays, rounded: Arrays, role: string, layout: Manifest): string[] {
+  return layout.entries.flatMap(({ name }) => {
+    const part = (arrays: Arrays) => view(arrays[role] as Float32Array, layout, name);
+    const [a, b] = [part(got), part(want)];
+    // Mathematically 0 where a group is decided.
+    if (b.every((value) => Math.abs(value) < 1e-7)) return a.every((value) => Math.abs(value) < 1e-6) ? [] : [name];
+    const difference = relativeDifference(a, b);
+    const bound = Math.max(1e-4, 3 * relativeDifference(part(rounded), b));
+    return difference < bound ? [] : [`${name} differs by ${difference}, bound ${bound}`];
+  });
+}
+
+/**
+ * What differs in draws until three had no difference, of seven at most; nothing, where there are three. Where a ReLU or a pooling is
+ * at its edge, the last bit decides, and a whole gradient with it: such a draw is passed over. A wrong derivative differs in every one.
+ */
+async function differences(compare: (seed: number) => Promise<string[]>): Promise<string[]> {
+  const all: string[] = [];
+  let clean = 0;
+  for (let seed = 1; seed <= 7; seed++) {
+    const found = await compare(seed);
+    all.push(...found);
+    if (found.length === 0) clean++;
+    if (clean === 3) return [];
+  }
+  return all;
+}
+
+/** A supernet of an architecture with everything that its steps take, drawn by a seed. */
+function drawn(start: Architecture, seed: number) {
+  const random = uniform(seed);
+  const architecture = {
+    groups: start.groups.map((group) => ({ ...group, alphas: group.survivors.map(() => 4 * random() - 2) })),
+  };
+  const supernet = buildSupernet(space, architecture);
+  const weights = randomBuffer(supernet.weights, random);
+  const stats = randomBuffer(supernet.stats, random);
+  const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
+  const batch = {
+    images: noise(BATCH * 3 * 64 * 128, random).map(Math.abs),
+    labels: Int32Array.from({ length: (BATCH * 64 * 128) / 64 }, () => Math.floor(random() * 5)),
+    classWeights: Float32Array.of(1, 3, 2, 5, 4),
+  };
+  const rounded = Float32Array.from(batch.images, (value, at) => value * (1 + (at % 2 === 0 ? 1.2e-7 : -1.2e-7)));
+  const run = async (
+    step: Parameters<Engine["compile"]>[0],
+    inputs: Arrays,
+    others: string[],
+    images: Float32Array = batch.images,
+  ): Promise<Arrays> => {
+    const sizes = Object.fromEntries(
+      ["weights", "m", "v", "stats", "alphas"].flatMap((name) => (inputs[name] ? [[name, inputs[name].length]] : [])),
+    );
+    const scalars = Object.fromEntries(others.map((name) => [name, [inputs[name]?.length ?? 0]]));
+    const compiled = await onnx.compile(step, stepSignature(sizes, scalars, shape, []));
+    const outputs = await compiled.run({ ...inputs, ...batch, images });
+    await compiled.release();
+    return outputs;
+  };
+  return { supernet, weights, stats, alphas, rounded, run };
+}
+
+/** What differs between the weights steps of both formulations in a draw. */
+async function weightsDiffering(start: Architecture, seed: number): Promise<string[]> {
+  const { supernet, weights, stats, alphas, rounded, run } = drawn(start, seed);
+  const blocked = formulate(onnx, supernet, BATCH);
+  expect(blocked.name).toBe("blocked");
+  const step = (network: Supernet, w: Float32Array, s: Float32Array, images?: Float32Array) => {
+    const zero = { m: new Float32Array(w.length), v: new Float32Array(w.length) };
+    const inputs = { weights: w, ...zero, stats: s, alphas, rates: rates(1e-2, 3) };
+    return run(weightStep(trainableSupernet(network), 0), inputs, ["rates"], images);
+  };
+  const want = await step(supernet, weights, stats);
+  const control = await step(supernet, weights, stats, rounded);
+  const got = await step(blocked.supernet, blocked.enter("weights", weights), blocked.enter("stats", stats));
+  const plain = {
+    // From moments 0 and without decay, m after the step is 0.1 * gradient.
+    m: blocked.leave("weights", got.m as Float32Array),
+    stats: blocked.leave("stats", got.stats as Float32Array),
+  };
+  expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
+  // What fills blocks up is 0 and stays it.
+  const moved = got.weights as Float32Array;
+  expect(blocked.enter("weights", blocked.leave("weights", moved))).toEqual(moved);
+  expect(relativeDifference(blocked.leave("weights", moved), weights)).toBeGreaterThan(1e-3);
+  return [
+    ...differing(plain, want, control, "m", supernet.weights),
+    ...differing(plain, want, control, "stats", supernet.stats),
+  ];
+}
+
+/** The same of the alpha steps. */
+async function alphasDiffering(start: Architecture, seed: number): Promise<string[]> {
+  const { supernet, weights, alphas, rounded, run } = drawn(start, seed);
+  const blocked = formulate(onnx, supernet, BATCH);
+  const options = {
+    table,
+    largestCost: costOfLargest(space, table),
+    target: 0.2,
+    ssr: { depth: 30, operation: 20, outputWidth: 15, middleWidth: 10 },
+    weightDecay: 0,
+  };
+  const step = (network: Supernet, w: Float32Array, images?: Float32Array) => {
+    const zero = { m: new Float32Array(alphas.length), v: new Float32Array(alphas.length) };
+    const scalars = { rates: rates(1e-2, 3), ssrFactor: Float32Array.of(2), costWeight: Float32Array.of(3) };
+    const inputs = { alphas, ...zero, weights: w, ...scalars };
+    return run(alphaStep(network, options), inputs, Object.keys(scalars), images);
+  };
+  const want = await step(supernet, weights);
+  const control = await step(supernet, weights, rounded);
+  const got = await step(blocked.supernet, blocked.enter("weights", weights));
+  for (const term of ["loss", "ssr", "cost"]) expect(relativeDifference(got[term]!, want[term]!)).toBeLessThan(1e-5);
+  return differing(got, want, control, "m", supernet.alphas);
+}
+
+describe.each(engines)("with $name", ({ open, tried }) => {
+  beforeAll(async () => {
+    onnx = await open();
+  });
+
+  describe.each(tried)("the blocked steps of a supernet that is %s", (_, architecture) => {
+    it("have the loss, every gradient and the statistics of the plain ones", async () => {
+      expect(await differences((seed) => weightsDiffering(architecture, seed))).toEqual([]);
+    });
+
+    const undecided = architecture.groups.some(({ survivors }) => survivors.length > 1);
+    // A decided space has no group whose alphas could move.
+    if (undecided)
+      it("have the alpha gradients of the plain ones", async () => {
+        expect(await differences((seed) => alphasDiffering(architecture, seed))).toEqual([]);
+      });
+  });
+});
+
+describe.each(TILE_SIZES)("with tiles of %d the plain formulation is taken, and says why,", (tile) => {
+  beforeAll(async () => {
+    onnx = await portableEngine(tile);
+  });
+
+  const of = (overrides: Partial<SearchSpace>, batch = BATCH, engine = onnx) =>
+    formulate(
+      engine,
+      buildSupernet({ ...space, ...overrides }, initialArchitecture({ ...space, ...overrides })),
+      batch,
+    );
+
+  it("where the engine has no blocked layout", () => {
+    expect(of({}, BATCH, eagerEngine("cpu")).name).toBe("plain: tfjs/cpu has no blocked layout");
+  });
+
+  it("where channels are not whole tiles", () => {
+    const [first, second] = space.stages as [SearchSpace["stages"][0], SearchSpace["stages"][0]];
+    const stages = [{ ...first, channels: 12, widths: [6, 12] }, second];
+    expect(of({ stages }).name).toBe(`plain: stage1 has 12 channels, not a multiple of ${tile}`);
+  });
+
+  it("where channels are dropped out", () => {
+    const stages = space.stages.map((stage) => ({ ...stage, dropout: 0.1 }));
+    expect(of({ stages }).name).toBe("plain: stage1 drops channels out");
+  });
+
+  it("where a row of positions would end within a tile", () => {
+    // The first stage is at a quarter of the input's width: rows of 3 tiles, at scale 2 of 1.5.
+    const inputWidth = 12 * tile;
+    const why = `rows of ${1.5 * tile} positions at scale 2 are not multiples of ${tile}`;
+    expect(of({ inputWidth }, 1).name).toBe(`plain: stage1/block1: ${why}`);
+  });
+});

@@ -1,0 +1,63 @@
+import type { EngineOptions } from "../../../shared/engine/engine";
+import { startWorker, type Worker } from "../../../shared/process/worker";
+import type {
+  CandidateEvaluated,
+  EpochCompleted,
+  HealthAlarmRaised,
+  NetworkTrained,
+  RetrainingEpochCompleted,
+  SamplingEpochCompleted,
+} from "../../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
+import type { Genotype, SearchSpace } from "../../../shared/proto/lathe/v1/space";
+import type { ResolvedSpec } from "../../../shared/spec/resolve";
+import type { SearchOutcome } from "./algorithms/search";
+import type { MemoryEstimate } from "./memory";
+import type { ProfileJob, ProfileReport } from "./profile";
+import type { RetrainJob } from "./retrain";
+import type { CompiledSteps, StepProgress } from "./progress";
+import type { Decision, SearchJob } from "./algorithms/ssr/train";
+
+/** What the training process is asked to do; one job, then it ends. */
+export type Job = { engine: EngineOptions } & (
+  | { kind: "train"; job: SearchJob }
+  | { kind: "retrain"; job: RetrainJob }
+  | { kind: "evaluate"; job: EvaluateJob }
+  | { kind: "profile"; job: ProfileJob }
+  | { kind: "estimate"; job: Pick<SearchJob, "spec" | "space" | "table"> }
+);
+
+export interface EvaluateJob {
+  spec: ResolvedSpec;
+  space: SearchSpace;
+  checkpoint: Uint8Array;
+  genotype: Genotype;
+}
+
+/** What the training process says; all but the first two are requests that are answered. */
+export type Message =
+  | { type: "compiled"; steps: CompiledSteps }
+  | { type: "progress"; progress: StepProgress }
+  | { type: "store"; bucket: "checkpoints" | "artifacts"; kind: string; bytes: Uint8Array; mediaType: string }
+  | { type: "epoch"; event: EpochCompleted }
+  | { type: "sampling-epoch"; event: SamplingEpochCompleted }
+  | { type: "candidate"; event: CandidateEvaluated }
+  | { type: "alarm"; alarm: HealthAlarmRaised }
+  | { type: "retraining-epoch"; event: RetrainingEpochCompleted };
+
+export type Reply = ArtifactRef | Decision | undefined;
+
+export type Outcome =
+  | { kind: "train"; event: SearchOutcome }
+  | { kind: "retrain"; event: NetworkTrained }
+  | { kind: "evaluate"; miou: number; loss: number }
+  | { kind: "profile"; report: ProfileReport }
+  | { kind: "estimate"; estimate: MemoryEstimate };
+
+/** Large buffers of a step come from huge pages, half the time of a large step; must stand in the environment at start. */
+const ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
+
+/** Runs jobs, each in a training process of its own. */
+export function trainingProcess(): Worker<Job, Message, Outcome, Reply> {
+  return startWorker({ dir: __dirname, name: "worker", env: ENVIRONMENT });
+}

@@ -1,0 +1,49 @@
+import { createEngine, type CompiledStep, type Engine, type EngineOptions } from "../../../shared/engine/engine";
+import { graphMemory, total, type GraphMemory } from "../../../shared/engine/memory";
+import { stepGraph } from "../../../shared/engine/session";
+import { openSession } from "./session";
+import { initialSupernet, stepOptions, type SearchJob } from "./algorithms/ssr/train";
+
+/** What training the whole supernet of a space is estimated to hold, in bytes. */
+export interface MemoryEstimate {
+  /** "blocked", or "plain" with the reason. */
+  formulation: string;
+  /** The steps, all of which are held at once. */
+  steps: (GraphMemory & { name: string; bytes: number })[];
+  /** The process without steps and decoded images; 0 on a device. */
+  processBytes: number;
+  bytes: number;
+}
+
+/** Traces the steps of a search's first supernet, and creates no session: what a trainer will hold before its first shrink. */
+export async function estimateMemory(
+  options: EngineOptions,
+  job: Pick<SearchJob, "spec" | "space" | "table">,
+): Promise<MemoryEstimate> {
+  const processBytes = options.provider === "cpu" ? process.memoryUsage.rss() : 0;
+  const engine = await createEngine(options);
+  const steps: MemoryEstimate["steps"] = [];
+  const planner: Engine = {
+    ...engine,
+    compile: (step, signature, name = "step") => {
+      const memory = graphMemory(stepGraph(step, signature, options.precision).graph);
+      steps.push({ name, ...memory, bytes: total(memory) });
+      return Promise.resolve(planned);
+    },
+  };
+  const classWeights = new Float32Array(job.space.classes).fill(1);
+  const session = await openSession(planner, initialSupernet(job.space, job.spec.seed), stepOptions(job, classWeights));
+  return {
+    formulation: session.compiled.formulation,
+    steps,
+    processBytes,
+    bytes: steps.reduce((sum, { bytes }) => sum + bytes, processBytes),
+  };
+}
+
+const planned: CompiledStep = {
+  nodes: 0,
+  outputs: {},
+  run: () => Promise.reject(new Error("a step that is only planned cannot run")),
+  release: () => Promise.resolve(),
+};

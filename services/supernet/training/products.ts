@@ -1,0 +1,77 @@
+import { contactSheet } from "../../../shared/data/images";
+import type { Dataset } from "../../../shared/data/open";
+import { openOnnx } from "../../../shared/engine/onnx";
+import { encodeBundle } from "../../../shared/network/bundle";
+import type { DiscreteNetwork } from "../../../shared/network/discrete";
+import { networkOnnx, type NetworkParameters, type Store } from "../../../shared/network/export";
+import { LatheError } from "../../../shared/process/errors";
+import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
+
+/** Validation images whose prediction is drawn beside image and label. */
+const PREDICTIONS = 4;
+
+/** Stores a trained network as ONNX and as weights, and what the ONNX file predicts on some validation images. */
+export async function storeNetwork(
+  network: DiscreteNetwork,
+  parameters: NetworkParameters,
+  dataset: Dataset,
+  port: Store,
+): Promise<Pick<NetworkTrained, "onnx" | "weights" | "predictions">> {
+  const bytes = networkOnnx(network, parameters, dataset.info.classes);
+  const onnx = await port.store("network.onnx", bytes, "application/onnx");
+  const weights = await port.store(
+    "network.weights",
+    encodeBundle({ header: { head: network.head }, arrays: { weights: parameters.weights, stats: parameters.stats } }),
+    "application/octet-stream",
+  );
+  const predictions: ArtifactRef[] = [];
+  for (const [index, png] of (await predictionSheets(bytes, network, dataset)).entries())
+    predictions.push(await port.store(`predictions/${index + 1}.png`, png, "image/png"));
+  return { onnx, weights, predictions };
+}
+
+async function predictionSheets(onnx: Uint8Array, network: DiscreteNetwork, dataset: Dataset): Promise<Uint8Array[]> {
+  const { height, width, validation, info } = dataset;
+  const model = await openOnnx(onnx, { threads: 1, provider: "cpu" });
+  try {
+    const count = Math.min(PREDICTIONS, validation.length);
+    const sheets: Uint8Array[] = [];
+    for (let at = 0; at < count; at++) {
+      // Spread over the split, which is often ordered by drive.
+      const index = Math.floor((at * validation.length) / count);
+      const { image, label } = await validation.example(index);
+      const pixels = height * width;
+      const planes = new Float32Array(3 * pixels);
+      for (let p = 0; p < pixels; p++)
+        for (let c = 0; c < 3; c++) planes[c * pixels + p] = (image[3 * p + c] ?? 0) / 255;
+      const { logits } = await model.run({ image: planes });
+      if (!logits) throw new LatheError("INTERNAL", 'the exported network has no output "logits"');
+      const cells = logits.length / network.genotype.classes;
+      const size = { height: height / network.stride, width: width / network.stride };
+      const data = argmax(logits, network.genotype.classes, cells);
+      sheets.push(
+        await contactSheet({
+          size: { height, width },
+          image,
+          label,
+          prediction: { data, ...size },
+          colors: info.colors,
+        }),
+      );
+    }
+    return sheets;
+  } finally {
+    await model.release();
+  }
+}
+
+/** Class of the largest logit per cell of [classes, cells]. */
+function argmax(logits: ArrayLike<number>, classes: number, cells: number): Uint8Array {
+  return Uint8Array.from({ length: cells }, (_, cell) => {
+    let best = 0;
+    for (let c = 1; c < classes; c++)
+      if ((logits[c * cells + cell] ?? -Infinity) > (logits[best * cells + cell] ?? -Infinity)) best = c;
+    return best;
+  });
+}

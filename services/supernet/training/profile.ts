@@ -1,0 +1,125 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Batch } from "../../../shared/data/batches";
+import { createEngine, type EngineOptions } from "../../../shared/engine/engine";
+import { measureOverhead, median, Profiles, type NodeTimes } from "../../../shared/engine/profile";
+import { createRandom, type Random } from "../../../shared/engine/random";
+import type { SearchSpace } from "../../../shared/proto/lathe/v1/space";
+import { supernetMacs } from "../../../shared/space/figures";
+import { searchStride } from "../../../shared/space/genotype";
+import { openSession, type SupernetSession } from "./session";
+import { initialSupernet, stepOptions, type SearchJob } from "./algorithms/ssr/train";
+
+export interface ProfileJob extends Pick<SearchJob, "spec" | "space" | "table"> {
+  /** Steps that are left out, and steps that are counted. */
+  warmUp: number;
+  runs: number;
+}
+
+/** Where the time of a step of the whole supernet goes. */
+export interface StepReport {
+  step: "weights" | "alphas";
+  /** Median time of a step without the profiler, and of its run with it. */
+  seconds: number;
+  profiledSeconds: number;
+  times: NodeTimes[];
+  /** MACs of the convolutions, nominally: forward and input gradient, in the weights step the weight gradient too. */
+  macs: number;
+}
+
+export interface ProfileReport {
+  engine: string;
+  /** "blocked", or "plain" with the reason. */
+  formulation: string;
+  threads: number;
+  batchSize: number;
+  runs: number;
+  /** What the profiler adds to each node; taken off. */
+  overheadSeconds: number;
+  steps: StepReport[];
+}
+
+type Step = StepReport["step"];
+
+/** Times the weights and the alpha step of a space's whole supernet on random images, first as they are, then under ONNX Runtime's profiler. */
+export async function profileSteps(
+  options: EngineOptions,
+  job: ProfileJob,
+  signal: AbortSignal,
+): Promise<ProfileReport> {
+  const { spec, space, warmUp, runs } = job;
+  const { batchSize } = spec.training;
+  const state = initialSupernet(space, spec.seed);
+  const steps = stepOptions(job, new Float32Array(space.classes).fill(1));
+  const folder = mkdtempSync(join(tmpdir(), "lathe-profile-"));
+  try {
+    const overheadSeconds = await measureOverhead(options, folder);
+    const engine = await createEngine(options);
+    // One session at a time: two would take twice the memory.
+    const plain = await openSession(engine, state, steps);
+    const seconds = await timed(plain, job, signal).finally(() => plain.release());
+    const profiles = new Profiles(folder);
+    const profiled = await openSession(await createEngine({ ...options, profiling: profiles }), state, steps);
+    const profile = async () => {
+      const names = Object.keys(await timed(profiled, job, signal)) as Step[];
+      return names.map((name) => [name, profiles.read(name, warmUp, overheadSeconds)] as const);
+    };
+    const read = await profile().finally(() => profiled.release());
+    const forward = supernetMacs(space, state.supernet.stages).reduce((sum, { macs }) => sum + macs, 0) * batchSize;
+    return {
+      engine: engine.name,
+      formulation: plain.compiled.formulation,
+      threads: options.threads,
+      batchSize,
+      runs,
+      overheadSeconds,
+      steps: read.map(([step, { runSeconds, times }]) => ({
+        step,
+        seconds: seconds[step] ?? NaN,
+        profiledSeconds: runSeconds,
+        times,
+        macs: (step === "weights" ? 3 : 2) * forward,
+      })),
+    };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Median time of the steps of a session after its warm-up, by step, the two in turn as a search takes them. */
+async function timed(
+  session: SupernetSession,
+  { spec, space, warmUp, runs }: ProfileJob,
+  signal: AbortSignal,
+): Promise<Partial<Record<Step, number>>> {
+  const batch = randomBatch(space, spec.training.batchSize, createRandom(spec.seed, "profile"));
+  const { weightLearningRate, alphaLearningRate } = spec.training;
+  const series = new Map<Step, number[]>();
+  const time = async (step: Step, run: () => Promise<unknown>) => {
+    signal.throwIfAborted();
+    const started = performance.now();
+    await run();
+    series.set(step, [...(series.get(step) ?? []), (performance.now() - started) / 1000]);
+  };
+  for (let at = 0; at < warmUp + runs; at++) {
+    await time("weights", () => session.weightStep(batch, weightLearningRate));
+    const { alphaStep } = session;
+    // Where every group has one candidate, there is no alpha step.
+    if (alphaStep)
+      await time("alphas", () => alphaStep(batch, alphaLearningRate, { ssrFactor: 1, costWeight: spec.cost.weight }));
+  }
+  return Object.fromEntries([...series].map(([step, seconds]) => [step, median(seconds.slice(warmUp))]));
+}
+
+/** What is computed does not depend on what is in the images. */
+function randomBatch({ inputHeight, inputWidth, classes, ...space }: SearchSpace, size: number, random: Random): Batch {
+  const pixels = inputHeight * inputWidth;
+  const cells = pixels / searchStride(space) ** 2;
+  return {
+    images: Float32Array.from({ length: size * 3 * pixels }, () => random.next()),
+    labels: Int32Array.from({ length: size * cells }, () => random.integer(classes)),
+    size,
+    indices: [],
+  };
+}

@@ -1,0 +1,211 @@
+import sharp from "sharp";
+import { createEngine, type Engine } from "../../../shared/engine/engine";
+import { openOnnx } from "../../../shared/engine/onnx";
+import { view } from "../../../shared/engine/parameters";
+import { decodeBundle, encodeBundle } from "../../../shared/network/bundle";
+import { buildDiscrete } from "../../../shared/network/discrete";
+import { LatheError } from "../../../shared/process/errors";
+import type { NetworkTrained, RetrainingEpochCompleted } from "../../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
+import type { SearchSpec } from "../../../shared/proto/lathe/v1/spec";
+import { networkFigures } from "../../../shared/space/cost";
+import { resolve } from "../../../shared/spec/resolve";
+import { randomBuffer, randomGenotype } from "../../../shared/testing/networks";
+import { uniform } from "../../../shared/testing/spaces";
+import { briefSpec, timeless } from "../../../shared/testing/training";
+import { retrain, type RetrainingPort } from "./retrain";
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
+});
+
+const { space } = resolve(briefSpec());
+const genotype = randomGenotype(space, uniform(6));
+const searched = buildDiscrete(genotype, { kind: "search" });
+const body = { weights: randomBuffer(searched.weights, uniform(7)), stats: randomBuffer(searched.stats, uniform(8)) };
+const inherited = encodeBundle({ header: {}, arrays: body });
+
+interface Run {
+  event: NetworkTrained;
+  epochs: RetrainingEpochCompleted[];
+  checkpoints: Uint8Array[];
+  files: Map<string, Uint8Array>;
+}
+
+async function run(
+  asked: SearchSpec,
+  { checkpoint, given, ...port }: Partial<RetrainingPort> & { checkpoint?: Uint8Array; given?: boolean } = {},
+): Promise<Run> {
+  const { spec } = resolve(asked);
+  const [epochs, checkpoints, files]: [RetrainingEpochCompleted[], Uint8Array[], Map<string, Uint8Array>] = [
+    [],
+    [],
+    new Map<string, Uint8Array>(),
+  ];
+  const refTo = (kind: string, bytes: Uint8Array): ArtifactRef => ({
+    object: kind,
+    kind,
+    sizeBytes: bytes.length,
+    sha256: "",
+    mediaType: "",
+  });
+  const event = await retrain(
+    engine,
+    { spec, genotype, ...(!given && { inherited }), ...(checkpoint && { checkpoint }) },
+    {
+      storeCheckpoint: (bytes) => Promise.resolve(refTo(`c${checkpoints.push(bytes)}`, bytes)),
+      completeEpoch: (epoch) => Promise.resolve(void epochs.push(epoch)),
+      store: (kind, bytes) => {
+        files.set(kind, bytes);
+        return Promise.resolve(refTo(kind, bytes));
+      },
+      progress: () => undefined,
+      signal: new AbortController().signal,
+      ...port,
+    },
+  );
+  return { event, epochs, checkpoints, files };
+}
+
+const parts = (bytes: Uint8Array) => decodeBundle<{ epoch: number; bestEpoch: number; bestMiou: number }>(bytes, "it");
+
+describe("retraining", () => {
+  const spec = briefSpec({ retraining: { epochs: 3, learningRate: 5e-3 } });
+  let whole: Run;
+  beforeAll(async () => {
+    whole = await run(spec);
+  });
+
+  it("keeps the weights of the best epoch, and exports them", async () => {
+    const { event, epochs, checkpoints, files } = whole;
+    const mious = epochs.map(({ validationMiou }) => validationMiou);
+    const best = mious.indexOf(Math.max(...mious)) + 1;
+    expect(event).toMatchObject({
+      validationMiou: Math.max(...mious),
+      bestEpoch: best,
+      figures: networkFigures(genotype, { kind: "aggregation", pyramidChannels: 3 }),
+    });
+    epochs.forEach(({ epoch, epochs: of, bestMiou }, at) => {
+      expect([epoch, of, bestMiou]).toEqual([at + 1, 3, Math.max(...mious.slice(0, at + 1))]);
+    });
+    const kept = parts(files.get("network.weights")!).arrays;
+    const then = parts(checkpoints[best - 1]!).arrays;
+    expect(kept).toEqual({ weights: then.weights, stats: then.stats });
+    expect(parts(checkpoints[2]!).arrays.bestWeights).toEqual(kept.weights);
+    const model = await openOnnx(files.get("network.onnx")!);
+    expect(model.outputs.logits?.shape).toEqual([1, 11, 32, 64]);
+    expect(JSON.parse(model.metadata.classes ?? "[]")).toHaveLength(11);
+    await model.release();
+    expect(event.classScores).toHaveLength(11);
+    const occurring = event.classScores.filter(({ occurs }) => occurs);
+    expect(occurring.reduce((sum, { iou }) => sum + iou, 0) / occurring.length).toBeCloseTo(event.validationMiou, 12);
+  });
+
+  it("holds on to the best weights while later epochs are worse, as they are at an absurd rate", async () => {
+    const { epochs, checkpoints } = await run(briefSpec({ seed: 2, retraining: { epochs: 4, learningRate: 5 } }));
+    const mious = epochs.map(({ validationMiou }) => validationMiou);
+    checkpoints.forEach((bytes, at) => {
+      const best = mious.indexOf(Math.max(...mious.slice(0, at + 1)));
+      const { header, arrays } = parts(bytes);
+      expect(header).toMatchObject({ epoch: at + 1, bestEpoch: best + 1, bestMiou: mious[best] });
+      expect(arrays.bestWeights).toEqual(parts(checkpoints[best]!).arrays.weights);
+      expect(arrays.bestStats).toEqual(parts(checkpoints[best]!).arrays.stats);
+    });
+  });
+
+  it("draws image, label and prediction of some validation images as PNG", async () => {
+    expect(whole.event.predictions.map(({ kind }) => kind)).toEqual([1, 2, 3, 4].map((n) => `predictions/${n}.png`));
+    const sheets = [...whole.files].filter(([kind]) => kind.endsWith(".png")).map(([, bytes]) => bytes);
+    for (const bytes of sheets) {
+      const { format, width, height } = await sharp(bytes).metadata();
+      expect(format).toBe("png");
+      expect(width).toBeGreaterThanOrEqual(3 * 64);
+      expect(height).toBeGreaterThanOrEqual(32);
+    }
+    expect(new Set(sheets.map((bytes) => Buffer.from(bytes).toString("base64"))).size).toBe(4);
+  });
+
+  it.each([1, 3])("resumed after epoch %d ends as the run that was not interrupted", async (epoch) => {
+    const resumed = await run(spec, { checkpoint: whole.checkpoints[epoch - 1]! });
+    expect(resumed.checkpoints.map(timeless)).toEqual(whole.checkpoints.slice(epoch).map(timeless));
+    for (const [kind, bytes] of whole.files) expect(Buffer.compare(resumed.files.get(kind)!, bytes)).toBe(0);
+    expect({ ...resumed.event, seconds: 0 }).toEqual({ ...whole.event, seconds: 0 });
+  });
+
+  /** Weights after one epoch at a rate that moves nothing by much. */
+  const afterOneEpoch = async (inheritWeights: boolean) => {
+    const brief = briefSpec({ retraining: { epochs: 1, learningRate: 1e-9, weightDecay: 0, inheritWeights } });
+    const { checkpoints } = await run(brief);
+    return parts(checkpoints[0]!).arrays.weights!;
+  };
+
+  it("starts from scratch, or from the body of the supernet where asked to", async () => {
+    const network = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 });
+    const [scratch, warm] = [await afterOneEpoch(false), await afterOneEpoch(true)];
+    const names = network.weights.entries.map(({ name }) => name);
+    const near = (weights: Float32Array, name: string, reference: Float32Array) =>
+      view(weights, network.weights, name).every((value, i) => Math.abs(value - reference[i]!) < 1e-6);
+    for (const name of names.filter((each) => !each.startsWith("head/")))
+      expect([name, near(warm, name, view(body.weights, searched.weights, name))]).toEqual([name, true]);
+    for (const name of names.filter((each) => each.startsWith("head/")))
+      expect([name, near(warm, name, view(scratch, network.weights, name))]).toEqual([name, true]);
+    expect(near(scratch, "stem/conv", view(body.weights, searched.weights, "stem/conv"))).toBe(false);
+  });
+
+  it("from scratch needs no inherited weights: a network may be given", async () => {
+    const { files } = await run(spec, { given: true });
+    expect(Buffer.compare(files.get("network.weights")!, whole.files.get("network.weights")!)).toBe(0);
+    const warm = briefSpec({ retraining: { epochs: 1, inheritWeights: true } });
+    await expect(run(warm, { given: true })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: "retraining.inherit_weights is true, but there are no inherited weights",
+    });
+  });
+
+  it("shows the examples in another order each epoch", async () => {
+    const still = briefSpec({ retraining: { epochs: 2, learningRate: 1e-12, weightDecay: 0, dropout: 0 } });
+    const first: number[] = [];
+    await run(still, { progress: ({ step, loss }) => void (step === 1 && first.push(loss)) });
+    expect(first).toHaveLength(2);
+    expect(Math.abs(first[0]! - first[1]!)).toBeGreaterThan(1e-3);
+  });
+
+  it("stops between two steps when told", async () => {
+    const stop = new AbortController();
+    const steps: number[] = [];
+    const running = run(spec, {
+      signal: stop.signal,
+      progress: ({ step }) => {
+        steps.push(step);
+        stop.abort(new LatheError("CANCELLED", "paused", { reason: "SEARCH_PAUSED" }));
+      },
+    });
+    await expect(running).rejects.toMatchObject({ reason: "SEARCH_PAUSED" });
+    expect(steps).toEqual([1]);
+  });
+
+  it("says where its loss is not finite, and what to lower", async () => {
+    const { header, arrays } = parts(whole.checkpoints[0]!);
+    arrays.weights!.fill(NaN);
+    const checkpoint = encodeBundle({ header, arrays });
+    await expect(run(spec, { checkpoint })).rejects.toMatchObject({
+      code: "FAILED_PRECONDITION",
+      reason: "LOSS_NOT_FINITE",
+      message: expect.stringMatching(
+        /^the loss of retraining is NaN at epoch 2, step 1: lower retraining.learning_rate$/,
+      ) as string,
+    });
+  });
+
+  it("refuses inherited weights that are none", async () => {
+    const { spec: resolved } = resolve(briefSpec({ retraining: { inheritWeights: true } }));
+    const empty = encodeBundle({ header: {}, arrays: {} });
+    await expect(
+      retrain(engine, { spec: resolved, genotype, inherited: empty }, {} as RetrainingPort),
+    ).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: expect.stringMatching(/^inherited weights hold 0 values of "weights", their network has \d+$/) as string,
+    });
+  });
+});

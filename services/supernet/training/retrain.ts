@@ -1,0 +1,159 @@
+import { beginDataset } from "../../../shared/data/open";
+import { datasetOptions } from "../../../shared/data/fromSpec";
+import type { Engine } from "../../../shared/engine/engine";
+import { createRandom } from "../../../shared/engine/random";
+import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
+import { decodeBundle } from "../../../shared/network/bundle";
+import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
+import type { NetworkParameters, Store } from "../../../shared/network/export";
+import { copyShared } from "../../../shared/network/inherit";
+import { initialStats, initialWeights } from "../../../shared/network/initialise";
+import { LatheError } from "../../../shared/process/errors";
+import type { NetworkTrained, RetrainingEpochCompleted } from "../../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
+import type { Genotype } from "../../../shared/proto/lathe/v1/space";
+import { networkFigures } from "../../../shared/space/cost";
+import type { ResolvedSpec } from "../../../shared/spec/resolve";
+import { storeNetwork } from "./products";
+import { awaitedClassWeights } from "./classWeights";
+import { decodeTraining, encodeTraining } from "./trainingCheckpoint";
+import { networkSubject, openWeightTrainer, untrained, type TrainerPort, type TrainingVectors } from "./weightTrainer";
+
+export interface RetrainJob {
+  spec: ResolvedSpec;
+  genotype: Genotype;
+  /** Weights and statistics of the discrete network inherited from the supernet; absent where the genotype was given. */
+  inherited?: Uint8Array;
+  /** Newest checkpoint of an earlier run. */
+  checkpoint?: Uint8Array;
+}
+
+/** What retraining asks of the outside. */
+export interface RetrainingPort extends TrainerPort, Store {
+  storeCheckpoint(bytes: Uint8Array): Promise<ArtifactRef>;
+  completeEpoch(event: RetrainingEpochCompleted): Promise<void>;
+}
+
+interface Progress {
+  epoch: number;
+  steps: number;
+  bestMiou: number;
+  bestEpoch: number;
+  seconds: number;
+}
+
+/**
+ * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, flips and shifts of 2 pixels,
+ * class-weighted cross entropy at the input's size; the weights of the best validation mIoU are kept and exported.
+ */
+export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingPort): Promise<NetworkTrained> {
+  const { spec, genotype } = job;
+  const { epochs, batchSize, pyramidChannels, dropout } = spec.retraining;
+  const network = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels, dropout });
+  const begun = await beginDataset(datasetOptions(spec, genotype));
+  const { dataset } = begun;
+  const opened: { release(): Promise<void> }[] = [];
+  try {
+    const { weighting, counted } = awaitedClassWeights(dataset, genotype.classes);
+    const evaluator = await discreteEvaluator(engine, network, batchSize);
+    opened.push(evaluator);
+    let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
+    const course = {
+      name: "retraining",
+      what: "retraining",
+      batchStream: (epoch: number) => `retraining/${epoch}`,
+      rateField: "retraining.learning_rate",
+      seed: spec.seed,
+      ...spec.retraining,
+    };
+    const subject = networkSubject(network);
+    const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, progress.steps);
+    opened.push(trainer);
+    await counted;
+    while (progress.epoch < epochs) {
+      const started = performance.now();
+      const epoch = progress.epoch + 1;
+      const loss = await trainer.epoch(dataset, epoch, port);
+      vectors = trainer.vectors();
+      const parameters = { weights: vectors.weights, stats: vectors.stats };
+      const { miou } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
+      const seconds = (performance.now() - started) / 1000;
+      // Images are decoded while the first epoch runs: it is not told before all of them are known to be sound.
+      await begun.checked;
+      port.signal.throwIfAborted();
+      progress = { ...progress, epoch, steps: trainer.steps(), seconds: progress.seconds + seconds };
+      if (miou > progress.bestMiou) {
+        progress = { ...progress, bestMiou: miou, bestEpoch: epoch };
+        best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
+      }
+      const checkpoint = await port.storeCheckpoint(encodeTraining(progress, vectors, best));
+      await port.completeEpoch({
+        epoch,
+        epochs,
+        loss,
+        validationMiou: miou,
+        bestMiou: progress.bestMiou,
+        seconds,
+        checkpoint,
+      });
+    }
+    const { miou, classes } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);
+    return {
+      validationMiou: miou,
+      bestEpoch: progress.bestEpoch,
+      figures: networkFigures(genotype, { kind: "aggregation", pyramidChannels }),
+      ...(await storeNetwork(network, best, dataset, port)),
+      classScores: classes.map((score, index) => ({ name: dataset.info.classes[index] ?? String(index), ...score })),
+      seconds: progress.seconds,
+      engine: engine.name,
+    };
+  } finally {
+    for (const each of opened) await each.release();
+    await dataset.close();
+  }
+}
+
+interface Start {
+  progress: Progress;
+  vectors: TrainingVectors;
+  best: NetworkParameters;
+}
+
+/** From scratch, or with the body inherited from the supernet and a new head. */
+function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: RetrainJob): Start {
+  const weights = initialWeights(network.weights, createRandom(spec.seed, "retraining/weights"));
+  const stats = initialStats(network.stats);
+  if (spec.retraining.inheritWeights) {
+    if (!inherited)
+      throw new LatheError(
+        "INVALID_ARGUMENT",
+        "retraining.inherit_weights is true, but there are no inherited weights",
+      );
+    const { arrays } = decodeBundle(inherited, "inherited weights");
+    const source = buildDiscrete(genotype, { kind: "search" });
+    for (const [role, to] of [
+      ["weights", weights],
+      ["stats", stats],
+    ] as const) {
+      const from = arrays[role];
+      const { size } = source[role];
+      if (from?.length !== size)
+        throw new LatheError(
+          "INVALID_ARGUMENT",
+          `inherited weights hold ${from?.length ?? 0} values of "${role}", their network has ${size}`,
+          { reason: "BUNDLE_CORRUPT" },
+        );
+      copyShared(from, source[role], to, network[role]);
+    }
+  }
+  return {
+    progress: { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 },
+    vectors: untrained({ weights, stats }),
+    best: { weights, stats },
+  };
+}
+
+function resumed(bytes: Uint8Array): Start {
+  const { header, vectors, best } = decodeTraining<Progress>(bytes, "retraining checkpoint");
+  return { progress: header, vectors, best };
+}

@@ -1,0 +1,410 @@
+import { rates } from "../../../shared/engine/adam";
+import { createEngine, eagerEngine, type Arrays, type Engine, type Step } from "../../../shared/engine/engine";
+import { conv2d } from "../../../shared/engine/ops/conv2d";
+import { manifest, view, type Manifest } from "../../../shared/engine/parameters";
+import { relativeDifference } from "../../../shared/engine/parity";
+import { createRandom } from "../../../shared/engine/random";
+import { packAlphas, pathAlphas } from "../../../shared/network/alphas";
+import { buildDiscrete } from "../../../shared/network/discrete";
+import { inheritBuffer } from "../../../shared/network/inherit";
+import { buildSupernet, type Supernet } from "../../../shared/network/supernet";
+import type { Architecture } from "../../../shared/proto/lathe/v1/space";
+import { costOfLargest, macsTable } from "../../../shared/space/cost";
+import { initialArchitecture } from "../../../shared/space/groups";
+import {
+  keepSome,
+  keepSurvivors,
+  noise,
+  randomBuffer,
+  randomGenotype,
+  smallSpace,
+} from "../../../shared/testing/networks";
+import { roundingEngine } from "../../../shared/testing/precision";
+import { uniform } from "../../../shared/testing/spaces";
+import type { tf } from "../../../shared/engine/tf";
+import { dropoutFactors } from "./dropout";
+import { alphaStep, momentsStep, stepSignature, trainableNetwork, trainableSupernet, weightStep } from "./steps";
+
+const space = smallSpace();
+const BATCH = 2;
+const shape = { batchSize: BATCH, height: 32, width: 64, stride: 8, classes: 5 };
+const table = macsTable(space);
+const alphaLoss = {
+  table,
+  largestCost: costOfLargest(space, table),
+  target: 0.2,
+  ssr: { depth: 30, operation: 20, outputWidth: 15, middleWidth: 10 },
+  weightDecay: 1e-3,
+};
+
+let onnx: Engine;
+beforeAll(async () => {
+  onnx = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
+});
+
+/** Both engines' outputs of a step. */
+async function both(
+  step: Step,
+  signature: Parameters<Engine["compile"]>[1],
+  inputs: Arrays,
+): Promise<[Arrays, Arrays]> {
+  const run = async (engine: Engine) => {
+    const compiled = await engine.compile(step, signature);
+    const outputs = await compiled.run(inputs);
+    await compiled.release();
+    return outputs;
+  };
+  return [await run(onnx), await run(eagerEngine("cpu"))];
+}
+
+/** Each named tensor of a vector by itself: a small one must not hide behind a large one. */
+function expectEntries(got: Arrays, want: Arrays, role: string, layout: Manifest): void {
+  for (const { name } of layout.entries) {
+    const [a, b] = [got, want].map((arrays) => view(arrays[role] as Float32Array, layout, name)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    // Mathematically 0 (p of a decided row is w / w): rounding on both sides.
+    if (b.every((value) => Math.abs(value) < 1e-7)) expect(a.every((value) => Math.abs(value) < 1e-6)).toBe(true);
+    else
+      expect(`${name} ${relativeDifference(a, b) < 1e-4 ? "agrees" : relativeDifference(a, b)}`).toBe(`${name} agrees`);
+  }
+}
+
+const positive = (length: number, random: () => number) => Float32Array.from({ length }, () => 0.01 + random());
+
+function batch(supernet: Pick<Supernet, "dropouts">, random: () => number, stride = 8): Arrays {
+  return {
+    images: noise(BATCH * 3 * 32 * 64, random).map(Math.abs),
+    labels: Int32Array.from({ length: (BATCH * 32 * 64) / stride ** 2 }, () =>
+      random() < 0.1 ? 255 : Math.floor(random() * 5),
+    ),
+    classWeights: Float32Array.of(1, 3, 2, 5, 4),
+    ...dropoutFactors(supernet.dropouts, BATCH, createRandom(1)),
+  };
+}
+
+const supernets: [string, Architecture][] = [
+  ["whole", initialArchitecture(space)],
+  [
+    "shrunk",
+    // One exit of stage 1, fewer operations and widths, and blocks with one scale left.
+    keepSome(
+      space,
+      keepSurvivors(space, initialArchitecture(space), ({ id, survivors }) =>
+        id === "stage1/depth" ? [1] : survivors,
+      ),
+      uniform(12),
+      0.5,
+    ),
+  ],
+];
+
+describe.each(supernets)("a step of the %s supernet, compiled against eager", (kind, start) => {
+  const random = uniform(31);
+  const architecture = {
+    groups: start.groups.map((group) => ({ ...group, alphas: group.survivors.map(() => 4 * random() - 2) })),
+  };
+  const supernet = buildSupernet(space, architecture);
+  const { size: w } = supernet.weights;
+  const { size: a } = supernet.alphas;
+  const weights = randomBuffer(supernet.weights, random);
+  const stats = randomBuffer(supernet.stats, random);
+  const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
+
+  it("has the operations it is meant to have", () => {
+    expect(supernet.dropouts.length).toBeGreaterThan(3);
+    const counts = supernet.stages.flatMap(({ blocks }) => blocks.map(({ operations }) => operations.length));
+    expect([...new Set(counts)].length > 1 || counts[0] === 4).toBe(true);
+    expect(supernet.stages.map(({ exits }) => exits.length)[0]).toBe(kind === "whole" ? 2 : 1);
+  });
+
+  it("has the same loss, gradients, moments, statistics and moved weights", async () => {
+    const signature = stepSignature(
+      { weights: w, m: w, v: w, stats: supernet.stats.size, alphas: a },
+      { rates: [2] },
+      shape,
+      supernet.dropouts,
+    );
+    const inputs = { weights, stats, alphas, rates: rates(1e-2, 3), ...batch(supernet, random) };
+    // From moments 0 and without decay, m after the step is 0.1 * gradient.
+    const zero = { m: new Float32Array(w), v: new Float32Array(w) };
+    const plain = await both(weightStep(trainableSupernet(supernet), 0), signature, { ...inputs, ...zero });
+    expectEntries(...plain, "m", supernet.weights);
+    const moments = { m: noise(w, random), v: positive(w, random) };
+    const [got, want] = await both(weightStep(trainableSupernet(supernet), 1e-2), signature, { ...inputs, ...moments });
+    expect(Object.keys(want).sort()).toEqual(["loss", "m", "norm", "stats", "v", "weights"]);
+    // m is 0.1 * gradient here.
+    const [first] = plain;
+    expect(first.norm![0]).toBeCloseTo(Math.hypot(...Array.from(first.m!, (value) => 10 * value)), 3);
+    for (const role of ["weights", "m", "v"]) expectEntries(got, want, role, supernet.weights);
+    expectEntries(got, want, "stats", supernet.stats);
+    expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
+    expect(relativeDifference(want.weights!, weights)).toBeGreaterThan(1e-3);
+    expect(relativeDifference(want.stats!, stats)).toBeGreaterThan(1e-3);
+  });
+
+  it("has the same terms of the alpha loss, gradients and moved parameters", async () => {
+    const signature = stepSignature(
+      { alphas: a, m: a, v: a, weights: w },
+      { rates: [2], ssrFactor: [1], costWeight: [1] },
+      shape,
+      supernet.dropouts,
+    );
+    const inputs = {
+      weights,
+      alphas,
+      rates: rates(2e-2, 5),
+      ssrFactor: Float32Array.of(2.5),
+      costWeight: Float32Array.of(3),
+      ...batch(supernet, random),
+    };
+    const step = (weightDecay: number) => alphaStep(supernet, { ...alphaLoss, weightDecay });
+    const zero = { m: new Float32Array(a), v: new Float32Array(a) };
+    const clipped = await both(step(0), signature, { ...inputs, ...zero });
+    expectEntries(...clipped, "m", supernet.alphas);
+    // The gradient is longer than 5 and was cut to it.
+    const length = Math.hypot(...clipped[1].m!);
+    expect([clipped[1].norm![0]! > 5, length]).toEqual([true, expect.closeTo(0.1 * 5, 5)]);
+    const moments = { m: noise(a, random), v: positive(a, random) };
+    const [got, want] = await both(step(1e-3), signature, { ...inputs, ...moments });
+    for (const role of ["alphas", "m", "v"]) expectEntries(got, want, role, supernet.alphas);
+    for (const term of ["loss", "ssr", "cost", "expectedCost", "norm", "total"])
+      expect(relativeDifference(got[term]!, want[term]!)).toBeLessThan(2e-5);
+    const scalar = (name: string) => want[name]![0]!;
+    expect(scalar("total")).toBeCloseTo(100 * scalar("loss") + 2.5 * scalar("ssr") + scalar("cost"), 3);
+    expect(scalar("cost")).toBeCloseTo(3 * (scalar("expectedCost") - 0.2) ** 2, 6);
+  });
+});
+
+it("a retraining step of a network with the aggregation head agrees, compiled against eager", async () => {
+  const random = uniform(3);
+  const network = buildDiscrete(randomGenotype(space, random), {
+    kind: "aggregation",
+    pyramidChannels: 3,
+    dropout: 0.2,
+  });
+  const { size } = network.weights;
+  const signature = stepSignature(
+    { weights: size, m: size, v: size, stats: network.stats.size },
+    { rates: [2] },
+    { ...shape, stride: 1 },
+    network.dropouts,
+  );
+  const inputs = {
+    weights: randomBuffer(network.weights, random),
+    stats: randomBuffer(network.stats, random),
+    m: new Float32Array(size),
+    v: new Float32Array(size),
+    rates: rates(1e-2, 1),
+    ...batch(network, random, 1),
+  };
+  const step = weightStep(trainableNetwork(network), 0);
+  const [got, want] = await both(step, signature, inputs);
+  expectEntries(got, want, "m", network.weights);
+  expectEntries(got, want, "stats", network.stats);
+  expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
+});
+
+describe("a step on a single path", () => {
+  const random = uniform(17);
+  const supernet = buildSupernet(space, initialArchitecture(space));
+  const genotype = randomGenotype(space, random);
+  const w = supernet.weights.size;
+  const inputs = {
+    weights: randomBuffer(supernet.weights, random),
+    m: new Float32Array(w),
+    v: new Float32Array(w),
+    stats: randomBuffer(supernet.stats, random),
+    alphas: pathAlphas(supernet, genotype),
+    rates: rates(1e-2, 1),
+    ...batch({ dropouts: [] }, random),
+  };
+  const signature = stepSignature(
+    { weights: w, m: w, v: w, stats: supernet.stats.size, alphas: inputs.alphas.length },
+    { rates: [2] },
+    shape,
+    [],
+  );
+  const path = { ...trainableSupernet(supernet), dropouts: [] };
+
+  it("moves the weights of its network as a step of that network alone, and no other weight by a bit", async () => {
+    const step = await onnx.compile(weightStep(path, 0), signature);
+    const got = await step.run(inputs);
+    await step.release();
+    const network = buildDiscrete(genotype, { kind: "search" });
+    const size = network.weights.size;
+    const alone = await onnx.compile(
+      weightStep(trainableNetwork(network), 0),
+      stepSignature({ weights: size, m: size, v: size, stats: network.stats.size }, { rates: [2] }, shape, []),
+    );
+    const inherited = (buffer: Float32Array) => inheritBuffer(buffer, "weights", supernet, network);
+    const want = await alone.run({
+      ...inputs,
+      ...{ weights: inherited(inputs.weights), m: new Float32Array(size), v: new Float32Array(size) },
+      stats: inheritBuffer(inputs.stats, "stats", supernet, network),
+    });
+    await alone.release();
+    expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
+    // From moments 0 and without decay, m after the step is 0.1 * gradient.
+    expect(relativeDifference(inherited(got.m as Float32Array), want.m as Float32Array)).toBeLessThan(1e-4);
+
+    // Where each weight of the network stands in the supernet: its number, carried over.
+    const numbers = inherited(Float32Array.from({ length: w }, (_, at) => at));
+    const chosen = new Set(numbers);
+    expect(chosen.size).toBe(size);
+    const others = [...inputs.weights.keys()].filter((at) => !chosen.has(at));
+    expect(others.length).toBeGreaterThan(size);
+    expect(others.every((at) => got.m![at] === 0 && got.weights![at] === inputs.weights[at])).toBe(true);
+  });
+
+  it("with decay and momentum moves the others by these alone", async () => {
+    const decay = 1e-2;
+    const m = noise(w, random);
+    const step = await onnx.compile(weightStep(path, decay), signature);
+    const got = await step.run({ ...inputs, m });
+    await step.release();
+    const network = buildDiscrete(genotype, { kind: "search" });
+    const chosen = new Set(
+      inheritBuffer(
+        Float32Array.from({ length: w }, (_, at) => at),
+        "weights",
+        supernet,
+        network,
+      ),
+    );
+    const others = [...m.keys()].filter((at) => !chosen.has(at));
+    const wanted = others.map((at) => 0.9 * m[at]! + 0.1 * decay * inputs.weights[at]!);
+    expect(
+      relativeDifference(
+        Float32Array.from(others, (at) => got.m![at]!),
+        Float32Array.from(wanted),
+      ),
+    ).toBeLessThan(1e-6);
+  });
+});
+
+it("the moments of a network are what a weight step moves its running statistics by", async () => {
+  const random = uniform(23);
+  const network = buildDiscrete(randomGenotype(space, random), { kind: "search" });
+  const { size } = network.weights;
+  const [weights, stats] = [randomBuffer(network.weights, random), randomBuffer(network.stats, random)];
+  const images = { shape: [BATCH, 3, 32, 64], dtype: "float32" as const };
+  const data = batch(network, random);
+  const [got, want] = await both(
+    momentsStep(trainableNetwork(network)),
+    { weights: { shape: [size], dtype: "float32" }, images },
+    { weights, images: data.images! },
+  );
+  expect(relativeDifference(got.stats!, want.stats!)).toBeLessThan(1e-5);
+  const step = await onnx.compile(
+    weightStep(trainableNetwork(network), 0),
+    stepSignature({ weights: size, m: size, v: size, stats: stats.length }, { rates: [2] }, shape, []),
+  );
+  const zero = { m: new Float32Array(size), v: new Float32Array(size) };
+  const moved = await step.run({ weights, stats, ...zero, rates: rates(1e-2, 1), ...data });
+  await step.release();
+  const wanted = stats.map((old, at) => 0.9 * old + 0.1 * got.stats![at]!);
+  expect(relativeDifference(moved.stats!, wanted)).toBeLessThan(1e-5);
+});
+
+async function once(engine: Engine, step: Step, signature: Parameters<Engine["compile"]>[1], inputs: Arrays) {
+  const compiled = await engine.compile(step, signature);
+  const outputs = await compiled.run(inputs);
+  await compiled.release();
+  return outputs;
+}
+
+describe("low precision", () => {
+  const random = uniform(41);
+  const supernet = buildSupernet(space, initialArchitecture(space));
+  const [{ size: w }, { size: a }] = [supernet.weights, supernet.alphas];
+  const architecture = { groups: initialArchitecture(space).groups };
+  const shared = {
+    weights: randomBuffer(supernet.weights, random),
+    alphas: packAlphas(supernet.stages, supernet.alphas, architecture),
+    rates: rates(1e-2, 1),
+    ...batch(supernet, random),
+  };
+  const weights = {
+    signature: stepSignature(
+      { weights: w, m: w, v: w, stats: supernet.stats.size, alphas: a },
+      { rates: [2] },
+      shape,
+      supernet.dropouts,
+    ),
+    inputs: {
+      ...{ ...shared, m: new Float32Array(w), v: new Float32Array(w) },
+      stats: randomBuffer(supernet.stats, random),
+    },
+    step: (scale: number) => weightStep(trainableSupernet(supernet), 0, scale),
+  };
+  const alphas = {
+    signature: stepSignature(
+      { alphas: a, m: a, v: a, weights: w },
+      { rates: [2], ssrFactor: [1], costWeight: [1] },
+      shape,
+      supernet.dropouts,
+    ),
+    inputs: {
+      ...{ ...shared, m: new Float32Array(a), v: new Float32Array(a) },
+      ...{ ssrFactor: Float32Array.of(2.5), costWeight: Float32Array.of(3) },
+    },
+    step: (scale: number) => alphaStep(supernet, alphaLoss, scale),
+  };
+  const roles = { weights, alphas };
+
+  // m after a step from moments 0 is 0.1 * gradient.
+  it.each(["weights", "alphas"] as const)("a scale of the loss leaves the gradient of %s in float32", async (role) => {
+    const { step, signature, inputs } = roles[role];
+    const [plain, scaled] = [
+      await once(onnx, step(1), signature, inputs),
+      await once(onnx, step(1024), signature, inputs),
+    ];
+    expect(relativeDifference(scaled.m!, plain.m!)).toBeLessThan(1e-6);
+    for (const name of ["loss", "norm"]) expect(relativeDifference(scaled[name]!, plain[name]!)).toBeLessThan(1e-6);
+  });
+
+  it.each([
+    ["weights", "float16", 2 ** -11],
+    ["weights", "bfloat16", 2 ** -8],
+    ["alphas", "float16", 2 ** -11],
+    ["alphas", "bfloat16", 2 ** -8],
+  ] as const)("loss and gradient of %s in %s are those of float32 within its rounding", async (role, low, epsilon) => {
+    const { step, signature, inputs } = roles[role];
+    const engine = roundingEngine(low);
+    const want = await once(onnx, step(1), signature, inputs);
+    const got = await once(engine, step(engine.lossScale ?? 1), signature, inputs);
+    expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(4 * epsilon);
+    // ReLUs and poolings turn over where values lie within epsilon of each other, a share of about epsilon of all.
+    const distance = Math.hypot(...got.m!.map((x, at) => x - want.m![at]!)) / Math.hypot(...want.m!);
+    expect(distance).toBeLessThan(3 * Math.sqrt(epsilon));
+    expect(distance).toBeGreaterThan(epsilon);
+  });
+
+  it("float16 keeps gradients of confident predictions by the scale of the loss, and loses them without", async () => {
+    const size = 128;
+    const kernel = manifest([{ name: "w", shape: [2, 3, 1, 1] }]);
+    const classifier = {
+      ...{ weights: kernel, stats: manifest([]), dropouts: [] },
+      logits: (tensors: Record<string, tf.Tensor>, inputs: Record<string, tf.Tensor>) =>
+        conv2d(inputs.images!, tensors.w!),
+    };
+    const square = { batchSize: BATCH, height: size, width: size, stride: 1, classes: 2 };
+    const signature = stepSignature({ weights: 6, m: 6, v: 6, stats: 0 }, { rates: [2] }, square, []);
+    // Margin 12 for the right class: p is 6e-6, shared by 32768 pixels 2e-10 each, far below float16's smallest number, 6e-8.
+    const inputs = {
+      ...{ weights: Float32Array.of(4, 4, 4, 0, 0, 0), m: new Float32Array(6), v: new Float32Array(6) },
+      ...{ stats: new Float32Array(0), rates: rates(1e-2, 1), classWeights: Float32Array.of(1, 1) },
+      images: new Float32Array(BATCH * 3 * size * size).fill(1),
+      labels: new Int32Array(BATCH * size * size),
+    };
+    const norm = async (engine: Engine, scale: number) =>
+      (await once(engine, weightStep(classifier, 0, scale), signature, inputs)).norm![0]!;
+    const want = await norm(onnx, 1);
+    expect(want).toBeGreaterThan(1e-6);
+    expect(await norm(roundingEngine("float16"), 1)).toBe(0);
+    // As 3 of float16's smallest number.
+    expect(Math.abs((await norm(roundingEngine("float16"), 1024)) / want - 1)).toBeLessThan(0.1);
+  });
+});

@@ -1,0 +1,47 @@
+import { join } from "node:path";
+import { datasetFault } from "../faults";
+import { plainLabelMap, readLines, requireFolder, type Layout, type Pair } from "./layout";
+import type { DatasetInfo } from "../dataset";
+
+/** The 11 classes of CamVid as SegNet grouped them, in label order. */
+const camvidInfo: DatasetInfo = {
+  kind: "camvid",
+  classes: ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"],
+  colors: [
+    [128, 128, 128],
+    [128, 0, 0],
+    [192, 192, 128],
+    [128, 64, 128],
+    [60, 40, 222],
+    [128, 128, 0],
+    [192, 128, 128],
+    [64, 64, 128],
+    [64, 0, 128],
+    [64, 64, 0],
+    [0, 128, 192],
+  ],
+};
+
+const UNLABELLED = 11;
+
+/** CamVid: train.txt and val.txt with a line "image label" per example, relative to the folder; label 11 is unlabelled. */
+export async function camvidLayout(path: string): Promise<Layout> {
+  await requireFolder(path, "camvid folder");
+  return {
+    info: camvidInfo,
+    train: await readList(path, "train.txt"),
+    validation: await readList(path, "val.txt"),
+    labelMap: plainLabelMap(camvidInfo.classes.length, [UNLABELLED]),
+  };
+}
+
+async function readList(folder: string, list: string): Promise<Pair[]> {
+  const lines = await readLines(join(folder, list));
+  return lines.map(({ text, number }) => {
+    const [image, label, ...rest] = text.split(/\s+/);
+    if (image === undefined || label === undefined || rest.length > 0) {
+      throw datasetFault(`${join(folder, list)} line ${number} is "${text}", must be "image label"`);
+    }
+    return { image: join(folder, image), label: join(folder, label) };
+  });
+}

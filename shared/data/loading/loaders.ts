@@ -1,0 +1,63 @@
+import { LatheError } from "../../process/errors";
+import { DecodedCache } from "../cache";
+import type { Example } from "../dataset";
+import { checkAll, checkPair, loadLabel, type Label } from "../files";
+import { decodeImage, type DecodedImage } from "../images";
+import type { Source, SplitName, ThreadSetup } from "./loading";
+import type { Pair } from "../layouts/layout";
+import { drawScene } from "../streets/scene";
+
+/** Examples of a source, each decoded or drawn once as long as there is room for it. */
+interface Loader {
+  example(split: SplitName, index: number): Promise<Example>;
+  /** The label of an example, without its image where that costs less. */
+  label(split: SplitName, index: number): Promise<Uint8Array>;
+  /** Loads every file; rejects with what is wrong with them. */
+  check(): Promise<void>;
+}
+
+/** The loader of a thread's source. */
+export function loader(setup: ThreadSetup): Loader {
+  const { source } = setup;
+  return source.kind === "scenes" ? sceneLoader(setup, source.seed) : fileLoader(setup, source);
+}
+
+function sceneLoader({ size, cacheBytes }: ThreadSetup, seed: number): Loader {
+  const scenes = new DecodedCache<Example>(cacheBytes, ({ image, label }) => image.length + label.length);
+  const example = (split: SplitName, index: number): Promise<Example> =>
+    scenes.get(`${split}/${index}`, () => Promise.resolve(drawScene(size, seed, split, index)));
+  return {
+    example,
+    label: async (split, index) => (await example(split, index)).label,
+    check: () => Promise.resolve(),
+  };
+}
+
+function fileLoader({ size, cacheBytes }: ThreadSetup, source: Extract<Source, { kind: "files" }>): Loader {
+  // A label has a byte for three of its image: as many of the ones as of the others are kept.
+  const labels = new DecodedCache<Label>(cacheBytes / 4, ({ data }) => data.length);
+  const images = new DecodedCache<DecodedImage>((cacheBytes / 4) * 3, ({ data }) => data.length);
+  const pairOf = (split: SplitName, index: number): Pair => {
+    const pair = source[split][index];
+    if (pair === undefined) throw new LatheError("INTERNAL", `example ${index} of ${split} is past the end`);
+    return pair;
+  };
+  const loadedLabel = ({ label }: Pair): Promise<Label> =>
+    labels.get(label, () => loadLabel(label, size, source.labelMap));
+  const loadedImage = ({ image }: Pair): Promise<DecodedImage> => images.get(image, () => decodeImage(image, size));
+  const example = async (split: SplitName, index: number): Promise<Example> => {
+    const pair = pairOf(split, index);
+    const [image, label] = await Promise.all([loadedImage(pair), loadedLabel(pair)]);
+    checkPair(pair, image, label);
+    return { image: image.data, label: label.data };
+  };
+  return {
+    example,
+    label: async (split, index) => (await loadedLabel(pairOf(split, index))).data,
+    check: () =>
+      checkAll(source.train.length + source.validation.length, (at) => {
+        const inTrain = at < source.train.length;
+        return inTrain ? example("train", at) : example("validation", at - source.train.length);
+      }),
+  };
+}

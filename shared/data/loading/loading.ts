@@ -1,0 +1,122 @@
+import { Worker } from "node:worker_threads";
+import { entry } from "../../process/entry";
+import { LatheError, type ErrorCode, type FieldViolation } from "../../process/errors";
+import type { Batch, BatchOrder, Example, Split } from "../dataset";
+import type { Size } from "../images";
+import type { Pair } from "../layouts/layout";
+
+export type SplitName = "train" | "validation";
+
+/** Where the thread takes its examples from. */
+export type Source =
+  | { readonly kind: "scenes"; readonly seed: number }
+  | {
+      readonly kind: "files";
+      readonly train: readonly Pair[];
+      readonly validation: readonly Pair[];
+      readonly labelMap: readonly number[];
+    };
+
+export interface ThreadSetup {
+  readonly source: Source;
+  readonly size: Size;
+  readonly cacheBytes: number;
+}
+
+export type Request =
+  | { readonly kind: "check" }
+  | { readonly kind: "example"; readonly split: SplitName; readonly index: number }
+  | {
+      readonly kind: "assemble";
+      readonly split: SplitName;
+      readonly order: BatchOrder;
+      readonly spare?: Batch | undefined;
+    }
+  | { readonly kind: "count"; readonly split: SplitName; readonly length: number; readonly classes: number };
+
+export interface Reply {
+  readonly id: number;
+  readonly value?: Example | Batch | number[] | undefined;
+  readonly fault?: { code: ErrorCode; message: string; reason: string; violations: FieldViolation[] };
+}
+
+interface Waiting {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: LatheError) => void;
+}
+
+/** The dataset's thread, seen from its owner. It keeps the process alive only while a request is open. */
+export class LoadingThread {
+  private readonly worker: Worker;
+  private readonly waiting = new Map<number, Waiting>();
+  private nextId = 0;
+  private ended: LatheError | undefined;
+
+  constructor(setup: ThreadSetup) {
+    const { path } = entry(__dirname, "loadingThread");
+    // tsx's --import hooks reach child processes only; in a thread its CommonJS hook does it.
+    const execArgv = path.endsWith(".ts") ? ["--require", require.resolve("tsx/cjs")] : [];
+    this.worker = new Worker(path, { workerData: setup, execArgv, name: "lathe-dataset" });
+    this.worker.unref();
+    this.worker.on("message", (reply: Reply) => this.settle(reply));
+    this.worker.on("error", (cause) => this.end(`the dataset's thread failed: ${String(cause)}`, cause));
+    this.worker.on("exit", (code) => this.end(`the dataset's thread ended with code ${code}`));
+  }
+
+  /** The answer to a request; buffers to transfer are the thread's from then on. */
+  ask<T>(request: Request, transfer: ArrayBuffer[] = []): Promise<T> {
+    if (this.ended !== undefined) return Promise.reject(this.ended);
+    const id = this.nextId++;
+    return new Promise<T>((resolve, reject) => {
+      // First, since it throws where a buffer is no longer there to be handed over.
+      this.worker.postMessage({ id, request }, transfer);
+      this.waiting.set(id, { resolve, reject });
+      this.worker.ref();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.end("the dataset is closed");
+    await this.worker.terminate();
+  }
+
+  private settle({ id, value, fault }: Reply): void {
+    const waiting = this.waiting.get(id);
+    this.waiting.delete(id);
+    if (this.waiting.size === 0) this.worker.unref();
+    if (fault === undefined) waiting?.resolve(value as never);
+    else waiting?.reject(new LatheError(fault.code, fault.message, fault));
+  }
+
+  private end(message: string, cause?: unknown): void {
+    this.ended ??= new LatheError("INTERNAL", message, { reason: "DATASET_CLOSED", cause });
+    for (const { reject } of this.waiting.values()) reject(this.ended);
+    this.waiting.clear();
+  }
+}
+
+/** A split whose examples the thread makes. */
+export function threadSplit(
+  thread: LoadingThread,
+  split: SplitName,
+  size: Size,
+  length: number,
+  name: (index: number) => string,
+): Split {
+  const inRange = (index: number): number => {
+    if (Number.isInteger(index) && index >= 0 && index < length) return index;
+    throw new LatheError("INVALID_ARGUMENT", `example ${index} of ${split}: must be 0 to ${length - 1}`);
+  };
+  return {
+    length,
+    ...size,
+    name: (index) => name(inRange(index)),
+    example: async (index) => thread.ask<Example>({ kind: "example", split, index: inRange(index) }),
+    assemble: async (order, spare) => {
+      order.indices.forEach(inRange);
+      const transfer = spare ? [spare.images.buffer as ArrayBuffer, spare.labels.buffer as ArrayBuffer] : [];
+      return thread.ask<Batch>({ kind: "assemble", split, order, spare }, transfer);
+    },
+    countPixels: (classes) => thread.ask<number[]>({ kind: "count", split, length, classes }),
+  };
+}

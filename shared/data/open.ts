@@ -1,0 +1,143 @@
+import { basename } from "node:path";
+import { LatheError } from "../process/errors";
+import { camvidLayout } from "./layouts/camvid";
+import { cityscapesLayout } from "./layouts/cityscapes";
+import type { Dataset, DatasetInfo } from "./dataset";
+import { datasetFault } from "./faults";
+import { folderLayout } from "./layouts/folder";
+import "./images"; // sharp must be loaded by the main thread first, or its libraries go with the first thread that ends
+import { spread, type Layout } from "./layouts/layout";
+import { LoadingThread, threadSplit, type Source } from "./loading/loading";
+import { DEFAULT_SCENES, streetsInfo } from "./streets/streets";
+
+export * from "./dataset";
+
+export interface DatasetOptions {
+  readonly kind: "streets" | "camvid" | "cityscapes" | "folder";
+  /** Folder of the files; not used by streets. */
+  readonly path?: string;
+  /** Size that examples are resized to or drawn at. */
+  readonly height: number;
+  readonly width: number;
+  /** Number of classes that the caller counts on; another number in the dataset is an error. */
+  readonly classes?: number;
+  /** Scenes to draw, or how many of the files to use (at even distances). */
+  readonly trainExamples?: number;
+  readonly validationExamples?: number;
+  /** Of the scenes; files do not depend on it. */
+  readonly seed: number;
+  /** Memory for decoded examples, 1 GiB when not given; what does not fit is decoded again. */
+  readonly cacheBytes?: number;
+}
+
+const DEFAULT_CACHE_BYTES = 2 ** 30;
+const LAYOUTS: Record<"camvid" | "cityscapes" | "folder", (path: string) => Promise<Layout>> = {
+  camvid: camvidLayout,
+  cityscapes: cityscapesLayout,
+  folder: folderLayout,
+};
+
+interface Contents {
+  readonly info: DatasetInfo;
+  readonly source: Source;
+  readonly train: Listing;
+  readonly validation: Listing;
+}
+
+interface Listing {
+  readonly length: number;
+  readonly name: (index: number) => string;
+}
+
+/**
+ * Opens a dataset and decodes every file of it once, so that no fault is left for the training to find (and the cache is
+ * full). Faults of the data are LatheErrors with reason DATASET_INVALID that name the file; close() ends the thread.
+ */
+export async function openDataset(options: DatasetOptions): Promise<Dataset> {
+  const { dataset, checked } = await beginDataset(options);
+  try {
+    await checked;
+  } catch (error) {
+    await dataset.close();
+    throw error;
+  }
+  return dataset;
+}
+
+/** A dataset whose thread is at work: its examples come once they are asked for, its faults by `checked` and with whatever is asked for after. */
+interface BegunDataset {
+  dataset: Dataset;
+  /** Every file has been decoded; rejects as openDataset does. */
+  checked: Promise<void>;
+}
+
+/** The same, for who has something to do meanwhile: the files are listed when this resolves, and are being decoded. */
+export async function beginDataset(options: DatasetOptions): Promise<BegunDataset> {
+  checkOptions(options);
+  const { height, width, cacheBytes = DEFAULT_CACHE_BYTES } = options;
+  const { info, source, train, validation } = options.kind === "streets" ? scenes(options) : await files(options);
+  if (options.classes !== undefined && options.classes !== info.classes.length) {
+    const where = options.path === undefined ? "" : ` at ${options.path}`;
+    throw datasetFault(`dataset ${info.kind}${where} has ${info.classes.length} classes, ${options.classes} expected`);
+  }
+  const size = { height, width };
+  const thread = new LoadingThread({ source, size, cacheBytes });
+  const checked = thread.ask<void>({ kind: "check" });
+  // Who waits for it hears of it; who closes before does not.
+  checked.catch(() => {});
+  const dataset = {
+    info,
+    ...size,
+    train: threadSplit(thread, "train", size, train.length, train.name),
+    validation: threadSplit(thread, "validation", size, validation.length, validation.name),
+    close: () => thread.close(),
+  };
+  return { dataset, checked };
+}
+
+function scenes(options: DatasetOptions): Contents {
+  const listing = (split: string, length: number): Listing => ({ length, name: (index) => `${split}/${index}` });
+  return {
+    info: streetsInfo,
+    source: { kind: "scenes", seed: options.seed },
+    train: listing("train", options.trainExamples ?? DEFAULT_SCENES.train),
+    validation: listing("validation", options.validationExamples ?? DEFAULT_SCENES.validation),
+  };
+}
+
+async function files(options: DatasetOptions): Promise<Contents> {
+  const { kind, path } = options;
+  if (kind === "streets" || path === undefined || path === "") {
+    throw datasetFault(`dataset ${kind} needs a path: the folder that holds it`);
+  }
+  const layout = await LAYOUTS[kind](path);
+  const train = spread(layout.train, options.trainExamples, `train of ${path}`);
+  const validation = spread(layout.validation, options.validationExamples, `validation of ${path}`);
+  const listing = (pairs: typeof train): Listing => ({
+    length: pairs.length,
+    name: (index) => basename(pairs[index]?.image ?? ""),
+  });
+  return {
+    info: layout.info,
+    source: { kind: "files", train, validation, labelMap: layout.labelMap },
+    train: listing(train),
+    validation: listing(validation),
+  };
+}
+
+function checkOptions(options: DatasetOptions): void {
+  const atLeast = (field: keyof DatasetOptions, bound: number): void => {
+    const value = options[field];
+    if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= bound)) return;
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `dataset ${field} is ${value}, must be a whole number of at least ${bound}`,
+    );
+  };
+  atLeast("height", 8);
+  atLeast("width", 8);
+  atLeast("trainExamples", 1);
+  atLeast("validationExamples", 1);
+  atLeast("seed", 0);
+  atLeast("cacheBytes", 0);
+}

@@ -1,0 +1,60 @@
+import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./workerMessages";
+
+interface WorkerContext<Message, Reply> {
+  /** Tells the parent; order is kept, no answer. */
+  send: (message: Message) => void;
+  /** Tells the parent and waits for its answer; rejects with the LatheError that the parent's handler threw. */
+  request: (message: Message) => Promise<Reply>;
+  /** Aborted when the parent wants the job to stop; look at it between steps (`signal.throwIfAborted()`). */
+  signal: AbortSignal;
+}
+
+/** The child side: runs `handler` on the one job that the parent sends, reports its result or error, and exits; exits also when the parent is gone. */
+export function serveWorker<Job, Message = never, Result = void, Reply = void>(
+  handler: (job: Job, context: WorkerContext<Message, Reply>) => Promise<Result>,
+): void {
+  const controller = new AbortController();
+  const waiting = new Map<number, { resolve: (value: Reply) => void; reject: (error: Error) => void }>();
+  let nextId = 1;
+  const post = (message: ToParent, sent?: () => void) => void process.send?.(message, undefined, undefined, sent);
+  const context: WorkerContext<Message, Reply> = {
+    send: (value) => post({ kind: "message", value }),
+    request: (value) =>
+      new Promise((resolve, reject) => {
+        const id = nextId++;
+        waiting.set(id, { resolve, reject });
+        post({ kind: "request", id, value });
+      }),
+    signal: controller.signal,
+  };
+  const work = async (job: Job) => {
+    let last: ToParent;
+    try {
+      last = { kind: "result", value: await handler(job, context) };
+    } catch (error) {
+      last = { kind: "error", error: packError(error) };
+    }
+    // Not left to the event loop: native thread pools may keep it alive.
+    post(last, () => process.exit(0));
+  };
+  process.on("message", (message: ToChild) => {
+    switch (message.kind) {
+      case "job":
+        return void work(message.job as Job);
+      case "abort":
+        return controller.abort(unpackError(message.error));
+      case "reply":
+      case "refusal": {
+        const call = waiting.get(message.id);
+        waiting.delete(message.id);
+        if (message.kind === "reply") call?.resolve(message.value as Reply);
+        else call?.reject(unpackError(message.error));
+      }
+    }
+  });
+  process.once("disconnect", () => process.exit(1));
+  // Ctrl-C reaches the whole process group: when to stop is the parent's decision.
+  process.on("SIGINT", () => {});
+  process.on("SIGTERM", () => controller.abort(asCancelled("it got SIGTERM", "process")));
+  post({ kind: "ready" });
+}
