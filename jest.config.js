@@ -2,7 +2,14 @@
 module.exports = {
   reporters: ["default", "<rootDir>/tests/reporter.js"],
   testEnvironment: "<rootDir>/tests/environment.js",
-  roots: ["<rootDir>/services", "<rootDir>/shared", "<rootDir>/cli", "<rootDir>/deploy", "<rootDir>/bench", "<rootDir>/tests"],
+  roots: [
+    "<rootDir>/services",
+    "<rootDir>/shared",
+    "<rootDir>/cli",
+    "<rootDir>/deploy",
+    "<rootDir>/bench",
+    "<rootDir>/tests",
+  ],
   testMatch: ["**/*.test.ts"],
   // Ends a test that hangs, twice what tests wait for (shared/testing/until.ts); no test depends on speed.
   testTimeout: 600_000,

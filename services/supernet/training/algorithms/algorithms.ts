@@ -5,11 +5,13 @@ import { searchByEvolution } from "./evolution/evolution";
 import { searchAtRandom } from "./random/random";
 import type { Search } from "./search";
 
+/** SSR, and DARTS for comparison: the same training; the spec of DARTS has no SSR and removes nothing before the last epoch (shared/spec/algorithm.ts). */
 const bySupernet: Search = async (engine, job, port) => ({
   type: "supernet.converged",
   data: await trainSupernet(engine, job, port),
 });
 
+/** Kind "fixed" is not here: its network is given, so that the search begins with the retraining (retrain.ts). */
 const SEARCHES: ReadonlyMap<AlgorithmKind, Search> = new Map([
   [AlgorithmKind.ALGORITHM_KIND_SSR, bySupernet],
   [AlgorithmKind.ALGORITHM_KIND_DARTS, bySupernet],
