@@ -8,7 +8,7 @@ export type CheckedCell = Cell & Pick<RequestedSpec, "resolved">;
 
 /**
  * Checks every cell under the flags as `lathe run` checks its one spec. INVALID_ARGUMENT with every fault of every cell at once;
- * a fault that several cells share is told once.
+ * a fault that several cells share is reported once.
  */
 export function checkCells(
   cells: readonly Cell[],

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** A process, told from a later one of the same number. */
+/** A process, distinguished from a later one with the same number. */
 export interface ProcessId {
   pid: number;
   /** Clock ticks from boot to its start; "" where there is no /proc. */

@@ -127,7 +127,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     signal?.removeEventListener("abort", onAbort);
     throwIfAborted(signal);
     const failures = settled.flatMap((one) => (one.status === "rejected" ? [LatheError.from(one.reason)] : []));
-    // The others were only told to give up.
+    // The others only stopped because this one failed.
     const failure = failures.find(({ reason }) => reason !== "START_ABANDONED") ?? failures[0];
     if (failure) throw failure;
     const services = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));

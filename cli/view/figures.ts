@@ -44,7 +44,7 @@ export const removalReasons: Readonly<Record<number, string>> = {
   [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the budget's end",
 };
 
-/** What an alarm does; nothing for one that is only told. */
+/** What an alarm does; empty for one that is only reported. */
 export const alarmEffects: Readonly<Record<number, string>> = {
   [HealthPolicy.HEALTH_POLICY_PAUSE]: "the search is paused",
   [HealthPolicy.HEALTH_POLICY_FAIL]: "the search fails",

@@ -129,7 +129,7 @@ function created(progress: Progress, spec: SearchSpec, space: SearchSpace): Prog
   const sampling = isSampling(spec);
   const phases = [
     ...(spec.cost?.metric === CostMetric.COST_METRIC_LATENCY ? [phase("operators")] : []),
-    // How many epochs networks are trained for is told by the first of them.
+    // The first candidate's events say for how many epochs each network is trained.
     phase("search", sampling ? 0 : (spec.training?.epochs ?? 0)),
     ...(sampling ? [] : [phase("derive")]),
     ...(retraining > 0 ? [phase("retrain", retraining)] : []),

@@ -18,7 +18,7 @@ export const thisMachine: Machine = {
         return /^Model:\s*(.+)$/m.exec(information)?.[1]?.trim() ?? [];
       });
     } catch {
-      // No driver, no GPUs: availability is told by the provider, this is only a name.
+      // Without a driver there is no name. The provider itself says whether a device is available.
       return [];
     }
   },

@@ -148,7 +148,7 @@ describe("metrics of searches", () => {
     observed.show(search("s-a"));
     const [line = ""] = await textOf(registry, "nas_search_last_progress");
     expect(Number(line.split(" ")[1])).toBeGreaterThanOrEqual(before);
-    // Retraining waits for a trainer, whoever has told so.
+    // Retraining waits for a trainer, whichever process has read the event.
     tell("s-a", made.derived, 30);
     observed.heard("s-a", new Date());
     observed.show(search("s-a"));

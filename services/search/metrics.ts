@@ -177,7 +177,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       const search = active.get(searchId);
       const queued = search && QUEUED.has(event.type) && TRAINS.has(search.phase);
       if (queued) progress.remove({ search_id: searchId });
-      // Not by the event that a pending search was created with: no worker has told it.
+      // The event that creates a search is no sign of life: no worker published it.
       else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.heard(searchId, time);
       if (isEnd(event.type)) outcomes.inc({ outcome: outcomeOf(event.type) });
       if (event.type === "health.alarm.raised") alarms.inc({ kind: alarmReason(event.data.kind).toLowerCase() });
@@ -219,7 +219,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
   };
 }
 
-/** Events that an event which is handled late, after a failure, may come behind and still be told from a repetition. */
+/** How many events may be handled before one that a failure has delayed, so that it is still recognised as new. */
 const REMEMBERED = 10_000;
 
 /** The sequences that have been counted: the newest exactly, and all before them. */

@@ -88,7 +88,7 @@ export class Searches {
   /** The record with every event of the search that is stored by now taken in. */
   async current(searchId: string): Promise<SearchRecord> {
     let record = await this.get(searchId);
-    // Whatever is told of it after its end changes nothing.
+    // Events after the end of a search change nothing.
     if (isEnded(record.search)) return record;
     if (record.search.lastSequence === 0) await this.announce(record);
     const missing = await historyOnce(this.bus, searchId, record.search.lastSequence + 1);

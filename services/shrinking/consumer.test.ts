@@ -86,7 +86,7 @@ describe("an epoch that is completed", () => {
     const id = uniqueSearchId();
     await consumption.stop();
     await publishEvent(bus, id, { type: "epoch.completed", data: completed(2) });
-    // The one before had told it, and died.
+    // The consumer before had published its answer, and died.
     const { sequence } = await publishEvent(bus, id, answer(completed(2)));
     await publishEvent(bus, id, { type: "epoch.completed", data: completed(3) });
     consumption = await consumeEpochs(bus, observed, { backoffMs: 10 });

@@ -48,7 +48,7 @@ export class Trainer {
   readonly checkpoints: Objects;
   readonly artifacts: Objects;
   private lastProgress = 0;
-  /** Newest checkpoint told of, by search and kind, of the item in hand. */
+  /** The newest published checkpoint of the item in hand, by search and kind. */
   private readonly newest = new Map<string, string>();
 
   constructor(private readonly options: TrainerOptions) {
@@ -113,7 +113,7 @@ export class Trainer {
       this.options.logger.info("resuming", { searchId, epoch: number });
       const checkpoint = await this.newestCheckpoint(searchId, "checkpoint", ref, signal);
       job.resume = { checkpoint, ref, decision: await this.decision(searchId, number, sequence, signal) };
-      // A trainer that died between the epoch and its alarms has not told them; what is told already is told once.
+      // A trainer may have died after publishing an epoch and before its alarms. Publishing an alarm twice stores it once.
       for (const alarm of alarms) await raise(alarm);
       signal.throwIfAborted();
     }
@@ -210,7 +210,7 @@ export class Trainer {
     return this.checkpoints.get(ref.object, signal);
   }
 
-  /** Only the newest checkpoint is ever resumed from; the one before goes when the newer one is told of. */
+  /** A training resumes from its newest checkpoint only. The one before is deleted when the newer one has been published. */
   private async forgetOlder(searchId: string, newest: ArtifactRef | undefined, kind: CheckpointKind): Promise<void> {
     const key = `${searchId}/${kind}`;
     const older = this.newest.get(key);

@@ -21,7 +21,7 @@ export interface GraphNode {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly attributes: Readonly<Record<string, Attribute>>;
-  /** Where the node comes from; told by profiles, of no effect on what is computed. */
+  /** Where the node comes from. Profiles report it; it does not change the computation. */
   readonly origin?: Origin;
 }
 

@@ -47,7 +47,7 @@ async function publishNow(bus: Bus, searchId: string, event: LatheEvent, options
   return store(bus, subject, data, { ...request, msgId: id });
 }
 
-/** Events of one name come in the order of their numbers: a stored 7 means that 5 has been told. */
+/** Events of one name are published in the order of their numbers: once 7 is stored, so is 5. */
 function isSameOrLater(stored: string, id: string): boolean {
   if (stored === id) return true;
   const number = (text: string) => Number(/:(\d+)$/.exec(text)?.[1] ?? NaN);

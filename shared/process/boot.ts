@@ -84,7 +84,7 @@ export async function boot<S extends ServiceSchema>(
       ratio: base.LATHE_TRACE_RATIO,
       logger,
     });
-    // The first registered is the last to run: what the others do is still told.
+    // Registered first, so that it runs last: the steps before it can still write to the log.
     shutdown.step("tracing", stopTracing);
     await main({ config, logger, metrics: createMetrics(), readiness, shutdown, facts, ready });
   } catch (error) {

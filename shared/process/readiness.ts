@@ -14,7 +14,7 @@ interface Check {
 
 /** Whether this process can serve now: all of its named checks are ok and it does not stop. */
 export interface Readiness {
-  /** A new check, not ok until told so. One that does not gate is reported, and leaves the process ready. */
+  /** A new check; it fails until ok() is called. A check that does not gate is reported, and leaves the process ready. */
   check(name: string, why?: string, options?: { gates?: boolean }): Check;
   /** Not ready from now on, whatever the checks say. */
   stop(why: string): void;

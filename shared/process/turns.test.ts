@@ -4,7 +4,7 @@ import { Turns } from "./turns";
 const never = new AbortController().signal;
 const tick = () => new Promise((resolve) => setImmediate(resolve));
 
-/** A job that ends when told. */
+/** A job that ends when the test calls `end`. */
 function job(log: string[], name: string) {
   let end: (error?: Error) => void = () => {};
   const run = () => {

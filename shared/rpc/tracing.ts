@@ -36,7 +36,7 @@ export function inServerSpan<T>({ path, metadata, request }: TracedCall, run: ()
   return runIn(span, within, run);
 }
 
-/** Faults of the server; what is wrong with a request is none, and is told on the span by its code alone. */
+/** Codes that are faults of the server. A bad request is not one: its span carries the code alone. */
 const OWN_FAULTS: ReadonlySet<ErrorCode> = new Set(["INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"]);
 
 /** Tells on the call's span how it has failed. */

@@ -16,7 +16,7 @@ const engineConfig = {
   /** Of convolutions and matrix products. */
   LATHE_PRECISION: oneOf(["float32", "float16", "bfloat16"]).default("float32"),
   LATHE_THREADS: integer(1, 256).default(availableParallelism()),
-  /** Where data sets are mounted; told to an operator, a spec names its own path. */
+  /** Where data sets are mounted. `lathe doctor` compares it between services; a spec names its own path. */
   LATHE_DATA_FOLDER: text("a path").optional(),
 };
 

@@ -78,7 +78,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const parameters = { weights: vectors.weights, stats: vectors.stats };
       const { miou } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
       const seconds = (performance.now() - started) / 1000;
-      // Images are decoded while the first epoch runs: it is not told before all of them are known to be sound.
+      // Images are decoded while the first epoch runs. The epoch is published only once all of them have been read without a fault.
       await begun.checked;
       port.signal.throwIfAborted();
       progress = { ...progress, epoch, steps: trainer.steps(), seconds: progress.seconds + seconds };

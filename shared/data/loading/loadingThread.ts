@@ -28,7 +28,7 @@ function countPixels(split: SplitName, length: number): Promise<number[]> {
   return counting;
 }
 
-/** Labels of the training split first, since a training waits for their count alone. What is wrong with one is told with its example. */
+/** Reads the labels of the training split first, because a training waits for their count alone. A faulty label is reported with its example. */
 async function check(): Promise<void> {
   const { source } = setup;
   // Scenes have nothing to check, and are drawn when they are asked for.

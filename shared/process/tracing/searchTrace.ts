@@ -65,7 +65,7 @@ interface SearchEnd {
   failure?: { reason: string; message: string };
 }
 
-/** Exports the root span of a search that has ended; told again after a crash, it has the same ids. */
+/** Exports the root span of a search that has ended. Exported again after a crash, it has the same ids. */
 export function endSearchTrace(searchId: string, { start, end, attributes, failure }: SearchEnd): void {
   const { traceId, spanId } = rootOf(searchId);
   ids.use(traceId, spanId);

@@ -4,7 +4,7 @@ import { LatheError } from "../errors";
 /** Of the provider that is registered when it is asked for; its spans are nothing while tracing is off. */
 export const tracer = (): Tracer => trace.getTracer("lathe");
 
-/** Runs with a span active and ends it; an error is told on it by code and message, and thrown on. */
+/** Runs with a span active and ends it. An error is recorded on the span by code and message, and thrown again. */
 export async function runIn<T>(span: Span, parent: Context, run: (span: Span) => Promise<T>): Promise<T> {
   try {
     return await context.with(trace.setSpan(parent, span), () => run(span));

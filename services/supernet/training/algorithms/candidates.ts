@@ -31,7 +31,7 @@ interface Contender {
   started: number;
 }
 
-/** The figure of a network on the validation split, which is told. */
+/** Evaluates a network on the validation split and publishes its figure. */
 export async function evaluateCandidate(context: EvaluationContext, contender: Contender): Promise<Candidate> {
   const { engine, dataset, window, port, weighting, batchSize, candidates } = context;
   const { network, parameters, index, parent, started } = contender;

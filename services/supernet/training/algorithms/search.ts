@@ -12,7 +12,7 @@ import type { SearchJob, TrainingPort } from "./ssr/train";
 export type SearchOutcome =
   { type: "supernet.converged"; data: SupernetConverged } | { type: "architecture.derived"; data: ArchitectureDerived };
 
-/** What a search asks of the outside; the last two are told by those that evaluate whole networks. */
+/** What a search needs from outside. Only algorithms that evaluate whole networks call the last two. */
 export interface SearchPort extends TrainingPort, Store {
   completeSamplingEpoch(event: SamplingEpochCompleted): Promise<void>;
   evaluated(event: CandidateEvaluated): Promise<void>;

@@ -42,7 +42,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
     const inherited = (genotype: Genotype) => inherit(engine, trained.state, genotype, calibration, port.signal);
 
     const context = { engine, dataset, window, port, weighting, batchSize, candidates: sampling.evaluations };
-    // A queue by index: what an earlier run has told is the past from which it goes on.
+    // A queue by index. The networks that an earlier run published are the history from which this one goes on.
     const past: Candidate[] = [...(sampled?.evaluated ?? [])];
     while (past.length < sampling.evaluations) {
       port.signal.throwIfAborted();

@@ -55,7 +55,7 @@ export interface SearchJob {
   table: CostTable;
   /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
   resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: Decision };
-  /** What an earlier run of algorithm random or evolution has told: its newest checkpoint, and the networks that have their figure. */
+  /** What an earlier run of algorithm random or evolution has published: its newest checkpoint, and the networks that it evaluated. */
   sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[] };
 }
 
@@ -122,7 +122,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       const { metrics, alarms, health } = told;
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
       state = told.state;
-      // Images are decoded while the first epoch runs: it is not told before all of them are known to be sound.
+      // Images are decoded while the first epoch runs. The epoch is published only once all of them have been read without a fault.
       await begun.checked;
       port.signal.throwIfAborted();
       progress = {
@@ -215,7 +215,7 @@ function architectureOf({ supernet, alphas }: SupernetState): Architecture {
   return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
 }
 
-/** An epoch that is told: its figures, what it alarms of, the history for the next, and the state at its end. */
+/** A published epoch: its figures, its alarms, the history that the next one needs, and the state at its end. */
 interface Epoch {
   state: SupernetState;
   metrics: EpochMetrics;
