@@ -84,7 +84,7 @@ export async function boot<S extends ServiceSchema>(
       ratio: base.LATHE_TRACE_RATIO,
       logger,
     });
-    // Registered first, so that it runs last: the steps before it can still write to the log.
+    // Registered first, so that it runs last and still exports the spans of the other steps.
     shutdown.step("tracing", stopTracing);
     await main({ config, logger, metrics: createMetrics(), readiness, shutdown, facts, ready });
   } catch (error) {
