@@ -107,11 +107,12 @@ export const platform = board({
         ),
         curves(
           "Delivered again",
-          "Messages in hand that had been delivered before, and such deliveries per minute.",
+          "Messages in hand that had been delivered before, such deliveries per minute, and events given up after their attempts.",
           "none",
           [
             ["max by (consumer) (nas_jetstream_consumer_redelivered)", "{{consumer}}"],
             [perMinute("nas_jetstream_redelivered_total"), `${process} per minute`],
+            [perMinute("nas_events_dropped_total"), `${process} given up per minute`],
           ],
           { w: 12, min: 0 },
         ),
