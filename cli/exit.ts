@@ -2,7 +2,7 @@ import type { ErrorCode } from "../shared/process/errors";
 import { LatheError } from "../shared/process/errors";
 import { SearchState, type Search } from "../shared/proto/lathe/v1/search";
 
-/** What a command's end tells a script. */
+/** Exit codes of commands. */
 export const EXIT = {
   done: 0,
   /** A fault of ours. */

@@ -36,7 +36,7 @@ export function serviceOptions(command: Command, address: string): Command {
   return credentialOptions(command.option("--address <host:port>", address));
 }
 
-/** What is needed to be let in by a service. */
+/** Credentials for a service. */
 export function credentialOptions(command: Command): Command {
   return command
     .option("--ca <file>", "PEM of the authority to trust: turns TLS on")
@@ -92,7 +92,7 @@ function targetOf({ address, state }: ConnectionFlags): Target {
   };
 }
 
-/** What a client of a service needs beside its address. */
+/** Options of a client, beside the address. */
 export function credentialsOf(flags: CredentialFlags): ConnectOptions {
   const token =
     flags.tokenFile === undefined ? undefined : read("--token-file", flags.tokenFile).toString("utf8").trim();

@@ -1,4 +1,4 @@
-/** What commands print to: stdout for results, stderr for what is said on the way. */
+/** Outputs of a command: stdout for results, stderr for progress and errors. */
 export const print = (...lines: string[]): void => {
   process.stdout.write(lines.map((line) => `${line}\n`).join(""));
 };

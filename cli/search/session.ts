@@ -10,7 +10,7 @@ import { openView } from "../view/terminal";
 /** Room on a disk is somebody's to make; a run in a script must end. */
 const storagePatienceMs = 60_000;
 
-/** What a command says while it works; a search that is on show takes the lines over. */
+/** Prints lines while a command works. While a search is shown, its view prints them. */
 export class Voice {
   private through: ((line: string) => void) | undefined;
 

@@ -75,7 +75,7 @@ export function startChild({ name, command, args, env, log, guard }: ChildOption
   guard.add(pid);
   const ended = new Promise<string>((resolve) =>
     child.once("exit", (code, signal) => {
-      // What it forked and left behind, if anything.
+      // Processes that it forked and left behind, if any.
       killGroup(pid);
       alive.delete(pid);
       guard.drop(pid);

@@ -52,7 +52,7 @@ export function takeStateFolder(folder: string): StateFolder {
       cause: error,
     });
   }
-  // Of a stack that was killed.
+  // Left by a stack that was killed.
   for (const file of readdirSync(path("run"))) if (path("run", file) !== lock) rmSync(path("run", file));
   return {
     folder,

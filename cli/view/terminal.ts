@@ -13,7 +13,7 @@ interface Screen {
   removeListener?(event: "resize", listener: () => void): unknown;
 }
 
-/** What shows a search to whoever started it. */
+/** A view of a running search. */
 interface View {
   readonly progress: Progress;
   event(response: WatchSearchResponse): void;

@@ -57,7 +57,7 @@ export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptio
   });
 }
 
-/** What an item is derived from: its spec and costs, and the supernet by the history of its search. */
+/** Input of a derivation: spec and costs from the work item, the supernet from the history of its search. */
 function startOf({ id, data }: WorkItem<"derive">, history: readonly StoredEvent[]) {
   const converged = history.find(({ event }) => event.type === "supernet.converged")?.event;
   if (converged?.type !== "supernet.converged") throw missing(id, "supernet.converged in its search's history");

@@ -4,7 +4,7 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { CostTable } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 
-/** What the deriving process is asked to do. */
+/** A job of the deriving process. */
 export interface Job {
   engine: EngineOptions;
   spec: ResolvedSpec;

@@ -1,6 +1,6 @@
 import type { Metrics } from "../../shared/process/metrics";
 
-/** What this service counts of its derivations. */
+/** Metrics of derivations. */
 export interface DerivationMetrics {
   /** Times and counts a derivation; one that the signal stops is no failure. */
   derived<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T>;

@@ -5,7 +5,7 @@ import { DEVICE_CLASSES } from "./devices";
 /** Settings of the latency service. */
 export const schema = z.object({
   ...baseConfig,
-  /** What this worker measures on; also the work queue that it takes from. */
+  /** The device class that this worker measures on. It also names the worker's queue. */
   LATHE_DEVICE_CLASS: oneOf(DEVICE_CLASSES).default("cpu"),
   /** Threads of a measurement that asks for no number. */
   LATHE_PROFILING_THREADS: integer(1, 256).default(1),

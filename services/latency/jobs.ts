@@ -4,13 +4,13 @@ import type { MeasuredNetwork } from "./network";
 import type { MeasuredOperators } from "./operators";
 import type { ProfilingSettings } from "./settings";
 
-/** What the measuring process is asked to do; one job, then it ends. */
+/** A job of the measuring process, which ends after one job. */
 export type Job =
   | { kind: "devices" }
   | { kind: "network"; model: Uint8Array; settings: ProfilingSettings }
   | { kind: "operators"; space: SearchSpace; settings: ProfilingSettings };
 
-/** What it answers, by kind. */
+/** Results by kind of job. */
 export interface Outcomes {
   devices: Device[];
   network: MeasuredNetwork;

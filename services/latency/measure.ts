@@ -11,7 +11,7 @@ export interface Sampling {
   minimumRuns?: number;
 }
 
-/** What the measurement takes from its process. */
+/** Clock and event loop, as a measurement uses them. */
 export interface Clock {
   /** Milliseconds, monotonic. */
   now(): number;

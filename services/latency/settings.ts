@@ -11,7 +11,7 @@ export interface ProfilingSettings {
   threads: number;
 }
 
-/** What stands in for fields that a request leaves out. */
+/** Defaults of the fields that a request leaves out. */
 export function defaultSettings(deviceClass: DeviceClass, threads: number): ProfilingSettings {
   return { deviceClass, warmupRuns: 10, timedRuns: 100, threads };
 }

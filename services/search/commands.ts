@@ -19,12 +19,12 @@ export interface Host {
 
 type AnyWork = { [K in WorkKind]: WorkRequest<K> }[WorkKind];
 
-/** What has to be done next for a search; the id tells whether it has been done. */
+/** The next thing to do for a search. Its id shows whether it has been done already. */
 export type Command = { id: string } & ({ do: "work"; work: AnyWork } | { do: "publish"; event: LatheEvent });
 
 type Step = (record: SearchRecord, host: Host) => Command | undefined;
 
-/** What each phase begins with. */
+/** The command that begins each phase. */
 const STEPS = new Map<SearchPhase, Step>([
   [SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS, (record) => profile(record, "operators")],
   [SearchPhase.SEARCH_PHASE_SEARCHING, train],
@@ -90,7 +90,7 @@ function profile(record: SearchRecord, what: "operators" | "network"): Command {
   return { id: `profile:${ordinal}`, do: "work", work: { searchId, kind: "profile", ordinal, deviceClass, data } };
 }
 
-/** What a network costs in the metric of the search. */
+/** Cost of a network in the metric of the search. */
 function costTable(record: SearchRecord): CostTable {
   const measured = record.search.spec?.cost?.metric === CostMetric.COST_METRIC_LATENCY;
   if (measured) return needed(record, "table of measured operators", record.costTable);
@@ -116,7 +116,7 @@ function finalResult(record: SearchRecord, host: Host): SearchResult {
       seed: search.spec?.seed ?? 0,
       specSha256,
       startedAt: search.createdAt,
-      // Of the last event, not of now: a repetition publishes the same.
+      // The time of the last event instead of the present time, so that a repetition publishes the same.
       finishedAt: search.updatedAt,
     },
   };

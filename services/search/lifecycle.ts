@@ -19,7 +19,7 @@ import { alarmReason } from "../../shared/spec/health";
 import { costMiss } from "./costTarget";
 import { isEnded, newRecord, type SearchRecord } from "./record";
 
-/** What one event changes; absent: as it was. */
+/** The changes that one event makes; absent fields stay as they were. */
 interface Change {
   search?: Partial<Search>;
   rest?: Partial<Omit<SearchRecord, "search">>;
@@ -67,7 +67,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
   "health.alarm.raised": ({ search }, { kind, policy, message }, time) => ({
     search: {
       ...begun(search),
-      // That it no longer gets better is no illness.
+      // A plateau is not a fault: the search is still healthy.
       ...(kind !== HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU &&
         condition(search, "Healthy", FALSE, alarmReason(kind), message, time)),
       ...(policy === HealthPolicy.HEALTH_POLICY_PAUSE && { state: SearchState.SEARCH_STATE_PAUSED }),
@@ -134,7 +134,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
     const message = selection
       ? `the network is the best of ${selection.candidates}, at ${points(data.discreteMiou)} mIoU points`
       : `the discrete network is at ${points(data.discreteMiou)} mIoU points, the supernet at ${points(data.supernetMiou)}`;
-    // What was drawn within a cost window needs no weight that steers.
+    // A network that was drawn within a cost window meets the target by construction.
     const miss = selection ? "" : costMiss(search.spec?.cost, data);
     const told = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
     const derived = {
@@ -188,7 +188,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
         figures: data.figures,
         retrainingSeconds: data.seconds,
         classScores: data.classScores,
-        // Of a given network this is the only training.
+        // A given network has no other training.
         provenance: search.result?.provenance ?? Provenance.fromPartial({ engine: data.engine }),
       }),
       ...artifacts(search, data.onnx, data.weights, ...data.predictions),

@@ -7,7 +7,7 @@ import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 
-/** What the search service keeps of a search: what clients see, and what the next work item is made of. */
+/** The stored state of a search: the part that clients see, and the input of the next work item. */
 export interface SearchRecord {
   search: Search;
   /** SHA-256 of the resolved spec's canonical JSON. */
@@ -66,7 +66,7 @@ const text = (value: unknown) => (typeof value === "string" ? value : "");
 export function newRecord(id: string, created: SearchCreated, time: Date, requestId = ""): SearchRecord {
   const { spec, space, specSha256 } = created;
   const given = givenGenotype(spec);
-  // Of a given network nothing is searched, so its space is no figure of the result.
+  // A given network is not searched, so the size of its space is no figure of the result.
   const searched = given === undefined ? space : undefined;
   const start = searched && initialArchitecture(searched);
   // Nothing leaves a space from which whole networks are drawn.

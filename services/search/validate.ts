@@ -46,7 +46,7 @@ export function validateSearchId(id: string): string {
   return id;
 }
 
-/** What a client gives as the reason of a cancellation. */
+/** The reason that a client gives for a cancellation. */
 export function validateReason(reason: string): string {
   if (reason.length > MAX_REASON_LENGTH)
     throw refusal("INVALID_REASON", "request", [

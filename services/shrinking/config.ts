@@ -1,5 +1,5 @@
 import { z } from "zod";
 import { baseConfig } from "../../shared/process/config";
 
-/** What the shrinking service reads from its environment. */
+/** Settings that the shrinking service reads from its environment. */
 export const config = z.object({ ...baseConfig });

@@ -25,7 +25,7 @@ import type { ResolvedSpec } from "../../shared/spec/presets";
 
 export type ShrinkingPolicy = ResolvedSpec["shrinking"];
 
-/** What the decision after one epoch rests on. */
+/** Input of the decision after one epoch. */
 interface DecideInput {
   space: SearchSpace;
   architecture: Architecture;
@@ -36,7 +36,7 @@ interface DecideInput {
   epochs: number;
 }
 
-/** What leaves, and what is left. */
+/** The candidates to remove, and the architecture that remains. */
 export interface Decision extends DecideResponse {
   architecture: Architecture;
 }

@@ -1,6 +1,6 @@
 import type { Metrics } from "../../shared/process/metrics";
 
-/** What this service counts of its training. */
+/** Metrics of trainings. */
 export interface TrainingMetrics {
   /** A work item is begun; call what is returned when it has ended. */
   began(): () => void;

@@ -7,7 +7,7 @@ import type {
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Candidate } from "./training/algorithms/ssr/train";
 
-/** What a training goes on from, by the history of its search. */
+/** The point from which a training resumes, read from the history of its search. */
 interface Resumption {
   /** Newest epoch of the supernet whose checkpoint is stored. */
   epoch: { number: number; checkpoint: ArtifactRef; sequence: number; alarms: HealthAlarmRaised[] } | undefined;

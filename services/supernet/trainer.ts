@@ -23,7 +23,7 @@ import { resumptionOf } from "./resumption";
 import { publishedAsSpan } from "./traces";
 import type { Decision, SearchJob } from "./training/algorithms/ssr/train";
 
-/** What the training process is doing now. */
+/** Current work of the training process. */
 interface TrainingStatus {
   searchId: string;
   phase: string;
@@ -195,7 +195,7 @@ export class Trainer {
     if (reason) stop(new LatheError("CANCELLED", `search ${searchId}: ${event.type}`, { reason }));
   }
 
-  /** What the shrinking service states on an epoch whose event stands at a sequence. */
+  /** Waits for the answer of the shrinking service to an epoch whose event has this sequence. */
   private async decision(searchId: string, epoch: number, sequence: number, signal: AbortSignal): Promise<Decision> {
     const stated = (event: StoredEvent) => decisionOn(epoch, event) !== undefined;
     const stored = await awaitEvent(this.options.bus, searchId, sequence + 1, stated, signal);

@@ -83,7 +83,7 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
   const size = { height, width };
   const thread = new LoadingThread({ source, size, cacheBytes });
   const checked = thread.ask<void>({ kind: "check" });
-  // Who waits for it hears of it; who closes before does not.
+  // Errors reach whoever awaits `checked`; after close() they are dropped.
   checked.catch(() => {});
   const dataset = {
     info,

@@ -20,7 +20,7 @@ export type { Provider } from "./provider";
 export type { CompiledStep, Optimization } from "./session";
 export type { Arrays, Signature, Step } from "./signature";
 
-/** What turns a step into something that runs. */
+/** Compiles steps to something that runs. */
 export interface Engine {
   /** E.g. "onnxruntime/cpu 1.30.0", with a low precision "onnxruntime/cuda 1.30.0 float16". */
   readonly name: string;

@@ -1,6 +1,6 @@
 import { bytesOf, type Graph, type GraphNode, type Value } from "./graph";
 
-/** What a graph holds while it runs, in bytes. */
+/** Memory of a graph while it runs, in bytes. */
 export interface GraphMemory {
   /** Largest sum of the values that are live at once, graph inputs, outputs and constants not counted. */
   activations: number;
@@ -44,7 +44,7 @@ export function graphMemory(graph: Graph): GraphMemory {
     const made = node.outputs.reduce((sum, { name }) => sum + (sizes.get(name) ?? 0), 0);
     activations = Math.max(activations, live + made - overwritten(node, ended, sizes));
     live += made - freed;
-    // What nobody reads goes at once.
+    // A value without a reader is freed at once.
     for (const { name } of node.outputs) if (!lastUse.has(root(name))) live -= sizes.get(name) ?? 0;
   });
   const size = (values: readonly Value[]) => values.reduce((sum, value) => sum + bytesOf(value), 0);

@@ -41,7 +41,7 @@ export interface RequestOptions {
 type BusStatus = { connected: true } | { connected: false; reason: string };
 
 const RECONNECT_WAIT_MS = 250;
-/** Who is refused tries again within half a minute; who does not has no need of room any more. */
+/** A refused writer retries within half a minute. One that does not retry no longer needs room. */
 const REFUSAL_LASTS_MS = 60_000;
 
 /** One connection to NATS: requests that survive an outage, its state for readiness, and counters for metrics. */
@@ -166,7 +166,7 @@ export class Bus {
       interrupt(new LatheError("UNAVAILABLE", `${what}: the connection to NATS broke`, { reason: "NATS_UNAVAILABLE" })),
     );
     signal?.addEventListener("abort", onAbort);
-    // What comes after the race is over concerns nobody.
+    // An outcome after the race is over is dropped.
     answer.catch(() => {});
     try {
       return await Promise.race([answer, interrupted]);

@@ -3,7 +3,7 @@ import type { Bus } from "./bus";
 import { sleep } from "./faults";
 import { Lease, ensureDurable, pullOne, type Delivery, type DurableSettings, type OnLate } from "./pull";
 
-/** What runs until stop(), which waits for the deliveries in hand. */
+/** Runs until stop(), which waits for the deliveries in hand. */
 export interface Consumption {
   stop(): Promise<void>;
 }

@@ -8,7 +8,7 @@ import { standing, stopReason, type Over } from "./standing";
 import type { WorkKind } from "./subjects";
 import { takeWork, type TakeOptions, type WorkItem } from "./work";
 
-/** What a worker has in hand beside the item. */
+/** Context of a work item: the search's history, and the signals that end the work. */
 export interface WorkInHand {
   /** Every event of the search when the item was taken: what the work goes on from. */
   history: readonly StoredEvent[];

@@ -4,7 +4,7 @@ import { LatheError } from "../process/errors";
 export const EVENTS_STREAM = "EVENTS";
 export const WORK_STREAM = "WORK";
 export const SEARCHES_BUCKET = "SEARCHES";
-/** What the list of searches is ordered and filtered by, so that it can be made without their records. */
+/** Holds the fields by which ListSearches orders and filters, so that it needs to read only the records of one page. */
 export const LISTING_BUCKET = "LISTING";
 /** How often a work item was handed back on purpose, which is no failed delivery. */
 export const HANDBACKS_BUCKET = "HANDBACKS";

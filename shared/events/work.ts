@@ -81,7 +81,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     try {
       void give(delivery, read(queue, delivery));
     } catch {
-      // Whoever takes it next says that it cannot be read.
+      // The worker that takes it next reports that it cannot be read.
       delivery.nak(0);
     }
   };

@@ -39,7 +39,7 @@ export interface Progress {
   stopped?: boolean;
 }
 
-/** What has been seen of a search's health. */
+/** History that the health rules need. */
 export interface HealthHistory {
   /** Best validation mIoU so far, and its epoch; 0 before the first. */
   bestMiou: number;

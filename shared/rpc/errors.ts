@@ -69,7 +69,7 @@ const codes: Partial<Record<status, ErrorCode>> = {
   [status.PERMISSION_DENIED]: "FAILED_PRECONDITION",
 };
 
-/** Who was called, for the messages of errors that the transport made. */
+/** The called service and method, for messages of transport errors. */
 export interface Callee {
   /** "search service". */
   name: string;

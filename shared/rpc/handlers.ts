@@ -14,7 +14,7 @@ import type { Logger } from "../process/logger";
 import { toStatus, type RpcStatus } from "./errors";
 import { inServerSpan, tellFailure } from "./tracing";
 
-/** What a method gets beside its request. */
+/** Context of a call, beside its request. */
 interface CallContext {
   /** Aborted when the client cancels, the deadline passes or (streams) the server stops; its reason is a LatheError. */
   signal: AbortSignal;
@@ -25,7 +25,7 @@ interface CallContext {
   logger: Logger;
 }
 
-/** What the server lends to all of its methods. */
+/** Tools of the server that all methods share. */
 interface Runtime {
   logger: Logger;
   /** Aborted when the server stops. */
@@ -106,7 +106,7 @@ function startCall(call: AnyCall, { logger }: Runtime): { context: CallContext; 
 
 const traced = (call: AnyCall) => ({ path: call.getPath(), metadata: call.metadata, request: call.request });
 
-/** What is not a LatheError is a fault of ours: the client learns a number, the log has all of it. */
+/** Any error but a LatheError is a fault of the server. The client gets an incident number, the log the details. */
 function statusOf(thrown: unknown, logger: Logger): RpcStatus {
   if (thrown instanceof LatheError) {
     if (thrown.code === "INTERNAL") logger.error("call failed", { error: thrown });
@@ -132,7 +132,7 @@ function unary<Request, Response>(
       try {
         callback(null, await method(call.request, context));
       } catch (error) {
-        // Who cancelled hears nothing; grpc-js drops this answer then.
+        // grpc-js drops this answer where the client has cancelled.
         const why: unknown = context.signal.aborted ? context.signal.reason : error;
         tellFailure(why);
         callback(statusOf(why, context.logger));

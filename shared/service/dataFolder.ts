@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** What a service sees of the folder that data sets are mounted at. */
+/** The folder of data sets as this service sees it. */
 export interface DataFolder {
   path: string;
   /** Names of the folders in it, sorted; absent where it cannot be read. */

@@ -9,7 +9,7 @@ import type { Service } from "../rpc/handlers";
 import { startServer } from "../rpc/server";
 import { serverSettings } from "../rpc/settings";
 
-/** What a service is made of, once its bus is open. */
+/** Parts of a service, once its bus is open. */
 interface Parts {
   services: Service[];
   /** Started once gRPC answers; stopped, with the item in hand given back, before gRPC goes. */

@@ -52,7 +52,7 @@ export function stageOf(space: SearchSpace, stage: number): Stage {
 export interface SpaceGroup {
   id: string;
   dimension: Dimension;
-  /** What each candidate stands for: a depth ("3"), an operation ("d4s2"), a width ("48"). */
+  /** Name of each candidate: a depth ("3"), an operation ("d4s2"), a width ("48"). */
   candidates: readonly string[];
 }
 
@@ -162,7 +162,7 @@ export function candidatesLeft(architecture: Architecture): number {
   return architecture.groups.reduce((total, entry) => total + entry.survivors.length, 0);
 }
 
-/** What a candidate stands for; NOT_FOUND where the space does not have the group or the candidate. */
+/** Name of a candidate. Throws NOT_FOUND where the space does not have the group or the candidate. */
 export function candidateValue(groups: ReadonlyMap<string, SpaceGroup>, id: string, candidate: number): string {
   const value = declared(groups, id).candidates[candidate];
   if (value === undefined)

@@ -33,7 +33,7 @@ export const DATASET_CLASSES: ReadonlyMap<DatasetKind, number> = new Map([
   [DatasetKind.DATASET_KIND_CITYSCAPES, 19],
 ]);
 
-/** What is set of a section, over the preset's values. Lists that are empty keep the preset's. */
+/** A section's set fields laid over the preset's values. An empty list keeps the preset's. */
 function overlay<T extends object>(defaults: T, set: { [K in keyof T]?: T[K] | undefined } | undefined): T {
   // Fields that the defaults do not have are not of this section.
   const given = Object.entries(set ?? {}).filter(

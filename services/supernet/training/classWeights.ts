@@ -14,7 +14,7 @@ export function awaitedClassWeights(
   const counted = classFrequencies(dataset.train, classes).then((frequencies) =>
     weighting.set(classWeights(frequencies)),
   );
-  // Who waits for it hears of a fault; who fails before does not.
+  // A fault reaches whoever awaits the weights. Without this handler it would also end a process that fails earlier.
   counted.catch(() => {});
   return { weighting, counted };
 }

@@ -8,7 +8,7 @@ interface Formulation {
   supernet: Supernet;
   /** "blocked", or "plain" with the reason. */
   name: string;
-  /** Of the steps' graphs. */
+  /** Optimization level of the steps' graphs. */
   optimization: Optimization;
   /** A vector from the order of checkpoints to that of the steps, and back. */
   enter: (role: "weights" | "stats", vector: Float32Array) => Float32Array;

@@ -18,7 +18,7 @@ import type { RetrainJob } from "./retrain";
 import type { CompiledSteps, StepProgress } from "./progress";
 import type { Decision, SearchJob } from "./algorithms/ssr/train";
 
-/** What the training process is asked to do; one job, then it ends. */
+/** A job of the training process, which ends after one job. */
 export type Job = { engine: EngineOptions } & (
   | { kind: "train"; job: SearchJob }
   | { kind: "retrain"; job: RetrainJob }
@@ -34,7 +34,7 @@ export interface EvaluateJob {
   genotype: Genotype;
 }
 
-/** What the training process says; all but the first two are requests that are answered. */
+/** A message of the training process. All but the first two are requests and get a reply. */
 export type Message =
   | { type: "compiled"; steps: CompiledSteps }
   | { type: "progress"; progress: StepProgress }

@@ -4,7 +4,7 @@ import { stepGraph } from "../../../shared/engine/session";
 import { openSession } from "./session";
 import { initialSupernet, stepOptions, type SearchJob } from "./algorithms/ssr/train";
 
-/** What training the whole supernet of a space is estimated to hold, in bytes. */
+/** Estimated memory of training the whole supernet of a space, in bytes. */
 export interface MemoryEstimate {
   /** "blocked", or "plain" with the reason. */
   formulation: string;

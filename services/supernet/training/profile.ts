@@ -35,7 +35,7 @@ export interface ProfileReport {
   threads: number;
   batchSize: number;
   runs: number;
-  /** What the profiler adds to each node; taken off. */
+  /** Time that the profiler itself adds to each node; it is subtracted. */
   overheadSeconds: number;
   steps: StepReport[];
 }
@@ -112,7 +112,7 @@ async function timed(
   return Object.fromEntries([...series].map(([step, seconds]) => [step, median(seconds.slice(warmUp))]));
 }
 
-/** What is computed does not depend on what is in the images. */
+/** Random images: the time of a step does not depend on their content. */
 function randomBatch({ inputHeight, inputWidth, classes, ...space }: SearchSpace, size: number, random: Random): Batch {
   const pixels = inputHeight * inputWidth;
   const cells = pixels / searchStride(space) ** 2;

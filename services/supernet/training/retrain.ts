@@ -28,7 +28,7 @@ export interface RetrainJob {
   checkpoint?: Uint8Array;
 }
 
-/** What retraining asks of the outside. */
+/** What retraining needs from outside: storage, publication, progress. */
 export interface RetrainingPort extends TrainerPort, Store {
   storeCheckpoint(bytes: Uint8Array): Promise<ArtifactRef>;
   completeEpoch(event: RetrainingEpochCompleted): Promise<void>;

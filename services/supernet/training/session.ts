@@ -19,7 +19,7 @@ export interface StepOptions {
   classWeights: Float32Array;
 }
 
-/** What the terms of the alpha step weigh at this step. */
+/** Weights of the terms of the alpha loss at one step. */
 export interface AlphaWeights {
   ssrFactor: number;
   costWeight: number;

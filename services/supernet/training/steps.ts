@@ -135,7 +135,7 @@ function lossAndGradient(
   const names = layout.entries.map((entry) => entry.name);
   // The engine's own call, since tf.valueAndGrads refuses what the loss does not depend on: a decided group's parameters.
   const { value, grads } = tf.engine().gradients(
-    // What belongs to no part of the network is of the loss.
+    // Nodes outside of every part of the network belong to the loss.
     () => scoped("loss", () => loss(Object.fromEntries(names.map((name) => [name, named(tensors, name)])))),
     names.map((name) => named(tensors, name)),
     scale === 1 ? undefined : tf.scalar(scale),

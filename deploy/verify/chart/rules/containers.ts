@@ -2,7 +2,7 @@ import { parse } from "yaml";
 import { quantity } from "../objects";
 import { ofContainers, ofPods, type Rule } from "./rule";
 
-/** What containers are given, and whether it fits together. */
+/** Environment, mounts, resources and probes of containers, and whether they fit together. */
 export const containerRules: Rule[] = [
   ofContainers("probes ask a port that their container has", (container) =>
     (["livenessProbe", "readinessProbe", "startupProbe"] as const).flatMap((kind) => {

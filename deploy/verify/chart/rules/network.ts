@@ -3,7 +3,7 @@ import { ofKind, type Rule } from "./rule";
 
 type Direction = "ingress" | "egress";
 
-/** Who may speak with whom, where the release has network policies at all. */
+/** Network policies, where the release has them: which pods may connect to which. */
 export const networkRules: Rule[] = [
   {
     name: "network policies cover each pod, both ways",

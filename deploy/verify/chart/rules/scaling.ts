@@ -2,7 +2,7 @@ import { WORK_STREAM, workDurable } from "../../../../shared/events/subjects";
 import { podsOf, titleOf } from "../objects";
 import { ofKind, type Rule } from "./rule";
 
-/** What KEDA is told of the queues, held against the names that the code gives them. */
+/** Names of queues in KEDA's triggers, compared with those in the code. */
 export const scalingRules: Rule[] = [
   {
     name: "KEDA looks at the queues of the trainer",

@@ -1,7 +1,7 @@
 import { matches, podsOf, titleOf, type KubeObject, type Labels, type PodOf } from "../objects";
 import { ofKind, type Rule } from "./rule";
 
-/** Who finds whom: names, selectors and ports that must agree between objects. */
+/** Names, selectors and ports that must agree between objects. */
 export const selectionRules: Rule[] = [
   {
     name: "names are DNS labels of at most 63 characters, and no two objects of a kind have one",

@@ -17,14 +17,14 @@ interface Purse {
 
 /** How a budget is spent, in training images. */
 export interface Plan {
-  /** What ssr and darts may spend: two batches per step pair, over all epochs. */
+  /** The budget of ssr and darts in training images: two batches per step pair, over all epochs. */
   budget: number;
   /** Steps of each training, and the epochs over which they go. */
   steps: number;
   epochs: number;
   /** Steps of an epoch counted from 1: the last one may be short. */
   stepsOf(epoch: number): number;
-  /** What so many steps and evaluations have cost. */
+  /** Training images spent by a number of steps and evaluations. */
   spent(steps: number, evaluations: number): number;
 }
 

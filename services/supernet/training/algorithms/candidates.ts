@@ -8,7 +8,7 @@ import type { CostWindow } from "../../../../shared/space/sampling";
 import type { Candidate } from "./ssr/train";
 import type { SearchPort } from "./search";
 
-/** What evaluating a network of a search takes. */
+/** Input for the evaluation of a network. */
 export interface EvaluationContext {
   engine: Engine;
   dataset: Dataset;

@@ -31,7 +31,7 @@ interface Standing {
   best?: NetworkParameters & { candidate: number; miou: number };
 }
 
-/** What every part of a random search works with. */
+/** Context shared by all parts of a random search. */
 interface Context extends EvaluationContext {
   job: SearchJob;
   port: SearchPort;

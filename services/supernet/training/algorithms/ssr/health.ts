@@ -6,7 +6,7 @@ import { policyOf } from "../../../../../shared/spec/health";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
 import { enumWord } from "../../../../../shared/spec/words";
 
-/** What one epoch of a supernet is judged by. */
+/** Figures of one epoch that the health rules judge. */
 export interface Measures {
   /** Counted from 1, of the budget. */
   epoch: number;
@@ -162,7 +162,7 @@ function lateEntropy(
 }
 
 function capacityGone({ cost: { ratio, smallest, target }, smallestWidths }: Measures): Finding[] {
-  // What has no room between floor and target has no capacity to lose.
+  // Without room between the cheapest network and the target, there is no capacity to lose.
   if (target - smallest <= CLEARLY || target - ratio <= CLEARLY) return [];
   const floor = smallest + FLOOR * (target - smallest);
   const narrow = smallestWidths >= NARROWEST;

@@ -20,7 +20,7 @@ import {
 import type { EpochNorms } from "./guard";
 import { kindsOf, type Measures } from "./health";
 
-/** What an epoch of a search has come to, before it is judged. */
+/** Figures of an epoch, before the health rules judge them. */
 interface EpochOutcome {
   epoch: number;
   epochs: number;

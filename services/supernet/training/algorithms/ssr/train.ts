@@ -40,7 +40,7 @@ import { awaitedClassWeights } from "../../classWeights";
 import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
 import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "../../session";
 
-/** What the shrinking service answers after an epoch. */
+/** Answer of the shrinking service to an epoch. */
 export interface Decision {
   /** The survivors from here on; absent: nothing has left. */
   architecture?: Architecture;
@@ -62,7 +62,7 @@ export interface SearchJob {
 /** A network of a search by random or evolution, with its figure. */
 export type Candidate = CandidateEvaluated & { genotype: Genotype };
 
-/** What the loop asks of the outside. */
+/** What the training loop needs from outside: storage, publication, decisions. */
 export interface TrainingPort {
   storeCheckpoint(bytes: Uint8Array, epoch: number): Promise<ArtifactRef>;
   /** Publishes the epoch and answers with what is decided on it. */
@@ -165,7 +165,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
   }
 }
 
-/** What a search's steps are compiled with. */
+/** Options that the steps of a search are compiled with. */
 export function stepOptions({ spec, space, table }: SearchJob, weighting: Float32Array): StepOptions {
   return {
     seed: spec.seed,
