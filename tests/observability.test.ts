@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { parse, stringify } from "yaml";
 import { boards } from "../deploy/grafana/boards/boards";
 import { lastLines, startChild, type Child } from "../cli/stack/child";
@@ -122,10 +121,10 @@ beforeAll(async () => {
   // A second measurement: what comes first after a start has no rate.
   const latency = connect(LatencyServiceClient, system.stack.addresses().latency.grpc);
   const network = search.artifacts.find(({ kind }) => kind === "network.onnx")!;
-  await pause(2_000);
+  await scrapedTwice();
   await latency.api.profileNetwork({ searchId, object: network.object, profiling: spec.profiling });
   latency.close();
-  await pause(3_000);
+  await scrapedTwice();
   end = Date.now() / 1000;
 });
 
@@ -134,6 +133,20 @@ afterAll(async () => {
   await guard?.stop();
   await system?.stop();
 });
+
+/** Resolves once Prometheus has scraped every service twice from now on: a rate needs two samples. */
+async function scrapedTwice(): Promise<void> {
+  for (let scrape = 0; scrape < 2; scrape++) {
+    const now = Date.now() / 1000;
+    await until(lastScrape, (time) => time > now);
+  }
+}
+
+/** When the service that was scraped longest ago was scraped, Unix time in seconds. */
+async function lastScrape(): Promise<number> {
+  const { data } = await ask<{ result: { value: [number, string] }[] }>("query", { query: "min(timestamp(up))" });
+  return Number(data.result[0]?.value[1] ?? 0);
+}
 
 async function freePort(): Promise<number> {
   const server = createServer();
