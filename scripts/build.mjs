@@ -2,9 +2,10 @@
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   rmSync,
   statSync,
   utimesSync,
@@ -21,8 +22,12 @@ const lock = at("node_modules", ".lathe-build.lock");
 const generated = at("shared", "proto");
 // Reflection reads it beside the generated code (shared/rpc/reflection.ts).
 const descriptors = join("shared", "proto", "descriptors.binpb");
-const sources = ["proto", "services", "shared", "cli", "deploy", "bench"];
-const single = ["package.json", "tsconfig.json", "tsconfig.build.json", "buf.gen.yaml"];
+// The image is built without deploy/, which holds nothing that runs in it.
+const sources = ["proto", "services", "shared", "cli", "deploy", "bench"].filter((folder) => existsSync(at(folder)));
+const single = [
+  ...["package.json", "package-lock.json", "scripts/build.mjs"],
+  ...["tsconfig.json", "tsconfig.build.json", "buf.yaml", "buf.gen.yaml"],
+];
 const waitMs = 120_000;
 
 /** Newest change below a folder, folders included: a removed file is a change too. */
