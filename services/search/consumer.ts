@@ -60,8 +60,12 @@ export async function consumeSearches(
     for (const id of followed) if (!open.has(id)) leave(id);
   };
   // A record that cannot be read must not stop the service.
+  let sweeping: Promise<void> | undefined;
+  // One at a time: a sweep may take longer than the time between two.
   const sweep = () =>
-    sweepOnce().catch((error: unknown) => bus.logger.warn("the searches could not be looked through", { error }));
+    (sweeping ??= sweepOnce()
+      .catch((error: unknown) => bus.logger.warn("the searches could not be looked through", { error }))
+      .finally(() => (sweeping = undefined)));
 
   // Nobody waits for it: the start takes no longer for the searches that are stored.
   void sweep();
@@ -80,7 +84,8 @@ export async function consumeSearches(
     onGivenUp: async ({ stored, where, error }) => {
       const searchId = stored?.searchId ?? parseEventSubject(where)?.searchId;
       if (searchId === undefined) return;
-      if (isTransient(error)) searches.repairLater(searchId);
+      // Deliveries are used up by processes that died, at whichever event; the event itself may be sound.
+      if (isTransient(error) || error.reason === "DELIVERIES_EXHAUSTED") searches.repairLater(searchId);
       else await searches.fail(searchId, error);
     },
   });

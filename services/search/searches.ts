@@ -41,6 +41,9 @@ const UNKNOWN = SearchState.SEARCH_STATE_UNSPECIFIED;
 /** A client waits for what it asked for, and asks up to five times within its 30 s, with some 9 s between; it must hear why before they are over. */
 const CLIENT_RETRY_MS = 3_500;
 
+/** Another process may have dropped an event and be gone, which no record shows. */
+const FULL_SWEEP_EVERY = 10;
+
 /**
  * The searches as the bus holds them: records, events, work items. No state of its own but a copy of their places in the list, so that it
  * may die between any two steps.
@@ -51,6 +54,8 @@ export class Searches {
   private readonly claims: Records<Claim>;
   /** Changes of records up to here have been looked through. */
   private sweptUpTo = -1;
+  /** Sweeps since the first. */
+  private sweeps = 0;
   /** Searches whose records have missed an event: the next sweep repairs them. */
   private readonly behind = new Set<string>();
 
@@ -199,8 +204,8 @@ export class Searches {
   /**
    * Looks through the searches that have not ended, at the first time, and through those that have changed since, at each later time. It mends what a
    * process has left that died halfway: search.created is published where it is missing, and every record has its place in the list.
-   * At the first time every record, and later each that has missed an event, takes in what is stored of its search and issues what comes next;
-   * so a search goes on that an earlier version has left where it issued nothing.
+   * At the first time and at every tenth, every record takes in what is stored of its search and issues what comes next; in between, only those that
+   * missed an event in this process. So a search goes on that another process or an earlier version has left where it issued nothing.
    */
   async sweep(): Promise<Sweep> {
     const revision = await this.records.newest();
@@ -217,15 +222,24 @@ export class Searches {
       if (isEnded(search)) open.delete(search.id);
       changed.push(search);
     };
-    const firstTime = this.sweptUpTo < 0;
-    const entries = firstTime ? this.records.eachOf([...open]) : this.records.changes(this.sweptUpTo);
-    for await (const entry of entries) await look(entry);
-    if (firstTime) for (const id of open) this.behind.add(id);
+    const all = this.sweptUpTo < 0 || ++this.sweeps % FULL_SWEEP_EVERY === 0;
+    const entries = all ? this.records.eachOf([...open]) : this.records.changes(this.sweptUpTo);
+    let complete = true;
+    try {
+      for await (const entry of entries) await look(entry);
+    } catch (thrown) {
+      const error = LatheError.from(thrown);
+      // One unreadable record must not keep the others from their repair; its own repair fails its search.
+      if (error.reason !== "RECORD_MALFORMED") throw error;
+      this.bus.logger.error("a record cannot be read", { error });
+      complete = false;
+    }
+    if (all) for (const id of open) this.behind.add(id);
     for (const id of [...this.behind]) {
       const search = await this.repair(id);
       if (search) changed.push(search);
     }
-    this.sweptUpTo = revision;
+    if (complete) this.sweptUpTo = revision;
     return { changed, open };
   }
 

@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { DeriveWork, SearchCreated, WorkFailed } from "../proto/lathe/v1/events";
+import { ArchitectureDerived, DeriveWork, SearchCreated, WorkFailed } from "../proto/lathe/v1/events";
 import { startTestBus } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
@@ -51,6 +51,21 @@ const queueIsEmpty = () =>
     );
   });
 const names = async (id: string) => (await historyOnce(bus, id)).map(({ event }) => event.type);
+
+it("does not fail a search whose item is exhausted after its result was published", async () => {
+  const id = await newSearch();
+  await work({
+    maxDeliveries: 1,
+    handler: async () => {
+      await publishEvent(bus, id, { type: "architecture.derived", data: ArchitectureDerived.fromPartial({}) });
+      throw new Error("died before the acknowledgement");
+    },
+  });
+  await queue(id);
+  await until(async () => (await names(id)).includes("architecture.derived"));
+  await queueIsEmpty();
+  expect(await names(id)).toEqual(["search.created", "architecture.derived"]);
+});
 
 it("carries out an item with the history of its search", async () => {
   const id = await newSearch();

@@ -41,6 +41,9 @@ export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOpt
     onExhausted: async ({ work, deliveries, error }) => {
       // Without a readable item there is no search to report it to; the bus has logged it.
       if (!work) return;
+      const { skip } = standing(await historyOnce(bus, work.searchId), over(work), resumptionOf(work));
+      // A worker may have died after it had published the result, or while a resumption had taken the item's place.
+      if (skip !== undefined) return bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });
       const { reason, message } = error;
       const data = { phase: work.kind, reason, message, deliveries };
       await publishEvent(bus, work.searchId, { type: "work.failed", data });

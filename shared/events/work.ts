@@ -125,7 +125,13 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
   };
 
   const settle = async (work: WorkItem<K>, { delivery, stopping, lease }: InHand, span: Span): Promise<void> => {
-    const handedBack = delivery.deliveries > 1 ? ((await handbacks.get(handbackKey(work.id)))?.value ?? 0) : 0;
+    let handedBack = 0;
+    try {
+      if (delivery.deliveries > 1) handedBack = (await handbacks.get(handbackKey(work.id)))?.value ?? 0;
+    } catch (error) {
+      bus.logger.warn("work item given back: its hand-backs cannot be read", { work: work.id, error });
+      return give(delivery, work);
+    }
     const deliveries = delivery.deliveries - handedBack;
     if (deliveries > maxDeliveries) {
       const text = `work item ${work.id} was taken ${maxDeliveries} times and never finished: its workers died or lost their lease`;
