@@ -2,7 +2,7 @@ import type { Bus } from "../../shared/events/bus";
 import { consumeEvents, isTransient } from "../../shared/events/consumer";
 import { subscribeProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
-import { ALL_EVENTS, DURABLES, parseEventSubject } from "../../shared/events/subjects";
+import { ALL_EVENTS, DURABLES } from "../../shared/events/subjects";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import type { SearchMetrics } from "./metrics";
 import { isEnded } from "./record";
@@ -81,11 +81,9 @@ export async function consumeSearches(
       }
       metrics.count(stored);
     },
-    onGivenUp: async ({ stored, where, error }) => {
-      const searchId = stored?.searchId ?? parseEventSubject(where)?.searchId;
+    onGivenUp: async ({ searchId, error }) => {
       if (searchId === undefined) return;
-      // Deliveries are used up by processes that died, at whichever event; the event itself may be sound.
-      if (isTransient(error) || error.reason === "DELIVERIES_EXHAUSTED") searches.repairLater(searchId);
+      if (isTransient(error)) searches.repairLater(searchId);
       else await searches.fail(searchId, error);
     },
   });

@@ -3,7 +3,7 @@ import type { LatheEvent } from "../../shared/events/catalog";
 import { consumeEvents } from "../../shared/events/consumer";
 import { publishEvent } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
-import { DURABLES, eventFilter, parseEventSubject } from "../../shared/events/subjects";
+import { DURABLES, eventFilter } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import type { EpochCompleted } from "../../shared/proto/lathe/v1/events";
 import { BudgetPolicy, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
@@ -65,8 +65,7 @@ export async function consumeEpochs(
       const { duplicate } = await publishEvent(bus, searchId, decision, { signal });
       if (!duplicate && decision.type === "space.shrunk") metrics.removed(decision.data.removals);
     },
-    onGivenUp: async ({ stored, where, error, attempts }) => {
-      const searchId = stored?.searchId ?? parseEventSubject(where)?.searchId;
+    onGivenUp: async ({ searchId, error, attempts }) => {
       if (searchId !== undefined) await fail(searchId, error, attempts);
     },
   });

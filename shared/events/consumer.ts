@@ -4,7 +4,7 @@ import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
 import { sleep } from "./faults";
 import { readStored } from "./history";
-import type { DurableSettings } from "./pull";
+import type { Delivery, DurableSettings } from "./pull";
 import { runPulls, type Consumption, type InHand } from "./pulls";
 import { EVENTS_STREAM, parseEventSubject } from "./subjects";
 import { handling } from "./tracing";
@@ -13,6 +13,8 @@ import { handling } from "./tracing";
 interface GivenUp {
   /** Undefined where the event cannot be read. */
   stored: StoredEvent | undefined;
+  /** By the event's subject; undefined where that names no search. */
+  searchId: string | undefined;
   where: string;
   error: LatheError;
   attempts: number;
@@ -48,9 +50,14 @@ const MAX_BACKOFF_MS = 30_000;
 const MAX_DELIVERIES = 10;
 /** Events in hand over all processes of a durable, those included that wait for their repetition. */
 const MAX_IN_HAND = 256;
+/** Reason of the failure of an event or a work item whose deliveries are used up. */
+export const EXHAUSTED = "DELIVERIES_EXHAUSTED";
 
 /** Whether a repetition may succeed. A message that is too large stays so. */
 export const isTransient = (error: LatheError) => TRANSIENT.has(error.code) && error.reason !== "PAYLOAD_TOO_LARGE";
+/** Whether a handler's failure deserves a repetition: a transient one, a fault of ours, or an abort that nobody asked for. */
+export const mayHeal = (error: LatheError) =>
+  isTransient(error) || error.code === "INTERNAL" || error.code === "CANCELLED";
 export const backoff = (firstMs: number, attempts: number) =>
   Math.min(MAX_BACKOFF_MS, firstMs * 2 ** Math.min(attempts - 1, 20));
 
@@ -94,10 +101,11 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
       } catch (thrown) {
         const error = LatheError.from(thrown);
         if (lease.lost.aborted || stopping.aborted) continue;
-        const mayHeal = isTransient(error) || error.code === "INTERNAL" || error.code === "CANCELLED";
-        if (mayHeal && attempts < maxAttempts) {
+        // An event whose deliveries are used up is not handled, so that repeating it is of no use.
+        if (mayHeal(error) && attempts < maxAttempts && error.reason !== EXHAUSTED) {
           bus.logger.warn("event is handled again", { durable, where, attempts, error });
-        } else if (await giveUp({ stored, where, error, attempts })) return await delivery.term();
+        } else if (await giveUp({ stored, searchId: searchOf(delivery), where, error, attempts }))
+          return await delivery.term();
       }
       await sleep(backoff(backoffMs, attempts), AbortSignal.any([stopping, lease.lost]));
     }
@@ -127,14 +135,16 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
       ),
     );
   };
-  const byLane = (inHand: InHand) =>
-    lanes.run(parseEventSubject(inHand.delivery.subject)?.searchId ?? "", () => handle(inHand));
+  const byLane = (inHand: InHand) => lanes.run(searchOf(inHand.delivery) ?? "", () => handle(inHand));
   return runPulls(bus, [settings], byLane, { sideBySide: true, onLate: (_queue, delivery) => delivery.nak(0) });
 }
 
+const searchOf = ({ subject }: Delivery) => parseEventSubject(subject)?.searchId;
+
+/** The event itself may be sound: its processes died at whatever they had in hand. */
 function unfinished(where: string): LatheError {
   const text = `${where} was delivered ${MAX_DELIVERIES} times and never finished: its processes died or were stopped`;
-  return new LatheError("FAILED_PRECONDITION", text, { reason: "DELIVERIES_EXHAUSTED" });
+  return new LatheError("ABORTED", text, { reason: EXHAUSTED });
 }
 
 /** Runs what has the same key in the order of asking, and different keys side by side. */

@@ -3,7 +3,7 @@ import { LatheError } from "../process/errors";
 import { failed } from "../process/tracing/span";
 import type { Bus } from "./bus";
 import type { WorkData } from "./catalog";
-import { backoff, isTransient } from "./consumer";
+import { backoff, EXHAUSTED, mayHeal } from "./consumer";
 import { decodeWork } from "./envelope";
 import { sleep } from "./faults";
 import type { Delivery, DurableSettings } from "./pull";
@@ -135,7 +135,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     const deliveries = delivery.deliveries - handedBack;
     if (deliveries > maxDeliveries) {
       const text = `work item ${work.id} was taken ${maxDeliveries} times and never finished: its workers died or lost their lease`;
-      return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: "DELIVERIES_EXHAUSTED" }));
+      return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: EXHAUSTED }));
     }
     let outcome: "done" | "told";
     try {
@@ -147,8 +147,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       // Another may hold it now, and whatever is said of the message would be said of theirs.
       if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, error });
       if (stopping.aborted) return give(delivery, work);
-      const mayHeal = isTransient(error) || error.code === "INTERNAL" || error.code === "CANCELLED";
-      if (!mayHeal || deliveries >= maxDeliveries) return drop(delivery, work, deliveries, error);
+      if (!mayHeal(error) || deliveries >= maxDeliveries) return drop(delivery, work, deliveries, error);
       bus.logger.warn("work item comes again", { work: work.id, deliveries, error });
       return delivery.nak(backoff(backoffMs, deliveries));
     }
