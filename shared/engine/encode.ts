@@ -55,7 +55,7 @@ export function encodeModel(graph: Graph, name: string, metadata: Readonly<Recor
   }).finish();
 }
 
-function encodeAttribute([name, value]: [string, Attribute]): AttributeProto {
+export function encodeAttribute([name, value]: [string, Attribute]): AttributeProto {
   const empty = { name, t: undefined, floats: [], ints: [], strings: [] };
   if (typeof value === "number") return { ...empty, type: AttributeType.INT, i: value };
   if (typeof value === "string") return { ...empty, type: AttributeType.STRING, s: Buffer.from(value) };

@@ -65,3 +65,8 @@ function checkArray(kind: "input" | "output", name: string, array: Arrays[string
   const want = `${spec.dtype} of length ${length} (shape [${spec.shape.join(",")}])`;
   throw new LatheError("INVALID_ARGUMENT", `${kind} "${name}" is ${describeArray(array)}, must be ${want}`);
 }
+
+/** The numbers below `count`. */
+export function upTo(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}

@@ -1,7 +1,8 @@
+import { upTo } from "../engine/signature";
 import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
 import { choicesOf } from "../space/genotype";
 import type { LiveBlock, LiveOperation, LiveStage } from "../space/live";
-import { axis, finder, upTo, type DeclaredTensor, type TensorTable } from "./declaration";
+import { axis, finder, type DeclaredTensor, type TensorTable } from "./declaration";
 
 /**
  * The architecture parameters of a supernet: per stage [depths], per block [operations] and, for output and middle widths,

@@ -1,10 +1,10 @@
 import { convolutions, squares, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import type { ManifestEntry } from "../engine/parameters";
-import { elementCount } from "../engine/signature";
+import { elementCount, upTo } from "../engine/signature";
 import { at, type LiveBlock } from "../space/live";
 import type { BlockedPlans, PlannedBlock } from "./blockedPlans";
-import { finder, upTo, type Role, type TensorTable } from "./declaration";
+import { finder, type Role, type TensorTable } from "./declaration";
 
 /** Where the values of a blocked vector come from in the plain one, which is the order of checkpoints. */
 export interface BlockedLayout {

@@ -1,3 +1,4 @@
+import { wholeTiles } from "../engine/nchwc/emit";
 import { obstacle, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import type { LiveBlock } from "../space/live";
@@ -51,7 +52,7 @@ function mixturePlan(
   size: { batch: number; height: number; width: number },
   tile: number,
 ): MixturePlan {
-  const whole = (channels: number) => Math.ceil(channels / tile) * tile;
+  const whole = (channels: number) => wholeTiles(channels, tile);
   return {
     tile,
     ...size,

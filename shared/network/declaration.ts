@@ -1,4 +1,5 @@
 import { manifest, type Manifest, type ManifestEntry } from "../engine/parameters";
+import { upTo } from "../engine/signature";
 
 /** Elements that lie one behind the other along an axis. */
 interface Run {
@@ -40,11 +41,6 @@ export type TensorTable = Manifest<DeclaredTensor & ManifestEntry>;
 
 export function tensorTable(tensors: readonly DeclaredTensor[]): TensorTable {
   return manifest(tensors.map((tensor) => ({ ...tensor, shape: tensor.axes.map(extent) })));
-}
-
-/** The numbers below `count`. */
-export function upTo(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index);
 }
 
 /** An axis of one run, the first `count` elements. */

@@ -1,7 +1,8 @@
+import { encodeAttribute } from "../engine/encode";
 import { createEngine, type Engine } from "../engine/engine";
+import type { Attribute } from "../engine/graph";
 import { createSession } from "../engine/session";
 import {
-  AttributeProto_AttributeType as AttributeType,
   ModelProto,
   TensorProto_DataType as DataType,
   type AttributeProto,
@@ -50,9 +51,9 @@ const RULES: Readonly<Record<string, Rule>> = {
   AveragePool: (w, node) => w.blocked(w.node("AveragePool", [w.plain(node.input[0] as string)], node.attribute)),
   GlobalAveragePool: (w, { input: [x = ""] }) => w.node("GlobalAveragePool", [w.plain(x)]),
   Upsample: (w, { input: [x = ""] }) => {
-    const how = [text("mode", "nearest"), text("coordinate_transformation_mode", "asymmetric")];
+    const how = { mode: "nearest", coordinate_transformation_mode: "asymmetric", nearest_mode: "floor" };
     const scales = w.floats([1, 1, 2, 2]);
-    return w.blocked(w.node("Resize", [w.plain(x), "", scales], [...how, text("nearest_mode", "floor")]));
+    return w.blocked(w.node("Resize", [w.plain(x), "", scales], attributes(how)));
   },
   Conv: (w, node) => {
     const [x = "", kernel = "", bias, sum] = node.input;
@@ -140,7 +141,7 @@ class Writer {
   /** Shape of x divided by `divisors`, with `behind` appended. */
   private sizes(x: string, divisors: number[], behind: number[]): string {
     const tiles = this.node("Div", [this.node("Shape", [x]), this.integers(divisors)]);
-    return this.node("Concat", [tiles, this.integers(behind)], [integer("axis", 0)]);
+    return this.node("Concat", [tiles, this.integers(behind)], attributes({ axis: 0 }));
   }
 
   private like(x: string, value: string): string {
@@ -152,7 +153,7 @@ class Writer {
   }
 
   private transpose(x: string, order: number[]): string {
-    return this.node("Transpose", [x], [{ ...attribute("perm"), type: AttributeType.INTS, ints: order }]);
+    return this.node("Transpose", [x], attributes({ perm: order }));
   }
 
   private integers(values: number[]): string {
@@ -166,14 +167,4 @@ class Writer {
   }
 }
 
-function attribute(name: string): AttributeProto {
-  return { name, type: AttributeType.UNDEFINED, t: undefined, floats: [], ints: [], strings: [] };
-}
-
-function integer(name: string, i: number): AttributeProto {
-  return { ...attribute(name), type: AttributeType.INT, i };
-}
-
-function text(name: string, value: string): AttributeProto {
-  return { ...attribute(name), type: AttributeType.STRING, s: Buffer.from(value) };
-}
+const attributes = (values: Readonly<Record<string, Attribute>>) => Object.entries(values).map(encodeAttribute);

@@ -31,6 +31,9 @@ export function toPlain(r: Recorder, x: Value): Value {
   return node(r, "ReorderOutput", [x], x.shape, { channels: channelsOf(x) });
 }
 
+/** Channels filled up to whole tiles. */
+export const wholeTiles = (channels: number, tile: TileSize): number => Math.ceil(channels / tile) * tile;
+
 export const channelsOf = (x: Value): number => x.shape[1] as number;
 
 function zeros(r: Recorder, count: number): Value {
@@ -193,9 +196,4 @@ export function split(r: Recorder, x: Value, sizes: readonly number[]): Value[] 
 export function sum(r: Recorder, a: Value, b: Value): Value {
   const count = Math.max(channelsOf(a), channelsOf(b));
   return binary(r, "Add", withChannels(r, a, count), withChannels(r, b, count));
-}
-
-/** 0 to length - 1. */
-export function count(length: number): number[] {
-  return Array.from({ length }, (_, index) => index);
 }

@@ -1,7 +1,8 @@
 import { pad, reshape, sizeOf } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
-import { channelsOf, count, pointwise, toBlocked, toPlain } from "./emit";
+import { channelsOf, pointwise, toBlocked, toPlain } from "./emit";
+import { upTo } from "../signature";
 
 // Sums over positions, as derivatives of kernels are, by a blocked 1x1 convolution that has positions for input channels.
 
@@ -38,7 +39,7 @@ export function movedRows(
 ): Value {
   const rows = reshape(r, x, [tiles, height, sizeOf(x) / (tiles * height)]);
   const taps = [-dilation, 0, dilation].flatMap((shift) =>
-    count(height / stride)
+    upTo(height / stride)
       .map((row) => row * stride + shift)
       .map((row) => (row >= 0 && row < height ? row : height)),
   );

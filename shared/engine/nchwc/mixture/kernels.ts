@@ -1,7 +1,8 @@
 import { concat, expand, reshape } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { count, split } from "../emit";
+import { split } from "../emit";
+import { upTo } from "../../signature";
 import { transposedSquares } from "../product";
 import { convolutions, squares, type Convolution, type MixturePlan } from "./plan";
 
@@ -74,7 +75,7 @@ export function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Ke
     .sort((a, b) => a.layer - b.layer || a.inputs - b.inputs);
   const order = back.flatMap(({ inputs, outputs, start }) => {
     const [to, from] = [inputs / tile, outputs / tile];
-    return count(from * to * 3).map((at) => {
+    return upTo(from * to * 3).map((at) => {
       const [inputTile, outputTile, tap] = [Math.floor(at / (to * 3)), Math.floor(at / 3) % to, at % 3];
       return start + (outputTile * from + inputTile) * 3 + (2 - tap);
     });

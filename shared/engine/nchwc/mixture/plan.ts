@@ -1,4 +1,5 @@
-import { count, type TileSize } from "../emit";
+import type { TileSize } from "../emit";
+import { upTo } from "../../signature";
 
 /** One candidate of a mixture: two factorised convolutions with norms between, at full (1) or half (2) resolution. */
 export interface Branch {
@@ -61,9 +62,9 @@ interface Square {
 /** Squares of all kernels in the order in which they lie: per convolution by output tile, input tile, tap. */
 export function squares(plan: MixturePlan): Square[] {
   return convolutions(plan).flatMap(({ inputs, outputs }, convolution) =>
-    count(outputs / plan.tile).flatMap((outputTile) =>
-      count(inputs / plan.tile).flatMap((inputTile) =>
-        count(3).map((tap) => ({ convolution, outputTile, inputTile, tap })),
+    upTo(outputs / plan.tile).flatMap((outputTile) =>
+      upTo(inputs / plan.tile).flatMap((inputTile) =>
+        upTo(3).map((tap) => ({ convolution, outputTile, inputTile, tap })),
       ),
     ),
   );

@@ -1,7 +1,8 @@
 import { concat, reshape, sizeOf } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { channelsOf, count, shiftColumns } from "../emit";
+import { channelsOf, shiftColumns } from "../emit";
+import { upTo } from "../../signature";
 import { movedRows, product, turned } from "../product";
 import type { Activations } from "./forward";
 import { convolutions, type Branch, type MixturePlan } from "./plan";
@@ -87,7 +88,7 @@ function squareOrder(plan: MixturePlan): number[] {
       to: number;
       first: number;
     };
-    return count(from * to * 3).map((at) => {
+    return upTo(from * to * 3).map((at) => {
       const [outputTile, inputTile, tap] = [Math.floor(at / (from * 3)), Math.floor(at / 3) % from, at % 3];
       if (taps === 1) return tap === 1 ? first + inputTile * to + outputTile : zeros;
       const image = layer === 1 ? inputTile * 3 + tap : tap * from + inputTile;

@@ -1,7 +1,8 @@
 import { binary, concat, expand, reshape, slice } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { count, depthwise, generalConvolution, shiftColumns, withChannels } from "../emit";
+import { depthwise, generalConvolution, shiftColumns, withChannels } from "../emit";
+import { upTo } from "../../signature";
 import { poolGradient } from "../maxPool";
 import { movedRows, product, transposedSquares, turned } from "../product";
 import { moveChannels, place, type ReductionActivations, type ReductionInputs } from "./forward";
@@ -89,9 +90,9 @@ function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled:
   const kind = (odd: { row: 0 | 1; column: 0 | 1 }): Value => {
     const rows = odd.row === 1 ? [2, 0] : [1];
     const columns = odd.column === 1 ? [2, 0] : [1];
-    const order = count(to).flatMap((inputTile) =>
+    const order = upTo(to).flatMap((inputTile) =>
       columns.flatMap((column) =>
-        count(from).flatMap((outputTile) => rows.map((row) => ((outputTile * 3 + column) * to + inputTile) * 3 + row)),
+        upTo(from).flatMap((outputTile) => rows.map((row) => ((outputTile * 3 + column) * to + inputTile) * 3 + row)),
       ),
     );
     const taken = r.node("Gather", [squares, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
@@ -119,7 +120,7 @@ function kernelGradient(r: Recorder, plan: ReductionPlan, columns: Value, u: Val
   const products = product(r, seen, u, tile);
   const all = reshape(r, products, [9 * from * to, tile * tile]);
   // The place of each square in a product that lies by column, input tile, row and output tile.
-  const order = count(to).flatMap((outputTile) => count(9 * from).map((at) => at * to + outputTile));
+  const order = upTo(to).flatMap((outputTile) => upTo(9 * from).map((at) => at * to + outputTile));
   const inOrder =
     to === 1 ? all : r.node("Gather", [all, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
   return reshape(r, inOrder, [order.length, tile, tile]);

@@ -1,4 +1,4 @@
-import type { TileSize } from "../emit";
+import { wholeTiles, type TileSize } from "../emit";
 
 /**
  * Sizes of a reduction in blocked layout: ReLU(BN(concat(conv 3x3 stride 2, max-pool 2x2))). Channels are counted as they are; a value
@@ -22,7 +22,7 @@ export function filledUp({ tile, inputs, convolution }: ReductionPlan): {
   added: number;
   output: number;
 } {
-  const whole = (channels: number) => Math.ceil(channels / tile) * tile;
+  const whole = (channels: number) => wholeTiles(channels, tile);
   return { input: whole(inputs), added: whole(convolution), output: whole(convolution + inputs) };
 }
 

@@ -1,7 +1,8 @@
 import { binary, concat, expand, matMul, pad, reshape, transpose } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { count, generalConvolution, toBlocked } from "../emit";
+import { generalConvolution, toBlocked } from "../emit";
+import { upTo } from "../../signature";
 import { emitNorm, emitNormGradient, type Normed } from "./norm";
 import { addedChannels, filledUp, outputShape, type ReductionPlan } from "./plan";
 
@@ -72,7 +73,7 @@ function taps(r: Recorder, plan: ReductionPlan, images: Value): Value {
   const apart = transpose(r, reshape(r, beside, [rows, w, 2]), [2, 0, 1]);
   const before = pad(r, apart, [-1, 0, 1], [0, 0, -1]);
   const columns = reshape(r, concat(r, [before, apart], 0), [3 * inputs, height + 1, batch * w]);
-  const seen = [-1, 0, 1].flatMap((shift) => count(h).map((row) => (2 * row + shift < 0 ? height : 2 * row + shift)));
+  const seen = [-1, 0, 1].flatMap((shift) => upTo(h).map((row) => (2 * row + shift < 0 ? height : 2 * row + shift)));
   const gathered = [3 * inputs, seen.length, batch * w];
   const all = r.node("Gather", [columns, r.integers(seen)], gathered, "float32", { axis: 1 });
   return reshape(r, all, [9 * inputs, h * batch * w]);
