@@ -1,16 +1,13 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { startGuard } from "../cli/stack/guard";
-import { serviceProcess } from "../cli/stack/stack";
-import { takeStateFolder } from "../cli/stack/state";
+import { setTimeout as pause } from "node:timers/promises";
 import type { EventName } from "../shared/events/catalog";
 import { WORK_STREAM } from "../shared/events/subjects";
 import { ConditionStatus, SearchState } from "../shared/proto/lathe/v1/search";
-import { compiled } from "./compiled";
+import { Replicas } from "./replicas";
 import { smallSpec } from "./specs";
 import { childrenOf, isAlive } from "../shared/testing/processes";
 import { until } from "../shared/testing/until";
-import { newFolder, System } from "./system";
+import { System } from "./system";
 
 let system: System;
 beforeAll(async () => {
@@ -68,6 +65,7 @@ it("fails its search, with the cause, when its process dies each time, and anoth
   };
   let ill: string | undefined;
   while (ill === undefined) {
+    await pause(10);
     const [child] = derivations(own());
     // Looked for after the process was seen: the failure of one search is stored before the next item is taken.
     [ill] = await those("work.failed");
@@ -91,14 +89,9 @@ it("fails its search, with the cause, when its process dies each time, and anoth
 });
 
 it("is shared by two replicas", async () => {
-  const guard = startGuard();
-  const second = serviceProcess("discretization", system.stack.natsUrl, takeStateFolder(newFolder()), guard, {
-    services: join(compiled(), "services"),
-    env: { LATHE_LEASE: "4s", LATHE_THREADS: "1" },
-  });
-  const child = await second.start(new AbortController().signal);
+  const second = await Replicas.start(system.stack.natsUrl, ["discretization"]);
   try {
-    const replicas = [own(), second.address()] as const;
+    const replicas = [own(), second.addresses.discretization!] as const;
     const derived = async ({ http }: Replica) => {
       const text = await (await fetch(`http://${http}/metrics`)).text();
       return Number(/^nas_derivations_total\{outcome="succeeded"\} (\d+)$/m.exec(text)?.[1]);
@@ -131,8 +124,7 @@ it("is shared by two replicas", async () => {
     expect(counts[0]! + counts[1]!).toBe(4);
     expect(Math.min(...counts)).toBeGreaterThanOrEqual(1);
   } finally {
-    await child.stop(12_000);
-    await guard.stop();
+    await second.stop();
   }
 });
 
@@ -148,10 +140,7 @@ describe("in its middle", () => {
   it("ends at a cancellation", async () => {
     const { id, child } = await standing(21);
     await system.search.api.cancelSearch({ searchId: id, reason: "enough" });
-    await until(
-      () => isAlive(child),
-      (alive) => !alive,
-    );
+    await until(() => !isAlive(child));
     await noWork();
     expect((await names(id)).slice(-2)).toEqual(["supernet.converged", "search.cancelled"]);
   });
@@ -159,10 +148,7 @@ describe("in its middle", () => {
   it("ends at a pause, and is taken up again at the resumption", async () => {
     const { id, child } = await standing(22);
     await system.search.api.pauseSearch({ searchId: id });
-    await until(
-      () => isAlive(child),
-      (alive) => !alive,
-    );
+    await until(() => !isAlive(child));
     await noWork();
     expect((await names(id)).slice(-2)).toEqual(["supernet.converged", "search.paused"]);
     await system.search.api.resumeSearch({ searchId: id });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { compiled } from "./compiled";
 import { smallSpec } from "./specs";
-import { newFolder } from "./system";
+import { newFolder, SERVICE_ENV } from "./system";
 
 const folder = newFolder();
 const out = join(folder, "out");
@@ -20,10 +20,7 @@ interface Outcome {
 function experiment(args: string[], interruptAt?: RegExp): Promise<Outcome> {
   const { INIT_CWD: _, ...env } = process.env;
   const command = [join(compiled(), "cli/lathe.js"), "experiment", ...args];
-  const child = spawn(process.execPath, command, {
-    cwd: folder,
-    env: { ...env, LATHE_LEASE: "4s", LATHE_THREADS: "1" },
-  });
+  const child = spawn(process.execPath, command, { cwd: folder, env: { ...env, ...SERVICE_ENV } });
   let [stdout, stderr, interrupted] = ["", "", false];
   child.stdout.on("data", (data: Buffer) => {
     stdout += data.toString();

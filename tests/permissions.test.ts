@@ -14,7 +14,7 @@ import { startNats, type TestNats } from "../shared/testing/nats";
 import { compiled } from "./compiled";
 import { smallSpec } from "./specs";
 import { PATIENCE_MS, until } from "../shared/testing/until";
-import { newFolder } from "./system";
+import { newFolder, SERVICE_ENV } from "./system";
 
 const passwords = Object.fromEntries(SERVICES.map((name) => [name, randomBytes(12).toString("hex")]));
 const conf = join(__dirname, "..", "deploy", "nats", "permissions.conf");
@@ -35,7 +35,7 @@ it("a whole search, from its start to its deletion, needs no more than the permi
     SERVICES.map(async (name) => {
       const service = serviceProcess(name, urlOf(name), folderOf, guard, {
         services: join(compiled(), "services"),
-        env: { LATHE_LEASE: "4s", LATHE_THREADS: "1" },
+        env: SERVICE_ENV,
       });
       return { name, child: await service.start(new AbortController().signal), address: service.address() };
     }),

@@ -4,8 +4,6 @@ import { dirname, join } from "node:path";
 import { packageRoot } from "../shared/process/root";
 import { brokenReferences, headings } from "./references";
 
-jest.setTimeout(120_000);
-
 it("every reference from a comment or a document leads to a file and a heading", () => {
   const { include } = JSON.parse(readFileSync(join(packageRoot(), "tsconfig.json"), "utf8")) as { include: string[] };
   expect(brokenReferences(packageRoot(), [...include, "docs", "helm", "proto", ".ci"])).toEqual([]);

@@ -157,7 +157,7 @@ function escaped(text: string): string {
 }
 
 /** Files of a root and of its folders, relative to it with forward slashes; links are not followed. */
-function filesOf(root: string, folders: readonly string[]): string[] {
+export function filesOf(root: string, folders: readonly string[]): string[] {
   return ["", ...folders]
     .flatMap((folder) => readdirSync(join(root, folder), { recursive: folder !== "", withFileTypes: true }))
     .filter((entry) => entry.isFile())

@@ -1,50 +1,18 @@
-import { rmSync } from "node:fs";
-import { join } from "node:path";
-import type { Child } from "../cli/stack/child";
-import { startGuard, type Guard } from "../cli/stack/guard";
-import { SERVICES, serviceProcess } from "../cli/stack/stack";
-import { takeStateFolder, type StateFolder } from "../cli/stack/state";
-import { SearchServiceClient, type SearchServiceService } from "../shared/proto/lathe/v1/search";
-import { connect, type Connection } from "../shared/rpc/client";
-import { PATIENCE_MS } from "../shared/testing/until";
-import { compiled } from "./compiled";
+import { SERVICES } from "../cli/stack/stack";
+import { SearchServiceClient } from "../shared/proto/lathe/v1/search";
+import { connect } from "../shared/rpc/client";
 import { outcome } from "./outcome";
+import { Replicas } from "./replicas";
 import { smallSpec } from "./specs";
-import { newFolder, System } from "./system";
-
-/** A second process of each service on the NATS of a system. */
-class Replicas {
-  private constructor(
-    private readonly children: readonly Child[],
-    private readonly guard: Guard,
-    private readonly state: StateFolder,
-    readonly search: Connection<typeof SearchServiceService>,
-  ) {}
-
-  static async start(natsUrl: string): Promise<Replicas> {
-    const state = takeStateFolder(newFolder());
-    const guard = startGuard();
-    const options = { env: { LATHE_LEASE: "4s", LATHE_THREADS: "1" }, services: join(compiled(), "services") };
-    const replicas = SERVICES.map((name) => serviceProcess(name, natsUrl, state, guard, options));
-    const children = await Promise.all(replicas.map(({ start }) => start(new AbortController().signal)));
-    const search = connect(SearchServiceClient, replicas[SERVICES.indexOf("search")]!.address().grpc);
-    return new Replicas(children, guard, state, search);
-  }
-
-  async stop(): Promise<void> {
-    this.search.close();
-    await Promise.all(this.children.map((child) => child.stop(PATIENCE_MS)));
-    await this.guard.stop();
-    rmSync(this.state.folder, { recursive: true, force: true });
-  }
-}
+import { System } from "./system";
 
 it("two of each service carry out searches as one of each does, and either search service tells of all of them", async () => {
   const system = await System.start();
   const alone = outcome((await system.run(smallSpec())).history);
-  const replicas = await Replicas.start(system.stack.natsUrl);
+  const replicas = await Replicas.start(system.stack.natsUrl, SERVICES);
+  const second = connect(SearchServiceClient, replicas.addresses.search!.grpc);
   try {
-    const sides = [system.search.api, replicas.search.api];
+    const sides = [system.search.api, second.api];
     const started = await Promise.all(
       sides.map((api) => api.startSearch({ spec: smallSpec(), requestId: "replicas" })),
     );
@@ -74,6 +42,7 @@ it("two of each service carry out searches as one of each does, and either searc
     expect(listed[0]).toEqual(listed[1]);
     expect(listed[0]!.searches).toHaveLength(3);
   } finally {
+    second.close();
     await replicas.stop();
     await system.stop();
   }

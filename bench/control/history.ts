@@ -30,7 +30,7 @@ const HOST = { latheVersion: "bench", nodeVersion: process.version, platform: pr
 const WON = 2;
 const LOST = -2.8;
 
-/** What a client sends: preset small without retraining, on generated scenes. */
+/** The spec of every stored search: preset small without retraining, on generated scenes. */
 export function benchSpec(epochs: number): SearchSpec {
   return SearchSpec.fromPartial({
     preset: "small",

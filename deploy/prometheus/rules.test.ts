@@ -50,7 +50,7 @@ function written(group: Group, name: string): { rules: string; tests: string } {
   return { rules: join(folder, name, "lathe.yaml"), tests: join(tests, "group.yaml") };
 }
 
-/** What an expression must not become: every alert is there, with its thresholds, its windows and what it leaves out. */
+/** Wrong variants of each alert's expression: other thresholds, other windows, exceptions left out. */
 const EXPRESSIONS: readonly (readonly [alert: string, from: string, to: string])[] = [
   ["LatheSearchStalled", "> 900", "> 1500"],
   ["LatheSearchStalled", "> 900", "> 450"],

@@ -3,12 +3,11 @@ import { relativeDifference } from "../../shared/engine/parity";
 import { connect, type Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { awaitEvent, historyOnce } from "../../shared/events/history";
-import { api } from "../../shared/events/jetstream";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishWork } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
 import { provision } from "../../shared/events/streams";
-import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, WORK_STREAM } from "../../shared/events/subjects";
+import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
 import { decodeBundle, encodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete } from "../../shared/network/discrete";
 import { networkOnnx } from "../../shared/network/export";
@@ -19,6 +18,7 @@ import { NetworkTrained, SupernetConverged, type ArchitectureDerived } from "../
 import { macsTable, networkFigures } from "../../shared/space/cost";
 import { initialArchitecture } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
+import { workIsDone } from "../../shared/testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { decidedArchitecture, noise, randomBuffer, randomGenotype } from "../../shared/testing/networks";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
@@ -27,7 +27,7 @@ import { briefSpec, trainedCheckpoint } from "../../shared/testing/training";
 import { consume } from "./consumer";
 import { derivationMetrics } from "./metrics";
 import { discretizationService } from "./rpc";
-import { patience, until } from "../../shared/testing/until";
+import { patience } from "../../shared/testing/until";
 
 const logger = createLogger({ service: "test", write: () => {} });
 const { spec, space } = resolve(briefSpec());
@@ -85,12 +85,6 @@ const queue = (searchId: string, resumption = 0) =>
     data: { spec, costTable: macsTable(space), resumption },
     ordinal: resumption,
   });
-const queueIsEmpty = () =>
-  until(async () => {
-    const what = { what: "info" };
-    const { state } = await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, what);
-    return state.messages === 0;
-  });
 
 describe("a supernet that has converged", () => {
   let id: string;
@@ -118,7 +112,7 @@ describe("a supernet that has converged", () => {
     await publishEvent(bus, cancelled, { type: "search.cancelled", data: { reason: "enough" } });
     await queue(cancelled);
     await queue(id, 1);
-    await queueIsEmpty();
+    await workIsDone(bus);
     expect(await names(id)).toEqual(["search.created", "supernet.converged", "architecture.derived"]);
     expect(await artifacts.list(`${id}/`)).toHaveLength(2);
     expect(await names(cancelled)).toEqual(["search.created", "supernet.converged", "search.cancelled"]);
@@ -130,7 +124,7 @@ describe("a supernet that has converged", () => {
     await publishEvent(bus, paused, await converged(paused));
     await publishEvent(bus, paused, { type: "search.paused", data: {} });
     await queue(paused);
-    await queueIsEmpty();
+    await workIsDone(bus);
     expect(await names(paused)).not.toContain("architecture.derived");
     await publishEvent(bus, paused, { type: "search.resumed", data: { resumption: 1 } });
     await queue(paused, 1);

@@ -1,12 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Bus } from "../../shared/events/bus";
-import { api } from "../../shared/events/jetstream";
 import { publishEvent, publishWork } from "../../shared/events/publisher";
-import { WORK_STREAM } from "../../shared/events/subjects";
 import { entry } from "../../shared/process/entry";
 import { TrainWork } from "../../shared/proto/lathe/v1/events";
-import { startTestBus } from "../../shared/testing/bus";
+import { queuedWork, startTestBus } from "../../shared/testing/bus";
 import { uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 
 let nats: TestNats;
@@ -33,8 +31,5 @@ it("a process with LATHE_JOBS ends with 0 after its item, as the Job of a cluste
   const [code] = (await once(child, "exit")) as [number | null];
   expect(log).toContain("its work items are done");
   expect(code).toBe(0);
-  const info = await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, {
-    what: "info",
-  });
-  expect(info.state.messages).toBe(1);
+  expect(await queuedWork(bus)).toBe(1);
 });

@@ -3,10 +3,8 @@ import { connect, type Bus } from "../../shared/events/bus";
 import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import type { Consumption } from "../../shared/events/pulls";
 import { awaitEvent, historyOnce, replay } from "../../shared/events/history";
-import { api } from "../../shared/events/jetstream";
 import { publishEvent, publishWork, subscribeProgress } from "../../shared/events/publisher";
 import { provision } from "../../shared/events/streams";
-import { WORK_STREAM } from "../../shared/events/subjects";
 import { encodeBundle } from "../../shared/network/bundle";
 import { encodeSupernet } from "../../shared/network/checkpoint";
 import { buildDiscrete } from "../../shared/network/discrete";
@@ -20,6 +18,7 @@ import { macsTable } from "../../shared/space/cost";
 import { derive, largestGenotype } from "../../shared/space/genotype";
 import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
+import { workIsDone } from "../../shared/testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { randomBuffer } from "../../shared/testing/networks";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
@@ -31,7 +30,7 @@ import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
 import { initialSupernet, trainSupernet } from "./training/algorithms/ssr/train";
 import { Trainer } from "./trainer";
-import { patience, until } from "../../shared/testing/until";
+import { patience } from "../../shared/testing/until";
 
 const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
 const lines: Record<string, unknown>[] = [];
@@ -109,15 +108,6 @@ const epochs = (history: StoredEvent[]) =>
   history.flatMap(({ event }) => (event.type === "epoch.completed" ? [event.data.metrics!.epoch] : []));
 const names = (history: StoredEvent[]) => history.map(({ event }) => event.type);
 
-/** The item is done: acknowledged and gone from the queue. */
-const queueIsEmpty = () =>
-  until(async () => {
-    const info = await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, {
-      what: "info",
-    });
-    return info.state.messages === 0;
-  });
-
 describe("a train work item", () => {
   const spec = briefSpec();
   const { spec: resolved, space } = resolve(spec);
@@ -156,7 +146,7 @@ describe("a train work item", () => {
     expect(epochs(history)).toEqual([1, 2, 3]);
     expect(names(history).filter((name) => name === "supernet.converged")).toHaveLength(1);
     expect(logged("resuming", id)).toMatchObject([{ epoch: 2 }]);
-    await queueIsEmpty();
+    await workIsDone(bus);
   });
 
   it("comes to what a run in one piece comes to, bit for bit", async () => {
@@ -199,7 +189,7 @@ describe("a train work item", () => {
   it("that comes again after its end changes nothing", async () => {
     const before = (await historyOnce(bus, id)).length;
     await queue(id, spec, 9);
-    await queueIsEmpty();
+    await workIsDone(bus);
     expect(logged("work item skipped", id)).toMatchObject([{ why: "the supernet is trained" }]);
     expect(await historyOnce(bus, id)).toHaveLength(before);
   });
@@ -270,7 +260,7 @@ it("a pause ends the item in the middle and a resumption goes on from the last e
   await queue(id, spec);
   await told(id, "epoch.completed", ({ metrics: of }: EpochCompleted) => of!.epoch === 2);
   await publishEvent(bus, id, { type: "search.paused", data: {} });
-  await queueIsEmpty();
+  await workIsDone(bus);
   expect(trainer.worker.pids()).toEqual([]);
   expect(logged("work item stopped", id)).toMatchObject([{ why: "SEARCH_PAUSED" }]);
   const last = Math.max(...epochs(await historyOnce(bus, id)));
@@ -279,7 +269,7 @@ it("a pause ends the item in the middle and a resumption goes on from the last e
   await queue(id, spec, 1);
   await told(id, "epoch.completed", ({ metrics: of }: EpochCompleted) => of!.epoch === last + 2);
   await publishEvent(bus, id, { type: "search.cancelled", data: { reason: "enough" } });
-  await queueIsEmpty();
+  await workIsDone(bus);
   await stop();
   const history = await historyOnce(bus, id);
   // Nothing is trained from the end of the item to the resumption.
@@ -311,7 +301,7 @@ describe("an alarm", () => {
     const stop = shrinkingOf(id, answerTo);
     await queue(id, spec);
     await told(id, "health.alarm.raised");
-    await queueIsEmpty();
+    await workIsDone(bus);
     expect(trainer.worker.pids()).toEqual([]);
     expect(logged("work item stopped", id)).toMatchObject([{ why: "SEARCH_PAUSED" }]);
     expect(names(await historyOnce(bus, id))).toEqual([
@@ -319,7 +309,7 @@ describe("an alarm", () => {
     ]);
     // The same item again, as after a crash: the search waits.
     await queue(id, spec, 0);
-    await queueIsEmpty();
+    await workIsDone(bus);
     expect(epochs(await historyOnce(bus, id))).toEqual([1]);
 
     await publishEvent(bus, id, { type: "search.resumed", data: { resumption: 1 } });
@@ -337,7 +327,7 @@ describe("an alarm", () => {
     const stop = shrinkingOf(id, answerTo);
     await queue(id, spec);
     await told(id, "health.alarm.raised");
-    await queueIsEmpty();
+    await workIsDone(bus);
     await stop();
     expect(names(await historyOnce(bus, id)).at(-1)).toBe("health.alarm.raised");
   });
@@ -381,7 +371,7 @@ describe("an alarm", () => {
     await queue(id, spec);
     const { event } = await told(id, "health.alarm.raised");
     expect(event.data).toMatchObject({ kind: HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE, policy: PAUSE });
-    await queueIsEmpty();
+    await workIsDone(bus);
     expect(names(await historyOnce(bus, id)).at(-1)).toBe("health.alarm.raised");
 
     await publishEvent(bus, id, { type: "search.resumed", data: { resumption: 1 } });
@@ -425,7 +415,7 @@ it("a retrain work item runs to a trained network", async () => {
   expect(event.data).toMatchObject({ bestEpoch: 1, onnx: { kind: "network.onnx" } });
   for (const { object } of [event.data.onnx!, event.data.weights!, ...event.data.predictions])
     expect((await trainer.artifacts.get(object, patience())).length).toBeGreaterThan(100);
-  await queueIsEmpty();
+  await workIsDone(bus);
   expect(names(await historyOnce(bus, id))).toEqual([
     "search.created",
     "retraining.epoch.completed",
@@ -443,5 +433,5 @@ it("what cannot be carried out is told once as work.failed, with its reason", as
   const { event } = await told(id, "work.failed");
   expect(event.data).toMatchObject({ phase: "train", reason: "DATASET_INVALID", deliveries: 1 });
   expect((event.data as { message: string }).message).toContain("no/such/folder");
-  await queueIsEmpty();
+  await workIsDone(bus);
 });

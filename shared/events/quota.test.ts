@@ -1,12 +1,10 @@
 import { ProfileWork } from "../proto/lathe/v1/events";
-import { startTestBus } from "../testing/bus";
+import { queuedWork, startTestBus } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import type { Bus } from "./bus";
-import { api } from "./jetstream";
 import { publishWork } from "./publisher";
 import { createQuota, type Quota } from "./quota";
-import { WORK_STREAM } from "./subjects";
 import { takeWork } from "./work";
 
 /** Whether a promise is settled, once everything that can settle it without a timer or a message has run. */
@@ -56,11 +54,6 @@ describe("a worker of two queues with a quota", () => {
 
   const queue = (searchId: string, deviceClass: string) =>
     publishWork(bus, { searchId, kind: "profile", deviceClass, data: ProfileWork.fromPartial({}), ordinal: "one" });
-  const queued = async () => {
-    const what = { what: "info" };
-    return (await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, what)).state
-      .messages;
-  };
   const take = (quota: Quota, seen: string[], hold: Promise<void>) =>
     takeWork(bus, {
       queues: [0, 1].map((at) => ({ kind: "profile", deviceClass: `class-${at}` })),
@@ -84,7 +77,7 @@ describe("a worker of two queues with a quota", () => {
     release();
     await quota.done;
     expect(seen).toHaveLength(1);
-    expect(await queued()).toBe(1);
+    expect(await queuedWork(bus)).toBe(1);
     await first.stop();
 
     const second = createQuota(1, 20_000);
@@ -92,6 +85,6 @@ describe("a worker of two queues with a quota", () => {
     await second.done;
     await rest.stop();
     expect(seen.sort()).toEqual(ids.map((id) => `${id} 1`).sort());
-    expect(await queued()).toBe(0);
+    expect(await queuedWork(bus)).toBe(0);
   });
 });

@@ -1,16 +1,14 @@
 import { LatheError } from "../process/errors";
 import { ArchitectureDerived, DeriveWork, SearchCreated, WorkFailed } from "../proto/lathe/v1/events";
-import { startTestBus } from "../testing/bus";
+import { startTestBus, workIsDone } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import type { Bus } from "./bus";
 import type { LatheEvent } from "./catalog";
 import { historyOnce } from "./history";
-import { api } from "./jetstream";
 import { publishEvent, publishWork } from "./publisher";
 import type { Consumption } from "./pulls";
 import { consumeWork, type SearchWorkOptions } from "./searchWork";
-import { WORK_STREAM } from "./subjects";
 
 let nats: TestNats;
 let bus: Bus;
@@ -42,14 +40,6 @@ async function newSearch(): Promise<string> {
 }
 const queue = (searchId: string, resumption = 0) =>
   publishWork(bus, { searchId, kind: "derive", data: DeriveWork.fromPartial({ resumption }), ordinal: resumption });
-const queueIsEmpty = () =>
-  until(async () => {
-    const what = { what: "info" };
-    return (
-      (await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, what)).state
-        .messages === 0
-    );
-  });
 const names = async (id: string) => (await historyOnce(bus, id)).map(({ event }) => event.type);
 
 it("does not fail a search whose item is exhausted after its result was published", async () => {
@@ -63,7 +53,7 @@ it("does not fail a search whose item is exhausted after its result was publishe
   });
   await queue(id);
   await until(async () => (await names(id)).includes("architecture.derived"));
-  await queueIsEmpty();
+  await workIsDone(bus);
   expect(await names(id)).toEqual(["search.created", "architecture.derived"]);
 });
 
@@ -74,7 +64,7 @@ it("carries out an item with the history of its search", async () => {
   await work({
     handler: (_, { history }) => Promise.resolve(void seen.push(...history.map(({ event }) => event.type))),
   });
-  await queueIsEmpty();
+  await workIsDone(bus);
   expect(seen).toEqual(["search.created"]);
 });
 
@@ -85,7 +75,7 @@ it("skips an item that its search does not want", async () => {
   const unwanted: string[] = [];
   let handled = 0;
   await work({ handler: () => Promise.resolve(void handled++), onUnwanted: (item) => unwanted.push(item.searchId) });
-  await queueIsEmpty();
+  await workIsDone(bus);
   expect({ unwanted, handled }).toEqual({ unwanted: [id], handled: 0 });
 });
 
@@ -110,7 +100,7 @@ it.each<[LatheEvent, string]>([
       }),
     onUnwanted: (item) => unwanted.push(item.searchId),
   });
-  await queueIsEmpty();
+  await workIsDone(bus);
   expect({ reasons, unwanted }).toEqual({ reasons: [`${reason} false`], unwanted: [id] });
   expect(await names(id)).toEqual(["search.created", event.type]);
 });
@@ -127,7 +117,7 @@ it("repeats what may heal a bounded number of times, then fails the search with 
       return Promise.reject(new LatheError("UNAVAILABLE", "its process died", { reason: "WORKER_DIED" }));
     },
   });
-  await queueIsEmpty();
+  await workIsDone(bus);
   expect(seen.sort()).toEqual(["ill", "ill", "ill", "well"]);
   expect((await historyOnce(bus, ill)).at(-1)?.event).toEqual({
     type: "work.failed",
@@ -163,7 +153,7 @@ it("fails an item whose search cannot be followed any more, and does not take it
     },
     faulty,
   );
-  await queueIsEmpty();
+  await workIsDone(bus);
   expect(seen).toEqual(["taken", "no such stream", "taken"]);
   expect(await names(id)).not.toContain("work.failed");
 });

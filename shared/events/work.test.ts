@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { LatheError } from "../process/errors";
 import { DeriveWork, RetrainWork } from "../proto/lathe/v1/events";
-import { quiet, startTestBus } from "../testing/bus";
+import { queuedWork, quiet, startTestBus, workIsDone } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
@@ -41,9 +41,6 @@ async function work(options: Options, on = bus): Promise<Consumption> {
 }
 const queue = (searchId: string, resumption = 0) =>
   publishWork(bus, { searchId, kind: "retrain", data: RetrainWork.fromPartial({ resumption }), ordinal: resumption });
-const queued = async () =>
-  (await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, { what: "info" })).state
-    .messages;
 
 describe("takeWork", () => {
   it("keeps an item whose NATS has no room, and takes it up again in the same delivery", async () => {
@@ -59,7 +56,7 @@ describe("takeWork", () => {
       backoffMs: 1,
     });
     await queue(searchId);
-    await until(async () => deliveries.length === 7 && (await queued()) === 0);
+    await until(async () => deliveries.length === 7 && (await queuedWork(bus)) === 0);
     expect(deliveries).toEqual([1, 1, 1, 1, 1, 1, 1]);
   });
 
@@ -80,7 +77,7 @@ describe("takeWork", () => {
       backoffMs: 1,
     });
     await queue(uniqueSearchId());
-    await until(async () => told.length === 3 && (await queued()) === 0);
+    await until(async () => told.length === 3 && (await queuedWork(bus)) === 0);
     expect({ attempts, told }).toEqual({ attempts: 4, told: Array(3).fill("STORAGE_FULL") });
   });
 
@@ -102,7 +99,7 @@ describe("takeWork", () => {
     const second = await connect({ url: nats.url, name: "second", logger: quiet });
     await work({ handler: handler(0) });
     await work({ handler: handler(1) }, second);
-    await until(async () => (await queued()) === 0);
+    await workIsDone(bus);
     expect(taken.map((entry) => entry.slice(2)).sort()).toEqual([...ids].sort());
     expect(new Set(taken.map((entry) => entry[0])).size).toBe(2);
     await open.pop()!.stop();
@@ -122,7 +119,7 @@ describe("takeWork", () => {
     };
     await work({ handler, ackWaitMs });
     await work({ handler, ackWaitMs });
-    await until(async () => (await queued()) === 0);
+    await workIsDone(bus);
     expect(taken).toEqual([[`${id}:retrain:3`, 3, 1]]);
   });
 
@@ -150,7 +147,7 @@ describe("takeWork", () => {
       onExhausted: ({ work, deliveries, error }) =>
         Promise.resolve(void failures.push([work?.searchId, deliveries, error.reason])),
     });
-    await until(async () => (await queued()) === 0);
+    await workIsDone(bus);
     expect(failures).toEqual([[id, 2, "DELIVERIES_EXHAUSTED"]]);
     expect(handled).toBe(0);
   });
@@ -172,7 +169,7 @@ describe("takeWork", () => {
       onExhausted: ({ deliveries, error }) =>
         Promise.resolve(void failures.push(`${error.reason} ${error.message} ${deliveries}`)),
     });
-    await until(async () => (await queued()) === 0);
+    await workIsDone(bus);
     expect(seen.sort()).toEqual(["bad 1", "crash 1", "crash 2", "crash 3"]);
     expect(failures.sort()).toEqual(["DATASET_INVALID dataset 1", "INTERNAL crash 3 3"]);
   });
@@ -244,7 +241,7 @@ describe("takeWork", () => {
     const failures: unknown[] = [];
     await bus.connection.request(workSubject("retrain"), "no envelope");
     await work({ onExhausted: ({ work, error }) => Promise.resolve(void failures.push([work, error.reason])) });
-    await until(async () => (await queued()) === 0);
+    await workIsDone(bus);
     expect(failures).toEqual([[undefined, "ENVELOPE_MALFORMED"]]);
   });
 
@@ -261,7 +258,7 @@ describe("takeWork", () => {
         onExhausted: () => Promise.resolve(),
       }),
     );
-    await until(async () => (await queued()) === 1);
+    await until(async () => (await queuedWork(bus)) === 1);
     expect(seen).toHaveLength(2);
   });
 });
@@ -304,7 +301,7 @@ describe("a worker of two queues", () => {
       expect((await inHand("derive")) + (await inHand("retrain"))).toBe(1);
       releases[taken - 1]!();
     }
-    await until(async () => (await queued()) === 0);
+    await workIsDone(bus);
     expect(seen).toEqual(["derive 1", "retrain 1", "derive 1", "retrain 1"]);
   });
 
@@ -318,7 +315,7 @@ describe("a worker of two queues", () => {
       releases[0]!();
       await until(() => seen.length === 2);
       releases[1]!();
-      await until(async () => (await queued()) === 0);
+      await workIsDone(bus);
       expect(seen.sort()).toEqual(["derive 1", "retrain 1"]);
       await open.pop()!.stop();
     }

@@ -85,13 +85,13 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       delivery.nak(0);
     }
   };
-  const told = async (work: WorkItem<K> | undefined, deliveries: number, error: LatheError, where: string) => {
+  const reported = async (work: WorkItem<K> | undefined, deliveries: number, error: LatheError, where: string) => {
     bus.logger.error("work item given up", { where, work: work?.id, deliveries, error });
     try {
       await onExhausted({ work, deliveries, error });
       return true;
     } catch (thrown) {
-      bus.logger.error("the end of a work item could not be told", { work: work?.id, error: thrown });
+      bus.logger.error("the end of a work item could not be reported", { work: work?.id, error: thrown });
       return false;
     }
   };
@@ -100,15 +100,15 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     if (work) await handbacks.delete(handbackKey(work.id));
   };
   const drop = async (delivery: Delivery, work: WorkItem<K> | undefined, deliveries: number, error: LatheError) => {
-    if (await told(work, deliveries, error, delivery.where)) await remove(delivery, work);
+    if (await reported(work, deliveries, error, delivery.where)) await remove(delivery, work);
     else delivery.nak(backoff(backoffMs, deliveries));
   };
-  /** Calls the handler, again where NATS had no room; "told" where that has been told as the item's end. */
+  /** Calls the handler, again where NATS had no room. "reported": its failure has been published, which ends the item. */
   const carryOut = async (
     work: WorkItem<K>,
     where: string,
     context: { signal: AbortSignal; deliveries: number },
-  ): Promise<"done" | "told"> => {
+  ): Promise<"done" | "reported"> => {
     for (let attempt = 1; ; attempt++) {
       try {
         await handler(work, context);
@@ -116,7 +116,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       } catch (thrown) {
         const error = LatheError.from(thrown);
         if (error.reason !== "STORAGE_FULL" || context.signal.aborted) throw error;
-        if (attempt >= maxDeliveries && (await told(work, attempt, error, where))) return "told";
+        if (attempt >= maxDeliveries && (await reported(work, attempt, error, where))) return "reported";
         bus.logger.warn("work item waits for room", { work: work.id, attempt, error });
         await sleep(backoff(backoffMs, attempt), context.signal);
         if (context.signal.aborted) throw error;
@@ -137,7 +137,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       const text = `work item ${work.id} was taken ${maxDeliveries} times and never finished: its workers died or lost their lease`;
       return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: EXHAUSTED }));
     }
-    let outcome: "done" | "told";
+    let outcome: "done" | "reported";
     try {
       const signal = AbortSignal.any([stopping, lease.lost]);
       outcome = await carryOut(work, delivery.where, { signal, deliveries });
@@ -152,7 +152,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       return delivery.nak(backoff(backoffMs, deliveries));
     }
     if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, outcome });
-    if (outcome === "told") return remove(delivery, work);
+    if (outcome === "reported") return remove(delivery, work);
     await delivery.ack();
     if (delivery.deliveries > 1) await handbacks.delete(handbackKey(work.id));
   };

@@ -1,8 +1,23 @@
 import { connect, type Bus } from "../events/bus";
+import { api } from "../events/jetstream";
 import { provision } from "../events/streams";
+import { WORK_STREAM } from "../events/subjects";
 import { startNats, type TestNats } from "./nats";
+import { until } from "./until";
 
 export const quiet = { info() {}, warn() {}, error() {} };
+
+/** Work items in all queues, those in hand included. */
+export async function queuedWork(bus: Bus): Promise<number> {
+  const what = { what: "queued work" };
+  const { state } = await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, what);
+  return state.messages;
+}
+
+/** Resolves once every work item is done: acknowledged, or given up. */
+export async function workIsDone(bus: Bus): Promise<void> {
+  await until(async () => (await queuedWork(bus)) === 0);
+}
 
 /** A private nats-server with the streams of Lathe, and a bus to it; drain the one and stop the other. */
 export async function startTestBus(): Promise<{ nats: TestNats; bus: Bus }> {

@@ -92,7 +92,7 @@ interface Column {
   label: string;
   name?: string;
   unit?: string;
-  /** Of the board that a click on the cell opens, with the cell's value as `search`. */
+  /** Uid of the board that a click on the cell opens, with the cell's value as `search`. */
   opens?: string;
 }
 

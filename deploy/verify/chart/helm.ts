@@ -6,7 +6,7 @@ import { run } from "../tools";
 /** The oldest version that Chart.yaml allows, and a newer one, as which helm renders. */
 export const KUBERNETES = ["1.27.0", "1.34.0"] as const;
 
-/** What operators add to a cluster's API. */
+/** Kinds that operators add to a cluster's API. */
 const APIS = ["keda.sh/v1alpha1", "monitoring.coreos.com/v1"];
 
 export const chart = join(packageRoot(), "helm", "lathe");
@@ -43,7 +43,7 @@ export function lint(helm: string, name: string, kubernetes: string): string[] {
   return status === 0 ? [] : [`lint, Kubernetes ${kubernetes}: ${fault(output)}`];
 }
 
-/** What the chart comes to with values of a file, or helm's fault. */
+/** The chart rendered with the values of a file, or helm's error. */
 export function template(
   helm: string,
   values: string,

@@ -11,7 +11,7 @@ import { startNats } from "../../../shared/testing/nats";
 import { startRpc } from "../../../shared/testing/rpc";
 import { chart } from "./helm";
 
-/** What the pod of a helm test runs: node -e, with the file's text, in the folder of the image. */
+/** Runs a helm test as its pod does: node -e with the file's text, in the folder of the image. */
 async function helmTest(file: string, args: string[], env: Record<string, string> = {}) {
   const script = readFileSync(join(chart, "files", "tests", file), "utf8");
   const child = spawn(process.execPath, ["--enable-source-maps", "-e", script, ...args], {
