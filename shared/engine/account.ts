@@ -4,10 +4,10 @@ import type { Graph } from "./graph";
 import { graphMemory, total } from "./memory";
 import type { Provider } from "./provider";
 
-/** What the compiled steps of this process are estimated to hold together, against what they may. */
+/** Keeps the sum of the estimated memory of all compiled steps of a process below a bound. All sizes are in bytes. */
 export class MemoryAccount {
   private readonly steps = new Map<symbol, number>();
-  /** Of the process without its steps: the runtime, and decoded images. */
+  /** Memory of the process without its steps: the runtime and decoded images. */
   private base: number | undefined;
 
   constructor(
@@ -15,12 +15,15 @@ export class MemoryAccount {
     private readonly residentBytes: () => number = () => process.memoryUsage.rss(),
   ) {}
 
-  /** Estimate of what is held now; 0 before the first step. */
+  /** Estimated memory in use now; 0 before the first step. */
   bytes(): number {
     return [...this.steps.values()].reduce((sum, bytes) => sum + bytes, this.base ?? 0);
   }
 
-  /** Adds a step, until the function that is returned is called; FAILED_PRECONDITION (MEMORY_EXCEEDED) where it does not fit beside the others. */
+  /**
+   * Adds a step and returns the function that removes it. Throws FAILED_PRECONDITION (MEMORY_EXCEEDED) if the step does not fit beside
+   * the others.
+   */
   admit(name: string, graph: Graph): () => void {
     this.base ??= this.residentBytes();
     const step = Symbol(name);
@@ -42,17 +45,20 @@ export class MemoryAccount {
   }
 }
 
-/** The account of a provider: on the CPU of the whole process, bound by the machine unless given; on a device of the steps alone, bound only where given. */
+/**
+ * The account of a provider. On the CPU it covers the whole process, by default up to the machine's memory; on a device only the steps,
+ * by default without a bound.
+ */
 export function memoryAccount(provider: Provider, boundBytes = 0): MemoryAccount {
   if (provider === "cpu") return new MemoryAccount(boundBytes || machineBytes());
   return new MemoryAccount(boundBytes || Infinity, () => 0);
 }
 
-/** Memory of the machine, or what a container lets this process have of it. */
+/** Memory of the machine or, if smaller, the limit of the container. */
 export function machineBytes(): number {
   return Math.min(totalmem(), process.constrainedMemory() || Infinity);
 }
 
-/** "19.1 GiB", below one "40 MiB". */
+/** Formats bytes: "19.1 GiB", or "40 MiB" below one GiB. */
 export const memorySize = (bytes: number): string =>
   bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;

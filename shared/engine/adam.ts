@@ -9,11 +9,11 @@ interface AdamInputs {
   gradient: tf.Tensor1D;
   m: tf.Tensor1D;
   v: tf.Tensor1D;
-  /** What `rates` returns, as an input of the step: the only part that changes with the step number. */
+  /** The result of `rates`, an input of the step because it changes with the step number. */
   rates: tf.Tensor1D;
   /** L2 penalty, added to the gradient as in PyTorch's Adam. */
   weightDecay?: number;
-  /** Must be those given to `rates`. */
+  /** The same values as those passed to `rates`. */
   beta1?: number;
   beta2?: number;
   epsilon?: number;
@@ -21,13 +21,13 @@ interface AdamInputs {
 
 /**
  * The bias corrections of Adam at a step counted from 1, in double precision: [rate / (1 - beta1^step), 1 / sqrt(1 - beta2^step)].
- * They are an input of the compiled step, as float32 would lose digits of 1 - beta2^step.
+ * They are an input of the compiled step, because float32 would lose digits of 1 - beta2^step.
  */
 export function rates(learningRate: number, step: number, beta1 = BETA1, beta2 = BETA2): Float32Array {
   return Float32Array.of(learningRate / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step));
 }
 
-/** One step of Adam (Kingma and Ba, algorithm 1) on flat vectors, by standard ops. */
+/** One step of Adam (Kingma and Ba, algorithm 1) on flat vectors, written in standard ops. */
 export function adam(inputs: AdamInputs): { parameters: tf.Tensor1D; m: tf.Tensor1D; v: tf.Tensor1D } {
   const { parameters, weightDecay = 0, beta1 = BETA1, beta2 = BETA2, epsilon = 1e-8 } = inputs;
   const gradient = weightDecay === 0 ? inputs.gradient : tf.add(inputs.gradient, tf.mul(parameters, weightDecay));
@@ -40,7 +40,7 @@ export function adam(inputs: AdamInputs): { parameters: tf.Tensor1D; m: tf.Tenso
   return { parameters: moved as tf.Tensor1D, m: m as tf.Tensor1D, v: v as tf.Tensor1D };
 }
 
-/** Scales a gradient down to the given L2 norm where it is longer, as PyTorch's clip_grad_norm_; `norm` is the one before. */
+/** Scales a gradient down to the given L2 norm if it is longer, as PyTorch's clip_grad_norm_ does; `norm` is the norm before clipping. */
 export function clipByGlobalNorm(gradient: tf.Tensor1D, maxNorm: number): { gradient: tf.Tensor1D; norm: tf.Scalar } {
   const norm = tf.sqrt(tf.sum(tf.square(gradient)));
   const factor = tf.minimum(tf.div(maxNorm, tf.add(norm, 1e-6)), 1);

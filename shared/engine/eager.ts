@@ -4,7 +4,7 @@ import { checkInputs, checkInto, type Arrays, type DType, type Signature, type S
 import { onBackend, tf } from "./tf";
 import { trace } from "./tracer";
 
-/** A step that is run op by op on a TF.js backend; it is traced as well, to know its outputs and to refuse the same steps. */
+/** A step that a TF.js backend runs op by op. It is also traced, to find its outputs and to refuse the same steps as the tracer. */
 export function compileEager(step: Step, signature: Signature, backend: "cpu" | "tensorflow"): CompiledStep {
   const { graph, outputs } = trace(step, signature);
   const outputSignature = Object.fromEntries(
@@ -32,7 +32,7 @@ function evaluate(step: Step, signature: Signature, inputs: Arrays, into: Arrays
   withoutLeaks(() => {
     const tensors = Object.entries(signature).map(([name, { shape, dtype }]): [string, tf.Tensor] => [
       name,
-      // A copy, as an eager backend may keep the array it is given.
+      // Copied, because an eager backend may keep the array that it receives.
       tf.tensor((inputs[name] as Float32Array).slice(), [...shape], dtype),
     ]);
     for (const [name, tensor] of Object.entries(step(Object.fromEntries(tensors)))) {
@@ -46,14 +46,14 @@ function evaluate(step: Step, signature: Signature, inputs: Arrays, into: Arrays
 }
 
 /**
- * tf.tidy that also frees what the step saves by tf.keep: a step must keep what it carries out of a loss function under
- * differentiation, and nobody would free it when the step is over.
+ * tf.tidy that also frees the tensors that the step keeps by tf.keep. A step must keep tensors that it carries out of a loss function
+ * under differentiation, and nothing else would free them after the step.
  */
 function withoutLeaks(body: () => void): void {
   const engine = tf.engine();
   const kept: tf.Tensor[] = [];
   const keep = engine.keep.bind(engine);
-  // Shadows the method of the prototype for the time of the step.
+  // Shadows the method of the prototype during the step.
   engine.keep = (tensor) => {
     kept.push(tensor);
     return keep(tensor);

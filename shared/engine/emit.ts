@@ -3,7 +3,7 @@ import { tf } from "./tf";
 import type { ElementType, Value } from "./graph";
 import { type Recorder, sizeOf } from "./recorder";
 
-// ONNX operators with the shape of their result. Every traced rule is written with these.
+// ONNX operators with the shapes of their results. All kernel rules are written with these functions.
 
 export function unary(r: Recorder, op: string, x: Value): Value {
   return r.node(op, [x], x.shape, x.dtype);
@@ -46,7 +46,7 @@ export function concat(r: Recorder, values: readonly Value[], axis: number): Val
   return r.node("Concat", values, shape, first.dtype, { axis });
 }
 
-/** Elements begin, begin+stride, ... of each listed axis, size of them. */
+/** `size` elements of each listed axis: begin, begin + stride, ... */
 export function slice(
   r: Recorder,
   x: Value,
@@ -84,7 +84,7 @@ export function reduce(
   if (axes.length === 0) return x;
   const shape = x.shape.flatMap((size, i) => (!axes.includes(i) ? [size] : keepDims ? [1] : []));
   const keepdims = keepDims ? 1 : 0;
-  // Opset 13 moved the axes of ReduceSum alone from an attribute to an input.
+  // Since opset 13 the axes of ReduceSum are an input; those of the other operators are still an attribute.
   if (op === "ReduceSum") return r.node(op, [x, r.integers(axes)], shape, x.dtype, { keepdims });
   return r.node(op, [x], shape, x.dtype, { axes, keepdims });
 }
@@ -95,7 +95,7 @@ export function matMul(r: Recorder, a: Value, b: Value): Value {
   return r.node("MatMul", [a, b], [...batch, a.shape.at(-2) as number, b.shape.at(-1) as number], a.dtype);
 }
 
-/** a times b with its last two axes exchanged: one operator of ONNX Runtime, which packs b while it reads it. */
+/** a times b with b's last two axes exchanged: one operator of ONNX Runtime, which packs b while it reads it. */
 export function matMulTransposed(r: Recorder, a: Value, b: Value): Value {
   const shape = [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), a.shape.at(-2) as number];
   return r.node("FusedMatMul", [a, b], [...shape, b.shape.at(-2) as number], a.dtype, { transB: 1 }, "com.microsoft");
@@ -108,7 +108,7 @@ export function transposeMatrix(r: Recorder, x: Value): Value {
   return transpose(r, x, [...axes.slice(0, -2), rank - 1, rank - 2]);
 }
 
-// Large against any normal float's smallest difference of interest, small enough that 1e30 * 1e8 stays finite.
+// Steep enough for every float of interest, and small enough that 1e30 * 1e8 stays finite.
 const steep = { float: 1e30 };
 
 /** 1 where x > 0, else 0, as float32: a clipped steep line, several times cheaper in ONNX Runtime than Greater and Cast. */

@@ -7,7 +7,7 @@ import {
 } from "../proto/onnx/onnx";
 import type { Attribute, ElementType, Graph, Value } from "./graph";
 
-/** Element types as ONNX numbers them, in a Cast too. */
+/** ONNX's numbers of element types, also used in Cast. */
 export const elementTypes: Record<ElementType, DataType> = {
   float32: DataType.FLOAT,
   float16: DataType.FLOAT16,
@@ -21,7 +21,7 @@ export const elementTypes: Record<ElementType, DataType> = {
 const opsetVersion = 13;
 const irVersion = 8;
 
-/** The graph as an ONNX model file (opset 13 unless it says another), metadata in metadata_props. */
+/** The graph as an ONNX model file, with the metadata in metadata_props. The opset is graph.opset, by default 13. */
 export function encodeModel(graph: Graph, name: string, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
   const domains = new Set(graph.nodes.map((node) => node.domain).filter((domain) => domain !== ""));
   return ModelProto.encode({

@@ -20,15 +20,15 @@ export type { Provider } from "./provider";
 export type { CompiledStep, Optimization } from "./session";
 export type { Arrays, Signature, Step } from "./signature";
 
-/** Compiles steps to something that runs. */
+/** Compiles steps so that they can run. */
 export interface Engine {
-  /** E.g. "onnxruntime/cpu 1.30.0", with a low precision "onnxruntime/cuda 1.30.0 float16". */
+  /** For example "onnxruntime/cpu 1.30.0", or with low precision "onnxruntime/cuda 1.30.0 float16". */
   readonly name: string;
-  /** What a loss is to be multiplied by before its derivatives are taken, and those divided by; absent: 1. */
+  /** Factor by which a step multiplies its loss before differentiation and divides the gradient afterwards; default 1. */
   readonly lossScale?: number;
-  /** Channels of a tile of ONNX Runtime's blocked layout; absent where the provider has none. */
+  /** Channels of a tile of ONNX Runtime's blocked layout; undefined if the provider has no blocked layout. */
   readonly tileSize?: TileSize;
-  /** What its compiled steps and the process are estimated to hold; absent where nobody keeps account. */
+  /** Account of the estimated memory of the compiled steps; undefined for engines without one. */
   heldBytes?(): number;
   compile(step: Step, signature: Signature, name?: string, optimization?: Optimization): Promise<CompiledStep>;
 }
@@ -40,15 +40,15 @@ export interface EngineOptions extends SessionOptions {
 /** The packages that register TF.js's "tensorflow" backend, best first. */
 const tensorflowPackages = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"] as const;
 
-/** How packages are loaded and sessions created, for tests of what this machine lacks. */
+/** Loads packages and creates sessions; tests replace it to act as a machine that lacks a library. */
 interface Runtime {
   load?: (name: string) => Promise<unknown>;
   create?: typeof createSession;
 }
 
 /**
- * The engine of a configuration; throws INVALID_ARGUMENT where its settings do not fit each other, FAILED_PRECONDITION
- * (ENGINE_UNAVAILABLE) in one line where this machine does not have it.
+ * Creates the engine of a configuration. Throws INVALID_ARGUMENT if the settings contradict each other, and FAILED_PRECONDITION
+ * (ENGINE_UNAVAILABLE), with a message of one line, if this machine lacks the engine.
  */
 export async function createEngine(
   options: EngineOptions,
@@ -103,7 +103,7 @@ async function loadTensorflow(load: (name: string) => Promise<unknown>): Promise
 export function eagerEngine(backend: "cpu" | "tensorflow"): Engine {
   return {
     name: `tfjs/${backend}`,
-    // eslint-disable-next-line @typescript-eslint/require-await -- a fault of tracing must be a rejection, not a throw
+    // eslint-disable-next-line @typescript-eslint/require-await -- a fault of tracing must reject instead of throwing
     compile: async (step, signature) => compileEager(step, signature, backend),
   };
 }

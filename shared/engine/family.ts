@@ -1,6 +1,6 @@
 import type { Origin } from "./scope";
 
-/** What kind of work a node does, as profiles sum it up. */
+/** Kinds of work by which profiles group the nodes of a graph. */
 export const FAMILIES = [
   "convolution, forward",
   "convolution, input gradient",
@@ -16,14 +16,20 @@ export const FAMILIES = [
 ] as const;
 export type Family = (typeof FAMILIES)[number];
 
-/** Kernels by their names; the first that fits counts. What a kernel needs of other work, as the windows of a weight gradient, is of it. */
+/**
+ * Families by kernel name; the first match counts. All nodes of a kernel belong to its family, for example the windows of a weight
+ * gradient.
+ */
 const KERNELS: [RegExp, Family][] = [
   [/WeightGradient/, "convolution, weight gradient"],
   [/InputGradient|Gradient\/Conv/, "convolution, input gradient"],
   [/Conv/, "convolution, forward"],
 ];
 
-/** Of these the derivative is made of common ops, which count for them too. Resampling is by matrix products, and nothing else is. */
+/**
+ * Kernels whose derivative consists of common ops; the derivative belongs to the same family. Only resampling uses the kernel of matrix
+ * products.
+ */
 const WITH_DERIVATIVE: [RegExp, Family][] = [
   [/Norm|Channel(Mean|Affine)/, "norm"],
   [/Pool/, "pooling"],
@@ -34,7 +40,9 @@ const LAYOUT =
   /^(Reshape|Transpose|Concat|Split|Slice|Pad|Expand|Tile|Gather|Cast|Identity|Squeeze|Unsqueeze|Reorder(Input|Output))$/;
 const REDUCTION = /^(Reduce\w+|GlobalAveragePool|ArgMax)$/;
 
-/** The family of a node by where it comes from and its ONNX operator; of a node that ONNX Runtime made itself, by the operator alone. */
+/**
+ * The family of a node, from its origin and its ONNX operator. Nodes that ONNX Runtime added have no origin; the operator alone decides.
+ */
 export function familyOf(op: string, origin: Origin | undefined): Family {
   if (origin?.part === "optimizer") return "optimizer";
   const named = (table: [RegExp, Family][], kernel = "") => table.find(([name]) => name.test(kernel))?.[1];

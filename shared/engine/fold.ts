@@ -1,9 +1,9 @@
 import type { Graph, GraphNode, Initializer, Value } from "./graph";
 
 /**
- * The graph with batch norms of constant parameters folded into the constant convolutions before them: weights scaled per output
- * channel, the shift as bias. A norm behind a concatenation of channels is first divided among its parts; a part that is no
- * convolution keeps a norm of its own.
+ * Folds batch norms with constant parameters into the convolutions before them: it scales the filters per output channel and turns the
+ * shift into a bias. A norm after a concatenation of channels is first split into one norm per part. A norm stays a node if its
+ * parameters or the filters are not constant, if its input has another reader, or if the input comes from another operator.
  */
 export function foldBatchNorm(graph: Graph): Graph {
   const folding = new Folding(graph);
@@ -45,7 +45,7 @@ class Folding {
     this.apply(x, { scale, shift }, output, norm);
   }
 
-  /** Writes the affine map of x to output, into the producer of x where nothing else reads it. */
+  /** Applies the affine map to x and names the result `output`; folds the map into the producer of x if nothing else reads x. */
   private apply(x: Value, affine: Affine, output: Value, norm: GraphNode): void {
     const at = this.nodes.findLastIndex((node) => node.outputs.some((value) => value.name === x.name));
     const producer = this.nodes[at];

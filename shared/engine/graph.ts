@@ -4,7 +4,7 @@ import { elementCount } from "./signature";
 
 export type ElementType = "float32" | "float16" | "bfloat16" | "int32" | "int64" | "bool";
 
-/** A tensor of the graph: its name, and the shape and type that tracing knows. */
+/** A tensor of the graph: its name, shape and type. */
 export interface Value {
   readonly name: string;
   readonly shape: readonly number[];
@@ -21,7 +21,7 @@ export interface GraphNode {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly attributes: Readonly<Record<string, Attribute>>;
-  /** Where the node comes from. Profiles report it; it does not change the computation. */
+  /** Origin of the node, for profiles; it does not change the computation. */
   readonly origin?: Origin;
 }
 
@@ -30,17 +30,17 @@ export interface Initializer {
   readonly data: Uint8Array;
 }
 
-/** A traced computation as a value; nodes stand in an order in which they can run. */
+/** A traced computation as a value. The nodes are in an order in which they can run. */
 export interface Graph {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly nodes: readonly GraphNode[];
   readonly initializers: readonly Initializer[];
-  /** Version of the default ONNX domain that its nodes are written in; absent: that of the tracer (encode.ts). */
+  /** Opset of the default ONNX domain in which the nodes are written; default: the tracer's (shared/engine/encode.ts). */
   readonly opset?: number;
 }
 
-/** The graph without the nodes and initializers that no output needs. Inputs stay: they are the signature. */
+/** The graph without the nodes and initializers that no output needs. All inputs stay, because they are the signature. */
 export function eliminateDeadCode(graph: Graph): Graph {
   const producers = new Map<string, GraphNode>();
   for (const node of graph.nodes) for (const output of node.outputs) producers.set(output.name, node);
@@ -73,7 +73,9 @@ const bytesPerElement: Record<ElementType, number> = {
 
 export const bytesOf = ({ shape, dtype }: Value): number => elementCount(shape) * bytesPerElement[dtype];
 
-/** Throws INTERNAL, naming node and value, unless every value is defined once, before its use, with one shape and type throughout. */
+/**
+ * Checks that every value is defined once, before its use, with one shape and type throughout; else throws INTERNAL with node and value.
+ */
 export function checkGraph(graph: Graph): void {
   const defined = new Map<string, Value>();
   const names = new Set<string>();
@@ -114,7 +116,7 @@ export function checkGraph(graph: Graph): void {
 
 const describe = (value: Value): string => `${value.dtype}[${value.shape.join(",")}]`;
 
-/** Shape laws that need no operator-specific attributes; ONNX Runtime infers the rest when it loads the model. */
+/** Checks of shapes that need no operator-specific attributes. ONNX Runtime infers the rest when it loads the model. */
 function checkShapes({ op, inputs, outputs }: GraphNode, fail: (message: string) => never): void {
   const [a, b] = inputs;
   const [out] = outputs;

@@ -2,24 +2,24 @@ import { bytesOf, type Graph, type GraphNode, type Value } from "./graph";
 
 /** Memory of a graph while it runs, in bytes. */
 export interface GraphMemory {
-  /** Largest sum of the values that are live at once, graph inputs, outputs and constants not counted. */
+  /** Largest sum of the values that are live at once, without graph inputs, outputs and constants. */
   activations: number;
   constants: number;
-  /** Of the caller: what is fed and what comes back. */
+  /** Graph inputs and outputs, which the caller owns. */
   inputs: number;
   outputs: number;
 }
 
-/** Their output is their input under another shape. */
+/** Operators whose output is their input under another shape. */
 const ALIASES = new Set(["Reshape", "Identity", "Squeeze", "Unsqueeze"]);
 
-/** They write over an input of the same size where nobody reads it after them. */
+/** Operators that overwrite an input of the same size if they are its last reader. */
 const IN_PLACE =
   /^(Add|Sub|Mul|Div|Neg|Relu|HardSigmoid|Sqrt|Reciprocal|Exp|Log|Abs|Sigmoid|Softmax|Clip|Min|Max|Pow|Sum|Not)$/;
 
 /**
- * Peak memory of a graph by the lives of its values: a value lives from the node that makes it to the last that reads it, in the order
- * of the nodes. What an allocator loses between values is not in it, nor the scratch memory of an operator.
+ * Peak memory of a graph, from the lifetimes of its values: a value lives from the node that makes it to its last reader, in the order of
+ * the nodes. The result leaves out fragmentation of the allocator and scratch memory of operators.
  */
 export function graphMemory(graph: Graph): GraphMemory {
   const owner = new Map<string, string>();
@@ -34,7 +34,7 @@ export function graphMemory(graph: Graph): GraphMemory {
       else sizes.set(output.name, bytesOf(output));
     }
   });
-  // The caller's, or with the caller after the run.
+  // Graph inputs and outputs belong to the caller and are never freed here.
   for (const { name } of graph.outputs) sizes.delete(root(name));
   let live = 0;
   let activations = 0;
@@ -44,7 +44,7 @@ export function graphMemory(graph: Graph): GraphMemory {
     const made = node.outputs.reduce((sum, { name }) => sum + (sizes.get(name) ?? 0), 0);
     activations = Math.max(activations, live + made - overwritten(node, ended, sizes));
     live += made - freed;
-    // A value without a reader is freed at once.
+    // A value without a reader is freed immediately.
     for (const { name } of node.outputs) if (!lastUse.has(root(name))) live -= sizes.get(name) ?? 0;
   });
   const size = (values: readonly Value[]) => values.reduce((sum, value) => sum + bytesOf(value), 0);
@@ -56,12 +56,12 @@ export function graphMemory(graph: Graph): GraphMemory {
   };
 }
 
-/** Bytes of an input that ends with the node and that its output takes over. */
+/** Bytes of an input whose lifetime ends at the node and whose memory the output reuses. */
 function overwritten(node: GraphNode, ended: readonly string[], sizes: ReadonlyMap<string, number>): number {
   const size = sizes.get(node.outputs[0]?.name ?? "") ?? 0;
   return IN_PLACE.test(node.op) && ended.some((name) => sizes.get(name) === size) ? size : 0;
 }
 
-/** All that a step holds while it runs. */
+/** Sum of all memory that a step needs while it runs, in bytes. */
 export const total = ({ activations, constants, inputs, outputs }: GraphMemory): number =>
   activations + constants + inputs + outputs;

@@ -11,13 +11,13 @@ interface OnnxExport {
   step: Step;
   /** The inputs of the model. */
   signature: Signature;
-  /** Further named inputs of the step that the model holds as initializers: its weights. */
+  /** Named inputs of the step that become initializers of the model: its weights. */
   constants: Constants;
   metadata?: Readonly<Record<string, string>>;
   name?: string;
 }
 
-/** A step as the bytes of an ONNX model (opset 13), weights inside; names of inputs and outputs are the step's. */
+/** A step as the bytes of an ONNX model (opset 13) that contains the weights. Inputs and outputs keep the step's names. */
 export function exportOnnx({ step, signature, constants, metadata = {}, name = "network" }: OnnxExport): Uint8Array {
   const { graph, outputs } = trace(step, signature, constants);
   const folded = eliminateDeadCode(foldBatchNorm(graph));
@@ -29,13 +29,13 @@ export function exportOnnx({ step, signature, constants, metadata = {}, name = "
   return encodeModel(folded, name, metadata);
 }
 
-/** An exported model made ready to run. */
+/** An exported model that is ready to run. */
 export interface OnnxModel extends CompiledStep {
   readonly inputs: Signature;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** Opens the bytes of a model that exportOnnx wrote; throws INVALID_ARGUMENT where they are none. */
+/** Opens the bytes of a model that exportOnnx wrote; throws INVALID_ARGUMENT for other bytes. */
 export async function openOnnx(
   bytes: Uint8Array,
   options: SessionOptions = { provider: "cpu", threads: 1 },
@@ -47,7 +47,7 @@ export async function openOnnx(
   return { ...sessionStep(session, graph.node.length, inputs, outputs), inputs, metadata: keyed(metadataProps) };
 }
 
-/** The metadata of an exported model, which need not be made ready to run for it; throws INVALID_ARGUMENT where the bytes are none. */
+/** Reads the metadata of an exported model without creating a session; throws INVALID_ARGUMENT for other bytes. */
 export function onnxMetadata(bytes: Uint8Array): Readonly<Record<string, string>> {
   return keyed(decode(bytes).metadataProps);
 }

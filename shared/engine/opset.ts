@@ -1,12 +1,12 @@
 import type { Graph, GraphNode, Initializer, Value } from "./graph";
 
-/** The first version of the default domain whose Conv takes bfloat16. */
+/** First opset of the default domain whose Conv accepts bfloat16. */
 const BFLOAT16_OPSET = 22;
 
-/** Of what the tracer writes, all that differs between its version and 22: the axes of these are an input since 18. */
+/** The only operators of the tracer that differ between opsets 13 and 22: their axes are an input since opset 18. */
 const AXES_AS_INPUT = new Set(["ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"]);
 
-/** A traced graph in version 22 of the default domain. */
+/** Rewrites a traced graph for opset 22. */
 export function raiseOpset(graph: Graph): Graph {
   const axes: Initializer[] = [];
   const nodes = graph.nodes.map((node): GraphNode => {

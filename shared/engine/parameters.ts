@@ -5,18 +5,18 @@ import { tf } from "./tf";
 export interface ManifestEntry {
   name: string;
   shape: number[];
-  /** Of the first element in the flat buffer. */
+  /** Index of the first element in the flat buffer. */
   offset: number;
 }
 
-/** Where each named tensor lies in one flat buffer; an entry may carry more about its tensor. */
+/** The place of each named tensor in one flat buffer. An entry may have further fields about its tensor. */
 export interface Manifest<Entry extends ManifestEntry = ManifestEntry> {
   entries: Entry[];
-  /** Elements of the buffer. */
+  /** Number of elements of the buffer. */
   size: number;
 }
 
-/** Lays tensors out one after the other; throws INVALID_ARGUMENT on a name that comes twice. */
+/** Places tensors one after the other; throws INVALID_ARGUMENT on a duplicate name. */
 export function manifest<Tensor extends { name: string; shape: number[] }>(
   tensors: readonly Tensor[],
 ): Manifest<Tensor & ManifestEntry> {
@@ -33,7 +33,7 @@ export function manifest<Tensor extends { name: string; shape: number[] }>(
   return { entries, size };
 }
 
-/** The named tensors of a flat vector (in a traced step: one Split and a Reshape each). */
+/** The named tensors of a flat vector. A traced step gets one Split, and a Reshape per tensor. */
 export function unpack(flat: tf.Tensor1D, { entries, size }: Manifest): Record<string, tf.Tensor> {
   if (flat.size !== size)
     throw new LatheError("INVALID_ARGUMENT", `a flat vector has ${flat.size} elements, its manifest ${size}`);
@@ -45,7 +45,7 @@ export function unpack(flat: tf.Tensor1D, { entries, size }: Manifest): Record<s
   return Object.fromEntries(entries.map(({ name, shape }, i) => [name, tf.reshape(parts[i] as tf.Tensor, shape)]));
 }
 
-/** The flat vector of named tensors; throws INVALID_ARGUMENT where one is missing or has another shape. */
+/** The flat vector of named tensors; throws INVALID_ARGUMENT if one is missing or has another shape. */
 export function pack(tensors: Readonly<Record<string, tf.Tensor>>, { entries }: Manifest): tf.Tensor1D {
   if (entries.length === 0) return tf.tensor1d([], "float32");
   const parts = entries.map(({ name, shape }) => {
@@ -61,7 +61,7 @@ export function pack(tensors: Readonly<Record<string, tf.Tensor>>, { entries }: 
   return tf.concat(parts) as tf.Tensor1D;
 }
 
-/** The part of a buffer that holds one tensor, sharing its memory. */
+/** The part of a buffer that holds one tensor, as a view of the same memory. */
 export function view(buffer: Float32Array, layout: Manifest, name: string): Float32Array {
   const { offset, shape } = entryOf(layout, name);
   return buffer.subarray(offset, offset + elementCount(shape));

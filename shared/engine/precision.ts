@@ -5,47 +5,49 @@ import type { Provider } from "./provider";
 import type { Origin } from "./scope";
 import { elementCount } from "./signature";
 
-/** Type that convolutions and matrix products are computed in. All else, and what goes in and out of a step, is float32. */
+/** Type in which convolutions and matrix products are computed. Everything else, and the inputs and outputs of a step, is float32. */
 export type Precision = "float32" | "float16" | "bfloat16";
 
 type Low = Exclude<Precision, "float32">;
 
-/** An operator by its domain and name; the default domain is left out. */
+/** An operator as "domain.name", or "name" for the default domain. */
 const operator = ({ domain, op }: GraphNode) => (domain === "" ? op : `${domain}.${op}`);
 
-/** What is computed in a low type: what ONNX Runtime's CUDA provider has kernels for. */
+/** Operators that are computed in a low type; ONNX Runtime's CUDA provider has kernels for them. */
 const PRODUCTS: Record<Low, ReadonlySet<string>> = {
   float16: new Set(["Conv", "ConvTranspose", "MatMul", "Gemm", "com.microsoft.FusedMatMul"]),
   bfloat16: new Set(["Conv", "MatMul", "Gemm", "com.microsoft.FusedMatMul"]),
 };
 
-/** They compute nothing, and move half the bytes where what they take comes from products alone, or only products read what they make. */
+/**
+ * Operators that only move values. They use the low type if all their inputs come from products, or if only products read their outputs.
+ */
 const MOVES: Record<Low, ReadonlySet<string>> = {
   float16: new Set(["Reshape", "Transpose", "Slice", "Concat", "Pad"]),
   bfloat16: new Set(["Reshape", "Transpose", "Slice", "Concat"]),
 };
 
-/** Multiplications under which a matrix product stays float32: a cast costs more than it gains. */
+/** A matrix product with fewer multiplications stays float32, because a cast costs more than it gains. */
 const SMALL_PRODUCT = 2 ** 16;
 
 /**
- * What a loss is multiplied by before its derivatives are taken in float16, whose smallest normal number is 6e-5 and largest 65504. Of a
- * mean over 50,000 to 3,000,000 pixels a pixel's share is 2e-5 to 3e-7, and comes to lie at 2e-2 to 3e-4; a gradient of 63 still fits.
- * The usual 65536 does not: it overflows where the loss weighs the cross entropy by 100, as that of the architecture parameters does.
+ * Factor of the loss before differentiation in float16, whose normal numbers reach from 6e-5 to 65504. In a mean over 50,000 to 3,000,000
+ * pixels, the share of one pixel is 2e-5 to 3e-7; the factor moves it to 2e-2 to 3e-4, and a gradient of 63 still fits. The usual 65536
+ * would overflow in the loss of the architecture parameters, which weighs the cross entropy by 100.
  */
 const FLOAT16_LOSS_SCALE = 1024;
 
-/** 1 but for float16: bfloat16 has the range of float32. */
+/** The factor of the loss: 1 except for float16, since bfloat16 has the range of float32. */
 export const lossScaleOf = (precision: Precision): number => (precision === "float16" ? FLOAT16_LOSS_SCALE : 1);
 
-/** Whether an engine computes in a precision: low types are for GPUs, on CPUs ONNX Runtime takes the casts away again. */
+/** Whether an engine supports a precision. Low types need a GPU: on CPUs ONNX Runtime removes the casts. */
 export function supportsPrecision(engine: string, provider: Provider, precision: Precision): boolean {
   return precision === "float32" || (engine === "onnxruntime" && provider !== "cpu");
 }
 
 /**
- * The graph with the inputs of its products cast to a low type and their outputs back to float32. A value is cast once in the forward and
- * once in the backward pass: between them it is held in the type that it was computed in alone. bfloat16 raises the graph's opset.
+ * Casts the inputs of the graph's products to a low type and their outputs back to float32. A value is cast once in the forward and once
+ * in the backward pass; in between, only the type in which it was computed is kept. bfloat16 raises the graph's opset.
  */
 export function mixedPrecision(graph: Graph, precision: Precision): Graph {
   if (precision === "float32") return graph;
@@ -60,7 +62,7 @@ function lowered(graph: Graph, low: Low): Graph {
   const outputs = new Set(graph.outputs.map(({ name }) => name));
   const nodes: GraphNode[] = [];
   const lowOf = (value: Value): Value => ({ ...value, name: `${value.name}/${low}`, dtype: low });
-  /** Outputs of nodes in low, by the name that they have in float32. */
+  /** Outputs of low-precision nodes, by their names in float32. */
   const computedLow = new Map<string, Value>();
   const casts = new Map<string, Value>();
   const cast = (from: Value, to: Value, node: GraphNode): Value => {
@@ -70,7 +72,7 @@ function lowered(graph: Graph, low: Low): Graph {
     nodes.push(castNode(from, to, node));
     return to;
   };
-  /** A float32 value in the type that a node wants it in. */
+  /** A float32 value in the type that a node needs. */
   const wanted = (value: Value, node: GraphNode): Value => {
     if (value.dtype !== "float32") return value;
     const computed = computedLow.get(value.name);
@@ -94,7 +96,7 @@ function lowered(graph: Graph, low: Low): Graph {
   return { ...graph, nodes };
 }
 
-/** The products, and the moves that only products read, through other moves or not. */
+/** The products, and the moves that only products read, directly or through other moves. */
 function nodesInLow(graph: Graph, low: Low): Set<GraphNode> {
   const inLow = new Set<GraphNode>();
   const inFloat32 = new Set(graph.outputs.map(({ name }) => name));
@@ -110,7 +112,7 @@ const floats = (values: readonly Value[]) => values.filter(({ dtype }) => dtype 
 
 const isMove = (node: GraphNode, low: Low) => MOVES[low].has(operator(node)) && floats(node.outputs).length > 0;
 
-/** Products of probabilities stay float32 however large: their derivatives have the whole loss in them, and would overflow. */
+/** Products of probabilities stay float32 at any size: their derivatives contain the whole loss and would overflow. */
 function isProduct(node: GraphNode, low: Low): boolean {
   const { op, inputs, outputs, origin } = node;
   if (origin?.part === "choices") return false;
@@ -120,7 +122,7 @@ function isProduct(node: GraphNode, low: Low): boolean {
   return !op.endsWith("MatMul") || (!!a && !!y && elementCount(y.shape) * (a.shape.at(-1) ?? 1) >= SMALL_PRODUCT);
 }
 
-/** Named after the node that it serves, so that a profile counts it there. */
+/** A cast has the origin of the node that it serves, so that a profile counts it there. */
 export function castNode(from: Value, to: Value, { name, origin }: { name: string; origin?: Origin }): GraphNode {
   const attributes = { to: elementTypes[to.dtype] };
   return {

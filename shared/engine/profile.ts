@@ -8,25 +8,25 @@ import type { Origin } from "./scope";
 import { compileOnnx, type Profiling, type SessionOptions } from "./session";
 import type { Step } from "./signature";
 
-/** Nodes of one operator that do the same for the same part of the network. */
+/** Nodes of one operator and family in one part of the network. */
 export interface NodeTimes {
-  /** Part of the network; "other" where it is not known, as of nodes that ONNX Runtime made. */
+  /** Part of the network; "other" if unknown, for example for nodes that ONNX Runtime added. */
   part: string;
   family: Family;
   op: string;
   nodes: number;
-  /** Sum over the nodes of their median over the runs, the profiler's own time taken off of each. */
+  /** Sum over the nodes of each node's median time over the runs, less the profiler's own time. */
   seconds: number;
 }
 
 interface StepProfile {
   runs: number;
-  /** Median time of a run under the profiler. */
+  /** Median time of a run with the profiler. */
   runSeconds: number;
   times: NodeTimes[];
 }
 
-/** What we read of an event of ONNX Runtime's profile; times in microseconds. */
+/** The fields that we read of an event in ONNX Runtime's profile; times in microseconds. */
 export interface ProfileEvent {
   cat: string;
   name: string;
@@ -35,11 +35,11 @@ export interface ProfileEvent {
   args?: { op_name?: string };
 }
 
-/** Collects the sessions of an engine that profiles (EngineOptions.profiling), and what their profiles say. */
+/** Collects the sessions of an engine that profiles (EngineOptions.profiling), and reads their profiles. */
 export class Profiles implements Profiling {
   private readonly sessions = new Map<string, { graph: Graph; session: InferenceSession }>();
 
-  /** folder: an empty one; its owner removes it. */
+  /** folder must be empty; the caller removes it. */
   constructor(readonly folder: string) {}
 
   opened(name: string, graph: Graph, session: InferenceSession): void {
@@ -90,7 +90,7 @@ export function summarise(events: ProfileEvent[], graph: Graph, warmUp: number, 
   return { runs: counted.length, runSeconds: median(counted.map(({ dur }) => dur)) / 1e6, times: [...times.values()] };
 }
 
-/** Names of fused nodes begin with that of one of theirs: "stage1/block1/MatMul_56/MatmulTransposeFusion/", "Conv_7_nchwc". */
+/** The name of a fused node begins with the name of one of its nodes: "stage1/block1/MatMul_56/MatmulTransposeFusion/", "Conv_7_nchwc". */
 function originOf(name: string, origins: ReadonlyMap<string, Origin | undefined>): Origin | undefined {
   const ends = [...name.matchAll(/_\d+/g)].map(({ index, 0: number }) => index + number.length);
   const known = ends.findLast((end) => origins.has(name.slice(0, end)));
@@ -106,7 +106,7 @@ export function median(values: readonly number[]): number {
 const LINKS = 300;
 const RUNS = 20;
 
-/** A chain of products of 16 numbers: next to nothing to compute. */
+/** A chain of products of 16 numbers, whose computation takes almost no time. */
 const chain: Step = ({ x, y }) => {
   if (!x || !y) throw new Error("no inputs");
   let z = x;
@@ -114,7 +114,7 @@ const chain: Step = ({ x, y }) => {
   return { z };
 };
 
-/** What the profiler adds to the time of a node on this machine: the time of a tiny node with it, less without it. */
+/** Time that the profiler adds to a node on this machine: the time of a tiny node with the profiler, less its time without. */
 export async function measureOverhead(options: SessionOptions, folder: string): Promise<number> {
   const vector = { shape: [16], dtype: "float32" as const };
   const inputs = { x: new Float32Array(16).fill(1), y: new Float32Array(16).fill(1) };

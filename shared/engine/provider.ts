@@ -1,2 +1,2 @@
-/** Execution providers of ONNX Runtime that a configuration may name. */
+/** Execution providers of ONNX Runtime that Lathe supports. */
 export type Provider = "cpu" | "cuda" | "tensorrt";

@@ -14,12 +14,12 @@ export interface Random {
   state(): number[];
 }
 
-/** The generator of a seed and a stream; streams of other names are independent of it. */
+/** The generator of a seed and a named stream. Streams with different names are independent. */
 export function createRandom(seed: number, stream = ""): Random {
   return restoreRandom(words(hash(`${seed}/${stream}`)));
 }
 
-/** The generator that continues from a state. */
+/** Restores a generator from its state. */
 export function restoreRandom(state: readonly number[]): Random {
   if (state.length !== 4 || state.every((word) => word === 0)) {
     throw new LatheError("INVALID_ARGUMENT", `random state is [${state.join(",")}], must be four words, not all 0`);
@@ -45,7 +45,7 @@ export function restoreRandom(state: readonly number[]): Random {
         `random integer below ${bound}: the bound must be an integer from 1 to 2^32`,
       );
     }
-    // Words past the last whole multiple of the bound are drawn again, or small results would come more often.
+    // Words beyond the last whole multiple of the bound are drawn again; otherwise small results would be more frequent.
     const limit = 2 ** 32 - (2 ** 32 % bound);
     let drawn = word();
     while (drawn >= limit) drawn = word();

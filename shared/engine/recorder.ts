@@ -11,10 +11,10 @@ export class Recorder {
   private readonly parts = new Map<string, string>();
   private readonly ones = new Set<string>();
   private readonly computed = new Map<string, Value>();
-  /** What a reshaped value was before. */
+  /** The original value of each reshaped value. */
   private readonly reshaped = new Map<string, Value>();
   private count = 0;
-  /** The kernel whose rule writes nodes now. */
+  /** The kernel whose rule is being applied. */
   kernel = "";
 
   input(name: string, shape: readonly number[], dtype: ElementType): Value {
@@ -23,7 +23,7 @@ export class Recorder {
     return value;
   }
 
-  /** A named constant, e.g. a trained weight of an exported network. */
+  /** A named constant, for example a trained weight of an exported network. */
   weight(name: string, data: ArrayLike<number>, shape: readonly number[], dtype: ElementType): Value {
     return this.initializer(name, shape, dtype, () => data);
   }
@@ -35,7 +35,7 @@ export class Recorder {
     const name = this.fresh("c");
     const { length } = data;
     const ones = isOnes(data);
-    // A large constant of ones is not kept until then.
+    // A large constant of ones is created only when it is needed.
     const value = this.initializer(name, shape, dtype, ones ? () => new Uint8Array(length).fill(1) : () => data);
     if (ones) this.ones.add(name);
     if (key !== undefined) this.small.set(key, value);
@@ -43,8 +43,8 @@ export class Recorder {
   }
 
   /**
-   * TF.js makes zeros and ones as large as the activations, for derivatives that nobody asks for and for those of sums; few are
-   * taken by a node that stays, so the bytes of a constant are made when they are asked for.
+   * TF.js creates zeros and ones of the size of the activations, for unused derivatives and for derivatives of sums. Few of them end up in
+   * the graph, so the bytes of a constant are created on demand.
    */
   private initializer(
     name: string,
@@ -63,12 +63,12 @@ export class Recorder {
     return value;
   }
 
-  /** Whether a value is a constant of nothing but ones. */
+  /** Whether a value is a constant that contains only ones. */
   isOnes({ name }: Value): boolean {
     return this.ones.has(name);
   }
 
-  /** A vector of integers as ONNX wants it for shapes, axes and paddings. */
+  /** A vector of int64, as ONNX requires for shapes, axes and paddings. */
   integers(data: readonly number[]): Value {
     return this.constant(data, [data.length], "int64");
   }
@@ -94,7 +94,7 @@ export class Recorder {
     return output;
   }
 
-  /** x in another shape; a shape on the way is left out, since a node costs its time however little it does. */
+  /** x in another shape. Consecutive reshapes become one, because every node costs time. */
   reshape(x: Value, shape: readonly number[]): Value {
     const source = this.reshaped.get(x.name) ?? x;
     if (source.shape.join() === shape.join()) return source;
@@ -116,7 +116,7 @@ export class Recorder {
     return outputs;
   }
 
-  /** The graph whose outputs carry the given names; the producing node writes under that name, a copy is made only where it must. */
+  /** The graph with the given output names. The producing node is renamed; a copy is inserted only if renaming is impossible. */
   finish(outputs: Readonly<Record<string, Value>>): Graph {
     const renamed = new Map<string, Value>();
     const produced = new Set(this.nodes.flatMap((node) => node.outputs.map((output) => output.name)));
@@ -161,7 +161,7 @@ export class Recorder {
     domain = "",
   ): void {
     const { part: named, derivativeOf } = currentPlace();
-    // Outside of every part, as where the derivatives of one value are added up: the part of what the node takes last.
+    // A node outside every part, for example a sum of derivatives, gets the part of its last input.
     const part = named || (inputs.map(({ name }) => this.parts.get(name)).findLast(Boolean) ?? "");
     if (part) for (const output of outputs) this.parts.set(output.name, part);
     const name = `${part && `${part}/`}${op}_${this.nodes.length}`;
@@ -179,7 +179,7 @@ function isOnes(data: ArrayLike<number>): boolean {
   return true;
 }
 
-// -0 and 0 are different constants.
+// -0 and 0 must remain different constants.
 const numeral = (x: number): string => (Object.is(x, -0) ? "-0" : String(x));
 
 function pack(data: ArrayLike<number>, dtype: ElementType): Uint8Array {

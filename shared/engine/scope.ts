@@ -1,12 +1,12 @@
 import { tf } from "./tf";
 
-/** Where a node of a traced graph comes from. */
+/** Origin of a node of a traced graph. */
 export interface Origin {
-  /** Part of the network, e.g. "stage1/block2"; empty where the builder named none. */
+  /** Part of the network, for example "stage1/block2"; empty outside named parts. */
   readonly part: string;
-  /** The TF.js kernel whose rule wrote the node, e.g. "LatheConv2d"; empty for what no kernel wrote. */
+  /** TF.js kernel whose rule wrote the node, for example "LatheConv2d"; empty if no kernel wrote it. */
   readonly kernel: string;
-  /** In the backward pass: the kernel whose derivative the node belongs to; empty in the forward pass. */
+  /** Kernel whose derivative the node belongs to; empty in the forward pass. */
   readonly derivativeOf: string;
 }
 
@@ -14,12 +14,12 @@ type Place = Omit<Origin, "kernel">;
 
 let place: Place = { part: "", derivativeOf: "" };
 
-/** The part and derivative that are being traced now. */
+/** Current part and derivative of the trace. */
 export const currentPlace = (): Place => place;
 
 /**
- * Runs a piece of a step as a named part of its network: nodes traced meanwhile, and those of their derivatives, carry the name.
- * The innermost name counts. Outside of a trace it only calls the body.
+ * Runs a piece of a step as a named part of the network: the nodes that it traces, and their derivatives, get the name. The innermost
+ * name counts. Outside a trace, the function only calls the body.
  */
 export function scoped<T>(part: string, body: () => T): T {
   return at({ part, derivativeOf: place.derivativeOf }, body);
@@ -37,7 +37,7 @@ function at<T>(there: Place, body: () => T): T {
 
 type Gradients = Record<string, () => tf.Tensor>;
 
-/** What of TF.js's engine writes and holds the tape. */
+/** The members of TF.js's engine that write and hold the tape. */
 interface Taping {
   addTapeNode(kernel: string, ...rest: unknown[]): void;
   state: { activeTape?: { outputs: tf.Tensor[]; gradient?: (dys: (tf.Tensor | null)[]) => Gradients }[] };
@@ -45,17 +45,20 @@ interface Taping {
 
 let zeros = new Float32Array();
 
-/** A tensor of zeros over memory that all such share: TF.js itself allocates for each output without a derivative, and few are ever read. */
+/**
+ * A tensor of zeros that shares its memory with others of its size. TF.js would allocate one for each output without a derivative, and
+ * few are read.
+ */
 function sharedZeros({ shape, size }: tf.Tensor): tf.Tensor {
   if (zeros.length < size) zeros = new Float32Array(size);
   return tf.tensor(zeros.subarray(0, size), shape, "float32");
 }
 
-/** Runs a body in which the derivative of an op, taken outside of the op's scope, is traced as of that scope. */
+/** Runs a body so that the derivative of an op is traced in the scope of that op, although TF.js takes it outside. */
 export function withDerivativesInScope<T>(body: () => T): T {
   const engine = tf.engine() as unknown as Taping;
   const add = engine.addTapeNode.bind(engine);
-  // Shadows the method of the prototype for the time of the body.
+  // Shadows the method of the prototype during the body.
   engine.addTapeNode = (kernel, ...rest) => {
     add(kernel, ...rest);
     const entry = engine.state.activeTape?.at(-1);

@@ -10,46 +10,46 @@ import type { Provider } from "./provider";
 import { checkInputs, checkInto, type Arrays, type DType, type Signature, type Step } from "./signature";
 import { trace, type TracedStep } from "./tracer";
 
-/** What ONNX Runtime does to a graph before it runs: all it can, or nothing, which takes a quarter of the time to create a session. */
+/** ONNX Runtime's optimisation of a graph: everything, or nothing, which creates a session in a quarter of the time. */
 export type Optimization = "all" | "disabled";
 
 export interface SessionOptions {
   provider: Provider;
   threads: number;
-  /** Of the products of compiled steps; absent: float32. */
+  /** Precision of the products of compiled steps; default float32. */
   precision?: Precision;
-  /** Memory that all steps may hold together, in bytes; absent or 0: what account.ts takes for the provider. */
+  /** Bound on the memory of all steps together, in bytes; default, also for 0: the provider's (memoryAccount). */
   memoryBytes?: number;
-  /** Has every session profiled by ONNX Runtime. */
+  /** If set, ONNX Runtime profiles every session. */
   profiling?: Profiling;
 }
 
-/** Where profiles are written to, as "<folder>/<name of the step>_<time>.json", and who ends and reads them (profile.ts). */
+/** Folder of the profiles, "<folder>/<name of the step>_<time>.json", and their reader (shared/engine/profile.ts). */
 export interface Profiling {
   folder: string;
   opened(name: string, graph: Graph, session: ort.InferenceSession): void;
 }
 
-/** A step as the machine runs it. */
+/** A compiled step. */
 export interface CompiledStep {
   readonly nodes: number;
   readonly outputs: Signature;
-  /** Runs once. Outputs named in `into` are written to those arrays, the others to new ones; all are returned. */
+  /** Runs the step once. Writes outputs named in `into` to those arrays and the others to new arrays; returns all of them. */
   run(inputs: Arrays, into?: Arrays): Promise<Arrays>;
   release(): Promise<void>;
 }
 
-// Errors reach the caller as exceptions; ONNX Runtime's own log would only repeat them on stderr.
+// Errors reach the caller as exceptions; ONNX Runtime's log would only repeat them on stderr.
 const FATAL = 4;
 ort.env.logLevel = "fatal";
 
-/** A step's graph as it is to run, and the step's own names of its outputs. */
+/** The graph of a step in its final form, and the step's names of its outputs. */
 export function stepGraph(step: Step, signature: Signature, precision: Precision = "float32"): TracedStep {
   const { graph, outputs } = trace(step, signature);
   return { graph: mixedPrecision(graph, precision), outputs };
 }
 
-/** Traces a step once and hands its graph to ONNX Runtime. */
+/** Traces a step and creates an ONNX Runtime session of its graph. */
 export async function compileOnnx(
   step: Step,
   signature: Signature,
@@ -61,8 +61,8 @@ export async function compileOnnx(
 ): Promise<CompiledStep> {
   const { graph, outputs } = stepGraph(step, signature, options.precision);
   const leave = account?.admit(name, graph);
-  // A memory pattern is planned in the first run and then is a buffer of its own, beside the arena that this run has grown and that
-  // nobody gives back: twice the memory of a large step, for nothing gained.
+  // A memory pattern is planned in the first run and then is a second buffer beside the arena, which keeps the memory of that run: twice
+  // the memory of a large step, without any gain.
   const how = { graphOptimizationLevel: optimization, enableMemPattern: false };
   const session = await create(encodeModel(graph, name), options, how, name);
   options.profiling?.opened(name, graph, session);
@@ -81,14 +81,17 @@ export async function compileOnnx(
   };
 }
 
-/** What runs a session's nodes, best first: what TensorRT does not know is CUDA's, and the rest the CPU's. */
+/** Execution providers of a session, best first: CUDA runs the nodes that TensorRT does not support, and the CPU runs the rest. */
 const PROVIDERS: Record<Provider, readonly Provider[]> = {
   cpu: ["cpu"],
   cuda: ["cuda", "cpu"],
   tensorrt: ["tensorrt", "cuda", "cpu"],
 };
 
-/** Creates a session with the options of docs/engine.md#running-a-step: two sessions whose idle threads spin slow each other down. */
+/**
+ * Creates a session with the options of docs/engine.md#running-a-step; for example, idle threads of two sessions would slow each other
+ * down.
+ */
 export async function createSession(
   model: Uint8Array,
   { provider, threads, precision = "float32", profiling }: SessionOptions,
@@ -104,7 +107,7 @@ export async function createSession(
       logSeverityLevel: FATAL,
       extra: {
         session: { force_spinning_stop: "1" },
-        // It would make the casts of both passes one, whose output is then held from one to the other.
+        // This optimisation would merge the casts of both passes and keep their output from one pass to the other.
         ...(precision !== "float32" && {
           optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" },
         }),
@@ -120,7 +123,7 @@ export async function createSession(
   }
 }
 
-/** Wraps a session whose outputs carry other names in the graph than in the step. */
+/** Wraps a session whose outputs have other names in the graph than in the step. */
 export function sessionStep(
   session: ort.InferenceSession,
   nodes: number,
@@ -168,11 +171,11 @@ function outputType(name: string, { dtype }: Value): DType {
   throw new LatheError("INVALID_ARGUMENT", `output "${name}" is ${dtype}, must be float32 or int32`);
 }
 
-// A model of one node: enough to find out whether a provider is there, and has a convolution of the precision.
+// A model of one node shows whether the provider exists and has a convolution in the precision.
 const probe: Step = ({ x, w }) => ({ y: conv2d(x as NonNullable<typeof x>, w as NonNullable<typeof w>) });
 const probed = { shape: [1, 1, 1, 1], dtype: "float32" } as const;
 
-/** Throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE) where this build or machine cannot run the provider. */
+/** Throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE) if this build or machine cannot run the provider. */
 export async function requireProvider(options: SessionOptions, create = createSession): Promise<void> {
   if (options.provider === "cpu") return;
   const { graph } = stepGraph(probe, { x: probed, w: probed }, options.precision);

@@ -10,7 +10,7 @@ interface TensorSpec {
 
 export type Signature = Readonly<Record<string, TensorSpec>>;
 
-/** A pure function of named tensors to named tensors, written with TF.js ops. */
+/** A pure function from named tensors to named tensors, written with TF.js ops. */
 export type Step = (inputs: Record<string, tf.Tensor>) => Record<string, tf.Tensor>;
 
 export type Arrays = Record<string, Float32Array | Int32Array>;
@@ -29,12 +29,18 @@ const describeArray = (array: unknown): string =>
         ? "nothing"
         : Object.prototype.toString.call(array).slice(8, -1);
 
-/** Throws INVALID_ARGUMENT naming an input that is missing or differs in type or length from the signature; others are let pass. */
+/**
+ * Throws INVALID_ARGUMENT with the name of an input that is missing or differs in type or length from the signature. Further inputs are
+ * ignored.
+ */
 export function checkInputs(arrays: Arrays, signature: Signature): void {
   for (const [name, spec] of Object.entries(signature)) checkArray("input", name, arrays[name], spec);
 }
 
-/** Throws INVALID_ARGUMENT naming a preallocated array that is no output of the step, does not fit it or shares an input's memory. */
+/**
+ * Throws INVALID_ARGUMENT with the name of a preallocated array that is not an output, has the wrong size, or shares memory with an
+ * input.
+ */
 export function checkInto(arrays: Arrays, outputs: Signature, inputs: Arrays): void {
   for (const [name, array] of Object.entries(arrays)) {
     const spec = outputs[name];
@@ -42,7 +48,7 @@ export function checkInto(arrays: Arrays, outputs: Signature, inputs: Arrays): v
       throw new LatheError("INVALID_ARGUMENT", `output "${name}" is not one of ${Object.keys(outputs).join(", ")}`);
     }
     checkArray("output", name, array, spec);
-    // An input may be read after an output has been written: the result would be silently wrong.
+    // A step may read an input after it has written an output, so shared memory would give wrong results silently.
     const shared = Object.entries(inputs).find(([, input]) => overlap(array, input))?.[0];
     if (shared !== undefined) {
       throw new LatheError(

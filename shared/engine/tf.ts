@@ -1,8 +1,8 @@
 import * as tf from "@tensorflow/tfjs";
 
-// The union package registers the gradients; without production mode its CPU backend prints a banner on first use.
+// The union package registers the gradients. Without production mode, its CPU backend prints a banner on first use.
 tf.enableProdMode();
-// Synchronous for the CPU backend. Fixed here, or the first op would probe for WebGL.
+// Set here because the first op would otherwise probe for WebGL. The CPU backend initialises synchronously.
 void tf.setBackend("cpu");
 
 /** Runs a synchronous function on a registered backend and puts the previous backend back; the backend must initialise synchronously. */

@@ -12,12 +12,12 @@ import { onBackend, tf } from "./tf";
 
 const backendName = "lathe-trace";
 
-/** The TF.js backend whose kernels append ONNX nodes. A tensor's data is its name in the graph, so nothing can be read back. */
+/** The TF.js backend whose kernels append ONNX nodes. The data of a tensor is its name in the graph, so values cannot be read back. */
 class TraceBackend extends tf.KernelBackend {
   private recorder: Recorder | undefined;
   private readonly values = new tf.DataStorage<Value>(this, tf.engine());
 
-  /** Records what `body` does into a graph of its own. */
+  /** Records the ops of `body` in a new graph. */
   record<T>(body: (recorder: Recorder) => T): T {
     if (this.recorder !== undefined) throw new LatheError("INTERNAL", "a step is traced inside a traced step");
     this.recorder = new Recorder();
@@ -78,7 +78,7 @@ class TraceBackend extends tf.KernelBackend {
     return this.values.delete(dataId);
   }
 
-  // Values are names: there is nothing to count or free.
+  // Values are names, so there is no memory to count or free.
   override incRef(): void {}
   decRef(): void {}
   override refCount(): number {
@@ -104,13 +104,13 @@ class TraceBackend extends tf.KernelBackend {
 const backend = new TraceBackend();
 tf.registerBackend(backendName, () => backend);
 
-/** Teaches the tracer a kernel: how it is written in ONNX. */
+/** Registers the ONNX rule of a kernel. */
 export function registerRule(kernelName: string, rule: Rule): void {
   tf.registerKernel({
     kernelName,
     backendName,
     kernelFunc: ({ inputs, attrs }) => {
-      // TF.js hands lists of tensors over under the keys 0, 1, ...; Object.values keeps their order.
+      // TF.js passes lists of tensors under the keys 0, 1, ...; Object.values keeps their order.
       const values = Object.fromEntries(
         Object.entries(inputs).map(([name, info]) => [name, backend.symbolOf(info as tf.TensorInfo)]),
       );
@@ -127,7 +127,7 @@ for (const rules of [elementwiseRules, comparisonRules, shapeRules, reductionRul
   for (const [kernelName, rule] of Object.entries(rules)) registerRule(kernelName, rule);
 }
 
-/** Constant tensors of a traced step that the graph keeps under their names (the weights of an exported network). */
+/** Constant tensors of a traced step that keep their names in the graph: the weights of an exported network. */
 export type Constants = Readonly<Record<string, { data: Float32Array | Int32Array; shape: readonly number[] }>>;
 
 export interface TracedStep {
@@ -136,7 +136,10 @@ export interface TracedStep {
   readonly outputs: readonly string[];
 }
 
-/** Runs a step on symbols and returns what it did as a checked graph; throws UNIMPLEMENTED naming a kernel that has no rule. */
+/**
+ * Runs a step on symbolic tensors and returns the checked graph of its ops; throws UNIMPLEMENTED with the name of a kernel without a
+ * rule.
+ */
 export function trace(step: Step, signature: Signature, constants: Constants = {}): TracedStep {
   return backend.record((recorder) => {
     const traced = withoutLeaks(() => {
@@ -152,7 +155,7 @@ export function trace(step: Step, signature: Signature, constants: Constants = {
         symbols[name] = symbol(recorder.weight(name, data, shape, dtype));
       }
       const results = Object.entries(callStep(step, symbols));
-      // Names are unique in ONNX, while a step may well take and return its "weights".
+      // Names are unique in ONNX, but a step may have an input and an output with the same name, such as "weights".
       const nameInGraph = (name: string): string => (name in symbols ? `${name}:out` : name);
       const graph = recorder.finish(
         Object.fromEntries(results.map(([name, tensor]) => [nameInGraph(name), backend.symbolOf(tensor)])),

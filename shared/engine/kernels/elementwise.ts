@@ -8,7 +8,7 @@ const of2 =
   (r, inputs) =>
     binary(r, op, required(inputs, "a"), required(inputs, "b"));
 
-/** A factor of ones only repeats the other. */
+/** A product with ones only broadcasts the other factor. */
 const multiply: Rule = (r, inputs) => {
   const [a, b] = [required(inputs, "a"), required(inputs, "b")];
   const shape = broadcast(a.shape, b.shape);
@@ -21,7 +21,7 @@ const of1 =
   (r, inputs) =>
     unary(r, op, required(inputs, "x"));
 
-/** 1 above zero, alpha elsewhere (-1 in the derivative of Abs). */
+/** 1 for positive inputs, else alpha (-1 in the derivative of Abs). */
 const leakyStep: Rule = (r, inputs, { alpha = 0 }: { alpha?: number }) => {
   const above = step(r, required(inputs, "x"));
   if (alpha === 0) return above;

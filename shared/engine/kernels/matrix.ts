@@ -6,7 +6,7 @@ export const matrixRules: RuleTable = {
     const [a, b] = [required(inputs, "a"), required(inputs, "b")];
     return matMul(r, attrs.transposeA ? transposeMatrix(r, a) : a, attrs.transposeB ? transposeMatrix(r, b) : b);
   },
-  // The derivative of a gather: rows are added up by a one-hot matrix, as ONNX's ScatterElements may not add in parallel.
+  // The derivative of a gather. A one-hot matrix adds up the rows, because ONNX's ScatterElements cannot add in parallel.
   UnsortedSegmentSum: (r, inputs, attrs: { numSegments: number }) => {
     const [x, segments] = [required(inputs, "x"), required(inputs, "segmentIds")];
     const rows = sizeOf(segments);

@@ -4,13 +4,13 @@ import type { Recorder } from "../recorder";
 
 export type Values = Readonly<Record<string, Value>>;
 
-/** How one TF.js kernel is written in ONNX; attrs are TF.js's own, their types are stated by each rule. */
+/** Writes one TF.js kernel in ONNX. attrs are TF.js's attributes; each rule states their types. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Rule = (r: Recorder, inputs: Values, attrs: any) => Value | Value[];
 
 export type RuleTable = Readonly<Record<string, Rule>>;
 
-/** An input of a kernel by TF.js's name for it. */
+/** An input of a kernel, by its name in TF.js. */
 export function required(inputs: Values, name: string): Value {
   const value = inputs[name];
   if (value === undefined)
@@ -18,5 +18,5 @@ export function required(inputs: Values, name: string): Value {
   return value;
 }
 
-/** Axis counted from the front. */
+/** The axis counted from the front, for negative axes too. */
 export const fromFront = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);

@@ -95,7 +95,7 @@ export const shapeRules: RuleTable = {
   },
 };
 
-/** TF.js allows one size of -1: the rest. */
+/** TF.js allows one size of -1, which is computed from the others. */
 function resolveSizes(sizes: readonly number[], total: number): number[] {
   const given = sizes.reduce((sum, size) => sum + Math.max(size, 0), 0);
   return sizes.map((size) => (size === -1 ? total - given : size));

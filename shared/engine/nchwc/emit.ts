@@ -2,13 +2,12 @@ import { binary, concat, pad, reshape, sizeOf, slice } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 
-// Operators on ONNX Runtime's blocked layout. A value of it has the logical shape [1, C, H, N*W] and lies in memory as
-// [C/tile, H, N, W, tile]: what an image of N*W columns looks like to a kernel that spans rows, and, seen as [1, C, H*N, W],
-// what H*N rows look like to a kernel that spans columns.
+// Operators on ONNX Runtime's blocked layout. A value has the logical shape [1, C, H, N*W] and the memory layout [C/tile, H, N, W, tile].
+// Filters that span rows treat it as one image of N*W columns. As [1, C, H*N, W], filters that span columns treat it as H*N rows.
 
 const DOMAIN = "com.microsoft.nchwc";
 
-/** Channels that ONNX Runtime packs together, a tile: 16 with AVX-512, 8 with AVX2. */
+/** Channels of a tile, which ONNX Runtime packs together: 16 with AVX-512, 8 with AVX2. */
 export type TileSize = number;
 
 function node(
@@ -31,7 +30,7 @@ export function toPlain(r: Recorder, x: Value): Value {
   return node(r, "ReorderOutput", [x], x.shape, { channels: channelsOf(x) });
 }
 
-/** Channels filled up to whole tiles. */
+/** The number of channels, rounded up to whole tiles. */
 export const wholeTiles = (channels: number, tile: TileSize): number => Math.ceil(channels / tile) * tile;
 
 export const channelsOf = (x: Value): number => x.shape[1] as number;
@@ -40,7 +39,7 @@ function zeros(r: Recorder, count: number): Value {
   return r.constant(new Float32Array(count), [count], "float32");
 }
 
-/** x * scale + shift (+ sum), then ReLU where asked: a depthwise 1x1 convolution, one pass where plain operators need two to four. */
+/** x * scale + shift (+ sum), then an optional ReLU, as a depthwise 1x1 convolution: one pass, where plain operators need two to four. */
 export function depthwise(
   r: Recorder,
   x: Value,
@@ -55,8 +54,8 @@ export function depthwise(
 }
 
 /**
- * Convolution along one axis with three taps; kernel in the layout of squares, [Co*Ci*3]. Along columns the outer taps are left out where
- * they see only padding; along rows ONNX Runtime does so itself.
+ * Convolution along one axis with three taps; the filter [Co*Ci*3] is in the layout of squares. Along columns, outer taps that see only
+ * padding are left out here; along rows, ONNX Runtime leaves them out.
  */
 export function convolution(
   r: Recorder,
@@ -85,14 +84,14 @@ export function convolution(
   return r.within("Conv", () => node(r, "Conv", given, [1, outputs, height, width], attributes));
 }
 
-/** Product of two matrices as a 1x1 convolution: x [a, L, tile, 1] over L positions as input channels, kernel [Co, L, 1, 1]. */
+/** Product of two matrices as a 1x1 convolution: x [a, L, tile, 1] with L positions as input channels, filter [Co, L, 1, 1]. */
 export function pointwise(r: Recorder, x: Value, kernel: Value): Value {
   const [images, , height, width] = x.shape as [number, number, number, number];
   const outputs = kernel.shape[0] as number;
   return node(r, "Conv", [x, kernel], [images, outputs, height, width], { kernel_shape: [1, 1] });
 }
 
-/** A convolution by a kernel in the layout of squares, [Co, Ci, kh, kw], under any attributes; shape is that of the result. */
+/** A convolution with a filter [Co, Ci, kh, kw] in the layout of squares and any attributes; `shape` is the shape of the result. */
 export function generalConvolution(
   r: Recorder,
   x: Value,
@@ -107,8 +106,8 @@ export function generalConvolution(
 }
 
 /**
- * The columns that a tap of a dilated kernel sees: x moved by `dilation` to the right (tap 0) or left (tap 2), zeros moving in; of a
- * kernel with stride 2 every second column.
+ * The columns that one tap of a dilated filter sees: x shifted by `dilation` to the right (tap 0) or left (tap 2), with zeros shifted in.
+ * With stride 2, every second column.
  */
 export function shiftColumns(
   r: Recorder,
@@ -119,7 +118,7 @@ export function shiftColumns(
   stride: 1 | 2 = 1,
 ): Value {
   const [images, channels, height, width] = x.shape as [number, number, number, number];
-  // Kernels of depthwise convolutions lie as [C/tile, taps, tile].
+  // Filters of depthwise convolutions have the layout [C/tile, taps, tile].
   const oneHot = Float32Array.from({ length: channels * 3 }, (_, at) => (Math.floor(at / tile) % 3 === tap ? 1 : 0));
   return node(
     r,
@@ -136,7 +135,7 @@ export function shiftColumns(
   );
 }
 
-/** Mean of each channel of each value, side by side, [C]. */
+/** Mean of each channel of each value, concatenated, [C]. */
 export function channelMeans(r: Recorder, ...values: readonly Value[]): Value {
   return r.within("ChannelMean", () => {
     const means = concat(
@@ -148,14 +147,14 @@ export function channelMeans(r: Recorder, ...values: readonly Value[]): Value {
   });
 }
 
-/** Positions beyond which a sum is taken row by row first: ONNX Runtime adds them up one after the other, and what cancels is lost. */
+/** A sum over more positions first adds up each row: ONNX Runtime adds sequentially, which loses digits where terms cancel. */
 const LONG_SUM = 2048;
 
 function averageOver(r: Recorder, x: Value): Value {
   return node(r, "GlobalAveragePool", [x], [1, channelsOf(x), 1, 1]);
 }
 
-/** Means of the rows of x [1,C,h,w], [1,C,h,1]: each row of each tile of channels is pooled as a tile of its own. */
+/** Means of the rows of x [1,C,h,w], [1,C,h,1]: pools each row of each tile of channels separately. */
 function rowMeans(r: Recorder, x: Value): Value {
   const [, channels, height, width] = x.shape as [number, number, number, number];
   return reshape(r, averageOver(r, reshape(r, x, [1, channels * height, 1, width])), [1, channels, height, 1]);
@@ -179,7 +178,7 @@ export function upsample(r: Recorder, x: Value): Value {
   return node(r, "Upsample", [x], [n, c, h * 2, w * 2], { scales: [1, 1, 2, 2] });
 }
 
-/** x with `count` channels: the first ones, or zeros behind its own. Whole tiles lie one after the other, so plain operators do it. */
+/** x cut or zero-padded to `count` channels. Plain operators suffice, because whole tiles follow one another in memory. */
 export function withChannels(r: Recorder, x: Value, count: number): Value {
   const missing = count - channelsOf(x);
   return missing > 0 ? pad(r, x, [0, 0, 0, 0], [0, missing, 0, 0]) : slice(r, x, [1], [0], [count]);
@@ -192,7 +191,7 @@ export function split(r: Recorder, x: Value, sizes: readonly number[]): Value[] 
   return r.split("Split", [x, r.integers(sizes)], shapes, x.dtype, { axis: 0 });
 }
 
-/** Sum of two values that may differ in channels. */
+/** Sum of two values that may have different numbers of channels. */
 export function sum(r: Recorder, a: Value, b: Value): Value {
   const count = Math.max(channelsOf(a), channelsOf(b));
   return binary(r, "Add", withChannels(r, a, count), withChannels(r, b, count));

@@ -7,12 +7,12 @@ import { tf } from "../tf";
 import { toBlocked, toPlain } from "./emit";
 
 interface Enter {
-  /** Channels of the blocked value, a multiple of the tile size; those behind the input's own are 0. */
+  /** Channels of the blocked value, a multiple of the tile size; channels beyond the input's are 0. */
   channels: number;
 }
 
 interface Leave {
-  /** Shape [N,C,H,W] of the plain value; channels behind C are dropped. */
+  /** Shape [N,C,H,W] of the plain value; channels beyond C are dropped. */
   shape: readonly [number, number, number, number];
 }
 
@@ -48,7 +48,7 @@ export function intoBlocked(x: tf.Tensor, channels: number): tf.Tensor {
   return single(entering({ x }, { channels }));
 }
 
-/** The reverse: [N,C,H,W] in plain order. */
+/** The inverse of `intoBlocked`: [N,C,H,W] in plain order. */
 export function fromBlocked(x: tf.Tensor, shape: Leave["shape"]): tf.Tensor {
   return single(leaving({ x }, { shape }));
 }

@@ -3,16 +3,16 @@ import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 import { channelMeans, split } from "./emit";
 
-/** Parts of a vector of factors per channel, each as the kernel of a depthwise convolution, [size, 1, 1, 1]. */
+/** Splits a vector of factors per channel into filters of depthwise convolutions, [size, 1, 1, 1] each. */
 export function splitFactors(r: Recorder, vector: Value, sizes: readonly number[]): Value[] {
   return split(r, reshape(r, vector, [...vector.shape, 1, 1, 1]), sizes);
 }
 
-/** Moments of each channel of each value, side by side. */
+/** Mean and variance of each channel of each value, concatenated. */
 export function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {
   const mean = channelMeans(r, ...values);
   const squares = channelMeans(r, ...values.map((value) => binary(r, "Mul", value, value)));
-  // Rounding may take it below zero, where it is cut.
+  // Rounding may make the variance negative, so it is clipped at 0.
   return { mean, variance: unary(r, "Relu", binary(r, "Sub", squares, binary(r, "Mul", mean, mean))) };
 }
 
@@ -21,7 +21,7 @@ export function rootInverse(r: Recorder, variance: Value, epsilon: number): Valu
   return unary(r, "Reciprocal", unary(r, "Sqrt", binary(r, "Add", variance, r.scalar(epsilon))));
 }
 
-/** The norm of these moments as scale and shift of each channel. */
+/** The norm with these moments, as scale and shift per channel. */
 export function normCoefficients(
   r: Recorder,
   { mean, variance }: { mean: Value; variance: Value },
@@ -33,7 +33,10 @@ export function normCoefficients(
   return { scale, shift: binary(r, "Sub", beta, binary(r, "Mul", mean, scale)) };
 }
 
-/** Derivatives through norms side by side (see emitGradient): by gamma and beta as means over positions, and a and c of u. */
+/**
+ * Derivatives through concatenated norms (see emitGradient): with respect to gamma and beta, as means over positions, and the vectors a
+ * and c of u.
+ */
 export function normGradient(
   r: Recorder,
   dys: readonly Value[],

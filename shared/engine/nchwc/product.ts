@@ -4,21 +4,26 @@ import type { Recorder } from "../recorder";
 import { channelsOf, pointwise, toBlocked, toPlain } from "./emit";
 import { upTo } from "../signature";
 
-// Sums over positions, as derivatives of kernels are, by a blocked 1x1 convolution that has positions for input channels.
+// Sums over positions, such as derivatives of filters, as a blocked 1x1 convolution whose input channels are the positions.
 
-/** Each square of tile positions transposed: [images, L/tile, position, channel] to [images, L/tile, channel, position], flat. */
+/** Transposes each square of tile positions: [images, L/tile, position, channel] to [images, L/tile, channel, position], flat. */
 export function turned(r: Recorder, x: Value, tile: number): Value {
   const size = sizeOf(x);
   return reshape(r, toPlain(r, reshape(r, x, [size / tile ** 2, tile, tile, 1])), [size]);
 }
 
-/** Squares [squares, tile, tile] each transposed, [squares, tile*tile]: a reorder of one tile of channels, faster than Transpose is. */
+/**
+ * Transposes each of the squares [squares, tile, tile]: [squares, tile*tile]. A reorder of one tile of channels is faster than Transpose.
+ */
 export function transposedSquares(r: Recorder, squares: Value): Value {
   const [length, tile] = squares.shape as [number, number, number];
   return reshape(r, toBlocked(r, reshape(r, squares, [length, tile, tile, 1])), [length, tile * tile]);
 }
 
-/** Product of x, turned images of L positions each, and u, blocked over L positions: per image and tile of u a square, [images, Co, tile, 1]. */
+/**
+ * Product of x (transposed images of L positions each) and u (blocked over L positions): a square per image and tile of u, [images, Co,
+ * tile, 1].
+ */
 export function product(r: Recorder, x: Value, u: Value, tile: number): Value {
   const to = channelsOf(u);
   const positions = sizeOf(u) / to;
@@ -27,8 +32,8 @@ export function product(r: Recorder, x: Value, u: Value, tile: number): Value {
 }
 
 /**
- * Turned x as the three taps of a convolution along rows see it, images by tile of channels, then tap. Rows are whole squares, one after
- * the other in each tile; what a tap sees behind the edge is a row of zeros.
+ * Transposed x as the three taps of a convolution along rows see it; images are ordered by tile of channels, then tap. Rows are whole
+ * squares, one after the other in each tile; beyond the edge, a tap sees a row of zeros.
  */
 export function movedRows(
   r: Recorder,

@@ -6,12 +6,12 @@ import { Tensor } from "onnxruntime-node";
 import { toBlocked } from "./emit";
 import type { TileSize } from "./emit";
 
-/** More channels than any tile has. */
+/** More channels than the largest tile. */
 const CHANNELS = 64;
 
 /**
- * Channels that ONNX Runtime's CPU provider packs together on this machine, found by reordering a counting tensor of 64 channels and
- * two positions: where the first channel's second position lands. Undefined where it has no blocked layout.
+ * Channels of a tile on this machine's CPU provider of ONNX Runtime. Found by reordering a counting tensor of 64 channels and two
+ * positions: the new place of the first channel's second position is the tile size. Undefined if there is no blocked layout.
  */
 export async function tileSize(
   create: (model: Uint8Array) => Promise<InferenceSession>,

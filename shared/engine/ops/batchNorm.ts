@@ -15,7 +15,7 @@ const kernel = defineKernel<Attributes>({
   traced: (r, inputs, { epsilon }: Attributes) => {
     const [x, gamma, beta] = [required(inputs, "x"), required(inputs, "gamma"), required(inputs, "beta")];
     const mean = emitMean(r, x);
-    // E[x^2] - E[x]^2 costs one pass less than E[(x - E[x])^2]; rounding may take it below zero, where it is cut.
+    // E[x^2] - E[x]^2 needs one pass less than E[(x - E[x])^2]. Rounding may make it negative, so it is clipped at 0.
     const variance = unary(
       r,
       "Relu",
@@ -81,8 +81,8 @@ function emitMean(r: Recorder, x: Value): Value {
 }
 
 /**
- * Batch normalisation of x [N,C,H,W] by its own moments, as in training: y, and the mean and biased variance per channel [C],
- * through which no derivative flows.
+ * Batch normalisation of x [N,C,H,W] by its own moments, as in training. Returns y, and mean and biased variance per channel [C];
+ * no derivative flows through the moments.
  */
 export function batchNorm(
   x: tf.Tensor,
@@ -98,7 +98,7 @@ const inference = defineKernel<Attributes>({
   name: "LatheBatchNormInference",
   traced: (r, inputs, { epsilon }: Attributes) => {
     const parameters = ["x", "gamma", "beta", "mean", "variance"].map((name) => required(inputs, name));
-    // Kept as one node over the parameters themselves, so that an export can fold them into the convolution before it.
+    // One node that reads the parameters directly, so that an export can fold them into the convolution before it.
     const x = required(inputs, "x");
     return r.node("BatchNormalization", parameters, x.shape, x.dtype, { epsilon: { float: epsilon } });
   },
@@ -126,7 +126,7 @@ const inference = defineKernel<Attributes>({
   },
 });
 
-/** Batch normalisation of x [N,C,H,W] by given moments [C], as in evaluation; the moments count as constants in its derivative. */
+/** Batch normalisation of x [N,C,H,W] by given moments [C], as in evaluation; the derivative treats the moments as constants. */
 export function batchNormInference(
   x: tf.Tensor,
   gamma: tf.Tensor,

@@ -8,19 +8,19 @@ const mean = defineKernel({
   traced: (r, inputs) => {
     const x = required(inputs, "x");
     const [n, c] = x.shape as [number, number];
-    // Several times faster in ONNX Runtime than a reduction over axes 0, 2 and 3.
+    // In ONNX Runtime this is several times faster than a reduction over axes 0, 2 and 3.
     const rows = r.node("GlobalAveragePool", [x], [n, c, 1, 1], x.dtype);
     return reduce(r, "ReduceMean", reshape(r, rows, [n, c]), [0], false);
   },
   eager: ({ x }) => tf.mean(x as tf.Tensor, [0, 2, 3]),
 });
 
-/** Mean of x [N,C,H,W] over all but the channel axis: [C]. Has no derivative of its own. */
+/** Mean of x [N,C,H,W] over all but the channel axis: [C]. It registers no derivative. */
 export function channelMean(x: tf.Tensor): tf.Tensor1D {
   return single(mean({ x }, {})) as tf.Tensor1D;
 }
 
-/** Sum of x [N,C,H,W] over all but the channel axis: [C]. Has no derivative of its own. */
+/** Sum of x [N,C,H,W] over all but the channel axis: [C]. It registers no derivative. */
 export function channelSum(x: tf.Tensor): tf.Tensor {
   const [n, , h, w] = x.shape as [number, number, number, number];
   return tf.mul(channelMean(x), n * h * w);
@@ -33,14 +33,14 @@ const affine = defineKernel({
     const channels = scale.shape[0] as number;
     const zeros = r.constant(new Float32Array(channels), [channels], "float32");
     const ones = r.constant(new Float32Array(channels).fill(1), [channels], "float32");
-    // One pass, against two for a product and a sum.
+    // One pass instead of two for a product and a sum.
     return r.node("BatchNormalization", [x, scale, shift, zeros, ones], x.shape, x.dtype, { epsilon: { float: 0 } });
   },
   eager: ({ x, scale, shift }) =>
     tf.add(tf.mul(x as tf.Tensor, perChannel(scale as tf.Tensor)), perChannel(shift as tf.Tensor)),
 });
 
-/** x * scale + shift for x [N,C,H,W] and per-channel scale and shift [C]. Has no derivative of its own. */
+/** x * scale + shift for x [N,C,H,W] and per-channel scale and shift [C]. It registers no derivative. */
 export function channelAffine(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor): tf.Tensor4D {
   return single(affine({ x, scale, shift }, {})) as tf.Tensor4D;
 }

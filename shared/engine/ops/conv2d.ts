@@ -40,7 +40,7 @@ export function conv2d(x: tf.Tensor, w: tf.Tensor, options: Partial<Convolution>
   return single(kernel({ x, w }, convolution)) as tf.Tensor4D;
 }
 
-/** By TF.js's own NHWC convolution, which is the only layout of its CPU backend. */
+/** The same by TF.js's NHWC convolution, the only layout of its CPU backend. */
 function eagerConvolution(x: tf.Tensor4D, w: tf.Tensor4D, convolution: Convolution): tf.Tensor4D {
   const { padding } = convolutionShape(x.shape, w.shape, convolution);
   const padded = tf.pad(x, [
@@ -52,7 +52,7 @@ function eagerConvolution(x: tf.Tensor4D, w: tf.Tensor4D, convolution: Convoluti
   const channelsLast: tf.Tensor4D = tf.transpose(padded, [0, 2, 3, 1]);
   const kernelLast: tf.Tensor4D = tf.transpose(w, [2, 3, 1, 0]);
   const { stride, dilation } = convolution;
-  // TF.js has no convolution with both a stride and a dilation: every position is computed, then some are picked.
+  // TF.js has no convolution with both a stride and a dilation, so every position is computed and some are picked.
   const dilated = dilation[0] > 1 || dilation[1] > 1;
   const y = tf.conv2d(channelsLast, kernelLast, dilated ? 1 : stride, "valid", "NHWC", [...dilation]);
   const channelsFirst: tf.Tensor4D = tf.transpose(y, [0, 3, 1, 2]);

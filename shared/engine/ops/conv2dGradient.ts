@@ -24,10 +24,10 @@ const inputGradient = defineKernel<InputGradient>({
     });
     const attributes = { kernel_shape: kernel, dilations: dilation, pads: [...padding, ...padding] };
     if (stride === 1) {
-      // Full correlation: the kernel flipped in space, its channel axes exchanged.
+      // Full correlation: the filter is flipped in space, and its channel axes are exchanged.
       return r.node("Conv", [dy, transpose(r, flipped(r, w), [1, 0, 2, 3])], inputShape, dy.dtype, attributes);
     }
-    // The last row or column of an even input is reached by no centre of the kernel.
+    // The centre of the filter never reaches the last row or column of an even input.
     const output_padding = [height - ((outHeight - 1) * stride + 1), width - ((outWidth - 1) * stride + 1)];
     return r.node("ConvTranspose", [dy, w], inputShape, dy.dtype, {
       ...attributes,
@@ -41,7 +41,7 @@ const inputGradient = defineKernel<InputGradient>({
       (w as tf.Tensor).shape,
       { stride, dilation },
     );
-    // Zeros between the rows and columns of dy undo the stride; then a full correlation with the flipped kernel.
+    // Zeros between the rows and columns of dy undo the stride; then a full correlation with the flipped filter follows.
     const spread = tf
       .pad(tf.reshape(dy as tf.Tensor, [batch * outChannels, outHeight, 1, outWidth, 1]), [
         [0, 0],
@@ -74,7 +74,7 @@ const weightGradient = defineKernel<WeightGradient>({
     const columns =
       attributes.stride === 1 ? shiftedColumns(r, x, shape, attributes) : pickedColumns(r, x, shape, attributes);
     const rows = reshape(r, dy, [batch, outChannels, outHeight * outWidth]);
-    // [N,Co,P] x [N,P,Ci*taps], summed over the batch: already in the order of [Co,Ci,kh,kw].
+    // [N,Co,P] x [N,P,Ci*taps], summed over the batch; the result is already in the order [Co,Ci,kh,kw].
     const products = matMulTransposed(r, rows, columns);
     return reshape(r, reduce(r, "ReduceSum", products, [0], false), attributes.kernelShape);
   },
@@ -107,7 +107,7 @@ const weightGradient = defineKernel<WeightGradient>({
   },
 });
 
-/** Derivative of conv2d by its input [N,Ci,H,W]. */
+/** Derivative of conv2d with respect to its input [N,Ci,H,W]. */
 export function conv2dInputGradient(
   dy: tf.Tensor,
   w: tf.Tensor,
@@ -117,7 +117,7 @@ export function conv2dInputGradient(
   return single(inputGradient({ dy, w }, { ...convolution, inputShape }));
 }
 
-/** Derivative of conv2d by its kernel [Co,Ci,kh,kw]. */
+/** Derivative of conv2d with respect to its filter [Co,Ci,kh,kw]. */
 export function conv2dWeightGradient(
   x: tf.Tensor,
   dy: tf.Tensor,
@@ -135,7 +135,7 @@ function flipped(r: Recorder, w: Value): Value {
   const axes = [2, 3].filter((axis) => w.shape[axis] !== 1);
   if (axes.length === 0) return w;
   const starts = axes.map((axis) => (w.shape[axis] as number) - 1);
-  // An end far below zero: down to and including the first element.
+  // An end far below zero includes the first element.
   const ends = axes.map(() => -1000);
   return r.node(
     "Slice",
@@ -145,7 +145,7 @@ function flipped(r: Recorder, w: Value): Value {
   );
 }
 
-/** im2col at stride 1, [N, Ci*taps, P]: windows of the padded input, one per tap. A 1x1 kernel needs neither padding nor windows. */
+/** im2col at stride 1, [N, Ci*taps, P]: windows of the padded input, one per tap. A 1x1 filter needs neither padding nor windows. */
 function shiftedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { dilation }: Convolution): Value {
   const { batch, inChannels, outHeight, outWidth, kernel, padding } = shape;
   const positions = outHeight * outWidth;
@@ -157,7 +157,7 @@ function shiftedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { dilati
   return reshape(r, concat(r, columns, 2), [batch, inChannels * windows.length, positions]);
 }
 
-/** im2col at stride 2 as a grouped convolution with one-hot kernels: faster than strided slices. */
+/** im2col at stride 2 as a grouped convolution with one-hot filters, which is faster than strided slices. */
 function pickedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { stride, dilation }: Convolution): Value {
   const { batch, inChannels, outHeight, outWidth, kernel, padding } = shape;
   const taps = kernel[0] * kernel[1];

@@ -21,7 +21,7 @@ export interface ConvolutionShape {
   padding: readonly [number, number];
 }
 
-/** Sizes of a symmetrically padded convolution; throws INVALID_ARGUMENT where kernel, channels or rank do not fit. */
+/** Sizes of a symmetrically padded convolution; throws INVALID_ARGUMENT if filter, channels or rank do not match. */
 export function convolutionShape(
   x: readonly number[],
   w: readonly number[],

@@ -4,7 +4,7 @@ import { perChannel } from "./channels";
 
 /**
  * Class-weighted cross entropy of logits [N,K,H,W] and int32 labels [N,H,W]: sum(w * -log p) / sum(w) over the pixels whose label is
- * in 0..K-1; the others are ignored, and 0 is returned where none is left. Derivative by the logits only.
+ * in 0..K-1. Other pixels are ignored; the result is 0 if all are ignored. Differentiable with respect to the logits only.
  */
 export function crossEntropy(logits: tf.Tensor, labels: tf.Tensor, classWeights: tf.Tensor): tf.Scalar {
   const [n, k, h, w] = logits.shape as [number, number, number, number];
@@ -24,7 +24,7 @@ export function crossEntropy(logits: tf.Tensor, labels: tf.Tensor, classWeights:
     );
     const hot = tf.cast(tf.equal(tf.reshape(labels, [n, 1, h, w]), classes), "float32");
     const weighted = tf.mul(hot, perChannel(classWeights));
-    // Any real sum of weights is far above the bound, which only keeps 0/0 away.
+    // Every sum of weights that occurs is far above this bound, which only prevents 0/0.
     const total = tf.maximum(tf.sum(weighted), 1e-12);
     const shifted = tf.sub(input, tf.max(input, 1, true));
     const logProbabilities = tf.sub(shifted, tf.log(tf.sum(tf.exp(shifted), 1, true)));

@@ -8,9 +8,9 @@ type Tensors = Record<string, tf.Tensor>;
 interface Kernel<Attributes> {
   readonly name: string;
   readonly traced: Rule;
-  /** The same function by standard TF.js ops, for the eager backends; absent: it exists for the tracer alone. */
+  /** The same function in standard TF.js ops, for the eager backends; without it, only the tracer has the kernel. */
   readonly eager?: (inputs: Tensors, attributes: Attributes) => tf.Tensor | tf.Tensor[];
-  /** Lazily, per input that needs one: its derivative from that of the output(s) and the saved tensors. */
+  /** The derivative with respect to each input, computed on demand from the derivative of the outputs and the saved tensors. */
   readonly gradient?: {
     readonly saveInputs: readonly string[];
     readonly saveOutputs?: readonly boolean[];
@@ -21,8 +21,8 @@ interface Kernel<Attributes> {
 const eagerBackends = ["cpu", "tensorflow"];
 
 /**
- * Registers a kernel with the tracer and the eager backends and returns the function that runs it. A registered gradient, unlike
- * tf.customGrad, is asked for each input apart, so what nobody needs is not computed.
+ * Registers a kernel with the tracer and the eager backends, and returns the function that runs it. TF.js calls a registered gradient for
+ * each input separately, unlike tf.customGrad, so unused derivatives are not computed.
  */
 export function defineKernel<Attributes extends object = object>(
   kernel: Kernel<Attributes>,
@@ -33,7 +33,7 @@ export function defineKernel<Attributes extends object = object>(
     tf.registerKernel({
       kernelName: kernel.name,
       backendName,
-      // TF.js passes the tensors themselves, and does not record what a kernel runs inside.
+      // TF.js passes the tensors themselves, and does not record the ops inside a kernel.
       kernelFunc: ({ inputs, attrs }) => tf.tidy(() => eager!(inputs as Tensors, attrs as unknown as Attributes)),
     });
   }
@@ -56,8 +56,8 @@ export function defineKernel<Attributes extends object = object>(
 }
 
 /**
- * The derivatives by each of `names`, in the order in which one computation gives them. TF.js asks for each input apart and frees what is
- * not returned: they are kept, so that all come from one.
+ * The derivatives with respect to each of `names`, from one computation that returns them in this order. TF.js asks for each input
+ * separately and frees tensors that are not returned, so the results are kept.
  */
 export function together(names: readonly string[], compute: () => tf.Tensor[]): Record<string, () => tf.Tensor> {
   let all: tf.Tensor[] | undefined;

@@ -9,7 +9,7 @@ const maxPoolGradient = defineKernel({
   traced: (r, inputs) => {
     const [x, y, dy] = [required(inputs, "x"), required(inputs, "y"), required(inputs, "dy")];
     const largest = stepFromZero(r, binary(r, "Sub", x, emitUpsampled(r, y)));
-    // A quarter of the number of largest elements per window.
+    // The mean over a window: a quarter of the number of its largest elements.
     const share = r.node("AveragePool", [largest], y.shape, y.dtype, pooling);
     const each = binary(r, "Div", binary(r, "Mul", dy, r.scalar(0.25)), share);
     return binary(r, "Mul", largest, emitUpsampled(r, each));
@@ -35,7 +35,10 @@ const maxPool = defineKernel({
   },
 });
 
-/** Maximum over 2x2 windows of x [N,C,H,W], H and W even. Largest elements of equal value share the derivative: channels behind a dead ReLU are constant, and would otherwise pass on four times of it. */
+/**
+ * Maximum over 2x2 windows of x [N,C,H,W], H and W even. Equal maxima of a window share the derivative; otherwise constant channels after
+ * a dead ReLU would pass on four times the derivative.
+ */
 export function maxPool2x2(x: tf.Tensor): tf.Tensor4D {
   checkEven("maxPool2x2", x);
   return single(maxPool({ x }, {})) as tf.Tensor4D;

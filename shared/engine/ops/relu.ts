@@ -1,6 +1,6 @@
 import { tf } from "../tf";
 
-/** max(x, 0). The derivative looks at the output, which the next layer keeps anyway, so that the input can be overwritten. */
+/** max(x, 0). The derivative reads the output, which the next layer keeps anyway, so that the input can be overwritten. */
 export function relu<T extends tf.Tensor>(x: T): T {
   const operation = tf.customGrad((input, save) => {
     const y = tf.relu(input as tf.Tensor);

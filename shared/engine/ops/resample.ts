@@ -1,6 +1,6 @@
 import { tf } from "../tf";
 
-/** Rows of weights, row-major [to, from]: output element i is the sum of weights[i][j] * input element j. */
+/** Weights, row-major [to, from]: output element i is the sum over j of weights[i][j] * input element j. */
 export interface Resampling {
   readonly to: number;
   readonly from: number;
@@ -14,7 +14,7 @@ export function resample(x: tf.Tensor, vertical: Resampling, horizontal: Resampl
   return tf.matMul<tf.Tensor4D>(matrix(vertical), wide);
 }
 
-/** The map of derivatives: from those of its outputs to those of its inputs. */
+/** The transposed map, from derivatives of the outputs to derivatives of the inputs. */
 export function transposed({ to, from, weights }: Resampling): Resampling {
   const turned = new Float32Array(weights.length);
   weights.forEach((weight, at) => (turned[(at % from) * to + Math.floor(at / from)] = weight));

@@ -26,18 +26,18 @@ const resize = defineKernel<Resize>({
   },
 });
 
-/** Bilinear resize of x [N,C,H,W] to [N,C,height,width], corners aligned. */
+/** Bilinear resize of x [N,C,H,W] to [N,C,height,width] with aligned corners. */
 export function resizeBilinear(x: tf.Tensor, height: number, width: number): tf.Tensor4D {
   const [, , h, w] = x.shape as [number, number, number, number];
   if (h === height && w === width) return x as tf.Tensor4D;
   return single(resize({ x }, { height, width })) as tf.Tensor4D;
 }
 
-/** As ONNX's own operator: of a large image it takes a sixth of the time of two matrix products. */
+/** ONNX's operator: for a large image it takes a sixth of the time of two matrix products. */
 function emitResize(r: Recorder, x: Value, height: number, width: number): Value {
   const [n, c, h, w] = x.shape as [number, number, number, number];
   const none = r.constant([], [0], "float32");
-  // ONNX Runtime has a blocked form of whole factors that are given as such.
+  // ONNX Runtime has a blocked form for whole factors that are given as scales.
   const whole = height % h === 0 && width % w === 0;
   const size = whole
     ? [r.constant([1, 1, height / h, width / w], [4], "float32")]

@@ -4,7 +4,7 @@ import { tf } from "../tf";
 import { defineKernel, single } from "./kernel";
 
 interface Take {
-  /** Index of each element of the result in x; -1: 0. */
+  /** Index in x of each element of the result; -1 gives 0. */
   source: readonly number[];
 }
 
@@ -39,8 +39,8 @@ const kernel = defineKernel<Take>({
 });
 
 /**
- * Elements of x, of whatever shape, in the given order: y[i] = x[source[i]], 0 where source[i] is -1; [source.length]. No element may be
- * taken twice, so that the derivative is such a choice too, which costs a node or two where that of a gather or a split costs many.
+ * Elements of x (any shape) in the given order, [source.length]: y[i] = x[source[i]], or 0 if source[i] is -1. No element may be taken
+ * twice. The derivative is then such a selection too and costs one or two nodes; those of a gather or a split cost many.
  */
 export function take(x: tf.Tensor, source: readonly number[]): tf.Tensor1D {
   const taken = source.filter((index) => index >= 0);

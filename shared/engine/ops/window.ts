@@ -18,13 +18,13 @@ export function windows(x: tf.Tensor): tf.Tensor {
   return tf.reshape(x, [n * c, h / 2, 2, w / 2, 2]);
 }
 
-/** Each element repeated over a 2x2 window, eagerly. */
+/** Each element repeated over a 2x2 window, for eager backends. */
 export function upsampled(x: tf.Tensor): tf.Tensor {
   const [n, c, h, w] = shapeOf(x);
   return tf.tile(tf.reshape(x, [n * c, h, 1, w, 1]), [1, 1, 2, 1, 2]).reshape([n, c, h * 2, w * 2]);
 }
 
-/** Each element repeated over a 2x2 window, as ONNX. */
+/** Each element repeated over a 2x2 window, in ONNX. */
 export function emitUpsampled(r: Recorder, x: Value): Value {
   const [n, c, h, w] = shapeOf(x);
   const inputs = [x, r.constant([], [0], "float32"), r.constant([1, 1, 2, 2], [4], "float32")];
@@ -46,7 +46,7 @@ export function upsample2x2(x: tf.Tensor): tf.Tensor {
   return single(upsample({ x }, {}));
 }
 
-/** Throws INVALID_ARGUMENT unless the tensor can be cut into 2x2 windows. */
+/** Throws INVALID_ARGUMENT if height or width is odd. */
 export function checkEven(op: string, { shape }: tf.Tensor): void {
   const [, , h, w] = shape;
   if (shape.length !== 4 || h === undefined || w === undefined || h % 2 !== 0 || w % 2 !== 0) {

@@ -8,11 +8,11 @@ import { moments, normCoefficients, splitFactors } from "../norm";
 import { splitKernels } from "./kernels";
 import { convolutions, imageShape, rowsShape, type MixturePlan } from "./plan";
 
-/** Values of the forward pass that the gradient reads again: per branch, and the moments of both norms over all branches. */
+/** Values of the forward pass that the gradient reads: per branch, and the moments of both norms over all branches. */
 export interface Activations {
-  /** x at half resolution, where a branch works there. */
+  /** x at half resolution, if a branch works at half resolution. */
   pooled?: Value;
-  /** Outputs of the first convolution, of ReLU behind its norm, and of the second convolution. */
+  /** Outputs of the first convolution, of the ReLU after its norm, and of the second convolution. */
   hidden: Value[];
   active: Value[];
   last: Value[];
@@ -27,12 +27,12 @@ export interface MixtureInputs {
   x: Value;
   /** [squares, tile, tile] in the order of `squares`. */
   kernels: Value;
-  /** Masked scale and shift of the norms of all branches side by side. */
+  /** Masked gamma and beta of the norms of all branches, concatenated. */
   gamma1: Value;
   beta1: Value;
   gamma2: Value;
   beta2: Value;
-  /** Factors of the skip, [outputs]; 0 behind the input's channels. */
+  /** Factors of the skip, [outputs]; 0 beyond the input's channels. */
   presence: Value;
 }
 
@@ -63,7 +63,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);
   const [scales2, shifts2] = [splitFactors(r, norm2.scale, outputs), split(r, norm2.shift, outputs)];
   const added = (scale: 1 | 2, start: Value | undefined): Value | undefined => {
-    // Ascending, so that a sum is widened as seldom as can be.
+    // Ascending, so that the sum is widened as rarely as possible.
     const order = branches.map((_, at) => at).filter((at) => branches[at]?.scale === scale);
     order.sort((a, b) => (outputs[a] as number) - (outputs[b] as number));
     return order.reduce<Value | undefined>((total, at) => {
@@ -77,7 +77,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   };
   const half = added(2, undefined);
   const total = added(1, half && r.within("Resize", () => emitResize(r, half, plan, "up")));
-  // In rows, as the last convolutions have left it.
+  // In the rows view, in which the last convolutions have left it.
   const x = reshape(r, inputs.x, rowsShape(plan, 1, plan.inputs));
   const y = depthwise(r, withChannels(r, x, plan.outputs), inputs.presence, {
     ...(total && { sum: withChannels(r, total, plan.outputs) }),
@@ -96,7 +96,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   };
 }
 
-/** Bilinear resize between half and full resolution, corners aligned: up, or down as the transposed map. */
+/** Bilinear resize with aligned corners from half to full resolution, or the transposed map from full to half. */
 export function emitResize(r: Recorder, x: Value, plan: MixturePlan, direction: "up" | "down"): Value {
   const { batch, height, width } = plan;
   const channels = channelsOf(x);

@@ -20,9 +20,9 @@ interface MixtureGradients {
 }
 
 /**
- * Derivatives of a mixture by all that it takes. Through a norm with moments m and r = 1/sqrt(v + e), behind a convolution h:
+ * Derivatives of a mixture with respect to all its inputs. For a norm with moments m, v and r = 1/sqrt(v + e) after a convolution h:
  * dh = gamma*r * u with u = dy + a*h + c, a = -r*dg, c = r*dg*m - db, and db = mean dy, dg = r*(mean dy*h - m*db). The factor
- * gamma*r goes into the kernel of the convolution before, so that u is one pass.
+ * gamma*r is multiplied into the filter of the convolution, so that u needs one pass.
  */
 export function emitGradient(
   r: Recorder,

@@ -6,10 +6,13 @@ import { upTo } from "../../signature";
 import { transposedSquares } from "../product";
 import { convolutions, squares, type Convolution, type MixturePlan } from "./plan";
 
-/** Kernels of the convolutions of each layer by branch: [outputs, inputs, 3, 1] and [outputs, inputs, 1, 3]. */
+/** Filters of the convolutions of each layer, by branch: [outputs, inputs, 3, 1] and [outputs, inputs, 1, 3]. */
 type Kernels = Record<1 | 2, Value[]>;
 
-/** The kernels of a list of convolutions out of their squares, which lie in its order; neighbours with as many inputs are split as kernels. */
+/**
+ * The filters of a list of convolutions, from squares in the order of the list. Neighbours with equal numbers of inputs are split
+ * together.
+ */
 export function splitKernels(r: Recorder, kernels: Value, list: readonly Convolution[]): Kernels {
   const runs: Convolution[][] = [];
   for (const each of list) {
@@ -37,13 +40,13 @@ export function splitKernels(r: Recorder, kernels: Value, list: readonly Convolu
 }
 
 /**
- * gamma*r of the output channel that each weight of each square writes, [squares, tile, tile]: whole squares are gathered, since a
- * product that broadcasts over rows of a tile is several times slower than one of equal shapes.
+ * For each weight of each square, gamma*r of its output channel: [squares, tile, tile]. Whole squares are gathered, because a product that
+ * broadcasts over the rows of a tile is several times slower than a product of equal shapes.
  */
 export function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2: Value): Value {
   const { tile } = plan;
   const list = convolutions(plan);
-  // Where the channels of each convolution begin, in tiles: first all middles, then all outputs, by branch.
+  // First tile of each convolution's channels: first all middles, then all outputs, by branch.
   const starts = new Map<string, number>();
   let next = 0;
   for (const layer of [1, 2] as const)
@@ -60,7 +63,7 @@ export function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2
   return r.node("Gather", [rows, r.integers(taken)], shape, "float32", { axis: 0 });
 }
 
-/** Kernels of the input gradients: squares transposed, taps reversed, input and output tiles exchanged. */
+/** Filters of the input gradients: squares transposed, taps reversed, input and output tiles exchanged. */
 export function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Kernels {
   const { tile } = plan;
   const list = convolutions(plan);

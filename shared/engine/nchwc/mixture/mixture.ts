@@ -6,7 +6,7 @@ import { emitForward, type Activations } from "./forward";
 import { emitGradient } from "./gradient";
 import type { MixturePlan } from "./plan";
 
-/** What a mixture takes, in blocked layout; shapes as in forward.ts. */
+/** Inputs of a mixture, in blocked layout; forward.ts gives their shapes. */
 interface MixtureTensors {
   x: tf.Tensor;
   kernels: tf.Tensor;
@@ -17,7 +17,7 @@ interface MixtureTensors {
   presence: tf.Tensor;
 }
 
-/** Moments of a batch per channel of all branches side by side; no derivative flows through them. */
+/** Batch moments per channel of all branches, concatenated; no derivative flows through them. */
 interface MixtureMoments {
   mean1: tf.Tensor;
   variance1: tf.Tensor;
@@ -29,12 +29,15 @@ const MOMENTS = ["mean1", "variance1", "mean2", "variance2"] as const;
 const INPUTS = ["x", "kernels", "gamma1", "gamma2", "presence"] as const;
 const GRADIENTS = ["x", "kernels", "gamma1", "beta1", "gamma2", "beta2", "presence"] as const;
 
-/** The activations as the list that a kernel returns: pooled (x where no branch works at half resolution), then those of each branch. */
+/**
+ * The activations as the list that a kernel returns: pooled x (x itself if no branch works at half resolution), then those of each
+ * branch.
+ */
 function listed(x: Value, { pooled, hidden, active, last }: Activations): Value[] {
   return [pooled ?? x, ...hidden, ...active, ...last];
 }
 
-/** The reverse of `listed`, of inputs that carry their number as name. */
+/** The inverse of `listed`, for inputs whose names are their numbers. */
 function unlisted(plan: MixturePlan, values: Values): Activations & { y: Value } {
   const k = plan.branches.length;
   const at = (index: number) => required(values, `saved${index}`);
@@ -84,7 +87,7 @@ const kernel = defineKernel<MixturePlan>({
   },
   gradient: {
     saveInputs: INPUTS,
-    // As many as the largest mixture has outputs; those behind the last are not there.
+    // At least as many as the largest mixture has outputs; TF.js ignores flags beyond the last output.
     saveOutputs: Array.from({ length: 512 }, () => true),
     of: (dy, saved, plan) => {
       const given = Object.fromEntries([
@@ -97,7 +100,10 @@ const kernel = defineKernel<MixturePlan>({
   },
 });
 
-/** A mixture in blocked layout: y [1, outputs, H, N*W] and its moments. Exists for the tracer alone; `obstacle` says where it must not be used. */
+/**
+ * A mixture in blocked layout: y [1, outputs, H, N*W] and its moments. Only the tracer has it; `obstacle` gives the cases in which it
+ * must not be used.
+ */
 export function blockedMixture(plan: MixturePlan, inputs: MixtureTensors): { y: tf.Tensor } & MixtureMoments {
   const [y, mean1, variance1, mean2, variance2] = kernel({ ...inputs }, plan) as [
     tf.Tensor,

@@ -1,11 +1,11 @@
 import type { TileSize } from "../emit";
 import { upTo } from "../../signature";
 
-/** One candidate of a mixture: two factorised convolutions with norms between, at full (1) or half (2) resolution. */
+/** One candidate of a mixture: two factorised convolutions, each with a norm, at full (1) or half (2) resolution. */
 export interface Branch {
   scale: 1 | 2;
   dilation: number;
-  /** Channels behind the first and the second convolution, multiples of the tile size. */
+  /** Output channels of the first and the second convolution, multiples of the tile size. */
   middle: number;
   output: number;
 }
@@ -22,12 +22,12 @@ export interface MixturePlan {
   epsilon: number;
 }
 
-/** Shape of a value at a scale with the images beside each other, for kernels that span rows. */
+/** Shape of a value at a scale, with the images beside each other, for filters that span rows. */
 export function imageShape(plan: MixturePlan, scale: 1 | 2, channels: number): [number, number, number, number] {
   return [1, channels, plan.height / scale, (plan.batch * plan.width) / scale];
 }
 
-/** The same with the rows of all images below each other, for kernels that span columns. */
+/** The same with the rows of all images below each other, for filters that span columns. */
 export function rowsShape(plan: MixturePlan, scale: 1 | 2, channels: number): [number, number, number, number] {
   return [1, channels, (plan.height / scale) * plan.batch, plan.width / scale];
 }
@@ -40,7 +40,10 @@ export interface Convolution {
   outputs: number;
 }
 
-/** The convolutions in the order in which their kernels lie: those of as many inputs beside each other, so that they can be split as kernels. */
+/**
+ * The convolutions in the order of their filters: those with equal numbers of inputs are neighbours, so that their filters can be split
+ * together.
+ */
 export function convolutions(plan: MixturePlan): Convolution[] {
   const { branches, inputs } = plan;
   return [
@@ -59,7 +62,7 @@ interface Square {
   tap: number;
 }
 
-/** Squares of all kernels in the order in which they lie: per convolution by output tile, input tile, tap. */
+/** Squares of all filters in their order: per convolution by output tile, input tile, tap. */
 export function squares(plan: MixturePlan): Square[] {
   return convolutions(plan).flatMap(({ inputs, outputs }, convolution) =>
     upTo(outputs / plan.tile).flatMap((outputTile) =>
@@ -70,13 +73,13 @@ export function squares(plan: MixturePlan): Square[] {
   );
 }
 
-/** Why a mixture cannot run in this layout; undefined: it can. Each is a precondition that ONNX Runtime would break silently. */
+/** The reason why a mixture cannot run in this layout; undefined if it can. ONNX Runtime would violate each precondition silently. */
 export function obstacle({ tile, batch, height, width, inputs, outputs, branches }: MixturePlan): string | undefined {
   const channels = [inputs, outputs, ...branches.flatMap(({ middle, output }) => [middle, output])];
   if (channels.some((size) => size % tile !== 0)) return `channels ${channels.join()} are not multiples of ${tile}`;
   for (const scale of new Set(branches.map((branch) => branch.scale))) {
     if (height % scale !== 0 || width % scale !== 0) return `${height}x${width} has no scale ${scale}`;
-    // Rows are cut into squares of tile x tile; a row that ends within one would give a wrong gradient.
+    // Rows are cut into squares of tile x tile. A row that ends within a square would give a wrong gradient.
     const row = (batch * width) / scale;
     if (row % tile !== 0) return `rows of ${row} positions at scale ${scale} are not multiples of ${tile}`;
   }

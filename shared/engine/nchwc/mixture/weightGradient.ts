@@ -8,10 +8,10 @@ import type { Activations } from "./forward";
 import { convolutions, type Branch, type MixturePlan } from "./plan";
 
 /**
- * Derivative of all kernels by u instead of by what their norms pass back (gradient.ts), [squares, tile, tile]. It is a product of two
- * matrices over positions, which a blocked 1x1 convolution computes without reordering either: positions are its input channels, u as
- * it lies is its kernel, x with its squares of positions transposed its input, and the result is in squares. Along rows x is moved to where
- * each tap sees it, an image of its own per tap; along columns u is moved the other way, so that x is transposed once.
+ * Derivatives of all filters, computed from u instead of the derivatives of the convolutions' outputs (gradient.ts): [squares, tile, tile].
+ * Each is a product of two matrices over positions. A blocked 1x1 convolution computes it without reordering u: its input channels are the
+ * positions, its filter is u, its input is x with squares of positions transposed, and its result is in squares. Along rows, x is shifted
+ * for each tap, one image per tap; along columns, u is shifted the other way, so that x is transposed once.
  */
 export function emitKernelGradient(
   r: Recorder,
@@ -39,12 +39,12 @@ export function emitKernelGradient(
   return reshape(r, r.node("Gather", [all, order], shape, "float32", { axis: 0 }), [shape[0] as number, tile, tile]);
 }
 
-/** The convolutions in the order in which their products lie: those of as many outputs beside each other. */
+/** The convolutions in the order of their products: those with equal numbers of outputs are neighbours. */
 function inOrder(plan: MixturePlan) {
   return convolutions(plan).sort((a, b) => a.outputs - b.outputs);
 }
 
-/** Products [images, Co, tile, 1] as squares [squares, tile * tile], those of as many outputs in one. */
+/** Products [images, Co, tile, 1] as squares [squares, tile * tile]; those with equal numbers of outputs are concatenated. */
 function sideBySide(r: Recorder, products: readonly Value[], tile: number): Value[] {
   const widths = [...new Set(products.map(channelsOf))];
   return widths.map((width) => {
@@ -62,13 +62,16 @@ function zeroSquare(r: Recorder, tile: number): Value {
   return r.constant(new Float32Array(tile * tile), [1, tile * tile], "float32");
 }
 
-/** u moved by each tap of a convolution along columns, against the direction in which it sees x; not by the outer ones where these see only padding. */
+/** u shifted for each tap of a convolution along columns, opposite to the tap's offset in x; without outer taps that see only padding. */
 function movedColumns(r: Recorder, u: Value, dilation: number, tile: number): Value[] {
   if (dilation >= (u.shape[3] as number)) return [u];
   return [shiftColumns(r, u, 2, dilation, tile), u, shiftColumns(r, u, 0, dilation, tile)];
 }
 
-/** The place of each square in the products, in the order of the kernels. Behind the products lies a square of zeros, for taps that see only padding. */
+/**
+ * Index of each square among the products, in the order of the filters. A square of zeros follows the products, for taps that see only
+ * padding.
+ */
 function squareOrder(plan: MixturePlan): number[] {
   const { tile, height, width } = plan;
   const places = new Map<string, { taps: number; from: number; to: number; first: number }>();

@@ -5,7 +5,7 @@ import { channelsOf, generalConvolution, maxPool, shiftColumns, withChannels } f
 import { emitNorm, type Normed } from "./norm";
 import { filledUp, inputShape, outputShape, type ReductionPlan } from "./plan";
 
-/** Values of the forward pass that the gradient reads again. */
+/** Values of the forward pass that the gradient reads. */
 export interface ReductionActivations extends Normed {
   /** The columns of the input that each tap sees, tap by tap: [1, 3*input, H, N*W/2]. */
   columns: Value;
@@ -16,16 +16,16 @@ export interface ReductionActivations extends Normed {
 export interface ReductionInputs {
   /** [1, input, H, N*W] blocked. */
   x: Value;
-  /** [squares, tile, tile] by output tile, column of the kernel, input tile, row of the kernel. */
+  /** [squares, tile, tile] by output tile, column of the filter, input tile, row of the filter. */
   kernels: Value;
-  /** Masked scale and shift of the norm, [output]. */
+  /** Masked gamma and beta of the norm, [output]. */
   gamma: Value;
   beta: Value;
 }
 
 /**
- * Forward pass. A kernel that spans columns must not see from one image into the next, so the columns are taken apart by a depthwise
- * kernel that spans columns alone; the convolution itself then spans rows alone.
+ * Forward pass. A filter that spans columns must not reach from one image into the next. So a depthwise filter that spans only columns
+ * first separates the columns of each tap; the convolution itself then spans only rows.
  */
 export function emitReduction(r: Recorder, plan: ReductionPlan, inputs: ReductionInputs): ReductionActivations {
   const { tile, batch, height, width, epsilon } = plan;
@@ -43,7 +43,7 @@ export function emitReduction(r: Recorder, plan: ReductionPlan, inputs: Reductio
   return { columns, pooled, ...emitNorm(r, h, inputs.gamma, inputs.beta, epsilon) };
 }
 
-/** The channels of the convolution with those of the pooled input behind them. */
+/** Concatenates the channels of the convolution and those of the pooled input. */
 function joined(r: Recorder, plan: ReductionPlan, convolved: Value, pooled: Value): Value {
   const { first, behind } = place(plan);
   if (behind === 0) return concat(r, [convolved, pooled], 1);
@@ -56,13 +56,13 @@ function joined(r: Recorder, plan: ReductionPlan, convolved: Value, pooled: Valu
   );
 }
 
-/** Where the pooled channels begin in the output: `behind` channels into the tile of channel `first`. */
+/** Begin of the pooled channels in the output: `behind` channels into the tile that begins at channel `first`. */
 export function place({ tile, convolution }: ReductionPlan): { first: number; behind: number } {
   const behind = convolution % tile;
   return { first: convolution - behind, behind };
 }
 
-/** x with its channel c as channel c + by of `count`, which a 1x1 convolution of ones and zeros does exactly. */
+/** Moves channel c of x to channel c + by of `count`, exactly, by a 1x1 convolution with ones and zeros. */
 export function moveChannels(r: Recorder, { tile }: ReductionPlan, x: Value, count: number, by: number): Value {
   const from = channelsOf(x);
   const kernel = new Float32Array(count * from);

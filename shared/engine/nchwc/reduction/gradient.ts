@@ -16,7 +16,7 @@ interface ReductionGradients {
   beta: Value;
 }
 
-/** Derivatives of a reduction by all that it takes. */
+/** Derivatives of a reduction with respect to all its inputs. */
 export function emitReductionGradient(
   r: Recorder,
   plan: ReductionPlan,
@@ -49,7 +49,7 @@ export function emitReductionGradient(
   };
 }
 
-/** gamma*r of the output channel of each weight of each square; 0 where that is none of the convolution's. */
+/** For each weight of each square, gamma*r of its output channel; 0 for channels that the convolution does not have. */
 function tileScales(r: Recorder, plan: ReductionPlan, scale: Value): Value {
   const { tile, convolution } = plan;
   const { input, added } = filledUp(plan);
@@ -65,7 +65,7 @@ function tileScales(r: Recorder, plan: ReductionPlan, scale: Value): Value {
   ]);
 }
 
-/** Derivative by the pooled input. */
+/** Derivative through the pooled input. */
 function pooledPart(r: Recorder, plan: ReductionPlan, u: Value, scale: Value): Value {
   const { first, behind } = place(plan);
   const { input, output } = filledUp(plan);
@@ -75,16 +75,16 @@ function pooledPart(r: Recorder, plan: ReductionPlan, u: Value, scale: Value): V
 }
 
 /**
- * Derivative by the convolution's input. Output row y sees input rows 2y - 1 to 2y + 1, so an even input row is seen by the kernel's
- * middle row alone, an odd one by the last row of output y and by the first of y + 1; columns likewise. Each of the four kinds of
- * positions is a convolution of its own; they are then laid between each other.
+ * Derivative through the convolution's input. Output row y reads input rows 2y - 1 to 2y + 1. So only the filter's middle row reads an even
+ * input row; an odd one is read by the last filter row for output y and by the first for y + 1. Columns likewise. Each of the four kinds of
+ * positions is a separate convolution; the results are interleaved.
  */
 function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled: Value): Value {
   const { tile, batch, width, height } = plan;
   const { input, added } = filledUp(plan);
   const [from, to] = [added / tile, input / tile];
   const squares = transposedSquares(r, scaled);
-  // u and, behind it, u of the next column.
+  // u, followed by u of the next column.
   const next = shiftColumns(r, reshape(r, u, outputRows(plan, added)), 2, 1, tile);
   const both = concat(r, [u, reshape(r, next, outputShape(plan, added))], 1);
   const kind = (odd: { row: 0 | 1; column: 0 | 1 }): Value => {
@@ -111,7 +111,7 @@ function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled:
   return reshape(r, concat(r, [row(0), row(1)], 1), inputShape(plan, input));
 }
 
-/** Derivative by the kernels for u, as squares (weightGradient.ts). */
+/** Derivative of the filters from u, as squares (weightGradient.ts). */
 function kernelGradient(r: Recorder, plan: ReductionPlan, columns: Value, u: Value): Value {
   const { tile, height } = plan;
   const { input, added } = filledUp(plan);
@@ -119,7 +119,7 @@ function kernelGradient(r: Recorder, plan: ReductionPlan, columns: Value, u: Val
   const seen = movedRows(r, turned(r, columns, tile), [3 * from, height], 1, 2);
   const products = product(r, seen, u, tile);
   const all = reshape(r, products, [9 * from * to, tile * tile]);
-  // The place of each square in a product that lies by column, input tile, row and output tile.
+  // Index of each square in a product ordered by column, input tile, row and output tile.
   const order = upTo(to).flatMap((outputTile) => upTo(9 * from).map((at) => at * to + outputTile));
   const inOrder =
     to === 1 ? all : r.node("Gather", [all, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });

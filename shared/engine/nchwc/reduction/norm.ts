@@ -4,7 +4,7 @@ import type { Recorder } from "../../recorder";
 import { channelsOf, depthwise } from "../emit";
 import { moments, normCoefficients, normGradient, rootInverse } from "../norm";
 
-/** A norm of a batch with its ReLU: what its derivative reads again. Vectors have a value per channel of h. */
+/** Values of a batch norm with ReLU that its derivative reads. Vectors have one value per channel of h. */
 export interface Normed {
   y: Value;
   h: Value;
@@ -19,7 +19,7 @@ export function emitNorm(r: Recorder, h: Value, gamma: Value, beta: Value, epsil
   return { y: depthwise(r, h, scale, { shift, relu: true }), h, mean, variance };
 }
 
-/** By gamma and beta; and u with scale = gamma*r, of which the derivative by h is scale * u (gradient.ts). */
+/** Derivatives of gamma and beta, and u with scale = gamma*r: the derivative of h is scale * u (gradient.ts). */
 export function emitNormGradient(
   r: Recorder,
   { y, h, mean, variance }: Normed,

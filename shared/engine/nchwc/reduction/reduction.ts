@@ -6,7 +6,7 @@ import { emitReductionGradient } from "./gradient";
 import type { ReductionPlan } from "./plan";
 import { emitStem, emitStemGradient } from "./stem";
 
-/** What a reduction gives: y blocked, and the moments of the batch per channel, through which no derivative flows. */
+/** Outputs of a reduction: y, blocked, and the batch moments per channel, through which no derivative flows. */
 interface Reduced {
   y: tf.Tensor;
   mean: tf.Tensor;
@@ -86,12 +86,12 @@ function reduced(outputs: tf.Tensor[]): Reduced {
   return { y, mean, variance };
 }
 
-/** A reduction in blocked layout: x [1, input, H, N*W], kernels in squares, gamma and beta [output]. Exists for the tracer alone. */
+/** A reduction in blocked layout: x [1, input, H, N*W], filters in squares, gamma and beta [output]. Only the tracer has it. */
 export function reduce(plan: ReductionPlan, inputs: Record<"x" | "kernels" | "gamma" | "beta", tf.Tensor>): Reduced {
   return reduced(reduction({ ...inputs }, plan));
 }
 
-/** The same of plain images [N, inputs, H, W] of fewer channels than a tile; no derivative by images. */
+/** The same for plain images [N, inputs, H, W] with fewer channels than a tile; images have no derivative. */
 export function reduceImages(
   plan: ReductionPlan,
   inputs: Record<"images" | "kernels" | "gamma" | "beta", tf.Tensor>,

@@ -9,9 +9,12 @@ import { addedChannels, filledUp, outputShape, type ReductionPlan } from "./plan
 interface StemInputs {
   /** [N, inputs, H, W] in plain order, fewer channels than a tile. */
   images: Value;
-  /** [output/tile * inputs * 9, tile] by tile of output channels, input, row and column; 0 for what is none of the convolution's. */
+  /**
+   * [output/tile * inputs * 9, tile] by tile of output channels, input, row and column; 0 for channels that the convolution does not
+   * have.
+   */
   kernels: Value;
-  /** Scale and shift of the norm, [output]. */
+  /** Gamma and beta of the norm, [output]. */
   gamma: Value;
   beta: Value;
 }
@@ -19,7 +22,10 @@ interface StemInputs {
 // Of the plain operator.
 const pooling = { kernel_shape: [2, 2], strides: [2, 2] };
 
-/** The reduction of plain images. ONNX Runtime's blocked convolution reads few plain channels as they are, image by image. */
+/**
+ * The reduction of plain images. ONNX Runtime's blocked convolution reads plain images directly if they have few channels, one image
+ * after the other.
+ */
 export function emitStem(r: Recorder, plan: ReductionPlan, { images, kernels, gamma, beta }: StemInputs): Normed {
   const { tile, batch, height, width, inputs, convolution, epsilon } = plan;
   const { output } = filledUp(plan);
@@ -29,12 +35,12 @@ export function emitStem(r: Recorder, plan: ReductionPlan, { images, kernels, ga
   const strides = { strides: [2, 2], pads: [1, 1, 1, 1] };
   const kernel = reshape(r, kernels, [output, inputs, 3, 3]);
   const each = generalConvolution(r, images, kernel, [batch, output, h, w], strides, placed);
-  // From image by image to the images beside each other: whole rows move.
+  // From one image after the other to images beside each other: whole rows move.
   const rows = transpose(r, reshape(r, each, [batch, output / tile, h, w * tile]), [1, 2, 0, 3]);
   return emitNorm(r, reshape(r, rows, outputShape(plan, output)), gamma, beta, epsilon);
 }
 
-/** Derivatives of the stem by its weights; by images there is none. */
+/** Derivatives of the stem's weights; images have no derivative. */
 export function emitStemGradient(
   r: Recorder,
   plan: ReductionPlan,
@@ -62,8 +68,8 @@ export function emitStemGradient(
 }
 
 /**
- * Images as each tap of the kernel sees them, [columns*inputs*rows, H/2*N*W/2]: even and odd columns taken apart, odd ones moved
- * for the first tap, then rows gathered; behind the last row lies one of zeros.
+ * Images as each tap of the filter sees them, [columns*inputs*rows, H/2*N*W/2]. Even and odd columns are separated, odd ones are shifted
+ * for the first tap, then rows are gathered; a row of zeros follows the last row.
  */
 function taps(r: Recorder, plan: ReductionPlan, images: Value): Value {
   const { batch, height, width, inputs } = plan;
