@@ -1,5 +1,5 @@
 import { openOnnx } from "../../shared/engine/onnx";
-import { relativeDifference } from "../../shared/engine/parity";
+import { relativeDifference } from "../../shared/testing/parity";
 import { connect, type Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { awaitEvent, historyOnce } from "../../shared/events/history";

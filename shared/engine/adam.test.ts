@@ -1,6 +1,6 @@
 import { adam, clipByGlobalNorm, rates } from "./adam";
 import { createEngine, eagerEngine, type Arrays, type Signature, type Step } from "./engine";
-import { relativeDifference } from "./parity";
+import { relativeDifference } from "../testing/parity";
 import { createRandom } from "./random";
 import { tf } from "./tf";
 

@@ -4,7 +4,7 @@ import { conv2d } from "./ops/conv2d";
 import { crossEntropy } from "./ops/crossEntropy";
 import { maxPool2x2 } from "./ops/maxPool";
 import { relu } from "./ops/relu";
-import { compareEngines } from "./parity";
+import { compareEngines } from "../testing/parity";
 import { manifest, unpack } from "./parameters";
 import { createRandom } from "./random";
 import { createSession, requireProvider } from "./session";

@@ -4,7 +4,7 @@ import { ModelProto } from "../proto/onnx/onnx";
 import { batchNormInference } from "./ops/batchNorm";
 import { conv2d } from "./ops/conv2d";
 import { maxPool2x2 } from "./ops/maxPool";
-import { relativeDifference } from "./parity";
+import { relativeDifference } from "../testing/parity";
 import { createRandom } from "./random";
 import { tf } from "./tf";
 

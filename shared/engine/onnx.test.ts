@@ -4,7 +4,7 @@ import { exportOnnx, openOnnx } from "./onnx";
 import { batchNormInference } from "./ops/batchNorm";
 import { conv2d } from "./ops/conv2d";
 import { relu } from "./ops/relu";
-import { relativeDifference } from "./parity";
+import { relativeDifference } from "../testing/parity";
 import { createRandom } from "./random";
 import type { Step } from "./signature";
 import { tf } from "./tf";

@@ -9,7 +9,7 @@ import { crossEntropy } from "./ops/crossEntropy";
 import { maxPool2x2 } from "./ops/maxPool";
 import { relu } from "./ops/relu";
 import { manifest, unpack } from "./parameters";
-import { compareEngines } from "./parity";
+import { compareEngines } from "../testing/parity";
 import { mixedPrecision } from "./precision";
 import { createRandom } from "./random";
 import { scoped } from "./scope";

@@ -1,6 +1,5 @@
 import { elementTypes } from "./encode";
-import { checkGraph, type Graph, type GraphNode, type Value } from "./graph";
-import { raiseOpset } from "./opset";
+import { checkGraph, type Graph, type GraphNode, type Initializer, type Value } from "./graph";
 import type { Provider } from "./provider";
 import type { Origin } from "./scope";
 import { elementCount } from "./signature";
@@ -134,4 +133,24 @@ export function castNode(from: Value, to: Value, { name, origin }: { name: strin
     attributes,
     ...(origin && { origin }),
   };
+}
+
+/** First opset of the default domain whose Conv accepts bfloat16. */
+const BFLOAT16_OPSET = 22;
+
+/** The only operators of the tracer that differ between opsets 13 and 22: their axes are an input since opset 18. */
+const AXES_AS_INPUT = new Set(["ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"]);
+
+/** Rewrites a traced graph for opset 22. */
+function raiseOpset(graph: Graph): Graph {
+  const axes: Initializer[] = [];
+  const nodes = graph.nodes.map((node): GraphNode => {
+    const { axes: listed, ...attributes } = node.attributes;
+    if (!AXES_AS_INPUT.has(node.op) || !Array.isArray(listed)) return node;
+    const data = BigInt64Array.from(listed as number[], (axis) => BigInt(axis));
+    const value: Value = { name: `${node.outputs[0]?.name}/axes`, shape: [data.length], dtype: "int64" };
+    axes.push({ value, data: new Uint8Array(data.buffer) });
+    return { ...node, inputs: [...node.inputs, value], attributes };
+  });
+  return { ...graph, nodes, initializers: [...graph.initializers, ...axes], opset: BFLOAT16_OPSET };
 }

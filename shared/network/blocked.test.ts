@@ -2,7 +2,7 @@ import { type Arrays, type Engine } from "../engine/engine";
 import { fromBlocked, intoBlocked } from "../engine/nchwc/layout";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { manifest, unpack } from "../engine/parameters";
-import { relativeDifference } from "../engine/parity";
+import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
 import { noise, randomBuffer } from "../testing/networks";
 import { portableEngine, TILE_SIZES } from "../testing/portableTiles";

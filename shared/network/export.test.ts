@@ -1,6 +1,6 @@
 import { openOnnx } from "../engine/onnx";
 import { unpack } from "../engine/parameters";
-import { relativeDifference } from "../engine/parity";
+import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
 import { ModelProto } from "../proto/onnx/onnx";
 import { noise, randomBuffer, randomGenotype, smallSpace } from "../testing/networks";

@@ -1,5 +1,5 @@
 import { unpack, view } from "../engine/parameters";
-import { relativeDifference } from "../engine/parity";
+import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { blockInputs, derive } from "../space/genotype";

@@ -1,6 +1,6 @@
 import { crossEntropy } from "../engine/ops/crossEntropy";
 import { unpack, view } from "../engine/parameters";
-import { relativeDifference } from "../engine/parity";
+import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
 import { initialArchitecture, operations } from "../space/groups";
 import { noise, randomBuffer, smallSpace } from "../testing/networks";

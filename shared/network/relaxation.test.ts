@@ -1,4 +1,4 @@
-import { relativeDifference } from "../engine/parity";
+import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
 import { Dimension, type Architecture, type Group, type SearchSpace } from "../proto/lathe/v1/space";
 import { expectedCost as costByArithmetic, genotypeCost, macsTable } from "../space/cost";

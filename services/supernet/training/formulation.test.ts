@@ -1,7 +1,7 @@
 import { rates } from "../../../shared/engine/adam";
 import { createEngine, eagerEngine, type Arrays, type Engine } from "../../../shared/engine/engine";
 import { view, type Manifest } from "../../../shared/engine/parameters";
-import { relativeDifference } from "../../../shared/engine/parity";
+import { relativeDifference } from "../../../shared/testing/parity";
 import { packAlphas } from "../../../shared/network/alphas";
 import { buildSupernet, type Supernet } from "../../../shared/network/supernet";
 import type { Architecture, SearchSpace } from "../../../shared/proto/lathe/v1/space";

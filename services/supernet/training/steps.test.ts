@@ -2,7 +2,7 @@ import { rates } from "../../../shared/engine/adam";
 import { createEngine, eagerEngine, type Arrays, type Engine, type Step } from "../../../shared/engine/engine";
 import { conv2d } from "../../../shared/engine/ops/conv2d";
 import { manifest, view, type Manifest } from "../../../shared/engine/parameters";
-import { relativeDifference } from "../../../shared/engine/parity";
+import { relativeDifference } from "../../../shared/testing/parity";
 import { createRandom } from "../../../shared/engine/random";
 import { packAlphas, pathAlphas } from "../../../shared/network/alphas";
 import { buildDiscrete } from "../../../shared/network/discrete";

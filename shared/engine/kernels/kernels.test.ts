@@ -1,5 +1,5 @@
 import { createEngine, eagerEngine, type Arrays, type Engine, type Signature, type Step } from "../engine";
-import { compareEngines } from "../parity";
+import { compareEngines } from "../../testing/parity";
 import { createRandom } from "../random";
 import { tf } from "../tf";
 import { trace } from "../tracer";

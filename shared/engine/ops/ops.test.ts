@@ -1,5 +1,5 @@
 import { createEngine, eagerEngine, type Arrays, type Engine, type Signature, type Step } from "../engine";
-import { compareEngines, relativeDifference } from "../parity";
+import { compareEngines, relativeDifference } from "../../testing/parity";
 import { createRandom } from "../random";
 import { elementCount } from "../signature";
 import { tf } from "../tf";

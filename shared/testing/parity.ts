@@ -1,6 +1,6 @@
 import { LatheError } from "../process/errors";
-import type { Engine } from "./engine";
-import type { Arrays, Signature, Step } from "./signature";
+import type { Engine } from "../engine/engine";
+import type { Arrays, Signature, Step } from "../engine/signature";
 
 /** max |a - b| / max |b| of one output; 0/0 counts as 0. */
 export function relativeDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
