@@ -1,6 +1,6 @@
 import type { StoredEvent } from "../../shared/events/catalog";
 import { RemovalReason } from "../../shared/proto/lathe/v1/result";
-import type { Decision } from "./training/algorithms/ssr/train";
+import type { Decision } from "./training/port";
 
 /** The decision that an event states on an epoch; undefined where it states none. */
 export function decisionOn(epoch: number, { event }: StoredEvent): Decision | undefined {

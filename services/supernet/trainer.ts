@@ -10,18 +10,19 @@ import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjec
 import type { WorkItem } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
+import { answerBy } from "../../shared/process/port";
 import type { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
 import { decisionOn } from "./decision";
-import { trainingProcess, type Message, type Reply } from "./training/jobs";
-import type { StepProgress } from "./training/progress";
+import { trainingProcess } from "./training/jobs";
+import type { Decision, StepProgress, TrainingCalls } from "./training/port";
 import type { TrainingMetrics } from "./metrics";
 import { resumptionOf } from "./resumption";
 import { publishedAsSpan } from "./traces";
-import type { Decision, SearchJob } from "./training/algorithms/ssr/train";
+import type { SearchJob } from "./training/algorithms/ssr/train";
 
 /** Current work of the training process. */
 interface TrainingStatus {
@@ -67,7 +68,7 @@ export class Trainer {
       const job = await this.prepare(work, history, signal, raise);
       const outcome = await this.worker.run(
         { engine: this.options.engine, ...job },
-        { signal, onMessage: (message) => this.answer(searchId, kind, message, signal, raise) },
+        { signal, onMessage: answerBy(this.calls(work, signal, raise)) },
       );
       if (outcome.kind === "train") await publishEvent(bus, searchId, outcome.event, { signal: held });
       if (outcome.kind === "retrain")
@@ -120,61 +121,43 @@ export class Trainer {
     return { kind: "train" as const, job };
   }
 
-  private async answer(
-    searchId: string,
-    kind: TrainingKind,
-    message: Message,
-    signal: AbortSignal,
-    raise: Raise,
-  ): Promise<Reply> {
+  /** Carries out the calls of the training process for an item. */
+  private calls({ searchId, kind }: WorkItem<TrainingKind>, signal: AbortSignal, raise: Raise): TrainingCalls {
     const { bus, metrics, logger } = this.options;
-    const tell = (event: LatheEvent) =>
+    const checkpoint = kind === "train" ? "checkpoint" : "retraining-checkpoint";
+    const put = (bucket: "checkpoints" | "artifacts", name: string, bytes: Uint8Array, mediaType: string) =>
+      metrics.stored(bucket, bytes.length, () =>
+        this[bucket].put(`${searchId}/${name}`, bytes, { kind: name, mediaType, signal }),
+      );
+    const publish = (event: LatheEvent) =>
       publishedAsSpan(searchId, event, () => publishEvent(bus, searchId, event, { signal }));
-    switch (message.type) {
-      case "progress":
-        this.progress(searchId, kind, message.progress);
-        return undefined;
-      case "compiled":
-        logger.info("steps compiled", { searchId, ...message.steps });
-        return undefined;
-      case "store":
-        return metrics.stored(message.bucket, message.bytes.length, () =>
-          this[message.bucket].put(`${searchId}/${message.kind}`, message.bytes, {
-            kind: message.kind,
-            mediaType: message.mediaType,
-            signal,
-          }),
-        );
-      case "epoch": {
-        const { event } = message;
-        const epoch = event.metrics?.epoch ?? 0;
-        const { sequence } = await tell({ type: "epoch.completed", data: event });
-        await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
-        const decision = await this.decision(searchId, epoch, sequence, signal);
-        for (const alarm of event.alarms) await raise(alarm);
+    return {
+      progress: (progress) => this.progress(searchId, kind, progress),
+      compiled: (steps) => logger.info("steps compiled", { searchId, ...steps }),
+      store: (name, bytes, mediaType) => put("artifacts", name, bytes, mediaType),
+      storeCheckpoint: (bytes) => put("checkpoints", checkpoint, bytes, "application/octet-stream"),
+      completeEpoch: async (data) => {
+        const { sequence } = await publish({ type: "epoch.completed", data });
+        await this.forgetOlder(searchId, data.checkpoint, checkpoint);
+        const decision = await this.decision(searchId, data.metrics?.epoch ?? 0, sequence, signal);
+        for (const alarm of data.alarms) await raise(alarm);
         signal.throwIfAborted();
         return decision;
-      }
-      case "alarm":
-        await raise(message.alarm);
+      },
+      completeSamplingEpoch: async (data) => {
+        await publish({ type: "sampling.epoch.completed", data });
+        await this.forgetOlder(searchId, data.checkpoint, checkpoint);
+      },
+      completeRetrainingEpoch: async (data) => {
+        await publish({ type: "retraining.epoch.completed", data });
+        await this.forgetOlder(searchId, data.checkpoint, checkpoint);
+      },
+      completeCandidate: async (data) => void (await publish({ type: "candidate.evaluated", data })),
+      raise: async (alarm) => {
+        await raise(alarm);
         signal.throwIfAborted();
-        return undefined;
-      case "sampling-epoch": {
-        const { event } = message;
-        await tell({ type: "sampling.epoch.completed", data: event });
-        await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
-        return undefined;
-      }
-      case "candidate":
-        await tell({ type: "candidate.evaluated", data: message.event });
-        return undefined;
-      case "retraining-epoch": {
-        const { event } = message;
-        await tell({ type: "retraining.epoch.completed", data: event });
-        await this.forgetOlder(searchId, event.checkpoint, "retraining-checkpoint");
-        return undefined;
-      }
-    }
+      },
+    };
   }
 
   /** Publishes an alarm once. Its policy takes effect here at once: no further step is taken of a search that it has stopped. */

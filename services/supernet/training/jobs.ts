@@ -1,22 +1,15 @@
 import type { EngineOptions } from "../../../shared/engine/engine";
+import type { Call, Reply } from "../../../shared/process/port";
 import { startWorker, type Worker } from "../../../shared/process/worker";
-import type {
-  CandidateEvaluated,
-  EpochCompleted,
-  HealthAlarmRaised,
-  NetworkTrained,
-  RetrainingEpochCompleted,
-  SamplingEpochCompleted,
-} from "../../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
+import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { Genotype, SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { SearchOutcome } from "./algorithms/search";
 import type { MemoryEstimate } from "./memory";
 import type { ProfileJob, ProfileReport } from "./profile";
 import type { RetrainJob } from "./retrain";
-import type { CompiledSteps, StepProgress } from "./progress";
-import type { Decision, SearchJob } from "./algorithms/ssr/train";
+import type { TrainingCalls } from "./port";
+import type { SearchJob } from "./algorithms/ssr/train";
 
 /** A job of the training process, which ends after one job. */
 export type Job = { engine: EngineOptions } & (
@@ -34,19 +27,6 @@ export interface EvaluateJob {
   genotype: Genotype;
 }
 
-/** A message of the training process. All but the first two are requests and get a reply. */
-export type Message =
-  | { type: "compiled"; steps: CompiledSteps }
-  | { type: "progress"; progress: StepProgress }
-  | { type: "store"; bucket: "checkpoints" | "artifacts"; kind: string; bytes: Uint8Array; mediaType: string }
-  | { type: "epoch"; event: EpochCompleted }
-  | { type: "sampling-epoch"; event: SamplingEpochCompleted }
-  | { type: "candidate"; event: CandidateEvaluated }
-  | { type: "alarm"; alarm: HealthAlarmRaised }
-  | { type: "retraining-epoch"; event: RetrainingEpochCompleted };
-
-export type Reply = ArtifactRef | Decision | undefined;
-
 export type Outcome =
   | { kind: "train"; event: SearchOutcome }
   | { kind: "retrain"; event: NetworkTrained }
@@ -58,6 +38,6 @@ export type Outcome =
 const ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
 
 /** Runs jobs, each in a training process of its own. */
-export function trainingProcess(): Worker<Job, Message, Outcome, Reply> {
+export function trainingProcess(): Worker<Job, Call<TrainingCalls>, Outcome, Reply<TrainingCalls>> {
   return startWorker({ dir: __dirname, name: "worker", env: ENVIRONMENT });
 }

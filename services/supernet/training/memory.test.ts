@@ -4,7 +4,7 @@ import { resolve } from "../../../shared/spec/resolve";
 import { briefSpec } from "../../../shared/testing/training";
 import { estimateMemory } from "./memory";
 import { openSession } from "./session";
-import { initialSupernet, stepOptions, trainSupernet, type TrainingPort } from "./algorithms/ssr/train";
+import { initialSupernet, stepOptions, trainSupernet, type SupernetPort } from "./algorithms/ssr/train";
 
 const { spec, space } = resolve(briefSpec());
 const job = { spec, space, table: macsTable(space) };
@@ -26,7 +26,7 @@ it("the estimate is what a search's engine keeps account of before its first ste
 it("a search that does not fit is refused before a step is taken, with estimate and bound", async () => {
   const engine = await createEngine({ ...cpu, memoryBytes: 2 ** 20 });
   const never = () => Promise.reject(new Error("a step was taken"));
-  const port: TrainingPort = {
+  const port: SupernetPort = {
     ...{ storeCheckpoint: never, completeEpoch: never, raise: never },
     ...{ progress: () => void never(), compiled: () => undefined, signal: new AbortController().signal },
   };

@@ -55,7 +55,7 @@ async function run(
     { spec, genotype, ...(!given && { inherited }), ...(checkpoint && { checkpoint }) },
     {
       storeCheckpoint: (bytes) => Promise.resolve(refTo(`c${checkpoints.push(bytes)}`, bytes)),
-      completeEpoch: (epoch) => Promise.resolve(void epochs.push(epoch)),
+      completeRetrainingEpoch: (epoch) => Promise.resolve(void epochs.push(epoch)),
       store: (kind, bytes) => {
         files.set(kind, bytes);
         return Promise.resolve(refTo(kind, bytes));

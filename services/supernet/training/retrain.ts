@@ -5,19 +5,19 @@ import { createRandom } from "../../../shared/engine/random";
 import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
 import { decodeBundle } from "../../../shared/network/bundle";
 import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
-import type { NetworkParameters, Store } from "../../../shared/network/export";
+import type { NetworkParameters } from "../../../shared/network/export";
 import { copyShared } from "../../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../../shared/network/initialise";
 import { LatheError } from "../../../shared/process/errors";
-import type { NetworkTrained, RetrainingEpochCompleted } from "../../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
+import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
 import { networkFigures } from "../../../shared/space/cost";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
+import type { TrainingPort } from "./port";
 import { storeNetwork } from "./products";
 import { awaitedClassWeights } from "./classWeights";
 import { decodeTraining, encodeTraining } from "./trainingCheckpoint";
-import { networkSubject, openWeightTrainer, untrained, type TrainerPort, type TrainingVectors } from "./weightTrainer";
+import { networkSubject, openWeightTrainer, untrained, type TrainingVectors } from "./weightTrainer";
 
 export interface RetrainJob {
   spec: ResolvedSpec;
@@ -28,11 +28,11 @@ export interface RetrainJob {
   checkpoint?: Uint8Array;
 }
 
-/** What retraining needs from outside: storage, publication, progress. */
-export interface RetrainingPort extends TrainerPort, Store {
-  storeCheckpoint(bytes: Uint8Array): Promise<ArtifactRef>;
-  completeEpoch(event: RetrainingEpochCompleted): Promise<void>;
-}
+/** Port methods that retraining calls. */
+export type RetrainingPort = Pick<
+  TrainingPort,
+  "storeCheckpoint" | "completeRetrainingEpoch" | "store" | "progress" | "signal"
+>;
 
 interface Progress {
   epoch: number;
@@ -87,7 +87,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
         best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
       }
       const checkpoint = await port.storeCheckpoint(encodeTraining(progress, vectors, best));
-      await port.completeEpoch({
+      await port.completeRetrainingEpoch({
         epoch,
         epochs,
         loss,

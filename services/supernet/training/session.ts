@@ -8,7 +8,7 @@ import { searchStride } from "../../../shared/space/genotype";
 import { dropoutFactors } from "./dropout";
 import { formulate } from "./formulation";
 import { advance, doubleBuffer } from "./optimizer";
-import type { CompiledSteps } from "./progress";
+import type { CompiledSteps } from "./port";
 import { alphaStep, stepSignature, trainableSupernet, weightStep, type AlphaLoss } from "./steps";
 
 export interface StepOptions {

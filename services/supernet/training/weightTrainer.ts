@@ -6,7 +6,7 @@ import { createRandom } from "../../../shared/engine/random";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
 import { dropoutFactors } from "./dropout";
-import type { StepProgress } from "./progress";
+import type { TrainingPort } from "./port";
 import { advance, doubleBuffer } from "./optimizer";
 import { finiteLoss, polyRate } from "./schedule";
 import { stepSignature, trainableNetwork, weightStep, type BatchShape, type Trainable } from "./steps";
@@ -36,16 +36,16 @@ interface Course {
 
 interface WeightTrainer {
   /** One epoch over the training split, or its first `limit` steps; its mean loss. */
-  epoch(dataset: Dataset, epoch: number, port: TrainerPort, limit?: number): Promise<number>;
+  epoch(
+    dataset: Dataset,
+    epoch: number,
+    port: Pick<TrainingPort, "progress" | "signal">,
+    limit?: number,
+  ): Promise<number>;
   vectors(): TrainingVectors;
   /** Optimizer steps taken. */
   steps(): number;
   release(): Promise<void>;
-}
-
-export interface TrainerPort {
-  progress: (progress: StepProgress) => void;
-  signal: AbortSignal;
 }
 
 /** Vectors of a network that has taken no step. */

@@ -15,7 +15,7 @@ import { resolve } from "../../../../shared/spec/resolve";
 import { briefSpec, timeless } from "../../../../shared/testing/training";
 import type { Candidate, SearchJob } from "./ssr/train";
 import { search } from "./algorithms";
-import type { SearchPort } from "./search";
+import type { TrainingPort } from "../port";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -44,14 +44,14 @@ interface Told {
 async function run(
   kind: AlgorithmKind,
   sampled?: SearchJob["sampled"],
-  changes: Partial<SearchPort> = {},
+  changes: Partial<TrainingPort> = {},
 ): Promise<Told & { data: ArchitectureDerived }> {
   const { spec, space } = resolve(specOf(kind));
   const told: Told = { epochs: [], checkpoints: [], candidates: [], files: {} };
-  const port: SearchPort = {
-    storeCheckpoint: (bytes, epoch) => {
+  const port: TrainingPort = {
+    storeCheckpoint: (bytes) => {
       told.checkpoints.push(bytes);
-      return Promise.resolve(ref(`c${epoch}`));
+      return Promise.resolve(ref("checkpoint"));
     },
     store: (name, bytes) => {
       told.files[name] = bytes;
@@ -59,8 +59,9 @@ async function run(
     },
     completeEpoch: () => Promise.reject(new Error("no epoch of a supernet that shrinks")),
     raise: () => Promise.reject(new Error("no supernet whose health is watched")),
+    completeRetrainingEpoch: () => Promise.reject(new Error("no network is retrained")),
     completeSamplingEpoch: (event) => Promise.resolve(void told.epochs.push(event)),
-    evaluated: (event) => Promise.resolve(void told.candidates.push(event as Candidate)),
+    completeCandidate: (event) => Promise.resolve(void told.candidates.push(event as Candidate)),
     progress: () => undefined,
     compiled: () => undefined,
     signal: new AbortController().signal,
@@ -161,7 +162,7 @@ describe.each([
 it("a search stops between two steps when told", async () => {
   const stop = new AbortController();
   const steps: number[] = [];
-  const progress: SearchPort["progress"] = ({ step }) => {
+  const progress: TrainingPort["progress"] = ({ step }) => {
     steps.push(step);
     if (step === 2) stop.abort(new LatheError("CANCELLED", "enough"));
   };

@@ -6,14 +6,14 @@ import type { NetworkParameters } from "../../../../shared/network/export";
 import { networkFigures } from "../../../../shared/space/cost";
 import type { CostWindow } from "../../../../shared/space/sampling";
 import type { Candidate } from "./ssr/train";
-import type { SearchPort } from "./search";
+import type { TrainingPort } from "../port";
 
 /** Input for the evaluation of a network. */
 export interface EvaluationContext {
   engine: Engine;
   dataset: Dataset;
   window: Pick<CostWindow, "ratio">;
-  port: Pick<SearchPort, "evaluated" | "signal">;
+  port: Pick<TrainingPort, "completeCandidate" | "signal">;
   weighting: Float32Array;
   batchSize: number;
   /** Networks that the search evaluates in all. */
@@ -51,7 +51,7 @@ export async function evaluateCandidate(context: EvaluationContext, contender: C
       validationLoss: loss,
       seconds: (performance.now() - started) / 1000,
     };
-    await port.evaluated(candidate);
+    await port.completeCandidate(candidate);
     return candidate;
   } finally {
     await evaluator.release();

@@ -11,12 +11,12 @@ import {
 import type { Supernet } from "../../../../../shared/network/supernet";
 import { searchStride } from "../../../../../shared/space/genotype";
 import { randomGenotype } from "../../../../../shared/space/sampling";
+import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
 import { trainableSupernet } from "../../steps";
 import { initialSupernet, type SearchJob } from "../ssr/train";
 import { openWeightTrainer, type Subject } from "../../weightTrainer";
 import type { Plan } from "../budget";
-import type { SearchPort } from "../search";
 
 /**
  * Trains the whole supernet of a space by single paths (Guo et al., 2020): each step trains one network drawn uniformly, by architecture
@@ -27,7 +27,7 @@ export async function trainSinglePaths(
   job: SearchJob,
   dataset: Dataset,
   { plan, weighting }: { plan: Plan; weighting: Float32Array },
-  port: SearchPort,
+  port: TrainingPort,
 ): Promise<{ state: SupernetState; seconds: number }> {
   const { spec, space, sampled } = job;
   const { batchSize, weightDecay, weightLearningRate } = spec.training;
@@ -66,7 +66,7 @@ export async function trainSinglePaths(
       state = { ...state, weights: { values, m, v, steps: trainer.steps() }, stats: moved };
       const seconds = (performance.now() - started) / 1000;
       progress = { ...progress, epoch, seconds: progress.seconds + seconds };
-      const checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
+      const checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress));
       await port.completeSamplingEpoch({
         epoch,
         epochs: plan.epochs,

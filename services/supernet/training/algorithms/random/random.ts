@@ -8,13 +8,14 @@ import { initialStats, initialWeights } from "../../../../../shared/network/init
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow, keyOf, type CostWindow } from "../../../../../shared/space/sampling";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
+import type { TrainingPort } from "../../port";
 import { classWeights, polyRate } from "../../schedule";
 import type { SearchJob } from "../ssr/train";
 import { encodeTraining, decodeTraining } from "../../trainingCheckpoint";
 import { networkSubject, openWeightTrainer, untrained, type TrainingVectors } from "../../weightTrainer";
 import { planBudget, type Plan } from "../budget";
 import { evaluateCandidate, type EvaluationContext } from "../candidates";
-import type { Search, SearchPort } from "../search";
+import type { Search } from "../search";
 import { deriveSelected } from "../selection";
 
 /** Where a random search stands: what a checkpoint holds. */
@@ -34,7 +35,7 @@ interface Standing {
 /** Context shared by all parts of a random search. */
 interface Context extends EvaluationContext {
   job: SearchJob;
-  port: SearchPort;
+  port: TrainingPort;
   plan: Plan;
 }
 
@@ -127,7 +128,7 @@ async function train(
   // Counted over the trainings of all candidates.
   const total = plan.epochs * spec.sampling.candidates;
   const before = (candidate - 1) * plan.epochs;
-  const progress: SearchPort["progress"] = (step) =>
+  const progress: TrainingPort["progress"] = (step) =>
     port.progress({ ...step, epoch: before + step.epoch, epochs: total });
   try {
     let now = { ...standing, vectors };
@@ -137,7 +138,7 @@ async function train(
       const loss = await trainer.epoch(dataset, epoch, { progress, signal: port.signal }, plan.stepsOf(epoch));
       const seconds = (performance.now() - started) / 1000;
       now = { ...now, epoch, steps: trainer.steps(), seconds: now.seconds + seconds, vectors: trainer.vectors() };
-      const checkpoint = await port.storeCheckpoint(checkpointBytes(now), before + epoch);
+      const checkpoint = await port.storeCheckpoint(checkpointBytes(now));
       await port.completeSamplingEpoch({
         epoch: before + epoch,
         epochs: total,

@@ -14,8 +14,8 @@ import { initialArchitecture, isConverged } from "../../../../../shared/space/gr
 import { resolve } from "../../../../../shared/spec/resolve";
 import { writeImage, writeLabel, writeText } from "../../../../../shared/testing/pictures";
 import { briefSpec, decideAll, halve, timeless } from "../../../../../shared/testing/training";
-import type { CompiledSteps } from "../../progress";
-import { shrunk, trainSupernet, type Decision, type SearchJob, type TrainingPort } from "./train";
+import type { CompiledSteps, Decision } from "../../port";
+import { shrunk, trainSupernet, type SearchJob, type SupernetPort } from "./train";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -37,7 +37,7 @@ const ref = (object: string): ArtifactRef => ({ object, kind: "checkpoint", size
 async function train(
   asked: SearchSpec,
   decide: Decide,
-  { resume, ...port }: Partial<TrainingPort> & Pick<SearchJob, "resume"> = {},
+  { resume, ...port }: Partial<SupernetPort> & Pick<SearchJob, "resume"> = {},
 ): Promise<Run> {
   const { spec, space } = resolve(asked);
   const [epochs, checkpoints, decisions]: [EpochCompleted[], Uint8Array[], Decision[]] = [[], [], []];
@@ -46,9 +46,9 @@ async function train(
     engine,
     { spec, space, table: macsTable(space), ...(resume && { resume }) },
     {
-      storeCheckpoint: (bytes, epoch) => {
+      storeCheckpoint: (bytes) => {
         checkpoints.push(bytes);
-        return Promise.resolve(ref(`c${epoch}`));
+        return Promise.resolve(ref(`c${decodeSupernet(space, bytes, "checkpoint").progress.epoch}`));
       },
       completeEpoch: (completed) => {
         epochs.push(completed);

@@ -18,7 +18,6 @@ import { buildSupernet } from "../../../../../shared/network/supernet";
 import { LatheError } from "../../../../../shared/process/errors";
 import type {
   CandidateEvaluated,
-  EpochCompleted,
   HealthAlarmRaised,
   SupernetConverged,
 } from "../../../../../shared/proto/lathe/v1/events";
@@ -35,19 +34,10 @@ import { searchStride } from "../../../../../shared/space/genotype";
 import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
 import { epochHealth, measure } from "./measures";
-import type { CompiledSteps, StepProgress } from "../../progress";
+import type { Decision, TrainingPort } from "../../port";
 import { awaitedClassWeights } from "../../classWeights";
 import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
 import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "../../session";
-
-/** Answer of the shrinking service to an epoch. */
-export interface Decision {
-  /** The survivors from here on; absent: nothing has left. */
-  architecture?: Architecture;
-  converged: boolean;
-  /** The epochs ended and argmax decided what was left. */
-  byBudget: boolean;
-}
 
 export interface SearchJob {
   spec: ResolvedSpec;
@@ -62,24 +52,18 @@ export interface SearchJob {
 /** A network of a search by random or evolution, with its figure. */
 export type Candidate = CandidateEvaluated & { genotype: Genotype };
 
-/** What the training loop needs from outside: storage, publication, decisions. */
-export interface TrainingPort {
-  storeCheckpoint(bytes: Uint8Array, epoch: number): Promise<ArtifactRef>;
-  /** Publishes the epoch and answers with what is decided on it. */
-  completeEpoch(event: EpochCompleted): Promise<Decision>;
-  /** Tells an alarm that an epoch will not live to tell. */
-  raise(alarm: HealthAlarmRaised): Promise<void>;
-  progress(progress: StepProgress): void;
-  compiled(steps: CompiledSteps): void;
-  signal: AbortSignal;
-}
+/** Port methods that the training of a supernet calls. */
+export type SupernetPort = Pick<
+  TrainingPort,
+  "storeCheckpoint" | "completeEpoch" | "raise" | "progress" | "compiled" | "signal"
+>;
 
 /**
  * Trains a supernet until its epochs end (docs/method.md#the-losses, docs/method.md#shrinking): alternating steps of weights and alphas,
  * a shrink after every epoch, plain training of the one network that is left once every group is decided. An alarm of policy stop
  * ends the epochs before.
  */
-export async function trainSupernet(engine: Engine, job: SearchJob, port: TrainingPort): Promise<SupernetConverged> {
+export async function trainSupernet(engine: Engine, job: SearchJob, port: SupernetPort): Promise<SupernetConverged> {
   const { spec, space } = job;
   const begun = await beginDataset(datasetOptions(spec, space));
   const { dataset } = begun;
@@ -136,7 +120,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
         health,
         stopped: alarms.some(({ policy }) => policy === HealthPolicy.HEALTH_POLICY_STOP),
       };
-      checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
+      checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress));
       decision = await port.completeEpoch({
         metrics,
         architecture: architectureOf(state),
@@ -229,7 +213,7 @@ async function runEpoch(
   dataset: Dataset,
   options: StepOptions,
   { epoch, costWeight, health: before = healthy }: Pick<Progress, "epoch" | "costWeight" | "health">,
-  port: TrainingPort,
+  port: SupernetPort,
 ): Promise<Epoch> {
   const started = performance.now();
   const { training, regularization } = spec;
@@ -316,7 +300,7 @@ async function runEpoch(
 }
 
 /** Tells an alarm, if there is one, and ends the epoch with it. */
-async function endOn(alarm: HealthAlarmRaised | undefined, port: TrainingPort): Promise<void> {
+async function endOn(alarm: HealthAlarmRaised | undefined, port: Pick<TrainingPort, "raise">): Promise<void> {
   if (!alarm) return;
   await port.raise(alarm);
   throw new LatheError("FAILED_PRECONDITION", alarm.message, { reason: "LOSS_NOT_FINITE" });
