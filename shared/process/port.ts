@@ -14,8 +14,8 @@ export type Notices<Port extends Methods<Port>> = {
 };
 
 interface Channel<Port extends Methods<Port>> {
-  send(message: Call<Port>): void;
-  request(message: Call<Port>): Promise<unknown>;
+  send: (message: Call<Port>) => void;
+  request: (message: Call<Port>) => Promise<unknown>;
   signal: AbortSignal;
 }
 
