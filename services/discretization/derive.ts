@@ -10,7 +10,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
 import { costOfLargest, genotypeCost, networkFigures, smallestCostRatio } from "../../shared/space/cost";
 import { derive } from "../../shared/space/genotype";
-import type { Job } from "./jobs";
+import type { DeriveJob } from "./jobs";
 
 /**
  * The discrete network of a finished supernet with inherited weights, and the discretization gap: the mIoU of the supernet as it was
@@ -18,7 +18,7 @@ import type { Job } from "./jobs";
  */
 export async function deriveNetwork(
   engine: Engine,
-  job: Job,
+  job: DeriveJob,
   port: Store & { signal: AbortSignal },
 ): Promise<ArchitectureDerived> {
   const { spec, converged } = job;

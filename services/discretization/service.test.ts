@@ -165,8 +165,8 @@ describe("a supernet that has converged", () => {
     const { weights, stats } = decodeBundle(await artifacts.get(event.weights!.object), "it").arrays;
     const image = noise(3 * 64 * 32, uniform(1));
     const parameters = { weights: weights!, stats: stats! };
-    const network = buildDiscrete(genotype, { kind: "search" });
-    const own = await openOnnx(networkOnnx(network, parameters, [], { height: 64, width: 32 }));
+    const network = buildDiscrete({ ...genotype, inputHeight: 64, inputWidth: 32 }, { kind: "search" });
+    const own = await openOnnx(networkOnnx(network, parameters, []));
     const [got, want] = [await model.run({ image }), await own.run({ image })];
     expect(relativeDifference(got.logits!, want.logits!)).toBe(0);
     await Promise.all([model.release(), own.release()]);

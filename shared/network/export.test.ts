@@ -39,8 +39,8 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
     [32, 64],
     [48, 32],
   ])("computes the network's logits at %dx%d", async (height, width) => {
-    const size = { height, width };
-    const model = await openOnnx(networkOnnx(network, parameters, CLASSES, size));
+    const sized = buildDiscrete({ ...genotype, inputHeight: height, inputWidth: width }, head);
+    const model = await openOnnx(networkOnnx(sized, parameters, CLASSES));
     const image = noise(3 * height * width, random);
     const want = eagerLogits(network, parameters, image, [height, width]);
     const { logits } = await model.run({ image });

@@ -25,15 +25,12 @@ export function networkOnnx(
   network: DiscreteNetwork,
   { weights, stats }: NetworkParameters,
   classNames: readonly string[],
-  size: { height: number; width: number } = {
-    height: network.genotype.inputHeight,
-    width: network.genotype.inputWidth,
-  },
 ): Uint8Array {
+  const { inputHeight, inputWidth } = network.genotype;
   return exportOnnx({
     name: "network",
     step: (tensors) => ({ logits: network.logits(tensors, named(tensors, "image"), inferenceNorm(tensors)) }),
-    signature: { image: { shape: [1, 3, size.height, size.width], dtype: "float32" } },
+    signature: { image: { shape: [1, 3, inputHeight, inputWidth], dtype: "float32" } },
     constants: { ...constants(weights, network.weights), ...constants(stats, network.stats) },
     metadata: {
       classes: JSON.stringify(classNames),
