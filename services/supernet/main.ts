@@ -2,10 +2,9 @@ import { createQuota } from "../../shared/events/quota";
 import { startEngine } from "../../shared/service/engine";
 import { serve } from "../../shared/service/serve";
 import { schema } from "./config";
-import { consume } from "./consumer";
+import { consume, Trainer } from "./trainer";
 import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
-import { Trainer } from "./trainer";
 
 void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shutdown }) => {
   const engine = await startEngine(config, facts, config.LATHE_TRAINING_MEMORY * 2 ** 20);

@@ -7,8 +7,7 @@ import {
   SpaceShrunk,
 } from "../../shared/proto/lathe/v1/events";
 import { RemovalReason, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import { decisionOn } from "./decision";
-import { resumptionOf } from "./resumption";
+import { decisionOn, resumptionOf } from "./resumption";
 
 const ref = (object: string): ArtifactRef => ({ object, kind: "checkpoint", sizeBytes: 1, sha256: "", mediaType: "" });
 const event = <N extends EventName>(type: N, data: object = {}): LatheEvent =>

@@ -4,8 +4,9 @@ import type {
   RetrainingEpochCompleted,
   SamplingEpochCompleted,
 } from "../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import type { Candidate } from "./training/algorithms/ssr/train";
+import { type ArtifactRef, RemovalReason } from "../../shared/proto/lathe/v1/result";
+import type { Decision } from "./training/port";
+import type { Candidate } from "./training/algorithms/search";
 
 /** The point from which a training resumes, read from the history of its search. */
 interface Resumption {
@@ -45,4 +46,14 @@ export function resumptionOf(history: readonly StoredEvent[]): Resumption {
     }
   }
   return found;
+}
+
+/** The decision that an event states on an epoch; undefined where it states none. */
+export function decisionOn(epoch: number, { event }: StoredEvent): Decision | undefined {
+  if (event.type === "space.kept" && event.data.epoch === epoch)
+    return { converged: event.data.converged, byBudget: false };
+  if (event.type !== "space.shrunk" || event.data.epoch !== epoch) return undefined;
+  const { architecture, converged, removals } = event.data;
+  const byBudget = removals.some((removal) => removal.reason === RemovalReason.REMOVAL_REASON_BUDGET);
+  return { ...(architecture && { architecture }), converged, byBudget };
 }

@@ -24,12 +24,11 @@ import { randomBuffer } from "../../shared/testing/networks";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { uniform } from "../../shared/testing/spaces";
 import { briefSpec, decideAll, halve, timeless } from "../../shared/testing/training";
-import { consume } from "./consumer";
-import { decisionOn } from "./decision";
+import { consume, Trainer } from "./trainer";
+import { decisionOn } from "./resumption";
 import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
 import { initialSupernet, trainSupernet } from "./training/algorithms/ssr/train";
-import { Trainer } from "./trainer";
 import { patience } from "../../shared/testing/until";
 
 const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;

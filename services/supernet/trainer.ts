@@ -4,8 +4,10 @@ import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { awaitEvent } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
-import type { WorkInHand } from "../../shared/events/searchWork";
-import { alarmStop } from "../../shared/events/standing";
+import type { Consumption } from "../../shared/events/pulls";
+import type { Quota } from "../../shared/events/quota";
+import { consumeWork, type WorkInHand } from "../../shared/events/searchWork";
+import { alarmStop, type Over } from "../../shared/events/standing";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
 import type { WorkItem } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
@@ -16,13 +18,12 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
-import { decisionOn } from "./decision";
+import { decisionOn, resumptionOf } from "./resumption";
 import { trainingProcess } from "./training/jobs";
 import type { Decision, StepProgress, TrainingCalls } from "./training/port";
 import type { TrainingMetrics } from "./metrics";
-import { resumptionOf } from "./resumption";
 import { publishedAsSpan } from "./traces";
-import type { SearchJob } from "./training/algorithms/ssr/train";
+import type { SearchJob } from "./training/algorithms/search";
 
 /** Current work of the training process. */
 interface TrainingStatus {
@@ -38,7 +39,7 @@ interface TrainerOptions {
   logger: Logger;
 }
 
-export type TrainingKind = "train" | "retrain";
+type TrainingKind = "train" | "retrain";
 type CheckpointKind = "checkpoint" | "retraining-checkpoint";
 type Raise = (alarm: HealthAlarmRaised) => Promise<void>;
 
@@ -216,4 +217,20 @@ export class Trainer {
 
 function missing(id: string, field: string): LatheError {
   return new LatheError("INVALID_ARGUMENT", `work item ${id} has no ${field}`, { reason: "WORK_INVALID" });
+}
+
+const OVER: Record<TrainingKind, Over> = {
+  train: { "supernet.converged": "the supernet is trained", "architecture.derived": "the network is derived" },
+  retrain: { "network.trained": "the network is trained" },
+};
+
+/** Takes the items of both queues, one at a time: two trainings would halve each other and double the memory. */
+export function consume(bus: Bus, trainer: Trainer, leaseMs = 60_000, quota?: Quota): Promise<Consumption> {
+  return consumeWork<TrainingKind>(bus, {
+    queues: [{ kind: "train" }, { kind: "retrain" }],
+    over: ({ kind }) => OVER[kind],
+    handler: (work, inHand) => trainer.carryOut(work, inHand),
+    ackWaitMs: leaseMs,
+    quota,
+  });
 }

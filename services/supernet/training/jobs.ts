@@ -4,12 +4,11 @@ import { startWorker, type Worker } from "../../../shared/process/worker";
 import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { Genotype, SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
-import type { SearchOutcome } from "./algorithms/search";
+import type { SearchOutcome, SearchJob } from "./algorithms/search";
 import type { MemoryEstimate } from "./memory";
 import type { ProfileJob, ProfileReport } from "./profile";
 import type { RetrainJob } from "./retrain";
 import type { TrainingCalls } from "./port";
-import type { SearchJob } from "./algorithms/ssr/train";
 
 /** A job of the training process, which ends after one job. */
 export type Job = { engine: EngineOptions } & (

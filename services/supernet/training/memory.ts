@@ -2,7 +2,8 @@ import { createEngine, type CompiledStep, type Engine, type EngineOptions } from
 import { graphMemory, total, type GraphMemory } from "../../../shared/engine/memory";
 import { stepGraph } from "../../../shared/engine/session";
 import { openSession } from "./session";
-import { initialSupernet, stepOptions, type SearchJob } from "./algorithms/ssr/train";
+import { initialSupernet, stepOptions } from "./algorithms/ssr/train";
+import { type SearchJob } from "./algorithms/search";
 
 /** Estimated memory of training the whole supernet of a space, in bytes. */
 export interface MemoryEstimate {

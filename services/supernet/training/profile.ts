@@ -9,7 +9,8 @@ import type { SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { supernetMacs } from "../../../shared/space/figures";
 import { searchStride } from "../../../shared/space/genotype";
 import { openSession, type SupernetSession } from "./session";
-import { initialSupernet, stepOptions, type SearchJob } from "./algorithms/ssr/train";
+import { initialSupernet, stepOptions } from "./algorithms/ssr/train";
+import { type SearchJob } from "./algorithms/search";
 
 export interface ProfileJob extends Pick<SearchJob, "spec" | "space" | "table"> {
   /** Steps that are left out, and steps that are counted. */

@@ -16,8 +16,14 @@ import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { TrainingPort } from "./port";
 import { storeNetwork } from "./products";
 import { awaitedClassWeights } from "./classWeights";
-import { decodeTraining, encodeTraining } from "./trainingCheckpoint";
-import { networkSubject, openWeightTrainer, untrained, type TrainingVectors } from "./weightTrainer";
+import {
+  decodeTraining,
+  encodeTraining,
+  networkSubject,
+  openWeightTrainer,
+  untrained,
+  type TrainingVectors,
+} from "./weightTrainer";
 
 export interface RetrainJob {
   spec: ResolvedSpec;

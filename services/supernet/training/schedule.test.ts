@@ -1,6 +1,7 @@
 import { createRandom } from "../../../shared/engine/random";
-import { dropoutFactors } from "./dropout";
-import { alphaRate, classWeights, nextCostWeight, polyRate, ssrFactor } from "./schedule";
+import { dropoutFactors } from "./running";
+import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "./schedule";
+import { classWeights } from "./classWeights";
 
 describe("the schedule", () => {
   it("lowers the rate by (1 - (epoch - 1) / epochs)^0.9, which is not 0 at the last epoch", () => {

@@ -42,11 +42,6 @@ export function nextCostWeight(
   return miss < cost.band / 2 ? Math.max(cost.weight, weight * DECAY) : weight;
 }
 
-/** ENet's class weights 1 / ln(1.10 + frequency) from shares of the training set's labelled pixels. */
-export function classWeights(frequencies: readonly number[]): Float32Array {
-  return Float32Array.from(frequencies, (frequency) => 1 / Math.log(1.1 + frequency));
-}
-
 /** A loss that is a number; FAILED_PRECONDITION (LOSS_NOT_FINITE) says of what, where, and what to do. */
 export function finiteLoss(
   value: number,

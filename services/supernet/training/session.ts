@@ -5,9 +5,8 @@ import type { Batch } from "../../../shared/data/batches";
 import { supernetEvaluator, type Evaluator } from "../../../shared/evaluation/evaluate";
 import type { Optimized, SupernetState } from "../../../shared/network/checkpoint";
 import { searchStride } from "../../../shared/space/genotype";
-import { dropoutFactors } from "./dropout";
+import { dropoutFactors, advance, doubleBuffer } from "./running";
 import { formulate } from "./formulation";
-import { advance, doubleBuffer } from "./optimizer";
 import type { CompiledSteps } from "./port";
 import { alphaStep, stepSignature, trainableSupernet, weightStep, type AlphaLoss } from "./steps";
 

@@ -22,7 +22,7 @@ import {
 import { roundingEngine } from "../../../shared/testing/precision";
 import { uniform } from "../../../shared/testing/spaces";
 import type { tf } from "../../../shared/engine/tf";
-import { dropoutFactors } from "./dropout";
+import { dropoutFactors } from "./running";
 import { alphaStep, momentsStep, stepSignature, trainableNetwork, trainableSupernet, weightStep } from "./steps";
 
 const space = smallSpace();

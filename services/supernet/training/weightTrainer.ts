@@ -3,11 +3,11 @@ import type { Dataset } from "../../../shared/data/open";
 import { rates } from "../../../shared/engine/adam";
 import type { Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
+import { decodeBundle, encodeBundle } from "../../../shared/network/bundle";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
-import { dropoutFactors } from "./dropout";
+import { dropoutFactors, advance, doubleBuffer } from "./running";
 import type { TrainingPort } from "./port";
-import { advance, doubleBuffer } from "./optimizer";
 import { finiteLoss, polyRate } from "./schedule";
 import { stepSignature, trainableNetwork, weightStep, type BatchShape, type Trainable } from "./steps";
 
@@ -124,5 +124,26 @@ export async function openWeightTrainer(
       return done ? sum / done : 0;
     },
     release: () => step.release(),
+  };
+}
+
+/** Where the training of networks stands, as bytes: a header, what is being moved, and the best so far. */
+export function encodeTraining(header: object, vectors: TrainingVectors, best?: NetworkParameters): Uint8Array {
+  const { weights, stats, m, v } = vectors;
+  const kept = best && { bestWeights: best.weights, bestStats: best.stats };
+  return encodeBundle({ header, arrays: { weights, stats, m, v, ...kept } });
+}
+
+/** The reverse of encodeTraining; `best` is empty where there was none. `what` names the bytes in errors. */
+export function decodeTraining<Header>(
+  bytes: Uint8Array,
+  what: string,
+): { header: Header; vectors: TrainingVectors; best: NetworkParameters } {
+  const { header, arrays } = decodeBundle<Header>(bytes, what);
+  const take = (name: string) => arrays[name] ?? new Float32Array();
+  return {
+    header,
+    vectors: { weights: take("weights"), stats: take("stats"), m: take("m"), v: take("v") },
+    best: { weights: take("bestWeights"), stats: take("bestStats") },
   };
 }

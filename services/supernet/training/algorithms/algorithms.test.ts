@@ -13,7 +13,7 @@ import { isMember } from "../../../../shared/space/genotype";
 import { keyOf } from "../../../../shared/space/sampling";
 import { resolve } from "../../../../shared/spec/resolve";
 import { briefSpec, timeless } from "../../../../shared/testing/training";
-import type { Candidate, SearchJob } from "./ssr/train";
+import type { Candidate, SearchJob } from "./search";
 import { search } from "./algorithms";
 import type { TrainingPort } from "../port";
 

@@ -5,7 +5,7 @@ import type { DiscreteNetwork } from "../../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../../shared/network/export";
 import { networkFigures } from "../../../../shared/space/cost";
 import type { CostWindow } from "../../../../shared/space/sampling";
-import type { Candidate } from "./ssr/train";
+import type { Candidate } from "./search";
 import type { TrainingPort } from "../port";
 
 /** Input for the evaluation of a network. */

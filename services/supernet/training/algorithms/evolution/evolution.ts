@@ -1,17 +1,15 @@
-import { classFrequencies } from "../../../../../shared/data/batches";
 import { openDataset } from "../../../../../shared/data/open";
 import { datasetOptions } from "../../../../../shared/data/fromSpec";
 import { createRandom } from "../../../../../shared/engine/random";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow } from "../../../../../shared/space/sampling";
 import { searchStride } from "../../../../../shared/space/genotype";
-import { classWeights } from "../../schedule";
-import type { Candidate } from "../ssr/train";
+import { countedClassWeights } from "../../classWeights";
+import type { Candidate, Search } from "../search";
 import { bestOf, propose } from "./aging";
 import { planBudget } from "../budget";
 import { evaluateCandidate } from "../candidates";
 import { calibrationBatches, calibrationImages, inherit } from "./inherited";
-import type { Search } from "../search";
 import { deriveSelected } from "../selection";
 import { trainSinglePaths } from "./singlePath";
 
@@ -35,7 +33,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
       evaluations: sampling.evaluations,
       imagesPerEvaluation: dataset.validation.length + calibrationImages(trainExamples, batchSize),
     });
-    const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
+    const weighting = await countedClassWeights(dataset, space.classes);
     const trained = await trainSinglePaths(engine, job, dataset, { plan, weighting }, port);
     const labelStride = searchStride(space);
     const calibration = await calibrationBatches(dataset, { seed, batchSize, labelStride });

@@ -1,4 +1,3 @@
-import { classFrequencies } from "../../../../../shared/data/batches";
 import { openDataset } from "../../../../../shared/data/open";
 import { datasetOptions } from "../../../../../shared/data/fromSpec";
 import { createRandom } from "../../../../../shared/engine/random";
@@ -9,13 +8,19 @@ import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow, keyOf, type CostWindow } from "../../../../../shared/space/sampling";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
 import type { TrainingPort } from "../../port";
-import { classWeights, polyRate } from "../../schedule";
-import type { SearchJob } from "../ssr/train";
-import { encodeTraining, decodeTraining } from "../../trainingCheckpoint";
-import { networkSubject, openWeightTrainer, untrained, type TrainingVectors } from "../../weightTrainer";
+import { polyRate } from "../../schedule";
+import { countedClassWeights } from "../../classWeights";
+import type { SearchJob, Search } from "../search";
+import {
+  encodeTraining,
+  decodeTraining,
+  networkSubject,
+  openWeightTrainer,
+  untrained,
+  type TrainingVectors,
+} from "../../weightTrainer";
 import { planBudget, type Plan } from "../budget";
 import { evaluateCandidate, type EvaluationContext } from "../candidates";
-import type { Search } from "../search";
 import { deriveSelected } from "../selection";
 
 /** Where a random search stands: what a checkpoint holds. */
@@ -60,7 +65,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
       evaluations: candidates,
       imagesPerEvaluation: dataset.validation.length,
     });
-    const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
+    const weighting = await countedClassWeights(dataset, space.classes);
     const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
     let standing = resumed(job) ?? { candidate: 1, epoch: 0, steps: 0, seconds: 0 };
     for (const network of networks.slice(standing.candidate - 1)) {

@@ -15,7 +15,8 @@ import { resolve } from "../../../../../shared/spec/resolve";
 import { writeImage, writeLabel, writeText } from "../../../../../shared/testing/pictures";
 import { briefSpec, decideAll, halve, timeless } from "../../../../../shared/testing/training";
 import type { CompiledSteps, Decision } from "../../port";
-import { shrunk, trainSupernet, type SearchJob, type SupernetPort } from "./train";
+import { shrunk, trainSupernet, type SupernetPort } from "./train";
+import { type SearchJob } from "../search";
 
 let engine: Engine;
 beforeAll(async () => {

@@ -16,41 +16,23 @@ import { inheritBuffer } from "../../../../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../../../../shared/network/initialise";
 import { buildSupernet } from "../../../../../shared/network/supernet";
 import { LatheError } from "../../../../../shared/process/errors";
-import type {
-  CandidateEvaluated,
-  HealthAlarmRaised,
-  SupernetConverged,
-} from "../../../../../shared/proto/lathe/v1/events";
-import type { ArtifactRef, EpochMetrics } from "../../../../../shared/proto/lathe/v1/result";
-import { DecidedBy } from "../../../../../shared/proto/lathe/v1/result";
-import type { Architecture, CostTable, Genotype, SearchSpace } from "../../../../../shared/proto/lathe/v1/space";
+import type { HealthAlarmRaised, SupernetConverged } from "../../../../../shared/proto/lathe/v1/events";
+import { type ArtifactRef, type EpochMetrics, DecidedBy } from "../../../../../shared/proto/lathe/v1/result";
+import type { Architecture, SearchSpace } from "../../../../../shared/proto/lathe/v1/space";
 import { costOfLargest, expectedCost } from "../../../../../shared/space/cost";
 import { dimensionMetrics, initialArchitecture } from "../../../../../shared/space/groups";
 import { log10Size } from "../../../../../shared/space/size";
 import { datasetOptions } from "../../../../../shared/data/fromSpec";
 import { HealthPolicy } from "../../../../../shared/proto/lathe/v1/spec";
-import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
 import { searchStride } from "../../../../../shared/space/genotype";
 import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
 import { epochHealth, measure } from "./measures";
-import type { Decision, TrainingPort } from "../../port";
+import type { TrainingPort } from "../../port";
+import type { SearchJob } from "../search";
 import { awaitedClassWeights } from "../../classWeights";
 import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
 import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "../../session";
-
-export interface SearchJob {
-  spec: ResolvedSpec;
-  space: SearchSpace;
-  table: CostTable;
-  /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
-  resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: Decision };
-  /** What an earlier run of algorithm random or evolution has published: its newest checkpoint, and the networks that it evaluated. */
-  sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[] };
-}
-
-/** A network of a search by random or evolution, with its figure. */
-export type Candidate = CandidateEvaluated & { genotype: Genotype };
 
 /** Port methods that the training of a supernet calls. */
 export type SupernetPort = Pick<
