@@ -1,7 +1,6 @@
 import { createEngine, type Engine } from "../../shared/engine/engine";
 import { openOnnx } from "../../shared/engine/onnx";
-import { openDataset } from "../../shared/data/open";
-import { datasetOptions } from "../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../shared/data/open";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
 import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete } from "../../shared/network/discrete";
@@ -9,7 +8,7 @@ import { decodeSupernet } from "../../shared/network/checkpoint";
 import { SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import { initialArchitecture } from "../../shared/space/groups";
-import { networkFigures } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { macsTable } from "../../shared/space/cost";
 import { resolve } from "../../shared/spec/resolve";
 import { decidedArchitecture, randomGenotype } from "../../shared/testing/networks";
@@ -90,7 +89,7 @@ describe("deriveNetwork", () => {
     expect(event.discreteMiou).toBeCloseTo(discrete.miou, 6);
     expect(event.discretizationGap).toBe(event.supernetMiou - event.discreteMiou);
     expect(event.discretizationGap).not.toBe(0);
-    expect(event.figures).toEqual(networkFigures(event.genotype!, { kind: "search" }));
+    expect(event.figures).toEqual(networkCosts(event.genotype!, { kind: "search" }));
     expect(event.decidedBy).toBe(DecidedBy.DECIDED_BY_ARGMAX);
     const model = await openOnnx(files.get("derived.onnx")!);
     expect(model.outputs.logits?.shape).toEqual([1, 11, 4, 8]);

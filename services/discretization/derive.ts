@@ -1,5 +1,4 @@
-import { openDataset } from "../../shared/data/open";
-import { datasetOptions } from "../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../shared/data/open";
 import type { Engine } from "../../shared/engine/engine";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
 import { decodeSupernet } from "../../shared/network/checkpoint";
@@ -8,7 +7,8 @@ import { storeDerived, type Store } from "../../shared/network/export";
 import { inheritBuffer } from "../../shared/network/inherit";
 import { LatheError } from "../../shared/process/errors";
 import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
-import { costOfLargest, genotypeCost, networkFigures, smallestCostRatio } from "../../shared/space/cost";
+import { costOfLargest, genotypeCost, smallestCostRatio } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { derive } from "../../shared/space/genotype";
 import type { DeriveJob } from "./jobs";
 
@@ -53,7 +53,7 @@ export async function deriveNetwork(
       supernetMiou: supernet.miou,
       discreteMiou: discrete.miou,
       discretizationGap: supernet.miou - discrete.miou,
-      figures: networkFigures(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, { kind: "search" }),
       costRatio: genotypeCost(genotype, table) / largest,
       smallestCostRatio: smallestCostRatio(space, table),
       ...(await storeDerived(network, { weights, stats }, dataset.info.classes, port)),

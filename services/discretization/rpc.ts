@@ -6,7 +6,7 @@ import { LatheError } from "../../shared/process/errors";
 import { Turns } from "../../shared/process/turns";
 import { DiscretizationServiceService } from "../../shared/proto/lathe/v1/discretization";
 import { service, type Service } from "../../shared/rpc/handlers";
-import { networkFigures } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { derive } from "../../shared/space/genotype";
 import { refuse, spaceViolations, validateArchitecture } from "../../shared/space/validate";
 import { exportNetwork } from "./export";
@@ -24,7 +24,7 @@ export function discretizationService(bus: Bus): Service {
       refuse("INVALID_SPACE", "space", spaceViolations(space, "space."));
       validateArchitecture(space, architecture);
       const { genotype, converged } = derive(space, architecture);
-      return { genotype, converged, figures: networkFigures(genotype, { kind: "search" }) };
+      return { genotype, converged, figures: networkCosts(genotype, { kind: "search" }) };
     },
     exportNetwork: async function* (request, { signal }) {
       const { searchId, inputHeight, inputWidth } = request;

@@ -15,7 +15,8 @@ import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import { DiscretizationServiceClient, type ExportNetworkRequest } from "../../shared/proto/lathe/v1/discretization";
 import { NetworkTrained, SupernetConverged, type ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
-import { macsTable, networkFigures } from "../../shared/space/cost";
+import { macsTable } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { initialArchitecture } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
 import { workIsDone } from "../../shared/testing/bus";
@@ -100,7 +101,7 @@ describe("a supernet that has converged", () => {
     expect(event).toMatchObject({
       genotype,
       discretizationGap: 0,
-      figures: networkFigures(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, { kind: "search" }),
     });
     expect(event.supernetMiou).toBeGreaterThan(0);
     expect((await artifacts.list(`${id}/`)).sort()).toEqual([event.onnx!.object, event.weights!.object].sort());
@@ -210,7 +211,7 @@ describe("Discretize", () => {
     expect(await client().discretize({ space, architecture })).toEqual({
       genotype,
       converged: true,
-      figures: networkFigures(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, { kind: "search" }),
     });
     const { converged: ended } = await client().discretize({ space, architecture: initialArchitecture(space) });
     expect(ended).toBe(false);

@@ -1,5 +1,5 @@
 import { LatheError } from "../../shared/process/errors";
-import { latencyFigures, percentile, sampleRuns, type Clock } from "./measure";
+import { summarise, percentile, sampleRuns, type Clock } from "./measure";
 
 const never = new AbortController().signal;
 
@@ -83,7 +83,7 @@ describe("sampleRuns", () => {
   });
 });
 
-describe("latencyFigures", () => {
+describe("summarise", () => {
   const conditions = {
     device: "a CPU",
     deviceClass: "cpu",
@@ -97,7 +97,7 @@ describe("latencyFigures", () => {
 
   it("sums samples up without changing them", () => {
     const samples = Float64Array.from([0.5, 0.25, 0.125, 1]);
-    expect(latencyFigures(samples, conditions)).toEqual({
+    expect(summarise(samples, conditions)).toEqual({
       ...conditions,
       runs: 4,
       p50Seconds: 0.25,
@@ -111,6 +111,6 @@ describe("latencyFigures", () => {
 
   it("tells the 95th from the 99th percentile", () => {
     const samples = Array.from({ length: 200 }, (_, i) => 200 - i);
-    expect(latencyFigures(samples, conditions)).toMatchObject({ p50Seconds: 100, p95Seconds: 190, p99Seconds: 198 });
+    expect(summarise(samples, conditions)).toMatchObject({ p50Seconds: 100, p95Seconds: 190, p99Seconds: 198 });
   });
 });

@@ -73,7 +73,7 @@ export type Conditions = Pick<
 >;
 
 /** Percentiles (nearest rank) and mean of samples in seconds, with the conditions they hold under. */
-export function latencyFigures(samples: ArrayLike<number>, conditions: Conditions): LatencyFigures {
+export function summarise(samples: ArrayLike<number>, conditions: Conditions): LatencyFigures {
   const sorted = Float64Array.from(samples).sort();
   const p50 = percentile(sorted, 50);
   return {

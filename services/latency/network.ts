@@ -6,7 +6,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { deviceName, providerOf } from "./devices";
 import { thisMachine } from "./machine";
-import { latencyFigures, sampleRuns, type Clock, type Conditions, type Sampling } from "./measure";
+import { summarise, sampleRuns, type Clock, type Conditions, type Sampling } from "./measure";
 import type { ProfilingSettings } from "./settings";
 
 export interface MeasuredNetwork {
@@ -32,7 +32,7 @@ export async function measureNetwork(
   return withModel(model, settings, async (opened) => {
     const [height, width] = imageSize(opened.inputs);
     const samples = await sampleRuns(runOf(opened), sampling, signal, clock);
-    return { latency: latencyFigures(samples, conditionsOf(settings, height, width)), samples };
+    return { latency: summarise(samples, conditionsOf(settings, height, width)), samples };
   });
 }
 

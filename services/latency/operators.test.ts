@@ -4,7 +4,7 @@ import { expectedCost, costOfLargest, macsTable } from "../../shared/space/cost"
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { chainOnnx } from "./blocks";
 import { chainProducts, measureOperators, operatorPoints, runtimeTimer, widthPoints, type Timer } from "./operators";
-import { latencyFigures } from "./measure";
+import { summarise } from "./measure";
 import { defaultSettings } from "./settings";
 
 const never = new AbortController().signal;
@@ -75,7 +75,7 @@ describe("measureOperators", () => {
       }, overhead);
     });
     const times = [overhead, fixed, ...expected];
-    const conditions = latencyFigures([largest], {
+    const conditions = summarise([largest], {
       device: "",
       deviceClass: "cpu",
       runtime: "",

@@ -8,14 +8,13 @@ import {
   type SearchSpace,
 } from "../../shared/proto/lathe/v1/space";
 import { candidateId, genotypeCost } from "../../shared/space/cost";
-import { strideOf } from "../../shared/space/figures";
+import { strideOf } from "../../shared/space/networkCosts";
 import { largestGenotype } from "../../shared/space/genotype";
 import { operations, type Operation } from "../../shared/space/groups";
 import { chainOnnx, emptyOnnx, searchNetworkOnnx, type BlockChain } from "./blocks";
 import { fitOperator, type OperatorSample } from "./fit";
 import { percentile, type Sampling } from "./measure";
-import type { MeasuredNetwork } from "./network";
-import { measureNetwork, sampleModel } from "./network";
+import { type MeasuredNetwork, measureNetwork, sampleModel } from "./network";
 import type { ProfilingSettings } from "./settings";
 
 export interface MeasuredOperators {

@@ -1,6 +1,6 @@
 import { serveWorker } from "../../shared/process/worker";
 import { listDevices } from "./devices";
-import type { Job, Outcomes } from "./jobs";
+import type { Job, Outcomes } from "./profiler";
 import { thisMachine } from "./machine";
 import { measureNetwork } from "./network";
 import { measureOperators, runtimeTimer } from "./operators";

@@ -8,7 +8,7 @@ import type { Architecture, Genotype, SearchSpace } from "../../shared/proto/lat
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { SupernetServiceService, type DescribeSpaceResponse } from "../../shared/proto/lathe/v1/supernet";
 import { service, type Service } from "../../shared/rpc/handlers";
-import { networkFigures } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { isMember, largestGenotype, validateGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { liveStages } from "../../shared/space/live";
@@ -49,7 +49,7 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
         return trainer.worker.run({ engine, kind: "evaluate", job }, { signal });
       }, signal);
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `evaluation came back as ${outcome.kind}`);
-      return { miou: outcome.miou, loss: outcome.loss, figures: networkFigures(genotype, { kind: "search" }) };
+      return { miou: outcome.miou, loss: outcome.loss, figures: networkCosts(genotype, { kind: "search" }) };
     },
     describeSpace: ({ spec }) => {
       if (!spec) throw invalid("spec", "is not set");
@@ -72,7 +72,7 @@ function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
       candidates,
       log10Size: parts.get(dimension) ?? 0,
     })),
-    largest: networkFigures(largestGenotype(space), { kind: "search" }),
+    largest: networkCosts(largestGenotype(space), { kind: "search" }),
   };
 }
 

@@ -1,6 +1,5 @@
 import { LatheError } from "../process/errors";
-import type { Batch, BatchOrder, Split } from "./dataset";
-import { datasetFault } from "./faults";
+import { type Batch, type BatchOrder, type Split, datasetFault } from "./dataset";
 
 export type { Batch } from "./dataset";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeImage, writeLabel } from "../testing/pictures";
 import { checkAll, checkPair, loadLabel } from "./files";
-import { datasetFault } from "./faults";
+import { datasetFault } from "./dataset";
 import { decodeImage } from "./images";
 import { plainLabelMap } from "./layouts/layout";
 

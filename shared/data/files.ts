@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { datasetFault } from "./faults";
+import { datasetFault } from "./dataset";
 import { decodeLabel, resizeIndices, type DecodedImage, type Size } from "./images";
 import { UNKNOWN, type Pair } from "./layouts/layout";
 import type { IndexMap } from "./png";

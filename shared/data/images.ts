@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import sharp from "sharp";
-import { datasetFault, reasonOf } from "./faults";
+import { datasetFault, reasonOf } from "./dataset";
 import { readIndices, type IndexMap } from "./png";
 
 // Several files are decoded side by side, so one thread each; what is needed again is cached by us, decoded and resized.

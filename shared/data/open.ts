@@ -1,14 +1,14 @@
 import { basename } from "node:path";
 import { LatheError } from "../process/errors";
+import { DatasetKind, type DatasetSpec } from "../proto/lathe/v1/spec";
 import { camvidLayout } from "./layouts/camvid";
 import { cityscapesLayout } from "./layouts/cityscapes";
-import type { Dataset, DatasetInfo } from "./dataset";
-import { datasetFault } from "./faults";
+import { type Dataset, type DatasetInfo, datasetFault } from "./dataset";
 import { folderLayout } from "./layouts/folder";
 import "./images"; // sharp must be loaded by the main thread first, or its libraries go with the first thread that ends
 import { spread, type Layout } from "./layouts/layout";
 import { LoadingThread, threadSplit, type Source } from "./loading/loading";
-import { DEFAULT_SCENES, streetsInfo } from "./streets/streets";
+import { streetsInfo } from "./streets/classes";
 
 export * from "./dataset";
 
@@ -30,6 +30,33 @@ export interface DatasetOptions {
   readonly cacheBytes?: number;
 }
 
+const KINDS = new Map<DatasetKind, DatasetOptions["kind"]>([
+  [DatasetKind.DATASET_KIND_STREETS, "streets"],
+  [DatasetKind.DATASET_KIND_CAMVID, "camvid"],
+  [DatasetKind.DATASET_KIND_CITYSCAPES, "cityscapes"],
+  [DatasetKind.DATASET_KIND_FOLDER, "folder"],
+]);
+
+/** How to open the dataset of a resolved spec at the size and with the classes of a space or genotype. */
+export function datasetOptions(
+  spec: { dataset: DatasetSpec; seed: number },
+  { inputHeight, inputWidth, classes }: { inputHeight: number; inputWidth: number; classes: number },
+): DatasetOptions {
+  const { kind, path, trainExamples, validationExamples } = spec.dataset;
+  return {
+    kind: KINDS.get(kind) ?? "streets",
+    height: inputHeight,
+    width: inputWidth,
+    classes,
+    seed: spec.seed,
+    ...(path && { path }),
+    ...(trainExamples && { trainExamples }),
+    ...(validationExamples && { validationExamples }),
+  };
+}
+
+/** Scenes per split unless a number is given: enough that a small network does not memorise them. */
+const DEFAULT_SCENES = { train: 512, validation: 128 };
 const DEFAULT_CACHE_BYTES = 2 ** 30;
 const LAYOUTS: Record<"camvid" | "cityscapes" | "folder", (path: string) => Promise<Layout>> = {
   camvid: camvidLayout,

@@ -3,7 +3,7 @@ import { averagePool2x2 } from "../engine/ops/averagePool";
 import { relu } from "../engine/ops/relu";
 import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
-import { PYRAMID_BINS } from "../space/figures";
+import { PYRAMID_BINS } from "../space/networkCosts";
 import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
 import { named, type Norm, type Tensors } from "./layers";
 

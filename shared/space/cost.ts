@@ -1,14 +1,18 @@
 import { LatheError } from "../process/errors";
-import { CostMetric } from "../proto/lathe/v1/space";
-import type { Architecture, CandidateCost, CostTable, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
-import { networkFigures, strideOf } from "./figures";
+import {
+  CostMetric,
+  type Architecture,
+  type CandidateCost,
+  type CostTable,
+  type Genotype,
+  type Group,
+  type SearchSpace,
+} from "../proto/lathe/v1/space";
+import { networkCosts, strideOf } from "./networkCosts";
 import { blockInputs, largestGenotype } from "./genotype";
 import { operations, probabilities, stageOf } from "./groups";
 import { liveStages } from "./live";
 import { operationName, stageName } from "./parts";
-
-export { figuresByPart, networkFigures } from "./figures";
-export type { PartFigures } from "./figures";
 
 /** Id of a candidate's row in a cost table: "stage1/d4s2". */
 export function candidateId(stage: number, operation: string): string {
@@ -31,7 +35,7 @@ export function macsTable(space: SearchSpace): CostTable {
   const largest = largestGenotype(space);
   // Without blocks each stage hands on its reduction's output, which has the stage's full width.
   const stages = largest.stages.map(({ channels }) => ({ channels, blocks: [] }));
-  const { macs: fixed } = networkFigures({ ...largest, stages }, { kind: "search" });
+  const { macs: fixed } = networkCosts({ ...largest, stages }, { kind: "search" });
   return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "" };
 }
 

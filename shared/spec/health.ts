@@ -1,7 +1,6 @@
 import { HealthAlarmKind as Kind } from "../proto/lathe/v1/result";
 import { HealthPolicy } from "../proto/lathe/v1/spec";
-import type { Fault, HealthPolicyField } from "./bounds";
-import { enumWord, snakeCase } from "./words";
+import { type Fault, type HealthPolicyField, enumWord, snakeCase } from "./bounds";
 
 const {
   HEALTH_POLICY_REPORT: REPORT,

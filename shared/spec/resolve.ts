@@ -1,8 +1,7 @@
+import { createHash } from "node:crypto";
 import type { FieldViolation } from "../process/errors";
-import { CostMetric } from "../proto/lathe/v1/space";
-import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
-import { BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
-import type { DatasetSpec, SearchSpec, SpaceSpec } from "../proto/lathe/v1/spec";
+import { CostMetric, type Genotype, type SearchSpace } from "../proto/lathe/v1/space";
+import { BudgetPolicy, DatasetKind, SearchSpec, type DatasetSpec, type SpaceSpec } from "../proto/lathe/v1/spec";
 import { spaceOf } from "../space/genotype";
 import { refuse, spaceViolations } from "../space/validate";
 import { asDarts, checkGiven, checkSampling, isSampling, resolveAlgorithm } from "./algorithm";
@@ -16,12 +15,13 @@ import {
   PRESETS,
   isOneOf,
   numberFault,
+  type Fault,
+  type NumberField,
+  enumWord,
+  snakeCase,
 } from "./bounds";
-import type { Fault, NumberField } from "./bounds";
 import { resolvePolicies } from "./health";
-import { isPreset, presetSpec } from "./presets";
-import type { ResolvedSpec } from "./presets";
-import { enumWord, snakeCase } from "./words";
+import { isPreset, presetSpec, type ResolvedSpec } from "./presets";
 
 export type { ResolvedSpec } from "./presets";
 
@@ -184,4 +184,18 @@ function checkNames({ seed, labels, profiling }: ResolvedSpec, fault: Fault): vo
 /** A client's text, short enough for a message. */
 function clip(text: string): string {
   return text.length <= MAX_LABEL_LENGTH ? text : `${text.slice(0, MAX_LABEL_LENGTH)}...`;
+}
+
+/** SHA-256, hexadecimal, of the canonical JSON of a resolved spec: proto3 JSON with its keys sorted. */
+export function specDigest(spec: SearchSpec): string {
+  return createHash("sha256")
+    .update(JSON.stringify(sorted(SearchSpec.toJSON(spec))))
+    .digest("hex");
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, entry]) => [key, sorted(entry)]));
 }

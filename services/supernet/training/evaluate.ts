@@ -1,5 +1,4 @@
-import { openDataset } from "../../../shared/data/open";
-import { datasetOptions } from "../../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../../shared/data/open";
 import type { Engine } from "../../../shared/engine/engine";
 import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
 import { decodeSupernet } from "../../../shared/network/checkpoint";

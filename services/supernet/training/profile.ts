@@ -6,7 +6,7 @@ import { createEngine, type EngineOptions } from "../../../shared/engine/engine"
 import { measureOverhead, median, Profiles, type NodeTimes } from "../../../shared/engine/profile";
 import { createRandom, type Random } from "../../../shared/engine/random";
 import type { SearchSpace } from "../../../shared/proto/lathe/v1/space";
-import { supernetMacs } from "../../../shared/space/figures";
+import { supernetMacs } from "../../../shared/space/networkCosts";
 import { searchStride } from "../../../shared/space/genotype";
 import { openSession, type SupernetSession } from "./session";
 import { initialSupernet, stepOptions } from "./algorithms/ssr/train";

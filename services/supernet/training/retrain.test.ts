@@ -8,7 +8,7 @@ import { LatheError } from "../../../shared/process/errors";
 import type { NetworkTrained, RetrainingEpochCompleted } from "../../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
 import type { SearchSpec } from "../../../shared/proto/lathe/v1/spec";
-import { networkFigures } from "../../../shared/space/cost";
+import { networkCosts } from "../../../shared/space/networkCosts";
 import { resolve } from "../../../shared/spec/resolve";
 import { randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { uniform } from "../../../shared/testing/spaces";
@@ -84,7 +84,7 @@ describe("retraining", () => {
     expect(event).toMatchObject({
       validationMiou: Math.max(...mious),
       bestEpoch: best,
-      figures: networkFigures(genotype, { kind: "aggregation", pyramidChannels: 3 }),
+      figures: networkCosts(genotype, { kind: "aggregation", pyramidChannels: 3 }),
     });
     epochs.forEach(({ epoch, epochs: of, bestMiou }, at) => {
       expect([epoch, of, bestMiou]).toEqual([at + 1, 3, Math.max(...mious.slice(0, at + 1))]);

@@ -1,5 +1,4 @@
-import { beginDataset } from "../../../shared/data/open";
-import { datasetOptions } from "../../../shared/data/fromSpec";
+import { beginDataset, datasetOptions } from "../../../shared/data/open";
 import type { Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
 import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
@@ -11,7 +10,7 @@ import { initialStats, initialWeights } from "../../../shared/network/initialise
 import { LatheError } from "../../../shared/process/errors";
 import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
-import { networkFigures } from "../../../shared/space/cost";
+import { networkCosts } from "../../../shared/space/networkCosts";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { TrainingPort } from "./port";
 import { storeNetwork } from "./products";
@@ -107,7 +106,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     return {
       validationMiou: miou,
       bestEpoch: progress.bestEpoch,
-      figures: networkFigures(genotype, { kind: "aggregation", pyramidChannels }),
+      figures: networkCosts(genotype, { kind: "aggregation", pyramidChannels }),
       ...(await storeNetwork(network, best, dataset, port)),
       classScores: classes.map((score, index) => ({ name: dataset.info.classes[index] ?? String(index), ...score })),
       seconds: progress.seconds,

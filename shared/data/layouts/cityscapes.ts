@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { exists, listNames, plainLabelMap, requireFolder, type Layout, type Pair } from "./layout";
-import { datasetFault } from "../faults";
-import { IGNORE, type DatasetInfo } from "../dataset";
+import { datasetFault, IGNORE, type DatasetInfo } from "../dataset";
 
 /** Evaluated classes: name, colour, label id. Their train ids are their places in this list. */
 const CLASSES: readonly (readonly [string, readonly [number, number, number], number])[] = [

@@ -1,7 +1,6 @@
 import { basename, join, parse } from "node:path";
 import { exists, listNames, plainLabelMap, readLines, requireFolder, type Layout, type Pair } from "./layout";
-import { datasetFault } from "../faults";
-import type { DatasetInfo } from "../dataset";
+import { datasetFault, type DatasetInfo } from "../dataset";
 
 const MAX_CLASSES = 254;
 

@@ -1,6 +1,5 @@
 import { readdir, readFile, stat } from "node:fs/promises";
-import { datasetFault, reasonOf } from "../faults";
-import { IGNORE, type DatasetInfo } from "../dataset";
+import { datasetFault, reasonOf, IGNORE, type DatasetInfo } from "../dataset";
 
 /** An image and its label map, as absolute paths or relative to the working folder. */
 export interface Pair {

@@ -1,3 +1,5 @@
+import type { DatasetInfo } from "../dataset";
+
 /** Classes of the scenes in label order. */
 export const CLASSES = [
   { name: "sky", color: [70, 130, 180] },
@@ -12,6 +14,13 @@ export const CLASSES = [
   { name: "car", color: [0, 0, 142] },
   { name: "pedestrian", color: [220, 20, 60] },
 ] as const satisfies readonly { name: string; color: readonly [number, number, number] }[];
+
+/** Procedural street scenes: examples are drawn from (seed, split, index), with the same pixels on every machine. */
+export const streetsInfo: DatasetInfo = {
+  kind: "streets",
+  classes: CLASSES.map(({ name }) => name),
+  colors: CLASSES.map(({ color }) => color),
+};
 
 export const SKY = 0;
 export const BUILDING = 1;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { streetsInfo } from "./streets";
+import { streetsInfo } from "./classes";
 import { Draws } from "./draws";
 import { drawScene } from "./scene";
 import type { Example } from "../dataset";

@@ -1,5 +1,4 @@
-import { openDataset } from "../../../../shared/data/open";
-import { datasetOptions } from "../../../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../../../shared/data/open";
 import { createEngine, type Engine } from "../../../../shared/engine/engine";
 import { discreteEvaluator } from "../../../../shared/evaluation/evaluate";
 import { decodeBundle } from "../../../../shared/network/bundle";
@@ -8,7 +7,8 @@ import { LatheError } from "../../../../shared/process/errors";
 import type { ArchitectureDerived, SamplingEpochCompleted } from "../../../../shared/proto/lathe/v1/events";
 import { DecidedBy, type ArtifactRef } from "../../../../shared/proto/lathe/v1/result";
 import { AlgorithmKind, type SearchSpec } from "../../../../shared/proto/lathe/v1/spec";
-import { costOfLargest, genotypeCost, macsTable, networkFigures } from "../../../../shared/space/cost";
+import { costOfLargest, genotypeCost, macsTable } from "../../../../shared/space/cost";
+import { networkCosts } from "../../../../shared/space/networkCosts";
 import { isMember } from "../../../../shared/space/genotype";
 import { keyOf } from "../../../../shared/space/sampling";
 import { resolve } from "../../../../shared/spec/resolve";
@@ -106,7 +106,7 @@ describe.each([
       expect(costRatio).toBe(genotypeCost(genotype, table) / costOfLargest(space, table));
       expect(costRatio).toBeLessThanOrEqual(0.75);
       expect(costRatio).toBeGreaterThanOrEqual(0.7 * 0.75);
-      expect(figures).toEqual(networkFigures(genotype, { kind: "search" }));
+      expect(figures).toEqual(networkCosts(genotype, { kind: "search" }));
       expect(parent > 0).toBe(kind === EVOLUTION && index > 3);
     }
     expect(new Set(whole.candidates.map(({ genotype }) => keyOf(genotype))).size).toBe(networks);

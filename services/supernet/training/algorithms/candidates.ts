@@ -3,7 +3,7 @@ import type { Engine } from "../../../../shared/engine/engine";
 import { discreteEvaluator } from "../../../../shared/evaluation/evaluate";
 import type { DiscreteNetwork } from "../../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../../shared/network/export";
-import { networkFigures } from "../../../../shared/space/cost";
+import { networkCosts } from "../../../../shared/space/networkCosts";
 import type { CostWindow } from "../../../../shared/space/sampling";
 import type { Candidate } from "./search";
 import type { TrainingPort } from "../port";
@@ -45,7 +45,7 @@ export async function evaluateCandidate(context: EvaluationContext, contender: C
       candidates,
       genotype,
       parent,
-      figures: networkFigures(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, { kind: "search" }),
       costRatio: window.ratio(genotype),
       validationMiou: miou,
       validationLoss: loss,

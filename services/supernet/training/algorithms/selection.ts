@@ -2,7 +2,7 @@ import type { DiscreteNetwork } from "../../../../shared/network/discrete";
 import { storeDerived, type NetworkParameters, type Store } from "../../../../shared/network/export";
 import type { ArchitectureDerived, Selection } from "../../../../shared/proto/lathe/v1/events";
 import { DecidedBy } from "../../../../shared/proto/lathe/v1/result";
-import { networkFigures } from "../../../../shared/space/cost";
+import { networkCosts } from "../../../../shared/space/networkCosts";
 import type { CostWindow } from "../../../../shared/space/sampling";
 
 /** The network that was chosen among those evaluated, and how. */
@@ -27,7 +27,7 @@ export async function deriveSelected(
     supernetMiou: 0,
     discreteMiou: miou,
     discretizationGap: 0,
-    figures: networkFigures(genotype, { kind: "search" }),
+    figures: networkCosts(genotype, { kind: "search" }),
     costRatio: window.ratio(genotype),
     smallestCostRatio: window.smallest,
     ...(await storeDerived(network, parameters, classNames, port)),

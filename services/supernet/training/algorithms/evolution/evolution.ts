@@ -1,5 +1,4 @@
-import { openDataset } from "../../../../../shared/data/open";
-import { datasetOptions } from "../../../../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../../../../shared/data/open";
 import { createRandom } from "../../../../../shared/engine/random";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow } from "../../../../../shared/space/sampling";

@@ -1,5 +1,4 @@
-import { openDataset } from "../../../../../shared/data/open";
-import { datasetOptions } from "../../../../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../../../../shared/data/open";
 import { createRandom } from "../../../../../shared/engine/random";
 import { buildDiscrete, type DiscreteNetwork } from "../../../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../../../shared/network/export";

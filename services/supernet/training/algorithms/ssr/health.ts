@@ -4,7 +4,7 @@ import { HealthAlarmKind as Kind } from "../../../../../shared/proto/lathe/v1/re
 import { Dimension } from "../../../../../shared/proto/lathe/v1/space";
 import { policyOf } from "../../../../../shared/spec/health";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
-import { enumWord } from "../../../../../shared/spec/words";
+import { enumWord } from "../../../../../shared/spec/bounds";
 
 /** Figures of one epoch that the health rules judge. */
 export interface Measures {

@@ -1,4 +1,4 @@
-import { beginDataset, type Dataset } from "../../../../../shared/data/open";
+import { beginDataset, type Dataset, datasetOptions } from "../../../../../shared/data/open";
 import { batches, type BatchOptions } from "../../../../../shared/data/batches";
 import type { Engine } from "../../../../../shared/engine/engine";
 import { createRandom } from "../../../../../shared/engine/random";
@@ -17,12 +17,11 @@ import { initialStats, initialWeights } from "../../../../../shared/network/init
 import { buildSupernet } from "../../../../../shared/network/supernet";
 import { LatheError } from "../../../../../shared/process/errors";
 import type { HealthAlarmRaised, SupernetConverged } from "../../../../../shared/proto/lathe/v1/events";
-import { type ArtifactRef, type EpochMetrics, DecidedBy } from "../../../../../shared/proto/lathe/v1/result";
+import { DecidedBy, type EpochMetrics } from "../../../../../shared/proto/lathe/v1/result";
 import type { Architecture, SearchSpace } from "../../../../../shared/proto/lathe/v1/space";
 import { costOfLargest, expectedCost } from "../../../../../shared/space/cost";
 import { dimensionMetrics, initialArchitecture } from "../../../../../shared/space/groups";
 import { log10Size } from "../../../../../shared/space/size";
-import { datasetOptions } from "../../../../../shared/data/fromSpec";
 import { HealthPolicy } from "../../../../../shared/proto/lathe/v1/spec";
 import { searchStride } from "../../../../../shared/space/genotype";
 import { guardEpoch } from "./guard";

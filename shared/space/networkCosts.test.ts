@@ -1,7 +1,7 @@
 import type { Architecture } from "../proto/lathe/v1/space";
 import { decidedArchitecture, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
-import { figuresByPart, supernetMacs } from "./figures";
+import { costsByPart, supernetMacs } from "./networkCosts";
 import { initialArchitecture } from "./groups";
 import { liveStages } from "./live";
 
@@ -12,7 +12,7 @@ describe("MACs of a supernet's convolutions", () => {
   it("are those of the network where one is left, part by part", () => {
     const genotype = randomGenotype(space, uniform(3));
     const macs = macsOf(decidedArchitecture(space, genotype));
-    const want = figuresByPart(genotype, { kind: "search" }).map(({ name, macs }) => ({ part: name, macs }));
+    const want = costsByPart(genotype, { kind: "search" }).map(({ name, macs }) => ({ part: name, macs }));
     expect(macs).toEqual(want);
   });
 
