@@ -3,7 +3,7 @@ import { macsTable } from "../../../shared/space/cost";
 import { resolve } from "../../../shared/spec/resolve";
 import { briefSpec } from "../../../shared/testing/training";
 import { estimateMemory } from "./memory";
-import { openSession } from "./session";
+import { openSupernetTrainer } from "./supernetTrainer";
 import { initialSupernet, stepOptions, trainSupernet, type SupernetPort } from "./algorithms/ssr/train";
 
 const { spec, space } = resolve(briefSpec());
@@ -17,9 +17,9 @@ it("the estimate is what a search's engine keeps account of before its first ste
   const engine = await createEngine(cpu);
   expect(engine.heldBytes?.()).toBe(0);
   const classWeights = new Float32Array(space.classes).fill(1);
-  const session = await openSession(engine, initialSupernet(space, 1), stepOptions(job, classWeights));
+  const trainer = await openSupernetTrainer(engine, initialSupernet(space, 1), stepOptions(job, classWeights));
   const held = engine.heldBytes?.() ?? 0;
-  await session.release();
+  await trainer.release();
   expect(held - (engine.heldBytes?.() ?? 0)).toBe(estimate.bytes - estimate.processBytes);
 });
 

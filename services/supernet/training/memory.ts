@@ -1,7 +1,7 @@
 import { createEngine, type CompiledStep, type Engine, type EngineOptions } from "../../../shared/engine/engine";
 import { graphMemory, total, type GraphMemory } from "../../../shared/engine/memory";
 import { stepGraph } from "../../../shared/engine/session";
-import { openSession } from "./session";
+import { openSupernetTrainer } from "./supernetTrainer";
 import { initialSupernet, stepOptions } from "./algorithms/ssr/train";
 import { type SearchJob } from "./algorithms/search";
 
@@ -16,7 +16,7 @@ export interface MemoryEstimate {
   bytes: number;
 }
 
-/** Traces the steps of a search's first supernet, and creates no session: what a trainer will hold before its first shrink. */
+/** Traces the steps of a search's first supernet, and creates no trainer: what a trainer will hold before its first shrink. */
 export async function estimateMemory(
   options: EngineOptions,
   job: Pick<SearchJob, "spec" | "space" | "table">,
@@ -33,9 +33,13 @@ export async function estimateMemory(
     },
   };
   const classWeights = new Float32Array(job.space.classes).fill(1);
-  const session = await openSession(planner, initialSupernet(job.space, job.spec.seed), stepOptions(job, classWeights));
+  const trainer = await openSupernetTrainer(
+    planner,
+    initialSupernet(job.space, job.spec.seed),
+    stepOptions(job, classWeights),
+  );
   return {
-    formulation: session.compiled.formulation,
+    formulation: trainer.compiled.formulation,
     steps,
     processBytes,
     bytes: steps.reduce((sum, { bytes }) => sum + bytes, processBytes),

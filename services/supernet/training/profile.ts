@@ -8,7 +8,7 @@ import { createRandom, type Random } from "../../../shared/engine/random";
 import type { SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { supernetMacs } from "../../../shared/space/networkCosts";
 import { searchStride } from "../../../shared/space/genotype";
-import { openSession, type SupernetSession } from "./session";
+import { openSupernetTrainer, type SupernetTrainer } from "./supernetTrainer";
 import { initialSupernet, stepOptions } from "./algorithms/ssr/train";
 import { type SearchJob } from "./algorithms/search";
 
@@ -57,11 +57,11 @@ export async function profileSteps(
   try {
     const overheadSeconds = await measureOverhead(options, folder);
     const engine = await createEngine(options);
-    // One session at a time: two would take twice the memory.
-    const plain = await openSession(engine, state, steps);
+    // One trainer at a time: two would take twice the memory.
+    const plain = await openSupernetTrainer(engine, state, steps);
     const seconds = await timed(plain, job, signal).finally(() => plain.release());
     const profiles = new Profiles(folder);
-    const profiled = await openSession(await createEngine({ ...options, profiling: profiles }), state, steps);
+    const profiled = await openSupernetTrainer(await createEngine({ ...options, profiling: profiles }), state, steps);
     const profile = async () => {
       const names = Object.keys(await timed(profiled, job, signal)) as Step[];
       return names.map((name) => [name, profiles.read(name, warmUp, overheadSeconds)] as const);
@@ -88,9 +88,9 @@ export async function profileSteps(
   }
 }
 
-/** Median time of the steps of a session after its warm-up, by step, the two in turn as a search takes them. */
+/** Median time of the steps of a trainer after its warm-up, by step, the two in turn as a search takes them. */
 async function timed(
-  session: SupernetSession,
+  trainer: SupernetTrainer,
   { spec, space, warmUp, runs }: ProfileJob,
   signal: AbortSignal,
 ): Promise<Partial<Record<Step, number>>> {
@@ -104,8 +104,8 @@ async function timed(
     series.set(step, [...(series.get(step) ?? []), (performance.now() - started) / 1000]);
   };
   for (let at = 0; at < warmUp + runs; at++) {
-    await time("weights", () => session.weightStep(batch, weightLearningRate));
-    const { alphaStep } = session;
+    await time("weights", () => trainer.weightStep(batch, weightLearningRate));
+    const { alphaStep } = trainer;
     // Where every group has one candidate, there is no alpha step.
     if (alphaStep)
       await time("alphas", () => alphaStep(batch, alphaLearningRate, { ssrFactor: 1, costWeight: spec.cost.weight }));

@@ -3,7 +3,7 @@ import { HealthAlarmKind } from "../../../../../shared/proto/lathe/v1/result";
 import { Dimension } from "../../../../../shared/proto/lathe/v1/space";
 import { policyOf } from "../../../../../shared/spec/health";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
-import type { AlphaOutcome, AlphaWeights, WeightOutcome } from "../../session";
+import type { AlphaOutcome, AlphaWeights, WeightOutcome } from "../../supernetTrainer";
 import { CROSS_ENTROPY_WEIGHT } from "../../steps";
 
 /** Largest gradient norms of an epoch's steps, before clipping; 0 where no step was taken. */

@@ -31,7 +31,7 @@ import type { TrainingPort } from "../../port";
 import type { SearchJob } from "../search";
 import { awaitedClassWeights } from "../../classWeights";
 import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
-import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "../../session";
+import { openSupernetTrainer, type AlphaOutcome, type StepOptions, type SupernetTrainer } from "../../supernetTrainer";
 
 /** Port methods that the training of a supernet calls. */
 export type SupernetPort = Pick<
@@ -48,7 +48,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
   const { spec, space } = job;
   const begun = await beginDataset(datasetOptions(spec, space));
   const { dataset } = begun;
-  let session: SupernetSession | undefined;
+  let trainer: SupernetTrainer | undefined;
   try {
     const { weighting, counted } = awaitedClassWeights(dataset, space.classes);
     const options = stepOptions(job, weighting);
@@ -72,18 +72,18 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
         const over = progress.stopped === true || progress.epoch >= spec.training.epochs;
         if (over && decision.converged) break;
         if (decision.architecture) {
-          await session?.release();
-          session = undefined;
+          await trainer?.release();
+          trainer = undefined;
           state = shrunk(state, decision.architecture);
         }
       }
       const epoch = progress.epoch + 1;
-      if (!session) {
-        session = await openSession(engine, state, options);
-        port.compiled({ epoch, ...session.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
+      if (!trainer) {
+        trainer = await openSupernetTrainer(engine, state, options);
+        port.compiled({ epoch, ...trainer.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
       }
       await counted;
-      const told = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
+      const told = await runEpoch(trainer, job, dataset, options, { ...progress, epoch }, port);
       const { metrics, alarms, health } = told;
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
       state = told.state;
@@ -125,7 +125,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
       stoppedEarly: progress.stopped === true && progress.epoch < spec.training.epochs,
     };
   } finally {
-    await session?.release();
+    await trainer?.release();
     await dataset.close();
   }
 }
@@ -189,7 +189,7 @@ interface Epoch {
 }
 
 async function runEpoch(
-  session: SupernetSession,
+  trainer: SupernetTrainer,
   { spec, space, table }: SearchJob,
   dataset: Dataset,
   options: StepOptions,
@@ -219,25 +219,25 @@ async function runEpoch(
   let factor = regularization.rampFrom;
   for await (const batch of batches(dataset.train, order("weights"))) {
     port.signal.throwIfAborted();
-    const { loss, norm } = await session.weightStep(batch, rate);
+    const { loss, norm } = await trainer.weightStep(batch, rate);
     await endOn(guard.weights({ loss, norm }), port);
     losses.push(loss);
-    if (session.alphaStep && moving) {
+    if (trainer.alphaStep && moving) {
       const step = (epoch - 1 - training.warmupEpochs) * steps + outcomes.length;
       factor = ssrFactor(regularization.rampFrom, regularization.rampTo, step, alphaSteps);
       const other = await alphaBatches.next();
       if (other.done) throw new Error(`the alpha batches of epoch ${epoch} ended before its weight batches`);
       const termWeights = { ssrFactor: factor, costWeight };
-      const outcome = await session.alphaStep(other.value, alphaLearningRate, termWeights);
+      const outcome = await trainer.alphaStep(other.value, alphaLearningRate, termWeights);
       await endOn(guard.alphas(outcome, termWeights), port);
       outcomes.push(outcome);
     }
     port.progress({ epoch, epochs, step: losses.length, steps, loss: mean(losses) });
   }
   await alphaBatches.return?.();
-  const state = session.state();
+  const state = trainer.state();
   const parameters = { weights: state.weights.values, stats: state.stats, alphas: state.alphas.values };
-  const validation = await session.evaluator.evaluate(
+  const validation = await trainer.evaluator.evaluate(
     parameters,
     dataset.validation,
     options.classWeights,

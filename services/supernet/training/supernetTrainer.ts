@@ -38,7 +38,7 @@ export interface AlphaOutcome {
 }
 
 /** The compiled steps of one supernet. They hold its state while they live; a shrunk supernet gets new ones. */
-export interface SupernetSession {
+export interface SupernetTrainer {
   compiled: Omit<CompiledSteps, "epoch" | "estimatedBytes">;
   weightStep(batch: Batch, learningRate: number): Promise<WeightOutcome>;
   /** Absent where every group is decided: nothing is left to move. */
@@ -49,11 +49,11 @@ export interface SupernetSession {
 }
 
 /** Traces and compiles the weight, alpha and evaluation graphs of a supernet (docs/engine.md#running-a-step). */
-export async function openSession(
+export async function openSupernetTrainer(
   engine: Engine,
   start: SupernetState,
   options: StepOptions,
-): Promise<SupernetSession> {
+): Promise<SupernetTrainer> {
   const { supernet } = start;
   const { space } = supernet;
   const { batchSize, classWeights } = options;
