@@ -57,8 +57,8 @@ export function blockedLayout(plain: TensorTable, { mixtures, reductions }: Bloc
       // The tensors of a part lie together: all of a block's are replaced at its first.
       if (tensor.part !== before) parts.push(...mixtureParts(plain, mixture));
     } else if (!reduction) parts.push(vectorPart(tensor, tensor.shape));
-    else if (tensor.kind !== "kernel") parts.push(vectorPart(tensor, [filledUp(reduction).output]));
-    else parts.push((tensor.part === "stem" ? stemKernelPart : reductionKernelPart)(tensor, reduction));
+    else if (tensor.kind !== "filter") parts.push(vectorPart(tensor, [filledUp(reduction).output]));
+    else parts.push((tensor.part === "stem" ? stemFilterPart : reductionFilterPart)(tensor, reduction));
     before = tensor.part;
   }
   const source = new Int32Array(parts.reduce((size, part) => size + part.source.length, 0));
@@ -70,22 +70,22 @@ export function blockedLayout(plain: TensorTable, { mixtures, reductions }: Bloc
   return { entries: parts.map(({ name, shape }) => ({ name, shape })), source, plainSize: plain.size };
 }
 
-/** The kernels of a search block where the table is of weights, then its norms. */
+/** The filters of a search block where the table is of weights, then its norms. */
 function mixtureParts(plain: TensorTable, { block, plan }: PlannedBlock): Part[] {
   const find = finder({ ...plain, entries: plain.entries.filter(({ part }) => part === block.name) });
-  const isWeights = plain.entries.some(({ kind }) => kind === "kernel");
+  const isWeights = plain.entries.some(({ kind }) => kind === "filter");
   const kinds = isWeights ? (["gamma", "beta"] as const) : (["mean", "variance"] as const);
   const norms = (["norm1", "norm2"] as const).flatMap((layer) =>
     kinds.map((kind) => normPart(block, plan, layer, kind, find)),
   );
-  return isWeights ? [kernelPart(block, plan, find), ...norms] : norms;
+  return isWeights ? [filterPart(block, plan, find), ...norms] : norms;
 }
 
-function kernelPart({ name: part, operations }: LiveBlock, plan: MixturePlan, find: Finder): Part {
+function filterPart({ name: part, operations }: LiveBlock, plan: MixturePlan, find: Finder): Part {
   const { tile } = plan;
   const list = convolutions(plan).map(({ branch, layer }) => {
     const { middle, output } = at(operations, branch);
-    const { tensor } = find({ part, layer: `conv${layer}`, kind: "kernel" }, (layer === 1 ? middle : output).id);
+    const { tensor } = find({ part, layer: `conv${layer}`, kind: "filter" }, (layer === 1 ? middle : output).id);
     return { start: tensor.offset, outputs: at(tensor.shape, 0), inputs: at(tensor.shape, 1) };
   });
   const all = squares(plan);
@@ -93,7 +93,7 @@ function kernelPart({ name: part, operations }: LiveBlock, plan: MixturePlan, fi
   let written = 0;
   for (const { convolution, outputTile, inputTile, tap } of all) {
     const { start, inputs, outputs } = at(list, convolution);
-    // A square is [input][output], a plain kernel [output][input][tap].
+    // A square is [input][output], a plain filter [output][input][tap].
     for (let input = inputTile * tile; input < (inputTile + 1) * tile; input++)
       for (let output = outputTile * tile; output < (outputTile + 1) * tile; output++)
         source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
@@ -124,8 +124,8 @@ function vectorPart({ name, shape, offset }: ManifestEntry, target: number[]): P
   return { name, shape: target, source };
 }
 
-/** A plain kernel [output][input][row][column] as squares [input][output] by output tile, column, input tile, row. */
-function reductionKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
+/** A plain filter [output][input][row][column] as squares [input][output] by output tile, column, input tile, row. */
+function reductionFilterPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
   const { tile, inputs, convolution } = plan;
   const { input, added } = filledUp(plan);
   const source = new Int32Array(added * input * 9);
@@ -140,8 +140,8 @@ function reductionKernelPart({ name, offset }: ManifestEntry, plan: ReductionPla
   return { name, shape: [source.length / (tile * tile), tile, tile], source };
 }
 
-/** The stem's kernel [output][input][row][column] by output tile, input, row, column, output. */
-function stemKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
+/** The stem's filter [output][input][row][column] by output tile, input, row, column, output. */
+function stemFilterPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
   const { tile, inputs, convolution } = plan;
   const { output } = filledUp(plan);
   const taps = inputs * 9;

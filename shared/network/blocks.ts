@@ -6,7 +6,7 @@ import { tf } from "../engine/tf";
 import type { GenotypeBlock } from "../proto/lathe/v1/space";
 import { widthId } from "../space/groups";
 import { operationName } from "../space/parts";
-import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
+import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { channels, named, type Norm, type Tensors } from "./layers";
 
 /**
@@ -16,19 +16,19 @@ import { channels, named, type Norm, type Tensors } from "./layers";
 export function declareReduction(declaration: Declaration, part: string, input: Axis, convolution: number): Axis {
   const added = axis(part, convolution);
   const output = [...added, ...input];
-  declareKernel(declaration, { part, layer: "conv" }, added, input, [3, 3]);
+  declareFilter(declaration, { part, layer: "conv" }, added, input, [3, 3]);
   declareNorm(declaration, { part, layer: "norm" }, output);
   return output;
 }
 
 /** presence: expected presence of each input channel, [in]; it masks the pooled part's gamma and beta. Absent: all present. */
 export function reduction(weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor): tf.Tensor {
-  const kernel = named(weights, `${name}/conv`) as tf.Tensor4D;
-  const joined = tf.concat([conv2d(x as tf.Tensor4D, kernel, { stride: 2 }), maxPool2x2(x as tf.Tensor4D)], 1);
+  const filter = named(weights, `${name}/conv`) as tf.Tensor4D;
+  const joined = tf.concat([conv2d(x as tf.Tensor4D, filter, { stride: 2 }), maxPool2x2(x as tf.Tensor4D)], 1);
   let gamma = named(weights, `${name}/norm/gamma`);
   let beta = named(weights, `${name}/norm/beta`);
   if (presence) {
-    const mask = tf.concat([tf.ones([kernel.shape[0]]), presence]);
+    const mask = tf.concat([tf.ones([filter.shape[0]]), presence]);
     gamma = tf.mul(gamma, mask);
     beta = tf.mul(beta, mask);
   }
@@ -39,9 +39,9 @@ export function reduction(weights: Tensors, name: string, x: tf.Tensor, norm: No
 export function declareBlock(declaration: Declaration, part: string, input: Axis, block: GenotypeBlock): Axis {
   const middle = axis(widthId(part, operationName(block), "middle"), block.middleWidth);
   const output = axis(widthId(part, operationName(block), "output"), block.outputWidth);
-  declareKernel(declaration, { part, layer: "conv1" }, middle, input, [3, 1]);
+  declareFilter(declaration, { part, layer: "conv1" }, middle, input, [3, 1]);
   declareNorm(declaration, { part, layer: "norm1" }, middle);
-  declareKernel(declaration, { part, layer: "conv2" }, output, middle, [1, 3]);
+  declareFilter(declaration, { part, layer: "conv2" }, output, middle, [1, 3]);
   declareNorm(declaration, { part, layer: "norm2" }, output);
   return axis(part, block.outputWidth);
 }

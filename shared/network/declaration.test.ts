@@ -195,7 +195,7 @@ describe("inheritBuffer by hand", () => {
     );
   });
 
-  it("takes the first outputs and inputs of a kernel, with all taps", () => {
+  it("takes the first outputs and inputs of a filter, with all taps", () => {
     const vector = inheritBuffer(numbered(whole.weights), "weights", whole, small);
     const start = offsetOf(whole.weights, "stage1/block2/d2s1/conv2");
     // [6 outputs, 6 inputs, 1, 3 taps], of which outputs 0 and 1 and inputs 0 and 1 are left.

@@ -21,7 +21,7 @@ interface Layer {
 
 /** The role of a tensor in its layer. */
 export interface Role extends Layer {
-  kind: "kernel" | "bias" | "gamma" | "beta" | "mean" | "variance" | "alpha";
+  kind: "filter" | "bias" | "gamma" | "beta" | "mean" | "variance" | "alpha";
 }
 
 /** A tensor as the builder of a network declares it. */
@@ -52,8 +52,8 @@ export function extent(runs: Axis): number {
   return runs.reduce((sum, { elements }) => sum + elements.length, 0);
 }
 
-/** Declares a kernel [outputs, inputs, rows, columns]. A name is given where a part has several tensors of one role. */
-export function declareKernel(
+/** Declares a filter [outputs, inputs, rows, columns]. A name is given where a part has several tensors of one role. */
+export function declareFilter(
   { weights }: Declaration,
   { part, layer, name = `${part}/${layer}` }: Layer & { name?: string },
   outputs: Axis,
@@ -61,7 +61,7 @@ export function declareKernel(
   [rows, columns]: readonly [number, number],
 ): void {
   const axes = [outputs, inputs, axis("row", rows), axis("column", columns)];
-  weights.push({ part, layer, kind: "kernel", name, axes });
+  weights.push({ part, layer, kind: "filter", name, axes });
 }
 
 /** Declares a batch norm over channels. */

@@ -4,7 +4,7 @@ import { relu } from "../engine/ops/relu";
 import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import { PYRAMID_BINS } from "../space/networkCosts";
-import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
+import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { named, type Norm, type Tensors } from "./layers";
 
 /** Where the aggregation head takes its inputs, and how wide it is. */
@@ -22,7 +22,7 @@ interface AggregationShape {
 
 function declareClassifier(declaration: Declaration, prefix: string, input: Axis, count: number): void {
   const classes = axis("classes", count);
-  declareKernel(declaration, { part: "head", layer: `${prefix}conv` }, classes, input, [1, 1]);
+  declareFilter(declaration, { part: "head", layer: `${prefix}conv` }, classes, input, [1, 1]);
   const layer = `${prefix}bias`;
   declaration.weights.push({ part: "head", layer, kind: "bias", name: `head/${layer}`, axes: [classes] });
 }
@@ -39,7 +39,7 @@ export function searchHead(weights: Tensors, x: tf.Tensor): tf.Tensor4D {
 export function declareAggregationHead(declaration: Declaration, shape: AggregationShape): void {
   const conv = (name: string, input: Axis, count: number, size: number): Axis => {
     const outputs = axis(name, count);
-    declareKernel(declaration, { part: "head", layer: `${name}/conv` }, outputs, input, [size, size]);
+    declareFilter(declaration, { part: "head", layer: `${name}/conv` }, outputs, input, [size, size]);
     declareNorm(declaration, { part: "head", layer: `${name}/norm` }, outputs);
     return outputs;
   };
@@ -100,6 +100,6 @@ export function aggregationHead(
 }
 
 function biased(weights: Tensors, conv: string, bias: string, x: tf.Tensor): tf.Tensor4D {
-  const kernel = named(weights, conv) as tf.Tensor4D;
-  return tf.add(conv2d(x as tf.Tensor4D, kernel), tf.reshape(named(weights, bias), [1, kernel.shape[0], 1, 1]));
+  const filter = named(weights, conv) as tf.Tensor4D;
+  return tf.add(conv2d(x as tf.Tensor4D, filter), tf.reshape(named(weights, bias), [1, filter.shape[0], 1, 1]));
 }

@@ -233,7 +233,7 @@ describe("inheritBuffer onto a genotype's network", () => {
     block!.dilation = 3 - block!.dilation;
     const network = buildDiscrete(other, { kind: "search" });
     expect(() => inheritBuffer(new Float32Array(supernet.weights.size), "weights", supernet, network)).toThrow(
-      `stage1/block1 has no conv1 kernel of stage1/block1/${operationName(block!)}/middle`,
+      `stage1/block1 has no conv1 filter of stage1/block1/${operationName(block!)}/middle`,
     );
   });
 });

@@ -18,7 +18,7 @@ export function inheritBuffer<Vector extends "weights" | "stats" | "alphas">(
   let written = 0;
   for (const tensor of to[vector].entries) {
     const [rows = [], ...others] = tensor.axes;
-    // The runs of the first axis may come from several tensors: each operation has its own kernel, those of one scale share a norm.
+    // The runs of the first axis may come from several tensors: each operation has its own filter, those of one scale share a norm.
     for (const run of rows) {
       const { axes, shape, offset } = find(tensor, run.of).tensor;
       const picks = [[run], ...others].map((axis, index) => positions(at(axes, index), axis));

@@ -13,8 +13,8 @@ export function initialWeights({ entries, size }: TensorTable, random: Random): 
     const values = weights.subarray(offset, offset + elementCount(shape));
     if (kind === "gamma") values.fill(1);
     if (kind === "gamma" || kind === "beta") continue;
-    // Kernels end in [Cin, kh, kw]; a bias stands behind its kernel and shares its fan-in.
-    if (kind === "kernel") fanIn = elementCount(shape.slice(-3));
+    // Filters end in [Cin, kh, kw]; a bias stands behind its filter and shares its fan-in.
+    if (kind === "filter") fanIn = elementCount(shape.slice(-3));
     const bound = 1 / Math.sqrt(fanIn);
     for (let at = 0; at < values.length; at++) values[at] = (2 * random.next() - 1) * bound;
   }

@@ -4,7 +4,7 @@ import { relu } from "../engine/ops/relu";
 import { resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import type { LiveBlock, LiveOperation } from "../space/live";
-import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
+import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import type { BlockFactors } from "./factors";
 import { channels, named, padChannels, perChannel, type Norm, type Tensors } from "./layers";
 
@@ -28,7 +28,7 @@ export function declareMixture(declaration: Declaration, block: LiveBlock, input
   const part = block.name;
   const middle = (entry: LiveOperation) => axis(entry.middle.id, entry.middleWidth);
   const output = (entry: LiveOperation) => axis(entry.output.id, entry.outputWidth);
-  const kernel = (layer: string, { operation }: LiveOperation) => ({
+  const filter = (layer: string, { operation }: LiveOperation) => ({
     part,
     layer,
     name: `${part}/${operation.name}/${layer}`,
@@ -36,10 +36,10 @@ export function declareMixture(declaration: Declaration, block: LiveBlock, input
   for (const scale of scalesOf(block)) {
     const operations = atScale(block, scale);
     const norm = (layer: string) => ({ part, layer, name: `${part}/s${scale}/${layer}` });
-    for (const entry of operations) declareKernel(declaration, kernel("conv1", entry), middle(entry), input, [3, 1]);
+    for (const entry of operations) declareFilter(declaration, filter("conv1", entry), middle(entry), input, [3, 1]);
     declareNorm(declaration, norm("norm1"), operations.flatMap(middle));
     for (const entry of operations)
-      declareKernel(declaration, kernel("conv2", entry), output(entry), middle(entry), [1, 3]);
+      declareFilter(declaration, filter("conv2", entry), output(entry), middle(entry), [1, 3]);
     declareNorm(declaration, norm("norm2"), operations.flatMap(output));
   }
   return axis(part, block.outputs);
@@ -90,17 +90,17 @@ function branches(
   const operations = atScale(block, scale);
   const middles = operations.map((entry) => entry.middleWidth);
   const outputs = operations.map((entry) => entry.outputWidth);
-  const kernel = ({ operation }: LiveOperation, layer: string) =>
+  const filter = ({ operation }: LiveOperation, layer: string) =>
     named(weights, `${block.name}/${operation.name}/${layer}`) as tf.Tensor4D;
   const hidden = operations.map((entry) =>
-    conv2d(x as tf.Tensor4D, kernel(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
+    conv2d(x as tf.Tensor4D, filter(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
   );
   const middleMask = ofScale(block, scale, factors.middle, (entry) => entry.middleWidth);
   const normed = affine(weights, `${name}/norm1`, join(hidden), middleMask, norm);
-  // ReLU stands behind the split: its own derivative and that of the kernels both keep its outputs, so that one copy is enough.
+  // ReLU stands behind the split: its own derivative and that of the filters both keep its outputs, so that one copy is enough.
   const active = (operations.length === 1 ? [normed] : tf.split(normed, middles, 1)).map((part) => relu(part));
   const joined = operations.map((entry, at) =>
-    conv2d((active[at] ?? normed) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
+    conv2d((active[at] ?? normed) as tf.Tensor4D, filter(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
   );
   const outputMask = ofScale(block, scale, factors.output, (entry) => entry.outputWidth);
   const out = affine(weights, `${name}/norm2`, join(joined), outputMask, norm);

@@ -22,13 +22,13 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
   };
   const reduction = (name: string, x: tf.Tensor, present?: tf.Tensor) => {
     const padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]) as tf.Tensor4D; // prettier-ignore
-    const kernel = tf.transpose(w(`${name}/conv`), [2, 3, 1, 0]);
+    const filter = tf.transpose(w(`${name}/conv`), [2, 3, 1, 0]);
     const convolved = norm(
-      tf.conv2d(padded, kernel as tf.Tensor4D, 2, "valid"),
-      tf.slice(w(`${name}/norm/gamma`), [0], [kernel.shape[3] as number]),
-      tf.slice(w(`${name}/norm/beta`), [0], [kernel.shape[3] as number]),
+      tf.conv2d(padded, filter as tf.Tensor4D, 2, "valid"),
+      tf.slice(w(`${name}/norm/gamma`), [0], [filter.shape[3] as number]),
+      tf.slice(w(`${name}/norm/beta`), [0], [filter.shape[3] as number]),
     );
-    const behind = [kernel.shape[3] as number];
+    const behind = [filter.shape[3] as number];
     const pooled = norm(
       tf.maxPool(x as tf.Tensor4D, 2, 2, "valid"),
       tf.slice(w(`${name}/norm/gamma`), behind),
@@ -37,12 +37,12 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
     return tf.relu(tf.concat([convolved, present ? tf.mul(pooled, present) : pooled], 3));
   };
   /** Three taps along one axis, each a matrix product over channels. */
-  const convolution = (x: tf.Tensor, kernel: tf.Tensor, d: number, axis: 1 | 2) => {
+  const convolution = (x: tf.Tensor, filter: tf.Tensor, d: number, axis: 1 | 2) => {
     const [n, h, width, c] = x.shape as [number, number, number, number];
     const edge: [number, number] = [d, d];
     const padded = tf.pad(x, [[0, 0], axis === 1 ? edge : [0, 0], axis === 2 ? edge : [0, 0], [0, 0]]);
-    const outputs = kernel.shape[0];
-    const taps = tf.transpose(tf.reshape(kernel, [outputs, c, 3]), [2, 1, 0]);
+    const outputs = filter.shape[0];
+    const taps = tf.transpose(tf.reshape(filter, [outputs, c, 3]), [2, 1, 0]);
     return tf.addN(
       [0, 1, 2].map((tap) => {
         const shifted = tf.slice(padded, [0, axis === 1 ? tap * d : 0, axis === 2 ? tap * d : 0, 0], [n, h, width, c]);
@@ -96,14 +96,14 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
       operations(space).forEach(({ dilation, scale }, o) => {
         const at = o % space.dilations.length;
         const alpha = (kind: string) => tf.squeeze(tf.slice(named(alphas, `${name}/${kind}`), [o], [1]), [0]);
-        // Kernels have a name of their own; the norms of one scale stand side by side.
-        const kernel = (layer: string) => named(weights, `${name}/d${dilation}s${scale}/${layer}`) as tf.Tensor4D;
+        // Filters have a name of their own; the norms of one scale stand side by side.
+        const filter = (layer: string) => named(weights, `${name}/d${dilation}s${scale}/${layer}`) as tf.Tensor4D;
         const of = (part: string) => tf.slice(named(weights, `${name}/s${scale}/${part}`), [at * channels], [channels]);
         const [middle, output] = [mask(alpha("middle"), widths, channels), mask(alpha("output"), widths, channels)];
         let y = scale === 2 ? tf.maxPool(x as tf.Tensor4D, 2, 2, "valid") : x;
-        y = convolution(y, kernel("conv1"), dilation, 1);
+        y = convolution(y, filter("conv1"), dilation, 1);
         y = tf.relu(tf.mul(norm(y, of("norm1/gamma"), of("norm1/beta")), middle));
-        y = norm(convolution(y, kernel("conv2"), dilation, 2), of("norm2/gamma"), of("norm2/beta"));
+        y = norm(convolution(y, filter("conv2"), dilation, 2), of("norm2/gamma"), of("norm2/beta"));
         if (scale === 2) y = interpolate(interpolate(y, h, 1), width, 2);
         const factors = tf.slice(named(dropouts, `${name}/s${scale}/dropout`), [0, at * channels], [n, channels]);
         y = tf.add(tf.mul(y, tf.reshape(factors, [n, 1, 1, channels])), x);

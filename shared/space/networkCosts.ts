@@ -23,9 +23,9 @@ interface Costs {
   macs: number;
 }
 
-/** A convolution without bias: kernel area * in * out weights, each used once per output pixel. */
-function convolution(kernel: number, input: number, output: number, pixels: number): Costs {
-  const params = kernel * input * output;
+/** A convolution without bias whose kernel covers `area` pixels: area * in * out weights, each used once per output pixel. */
+function convolution(area: number, input: number, output: number, pixels: number): Costs {
+  const params = area * input * output;
   return { params, macs: params * pixels };
 }
 

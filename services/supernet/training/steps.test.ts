@@ -384,9 +384,9 @@ describe("low precision", () => {
 
   it("float16 keeps gradients of confident predictions by the scale of the loss, and loses them without", async () => {
     const size = 128;
-    const kernel = manifest([{ name: "w", shape: [2, 3, 1, 1] }]);
+    const filter = manifest([{ name: "w", shape: [2, 3, 1, 1] }]);
     const classifier = {
-      ...{ weights: kernel, stats: manifest([]), dropouts: [] },
+      ...{ weights: filter, stats: manifest([]), dropouts: [] },
       logits: (tensors: Record<string, tf.Tensor>, inputs: Record<string, tf.Tensor>) =>
         conv2d(inputs.images!, tensors.w!),
     };
