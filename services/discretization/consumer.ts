@@ -18,11 +18,11 @@ interface DeriverOptions {
   bus: Bus;
   engine: EngineOptions;
   metrics: DerivationMetrics;
-  /** Silence after which this process is taken for dead. */
+  /** Silence after which this process counts as dead, in ms. */
   leaseMs?: number;
 }
 
-/** Derives networks from trained supernets, one at a time. */
+/** Takes `derive` items one at a time, derives each network in a child process and publishes architecture.derived. */
 export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
   const worker = discretizationProcess();
   const checkpoints = new Objects(bus, CHECKPOINTS_BUCKET);
@@ -53,7 +53,7 @@ export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptio
   });
 }
 
-/** Input of a derivation: spec and costs from the work item, the supernet from the history of its search. */
+/** Input of a derivation: spec and cost table from the work item, the supernet from its search's history. */
 function startOf({ id, data }: WorkItem<"derive">, history: readonly StoredEvent[]) {
   const converged = history.find(({ event }) => event.type === "supernet.converged")?.event;
   if (converged?.type !== "supernet.converged") throw missing(id, "supernet.converged in its search's history");

@@ -13,8 +13,8 @@ import { derive } from "../../shared/space/genotype";
 import type { DeriveJob } from "./jobs";
 
 /**
- * The discrete network of a finished supernet with inherited weights, and the discretization gap: the mIoU of the supernet as it was
- * trained minus that of the network cut from it, both on the validation split by running statistics (docs/method.md#after-the-search).
+ * Derives the discrete network of a finished supernet with inherited weights, stores it, and measures the discretization gap: mIoU of the
+ * supernet minus mIoU of the network, both on the validation split with running statistics (docs/method.md#after-the-search).
  */
 export async function deriveNetwork(
   engine: Engine,
@@ -38,7 +38,7 @@ export async function deriveNetwork(
   const opened: { release(): Promise<void> }[] = [];
   try {
     const { batchSize } = spec.training;
-    // Only the loss depends on class weights, and the gap does not on the loss.
+    // Class weights affect the loss only, and the loss is not used.
     const even = new Float32Array(space.classes).fill(1);
     const before = await supernetEvaluator(engine, state.supernet, batchSize);
     opened.push(before);

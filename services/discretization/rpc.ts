@@ -13,7 +13,7 @@ import { exportNetwork } from "./export";
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** Requests of DiscretizationService. */
+/** DiscretizationService. Exports at another input size run one at a time. */
 export function discretizationService(bus: Bus): Service {
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   const exports = new Turns();

@@ -45,7 +45,7 @@ void boot("latency", schema, async (booted) => {
     metrics,
     logger,
   });
-  // Calls in hand have been aborted: what is left is their answers.
+  // The signal has aborted running calls. The server only has to send their answers.
   shutdown.step("grpc", () => server.stop(config.LATHE_SHUTDOWN_GRACE / 2));
   const consumption = await consume({ bus, artifacts, profiler, defaults, leaseMs: config.LATHE_LEASE });
   shutdown.step("work queue", () => consumption.stop());

@@ -6,7 +6,7 @@ import type { MeasuredOperators } from "./operators";
 import type { ProfilingSettings } from "./settings";
 import { Turns } from "../../shared/process/turns";
 
-/** A job of the measuring process, which ends after one job. */
+/** A job of the measuring process. The process ends after one job. */
 export type Job =
   | { kind: "devices" }
   | { kind: "network"; model: Uint8Array; settings: ProfilingSettings }
@@ -19,18 +19,18 @@ export interface Outcomes {
   operators: MeasuredOperators;
 }
 
-/** Measures, each time in a child process of its own, one at a time. Rejects as Worker.run does, or with the reason of the signal. */
+/** Runs measurements one at a time, each in a child process of its own. Rejects as Worker.run does, or with the signal's reason. */
 export interface Profiler {
   devices(signal: AbortSignal): Promise<Device[]>;
   network(model: Uint8Array, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredNetwork>;
   operators(space: SearchSpace, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredOperators>;
   /** Measurements that run or wait for their turn. */
   pending(): number;
-  /** Process ids of the measurements that run. */
+  /** Process ids of running measurements. */
   pids(): number[];
 }
 
-/** A run of a network may be long, and nothing can stop it in its middle but the end of its process. */
+/** A run cannot be interrupted and may be long, so an aborted process is killed after this time. */
 const GRACE_MS = 2000;
 
 export function startProfiler(): Profiler {

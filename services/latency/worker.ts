@@ -5,7 +5,7 @@ import { thisMachine } from "./machine";
 import { measureNetwork } from "./network";
 import { measureOperators, runtimeTimer } from "./operators";
 
-/** The measuring process: a run blocks its thread, so the service that answers calls is another. */
+/** The measuring process. A run blocks its thread, so the service answers calls in another process. */
 serveWorker<Job, never, Outcomes[keyof Outcomes]>(async (job, { signal }) => {
   switch (job.kind) {
     case "devices":

@@ -15,7 +15,7 @@ void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shu
     metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()),
   });
   const { LATHE_JOBS: jobs, LATHE_LEASE: leaseMs } = config;
-  // The item of a worker that died comes back within its lease: after that there is nothing to wait for.
+  // The item of a worker that died is delivered again within its lease. After that there is nothing to wait for.
   const quota = jobs > 0 ? createQuota(jobs, leaseMs + 5_000) : undefined;
   void quota?.done.then(() => shutdown.stop("its work items are done", 0));
   return {

@@ -12,14 +12,14 @@ import type { Candidate } from "./training/algorithms/search";
 interface Resumption {
   /** Newest epoch of the supernet whose checkpoint is stored. */
   epoch: { number: number; checkpoint: ArtifactRef; sequence: number; alarms: HealthAlarmRaised[] } | undefined;
-  /** Of algorithms random and evolution: the newest epoch, and every network that has its figure, in order. */
+  /** Algorithms random and evolution: the newest epoch, and every evaluated network in order. */
   samplingEpoch: SamplingEpochCompleted | undefined;
   candidates: Candidate[];
   /** Newest epoch of retraining. */
   retraining: RetrainingEpochCompleted | undefined;
 }
 
-/** The newest of each; an older event that is stored again changes nothing. */
+/** Takes the newest of each kind of event. An older event that is stored again changes nothing. */
 export function resumptionOf(history: readonly StoredEvent[]): Resumption {
   const found: Resumption = { epoch: undefined, samplingEpoch: undefined, candidates: [], retraining: undefined };
   for (const { event, sequence } of history) {
@@ -48,7 +48,7 @@ export function resumptionOf(history: readonly StoredEvent[]): Resumption {
   return found;
 }
 
-/** The decision that an event states on an epoch; undefined where it states none. */
+/** The decision of an event on an epoch; undefined where the event is no decision on that epoch. */
 export function decisionOn(epoch: number, { event }: StoredEvent): Decision | undefined {
   if (event.type === "space.kept" && event.data.epoch === epoch)
     return { converged: event.data.converged, byBudget: false };

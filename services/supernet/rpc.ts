@@ -19,10 +19,10 @@ import { resolve } from "../../shared/spec/resolve";
 import type { Trainer } from "./trainer";
 import type { EngineOptions } from "../../shared/engine/engine";
 
-/** Evaluations that may run or wait; each has a process and a data set of its own in its turn. */
+/** Evaluations that may run or wait. They run one at a time, each in its own process with its own data set. */
 const MAX_EVALUATIONS = 8;
 
-/** Requests of SupernetService to the trainer and to arithmetic. */
+/** SupernetService: the trainer's state, evaluations in a process of their own, and descriptions of spaces. */
 export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOptions): Service {
   const evaluations = new Turns();
   return service(SupernetServiceService, {
@@ -58,7 +58,6 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
   });
 }
 
-/** Size, groups and largest network of a spec's space. */
 function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
   const { spec, space } = resolve(asked);
   const parts = new Map(contributions(space).map((part) => [part.dimension, part.log10]));
@@ -84,7 +83,7 @@ interface Found {
   checkpoint: ArtifactRef;
 }
 
-/** The newest checkpoint of a search's supernet, by its history. */
+/** Finds a supernet's newest checkpoint in its search's history. NOT_FOUND, or FAILED_PRECONDITION (NO_SUPERNET, NOT_TRAINED). */
 async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal): Promise<Found> {
   if (!isToken(searchId))
     throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
@@ -110,7 +109,7 @@ async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal):
   return { spec, space, architecture, checkpoint };
 }
 
-/** Refuses a genotype outside the space, or with operations that have left the supernet. */
+/** Refuses a genotype that is outside the space, or that uses an operation which shrinking has removed. */
 function requireInherited(space: SearchSpace, architecture: Architecture, genotype: Genotype): void {
   if (!isMember(space, genotype)) throw invalid("genotype", "is not a network of the search's space");
   const stages = liveStages(space, architecture);

@@ -25,7 +25,7 @@ import type { TrainingMetrics } from "./metrics";
 import { publishedAsSpan } from "./traces";
 import type { SearchJob } from "./training/algorithms/search";
 
-/** Current work of the training process. */
+/** The training in progress. */
 interface TrainingStatus {
   searchId: string;
   phase: string;
@@ -43,14 +43,14 @@ type TrainingKind = "train" | "retrain";
 type CheckpointKind = "checkpoint" | "retraining-checkpoint";
 type Raise = (alarm: HealthAlarmRaised) => Promise<void>;
 
-/** Carries out work items in a training process, and speaks with the bus for it. */
+/** Carries out work items in a training process, and connects that process to the bus. */
 export class Trainer {
   readonly worker = trainingProcess();
   status: TrainingStatus | undefined;
   readonly checkpoints: Objects;
   readonly artifacts: Objects;
   private lastProgress = 0;
-  /** The newest published checkpoint of the item in hand, by search and kind. */
+  /** Object of the newest published checkpoint, by search and kind. */
   private readonly newest = new Map<string, string>();
 
   constructor(private readonly options: TrainerOptions) {
@@ -58,7 +58,7 @@ export class Trainer {
     this.artifacts = new Objects(options.bus, ARTIFACTS_BUCKET);
   }
 
-  /** Carries out one item from where its search stands. */
+  /** Carries out one item, from the state in its search's history. */
   async carryOut(work: WorkItem<TrainingKind>, { history, signal, held, stop }: WorkInHand): Promise<void> {
     const { bus } = this.options;
     const { searchId, kind } = work;
@@ -122,7 +122,7 @@ export class Trainer {
     return { kind: "train" as const, job };
   }
 
-  /** Carries out the calls of the training process for an item. */
+  /** Handlers of the training process's calls for one item. */
   private calls({ searchId, kind }: WorkItem<TrainingKind>, signal: AbortSignal, raise: Raise): TrainingCalls {
     const { bus, metrics, logger } = this.options;
     const checkpoint = kind === "train" ? "checkpoint" : "retraining-checkpoint";
@@ -161,7 +161,7 @@ export class Trainer {
     };
   }
 
-  /** Publishes an alarm once. Its policy takes effect here at once: no further step is taken of a search that it has stopped. */
+  /** Publishes an alarm once and applies its policy at once: if the policy ends or pauses the search, no further step is taken. */
   private async raise(
     searchId: string,
     alarm: HealthAlarmRaised,
@@ -169,7 +169,7 @@ export class Trainer {
     held: AbortSignal,
   ): Promise<void> {
     const { bus, logger } = this.options;
-    // While the item is held: the alarms of an epoch that come after one that pauses must not wait for the resumption.
+    // Signal `held`: if one alarm of an epoch pauses the search, the alarms behind it must not wait for the resumption.
     const event: LatheEvent = { type: "health.alarm.raised", data: alarm };
     const { duplicate } = await publishEvent(bus, searchId, event, { signal: held });
     if (duplicate) return;
@@ -179,29 +179,29 @@ export class Trainer {
     if (reason) stop(new LatheError("CANCELLED", `search ${searchId}: ${event.type}`, { reason }));
   }
 
-  /** Waits for the answer of the shrinking service to an epoch whose event has this sequence. */
+  /** Waits for the shrinking service's decision on an epoch. `sequence` is that of the epoch's event. */
   private async decision(searchId: string, epoch: number, sequence: number, signal: AbortSignal): Promise<Decision> {
-    const stated = (event: StoredEvent) => decisionOn(epoch, event) !== undefined;
-    const stored = await awaitEvent(this.options.bus, searchId, sequence + 1, stated, signal);
+    const isDecision = (event: StoredEvent) => decisionOn(epoch, event) !== undefined;
+    const stored = await awaitEvent(this.options.bus, searchId, sequence + 1, isDecision, signal);
     const decision = decisionOn(epoch, stored);
-    if (!decision) throw new LatheError("INTERNAL", `event ${stored.sequence} states no decision on epoch ${epoch}`);
+    if (!decision) throw new LatheError("INTERNAL", `event ${stored.sequence} is no decision on epoch ${epoch}`);
     return decision;
   }
 
-  /** The checkpoint from which a search goes on, noted as the newest of its kind. */
+  /** Reads the checkpoint from which a training resumes, and notes it as the newest of its kind. */
   private newestCheckpoint(searchId: string, kind: CheckpointKind, ref: ArtifactRef, signal: AbortSignal) {
     this.newest.set(`${searchId}/${kind}`, ref.object);
     return this.checkpoints.get(ref.object, signal);
   }
 
-  /** A training resumes from its newest checkpoint only. The one before is deleted when the newer one has been published. */
+  /** Deletes the previous checkpoint once a newer one has been published: a training resumes only from its newest. */
   private async forgetOlder(searchId: string, newest: ArtifactRef | undefined, kind: CheckpointKind): Promise<void> {
     const key = `${searchId}/${kind}`;
     const older = this.newest.get(key);
     if (newest) this.newest.set(key, newest.object);
     if (!older || older === newest?.object) return;
     await this.checkpoints.delete(older).catch((error: unknown) => {
-      this.options.logger.warn("an old checkpoint stays", { searchId, object: older, error });
+      this.options.logger.warn("an old checkpoint could not be deleted", { searchId, object: older, error });
     });
   }
 
@@ -224,7 +224,7 @@ const OVER: Record<TrainingKind, Over> = {
   retrain: { "network.trained": "the network is trained" },
 };
 
-/** Takes the items of both queues, one at a time: two trainings would halve each other and double the memory. */
+/** Takes the items of both queues one at a time: two trainings side by side would each take twice as long and need twice the memory. */
 export function consume(bus: Bus, trainer: Trainer, leaseMs = 60_000, quota?: Quota): Promise<Consumption> {
   return consumeWork<TrainingKind>(bus, {
     queues: [{ kind: "train" }, { kind: "retrain" }],

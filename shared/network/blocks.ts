@@ -10,8 +10,8 @@ import { axis, declareFilter, declareNorm, type Axis, type Declaration } from ".
 import { channels, named, type Norm, type Tensors } from "./layers";
 
 /**
- * Reduction block (ERFNet's downsampler): ReLU(BN(concat(conv 3x3 stride 2, max-pool 2x2))), [N,in,H,W] -> [N,convOut+in,H/2,W/2].
- * The pooled part comes last, so that an input whose trailing channels are absent gives an output whose trailing channels are.
+ * Declares a reduction (ERFNet's downsampler): ReLU(BN(concat(conv 3x3 stride 2, max-pool 2x2))), [N,in,H,W] -> [N,convOut+in,H/2,W/2].
+ * The pooled part comes last: if trailing channels of the input are absent, the same number of trailing output channels is absent.
  */
 export function declareReduction(declaration: Declaration, part: string, input: Axis, convolution: number): Axis {
   const added = axis(part, convolution);
@@ -21,7 +21,7 @@ export function declareReduction(declaration: Declaration, part: string, input: 
   return output;
 }
 
-/** presence: expected presence of each input channel, [in]; it masks the pooled part's gamma and beta. Absent: all present. */
+/** presence [in]: expected presence of each input channel, which masks gamma and beta of the pooled part. Absent: all are present. */
 export function reduction(weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor): tf.Tensor {
   const filter = named(weights, `${name}/conv`) as tf.Tensor4D;
   const joined = tf.concat([conv2d(x as tf.Tensor4D, filter, { stride: 2 }), maxPool2x2(x as tf.Tensor4D)], 1);
@@ -35,7 +35,7 @@ export function reduction(weights: Tensors, name: string, x: tf.Tensor, norm: No
   return relu(norm(`${name}/norm`, joined, gamma, beta) as tf.Tensor4D);
 }
 
-/** Weights of a decided block: the first channels of the widths that its operation has in a supernet. */
+/** Declares a decided block: the first channels of the widths of its operation in a supernet. Returns the output axis. */
 export function declareBlock(declaration: Declaration, part: string, input: Axis, block: GenotypeBlock): Axis {
   const middle = axis(widthId(part, operationName(block), "middle"), block.middleWidth);
   const output = axis(widthId(part, operationName(block), "output"), block.outputWidth);
@@ -46,7 +46,7 @@ export function declareBlock(declaration: Declaration, part: string, input: Axis
   return axis(part, block.outputWidth);
 }
 
-/** One decided block, [N,in,H,W] -> [N,out,H,W]: residual on the common channels; a wider output's others stand alone. */
+/** A decided block, [N,in,H,W] -> [N,out,H,W]. The residual covers the common channels; further output channels have none. */
 export function decidedBlock(
   weights: Tensors,
   name: string,

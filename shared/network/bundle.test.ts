@@ -23,7 +23,7 @@ describe("bundle", () => {
 
   it.each([
     ["cut short", (bytes: Uint8Array) => bytes.subarray(0, bytes.length - 4), "runs past"],
-    ["too long", (bytes: Uint8Array) => Uint8Array.of(...bytes, 0), "1 bytes too many"],
+    ["too long", (bytes: Uint8Array) => Uint8Array.of(...bytes, 0), "it has 1 bytes behind its last vector"],
     ["of another kind", (bytes: Uint8Array) => Uint8Array.of(1, 2, 3, 4, ...bytes.subarray(4)), "not LATH"],
     ["empty", () => new Uint8Array(), "0 bytes"],
   ])("refuses bytes that are %s, naming what they are", (_, change, why) => {

@@ -1,19 +1,19 @@
 import { classFrequencies } from "../../../shared/data/batches";
 import type { Dataset } from "../../../shared/data/open";
 
-/** ENet's class weights 1 / ln(1.10 + frequency) from shares of the training set's labelled pixels. */
+/** ENet's class weights 1 / ln(1.10 + frequency). A frequency is the class's share of the training set's labelled pixels. */
 export function classWeights(frequencies: readonly number[]): Float32Array {
   return Float32Array.from(frequencies, (frequency) => 1 / Math.log(1.1 + frequency));
 }
 
-/** Class weights by the labels of a data set's training split, [classes]. */
+/** Counts the labels of a data set's training split and returns the class weights, [classes]. */
 export async function countedClassWeights(dataset: Dataset, classes: number): Promise<Float32Array> {
   return classWeights(await classFrequencies(dataset.train, classes));
 }
 
 /**
- * Class weights of a data set whose files are still being decoded, [classes]: zeros until the labels of its training split are `counted`.
- * They are an input of the steps, so that these are compiled meanwhile.
+ * Class weights of a data set whose files are still being decoded, [classes]: zeros until `counted` resolves. The weights are an input of
+ * the steps, so the steps can be compiled meanwhile.
  */
 export function awaitedClassWeights(
   dataset: Dataset,
@@ -21,7 +21,7 @@ export function awaitedClassWeights(
 ): { weighting: Float32Array; counted: Promise<void> } {
   const weighting = new Float32Array(classes);
   const counted = countedClassWeights(dataset, classes).then((weights) => weighting.set(weights));
-  // A fault reaches whoever awaits the weights. Without this handler it would also end a process that fails earlier.
+  // An error reaches the caller that awaits `counted`. Without this handler it would end the process if the caller failed before.
   counted.catch(() => {});
   return { weighting, counted };
 }

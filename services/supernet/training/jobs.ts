@@ -10,7 +10,7 @@ import type { ProfileJob, ProfileReport } from "./profile";
 import type { RetrainJob } from "./retrain";
 import type { TrainingCalls } from "./port";
 
-/** A job of the training process, which ends after one job. */
+/** A job of the training process. The process ends after one job. */
 export type Job = { engine: EngineOptions } & (
   | { kind: "train"; job: SearchJob }
   | { kind: "retrain"; job: RetrainJob }
@@ -33,10 +33,10 @@ export type Outcome =
   | { kind: "profile"; report: ProfileReport }
   | { kind: "estimate"; estimate: MemoryEstimate };
 
-/** Large buffers of a step come from huge pages, half the time of a large step; must stand in the environment at start. */
+/** Puts the large buffers of a step into huge pages, which halves the time of a large step. glibc reads this when a process starts. */
 const ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
 
-/** Runs jobs, each in a training process of its own. */
+/** Runs each job in a training process of its own. */
 export function trainingProcess(): Worker<Job, Call<TrainingCalls>, Outcome, Reply<TrainingCalls>> {
   return startWorker({ dir: __dirname, name: "worker", env: ENVIRONMENT });
 }

@@ -9,14 +9,14 @@ import { type SearchJob } from "./algorithms/search";
 export interface MemoryEstimate {
   /** "blocked", or "plain" with the reason. */
   formulation: string;
-  /** The steps, all of which are held at once. */
+  /** The steps; all of them are in memory at the same time. */
   steps: (GraphMemory & { name: string; bytes: number })[];
-  /** The process without steps and decoded images; 0 on a device. */
+  /** Memory of the process without steps and decoded images; 0 on a device. */
   processBytes: number;
   bytes: number;
 }
 
-/** Traces the steps of a search's first supernet, and creates no trainer: what a trainer will hold before its first shrink. */
+/** Estimates the memory of a training before its first shrink. It traces the steps of the whole supernet without creating sessions. */
 export async function estimateMemory(
   options: EngineOptions,
   job: Pick<SearchJob, "spec" | "space" | "table">,
@@ -49,6 +49,6 @@ export async function estimateMemory(
 const planned: CompiledStep = {
   nodes: 0,
   outputs: {},
-  run: () => Promise.reject(new Error("a step that is only planned cannot run")),
+  run: () => Promise.reject(new Error("a step that was only traced for its memory cannot run")),
   release: () => Promise.resolve(),
 };

@@ -13,19 +13,19 @@ import { initialSupernet, stepOptions } from "./algorithms/ssr/train";
 import { type SearchJob } from "./algorithms/search";
 
 export interface ProfileJob extends Pick<SearchJob, "spec" | "space" | "table"> {
-  /** Steps that are left out, and steps that are counted. */
+  /** Steps before the measurement, and measured steps. */
   warmUp: number;
   runs: number;
 }
 
-/** Where the time of a step of the whole supernet goes. */
+/** Where a step of the whole supernet spends its time. */
 export interface StepReport {
   step: "weights" | "alphas";
-  /** Median time of a step without the profiler, and of its run with it. */
+  /** Median time of a step without the profiler, and with it. */
   seconds: number;
   profiledSeconds: number;
   times: NodeTimes[];
-  /** MACs of the convolutions, nominally: forward and input gradient, in the weights step the weight gradient too. */
+  /** Nominal MACs of the convolutions: forward and input gradient; in the weights step the weight gradient too. */
   macs: number;
 }
 
@@ -36,14 +36,14 @@ export interface ProfileReport {
   threads: number;
   batchSize: number;
   runs: number;
-  /** Time that the profiler itself adds to each node; it is subtracted. */
+  /** Time that the profiler itself adds to each node. It has been subtracted. */
   overheadSeconds: number;
   steps: StepReport[];
 }
 
 type Step = StepReport["step"];
 
-/** Times the weights and the alpha step of a space's whole supernet on random images, first as they are, then under ONNX Runtime's profiler. */
+/** Times both steps of a space's whole supernet on random images, first without ONNX Runtime's profiler, then with it. */
 export async function profileSteps(
   options: EngineOptions,
   job: ProfileJob,
@@ -88,7 +88,7 @@ export async function profileSteps(
   }
 }
 
-/** Median time of the steps of a trainer after its warm-up, by step, the two in turn as a search takes them. */
+/** Median time of each of a trainer's steps after the warm-up, in seconds. The two steps alternate, as in a search. */
 async function timed(
   trainer: SupernetTrainer,
   { spec, space, warmUp, runs }: ProfileJob,
@@ -106,14 +106,14 @@ async function timed(
   for (let at = 0; at < warmUp + runs; at++) {
     await time("weights", () => trainer.weightStep(batch, weightLearningRate));
     const { alphaStep } = trainer;
-    // Where every group has one candidate, there is no alpha step.
+    // Without an undecided group there is no alpha step.
     if (alphaStep)
       await time("alphas", () => alphaStep(batch, alphaLearningRate, { ssrFactor: 1, costWeight: spec.cost.weight }));
   }
   return Object.fromEntries([...series].map(([step, seconds]) => [step, median(seconds.slice(warmUp))]));
 }
 
-/** Random images: the time of a step does not depend on their content. */
+/** A batch of random images: the time of a step does not depend on their content. */
 function randomBatch({ inputHeight, inputWidth, classes, ...space }: SearchSpace, size: number, random: Random): Batch {
   const pixels = inputHeight * inputWidth;
   const cells = pixels / searchStride(space) ** 2;

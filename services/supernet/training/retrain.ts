@@ -27,7 +27,7 @@ import {
 export interface RetrainJob {
   spec: ResolvedSpec;
   genotype: Genotype;
-  /** Weights and statistics of the discrete network inherited from the supernet; absent where the genotype was given. */
+  /** Bundle of weights and statistics inherited from the supernet; absent if the genotype was given. */
   inherited?: Uint8Array;
   /** Newest checkpoint of an earlier run. */
   checkpoint?: Uint8Array;
@@ -48,8 +48,8 @@ interface Progress {
 }
 
 /**
- * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, flips and shifts of 2 pixels,
- * class-weighted cross entropy at the input's size; the weights of the best validation mIoU are kept and exported.
+ * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, flips and shifts of up to
+ * 2 pixels, class-weighted cross entropy at the input's size. The weights of the best epoch by validation mIoU are kept and exported.
  */
 export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingPort): Promise<NetworkTrained> {
   const { spec, genotype } = job;
@@ -83,7 +83,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const parameters = { weights: vectors.weights, stats: vectors.stats };
       const { miou } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
       const seconds = (performance.now() - started) / 1000;
-      // Images are decoded while the first epoch runs. The epoch is published only once all of them have been read without a fault.
+      // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
       port.signal.throwIfAborted();
       progress = { ...progress, epoch, steps: trainer.steps(), seconds: progress.seconds + seconds };
@@ -124,7 +124,7 @@ interface Start {
   best: NetworkParameters;
 }
 
-/** From scratch, or with the body inherited from the supernet and a new head. */
+/** Start of a training: random weights; with inherit_weights all weights but the head's come from the supernet. */
 function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: RetrainJob): Start {
   const weights = initialWeights(network.weights, createRandom(spec.seed, "retraining/weights"));
   const stats = initialStats(network.stats);

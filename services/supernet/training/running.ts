@@ -1,7 +1,7 @@
 import type { Arrays, CompiledStep } from "../../../shared/engine/engine";
 import type { Random } from "../../../shared/engine/random";
 
-/** Vectors of a step that come back moved: read from one set, written to the other, then swapped, so that nothing is allocated. */
+/** Vectors that a step moves. The step reads `current` and writes `spare`; then the two swap, so that no step allocates memory. */
 interface DoubleBuffer {
   current: Arrays;
   spare: Arrays;
@@ -12,14 +12,14 @@ export function doubleBuffer(current: Arrays): DoubleBuffer {
   return { current, spare };
 }
 
-/** Runs a step whose outputs of the buffer's names are its next inputs; the other outputs are returned. */
+/** Runs a step. Outputs that have the name of a vector of the buffer become its new values; the other outputs are returned. */
 export async function advance(step: CompiledStep, buffer: DoubleBuffer, inputs: Arrays): Promise<Arrays> {
   const outputs = await step.run({ ...inputs, ...buffer.current }, buffer.spare);
   [buffer.current, buffer.spare] = [buffer.spare, buffer.current];
   return outputs;
 }
 
-/** Channel dropout: per sample and channel 0 with the entry's probability, else 1 / (1 - probability); [N, channels, 1, 1]. */
+/** Factors of channel dropout, [N, channels, 1, 1]: each is 0 with the entry's probability, else 1 / (1 - probability). */
 export function dropoutFactors(
   entries: readonly { name: string; channels: number; probability: number }[],
   batchSize: number,

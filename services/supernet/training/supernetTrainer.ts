@@ -26,7 +26,7 @@ export interface AlphaWeights {
 
 export interface WeightOutcome {
   loss: number;
-  /** Of the gradient. */
+  /** Norm of the gradient. */
   norm: number;
 }
 
@@ -37,11 +37,11 @@ export interface AlphaOutcome {
   norm: number;
 }
 
-/** The compiled steps of one supernet. They hold its state while they live; a shrunk supernet gets new ones. */
+/** The compiled steps of one supernet, and its state until they are released. A shrunk supernet needs a new trainer. */
 export interface SupernetTrainer {
   compiled: Omit<CompiledSteps, "epoch" | "estimatedBytes">;
   weightStep(batch: Batch, learningRate: number): Promise<WeightOutcome>;
-  /** Absent where every group is decided: nothing is left to move. */
+  /** Absent if every group is decided. */
   alphaStep?: (batch: Batch, learningRate: number, weights: AlphaWeights) => Promise<AlphaOutcome>;
   evaluator: Evaluator;
   state(): SupernetState;

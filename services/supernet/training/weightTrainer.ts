@@ -17,15 +17,15 @@ export interface TrainingVectors extends NetworkParameters {
   v: Float32Array;
 }
 
-/** How weights are trained. */
+/** Settings of a training of weights. */
 interface Course {
-  /** Of the compiled step, and the beginning of the names of its dropout's random streams: "retraining". */
+  /** Name of the compiled step, and prefix of the random streams of its dropout: "retraining". */
   name: string;
   /** Names the training in errors. */
   what: string;
-  /** Name of the random stream that the batches of an epoch are drawn by. */
+  /** Name of the random stream from which the batches of an epoch are drawn. */
   batchStream: (epoch: number) => string;
-  /** The field of the spec that the learning rate comes from. */
+  /** Field of the spec that sets the learning rate, for errors. */
   rateField: string;
   seed: number;
   epochs: number;
@@ -35,7 +35,7 @@ interface Course {
 }
 
 interface WeightTrainer {
-  /** One epoch over the training split, or its first `limit` steps; its mean loss. */
+  /** Trains one epoch over the training split, or its first `limit` steps, and returns the mean loss. */
   epoch(
     dataset: Dataset,
     epoch: number,
@@ -48,28 +48,27 @@ interface WeightTrainer {
   release(): Promise<void>;
 }
 
-/** Vectors of a network that has taken no step. */
+/** Vectors of a network before its first step: Adam moments are 0. */
 export function untrained({ weights, stats }: NetworkParameters): TrainingVectors {
   return { weights, stats, m: new Float32Array(weights.length), v: new Float32Array(weights.length) };
 }
 
-/** Whose weights are trained. */
+/** The network whose weights are trained. */
 export interface Subject {
   trainable: Trainable;
   shape: Omit<BatchShape, "batchSize">;
-  /** Vectors that the step takes besides its own, by size. */
+  /** Further inputs of the step that it does not move: sizes by name. */
   vectors?: Record<string, number>;
-  /** Those vectors, step by step of an epoch. */
+  /** Values of these inputs. Each call of the returned function gives those of the epoch's next step. */
   choices?: (epoch: number) => () => Record<string, Float32Array>;
 }
 
-/** A discrete network to be trained. */
 export function networkSubject(network: DiscreteNetwork): Subject {
   const { inputHeight: height, inputWidth: width, classes } = network.genotype;
   return { trainable: trainableNetwork(network), shape: { height, width, stride: network.stride, classes } };
 }
 
-/** The compiled weight step of a subject, from given vectors that have taken `taken` steps. */
+/** Compiles the weight step of a subject. Training continues from `start`, whose vectors have taken `taken` steps. */
 export async function openWeightTrainer(
   engine: Engine,
   { trainable, shape, vectors: chosen = {}, choices = () => () => ({}) }: Subject,
@@ -127,14 +126,14 @@ export async function openWeightTrainer(
   };
 }
 
-/** Where the training of networks stands, as bytes: a header, what is being moved, and the best so far. */
+/** Encodes a training as a bundle: a header, the vectors that training moves, and the best parameters so far. */
 export function encodeTraining(header: object, vectors: TrainingVectors, best?: NetworkParameters): Uint8Array {
   const { weights, stats, m, v } = vectors;
   const kept = best && { bestWeights: best.weights, bestStats: best.stats };
   return encodeBundle({ header, arrays: { weights, stats, m, v, ...kept } });
 }
 
-/** The reverse of encodeTraining; `best` is empty where there was none. `what` names the bytes in errors. */
+/** Decodes the bytes of encodeTraining; `best` is empty where there was none. `what` names the bytes in errors. */
 export function decodeTraining<Header>(
   bytes: Uint8Array,
   what: string,

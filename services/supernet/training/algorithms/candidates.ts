@@ -20,18 +20,18 @@ export interface EvaluationContext {
   candidates: number;
 }
 
-/** A network with the weights that it is judged by. */
+/** A network, and the weights with which it is evaluated. */
 interface Contender {
   network: DiscreteNetwork;
   parameters: NetworkParameters;
-  /** From 1. */
+  /** Counts from 1. */
   index: number;
   parent: number;
-  /** By performance.now(): since when its seconds count. */
+  /** Start of its seconds, by performance.now(). */
   started: number;
 }
 
-/** Evaluates a network on the validation split and publishes its figure. */
+/** Evaluates a network on the validation split and publishes the result. */
 export async function evaluateCandidate(context: EvaluationContext, contender: Contender): Promise<Candidate> {
   const { engine, dataset, window, port, weighting, batchSize, candidates } = context;
   const { network, parameters, index, parent, started } = contender;

@@ -15,16 +15,16 @@ export interface SearchJob {
   table: CostTable;
   /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
   resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: Decision };
-  /** What an earlier run of algorithm random or evolution has published: its newest checkpoint, and the networks that it evaluated. */
+  /** State of an earlier run of algorithm random or evolution: its newest checkpoint, and the networks that it evaluated. */
   sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[] };
 }
 
-/** A network of a search by random or evolution, with its figure. */
+/** A network that a search by random or evolution has evaluated. */
 export type Candidate = CandidateEvaluated & { genotype: Genotype };
 
-/** How a search ends: with a supernet to cut the network out of, or with the network. */
+/** Result of a search: a supernet from which the network is derived, or the network itself. */
 export type SearchOutcome =
   { type: "supernet.converged"; data: SupernetConverged } | { type: "architecture.derived"; data: ArchitectureDerived };
 
-/** A search algorithm: from a spec and its space to an outcome, over the same data and within the same budget (docs/algorithms.md). */
+/** A search algorithm. All algorithms use the same data and the same budget (docs/algorithms.md). */
 export type Search = (engine: Engine, job: SearchJob, port: TrainingPort) => Promise<SearchOutcome>;

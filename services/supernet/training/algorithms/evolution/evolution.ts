@@ -13,8 +13,8 @@ import { deriveSelected } from "../selection";
 import { trainSinglePaths } from "./singlePath";
 
 /**
- * Evolution: a supernet trained by single paths, then sampling.evaluations networks of the cost window, each with inherited weights and
- * recalibrated statistics, proposed by aging evolution; the best by validation mIoU wins.
+ * Evolution: trains a supernet by single paths. Then aging evolution proposes sampling.evaluations networks of the cost window, which are
+ * evaluated with inherited weights and recalibrated statistics. The best by validation mIoU is chosen.
  */
 export const searchByEvolution: Search = async (engine, job, port) => {
   const { spec, space, table, sampled } = job;
@@ -39,7 +39,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
     const inherited = (genotype: Genotype) => inherit(engine, trained.state, genotype, calibration, port.signal);
 
     const context = { engine, dataset, window, port, weighting, batchSize, candidates: sampling.evaluations };
-    // A queue by index. The networks that an earlier run published are the history from which this one goes on.
+    // Candidates by index. A resumed search continues behind those that an earlier run published.
     const past: Candidate[] = [...(sampled?.evaluated ?? [])];
     while (past.length < sampling.evaluations) {
       port.signal.throwIfAborted();

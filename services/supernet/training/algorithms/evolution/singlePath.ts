@@ -20,8 +20,8 @@ import { openWeightTrainer, type Subject } from "../../weightTrainer";
 import type { Plan } from "../budget";
 
 /**
- * Trains the whole supernet of a space by single paths (Guo et al., 2020): each step trains one network drawn uniformly, by architecture
- * parameters that are one-hot in the weight step of the relaxed supernet. Running statistics that it leaves fit no single network.
+ * Trains the whole supernet of a space by single paths (Guo et al., 2020): each weight step trains one network that is drawn uniformly,
+ * by means of one-hot architecture parameters. The running statistics mix all networks, so each network must be recalibrated.
  */
 export async function trainSinglePaths(
   engine: Engine,
@@ -84,7 +84,7 @@ export async function trainSinglePaths(
   }
 }
 
-/** A supernet of which each step trains one network, drawn by the stream of its epoch. */
+/** A supernet for the weight trainer. Each step trains one network, drawn from the random stream of its epoch. */
 function singlePaths(supernet: Supernet, seed: number): Subject {
   const { space, alphas } = supernet;
   const { inputHeight: height, inputWidth: width, classes } = space;

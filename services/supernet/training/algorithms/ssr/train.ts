@@ -40,9 +40,9 @@ export type SupernetPort = Pick<
 >;
 
 /**
- * Trains a supernet until its epochs end (docs/method.md#the-losses, docs/method.md#shrinking): alternating steps of weights and alphas,
- * a shrink after every epoch, plain training of the one network that is left once every group is decided. An alarm of policy stop
- * ends the epochs before.
+ * Trains a supernet for the epochs of its spec (docs/method.md#the-losses, docs/method.md#shrinking). Weight steps and alpha steps
+ * alternate, and every epoch ends with a shrink. Once every group is decided, the remaining network is trained by weight steps only.
+ * An alarm with policy stop ends the training early.
  */
 export async function trainSupernet(engine: Engine, job: SearchJob, port: SupernetPort): Promise<SupernetConverged> {
   const { spec, space } = job;
@@ -83,11 +83,11 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
         port.compiled({ epoch, ...trainer.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
       }
       await counted;
-      const told = await runEpoch(trainer, job, dataset, options, { ...progress, epoch }, port);
-      const { metrics, alarms, health } = told;
+      const completed = await runEpoch(trainer, job, dataset, options, { ...progress, epoch }, port);
+      const { metrics, alarms, health } = completed;
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
-      state = told.state;
-      // Images are decoded while the first epoch runs. The epoch is published only once all of them have been read without a fault.
+      state = completed.state;
+      // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
       port.signal.throwIfAborted();
       progress = {
@@ -130,7 +130,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
   }
 }
 
-/** Options that the steps of a search are compiled with. */
+/** Options with which the steps of a search are compiled. */
 export function stepOptions({ spec, space, table }: SearchJob, weighting: Float32Array): StepOptions {
   return {
     seed: spec.seed,
@@ -147,7 +147,7 @@ export function stepOptions({ spec, space, table }: SearchJob, weighting: Float3
   };
 }
 
-/** The whole supernet of a space, its weights drawn by a seed. */
+/** The whole supernet of a space with random weights from a seed. */
 export function initialSupernet(space: SearchSpace, seed: number): SupernetState {
   const supernet = buildSupernet(space, initialArchitecture(space));
   return firstState(
@@ -157,7 +157,7 @@ export function initialSupernet(space: SearchSpace, seed: number): SupernetState
   );
 }
 
-/** The state with what has left taken out of every vector: weights, Adam moments, statistics, architecture parameters. */
+/** Takes removed candidates out of every vector of a state: weights, Adam moments, statistics, architecture parameters. */
 export function shrunk(state: SupernetState, architecture: Architecture): SupernetState {
   const from = state.supernet;
   const to = buildSupernet(from.space, architecture);
@@ -180,7 +180,7 @@ function architectureOf({ supernet, alphas }: SupernetState): Architecture {
   return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
 }
 
-/** A published epoch: its figures, its alarms, the history that the next one needs, and the state at its end. */
+/** A finished epoch: the state at its end, its metrics and alarms, and the health history for the next epoch. */
 interface Epoch {
   state: SupernetState;
   metrics: EpochMetrics;
@@ -244,7 +244,7 @@ async function runEpoch(
     port.signal,
   );
   const architecture = architectureOf(state);
-  // Not the alpha step's own figure, which is of the step before and absent where no step is taken.
+  // Computed anew: the alpha step's expectedCost is that before its update, and there may have been no alpha step.
   const cost = expectedCost(space, architecture, table);
   const costRatio = cost / options.alpha.largestCost;
   const dimensions = dimensionMetrics(space, architecture);
@@ -280,7 +280,7 @@ async function runEpoch(
   return { state, metrics, alarms, health: history };
 }
 
-/** Tells an alarm, if there is one, and ends the epoch with it. */
+/** Publishes an alarm, if there is one, and ends the epoch with FAILED_PRECONDITION (LOSS_NOT_FINITE). */
 async function endOn(alarm: HealthAlarmRaised | undefined, port: Pick<TrainingPort, "raise">): Promise<void> {
   if (!alarm) return;
   await port.raise(alarm);
