@@ -5,7 +5,7 @@ import { blockInputs } from "./genotype";
 import type { LiveStage } from "./live";
 import { blockName, stageName, stemReduction, type ReductionChannels } from "./parts";
 
-/** The head behind the last stage: the search's 1x1 convolution, or the aggregation block that retraining uses. */
+/** The head of a network: the 1x1 convolution of the search, or the aggregation head of retraining. */
 type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
 
 /** Bins per side of the pyramid pooling's adaptive average pools. */
@@ -29,7 +29,7 @@ function convolution(area: number, input: number, output: number, pixels: number
   return { params, macs: params * pixels };
 }
 
-/** BN's gamma and beta. Folded into the convolution before it when the network is deployed, so it has no MACs here. */
+/** Gamma and beta of a batch norm. It counts no MACs, as in the paper. */
 function norm(channels: number): Costs {
   return { params: 2 * channels, macs: 0 };
 }
@@ -46,9 +46,9 @@ function reduction(channels: ReductionChannels, pixels: number): Costs {
 }
 
 /**
- * Parameters and MACs per part of a discrete network, in order of execution. Parameters: convolution weights, biases (the
- * classifiers' only: a convolution before a BN has none), BN gamma and beta. MACs: those of convolutions, per image; pooling,
- * BN, bias, sums and resizing are left out, as in the paper.
+ * Parameters and MACs per part of a discrete network, in order of execution. Parameters are filters, biases of classifiers, and gamma and
+ * beta of batch norms. MACs are those of convolutions, per image; pooling, batch norm, bias, sums and resizing count none, as in the
+ * paper.
  */
 export function costsByPart(genotype: Genotype, head: Head): PartCosts[] {
   const inputs = blockInputs(genotype);
@@ -77,7 +77,7 @@ export function costsByPart(genotype: Genotype, head: Head): PartCosts[] {
   return [...parts, { name: "head", ...headCosts }];
 }
 
-/** Input pixels per pixel and side of a stage, from 1: the stem halves once, each reduction again. */
+/** Input pixels per pixel of a stage (from 1), in each direction. The stem and each reduction halve the resolution. */
 export function strideOf(stage: number): number {
   return 2 ** (stage + 1);
 }
@@ -87,7 +87,7 @@ function classifier(input: number, classes: number, pixels: number): Costs {
   return sum(convolution(1, input, classes, pixels), { params: classes, macs: 0 });
 }
 
-/** The aggregation block of docs/method.md#the-network: pyramid pooling on stage 2, joined at 1/4 with the low-level path. */
+/** The aggregation head (docs/method.md#the-network): pyramid pooling on stage 2, joined at 1/4 with stage 1 and the stem. */
 function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (stride: number) => number): Costs {
   const [first, second] = genotype.stages;
   if (first === undefined || second === undefined || genotype.stages.length !== 2)
@@ -114,12 +114,12 @@ function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (str
   );
 }
 
-/** Parameters and MACs of a whole discrete network; conventions as in costsByPart. */
+/** Parameters and MACs of a whole discrete network, counted as in costsByPart. */
 export function networkCosts(genotype: Genotype, head: Head): NetworkFigures {
   return sum(...costsByPart(genotype, head));
 }
 
-/** MACs of the convolutions of a supernet's forward pass, per image, by part; every candidate at the width that is computed. */
+/** MACs of the convolutions in a supernet's forward pass, per image and part. Each candidate counts at its computed width. */
 export function supernetMacs(space: SearchSpace, stages: readonly LiveStage[]): { part: string; macs: number }[] {
   const pixels = (stride: number) => (space.inputHeight / stride) * (space.inputWidth / stride);
   const parts = [{ part: "stem", macs: reduction(stemReduction(space), pixels(2)).macs }];

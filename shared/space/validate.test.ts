@@ -67,13 +67,13 @@ describe("validateArchitecture", () => {
     const found = architectureViolations(space, architecture).map((entry) => `${entry.field} ${entry.description}`);
     for (const expected of [
       'groups["stage2/block2/d1s2/middle"] is missing',
-      'groups["stage1/block3/operation"] is no live group',
-      'groups["stage1/block1/d2s2/output"] is no live group',
+      'groups["stage1/block3/operation"] is not a live group',
+      'groups["stage1/block1/d2s2/output"] is not a live group',
       'groups["stage1/block1/operation"] has the alpha NaN',
       'groups["stage1/block1/d1s1/output"] has survivors [1, 0]',
       'groups["stage1/block1/d1s1/middle"] has 1 alphas for 2 survivors',
       'groups["stage2/depth"] has dimension DIMENSION_OPERATION, must be DIMENSION_DEPTH',
-      'groups["stage2/block1/operation"] is there twice',
+      'groups["stage2/block1/operation"] occurs twice',
     ])
       expect(found.some((line) => line.startsWith(expected))).toBe(true);
   });

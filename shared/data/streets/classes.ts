@@ -34,5 +34,5 @@ export const SIGN = 8;
 export const CAR = 9;
 export const PEDESTRIAN = 10;
 
-/** Answer of a shader where its surface has a hole. */
+/** A shader returns this at holes of its surface. */
 export const HOLE = 255;
