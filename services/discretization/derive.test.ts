@@ -28,7 +28,7 @@ open.groups.forEach((group) => (group.alphas = group.alphas.map(() => 2 * random
 const genotype = randomGenotype(space, uniform(41));
 const decided = decidedArchitecture(space, genotype);
 
-/** Derives from a checkpoint of one architecture what another says; files by kind. */
+/** Derives the network of architecture `said` from a checkpoint of architecture `held`. Returns the stored files by kind. */
 async function derived(held: typeof open, said: typeof open) {
   const files = new Map<string, Uint8Array>();
   const checkpoint = trainedCheckpoint(space, held);
@@ -59,19 +59,19 @@ async function derived(held: typeof open, said: typeof open) {
 }
 
 describe("deriveNetwork", () => {
-  it("measures no gap where the supernet has converged", async () => {
+  it("measures no gap if the supernet has converged", async () => {
     const { event } = await derived(decided, decided);
     expect(event.genotype).toEqual(genotype);
     expect(event.supernetMiou).toBeGreaterThan(0);
     expect(event.discretizationGap).toBe(0);
   });
 
-  it("measures the supernet as it was trained and the network cut from it where argmax decides", async () => {
+  it("measures the gap between an undecided supernet and the network that argmax derives from it", async () => {
     const { event, files, checkpoint } = await derived(open, decideAll(space, open));
     const { state } = decodeSupernet(space, checkpoint, "c");
     const dataset = await openDataset(datasetOptions(spec, space));
     const even = new Float32Array(space.classes).fill(1);
-    // The same in other batches, and from what was stored.
+    // Other batch sizes and the stored files give the same results.
     const supernet = await (
       await supernetEvaluator(engine, state.supernet, 6)
     ).evaluate(
@@ -97,7 +97,7 @@ describe("deriveNetwork", () => {
     await model.release();
   });
 
-  it("refuses an event that lacks what it needs", async () => {
+  it("refuses an event without space or architecture", async () => {
     const converged = SupernetConverged.fromPartial({ space });
     const job = { engine: {} as never, spec, converged, table: macsTable(space), checkpoint: new Uint8Array() };
     await expect(deriveNetwork(engine, job, {} as never)).rejects.toMatchObject({ reason: "EVENT_INVALID" });

@@ -107,7 +107,7 @@ describe("a supernet that has converged", () => {
     expect((await artifacts.list(`${id}/`)).sort()).toEqual([event.onnx!.object, event.weights!.object].sort());
   });
 
-  it("is derived once: another item of it, or one of a search that was cancelled, changes nothing", async () => {
+  it("is derived once: a repeated item, or an item of a cancelled search, changes nothing", async () => {
     const cancelled = await newSearch();
     await publishEvent(bus, cancelled, await converged(cancelled));
     await publishEvent(bus, cancelled, { type: "search.cancelled", data: { reason: "enough" } });
@@ -120,7 +120,7 @@ describe("a supernet that has converged", () => {
     expect(await artifacts.list(`${cancelled}/`)).toEqual([]);
   });
 
-  it("is not derived while its search is paused, but by the item of its resumption", async () => {
+  it("is not derived while its search is paused, but after the search is resumed", async () => {
     const paused = await newSearch();
     await publishEvent(bus, paused, await converged(paused));
     await publishEvent(bus, paused, { type: "search.paused", data: {} });
@@ -207,7 +207,7 @@ describe("a supernet that has converged", () => {
 });
 
 describe("Discretize", () => {
-  it("answers with the network that an architecture points at, and whether it had converged", async () => {
+  it("returns the network of an architecture, and whether the architecture has converged", async () => {
     expect(await client().discretize({ space, architecture })).toEqual({
       genotype,
       converged: true,

@@ -32,14 +32,14 @@ describe("images", () => {
     expect((await decodeImage(path, { height: 2, width: 2 })).data).toEqual(new Uint8Array(12).fill(128));
   });
 
-  it("resizes labels by the pixel at the centre and mixes none", () => {
+  it("resizes labels by the pixel at the centre, without mixing", () => {
     const map = { height: 2, width: 4, data: Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7) };
     expect([...resizeIndices(map, { height: 1, width: 2 })]).toEqual([5, 7]);
     expect([...resizeIndices(map, { height: 2, width: 8 })]).toEqual([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]);
     expect(resizeIndices(map, map)).toEqual(map.data);
   });
 
-  it("lays image, label and enlarged prediction side by side, ignore in black", async () => {
+  it("draws image, label and enlarged prediction side by side, with ignored pixels in black", async () => {
     const bytes = await contactSheet({
       size: { height: 2, width: 2 },
       image: Uint8Array.from({ length: 12 }, (_, i) => i),

@@ -50,7 +50,7 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
     await model.release();
   });
 
-  it("has one input, weights inside, class names, and no norm that a convolution could have taken in", () => {
+  it("has one input, weights, class names, and no batch norm that could be folded into a convolution", () => {
     const { graph, metadataProps } = ModelProto.decode(networkOnnx(network, parameters, CLASSES));
     const { node = [], initializer = [], input = [] } = graph ?? {};
     const metadata = Object.fromEntries(metadataProps.map(({ key, value }) => [key, value]));
@@ -62,7 +62,7 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
     const convolutions = node.filter(({ opType }) => opType === "Conv");
     for (const { input: inputs } of convolutions)
       expect(inputs.slice(1).every((name) => constants.has(name))).toBe(true);
-    // Behind a pool nothing can take the norm in: the pooled parts of three reductions, which were one norm with their convolution.
+    // The norms of the three reductions stay for their pooled parts: no convolution precedes these, so they cannot be folded.
     const norms = node.filter(({ opType }) => opType === "BatchNormalization");
     expect(norms.map(({ input: [x] }) => producers.get(x ?? ""))).toEqual(["MaxPool", "MaxPool", "MaxPool"]);
     const blocks = genotype.stages.reduce((sum, stage) => sum + stage.blocks.length, 0);

@@ -9,8 +9,8 @@ import { EPSILON, named, trainingNorm, type Tensors } from "./layers";
 import { buildSupernet } from "./supernet";
 
 /**
- * The supernet as docs/method.md writes it, without one of the identities of docs/method.md#identities: NHWC and TF.js's own ops, every
- * candidate computed in full and by itself, op(x) + x, masks multiplied into feature maps, each branch upsampled, depths mixed.
+ * The supernet by the equations of docs/method.md, without any of the identities of docs/method.md#identities: NHWC, TF.js's own ops, every
+ * candidate computed separately, op(x) + x, masks multiplied into feature maps, each branch upsampled, depths mixed.
  */
 function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropouts: Tensors): tf.Tensor {
   const w = (name: string) => named(weights, name);
@@ -51,7 +51,7 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
       }),
     );
   };
-  /** Linear with equal ends, a row at a time: TF.js's own derivative of it swaps height and width. */
+  /** Bilinear resizing with aligned corners, one axis at a time: TF.js's own derivative swaps height and width. */
   const interpolate = (x: tf.Tensor, to: number, axis: 1 | 2) => {
     const last = (x.shape[axis] as number) - 1;
     const line = (at: number) =>
@@ -160,7 +160,7 @@ function lossAndGradients(logits: (weights: Tensors, alphas: tf.Tensor1D) => tf.
   });
 }
 
-it("the supernet's short cuts change neither loss nor gradients of the plain formulation", () => {
+it("the supernet's identities change neither the loss nor the gradients of the plain formulation", () => {
   const norm = trainingNorm(() => undefined);
   const got = lossAndGradients((w, a) => supernet.logits(w, supernet.relax(a), images, norm, dropouts));
   const want = lossAndGradients((w, a) => plainLogits(w, unpack(a, supernet.alphas), images, dropouts));
@@ -168,7 +168,7 @@ it("the supernet's short cuts change neither loss nor gradients of the plain for
   for (const role of ["weights", "alphas"] as const) {
     for (const { name } of supernet[role].entries) {
       const reference = view(want[role], supernet[role], name);
-      // A tensor that nothing depends on would agree with anything.
+      // A gradient of zeros would prove nothing.
       expect(reference.some((value) => Math.abs(value) > 1e-6) ? "moves" : name).toBe("moves");
       const difference = relativeDifference(view(got[role], supernet[role], name), reference);
       expect(difference < 1e-4 ? "agrees" : `${name} differs by ${difference}`).toBe("agrees");

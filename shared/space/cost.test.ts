@@ -10,7 +10,7 @@ import { costsByPart, networkCosts } from "./networkCosts";
 import { derive, largestGenotype } from "./genotype";
 import { group, initialArchitecture, isConverged, operations } from "./groups";
 
-/** A table whose rows differ in every coefficient, as a measured one does. */
+/** A table whose coefficients all differ, like those of a measured one. */
 function latencyLike(space: SearchSpace, random: () => number): CostTable {
   const table = macsTable(space);
   return {
@@ -28,18 +28,18 @@ const block = (dilation: number, scale: number, middleWidth: number, outputWidth
 });
 
 describe("networkCosts", () => {
-  /** A network of docs/examples at the sizes that figures were published for. */
+  /** A network of docs/examples at the input size of the published numbers. */
   const example = (name: string): Genotype =>
     parseGenotype(readFileSync(join(packageRoot(), "docs/examples/networks", name), "utf8"), name);
   const head = { kind: "aggregation", pyramidChannels: 40 } as const;
 
-  it("gives the published figures of the paper's searched network within 3 %", () => {
+  it("gives the published parameters and MACs of the paper's network within 3 %", () => {
     const { params, macs } = networkCosts(example("paper.json"), head);
     expect(Math.abs(params / 1.0e6 - 1)).toBeLessThan(0.03);
     expect(Math.abs(macs / 11.0e9 - 1)).toBeLessThan(0.03);
   });
 
-  it("gives ERFNet's reductions, and blocks of two factorised convolutions at full width", () => {
+  it("counts ERFNet's reductions, and blocks of two factorised convolutions at full width", () => {
     const genotype = example("erfnet.json");
     expect(genotype.stages.map(({ blocks }) => blocks.map(({ dilation }) => dilation))).toEqual([
       [1, 1, 1, 1, 1],
@@ -55,7 +55,7 @@ describe("networkCosts", () => {
     });
   });
 
-  it("gives the figures that the authors' network has, where their conventions are put in", () => {
+  it("gives the numbers of the authors' code after converting to its conventions", () => {
     const genotype = example("paper.json");
     const { params, macs } = networkCosts(genotype, head);
     // The authors' network widens its second reduction to 128 channels after 48; ours keeps the supernet's 64 convolved ones and
@@ -118,7 +118,7 @@ describe("expectedCost", () => {
     }
   });
 
-  it("is the mean over depths and operations where widths are decided, though they differ between the exits", () => {
+  it("is the mean over depths and operations for decided widths, even if these differ between the exits", () => {
     // Cost is linear in the width that enters a block, so with decided widths enumeration is an oracle for the mixtures.
     const space: SearchSpace = {
       ...randomSpace(uniform(1)),
@@ -188,7 +188,7 @@ describe("expectedCost", () => {
 });
 
 describe("macsTable", () => {
-  it("with its fixed part is the true count of the largest network", () => {
+  it("with its fixed part gives the exact MACs of the largest network", () => {
     const { space } = presetSpec("paper");
     const named = { ...space, classes: 19 };
     const table = macsTable(named);
@@ -202,7 +202,7 @@ describe("macsTable", () => {
     expect(operations(named)).toHaveLength(10);
   });
 
-  it("is refused by name where a row is missing", () => {
+  it("is refused with the id of a missing row", () => {
     const space = randomSpace(uniform(3));
     const table = { ...macsTable(space), candidates: [] };
     expect(() => expectedCost(space, initialArchitecture(space), table)).toThrow('"stage1/d1s1"');

@@ -9,7 +9,7 @@ describe("MACs of a supernet's convolutions", () => {
   const space = smallSpace();
   const macsOf = (architecture: Architecture) => supernetMacs(space, liveStages(space, architecture));
 
-  it("are those of the network where one is left, part by part", () => {
+  it("equal those of the network, part by part, if only one is left", () => {
     const genotype = randomGenotype(space, uniform(3));
     const macs = macsOf(decidedArchitecture(space, genotype));
     const want = costsByPart(genotype, { kind: "search" }).map(({ name, macs }) => ({ part: name, macs }));

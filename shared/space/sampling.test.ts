@@ -11,7 +11,7 @@ const small: SearchSpace = { ...presetSpec("small").space, classes: 11 };
 const paper: SearchSpace = { ...presetSpec("paper").space, classes: 19 };
 const spaces = [small, paper, ...Array.from({ length: 20 }, (_, seed) => randomSpace(uniform(seed)))];
 
-/** Decisions that two networks of a space share and decide differently, and those that only one of them has. */
+/** Ids of groups that two networks of a space decide differently, and of groups that only one of them has. */
 function differences(space: SearchSpace, a: Genotype, b: Genotype): string[] {
   const decisions = ({ stages }: Genotype) =>
     new Map(
@@ -138,7 +138,7 @@ describe("a cost window", () => {
 
   it.each<[string, { target: number; tolerance: number }, string]>([
     ["the smallest network is above", { target: 0.1, tolerance: 0.5 }, "COST_TARGET_UNREACHABLE"],
-    // Just above the smallest network, where there is no other.
+    // Just above the cost of the smallest network, where no other network lies.
     [
       "no network is in it",
       {

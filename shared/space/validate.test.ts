@@ -40,13 +40,13 @@ describe("spaceViolations", () => {
     expect(spaceViolations({ ...space, ...change } as typeof space).map((entry) => entry.field)).toEqual([field]);
   });
 
-  it("lets 72 rows pass where no operation halves them once more", () => {
+  it("accepts 72 rows if no operation has scale 2", () => {
     expect(spaceViolations({ ...space, inputHeight: 72, scales: [1] })).toEqual([]);
   });
 });
 
 describe("validateArchitecture", () => {
-  it("accepts where searches start and what is left of them", () => {
+  it("accepts initial and shrunk architectures", () => {
     for (let seed = 1; seed <= 50; seed++) {
       const random = uniform(seed);
       const any = randomSpace(random);
@@ -55,7 +55,7 @@ describe("validateArchitecture", () => {
     }
   });
 
-  it("names orphans, gaps, duplicates and what does not fit", () => {
+  it("names orphaned, missing, duplicate and malformed groups", () => {
     const architecture = initialArchitecture(space);
     Object.assign(group(architecture, "stage1/depth"), { survivors: [0, 1], alphas: [0, 0] });
     Object.assign(group(architecture, "stage1/block1/operation"), { survivors: [0, 1, 2], alphas: [0, 0, Number.NaN] });
@@ -78,7 +78,7 @@ describe("validateArchitecture", () => {
       expect(found.some((line) => line.startsWith(expected))).toBe(true);
   });
 
-  it("keeps its answer small when everything is wrong", () => {
+  it("limits the size of its error if every group is wrong", () => {
     let thrown: unknown;
     try {
       validateArchitecture(space, {

@@ -10,7 +10,7 @@ const { spec, space } = resolve(briefSpec());
 const job = { spec, space, table: macsTable(space) };
 const cpu = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
 
-it("the estimate is what a search's engine keeps account of before its first step", async () => {
+it("the estimate equals the memory that the engine of a search counts before the first step", async () => {
   const estimate = await estimateMemory(cpu, job);
   expect(estimate.steps.map(({ name }) => name)).toEqual(["weights", "alphas", "evaluate"]);
   expect(estimate.steps.every(({ activations, bytes }) => activations > 0 && bytes > activations)).toBe(true);

@@ -102,7 +102,7 @@ describe("retraining", () => {
     expect(occurring.reduce((sum, { iou }) => sum + iou, 0) / occurring.length).toBeCloseTo(event.validationMiou, 12);
   });
 
-  it("holds on to the best weights while later epochs are worse, as they are at an absurd rate", async () => {
+  it("keeps the best weights while later epochs are worse, here because of an absurd rate", async () => {
     const { epochs, checkpoints } = await run(briefSpec({ seed: 2, retraining: { epochs: 4, learningRate: 5 } }));
     const mious = epochs.map(({ validationMiou }) => validationMiou);
     checkpoints.forEach((bytes, at) => {
@@ -126,21 +126,21 @@ describe("retraining", () => {
     expect(new Set(sheets.map((bytes) => Buffer.from(bytes).toString("base64"))).size).toBe(4);
   });
 
-  it.each([1, 3])("resumed after epoch %d ends as the run that was not interrupted", async (epoch) => {
+  it.each([1, 3])("resumed after epoch %d has the same result as the run that was not interrupted", async (epoch) => {
     const resumed = await run(spec, { checkpoint: whole.checkpoints[epoch - 1]! });
     expect(resumed.checkpoints.map(timeless)).toEqual(whole.checkpoints.slice(epoch).map(timeless));
     for (const [kind, bytes] of whole.files) expect(Buffer.compare(resumed.files.get(kind)!, bytes)).toBe(0);
     expect({ ...resumed.event, seconds: 0 }).toEqual({ ...whole.event, seconds: 0 });
   });
 
-  /** Weights after one epoch at a rate that moves nothing by much. */
+  /** Weights after one epoch at a tiny rate. */
   const afterOneEpoch = async (inheritWeights: boolean) => {
     const brief = briefSpec({ retraining: { epochs: 1, learningRate: 1e-9, weightDecay: 0, inheritWeights } });
     const { checkpoints } = await run(brief);
     return parts(checkpoints[0]!).arrays.weights!;
   };
 
-  it("starts from scratch, or from the body of the supernet where asked to", async () => {
+  it("starts from scratch, or with inherit_weights from the body of the supernet", async () => {
     const network = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 });
     const [scratch, warm] = [await afterOneEpoch(false), await afterOneEpoch(true)];
     const names = network.weights.entries.map(({ name }) => name);
@@ -153,7 +153,7 @@ describe("retraining", () => {
     expect(near(scratch, "stem/conv", view(body.weights, searched.weights, "stem/conv"))).toBe(false);
   });
 
-  it("from scratch needs no inherited weights: a network may be given", async () => {
+  it("from scratch needs no inherited weights, because the network may be given", async () => {
     const { files } = await run(spec, { given: true });
     expect(Buffer.compare(files.get("network.weights")!, whole.files.get("network.weights")!)).toBe(0);
     const warm = briefSpec({ retraining: { epochs: 1, inheritWeights: true } });
@@ -163,7 +163,7 @@ describe("retraining", () => {
     });
   });
 
-  it("shows the examples in another order each epoch", async () => {
+  it("draws the examples in another order in each epoch", async () => {
     const still = briefSpec({ retraining: { epochs: 2, learningRate: 1e-12, weightDecay: 0, dropout: 0 } });
     const first: number[] = [];
     await run(still, { progress: ({ step, loss }) => void (step === 1 && first.push(loss)) });
@@ -185,7 +185,7 @@ describe("retraining", () => {
     expect(steps).toEqual([1]);
   });
 
-  it("says where its loss is not finite, and what to lower", async () => {
+  it("names epoch and step of a loss that is not finite, and the field to lower", async () => {
     const { header, arrays } = parts(whole.checkpoints[0]!);
     arrays.weights!.fill(NaN);
     const checkpoint = encodeBundle({ header, arrays });
@@ -198,7 +198,7 @@ describe("retraining", () => {
     });
   });
 
-  it("refuses inherited weights that are none", async () => {
+  it("refuses bytes that are not inherited weights", async () => {
     const { spec: resolved } = resolve(briefSpec({ retraining: { inheritWeights: true } }));
     const empty = encodeBundle({ header: {}, arrays: {} });
     await expect(

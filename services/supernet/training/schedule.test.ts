@@ -55,12 +55,12 @@ describe("dropout factors", () => {
 });
 
 describe("alphaRate", () => {
-  it("lets architecture parameters travel 90 in any budget that is not tiny", () => {
+  it("is 90 / steps, unless the budget is tiny", () => {
     for (const steps of [900, 1800, 99_200]) expect(alphaRate(0, steps) * steps).toBeCloseTo(90, 9);
     expect(alphaRate(0, 10)).toBe(0.5);
   });
 
-  it("is what was asked for otherwise", () => {
+  it("is the rate of the spec if that is not 0", () => {
     expect(alphaRate(0.02, 1800)).toBe(0.02);
   });
 });

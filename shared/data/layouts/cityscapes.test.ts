@@ -26,7 +26,7 @@ describe("cityscapesLayout", () => {
     expect([labelMap[0], labelMap[18], labelMap[19], labelMap[255]]).toEqual([0, 18, -1, 255]);
   });
 
-  it("maps label ids where it has no train ids", async () => {
+  it("maps label ids if there are no train ids", async () => {
     const { train, labelMap } = await cityscapesLayout(folder);
     expect(train[0]?.label).toBe(fine("train/bonn/bonn_2", "labelIds"));
     expect(labelMap).toEqual(labelIdMap());

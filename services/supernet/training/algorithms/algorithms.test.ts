@@ -89,7 +89,7 @@ describe.each([
     whole = await run(kind);
   });
 
-  it("trains within its budget and evaluates its networks, none of them twice and each within the cost window", () => {
+  it("trains within its budget and evaluates each network once, within the cost window", () => {
     expect(whole.epochs.map(({ epoch, epochs: of }) => [epoch, of])).toEqual(
       Array.from({ length: trainings * epochs }, (_, at) => [at + 1, trainings * epochs]),
     );
@@ -112,7 +112,7 @@ describe.each([
     expect(new Set(whole.candidates.map(({ genotype }) => keyOf(genotype))).size).toBe(networks);
   });
 
-  it("chooses the best of them, with no supernet and no gap, and says what it has cost", () => {
+  it("chooses the best network, without supernet and gap, and reports what the search has cost", () => {
     const best = whole.candidates.reduce((a, b) => (b.validationMiou > a.validationMiou ? b : a));
     expect(whole.data).toMatchObject({
       ...{
@@ -129,7 +129,7 @@ describe.each([
     expect(whole.data.selection!.seconds).toBeCloseTo(seconds, 9);
   });
 
-  it("hands on weights whose network has the figure that is told", async () => {
+  it("stores weights whose network has the published mIoU", async () => {
     const { arrays } = decodeBundle(whole.files["derived.weights"]!, "weights");
     const dataset = await openDataset(datasetOptions(spec, space));
     const network = buildDiscrete(whole.data.genotype!, { kind: "search" });
@@ -145,10 +145,10 @@ describe.each([
   });
 
   it.each([
-    // Of random search in the middle of the second network, whose best so far is the first.
+    // Random search stops in the middle of the second network; the best so far is the first.
     ["in the middle of training", kind === RANDOM ? 3 : 1, kind === RANDOM ? 1 : 0],
     ["before the last network has its figure", trainings * epochs, networks - 1],
-  ])("taken up %s ends as the run that was not interrupted", async (_when, told, known) => {
+  ])("resumed %s has the same result as the run that was not interrupted", async (_when, told, known) => {
     const evaluated = whole.candidates.slice(0, known);
     const resumed = await run(kind, { checkpoint: whole.checkpoints[told - 1]!, evaluated });
     expect(untimed(resumed.epochs)).toEqual(untimed(whole.epochs.slice(told)));

@@ -39,7 +39,7 @@ it("an epoch is measured by its predictions, its norms and its architecture", ()
   expect(measures.cost.smallest).toBe(costOfSmallest(space, table) / costOfLargest(space, table));
 });
 
-it("four blocks that agree on d2s2 at the smallest widths are named, and are no dominance", () => {
+it("four blocks that agree on d2s2 at the smallest widths are measured, but are no dominance", () => {
   const start = initialArchitecture(space);
   const alphas = (dimension: Dimension, n: number) => {
     const chosen = dimension === Dimension.DIMENSION_OPERATION ? 3 : dimension === Dimension.DIMENSION_DEPTH ? 1 : 0;
