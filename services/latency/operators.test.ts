@@ -3,7 +3,7 @@ import { CostMetric, type SearchSpace } from "../../shared/proto/lathe/v1/space"
 import { expectedCost, costOfLargest, macsTable } from "../../shared/space/cost";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { chainOnnx } from "./blocks";
-import { chainProducts, measureOperators, operatorPoints, runtimeTimer, widthPoints, type Timer } from "./operators";
+import { chainProducts, measureOperators, operatorPoints, runtimeTimer, widthPoints } from "./operators";
 import { summarise } from "./measure";
 import { defaultSettings } from "./settings";
 
@@ -86,7 +86,7 @@ describe("measureOperators", () => {
       threads: 1,
     });
     let call = 0;
-    const timer: Timer = {
+    const timer: Parameters<typeof measureOperators>[2] = {
       seconds: () => {
         const round = Math.floor(call / times.length);
         return Promise.resolve((times[call++ % times.length] ?? NaN) * (round === 0 ? 1.5 : 1));

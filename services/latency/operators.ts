@@ -28,7 +28,7 @@ export interface MeasuredOperators {
 }
 
 /** Times models: by ONNX Runtime in the service, by a formula in tests. */
-export interface Timer {
+interface Timer {
   /** Median seconds of a run. */
   seconds(model: Uint8Array, signal: AbortSignal): Promise<number>;
   network(model: Uint8Array, signal: AbortSignal): Promise<MeasuredNetwork>;

@@ -1,5 +1,5 @@
 import { assembleBatch } from "./assemble";
-import { batches, type BatchOptions, type BatchRandom } from "./batches";
+import { batches, type BatchOptions } from "./batches";
 import type { Batch, BatchOrder, Split } from "./dataset";
 
 /** A split in memory whose example i has the value i everywhere. It records the requests. */
@@ -26,7 +26,7 @@ function split(length: number, fail?: number): { split: Split; orders: BatchOrde
 }
 
 /** A linear congruential generator. */
-function random(seed: number): BatchRandom & { state: number } {
+function random(seed: number): NonNullable<BatchOptions["random"]> & { state: number } {
   const generator = {
     state: seed,
     next: () => (generator.state = (generator.state * 1103515245 + 12345) % 2147483648) / 2147483648,

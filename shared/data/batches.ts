@@ -4,7 +4,7 @@ import { type Batch, type BatchOrder, type Split, datasetFault } from "./dataset
 export type { Batch } from "./dataset";
 
 /** The methods of the engine's seeded generator that batches use. */
-export interface BatchRandom {
+interface BatchRandom {
   next(): number;
   /** Whole number in 0..n-1. */
   integer(n: number): number;

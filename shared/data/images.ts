@@ -61,7 +61,7 @@ export function resizeIndices(map: IndexMap, size: Size): Uint8Array {
 }
 
 /** Encodes an RGB image [height, width, 3] as PNG. */
-export async function encodePng(rgb: Uint8Array, size: Size): Promise<Buffer> {
+async function encodePng(rgb: Uint8Array, size: Size): Promise<Buffer> {
   return sharp(rgb, { raw: { width: size.width, height: size.height, channels: 3 } })
     .png()
     .toBuffer();

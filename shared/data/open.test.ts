@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeImage, writeLabel, writeText } from "../testing/pictures";
 import { batches, classFrequencies } from "./batches";
-import { beginDataset, openDataset, type Dataset, type DatasetOptions } from "./open";
+import { beginDataset, openDataset, type Dataset } from "./open";
 import { drawScene } from "./streets/scene";
 
 describe("openDataset on files", () => {
   let folder: string;
   const opened: Dataset[] = [];
-  const open = async (change: Partial<DatasetOptions> = {}): Promise<Dataset> => {
+  const open = async (change: Partial<Parameters<typeof openDataset>[0]> = {}): Promise<Dataset> => {
     const dataset = await openDataset({ kind: "folder", path: folder, height: 8, width: 8, seed: 1, ...change });
     opened.push(dataset);
     return dataset;

@@ -12,7 +12,7 @@ import { streetsInfo } from "./streets/classes";
 
 export * from "./dataset";
 
-export interface DatasetOptions {
+interface DatasetOptions {
   readonly kind: "streets" | "camvid" | "cityscapes" | "folder";
   /** Folder of the files; streets need none. */
   readonly path?: string;

@@ -35,7 +35,7 @@ interface Wanted {
 }
 
 /** Whether one operation with one output width is left: then the output's mask is 1 on every computed channel. */
-export function isDecided(block: LiveBlock): boolean {
+function isDecided(block: LiveBlock): boolean {
   return block.operations.length === 1 && block.operations.every(({ output }) => output.survivors.length === 1);
 }
 

@@ -125,7 +125,7 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
 }
 
 /** Cost of the space's cheapest network: fewest blocks, smallest widths, and per stage the cheapest candidate. No target can be lower. */
-export function costOfSmallest(space: SearchSpace, table: CostTable): number {
+function costOfSmallest(space: SearchSpace, table: CostTable): number {
   const { inputHeight, inputWidth, classes, stemChannels } = space;
   const stages = space.stages.map((stage, index) => {
     const [width = stage.channels] = stage.widths;

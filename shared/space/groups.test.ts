@@ -5,7 +5,6 @@ import {
   candidatesLeft,
   dimensionMetrics,
   dominance,
-  entropy,
   group,
   indexGroups,
   initialArchitecture,
@@ -63,11 +62,6 @@ describe("SSR", () => {
     // SSR is minimised: descent raises the leader and lowers the last.
     expect(slope([1, 0, -1], 0)).toBeLessThan(0);
     expect(slope([1, 0, -1], 2)).toBeGreaterThan(0);
-  });
-
-  it("is largest where entropy is", () => {
-    expect(entropy([0.5, 0.5])).toBeCloseTo(Math.LN2, 14);
-    expect(entropy([1, 0])).toBe(0);
   });
 });
 

@@ -177,7 +177,7 @@ function declared(groups: ReadonlyMap<string, SpaceGroup>, id: string): SpaceGro
 }
 
 /** Entropy of a distribution, in nats; 0 log 0 = 0. */
-export function entropy(p: ArrayLike<number>): number {
+function entropy(p: ArrayLike<number>): number {
   let sum = 0;
   for (const value of Array.from(p)) if (value > 0) sum -= value * Math.log(value);
   return sum;

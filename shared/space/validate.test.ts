@@ -3,7 +3,7 @@ import { Dimension } from "../proto/lathe/v1/space";
 import type { Group } from "../proto/lathe/v1/space";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { group, initialArchitecture } from "./groups";
-import { architectureViolations, spaceViolations, validateArchitecture } from "./validate";
+import { spaceViolations, validateArchitecture } from "./validate";
 
 const space = {
   ...randomSpace(uniform(1)),
@@ -45,6 +45,16 @@ describe("spaceViolations", () => {
   });
 });
 
+/** The violations of the LatheError that a check throws, as text. */
+function faultsOf(check: () => void): string[] {
+  try {
+    check();
+  } catch (error) {
+    return LatheError.from(error).violations.map(({ field, description }) => `${field} ${description}`);
+  }
+  return [];
+}
+
 describe("validateArchitecture", () => {
   it("accepts initial and shrunk architectures", () => {
     for (let seed = 1; seed <= 50; seed++) {
@@ -64,16 +74,16 @@ describe("validateArchitecture", () => {
     group(architecture, "stage2/depth").dimension = Dimension.DIMENSION_OPERATION;
     architecture.groups = architecture.groups.filter(({ id }) => id !== "stage2/block2/d1s2/middle");
     architecture.groups.push(group(architecture, "stage2/block1/operation"));
-    const found = architectureViolations(space, architecture).map((entry) => `${entry.field} ${entry.description}`);
+    const found = faultsOf(() => validateArchitecture(space, architecture));
     for (const expected of [
-      'groups["stage2/block2/d1s2/middle"] is missing',
-      'groups["stage1/block3/operation"] is not a live group',
-      'groups["stage1/block1/d2s2/output"] is not a live group',
-      'groups["stage1/block1/operation"] has the alpha NaN',
-      'groups["stage1/block1/d1s1/output"] has survivors [1, 0]',
-      'groups["stage1/block1/d1s1/middle"] has 1 alphas for 2 survivors',
-      'groups["stage2/depth"] has dimension DIMENSION_OPERATION, must be DIMENSION_DEPTH',
-      'groups["stage2/block1/operation"] occurs twice',
+      'architecture.groups["stage2/block2/d1s2/middle"] is missing',
+      'architecture.groups["stage1/block3/operation"] is not a live group',
+      'architecture.groups["stage1/block1/d2s2/output"] is not a live group',
+      'architecture.groups["stage1/block1/operation"] has the alpha NaN',
+      'architecture.groups["stage1/block1/d1s1/output"] has survivors [1, 0]',
+      'architecture.groups["stage1/block1/d1s1/middle"] has 1 alphas for 2 survivors',
+      'architecture.groups["stage2/depth"] has dimension DIMENSION_OPERATION, must be DIMENSION_DEPTH',
+      'architecture.groups["stage2/block1/operation"] occurs twice',
     ])
       expect(found.some((line) => line.startsWith(expected))).toBe(true);
   });

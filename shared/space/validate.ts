@@ -69,7 +69,7 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
 }
 
 /** Every fault of an architecture of a (valid) space: missing, orphaned or duplicate groups, unordered survivors, wrong alphas. */
-export function architectureViolations(space: SearchSpace, architecture: Architecture): FieldViolation[] {
+function architectureViolations(space: SearchSpace, architecture: Architecture): FieldViolation[] {
   const violations: FieldViolation[] = [];
   const groups = indexGroups(architecture);
   const live = new Map(liveGroups(space, groups).map((entry) => [entry.id, entry]));

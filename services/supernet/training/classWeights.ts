@@ -2,7 +2,7 @@ import { classFrequencies } from "../../../shared/data/batches";
 import type { Dataset } from "../../../shared/data/open";
 
 /** ENet's class weights 1 / ln(1.10 + frequency). A frequency is the class's share of the training set's labelled pixels. */
-export function classWeights(frequencies: readonly number[]): Float32Array {
+function classWeights(frequencies: readonly number[]): Float32Array {
   return Float32Array.from(frequencies, (frequency) => 1 / Math.log(1.1 + frequency));
 }
 

@@ -4,7 +4,7 @@ import { resolve } from "../../../shared/spec/resolve";
 import { briefSpec } from "../../../shared/testing/training";
 import { estimateMemory } from "./memory";
 import { openSupernetTrainer } from "./supernetTrainer";
-import { initialSupernet, stepOptions, trainSupernet, type SupernetPort } from "./algorithms/ssr/train";
+import { initialSupernet, stepOptions, trainSupernet } from "./algorithms/ssr/train";
 
 const { spec, space } = resolve(briefSpec());
 const job = { spec, space, table: macsTable(space) };
@@ -26,7 +26,7 @@ it("the estimate equals the memory that the engine of a search counts before the
 it("a search that does not fit is refused before a step is taken, with estimate and bound", async () => {
   const engine = await createEngine({ ...cpu, memoryBytes: 2 ** 20 });
   const never = () => Promise.reject(new Error("a step was taken"));
-  const port: SupernetPort = {
+  const port: Parameters<typeof trainSupernet>[2] = {
     ...{ storeCheckpoint: never, completeEpoch: never, raise: never },
     ...{ progress: () => void never(), compiled: () => undefined, signal: new AbortController().signal },
   };

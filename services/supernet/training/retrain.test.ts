@@ -13,7 +13,8 @@ import { resolve } from "../../../shared/spec/resolve";
 import { randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { uniform } from "../../../shared/testing/spaces";
 import { briefSpec, timeless } from "../../../shared/testing/training";
-import { retrain, type RetrainingPort } from "./retrain";
+import type { TrainingPort } from "./port";
+import { retrain } from "./retrain";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -35,7 +36,7 @@ interface Run {
 
 async function run(
   asked: SearchSpec,
-  { checkpoint, given, ...port }: Partial<RetrainingPort> & { checkpoint?: Uint8Array; given?: boolean } = {},
+  { checkpoint, given, ...port }: Partial<TrainingPort> & { checkpoint?: Uint8Array; given?: boolean } = {},
 ): Promise<Run> {
   const { spec } = resolve(asked);
   const [epochs, checkpoints, files]: [RetrainingEpochCompleted[], Uint8Array[], Map<string, Uint8Array>] = [
@@ -202,7 +203,7 @@ describe("retraining", () => {
     const { spec: resolved } = resolve(briefSpec({ retraining: { inheritWeights: true } }));
     const empty = encodeBundle({ header: {}, arrays: {} });
     await expect(
-      retrain(engine, { spec: resolved, genotype, inherited: empty }, {} as RetrainingPort),
+      retrain(engine, { spec: resolved, genotype, inherited: empty }, {} as TrainingPort),
     ).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",
       message: expect.stringMatching(/^inherited weights hold 0 values of "weights", their network has \d+$/) as string,

@@ -34,7 +34,7 @@ export interface RetrainJob {
 }
 
 /** Port methods that retraining calls. */
-export type RetrainingPort = Pick<
+type RetrainingPort = Pick<
   TrainingPort,
   "storeCheckpoint" | "completeRetrainingEpoch" | "store" | "progress" | "signal"
 >;

@@ -28,14 +28,14 @@ const CLASSES: readonly (readonly [string, readonly [number, number, number], nu
 const LAST_LABEL_ID = 33;
 const IMAGE_SUFFIX = "_leftImg8bit.png";
 
-export const cityscapesInfo: DatasetInfo = {
+const cityscapesInfo: DatasetInfo = {
   kind: "cityscapes",
   classes: CLASSES.map(([name]) => name),
   colors: CLASSES.map(([, color]) => color),
 };
 
 /** Maps label ids to train ids. Ids 0..33 without an evaluated class are ignored, and so is 255 (licence plate, id -1). */
-export function labelIdMap(): number[] {
+function labelIdMap(): number[] {
   const map = plainLabelMap(0);
   for (let id = 0; id <= LAST_LABEL_ID; id++) map[id] = IGNORE;
   CLASSES.forEach(([, , id], trainId) => (map[id] = trainId));

@@ -3,7 +3,9 @@ import { macsTable } from "../../../../../shared/space/cost";
 import { costWindow, keyOf, randomGenotype } from "../../../../../shared/space/sampling";
 import { smallSpace } from "../../../../../shared/testing/networks";
 import { uniform } from "../../../../../shared/testing/spaces";
-import { bestOf, propose, type Evaluated, type Proposal } from "./aging";
+import { bestOf, propose } from "./aging";
+
+type Evaluated = Parameters<typeof propose>[0][number];
 
 const space = smallSpace();
 const window = costWindow(space, macsTable(space), { target: 0.8, tolerance: 0.5 });
@@ -12,7 +14,7 @@ const window = costWindow(space, macsTable(space), { target: 0.8, tolerance: 0.5
 function evolve(count: number, aging: { population: number; tournament: number }, seed = 1) {
   const miouOf = (text: string) =>
     uniform([...text].reduce((sum, letter) => Math.imul(31, sum) + letter.charCodeAt(0), 7))();
-  const past: (Evaluated & Proposal)[] = [];
+  const past: (Evaluated & ReturnType<typeof propose>)[] = [];
   while (past.length < count) {
     const proposal = propose(past, aging, window, createRandom(seed, String(past.length)));
     past.push({ ...proposal, validationMiou: miouOf(keyOf(proposal.genotype)) });

@@ -2,7 +2,7 @@ import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { keyOf, type CostWindow, type Draws } from "../../../../../shared/space/sampling";
 
 /** A network that has been evaluated. */
-export interface Evaluated {
+interface Evaluated {
   genotype: Genotype;
   validationMiou: number;
 }
@@ -12,7 +12,7 @@ interface Aging {
   tournament: number;
 }
 
-export interface Proposal {
+interface Proposal {
   genotype: Genotype;
   /** Number, from 1, of the network that was mutated; 0 if the genotype was drawn at random. */
   parent: number;

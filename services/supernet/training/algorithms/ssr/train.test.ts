@@ -14,8 +14,8 @@ import { initialArchitecture, isConverged } from "../../../../../shared/space/gr
 import { resolve } from "../../../../../shared/spec/resolve";
 import { writeImage, writeLabel, writeText } from "../../../../../shared/testing/pictures";
 import { briefSpec, decideAll, halve, timeless } from "../../../../../shared/testing/training";
-import type { CompiledSteps, Decision } from "../../port";
-import { shrunk, trainSupernet, type SupernetPort } from "./train";
+import type { CompiledSteps, Decision, TrainingPort } from "../../port";
+import { shrunk, trainSupernet } from "./train";
 import { type SearchJob } from "../search";
 
 let engine: Engine;
@@ -38,7 +38,7 @@ const ref = (object: string): ArtifactRef => ({ object, kind: "checkpoint", size
 async function train(
   asked: SearchSpec,
   decide: Decide,
-  { resume, ...port }: Partial<SupernetPort> & Pick<SearchJob, "resume"> = {},
+  { resume, ...port }: Partial<TrainingPort> & Pick<SearchJob, "resume"> = {},
 ): Promise<Run> {
   const { spec, space } = resolve(asked);
   const [epochs, checkpoints, decisions]: [EpochCompleted[], Uint8Array[], Decision[]] = [[], [], []];

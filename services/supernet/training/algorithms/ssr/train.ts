@@ -34,7 +34,7 @@ import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
 import { openSupernetTrainer, type AlphaOutcome, type StepOptions, type SupernetTrainer } from "../../supernetTrainer";
 
 /** Port methods that the training of a supernet calls. */
-export type SupernetPort = Pick<
+type SupernetPort = Pick<
   TrainingPort,
   "storeCheckpoint" | "completeEpoch" | "raise" | "progress" | "compiled" | "signal"
 >;
