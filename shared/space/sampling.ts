@@ -32,7 +32,7 @@ function randomBlock(space: SearchSpace, stage: number, random: Draws): Genotype
  * Changes one decision of a genotype, drawn uniformly among those with another candidate: a stage's depth (blocks at the end are removed,
  * or new ones drawn), or a block's operation, middle width or output width. Returns the genotype itself if the space has no other.
  */
-export function mutate(genotype: Genotype, space: SearchSpace, random: Draws): Genotype {
+function mutate(genotype: Genotype, space: SearchSpace, random: Draws): Genotype {
   const changes = genotype.stages.flatMap((stage, index) => changesOf(stage, index, space, random));
   const change = changes.length > 0 ? pick(changes, random) : undefined;
   if (!change) return genotype;

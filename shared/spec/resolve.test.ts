@@ -4,7 +4,7 @@ import { LatheError } from "../process/errors";
 import { packageRoot } from "../process/root";
 import { CostMetric } from "../proto/lathe/v1/space";
 import { BudgetPolicy, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
-import { CLASSES } from "../data/streets/classes";
+import { streetsInfo } from "../data/streets/classes";
 import { isMember } from "../space/genotype";
 import { PRESETS } from "./bounds";
 import { parseGenotype } from "./parse";
@@ -64,7 +64,7 @@ describe("presets", () => {
   });
 
   it("count as many classes as the streets draw", () => {
-    expect(DATASET_CLASSES.get(DatasetKind.DATASET_KIND_STREETS)).toBe(CLASSES.length);
+    expect(DATASET_CLASSES.get(DatasetKind.DATASET_KIND_STREETS)).toBe(streetsInfo.classes.length);
   });
 });
 

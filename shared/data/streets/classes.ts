@@ -1,7 +1,7 @@
 import type { DatasetInfo } from "../dataset";
 
 /** Classes of the scenes in label order. */
-export const CLASSES = [
+const CLASSES = [
   { name: "sky", color: [70, 130, 180] },
   { name: "building", color: [128, 64, 48] },
   { name: "road", color: [128, 64, 128] },
