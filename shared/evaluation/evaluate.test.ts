@@ -140,7 +140,7 @@ describe("an evaluation", () => {
     }
   });
 
-  it("stops between batches when told", async () => {
+  it("stops between batches when its signal aborts", async () => {
     const evaluator = await supernetEvaluator(engine, supernet, 1);
     const stop = new AbortController();
     const split = memorySplit(3, random);

@@ -21,8 +21,8 @@ export interface SupernetState {
   alphas: Optimized;
 }
 
-/** Progress of a training, stored beside the state. */
-export interface Progress {
+/** Epochs and results of a training so far, stored beside the state. */
+export interface TrainingRecord {
   /** Last completed epoch. */
   epoch: number;
   /** First epoch after which shrinking had decided every group; 0 until then. */
@@ -53,7 +53,7 @@ export interface HealthHistory {
 
 interface Header {
   format: number;
-  progress: Progress;
+  progress: TrainingRecord;
   architecture: unknown;
   weightSteps: number;
   alphaSteps: number;
@@ -61,12 +61,12 @@ interface Header {
 
 const FORMAT = 1;
 
-/** Encodes a checkpoint of state and progress. Random streams are named by epoch, so a checkpoint holds no generator. */
-export function encodeSupernet(state: SupernetState, progress: Progress): Uint8Array {
+/** Encodes a checkpoint of state and record. Random streams are named by epoch, so a checkpoint holds no generator. */
+export function encodeSupernet(state: SupernetState, record: TrainingRecord): Uint8Array {
   const { weights, alphas, stats, supernet } = state;
   const header: Header = {
     format: FORMAT,
-    progress,
+    progress: record,
     architecture: Architecture.toJSON(supernet.architecture),
     weightSteps: weights.steps,
     alphaSteps: alphas.steps,
@@ -90,7 +90,7 @@ export function decodeSupernet(
   space: SearchSpace,
   bytes: Uint8Array,
   what: string,
-): { state: SupernetState; progress: Progress } {
+): { state: SupernetState; record: TrainingRecord } {
   const { header, arrays } = decodeBundle<Header>(bytes, what);
   if (header.format !== FORMAT) throw corrupt(`${what} has format ${header.format}, this version reads ${FORMAT}`);
   const supernet = buildSupernet(space, Architecture.fromJSON(header.architecture));
@@ -106,7 +106,7 @@ export function decodeSupernet(
     steps,
   });
   return {
-    progress: header.progress,
+    record: header.progress,
     state: {
       supernet,
       weights: optimized("weights", supernet.weights, header.weightSteps),

@@ -96,7 +96,7 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
       operations(space).forEach(({ dilation, scale }, o) => {
         const at = o % space.dilations.length;
         const alpha = (kind: string) => tf.squeeze(tf.slice(named(alphas, `${name}/${kind}`), [o], [1]), [0]);
-        // Filters have a name of their own; the norms of one scale stand side by side.
+        // Filters have a name of their own; the norms of one scale are concatenated.
         const filter = (layer: string) => named(weights, `${name}/d${dilation}s${scale}/${layer}`) as tf.Tensor4D;
         const of = (part: string) => tf.slice(named(weights, `${name}/s${scale}/${part}`), [at * channels], [channels]);
         const [middle, output] = [mask(alpha("middle"), widths, channels), mask(alpha("output"), widths, channels)];

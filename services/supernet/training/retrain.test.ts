@@ -172,7 +172,7 @@ describe("retraining", () => {
     expect(Math.abs(first[0]! - first[1]!)).toBeGreaterThan(1e-3);
   });
 
-  it("stops between two steps when told", async () => {
+  it("stops between two steps when its signal aborts", async () => {
     const stop = new AbortController();
     const steps: number[] = [];
     const running = run(spec, {

@@ -39,7 +39,7 @@ type RetrainingPort = Pick<
   "storeCheckpoint" | "completeRetrainingEpoch" | "store" | "progress" | "signal"
 >;
 
-interface Progress {
+interface RetrainingRecord {
   epoch: number;
   steps: number;
   bestMiou: number;
@@ -62,7 +62,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     const { weighting, counted } = awaitedClassWeights(dataset, genotype.classes);
     const evaluator = await discreteEvaluator(engine, network, batchSize);
     opened.push(evaluator);
-    let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
+    let { record, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
     const course = {
       name: "retraining",
       what: "retraining",
@@ -72,12 +72,12 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       ...spec.retraining,
     };
     const subject = networkSubject(network);
-    const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, progress.steps);
+    const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, record.steps);
     opened.push(trainer);
     await counted;
-    while (progress.epoch < epochs) {
+    while (record.epoch < epochs) {
       const started = performance.now();
-      const epoch = progress.epoch + 1;
+      const epoch = record.epoch + 1;
       const loss = await trainer.epoch(dataset, epoch, port);
       vectors = trainer.vectors();
       const parameters = { weights: vectors.weights, stats: vectors.stats };
@@ -86,18 +86,18 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
       port.signal.throwIfAborted();
-      progress = { ...progress, epoch, steps: trainer.steps(), seconds: progress.seconds + seconds };
-      if (miou > progress.bestMiou) {
-        progress = { ...progress, bestMiou: miou, bestEpoch: epoch };
+      record = { ...record, epoch, steps: trainer.steps(), seconds: record.seconds + seconds };
+      if (miou > record.bestMiou) {
+        record = { ...record, bestMiou: miou, bestEpoch: epoch };
         best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
       }
-      const checkpoint = await port.storeCheckpoint(encodeTraining(progress, vectors, best));
+      const checkpoint = await port.storeCheckpoint(encodeTraining(record, vectors, best));
       await port.completeRetrainingEpoch({
         epoch,
         epochs,
         loss,
         validationMiou: miou,
-        bestMiou: progress.bestMiou,
+        bestMiou: record.bestMiou,
         seconds,
         checkpoint,
       });
@@ -105,11 +105,11 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     const { miou, classes } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);
     return {
       validationMiou: miou,
-      bestEpoch: progress.bestEpoch,
+      bestEpoch: record.bestEpoch,
       figures: networkCosts(genotype, { kind: "aggregation", pyramidChannels }),
       ...(await storeNetwork(network, best, dataset, port)),
       classScores: classes.map((score, index) => ({ name: dataset.info.classes[index] ?? String(index), ...score })),
-      seconds: progress.seconds,
+      seconds: record.seconds,
       engine: engine.name,
     };
   } finally {
@@ -119,7 +119,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
 }
 
 interface Start {
-  progress: Progress;
+  record: RetrainingRecord;
   vectors: TrainingVectors;
   best: NetworkParameters;
 }
@@ -152,13 +152,13 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
     }
   }
   return {
-    progress: { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 },
+    record: { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 },
     vectors: untrained({ weights, stats }),
     best: { weights, stats },
   };
 }
 
 function resumed(bytes: Uint8Array): Start {
-  const { header, vectors, best } = decodeTraining<Progress>(bytes, "retraining checkpoint");
-  return { progress: header, vectors, best };
+  const { header, vectors, best } = decodeTraining<RetrainingRecord>(bytes, "retraining checkpoint");
+  return { record: header, vectors, best };
 }

@@ -147,7 +147,7 @@ describe.each([
   it.each([
     // Random search stops in the middle of the second network; the best so far is the first.
     ["in the middle of training", kind === RANDOM ? 3 : 1, kind === RANDOM ? 1 : 0],
-    ["before the last network has its figure", trainings * epochs, networks - 1],
+    ["before the last network is evaluated", trainings * epochs, networks - 1],
   ])("resumed %s has the same result as the run that was not interrupted", async (_when, told, known) => {
     const evaluated = whole.candidates.slice(0, known);
     const resumed = await run(kind, { checkpoint: whole.checkpoints[told - 1]!, evaluated });
@@ -159,7 +159,7 @@ describe.each([
   });
 });
 
-it("a search stops between two steps when told", async () => {
+it("a search stops between two steps when its signal aborts", async () => {
   const stop = new AbortController();
   const steps: number[] = [];
   const progress: TrainingPort["progress"] = ({ step }) => {

@@ -5,7 +5,7 @@ import { pathAlphas } from "../../../../../shared/network/alphas";
 import {
   decodeSupernet,
   encodeSupernet,
-  type Progress,
+  type TrainingRecord,
   type SupernetState,
 } from "../../../../../shared/network/checkpoint";
 import type { Supernet } from "../../../../../shared/network/supernet";
@@ -34,8 +34,8 @@ export async function trainSinglePaths(
   const { batchSize, weightDecay, weightLearningRate } = spec.training;
   const from = sampled?.checkpoint && decodeSupernet(space, sampled.checkpoint, "checkpoint of an evolution");
   let state = from?.state ?? initialSupernet(space, spec.seed);
-  let progress: Progress = from?.progress ?? { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0, costWeight: 0 };
-  if (progress.epoch >= plan.epochs) return { state, seconds: progress.seconds };
+  let record: TrainingRecord = from?.record ?? { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0, costWeight: 0 };
+  if (record.epoch >= plan.epochs) return { state, seconds: record.seconds };
   const { supernet } = state;
   const { weights, stats } = state;
   const course = {
@@ -59,15 +59,15 @@ export async function trainSinglePaths(
     weights.steps,
   );
   try {
-    while (progress.epoch < plan.epochs) {
+    while (record.epoch < plan.epochs) {
       const started = performance.now();
-      const epoch = progress.epoch + 1;
+      const epoch = record.epoch + 1;
       const loss = await trainer.epoch(dataset, epoch, port, plan.stepsOf(epoch));
       const { weights: values, m, v, stats: moved } = trainer.vectors();
       state = { ...state, weights: { values, m, v, steps: trainer.steps() }, stats: moved };
       const seconds = (performance.now() - started) / 1000;
-      progress = { ...progress, epoch, seconds: progress.seconds + seconds };
-      const checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress));
+      record = { ...record, epoch, seconds: record.seconds + seconds };
+      const checkpoint = await port.storeCheckpoint(encodeSupernet(state, record));
       await port.completeSamplingEpoch({
         epoch,
         epochs: plan.epochs,
@@ -78,7 +78,7 @@ export async function trainSinglePaths(
         checkpoint,
       });
     }
-    return { state, seconds: progress.seconds };
+    return { state, seconds: record.seconds };
   } finally {
     await trainer.release();
   }

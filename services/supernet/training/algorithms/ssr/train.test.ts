@@ -49,7 +49,7 @@ async function train(
     {
       storeCheckpoint: (bytes) => {
         checkpoints.push(bytes);
-        return Promise.resolve(ref(`c${decodeSupernet(space, bytes, "checkpoint").progress.epoch}`));
+        return Promise.resolve(ref(`c${decodeSupernet(space, bytes, "checkpoint").record.epoch}`));
       },
       completeEpoch: (completed) => {
         epochs.push(completed);
@@ -306,7 +306,7 @@ describe("health", () => {
 });
 
 describe("a run that cannot go on", () => {
-  it("stops between two steps when told, with the reason that it was given", async () => {
+  it("stops between two steps when its signal aborts, with the reason of the signal", async () => {
     const stop = new AbortController();
     const steps: number[] = [];
     const running = train(briefSpec(), byShrinking, {
@@ -350,10 +350,10 @@ describe("a run that cannot go on", () => {
     const spec = briefSpec({ training: { epochs: 1 } });
     const { space } = resolve(spec);
     const first = await train(spec, () => ({ converged: true, byBudget: false }));
-    const { state, progress } = decodeSupernet(space, first.checkpoints[0]!, "c1");
+    const { state, record } = decodeSupernet(space, first.checkpoints[0]!, "c1");
     // A weight of a search block, so that the NaN reaches the loss.
     state.weights.values[state.supernet.weights.entries.find(({ name }) => name.includes("/conv2"))!.offset] = NaN;
-    const checkpoint = encodeSupernet(state, progress);
+    const checkpoint = encodeSupernet(state, record);
     const raised: HealthAlarmRaised[] = [];
     const raise = (alarm: HealthAlarmRaised) => Promise.resolve(void raised.push(alarm));
     const decision = { converged: false, byBudget: false };

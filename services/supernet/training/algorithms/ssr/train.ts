@@ -9,7 +9,7 @@ import {
   firstState,
   type HealthHistory,
   type Optimized,
-  type Progress,
+  type TrainingRecord,
   type SupernetState,
 } from "../../../../../shared/network/checkpoint";
 import { inheritBuffer } from "../../../../../shared/network/inherit";
@@ -54,7 +54,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
     const options = stepOptions(job, weighting);
     const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
     let state = resumed?.state ?? initialSupernet(space, spec.seed);
-    let progress: Progress = resumed?.progress ?? {
+    let record: TrainingRecord = resumed?.record ?? {
       epoch: 0,
       convergedEpoch: 0,
       seconds: 0,
@@ -67,9 +67,9 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
     for (;;) {
       if (decision) {
         final = decision.architecture ?? architectureOf(state);
-        if (decision.converged && progress.convergedEpoch === 0 && !decision.byBudget)
-          progress = { ...progress, convergedEpoch: progress.epoch };
-        const over = progress.stopped === true || progress.epoch >= spec.training.epochs;
+        if (decision.converged && record.convergedEpoch === 0 && !decision.byBudget)
+          record = { ...record, convergedEpoch: record.epoch };
+        const over = record.stopped === true || record.epoch >= spec.training.epochs;
         if (over && decision.converged) break;
         if (decision.architecture) {
           await trainer?.release();
@@ -77,31 +77,31 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
           state = shrunk(state, decision.architecture);
         }
       }
-      const epoch = progress.epoch + 1;
+      const epoch = record.epoch + 1;
       if (!trainer) {
         trainer = await openSupernetTrainer(engine, state, options);
         port.compiled({ epoch, ...trainer.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
       }
       await counted;
-      const completed = await runEpoch(trainer, job, dataset, options, { ...progress, epoch }, port);
+      const completed = await runEpoch(trainer, job, dataset, options, { ...record, epoch }, port);
       const { metrics, alarms, health } = completed;
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
       state = completed.state;
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
       port.signal.throwIfAborted();
-      progress = {
-        ...progress,
+      record = {
+        ...record,
         epoch,
-        seconds: progress.seconds + metrics.seconds,
+        seconds: record.seconds + metrics.seconds,
         miou: metrics.validationMiou,
         costWeight: spec.cost.adapt
-          ? nextCostWeight(progress.costWeight, metrics.expectedCostRatio, spec.cost)
-          : progress.costWeight,
+          ? nextCostWeight(record.costWeight, metrics.expectedCostRatio, spec.cost)
+          : record.costWeight,
         health,
         stopped: alarms.some(({ policy }) => policy === HealthPolicy.HEALTH_POLICY_STOP),
       };
-      checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress));
+      checkpoint = await port.storeCheckpoint(encodeSupernet(state, record));
       decision = await port.completeEpoch({
         metrics,
         architecture: architectureOf(state),
@@ -112,17 +112,17 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
       });
     }
     return {
-      decidedBy: progress.convergedEpoch > 0 ? DecidedBy.DECIDED_BY_SHRINKING : DecidedBy.DECIDED_BY_ARGMAX,
-      convergedEpoch: progress.convergedEpoch,
-      epochs: progress.epoch,
+      decidedBy: record.convergedEpoch > 0 ? DecidedBy.DECIDED_BY_SHRINKING : DecidedBy.DECIDED_BY_ARGMAX,
+      convergedEpoch: record.convergedEpoch,
+      epochs: record.epoch,
       checkpoint,
       architecture: final,
       space,
-      validationMiou: progress.miou,
-      seconds: progress.seconds,
+      validationMiou: record.miou,
+      seconds: record.seconds,
       engine: engine.name,
       trainingImages: (state.weights.steps + state.alphas.steps) * spec.training.batchSize,
-      stoppedEarly: progress.stopped === true && progress.epoch < spec.training.epochs,
+      stoppedEarly: record.stopped === true && record.epoch < spec.training.epochs,
     };
   } finally {
     await trainer?.release();
@@ -193,7 +193,7 @@ async function runEpoch(
   { spec, space, table }: SearchJob,
   dataset: Dataset,
   options: StepOptions,
-  { epoch, costWeight, health: before = healthy }: Pick<Progress, "epoch" | "costWeight" | "health">,
+  { epoch, costWeight, health: before = healthy }: Pick<TrainingRecord, "epoch" | "costWeight" | "health">,
   port: SupernetPort,
 ): Promise<Epoch> {
   const started = performance.now();
