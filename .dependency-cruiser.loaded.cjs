@@ -6,7 +6,7 @@ module.exports = {
       comment:
         "TF.js and ONNX Runtime belong in the child process that computes: TF.js alone takes 29 MiB of a service that only waits.",
       severity: "error",
-      from: { path: "^services/(latency|search|shrinking|supernet)/main\\.ts$" },
+      from: { path: "^services/[^/]+/main\\.ts$" },
       to: { path: "node_modules/(@tensorflow|onnxruntime-node|sharp)/", reachable: true },
     },
   ],

@@ -8,7 +8,7 @@ import { initialStats, initialWeights } from "../shared/network/initialise";
 import { LatheError } from "../shared/process/errors";
 import { packageRoot } from "../shared/process/root";
 import type { Genotype } from "../shared/proto/lathe/v1/space";
-import { networkFigures } from "../shared/space/cost";
+import { networkCosts } from "../shared/space/networkCosts";
 import { readGenotype } from "../cli/spec/genotypeFile";
 import { median, positive, type Measurement } from "./measurement";
 import { base64, fromBase64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
@@ -115,7 +115,7 @@ async function measure(
       );
     for (const [, model] of opened) await model.release();
   }
-  const { macs, params } = networkFigures(genotype, head);
+  const { macs, params } = networkCosts(genotype, head);
   return {
     title: `network ${name}, ${head.kind} head, batch 1, ${genotype.inputHeight}x${genotype.inputWidth}`,
     unit: "ms",

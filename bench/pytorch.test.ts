@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { openSession } from "../services/supernet/training/session";
+import { openSupernetTrainer } from "../services/supernet/training/supernetTrainer";
 import { createEngine } from "../shared/engine/engine";
 import { firstState } from "../shared/network/checkpoint";
 import { inheritBuffer } from "../shared/network/inherit";
@@ -57,7 +57,7 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
 
     const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
     const state = firstState(pruned, inheritBuffer(weights, "weights", full, pruned), stats);
-    const session = await openSession(engine, state, options);
+    const session = await openSupernetTrainer(engine, state, options);
     const terms = { ssrFactor: 1, costWeight: 7 };
     const batch = { images, labels, size: 2, indices: [] };
     // A rate of 0: both steps see the weights as they were given.

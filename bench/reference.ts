@@ -1,6 +1,6 @@
 import type { SearchSpace } from "../shared/proto/lathe/v1/space";
 import { searchStride } from "../shared/space/genotype";
-import type { AlphaWeights, StepOptions } from "../services/supernet/training/session";
+import type { AlphaWeights, StepOptions } from "../services/supernet/training/supernetTrainer";
 
 /** What the PyTorch side is told of a supernet and its steps: the same constants as ours. */
 export function pytorchSettings(

@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startStack } from "../cli/stack/stack";
 import { batches } from "../shared/data/batches";
-import { openDataset } from "../shared/data/open";
-import { datasetOptions } from "../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../shared/data/open";
 import { createEngine } from "../shared/engine/engine";
 import { entry } from "../shared/process/entry";
 import { LatheError } from "../shared/process/errors";
@@ -15,7 +14,7 @@ import { DatasetKind, SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { costOfLargest, macsTable } from "../shared/space/cost";
 import { searchStride } from "../shared/space/genotype";
 import { resolve } from "../shared/spec/resolve";
-import { openSession } from "../services/supernet/training/session";
+import { openSupernetTrainer } from "../services/supernet/training/supernetTrainer";
 import { initialSupernet } from "../services/supernet/training/algorithms/ssr/train";
 import { positive, type MeasuredJob, type Measurement } from "./measurement";
 
@@ -95,7 +94,7 @@ export async function firstStep([threads = "2"]: readonly string[]): Promise<Mea
   const table = macsTable(space);
   const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: Number(threads) });
   const started = performance.now();
-  const session = await openSession(engine, initialSupernet(space, spec.seed), {
+  const session = await openSupernetTrainer(engine, initialSupernet(space, spec.seed), {
     seed: spec.seed,
     batchSize: spec.training.batchSize,
     weightDecay: spec.training.weightDecay,

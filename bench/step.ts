@@ -9,7 +9,11 @@ import type { SearchSpace, Stage } from "../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../shared/space/cost";
 import { searchStride } from "../shared/space/genotype";
 import { initialArchitecture } from "../shared/space/groups";
-import { openSession, type StepOptions, type SupernetSession } from "../services/supernet/training/session";
+import {
+  openSupernetTrainer,
+  type StepOptions,
+  type SupernetTrainer,
+} from "../services/supernet/training/supernetTrainer";
 import { median, positive, type Measurement } from "./measurement";
 import { base64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
 import { pytorchSettings } from "./reference";
@@ -76,7 +80,7 @@ async function measure(
   const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads });
   // First, since the session takes the vectors of its start for its own.
   const theirs = python && (await openTheirs(python, trial));
-  const session = await openSession(engine, trial.start, trial.options);
+  const session = await openSupernetTrainer(engine, trial.start, trial.options);
   const ours = ourPair(session, trial);
   const series: Record<string, number[]> = {};
   const ratios: Record<string, number[]> = {};
@@ -169,7 +173,7 @@ function makeTrial(name: keyof typeof SIZES) {
   };
 }
 
-function ourPair(session: SupernetSession, { batch }: Trial): Run {
+function ourPair(session: SupernetTrainer, { batch }: Trial): Run {
   return async () => {
     const started = performance.now();
     const weights = await session.weightStep(batch, RATES.weights);

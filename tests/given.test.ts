@@ -4,7 +4,7 @@ import { SearchState } from "../shared/proto/lathe/v1/search";
 import { AlgorithmKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { DiscretizationServiceClient } from "../shared/proto/lathe/v1/discretization";
 import { connect } from "../shared/rpc/client";
-import { networkFigures } from "../shared/space/cost";
+import { networkCosts } from "../shared/space/networkCosts";
 import { digests, nameOf, outcome } from "./outcome";
 import { smallSpec } from "./specs";
 import { System } from "./system";
@@ -58,7 +58,7 @@ describe("a network that is given", () => {
     expect(result).toMatchObject({
       genotype,
       decidedBy: DecidedBy.DECIDED_BY_UNSPECIFIED,
-      figures: networkFigures(genotype, { kind: "aggregation", pyramidChannels }),
+      figures: networkCosts(genotype, { kind: "aggregation", pyramidChannels }),
       ...{ candidatesStart: 0, log10SpaceStart: 0, supernetMiou: 0, discretizationGap: 0, searchSeconds: 0 },
     });
     expect(candidatesLeft).toBe(0);

@@ -16,8 +16,7 @@ import { AlgorithmKind, DatasetKind, SearchSpec } from "../../shared/proto/lathe
 import { largestGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
-import { specDigest } from "../../shared/spec/digest";
-import { resolve } from "../../shared/spec/resolve";
+import { specDigest, resolve } from "../../shared/spec/resolve";
 
 /** The events of one search in their order, and the record that the search service makes of them. */
 interface History {

@@ -10,7 +10,7 @@ import {
   WatchSearchResponse,
 } from "../../shared/proto/lathe/v1/search";
 import { resolve as resolveSpec } from "../../shared/spec/resolve";
-import { enumWord } from "../../shared/spec/words";
+import { enumWord } from "../../shared/spec/bounds";
 import { outcomeError } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { costOfLargest, macsTable, networkFigures } from "../../shared/space/cost";
+import { costOfLargest, macsTable } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { largestGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { contributions, formatLog10, log10Size } from "../../shared/space/size";
@@ -50,8 +51,8 @@ export function describeSpace(resolved: ResolvedSpec, space: SearchSpace): Space
     groups: sum("groups"),
     candidates: sum("candidates"),
     largest: {
-      searched: networkFigures(largest, { kind: "search" }),
-      retrained: networkFigures(largest, { kind: "aggregation", pyramidChannels }),
+      searched: networkCosts(largest, { kind: "search" }),
+      retrained: networkCosts(largest, { kind: "aggregation", pyramidChannels }),
     },
     costOfLargest: costOfLargest(space, macsTable(space)),
   };

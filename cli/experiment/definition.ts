@@ -1,9 +1,8 @@
 import type { FieldViolation } from "../../shared/process/errors";
 import { AlgorithmKind } from "../../shared/proto/lathe/v1/spec";
 import { refuse } from "../../shared/space/validate";
-import { valuesOf } from "../../shared/spec/bounds";
+import { valuesOf, enumWord } from "../../shared/spec/bounds";
 import { isMapping, readContent, readSpecFields, show, type SpecFields } from "../../shared/spec/parse";
-import { enumWord } from "../../shared/spec/words";
 
 /** What an experiment file says: a spec, and what is varied over it. An axis that is not given has no values. */
 export interface Experiment {

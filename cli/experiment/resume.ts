@@ -2,10 +2,9 @@ import { createHash } from "node:crypto";
 import { LatheError, type FieldViolation } from "../../shared/process/errors";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { refuse } from "../../shared/space/validate";
-import { specDigest } from "../../shared/spec/digest";
+import { specDigest, resolve } from "../../shared/spec/resolve";
 import { isMapping } from "../../shared/spec/parse";
-import { resolve } from "../../shared/spec/resolve";
-import { snakeCase } from "../../shared/spec/words";
+import { snakeCase } from "../../shared/spec/bounds";
 import type { CheckedCell } from "./check";
 import type { Failure } from "./folder";
 

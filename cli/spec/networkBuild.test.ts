@@ -1,6 +1,6 @@
 import { openOnnx } from "../../shared/engine/onnx";
 import type { Head } from "../../shared/network/discrete";
-import { networkFigures } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { randomGenotype, smallSpace } from "../../shared/testing/networks";
 import { uniform } from "../../shared/testing/spaces";
 import { describeNetwork, initialOnnx, networkJson, networkLines } from "./networkBuild";
@@ -13,7 +13,7 @@ describe.each(heads)("a network with the $kind head", (head) => {
 
   it("is the sum of its parts, in order", () => {
     const { parts, params, macs } = description;
-    expect({ params, macs }).toEqual(networkFigures(genotype, head));
+    expect({ params, macs }).toEqual(networkCosts(genotype, head));
     for (const key of ["params", "macs"] as const)
       expect(parts.reduce((sum, part) => sum + part[key], 0)).toBe(description[key]);
     const blocks = genotype.stages.map(({ blocks }, s) => blocks.map((_, b) => `stage${s + 1}/block${b + 1}`));

@@ -3,7 +3,7 @@ import { buildDiscrete, type Head } from "../../shared/network/discrete";
 import { networkOnnx } from "../../shared/network/export";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
-import { figuresByPart, networkFigures, type PartFigures } from "../../shared/space/cost";
+import { costsByPart, networkCosts, type PartCosts } from "../../shared/space/networkCosts";
 import { blockInputs } from "../../shared/space/genotype";
 import { blockName, operationName, stageName } from "../../shared/space/parts";
 import { quantity } from "../view/figures";
@@ -12,14 +12,14 @@ import { quantity } from "../view/figures";
 interface NetworkDescription {
   genotype: Genotype;
   head: Head;
-  parts: PartFigures[];
+  parts: PartCosts[];
   params: number;
   macs: number;
 }
 
-/** Figures of a (valid) genotype with a head; conventions as in figuresByPart. */
+/** Figures of a (valid) genotype with a head; conventions as in costsByPart. */
 export function describeNetwork(genotype: Genotype, head: Head): NetworkDescription {
-  return { genotype, head, parts: figuresByPart(genotype, head), ...networkFigures(genotype, head) };
+  return { genotype, head, parts: costsByPart(genotype, head), ...networkCosts(genotype, head) };
 }
 
 /** ONNX of the network with the weights that training it with this seed would start from. */

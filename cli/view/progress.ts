@@ -12,7 +12,7 @@ import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
-import { enumWord } from "../../shared/spec/words";
+import { enumWord } from "../../shared/spec/bounds";
 
 export type PhaseName = "operators" | "search" | "derive" | "retrain" | "profile";
 type PhaseStatus = "waiting" | "running" | "done" | "failed";

@@ -3,6 +3,6 @@ import { engineSchema } from "../../shared/service/engine";
 
 /** Settings of the discretization service. */
 export const schema = engineSchema({
-  /** Silence after which a worker is taken for dead and its work goes to another. */
+  /** A worker that is silent for longer counts as dead, and its work goes to another. */
   LATHE_LEASE: duration(1_000, 3_600_000).default(60_000),
 });

@@ -7,30 +7,24 @@ import type { Consumption } from "../../shared/events/pulls";
 import { consumeWork } from "../../shared/events/searchWork";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
 import type { WorkItem } from "../../shared/events/work";
+import type { Store } from "../../shared/network/export";
 import { LatheError } from "../../shared/process/errors";
-import { startWorker, type Worker } from "../../shared/process/worker";
+import { answerBy } from "../../shared/process/port";
 import { resolve } from "../../shared/spec/resolve";
-import type { Job, Message, Outcome, Reply } from "./jobs";
+import { discretizationProcess } from "./jobs";
 import type { DerivationMetrics } from "./metrics";
 
 interface DeriverOptions {
   bus: Bus;
   engine: EngineOptions;
   metrics: DerivationMetrics;
-  /** Silence after which this process is taken for dead. */
+  /** Silence after which this process counts as dead, in ms. */
   leaseMs?: number;
 }
 
-/** A derivation that is stopped leaves nothing behind, so its process needs no time to end well. */
-const GRACE_MS = 2000;
-
-/** Derives networks from trained supernets, one at a time. */
+/** Takes `derive` items one at a time, derives each network in a child process and publishes architecture.derived. */
 export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
-  const worker: Worker<Job, Message, Outcome, Reply> = startWorker({
-    dir: __dirname,
-    name: "worker",
-    graceMs: GRACE_MS,
-  });
+  const worker = discretizationProcess();
   const checkpoints = new Objects(bus, CHECKPOINTS_BUCKET);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   return consumeWork(bus, {
@@ -40,15 +34,17 @@ export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptio
       const { searchId } = work;
       const { checkpoint: ref, ...from } = startOf(work, history);
       const checkpoint = await checkpoints.get(ref.object, signal);
-      const run = () =>
-        worker.run(
-          { engine, checkpoint, ...from },
-          {
-            signal,
-            onMessage: ({ kind, bytes, mediaType }) =>
-              artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
-          },
+      const onMessage = answerBy<Store>({
+        store: (kind, bytes, mediaType) => artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
+      });
+      const run = async () => {
+        const outcome = await worker.run(
+          { kind: "derive", job: { engine, checkpoint, ...from } },
+          { signal, onMessage },
         );
+        if (outcome.kind !== "derive") throw new LatheError("INTERNAL", `a derivation came back as ${outcome.kind}`);
+        return outcome.event;
+      };
       const data = await metrics.derived(run, signal);
       metrics.gap(data.discretizationGap);
       await publishEvent(bus, searchId, { type: "architecture.derived", data }, { signal: held });
@@ -57,7 +53,7 @@ export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptio
   });
 }
 
-/** Input of a derivation: spec and costs from the work item, the supernet from the history of its search. */
+/** Input of a derivation: spec and cost table from the work item, the supernet from its search's history. */
 function startOf({ id, data }: WorkItem<"derive">, history: readonly StoredEvent[]) {
   const converged = history.find(({ event }) => event.type === "supernet.converged")?.event;
   if (converged?.type !== "supernet.converged") throw missing(id, "supernet.converged in its search's history");

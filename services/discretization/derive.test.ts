@@ -1,7 +1,6 @@
 import { createEngine, type Engine } from "../../shared/engine/engine";
 import { openOnnx } from "../../shared/engine/onnx";
-import { openDataset } from "../../shared/data/open";
-import { datasetOptions } from "../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../shared/data/open";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
 import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete } from "../../shared/network/discrete";
@@ -9,7 +8,7 @@ import { decodeSupernet } from "../../shared/network/checkpoint";
 import { SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import { initialArchitecture } from "../../shared/space/groups";
-import { networkFigures } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { macsTable } from "../../shared/space/cost";
 import { resolve } from "../../shared/spec/resolve";
 import { decidedArchitecture, randomGenotype } from "../../shared/testing/networks";
@@ -29,7 +28,7 @@ open.groups.forEach((group) => (group.alphas = group.alphas.map(() => 2 * random
 const genotype = randomGenotype(space, uniform(41));
 const decided = decidedArchitecture(space, genotype);
 
-/** Derives from a checkpoint of one architecture what another says; files by kind. */
+/** Derives the network of architecture `said` from a checkpoint of architecture `held`. Returns the stored files by kind. */
 async function derived(held: typeof open, said: typeof open) {
   const files = new Map<string, Uint8Array>();
   const checkpoint = trainedCheckpoint(space, held);
@@ -60,19 +59,19 @@ async function derived(held: typeof open, said: typeof open) {
 }
 
 describe("deriveNetwork", () => {
-  it("measures no gap where the supernet has converged", async () => {
+  it("measures no gap if the supernet has converged", async () => {
     const { event } = await derived(decided, decided);
     expect(event.genotype).toEqual(genotype);
     expect(event.supernetMiou).toBeGreaterThan(0);
     expect(event.discretizationGap).toBe(0);
   });
 
-  it("measures the supernet as it was trained and the network cut from it where argmax decides", async () => {
+  it("measures the gap between an undecided supernet and the network that argmax derives from it", async () => {
     const { event, files, checkpoint } = await derived(open, decideAll(space, open));
     const { state } = decodeSupernet(space, checkpoint, "c");
     const dataset = await openDataset(datasetOptions(spec, space));
     const even = new Float32Array(space.classes).fill(1);
-    // The same in other batches, and from what was stored.
+    // Other batch sizes and the stored files give the same results.
     const supernet = await (
       await supernetEvaluator(engine, state.supernet, 6)
     ).evaluate(
@@ -90,7 +89,7 @@ describe("deriveNetwork", () => {
     expect(event.discreteMiou).toBeCloseTo(discrete.miou, 6);
     expect(event.discretizationGap).toBe(event.supernetMiou - event.discreteMiou);
     expect(event.discretizationGap).not.toBe(0);
-    expect(event.figures).toEqual(networkFigures(event.genotype!, { kind: "search" }));
+    expect(event.figures).toEqual(networkCosts(event.genotype!, { kind: "search" }));
     expect(event.decidedBy).toBe(DecidedBy.DECIDED_BY_ARGMAX);
     const model = await openOnnx(files.get("derived.onnx")!);
     expect(model.outputs.logits?.shape).toEqual([1, 11, 4, 8]);
@@ -98,7 +97,7 @@ describe("deriveNetwork", () => {
     await model.release();
   });
 
-  it("refuses an event that lacks what it needs", async () => {
+  it("refuses an event without space or architecture", async () => {
     const converged = SupernetConverged.fromPartial({ space });
     const job = { engine: {} as never, spec, converged, table: macsTable(space), checkpoint: new Uint8Array() };
     await expect(deriveNetwork(engine, job, {} as never)).rejects.toMatchObject({ reason: "EVENT_INVALID" });

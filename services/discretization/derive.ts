@@ -1,5 +1,4 @@
-import { openDataset } from "../../shared/data/open";
-import { datasetOptions } from "../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../shared/data/open";
 import type { Engine } from "../../shared/engine/engine";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
 import { decodeSupernet } from "../../shared/network/checkpoint";
@@ -8,17 +7,18 @@ import { storeDerived, type Store } from "../../shared/network/export";
 import { inheritBuffer } from "../../shared/network/inherit";
 import { LatheError } from "../../shared/process/errors";
 import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
-import { costOfLargest, genotypeCost, networkFigures, smallestCostRatio } from "../../shared/space/cost";
+import { costOfLargest, genotypeCost, smallestCostRatio } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { derive } from "../../shared/space/genotype";
-import type { Job } from "./jobs";
+import type { DeriveJob } from "./jobs";
 
 /**
- * The discrete network of a finished supernet with inherited weights, and the discretization gap: the mIoU of the supernet as it was
- * trained minus that of the network cut from it, both on the validation split by running statistics (docs/method.md#after-the-search).
+ * Derives the discrete network of a finished supernet with inherited weights, stores it, and measures the discretization gap: mIoU of the
+ * supernet minus mIoU of the network, both on the validation split with running statistics (docs/method.md#after-the-search).
  */
 export async function deriveNetwork(
   engine: Engine,
-  job: Job,
+  job: DeriveJob,
   port: Store & { signal: AbortSignal },
 ): Promise<ArchitectureDerived> {
   const { spec, converged } = job;
@@ -38,7 +38,7 @@ export async function deriveNetwork(
   const opened: { release(): Promise<void> }[] = [];
   try {
     const { batchSize } = spec.training;
-    // Only the loss depends on class weights, and the gap does not on the loss.
+    // Class weights affect the loss only, and the loss is not used.
     const even = new Float32Array(space.classes).fill(1);
     const before = await supernetEvaluator(engine, state.supernet, batchSize);
     opened.push(before);
@@ -53,7 +53,7 @@ export async function deriveNetwork(
       supernetMiou: supernet.miou,
       discreteMiou: discrete.miou,
       discretizationGap: supernet.miou - discrete.miou,
-      figures: networkFigures(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, { kind: "search" }),
       costRatio: genotypeCost(genotype, table) / largest,
       smallestCostRatio: smallestCostRatio(space, table),
       ...(await storeDerived(network, { weights, stats }, dataset.info.classes, port)),

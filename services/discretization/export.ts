@@ -1,46 +1,52 @@
 import type { Objects } from "../../shared/events/objects";
 import type { StoredEvent } from "../../shared/events/catalog";
-import { onnxMetadata } from "../../shared/engine/onnx";
-import { decodeBundle } from "../../shared/network/bundle";
-import { buildDiscrete, type Head } from "../../shared/network/discrete";
-import { networkOnnx } from "../../shared/network/export";
+import type { Head } from "../../shared/network/discrete";
 import { LatheError } from "../../shared/process/errors";
+import type { Turns } from "../../shared/process/turns";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { validateGenotype } from "../../shared/space/genotype";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
+import { discretizationProcess } from "./jobs";
 
 interface ExportRequest {
   searchId: string;
-  /** 0: as searched. */
+  /** 0: the size of the search. */
   inputHeight: number;
   inputWidth: number;
   inherited: boolean;
 }
 
-/** ONNX of a search's network: the stored file, or its weights in a network of another input size. */
+/** Returns the ONNX of a search's network: the stored file, or its weights in a network of another input size. */
 export async function exportNetwork(
   history: readonly StoredEvent[],
   artifacts: Objects,
+  turns: Turns,
   { searchId, inputHeight, inputWidth, inherited }: ExportRequest,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   const found = networkOf(history, searchId, inherited);
-  const { genotype } = found;
-  const size = { height: inputHeight || genotype.inputHeight, width: inputWidth || genotype.inputWidth };
-  const resized = { ...genotype, inputHeight: size.height, inputWidth: size.width };
-  validateGenotype(resized);
-  const stored = await artifacts.get(found.onnx.object, signal);
-  if (size.height === genotype.inputHeight && size.width === genotype.inputWidth) return stored;
-  const { arrays } = decodeBundle(await artifacts.get(found.weights.object, signal), found.weights.object);
-  const { weights, stats } = arrays;
-  if (!weights || !stats)
-    throw new LatheError("INTERNAL", `${found.weights.object} has no weights or no statistics`, {
-      reason: "BUNDLE_CORRUPT",
-    });
-  const classNames = JSON.parse(onnxMetadata(stored).classes ?? "[]") as string[];
-  return networkOnnx(buildDiscrete(resized, found.head), { weights, stats }, classNames);
+  const { head, onnx, weights } = found;
+  const genotype = {
+    ...found.genotype,
+    inputHeight: inputHeight || found.genotype.inputHeight,
+    inputWidth: inputWidth || found.genotype.inputWidth,
+  };
+  validateGenotype(genotype);
+  const asStored =
+    genotype.inputHeight === found.genotype.inputHeight && genotype.inputWidth === found.genotype.inputWidth;
+  if (asStored) return artifacts.get(onnx.object, signal);
+  return turns.take(async () => {
+    const files = {
+      onnx: await artifacts.get(onnx.object, signal),
+      weights: await artifacts.get(weights.object, signal),
+    };
+    const job = { genotype, head, ...files, object: weights.object };
+    const outcome = await discretizationProcess().run({ kind: "export", job }, { signal });
+    if (outcome.kind !== "export") throw new LatheError("INTERNAL", `an export came back as ${outcome.kind}`);
+    return outcome.onnx;
+  }, signal);
 }
 
 interface Found {

@@ -1,11 +1,13 @@
 import type { EngineOptions } from "../../shared/engine/engine";
+import type { Head } from "../../shared/network/discrete";
+import type { Store } from "../../shared/network/export";
+import type { Call, Reply } from "../../shared/process/port";
+import { startWorker, type Worker } from "../../shared/process/worker";
 import type { ArchitectureDerived, SupernetConverged } from "../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import type { CostTable } from "../../shared/proto/lathe/v1/space";
+import type { CostTable, Genotype } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 
-/** A job of the deriving process. */
-export interface Job {
+export interface DeriveJob {
   engine: EngineOptions;
   spec: ResolvedSpec;
   converged: SupernetConverged;
@@ -15,13 +17,26 @@ export interface Job {
   checkpoint: Uint8Array;
 }
 
-/** A file to store; answered with where it is. */
-export interface Message {
-  kind: string;
-  bytes: Uint8Array;
-  mediaType: string;
+export interface ExportJob {
+  /** The genotype with the input size to export. */
+  genotype: Genotype;
+  head: Head;
+  /** The stored ONNX file, for its class names, and the stored weights. */
+  onnx: Uint8Array;
+  weights: Uint8Array;
+  /** Object of the weights, for errors. */
+  object: string;
 }
 
-export type Reply = ArtifactRef;
+/** A job of the child process, which ends after one job. */
+export type Job = { kind: "derive"; job: DeriveJob } | { kind: "export"; job: ExportJob };
 
-export type Outcome = ArchitectureDerived;
+export type Outcome = { kind: "derive"; event: ArchitectureDerived } | { kind: "export"; onnx: Uint8Array };
+
+/** Nothing of a job that is aborted is kept, so its process gets little time to end by itself. */
+const GRACE_MS = 2000;
+
+/** Runs jobs, each in a child process of its own, which alone loads TensorFlow.js and ONNX Runtime. */
+export function discretizationProcess(): Worker<Job, Call<Store>, Outcome, Reply<Store>> {
+  return startWorker({ dir: __dirname, name: "worker", graceMs: GRACE_MS });
+}

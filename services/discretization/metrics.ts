@@ -2,7 +2,7 @@ import type { Metrics } from "../../shared/process/metrics";
 
 /** Metrics of derivations. */
 export interface DerivationMetrics {
-  /** Times and counts a derivation; one that the signal stops is no failure. */
+  /** Times and counts a derivation. One that the signal aborts counts as cancelled, not as failed. */
   derived<T>(run: () => Promise<T>, signal: AbortSignal): Promise<T>;
   gap(ratio: number): void;
 }
@@ -18,7 +18,7 @@ export function derivationMetrics(metrics: Metrics): DerivationMetrics {
     "nas_discretization_gap_ratio",
     "mIoU of the newest supernet minus that of the network cut from it.",
   );
-  // Until one is measured there is none: 0 would say that it was perfect.
+  // The series is absent until a gap is measured: 0 would report a perfect one.
   gap.remove();
   for (const outcome of ["succeeded", "failed", "cancelled"]) outcomes.inc({ outcome }, 0);
   return {

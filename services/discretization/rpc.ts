@@ -3,18 +3,20 @@ import { historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { ARTIFACTS_BUCKET, isToken } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
+import { Turns } from "../../shared/process/turns";
 import { DiscretizationServiceService } from "../../shared/proto/lathe/v1/discretization";
 import { service, type Service } from "../../shared/rpc/handlers";
-import { networkFigures } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { derive } from "../../shared/space/genotype";
 import { refuse, spaceViolations, validateArchitecture } from "../../shared/space/validate";
 import { exportNetwork } from "./export";
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** Requests of DiscretizationService. */
+/** DiscretizationService. Exports at another input size run one at a time. */
 export function discretizationService(bus: Bus): Service {
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
+  const exports = new Turns();
   return service(DiscretizationServiceService, {
     discretize: ({ space, architecture }) => {
       if (!space) throw invalid("space", "is not set");
@@ -22,7 +24,7 @@ export function discretizationService(bus: Bus): Service {
       refuse("INVALID_SPACE", "space", spaceViolations(space, "space."));
       validateArchitecture(space, architecture);
       const { genotype, converged } = derive(space, architecture);
-      return { genotype, converged, figures: networkFigures(genotype, { kind: "search" }) };
+      return { genotype, converged, figures: networkCosts(genotype, { kind: "search" }) };
     },
     exportNetwork: async function* (request, { signal }) {
       const { searchId, inputHeight, inputWidth } = request;
@@ -31,7 +33,7 @@ export function discretizationService(bus: Bus): Service {
       for (const [field, value] of Object.entries({ input_height: inputHeight, input_width: inputWidth }))
         if (value < 0 || value > 8192) throw invalid(field, `is ${value}, must be between 0 and 8192`);
       const history = await historyOnce(bus, searchId, 0, signal);
-      const bytes = await exportNetwork(history, artifacts, request, signal);
+      const bytes = await exportNetwork(history, artifacts, exports, request, signal);
       for (let at = 0; at < bytes.length; at += CHUNK_BYTES)
         yield { chunk: Buffer.from(bytes.subarray(at, at + CHUNK_BYTES)) };
     },

@@ -15,7 +15,8 @@ import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import { DiscretizationServiceClient, type ExportNetworkRequest } from "../../shared/proto/lathe/v1/discretization";
 import { NetworkTrained, SupernetConverged, type ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
-import { macsTable, networkFigures } from "../../shared/space/cost";
+import { macsTable } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { initialArchitecture } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
 import { workIsDone } from "../../shared/testing/bus";
@@ -100,13 +101,13 @@ describe("a supernet that has converged", () => {
     expect(event).toMatchObject({
       genotype,
       discretizationGap: 0,
-      figures: networkFigures(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, { kind: "search" }),
     });
     expect(event.supernetMiou).toBeGreaterThan(0);
     expect((await artifacts.list(`${id}/`)).sort()).toEqual([event.onnx!.object, event.weights!.object].sort());
   });
 
-  it("is derived once: another item of it, or one of a search that was cancelled, changes nothing", async () => {
+  it("is derived once: a repeated item, or an item of a cancelled search, changes nothing", async () => {
     const cancelled = await newSearch();
     await publishEvent(bus, cancelled, await converged(cancelled));
     await publishEvent(bus, cancelled, { type: "search.cancelled", data: { reason: "enough" } });
@@ -119,7 +120,7 @@ describe("a supernet that has converged", () => {
     expect(await artifacts.list(`${cancelled}/`)).toEqual([]);
   });
 
-  it("is not derived while its search is paused, but by the item of its resumption", async () => {
+  it("is not derived while its search is paused, but after the search is resumed", async () => {
     const paused = await newSearch();
     await publishEvent(bus, paused, await converged(paused));
     await publishEvent(bus, paused, { type: "search.paused", data: {} });
@@ -165,8 +166,8 @@ describe("a supernet that has converged", () => {
     const { weights, stats } = decodeBundle(await artifacts.get(event.weights!.object), "it").arrays;
     const image = noise(3 * 64 * 32, uniform(1));
     const parameters = { weights: weights!, stats: stats! };
-    const network = buildDiscrete(genotype, { kind: "search" });
-    const own = await openOnnx(networkOnnx(network, parameters, [], { height: 64, width: 32 }));
+    const network = buildDiscrete({ ...genotype, inputHeight: 64, inputWidth: 32 }, { kind: "search" });
+    const own = await openOnnx(networkOnnx(network, parameters, []));
     const [got, want] = [await model.run({ image }), await own.run({ image })];
     expect(relativeDifference(got.logits!, want.logits!)).toBe(0);
     await Promise.all([model.release(), own.release()]);
@@ -206,11 +207,11 @@ describe("a supernet that has converged", () => {
 });
 
 describe("Discretize", () => {
-  it("answers with the network that an architecture points at, and whether it had converged", async () => {
+  it("returns the network of an architecture, and whether the architecture has converged", async () => {
     expect(await client().discretize({ space, architecture })).toEqual({
       genotype,
       converged: true,
-      figures: networkFigures(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, { kind: "search" }),
     });
     const { converged: ended } = await client().discretize({ space, architecture: initialArchitecture(space) });
     expect(ended).toBe(false);

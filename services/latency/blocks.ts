@@ -13,9 +13,9 @@ import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space"
 
 const SEED = 1;
 
-/** Blocks one after the other at one resolution. */
+/** Consecutive blocks at one resolution. */
 export interface BlockChain {
-  /** Input channels of the first. */
+  /** Input channels of the first block. */
   inputs: number;
   blocks: readonly GenotypeBlock[];
   height: number;
@@ -52,14 +52,14 @@ function constants(layout: Manifest, buffer: Float32Array): Constants {
   );
 }
 
-/** ONNX of a genotype's network with the search head and random weights; stages without blocks are allowed. */
+/** ONNX of a genotype's network with the search head and random weights. Stages may have no blocks. */
 export function searchNetworkOnnx(genotype: Genotype): Uint8Array {
   const network = buildDiscrete(genotype, { kind: "search" });
   const weights = initialWeights(network.weights, createRandom(SEED, "network"));
   return networkOnnx(network, { weights, stats: initialStats(network.stats) }, []);
 }
 
-/** ONNX of nearly nothing: what a run costs before it computes. */
+/** ONNX of a single addition, to measure the cost of an empty run. */
 export function emptyOnnx(): Uint8Array {
   return exportOnnx({
     name: "empty",

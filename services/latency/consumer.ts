@@ -17,12 +17,12 @@ interface LatencyConsumer {
   artifacts: Pick<Objects, "get">;
   profiler: Pick<ObservedProfiler, "network" | "operators" | "skipped">;
   defaults: ProfilingSettings;
-  /** Silence after which this worker is taken for dead; a minute unless given. */
+  /** Silence after which this worker counts as dead, in ms; a minute by default. */
   leaseMs?: number;
 }
 
-/** Takes the profiling items of this device class, one at a time, and publishes what was measured. */
-export function consumeProfileWork(options: LatencyConsumer): Promise<Consumption> {
+/** Takes the `profile` items of this device class one at a time, and publishes the measurements. */
+export function consume(options: LatencyConsumer): Promise<Consumption> {
   const { bus, profiler, defaults, leaseMs } = options;
   return consumeWork(bus, {
     queues: [{ kind: "profile", deviceClass: defaults.deviceClass }],

@@ -24,7 +24,7 @@ describe("listDevices", () => {
     ]);
   });
 
-  it("says why the others cannot: not in the build, or not creatable", async () => {
+  it("gives the reason for the others: not in the build, or no session can be created", async () => {
     const missing = new LatheError("FAILED_PRECONDITION", "engine onnxruntime/cuda is not available here", {
       cause: new Error("no shared library"),
     });
@@ -48,7 +48,7 @@ describe("listDevices", () => {
   });
 });
 
-it("names a device whose driver tells nothing", () => {
+it("has a name for a device whose driver reports none", () => {
   const silent = { ...machine([]), cpuModels: () => [""], gpuModels: () => [] };
   expect(deviceName("cpu", silent)).toBe("CPU of unknown model, 1 logical core");
   expect(deviceName("cuda", silent)).toBe("NVIDIA GPU of unknown model");

@@ -2,7 +2,7 @@ import type { Provider } from "../../shared/engine/engine";
 import { LatheError } from "../../shared/process/errors";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 
-/** Kinds of device that a worker can be of, and what ONNX Runtime runs them by; the class is also the name of the work queue. */
+/** Classes of device on which a worker can measure. The class also names the work queue. */
 export const DEVICE_CLASSES = ["cpu", "cuda", "tensorrt"] as const;
 export type DeviceClass = (typeof DEVICE_CLASSES)[number];
 
@@ -14,29 +14,29 @@ const providerNames: Readonly<Record<Provider, string>> = {
   tensorrt: "TensorrtExecutionProvider",
 };
 
-/** What is asked of the machine: machine.ts, which loads ONNX Runtime, answers it in the measuring process. */
+/** Facts about the machine. services/latency/machine.ts reads them in the measuring process, where ONNX Runtime is loaded. */
 export interface Machine {
-  /** Providers that this build of ONNX Runtime knows. */
+  /** Providers of this build of ONNX Runtime. */
   providers(): readonly string[];
-  /** Rejects where a session on the provider cannot be made. */
+  /** Rejects if a session on the provider cannot be created. */
   require(provider: Provider): Promise<void>;
   cpuModels(): readonly string[];
-  /** Empty where the driver tells none. */
+  /** Names that the driver reports; may be empty. */
   gpuModels(): readonly string[];
 }
 
-/** "Intel(R) Xeon(R) CPU, 2 logical cores"; GPUs by the names that their driver tells. */
+/** "Intel(R) Xeon(R) CPU, 2 logical cores", or the name that the GPU's driver reports. */
 export function deviceName(deviceClass: DeviceClass, machine: Machine): string {
   if (deviceClass === "cpu") {
     const models = machine.cpuModels();
     const cores = `${models.length} logical ${models.length === 1 ? "core" : "cores"}`;
     return `${models[0] === undefined || models[0] === "" ? "CPU of unknown model" : models[0]}, ${cores}`;
   }
-  // ONNX Runtime takes device 0 unless told otherwise.
+  // ONNX Runtime uses device 0 by default.
   return machine.gpuModels()[0] ?? "NVIDIA GPU of unknown model";
 }
 
-/** Every device class, and for those that cannot be measured here the reason. */
+/** Lists every device class, with the reason if this machine cannot measure it. */
 export async function listDevices(machine: Machine): Promise<Device[]> {
   const known = machine.providers();
   const devices: Device[] = [];
@@ -62,7 +62,7 @@ async function faultOf(provider: Provider, machine: Machine): Promise<string> {
   }
 }
 
-/** Throws FAILED_PRECONDITION (DEVICE_UNAVAILABLE) where the class is not among the devices that can be measured. */
+/** Throws FAILED_PRECONDITION (DEVICE_UNAVAILABLE) if the class cannot be measured here. */
 export function requireDevice(devices: readonly Device[], deviceClass: DeviceClass): void {
   const device = devices.find((entry) => entry.deviceClass === deviceClass);
   if (device?.available === true) return;

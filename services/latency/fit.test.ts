@@ -31,7 +31,7 @@ describe("fitOperator", () => {
     expect(fit.relativeError).toBeLessThan(1e-9);
   });
 
-  it("stays non-negative and no worse than any other choice on noisy data", () => {
+  it("fits noisy data with non-negative coefficients, at least as well as any other choice of them", () => {
     const random = uniform(5);
     const loss = (rows: OperatorSample[], a: number, b: number, c: number) =>
       rows.reduce((sum, row) => sum + ((a * row.inMiddle + b * row.middleOut + c) / row.seconds - 1) ** 2, 0);
@@ -63,7 +63,7 @@ describe("fitOperator", () => {
     });
   });
 
-  it("tells its mean relative error", () => {
+  it("returns its mean relative error", () => {
     const rows = [1, 1, 4].map((seconds) => ({ inMiddle: 0, middleOut: 0, seconds }));
     const c = 2.25 / 2.0625;
     expect(fitOperator(rows).relativeError).toBeCloseTo((2 * (c - 1) + (1 - c / 4)) / 3, 12);

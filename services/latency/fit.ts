@@ -1,7 +1,7 @@
 import { LatheError } from "../../shared/process/errors";
 import type { CandidateCost } from "../../shared/proto/lathe/v1/space";
 
-/** A measured operator: the products of its widths (or their means over several blocks) and the seconds of a block. */
+/** A measured operator: products of its widths (their means over several blocks), and the seconds of one block. */
 export interface OperatorSample {
   /** in * mid. */
   inMiddle: number;
@@ -20,17 +20,17 @@ interface OperatorFit extends OperatorCost {
 const FEATURES = 3;
 
 /**
- * Non-negative coefficients of seconds = in_middle * in * mid + middle_out * mid * out + fixed (CandidateCost) that minimise
- * sum ((fitted - measured) / measured)^2: a small operator counts as much as a large one. At most 3 unknowns, so every choice of
- * which ones are 0 is solved and the best admissible one taken: exact, no iteration. INVALID_ARGUMENT where samples are fewer
- * than the unknowns or not positive.
+ * Fits the non-negative coefficients of seconds = in_middle * in * mid + middle_out * mid * out + fixed (CandidateCost). They minimise
+ * sum ((fitted - measured) / measured)^2, so small operators count as much as large ones. With 3 unknowns each subset of non-zero
+ * coefficients is solved exactly, and the best admissible solution is taken. INVALID_ARGUMENT if there are fewer than 3 samples or one is
+ * not positive.
  */
 export function fitOperator(samples: readonly OperatorSample[]): OperatorFit {
   if (samples.length < FEATURES)
     throw new LatheError("INVALID_ARGUMENT", `${samples.length} samples fit no operator, at least ${FEATURES} do`);
   const bad = samples.find(({ seconds }) => !(seconds > 0 && Number.isFinite(seconds)));
   if (bad) throw new LatheError("INVALID_ARGUMENT", `an operator measured ${bad.seconds} s, must be above 0`);
-  // Rows are divided by what was measured: the target is 1 throughout. Columns by their largest entry, for conditioning.
+  // Each row is divided by its measured time, so every target is 1. Each column is divided by its largest entry, for conditioning.
   const rows = samples.map(({ inMiddle, middleOut, seconds }) =>
     [inMiddle, middleOut, 1].map((feature) => feature / seconds),
   );
@@ -55,7 +55,7 @@ export function fitOperator(samples: readonly OperatorSample[]): OperatorFit {
 const dot = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0);
 
-/** x that minimises |A x - 1|^2 by the normal equations; undefined where columns depend on each other. */
+/** x that minimises |A x - 1|^2, by the normal equations; undefined if the columns are linearly dependent. */
 function leastSquares(rows: readonly (readonly number[])[]): number[] | undefined {
   const n = rows[0]?.length ?? 0;
   const indices = Array.from({ length: n }, (_, i) => i);

@@ -23,7 +23,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** The service as its launcher starts it. */
+/** Starts the service as its launcher does. */
 function start(env: Record<string, string>) {
   const { path, execArgv } = entry(__dirname, "main");
   const child = spawn(process.execPath, [...execArgv, path], {
@@ -67,10 +67,10 @@ it("does not start with a wrong setting, and says so in one line", async () => {
   expect(service.log()).toContain('LATHE_DEVICE_CLASS is \\"tpu\\": must be one of cpu, cuda, tensorrt');
 });
 
-it("does not start for a device that is not there", async () => {
+it("does not start for a device that the machine does not have", async () => {
   const devices = await listDevices(thisMachine);
   const absent = devices.find(({ available }) => !available);
-  // Nothing is missing on a GPU node with its build of ONNX Runtime.
+  // On a GPU node with its build of ONNX Runtime, the device is there.
   if (!absent) return;
   const service = start({ LATHE_DEVICE_CLASS: absent.deviceClass });
   expect(await service.ended).toBe(1);

@@ -1,9 +1,9 @@
 import { LatheError } from "../../shared/process/errors";
-import { latencyFigures, percentile, sampleRuns, type Clock } from "./measure";
+import { summarise, percentile, sampleRuns, type Clock } from "./measure";
 
 const never = new AbortController().signal;
 
-/** A clock on which each run takes what the list says next, in ms. */
+/** A clock on which each run takes the next duration of a list, in ms. */
 function scripted(durations: readonly number[]) {
   let now = 1000;
   let runs = 0;
@@ -64,7 +64,7 @@ describe("sampleRuns", () => {
     expect(await sampleRuns(slower.run, sampling, never, slower.clock)).toHaveLength(2);
   });
 
-  it("lets the event loop turn about every 50 ms, and outside of what it times", async () => {
+  it("lets the event loop run about every 50 ms, outside of the timed runs", async () => {
     const { clock, run, breaths } = scripted(new Array<number>(20).fill(10));
     await sampleRuns(run, { warmupRuns: 0, timedRuns: 20 }, never, clock);
     expect(breaths()).toBe(4);
@@ -83,7 +83,7 @@ describe("sampleRuns", () => {
   });
 });
 
-describe("latencyFigures", () => {
+describe("summarise", () => {
   const conditions = {
     device: "a CPU",
     deviceClass: "cpu",
@@ -97,7 +97,7 @@ describe("latencyFigures", () => {
 
   it("sums samples up without changing them", () => {
     const samples = Float64Array.from([0.5, 0.25, 0.125, 1]);
-    expect(latencyFigures(samples, conditions)).toEqual({
+    expect(summarise(samples, conditions)).toEqual({
       ...conditions,
       runs: 4,
       p50Seconds: 0.25,
@@ -109,8 +109,8 @@ describe("latencyFigures", () => {
     expect(Array.from(samples)).toEqual([0.5, 0.25, 0.125, 1]);
   });
 
-  it("tells the 95th from the 99th percentile", () => {
+  it("distinguishes the 95th from the 99th percentile", () => {
     const samples = Array.from({ length: 200 }, (_, i) => 200 - i);
-    expect(latencyFigures(samples, conditions)).toMatchObject({ p50Seconds: 100, p95Seconds: 190, p99Seconds: 198 });
+    expect(summarise(samples, conditions)).toMatchObject({ p50Seconds: 100, p95Seconds: 190, p99Seconds: 198 });
   });
 });

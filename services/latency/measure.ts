@@ -3,19 +3,19 @@ import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 
 /** How often a model is run. */
 export interface Sampling {
-  /** Left out of every figure: a session's first runs are several times slower (memory arena, clocks). */
+  /** Runs that are not timed: the first runs of a session are several times slower (memory arena, clocks). */
   warmupRuns: number;
   timedRuns: number;
-  /** Ends warm-up and timed runs early, each once it has taken this long and has minimumRuns; no limit unless given. */
+  /** Time in ms after which warm-up and timed runs each end early, provided that minimumRuns are done. Default: no limit. */
   budgetMs?: number;
   minimumRuns?: number;
 }
 
-/** Clock and event loop, as a measurement uses them. */
+/** Clock and event loop of a measurement. */
 export interface Clock {
   /** Milliseconds, monotonic. */
   now(): number;
-  /** Lets the event loop turn, so that an abort can arrive; called between runs, never inside one. */
+  /** Lets the event loop run between two timed runs, so that an abort can arrive. */
   breathe(): Promise<void>;
 }
 
@@ -26,7 +26,7 @@ const processClock: Clock = {
 
 const BREATHE_EVERY_MS = 50;
 
-/** Durations in seconds of the timed runs, in the order in which they ran; throws the signal's reason when it aborts. */
+/** Durations of the timed runs in seconds, in order. Rejects with the signal's reason if it aborts. */
 export async function sampleRuns(
   run: () => Promise<unknown>,
   { warmupRuns, timedRuns, budgetMs = Infinity, minimumRuns = 1 }: Sampling,
@@ -55,25 +55,25 @@ export async function sampleRuns(
 }
 
 /**
- * The p-th percentile by nearest rank: the smallest sample that at least p % of the samples do not exceed, always one that was
- * measured. `sorted` ascends and is not empty; p is above 0, at most 100.
+ * The p-th percentile by nearest rank: the smallest sample that at least p % of the samples do not exceed. `sorted` ascends and is not
+ * empty; 0 < p <= 100.
  */
 export function percentile(sorted: ArrayLike<number>, p: number): number {
   if (!(p > 0 && p <= 100) || sorted.length === 0)
     throw new LatheError("INTERNAL", `percentile ${p} of ${sorted.length} samples: must be in (0, 100] of at least 1`);
-  // p * n first: 7 / 100 * 100 would round above 7 and take the next sample.
+  // Multiplied first: 7 / 100 * 100 rounds to a number above 7, and its ceiling would be the next sample.
   const rank = Math.ceil((p * sorted.length) / 100);
   return sorted[rank - 1] ?? Number.NaN;
 }
 
-/** Where and how samples were taken. */
+/** Device and settings of a measurement. */
 export type Conditions = Pick<
   LatencyFigures,
   "device" | "deviceClass" | "runtime" | "precision" | "batchSize" | "inputHeight" | "inputWidth" | "threads"
 >;
 
-/** Percentiles (nearest rank) and mean of samples in seconds, with the conditions they hold under. */
-export function latencyFigures(samples: ArrayLike<number>, conditions: Conditions): LatencyFigures {
+/** Percentiles (nearest rank) and mean of samples in seconds, with the conditions of their measurement. */
+export function summarise(samples: ArrayLike<number>, conditions: Conditions): LatencyFigures {
   const sorted = Float64Array.from(samples).sort();
   const p50 = percentile(sorted, 50);
   return {

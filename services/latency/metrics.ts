@@ -6,13 +6,13 @@ import type { Profiler } from "./profiler";
 export type ProfileKind = "network" | "operators";
 
 export interface ObservedProfiler extends Profiler {
-  /** Counts a work item that there was nothing to measure for. */
+  /** Counts a work item that was skipped because its search needs no measurement. */
   skipped(kind: ProfileKind): void;
 }
 
 const LATENCY_BUCKETS = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 
-/** The same profiler, which counts what it does, keeps the newest errors of the latency model and logs both. */
+/** Wraps a profiler: counts and logs its measurements, and exports the newest errors of the latency model. */
 export function observeProfiler(profiler: Profiler, metrics: Metrics, logger: Logger): ObservedProfiler {
   const latency = metrics.histogram(
     "nas_profiler_latency_seconds",

@@ -18,7 +18,7 @@ const genotype = {
 };
 
 describe("measureNetwork", () => {
-  it("measures a real network and tells under which conditions", async () => {
+  it("measures a real network and returns the conditions of the measurement", async () => {
     const { latency, samples } = await measureNetwork(searchNetworkOnnx(genotype), settings, never);
     expect(latency).toMatchObject({
       deviceClass: "cpu",
@@ -38,7 +38,7 @@ describe("measureNetwork", () => {
     expect(framesPerSecond).toBeCloseTo(1 / p50Seconds, 9);
   });
 
-  it("refuses what is no network of one image", async () => {
+  it("refuses a model whose input is not one image", async () => {
     const model = exportOnnx({
       name: "pair",
       step: (tensors) => ({ y: named(tensors, "x").add(named(tensors, "z")) }),

@@ -6,7 +6,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { deviceName, providerOf } from "./devices";
 import { thisMachine } from "./machine";
-import { latencyFigures, sampleRuns, type Clock, type Conditions, type Sampling } from "./measure";
+import { summarise, sampleRuns, type Clock, type Conditions, type Sampling } from "./measure";
 import type { ProfilingSettings } from "./settings";
 
 export interface MeasuredNetwork {
@@ -15,13 +15,13 @@ export interface MeasuredNetwork {
   samples: Float64Array;
 }
 
-/** Of every network that Lathe exports. */
+/** Precision of every network that Lathe exports. */
 const PRECISION = "fp32";
 
-/** Seed of the inputs: the values do not matter to the time, but they are the same in every run. */
+/** Seed of the inputs. Their values do not affect the time, but are the same in every run. */
 const SEED = 1;
 
-/** Latency of an ONNX network whose one input is [1,C,H,W] float32; INVALID_ARGUMENT (MODEL_UNSUPPORTED) where it is not. */
+/** Measures an ONNX network with one float32 input [1,C,H,W]. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for other inputs. */
 export async function measureNetwork(
   model: Uint8Array,
   settings: ProfilingSettings,
@@ -32,11 +32,11 @@ export async function measureNetwork(
   return withModel(model, settings, async (opened) => {
     const [height, width] = imageSize(opened.inputs);
     const samples = await sampleRuns(runOf(opened), sampling, signal, clock);
-    return { latency: latencyFigures(samples, conditionsOf(settings, height, width)), samples };
+    return { latency: summarise(samples, conditionsOf(settings, height, width)), samples };
   });
 }
 
-/** Seconds of each timed run of any exported model. */
+/** Seconds of each timed run of any model. */
 export async function sampleModel(
   model: Uint8Array,
   settings: ProfilingSettings,
@@ -46,7 +46,7 @@ export async function sampleModel(
   return withModel(model, settings, (opened) => sampleRuns(runOf(opened), sampling, signal));
 }
 
-/** One session at a time: it is released before the next is made. */
+/** Opens a session for `use` and releases it afterwards. */
 async function withModel<T>(
   model: Uint8Array,
   { deviceClass, threads }: ProfilingSettings,
@@ -60,7 +60,7 @@ async function withModel<T>(
   }
 }
 
-/** A run on random inputs in [0, 1), into arrays made beforehand: no allocation of results is timed. */
+/** A run on random inputs in [0, 1). Outputs are allocated beforehand, so allocations are not timed. */
 function runOf(model: OnnxModel): () => Promise<unknown> {
   const random = createRandom(SEED, "profile");
   const inputs = arrays(model.inputs, (length) => Float32Array.from({ length }, () => random.next()));

@@ -3,8 +3,8 @@ import { CostMetric, type SearchSpace } from "../../shared/proto/lathe/v1/space"
 import { expectedCost, costOfLargest, macsTable } from "../../shared/space/cost";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { chainOnnx } from "./blocks";
-import { chainProducts, measureOperators, operatorPoints, runtimeTimer, widthPoints, type Timer } from "./operators";
-import { latencyFigures } from "./measure";
+import { chainProducts, measureOperators, operatorPoints, runtimeTimer, widthPoints } from "./operators";
+import { summarise } from "./measure";
 import { defaultSettings } from "./settings";
 
 const never = new AbortController().signal;
@@ -30,7 +30,7 @@ describe("the models of a table", () => {
     expect([...new Set(sizes)]).toEqual(["stage1 8x16", "stage2 4x8"]);
   });
 
-  it("have the widths of the space, and half of a width that stands alone", () => {
+  it("have the widths of the space; a stage with a single width also has half of it", () => {
     const square = (width: number) => ({ input: width, output: width, middles: [width, width] });
     const mixed = (high: number, low: number) => [
       { input: high, output: low, middles: [high, low] },
@@ -61,12 +61,12 @@ describe("the models of a table", () => {
 });
 
 describe("measureOperators", () => {
-  it("recovers the coefficients of a machine that costs exactly what a table says, less what a run costs", async () => {
+  it("recovers the coefficients of a simulated machine, without its cost of an empty run", async () => {
     const truth = new Map(
       macsTable(space).candidates.map(({ id }, i) => [id, { a: (i + 1) * 1e-8, b: (9 - i) * 1e-8, c: (i + 1) * 1e-6 }]),
     );
     const [overhead, fixed, largest] = [5e-5, 3e-4, 1e-3];
-    // In the order of measuring: nothing, the network without blocks, then every point; the first round is disturbed.
+    // In the order of measurement: empty model, network without blocks, every point. The first round is slower by a disturbance.
     const expected = operatorPoints(space).map(({ id, chain: { inputs, blocks } }) => {
       const { a, b, c } = truth.get(id) ?? { a: NaN, b: NaN, c: NaN };
       return blocks.reduce((sum, block, i) => {
@@ -75,7 +75,7 @@ describe("measureOperators", () => {
       }, overhead);
     });
     const times = [overhead, fixed, ...expected];
-    const conditions = latencyFigures([largest], {
+    const conditions = summarise([largest], {
       device: "",
       deviceClass: "cpu",
       runtime: "",
@@ -86,7 +86,7 @@ describe("measureOperators", () => {
       threads: 1,
     });
     let call = 0;
-    const timer: Timer = {
+    const timer: Parameters<typeof measureOperators>[2] = {
       seconds: () => {
         const round = Math.floor(call / times.length);
         return Promise.resolve((times[call++ % times.length] ?? NaN) * (round === 0 ? 1.5 : 1));

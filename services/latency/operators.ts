@@ -8,19 +8,18 @@ import {
   type SearchSpace,
 } from "../../shared/proto/lathe/v1/space";
 import { candidateId, genotypeCost } from "../../shared/space/cost";
-import { strideOf } from "../../shared/space/figures";
+import { strideOf } from "../../shared/space/networkCosts";
 import { largestGenotype } from "../../shared/space/genotype";
 import { operations, type Operation } from "../../shared/space/groups";
 import { chainOnnx, emptyOnnx, searchNetworkOnnx, type BlockChain } from "./blocks";
 import { fitOperator, type OperatorSample } from "./fit";
 import { percentile, type Sampling } from "./measure";
-import type { MeasuredNetwork } from "./network";
-import { measureNetwork, sampleModel } from "./network";
+import { type MeasuredNetwork, measureNetwork, sampleModel } from "./network";
 import type { ProfilingSettings } from "./settings";
 
 export interface MeasuredOperators {
   table: CostTable;
-  /** Latency of the space's largest network with the search head, and the conditions of all measurements. */
+  /** Latency of the space's largest network with the search head, with the conditions of all measurements. */
   conditions: LatencyFigures;
   /** Mean relative error of the fit over all samples. */
   fitError: number;
@@ -28,25 +27,25 @@ export interface MeasuredOperators {
   modelError: number;
 }
 
-/** How models are timed: by ONNX Runtime here, by a formula in tests. */
-export interface Timer {
+/** Times models: by ONNX Runtime in the service, by a formula in tests. */
+interface Timer {
   /** Median seconds of a run. */
   seconds(model: Uint8Array, signal: AbortSignal): Promise<number>;
   network(model: Uint8Array, signal: AbortSignal): Promise<MeasuredNetwork>;
 }
 
-/** An operator at a few widths: a table of 10 candidates in 2 stages is 100 models, so one may not take minutes. */
+/** Time per model in ms. A table of 10 candidates in 2 stages has 100 models, so one must not take minutes. */
 const BUDGET_MS = 300;
 const MINIMUM_RUNS = 5;
-/** Every model is timed in each round and its lowest median taken: other load only adds time, and rarely to both. */
+/** Every model is timed once per round, and its lowest median counts: other load only adds time, and rarely in both rounds. */
 const ROUNDS = 2;
 /**
- * Blocks per measured model. What a run costs before its first block and behind its last one (the call, ONNX Runtime's change of
- * layout at a graph's ends) does not occur between two blocks of a network; in a longer chain it weighs less.
+ * Blocks per measured model. A run has costs before its first and after its last block (the call, ONNX Runtime's layout conversions at the
+ * ends of a graph) that do not occur between two blocks of a network. The longer the chain, the less they weigh.
  */
 const CHAIN = 6;
 
-/** Times models with the requested runs, or fewer when they take long (never under 5). */
+/** Times models with the requested number of runs, or fewer (at least 5) if they take long. */
 export function runtimeTimer(settings: ProfilingSettings): Timer {
   const sampling: Sampling = { ...settings, budgetMs: BUDGET_MS, minimumRuns: MINIMUM_RUNS };
   return {
@@ -58,7 +57,7 @@ export function runtimeTimer(settings: ProfilingSettings): Timer {
   };
 }
 
-/** Widths of two blocks in turn: in -> middles[0] -> out, out -> middles[1] -> in. */
+/** Widths of two alternating blocks: in -> middles[0] -> out, then out -> middles[1] -> in. */
 interface ChainWidths {
   input: number;
   output: number;
@@ -66,8 +65,8 @@ interface ChainWidths {
 }
 
 /**
- * The width points of a stage: the largest and smallest blocks, two chains that part in * mid from mid * out (wide middle after a
- * wide or after a narrow input), and the middle of the widths. A stage with one width gets half of it as the second.
+ * The widths at which a stage's operators are measured: the largest and the smallest, two mixed chains that separate in * mid from
+ * mid * out (wide middle after a wide or after a narrow input), and the median width. For a stage with one width, the second is half of it.
  */
 export function widthPoints(widths: readonly number[], channels: number): ChainWidths[] {
   const smallest = widths[0] ?? channels;
@@ -83,14 +82,14 @@ export function widthPoints(widths: readonly number[], channels: number): ChainW
   ];
 }
 
-/** A model to measure for a row of the table. */
+/** A model to measure, for one row of the table. */
 interface OperatorPoint {
   /** "stage1/d4s2". */
   id: string;
   chain: BlockChain;
 }
 
-/** Every model that the table of a space needs, rows in the order of macsTable. */
+/** All models that the table of a space needs. Rows are in the order of macsTable. */
 export function operatorPoints(space: SearchSpace): OperatorPoint[] {
   return space.stages.flatMap(({ widths, channels }, index) =>
     operations(space).flatMap((operation) =>
@@ -112,7 +111,7 @@ function blockAt({ dilation, scale }: Operation, { input, output, middles }: Cha
   return { dilation, scale, middleWidth: middles[turn] ?? 0, outputWidth: turn === 0 ? output : input };
 }
 
-/** Means over the blocks of a chain: the model of a row is linear in both products. */
+/** Mean products of widths over the blocks of a chain. Means suffice, because a row's cost is linear in both products. */
 export function chainProducts({ inputs, blocks }: BlockChain): { inMiddle: number; middleOut: number } {
   const mean = (product: (block: GenotypeBlock, i: number) => number) =>
     blocks.reduce((sum, block, i) => sum + product(block, i), 0) / blocks.length;
@@ -123,8 +122,8 @@ export function chainProducts({ inputs, blocks }: BlockChain): { inMiddle: numbe
 }
 
 /**
- * The latency table of a space on this device. Rows are fitted to chains of blocks, without the cost of a run; the fixed
- * part is the network without blocks, runs included. The sum is checked against the space's largest network.
+ * Measures the latency table of a space on this device. Rows are fitted to chains of blocks, less the cost of an empty run. The fixed part
+ * is the time of the network without blocks. The model error compares the table with the measured largest network of the space.
  */
 export async function measureOperators(
   space: SearchSpace,
@@ -146,7 +145,7 @@ export async function measureOperators(
   const samples = new Map<string, OperatorSample[]>();
   points.forEach(({ id, chain }, i) => {
     const run = runs[i] ?? Number.NaN;
-    // Blocks are never free: where they drown in the cost of a run, a tenth of what was seen is theirs.
+    // If the cost of an empty run exceeds nine tenths of the time, the blocks get a tenth: their cost must be positive.
     const seconds = Math.max(run - overhead, run / 10) / chain.blocks.length;
     samples.set(id, [...(samples.get(id) ?? []), { ...chainProducts(chain), seconds }]);
   });
@@ -169,7 +168,7 @@ export async function measureOperators(
   };
 }
 
-/** Per model, the lowest of its times over the rounds. Models are made when they are due: all of them at once would not fit. */
+/** Lowest time of each model over the rounds, in seconds. Models are built one by one: all at once would not fit into memory. */
 async function lowest(models: readonly (() => Uint8Array)[], timer: Timer, signal: AbortSignal): Promise<number[]> {
   const best = models.map(() => Infinity);
   for (let round = 0; round < ROUNDS; round++) {
@@ -181,7 +180,7 @@ async function lowest(models: readonly (() => Uint8Array)[], timer: Timer, signa
   return best;
 }
 
-/** Stem, reductions and search head at full width. */
+/** The network of stem, reductions and search head at full width, without blocks. */
 function withoutBlocks(space: SearchSpace): Genotype {
   const largest = largestGenotype(space);
   return { ...largest, stages: largest.stages.map((stage) => ({ ...stage, blocks: [] })) };

@@ -1,24 +1,36 @@
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
-import type { Job, Outcomes } from "./jobs";
 import type { MeasuredNetwork } from "./network";
 import type { MeasuredOperators } from "./operators";
 import type { ProfilingSettings } from "./settings";
 import { Turns } from "../../shared/process/turns";
 
-/** Measures, each time in a child process of its own, one at a time. Rejects as Worker.run does, or with the reason of the signal. */
+/** A job of the measuring process. The process ends after one job. */
+export type Job =
+  | { kind: "devices" }
+  | { kind: "network"; model: Uint8Array; settings: ProfilingSettings }
+  | { kind: "operators"; space: SearchSpace; settings: ProfilingSettings };
+
+/** Results by kind of job. */
+export interface Outcomes {
+  devices: Device[];
+  network: MeasuredNetwork;
+  operators: MeasuredOperators;
+}
+
+/** Runs measurements one at a time, each in a child process of its own. Rejects as Worker.run does, or with the signal's reason. */
 export interface Profiler {
   devices(signal: AbortSignal): Promise<Device[]>;
   network(model: Uint8Array, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredNetwork>;
   operators(space: SearchSpace, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredOperators>;
   /** Measurements that run or wait for their turn. */
   pending(): number;
-  /** Process ids of the measurements that run. */
+  /** Process ids of running measurements. */
   pids(): number[];
 }
 
-/** A run of a network may be long, and nothing can stop it in its middle but the end of its process. */
+/** A run cannot be interrupted and may be long, so an aborted process is killed after this time. */
 const GRACE_MS = 2000;
 
 export function startProfiler(): Profiler {

@@ -18,14 +18,14 @@ interface LatencyRpc {
   artifacts: Pick<Objects, "stat" | "get">;
   devices: readonly Device[];
   defaults: ProfilingSettings;
-  /** Aborts calls in hand when the service stops. */
+  /** Aborts running calls when the service stops. */
   stopping: AbortSignal;
 }
 
-/** Measurements that may wait; a call that finds more is refused and may come again. */
+/** Measurements that may run or wait. Further calls are refused and may be repeated later. */
 const MAX_PENDING = 32;
 
-/** LatencyService. Calls wait for their turn as long as their deadline allows. */
+/** LatencyService. Calls wait for their turn until their deadline. */
 export function latencyService(options: LatencyRpc): Service {
   const { profiler, artifacts, devices, defaults, stopping } = options;
   const admit = (): void => {

@@ -16,7 +16,7 @@ import { largestGenotype } from "../../shared/space/genotype";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { searchNetworkOnnx } from "./blocks";
-import { consumeProfileWork } from "./consumer";
+import { consume } from "./consumer";
 import { listDevices } from "./devices";
 import { thisMachine } from "./machine";
 import { observeProfiler, type ObservedProfiler } from "./metrics";
@@ -59,7 +59,7 @@ beforeAll(async () => {
   profiler = observeProfiler(startProfiler(), metrics, logger);
   const devices = await listDevices(thisMachine);
   rpc = await startRpc([latencyService({ profiler, artifacts, devices, defaults, stopping: stopping.signal })]);
-  consumption = await consumeProfileWork({ bus, artifacts, profiler, defaults });
+  consumption = await consume({ bus, artifacts, profiler, defaults });
 });
 afterAll(async () => {
   await consumption?.stop();
@@ -78,13 +78,13 @@ const queue = (searchId: string, ordinal: string, data: Parameters<typeof Profil
   publishWork(bus, { searchId, kind: "profile", deviceClass: "cpu", ordinal, data: ProfileWork.fromPartial(data) });
 const told = async (searchId: string, type: LatheEvent["type"]) =>
   (await awaitEvent(bus, searchId, 0, ({ event }) => event.type === type, patience())).event;
-/** Timed runs that no machine is through with before the test ends them: the bound of the setting. */
+/** The largest allowed number of timed runs: no machine finishes them before the test aborts them. */
 const ENDLESS = 100_000;
 const names = async (searchId: string) => (await historyOnce(bus, searchId)).map(({ event }) => event.type);
 const counted = async (name: string) => (await metrics.registry.getSingleMetricAsString(name)).split("\n");
 
 describe("the profile queue", () => {
-  it("measures a network of the object store, once, even if the measuring process is killed, and tells it", async () => {
+  it("measures a stored network once, even if the measuring process is killed, and publishes the result", async () => {
     const id = await newSearch();
     const onnx = await artifacts.put(`${id}/network.onnx`, model, {
       kind: "network.onnx",
@@ -111,7 +111,7 @@ describe("the profile queue", () => {
     );
   });
 
-  it("measures the operators of a space and tells the table", async () => {
+  it("measures the operators of a space and publishes the table", async () => {
     const id = await newSearch();
     await queue(id, "operators", { space, profiling });
     const event = await told(id, "operators.profiled");
@@ -126,7 +126,7 @@ describe("the profile queue", () => {
     expect((await counted("nas_latency_model_error_ratio")).join()).toMatch(/\{device="cpu"\} \d/);
   });
 
-  it("fails the work, with a reason, where no repetition helps", async () => {
+  it("fails work that a repetition cannot help, with a reason", async () => {
     const [gone, empty, foreign] = await Promise.all([newSearch(), newSearch(), newSearch()]);
     await queue(gone, "network", { onnx: { object: `${gone}/0/network.onnx` }, profiling });
     await queue(empty, "network", { profiling });
@@ -142,7 +142,7 @@ describe("the profile queue", () => {
     expect(data.message).toMatch(/3 faults: space\.dilations\[0\] is 0.*device_class is "cuda".*threads is 0/);
   });
 
-  it("leaves a search alone that has been cancelled, and stops measuring one that is", async () => {
+  it("does not measure for a cancelled search, and stops measuring when its search is cancelled", async () => {
     const [before, during] = await Promise.all([newSearch(), newSearch()]);
     const cancelled: LatheEvent = { type: "search.cancelled", data: { reason: "test" } };
     await publishEvent(bus, before, cancelled);
@@ -179,7 +179,7 @@ describe("LatencyService", () => {
     expect(devices[0]).toMatchObject({ available: true, reason: "" });
     expect(profiler.pids()).toHaveLength(1);
 
-    // What waits its turn hears of its deadline.
+    // A waiting call ends at its deadline.
     const late = client().profileNetwork({ ...request, profiling }, { deadlineMs: 150 });
     await expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
     cancel.abort();
@@ -238,7 +238,7 @@ describe("LatencyService", () => {
     });
   });
 
-  it("ends the calls in hand when the service stops", async () => {
+  it("ends running calls when the service stops", async () => {
     const call = client().profileOperators({ space, profiling: { ...profiling, timedRuns: ENDLESS } });
     call.catch(() => {});
     await until(() => profiler.pids().length === 1);

@@ -11,14 +11,14 @@ export interface ProfilingSettings {
   threads: number;
 }
 
-/** Defaults of the fields that a request leaves out. */
+/** Values of the fields that a request does not set. */
 export function defaultSettings(deviceClass: DeviceClass, threads: number): ProfilingSettings {
   return { deviceClass, warmupRuns: 10, timedRuns: 100, threads };
 }
 
 const fields = { warmupRuns: "warmup_runs", timedRuns: "timed_runs", threads: "threads" } as const;
 
-/** Every fault of a profiling spec for this worker; the prefix begins each field ("profiling."). */
+/** Every fault of a profiling spec for this worker. Field names begin with the prefix ("profiling."). */
 export function profilingViolations(
   spec: ProfilingSpec | undefined,
   deviceClass: DeviceClass,

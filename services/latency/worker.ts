@@ -1,11 +1,11 @@
 import { serveWorker } from "../../shared/process/worker";
 import { listDevices } from "./devices";
-import type { Job, Outcomes } from "./jobs";
+import type { Job, Outcomes } from "./profiler";
 import { thisMachine } from "./machine";
 import { measureNetwork } from "./network";
 import { measureOperators, runtimeTimer } from "./operators";
 
-/** The measuring process: a run blocks its thread, so the service that answers calls is another. */
+/** The measuring process. A run blocks its thread, so the service answers calls in another process. */
 serveWorker<Job, never, Outcomes[keyof Outcomes]>(async (job, { signal }) => {
   switch (job.kind) {
     case "devices":

@@ -6,11 +6,10 @@ import { CostMetric } from "../../shared/proto/lathe/v1/space";
 import { AlgorithmKind, HealthPolicy, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
 import { largestGenotype } from "../../shared/space/genotype";
-import { resolve } from "../../shared/spec/resolve";
+import { resolve, specDigest } from "../../shared/spec/resolve";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { uniform } from "../../shared/testing/spaces";
 import { nextCommand } from "./commands";
-import { specDigest } from "../../shared/spec/digest";
 import { project, projectAll } from "./lifecycle";
 import { phaseName, recordCodec, stateName, type SearchRecord } from "./record";
 

@@ -4,9 +4,8 @@ import type { Metrics } from "../../shared/process/metrics";
 import { HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
-import { valuesOf } from "../../shared/spec/bounds";
+import { valuesOf, enumWord } from "../../shared/spec/bounds";
 import { alarmReason } from "../../shared/spec/health";
-import { enumWord } from "../../shared/spec/words";
 import { ENDS, isEnd, isEnded, phaseName } from "./record";
 
 /** "succeeded" of "search.succeeded". */

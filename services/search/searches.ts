@@ -15,7 +15,7 @@ import {
   type Search,
   type StartSearchRequest,
 } from "../../shared/proto/lathe/v1/search";
-import { specDigest } from "../../shared/spec/digest";
+import { specDigest } from "../../shared/spec/resolve";
 import { nextCommand, type Command, type Host } from "./commands";
 import { newSearchId } from "./ids";
 import { begun, projectAll } from "./lifecycle";

@@ -27,14 +27,13 @@ import {
   Search,
   type WatchSearchResponse,
 } from "../../shared/proto/lathe/v1/search";
-import { resolve } from "../../shared/spec/resolve";
+import { resolve, specDigest } from "../../shared/spec/resolve";
 import { startTestBus } from "../../shared/testing/bus";
 import type { TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { consumeSearches } from "./consumer";
 import { projectAll } from "./lifecycle";
-import { specDigest } from "../../shared/spec/digest";
 import { searchMetrics } from "./metrics";
 import { placeCodec } from "./place";
 import { newRecord, recordCodec } from "./record";

@@ -2,7 +2,7 @@ import { LatheError } from "../../shared/process/errors";
 import { RemovalReason } from "../../shared/proto/lathe/v1/result";
 import { BudgetPolicy } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft, group, indexGroups, initialArchitecture, probabilities } from "../../shared/space/groups";
-import { architectureViolations } from "../../shared/space/validate";
+import { validateArchitecture } from "../../shared/space/validate";
 import { randomArchitecture, randomSpace, uniform } from "../../shared/testing/spaces";
 import { completePolicy, decide } from "./decide";
 
@@ -107,7 +107,7 @@ describe("decide, over random spaces and alphas", () => {
       const decision = decide({ space: any, architecture, policy, epoch: 1, epochs: 9 });
       expect(architecture).toEqual(untouched);
       // No orphans, no gaps, no empty group.
-      expect(architectureViolations(any, decision.architecture)).toEqual([]);
+      expect(() => validateArchitecture(any, decision.architecture)).not.toThrow();
       expect(decision.candidatesLeft + decision.removals.length).toBe(candidatesLeft(architecture));
       expect(decision.candidatesLeft).toBe(candidatesLeft(decision.architecture));
       expect(decision.converged).toBe(decision.architecture.groups.every(({ survivors }) => survivors.length === 1));
@@ -150,7 +150,7 @@ describe("decide, over random spaces and alphas", () => {
       const architecture = randomArchitecture(any, random);
       const decision = decide({ space: any, architecture, policy, epoch: 9, epochs: 9 });
       expect(decision.converged).toBe(true);
-      expect(architectureViolations(any, decision.architecture)).toEqual([]);
+      expect(() => validateArchitecture(any, decision.architecture)).not.toThrow();
       expect(decision.candidatesLeft + decision.removals.length).toBe(candidatesLeft(architecture));
       for (const { group: id, alphas } of decision.architecture.groups.map((entry) => ({ ...entry, group: entry.id })))
         expect(alphas[0]).toBe(Math.max(...group(architecture, id).alphas));

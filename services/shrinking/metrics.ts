@@ -1,7 +1,7 @@
 import type { Metrics } from "../../shared/process/metrics";
 import type { Removal } from "../../shared/proto/lathe/v1/result";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
-import { enumWord } from "../../shared/spec/words";
+import { enumWord } from "../../shared/spec/bounds";
 
 const DIMENSIONS = [
   Dimension.DIMENSION_DEPTH,

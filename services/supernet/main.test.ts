@@ -17,7 +17,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-it("a process with LATHE_JOBS ends with 0 after its item, as the Job of a cluster must, and leaves the next", async () => {
+it("with LATHE_JOBS=1 the process exits with 0 after one item, as a Job of a cluster must, and leaves the next item", async () => {
   for (let item = 0; item < 2; item++) {
     const searchId = uniqueSearchId();
     await publishEvent(bus, searchId, { type: "search.cancelled", data: { reason: "not wanted" } });

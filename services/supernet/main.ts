@@ -2,10 +2,9 @@ import { createQuota } from "../../shared/events/quota";
 import { startEngine } from "../../shared/service/engine";
 import { serve } from "../../shared/service/serve";
 import { schema } from "./config";
-import { consume } from "./consumer";
+import { consume, Trainer } from "./trainer";
 import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
-import { Trainer } from "./trainer";
 
 void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shutdown }) => {
   const engine = await startEngine(config, facts, config.LATHE_TRAINING_MEMORY * 2 ** 20);
@@ -16,7 +15,7 @@ void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shu
     metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()),
   });
   const { LATHE_JOBS: jobs, LATHE_LEASE: leaseMs } = config;
-  // The item of a worker that died comes back within its lease: after that there is nothing to wait for.
+  // The item of a worker that died is delivered again within its lease. After that there is nothing to wait for.
   const quota = jobs > 0 ? createQuota(jobs, leaseMs + 5_000) : undefined;
   void quota?.done.then(() => shutdown.stop("its work items are done", 0));
   return {

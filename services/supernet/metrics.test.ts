@@ -16,13 +16,13 @@ const interval = () => value("nas_training_checkpoint_interval_seconds");
 beforeAll(() => jest.useFakeTimers({ now: 1000 * start, doNotFake: ["performance", "setImmediate", "nextTick"] }));
 afterAll(() => jest.useRealTimers());
 
-it("tells since when a training runs, and the longest time that it went without a checkpoint", async () => {
+it("exports when a training began, and its longest time between two checkpoints", async () => {
   expect([await value("nas_training_started"), await interval()]).toEqual([undefined, undefined]);
   const ended = metrics.began();
   expect([await value("nas_training_started"), await interval()]).toEqual([String(start), "0"]);
   at(100);
   await store("checkpoints");
-  // The first comes after compilation, and tells nothing of an epoch.
+  // The time to the first checkpoint includes compilation, so it does not count.
   expect(await interval()).toBe("0");
   at(130);
   await store("checkpoints");
@@ -40,7 +40,7 @@ it("tells since when a training runs, and the longest time that it went without 
   expect(await interval()).toBe("0");
 });
 
-it("keeps the time of the last success where a store fails, and counts the failure", async () => {
+it("keeps the time of the last success if a store fails, and counts the failure", async () => {
   at(9100);
   await expect(metrics.stored("checkpoints", 1, () => Promise.reject(new Error("no room")))).rejects.toThrow("no room");
   expect(await value('nas_checkpoint_last_success_timestamp_seconds{bucket="checkpoints"}')).toBe(String(start + 9000));

@@ -2,15 +2,15 @@ import type { Metrics } from "../../shared/process/metrics";
 
 /** Metrics of trainings. */
 export interface TrainingMetrics {
-  /** A work item is begun; call what is returned when it has ended. */
+  /** Records that a work item has begun. Call the returned function when it has ended. */
   began(): () => void;
-  /** A step of a phase is done. */
+  /** Records a finished step of a phase. */
   stepped(phase: string): void;
-  /** Times and counts a store of `bytes`. */
+  /** Runs `put`, and records its duration, its size in bytes and its outcome. */
   stored<T>(bucket: string, bytes: number, put: () => Promise<T>): Promise<T>;
 }
 
-/** Label values as nas_epoch_duration_seconds has them. */
+/** Values of the label `phase`, the same as in nas_epoch_duration_seconds. */
 const PHASES: Record<string, string> = { train: "search", retrain: "retraining" };
 const SECONDS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100];
 const STEP_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
@@ -30,7 +30,7 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
   );
   const size = metrics.gauge("nas_checkpoint_size_bytes", "Size of the newest stored object.", ["bucket"]);
   const failures = metrics.counter("nas_checkpoint_failures_total", "Objects that could not be stored.", ["bucket"]);
-  // From 0 on, or the rate of the first would be lost.
+  // Series begin at 0: otherwise `rate` would not see the first increase.
   for (const phase of Object.values(PHASES)) steps.zero({ phase });
   for (const bucket of ["checkpoints", "artifacts"]) {
     seconds.zero({ bucket });
@@ -59,7 +59,7 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
     for (const gauge of [started, interval]) gauge.remove();
   };
   idle();
-  /** Of the training in hand. */
+  /** When the current training stored its last checkpoint, in seconds since 1970. */
   let checkpointAt: number | undefined;
   let longest = 0;
   let previous: { phase: string; at: number } | undefined;

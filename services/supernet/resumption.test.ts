@@ -7,8 +7,7 @@ import {
   SpaceShrunk,
 } from "../../shared/proto/lathe/v1/events";
 import { RemovalReason, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import { decisionOn } from "./decision";
-import { resumptionOf } from "./resumption";
+import { decisionOn, resumptionOf } from "./resumption";
 
 const ref = (object: string): ArtifactRef => ({ object, kind: "checkpoint", sizeBytes: 1, sha256: "", mediaType: "" });
 const event = <N extends EventName>(type: N, data: object = {}): LatheEvent =>
@@ -17,7 +16,7 @@ const epoch = (n: number) =>
   event("epoch.completed", EpochCompleted.fromPartial({ metrics: { epoch: n }, checkpoint: ref(`c${n}`) }));
 const retrained = (n: number) =>
   event("retraining.epoch.completed", RetrainingEpochCompleted.fromPartial({ epoch: n, checkpoint: ref(`r${n}`) }));
-/** Sequences are those of a stream that other searches write to as well. */
+/** Sequences have gaps, because other searches write to the same stream. */
 const history = (events: LatheEvent[]): StoredEvent[] =>
   events.map((each, index) => ({ sequence: 10 + 3 * index, time: new Date(0), searchId: "s-1", event: each }));
 
@@ -28,7 +27,7 @@ const candidate = (n: number, validationMiou = 0.1 * n) =>
   event("candidate.evaluated", CandidateEvaluated.fromPartial({ index: n, validationMiou, genotype: {} }));
 
 describe("a training goes on", () => {
-  it("from the newest sampling epoch, with each network once and in order, whatever is stored again", () => {
+  it("from the newest sampling epoch, with each network once and in order, even if events are stored twice", () => {
     const events = [created, sampled(1), candidate(1), sampled(2), candidate(2), candidate(1, 0.9), sampled(1)];
     const found = resumptionOf(history(events));
     expect(found.samplingEpoch?.checkpoint?.object).toBe("s2");

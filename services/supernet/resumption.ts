@@ -4,21 +4,22 @@ import type {
   RetrainingEpochCompleted,
   SamplingEpochCompleted,
 } from "../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import type { Candidate } from "./training/algorithms/ssr/train";
+import { type ArtifactRef, RemovalReason } from "../../shared/proto/lathe/v1/result";
+import type { Decision } from "./training/port";
+import type { Candidate } from "./training/algorithms/search";
 
 /** The point from which a training resumes, read from the history of its search. */
 interface Resumption {
   /** Newest epoch of the supernet whose checkpoint is stored. */
   epoch: { number: number; checkpoint: ArtifactRef; sequence: number; alarms: HealthAlarmRaised[] } | undefined;
-  /** Of algorithms random and evolution: the newest epoch, and every network that has its figure, in order. */
+  /** Algorithms random and evolution: the newest epoch, and every evaluated network in order. */
   samplingEpoch: SamplingEpochCompleted | undefined;
   candidates: Candidate[];
   /** Newest epoch of retraining. */
   retraining: RetrainingEpochCompleted | undefined;
 }
 
-/** The newest of each; an older event that is stored again changes nothing. */
+/** Takes the newest of each kind of event. An older event that is stored again changes nothing. */
 export function resumptionOf(history: readonly StoredEvent[]): Resumption {
   const found: Resumption = { epoch: undefined, samplingEpoch: undefined, candidates: [], retraining: undefined };
   for (const { event, sequence } of history) {
@@ -45,4 +46,14 @@ export function resumptionOf(history: readonly StoredEvent[]): Resumption {
     }
   }
   return found;
+}
+
+/** The decision of an event on an epoch; undefined where the event is no decision on that epoch. */
+export function decisionOn(epoch: number, { event }: StoredEvent): Decision | undefined {
+  if (event.type === "space.kept" && event.data.epoch === epoch)
+    return { converged: event.data.converged, byBudget: false };
+  if (event.type !== "space.shrunk" || event.data.epoch !== epoch) return undefined;
+  const { architecture, converged, removals } = event.data;
+  const byBudget = removals.some((removal) => removal.reason === RemovalReason.REMOVAL_REASON_BUDGET);
+  return { ...(architecture && { architecture }), converged, byBudget };
 }

@@ -8,7 +8,7 @@ import type { Architecture, Genotype, SearchSpace } from "../../shared/proto/lat
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { SupernetServiceService, type DescribeSpaceResponse } from "../../shared/proto/lathe/v1/supernet";
 import { service, type Service } from "../../shared/rpc/handlers";
-import { networkFigures } from "../../shared/space/cost";
+import { networkCosts } from "../../shared/space/networkCosts";
 import { isMember, largestGenotype, validateGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { liveStages } from "../../shared/space/live";
@@ -19,10 +19,10 @@ import { resolve } from "../../shared/spec/resolve";
 import type { Trainer } from "./trainer";
 import type { EngineOptions } from "../../shared/engine/engine";
 
-/** Evaluations that may run or wait; each has a process and a data set of its own in its turn. */
+/** Evaluations that may run or wait. They run one at a time, each in its own process with its own data set. */
 const MAX_EVALUATIONS = 8;
 
-/** Requests of SupernetService to the trainer and to arithmetic. */
+/** SupernetService: the trainer's state, evaluations in a process of their own, and descriptions of spaces. */
 export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOptions): Service {
   const evaluations = new Turns();
   return service(SupernetServiceService, {
@@ -49,7 +49,7 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
         return trainer.worker.run({ engine, kind: "evaluate", job }, { signal });
       }, signal);
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `evaluation came back as ${outcome.kind}`);
-      return { miou: outcome.miou, loss: outcome.loss, figures: networkFigures(genotype, { kind: "search" }) };
+      return { miou: outcome.miou, loss: outcome.loss, figures: networkCosts(genotype, { kind: "search" }) };
     },
     describeSpace: ({ spec }) => {
       if (!spec) throw invalid("spec", "is not set");
@@ -58,7 +58,6 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
   });
 }
 
-/** Size, groups and largest network of a spec's space. */
 function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
   const { spec, space } = resolve(asked);
   const parts = new Map(contributions(space).map((part) => [part.dimension, part.log10]));
@@ -72,7 +71,7 @@ function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
       candidates,
       log10Size: parts.get(dimension) ?? 0,
     })),
-    largest: networkFigures(largestGenotype(space), { kind: "search" }),
+    largest: networkCosts(largestGenotype(space), { kind: "search" }),
   };
 }
 
@@ -84,7 +83,7 @@ interface Found {
   checkpoint: ArtifactRef;
 }
 
-/** The newest checkpoint of a search's supernet, by its history. */
+/** Finds a supernet's newest checkpoint in its search's history. NOT_FOUND, or FAILED_PRECONDITION (NO_SUPERNET, NOT_TRAINED). */
 async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal): Promise<Found> {
   if (!isToken(searchId))
     throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
@@ -110,7 +109,7 @@ async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal):
   return { spec, space, architecture, checkpoint };
 }
 
-/** Refuses a genotype outside the space, or with operations that have left the supernet. */
+/** Refuses a genotype that is outside the space, or that uses an operation which shrinking has removed. */
 function requireInherited(space: SearchSpace, architecture: Architecture, genotype: Genotype): void {
   if (!isMember(space, genotype)) throw invalid("genotype", "is not a network of the search's space");
   const stages = liveStages(space, architecture);

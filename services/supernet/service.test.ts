@@ -24,12 +24,11 @@ import { randomBuffer } from "../../shared/testing/networks";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { uniform } from "../../shared/testing/spaces";
 import { briefSpec, decideAll, halve, timeless } from "../../shared/testing/training";
-import { consume } from "./consumer";
-import { decisionOn } from "./decision";
+import { consume, Trainer } from "./trainer";
+import { decisionOn } from "./resumption";
 import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
 import { initialSupernet, trainSupernet } from "./training/algorithms/ssr/train";
-import { Trainer } from "./trainer";
 import { patience } from "../../shared/testing/until";
 
 const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
@@ -61,7 +60,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-/** Stands in for the shrinking service: half leaves after the first epoch, the rest is decided after the second. */
+/** Stands in for the shrinking service: it halves the candidates after the first epoch and decides all groups after the second. */
 function answerTo({ metrics: told, architecture, space }: EpochCompleted): LatheEvent {
   const epoch = told!.epoch;
   const left = epoch === 1 ? halve(space!, architecture!, 1) : decideAll(space!, architecture!);
@@ -149,7 +148,7 @@ describe("a train work item", () => {
     await workIsDone(bus);
   });
 
-  it("comes to what a run in one piece comes to, bit for bit", async () => {
+  it("has the same result as a run without a crash, bit for bit", async () => {
     const checkpoints: Uint8Array[] = [];
     const event = await trainSupernet(
       await createEngine(engine),
@@ -179,14 +178,14 @@ describe("a train work item", () => {
     expect(await trainer.checkpoints.list(`${id}/`)).toEqual([converged.checkpoint!.object]);
   });
 
-  it("lets gRPC answer while steps run, and tells of them", () => {
-    // A service that answers only between steps or epochs would have been seen at one or two.
+  it("lets gRPC answer while steps run, and publishes their progress", () => {
+    // A service that answers only between epochs would have answered during one or two steps.
     expect(during.size).toBeGreaterThan(2);
     expect(progress.length).toBeGreaterThan(0);
     expect(progress.at(-1)).toMatchObject({ phase: "train", epoch: 3, epochs: 3, step: 4, steps: 4 });
   });
 
-  it("that comes again after its end changes nothing", async () => {
+  it("that is delivered again after its end changes nothing", async () => {
     const before = (await historyOnce(bus, id)).length;
     await queue(id, spec, 9);
     await workIsDone(bus);
@@ -197,7 +196,7 @@ describe("a train work item", () => {
   it("leaves a supernet whose networks can be evaluated", async () => {
     const { genotype } = derive(space, converged.architecture!);
     const { miou, loss, figures } = await client().evaluateArchitecture({ searchId: id, genotype });
-    // The checkpoint is of the converged supernet: its only network is what the supernet was.
+    // The checkpoint is that of the converged supernet, which holds a single network.
     expect(miou).toBeCloseTo(converged.validationMiou, 6);
     expect(loss).toBeGreaterThan(0);
     expect(figures!.params).toBeGreaterThan(100);
@@ -253,7 +252,7 @@ describe("a train work item", () => {
   });
 });
 
-it("a pause ends the item in the middle and a resumption goes on from the last epoch; a cancellation ends it for good", async () => {
+it("a pause ends the item, a resumption continues from the last epoch, and a cancellation ends the training", async () => {
   const spec = briefSpec({ training: { epochs: 300 } });
   const id = await newSearch(spec);
   const stop = shrinkingOf(id, keep);
@@ -295,7 +294,7 @@ describe("an alarm", () => {
     );
   const once = ["HEALTH_ALARM_KIND_GRADIENT_NORM 1"];
 
-  it("comes after the shrink of its epoch; one that pauses ends the item, and a resumption goes on and is not paused again", async () => {
+  it("follows the shrink of its epoch; one that pauses ends the item, and the resumed search is not paused again", async () => {
     const spec = ill(PAUSE);
     const id = await newSearch(spec);
     const stop = shrinkingOf(id, answerTo);
@@ -321,7 +320,7 @@ describe("an alarm", () => {
     expect(logged("resuming", id)).toMatchObject([{ epoch: 1 }]);
   });
 
-  it("that fails ends the item, which is not told to have failed as well", async () => {
+  it("that fails the search ends the item without a second event work.failed", async () => {
     const spec = ill(FAIL);
     const id = await newSearch(spec);
     const stop = shrinkingOf(id, answerTo);
@@ -332,7 +331,7 @@ describe("an alarm", () => {
     expect(names(await historyOnce(bus, id)).at(-1)).toBe("health.alarm.raised");
   });
 
-  it("is not lost where the trainer is gone between the epoch and its decision, and is told once", async () => {
+  it("is published exactly once, even if the trainer dies between the epoch and its decision", async () => {
     const spec = ill(REPORT);
     const id = await newSearch(spec);
     const { spec: resolved, space } = resolve(spec);
@@ -342,7 +341,7 @@ describe("an alarm", () => {
     const item = { id: "w", searchId: id, kind: "train" as const, data };
     const inHand = { history: await historyOnce(bus, id), signal: gone.signal, held: gone.signal, stop: () => {} };
     const running = expect(own.carryOut(item, inHand)).rejects.toMatchObject({ code: "CANCELLED" });
-    // Nobody has decided yet: the alarm waits, and its trainer ends.
+    // There is no decision yet, so the alarm waits. Then its trainer ends.
     await told(id, "epoch.completed");
     gone.abort(new Error("killed"));
     await running;
@@ -359,7 +358,7 @@ describe("an alarm", () => {
     ]);
   });
 
-  it("of a loss that is not finite pauses where asked to, and fails the item when it comes again", async () => {
+  it("on a loss that is not finite pauses the search by its policy, and fails the item when it recurs", async () => {
     const spec = {
       ...briefSpec(),
       // No other alarm comes before it.
@@ -382,7 +381,7 @@ describe("an alarm", () => {
   });
 });
 
-/** The first epoch of a search, as one that left weights that are no numbers. */
+/** Publishes the first epoch of a search, with a checkpoint whose weights are NaN. */
 async function publishBrokenEpoch(id: string, asked: SearchSpec): Promise<void> {
   const { spec, space } = resolve(asked);
   const state = initialSupernet(space, spec.seed);
@@ -423,7 +422,7 @@ it("a retrain work item runs to a trained network", async () => {
   ]);
 });
 
-it("what cannot be carried out is told once as work.failed, with its reason", async () => {
+it("an item that cannot be carried out is published once as work.failed, with the reason", async () => {
   const spec: SearchSpec = {
     ...briefSpec(),
     dataset: { kind: DatasetKind.DATASET_KIND_CAMVID, path: "no/such/folder" },

@@ -1,21 +1,21 @@
 import type { LatheEvent } from "../../shared/events/catalog";
 import { inSearchSpan } from "../../shared/process/tracing/searchTrace";
 
-/** Publishes what ends an epoch or a candidate within a span that covers its training: it began `seconds` ago. */
+/** Publishes an event. For the end of an epoch or a candidate it records a span that began `seconds` ago, when its training began. */
 export function publishedAsSpan<T>(searchId: string, event: LatheEvent, publish: () => Promise<T>): Promise<T> {
-  const told = spanOf(event);
-  if (!told) return publish();
-  const { name, seconds, attributes } = told;
+  const span = spanOf(event);
+  if (!span) return publish();
+  const { name, seconds, attributes } = span;
   return inSearchSpan(searchId, { name, startTime: Date.now() - 1000 * seconds, attributes }, publish);
 }
 
-interface Told {
+interface Span {
   name: string;
   seconds: number;
   attributes: Record<string, number>;
 }
 
-function spanOf({ type, data }: LatheEvent): Told | undefined {
+function spanOf({ type, data }: LatheEvent): Span | undefined {
   switch (type) {
     case "epoch.completed": {
       const { metrics } = data;

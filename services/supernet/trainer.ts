@@ -4,26 +4,28 @@ import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { awaitEvent } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
-import type { WorkInHand } from "../../shared/events/searchWork";
-import { alarmStop } from "../../shared/events/standing";
+import type { Consumption } from "../../shared/events/pulls";
+import type { Quota } from "../../shared/events/quota";
+import { consumeWork, type WorkInHand } from "../../shared/events/searchWork";
+import { alarmStop, type Over } from "../../shared/events/standing";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
 import type { WorkItem } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
+import { answerBy } from "../../shared/process/port";
 import type { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
-import { decisionOn } from "./decision";
-import { trainingProcess, type Message, type Reply } from "./training/jobs";
-import type { StepProgress } from "./training/progress";
+import { decisionOn, resumptionOf } from "./resumption";
+import { trainingProcess } from "./training/jobs";
+import type { Decision, StepProgress, TrainingCalls } from "./training/port";
 import type { TrainingMetrics } from "./metrics";
-import { resumptionOf } from "./resumption";
 import { publishedAsSpan } from "./traces";
-import type { Decision, SearchJob } from "./training/algorithms/ssr/train";
+import type { SearchJob } from "./training/algorithms/search";
 
-/** Current work of the training process. */
+/** The training in progress. */
 interface TrainingStatus {
   searchId: string;
   phase: string;
@@ -37,18 +39,18 @@ interface TrainerOptions {
   logger: Logger;
 }
 
-export type TrainingKind = "train" | "retrain";
+type TrainingKind = "train" | "retrain";
 type CheckpointKind = "checkpoint" | "retraining-checkpoint";
 type Raise = (alarm: HealthAlarmRaised) => Promise<void>;
 
-/** Carries out work items in a training process, and speaks with the bus for it. */
+/** Carries out work items in a training process, and connects that process to the bus. */
 export class Trainer {
   readonly worker = trainingProcess();
   status: TrainingStatus | undefined;
   readonly checkpoints: Objects;
   readonly artifacts: Objects;
   private lastProgress = 0;
-  /** The newest published checkpoint of the item in hand, by search and kind. */
+  /** Object of the newest published checkpoint, by search and kind. */
   private readonly newest = new Map<string, string>();
 
   constructor(private readonly options: TrainerOptions) {
@@ -56,7 +58,7 @@ export class Trainer {
     this.artifacts = new Objects(options.bus, ARTIFACTS_BUCKET);
   }
 
-  /** Carries out one item from where its search stands. */
+  /** Carries out one item, from the state in its search's history. */
   async carryOut(work: WorkItem<TrainingKind>, { history, signal, held, stop }: WorkInHand): Promise<void> {
     const { bus } = this.options;
     const { searchId, kind } = work;
@@ -67,7 +69,7 @@ export class Trainer {
       const job = await this.prepare(work, history, signal, raise);
       const outcome = await this.worker.run(
         { engine: this.options.engine, ...job },
-        { signal, onMessage: (message) => this.answer(searchId, kind, message, signal, raise) },
+        { signal, onMessage: answerBy(this.calls(work, signal, raise)) },
       );
       if (outcome.kind === "train") await publishEvent(bus, searchId, outcome.event, { signal: held });
       if (outcome.kind === "retrain")
@@ -120,64 +122,46 @@ export class Trainer {
     return { kind: "train" as const, job };
   }
 
-  private async answer(
-    searchId: string,
-    kind: TrainingKind,
-    message: Message,
-    signal: AbortSignal,
-    raise: Raise,
-  ): Promise<Reply> {
+  /** Handlers of the training process's calls for one item. */
+  private calls({ searchId, kind }: WorkItem<TrainingKind>, signal: AbortSignal, raise: Raise): TrainingCalls {
     const { bus, metrics, logger } = this.options;
-    const tell = (event: LatheEvent) =>
+    const checkpoint = kind === "train" ? "checkpoint" : "retraining-checkpoint";
+    const put = (bucket: "checkpoints" | "artifacts", name: string, bytes: Uint8Array, mediaType: string) =>
+      metrics.stored(bucket, bytes.length, () =>
+        this[bucket].put(`${searchId}/${name}`, bytes, { kind: name, mediaType, signal }),
+      );
+    const publish = (event: LatheEvent) =>
       publishedAsSpan(searchId, event, () => publishEvent(bus, searchId, event, { signal }));
-    switch (message.type) {
-      case "progress":
-        this.progress(searchId, kind, message.progress);
-        return undefined;
-      case "compiled":
-        logger.info("steps compiled", { searchId, ...message.steps });
-        return undefined;
-      case "store":
-        return metrics.stored(message.bucket, message.bytes.length, () =>
-          this[message.bucket].put(`${searchId}/${message.kind}`, message.bytes, {
-            kind: message.kind,
-            mediaType: message.mediaType,
-            signal,
-          }),
-        );
-      case "epoch": {
-        const { event } = message;
-        const epoch = event.metrics?.epoch ?? 0;
-        const { sequence } = await tell({ type: "epoch.completed", data: event });
-        await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
-        const decision = await this.decision(searchId, epoch, sequence, signal);
-        for (const alarm of event.alarms) await raise(alarm);
+    return {
+      progress: (progress) => this.progress(searchId, kind, progress),
+      compiled: (steps) => logger.info("steps compiled", { searchId, ...steps }),
+      store: (name, bytes, mediaType) => put("artifacts", name, bytes, mediaType),
+      storeCheckpoint: (bytes) => put("checkpoints", checkpoint, bytes, "application/octet-stream"),
+      completeEpoch: async (data) => {
+        const { sequence } = await publish({ type: "epoch.completed", data });
+        await this.forgetOlder(searchId, data.checkpoint, checkpoint);
+        const decision = await this.decision(searchId, data.metrics?.epoch ?? 0, sequence, signal);
+        for (const alarm of data.alarms) await raise(alarm);
         signal.throwIfAborted();
         return decision;
-      }
-      case "alarm":
-        await raise(message.alarm);
+      },
+      completeSamplingEpoch: async (data) => {
+        await publish({ type: "sampling.epoch.completed", data });
+        await this.forgetOlder(searchId, data.checkpoint, checkpoint);
+      },
+      completeRetrainingEpoch: async (data) => {
+        await publish({ type: "retraining.epoch.completed", data });
+        await this.forgetOlder(searchId, data.checkpoint, checkpoint);
+      },
+      completeCandidate: async (data) => void (await publish({ type: "candidate.evaluated", data })),
+      raise: async (alarm) => {
+        await raise(alarm);
         signal.throwIfAborted();
-        return undefined;
-      case "sampling-epoch": {
-        const { event } = message;
-        await tell({ type: "sampling.epoch.completed", data: event });
-        await this.forgetOlder(searchId, event.checkpoint, "checkpoint");
-        return undefined;
-      }
-      case "candidate":
-        await tell({ type: "candidate.evaluated", data: message.event });
-        return undefined;
-      case "retraining-epoch": {
-        const { event } = message;
-        await tell({ type: "retraining.epoch.completed", data: event });
-        await this.forgetOlder(searchId, event.checkpoint, "retraining-checkpoint");
-        return undefined;
-      }
-    }
+      },
+    };
   }
 
-  /** Publishes an alarm once. Its policy takes effect here at once: no further step is taken of a search that it has stopped. */
+  /** Publishes an alarm once and applies its policy at once: if the policy ends or pauses the search, no further step is taken. */
   private async raise(
     searchId: string,
     alarm: HealthAlarmRaised,
@@ -185,7 +169,7 @@ export class Trainer {
     held: AbortSignal,
   ): Promise<void> {
     const { bus, logger } = this.options;
-    // While the item is held: the alarms of an epoch that come after one that pauses must not wait for the resumption.
+    // Signal `held`: if one alarm of an epoch pauses the search, the alarms behind it must not wait for the resumption.
     const event: LatheEvent = { type: "health.alarm.raised", data: alarm };
     const { duplicate } = await publishEvent(bus, searchId, event, { signal: held });
     if (duplicate) return;
@@ -195,29 +179,29 @@ export class Trainer {
     if (reason) stop(new LatheError("CANCELLED", `search ${searchId}: ${event.type}`, { reason }));
   }
 
-  /** Waits for the answer of the shrinking service to an epoch whose event has this sequence. */
+  /** Waits for the shrinking service's decision on an epoch. `sequence` is that of the epoch's event. */
   private async decision(searchId: string, epoch: number, sequence: number, signal: AbortSignal): Promise<Decision> {
-    const stated = (event: StoredEvent) => decisionOn(epoch, event) !== undefined;
-    const stored = await awaitEvent(this.options.bus, searchId, sequence + 1, stated, signal);
+    const isDecision = (event: StoredEvent) => decisionOn(epoch, event) !== undefined;
+    const stored = await awaitEvent(this.options.bus, searchId, sequence + 1, isDecision, signal);
     const decision = decisionOn(epoch, stored);
-    if (!decision) throw new LatheError("INTERNAL", `event ${stored.sequence} states no decision on epoch ${epoch}`);
+    if (!decision) throw new LatheError("INTERNAL", `event ${stored.sequence} is no decision on epoch ${epoch}`);
     return decision;
   }
 
-  /** The checkpoint from which a search goes on, noted as the newest of its kind. */
+  /** Reads the checkpoint from which a training resumes, and notes it as the newest of its kind. */
   private newestCheckpoint(searchId: string, kind: CheckpointKind, ref: ArtifactRef, signal: AbortSignal) {
     this.newest.set(`${searchId}/${kind}`, ref.object);
     return this.checkpoints.get(ref.object, signal);
   }
 
-  /** A training resumes from its newest checkpoint only. The one before is deleted when the newer one has been published. */
+  /** Deletes the previous checkpoint once a newer one has been published: a training resumes only from its newest. */
   private async forgetOlder(searchId: string, newest: ArtifactRef | undefined, kind: CheckpointKind): Promise<void> {
     const key = `${searchId}/${kind}`;
     const older = this.newest.get(key);
     if (newest) this.newest.set(key, newest.object);
     if (!older || older === newest?.object) return;
     await this.checkpoints.delete(older).catch((error: unknown) => {
-      this.options.logger.warn("an old checkpoint stays", { searchId, object: older, error });
+      this.options.logger.warn("an old checkpoint could not be deleted", { searchId, object: older, error });
     });
   }
 
@@ -233,4 +217,20 @@ export class Trainer {
 
 function missing(id: string, field: string): LatheError {
   return new LatheError("INVALID_ARGUMENT", `work item ${id} has no ${field}`, { reason: "WORK_INVALID" });
+}
+
+const OVER: Record<TrainingKind, Over> = {
+  train: { "supernet.converged": "the supernet is trained", "architecture.derived": "the network is derived" },
+  retrain: { "network.trained": "the network is trained" },
+};
+
+/** Takes the items of both queues one at a time: two trainings side by side would each take twice as long and need twice the memory. */
+export function consume(bus: Bus, trainer: Trainer, leaseMs = 60_000, quota?: Quota): Promise<Consumption> {
+  return consumeWork<TrainingKind>(bus, {
+    queues: [{ kind: "train" }, { kind: "retrain" }],
+    over: ({ kind }) => OVER[kind],
+    handler: (work, inHand) => trainer.carryOut(work, inHand),
+    ackWaitMs: leaseMs,
+    quota,
+  });
 }

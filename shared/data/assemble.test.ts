@@ -2,7 +2,7 @@ import { assembleBatch } from "./assemble";
 import type { BatchOrder, Example } from "./dataset";
 
 const size = { height: 2, width: 4 };
-/** Pixel p has red p, green 100 + p, blue 200 + p and label p, so that an image shows where its label came from. */
+/** Pixel p has red p, green 100 + p, blue 200 + p and label p, so that each value identifies its pixel. */
 const example: Example = {
   image: Uint8Array.from({ length: 24 }, (_, i) => 100 * (i % 3) + Math.floor(i / 3)),
   label: Uint8Array.from({ length: 8 }, (_, i) => i),
@@ -28,7 +28,7 @@ describe("assembleBatch", () => {
     expect(assembleBatch([example, example], size, larger, spare).images).toHaveLength(2 * images.length);
   });
 
-  it("lays images out as planes in 0..1 and labels as they are", () => {
+  it("writes images as planes in 0..1, and labels unchanged", () => {
     const { images, labels, size: count } = assembleBatch([example], size, order());
     expect(count).toBe(1);
     const planes = [0, 100, 200].flatMap((base) => Array.from({ length: 8 }, (_, p) => base + p));

@@ -2,9 +2,9 @@ import { IGNORE, type Batch, type BatchOrder, type Example } from "./dataset";
 import type { Size } from "./images";
 
 /**
- * Makes a batch: each example is flipped (if asked), then shifted by whole pixels; what the shift uncovers is black and
- * IGNORE. A label cell takes the pixel at its centre, (stride * i + floor(stride / 2)), of the transformed label: thin
- * things keep their share of cells, which a majority vote would take from them. It is written into a spare batch of the same size.
+ * Assembles a batch. Each example is flipped (if the order says so), then shifted by whole pixels; uncovered pixels are black and IGNORE.
+ * A label cell takes the transformed label at its centre, stride * i + floor(stride / 2): unlike a majority vote, this keeps thin objects.
+ * The batch is written into `spare` if that has the same size.
  */
 export function assembleBatch(examples: readonly Example[], size: Size, order: BatchOrder, spare?: Batch): Batch {
   const { height, width } = size;
@@ -33,14 +33,14 @@ interface Transform {
   readonly shiftY: number;
 }
 
-/** Column of the source that column x of the output shows, or -1 outside. */
+/** Source column of column x of the output; -1 outside of the source. */
 function sourceColumn(x: number, width: number, { flip, shiftX }: Transform): number {
   const moved = x - shiftX;
   if (moved < 0 || moved >= width) return -1;
   return flip ? width - 1 - moved : moved;
 }
 
-/** [H,W,3] bytes -> [3,H,W] floats in 0..1. */
+/** Writes an image, [H,W,3] bytes -> [3,H,W] floats in 0..1. */
 function fillImage(out: Float32Array, image: Uint8Array, { height, width }: Size, transform: Transform): void {
   const plane = height * width;
   const columns = Int32Array.from({ length: width }, (_, x) => sourceColumn(x, width, transform));

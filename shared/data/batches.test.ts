@@ -1,8 +1,8 @@
 import { assembleBatch } from "./assemble";
-import { batches, type BatchOptions, type BatchRandom } from "./batches";
+import { batches, type BatchOptions } from "./batches";
 import type { Batch, BatchOrder, Split } from "./dataset";
 
-/** A split in memory whose example i is all i; records what was asked for. */
+/** A split in memory whose example i has the value i everywhere. It records the requests. */
 function split(length: number, fail?: number): { split: Split; orders: BatchOrder[]; spares: (Batch | undefined)[] } {
   const size = { height: 8, width: 8 };
   const orders: BatchOrder[] = [];
@@ -25,8 +25,8 @@ function split(length: number, fail?: number): { split: Split; orders: BatchOrde
   };
 }
 
-/** A linear congruential generator: all that the test needs of one. */
-function random(seed: number): BatchRandom & { state: number } {
+/** A linear congruential generator. */
+function random(seed: number): NonNullable<BatchOptions["random"]> & { state: number } {
   const generator = {
     state: seed,
     next: () => (generator.state = (generator.state * 1103515245 + 12345) % 2147483648) / 2147483648,
@@ -50,7 +50,7 @@ const indices = (all: Batch[]) => all.map((batch) => batch.indices);
 const augment = { flip: true, translate: 2 };
 
 describe("batches", () => {
-  it("goes in order and changes nothing without a generator", async () => {
+  it("without a generator keeps the order and augments nothing", async () => {
     const { split: of, orders } = split(10);
     expect(indices(await collect(of, { augment }))).toEqual([
       [0, 1, 2, 3],
@@ -71,14 +71,14 @@ describe("batches", () => {
     expect(all.map(({ size }) => size)).toEqual([4, 4, 2]);
   });
 
-  it("leaves out a last batch that is not full when asked to", async () => {
+  it("with dropLast leaves out a last batch that is not full", async () => {
     expect(indices(await collect(split(10).split, { dropLast: true }))).toEqual([
       [0, 1, 2, 3],
       [4, 5, 6, 7],
     ]);
   });
 
-  it("draws flips and shifts over their whole range and no further", async () => {
+  it("draws flips and shifts over exactly their range", async () => {
     const { split: of, orders } = split(400);
     await collect(of, { random: random(3), augment });
     const shifts = orders.flatMap(({ shiftsX, shiftsY }) => [...shiftsX, ...shiftsY]);
@@ -88,7 +88,7 @@ describe("batches", () => {
     expect(flipped).toBeLessThan(260);
   });
 
-  it("repeats from the same state of the generator, so that a resumed run goes on as it would have", async () => {
+  it("repeats from the same state of the generator, so that a resumed run draws the same batches", async () => {
     const first = random(9);
     const through = split(20);
     await collect(through.split, { random: first, augment });
@@ -109,7 +109,7 @@ describe("batches", () => {
     expect(generator.state).toBe(state);
   });
 
-  it("asks for two batches beyond the one it hands out", async () => {
+  it("requests two batches beyond the current one", async () => {
     const { split: of, orders } = split(40);
     const epoch = batches(of, { batchSize: 4, labelStride: 8 })[Symbol.asyncIterator]();
     await epoch.next();
@@ -118,7 +118,7 @@ describe("batches", () => {
     expect(orders.length).toBe(4);
   });
 
-  it("gives the memory of a batch to a later one where that is allowed", async () => {
+  it("with reuse gives the memory of a batch to a later one", async () => {
     const kept = split(20);
     await collect(kept.split, {});
     expect(kept.spares.some(Boolean)).toBe(false);
@@ -128,7 +128,7 @@ describe("batches", () => {
     expect(spares[3]).toBe(all[0]);
   });
 
-  it("hands on the fault of a batch when its turn comes", async () => {
+  it("rejects with the fault of a batch when that batch is requested", async () => {
     const epoch = batches(split(40, 1).split, { batchSize: 4, labelStride: 8 })[Symbol.asyncIterator]();
     expect((await epoch.next()).done).toBe(false);
     await expect(epoch.next()).rejects.toThrow("file is gone");

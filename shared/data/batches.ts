@@ -1,11 +1,10 @@
 import { LatheError } from "../process/errors";
-import type { Batch, BatchOrder, Split } from "./dataset";
-import { datasetFault } from "./faults";
+import { type Batch, type BatchOrder, type Split, datasetFault } from "./dataset";
 
 export type { Batch } from "./dataset";
 
-/** What batches need of the engine's seeded generator. */
-export interface BatchRandom {
+/** The methods of the engine's seeded generator that batches use. */
+interface BatchRandom {
   next(): number;
   /** Whole number in 0..n-1. */
   integer(n: number): number;
@@ -14,17 +13,17 @@ export interface BatchRandom {
 
 export interface BatchOptions {
   readonly batchSize: number;
-  /** Labels are taken at the centre of each labelStride x labelStride cell. */
+  /** Side of a label cell in pixels. A cell has the label at its centre. */
   readonly labelStride: number;
-  /** Not given: in order, and nothing is augmented. */
+  /** Without a generator, examples are in order and not augmented. */
   readonly random?: BatchRandom;
-  /** Horizontal flip of one half; a shift of -translate..translate whole pixels each way. */
+  /** Horizontal flips with probability 1/2; shifts by -translate..translate whole pixels in each direction. */
   readonly augment?: { readonly flip: boolean; readonly translate: number };
-  /** Leave out the last batch when it is not full. */
+  /** Leaves out the last batch if it is not full. */
   readonly dropLast?: boolean;
   /**
-   * A batch is the consumer's only until it asks for the next: then its memory goes to a later one. An epoch that allocates a megabyte
-   * or more with each batch has the whole heap collected every few dozen. Not given: batches can be kept.
+   * A batch is valid only until the next one is requested; then a later batch reuses its memory. Without reuse, an epoch allocates
+   * megabytes per batch, and the whole heap is collected every few dozen batches. By default batches can be kept.
    */
   readonly reuse?: boolean;
 }
@@ -32,8 +31,8 @@ export interface BatchOptions {
 const BATCHES_AHEAD = 2;
 
 /**
- * One epoch. All random draws happen before this returns, so the generator's state is that of the next epoch at once and
- * a resumed run draws the same. The next two batches are assembled on the dataset's thread while the consumer works.
+ * The batches of one epoch. All random draws happen before this function returns. The next two batches are assembled on the data set's
+ * thread while the consumer works. INVALID_ARGUMENT if an option does not fit the split.
  */
 export function batches(split: Split, options: BatchOptions): AsyncIterable<Batch> {
   checkOptions(split, options);
@@ -83,7 +82,7 @@ async function* assembleAhead(
     for (; started < orders.length && started <= at + BATCHES_AHEAD; started++) {
       const batch = split.assemble(orders[started]!, spare);
       spare = undefined;
-      batch.catch(() => undefined); // reported where it is awaited; a consumer that stopped early does not want it
+      batch.catch(() => undefined); // the error is reported where the batch is awaited; if the consumer stopped early, nobody awaits it
       coming.push(batch);
     }
     const batch = await coming.shift()!;

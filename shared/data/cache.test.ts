@@ -4,7 +4,7 @@ describe("DecodedCache", () => {
   const of4Bytes = () => Promise.resolve(new Uint8Array(4));
   const cacheOf = (bytes: number) => new DecodedCache<Uint8Array>(bytes, ({ length }) => length);
 
-  it("loads once what fits and again what does not", async () => {
+  it("loads items that fit once, and others again", async () => {
     const cache = cacheOf(8);
     const loads: string[] = [];
     const get = (key: string) =>
@@ -17,7 +17,7 @@ describe("DecodedCache", () => {
     expect(cache.usedBytes).toBe(8);
   });
 
-  it("loads once what is asked for twice at the same time", async () => {
+  it("loads an item once for concurrent requests", async () => {
     const cache = cacheOf(100);
     const load = jest.fn(of4Bytes);
     const [first, second] = await Promise.all([cache.get("a", load), cache.get("a", load)]);
@@ -26,7 +26,7 @@ describe("DecodedCache", () => {
     expect(cache.usedBytes).toBe(4);
   });
 
-  it("loads again what has failed", async () => {
+  it("loads an item again after a failure", async () => {
     const cache = cacheOf(100);
     await expect(cache.get("a", () => Promise.reject(new Error("gone")))).rejects.toThrow("gone");
     expect(await cache.get("a", of4Bytes)).toHaveLength(4);

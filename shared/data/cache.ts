@@ -1,6 +1,6 @@
 /**
- * Keeps what has been decoded up to a number of bytes. Nothing is evicted: an epoch visits every example once in random order,
- * so what came first is worth as much as what came last, and a fixed set gives every epoch the same share of hits.
+ * Keeps decoded items up to a number of bytes. Nothing is evicted: an epoch visits every example once in random order, so all items are
+ * equally likely to be needed, and a fixed set gives every epoch the same share of hits.
  */
 export class DecodedCache<T> {
   private readonly kept = new Map<string, T>();
@@ -12,7 +12,7 @@ export class DecodedCache<T> {
     private readonly sizeOf: (item: T) => number,
   ) {}
 
-  /** What is kept, or is being loaded, under a key; else it is loaded. */
+  /** Returns the item of a key if it is kept or being loaded; else loads it. */
   get(key: string, load: () => Promise<T>): Promise<T> {
     const known = this.kept.get(key);
     if (known !== undefined) return Promise.resolve(known);
@@ -23,7 +23,7 @@ export class DecodedCache<T> {
 
   private async load(key: string, load: () => Promise<T>): Promise<T> {
     try {
-      // Not at once: the promise must stand in the list before it can be taken off.
+      // Deferred, so that get() has entered this promise in `loading` before it is deleted there.
       const item = await Promise.resolve().then(load);
       const size = this.sizeOf(item);
       if (this.bytes + size <= this.capacityBytes) {

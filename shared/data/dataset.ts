@@ -1,4 +1,6 @@
-/** Label of a pixel that counts neither in a loss nor in a metric. */
+import { LatheError, type ErrorCode } from "../process/errors";
+
+/** Label of pixels that losses and metrics leave out. */
 export const IGNORE = 255;
 
 export interface DatasetInfo {
@@ -13,7 +15,7 @@ export interface Example {
   readonly label: Uint8Array;
 }
 
-/** What to make of some examples: element i of each list belongs to example indices[i]; flips come before shifts. */
+/** The examples of a batch and their augmentation. Element i of each list belongs to example indices[i]. Flips come before shifts. */
 export interface BatchOrder {
   readonly indices: readonly number[];
   readonly flips: readonly boolean[];
@@ -22,7 +24,7 @@ export interface BatchOrder {
   readonly labelStride: number;
 }
 
-/** images [N,3,H,W] = pixel / 255; labels [N, H / labelStride, W / labelStride], IGNORE where nothing is known. */
+/** images [N,3,H,W] = pixel / 255; labels [N, H / labelStride, W / labelStride] with class indices or IGNORE. */
 export interface Batch {
   readonly images: Float32Array;
   readonly labels: Int32Array;
@@ -30,16 +32,16 @@ export interface Batch {
   readonly indices: number[];
 }
 
-/** One split. Everything but name() is worked out on the dataset's own thread. */
+/** One split of a data set. Every method but name() runs on the data set's thread. */
 export interface Split {
   readonly length: number;
   readonly height: number;
   readonly width: number;
   name(index: number): string;
   example(index: number): Promise<Example>;
-  /** A batch; it may be written into the memory of a spare one, which must not be used any more. */
+  /** Assembles a batch. It may take over the memory of `spare`, which must not be used afterwards. */
   assemble(order: BatchOrder, spare?: Batch): Promise<Batch>;
-  /** Labelled pixels per class over the whole split, at full resolution. */
+  /** Counts the labelled pixels per class over the whole split, at the data set's size. */
   countPixels(classes: number): Promise<number[]>;
 }
 
@@ -50,4 +52,15 @@ export interface Dataset {
   readonly train: Split;
   readonly validation: Split;
   close(): Promise<void>;
+}
+
+/** An error for a fault of the data itself (a file, a folder, a split), with reason DATASET_INVALID. */
+export function datasetFault(message: string, code: ErrorCode = "INVALID_ARGUMENT", cause?: unknown): LatheError {
+  return new LatheError(code, message, { reason: "DATASET_INVALID", ...(cause === undefined ? {} : { cause }) });
+}
+
+/** The message of a thrown value, in one line. */
+export function reasonOf(thrown: unknown): string {
+  const text = thrown instanceof Error ? thrown.message : String(thrown);
+  return text.replace(/\s+/g, " ").trim();
 }

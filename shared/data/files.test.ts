@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeImage, writeLabel } from "../testing/pictures";
 import { checkAll, checkPair, loadLabel } from "./files";
-import { datasetFault } from "./faults";
+import { datasetFault } from "./dataset";
 import { decodeImage } from "./images";
 import { plainLabelMap } from "./layouts/layout";
 
@@ -78,7 +78,7 @@ describe("an image and its label", () => {
 });
 
 describe("checkAll", () => {
-  it("checks every index once and is silent when all is well", async () => {
+  it("checks every index once, and resolves if there is no fault", async () => {
     const seen: number[] = [];
     await checkAll(9, (index) => Promise.resolve(seen.push(index)));
     expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);

@@ -1,27 +1,27 @@
 import { LatheError } from "../process/errors";
-import { datasetFault } from "./faults";
+import { datasetFault } from "./dataset";
 import { decodeLabel, resizeIndices, type DecodedImage, type Size } from "./images";
 import { UNKNOWN, type Pair } from "./layouts/layout";
 import type { IndexMap } from "./png";
 
-const PARALLEL_FILES = 4; // libuv's default pool: more would only hold memory
+const PARALLEL_FILES = 4; // the size of libuv's pool: more would only take memory
 const FAULTS_TO_NAME = 10;
 
-/** Class indices [height, width] at the size asked for. */
+/** Class indices [height, width] at the data set's size. */
 export interface Label {
   readonly data: Uint8Array;
-  /** The file's own size. */
+  /** Size of the file. */
   readonly stored: Size;
 }
 
-/** Decodes a label, maps its values to classes and resizes it. Every fault is DATASET_INVALID and names the file. */
+/** Decodes a label, maps its values to classes and resizes it. Errors are DATASET_INVALID and name the file. */
 export async function loadLabel(path: string, size: Size, labelMap: readonly number[]): Promise<Label> {
   const label = await decodeLabel(path);
   mapLabels(label, labelMap, path);
   return { data: resizeIndices(label, size), stored: { height: label.height, width: label.width } };
 }
 
-/** Throws a DATASET_INVALID fault unless an image and its label are stored at one size. */
+/** Throws DATASET_INVALID unless an image and its label are stored at the same size. */
 export function checkPair(pair: Pair, { stored: image }: DecodedImage, { stored: label }: Label): void {
   if (label.height === image.height && label.width === image.width) return;
   throw datasetFault(
@@ -29,7 +29,7 @@ export function checkPair(pair: Pair, { stored: image }: DecodedImage, { stored:
   );
 }
 
-/** Replaces stored values by classes in place, at the file's own size so that no pixel goes unchecked. */
+/** Replaces stored values by classes, in place. It runs before resizing, so that every pixel is checked. */
 function mapLabels(label: IndexMap, labelMap: readonly number[], path: string): void {
   const { data, width } = label;
   const classes = Int16Array.from(labelMap);
@@ -57,8 +57,8 @@ function ranges(values: readonly number[]): string {
 }
 
 /**
- * Runs a check for 0..count-1, a few at a time, and throws the fault of the lowest index. All faults met before the check
- * gave up are in the error's violations, so that a bad download is repaired in one go.
+ * Runs a check for 0..count-1, a few at a time, and throws the fault of the lowest index. It stops after 10 faults. The error's violations
+ * hold all of them, so that a bad download can be repaired at once.
  */
 export async function checkAll(count: number, check: (index: number) => Promise<unknown>): Promise<void> {
   const faults: { index: number; error: LatheError }[] = [];

@@ -1,21 +1,24 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { contactSheet, decodeImage, encodePng, resizeIndices } from "./images";
+import { writeImage } from "../testing/pictures";
+import { contactSheet, decodeImage, resizeIndices } from "./images";
 
 describe("images", () => {
   let folder: string;
   beforeAll(async () => (folder = await mkdtemp(join(tmpdir(), "lathe-images-"))));
   afterAll(() => rm(folder, { recursive: true }));
 
-  it("decodes what it encoded, byte for byte, and resizes flat colour to flat colour", async () => {
+  it("decodes a PNG byte for byte, and resizes flat colour to flat colour", async () => {
     const rgb = Uint8Array.from({ length: 4 * 6 * 3 }, (_, i) => (i * 37) % 256);
     const path = join(folder, "a.png");
-    await writeFile(path, await encodePng(rgb, { height: 4, width: 6 }));
+    await sharp(rgb, { raw: { height: 4, width: 6, channels: 3 } })
+      .png()
+      .toFile(path);
     const decoded = await decodeImage(path, { height: 4, width: 6 });
     expect(decoded).toEqual({ data: rgb, stored: { height: 4, width: 6 } });
-    await writeFile(path, await encodePng(new Uint8Array(4 * 6 * 3).fill(90), { height: 4, width: 6 }));
+    await writeImage(path, 4, 6, 90);
     expect((await decodeImage(path, { height: 9, width: 5 })).data).toEqual(new Uint8Array(9 * 5 * 3).fill(90));
   });
 
@@ -32,14 +35,14 @@ describe("images", () => {
     expect((await decodeImage(path, { height: 2, width: 2 })).data).toEqual(new Uint8Array(12).fill(128));
   });
 
-  it("resizes labels by the pixel at the centre and mixes none", () => {
+  it("resizes labels by the pixel at the centre, without mixing", () => {
     const map = { height: 2, width: 4, data: Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7) };
     expect([...resizeIndices(map, { height: 1, width: 2 })]).toEqual([5, 7]);
     expect([...resizeIndices(map, { height: 2, width: 8 })]).toEqual([0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7]);
     expect(resizeIndices(map, map)).toEqual(map.data);
   });
 
-  it("lays image, label and enlarged prediction side by side, ignore in black", async () => {
+  it("draws image, label and enlarged prediction side by side, with ignored pixels in black", async () => {
     const bytes = await contactSheet({
       size: { height: 2, width: 2 },
       image: Uint8Array.from({ length: 12 }, (_, i) => i),

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
 import sharp from "sharp";
-import { datasetFault, reasonOf } from "./faults";
+import { datasetFault, reasonOf } from "./dataset";
 import { readIndices, type IndexMap } from "./png";
 
-// Several files are decoded side by side, so one thread each; what is needed again is cached by us, decoded and resized.
+// Several files are decoded concurrently, so each takes one thread. Decoded images are cached in shared/data/cache.ts.
 sharp.concurrency(1);
 sharp.cache(false);
 
@@ -13,13 +13,13 @@ export interface Size {
 }
 
 export interface DecodedImage {
-  /** [height, width, 3] RGB at the size asked for. */
+  /** [height, width, 3] RGB at the data set's size. */
   readonly data: Uint8Array;
-  /** The file's own size. */
+  /** Size of the file. */
   readonly stored: Size;
 }
 
-/** Decodes an image file and resizes it (area-aware linear filter, aspect not kept). Throws a DATASET_INVALID error naming the file. */
+/** Decodes an image file and resizes it (linear filter over the covered area, aspect not kept). DATASET_INVALID names the file. */
 export async function decodeImage(path: string, size: Size): Promise<DecodedImage> {
   const bytes = await readBytes(path, "image");
   try {
@@ -36,7 +36,7 @@ export async function decodeImage(path: string, size: Size): Promise<DecodedImag
   }
 }
 
-/** Decodes a label PNG to indices at its own size. Throws a DATASET_INVALID error naming the file. */
+/** Decodes a label PNG to indices at the file's size. DATASET_INVALID names the file. */
 export async function decodeLabel(path: string): Promise<IndexMap> {
   const bytes = await readBytes(path, "label");
   try {
@@ -46,7 +46,7 @@ export async function decodeLabel(path: string): Promise<IndexMap> {
   }
 }
 
-/** Nearest neighbour at pixel centres: output y takes row floor((y + 1/2) * stored / size). */
+/** Resizes by nearest neighbour at pixel centres: row y of the output is row floor((y + 1/2) * stored / size). */
 export function resizeIndices(map: IndexMap, size: Size): Uint8Array {
   if (map.height === size.height && map.width === size.width) return map.data;
   const out = new Uint8Array(size.height * size.width);
@@ -60,8 +60,8 @@ export function resizeIndices(map: IndexMap, size: Size): Uint8Array {
   return out;
 }
 
-/** PNG bytes of an RGB image [height, width, 3]. */
-export async function encodePng(rgb: Uint8Array, size: Size): Promise<Buffer> {
+/** Encodes an RGB image [height, width, 3] as PNG. */
+async function encodePng(rgb: Uint8Array, size: Size): Promise<Buffer> {
   return sharp(rgb, { raw: { width: size.width, height: size.height, channels: 3 } })
     .png()
     .toBuffer();
@@ -71,14 +71,14 @@ interface Sheet {
   readonly size: Size;
   /** [H,W,3] RGB */
   readonly image: Uint8Array;
-  /** [H,W] class indices; values without a colour (255 = ignore) are drawn black. */
+  /** [H,W] class indices; values without a colour (255 = ignore) become black. */
   readonly label: ArrayLike<number>;
-  /** Class indices at any size, e.g. the network's 1/8. */
+  /** Class indices at any size, such as 1/8 of the image's. */
   readonly prediction: { readonly data: ArrayLike<number>; readonly height: number; readonly width: number };
   readonly colors: readonly (readonly [number, number, number])[];
 }
 
-/** PNG bytes of image | label | prediction side by side, the prediction enlarged to the image's size by nearest neighbour. */
+/** Draws image, label and prediction side by side as PNG. The prediction is resized to the image's size by nearest neighbour. */
 export async function contactSheet(sheet: Sheet): Promise<Buffer> {
   const { height, width } = sheet.size;
   const gap = 2;

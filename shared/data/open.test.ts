@@ -3,13 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeImage, writeLabel, writeText } from "../testing/pictures";
 import { batches, classFrequencies } from "./batches";
-import { beginDataset, openDataset, type Dataset, type DatasetOptions } from "./open";
+import { beginDataset, openDataset, type Dataset } from "./open";
 import { drawScene } from "./streets/scene";
 
 describe("openDataset on files", () => {
   let folder: string;
   const opened: Dataset[] = [];
-  const open = async (change: Partial<DatasetOptions> = {}): Promise<Dataset> => {
+  const open = async (change: Partial<Parameters<typeof openDataset>[0]> = {}): Promise<Dataset> => {
     const dataset = await openDataset({ kind: "folder", path: folder, height: 8, width: 8, seed: 1, ...change });
     opened.push(dataset);
     return dataset;
@@ -46,7 +46,7 @@ describe("openDataset on files", () => {
     await expect(classFrequencies(validation, 3)).rejects.toThrow("no labelled pixel");
   });
 
-  it("gives the same with no room in the cache", async () => {
+  it("gives the same examples without a cache", async () => {
     const { train } = await open({ cacheBytes: 0 });
     expect((await train.example(4)).image[0]).toBe(40);
     expect((await train.example(4)).image[0]).toBe(40);
@@ -66,7 +66,7 @@ describe("openDataset on files", () => {
     await writeLabel(label, 8, 8, [255]);
   });
 
-  it("begun, serves what is sound, and tells with the next request what the check has found", async () => {
+  it("begun, serves intact files, and rejects requests after the check has found a fault", async () => {
     const image = join(folder, "val/images/v.png");
     await writeText(image, "no image");
     const { dataset, checked } = await beginDataset({ kind: "folder", path: folder, height: 8, width: 8, seed: 1 });
@@ -79,7 +79,7 @@ describe("openDataset on files", () => {
     await writeImage(image, 8, 8);
   });
 
-  it("begun, tells of all broken files where a request comes upon one of them", async () => {
+  it("begun, names all broken files when a request needs one of them", async () => {
     const labels = [1, 4].map((i) => join(folder, `train/labels/${i}.png`));
     for (const label of labels) await writeLabel(label, 8, 8, [7]);
     const { dataset, checked } = await beginDataset({ kind: "folder", path: folder, height: 8, width: 8, seed: 1 });

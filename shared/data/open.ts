@@ -1,35 +1,62 @@
 import { basename } from "node:path";
 import { LatheError } from "../process/errors";
+import { DatasetKind, type DatasetSpec } from "../proto/lathe/v1/spec";
 import { camvidLayout } from "./layouts/camvid";
 import { cityscapesLayout } from "./layouts/cityscapes";
-import type { Dataset, DatasetInfo } from "./dataset";
-import { datasetFault } from "./faults";
+import { type Dataset, type DatasetInfo, datasetFault } from "./dataset";
 import { folderLayout } from "./layouts/folder";
-import "./images"; // sharp must be loaded by the main thread first, or its libraries go with the first thread that ends
+import "./images"; // sharp must be loaded by the main thread first; otherwise its libraries are unloaded with the first thread that ends
 import { spread, type Layout } from "./layouts/layout";
 import { LoadingThread, threadSplit, type Source } from "./loading/loading";
-import { DEFAULT_SCENES, streetsInfo } from "./streets/streets";
+import { streetsInfo } from "./streets/classes";
 
 export * from "./dataset";
 
-export interface DatasetOptions {
+interface DatasetOptions {
   readonly kind: "streets" | "camvid" | "cityscapes" | "folder";
-  /** Folder of the files; not used by streets. */
+  /** Folder of the files; streets need none. */
   readonly path?: string;
-  /** Size that examples are resized to or drawn at. */
+  /** Size to which examples are resized, or at which they are drawn. */
   readonly height: number;
   readonly width: number;
-  /** Number of classes that the caller counts on; another number in the dataset is an error. */
+  /** Expected number of classes; another number in the data set is an error. */
   readonly classes?: number;
-  /** Scenes to draw, or how many of the files to use (at even distances). */
+  /** Number of scenes to draw, or of files to use (at even distances). */
   readonly trainExamples?: number;
   readonly validationExamples?: number;
-  /** Of the scenes; files do not depend on it. */
+  /** Seed of the scenes; files do not depend on it. */
   readonly seed: number;
-  /** Memory for decoded examples, 1 GiB when not given; what does not fit is decoded again. */
+  /** Memory for decoded examples, 1 GiB by default. Examples beyond it are decoded again in every epoch. */
   readonly cacheBytes?: number;
 }
 
+const KINDS = new Map<DatasetKind, DatasetOptions["kind"]>([
+  [DatasetKind.DATASET_KIND_STREETS, "streets"],
+  [DatasetKind.DATASET_KIND_CAMVID, "camvid"],
+  [DatasetKind.DATASET_KIND_CITYSCAPES, "cityscapes"],
+  [DatasetKind.DATASET_KIND_FOLDER, "folder"],
+]);
+
+/** Options to open the data set of a resolved spec with the size and classes of a space or genotype. */
+export function datasetOptions(
+  spec: { dataset: DatasetSpec; seed: number },
+  { inputHeight, inputWidth, classes }: { inputHeight: number; inputWidth: number; classes: number },
+): DatasetOptions {
+  const { kind, path, trainExamples, validationExamples } = spec.dataset;
+  return {
+    kind: KINDS.get(kind) ?? "streets",
+    height: inputHeight,
+    width: inputWidth,
+    classes,
+    seed: spec.seed,
+    ...(path && { path }),
+    ...(trainExamples && { trainExamples }),
+    ...(validationExamples && { validationExamples }),
+  };
+}
+
+/** Scenes per split unless a number is given: enough that a small network does not memorise them. */
+const DEFAULT_SCENES = { train: 512, validation: 128 };
 const DEFAULT_CACHE_BYTES = 2 ** 30;
 const LAYOUTS: Record<"camvid" | "cityscapes" | "folder", (path: string) => Promise<Layout>> = {
   camvid: camvidLayout,
@@ -50,8 +77,8 @@ interface Listing {
 }
 
 /**
- * Opens a dataset and decodes every file of it once, so that no fault is left for the training to find (and the cache is
- * full). Faults of the data are LatheErrors with reason DATASET_INVALID that name the file; close() ends the thread.
+ * Opens a data set and decodes every file once, which finds all faults before a training starts and fills the cache. Faults of the data
+ * are LatheErrors with reason DATASET_INVALID that name the file. close() ends the thread.
  */
 export async function openDataset(options: DatasetOptions): Promise<Dataset> {
   const { dataset, checked } = await beginDataset(options);
@@ -64,14 +91,14 @@ export async function openDataset(options: DatasetOptions): Promise<Dataset> {
   return dataset;
 }
 
-/** A dataset whose thread is at work: its examples come once they are asked for, its faults by `checked` and with whatever is asked for after. */
+/** A data set whose files are still being decoded. Faults reject `checked` and every later request. */
 interface BegunDataset {
   dataset: Dataset;
-  /** Every file has been decoded; rejects as openDataset does. */
+  /** Resolves when every file has been decoded; rejects as openDataset does. */
   checked: Promise<void>;
 }
 
-/** The same, for who has something to do meanwhile: the files are listed when this resolves, and are being decoded. */
+/** Opens a data set without waiting for its files: when this resolves, they are listed and being decoded. */
 export async function beginDataset(options: DatasetOptions): Promise<BegunDataset> {
   checkOptions(options);
   const { height, width, cacheBytes = DEFAULT_CACHE_BYTES } = options;

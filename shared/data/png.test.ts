@@ -10,7 +10,7 @@ function chunk(type: string, data: Buffer): Buffer {
   return Buffer.concat([length, body, sum]);
 }
 
-/** A PNG written by hand from filtered rows, as the specification lays it out. */
+/** Writes a PNG from filtered rows, by the specification. */
 function png(width: number, height: number, depth: number, colorType: number, rows: number[], interlace = 0): Buffer {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
@@ -23,7 +23,7 @@ function png(width: number, height: number, depth: number, colorType: number, ro
 }
 
 describe("readIndices", () => {
-  it("reads what libvips wrote, whatever row filters it chose", async () => {
+  it("reads PNGs of libvips, whatever row filters they use", async () => {
     const [width, height] = [53, 31];
     const data = Uint8Array.from({ length: width * height }, (_, i) => ((i * i) >> 5) % 20);
     const image = sharp(data, { raw: { width, height, channels: 1 } }).toColourspace("b-w");
@@ -32,7 +32,7 @@ describe("readIndices", () => {
     expect(await readIndices(bytes)).toEqual({ data, width, height });
   });
 
-  it("undoes each of the five filters", async () => {
+  it("reverses each of the five filters", async () => {
     // Each row decodes to 10, 20, 30 above and left as the specification computes it.
     const rows = [
       [0, 10, 20, 30],

@@ -5,7 +5,7 @@ const SIGNATURE = "89504e470d0a1a0a";
 const GREY = 0;
 const PALETTE = 3;
 
-/** A label map as stored: one index a pixel, [height, width]. */
+/** A stored label map: one index per pixel, [height, width]. */
 export interface IndexMap {
   readonly data: Uint8Array;
   readonly height: number;
@@ -13,8 +13,8 @@ export interface IndexMap {
 }
 
 /**
- * Reads a single-channel PNG (grey or palette, 1 to 8 bits, not interlaced) as indices. libvips cannot: it turns
- * palettes into colours and stretches 1, 2 and 4 bit greys to 0..255. Throws a plain Error that says what is wrong.
+ * Reads a single-channel PNG (grey or palette, 1 to 8 bits, not interlaced) as indices. libvips cannot: it converts palettes to colours and
+ * scales greys of 1, 2 and 4 bits to 0..255. Throws a plain Error with the fault.
  */
 export async function readIndices(bytes: Buffer): Promise<IndexMap> {
   const chunks = readChunks(bytes);
@@ -55,7 +55,7 @@ function readChunks(bytes: Buffer): { type: string; data: Buffer }[] {
   return chunks;
 }
 
-/** Undoes the row filters of the PNG specification in place; a pixel is at most a byte, so "left" is one byte back. */
+/** Reverses the row filters of the PNG specification, in place. A pixel has at most one byte, so "left" is the byte before. */
 function unfilter(rows: Buffer, height: number, rowBytes: number): void {
   for (let y = 0; y < height; y++) {
     const at = y * (rowBytes + 1) + 1;

@@ -1,7 +1,7 @@
 import { count, createConfusion, scores } from "./confusion";
 
 describe("confusion", () => {
-  it("gives the intersection over union of a case counted by hand", () => {
+  it("computes the intersection over union of a case counted by hand", () => {
     const confusion = createConfusion(4);
     count(confusion, [0, 0, 0, 1, 1, 255], [0, 0, 1, 1, 0, 0]);
     count(confusion, [1, -1], [1, 2]);
@@ -14,7 +14,7 @@ describe("confusion", () => {
     expect(accuracy).toBeCloseTo(4 / 6, 12);
   });
 
-  it("names the class that most pixels are predicted as, with its share of predictions and of labels", () => {
+  it("finds the most frequently predicted class, with its share of predictions and of labels", () => {
     const confusion = createConfusion(3);
     count(confusion, [0, 0, 1, 2, 255, 1, 0, 0], [1, 1, 1, 1, 0, 1, 0, 1]);
     // 7 pixels count: 6 predicted as 1, of which 2 are labelled so.
@@ -22,13 +22,13 @@ describe("confusion", () => {
     expect(scores(createConfusion(2)).commonest).toMatchObject({ predicted: 0, labelled: 0 });
   });
 
-  it("counts a class that only predictions name, with IoU 0", () => {
+  it("counts a class that occurs only in predictions, with IoU 0", () => {
     const confusion = createConfusion(3);
     count(confusion, [0, 0], [0, 2]);
     expect(scores(confusion).miou).toBeCloseTo((0.5 + 0) / 2, 12);
   });
 
-  it("is 0, not NaN, where nothing is labelled", () => {
+  it("is 0, not NaN, if no pixel is labelled", () => {
     const confusion = createConfusion(2);
     count(confusion, [255, 255], [0, 1]);
     expect(scores(confusion)).toMatchObject({ miou: 0, accuracy: 0 });

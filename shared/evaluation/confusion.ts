@@ -1,16 +1,16 @@
-/** Confusion counts over a whole split: counts[label * classes + prediction]; labels outside 0..classes-1 are left out. */
+/** Confusion counts over a whole split: counts[label * classes + prediction]. Labels outside of 0..classes-1 are not counted. */
 interface Confusion {
   classes: number;
   counts: Float64Array;
 }
 
 export interface Scores {
-  /** Mean over the classes that occur in labels or predictions, 0 to 1; 0 where none occurs. */
+  /** Mean IoU, 0 to 1, over the classes that occur in labels or predictions; 0 if none occurs. */
   miou: number;
-  /** Share of the counted pixels that are right. */
+  /** Share of counted pixels whose prediction is right. */
   accuracy: number;
   classes: { iou: number; occurs: boolean }[];
-  /** The class that most counted pixels are predicted as: its share of the predictions and of the labels. */
+  /** The most frequently predicted class, with its share of the predictions and of the labels. */
   commonest: { class: number; predicted: number; labelled: number };
 }
 
@@ -18,7 +18,7 @@ export function createConfusion(classes: number): Confusion {
   return { classes, counts: new Float64Array(classes * classes) };
 }
 
-/** Counts one batch; labels and predictions of equal length, predictions within 0..classes-1. */
+/** Counts one batch. Labels and predictions have equal length; predictions are within 0..classes-1. */
 export function count(confusion: Confusion, labels: ArrayLike<number>, predictions: ArrayLike<number>): void {
   const { classes, counts } = confusion;
   if (labels.length !== predictions.length)
@@ -31,7 +31,7 @@ export function count(confusion: Confusion, labels: ArrayLike<number>, predictio
   }
 }
 
-/** Intersection over union per class, from one confusion matrix over the whole split (docs/method.md#after-the-search). */
+/** Scores from one confusion matrix over the whole split (docs/method.md#after-the-search). */
 export function scores({ classes, counts }: Confusion): Scores {
   const cell = (label: number, prediction: number) => counts[label * classes + prediction] ?? 0;
   let right = 0;

@@ -48,7 +48,7 @@ function memorySplit(length: number, random: () => number): Split & { images: Fl
   };
 }
 
-/** Class scores counted pixel by pixel over all examples, each seen by itself. */
+/** Class scores counted pixel by pixel over all examples, one example at a time. */
 function bruteForce(
   split: ReturnType<typeof memorySplit>,
   stride: number,
@@ -86,7 +86,7 @@ describe("an evaluation", () => {
     alphas: packAlphas(supernet.stages, supernet.alphas, supernet.architecture),
   };
 
-  it("scores a supernet as counting pixel by pixel does, also where the last batch is short", async () => {
+  it("has the scores of a count pixel by pixel, also if the last batch is short", async () => {
     const evaluator = await supernetEvaluator(engine, supernet, 3);
     for (const length of [3, 4, 8]) {
       const split = memorySplit(length, random);
@@ -105,7 +105,7 @@ describe("an evaluation", () => {
     await evaluator.release();
   });
 
-  it("gives the loss of a short batch its own weight: the mean over examples, whatever the batch size", async () => {
+  it("weighs the loss of a short batch by its examples, so that the mean does not depend on the batch size", async () => {
     const split = memorySplit(5, random);
     // Every pixel labelled, so that each example has the same weight in a batch's mean.
     for (const label of split.labels) label.forEach((value, at) => (label[at] = value === IGNORE ? 0 : value));
@@ -140,7 +140,7 @@ describe("an evaluation", () => {
     }
   });
 
-  it("stops between batches when told", async () => {
+  it("stops between batches when its signal aborts", async () => {
     const evaluator = await supernetEvaluator(engine, supernet, 1);
     const stop = new AbortController();
     const split = memorySplit(3, random);

@@ -11,7 +11,7 @@ import type { Supernet } from "../network/supernet";
 import { searchStride } from "../space/genotype";
 import { count, createConfusion, scores, type Scores } from "./confusion";
 
-/** A network's function at one batch size, by running statistics: its parameters stay inputs, so weights may change between runs. */
+/** A network compiled for evaluation with running statistics at one batch size. Parameters are inputs: they may change between calls. */
 export interface Evaluator {
   /** Scores and class-weighted loss of parameters over a split. */
   evaluate(parameters: Arrays, split: Split, classWeights: Float32Array, signal?: AbortSignal): Promise<Evaluation>;
@@ -22,13 +22,13 @@ export interface Evaluation extends Scores {
   loss: number;
 }
 
-/** How large the images and the labels of an evaluation are. */
+/** Sizes of the images and labels of an evaluation. */
 interface EvaluationShape {
   batchSize: number;
   height: number;
   width: number;
   classes: number;
-  /** Side of a cell of the logits, in pixels: labels are compared at that stride. */
+  /** Input pixels per cell of the logits, in each direction. Labels are compared at that stride. */
   stride: number;
 }
 
@@ -119,7 +119,7 @@ async function run(
   let examples = 0;
   for await (const batch of batches(split, { batchSize, labelStride: stride, reuse: true })) {
     signal?.throwIfAborted();
-    // A last batch that is short is filled with black images whose labels are ignored.
+    // A short last batch is padded with black images whose labels are ignored.
     const images = padded(batch.images, batchSize * 3 * height * width, 0);
     const labels = padded(batch.labels, (batchSize * height * width) / stride ** 2, IGNORE);
     const out = await compiled.run({ ...parameters, images, labels, classWeights });

@@ -5,8 +5,8 @@ import type { LiveBlock, LiveOperation, LiveStage } from "../space/live";
 import { axis, finder, type DeclaredTensor, type TensorTable } from "./declaration";
 
 /**
- * The architecture parameters of a supernet: per stage [depths], per block [operations] and, for output and middle widths,
- * [operations, widths] with every width of the stage, whether it survives or not.
+ * Declares the architecture parameters of a supernet: per stage [depths], per block [operations] and, for output and middle widths,
+ * [operations, widths]. The last axis holds every width of the stage, also removed ones.
  */
 export function declareAlphas(stages: readonly LiveStage[]): DeclaredTensor[] {
   const tensor = (part: string, layer: string, axes: DeclaredTensor["axes"]): DeclaredTensor => ({
@@ -40,13 +40,13 @@ export interface AlphaRow {
   columns: readonly number[];
 }
 
-/** Every group: depths of all stages, operations of all blocks, output widths, then middle widths of all operations. */
+/** The rows of all groups: depths of stages, operations of blocks, output widths of operations, middle widths of operations. */
 export function alphaRows(stages: readonly LiveStage[], alphas: TensorTable): AlphaRow[] {
   const find = finder(alphas);
   const row = (part: string, layer: string, dimension: keyof PerDimension, group: Group): AlphaRow => {
     const { tensor, row: index } = find({ part, layer, kind: "alpha" }, group.id);
     const [, width] = tensor.shape;
-    // Candidates lie along the only axis, or along the second beside those of the block's other operations.
+    // A group's candidates lie along the only axis; those of widths lie along the second axis, with one row per operation.
     const columns = width === undefined ? upTo(group.survivors.length) : group.survivors;
     return { group, dimension, first: tensor.offset + index * (width ?? 0), columns };
   };
@@ -59,7 +59,7 @@ export function alphaRows(stages: readonly LiveStage[], alphas: TensorTable): Al
   ];
 }
 
-/** A block among those of all stages. */
+/** A block, and its place among all blocks. */
 interface Owner {
   stage: LiveStage;
   /** Index of the stage, from 0. */
@@ -73,14 +73,14 @@ export function blocksOf(stages: readonly LiveStage[]): Owner[] {
   return stages.flatMap((stage, position) => stage.blocks.map((block, index) => ({ stage, position, block, index })));
 }
 
-/** The operations of all blocks, with the number of their block among all. */
+/** The operations of all blocks. `b` is the index of their block among all blocks. */
 export function operationsOf(stages: readonly LiveStage[]): (Owner & { b: number; operation: LiveOperation })[] {
   return blocksOf(stages).flatMap((owner, b) =>
     owner.block.operations.map((operation) => ({ ...owner, b, operation })),
   );
 }
 
-/** Flat architecture parameters of a supernet from its groups; candidates that have left hold 0. */
+/** Flat architecture parameters from the alphas of an architecture's groups; removed candidates get 0. */
 export function packAlphas(stages: readonly LiveStage[], table: TensorTable, architecture: Architecture): Float32Array {
   const buffer = new Float32Array(table.size);
   for (const { group, places } of placed(stages, table, architecture))
@@ -88,7 +88,7 @@ export function packAlphas(stages: readonly LiveStage[], table: TensorTable, arc
   return buffer;
 }
 
-/** The architecture with the values of flat architecture parameters. */
+/** An architecture whose alphas are the values of flat architecture parameters. */
 export function unpackAlphas(
   stages: readonly LiveStage[],
   table: TensorTable,
@@ -103,7 +103,7 @@ export function unpackAlphas(
   };
 }
 
-/** The groups of an architecture with the place of each survivor in the flat architecture parameters. */
+/** The groups of an architecture, with each survivor's index in the flat architecture parameters. */
 function placed(stages: readonly LiveStage[], table: TensorTable, { groups }: Architecture) {
   const rows = new Map(alphaRows(stages, table).map((row) => [row.group.id, row]));
   return groups.map((group) => {
@@ -114,7 +114,7 @@ function placed(stages: readonly LiveStage[], table: TensorTable, { groups }: Ar
   });
 }
 
-/** sigmoid(-200) is 0 and sigmoid(200) is 1 in float32: p is one-hot to the last bit, and no gradient reaches the other candidates. */
+/** In float32 sigmoid(-200) is 0 and sigmoid(200) is 1, so p is exactly one-hot and the other candidates get no gradient. */
 const CERTAIN = 200;
 
 /** The parts of a supernet that pathAlphas reads. */
@@ -125,10 +125,10 @@ interface Path {
   architecture: Architecture;
 }
 
-/** Flat architecture parameters under which a supernet, whole as it began, computes the network of a genotype alone. */
+/** Flat architecture parameters with which a whole supernet computes exactly the network of a genotype. */
 export function pathAlphas({ space, stages, alphas, architecture }: Path, genotype: Genotype): Float32Array {
   const chosen = choicesOf(space, genotype);
-  // A group that the genotype does not reach hangs below a candidate with p = 0.
+  // A group that the genotype does not use lies below a candidate with p = 0, so its choice has no effect.
   const sign = (id: string, survivor: number) => (survivor === (chosen.get(id) ?? 0) ? CERTAIN : -CERTAIN);
   const groups = architecture.groups.map((group) => ({
     ...group,

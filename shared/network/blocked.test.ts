@@ -15,7 +15,7 @@ import { EPSILON, trainingNorm } from "./layers";
 
 const [BATCH, HEIGHT, WIDTH] = [2, 8, 16];
 
-/** Output, and derivatives of a weighted sum of it, of a reduction in plain and in blocked layout. */
+/** Output of a reduction in plain and in blocked layout, and the derivatives of a weighted sum of it. */
 async function both(onnx: Engine, tile: number, name: string, inputs: number, convolution: number, present: boolean) {
   const random = uniform(convolution);
   const declaration: Declaration = { weights: [], stats: [] };
@@ -34,7 +34,7 @@ async function both(onnx: Engine, tile: number, name: string, inputs: number, co
   const factors = noise(BATCH * outputs * (HEIGHT / 2) * (WIDTH / 2), random);
   const values = {
     weights: randomBuffer(plain, random),
-    // Pools of zeros, as behind a ReLU, share what they pass on.
+    // Zeros as after a ReLU: where a whole pooling window is 0, its gradient is shared.
     x: noise(BATCH * inputs * HEIGHT * WIDTH, random).map((value) => Math.max(value, 0)),
     presence: noise(inputs, random),
   };
@@ -102,7 +102,7 @@ describe.each(TILE_SIZES)("with tiles of %d", (tile) => {
       const { want, got, moved, layout } = await both(onnx, tile, name, inputs, convolution, present);
       for (const [output, values] of Object.entries(want))
         expect([output, relativeDifference(got[output]!, values) < 1e-5]).toEqual([output, true]);
-      // Channels that fill tiles up must not move.
+      // Padding of tiles gets no gradient.
       expect(moved.filter((_, at) => layout.source[at] === -1 && moved[at] !== 0)).toHaveLength(0);
     });
   });

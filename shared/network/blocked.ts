@@ -13,14 +13,14 @@ import { searchHead } from "./heads";
 import { named, padChannels, type Norm, type Tensors } from "./layers";
 import { exitSum, supernetLogits, type DeclaredSupernet, type StageChoices, type Supernet } from "./supernet";
 
-/** A supernet that is computed in ONNX Runtime's blocked layout up to its head: the same function, its vectors in another order. */
+/** A supernet that computes in ONNX Runtime's blocked layout up to its head: the same function, flat vectors in another order. */
 interface BlockedSupernet extends Supernet {
   layout: Record<"weights" | "stats", BlockedLayout>;
 }
 
 /**
- * The blocked formulation of a supernet's training steps at a batch size, for tiles of `tile` channels; where a precondition does
- * not hold, the reason instead. Widths are filled up to whole tiles with channels of zeros; these stay zero, as their derivatives are zero.
+ * The blocked formulation of a supernet's training steps at a batch size, with tiles of `tile` channels; or the reason why a precondition
+ * does not hold. Widths are padded to whole tiles with channels of zeros, which stay zero because their derivatives are zero.
  */
 export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile: number): BlockedSupernet | string {
   const plans = blockedPlans(supernet, batch, tile);
@@ -55,7 +55,7 @@ export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile:
   };
 }
 
-/** A stage: the mixture of its exits, from the output of its reduction; both in blocked layout. */
+/** A stage in blocked layout: from the output of its reduction to the mixture of its exits. */
 function blockedStage(
   weights: Tensors,
   stage: LiveStage,
@@ -104,7 +104,7 @@ function blockedBlock(
   return y;
 }
 
-/** 1 on the channels that input and output share, 0 behind them, [count]. */
+/** 1 on the channels that input and output share, then 0; [count]. */
 function shared({ inputs, outputs }: LiveBlock, count: number): tf.Tensor {
   return tf.tensor1d(Float32Array.from({ length: count }, (_, c) => (c < Math.min(inputs, outputs) ? 1 : 0)));
 }
@@ -117,8 +117,8 @@ export function blockedStem(weights: Tensors, plan: ReductionPlan, images: tf.Te
 }
 
 /**
- * A reduction in blocked layout, [1, input, H, N*W] -> [1, output, H/2, N*W/2]. presence: expected presence of the input's channels,
- * [inputs]; absent: all present.
+ * A reduction in blocked layout, [1, input, H, N*W] -> [1, output, H/2, N*W/2]. presence [inputs]: expected presence of the input's
+ * channels. Absent: all are present.
  */
 export function blockedReduction(
   weights: Tensors,
@@ -135,7 +135,7 @@ export function blockedReduction(
   return y;
 }
 
-/** Presence of the output's channels: 1 where the convolution adds them, then the input's, 0 where a tile is filled up. */
+/** Presence of the output's channels: 1 for those of the convolution, then the input's presence, 0 for padding of the last tile. */
 function maskOf(plan: ReductionPlan, presence: tf.Tensor): tf.Tensor {
   const filling = filledUp(plan).output - plan.convolution - plan.inputs;
   const parts = [tf.ones([plan.convolution]), presence];

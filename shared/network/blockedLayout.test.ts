@@ -34,7 +34,7 @@ describe.each(cases)("the order in tiles of $tile of a supernet that is $name", 
   const blocked = blockedSupernet(supernet, 4, tile);
   if (typeof blocked === "string") throw new Error(blocked);
 
-  it.each(["weights", "stats"] as const)("holds every value of the %s once, and zeros where it fills up", (role) => {
+  it.each(["weights", "stats"] as const)("holds every value of the %s once, and zeros as padding", (role) => {
     const layout = blocked.layout[role];
     const plain = randomBuffer(supernet[role], uniform(5));
     const there = toBlockedOrder(plain, layout);

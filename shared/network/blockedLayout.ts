@@ -6,24 +6,24 @@ import { at, type LiveBlock } from "../space/live";
 import type { BlockedPlans, PlannedBlock } from "./blockedPlans";
 import { finder, type Role, type TensorTable } from "./declaration";
 
-/** Where the values of a blocked vector come from in the plain one, which is the order of checkpoints. */
+/** Order of a blocked vector relative to the plain one. Checkpoints are in plain order. */
 export interface BlockedLayout {
   entries: { name: string; shape: number[] }[];
-  /** Per element of the blocked vector its index in the plain one; -1 where a channel fills a tile up. */
+  /** Index in the plain vector of each element of the blocked one; -1 for elements that pad a tile. */
   source: Int32Array;
   plainSize: number;
 }
 
 type Finder = ReturnType<typeof finder>;
 
-/** The place of one tensor in a blocked vector, in the order of its elements. */
+/** One tensor of a blocked vector, with the plain indices of its elements. */
 interface Part {
   name: string;
   shape: number[];
   source: Int32Array;
 }
 
-/** A blocked vector from a plain one. */
+/** Converts a vector from plain to blocked order. Padding is 0. */
 export function toBlockedOrder(plain: Float32Array, { source }: BlockedLayout): Float32Array {
   const blocked = new Float32Array(source.length);
   for (let at = 0; at < source.length; at++) {
@@ -33,7 +33,7 @@ export function toBlockedOrder(plain: Float32Array, { source }: BlockedLayout): 
   return blocked;
 }
 
-/** The plain vector of a blocked one. */
+/** Converts a vector from blocked to plain order. Padding is dropped. */
 export function toPlainOrder(blocked: Float32Array, { source, plainSize }: BlockedLayout): Float32Array {
   const plain = new Float32Array(plainSize);
   for (let at = 0; at < source.length; at++) {
@@ -44,8 +44,9 @@ export function toPlainOrder(blocked: Float32Array, { source, plainSize }: Block
 }
 
 /**
- * Layout of a supernet's weights or statistics with the tensors of each search block and reduction replaced by blocked ones: weights
- * "<block>/kernels" [squares, tile, tile], and per norm one vector over all operations, each filled up to whole tiles.
+ * Layout of a supernet's weights or statistics in which the tensors of search blocks and reductions are replaced by blocked ones. A search
+ * block has its filters as "<block>/kernels" [squares, tile, tile], and per norm one vector in which each operation is padded to whole
+ * tiles.
  */
 export function blockedLayout(plain: TensorTable, { mixtures, reductions }: BlockedPlans): BlockedLayout {
   const parts: Part[] = [];
@@ -54,11 +55,11 @@ export function blockedLayout(plain: TensorTable, { mixtures, reductions }: Bloc
     const mixture = mixtures.get(tensor.part);
     const reduction = reductions.get(tensor.part);
     if (mixture) {
-      // The tensors of a part lie together: all of a block's are replaced at its first.
+      // The tensors of a part are consecutive, so all tensors of a block are replaced at its first one.
       if (tensor.part !== before) parts.push(...mixtureParts(plain, mixture));
     } else if (!reduction) parts.push(vectorPart(tensor, tensor.shape));
-    else if (tensor.kind !== "kernel") parts.push(vectorPart(tensor, [filledUp(reduction).output]));
-    else parts.push((tensor.part === "stem" ? stemKernelPart : reductionKernelPart)(tensor, reduction));
+    else if (tensor.kind !== "filter") parts.push(vectorPart(tensor, [filledUp(reduction).output]));
+    else parts.push((tensor.part === "stem" ? stemFilterPart : reductionFilterPart)(tensor, reduction));
     before = tensor.part;
   }
   const source = new Int32Array(parts.reduce((size, part) => size + part.source.length, 0));
@@ -70,22 +71,22 @@ export function blockedLayout(plain: TensorTable, { mixtures, reductions }: Bloc
   return { entries: parts.map(({ name, shape }) => ({ name, shape })), source, plainSize: plain.size };
 }
 
-/** The kernels of a search block where the table is of weights, then its norms. */
+/** The filters of a search block, if the table is of weights, then its norms. */
 function mixtureParts(plain: TensorTable, { block, plan }: PlannedBlock): Part[] {
   const find = finder({ ...plain, entries: plain.entries.filter(({ part }) => part === block.name) });
-  const isWeights = plain.entries.some(({ kind }) => kind === "kernel");
+  const isWeights = plain.entries.some(({ kind }) => kind === "filter");
   const kinds = isWeights ? (["gamma", "beta"] as const) : (["mean", "variance"] as const);
   const norms = (["norm1", "norm2"] as const).flatMap((layer) =>
     kinds.map((kind) => normPart(block, plan, layer, kind, find)),
   );
-  return isWeights ? [kernelPart(block, plan, find), ...norms] : norms;
+  return isWeights ? [filterPart(block, plan, find), ...norms] : norms;
 }
 
-function kernelPart({ name: part, operations }: LiveBlock, plan: MixturePlan, find: Finder): Part {
+function filterPart({ name: part, operations }: LiveBlock, plan: MixturePlan, find: Finder): Part {
   const { tile } = plan;
   const list = convolutions(plan).map(({ branch, layer }) => {
     const { middle, output } = at(operations, branch);
-    const { tensor } = find({ part, layer: `conv${layer}`, kind: "kernel" }, (layer === 1 ? middle : output).id);
+    const { tensor } = find({ part, layer: `conv${layer}`, kind: "filter" }, (layer === 1 ? middle : output).id);
     return { start: tensor.offset, outputs: at(tensor.shape, 0), inputs: at(tensor.shape, 1) };
   });
   const all = squares(plan);
@@ -93,7 +94,7 @@ function kernelPart({ name: part, operations }: LiveBlock, plan: MixturePlan, fi
   let written = 0;
   for (const { convolution, outputTile, inputTile, tap } of all) {
     const { start, inputs, outputs } = at(list, convolution);
-    // A square is [input][output], a plain kernel [output][input][tap].
+    // A square is [input][output], a plain filter [output][input][tap].
     for (let input = inputTile * tile; input < (inputTile + 1) * tile; input++)
       for (let output = outputTile * tile; output < (outputTile + 1) * tile; output++)
         source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
@@ -117,15 +118,15 @@ function normPart(
   return { name: `${part}/${layer}/${kind}`, shape: [source.length], source: Int32Array.from(source) };
 }
 
-/** A tensor's elements in their order, filled up to a shape. */
+/** A tensor's elements in plain order, padded to a shape. */
 function vectorPart({ name, shape, offset }: ManifestEntry, target: number[]): Part {
   const own = elementCount(shape);
   const source = new Int32Array(elementCount(target)).map((_, at) => (at < own ? offset + at : -1));
   return { name, shape: target, source };
 }
 
-/** A plain kernel [output][input][row][column] as squares [input][output] by output tile, column, input tile, row. */
-function reductionKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
+/** A reduction's filter: plain [output][input][row][column]; blocked [output tile][column][input tile][row][input][output]. */
+function reductionFilterPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
   const { tile, inputs, convolution } = plan;
   const { input, added } = filledUp(plan);
   const source = new Int32Array(added * input * 9);
@@ -140,8 +141,8 @@ function reductionKernelPart({ name, offset }: ManifestEntry, plan: ReductionPla
   return { name, shape: [source.length / (tile * tile), tile, tile], source };
 }
 
-/** The stem's kernel [output][input][row][column] by output tile, input, row, column, output. */
-function stemKernelPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
+/** The stem's filter: plain [output][input][row][column]; blocked [output tile][input][row][column][output]. */
+function stemFilterPart({ name, offset }: ManifestEntry, plan: ReductionPlan): Part {
   const { tile, inputs, convolution } = plan;
   const { output } = filledUp(plan);
   const taps = inputs * 9;

@@ -6,19 +6,19 @@ import { stemReduction, type ReductionChannels } from "../space/parts";
 import { EPSILON } from "./layers";
 import type { Supernet } from "./supernet";
 
-/** A search block with its sizes in blocked layout. */
+/** A search block, and its sizes in blocked layout. */
 export interface PlannedBlock {
   block: LiveBlock;
   plan: MixturePlan;
 }
 
-/** The sizes of a supernet's parts in blocked layout, by name: its search blocks, and its reductions with the stem. */
+/** Sizes of a supernet's parts in blocked layout, by name: search blocks, and reductions including the stem. */
 export interface BlockedPlans {
   mixtures: ReadonlyMap<string, PlannedBlock>;
   reductions: ReadonlyMap<string, ReductionPlan>;
 }
 
-/** The plans of all parts, or the reason why there are none. */
+/** Plans all parts; or returns the reason why the supernet has no blocked formulation. */
 export function blockedPlans({ space, stages }: Supernet, batch: number, tile: number): BlockedPlans | string {
   const mixtures = new Map<string, PlannedBlock>();
   const reductions = new Map<string, ReductionPlan>();

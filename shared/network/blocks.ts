@@ -6,47 +6,47 @@ import { tf } from "../engine/tf";
 import type { GenotypeBlock } from "../proto/lathe/v1/space";
 import { widthId } from "../space/groups";
 import { operationName } from "../space/parts";
-import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
+import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { channels, named, type Norm, type Tensors } from "./layers";
 
 /**
- * Reduction block (ERFNet's downsampler): ReLU(BN(concat(conv 3x3 stride 2, max-pool 2x2))), [N,in,H,W] -> [N,convOut+in,H/2,W/2].
- * The pooled part comes last, so that an input whose trailing channels are absent gives an output whose trailing channels are.
+ * Declares a reduction (ERFNet's downsampler): ReLU(BN(concat(conv 3x3 stride 2, max-pool 2x2))), [N,in,H,W] -> [N,convOut+in,H/2,W/2].
+ * The pooled part comes last: if trailing channels of the input are absent, the same number of trailing output channels is absent.
  */
 export function declareReduction(declaration: Declaration, part: string, input: Axis, convolution: number): Axis {
   const added = axis(part, convolution);
   const output = [...added, ...input];
-  declareKernel(declaration, { part, layer: "conv" }, added, input, [3, 3]);
+  declareFilter(declaration, { part, layer: "conv" }, added, input, [3, 3]);
   declareNorm(declaration, { part, layer: "norm" }, output);
   return output;
 }
 
-/** presence: expected presence of each input channel, [in]; it masks the pooled part's gamma and beta. Absent: all present. */
+/** presence [in]: expected presence of each input channel, which masks gamma and beta of the pooled part. Absent: all are present. */
 export function reduction(weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor): tf.Tensor {
-  const kernel = named(weights, `${name}/conv`) as tf.Tensor4D;
-  const joined = tf.concat([conv2d(x as tf.Tensor4D, kernel, { stride: 2 }), maxPool2x2(x as tf.Tensor4D)], 1);
+  const filter = named(weights, `${name}/conv`) as tf.Tensor4D;
+  const joined = tf.concat([conv2d(x as tf.Tensor4D, filter, { stride: 2 }), maxPool2x2(x as tf.Tensor4D)], 1);
   let gamma = named(weights, `${name}/norm/gamma`);
   let beta = named(weights, `${name}/norm/beta`);
   if (presence) {
-    const mask = tf.concat([tf.ones([kernel.shape[0]]), presence]);
+    const mask = tf.concat([tf.ones([filter.shape[0]]), presence]);
     gamma = tf.mul(gamma, mask);
     beta = tf.mul(beta, mask);
   }
   return relu(norm(`${name}/norm`, joined, gamma, beta) as tf.Tensor4D);
 }
 
-/** Weights of a decided block: the first channels of the widths that its operation has in a supernet. */
+/** Declares a decided block: the first channels of the widths of its operation in a supernet. Returns the output axis. */
 export function declareBlock(declaration: Declaration, part: string, input: Axis, block: GenotypeBlock): Axis {
   const middle = axis(widthId(part, operationName(block), "middle"), block.middleWidth);
   const output = axis(widthId(part, operationName(block), "output"), block.outputWidth);
-  declareKernel(declaration, { part, layer: "conv1" }, middle, input, [3, 1]);
+  declareFilter(declaration, { part, layer: "conv1" }, middle, input, [3, 1]);
   declareNorm(declaration, { part, layer: "norm1" }, middle);
-  declareKernel(declaration, { part, layer: "conv2" }, output, middle, [1, 3]);
+  declareFilter(declaration, { part, layer: "conv2" }, output, middle, [1, 3]);
   declareNorm(declaration, { part, layer: "norm2" }, output);
   return axis(part, block.outputWidth);
 }
 
-/** One decided block, [N,in,H,W] -> [N,out,H,W]: residual on the common channels; a wider output's others stand alone. */
+/** A decided block, [N,in,H,W] -> [N,out,H,W]. The residual covers the common channels; further output channels have none. */
 export function decidedBlock(
   weights: Tensors,
   name: string,

@@ -6,27 +6,27 @@ const bundle = {
 };
 
 describe("bundle", () => {
-  it("comes back as it was", () => {
+  it("is decoded as it was encoded", () => {
     expect(decodeBundle(encodeBundle(bundle), "it")).toEqual(bundle);
   });
 
-  it("comes back from bytes that are not aligned", () => {
+  it("is decoded from bytes that are not aligned", () => {
     const bytes = encodeBundle(bundle);
     const shifted = new Uint8Array(bytes.length + 1);
     shifted.set(bytes, 1);
     expect(decodeBundle(shifted.subarray(1), "it").arrays.weights).toEqual(bundle.arrays.weights);
   });
 
-  it("comes back from a Buffer, whose slice is a view", () => {
+  it("is decoded from a Buffer, whose slice is a view", () => {
     expect(decodeBundle(Buffer.from(encodeBundle(bundle)), "it")).toEqual(bundle);
   });
 
   it.each([
     ["cut short", (bytes: Uint8Array) => bytes.subarray(0, bytes.length - 4), "runs past"],
-    ["too long", (bytes: Uint8Array) => Uint8Array.of(...bytes, 0), "1 bytes too many"],
+    ["too long", (bytes: Uint8Array) => Uint8Array.of(...bytes, 0), "it has 1 bytes behind its last vector"],
     ["of another kind", (bytes: Uint8Array) => Uint8Array.of(1, 2, 3, 4, ...bytes.subarray(4)), "not LATH"],
     ["empty", () => new Uint8Array(), "0 bytes"],
-  ])("refuses bytes that are %s, naming what they are", (_, change, why) => {
+  ])("refuses bytes that are %s, with their name in the message", (_, change, why) => {
     expect(() => decodeBundle(change(encodeBundle(bundle)), "checkpoint c1")).toThrow(
       new RegExp(`checkpoint c1 is not a bundle of weights: .*${why}`),
     );

@@ -5,7 +5,7 @@ import { packAlphas } from "./alphas";
 import { decodeBundle, encodeBundle } from "./bundle";
 import { buildSupernet, type DeclaredSupernet } from "./supernet";
 
-/** Flat parameters with their Adam moments, and how many steps they have taken. */
+/** Flat parameters with their Adam moments m and v, and the number of steps taken. */
 export interface Optimized {
   values: Float32Array;
   m: Float32Array;
@@ -13,7 +13,7 @@ export interface Optimized {
   steps: number;
 }
 
-/** Everything of a search's supernet that training moves. */
+/** A supernet and everything that its training changes. */
 export interface SupernetState {
   supernet: DeclaredSupernet;
   weights: Optimized;
@@ -21,11 +21,11 @@ export interface SupernetState {
   alphas: Optimized;
 }
 
-/** How far a search has come, beside the state itself. */
-export interface Progress {
-  /** Last epoch that is complete. */
+/** Epochs and results of a training so far, stored beside the state. */
+export interface TrainingRecord {
+  /** Last completed epoch. */
   epoch: number;
-  /** First epoch after which every group was decided by shrinking; 0 before. */
+  /** First epoch after which shrinking had decided every group; 0 until then. */
   convergedEpoch: number;
   /** Sum of the epochs' seconds. */
   seconds: number;
@@ -33,9 +33,9 @@ export interface Progress {
   miou: number;
   /** Weight of the cost term in the next epoch. */
   costWeight: number;
-  /** What the alarms of the next epoch are judged by; absent before the first. */
+  /** History that the health rules of the next epoch use; absent before the first epoch. */
   health?: HealthHistory;
-  /** An alarm has ended the epochs. */
+  /** True if an alarm has ended the training. */
   stopped?: boolean;
 }
 
@@ -44,7 +44,7 @@ export interface HealthHistory {
   /** Best validation mIoU so far, and its epoch; 0 before the first. */
   bestMiou: number;
   bestEpoch: number;
-  /** Best since every group is decided, -1 before, and epochs since then that were not better. */
+  /** Best mIoU since every group was decided (-1 before), and the epochs since then without a better one. */
   decidedMiou: number;
   staleEpochs: number;
   /** Alarms whose condition held after the last epoch: 10 * kind + dimension. */
@@ -53,7 +53,7 @@ export interface HealthHistory {
 
 interface Header {
   format: number;
-  progress: Progress;
+  progress: TrainingRecord;
   architecture: unknown;
   weightSteps: number;
   alphaSteps: number;
@@ -61,12 +61,12 @@ interface Header {
 
 const FORMAT = 1;
 
-/** A checkpoint: state and progress as bytes. Random streams are named by epoch, so they need no place in it. */
-export function encodeSupernet(state: SupernetState, progress: Progress): Uint8Array {
+/** Encodes a checkpoint of state and record. Random streams are named by epoch, so a checkpoint holds no generator. */
+export function encodeSupernet(state: SupernetState, record: TrainingRecord): Uint8Array {
   const { weights, alphas, stats, supernet } = state;
   const header: Header = {
     format: FORMAT,
-    progress,
+    progress: record,
     architecture: Architecture.toJSON(supernet.architecture),
     weightSteps: weights.steps,
     alphaSteps: alphas.steps,
@@ -85,12 +85,12 @@ export function encodeSupernet(state: SupernetState, progress: Progress): Uint8A
   });
 }
 
-/** The reverse of encodeSupernet; `what` names the bytes in errors. */
+/** Decodes a checkpoint. `what` names the bytes in errors (INVALID_ARGUMENT, reason CHECKPOINT_CORRUPT or BUNDLE_CORRUPT). */
 export function decodeSupernet(
   space: SearchSpace,
   bytes: Uint8Array,
   what: string,
-): { state: SupernetState; progress: Progress } {
+): { state: SupernetState; record: TrainingRecord } {
   const { header, arrays } = decodeBundle<Header>(bytes, what);
   if (header.format !== FORMAT) throw corrupt(`${what} has format ${header.format}, this version reads ${FORMAT}`);
   const supernet = buildSupernet(space, Architecture.fromJSON(header.architecture));
@@ -106,7 +106,7 @@ export function decodeSupernet(
     steps,
   });
   return {
-    progress: header.progress,
+    record: header.progress,
     state: {
       supernet,
       weights: optimized("weights", supernet.weights, header.weightSteps),
@@ -116,7 +116,7 @@ export function decodeSupernet(
   };
 }
 
-/** A state at its beginning: moments 0, architecture parameters as the architecture has them. */
+/** The state before the first step: moments are 0, architecture parameters come from the architecture. */
 export function firstState(supernet: DeclaredSupernet, weights: Float32Array, stats: Float32Array): SupernetState {
   const alphas = packAlphas(supernet.stages, supernet.alphas, supernet.architecture);
   return { supernet, weights: unoptimized(weights), stats, alphas: unoptimized(alphas) };

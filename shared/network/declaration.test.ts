@@ -23,7 +23,7 @@ const space: SearchSpace = {
   ],
 };
 
-/** Block 2 of stage 1 keeps d1s1 and d2s1 with widths 1 and 2, and d2s2 with output 6; everything else is as it began. */
+/** Block 2 of stage 1 keeps d1s1 and d2s1 with widths 1 and 2, and d2s2 with output 6. All other groups keep all candidates. */
 const shrunk = keepSurvivors(space, initialArchitecture(space), ({ id, survivors }) => {
   if (id === "stage1/block2/operation") return [0, 1, 3];
   if (id === "stage1/block2/d2s2/output") return [2];
@@ -31,7 +31,7 @@ const shrunk = keepSurvivors(space, initialArchitecture(space), ({ id, survivors
   return /^stage1\/block2\/d2s1/.test(id) ? [0, 1] : survivors;
 });
 
-/** "name: owner of each run x its elements" of the tensors of a part, axes apart by commas, runs by plus signs. */
+/** The tensors of a part as "name: owner x elements of each run", with commas between axes and plus signs between runs. */
 const lines = ({ entries }: TensorTable, wanted: string): string[] =>
   entries
     .filter(({ part }) => part === wanted)
@@ -67,7 +67,7 @@ describe("the declared tensors", () => {
     ]);
   });
 
-  it("of reductions and head name the parts whose channels they take in", () => {
+  it("of reductions and head name the parts whose channels they read", () => {
     expect(lines(supernet.weights, "stem")).toEqual([
       "stem/conv: stem x1, image x3, row x3, column x3",
       "stem/norm/gamma: stem x1 + image x3",
@@ -97,7 +97,7 @@ describe("the declared tensors", () => {
     expect(choice?.axes[0]?.[0]?.elements).toEqual([0, 1, 3]);
   });
 
-  it("of a genotype's network have the owners that its operations have in the supernet", () => {
+  it("of a genotype's network have the same owners as in the supernet", () => {
     const { genotype } = derive(space, shrunk);
     const { weights } = buildDiscrete(genotype, { kind: "search" });
     expect(genotype.stages[0]?.blocks).toHaveLength(1);
@@ -175,7 +175,7 @@ describe("an axis is as long as its groups' survivors make it", () => {
 describe("inheritBuffer by hand", () => {
   const whole = buildSupernet(space, initialArchitecture(space));
   const small = buildSupernet(space, shrunk);
-  /** Per element its name and index in the whole supernet, by a number that says both. */
+  /** A number per element that identifies its tensor and its index in the whole supernet. */
   const numbered = (table: TensorTable) => Float32Array.from({ length: table.size }, (_, index) => index);
   const valuesOf = (vector: Float32Array, table: TensorTable, name: string) => {
     const { offset, shape } = table.entries.find((entry) => entry.name === name)!;
@@ -186,16 +186,16 @@ describe("inheritBuffer by hand", () => {
   it("takes the first channels of each operation out of the vector that the norms of a scale share", () => {
     const vector = inheritBuffer(numbered(whole.weights), "weights", whole, small);
     const start = offsetOf(whole.weights, "stage1/block2/s1/norm1/gamma");
-    // Whole, d1s1 has the channels 0 to 5 and d2s1 6 to 11; 1 and 2 of them are left.
+    // In the whole supernet d1s1 has channels 0 to 5 and d2s1 6 to 11. They keep the first one and the first two.
     expect(valuesOf(vector, small.weights, "stage1/block2/s1/norm1/gamma")).toEqual([start, start + 6, start + 7]);
-    // At scale 2 d1s2 has left, which had the first 6 of 12.
+    // At scale 2, d1s2 was removed, which had the first 6 of 12 channels.
     const half = offsetOf(whole.weights, "stage1/block2/s2/norm2/beta");
     expect(valuesOf(vector, small.weights, "stage1/block2/s2/norm2/beta")).toEqual(
       [6, 7, 8, 9, 10, 11].map((channel) => half + channel),
     );
   });
 
-  it("takes the first outputs and inputs of a kernel, with all taps", () => {
+  it("takes the first outputs and inputs of a filter, with all taps", () => {
     const vector = inheritBuffer(numbered(whole.weights), "weights", whole, small);
     const start = offsetOf(whole.weights, "stage1/block2/d2s1/conv2");
     // [6 outputs, 6 inputs, 1, 3 taps], of which outputs 0 and 1 and inputs 0 and 1 are left.
@@ -213,7 +213,7 @@ describe("inheritBuffer by hand", () => {
     expect(valuesOf(vector, small.alphas, middle)).toEqual(at(middle, [0, 1, 2, 3, 4, 5, 9, 10, 11]));
   });
 
-  it("keeps the channels that a reduction adds in front of those of a narrower input", () => {
+  it("keeps the channels that a reduction's convolution adds, followed by those of a narrower input", () => {
     const narrow = buildSupernet(
       space,
       keepSurvivors(space, initialArchitecture(space), ({ id, survivors }) => {
@@ -227,7 +227,7 @@ describe("inheritBuffer by hand", () => {
     expect(valuesOf(vector, narrow.stats, "stage2/reduction/norm/mean")).toEqual([0, 1, 2, 3].map((c) => start + c));
   });
 
-  it("refuses channels that the supernet has given up", () => {
+  it("refuses channels that the supernet no longer has", () => {
     expect(() => inheritBuffer(numbered(small.weights), "weights", small, whole)).toThrow(
       "element 1 of stage1/block2/d1s1/middle has left the supernet",
     );

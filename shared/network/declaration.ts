@@ -1,17 +1,17 @@
 import { manifest, type Manifest, type ManifestEntry } from "../engine/parameters";
 import { upTo } from "../engine/signature";
 
-/** Elements that lie one behind the other along an axis. */
+/** Consecutive elements of an axis that have one owner. */
 interface Run {
-  /** Whose they are: a decision group's ("stage1/block2/d4s2/middle"), a part's output ("stage1/block2"), or what they count ("image", "row"). */
+  /** The owner: a decision group ("stage1/block2/d4s2/middle"), the output of a part ("stage1/block2") or another unit ("row"). */
   of: string;
-  /** The elements that are there, ascending: channels from 0 on, or surviving candidates. */
+  /** Indices of the present elements, ascending: channels from 0, or surviving candidates. */
   elements: readonly number[];
 }
 
 export type Axis = readonly Run[];
 
-/** A layer of a network; its part and layer are called the same in every network of a space. */
+/** A layer of a network. Part and layer have the same names in every network of a space. */
 interface Layer {
   /** "stem", "stage1/reduction", "stage1/block2", "head" */
   part: string;
@@ -21,7 +21,7 @@ interface Layer {
 
 /** The role of a tensor in its layer. */
 export interface Role extends Layer {
-  kind: "kernel" | "bias" | "gamma" | "beta" | "mean" | "variance" | "alpha";
+  kind: "filter" | "bias" | "gamma" | "beta" | "mean" | "variance" | "alpha";
 }
 
 /** A tensor as the builder of a network declares it. */
@@ -30,20 +30,20 @@ export interface DeclaredTensor extends Role {
   axes: readonly Axis[];
 }
 
-/** The tensors that the parts of a network declare: weights, and the running statistics of norms. */
+/** The declared tensors of a network: weights, and running statistics of norms. */
 export interface Declaration {
   weights: DeclaredTensor[];
   stats: DeclaredTensor[];
 }
 
-/** The declared tensors with their places in a flat vector. Checkpoints hold the vector alone, so the order of a table must never change. */
+/** Declared tensors with their offsets in a flat vector. Checkpoints hold only the vector, so the order of a table must never change. */
 export type TensorTable = Manifest<DeclaredTensor & ManifestEntry>;
 
 export function tensorTable(tensors: readonly DeclaredTensor[]): TensorTable {
   return manifest(tensors.map((tensor) => ({ ...tensor, shape: tensor.axes.map(extent) })));
 }
 
-/** An axis of one run, the first `count` elements. */
+/** An axis of one run: the first `count` elements of an owner. */
 export function axis(of: string, count: number): Axis {
   return [{ of, elements: upTo(count) }];
 }
@@ -52,8 +52,8 @@ export function extent(runs: Axis): number {
   return runs.reduce((sum, { elements }) => sum + elements.length, 0);
 }
 
-/** Declares a kernel [outputs, inputs, rows, columns]. A name is given where a part has several tensors of one role. */
-export function declareKernel(
+/** Declares a filter [outputs, inputs, rows, columns]. A part with several tensors of one role gives each a name. */
+export function declareFilter(
   { weights }: Declaration,
   { part, layer, name = `${part}/${layer}` }: Layer & { name?: string },
   outputs: Axis,
@@ -61,10 +61,9 @@ export function declareKernel(
   [rows, columns]: readonly [number, number],
 ): void {
   const axes = [outputs, inputs, axis("row", rows), axis("column", columns)];
-  weights.push({ part, layer, kind: "kernel", name, axes });
+  weights.push({ part, layer, kind: "filter", name, axes });
 }
 
-/** Declares a batch norm over channels. */
 export function declareNorm(
   { weights, stats }: Declaration,
   { part, layer, name = `${part}/${layer}` }: Layer & { name?: string },
@@ -75,14 +74,14 @@ export function declareNorm(
   stats.push(tensor("mean"), tensor("variance"));
 }
 
-/** A run of a tensor's first axis: its tensor, and the row of the run's first element. */
+/** A run of a tensor's first axis: the tensor, the row of the run's first element, and the run's elements. */
 interface Rows {
   tensor: TensorTable["entries"][number];
   row: number;
   elements: readonly number[];
 }
 
-/** Finds by role and owner a run among the first axes of a table; an error names what is not there. */
+/** Returns a function that finds a run among the first axes of a table, by role and owner. It throws if there is no such run. */
 export function finder({ entries }: TensorTable): (role: Role, of: string) => Rows {
   const key = ({ part, layer, kind }: Role, of: string) => `${part} ${layer} ${kind} ${of}`;
   const found = new Map<string, Rows>();

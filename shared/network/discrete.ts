@@ -9,17 +9,17 @@ import { axis, extent, tensorTable, type Axis, type Declaration, type TensorTabl
 import { aggregationHead, declareAggregationHead, declareSearchHead, searchHead } from "./heads";
 import type { Norm, Tensors } from "./layers";
 
-/** "search": the 1x1 head of the search, logits at 1/8. "aggregation": the head of retraining, logits at the input's size. */
+/** "search": a 1x1 convolution, logits at 1/8 of the input's size. "aggregation": the head of retraining, logits at the input's size. */
 export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number; dropout: number };
 
-/** The network of a genotype: the layout of its tensors, and the function that it computes. */
+/** The network of a genotype: the tables of its tensors, and its function. */
 export interface DiscreteNetwork {
   genotype: Genotype;
   head: Head;
   weights: TensorTable;
   stats: TensorTable;
   dropouts: { name: string; channels: number; probability: number }[];
-  /** Side of a cell of the logits, in input pixels. */
+  /** Input pixels per cell of the logits, in each direction. */
   stride: number;
   logits(weights: Tensors, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }

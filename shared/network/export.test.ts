@@ -39,8 +39,8 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
     [32, 64],
     [48, 32],
   ])("computes the network's logits at %dx%d", async (height, width) => {
-    const size = { height, width };
-    const model = await openOnnx(networkOnnx(network, parameters, CLASSES, size));
+    const sized = buildDiscrete({ ...genotype, inputHeight: height, inputWidth: width }, head);
+    const model = await openOnnx(networkOnnx(sized, parameters, CLASSES));
     const image = noise(3 * height * width, random);
     const want = eagerLogits(network, parameters, image, [height, width]);
     const { logits } = await model.run({ image });
@@ -50,7 +50,7 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
     await model.release();
   });
 
-  it("has one input, weights inside, class names, and no norm that a convolution could have taken in", () => {
+  it("has one input, weights, class names, and no batch norm that could be folded into a convolution", () => {
     const { graph, metadataProps } = ModelProto.decode(networkOnnx(network, parameters, CLASSES));
     const { node = [], initializer = [], input = [] } = graph ?? {};
     const metadata = Object.fromEntries(metadataProps.map(({ key, value }) => [key, value]));
@@ -62,7 +62,7 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
     const convolutions = node.filter(({ opType }) => opType === "Conv");
     for (const { input: inputs } of convolutions)
       expect(inputs.slice(1).every((name) => constants.has(name))).toBe(true);
-    // Behind a pool nothing can take the norm in: the pooled parts of three reductions, which were one norm with their convolution.
+    // The norms of the three reductions stay for their pooled parts: no convolution precedes these, so they cannot be folded.
     const norms = node.filter(({ opType }) => opType === "BatchNormalization");
     expect(norms.map(({ input: [x] }) => producers.get(x ?? ""))).toEqual(["MaxPool", "MaxPool", "MaxPool"]);
     const blocks = genotype.stages.reduce((sum, stage) => sum + stage.blocks.length, 0);

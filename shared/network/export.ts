@@ -7,7 +7,7 @@ import { encodeBundle } from "./bundle";
 import type { DiscreteNetwork } from "./discrete";
 import { inferenceNorm, named } from "./layers";
 
-/** Where finished files go: kind names the artifact. */
+/** Stores a finished file. `kind` names the artifact. */
 export interface Store {
   store(kind: string, bytes: Uint8Array, mediaType: string): Promise<ArtifactRef>;
 }
@@ -18,22 +18,19 @@ export interface NetworkParameters {
 }
 
 /**
- * ONNX of a trained network, batch 1: input "image" [1,3,H,W] float32 RGB in 0..1, output "logits" [1,classes,H/stride,W/stride];
- * weights are constants, batch norms are folded into convolutions, class names stand in the metadata.
+ * ONNX of a trained network, batch 1: input "image" [1,3,H,W] float32 RGB in 0..1, output "logits" [1,classes,H/stride,W/stride]. Weights
+ * are constants, the metadata holds the class names, and each batch norm that directly follows a convolution is folded into it.
  */
 export function networkOnnx(
   network: DiscreteNetwork,
   { weights, stats }: NetworkParameters,
   classNames: readonly string[],
-  size: { height: number; width: number } = {
-    height: network.genotype.inputHeight,
-    width: network.genotype.inputWidth,
-  },
 ): Uint8Array {
+  const { inputHeight, inputWidth } = network.genotype;
   return exportOnnx({
     name: "network",
     step: (tensors) => ({ logits: network.logits(tensors, named(tensors, "image"), inferenceNorm(tensors)) }),
-    signature: { image: { shape: [1, 3, size.height, size.width], dtype: "float32" } },
+    signature: { image: { shape: [1, 3, inputHeight, inputWidth], dtype: "float32" } },
     constants: { ...constants(weights, network.weights), ...constants(stats, network.stats) },
     metadata: {
       classes: JSON.stringify(classNames),
@@ -43,7 +40,7 @@ export function networkOnnx(
   });
 }
 
-/** Stores a network with the search head as ONNX and as a bundle of weights, the files from which a search goes on. */
+/** Stores a derived network (search head) as ONNX and as a bundle of weights, from which retraining may inherit. */
 export async function storeDerived(
   network: DiscreteNetwork,
   { weights, stats }: NetworkParameters,

@@ -3,43 +3,43 @@ import { tf } from "../engine/tf";
 import { at, type LiveBlock, type LiveStage } from "../space/live";
 import type { Relaxation } from "./relaxation";
 
-/** The number of channels of each vector of a block's factors. */
+/** Channels of a block's vectors of factors. */
 export interface FactorSizes {
-  /** Per operation. */
+  /** Middle and output channels per operation, and channels of the block's output. */
   middles: readonly number[];
   outputs: readonly number[];
   presence: number;
 }
 
-/** Factors of channels by the choices: vectors over the operations of a block side by side, each at its width. Absent where all are 1. */
+/** Factors of a block's channels. A vector concatenates the channels of the block's operations. It is absent if all factors are 1. */
 export interface BlockFactors {
-  /** Expected masks E[m] of the middle channels. */
+  /** E[m], the expected masks of the middle channels. */
   middle?: tf.Tensor1D;
-  /** p_o E[m] of the output channels. */
+  /** p_o E[m], of the output channels. */
   output?: tf.Tensor1D;
-  /** The skip's: sum_o p_o E[m] on the channels that input and output share, 0 behind them. */
+  /** sum_o p_o E[m], of the skip connection: on the channels that input and output share, then 0. */
   presence?: tf.Tensor1D;
 }
 
 export interface StageFactors {
   blocks: BlockFactors[];
-  /** Expected presence of the channels that the stage hands on. */
+  /** Expected presence of the stage's output channels. */
   presence?: tf.Tensor1D;
 }
 
-/** A vector of factors to compute: per part the expected mask of a row of the relaxation's widths on that many channels, zeros behind them. */
+/** A vector to compute: each part is the expected mask of one row of the relaxation's widths on `channels` channels; zeros follow. */
 interface Wanted {
   parts: { row: number; position: number; channels: number }[];
   zeros: number;
   set: (factors: tf.Tensor1D) => void;
 }
 
-/** True where one operation with one output width is left: every mask of the output is 1 on the channels computed. */
-export function isDecided(block: LiveBlock): boolean {
+/** Whether one operation with one output width is left: then the output's mask is 1 on every computed channel. */
+function isDecided(block: LiveBlock): boolean {
   return block.operations.length === 1 && block.operations.every(({ output }) => output.survivors.length === 1);
 }
 
-/** The factors of all blocks and stages, by one product of the distributions over widths and the masks m_j, which are 1 on the first w_j channels. */
+/** Computes all factors by one product of the distributions over widths and the masks m_j, which are 1 on the first w_j channels. */
 export function channelFactors(
   stages: readonly LiveStage[],
   { widths }: Relaxation,
@@ -65,7 +65,7 @@ export function channelFactors(
   ]);
   const joined = take(expected, sources.flat());
   const sizes = sources.map(({ length }) => length);
-  // TF.js cannot derive a split into one.
+  // TF.js cannot differentiate a split into one part.
   const vectors = sizes.length === 1 ? [joined] : tf.split<tf.Tensor1D>(joined, sizes);
   wanted.forEach(({ set }, index) => set(at(vectors, index)));
   return factors;

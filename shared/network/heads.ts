@@ -3,15 +3,15 @@ import { averagePool2x2 } from "../engine/ops/averagePool";
 import { relu } from "../engine/ops/relu";
 import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
-import { PYRAMID_BINS } from "../space/figures";
-import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
+import { PYRAMID_BINS } from "../space/networkCosts";
+import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { named, type Norm, type Tensors } from "./layers";
 
-/** Where the aggregation head takes its inputs, and how wide it is. */
+/** Inputs and widths of the aggregation head. */
 interface AggregationShape {
   classes: number;
   pyramidChannels: number;
-  /** The first reduction's output (1/2), stage 1's (1/4) and stage 2's (1/8). */
+  /** Outputs of the stem (1/2), stage 1 (1/4) and stage 2 (1/8). */
   stem: Axis;
   low: Axis;
   high: Axis;
@@ -22,7 +22,7 @@ interface AggregationShape {
 
 function declareClassifier(declaration: Declaration, prefix: string, input: Axis, count: number): void {
   const classes = axis("classes", count);
-  declareKernel(declaration, { part: "head", layer: `${prefix}conv` }, classes, input, [1, 1]);
+  declareFilter(declaration, { part: "head", layer: `${prefix}conv` }, classes, input, [1, 1]);
   const layer = `${prefix}bias`;
   declaration.weights.push({ part: "head", layer, kind: "bias", name: `head/${layer}`, axes: [classes] });
 }
@@ -39,7 +39,7 @@ export function searchHead(weights: Tensors, x: tf.Tensor): tf.Tensor4D {
 export function declareAggregationHead(declaration: Declaration, shape: AggregationShape): void {
   const conv = (name: string, input: Axis, count: number, size: number): Axis => {
     const outputs = axis(name, count);
-    declareKernel(declaration, { part: "head", layer: `${name}/conv` }, outputs, input, [size, size]);
+    declareFilter(declaration, { part: "head", layer: `${name}/conv` }, outputs, input, [size, size]);
     declareNorm(declaration, { part: "head", layer: `${name}/norm` }, outputs);
     return outputs;
   };
@@ -53,17 +53,17 @@ export function declareAggregationHead(declaration: Declaration, shape: Aggregat
 
 /** The features that the aggregation head joins. */
 interface Features {
-  /** First reduction's output, [N,c0,H/2,W/2]. */
+  /** Output of the stem, [N,c0,H/2,W/2]. */
   stem: tf.Tensor;
-  /** Stage 1's output, [N,C1,H/4,W/4]. */
+  /** Output of stage 1, [N,C1,H/4,W/4]. */
   low: tf.Tensor;
-  /** Stage 2's output, [N,C2,H/8,W/8]. */
+  /** Output of stage 2, [N,C2,H/8,W/8]. */
   high: tf.Tensor;
 }
 
 /**
- * Aggregation head (docs/method.md#the-network): pyramid pooling on stage 2 for context, stage 1 and the pooled stem for detail, joined
- * at 1/4; logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] behind context and fusion.
+ * Aggregation head (docs/method.md#the-network): context from pyramid pooling on stage 2, detail from stage 1 and the pooled stem, joined
+ * at 1/4. Returns logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] after context and fusion.
  */
 export function aggregationHead(
   weights: Tensors,
@@ -100,6 +100,6 @@ export function aggregationHead(
 }
 
 function biased(weights: Tensors, conv: string, bias: string, x: tf.Tensor): tf.Tensor4D {
-  const kernel = named(weights, conv) as tf.Tensor4D;
-  return tf.add(conv2d(x as tf.Tensor4D, kernel), tf.reshape(named(weights, bias), [1, kernel.shape[0], 1, 1]));
+  const filter = named(weights, conv) as tf.Tensor4D;
+  return tf.add(conv2d(x as tf.Tensor4D, filter), tf.reshape(named(weights, bias), [1, filter.shape[0], 1, 1]));
 }

@@ -63,7 +63,7 @@ const shrink = ({ weights, stats, alphas }: Vectors, from: DeclaredSupernet, to:
   alphas: inheritBuffer(alphas, "alphas", from, to),
 });
 
-/** Random spaces of the property; LATHE_PROPERTY_CASES=200 for a long look. */
+/** Number of random spaces. LATHE_PROPERTY_CASES=200 makes a thorough run. */
 const CASES = Number(process.env.LATHE_PROPERTY_CASES ?? 20);
 
 describe("inheritBuffer on a shrink", () => {
@@ -84,12 +84,12 @@ describe("inheritBuffer on a shrink", () => {
     },
   );
 
-  it("takes of every vector what belongs to the operations that stay, as many channels as survive", () => {
+  it("takes the surviving channels of the surviving operations out of every vector", () => {
     const space = smallSpace();
     const before = initialArchitecture(space);
     const after = keepSome(space, before, uniform(1), 0.4);
     const [from, to] = [buildSupernet(space, before), buildSupernet(space, after)];
-    // Each value of a norm says which operation and which channel it belongs to.
+    // Each value of a norm identifies its operation and channel.
     const tagged = new Float32Array(from.weights.size);
     const tag = (scale: number, dilation: number, channel: number) => 1000 * scale + 100 * dilation + channel;
     for (const stage of from.stages)
@@ -116,7 +116,7 @@ describe("inheritBuffer on a shrink", () => {
     expect(narrowed).toBeGreaterThan(0);
   });
 
-  it("in two turns is the same as in one", () => {
+  it("in two shrinks has the same result as in one", () => {
     const random = uniform(3);
     const space = smallSpace();
     const first = initialArchitecture(space);
@@ -160,7 +160,7 @@ describe("inheritBuffer onto a genotype's network", () => {
         1e-5,
       );
 
-      // The same from the supernet that still holds everything, once p is a vertex.
+      // The same from the whole supernet, with one-hot p.
       const full = initialArchitecture(space);
       const whole = buildSupernet(space, full);
       const everything = vectorsOf(whole, random, silence(full, architecture));
@@ -181,7 +181,7 @@ describe("inheritBuffer onto a genotype's network", () => {
     },
   );
 
-  it("was shown every way in which a network can differ", () => {
+  it("was tested on every way in which networks can differ", () => {
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(1);
   });
 
@@ -204,7 +204,7 @@ describe("inheritBuffer onto a genotype's network", () => {
     }
   });
 
-  it("cuts out what a supernet computes whose choices are one-hot", () => {
+  it("takes out the network that a supernet with one-hot choices computes", () => {
     const random = uniform(9);
     for (let round = 0; round < 8; round++) {
       const space = small(round === 0 ? smallSpace() : randomSpace(random));
@@ -224,7 +224,7 @@ describe("inheritBuffer onto a genotype's network", () => {
     }
   });
 
-  it("names an operation that has left the supernet", () => {
+  it("names an operation that was removed from the supernet", () => {
     const space = smallSpace();
     const genotype = randomGenotype(space, uniform(2));
     const supernet = buildSupernet(space, decidedArchitecture(space, genotype));
@@ -233,13 +233,13 @@ describe("inheritBuffer onto a genotype's network", () => {
     block!.dilation = 3 - block!.dilation;
     const network = buildDiscrete(other, { kind: "search" });
     expect(() => inheritBuffer(new Float32Array(supernet.weights.size), "weights", supernet, network)).toThrow(
-      `stage1/block1 has no conv1 kernel of stage1/block1/${operationName(block!)}/middle`,
+      `stage1/block1 has no conv1 filter of stage1/block1/${operationName(block!)}/middle`,
     );
   });
 });
 
 describe("copyShared", () => {
-  it("copies the body of a network and leaves another head alone", () => {
+  it("copies the body of a network, but not the head", () => {
     const genotype = randomGenotype(smallSpace(), uniform(2));
     const source = buildDiscrete(genotype, { kind: "search" });
     const target = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels: 4, dropout: 0.1 });

@@ -4,8 +4,9 @@ import { at } from "../space/live";
 import { finder, type Axis, type TensorTable } from "./declaration";
 
 /**
- * Flat weights, moments, statistics or architecture parameters of a smaller network, taken out of those of a supernet: a shrunk
- * supernet's, or a genotype's with the search head. Each run of an axis takes the elements that it still has (docs/method.md#after-the-search).
+ * Takes the flat weights, moments, statistics or architecture parameters of a smaller network out of a supernet's. The smaller network is
+ * a shrunk supernet, or a genotype's network with the search head. Axes keep the elements of their runs
+ * (docs/method.md#after-the-search).
  */
 export function inheritBuffer<Vector extends "weights" | "stats" | "alphas">(
   buffer: Float32Array,
@@ -18,7 +19,7 @@ export function inheritBuffer<Vector extends "weights" | "stats" | "alphas">(
   let written = 0;
   for (const tensor of to[vector].entries) {
     const [rows = [], ...others] = tensor.axes;
-    // The runs of the first axis may come from several tensors: each operation has its own kernel, those of one scale share a norm.
+    // The runs of the first axis may come from several tensors: operations have filters of their own, but those of one scale share a norm.
     for (const run of rows) {
       const { axes, shape, offset } = find(tensor, run.of).tensor;
       const picks = [[run], ...others].map((axis, index) => positions(at(axes, index), axis));
@@ -30,7 +31,7 @@ export function inheritBuffer<Vector extends "weights" | "stats" | "alphas">(
   return result;
 }
 
-/** Where the elements of an axis stand along a larger one. */
+/** Indices of an axis's elements along a larger axis. */
 function positions(source: Axis, target: Axis): number[] {
   const places = new Map<string, Map<number, number>>();
   let position = 0;
@@ -44,7 +45,7 @@ function positions(source: Axis, target: Axis): number[] {
   );
 }
 
-/** Copies every tensor that two manifests share by name and shape; returns the names of the others. */
+/** Copies every tensor that two manifests share by name and shape, and returns the names of the target's other tensors. */
 export function copyShared(from: Float32Array, source: Manifest, to: Float32Array, target: Manifest): string[] {
   const sources = new Map(source.entries.map((entry) => [entry.name, entry]));
   const left: string[] = [];

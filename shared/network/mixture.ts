@@ -4,16 +4,16 @@ import { relu } from "../engine/ops/relu";
 import { resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import type { LiveBlock, LiveOperation } from "../space/live";
-import { axis, declareKernel, declareNorm, type Axis, type Declaration } from "./declaration";
+import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import type { BlockFactors } from "./factors";
 import { channels, named, padChannels, perChannel, type Norm, type Tensors } from "./layers";
 
-/** The spatial scales at which a block still has operations. */
+/** Spatial scales of a block's surviving operations. */
 export function scalesOf(block: LiveBlock): number[] {
   return [...new Set(block.operations.map(({ operation }) => operation.scale))];
 }
 
-/** The operations of a block at one spatial scale, in order: they share an input and are computed side by side. */
+/** A block's operations at one spatial scale, in order. They share their input, and their channels are concatenated. */
 export function atScale(block: LiveBlock, scale: number): LiveOperation[] {
   return block.operations.filter(({ operation }) => operation.scale === scale);
 }
@@ -21,14 +21,14 @@ export function atScale(block: LiveBlock, scale: number): LiveOperation[] {
 const total = (widths: readonly number[]) => widths.reduce((sum, width) => sum + width, 0);
 
 /**
- * Weights of a block at the widths that survive: per operation conv1 [middle, inputs, 3, 1] and conv2 [output, middle, 1, 3]; per
- * scale the norms of its operations side by side, [sum of middles] and [sum of outputs].
+ * Declares a search block at its surviving widths: per operation conv1 [middle, inputs, 3, 1] and conv2 [output, middle, 1, 3]; per
+ * scale one norm1 [sum of middles] and one norm2 [sum of outputs] over its operations. Returns the output axis.
  */
 export function declareMixture(declaration: Declaration, block: LiveBlock, input: Axis): Axis {
   const part = block.name;
   const middle = (entry: LiveOperation) => axis(entry.middle.id, entry.middleWidth);
   const output = (entry: LiveOperation) => axis(entry.output.id, entry.outputWidth);
-  const kernel = (layer: string, { operation }: LiveOperation) => ({
+  const filter = (layer: string, { operation }: LiveOperation) => ({
     part,
     layer,
     name: `${part}/${operation.name}/${layer}`,
@@ -36,19 +36,19 @@ export function declareMixture(declaration: Declaration, block: LiveBlock, input
   for (const scale of scalesOf(block)) {
     const operations = atScale(block, scale);
     const norm = (layer: string) => ({ part, layer, name: `${part}/s${scale}/${layer}` });
-    for (const entry of operations) declareKernel(declaration, kernel("conv1", entry), middle(entry), input, [3, 1]);
+    for (const entry of operations) declareFilter(declaration, filter("conv1", entry), middle(entry), input, [3, 1]);
     declareNorm(declaration, norm("norm1"), operations.flatMap(middle));
     for (const entry of operations)
-      declareKernel(declaration, kernel("conv2", entry), output(entry), middle(entry), [1, 3]);
+      declareFilter(declaration, filter("conv2", entry), output(entry), middle(entry), [1, 3]);
     declareNorm(declaration, norm("norm2"), operations.flatMap(output));
   }
   return axis(part, block.outputs);
 }
 
 /**
- * A search block: ReLU(sum_o p_o mask_o (f_o(x) + x)), [N,inputs,H,W] -> [N,outputs,H,W], with the identities of docs/method.md#identities:
- * masks and mixture weights live in gamma and beta, the skip is one pass over x, operations of one scale are batched along
- * channels, and those at half resolution are summed there and upsampled once. dropout: per scale, factors [N, sum of outputs, 1, 1].
+ * A search block: ReLU(sum_o p_o mask_o (f_o(x) + x)), [N,inputs,H,W] -> [N,outputs,H,W]. By the identities of docs/method.md#identities,
+ * masks and p_o are multiplied into gamma and beta, the skip connections are one product with x, operations of one scale are computed as
+ * one, and those at half resolution are summed before one upsampling. dropout: per scale, factors [N, sum of outputs, 1, 1].
  */
 export function mixture(
   weights: Tensors,
@@ -90,24 +90,24 @@ function branches(
   const operations = atScale(block, scale);
   const middles = operations.map((entry) => entry.middleWidth);
   const outputs = operations.map((entry) => entry.outputWidth);
-  const kernel = ({ operation }: LiveOperation, layer: string) =>
+  const filter = ({ operation }: LiveOperation, layer: string) =>
     named(weights, `${block.name}/${operation.name}/${layer}`) as tf.Tensor4D;
   const hidden = operations.map((entry) =>
-    conv2d(x as tf.Tensor4D, kernel(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
+    conv2d(x as tf.Tensor4D, filter(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
   );
   const middleMask = ofScale(block, scale, factors.middle, (entry) => entry.middleWidth);
   const normed = affine(weights, `${name}/norm1`, join(hidden), middleMask, norm);
-  // ReLU stands behind the split: its own derivative and that of the kernels both keep its outputs, so that one copy is enough.
+  // ReLU comes after the split: its derivative and that of conv2 then keep the same tensors, so memory holds one copy.
   const active = (operations.length === 1 ? [normed] : tf.split(normed, middles, 1)).map((part) => relu(part));
   const joined = operations.map((entry, at) =>
-    conv2d((active[at] ?? normed) as tf.Tensor4D, kernel(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
+    conv2d((active[at] ?? normed) as tf.Tensor4D, filter(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
   );
   const outputMask = ofScale(block, scale, factors.output, (entry) => entry.outputWidth);
   const out = affine(weights, `${name}/norm2`, join(joined), outputMask, norm);
   return summed(dropout ? tf.mul(out, dropout) : out, outputs);
 }
 
-/** Operations side by side along channels, added: [N, sum of widths, H, W] -> [N, widest, H, W]. */
+/** Adds operations that are concatenated along channels: [N, sum of widths, H, W] -> [N, widest, H, W]. */
 function summed(x: tf.Tensor, widths: readonly number[]): tf.Tensor {
   const k = widths.length;
   if (k === 1) return x;
@@ -117,7 +117,7 @@ function summed(x: tf.Tensor, widths: readonly number[]): tf.Tensor {
   return tf.addN(tf.split(x, [...widths], 1).map((part) => padChannels(part, widest)));
 }
 
-/** The part of a vector over all operations, in order of their scales, that belongs to one scale. */
+/** The part for one scale of a vector over all operations, which are ordered by scale. */
 function ofScale(
   block: LiveBlock,
   scale: number,
@@ -130,7 +130,7 @@ function ofScale(
   return tf.split(vector, sizes)[scales.indexOf(scale)];
 }
 
-/** BN with the mask multiplied into gamma and beta: mask * BN(x), identity 1. */
+/** mask * BN(x), with the mask multiplied into gamma and beta (docs/method.md#identities). */
 function affine(weights: Tensors, name: string, x: tf.Tensor, mask: tf.Tensor | undefined, norm: Norm): tf.Tensor {
   const gamma = named(weights, `${name}/gamma`);
   const beta = named(weights, `${name}/beta`);

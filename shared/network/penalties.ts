@@ -6,14 +6,14 @@ import { blocksOf, operationsOf, type AlphaRow, type PerDimension } from "./alph
 import { matrix, type Relaxation } from "./relaxation";
 
 /**
- * SSR (docs/method.md#regularization), a scalar: over the dimensions, their weight times the mean over all live groups of (1/n) sum log p + log n,
- * which is 0 for decided ones.
+ * Weighted SSR (docs/method.md#regularization), a scalar: sum over the dimensions of their weight times the mean over all live groups of
+ * (1/n) sum_i log p_i + log n. The term of a decided group is 0.
  */
 export function weightedSsr({ rows, logs }: Relaxation, weights: PerDimension): tf.Scalar {
   const share = (row: AlphaRow) =>
     weights[row.dimension] / rows.filter(({ dimension }) => dimension === row.dimension).length;
   const shares = rows.map(share);
-  // The weight of each survivor's log p; log n is added to each log p, so that little is left of what cancels.
+  // Weight of each survivor's log p. log n is added per log p and not per group, which loses less precision by cancellation.
   const weight = (row: number, column: number) => {
     const { columns } = at(rows, row);
     return columns.length > 1 && columns.includes(column) ? at(shares, row) / columns.length : 0;
@@ -24,8 +24,8 @@ export function weightedSsr({ rows, logs }: Relaxation, weights: PerDimension): 
 }
 
 /**
- * Expected cost of the supernet (docs/method.md#expected-cost) in the unit of the table, a scalar: per block the sum over operations of
- * p_o (a in E[mid_o] + b E[mid_o] E[out_o] + c), weighted by the probability that a surviving exit lies at or behind the block.
+ * Expected cost of the supernet (docs/method.md#expected-cost), a scalar in the unit of the table: per block the sum over operations of
+ * p_o (a in E[mid_o] + b E[mid_o] E[out_o] + c), times the probability that the network exits at or after the block.
  */
 export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxation, table: CostTable): tf.Scalar {
   const costOf = candidateCosts(table);
@@ -35,7 +35,7 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
   const entered = blocks.map(({ stage, position, index }) => (index > 0 ? stage : stages[position - 1]));
   const stageOf = [...[...owners, ...owners, ...blocks].map(({ stage }) => stage), ...entered];
   const sizes = matrix(2 * k + 2 * b, relaxation.widths.shape[1], (row, column) => stageOf[row]?.widths[column] ?? 0);
-  // p_o E[out_o], E[mid_o], and the expected channels that enter each block but for what a reduction adds.
+  // p_o E[out_o], E[mid_o], and each block's expected input channels without those that a reduction's convolution adds.
   const [output, middle, , handed] = tf.split(tf.sum(tf.mul(relaxation.widths, sizes), 1), [k, k, b, b]) as [
     tf.Tensor1D,
     tf.Tensor1D,
@@ -56,7 +56,7 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
   return tf.add<tf.Scalar>(tf.sum(reached(stages, relaxation, costs)), table.fixed);
 }
 
-/** Values of the operations [K], times the probability that an exit lies at or behind their block. */
+/** Multiplies values of the operations, [K], by the probability that the network exits at or after their block. */
 function reached(stages: readonly LiveStage[], { depths }: Relaxation, values: tf.Tensor): tf.Tensor {
   if (stages.every(({ exits }) => exits.length === 1)) return values;
   const owners = operationsOf(stages);

@@ -9,8 +9,8 @@ import { EPSILON, named, trainingNorm, type Tensors } from "./layers";
 import { buildSupernet } from "./supernet";
 
 /**
- * The supernet as docs/method.md writes it, without one of the identities of docs/method.md#identities: NHWC and TF.js's own ops, every
- * candidate computed in full and by itself, op(x) + x, masks multiplied into feature maps, each branch upsampled, depths mixed.
+ * The supernet by the equations of docs/method.md, without any of the identities of docs/method.md#identities: NHWC, TF.js's own ops, every
+ * candidate computed separately, op(x) + x, masks multiplied into feature maps, each branch upsampled, depths mixed.
  */
 function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropouts: Tensors): tf.Tensor {
   const w = (name: string) => named(weights, name);
@@ -22,13 +22,13 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
   };
   const reduction = (name: string, x: tf.Tensor, present?: tf.Tensor) => {
     const padded = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]) as tf.Tensor4D; // prettier-ignore
-    const kernel = tf.transpose(w(`${name}/conv`), [2, 3, 1, 0]);
+    const filter = tf.transpose(w(`${name}/conv`), [2, 3, 1, 0]);
     const convolved = norm(
-      tf.conv2d(padded, kernel as tf.Tensor4D, 2, "valid"),
-      tf.slice(w(`${name}/norm/gamma`), [0], [kernel.shape[3] as number]),
-      tf.slice(w(`${name}/norm/beta`), [0], [kernel.shape[3] as number]),
+      tf.conv2d(padded, filter as tf.Tensor4D, 2, "valid"),
+      tf.slice(w(`${name}/norm/gamma`), [0], [filter.shape[3] as number]),
+      tf.slice(w(`${name}/norm/beta`), [0], [filter.shape[3] as number]),
     );
-    const behind = [kernel.shape[3] as number];
+    const behind = [filter.shape[3] as number];
     const pooled = norm(
       tf.maxPool(x as tf.Tensor4D, 2, 2, "valid"),
       tf.slice(w(`${name}/norm/gamma`), behind),
@@ -37,12 +37,12 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
     return tf.relu(tf.concat([convolved, present ? tf.mul(pooled, present) : pooled], 3));
   };
   /** Three taps along one axis, each a matrix product over channels. */
-  const convolution = (x: tf.Tensor, kernel: tf.Tensor, d: number, axis: 1 | 2) => {
+  const convolution = (x: tf.Tensor, filter: tf.Tensor, d: number, axis: 1 | 2) => {
     const [n, h, width, c] = x.shape as [number, number, number, number];
     const edge: [number, number] = [d, d];
     const padded = tf.pad(x, [[0, 0], axis === 1 ? edge : [0, 0], axis === 2 ? edge : [0, 0], [0, 0]]);
-    const outputs = kernel.shape[0];
-    const taps = tf.transpose(tf.reshape(kernel, [outputs, c, 3]), [2, 1, 0]);
+    const outputs = filter.shape[0];
+    const taps = tf.transpose(tf.reshape(filter, [outputs, c, 3]), [2, 1, 0]);
     return tf.addN(
       [0, 1, 2].map((tap) => {
         const shifted = tf.slice(padded, [0, axis === 1 ? tap * d : 0, axis === 2 ? tap * d : 0, 0], [n, h, width, c]);
@@ -51,7 +51,7 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
       }),
     );
   };
-  /** Linear with equal ends, a row at a time: TF.js's own derivative of it swaps height and width. */
+  /** Bilinear resizing with aligned corners, one axis at a time: TF.js's own derivative swaps height and width. */
   const interpolate = (x: tf.Tensor, to: number, axis: 1 | 2) => {
     const last = (x.shape[axis] as number) - 1;
     const line = (at: number) =>
@@ -96,14 +96,14 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
       operations(space).forEach(({ dilation, scale }, o) => {
         const at = o % space.dilations.length;
         const alpha = (kind: string) => tf.squeeze(tf.slice(named(alphas, `${name}/${kind}`), [o], [1]), [0]);
-        // Kernels have a name of their own; the norms of one scale stand side by side.
-        const kernel = (layer: string) => named(weights, `${name}/d${dilation}s${scale}/${layer}`) as tf.Tensor4D;
+        // Filters have a name of their own; the norms of one scale are concatenated.
+        const filter = (layer: string) => named(weights, `${name}/d${dilation}s${scale}/${layer}`) as tf.Tensor4D;
         const of = (part: string) => tf.slice(named(weights, `${name}/s${scale}/${part}`), [at * channels], [channels]);
         const [middle, output] = [mask(alpha("middle"), widths, channels), mask(alpha("output"), widths, channels)];
         let y = scale === 2 ? tf.maxPool(x as tf.Tensor4D, 2, 2, "valid") : x;
-        y = convolution(y, kernel("conv1"), dilation, 1);
+        y = convolution(y, filter("conv1"), dilation, 1);
         y = tf.relu(tf.mul(norm(y, of("norm1/gamma"), of("norm1/beta")), middle));
-        y = norm(convolution(y, kernel("conv2"), dilation, 2), of("norm2/gamma"), of("norm2/beta"));
+        y = norm(convolution(y, filter("conv2"), dilation, 2), of("norm2/gamma"), of("norm2/beta"));
         if (scale === 2) y = interpolate(interpolate(y, h, 1), width, 2);
         const factors = tf.slice(named(dropouts, `${name}/s${scale}/dropout`), [0, at * channels], [n, channels]);
         y = tf.add(tf.mul(y, tf.reshape(factors, [n, 1, 1, channels])), x);
@@ -160,7 +160,7 @@ function lossAndGradients(logits: (weights: Tensors, alphas: tf.Tensor1D) => tf.
   });
 }
 
-it("the supernet's short cuts change neither loss nor gradients of the plain formulation", () => {
+it("the supernet's identities change neither the loss nor the gradients of the plain formulation", () => {
   const norm = trainingNorm(() => undefined);
   const got = lossAndGradients((w, a) => supernet.logits(w, supernet.relax(a), images, norm, dropouts));
   const want = lossAndGradients((w, a) => plainLogits(w, unpack(a, supernet.alphas), images, dropouts));
@@ -168,7 +168,7 @@ it("the supernet's short cuts change neither loss nor gradients of the plain for
   for (const role of ["weights", "alphas"] as const) {
     for (const { name } of supernet[role].entries) {
       const reference = view(want[role], supernet[role], name);
-      // A tensor that nothing depends on would agree with anything.
+      // A gradient of zeros would prove nothing.
       expect(reference.some((value) => Math.abs(value) > 1e-6) ? "moves" : name).toBe("moves");
       const difference = relativeDifference(view(got[role], supernet[role], name), reference);
       expect(difference < 1e-4 ? "agrees" : `${name} differs by ${difference}`).toBe("agrees");

@@ -15,7 +15,7 @@ import {
 import { decidedArchitecture, keepSome, randomGenotype, smallSpace } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { packAlphas, unpackAlphas } from "./alphas";
-import { channelFactors, isDecided } from "./factors";
+import { channelFactors } from "./factors";
 import { expectedCost, weightedSsr } from "./penalties";
 import { exitProbabilities, type Relaxation } from "./relaxation";
 import { buildSupernet, type Supernet } from "./supernet";
@@ -44,7 +44,7 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
   const supernet = buildSupernet(space, architecture);
   const relaxation = relaxed(supernet, architecture);
 
-  // All channels of each stage, so that what lies behind a width is seen too.
+  // On all channels of each stage, so that channels beyond a width are tested too.
   const factors = channelFactors(supernet.stages, relaxation, ({ name, operations: list }) => {
     const channels = supernet.stages.find((stage) => name.startsWith(`${stage.name}/`))!.channels;
     return { middles: list.map(() => channels), outputs: list.map(() => channels), presence: channels };
@@ -67,10 +67,12 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
         const { middle, output, presence } = factors[index]!.blocks[at]!;
         const chosen = masks(outputId).map((mask, o) => mask.map((value) => value * (p[o] ?? NaN)));
         const total = Array.from({ length: channels }, (__, c) => chosen.reduce((sum, mask) => sum + mask[c]!, 0));
-        // What is not there is 1 on every channel that is computed.
+        // An absent vector of factors means 1 on every computed channel.
         if (middle) close(values(middle), masks(middleId).flat());
         else expect(block.operations.every((entry) => entry.middle.survivors.length === 1)).toBe(true);
-        expect(Boolean(output)).toBe(!isDecided(block));
+        expect(output === undefined).toBe(
+          block.operations.length === 1 && block.operations[0]!.output.survivors.length === 1,
+        );
         if (output) close(values(output), chosen.flat());
         const common = Math.min(block.inputs, block.outputs);
         if (presence)
@@ -112,7 +114,7 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
     }
   });
 
-  it("cost what plain arithmetic says, also by a table whose every coefficient differs", () => {
+  it("have the cost by plain arithmetic, also with a table whose coefficients all differ", () => {
     const random = uniform(99);
     const table = macsTable(space);
     const uneven = {
@@ -129,7 +131,7 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
       close(values(expectedCost(supernet.stages, relaxation, each)), [costByArithmetic(space, architecture, each)]);
   });
 
-  it("come back from the flat vector as they went in", () => {
+  it("are unpacked from the flat vector as they were packed", () => {
     const back = unpackAlphas(
       supernet.stages,
       supernet.alphas,
@@ -147,7 +149,7 @@ describe("decided groups", () => {
   const genotype = randomGenotype(space, uniform(4));
   const decided = decidedArchitecture(space, genotype);
 
-  it("cost what their genotype costs", () => {
+  it("have the cost of their genotype", () => {
     const table = macsTable(space);
     const supernet = buildSupernet(space, decided);
     close(values(expectedCost(supernet.stages, relaxed(supernet, decided), table)), [genotypeCost(genotype, table)]);
@@ -166,7 +168,7 @@ describe("decided groups", () => {
     expect(grads.map(Boolean)).toEqual([true, false]);
   });
 
-  it("are 1 whatever their parameter is, beside undecided ones of their stack", () => {
+  it("have p = 1 whatever their parameter is, also beside undecided groups", () => {
     const random = uniform(5);
     const partly = keepSome(space, initialArchitecture(space), random, 0.3);
     const extreme = {
@@ -182,7 +184,7 @@ describe("decided groups", () => {
     const p = values(chosen);
     let seen = 0;
     list.forEach(({ output, middle }, o) => {
-      // Rows of outputs hold them times p_o.
+      // Rows of outputs are multiplied by p_o.
       for (const [{ survivors }, row, whole] of [
         [output, rows[o]!, p[o]],
         [middle, rows[list.length + o]!, 1],
@@ -202,7 +204,7 @@ describe("decided groups", () => {
   });
 });
 
-describe("candidates that are given up but have not left", () => {
+describe("candidates with p = 0 that have not been removed", () => {
   const space = smallSpace();
   const random = uniform(6);
   // sigmoid(-150) is 0 in float32.

@@ -5,20 +5,22 @@ import { alphaRows, blocksOf, operationsOf, type AlphaRow } from "./alphas";
 import type { TensorTable } from "./declaration";
 
 /**
- * The relaxed choices of a supernet, of all its groups at once: a step has hundreds of groups, and a node costs its time however little
- * it does. `candidates` is the largest number of candidates of a group; B blocks and K operations are counted over all stages.
+ * The relaxed choices of a supernet. The tensors cover all groups at once: a step has hundreds of groups, and every node of a graph costs
+ * time however little it computes. `candidates` is the largest number of candidates of a group; there are B blocks and K operations in all
+ * stages together.
  */
 export interface Relaxation {
   rows: readonly AlphaRow[];
-  /** log p of each row's candidates, [groups, candidates]: finite for every survivor however small its p, meaningless where a candidate has left. */
+  /** log p of each row's candidates, [groups, candidates]: finite for every survivor, undefined for removed candidates. */
   logs: tf.Tensor2D;
-  /** p of the exits of every stage, [stages, candidates]. */
+  /** p_d of the exits of every stage, [stages, candidates]. */
   depths: tf.Tensor2D;
   /** p_o of the operations, [K]. */
   operations: tf.Tensor1D;
   /**
-   * Distributions over widths, [2K + 2B, candidates]: per operation p_o times that of its output, per operation that of its middle,
-   * per block that of its output and that of its input, which for the first of a stage is that of the stage before.
+   * Distributions over widths, [2K + 2B, candidates]. In order: per operation p_o times the distribution of its output width; per operation
+   * that of its middle width; per block that of its output; per block that of its input, which for the first block of a stage is the
+   * output of the stage before.
    */
   widths: tf.Tensor2D;
 }
@@ -34,13 +36,13 @@ function mostCandidates(stages: readonly LiveStage[]): number {
   );
 }
 
-/** Far below the log-sigmoid of any alpha, and finite: e to the power of it is exactly 0. */
+/** log p of a removed candidate: finite, but exp(GONE) is exactly 0 in float32. */
 const GONE = -1e9;
 
 /**
- * The relaxed choices of a supernet from its flat architecture parameters (docs/method.md#relaxation): p_i = sigmoid(alpha_i) / sum over
- * survivors, as the softmax of log sigmoid(alpha): where a sigmoid is 0 in float32, log p and its derivative stay finite. A decided
- * group has p = 1 exactly and does not read its parameter; where all are decided, the choices are constants.
+ * Computes the relaxed choices from the flat architecture parameters (docs/method.md#relaxation): p_i = sigmoid(alpha_i) / sum over the
+ * survivors, evaluated as the softmax of log sigmoid(alpha), so that log p and its derivative stay finite where a sigmoid is 0 in float32.
+ * A decided group has p = 1 exactly and does not read its parameter. If all groups are decided, the choices are constants.
  */
 export function relax(stages: readonly LiveStage[], table: TensorTable, alphas: tf.Tensor1D): Relaxation {
   const rows = alphaRows(stages, table);
@@ -81,16 +83,16 @@ function probabilities(
   );
   const values = tf.reshape<tf.Rank.R2>(take(alphas, source), [rows.length, n]);
   const gone = matrix(rows.length, n, (row, column) => (left(row, column) ? 0 : GONE));
-  // log sigmoid(x) = -softplus(-x); tf.logSigmoid frees what its derivative needs.
+  // log sigmoid(x) = -softplus(-x). tf.logSigmoid frees tensors that its derivative needs.
   const logs = tf.logSoftmax<tf.Tensor2D>(tf.sub(gone, tf.softplus(tf.neg(values))));
   return { p: tf.exp(logs), logs };
 }
 
-/** The input of every block as a mixture of the blocks' outputs, [B, B]: the block before, or by p_d the exits of the stage before. */
+/** Weights of the blocks' outputs in each block's input, [B, B]: 1 for the block before, or p_d for the exits of the stage before. */
 function inputsOf(stages: readonly LiveStage[], depths: tf.Tensor2D): tf.Tensor2D {
   const blocks = blocksOf(stages);
   const size = blocks.length;
-  // Where `to` is the first block of a stage, the exit of the stage before that `from` is; else -1.
+  // If `to` is the first block of a stage and `from` is an exit of the stage before, the index of that exit; else -1.
   const exit = (row: number, column: number) => {
     const [to, from] = [at(blocks, row), at(blocks, column)];
     return to.index === 0 && from.position === to.position - 1 ? from.stage.exits.indexOf(from.index + 1) : -1;
@@ -107,7 +109,7 @@ function inputsOf(stages: readonly LiveStage[], depths: tf.Tensor2D): tf.Tensor2
   return tf.add(fixed, tf.reshape(take(depths, source), [size, size]));
 }
 
-/** A constant matrix by its elements. */
+/** A constant matrix, given as a function of row and column. */
 export function matrix(rows: number, columns: number, element: (row: number, column: number) => number): tf.Tensor2D {
   const values = Float32Array.from({ length: rows * columns }, (_, index) =>
     element(Math.floor(index / columns), index % columns),

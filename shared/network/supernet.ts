@@ -13,7 +13,7 @@ import { padChannels, perChannel, type Norm, type Tensors } from "./layers";
 import { atScale, declareMixture, mixture, scalesOf } from "./mixture";
 import { exitProbabilities, relax, type Relaxation } from "./relaxation";
 
-/** The network of everything that survives of a space: the layout of its tensors, and the function that it computes. */
+/** The network of all surviving candidates of a space: the tables of its tensors, and its function. */
 export interface Supernet {
   space: SearchSpace;
   architecture: Architecture;
@@ -21,15 +21,15 @@ export interface Supernet {
   weights: Manifest;
   stats: Manifest;
   alphas: TensorTable;
-  /** Channel dropout factors that training may feed, by name: one per channel of a block's outputs at one scale. */
+  /** Inputs of channel dropout, by name: one factor per output channel of a block's operations at one scale. */
   dropouts: { name: string; channels: number; probability: number }[];
-  /** Choices from flat architecture parameters; shared by the network, SSR and cost. */
+  /** Relaxed choices from flat architecture parameters. The network, SSR and the expected cost use them. */
   relax(alphas: tf.Tensor1D): Relaxation;
   /** Logits [N, classes, H/8, W/8] of images [N,3,H,W] under given choices. */
   logits(weights: Tensors, relaxation: Relaxation, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }
 
-/** A supernet in the layout of checkpoints, with what each of its tensors is. */
+/** A supernet in the order of checkpoints, with the declaration of each tensor. */
 export interface DeclaredSupernet extends Supernet {
   weights: TensorTable;
   stats: TensorTable;
@@ -60,19 +60,19 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): D
   };
 }
 
-/** The choices within a stage: factors of channels, and p_d of its exits, [m]. */
+/** The choices within a stage: factors of its channels, and p_d of its m exits, [m]. */
 export interface StageChoices extends StageFactors {
   depth: tf.Tensor1D;
 }
 
-/** The functions of a supernet's parts, in the order in which they follow each other. */
+/** The functions of a supernet's parts, in order of execution. */
 interface SupernetParts {
-  /** Sizes of a block's vectors of factors. */
+  /** Channels of a block's vectors of factors. */
   sizesOf: (block: LiveBlock) => FactorSizes;
   stem: (weights: Tensors, images: tf.Tensor, norm: Norm) => tf.Tensor;
-  /** presence: expected presence of each channel of x; absent: all present. */
+  /** presence: expected presence of each channel of x. Absent: all are present. */
   reduction: (weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor) => tf.Tensor;
-  /** input: the output of the stage's reduction. */
+  /** input: output of the stage's reduction. */
   stage: (
     weights: Tensors,
     stage: LiveStage,
@@ -84,7 +84,7 @@ interface SupernetParts {
   head: (weights: Tensors, x: tf.Tensor) => tf.Tensor4D;
 }
 
-/** The function of a supernet, composed of those of its parts. */
+/** Composes the function of a supernet from the functions of its parts. */
 export function supernetLogits(stages: readonly LiveStage[], parts: SupernetParts): Supernet["logits"] {
   return (weights, relaxation, images, norm, dropouts = {}) => {
     const choices = scoped("choices", () =>
@@ -140,7 +140,7 @@ function stageOutput(
   return exitSum(outputs, choices.depth);
 }
 
-/** sum_d p_d * output of the block at exit d (depth relaxation); one surviving exit is that block's output. depth: [m]. */
+/** Depth relaxation: sum_d p_d * output of the block at exit d. With one exit left it is that block's output. depth: p_d, [m]. */
 export function exitSum(outputs: readonly tf.Tensor[], depth: tf.Tensor): tf.Tensor {
   const [first] = outputs;
   if (first && outputs.length === 1) return first;

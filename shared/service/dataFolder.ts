@@ -1,19 +1,19 @@
 import { readdir } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** The folder of data sets as this service sees it. */
+/** The folder of data sets, as this service can read it. */
 export interface DataFolder {
   path: string;
-  /** Names of the folders in it, sorted; absent where it cannot be read. */
+  /** Names of its folders, sorted; absent if it cannot be read. */
   dataSets?: string[];
-  /** Why it cannot be read. */
+  /** Reason why it cannot be read. */
   fault?: string;
 }
 
-/** A mount that hangs must not hold up an answer. */
+/** Longest wait for a mount that hangs. */
 const PATIENCE_MS = 2_000;
 
-/** Looks into the folder of LATHE_DATA_FOLDER, for `/about`: once at a time, however many ask. */
+/** Reads the folder LATHE_DATA_FOLDER for `/about`. Concurrent calls share one read. */
 export function dataFolder(path: string): () => Promise<DataFolder> {
   let looking: Promise<DataFolder> | undefined;
   return () => {

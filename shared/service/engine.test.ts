@@ -7,7 +7,7 @@ const schema = engineSchema({});
 const fault =
   'LATHE_PRECISION is "float16": must be float32, or else LATHE_ENGINE onnxruntime and LATHE_PROVIDER cuda or tensorrt';
 
-it("takes a low precision for a GPU of ONNX Runtime, and refuses it elsewhere by name, value and what it wants", () => {
+it("accepts a low precision on a GPU of ONNX Runtime, and refuses it elsewhere with name, value and condition", () => {
   const given = (env: Record<string, string>) => read(schema, { LATHE_PRECISION: "float16", ...env }).LATHE_PRECISION;
   expect(read(schema, {}).LATHE_PRECISION).toBe("float32");
   for (const LATHE_PROVIDER of ["cuda", "tensorrt"]) expect(given({ LATHE_PROVIDER })).toBe("float16");
@@ -15,7 +15,7 @@ it("takes a low precision for a GPU of ONNX Runtime, and refuses it elsewhere by
     expect(() => given(env)).toThrow(`configuration: ${fault}`);
 });
 
-it("is told with what there is in the data folder, and with why where it cannot be read", async () => {
+it("reports the data sets of the data folder, or why it cannot be read", async () => {
   const facts: Facts = {};
   await startEngine(read(schema, { LATHE_THREADS: "3", LATHE_DATA_FOLDER: __dirname }), facts);
   expect(facts.engine?.()).toEqual({ engine: "onnxruntime", provider: "cpu", precision: "float32", threads: 3 });

@@ -7,20 +7,20 @@ import { baseConfig, integer, oneOf, text } from "../process/config";
 import type { Facts } from "../process/http";
 import { dataFolder } from "./dataFolder";
 
-/** What a service that computes networks on data reads besides baseConfig. */
+/** Settings of a service that computes networks, besides baseConfig. */
 const engineConfig = {
-  /** What computes: compiled graphs on ONNX Runtime, or TF.js eager on libtensorflow. */
+  /** onnxruntime: compiled graphs on ONNX Runtime. tensorflow: eager TF.js on libtensorflow. */
   LATHE_ENGINE: oneOf(["onnxruntime", "tensorflow"]).default("onnxruntime"),
   /** Execution provider of ONNX Runtime. */
   LATHE_PROVIDER: oneOf(["cpu", "cuda", "tensorrt"]).default("cpu"),
-  /** Of convolutions and matrix products. */
+  /** Precision of convolutions and matrix products. */
   LATHE_PRECISION: oneOf(["float32", "float16", "bfloat16"]).default("float32"),
   LATHE_THREADS: integer(1, 256).default(availableParallelism()),
-  /** Where data sets are mounted. `lathe doctor` compares it between services; a spec names its own path. */
+  /** Folder where data sets are mounted. Only `lathe doctor` reads it, to compare services; a spec has its own path. */
   LATHE_DATA_FOLDER: text("a path").optional(),
 };
 
-/** The settings of such a service with its own. */
+/** Schema of such a service: these settings and its own. */
 export function engineSchema<S extends z.ZodRawShape>(own: S) {
   return z.object({ ...baseConfig, ...engineConfig, ...own }).refine(
     (config) => {
@@ -37,7 +37,8 @@ export function engineSchema<S extends z.ZodRawShape>(own: S) {
 type EngineConfig = z.output<z.ZodObject<typeof engineConfig>>;
 
 /**
- * The engine that is set, once it has been found on this machine (requireEngine), and in the facts with what there is in the data folder.
+ * Checks that this machine has the configured engine (requireEngine) and returns its options. Engine and data folder become facts of
+ * `/about`.
  */
 export async function startEngine(config: EngineConfig, facts: Facts, memoryBytes?: number): Promise<EngineOptions> {
   const engine: EngineOptions = {

@@ -12,7 +12,7 @@ import { serverSettings } from "../rpc/settings";
 /** Parts of a service, once its bus is open. */
 interface Parts {
   services: Service[];
-  /** Started once gRPC answers; stopped, with the item in hand given back, before gRPC goes. */
+  /** Started after gRPC; stopped before it. A stopped consumer gives its current item back. */
   consumers: (() => Promise<Consumption>)[];
 }
 
@@ -20,7 +20,7 @@ type Context<S extends z.ZodObject> = Booted<S> & { bus: Bus };
 
 type ServiceSchema = z.ZodObject<typeof baseConfig & z.ZodRawShape>;
 
-/** Runs a service process: settings, HTTP, bus, what `compose` makes, gRPC, consumers, in this order; stopped in reverse. */
+/** Runs a service process. It starts HTTP, bus, the parts of `compose`, gRPC and consumers in this order, and stops them in reverse. */
 export function serve<S extends ServiceSchema>(
   name: string,
   schema: S,

@@ -5,11 +5,12 @@ import type { CostTable, Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import { parseGenotype } from "../spec/parse";
 import { presetSpec } from "../spec/presets";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
-import { costOfLargest, expectedCost, figuresByPart, genotypeCost, macsTable, networkFigures } from "./cost";
+import { costOfLargest, expectedCost, genotypeCost, macsTable } from "./cost";
+import { costsByPart, networkCosts } from "./networkCosts";
 import { derive, largestGenotype } from "./genotype";
 import { group, initialArchitecture, isConverged, operations } from "./groups";
 
-/** A table whose rows differ in every coefficient, as a measured one does. */
+/** A table whose coefficients all differ, like those of a measured one. */
 function latencyLike(space: SearchSpace, random: () => number): CostTable {
   const table = macsTable(space);
   return {
@@ -26,25 +27,25 @@ const block = (dilation: number, scale: number, middleWidth: number, outputWidth
   outputWidth,
 });
 
-describe("networkFigures", () => {
-  /** A network of docs/examples at the sizes that figures were published for. */
+describe("networkCosts", () => {
+  /** A network of docs/examples at the input size of the published numbers. */
   const example = (name: string): Genotype =>
     parseGenotype(readFileSync(join(packageRoot(), "docs/examples/networks", name), "utf8"), name);
   const head = { kind: "aggregation", pyramidChannels: 40 } as const;
 
-  it("gives the published figures of the paper's searched network within 3 %", () => {
-    const { params, macs } = networkFigures(example("paper.json"), head);
+  it("gives the published parameters and MACs of the paper's network within 3 %", () => {
+    const { params, macs } = networkCosts(example("paper.json"), head);
     expect(Math.abs(params / 1.0e6 - 1)).toBeLessThan(0.03);
     expect(Math.abs(macs / 11.0e9 - 1)).toBeLessThan(0.03);
   });
 
-  it("gives ERFNet's reductions, and blocks of two factorised convolutions at full width", () => {
+  it("counts ERFNet's reductions, and blocks of two factorised convolutions at full width", () => {
     const genotype = example("erfnet.json");
     expect(genotype.stages.map(({ blocks }) => blocks.map(({ dilation }) => dilation))).toEqual([
       [1, 1, 1, 1, 1],
       [2, 4, 8, 16, 2, 4, 8, 16],
     ]);
-    const params = Object.fromEntries(figuresByPart(genotype, head).map((part) => [part.name, part.params]));
+    const params = Object.fromEntries(costsByPart(genotype, head).map((part) => [part.name, part.params]));
     expect(params).toMatchObject({
       stem: 9 * 3 * 13 + 2 * 16,
       "stage1/reduction": 9 * 16 * 48 + 2 * 64,
@@ -54,9 +55,9 @@ describe("networkFigures", () => {
     });
   });
 
-  it("gives the figures that the authors' network has, where their conventions are put in", () => {
+  it("gives the numbers of the authors' code after converting to its conventions", () => {
     const genotype = example("paper.json");
-    const { params, macs } = networkFigures(genotype, head);
+    const { params, macs } = networkCosts(genotype, head);
     // The authors' network widens its second reduction to 128 channels after 48; ours keeps the supernet's 64 convolved ones and
     // ends at 112. Their 16 convolved channels more and the 112 middle channels that read them are added back here.
     const extraParams = 16 * 9 * 48 + 2 * 16 + 3 * 16 * 112;
@@ -79,7 +80,7 @@ describe("networkFigures", () => {
         { channels: 8, blocks: [block(2, 2, 4, 6)] },
       ],
     };
-    const parts = figuresByPart(genotype, { kind: "search" });
+    const parts = costsByPart(genotype, { kind: "search" });
     expect(parts).toEqual([
       // 3 -> 1 channel at 16x16; BN over 4.
       { name: "stem", params: 27 + 8, macs: 27 * 256 },
@@ -92,13 +93,13 @@ describe("networkFigures", () => {
       { name: "stage2/block1", params: 3 * 7 * 4 + 8 + 3 * 4 * 6 + 12, macs: (84 + 72) * 4 },
       { name: "head", params: 6 * 2 + 2, macs: 12 * 16 },
     ]);
-    const head = figuresByPart(genotype, { kind: "aggregation", pyramidChannels: 2 }).at(-1);
+    const head = costsByPart(genotype, { kind: "aggregation", pyramidChannels: 2 }).at(-1);
     const pyramid = 5 * (6 * 2 + 4) + (6 + 10) * 8 + 16;
     const low = 9 * (5 + 4) * 6 + 12;
     const joined = (6 + 8) * 8 + 16 + 8 * 2 + 2;
     expect(head?.params).toBe(pyramid + low + joined);
     expect(head?.macs).toBe(12 * (1 + 4 + 9 + 36 + 81) + 128 * 16 + (486 + 112 + 16) * 64);
-    expect(networkFigures(genotype, { kind: "search" }).macs).toBe(parts.reduce((sum, { macs }) => sum + macs, 0));
+    expect(networkCosts(genotype, { kind: "search" }).macs).toBe(parts.reduce((sum, { macs }) => sum + macs, 0));
   });
 });
 
@@ -117,7 +118,7 @@ describe("expectedCost", () => {
     }
   });
 
-  it("is the mean over depths and operations where widths are decided, though they differ between the exits", () => {
+  it("is the mean over depths and operations for decided widths, even if these differ between the exits", () => {
     // Cost is linear in the width that enters a block, so with decided widths enumeration is an oracle for the mixtures.
     const space: SearchSpace = {
       ...randomSpace(uniform(1)),
@@ -187,13 +188,13 @@ describe("expectedCost", () => {
 });
 
 describe("macsTable", () => {
-  it("with its fixed part is the true count of the largest network", () => {
+  it("with its fixed part gives the exact MACs of the largest network", () => {
     const { space } = presetSpec("paper");
     const named = { ...space, classes: 19 };
     const table = macsTable(named);
     const largest = largestGenotype(named);
     expect(table.candidates).toHaveLength(2 * 10);
-    expect(genotypeCost(largest, table)).toBe(networkFigures(largest, { kind: "search" }).macs);
+    expect(genotypeCost(largest, table)).toBe(networkCosts(largest, { kind: "search" }).macs);
     expect(costOfLargest(named, table)).toBe(genotypeCost(largest, table));
     // Stage 1 at 128 x 256, scale 2: a quarter of 3 * 128 * 256.
     expect(table.candidates.find(({ id }) => id === "stage1/d8s2")?.inMiddle).toBe(3 * 64 * 128);
@@ -201,7 +202,7 @@ describe("macsTable", () => {
     expect(operations(named)).toHaveLength(10);
   });
 
-  it("is refused by name where a row is missing", () => {
+  it("is refused with the id of a missing row", () => {
     const space = randomSpace(uniform(3));
     const table = { ...macsTable(space), candidates: [] };
     expect(() => expectedCost(space, initialArchitecture(space), table)).toThrow('"stage1/d1s1"');

@@ -1,24 +1,28 @@
 import { LatheError } from "../process/errors";
-import { CostMetric } from "../proto/lathe/v1/space";
-import type { Architecture, CandidateCost, CostTable, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
-import { networkFigures, strideOf } from "./figures";
+import {
+  CostMetric,
+  type Architecture,
+  type CandidateCost,
+  type CostTable,
+  type Genotype,
+  type Group,
+  type SearchSpace,
+} from "../proto/lathe/v1/space";
+import { networkCosts, strideOf } from "./networkCosts";
 import { blockInputs, largestGenotype } from "./genotype";
 import { operations, probabilities, stageOf } from "./groups";
 import { liveStages } from "./live";
 import { operationName, stageName } from "./parts";
 
-export { figuresByPart, networkFigures } from "./figures";
-export type { PartFigures } from "./figures";
-
-/** Id of a candidate's row in a cost table: "stage1/d4s2". */
+/** Id of a candidate's row in a cost table, such as "stage1/d4s2". */
 export function candidateId(stage: number, operation: string): string {
   return `${stageName(stage)}/${operation}`;
 }
 
 /**
  * MACs as a cost table. A candidate of stage k at scale s costs 3*in*mid + 3*mid*out per pixel of (h_k/s) x (w_k/s), so
- * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0. The table's fixed part is stem, reductions and search head with all
- * stages at their full width: it does not follow the widths that enter the reductions and the head.
+ * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0. The table's fixed part is the cost of stem, reductions and search head with all
+ * stages at full width: it ignores that narrower blocks make the reductions and the head behind them cheaper.
  */
 export function macsTable(space: SearchSpace): CostTable {
   const candidates = space.stages.flatMap((_, index): CandidateCost[] =>
@@ -29,13 +33,13 @@ export function macsTable(space: SearchSpace): CostTable {
     }),
   );
   const largest = largestGenotype(space);
-  // Without blocks each stage hands on its reduction's output, which has the stage's full width.
+  // Without blocks, the output of a stage is that of its reduction, which has the stage's full width.
   const stages = largest.stages.map(({ channels }) => ({ channels, blocks: [] }));
-  const { macs: fixed } = networkFigures({ ...largest, stages }, { kind: "search" });
+  const { macs: fixed } = networkCosts({ ...largest, stages }, { kind: "search" });
   return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "" };
 }
 
-/** The row of an operation in a stage, from 1; INVALID_ARGUMENT where the table has none. */
+/** Returns a function that finds the row of an operation in a stage (from 1). It throws INVALID_ARGUMENT if the table has none. */
 export function candidateCosts(table: CostTable): (stage: number, operation: string) => CandidateCost {
   const rows = new Map(table.candidates.map((row) => [row.id, row]));
   return (stage, operation) => {
@@ -99,7 +103,7 @@ function meanWidth({ alphas, survivors }: Group, widths: readonly number[]): num
   return survivors.reduce((sum, candidate, index) => sum + (p[index] ?? NaN) * (widths[candidate] ?? NaN), 0);
 }
 
-/** Exact cost of a discrete network by a table, its fixed part included; with MACs, see macsTable for what that part holds. */
+/** Exact cost of a discrete network by a table, including the table's fixed part (macsTable describes that of MACs). */
 export function genotypeCost(genotype: Genotype, table: CostTable): number {
   const inputs = blockInputs(genotype);
   const costOf = candidateCosts(table);
@@ -120,8 +124,8 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
   );
 }
 
-/** Cost of the space's cheapest network: fewest blocks, smallest widths, and per stage the cheapest candidate; no target below it can be met. */
-export function costOfSmallest(space: SearchSpace, table: CostTable): number {
+/** Cost of the space's cheapest network: fewest blocks, smallest widths, and per stage the cheapest candidate. No target can be lower. */
+function costOfSmallest(space: SearchSpace, table: CostTable): number {
   const { inputHeight, inputWidth, classes, stemChannels } = space;
   const stages = space.stages.map((stage, index) => {
     const [width = stage.channels] = stage.widths;
@@ -139,8 +143,8 @@ export function costOfSmallest(space: SearchSpace, table: CostTable): number {
 }
 
 /**
- * Cost of the space's largest network: full depth, full widths, and per stage the dearest candidate of the table (by MACs any at
- * scale 1). It bounds expectedCost from above, so expectedCost / costOfLargest is the ratio that the cost target speaks of.
+ * Cost of the space's largest network: full depth, full widths, and per stage the most expensive candidate of the table (for MACs any at
+ * scale 1). It is an upper bound of expectedCost. The cost target refers to expectedCost / costOfLargest.
  */
 export function costOfLargest(space: SearchSpace, table: CostTable): number {
   const costOf = candidateCosts(table);
@@ -156,7 +160,7 @@ export function costOfLargest(space: SearchSpace, table: CostTable): number {
   }, table.fixed);
 }
 
-/** The smallest share of the largest network's cost that a network of the space can have. */
+/** Cost of the space's cheapest network as a share of the largest network's. */
 export function smallestCostRatio(space: SearchSpace, table: CostTable): number {
   return costOfSmallest(space, table) / costOfLargest(space, table);
 }

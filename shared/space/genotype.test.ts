@@ -21,7 +21,7 @@ describe("derive", () => {
     group(architecture, "stage1/block1/operation").alphas = [0, 0, 0, 0, 3, 0];
     Object.assign(group(architecture, "stage1/block1/d2s2/output"), { survivors: [0, 1], alphas: [-1, 0] });
     group(architecture, "stage1/block1/d2s2/middle").alphas = [-3, -2, -1];
-    // What is not chosen has no say.
+    // Groups below candidates that are not chosen have no effect.
     group(architecture, "stage1/block1/d1s1/output").alphas = [0, 0, 9];
     const { genotype, converged } = derive(space, architecture);
     expect(converged).toBe(false);
@@ -44,7 +44,7 @@ describe("derive", () => {
 });
 
 describe("blockInputs", () => {
-  it("appends to the next reduction only the channels that are left", () => {
+  it("appends only the remaining channels in the next reduction", () => {
     const genotype = largestGenotype(space);
     const last = genotype.stages[0]?.blocks.at(-1);
     if (last !== undefined) last.outputWidth = 12;
@@ -83,7 +83,7 @@ describe("validateGenotype", () => {
     ]);
   });
 
-  it("asks for a multiple of 16 only where scale 2 is used at the last stage", () => {
+  it("requires a multiple of 16 only if the last stage uses scale 2", () => {
     const genotype = { ...largestGenotype(space), inputHeight: 72 };
     expect(() => validateGenotype(genotype)).not.toThrow();
     Object.assign(genotype.stages[1]?.blocks[0] ?? {}, { scale: 2 });
@@ -92,7 +92,7 @@ describe("validateGenotype", () => {
 });
 
 describe("spaceOf", () => {
-  it("is a valid space of the genotype, with no width, depth or operation that it does not use but the full width", () => {
+  it("is a valid space that contains the genotype, with only the widths, depths and operations in use and the full width", () => {
     for (let seed = 1; seed <= 100; seed++) {
       const random = uniform(seed);
       const any = randomSpace(random);

@@ -6,7 +6,7 @@ import { at, liveStages } from "./live";
 import { operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
 import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, refuse } from "./validate";
 
-/** Most likely survivor of a group, as a candidate index; the lowest index among equals. */
+/** Candidate index of a group's most likely survivor; the lowest index among equals. */
 export function argmax(group: Group): number {
   let best = 0;
   group.alphas.forEach((alpha, index) => {
@@ -18,7 +18,7 @@ export function argmax(group: Group): number {
   return candidate;
 }
 
-/** The discrete network that an architecture points at: argmax over the survivors of every group, ties to the lowest index. */
+/** Derives the discrete network of an architecture: argmax over the survivors of every group, ties to the lowest index. */
 export function derive(space: SearchSpace, architecture: Architecture): { genotype: Genotype; converged: boolean } {
   const stages = liveStages(space, architecture).map(({ channels, widths, depth, exits, blocks }) => ({
     channels,
@@ -41,7 +41,7 @@ function sizes(space: SearchSpace): Omit<Genotype, "stages"> {
   return { inputHeight, inputWidth, classes, stemChannels };
 }
 
-/** The network of most MACs: every stage at its largest depth, every width full, scale and dilation the smallest. */
+/** The network with the most MACs: largest depths, full widths, smallest scale and dilation. */
 export function largestGenotype(space: SearchSpace): Genotype {
   const dilation = Math.min(...space.dilations);
   const scale = Math.min(...space.scales);
@@ -59,15 +59,15 @@ export function largestGenotype(space: SearchSpace): Genotype {
   };
 }
 
-/** Channels that enter each part of a discrete network. */
+/** Input channels of each part of a discrete network. */
 interface InputChannels {
   stem: ReductionChannels;
   stages: { reduction: ReductionChannels; blocks: number[] }[];
-  /** Channels that enter the head: those of the last block. */
+  /** Input channels of the head. */
   head: number;
 }
 
-/** Channels around every part: a reduction takes in what the stage before hands on, a block the output of the block before. */
+/** Input channels of every part. A reduction reads the output of the stage before, a block that of the block before. */
 export function blockInputs(genotype: Genotype): InputChannels {
   const stem = stemReduction(genotype);
   let declared = genotype.stemChannels;
@@ -86,7 +86,7 @@ export function blockInputs(genotype: Genotype): InputChannels {
   return { stem, stages, head: present };
 }
 
-/** Every fault of a genotype as a network of this method, with proto paths that start with the prefix ("algorithm.genotype." in a spec). */
+/** Every fault of a genotype. Proto paths begin with the prefix ("algorithm.genotype." in a spec). */
 export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolation[] {
   const violations: FieldViolation[] = [];
   const fault = (field: string, description: string): void => {
@@ -113,7 +113,7 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
       between(`${at}.blocks[${position}].output_width`, block.outputWidth, 1, stage.channels);
       if (block.scale !== 1 && block.scale !== 2)
         fault(`${at}.blocks[${position}].scale`, `is ${block.scale}, must be 1 or 2`);
-      // A block at scale 2 of stage k halves the input once more than the k + 1 reductions before it.
+      // A block at scale 2 halves the resolution of its stage once more.
       else factor = Math.max(factor, 2 ** (index + 2) * block.scale);
     });
     declared = stage.channels;
@@ -127,12 +127,12 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
   return violations;
 }
 
-/** Refuses, with every fault at once, a genotype that is no network of this method. */
+/** Throws INVALID_ARGUMENT (INVALID_GENOTYPE) with every fault of a genotype. */
 export function validateGenotype(genotype: Genotype): void {
   refuse("INVALID_GENOTYPE", "genotype", genotypeViolations(genotype));
 }
 
-/** The smallest space that holds a (valid) genotype: its depths, and per stage the full width and the widths that it uses. */
+/** The smallest space that contains a (valid) genotype: its depths, and per stage the full width and the widths in use. */
 export function spaceOf(genotype: Genotype): SearchSpace {
   const { inputHeight, inputWidth, classes, stemChannels, stages } = genotype;
   const blocks = stages.flatMap((stage) => stage.blocks);
@@ -157,7 +157,7 @@ function ascending(values: number[]): number[] {
   return [...new Set(values)].sort((a, b) => a - b);
 }
 
-/** Whether a genotype is one of a space's networks. */
+/** Whether a space contains a genotype. */
 export function isMember(space: SearchSpace, genotype: Genotype): boolean {
   return (
     genotype.inputHeight === space.inputHeight &&
@@ -183,12 +183,12 @@ export function isMember(space: SearchSpace, genotype: Genotype): boolean {
   );
 }
 
-/** Side in pixels of a cell of the search head's logits: the stem and each stage's reduction halve the image. */
+/** Input pixels per cell of the search head's logits, in each direction. The stem and each stage's reduction halve the resolution. */
 export function searchStride({ stages }: { stages: readonly unknown[] }): number {
   return 2 ** (stages.length + 1);
 }
 
-/** The candidate that a genotype (of the space) chooses in each group that reaches it, by group id. */
+/** Candidate indices that a genotype of the space chooses, by group id. Groups of unused candidates are left out. */
 export function choicesOf(space: SearchSpace, { stages }: Genotype): Map<string, number> {
   const chosen = new Map<string, number>();
   const names = operations(space).map(({ name }) => name);
@@ -207,7 +207,7 @@ export function choicesOf(space: SearchSpace, { stages }: Genotype): Map<string,
   return chosen;
 }
 
-/** A genotype as a short text table, one line per block. */
+/** Prints a genotype as a text table, one line per block. */
 export function print(genotype: Genotype): string {
   const inputs = blockInputs(genotype);
   const head = ["stage", "block", "dilation", "scale", "input", "middle", "output"];

@@ -5,7 +5,6 @@ import {
   candidatesLeft,
   dimensionMetrics,
   dominance,
-  entropy,
   group,
   indexGroups,
   initialArchitecture,
@@ -64,11 +63,6 @@ describe("SSR", () => {
     expect(slope([1, 0, -1], 0)).toBeLessThan(0);
     expect(slope([1, 0, -1], 2)).toBeGreaterThan(0);
   });
-
-  it("agrees with entropy on where uniform is", () => {
-    expect(entropy([0.5, 0.5])).toBeCloseTo(Math.LN2, 14);
-    expect(entropy([1, 0])).toBe(0);
-  });
 });
 
 describe("initialArchitecture", () => {
@@ -94,7 +88,7 @@ describe("initialArchitecture", () => {
     expect(isConverged(architecture)).toBe(false);
   });
 
-  it("names what candidates stand for", () => {
+  it("names the candidates", () => {
     const groups = indexGroups({ groups: spaceGroups(space) });
     const value = (id: string, candidate: number): string => candidateValue(groups, id, candidate);
     expect(value("stage2/depth", 1)).toBe("2");
@@ -134,17 +128,17 @@ describe("dominance", () => {
     survivors,
   });
 
-  it("is the share of one choice, a group that agrees with no other added, by hand", () => {
-    // p = 1/3, 1/2, 1/6 for candidates 0, 1, 3, and all on 1: 1 has 1/2 + 1 of 3.
+  it("is the share of one choice among the groups plus one, by hand", () => {
+    // p = 1/3, 1/2, 1/6 for candidates 0, 1, 3 in one group, and p = 1 for candidate 1 in the other: (1/2 + 1) / 3.
     const groups = [block([0, Math.log(3), -Math.log(3)], [0, 1, 3]), block([0], [1])];
     expect(dominance(groups, 4)).toEqual({ share: expect.closeTo(1.5 / 3, 12) as number, choice: 1 });
-    // By parity: 1 and 3 have 1/2 + 1/6 + 1.
+    // By parity: candidates 1 and 3 together have 1/2 + 1/6 + 1.
     const parity = dominance(groups, 2, (candidate) => candidate % 2);
     expect(parity).toEqual({ share: expect.closeTo((2 / 3 + 1) / 3, 12) as number, choice: 1 });
   });
 
   it.each([
-    // What all blocks of a converged network agree on is no dominance by 0.9 where they are few.
+    // A few blocks of a converged network that all agree stay below the bound 0.9.
     [3, 6, 0.75],
     [5, 2, 5 / 6],
     [9, 10, 0.9],
@@ -155,7 +149,7 @@ describe("dominance", () => {
     expect(dominance(agreed, choices).share).toBeCloseTo(share, 12);
   });
 
-  it("is 0 where there is nothing to choose", () => {
+  it("is 0 if there is only one choice", () => {
     expect(dominance([block([0], [0])], 1).share).toBe(0);
     expect(dominance([], 4).share).toBe(0);
   });
@@ -170,7 +164,7 @@ describe("dominance", () => {
 });
 
 describe("openness", () => {
-  it("is 1 at the beginning, falls as candidates leave, and is 0 once all is decided", () => {
+  it("is 1 at the beginning, falls as candidates are removed, and is 0 once every group is decided", () => {
     const start = initialArchitecture(space);
     const kept = (count: (id: string) => number) => ({
       groups: start.groups.map((entry) => ({

@@ -12,7 +12,7 @@ export interface Operation {
   name: string;
 }
 
-/** The candidate operations of every block, in the order of the operation group's candidates: scales outer, dilations inner. */
+/** The candidate operations of every block, in the order of the operation group: scales in the outer loop, dilations in the inner. */
 export function operations(space: SearchSpace): Operation[] {
   return space.scales.flatMap((scale) =>
     space.dilations.map((dilation) => ({ dilation, scale, name: operationName({ dilation, scale }) })),
@@ -40,7 +40,7 @@ export function widthId(block: string, operation: string, kind: "output" | "midd
   return `${block}/${operation}/${kind}`;
 }
 
-/** The stage numbered from 1; NOT_FOUND names the number and how many stages there are. */
+/** The stage of a number, from 1. NOT_FOUND if the space has no such stage. */
 export function stageOf(space: SearchSpace, stage: number): Stage {
   const found = space.stages[stage - 1];
   if (found === undefined)
@@ -56,15 +56,15 @@ export interface SpaceGroup {
   candidates: readonly string[];
 }
 
-/** The groups of a stage: its depth, and what belongs to each block that a surviving depth reaches. */
+/** The groups of a stage: its depth, and the groups of each block that a surviving depth includes. */
 interface StageGroups {
   depth: SpaceGroup;
   blocks: { operation: SpaceGroup; widths: { index: number; output: SpaceGroup; middle: SpaceGroup }[] }[];
 }
 
 /**
- * The hierarchy of shrinking: a depth group keeps the blocks alive that its deepest survivor reaches, a block's operation group the
- * width groups of its survivors. Below a group without survivors there is nothing.
+ * The hierarchy of shrinking. A block is live if the deepest surviving depth of its stage includes it. The width groups of an operation are
+ * live if the operation survives in its block. A group without survivors has no live groups below it.
  */
 export function hierarchy(space: SearchSpace, survivors: (group: SpaceGroup) => readonly number[]): StageGroups[] {
   const names = operations(space).map(({ name }) => name);
@@ -90,7 +90,7 @@ export function hierarchy(space: SearchSpace, survivors: (group: SpaceGroup) => 
   });
 }
 
-/** The groups of a hierarchy: per stage its depth, then per block its operation, then per operation its output and middle width. */
+/** The groups of a hierarchy in order: per stage the depth; per block the operation; per operation output width and middle width. */
 function listed(stages: readonly StageGroups[]): SpaceGroup[] {
   return stages.flatMap(({ depth, blocks }) => [
     depth,
@@ -101,17 +101,17 @@ function listed(stages: readonly StageGroups[]): SpaceGroup[] {
   ]);
 }
 
-/** The groups that an architecture must hold: those that the survivors above them keep alive. */
+/** The live groups, which an architecture must hold. */
 export function liveGroups(space: SearchSpace, groups: ReadonlyMap<string, Group>): SpaceGroup[] {
   return listed(hierarchy(space, ({ id }) => groups.get(id)?.survivors ?? []));
 }
 
-/** Every group that a space begins with, in the order of initialArchitecture. */
+/** All groups of a space, in the order of initialArchitecture. */
 export function spaceGroups(space: SearchSpace): SpaceGroup[] {
   return listed(hierarchy(space, ({ candidates }) => [...candidates.keys()]));
 }
 
-/** Where every search starts: all groups, all candidates surviving, alphas 0 (p uniform). */
+/** The architecture at the start of a search: all groups, all candidates, alphas 0 (uniform p). */
 export function initialArchitecture(space: SearchSpace): Architecture {
   return {
     groups: spaceGroups(space).map(({ id, dimension, candidates }) => ({
@@ -123,12 +123,12 @@ export function initialArchitecture(space: SearchSpace): Architecture {
   };
 }
 
-/** Groups by id, in their order. */
+/** Groups by id, in order. */
 export function indexGroups<G extends { id: string }>({ groups }: { groups: readonly G[] }): Map<string, G> {
   return new Map(groups.map((entry) => [entry.id, entry]));
 }
 
-/** The live group of an id. NOT_FOUND names the id when the group has left the computation or never was. */
+/** The live group of an id. NOT_FOUND if the group was removed or does not exist. */
 export function group(source: ReadonlyMap<string, Group> | Architecture, id: string): Group {
   const found = "groups" in source ? source.groups.find((entry) => entry.id === id) : source.get(id);
   if (found === undefined)
@@ -137,8 +137,8 @@ export function group(source: ReadonlyMap<string, Group> | Architecture, id: str
 }
 
 /**
- * p_i = sigmoid(alpha_i) / sum_j sigmoid(alpha_j) over the survivors (docs/method.md#relaxation). Evaluated by logarithms, so that
- * alphas of any finite size give finite p that sum to 1.
+ * p_i = sigmoid(alpha_i) / sum_j sigmoid(alpha_j) over the survivors (docs/method.md#relaxation). Logarithms keep p finite for every
+ * finite alpha.
  */
 export function probabilities(alphas: ArrayLike<number>): number[] {
   const logs = Array.from(alphas, logSigmoid);
@@ -152,17 +152,17 @@ function logSigmoid(alpha: number): number {
   return Math.min(alpha, 0) - Math.log1p(Math.exp(-Math.abs(alpha)));
 }
 
-/** True when every live group has one survivor. */
+/** Whether every live group has one survivor. */
 export function isConverged(architecture: Architecture): boolean {
   return architecture.groups.every((entry) => entry.survivors.length === 1);
 }
 
-/** Candidates left, over all live groups. */
+/** Number of survivors in all live groups. */
 export function candidatesLeft(architecture: Architecture): number {
   return architecture.groups.reduce((total, entry) => total + entry.survivors.length, 0);
 }
 
-/** Name of a candidate. Throws NOT_FOUND where the space does not have the group or the candidate. */
+/** Name of a candidate. NOT_FOUND if the space has no such group or candidate. */
 export function candidateValue(groups: ReadonlyMap<string, SpaceGroup>, id: string, candidate: number): string {
   const value = declared(groups, id).candidates[candidate];
   if (value === undefined)
@@ -177,7 +177,7 @@ function declared(groups: ReadonlyMap<string, SpaceGroup>, id: string): SpaceGro
 }
 
 /** Entropy of a distribution, in nats; 0 log 0 = 0. */
-export function entropy(p: ArrayLike<number>): number {
+function entropy(p: ArrayLike<number>): number {
   let sum = 0;
   for (const value of Array.from(p)) if (value > 0) sum -= value * Math.log(value);
   return sum;
@@ -191,8 +191,8 @@ export function ssr(p: ArrayLike<number>): number {
 }
 
 /**
- * Entropy of a dimension's live groups as a share of what each began with, the mean over those that had a choice: 1 where nothing
- * is preferred, 0 where all is decided. Unlike the normalised entropy it falls with every candidate that leaves.
+ * Entropy of a dimension: the mean, over its live groups that began with several candidates, of entropy / log(initial candidates). It is 1
+ * if no candidate is preferred and 0 if all groups are decided. Unlike the normalised entropy, it falls with every removed candidate.
  */
 export function openness(space: SearchSpace, { groups }: Architecture, dimension: Dimension): number {
   const all = indexGroups({ groups: spaceGroups(space) });
@@ -205,9 +205,9 @@ export function openness(space: SearchSpace, { groups }: Architecture, dimension
 }
 
 /**
- * The choice out of `choices` with the largest share of the groups' probabilities, one group that agrees with no other added:
- * (sum over groups of p) / (groups + 1). So a few groups that agree, as those of a small network may, are no dominance: five have
- * 0.83, nine have 0.90. Share 0 where there is nothing to choose. `choiceOf` maps a candidate to its choice.
+ * The choice with the largest share of the groups' probability: (sum of p over groups) / (groups + 1). The added 1 keeps a few groups that
+ * agree, as in a small network, from counting as dominance: five agreeing groups have 0.83, nine have 0.90. The share is 0 if there is only
+ * one choice. `choiceOf` maps a candidate to its choice.
  */
 export function dominance(
   groups: readonly Group[],
@@ -225,10 +225,10 @@ export function dominance(
   return { share: most / (groups.length + 1), choice: mass.indexOf(most) };
 }
 
-/** How far each of the four dimensions is decided, in the order depth, operation, output width, middle width. */
+/** Metrics of how far each dimension is decided, in the order depth, operation, output width, middle width. */
 export function dimensionMetrics(space: SearchSpace, architecture: Architecture): DimensionMetrics[] {
   const all = indexGroups({ groups: spaceGroups(space) });
-  // A group that the space does not have would be counted silently.
+  // Throws NOT_FOUND for a group that the space does not have. Otherwise it would be counted silently.
   for (const { id } of architecture.groups) declared(all, id);
   return [
     Dimension.DIMENSION_DEPTH,

@@ -18,7 +18,7 @@ const space: SearchSpace = {
   ],
 };
 
-/** Stage 1 leaves after block 1 or 2; block 1 keeps d2s1 alone; the largest output width has left everywhere. */
+/** Stage 1 exits after block 1 or 2; block 1 keeps only d2s1; the largest output width is removed everywhere. */
 const architecture = keepSurvivors(space, initialArchitecture(space), ({ id, survivors }) => {
   if (id === "stage1/depth") return [0, 1];
   if (id === "stage1/block1/operation") return [1];

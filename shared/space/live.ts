@@ -3,14 +3,14 @@ import type { Architecture, Group, SearchSpace } from "../proto/lathe/v1/space";
 import { group, hierarchy, indexGroups, operations, type Operation, type SpaceGroup } from "./groups";
 import { blockName, reductionChannels, stageName, type ReductionChannels } from "./parts";
 
-/** A candidate operation that survives, with its two width groups. */
+/** A surviving candidate operation, with its two width groups. */
 export interface LiveOperation {
   /** Index in the block's operation group. */
   index: number;
   operation: Operation;
   output: Group;
   middle: Group;
-  /** Channels that are computed: the largest surviving widths. */
+  /** Computed channels: the largest surviving widths. */
   outputWidth: number;
   middleWidth: number;
 }
@@ -18,33 +18,33 @@ export interface LiveOperation {
 export interface LiveBlock {
   /** "stage1/block2" */
   name: string;
-  /** The operation group, and its survivors in order. */
+  /** The operation group. `operations` are its survivors in order. */
   choice: Group;
   operations: LiveOperation[];
-  /** Channels of the block's input and output: what the block before and its own widest operation compute. */
+  /** Input channels (those that the block before computes) and output channels (those of the widest operation). */
   inputs: number;
   outputs: number;
 }
 
-/** A stage as it is still computed: blocks that a surviving exit reaches, and what survives in them. */
+/** The live part of a stage: the blocks up to the last surviving exit, with their surviving candidates. */
 export interface LiveStage {
   /** "stage1" */
   name: string;
   channels: number;
   widths: readonly number[];
   dropout: number;
-  /** The depth group, and after which block each of its survivors leaves, ascending. */
+  /** The depth group. `exits` holds, ascending, the number of the block after which each survivor exits. */
   depth: Group;
   exits: readonly number[];
   reduction: ReductionChannels;
   blocks: LiveBlock[];
-  /** Channels that the stage hands on. */
+  /** Output channels of the stage. */
   outputs: number;
 }
 
 /**
- * The part of a space that is still computed, in the order of computation. NOT_FOUND where a live group is missing,
- * INVALID_ARGUMENT where one holds a candidate that the space does not have.
+ * The live part of a space, in order of execution. NOT_FOUND if the architecture lacks a live group; INVALID_ARGUMENT if a group holds a
+ * candidate that the space does not have.
  */
 export function liveStages(space: SearchSpace, architecture: Architecture): LiveStage[] {
   const groups = indexGroups(architecture);
@@ -88,7 +88,7 @@ export function liveStages(space: SearchSpace, architecture: Architecture): Live
   });
 }
 
-/** An item that must be there: stages and blocks are walked beside what belongs to them. */
+/** The item at an index. Throws if the list has no such item. */
 export function at<T>(list: readonly T[], index: number): T {
   const item = list[index];
   if (item === undefined) throw new Error(`index ${index} is outside a list of ${list.length}`);

@@ -10,12 +10,12 @@ export function blockName(stage: number, block: number): string {
   return `${stageName(stage)}/block${block}`;
 }
 
-/** "d4s2": a factorized convolution of dilation 4 at half (1/2) of the block's resolution. */
+/** "d4s2": a factorized convolution of dilation 4 at 1/2 of the block's resolution. */
 export function operationName({ dilation, scale }: { dilation: number; scale: number }): string {
   return `d${dilation}s${scale}`;
 }
 
-/** Channels around one reduction block: its output is its convolution's channels followed by the pooled input. */
+/** Channels of a reduction. Its output is the convolution's channels, followed by the pooled input's. */
 export interface ReductionChannels {
   input: number;
   convolution: number;
@@ -23,8 +23,8 @@ export interface ReductionChannels {
 }
 
 /**
- * A reduction declared for `from` -> `to` channels convolves to `to - from` channels and appends what it pooled: an input of w <= from
- * channels gives to - from + w.
+ * Channels of a reduction declared for `from` -> `to` channels. Its convolution has to - from channels, to which the pooled input is
+ * appended. So an input of w <= from channels gives to - from + w.
  */
 export function reductionChannels(from: number, to: number, input: number): ReductionChannels {
   return { input, convolution: to - from, output: to - from + input };

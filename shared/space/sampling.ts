@@ -3,13 +3,13 @@ import type { CostTable, Genotype, GenotypeBlock, GenotypeStage, SearchSpace } f
 import { costOfLargest, genotypeCost, smallestCostRatio } from "./cost";
 import { operations, stageOf } from "./groups";
 
-/** What drawing needs of the engine's seeded generator. */
+/** The method of the engine's seeded generator that drawing uses. */
 export interface Draws {
   /** Uniform in 0..bound-1. */
   integer(bound: number): number;
 }
 
-/** A network of a space with every choice drawn uniformly from its candidates: depths, then per block operation and widths. */
+/** Draws a network of a space. Every choice is uniform over its candidates: depths, then operation and widths per block. */
 export function randomGenotype(space: SearchSpace, random: Draws): Genotype {
   const { inputHeight, inputWidth, classes, stemChannels } = space;
   const stages = space.stages.map(({ channels, minDepth, maxDepth }, index) => ({
@@ -29,10 +29,10 @@ function randomBlock(space: SearchSpace, stage: number, random: Draws): Genotype
 }
 
 /**
- * A genotype with one decision changed, drawn uniformly among those that have another candidate: a stage's depth (blocks are cut off or
- * drawn anew behind), or a block's operation, middle or output width. The same network where the space has no other.
+ * Changes one decision of a genotype, drawn uniformly among those with another candidate: a stage's depth (blocks at the end are removed,
+ * or new ones drawn), or a block's operation, middle width or output width. Returns the genotype itself if the space has no other.
  */
-export function mutate(genotype: Genotype, space: SearchSpace, random: Draws): Genotype {
+function mutate(genotype: Genotype, space: SearchSpace, random: Draws): Genotype {
   const changes = genotype.stages.flatMap((stage, index) => changesOf(stage, index, space, random));
   const change = changes.length > 0 ? pick(changes, random) : undefined;
   if (!change) return genotype;
@@ -41,7 +41,7 @@ export function mutate(genotype: Genotype, space: SearchSpace, random: Draws): G
 }
 
 interface Change {
-  /** Of the stage, from 0. */
+  /** Index of the stage, from 0. */
   index: number;
   changed: () => GenotypeStage;
 }
@@ -90,27 +90,28 @@ function other(list: readonly number[], than: number, random: Draws): number {
   );
 }
 
-/** Networks whose cost is within a window, as shares of the largest network's cost by a table. */
+/** The networks of a space whose cost ratio lies within a window. */
 export interface CostWindow {
+  /** Cost of a network as a share of the largest network's. */
   ratio(genotype: Genotype): number;
-  /** The smallest share that the space can reach. */
+  /** Cost ratio of the cheapest network. */
   smallest: number;
-  /** A network of the window, at random. FAILED_PRECONDITION (COST_WINDOW_EMPTY) where none is found. */
+  /** Draws a network of the window. FAILED_PRECONDITION (COST_WINDOW_EMPTY) if none is found. */
   draw(random: Draws): Genotype;
-  /** Another network of the window, near the given one; that one itself where there seems to be no other. */
+  /** Draws another network of the window near the given one; returns the given one if no other is found. */
   vary(genotype: Genotype, random: Draws): Genotype;
 }
 
-/** Uniform draws before a search goes by steps, and searches by steps before the window counts as empty. */
+/** Uniform draws before local search begins, and local searches before the window counts as empty. */
 const DRAWS = 100;
 const RESTARTS = 40;
-/** Proposals of one search by steps: each decision of a large space comes up a few times. */
+/** Mutations per local search: enough to try each decision of a large space a few times. */
 const PROPOSALS = 300;
 
 /**
- * The networks of (1 - tolerance) * target to target, shares of the largest network's cost. Where the window is rare among uniform draws,
- * a network is drawn and moved towards it: mutations that bring its cost nearer are taken, others are not. FAILED_PRECONDITION
- * (COST_TARGET_UNREACHABLE) where the smallest network is above the target.
+ * The window of cost ratios from (1 - tolerance) * target to target. If uniform draws miss it, a network is drawn and moved towards it:
+ * mutations that bring its cost nearer are kept. FAILED_PRECONDITION (COST_TARGET_UNREACHABLE) if the cheapest network is above the
+ * target.
  */
 export function costWindow(
   space: SearchSpace,
@@ -127,7 +128,7 @@ export function costWindow(
       `cost.target is ${target}, but the smallest network of the space costs ${smallest.toFixed(3)} of the largest; give space smaller widths or depths`,
       { reason: "COST_TARGET_UNREACHABLE" },
     );
-  /** How far a network is outside of the window. */
+  /** Distance of a network's cost ratio from the window; 0 within it. */
   const miss = (genotype: Genotype) => {
     const share = ratio(genotype);
     return Math.max(0, share - target, least - share);
@@ -175,7 +176,7 @@ function isSame(a: Genotype, b: Genotype): boolean {
   return keyOf(a) === keyOf(b);
 }
 
-/** A text that tells the networks of one space apart. */
+/** A text that is different for different networks of one space. */
 export function keyOf({ stages }: Genotype): string {
   return stages
     .map(({ blocks }) =>

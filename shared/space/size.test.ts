@@ -18,7 +18,7 @@ const toy: SearchSpace = {
   scales: [1],
 };
 
-/** Counts by walking every assignment of every group that a depth holds, one by one. */
+/** Counts every assignment of the groups of every depth, one by one. */
 function count(space: SearchSpace, architecture: Architecture): number {
   const names = operations(space).map(({ name }) => name);
   return space.stages.reduce((product, stage, index) => {
@@ -34,7 +34,7 @@ function count(space: SearchSpace, architecture: Architecture): number {
               group(architecture, `stage${index + 1}/block${b}/${names[survivor] ?? ""}/${kind}`).survivors.length,
             );
       }
-      // An odometer over all groups at once, so that no product of sizes is taken.
+      // Counts like an odometer over all groups, so that no product of sizes is used.
       const digits = sizes.map(() => 0);
       for (let position = 0; position < digits.length;) {
         ways += 1;
@@ -84,12 +84,12 @@ describe("the size of a space", () => {
   });
 });
 
-describe("what each dimension contributes", () => {
+describe("the contributions of the dimensions", () => {
   const { DIMENSION_DEPTH, DIMENSION_OPERATION, DIMENSION_OUTPUT_WIDTH, DIMENSION_MIDDLE_WIDTH } = Dimension;
   const parts = (space: SearchSpace) =>
     new Map(contributions(space).map(({ dimension, log10 }) => [dimension, log10] as const));
 
-  it("is the count of its choices in the deepest networks, and of depth the rest", () => {
+  it("count the choices in the deepest networks; depth counts the rest", () => {
     const contributed = parts(toy);
     // Stage 1: 2 blocks of 2 operations with 2 widths each way; stage 2: 1 block of 2 operations with 3 widths.
     const [operation, width] = [2 ** 3, 2 ** 4 * 3 ** 2];
@@ -100,13 +100,13 @@ describe("what each dimension contributes", () => {
     expect(contributed.get(DIMENSION_DEPTH)).toBeCloseTo(Math.log10(rest), 12);
   });
 
-  it.each(Array.from({ length: 20 }, (_, seed) => seed))("adds up to the size of a random space (%d)", (seed) => {
+  it.each(Array.from({ length: 20 }, (_, seed) => seed))("sum to the size of a random space (%d)", (seed) => {
     const space = randomSpace(uniform(seed));
     const total = contributions(space).reduce((sum, { log10 }) => sum + log10, 0);
     expect(total).toBeCloseTo(log10Size(space), 9);
   });
 
-  it("at the paper's sizes is 17 from the operations and 9^340 from the widths", () => {
+  it("for the paper's space are 10^17 of operations and 9^340 of widths", () => {
     const contributed = parts(presetSpec("paper").space);
     expect(contributed.get(DIMENSION_OPERATION)).toBeCloseTo(17, 12);
     const widths = (contributed.get(DIMENSION_OUTPUT_WIDTH) ?? 0) + (contributed.get(DIMENSION_MIDDLE_WIDTH) ?? 0);

@@ -10,40 +10,40 @@ interface BlockChoices {
   middle: bigint;
 }
 
-/** One stage: the choices of its blocks 1..deepest, and the depths at which it may still end. */
+/** One stage: the choices of its blocks up to the deepest exit, and its surviving depths. */
 interface StageChoices {
   blocks: BlockChoices[];
   depths: readonly number[];
 }
 
-/** How much a dimension contributes to the size of a space. */
+/** Contribution of a dimension to the size of a space. */
 interface Contribution {
   dimension: Dimension;
   log10: number;
 }
 
 /**
- * The number of networks that are left, an exact integer (docs/method.md#the-size-of-a-space):
+ * The exact number of remaining networks (docs/method.md#the-size-of-a-space):
  *
  *     size = prod over stages of  sum over surviving depths d of  prod over blocks b <= d of  size of block b
  *     size of block = |operations| * prod over surviving operations o of |output widths of o| * |middle widths of o|
  *
- * Every surviving candidate's width groups count, whether or not the candidate is chosen, because the supernet holds them all.
- * This is the paper's way of counting; it is an upper bound on the number of distinct networks. 1 when everything is decided.
+ * The width groups of every surviving operation count, chosen or not, because the supernet holds them all. This is how the paper counts; it
+ * is an upper bound on the number of distinct networks. 1 if every group is decided.
  */
 export function networks(space: SearchSpace, architecture: Architecture = initialArchitecture(space)): bigint {
   return product(choices(space, architecture).map((stage) => sum(exits(stage))));
 }
 
-/** log10 of the number of networks that are left. 0 when everything is decided. */
+/** log10 of the number of remaining networks; 0 if every group is decided. */
 export function log10Size(space: SearchSpace, architecture: Architecture = initialArchitecture(space)): number {
   return log10(networks(space, architecture));
 }
 
 /**
- * What each dimension adds to log10Size, in the order depth, operation, output width, middle width; together they are log10Size.
- * Operation and widths count the choices in the blocks of the deepest networks. Depth counts what the shallower networks add,
- * which is little: each block multiplies the choices, so nearly all networks have the largest depth.
+ * Contributions of the dimensions to log10Size, in the order depth, operation, output width, middle width. They sum to log10Size. Operation
+ * and widths count the choices in the blocks of the deepest networks. Depth counts the shallower networks, whose contribution is small:
+ * each block multiplies the choices, so nearly all networks have the largest depth.
  */
 export function contributions(space: SearchSpace): Contribution[] {
   const stages = choices(space, initialArchitecture(space));
@@ -70,7 +70,7 @@ function choices(space: SearchSpace, architecture: Architecture): StageChoices[]
   }));
 }
 
-/** Networks of a stage that end at each of its depths, in the order of its depths. */
+/** Number of networks of a stage at each of its depths. */
 function exits({ blocks, depths }: StageChoices): bigint[] {
   const reached = [1n];
   for (const { operation, output, middle } of blocks)
@@ -78,7 +78,7 @@ function exits({ blocks, depths }: StageChoices): bigint[] {
   return depths.map((depth) => reached[depth] ?? 0n);
 }
 
-/** log10(all exits / deepest exit) = log10(1 + shallower / deepest), which log1p keeps where the ratio is below a double's epsilon. */
+/** log10(1 + shallower / deepest) by the networks of a stage. log1p keeps ratios that are below the epsilon of a double. */
 function log10OfDepths(stage: StageChoices): number {
   const ascending = exits(stage);
   const shallower = sum(ascending.slice(0, -1));
@@ -94,14 +94,14 @@ function product(values: bigint[]): bigint {
   return values.reduce((total, value) => total * value, 1n);
 }
 
-/** log10 of a positive integer of any size: the exponent from its digits, the rest from the leading ones. */
+/** log10 of a positive integer of any size, from its number of digits and its leading digits. */
 function log10(value: bigint): number {
   const digits = value.toString();
-  // 17 digits name a double.
+  // 17 digits determine a double.
   return digits.length - 1 + Math.log10(Number(`${digits.slice(0, 1)}.${digits.slice(1, 18)}`));
 }
 
-/** "2.78e324" for 324.444: mantissa of three digits and exponent, for numbers beyond a double. */
+/** "2.78e324" for 324.444: formats numbers beyond the range of a double. */
 export function formatLog10(log10: number): string {
   let exponent = Math.floor(log10);
   let mantissa = (10 ** (log10 - exponent)).toFixed(2);

@@ -3,7 +3,7 @@ import { Dimension } from "../proto/lathe/v1/space";
 import type { Group } from "../proto/lathe/v1/space";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { group, initialArchitecture } from "./groups";
-import { architectureViolations, spaceViolations, validateArchitecture } from "./validate";
+import { spaceViolations, validateArchitecture } from "./validate";
 
 const space = {
   ...randomSpace(uniform(1)),
@@ -40,13 +40,23 @@ describe("spaceViolations", () => {
     expect(spaceViolations({ ...space, ...change } as typeof space).map((entry) => entry.field)).toEqual([field]);
   });
 
-  it("lets 72 rows pass where no operation halves them once more", () => {
+  it("accepts 72 rows if no operation has scale 2", () => {
     expect(spaceViolations({ ...space, inputHeight: 72, scales: [1] })).toEqual([]);
   });
 });
 
+/** The violations of the LatheError that a check throws, as text. */
+function faultsOf(check: () => void): string[] {
+  try {
+    check();
+  } catch (error) {
+    return LatheError.from(error).violations.map(({ field, description }) => `${field} ${description}`);
+  }
+  return [];
+}
+
 describe("validateArchitecture", () => {
-  it("accepts where searches start and what is left of them", () => {
+  it("accepts initial and shrunk architectures", () => {
     for (let seed = 1; seed <= 50; seed++) {
       const random = uniform(seed);
       const any = randomSpace(random);
@@ -55,7 +65,7 @@ describe("validateArchitecture", () => {
     }
   });
 
-  it("names orphans, gaps, duplicates and what does not fit", () => {
+  it("names orphaned, missing, duplicate and malformed groups", () => {
     const architecture = initialArchitecture(space);
     Object.assign(group(architecture, "stage1/depth"), { survivors: [0, 1], alphas: [0, 0] });
     Object.assign(group(architecture, "stage1/block1/operation"), { survivors: [0, 1, 2], alphas: [0, 0, Number.NaN] });
@@ -64,21 +74,21 @@ describe("validateArchitecture", () => {
     group(architecture, "stage2/depth").dimension = Dimension.DIMENSION_OPERATION;
     architecture.groups = architecture.groups.filter(({ id }) => id !== "stage2/block2/d1s2/middle");
     architecture.groups.push(group(architecture, "stage2/block1/operation"));
-    const found = architectureViolations(space, architecture).map((entry) => `${entry.field} ${entry.description}`);
+    const found = faultsOf(() => validateArchitecture(space, architecture));
     for (const expected of [
-      'groups["stage2/block2/d1s2/middle"] is missing',
-      'groups["stage1/block3/operation"] is no live group',
-      'groups["stage1/block1/d2s2/output"] is no live group',
-      'groups["stage1/block1/operation"] has the alpha NaN',
-      'groups["stage1/block1/d1s1/output"] has survivors [1, 0]',
-      'groups["stage1/block1/d1s1/middle"] has 1 alphas for 2 survivors',
-      'groups["stage2/depth"] has dimension DIMENSION_OPERATION, must be DIMENSION_DEPTH',
-      'groups["stage2/block1/operation"] is there twice',
+      'architecture.groups["stage2/block2/d1s2/middle"] is missing',
+      'architecture.groups["stage1/block3/operation"] is not a live group',
+      'architecture.groups["stage1/block1/d2s2/output"] is not a live group',
+      'architecture.groups["stage1/block1/operation"] has the alpha NaN',
+      'architecture.groups["stage1/block1/d1s1/output"] has survivors [1, 0]',
+      'architecture.groups["stage1/block1/d1s1/middle"] has 1 alphas for 2 survivors',
+      'architecture.groups["stage2/depth"] has dimension DIMENSION_OPERATION, must be DIMENSION_DEPTH',
+      'architecture.groups["stage2/block1/operation"] occurs twice',
     ])
       expect(found.some((line) => line.startsWith(expected))).toBe(true);
   });
 
-  it("keeps its answer small when everything is wrong", () => {
+  it("limits the size of its error if every group is wrong", () => {
     let thrown: unknown;
     try {
       validateArchitecture(space, {

@@ -4,7 +4,7 @@ import { Dimension } from "../proto/lathe/v1/space";
 import type { Architecture, SearchSpace, Stage } from "../proto/lathe/v1/space";
 import { indexGroups, liveGroups } from "./groups";
 
-/** Largest input side, channel count and so on that a space or a network may ask for: beyond any device, below any overflow. */
+/** Upper bounds of a space or a network: beyond the memory of any device, below any overflow. */
 export const MAX_SIDE = 8192;
 export const MAX_CHANNELS = 4096;
 export const MAX_DEPTH = 64;
@@ -12,11 +12,11 @@ export const MAX_DILATION = 64;
 const MAX_CANDIDATES = 32;
 /** The aggregation head joins two stages. */
 const STAGES = 2;
-/** Violations in a message, and in the details of a status: hundreds would not fit the trailers of an HTTP/2 response (8 KB). */
+/** Violations in a message, and in the details of a status. The trailers of an HTTP/2 response (8 KB) cannot hold hundreds. */
 const SHOWN = 16;
 const CARRIED = 40;
 
-/** Every fault of a search space, with proto paths that start with the prefix ("space." in a spec). */
+/** Every fault of a search space. Proto paths begin with the prefix ("space." in a spec). */
 export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation[] {
   const violations: FieldViolation[] = [];
   const fault = (field: string, description: string): void => {
@@ -68,22 +68,23 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
   return violations;
 }
 
-/** Every fault of an architecture of a (valid) space: groups missing, orphaned or twice there, survivors out of order, alphas that do not fit. */
-export function architectureViolations(space: SearchSpace, architecture: Architecture): FieldViolation[] {
+/** Every fault of an architecture of a (valid) space: missing, orphaned or duplicate groups, unordered survivors, wrong alphas. */
+function architectureViolations(space: SearchSpace, architecture: Architecture): FieldViolation[] {
   const violations: FieldViolation[] = [];
   const groups = indexGroups(architecture);
   const live = new Map(liveGroups(space, groups).map((entry) => [entry.id, entry]));
   for (const id of live.keys())
     if (!groups.has(id))
-      violations.push({ field: `groups["${id}"]`, description: "is missing, what is above it survives" });
+      violations.push({ field: `groups["${id}"]`, description: "is missing, but it is live in this architecture" });
   const seen = new Set<string>();
   for (const entry of architecture.groups) {
     const fault = (description: string): void => {
       violations.push({ field: `groups["${entry.id}"]`, description });
     };
     const expected = live.get(entry.id);
-    if (seen.has(entry.id)) fault("is there twice");
-    else if (expected === undefined) fault("is no live group of this space: unknown, or what is above it has left");
+    if (seen.has(entry.id)) fault("occurs twice");
+    else if (expected === undefined)
+      fault("is not a live group of this architecture: unknown, or removed with a group above it");
     else {
       if (entry.dimension !== expected.dimension)
         fault(`has dimension ${Dimension[entry.dimension]}, must be ${Dimension[expected.dimension]}`);
@@ -107,7 +108,7 @@ export function architectureViolations(space: SearchSpace, architecture: Archite
   return violations;
 }
 
-/** Refuses a space, and an architecture that is not one of it, with every fault at once. */
+/** Throws INVALID_ARGUMENT (INVALID_ARCHITECTURE) with every fault of a space, or of an architecture of that space. */
 export function validateArchitecture(space: SearchSpace, architecture: Architecture): void {
   const inSpace = spaceViolations(space, "space.");
   const violations =
@@ -120,12 +121,12 @@ export function validateArchitecture(space: SearchSpace, architecture: Architect
   refuse("INVALID_ARCHITECTURE", "architecture", violations);
 }
 
-/** Throws the refusal of `what` where there are violations; returns where there are none. */
+/** Throws a refusal of `what` if there are violations. */
 export function refuse(reason: string, what: string, violations: FieldViolation[]): void {
   if (violations.length > 0) throw refusal(reason, what, violations);
 }
 
-/** INVALID_ARGUMENT that lists the violations. */
+/** An INVALID_ARGUMENT error that lists the violations. */
 export function refusal(reason: string, what: string, violations: FieldViolation[]): LatheError {
   const shown = violations.slice(0, SHOWN).map(({ field, description }) => `${field} ${description}`);
   const more = violations.length > SHOWN ? [`and ${violations.length - SHOWN} more`] : [];

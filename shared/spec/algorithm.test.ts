@@ -7,7 +7,7 @@ import { uniform } from "../testing/spaces";
 import { givenGenotype, isSampling } from "./algorithm";
 import { resolve } from "./resolve";
 
-/** Of the 11 classes of streets and CamVid. */
+/** A genotype with the 11 classes of streets and CamVid. */
 const genotype = randomGenotype(smallSpace({ classes: 11 }), uniform(5));
 const kind = AlgorithmKind.ALGORITHM_KIND_FIXED;
 
@@ -74,7 +74,7 @@ describe("algorithms that draw networks", () => {
     expect(faults(sampled(kind, changes))).toEqual(fields);
   });
 
-  it("leave it to the work whether a latency target can be met, and to ssr a target that cannot", () => {
+  it("are not refused for a latency target, and ssr is not refused for a target that no network meets", () => {
     expect(faults(sampled(random, { cost: { target: 0.05, metric: CostMetric.COST_METRIC_LATENCY } }))).toEqual([]);
     expect(faults(SearchSpec.fromPartial({ preset: "tiny", cost: { target: 0.05 } }))).toEqual([]);
   });
@@ -88,7 +88,7 @@ describe("darts", () => {
     algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_DARTS },
   });
 
-  it("has no regularization, lets nothing leave before the last epoch, and ends by argmax", () => {
+  it("has no regularization, removes nothing before the last epoch, and ends by argmax", () => {
     const { spec: resolved } = resolve(spec);
     expect(resolved.regularization).toMatchObject({ depth: 0, operation: 0, outputWidth: 0, middleWidth: 0 });
     expect(resolved.shrinking).toMatchObject({ firstEpoch: 12, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX });
@@ -115,7 +115,7 @@ describe("a fixed network", () => {
     expect(resolve(SearchSpec.decode(SearchSpec.encode(once.spec).finish()))).toEqual(once);
   });
 
-  it("tells the number of classes of a folder", () => {
+  it("determines the number of classes of a folder", () => {
     const dataset = { kind: DatasetKind.DATASET_KIND_FOLDER, path: "/d" };
     expect(resolve(fixed({ classes: 4 }, { dataset })).space.classes).toBe(4);
     expect(faults(fixed({ classes: 4 }, { dataset, space: { classes: 5 } }))).toEqual(["algorithm.genotype.classes"]);
@@ -150,7 +150,7 @@ describe("a fixed network", () => {
         "input_width",
       ].map((path) => `algorithm.genotype.${path}`),
     ],
-    // What cannot be trained is said of the space: the aggregation head joins two stages.
+    // The fault is reported for the space: the aggregation head joins two stages.
     ["one stage", fixed({ stages: genotype.stages.slice(0, 1) }), ["space.stages"]],
   ])("is refused with %s", (_what, spec, expected) => {
     expect(faults(spec)).toEqual(expected);

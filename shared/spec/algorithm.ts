@@ -6,14 +6,14 @@ import { genotypeViolations, isMember } from "../space/genotype";
 import { isOneOf, type Fault } from "./bounds";
 import type { ResolvedSpec } from "./presets";
 
-/** The network of a spec that gives one instead of searching it (kind fixed); undefined for every other algorithm. */
+/** The given network of a spec with algorithm.kind fixed; undefined for every other algorithm. */
 export function givenGenotype(spec: Pick<SearchSpec, "algorithm"> | undefined): Genotype | undefined {
   return spec?.algorithm?.kind === AlgorithmKind.ALGORITHM_KIND_FIXED ? spec.algorithm.genotype : undefined;
 }
 
 /**
- * The algorithm over its default, and the genotype that is given, if there is one without a fault. Where the genotype has faults,
- * nothing else can be checked against it.
+ * Resolves the algorithm, and returns the given genotype if it is required and has no faults: further checks need a genotype without
+ * faults.
  */
 export function resolveAlgorithm(
   defaults: AlgorithmSpec,
@@ -39,8 +39,8 @@ export function resolveAlgorithm(
 }
 
 /**
- * DARTS as a course of the same search (Liu et al., 2019, first order): no regularization, nothing leaves before the last epoch, and
- * argmax decides what is left then. That it does not decide before is no alarm.
+ * Turns a spec of kind darts (Liu et al., 2019, first order) into a supernet search without regularization. Nothing shrinks before the last
+ * epoch, then argmax decides all groups. The alarm on late entropy is off, because undecided groups are expected.
  */
 export function asDarts(spec: ResolvedSpec): void {
   if (spec.algorithm.kind !== AlgorithmKind.ALGORITHM_KIND_DARTS) return;
@@ -49,25 +49,25 @@ export function asDarts(spec: ResolvedSpec): void {
   spec.health.maxLateEntropy = 1;
 }
 
-/** Whether a spec's algorithm draws and evaluates whole networks (random, evolution) instead of deciding within one supernet. */
+/** Whether a spec's algorithm draws and evaluates whole networks (random, evolution) instead of shrinking a supernet. */
 export function isSampling(spec: Pick<SearchSpec, "algorithm"> | undefined): boolean {
   const kind = spec?.algorithm?.kind;
   return kind === AlgorithmKind.ALGORITHM_KIND_RANDOM || kind === AlgorithmKind.ALGORITHM_KIND_EVOLUTION;
 }
 
-/** What drawing networks asks of a spec. `space`: absent where it has faults of its own. */
+/** Checks a spec of an algorithm that draws networks. `space` is absent if it has faults itself. */
 export function checkSampling(spec: ResolvedSpec, space: SearchSpace | undefined, fault: Fault): void {
   const { algorithm, sampling, training, cost } = spec;
   const atMost = (name: "candidates" | "population" | "tournament", bound: string, limit: number) => {
     if (sampling[name] > limit) fault(`sampling.${name}`, `is ${sampling[name]}, must be at most ${bound}, ${limit}`);
   };
-  // The budget is that of 2 * training.epochs: two epochs for each network, less what its evaluation takes.
+  // The budget is 2 * training.epochs epochs of images. With at most training.epochs networks each gets two epochs, less its evaluation.
   if (algorithm.kind === AlgorithmKind.ALGORITHM_KIND_RANDOM) atMost("candidates", "training.epochs", training.epochs);
   else {
     atMost("population", "sampling.evaluations", sampling.evaluations);
     atMost("tournament", "sampling.population", sampling.population);
   }
-  // Of measured operators the smallest cost is known once they are measured.
+  // With metric latency, the smallest cost is only known after the operators are measured.
   if (space === undefined || cost.metric !== CostMetric.COST_METRIC_MACS) return;
   const smallest = smallestCostRatio(space, macsTable(space));
   if (smallest > cost.target)
@@ -77,7 +77,7 @@ export function checkSampling(spec: ResolvedSpec, space: SearchSpace | undefined
     );
 }
 
-/** What a given genotype asks of the rest of a spec: its sizes, a (valid) space that holds it, and retraining, which is all there is to do. */
+/** Checks a spec against its given genotype: equal sizes, a (valid) space that contains it, and retraining from scratch. */
 export function checkGiven(genotype: Genotype, space: SearchSpace, retraining: RetrainingSpec, fault: Fault): void {
   const sizes = [
     ["classes", genotype.classes, space.classes],
@@ -92,9 +92,12 @@ export function checkGiven(genotype: Genotype, space: SearchSpace, retraining: R
       `is ${own}, must be ${asked}, ${name === "classes" ? "as many as the data set has" : `as space.${name} says`}`,
     );
   if (differing.length === 0 && !isMember(space, genotype))
-    fault("algorithm.genotype", "is no network of the spec's space; leave stages, dilations and scales of space out");
+    fault(
+      "algorithm.genotype",
+      "is not a network of the spec's space; leave out stages, dilations and scales of space",
+    );
   if (retraining.epochs === 0)
-    fault("retraining.epochs", "is 0, must be at least 1: a fixed network is trained, and nothing else");
+    fault("retraining.epochs", "is 0, must be at least 1: a search of kind fixed only trains its network");
   if (retraining.inheritWeights === true)
     fault("retraining.inherit_weights", "is true, but a fixed network has no supernet to inherit from");
 }

@@ -9,11 +9,11 @@ import type {
   SupernetTrainingSpec,
 } from "../proto/lathe/v1/spec";
 
-/** The sizes a search comes in. */
+/** Names of the presets. */
 export const PRESETS = ["tiny", "small", "paper"] as const;
 export type Preset = (typeof PRESETS)[number];
 
-/** A number's type and interval: closed, or open at both ends, or at its maximum. */
+/** Type and interval of a number. The interval is closed, open at both ends, or open at its maximum. */
 interface Bounds {
   integer: boolean;
   min: number;
@@ -21,7 +21,7 @@ interface Bounds {
   open?: "ends" | "max";
 }
 
-/** A number of a spec: its bounds, and its value in each preset. */
+/** Bounds of a number of a spec, and its value in each preset. */
 export interface NumberField extends Bounds {
   tiny: number;
   small: number;
@@ -36,10 +36,10 @@ const whole = (min: number, max: number, values: Values): NumberField => ({ inte
 const real = (min: number, max: number, values: Values): NumberField => ({ integer: false, min, max, ...values });
 const same = (value: number): Values => ({ tiny: value, small: value, paper: value });
 
-/** What each kind of alarm does: the fields of HealthSpec that are no numbers. */
+/** The policy fields of HealthSpec, one per kind of alarm. */
 export type HealthPolicyField = keyof HealthSpec & `on${string}`;
 
-/** Every number of a spec outside its space: bounds and the three presets' values. The place to tune a preset. */
+/** Every number of a spec outside of its space: bounds, and the values of the presets. */
 export const NUMBERS: {
   training: Section<SupernetTrainingSpec>;
   regularization: Section<RegularizationSpec>;
@@ -55,12 +55,12 @@ export const NUMBERS: {
     batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
     weightLearningRate: { ...real(0, 10, { tiny: 2e-3, small: 1e-3, paper: 3e-4 }), open: "ends" },
     weightDecay: real(0, 1, same(1e-4)),
-    // 0: from the number of steps, services/supernet/training/schedule.ts.
+    // 0: the rate follows from the number of steps (services/supernet/training/schedule.ts).
     alphaLearningRate: real(0, 10, same(0)),
     alphaWeightDecay: real(0, 1, same(1e-3)),
     warmupEpochs: whole(0, 9999, { tiny: 1, small: 0, paper: 0 }),
   },
-  // A rising factor breaks ties of nearly equal candidates at any budget; the paper's own factor is 1 throughout (docs/schedules.md).
+  // A rising factor separates nearly equal candidates at any budget. The paper's factor is 1 throughout (docs/schedules.md).
   regularization: {
     operation: real(0, 1e6, same(30)),
     outputWidth: real(0, 1e6, same(15)),
@@ -99,7 +99,7 @@ export const NUMBERS: {
     tournament: whole(1, 10000, { tiny: 3, small: 5, paper: 10 }),
     costTolerance: real(0.001, 1, same(0.05)),
   },
-  // A healthy search of a preset is silent (docs/health.md). A share of 1 is never exceeded: off.
+  // A healthy search of a preset raises no alarm (docs/health.md). Shares never exceed 1, so a bound of 1 is off.
   health: {
     maxGradientNorm: { ...real(0, 1e9, same(100)), open: "ends" },
     graceEpochs: whole(0, 10000, same(3)),
@@ -112,13 +112,13 @@ export const NUMBERS: {
   },
 };
 
-/** Scenes per split of the streets data set. */
+/** Number of scenes per split of the data set streets. */
 export const EXAMPLES: { trainExamples: NumberField; validationExamples: NumberField } = {
   trainExamples: whole(1, 1000000, { tiny: 256, small: 368, paper: 2976 }),
   validationExamples: whole(1, 1000000, { tiny: 64, small: 100, paper: 500 }),
 };
 
-/** A number's fault in words, or undefined when it is within bounds. NaN and infinities are out of every bound. */
+/** Describes the fault of a number; undefined if it is within its bounds. NaN and infinities never are. */
 export function numberFault(value: number, { integer, min, max, open }: Bounds): string | undefined {
   const inside = (open === "ends" ? value > min : value >= min) && (open === undefined ? value <= max : value < max);
   if (inside && (!integer || Number.isInteger(value))) return undefined;
@@ -128,20 +128,30 @@ export function numberFault(value: number, { integer, min, max, open }: Bounds):
   return `is ${value}, must be ${kind} between ${min} and ${max}`;
 }
 
-/** Takes a fault down: a proto path, and what is wrong there. */
+/** Records a fault: a proto path and its description. */
 export type Fault = (field: string, description: string) => void;
 
-/** An enum's values, UNSPECIFIED and UNRECOGNIZED left out. */
+/** The values of an enum without UNSPECIFIED and UNRECOGNIZED. */
 export function valuesOf<T extends number>(enumeration: Readonly<Record<string, string | T>>): T[] {
   return Object.values(enumeration).filter((value): value is T => typeof value === "number" && value > 0);
 }
 
-/** Whether a number is one of an enum's values, UNSPECIFIED and UNRECOGNIZED left out. */
+/** Whether a number is a value of an enum other than UNSPECIFIED and UNRECOGNIZED. */
 export function isOneOf(enumeration: Readonly<Record<string, string | number>>, value: number): boolean {
   return valuesOf(enumeration).includes(value);
 }
 
-/** Limits of the labels and names that a spec carries. */
+/** "batch_size", as in proto paths, for "batchSize", as in the generated types. */
+export function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** "output_width" for DIMENSION_OUTPUT_WIDTH, given the enum's prefix "DIMENSION_"; the number if the enum has no such value. */
+export function enumWord(enumeration: Readonly<Record<number, string>>, prefix: string, value: number): string {
+  return (enumeration[value] ?? String(value)).replace(prefix, "").toLowerCase();
+}
+
+/** Limits of the labels and names in a spec. */
 export const MAX_LABELS = 32;
 export const MAX_LABEL_LENGTH = 63;
 export const MAX_PATH_LENGTH = 4096;

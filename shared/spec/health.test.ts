@@ -20,7 +20,7 @@ function faults(health: Health): string[] {
 const { HEALTH_POLICY_REPORT: REPORT, HEALTH_POLICY_PAUSE: PAUSE } = HealthPolicy;
 const { HEALTH_POLICY_FAIL: FAIL, HEALTH_POLICY_STOP: STOP } = HealthPolicy;
 
-it("what is set of a spec's health lies over the preset's, from YAML too", () => {
+it("fields of a spec's health override the preset's, also from YAML", () => {
   const asked = parseSpec("preset: tiny\nhealth: {patience: 5, on_miou_drop: pause, max_class_share: 1}", "s.yaml");
   const { health } = resolve(asked).spec;
   expect(health).toMatchObject({ patience: 5, maxClassShare: 1, maxMiouDrop: 0.2, graceEpochs: 3 });
@@ -34,19 +34,17 @@ it.each<[Health, string[]]>([
   [{ onLossNotFinite: PAUSE, onMiouDrop: STOP, onPlateau: REPORT, onCapacityGone: FAIL }, []],
   [
     { onLossNotFinite: REPORT },
-    ["health.on_loss_not_finite is report, must be one of pause, fail: no step can follow one that gave no number"],
+    ["health.on_loss_not_finite is report, must be one of pause, fail: no step can follow a loss that is not finite"],
   ],
   [
     { onTrivialPredictor: STOP },
     [
-      "health.on_trivial_predictor is stop, must be one of report, pause, fail: the network of such a supernet is of no use",
+      "health.on_trivial_predictor is stop, must be one of report, pause, fail: the network of such a supernet is useless",
     ],
   ],
   [
     { onPlateau: FAIL },
-    [
-      "health.on_plateau is fail, must be one of report, pause, stop: a search that no longer gets better has not failed",
-    ],
+    ["health.on_plateau is fail, must be one of report, pause, stop: a search that no longer improves has not failed"],
   ],
   [{ onLateEntropy: 9 as HealthPolicy }, ["health.on_late_entropy is 9, must be one of report, pause, fail, stop"]],
   [
@@ -61,7 +59,7 @@ it.each<[Health, string[]]>([
   expect(faults(health)).toEqual(expected);
 });
 
-it("darts, which does not decide before its end, is not asked to", () => {
+it("darts has no alarm on late entropy, because it decides only at its end", () => {
   const spec = {
     ...tiny({ maxLateEntropy: 0.5 }),
     algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_DARTS, genotype: undefined },

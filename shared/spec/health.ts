@@ -1,7 +1,6 @@
 import { HealthAlarmKind as Kind } from "../proto/lathe/v1/result";
 import { HealthPolicy } from "../proto/lathe/v1/spec";
-import type { Fault, HealthPolicyField } from "./bounds";
-import { enumWord, snakeCase } from "./words";
+import { type Fault, type HealthPolicyField, enumWord, snakeCase } from "./bounds";
 
 const {
   HEALTH_POLICY_REPORT: REPORT,
@@ -14,7 +13,7 @@ interface PolicyField {
   field: HealthPolicyField;
   initial: HealthPolicy;
   allowed: readonly HealthPolicy[];
-  /** Why the others are refused. */
+  /** Reason why other policies are refused. */
   why: string;
 }
 
@@ -25,13 +24,13 @@ const row = (
   why: string,
 ): PolicyField => ({ field, initial, allowed, why });
 
-const ill = "the network of such a supernet is of no use";
+const ill = "the network of such a supernet is useless";
 
-/** What follows an alarm of each kind: its field in the spec, its policy unless set, and the policies that it can have. */
+/** Policies by kind of alarm: the field in the spec, the default, and the allowed policies. */
 const POLICIES = new Map<Kind, PolicyField>([
   [
     Kind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE,
-    row("onLossNotFinite", FAIL, [PAUSE, FAIL], "no step can follow one that gave no number"),
+    row("onLossNotFinite", FAIL, [PAUSE, FAIL], "no step can follow a loss that is not finite"),
   ],
   [
     Kind.HEALTH_ALARM_KIND_GRADIENT_NORM,
@@ -45,17 +44,17 @@ const POLICIES = new Map<Kind, PolicyField>([
   [Kind.HEALTH_ALARM_KIND_CAPACITY_GONE, row("onCapacityGone", REPORT, [REPORT, PAUSE, FAIL], ill)],
   [
     Kind.HEALTH_ALARM_KIND_PLATEAU,
-    row("onPlateau", STOP, [REPORT, PAUSE, STOP], "a search that no longer gets better has not failed"),
+    row("onPlateau", STOP, [REPORT, PAUSE, STOP], "a search that no longer improves has not failed"),
   ],
 ]);
 
-/** Policy of a kind of alarm; report where a spec of an older version says nothing. */
+/** Policy of a kind of alarm; report if the spec, of an older version, has none. */
 export function policyOf(health: Record<HealthPolicyField, HealthPolicy>, kind: Kind): HealthPolicy {
   const field = POLICIES.get(kind)?.field;
   return (field && health[field]) || REPORT;
 }
 
-/** The policies of a spec that sets none. */
+/** The default policies. */
 export function defaultPolicies(): Record<HealthPolicyField, HealthPolicy> {
   return Object.fromEntries([...POLICIES.values()].map(({ field, initial }) => [field, initial])) as Record<
     HealthPolicyField,
@@ -63,7 +62,7 @@ export function defaultPolicies(): Record<HealthPolicyField, HealthPolicy> {
   >;
 }
 
-/** Fills in policies that are not set, and takes down each that its kind cannot have. */
+/** Fills in unset policies, and records a fault for each policy that its kind does not allow. */
 export function resolvePolicies(health: Record<HealthPolicyField, HealthPolicy>, fault: Fault): void {
   for (const { field, initial, allowed, why } of POLICIES.values()) {
     const policy = (health[field] ||= initial);
@@ -76,7 +75,7 @@ export function resolvePolicies(health: Record<HealthPolicyField, HealthPolicy>,
   }
 }
 
-/** "MIOU_DROP" for HEALTH_ALARM_KIND_MIOU_DROP: the reason of what an alarm leads to. */
+/** "MIOU_DROP" for HEALTH_ALARM_KIND_MIOU_DROP: the reason when an alarm pauses, stops or fails a search. */
 export function alarmReason(kind: Kind): string {
   return (Kind[kind] ?? String(kind)).replace("HEALTH_ALARM_KIND_", "");
 }

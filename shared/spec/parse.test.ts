@@ -29,7 +29,7 @@ describe("parseSpec", () => {
     expect(spec.dataset.kind).toBe(expected.dataset.kind);
   });
 
-  it("takes snake_case and lowerCamelCase keys, short and full enum values, YAML and JSON", () => {
+  it("accepts snake_case and lowerCamelCase keys, short and full enum values, YAML and JSON", () => {
     const yaml = `
 preset: tiny
 dataset: { kind: streets, train_examples: 64 }
@@ -60,7 +60,7 @@ labels: { team: vision }
     expect(parseSpec(JSON.stringify(SearchSpec.toJSON(spec)), "resolved.json")).toEqual(spec);
   });
 
-  it("names unknown fields, wrong types and what is known, all at once", () => {
+  it("names all unknown fields, known fields and wrong types at once", () => {
     const error = thrown(`
 preset: 7
 epochs: 3
@@ -114,7 +114,7 @@ cost: [macs]
     expect(error.message).toMatch(message);
   });
 
-  it("refuses a text whose aliases would expand without end", () => {
+  it("refuses a text whose aliases expand endlessly", () => {
     const lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"];
     for (let i = 1; i <= 8; i++)
       lines.push(
@@ -143,7 +143,7 @@ describe("parseGenotype", () => {
     expect(parseGenotype(camel, "a.json").stages[0]?.blocks[0]).toMatchObject({ dilation: 2, middleWidth: 8 });
   });
 
-  it("is what a spec gives of a fixed network", () => {
+  it("reads the genotype of a spec with a fixed network", () => {
     const genotype = "{input_height: 64, stages: [{channels: 16, blocks: [{scale: 2}]}]}";
     const { algorithm } = parseSpec(`algorithm: {kind: fixed, genotype: ${genotype}}`, "spec.yaml");
     expect(algorithm).toEqual({
@@ -152,7 +152,7 @@ describe("parseGenotype", () => {
     });
   });
 
-  it("names every unknown field and wrong type, and what an empty file lacks", () => {
+  it("names every unknown field and wrong type, and the contents that an empty file needs", () => {
     const error = thrownBy('{"inputHeight": "64", "stages": [{"blocks": [{"width": 3}, 4]}], "preset": "tiny"}');
     expect(error.reason).toBe("INVALID_GENOTYPE");
     expect(error.violations.map(({ field }) => field)).toEqual([

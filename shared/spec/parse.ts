@@ -9,12 +9,12 @@ import { Genotype } from "../proto/lathe/v1/space";
 import { SearchSpec } from "../proto/lathe/v1/spec";
 import { refuse } from "../space/validate";
 
-/** Larger than any spec; keeps a wrong file from being read as one. */
+/** More than any spec has. A larger file is not a spec. */
 const MAX_TEXT_LENGTH = 1_000_000;
 
 let loaded: Root | undefined;
 
-/** A message as the contract declares it, which is read once. */
+/** Reflection of a message from the .proto files, which are loaded once. */
 function messageType(name: "SearchSpec" | "Genotype"): Type {
   if (loaded === undefined) {
     const folder = join(packageRoot(), "proto");
@@ -27,25 +27,24 @@ function messageType(name: "SearchSpec" | "Genotype"): Type {
 }
 
 /**
- * A SearchSpec from YAML or JSON text. Keys may be snake_case or lowerCamelCase, enum values short ("streets") or full; null means
- * not set. INVALID_ARGUMENT with every unknown field and wrong type at once, or the line of a syntax error. Values are not checked
- * against bounds: resolve does that.
+ * Parses a SearchSpec from YAML or JSON. Keys are snake_case or lowerCamelCase, enum values short ("streets") or full; null means not set.
+ * INVALID_ARGUMENT with every unknown field and wrong type at once, or with the line of a syntax error. Bounds are checked by resolve.
  */
 export function parseSpec(text: string, source: string): SearchSpec {
   const content = readContent(text, source, 'a spec needs at least "preset: tiny"');
   return SearchSpec.fromJSON(readWhole("SearchSpec", content, source, "INVALID_SPEC"));
 }
 
-/** A Genotype from JSON or YAML text, read as parseSpec reads a spec; validateGenotype checks its values. */
+/** Parses a Genotype from JSON or YAML, as parseSpec does a spec. Values are checked by validateGenotype. */
 export function parseGenotype(text: string, source: string): Genotype {
   const content = readContent(text, source, "a genotype needs sizes and stages");
   return Genotype.fromJSON(readWhole("Genotype", content, source, "INVALID_GENOTYPE"));
 }
 
-/** What a text sets of a SearchSpec, in proto3 JSON form: a base, or what is laid over one. */
+/** Some fields of a SearchSpec, in proto3 JSON form. */
 export type SpecFields = Record<string, unknown>;
 
-/** Plain values, as readContent gives them, read as parseSpec reads a whole spec; faults go to violations, under `path`. */
+/** Reads fields of a spec from plain values (readContent), by the rules of parseSpec. Faults go to `violations`, under `path`. */
 export function readSpecFields(content: unknown, path: string, violations: FieldViolation[]): SpecFields {
   return readMessage(messageType("SearchSpec"), content, path, violations);
 }
@@ -57,7 +56,7 @@ function readWhole(name: "SearchSpec" | "Genotype", content: unknown, source: st
   return value;
 }
 
-/** What a YAML or JSON text says, as plain values; INVALID_ARGUMENT with the line of a syntax error. `needs` is said of an empty one. */
+/** Reads YAML or JSON as plain values. INVALID_ARGUMENT with the line of a syntax error. `needs` completes the error for an empty text. */
 export function readContent(text: string, source: string, needs: string): unknown {
   if (text.length > MAX_TEXT_LENGTH)
     throw new LatheError(
@@ -83,7 +82,7 @@ function plain(document: ReturnType<typeof parseDocument>, source: string): unkn
   try {
     return document.toJS();
   } catch (error) {
-    // Aliases without an anchor, or that would expand without end.
+    // Aliases without an anchor, or with endless expansion.
     throw new LatheError("INVALID_ARGUMENT", `${source} cannot be read: ${LatheError.from(error).message}`, {
       reason: "INVALID_SYNTAX",
       cause: error,
@@ -91,7 +90,7 @@ function plain(document: ReturnType<typeof parseDocument>, source: string): unkn
   }
 }
 
-/** A message in proto JSON form (lowerCamelCase keys, full enum names); faults go to violations and leave a field out. */
+/** Reads a message into proto3 JSON form (lowerCamelCase keys, full enum names). Faults go to `violations`; faulty fields are left out. */
 function readMessage(type: Type, value: unknown, path: string, violations: FieldViolation[]): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   if (!isMapping(value)) {
@@ -158,7 +157,7 @@ function readEnum(type: Enum, value: unknown): Read {
   return { fault: `one of ${short.join(", ")}` };
 }
 
-/** One rule per scalar type of the contract. */
+/** One rule per scalar type of the .proto files. */
 const SCALARS: Record<string, { accepts: (value: unknown) => boolean; name: string }> = {
   int32: { accepts: (value) => isInteger(value, -(2 ** 31), 2 ** 31 - 1), name: "an integer of 32 bits" },
   uint32: { accepts: (value) => isInteger(value, 0, 2 ** 32 - 1), name: "an integer between 0 and 4294967295" },
@@ -178,7 +177,7 @@ function isInteger(value: unknown, min: number, max: number): boolean {
   return typeof value === "number" && Number.isInteger(value) && value >= min && value <= max;
 }
 
-/** Whether a value is a mapping of YAML. */
+/** Whether a value is a YAML mapping. */
 export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -187,7 +186,7 @@ function known(type: Type): string {
   return type.fieldsArray.map((field) => field.name).join(", ");
 }
 
-/** A value as the client wrote it, short enough for a message. */
+/** A value as JSON, shortened for a message. */
 export function show(value: unknown): string {
   if (typeof value === "number") return String(value);
   const text = JSON.stringify(value) ?? String(value);

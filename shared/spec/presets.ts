@@ -7,14 +7,14 @@ import { EXAMPLES, NUMBERS, PRESETS } from "./bounds";
 import type { NumberField, Preset } from "./bounds";
 import { defaultPolicies } from "./health";
 
-/** T with every field set, all the way down. */
+/** T with every field set, at every level. */
 type Complete<T> = T extends (infer E)[]
   ? Complete<E>[]
   : T extends object
     ? { [K in keyof T]-?: Complete<NonNullable<T[K]>> }
     : T;
 
-/** A SearchSpec with every default filled in. A genotype has no default, so the algorithm stays as it was sent. */
+/** A SearchSpec with every default filled in. Only algorithm.genotype stays optional, because it has no default. */
 export type ResolvedSpec = Complete<Omit<SearchSpec, "algorithm">> & { algorithm: AlgorithmSpec };
 
 type Space = Omit<ResolvedSpec["space"], "classes">;
@@ -24,7 +24,7 @@ function stage(channels: number, depths: [number, number], widths: number[], dro
   return { channels, minDepth, maxDepth, widths, dropout };
 }
 
-/** The paper's nine widths. */
+/** The paper's nine widths of a stage. */
 function below(channels: number): number[] {
   return [32, 28, 24, 20, 16, 12, 8, 4, 0].map((offset) => channels - offset);
 }
@@ -62,21 +62,21 @@ const DATASETS: Record<Preset, DatasetKind> = {
   paper: DatasetKind.DATASET_KIND_CITYSCAPES,
 };
 
-/** The column of one preset in a table of numbers. */
+/** The values of one preset in a table of numbers. */
 function column<T extends Record<string, NumberField>>(fields: T, preset: Preset): { [K in keyof T]: number } {
   return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field[preset]])) as {
     [K in keyof T]: number;
   };
 }
 
-/** Whether a text names a preset. */
+/** Whether a text is the name of a preset. */
 export function isPreset(name: string): name is Preset {
   return (PRESETS as readonly string[]).includes(name);
 }
 
 /**
- * The whole spec of a preset, a fresh value on each call. Two things are the client's: the path of a data set that is read from
- * files (here ""), and the number of classes (here 0, the data set's own). INVALID_ARGUMENT on another name.
+ * Returns the whole spec of a preset, as a new object. The path of a data set of files ("" here) and the number of classes (0 here: that of
+ * the data set) are left to the client. INVALID_ARGUMENT if there is no such preset.
  */
 export function presetSpec(preset: string): ResolvedSpec {
   if (!isPreset(preset))

@@ -4,7 +4,7 @@ import { LatheError } from "../process/errors";
 import { packageRoot } from "../process/root";
 import { CostMetric } from "../proto/lathe/v1/space";
 import { BudgetPolicy, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
-import { CLASSES } from "../data/streets/classes";
+import { streetsInfo } from "../data/streets/classes";
 import { isMember } from "../space/genotype";
 import { PRESETS } from "./bounds";
 import { parseGenotype } from "./parse";
@@ -57,19 +57,19 @@ describe("presets", () => {
     expect(isMember({ ...space, stages }, genotype)).toBe(false);
   });
 
-  it("are fresh values", () => {
+  it("are new objects on each call", () => {
     presetSpec("paper").space.stages.length = 0;
     expect(presetSpec("paper").space.stages).toHaveLength(2);
     expect(() => presetSpec("huge")).toThrow('"huge" is unknown, must be one of tiny, small, paper');
   });
 
   it("count as many classes as the streets draw", () => {
-    expect(DATASET_CLASSES.get(DatasetKind.DATASET_KIND_STREETS)).toBe(CLASSES.length);
+    expect(DATASET_CLASSES.get(DatasetKind.DATASET_KIND_STREETS)).toBe(streetsInfo.classes.length);
   });
 });
 
 describe("resolve", () => {
-  it("lays what is set over the preset, zeros and false included, lists whole", () => {
+  it("overrides the preset by set fields, including zeros and false, and replaces whole lists", () => {
     const { spec, space } = resolve(
       SearchSpec.fromPartial({
         preset: "tiny",
@@ -146,7 +146,7 @@ describe("resolve", () => {
     expect(faults({ preset: "tiny", ...change })).toEqual([field]);
   });
 
-  it("takes the classes of a folder from the client", () => {
+  it("uses the number of classes that the client sets for a folder", () => {
     const dataset = { kind: DatasetKind.DATASET_KIND_FOLDER, path: "/d" };
     expect(resolve(SearchSpec.fromPartial({ preset: "small", dataset, space: { classes: 4 } })).space.classes).toBe(4);
   });

@@ -1,8 +1,7 @@
+import { createHash } from "node:crypto";
 import type { FieldViolation } from "../process/errors";
-import { CostMetric } from "../proto/lathe/v1/space";
-import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
-import { BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
-import type { DatasetSpec, SearchSpec, SpaceSpec } from "../proto/lathe/v1/spec";
+import { CostMetric, type Genotype, type SearchSpace } from "../proto/lathe/v1/space";
+import { BudgetPolicy, DatasetKind, SearchSpec, type DatasetSpec, type SpaceSpec } from "../proto/lathe/v1/spec";
 import { spaceOf } from "../space/genotype";
 import { refuse, spaceViolations } from "../space/validate";
 import { asDarts, checkGiven, checkSampling, isSampling, resolveAlgorithm } from "./algorithm";
@@ -16,26 +15,27 @@ import {
   PRESETS,
   isOneOf,
   numberFault,
+  type Fault,
+  type NumberField,
+  enumWord,
+  snakeCase,
 } from "./bounds";
-import type { Fault, NumberField } from "./bounds";
 import { resolvePolicies } from "./health";
-import { isPreset, presetSpec } from "./presets";
-import type { ResolvedSpec } from "./presets";
-import { enumWord, snakeCase } from "./words";
+import { isPreset, presetSpec, type ResolvedSpec } from "./presets";
 
 export type { ResolvedSpec } from "./presets";
 
-/** Classes of the data sets that have a fixed number, the ignore label left out; a folder's are the client's to say. */
+/** Number of classes of each data set that has a fixed one, without the ignore label. For a folder, the client sets it. */
 export const DATASET_CLASSES: ReadonlyMap<DatasetKind, number> = new Map([
-  // As many as the labels that shared/data/streets draws.
+  // The classes of shared/data/streets/classes.ts.
   [DatasetKind.DATASET_KIND_STREETS, 11],
   [DatasetKind.DATASET_KIND_CAMVID, 11],
   [DatasetKind.DATASET_KIND_CITYSCAPES, 19],
 ]);
 
-/** A section's set fields laid over the preset's values. An empty list keeps the preset's. */
+/** The preset's values of a section, overridden by the set fields. An empty list counts as not set. */
 function overlay<T extends object>(defaults: T, set: { [K in keyof T]?: T[K] | undefined } | undefined): T {
-  // Fields that the defaults do not have are not of this section.
+  // Fields without a default do not belong to this section.
   const given = Object.entries(set ?? {}).filter(
     ([key, value]) => key in defaults && value !== undefined && !(Array.isArray(value) && value.length === 0),
   );
@@ -43,8 +43,8 @@ function overlay<T extends object>(defaults: T, set: { [K in keyof T]?: T[K] | u
 }
 
 /**
- * Fills a spec from its preset and checks every field. Throws INVALID_ARGUMENT (reason INVALID_SPEC) with all violations at once,
- * under proto paths such as "training.batch_size" or "space.stages[0].widths[1]". Resolving a resolved spec changes nothing.
+ * Fills in a spec from its preset and checks every field. Throws INVALID_ARGUMENT (INVALID_SPEC) with all violations at once, under proto
+ * paths such as "training.batch_size" or "space.stages[0].widths[1]". Resolving a resolved spec changes nothing.
  */
 export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSpace } {
   const violations: FieldViolation[] = [];
@@ -52,7 +52,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
     violations.push({ field, description });
   };
   if (!isPreset(spec.preset)) fault("preset", `is "${clip(spec.preset)}", must be one of ${PRESETS.join(", ")}`);
-  // Without a preset the other fields are still checked, against the widest one and a data set that needs nothing.
+  // Without a valid preset the other fields are still checked: against preset paper, with a data set that needs no path.
   const defaults = isPreset(spec.preset) ? presetSpec(spec.preset) : presetSpec("paper");
   if (!isPreset(spec.preset)) defaults.dataset.kind = DatasetKind.DATASET_KIND_STREETS;
 
@@ -124,7 +124,7 @@ function resolveDataset(
     fault("dataset.path", `is not set, must be the folder of the ${shortKind(dataset.kind)} data set`);
   if (dataset.path.length > MAX_PATH_LENGTH || dataset.path.includes("\0"))
     fault("dataset.path", `has ${dataset.path.length} characters, must be a path of at most ${MAX_PATH_LENGTH}`);
-  // 0 is what this function itself writes: the files decide.
+  // 0 is allowed, because this function itself writes it: all files are used.
   for (const name of ["trainExamples", "validationExamples"] as const)
     if ((set?.[name] ?? 0) !== 0)
       fault(`dataset.${snakeCase(name)}`, `is ${set?.[name]}, but only streets are generated; leave it out`);
@@ -136,7 +136,7 @@ function shortKind(kind: DatasetKind): string {
   return enumWord(DatasetKind, "DATASET_KIND_", kind);
 }
 
-/** Number of classes; 0 where a fault leaves it open. Of a folder a given network tells it too. */
+/** Number of classes; 0 if it is unknown because of a fault. For a folder, a given network determines it too. */
 function resolveClasses(
   kind: DatasetKind,
   set: SpaceSpec | undefined,
@@ -165,7 +165,7 @@ function checkAcrossFields({ training, shrinking, cost }: ResolvedSpec, fault: F
 function checkNames({ seed, labels, profiling }: ResolvedSpec, fault: Fault): void {
   if (!Number.isInteger(seed) || seed < 0 || seed > MAX_SEED)
     fault("seed", `is ${seed}, must be an integer between 0 and ${MAX_SEED}`);
-  // The device class is a token of the bus subject that its work goes to.
+  // The device class is a token of the subject of its work queue.
   if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(profiling.deviceClass))
     fault(
       "profiling.device_class",
@@ -181,7 +181,21 @@ function checkNames({ seed, labels, profiling }: ResolvedSpec, fault: Fault): vo
   }
 }
 
-/** A client's text, short enough for a message. */
+/** A client's text, shortened for a message. */
 function clip(text: string): string {
   return text.length <= MAX_LABEL_LENGTH ? text : `${text.slice(0, MAX_LABEL_LENGTH)}...`;
+}
+
+/** SHA-256 (hexadecimal) of a resolved spec as canonical JSON: proto3 JSON with sorted keys. */
+export function specDigest(spec: SearchSpec): string {
+  return createHash("sha256")
+    .update(JSON.stringify(sorted(SearchSpec.toJSON(spec))))
+    .digest("hex");
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, entry]) => [key, sorted(entry)]));
 }

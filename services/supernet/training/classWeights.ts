@@ -1,20 +1,27 @@
 import { classFrequencies } from "../../../shared/data/batches";
 import type { Dataset } from "../../../shared/data/open";
-import { classWeights } from "./schedule";
+
+/** ENet's class weights 1 / ln(1.10 + frequency). A frequency is the class's share of the training set's labelled pixels. */
+function classWeights(frequencies: readonly number[]): Float32Array {
+  return Float32Array.from(frequencies, (frequency) => 1 / Math.log(1.1 + frequency));
+}
+
+/** Counts the labels of a data set's training split and returns the class weights, [classes]. */
+export async function countedClassWeights(dataset: Dataset, classes: number): Promise<Float32Array> {
+  return classWeights(await classFrequencies(dataset.train, classes));
+}
 
 /**
- * Class weights of a data set whose files are still being decoded, [classes]: zeros until the labels of its training split are `counted`.
- * They are an input of the steps, so that these are compiled meanwhile.
+ * Class weights of a data set whose files are still being decoded, [classes]: zeros until `counted` resolves. The weights are an input of
+ * the steps, so the steps can be compiled meanwhile.
  */
 export function awaitedClassWeights(
   dataset: Dataset,
   classes: number,
 ): { weighting: Float32Array; counted: Promise<void> } {
   const weighting = new Float32Array(classes);
-  const counted = classFrequencies(dataset.train, classes).then((frequencies) =>
-    weighting.set(classWeights(frequencies)),
-  );
-  // A fault reaches whoever awaits the weights. Without this handler it would also end a process that fails earlier.
+  const counted = countedClassWeights(dataset, classes).then((weights) => weighting.set(weights));
+  // An error reaches the caller that awaits `counted`. Without this handler it would end the process if the caller failed before.
   counted.catch(() => {});
   return { weighting, counted };
 }

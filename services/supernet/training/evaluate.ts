@@ -1,13 +1,11 @@
-import { classFrequencies } from "../../../shared/data/batches";
-import { openDataset } from "../../../shared/data/open";
-import { datasetOptions } from "../../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../../shared/data/open";
 import type { Engine } from "../../../shared/engine/engine";
 import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
 import { decodeSupernet } from "../../../shared/network/checkpoint";
 import { buildDiscrete } from "../../../shared/network/discrete";
 import { inheritBuffer } from "../../../shared/network/inherit";
 import type { EvaluateJob } from "./jobs";
-import { classWeights } from "./schedule";
+import { countedClassWeights } from "./classWeights";
 
 /** Validation mIoU and loss of a genotype with the weights that it inherits from a supernet. */
 export async function evaluateGenotype(
@@ -24,7 +22,7 @@ export async function evaluateGenotype(
   const dataset = await openDataset(datasetOptions(spec, space));
   const evaluator = await discreteEvaluator(engine, network, spec.training.batchSize);
   try {
-    const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
+    const weighting = await countedClassWeights(dataset, space.classes);
     const { miou, loss } = await evaluator.evaluate(parameters, dataset.validation, weighting, signal);
     return { miou, loss };
   } finally {

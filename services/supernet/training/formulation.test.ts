@@ -13,7 +13,7 @@ import { uniform } from "../../../shared/testing/spaces";
 import { formulate } from "./formulation";
 import { alphaStep, stepSignature, trainableSupernet, weightStep } from "./steps";
 
-/** Channels that are whole blocks of 8 and 16, widths that are not; dilations beyond the height of the last maps. */
+/** Channels that are whole tiles of 8 and 16, widths that are not, and dilations that exceed the height of the last feature maps. */
 const space: SearchSpace = {
   inputHeight: 64,
   inputWidth: 128,
@@ -38,7 +38,7 @@ const architectures: [string, Architecture][] = [
   ["decided", decidedArchitecture(space, randomGenotype(space, uniform(8)))],
 ];
 
-/** ONNX Runtime with the tiles of this processor on all architectures, and with tiles of each size on the small ones: those run slowly. */
+/** ONNX Runtime with the processor's own tile size on all architectures, and with each tile size, which is slow, on the small ones. */
 const engines: { name: string; open: () => Promise<Engine>; tried: typeof architectures }[] = [
   {
     name: "this processor's tiles",
@@ -54,14 +54,14 @@ const engines: { name: string; open: () => Promise<Engine>; tried: typeof archit
 let onnx: Engine;
 
 /**
- * The names whose values differ by more than 1e-4 of the largest, and by more than three times what a rounding of the images makes
- * them differ: where a ReLU or a pooling is at its edge, the last bit decides.
+ * Names whose values differ by more than 1e-4 of the largest value, and by more than three times the effect of rounding the images: where
+ * a ReLU or a pooling is at its edge, the last bit decides.
  */
 function differing(got: Arrays, want: Arrays, rounded: Arrays, role: string, layout: Manifest): string[] {
   return layout.entries.flatMap(({ name }) => {
     const part = (arrays: Arrays) => view(arrays[role] as Float32Array, layout, name);
     const [a, b] = [part(got), part(want)];
-    // Mathematically 0 where a group is decided.
+    // Mathematically 0 for a decided group.
     if (b.every((value) => Math.abs(value) < 1e-7)) return a.every((value) => Math.abs(value) < 1e-6) ? [] : [name];
     const difference = relativeDifference(a, b);
     const bound = Math.max(1e-4, 3 * relativeDifference(part(rounded), b));
@@ -70,8 +70,8 @@ function differing(got: Arrays, want: Arrays, rounded: Arrays, role: string, lay
 }
 
 /**
- * What differs in draws until three had no difference, of seven at most; nothing, where there are three. Where a ReLU or a pooling is
- * at its edge, the last bit decides, and a whole gradient with it: such a draw is passed over. A wrong derivative differs in every one.
+ * Returns the differences of up to seven draws, or nothing once three draws had none. Where a ReLU or a pooling is at its edge, the last
+ * bit changes a whole gradient, so single draws may differ. A wrong derivative differs in every draw.
  */
 async function differences(compare: (seed: number) => Promise<string[]>): Promise<string[]> {
   const all: string[] = [];
@@ -85,7 +85,7 @@ async function differences(compare: (seed: number) => Promise<string[]>): Promis
   return all;
 }
 
-/** A supernet of an architecture with everything that its steps take, drawn by a seed. */
+/** A supernet of an architecture, with random inputs of its steps from a seed. */
 function drawn(start: Architecture, seed: number) {
   const random = uniform(seed);
   const architecture = {
@@ -119,7 +119,7 @@ function drawn(start: Architecture, seed: number) {
   return { supernet, weights, stats, alphas, rounded, run };
 }
 
-/** What differs between the weights steps of both formulations in a draw. */
+/** Differences between the weight steps of both formulations in one draw. */
 async function weightsDiffering(start: Architecture, seed: number): Promise<string[]> {
   const { supernet, weights, stats, alphas, rounded, run } = drawn(start, seed);
   const blocked = formulate(onnx, supernet, BATCH);
@@ -138,7 +138,7 @@ async function weightsDiffering(start: Architecture, seed: number): Promise<stri
     stats: blocked.leave("stats", got.stats as Float32Array),
   };
   expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
-  // What fills blocks up is 0 and stays it.
+  // The padding of tiles is 0 and stays 0.
   const moved = got.weights as Float32Array;
   expect(blocked.enter("weights", blocked.leave("weights", moved))).toEqual(moved);
   expect(relativeDifference(blocked.leave("weights", moved), weights)).toBeGreaterThan(1e-3);
@@ -148,7 +148,7 @@ async function weightsDiffering(start: Architecture, seed: number): Promise<stri
   ];
 }
 
-/** The same of the alpha steps. */
+/** Differences between the alpha steps of both formulations in one draw. */
 async function alphasDiffering(start: Architecture, seed: number): Promise<string[]> {
   const { supernet, weights, alphas, rounded, run } = drawn(start, seed);
   const blocked = formulate(onnx, supernet, BATCH);
@@ -183,7 +183,7 @@ describe.each(engines)("with $name", ({ open, tried }) => {
     });
 
     const undecided = architecture.groups.some(({ survivors }) => survivors.length > 1);
-    // A decided space has no group whose alphas could move.
+    // A decided space has no alpha step.
     if (undecided)
       it("have the alpha gradients of the plain ones", async () => {
         expect(await differences((seed) => alphasDiffering(architecture, seed))).toEqual([]);

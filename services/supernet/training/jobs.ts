@@ -1,24 +1,16 @@
 import type { EngineOptions } from "../../../shared/engine/engine";
+import type { Call, Reply } from "../../../shared/process/port";
 import { startWorker, type Worker } from "../../../shared/process/worker";
-import type {
-  CandidateEvaluated,
-  EpochCompleted,
-  HealthAlarmRaised,
-  NetworkTrained,
-  RetrainingEpochCompleted,
-  SamplingEpochCompleted,
-} from "../../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
+import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { Genotype, SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
-import type { SearchOutcome } from "./algorithms/search";
+import type { SearchOutcome, SearchJob } from "./algorithms/search";
 import type { MemoryEstimate } from "./memory";
 import type { ProfileJob, ProfileReport } from "./profile";
 import type { RetrainJob } from "./retrain";
-import type { CompiledSteps, StepProgress } from "./progress";
-import type { Decision, SearchJob } from "./algorithms/ssr/train";
+import type { TrainingCalls } from "./port";
 
-/** A job of the training process, which ends after one job. */
+/** A job of the training process. The process ends after one job. */
 export type Job = { engine: EngineOptions } & (
   | { kind: "train"; job: SearchJob }
   | { kind: "retrain"; job: RetrainJob }
@@ -34,19 +26,6 @@ export interface EvaluateJob {
   genotype: Genotype;
 }
 
-/** A message of the training process. All but the first two are requests and get a reply. */
-export type Message =
-  | { type: "compiled"; steps: CompiledSteps }
-  | { type: "progress"; progress: StepProgress }
-  | { type: "store"; bucket: "checkpoints" | "artifacts"; kind: string; bytes: Uint8Array; mediaType: string }
-  | { type: "epoch"; event: EpochCompleted }
-  | { type: "sampling-epoch"; event: SamplingEpochCompleted }
-  | { type: "candidate"; event: CandidateEvaluated }
-  | { type: "alarm"; alarm: HealthAlarmRaised }
-  | { type: "retraining-epoch"; event: RetrainingEpochCompleted };
-
-export type Reply = ArtifactRef | Decision | undefined;
-
 export type Outcome =
   | { kind: "train"; event: SearchOutcome }
   | { kind: "retrain"; event: NetworkTrained }
@@ -54,10 +33,10 @@ export type Outcome =
   | { kind: "profile"; report: ProfileReport }
   | { kind: "estimate"; estimate: MemoryEstimate };
 
-/** Large buffers of a step come from huge pages, half the time of a large step; must stand in the environment at start. */
+/** Puts the large buffers of a step into huge pages, which halves the time of a large step. glibc reads this when a process starts. */
 const ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
 
-/** Runs jobs, each in a training process of its own. */
-export function trainingProcess(): Worker<Job, Message, Outcome, Reply> {
+/** Runs each job in a training process of its own. */
+export function trainingProcess(): Worker<Job, Call<TrainingCalls>, Outcome, Reply<TrainingCalls>> {
   return startWorker({ dir: __dirname, name: "worker", env: ENVIRONMENT });
 }

@@ -3,30 +3,30 @@ import { macsTable } from "../../../shared/space/cost";
 import { resolve } from "../../../shared/spec/resolve";
 import { briefSpec } from "../../../shared/testing/training";
 import { estimateMemory } from "./memory";
-import { openSession } from "./session";
-import { initialSupernet, stepOptions, trainSupernet, type TrainingPort } from "./algorithms/ssr/train";
+import { openSupernetTrainer } from "./supernetTrainer";
+import { initialSupernet, stepOptions, trainSupernet } from "./algorithms/ssr/train";
 
 const { spec, space } = resolve(briefSpec());
 const job = { spec, space, table: macsTable(space) };
 const cpu = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
 
-it("the estimate is what a search's engine keeps account of before its first step", async () => {
+it("the estimate equals the memory that the engine of a search counts before the first step", async () => {
   const estimate = await estimateMemory(cpu, job);
   expect(estimate.steps.map(({ name }) => name)).toEqual(["weights", "alphas", "evaluate"]);
   expect(estimate.steps.every(({ activations, bytes }) => activations > 0 && bytes > activations)).toBe(true);
   const engine = await createEngine(cpu);
   expect(engine.heldBytes?.()).toBe(0);
   const classWeights = new Float32Array(space.classes).fill(1);
-  const session = await openSession(engine, initialSupernet(space, 1), stepOptions(job, classWeights));
+  const trainer = await openSupernetTrainer(engine, initialSupernet(space, 1), stepOptions(job, classWeights));
   const held = engine.heldBytes?.() ?? 0;
-  await session.release();
+  await trainer.release();
   expect(held - (engine.heldBytes?.() ?? 0)).toBe(estimate.bytes - estimate.processBytes);
 });
 
 it("a search that does not fit is refused before a step is taken, with estimate and bound", async () => {
   const engine = await createEngine({ ...cpu, memoryBytes: 2 ** 20 });
   const never = () => Promise.reject(new Error("a step was taken"));
-  const port: TrainingPort = {
+  const port: Parameters<typeof trainSupernet>[2] = {
     ...{ storeCheckpoint: never, completeEpoch: never, raise: never },
     ...{ progress: () => void never(), compiled: () => undefined, signal: new AbortController().signal },
   };

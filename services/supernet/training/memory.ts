@@ -1,21 +1,22 @@
 import { createEngine, type CompiledStep, type Engine, type EngineOptions } from "../../../shared/engine/engine";
 import { graphMemory, total, type GraphMemory } from "../../../shared/engine/memory";
 import { stepGraph } from "../../../shared/engine/session";
-import { openSession } from "./session";
-import { initialSupernet, stepOptions, type SearchJob } from "./algorithms/ssr/train";
+import { openSupernetTrainer } from "./supernetTrainer";
+import { initialSupernet, stepOptions } from "./algorithms/ssr/train";
+import { type SearchJob } from "./algorithms/search";
 
 /** Estimated memory of training the whole supernet of a space, in bytes. */
 export interface MemoryEstimate {
   /** "blocked", or "plain" with the reason. */
   formulation: string;
-  /** The steps, all of which are held at once. */
+  /** The steps; all of them are in memory at the same time. */
   steps: (GraphMemory & { name: string; bytes: number })[];
-  /** The process without steps and decoded images; 0 on a device. */
+  /** Memory of the process without steps and decoded images; 0 on a device. */
   processBytes: number;
   bytes: number;
 }
 
-/** Traces the steps of a search's first supernet, and creates no session: what a trainer will hold before its first shrink. */
+/** Estimates the memory of a training before its first shrink. It traces the steps of the whole supernet without creating sessions. */
 export async function estimateMemory(
   options: EngineOptions,
   job: Pick<SearchJob, "spec" | "space" | "table">,
@@ -32,9 +33,13 @@ export async function estimateMemory(
     },
   };
   const classWeights = new Float32Array(job.space.classes).fill(1);
-  const session = await openSession(planner, initialSupernet(job.space, job.spec.seed), stepOptions(job, classWeights));
+  const trainer = await openSupernetTrainer(
+    planner,
+    initialSupernet(job.space, job.spec.seed),
+    stepOptions(job, classWeights),
+  );
   return {
-    formulation: session.compiled.formulation,
+    formulation: trainer.compiled.formulation,
     steps,
     processBytes,
     bytes: steps.reduce((sum, { bytes }) => sum + bytes, processBytes),
@@ -44,6 +49,6 @@ export async function estimateMemory(
 const planned: CompiledStep = {
   nodes: 0,
   outputs: {},
-  run: () => Promise.reject(new Error("a step that is only planned cannot run")),
+  run: () => Promise.reject(new Error("a step that was only traced for its memory cannot run")),
   release: () => Promise.resolve(),
 };

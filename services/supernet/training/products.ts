@@ -8,10 +8,10 @@ import { LatheError } from "../../../shared/process/errors";
 import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
 
-/** Validation images whose prediction is drawn beside image and label. */
+/** Number of prediction sheets. */
 const PREDICTIONS = 4;
 
-/** Stores a trained network as ONNX and as weights, and what the ONNX file predicts on some validation images. */
+/** Stores a trained network as ONNX and as a bundle of weights, and the ONNX file's predictions on validation images as PNG sheets. */
 export async function storeNetwork(
   network: DiscreteNetwork,
   parameters: NetworkParameters,
@@ -38,7 +38,7 @@ async function predictionSheets(onnx: Uint8Array, network: DiscreteNetwork, data
     const count = Math.min(PREDICTIONS, validation.length);
     const sheets: Uint8Array[] = [];
     for (let at = 0; at < count; at++) {
-      // Spread over the split, which is often ordered by drive.
+      // Indices are spread over the split, because many data sets are ordered by recording.
       const index = Math.floor((at * validation.length) / count);
       const { image, label } = await validation.example(index);
       const pixels = height * width;

@@ -28,7 +28,7 @@ it("profiles both steps of a search's whole supernet, by part of the network", a
   expect(weights!.macs * 2).toBe(alphas!.macs * 3);
 });
 
-it("stops between steps when it is told to", async () => {
+it("stops between steps when its signal aborts", async () => {
   const job = { spec, space, table: macsTable(space), warmUp: 1, runs: 2 };
   await expect(profileSteps(engine, job, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
 });

@@ -6,25 +6,26 @@ import { createEngine, type EngineOptions } from "../../../shared/engine/engine"
 import { measureOverhead, median, Profiles, type NodeTimes } from "../../../shared/engine/profile";
 import { createRandom, type Random } from "../../../shared/engine/random";
 import type { SearchSpace } from "../../../shared/proto/lathe/v1/space";
-import { supernetMacs } from "../../../shared/space/figures";
+import { supernetMacs } from "../../../shared/space/networkCosts";
 import { searchStride } from "../../../shared/space/genotype";
-import { openSession, type SupernetSession } from "./session";
-import { initialSupernet, stepOptions, type SearchJob } from "./algorithms/ssr/train";
+import { openSupernetTrainer, type SupernetTrainer } from "./supernetTrainer";
+import { initialSupernet, stepOptions } from "./algorithms/ssr/train";
+import { type SearchJob } from "./algorithms/search";
 
 export interface ProfileJob extends Pick<SearchJob, "spec" | "space" | "table"> {
-  /** Steps that are left out, and steps that are counted. */
+  /** Steps before the measurement, and measured steps. */
   warmUp: number;
   runs: number;
 }
 
-/** Where the time of a step of the whole supernet goes. */
+/** Where a step of the whole supernet spends its time. */
 export interface StepReport {
   step: "weights" | "alphas";
-  /** Median time of a step without the profiler, and of its run with it. */
+  /** Median time of a step without the profiler, and with it. */
   seconds: number;
   profiledSeconds: number;
   times: NodeTimes[];
-  /** MACs of the convolutions, nominally: forward and input gradient, in the weights step the weight gradient too. */
+  /** Nominal MACs of the convolutions: forward and input gradient; in the weights step the weight gradient too. */
   macs: number;
 }
 
@@ -35,14 +36,14 @@ export interface ProfileReport {
   threads: number;
   batchSize: number;
   runs: number;
-  /** Time that the profiler itself adds to each node; it is subtracted. */
+  /** Time that the profiler itself adds to each node. It has been subtracted. */
   overheadSeconds: number;
   steps: StepReport[];
 }
 
 type Step = StepReport["step"];
 
-/** Times the weights and the alpha step of a space's whole supernet on random images, first as they are, then under ONNX Runtime's profiler. */
+/** Times both steps of a space's whole supernet on random images, first without ONNX Runtime's profiler, then with it. */
 export async function profileSteps(
   options: EngineOptions,
   job: ProfileJob,
@@ -56,11 +57,11 @@ export async function profileSteps(
   try {
     const overheadSeconds = await measureOverhead(options, folder);
     const engine = await createEngine(options);
-    // One session at a time: two would take twice the memory.
-    const plain = await openSession(engine, state, steps);
+    // One trainer at a time: two would take twice the memory.
+    const plain = await openSupernetTrainer(engine, state, steps);
     const seconds = await timed(plain, job, signal).finally(() => plain.release());
     const profiles = new Profiles(folder);
-    const profiled = await openSession(await createEngine({ ...options, profiling: profiles }), state, steps);
+    const profiled = await openSupernetTrainer(await createEngine({ ...options, profiling: profiles }), state, steps);
     const profile = async () => {
       const names = Object.keys(await timed(profiled, job, signal)) as Step[];
       return names.map((name) => [name, profiles.read(name, warmUp, overheadSeconds)] as const);
@@ -87,9 +88,9 @@ export async function profileSteps(
   }
 }
 
-/** Median time of the steps of a session after its warm-up, by step, the two in turn as a search takes them. */
+/** Median time of each of a trainer's steps after the warm-up, in seconds. The two steps alternate, as in a search. */
 async function timed(
-  session: SupernetSession,
+  trainer: SupernetTrainer,
   { spec, space, warmUp, runs }: ProfileJob,
   signal: AbortSignal,
 ): Promise<Partial<Record<Step, number>>> {
@@ -103,16 +104,16 @@ async function timed(
     series.set(step, [...(series.get(step) ?? []), (performance.now() - started) / 1000]);
   };
   for (let at = 0; at < warmUp + runs; at++) {
-    await time("weights", () => session.weightStep(batch, weightLearningRate));
-    const { alphaStep } = session;
-    // Where every group has one candidate, there is no alpha step.
+    await time("weights", () => trainer.weightStep(batch, weightLearningRate));
+    const { alphaStep } = trainer;
+    // Without an undecided group there is no alpha step.
     if (alphaStep)
       await time("alphas", () => alphaStep(batch, alphaLearningRate, { ssrFactor: 1, costWeight: spec.cost.weight }));
   }
   return Object.fromEntries([...series].map(([step, seconds]) => [step, median(seconds.slice(warmUp))]));
 }
 
-/** Random images: the time of a step does not depend on their content. */
+/** A batch of random images: the time of a step does not depend on their content. */
 function randomBatch({ inputHeight, inputWidth, classes, ...space }: SearchSpace, size: number, random: Random): Batch {
   const pixels = inputHeight * inputWidth;
   const cells = pixels / searchStride(space) ** 2;

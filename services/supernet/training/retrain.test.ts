@@ -8,12 +8,13 @@ import { LatheError } from "../../../shared/process/errors";
 import type { NetworkTrained, RetrainingEpochCompleted } from "../../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
 import type { SearchSpec } from "../../../shared/proto/lathe/v1/spec";
-import { networkFigures } from "../../../shared/space/cost";
+import { networkCosts } from "../../../shared/space/networkCosts";
 import { resolve } from "../../../shared/spec/resolve";
 import { randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { uniform } from "../../../shared/testing/spaces";
 import { briefSpec, timeless } from "../../../shared/testing/training";
-import { retrain, type RetrainingPort } from "./retrain";
+import type { TrainingPort } from "./port";
+import { retrain } from "./retrain";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -35,7 +36,7 @@ interface Run {
 
 async function run(
   asked: SearchSpec,
-  { checkpoint, given, ...port }: Partial<RetrainingPort> & { checkpoint?: Uint8Array; given?: boolean } = {},
+  { checkpoint, given, ...port }: Partial<TrainingPort> & { checkpoint?: Uint8Array; given?: boolean } = {},
 ): Promise<Run> {
   const { spec } = resolve(asked);
   const [epochs, checkpoints, files]: [RetrainingEpochCompleted[], Uint8Array[], Map<string, Uint8Array>] = [
@@ -55,7 +56,7 @@ async function run(
     { spec, genotype, ...(!given && { inherited }), ...(checkpoint && { checkpoint }) },
     {
       storeCheckpoint: (bytes) => Promise.resolve(refTo(`c${checkpoints.push(bytes)}`, bytes)),
-      completeEpoch: (epoch) => Promise.resolve(void epochs.push(epoch)),
+      completeRetrainingEpoch: (epoch) => Promise.resolve(void epochs.push(epoch)),
       store: (kind, bytes) => {
         files.set(kind, bytes);
         return Promise.resolve(refTo(kind, bytes));
@@ -84,7 +85,7 @@ describe("retraining", () => {
     expect(event).toMatchObject({
       validationMiou: Math.max(...mious),
       bestEpoch: best,
-      figures: networkFigures(genotype, { kind: "aggregation", pyramidChannels: 3 }),
+      figures: networkCosts(genotype, { kind: "aggregation", pyramidChannels: 3 }),
     });
     epochs.forEach(({ epoch, epochs: of, bestMiou }, at) => {
       expect([epoch, of, bestMiou]).toEqual([at + 1, 3, Math.max(...mious.slice(0, at + 1))]);
@@ -102,7 +103,7 @@ describe("retraining", () => {
     expect(occurring.reduce((sum, { iou }) => sum + iou, 0) / occurring.length).toBeCloseTo(event.validationMiou, 12);
   });
 
-  it("holds on to the best weights while later epochs are worse, as they are at an absurd rate", async () => {
+  it("keeps the best weights while later epochs are worse, here because of an absurd rate", async () => {
     const { epochs, checkpoints } = await run(briefSpec({ seed: 2, retraining: { epochs: 4, learningRate: 5 } }));
     const mious = epochs.map(({ validationMiou }) => validationMiou);
     checkpoints.forEach((bytes, at) => {
@@ -126,21 +127,21 @@ describe("retraining", () => {
     expect(new Set(sheets.map((bytes) => Buffer.from(bytes).toString("base64"))).size).toBe(4);
   });
 
-  it.each([1, 3])("resumed after epoch %d ends as the run that was not interrupted", async (epoch) => {
+  it.each([1, 3])("resumed after epoch %d has the same result as the run that was not interrupted", async (epoch) => {
     const resumed = await run(spec, { checkpoint: whole.checkpoints[epoch - 1]! });
     expect(resumed.checkpoints.map(timeless)).toEqual(whole.checkpoints.slice(epoch).map(timeless));
     for (const [kind, bytes] of whole.files) expect(Buffer.compare(resumed.files.get(kind)!, bytes)).toBe(0);
     expect({ ...resumed.event, seconds: 0 }).toEqual({ ...whole.event, seconds: 0 });
   });
 
-  /** Weights after one epoch at a rate that moves nothing by much. */
+  /** Weights after one epoch at a tiny rate. */
   const afterOneEpoch = async (inheritWeights: boolean) => {
     const brief = briefSpec({ retraining: { epochs: 1, learningRate: 1e-9, weightDecay: 0, inheritWeights } });
     const { checkpoints } = await run(brief);
     return parts(checkpoints[0]!).arrays.weights!;
   };
 
-  it("starts from scratch, or from the body of the supernet where asked to", async () => {
+  it("starts from scratch, or with inherit_weights from the body of the supernet", async () => {
     const network = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 });
     const [scratch, warm] = [await afterOneEpoch(false), await afterOneEpoch(true)];
     const names = network.weights.entries.map(({ name }) => name);
@@ -153,7 +154,7 @@ describe("retraining", () => {
     expect(near(scratch, "stem/conv", view(body.weights, searched.weights, "stem/conv"))).toBe(false);
   });
 
-  it("from scratch needs no inherited weights: a network may be given", async () => {
+  it("from scratch needs no inherited weights, because the network may be given", async () => {
     const { files } = await run(spec, { given: true });
     expect(Buffer.compare(files.get("network.weights")!, whole.files.get("network.weights")!)).toBe(0);
     const warm = briefSpec({ retraining: { epochs: 1, inheritWeights: true } });
@@ -163,7 +164,7 @@ describe("retraining", () => {
     });
   });
 
-  it("shows the examples in another order each epoch", async () => {
+  it("draws the examples in another order in each epoch", async () => {
     const still = briefSpec({ retraining: { epochs: 2, learningRate: 1e-12, weightDecay: 0, dropout: 0 } });
     const first: number[] = [];
     await run(still, { progress: ({ step, loss }) => void (step === 1 && first.push(loss)) });
@@ -171,7 +172,7 @@ describe("retraining", () => {
     expect(Math.abs(first[0]! - first[1]!)).toBeGreaterThan(1e-3);
   });
 
-  it("stops between two steps when told", async () => {
+  it("stops between two steps when its signal aborts", async () => {
     const stop = new AbortController();
     const steps: number[] = [];
     const running = run(spec, {
@@ -185,7 +186,7 @@ describe("retraining", () => {
     expect(steps).toEqual([1]);
   });
 
-  it("says where its loss is not finite, and what to lower", async () => {
+  it("names epoch and step of a loss that is not finite, and the field to lower", async () => {
     const { header, arrays } = parts(whole.checkpoints[0]!);
     arrays.weights!.fill(NaN);
     const checkpoint = encodeBundle({ header, arrays });
@@ -198,11 +199,11 @@ describe("retraining", () => {
     });
   });
 
-  it("refuses inherited weights that are none", async () => {
+  it("refuses bytes that are not inherited weights", async () => {
     const { spec: resolved } = resolve(briefSpec({ retraining: { inheritWeights: true } }));
     const empty = encodeBundle({ header: {}, arrays: {} });
     await expect(
-      retrain(engine, { spec: resolved, genotype, inherited: empty }, {} as RetrainingPort),
+      retrain(engine, { spec: resolved, genotype, inherited: empty }, {} as TrainingPort),
     ).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",
       message: expect.stringMatching(/^inherited weights hold 0 values of "weights", their network has \d+$/) as string,

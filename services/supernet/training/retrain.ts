@@ -1,40 +1,45 @@
-import { beginDataset } from "../../../shared/data/open";
-import { datasetOptions } from "../../../shared/data/fromSpec";
+import { beginDataset, datasetOptions } from "../../../shared/data/open";
 import type { Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
 import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
 import { decodeBundle } from "../../../shared/network/bundle";
 import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
-import type { NetworkParameters, Store } from "../../../shared/network/export";
+import type { NetworkParameters } from "../../../shared/network/export";
 import { copyShared } from "../../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../../shared/network/initialise";
 import { LatheError } from "../../../shared/process/errors";
-import type { NetworkTrained, RetrainingEpochCompleted } from "../../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
+import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
-import { networkFigures } from "../../../shared/space/cost";
+import { networkCosts } from "../../../shared/space/networkCosts";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
+import type { TrainingPort } from "./port";
 import { storeNetwork } from "./products";
 import { awaitedClassWeights } from "./classWeights";
-import { decodeTraining, encodeTraining } from "./trainingCheckpoint";
-import { networkSubject, openWeightTrainer, untrained, type TrainerPort, type TrainingVectors } from "./weightTrainer";
+import {
+  decodeTraining,
+  encodeTraining,
+  networkSubject,
+  openWeightTrainer,
+  untrained,
+  type TrainingVectors,
+} from "./weightTrainer";
 
 export interface RetrainJob {
   spec: ResolvedSpec;
   genotype: Genotype;
-  /** Weights and statistics of the discrete network inherited from the supernet; absent where the genotype was given. */
+  /** Bundle of weights and statistics inherited from the supernet; absent if the genotype was given. */
   inherited?: Uint8Array;
   /** Newest checkpoint of an earlier run. */
   checkpoint?: Uint8Array;
 }
 
-/** What retraining needs from outside: storage, publication, progress. */
-export interface RetrainingPort extends TrainerPort, Store {
-  storeCheckpoint(bytes: Uint8Array): Promise<ArtifactRef>;
-  completeEpoch(event: RetrainingEpochCompleted): Promise<void>;
-}
+/** Port methods that retraining calls. */
+type RetrainingPort = Pick<
+  TrainingPort,
+  "storeCheckpoint" | "completeRetrainingEpoch" | "store" | "progress" | "signal"
+>;
 
-interface Progress {
+interface RetrainingRecord {
   epoch: number;
   steps: number;
   bestMiou: number;
@@ -43,8 +48,8 @@ interface Progress {
 }
 
 /**
- * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, flips and shifts of 2 pixels,
- * class-weighted cross entropy at the input's size; the weights of the best validation mIoU are kept and exported.
+ * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, flips and shifts of up to
+ * 2 pixels, class-weighted cross entropy at the input's size. The weights of the best epoch by validation mIoU are kept and exported.
  */
 export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingPort): Promise<NetworkTrained> {
   const { spec, genotype } = job;
@@ -57,7 +62,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     const { weighting, counted } = awaitedClassWeights(dataset, genotype.classes);
     const evaluator = await discreteEvaluator(engine, network, batchSize);
     opened.push(evaluator);
-    let { progress, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
+    let { record, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
     const course = {
       name: "retraining",
       what: "retraining",
@@ -67,32 +72,32 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       ...spec.retraining,
     };
     const subject = networkSubject(network);
-    const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, progress.steps);
+    const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, record.steps);
     opened.push(trainer);
     await counted;
-    while (progress.epoch < epochs) {
+    while (record.epoch < epochs) {
       const started = performance.now();
-      const epoch = progress.epoch + 1;
+      const epoch = record.epoch + 1;
       const loss = await trainer.epoch(dataset, epoch, port);
       vectors = trainer.vectors();
       const parameters = { weights: vectors.weights, stats: vectors.stats };
       const { miou } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
       const seconds = (performance.now() - started) / 1000;
-      // Images are decoded while the first epoch runs. The epoch is published only once all of them have been read without a fault.
+      // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
       port.signal.throwIfAborted();
-      progress = { ...progress, epoch, steps: trainer.steps(), seconds: progress.seconds + seconds };
-      if (miou > progress.bestMiou) {
-        progress = { ...progress, bestMiou: miou, bestEpoch: epoch };
+      record = { ...record, epoch, steps: trainer.steps(), seconds: record.seconds + seconds };
+      if (miou > record.bestMiou) {
+        record = { ...record, bestMiou: miou, bestEpoch: epoch };
         best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
       }
-      const checkpoint = await port.storeCheckpoint(encodeTraining(progress, vectors, best));
-      await port.completeEpoch({
+      const checkpoint = await port.storeCheckpoint(encodeTraining(record, vectors, best));
+      await port.completeRetrainingEpoch({
         epoch,
         epochs,
         loss,
         validationMiou: miou,
-        bestMiou: progress.bestMiou,
+        bestMiou: record.bestMiou,
         seconds,
         checkpoint,
       });
@@ -100,11 +105,11 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     const { miou, classes } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);
     return {
       validationMiou: miou,
-      bestEpoch: progress.bestEpoch,
-      figures: networkFigures(genotype, { kind: "aggregation", pyramidChannels }),
+      bestEpoch: record.bestEpoch,
+      figures: networkCosts(genotype, { kind: "aggregation", pyramidChannels }),
       ...(await storeNetwork(network, best, dataset, port)),
       classScores: classes.map((score, index) => ({ name: dataset.info.classes[index] ?? String(index), ...score })),
-      seconds: progress.seconds,
+      seconds: record.seconds,
       engine: engine.name,
     };
   } finally {
@@ -114,12 +119,12 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
 }
 
 interface Start {
-  progress: Progress;
+  record: RetrainingRecord;
   vectors: TrainingVectors;
   best: NetworkParameters;
 }
 
-/** From scratch, or with the body inherited from the supernet and a new head. */
+/** Start of a training: random weights; with inherit_weights all weights but the head's come from the supernet. */
 function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: RetrainJob): Start {
   const weights = initialWeights(network.weights, createRandom(spec.seed, "retraining/weights"));
   const stats = initialStats(network.stats);
@@ -147,13 +152,13 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
     }
   }
   return {
-    progress: { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 },
+    record: { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 },
     vectors: untrained({ weights, stats }),
     best: { weights, stats },
   };
 }
 
 function resumed(bytes: Uint8Array): Start {
-  const { header, vectors, best } = decodeTraining<Progress>(bytes, "retraining checkpoint");
-  return { progress: header, vectors, best };
+  const { header, vectors, best } = decodeTraining<RetrainingRecord>(bytes, "retraining checkpoint");
+  return { record: header, vectors, best };
 }

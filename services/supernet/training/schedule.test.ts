@@ -1,6 +1,8 @@
+import type { Dataset } from "../../../shared/data/open";
 import { createRandom } from "../../../shared/engine/random";
-import { dropoutFactors } from "./dropout";
-import { alphaRate, classWeights, nextCostWeight, polyRate, ssrFactor } from "./schedule";
+import { dropoutFactors } from "./running";
+import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "./schedule";
+import { countedClassWeights } from "./classWeights";
 
 describe("the schedule", () => {
   it("lowers the rate by (1 - (epoch - 1) / epochs)^0.9, which is not 0 at the last epoch", () => {
@@ -16,12 +18,16 @@ describe("the schedule", () => {
     expect(ssrFactor(7, 7, 3, 9)).toBe(7);
   });
 
-  it("weighs classes as ENet does: 1 / ln(1.10 + frequency)", () => {
-    const [rare, half, all] = classWeights([0, 0.5, 1]);
+  it("weighs classes as ENet does: 1 / ln(1.10 + frequency)", async () => {
+    const weights = (counts: number[]) => {
+      const train = { length: 1, countPixels: () => Promise.resolve(counts) };
+      return countedClassWeights({ train } as unknown as Dataset, counts.length);
+    };
     // 1/ln 1.1, 1/ln 1.6, 1/ln 2.1
+    const [rare, half] = await weights([0, 7, 7]);
     expect(rare).toBeCloseTo(10.492, 3);
     expect(half).toBeCloseTo(2.1276, 4);
-    expect(all).toBeCloseTo(1.3478, 4);
+    expect((await weights([7]))[0]).toBeCloseTo(1.3478, 4);
   });
 });
 
@@ -54,12 +60,12 @@ describe("dropout factors", () => {
 });
 
 describe("alphaRate", () => {
-  it("lets architecture parameters travel 90 in any budget that is not tiny", () => {
+  it("is 90 / steps, unless the budget is tiny", () => {
     for (const steps of [900, 1800, 99_200]) expect(alphaRate(0, steps) * steps).toBeCloseTo(90, 9);
     expect(alphaRate(0, 10)).toBe(0.5);
   });
 
-  it("is what was asked for otherwise", () => {
+  it("is the rate of the spec if that is not 0", () => {
     expect(alphaRate(0.02, 1800)).toBe(0.02);
   });
 });

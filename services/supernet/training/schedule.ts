@@ -5,32 +5,32 @@ export function polyRate(base: number, epoch: number, epochs: number): number {
   return base * Math.max(0, 1 - (epoch - 1) / epochs) ** 0.9;
 }
 
-/** SSR factor at an alpha step counted from 0: from `from` at the first to `to` at the last step of the budget, linearly. */
+/** SSR factor at an alpha step counted from 0: linear from `from` at the first step of the budget to `to` at the last. */
 export function ssrFactor(from: number, to: number, step: number, steps: number): number {
   return from + (to - from) * Math.min(1, steps > 1 ? step / (steps - 1) : 1);
 }
 
 /**
- * How far architecture parameters travel in a search: rate * steps. Adam moves them by about the rate a step, and they decide within
- * 70 to 100 whatever the number of steps (docs/method.md#small-budgets), so the rate of a budget follows from its steps.
+ * Learning rate * number of alpha steps. Adam moves an architecture parameter by about the rate in each step, and groups decide once
+ * their parameters have moved by 70 to 100 (docs/method.md#small-budgets). So the rate follows from the number of steps.
  */
 const ALPHA_TRAVEL = 90;
-/** Beyond it a group would be decided by a handful of batches. */
+/** A higher rate would let a handful of batches decide a group. */
 const MAX_ALPHA_RATE = 0.5;
 
-/** Learning rate of the architecture parameters: as asked, or where 0 is asked what the number of alpha steps wants. */
+/** Learning rate of the architecture parameters: the one that the spec sets; if that is 0, ALPHA_TRAVEL / steps, at most 0.5. */
 export function alphaRate(asked: number, steps: number): number {
   return asked > 0 ? asked : Math.min(MAX_ALPHA_RATE, ALPHA_TRAVEL / steps);
 }
 
-/** Growth of the cost weight per epoch outside the band, and decay within half of it. */
+/** Factors of the cost weight per epoch: growth outside of the band, decay within half of it. */
 const GROWTH = 1.5;
 const DECAY = 1 / 1.2;
 const MAX_COST_WEIGHT = 1e6;
 
 /**
- * Weight of the cost term for the next epoch (FasterSeg's idea): raised while the expected cost misses the target by more than the
- * band, a share of the target; lowered, never below the weight asked for, while it is well within.
+ * Weight of the cost term for the next epoch (after FasterSeg). It grows while the expected cost misses the target by more than
+ * band * target, and decays, at most to the weight in the spec, while the cost misses it by less than half of that.
  */
 export function nextCostWeight(
   weight: number,
@@ -42,12 +42,7 @@ export function nextCostWeight(
   return miss < cost.band / 2 ? Math.max(cost.weight, weight * DECAY) : weight;
 }
 
-/** ENet's class weights 1 / ln(1.10 + frequency) from shares of the training set's labelled pixels. */
-export function classWeights(frequencies: readonly number[]): Float32Array {
-  return Float32Array.from(frequencies, (frequency) => 1 / Math.log(1.1 + frequency));
-}
-
-/** A loss that is a number; FAILED_PRECONDITION (LOSS_NOT_FINITE) says of what, where, and what to do. */
+/** Returns the loss if it is finite; else throws FAILED_PRECONDITION (LOSS_NOT_FINITE) with `what`, epoch, step and `advice`. */
 export function finiteLoss(
   value: number,
   what: string,

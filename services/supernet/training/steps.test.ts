@@ -22,7 +22,7 @@ import {
 import { roundingEngine } from "../../../shared/testing/precision";
 import { uniform } from "../../../shared/testing/spaces";
 import type { tf } from "../../../shared/engine/tf";
-import { dropoutFactors } from "./dropout";
+import { dropoutFactors } from "./running";
 import { alphaStep, momentsStep, stepSignature, trainableNetwork, trainableSupernet, weightStep } from "./steps";
 
 const space = smallSpace();
@@ -42,7 +42,7 @@ beforeAll(async () => {
   onnx = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
 });
 
-/** Both engines' outputs of a step. */
+/** Outputs of a step on both engines. */
 async function both(
   step: Step,
   signature: Parameters<Engine["compile"]>[1],
@@ -57,7 +57,7 @@ async function both(
   return [await run(onnx), await run(eagerEngine("cpu"))];
 }
 
-/** Each named tensor of a vector by itself: a small one must not hide behind a large one. */
+/** Compares each tensor of a vector by itself, so that large tensors do not hide differences of small ones. */
 function expectEntries(got: Arrays, want: Arrays, role: string, layout: Manifest): void {
   for (const { name } of layout.entries) {
     const [a, b] = [got, want].map((arrays) => view(arrays[role] as Float32Array, layout, name)) as [
@@ -112,7 +112,7 @@ describe.each(supernets)("a step of the %s supernet, compiled against eager", (k
   const stats = randomBuffer(supernet.stats, random);
   const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
 
-  it("has the operations it is meant to have", () => {
+  it("has the expected operations", () => {
     expect(supernet.dropouts.length).toBeGreaterThan(3);
     const counts = supernet.stages.flatMap(({ blocks }) => blocks.map(({ operations }) => operations.length));
     expect([...new Set(counts)].length > 1 || counts[0] === 4).toBe(true);
@@ -163,7 +163,7 @@ describe.each(supernets)("a step of the %s supernet, compiled against eager", (k
     const zero = { m: new Float32Array(a), v: new Float32Array(a) };
     const clipped = await both(step(0), signature, { ...inputs, ...zero });
     expectEntries(...clipped, "m", supernet.alphas);
-    // The gradient is longer than 5 and was cut to it.
+    // The norm of the gradient exceeded 5 and was clipped.
     const length = Math.hypot(...clipped[1].m!);
     expect([clipped[1].norm![0]! > 5, length]).toEqual([true, expect.closeTo(0.1 * 5, 5)]);
     const moments = { m: noise(a, random), v: positive(a, random) };
@@ -228,7 +228,7 @@ describe("a step on a single path", () => {
   );
   const path = { ...trainableSupernet(supernet), dropouts: [] };
 
-  it("moves the weights of its network as a step of that network alone, and no other weight by a bit", async () => {
+  it("updates the weights of its network as a step of that network alone does, and changes no other weight", async () => {
     const step = await onnx.compile(weightStep(path, 0), signature);
     const got = await step.run(inputs);
     await step.release();
@@ -249,7 +249,7 @@ describe("a step on a single path", () => {
     // From moments 0 and without decay, m after the step is 0.1 * gradient.
     expect(relativeDifference(inherited(got.m as Float32Array), want.m as Float32Array)).toBeLessThan(1e-4);
 
-    // Where each weight of the network stands in the supernet: its number, carried over.
+    // The index in the supernet of each weight of the network, found by inheriting the indices.
     const numbers = inherited(Float32Array.from({ length: w }, (_, at) => at));
     const chosen = new Set(numbers);
     expect(chosen.size).toBe(size);
@@ -284,7 +284,7 @@ describe("a step on a single path", () => {
   });
 });
 
-it("the moments of a network are what a weight step moves its running statistics by", async () => {
+it("the moments step computes the moments with which a weight step updates the running statistics", async () => {
   const random = uniform(23);
   const network = buildDiscrete(randomGenotype(space, random), { kind: "search" });
   const { size } = network.weights;
@@ -382,11 +382,11 @@ describe("low precision", () => {
     expect(distance).toBeGreaterThan(epsilon);
   });
 
-  it("float16 keeps gradients of confident predictions by the scale of the loss, and loses them without", async () => {
+  it("float16 keeps gradients of confident predictions with loss scaling, and loses them without", async () => {
     const size = 128;
-    const kernel = manifest([{ name: "w", shape: [2, 3, 1, 1] }]);
+    const filter = manifest([{ name: "w", shape: [2, 3, 1, 1] }]);
     const classifier = {
-      ...{ weights: kernel, stats: manifest([]), dropouts: [] },
+      ...{ weights: filter, stats: manifest([]), dropouts: [] },
       logits: (tensors: Record<string, tf.Tensor>, inputs: Record<string, tf.Tensor>) =>
         conv2d(inputs.images!, tensors.w!),
     };

@@ -11,7 +11,7 @@ import { expectedCost, weightedSsr } from "../../../shared/network/penalties";
 import type { Supernet } from "../../../shared/network/supernet";
 import type { CostTable } from "../../../shared/proto/lathe/v1/space";
 
-/** Sizes of a batch: images [N,3,H,W], labels [N,H/stride,W/stride]. */
+/** Sizes of a batch with images [N,3,H,W] and labels [N,H/stride,W/stride]. */
 export interface BatchShape {
   batchSize: number;
   height: number;
@@ -20,7 +20,7 @@ export interface BatchShape {
   classes: number;
 }
 
-/** A network whose weights one step moves. */
+/** A network whose weights a weight step trains. */
 export interface Trainable {
   weights: Manifest;
   stats: Manifest;
@@ -28,7 +28,7 @@ export interface Trainable {
   logits(weights: Tensors, inputs: Tensors, norm: Norm): tf.Tensor4D;
 }
 
-/** A supernet as its weights step sees it: the choices come from the input "alphas". */
+/** A supernet for its weight step: the choices come from the input "alphas". */
 export function trainableSupernet(supernet: Supernet): Trainable {
   return {
     weights: supernet.weights,
@@ -41,7 +41,6 @@ export function trainableSupernet(supernet: Supernet): Trainable {
   };
 }
 
-/** A discrete network as its steps see it. */
 export function trainableNetwork(network: DiscreteNetwork): Trainable {
   return {
     ...network,
@@ -50,9 +49,9 @@ export function trainableNetwork(network: DiscreteNetwork): Trainable {
 }
 
 /**
- * One step of the weights (docs/method.md#the-weight-step): class-weighted cross entropy of a training batch, Adam, and the running
- * statistics moved by the batch's moments. Outputs weights, m, v, stats and the scalars loss and norm, the gradient's, which is not clipped.
- * lossScale is the engine's.
+ * One step of the weights (docs/method.md#the-weight-step): class-weighted cross entropy of a training batch, Adam, and running
+ * statistics updated by the batch's moments. Outputs: weights, m, v, stats, and the scalars loss and norm (of the gradient, which is not
+ * clipped). lossScale is that of the engine.
  */
 export function weightStep(network: Trainable, weightDecay: number, lossScale = 1): Step {
   return (inputs) => {
@@ -72,7 +71,7 @@ export function weightStep(network: Trainable, weightDecay: number, lossScale = 
   };
 }
 
-/** The moments of every norm over a batch, as statistics of the network; nothing else is computed, and nothing moves. Output stats. */
+/** Computes the moments of every batch norm over a batch. Output: stats [statistics]. No parameter changes. */
 export function momentsStep(network: Trainable): Step {
   return (inputs) => {
     const moments: Tensors = {};
@@ -84,7 +83,7 @@ export function momentsStep(network: Trainable): Step {
 
 export interface AlphaLoss {
   table: CostTable;
-  /** Cost of the largest network, and the share of it that is aimed at. */
+  /** Cost of the largest network, and the target as a share of it. */
   largestCost: number;
   target: number;
   ssr: PerDimension;
@@ -96,8 +95,9 @@ export const CROSS_ENTROPY_WEIGHT = 100;
 const MAX_NORM = 5;
 
 /**
- * One step of the architecture parameters (docs/method.md#the-alpha-step): 100 CE + ssrFactor * SSR + cost, norm clipped to 5, Adam; first
- * order, the weights stand still. Outputs alphas, m, v and the scalars loss, ssr, cost, expectedCost, norm. lossScale is the engine's.
+ * One step of the architecture parameters (docs/method.md#the-alpha-step): 100 CE + ssrFactor * SSR + cost, gradient norm clipped to 5,
+ * Adam. First order: the weights are constants. Outputs: alphas, m, v, and the scalars loss, ssr, cost, expectedCost, norm, total.
+ * lossScale is that of the engine.
  */
 export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1): Step {
   return (inputs) => {
@@ -124,7 +124,7 @@ export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1)
   };
 }
 
-/** Value and flat gradient of a loss in the named tensors of a flat vector; derivatives are taken of `scale` times the loss, and divided by it. */
+/** Value of a loss and its gradient by a flat vector. The derivatives of scale * loss are computed, then divided by the scale. */
 function lossAndGradient(
   flat: tf.Tensor1D,
   layout: Manifest,
@@ -133,9 +133,9 @@ function lossAndGradient(
 ): { value: tf.Scalar; grad: tf.Tensor1D } {
   const tensors = scoped("parameters", () => unpack(flat, layout));
   const names = layout.entries.map((entry) => entry.name);
-  // The engine's own call, since tf.valueAndGrads refuses what the loss does not depend on: a decided group's parameters.
+  // tf.valueAndGrads refuses tensors on which the loss does not depend (parameters of decided groups); the engine's call does not.
   const { value, grads } = tf.engine().gradients(
-    // Nodes outside of every part of the network belong to the loss.
+    // Nodes that belong to no part of the network get the scope "loss".
     () => scoped("loss", () => loss(Object.fromEntries(names.map((name) => [name, named(tensors, name)])))),
     names.map((name) => named(tensors, name)),
     scale === 1 ? undefined : tf.scalar(scale),
@@ -161,7 +161,7 @@ function moved(inputs: Tensors, name: string, gradient: tf.Tensor1D, weightDecay
   return { [name]: next.parameters, m: next.m, v: next.v };
 }
 
-/** Signature of a step that moves `moved`, which with its Adam moments has `size` values, from one batch. */
+/** Signature of a step: flat vectors by size, scalars by shape, one batch, class weights and dropout factors. */
 export function stepSignature(
   vectors: Record<string, number>,
   scalars: Record<string, number[]>,

@@ -3,11 +3,11 @@ import type { Dataset } from "../../../shared/data/open";
 import { rates } from "../../../shared/engine/adam";
 import type { Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
+import { decodeBundle, encodeBundle } from "../../../shared/network/bundle";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
-import { dropoutFactors } from "./dropout";
-import type { StepProgress } from "./progress";
-import { advance, doubleBuffer } from "./optimizer";
+import { dropoutFactors, advance, doubleBuffer } from "./running";
+import type { TrainingPort } from "./port";
 import { finiteLoss, polyRate } from "./schedule";
 import { stepSignature, trainableNetwork, weightStep, type BatchShape, type Trainable } from "./steps";
 
@@ -17,15 +17,15 @@ export interface TrainingVectors extends NetworkParameters {
   v: Float32Array;
 }
 
-/** How weights are trained. */
+/** Settings of a training of weights. */
 interface Course {
-  /** Of the compiled step, and the beginning of the names of its dropout's random streams: "retraining". */
+  /** Name of the compiled step, and prefix of the random streams of its dropout: "retraining". */
   name: string;
   /** Names the training in errors. */
   what: string;
-  /** Name of the random stream that the batches of an epoch are drawn by. */
+  /** Name of the random stream from which the batches of an epoch are drawn. */
   batchStream: (epoch: number) => string;
-  /** The field of the spec that the learning rate comes from. */
+  /** Field of the spec that sets the learning rate, for errors. */
   rateField: string;
   seed: number;
   epochs: number;
@@ -35,41 +35,40 @@ interface Course {
 }
 
 interface WeightTrainer {
-  /** One epoch over the training split, or its first `limit` steps; its mean loss. */
-  epoch(dataset: Dataset, epoch: number, port: TrainerPort, limit?: number): Promise<number>;
+  /** Trains one epoch over the training split, or its first `limit` steps, and returns the mean loss. */
+  epoch(
+    dataset: Dataset,
+    epoch: number,
+    port: Pick<TrainingPort, "progress" | "signal">,
+    limit?: number,
+  ): Promise<number>;
   vectors(): TrainingVectors;
   /** Optimizer steps taken. */
   steps(): number;
   release(): Promise<void>;
 }
 
-export interface TrainerPort {
-  progress: (progress: StepProgress) => void;
-  signal: AbortSignal;
-}
-
-/** Vectors of a network that has taken no step. */
+/** Vectors of a network before its first step: Adam moments are 0. */
 export function untrained({ weights, stats }: NetworkParameters): TrainingVectors {
   return { weights, stats, m: new Float32Array(weights.length), v: new Float32Array(weights.length) };
 }
 
-/** Whose weights are trained. */
+/** The network whose weights are trained. */
 export interface Subject {
   trainable: Trainable;
   shape: Omit<BatchShape, "batchSize">;
-  /** Vectors that the step takes besides its own, by size. */
+  /** Further inputs of the step that it does not move: sizes by name. */
   vectors?: Record<string, number>;
-  /** Those vectors, step by step of an epoch. */
+  /** Values of these inputs. Each call of the returned function gives those of the epoch's next step. */
   choices?: (epoch: number) => () => Record<string, Float32Array>;
 }
 
-/** A discrete network to be trained. */
 export function networkSubject(network: DiscreteNetwork): Subject {
   const { inputHeight: height, inputWidth: width, classes } = network.genotype;
   return { trainable: trainableNetwork(network), shape: { height, width, stride: network.stride, classes } };
 }
 
-/** The compiled weight step of a subject, from given vectors that have taken `taken` steps. */
+/** Compiles the weight step of a subject. Training continues from `start`, whose vectors have taken `taken` steps. */
 export async function openWeightTrainer(
   engine: Engine,
   { trainable, shape, vectors: chosen = {}, choices = () => () => ({}) }: Subject,
@@ -124,5 +123,26 @@ export async function openWeightTrainer(
       return done ? sum / done : 0;
     },
     release: () => step.release(),
+  };
+}
+
+/** Encodes a training as a bundle: a header, the vectors that training moves, and the best parameters so far. */
+export function encodeTraining(header: object, vectors: TrainingVectors, best?: NetworkParameters): Uint8Array {
+  const { weights, stats, m, v } = vectors;
+  const kept = best && { bestWeights: best.weights, bestStats: best.stats };
+  return encodeBundle({ header, arrays: { weights, stats, m, v, ...kept } });
+}
+
+/** Decodes the bytes of encodeTraining; `best` is empty where there was none. `what` names the bytes in errors. */
+export function decodeTraining<Header>(
+  bytes: Uint8Array,
+  what: string,
+): { header: Header; vectors: TrainingVectors; best: NetworkParameters } {
+  const { header, arrays } = decodeBundle<Header>(bytes, what);
+  const take = (name: string) => arrays[name] ?? new Float32Array();
+  return {
+    header,
+    vectors: { weights: take("weights"), stats: take("stats"), m: take("m"), v: take("v") },
+    best: { weights: take("bestWeights"), stats: take("bestStats") },
   };
 }

@@ -1,7 +1,6 @@
 import { join } from "node:path";
-import { datasetFault } from "../faults";
+import { datasetFault, type DatasetInfo } from "../dataset";
 import { plainLabelMap, readLines, requireFolder, type Layout, type Pair } from "./layout";
-import type { DatasetInfo } from "../dataset";
 
 /** The 11 classes of CamVid as SegNet grouped them, in label order. */
 const camvidInfo: DatasetInfo = {

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeText } from "../../testing/pictures";
-import { cityscapesInfo, cityscapesLayout, labelIdMap } from "./cityscapes";
+import { cityscapesLayout } from "./cityscapes";
 
 describe("cityscapesLayout", () => {
   let folder: string;
@@ -26,15 +26,10 @@ describe("cityscapesLayout", () => {
     expect([labelMap[0], labelMap[18], labelMap[19], labelMap[255]]).toEqual([0, 18, -1, 255]);
   });
 
-  it("maps label ids where it has no train ids", async () => {
-    const { train, labelMap } = await cityscapesLayout(folder);
+  it("maps the published label ids if there are no train ids", async () => {
+    const { train, labelMap: map, info } = await cityscapesLayout(folder);
     expect(train[0]?.label).toBe(fine("train/bonn/bonn_2", "labelIds"));
-    expect(labelMap).toEqual(labelIdMap());
-  });
-
-  it("knows the published ids", () => {
-    const map = labelIdMap();
-    const named = (id: number) => cityscapesInfo.classes[map[id] ?? -1];
+    const named = (id: number) => info.classes[map[id] ?? -1];
     expect([7, 11, 17, 19, 20, 23, 24, 26, 28, 31, 33].map(named)).toEqual([
       "road",
       "building",
@@ -51,7 +46,7 @@ describe("cityscapesLayout", () => {
     for (const id of [0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30, 255]) expect(map[id]).toBe(255);
     expect(map[34]).toBe(-1);
     expect(map.filter((to) => to >= 0 && to < 19).length).toBe(19);
-    expect(cityscapesInfo.classes.length).toBe(19);
+    expect(info.classes.length).toBe(19);
   });
 
   it("names the folder that lacks images", async () => {

@@ -1,9 +1,8 @@
 import { join } from "node:path";
 import { exists, listNames, plainLabelMap, requireFolder, type Layout, type Pair } from "./layout";
-import { datasetFault } from "../faults";
-import { IGNORE, type DatasetInfo } from "../dataset";
+import { datasetFault, IGNORE, type DatasetInfo } from "../dataset";
 
-/** Evaluated classes: name, colour, label id. Their train ids are their places in this list. */
+/** Evaluated classes: name, colour, label id. The train id is the index in this list. */
 const CLASSES: readonly (readonly [string, readonly [number, number, number], number])[] = [
   ["road", [128, 64, 128], 7],
   ["sidewalk", [244, 35, 232], 8],
@@ -29,14 +28,14 @@ const CLASSES: readonly (readonly [string, readonly [number, number, number], nu
 const LAST_LABEL_ID = 33;
 const IMAGE_SUFFIX = "_leftImg8bit.png";
 
-export const cityscapesInfo: DatasetInfo = {
+const cityscapesInfo: DatasetInfo = {
   kind: "cityscapes",
   classes: CLASSES.map(([name]) => name),
   colors: CLASSES.map(([, color]) => color),
 };
 
-/** Label id -> train id: ids 0..33 without an evaluated class are ignored, and so is 255 (licence plate, id -1). */
-export function labelIdMap(): number[] {
+/** Maps label ids to train ids. Ids 0..33 without an evaluated class are ignored, and so is 255 (licence plate, id -1). */
+function labelIdMap(): number[] {
   const map = plainLabelMap(0);
   for (let id = 0; id <= LAST_LABEL_ID; id++) map[id] = IGNORE;
   CLASSES.forEach(([, , id], trainId) => (map[id] = trainId));
@@ -45,7 +44,7 @@ export function labelIdMap(): number[] {
 
 /**
  * Cityscapes: leftImg8bit/{train,val}/<city>/x_leftImg8bit.png with gtFine/{train,val}/<city>/x_gtFine_labelTrainIds.png,
- * or x_gtFine_labelIds.png when the first example has no train ids.
+ * or x_gtFine_labelIds.png if the first example has no train ids.
  */
 export async function cityscapesLayout(path: string): Promise<Layout> {
   await requireFolder(path, "cityscapes folder");

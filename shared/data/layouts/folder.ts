@@ -1,13 +1,12 @@
 import { basename, join, parse } from "node:path";
 import { exists, listNames, plainLabelMap, readLines, requireFolder, type Layout, type Pair } from "./layout";
-import { datasetFault } from "../faults";
-import type { DatasetInfo } from "../dataset";
+import { datasetFault, type DatasetInfo } from "../dataset";
 
 const MAX_CLASSES = 254;
 
 /**
- * A folder of one's own: classes.txt ("name" or "name r g b" per line), train/ and validation/ (or val/), each with images/
- * and labels/ whose files pair by stem. A label pixel is the class index, 255 is ignore.
+ * A custom data set: classes.txt ("name" or "name r g b" per line), and train/ and validation/ (or val/), each with images/ and labels/.
+ * Files of the same stem are a pair. A label pixel is a class index; 255 is ignored.
  */
 export async function folderLayout(path: string): Promise<Layout> {
   await requireFolder(path, "dataset folder");
@@ -40,7 +39,7 @@ async function readClasses(path: string): Promise<DatasetInfo> {
   return { kind: "folder", classes, colors };
 }
 
-/** Distinct colours for any number of classes: the bits of the index, lowest first, fill the colour bytes from the top. */
+/** Distinct colours for any number of classes: the bits of the index, lowest first, are distributed over the colour bytes from the top. */
 function colorOf(index: number): [number, number, number] {
   const color: [number, number, number] = [0, 0, 0];
   for (let bits = index + 1, place = 7; bits > 0; bits >>= 3, place--) {

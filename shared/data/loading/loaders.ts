@@ -7,16 +7,16 @@ import type { Source, SplitName, ThreadSetup } from "./loading";
 import type { Pair } from "../layouts/layout";
 import { drawScene } from "../streets/scene";
 
-/** Examples of a source, each decoded or drawn once as long as there is room for it. */
+/** Loads the examples of a source. Each is decoded or drawn once if the cache has room for it. */
 interface Loader {
   example(split: SplitName, index: number): Promise<Example>;
-  /** The label of an example, without its image where that costs less. */
+  /** The label of an example. Files are loaded without the image. */
   label(split: SplitName, index: number): Promise<Uint8Array>;
-  /** Loads every file; rejects with what is wrong with them. */
+  /** Loads every file, and rejects with the faults of broken ones. */
   check(): Promise<void>;
 }
 
-/** The loader of a thread's source. */
+/** Creates the loader of a thread's source. */
 export function loader(setup: ThreadSetup): Loader {
   const { source } = setup;
   return source.kind === "scenes" ? sceneLoader(setup, source.seed) : fileLoader(setup, source);
@@ -34,7 +34,7 @@ function sceneLoader({ size, cacheBytes }: ThreadSetup, seed: number): Loader {
 }
 
 function fileLoader({ size, cacheBytes }: ThreadSetup, source: Extract<Source, { kind: "files" }>): Loader {
-  // A label has a byte for three of its image: as many of the ones as of the others are kept.
+  // A label has one byte per pixel, an image three. The caches have room for the same number of both.
   const labels = new DecodedCache<Label>(cacheBytes / 4, ({ data }) => data.length);
   const images = new DecodedCache<DecodedImage>((cacheBytes / 4) * 3, ({ data }) => data.length);
   const pairOf = (split: SplitName, index: number): Pair => {

@@ -7,7 +7,7 @@ import type { Pair } from "../layouts/layout";
 
 export type SplitName = "train" | "validation";
 
-/** Where the thread takes its examples from. */
+/** Source of the thread's examples. */
 export type Source =
   | { readonly kind: "scenes"; readonly seed: number }
   | {
@@ -45,7 +45,7 @@ interface Waiting {
   readonly reject: (error: LatheError) => void;
 }
 
-/** The dataset's thread, seen from its owner. It keeps the process alive only while a request is open. */
+/** The owner's side of the data set's thread. The thread keeps the process alive only while a request is open. */
 export class LoadingThread {
   private readonly worker: Worker;
   private readonly waiting = new Map<number, Waiting>();
@@ -54,7 +54,7 @@ export class LoadingThread {
 
   constructor(setup: ThreadSetup) {
     const { path } = entry(__dirname, "loadingThread");
-    // tsx's --import hooks reach child processes only; in a thread its CommonJS hook does it.
+    // tsx's --import hook does not reach threads; its CommonJS hook does.
     const execArgv = path.endsWith(".ts") ? ["--require", require.resolve("tsx/cjs")] : [];
     this.worker = new Worker(path, { workerData: setup, execArgv, name: "lathe-dataset" });
     this.worker.unref();
@@ -63,12 +63,12 @@ export class LoadingThread {
     this.worker.on("exit", (code) => this.end(`the dataset's thread ended with code ${code}`));
   }
 
-  /** The answer to a request; buffers to transfer are the thread's from then on. */
+  /** Sends a request and returns its answer. Transferred buffers belong to the thread from then on. */
   ask<T>(request: Request, transfer: ArrayBuffer[] = []): Promise<T> {
     if (this.ended !== undefined) return Promise.reject(this.ended);
     const id = this.nextId++;
     return new Promise<T>((resolve, reject) => {
-      // First, since it throws where a buffer is no longer there to be handed over.
+      // Posted before the request is registered: postMessage throws if a buffer was transferred already.
       this.worker.postMessage({ id, request }, transfer);
       this.waiting.set(id, { resolve, reject });
       this.worker.ref();
@@ -95,7 +95,7 @@ export class LoadingThread {
   }
 }
 
-/** A split whose examples the thread makes. */
+/** A split whose examples the thread provides. */
 export function threadSplit(
   thread: LoadingThread,
   split: SplitName,

@@ -1,4 +1,4 @@
-/** Entry of the dataset's thread: decodes or draws examples, keeps them, assembles batches. Serves the requests of loading.ts. */
+/** Entry of the data set's thread, which serves the requests of loading.ts: decodes or draws examples, caches them, assembles batches. */
 import { parentPort, workerData } from "node:worker_threads";
 import { LatheError } from "../../process/errors";
 import { assembleBatch } from "../assemble";
@@ -12,10 +12,10 @@ const examples = loader(setup);
 
 const counted = new Map<SplitName, Promise<number[]>>();
 let checked: Promise<void> | undefined;
-/** What the check has found. */
+/** The error of the check, once it has failed. */
 let broken: LatheError | undefined;
 
-/** Pixels of a split by label, [256]. */
+/** Counts the pixels of a split by label, [256]. */
 function countPixels(split: SplitName, length: number): Promise<number[]> {
   const known = counted.get(split);
   if (known) return known;
@@ -28,10 +28,10 @@ function countPixels(split: SplitName, length: number): Promise<number[]> {
   return counting;
 }
 
-/** Reads the labels of the training split first, because a training waits for their count alone. A faulty label is reported with its example. */
+/** Checks all examples, labels of the training split first: a training waits for their counts. A fault is reported with its example. */
 async function check(): Promise<void> {
   const { source } = setup;
-  // Scenes have nothing to check, and are drawn when they are asked for.
+  // Scenes need no check. They are drawn on request.
   if (source.kind === "files") await countPixels("train", source.train.length).catch(() => undefined);
   await examples.check();
 }
@@ -61,7 +61,7 @@ async function answer(request: Request): Promise<{ value: Reply["value"]; transf
   }
 }
 
-/** The answer to a request; where files are broken, what the check finds of all of them instead of what one request came upon. */
+/** Answers a request. If files are broken, it rejects with the error of the check over all files, not with the request's own. */
 async function checkedAnswer(request: Request): ReturnType<typeof answer> {
   if (broken) throw broken;
   return answer(request).catch(async (fault: unknown) => {

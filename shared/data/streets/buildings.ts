@@ -4,7 +4,7 @@ import { noise, speck, type Draws } from "./draws";
 import { darken } from "./ground";
 import { facingGain, type Setting } from "./setting";
 
-/** Wall colours overlap with road, pavement, sky, leaves and cars on purpose. */
+/** Wall colours deliberately overlap with those of road, pavement, sky, leaves and cars. */
 const WALLS: readonly Color[] = [
   [168, 160, 148],
   [128, 126, 124],
@@ -52,7 +52,7 @@ function drawHouse(canvas: Canvas, draws: Draws, setting: Setting, side: -1 | 1,
     [120, 74, 56],
   ]);
   if (light.sun === -side) {
-    // no shadow on the street: the sun stands over the other side
+    // no shadow on the street: the sun is over the other side
   } else if (light.sun === side) {
     const reach = height * light.shadowLength;
     darken(canvas, side < 0 ? [x, x + reach] : [x - reach, x], [z0, z1], light.shade, () => true);
@@ -119,7 +119,7 @@ function facadeShader(canvas: Canvas, draws: Draws, floors: number): (s: number,
   };
 }
 
-/** Fence or railing along the front of a garden; railings have gaps that show what is behind. */
+/** Fence or railing along the front of a garden. Gaps of railings show the background. */
 export function drawFence(
   canvas: Canvas,
   draws: Draws,

@@ -12,7 +12,7 @@ export interface Camera {
   readonly bend: number;
 }
 
-/** Colour, class and distance of every pixel, with a brush (r, g, b) that shaders set before they answer with a class. */
+/** Colour, class and distance of every pixel. A shader sets the brush (r, g, b) before it returns a class. */
 export class Canvas {
   readonly color: Float32Array;
   readonly label: Uint8Array;
@@ -37,7 +37,7 @@ export class Canvas {
     this.b = color[2] * gain;
   }
 
-  /** Writes the brush. */
+  /** Sets the brush. */
   put(at: number, label: number, z: number): void {
     this.color[3 * at] = this.r;
     this.color[3 * at + 1] = this.g;
@@ -70,8 +70,8 @@ export class Canvas {
   }
 
   /**
-   * Draws an upright rectangle from ground point (x0,z0) to (x1,z1), between heights y0 and y1. The shader gets metres along
-   * the wall and height; it sets the brush and answers with a class or HOLE. 1/z is linear along the screen.
+   * Draws an upright rectangle from ground point (x0,z0) to (x1,z1), between heights y0 and y1. The shader gets the metres along the
+   * wall and the height; it sets the brush and returns a class or HOLE. 1/z is linear along the screen.
    */
   wall(
     [x0, z0]: readonly [number, number],

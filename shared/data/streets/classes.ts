@@ -1,5 +1,7 @@
+import type { DatasetInfo } from "../dataset";
+
 /** Classes of the scenes in label order. */
-export const CLASSES = [
+const CLASSES = [
   { name: "sky", color: [70, 130, 180] },
   { name: "building", color: [128, 64, 48] },
   { name: "road", color: [128, 64, 128] },
@@ -13,6 +15,13 @@ export const CLASSES = [
   { name: "pedestrian", color: [220, 20, 60] },
 ] as const satisfies readonly { name: string; color: readonly [number, number, number] }[];
 
+/** Procedural street scenes: examples are drawn from (seed, split, index), with the same pixels on every machine. */
+export const streetsInfo: DatasetInfo = {
+  kind: "streets",
+  classes: CLASSES.map(({ name }) => name),
+  colors: CLASSES.map(({ color }) => color),
+};
+
 export const SKY = 0;
 export const BUILDING = 1;
 export const ROAD = 2;
@@ -25,5 +34,5 @@ export const SIGN = 8;
 export const CAR = 9;
 export const PEDESTRIAN = 10;
 
-/** Answer of a shader where its surface has a hole. */
+/** A shader returns this at holes of its surface. */
 export const HOLE = 255;

@@ -1,6 +1,6 @@
 /**
- * Randomness of the scenes. Pixels must be the same on every machine: integer arithmetic and + - * / only, no Math
- * function whose last bit is the platform's. Independent of the engine's generator, whose draws may change.
+ * Randomness of the scenes. Pixels must be the same on every machine, so it uses integer arithmetic and + - * / only: the last bit of other
+ * Math functions depends on the platform. It is independent of the engine's generator, whose draws may change.
  */
 
 const { floor, imul } = Math; // looked up once: noise is the hottest code of a scene

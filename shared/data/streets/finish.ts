@@ -5,8 +5,8 @@ import { lattice, type Draws } from "./draws";
 import type { Light } from "./setting";
 
 /**
- * What the camera makes of it: haze with distance, exposure and tint, vignette, sensor noise. A supersampled canvas is
- * averaged for the image; the label takes the sample at the pixel's centre.
+ * Applies the effects of the camera: haze by distance, exposure and tint, vignette, sensor noise. The image averages a supersampled canvas;
+ * the label takes the sample at the pixel's centre.
  */
 export function develop(canvas: Canvas, draws: Draws, light: Light, size: Size): Example {
   const factor = canvas.width / size.width;

@@ -14,7 +14,7 @@ const GREENS: readonly Color[] = [
 export function drawGround(canvas: Canvas, draws: Draws, { street }: Setting): void {
   const seed = draws.seed();
   const roadGrey = draws.range(66, 142);
-  // One light and one dark of the two in any order: "the darker is the road" must not hold.
+  // Either road or pavement may be the darker one, so that brightness does not identify the class.
   const paveGrey = draws.range(76, 160);
   const paveTint = draws.pick<Color>([
     [1, 1, 1],
@@ -68,7 +68,7 @@ export function drawGround(canvas: Canvas, draws: Draws, { street }: Setting): v
   });
 }
 
-/** Darkens the ground, where nothing hides it yet, inside a rectangle where `covered` says so. */
+/** Darkens visible ground inside a rectangle, at the points for which `covered` is true. */
 export function darken(
   canvas: Canvas,
   [x0, x1]: readonly [number, number],

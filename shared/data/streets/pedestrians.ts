@@ -22,7 +22,7 @@ const SKINS: readonly Color[] = [
   [88, 60, 46],
 ];
 
-/** People on both pavements, some in groups, now and then one who crosses the road. */
+/** People on both pavements, some in groups, and sometimes one crossing the road. */
 export function drawPedestrians(canvas: Canvas, draws: Draws, setting: Setting): void {
   const { street } = setting;
   const count = 2 + draws.integer(3 + Math.floor(street.crowd * 14));
@@ -32,7 +32,7 @@ export function drawPedestrians(canvas: Canvas, draws: Draws, setting: Setting):
     const x = crossing
       ? draws.range(-street.road, street.road)
       : side * draws.range(street.verge + 0.3, street.pavement);
-    // Squared: more of them near, where they are large enough to be seen.
+    // Squared, so that more people are near, where they are large enough to be visible.
     const z = (crossing ? 7 : 4) + 38 * draws.next() * draws.next();
     drawPerson(canvas, draws, setting, x, z);
     if (draws.chance(0.35)) drawPerson(canvas, draws, setting, x + draws.range(0.5, 0.8), z + draws.range(-0.2, 0.4));

@@ -15,8 +15,8 @@ import { drawVehicles } from "./vehicles";
 const SUPERSAMPLED_PIXELS = 128 * 256; // up to this size thin things would flicker; above, one sample a pixel will do
 
 /**
- * The scene number `index` of a split: a pure function of its arguments, the same bytes on every machine. What hides what
- * is settled by distance, so the order is that of the draws only.
+ * Draws scene number `index` of a split. It is a pure function with the same bytes on every machine. Distance decides which object hides
+ * which, so the order of the calls only determines the order of random draws.
  */
 export function drawScene(size: Size, seed: number, split: "train" | "validation", index: number): Example {
   const draws = Draws.ofScene(seed, split, index);

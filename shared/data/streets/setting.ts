@@ -1,7 +1,7 @@
 import type { Camera, Color } from "./canvas";
 import type { Draws } from "./draws";
 
-/** Light of a scene: gains of surfaces by where they face; sun -1 is from the left, 1 from the right, 0 behind clouds. */
+/** Light of a scene: gains of surfaces by their direction. sun: -1 from the left, 1 from the right, 0 behind clouds. */
 export interface Light {
   readonly sun: -1 | 0 | 1;
   /** Gain in the shade, 1 in the sun. */
@@ -9,7 +9,7 @@ export interface Light {
   readonly exposure: number;
   readonly tint: Color;
   readonly haze: Color;
-  /** Metres at which half of the light is haze. */
+  /** Distance in metres at which half of the light is haze. */
   readonly hazeDistance: number;
   /** Length of a shadow per metre of height. */
   readonly shadowLength: number;

@@ -30,7 +30,7 @@ const SKIES: readonly (readonly [Color, Color])[] = [
   ],
 ];
 
-/** Sky with clouds above the horizon (and behind everything), then what closes the street: distant houses or a wood. */
+/** Sky with clouds, behind everything; then distant houses or a wood at the end of the street. */
 export function drawBackdrop(canvas: Canvas, draws: Draws, setting: Setting): void {
   const [high, low] = draws.pick(SKIES);
   const seed = draws.seed();

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { streetsInfo } from "./streets";
+import { streetsInfo } from "./classes";
 import { Draws } from "./draws";
 import { drawScene } from "./scene";
 import type { Example } from "../dataset";
@@ -35,7 +35,7 @@ describe("streets", () => {
     expect(keys.size).toBe(4000);
   });
 
-  it("labels every pixel, has every class in its share and most classes in most scenes", () => {
+  it("labels every pixel, and has every class at its expected share", () => {
     const counts = new Array<number>(classes).fill(0);
     const scenesWith = new Array<number>(classes).fill(0);
     for (const { label } of train) {
@@ -65,7 +65,7 @@ describe("streets", () => {
     }
   });
 
-  it("cannot be told by colour: the nearest mean colour of a class finds next to nothing", () => {
+  it("is not solved by colour: the nearest mean colour of a class hardly finds any pixel", () => {
     const sums = Array.from({ length: classes }, () => [0, 0, 0, 0] as [number, number, number, number]);
     for (const { image, label } of train) {
       label.forEach((value, at) => {

@@ -22,7 +22,7 @@ interface Body {
   readonly height: number;
   /** Height where the glass starts. */
   readonly waist: number;
-  /** How much narrower the roof is than the waist, metres per side: small for vans. */
+  /** Difference between the half widths of waist and roof, in metres: small for vans. */
   readonly taper: number;
 }
 
@@ -33,7 +33,7 @@ const BODIES: readonly Body[] = [
   { width: 2.0, length: 5.4, height: 2.35, waist: 1.25, taper: 0.08 },
 ];
 
-/** Cars that drive (ours and the oncoming lane) and that are parked at the kerbs. */
+/** Cars on both lanes, and parked cars at the kerbs. */
 export function drawVehicles(canvas: Canvas, draws: Draws, setting: Setting): void {
   const { street } = setting;
   for (const side of [-1, 1] as const) {
@@ -51,7 +51,7 @@ export function drawVehicles(canvas: Canvas, draws: Draws, setting: Setting): vo
   }
 }
 
-/** A box with a tapered cabin: the end that faces us at z, and the side that faces the camera. */
+/** A box with a tapered cabin: its end at z, and the side that faces the camera. */
 function drawCar(canvas: Canvas, draws: Draws, light: Light, x: number, z: number, oncoming: boolean): void {
   const body = draws.pick(BODIES);
   const paint = draws.pick(PAINTS);

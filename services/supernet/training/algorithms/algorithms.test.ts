@@ -1,5 +1,4 @@
-import { openDataset } from "../../../../shared/data/open";
-import { datasetOptions } from "../../../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../../../shared/data/open";
 import { createEngine, type Engine } from "../../../../shared/engine/engine";
 import { discreteEvaluator } from "../../../../shared/evaluation/evaluate";
 import { decodeBundle } from "../../../../shared/network/bundle";
@@ -8,14 +7,15 @@ import { LatheError } from "../../../../shared/process/errors";
 import type { ArchitectureDerived, SamplingEpochCompleted } from "../../../../shared/proto/lathe/v1/events";
 import { DecidedBy, type ArtifactRef } from "../../../../shared/proto/lathe/v1/result";
 import { AlgorithmKind, type SearchSpec } from "../../../../shared/proto/lathe/v1/spec";
-import { costOfLargest, genotypeCost, macsTable, networkFigures } from "../../../../shared/space/cost";
+import { costOfLargest, genotypeCost, macsTable } from "../../../../shared/space/cost";
+import { networkCosts } from "../../../../shared/space/networkCosts";
 import { isMember } from "../../../../shared/space/genotype";
 import { keyOf } from "../../../../shared/space/sampling";
 import { resolve } from "../../../../shared/spec/resolve";
 import { briefSpec, timeless } from "../../../../shared/testing/training";
-import type { Candidate, SearchJob } from "./ssr/train";
+import type { Candidate, SearchJob } from "./search";
 import { search } from "./algorithms";
-import type { SearchPort } from "./search";
+import type { TrainingPort } from "../port";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -44,14 +44,14 @@ interface Told {
 async function run(
   kind: AlgorithmKind,
   sampled?: SearchJob["sampled"],
-  changes: Partial<SearchPort> = {},
+  changes: Partial<TrainingPort> = {},
 ): Promise<Told & { data: ArchitectureDerived }> {
   const { spec, space } = resolve(specOf(kind));
   const told: Told = { epochs: [], checkpoints: [], candidates: [], files: {} };
-  const port: SearchPort = {
-    storeCheckpoint: (bytes, epoch) => {
+  const port: TrainingPort = {
+    storeCheckpoint: (bytes) => {
       told.checkpoints.push(bytes);
-      return Promise.resolve(ref(`c${epoch}`));
+      return Promise.resolve(ref("checkpoint"));
     },
     store: (name, bytes) => {
       told.files[name] = bytes;
@@ -59,8 +59,9 @@ async function run(
     },
     completeEpoch: () => Promise.reject(new Error("no epoch of a supernet that shrinks")),
     raise: () => Promise.reject(new Error("no supernet whose health is watched")),
+    completeRetrainingEpoch: () => Promise.reject(new Error("no network is retrained")),
     completeSamplingEpoch: (event) => Promise.resolve(void told.epochs.push(event)),
-    evaluated: (event) => Promise.resolve(void told.candidates.push(event as Candidate)),
+    completeCandidate: (event) => Promise.resolve(void told.candidates.push(event as Candidate)),
     progress: () => undefined,
     compiled: () => undefined,
     signal: new AbortController().signal,
@@ -88,7 +89,7 @@ describe.each([
     whole = await run(kind);
   });
 
-  it("trains within its budget and evaluates its networks, none of them twice and each within the cost window", () => {
+  it("trains within its budget and evaluates each network once, within the cost window", () => {
     expect(whole.epochs.map(({ epoch, epochs: of }) => [epoch, of])).toEqual(
       Array.from({ length: trainings * epochs }, (_, at) => [at + 1, trainings * epochs]),
     );
@@ -105,13 +106,13 @@ describe.each([
       expect(costRatio).toBe(genotypeCost(genotype, table) / costOfLargest(space, table));
       expect(costRatio).toBeLessThanOrEqual(0.75);
       expect(costRatio).toBeGreaterThanOrEqual(0.7 * 0.75);
-      expect(figures).toEqual(networkFigures(genotype, { kind: "search" }));
+      expect(figures).toEqual(networkCosts(genotype, { kind: "search" }));
       expect(parent > 0).toBe(kind === EVOLUTION && index > 3);
     }
     expect(new Set(whole.candidates.map(({ genotype }) => keyOf(genotype))).size).toBe(networks);
   });
 
-  it("chooses the best of them, with no supernet and no gap, and says what it has cost", () => {
+  it("chooses the best network, without supernet and gap, and reports what the search has cost", () => {
     const best = whole.candidates.reduce((a, b) => (b.validationMiou > a.validationMiou ? b : a));
     expect(whole.data).toMatchObject({
       ...{
@@ -128,7 +129,7 @@ describe.each([
     expect(whole.data.selection!.seconds).toBeCloseTo(seconds, 9);
   });
 
-  it("hands on weights whose network has the figure that is told", async () => {
+  it("stores weights whose network has the published mIoU", async () => {
     const { arrays } = decodeBundle(whole.files["derived.weights"]!, "weights");
     const dataset = await openDataset(datasetOptions(spec, space));
     const network = buildDiscrete(whole.data.genotype!, { kind: "search" });
@@ -144,10 +145,10 @@ describe.each([
   });
 
   it.each([
-    // Of random search in the middle of the second network, whose best so far is the first.
+    // Random search stops in the middle of the second network; the best so far is the first.
     ["in the middle of training", kind === RANDOM ? 3 : 1, kind === RANDOM ? 1 : 0],
-    ["before the last network has its figure", trainings * epochs, networks - 1],
-  ])("taken up %s ends as the run that was not interrupted", async (_when, told, known) => {
+    ["before the last network is evaluated", trainings * epochs, networks - 1],
+  ])("resumed %s has the same result as the run that was not interrupted", async (_when, told, known) => {
     const evaluated = whole.candidates.slice(0, known);
     const resumed = await run(kind, { checkpoint: whole.checkpoints[told - 1]!, evaluated });
     expect(untimed(resumed.epochs)).toEqual(untimed(whole.epochs.slice(told)));
@@ -158,10 +159,10 @@ describe.each([
   });
 });
 
-it("a search stops between two steps when told", async () => {
+it("a search stops between two steps when its signal aborts", async () => {
   const stop = new AbortController();
   const steps: number[] = [];
-  const progress: SearchPort["progress"] = ({ step }) => {
+  const progress: TrainingPort["progress"] = ({ step }) => {
     steps.push(step);
     if (step === 2) stop.abort(new LatheError("CANCELLED", "enough"));
   };

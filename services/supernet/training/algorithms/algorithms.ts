@@ -5,13 +5,13 @@ import { searchByEvolution } from "./evolution/evolution";
 import { searchAtRandom } from "./random/random";
 import type { Search } from "./search";
 
-/** SSR, and DARTS for comparison: the same training; the spec of DARTS has no SSR and removes nothing before the last epoch (shared/spec/algorithm.ts). */
+/** SSR and DARTS share one training. The spec of DARTS has no SSR and shrinks nothing before the last epoch (shared/spec/algorithm.ts). */
 const bySupernet: Search = async (engine, job, port) => ({
   type: "supernet.converged",
   data: await trainSupernet(engine, job, port),
 });
 
-/** Kind "fixed" is not here: its network is given, so that the search begins with the retraining (retrain.ts). */
+/** Kind "fixed" has no entry: its network is given, so the search begins with retraining (services/supernet/training/retrain.ts). */
 const SEARCHES: ReadonlyMap<AlgorithmKind, Search> = new Map([
   [AlgorithmKind.ALGORITHM_KIND_SSR, bySupernet],
   [AlgorithmKind.ALGORITHM_KIND_DARTS, bySupernet],
@@ -19,7 +19,7 @@ const SEARCHES: ReadonlyMap<AlgorithmKind, Search> = new Map([
   [AlgorithmKind.ALGORITHM_KIND_EVOLUTION, searchByEvolution],
 ]);
 
-/** Carries out the search of a job by the algorithm that its spec names. */
+/** Runs the algorithm that the job's spec names. */
 export const search: Search = (engine, job, port) => {
   const { kind } = job.spec.algorithm;
   const found = SEARCHES.get(kind);

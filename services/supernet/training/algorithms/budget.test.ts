@@ -4,7 +4,7 @@ import { planBudget } from "./budget";
 const purse = { epochs: 40, batchSize: 8, trainExamples: 367, imagesPerEvaluation: 0, evaluations: 0, trainings: 1 };
 
 describe("a budget", () => {
-  it("is that of a supernet's weight and alpha steps, and goes into training where nothing is evaluated", () => {
+  it("equals that of a supernet's weight and alpha steps, and is all spent on training if nothing is evaluated", () => {
     expect(planBudget(purse)).toMatchObject({ budget: 28_800, steps: 3600, epochs: 80 });
   });
 
@@ -24,11 +24,11 @@ describe("a budget", () => {
     const { trainings, evaluations } = { ...purse, ...change };
     const spent = plan.spent(trainings * steps, evaluations);
     expect(spent).toBeLessThanOrEqual(28_800);
-    // What is left does not make a step of each training.
+    // The rest is less than one step per training.
     expect(28_800 - spent).toBeLessThan(trainings * 8);
   });
 
-  it("is refused where evaluations leave less than an epoch of training", () => {
+  it("is refused if evaluations leave less than one epoch of training", () => {
     expect(() => planBudget({ ...purse, evaluations: 850, imagesPerEvaluation: 101 })).toThrow(
       expect.objectContaining({
         reason: "BUDGET_TOO_SMALL",

@@ -1,6 +1,6 @@
 import { LatheError } from "../../../../shared/process/errors";
 
-/** An image that goes forward only costs a third of one that goes forward and backward. */
+/** Cost of an image in a forward pass, as a share of its cost in a training step (forward and backward). */
 const FORWARD = 1 / 3;
 
 interface Purse {
@@ -8,29 +8,29 @@ interface Purse {
   epochs: number;
   batchSize: number;
   trainExamples: number;
-  /** Networks that are evaluated, and the images that each is shown for it. */
+  /** Number of evaluated networks, and images per evaluation. */
   evaluations: number;
   imagesPerEvaluation: number;
-  /** Trainings that share what is left, equally. */
+  /** Number of trainings. They share the rest of the budget equally. */
   trainings: number;
 }
 
-/** How a budget is spent, in training images. */
+/** How a search spends its budget, in training images. */
 export interface Plan {
   /** The budget of ssr and darts in training images: two batches per step pair, over all epochs. */
   budget: number;
-  /** Steps of each training, and the epochs over which they go. */
+  /** Steps and epochs of each training. */
   steps: number;
   epochs: number;
-  /** Steps of an epoch counted from 1: the last one may be short. */
+  /** Steps of an epoch, which counts from 1. The last epoch may be shorter. */
   stepsOf(epoch: number): number;
   /** Training images spent by a number of steps and evaluations. */
   spent(steps: number, evaluations: number): number;
 }
 
 /**
- * The budget of a search that evaluates whole networks, equal to that of one supernet with its two steps. FAILED_PRECONDITION
- * (BUDGET_TOO_SMALL) where evaluations leave less than an epoch for each training.
+ * Divides the budget of a search that evaluates whole networks. The budget equals that of one supernet trained by both steps.
+ * FAILED_PRECONDITION (BUDGET_TOO_SMALL) if the evaluations leave less than one epoch for each training.
  */
 export function planBudget(purse: Purse): Plan {
   const { epochs, batchSize, trainExamples, evaluations, imagesPerEvaluation, trainings } = purse;

@@ -3,35 +3,35 @@ import type { Engine } from "../../../../shared/engine/engine";
 import { discreteEvaluator } from "../../../../shared/evaluation/evaluate";
 import type { DiscreteNetwork } from "../../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../../shared/network/export";
-import { networkFigures } from "../../../../shared/space/cost";
+import { networkCosts } from "../../../../shared/space/networkCosts";
 import type { CostWindow } from "../../../../shared/space/sampling";
-import type { Candidate } from "./ssr/train";
-import type { SearchPort } from "./search";
+import type { Candidate } from "./search";
+import type { TrainingPort } from "../port";
 
 /** Input for the evaluation of a network. */
 export interface EvaluationContext {
   engine: Engine;
   dataset: Dataset;
   window: Pick<CostWindow, "ratio">;
-  port: Pick<SearchPort, "evaluated" | "signal">;
+  port: Pick<TrainingPort, "completeCandidate" | "signal">;
   weighting: Float32Array;
   batchSize: number;
   /** Networks that the search evaluates in all. */
   candidates: number;
 }
 
-/** A network with the weights that it is judged by. */
+/** A network, and the weights with which it is evaluated. */
 interface Contender {
   network: DiscreteNetwork;
   parameters: NetworkParameters;
-  /** From 1. */
+  /** Counts from 1. */
   index: number;
   parent: number;
-  /** By performance.now(): since when its seconds count. */
+  /** Start of its seconds, by performance.now(). */
   started: number;
 }
 
-/** Evaluates a network on the validation split and publishes its figure. */
+/** Evaluates a network on the validation split and publishes the result. */
 export async function evaluateCandidate(context: EvaluationContext, contender: Contender): Promise<Candidate> {
   const { engine, dataset, window, port, weighting, batchSize, candidates } = context;
   const { network, parameters, index, parent, started } = contender;
@@ -45,13 +45,13 @@ export async function evaluateCandidate(context: EvaluationContext, contender: C
       candidates,
       genotype,
       parent,
-      figures: networkFigures(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, { kind: "search" }),
       costRatio: window.ratio(genotype),
       validationMiou: miou,
       validationLoss: loss,
       seconds: (performance.now() - started) / 1000,
     };
-    await port.evaluated(candidate);
+    await port.completeCandidate(candidate);
     return candidate;
   } finally {
     await evaluator.release();

@@ -1,22 +1,30 @@
 import type { Engine } from "../../../../shared/engine/engine";
-import type { Store } from "../../../../shared/network/export";
 import type {
   ArchitectureDerived,
   CandidateEvaluated,
-  SamplingEpochCompleted,
   SupernetConverged,
 } from "../../../../shared/proto/lathe/v1/events";
-import type { SearchJob, TrainingPort } from "./ssr/train";
+import type { ArtifactRef } from "../../../../shared/proto/lathe/v1/result";
+import type { CostTable, Genotype, SearchSpace } from "../../../../shared/proto/lathe/v1/space";
+import type { ResolvedSpec } from "../../../../shared/spec/resolve";
+import type { Decision, TrainingPort } from "../port";
 
-/** How a search ends: with a supernet to cut the network out of, or with the network. */
+export interface SearchJob {
+  spec: ResolvedSpec;
+  space: SearchSpace;
+  table: CostTable;
+  /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
+  resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: Decision };
+  /** State of an earlier run of algorithm random or evolution: its newest checkpoint, and the networks that it evaluated. */
+  sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[] };
+}
+
+/** A network that a search by random or evolution has evaluated. */
+export type Candidate = CandidateEvaluated & { genotype: Genotype };
+
+/** Result of a search: a supernet from which the network is derived, or the network itself. */
 export type SearchOutcome =
   { type: "supernet.converged"; data: SupernetConverged } | { type: "architecture.derived"; data: ArchitectureDerived };
 
-/** What a search needs from outside. Only algorithms that evaluate whole networks call the last two. */
-export interface SearchPort extends TrainingPort, Store {
-  completeSamplingEpoch(event: SamplingEpochCompleted): Promise<void>;
-  evaluated(event: CandidateEvaluated): Promise<void>;
-}
-
-/** A search algorithm: from a spec and its space to an outcome, over the same data and within the same budget (docs/algorithms.md). */
-export type Search = (engine: Engine, job: SearchJob, port: SearchPort) => Promise<SearchOutcome>;
+/** A search algorithm. All algorithms use the same data and the same budget (docs/algorithms.md). */
+export type Search = (engine: Engine, job: SearchJob, port: TrainingPort) => Promise<SearchOutcome>;

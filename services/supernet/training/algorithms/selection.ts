@@ -2,10 +2,10 @@ import type { DiscreteNetwork } from "../../../../shared/network/discrete";
 import { storeDerived, type NetworkParameters, type Store } from "../../../../shared/network/export";
 import type { ArchitectureDerived, Selection } from "../../../../shared/proto/lathe/v1/events";
 import { DecidedBy } from "../../../../shared/proto/lathe/v1/result";
-import { networkFigures } from "../../../../shared/space/cost";
+import { networkCosts } from "../../../../shared/space/networkCosts";
 import type { CostWindow } from "../../../../shared/space/sampling";
 
-/** The network that was chosen among those evaluated, and how. */
+/** The network that was chosen among the evaluated ones, and how. */
 interface Choice {
   network: DiscreteNetwork;
   parameters: NetworkParameters;
@@ -13,7 +13,7 @@ interface Choice {
   selection: Selection;
 }
 
-/** Stores the chosen network and tells of it as a derived one. No supernet was cut: there is neither its mIoU nor a gap. */
+/** Stores the chosen network and returns the event of its derivation. It was not cut out of a supernet, so supernet mIoU and gap are 0. */
 export async function deriveSelected(
   { network, parameters, miou, selection }: Choice,
   window: CostWindow,
@@ -27,7 +27,7 @@ export async function deriveSelected(
     supernetMiou: 0,
     discreteMiou: miou,
     discretizationGap: 0,
-    figures: networkFigures(genotype, { kind: "search" }),
+    figures: networkCosts(genotype, { kind: "search" }),
     costRatio: window.ratio(genotype),
     smallestCostRatio: window.smallest,
     ...(await storeDerived(network, parameters, classNames, port)),

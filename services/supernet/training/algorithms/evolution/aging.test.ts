@@ -3,19 +3,21 @@ import { macsTable } from "../../../../../shared/space/cost";
 import { costWindow, keyOf, randomGenotype } from "../../../../../shared/space/sampling";
 import { smallSpace } from "../../../../../shared/testing/networks";
 import { uniform } from "../../../../../shared/testing/spaces";
-import { bestOf, propose, type Evaluated, type Proposal } from "./aging";
+import { bestOf, propose } from "./aging";
+
+type Evaluated = Parameters<typeof propose>[0][number];
 
 const space = smallSpace();
 const window = costWindow(space, macsTable(space), { target: 0.8, tolerance: 0.5 });
 
-/** An evolution in which a network's figure is a made-up function of the network. */
+/** An evolution in which a hash of the network is its mIoU. */
 function evolve(count: number, aging: { population: number; tournament: number }, seed = 1) {
-  const figure = (text: string) =>
+  const miouOf = (text: string) =>
     uniform([...text].reduce((sum, letter) => Math.imul(31, sum) + letter.charCodeAt(0), 7))();
-  const past: (Evaluated & Proposal)[] = [];
+  const past: (Evaluated & ReturnType<typeof propose>)[] = [];
   while (past.length < count) {
     const proposal = propose(past, aging, window, createRandom(seed, String(past.length)));
-    past.push({ ...proposal, validationMiou: figure(keyOf(proposal.genotype)) });
+    past.push({ ...proposal, validationMiou: miouOf(keyOf(proposal.genotype)) });
   }
   return past;
 }
@@ -41,8 +43,8 @@ describe("aging evolution", () => {
     expect(mean(above)).toBeGreaterThan(0.1);
   });
 
-  it("with a tournament as good as the whole population takes its best, also after a better one has died of age", () => {
-    // The figures fall: the best ever is the first, the best alive is the oldest.
+  it("with a tournament of nearly the whole population takes its best network, even if a better one has aged out", () => {
+    // The mIoU falls: the best network of all is the first, the best of the population is the oldest.
     const falling = Array.from({ length: 60 }, (_, at) => ({
       genotype: randomGenotype(space, createRandom(at)),
       validationMiou: 1 - at / 100,
@@ -56,7 +58,7 @@ describe("aging evolution", () => {
     expect(new Set(past.map(({ genotype }) => keyOf(genotype))).size).toBe(200);
   });
 
-  it("goes on from any point as it would have gone", () => {
+  it("proposes the same networks after a resumption at any point", () => {
     for (const at of [3, 20, 77]) {
       const next = propose(past.slice(0, at), { population: 20, tournament: 5 }, window, createRandom(1, String(at)));
       expect(next).toEqual({ genotype: past[at]!.genotype, parent: past[at]!.parent });

@@ -2,7 +2,7 @@ import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { keyOf, type CostWindow, type Draws } from "../../../../../shared/space/sampling";
 
 /** A network that has been evaluated. */
-export interface Evaluated {
+interface Evaluated {
   genotype: Genotype;
   validationMiou: number;
 }
@@ -12,19 +12,19 @@ interface Aging {
   tournament: number;
 }
 
-export interface Proposal {
+interface Proposal {
   genotype: Genotype;
-  /** Number, from 1, of the network that it is a mutation of; 0: drawn at random. */
+  /** Number, from 1, of the network that was mutated; 0 if the genotype was drawn at random. */
   parent: number;
 }
 
-/** Draws before a network that has been evaluated already is evaluated again: a small space may have no others. */
+/** Draws before a known network is evaluated again: a small space may have no others. */
 const TRIES = 20;
 
 /**
- * The next network of an aging evolution (Real et al., 2019), given every one before it in order. The population is a queue whose oldest
- * dies, so it is the newest `population` networks; the best of a tournament drawn from it with replacement is mutated. The first
- * population is drawn at random. A network that was there before is passed over while others are found.
+ * Proposes the next network of an aging evolution (Real et al., 2019) from all earlier ones in order. The population is the newest
+ * `population` networks. The best of a tournament, drawn from it with replacement, is mutated. The first population is drawn at random.
+ * A network that has been evaluated before is skipped as long as others are found.
  */
 export function propose(
   past: readonly Evaluated[],
@@ -45,7 +45,7 @@ export function propose(
   return proposal;
 }
 
-/** Index of the best network of all; the first of equals. */
+/** Index of the best network; the first among equals. */
 export function bestOf(past: readonly Pick<Evaluated, "validationMiou">[]): number {
   return past.reduce((best, { validationMiou }, at) => (validationMiou > past[best]!.validationMiou ? at : best), 0);
 }

@@ -1,23 +1,20 @@
-import { classFrequencies } from "../../../../../shared/data/batches";
-import { openDataset } from "../../../../../shared/data/open";
-import { datasetOptions } from "../../../../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../../../../shared/data/open";
 import { createRandom } from "../../../../../shared/engine/random";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow } from "../../../../../shared/space/sampling";
 import { searchStride } from "../../../../../shared/space/genotype";
-import { classWeights } from "../../schedule";
-import type { Candidate } from "../ssr/train";
+import { countedClassWeights } from "../../classWeights";
+import type { Candidate, Search } from "../search";
 import { bestOf, propose } from "./aging";
 import { planBudget } from "../budget";
 import { evaluateCandidate } from "../candidates";
 import { calibrationBatches, calibrationImages, inherit } from "./inherited";
-import type { Search } from "../search";
 import { deriveSelected } from "../selection";
 import { trainSinglePaths } from "./singlePath";
 
 /**
- * Evolution: a supernet trained by single paths, then sampling.evaluations networks of the cost window, each with inherited weights and
- * recalibrated statistics, proposed by aging evolution; the best by validation mIoU wins.
+ * Evolution: trains a supernet by single paths. Then aging evolution proposes sampling.evaluations networks of the cost window, which are
+ * evaluated with inherited weights and recalibrated statistics. The best by validation mIoU is chosen.
  */
 export const searchByEvolution: Search = async (engine, job, port) => {
   const { spec, space, table, sampled } = job;
@@ -35,14 +32,14 @@ export const searchByEvolution: Search = async (engine, job, port) => {
       evaluations: sampling.evaluations,
       imagesPerEvaluation: dataset.validation.length + calibrationImages(trainExamples, batchSize),
     });
-    const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
+    const weighting = await countedClassWeights(dataset, space.classes);
     const trained = await trainSinglePaths(engine, job, dataset, { plan, weighting }, port);
     const labelStride = searchStride(space);
     const calibration = await calibrationBatches(dataset, { seed, batchSize, labelStride });
     const inherited = (genotype: Genotype) => inherit(engine, trained.state, genotype, calibration, port.signal);
 
     const context = { engine, dataset, window, port, weighting, batchSize, candidates: sampling.evaluations };
-    // A queue by index. The networks that an earlier run published are the history from which this one goes on.
+    // Candidates by index. A resumed search continues behind those that an earlier run published.
     const past: Candidate[] = [...(sampled?.evaluated ?? [])];
     while (past.length < sampling.evaluations) {
       port.signal.throwIfAborted();

@@ -9,10 +9,10 @@ import { inheritBuffer } from "../../../../../shared/network/inherit";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { momentsStep, trainableNetwork } from "../../steps";
 
-/** Training batches from which a network's statistics are gathered. */
+/** Number of training batches over which a network's statistics are averaged. */
 const CALIBRATION_BATCHES = 4;
 
-/** Images that the calibration of one network is shown. */
+/** Number of images that the calibration of one network reads. */
 export function calibrationImages(trainExamples: number, batchSize: number): number {
   return Math.min(CALIBRATION_BATCHES, Math.floor(trainExamples / batchSize)) * batchSize;
 }
@@ -23,7 +23,7 @@ interface Calibration {
   labelStride: number;
 }
 
-/** The training batches that every network is calibrated on: drawn once, not augmented. */
+/** Draws the training batches, not augmented, on which every network is calibrated. */
 export async function calibrationBatches(
   dataset: Dataset,
   { seed, batchSize, labelStride }: Calibration,
@@ -37,7 +37,7 @@ export async function calibrationBatches(
   return drawn;
 }
 
-/** A genotype's network with the weights that it inherits from a supernet, and statistics of its own: the mean moments over some batches. */
+/** Builds a genotype's network with weights inherited from a supernet. Its statistics are the mean moments over the calibration batches. */
 export async function inherit(
   engine: Engine,
   state: SupernetState,

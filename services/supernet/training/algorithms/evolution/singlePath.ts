@@ -5,36 +5,37 @@ import { pathAlphas } from "../../../../../shared/network/alphas";
 import {
   decodeSupernet,
   encodeSupernet,
-  type Progress,
+  type TrainingRecord,
   type SupernetState,
 } from "../../../../../shared/network/checkpoint";
 import type { Supernet } from "../../../../../shared/network/supernet";
 import { searchStride } from "../../../../../shared/space/genotype";
 import { randomGenotype } from "../../../../../shared/space/sampling";
+import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
 import { trainableSupernet } from "../../steps";
-import { initialSupernet, type SearchJob } from "../ssr/train";
+import { initialSupernet } from "../ssr/train";
+import { type SearchJob } from "../search";
 import { openWeightTrainer, type Subject } from "../../weightTrainer";
 import type { Plan } from "../budget";
-import type { SearchPort } from "../search";
 
 /**
- * Trains the whole supernet of a space by single paths (Guo et al., 2020): each step trains one network drawn uniformly, by architecture
- * parameters that are one-hot in the weight step of the relaxed supernet. Running statistics that it leaves fit no single network.
+ * Trains the whole supernet of a space by single paths (Guo et al., 2020): each weight step trains one network that is drawn uniformly,
+ * by means of one-hot architecture parameters. The running statistics mix all networks, so each network must be recalibrated.
  */
 export async function trainSinglePaths(
   engine: Engine,
   job: SearchJob,
   dataset: Dataset,
   { plan, weighting }: { plan: Plan; weighting: Float32Array },
-  port: SearchPort,
+  port: TrainingPort,
 ): Promise<{ state: SupernetState; seconds: number }> {
   const { spec, space, sampled } = job;
   const { batchSize, weightDecay, weightLearningRate } = spec.training;
   const from = sampled?.checkpoint && decodeSupernet(space, sampled.checkpoint, "checkpoint of an evolution");
   let state = from?.state ?? initialSupernet(space, spec.seed);
-  let progress: Progress = from?.progress ?? { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0, costWeight: 0 };
-  if (progress.epoch >= plan.epochs) return { state, seconds: progress.seconds };
+  let record: TrainingRecord = from?.record ?? { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0, costWeight: 0 };
+  if (record.epoch >= plan.epochs) return { state, seconds: record.seconds };
   const { supernet } = state;
   const { weights, stats } = state;
   const course = {
@@ -58,15 +59,15 @@ export async function trainSinglePaths(
     weights.steps,
   );
   try {
-    while (progress.epoch < plan.epochs) {
+    while (record.epoch < plan.epochs) {
       const started = performance.now();
-      const epoch = progress.epoch + 1;
+      const epoch = record.epoch + 1;
       const loss = await trainer.epoch(dataset, epoch, port, plan.stepsOf(epoch));
       const { weights: values, m, v, stats: moved } = trainer.vectors();
       state = { ...state, weights: { values, m, v, steps: trainer.steps() }, stats: moved };
       const seconds = (performance.now() - started) / 1000;
-      progress = { ...progress, epoch, seconds: progress.seconds + seconds };
-      const checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
+      record = { ...record, epoch, seconds: record.seconds + seconds };
+      const checkpoint = await port.storeCheckpoint(encodeSupernet(state, record));
       await port.completeSamplingEpoch({
         epoch,
         epochs: plan.epochs,
@@ -77,13 +78,13 @@ export async function trainSinglePaths(
         checkpoint,
       });
     }
-    return { state, seconds: progress.seconds };
+    return { state, seconds: record.seconds };
   } finally {
     await trainer.release();
   }
 }
 
-/** A supernet of which each step trains one network, drawn by the stream of its epoch. */
+/** A supernet for the weight trainer. Each step trains one network, drawn from the random stream of its epoch. */
 function singlePaths(supernet: Supernet, seed: number): Subject {
   const { space, alphas } = supernet;
   const { inputHeight: height, inputWidth: width, classes } = space;

@@ -1,6 +1,4 @@
-import { classFrequencies } from "../../../../../shared/data/batches";
-import { openDataset } from "../../../../../shared/data/open";
-import { datasetOptions } from "../../../../../shared/data/fromSpec";
+import { openDataset, datasetOptions } from "../../../../../shared/data/open";
 import { createRandom } from "../../../../../shared/engine/random";
 import { buildDiscrete, type DiscreteNetwork } from "../../../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../../../shared/network/export";
@@ -8,39 +6,46 @@ import { initialStats, initialWeights } from "../../../../../shared/network/init
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow, keyOf, type CostWindow } from "../../../../../shared/space/sampling";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
-import { classWeights, polyRate } from "../../schedule";
-import type { SearchJob } from "../ssr/train";
-import { encodeTraining, decodeTraining } from "../../trainingCheckpoint";
-import { networkSubject, openWeightTrainer, untrained, type TrainingVectors } from "../../weightTrainer";
+import type { TrainingPort } from "../../port";
+import { polyRate } from "../../schedule";
+import { countedClassWeights } from "../../classWeights";
+import type { SearchJob, Search } from "../search";
+import {
+  encodeTraining,
+  decodeTraining,
+  networkSubject,
+  openWeightTrainer,
+  untrained,
+  type TrainingVectors,
+} from "../../weightTrainer";
 import { planBudget, type Plan } from "../budget";
 import { evaluateCandidate, type EvaluationContext } from "../candidates";
-import type { Search, SearchPort } from "../search";
 import { deriveSelected } from "../selection";
 
-/** Where a random search stands: what a checkpoint holds. */
+/** Progress of a random search, as a checkpoint holds it. */
 interface Standing {
-  /** The network in training, from 1, with its epochs and steps so far. */
+  /** Number of the network in training, from 1, with its epochs and steps so far. */
   candidate: number;
   epoch: number;
   steps: number;
-  /** Of everything so far. */
+  /** Time of all trainings and evaluations so far. */
   seconds: number;
-  /** Absent where the network has taken no step. */
+  /** Absent before the network's first epoch. */
   vectors?: TrainingVectors;
-  /** The best of the networks before it. */
+  /** The best of the networks evaluated before. */
   best?: NetworkParameters & { candidate: number; miou: number };
 }
 
 /** Context shared by all parts of a random search. */
 interface Context extends EvaluationContext {
   job: SearchJob;
-  port: SearchPort;
+  port: TrainingPort;
   plan: Plan;
 }
 
 /**
- * Random search: sampling.candidates networks of the cost window, each trained from scratch with an equal share of the budget (weight
- * steps alone, a poly schedule of its own, the hyperparameters of section training); the best by validation mIoU wins.
+ * Random search: draws sampling.candidates networks from the cost window and trains each from scratch with an equal share of the budget
+ * (weight steps only, a poly schedule of its own, the hyperparameters of section training). The best by validation mIoU is chosen.
  */
 export const searchAtRandom: Search = async (engine, job, port) => {
   const { spec, space, table } = job;
@@ -48,7 +53,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
   const { epochs, batchSize } = spec.training;
   const window = costWindow(space, table, { target: spec.cost.target, tolerance: costTolerance });
   const networks = drawGenotypes(window, spec).map((genotype) => buildDiscrete(genotype, { kind: "search" }));
-  const known = new Map(job.sampled?.evaluated.map((told) => [told.index, told]));
+  const known = new Map(job.sampled?.evaluated.map((candidate) => [candidate.index, candidate]));
   const dataset = await openDataset(datasetOptions(spec, space));
   try {
     const plan = planBudget({
@@ -59,21 +64,21 @@ export const searchAtRandom: Search = async (engine, job, port) => {
       evaluations: candidates,
       imagesPerEvaluation: dataset.validation.length,
     });
-    const weighting = classWeights(await classFrequencies(dataset.train, space.classes));
+    const weighting = await countedClassWeights(dataset, space.classes);
     const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
     let standing = resumed(job) ?? { candidate: 1, epoch: 0, steps: 0, seconds: 0 };
     for (const network of networks.slice(standing.candidate - 1)) {
       const trained = await train(context, network, standing);
       const { candidate: index, vectors: parameters } = trained;
-      const figure =
+      const evaluated =
         known.get(index) ??
         (await evaluateCandidate(context, { network, parameters, index, parent: 0, started: performance.now() }));
       standing = {
         candidate: trained.candidate + 1,
         epoch: 0,
         steps: 0,
-        seconds: trained.seconds + figure.seconds,
-        best: better(trained, figure.validationMiou),
+        seconds: trained.seconds + evaluated.seconds,
+        best: better(trained, evaluated.validationMiou),
       };
     }
     const { best, seconds } = standing;
@@ -88,7 +93,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
   }
 };
 
-/** The networks of a search, the same whenever it is resumed; no two alike while the window holds others. */
+/** Draws the networks of a search. A resumed search draws the same ones. Duplicates occur only if the window seems to hold no others. */
 function drawGenotypes(window: CostWindow, { sampling, seed }: ResolvedSpec): Genotype[] {
   const drawn = new Map<string, Genotype>();
   const random = createRandom(seed, "random/genotypes");
@@ -102,7 +107,7 @@ function drawGenotypes(window: CostWindow, { sampling, seed }: ResolvedSpec): Ge
   return all;
 }
 
-/** Trains a network to the end of its share, a checkpoint and an event after each epoch. */
+/** Trains a network to the end of its share of the budget. Each epoch ends with a checkpoint and an event. */
 async function train(
   { engine, job, port, dataset, weighting, plan }: Context,
   network: DiscreteNetwork,
@@ -124,10 +129,10 @@ async function train(
   };
   const subject = networkSubject(network);
   const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, standing.steps);
-  // Counted over the trainings of all candidates.
+  // Epochs in events count over the trainings of all candidates.
   const total = plan.epochs * spec.sampling.candidates;
   const before = (candidate - 1) * plan.epochs;
-  const progress: SearchPort["progress"] = (step) =>
+  const progress: TrainingPort["progress"] = (step) =>
     port.progress({ ...step, epoch: before + step.epoch, epochs: total });
   try {
     let now = { ...standing, vectors };
@@ -137,7 +142,7 @@ async function train(
       const loss = await trainer.epoch(dataset, epoch, { progress, signal: port.signal }, plan.stepsOf(epoch));
       const seconds = (performance.now() - started) / 1000;
       now = { ...now, epoch, steps: trainer.steps(), seconds: now.seconds + seconds, vectors: trainer.vectors() };
-      const checkpoint = await port.storeCheckpoint(checkpointBytes(now), before + epoch);
+      const checkpoint = await port.storeCheckpoint(checkpointBytes(now));
       await port.completeSamplingEpoch({
         epoch: before + epoch,
         epochs: total,
@@ -154,7 +159,7 @@ async function train(
   }
 }
 
-/** The best up to a network that has its figure; the first of equals. */
+/** The best network including the one just evaluated; the first among equals. */
 function better({ best, candidate, vectors }: Standing, miou: number): NonNullable<Standing["best"]> {
   if (best && best.miou >= miou) return best;
   const { weights = new Float32Array(), stats = new Float32Array() } = vectors ?? {};

@@ -8,7 +8,7 @@ const alpha = (loss: number, norm: number) => ({ loss, norm, ssr: 0, cost: 0 });
 const unit = { ssrFactor: 1, costWeight: 0 };
 
 describe("the guard of an epoch", () => {
-  it("keeps the largest norms, those of architecture parameters also over what their loss weighs", () => {
+  it("keeps the largest norms, and for architecture parameters also the norm relative to the weights of their loss", () => {
     const guard = guardEpoch(spec, 1);
     expect(guard.norms()).toEqual({ weights: 0, alphas: 0, relativeAlphas: 0 });
     for (const norm of [2, 5, 3]) expect(guard.weights({ loss: 1, norm })).toBeUndefined();
@@ -24,7 +24,7 @@ describe("the guard of an epoch", () => {
     [Infinity, NaN, "the loss of the weights is Infinity at epoch 4, step 2: lower"],
     [1, NaN, "the gradient norm of the weights is NaN at epoch 4, step 2: lower"],
     [1, Infinity, "the gradient norm of the weights is Infinity at epoch 4, step 2: lower"],
-  ])("alarms of loss %d with norm %d", (loss, norm, message) => {
+  ])("raises an alarm on loss %d with norm %d", (loss, norm, message) => {
     const guard = guardEpoch(spec, 4);
     expect(guard.weights({ loss: 1, norm: 1 })).toBeUndefined();
     expect(guard.weights({ loss, norm })).toMatchObject({
@@ -35,7 +35,7 @@ describe("the guard of an epoch", () => {
     });
   });
 
-  it("alarms of the architecture parameters too, by the policy of the spec", () => {
+  it("raises an alarm on the architecture parameters too, with the policy of the spec", () => {
     const health = { ...spec.health, onLossNotFinite: HealthPolicy.HEALTH_POLICY_PAUSE };
     expect(guardEpoch({ ...spec, health }, 1).alphas(alpha(NaN, 1), unit)).toMatchObject({
       policy: HealthPolicy.HEALTH_POLICY_PAUSE,

@@ -3,25 +3,25 @@ import { HealthAlarmKind } from "../../../../../shared/proto/lathe/v1/result";
 import { Dimension } from "../../../../../shared/proto/lathe/v1/space";
 import { policyOf } from "../../../../../shared/spec/health";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
-import type { AlphaOutcome, AlphaWeights, WeightOutcome } from "../../session";
+import type { AlphaOutcome, AlphaWeights, WeightOutcome } from "../../supernetTrainer";
 import { CROSS_ENTROPY_WEIGHT } from "../../steps";
 
 /** Largest gradient norms of an epoch's steps, before clipping; 0 where no step was taken. */
 export interface EpochNorms {
   weights: number;
   alphas: number;
-  /** The latter over the weights of the terms of its loss. */
+  /** The alpha norm divided by the sum of the weights of its loss's terms. */
   relativeAlphas: number;
 }
 
 interface Guard {
-  /** Take in one step each; the alarm where its loss or gradient norm is NaN or infinite, after which no step may follow. */
+  /** Record one step each. They return an alarm if its loss or gradient norm is NaN or infinite; then the epoch must end. */
   weights(outcome: WeightOutcome): HealthAlarmRaised | undefined;
   alphas(outcome: AlphaOutcome, weights: AlphaWeights): HealthAlarmRaised | undefined;
   norms(): EpochNorms;
 }
 
-/** Watches the steps of one epoch. */
+/** Checks the losses and gradient norms of one epoch's steps. */
 export function guardEpoch({ health, regularization }: ResolvedSpec, epoch: number): Guard {
   const largest: EpochNorms = { weights: 0, alphas: 0, relativeAlphas: 0 };
   const { operation, outputWidth, middleWidth, depth } = regularization;
@@ -46,7 +46,7 @@ export function guardEpoch({ health, regularization }: ResolvedSpec, epoch: numb
       return check(outcome, "weights");
     },
     alphas: (outcome, { ssrFactor, costWeight }) => {
-      // |sum of w g| is at most the sum of w times the largest |g|: what one unit of a term contributes, whatever a spec lets it weigh.
+      // |sum w g| <= (sum w) * max |g|. Divided by the sum of w, the norm no longer depends on the weights that a spec gives to the terms.
       const scale = CROSS_ENTROPY_WEIGHT + ssrFactor * (operation + outputWidth + middleWidth + depth) + costWeight;
       largest.alphas = Math.max(largest.alphas, outcome.norm);
       largest.relativeAlphas = Math.max(largest.relativeAlphas, outcome.norm / scale);

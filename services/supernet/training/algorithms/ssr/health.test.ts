@@ -8,7 +8,7 @@ import { healthy, judge, kindsOf, type Measures } from "./health";
 const { health } = presetSpec("small");
 type Health = typeof health;
 
-/** An epoch of which nothing can be said, after the grace. */
+/** An epoch after the grace epochs that raises no alarm. */
 const quiet: Measures = {
   epoch: 10,
   epochs: 40,
@@ -113,7 +113,7 @@ describe("over epochs", () => {
     });
   };
 
-  it("an alarm is raised when its condition begins, not while it lasts, and again after it has been gone", () => {
+  it("an alarm is raised when its condition begins, not while it lasts, and again when it begins anew", () => {
     const course = over([road(0.5), road(0.96), road(0.99), road(0.5), road(0.97)]);
     expect(course.map(({ kinds }) => kinds.join())).toEqual(["", "TRIVIAL_PREDICTOR", "", "", "TRIVIAL_PREDICTOR"]);
     expect(course.map(({ history }) => kindsOf(history.standing).length)).toEqual([0, 1, 1, 0, 1]);
@@ -131,7 +131,7 @@ describe("over epochs", () => {
     expect(kindsOf(second!.history.standing)).toEqual([Kind.HEALTH_ALARM_KIND_LATE_ENTROPY]);
   });
 
-  it("the best mIoU is that of all epochs, the first included", () => {
+  it("the best mIoU is that of all epochs, including the first", () => {
     const course = over([0.3, 0.4, 0.35].map((miou) => ({ miou })));
     expect(course.map(({ history: { bestMiou, bestEpoch } }) => [bestMiou, bestEpoch])).toEqual([
       [0.3, 1],

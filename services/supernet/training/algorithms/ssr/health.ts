@@ -4,46 +4,49 @@ import { HealthAlarmKind as Kind } from "../../../../../shared/proto/lathe/v1/re
 import { Dimension } from "../../../../../shared/proto/lathe/v1/space";
 import { policyOf } from "../../../../../shared/spec/health";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
-import { enumWord } from "../../../../../shared/spec/words";
+import { enumWord } from "../../../../../shared/spec/bounds";
 
-/** Figures of one epoch that the health rules judge. */
+/** Measures of one epoch to which the health rules apply. */
 export interface Measures {
-  /** Counted from 1, of the budget. */
+  /** Counts from 1; `epochs` is the budget. */
   epoch: number;
   epochs: number;
-  /** On the validation split. */
+  /** mIoU on the validation split. */
   miou: number;
-  /** The class that most labelled pixels are predicted as: its share of the predictions and of the labels. */
+  /** The most frequently predicted class, with its share of the predictions and of the labels. */
   commonest: { name: string; predicted: number; labelled: number };
-  /** Largest of the epoch's steps: of the weights, and of the architecture parameters over the weights of their loss's terms. */
+  /** Largest gradient norms of the epoch's steps: of the weights, and of the architecture parameters relative to their loss (EpochNorms). */
   norms: { weights: number; alphas: number };
   /** Operation and scale with the largest share (shared/space/groups.ts, dominance). */
   operation: { name: string; share: number };
   scale: { name: string; share: number };
-  /** Share of the beginning's entropy that each dimension still has (shared/space/groups.ts, openness). */
+  /** Entropy of each dimension as a share of its initial entropy (shared/space/groups.ts, openness). */
   dimensions: readonly { dimension: Dimension; open: number }[];
-  /** Expected cost, the space's smallest, and the target, as shares of the largest network's. */
+  /** Expected cost, smallest cost of the space, and target, as shares of the largest network's cost. */
   cost: { ratio: number; smallest: number; target: number };
-  /** Mean probability of the smallest width over the width groups; 0 where widths are not searched. */
+  /** Mean probability of the smallest width over the width groups; 0 if widths are not searched. */
   smallestWidths: number;
-  /** Every group had one survivor while the epoch was trained. */
+  /** Whether every group had one survivor while the epoch was trained. */
   decided: boolean;
 }
 
-/** Before the first epoch. */
+/** History before the first epoch. */
 export const healthy: HealthHistory = { bestMiou: 0, bestEpoch: 0, decidedMiou: -1, staleEpochs: 0, standing: [] };
 
 type Health = ResolvedSpec["health"];
 type Finding = Pick<HealthAlarmRaised, "kind" | "value" | "bound" | "message"> & { dimension?: Dimension };
 type Rule = (measures: Measures, history: HealthHistory, health: Health) => Finding[];
 
-/** The target is clearly above what is left where it is so by a tenth of the largest network's cost ... */
+/**
+ * Bounds of the alarm on lost capacity. The target must exceed both the expected and the smallest cost by CLEARLY (a share of the largest
+ * network's cost). The expected cost must lie within FLOOR of the way from the smallest cost to the target, or the mean probability of the
+ * smallest widths must reach NARROWEST.
+ */
 const CLEARLY = 0.1;
-/** ... and what is left is the floor of the space within a twentieth of the way up to the target, or all but one in a hundred of its widths. */
 const FLOOR = 0.05;
 const NARROWEST = 0.99;
 
-/** In the order of the kinds, which is that of their events. */
+/** In the order of the alarm kinds, in which an epoch's alarms are published. */
 const RULES: readonly Rule[] = [
   gradientNorm,
   trivialPredictor,
@@ -55,7 +58,7 @@ const RULES: readonly Rule[] = [
   plateau,
 ];
 
-/** Best mIoU and patience with one more epoch; `standing` is still that of the epoch before. */
+/** Updates best mIoU and stale epochs by one epoch. `standing` is not updated here. */
 function advance(history: HealthHistory, { epoch, miou, decided }: Measures): HealthHistory {
   const best = history.bestEpoch === 0 || miou > history.bestMiou;
   const better = miou > history.decidedMiou;
@@ -67,8 +70,9 @@ function advance(history: HealthHistory, { epoch, miou, decided }: Measures): He
 }
 
 /**
- * The alarms that an epoch raises: conditions that hold now and did not after the epoch before. Pure, so that an epoch that is
- * trained again after a crash raises the same. `before` is the history of the epochs before it; the one returned takes it in.
+ * Returns the alarms that an epoch raises: conditions that hold now but did not hold after the previous epoch. The function is pure, so
+ * an epoch that is trained again after a crash raises the same alarms. `before` is the history of the previous epochs; the returned
+ * history includes this epoch.
  */
 export function judge(
   health: Health,
@@ -90,7 +94,7 @@ export function judge(
   };
 }
 
-/** Kinds among standing alarms. */
+/** The alarm kinds of standing alarms (10 * kind + dimension). */
 export function kindsOf(standing: readonly number[]): Kind[] {
   return [...new Set(standing.map((each) => Math.floor(each / 10)))];
 }
@@ -111,7 +115,7 @@ function trivialPredictor(
   _history: HealthHistory,
   { maxClassShare: bound }: Health,
 ): Finding[] {
-  // Where the labels themselves are that uneven, so is a good prediction.
+  // If the labels themselves are that uneven, a good prediction is too.
   if (predicted <= bound || labelled > bound) return [];
   const message = `${percent(predicted)} of the validation pixels are predicted as "${name}", above ${percent(bound)}; ${percent(labelled)} are labelled so: the supernet predicts one class, lower training.weight_learning_rate or look at the labels`;
   return [{ kind: Kind.HEALTH_ALARM_KIND_TRIVIAL_PREDICTOR, value: predicted, bound, message }];
@@ -141,7 +145,7 @@ function scaleDominance({ scale }: Measures, _history: HealthHistory, { maxScale
 }
 
 function dominated(kind: Kind, what: string, most: { name: string; share: number }, bound: number): Finding[] {
-  // 1 is off, also where a sum of probabilities is a rounding above it.
+  // A bound of 1 is off, even if rounding makes a share exceed 1.
   if (most.share <= bound || bound >= 1) return [];
   const message = `${what} ${most.name} has ${percent(most.share)} of the choices of the blocks, above ${percent(bound)}: lower regularization.operation or cost.weight, or take ${what} ${most.name} for right and raise the bound`;
   return [{ kind, dimension: Dimension.DIMENSION_OPERATION, value: most.share, bound, message }];
@@ -162,7 +166,7 @@ function lateEntropy(
 }
 
 function capacityGone({ cost: { ratio, smallest, target }, smallestWidths }: Measures): Finding[] {
-  // Without room between the cheapest network and the target, there is no capacity to lose.
+  // If the target is hardly above the cheapest network, there is no capacity to lose.
   if (target - smallest <= CLEARLY || target - ratio <= CLEARLY) return [];
   const floor = smallest + FLOOR * (target - smallest);
   const narrow = smallestWidths >= NARROWEST;

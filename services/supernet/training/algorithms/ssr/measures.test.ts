@@ -1,6 +1,6 @@
 import { createConfusion, count, scores } from "../../../../../shared/evaluation/confusion";
 import { Dimension } from "../../../../../shared/proto/lathe/v1/space";
-import { costOfLargest, costOfSmallest, expectedCost, macsTable } from "../../../../../shared/space/cost";
+import { costOfLargest, expectedCost, macsTable, smallestCostRatio } from "../../../../../shared/space/cost";
 import { dimensionMetrics, initialArchitecture } from "../../../../../shared/space/groups";
 import { resolve } from "../../../../../shared/spec/resolve";
 import { briefSpec, decideAll } from "../../../../../shared/testing/training";
@@ -36,10 +36,10 @@ it("an epoch is measured by its predictions, its norms and its architecture", ()
     ...[1, 2, 3, 4].map((dimension) => [dimension, 1]),
   ]);
   expect(measures.decided).toBe(false);
-  expect(measures.cost.smallest).toBe(costOfSmallest(space, table) / costOfLargest(space, table));
+  expect(measures.cost.smallest).toBe(smallestCostRatio(space, table));
 });
 
-it("four blocks that agree on d2s2 at the smallest widths are named, and are no dominance", () => {
+it("four blocks that agree on d2s2 at the smallest widths are measured, but are no dominance", () => {
   const start = initialArchitecture(space);
   const alphas = (dimension: Dimension, n: number) => {
     const chosen = dimension === Dimension.DIMENSION_OPERATION ? 3 : dimension === Dimension.DIMENSION_DEPTH ? 1 : 0;

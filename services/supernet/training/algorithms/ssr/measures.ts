@@ -20,7 +20,7 @@ import {
 import type { EpochNorms } from "./guard";
 import { kindsOf, type Measures } from "./health";
 
-/** Figures of an epoch, before the health rules judge them. */
+/** Results of an epoch from which the health measures are computed. */
 interface EpochOutcome {
   epoch: number;
   epochs: number;
@@ -32,12 +32,12 @@ interface EpochOutcome {
   /** Names of the classes. */
   classes: readonly string[];
   norms: EpochNorms;
-  /** Expected cost as a share of the largest network's, and what is aimed at. */
+  /** Expected cost and its target, as shares of the largest network's cost. */
   costRatio: number;
   costTarget: number;
 }
 
-/** Measures of an epoch's architecture, losses and predictions. */
+/** Health measures of an epoch's architecture, gradients and predictions. */
 export function measure(outcome: EpochOutcome): Measures {
   const { epoch, epochs, space, architecture, table, dimensions, validation, norms } = outcome;
   const { commonest } = validation;
@@ -62,7 +62,7 @@ export function measure(outcome: EpochOutcome): Measures {
   };
 }
 
-/** Measures and history as an epoch's event has them. */
+/** Measures and history in the form of an epoch's event. */
 export function epochHealth(measures: Measures, norms: EpochNorms, history: HealthHistory): EpochHealth {
   const { ratio, smallest, target } = measures.cost;
   return {
@@ -80,7 +80,7 @@ export function epochHealth(measures: Measures, norms: EpochNorms, history: Heal
   };
 }
 
-/** Mean probability of the smallest width over the live width groups that had a choice. */
+/** Mean probability of the smallest width over the live width groups that began with more than one candidate. */
 function smallestWidths(space: SearchSpace, { groups }: Architecture): number {
   const declared = indexGroups({ groups: spaceGroups(space) });
   const widths = groups.filter(

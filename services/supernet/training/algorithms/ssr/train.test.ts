@@ -14,8 +14,9 @@ import { initialArchitecture, isConverged } from "../../../../../shared/space/gr
 import { resolve } from "../../../../../shared/spec/resolve";
 import { writeImage, writeLabel, writeText } from "../../../../../shared/testing/pictures";
 import { briefSpec, decideAll, halve, timeless } from "../../../../../shared/testing/training";
-import type { CompiledSteps } from "../../progress";
-import { shrunk, trainSupernet, type Decision, type SearchJob, type TrainingPort } from "./train";
+import type { CompiledSteps, Decision, TrainingPort } from "../../port";
+import { shrunk, trainSupernet } from "./train";
+import { type SearchJob } from "../search";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -46,9 +47,9 @@ async function train(
     engine,
     { spec, space, table: macsTable(space), ...(resume && { resume }) },
     {
-      storeCheckpoint: (bytes, epoch) => {
+      storeCheckpoint: (bytes) => {
         checkpoints.push(bytes);
-        return Promise.resolve(ref(`c${epoch}`));
+        return Promise.resolve(ref(`c${decodeSupernet(space, bytes, "checkpoint").record.epoch}`));
       },
       completeEpoch: (completed) => {
         epochs.push(completed);
@@ -66,7 +67,7 @@ async function train(
   return { event, epochs, checkpoints, decisions, compiled };
 }
 
-/** Some leave after the first epoch, the rest is decided after the second, the third is plain training. */
+/** Halves the candidates after the first epoch and decides all groups after the second; the third epoch trains weights only. */
 const byShrinking: Decide = (epoch, { architecture, space }) => {
   if (epoch === 1) return { architecture: halve(space!, architecture!, 1), converged: false, byBudget: false };
   if (epoch === 2) return { architecture: decideAll(space!, architecture!), converged: true, byBudget: false };
@@ -81,7 +82,7 @@ describe("training a supernet", () => {
     run = await train(spec, byShrinking);
   });
 
-  it("trains what is left after each decision, and says when shrinking had decided everything", () => {
+  it("trains the remaining supernet after each decision, and reports when shrinking had decided everything", () => {
     expect(run.event).toMatchObject({
       decidedBy: DecidedBy.DECIDED_BY_SHRINKING,
       convergedEpoch: 2,
@@ -107,12 +108,12 @@ describe("training a supernet", () => {
     const estimates = run.epochs.map(({ metrics }) => metrics!.estimatedMemoryBytes);
     expect(estimates).toEqual(run.compiled.map(({ estimatedBytes }) => estimatedBytes));
     expect(estimates).toEqual([...new Set(estimates)].sort((a, b) => b - a));
-    // Nothing is left to move in the third epoch.
+    // The third epoch has no alpha steps.
     expect(states.map(({ alphas }) => alphas.steps)).toEqual([4, 8, 8]);
     expect(survivors(run.event.architecture!)).toEqual(survivors(states[2]!.supernet.architecture));
   });
 
-  it("tells of each epoch what it was", () => {
+  it("publishes the metrics of each epoch", () => {
     const table = macsTable(space);
     run.epochs.forEach(({ metrics, architecture }, at) => {
       expect(metrics).toMatchObject({ epoch: at + 1, epochs: 3, steps: 4 });
@@ -136,8 +137,8 @@ describe("training a supernet", () => {
     expect({ ...again.event, seconds: 0 }).toEqual({ ...run.event, seconds: 0 });
   });
 
-  it("shows the examples in another order each epoch", async () => {
-    // Nothing moves and nothing drops out: a step's loss is that of its batch.
+  it("draws the examples in another order in each epoch", async () => {
+    // Without updates and dropout, the loss of a step depends only on its batch.
     const still = briefSpec({
       training: { epochs: 2, weightLearningRate: 1e-12, alphaLearningRate: 1e-12 },
       space: { stages: space.stages.map((stage) => ({ ...stage, dropout: 0 })) },
@@ -149,7 +150,7 @@ describe("training a supernet", () => {
     expect(Math.abs(first[0]! - first[1]!)).toBeGreaterThan(1e-3);
   });
 
-  it("is another from another seed", async () => {
+  it("has another result from another seed", async () => {
     const stop = new AbortController();
     const end = () => {
       stop.abort(new LatheError("CANCELLED", "enough"));
@@ -169,18 +170,21 @@ describe("training a supernet", () => {
     expect(weights(other[0]!)).not.toEqual(weights(run.checkpoints[0]!));
   });
 
-  it.each([1, 2, 3])("resumed after epoch %d ends as the run that was not interrupted", async (epoch) => {
-    const resume = {
-      checkpoint: run.checkpoints[epoch - 1]!,
-      ref: ref(`c${epoch}`),
-      decision: run.decisions[epoch - 1]!,
-    };
-    const resumed = await train(spec, byShrinking, { resume });
-    expect(resumed.checkpoints.map(timeless)).toEqual(run.checkpoints.slice(epoch).map(timeless));
-    expect({ ...resumed.event, seconds: 0 }).toEqual({ ...run.event, seconds: 0 });
-  });
+  it.each([1, 2, 3])(
+    "resumed after epoch %d has the same result as the run that was not interrupted",
+    async (epoch) => {
+      const resume = {
+        checkpoint: run.checkpoints[epoch - 1]!,
+        ref: ref(`c${epoch}`),
+        decision: run.decisions[epoch - 1]!,
+      };
+      const resumed = await train(spec, byShrinking, { resume });
+      expect(resumed.checkpoints.map(timeless)).toEqual(run.checkpoints.slice(epoch).map(timeless));
+      expect({ ...resumed.event, seconds: 0 }).toEqual({ ...run.event, seconds: 0 });
+    },
+  );
 
-  it("refuses a checkpoint that is none", async () => {
+  it("refuses bytes that are not a checkpoint", async () => {
     const resume = { checkpoint: new Uint8Array(9), ref: ref("c9"), decision: { converged: false, byBudget: false } };
     await expect(train(spec, byShrinking, { resume })).rejects.toMatchObject({
       reason: "BUNDLE_CORRUPT",
@@ -190,7 +194,7 @@ describe("training a supernet", () => {
 });
 
 describe("shrunk", () => {
-  it("takes the moments of what stays along, each with its own row", () => {
+  it("keeps the moments of surviving candidates, each with its own row", () => {
     const { space } = resolve(briefSpec());
     const before = initialArchitecture(space);
     const supernet = buildSupernet(space, before);
@@ -218,7 +222,7 @@ describe("the end of the epochs", () => {
   const spec = briefSpec({ training: { epochs: 1 } });
   const { space } = resolve(spec);
 
-  it("by argmax is told as such, and the checkpoint is that of the supernet before it", async () => {
+  it("by argmax is reported as such, and the checkpoint holds the supernet before argmax", async () => {
     const byBudget: Decide = (_, { architecture }) => ({
       architecture: decideAll(space, architecture!),
       converged: true,
@@ -232,7 +236,7 @@ describe("the end of the epochs", () => {
     expect(event.architecture!.groups.every(({ alphas, survivors }) => alphas.length === survivors.length)).toBe(true);
   });
 
-  it("goes on while nothing is decided, at the last rate and factor, until it is", async () => {
+  it("trains on with the last rate and factor until every group is decided", async () => {
     const extended: Decide = (epoch, { architecture }) =>
       epoch < 2
         ? { converged: false, byBudget: false }
@@ -260,7 +264,7 @@ describe("health", () => {
   });
   const kinds = (epochs: EpochCompleted[]) => epochs.map(({ alarms }) => alarms.map(({ kind }) => kind));
 
-  it("is measured in every epoch, by norms of both steps until nothing is left to move", async () => {
+  it("is measured in every epoch, by the norms of both steps while there are alpha steps", async () => {
     const { epochs } = await train(briefSpec(), decided);
     const health = epochs.map(({ metrics }) => metrics!.health!);
     for (const each of health) {
@@ -273,7 +277,7 @@ describe("health", () => {
     expect(health.at(-1)!.bestMiou).toBe(Math.max(...epochs.map(({ metrics }) => metrics!.validationMiou)));
   });
 
-  it("that breaks a bound is an alarm of its epoch, once while it lasts, and so after a resumption", async () => {
+  it("beyond a bound raises one alarm while the condition lasts, also after a resumption", async () => {
     const spec = ill({ maxClassShare: 1, maxGradientNorm: 1e-6 });
     const whole = await train(spec, decided);
     expect(kinds(whole.epochs)).toEqual([[NORM], [], []]);
@@ -284,8 +288,8 @@ describe("health", () => {
     expect(resumed.checkpoints.map(timeless)).toEqual(whole.checkpoints.slice(1).map(timeless));
   });
 
-  it("that stops ends the epochs with the decision on that one, and so where the trainer died after it", async () => {
-    // At rate 1e-12 nothing but the running statistics moves, and what was never trained predicts one class.
+  it("with policy stop ends the training after the decision on that epoch, even if the trainer died in between", async () => {
+    // At rate 1e-12 only the running statistics change, and an untrained supernet predicts one class.
     const spec = ill({ patience: 2, maxClassShare: 1 }, 9);
     spec.training!.weightLearningRate = 1e-12;
     const run = await train(spec, decided);
@@ -302,7 +306,7 @@ describe("health", () => {
 });
 
 describe("a run that cannot go on", () => {
-  it("stops between two steps when told, with the reason that it was given", async () => {
+  it("stops between two steps when its signal aborts, with the reason of the signal", async () => {
     const stop = new AbortController();
     const steps: number[] = [];
     const running = train(briefSpec(), byShrinking, {
@@ -317,14 +321,14 @@ describe("a run that cannot go on", () => {
     expect(steps).toEqual([1, 2]);
   });
 
-  it("ends before an epoch is told where a file is broken that none of its batches needs", async () => {
+  it("fails before it publishes an epoch if a file is broken, even one that no batch uses", async () => {
     const folder = await mkdtemp(join(tmpdir(), "lathe-train-"));
     await writeText(join(folder, "classes.txt"), "sky\nroad\ncar\n");
     for (const name of ["train/#/0", "train/#/1", "train/#/2", "train/#/3", "train/#/4", "val/#/0"]) {
       await writeImage(join(folder, `${name.replace("#", "images")}.png`), 32, 64);
       await writeLabel(join(folder, `${name.replace("#", "labels")}.png`), 32, 64, [0, 1, 2]);
     }
-    // Of five images a batch of four leaves out the last.
+    // With five images, an epoch of batches of four leaves out the last.
     const order = createRandom(1, "epoch/1/weights").shuffle([0, 1, 2, 3, 4]);
     const broken = join(folder, `train/images/${order[4]}.png`);
     await writeText(broken, "no image");
@@ -342,14 +346,14 @@ describe("a run that cannot go on", () => {
     await rm(folder, { recursive: true });
   });
 
-  it("says where a loss is not finite", async () => {
+  it("names epoch and step of a loss that is not finite", async () => {
     const spec = briefSpec({ training: { epochs: 1 } });
     const { space } = resolve(spec);
     const first = await train(spec, () => ({ converged: true, byBudget: false }));
-    const { state, progress } = decodeSupernet(space, first.checkpoints[0]!, "c1");
-    // Of a search block, so that what follows it must pass the NaN on.
+    const { state, record } = decodeSupernet(space, first.checkpoints[0]!, "c1");
+    // A weight of a search block, so that the NaN reaches the loss.
     state.weights.values[state.supernet.weights.entries.find(({ name }) => name.includes("/conv2"))!.offset] = NaN;
-    const checkpoint = encodeSupernet(state, progress);
+    const checkpoint = encodeSupernet(state, record);
     const raised: HealthAlarmRaised[] = [];
     const raise = (alarm: HealthAlarmRaised) => Promise.resolve(void raised.push(alarm));
     const decision = { converged: false, byBudget: false };

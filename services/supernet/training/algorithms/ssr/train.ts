@@ -1,4 +1,4 @@
-import { beginDataset, type Dataset } from "../../../../../shared/data/open";
+import { beginDataset, type Dataset, datasetOptions } from "../../../../../shared/data/open";
 import { batches, type BatchOptions } from "../../../../../shared/data/batches";
 import type { Engine } from "../../../../../shared/engine/engine";
 import { createRandom } from "../../../../../shared/engine/random";
@@ -9,87 +9,52 @@ import {
   firstState,
   type HealthHistory,
   type Optimized,
-  type Progress,
+  type TrainingRecord,
   type SupernetState,
 } from "../../../../../shared/network/checkpoint";
 import { inheritBuffer } from "../../../../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../../../../shared/network/initialise";
 import { buildSupernet } from "../../../../../shared/network/supernet";
 import { LatheError } from "../../../../../shared/process/errors";
-import type {
-  CandidateEvaluated,
-  EpochCompleted,
-  HealthAlarmRaised,
-  SupernetConverged,
-} from "../../../../../shared/proto/lathe/v1/events";
-import type { ArtifactRef, EpochMetrics } from "../../../../../shared/proto/lathe/v1/result";
-import { DecidedBy } from "../../../../../shared/proto/lathe/v1/result";
-import type { Architecture, CostTable, Genotype, SearchSpace } from "../../../../../shared/proto/lathe/v1/space";
+import type { HealthAlarmRaised, SupernetConverged } from "../../../../../shared/proto/lathe/v1/events";
+import { DecidedBy, type EpochMetrics } from "../../../../../shared/proto/lathe/v1/result";
+import type { Architecture, SearchSpace } from "../../../../../shared/proto/lathe/v1/space";
 import { costOfLargest, expectedCost } from "../../../../../shared/space/cost";
 import { dimensionMetrics, initialArchitecture } from "../../../../../shared/space/groups";
 import { log10Size } from "../../../../../shared/space/size";
-import { datasetOptions } from "../../../../../shared/data/fromSpec";
 import { HealthPolicy } from "../../../../../shared/proto/lathe/v1/spec";
-import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
 import { searchStride } from "../../../../../shared/space/genotype";
 import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
 import { epochHealth, measure } from "./measures";
-import type { CompiledSteps, StepProgress } from "../../progress";
+import type { TrainingPort } from "../../port";
+import type { SearchJob } from "../search";
 import { awaitedClassWeights } from "../../classWeights";
 import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
-import { openSession, type AlphaOutcome, type StepOptions, type SupernetSession } from "../../session";
+import { openSupernetTrainer, type AlphaOutcome, type StepOptions, type SupernetTrainer } from "../../supernetTrainer";
 
-/** Answer of the shrinking service to an epoch. */
-export interface Decision {
-  /** The survivors from here on; absent: nothing has left. */
-  architecture?: Architecture;
-  converged: boolean;
-  /** The epochs ended and argmax decided what was left. */
-  byBudget: boolean;
-}
-
-export interface SearchJob {
-  spec: ResolvedSpec;
-  space: SearchSpace;
-  table: CostTable;
-  /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
-  resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: Decision };
-  /** What an earlier run of algorithm random or evolution has published: its newest checkpoint, and the networks that it evaluated. */
-  sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[] };
-}
-
-/** A network of a search by random or evolution, with its figure. */
-export type Candidate = CandidateEvaluated & { genotype: Genotype };
-
-/** What the training loop needs from outside: storage, publication, decisions. */
-export interface TrainingPort {
-  storeCheckpoint(bytes: Uint8Array, epoch: number): Promise<ArtifactRef>;
-  /** Publishes the epoch and answers with what is decided on it. */
-  completeEpoch(event: EpochCompleted): Promise<Decision>;
-  /** Tells an alarm that an epoch will not live to tell. */
-  raise(alarm: HealthAlarmRaised): Promise<void>;
-  progress(progress: StepProgress): void;
-  compiled(steps: CompiledSteps): void;
-  signal: AbortSignal;
-}
+/** Port methods that the training of a supernet calls. */
+type SupernetPort = Pick<
+  TrainingPort,
+  "storeCheckpoint" | "completeEpoch" | "raise" | "progress" | "compiled" | "signal"
+>;
 
 /**
- * Trains a supernet until its epochs end (docs/method.md#the-losses, docs/method.md#shrinking): alternating steps of weights and alphas,
- * a shrink after every epoch, plain training of the one network that is left once every group is decided. An alarm of policy stop
- * ends the epochs before.
+ * Trains a supernet for the epochs of its spec (docs/method.md#the-losses, docs/method.md#shrinking). Weight steps and alpha steps
+ * alternate, and every epoch ends with a shrink. Once every group is decided, the remaining network is trained by weight steps only.
+ * An alarm with policy stop ends the training early.
  */
-export async function trainSupernet(engine: Engine, job: SearchJob, port: TrainingPort): Promise<SupernetConverged> {
+export async function trainSupernet(engine: Engine, job: SearchJob, port: SupernetPort): Promise<SupernetConverged> {
   const { spec, space } = job;
   const begun = await beginDataset(datasetOptions(spec, space));
   const { dataset } = begun;
-  let session: SupernetSession | undefined;
+  let trainer: SupernetTrainer | undefined;
   try {
     const { weighting, counted } = awaitedClassWeights(dataset, space.classes);
     const options = stepOptions(job, weighting);
     const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
     let state = resumed?.state ?? initialSupernet(space, spec.seed);
-    let progress: Progress = resumed?.progress ?? {
+    let record: TrainingRecord = resumed?.record ?? {
       epoch: 0,
       convergedEpoch: 0,
       seconds: 0,
@@ -102,41 +67,41 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
     for (;;) {
       if (decision) {
         final = decision.architecture ?? architectureOf(state);
-        if (decision.converged && progress.convergedEpoch === 0 && !decision.byBudget)
-          progress = { ...progress, convergedEpoch: progress.epoch };
-        const over = progress.stopped === true || progress.epoch >= spec.training.epochs;
+        if (decision.converged && record.convergedEpoch === 0 && !decision.byBudget)
+          record = { ...record, convergedEpoch: record.epoch };
+        const over = record.stopped === true || record.epoch >= spec.training.epochs;
         if (over && decision.converged) break;
         if (decision.architecture) {
-          await session?.release();
-          session = undefined;
+          await trainer?.release();
+          trainer = undefined;
           state = shrunk(state, decision.architecture);
         }
       }
-      const epoch = progress.epoch + 1;
-      if (!session) {
-        session = await openSession(engine, state, options);
-        port.compiled({ epoch, ...session.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
+      const epoch = record.epoch + 1;
+      if (!trainer) {
+        trainer = await openSupernetTrainer(engine, state, options);
+        port.compiled({ epoch, ...trainer.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
       }
       await counted;
-      const told = await runEpoch(session, job, dataset, options, { ...progress, epoch }, port);
-      const { metrics, alarms, health } = told;
+      const completed = await runEpoch(trainer, job, dataset, options, { ...record, epoch }, port);
+      const { metrics, alarms, health } = completed;
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;
-      state = told.state;
-      // Images are decoded while the first epoch runs. The epoch is published only once all of them have been read without a fault.
+      state = completed.state;
+      // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
       port.signal.throwIfAborted();
-      progress = {
-        ...progress,
+      record = {
+        ...record,
         epoch,
-        seconds: progress.seconds + metrics.seconds,
+        seconds: record.seconds + metrics.seconds,
         miou: metrics.validationMiou,
         costWeight: spec.cost.adapt
-          ? nextCostWeight(progress.costWeight, metrics.expectedCostRatio, spec.cost)
-          : progress.costWeight,
+          ? nextCostWeight(record.costWeight, metrics.expectedCostRatio, spec.cost)
+          : record.costWeight,
         health,
         stopped: alarms.some(({ policy }) => policy === HealthPolicy.HEALTH_POLICY_STOP),
       };
-      checkpoint = await port.storeCheckpoint(encodeSupernet(state, progress), epoch);
+      checkpoint = await port.storeCheckpoint(encodeSupernet(state, record));
       decision = await port.completeEpoch({
         metrics,
         architecture: architectureOf(state),
@@ -147,25 +112,25 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Traini
       });
     }
     return {
-      decidedBy: progress.convergedEpoch > 0 ? DecidedBy.DECIDED_BY_SHRINKING : DecidedBy.DECIDED_BY_ARGMAX,
-      convergedEpoch: progress.convergedEpoch,
-      epochs: progress.epoch,
+      decidedBy: record.convergedEpoch > 0 ? DecidedBy.DECIDED_BY_SHRINKING : DecidedBy.DECIDED_BY_ARGMAX,
+      convergedEpoch: record.convergedEpoch,
+      epochs: record.epoch,
       checkpoint,
       architecture: final,
       space,
-      validationMiou: progress.miou,
-      seconds: progress.seconds,
+      validationMiou: record.miou,
+      seconds: record.seconds,
       engine: engine.name,
       trainingImages: (state.weights.steps + state.alphas.steps) * spec.training.batchSize,
-      stoppedEarly: progress.stopped === true && progress.epoch < spec.training.epochs,
+      stoppedEarly: record.stopped === true && record.epoch < spec.training.epochs,
     };
   } finally {
-    await session?.release();
+    await trainer?.release();
     await dataset.close();
   }
 }
 
-/** Options that the steps of a search are compiled with. */
+/** Options with which the steps of a search are compiled. */
 export function stepOptions({ spec, space, table }: SearchJob, weighting: Float32Array): StepOptions {
   return {
     seed: spec.seed,
@@ -182,7 +147,7 @@ export function stepOptions({ spec, space, table }: SearchJob, weighting: Float3
   };
 }
 
-/** The whole supernet of a space, its weights drawn by a seed. */
+/** The whole supernet of a space with random weights from a seed. */
 export function initialSupernet(space: SearchSpace, seed: number): SupernetState {
   const supernet = buildSupernet(space, initialArchitecture(space));
   return firstState(
@@ -192,7 +157,7 @@ export function initialSupernet(space: SearchSpace, seed: number): SupernetState
   );
 }
 
-/** The state with what has left taken out of every vector: weights, Adam moments, statistics, architecture parameters. */
+/** Takes removed candidates out of every vector of a state: weights, Adam moments, statistics, architecture parameters. */
 export function shrunk(state: SupernetState, architecture: Architecture): SupernetState {
   const from = state.supernet;
   const to = buildSupernet(from.space, architecture);
@@ -215,7 +180,7 @@ function architectureOf({ supernet, alphas }: SupernetState): Architecture {
   return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
 }
 
-/** A published epoch: its figures, its alarms, the history that the next one needs, and the state at its end. */
+/** A finished epoch: the state at its end, its metrics and alarms, and the health history for the next epoch. */
 interface Epoch {
   state: SupernetState;
   metrics: EpochMetrics;
@@ -224,12 +189,12 @@ interface Epoch {
 }
 
 async function runEpoch(
-  session: SupernetSession,
+  trainer: SupernetTrainer,
   { spec, space, table }: SearchJob,
   dataset: Dataset,
   options: StepOptions,
-  { epoch, costWeight, health: before = healthy }: Pick<Progress, "epoch" | "costWeight" | "health">,
-  port: TrainingPort,
+  { epoch, costWeight, health: before = healthy }: Pick<TrainingRecord, "epoch" | "costWeight" | "health">,
+  port: SupernetPort,
 ): Promise<Epoch> {
   const started = performance.now();
   const { training, regularization } = spec;
@@ -254,32 +219,32 @@ async function runEpoch(
   let factor = regularization.rampFrom;
   for await (const batch of batches(dataset.train, order("weights"))) {
     port.signal.throwIfAborted();
-    const { loss, norm } = await session.weightStep(batch, rate);
+    const { loss, norm } = await trainer.weightStep(batch, rate);
     await endOn(guard.weights({ loss, norm }), port);
     losses.push(loss);
-    if (session.alphaStep && moving) {
+    if (trainer.alphaStep && moving) {
       const step = (epoch - 1 - training.warmupEpochs) * steps + outcomes.length;
       factor = ssrFactor(regularization.rampFrom, regularization.rampTo, step, alphaSteps);
       const other = await alphaBatches.next();
       if (other.done) throw new Error(`the alpha batches of epoch ${epoch} ended before its weight batches`);
       const termWeights = { ssrFactor: factor, costWeight };
-      const outcome = await session.alphaStep(other.value, alphaLearningRate, termWeights);
+      const outcome = await trainer.alphaStep(other.value, alphaLearningRate, termWeights);
       await endOn(guard.alphas(outcome, termWeights), port);
       outcomes.push(outcome);
     }
     port.progress({ epoch, epochs, step: losses.length, steps, loss: mean(losses) });
   }
   await alphaBatches.return?.();
-  const state = session.state();
+  const state = trainer.state();
   const parameters = { weights: state.weights.values, stats: state.stats, alphas: state.alphas.values };
-  const validation = await session.evaluator.evaluate(
+  const validation = await trainer.evaluator.evaluate(
     parameters,
     dataset.validation,
     options.classWeights,
     port.signal,
   );
   const architecture = architectureOf(state);
-  // Not the alpha step's own figure, which is of the step before and absent where no step is taken.
+  // Computed anew: the alpha step's expectedCost is that before its update, and there may have been no alpha step.
   const cost = expectedCost(space, architecture, table);
   const costRatio = cost / options.alpha.largestCost;
   const dimensions = dimensionMetrics(space, architecture);
@@ -315,8 +280,8 @@ async function runEpoch(
   return { state, metrics, alarms, health: history };
 }
 
-/** Tells an alarm, if there is one, and ends the epoch with it. */
-async function endOn(alarm: HealthAlarmRaised | undefined, port: TrainingPort): Promise<void> {
+/** Publishes an alarm, if there is one, and ends the epoch with FAILED_PRECONDITION (LOSS_NOT_FINITE). */
+async function endOn(alarm: HealthAlarmRaised | undefined, port: Pick<TrainingPort, "raise">): Promise<void> {
   if (!alarm) return;
   await port.raise(alarm);
   throw new LatheError("FAILED_PRECONDITION", alarm.message, { reason: "LOSS_NOT_FINITE" });

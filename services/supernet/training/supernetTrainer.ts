@@ -5,10 +5,9 @@ import type { Batch } from "../../../shared/data/batches";
 import { supernetEvaluator, type Evaluator } from "../../../shared/evaluation/evaluate";
 import type { Optimized, SupernetState } from "../../../shared/network/checkpoint";
 import { searchStride } from "../../../shared/space/genotype";
-import { dropoutFactors } from "./dropout";
+import { dropoutFactors, advance, doubleBuffer } from "./running";
 import { formulate } from "./formulation";
-import { advance, doubleBuffer } from "./optimizer";
-import type { CompiledSteps } from "./progress";
+import type { CompiledSteps } from "./port";
 import { alphaStep, stepSignature, trainableSupernet, weightStep, type AlphaLoss } from "./steps";
 
 export interface StepOptions {
@@ -27,7 +26,7 @@ export interface AlphaWeights {
 
 export interface WeightOutcome {
   loss: number;
-  /** Of the gradient. */
+  /** Norm of the gradient. */
   norm: number;
 }
 
@@ -38,11 +37,11 @@ export interface AlphaOutcome {
   norm: number;
 }
 
-/** The compiled steps of one supernet. They hold its state while they live; a shrunk supernet gets new ones. */
-export interface SupernetSession {
+/** The compiled steps of one supernet, and its state until they are released. A shrunk supernet needs a new trainer. */
+export interface SupernetTrainer {
   compiled: Omit<CompiledSteps, "epoch" | "estimatedBytes">;
   weightStep(batch: Batch, learningRate: number): Promise<WeightOutcome>;
-  /** Absent where every group is decided: nothing is left to move. */
+  /** Absent if every group is decided. */
   alphaStep?: (batch: Batch, learningRate: number, weights: AlphaWeights) => Promise<AlphaOutcome>;
   evaluator: Evaluator;
   state(): SupernetState;
@@ -50,11 +49,11 @@ export interface SupernetSession {
 }
 
 /** Traces and compiles the weight, alpha and evaluation graphs of a supernet (docs/engine.md#running-a-step). */
-export async function openSession(
+export async function openSupernetTrainer(
   engine: Engine,
   start: SupernetState,
   options: StepOptions,
-): Promise<SupernetSession> {
+): Promise<SupernetTrainer> {
   const { supernet } = start;
   const { space } = supernet;
   const { batchSize, classWeights } = options;

@@ -1,7 +1,7 @@
 import type { Architecture } from "../proto/lathe/v1/space";
 import { decidedArchitecture, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
-import { figuresByPart, supernetMacs } from "./figures";
+import { costsByPart, supernetMacs } from "./networkCosts";
 import { initialArchitecture } from "./groups";
 import { liveStages } from "./live";
 
@@ -9,10 +9,10 @@ describe("MACs of a supernet's convolutions", () => {
   const space = smallSpace();
   const macsOf = (architecture: Architecture) => supernetMacs(space, liveStages(space, architecture));
 
-  it("are those of the network where one is left, part by part", () => {
+  it("equal those of the network, part by part, if only one is left", () => {
     const genotype = randomGenotype(space, uniform(3));
     const macs = macsOf(decidedArchitecture(space, genotype));
-    const want = figuresByPart(genotype, { kind: "search" }).map(({ name, macs }) => ({ part: name, macs }));
+    const want = costsByPart(genotype, { kind: "search" }).map(({ name, macs }) => ({ part: name, macs }));
     expect(macs).toEqual(want);
   });
 

@@ -5,55 +5,55 @@ import { blockInputs } from "./genotype";
 import type { LiveStage } from "./live";
 import { blockName, stageName, stemReduction, type ReductionChannels } from "./parts";
 
-/** The head behind the last stage: the search's 1x1 convolution, or the aggregation block that retraining uses. */
+/** The head of a network: the 1x1 convolution of the search, or the aggregation head of retraining. */
 type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
 
 /** Bins per side of the pyramid pooling's adaptive average pools. */
 export const PYRAMID_BINS = [1, 2, 3, 6, 9] as const;
 
 /** Parameters and MACs of one part: "stem", "stage1/reduction", "stage1/block1", ..., "head". */
-export interface PartFigures {
+export interface PartCosts {
   name: string;
   params: number;
   macs: number;
 }
 
-interface Figures {
+interface Costs {
   params: number;
   macs: number;
 }
 
-/** A convolution without bias: kernel area * in * out weights, each used once per output pixel. */
-function convolution(kernel: number, input: number, output: number, pixels: number): Figures {
-  const params = kernel * input * output;
+/** A convolution without bias whose kernel covers `area` pixels: area * in * out weights, each used once per output pixel. */
+function convolution(area: number, input: number, output: number, pixels: number): Costs {
+  const params = area * input * output;
   return { params, macs: params * pixels };
 }
 
-/** BN's gamma and beta. Folded into the convolution before it when the network is deployed, so it has no MACs here. */
-function norm(channels: number): Figures {
+/** Gamma and beta of a batch norm. It counts no MACs, as in the paper. */
+function norm(channels: number): Costs {
   return { params: 2 * channels, macs: 0 };
 }
 
-function sum(...parts: Figures[]): Figures {
+function sum(...parts: Costs[]): Costs {
   return {
     params: parts.reduce((total, part) => total + part.params, 0),
     macs: parts.reduce((total, part) => total + part.macs, 0),
   };
 }
 
-function reduction(channels: ReductionChannels, pixels: number): Figures {
+function reduction(channels: ReductionChannels, pixels: number): Costs {
   return sum(convolution(9, channels.input, channels.convolution, pixels), norm(channels.output));
 }
 
 /**
- * Parameters and MACs per part of a discrete network, in order of execution. Parameters: convolution weights, biases (the
- * classifiers' only: a convolution before a BN has none), BN gamma and beta. MACs: those of convolutions, per image; pooling,
- * BN, bias, sums and resizing are left out, as in the paper.
+ * Parameters and MACs per part of a discrete network, in order of execution. Parameters are filters, biases of classifiers, and gamma and
+ * beta of batch norms. MACs are those of convolutions, per image; pooling, batch norm, bias, sums and resizing count none, as in the
+ * paper.
  */
-export function figuresByPart(genotype: Genotype, head: Head): PartFigures[] {
+export function costsByPart(genotype: Genotype, head: Head): PartCosts[] {
   const inputs = blockInputs(genotype);
   const pixelsAt = (stride: number): number => (genotype.inputHeight / stride) * (genotype.inputWidth / stride);
-  const parts: PartFigures[] = [{ name: "stem", ...reduction(inputs.stem, pixelsAt(2)) }];
+  const parts: PartCosts[] = [{ name: "stem", ...reduction(inputs.stem, pixelsAt(2)) }];
   genotype.stages.forEach((stage, index) => {
     const channels = inputs.stages[index];
     if (channels === undefined) return;
@@ -61,34 +61,34 @@ export function figuresByPart(genotype: Genotype, head: Head): PartFigures[] {
     parts.push({ name: `${stageName(index + 1)}/reduction`, ...reduction(channels.reduction, pixelsAt(stride)) });
     stage.blocks.forEach((block, position) => {
       const pixels = pixelsAt(stride * block.scale);
-      const figures = sum(
+      const costs = sum(
         convolution(3, channels.blocks[position] ?? 0, block.middleWidth, pixels),
         norm(block.middleWidth),
         convolution(3, block.middleWidth, block.outputWidth, pixels),
         norm(block.outputWidth),
       );
-      parts.push({ name: blockName(index + 1, position + 1), ...figures });
+      parts.push({ name: blockName(index + 1, position + 1), ...costs });
     });
   });
-  const figures =
+  const headCosts =
     head.kind === "search"
       ? classifier(inputs.head, genotype.classes, pixelsAt(strideOf(genotype.stages.length)))
       : aggregation(genotype, head.pyramidChannels, pixelsAt);
-  return [...parts, { name: "head", ...figures }];
+  return [...parts, { name: "head", ...headCosts }];
 }
 
-/** Input pixels per pixel and side of a stage, from 1: the stem halves once, each reduction again. */
+/** Input pixels per pixel of a stage (from 1), in each direction. The stem and each reduction halve the resolution. */
 export function strideOf(stage: number): number {
   return 2 ** (stage + 1);
 }
 
 /** 1x1 convolution to the classes, with bias. */
-function classifier(input: number, classes: number, pixels: number): Figures {
+function classifier(input: number, classes: number, pixels: number): Costs {
   return sum(convolution(1, input, classes, pixels), { params: classes, macs: 0 });
 }
 
-/** The aggregation block of docs/method.md#the-network: pyramid pooling on stage 2, joined at 1/4 with the low-level path. */
-function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (stride: number) => number): Figures {
+/** The aggregation head (docs/method.md#the-network): pyramid pooling on stage 2, joined at 1/4 with stage 1 and the stem. */
+function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (stride: number) => number): Costs {
   const [first, second] = genotype.stages;
   if (first === undefined || second === undefined || genotype.stages.length !== 2)
     throw new LatheError(
@@ -114,12 +114,12 @@ function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (str
   );
 }
 
-/** Parameters and MACs of a whole discrete network; conventions as in figuresByPart. */
-export function networkFigures(genotype: Genotype, head: Head): NetworkFigures {
-  return sum(...figuresByPart(genotype, head));
+/** Parameters and MACs of a whole discrete network, counted as in costsByPart. */
+export function networkCosts(genotype: Genotype, head: Head): NetworkFigures {
+  return sum(...costsByPart(genotype, head));
 }
 
-/** MACs of the convolutions of a supernet's forward pass, per image, by part; every candidate at the width that is computed. */
+/** MACs of the convolutions in a supernet's forward pass, per image and part. Each candidate counts at its computed width. */
 export function supernetMacs(space: SearchSpace, stages: readonly LiveStage[]): { part: string; macs: number }[] {
   const pixels = (stride: number) => (space.inputHeight / stride) * (space.inputWidth / stride);
   const parts = [{ part: "stem", macs: reduction(stemReduction(space), pixels(2)).macs }];
