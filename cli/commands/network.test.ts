@@ -21,7 +21,7 @@ describe("the spec that trains a network", () => {
     expect(space.classes).toBe(11);
     expect(resolved.retraining).toMatchObject({ epochs: 3, batchSize: 2, pyramidChannels: 5, learningRate: 3e-3 });
     expect(resolved).toMatchObject({ seed: 9, labels: { name: "n" } });
-    expect(said).toBe("the classifier gets the 11 classes of camvid; five.json says 5");
+    expect(said).toBe("the classifier has the 11 classes of camvid, instead of the 5 of five.json");
   });
 
   it("takes the preset's data set, and its numbers where no flag says one", () => {

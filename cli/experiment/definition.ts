@@ -52,7 +52,7 @@ export function parseExperiment(text: string, source: string): Experiment {
     const entries = value as unknown[];
     entries.forEach((entry, index) => {
       if (!isMember(entry)) fault(`${axis}[${index}]`, `is ${show(entry)}, must be ${must}`);
-      else if (entries.indexOf(entry) < index) fault(`${axis}[${index}]`, `is ${show(entry)}, which is there already`);
+      else if (entries.indexOf(entry) < index) fault(`${axis}[${index}]`, `is ${show(entry)}, which is a duplicate`);
     });
     return entries.filter(isMember);
   };

@@ -96,8 +96,8 @@ export function takeExperimentFolder(folder: string, name: string, cells: Planne
   try {
     mkdirSync(folder, { recursive: true });
     const known = readManifest(folder);
-    if (known === undefined && readdirSync(folder).length > 0) throw refused("holds files of something else");
-    if (known !== undefined && known.name !== name) throw refused(`is that of the experiment "${known.name}"`);
+    if (known === undefined && readdirSync(folder).length > 0) throw refused("holds files of another program");
+    if (known !== undefined && known.name !== name) throw refused(`belongs to the experiment "${known.name}"`);
     return { name, id: known?.id ?? randomBytes(8).toString("hex"), cells };
   } catch (error) {
     if (error instanceof LatheError) throw error;

@@ -86,10 +86,10 @@ describe("the folder of an experiment", () => {
   it("is refused where it is that of something else, and nothing in it is changed", () => {
     const folder = mkdtempSync(join(root, "other-"));
     writeFileSync(join(folder, "notes.txt"), "mine");
-    expect(() => takeExperimentFolder(folder, "a", [])).toThrow("holds files of something else");
+    expect(() => takeExperimentFolder(folder, "a", [])).toThrow("holds files of another program");
     const second = join(root, "second");
     writeManifest(join(takeFolder(second)), { name: "b", id: "1", cells: [] });
-    expect(() => takeExperimentFolder(second, "a", [])).toThrow('is that of the experiment "b"');
+    expect(() => takeExperimentFolder(second, "a", [])).toThrow('belongs to the experiment "b"');
     expect(() => takeExperimentFolder(join(folder, "notes.txt"), "a", [])).toThrow("cannot be used");
     expect(readFileSync(join(folder, "notes.txt"), "utf8")).toBe("mine");
   });

@@ -63,7 +63,7 @@ export async function recordSearch(
   const view = openView(searchId, process.stdout, { silent: voice.quiet });
   if (!voice.quiet) voice.handTo((line) => view.say(line));
   try {
-    const onLost = (error: LatheError) => voice.say(`connection lost, trying again: ${error.message}`);
+    const onLost = (error: LatheError) => voice.say(`connection lost, retrying: ${error.message}`);
     for await (const response of follow(api, searchId, { includeProgress: !voice.quiet, signal, onLost })) {
       history.add(response);
       view.event(response);

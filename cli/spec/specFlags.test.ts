@@ -43,7 +43,7 @@ describe("a spec of flags", () => {
   });
 
   it.each([
-    [{}, "there is no spec"],
+    [{}, "no spec is given"],
     [{ preset: "tiny", dataset: "coco" }, "must be one of streets, camvid, cityscapes, folder"],
     [{ file: "missing.yaml" }, "cannot be read"],
     [{ file: "unknown.yaml" }, "unknown.yaml has 1 fault: sede is 1, but there is no such field"],

@@ -47,7 +47,7 @@ describe("what keeps a stack from its work", () => {
     await endless;
     expect(said).toEqual([
       expect.stringMatching(/^waiting: no room \((one|other|one, other)\)$/),
-      "going on: storage is well again",
+      "recovered: storage",
     ]);
     expect(full).toBeUndefined();
 

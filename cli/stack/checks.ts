@@ -61,7 +61,7 @@ export async function watchChecks(options: ChecksOptions): Promise<void> {
     for (const name of said) {
       if (now.has(name) || before.has(name)) continue;
       said.delete(name);
-      say(`going on: ${name} is well again`);
+      say(`recovered: ${name}`);
     }
     before = now;
     const full = faults.find(({ name }) => name === "storage");

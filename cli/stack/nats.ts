@@ -63,7 +63,7 @@ export function requireNatsServer(
   const installed = find();
   if (installed !== undefined) return installed;
   const last = result.output.trim().split("\n").at(-1) ?? "";
-  throw missing(` and apt-get could not do it (${last})`);
+  throw missing(` and apt-get could not install it (${last})`);
 }
 
 export interface Nats {

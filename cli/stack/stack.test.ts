@@ -136,7 +136,7 @@ describe("a stack", () => {
     stack.kill("nats");
     await until(() => stack.addresses().shrinking.pid !== before.shrinking.pid);
     expect(stack.addresses().shrinking.grpc).toBe(before.shrinking.grpc);
-    expect(said).toContain("shrinking service died (killed by SIGKILL); starting it again (1 of 5)");
+    expect(said).toContain("shrinking service died (killed by SIGKILL); restarting it (1 of 5)");
     await until(() => said.some((line) => line.startsWith("nats-server died")));
     const pids = stack.pids();
     await stack.stop();

@@ -251,10 +251,10 @@ export function serviceProcess(
 async function untilServing(child: Child, readyFile: string, signal: AbortSignal): Promise<ReadyFile> {
   const deadline = Date.now() + startDeadlineMs;
   let ready: ReadyFile | undefined;
-  let last = "it has not said where it listens";
+  let last = "it has not reported its ports";
   while (child.running && Date.now() < deadline) {
     if (signal.aborted)
-      throw new LatheError("CANCELLED", `${child.name}: start given up`, { reason: "START_ABANDONED" });
+      throw new LatheError("CANCELLED", `${child.name}: the start was abandoned`, { reason: "START_ABANDONED" });
     ready ??= readReadyFile(readyFile, child.pid);
     if (ready) {
       const health = await healthOf(`${host}:${ready.grpcPort}`);

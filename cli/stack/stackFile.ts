@@ -20,7 +20,7 @@ export function readStackFile(state: string, instead: string): StackFile {
   } catch (error) {
     throw new LatheError(
       "FAILED_PRECONDITION",
-      `no stack runs here (there is no ${file}): start one with "lathe up", or give ${instead}`,
+      `no stack is running here (${file} does not exist): start one with "lathe up", or give ${instead}`,
       { reason: "NO_STACK", cause: error },
     );
   }

@@ -38,7 +38,7 @@ export function takeStateFolder(folder: string): StateFolder {
       if (owner && isAlive(owner))
         throw new LatheError(
           "FAILED_PRECONDITION",
-          `${folder} is in use by a stack that runs (pid ${owner.pid}); stop it, or give this one another folder`,
+          `${folder} is in use by a running stack (pid ${owner.pid}); stop it or choose another folder`,
           { reason: "STATE_IN_USE" },
         );
       rmSync(lock, { force: true });

@@ -33,7 +33,7 @@ describe("supervise", () => {
     });
     expect(starts).toBe(6);
     expect(said).toHaveLength(5);
-    expect(said[4]).toBe("a service died (exit code 1); starting it again (5 of 5)");
+    expect(said[4]).toBe("a service died (exit code 1); restarting it (5 of 5)");
     expect(givenUp.message).toBe("a service died 6 times (exit code 1)");
   });
 

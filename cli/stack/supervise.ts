@@ -54,7 +54,7 @@ export async function supervise({
       if (Date.now() - startedAt > forgivenAfterMs) restarts = 0;
       if (restarts >= maxRestarts) return giveUp(`died ${maxRestarts + 1} times (${exit})`);
       restarts++;
-      say(`${name} died (${exit}); starting it again (${restarts} of ${maxRestarts})`);
+      say(`${name} died (${exit}); restarting it (${restarts} of ${maxRestarts})`);
       try {
         await pause(Math.min(maxBackoffMs, backoffMs * 2 ** (restarts - 1)), undefined, { signal: stopping.signal });
       } catch {
@@ -65,7 +65,7 @@ export async function supervise({
         child = await start(stopping.signal);
         startedAt = Date.now();
       } catch (error) {
-        if (!stopping.signal.aborted) giveUp(`cannot be started again: ${LatheError.from(error).message}`, error);
+        if (!stopping.signal.aborted) giveUp(`cannot be restarted: ${LatheError.from(error).message}`, error);
         return;
       }
     }

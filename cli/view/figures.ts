@@ -40,8 +40,8 @@ export const dimensionNames: Readonly<Record<number, string>> = {
 
 export const removalReasons: Readonly<Record<number, string>> = {
   [RemovalReason.REMOVAL_REASON_THRESHOLD]: "below the threshold",
-  [RemovalReason.REMOVAL_REASON_PARENT]: "what it belonged to left",
-  [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the budget's end",
+  [RemovalReason.REMOVAL_REASON_PARENT]: "its parent was removed",
+  [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the end of the budget",
 };
 
 /** What an alarm does; empty for one that is only reported. */
