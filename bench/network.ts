@@ -9,7 +9,7 @@ import { LatheError } from "../shared/process/errors";
 import { packageRoot } from "../shared/process/root";
 import type { Genotype } from "../shared/proto/lathe/v1/space";
 import { networkFigures } from "../shared/space/cost";
-import { readGenotype } from "../cli/spec/genotypeFile";
+import { readGenotype } from "../cli/spec/networkBuild";
 import { median, positive, type Measurement } from "./measurement";
 import { base64, fromBase64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
 

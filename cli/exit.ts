@@ -91,3 +91,15 @@ const stateErrors: Partial<Record<SearchState, (search: Search) => LatheError>> 
 export function outcomeError(search: Search): LatheError | undefined {
   return stateErrors[search.state]?.(search);
 }
+
+/** Prints results: lines to stdout. */
+export const print = (...lines: string[]): void => {
+  process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+};
+
+export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
+
+/** Prints progress and errors: lines to stderr. */
+export const complain = (...lines: string[]): void => {
+  process.stderr.write(lines.map((line) => `${line}\n`).join(""));
+};

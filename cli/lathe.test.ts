@@ -68,7 +68,7 @@ retraining: {dropout: 1}
     expect(port).toMatchObject({ code: 2, stderr: expect.stringContaining("port from 1 to 65535") as string });
     expect(service).toMatchObject({ code: 5, stdout: "" });
     expect(service.stderr).toBe(
-      "lathe: search service at 127.0.0.1:1 is not reachable: connect ECONNREFUSED 127.0.0.1:1; check the address, and that the service runs\n",
+      "lathe: search service at 127.0.0.1:1 is not reachable: connect ECONNREFUSED 127.0.0.1:1; check the address and that the service is running\n",
     );
     expect(space).toMatchObject({ code: 0, stderr: "" });
     expect((JSON.parse(space.stdout) as { groups: number }).groups).toBe(54);

@@ -4,13 +4,12 @@ import { version } from "../shared/process/root";
 import { doctorCommand } from "./commands/doctor";
 import { experimentCommand } from "./commands/experiment";
 import { networkCommand } from "./commands/network";
-import { complain } from "./commands/output";
 import { profileCommand } from "./commands/profile";
 import { runCommand } from "./commands/run";
 import { searchCommand } from "./commands/search";
 import { spaceCommand } from "./commands/space";
 import { upCommand } from "./commands/up";
-import { commandError, errorLines, EXIT, exitCode } from "./exit";
+import { commandError, complain, errorLines, EXIT, exitCode } from "./exit";
 
 function program(): Command {
   const lathe = new Command("lathe")

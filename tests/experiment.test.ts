@@ -98,7 +98,7 @@ describe("an experiment", () => {
     const { code, stdout, stderr } = await experiment(["report", "out", "--json"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const { cells, files } = JSON.parse(stdout) as {
-      cells: { name: string; state: string; figures?: { supernetMiou: number } }[];
+      cells: { name: string; state: string; results?: { supernetMiou: number } }[];
       files: string[];
     };
     expect(cells.map(({ name, state }) => `${name} ${state}`)).toEqual([
@@ -107,7 +107,7 @@ describe("an experiment", () => {
       "late finished",
     ]);
     const { supernetMiou } = json("good", "result.json") as { supernetMiou: number };
-    expect(cells[0]!.figures!.supernetMiou).toBeCloseTo(100 * supernetMiou, 10);
+    expect(cells[0]!.results!.supernetMiou).toBeCloseTo(100 * supernetMiou, 10);
     for (const file of files) expect(existsSync(join(out, "report", file))).toBe(true);
   });
 });

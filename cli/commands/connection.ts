@@ -4,11 +4,11 @@ import type { Command } from "commander";
 import { LatheError } from "../../shared/process/errors";
 import { SearchServiceClient, type SearchServiceService } from "../../shared/proto/lathe/v1/search";
 import { connect, type Connection, type ConnectOptions } from "../../shared/rpc/client";
+import { complain } from "../exit";
 import type { SearchApi } from "../search/follow";
 import { onInterrupt } from "../interrupt";
 import { userFolder } from "../spec/specFlags";
 import { readStackFile } from "../stack/stackFile";
-import { complain } from "./output";
 
 export interface CredentialFlags {
   ca?: string;

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { natsConfig, read } from "../../shared/process/config";
 import { LatheError } from "../../shared/process/errors";
 import { version } from "../../shared/process/root";
+import { print, printJson } from "../exit";
 import { judgeAgreement } from "../doctor/agreement";
 import { checkBus } from "../doctor/bus";
 import { findingLines, type Finding } from "../doctor/finding";
@@ -12,7 +13,6 @@ import { SERVICES } from "../stack/stack";
 import { readStackFile } from "../stack/stackFile";
 import { credentialOptions, credentialsOf, type CredentialFlags } from "./connection";
 import { whole } from "./options";
-import { print, printJson } from "./output";
 
 interface DoctorFlags extends CredentialFlags {
   hosts?: string;

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { LatheError } from "../../shared/process/errors";
-import { SEARCH_FAILED } from "../exit";
+import { complain, print, printJson, SEARCH_FAILED } from "../exit";
 import type { SearchApi } from "../search/follow";
 import { checkCells, type CheckedCell } from "../experiment/check";
 import { parseExperiment } from "../experiment/definition";
@@ -13,10 +13,9 @@ import { openCells, type OpenCell } from "../experiment/resume";
 import { cancelStale, dropStore, runCells } from "../experiment/run";
 import { onInterrupt } from "../interrupt";
 import { summaryLines } from "../search/resultFolder";
-import { inOwnStack, Voice } from "../search/session";
+import { inOwnStack, StatusOutput } from "../search/ownStack";
 import { datasetNames, readText, userFolder } from "../spec/specFlags";
 import { serviceOptions, withSearchService, type ConnectionFlags } from "./connection";
-import { complain, print, printJson } from "./output";
 
 interface ExperimentFlags extends Omit<ConnectionFlags, "state"> {
   file: string;
@@ -74,11 +73,11 @@ async function runExperiment(flags: ExperimentFlags): Promise<void> {
   const open = openCells(cells, manifest.id, found, folder);
   writeManifest(folder, manifest);
   const now = open.filter(({ name }) => only === undefined || isMeant(name, only));
-  const voice = new Voice(flags.json === true, flags.json ? complain : print);
-  voice.say(
+  const output = new StatusOutput(flags.json === true, flags.json ? complain : print);
+  output.say(
     `${experiment.name}: ${cells.length} cells, ${cells.length - open.length} of them done, ${now.length} to run`,
   );
-  if (now.length > 0) await runOpen(experiment.name, folder, open, now, voice, flags);
+  if (now.length > 0) await runOpen(experiment.name, folder, open, now, output, flags);
   const records = readCells(folder);
   const ended = records.every(({ state }) => state !== "missing");
   if (now.length > 0 && flags.address === undefined && !flags.keep && ended) dropStore(folder);
@@ -96,23 +95,23 @@ async function runOpen(
   folder: string,
   open: readonly OpenCell[],
   now: readonly OpenCell[],
-  voice: Voice,
+  output: StatusOutput,
   flags: ExperimentFlags,
 ): Promise<void> {
   const run = (api: SearchApi, signal: AbortSignal) =>
     runCells(api, now, {
       folder,
-      voice,
+      output,
       signal,
       onResult: (cell, search, files) => {
-        if (!voice.quiet) print(...summaryLines(search, join(folder, cell), files), "");
+        if (!output.quiet) print(...summaryLines(search, join(folder, cell), files), "");
       },
     });
   if (flags.address !== undefined) return withSearchService({ ...flags, state: "" }, run);
   const interrupt = onInterrupt(complain);
   try {
-    await inOwnStack(folder, voice, interrupt.signal, async (api, signal) => {
-      await cancelStale(api, name, open, { voice, signal });
+    await inOwnStack(folder, output, interrupt.signal, async (api, signal) => {
+      await cancelStale(api, name, open, { output, signal });
       await run(api, signal);
     });
   } catch (error) {

@@ -7,12 +7,18 @@ import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec
 import { PRESETS } from "../../shared/spec/bounds";
 import { isPreset, presetSpec } from "../../shared/spec/presets";
 import { DATASET_CLASSES } from "../../shared/spec/resolve";
-import { readGenotype, type GenotypeFlags } from "../spec/genotypeFile";
-import { describeNetwork, initialOnnx, networkJson, networkLines } from "../spec/networkBuild";
+import { complain, print, printJson } from "../exit";
+import {
+  describeNetwork,
+  initialOnnx,
+  networkJson,
+  networkLines,
+  readGenotype,
+  type GenotypeFlags,
+} from "../spec/networkBuild";
 import { datasetName, datasetNames, readSpec, requested, userFolder, type SpecFlags } from "../spec/specFlags";
-import { quantity } from "../view/figures";
+import { quantity } from "../view/format";
 import { label, whole } from "./options";
-import { complain, print, printJson } from "./output";
 import { runOptions, runSearch, type RunFlags } from "./run";
 
 /** Pyramid channels of the reference implementation's aggregation block. */

@@ -5,12 +5,11 @@ import type { MemoryEstimate } from "../../services/supernet/training/memory";
 import { machineBytes } from "../../shared/engine/account";
 import { LatheError } from "../../shared/process/errors";
 import { macsTable } from "../../shared/space/cost";
+import { complain, print, printJson } from "../exit";
 import { onInterrupt } from "../interrupt";
 import { describedSpec, type RequestedSpec } from "../spec/specFlags";
-import { memoryLines } from "../view/memory";
-import { profileLines } from "../view/profile";
+import { memoryLines, profileLines } from "../view/profile";
 import { specOptions, whole, type SpecOptions } from "./options";
-import { complain, print, printJson } from "./output";
 
 interface ProfileFlags extends SpecOptions {
   threads: number;

@@ -6,17 +6,16 @@ import { machineBytes } from "../../shared/engine/account";
 import { LatheError } from "../../shared/process/errors";
 import type { Search } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
-import { outcomeError } from "../exit";
+import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import type { SearchApi } from "../search/follow";
 import { HISTORY_FILES } from "../search/history";
 import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
-import { inOwnStack, recordSearch, Voice } from "../search/session";
+import { inOwnStack, recordSearch, StatusOutput } from "../search/ownStack";
 import { requestSpec, userFolder, type RequestedSpec } from "../spec/specFlags";
-import { memoryLine } from "../view/memory";
+import { memoryLine } from "../view/profile";
 import { specOptions, type SpecOptions } from "./options";
-import { complain, print, printJson } from "./output";
 import { trainingMemory } from "./profile";
 
 /** The output flags of a command that runs one search. */
@@ -52,12 +51,12 @@ export async function runSearch(flags: RunFlags, requested: RequestedSpec): Prom
   const interrupt = onInterrupt(complain);
   let kept = false;
   try {
-    const voice = new Voice(flags.json === true, say);
+    const output = new StatusOutput(flags.json === true, say);
     // Only these algorithms train a supernet of all candidates.
     if (!isSampling(requested.resolved) && !givenGenotype(requested.resolved))
       say(memoryLine(await trainingMemory(requested, interrupt.signal), machineBytes()));
-    const { search, content } = await inOwnStack(folder, voice, interrupt.signal, (api, signal) =>
-      searchIn(folder, api, requested, voice, signal, (keep) => (kept = keep)),
+    const { search, content } = await inOwnStack(folder, output, interrupt.signal, (api, signal) =>
+      searchIn(folder, api, requested, output, signal, (keep) => (kept = keep)),
     );
     if (flags.json) printJson(content);
     else print(...summaryLines(search, folder, content.files as string[]));
@@ -88,14 +87,14 @@ async function searchIn(
   folder: string,
   api: SearchApi,
   { spec }: RequestedSpec,
-  voice: Voice,
+  output: StatusOutput,
   signal: AbortSignal,
   setKept: (kept: boolean) => void,
 ): Promise<{ search: Search; content: Record<string, unknown> }> {
   const { search: created } = await api.startSearch({ spec, requestId: randomUUID() }, { signal });
   if (!created) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
   setKept(true);
-  const search = await recordSearch(api, created.id, folder, voice, signal);
+  const search = await recordSearch(api, created.id, folder, output, signal);
   const failure = outcomeError(search);
   if (failure) {
     setKept(false);

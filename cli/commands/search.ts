@@ -11,16 +11,15 @@ import {
 } from "../../shared/proto/lathe/v1/search";
 import { resolve as resolveSpec } from "../../shared/spec/resolve";
 import { enumWord } from "../../shared/spec/words";
-import { outcomeError } from "../exit";
+import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { readSpec, userFolder } from "../spec/specFlags";
 import { openView } from "../view/terminal";
-import { percent } from "../view/figures";
+import { percent } from "../view/format";
 import { connectionOptions, withSearchService, type ConnectionFlags } from "./connection";
 import { label, specOptions, whole, type SpecOptions } from "./options";
-import { complain, print, printJson } from "./output";
 
 const stateName = (state: SearchState) => enumWord(SearchState, "SEARCH_STATE_", state);
 const phaseName = (phase: SearchPhase) => enumWord(SearchPhase, "SEARCH_PHASE_", phase);

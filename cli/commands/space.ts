@@ -5,10 +5,10 @@ import { largestGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { contributions, formatLog10, log10Size } from "../../shared/space/size";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
+import { print, printJson } from "../exit";
 import { describedSpec } from "../spec/specFlags";
-import { dimensionNames, quantity } from "../view/figures";
+import { dimensionNames, quantity } from "../view/format";
 import { specOptions, type SpecOptions } from "./options";
-import { print, printJson } from "./output";
 
 interface Costs {
   params: number;

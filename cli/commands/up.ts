@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
+import { complain, print, printJson } from "../exit";
 import { onInterrupt } from "../interrupt";
 import { userFolder } from "../spec/specFlags";
 import { SERVICES, startStack } from "../stack/stack";
-import { complain, print, printJson } from "./output";
 
 /** `lathe up`: a local stack that stays until Ctrl-C. */
 export function upCommand(program: Command): void {

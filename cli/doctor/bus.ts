@@ -2,8 +2,7 @@ import { connect } from "../../shared/events/bus";
 import { inspect, type BusInspection } from "../../shared/events/inspect";
 import { busSettings, type BusConfig } from "../../shared/events/service";
 import { LatheError } from "../../shared/process/errors";
-import { judgeClock } from "./clock";
-import { fault, ok, warning, type Finding } from "./finding";
+import { fault, ok, warning, judgeClock, type Finding } from "./finding";
 
 /** The oldest that the tests run against. */
 const OLDEST = [2, 9] as const;

@@ -1,9 +1,8 @@
 import type { BusInspection } from "../../shared/events/inspect";
 import { judgeAgreement } from "./agreement";
 import { checkBus, judgeBus } from "./bus";
-import { judgeClock } from "./clock";
 import { resolveHosts } from "./deployment";
-import { findingLines, type Finding } from "./finding";
+import { findingLines, judgeClock, type Finding } from "./finding";
 import { checkService, judgeDevice, type About } from "./service";
 
 const well: BusInspection = {

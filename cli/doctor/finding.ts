@@ -26,3 +26,14 @@ export function findingLines(findings: readonly Finding[]): string[] {
     ...(mend === "" ? [] : [`${" ".repeat(11 + width)}mend: ${mend}`]),
   ]);
 }
+
+/** Allowed clock difference in milliseconds, more than a slow answer can cause. */
+const SKEW_MS = 1_000;
+
+/** Judges a clock difference. A wrong clock breaks leases, the ages of alerts and the order of log lines. */
+export function judgeClock(about: string, skewMs: number): Finding {
+  const found = `its clock is ${Math.abs(skewMs / 1000).toFixed(1)} s ${skewMs > 0 ? "ahead" : "behind"}`;
+  return Math.abs(skewMs) <= SKEW_MS
+    ? ok(about, "its clock agrees with this one")
+    : fault(about, found, "synchronize its machine and this one with the same time source (NTP, chrony)");
+}

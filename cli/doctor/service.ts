@@ -6,9 +6,8 @@ import { connect, type ClientClass, type Connection, type ConnectOptions } from 
 import type { Definition } from "../../shared/rpc/handlers";
 import type { DataFolder } from "../../shared/service/dataFolder";
 import { readyChecks } from "../stack/checks";
-import { judgeClock } from "./clock";
 import type { ServiceTarget } from "./deployment";
-import { fault, ok, type Finding } from "./finding";
+import { fault, ok, judgeClock, type Finding } from "./finding";
 
 /** What /about tells, as far as it is looked at. */
 export interface About {

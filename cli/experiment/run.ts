@@ -6,13 +6,13 @@ import { outcomeError } from "../exit";
 import type { SearchApi } from "../search/follow";
 import { HISTORY_FILES } from "../search/history";
 import { writeResultFolder } from "../search/resultFolder";
-import { recordSearch, type Voice } from "../search/session";
+import { recordSearch, type StatusOutput } from "../search/ownStack";
 import { forgetFailure, writeFailure } from "./folder";
 import type { OpenCell } from "./resume";
 
 interface CellRun {
   folder: string;
-  voice: Voice;
+  output: StatusOutput;
   signal: AbortSignal;
   /** Shown once a cell has a result. */
   onResult: (cell: string, search: Search, files: readonly string[]) => void;
@@ -24,7 +24,7 @@ interface CellRun {
  */
 export async function runCells(api: SearchApi, cells: readonly OpenCell[], run: CellRun): Promise<void> {
   for (const [index, cell] of cells.entries()) {
-    run.voice.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
+    run.output.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
     const { search } = await api.startSearch({ spec: cell.spec, requestId: cell.requestId }, { signal: run.signal });
     if (!search) throw new LatheError("INTERNAL", "the search service started a search and did not say which");
     await runCell(api, search.id, cell, run);
@@ -32,14 +32,14 @@ export async function runCells(api: SearchApi, cells: readonly OpenCell[], run: 
 }
 
 async function runCell(api: SearchApi, searchId: string, cell: OpenCell, run: CellRun): Promise<void> {
-  const { voice, signal, onResult } = run;
+  const { output, signal, onResult } = run;
   const folder = join(run.folder, cell.name);
   mkdirSync(folder, { recursive: true });
-  const search = await recordSearch(api, searchId, folder, voice, signal);
+  const search = await recordSearch(api, searchId, folder, output, signal);
   const failure = outcomeError(search);
   if (failure) {
     writeFailure(run.folder, cell.name, { search: searchId, attempts: cell.failed + 1, message: failure.message });
-    voice.say(`cell ${cell.name} failed: ${failure.message}`);
+    output.say(`cell ${cell.name} failed: ${failure.message}`);
     return;
   }
   const { files } = await writeResultFolder(api, search, folder, { alsoThere: HISTORY_FILES, signal });
@@ -61,7 +61,7 @@ export async function cancelStale(
   api: SearchApi,
   name: string,
   open: readonly OpenCell[],
-  run: Pick<CellRun, "voice" | "signal">,
+  run: Pick<CellRun, "output" | "signal">,
 ): Promise<void> {
   const wanted = new Set(open.map(({ requestId }) => requestId));
   const call = { signal: run.signal };
@@ -72,7 +72,7 @@ export async function cancelStale(
   for (const { id, requestId, spec } of searches) {
     if (wanted.has(requestId)) continue;
     await api.cancelSearch({ searchId: id, reason: "the experiment has changed" }, call);
-    run.voice.say(`search ${id} of cell ${spec?.labels.cell ?? "?"} is cancelled: the experiment file has changed`);
+    run.output.say(`search ${id} of cell ${spec?.labels.cell ?? "?"} is cancelled: the experiment file has changed`);
   }
 }
 

@@ -7,7 +7,7 @@ import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { print } from "../../shared/space/genotype";
 import { downloadArtifacts } from "./download";
-import { figureTable, figuresOf, measuredBy } from "./figures";
+import { resultTable, measurementsOf, measuredBy } from "./resultTable";
 import type { SearchApi } from "./follow";
 
 /** What result.json holds: the SearchResult as proto3 JSON with no figure left out, and what each was measured by. */
@@ -15,7 +15,7 @@ function resultJson(search: Search, folder: string, files: readonly string[]): R
   const result = resultOf(search);
   const json = SearchResult.toJSON(result) as Record<string, unknown>;
   // proto3 JSON leaves zeros out; a gap of 0 is a figure.
-  const zeros = figuresOf(result).filter(({ key, value }) => !(key in json) && typeof value === "number");
+  const zeros = measurementsOf(result).filter(({ key, value }) => !(key in json) && typeof value === "number");
   return {
     search: search.id,
     ...json,
@@ -64,7 +64,7 @@ export function summaryLines(search: Search, folder: string | undefined, files: 
     "",
     `search ${search.id}`,
     "",
-    ...figureTable(result),
+    ...resultTable(result),
     "",
     ...(result.genotype
       ? print(result.genotype)

@@ -4,11 +4,30 @@ import { networkOnnx } from "../../shared/network/export";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { figuresByPart, networkFigures, type PartFigures } from "../../shared/space/cost";
-import { blockInputs } from "../../shared/space/genotype";
+import { blockInputs, validateGenotype } from "../../shared/space/genotype";
 import { blockName, operationName, stageName } from "../../shared/space/parts";
-import { quantity } from "../view/figures";
+import { parseGenotype } from "../../shared/spec/parse";
+import { quantity } from "../view/format";
+import { readText } from "./specFlags";
 
-/** A network by arithmetic: what each part costs. */
+/** The flags of a genotype. Each overrides the same field of the file. */
+export interface GenotypeFlags {
+  file: string;
+  /** Height and width. */
+  input?: readonly [number, number];
+  classes?: number;
+}
+
+/** The genotype of a file, overridden by the flags; INVALID_ARGUMENT lists every fault. */
+export function readGenotype({ file, input, classes }: GenotypeFlags): Genotype {
+  const genotype = parseGenotype(readText(file, "genotype"), file);
+  if (input !== undefined) [genotype.inputHeight, genotype.inputWidth] = input;
+  if (classes !== undefined) genotype.classes = classes;
+  validateGenotype(genotype);
+  return genotype;
+}
+
+/** A network and the costs of its parts. */
 interface NetworkDescription {
   genotype: Genotype;
   head: Head;

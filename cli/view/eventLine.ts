@@ -2,7 +2,7 @@ import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
-import { alarmEffects, dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./figures";
+import { alarmEffects, dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./format";
 import type { Progress } from "./progress";
 
 /** One readable line per event, for logs and pipes; undefined for what is not worth one. `progress` is the state after it. */

@@ -1,4 +1,6 @@
+import type { MemoryEstimate } from "../../services/supernet/training/memory";
 import type { ProfileReport, StepReport } from "../../services/supernet/training/profile";
+import { memorySize } from "../../shared/engine/account";
 import { FAMILIES } from "../../shared/engine/family";
 import type { NodeTimes } from "../../shared/engine/profile";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
@@ -66,4 +68,25 @@ function inOrder(a: string, b: string): number {
 function rank(part: string): string {
   if (part === "stem") return "0";
   return part === "head" ? "2" : `1/${part.replace("reduction", "a").replace("block", "b").replace("exits", "c")}`;
+}
+
+/** The estimate in one line; `machine` is the memory of this machine in bytes. */
+export function memoryLine({ bytes, steps }: MemoryEstimate, machine: number): string {
+  const parts = steps.map((step) => `${step.name} ${memorySize(step.bytes)}`).join(", ");
+  return `training the supernet needs about ${memorySize(bytes)} (${parts}); this machine has ${memorySize(machine)}`;
+}
+
+/** The estimate as a table with a row per step. */
+export function memoryLines(preset: string, estimate: MemoryEstimate, machine: number): string[] {
+  const row = (...cells: string[]) => `  ${(cells[0] ?? "").padEnd(12)}${cells.slice(1).map((cell) => cell.padStart(14)).join("")}`; // prettier-ignore
+  return [
+    `estimated memory of training the whole supernet of ${preset}, formulation ${estimate.formulation}`,
+    row("", "activations", "constants", "inputs", "outputs", "together"),
+    ...estimate.steps.map(({ name, activations, constants, inputs, outputs, bytes }) =>
+      row(name, ...[activations, constants, inputs, outputs, bytes].map(memorySize)),
+    ),
+    row("process", "", "", "", "", memorySize(estimate.processBytes)),
+    row("all", "", "", "", "", memorySize(estimate.bytes)),
+    `this machine has ${memorySize(machine)}; decoded images are not in the estimate`,
+  ];
 }

@@ -8,7 +8,7 @@ import { log10Size } from "../../shared/space/size";
 import { presetSpec } from "../../shared/spec/presets";
 import { resolve } from "../../shared/spec/resolve";
 import { eventLine } from "./eventLine";
-import { duration, quantity } from "./figures";
+import { duration, quantity } from "./format";
 import { initialProgress, observe, secondsLeft, type Progress } from "./progress";
 import { render, truncate } from "./render";
 

@@ -1,5 +1,5 @@
 import type { Removal } from "../../shared/proto/lathe/v1/result";
-import { dimensionNames, duration, percent, removalReasons } from "./figures";
+import { dimensionNames, duration, percent, removalReasons } from "./format";
 import { secondsLeft, type Phase, type PhaseName, type Progress } from "./progress";
 
 const labels: Record<PhaseName, string> = {

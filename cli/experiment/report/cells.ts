@@ -4,8 +4,8 @@ import { LatheError } from "../../../shared/process/errors";
 import { DecidedBy, SearchResult } from "../../../shared/proto/lathe/v1/result";
 import { foldersWithResult, readFailure, readManifest, readResult, type PlannedCell } from "../folder";
 
-/** The figures of one result. What does not exist for it is undefined: a search without a supernet has no gap. */
-export interface CellFigures {
+/** The results of one result. What does not exist for it is undefined: a search without a supernet has no gap. */
+export interface CellResults {
   /** First epoch after which every group had one survivor. */
   convergedEpoch: number | undefined;
   candidatesLeft: number | undefined;
@@ -30,7 +30,7 @@ export interface CellFigures {
   totalSeconds: number | undefined;
 }
 
-export type FigureName = keyof CellFigures;
+export type ResultName = keyof CellResults;
 
 /** mIoU of the supernet after an epoch of the search, in percent. */
 interface EpochPoint {
@@ -42,7 +42,7 @@ export interface CellRecord extends PlannedCell {
   state: "finished" | "failed" | "missing";
   /** Why it failed. */
   message?: string;
-  figures?: CellFigures;
+  results?: CellResults;
   epochs: EpochPoint[];
 }
 
@@ -51,7 +51,7 @@ export function readCells(folder: string): CellRecord[] {
   return manifestOf(folder).cells.map((cell): CellRecord => {
     const result = readResult(folder, cell.name);
     if (result !== undefined)
-      return { ...cell, state: "finished", figures: figuresOf(result), epochs: readEpochs(join(folder, cell.name)) };
+      return { ...cell, state: "finished", results: resultsOf(result), epochs: readEpochs(join(folder, cell.name)) };
     const failure = readFailure(folder, cell.name);
     if (failure !== undefined) return { ...cell, state: "failed", message: failure.message, epochs: [] };
     return { ...cell, state: "missing", epochs: [] };
@@ -76,8 +76,8 @@ export function strangers(folder: string): string[] {
 
 const shrunk: readonly DecidedBy[] = [DecidedBy.DECIDED_BY_SHRINKING, DecidedBy.DECIDED_BY_ARGMAX];
 
-/** The figures of a result.json. */
-export function figuresOf(json: Record<string, unknown>): CellFigures {
+/** The results of a result.json. */
+export function resultsOf(json: Record<string, unknown>): CellResults {
   const result = SearchResult.fromJSON(json);
   const { figures, latency, costRatio, costTarget } = result;
   // Only these two cut a network out of a supernet.

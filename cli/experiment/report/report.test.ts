@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { writeManifest, writeFailure, type PlannedCell } from "../folder";
-import { epochsOf, figuresOf, readCells } from "./cells";
+import { epochsOf, resultsOf, readCells } from "./cells";
 import { plotsOf } from "./plots";
 import { svgOf } from "./svg";
 import { summarize } from "./summary";
@@ -126,17 +126,17 @@ describe("a report", () => {
     expect(() => writeReport(join(folder, "ssr-s1"), folder)).toThrow("is no folder of an experiment"));
 });
 
-describe("figures of a result", () => {
+describe("results of a result", () => {
   it("are percent, points and milliseconds", () => {
-    const figures = figuresOf(result(0.01));
-    expect(figures).toMatchObject({ supernetMiou: 50, gap: 1, macs: 1e7, convergedEpoch: 22, totalSeconds: 150 });
-    expect(figures.costMiss).toBeCloseTo(10, 10);
-    expect(figures.latencyMs).toBeCloseTo(1.5, 10);
+    const results = resultsOf(result(0.01));
+    expect(results).toMatchObject({ supernetMiou: 50, gap: 1, macs: 1e7, convergedEpoch: 22, totalSeconds: 150 });
+    expect(results.costMiss).toBeCloseTo(10, 10);
+    expect(results.latencyMs).toBeCloseTo(1.5, 10);
   });
 
   it("are not made up where a search has none", () => {
     const fixed = { retrainedMiou: 0.4, retrainedBestEpoch: 1, retrainingSeconds: 5 };
-    expect(figuresOf(fixed)).toMatchObject({
+    expect(resultsOf(fixed)).toMatchObject({
       gap: undefined,
       discreteMiou: undefined,
       candidatesLeft: undefined,
@@ -144,13 +144,13 @@ describe("figures of a result", () => {
       searchSeconds: undefined,
     });
     const unretrained = result(0, { retrainedMiou: 0, retrainedBestEpoch: 0, retrainingSeconds: 0 });
-    expect(figuresOf(unretrained)).toMatchObject({
+    expect(resultsOf(unretrained)).toMatchObject({
       gap: 0,
       retrainedMiou: undefined,
       retrainingSeconds: undefined,
       totalSeconds: 100,
     });
-    expect(figuresOf(result(0.4, argmax))).toMatchObject({ gap: 40, convergedEpoch: undefined });
+    expect(resultsOf(result(0.4, argmax))).toMatchObject({ gap: 40, convergedEpoch: undefined });
   });
 
   it("per epoch are those of the search", () =>

@@ -1,5 +1,26 @@
-import type { CellFigures, CellRecord, FigureName } from "./cells";
-import { spreadOf, type Spread } from "./statistics";
+import type { CellResults, CellRecord, ResultName } from "./cells";
+
+/** Mean and spread of a sample. */
+export interface Spread {
+  n: number;
+  mean: number;
+  /** Sample standard deviation (n - 1); undefined for one value. */
+  deviation: number | undefined;
+  min: number;
+  max: number;
+}
+
+/** Mean and spread of the defined values; undefined if there are none. */
+export function spreadOf(values: readonly (number | undefined)[]): Spread | undefined {
+  const there = values.filter((value) => value !== undefined);
+  const n = there.length;
+  if (n === 0) return undefined;
+  const mean = there.reduce((sum, value) => sum + value, 0) / n;
+  // Two passes, because the difference of sums of squares loses digits when the spread is small.
+  const squares = there.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const deviation = n > 1 ? Math.sqrt(squares / (n - 1)) : undefined;
+  return { n, mean, deviation, min: Math.min(...there), max: Math.max(...there) };
+}
 
 /** Cells that differ in their seed alone. */
 export interface Group {
@@ -12,10 +33,10 @@ export interface Group {
   target: number;
   cells: CellRecord[];
   finished: number;
-  figures: Partial<Record<FigureName, Spread>>;
+  results: Partial<Record<ResultName, Spread>>;
 }
 
-export const FIGURES: readonly FigureName[] = [
+export const RESULTS: readonly ResultName[] = [
   "convergedEpoch",
   "candidatesLeft",
   "supernetMiou",
@@ -49,17 +70,17 @@ export function summarize(cells: readonly CellRecord[]): Group[] {
       ...(variant ? [variant] : []),
     ].join(" ");
     const label = several.targets ? `${kind}, target ${target}` : kind;
-    const figures = Object.fromEntries(
-      FIGURES.flatMap((name) => {
-        const spread = spreadOf(of.map((cell) => figure(cell, name)));
+    const results = Object.fromEntries(
+      RESULTS.flatMap((name) => {
+        const spread = spreadOf(of.map((cell) => resultOf(cell, name)));
         return spread ? [[name, spread] as const] : [];
       }),
     );
     const finished = of.filter(({ state }) => state === "finished").length;
-    return { label, kind, algorithm, variant, target, cells: of, finished, figures };
+    return { label, kind, algorithm, variant, target, cells: of, finished, results };
   });
 }
 
-export function figure(cell: CellRecord, name: FigureName): CellFigures[FigureName] {
-  return cell.figures?.[name];
+export function resultOf(cell: CellRecord, name: ResultName): CellResults[ResultName] {
+  return cell.results?.[name];
 }

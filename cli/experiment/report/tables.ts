@@ -1,6 +1,6 @@
-import type { CellRecord, FigureName } from "./cells";
-import type { Spread } from "./statistics";
-import { FIGURES, figure, type Group } from "./summary";
+import type { CellRecord, ResultName } from "./cells";
+import type { Spread } from "./summary";
+import { RESULTS, resultOf, type Group } from "./summary";
 
 interface Column {
   head: string;
@@ -11,7 +11,7 @@ interface Column {
 }
 
 /** How a figure is shown. */
-const COLUMNS: Readonly<Record<FigureName, Column>> = {
+const COLUMNS: Readonly<Record<ResultName, Column>> = {
   convergedEpoch: { head: "converged", unit: "epoch", digits: 0 },
   candidatesLeft: { head: "left", unit: "", digits: 0 },
   supernetMiou: { head: "supernet mIoU", unit: "%", digits: 1 },
@@ -32,7 +32,7 @@ const COLUMNS: Readonly<Record<FigureName, Column>> = {
 const NONE = "–";
 
 /** Names of report.csv. */
-const CSV: Readonly<Record<FigureName, string>> = {
+const CSV: Readonly<Record<ResultName, string>> = {
   convergedEpoch: "converged_epoch",
   candidatesLeft: "candidates_left",
   supernetMiou: "supernet_miou_percent",
@@ -74,15 +74,15 @@ function markdown(heads: readonly string[], rows: readonly (readonly string[])[]
   return [line(heads), line(rule), ...rows.map(line)].join("\n");
 }
 
-/** A row per group: how many of its cells have a result, mean ± standard deviation of figures; of the gap also the worst. */
-export function summaryTable(groups: readonly Group[], names: readonly FigureName[]): string {
+/** A row per group: how many of its cells have a result, mean ± standard deviation of results; of the gap also the worst. */
+export function summaryTable(groups: readonly Group[], names: readonly ResultName[]): string {
   const heads = names.flatMap((name) => [head(COLUMNS[name]), ...(name === "gap" ? ["worst gap"] : [])]);
-  const rows = groups.map(({ label, cells, finished, figures }) => [
+  const rows = groups.map(({ label, cells, finished, results }) => [
     label,
     `${finished} of ${cells.length}`,
     ...names.flatMap((name) => [
-      spread(figures[name], COLUMNS[name], finished),
-      ...(name === "gap" ? [figures.gap ? shown(figures.gap.max, COLUMNS.gap) : NONE] : []),
+      spread(results[name], COLUMNS[name], finished),
+      ...(name === "gap" ? [results.gap ? shown(results.gap.max, COLUMNS.gap) : NONE] : []),
     ]),
   ]);
   return markdown(["", "n", ...heads], rows);
@@ -93,12 +93,12 @@ export function cellTable(cells: readonly CellRecord[]): string {
   const rows = cells.map((cell) => [
     cell.name,
     cell.state,
-    ...FIGURES.map((name) => {
-      const value = figure(cell, name);
+    ...RESULTS.map((name) => {
+      const value = resultOf(cell, name);
       return value === undefined ? NONE : shown(value, COLUMNS[name]);
     }),
   ]);
-  return markdown(["cell", "state", ...FIGURES.map((name) => head(COLUMNS[name]))], rows, 2);
+  return markdown(["cell", "state", ...RESULTS.map((name) => head(COLUMNS[name]))], rows, 2);
 }
 
 const quoted = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
@@ -112,12 +112,12 @@ export function csv(cells: readonly CellRecord[]): string {
     "target",
     "seed",
     "state",
-    ...FIGURES.map((name) => CSV[name]),
+    ...RESULTS.map((name) => CSV[name]),
     "message",
   ];
   const rows = cells.map((cell) => [
     ...[cell.name, cell.algorithm, cell.variant ?? "", String(cell.target), String(cell.seed), cell.state],
-    ...FIGURES.map((name) => String(figure(cell, name) ?? "")),
+    ...RESULTS.map((name) => String(resultOf(cell, name) ?? "")),
     cell.message ?? "",
   ]);
   return [heads, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");

@@ -1,4 +1,4 @@
-import { spreadOf } from "./statistics";
+import { spreadOf } from "./summary";
 
 describe("mean and spread", () => {
   it("are those computed by hand", () => {

@@ -11,7 +11,7 @@ import { openView } from "../view/terminal";
 const storagePatienceMs = 60_000;
 
 /** Prints lines while a command works. While a search is shown, its view prints them. */
-export class Voice {
+export class StatusOutput {
   private through: ((line: string) => void) | undefined;
 
   /** `quiet`: stdout belongs to a program, and `plain` goes elsewhere. */
@@ -33,12 +33,12 @@ export class Voice {
 /** Starts a stack in a folder, calls `use` with its search service and stops it; the signal is aborted by `interrupted`, and when the stack breaks. */
 export async function inOwnStack<T>(
   folder: string,
-  voice: Voice,
+  output: StatusOutput,
   interrupted: AbortSignal,
   use: (api: SearchApi, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  if (!voice.quiet) voice.say(`starting the local stack; logs are in ${join(folder, "logs")}`);
-  const say = (line: string) => voice.say(line);
+  if (!output.quiet) output.say(`starting the local stack; logs are in ${join(folder, "logs")}`);
+  const say = (line: string) => output.say(line);
   const stack = await startStack({ folder, say, signal: interrupted, storagePatienceMs });
   const broken = new AbortController();
   void stack.broken.then((error) => broken.abort(error));
@@ -56,21 +56,21 @@ export async function recordSearch(
   api: SearchApi,
   searchId: string,
   folder: string,
-  voice: Voice,
+  output: StatusOutput,
   signal: AbortSignal,
 ): Promise<Search> {
   const history = openHistory(folder);
-  const view = openView(searchId, process.stdout, { silent: voice.quiet });
-  if (!voice.quiet) voice.handTo((line) => view.say(line));
+  const view = openView(searchId, process.stdout, { silent: output.quiet });
+  if (!output.quiet) output.handTo((line) => view.say(line));
   try {
-    const onLost = (error: LatheError) => voice.say(`connection lost, retrying: ${error.message}`);
-    for await (const response of follow(api, searchId, { includeProgress: !voice.quiet, signal, onLost })) {
+    const onLost = (error: LatheError) => output.say(`connection lost, retrying: ${error.message}`);
+    for await (const response of follow(api, searchId, { includeProgress: !output.quiet, signal, onLost })) {
       history.add(response);
       view.event(response);
     }
   } finally {
     view.close();
-    voice.handTo();
+    output.handTo();
   }
   const { search } = await api.getSearch({ searchId }, { signal });
   if (search && hasEnded(search.state)) return search;

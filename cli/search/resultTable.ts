@@ -1,9 +1,9 @@
 import { DecidedBy, type SearchResult } from "../../shared/proto/lathe/v1/result";
 import { memorySize } from "../../shared/engine/account";
-import { duration, milliseconds, percent, quantity } from "../view/figures";
+import { duration, milliseconds, percent, quantity } from "../view/format";
 
-/** One figure of a result: its name in result.json, how it is shown, and what it was measured by. */
-interface Figure {
+/** One measurement of a result: its name in result.json, how it is shown, and what it was measured by. */
+interface Measurement {
   key: keyof SearchResult;
   label: string;
   value: unknown;
@@ -41,11 +41,11 @@ const withinSupernet: ReadonlySet<keyof SearchResult> = new Set([
   "discretizationGap",
 ] as const);
 
-/** Every figure of a result, in the order in which they came about. */
-export function figuresOf(result: SearchResult): Figure[] {
-  const figures: Figure[] = [];
+/** Every measurement of a result, in the order in which they came about. */
+export function measurementsOf(result: SearchResult): Measurement[] {
+  const measurements: Measurement[] = [];
   const add = (key: keyof SearchResult, label: string, shown: string, measuredBy: string) =>
-    figures.push({ key, label, value: result[key], shown, measuredBy });
+    measurements.push({ key, label, value: result[key], shown, measuredBy });
   const selected = result.decidedBy === DecidedBy.DECIDED_BY_SELECTION;
   const start = result.log10SpaceStart.toFixed(1);
   add(
@@ -119,14 +119,18 @@ export function figuresOf(result: SearchResult): Figure[] {
       quantity(result.figures.params),
       "counted: convolution weights, biases, gammas and betas of the network of network.onnx; MACs: its convolutions, per image",
     );
-    figures.push({ ...figures.at(-1)!, label: "MACs", shown: quantity(result.figures.macs) });
+    measurements.push({ ...measurements.at(-1)!, label: "MACs", shown: quantity(result.figures.macs) });
   }
   if (result.latency) {
     const { device, runtime, precision, batchSize, inputHeight, inputWidth, threads, runs } = result.latency;
     const how = `measured: ${runs} runs of network.onnx on ${device} by ${runtime}, ${precision}, batch ${batchSize}, ${inputHeight}x${inputWidth}, ${threads} thread${threads === 1 ? "" : "s"}`;
     const { p50Seconds, p95Seconds, framesPerSecond } = result.latency;
     add("latency", "latency p50 / p95", `${milliseconds(p50Seconds)} / ${milliseconds(p95Seconds)}`, how);
-    figures.push({ ...figures.at(-1)!, label: "frames per second", shown: `${framesPerSecond.toFixed(1)} (1 / p50)` });
+    measurements.push({
+      ...measurements.at(-1)!,
+      label: "frames per second",
+      shown: `${framesPerSecond.toFixed(1)} (1 / p50)`,
+    });
   }
   add(
     "searchSeconds",
@@ -151,23 +155,23 @@ export function figuresOf(result: SearchResult): Figure[] {
     );
   add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");
   // Every space has candidates.
-  if (result.candidatesStart === 0) return figures.filter(({ key }) => !searched.has(key));
-  return selected ? figures.filter(({ key }) => !withinSupernet.has(key)) : figures;
+  if (result.candidatesStart === 0) return measurements.filter(({ key }) => !searched.has(key));
+  return selected ? measurements.filter(({ key }) => !withinSupernet.has(key)) : measurements;
 }
 
-/** What each figure was measured by, under its name in result.json. */
+/** What each measurement was measured by, under its name in result.json. */
 export function measuredBy(result: SearchResult): Record<string, string> {
   return Object.fromEntries([
-    ...figuresOf(result).map(({ key, measuredBy }) => [key, measuredBy]),
+    ...measurementsOf(result).map(({ key, measuredBy }) => [key, measuredBy]),
     ...(result.classScores.length > 0
       ? [["classScores", "validation split, intersection over union per class of the network of network.onnx"]]
       : []),
   ]) as Record<string, string>;
 }
 
-/** The figures as an aligned table. */
-export function figureTable(result: SearchResult): string[] {
-  const shown = figuresOf(result).filter(({ label }) => label !== "");
+/** The measurements as an aligned table. */
+export function resultTable(result: SearchResult): string[] {
+  const shown = measurementsOf(result).filter(({ label }) => label !== "");
   const width = Math.max(...shown.map(({ label }) => label.length));
-  return shown.map((figure) => `  ${figure.label.padEnd(width)}  ${figure.shown}`);
+  return shown.map((measurement) => `  ${measurement.label.padEnd(width)}  ${measurement.shown}`);
 }
