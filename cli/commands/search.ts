@@ -16,7 +16,7 @@ import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { readSpec, userFolder } from "../spec/specFlags";
-import { openView } from "../view/terminal";
+import { openDisplay } from "../view/terminal";
 import { percent } from "../view/format";
 import { connectionOptions, withSearchService, type ConnectionFlags } from "./connection";
 import { label, specOptions, whole, type SpecOptions } from "./options";
@@ -69,17 +69,17 @@ async function watch(
 ): Promise<void> {
   // A wrong id or address fails here, before the retries of follow().
   await api.getSearch({ searchId }, { signal });
-  const view = openView(searchId, process.stdout, { silent: json });
-  const say = (line: string) => (json ? complain(line) : view.say(line));
+  const display = openDisplay(searchId, process.stdout, { silent: json });
+  const say = (line: string) => (json ? complain(line) : display.say(line));
   try {
     const onLost = (error: LatheError) => say(`connection lost, retrying: ${error.message}`);
     const options = { fromSequence: from, includeProgress: true, signal, onLost, patienceMs };
     for await (const response of follow(api, searchId, options)) {
       if (json) print(JSON.stringify(WatchSearchResponse.toJSON(response)));
-      view.event(response);
+      display.event(response);
     }
   } finally {
-    view.close();
+    display.close();
   }
   const { search } = await api.getSearch({ searchId }, { signal });
   const failure = search && outcomeError(search);

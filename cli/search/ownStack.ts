@@ -5,12 +5,12 @@ import { connect } from "../../shared/rpc/client";
 import { follow, hasEnded, type SearchApi } from "./follow";
 import { openHistory } from "./history";
 import { startStack } from "../stack/stack";
-import { openView } from "../view/terminal";
+import { openDisplay } from "../view/terminal";
 
 /** Room on a disk is somebody's to make; a run in a script must end. */
 const storagePatienceMs = 60_000;
 
-/** Prints lines while a command works. While a search is shown, its view prints them. */
+/** Prints lines while a command works. While a search is shown, its display prints them. */
 export class StatusOutput {
   private through: ((line: string) => void) | undefined;
 
@@ -24,7 +24,7 @@ export class StatusOutput {
     (this.through ?? this.plain)(line);
   }
 
-  /** Hands the lines to a view; without one they are plain again. */
+  /** Hands the lines to a display; without one they are plain again. */
   handTo(through?: (line: string) => void): void {
     this.through = through;
   }
@@ -60,16 +60,16 @@ export async function recordSearch(
   signal: AbortSignal,
 ): Promise<Search> {
   const history = openHistory(folder);
-  const view = openView(searchId, process.stdout, { silent: output.quiet });
-  if (!output.quiet) output.handTo((line) => view.say(line));
+  const display = openDisplay(searchId, process.stdout, { silent: output.quiet });
+  if (!output.quiet) output.handTo((line) => display.say(line));
   try {
     const onLost = (error: LatheError) => output.say(`connection lost, retrying: ${error.message}`);
     for await (const response of follow(api, searchId, { includeProgress: !output.quiet, signal, onLost })) {
       history.add(response);
-      view.event(response);
+      display.event(response);
     }
   } finally {
-    view.close();
+    display.close();
     output.handTo();
   }
   const { search } = await api.getSearch({ searchId }, { signal });

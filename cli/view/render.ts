@@ -1,6 +1,6 @@
 import type { Removal } from "../../shared/proto/lathe/v1/result";
 import { dimensionNames, duration, percent, removalReasons } from "./format";
-import { secondsLeft, type Phase, type PhaseName, type Progress } from "./progress";
+import { secondsLeft, type Phase, type PhaseName, type SearchView } from "./searchView";
 
 const labels: Record<PhaseName, string> = {
   operators: "measure operators",
@@ -40,14 +40,14 @@ function phaseLine(phase: Phase, cells: number): string {
   return parts.join("  ");
 }
 
-function figureLines(progress: Progress): string[] {
-  const { epoch, stepLoss, evaluated, supernetMiou, discreteMiou, retrainedMiou, retrainingLoss } = progress;
+function figureLines(view: SearchView): string[] {
+  const { epoch, stepLoss, evaluated, supernetMiou, discreteMiou, retrainedMiou, retrainingLoss } = view;
   const lines: string[] = [];
   if (epoch) {
     lines.push(
       `  loss           weights ${epoch.weightLoss.toFixed(3)}   architecture ${epoch.alphaLoss.toFixed(3)}` +
         (retrainingLoss === undefined ? "" : `   retraining ${retrainingLoss.toFixed(3)}`),
-      `  cost           ${percent(epoch.expectedCostRatio)} of the largest network (target ${percent(progress.costTarget)})`,
+      `  cost           ${percent(epoch.expectedCostRatio)} of the largest network (target ${percent(view.costTarget)})`,
       `  SSR            factor ${epoch.ssrFactor.toFixed(1)}`,
     );
   } else if (stepLoss !== undefined) lines.push(`  loss           ${stepLoss.toFixed(3)}`);
@@ -64,7 +64,7 @@ function figureLines(progress: Progress): string[] {
   return lines;
 }
 
-function spaceLines({ candidates, log10Now, log10Start, lastRemovals }: Progress, maxRemovals: number): string[] {
+function spaceLines({ candidates, log10Now, log10Start, lastRemovals }: SearchView, maxRemovals: number): string[] {
   if (candidates.length === 0) return [];
   const lines = [
     `  space          10^${log10Now.toFixed(1)} of 10^${log10Start.toFixed(1)} networks`,
@@ -99,16 +99,16 @@ interface Frame {
 }
 
 /** The live view of a search: lines that fit the terminal. Pure. */
-export function render(progress: Progress, { columns, rows, now, note }: Frame): string[] {
-  const { searchId, title, state, startedAt, phases, lastAlarm, reason } = progress;
+export function render(view: SearchView, { columns, rows, now, note }: Frame): string[] {
+  const { searchId, title, state, startedAt, phases, lastAlarm, reason } = view;
   const elapsed = startedAt === undefined ? "" : `  ${duration(Math.max(0, now - startedAt) / 1000)}`;
   const cells = Math.max(8, Math.min(24, columns - 84));
   const head = [`Lathe ${searchId}  ${title}  ${state}${elapsed}`.replace(/ {3,}/g, "  ")];
   const lines = [
     ...head,
     ...phases.map((phase) => phaseLine(phase, cells)),
-    ...figureLines(progress),
-    ...spaceLines(progress, 4),
+    ...figureLines(view),
+    ...spaceLines(view, 4),
     ...(lastAlarm === undefined
       ? []
       : [`  alarm          ${lastAlarm.name} at epoch ${lastAlarm.epoch}: ${lastAlarm.message}`]),

@@ -1,4 +1,12 @@
-import { spreadOf } from "./summary";
+import type { CellResults } from "./cells";
+import { summarize } from "./summary";
+
+/** Mean and spread of the MACs of cells that differ in their seeds. */
+function spreadOf(values: (number | undefined)[]) {
+  const plan = { algorithm: "ssr", target: 0.5, state: "finished" as const, epochs: [] };
+  const cells = values.map((macs, seed) => ({ ...plan, name: `s${seed}`, seed, results: { macs } as CellResults }));
+  return summarize(cells)[0]!.results.macs;
+}
 
 describe("mean and spread", () => {
   it("are those computed by hand", () => {

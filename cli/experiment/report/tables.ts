@@ -1,6 +1,5 @@
 import type { CellRecord, ResultName } from "./cells";
-import type { Spread } from "./summary";
-import { RESULTS, resultOf, type Group } from "./summary";
+import { RESULTS, resultOf, type Group, type Spread } from "./summary";
 
 interface Column {
   head: string;
