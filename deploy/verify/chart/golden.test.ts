@@ -11,7 +11,7 @@ it("differences name the object and its first other line, and what came and went
   objects.push({ apiVersion: "v1", kind: "Secret", metadata: { name: "new" } });
   expect(differences("min", objects)).toEqual([
     'min: Deployment/lathe-search: "replicas: 1" is now "replicas: 2"',
-    "min: ServiceAccount/lathe is gone",
+    "min: ServiceAccount/lathe is missing",
     "min: Secret/new is new",
   ]);
   expect(differences("nothing", objects)).toEqual(["nothing: has no snapshot; --update writes it"]);

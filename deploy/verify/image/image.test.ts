@@ -34,7 +34,7 @@ describe("parsing", () => {
   });
 
   it("refuses what is before the first stage, and a continuation without an end", () => {
-    expect(() => parseDockerfile("RUN a")).toThrow("line 1: RUN stands before the first FROM");
+    expect(() => parseDockerfile("RUN a")).toThrow("line 1: RUN is before the first FROM");
     expect(() => parseDockerfile("FROM a:1\nRUN a \\")).toThrow("line 2: ends in a continuation");
   });
 
@@ -89,7 +89,7 @@ describe("rules", () => {
   });
 
   it("COPY of what is not there is found", () =>
-    expect(lint(file, (path) => path !== "buf.yaml")).toMatch(/COPY of buf.yaml, which is not there/));
+    expect(lint(file, (path) => path !== "buf.yaml")).toMatch(/COPY of buf.yaml, which does not exist/));
 
   it("each has a name of its own", () =>
     expect(new Set(DOCKERFILE_RULES.map(({ name }) => name)).size).toBe(DOCKERFILE_RULES.length));
@@ -142,6 +142,6 @@ describe("a build without an engine", () => {
     expect(() => build("FROM a:1.0 AS x\nRUN echo no; exit 3", "x")).toThrow(
       "line 2: echo no; exit 3 ended with 3: no",
     );
-    expect(() => build("FROM a:1.0 AS x\nCOPY c.txt ./", "x")).toThrow("line 2: c.txt is not there");
+    expect(() => build("FROM a:1.0 AS x\nCOPY c.txt ./", "x")).toThrow("line 2: c.txt does not exist");
   });
 });
