@@ -35,14 +35,14 @@ export function runOptions(command: Command, named: string): Command {
     .option("--keep", "keep the NATS store (checkpoints, all events) in the result folder");
 }
 
-/** `lathe run`: a local stack, one search, a folder with its result. */
+/** `lathe run`: starts a local stack, runs one search and writes its result folder. */
 export function runCommand(program: Command): void {
   runOptions(specOptions(program.command("run")), "name or preset")
     .description("start a local stack (NATS and the five services), run one search and write its result folder")
     .action(async (flags: RunFlags & SpecOptions) => runSearch(flags, requestSpec(flags)));
 }
 
-/** Runs one search in a stack of its own and writes its result folder. */
+/** Runs one search in its own stack and writes the result folder. */
 export async function runSearch(flags: RunFlags, requested: RequestedSpec): Promise<void> {
   const say = flags.json ? complain : print;
   const wanted = resolve(userFolder(), flags.out ?? join("runs", requested.spec.labels.name ?? requested.spec.preset));
@@ -71,7 +71,7 @@ export async function runSearch(flags: RunFlags, requested: RequestedSpec): Prom
   }
 }
 
-/** A run that ended before anything was written leaves no folder. */
+/** Removes the folder of a run that ended before it wrote anything. */
 function dropEmpty(folder: string): void {
   for (const path of [join(folder, "logs"), folder]) {
     try {

@@ -5,7 +5,7 @@ import { onInterrupt } from "../interrupt";
 import { userFolder } from "../spec/specFlags";
 import { SERVICES, startStack } from "../stack/stack";
 
-/** `lathe up`: a local stack that stays until Ctrl-C. */
+/** `lathe up`: a local stack that runs until Ctrl-C. */
 export function upCommand(program: Command): void {
   program
     .command("up")

@@ -163,7 +163,7 @@ describe("services", () => {
     const devices = [{ deviceClass: "cuda", name: "", provider: "", available: false, reason: "no driver" }];
     expect(judgeDevice("latency", "cuda", devices)).toMatchObject({
       level: "fault",
-      found: "device cuda is not there: no driver",
+      found: "device cuda is not available: no driver",
     });
     expect(judgeDevice("latency", "cpu", [{ ...devices[0]!, deviceClass: "cpu", available: true }]).level).toBe("ok");
   });

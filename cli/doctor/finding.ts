@@ -1,10 +1,10 @@
-/** What a check has found. A warning leaves the deployment working; a fault does not. */
+/** The result of a check. With a warning the deployment works, with a fault it does not. */
 export interface Finding {
   level: "ok" | "warning" | "fault";
-  /** "nats", "streams", or a service. */
+  /** The subject: "nats", "streams", a service, ... */
   about: string;
   found: string;
-  /** What to do; empty where all is well. */
+  /** Advice; empty if level is ok. */
   mend: string;
 }
 
@@ -17,7 +17,7 @@ export const warning = (about: string, found: string, mend: string): Finding => 
 });
 export const fault = (about: string, found: string, mend: string): Finding => ({ level: "fault", about, found, mend });
 
-/** The lines of a report, the advice below what it is for. */
+/** The findings as lines, each with its advice below. */
 export function findingLines(findings: readonly Finding[]): string[] {
   const width = Math.max(...findings.map(({ about }) => about.length));
   const words = { ok: "ok     ", warning: "warning", fault: "FAULT  " };

@@ -14,19 +14,19 @@ interface CellRun {
   folder: string;
   output: StatusOutput;
   signal: AbortSignal;
-  /** Shown once a cell has a result. */
+  /** Called when a cell has a result. */
   onResult: (cell: string, search: Search, files: readonly string[]) => void;
 }
 
 /**
- * Runs cells one after another, each into its own folder. A search that fails or is cancelled is noted there and the others go on;
- * anything else that goes wrong ends the run, and a repetition takes it up where it was.
+ * Runs cells one after another, each into its own folder. A failed or cancelled search is recorded there, and the next cell runs. Any
+ * other error ends the run; the next run continues there.
  */
 export async function runCells(api: SearchApi, cells: readonly OpenCell[], run: CellRun): Promise<void> {
   for (const [index, cell] of cells.entries()) {
     run.output.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
     const { search } = await api.startSearch({ spec: cell.spec, requestId: cell.requestId }, { signal: run.signal });
-    if (!search) throw new LatheError("INTERNAL", "the search service started a search and did not say which");
+    if (!search) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
     await runCell(api, search.id, cell, run);
   }
 }
@@ -54,8 +54,8 @@ const unfinished = [
 ];
 
 /**
- * Cancels the searches of an experiment that its own stack still holds and that belong to no open cell any more, since the file has
- * changed: the trainer would carry them to their end first.
+ * Cancels the unfinished searches of an experiment that no longer belong to an open cell, because the experiment file has changed.
+ * Otherwise the trainer would finish them first.
  */
 export async function cancelStale(
   api: SearchApi,
@@ -76,7 +76,7 @@ export async function cancelStale(
   }
 }
 
-/** Removes the store of an experiment's own stack, of which nothing is needed any more. */
+/** Removes the NATS store of an experiment's own stack. */
 export function dropStore(folder: string): void {
   rmSync(join(folder, "nats"), { recursive: true, force: true });
 }

@@ -6,7 +6,7 @@ import type { Api } from "../../shared/rpc/client";
 export type SearchApi = Api<typeof SearchServiceService>;
 
 interface FollowOptions {
-  /** First sequence; 0 for the whole history. */
+  /** Sequence of the first event; 0 for the whole history. */
   fromSequence?: number;
   includeProgress?: boolean;
   signal?: AbortSignal | undefined;
@@ -27,7 +27,10 @@ const ended = new Set([
 
 export const hasEnded = (state: SearchState): boolean => ended.has(state);
 
-/** The events of a search until it has ended, each once and in order. After a loss of the connection, the stream continues with the next event. */
+/**
+ * The events of a search until it has ended, each once and in order. After a loss of the connection, the stream continues with the
+ * next event.
+ */
 export async function* follow(
   api: Pick<SearchApi, "watchSearch" | "getSearch">,
   searchId: string,
@@ -42,7 +45,7 @@ export async function* follow(
       for await (const response of api.watchSearch({ searchId, fromSequence: next, includeProgress }, call)) {
         lostAt = undefined;
         attempt = 0;
-        // Progress has sequence 0: it is not part of the history.
+        // Progress messages have sequence 0 and are not part of the history.
         if (response.sequence > 0 && response.sequence < next) continue;
         if (response.sequence > 0) next = response.sequence + 1;
         yield response;

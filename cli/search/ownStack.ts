@@ -7,14 +7,14 @@ import { openHistory } from "./history";
 import { startStack } from "../stack/stack";
 import { openDisplay } from "../view/terminal";
 
-/** Room on a disk is somebody's to make; a run in a script must end. */
+/** A run waits this long for free storage, in milliseconds. Without a limit, a run in a script would never end. */
 const storagePatienceMs = 60_000;
 
-/** Prints lines while a command works. While a search is shown, its display prints them. */
+/** Prints status lines. While a display shows a search, the display prints them. */
 export class StatusOutput {
   private through: ((line: string) => void) | undefined;
 
-  /** `quiet`: stdout belongs to a program, and `plain` goes elsewhere. */
+  /** With `quiet`, stdout is reserved for JSON and `plain` must write elsewhere. */
   constructor(
     readonly quiet: boolean,
     private readonly plain: (line: string) => void,
@@ -24,13 +24,16 @@ export class StatusOutput {
     (this.through ?? this.plain)(line);
   }
 
-  /** Hands the lines to a display; without one they are plain again. */
+  /** Redirects the lines to a display; without an argument, back to `plain`. */
   handTo(through?: (line: string) => void): void {
     this.through = through;
   }
 }
 
-/** Starts a stack in a folder, calls `use` with its search service and stops it; the signal is aborted by `interrupted`, and when the stack breaks. */
+/**
+ * Starts a stack in a folder, calls `use` with its search service, and stops the stack. The signal of `use` aborts with `interrupted`
+ * or when the stack breaks.
+ */
 export async function inOwnStack<T>(
   folder: string,
   output: StatusOutput,
@@ -51,7 +54,7 @@ export async function inOwnStack<T>(
   }
 }
 
-/** Shows a search and records it in a folder (history.jsonl, epochs.csv) until it has ended; gives its last record. */
+/** Shows a search and writes its history.jsonl and epochs.csv until it ends; returns its final record. */
 export async function recordSearch(
   api: SearchApi,
   searchId: string,

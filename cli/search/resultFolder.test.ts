@@ -131,7 +131,7 @@ describe("a result folder", () => {
   it.each([{ sha256: "0".repeat(64) }, { sizeBytes: 1 }])("refuses an artifact with a wrong %j", async (wrong) => {
     const folder = takeOutFolder(join(root, "bad"));
     await expect(writeResultFolder(api, search([artifact("network.onnx", wrong)]), folder)).rejects.toThrow(
-      "network.onnx of s-1 came as 26 bytes",
+      "network.onnx of s-1 arrived with 26 bytes",
     );
     expect(readdirSync(folder)).toEqual(["logs"]);
   });
@@ -143,7 +143,7 @@ describe("a result folder", () => {
   });
 
   it.each(["../evil", "/etc/passwd", "a/../../b", "", ".hidden"])("refuses the file name %j", (kind) =>
-    expect(() => fileName(artifact(kind))).toThrow("is no file name"),
+    expect(() => fileName(artifact(kind))).toThrow("is not a file name"),
   );
 
   it("names JSON as such", () =>

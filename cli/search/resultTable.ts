@@ -2,7 +2,7 @@ import { DecidedBy, type SearchResult } from "../../shared/proto/lathe/v1/result
 import { memorySize } from "../../shared/engine/account";
 import { duration, milliseconds, percent, quantity } from "../view/format";
 
-/** One measurement of a result: its name in result.json, how it is shown, and what it was measured by. */
+/** One measurement of a result: its key in result.json, its text, and how it was measured. */
 interface Measurement {
   key: keyof SearchResult;
   label: string;
@@ -19,7 +19,7 @@ const decidedBy: Readonly<Record<number, string>> = {
   [DecidedBy.DECIDED_BY_SELECTION]: "selection among the networks evaluated",
 };
 
-/** What only a search has: a network that was given comes with none of these. */
+/** Measurements of searches only; the training of a given network has none of them. */
 const searched: ReadonlySet<keyof SearchResult> = new Set([
   "log10SpaceStart",
   "candidatesStart",
@@ -33,7 +33,7 @@ const searched: ReadonlySet<keyof SearchResult> = new Set([
   "trainingImages",
 ] as const);
 
-/** What only a search within one supernet has: where whole networks are evaluated, nothing leaves the space and nothing is cut. */
+/** Measurements of a search within a supernet only. Searches that evaluate whole networks remove no candidates and derive nothing. */
 const withinSupernet: ReadonlySet<keyof SearchResult> = new Set([
   "candidatesLeft",
   "convergedEpoch",
@@ -41,7 +41,7 @@ const withinSupernet: ReadonlySet<keyof SearchResult> = new Set([
   "discretizationGap",
 ] as const);
 
-/** Every measurement of a result, in the order in which they came about. */
+/** The measurements of a result, in the order of the search. */
 export function measurementsOf(result: SearchResult): Measurement[] {
   const measurements: Measurement[] = [];
   const add = (key: keyof SearchResult, label: string, shown: string, measuredBy: string) =>
@@ -144,7 +144,7 @@ export function measurementsOf(result: SearchResult): Measurement[] {
     "trainingImages",
     "search budget",
     `${quantity(Math.round(result.trainingImages))} training images`,
-    "counted: images forward and backward in the search, a third for each that went forward only and decided something",
+    "counted: images forward and backward in the search; an image that went only forward and decided something counts a third",
   );
   if (result.peakMemoryBytes > 0)
     add(
@@ -154,12 +154,12 @@ export function measurementsOf(result: SearchResult): Measurement[] {
       "measured: largest resident memory of the process that trained the supernet",
     );
   add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");
-  // Every space has candidates.
+  // Without candidates there was no search.
   if (result.candidatesStart === 0) return measurements.filter(({ key }) => !searched.has(key));
   return selected ? measurements.filter(({ key }) => !withinSupernet.has(key)) : measurements;
 }
 
-/** What each measurement was measured by, under its name in result.json. */
+/** How each result was measured, by its key in result.json. */
 export function measuredBy(result: SearchResult): Record<string, string> {
   return Object.fromEntries([
     ...measurementsOf(result).map(({ key, measuredBy }) => [key, measuredBy]),

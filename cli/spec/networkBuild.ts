@@ -36,12 +36,12 @@ interface NetworkDescription {
   macs: number;
 }
 
-/** Figures of a (valid) genotype with a head; conventions as in figuresByPart. */
+/** The costs of a valid genotype with a head, counted by figuresByPart. */
 export function describeNetwork(genotype: Genotype, head: Head): NetworkDescription {
   return { genotype, head, parts: figuresByPart(genotype, head), ...networkFigures(genotype, head) };
 }
 
-/** ONNX of the network with the weights that training it with this seed would start from. */
+/** The network as ONNX, with the initial weights of a training with this seed. */
 export function initialOnnx({ genotype, head }: NetworkDescription, seed: number): Uint8Array {
   const network = buildDiscrete(genotype, head);
   const weights = initialWeights(network.weights, createRandom(seed, "retraining/weights"));
@@ -49,7 +49,7 @@ export function initialOnnx({ genotype, head }: NetworkDescription, seed: number
   return networkOnnx(network, { weights, stats: initialStats(network.stats) }, names);
 }
 
-/** The description as JSON, the genotype as a genotype file holds it. */
+/** The description as JSON; the genotype has the form of a genotype file. */
 export function networkJson({ genotype, head, parts, params, macs }: NetworkDescription): Record<string, unknown> {
   return {
     genotype: Genotype.toJSON(genotype),
@@ -61,7 +61,7 @@ export function networkJson({ genotype, head, parts, params, macs }: NetworkDesc
   };
 }
 
-/** The description for a person: a line per part, with operation and input-middle-output channels of each block. */
+/** The description as text: one line per part, with the operation and the input-middle-output channels of each block. */
 export function networkLines({ genotype, head, parts, params, macs }: NetworkDescription): string[] {
   const { inputHeight, inputWidth, classes } = genotype;
   const forms = formsByPart(genotype);
@@ -75,7 +75,7 @@ export function networkLines({ genotype, head, parts, params, macs }: NetworkDes
     ...parts.map((part) => row(part.name, forms.get(part.name) ?? "", grouped(part.params), quantity(part.macs))),
     row("total", "", grouped(params), quantity(macs)),
     "",
-    "params: convolution weights, classifier bias, gammas and betas; MACs: those of convolutions, per image",
+    "params: convolution filters, classifier bias, gammas and betas; MACs: of the convolutions, per image",
   ];
 }
 

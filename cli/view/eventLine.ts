@@ -5,7 +5,7 @@ import { alarmReason } from "../../shared/spec/health";
 import { alarmEffects, dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./format";
 import type { SearchView } from "./searchView";
 
-/** One readable line per event, for logs and pipes; undefined for what is not worth one. `view` is the state after it. */
+/** An event as one line, for logs and pipes; undefined for events without a line. `view` is the state after the event. */
 export function eventLine({ event }: WatchSearchResponse, view: SearchView): string | undefined {
   switch (event?.$case) {
     case "searchCreated": {

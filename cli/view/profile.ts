@@ -5,15 +5,15 @@ import { FAMILIES } from "../../shared/engine/family";
 import type { NodeTimes } from "../../shared/engine/profile";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 
-/** Parts that are no part of the network come last. */
+/** Parts outside the network, which are listed last. */
 const AROUND = ["choices", "loss", "parameters", "optimizer", "other"];
 
-/** Where the time of the steps goes, for a person. */
+/** The profile of the steps as text. */
 export function profileLines(preset: string, space: SearchSpace, report: ProfileReport): string[] {
   const { engine, formulation, threads, batchSize, runs, overheadSeconds, steps } = report;
   return [
     `steps of the whole supernet of ${preset}: batch ${batchSize}, ${space.inputHeight}x${space.inputWidth}, ${engine}, ${formulation}, ${threads} threads, medians of ${runs}`,
-    `The profiler adds to every node, and not the same to each: ${(overheadSeconds * 1e6).toFixed(1)} us are taken off. Rank by these times; only the time of a step without profiler is to be trusted as a sum.`,
+    `The profiler slows every node by a different amount; ${(overheadSeconds * 1e6).toFixed(1)} us per node are subtracted. Use these times to rank; only the time without profiler is the true total.`,
     ...steps.flatMap(stepLines),
   ];
 }
@@ -27,7 +27,7 @@ function stepLines(step: StepReport): string[] {
   };
   return [
     "",
-    `${step.step} step: ${ms(step.seconds)} ms without profiler (${ms(step.profiledSeconds)} with it, of which its ${nodes} nodes ${ms(total)})`,
+    `${step.step} step: ${ms(step.seconds)} ms without profiler (${ms(step.profiledSeconds)} ms with it, of which ${ms(total)} ms in its ${nodes} nodes)`,
     `  convolutions: ${(step.macs / 1e9).toFixed(2)} GMACs, at ${gflops(step.macs, step.seconds)} GFLOP/s over the whole step`,
     "",
     heading("by family"),
@@ -39,7 +39,7 @@ function stepLines(step: StepReport): string[] {
 }
 
 const ms = (seconds: number): string => (seconds * 1000).toFixed(1);
-/** A multiply and an add each. */
+/** GFLOP/s: a MAC is one multiplication and one addition. */
 const gflops = (macs: number, seconds: number): string => ((2 * macs) / seconds / 1e9).toFixed(0);
 
 const heading = (name: string): string =>
@@ -52,7 +52,7 @@ function row(name: string, times: NodeTimes[], total: number): string {
   return `  ${name.padEnd(30)}${ms(seconds).padStart(9)}${share.toFixed(1).padStart(7)}${String(nodes).padStart(8)}   ${largest(times)}`;
 }
 
-/** The operators that take most of a row. */
+/** The three operators with the largest share of a row. */
 function largest(times: NodeTimes[]): string {
   const byOp = new Map<string, number>();
   for (const { op, seconds } of times) byOp.set(op, (byOp.get(op) ?? 0) + seconds);

@@ -17,7 +17,7 @@ function bar(share: number, cells: number): string {
   return `[${"#".repeat(full)}${".".repeat(cells - full)}]`;
 }
 
-/** No line may wrap: a redraw counts rows. */
+/** Shortens a line to the width of the terminal. Lines must not wrap, because a redraw counts rows. */
 export function truncate(line: string, width: number): string {
   if (line.length <= width) return line;
   return width <= 3 ? line.slice(0, Math.max(0, width)) : `${line.slice(0, width - 3)}...`;
@@ -33,14 +33,14 @@ function phaseLine(phase: Phase, cells: number): string {
     if (steps > 0 && epoch < epochs) parts.push(`step ${step}/${steps}`);
     const left = secondsLeft(phase);
     if (left !== undefined && left > 0) parts.push(`${duration(left)} left`);
-    // Last, since a narrow terminal cuts it.
+    // Last, because a narrow terminal cuts it off.
     const last = epochSeconds.at(-1);
     if (last !== undefined) parts.push(`${last.toFixed(last < 1 ? 2 : 1)} s/epoch`);
   }
   return parts.join("  ");
 }
 
-function figureLines(view: SearchView): string[] {
+function resultLines(view: SearchView): string[] {
   const { epoch, stepLoss, evaluated, supernetMiou, discreteMiou, retrainedMiou, retrainingLoss } = view;
   const lines: string[] = [];
   if (epoch) {
@@ -77,7 +77,7 @@ function spaceLines({ candidates, log10Now, log10Start, lastRemovals }: SearchVi
   ];
   if (lastRemovals && lastRemovals.removals.length > 0) {
     const { epoch, removals } = lastRemovals;
-    lines.push(`  left after epoch ${epoch}: ${removals.length}`);
+    lines.push(`  removed after epoch ${epoch}: ${removals.length}`);
     lines.push(...removals.slice(0, maxRemovals).map(removalLine));
     if (removals.length > maxRemovals) lines.push(`    and ${removals.length - maxRemovals} more`);
   }
@@ -92,13 +92,13 @@ function removalLine({ group, value, probability, maxProbability, reason }: Remo
 interface Frame {
   columns: number;
   rows: number;
-  /** Now, ms. */
+  /** Current time in milliseconds since the epoch. */
   now: number;
-  /** One line from the launcher: a restart, a lost connection. */
+  /** A status line, such as a restart or a lost connection. */
   note?: string | undefined;
 }
 
-/** The live view of a search: lines that fit the terminal. Pure. */
+/** The view of a search as lines that fit the terminal. Pure. */
 export function render(view: SearchView, { columns, rows, now, note }: Frame): string[] {
   const { searchId, title, state, startedAt, phases, lastAlarm, reason } = view;
   const elapsed = startedAt === undefined ? "" : `  ${duration(Math.max(0, now - startedAt) / 1000)}`;
@@ -107,7 +107,7 @@ export function render(view: SearchView, { columns, rows, now, note }: Frame): s
   const lines = [
     ...head,
     ...phases.map((phase) => phaseLine(phase, cells)),
-    ...figureLines(view),
+    ...resultLines(view),
     ...spaceLines(view, 4),
     ...(lastAlarm === undefined
       ? []
@@ -115,6 +115,6 @@ export function render(view: SearchView, { columns, rows, now, note }: Frame): s
     ...(reason === undefined ? [] : [`  reason         ${reason}`]),
     ...(note === undefined ? [] : [`  note           ${note}`]),
   ];
-  // The row below the last line holds the cursor.
+  // The cursor is in the row below the last line.
   return lines.slice(0, Math.max(1, rows - 1)).map((line) => truncate(line.replace(/[\r\n\t]+/g, " "), columns));
 }

@@ -6,7 +6,7 @@ import { colourOf, type Plot } from "./svg";
 
 const dark = "#222";
 
-/** The plots of an experiment; of one for which no cell has the results there is none. */
+/** The plots of an experiment, without those for which no cell has results. */
 export function plotsOf(groups: readonly Group[]): Plot[] {
   const all = [gap(groups), accuracyAndCost(groups), course(groups), seconds(groups), costTarget(groups)];
   return all.filter((plot) => plot !== undefined);
@@ -14,10 +14,10 @@ export function plotsOf(groups: readonly Group[]): Plot[] {
 
 const kindsOf = (groups: readonly Group[]): string[] => [...new Set(groups.map(({ kind }) => kind))];
 
-/** Pixels by which the points of n cells are moved apart. */
+/** Horizontal offset in pixels of one of n points, so that they do not overlap. */
 const apart = (index: number, n: number): number => (n === 1 ? 0 : ((index + 0.5) / n - 0.5) * Math.min(36, 9 * n));
 
-/** A point per cell over the name of its group. */
+/** One point per cell above the label of its group. */
 function strip(groups: readonly Group[], name: ResultName): SeriesOption {
   const kinds = kindsOf(groups);
   return {
@@ -43,7 +43,7 @@ function gap(groups: readonly Group[]): Plot | undefined {
   const means = of.map(({ results }, at) => [at, results.gap!.mean]);
   return {
     name: "gap",
-    title: "Discretization gap: mIoU lost when the network is cut out of the supernet",
+    title: "Discretization gap: mIoU lost when the network is derived from the supernet",
     option: {
       ...frame(["one cell", "mean"]),
       xAxis: categories(
@@ -103,7 +103,7 @@ function accuracyAndCost(groups: readonly Group[]): Plot | undefined {
   };
 }
 
-/** Dashes tell targets apart, as colours tell what is searched with. */
+/** Line styles distinguish targets; colours distinguish algorithms and variants. */
 const dashes = ["solid", "dashed", "dotted"] as const;
 
 function course(groups: readonly Group[]): Plot | undefined {
@@ -118,7 +118,7 @@ function course(groups: readonly Group[]): Plot | undefined {
         return {
           name: label,
           type: "line",
-          // One epoch is a point; a line has none, here and in the legend.
+          // A single epoch needs a symbol, because a line of one point is invisible.
           symbol: epochs.length === 1 ? "circle" : "none",
           itemStyle: { color },
           lineStyle: { color, width: 1.6, type, opacity: 0.85 },
@@ -170,7 +170,7 @@ function seconds(groups: readonly Group[]): Plot | undefined {
   };
 }
 
-/** Share of the target that a cost may miss it by and still meet it. */
+/** Relative deviation from the target that still counts as met. */
 const TOLERANCE = 0.1;
 
 function costTarget(groups: readonly Group[]): Plot | undefined {
@@ -207,7 +207,7 @@ function costTarget(groups: readonly Group[]): Plot | undefined {
   const axis = { min: 0, max: 1 };
   return {
     name: "cost-target",
-    title: "Cost of the network found against its target, as shares of the largest network",
+    title: "Cost of the found network against its target, as shares of the largest network",
     option: {
       ...frame([...series.map(({ name }) => String(name)), "target", { name: "within 10 %", icon: "rect" }]),
       xAxis: { ...bottom("target", { zero: true }), ...axis },

@@ -83,7 +83,7 @@ describe("a report", () => {
     expect(report).toContain("- darts-s3\n- random-s2\n- random-s3");
     expect(report).toContain("| darts-s2 | failed | – |");
     expect(report).toContain("| random-s3 | missing | – |");
-    expect(report).toContain("no cell of this grid, left out: left-over.");
+    expect(report).toContain("not cells of this grid and are not included: left-over.");
     for (const { name } of grid) expect(report).toContain(`| ${name} |`);
   });
 
@@ -123,7 +123,7 @@ describe("a report", () => {
   });
 
   it("is refused of a folder that is none of an experiment", () =>
-    expect(() => writeReport(join(folder, "ssr-s1"), folder)).toThrow("is no folder of an experiment"));
+    expect(() => writeReport(join(folder, "ssr-s1"), folder)).toThrow("is not an experiment folder"));
 });
 
 describe("results of a result", () => {

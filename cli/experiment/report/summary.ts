@@ -22,11 +22,11 @@ function spreadOf(values: readonly (number | undefined)[]): Spread | undefined {
   return { n, mean, deviation, min: Math.min(...there), max: Math.max(...there) };
 }
 
-/** Cells that differ in their seed alone. */
+/** Cells that differ only in their seed. */
 export interface Group {
-  /** What tells it from the other groups of the experiment, in words. */
+  /** Label that distinguishes the group from the others of the experiment. */
   label: string;
-  /** The same without the target. */
+  /** The label without the target. */
   kind: string;
   algorithm: string;
   variant: string | undefined;
@@ -54,7 +54,7 @@ export const RESULTS: readonly ResultName[] = [
   "totalSeconds",
 ];
 
-/** The groups of an experiment in the order of its grid, each with the mean and spread of every figure that its cells have. */
+/** The groups of an experiment in the order of its grid, each with the mean and spread of every result that its cells have. */
 export function summarize(cells: readonly CellRecord[]): Group[] {
   const groups = new Map<string, CellRecord[]>();
   for (const cell of cells) {

@@ -96,7 +96,10 @@ interface Column {
   opens?: string;
 }
 
-/** A table of current values, with a row per set of labels. Labels without a column are dropped; value columns are named by their legend. */
+/**
+ * A table of current values, with a row per set of labels. Labels without a column are dropped; value columns are named by their
+ * legend.
+ */
 export function table(title: string, description: string, columns: Column[], queries: Query[], look: Look = {}): Panel {
   const { w = 24, h = 8 } = look;
   const values = queries.map(([, legend], index) => [`Value #${refId(index)}`, legend] as const);
