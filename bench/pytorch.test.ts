@@ -44,7 +44,7 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
   });
   afterAll(() => python.close());
 
-  it.each([1, 2])("computes the losses of a supernet of which a part is left, case %i", async (seed) => {
+  it.each([1, 2])("computes the losses of a pruned supernet, case %i", async (seed) => {
     const random = uniform(seed);
     const architecture = randomArchitecture(space, random);
     const pruned = buildSupernet(space, architecture);

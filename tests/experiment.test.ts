@@ -55,7 +55,7 @@ describe("an experiment", () => {
   it("runs its cells one by one, notes one that fails, and can be interrupted", async () => {
     writeFileSync(join(folder, "grid.json"), grid(6));
     const { code, stdout, stderr } = await experiment(run, /cell late \(3 of 3\)\n[^]*search epoch 1\//);
-    expect(stderr).toMatch(/the same command goes on with it\nlathe: interrupted \(SIGINT\)\n$/);
+    expect(stderr).toMatch(/the same command continues with the others\nlathe: interrupted \(SIGINT\)\n$/);
     expect(code).toBe(4);
     expect(json("good", "result.json")).toMatchObject({ decidedBy: "DECIDED_BY_SHRINKING" });
     expect(json("undecided", "failed.json")).toMatchObject({ attempts: 1 });

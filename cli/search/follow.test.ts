@@ -41,7 +41,7 @@ async function sequences(events: AsyncIterable<WatchSearchResponse>): Promise<nu
 }
 
 describe("follow", () => {
-  it("goes on after a loss at the sequence it had reached, each event once", async () => {
+  it("continues with the next event after a loss, each event once", async () => {
     const { api, asked } = service([[3, 0, 5, gone], [gone], [5, 6, 9]]);
     const lost: string[] = [];
     expect(await sequences(follow(api, "s-1", { onLost: ({ message }) => lost.push(message) }))).toEqual([
@@ -51,13 +51,13 @@ describe("follow", () => {
     expect(lost).toEqual([gone.message]);
   });
 
-  it("asks again where a stream ends and the search has not", async () => {
+  it("calls again if a stream ends before the search", async () => {
     const { api, asked } = service([[1], [2]], [SearchState.SEARCH_STATE_RUNNING, SearchState.SEARCH_STATE_FAILED]);
     expect(await sequences(follow(api, "s-1"))).toEqual([1, 2]);
     expect(asked).toEqual([0, 2]);
   });
 
-  it("gives up after its patience, and at once on any other error", async () => {
+  it("gives up after its patience, and immediately on any other error", async () => {
     const down = service(Array.from({ length: 9 }, () => [{ ms: 10_000 }, gone]));
     await expect(sequences(follow(down.api, "s-1", { patienceMs: 15_000 }))).rejects.toBe(gone);
     expect(down.asked).toEqual([0, 0, 0]);
@@ -65,7 +65,7 @@ describe("follow", () => {
     await expect(sequences(follow(service([[missing]]).api, "s-1"))).rejects.toBe(missing);
   });
 
-  it("goes on after a second loss that follows a quiet time longer than its patience", async () => {
+  it("continues after a second loss that follows a quiet time longer than its patience", async () => {
     const { api, asked } = service([[1, gone], [quiet, gone], [quiet, gone], [2]]);
     const lost: string[] = [];
     const onLost = ({ message }: LatheError) => lost.push(message);
@@ -74,7 +74,7 @@ describe("follow", () => {
     expect(lost).toHaveLength(3);
   });
 
-  it("ends by its signal, also while it waits", async () => {
+  it("ends by its signal, also during a wait", async () => {
     const interrupt = new AbortController();
     const reason = new LatheError("CANCELLED", "interrupted");
     const { api } = service([[gone], [gone], [gone]]);

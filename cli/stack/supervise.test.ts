@@ -37,7 +37,7 @@ describe("supervise", () => {
     expect(givenUp.message).toBe("a service died 6 times (exit code 1)");
   });
 
-  it("does not restart what it stops, nor while it waits to", async () => {
+  it("does not restart a stopped process, also during the wait before a restart", async () => {
     let starts = 0;
     const first = child();
     const start = () => Promise.resolve(starts++ === 0 ? first : child());

@@ -1,7 +1,7 @@
 import { smallSpace } from "../../shared/testing/networks";
 import { profileLines } from "./profile";
 
-it("a profile is printed by family and by part, in the order of the network, with the floor of the convolutions", () => {
+it("a profile is printed by family and by part, in the order of the network, with the rate of the convolutions", () => {
   const time = (part: string, op: string, ms: number, family = "elementwise" as const) => ({
     part,
     family,

@@ -83,7 +83,7 @@ describe("the view of a search", () => {
     ]);
   });
 
-  it("has a phase for measured operators only with a latency cost, and none for retraining that is left out", () => {
+  it("has a phase for operators only with a latency cost, and none for skipped retraining", () => {
     const latency = { ...spec, cost: { ...spec.cost, metric: CostMetric.COST_METRIC_LATENCY } };
     const without = { ...latency, retraining: { ...spec.retraining, epochs: 0 } };
     const view = after(respond({ $case: "searchCreated", value: { spec: without, space, specSha256: "" } }));
@@ -169,7 +169,7 @@ describe("an alarm", () => {
       value: { kind: HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP, epoch: 2, policy, message: "the mIoU fell" },
     });
 
-  it("is a line that says what it does, and stays in sight", () => {
+  it("is a line with its effect, and stays visible", () => {
     const view = after(created, epochDone(2, 6), raised(HealthPolicy.HEALTH_POLICY_REPORT));
     expect(eventLine(raised(HealthPolicy.HEALTH_POLICY_REPORT), view)).toBe(
       "alarm MIOU_DROP at epoch 2: the mIoU fell",
@@ -178,14 +178,14 @@ describe("an alarm", () => {
     expect(view.state).toBe("running");
   });
 
-  it("that pauses shows a search that waits", () => {
+  it("that pauses the search shows it as paused", () => {
     const paused = raised(HealthPolicy.HEALTH_POLICY_PAUSE);
     expect(after(created, paused).state).toBe("paused");
     expect(eventLine(paused, after(created, paused))).toContain("at epoch 2 (the search is paused): ");
   });
 });
 
-describe("a network that is given", () => {
+describe("a given network", () => {
   const algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: largestGenotype(space) };
   const begun = respond({ $case: "searchCreated", value: { spec: { ...spec, algorithm }, space, specSha256: "" } });
   const step = { phase: "retrain", epoch: 2, epochs: 4, step: 5, steps: 10, loss: 0.75 };
@@ -198,7 +198,7 @@ describe("a network that is given", () => {
     respond({ $case: "trainingProgressed", value: step }, 0),
   );
 
-  it("is trained and measured, and shows nothing of a search", () => {
+  it("is trained and measured, without the phases of a search", () => {
     expect(view.phases.map(({ name, status }) => `${name} ${status}`)).toEqual(["retrain running", "profile waiting"]);
     const shown = text(view);
     expect(shown).toContain("s-abcdefghijkl  given network, tiny on streets, seed 1  running");
@@ -248,7 +248,7 @@ describe("a search that evaluates networks", () => {
     },
   });
 
-  it("shows networks instead of a space that shrinks, and goes from the search to retraining", () => {
+  it("shows networks instead of a shrinking space, and moves from the search to retraining", () => {
     const view = after(begun, epoch, network(1, 0.3), network(2, 0.2));
     const shown = text(view);
     expect(shown).toContain("evolution, tiny on streets, seed 1  running");
@@ -265,7 +265,7 @@ describe("a search that evaluates networks", () => {
     expect(text(next)).not.toContain("supernet");
   });
 
-  it("is told in lines that speak of no gap", () => {
+  it("has lines that mention no gap", () => {
     const lines = [begun, epoch, network(1, 0.3), network(2, 0.2), chosen].map((one) => eventLine(one, after(begun)));
     expect(lines[0]).toMatch(/created: evolution, tiny on streets, seed 1; 10\^26\.0 networks$/);
     expect(lines[1]).toBe("search epoch 1/8 (supernet, by single paths): loss 0.750, 6.0 s");
@@ -276,7 +276,7 @@ describe("a search that evaluates networks", () => {
 });
 
 describe("event lines", () => {
-  it("says each event in one line, and nothing of progress", () => {
+  it("has one line per event, and none for progress messages", () => {
     const lines = [created, epochDone(2, 6), shrunk, progressed(3, 1)].map((one) => eventLine(one, after(created)));
     expect(lines[0]).toMatch(
       /^search s-abcdefghijkl created: tiny on streets, seed 1; 10\^26\.0 networks, 172 candidates$/,
@@ -287,7 +287,7 @@ describe("event lines", () => {
   });
 });
 
-describe("figures", () => {
+describe("numbers", () => {
   it.each([
     [3.21, "3.2s"],
     [9.97, "10s"],

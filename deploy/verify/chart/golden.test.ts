@@ -1,7 +1,7 @@
 import { differences, golden } from "./golden";
 import { titleOf } from "./objects";
 
-it("differences name the object and its first other line, and what came and went", () => {
+it("differences name each changed object with its first differing line, and new and missing objects", () => {
   const objects = structuredClone(golden("min")!);
   expect(differences("min", objects)).toEqual([]);
   const deployment = objects.find((object) => titleOf(object) === "Deployment/lathe-search")!;

@@ -8,7 +8,7 @@ const read = (file: string) => readFileSync(join(__dirname, "..", "..", file), "
 const dockerfile = parseDockerfile(read("Dockerfile"));
 const compose = () => parse(read("compose.yaml"), { merge: true }) as ComposeFile;
 
-it("the files keep the rules, alone and over each other", () => {
+it("the files keep the rules, alone and merged", () => {
   const over = parse(read("compose.gpu.yaml"), { merge: true }) as ComposeFile;
   expect(lintCompose(compose(), dockerfile)).toEqual([]);
   const both = overlaid(compose(), over);
@@ -56,7 +56,7 @@ it.each(BREAKS)("the rule '%s' finds a change of %s to %j", (rule, name, change,
   ).toMatch(fault);
 });
 
-it("each rule has a change that it finds, and a foreign key of the file is found", () => {
+it("each rule finds a change, and an unknown key of the file is found", () => {
   expect([...new Set(BREAKS.map(([rule]) => rule))].sort()).toEqual(Object.keys(SERVICE_RULES).sort());
   expect(lintCompose({ ...compose(), secrets: {} } as ComposeFile, dockerfile)).toEqual(["key secrets is not allowed"]);
 });
