@@ -8,7 +8,7 @@ import { startup } from "./startup";
 
 type Benchmark = (args: readonly string[]) => Promise<Measurement | Measurement[]>;
 
-/** In a process with the environment of the training process, which must stand there at its start. */
+/** Runs a benchmark in a process with the environment of the training process, which must be set at its start. */
 const asTrainer =
   (name: MeasuredJob["name"]): Benchmark =>
   (args) =>
@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   const [name = "", ...args] = process.argv.slice(2);
   const benchmark = BENCHMARKS[name];
   if (!benchmark) {
-    console.error(`no benchmark "${name}"; there are: ${Object.keys(BENCHMARKS).join(", ")}`);
+    console.error(`there is no benchmark "${name}"; choose from ${Object.keys(BENCHMARKS).join(", ")}`);
     process.exitCode = 2;
     return;
   }

@@ -17,14 +17,14 @@ import { storeSearches, type Stored } from "./control/store";
 import { positive, summary, type Measurement } from "./measurement";
 
 const STARTS = 3;
-/** Without a call, so that the garbage of the calls before is collected. */
+/** Idle time before memory is read, so that the garbage of earlier calls is collected. */
 const QUIET_MS = 10_000;
 const logger = { info() {}, warn: console.error, error: console.error };
 
 type Site = {
   bus: Bus;
   natsPid: number;
-  /** Runs a service as a process of its own for as long as `use` takes. */
+  /** Runs a service in its own process while `use` runs. */
   during<T>(name: ServiceName, use: (running: Running) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 };
@@ -36,8 +36,8 @@ interface Running {
 }
 
 /**
- * What control costs as stored searches grow: a real nats-server, the search service and its siblings as processes of their own, and
- * searches of preset small with their whole history. Arguments: --sizes 10,100,1000, --epochs, --calls of each kind.
+ * Measures the latency of control calls and the memory of the services as the number of stored searches grows: a real nats-server, each
+ * service in its own process, and searches of preset small with their whole history. Arguments: --sizes 10,100,1000, --epochs, --calls.
  */
 export async function control(args: readonly string[]): Promise<Measurement[]> {
   const { values } = parseArgs({
@@ -79,7 +79,7 @@ export async function control(args: readonly string[]): Promise<Measurement[]> {
 interface Found {
   size: number;
   series: Record<string, number[]>;
-  /** MB resident. */
+  /** Resident memory in MB. */
   memory: Record<string, number>;
   events: number;
   megabytes: number;
@@ -89,7 +89,7 @@ async function measure(site: Site, size: number, stored: Stored, calls: number):
   const memory: Record<string, number> = {};
   const starts: number[] = [];
   let series: Record<string, number[]> = {};
-  // The first finds searches that no process has listed, and is left out.
+  // The first start is not counted, because it reads searches that no process has listed yet.
   await site.during("search", async ({ address }) => {
     while ((await countListed(address)) < size) await pause(100);
   });
@@ -104,7 +104,7 @@ async function measure(site: Site, size: number, stored: Stored, calls: number):
       memory["search, after the calls"] = residentMegabytes(pid);
       memory["search, at its peak"] = residentMegabytes(pid, "VmHWM");
     });
-  // What StartSearch has queued is nothing to train here.
+  // Nothing trains here, so drop the work items of StartSearch.
   await purgeSubjects(site.bus, WORK_STREAM, ALL_WORK);
   for (const name of SERVICES) {
     if (name === "search") continue;
@@ -129,14 +129,14 @@ function report(found: readonly Found[], epochs: number, calls: number): Measure
   const sizes = found.map(({ size }) => String(size));
   return [
     {
-      title: "control as stored searches grow, ms by number of searches",
+      title: "latency of control calls by number of stored searches, in ms",
       unit: "ms",
       series: Object.fromEntries(
         found.flatMap(({ size, series }) => names.map((name) => [`${name}, ${size}`, series[name] ?? []])),
       ),
       notes: {
-        epochs: `${epochs} of each search, one search in ten still running, ten side by side in the stream`,
-        calls: `${calls} of each kind, one at a time over gRPC on loopback, by turns`,
+        epochs: `${epochs} per search; one search in ten is still running; events of ten searches alternate in the stream`,
+        calls: `${calls} of each kind, in turns, one at a time over gRPC on loopback`,
         events: found
           .map(({ size, events, megabytes }) => `${size}: ${events} of ${megabytes.toFixed(0)} MB`)
           .join(", "),
@@ -155,10 +155,10 @@ function report(found: readonly Found[], epochs: number, calls: number): Measure
       },
     },
     {
-      title: "memory as stored searches grow, MB resident by number of searches",
+      title: "resident memory by number of stored searches, in MB",
       unit: "MB",
       series: {},
-      notes: { quiet: `${QUIET_MS / 1000} s without a call before it is read` },
+      notes: { quiet: `memory is read after ${QUIET_MS / 1000} s without calls` },
       table: {
         columns: ["MB", ...sizes],
         rows: memories.map((name) => [name, ...found.map(({ memory }) => memory[name] ?? NaN)]),
@@ -167,7 +167,7 @@ function report(found: readonly Found[], epochs: number, calls: number): Measure
   ];
 }
 
-/** nats-server with empty streams in a folder of its own. */
+/** Starts nats-server with empty streams in its own folder. */
 async function openSite(): Promise<Site> {
   const binary = requireNatsServer(console.error);
   const state = takeStateFolder(mkdtempSync(join(tmpdir(), "lathe-bench-")));
@@ -180,7 +180,7 @@ async function openSite(): Promise<Site> {
   const closeAll = async () => {
     for (let each = close.pop(); each; each = close.pop()) await each();
   };
-  // Gigabytes of events would stay behind.
+  // Otherwise gigabytes of events would remain.
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.once(signal, () => void closeAll().finally(() => process.exit(1)));
   try {

@@ -1,17 +1,17 @@
 import { percentile } from "../services/latency/measure";
 import { LatheError } from "../shared/process/errors";
 
-/** What a benchmark measured: named series in one unit. */
+/** The measurements of a benchmark: named series in one unit. */
 export interface Measurement {
   title: string;
   unit: "ms" | "s" | "MB";
   series: Record<string, number[]>;
   notes: Record<string, string | number>;
-  /** Series without a unit, one value a round: our time over the other's. */
+  /** Ratios per round: the time of Lathe divided by that of the other side. */
   ratios?: Record<string, number[]>;
-  /** What is no series: a curve, beside each value what it belongs to. */
+  /** Tables of measurements that are not series, such as a curve. */
   table?: { columns: string[]; rows: (string | number)[][] };
-  /** Of what ran beside Lathe and ONNX Runtime. */
+  /** Versions of the software that ran besides Lathe and ONNX Runtime. */
   versions?: Record<string, string>;
 }
 
@@ -25,7 +25,7 @@ export interface Summary {
   max: number;
 }
 
-/** Median and spread of a series, by nearest rank: each is a value that was measured. */
+/** Median and quantiles of a series by nearest rank, so that each is a measured value. */
 export function summary(values: readonly number[]): Summary {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number) => percentile(sorted, share);
@@ -40,18 +40,18 @@ export function summary(values: readonly number[]): Summary {
   };
 }
 
-/** The median of a series, as in its summary. */
+/** The median of a series by nearest rank. */
 export function median(values: readonly number[]): number {
   return summary(values).median;
 }
 
-/** A flag's whole number of at least 1; INVALID_ARGUMENT names the flag. */
+/** The whole number (at least 1) of a flag; INVALID_ARGUMENT names the flag. */
 export function positive(text: string, flag: string): number {
   if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
   throw new LatheError("INVALID_ARGUMENT", `${flag} is "${text}", must be a whole number from 1 to 999999`);
 }
 
-/** What is measured in a process of its own. */
+/** Measurements that need their own process. */
 export interface MeasuredJob {
   name: "step" | "search" | "firstStep";
   args: string[];

@@ -9,20 +9,20 @@ import { LatheError } from "../shared/process/errors";
 import { packageRoot } from "../shared/process/root";
 import type { Genotype } from "../shared/proto/lathe/v1/space";
 import { networkCosts } from "../shared/space/networkCosts";
-import { readGenotype } from "../cli/spec/genotypeFile";
+import { readGenotype } from "../cli/spec/networkBuild";
 import { median, positive, type Measurement } from "./measurement";
 import { base64, fromBase64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
 
-/** Of the reference's aggregation block. */
+/** Pyramid channels of the reference implementation's aggregation block. */
 const PYRAMID = 40;
 const THREADS = [1, 2];
-/** How far logits may be apart, as a share of the largest: convolutions with and without the norm folded in. */
+/** Tolerance of logits, as a share of the largest logit. One side folds batch norms into convolutions, the other does not. */
 const TOLERANCE = 1e-4;
-/** A turn takes about this long, and has at least this many runs. */
+/** Approximate duration of a turn in milliseconds, and its minimum number of runs. */
 const TURN_MS = 400;
 const TURN_RUNS = 4;
 
-/** What preset small finds on CamVid, about. */
+/** A network similar to those that preset small finds on CamVid. */
 const SMALL: Genotype = {
   inputHeight: 96,
   inputWidth: 128,
@@ -42,9 +42,9 @@ const SMALL: Genotype = {
 };
 
 /**
- * Batch-1 latency of a genotype's network: our ONNX and the ONNX that torch.onnx.export writes, both in ONNX Runtime under the same
- * options, and PyTorch eager, in turns, at 1 and 2 threads. That all three compute the same is checked on one image. Arguments:
- * --genotype file, unless given the paper's network and a small one; --head aggregation or search; --rounds.
+ * Measures the batch-1 latency of the network of a genotype at 1 and 2 threads, in turns: the ONNX of Lathe and the ONNX of
+ * torch.onnx.export, both in ONNX Runtime with the same options, and PyTorch eager. First checks on one image that all three compute the
+ * same. Arguments: --genotype file (default: the paper's network and a small one); --head aggregation or search; --rounds.
  */
 export async function network(args: readonly string[]): Promise<Measurement[]> {
   const { values } = parseArgs({
@@ -125,14 +125,14 @@ async function measure(
       "MACs, M": Number((macs / 1e6).toFixed(1)),
       "parameters, k": Number((params / 1e3).toFixed(1)),
       rounds,
-      ...(python && { "largest difference of logits, share of the largest": apart.toExponential(1) }),
+      ...(python && { "largest difference of logits, as a share of the largest logit": apart.toExponential(1) }),
       ...(!python && { pytorch: LEFT_OUT }),
     },
     ...(python && { versions: python.versions }),
   };
 }
 
-/** First weights with every norm moved away from the identity, so that a mixed-up norm shows in the logits. */
+/** Initial weights with all norms different from the identity, so that a swapped norm changes the logits. */
 function drawn(network: DiscreteNetwork, random: Random): NetworkParameters {
   const [weights, stats] = [initialWeights(network.weights, random), initialStats(network.stats)];
   for (const [buffer, manifest] of [
@@ -164,10 +164,10 @@ async function buildTheirs(
 async function firstLogits(model: OnnxModel, image: Float32Array): Promise<Float32Array> {
   const { logits } = await model.run({ image });
   if (logits instanceof Float32Array) return logits;
-  throw new LatheError("INTERNAL", "the exported network has no logits of float32");
+  throw new LatheError("INTERNAL", "the exported network has no float32 logits");
 }
 
-/** Milliseconds of each run, into an array made beforehand. */
+/** Measures each run in milliseconds, into a preallocated array. */
 async function timed(model: OnnxModel, image: Float32Array, logits: Float32Array, runs: number): Promise<number[]> {
   const ms: number[] = [];
   for (let at = 0; at < runs; at++) {
@@ -178,7 +178,7 @@ async function timed(model: OnnxModel, image: Float32Array, logits: Float32Array
   return ms;
 }
 
-/** How far logits are from PyTorch's, as a share of the largest; FAILED_PRECONDITION where that is no rounding. */
+/** The largest difference from PyTorch's logits, as a share of the largest logit. FAILED_PRECONDITION if it exceeds rounding errors. */
 function agree(side: string, logits: Float32Array, reference: Float32Array): number {
   const largest = reference.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   const apart =
@@ -186,11 +186,11 @@ function agree(side: string, logits: Float32Array, reference: Float32Array): num
   if (logits.length === reference.length && apart <= TOLERANCE) return apart;
   throw new LatheError(
     "FAILED_PRECONDITION",
-    `${side} and PyTorch eager do not compute the same: ${logits.length} and ${reference.length} logits, ${apart} of the largest apart`,
+    `${side} and PyTorch eager compute different results: ${logits.length} and ${reference.length} logits, difference ${apart} of the largest`,
   );
 }
 
-/** Rounds of one turn a side, after turns that are left out; every turn's runs go to `take`, the medians by side come back. */
+/** Runs rounds of one turn per side after warm-up turns. Passes the runs of each turn to `take` and returns the medians by side. */
 async function inTurns(
   sides: Record<string, (runs: number) => Promise<number[]>>,
   rounds: number,
@@ -205,7 +205,7 @@ async function inTurns(
   for (let round = 0; round < rounds; round++) {
     const row: Record<string, number> = {};
     for (const [side, run] of Object.entries(sides)) {
-      // The first run of a turn has the other sides' caches.
+      // The first run of a turn starts with the caches of the other sides.
       const [, ...ms] = await run((runs[side] ?? TURN_RUNS) + 1);
       take(side, ms);
       row[side] = median(ms);

@@ -9,8 +9,7 @@ import { searchStride } from "../shared/space/genotype";
 import { initialArchitecture } from "../shared/space/groups";
 import { randomBuffer, smallSpace } from "../shared/testing/networks";
 import { randomArchitecture, uniform } from "../shared/testing/spaces";
-import { base64, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
-import { pytorchSettings } from "./reference";
+import { base64, namedTensors, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
 
 const hasTorch = ["python3", "/usr/bin/python3"].some(
   (python) =>
@@ -19,7 +18,7 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
 
 // Importing torch reads some 300 MB.
 
-// Where there is no PyTorch there is nothing to compare with, and no benchmark does.
+// Without PyTorch, the comparison is skipped.
 (hasTorch ? describe : describe.skip)("the PyTorch side", () => {
   const space = smallSpace();
   for (const stage of space.stages) stage.dropout = 0;
@@ -45,7 +44,7 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
   });
   afterAll(() => python.close());
 
-  it.each([1, 2])("computes the losses of a supernet of which a part is left, case %i", async (seed) => {
+  it.each([1, 2])("computes the losses of a pruned supernet, case %i", async (seed) => {
     const random = uniform(seed);
     const architecture = randomArchitecture(space, random);
     const pruned = buildSupernet(space, architecture);
@@ -60,7 +59,7 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
     const session = await openSupernetTrainer(engine, state, options);
     const terms = { ssrFactor: 1, costWeight: 7 };
     const batch = { images, labels, size: 2, indices: [] };
-    // A rate of 0: both steps see the weights as they were given.
+    // With a learning rate of 0, both steps see the initial weights.
     const { loss } = await session.weightStep(batch, 0);
     const ours = await session.alphaStep!(batch, 0, terms);
     await session.release();

@@ -4,23 +4,26 @@ import { createInterface } from "node:readline";
 import { LatheError } from "../shared/process/errors";
 import { packageRoot } from "../shared/process/root";
 import type { Manifest } from "../shared/engine/parameters";
+import type { AlphaWeights, StepOptions } from "../services/supernet/training/supernetTrainer";
+import type { SearchSpace } from "../shared/proto/lathe/v1/space";
+import { searchStride } from "../shared/space/genotype";
 
-/** The PyTorch side: one process that answers one request at a time and is idle between them. */
+/** The PyTorch side: a process that answers one request at a time and is idle in between. */
 export interface PyTorch {
   readonly versions: { torch: string; python: string };
   call<Answer>(call: string, request?: object): Promise<Answer>;
   close(): Promise<void>;
 }
 
-/** An own python3 may stand before Debian's, which is the one that python3-torch is for. */
+/** The python3 of PATH, then Debian's, for which the package python3-torch is built. */
 const PYTHONS = ["python3", "/usr/bin/python3"];
 
-/** Exit code of the server where torch cannot be imported. */
+/** Exit code of the server if it cannot import torch. */
 const NO_TORCH = 3;
 
-export const LEFT_OUT = "left out: python3 cannot import torch (on Debian: apt-get install python3-torch)";
+export const LEFT_OUT = "skipped: python3 cannot import torch (on Debian: apt-get install python3-torch)";
 
-/** Starts the PyTorch side; undefined, with one line on stderr, where no python3 can import torch. */
+/** Starts the PyTorch side. If no python3 can import torch, prints a line to stderr and returns undefined. */
 export async function openPyTorch(threads: number): Promise<PyTorch | undefined> {
   for (const python of PYTHONS) {
     const opened = await start(python, threads);
@@ -33,7 +36,7 @@ export async function openPyTorch(threads: number): Promise<PyTorch | undefined>
 async function start(python: string, threads: number): Promise<PyTorch | undefined> {
   const server = join(packageRoot(), "bench", "pytorch", "serve.py");
   const child = spawn(python, ["-B", server, String(threads)], { stdio: ["pipe", "pipe", "pipe"] });
-  // A write to a process that is gone; its exit tells why.
+  // The process has ended; its exit is reported instead.
   child.stdin.on("error", () => {});
   let said = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => (said = (said + chunk).slice(-4096)));
@@ -58,7 +61,7 @@ async function start(python: string, threads: number): Promise<PyTorch | undefin
       child.stdin.write(`${JSON.stringify({ ...request, call })}\n`);
       const answer = await next(`"${call}"`);
       if (typeof answer.error === "string")
-        throw new LatheError("FAILED_PRECONDITION", `PyTorch refuses "${call}": ${answer.error}`);
+        throw new LatheError("FAILED_PRECONDITION", `PyTorch rejects "${call}": ${answer.error}`);
       return answer as Answer;
     },
     close: async () => {
@@ -75,12 +78,12 @@ function endOf(child: ChildProcess): Promise<number | string> {
   });
 }
 
-/** A vector as text: the base64 of its bytes. */
+/** Encodes the bytes of a vector as base64. */
 export function base64(values: Float32Array): string {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64");
 }
 
-/** The reverse of base64. */
+/** Decodes base64 to a vector. */
 export function fromBase64(text: string): Float32Array {
   return new Float32Array(new Uint8Array(Buffer.from(text, "base64")).buffer);
 }
@@ -88,4 +91,30 @@ export function fromBase64(text: string): Float32Array {
 /** A flat vector with the names, shapes and offsets of its tensors. */
 export function namedTensors(values: Float32Array, { entries }: Manifest): { entries: object[]; values: string } {
   return { entries, values: base64(values) };
+}
+
+/** The description of a supernet and its steps for the PyTorch side, with the constants of Lathe. */
+export function pytorchSettings(
+  space: SearchSpace,
+  { batchSize, weightDecay, classWeights, alpha }: StepOptions,
+  { rates, ssrFactor, costWeight }: AlphaWeights & { rates: { weights: number; alphas: number } },
+): object {
+  return {
+    space,
+    batchSize,
+    labelStride: searchStride(space),
+    settings: {
+      weightRate: rates.weights,
+      weightDecay,
+      alphaRate: rates.alphas,
+      alphaDecay: alpha.weightDecay,
+      ssr: alpha.ssr,
+      ssrFactor,
+      costWeight,
+      table: alpha.table,
+      largestCost: alpha.largestCost,
+      target: alpha.target,
+      classWeights: [...classWeights],
+    },
+  };
 }

@@ -3,7 +3,7 @@ import { onnxRuntimeVersion } from "../shared/engine/engine";
 import { version } from "../shared/process/root";
 import { summary, type Measurement, type Summary } from "./measurement";
 
-/** What figures depend on beside the code. */
+/** The machine and software versions of the measurements. */
 function provenance(measurements: readonly Measurement[]): { machine: string; versions: Record<string, string> } {
   const model = cpus()[0]?.model.trim() ?? "unknown processor";
   return {
@@ -22,7 +22,7 @@ const summaries = (series: Record<string, number[]>) =>
     Object.entries(series).flatMap(([name, values]) => (values.length > 0 ? [[name, summary(values)]] : [])),
   );
 
-/** Measurements for a program: summaries, and beside them every value. */
+/** The measurements as JSON: summaries and all values. */
 export function reportJson(name: string, measurements: readonly Measurement[]): string {
   return JSON.stringify({
     benchmark: name,
@@ -36,7 +36,7 @@ export function reportJson(name: string, measurements: readonly Measurement[]): 
   });
 }
 
-/** Measurements for a person. */
+/** The measurements as text. */
 export function reportText(measurements: readonly Measurement[]): string {
   const { machine, versions } = provenance(measurements);
   const names = Object.entries(versions).map(([name, text]) => `${name} ${text}`);
@@ -58,7 +58,7 @@ function summaryRow(name: string, { n, min, p25, median, p75, p95, max }: Summar
   return [name, String(n), ...[min, p25, median, p75, p95, max].map((value) => value.toFixed(digits))];
 }
 
-/** Cells under each other, the first column to the left. */
+/** Aligns the cells of rows in columns; the first column is left-aligned. */
 function columns(rows: readonly string[][]): string[] {
   const widths = (rows[0] ?? []).map((_, at) => Math.max(...rows.map((row) => (row[at] ?? "").length)));
   return rows.map((row) => {

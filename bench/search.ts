@@ -15,26 +15,26 @@ import { decisionOn } from "../services/supernet/resumption";
 import { trainSupernet } from "../services/supernet/training/algorithms/ssr/train";
 import { type SearchJob } from "../services/supernet/training/algorithms/search";
 import { positive, type Measurement } from "./measurement";
-import { LEFT_OUT, openPyTorch, type PyTorch } from "./pytorch";
-import { pytorchSettings } from "./reference";
+import { LEFT_OUT, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
 
-/** An epoch on both sides. */
+/** The times of an epoch on both sides. */
 interface Row {
   epoch: number;
   operations: number;
   candidates: number;
-  /** By which the steps are computed. */
+  /** The formulation of the steps. */
   formulation: string;
-  /** Everything since the epoch before, and of it what is neither step nor validation: tracing, compilation, shrink, checkpoint. */
+  /** Seconds since the previous epoch. */
   seconds: number;
+  /** The part of `seconds` outside steps and validation: tracing, compilation, shrink and checkpoint. */
   outside: number;
   pytorch: number | undefined;
 }
 
 /**
- * A whole search of preset small with its real shrinks, and after each of its epochs the same epoch in PyTorch: as many steps with the
- * candidates that were left, and a validation pass. Ours has all that a search has (reading data, tracing, compilation, checkpoints);
- * PyTorch's batches are random and at hand. Arguments: --data folder of CamVid, generated streets unless given; --epochs, --threads.
+ * Measures a whole search of preset small with its real shrinks. After each epoch, PyTorch runs the same epoch: the same number of steps
+ * with the remaining candidates, and a validation pass. Lathe's time includes reading data, tracing, compilation and checkpoints; PyTorch
+ * uses random batches in memory. Arguments: --data folder of CamVid (default: generated streets); --epochs, --threads.
  */
 export async function search(args: readonly string[]): Promise<Measurement[]> {
   const { values } = parseArgs({
@@ -90,7 +90,7 @@ async function run(engine: Parameters<typeof trainSupernet>[0], job: SearchJob, 
       );
       const stored: StoredEvent = { sequence: metrics.epoch, time: new Date(), searchId: "bench", event: told };
       const decision = decisionOn(metrics.epoch, stored);
-      if (!decision) throw new LatheError("INTERNAL", `${told.type} states no decision on epoch ${metrics.epoch}`);
+      if (!decision) throw new LatheError("INTERNAL", `${told.type} has no decision on epoch ${metrics.epoch}`);
       resumed = performance.now();
       return decision;
     },
@@ -111,19 +111,19 @@ function required({ metrics, architecture }: EpochCompleted) {
   throw new LatheError("INTERNAL", "an epoch has no metrics or no architecture");
 }
 
-/** Candidate operations that a step computes, over all blocks. */
+/** Number of candidate operations that a step computes, over all blocks. */
 function operationsLeft({ groups }: Architecture): number {
   return groups
     .filter(({ dimension }) => dimension === Dimension.DIMENSION_OPERATION)
     .reduce((sum, { survivors }) => sum + survivors.length, 0);
 }
 
-/** Alpha steps of an epoch: none in the warm-up, and none once all is decided. */
+/** Number of alpha steps of an epoch: none during the warm-up, and none after all groups are decided. */
 function alphaSteps(spec: ResolvedSpec, { epoch, steps }: { epoch: number; steps: number }, left: Architecture) {
   return epoch > spec.training.warmupEpochs && !isConverged(left) ? steps : 0;
 }
 
-/** The PyTorch side of a search: its supernet and optimizers live on from epoch to epoch. */
+/** The PyTorch side of a search, whose supernet and optimizers persist between epochs. */
 async function openTheirs(python: PyTorch, { spec, space, table }: SearchJob): Promise<Epoch> {
   const { training, regularization, cost } = spec;
   const options = {
@@ -141,7 +141,7 @@ async function openTheirs(python: PyTorch, { spec, space, table }: SearchJob): P
   };
   const { path, validationExamples: drawn } = spec.dataset;
   const validationExamples = path === "" ? drawn : (await camvidLayout(path)).validation.length;
-  // The values of rates and factors take no time; ours set the survivors and their parameters anew at each epoch.
+  // The values of rates and factors do not affect the time. Like Lathe, PyTorch gets new survivors and parameters at each epoch.
   const rates = { weights: training.weightLearningRate, alphas: 1e-3 };
   await python.call("init", {
     ...pytorchSettings(space, options, { rates, ssrFactor: 1, costWeight: cost.weight }),
@@ -177,9 +177,9 @@ function measurement(
       engine,
       threads,
       "decided by shrinking after epoch": convergedEpoch || "none",
-      lathe: "reading data, tracing, compilation, shrinks, validation and checkpoints included",
-      pytorch: python ? "steps and validation on a random batch at hand; preparing data is left out" : LEFT_OUT,
-      "lathe outside of epochs, s": Number(sum(rows.map(({ outside }) => outside)).toFixed(2)),
+      lathe: "includes reading data, tracing, compilation, shrinks, validation and checkpoints",
+      pytorch: python ? "steps and validation on a random batch in memory, without preparing data" : LEFT_OUT,
+      "lathe outside epochs, s": Number(sum(rows.map(({ outside }) => outside)).toFixed(2)),
     },
     table: {
       columns: ["epoch", "operations", "candidates", "formulation", "lathe s", "outside s", "pytorch s"],

@@ -19,9 +19,9 @@ import { initialSupernet } from "../services/supernet/training/algorithms/ssr/tr
 import { positive, type MeasuredJob, type Measurement } from "./measurement";
 
 /**
- * What stands before the first step: the command line's --help, a local stack until its five services serve, and a training process
- * from its start over tracing and compilation of preset small's graphs to its first steps. Arguments: --rounds, --threads. The first
- * round is left out: it reads the files from the disk.
+ * Measures start-up times: `lathe --help`, a local stack until its five services serve, and a training process from its start through
+ * tracing and compilation of the graphs of preset small to its first steps. Arguments: --rounds, --threads. A first round is not counted,
+ * because it reads the files from disk.
  */
 export async function startup(args: readonly string[]): Promise<Measurement> {
   const { values } = parseArgs({
@@ -37,14 +37,14 @@ export async function startup(args: readonly string[]): Promise<Measurement> {
     for (const [name, ms] of Object.entries(found)) (series[name] ??= []).push(ms);
   }
   return {
-    title: "from the start of a process to its first step, preset small",
+    title: "start-up times, preset small",
     unit: "ms",
     series,
-    notes: { threads, rounds: `${rounds}, one before them left out` },
+    notes: { threads, rounds: `${rounds}, after one uncounted round` },
   };
 }
 
-/** Milliseconds of the command line's --help, from spawn to exit. */
+/** Milliseconds of `lathe --help`, from spawn to exit. */
 async function help(): Promise<number> {
   const { path, execArgv } = entry(join(__dirname, "..", "deploy", "local"), "lathe");
   const started = performance.now();
@@ -68,7 +68,7 @@ async function stack(): Promise<number> {
   }
 }
 
-/** A fresh training process, from fork to the end of its first step pair, and its parts. */
+/** Milliseconds of a fresh training process, from fork to the end of its first pair of steps, and of its phases. */
 async function trainer(threads: number): Promise<Record<string, number>> {
   const worker = startWorker<MeasuredJob, never, Measurement[]>({
     dir: __dirname,
@@ -82,7 +82,7 @@ async function trainer(threads: number): Promise<Record<string, number>> {
   return { "trainer, fork to exit": whole, ...Object.fromEntries(parts) };
 }
 
-/** In a process of its own: tracing and compilation of preset small's graphs, then the first steps. Argument: threads. */
+/** Runs in its own process: traces and compiles the graphs of preset small, then runs the first steps. Argument: threads. */
 export async function firstStep([threads = "2"]: readonly string[]): Promise<Measurement[]> {
   const { spec, space } = resolve(
     SearchSpec.fromPartial({
@@ -123,7 +123,7 @@ export async function firstStep([threads = "2"]: readonly string[]): Promise<Mea
       title: "first step",
       unit: "ms",
       series: {
-        // The process's clock starts with it.
+        // performance.now() counts from the start of the process.
         "trainer, modules loaded": [loaded],
         "trainer, trace and compile": [compiled - started],
         "trainer, first batch": [read - compiled],

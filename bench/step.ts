@@ -15,22 +15,21 @@ import {
   type SupernetTrainer,
 } from "../services/supernet/training/supernetTrainer";
 import { median, positive, type Measurement } from "./measurement";
-import { base64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
-import { pytorchSettings } from "./reference";
+import { base64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
 
-/** The space has no depth search: 2 + 3 blocks, 10 candidates, 9 widths. */
+/** A space of 2 + 3 blocks without depth search, with 10 operations and 9 widths. */
 const SIZES = {
   S: { batchSize: 8, height: 64, width: 128, channels: [32, 64] },
   L: { batchSize: 4, height: 128, width: 256, channels: [64, 128] },
 } as const;
 
 const CLASSES = 8;
-/** Pairs left out at the start, which grow a session's memory arena, and at each turn, when the other side has had the caches. */
+/** Uncounted pairs: at the start, while a session's memory arena grows, and at each turn, when the caches hold the other side's data. */
 const WARM_UP = 4;
 const TURN_WARM_UP = 1;
 const RATES = { weights: 3e-4, alphas: 2e-3 };
 const TERMS = { ssrFactor: 1, costWeight: 1 };
-/** How far the losses of the first step may be apart: the same network in two orders of summation. */
+/** Tolerance of the losses of the first step: the sides add in different orders. */
 const TOLERANCE = 1e-3;
 
 interface Pair {
@@ -39,13 +38,13 @@ interface Pair {
   losses: { weights: number; alpha: number; ssr: number; cost: number };
 }
 
-/** One side's pair of steps. */
+/** Runs a pair of steps of one side. */
 type Run = () => Promise<Pair>;
 
 /**
- * One weights step and one alpha step of a full supernet, Adam included, ours and PyTorch's in turns. Arguments: sizes S and L, both
- * unless given; --rounds, --pairs a round, --threads. Both sides start from the same weights and see the same batch; that they compute
- * the same network is checked by their first losses.
+ * Measures a weights step and an alpha step of a full supernet, including Adam, of Lathe and of PyTorch in turns. Both sides start from
+ * the same weights and see the same batch; their first losses must agree. Arguments: sizes S and L (default: both); --rounds, --pairs per
+ * round, --threads.
  */
 export async function step(args: readonly string[]): Promise<Measurement[]> {
   const { values, positionals } = parseArgs({
@@ -78,7 +77,7 @@ async function measure(
   const trial = makeTrial(name);
   const python = await openPyTorch(threads);
   const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads });
-  // First, since the session takes the vectors of its start for its own.
+  // Before openSession, which reuses the initial vectors.
   const theirs = python && (await openTheirs(python, trial));
   const session = await openSupernetTrainer(engine, trial.start, trial.options);
   const ours = ourPair(session, trial);
@@ -108,14 +107,14 @@ async function measure(
     await python?.close();
   }
   return {
-    title: `supernet step, size ${name}: batch ${batchSize}, ${height}x${width}, C ${channels.join("/")}, 5 blocks, Adam included`,
+    title: `supernet step, size ${name}: batch ${batchSize}, ${height}x${width}, C ${channels.join("/")}, 5 blocks, including Adam`,
     unit: "ms",
     series,
     ratios,
     notes: {
       engine: engine.name,
       threads,
-      rounds: `${rounds} of ${pairs} pairs a side in turns, ${TURN_WARM_UP} left out at each turn, ${WARM_UP} at the start`,
+      rounds: `${rounds} of ${pairs} pairs per side in turns; uncounted pairs: ${TURN_WARM_UP} per turn, ${WARM_UP} at the start`,
       formulation: session.compiled.formulation,
       "trace and compile, s": Number(session.compiled.seconds.toFixed(2)),
       ...(!python && { pytorch: LEFT_OUT }),
@@ -131,7 +130,7 @@ function stage(channels: number, depth: number): Stage {
 
 type Trial = ReturnType<typeof makeTrial>;
 
-/** A supernet of a size with its first state, and a random batch. */
+/** A supernet of a size with its initial state, and a random batch. */
 function makeTrial(name: keyof typeof SIZES) {
   const { batchSize, height, width, channels } = SIZES[name];
   const space: SearchSpace = {
@@ -207,14 +206,14 @@ async function openTheirs(python: PyTorch, { space, start, options, batch }: Tri
   };
 }
 
-/** FAILED_PRECONDITION where the first steps of the two sides are not of the same network. */
+/** FAILED_PRECONDITION if the first losses of the two sides differ. */
 function agree(ours: Pair["losses"], theirs: Pair["losses"]): void {
   for (const name of ["weights", "alpha", "ssr", "cost"] as const) {
     const [mine, other] = [ours[name], theirs[name]];
     if (Math.abs(mine - other) <= TOLERANCE * Math.max(1, Math.abs(other))) continue;
     throw new LatheError(
       "FAILED_PRECONDITION",
-      `the sides do not compute the same: ${name} is ${mine} here and ${other} in PyTorch`,
+      `the sides compute different results: ${name} is ${mine} in Lathe and ${other} in PyTorch`,
     );
   }
 }

@@ -14,7 +14,7 @@ const thrown = (run: () => unknown): LatheError => {
 };
 
 describe("errors of a command", () => {
-  it("lists each violation once, on a line of its own", () => {
+  it("lists each violation once, on its own line", () => {
     const error = thrown(() => resolve(readSpec({ preset: "tiny", epochs: 0, seed: -1 })));
     expect(errorLines(error)).toEqual([
       `lathe: spec has ${error.violations.length} faults:`,
@@ -24,7 +24,7 @@ describe("errors of a command", () => {
     expect(exitCode(error)).toBe(2);
   });
 
-  it("puts a single violation in the one line", () => {
+  it("puts a single violation on the same line", () => {
     const error = thrown(() => requestSpec({ preset: "small", data: "/no/such/folder" }));
     expect(errorLines(error)).toEqual([
       'lathe: the camvid data set cannot be read: dataset.path is "/no/such/folder", which does not exist; give the data set\'s folder with --data',
@@ -42,7 +42,7 @@ describe("errors of a command", () => {
     expect(exitCode(error)).toBe(exit);
   });
 
-  it("takes a file for no data set", () => {
+  it("does not accept a file as a data set", () => {
     const error = thrown(() => requestSpec({ preset: "small", data: __filename }));
     expect(error.violations[0]?.description).toContain("not a folder");
   });

@@ -5,14 +5,14 @@ import { SearchState, type Search } from "../shared/proto/lathe/v1/search";
 /** Exit codes of commands. */
 export const EXIT = {
   done: 0,
-  /** A fault of ours. */
+  /** A bug in Lathe. */
   internal: 1,
-  /** Usage, or a bad spec. */
+  /** Invalid arguments or spec. */
   usage: 2,
   searchFailed: 3,
   /** Cancelled or interrupted. */
   cancelled: 4,
-  /** No NATS, a service that does not start or answer, no space. */
+  /** No NATS, a service that does not start or answer, or a full disk. */
   environment: 5,
 } as const;
 
@@ -33,7 +33,7 @@ const exitOf: Record<ErrorCode, number> = {
 const noRoom = new Set(["ENOSPC", "EDQUOT"]);
 const notWritable = new Set(["EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE"]);
 
-/** Any thrown value as the error that a command ends with: what the system refused is no fault of ours. */
+/** Turns any thrown value into the error of a command. Errors of the operating system are not internal errors. */
 export function commandError(thrown: unknown): LatheError {
   const error = LatheError.from(thrown);
   if (error.code !== "INTERNAL") return error;
@@ -52,17 +52,17 @@ export function commandError(thrown: unknown): LatheError {
   });
 }
 
-/** Reason of the error with which a failed search ends its command. */
+/** Reason of the error of a failed search. */
 export const SEARCH_FAILED = "SEARCH_FAILED";
 
 export function exitCode(error: LatheError): number {
   return error.reason === SEARCH_FAILED ? EXIT.searchFailed : exitOf[error.code];
 }
 
-/** An error for a person: what is wrong in one line, then each violation on a line of its own, field first. */
+/** An error as text: one line, then one line per violation, which begins with its field. */
 export function errorLines(error: LatheError): string[] {
   if (error.violations.length === 0) return [`lathe: ${error.message}`];
-  // Messages list their first violations themselves; here each has its own line.
+  // The message already lists the first violations; cut them off, because each gets its own line.
   const [first] = error.violations;
   const at = first ? error.message.indexOf(first.field) : -1;
   const head = at > 0 ? error.message.slice(0, at).replace(/[\s:;,]+$/, "") : error.message;
@@ -87,7 +87,19 @@ const stateErrors: Partial<Record<SearchState, (search: Search) => LatheError>> 
     new LatheError("CANCELLED", `search ${search.id} was cancelled`, { reason: "SEARCH_CANCELLED" }),
 };
 
-/** The error with which a command ends that waited for a search, if the search failed or was cancelled. */
+/** The error of a command that waited for a search; undefined if the search succeeded. */
 export function outcomeError(search: Search): LatheError | undefined {
   return stateErrors[search.state]?.(search);
 }
+
+/** Prints results: lines to stdout. */
+export const print = (...lines: string[]): void => {
+  process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+};
+
+export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
+
+/** Prints progress and errors: lines to stderr. */
+export const complain = (...lines: string[]): void => {
+  process.stderr.write(lines.map((line) => `${line}\n`).join(""));
+};

@@ -25,7 +25,7 @@ function lathe(...args: string[]): Promise<Outcome> {
 }
 
 describe("lathe", () => {
-  it("refuses a spec with ten faults by naming all of them, and starts nothing", async () => {
+  it("rejects a spec with ten faults, names all of them and starts nothing", async () => {
     writeFileSync(
       join(folder, "bad.yaml"),
       `preset: tiny
@@ -57,7 +57,7 @@ retraining: {dropout: 1}
     expect(existsSync(join(folder, "out"))).toBe(false);
   });
 
-  it("tells usage from environment by its exit code, each in one line, and prints JSON alone", async () => {
+  it("distinguishes usage and environment errors by exit code, each in one line, and prints only JSON", async () => {
     const [flag, port, service, space] = await Promise.all([
       lathe("run", "--bogus"),
       lathe("search", "list", "--address", "127.0.0.1:99999"),
@@ -68,7 +68,7 @@ retraining: {dropout: 1}
     expect(port).toMatchObject({ code: 2, stderr: expect.stringContaining("port from 1 to 65535") as string });
     expect(service).toMatchObject({ code: 5, stdout: "" });
     expect(service.stderr).toBe(
-      "lathe: search service at 127.0.0.1:1 is not reachable: connect ECONNREFUSED 127.0.0.1:1; check the address, and that the service runs\n",
+      "lathe: search service at 127.0.0.1:1 is not reachable: connect ECONNREFUSED 127.0.0.1:1; check the address and that the service is running\n",
     );
     expect(space).toMatchObject({ code: 0, stderr: "" });
     expect((JSON.parse(space.stdout) as { groups: number }).groups).toBe(54);
@@ -78,7 +78,7 @@ retraining: {dropout: 1}
 describe("lathe network", () => {
   const example = (name: string) => join(__dirname, "../docs/examples/networks", name);
 
-  it("builds the paper's network: a line per part, figures as JSON, ONNX", async () => {
+  it("builds the paper's network: a line per part, costs as JSON, ONNX", async () => {
     const [text, json] = await Promise.all([
       lathe("network", "build", "-f", example("paper.json")),
       lathe(
@@ -99,7 +99,7 @@ describe("lathe network", () => {
     expect(graph?.output.map(({ name }) => name)).toEqual(["logits"]);
   });
 
-  it("refuses a network with faults by naming each on its line, and starts nothing", async () => {
+  it("rejects an invalid network with each fault on its own line, and starts nothing", async () => {
     const stages = [{ channels: 64, blocks: [{ dilation: 0, scale: 3, middleWidth: 65, outputWidth: 8 }] }];
     writeFileSync(join(folder, "bad.json"), JSON.stringify({ inputHeight: 30, inputWidth: 64, classes: 5, stages }));
     writeFileSync(join(folder, "odd.json"), '{"depth": 3, "classes": "many"}');

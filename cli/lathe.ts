@@ -4,21 +4,20 @@ import { version } from "../shared/process/root";
 import { doctorCommand } from "./commands/doctor";
 import { experimentCommand } from "./commands/experiment";
 import { networkCommand } from "./commands/network";
-import { complain } from "./commands/output";
 import { profileCommand } from "./commands/profile";
 import { runCommand } from "./commands/run";
 import { searchCommand } from "./commands/search";
 import { spaceCommand } from "./commands/space";
 import { upCommand } from "./commands/up";
-import { commandError, errorLines, EXIT, exitCode } from "./exit";
+import { commandError, complain, errorLines, EXIT, exitCode } from "./exit";
 
 function program(): Command {
   const lathe = new Command("lathe")
-    .description("Searches real-time segmentation networks.")
+    .description("Searches for real-time segmentation networks.")
     .version(version())
     .addHelpText(
       "after",
-      "\nExit codes: 0 done, 1 internal error, 2 usage or bad spec, 3 search failed, 4 cancelled or interrupted, 5 environment",
+      "\nExit codes: 0 success, 1 internal error, 2 invalid arguments or spec, 3 the search failed, 4 cancelled or interrupted,\n5 environment (no NATS, a service that does not start or answer, a full disk)",
     );
   for (const add of [
     runCommand,
@@ -47,7 +46,7 @@ async function main(): Promise<void> {
     await program().parseAsync();
     process.exitCode = EXIT.done;
   } catch (thrown) {
-    // Commander has printed its line, or the help that was asked for.
+    // Commander has already printed its error or the requested help.
     if (thrown instanceof CommanderError) {
       process.exitCode = thrown.exitCode === 0 ? EXIT.done : EXIT.usage;
       return;

@@ -98,7 +98,7 @@ test("metrics are found in expressions", () => {
   expect(selectorsOf(expr).map(({ text }) => text)).toEqual(['nas_x_bucket{b="c d"}', "nas_y", 'a:b{c=~"(d|e)"}']);
 });
 
-test("the files are what their source yields", () => {
+test("the files equal the output of their source", () => {
   const files = Object.fromEntries(boards.map(([file]) => [file, readFileSync(join(folder, file), "utf8")]));
   // Else: npm run boards.
   expect(files).toEqual(Object.fromEntries(Object.entries(sourceOf).map(([file, board]) => [file, text(board)])));
@@ -143,13 +143,13 @@ describe.each(boards)("%s", (_file, board) => {
     expect(panels.length).toBeGreaterThan(0);
   });
 
-  it("asks the data source that the reader chooses", () => {
+  it("queries the data source that the reader selects", () => {
     expect(board.templating.list).toContainEqual(expect.objectContaining({ name: "datasource", type: "datasource" }));
     for (const { datasource } of [...panels, ...targets]) expect(datasource?.uid).toBe("${datasource}");
     expect(JSON.stringify(board)).not.toMatch(/"uid":"(?!\$\{datasource\}|lathe-)/);
   });
 
-  it.each(panels.map((panel): [string, Panel] => [panel.title, panel]))("says what it shows: %s", (_title, panel) => {
+  it.each(panels.map((panel): [string, Panel] => [panel.title, panel]))("has a description: %s", (_title, panel) => {
     expect(panel.description ?? "").toMatch(/\.$/);
     expect(panel.fieldConfig?.defaults.unit ?? "").not.toBe("");
     expect(panel.targets ?? []).not.toEqual([]);
@@ -165,7 +165,7 @@ describe.each(boards)("%s", (_file, board) => {
     expect(targets.filter(({ expr }) => metricsOf(expr).length === 0)).toEqual([]);
   });
 
-  it("never shows a counter as it is, and takes rates over an interval that holds scrapes", () => {
+  it("never shows a raw counter, and computes rates over an interval with several scrapes", () => {
     const bare = targets.flatMap(({ expr }) =>
       selectorsOf(expr).filter(
         ({ metric, before }) => /_(total|bucket|sum|count)$/.test(metric) && !/\b(rate|increase)\($/.test(before),
@@ -179,7 +179,7 @@ describe.each(boards)("%s", (_file, board) => {
     expect(ranges.filter((range) => !allowed.includes(range))).toEqual([]);
   });
 
-  it("uses only variables that it has, or that Grafana has", () => {
+  it("uses only its own variables and those of Grafana", () => {
     const variables = board.templating.list.map(({ name }) => name);
     const used = targets.flatMap(({ expr }) => [...expr.matchAll(/\$\{?(\w+)/g)].map(([, name = ""]) => name));
     const grafanas = ["__rate_interval", "__range"];
@@ -200,7 +200,7 @@ describe.each(boards)("%s", (_file, board) => {
     rmSync(made, { recursive: true });
   });
 
-  it("has no two panels in one place", () => {
+  it("has no overlapping panels", () => {
     const overlaps = board.panels.flatMap((a, index) =>
       board.panels.slice(index + 1).filter(({ gridPos: b }) => {
         const apart = (start: "x" | "y", size: "w" | "h") =>

@@ -1,4 +1,5 @@
-// Builds dist/ if a source is newer than it. Two at once: the second waits, then finds it done.
+// Builds dist/ if a source is newer than it; with the argument "generate", only shared/proto if the contract is newer than it.
+// A lock keeps two of them apart: the second waits, then finds the work done.
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
@@ -20,14 +21,12 @@ const at = (...parts) => join(root, ...parts);
 const stamp = at("dist", ".built");
 const lock = at("node_modules", ".lathe-build.lock");
 const generated = at("shared", "proto");
-// Reflection reads it beside the generated code (shared/rpc/reflection.ts).
+// Reflection reads it beside the generated code (shared/rpc/reflection.ts). It is written last, so its time is that of the generated code.
 const descriptors = join("shared", "proto", "descriptors.binpb");
-// The image is built without deploy/, which holds nothing that runs in it.
-const sources = ["proto", "services", "shared", "cli", "deploy", "bench"].filter((folder) => existsSync(at(folder)));
-const single = [
-  ...["package.json", "package-lock.json", "scripts/build.mjs"],
-  ...["tsconfig.json", "tsconfig.build.json", "buf.yaml", "buf.gen.yaml"],
-];
+const contract = ["buf.yaml", "buf.gen.yaml", "package-lock.json", "scripts/build.mjs"];
+const settings = ["package.json", "tsconfig.json", "tsconfig.build.json"];
+// The image is built without deploy/, because nothing in deploy/ runs in it.
+const sources = ["services", "shared", "cli", "deploy", "bench"].filter((folder) => existsSync(at(folder)));
 const waitMs = 120_000;
 
 /** Newest change below a folder, folders included: a removed file is a change too. */
@@ -43,25 +42,19 @@ function newest(path) {
   return Math.max(path === at("shared") ? 0 : mtimeMs, ...below);
 }
 
-function age(path) {
-  try {
-    return statSync(path).mtimeMs;
-  } catch {
-    // Not there: older than anything.
-    return 0;
-  }
-}
-
-const changedAt = () =>
-  Math.max(...sources.map((folder) => newest(at(folder))), ...single.map((file) => age(at(file))));
-const isFresh = () => age(stamp) > changedAt();
+/** The time at which a product was made; 0 if it is missing. */
+const madeAt = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+const newestOf = (folders, files) =>
+  Math.max(...folders.map((folder) => newest(at(folder))), ...files.map((file) => statSync(at(file)).mtimeMs));
+const isGenerated = () => madeAt(at(descriptors)) > newestOf(["proto"], contract);
+const isBuilt = () => isGenerated() && madeAt(stamp) > newestOf(["proto", ...sources], [...contract, ...settings]);
 
 function holderIsGone() {
   try {
     process.kill(Number(readFileSync(join(lock, "pid"), "utf8")), 0);
     return false;
   } catch (error) {
-    // No such process; a lock without a readable pid is being made or taken away, and is judged at the next look.
+    // ESRCH: no such process. A lock without a readable pid is being made or removed; the next look decides.
     return error.code === "ESRCH";
   }
 }
@@ -89,23 +82,37 @@ function run(name, ...args) {
   return false;
 }
 
-if (!isFresh()) {
+/** Marks a product as made at `startedAt`, so that a source saved during the build makes the next build do it again. */
+function mark(path, startedAt) {
+  utimesSync(path, startedAt, startedAt);
+  return true;
+}
+
+function generate() {
+  if (isGenerated()) return true;
+  const startedAt = new Date();
+  return (
+    run("buf", "generate") &&
+    run("buf", "build", "--as-file-descriptor-set", "-o", descriptors) &&
+    mark(at(descriptors), startedAt)
+  );
+}
+
+function build() {
+  if (isBuilt()) return true;
+  const startedAt = new Date();
+  const incremental = ["--incremental", "--tsBuildInfoFile", at("dist", ".tsbuildinfo")];
+  if (!generate() || !run("tsc", "-p", "tsconfig.build.json", ...incremental)) return false;
+  copyFileSync(at(descriptors), at("dist", descriptors));
+  writeFileSync(stamp, "");
+  return mark(stamp, startedAt);
+}
+
+const [isDone, make] = process.argv[2] === "generate" ? [isGenerated, generate] : [isBuilt, build];
+if (!isDone()) {
   await takeLock();
   try {
-    if (!isFresh()) {
-      // The stamp is of now: a source that is saved while the build runs makes the next one build again.
-      const startedAt = new Date();
-      const built =
-        run("buf", "generate") &&
-        run("buf", "build", "--as-file-descriptor-set", "-o", descriptors) &&
-        run("tsc", "-p", "tsconfig.build.json", "--incremental", "--tsBuildInfoFile", at("dist", ".tsbuildinfo"));
-      if (!built) process.exitCode = 1;
-      else {
-        copyFileSync(at(descriptors), at("dist", descriptors));
-        writeFileSync(stamp, "");
-        utimesSync(stamp, startedAt, startedAt);
-      }
-    }
+    if (!make()) process.exitCode = 1;
   } finally {
     rmSync(lock, { recursive: true, force: true });
   }

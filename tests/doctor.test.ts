@@ -31,7 +31,7 @@ it("lathe doctor finds a mount that is missing, a service that hangs, and nothin
     process.kill(pid, "SIGSTOP");
     const ill = await doctor(folder);
     expect(ill.code).toBe(5);
-    expect(ill.stderr).toBe("lathe: the deployment has 4 faults; each has its advice above\n");
+    expect(ill.stderr).toBe("lathe: the deployment has 4 faults; the advice is above\n");
     const faults = ill.report.findings.filter(({ level }) => level === "fault");
     expect(faults.map(({ about }) => about)).toEqual(["supernet", "shrinking", "shrinking", "discretization"]);
     expect(faults[0]).toMatchObject({

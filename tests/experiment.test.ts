@@ -55,7 +55,7 @@ describe("an experiment", () => {
   it("runs its cells one by one, notes one that fails, and can be interrupted", async () => {
     writeFileSync(join(folder, "grid.json"), grid(6));
     const { code, stdout, stderr } = await experiment(run, /cell late \(3 of 3\)\n[^]*search epoch 1\//);
-    expect(stderr).toMatch(/the same command goes on with it\nlathe: interrupted \(SIGINT\)\n$/);
+    expect(stderr).toMatch(/the same command continues with the others\nlathe: interrupted \(SIGINT\)\n$/);
     expect(code).toBe(4);
     expect(json("good", "result.json")).toMatchObject({ decidedBy: "DECIDED_BY_SHRINKING" });
     expect(json("undecided", "failed.json")).toMatchObject({ attempts: 1 });
@@ -98,7 +98,7 @@ describe("an experiment", () => {
     const { code, stdout, stderr } = await experiment(["report", "out", "--json"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const { cells, files } = JSON.parse(stdout) as {
-      cells: { name: string; state: string; figures?: { supernetMiou: number } }[];
+      cells: { name: string; state: string; results?: { supernetMiou: number } }[];
       files: string[];
     };
     expect(cells.map(({ name, state }) => `${name} ${state}`)).toEqual([
@@ -107,7 +107,7 @@ describe("an experiment", () => {
       "late finished",
     ]);
     const { supernetMiou } = json("good", "result.json") as { supernetMiou: number };
-    expect(cells[0]!.figures!.supernetMiou).toBeCloseTo(100 * supernetMiou, 10);
+    expect(cells[0]!.results!.supernetMiou).toBeCloseTo(100 * supernetMiou, 10);
     for (const file of files) expect(existsSync(join(out, "report", file))).toBe(true);
   });
 });

@@ -202,7 +202,7 @@ describe("storage that is full", () => {
       /^object CHECKPOINTS\/\S+: NATS storage is full \(.*\): free disk space, delete old searches or raise the limit$/,
     );
     // Nothing died; that room was waited for may be said.
-    expect(system.said.filter((line) => !/^(waiting|going on): /.test(line))).toEqual([]);
+    expect(system.said.filter((line) => !/^(waiting|recovered): /.test(line))).toEqual([]);
     await limit(objectStream(CHECKPOINTS_BUCKET), -1);
     expect((await system.run(spec)).search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
   });

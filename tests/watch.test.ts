@@ -51,7 +51,7 @@ it("`search watch` goes on where it was after its stack was stopped and started 
     await second.ended(id);
     expect({ exit: (await ended)[0] as unknown, complaints }).toEqual({
       exit: 0,
-      complaints: expect.stringMatching(/^connection lost, trying again: [^\n]*\n$/) as string,
+      complaints: expect.stringMatching(/^connection lost, retrying: [^\n]*\n$/) as string,
     });
     expect(sequences).toEqual((await second.history(id)).map(({ sequence }) => sequence));
   } finally {

@@ -6,18 +6,18 @@ import { connect } from "../../shared/rpc/client";
 import { benchSpec } from "./history";
 import type { Stored } from "./store";
 
-/** Left out at the front of each series: the first calls of a fresh process compile it. */
+/** Uncounted calls at the start of each series, during which the fresh process compiles its code. */
 const WARM_UP = 20;
 
 interface CallOptions {
   /** host:port of the search service. */
   address: string;
   stored: Pick<Stored, "finished" | "running">;
-  /** Calls of each kind, warm-up left out. */
+  /** Number of calls of each kind, without warm-up. */
   calls: number;
 }
 
-/** Milliseconds of each call, one call at a time, the kinds taking turns. */
+/** Milliseconds of each call. Calls are made one at a time, and the kinds take turns. */
 export async function timeCalls({ address, stored, calls }: CallOptions): Promise<Record<string, number[]>> {
   const connection = connect(SearchServiceClient, address);
   const { api } = connection;
@@ -42,7 +42,7 @@ export async function timeCalls({ address, stored, calls }: CallOptions): Promis
   };
   const page = { pageSize: 50, pageToken: "", labels: {} };
   const kinds = {
-    // Touches neither NATS nor a search: what of the others is the machine and gRPC.
+    // Uses neither NATS nor a search, and so measures the share of the machine and gRPC.
     "Health.Check, for comparison": () => health.api.check({ service: "" }),
     "GetSearch, finished": () => api.getSearch({ searchId: one(stored.finished) }),
     "GetSearch, running": () => api.getSearch({ searchId: one(stored.running) }),
@@ -59,7 +59,7 @@ export async function timeCalls({ address, stored, calls }: CallOptions): Promis
       for (const [name, call] of Object.entries(kinds)) await time(name, call);
       if (round === -1) for (const name of Object.keys(series)) series[name] = [];
     }
-    // So many searches do not wait for a trainer elsewhere.
+    // In practice this many searches do not wait for a trainer, so drop them.
     for (const searchId of begun) await api.cancelSearch({ searchId, reason: "" });
     for (let round = 0; round < 5; round++)
       await time("WatchSearch, whole history", async () => {
@@ -75,7 +75,7 @@ export async function timeCalls({ address, stored, calls }: CallOptions): Promis
   }
 }
 
-/** How many searches the pages of the whole list hold. */
+/** Counts the searches of all pages of the list. */
 export async function countListed(address: string): Promise<number> {
   const connection = connect(SearchServiceClient, address);
   try {

@@ -18,18 +18,18 @@ import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups
 import { log10Size } from "../../shared/space/size";
 import { specDigest, resolve } from "../../shared/spec/resolve";
 
-/** The events of one search in their order, and the record that the search service makes of them. */
+/** The events of one search in order, and the record that the search service builds from them. */
 interface History {
   events: LatheEvent[];
   record: SearchRecord;
 }
 
 const HOST = { latheVersion: "bench", nodeVersion: process.version, platform: process.platform, cpu: "" };
-/** log-odds that a winner holds, and those at which 1 in 15 of its sigmoid is left: below every threshold of a preset. */
+/** Alphas of the winner of a group and of a removed candidate, whose probability is below the thresholds of all presets. */
 const WON = 2;
 const LOST = -2.8;
 
-/** The spec of every stored search: preset small without retraining, on generated scenes. */
+/** The spec of every stored search: preset small without retraining, on the generated data set. */
 export function benchSpec(epochs: number): SearchSpec {
   return SearchSpec.fromPartial({
     preset: "small",
@@ -42,8 +42,8 @@ export function benchSpec(epochs: number): SearchSpec {
 }
 
 /**
- * A search of preset small after `epochs` epochs: each epoch's event with its architecture, the shrinking service's own answer to it,
- * and, where it is finished, what follows up to search.succeeded. Its id is `searchId`; sequences count from 1.
+ * The events of a search of preset small after `epochs` epochs: each epoch with its architecture and the decision of the shrinking
+ * service; if finished, also the events up to search.succeeded. Its id is `searchId`; sequences count from 1.
  */
 export function history(searchId: string, epochs: number, finished: boolean): History {
   const budget = finished ? epochs : epochs + 1;
@@ -93,7 +93,7 @@ export function history(searchId: string, epochs: number, finished: boolean): Hi
   return { events, record };
 }
 
-/** Every group's first survivor wins; the others fall one after another, the last before the last epoch. */
+/** In every group the first survivor wins. The others fall one after another, the last before the last epoch. */
 function moved({ groups }: Architecture, epoch: number, epochs: number): Architecture {
   return {
     groups: groups.map((group, at) => ({

@@ -17,11 +17,11 @@ import {
 import { LatheError } from "../../shared/process/errors";
 import { history } from "./history";
 
-/** Searches that run side by side, so that their events alternate in the stream. */
+/** Number of concurrent searches, whose events alternate in the stream. */
 const SIDE_BY_SIDE = 10;
-/** One search in so many is still running. */
+/** One search in this many is still running. */
 const RUNNING_SHARE = 10;
-/** Messages between two answers that are waited for. */
+/** Number of messages published between two awaited acknowledgements. */
 const BATCH = 200;
 const NAME = "s-templateaaaa";
 
@@ -32,7 +32,7 @@ export interface Stored {
   events: number;
 }
 
-/** A search as bytes with a placeholder for its id. */
+/** An encoded search with a placeholder for its id. */
 function template(epochs: number, finished: boolean) {
   const { events, record } = history(NAME, epochs, finished);
   const start = record.search.createdAt?.getTime() ?? 0;
@@ -44,7 +44,7 @@ function template(epochs: number, finished: boolean) {
   return { messages, record };
 }
 
-/** Ids as the service makes them: "s-" and 12 characters of a to z. */
+/** An id in the form of the service: "s-" and 12 letters from a to z. */
 function benchId(index: number): string {
   let rest = index;
   const letters = Array.from({ length: 12 }, () => {
@@ -56,8 +56,8 @@ function benchId(index: number): string {
 }
 
 /**
- * Stores searches `from` to `to` with their events, groups of ten alternating event by event, and their records as the search service
- * would have left them. The services' own consumers are set behind these events.
+ * Stores the searches `from` to `to`: their events, alternating within groups of ten searches, and the records of the search service.
+ * Acknowledges the events for the consumers of the services.
  */
 export async function storeSearches(bus: Bus, from: number, to: number, epochs: number): Promise<Stored> {
   const kinds = { finished: template(epochs, true), running: template(epochs, false) };
@@ -65,7 +65,7 @@ export async function storeSearches(bus: Bus, from: number, to: number, epochs: 
   for (let first = from; first < to; first += SIDE_BY_SIDE) {
     const group = Array.from({ length: Math.min(SIDE_BY_SIDE, to - first) }, (_, offset) => {
       const index = first + offset;
-      // The last of each group: running searches are the youngest.
+      // Running searches are the youngest, so they are the last of each group.
       const kind = index % RUNNING_SHARE === RUNNING_SHARE - 1 ? ("running" as const) : ("finished" as const);
       stored[kind].push(benchId(index));
       return { id: benchId(index), index, ...kinds[kind], last: 0 };
@@ -87,7 +87,7 @@ export async function storeSearches(bus: Bus, from: number, to: number, epochs: 
           bus.connection.publish(subject, data);
           continue;
         }
-        // One publisher: the sequences before this one are those of the messages before it.
+        // With a single publisher, sequences follow the order of the messages.
         const { sequence } = await store(bus, subject, data, {
           what: "event of the benchmark",
           msgId: `${search.id}:${round}`,
@@ -111,7 +111,7 @@ export async function storeSearches(bus: Bus, from: number, to: number, epochs: 
   return stored;
 }
 
-/** Acknowledges everything that a service's consumer has not seen: what it would have done is stored already. */
+/** Acknowledges all pending events of a consumer, because their effects are already stored. */
 async function passBy(bus: Bus, durable: string, filter: string): Promise<void> {
   const settings = { stream: EVENTS_STREAM, durable, filter, ackWaitMs: 60_000, maxAckPending: 20_000 };
   await ensureDurable(bus, settings);
@@ -122,7 +122,7 @@ async function passBy(bus: Bus, durable: string, filter: string): Promise<void> 
     bus.connection.publish(next, JSON.stringify({ batch: 2000, no_wait: true }), { reply: inbox });
     let seen = 0;
     for await (const message of messages) {
-      // A bare status: the batch is over.
+      // A message with only a status ends the batch.
       if (!message.reply) break;
       message.respond("+ACK");
       left = Number(message.reply.split(".").at(-1));

@@ -16,7 +16,7 @@ PYRAMID_BINS = (1, 2, 3, 6, 9)
 
 
 class Block(nn.Module):
-    """ReLU(f(x) + x) on the channels that input and output share; a wider output's others stand alone."""
+    """ReLU(f(x) + x) on the channels that input and output share; a wider output keeps f(x) on its other channels."""
 
     def __init__(self, inputs: int, block: dict) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Block(nn.Module):
         return F.relu(torch.cat([y[:, : self.inputs] + x, y[:, self.inputs :]], 1))
 
     def load(self, tensors: Named, name: str) -> None:
-        """Takes its weights over from a network of Lathe."""
+        """Loads the weights of a network of Lathe."""
         for layer in ("1", "2"):
             getattr(self.operation, f"conv{layer}").weight.data.copy_(tensors[f"{name}/conv{layer}"])
             load_norm(getattr(self.operation, f"norm{layer}"), tensors, f"{name}/norm{layer}")
@@ -48,7 +48,7 @@ class SearchHead(nn.Module):
         return self.conv(stages[-1])
 
     def load(self, tensors: Named) -> None:
-        """Takes its weights over from a network of Lathe."""
+        """Loads the weights of a network of Lathe."""
         self.conv.weight.data.copy_(tensors["head/conv"])
         self.conv.bias.data.copy_(tensors["head/bias"])
 
@@ -88,7 +88,7 @@ class AggregationHead(nn.Module):
         return resize(self.classifier(fusion), image.shape[2:])
 
     def load(self, tensors: Named) -> None:
-        """Takes its weights over from a network of Lathe."""
+        """Loads the weights of a network of Lathe."""
         units = {f"pyramid{bins}": unit for bins, unit in zip(PYRAMID_BINS, self.pyramid)}
         units |= {"context": self.context, "detail": self.detail, "fusion": self.fusion}
         for name, unit in units.items():
@@ -107,7 +107,7 @@ def pool(x: Tensor, bins: int) -> Tensor:
     """Adaptive average pooling to bins x bins."""
     if bins == 1 or not torch.onnx.is_in_onnx_export():
         return F.adaptive_avg_pool2d(x, bins)
-    # The exporter refuses bins that do not divide the extent: by two products with constants.
+    # The exporter rejects bins that do not divide the extent, so pool by two products with constant matrices.
     height, width = (int(extent) for extent in x.shape[2:])
     return averages(height, bins) @ x @ averages(width, bins).T
 
@@ -122,7 +122,7 @@ def averages(extent: int, bins: int) -> Tensor:
 
 
 class Network(nn.Module):
-    """A genotype's network with a head."""
+    """The network of a genotype, with a head."""
 
     def __init__(self, genotype: dict, head: dict) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class Network(nn.Module):
         return self.head(image, stem, outputs)
 
     def load(self, tensors: Named) -> None:
-        """Takes weights and statistics over from a network of Lathe."""
+        """Loads the weights and statistics of a network of Lathe."""
         self.stem.load(tensors, "stem")
         for s, (reduction, blocks) in enumerate(zip(self.reductions, self.stages), 1):
             reduction.load(tensors, f"stage{s}/reduction")
@@ -167,10 +167,10 @@ class Network(nn.Module):
         self.head.load(tensors)
 
     def onnx(self, image: Tensor) -> bytes:
-        """What torch.onnx.export writes of it."""
+        """The network as ONNX by torch.onnx.export."""
         file = io.BytesIO()
         with warnings.catch_warnings():
-            # Of sizes that become constants, which they are.
+            # The exporter warns that sizes become constants, which is intended.
             warnings.simplefilter("ignore")
             torch.onnx.export(self, image, file, opset_version=13, input_names=["image"], output_names=["logits"])
         return file.getvalue()

@@ -17,7 +17,7 @@ def norm(channels: int) -> nn.BatchNorm2d:
 
 
 def load_norm(target: nn.BatchNorm2d, tensors: Named, name: str, rows: slice = slice(None)) -> None:
-    """Takes over a norm by its name in Lathe, or rows of it; its statistics where they are given."""
+    """Loads a norm (or rows of it) by its name in Lathe, with its statistics if present."""
     target.weight.data.copy_(tensors[f"{name}/gamma"][rows])
     target.bias.data.copy_(tensors[f"{name}/beta"][rows])
     if f"{name}/mean" in tensors:
@@ -41,7 +41,7 @@ class Reduction(nn.Module):
         return F.relu(y)
 
     def load(self, tensors: Named, name: str) -> None:
-        """Takes its weights over from a network of Lathe."""
+        """Loads the weights of a network of Lathe."""
         self.conv.weight.data.copy_(tensors[f"{name}/conv"])
         load_norm(self.norm, tensors, f"{name}/norm")
 

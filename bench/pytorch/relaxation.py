@@ -1,4 +1,4 @@
-"""Decision groups: architecture parameters, their probabilities, and the two terms of the loss that know no image."""
+"""Decision groups: architecture parameters, their probabilities, and the two loss terms that do not depend on images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALLEST = 1e-38
 
 
 class Groups(nn.Module):
-    """Decision groups with the same number of candidates, one a row: parameters, and which candidates survive."""
+    """Decision groups with the same number of candidates, one per row: parameters and surviving candidates."""
 
     def __init__(self, rows: int, candidates: int) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class Groups(nn.Module):
         self.survivors = [list(range(candidates)) for _ in range(rows)]
 
     def assign(self, row: int, survivors: list[int], alphas: list[float]) -> None:
-        """Says who survives in a group, and where its parameters stand."""
+        """Sets the survivors and the parameters of a group."""
         self.live[row] = 1
         self.survivors[row] = survivors
         self.keep[row] = 0
@@ -32,7 +32,7 @@ class Groups(nn.Module):
         self.alphas.data[row, survivors] = torch.tensor(alphas, dtype=torch.float32)
 
     def probabilities(self) -> Tensor:
-        """sigmoid(alpha) / sum of sigmoid(alpha) over survivors, [rows, candidates]; by logarithms, which stay finite."""
+        """sigmoid(alpha) / sum of sigmoid(alpha) over survivors, [rows, candidates]; computed with logarithms, which stay finite."""
         gone = (1 - self.keep) * GONE
         return torch.softmax(F.logsigmoid(self.alphas) * self.keep + gone, -1)
 
@@ -50,7 +50,7 @@ def ssr(stacks: list[tuple[Groups, Tensor]]) -> Tensor:
 
 @dataclass
 class CostTable:
-    """Cost of a candidate as a * in * mid + b * mid * out + c; what the loss relates the sum to."""
+    """Costs of candidates as a * in * mid + b * mid * out + c, with the largest cost and the target."""
 
     fixed: float
     largest: float
@@ -60,7 +60,7 @@ class CostTable:
 
     @staticmethod
     def parse(table: dict, largest: float, target: float) -> CostTable:
-        """Reads the JSON of a lathe.v1.CostTable, whose rows "stage1/d1s1" stand in the order of the candidates."""
+        """Reads the JSON of a lathe.v1.CostTable, whose rows ("stage1/d1s1") are in the order of the candidates."""
         rows: dict[str, list[tuple[float, float, float]]] = {}
         for row in table["candidates"]:
             rows.setdefault(row["id"].split("/")[0], []).append((row["inMiddle"], row["middleOut"], row["fixed"]))
@@ -69,7 +69,7 @@ class CostTable:
 
 
 def finite(value: float, what: str) -> float:
-    """A number that is one; a step that is not is not worth timing."""
+    """Returns the value; fails if it is not finite."""
     if not math.isfinite(value):
         raise ValueError(f"{what} is {value}")
     return value

@@ -35,7 +35,7 @@ def named(request: dict) -> dict[str, torch.Tensor]:
 
 
 class Session:
-    """What the requests of one process have built."""
+    """The networks that the requests of this process have built."""
 
     training: Training
     images: torch.Tensor
@@ -43,7 +43,7 @@ class Session:
     network: Network
 
     def init(self, request: dict) -> dict:
-        """Builds a supernet with its optimizers, and a batch for its steps; weights are taken over where they are given."""
+        """Builds a supernet with its optimizers, and a batch for its steps; loads weights if given."""
         space, batch, settings = request["space"], request["batchSize"], request["settings"]
         supernet = Supernet(space)
         supernet.assign(request["architecture"])
@@ -75,12 +75,12 @@ class Session:
         return {"parameters": sum(parameter.numel() for parameter in supernet.weights())}
 
     def assign(self, request: dict) -> dict:
-        """Leaves the survivors of an architecture."""
+        """Prunes all candidates that do not survive in an architecture."""
         self.training.supernet.assign(request["architecture"])
         return {}
 
     def pair(self, _request: dict) -> dict:
-        """One weights step and one alpha step; milliseconds of each, and their losses."""
+        """Runs a weights step and an alpha step; returns the milliseconds and losses of each."""
         started = perf_counter()
         loss = self.training.weight_step(self.images, self.labels)
         between = perf_counter()
@@ -90,12 +90,12 @@ class Session:
         return {"ms": ms, "loss": loss, "alpha": alpha}
 
     def epoch(self, request: dict) -> dict:
-        """An epoch's steps and its validation pass; seconds."""
+        """Runs the steps and the validation pass of an epoch; returns the seconds."""
         steps, alpha_steps, evaluations = (request[key] for key in ("steps", "alphaSteps", "evaluations"))
         return {"seconds": self.training.epoch(self.images, self.labels, steps, alpha_steps, evaluations)}
 
     def build(self, request: dict) -> dict:
-        """Builds the network of a genotype, takes its weights and statistics over; its ONNX and its logits of an image."""
+        """Builds the network of a genotype with weights and statistics; returns its ONNX and its logits for an image."""
         genotype = request["genotype"]
         self.network = Network(genotype, request["head"])
         self.network.load(named(request["weights"]) | named(request["stats"]))
@@ -105,7 +105,7 @@ class Session:
         return {"logits": b64encode(logits.numpy().tobytes()).decode(), "onnx": b64encode(self.network.onnx(self.images)).decode()}
 
     def run(self, request: dict) -> dict:
-        """Milliseconds of each forward pass at a number of threads."""
+        """Returns the milliseconds of each forward pass with a number of threads."""
         if torch.get_num_threads() != request["threads"]:
             torch.set_num_threads(request["threads"])
         ms = []
@@ -118,7 +118,7 @@ class Session:
 
 
 def main() -> None:
-    """Says what it is, then answers until its input ends."""
+    """Prints its versions, then answers requests until its input ends."""
     threads = int(sys.argv[1])
     torch.set_num_threads(threads)
     torch.manual_seed(1)

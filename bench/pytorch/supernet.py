@@ -1,4 +1,4 @@
-"""The supernet in the reference's formulation: each candidate in full, masks multiplied on feature maps."""
+"""The supernet as in the reference implementation: every candidate is computed in full, and masks multiply feature maps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BlockChoices:
 
 
 class Block(nn.Module):
-    """ReLU(sum_o p_o * mask_o * (f_o(x) + x)) over the candidates that survive."""
+    """ReLU(sum_o p_o * mask_o * (f_o(x) + x)) over the surviving candidates."""
 
     def __init__(self, channels: int, operations: list[tuple[int, int]], widths: list[int], dropout: float) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Block(nn.Module):
         self.middle = Groups(len(operations), len(widths))
 
     def relax(self) -> BlockChoices:
-        """Probabilities and masks under the present parameters."""
+        """Probabilities and masks for the current parameters."""
         operation, output, middle = (g.probabilities() for g in (self.operation, self.output, self.middle))
         left = self.operation.survivors[0]
         outputs = {o: self.mask(self.output, output, o) for o in left}
@@ -61,7 +61,7 @@ class Block(nn.Module):
         return F.relu(out)
 
     def load(self, tensors: Named, name: str) -> None:
-        """Takes its weights over; the norms of one scale stand side by side in Lathe."""
+        """Loads its weights; in Lathe the norms of one scale are concatenated."""
         placed: dict[int, int] = {}
         for (dilation, scale), candidate in zip(self.operations, self.candidates):
             own = f"{name}/d{dilation}s{scale}"
@@ -76,7 +76,7 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """Reduction, search blocks, and the choice of how many of them are run."""
+    """Reduction, search blocks, and the choice of the number of blocks."""
 
     def __init__(self, name: str, inputs: int, convolution: int, stage: dict, operations: list[tuple[int, int]]) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class Stage(nn.Module):
         self.depth = Groups(1, stage["maxDepth"] - stage["minDepth"] + 1)
 
     def exits(self) -> dict[int, int]:
-        """Candidates of the depth that survive, by the number of blocks that they stand for."""
+        """Surviving depth candidates by their number of blocks."""
         return {self.min_depth + candidate: candidate for candidate in self.depth.survivors[0]}
 
     def live_blocks(self) -> list[Block]:
@@ -125,7 +125,7 @@ class Supernet(nn.Module):
         self.head = nn.Conv2d(inputs, space["classes"], 1)
 
     def relax(self) -> list[StageChoices]:
-        """Every choice under the present parameters."""
+        """All choices for the current parameters."""
         choices = []
         for stage in self.stages:
             depth = stage.depth.probabilities()
@@ -148,16 +148,16 @@ class Supernet(nn.Module):
         return self.head(x)
 
     def architecture_parameters(self) -> list[nn.Parameter]:
-        """What the alpha step moves."""
+        """The parameters of the alpha step."""
         return [module.alphas for module in self.modules() if isinstance(module, Groups)]
 
     def weights(self) -> list[nn.Parameter]:
-        """What the weights step moves."""
+        """The parameters of the weights step."""
         alphas = {id(parameter) for parameter in self.architecture_parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in alphas]
 
     def assign(self, architecture: dict) -> None:
-        """Takes the survivors of a lathe.v1.Architecture: from here on the others are skipped."""
+        """Prunes all candidates that do not survive in a lathe.v1.Architecture."""
         for module in self.modules():
             if isinstance(module, Groups):
                 module.live.zero_()
@@ -173,7 +173,7 @@ class Supernet(nn.Module):
             getattr(owner, kind).assign(row, group["survivors"], group["alphas"])
 
     def load(self, tensors: Named) -> None:
-        """Takes the weights of Lathe's supernet over, by its names."""
+        """Loads the weights of Lathe's supernet by their names."""
         self.stem.load(tensors, "stem")
         for stage in self.stages:
             stage.reduction.load(tensors, f"{stage.name}/reduction")
@@ -196,7 +196,7 @@ def regularization(supernet: Supernet, choices: list[StageChoices], weights: dic
 
 
 def cost_ratio(supernet: Supernet, choices: list[StageChoices], table: CostTable) -> Tensor:
-    """Expected cost as a share of the largest network's."""
+    """Expected cost as a share of the cost of the largest network."""
     total, inputs, before = torch.tensor(float(table.fixed)), None, None
     for stage, chosen in zip(supernet.stages, choices):
         in_middle, middle_out, fixed = table.stages[stage.name]

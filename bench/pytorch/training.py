@@ -1,4 +1,4 @@
-"""Steps of the supernet as eager PyTorch takes them: all gradients in both, an optimizer each."""
+"""Training steps of the supernet in eager PyTorch; both steps compute all gradients and have their own optimizer."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Training:
         return F.cross_entropy(logits, labels, self.settings.class_weights, ignore_index=IGNORE)
 
     def weight_step(self, images: Tensor, labels: Tensor) -> float:
-        """One step of the weights; their loss before it."""
-        # None instead of zeros: Adam then leaves out what is pruned.
+        """Takes a weights step; returns the loss before it."""
+        # None instead of zeros, so that Adam skips pruned parameters.
         self.weights.zero_grad(set_to_none=True)
         loss = self.entropy(self.supernet(images, self.supernet.relax()), labels)
         loss.backward()
@@ -58,7 +58,7 @@ class Training:
         return finite(loss.item(), "the loss of the weights")
 
     def alpha_step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
-        """One step of the architecture parameters; the terms of their loss before it."""
+        """Takes a step of the architecture parameters; returns the loss terms before it."""
         settings = self.settings
         self.alphas.zero_grad(set_to_none=True)
         choices = self.supernet.relax()
@@ -71,14 +71,14 @@ class Training:
         return {"loss": finite(entropy.item(), "the loss of the alphas"), "ssr": ssr.item(), "cost": miss.item()}
 
     def evaluate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """One forward pass by running statistics, with loss and predictions."""
+        """Runs a forward pass with running statistics, loss and predictions."""
         with torch.no_grad():
             logits = self.supernet(images, self.supernet.relax())
             self.entropy(logits, labels)
             return logits.argmax(1)
 
     def epoch(self, images: Tensor, labels: Tensor, steps: int, alpha_steps: int, evaluations: int) -> float:
-        """Seconds of an epoch over one batch again and again: alternating steps, then the validation pass."""
+        """Runs an epoch on one repeated batch: alternating steps, then the validation pass. Returns the seconds."""
         started = perf_counter()
         for step in range(steps):
             self.weight_step(images, labels)

@@ -4,11 +4,11 @@ import type { Command } from "commander";
 import { LatheError } from "../../shared/process/errors";
 import { SearchServiceClient, type SearchServiceService } from "../../shared/proto/lathe/v1/search";
 import { connect, type Connection, type ConnectOptions } from "../../shared/rpc/client";
+import { complain } from "../exit";
 import type { SearchApi } from "../search/follow";
 import { onInterrupt } from "../interrupt";
 import { userFolder } from "../spec/specFlags";
 import { readStackFile } from "../stack/stackFile";
-import { complain } from "./output";
 
 export interface CredentialFlags {
   ca?: string;
@@ -23,26 +23,26 @@ export interface ConnectionFlags extends CredentialFlags {
   json?: boolean;
 }
 
-/** The flags that tell where the search service is. */
+/** Adds the flags that locate the search service. */
 export function connectionOptions(command: Command): Command {
-  const address = "of the search service (default: LATHE_ADDRESS, else the stack that `lathe up` runs)";
+  const address = "address of the search service (default: LATHE_ADDRESS, otherwise that of the stack of `lathe up`)";
   return serviceOptions(command, address)
-    .option("--state <folder>", "of the stack that `lathe up` runs", ".lathe")
+    .option("--state <folder>", "state folder of the stack that `lathe up` runs", ".lathe")
     .option("--json", "print JSON");
 }
 
-/** The address of a search service and what is needed to be let in; `address` describes the first flag. */
+/** Adds the flags for the address and credentials of a search service; `address` is the help text of --address. */
 export function serviceOptions(command: Command, address: string): Command {
   return credentialOptions(command.option("--address <host:port>", address));
 }
 
-/** Credentials for a service. */
+/** Adds the flags for TLS and the bearer token. */
 export function credentialOptions(command: Command): Command {
   return command
-    .option("--ca <file>", "PEM of the authority to trust: turns TLS on")
-    .option("--cert <file>", "PEM certificate of this client")
-    .option("--key <file>", "PEM key of this client")
-    .option("--token-file <file>", "file with the bearer token");
+    .option("--ca <file>", "certificate authority to trust (PEM); turns TLS on")
+    .option("--cert <file>", "certificate of this client (PEM)")
+    .option("--key <file>", "private key of this client (PEM)")
+    .option("--token-file <file>", "file that contains the bearer token");
 }
 
 function read(flag: string, file: string): Buffer {
@@ -56,9 +56,9 @@ function read(flag: string, file: string): Buffer {
 }
 
 interface Target {
-  /** Where the service is now, asked before each call. */
+  /** The current host:port of the service, read before each call. */
   address(): string;
-  /** What to do where nobody answers there. */
+  /** Advice for the error when the service does not answer. */
   advice: string;
 }
 
@@ -67,7 +67,7 @@ function targetOf({ address, state }: ConnectionFlags): Target {
   if (given !== undefined) {
     const port = /^(?:\[[^\]]+\]|[^:\s/]+):(\d{1,5})$/.exec(given)?.[1];
     if (port !== undefined && Number(port) > 0 && Number(port) <= 65535)
-      return { address: () => given, advice: "check the address, and that the service runs" };
+      return { address: () => given, advice: "check the address and that the service is running" };
     throw new LatheError(
       "INVALID_ARGUMENT",
       `the address of the search service is "${given}", must be host:port with a port from 1 to 65535`,
@@ -81,18 +81,18 @@ function targetOf({ address, state }: ConnectionFlags): Target {
       try {
         return read();
       } catch (error) {
-        // The stack was here when the command began; one that is being started again is worth a retry.
-        throw new LatheError("UNAVAILABLE", `the stack in ${folder} does not run at present`, {
+        // The stack ran when the command began. It may be restarting, so UNAVAILABLE asks the caller to retry.
+        throw new LatheError("UNAVAILABLE", `the stack in ${folder} is not running`, {
           reason: "SERVICE_UNREACHABLE",
           cause: error,
         });
       }
     },
-    advice: `the stack in ${folder} is gone or starts its search service again; see ${folder}/logs, or start it with "lathe up"`,
+    advice: `the stack in ${folder} has stopped or is restarting its search service; see ${folder}/logs, or start it with "lathe up"`,
   };
 }
 
-/** Options of a client, beside the address. */
+/** The connection options of these flags, without the address. */
 export function credentialsOf(flags: CredentialFlags): ConnectOptions {
   const token =
     flags.tokenFile === undefined ? undefined : read("--token-file", flags.tokenFile).toString("utf8").trim();
@@ -112,7 +112,7 @@ function tlsOf({ ca, cert, key }: CredentialFlags): ConnectOptions {
   };
 }
 
-/** The search service at its address of the moment: a stack that is stopped and started again listens on other ports. */
+/** A client that looks the address up before each call, because a restarted stack listens on other ports. */
 function searchService(target: Target, options: ConnectOptions): { api: SearchApi; close(): void } {
   const connections = new Map<string, Connection<typeof SearchServiceService>>();
   const current = (): SearchApi => {

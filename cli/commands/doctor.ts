@@ -3,6 +3,7 @@ import { z } from "zod";
 import { natsConfig, read } from "../../shared/process/config";
 import { LatheError } from "../../shared/process/errors";
 import { version } from "../../shared/process/root";
+import { print, printJson } from "../exit";
 import { judgeAgreement } from "../doctor/agreement";
 import { checkBus } from "../doctor/bus";
 import { findingLines, type Finding } from "../doctor/finding";
@@ -12,7 +13,6 @@ import { SERVICES } from "../stack/stack";
 import { readStackFile } from "../stack/stackFile";
 import { credentialOptions, credentialsOf, type CredentialFlags } from "./connection";
 import { whole } from "./options";
-import { print, printJson } from "./output";
 
 interface DoctorFlags extends CredentialFlags {
   hosts?: string;
@@ -24,27 +24,31 @@ interface DoctorFlags extends CredentialFlags {
   json?: boolean;
 }
 
-/** Reason of the error with which the command ends where something is to be mended. */
+/** Reason of the error when a finding is a fault. */
 const UNWELL = "DEPLOYMENT_UNWELL";
 
-/** `lathe doctor`: looks at a whole deployment and changes nothing in it. */
+/** `lathe doctor`: checks a whole deployment without changing it. */
 export function doctorCommand(program: Command): void {
   credentialOptions(program.command("doctor"))
     .description(
-      "checks a deployment (NATS, services, versions, clocks, devices, data sets, metrics) and says what to mend",
+      "check a deployment (NATS, services, versions, clocks, devices, data sets, metrics) and print how to fix each fault",
     )
     .option(
       "--hosts <pattern>",
-      "hosts of a deployment, {service} for the name: lathe-{service} for a release lathe; NATS by LATHE_NATS_URL (default: the stack that `lathe up` runs)",
+      "host name pattern of the services, e.g. lathe-{service} for the Helm release lathe; LATHE_NATS_URL locates NATS (default: the stack of `lathe up`)",
     )
     .option(
       "--services <names>",
-      "with --hosts: those that have hosts, comma-separated, e.g. where the trainer runs as Jobs",
+      "with --hosts: only these services, comma-separated, e.g. without a trainer that runs as Jobs",
     )
-    .option("--insecure", "send the token without TLS, where the network encrypts")
-    .addOption(new Option("--grpc-port <number>", "with --hosts").argParser(whole).default(50051))
-    .addOption(new Option("--http-port <number>", "with --hosts").argParser(whole).default(9464))
-    .option("--state <folder>", "of the stack that `lathe up` runs", ".lathe")
+    .option("--insecure", "allow the token without TLS, for networks that encrypt by themselves")
+    .addOption(
+      new Option("--grpc-port <number>", "with --hosts: gRPC port of the services").argParser(whole).default(50051),
+    )
+    .addOption(
+      new Option("--http-port <number>", "with --hosts: HTTP port of the services").argParser(whole).default(9464),
+    )
+    .option("--state <folder>", "state folder of the stack that `lathe up` runs", ".lathe")
     .option("--json", "print JSON")
     .action(doctor);
 }
@@ -52,24 +56,22 @@ export function doctorCommand(program: Command): void {
 async function doctor(flags: DoctorFlags): Promise<void> {
   const { targets, nats, findings: unresolved } = await deploymentOf(flags);
   const credentials = { ...credentialsOf(flags), ...(flags.insecure && { insecure: true }) };
-  const [bus, ...told] = await Promise.all([
+  const [bus, ...reports] = await Promise.all([
     checkBus(read(z.object(natsConfig), nats)),
     ...targets.map((target) => checkService(target, credentials)),
   ]);
-  const asked = told.flatMap(({ about }, index) => {
+  const asked = reports.flatMap(({ about }, index) => {
     const target = targets[index];
     return about && target ? [{ target, about }] : [];
   });
-  const services = told.flatMap(({ findings }) => findings);
+  const services = reports.flatMap(({ findings }) => findings);
   const findings: Finding[] = [...bus, ...unresolved, ...services, ...judgeAgreement(asked, version())];
   const faults = findings.filter(({ level }) => level === "fault").length;
   if (flags.json) printJson({ well: faults === 0, findings });
   else print(...findingLines(findings));
   if (faults === 0) return;
   const what = faults === 1 ? "1 fault" : `${faults} faults`;
-  throw new LatheError("FAILED_PRECONDITION", `the deployment has ${what}; each has its advice above`, {
-    reason: UNWELL,
-  });
+  throw new LatheError("FAILED_PRECONDITION", `the deployment has ${what}; the advice is above`, { reason: UNWELL });
 }
 
 async function deploymentOf({ hosts, services, state, grpcPort, httpPort }: DoctorFlags) {

@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { LatheError } from "../../shared/process/errors";
-import { SEARCH_FAILED } from "../exit";
+import { complain, print, printJson, SEARCH_FAILED } from "../exit";
 import type { SearchApi } from "../search/follow";
 import { checkCells, type CheckedCell } from "../experiment/check";
 import { parseExperiment } from "../experiment/definition";
@@ -13,10 +13,9 @@ import { openCells, type OpenCell } from "../experiment/resume";
 import { cancelStale, dropStore, runCells } from "../experiment/run";
 import { onInterrupt } from "../interrupt";
 import { summaryLines } from "../search/resultFolder";
-import { inOwnStack, Voice } from "../search/session";
+import { inOwnStack, StatusOutput } from "../search/ownStack";
 import { datasetNames, readText, userFolder } from "../spec/specFlags";
 import { serviceOptions, withSearchService, type ConnectionFlags } from "./connection";
-import { complain, print, printJson } from "./output";
 
 interface ExperimentFlags extends Omit<ConnectionFlags, "state"> {
   file: string;
@@ -32,27 +31,27 @@ interface ReportFlags {
   json?: boolean;
 }
 
-/** `lathe experiment ...`: grids of searches, and what came of them. */
+/** `lathe experiment ...`: the commands for grids of searches. */
 export function experimentCommand(program: Command): void {
-  const experiment = program.command("experiment").description("grids of searches, and reports on them");
+  const experiment = program.command("experiment").description("run grids of searches and report on them");
   const run = experiment
     .command("run")
-    .description("run every cell of a grid that has no result yet; run again, it goes on where it was")
-    .requiredOption("-f, --file <experiment.yaml>", "experiment as YAML or JSON")
-    .option("--data <folder>", "folder of the data set, relative to the folder you are in")
-    .option("--dataset <kind>", datasetNames.join(", "))
-    .option("--out <folder>", "folder of the experiment (default: runs/<its name>)")
-    .option("--only <cells>", 'names of cells, comma-separated; "*" stands for any text')
-    .option("--json", "print how each cell stands, and nothing else")
-    .option("--keep", "keep the store of the stack (checkpoints, all events) when every cell has ended");
-  serviceOptions(run, "of a search service to use instead of a local stack").action((flags: ExperimentFlags) =>
+    .description("run every cell of a grid that has no result yet; run the command again to continue")
+    .requiredOption("-f, --file <experiment.yaml>", "experiment file (YAML or JSON)")
+    .option("--data <folder>", "folder of the data set, relative to the current folder")
+    .option("--dataset <kind>", `data set: ${datasetNames.join(", ")}`)
+    .option("--out <folder>", "experiment folder (default: runs/<name of the experiment>)")
+    .option("--only <cells>", 'run only these cells, comma-separated; "*" matches any text')
+    .option("--json", "print only the state of each cell")
+    .option("--keep", "keep the NATS store (checkpoints, all events) when every cell has ended");
+  serviceOptions(run, "search service to use instead of a local stack").action((flags: ExperimentFlags) =>
     runExperiment(flags),
   );
   experiment
     .command("report <folder>")
     .description("write tables and plots of an experiment; needs no stack")
-    .option("--out <folder>", "where to (default: report/ in the folder of the experiment)")
-    .option("--json", "print the rows of the cells and of the summary, and nothing else")
+    .option("--out <folder>", "report folder (default: report/ in the experiment folder)")
+    .option("--json", "print only the rows of the cells and of the summary")
     .action((folder: string, flags: ReportFlags) => report(folder, flags));
 }
 
@@ -63,7 +62,7 @@ async function runExperiment(flags: ExperimentFlags): Promise<void> {
   if (only !== undefined && !cells.some(({ name }) => isMeant(name, only)))
     throw new LatheError(
       "INVALID_ARGUMENT",
-      `--only is "${only}", which is none of ${cells.map(({ name }) => name).join(", ")}`,
+      `--only is "${only}", which matches none of the cells ${cells.map(({ name }) => name).join(", ")}`,
     );
   const folder = resolve(userFolder(), flags.out ?? join("runs", experiment.name));
   const found = {
@@ -74,11 +73,11 @@ async function runExperiment(flags: ExperimentFlags): Promise<void> {
   const open = openCells(cells, manifest.id, found, folder);
   writeManifest(folder, manifest);
   const now = open.filter(({ name }) => only === undefined || isMeant(name, only));
-  const voice = new Voice(flags.json === true, flags.json ? complain : print);
-  voice.say(
+  const output = new StatusOutput(flags.json === true, flags.json ? complain : print);
+  output.say(
     `${experiment.name}: ${cells.length} cells, ${cells.length - open.length} of them done, ${now.length} to run`,
   );
-  if (now.length > 0) await runOpen(experiment.name, folder, open, now, voice, flags);
+  if (now.length > 0) await runOpen(experiment.name, folder, open, now, output, flags);
   const records = readCells(folder);
   const ended = records.every(({ state }) => state !== "missing");
   if (now.length > 0 && flags.address === undefined && !flags.keep && ended) dropStore(folder);
@@ -96,34 +95,34 @@ async function runOpen(
   folder: string,
   open: readonly OpenCell[],
   now: readonly OpenCell[],
-  voice: Voice,
+  output: StatusOutput,
   flags: ExperimentFlags,
 ): Promise<void> {
   const run = (api: SearchApi, signal: AbortSignal) =>
     runCells(api, now, {
       folder,
-      voice,
+      output,
       signal,
       onResult: (cell, search, files) => {
-        if (!voice.quiet) print(...summaryLines(search, join(folder, cell), files), "");
+        if (!output.quiet) print(...summaryLines(search, join(folder, cell), files), "");
       },
     });
   if (flags.address !== undefined) return withSearchService({ ...flags, state: "" }, run);
   const interrupt = onInterrupt(complain);
   try {
-    await inOwnStack(folder, voice, interrupt.signal, async (api, signal) => {
-      await cancelStale(api, name, open, { voice, signal });
+    await inOwnStack(folder, output, interrupt.signal, async (api, signal) => {
+      await cancelStale(api, name, open, { output, signal });
       await run(api, signal);
     });
   } catch (error) {
-    complain(`what is there is kept; the same command goes on with it`);
+    complain("finished cells are kept; the same command continues with the others");
     throw error;
   } finally {
     interrupt.dispose();
   }
 }
 
-/** Says how the cells stand; the error of a run in which some have failed. */
+/** Prints the states of the cells; throws if cells of this run have failed. */
 function finish(
   folder: string,
   records: readonly CellRecord[],

@@ -8,7 +8,7 @@ const genotype = randomGenotype(smallSpace(), uniform(4));
 const flags = { file: "five.json", preset: "small" };
 
 describe("the spec that trains a network", () => {
-  it("holds the network with the classes of the data set, and what the flags say over the preset", () => {
+  it("holds the network with the classes of the data set, and flags override the preset", () => {
     const { spec, said } = trainingSpec(
       { ...flags, dataset: "camvid", data: "/d", epochs: 3, batch: 2, pyramid: 5, seed: 9, name: "n" },
       genotype,
@@ -21,10 +21,10 @@ describe("the spec that trains a network", () => {
     expect(space.classes).toBe(11);
     expect(resolved.retraining).toMatchObject({ epochs: 3, batchSize: 2, pyramidChannels: 5, learningRate: 3e-3 });
     expect(resolved).toMatchObject({ seed: 9, labels: { name: "n" } });
-    expect(said).toBe("the classifier gets the 11 classes of camvid; five.json says 5");
+    expect(said).toBe("the classifier has the 11 classes of camvid, instead of the 5 of five.json");
   });
 
-  it("takes the preset's data set, and its numbers where no flag says one", () => {
+  it("uses the preset's data set and its values without flags", () => {
     const { spec } = trainingSpec({ ...flags, preset: "tiny" }, genotype);
     expect(resolve(spec).spec).toMatchObject({
       retraining: { epochs: 80, batchSize: 8 },
@@ -32,13 +32,13 @@ describe("the spec that trains a network", () => {
     });
   });
 
-  it("leaves the network of a folder as it is", () => {
+  it("leaves the network unchanged for kind folder", () => {
     const { spec, said } = trainingSpec({ ...flags, dataset: "folder", data: "/d" }, genotype);
     expect(resolve(spec).space.classes).toBe(5);
     expect(said).toBeUndefined();
   });
 
-  it("refuses a number of classes that was asked for and is not the data set's", () => {
+  it("rejects an explicit number of classes that differs from the data set's", () => {
     const { spec } = trainingSpec({ ...flags, preset: "tiny", classes: 12 }, { ...genotype, classes: 12 });
     expect(() => resolve(spec)).toThrow("algorithm.genotype.classes is 12, must be 11, as many as the data set has");
   });

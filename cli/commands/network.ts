@@ -7,15 +7,21 @@ import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec
 import { PRESETS } from "../../shared/spec/bounds";
 import { isPreset, presetSpec } from "../../shared/spec/presets";
 import { DATASET_CLASSES } from "../../shared/spec/resolve";
-import { readGenotype, type GenotypeFlags } from "../spec/genotypeFile";
-import { describeNetwork, initialOnnx, networkJson, networkLines } from "../spec/networkBuild";
+import { complain, print, printJson } from "../exit";
+import {
+  describeNetwork,
+  initialOnnx,
+  networkJson,
+  networkLines,
+  readGenotype,
+  type GenotypeFlags,
+} from "../spec/networkBuild";
 import { datasetName, datasetNames, readSpec, requested, userFolder, type SpecFlags } from "../spec/specFlags";
-import { quantity } from "../view/figures";
+import { quantity } from "../view/format";
 import { label, whole } from "./options";
-import { complain, print, printJson } from "./output";
 import { runOptions, runSearch, type RunFlags } from "./run";
 
-/** Of the reference's aggregation block. */
+/** Pyramid channels of the reference implementation's aggregation block. */
 const PYRAMID = 40;
 
 interface BuildFlags extends GenotypeFlags {
@@ -40,7 +46,7 @@ function size(text: string): [number, number] {
   return [Number(height), Number(width)];
 }
 
-/** A number of channels: no network is built to find out that it is none. */
+/** A number of channels, checked before any network is built. */
 function channels(text: string): number {
   const value = whole(text);
   if (value < 1 || value > 1024) throw new InvalidArgumentError("It must be between 1 and 1024.");
@@ -49,40 +55,49 @@ function channels(text: string): number {
 
 function genotypeOptions(command: Command): Command {
   return command
-    .requiredOption("-f, --file <genotype.json>", "genotype, as a result folder and docs/examples/networks hold it")
-    .addOption(new Option("--input <HxW>", "input size in pixels, height first, instead of the file's").argParser(size))
-    .addOption(new Option("--classes <number>", "classes instead of the file's").argParser(whole));
+    .requiredOption(
+      "-f, --file <genotype.json>",
+      "genotype file: genotype.json of a result folder, or one of docs/examples/networks",
+    )
+    .addOption(new Option("--input <HxW>", "input height and width in pixels, instead of the file's").argParser(size))
+    .addOption(new Option("--classes <number>", "number of classes, instead of the file's").argParser(whole));
 }
 
-/** `lathe network ...`: networks given as genotypes. */
+/** `lathe network ...`: the commands for networks given as genotypes. */
 export function networkCommand(program: Command): void {
-  const network = program.command("network").description("networks given as genotypes");
+  const network = program.command("network").description("count, export and train networks given as genotypes");
   genotypeOptions(network.command("build"))
-    .description("count parameters and MACs of a network, and write it as ONNX with first weights; needs no stack")
+    .description(
+      "count the parameters and MACs of a network; with --out, export it as ONNX with initial weights; needs no stack",
+    )
     .addOption(
-      new Option("--head <kind>", "what follows the last stage")
+      new Option("--head <kind>", "head that follows the last stage")
         .choices(["search", "aggregation"])
         .default("aggregation"),
     ) // prettier-ignore
     .addOption(
-      new Option("--pyramid <channels>", "of each branch of the pyramid pooling").argParser(channels).default(PYRAMID),
+      new Option("--pyramid <channels>", "channels of each pyramid pooling branch")
+        .argParser(channels)
+        .default(PYRAMID),
     ) // prettier-ignore
-    .addOption(new Option("--seed <number>", "of the first weights").argParser(whole).default(1))
-    .option("--out <network.onnx>", "write the network as ONNX; a file of that name is replaced")
+    .addOption(new Option("--seed <number>", "seed of the initial weights").argParser(whole).default(1))
+    .option("--out <network.onnx>", "ONNX file to write; an existing file is replaced")
     .option("--json", "print JSON")
     .action((flags: BuildFlags) => build(flags));
 
-  runOptions(genotypeOptions(network.command("train")), "name of the genotype's file")
-    .description("start a local stack, train a network from scratch on a data set, write its result folder")
-    .option("--dataset <kind>", datasetNames.join(", "))
-    .option("--data <folder>", "folder of the data set, relative to the folder you are in")
-    .option("--preset <name>", `${PRESETS.join(", ")}: what no flag says of the training`, "small")
-    .addOption(new Option("--epochs <number>", "epochs of the training").argParser(whole))
-    .addOption(new Option("--batch <number>", "images per step").argParser(whole))
-    .addOption(new Option("--pyramid <channels>", "of each branch of the pyramid pooling").argParser(whole))
-    .addOption(new Option("--seed <number>", "seed of every random choice").argParser(whole))
-    .option("--name <text>", 'the label "name"')
-    .addOption(new Option("--label <key=value>", "a label; may be given again").argParser(label))
+  runOptions(genotypeOptions(network.command("train")), "name of the genotype file")
+    .description(
+      "start a local stack (NATS and the five services), train a network from scratch and write its result folder",
+    )
+    .option("--dataset <kind>", `data set: ${datasetNames.join(", ")}`)
+    .option("--data <folder>", "folder of the data set, relative to the current folder")
+    .option("--preset <name>", `training settings that no flag sets: ${PRESETS.join(", ")}`, "small")
+    .addOption(new Option("--epochs <number>", "number of training epochs").argParser(whole))
+    .addOption(new Option("--batch <number>", "images per training step").argParser(whole))
+    .addOption(new Option("--pyramid <channels>", "channels of each pyramid pooling branch").argParser(whole))
+    .addOption(new Option("--seed <number>", "seed of all random choices").argParser(whole))
+    .option("--name <text>", 'value of the label "name"')
+    .addOption(new Option("--label <key=value>", "label to add; repeatable").argParser(label))
     .action((flags: TrainFlags) => train(flags));
 }
 
@@ -94,7 +109,7 @@ function build(flags: BuildFlags): void {
   const written = flags.out === undefined ? undefined : write(resolve(userFolder(), flags.out), () => initialOnnx(description, flags.seed)); // prettier-ignore
   if (flags.json) return printJson({ ...networkJson(description), ...(written && { onnx: written.path }) });
   print(...networkLines(description));
-  if (written) print("", `${quantity(written.bytes)}B written to ${written.path}: weights are those of seed ${flags.seed}, untrained`); // prettier-ignore
+  if (written) print("", `${quantity(written.bytes)}B written to ${written.path}, with the untrained weights of seed ${flags.seed}`); // prettier-ignore
 }
 
 function write(path: string, content: () => Uint8Array): { path: string; bytes: number } {
@@ -120,7 +135,7 @@ async function train(flags: TrainFlags): Promise<void> {
   await runSearch({ out, ...(json && { json }), ...(keep && { keep }) }, checked);
 }
 
-/** The spec of a search that trains a given genotype and searches nothing; `said`: what was changed of the genotype. */
+/** The spec that trains a given genotype without a search; `said` reports a change of its number of classes. */
 export function trainingSpec(flags: TrainFlags, genotype: Genotype): { spec: SearchSpec; said: string | undefined } {
   const { preset, dataset, data, seed, name, label: labels, epochs, batch, pyramid, classes } = flags;
   const spec = readSpec({
@@ -137,13 +152,13 @@ export function trainingSpec(flags: TrainFlags, genotype: Genotype): { spec: Sea
     ...(pyramid !== undefined && { pyramidChannels: pyramid }),
   };
   const kind = spec.dataset?.kind || (isPreset(preset) ? presetSpec(preset).dataset.kind : 0);
-  // The classifier is trained with the rest, so a network takes any data set; a count that was asked for is checked, not changed.
+  // The classifier is trained from scratch, so any network fits any data set. An explicit --classes is checked, not replaced.
   const own = classes === undefined ? DATASET_CLASSES.get(kind) : undefined;
   const adapted = { ...genotype, classes: own ?? genotype.classes };
   spec.algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: adapted };
   const said =
     adapted.classes === genotype.classes
       ? undefined
-      : `the classifier gets the ${adapted.classes} classes of ${datasetName(kind)}; ${flags.file} says ${genotype.classes}`;
+      : `the classifier has the ${adapted.classes} classes of ${datasetName(kind)}, instead of the ${genotype.classes} of ${flags.file}`;
   return { spec, said };
 }

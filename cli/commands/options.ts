@@ -3,7 +3,7 @@ import { PRESETS } from "../../shared/spec/bounds";
 import type { SpecFlags } from "../spec/specFlags";
 import { datasetNames } from "../spec/specFlags";
 
-/** A whole number of a flag; the spec's own bounds are checked with the spec. */
+/** The whole number of a flag. Bounds are checked later, with the spec. */
 export function whole(text: string): number {
   if (!/^[+-]?\d{1,15}$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
   return Number(text);
@@ -15,18 +15,20 @@ export function label(text: string, before: Record<string, string> = {}): Record
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
-/** The flags from which a spec is made, all laid over the file. */
+/** Adds the flags of a spec. A flag overrides the same field of the file. */
 export function specOptions(command: Command): Command {
   return command
-    .option("-f, --file <spec.yaml>", "spec as YAML or JSON")
-    .option("--preset <name>", `${PRESETS.join(", ")}: what the spec does not set`)
-    .option("--dataset <kind>", datasetNames.join(", "))
-    .option("--data <folder>", "folder of the data set, relative to the folder you are in")
-    .addOption(new Option("--seed <number>", "seed of every random choice").argParser(whole))
-    .addOption(new Option("--epochs <number>", "epochs of the search").argParser(whole))
-    .addOption(new Option("--retraining-epochs <number>", "epochs of retraining; 0 leaves it out").argParser(whole))
-    .option("--name <text>", 'the label "name"')
-    .addOption(new Option("--label <key=value>", "a label; may be given again").argParser(label));
+    .option("-f, --file <spec.yaml>", "spec file (YAML or JSON)")
+    .option("--preset <name>", `values for all that the spec does not set: ${PRESETS.join(", ")}`)
+    .option("--dataset <kind>", `data set: ${datasetNames.join(", ")}`)
+    .option("--data <folder>", "folder of the data set, relative to the current folder")
+    .addOption(new Option("--seed <number>", "seed of all random choices").argParser(whole))
+    .addOption(new Option("--epochs <number>", "number of search epochs").argParser(whole))
+    .addOption(
+      new Option("--retraining-epochs <number>", "number of retraining epochs; 0 skips retraining").argParser(whole),
+    )
+    .option("--name <text>", 'value of the label "name"')
+    .addOption(new Option("--label <key=value>", "label to add; repeatable").argParser(label));
 }
 
 export type SpecOptions = SpecFlags;

@@ -5,12 +5,11 @@ import type { MemoryEstimate } from "../../services/supernet/training/memory";
 import { machineBytes } from "../../shared/engine/account";
 import { LatheError } from "../../shared/process/errors";
 import { macsTable } from "../../shared/space/cost";
+import { complain, print, printJson } from "../exit";
 import { onInterrupt } from "../interrupt";
 import { describedSpec, type RequestedSpec } from "../spec/specFlags";
-import { memoryLines } from "../view/memory";
-import { profileLines } from "../view/profile";
+import { memoryLines, profileLines } from "../view/profile";
 import { specOptions, whole, type SpecOptions } from "./options";
-import { complain, print, printJson } from "./output";
 
 interface ProfileFlags extends SpecOptions {
   threads: number;
@@ -19,22 +18,24 @@ interface ProfileFlags extends SpecOptions {
   json?: boolean;
 }
 
-/** `lathe profile step`: needs no stack and no data. */
+/** `lathe profile ...`: needs no stack and no data. */
 export function profileCommand(program: Command): void {
-  const profile = program.command("profile").description("where the time of training goes");
+  const profile = program.command("profile").description("measure the time and estimate the memory of training");
   specOptions(profile.command("step"))
-    .description("time of a step of a space's whole supernet by family of operators and by part of the network")
-    .addOption(new Option("--threads <number>", "of a step").argParser(whole).default(availableParallelism()))
-    .addOption(new Option("--warm-up <number>", "steps that are left out").argParser(whole).default(5))
+    .description("measure a training step of the whole supernet: time per operator family and per part of the network")
     .addOption(
-      new Option("--steps <number>", "steps that count, once without the profiler and once with it")
+      new Option("--threads <number>", "CPU threads per step").argParser(whole).default(availableParallelism()),
+    )
+    .addOption(new Option("--warm-up <number>", "steps to run before measuring").argParser(whole).default(5))
+    .addOption(
+      new Option("--steps <number>", "steps to measure, once without the profiler and once with it")
         .argParser(whole)
         .default(10),
     ) // prettier-ignore
     .option("--json", "print JSON")
     .action((flags: ProfileFlags) => profileStep(flags));
   specOptions(profile.command("memory"))
-    .description("estimate of the memory that training a space's whole supernet needs, from its traced steps")
+    .description("estimate the memory that training the whole supernet needs")
     .option("--json", "print JSON")
     .action(async ({ json, ...flags }: SpecOptions & { json?: boolean }) => {
       const { resolved, space } = describedSpec(flags);
@@ -44,7 +45,7 @@ export function profileCommand(program: Command): void {
     });
 }
 
-/** Estimated in a process of its own, which gives its memory back. */
+/** The estimated memory of the training. It is computed in a process of its own, whose memory is freed at its end. */
 export async function trainingMemory(
   { resolved: spec, space }: Pick<RequestedSpec, "resolved" | "space">,
   signal?: AbortSignal,

@@ -11,16 +11,15 @@ import {
 } from "../../shared/proto/lathe/v1/search";
 import { resolve as resolveSpec } from "../../shared/spec/resolve";
 import { enumWord } from "../../shared/spec/bounds";
-import { outcomeError } from "../exit";
+import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { readSpec, userFolder } from "../spec/specFlags";
-import { openView } from "../view/terminal";
-import { percent } from "../view/figures";
+import { openDisplay } from "../view/terminal";
+import { percent } from "../view/format";
 import { connectionOptions, withSearchService, type ConnectionFlags } from "./connection";
 import { label, specOptions, whole, type SpecOptions } from "./options";
-import { complain, print, printJson } from "./output";
 
 const stateName = (state: SearchState) => enumWord(SearchState, "SEARCH_STATE_", state);
 const phaseName = (phase: SearchPhase) => enumWord(SearchPhase, "SEARCH_PHASE_", phase);
@@ -28,10 +27,10 @@ const stateNames = ["pending", "running", "paused", "succeeded", "failed", "canc
 
 function stateOf(name: string): SearchState {
   if (stateNames.includes(name)) return SearchState[`SEARCH_STATE_${name.toUpperCase()}` as keyof typeof SearchState];
-  throw new LatheError("INVALID_ARGUMENT", `--only has "${name}", must be of ${stateNames.join(", ")}`);
+  throw new LatheError("INVALID_ARGUMENT", `--only contains "${name}", must be one of ${stateNames.join(", ")}`);
 }
 
-/** A record for a person. */
+/** The record of a search as text. */
 function searchLines(search: Search): string[] {
   const { id, state, phase, spec, createdAt, lastEpoch, retrainingEpoch, candidatesLeft, conditions } = search;
   const labels = Object.entries(spec?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
@@ -57,10 +56,10 @@ function show(search: Search | undefined, { json }: ConnectionFlags): void {
   else print(...searchLines(search));
 }
 
-/** Time for somebody to build and start a stack again. */
+/** Long enough to rebuild and restart a stack by hand. */
 const patienceMs = 5 * 60_000;
 
-/** Shows a search until it has ended; with --json a line of JSON per event. Ends with the error of a search that did not succeed. */
+/** Shows a search until it ends; with `json`, prints one event per line. Throws if the search failed or was cancelled. */
 async function watch(
   api: SearchApi,
   searchId: string,
@@ -68,19 +67,19 @@ async function watch(
   json: boolean,
   signal: AbortSignal,
 ): Promise<void> {
-  // Tells a wrong id or address at once.
+  // A wrong id or address fails here, before the retries of follow().
   await api.getSearch({ searchId }, { signal });
-  const view = openView(searchId, process.stdout, { silent: json });
-  const say = (line: string) => (json ? complain(line) : view.say(line));
+  const display = openDisplay(searchId, process.stdout, { silent: json });
+  const say = (line: string) => (json ? complain(line) : display.say(line));
   try {
-    const onLost = (error: LatheError) => say(`connection lost, trying again: ${error.message}`);
+    const onLost = (error: LatheError) => say(`connection lost, retrying: ${error.message}`);
     const options = { fromSequence: from, includeProgress: true, signal, onLost, patienceMs };
     for await (const response of follow(api, searchId, options)) {
       if (json) print(JSON.stringify(WatchSearchResponse.toJSON(response)));
-      view.event(response);
+      display.event(response);
     }
   } finally {
-    view.close();
+    display.close();
   }
   const { search } = await api.getSearch({ searchId }, { signal });
   const failure = search && outcomeError(search);
@@ -103,14 +102,16 @@ async function* pages(
 
 type Simple = "pauseSearch" | "resumeSearch" | "cancelSearch";
 
-/** `lathe search ...`: the search service of a stack or a cluster. */
+/** `lathe search ...`: the commands for a search service of a stack or a cluster. */
 export function searchCommand(program: Command): void {
-  const search = program.command("search").description("searches of a running search service");
+  const search = program
+    .command("search")
+    .description("start, list, show and control the searches of a running search service");
   const sub = (usage: string, about: string) => connectionOptions(search.command(usage).description(about));
 
   specOptions(sub("start", "start a search and print its id"))
-    .option("--request-id <id>", "makes a repeated start safe: the same id and spec give the same search")
-    .option("--watch", "stay and show it until it has ended")
+    .option("--request-id <id>", "makes a repeated start safe: the same id and spec return the same search")
+    .option("--watch", "show the search until it ends")
     .action(async (flags: SpecOptions & ConnectionFlags & { requestId?: string; watch?: boolean }) => {
       const spec = readSpec(flags);
       resolveSpec(spec);
@@ -122,9 +123,9 @@ export function searchCommand(program: Command): void {
       });
     });
 
-  sub("list", "searches, newest first")
-    .option("--only <states>", `of these states, comma-separated: ${stateNames.join(", ")}`)
-    .addOption(new Option("--label <key=value>", "with this label; may be given again").argParser(label))
+  sub("list", "list searches, newest first")
+    .option("--only <states>", `only searches in these states, comma-separated: ${stateNames.join(", ")}`)
+    .addOption(new Option("--label <key=value>", "only searches with this label; repeatable").argParser(label))
     .action(async (flags: ConnectionFlags & { only?: string; label?: Record<string, string> }) => {
       const states = flags.only === undefined ? [] : flags.only.split(",").map(stateOf);
       await withSearchService(flags, async (api, signal) => {
@@ -143,35 +144,35 @@ export function searchCommand(program: Command): void {
               .join("  ")
               .trimEnd(),
           );
-        if (found.length === 0) complain("there are no searches");
+        if (found.length === 0) complain("no searches found");
       });
     });
 
-  sub("get <id>", "how a search stands").action(async (searchId: string, flags: ConnectionFlags) =>
+  sub("get <id>", "show the state of a search").action(async (searchId: string, flags: ConnectionFlags) =>
     withSearchService(flags, async (api, signal) =>
       show((await api.getSearch({ searchId }, { signal })).search, flags),
     ),
   );
 
-  sub("watch <id>", "follow a search until it has ended: exit 0 succeeded, 3 failed, 4 cancelled")
-    .addOption(new Option("--from <sequence>", "first event").argParser(whole).default(0))
+  sub("watch <id>", "show a search until it ends; exit code 0: succeeded, 3: failed, 4: cancelled")
+    .addOption(new Option("--from <sequence>", "sequence number of the first event").argParser(whole).default(0))
     .action(async (searchId: string, flags: ConnectionFlags & { from: number }) =>
       withSearchService(flags, (api, signal) => watch(api, searchId, flags.from, flags.json ?? false, signal)),
     );
 
   const simple = (name: string, method: Simple, about: string) =>
     sub(`${name} <id>`, about)
-      .option("--reason <text>", "kept with the search", "asked for on the command line")
+      .option("--reason <text>", "reason to store with the search", "requested on the command line")
       .action(async (searchId: string, flags: ConnectionFlags & { reason: string }) =>
         withSearchService(flags, async (api, signal) =>
           show((await api[method]({ searchId, reason: flags.reason }, { signal })).search, flags),
         ),
       );
-  simple("pause", "pauseSearch", "pause a search after its running step");
-  simple("resume", "resumeSearch", "go on with a paused search");
-  simple("cancel", "cancelSearch", "end a search; what it has found stays");
+  simple("pause", "pauseSearch", "pause a search after its current step");
+  simple("resume", "resumeSearch", "continue a paused search");
+  simple("cancel", "cancelSearch", "cancel a search; its results so far are kept");
 
-  sub("delete <id>", "remove an ended search with its events and artifacts").action(
+  sub("delete <id>", "delete a search that has ended, with its events and artifacts").action(
     async (searchId: string, flags: ConnectionFlags) =>
       withSearchService(flags, async (api, signal) => {
         await api.deleteSearch({ searchId }, { signal });
@@ -180,8 +181,8 @@ export function searchCommand(program: Command): void {
       }),
   );
 
-  sub("result <id>", "write the result folder of a search that has succeeded, and print its figures")
-    .option("--out <folder>", "only print the figures where it is not given")
+  sub("result <id>", "print the results of a search that succeeded; with --out, also write its result folder")
+    .option("--out <folder>", "result folder to write")
     .action(async (searchId: string, flags: ConnectionFlags & { out?: string }) =>
       withSearchService(flags, async (api, signal) => {
         const { search: found } = await api.getSearch({ searchId }, { signal });

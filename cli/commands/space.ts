@@ -6,29 +6,29 @@ import { largestGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { contributions, formatLog10, log10Size } from "../../shared/space/size";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
+import { print, printJson } from "../exit";
 import { describedSpec } from "../spec/specFlags";
-import { dimensionNames, quantity } from "../view/figures";
+import { dimensionNames, quantity } from "../view/format";
 import { specOptions, type SpecOptions } from "./options";
-import { print, printJson } from "./output";
 
-interface Figures {
+interface Costs {
   params: number;
   macs: number;
 }
 
-/** The contents of a space, by arithmetic alone. */
+/** The size, candidates and largest network of a space. */
 interface SpaceDescription {
   preset: string;
   space: SearchSpace;
-  /** log10 of the number of networks, which is counted exactly. */
+  /** log10 of the exact number of networks. */
   log10Size: number;
-  /** log10Size of a dimension: its contribution; the four add up to log10Size of the space. */
+  /** log10Size here is the contribution of the dimension; the four sum to log10Size of the space. */
   dimensions: { name: string; groups: number; candidates: number; log10Size: number }[];
   groups: number;
   candidates: number;
-  /** The largest network: as it is searched, and with the aggregation head of retraining. */
-  largest: { searched: Figures; retrained: Figures };
-  /** Cost of the largest network in MACs, of which the cost target is a share. */
+  /** The largest network with the search head, and with the aggregation head of retraining. */
+  largest: { searched: Costs; retrained: Costs };
+  /** MACs of the largest network; cost targets are shares of it. */
   costOfLargest: number;
 }
 
@@ -59,7 +59,7 @@ export function describeSpace(resolved: ResolvedSpec, space: SearchSpace): Space
 }
 
 export function descriptionLines({ preset, space, ...about }: SpaceDescription): string[] {
-  const row = (name: string, { params, macs }: Figures) =>
+  const row = (name: string, { params, macs }: Costs) =>
     `  ${name.padEnd(32)}${quantity(params)} params, ${quantity(macs)} MACs`;
   return [
     `space of ${preset}: ${space.inputHeight}x${space.inputWidth} pixels, ${space.classes} classes, ${space.stemChannels} stem channels`,
@@ -84,16 +84,18 @@ export function descriptionLines({ preset, space, ...about }: SpaceDescription):
   ];
 }
 
-/** Three decimals; a contribution that they would show as 0.000 in powers of ten: "8.2e-21". */
+/** Three decimals, or scientific notation ("8.2e-21") for a contribution that would print as 0.000. */
 function contribution(log10: number): string {
   return (log10 === 0 || log10 >= 0.0005 ? log10.toFixed(3) : log10.toExponential(1)).padStart(12);
 }
 
 /** `lathe space describe`: needs no stack. */
 export function spaceCommand(program: Command): void {
-  const space = program.command("space").description("search spaces");
+  const space = program.command("space").description("describe search spaces");
   specOptions(space.command("describe"))
-    .description("size of a space and the part of each dimension, its groups, its largest network")
+    .description(
+      "print the number of networks in a space, its decision groups and candidates per dimension, and its largest network",
+    )
     .option("--json", "print JSON")
     .action((flags: SpecOptions & { json?: boolean }) => {
       const { resolved, space } = describedSpec(flags);

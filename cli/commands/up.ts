@@ -1,16 +1,20 @@
 import { resolve } from "node:path";
 import type { Command } from "commander";
+import { complain, print, printJson } from "../exit";
 import { onInterrupt } from "../interrupt";
 import { userFolder } from "../spec/specFlags";
 import { SERVICES, startStack } from "../stack/stack";
-import { complain, print, printJson } from "./output";
 
-/** `lathe up`: a local stack that stays until Ctrl-C. */
+/** `lathe up`: a local stack that runs until Ctrl-C. */
 export function upCommand(program: Command): void {
   program
     .command("up")
-    .description("start a local stack and stay; Ctrl-C stops it")
-    .option("--state <folder>", "store, logs and addresses; the searches in it go on", ".lathe")
+    .description("start a local stack (NATS and the five services) that runs until Ctrl-C")
+    .option(
+      "--state <folder>",
+      "folder for the NATS store, logs and addresses; unfinished searches in it continue",
+      ".lathe",
+    )
     .option("--json", "print the addresses as JSON")
     .action(async ({ state, json }: { state: string; json?: boolean }) => {
       const interrupt = onInterrupt(complain);
@@ -27,7 +31,7 @@ export function upCommand(program: Command): void {
               print(
                 `  ${name.padEnd(16)}grpc ${addresses[name].grpc}   metrics http://${addresses[name].http}/metrics`,
               );
-            print(`logs are in ${folder}/logs; Ctrl-C stops everything`);
+            print(`logs are in ${folder}/logs; Ctrl-C stops the stack`);
           }
           const error = await Promise.race([stack.broken, aborted(interrupt.signal)]);
           if (error) throw error;

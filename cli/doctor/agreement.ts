@@ -2,13 +2,13 @@ import type { ServiceTarget } from "./deployment";
 import { fault, ok, warning, type Finding } from "./finding";
 import type { About } from "./service";
 
-/** A process that has answered, and what it is. */
+/** A process that answered, with its /about. */
 interface Asked {
   target: Pick<ServiceTarget, "name">;
   about: About;
 }
 
-/** What has to be the same, or to fit, over the processes that answered; `version`: of this command. */
+/** Checks that versions, engines and data folders of the processes agree; `version` is that of this command. */
 export function judgeAgreement(asked: readonly Asked[], version: string): Finding[] {
   if (asked.length === 0) return [];
   return [versions(asked, version), ...engines(asked), ...dataFolders(asked)];
@@ -30,7 +30,7 @@ function engines(asked: readonly Asked[]): Finding[] {
   );
 }
 
-/** Those that compute read the same data: a search trains in one and is derived in another. */
+/** Supernet and discretization must read the same data, because a search is trained in one and derived in the other. */
 function dataFolders(asked: readonly Asked[]): Finding[] {
   const reading = asked.filter(({ about }) => about.engine !== undefined);
   if (reading.every(({ about }) => about.dataFolder === undefined)) {
@@ -39,11 +39,11 @@ function dataFolders(asked: readonly Asked[]): Finding[] {
       warning("data sets", "no folder is mounted: only generated scenes (kind streets) can be searched on", mend),
     ];
   }
-  // One that cannot be read is a fault of its own already.
-  const told = reading.filter(({ about }) => about.dataFolder?.fault === undefined);
+  // An unreadable folder is reported by its own fault.
+  const readable = reading.filter(({ about }) => about.dataFolder?.fault === undefined);
   const has = ({ about: { dataFolder } }: Asked) =>
     dataFolder ? `${dataFolder.dataSets?.join(", ") || "none"} in ${dataFolder.path}` : "no folder";
-  const [first, ...rest] = told;
+  const [first, ...rest] = readable;
   if (!first) return [];
   const other = rest.find((one) => has(one) !== has(first));
   if (!other) return [ok("data sets", has(first))];

@@ -2,16 +2,15 @@ import { connect } from "../../shared/events/bus";
 import { inspect, type BusInspection } from "../../shared/events/inspect";
 import { busSettings, type BusConfig } from "../../shared/events/service";
 import { LatheError } from "../../shared/process/errors";
-import { judgeClock } from "./clock";
-import { fault, ok, warning, type Finding } from "./finding";
+import { fault, ok, warning, judgeClock, type Finding } from "./finding";
 
-/** The oldest that the tests run against. */
+/** The oldest nats-server that the tests use: major and minor version. */
 const OLDEST = [2, 9] as const;
 const ALLOW =
   "give this account the permissions of deploy/nats/permissions.conf, or set LATHE_NATS_CREDS to a file that has them";
 const quiet = { info() {}, warn() {}, error() {} };
 
-/** Whether NATS can be reached, and holds what the services need. */
+/** Checks that NATS is reachable and has the streams, consumers and permissions that the services need. */
 export async function checkBus(config: BusConfig, patienceMs = 5_000): Promise<Finding[]> {
   const settings = busSettings(config);
   let bus;
@@ -35,7 +34,7 @@ export async function checkBus(config: BusConfig, patienceMs = 5_000): Promise<F
   }
 }
 
-/** Findings of an inspection. */
+/** The findings of an inspection. */
 export function judgeBus(inspection: BusInspection): Finding[] {
   const { version, jetstream, streams, consumers, refused, faults, skewMs } = inspection;
   const findings: Finding[] = [judgeVersion(version)];
@@ -60,14 +59,14 @@ export function judgeBus(inspection: BusInspection): Finding[] {
         fault(
           "streams",
           `${name}: ${faults.join("; ")}`,
-          "start a service of this version: it makes and updates the streams; what NATS cannot change must be moved by hand",
+          "start a service of this version, which creates and updates the streams; a setting that NATS cannot change needs a new stream and a migration by hand",
         ),
       );
   const single = streams.filter(({ replicas }) => replicas === 1).length;
   if (streams.every(({ faults }) => faults.length === 0))
-    findings.push(ok("streams", `${streams.length} as they should be, ${single} of them with one copy`));
+    findings.push(ok("streams", `${streams.length} are correct, ${single} of them with one replica`));
   for (const { subject, why } of refused) findings.push(fault("permissions", `${subject}: ${why}`, ALLOW));
-  if (refused.length === 0) findings.push(ok("permissions", "every kind of message may be written"));
+  if (refused.length === 0) findings.push(ok("permissions", "all kinds of messages may be published"));
   findings.push(...judgeConsumers(consumers));
   return findings;
 }
@@ -85,15 +84,15 @@ function judgeConsumers(consumers: BusInspection["consumers"]): Finding[] {
   );
   const missing = consumers.filter(({ exists }) => !exists);
   return [
-    ...missing.map(({ name }) => fault("consumers", `${name} does not exist`, "start the service that it is named by")),
+    ...missing.map(({ name }) => fault("consumers", `${name} does not exist`, "start the service in its name")),
     ...waits.map(({ name, pending }) =>
       fault(
         "consumers",
-        `${name}: ${pending} messages wait and nobody asks for them`,
-        "start the service that takes them",
+        `${name}: ${pending} messages wait, but no worker asks for them`,
+        "start the service that processes them",
       ),
     ),
-    ...(missing.length + waits.length === 0 ? [ok("consumers", `${consumers.length}, none left alone`)] : []),
+    ...(missing.length + waits.length === 0 ? [ok("consumers", `${consumers.length}, all in use`)] : []),
   ];
 }
 

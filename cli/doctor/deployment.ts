@@ -3,28 +3,28 @@ import { LatheError } from "../../shared/process/errors";
 import { SERVICES, type ServiceName } from "../stack/stack";
 import { fault, type Finding } from "./finding";
 
-/** One process of a service, and where it answers. */
+/** One process of a service and its addresses. */
 export interface ServiceTarget {
   service: ServiceName;
-  /** "search", or of several processes "search@10.0.0.7". */
+  /** Name for findings: "search", or "search@10.0.0.7" if the service has several processes. */
   name: string;
-  /** host:port of gRPC, and of /readyz, /about and /metrics. */
+  /** host:port of gRPC; `http` is that of /readyz, /about and /metrics. */
   grpc: string;
   http: string;
-  /** Name that its certificate has, where the address is another. */
+  /** Host name of its certificate, if `grpc` is an IP address. */
   host?: string;
 }
 
 interface Hosts {
-  /** Host of a service, with {service} for its name. */
+  /** Host name pattern; {service} is replaced by a name. */
   pattern: string;
-  /** What stands for {service}: the five services, or as a deployment names them ("latency-cuda"). */
+  /** Values of {service}: the five services, or the names of a deployment such as "latency-cuda". */
   names: readonly string[];
   grpcPort: number;
   httpPort: number;
 }
 
-/** Every process behind the hosts: a headless service has an address for each. */
+/** Resolves the hosts to all processes: a headless service has one address per process. */
 export async function resolveHosts({
   pattern,
   names,
@@ -51,7 +51,7 @@ export async function resolveHosts({
       return { targets: [], findings: [fault(name, `host ${host} has no address (${why})`, mend)] };
     }
   };
-  // In the order of the names, whichever answer comes first.
+  // Promise.all keeps the order of the names.
   const all = await Promise.all(names.map(found));
   return { targets: all.flatMap(({ targets }) => targets), findings: all.flatMap(({ findings }) => findings) };
 }

@@ -1,9 +1,8 @@
 import type { BusInspection } from "../../shared/events/inspect";
 import { judgeAgreement } from "./agreement";
 import { checkBus, judgeBus } from "./bus";
-import { judgeClock } from "./clock";
 import { resolveHosts } from "./deployment";
-import { findingLines, type Finding } from "./finding";
+import { findingLines, judgeClock, type Finding } from "./finding";
 import { checkService, judgeDevice, type About } from "./service";
 
 const well: BusInspection = {
@@ -19,7 +18,7 @@ const faults = (findings: readonly Finding[]) => findings.filter(({ level }) => 
 const judged = (change: Partial<BusInspection>) => faults(judgeBus({ ...well, ...change }));
 
 describe("NATS", () => {
-  it("is well where nothing is wrong", () => {
+  it("has no faults if nothing is wrong", () => {
     expect(judgeBus(well).map(({ level }) => level)).toEqual(["ok", "ok", "ok", "ok", "ok", "ok"]);
   });
 
@@ -63,12 +62,12 @@ describe("NATS", () => {
     ]);
   });
 
-  it("that is nearly full is warned of", () => {
+  it("that is nearly full gives a warning", () => {
     const findings = judgeBus({ ...well, jetstream: { bytes: 95e7, limit: 1e9 } });
     expect(findings.find(({ level }) => level === "warning")?.found).toBe("950 MB stored of 1000 MB");
   });
 
-  it("that is away is one fault", async () => {
+  it("that does not answer is one fault", async () => {
     const [away, ...others] = await checkBus({ LATHE_NATS_URL: "nats://127.0.0.1:1" });
     expect(others).toEqual([]);
     expect(away).toMatchObject({
@@ -93,7 +92,7 @@ describe("services", () => {
       "1.0.0",
     );
 
-  it("of one version and with the same data sets agree", () => {
+  it("agree with the same version and data sets", () => {
     const dataFolder = { path: "/data", dataSets: ["camvid"] };
     const findings = agreed(["supernet", about({ dataFolder })], ["discretization", about({ dataFolder })]);
     expect(findings.filter(({ about }) => about === "versions" || about === "data sets")).toMatchObject([
@@ -102,7 +101,7 @@ describe("services", () => {
     ]);
   });
 
-  it("of two versions, or with data sets that differ, do not", () => {
+  it("disagree with different versions or data sets", () => {
     const findings = agreed(
       ["supernet", about({ dataFolder: { path: "/data", dataSets: ["camvid"] } })],
       ["discretization", about({ version: "0.9.0", dataFolder: { path: "/data", dataSets: [] } })],
@@ -113,7 +112,7 @@ describe("services", () => {
     ]);
   });
 
-  it("of which one has no data folder, or cannot read it, do not have the same data", () => {
+  it("disagree if one has no data folder; an unreadable folder is reported elsewhere", () => {
     const dataFolder = { path: "/data", dataSets: ["camvid"] };
     const without = agreed(["supernet", about({ dataFolder })], ["discretization", about()]);
     expect(faults(without).map(({ found }) => found)).toEqual([
@@ -126,11 +125,11 @@ describe("services", () => {
     expect(agreed(["supernet", about()]).at(-1)).toMatchObject({ level: "warning", about: "data sets" });
   });
 
-  it("that all differ from this command are a warning", () => {
+  it("give a warning if all have another version than this command", () => {
     expect(agreed(["supernet", about({ version: "0.9.0" })])[0]?.level).toBe("warning");
   });
 
-  it("that are away are faults with advice", async () => {
+  it("that do not answer are faults with advice", async () => {
     const { findings, about: told } = await checkService(
       { service: "search", name: "search", grpc: "127.0.0.1:1", http: "127.0.0.1:1" },
       {},
@@ -142,13 +141,13 @@ describe("services", () => {
       expect([found, mend]).toEqual([expect.stringContaining("127.0.0.1:1"), expect.stringContaining("log")]);
   });
 
-  it("that want a token without TLS are told of in the report, not instead of it", async () => {
+  it("report a token without TLS as a fault and do not end the report", async () => {
     const target = { service: "search", name: "search", grpc: "192.0.2.1:1", http: "127.0.0.1:1" } as const;
     const { findings } = await checkService(target, { token: "0123456789abcdef" }, 500);
     expect(findings[0]).toMatchObject({ level: "fault", found: expect.stringContaining("without TLS") as string });
   });
 
-  it("are found by every address of their hosts", async () => {
+  it("are found by all addresses of their hosts", async () => {
     const hosts = { pattern: "local{service}.invalid", names: ["search", "latency-cuda"], grpcPort: 1, httpPort: 2 };
     const { targets, findings } = await resolveHosts(hosts);
     expect(targets).toEqual([]);
@@ -160,17 +159,17 @@ describe("services", () => {
     await expect(resolveHosts({ ...hosts, names: ["trainer"] })).rejects.toThrow('--services names "trainer"');
   });
 
-  it("without their device are a fault that says why", () => {
+  it("without their device give a fault with the reason", () => {
     const devices = [{ deviceClass: "cuda", name: "", provider: "", available: false, reason: "no driver" }];
     expect(judgeDevice("latency", "cuda", devices)).toMatchObject({
       level: "fault",
-      found: "device cuda is not there: no driver",
+      found: "device cuda is not available: no driver",
     });
     expect(judgeDevice("latency", "cpu", [{ ...devices[0]!, deviceClass: "cpu", available: true }]).level).toBe("ok");
   });
 });
 
-test("a clock may be off by what an answer takes", () => {
+test("a clock may differ by the time of an answer", () => {
   expect([judgeClock("search", 900), judgeClock("search", -1100)].map(({ level }) => level)).toEqual(["ok", "fault"]);
 });
 

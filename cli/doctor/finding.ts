@@ -1,10 +1,10 @@
-/** What a check has found. A warning leaves the deployment working; a fault does not. */
+/** The result of a check. With a warning the deployment works, with a fault it does not. */
 export interface Finding {
   level: "ok" | "warning" | "fault";
-  /** "nats", "streams", or a service. */
+  /** The subject: "nats", "streams", a service, ... */
   about: string;
   found: string;
-  /** What to do; empty where all is well. */
+  /** Advice; empty if level is ok. */
   mend: string;
 }
 
@@ -17,7 +17,7 @@ export const warning = (about: string, found: string, mend: string): Finding => 
 });
 export const fault = (about: string, found: string, mend: string): Finding => ({ level: "fault", about, found, mend });
 
-/** The lines of a report, the advice below what it is for. */
+/** The findings as lines, each with its advice below. */
 export function findingLines(findings: readonly Finding[]): string[] {
   const width = Math.max(...findings.map(({ about }) => about.length));
   const words = { ok: "ok     ", warning: "warning", fault: "FAULT  " };
@@ -25,4 +25,15 @@ export function findingLines(findings: readonly Finding[]): string[] {
     `${words[level]}  ${about.padEnd(width)}  ${found}`,
     ...(mend === "" ? [] : [`${" ".repeat(11 + width)}mend: ${mend}`]),
   ]);
+}
+
+/** Allowed clock difference in milliseconds, more than a slow answer can cause. */
+const SKEW_MS = 1_000;
+
+/** Judges a clock difference. A wrong clock breaks leases, the ages of alerts and the order of log lines. */
+export function judgeClock(about: string, skewMs: number): Finding {
+  const found = `its clock is ${Math.abs(skewMs / 1000).toFixed(1)} s ${skewMs > 0 ? "ahead" : "behind"}`;
+  return Math.abs(skewMs) <= SKEW_MS
+    ? ok(about, "its clock agrees with this one")
+    : fault(about, found, "synchronize its machine and this one with the same time source (NTP, chrony)");
 }

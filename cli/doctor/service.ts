@@ -6,11 +6,10 @@ import { connect, type ClientClass, type Connection, type ConnectOptions } from 
 import type { Definition } from "../../shared/rpc/handlers";
 import type { DataFolder } from "../../shared/service/dataFolder";
 import { readyChecks } from "../stack/checks";
-import { judgeClock } from "./clock";
 import type { ServiceTarget } from "./deployment";
-import { fault, ok, type Finding } from "./finding";
+import { fault, ok, judgeClock, type Finding } from "./finding";
 
-/** What /about tells, as far as it is looked at. */
+/** The fields of /about that the doctor reads. */
 export interface About {
   service: string;
   version: string;
@@ -22,17 +21,17 @@ export interface About {
 
 const PATIENCE_MS = 5_000;
 
-interface Told {
+interface ServiceReport {
   findings: Finding[];
   about?: About;
 }
 
-/** Whether a service answers on both ports and is well, and what it is. */
+/** Checks that a process answers on both ports and is healthy; returns its /about. */
 export async function checkService(
   target: ServiceTarget,
   options: ConnectOptions,
   patienceMs = PATIENCE_MS,
-): Promise<Told> {
+): Promise<ServiceReport> {
   const { service, name, http } = target;
   const findings = [await checkHealth(target, options, patienceMs)];
   let about: About;
@@ -45,17 +44,17 @@ export async function checkService(
   } catch (error) {
     const found = `http://${http} does not answer: ${reasonOf(error)}`;
     const mend =
-      "look whether the process runs and at its log; in a cluster also at the NetworkPolicy of its port http";
+      "check that the process runs, and read its log; in a cluster also check the NetworkPolicy of its port http";
     return { findings: [...findings, fault(name, found, mend)] };
   }
   if (about.service !== service)
-    findings.push(fault(name, `at ${http} answers the ${about.service} service`, "correct the address"));
+    findings.push(fault(name, `the process at ${http} is the ${about.service} service`, "correct the address"));
   if (about.dataFolder?.fault !== undefined)
     findings.push(
       fault(
         name,
         `data sets: ${about.dataFolder.path} cannot be read (${about.dataFolder.fault})`,
-        "mount the volume of the data sets there, readable for the user of the service (10001 in the images)",
+        "mount the volume of the data sets there, readable by the user of the service (10001 in the images)",
       ),
     );
   if (service === "latency" && about.deviceClass !== undefined)
@@ -73,12 +72,13 @@ async function checkHealth(target: ServiceTarget, options: ConnectOptions, patie
     if (status === Serving.SERVING) return ok(name, `serves gRPC at ${grpc}`);
     return fault(name, `gRPC at ${grpc} is NOT_SERVING`, "see its checks below");
   } catch (error) {
-    const mend = "look whether the process runs and at its log; with TLS give --ca, and --cert and --key where it asks";
+    const mend =
+      "check that the process runs, and read its log; with TLS give --ca, and for mutual TLS --cert and --key";
     return fault(name, LatheError.from(error).message, mend);
   }
 }
 
-/** Calls a process; the certificate is of its host, not of the address that was found for it. */
+/** Calls a process by its IP address; its certificate is checked against its host name. */
 async function withClient<D extends Definition, T>(
   client: ClientClass<D>,
   { grpc, host }: ServiceTarget,
@@ -99,7 +99,7 @@ async function checkReadiness(name: string, http: string): Promise<Finding[]> {
   const failing = checks.filter((check) => !check.ok);
   if (failing.length === 0) return [ok(name, `ready: ${checks.map((check) => check.name).join(", ")}`)];
   return failing.map((check) =>
-    fault(name, `${check.name}: ${check.why}`, "mend that first; the service goes on by itself"),
+    fault(name, `${check.name}: ${check.why}`, "fix this first; the service then continues by itself"),
   );
 }
 
@@ -107,7 +107,7 @@ async function checkMetrics(name: string, http: string): Promise<Finding> {
   const text = await (await get(http, "/metrics")).text();
   const series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).length;
   if (text.includes("grpc_server_handled_total")) return ok(name, `${series} series at http://${http}/metrics`);
-  return fault(name, `http://${http}/metrics has no metrics of a service`, "correct the address");
+  return fault(name, `http://${http}/metrics has no metrics of a Lathe service`, "correct the address");
 }
 
 async function checkDevice(target: ServiceTarget, wanted: string, options: ConnectOptions): Promise<Finding> {
@@ -120,17 +120,17 @@ async function checkDevice(target: ServiceTarget, wanted: string, options: Conne
     return fault(
       name,
       LatheError.from(error).message,
-      "give --token-file where it asks for a token, and --insecure where the network encrypts",
+      "give --token-file if it requires a token, and --insecure if the network encrypts",
     );
   }
 }
 
-/** The device that a latency service measures on. */
+/** Checks that the device of a latency service is available. */
 export function judgeDevice(name: string, wanted: string, devices: readonly Device[]): Finding {
   const device = devices.find(({ deviceClass }) => deviceClass === wanted);
   if (device?.available) return ok(name, `measures on ${wanted}: ${device.name}`);
-  const mend = "schedule it on a node with that device, or set LATHE_DEVICE_CLASS to one that is there";
-  return fault(name, `device ${wanted} is not there: ${device?.reason ?? "unknown class"}`, mend);
+  const mend = "schedule it on a node with that device, or set LATHE_DEVICE_CLASS to an available one";
+  return fault(name, `device ${wanted} is not available: ${device?.reason ?? "unknown class"}`, mend);
 }
 
 async function get(http: string, path: string): Promise<Response> {

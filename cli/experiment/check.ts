@@ -3,12 +3,12 @@ import { refuse } from "../../shared/space/validate";
 import { requested, underFlags, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import type { Cell } from "./grid";
 
-/** A cell whose spec the service will take. */
+/** A cell with a valid, resolved spec. */
 export type CheckedCell = Cell & Pick<RequestedSpec, "resolved">;
 
 /**
- * Checks every cell under the flags as `lathe run` checks its one spec. INVALID_ARGUMENT with every fault of every cell at once;
- * a fault that several cells share is reported once.
+ * Checks every cell, overridden by the flags, as `lathe run` checks its spec. INVALID_ARGUMENT lists all faults of all cells; a fault
+ * that several cells share is listed once.
  */
 export function checkCells(
   cells: readonly Cell[],

@@ -4,30 +4,33 @@ import { refuse } from "../../shared/space/validate";
 import { valuesOf, enumWord } from "../../shared/spec/bounds";
 import { isMapping, readContent, readSpecFields, show, type SpecFields } from "../../shared/spec/parse";
 
-/** What an experiment file says: a spec, and what is varied over it. An axis that is not given has no values. */
+/** The content of an experiment file: a base spec and the axes that vary it. An omitted axis has no values. */
 export interface Experiment {
   name: string;
   base: SpecFields;
   algorithms: string[];
   seeds: number[];
   targets: number[];
-  /** Partial specs that are laid over the base, by name. */
+  /** Partial specs that override the base, by name. */
   variants: Record<string, SpecFields>;
 }
 
-/** Short names of the algorithms, as specs have them. */
+/** The algorithms by their names in specs. */
 export const ALGORITHMS: ReadonlyMap<string, AlgorithmKind> = new Map(
   valuesOf(AlgorithmKind).map((kind) => [enumWord(AlgorithmKind, "ALGORITHM_KIND_", kind), kind]),
 );
 
 const keys = ["name", "base", "algorithms", "seeds", "targets", "variants"] as const;
-/** A file name everywhere, and short enough to leave room for the rest of a cell's name. */
+/** Valid as a file name on every system, and short enough for a part of a cell's name. */
 const namePattern = /^[a-z0-9][a-z0-9-]{0,30}$/;
-/** What else lies in the folder of an experiment. */
+/** The other entries of an experiment folder. */
 const taken = ["nats", "logs", "run", "report"];
 const named = "1 to 31 lower-case letters, digits and hyphens, no hyphen first";
 
-/** An experiment from YAML or JSON text. INVALID_ARGUMENT with every unknown field and wrong type at once; values of specs are checked with the cells. */
+/**
+ * Parses an experiment from YAML or JSON. INVALID_ARGUMENT lists every unknown field and wrong type; the values of specs are checked
+ * with the cells.
+ */
 export function parseExperiment(text: string, source: string): Experiment {
   const content = readContent(text, source, "an experiment needs a name and a base");
   const violations: FieldViolation[] = [];
@@ -51,7 +54,7 @@ export function parseExperiment(text: string, source: string): Experiment {
     const entries = value as unknown[];
     entries.forEach((entry, index) => {
       if (!isMember(entry)) fault(`${axis}[${index}]`, `is ${show(entry)}, must be ${must}`);
-      else if (entries.indexOf(entry) < index) fault(`${axis}[${index}]`, `is ${show(entry)}, which is there already`);
+      else if (entries.indexOf(entry) < index) fault(`${axis}[${index}]`, `is ${show(entry)}, which is a duplicate`);
     });
     return entries.filter(isMember);
   };
@@ -86,7 +89,7 @@ function readVariants(value: unknown, violations: FieldViolation[]): Record<stri
       if (!namePattern.test(name)) violations.push({ field: path, description: `has a name that must be ${named}` });
       if (taken.includes(name))
         violations.push({ field: path, description: `has a name that must not be one of ${taken.join(", ")}` });
-      // Nothing under a name: the base as it is.
+      // An empty variant is the base itself.
       return [name, fields === null ? {} : readSpecFields(fields, path, violations)];
     }),
   );

@@ -3,15 +3,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { join } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 
-/** What the folder of an experiment says about it: enough to report on cells of which nothing else is there yet. */
+/** The content of experiment.json: enough to report cells that have not run yet. */
 interface Manifest {
   name: string;
-  /** Of this folder; keeps request ids of two folders apart. */
+  /** Id of this folder, which makes its request ids unique. */
   id: string;
   cells: PlannedCell[];
 }
 
-/** Where a cell stands on the axes, defaults filled in. */
+/** The values of a cell on all axes, with defaults filled in. */
 export interface PlannedCell {
   name: string;
   algorithm: string;
@@ -20,10 +20,10 @@ export interface PlannedCell {
   seed: number;
 }
 
-/** Why the last search of a cell did not succeed. */
+/** The last failed search of a cell. */
 export interface Failure {
   search: string;
-  /** How many searches of this cell have failed. */
+  /** Number of failed searches of this cell. */
   attempts: number;
   message: string;
 }
@@ -34,7 +34,7 @@ const resultFile = "result.json";
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/** What a JSON file holds; undefined where it is not there, or a crash or a full disk has cut it off. */
+/** The content of a JSON file; undefined if it is missing, or cut off by a crash or a full disk. */
 function readJson(path: string): unknown {
   let text: string;
   try {
@@ -50,20 +50,20 @@ function readJson(path: string): unknown {
   }
 }
 
-/** There whole or not at all. */
+/** Writes a JSON file atomically. */
 function writeJson(path: string, value: unknown): void {
   writeFileSync(`${path}.part`, json(value));
   renameSync(`${path}.part`, path);
 }
 
-/** The manifest of a folder; undefined where it has none. */
+/** The manifest of a folder; undefined if it has none. */
 export const readManifest = (folder: string): Manifest | undefined =>
   readJson(join(folder, manifestFile)) as Manifest | undefined;
 
 export const writeManifest = (folder: string, manifest: Manifest): void =>
   writeJson(join(folder, manifestFile), manifest);
 
-/** result.json of a cell; undefined while it has none. */
+/** The result.json of a cell; undefined until it exists. */
 export const readResult = (folder: string, cell: string): Record<string, unknown> | undefined =>
   readJson(join(folder, cell, resultFile)) as Record<string, unknown> | undefined;
 
@@ -79,14 +79,14 @@ export function forgetFailure(folder: string, cell: string): void {
   rmSync(join(folder, cell, failureFile), { force: true });
 }
 
-/** Names of the folders that hold a result, sorted. */
+/** The sorted names of the subfolders with a result. */
 export const foldersWithResult = (folder: string): string[] =>
   readdirSync(folder, { withFileTypes: true })
     .filter((one) => one.isDirectory() && existsSync(join(folder, one.name, resultFile)))
     .map(({ name }) => name)
     .sort();
 
-/** Takes a folder for an experiment, or takes it up again. FAILED_PRECONDITION where it holds something else, or cannot be used. */
+/** Creates or reopens the folder of an experiment. FAILED_PRECONDITION if it holds other files or cannot be used. */
 export function takeExperimentFolder(folder: string, name: string, cells: PlannedCell[]): Manifest {
   const refused = (why: string, cause?: unknown) =>
     new LatheError("FAILED_PRECONDITION", `experiment folder ${folder} ${why}: give another one with --out`, {
@@ -96,8 +96,8 @@ export function takeExperimentFolder(folder: string, name: string, cells: Planne
   try {
     mkdirSync(folder, { recursive: true });
     const known = readManifest(folder);
-    if (known === undefined && readdirSync(folder).length > 0) throw refused("holds files of something else");
-    if (known !== undefined && known.name !== name) throw refused(`is that of the experiment "${known.name}"`);
+    if (known === undefined && readdirSync(folder).length > 0) throw refused("holds files of another program");
+    if (known !== undefined && known.name !== name) throw refused(`belongs to the experiment "${known.name}"`);
     return { name, id: known?.id ?? randomBytes(8).toString("hex"), cells };
   } catch (error) {
     if (error instanceof LatheError) throw error;

@@ -18,7 +18,7 @@ const genotype = {
 };
 
 describe("an experiment file", () => {
-  it("is refused with every fault at once, each by its path", () => {
+  it("is rejected with all faults at once, each with its path", () => {
     const faulty = `name: Not a name
 base: {preset: tiny, sede: 1, training: {epochs: many}}
 axes: {}
@@ -65,7 +65,7 @@ variants:
 });
 
 describe("a grid", () => {
-  it("is the product of its axes, seeds slowest, each cell named by the axes there are", () => {
+  it("is the product of its axes, seeds slowest, and cells are named by these axes", () => {
     const cells = cellsOf(parse(`name: a\n${base}\nalgorithms: [ssr, darts]\nseeds: [1, 2]\ntargets: [0.2, 0.4]`));
     expect(cells.map(({ name }) => name)).toEqual([
       ...["ssr-t0.2-s1", "ssr-t0.4-s1", "darts-t0.2-s1", "darts-t0.4-s1"],
@@ -77,14 +77,14 @@ describe("a grid", () => {
     expect(spec.labels).toEqual({ team: "roads", experiment: "a", cell: "darts-t0.4-s2", algorithm: "darts" });
   });
 
-  it("of no axis is the base alone", () => {
+  it("without axes is the base alone", () => {
     const [only, ...rest] = cellsOf(parse(`name: a\n${base}`));
     expect(rest).toEqual([]);
     expect(only).toMatchObject({ name: "base", spec: { cost: { weight: 5, target: 0.3 }, seed: undefined } });
     expect(only!.spec.labels.algorithm).toBe("ssr");
   });
 
-  it("lays a variant over the base field by field, lists as a whole, and leaves the others alone", () => {
+  it("overrides the base by a variant field by field, lists as a whole, without changing other cells", () => {
     const text = `name: a\n${base}\nvariants: {full: , light: {cost: {target: 0.1}, space: {scales: [1]}}}`;
     const [full, light] = cellsOf(parse(text));
     expect(full).toMatchObject({ name: "full", spec: { cost: { weight: 5, target: 0.3 } } });
@@ -95,7 +95,7 @@ describe("a grid", () => {
     expect(under.space.scales).toEqual([1, 2]);
   });
 
-  it("gives the network of its base to the cells that train it, and to no others", () => {
+  it("gives the genotype of its base only to the cells that train it", () => {
     const fixed = JSON.stringify({ preset: "tiny", algorithm: { kind: "fixed", genotype } });
     const cells = cellsOf(parse(`name: a\nbase: ${fixed}\nalgorithms: [fixed, darts]`));
     expect(cells.map(({ spec }) => spec.algorithm?.genotype !== undefined)).toEqual([true, false]);
@@ -111,7 +111,7 @@ describe("a grid", () => {
 });
 
 describe("the cells of a grid", () => {
-  it("are all checked before anything starts; a fault that several share is told once", () => {
+  it("are all checked before anything starts; a shared fault is reported once", () => {
     const text = `name: a
 base: {preset: tiny, training: {epochs: 0}}
 seeds: [1, 2]
@@ -130,7 +130,7 @@ variants: {bad: {space: {scales: [3]}}, good: }
     );
   });
 
-  it("take the data set of the command line, each of them", () => {
+  it("all use the data set of the command line", () => {
     const cells = cellsOf(parse(`name: a\nbase: {preset: small}\nseeds: [1, 2]`));
     for (const { resolved } of checkCells(cells, { data: __dirname }, "grid.yaml"))
       expect(resolved.dataset).toMatchObject({ kind: DatasetKind.DATASET_KIND_CAMVID, path: __dirname });
@@ -146,7 +146,7 @@ describe("the examples", () => {
       expect({ name, preset: resolve(spec).spec.preset }).toEqual({ name, preset: "small" });
   });
 
-  it("ablations leave out what their names say", () => {
+  it("ablations omit what their names say", () => {
     const spaces = new Map(read("ablations.yaml").map(({ name, spec }) => [name, resolve(spec).spec]));
     const full = spaces.get("full")!;
     const changed = (name: string) => {

@@ -2,17 +2,17 @@ import { AlgorithmKind, SearchSpec, type AlgorithmSpec } from "../../shared/prot
 import { isMapping, type SpecFields } from "../../shared/spec/parse";
 import { ALGORITHMS, type Experiment } from "./definition";
 
-/** One search of a grid: where it stands on each axis that the experiment has, and its spec. */
+/** One search of a grid: its value on each axis of the experiment, and its spec. */
 export interface Cell {
-  /** The name of its folder, such as "no-ssr-darts-t0.4-s2": only axes that the experiment has are in it. */
+  /** The name of its folder, such as "no-ssr-darts-t0.4-s2", made of the axes of the experiment. */
   name: string;
   variant: string | undefined;
   spec: SearchSpec;
 }
 
 /**
- * The product of an experiment's axes. Seeds vary slowest, so that a grid that is cut short has seen each of its other points
- * as often as the next, give or take one.
+ * The Cartesian product of the axes. Seeds vary slowest, so that in an interrupted grid the numbers of seeds per point differ by at
+ * most one.
  */
 export function cellsOf({ name, base, algorithms, seeds, targets, variants }: Experiment): Cell[] {
   return axis(seeds).flatMap((seed) =>
@@ -37,24 +37,24 @@ export function cellsOf({ name, base, algorithms, seeds, targets, variants }: Ex
   );
 }
 
-/** An algorithm of the axis. The network that a base gives is there for the cells that train it. */
+/** The algorithm of a cell. The base's genotype is kept only in cells that train it. */
 function algorithmSpec(name: string, { algorithm }: SearchSpec): AlgorithmSpec {
   const kind = ALGORITHMS.get(name) ?? AlgorithmKind.UNRECOGNIZED;
   return { kind, genotype: kind === AlgorithmKind.ALGORITHM_KIND_FIXED ? algorithm?.genotype : undefined };
 }
 
-/** The short name of an algorithm; of none, the one that a spec gets then. */
+/** The name of an algorithm; for an unspecified one, the name of the default. */
 export function algorithmName(kind: AlgorithmKind | undefined): string {
   const wanted = kind || AlgorithmKind.ALGORITHM_KIND_SSR;
   return [...ALGORITHMS].find(([, one]) => one === wanted)?.[0] ?? "unknown";
 }
 
-/** The values of an axis; one that the experiment does not have leaves the spec as it is. */
+/** The values of an axis; an omitted axis has the single value undefined, which leaves the spec unchanged. */
 function axis<T>(values: readonly T[]): readonly (T | undefined)[] {
   return values.length === 0 ? [undefined] : values;
 }
 
-/** A partial spec over another: sections field by field, everything else (lists too) as a whole. */
+/** Overrides a spec by a partial one: sections field by field, all other values (also lists) as a whole. */
 export function overlay(base: SpecFields, over: SpecFields): SpecFields {
   const merged: SpecFields = { ...base };
   for (const [key, value] of Object.entries(over)) {
@@ -64,7 +64,7 @@ export function overlay(base: SpecFields, over: SpecFields): SpecFields {
   return merged;
 }
 
-/** Whether a cell is meant by a pattern of --only: names separated by commas, "*" for any text. */
+/** Whether a cell matches the pattern of --only: comma-separated names, in which "*" matches any text. */
 export function isMeant(cell: string, pattern: string): boolean {
   return pattern.split(",").some((part) => {
     const escaped = part

@@ -31,10 +31,10 @@ describe("an experiment that is run again", () => {
   const cells = cellsWith();
   const [first, second] = cells as [CheckedCell, CheckedCell];
 
-  it("has no more to do for a cell with a result", () =>
+  it("skips a cell with a result", () =>
     expect(open(cells, { s1: resultOf(first) }).map(({ name }) => name)).toEqual(["s2"]));
 
-  it("asks for the same search again until that has failed, then for a new one", () => {
+  it("requests the same search until it has failed, then a new one", () => {
     const ids = (failures: Record<string, Failure> = {}) => open(cells, {}, failures).map(({ requestId }) => requestId);
     expect(ids()).toEqual(ids());
     for (const id of ids()) expect(id).toMatch(/^[a-zA-Z0-9_-]{1,64}$/);
@@ -44,13 +44,13 @@ describe("an experiment that is run again", () => {
     expect(new Set([ids()[0], ids()[1], failed[1], again[1]]).size).toBe(4);
   });
 
-  it("asks for another search where the spec of an open cell, or the folder, is another", () => {
+  it("requests another search for another spec or folder", () => {
     const id = (of: CheckedCell[], experiment = "id") =>
       openCells(of, experiment, { result: () => undefined, failure: () => undefined }, "runs/a")[0]!.requestId;
     expect(new Set([id(cells), id(cellsWith("", 8)), id(cells, "other")]).size).toBe(3);
   });
 
-  it("refuses a result of another spec, with what differs, and every such cell at once", () => {
+  it("rejects results of another spec, with the differences of all such cells", () => {
     const changed = cellsWith(", cost: {target: 0.3}", 7);
     expect(() => open(changed, { s1: resultOf(first), s2: resultOf(second) })).toThrow(
       expect.objectContaining({
@@ -64,7 +64,7 @@ describe("an experiment that is run again", () => {
     );
   });
 
-  it("takes a result whose spec differs in labels alone, or lacks a field that has a default", () => {
+  it("accepts a result whose spec differs only in labels or lacks a field with a default", () => {
     const result = resultOf(first);
     const { band: _, ...cost } = (result.spec as { cost: Record<string, unknown> }).cost;
     const older = { spec: { ...(result.spec as object), cost, labels: { team: "other" } } };
@@ -75,7 +75,7 @@ describe("an experiment that is run again", () => {
 describe("the folder of an experiment", () => {
   const planned = [{ name: "s1", algorithm: "ssr", target: 0.6, seed: 1 }];
 
-  it("keeps its id when it is taken up again, and takes the cells of now", () => {
+  it("keeps its id when it is reopened, and stores the current cells", () => {
     const folder = join(root, "kept");
     const { id } = takeExperimentFolder(folder, "a", planned);
     expect(readManifest(folder)).toBeUndefined();
@@ -83,18 +83,18 @@ describe("the folder of an experiment", () => {
     expect(takeExperimentFolder(folder, "a", [])).toEqual({ name: "a", id, cells: [] });
   });
 
-  it("is refused where it is that of something else, and nothing in it is changed", () => {
+  it("is rejected and left unchanged if it belongs to something else", () => {
     const folder = mkdtempSync(join(root, "other-"));
     writeFileSync(join(folder, "notes.txt"), "mine");
-    expect(() => takeExperimentFolder(folder, "a", [])).toThrow("holds files of something else");
+    expect(() => takeExperimentFolder(folder, "a", [])).toThrow("holds files of another program");
     const second = join(root, "second");
     writeManifest(join(takeFolder(second)), { name: "b", id: "1", cells: [] });
-    expect(() => takeExperimentFolder(second, "a", [])).toThrow('is that of the experiment "b"');
+    expect(() => takeExperimentFolder(second, "a", [])).toThrow('belongs to the experiment "b"');
     expect(() => takeExperimentFolder(join(folder, "notes.txt"), "a", [])).toThrow("cannot be used");
     expect(readFileSync(join(folder, "notes.txt"), "utf8")).toBe("mine");
   });
 
-  it("counts a result that was cut off as none", () => {
+  it("treats a truncated result as missing", () => {
     const folder = takeFolder(join(root, "cut"));
     writeFailure(folder, "s1", { search: "s", attempts: 1, message: "m" });
     writeFileSync(join(folder, "s1", "result.json"), '{"search": "s-');

@@ -8,10 +8,10 @@ import { snakeCase } from "../../shared/spec/bounds";
 import type { CheckedCell } from "./check";
 import type { Failure } from "./folder";
 
-/** A cell that has no result yet, with the request id of its search: the same until that search has failed. */
+/** A cell without a result. The request id of its search changes only after that search has failed. */
 export interface OpenCell extends CheckedCell {
   requestId: string;
-  /** Searches of it that have failed. */
+  /** Number of failed searches of this cell. */
   failed: number;
 }
 
@@ -21,8 +21,8 @@ interface Found {
 }
 
 /**
- * The cells of an experiment that have no result yet, in order. INVALID_ARGUMENT where a result is that of another spec: its folder
- * would say something that the file does not.
+ * The cells without a result, in order. INVALID_ARGUMENT if a cell has the result of another spec, because folder and experiment file
+ * would contradict each other.
  */
 export function openCells(
   cells: readonly CheckedCell[],
@@ -49,17 +49,17 @@ export function openCells(
   return open;
 }
 
-/** At most 64 characters, as StartSearch takes them. */
+/** A request id of at most 64 characters, the limit of StartSearch. */
 function requestId(experimentId: string, { name, resolved }: CheckedCell, failed: number): string {
   const parts = [experimentId, name, specDigest(resolved), failed];
   return `cell-${createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 48)}`;
 }
 
-/** What differs between the spec of a result and a resolved one, as "training.epochs was 40, is 30". Labels change no result. */
+/** The first differences between the spec of a result and a resolved spec, as "training.epochs was 40, is 30". Labels are ignored. */
 function changesOf(stored: unknown, now: SearchSpec): string[] {
   let then: SearchSpec;
   try {
-    // By today's rules: a field that has come up since has its default.
+    // Resolving again gives fields that are newer than the result their defaults.
     then = resolve(SearchSpec.fromJSON(stored ?? {})).spec;
   } catch (error) {
     return [`which is not valid: ${LatheError.from(error).message}`];

@@ -6,40 +6,40 @@ import { outcomeError } from "../exit";
 import type { SearchApi } from "../search/follow";
 import { HISTORY_FILES } from "../search/history";
 import { writeResultFolder } from "../search/resultFolder";
-import { recordSearch, type Voice } from "../search/session";
+import { recordSearch, type StatusOutput } from "../search/ownStack";
 import { forgetFailure, writeFailure } from "./folder";
 import type { OpenCell } from "./resume";
 
 interface CellRun {
   folder: string;
-  voice: Voice;
+  output: StatusOutput;
   signal: AbortSignal;
-  /** Shown once a cell has a result. */
+  /** Called when a cell has a result. */
   onResult: (cell: string, search: Search, files: readonly string[]) => void;
 }
 
 /**
- * Runs cells one after another, each into its own folder. A search that fails or is cancelled is noted there and the others go on;
- * anything else that goes wrong ends the run, and a repetition takes it up where it was.
+ * Runs cells one after another, each into its own folder. A failed or cancelled search is recorded there, and the next cell runs. Any
+ * other error ends the run; the next run continues there.
  */
 export async function runCells(api: SearchApi, cells: readonly OpenCell[], run: CellRun): Promise<void> {
   for (const [index, cell] of cells.entries()) {
-    run.voice.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
+    run.output.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
     const { search } = await api.startSearch({ spec: cell.spec, requestId: cell.requestId }, { signal: run.signal });
-    if (!search) throw new LatheError("INTERNAL", "the search service started a search and did not say which");
+    if (!search) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
     await runCell(api, search.id, cell, run);
   }
 }
 
 async function runCell(api: SearchApi, searchId: string, cell: OpenCell, run: CellRun): Promise<void> {
-  const { voice, signal, onResult } = run;
+  const { output, signal, onResult } = run;
   const folder = join(run.folder, cell.name);
   mkdirSync(folder, { recursive: true });
-  const search = await recordSearch(api, searchId, folder, voice, signal);
+  const search = await recordSearch(api, searchId, folder, output, signal);
   const failure = outcomeError(search);
   if (failure) {
     writeFailure(run.folder, cell.name, { search: searchId, attempts: cell.failed + 1, message: failure.message });
-    voice.say(`cell ${cell.name} failed: ${failure.message}`);
+    output.say(`cell ${cell.name} failed: ${failure.message}`);
     return;
   }
   const { files } = await writeResultFolder(api, search, folder, { alsoThere: HISTORY_FILES, signal });
@@ -54,14 +54,14 @@ const unfinished = [
 ];
 
 /**
- * Cancels the searches of an experiment that its own stack still holds and that belong to no open cell any more, since the file has
- * changed: the trainer would carry them to their end first.
+ * Cancels the unfinished searches of an experiment that no longer belong to an open cell, because the experiment file has changed.
+ * Otherwise the trainer would finish them first.
  */
 export async function cancelStale(
   api: SearchApi,
   name: string,
   open: readonly OpenCell[],
-  run: Pick<CellRun, "voice" | "signal">,
+  run: Pick<CellRun, "output" | "signal">,
 ): Promise<void> {
   const wanted = new Set(open.map(({ requestId }) => requestId));
   const call = { signal: run.signal };
@@ -72,11 +72,11 @@ export async function cancelStale(
   for (const { id, requestId, spec } of searches) {
     if (wanted.has(requestId)) continue;
     await api.cancelSearch({ searchId: id, reason: "the experiment has changed" }, call);
-    run.voice.say(`search ${id} of cell ${spec?.labels.cell ?? "?"} is cancelled: the experiment file has changed`);
+    run.output.say(`search ${id} of cell ${spec?.labels.cell ?? "?"} is cancelled: the experiment file has changed`);
   }
 }
 
-/** Removes the store of an experiment's own stack, of which nothing is needed any more. */
+/** Removes the NATS store of an experiment's own stack. */
 export function dropStore(folder: string): void {
   rmSync(join(folder, "nats"), { recursive: true, force: true });
 }

@@ -6,19 +6,22 @@ import { LatheError } from "../../shared/process/errors";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { SearchApi } from "./follow";
 
-/** File name of an artifact in a result folder: its kind, with an ending where it has none; undefined for what only a trainer can use. */
+/**
+ * The file name of an artifact in a result folder: its kind, with .json added for JSON. Undefined for artifacts that only a trainer
+ * can use.
+ */
 export function fileName({ kind, mediaType }: ArtifactRef): string | undefined {
-  // Our own result.json holds more than the artifact; checkpoints are large and of no use outside.
+  // The command writes its own, larger result.json; checkpoints are large and useless outside a trainer.
   if (kind === "checkpoint" || kind === "result" || kind === "result.json") return undefined;
-  // A kind is a path below the folder, whatever a server says.
+  // A server must not be able to write outside the folder.
   const safe = kind.split("/").filter((part) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(part));
   if (safe.length === 0 || safe.length !== kind.split("/").length)
-    throw new LatheError("INTERNAL", `artifact kind "${kind}" is no file name`, { reason: "ARTIFACT_KIND_INVALID" });
+    throw new LatheError("INTERNAL", `artifact kind "${kind}" is not a file name`, { reason: "ARTIFACT_KIND_INVALID" });
   const name = safe.join("/");
   return mediaType === "application/json" && !name.endsWith(".json") ? `${name}.json` : name;
 }
 
-/** Downloads one artifact; its size and SHA-256 must be those of its reference. The file is there whole or not at all. */
+/** Downloads one artifact and checks its size and SHA-256. The file appears only when it is complete. */
 async function downloadArtifact(
   api: Pick<SearchApi, "downloadArtifact">,
   searchId: string,
@@ -45,7 +48,7 @@ async function downloadArtifact(
     if (size !== sizeBytes || digest !== sha256)
       throw new LatheError(
         "INTERNAL",
-        `artifact ${kind} of ${searchId} came as ${size} bytes with SHA-256 ${digest}, must be ${sizeBytes} bytes with ${sha256}`,
+        `artifact ${kind} of ${searchId} arrived with ${size} bytes and SHA-256 ${digest}, must have ${sizeBytes} bytes and SHA-256 ${sha256}`,
         { reason: "ARTIFACT_CORRUPT" },
       );
     renameSync(part, path);
@@ -60,7 +63,7 @@ async function downloadArtifact(
   }
 }
 
-/** Downloads what a result folder keeps of a search's artifacts, the newest of each name; gives the file names, sorted. */
+/** Downloads the artifacts of a result folder, the newest of each name; returns the sorted file names. */
 export async function downloadArtifacts(
   api: Pick<SearchApi, "downloadArtifact">,
   searchId: string,

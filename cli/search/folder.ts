@@ -4,8 +4,8 @@ import { LatheError } from "../../shared/process/errors";
 const maxNumbers = 10_000;
 
 /**
- * Takes a folder for one run. What is there is never overwritten: where `wanted` holds something already, "<wanted>-2", "-3"
- * and so on is made. `claim` (a folder inside, made exclusively) settles who gets an empty one when two start at once.
+ * Creates the folder of one run. Existing files are never overwritten: if `wanted` is not empty, "<wanted>-2", "-3" and so on is used.
+ * Two runs that start at once both try to create the subfolder `claim`; only one succeeds.
  */
 export function takeOutFolder(wanted: string, claim = "logs"): string {
   for (let number = 1; number <= maxNumbers; number++) {
@@ -17,7 +17,7 @@ export function takeOutFolder(wanted: string, claim = "logs"): string {
       return folder;
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      // EEXIST: a file of that name, or another run was faster.
+      // EEXIST: a file has this name, or another run was faster.
       if (code === "EEXIST" && number > 1) continue;
       if (code === "EEXIST" && isFolder(folder)) continue;
       const advice =
@@ -36,7 +36,7 @@ function isFolder(path: string): boolean {
     readdirSync(path);
     return true;
   } catch {
-    // A file, or gone: the caller's error says so.
+    // A file, or missing: the caller reports it.
     return false;
   }
 }

@@ -5,15 +5,25 @@ import { follow, type SearchApi } from "./follow";
 const at = (sequence: number) => WatchSearchResponse.fromPartial({ sequence });
 const gone = new LatheError("UNAVAILABLE", "the search service is not reachable");
 
-/** A service whose streams are scripted: sequences, then a loss or the regular end. */
-function service(streams: (number | Error)[][], states: SearchState[] = [SearchState.SEARCH_STATE_SUCCEEDED]) {
+const quiet = { ms: 600_000 };
+
+let now = 0;
+beforeEach(() => jest.spyOn(Date, "now").mockImplementation(() => now));
+afterEach(() => jest.restoreAllMocks());
+
+/** A service whose streams are scripted: sequences and quiet times, then a loss or the regular end. */
+function service(
+  streams: (number | Error | typeof quiet)[][],
+  states: SearchState[] = [SearchState.SEARCH_STATE_SUCCEEDED],
+) {
   const asked: number[] = [];
   const api = {
     async *watchSearch(request: WatchSearchRequest) {
       asked.push(request.fromSequence);
       for (const one of streams.shift() ?? []) {
         if (one instanceof Error) throw one;
-        yield await Promise.resolve(at(one));
+        if (typeof one === "object") now += one.ms;
+        else yield await Promise.resolve(at(one));
       }
     },
     getSearch: () => {
@@ -31,7 +41,7 @@ async function sequences(events: AsyncIterable<WatchSearchResponse>): Promise<nu
 }
 
 describe("follow", () => {
-  it("goes on after a loss at the sequence it had reached, each event once", async () => {
+  it("continues with the next event after a loss, each event once", async () => {
     const { api, asked } = service([[3, 0, 5, gone], [gone], [5, 6, 9]]);
     const lost: string[] = [];
     expect(await sequences(follow(api, "s-1", { onLost: ({ message }) => lost.push(message) }))).toEqual([
@@ -41,20 +51,30 @@ describe("follow", () => {
     expect(lost).toEqual([gone.message]);
   });
 
-  it("asks again where a stream ends and the search has not", async () => {
+  it("calls again if a stream ends before the search", async () => {
     const { api, asked } = service([[1], [2]], [SearchState.SEARCH_STATE_RUNNING, SearchState.SEARCH_STATE_FAILED]);
     expect(await sequences(follow(api, "s-1"))).toEqual([1, 2]);
     expect(asked).toEqual([0, 2]);
   });
 
-  it("gives up after its patience, and at once on any other error", async () => {
-    const down = service(Array.from({ length: 9 }, () => [gone]));
-    await expect(sequences(follow(down.api, "s-1", { patienceMs: 0 }))).rejects.toBe(gone);
+  it("gives up after its patience, and immediately on any other error", async () => {
+    const down = service(Array.from({ length: 9 }, () => [{ ms: 10_000 }, gone]));
+    await expect(sequences(follow(down.api, "s-1", { patienceMs: 15_000 }))).rejects.toBe(gone);
+    expect(down.asked).toEqual([0, 0, 0]);
     const missing = new LatheError("NOT_FOUND", "no search s-1");
     await expect(sequences(follow(service([[missing]]).api, "s-1"))).rejects.toBe(missing);
   });
 
-  it("ends by its signal, also while it waits", async () => {
+  it("continues after a second loss that follows a quiet time longer than its patience", async () => {
+    const { api, asked } = service([[1, gone], [quiet, gone], [quiet, gone], [2]]);
+    const lost: string[] = [];
+    const onLost = ({ message }: LatheError) => lost.push(message);
+    expect(await sequences(follow(api, "s-1", { onLost }))).toEqual([1, 2]);
+    expect(asked).toEqual([0, 2, 2, 2]);
+    expect(lost).toHaveLength(3);
+  });
+
+  it("ends by its signal, also during a wait", async () => {
     const interrupt = new AbortController();
     const reason = new LatheError("CANCELLED", "interrupted");
     const { api } = service([[gone], [gone], [gone]]);

@@ -6,15 +6,18 @@ import type { Api } from "../../shared/rpc/client";
 export type SearchApi = Api<typeof SearchServiceService>;
 
 interface FollowOptions {
-  /** First sequence; 0 for the whole history. */
+  /** Sequence of the first event; 0 for the whole history. */
   fromSequence?: number;
   includeProgress?: boolean;
   signal?: AbortSignal | undefined;
   /** Called once for each loss of the connection. */
   onLost?: (error: LatheError) => void;
-  /** How long the service may be away; 60 s unless given. */
+  /** How long the service may be unreachable in milliseconds; 60 s unless given. */
   patienceMs?: number;
 }
+
+/** A call to an unreachable service fails earlier: after 20 s of connecting, or after the repeats of shared/rpc/client.ts, some 9 s. */
+const connectedMs = 30_000;
 
 const ended = new Set([
   SearchState.SEARCH_STATE_SUCCEEDED,
@@ -24,7 +27,10 @@ const ended = new Set([
 
 export const hasEnded = (state: SearchState): boolean => ended.has(state);
 
-/** The events of a search until it has ended, each once and in order: after a loss of the connection it goes on at the sequence it had reached. */
+/**
+ * The events of a search until it has ended, each once and in order. After a loss of the connection, the stream continues with the
+ * next event.
+ */
 export async function* follow(
   api: Pick<SearchApi, "watchSearch" | "getSearch">,
   searchId: string,
@@ -34,11 +40,12 @@ export async function* follow(
   let next = fromSequence;
   let lostAt: number | undefined;
   for (let attempt = 0; ; attempt++) {
+    const calledAt = Date.now();
     try {
       for await (const response of api.watchSearch({ searchId, fromSequence: next, includeProgress }, call)) {
         lostAt = undefined;
         attempt = 0;
-        // Progress has sequence 0: it is not part of the history.
+        // Progress messages have sequence 0 and are not part of the history.
         if (response.sequence > 0 && response.sequence < next) continue;
         if (response.sequence > 0) next = response.sequence + 1;
         yield response;
@@ -48,6 +55,11 @@ export async function* follow(
     } catch (thrown) {
       const error = LatheError.from(thrown);
       if (error.code !== "UNAVAILABLE" || signal?.aborted) throw error;
+      // A call that lasted was connected, even if no event arrived in that time.
+      if (Date.now() - calledAt > connectedMs) {
+        lostAt = undefined;
+        attempt = 0;
+      }
       if (lostAt === undefined) onLost?.(error);
       lostAt ??= Date.now();
       if (Date.now() - lostAt > patienceMs) throw error;

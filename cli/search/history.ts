@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
 
-/** Writes what happened: history.jsonl, every event as proto3 JSON, and epochs.csv, a row per epoch of both trainings. */
+/** Writes history.jsonl (every event as proto3 JSON) and epochs.csv (a row per epoch of search and retraining). */
 interface History {
   add(response: WatchSearchResponse): void;
 }
@@ -31,7 +31,7 @@ const columns = [
 
 type Row = Partial<Record<(typeof columns)[number], string | number>>;
 
-/** The epoch of an event, if it ends one. */
+/** The row of an event that ends an epoch. */
 function epochRow({ event }: WatchSearchResponse): Row | undefined {
   if (event?.$case === "retrainingEpochCompleted") {
     const { epoch, loss, validationMiou, seconds } = event.value;
@@ -65,14 +65,14 @@ function epochRow({ event }: WatchSearchResponse): Row | undefined {
   };
 }
 
-/** Opens the two files anew in a folder. */
+/** Creates both files in a folder, replacing existing ones. */
 export function openHistory(folder: string): History {
   const [epochs, events] = HISTORY_FILES.map((name) => join(folder, name)) as [string, string];
   writeFileSync(events, "");
   writeFileSync(epochs, `${columns.join(",")}\n`);
   return {
     add(response) {
-      // Progress is not part of the history.
+      // Progress messages have sequence 0 and are not part of the history.
       if (response.sequence === 0) return;
       appendFileSync(events, `${JSON.stringify(WatchSearchResponse.toJSON(response))}\n`);
       const row = epochRow(response);

@@ -58,7 +58,7 @@ const search = (artifacts: ArtifactRef[]) =>
   });
 
 describe("a result folder", () => {
-  it("holds the artifacts, the genotype and every figure with what it was measured by", async () => {
+  it("holds the artifacts, the genotype and every result with its method of measurement", async () => {
     const folder = takeOutFolder(join(root, "good"));
     const found = search([artifact("network.onnx"), artifact("predictions/1.png"), artifact("checkpoint")]);
     const result = await writeResultFolder(api, found, folder);
@@ -84,7 +84,7 @@ describe("a result folder", () => {
       expect(summary).toContain(shown);
   });
 
-  it("of a network that was given holds no figure that only a search has", async () => {
+  it("of a given network has no results of a search", async () => {
     const { result, ...rest } = search([artifact("network.onnx")]);
     const { genotype, retrainedMiou, retrainedBestEpoch, figures, latency } = result!;
     const found = Search.fromPartial({
@@ -106,7 +106,7 @@ describe("a result folder", () => {
     expect(summaryLines(found, folder).join("\n")).not.toMatch(/supernet|gap|candidates|space|decided/);
   });
 
-  it("of a search that chose among networks says so, and holds no figure of a supernet", async () => {
+  it("of a search that selects among networks says so and has no results of a supernet", async () => {
     const { result, ...rest } = search([artifact("network.onnx")]);
     const found = Search.fromPartial({
       ...rest,
@@ -131,19 +131,19 @@ describe("a result folder", () => {
   it.each([{ sha256: "0".repeat(64) }, { sizeBytes: 1 }])("refuses an artifact with a wrong %j", async (wrong) => {
     const folder = takeOutFolder(join(root, "bad"));
     await expect(writeResultFolder(api, search([artifact("network.onnx", wrong)]), folder)).rejects.toThrow(
-      "network.onnx of s-1 came as 26 bytes",
+      "network.onnx of s-1 arrived with 26 bytes",
     );
     expect(readdirSync(folder)).toEqual(["logs"]);
   });
 
-  it("is refused of a search that runs, whose record holds figures from the start on", async () => {
+  it("is refused for a running search, whose record has incomplete results", async () => {
     const running = { ...search([]), state: SearchState.SEARCH_STATE_RUNNING };
     expect(() => summaryLines(running, undefined)).toThrow("search s-1 has no result: it has not succeeded yet");
     await expect(writeResultFolder(api, running, join(root, "none"))).rejects.toThrow("has no result");
   });
 
   it.each(["../evil", "/etc/passwd", "a/../../b", "", ".hidden"])("refuses the file name %j", (kind) =>
-    expect(() => fileName(artifact(kind))).toThrow("is no file name"),
+    expect(() => fileName(artifact(kind))).toThrow("is not a file name"),
   );
 
   it("names JSON as such", () =>
@@ -151,12 +151,12 @@ describe("a result folder", () => {
 });
 
 describe("folders of runs", () => {
-  it("never writes over what is there", () => {
+  it("never overwrites existing files", () => {
     const wanted = join(root, "runs", "quickstart");
     expect([1, 2, 3].map(() => takeOutFolder(wanted))).toEqual([wanted, `${wanted}-2`, `${wanted}-3`]);
   });
 
-  it("refuses a file in the way by its name", () => {
+  it("rejects a path that is a file", () => {
     const file = join(root, "file");
     writeFileSync(file, "");
     expect(() => takeOutFolder(file)).toThrow(`result folder ${file} cannot be made`);

@@ -7,15 +7,15 @@ import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { print } from "../../shared/space/genotype";
 import { downloadArtifacts } from "./download";
-import { figureTable, figuresOf, measuredBy } from "./figures";
+import { resultTable, measurementsOf, measuredBy } from "./resultTable";
 import type { SearchApi } from "./follow";
 
-/** What result.json holds: the SearchResult as proto3 JSON with no figure left out, and what each was measured by. */
+/** The content of result.json: the SearchResult as proto3 JSON with all results, and how each was measured. */
 function resultJson(search: Search, folder: string, files: readonly string[]): Record<string, unknown> {
   const result = resultOf(search);
   const json = SearchResult.toJSON(result) as Record<string, unknown>;
-  // proto3 JSON leaves zeros out; a gap of 0 is a figure.
-  const zeros = figuresOf(result).filter(({ key, value }) => !(key in json) && typeof value === "number");
+  // proto3 JSON omits zeros, but a gap of 0 is a result.
+  const zeros = measurementsOf(result).filter(({ key, value }) => !(key in json) && typeof value === "number");
   return {
     search: search.id,
     ...json,
@@ -29,7 +29,7 @@ function resultJson(search: Search, folder: string, files: readonly string[]): R
 }
 
 function resultOf({ id, state, result }: Search): SearchResult {
-  // The record gathers figures from the start on; before the end the rest of them would read as zeros.
+  // The record collects results from the start; before the end, the missing ones would read as zeros.
   if (result && state === SearchState.SEARCH_STATE_SUCCEEDED) return result;
   throw new LatheError(
     "FAILED_PRECONDITION",
@@ -40,7 +40,7 @@ function resultOf({ id, state, result }: Search): SearchResult {
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/** Fills a folder with the artifacts of a finished search, genotype.json and result.json; gives what result.json holds. */
+/** Writes the artifacts of a finished search, genotype.json and result.json to a folder; returns the content of result.json. */
 export async function writeResultFolder(
   api: Pick<SearchApi, "downloadArtifact">,
   search: Search,
@@ -57,14 +57,14 @@ export async function writeResultFolder(
   return content;
 }
 
-/** The end of a run, for a person: figures, the network, where the files are. */
+/** The summary of a run as text: results, network and files. */
 export function summaryLines(search: Search, folder: string | undefined, files: readonly string[] = []): string[] {
   const result = resultOf(search);
   return [
     "",
     `search ${search.id}`,
     "",
-    ...figureTable(result),
+    ...resultTable(result),
     "",
     ...(result.genotype
       ? print(result.genotype)

@@ -24,7 +24,7 @@ describe.each(heads)("a network with the $kind head", (head) => {
     ]);
   });
 
-  it("is exported with the weights of a seed, which the same seed gives again", async () => {
+  it("is exported with the weights of a seed, and the same seed gives the same weights", async () => {
     const bytes = initialOnnx(description, 1);
     expect(Buffer.compare(bytes, initialOnnx(description, 1))).toBe(0);
     expect(Buffer.compare(bytes, initialOnnx(description, 2))).not.toBe(0);
@@ -38,7 +38,7 @@ describe.each(heads)("a network with the $kind head", (head) => {
   });
 });
 
-it("prints a line per part, and totals", () => {
+it("prints a line per part and the totals", () => {
   const description = describeNetwork(genotype, { kind: "aggregation", pyramidChannels: 3, dropout: 0 });
   const lines = networkLines(description);
   expect(lines[0]).toBe("32x64 pixels, 5 classes, aggregation head with a pyramid of 3 channels");

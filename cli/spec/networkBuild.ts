@@ -4,11 +4,30 @@ import { networkOnnx } from "../../shared/network/export";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { costsByPart, networkCosts, type PartCosts } from "../../shared/space/networkCosts";
-import { blockInputs } from "../../shared/space/genotype";
+import { blockInputs, validateGenotype } from "../../shared/space/genotype";
 import { blockName, operationName, stageName } from "../../shared/space/parts";
-import { quantity } from "../view/figures";
+import { parseGenotype } from "../../shared/spec/parse";
+import { quantity } from "../view/format";
+import { readText } from "./specFlags";
 
-/** A network by arithmetic: what each part costs. */
+/** The flags of a genotype. Each overrides the same field of the file. */
+export interface GenotypeFlags {
+  file: string;
+  /** Height and width. */
+  input?: readonly [number, number];
+  classes?: number;
+}
+
+/** The genotype of a file, overridden by the flags; INVALID_ARGUMENT lists every fault. */
+export function readGenotype({ file, input, classes }: GenotypeFlags): Genotype {
+  const genotype = parseGenotype(readText(file, "genotype"), file);
+  if (input !== undefined) [genotype.inputHeight, genotype.inputWidth] = input;
+  if (classes !== undefined) genotype.classes = classes;
+  validateGenotype(genotype);
+  return genotype;
+}
+
+/** A network and the costs of its parts. */
 interface NetworkDescription {
   genotype: Genotype;
   head: Head;
@@ -17,12 +36,12 @@ interface NetworkDescription {
   macs: number;
 }
 
-/** Figures of a (valid) genotype with a head; conventions as in costsByPart. */
+/** The costs of a valid genotype with a head, counted by costsByPart. */
 export function describeNetwork(genotype: Genotype, head: Head): NetworkDescription {
   return { genotype, head, parts: costsByPart(genotype, head), ...networkCosts(genotype, head) };
 }
 
-/** ONNX of the network with the weights that training it with this seed would start from. */
+/** The network as ONNX, with the initial weights of a training with this seed. */
 export function initialOnnx({ genotype, head }: NetworkDescription, seed: number): Uint8Array {
   const network = buildDiscrete(genotype, head);
   const weights = initialWeights(network.weights, createRandom(seed, "retraining/weights"));
@@ -30,7 +49,7 @@ export function initialOnnx({ genotype, head }: NetworkDescription, seed: number
   return networkOnnx(network, { weights, stats: initialStats(network.stats) }, names);
 }
 
-/** The description as JSON, the genotype as a genotype file holds it. */
+/** The description as JSON; the genotype has the form of a genotype file. */
 export function networkJson({ genotype, head, parts, params, macs }: NetworkDescription): Record<string, unknown> {
   return {
     genotype: Genotype.toJSON(genotype),
@@ -42,7 +61,7 @@ export function networkJson({ genotype, head, parts, params, macs }: NetworkDesc
   };
 }
 
-/** The description for a person: a line per part, with operation and input-middle-output channels of each block. */
+/** The description as text: one line per part, with the operation and the input-middle-output channels of each block. */
 export function networkLines({ genotype, head, parts, params, macs }: NetworkDescription): string[] {
   const { inputHeight, inputWidth, classes } = genotype;
   const forms = formsByPart(genotype);
@@ -56,7 +75,7 @@ export function networkLines({ genotype, head, parts, params, macs }: NetworkDes
     ...parts.map((part) => row(part.name, forms.get(part.name) ?? "", grouped(part.params), quantity(part.macs))),
     row("total", "", grouped(params), quantity(macs)),
     "",
-    "params: convolution weights, classifier bias, gammas and betas; MACs: those of convolutions, per image",
+    "params: convolution filters, classifier bias, gammas and betas; MACs: of the convolutions, per image",
   ];
 }
 

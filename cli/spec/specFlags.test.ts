@@ -17,7 +17,7 @@ afterAll(() => {
 describe("a spec of flags", () => {
   beforeAll(() => writeFileSync(join(folder, "unknown.yaml"), "preset: tiny\nsede: 1\n"));
 
-  it("lays flags over the file, found from the folder that npm was called in", () => {
+  it("overrides the file by flags; paths are relative to the folder in which npm was called", () => {
     writeFileSync(
       join(folder, "spec.yaml"),
       "preset: small\nseed: 3\nlabels: {a: b}\ndataset: {kind: camvid, path: data}\n",
@@ -37,13 +37,13 @@ describe("a spec of flags", () => {
     expect(resolved.dataset).toMatchObject({ kind: DatasetKind.DATASET_KIND_CAMVID, path: folder });
   });
 
-  it("drops the file's folder where the data set is another", () => {
+  it("drops the file's data folder for another data set", () => {
     const spec = readSpec({ file: "spec.yaml", dataset: "streets" });
     expect(spec.dataset).toEqual({ kind: DatasetKind.DATASET_KIND_STREETS });
   });
 
   it.each([
-    [{}, "there is no spec"],
+    [{}, "no spec is given"],
     [{ preset: "tiny", dataset: "coco" }, "must be one of streets, camvid, cityscapes, folder"],
     [{ file: "missing.yaml" }, "cannot be read"],
     [{ file: "unknown.yaml" }, "unknown.yaml has 1 fault: sede is 1, but there is no such field"],
@@ -66,6 +66,6 @@ describe("space describe", () => {
     expect(about.largest.retrained.params).toBeGreaterThan(about.largest.searched.params);
   });
 
-  it("finds one fault in a preset that there is not", () =>
+  it("finds one fault in an unknown preset", () =>
     expect(() => describedSpec({ preset: "huge" })).toThrow(/^spec has 1 fault: preset is "huge"/));
 });

@@ -8,7 +8,7 @@ import { parseSpec } from "../../shared/spec/parse";
 import { isPreset, presetSpec } from "../../shared/spec/presets";
 import { resolve, type ResolvedSpec } from "../../shared/spec/resolve";
 
-/** What the command line says about a spec; each is laid over the file. */
+/** The flags of a spec. Each overrides the same field of the file. */
 export interface SpecFlags {
   file?: string;
   preset?: string;
@@ -22,14 +22,14 @@ export interface SpecFlags {
 }
 
 export interface RequestedSpec {
-  /** To be sent: what was asked for, with an absolute data path. */
+  /** The spec to send: only what the user set, with an absolute data path. */
   spec: SearchSpec;
-  /** As the service will fill it in. */
+  /** The spec with all defaults filled in, as the service resolves it. */
   resolved: ResolvedSpec;
   space: SearchSpace;
 }
 
-/** The folder that relative paths of the user refer to: npm runs its scripts in the package's. */
+/** The folder that the user's relative paths refer to. npm changes the working folder to that of the package and sets INIT_CWD. */
 export function userFolder(): string {
   return process.env.INIT_CWD ?? process.cwd();
 }
@@ -45,14 +45,14 @@ export const datasetNames = Object.keys(kinds);
 export const datasetName = (kind: DatasetKind): string =>
   datasetNames.find((name) => kinds[name] === kind) ?? String(kind);
 
-/** The spec of a file (if any) under the flags, its data path made absolute. Only what each flag alone can get wrong is refused here. */
+/** The spec of a file (if any), overridden by the flags, with an absolute data path. Only the values of single flags are checked here. */
 export function readSpec(flags: SpecFlags): SearchSpec {
   const spec =
     flags.file === undefined ? SearchSpec.fromPartial({}) : parseSpec(readText(flags.file, "spec"), flags.file);
   return underFlags(spec, flags);
 }
 
-/** A spec under the flags, its data path made absolute; changes the spec that it is given, and returns it. */
+/** Overrides a spec by the flags and makes its data path absolute; changes and returns the given spec. */
 export function underFlags(spec: SearchSpec, flags: Omit<SpecFlags, "file">): SearchSpec {
   if (flags.preset !== undefined) spec.preset = flags.preset;
   if (flags.dataset !== undefined || flags.data !== undefined) {
@@ -77,7 +77,7 @@ export function underFlags(spec: SearchSpec, flags: Omit<SpecFlags, "file">): Se
   return spec;
 }
 
-/** The text of a file of the user; `what` names it in the error. */
+/** Reads a text file of the user; `what` names the file in the error. */
 export function readText(file: string, what: string): string {
   const path = resolvePath(userFolder(), file);
   try {
@@ -90,14 +90,14 @@ export function readText(file: string, what: string): string {
   }
 }
 
-/** Checks everything that can be known before a process is started: every field of the spec, and that the data folder is there. */
+/** Checks all that can be checked before a process starts: every field of the spec and that the data folder exists. */
 export function requestSpec(flags: SpecFlags): RequestedSpec {
   if (flags.file === undefined && flags.preset === undefined)
-    throw new LatheError("INVALID_ARGUMENT", "there is no spec: give -f spec.yaml or --preset tiny|small|paper");
+    throw new LatheError("INVALID_ARGUMENT", "no spec is given: use -f spec.yaml or --preset tiny|small|paper");
   return requested(readSpec(flags));
 }
 
-/** The same for a spec that has been put together otherwise. */
+/** The same checks for a spec that was not read from flags. */
 export function requested(spec: SearchSpec): RequestedSpec {
   const { spec: resolved, space } = resolve(spec);
   const { kind, path } = resolved.dataset;
@@ -124,16 +124,16 @@ function folderFault(path: string): string | undefined {
   }
 }
 
-/** The space of a spec, for which no data is needed. */
+/** The resolved spec and its space; the data folder need not exist. */
 export function describedSpec(flags: SpecFlags): { resolved: ResolvedSpec; space: SearchSpace } {
   if (flags.file === undefined && flags.preset === undefined)
-    throw new LatheError("INVALID_ARGUMENT", "there is no space: give --preset tiny|small|paper or -f spec.yaml");
+    throw new LatheError("INVALID_ARGUMENT", "no search space is given: use --preset tiny|small|paper or -f spec.yaml");
   const spec = readSpec(flags);
-  // An unknown preset has no data set; resolve names the preset alone then.
+  // An unknown preset has no data set; resolve() then reports only the preset.
   const kind =
     spec.dataset?.kind ||
     (isPreset(spec.preset) ? presetSpec(spec.preset).dataset.kind : DatasetKind.DATASET_KIND_STREETS);
-  // The path is required of a search, and does not matter to its space.
+  // A spec must have a path, but the space does not depend on it.
   if (kind !== DatasetKind.DATASET_KIND_STREETS && !spec.dataset?.path)
     spec.dataset = { ...spec.dataset, kind, path: userFolder() };
   const { spec: resolved, space } = resolve(spec);

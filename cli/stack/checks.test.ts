@@ -14,8 +14,8 @@ async function service() {
   return { address: { http: `127.0.0.1:${http.port}` }, storage, stop: () => http.stop() };
 }
 
-describe("what keeps a stack from its work", () => {
-  it("is said once when it lasts and once when it is over, and ends a wait for room that has a bound", async () => {
+describe("a failing check of a stack", () => {
+  it("is reported once when it lasts and once when it recovers; full storage ends a bounded wait", async () => {
     const [one, other] = [await service(), await service()];
     const said: string[] = [];
     let heard = (): void => {};
@@ -47,7 +47,7 @@ describe("what keeps a stack from its work", () => {
     await endless;
     expect(said).toEqual([
       expect.stringMatching(/^waiting: no room \((one|other|one, other)\)$/),
-      "going on: storage is well again",
+      "recovered: storage",
     ]);
     expect(full).toBeUndefined();
 

@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { LatheError } from "../../shared/process/errors";
 import type { CheckReport } from "../../shared/process/readiness";
 
-/** A check of a service as its /readyz reports it. */
+/** A failing check of a service, as its /readyz reports it. */
 interface Fault {
   service: string;
   name: string;
@@ -10,19 +10,19 @@ interface Fault {
 }
 
 interface ChecksOptions {
-  /** Where each service answers /readyz now: host:port. */
+  /** The current HTTP address (host:port) of each service. */
   addresses: () => Readonly<Record<string, { http: string }>>;
   say: (line: string) => void;
-  /** Called once, when NATS has had no room for longer than `storagePatienceMs`. */
+  /** Called once, when the storage of NATS has been full for longer than `storagePatienceMs`. */
   onStorageFull: (error: LatheError) => void;
-  /** Unless given, room is waited for without an end. */
+  /** In milliseconds; without it, the stack waits for free storage without limit. */
   storagePatienceMs?: number | undefined;
   signal: AbortSignal;
-  /** 2 s. */
+  /** Time between two polls in milliseconds; 2000 unless given. */
   pollMs?: number;
 }
 
-/** The checks of a service, which answers 503 with the same body where one fails; rejects where it does not answer in time. */
+/** The checks of a service. Both 200 and 503 (a check fails) carry them; rejects if no answer comes within `patienceMs`. */
 export async function readyChecks(http: string, patienceMs: number): Promise<CheckReport[]> {
   const answer = await fetch(`http://${http}/readyz`, { signal: AbortSignal.timeout(patienceMs) });
   if (!answer.ok && answer.status !== 503) throw new Error(`/readyz answers ${answer.status}`);
@@ -34,14 +34,14 @@ async function faultsOf(service: string, http: string): Promise<Fault[]> {
     const checks = await readyChecks(http, 1_500);
     return checks.filter(({ ok }) => !ok).map(({ name, why }) => ({ service, name, why }));
   } catch {
-    // It is being started again, which its supervisor says.
+    // The service is restarting, which its supervisor reports.
     return [];
   }
 }
 
 /**
- * Says what keeps services of a stack from their work (NATS away, no room), each check once when it fails in two looks in a row
- * and once when it is well again. Resolves when the signal aborts.
+ * Reports what keeps the services of a stack from working, such as a lost NATS or full storage: once when a check fails in two polls
+ * in a row, and once when it recovers. Resolves when the signal aborts.
  */
 export async function watchChecks(options: ChecksOptions): Promise<void> {
   const { addresses, say, onStorageFull, storagePatienceMs = Infinity, signal, pollMs = 2_000 } = options;
@@ -61,7 +61,7 @@ export async function watchChecks(options: ChecksOptions): Promise<void> {
     for (const name of said) {
       if (now.has(name) || before.has(name)) continue;
       said.delete(name);
-      say(`going on: ${name} is well again`);
+      say(`recovered: ${name}`);
     }
     before = now;
     const full = faults.find(({ name }) => name === "storage");
@@ -73,7 +73,7 @@ export async function watchChecks(options: ChecksOptions): Promise<void> {
     try {
       await pause(pollMs, undefined, { signal });
     } catch {
-      // The stack stops.
+      // The stack is stopping.
       return;
     }
   }

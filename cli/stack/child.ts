@@ -4,12 +4,12 @@ import { LatheError } from "../../shared/process/errors";
 import type { Guard } from "./guard";
 
 interface ChildOptions {
-  /** "nats-server", "search service". */
+  /** Name for messages, such as "search service". */
   name: string;
   command: string;
   args: readonly string[];
   env?: NodeJS.ProcessEnv;
-  /** File that takes what the process prints, appended. */
+  /** The file to which the output of the process is appended. */
   log: string;
   guard: Guard;
 }
@@ -18,10 +18,10 @@ export interface Child {
   readonly name: string;
   readonly pid: number;
   readonly log: string;
-  /** Resolves with "exit code 1" or "killed by SIGKILL" when the process is gone. */
+  /** Resolves with "exit code 1" or "killed by SIGKILL" when the process has ended. */
   readonly exited: Promise<string>;
   readonly running: boolean;
-  /** SIGTERM, after the grace SIGKILL to its whole group; resolves when it is gone. */
+  /** Sends SIGTERM, and SIGKILL to its process group after `graceMs`; resolves when the process has ended. */
   stop(graceMs: number): Promise<void>;
   kill(signal: NodeJS.Signals): void;
 }
@@ -33,13 +33,13 @@ function killGroup(pid: number): void {
   try {
     process.kill(-pid, "SIGKILL");
   } catch (error) {
-    // ESRCH: the group is empty, as it should be; EPERM: macOS says so while its last member is being reaped.
+    // ESRCH: the group is empty. EPERM: macOS answers this while the last member is being reaped.
     const { code } = error as NodeJS.ErrnoException;
     if (code !== "ESRCH" && code !== "EPERM") throw error;
   }
 }
 
-/** However this process ends by itself, what it started ends with it; for its SIGKILL there is the guard. */
+/** Kills the process group when this process exits. The guard does the same if this process is killed by SIGKILL. */
 function killWithUs(pid: number): void {
   if (!guarded) {
     guarded = true;
@@ -48,7 +48,7 @@ function killWithUs(pid: number): void {
   alive.add(pid);
 }
 
-/** Starts a process in a group of its own: a terminal's Ctrl-C reaches the launcher alone, which stops things in their order. */
+/** Starts a process in its own group. A terminal's Ctrl-C then reaches only the launcher, which stops the processes in order. */
 export function startChild({ name, command, args, env, log, guard }: ChildOptions): Child {
   const output = openSync(log, "a");
   let child;
@@ -75,7 +75,7 @@ export function startChild({ name, command, args, env, log, guard }: ChildOption
   guard.add(pid);
   const ended = new Promise<string>((resolve) =>
     child.once("exit", (code, signal) => {
-      // Processes that it forked and left behind, if any.
+      // Kill processes that it forked and left behind.
       killGroup(pid);
       alive.delete(pid);
       guard.drop(pid);
@@ -105,7 +105,7 @@ export function startChild({ name, command, args, env, log, guard }: ChildOption
 
 const tailLines = 8;
 
-/** The last lines of a log, for an error's message; a service's JSON lines are shortened to what they say. */
+/** The last lines of a log, for an error message. JSON lines of a service are shortened to level and message. */
 export function lastLines(log: string, count = tailLines): string {
   let text: string;
   try {
@@ -124,7 +124,7 @@ function spoken(line: string): string {
     const { level, msg } = JSON.parse(line) as { level?: string; msg?: string };
     return msg === undefined ? line : `${level ?? "info"}: ${msg}`;
   } catch {
-    // Half a line of a process that was killed in the middle.
+    // An incomplete line of a killed process.
     return line;
   }
 }

@@ -10,11 +10,11 @@ const full = {
   message: "the disk of /a has 255 MB left, the stack needs 256 MB: free some space or choose another folder",
 };
 
-it("a disk that is nearly full is refused at once", () => {
+it("a nearly full disk is rejected at once", () => {
   expect(() => watchDisk("/a", () => {}, { freeBytes: () => 255.9e6 })).toThrow(expect.objectContaining(full) as Error);
 });
 
-it("a disk that fills up is told of once", () => {
+it("a disk that fills up is reported once", () => {
   let free = 256e6;
   const told: LatheError[] = [];
   watchDisk("/a", (error) => told.push(error), { freeBytes: () => free });
@@ -25,7 +25,7 @@ it("a disk that fills up is told of once", () => {
   expect(told).toEqual([expect.objectContaining(full)]);
 });
 
-it("a watch that has ended tells nothing, and a real disk can be asked", () => {
+it("an ended watch reports nothing, and a real disk can be measured", () => {
   let free = 1e9;
   const told: LatheError[] = [];
   const end = watchDisk("/a", (error) => told.push(error), { freeBytes: () => free });

@@ -1,12 +1,12 @@
 import { statfsSync } from "node:fs";
 import { LatheError } from "../../shared/process/errors";
 
-/** Below this a stack neither starts nor goes on: a nats-server whose disk is full stops answering and says nothing. */
+/** Minimum free space of a stack, because a nats-server with a full disk stops answering without an error. */
 const MIN_FREE_BYTES = 256e6;
 const LOOK_MS = 1_000;
 
 export interface DiskOptions {
-  /** Free bytes of the disk that holds a folder; for tests. */
+  /** Replaces the measurement of free bytes in tests. */
   freeBytes?: (folder: string) => number;
 }
 
@@ -25,7 +25,10 @@ function shortage(folder: string, free: number): LatheError | undefined {
   );
 }
 
-/** Throws RESOURCE_EXHAUSTED (DISK_FULL) where the disk of a folder is nearly full now; else tells once when it becomes so. Returns what ends that. */
+/**
+ * Throws RESOURCE_EXHAUSTED (DISK_FULL) if the disk of a folder is nearly full. Otherwise calls `onFull` once when it becomes so.
+ * Returns a function that ends the watch.
+ */
 export function watchDisk(
   folder: string,
   onFull: (error: LatheError) => void,

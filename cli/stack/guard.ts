@@ -1,25 +1,24 @@
 import { spawn } from "node:child_process";
 import { LatheError } from "../../shared/process/errors";
 
-/** Watches over the processes that this one started: they do not outlive it, however it ends. */
+/** Ensures that the processes that this process started do not outlive it. */
 export interface Guard {
   readonly pid: number;
-  /** From now on this process (the leader of a group of its own) is stopped if we vanish. */
+  /** Guards a process, which must lead its own group: it is stopped if this process vanishes. */
   add(pid: number): void;
-  /** The process is gone; its number may belong to somebody else. */
+  /** Stops guarding a process that has ended, because its id may be reused. */
   drop(pid: number): void;
   stop(): Promise<void>;
 }
 
 /**
- * A shell that reads "add" and "drop" from its stdin. The pipe closes when we are gone, by SIGKILL too: it gives the services
- * a second to begin their stop by themselves, then asks what is left to stop, last added first, waits at most 5 s for each,
- * and kills the whole group of what does not.
+ * A shell that reads "add" and "drop" from its stdin. The pipe closes when this process ends, also by SIGKILL. The shell then gives the
+ * services a second to stop by themselves, sends SIGTERM to the rest (last added first), waits at most 5 s for each and kills its group.
  */
 const script = `
 gone() {
   kill -0 "$1" 2>/dev/null || return 0
-  # An orphan that has ended, but whom nobody has collected yet.
+  # A zombie: it has ended, but its parent has not collected it.
   stat=
   read -r stat 2>/dev/null <"/proc/$1/stat"
   case $stat in *") Z "*) return 0 ;; esac
@@ -41,7 +40,7 @@ done
 exit 0
 `;
 
-/** Starts the guard, a process of its own session so that a terminal's Ctrl-C does not reach it. */
+/** Starts the guard in its own session, so that a terminal's Ctrl-C does not reach it. */
 export function startGuard(): Guard {
   const child = spawn("sh", ["-c", script, "lathe-guard"], { stdio: ["pipe", "ignore", "ignore"], detached: true });
   const { pid, stdin } = child;
@@ -52,7 +51,7 @@ export function startGuard(): Guard {
       { reason: "SHELL_MISSING" },
     );
   const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-  // Without the guard the stack still works; only a SIGKILL of ours would then leave something behind.
+  // The stack works without the guard, but a SIGKILL of this process would then leave processes behind.
   stdin.on("error", () => {});
   child.unref();
   (stdin as unknown as { unref?: () => void }).unref?.();
@@ -61,7 +60,7 @@ export function startGuard(): Guard {
     add: (one) => void stdin.write(`add ${one}\n`),
     drop: (one) => void stdin.write(`drop ${one}\n`),
     async stop() {
-      // Waited for now, and so kept in mind by the event loop again.
+      // The event loop must stay alive until the guard has ended.
       child.ref();
       child.kill("SIGKILL");
       await gone;

@@ -9,7 +9,7 @@ import type { Guard } from "./guard";
 
 const startDeadlineMs = 15_000;
 
-/** Path of nats-server in the folders of PATH or where Debian and others put it; undefined if there is none. */
+/** The path of nats-server on PATH or in the usual folders; undefined if it is missing. */
 export function findNatsServer(
   path = process.env.PATH ?? "",
   usual: readonly string[] = ["/usr/sbin", "/usr/local/bin"],
@@ -24,7 +24,7 @@ function isExecutable(path: string): boolean {
     accessSync(path, constants.X_OK);
     return true;
   } catch {
-    // Not there, or not ours to run: either way the next folder is tried.
+    // Missing or not executable: try the next folder.
     return false;
   }
 }
@@ -46,7 +46,7 @@ const missing = (why: string) =>
     { reason: "NATS_SERVER_MISSING" },
   );
 
-/** Path of nats-server; where there is none, root on a system with apt-get installs it, others get FAILED_PRECONDITION that says how. */
+/** The path of nats-server. If it is missing, root installs it with apt-get; otherwise FAILED_PRECONDITION explains how to install it. */
 export function requireNatsServer(
   say: (line: string) => void,
   find: () => string | undefined = () => findNatsServer(),
@@ -58,12 +58,12 @@ export function requireNatsServer(
   say("nats-server is not installed; installing it with apt-get");
   const install = () => apt("install", "-y", "--no-install-recommends", "nats-server");
   let result = install();
-  // Fresh images come without package lists.
+  // Fresh images have no package lists.
   if (!result.ok && apt("update").ok) result = install();
   const installed = find();
   if (installed !== undefined) return installed;
   const last = result.output.trim().split("\n").at(-1) ?? "";
-  throw missing(` and apt-get could not do it (${last})`);
+  throw missing(` and apt-get could not install it (${last})`);
 }
 
 export interface Nats {
@@ -74,20 +74,20 @@ export interface Nats {
 
 interface NatsOptions {
   binary: string;
-  /** Holds the store. */
+  /** The folder of the store. */
   folder: string;
   log: string;
   guard: Guard;
-  /** A free one unless given. */
+  /** A free port unless given. */
   port?: number | undefined;
 }
 
-/** Starts nats-server with JetStream on loopback; resolves when it answers. */
+/** Starts nats-server with JetStream on loopback; resolves when it accepts connections. */
 export async function startNats({ binary, folder, log, guard, port: wanted }: NatsOptions): Promise<Nats> {
   const ports = join(folder, "ports");
   rmSync(ports, { recursive: true, force: true });
   mkdirSync(ports, { recursive: true });
-  // Port -1 lets the server choose; it tells its choice in a file, so that nobody can take the port in between.
+  // With port -1 the server chooses a free port and writes it to a file, so no other process can take the port in between.
   const args = ["-js", "-a", "127.0.0.1", "-p", String(wanted ?? -1), "-sd", join(folder, "store")];
   const child = startChild({
     name: "nats-server",
@@ -113,13 +113,13 @@ function readPort(folder: string): number | undefined {
   const name = readdirSync(folder).find((file) => file.endsWith(".ports"));
   if (name === undefined) return undefined;
   const text = readFileSync(join(folder, name), "utf8");
-  // The file may be read while it is written.
+  // The file may still be incomplete.
   if (!text.trim().endsWith("}")) return undefined;
   const [url] = (JSON.parse(text) as { nats?: string[] }).nats ?? [];
   return url === undefined ? undefined : Number(new URL(url).port);
 }
 
-/** True once the server sends its INFO line, which it does when it takes connections. */
+/** Whether the server sends its INFO line, which it does once it accepts connections. */
 function greets(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");

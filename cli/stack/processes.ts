@@ -1,23 +1,23 @@
 import { readFileSync } from "node:fs";
 
-/** A process, distinguished from a later one with the same number. */
+/** Identifies a process, also against a later one with the same id. */
 export interface ProcessId {
   pid: number;
-  /** Clock ticks from boot to its start; "" where there is no /proc. */
+  /** Start time in clock ticks since boot; "" without /proc. */
   started: string;
 }
 
-/** A file of /proc; undefined where the process is gone or the system has no /proc. */
+/** A file of /proc; undefined if the process has ended or the system has no /proc. */
 function readProc(pid: number, file: string): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/${file}`, "utf8");
   } catch {
-    // Either way there is nothing to read.
+    // The process has ended, or there is no /proc.
     return undefined;
   }
 }
 
-/** Fields of /proc/<pid>/stat from the state on; the name before it may hold spaces and brackets. */
+/** The fields of /proc/<pid>/stat from the state on. The name before it may contain spaces and brackets. */
 function statOf(pid: number): string[] {
   const stat = readProc(pid, "stat") ?? "";
   return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -33,11 +33,11 @@ export function isAlive({ pid, started }: ProcessId): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
   }
-  // A zombie only waits to be collected.
+  // A zombie has ended.
   return statOf(pid)[0] !== "Z" && identify(pid).started === started;
 }
 
-/** The npm that runs us as one of its scripts: our parent, or the parent of the shell in between; undefined without /proc. */
+/** The npm that runs this process as a script: the parent, or the parent of the shell in between; undefined without /proc. */
 export function npmAbove(): ProcessId | undefined {
   const parent = process.ppid;
   const above = [parent, Number(statOf(parent)[1] ?? 0)];

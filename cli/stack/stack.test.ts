@@ -69,7 +69,7 @@ describe("nats-server", () => {
   const open = (folder: string, port?: number): Promise<Nats> =>
     startNats({ binary: findNatsServer()!, folder, log: `${folder}.log`, guard, port });
 
-  it("starts on a free port, starts again on the same, and is gone after its stop", async () => {
+  it("starts on a free port, restarts on the same, and ends with its stop", async () => {
     const folder = newFolder();
     const first = await open(folder);
     await first.child.stop(2000);
@@ -80,7 +80,7 @@ describe("nats-server", () => {
     expect(isAlive(second.child.pid)).toBe(false);
   });
 
-  it("says why it does not start", async () => {
+  it("reports why it does not start", async () => {
     const folder = newFolder();
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, "store"), "a file in the way");
@@ -89,7 +89,7 @@ describe("nats-server", () => {
     expect(error.message).toMatch(/nats-server ended: exit code 1; the end of .*state-\d+\.log:\n.*\S/s);
   });
 
-  it("is looked for on PATH first, and its absence says how to install it", () => {
+  it("is searched on PATH first; if it is missing, the error explains how to install it", () => {
     const bin = newFolder();
     mkdirSync(bin);
     writeFileSync(join(bin, "nats-server"), "", { mode: 0o755 });
@@ -119,7 +119,7 @@ describe("a stack", () => {
     expect(readdirSync(stack.folder).sort()).toEqual(["logs", "nats"]);
   });
 
-  it("stands beside another one, but not in the same folder", async () => {
+  it("runs beside another one, but not in the same folder", async () => {
     const [one, two] = await Promise.all([start(), start()]);
     expect(one.natsUrl).not.toBe(two.natsUrl);
     const error = await failure(start(one.folder));
@@ -128,7 +128,7 @@ describe("a stack", () => {
     expect(one.pids().every(isAlive)).toBe(true);
   });
 
-  it("restarts what dies, at its address, and says so in a line", async () => {
+  it("restarts a dead process at its address and reports it in a line", async () => {
     const said: string[] = [];
     const stack = await start(newFolder(), {}, (line) => said.push(line));
     const before = stack.addresses();
@@ -136,7 +136,7 @@ describe("a stack", () => {
     stack.kill("nats");
     await until(() => stack.addresses().shrinking.pid !== before.shrinking.pid);
     expect(stack.addresses().shrinking.grpc).toBe(before.shrinking.grpc);
-    expect(said).toContain("shrinking service died (killed by SIGKILL); starting it again (1 of 5)");
+    expect(said).toContain("shrinking service died (killed by SIGKILL); restarting it (1 of 5)");
     await until(() => said.some((line) => line.startsWith("nats-server died")));
     const pids = stack.pids();
     await stack.stop();
@@ -155,7 +155,7 @@ describe("a stack", () => {
     expect(isAlive(Number(nats))).toBe(false);
   });
 
-  it("leaves no process behind when its launcher is killed by SIGKILL, and its folder to the next", async () => {
+  it("leaves no process behind when its launcher is killed by SIGKILL, and releases its folder", async () => {
     const folder = newFolder();
     const launcher = join(root, "launcher.ts");
     writeFileSync(
@@ -178,7 +178,7 @@ describe("a stack", () => {
 });
 
 describe("the end of a log", () => {
-  it("has what was said, and is empty where there is no log", () => {
+  it("has the last messages, and is empty without a log", () => {
     const log = join(root, "a.log");
     writeFileSync(log, 'one\n{"level":"error","msg":"two"}\n{"half\n');
     expect(lastLines(log)).toBe('  one\n  error: two\n  {"half');

@@ -18,17 +18,17 @@ export const SERVICES = ["search", "supernet", "shrinking", "discretization", "l
 export type ServiceName = (typeof SERVICES)[number];
 
 interface StackOptions extends DiskOptions {
-  /** State folder; made if need be, refused while another stack has it. */
+  /** State folder. It is created if missing, and rejected while another stack uses it. */
   folder: string;
-  /** Takes lines about what happens: an install, a restart. */
+  /** Receives status lines, such as an installation or a restart. */
   say?: (line: string) => void;
-  /** Added to the environment of each service. */
+  /** Additional environment variables of each service. */
   env?: Readonly<Record<string, string>>;
-  /** Ends the start early. */
+  /** Aborts the start. */
   signal?: AbortSignal | undefined;
-  /** How long NATS may have no room before the stack counts as broken; without an end unless given. */
+  /** How long the storage of NATS may be full before the stack counts as broken, in milliseconds; unlimited unless given. */
   storagePatienceMs?: number;
-  /** Folder with <service>/main; for tests. */
+  /** Replaces the folder with <service>/main in tests. */
   services?: string;
 }
 
@@ -36,48 +36,48 @@ export interface ServiceAddress {
   pid: number;
   /** host:port. */
   grpc: string;
-  /** Of /metrics, /healthz and /readyz. */
+  /** host:port of /metrics, /healthz and /readyz. */
   http: string;
 }
 
 export interface Stack {
   readonly folder: string;
   readonly natsUrl: string;
-  /** As they are now; a restarted service keeps its gRPC address. */
+  /** The current addresses. A restarted service keeps its gRPC address. */
   addresses(): Record<ServiceName, ServiceAddress>;
   /** Process ids of nats-server and the services. */
   pids(): number[];
   logFile(service: ServiceName): string;
-  /** Kills one process as a crash would; it is restarted. */
+  /** Kills one process like a crash; it is restarted. */
   kill(service: ServiceName | "nats"): void;
-  /** Resolves, with the reason, if a process has died too often or the disk is nearly full. */
+  /** Resolves with the reason if a process has died too often or the disk is nearly full. */
   readonly broken: Promise<LatheError>;
-  /** Services first, then nats-server; the state folder stays. */
+  /** Stops the services, then nats-server. The state folder is kept. */
   stop(): Promise<void>;
 }
 
 const startDeadlineMs = 60_000;
-/** What a service may take to stop in order, a training step included; then it is killed. */
+/** Time for a graceful shutdown of a service, including a training step. */
 const serviceGraceMs = 10_000;
 const killAfterMs = serviceGraceMs + 2_000;
 const natsGraceMs = 5_000;
 const host = "127.0.0.1";
-/** As in the image: 25 MB less of memory a service, at the same speed. */
+/** The flags of the image: 25 MB less memory per service at the same speed. */
 const HEAP = ["--max-semi-space-size=4"];
 
-/** Settings of a deployment that would break a private stack on loopback. */
+/** Environment variables of a deployment that would break a private stack on loopback. */
 const foreign = /^LATHE_(NATS|GRPC|HTTP|TLS|AUTH|READY|EXIT|SHUTDOWN)_/;
 
 function environment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
-  // A process that dies is started again at once: its work need not wait a minute.
+  // A process that dies is restarted at once, so its work need not wait for the default lease of a minute.
   return { LATHE_LEASE: "15s", ...own, ...extra };
 }
 
 /**
- * Starts a private nats-server with JetStream and the five services on free loopback ports, each a supervised process, and
- * resolves when all of them say SERVING. If one cannot start, what was started is stopped again and the error has the last
- * lines of its log.
+ * Starts a private nats-server with JetStream and the five services on free loopback ports, each a supervised process.
+ * Resolves when all of them are SERVING. If one cannot start, the others are stopped and the error contains the last lines of
+ * its log.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { say = () => {}, signal } = options;
@@ -116,7 +116,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         say,
         onGivenUp: announceBroken,
       });
-      // Even when another one has failed meanwhile: whoever is here is stopped.
+      // Recorded even if another service has failed, so that it is stopped.
       started.push(supervised);
       return { name, supervised, address: service.address };
     });
@@ -127,7 +127,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     signal?.removeEventListener("abort", onAbort);
     throwIfAborted(signal);
     const failures = settled.flatMap((one) => (one.status === "rejected" ? [LatheError.from(one.reason)] : []));
-    // The others only stopped because this one failed.
+    // The failed service has aborted the starts of the others; report its own error.
     const failure = failures.find(({ reason }) => reason !== "START_ABANDONED") ?? failures[0];
     if (failure) throw failure;
     const services = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
@@ -187,7 +187,7 @@ async function superviseNats(
     start: async () => {
       const log = state.path("logs", "nats.log");
       const nats = await startNats({ binary, folder: state.path("nats"), log, guard, port });
-      // The services know the first address; it is kept.
+      // The services know the first port, so a restart must keep it.
       ({ port, url } = nats);
       return nats.child;
     },
@@ -195,7 +195,7 @@ async function superviseNats(
   return { url, supervised };
 }
 
-/** One service as a process that answers gRPC once `start` has resolved; its log and ready file lie in the state folder. */
+/** A service as a process, which serves gRPC once `start` resolves. Its log and ready file are in the state folder. */
 export function serviceProcess(
   name: ServiceName,
   natsUrl: string,
@@ -247,14 +247,14 @@ export function serviceProcess(
   };
 }
 
-/** Waits for the ready file of this very process, then for SERVING. */
+/** Waits for the ready file of this process, then for SERVING. */
 async function untilServing(child: Child, readyFile: string, signal: AbortSignal): Promise<ReadyFile> {
   const deadline = Date.now() + startDeadlineMs;
   let ready: ReadyFile | undefined;
-  let last = "it has not said where it listens";
+  let last = "it has not reported its ports";
   while (child.running && Date.now() < deadline) {
     if (signal.aborted)
-      throw new LatheError("CANCELLED", `${child.name}: start given up`, { reason: "START_ABANDONED" });
+      throw new LatheError("CANCELLED", `${child.name}: the start was abandoned`, { reason: "START_ABANDONED" });
     ready ??= readReadyFile(readyFile, child.pid);
     if (ready) {
       const health = await healthOf(`${host}:${ready.grpcPort}`);
@@ -283,7 +283,7 @@ async function healthOf(address: string): Promise<string> {
     const { status } = await connection.api.check({ service: "" });
     return status === Serving.SERVING ? "SERVING" : "NOT_SERVING";
   } catch (error) {
-    // Not listening any more, or not yet: the caller asks again until its deadline.
+    // The service does not listen yet, or no longer; the caller retries until its deadline.
     return LatheError.from(error).code;
   } finally {
     connection.close();

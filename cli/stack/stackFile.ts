@@ -4,7 +4,7 @@ import { LatheError } from "../../shared/process/errors";
 import { userFolder } from "../spec/specFlags";
 import type { ServiceAddress, ServiceName } from "./stack";
 
-/** What run/stack.json of a running stack tells. */
+/** The content of run/stack.json of a running stack. */
 interface StackFile {
   pid: number;
   /** URL of its NATS. */
@@ -12,7 +12,7 @@ interface StackFile {
   services: Record<ServiceName, ServiceAddress>;
 }
 
-/** Addresses of the stack that `lathe up` runs in a folder; FAILED_PRECONDITION where none does, with `instead`: what else the user may give. */
+/** The addresses of the running stack of a state folder. FAILED_PRECONDITION if none runs; the message offers the option `instead`. */
 export function readStackFile(state: string, instead: string): StackFile {
   const file = join(resolve(userFolder(), state), "run", "stack.json");
   try {
@@ -20,7 +20,7 @@ export function readStackFile(state: string, instead: string): StackFile {
   } catch (error) {
     throw new LatheError(
       "FAILED_PRECONDITION",
-      `no stack runs here (there is no ${file}): start one with "lathe up", or give ${instead}`,
+      `no stack is running here (${file} does not exist): start one with "lathe up", or give ${instead}`,
       { reason: "NO_STACK", cause: error },
     );
   }

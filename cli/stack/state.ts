@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import { identify, isAlive, type ProcessId } from "./processes";
 
-/** Where a local stack keeps what it needs: nats/ (all searches), logs/, run/ (ready files), stack.json (addresses). */
+/** The folder of a local stack: nats/ (all searches), logs/ and run/ (ready files and stack.json with the addresses). */
 export interface StateFolder {
   readonly folder: string;
   path(...parts: string[]): string;
-  /** Gives the folder free for the next stack. */
+  /** Releases the folder for the next stack. */
   release(): void;
 }
 
@@ -15,12 +15,12 @@ function readOwner(file: string): ProcessId | undefined {
   try {
     return JSON.parse(readFileSync(file, "utf8")) as ProcessId;
   } catch {
-    // Gone, or not yet written whole.
+    // Missing, or not completely written yet.
     return undefined;
   }
 }
 
-/** Takes a folder for one stack; FAILED_PRECONDITION if a running launcher has it, and if it cannot be written. */
+/** Locks a folder for one stack. FAILED_PRECONDITION if a running stack uses it or if it is not writable. */
 export function takeStateFolder(folder: string): StateFolder {
   const path = (...parts: string[]) => join(folder, ...parts);
   const lock = path("run", "owner.json");
@@ -38,7 +38,7 @@ export function takeStateFolder(folder: string): StateFolder {
       if (owner && isAlive(owner))
         throw new LatheError(
           "FAILED_PRECONDITION",
-          `${folder} is in use by a stack that runs (pid ${owner.pid}); stop it, or give this one another folder`,
+          `${folder} is in use by a running stack (pid ${owner.pid}); stop it or choose another folder`,
           { reason: "STATE_IN_USE" },
         );
       rmSync(lock, { force: true });
@@ -52,7 +52,7 @@ export function takeStateFolder(folder: string): StateFolder {
       cause: error,
     });
   }
-  // Left by a stack that was killed.
+  // Remove files that a killed stack left behind.
   for (const file of readdirSync(path("run"))) if (path("run", file) !== lock) rmSync(path("run", file));
   return {
     folder,

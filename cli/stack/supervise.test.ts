@@ -33,11 +33,11 @@ describe("supervise", () => {
     });
     expect(starts).toBe(6);
     expect(said).toHaveLength(5);
-    expect(said[4]).toBe("a service died (exit code 1); starting it again (5 of 5)");
+    expect(said[4]).toBe("a service died (exit code 1); restarting it (5 of 5)");
     expect(givenUp.message).toBe("a service died 6 times (exit code 1)");
   });
 
-  it("does not restart what it stops, nor while it waits to", async () => {
+  it("does not restart a stopped process, also during the wait before a restart", async () => {
     let starts = 0;
     const first = child();
     const start = () => Promise.resolve(starts++ === 0 ? first : child());

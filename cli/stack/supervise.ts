@@ -4,28 +4,31 @@ import { lastLines, type Child } from "./child";
 
 interface SupervisedOptions {
   name: string;
-  /** Starts the process and resolves when it serves; called again after each unexpected end. The signal gives up a start. */
+  /** Starts the process and resolves when it serves. Called again after each unexpected end; the signal aborts a start. */
   start: (signal: AbortSignal) => Promise<Child>;
   say: (line: string) => void;
-  /** Called once, when the process has died too often or cannot be started again. */
+  /** Called once, when the process has died too often or cannot be restarted. */
   onGivenUp: (error: LatheError) => void;
-  /** First wait before a restart, doubled each time. */
+  /** Wait before the first restart in milliseconds, doubled each time. */
   backoffMs?: number;
 }
 
 export interface Supervised {
   readonly name: string;
-  /** The process of now; while it is being restarted, the one before. */
+  /** The current process; during a restart, the previous one. */
   readonly child: Child;
   stop(graceMs: number): Promise<void>;
 }
 
 const maxRestarts = 5;
 const maxBackoffMs = 5_000;
-/** A process that served this long starts with a clean record. */
+/** A process that served this long has its count of restarts reset. */
 const forgivenAfterMs = 10 * 60_000;
 
-/** Starts a process and keeps it running: at most 5 restarts in a row, each said in one line. Rejects if the first start fails. */
+/**
+ * Starts a process and restarts it after unexpected ends, at most 5 times in a row, with one status line each. Rejects if the first
+ * start fails.
+ */
 export async function supervise({
   name,
   start,
@@ -54,18 +57,18 @@ export async function supervise({
       if (Date.now() - startedAt > forgivenAfterMs) restarts = 0;
       if (restarts >= maxRestarts) return giveUp(`died ${maxRestarts + 1} times (${exit})`);
       restarts++;
-      say(`${name} died (${exit}); starting it again (${restarts} of ${maxRestarts})`);
+      say(`${name} died (${exit}); restarting it (${restarts} of ${maxRestarts})`);
       try {
         await pause(Math.min(maxBackoffMs, backoffMs * 2 ** (restarts - 1)), undefined, { signal: stopping.signal });
       } catch {
-        // The stop came during the wait.
+        // stop() was called during the wait.
         return;
       }
       try {
         child = await start(stopping.signal);
         startedAt = Date.now();
       } catch (error) {
-        if (!stopping.signal.aborted) giveUp(`cannot be started again: ${LatheError.from(error).message}`, error);
+        if (!stopping.signal.aborted) giveUp(`cannot be restarted: ${LatheError.from(error).message}`, error);
         return;
       }
     }
@@ -79,7 +82,7 @@ export async function supervise({
     async stop(graceMs) {
       stopping.abort();
       await child.stop(graceMs);
-      // A restart that was under way has brought up another process by now, or failed.
+      // A restart during the stop may have started another process.
       await kept;
       await child.stop(graceMs);
     },

@@ -2,17 +2,17 @@ import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
-import { alarmEffects, dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./figures";
-import type { Progress } from "./progress";
+import { alarmEffects, dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./format";
+import type { SearchView } from "./searchView";
 
-/** One readable line per event, for logs and pipes; undefined for what is not worth one. `progress` is the state after it. */
-export function eventLine({ event }: WatchSearchResponse, progress: Progress): string | undefined {
+/** An event as one line, for logs and pipes; undefined for events without a line. `view` is the state after the event. */
+export function eventLine({ event }: WatchSearchResponse, view: SearchView): string | undefined {
   switch (event?.$case) {
     case "searchCreated": {
       const given = givenGenotype(event.value.spec);
-      if (given) return `search ${progress.searchId} created: ${progress.title}; ${genotypeLine(given)}`;
-      const candidates = progress.candidates.reduce((sum, { start }) => sum + start, 0);
-      return `search ${progress.searchId} created: ${progress.title}; 10^${progress.log10Start.toFixed(1)} networks${candidates > 0 ? `, ${candidates} candidates` : ""}`;
+      if (given) return `search ${view.searchId} created: ${view.title}; ${genotypeLine(given)}`;
+      const candidates = view.candidates.reduce((sum, { start }) => sum + start, 0);
+      return `search ${view.searchId} created: ${view.title}; 10^${view.log10Start.toFixed(1)} networks${candidates > 0 ? `, ${candidates} candidates` : ""}`;
     }
     case "operatorsProfiled":
       return `operators measured on ${event.value.conditions?.device ?? "the device"}: ${event.value.table?.candidates.length ?? 0} candidates`;

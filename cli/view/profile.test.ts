@@ -1,7 +1,7 @@
 import { smallSpace } from "../../shared/testing/networks";
 import { profileLines } from "./profile";
 
-it("a profile is printed by family and by part, in the order of the network, with the floor of the convolutions", () => {
+it("a profile is printed by family and by part, in the order of the network, with the rate of the convolutions", () => {
   const time = (part: string, op: string, ms: number, family = "elementwise" as const) => ({
     part,
     family,
@@ -37,8 +37,8 @@ it("a profile is printed by family and by part, in the order of the network, wit
   expect(lines[0]).toBe(
     "steps of the whole supernet of tiny: batch 8, 32x64, onnxruntime/cpu 1, blocked, 2 threads, medians of 10",
   );
-  expect(lines[1]).toContain("4.0 us are taken off");
-  expect(lines).toContain("weights step: 20.0 ms without profiler (50.0 with it, of which its 16 nodes 10.0)");
+  expect(lines[1]).toContain("4.0 us per node are subtracted");
+  expect(lines).toContain("weights step: 20.0 ms without profiler (50.0 ms with it, of which 10.0 ms in its 16 nodes)");
   expect(lines).toContain("  convolutions: 3.00 GMACs, at 300 GFLOP/s over the whole step");
   const rows = lines
     .slice(lines.findIndex((line) => line.includes("by part")) + 1)

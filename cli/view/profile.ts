@@ -1,17 +1,19 @@
+import type { MemoryEstimate } from "../../services/supernet/training/memory";
 import type { ProfileReport, StepReport } from "../../services/supernet/training/profile";
+import { memorySize } from "../../shared/engine/account";
 import { FAMILIES } from "../../shared/engine/family";
 import type { NodeTimes } from "../../shared/engine/profile";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 
-/** Parts that are no part of the network come last. */
+/** Parts outside the network, which are listed last. */
 const AROUND = ["choices", "loss", "parameters", "optimizer", "other"];
 
-/** Where the time of the steps goes, for a person. */
+/** The profile of the steps as text. */
 export function profileLines(preset: string, space: SearchSpace, report: ProfileReport): string[] {
   const { engine, formulation, threads, batchSize, runs, overheadSeconds, steps } = report;
   return [
     `steps of the whole supernet of ${preset}: batch ${batchSize}, ${space.inputHeight}x${space.inputWidth}, ${engine}, ${formulation}, ${threads} threads, medians of ${runs}`,
-    `The profiler adds to every node, and not the same to each: ${(overheadSeconds * 1e6).toFixed(1)} us are taken off. Rank by these times; only the time of a step without profiler is to be trusted as a sum.`,
+    `The profiler slows every node by a different amount; ${(overheadSeconds * 1e6).toFixed(1)} us per node are subtracted. Use these times to rank; only the time without profiler is the true total.`,
     ...steps.flatMap(stepLines),
   ];
 }
@@ -25,7 +27,7 @@ function stepLines(step: StepReport): string[] {
   };
   return [
     "",
-    `${step.step} step: ${ms(step.seconds)} ms without profiler (${ms(step.profiledSeconds)} with it, of which its ${nodes} nodes ${ms(total)})`,
+    `${step.step} step: ${ms(step.seconds)} ms without profiler (${ms(step.profiledSeconds)} ms with it, of which ${ms(total)} ms in its ${nodes} nodes)`,
     `  convolutions: ${(step.macs / 1e9).toFixed(2)} GMACs, at ${gflops(step.macs, step.seconds)} GFLOP/s over the whole step`,
     "",
     heading("by family"),
@@ -37,7 +39,7 @@ function stepLines(step: StepReport): string[] {
 }
 
 const ms = (seconds: number): string => (seconds * 1000).toFixed(1);
-/** A multiply and an add each. */
+/** GFLOP/s: a MAC is one multiplication and one addition. */
 const gflops = (macs: number, seconds: number): string => ((2 * macs) / seconds / 1e9).toFixed(0);
 
 const heading = (name: string): string =>
@@ -50,7 +52,7 @@ function row(name: string, times: NodeTimes[], total: number): string {
   return `  ${name.padEnd(30)}${ms(seconds).padStart(9)}${share.toFixed(1).padStart(7)}${String(nodes).padStart(8)}   ${largest(times)}`;
 }
 
-/** The operators that take most of a row. */
+/** The three operators with the largest share of a row. */
 function largest(times: NodeTimes[]): string {
   const byOp = new Map<string, number>();
   for (const { op, seconds } of times) byOp.set(op, (byOp.get(op) ?? 0) + seconds);
@@ -66,4 +68,25 @@ function inOrder(a: string, b: string): number {
 function rank(part: string): string {
   if (part === "stem") return "0";
   return part === "head" ? "2" : `1/${part.replace("reduction", "a").replace("block", "b").replace("exits", "c")}`;
+}
+
+/** The estimate in one line; `machine` is the memory of this machine in bytes. */
+export function memoryLine({ bytes, steps }: MemoryEstimate, machine: number): string {
+  const parts = steps.map((step) => `${step.name} ${memorySize(step.bytes)}`).join(", ");
+  return `training the supernet needs about ${memorySize(bytes)} (${parts}); this machine has ${memorySize(machine)}`;
+}
+
+/** The estimate as a table with a row per step. */
+export function memoryLines(preset: string, estimate: MemoryEstimate, machine: number): string[] {
+  const row = (...cells: string[]) => `  ${(cells[0] ?? "").padEnd(12)}${cells.slice(1).map((cell) => cell.padStart(14)).join("")}`; // prettier-ignore
+  return [
+    `estimated memory of training the whole supernet of ${preset}, formulation ${estimate.formulation}`,
+    row("", "activations", "constants", "inputs", "outputs", "together"),
+    ...estimate.steps.map(({ name, activations, constants, inputs, outputs, bytes }) =>
+      row(name, ...[activations, constants, inputs, outputs, bytes].map(memorySize)),
+    ),
+    row("process", "", "", "", "", memorySize(estimate.processBytes)),
+    row("all", "", "", "", "", memorySize(estimate.bytes)),
+    `this machine has ${memorySize(machine)}; decoded images are not in the estimate`,
+  ];
 }

@@ -1,6 +1,6 @@
 import type { Removal } from "../../shared/proto/lathe/v1/result";
-import { dimensionNames, duration, percent, removalReasons } from "./figures";
-import { secondsLeft, type Phase, type PhaseName, type Progress } from "./progress";
+import { dimensionNames, duration, percent, removalReasons } from "./format";
+import { secondsLeft, type Phase, type PhaseName, type SearchView } from "./searchView";
 
 const labels: Record<PhaseName, string> = {
   operators: "measure operators",
@@ -17,7 +17,7 @@ function bar(share: number, cells: number): string {
   return `[${"#".repeat(full)}${".".repeat(cells - full)}]`;
 }
 
-/** No line may wrap: a redraw counts rows. */
+/** Shortens a line to the width of the terminal. Lines must not wrap, because a redraw counts rows. */
 export function truncate(line: string, width: number): string {
   if (line.length <= width) return line;
   return width <= 3 ? line.slice(0, Math.max(0, width)) : `${line.slice(0, width - 3)}...`;
@@ -33,21 +33,21 @@ function phaseLine(phase: Phase, cells: number): string {
     if (steps > 0 && epoch < epochs) parts.push(`step ${step}/${steps}`);
     const left = secondsLeft(phase);
     if (left !== undefined && left > 0) parts.push(`${duration(left)} left`);
-    // Last, since a narrow terminal cuts it.
+    // Last, because a narrow terminal cuts it off.
     const last = epochSeconds.at(-1);
     if (last !== undefined) parts.push(`${last.toFixed(last < 1 ? 2 : 1)} s/epoch`);
   }
   return parts.join("  ");
 }
 
-function figureLines(progress: Progress): string[] {
-  const { epoch, stepLoss, evaluated, supernetMiou, discreteMiou, retrainedMiou, retrainingLoss } = progress;
+function resultLines(view: SearchView): string[] {
+  const { epoch, stepLoss, evaluated, supernetMiou, discreteMiou, retrainedMiou, retrainingLoss } = view;
   const lines: string[] = [];
   if (epoch) {
     lines.push(
       `  loss           weights ${epoch.weightLoss.toFixed(3)}   architecture ${epoch.alphaLoss.toFixed(3)}` +
         (retrainingLoss === undefined ? "" : `   retraining ${retrainingLoss.toFixed(3)}`),
-      `  cost           ${percent(epoch.expectedCostRatio)} of the largest network (target ${percent(progress.costTarget)})`,
+      `  cost           ${percent(epoch.expectedCostRatio)} of the largest network (target ${percent(view.costTarget)})`,
       `  SSR            factor ${epoch.ssrFactor.toFixed(1)}`,
     );
   } else if (stepLoss !== undefined) lines.push(`  loss           ${stepLoss.toFixed(3)}`);
@@ -64,7 +64,7 @@ function figureLines(progress: Progress): string[] {
   return lines;
 }
 
-function spaceLines({ candidates, log10Now, log10Start, lastRemovals }: Progress, maxRemovals: number): string[] {
+function spaceLines({ candidates, log10Now, log10Start, lastRemovals }: SearchView, maxRemovals: number): string[] {
   if (candidates.length === 0) return [];
   const lines = [
     `  space          10^${log10Now.toFixed(1)} of 10^${log10Start.toFixed(1)} networks`,
@@ -77,7 +77,7 @@ function spaceLines({ candidates, log10Now, log10Start, lastRemovals }: Progress
   ];
   if (lastRemovals && lastRemovals.removals.length > 0) {
     const { epoch, removals } = lastRemovals;
-    lines.push(`  left after epoch ${epoch}: ${removals.length}`);
+    lines.push(`  removed after epoch ${epoch}: ${removals.length}`);
     lines.push(...removals.slice(0, maxRemovals).map(removalLine));
     if (removals.length > maxRemovals) lines.push(`    and ${removals.length - maxRemovals} more`);
   }
@@ -92,29 +92,29 @@ function removalLine({ group, value, probability, maxProbability, reason }: Remo
 interface Frame {
   columns: number;
   rows: number;
-  /** Now, ms. */
+  /** Current time in milliseconds since the epoch. */
   now: number;
-  /** One line from the launcher: a restart, a lost connection. */
+  /** A status line, such as a restart or a lost connection. */
   note?: string | undefined;
 }
 
-/** The live view of a search: lines that fit the terminal. Pure. */
-export function render(progress: Progress, { columns, rows, now, note }: Frame): string[] {
-  const { searchId, title, state, startedAt, phases, lastAlarm, reason } = progress;
+/** The view of a search as lines that fit the terminal. Pure. */
+export function render(view: SearchView, { columns, rows, now, note }: Frame): string[] {
+  const { searchId, title, state, startedAt, phases, lastAlarm, reason } = view;
   const elapsed = startedAt === undefined ? "" : `  ${duration(Math.max(0, now - startedAt) / 1000)}`;
   const cells = Math.max(8, Math.min(24, columns - 84));
   const head = [`Lathe ${searchId}  ${title}  ${state}${elapsed}`.replace(/ {3,}/g, "  ")];
   const lines = [
     ...head,
     ...phases.map((phase) => phaseLine(phase, cells)),
-    ...figureLines(progress),
-    ...spaceLines(progress, 4),
+    ...resultLines(view),
+    ...spaceLines(view, 4),
     ...(lastAlarm === undefined
       ? []
       : [`  alarm          ${lastAlarm.name} at epoch ${lastAlarm.epoch}: ${lastAlarm.message}`]),
     ...(reason === undefined ? [] : [`  reason         ${reason}`]),
     ...(note === undefined ? [] : [`  note           ${note}`]),
   ];
-  // The row below the last line holds the cursor.
+  // The cursor is in the row below the last line.
   return lines.slice(0, Math.max(1, rows - 1)).map((line) => truncate(line.replace(/[\r\n\t]+/g, " "), columns));
 }

@@ -1,9 +1,10 @@
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { eventLine } from "./eventLine";
-import { initialProgress, observe, type Progress } from "./progress";
+import { observe } from "./observe";
 import { render } from "./render";
+import { initialView } from "./searchView";
 
-/** Where a view writes; process.stdout is one. */
+/** The output of a display, e.g. process.stdout. */
 interface Screen {
   write(text: string): unknown;
   isTTY?: boolean;
@@ -13,13 +14,12 @@ interface Screen {
   removeListener?(event: "resize", listener: () => void): unknown;
 }
 
-/** A view of a running search. */
-interface View {
-  readonly progress: Progress;
+/** Shows a running search. */
+interface Display {
   event(response: WatchSearchResponse): void;
-  /** A line that is not an event. */
+  /** Shows a line that is not an event. */
   say(line: string): void;
-  /** Draws the last state, and gives the terminal back. */
+  /** Draws the last state and restores the terminal. */
   close(): void;
 }
 
@@ -28,9 +28,9 @@ const redrawMs = 250;
 /** Escape sequences: to the first column n rows up, and clear from there. */
 const rewind = (rows: number) => `\r${rows > 0 ? `\x1b[${rows}A` : ""}\x1b[J`;
 
-/** A view that draws over itself. */
-function liveView(searchId: string, screen: Screen): View {
-  let progress = initialProgress(searchId);
+/** A display that redraws itself in place. */
+function liveDisplay(searchId: string, screen: Screen): Display {
+  let view = initialView(searchId);
   let note: string | undefined;
   let drawn: string[] = [];
   let dirty = true;
@@ -38,16 +38,16 @@ function liveView(searchId: string, screen: Screen): View {
 
   const draw = () => {
     const columns = screen.columns || 80;
-    // After a resize the terminal may have wrapped what stands there.
+    // After a resize the terminal may have wrapped the drawn lines.
     const rows = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / columns)), 0);
-    const lines = render(progress, { columns, rows: screen.rows || 24, now: Date.now(), note });
+    const lines = render(view, { columns, rows: screen.rows || 24, now: Date.now(), note });
     screen.write(`${rewind(Math.min(rows, (screen.rows || 24) - 1))}${lines.map((line) => `${line}\n`).join("")}`);
     drawn = lines;
     dirty = false;
     drawnAt = Date.now();
   };
   const tick = () => {
-    // Once a second for the clock, more often only for news.
+    // Redraw once a second for the clock, and earlier only after a change.
     if (dirty || Date.now() - drawnAt >= 1_000) draw();
   };
   const timer = setInterval(tick, redrawMs);
@@ -57,11 +57,8 @@ function liveView(searchId: string, screen: Screen): View {
   process.once("exit", showCursor);
   draw();
   return {
-    get progress() {
-      return progress;
-    },
     event(response) {
-      progress = observe(progress, response);
+      view = observe(view, response);
       dirty = true;
     },
     say(line) {
@@ -78,16 +75,13 @@ function liveView(searchId: string, screen: Screen): View {
   };
 }
 
-/** A view of one line per event. */
-function plainView(searchId: string, screen: Screen): View {
-  let progress = initialProgress(searchId);
+/** A display that writes one line per event. */
+function plainDisplay(searchId: string, screen: Screen): Display {
+  let view = initialView(searchId);
   return {
-    get progress() {
-      return progress;
-    },
     event(response) {
-      progress = observe(progress, response);
-      const line = eventLine(response, progress);
+      view = observe(view, response);
+      const line = eventLine(response, view);
       if (line !== undefined) screen.write(`${line}\n`);
     },
     say: (line) => void screen.write(`${line}\n`),
@@ -95,21 +89,10 @@ function plainView(searchId: string, screen: Screen): View {
   };
 }
 
-/** Keeps the state and shows nothing. */
-function silentView(searchId: string): View {
-  let progress = initialProgress(searchId);
-  return {
-    get progress() {
-      return progress;
-    },
-    event: (response) => void (progress = observe(progress, response)),
-    say: () => {},
-    close: () => {},
-  };
-}
+const silentDisplay: Display = { event: () => {}, say: () => {}, close: () => {} };
 
-/** The view that fits: live on a terminal, plain lines elsewhere, silent for machines. */
-export function openView(searchId: string, screen: Screen, { silent = false } = {}): View {
-  if (silent) return silentView(searchId);
-  return screen.isTTY && process.env.TERM !== "dumb" ? liveView(searchId, screen) : plainView(searchId, screen);
+/** The display for a screen: live on a terminal, one line per event elsewhere, nothing if `silent`. */
+export function openDisplay(searchId: string, screen: Screen, { silent = false } = {}): Display {
+  if (silent) return silentDisplay;
+  return screen.isTTY && process.env.TERM !== "dumb" ? liveDisplay(searchId, screen) : plainDisplay(searchId, screen);
 }

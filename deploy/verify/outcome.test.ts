@@ -1,6 +1,6 @@
 import { judged, leftOut, ok, report } from "./outcome";
 
-it("a report has a line for each check and counts them; one that throws has failed", async () => {
+it("a report has a line per check and counts them; a check that throws has failed", async () => {
   const lines: string[] = [];
   const passed = await report(
     [

@@ -1,4 +1,4 @@
-/** How a check ended. `detail`: what was found, the faults a line each, or why it was left out and how to have it. */
+/** The outcome of a check. `detail` holds the findings, one fault per line, or why the check was left out and how to enable it. */
 export interface Outcome {
   status: "ok" | "failed" | "left out";
   detail: string;
@@ -12,11 +12,11 @@ export interface Check {
 export const ok = (detail: string): Outcome => ({ status: "ok", detail });
 export const leftOut = (detail: string): Outcome => ({ status: "left out", detail });
 
-/** Failed where there are faults, else ok with the given detail. */
+/** Failed if there are faults, otherwise ok with the given detail. */
 export const judged = (faults: readonly string[], detail: string): Outcome =>
   faults.length === 0 ? ok(detail) : { status: "failed", detail: faults.map((fault) => `\n  ${fault}`).join("") };
 
-/** Runs the checks one after another, a line each, and returns whether none failed; the last line counts. */
+/** Runs the checks one after another, prints one line per check and a summary, and returns whether none failed. */
 export async function report(checks: readonly Check[], say: (line: string) => void): Promise<boolean> {
   const count = { ok: 0, failed: 0, "left out": 0 };
   for (const { name, run } of checks) {

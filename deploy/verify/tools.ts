@@ -5,17 +5,17 @@ import { delimiter, join } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import { packageRoot } from "../../shared/process/root";
 
-/** Version that is built where PATH has none. */
+/** The helm version to build if PATH has no helm. */
 const HELM = "v3.22.0";
-/** How long a build may take unless all is asked for: enough where Go has compiled most of it before. */
+/** Time limit of a build without `full`, in milliseconds. It suffices if Go's cache holds most packages. */
 const BUILD_MS = 40_000;
 const root = packageRoot();
-/** Binaries that this program builds; `npm ci` removes it, and Go's own cache makes the next build short. */
+/** The folder of the built binaries. `npm ci` removes it; Go's own cache keeps the next build short. */
 const cache = join(root, "node_modules", ".cache", "lathe-verify");
 
 const TIMED_OUT = `not within ${BUILD_MS / 1000} s; LATHE_VERIFY=full takes the time`;
 
-/** What a command came to; output is stdout and stderr together. */
+/** The result of a command; `output` is stdout and stderr together. */
 interface Ran {
   status: number;
   stdout: string;
@@ -39,16 +39,16 @@ export function run(
   return { status: status ?? 1, stdout, output: `${stdout}${stderr}`.trim() };
 }
 
-/** Path of a program on PATH, or where Go and Debian put theirs. */
+/** The path of a program on PATH or in the usual folders of Go and Debian. */
 function onPath(name: string): string | undefined {
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/go/bin", "/usr/sbin", "/usr/local/bin"];
   return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
-/** A program, or why it is not there and how to have it. */
+/** A program, or why it is missing and how to get it. */
 export type Tool = { path: string } | { missing: string };
 
-/** helm of PATH, or one built from the Go module proxy; `full`: however long that takes. */
+/** The helm on PATH, or one built with Go; `full` lifts the time limit of the build. */
 export function helm(full: boolean): Tool {
   const found = onPath("helm");
   if (found !== undefined) return { path: found };
@@ -61,7 +61,7 @@ export function helm(full: boolean): Tool {
   );
 }
 
-/** The program of validators/, built from these sources; `full`: however long that takes. */
+/** The program of validators/, built from these sources; `full` lifts the time limit of the build. */
 export function validators(full: boolean): Tool {
   const cwd = join(root, "deploy", "verify", "validators");
   const hash = createHash("sha256");
@@ -72,11 +72,11 @@ export function validators(full: boolean): Tool {
 
 function built(path: string, full: boolean, make: (go: string, timeoutMs: number) => Ran): Tool {
   if (existsSync(path)) return { path };
-  // A fresh machine compiles for minutes: 80 s of CI for nothing.
+  // A fresh machine compiles for minutes, so CI would wait 80 s without a result.
   if (process.env.CI === "true" && !full)
-    return { missing: "is not there, and CI builds none; LATHE_VERIFY=full does" };
+    return { missing: "is missing, and CI does not build it; LATHE_VERIFY=full does" };
   const go = onPath("go");
-  if (go === undefined) return { missing: "is not there, and neither is Go to build it" };
+  if (go === undefined) return { missing: "is missing, and Go is missing to build it" };
   mkdirSync(cache, { recursive: true });
   const { status, output } = make(go, full ? 0 : BUILD_MS);
   if (status !== 0) return { missing: `could not be built: ${output.split("\n").slice(-5).join("; ")}` };

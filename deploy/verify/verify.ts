@@ -5,10 +5,10 @@ import { imageChecks } from "./image/checks";
 import { report } from "./outcome";
 
 const USAGE = `npm run verify:deploy -- [--full] [--update]
-  --full     takes the time to build helm and the validators with Go, and to run the build steps of the image; as LATHE_VERIFY=full
-  --update   writes helm/lathe/ci/golden anew`;
+  --full     builds helm and the validators with Go without a time limit, and runs the build steps of the image (as LATHE_VERIFY=full)
+  --update   writes the snapshots in helm/lathe/ci/golden`;
 
-/** Checks the chart, the image and the compose file as far as this machine can; exit code 1 where a check fails. */
+/** Checks the chart, the image and the compose files with the tools of this machine. Exit code 1 if a check fails. */
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {

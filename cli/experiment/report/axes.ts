@@ -9,7 +9,7 @@ const ticks = {
 };
 const name = { nameLocation: "middle", nameTextStyle: { color: ink, fontSize: 14 } } as const;
 
-/** An axis of numbers along the bottom; from zero on only where that is asked for. */
+/** A numeric axis at the bottom; it starts at zero only with `zero`. */
 export const bottom = (of: string, { zero = false } = {}): XAXisComponentOption => ({
   type: "value",
   name: of,
@@ -28,7 +28,7 @@ export const left = (of: string, { zero = false } = {}): YAXisComponentOption =>
   ...ticks,
 });
 
-/** Words along the bottom, broken where they do not fit. */
+/** A category axis at the bottom with line breaks in long labels. */
 export const categories = (words: string[], width: number): XAXisComponentOption => ({
   type: "category",
   data: words,
@@ -47,10 +47,10 @@ const legend: LegendComponentOption = {
   textStyle: { ...label, width: 135, overflow: "break" },
 };
 
-/** Width of the area between the axes. */
+/** Width of the plot area in pixels. */
 export const plotWidth = 900 - 76 - 196;
 
-/** The area between the axes, and a legend at its right. */
+/** The plot area, with a legend to its right. */
 export const frame = (words: (string | { name: string; icon?: string })[]): Pick<EChartsOption, "grid" | "legend"> => ({
   grid: { left: 76, right: 196, top: 56, bottom: 76, containLabel: false },
   legend: { ...legend, data: words },

@@ -4,33 +4,33 @@ import { LatheError } from "../../../shared/process/errors";
 import { DecidedBy, SearchResult } from "../../../shared/proto/lathe/v1/result";
 import { foldersWithResult, readFailure, readManifest, readResult, type PlannedCell } from "../folder";
 
-/** The figures of one result. What does not exist for it is undefined: a search without a supernet has no gap. */
-export interface CellFigures {
-  /** First epoch after which every group had one survivor. */
+/** The results of one cell. Results that its algorithm does not have are undefined, such as the gap without a supernet. */
+export interface CellResults {
+  /** First epoch after which every live group had one survivor. */
   convergedEpoch: number | undefined;
   candidatesLeft: number | undefined;
-  /** mIoU in percent, also those below. */
+  /** All mIoUs are in percent. */
   supernetMiou: number | undefined;
-  /** Of the network found, before it is retrained. */
+  /** mIoU of the derived or selected network before retraining. */
   discreteMiou: number | undefined;
   retrainedMiou: number | undefined;
-  /** Percent points. */
+  /** Discretization gap in percentage points. */
   gap: number | undefined;
   params: number | undefined;
   macs: number | undefined;
-  /** Cost of the network as a share of the largest network's. */
+  /** Cost of the network as a share of the cost of the largest network. */
   costRatio: number | undefined;
   /** (cost ratio - target) / target, in percent. */
   costMiss: number | undefined;
   latencyMs: number | undefined;
-  /** Images that the search has trained with. */
+  /** Number of training images of the search. */
   trainingImages: number | undefined;
   searchSeconds: number | undefined;
   retrainingSeconds: number | undefined;
   totalSeconds: number | undefined;
 }
 
-export type FigureName = keyof CellFigures;
+export type ResultName = keyof CellResults;
 
 /** mIoU of the supernet after an epoch of the search, in percent. */
 interface EpochPoint {
@@ -40,18 +40,21 @@ interface EpochPoint {
 
 export interface CellRecord extends PlannedCell {
   state: "finished" | "failed" | "missing";
-  /** Why it failed. */
+  /** Error message of a failed cell. */
   message?: string;
-  figures?: CellFigures;
+  results?: CellResults;
   epochs: EpochPoint[];
 }
 
-/** The cells of an experiment in the order of its grid, each with what its folder says. FAILED_PRECONDITION where the folder is none of an experiment. */
+/**
+ * The cells of an experiment in the order of its grid, with the content of their folders. FAILED_PRECONDITION if `folder` is not an
+ * experiment folder.
+ */
 export function readCells(folder: string): CellRecord[] {
   return manifestOf(folder).cells.map((cell): CellRecord => {
     const result = readResult(folder, cell.name);
     if (result !== undefined)
-      return { ...cell, state: "finished", figures: figuresOf(result), epochs: readEpochs(join(folder, cell.name)) };
+      return { ...cell, state: "finished", results: resultsOf(result), epochs: readEpochs(join(folder, cell.name)) };
     const failure = readFailure(folder, cell.name);
     if (failure !== undefined) return { ...cell, state: "failed", message: failure.message, epochs: [] };
     return { ...cell, state: "missing", epochs: [] };
@@ -63,12 +66,12 @@ export function manifestOf(folder: string): { name: string; cells: PlannedCell[]
   if (manifest) return manifest;
   throw new LatheError(
     "FAILED_PRECONDITION",
-    `${folder} is no folder of an experiment (there is no experiment.json): "lathe experiment run" makes one`,
+    `${folder} is not an experiment folder (experiment.json is missing); "lathe experiment run" creates one`,
     { reason: "NO_EXPERIMENT" },
   );
 }
 
-/** Folders with a result that are no cell of the grid any more. */
+/** Folders with a result that are not in the grid (any more). */
 export function strangers(folder: string): string[] {
   const cells = new Set(manifestOf(folder).cells.map(({ name }) => name));
   return foldersWithResult(folder).filter((name) => !cells.has(name));
@@ -76,18 +79,18 @@ export function strangers(folder: string): string[] {
 
 const shrunk: readonly DecidedBy[] = [DecidedBy.DECIDED_BY_SHRINKING, DecidedBy.DECIDED_BY_ARGMAX];
 
-/** The figures of a result.json. */
-export function figuresOf(json: Record<string, unknown>): CellFigures {
+/** The results of a result.json. */
+export function resultsOf(json: Record<string, unknown>): CellResults {
   const result = SearchResult.fromJSON(json);
   const { figures, latency, costRatio, costTarget } = result;
-  // Only these two cut a network out of a supernet.
+  // Only these two derive a network from a supernet.
   const ofSupernet = (value: number) => (shrunk.includes(result.decidedBy) ? value : undefined);
   const retrained = result.retrainedBestEpoch > 0 || result.retrainingSeconds > 0;
   return {
     convergedEpoch: ofSupernet(result.convergedEpoch) || undefined,
     candidatesLeft: ofSupernet(result.candidatesLeft),
     supernetMiou: ofSupernet(100 * result.supernetMiou),
-    // A result folder has it, 0 too, of everything that searches.
+    // result.json has this key for every search, even if the value is 0.
     discreteMiou: "discreteMiou" in json ? 100 * result.discreteMiou : undefined,
     retrainedMiou: retrained ? 100 * result.retrainedMiou : undefined,
     gap: ofSupernet(100 * result.discretizationGap),
@@ -103,7 +106,7 @@ export function figuresOf(json: Record<string, unknown>): CellFigures {
   };
 }
 
-/** The epochs of the search in an epochs.csv; none where there is no file. */
+/** The search epochs of an epochs.csv; none if the file is missing. */
 function readEpochs(folder: string): EpochPoint[] {
   try {
     return epochsOf(readFileSync(join(folder, "epochs.csv"), "utf8"));

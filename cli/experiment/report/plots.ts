@@ -1,12 +1,12 @@
 import type { CustomSeriesRenderItem, SeriesOption } from "echarts";
 import { bottom, categories, frame, left, plotWidth } from "./axes";
-import type { FigureName } from "./cells";
-import { figure, type Group } from "./summary";
+import type { ResultName } from "./cells";
+import { resultOf, type Group } from "./summary";
 import { colourOf, type Plot } from "./svg";
 
 const dark = "#222";
 
-/** The plots of an experiment; of one for which no cell has the figures there is none. */
+/** The plots of an experiment, without those for which no cell has results. */
 export function plotsOf(groups: readonly Group[]): Plot[] {
   const all = [gap(groups), accuracyAndCost(groups), course(groups), seconds(groups), costTarget(groups)];
   return all.filter((plot) => plot !== undefined);
@@ -14,11 +14,11 @@ export function plotsOf(groups: readonly Group[]): Plot[] {
 
 const kindsOf = (groups: readonly Group[]): string[] => [...new Set(groups.map(({ kind }) => kind))];
 
-/** Pixels by which the points of n cells are moved apart. */
+/** Horizontal offset in pixels of one of n points, so that they do not overlap. */
 const apart = (index: number, n: number): number => (n === 1 ? 0 : ((index + 0.5) / n - 0.5) * Math.min(36, 9 * n));
 
-/** A point per cell over the name of its group. */
-function strip(groups: readonly Group[], name: FigureName): SeriesOption {
+/** One point per cell above the label of its group. */
+function strip(groups: readonly Group[], name: ResultName): SeriesOption {
   const kinds = kindsOf(groups);
   return {
     name: "one cell",
@@ -27,7 +27,7 @@ function strip(groups: readonly Group[], name: FigureName): SeriesOption {
     itemStyle: { color: "#888", opacity: 0.85 },
     z: 3,
     data: groups.flatMap((group, at) => {
-      const values = group.cells.flatMap((cell) => figure(cell, name) ?? []);
+      const values = group.cells.flatMap((cell) => resultOf(cell, name) ?? []);
       return values.map((value, index) => ({
         value: [at, value],
         symbolOffset: [apart(index, values.length), 0] as [number, number],
@@ -38,12 +38,12 @@ function strip(groups: readonly Group[], name: FigureName): SeriesOption {
 }
 
 function gap(groups: readonly Group[]): Plot | undefined {
-  const of = groups.filter(({ figures }) => figures.gap);
+  const of = groups.filter(({ results }) => results.gap);
   if (of.length === 0) return undefined;
-  const means = of.map(({ figures }, at) => [at, figures.gap!.mean]);
+  const means = of.map(({ results }, at) => [at, results.gap!.mean]);
   return {
     name: "gap",
-    title: "Discretization gap: mIoU lost when the network is cut out of the supernet",
+    title: "Discretization gap: mIoU lost when the network is derived from the supernet",
     option: {
       ...frame(["one cell", "mean"]),
       xAxis: categories(
@@ -74,7 +74,7 @@ function accuracyAndCost(groups: readonly Group[]): Plot | undefined {
   const targets = [...new Set(groups.map(({ target }) => target))];
   const series = groups.flatMap(({ label, kind, target, cells }): SeriesOption[] => {
     const data = cells.flatMap((cell) => {
-      const [macs, miou] = [figure(cell, "macs"), figure(cell, "retrainedMiou")];
+      const [macs, miou] = [resultOf(cell, "macs"), resultOf(cell, "retrainedMiou")];
       return macs === undefined || miou === undefined ? [] : [[macs / 1e6, miou]];
     });
     const symbol = symbols[targets.indexOf(target) % symbols.length]!;
@@ -103,7 +103,7 @@ function accuracyAndCost(groups: readonly Group[]): Plot | undefined {
   };
 }
 
-/** Dashes tell targets apart, as colours tell what is searched with. */
+/** Line styles distinguish targets; colours distinguish algorithms and variants. */
 const dashes = ["solid", "dashed", "dotted"] as const;
 
 function course(groups: readonly Group[]): Plot | undefined {
@@ -118,7 +118,7 @@ function course(groups: readonly Group[]): Plot | undefined {
         return {
           name: label,
           type: "line",
-          // One epoch is a point; a line has none, here and in the legend.
+          // A single epoch needs a symbol, because a line of one point is invisible.
           symbol: epochs.length === 1 ? "circle" : "none",
           itemStyle: { color },
           lineStyle: { color, width: 1.6, type, opacity: 0.85 },
@@ -140,15 +140,15 @@ function course(groups: readonly Group[]): Plot | undefined {
 }
 
 function seconds(groups: readonly Group[]): Plot | undefined {
-  const of = groups.filter(({ figures }) => figures.totalSeconds);
+  const of = groups.filter(({ results }) => results.totalSeconds);
   if (of.length === 0) return undefined;
-  const bar = (name: string, key: FigureName, color: string): SeriesOption => ({
+  const bar = (name: string, key: ResultName, color: string): SeriesOption => ({
     name,
     type: "bar",
     stack: "seconds",
     barMaxWidth: 56,
     itemStyle: { color },
-    data: of.map(({ figures }) => figures[key]?.mean ?? 0),
+    data: of.map(({ results }) => results[key]?.mean ?? 0),
   });
   const points = strip(of, "totalSeconds");
   return {
@@ -170,7 +170,7 @@ function seconds(groups: readonly Group[]): Plot | undefined {
   };
 }
 
-/** Share of the target that a cost may miss it by and still meet it. */
+/** Relative deviation from the target that still counts as met. */
 const TOLERANCE = 0.1;
 
 function costTarget(groups: readonly Group[]): Plot | undefined {
@@ -180,7 +180,7 @@ function costTarget(groups: readonly Group[]): Plot | undefined {
       .filter((group) => group.kind === kind)
       .flatMap(({ cells }) =>
         cells.flatMap((cell) => {
-          const ratio = figure(cell, "costRatio");
+          const ratio = resultOf(cell, "costRatio");
           return ratio === undefined
             ? []
             : [{ value: [cell.target, ratio], symbolOffset: [apart(index, kinds.length), 0] as [number, number] }];
@@ -207,7 +207,7 @@ function costTarget(groups: readonly Group[]): Plot | undefined {
   const axis = { min: 0, max: 1 };
   return {
     name: "cost-target",
-    title: "Cost of the network found against its target, as shares of the largest network",
+    title: "Cost of the found network against its target, as shares of the largest network",
     option: {
       ...frame([...series.map(({ name }) => String(name)), "target", { name: "within 10 %", icon: "rect" }]),
       xAxis: { ...bottom("target", { zero: true }), ...axis },

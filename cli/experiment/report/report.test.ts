@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { writeManifest, writeFailure, type PlannedCell } from "../folder";
-import { epochsOf, figuresOf, readCells } from "./cells";
+import { epochsOf, resultsOf, readCells } from "./cells";
 import { plotsOf } from "./plots";
 import { svgOf } from "./svg";
 import { summarize } from "./summary";
@@ -64,7 +64,7 @@ beforeAll(() => {
 });
 
 describe("a report", () => {
-  it("has a row per group: mean, sample standard deviation and worst", () => {
+  it("has a row per group with mean, sample standard deviation and worst value", () => {
     // Gaps 0, 0.2 and 1 points: mean 0.4, squares 0.16 + 0.04 + 0.36 = 0.56 over 2.
     expect(report).toContain(
       `| ssr | 3 of 3 | 50.0 ± 0.0 | 49.6 ± 0.5 | 0.40 ± ${Math.sqrt(0.28).toFixed(2)} | 1.00 | 55.0 ± 0.0 |`,
@@ -77,17 +77,17 @@ describe("a report", () => {
     expect(report).toContain("| random | 1 of 3 | – | – | 15.4 | 100.0 | 50.0 | 150.0 |");
   });
 
-  it("says of every cell without a result that it has none, and why", () => {
+  it("lists every cell without a result, with the reason", () => {
     expect(report).toContain("5 of 9 cells have a result, 1 failed, 3 are missing.");
     expect(report).toContain('- darts-s2: search s-9 failed: "odd", it says');
     expect(report).toContain("- darts-s3\n- random-s2\n- random-s3");
     expect(report).toContain("| darts-s2 | failed | – |");
     expect(report).toContain("| random-s3 | missing | – |");
-    expect(report).toContain("no cell of this grid, left out: left-over.");
+    expect(report).toContain("not cells of this grid and are not included: left-over.");
     for (const { name } of grid) expect(report).toContain(`| ${name} |`);
   });
 
-  it("has a line of CSV per cell, empty where there is no figure", () => {
+  it("has a CSV line per cell, with empty fields for missing results", () => {
     const csv = readFileSync(join(folder, "report", "report.csv"), "utf8")
       .trimEnd()
       .split("\n");
@@ -108,7 +108,7 @@ describe("a report", () => {
     expect(csv.find((line) => line.startsWith("darts-s2,"))).toMatch(/,"search s-9 failed: ""odd"", it says"$/);
   });
 
-  it("names its files, each of which is there, and shows the plots", () => {
+  it("names its files, which all exist, and shows the plots", () => {
     expect(written.files).toEqual([
       "report.md",
       "report.csv",
@@ -122,21 +122,21 @@ describe("a report", () => {
     for (const file of written.files.slice(2)) expect(report).toContain(`](${file})`);
   });
 
-  it("is refused of a folder that is none of an experiment", () =>
-    expect(() => writeReport(join(folder, "ssr-s1"), folder)).toThrow("is no folder of an experiment"));
+  it("is refused for a folder that is not an experiment folder", () =>
+    expect(() => writeReport(join(folder, "ssr-s1"), folder)).toThrow("is not an experiment folder"));
 });
 
-describe("figures of a result", () => {
+describe("the results of a cell", () => {
   it("are percent, points and milliseconds", () => {
-    const figures = figuresOf(result(0.01));
-    expect(figures).toMatchObject({ supernetMiou: 50, gap: 1, macs: 1e7, convergedEpoch: 22, totalSeconds: 150 });
-    expect(figures.costMiss).toBeCloseTo(10, 10);
-    expect(figures.latencyMs).toBeCloseTo(1.5, 10);
+    const results = resultsOf(result(0.01));
+    expect(results).toMatchObject({ supernetMiou: 50, gap: 1, macs: 1e7, convergedEpoch: 22, totalSeconds: 150 });
+    expect(results.costMiss).toBeCloseTo(10, 10);
+    expect(results.latencyMs).toBeCloseTo(1.5, 10);
   });
 
-  it("are not made up where a search has none", () => {
+  it("are undefined if a search has none", () => {
     const fixed = { retrainedMiou: 0.4, retrainedBestEpoch: 1, retrainingSeconds: 5 };
-    expect(figuresOf(fixed)).toMatchObject({
+    expect(resultsOf(fixed)).toMatchObject({
       gap: undefined,
       discreteMiou: undefined,
       candidatesLeft: undefined,
@@ -144,16 +144,16 @@ describe("figures of a result", () => {
       searchSeconds: undefined,
     });
     const unretrained = result(0, { retrainedMiou: 0, retrainedBestEpoch: 0, retrainingSeconds: 0 });
-    expect(figuresOf(unretrained)).toMatchObject({
+    expect(resultsOf(unretrained)).toMatchObject({
       gap: 0,
       retrainedMiou: undefined,
       retrainingSeconds: undefined,
       totalSeconds: 100,
     });
-    expect(figuresOf(result(0.4, argmax))).toMatchObject({ gap: 40, convergedEpoch: undefined });
+    expect(resultsOf(result(0.4, argmax))).toMatchObject({ gap: 40, convergedEpoch: undefined });
   });
 
-  it("per epoch are those of the search", () =>
+  it("per epoch come from the search", () =>
     expect(epochsOf(epochsCsv)).toEqual([
       { epoch: 1, miou: 10 },
       { epoch: 2, miou: 25 },
@@ -170,7 +170,7 @@ describe("groups", () => {
   });
   const labels = (cells: Parameters<typeof summarize>[0]) => summarize(cells).map(({ label }) => label);
 
-  it("are named by what tells them apart", () => {
+  it("are named by their differences", () => {
     expect(labels([cell("ssr", 0.6), cell("darts", 0.6)])).toEqual(["ssr", "darts"]);
     expect(labels([cell("ssr", 0.2), cell("ssr", 0.6), cell("ssr", 0.6)])).toEqual([
       "ssr, target 0.2",
@@ -182,7 +182,7 @@ describe("groups", () => {
 });
 
 describe("plots", () => {
-  it("have a point for each cell that has the figure, and a line for each course", () => {
+  it("have a point per cell with the result, and a line per course of epochs", () => {
     const plots = plotsOf(summarize(readCells(folder)));
     const points = (name: string) => {
       const series = plots.find((plot) => plot.name === name)!.option.series as { type: string; data: unknown[] }[];
@@ -196,7 +196,7 @@ describe("plots", () => {
     expect(plots.find(({ name }) => name === "epochs")!.option.series).toHaveLength(5);
   });
 
-  it("are SVG that a renderer takes, with their words", async () => {
+  it("are valid SVG with their texts", async () => {
     for (const plot of plotsOf(summarize(readCells(folder)))) {
       const svg = svgOf(plot);
       expect(svg).toContain(plot.title);
@@ -208,6 +208,6 @@ describe("plots", () => {
     expect(gap).not.toContain("random");
   });
 
-  it("are none where no cell has a figure", () =>
+  it("are omitted if no cell has the result", () =>
     expect(plotsOf(summarize([{ ...plan("ssr", 1), state: "missing", epochs: [] }]))).toEqual([]));
 });

@@ -1,21 +1,42 @@
-import type { CellFigures, CellRecord, FigureName } from "./cells";
-import { spreadOf, type Spread } from "./statistics";
+import type { CellResults, CellRecord, ResultName } from "./cells";
 
-/** Cells that differ in their seed alone. */
+/** Mean and spread of a sample. */
+export interface Spread {
+  n: number;
+  mean: number;
+  /** Sample standard deviation (n - 1); undefined for one value. */
+  deviation: number | undefined;
+  min: number;
+  max: number;
+}
+
+/** Mean and spread of the defined values; undefined if there are none. */
+function spreadOf(values: readonly (number | undefined)[]): Spread | undefined {
+  const there = values.filter((value) => value !== undefined);
+  const n = there.length;
+  if (n === 0) return undefined;
+  const mean = there.reduce((sum, value) => sum + value, 0) / n;
+  // Two passes, because the difference of sums of squares loses digits when the spread is small.
+  const squares = there.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const deviation = n > 1 ? Math.sqrt(squares / (n - 1)) : undefined;
+  return { n, mean, deviation, min: Math.min(...there), max: Math.max(...there) };
+}
+
+/** Cells that differ only in their seed. */
 export interface Group {
-  /** What tells it from the other groups of the experiment, in words. */
+  /** Label that distinguishes the group from the others of the experiment. */
   label: string;
-  /** The same without the target. */
+  /** The label without the target. */
   kind: string;
   algorithm: string;
   variant: string | undefined;
   target: number;
   cells: CellRecord[];
   finished: number;
-  figures: Partial<Record<FigureName, Spread>>;
+  results: Partial<Record<ResultName, Spread>>;
 }
 
-export const FIGURES: readonly FigureName[] = [
+export const RESULTS: readonly ResultName[] = [
   "convergedEpoch",
   "candidatesLeft",
   "supernetMiou",
@@ -33,7 +54,7 @@ export const FIGURES: readonly FigureName[] = [
   "totalSeconds",
 ];
 
-/** The groups of an experiment in the order of its grid, each with the mean and spread of every figure that its cells have. */
+/** The groups of an experiment in the order of its grid, each with the mean and spread of every result that its cells have. */
 export function summarize(cells: readonly CellRecord[]): Group[] {
   const groups = new Map<string, CellRecord[]>();
   for (const cell of cells) {
@@ -49,17 +70,17 @@ export function summarize(cells: readonly CellRecord[]): Group[] {
       ...(variant ? [variant] : []),
     ].join(" ");
     const label = several.targets ? `${kind}, target ${target}` : kind;
-    const figures = Object.fromEntries(
-      FIGURES.flatMap((name) => {
-        const spread = spreadOf(of.map((cell) => figure(cell, name)));
+    const results = Object.fromEntries(
+      RESULTS.flatMap((name) => {
+        const spread = spreadOf(of.map((cell) => resultOf(cell, name)));
         return spread ? [[name, spread] as const] : [];
       }),
     );
     const finished = of.filter(({ state }) => state === "finished").length;
-    return { label, kind, algorithm, variant, target, cells: of, finished, figures };
+    return { label, kind, algorithm, variant, target, cells: of, finished, results };
   });
 }
 
-export function figure(cell: CellRecord, name: FigureName): CellFigures[FigureName] {
-  return cell.figures?.[name];
+export function resultOf(cell: CellRecord, name: ResultName): CellResults[ResultName] {
+  return cell.results?.[name];
 }

@@ -1,7 +1,7 @@
 import { init, type EChartsOption } from "echarts";
 
 export interface Plot {
-  /** File name, without its ending. */
+  /** File name without extension. */
   name: string;
   title: string;
   option: EChartsOption;
@@ -11,12 +11,12 @@ const size = { width: 900, height: 480 };
 const ink = "#333";
 const fontFamily = "Helvetica, Arial, 'Liberation Sans', sans-serif";
 
-/** Colours that stay apart for the colour-blind (Okabe and Ito, 2008). */
+/** Colours that colour-blind readers can distinguish (Okabe and Ito, 2008). */
 const colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a7a", "#a6761d"];
 
 export const colourOf = (index: number): string => colours[index % colours.length]!;
 
-/** A plot as an SVG of 900x480, drawn without a browser. */
+/** Renders a plot as an SVG of 900x480 pixels, without a browser. */
 export function svgOf({ title, option }: Plot): string {
   const chart = init(null, null, { renderer: "svg", ssr: true, ...size });
   try {

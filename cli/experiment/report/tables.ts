@@ -1,17 +1,16 @@
-import type { CellRecord, FigureName } from "./cells";
-import type { Spread } from "./statistics";
-import { FIGURES, figure, type Group } from "./summary";
+import type { CellRecord, ResultName } from "./cells";
+import { RESULTS, resultOf, type Group, type Spread } from "./summary";
 
 interface Column {
   head: string;
   unit: string;
   digits: number;
-  /** One shown unit in units of the figure. */
+  /** The displayed unit in units of the result; 1 unless given. */
   per?: number;
 }
 
-/** How a figure is shown. */
-const COLUMNS: Readonly<Record<FigureName, Column>> = {
+/** The column of each result in the tables. */
+const COLUMNS: Readonly<Record<ResultName, Column>> = {
   convergedEpoch: { head: "converged", unit: "epoch", digits: 0 },
   candidatesLeft: { head: "left", unit: "", digits: 0 },
   supernetMiou: { head: "supernet mIoU", unit: "%", digits: 1 },
@@ -31,8 +30,8 @@ const COLUMNS: Readonly<Record<FigureName, Column>> = {
 
 const NONE = "–";
 
-/** Names of report.csv. */
-const CSV: Readonly<Record<FigureName, string>> = {
+/** The column names of report.csv. */
+const CSV: Readonly<Record<ResultName, string>> = {
   convergedEpoch: "converged_epoch",
   candidatesLeft: "candidates_left",
   supernetMiou: "supernet_miou_percent",
@@ -52,15 +51,15 @@ const CSV: Readonly<Record<FigureName, string>> = {
 
 function shown(value: number, { digits, per = 1 }: Column): string {
   const text = (value / per).toFixed(digits);
-  // A gap of -1e-17 is none.
+  // Show -0.00 as 0.00, e.g. for a gap of -1e-17.
   return Number(text) === 0 ? text.replace("-", "") : text;
 }
 
-/** Mean ± standard deviation; where not every finished cell has the figure, how many have. */
+/** Mean ± standard deviation; with the number of cells if not every finished cell has the result. */
 function spread(of: Spread | undefined, column: Column, finished: number): string {
   if (of === undefined) return NONE;
   const { mean, deviation, n } = of;
-  // A mean of whole numbers is none.
+  // The mean of whole numbers needs a decimal.
   const fine = { ...column, digits: Math.max(column.digits, 1) };
   const text = deviation === undefined ? shown(mean, fine) : `${shown(mean, fine)} ± ${shown(deviation, fine)}`;
   return n === finished ? text : `${text} (${n} of ${finished})`;
@@ -74,36 +73,36 @@ function markdown(heads: readonly string[], rows: readonly (readonly string[])[]
   return [line(heads), line(rule), ...rows.map(line)].join("\n");
 }
 
-/** A row per group: how many of its cells have a result, mean ± standard deviation of figures; of the gap also the worst. */
-export function summaryTable(groups: readonly Group[], names: readonly FigureName[]): string {
+/** A row per group: number of finished cells, mean ± standard deviation of the named results, and the worst gap. */
+export function summaryTable(groups: readonly Group[], names: readonly ResultName[]): string {
   const heads = names.flatMap((name) => [head(COLUMNS[name]), ...(name === "gap" ? ["worst gap"] : [])]);
-  const rows = groups.map(({ label, cells, finished, figures }) => [
+  const rows = groups.map(({ label, cells, finished, results }) => [
     label,
     `${finished} of ${cells.length}`,
     ...names.flatMap((name) => [
-      spread(figures[name], COLUMNS[name], finished),
-      ...(name === "gap" ? [figures.gap ? shown(figures.gap.max, COLUMNS.gap) : NONE] : []),
+      spread(results[name], COLUMNS[name], finished),
+      ...(name === "gap" ? [results.gap ? shown(results.gap.max, COLUMNS.gap) : NONE] : []),
     ]),
   ]);
   return markdown(["", "n", ...heads], rows);
 }
 
-/** A row per cell, with every figure; a cell without a result says so. */
+/** A row per cell with its state and every result. */
 export function cellTable(cells: readonly CellRecord[]): string {
   const rows = cells.map((cell) => [
     cell.name,
     cell.state,
-    ...FIGURES.map((name) => {
-      const value = figure(cell, name);
+    ...RESULTS.map((name) => {
+      const value = resultOf(cell, name);
       return value === undefined ? NONE : shown(value, COLUMNS[name]);
     }),
   ]);
-  return markdown(["cell", "state", ...FIGURES.map((name) => head(COLUMNS[name]))], rows, 2);
+  return markdown(["cell", "state", ...RESULTS.map((name) => head(COLUMNS[name]))], rows, 2);
 }
 
 const quoted = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** A row per cell with every figure in full; empty where there is none. */
+/** A row per cell with every result in full precision; missing results are empty. */
 export function csv(cells: readonly CellRecord[]): string {
   const heads = [
     "cell",
@@ -112,12 +111,12 @@ export function csv(cells: readonly CellRecord[]): string {
     "target",
     "seed",
     "state",
-    ...FIGURES.map((name) => CSV[name]),
+    ...RESULTS.map((name) => CSV[name]),
     "message",
   ];
   const rows = cells.map((cell) => [
     ...[cell.name, cell.algorithm, cell.variant ?? "", String(cell.target), String(cell.seed), cell.state],
-    ...FIGURES.map((name) => String(figure(cell, name) ?? "")),
+    ...RESULTS.map((name) => String(resultOf(cell, name) ?? "")),
     cell.message ?? "",
   ]);
   return [heads, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");

@@ -6,7 +6,7 @@ import { svgOf } from "./svg";
 import { summarize, type Group } from "./summary";
 import { cellTable, csv, summaryTable } from "./tables";
 
-/** Writes report.md, report.csv and the plots of an experiment's folder to a target folder; from the files of its cells alone. */
+/** Writes report.md, report.csv and the plots of an experiment to a target folder, from the files of its cells. */
 export function writeReport(folder: string, target: string): { content: Record<string, unknown>; files: string[] } {
   const { name } = manifestOf(folder);
   const cells = readCells(folder);
@@ -31,7 +31,7 @@ export function writeReport(folder: string, target: string): { content: Record<s
 const row = ({ epochs: _, ...cell }: CellRecord) => cell;
 const groupRow = ({ cells, kind: _, ...group }: Group) => ({ ...group, cells: cells.map(({ name }) => name) });
 
-/** report.md. */
+/** The text of report.md. */
 function reportText(
   name: string,
   cells: readonly CellRecord[],
@@ -45,7 +45,7 @@ function reportText(
   const sections = [
     `# ${name}`,
     `${inState("finished").length} of ${cells.length} cells have a result, ${failed.length} failed, ${missing.length} are missing.`,
-    "Mean ± sample standard deviation (n - 1) over the cells of a row that have a result; with one there is no deviation. mIoU is that of the validation split; the retrained one is at its best epoch, chosen on the same split. A dash: there is no such figure.",
+    "Mean ± sample standard deviation (n - 1) over the finished cells of a row; a single cell has no deviation. All mIoUs are measured on the validation split; the retrained mIoU is that of the best epoch, chosen on the same split. A dash means that there is no such result.",
     "## Quality",
     summaryTable(groups, ["supernetMiou", "discreteMiou", "gap", "retrainedMiou"]),
     "## Networks",
@@ -64,7 +64,7 @@ function reportText(
       : []),
     ...(missing.length > 0 ? ["## Missing", missing.map((cell) => `- ${cell.name}`).join("\n")] : []),
     ...(others.length > 0
-      ? [`Folders with a result that is no cell of this grid, left out: ${others.join(", ")}.`]
+      ? [`Folders with a result that are not cells of this grid and are not included: ${others.join(", ")}.`]
       : []),
     ...(images.length > 0 ? ["## Plots", ...images.map(({ file, title }) => `![${title}](${file})`)] : []),
     "## Cells",

@@ -1,7 +1,7 @@
-/** PromQL and the legend of its series. */
+/** A PromQL expression and the legend of its series. */
 type Query = readonly [expr: string, legend: string];
 
-/** A panel of a width of 24; its id, place and data source are given by `board`. */
+/** A panel, at most 24 units wide; `board` adds its id, position and data source. */
 interface Panel {
   type: string;
   title: string;
@@ -9,7 +9,7 @@ interface Panel {
   w: number;
   h: number;
   queries: readonly Query[];
-  /** Now alone, instead of the range shown; as a table where each label is to be a column. */
+  /** Queries only the current value; "table" makes each label a column. */
   instant?: "series" | "table";
   fieldConfig: { defaults: { unit: string; [key: string]: unknown }; overrides: object[] };
   options: object;
@@ -25,9 +25,9 @@ interface Contents {
   uid: string;
   title: string;
   description: string;
-  /** Asks for one search, or for any number of them. */
+  /** Adds a selector of one search, or of any number. */
   search?: "one" | "many";
-  /** Marks on every time series: an expression whose values are times in ms, and the text of a mark. */
+  /** Annotations of every time series: `expr` yields times in milliseconds, `text` the text of an annotation. */
   marks?: { name: string; expr: string; text: string };
   rows: readonly Row[];
 }
@@ -38,15 +38,15 @@ interface Look {
   min?: number;
   max?: number;
   decimals?: number;
-  /** A value holds until the next one: figures of an epoch. */
+  /** Draws steps: a value of an epoch holds until the next one. */
   step?: true;
-  /** The last value of the range shown, of what may have ended since; else the value now. */
+  /** Shows the last value of the time range, for series that may have ended; otherwise the current value. */
   last?: true;
 }
 
 const datasource = { type: "prometheus", uid: "${datasource}" };
 
-/** Curves over time. */
+/** A time series panel. */
 export function curves(title: string, description: string, unit: string, queries: Query[], look: Look = {}): Panel {
   const { w = 8, h = 8, step, ...bounds } = look;
   const custom = { lineWidth: 1, fillOpacity: 0, showPoints: "never", ...(step && { lineInterpolation: "stepAfter" }) };
@@ -60,8 +60,8 @@ export function curves(title: string, description: string, unit: string, queries
   };
 }
 
-/** One figure per series, as it is now. */
-export function figures(title: string, description: string, unit: string, queries: Query[], look: Look = {}): Panel {
+/** A stat panel: one number per series. */
+export function stats(title: string, description: string, unit: string, queries: Query[], look: Look = {}): Panel {
   const { w = 4, h = 4, last, ...bounds } = look;
   return {
     ...{ type: "stat", title, description, w, h, queries, ...(!last && { instant: "series" as const }) },
@@ -73,7 +73,7 @@ export function figures(title: string, description: string, unit: string, querie
   };
 }
 
-/** Bars over the time in which the value of a series was 1. */
+/** A state timeline: a bar while the value of a series is 1. */
 export function bars(title: string, description: string, queries: Query[], look: Look = {}): Panel {
   const { w = 24, h = 6 } = look;
   const mappings = [{ type: "value", options: { "1": { text: "yes", color: "blue" } } }];
@@ -87,7 +87,7 @@ export function bars(title: string, description: string, queries: Query[], look:
   };
 }
 
-/** A column of a table: the label of the queries, or by its legend the value of a query. */
+/** A column of a table: a label of the queries, or the value of the query with this legend. */
 interface Column {
   label: string;
   name?: string;
@@ -96,7 +96,10 @@ interface Column {
   opens?: string;
 }
 
-/** A row per set of labels that the queries share, now. Labels that are no column are left out; values are named by their legend. */
+/**
+ * A table of current values, with a row per set of labels. Labels without a column are dropped; value columns are named by their
+ * legend.
+ */
 export function table(title: string, description: string, columns: Column[], queries: Query[], look: Look = {}): Panel {
   const { w = 24, h = 8 } = look;
   const values = queries.map(([, legend], index) => [`Value #${refId(index)}`, legend] as const);
@@ -143,7 +146,7 @@ const override = (field: string, id: string, value: unknown) => ({
 
 const refId = (index: number) => String.fromCharCode("A".charCodeAt(0) + index);
 
-/** The board as Grafana provisions it: rows below each other, panels from left to right in them. */
+/** The board as Grafana's JSON: rows from top to bottom, and panels from left to right within a row. */
 export function board({ uid, title, description, search, marks, rows }: Contents) {
   const panels: object[] = [];
   let y = 0;
@@ -199,7 +202,7 @@ const sources = {
   ...{ hide: 0, multi: false, includeAll: false, options: [], refresh: 1, regex: "" },
 };
 
-/** Searches that ran at some time of the range shown. */
+/** A selector of the searches that ran within the time range. */
 const searches = (many: boolean) => ({
   ...{ name: "search", type: "query", label: "Search", datasource },
   ...{ query: { query: "label_values(nas_search_phase, search_id)", refId: "search" } },
@@ -207,3 +210,22 @@ const searches = (many: boolean) => ({
   ...(many ? { allValue: ".*", current: { text: ["All"], value: ["$__all"] } } : { current: {} }),
   ...{ options: [], refresh: 2, regex: "", sort: 1 },
 });
+
+/** A panel of two boards: health alarms by kind. */
+export const alarms = (description: string, w = 8) =>
+  curves(
+    "Health alarms",
+    description,
+    "none",
+    [["sum by (kind) (increase(nas_search_alarms_total[$__range])) > 0", "{{kind}}"]],
+    { w, min: 0, decimals: 0 },
+  );
+
+/** A panel of two boards: the discretization gap. */
+export const gap = curves(
+  "Discretization gap",
+  "mIoU of the newest supernet minus mIoU of the network derived from it, with inherited weights. Near 0 for a converged search.",
+  "percentunit",
+  [["max(nas_discretization_gap_ratio)", "gap"]],
+  { decimals: 2, step: true },
+);

@@ -4,7 +4,7 @@ import { platform } from "./platform";
 import { search } from "./search";
 import { searches } from "./searches";
 
-/** By the name of their file in ../dashboards, which `npm run boards` writes. */
+/** All boards by the name of their file in ../dashboards; `npm run boards` writes them. */
 export const boards: Readonly<Record<string, Board>> = {
   "searches.json": searches,
   "search.json": search,
@@ -12,7 +12,7 @@ export const boards: Readonly<Record<string, Board>> = {
   "platform.json": platform,
 };
 
-/** A file of ../dashboards: JSON with a line per field and per panel, so that a change shows as the panel that it is. */
+/** The JSON of a board, with one line per field and per panel, so that a diff shows the changed panels. */
 export function text({ panels, ...rest }: Board): string {
   const fields = Object.entries(rest).map(([name, value]) => `  ${JSON.stringify(name)}: ${JSON.stringify(value)},`);
   const lines = panels.map((panel) => `    ${JSON.stringify(panel)}`);

@@ -1,4 +1,4 @@
-import { board, curves, figures } from "./board";
+import { board, curves, stats } from "./board";
 
 const share = (quantile: number) =>
   `histogram_quantile(${quantile}, sum by (le, device, precision) (rate(nas_profiler_latency_seconds_bucket[$__rate_interval])))`;
@@ -8,22 +8,22 @@ export const latency = board({
   uid: "lathe-latency",
   title: "Latency service",
   description:
-    "What the networks found take on the profiled devices, how well the table of operators predicts it, and how the measurements keep up.",
+    "Latency of the networks on the profiled devices, error of the latency model, and state of the measurement queue.",
   rows: [
     {
       title: "Now",
       panels: [
-        figures("Measuring", "Measurements that run or wait for their turn in the service.", "short", [
+        stats("Measuring", "Measurements that are running or queued in the service.", "short", [
           ["sum(nas_profiler_pending)", "pending"],
         ]),
-        figures(
+        stats(
           "Ended",
-          "Measurements that ended within the time shown, by outcome; skipped: the search no longer wanted it.",
+          "Measurements that ended in the time range, by outcome. Skipped: the search no longer needed the measurement.",
           "short",
           [["sum by (outcome) (increase(nas_profiler_runs_total[$__range]))", "{{outcome}}"]],
           { w: 10, decimals: 0 },
         ),
-        figures(
+        stats(
           "Waiting per device class",
           "Work items that no latency service has taken yet.",
           "short",
@@ -48,7 +48,7 @@ export const latency = board({
         ),
         curves(
           "Timed runs",
-          "Runs of networks that were timed, per second.",
+          "Timed network runs per second.",
           "none",
           [
             [
@@ -60,7 +60,7 @@ export const latency = board({
         ),
         curves(
           "Error of the latency model",
-          "Relative error of the newest table of operators: on the largest network of its space, and over its own measurements. None until a search by latency has measured one.",
+          "Relative error of the newest operator table: for the largest network of its space, and over its own measurements. No data until a search with a latency cost has measured a table.",
           "percentunit",
           [
             ["max by (device) (nas_latency_model_error_ratio)", "largest network {{device}}"],
@@ -70,14 +70,14 @@ export const latency = board({
         ),
         curves(
           "Measurements",
-          "Measurements that ended, per minute, by what was measured and how it ended.",
+          "Measurements that ended per minute, by kind and outcome.",
           "cpm",
           [["60 * sum by (kind, outcome) (rate(nas_profiler_runs_total[$__rate_interval]))", "{{kind}} {{outcome}}"]],
           { min: 0 },
         ),
         curves(
           "Queue",
-          "Measurements in the service, and work items that wait or are in hand.",
+          "Measurements in the service, and work items that are waiting or in progress.",
           "short",
           [
             ["sum(nas_profiler_pending)", "in the service"],
@@ -96,7 +96,7 @@ export const latency = board({
       panels: [
         curves(
           "Calls",
-          "Calls per second that were answered, by method and status code.",
+          "Answered calls per second, by method and status code.",
           "reqps",
           [
             [
@@ -108,7 +108,7 @@ export const latency = board({
         ),
         curves(
           "Time of a call, p95",
-          "Time from the start of a call to its status, the measurement included.",
+          "Time from the start of a call to its status, including the measurement.",
           "s",
           [
             [

@@ -1,4 +1,4 @@
-import { board, curves, figures } from "./board";
+import { board, curves, stats } from "./board";
 
 /** Calls of our own services; health checks and reflection would drown them. */
 const own = 'grpc_service=~"lathe.+"';
@@ -8,14 +8,14 @@ const process = "{{service}} {{instance}}";
 export const platform = board({
   uid: "lathe-platform",
   title: "Platform",
-  description: "What the services run on: calls, queues, NATS, processes, checkpoints and devices.",
+  description: "gRPC calls, queues, NATS, processes, checkpoints and devices of all services.",
   rows: [
     {
       title: "gRPC: rate, errors, duration",
       panels: [
         curves(
           "Calls",
-          "Calls per second that began, by service and method.",
+          "Started calls per second, by service and method.",
           "reqps",
           [
             [
@@ -27,14 +27,14 @@ export const platform = board({
         ),
         curves(
           "Answers",
-          "Calls per second that were answered, by status code.",
+          "Answered calls per second, by status code.",
           "reqps",
           [[`sum by (grpc_code) (rate(grpc_server_handled_total{${own}}[$__rate_interval])) > 0`, "{{grpc_code}}"]],
           { min: 0 },
         ),
         curves(
           "Errors",
-          "Calls per second that were answered by another code than OK, by method and code. Empty while there are none.",
+          "Calls per second with a status other than OK, by method and status code. No data without errors.",
           "reqps",
           [
             [
@@ -58,7 +58,7 @@ export const platform = board({
         ),
         curves(
           "Messages",
-          "Messages received and sent per second; watchers of a search get one per event and progress.",
+          "gRPC messages received and sent per second. A watcher of a search gets one per event and per progress message.",
           "none",
           [
             [
@@ -69,9 +69,9 @@ export const platform = board({
           ],
           { min: 0 },
         ),
-        figures(
+        stats(
           "Error budget",
-          "Share of the calls of the last hour that failed by a fault of the service; the aim is below 1 %.",
+          "Share of the calls of the last hour that failed with a server error. The objective is below 1 %.",
           "percentunit",
           [["max by (grpc_service) (lathe:grpc_server_errors:ratio_rate1h)", "{{grpc_service}}"]],
           { w: 8, h: 8, decimals: 2 },
@@ -82,8 +82,8 @@ export const platform = board({
       title: "Queues",
       panels: [
         curves(
-          "Waiting and in hand",
-          "Per durable consumer: messages that nobody has taken yet, and those that are in hand.",
+          "Waiting and in progress",
+          "Messages per durable consumer that are not delivered yet, and that are delivered but not acknowledged.",
           "short",
           [
             ["max by (consumer) (nas_jetstream_consumer_pending)", "{{consumer}} waiting"],
@@ -93,21 +93,21 @@ export const platform = board({
         ),
         curves(
           "Idle workers",
-          "Pulls that wait for a message, per durable consumer, over all processes.",
+          "Open pull requests per durable consumer, summed over all processes. Each is a worker without work.",
           "short",
           [["sum by (consumer) (nas_jetstream_consumer_idle)", "{{consumer}}"]],
           { w: 6, min: 0 },
         ),
         curves(
           "Stuck messages",
-          "Work items that no consumer has waiting or in hand: nobody will ever take them.",
+          "Work items in the stream that no consumer has pending or in progress. They will never be delivered.",
           "short",
           [["max by (stream) (nas_jetstream_stuck_messages)", "{{stream}}"]],
           { w: 6, min: 0 },
         ),
         curves(
-          "Delivered again",
-          "Messages in hand that had been delivered before, such deliveries per minute, and events given up after their attempts.",
+          "Redeliveries",
+          "Messages in progress that were delivered before, redeliveries per minute, and events dropped after their last attempt.",
           "none",
           [
             ["max by (consumer) (nas_jetstream_consumer_redelivered)", "{{consumer}}"],
@@ -118,7 +118,7 @@ export const platform = board({
         ),
         curves(
           "Lost leases",
-          "Deliveries in hand whose lease was lost, per minute: another worker has taken the item.",
+          "Leases lost per minute. A lost lease means that another worker has taken the item.",
           "cpm",
           [[perMinute("nas_job_lease_lost_total"), process]],
           { w: 12, min: 0 },
@@ -128,9 +128,9 @@ export const platform = board({
     {
       title: "NATS",
       panels: [
-        figures(
-          "On the bus",
-          "Service processes that are connected to NATS, and those that are not.",
+        stats(
+          "NATS connections",
+          "Service processes with and without a connection to NATS.",
           "short",
           [
             ["sum(nas_nats_connected)", "connected"],
@@ -147,7 +147,7 @@ export const platform = board({
         ),
         curves(
           "Retries and malformed messages",
-          "Requests to NATS that were sent again for want of an answer, and messages that could not be read, per minute.",
+          "Requests to NATS that were repeated because no answer came, and messages that could not be decoded, per minute.",
           "cpm",
           [
             [perMinute("nas_nats_retries_total"), `${process} sent again`],
@@ -162,40 +162,40 @@ export const platform = board({
       panels: [
         curves(
           "Event-loop lag, p99",
-          "How late the event loop of a service turns; above 100 ms, calls and heartbeats are late too.",
+          "Event-loop delay of each service. Above 100 ms, calls and heartbeats are late too.",
           "s",
           [["max by (service, instance) (nodejs_eventloop_lag_p99_seconds)", process]],
           { min: 0 },
         ),
         curves(
-          "Processor time",
-          "Processors that a service uses, the child process that trains, derives or measures left out.",
+          "CPU",
+          "CPU cores that each service process uses, without the child processes that train, derive or measure.",
           "none",
           [["sum by (service, instance) (rate(process_cpu_seconds_total[$__rate_interval]))", process]],
           { min: 0 },
         ),
         curves(
           "Memory of the services",
-          "Resident memory per service process, the training process left out.",
+          "Resident memory per service process, without the training process.",
           "bytes",
           [["max by (service, instance) (process_resident_memory_bytes)", process]],
           { min: 0 },
         ),
         curves(
           "Heap",
-          "Heap of JavaScript that is in use, per service process.",
+          "Used JavaScript heap per service process.",
           "bytes",
           [["max by (service, instance) (nodejs_heap_size_used_bytes)", process]],
           { min: 0 },
         ),
         curves(
           "Garbage collection",
-          "Share of the time that a service process spends in it.",
+          "Share of time that each service process spends in garbage collection.",
           "percentunit",
           [["sum by (service, instance) (rate(nodejs_gc_duration_seconds_sum[$__rate_interval]))", process]],
           { min: 0 },
         ),
-        figures(
+        stats(
           "Certificate expires in",
           "Time until the certificate of a gRPC server expires. No data without TLS.",
           "s",
@@ -209,7 +209,7 @@ export const platform = board({
       panels: [
         curves(
           "Step duration",
-          "p50 and p95 of the time between two finished steps; it falls as candidates leave the computation.",
+          "p50 and p95 of the time between two finished training steps. It falls as candidates are removed.",
           "s",
           [
             [
@@ -225,21 +225,21 @@ export const platform = board({
         ),
         curves(
           "Memory of the training process",
-          "Resident memory of the process that trains, which is not the service's own; 0 where none runs.",
+          "Resident memory of the training process, a child of the service; 0 while none runs.",
           "bytes",
           [["max by (instance) (nas_training_resident_bytes)", "{{instance}}"]],
           { w: 12, min: 0 },
         ),
         curves(
           "GPU utilisation",
-          "Share of the time that the GPU computes, per device. From NVIDIA's dcgm-exporter: no data where it is not installed.",
+          "Share of time that the GPU computes, per device. Needs NVIDIA's dcgm-exporter; no data without it.",
           "percent",
           [["max by (Hostname, gpu) (DCGM_FI_DEV_GPU_UTIL)", "{{Hostname}} {{gpu}}"]],
           { w: 12, min: 0, max: 100 },
         ),
         curves(
           "GPU memory",
-          "Memory of the GPU that is in use, and its free rest, per device. From NVIDIA's dcgm-exporter: no data where it is not installed.",
+          "Used and free GPU memory per device. Needs NVIDIA's dcgm-exporter; no data without it.",
           "decmbytes",
           [
             ["max by (Hostname, gpu) (DCGM_FI_DEV_FB_USED)", "{{Hostname}} {{gpu}} used"],
@@ -254,7 +254,7 @@ export const platform = board({
       panels: [
         curves(
           "Age of the checkpoint",
-          "Time since a training process stored its newest checkpoint, and the longest that this training went without one: what a crash would lose. No data while none trains.",
+          "Time since the training process stored its newest checkpoint, and the longest interval between checkpoints of this training. A crash loses this much work. No data while nothing trains.",
           "s",
           [
             [

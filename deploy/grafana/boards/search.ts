@@ -1,5 +1,4 @@
-import { bars, board, curves, figures } from "./board";
-import { alarms, gap } from "./shared";
+import { alarms, bars, board, curves, gap, stats } from "./board";
 
 const its = '{search_id="$search"}';
 const perDimension = (metric: string) => [[`max by (dimension) (${metric}${its})`, "{{dimension}}"] as const];
@@ -8,7 +7,7 @@ export const search = board({
   uid: "lathe-search",
   title: "One search",
   description:
-    "How the space of a search narrows and what its training yields. Purple lines are shrinks: candidates of a dimension left the space.",
+    "How the space of one search shrinks, and how its training goes. Purple lines mark shrinks: candidates of a dimension were removed.",
   search: "one",
   marks: {
     name: "Shrink",
@@ -19,27 +18,30 @@ export const search = board({
     {
       title: "Now",
       panels: [
-        figures(
+        stats(
           "Epochs done",
           "Share of the epochs of the supernet and of retraining that are done.",
           "percentunit",
           [[`max by (phase) (nas_search_epochs_done_ratio${its})`, "{{phase}}"]],
           { last: true },
         ),
-        figures("Validation mIoU", "Of the newest epoch.", "percentunit", [[`max(nas_val_score${its})`, "mIoU"]], {
-          decimals: 1,
-          last: true,
-        }),
-        figures(
+        stats(
+          "Validation mIoU",
+          "mIoU of the newest epoch on the validation split.",
+          "percentunit",
+          [[`max(nas_val_score${its})`, "mIoU"]],
+          { decimals: 1, last: true },
+        ),
+        stats(
           "Candidates left",
-          "Over all dimensions and live groups.",
+          "Candidates left over all dimensions and live groups.",
           "short",
           [[`sum(max by (dimension) (nas_dimension_candidates${its}))`, "candidates"]],
           { last: true },
         ),
-        figures(
+        stats(
           "Cost",
-          "Expected cost of the newest epoch and the cost aimed at, as shares of the largest network's.",
+          "Expected cost of the newest epoch and the target cost, as shares of the cost of the largest network.",
           "percentunit",
           [
             [`max(nas_search_expected_cost_ratio${its})`, "expected"],
@@ -47,68 +49,68 @@ export const search = board({
           ],
           { w: 6, decimals: 1, last: true },
         ),
-        figures(
-          "Silent for",
-          "Time since a worker of the search was last heard of; none while it is paused or waits for a trainer.",
+        stats(
+          "Time since last progress",
+          "Time since the last progress message of the search. No data while the search is paused or waits for a trainer.",
           "s",
-          [[`time() - max(nas_search_last_progress_timestamp_seconds${its})`, "silent"]],
+          [[`time() - max(nas_search_last_progress_timestamp_seconds${its})`, "since last progress"]],
           { w: 6, decimals: 0 },
         ),
         bars(
           "Phase",
-          "The phase that the search is in.",
+          "Phase of the search over time.",
           [[`max by (phase) (nas_search_phase${its}) == 1`, "{{phase}}"]],
           { w: 12 },
         ),
         bars(
           "State",
-          "Whether the search waits for its first worker, runs or is paused.",
+          "State of the search over time: waiting for its first worker, running or paused.",
           [[`max by (state) (nas_search_state${its}) == 1`, "{{state}}"]],
           { w: 12 },
         ),
       ],
     },
     {
-      title: "The space narrows",
+      title: "Search space",
       panels: [
         curves(
           "Candidates left",
-          "Candidates left per dimension, over all groups that are still in the computation. A dimension is decided when each of its groups has one.",
+          "Candidates left per dimension, over all live groups. A dimension is decided when each of its groups has one candidate.",
           "short",
           perDimension("nas_dimension_candidates"),
           { min: 0, step: true },
         ),
         curves(
           "Entropy",
-          "Mean entropy of the groups of a dimension that are undecided, in nats. It falls as the architecture parameters make up their mind; 0 is decided.",
+          "Mean entropy of the undecided groups per dimension, in nats. It falls as the architecture parameters converge; 0 means decided.",
           "none",
           perDimension("nas_dimension_entropy_nats"),
           { min: 0, decimals: 2, step: true },
         ),
         curves(
           "Solution Space Regularization",
-          "Mean SSR per dimension: 0 at the uniform point, more negative the nearer to a vertex.",
+          "Mean SSR term per dimension: 0 for uniform probabilities, more negative closer to a one-hot choice.",
           "none",
           perDimension("nas_search_ssr"),
           { decimals: 2, step: true },
         ),
         curves(
           "Size of the space",
-          "log10 of the number of networks that are left to choose from.",
+          "log10 of the number of networks left in the space.",
           "none",
           [[`max(nas_search_space_log10_size${its})`, "log10"]],
           { min: 0, decimals: 1, step: true },
         ),
         curves(
           "Normalised entropy",
-          "Of the undecided groups: 1 is no preference.",
+          "Mean entropy of the undecided groups, as a share of its maximum. 1 means no preference.",
           "percentunit",
           perDimension("nas_dimension_entropy_ratio"),
           { min: 0, step: true },
         ),
         curves(
           "Cost against target",
-          "Expected cost of the newest epoch, or cost of the newest network that was evaluated, and the cost aimed at, as shares of the largest network's.",
+          "Expected cost of the newest epoch (or cost of the newest evaluated network) and the target cost, as shares of the cost of the largest network.",
           "percentunit",
           [
             [`max(nas_search_expected_cost_ratio${its})`, "expected"],
@@ -123,14 +125,14 @@ export const search = board({
       panels: [
         curves(
           "Loss",
-          "Mean loss of the newest epoch: weights and alphas of the supernet, the cost term, validation, and retraining.",
+          "Mean losses of the newest epoch: weights and alphas of the supernet, cost term, validation and retraining.",
           "none",
           [[`max by (term) (nas_train_loss${its})`, "{{term}}"]],
           { w: 12, decimals: 3, step: true },
         ),
         curves(
           "Validation mIoU",
-          "mIoU of the newest epoch on the validation split: of the supernet, then of the network being retrained.",
+          "mIoU of the newest epoch on the validation split: first of the supernet, then of the network in retraining.",
           "percentunit",
           [[`max(nas_val_score${its})`, "mIoU"]],
           { w: 12, min: 0, decimals: 1, step: true },
@@ -142,34 +144,34 @@ export const search = board({
       panels: [
         curves(
           "Gradient norm",
-          "Largest of the steps of the newest epoch, before clipping.",
+          "Largest gradient norm of the newest epoch, before clipping.",
           "none",
           [[`max by (parameters) (nas_train_gradient_norm${its})`, "{{parameters}}"]],
           { min: 0, step: true },
         ),
         curves(
           "Most predicted class",
-          "Share of the validation pixels that one class gets: near 1, the network predicts nothing else.",
+          "Largest share of validation pixels that are predicted as one class. Near 1, the network predicts only that class.",
           "percentunit",
           [[`max(nas_val_class_share_ratio${its})`, "share"]],
           { min: 0, step: true },
         ),
         curves(
           "Dominance",
-          "Largest share of one candidate in the choices of the groups of a dimension.",
+          "Largest share of one candidate in the probabilities of the groups of a dimension.",
           "percentunit",
           perDimension("nas_dimension_dominance_ratio"),
           { min: 0, step: true },
         ),
         curves(
           "Capacity",
-          "Expected cost, from the cheapest network of the space, 0, to the target, 1.",
+          "Position of the expected cost between the cheapest network of the space (0) and the target (1).",
           "percentunit",
           [[`max(nas_search_capacity_ratio${its})`, "capacity"]],
           { min: 0, step: true },
         ),
         alarms(
-          "Alarms per kind in the range shown, of every search: the event of an alarm says which one (docs/health.md).",
+          "Health alarms of all searches in the time range, by kind. The alarm's event names the search (docs/health.md).",
         ),
         gap,
       ],

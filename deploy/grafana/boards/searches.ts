@@ -1,28 +1,27 @@
-import { bars, board, curves, figures, table } from "./board";
-import { alarms, gap } from "./shared";
+import { alarms, bars, board, curves, gap, stats, table } from "./board";
 
 const its = '{search_id=~"$search"}';
 
 export const searches = board({
   uid: "lathe-searches",
   title: "Searches",
-  description: "All searches: which run and how far they are, what waits, how searches end, and which alerts fire.",
+  description: "All searches: their progress, the work queue, outcomes and firing alerts.",
   search: "many",
   rows: [
     {
       title: "Now",
       panels: [
-        figures("Active searches", "Searches that have not ended.", "short", [["max(nas_search_active)", "active"]]),
-        figures(
+        stats("Active searches", "Searches that have not ended.", "short", [["max(nas_search_active)", "active"]]),
+        stats(
           "By state",
-          "Active searches that wait for their first worker, run or are paused.",
+          "Active searches by state: waiting for their first worker, running or paused.",
           "short",
           [["sum by (state) (max by (search_id, state) (nas_search_state))", "{{state}}"]],
           { w: 6 },
         ),
-        figures(
+        stats(
           "Work",
-          "Work items that nobody has taken yet, items in hand, and workers without one. Items that wait beside idle workers mean that the workers do not pull.",
+          "Work items that are waiting, items in progress, and idle workers. Waiting items beside idle workers mean that the workers do not pull.",
           "short",
           [
             ['sum(max by (consumer) (nas_jetstream_consumer_pending{stream="WORK"}))', "waiting"],
@@ -31,16 +30,16 @@ export const searches = board({
           ],
           { w: 6 },
         ),
-        figures(
+        stats(
           "Ended",
-          "Searches that ended within the time shown, by outcome.",
+          "Searches that ended in the time range, by outcome.",
           "short",
           [["sum by (outcome) (increase(nas_searches_total[$__range]))", "{{outcome}}"]],
           { w: 8, decimals: 0 },
         ),
         table(
           "Running searches",
-          "A row per active search; a click on its id opens its board. Silent for: time since a worker of it was last heard of; none while it is paused or waits for a trainer.",
+          "One row per active search; click on the id to open its board. The last column is the time since the last progress message; it is empty while the search is paused or waits for a trainer.",
           [
             { label: "search_id", name: "search", opens: "lathe-search" },
             { label: "state" },
@@ -50,7 +49,7 @@ export const searches = board({
             { label: "candidates left" },
             { label: "expected cost", unit: "percentunit" },
             { label: "cost target", unit: "percentunit" },
-            { label: "silent for", unit: "s" },
+            { label: "since last progress", unit: "s" },
           ],
           [
             [`max by (search_id, state) (nas_search_state${its}) == 1`, "is in state"],
@@ -60,62 +59,62 @@ export const searches = board({
             [`sum by (search_id) (max by (search_id, dimension) (nas_dimension_candidates${its}))`, "candidates left"],
             [`max by (search_id) (nas_search_expected_cost_ratio${its})`, "expected cost"],
             [`max by (search_id) (nas_search_cost_target_ratio${its})`, "cost target"],
-            [`time() - max by (search_id) (nas_search_last_progress_timestamp_seconds${its})`, "silent for"],
+            [`time() - max by (search_id) (nas_search_last_progress_timestamp_seconds${its})`, "since last progress"],
           ],
         ),
         table(
           "Alerts",
-          "Alerts of the rules that fire or are about to; each has a runbook in docs/runbooks. Empty while all is well.",
+          "Firing and pending alerts. Each has a runbook in docs/runbooks. Empty if there are none.",
           [{ label: "alertname", name: "alert" }, { label: "alertstate", name: "state" }, { label: "severity" }],
           [['max by (alertname, alertstate, severity) (ALERTS{alertname=~"Lathe.+"})', "firing"]],
           { w: 12, h: 6 },
         ),
         curves(
-          "Silent for",
-          "Time since a worker of a search was last heard of; a quarter of an hour of silence means that it is stuck.",
+          "Time since last progress",
+          "Time since the last progress message of each search. LatheSearchStalled fires after 15 minutes plus its hold time of 5 minutes.",
           "s",
           [[`time() - max by (search_id) (nas_search_last_progress_timestamp_seconds${its})`, "{{search_id}}"]],
           { w: 12, h: 6, min: 0 },
         ),
-        bars("Phase", "The phase that each search is in.", [
+        bars("Phase", "Phase of each search over time.", [
           [`max by (search_id, phase) (nas_search_phase${its}) == 1`, "{{search_id}} {{phase}}"],
         ]),
       ],
     },
     {
-      title: "How the searches go",
+      title: "Progress",
       panels: [
         curves(
           "Validation mIoU",
-          "mIoU of the newest epoch on the validation split: of the supernet, then of the network being retrained.",
+          "mIoU of the newest epoch on the validation split: first of the supernet, then of the network in retraining.",
           "percentunit",
           [[`max by (search_id) (nas_val_score${its})`, "{{search_id}}"]],
           { min: 0, decimals: 1, step: true },
         ),
         curves(
           "Candidates left",
-          "Candidates left over all dimensions and all groups that are still in the computation.",
+          "Candidates left over all dimensions and live groups.",
           "short",
           [[`sum by (search_id) (max by (search_id, dimension) (nas_dimension_candidates${its}))`, "{{search_id}}"]],
           { min: 0, step: true },
         ),
         curves(
           "Size of the space",
-          "log10 of the number of networks that are left to choose from.",
+          "log10 of the number of networks left in the space.",
           "none",
           [[`max by (search_id) (nas_search_space_log10_size${its})`, "{{search_id}}"]],
           { min: 0, decimals: 1, step: true },
         ),
         curves(
           "Removed",
-          "Candidates that left per minute, per dimension, over all searches.",
+          "Candidates removed per minute over all searches, by dimension.",
           "cpm",
           [["60 * sum by (dimension) (rate(nas_shrink_removed_total[$__rate_interval]))", "{{dimension}}"]],
           { w: 6, min: 0 },
         ),
         curves(
           "Epoch duration",
-          "Mean time of an epoch, training, evaluation and checkpoint together.",
+          "Mean time of an epoch, including training, evaluation and checkpoint.",
           "s",
           [
             [
@@ -125,10 +124,10 @@ export const searches = board({
           ],
           { w: 6, min: 0 },
         ),
-        alarms("Health alarms per kind, over all searches, in the range shown (docs/health.md).", 6),
+        alarms("Health alarms of all searches in the time range, by kind (docs/health.md).", 6),
         curves(
           "Losses not finite",
-          "Trainings that ran into NaN or infinity, in the range shown.",
+          "Trainings with a NaN or infinite loss or gradient in the time range.",
           "none",
           [["sum by (phase) (increase(nas_train_losses_not_finite_total[$__range]))", "{{phase}}"]],
           { w: 6, min: 0, decimals: 0 },
@@ -136,7 +135,7 @@ export const searches = board({
       ],
     },
     {
-      title: "How they end",
+      title: "Outcomes",
       panels: [
         curves(
           "Ended per hour",
@@ -148,7 +147,7 @@ export const searches = board({
         gap,
         curves(
           "Derivations",
-          "Networks cut out of a supernet per minute, by outcome, and the mean time that one takes, evaluations included.",
+          "Networks derived from a supernet per minute, by outcome, and the mean time of a derivation, including its evaluations.",
           "none",
           [
             ["60 * sum by (outcome) (rate(nas_derivations_total[$__rate_interval]))", "{{outcome}} per minute"],

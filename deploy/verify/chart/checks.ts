@@ -12,15 +12,15 @@ import { RULES } from "./rules/index";
 import { typeFaults } from "./types";
 
 interface ChartOptions {
-  /** Builds what is missing with Go. */
+  /** Builds missing tools with Go. */
   full: boolean;
-  /** Writes the snapshots instead of comparing them. */
+  /** Writes the snapshots instead of comparing with them. */
   update: boolean;
 }
 
 const [, NEWER] = KUBERNETES;
 
-/** The checks of the chart; without helm the snapshots stand for what it renders. */
+/** The checks of the chart. Without helm, they check the snapshots instead of fresh renderings. */
 export function chartChecks({ full, update }: ChartOptions): Check[] {
   let found: Tool | undefined;
   const tool = () => (found ??= helm(full));
@@ -42,11 +42,11 @@ export function chartChecks({ full, update }: ChartOptions): Check[] {
   }));
   return [
     ...rendering,
-    { name: "chart: bad values are refused by name", run: () => refused(tool()) },
-    { name: "chart: packed, it has the boards and alerts of deploy/", run: () => packed(tool()) },
+    { name: "chart: invalid values are rejected by name", run: () => refused(tool()) },
+    { name: "chart: the package contains the dashboards and alerts of deploy/", run: () => packed(tool()) },
     ...rules,
-    { name: "chart: objects are of their Kubernetes types", run: () => typeFaults(renderings) },
-    { name: "chart: what an API server would refuse", run: () => validated(renderings, full) },
+    { name: "chart: objects match their Kubernetes types", run: () => typeFaults(renderings) },
+    { name: "chart: objects pass the validation of an API server", run: () => validated(renderings, full) },
   ];
 }
 
@@ -54,7 +54,9 @@ function render(name: string, tool: Tool, update: boolean): { outcome: Outcome; 
   const values = valuesOf(name);
   if ("missing" in tool) {
     const objects = golden(name);
-    const outcome = leftOut(`helm ${tool.missing}; below, its snapshot of ${objects?.length ?? 0} objects counts`);
+    const outcome = leftOut(
+      `helm ${tool.missing}; the following checks use its snapshot of ${objects?.length ?? 0} objects`,
+    );
     return { outcome, ...(objects && { rendered: { name, values, objects } }) };
   }
   const faults = KUBERNETES.flatMap((kubernetes) => lint(tool.path, name, kubernetes));
@@ -66,7 +68,7 @@ function render(name: string, tool: Tool, update: boolean): { outcome: Outcome; 
   const objects = parseObjects(newest.text);
   if (update) writeGolden(name, objects);
   const versions = KUBERNETES.join(" and ");
-  const detail = `${objects.length} objects, lint and template for Kubernetes ${versions}, as its snapshot says`;
+  const detail = `${objects.length} objects, lint and template for Kubernetes ${versions}, equal to the snapshot`;
   const outcome = judged([...faults, ...differences(name, objects)], detail);
   return { outcome, rendered: { name, values, objects } };
 }
@@ -84,11 +86,11 @@ function refused(tool: Tool): Outcome {
       const result = render(values);
       const shown = JSON.stringify(values);
       if ("text" in result) return [`${shown} is taken`];
-      return result.fault.includes(names) ? [] : [`${shown} is refused without naming ${names}: ${result.fault}`];
+      return result.fault.includes(names) ? [] : [`${shown} is rejected without naming ${names}: ${result.fault}`];
     });
     const keda = render({ supernet: { scaling: { mode: "keda-job" } } }, []);
     if ("text" in keda || !keda.fault.includes("keda.sh/v1alpha1"))
-      faults.push("KEDA is taken where the cluster has none");
+      faults.push("a KEDA mode is accepted although the cluster has no KEDA");
     return judged(faults, `${BAD_VALUES.length + 1} of ${BAD_VALUES.length + 1}`);
   } finally {
     rmSync(folder, { recursive: true });

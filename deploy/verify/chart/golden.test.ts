@@ -1,7 +1,7 @@
 import { differences, golden } from "./golden";
 import { titleOf } from "./objects";
 
-it("differences name the object and its first other line, and what came and went", () => {
+it("differences name each changed object with its first differing line, and new and missing objects", () => {
   const objects = structuredClone(golden("min")!);
   expect(differences("min", objects)).toEqual([]);
   const deployment = objects.find((object) => titleOf(object) === "Deployment/lathe-search")!;
@@ -11,7 +11,7 @@ it("differences name the object and its first other line, and what came and went
   objects.push({ apiVersion: "v1", kind: "Secret", metadata: { name: "new" } });
   expect(differences("min", objects)).toEqual([
     'min: Deployment/lathe-search: "replicas: 1" is now "replicas: 2"',
-    "min: ServiceAccount/lathe is gone",
+    "min: ServiceAccount/lathe is missing",
     "min: Secret/new is new",
   ]);
   expect(differences("nothing", objects)).toEqual(["nothing: has no snapshot; --update writes it"]);

@@ -6,9 +6,9 @@ import { parseObjects, titleOf, writeObjects, type KubeObject } from "./objects"
 
 const folder = join(chart, "ci", "golden");
 const HEADER =
-  "# Written by `npm run verify:deploy -- --update`: what the chart comes to with the values of the same name.\n";
+  "# Written by `npm run verify:deploy -- --update`: the objects of the chart with the values of the same name.\n";
 
-/** Objects as a snapshot keeps them: in the order of their names, and without what a file of deploy/ says, which has its own tests. */
+/** The text of a snapshot: objects in the order of their names, without the contents of files of deploy/, which have their own tests. */
 function snapshot(objects: readonly KubeObject[]): string {
   const sorted = [...objects].sort((a, b) => (titleOf(a) < titleOf(b) ? -1 : 1)).map(withoutFiles);
   return HEADER + writeObjects(sorted);
@@ -21,7 +21,7 @@ function withoutFiles(object: KubeObject): KubeObject {
   return { ...object, data: Object.fromEntries(Object.keys(data ?? {}).map((file) => [file, "{}"])) };
 }
 
-/** The objects of a snapshot, or undefined where there is none. */
+/** The objects of a snapshot; undefined if it does not exist. */
 export function golden(name: string): KubeObject[] | undefined {
   const path = join(folder, `${name}.yaml`);
   return existsSync(path) ? parseObjects(readFileSync(path, "utf8")) : undefined;
@@ -32,7 +32,7 @@ export function writeGolden(name: string, objects: readonly KubeObject[]): void 
   writeFileSync(join(folder, `${name}.yaml`), snapshot(objects));
 }
 
-/** Where objects differ from their snapshot: the first line of each object that does. */
+/** The differences from the snapshot: one line per object that differs, with its first differing line. */
 export function differences(name: string, objects: readonly KubeObject[]): string[] {
   const kept = golden(name);
   if (!kept) return [`${name}: has no snapshot; --update writes it`];
@@ -42,7 +42,7 @@ export function differences(name: string, objects: readonly KubeObject[]): strin
   return [...new Set([...before.keys(), ...now.keys()])].flatMap((title) => {
     const [old, fresh] = [before.get(title), now.get(title)];
     if (!old) return [`${name}: ${title} is new`];
-    if (!fresh) return [`${name}: ${title} is gone`];
+    if (!fresh) return [`${name}: ${title} is missing`];
     const at = Array.from({ length: Math.max(old.length, fresh.length) }, (_, line) => line).find(
       (line) => old[line] !== fresh[line],
     );

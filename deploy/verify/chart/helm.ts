@@ -3,16 +3,16 @@ import { join } from "node:path";
 import { packageRoot } from "../../../shared/process/root";
 import { run } from "../tools";
 
-/** The oldest version that Chart.yaml allows, and a newer one, as which helm renders. */
+/** The Kubernetes versions to render for: the oldest that Chart.yaml allows, and a newer one. */
 export const KUBERNETES = ["1.27.0", "1.34.0"] as const;
 
-/** Kinds that operators add to a cluster's API. */
+/** API groups that operators add to a cluster. */
 const APIS = ["keda.sh/v1alpha1", "monitoring.coreos.com/v1"];
 
 export const chart = join(packageRoot(), "helm", "lathe");
 export const valuesFile = (name: string) => join(chart, "ci", `${name}.yaml`);
 
-/** Names of the sets of values in ci/. */
+/** The names of the value files in ci/. */
 export const cases = (): string[] =>
   readdirSync(join(chart, "ci"))
     .filter((file) => file.endsWith(".yaml"))
@@ -21,7 +21,7 @@ export const cases = (): string[] =>
 
 export const valuesOf = (name: string): string => readFileSync(valuesFile(name), "utf8");
 
-/** helm's own words of a fault: without its notice that the chart's links were followed. */
+/** helm's error text, without its notice about followed symbolic links. */
 const fault = (output: string) =>
   output
     .split("\n")
@@ -29,7 +29,7 @@ const fault = (output: string) =>
     .join("\n")
     .trim();
 
-/** Faults that `helm lint --strict` finds; none where it finds none. */
+/** The faults that `helm lint --strict` finds. */
 export function lint(helm: string, name: string, kubernetes: string): string[] {
   const { status, output } = run(helm, [
     "lint",

@@ -26,7 +26,7 @@ async function helmTest(file: string, args: string[], env: Record<string, string
 }
 
 describe("the helm test of gRPC health", () => {
-  it("passes where each service serves, and fails where one is not ready", async () => {
+  it("passes if each service serves, and fails if one is not ready", async () => {
     const ready = await startRpc([]);
     const stopping = await startRpc([]);
     stopping.readiness.stop("stopping");
@@ -41,7 +41,7 @@ describe("the helm test of gRPC health", () => {
     }
   });
 
-  it("speaks TLS with the certificate of the services, and shows it where they ask for one", async () => {
+  it("uses TLS with the certificate of the services, also as a client certificate", async () => {
     const { ca, server } = makeCertificates();
     const rpc = await startRpc([], { tls: { ...server, ca } });
     const folder = mkdtempSync(join(tmpdir(), "lathe-tls-"));
@@ -65,7 +65,7 @@ describe("the helm test of gRPC health", () => {
 });
 
 describe("the helm test of NATS", () => {
-  it("passes with the streams of Lathe, and names what is not there", async () => {
+  it("passes with the streams of Lathe, and names missing ones", async () => {
     const nats = await startNats();
     try {
       const env = { LATHE_NATS_URL: nats.url };

@@ -25,7 +25,7 @@ it.each([
   expect(matches(selector, { a: "1", b: "2" })).toBe(expected);
 });
 
-it("documents that are empty are no objects, and one that is no YAML is a fault", () => {
+it("empty documents are dropped, and invalid YAML is a fault", () => {
   expect(parseObjects("---\n# nothing\n---\nkind: A\n---\nkind: B\n")).toEqual([{ kind: "A" }, { kind: "B" }]);
   expect(() => parseObjects("a: [")).toThrow();
 });

@@ -1,6 +1,6 @@
 import { parseAllDocuments, stringify } from "yaml";
 
-/** What the rules read of rendered objects: the fields that this chart sets. */
+/** The fields of rendered objects that the rules read. */
 export interface KubeObject {
   apiVersion: string;
   kind: string;
@@ -23,7 +23,7 @@ interface Selector {
   matchExpressions?: { key: string; operator: string; values?: string[] }[];
 }
 
-/** Of any kind that has one; which fields are set follows from the kind. */
+/** The spec of any kind. The kind determines which fields are set. */
 interface Spec extends Partial<PodSpec> {
   replicas?: number;
   selector?: Selector & Labels;
@@ -93,26 +93,26 @@ interface Probe {
 
 type Quantities = Record<string, string | number>;
 
-/** What one set of values came to. */
+/** The objects rendered from one value file. */
 export interface Rendering {
   name: string;
-  /** The values given, as ci/<name>.yaml has them. */
+  /** The values of ci/<name>.yaml. */
   values: string;
   objects: readonly KubeObject[];
 }
 
-/** A pod that a rendering makes, and of which object. */
+/** A pod template of a rendering and the object that holds it. */
 export interface PodOf {
   of: string;
   labels: Labels;
   spec: PodSpec;
-  /** Of a helm test, which runs only when asked. */
+  /** Whether it is the pod of a helm test. */
   test: boolean;
 }
 
 export const titleOf = ({ kind, metadata }: KubeObject) => `${kind}/${metadata.name}`;
 
-/** The objects of helm's output; a document that is empty is none. */
+/** The objects of helm's output; empty documents are dropped. */
 export function parseObjects(text: string): KubeObject[] {
   return parseAllDocuments(text).flatMap((document) => {
     for (const error of document.errors) throw error;
@@ -121,11 +121,11 @@ export function parseObjects(text: string): KubeObject[] {
   });
 }
 
-/** Objects as documents of YAML, each line whole. */
+/** The objects as YAML documents without line folding. */
 export const writeObjects = (objects: readonly KubeObject[]): string =>
   objects.map((object) => `---\n${stringify(object, { lineWidth: 0, aliasDuplicateObjects: false })}`).join("");
 
-/** Every pod, whatever makes it. */
+/** All pods of a rendering, of any kind of object. */
 export function podsOf(objects: readonly KubeObject[]): PodOf[] {
   return objects.flatMap((object): PodOf[] => {
     const { kind, metadata, spec } = object;
@@ -136,7 +136,7 @@ export function podsOf(objects: readonly KubeObject[]): PodOf[] {
   });
 }
 
-/** Whether labels are what a selector asks for; an empty selector takes all. */
+/** Whether a selector matches labels; an empty selector matches all. */
 export function matches({ matchLabels = {}, matchExpressions = [] }: Selector, labels: Labels): boolean {
   const equal = Object.entries(matchLabels).every(([key, value]) => labels[key] === value);
   return (
@@ -154,7 +154,7 @@ export function matches({ matchLabels = {}, matchExpressions = [] }: Selector, l
 const FACTORS: Record<string, number> = { m: 1e-3, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15 };
 const BINARY = ["Ki", "Mi", "Gi", "Ti", "Pi"];
 
-/** A quantity of Kubernetes as a number: "250m" is 0.25, "1Gi" 2^30; NaN for what is none. */
+/** A Kubernetes quantity as a number: "250m" is 0.25, "1Gi" is 2^30; NaN for invalid text. */
 export function quantity(text: string | number): number {
   const [, number, unit = ""] = /^(\d+(?:\.\d+)?)(m|k|[KMGTP]i?)?$/.exec(String(text)) ?? [];
   const binary = BINARY.indexOf(unit);

@@ -1,10 +1,10 @@
-/** A value that must not install, and what helm's refusal must name: the path of the value, or of those that do not go together. */
+/** Values that must not install, and the text that helm's error must contain: the path of the invalid or conflicting values. */
 interface BadValue {
   values: Record<string, unknown>;
   names: string;
 }
 
-/** Refused by values.schema.json. */
+/** Values that values.schema.json rejects. */
 const AGAINST_SCHEMA: BadValue[] = [
   { values: { repicas: 3 }, names: "'repicas'" },
   { values: { search: { replica: 3 } }, names: "/search" },
@@ -40,7 +40,7 @@ const AGAINST_SCHEMA: BadValue[] = [
   { values: { monitoring: { monitors: { interval: 15 } } }, names: "/monitoring/monitors/interval" },
 ];
 
-/** Refused by templates/validations.yaml, which knows several values and the cluster. */
+/** Values that templates/validations.yaml rejects, because they conflict with each other or with the cluster. */
 const INCOHERENT: BadValue[] = [
   { values: { supernet: { provider: "cuda" } }, names: "supernet.gpus is 0" },
   { values: { discretization: { engine: "tensorflow" } }, names: "discretization.gpus is 0" },

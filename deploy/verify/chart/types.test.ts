@@ -5,11 +5,11 @@ import { typeFaults } from "./types";
 
 const objects = cases().map((name) => ({ name, objects: golden(name) ?? [] }));
 
-it("every object of the snapshots is of its Kubernetes type", () => {
+it("every object of the snapshots matches its Kubernetes type", () => {
   expect(typeFaults(objects)).toMatchObject({ status: "ok" });
 });
 
-it("a field that does not exist, one of another type and one that is missing are found, by object", () => {
+it("unknown, wrongly typed and missing fields are found, by object", () => {
   const [min] = objects.filter(({ name }) => name === "min");
   const deployment = min?.objects.find(({ kind }) => kind === "Deployment") as KubeObject;
   const spec = deployment.spec!;

@@ -8,7 +8,7 @@ import type { KubeObject, Rendering } from "./objects";
 const root = packageRoot();
 const packages = { core: "kubernetes-models", prometheus: "@kubernetes-models/prometheus-operator" };
 
-/** Module with the type of an object; undefined for KEDA's, of which there are no types of this age: validators/ has them. */
+/** The module with the type of an object; undefined for KEDA, whose types validators/ checks instead. */
 function moduleOf(apiVersion: string): string | undefined {
   if (apiVersion.startsWith("keda.sh/")) return undefined;
   const source = apiVersion.startsWith("monitoring.coreos.com/") ? packages.prometheus : packages.core;
@@ -23,7 +23,7 @@ interface Typed {
   object: KubeObject;
 }
 
-/** Compiles each object as a literal of its Kubernetes type: unknown fields, missing ones and wrong types are errors of the compiler. */
+/** Compiles each object as a literal of its Kubernetes type, so that unknown, missing and wrongly typed fields are compiler errors. */
 export function typeFaults(renderings: readonly Pick<Rendering, "name" | "objects">[]): Outcome {
   const absent = Object.values(packages).find((name) => !existsSync(join(root, "node_modules", name)));
   if (absent !== undefined) return leftOut(`${absent} is not installed: npm ci, with development packages`);
@@ -35,7 +35,7 @@ export function typeFaults(renderings: readonly Pick<Rendering, "name" | "object
       ? []
       : [{ name: `${rendering}: ${kind} ${metadata.name}`, type: `I${kind}`, module, object }];
   });
-  // Below the root, where the compiler finds the packages.
+  // The program lies below the repository's root, so that the compiler finds the packages.
   const folder = join(root, "node_modules", ".cache", "lathe-verify", "types");
   mkdirSync(folder, { recursive: true });
   const file = join(folder, "objects.ts");
@@ -51,13 +51,13 @@ export function typeFaults(renderings: readonly Pick<Rendering, "name" | "object
     });
     if (status !== 0 && faults.length === 0) faults.push(output);
     const others = all.length - typed.length;
-    return judged(faults, `${typed.length} objects${others > 0 ? `, ${others} of KEDA not` : ""}`);
+    return judged(faults, `${typed.length} objects${others > 0 ? `, ${others} KEDA objects not checked here` : ""}`);
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-/** A program that assigns each object to its type; `lineOf`: the object that a line is of. */
+/** A program that assigns each object to its type; `lineOf` maps a line to its object. */
 function literals(typed: readonly Typed[]): { text: string; lineOf: (line: number) => string } {
   const modules = new Map(typed.map(({ type, module }) => [`${module} ${type}`, { type, module }]));
   const names = new Map([...modules.keys()].map((key, index) => [key, `T${index}`]));

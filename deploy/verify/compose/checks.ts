@@ -10,7 +10,7 @@ const deploy = join(packageRoot(), "deploy");
 const read = (file: string) => readFileSync(join(deploy, file), "utf8");
 const compose = (file: string) => parse(read(file), { merge: true }) as ComposeFile;
 
-/** The checks of the compose files, each as compose would run it. */
+/** The checks of the compose files, alone and merged as compose merges them. */
 export function composeChecks(): Check[] {
   const dockerfile = parseDockerfile(read("Dockerfile"));
   const base = compose("compose.yaml");
@@ -24,6 +24,6 @@ export function composeChecks(): Check[] {
   });
   return [
     check("compose.yaml", base),
-    check("compose.yaml with compose.gpu.yaml over it", overlaid(base, compose("compose.gpu.yaml"))),
+    check("compose.yaml merged with compose.gpu.yaml", overlaid(base, compose("compose.gpu.yaml"))),
   ];
 }

@@ -1,6 +1,6 @@
 import type { Dockerfile } from "../image/dockerfile";
 
-/** What a service of a compose file may say here; another key is a fault, for compose would ignore some of them without a word. */
+/** The allowed keys of a compose service. Other keys are faults, because compose silently ignores some of them. */
 const KEYS = new Set([
   ...[
     "image",
@@ -47,7 +47,7 @@ type Rule = (service: ComposeService, file: ComposeFile, dockerfile: Dockerfile)
 
 const when = (fault: boolean, what: string) => (fault ? [what] : []);
 
-/** Whether a service tells its health: by itself, or by the image that is built for it. */
+/** Whether a service has a health check, of its own or of its image. */
 const tellsHealth = ({ healthcheck, build }: ComposeService, { stages }: Dockerfile) =>
   healthcheck?.test !== undefined ||
   (build !== undefined &&
@@ -55,39 +55,39 @@ const tellsHealth = ({ healthcheck, build }: ComposeService, { stages }: Dockerf
       ({ name, instructions }) => name === build.target && instructions.some((one) => one.name === "HEALTHCHECK"),
     ));
 
-/** Each is a rule of one service of the whole file. */
+/** The rules of each service, by name. */
 export const SERVICE_RULES: Readonly<Record<string, Rule>> = {
   "known keys": (service) =>
     Object.keys(service)
       .filter((key) => !KEYS.has(key))
-      .map((key) => `key ${key} is not known here`),
-  "an image of a version, or one that is built": ({ image, build }) =>
+      .map((key) => `key ${key} is not allowed`),
+  "an image with a version, or one that is built": ({ image, build }) =>
     when(!build && !/:v?\d+\.\d+/.test(image ?? ""), `image ${image} has no version`),
   "builds a target that exists": ({ build }, _, { stages }) =>
     when(build !== undefined && !stages.some(({ name }) => name === build.target), `builds target ${build?.target}`),
-  "published on loopback alone": ({ ports = [] }) =>
+  "ports are published only on loopback": ({ ports = [] }) =>
     ports.filter((port) => !port.startsWith("127.0.0.1:")).map((port) => `publishes ${port} to the network`),
   "starts again": ({ restart }) => when(restart !== "unless-stopped", `restart is ${restart}`),
   "tells its health": (service, _, dockerfile) => when(!tellsHealth(service, dockerfile), "has no health check"),
-  "waits for services that tell their health": ({ depends_on = {} }, { services }, dockerfile) =>
+  "waits for services with a health check": ({ depends_on = {} }, { services }, dockerfile) =>
     Object.entries(depends_on).flatMap(([name, { condition }]) => {
       const other = services[name];
-      if (!other) return [`waits for ${name}, which is no service`];
+      if (!other) return [`waits for ${name}, which is not a service`];
       return when(
         condition !== "service_healthy" || !tellsHealth(other, dockerfile),
-        `waits for ${name}, not for its health`,
+        `waits for ${name}, but not until it is healthy`,
       );
     }),
-  "health checks in known words": ({ healthcheck = {} }) => [
+  "health checks use known keys": ({ healthcheck = {} }) => [
     ...Object.keys(healthcheck)
       .filter((key) => !HEALTH.has(key))
-      .map((key) => `healthcheck.${key} is not known`),
+      .map((key) => `healthcheck.${key} is unknown`),
     ...["interval", "timeout", "start_period"]
       .filter((key) => healthcheck[key] !== undefined && !DURATION.test(String(healthcheck[key])))
-      .map((key) => `healthcheck.${key} is no duration`),
+      .map((key) => `healthcheck.${key} is not a duration`),
     ...when(healthcheck.test !== undefined && healthcheck.test[0] !== "CMD", "its health check runs in a shell"),
   ],
-  "our images as little allowed as in the chart": ({ build, read_only, cap_drop = [], security_opt = [] }) =>
+  "our images run with the restrictions of the chart": ({ build, read_only, cap_drop = [], security_opt = [] }) =>
     build === undefined
       ? []
       : [
@@ -95,7 +95,7 @@ export const SERVICE_RULES: Readonly<Record<string, Rule>> = {
           ...when(!cap_drop.includes("ALL"), "keeps capabilities"),
           ...when(!security_opt.includes("no-new-privileges:true"), "may gain privileges"),
         ],
-  "longer to stop than the process takes": ({ environment = {}, stop_grace_period = "10s" }) => {
+  "the stop grace period exceeds the shutdown time": ({ environment = {}, stop_grace_period = "10s" }) => {
     const grace = Number(/^(\d+)s$/.exec(String(environment.LATHE_SHUTDOWN_GRACE ?? "0s"))?.[1]);
     return when(
       2 * grace >= Number(/^(\d+)s$/.exec(stop_grace_period)?.[1]) && grace > 0,
@@ -106,12 +106,12 @@ export const SERVICE_RULES: Readonly<Record<string, Rule>> = {
     Object.entries(environment)
       .filter(([name, value]) => SECRET.test(name) && !name.endsWith("_FILE") && value !== "")
       .map(([name]) => `sets ${name}`),
-  "named volumes that are declared": ({ volumes = [] }, file) =>
+  "named volumes are declared": ({ volumes = [] }, file) =>
     volumes
       .map((volume) => volume.split(":")[0] ?? "")
       .filter((source) => /^\w/.test(source) && !(source in (file.volumes ?? {})))
-      .map((source) => `mounts ${source}, which is no volume`),
-  "files of the repository are read-only": ({ volumes = [] }) =>
+      .map((source) => `mounts ${source}, which is not a volume`),
+  "files of the repository are mounted read-only": ({ volumes = [] }) =>
     volumes
       .filter((volume) => /^(\.|\$)/.test(volume) && !volume.endsWith(":ro"))
       .map((volume) => `may write to ${volume}`),
@@ -125,11 +125,11 @@ export const SERVICE_RULES: Readonly<Record<string, Rule>> = {
   },
 };
 
-/** What a compose file breaks, a line each. */
+/** The faults of a compose file, one per line. */
 export function lintCompose(file: ComposeFile, dockerfile: Dockerfile): string[] {
   const top = Object.keys(file).filter((key) => !TOP.has(key) && !key.startsWith("x-"));
   return [
-    ...top.map((key) => `key ${key} is not known here`),
+    ...top.map((key) => `key ${key} is not allowed`),
     ...Object.entries(file.services).flatMap(([name, service]) =>
       Object.values(SERVICE_RULES).flatMap((rule) =>
         rule(service, file, dockerfile).map((fault) => `${name}: ${fault}`),
@@ -138,7 +138,7 @@ export function lintCompose(file: ComposeFile, dockerfile: Dockerfile): string[]
   ];
 }
 
-/** A file and one laid over it, as `docker compose -f ... -f ...` merges them: maps by key, lists and texts replaced or appended. */
+/** Merges two files as `docker compose -f ... -f ...` does: maps by key, lists and strings replaced or appended. */
 export function overlaid(file: ComposeFile, over: ComposeFile): ComposeFile {
   const merge = (a: unknown, b: unknown): unknown => {
     if (Array.isArray(a) && Array.isArray(b)) return [...(a as unknown[]), ...(b as unknown[])];

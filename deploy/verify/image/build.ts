@@ -11,8 +11,8 @@ export interface Build {
 }
 
 /**
- * Runs the steps of a target without an engine: each stage in a folder that stands for its root, on the programs of this machine instead of
- * the base image's. COPY, RUN, WORKDIR, ENV and ARG do what they say; what only describes the image is left to the lint.
+ * Runs the steps of a target without an image engine. Each stage has a folder as its root and uses the programs of this machine instead of
+ * the base image's. COPY, RUN, WORKDIR, ENV and ARG are carried out; other instructions only describe the image and are skipped.
  */
 export function buildTarget(
   file: Dockerfile,
@@ -60,8 +60,8 @@ function step(
     const intoFolder = to.endsWith("/") || words.length > 1;
     for (const word of words) {
       const source = join(origin, word);
-      if (!existsSync(source)) throw new Error(`line ${line}: ${word} is not there`);
-      // A folder's content, a file itself; into a folder under its own name.
+      if (!existsSync(source)) throw new Error(`line ${line}: ${word} does not exist`);
+      // COPY copies the content of a folder, and a file under its own name into a folder.
       const isFolder = statSync(source).isDirectory();
       cpSync(source, isFolder || !intoFolder ? inImage(to) : inImage(join(to, basename(word))), {
         recursive: true,
@@ -83,7 +83,7 @@ function step(
   }
 }
 
-/** As Dockerfile.dockerignore keeps tests and generated code out of the context. */
+/** Leaves out tests and generated code, as Dockerfile.dockerignore does. */
 const notIgnored = (path: string) => !/\.test\.ts$|\/shared\/proto(\/|$)|\/node_modules(\/|$)/.test(path);
 
 interface Size {
@@ -92,7 +92,7 @@ interface Size {
   bytes: number;
 }
 
-/** Files and bytes of each folder of a folder, the largest first; a link is a file of no size. */
+/** Number of files and bytes per entry of a folder, the largest first. A link counts as a file of 0 bytes. */
 export function sizes(root: string): Size[] {
   const measure = (path: string): { files: number; bytes: number } =>
     readdirSync(path, { withFileTypes: true }).reduce(

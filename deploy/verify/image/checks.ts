@@ -11,7 +11,7 @@ import { DOCKERFILE_RULES, lintDockerfile } from "./rules";
 
 const root = packageRoot();
 
-/** The checks of deploy/Dockerfile; its steps are run only where `full`, for they install twice from the registry. */
+/** The checks of deploy/Dockerfile. Its steps run only with `full`, because they install all packages twice. */
 export function imageChecks(full: boolean): Check[] {
   const file = parseDockerfile(readFileSync(join(root, "deploy", "Dockerfile"), "utf8"));
   const exists = (path: string) => existsSync(join(root, path));
@@ -21,12 +21,13 @@ export function imageChecks(full: boolean): Check[] {
       run: () => judged(lintDockerfile(file, exists), `${DOCKERFILE_RULES.length} rules, ${file.stages.length} stages`),
     },
     {
-      name: "image cpu, its steps run in a clean folder",
-      run: () => (full ? built() : leftOut("takes minutes and the registry; LATHE_VERIFY=full or --full runs it")),
+      name: "image cpu: its steps run in a clean folder",
+      run: () =>
+        full ? built() : leftOut("takes minutes and downloads all packages; LATHE_VERIFY=full or --full runs it"),
     },
     {
       name: "images gpu and tensorflow",
-      run: () => leftOut("need an image engine, their bases and a GPU: never built"),
+      run: () => leftOut("need an image engine, their base images and a GPU: never built"),
     },
   ];
 
@@ -51,7 +52,7 @@ export function imageChecks(full: boolean): Check[] {
   }
 }
 
-/** Starts what the image starts, with a setting that it must refuse by name: that far it has loaded all of its code. */
+/** Starts the image's command with an invalid setting, which it must reject by name. Until then it has loaded all of its code. */
 async function started({ root: image, env, workdir }: Build, [command = "node", ...args]: string[]): Promise<string[]> {
   const child = spawn(command, args, {
     cwd: join(image, workdir),
@@ -64,5 +65,5 @@ async function started({ root: image, env, workdir }: Build, [command = "node", 
   const [code] = (await once(child, "exit")) as [number | null];
   return code === 2 && said.includes("LATHE_NATS_URL")
     ? []
-    : [`does not name the setting it refuses: exit ${code}, ${said}`];
+    : [`does not name the setting that it rejects: exit ${code}, ${said}`];
 }

@@ -3,14 +3,14 @@ export interface Instruction {
   name: string;
   flags: Record<string, string>;
   rest: string;
-  /** Of its first line, from 1. */
+  /** The number of its first line, from 1. */
   line: number;
 }
 
 export interface Stage {
-  /** What it is called, or its number. */
+  /** Its name, or its number if it has none. */
   name: string;
-  /** An image, or the name of an earlier stage; with its ARGs filled in. */
+  /** An image or the name of an earlier stage, with ARGs expanded. */
   base: string;
   line: number;
   instructions: Instruction[];
@@ -18,7 +18,7 @@ export interface Stage {
 
 export interface Dockerfile {
   stages: Stage[];
-  /** The defaults of the ARGs before the first stage. */
+  /** Default values of the ARGs before the first stage. */
   args: Record<string, string>;
 }
 
@@ -34,7 +34,7 @@ export function parseDockerfile(text: string): Dockerfile {
       stages.push({ name: as ?? String(stages.length), base: expand(base, args), line, instructions: [] });
     } else if (stage) stage.instructions.push(instruction);
     else if (name === "ARG") Object.assign(args, pairs(rest));
-    else throw new Error(`line ${line}: ${name} stands before the first FROM`);
+    else throw new Error(`line ${line}: ${name} is before the first FROM`);
   }
   return { stages, args };
 }
@@ -72,7 +72,7 @@ export function pairs(text: string): Record<string, string> {
   return Object.fromEntries(found.map(([, name = "", value = ""]) => [name, value.replace(/^"|"$/g, "")]));
 }
 
-/** Fills in ${NAME} and $NAME; one that is not known becomes empty, as the builder does. */
+/** Expands ${NAME} and $NAME. Unknown names become empty, as in a builder. */
 export function expand(text: string, values: Readonly<Record<string, string>>): string {
   return text.replace(
     /\$\{(\w+)\}|\$(\w+)/g,
@@ -80,18 +80,18 @@ export function expand(text: string, values: Readonly<Record<string, string>>): 
   );
 }
 
-/** The words of exec form, or undefined where an instruction is in shell form. */
+/** The words of an instruction in exec form; undefined for shell form. */
 export function execForm(rest: string): string[] | undefined {
   if (!rest.startsWith("[")) return undefined;
   try {
     return JSON.parse(rest) as string[];
   } catch {
-    // A fault of the file, which the rules tell as shell form.
+    // Invalid JSON counts as shell form, which the rules report.
     return undefined;
   }
 }
 
-/** The stages that the image of a target is made from, in order. */
+/** The stages that a target depends on, in the order of the file. */
 export function stagesOf({ stages }: Dockerfile, target: string): Stage[] {
   const needed = new Set<string>();
   const add = (name: string) => {

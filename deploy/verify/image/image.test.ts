@@ -8,7 +8,7 @@ import { DOCKERFILE_RULES, lintDockerfile } from "./rules";
 const file = readFileSync(join(__dirname, "..", "..", "Dockerfile"), "utf8");
 
 describe("parsing", () => {
-  it("joins lines, leaves out comments, fills in arguments and splits flags off", () => {
+  it("joins lines, drops comments, expands arguments and splits off flags", () => {
     const { stages } = parseDockerfile(
       [
         "ARG A=node:20.1",
@@ -33,8 +33,8 @@ describe("parsing", () => {
     ]);
   });
 
-  it("refuses what is before the first stage, and a continuation without an end", () => {
-    expect(() => parseDockerfile("RUN a")).toThrow("line 1: RUN stands before the first FROM");
+  it("rejects instructions before the first stage and an unfinished continuation", () => {
+    expect(() => parseDockerfile("RUN a")).toThrow("line 1: RUN is before the first FROM");
     expect(() => parseDockerfile("FROM a:1\nRUN a \\")).toThrow("line 2: ends in a continuation");
   });
 
@@ -43,7 +43,7 @@ describe("parsing", () => {
     expect(expand("$A-${B}-${C}", { A: "1", B: "2" })).toBe("1-2-");
   });
 
-  it("knows which stages an image is made of", () => {
+  it("finds the stages that an image depends on", () => {
     const names = (target: string) => stagesOf(parseDockerfile(file), target).map(({ name }) => name);
     expect(names("cpu")).toEqual(["build", "dependencies", "files", "cpu"]);
     expect(names("gpu")).toEqual(["build", "dependencies", "dependencies-gpu", "files", "gpu"]);
@@ -88,10 +88,10 @@ describe("rules", () => {
     expect(lint(file.replaceAll(to, from))).toMatch(fault);
   });
 
-  it("COPY of what is not there is found", () =>
-    expect(lint(file, (path) => path !== "buf.yaml")).toMatch(/COPY of buf.yaml, which is not there/));
+  it("COPY of a missing path is found", () =>
+    expect(lint(file, (path) => path !== "buf.yaml")).toMatch(/COPY of buf.yaml, which does not exist/));
 
-  it("each has a name of its own", () =>
+  it("each has a unique name", () =>
     expect(new Set(DOCKERFILE_RULES.map(({ name }) => name)).size).toBe(DOCKERFILE_RULES.length));
 });
 
@@ -107,7 +107,7 @@ describe("a build without an engine", () => {
     return buildTarget(parseDockerfile(text), target, join(folder, "context"), folder, () => undefined);
   };
 
-  it("copies, runs and sets as a builder does, stage by stage", () => {
+  it("copies, runs and sets variables like a builder, stage by stage", () => {
     const { root, env, workdir } = build(
       [
         "ARG BASE=debian:12.1",
@@ -138,10 +138,10 @@ describe("a build without an engine", () => {
     ]);
   });
 
-  it("stops at what fails, by its line", () => {
+  it("stops at a failing step and names its line", () => {
     expect(() => build("FROM a:1.0 AS x\nRUN echo no; exit 3", "x")).toThrow(
       "line 2: echo no; exit 3 ended with 3: no",
     );
-    expect(() => build("FROM a:1.0 AS x\nCOPY c.txt ./", "x")).toThrow("line 2: c.txt is not there");
+    expect(() => build("FROM a:1.0 AS x\nCOPY c.txt ./", "x")).toThrow("line 2: c.txt does not exist");
   });
 });

@@ -28,7 +28,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Where the objects go: helm leaves the namespace to the server.
+// The namespace of the objects, which helm leaves to the server.
 const namespace = "default"
 
 var (
@@ -47,7 +47,7 @@ func check(document []byte) (string, []error) {
 	if kind, known := custom[head.APIVersion+" "+head.Kind]; known {
 		return name, kind(document)
 	}
-	// As sent, and as the server sees it: with defaults, in its internal version.
+	// The object as sent, and as the server sees it: with defaults, in its internal version.
 	versioned, _, err := strict.UniversalDeserializer().Decode(document, nil, nil)
 	if err != nil {
 		return name, []error{err}
@@ -65,7 +65,7 @@ func validate(object runtime.Object) []error {
 	}
 	switch o := object.(type) {
 	case *core.Service:
-		// What the server fills in before it validates.
+		// The server fills this in before it validates.
 		if o.Spec.ClusterIP != "" {
 			o.Spec.ClusterIPs = []string{o.Spec.ClusterIP}
 		}
@@ -96,7 +96,7 @@ func list(faults field.ErrorList) []error {
 	return found
 }
 
-// secure holds the pods of an object against the Pod Security Standard "restricted".
+// secure checks the pods of an object against the Pod Security Standard "restricted".
 func secure(object runtime.Object) []error {
 	switch o := object.(type) {
 	case *corev1.Pod:

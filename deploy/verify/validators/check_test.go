@@ -42,7 +42,7 @@ spec:
             securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: [ALL] } }
 `
 
-// Each change of a good object is one that an API server refuses, and the fault names it.
+// An API server rejects each of these changes of a valid object, and the fault names the change.
 func TestBrokenObjects(t *testing.T) {
 	for _, good := range []string{deployment, job} {
 		if name, faults := check([]byte(good)); len(faults) > 0 {

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// custom has the kinds of the operators, decoded into the types of their makers.
+// custom validates the kinds of operators by the Go types of their makers.
 var custom = map[string]func([]byte) []error{
 	"monitoring.coreos.com/v1 ServiceMonitor": decodes[monitoringv1.ServiceMonitor],
 	"monitoring.coreos.com/v1 PodMonitor":     decodes[monitoringv1.PodMonitor],

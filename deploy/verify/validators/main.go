@@ -1,6 +1,6 @@
-// Command validators reads rendered manifests (YAML, several documents in a file) and says what a Kubernetes API server would refuse:
+// Command validators reads rendered manifests (YAML, several documents in a file) and reports what a Kubernetes API server would reject:
 // unknown and duplicate fields, what its own validators find after defaulting, and what the Pod Security Standard "restricted" forbids.
-// A fault is a line "file: kind/name: fault" on stdout; the last line counts. Exit code 1 if there is a fault.
+// A fault is a line "file: kind/name: fault" on stdout; the last line has the counts. Exit code 1 if there is a fault.
 package main
 
 import (
@@ -55,7 +55,7 @@ func split(path string) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		// A document of comments alone is none.
+		// Skip documents that hold only comments.
 		var value any
 		if yaml.Unmarshal(document, &value) == nil && value == nil {
 			continue

@@ -13,7 +13,7 @@ metadata:
   labels:
     {{- include "lathe.labels" (list $root .name .target) | nindent 4 }}
 spec:
-  # Headless: a client sees every pod and spreads its calls; through a virtual address one HTTP/2 connection would stay on one pod.
+  # Headless, so that a client sees every pod and balances its calls. A cluster IP would pin an HTTP/2 connection to one pod.
   clusterIP: None
   selector:
     {{- include "lathe.selector" (list $root .name .target) | nindent 4 }}

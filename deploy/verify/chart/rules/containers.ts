@@ -2,14 +2,14 @@ import { parse } from "yaml";
 import { quantity } from "../objects";
 import { ofContainers, ofPods, type Rule } from "./rule";
 
-/** Environment, mounts, resources and probes of containers, and whether they fit together. */
+/** Rules for the environment, mounts, resources and probes of containers. */
 export const containerRules: Rule[] = [
-  ofContainers("probes ask a port that their container has", (container) =>
+  ofContainers("probes use a port of their container", (container) =>
     (["livenessProbe", "readinessProbe", "startupProbe"] as const).flatMap((kind) => {
       const port = container[kind]?.httpGet?.port;
       if (port === undefined) return [];
       const known = container.ports?.some(({ name, containerPort }) => name === port || containerPort === port);
-      return known ? [] : [`${kind} asks port ${port}, which it has not`];
+      return known ? [] : [`${kind} uses port ${port}, which the container does not have`];
     }),
   ),
   ofContainers("what serves is probed", (container) => {
@@ -17,17 +17,20 @@ export const containerRules: Rule[] = [
     const kinds = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
     return kinds.filter((kind) => !container[kind]).map((kind) => `has no ${kind}`);
   }),
-  ofContainers("a request is at most its limit, memory has one, and both are quantities", ({ resources = {} }) => {
-    const { requests = {}, limits = {} } = resources;
-    const none = [...Object.entries(requests), ...Object.entries(limits)]
-      .filter(([, amount]) => Number.isNaN(quantity(amount)))
-      .map(([name, amount]) => `${name} is "${amount}", which is no quantity`);
-    const over = Object.entries(requests)
-      .filter(([name, amount]) => limits[name] !== undefined && quantity(amount) > quantity(limits[name]))
-      .map(([name, amount]) => `requests ${amount} of ${name}, more than its limit ${limits[name]}`);
-    return [...none, ...over, ...(limits.memory === undefined ? ["has no limit of memory"] : [])];
-  }),
-  ofContainers("devices come whole, and their request is their limit", ({ resources = {} }) => {
+  ofContainers(
+    "requests and limits are quantities, memory has a limit, and no request exceeds its limit",
+    ({ resources = {} }) => {
+      const { requests = {}, limits = {} } = resources;
+      const none = [...Object.entries(requests), ...Object.entries(limits)]
+        .filter(([, amount]) => Number.isNaN(quantity(amount)))
+        .map(([name, amount]) => `${name} is "${amount}", which is not a quantity`);
+      const over = Object.entries(requests)
+        .filter(([name, amount]) => limits[name] !== undefined && quantity(amount) > quantity(limits[name]))
+        .map(([name, amount]) => `requests ${amount} of ${name}, more than its limit ${limits[name]}`);
+      return [...none, ...over, ...(limits.memory === undefined ? ["has no limit of memory"] : [])];
+    },
+  ),
+  ofContainers("device counts are integers, and their request equals their limit", ({ resources = {} }) => {
     const { requests = {}, limits = {} } = resources;
     const devices = [...new Set([...Object.keys(requests), ...Object.keys(limits)])].filter((name) =>
       name.includes("/"),
@@ -45,18 +48,18 @@ export const containerRules: Rule[] = [
       .filter(({ name }, at) => env.findIndex((other) => other.name === name) !== at)
       .map(({ name }) => `sets ${name} twice`),
   ),
-  ofPods("volumes and mounts name each other", ({ spec }, { objects }) => {
+  ofPods("every mount has a volume and every volume a mount", ({ spec }, { objects }) => {
     const claims = objects.flatMap(({ kind }) => (kind === "StatefulSet" ? ["data"] : []));
     const volumes = (spec.volumes ?? []).map(({ name }) => name);
     const mounts = spec.containers.flatMap(({ volumeMounts = [] }) => volumeMounts.map(({ name }) => name));
     return [
       ...mounts
         .filter((name) => !volumes.includes(name) && !claims.includes(name))
-        .map((name) => `mounts ${name}, which is no volume`),
+        .map((name) => `mounts ${name}, which is not a volume`),
       ...volumes.filter((name) => !mounts.includes(name)).map((name) => `has volume ${name}, which nothing mounts`),
     ];
   }),
-  ofPods("secrets and claims are those that the values name", ({ spec }, { values }) => {
+  ofPods("mounted secrets and claims are named in the values", ({ spec }, { values }) => {
     const named = texts(parse(values));
     return (spec.volumes ?? [])
       .flatMap(({ secret, persistentVolumeClaim: claim }) => [
@@ -66,7 +69,7 @@ export const containerRules: Rule[] = [
       .filter(([, name = ""]) => !named.includes(name))
       .map(([kind, name]) => `mounts ${kind} ${name}, which no value names`);
   }),
-  ofPods("a pod has longer to stop than its process takes", ({ spec }) => {
+  ofPods("the grace period of a pod exceeds the shutdown time of its process", ({ spec }) => {
     const grace = spec.containers.flatMap(({ env = [] }) => env.filter(({ name }) => name === "LATHE_SHUTDOWN_GRACE"));
     const needed = 2 * Number(/^(\d+)s$/.exec(grace[0]?.value ?? "0s")?.[1]);
     const given = spec.terminationGracePeriodSeconds ?? 30;
@@ -74,7 +77,7 @@ export const containerRules: Rule[] = [
   }),
 ];
 
-/** Every text within a value. */
+/** All strings within a value. */
 function texts(value: unknown): string[] {
   if (typeof value === "string") return [value];
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(texts) : [];

@@ -5,7 +5,7 @@ import { scalingRules } from "./scaling";
 import { securityRules } from "./security";
 import { selectionRules } from "./selection";
 
-/** What every rendering must keep, beyond what an API server would refuse. */
+/** The rules of every rendering, beyond the validation of an API server. */
 export const RULES: readonly Rule[] = [
   ...selectionRules,
   ...containerRules,

@@ -3,10 +3,10 @@ import { ofKind, type Rule } from "./rule";
 
 type Direction = "ingress" | "egress";
 
-/** Network policies, where the release has them: which pods may connect to which. */
+/** Rules for the network policies of a release that has them. */
 export const networkRules: Rule[] = [
   {
-    name: "network policies cover each pod, both ways",
+    name: "network policies cover ingress and egress of each pod",
     faults: ({ objects }) => {
       const policies = ofKind(objects, "NetworkPolicy");
       if (policies.length === 0) return [];
@@ -18,7 +18,7 @@ export const networkRules: Rule[] = [
     },
   },
   {
-    name: "network policies let through what the services need, and no stranger",
+    name: "network policies allow what the services need and reject other pods",
     faults: ({ objects }) => {
       const policies = ofKind(objects, "NetworkPolicy");
       if (policies.length === 0) return [];
@@ -36,7 +36,7 @@ export const networkRules: Rule[] = [
       const open = pods.flatMap((pod) =>
         portsOf(pod)
           .filter((port) => allows(policies, "ingress", pod.labels, stranger.labels, port))
-          .map((port) => `${pod.of}: lets a stranger in on port ${port}`),
+          .map((port) => `${pod.of}: accepts other pods on port ${port}`),
       );
       const calls = pods
         .filter(({ test }) => test)
@@ -49,7 +49,7 @@ export const networkRules: Rule[] = [
     },
   },
   {
-    name: "a helm test calls Services of the release",
+    name: "helm tests call Services of the release",
     faults: ({ objects }) =>
       ofKind(objects, "Pod").flatMap((pod) =>
         (pod.spec?.containers ?? [])
@@ -60,7 +60,7 @@ export const networkRules: Rule[] = [
               ({ metadata, spec }) => metadata.name === host && spec?.ports?.some((own) => String(own.port) === port),
             );
           })
-          .map((address) => `${titleOf(pod)}: calls ${address}, which no Service has`),
+          .map((address) => `${titleOf(pod)}: calls ${address}, which is not the address of a Service`),
       ),
   },
 ];
@@ -71,7 +71,7 @@ const of = (policies: readonly KubeObject[], labels: Labels) =>
 const portsOf = ({ spec }: PodOf) =>
   spec.containers.flatMap(({ ports = [] }) => ports.map(({ containerPort }) => containerPort));
 
-/** Port of the collector that a pod sends its traces to; undefined where it sends none. */
+/** The port of the trace collector of a pod; undefined without traces. */
 function otlpPort({ spec }: PodOf): number | undefined {
   const endpoint = spec.containers[0]?.env?.find(({ name }) => name === "LATHE_OTLP_ENDPOINT")?.value;
   if (endpoint === undefined) return undefined;
@@ -79,7 +79,7 @@ function otlpPort({ spec }: PodOf): number | undefined {
   return port === "" ? (protocol === "https:" ? 443 : 80) : Number(port);
 }
 
-/** Whether a policy of a pod lets traffic on a port pass, to or from a pod of the same namespace with the other labels. */
+/** Whether a policy of a pod allows traffic on a port to or from a pod with the other labels in the same namespace. */
 function allows(
   policies: readonly KubeObject[],
   direction: Direction,
@@ -104,6 +104,6 @@ function allows(
 const reaches = (policies: readonly KubeObject[], from: PodOf, to: PodOf, port: number) =>
   allows(policies, "egress", from.labels, to.labels, port) && allows(policies, "ingress", to.labels, from.labels, port);
 
-/** Whether a pod may send to a port, whoever listens there. */
+/** Whether a pod may send to a port of any address. */
 const opens = (policies: readonly KubeObject[], { labels }: PodOf, port: number) =>
   of(policies, labels).some(({ spec }) => spec?.egress?.some(({ ports }) => ports?.some((own) => own.port === port)));

@@ -1,13 +1,13 @@
 import type { Container, KubeObject, PodOf, Rendering } from "../objects";
 import { podsOf } from "../objects";
 
-/** What must hold of every rendering, and what of one does not. */
+/** A rule of every rendering; `faults` lists its violations. */
 export interface Rule {
   name: string;
   faults: (rendering: Rendering) => string[];
 }
 
-/** A rule of each pod, whatever makes it. */
+/** A rule of each pod, of any kind of object. */
 export const ofPods = (name: string, faults: (pod: PodOf, rendering: Rendering) => string[]): Rule => ({
   name,
   faults: (rendering) =>

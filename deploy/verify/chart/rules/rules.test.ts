@@ -30,7 +30,7 @@ const BREAKS: Break[] = [
     rule: "names are DNS labels",
     of: "min",
     change: (find) => (find("Service/lathe-search").metadata.name = "lathe_search"),
-    fault: /lathe_search: is no DNS label/,
+    fault: /lathe_search: is not a DNS label/,
   },
   {
     rule: "names are DNS labels",
@@ -39,58 +39,58 @@ const BREAKS: Break[] = [
     fault: /is there twice/,
   },
   {
-    rule: "a workload selects its own",
+    rule: "workloads select only their own",
     of: "min",
     change: (_, pod) => (pod(search).labels["app.kubernetes.io/component"] = "other"),
     fault: /does not select its own pods/,
   },
   {
-    rule: "a workload selects its own",
+    rule: "workloads select only their own",
     of: "mig",
     change: (find) => delete find("Deployment/lathe-latency-t4").spec!.selector!.matchLabels!["lathe/target"],
     fault: /lathe-latency-t4: also selects the pods of Deployment\/lathe-latency-cpu/,
   },
   {
-    rule: "a Service selects pods",
+    rule: "Services select pods",
     of: "min",
     change: (find) => (find("Service/lathe-search").spec!.selector!["app.kubernetes.io/component"] = "serch"),
     fault: /lathe-search: selects no pod/,
   },
   {
-    rule: "a Service selects pods",
+    rule: "Services select pods",
     of: "min",
     change: (find) => (find("Service/lathe-search").spec!.ports![0]!.targetPort = "rpc"),
     fault: /port grpc leads to rpc/,
   },
   {
-    rule: "a StatefulSet names",
+    rule: "StatefulSets name",
     of: "min",
     change: (find) => (find("StatefulSet/lathe-nats").spec!.serviceName = "nats"),
-    fault: /serviceName nats is no Service/,
+    fault: /serviceName nats is not a Service/,
   },
   {
-    rule: "a disruption budget",
+    rule: "disruption budgets",
     of: "mig",
     change: (find) => (find("PodDisruptionBudget/lathe-search").spec!.selector!.matchLabels = { app: "search" }),
     fault: /selects no pod/,
   },
   {
-    rule: "a monitor finds",
+    rule: "monitors select",
     of: "monitoring",
     change: (find) => (find("ServiceMonitor/lathe").spec!.endpoints![0]!.port = "metrics"),
     fault: /has no port metrics/,
   },
   {
-    rule: "a monitor finds",
+    rule: "monitors select",
     of: "keda",
     change: (find) => (find("PodMonitor/lathe-supernet").spec!.selector!.matchLabels = { app: "supernet" }),
     fault: /PodMonitor\/lathe-supernet: selects no pod/,
   },
   {
-    rule: "probes ask a port",
+    rule: "probes use a port",
     of: "min",
     change: (_, pod) => (pod(search).spec.containers[0]!.livenessProbe!.httpGet!.port = "health"),
-    fault: /livenessProbe asks port health/,
+    fault: /livenessProbe uses port health/,
   },
   {
     rule: "what serves is probed",
@@ -99,26 +99,26 @@ const BREAKS: Break[] = [
     fault: /has no startupProbe/,
   },
   {
-    rule: "a request is at most",
+    rule: "requests and limits are",
     of: "min",
     change: (_, pod) => (pod(search).spec.containers[0]!.resources!.requests!.memory = "600Mi"),
     fault: /requests 600Mi of memory, more than its limit 512Mi/,
   },
   {
-    rule: "a request is at most",
+    rule: "requests and limits are",
     of: "min",
     change: (_, pod) => (pod(search).spec.containers[0]!.resources!.limits!.memory = "half"),
-    fault: /"half", which is no quantity/,
+    fault: /"half", which is not a quantity/,
   },
   {
-    rule: "devices come whole",
+    rule: "device counts are integers",
     of: "keda",
     change: (_, pod) =>
       (pod("ScaledJob/lathe-supernet").spec.containers[0]!.resources!.requests!["nvidia.com/gpu"] = 2),
     fault: /requests 2 of nvidia.com\/gpu, its limit is 1/,
   },
   {
-    rule: "devices come whole",
+    rule: "device counts are integers",
     of: "keda",
     change: (_, pod) =>
       (pod("ScaledJob/lathe-supernet").spec.containers[0]!.resources!.limits!["nvidia.com/gpu"] = "500m"),
@@ -131,31 +131,31 @@ const BREAKS: Break[] = [
     fault: /sets LATHE_LOG_LEVEL twice/,
   },
   {
-    rule: "volumes and mounts",
+    rule: "every mount has a volume",
     of: "min",
     change: (_, pod) => (pod(search).spec.volumes = []),
-    fault: /mounts tmp, which is no volume/,
+    fault: /mounts tmp, which is not a volume/,
   },
   {
-    rule: "secrets and claims",
+    rule: "mounted secrets and claims",
     of: "tls",
     change: (_, pod) => (pod(search).spec.volumes!.find(({ secret }) => secret)!.secret!.secretName = "lathe"),
     fault: /mounts secret lathe, which no value names/,
   },
   {
-    rule: "a pod has longer to stop",
+    rule: "the grace period of a pod",
     of: "min",
     change: (_, pod) => (pod(search).spec.terminationGracePeriodSeconds = 30),
     fault: /has 30 s to stop, its process takes up to 60 s/,
   },
   {
-    rule: "no container has a privilege",
+    rule: "containers run without",
     of: "min",
     change: (_, pod) => (pod("StatefulSet/lathe-nats").spec.containers[0]!.securityContext!.capabilities!.drop = []),
     fault: /keeps capabilities/,
   },
   {
-    rule: "pods run as a user",
+    rule: "pods run as their own user",
     of: "min",
     change: (_, pod) => pod(search).spec.volumes!.push({ name: "data", hostPath: {} }),
     fault: /mounts a folder of its node as data/,
@@ -173,13 +173,13 @@ const BREAKS: Break[] = [
     fault: /has no place to write to/,
   },
   {
-    rule: "no pod has a token",
+    rule: "pods mount no API token",
     of: "min",
     change: (_, pod) => delete pod(search).spec.automountServiceAccountToken,
     fault: /mounts a token/,
   },
   {
-    rule: "no pod has a token",
+    rule: "pods mount no API token",
     of: "min",
     change: (_, pod) => (pod(search).spec.serviceAccountName = "default"),
     fault: /has account default/,
@@ -194,13 +194,13 @@ const BREAKS: Break[] = [
     fault: /ScaledJob\/lathe-supernet: no policy of type Egress/,
   },
   {
-    rule: "network policies let through",
+    rule: "network policies allow",
     of: "keda",
     change: (find) => (find("NetworkPolicy/lathe-nats").spec!.ingress = []),
     fault: /Deployment\/lathe-search: does not reach NATS/,
   },
   {
-    rule: "network policies let through",
+    rule: "network policies allow",
     of: "monitoring",
     change: (find) => {
       const policy = find("NetworkPolicy/lathe-services").spec!;
@@ -209,31 +209,31 @@ const BREAKS: Break[] = [
     fault: /does not reach the collector/,
   },
   {
-    rule: "network policies let through",
+    rule: "network policies allow",
     of: "keda",
     change: (find) => find("NetworkPolicy/lathe-services").spec!.ingress!.push({ ports: [{ port: 50051 }] }),
-    fault: /Deployment\/lathe-search: lets a stranger in on port 50051/,
+    fault: /Deployment\/lathe-search: accepts other pods on port 50051/,
   },
   {
-    rule: "a helm test calls",
+    rule: "helm tests call",
     of: "min",
     change: (_, pod) => (pod("Pod/lathe-test-health").spec.containers[0]!.args![2] = "search:50051"),
-    fault: /calls search:50051, which no Service has/,
+    fault: /calls search:50051, which is not the address/,
   },
   {
-    rule: "KEDA looks at",
+    rule: "KEDA scales by",
     of: "external-nats",
     change: (find) => (find("ScaledObject/lathe-supernet").spec!.triggers![0]!.metadata.consumer = "work-training"),
-    fault: /looks at WORK\/work-retrain,WORK\/work-training/,
+    fault: /uses the queues WORK\/work-retrain,WORK\/work-training/,
   },
   {
-    rule: "KEDA looks at",
+    rule: "KEDA scales by",
     of: "keda",
     change: (find) => (find("ScaledJob/lathe-supernet").spec!.triggers![0]!.metadata.lagThreshold = 1 as never),
     fault: /lagThreshold is 1, must be "1"/,
   },
   {
-    rule: "a ScaledObject alone",
+    rule: "a ScaledObject scales",
     of: "external-nats",
     change: (find) => (find("Deployment/lathe-supernet").spec!.replicas = 1),
     fault: /sets replicas/,
@@ -261,7 +261,7 @@ it.each(BREAKS.map((each): [string, string, Break] => [each.rule, String(each.fa
   },
 );
 
-it("each rule has a change that it finds", () => {
+it("each rule finds a change", () => {
   const tried = BREAKS.map(({ rule }) => rule);
   expect(RULES.map(({ name }) => name).filter((name) => !tried.some((start) => name.startsWith(start)))).toEqual([]);
 });

@@ -2,10 +2,10 @@ import { WORK_STREAM, workDurable } from "../../../../shared/events/subjects";
 import { podsOf, titleOf } from "../objects";
 import { ofKind, type Rule } from "./rule";
 
-/** Names of queues in KEDA's triggers, compared with those in the code. */
+/** Rules for KEDA: its triggers must name the queues of the code. */
 export const scalingRules: Rule[] = [
   {
-    name: "KEDA looks at the queues of the trainer",
+    name: "KEDA scales by the queues of the trainer",
     faults: ({ objects }) =>
       ofKind(objects, "ScaledJob", "ScaledObject").flatMap((scaler) => {
         const triggers = scaler.spec?.triggers ?? [];
@@ -16,7 +16,7 @@ export const scalingRules: Rule[] = [
         return [
           ...(queues.join() === wanted.join()
             ? []
-            : [`${titleOf(scaler)}: looks at ${queues.join()}, must at ${wanted.join()}`]),
+            : [`${titleOf(scaler)}: uses the queues ${queues.join()}, must use ${wanted.join()}`]),
           ...triggers
             .filter(({ metadata }) => metadata.lagThreshold !== "1")
             .map(
@@ -25,20 +25,20 @@ export const scalingRules: Rule[] = [
             ),
           ...triggers
             .filter(({ metadata }) => !/^[^/:]+:\d+$/.test(metadata.natsServerMonitoringEndpoint ?? ""))
-            .map(() => `${titleOf(scaler)}: natsServerMonitoringEndpoint is no host:port`),
+            .map(() => `${titleOf(scaler)}: natsServerMonitoringEndpoint is not host:port`),
         ];
       }),
   },
   {
-    name: "a ScaledObject alone sets the replicas of a Deployment that is there",
+    name: "a ScaledObject scales an existing Deployment that sets no replicas",
     faults: ({ objects }) =>
       ofKind(objects, "ScaledObject").flatMap((scaler) => {
         const name = scaler.spec?.scaleTargetRef?.name;
         const target = ofKind(objects, "Deployment").find(({ metadata }) => metadata.name === name);
-        if (!target) return [`${titleOf(scaler)}: scales ${name}, which is no Deployment of the release`];
+        if (!target) return [`${titleOf(scaler)}: scales ${name}, which is not a Deployment of the release`];
         return target.spec?.replicas === undefined
           ? []
-          : [`${titleOf(target)}: sets replicas, which the ScaledObject does`];
+          : [`${titleOf(target)}: sets replicas, but the ScaledObject sets them`];
       }),
   },
   {

@@ -3,9 +3,9 @@ import { ofContainers, ofKind, ofPods, type Rule } from "./rule";
 
 const unless = (holds: boolean | undefined, fault: string) => (holds ? [] : [fault]);
 
-/** What a pod may do on its node and with the API: as little as the Pod Security Standard "restricted" asks, and less. */
+/** Rules for privileges, stricter than the Pod Security Standard "restricted". */
 export const securityRules: Rule[] = [
-  ofContainers("no container has a privilege", ({ securityContext = {} }) => {
+  ofContainers("containers run without privileges", ({ securityContext = {} }) => {
     const { privileged, allowPrivilegeEscalation, capabilities } = securityContext;
     return [
       ...unless(privileged !== true, "is privileged"),
@@ -14,7 +14,7 @@ export const securityRules: Rule[] = [
       ...unless((capabilities?.add ?? []).length === 0, "adds capabilities"),
     ];
   }),
-  ofPods("pods run as a user of their own, apart from their node", ({ spec }) => {
+  ofPods("pods run as their own user and share nothing with their node", ({ spec }) => {
     const { securityContext = {}, hostNetwork, hostPID, hostIPC, volumes = [] } = spec;
     return [
       ...unless(securityContext.runAsNonRoot === true, "may run as root"),
@@ -25,7 +25,7 @@ export const securityRules: Rule[] = [
     ];
   }),
   ofContainers(
-    "root file systems are read-only, and /tmp or a store is not",
+    "root file systems are read-only; only /tmp or a store is writable",
     ({ securityContext, volumeMounts = [] }, pod) => {
       const writable = (name: string) =>
         pod.spec.volumes?.find((volume) => volume.name === name)?.emptyDir !== undefined ||
@@ -40,7 +40,7 @@ export const securityRules: Rule[] = [
     },
   ),
   {
-    name: "no pod has a token of the API, and its account is there",
+    name: "pods mount no API token, and their service account exists",
     faults: (rendering) => {
       const accounts = ofKind(rendering.objects, "ServiceAccount");
       const ofAccounts = accounts
@@ -50,7 +50,7 @@ export const securityRules: Rule[] = [
         ...unless(spec.automountServiceAccountToken === false, "mounts a token"),
         ...unless(
           accounts.some(({ metadata }) => metadata.name === spec.serviceAccountName),
-          `has account ${spec.serviceAccountName}, which the release does not make`,
+          `has account ${spec.serviceAccountName}, which the release does not create`,
         ),
       ]);
       return [...ofAccounts, ...pods.faults(rendering)];

@@ -1,20 +1,20 @@
 import { matches, podsOf, titleOf, type KubeObject, type Labels, type PodOf } from "../objects";
 import { ofKind, type Rule } from "./rule";
 
-/** Names, selectors and ports that must agree between objects. */
+/** Rules for names, selectors and ports that must match between objects. */
 export const selectionRules: Rule[] = [
   {
-    name: "names are DNS labels of at most 63 characters, and no two objects of a kind have one",
+    name: "names are DNS labels of at most 63 characters and unique per kind",
     faults: ({ objects }) => {
       const titles = objects.map(titleOf);
       return titles.flatMap((title, at) => [
-        ...(/^[^/]+\/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(title) ? [] : [`${title}: is no DNS label`]),
+        ...(/^[^/]+\/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(title) ? [] : [`${title}: is not a DNS label`]),
         ...(titles.indexOf(title) === at ? [] : [`${title}: is there twice`]),
       ]);
     },
   },
   {
-    name: "a workload selects its own pods, and no other's",
+    name: "workloads select only their own pods",
     faults: ({ objects }) =>
       ofKind(objects, "Deployment", "StatefulSet").flatMap((object) => {
         const of = titleOf(object);
@@ -27,7 +27,7 @@ export const selectionRules: Rule[] = [
       }),
   },
   {
-    name: "a Service selects pods, and each of its ports leads to one of theirs",
+    name: "Services select pods, and each port leads to a port of these pods",
     faults: ({ objects }) =>
       ofKind(objects, "Service").flatMap((service) => {
         const selected = selectedBy(service.spec?.selector ?? {}, objects);
@@ -36,22 +36,22 @@ export const selectionRules: Rule[] = [
           selected.flatMap((pod) =>
             hasPort(pod, targetPort)
               ? []
-              : [`${titleOf(service)}: port ${name} leads to ${targetPort}, which ${pod.of} has not`],
+              : [`${titleOf(service)}: port ${name} leads to ${targetPort}, which ${pod.of} does not have`],
           ),
         );
       }),
   },
   {
-    name: "a StatefulSet names a Service",
+    name: "StatefulSets name an existing Service",
     faults: ({ objects }) =>
       ofKind(objects, "StatefulSet").flatMap((object) =>
         ofKind(objects, "Service").some(({ metadata }) => metadata.name === object.spec?.serviceName)
           ? []
-          : [`${titleOf(object)}: serviceName ${object.spec?.serviceName} is no Service of the release`],
+          : [`${titleOf(object)}: serviceName ${object.spec?.serviceName} is not a Service of the release`],
       ),
   },
   {
-    name: "a disruption budget selects pods that a controller replaces",
+    name: "disruption budgets select pods that a controller replaces",
     faults: ({ objects }) =>
       ofKind(objects, "PodDisruptionBudget").flatMap((budget) => {
         const selected = podsOf(objects).filter((pod) => !pod.test && matches(budget.spec?.selector ?? {}, pod.labels));
@@ -62,7 +62,7 @@ export const selectionRules: Rule[] = [
       }),
   },
   {
-    name: "a monitor finds what it scrapes, and its port",
+    name: "monitors select existing targets and ports",
     faults: ({ objects }) => [
       ...ofKind(objects, "ServiceMonitor").flatMap((monitor) => {
         const found = ofKind(objects, "Service").filter(({ metadata }) =>

@@ -5,16 +5,16 @@ import { connect } from "../../shared/rpc/client";
 import { follow, hasEnded, type SearchApi } from "./follow";
 import { openHistory } from "./history";
 import { startStack } from "../stack/stack";
-import { openView } from "../view/terminal";
+import { openDisplay } from "../view/terminal";
 
-/** Room on a disk is somebody's to make; a run in a script must end. */
+/** A run waits this long for free storage, in milliseconds. Without a limit, a run in a script would never end. */
 const storagePatienceMs = 60_000;
 
-/** Prints lines while a command works. While a search is shown, its view prints them. */
-export class Voice {
+/** Prints status lines. While a display shows a search, the display prints them. */
+export class StatusOutput {
   private through: ((line: string) => void) | undefined;
 
-  /** `quiet`: stdout belongs to a program, and `plain` goes elsewhere. */
+  /** With `quiet`, stdout is reserved for JSON and `plain` must write elsewhere. */
   constructor(
     readonly quiet: boolean,
     private readonly plain: (line: string) => void,
@@ -24,21 +24,24 @@ export class Voice {
     (this.through ?? this.plain)(line);
   }
 
-  /** Hands the lines to a view; without one they are plain again. */
+  /** Redirects the lines to a display; without an argument, back to `plain`. */
   handTo(through?: (line: string) => void): void {
     this.through = through;
   }
 }
 
-/** Starts a stack in a folder, calls `use` with its search service and stops it; the signal is aborted by `interrupted`, and when the stack breaks. */
+/**
+ * Starts a stack in a folder, calls `use` with its search service, and stops the stack. The signal of `use` aborts with `interrupted`
+ * or when the stack breaks.
+ */
 export async function inOwnStack<T>(
   folder: string,
-  voice: Voice,
+  output: StatusOutput,
   interrupted: AbortSignal,
   use: (api: SearchApi, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  if (!voice.quiet) voice.say(`starting the local stack; logs are in ${join(folder, "logs")}`);
-  const say = (line: string) => voice.say(line);
+  if (!output.quiet) output.say(`starting the local stack; logs are in ${join(folder, "logs")}`);
+  const say = (line: string) => output.say(line);
   const stack = await startStack({ folder, say, signal: interrupted, storagePatienceMs });
   const broken = new AbortController();
   void stack.broken.then((error) => broken.abort(error));
@@ -51,26 +54,26 @@ export async function inOwnStack<T>(
   }
 }
 
-/** Shows a search and records it in a folder (history.jsonl, epochs.csv) until it has ended; gives its last record. */
+/** Shows a search and writes its history.jsonl and epochs.csv until it ends; returns its final record. */
 export async function recordSearch(
   api: SearchApi,
   searchId: string,
   folder: string,
-  voice: Voice,
+  output: StatusOutput,
   signal: AbortSignal,
 ): Promise<Search> {
   const history = openHistory(folder);
-  const view = openView(searchId, process.stdout, { silent: voice.quiet });
-  if (!voice.quiet) voice.handTo((line) => view.say(line));
+  const display = openDisplay(searchId, process.stdout, { silent: output.quiet });
+  if (!output.quiet) output.handTo((line) => display.say(line));
   try {
-    const onLost = (error: LatheError) => voice.say(`connection lost, trying again: ${error.message}`);
-    for await (const response of follow(api, searchId, { includeProgress: !voice.quiet, signal, onLost })) {
+    const onLost = (error: LatheError) => output.say(`connection lost, retrying: ${error.message}`);
+    for await (const response of follow(api, searchId, { includeProgress: !output.quiet, signal, onLost })) {
       history.add(response);
-      view.event(response);
+      display.event(response);
     }
   } finally {
-    view.close();
-    voice.handTo();
+    display.close();
+    output.handTo();
   }
   const { search } = await api.getSearch({ searchId }, { signal });
   if (search && hasEnded(search.state)) return search;

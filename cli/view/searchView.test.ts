@@ -8,9 +8,10 @@ import { log10Size } from "../../shared/space/size";
 import { presetSpec } from "../../shared/spec/presets";
 import { resolve } from "../../shared/spec/resolve";
 import { eventLine } from "./eventLine";
-import { duration, quantity } from "./figures";
-import { initialProgress, observe, secondsLeft, type Progress } from "./progress";
+import { duration, quantity } from "./format";
+import { observe } from "./observe";
 import { render, truncate } from "./render";
+import { initialView, secondsLeft, type SearchView } from "./searchView";
 
 type Event = Parameters<typeof WatchSearchResponse.fromPartial>[0]["event"];
 
@@ -62,19 +63,19 @@ const shrunk = respond({
 const progressed = (epoch: number, step: number) =>
   respond({ $case: "trainingProgressed", value: { phase: "train", epoch, epochs: 16, step, steps: 10, loss: 1 } }, 0);
 
-const after = (...responses: WatchSearchResponse[]): Progress =>
-  responses.reduce(observe, initialProgress("s-abcdefghijkl"));
+const after = (...responses: WatchSearchResponse[]): SearchView =>
+  responses.reduce(observe, initialView("s-abcdefghijkl"));
 const screen = { columns: 100, rows: 40, now: time.getTime() + 65_000 };
-const text = (progress: Progress, frame = screen) => render(progress, frame).join("\n");
+const text = (view: SearchView, frame = screen) => render(view, frame).join("\n");
 
-describe("progress", () => {
+describe("the view of a search", () => {
   it("begins with the space of the first event", () => {
-    const progress = after(created);
-    expect(progress.log10Start).toBe(log10Size(space));
-    expect(progress.candidates.map(({ now, start }) => [now, start])).toEqual(
+    const view = after(created);
+    expect(view.log10Start).toBe(log10Size(space));
+    expect(view.candidates.map(({ now, start }) => [now, start])).toEqual(
       dimensionMetrics(space, start).map(({ candidates }) => [candidates, candidates]),
     );
-    expect(progress.phases.map(({ name, status }) => `${name} ${status}`)).toEqual([
+    expect(view.phases.map(({ name, status }) => `${name} ${status}`)).toEqual([
       "search running",
       "derive waiting",
       "retrain waiting",
@@ -82,11 +83,11 @@ describe("progress", () => {
     ]);
   });
 
-  it("has a phase for measured operators only with a latency cost, and none for retraining that is left out", () => {
+  it("has a phase for operators only with a latency cost, and none for skipped retraining", () => {
     const latency = { ...spec, cost: { ...spec.cost, metric: CostMetric.COST_METRIC_LATENCY } };
     const without = { ...latency, retraining: { ...spec.retraining, epochs: 0 } };
-    const progress = after(respond({ $case: "searchCreated", value: { spec: without, space, specSha256: "" } }));
-    expect(progress.phases.map(({ name }) => name)).toEqual(["operators", "search", "derive", "profile"]);
+    const view = after(respond({ $case: "searchCreated", value: { spec: without, space, specSha256: "" } }));
+    expect(view.phases.map(({ name }) => name)).toEqual(["operators", "search", "derive", "profile"]);
   });
 
   it("counts the survivors after a shrink", () => {
@@ -97,7 +98,7 @@ describe("progress", () => {
   it("moves from phase to phase and ends with all of them done", () => {
     const converged = respond({ $case: "supernetConverged", value: { decidedBy: DecidedBy.DECIDED_BY_SHRINKING } });
     const derived = respond({ $case: "architectureDerived", value: { supernetMiou: 0.4, discreteMiou: 0.39 } });
-    const statuses = (progress: Progress) => progress.phases.map(({ status }) => status);
+    const statuses = (view: SearchView) => view.phases.map(({ status }) => status);
     expect(statuses(after(created, converged))).toEqual(["done", "running", "waiting", "waiting"]);
     expect(statuses(after(created, converged, derived))).toEqual(["done", "done", "running", "waiting"]);
     const failed = respond({ $case: "searchFailed", value: { message: "no train.txt", reason: "X", phase: "train" } });
@@ -124,10 +125,10 @@ describe("progress", () => {
 });
 
 describe("render", () => {
-  const progress = after(created, epochDone(1, 6), epochDone(2, 6), shrunk, progressed(3, 5));
+  const view = after(created, epochDone(1, 6), epochDone(2, 6), shrunk, progressed(3, 5));
 
   it("shows phase, losses, mIoU, SSR, candidates and removals", () => {
-    const shown = text(progress);
+    const shown = text(view);
     expect(shown).toContain("s-abcdefghijkl  tiny on streets, seed 1  running  1m05s");
     expect(shown).toMatch(/\[>] search +\[#+\.+] epoch 2\/16 {2}step 5\/10 {2}1m21s left {2}6\.0 s\/epoch/);
     expect(shown).toContain("weights 1.250");
@@ -144,7 +145,7 @@ describe("render", () => {
     [60, 24],
     [200, 50],
   ])("fits %i columns and %i rows", (columns, rows) => {
-    const lines = render(progress, { ...screen, columns, rows, note: "a\nlong note ".repeat(30) });
+    const lines = render(view, { ...screen, columns, rows, note: "a\nlong note ".repeat(30) });
     expect(lines.length).toBeLessThan(rows);
     for (const line of lines) {
       expect(line.length).toBeLessThanOrEqual(columns);
@@ -153,11 +154,11 @@ describe("render", () => {
   });
 
   it("keeps the time left on 80 columns", () => {
-    expect(text(progress, { ...screen, columns: 80 })).toMatch(/1m21s left/);
+    expect(text(view, { ...screen, columns: 80 })).toMatch(/1m21s left/);
   });
 
   it("shows something before the first event", () => {
-    expect(text(initialProgress("s-abcdefghijkl"))).toBe("Lathe s-abcdefghijkl  pending");
+    expect(text(initialView("s-abcdefghijkl"))).toBe("Lathe s-abcdefghijkl  pending");
   });
 });
 
@@ -168,27 +169,27 @@ describe("an alarm", () => {
       value: { kind: HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP, epoch: 2, policy, message: "the mIoU fell" },
     });
 
-  it("is a line that says what it does, and stays in sight", () => {
-    const progress = after(created, epochDone(2, 6), raised(HealthPolicy.HEALTH_POLICY_REPORT));
-    expect(eventLine(raised(HealthPolicy.HEALTH_POLICY_REPORT), progress)).toBe(
+  it("is a line with its effect, and stays visible", () => {
+    const view = after(created, epochDone(2, 6), raised(HealthPolicy.HEALTH_POLICY_REPORT));
+    expect(eventLine(raised(HealthPolicy.HEALTH_POLICY_REPORT), view)).toBe(
       "alarm MIOU_DROP at epoch 2: the mIoU fell",
     );
-    expect(text(progress)).toContain("alarm          MIOU_DROP at epoch 2: the mIoU fell");
-    expect(progress.state).toBe("running");
+    expect(text(view)).toContain("alarm          MIOU_DROP at epoch 2: the mIoU fell");
+    expect(view.state).toBe("running");
   });
 
-  it("that pauses shows a search that waits", () => {
+  it("that pauses the search shows it as paused", () => {
     const paused = raised(HealthPolicy.HEALTH_POLICY_PAUSE);
     expect(after(created, paused).state).toBe("paused");
     expect(eventLine(paused, after(created, paused))).toContain("at epoch 2 (the search is paused): ");
   });
 });
 
-describe("a network that is given", () => {
+describe("a given network", () => {
   const algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: largestGenotype(space) };
   const begun = respond({ $case: "searchCreated", value: { spec: { ...spec, algorithm }, space, specSha256: "" } });
   const step = { phase: "retrain", epoch: 2, epochs: 4, step: 5, steps: 10, loss: 0.75 };
-  const progress = after(
+  const view = after(
     begun,
     respond({
       $case: "retrainingEpochCompleted",
@@ -197,12 +198,9 @@ describe("a network that is given", () => {
     respond({ $case: "trainingProgressed", value: step }, 0),
   );
 
-  it("is trained and measured, and shows nothing of a search", () => {
-    expect(progress.phases.map(({ name, status }) => `${name} ${status}`)).toEqual([
-      "retrain running",
-      "profile waiting",
-    ]);
-    const shown = text(progress);
+  it("is trained and measured, without the phases of a search", () => {
+    expect(view.phases.map(({ name, status }) => `${name} ${status}`)).toEqual(["retrain running", "profile waiting"]);
+    const shown = text(view);
     expect(shown).toContain("s-abcdefghijkl  given network, tiny on streets, seed 1  running");
     expect(shown).toMatch(/\[>] retrain +\[#+\.+] epoch 1\/4 {2}step 5\/10/);
     expect(shown).toMatch(/loss +0\.750/);
@@ -250,9 +248,9 @@ describe("a search that evaluates networks", () => {
     },
   });
 
-  it("shows networks instead of a space that shrinks, and goes from the search to retraining", () => {
-    const progress = after(begun, epoch, network(1, 0.3), network(2, 0.2));
-    const shown = text(progress);
+  it("shows networks instead of a shrinking space, and moves from the search to retraining", () => {
+    const view = after(begun, epoch, network(1, 0.3), network(2, 0.2));
+    const shown = text(view);
     expect(shown).toContain("evolution, tiny on streets, seed 1  running");
     expect(shown).toMatch(/\[>] search +\[#+\.+] epoch 1\/8/);
     expect(shown).toMatch(/networks +2 of 40 evaluated, the best 30\.0 %/);
@@ -267,7 +265,7 @@ describe("a search that evaluates networks", () => {
     expect(text(next)).not.toContain("supernet");
   });
 
-  it("is told in lines that speak of no gap", () => {
+  it("has lines that mention no gap", () => {
     const lines = [begun, epoch, network(1, 0.3), network(2, 0.2), chosen].map((one) => eventLine(one, after(begun)));
     expect(lines[0]).toMatch(/created: evolution, tiny on streets, seed 1; 10\^26\.0 networks$/);
     expect(lines[1]).toBe("search epoch 1/8 (supernet, by single paths): loss 0.750, 6.0 s");
@@ -278,7 +276,7 @@ describe("a search that evaluates networks", () => {
 });
 
 describe("event lines", () => {
-  it("says each event in one line, and nothing of progress", () => {
+  it("has one line per event, and none for progress messages", () => {
     const lines = [created, epochDone(2, 6), shrunk, progressed(3, 1)].map((one) => eventLine(one, after(created)));
     expect(lines[0]).toMatch(
       /^search s-abcdefghijkl created: tiny on streets, seed 1; 10\^26\.0 networks, 172 candidates$/,
@@ -289,7 +287,7 @@ describe("event lines", () => {
   });
 });
 
-describe("figures", () => {
+describe("numbers", () => {
   it.each([
     [3.21, "3.2s"],
     [9.97, "10s"],

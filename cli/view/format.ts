@@ -9,7 +9,7 @@ export const percent = (share: number): string => `${(100 * share).toFixed(1)} %
 /** 0.0123 -> "12.30 ms". */
 export const milliseconds = (seconds: number): string => `${(1000 * seconds).toFixed(2)} ms`;
 
-/** 75 -> "1m15s"; under ten seconds with a decimal. */
+/** 75 -> "1m15s"; below ten seconds with one decimal. */
 export function duration(seconds: number): string {
   if (seconds < 9.95) return `${seconds.toFixed(1)}s`;
   const whole = Math.round(seconds);
@@ -40,18 +40,18 @@ export const dimensionNames: Readonly<Record<number, string>> = {
 
 export const removalReasons: Readonly<Record<number, string>> = {
   [RemovalReason.REMOVAL_REASON_THRESHOLD]: "below the threshold",
-  [RemovalReason.REMOVAL_REASON_PARENT]: "what it belonged to left",
-  [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the budget's end",
+  [RemovalReason.REMOVAL_REASON_PARENT]: "its parent was removed",
+  [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the end of the budget",
 };
 
-/** What an alarm does; empty for one that is only reported. */
+/** The effect of an alarm by its policy; none for alarms that are only reported. */
 export const alarmEffects: Readonly<Record<number, string>> = {
   [HealthPolicy.HEALTH_POLICY_PAUSE]: "the search is paused",
   [HealthPolicy.HEALTH_POLICY_FAIL]: "the search fails",
   [HealthPolicy.HEALTH_POLICY_STOP]: "the training of the supernet ends",
 };
 
-/** "d4s2 12/16, d1s1 16/16 | d2s1 24/32": operation and middle/output width of each block, stages apart. */
+/** "d4s2 12/16, d1s1 16/16 | d2s1 24/32": operation and middle/output width of each block, by stage. */
 export const genotypeLine = (genotype: Genotype): string =>
   genotype.stages
     .map(({ blocks }) =>

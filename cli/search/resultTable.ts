@@ -1,9 +1,9 @@
 import { DecidedBy, type SearchResult } from "../../shared/proto/lathe/v1/result";
 import { memorySize } from "../../shared/engine/account";
-import { duration, milliseconds, percent, quantity } from "../view/figures";
+import { duration, milliseconds, percent, quantity } from "../view/format";
 
-/** One figure of a result: its name in result.json, how it is shown, and what it was measured by. */
-interface Figure {
+/** One measurement of a result: its key in result.json, its text, and how it was measured. */
+interface Measurement {
   key: keyof SearchResult;
   label: string;
   value: unknown;
@@ -19,7 +19,7 @@ const decidedBy: Readonly<Record<number, string>> = {
   [DecidedBy.DECIDED_BY_SELECTION]: "selection among the networks evaluated",
 };
 
-/** What only a search has: a network that was given comes with none of these. */
+/** Measurements of searches only; the training of a given network has none of them. */
 const searched: ReadonlySet<keyof SearchResult> = new Set([
   "log10SpaceStart",
   "candidatesStart",
@@ -33,7 +33,7 @@ const searched: ReadonlySet<keyof SearchResult> = new Set([
   "trainingImages",
 ] as const);
 
-/** What only a search within one supernet has: where whole networks are evaluated, nothing leaves the space and nothing is cut. */
+/** Measurements of a search within a supernet only. Searches that evaluate whole networks remove no candidates and derive nothing. */
 const withinSupernet: ReadonlySet<keyof SearchResult> = new Set([
   "candidatesLeft",
   "convergedEpoch",
@@ -41,11 +41,11 @@ const withinSupernet: ReadonlySet<keyof SearchResult> = new Set([
   "discretizationGap",
 ] as const);
 
-/** Every figure of a result, in the order in which they came about. */
-export function figuresOf(result: SearchResult): Figure[] {
-  const figures: Figure[] = [];
+/** The measurements of a result, in the order of the search. */
+export function measurementsOf(result: SearchResult): Measurement[] {
+  const measurements: Measurement[] = [];
   const add = (key: keyof SearchResult, label: string, shown: string, measuredBy: string) =>
-    figures.push({ key, label, value: result[key], shown, measuredBy });
+    measurements.push({ key, label, value: result[key], shown, measuredBy });
   const selected = result.decidedBy === DecidedBy.DECIDED_BY_SELECTION;
   const start = result.log10SpaceStart.toFixed(1);
   add(
@@ -119,14 +119,18 @@ export function figuresOf(result: SearchResult): Figure[] {
       quantity(result.figures.params),
       "counted: convolution weights, biases, gammas and betas of the network of network.onnx; MACs: its convolutions, per image",
     );
-    figures.push({ ...figures.at(-1)!, label: "MACs", shown: quantity(result.figures.macs) });
+    measurements.push({ ...measurements.at(-1)!, label: "MACs", shown: quantity(result.figures.macs) });
   }
   if (result.latency) {
     const { device, runtime, precision, batchSize, inputHeight, inputWidth, threads, runs } = result.latency;
     const how = `measured: ${runs} runs of network.onnx on ${device} by ${runtime}, ${precision}, batch ${batchSize}, ${inputHeight}x${inputWidth}, ${threads} thread${threads === 1 ? "" : "s"}`;
     const { p50Seconds, p95Seconds, framesPerSecond } = result.latency;
     add("latency", "latency p50 / p95", `${milliseconds(p50Seconds)} / ${milliseconds(p95Seconds)}`, how);
-    figures.push({ ...figures.at(-1)!, label: "frames per second", shown: `${framesPerSecond.toFixed(1)} (1 / p50)` });
+    measurements.push({
+      ...measurements.at(-1)!,
+      label: "frames per second",
+      shown: `${framesPerSecond.toFixed(1)} (1 / p50)`,
+    });
   }
   add(
     "searchSeconds",
@@ -140,7 +144,7 @@ export function figuresOf(result: SearchResult): Figure[] {
     "trainingImages",
     "search budget",
     `${quantity(Math.round(result.trainingImages))} training images`,
-    "counted: images forward and backward in the search, a third for each that went forward only and decided something",
+    "counted: images forward and backward in the search; an image that went only forward and decided something counts a third",
   );
   if (result.peakMemoryBytes > 0)
     add(
@@ -150,24 +154,24 @@ export function figuresOf(result: SearchResult): Figure[] {
       "measured: largest resident memory of the process that trained the supernet",
     );
   add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");
-  // Every space has candidates.
-  if (result.candidatesStart === 0) return figures.filter(({ key }) => !searched.has(key));
-  return selected ? figures.filter(({ key }) => !withinSupernet.has(key)) : figures;
+  // Without candidates there was no search.
+  if (result.candidatesStart === 0) return measurements.filter(({ key }) => !searched.has(key));
+  return selected ? measurements.filter(({ key }) => !withinSupernet.has(key)) : measurements;
 }
 
-/** What each figure was measured by, under its name in result.json. */
+/** How each result was measured, by its key in result.json. */
 export function measuredBy(result: SearchResult): Record<string, string> {
   return Object.fromEntries([
-    ...figuresOf(result).map(({ key, measuredBy }) => [key, measuredBy]),
+    ...measurementsOf(result).map(({ key, measuredBy }) => [key, measuredBy]),
     ...(result.classScores.length > 0
       ? [["classScores", "validation split, intersection over union per class of the network of network.onnx"]]
       : []),
   ]) as Record<string, string>;
 }
 
-/** The figures as an aligned table. */
-export function figureTable(result: SearchResult): string[] {
-  const shown = figuresOf(result).filter(({ label }) => label !== "");
+/** The measurements as an aligned table. */
+export function resultTable(result: SearchResult): string[] {
+  const shown = measurementsOf(result).filter(({ label }) => label !== "");
   const width = Math.max(...shown.map(({ label }) => label.length));
-  return shown.map((figure) => `  ${figure.label.padEnd(width)}  ${figure.shown}`);
+  return shown.map((measurement) => `  ${measurement.label.padEnd(width)}  ${measurement.shown}`);
 }

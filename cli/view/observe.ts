@@ -1,0 +1,158 @@
+import type { DimensionMetrics } from "../../shared/proto/lathe/v1/result";
+import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
+import type { Architecture } from "../../shared/proto/lathe/v1/space";
+import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
+import { alarmReason } from "../../shared/spec/health";
+import { created, phaseOfWork, type Phase, type PhaseName, type SearchView } from "./searchView";
+
+function change(view: SearchView, name: PhaseName, update: (phase: Phase) => Partial<Phase>): SearchView {
+  return { ...view, phases: view.phases.map((one) => (one.name === name ? { ...one, ...update(one) } : one)) };
+}
+
+/** Ends a phase and starts the next one. */
+function finish(view: SearchView, name: PhaseName): SearchView {
+  const at = view.phases.findIndex((one) => one.name === name);
+  return {
+    ...view,
+    phases: view.phases.map((one, index) => {
+      if (index <= at) return { ...one, status: "done", step: 0, steps: 0 };
+      return index === at + 1 ? { ...one, status: "running" } : one;
+    }),
+  };
+}
+
+function withCandidates(view: SearchView, dimensions: DimensionMetrics[]): SearchView {
+  return {
+    ...view,
+    candidates: view.candidates.map((one) => {
+      const now = dimensions.find(({ dimension }) => dimension === one.dimension);
+      return now ? { ...one, now: now.candidates, undecided: now.undecidedGroups } : one;
+    }),
+  };
+}
+
+/** The candidates, counted from the survivors of the live groups. */
+function withSurvivors(view: SearchView, { groups }: Architecture): SearchView {
+  return {
+    ...view,
+    candidates: view.candidates.map((one) => {
+      const live = groups.filter(({ dimension }) => dimension === one.dimension);
+      return {
+        ...one,
+        now: live.reduce((sum, { survivors }) => sum + survivors.length, 0),
+        undecided: live.filter(({ survivors }) => survivors.length > 1).length,
+      };
+    }),
+  };
+}
+
+/** The view after one more event. Pure: live events and replayed history give the same view. */
+export function observe(before: SearchView, { event, time }: WatchSearchResponse): SearchView {
+  const view = { ...before, startedAt: before.startedAt ?? time?.getTime() };
+  switch (event?.$case) {
+    case undefined:
+      return view;
+    case "searchCreated": {
+      const { spec, space } = event.value;
+      return spec && space ? created(view, spec, space) : view;
+    }
+    case "operatorsProfiled":
+      return finish(view, "operators");
+    case "trainingProgressed": {
+      const { phase: work, step, steps, epoch, epochs, loss } = event.value;
+      const name = phaseOfWork[work];
+      if (!name) return view;
+      // Progress may arrive after the event that ended its epoch; it is then ignored.
+      const moved = change(view, name, (one) =>
+        epoch > one.epoch ? { step, steps, ...(epochs > 0 && { epochs }) } : {},
+      );
+      return { ...moved, stepLoss: loss };
+    }
+    case "epochCompleted": {
+      const { metrics } = event.value;
+      if (!metrics) return view;
+      const { epoch, epochs, seconds } = metrics;
+      const moved = change(view, "search", (one) => ({
+        epoch,
+        epochs: epochs || one.epochs,
+        step: 0,
+        epochSeconds: [...one.epochSeconds, seconds],
+      }));
+      return withCandidates(
+        { ...moved, epoch: metrics, log10Now: metrics.log10Space || moved.log10Now },
+        metrics.dimensions,
+      );
+    }
+    case "spaceShrunk": {
+      const { epoch, removals, log10Space, architecture } = event.value;
+      const shrunk = architecture ? withSurvivors(view, architecture) : view;
+      return { ...shrunk, log10Now: log10Space, lastRemovals: { epoch, removals } };
+    }
+    case "supernetConverged":
+      return { ...finish(view, "search"), supernetMiou: event.value.validationMiou };
+    case "samplingEpochCompleted": {
+      const { epoch, epochs, seconds, loss } = event.value;
+      const moved = change(view, "search", (one) => ({
+        epoch,
+        epochs,
+        step: 0,
+        epochSeconds: [...one.epochSeconds, seconds],
+      }));
+      return { ...moved, stepLoss: loss };
+    }
+    case "candidateEvaluated": {
+      const { index, candidates, validationMiou } = event.value;
+      const bestMiou = Math.max(view.evaluated?.bestMiou ?? 0, validationMiou);
+      return { ...view, evaluated: { networks: index, of: candidates, bestMiou } };
+    }
+    case "architectureDerived":
+      return {
+        ...finish(view, event.value.selection ? "search" : "derive"),
+        supernetMiou: event.value.selection ? undefined : event.value.supernetMiou,
+        discreteMiou: event.value.discreteMiou,
+      };
+    case "retrainingEpochCompleted": {
+      const { epoch, epochs, seconds, bestMiou, loss } = event.value;
+      const moved = change(view, "retrain", (one) => ({
+        epoch,
+        epochs: epochs || one.epochs,
+        step: 0,
+        epochSeconds: [...one.epochSeconds, seconds],
+      }));
+      return { ...moved, retrainedMiou: bestMiou, retrainingLoss: loss };
+    }
+    case "networkTrained":
+      return { ...finish(view, "retrain"), retrainedMiou: event.value.validationMiou };
+    case "networkProfiled":
+      return finish(view, "profile");
+    case "healthAlarmRaised": {
+      const { kind, epoch, policy, message } = event.value;
+      const pauses = policy === HealthPolicy.HEALTH_POLICY_PAUSE;
+      return { ...view, lastAlarm: { name: alarmReason(kind), epoch, message }, ...(pauses && { state: "paused" }) };
+    }
+    case "searchPaused":
+      return { ...view, state: "paused" };
+    case "searchResumed":
+      return { ...view, state: "running" };
+    case "workFailed":
+      return { ...view, reason: event.value.message };
+    case "searchSucceeded":
+      return { ...finishAll(view), state: "succeeded" };
+    case "searchFailed":
+      return { ...failRunning(view), state: "failed", reason: event.value.message || event.value.reason };
+    case "searchCancelled":
+      return { ...failRunning(view), state: "cancelled", reason: event.value.reason };
+    case "spaceKept":
+      return view;
+  }
+}
+
+const finishAll = (view: SearchView): SearchView => ({
+  ...view,
+  phases: view.phases.map((one) => ({ ...one, status: "done" })),
+});
+
+const failRunning = (view: SearchView): SearchView => ({
+  ...view,
+  phases: view.phases.map((one) => (one.status === "running" ? { ...one, status: "failed" } : one)),
+});
