@@ -1,9 +1,10 @@
+import type { JetStreamAccountStats, StreamInfo } from "nats";
 import { skewMs } from "../process/clock";
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { sleep } from "./faults";
 import { api, store } from "./jetstream";
-import { settingFaults, streamInfo, streamSettings, type StreamSettings } from "./streams";
+import { settingFaults, streamInfo, streamSettings } from "./streams";
 import {
   DURABLES,
   EVENTS_STREAM,
@@ -62,13 +63,9 @@ const AGAIN_MS = 500;
 export async function inspect(bus: Bus): Promise<BusInspection> {
   const version = bus.connection.info?.version ?? "unknown";
   const nothing = { version, streams: [], consumers: [], refused: [], faults: [], skewMs: undefined };
-  interface Account {
-    storage: number;
-    limits: { max_storage: number };
-  }
-  let account: Account;
+  let account: JetStreamAccountStats;
   try {
-    account = await api<Account>(bus, "INFO", undefined, request("JetStream"));
+    account = await api(bus, request("JetStream"), (manager) => manager.getAccountInfo());
   } catch (error) {
     const { reason, message } = LatheError.from(error);
     const refused = reason === "NATS_FORBIDDEN" ? [{ subject: "$JS.API.INFO", why: message }] : [];
@@ -78,9 +75,11 @@ export async function inspect(bus: Bus): Promise<BusInspection> {
   let skew: number | undefined;
   for (const settings of streamSettings()) {
     const askedAt = Date.now();
-    const { found, ts } = await inspectStream(bus, settings);
-    streams.push(found);
-    if (ts) skew = skewMs(ts.getTime(), askedAt, Date.now());
+    // The client's type has no `ts`, which servers send from version 2.10 on.
+    const found: (StreamInfo & { ts?: string }) | undefined = await streamInfo(bus, settings.name);
+    const { name } = settings;
+    streams.push({ name, replicas: found?.config.num_replicas ?? 0, faults: settingFaults(settings, found) });
+    if (found?.ts !== undefined) skew = skewMs(Date.parse(found.ts), askedAt, Date.now());
   }
   const known = streams.filter(({ replicas }) => replicas > 0).map(({ name }) => name);
   return {
@@ -93,23 +92,6 @@ export async function inspect(bus: Bus): Promise<BusInspection> {
   };
 }
 
-async function inspectStream(bus: Bus, settings: StreamSettings): Promise<{ found: StreamInspection; ts?: Date }> {
-  const answer = await streamInfo(bus, settings.name);
-  const { config, ts } = answer ?? { config: {} };
-  const found = {
-    name: settings.name,
-    replicas: Number(config.num_replicas ?? (answer ? 1 : 0)),
-    faults: settingFaults(settings, answer),
-  };
-  return { found, ...(ts !== undefined && { ts: new Date(ts) }) };
-}
-
-interface ConsumerAnswer {
-  num_pending: number;
-  num_ack_pending: number;
-  num_waiting: number;
-}
-
 async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<ConsumerInspection[]> {
   const wanted = [
     ...Object.values(DURABLES).map((name) => [EVENTS_STREAM, name] as const),
@@ -117,21 +99,15 @@ async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<C
   ];
   const profiling: (readonly [string, string])[] = [];
   if (streams.includes(WORK_STREAM)) {
-    const names = api<{ consumers: string[] | null }>(
-      bus,
-      `CONSUMER.NAMES.${WORK_STREAM}`,
-      {},
-      request("consumers of work"),
-    );
-    const { consumers } = (await unlessForbidden(names)) ?? { consumers: [] };
-    for (const name of consumers ?? [])
+    // One consumer for each kind and device class: they fit on one page of the list.
+    const listed = api(bus, request("consumers of work"), ({ consumers }) => consumers.list(WORK_STREAM).next());
+    for (const { name } of (await unlessForbidden(listed)) ?? [])
       if (!wanted.some(([, durable]) => durable === name)) profiling.push([WORK_STREAM, name]);
   }
   const found: ConsumerInspection[] = [];
   for (const [stream, name] of [...wanted, ...profiling].filter(([stream]) => streams.includes(stream))) {
     try {
-      const ask = () =>
-        unlessForbidden(api<ConsumerAnswer>(bus, `CONSUMER.INFO.${stream}.${name}`, undefined, request(name)));
+      const ask = () => unlessForbidden(api(bus, request(name), ({ consumers }) => consumers.info(stream, name)));
       let info = await ask();
       // Between an acknowledgement and the next pull a busy consumer looks like one that nobody asks.
       if (info && info.num_pending > 0 && info.num_ack_pending + info.num_waiting === 0) {

@@ -106,7 +106,7 @@ describe("Objects", () => {
       return objects.get(object).catch((error: unknown) => error);
     };
     const missing = await damage(async ({ sequences }) => {
-      await api(bus, `STREAM.MSG.DELETE.${stream}`, { seq: sequences[1] }, { what: "delete" });
+      await api(bus, { what: "delete" }, ({ streams }) => streams.deleteMessage(stream, sequences[1]!));
     });
     const corrupt = (what: string) => ({
       code: "INTERNAL",
