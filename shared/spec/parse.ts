@@ -1,30 +1,14 @@
-import { join } from "node:path";
-import { Enum, MapField, Root, Type, util } from "protobufjs";
-import type { Field } from "protobufjs";
+import { ScalarType, type DescEnum, type DescField, type DescMessage } from "@bufbuild/protobuf";
 import { LineCounter, parseDocument } from "yaml";
 import { LatheError } from "../process/errors";
 import type { FieldViolation } from "../process/errors";
-import { packageRoot } from "../process/root";
 import { Genotype } from "../proto/lathe/v1/space";
 import { SearchSpec } from "../proto/lathe/v1/spec";
 import { refuse } from "../space/validate";
+import { messageType } from "../process/contract";
 
 /** Larger than any spec; keeps a wrong file from being read as one. */
 const MAX_TEXT_LENGTH = 1_000_000;
-
-let loaded: Root | undefined;
-
-/** A message as the contract declares it, which is read once. */
-function messageType(name: "SearchSpec" | "Genotype"): Type {
-  if (loaded === undefined) {
-    const folder = join(packageRoot(), "proto");
-    const root = new Root();
-    root.resolvePath = (_origin, target) => join(folder, target);
-    root.loadSync("lathe/v1/spec.proto", { keepCase: true }).resolveAll();
-    loaded = root;
-  }
-  return loaded.lookupType(`lathe.v1.${name}`);
-}
 
 /**
  * A SearchSpec from YAML or JSON text. Keys may be snake_case or lowerCamelCase, enum values short ("streets") or full; null means
@@ -92,7 +76,12 @@ function plain(document: ReturnType<typeof parseDocument>, source: string): unkn
 }
 
 /** A message in proto JSON form (lowerCamelCase keys, full enum names); faults go to violations and leave a field out. */
-function readMessage(type: Type, value: unknown, path: string, violations: FieldViolation[]): Record<string, unknown> {
+function readMessage(
+  type: DescMessage,
+  value: unknown,
+  path: string,
+  violations: FieldViolation[],
+): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   if (!isMapping(value)) {
     violations.push({
@@ -102,9 +91,9 @@ function readMessage(type: Type, value: unknown, path: string, violations: Field
     return result;
   }
   for (const [key, entry] of Object.entries(value)) {
-    const field = type.fieldsArray.find(({ name }) => name === key || util.camelCase(name) === key);
+    const field = type.fields.find(({ name, jsonName }) => name === key || jsonName === key);
     const at = path === "" ? (field?.name ?? key) : `${path}.${field?.name ?? key}`;
-    const target = util.camelCase(field?.name ?? key);
+    const target = field?.jsonName ?? key;
     if (field === undefined)
       violations.push({
         field: at,
@@ -117,8 +106,8 @@ function readMessage(type: Type, value: unknown, path: string, violations: Field
   return result;
 }
 
-function readField(field: Field, value: unknown, path: string, violations: FieldViolation[]): unknown {
-  if (field instanceof MapField) {
+function readField(field: DescField, value: unknown, path: string, violations: FieldViolation[]): unknown {
+  if (field.fieldKind === "map") {
     if (!isMapping(value)) {
       violations.push({ field: path, description: `is ${show(value)}, must be a mapping` });
       return {};
@@ -127,17 +116,16 @@ function readField(field: Field, value: unknown, path: string, violations: Field
       Object.entries(value).map(([key, entry]) => [key, readSingle(field, entry, `${path}["${key}"]`, violations)]),
     );
   }
-  if (!field.repeated) return readSingle(field, value, path, violations);
+  if (field.fieldKind !== "list") return readSingle(field, value, path, violations);
   if (Array.isArray(value))
     return value.map((entry: unknown, index) => readSingle(field, entry, `${path}[${index}]`, violations));
   violations.push({ field: path, description: `is ${show(value)}, must be a list` });
   return [];
 }
 
-function readSingle(field: Field, value: unknown, path: string, violations: FieldViolation[]): unknown {
-  const type = field.resolvedType;
-  if (type instanceof Type) return readMessage(type, value, path, violations);
-  const read = type instanceof Enum ? readEnum(type, value) : readScalar(field.type, value);
+function readSingle(field: DescField, value: unknown, path: string, violations: FieldViolation[]): unknown {
+  if (field.message) return readMessage(field.message, value, path, violations);
+  const read = field.enum ? readEnum(field.enum, value) : readScalar(field.scalar, value);
   if ("fault" in read) {
     violations.push({ field: path, description: `is ${show(value)}, must be ${read.fault}` });
     return undefined;
@@ -148,9 +136,9 @@ function readSingle(field: Field, value: unknown, path: string, violations: Fiel
 type Read = { value: unknown } | { fault: string };
 
 /** "streets" or "DATASET_KIND_STREETS" for the value DATASET_KIND_STREETS. */
-function readEnum(type: Enum, value: unknown): Read {
-  const names = Object.keys(type.values);
-  const zero = names.find((name) => type.values[name] === 0) ?? "";
+function readEnum(type: DescEnum, value: unknown): Read {
+  const names = type.values.map(({ name }) => name);
+  const zero = type.values.find(({ number }) => number === 0)!.name;
   const prefix = zero.replace(/UNSPECIFIED$/, "");
   const found = names.find((name) => name === value || name.slice(prefix.length).toLowerCase() === value);
   if (found !== undefined) return { value: found };
@@ -159,18 +147,21 @@ function readEnum(type: Enum, value: unknown): Read {
 }
 
 /** One rule per scalar type of the contract. */
-const SCALARS: Record<string, { accepts: (value: unknown) => boolean; name: string }> = {
-  int32: { accepts: (value) => isInteger(value, -(2 ** 31), 2 ** 31 - 1), name: "an integer of 32 bits" },
-  uint32: { accepts: (value) => isInteger(value, 0, 2 ** 32 - 1), name: "an integer between 0 and 4294967295" },
-  double: { accepts: (value) => Number.isFinite(value), name: "a finite number" },
-  bool: { accepts: (value) => typeof value === "boolean", name: "true or false" },
-  string: { accepts: (value) => typeof value === "string", name: "text (put numbers in quotes)" },
+const SCALARS: Partial<Record<ScalarType, { accepts: (value: unknown) => boolean; name: string }>> = {
+  [ScalarType.INT32]: { accepts: (value) => isInteger(value, -(2 ** 31), 2 ** 31 - 1), name: "an integer of 32 bits" },
+  [ScalarType.UINT32]: {
+    accepts: (value) => isInteger(value, 0, 2 ** 32 - 1),
+    name: "an integer between 0 and 4294967295",
+  },
+  [ScalarType.DOUBLE]: { accepts: (value) => Number.isFinite(value), name: "a finite number" },
+  [ScalarType.BOOL]: { accepts: (value) => typeof value === "boolean", name: "true or false" },
+  [ScalarType.STRING]: { accepts: (value) => typeof value === "string", name: "text (put numbers in quotes)" },
 };
 
-function readScalar(type: string, value: unknown): Read {
+function readScalar(type: ScalarType, value: unknown): Read {
   const rule = SCALARS[type];
   if (rule === undefined)
-    throw new LatheError("INTERNAL", `spec.proto has a field of type ${type}, which no rule reads`);
+    throw new LatheError("INTERNAL", `spec.proto has a field of type ${ScalarType[type]}, which no rule reads`);
   return rule.accepts(value) ? { value } : { fault: rule.name };
 }
 
@@ -183,8 +174,8 @@ export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function known(type: Type): string {
-  return type.fieldsArray.map((field) => field.name).join(", ");
+function known(type: DescMessage): string {
+  return type.fields.map((field) => field.name).join(", ");
 }
 
 /** A value as the client wrote it, short enough for a message. */
