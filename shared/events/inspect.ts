@@ -21,19 +21,19 @@ import {
   workSubject,
 } from "./subjects";
 
-/** What an operator has to know of a NATS; asking changes nothing in it. */
+/** State of a NATS account for operators. The inspection stores nothing. */
 export interface BusInspection {
   /** "2.10.22". */
   version: string;
-  /** Of JetStream: "off" with the reason, or what it holds and may hold in bytes; limit -1: as much as the disk has. */
+  /** "off" with the reason, or the stored bytes and their limit; limit -1: the size of the disk. */
   jetstream: { off: string } | { bytes: number; limit: number };
   streams: StreamInspection[];
   consumers: ConsumerInspection[];
-  /** Subjects that these credentials may not write to, with what NATS says. */
+  /** Subjects that these credentials may not write to, with the error of NATS. */
   refused: { subject: string; why: string }[];
-  /** What went wrong in asking, other than a refusal. */
+  /** Failed probes, except for refused permissions. */
   faults: string[];
-  /** How far its clock is ahead of this one, ms; undefined where this version does not tell. */
+  /** How far its clock is ahead of ours, ms; undefined for servers before 2.10, which send no time. */
   skewMs: number | undefined;
 }
 
@@ -41,7 +41,7 @@ interface StreamInspection {
   name: string;
   /** 0: it does not exist. */
   replicas: number;
-  /** Settings that are not as this version wants them: "max_msgs is 10, must be -1"; "does not exist". */
+  /** Settings that differ from those of this version, such as "max_msgs is 10, must be -1"; or "does not exist". */
   faults: string[];
 }
 
@@ -50,16 +50,16 @@ interface ConsumerInspection {
   exists: boolean;
   pending: number;
   inHand: number;
-  /** Processes that wait for its next message. */
+  /** Pull requests that wait for the next message. */
   waiting: number;
 }
 
 const request = (what: string) => ({ what, timeoutMs: 3_000, retryForMs: 0 });
-/** No stream will ever be there: what asks for it as its last sequence is refused after the permission, before the store. */
+/** A sequence that no stream reaches. A message that expects it is refused after the check of permissions and before it is stored. */
 const NEVER = 2 ** 52;
 const AGAIN_MS = 500;
 
-/** Looks at the streams, consumers and permissions of the connection's account. */
+/** Inspects JetStream, the streams, the consumers and the write permissions of the connection. */
 export async function inspect(bus: Bus): Promise<BusInspection> {
   const version = bus.connection.info?.version ?? "unknown";
   const nothing = { version, streams: [], consumers: [], refused: [], faults: [], skewMs: undefined };
@@ -109,7 +109,7 @@ async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<C
     try {
       const ask = () => unlessForbidden(api(bus, request(name), ({ consumers }) => consumers.info(stream, name)));
       let info = await ask();
-      // Between an acknowledgement and the next pull a busy consumer looks like one that nobody asks.
+      // Between an acknowledgement and the next pull, a busy consumer looks as if no worker pulled from it.
       if (info && info.num_pending > 0 && info.num_ack_pending + info.num_waiting === 0) {
         await sleep(AGAIN_MS);
         info = await ask();
@@ -125,7 +125,7 @@ async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<C
   return found;
 }
 
-/** A service's own credentials may not look at what is not its own. */
+/** The result; undefined if the credentials forbid the request, as those of one service do for the consumers of others. */
 async function unlessForbidden<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked;
@@ -153,7 +153,7 @@ async function refusals(bus: Bus, streams: readonly string[]): Promise<Pick<BusI
     } catch (error) {
       const { code, reason, message } = LatheError.from(error);
       if (reason === "NATS_FORBIDDEN") refused.push({ subject, why: message });
-      // Wrong last sequence: it would have been stored.
+      // ABORTED (wrong last sequence) means that the permission was granted.
       else if (code !== "ABORTED") faults.push(message);
     }
   }

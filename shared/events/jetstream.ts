@@ -95,7 +95,7 @@ export async function readDirect(
   options: RequestOptions,
 ): Promise<Uint8Array | undefined> {
   const reply = await bus.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq: sequence }), options);
-  // A message always carries its sequence; a bare status (404, 408) does not.
+  // A stored message has this header; an answer that is only a status (404, 408) has not.
   return reply.headers?.has("Nats-Sequence") ? reply.data : undefined;
 }
 

@@ -6,19 +6,19 @@ import type { Bus } from "./bus";
 import { api } from "./jetstream";
 import { EVENTS_STREAM, WORK_STREAM } from "./subjects";
 
-/** A scrape asks once for all of its gauges. */
+/** All gauges of a scrape share one answer. */
 const FRESH_MS = 1_000;
 
 interface Queues {
   consumers: ConsumerInfo[];
-  /** Work items that no consumer has waiting or in hand; undefined while NATS does not answer. */
+  /** Work items that belong to no consumer, neither as pending nor in hand; undefined while NATS does not answer. */
   stuck?: number;
 }
 
 /**
- * Metrics of what waits in the work queues, whoever pulls from them, and in the event durables of this process and in `others`, asked of
- * NATS at each scrape. A service that is down cannot report its own durable, so another one that may see it does. There is no series while
- * NATS does not answer, nor for a durable that was never made.
+ * Registers gauges of the work queues (all of them), of the event durables of this process and of the event durables in `others`. Each scrape
+ * asks NATS. `others` names durables of other services: a service that is down cannot report its own. There is no series while NATS does
+ * not answer, and none for a durable that does not exist.
  */
 export function queueMetrics(metrics: Metrics, bus: Bus, others: readonly string[] = []): void {
   let asked: { at: number; queues: Promise<Queues> } | undefined;
@@ -40,7 +40,7 @@ export function queueMetrics(metrics: Metrics, bus: Bus, others: readonly string
       const seen = workers.reduce((sum, { num_pending, num_ack_pending }) => sum + num_pending + num_ack_pending, 0);
       return { consumers: [...workers, ...events.flat()], stuck: Math.max(0, state.messages - seen) };
     } catch {
-      // nas_nats_connected and readiness tell of an outage; a scrape must not fail with it.
+      // nas_nats_connected and readiness report an outage; a scrape must not fail because of it.
       return { consumers: [] };
     }
   };

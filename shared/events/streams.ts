@@ -20,7 +20,7 @@ import {
 interface ProvisionOptions {
   /** Copies of every stream: 1, or 3 in a cluster. */
   replicas?: number;
-  /** Limit of each object bucket in bytes; none by default. */
+  /** Limit of each object bucket in bytes; unlimited by default. */
   objectBytes?: number;
 }
 
@@ -68,12 +68,12 @@ export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOpti
   ];
 }
 
-/** How long a service that may not make streams waits for the one that does. */
+/** How long a service without the permission to create streams waits for the service that has it. */
 const MADE_ELSEWHERE_MS = 30_000;
 
 /**
- * Creates what is missing and updates what differs; where the credentials do not allow that, waits until another service has. Two services may
- * do it at the same moment: the same settings twice change nothing.
+ * Creates the streams that are missing and updates those that differ. If the credentials do not allow this, waits up to 30 s for another
+ * service to do it, then fails with UNAVAILABLE. Safe to run in several services at once: repeated settings change nothing.
  */
 export async function provision(bus: Bus, options: ProvisionOptions = {}): Promise<void> {
   for (const settings of streamSettings(options)) {
@@ -145,7 +145,7 @@ async function ensureStream(bus: Bus, wanted: StreamSettings): Promise<void> {
     await api(bus, request, ({ streams }) => streams.add(settings));
   } catch (error) {
     if (!(error instanceof LatheError) || error.code !== "INTERNAL") throw error;
-    // The name is taken by other settings.
+    // A stream of this name exists with other settings.
     try {
       await api(bus, request, ({ streams }) => streams.update(settings.name, settings));
     } catch (cause) {
