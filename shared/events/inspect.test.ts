@@ -39,7 +39,7 @@ describe("an inspection of NATS", () => {
     expect([consumers, refused]).toEqual([[], []]);
   });
 
-  it("finds nothing wrong with what this version provisions, and leaves nothing behind", async () => {
+  it("finds no fault in the streams that this version creates, and stores nothing", async () => {
     const on = await bus((await server()).url);
     await provision(on);
     const consumption = await consumeEvents(on, {
@@ -59,7 +59,7 @@ describe("an inspection of NATS", () => {
       expect(await messages(on, stream)).toBe(0);
   });
 
-  it("tells a setting that is not as it must be, and work that nobody asks for", async () => {
+  it("reports a wrong setting, and a queue with work but no worker", async () => {
     const on = await bus((await server()).url);
     await provision(on);
     const changed = { max_msgs: 10, duplicate_window: 120e9 };
@@ -82,7 +82,7 @@ describe("an inspection of NATS", () => {
     expect(consumers).toContainEqual({ name: config.durable_name, exists: true, pending: 1, inHand: 0, waiting: 0 });
   });
 
-  it("tells each subject that the credentials may not write to", async () => {
+  it("reports each subject that the credentials may not write to", async () => {
     const folder = mkdtempSync(join(tmpdir(), "lathe-inspect-"));
     open.push(() => Promise.resolve(rmSync(folder, { recursive: true })));
     const file = join(folder, "nats.conf");
@@ -103,7 +103,7 @@ describe("an inspection of NATS", () => {
       "$O.ARTIFACTS.C.doctor",
     ]);
     for (const { why } of refused) expect(why).toMatch(/permission/i);
-    // The password is in no error.
+    // No error contains the password.
     const refusal: Error = (await bus(url.replace("//", "//all:incorrect-horse@")).catch(
       (error: Error) => error,
     )) as Error;
