@@ -13,7 +13,7 @@ const POLL_MS = 2000;
 const RECHECK_MS = [2, 10, 50, 200];
 
 /** Decodes a stored message as an event. A malformed message is counted and logged, and gives undefined. */
-export function readStored(bus: Bus, message: Omit<StoredMessage, "time">): StoredEvent | undefined {
+export function readStored(bus: Bus, message: Omit<StoredMessage, "id">): StoredEvent | undefined {
   const where = `${message.subject}#${message.sequence}`;
   try {
     const { searchId, time, event } = decodeEvent(message.data, where);

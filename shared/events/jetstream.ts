@@ -9,7 +9,8 @@ export interface StoredMessage {
   sequence: number;
   subject: string;
   data: Uint8Array;
-  time: Date;
+  /** Nats-Msg-Id; "" if the message has none. */
+  id: string;
 }
 
 interface StoreOptions extends Omit<RequestOptions, "headers"> {
@@ -79,8 +80,9 @@ export async function readMessage(
   options: RequestOptions,
 ): Promise<StoredMessage | undefined> {
   try {
-    const { seq, subject, data, time } = await api(bus, options, ({ streams }) => streams.getMessage(stream, query));
-    return { sequence: seq, subject, data, time };
+    const found = await api(bus, options, ({ streams }) => streams.getMessage(stream, query));
+    const { seq, subject, data, header } = found;
+    return { sequence: seq, subject, data, id: header.get("Nats-Msg-Id") };
   } catch (error) {
     if (LatheError.from(error).code === "NOT_FOUND") return undefined;
     throw error;

@@ -42,12 +42,7 @@ export class Records<T> {
 
   /** The newest value of a key, including own writes; undefined if there is none. */
   async get(key: string): Promise<Entry<T> | undefined> {
-    const message = await readMessage(
-      this.bus,
-      this.stream,
-      { last_by_subj: this.subject(key) },
-      { what: this.name(key), ...this.options },
-    );
+    const message = await this.newestMessage(key);
     return message && this.decode(message);
   }
 
@@ -161,14 +156,24 @@ export class Records<T> {
 
   private async write(key: string, value: T, revision: number): Promise<number> {
     const data = Buffer.from(stringifyProtoJson(this.codec.toJSON(value)));
-    // Each write has its own id, so that the server recognises the repetition of an unanswered write and does not refuse it as a conflict.
-    const { sequence } = await store(this.bus, this.subject(key), data, {
-      what: this.name(key),
-      msgId: randomUUID(),
-      expectedSequence: revision,
-      ...this.options,
-    });
-    return sequence;
+    // Each write has its own id, so that the repetition of an unanswered write is recognised.
+    const msgId = randomUUID();
+    const request = { what: this.name(key), ...this.options };
+    try {
+      return (await store(this.bus, this.subject(key), data, { ...request, msgId, expectedSequence: revision }))
+        .sequence;
+    } catch (error) {
+      if (LatheError.from(error).code !== "ABORTED") throw error;
+      // Servers from 2.12 on check the revision before the id, so they refuse such a repetition.
+      const newest = await this.newestMessage(key);
+      if (newest?.id === msgId) return newest.sequence;
+      throw error;
+    }
+  }
+
+  private newestMessage(key: string): Promise<StoredMessage | undefined> {
+    const query = { last_by_subj: this.subject(key) };
+    return readMessage(this.bus, this.stream, query, { what: this.name(key), ...this.options });
   }
 
   private decode(message: StoredMessage): Entry<T> {
