@@ -42,7 +42,7 @@ module.exports = {
       `^shared/(evaluation|network|engine|space|data)/|${leaf}`,
     ),
     only("service-composes", "^shared/service/", "^shared/(service|events|rpc|process|proto|engine)/"),
-    only("spec-is-arithmetic", "^shared/spec/", `^shared/(spec|space)/|^shared/process/root\\.ts$|${leaf}`),
+    only("spec-is-arithmetic", "^shared/spec/", `^shared/(spec|space)/|^shared/process/contract\\.ts$|${leaf}`),
     only("events-is-a-layer", "^shared/events/", `^shared/events/|^shared/process/|^shared/proto/`),
     only("rpc-is-a-layer", "^shared/rpc/", `^shared/rpc/|^shared/process/|^shared/proto/`),
     only("process-is-the-ground", "^shared/process/", `^shared/process/|^shared/proto/`),

@@ -163,14 +163,9 @@ it("a search whose epochs end too early fails where its policy says so", async (
 });
 
 describe("storage that is full", () => {
-  interface Info {
-    config: Record<string, unknown>;
-    state: { bytes: number };
-  }
-  const info = (stream: string) => jetstream<Info>(system.bus, `STREAM.INFO.${stream}`, undefined, { what: stream });
+  const info = (stream: string) => jetstream(system.bus, { what: stream }, ({ streams }) => streams.info(stream));
   async function limit(stream: string, bytes: number): Promise<void> {
-    const { config } = await info(stream);
-    await jetstream(system.bus, `STREAM.UPDATE.${stream}`, { ...config, max_bytes: bytes }, { what: stream });
+    await jetstream(system.bus, { what: stream }, ({ streams }) => streams.update(stream, { max_bytes: bytes }));
   }
 
   it("stops a stack, with what to do, before nats-server finds no room and falls silent", async () => {

@@ -158,7 +158,7 @@ describe("deliveries that come twice", () => {
     const history = await system.history(record.id);
     const { last } = await system.stream(EVENTS_STREAM);
     for (const durable of Object.values(DURABLES))
-      await jetstream(system.bus, `CONSUMER.DELETE.${EVENTS_STREAM}.${durable}`, undefined, { what: durable });
+      await jetstream(system.bus, { what: durable }, ({ consumers }) => consumers.delete(EVENTS_STREAM, durable));
     const id = await system.begin(smallSpec());
     expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
     // The projection takes events in order: it has been through all that were there before.

@@ -132,12 +132,7 @@ export class System {
 
   /** How many messages a stream has ever taken in, and how many it holds. */
   async stream(name: string): Promise<{ last: number; messages: number }> {
-    const { state } = await jetstream<{ state: { last_seq: number; messages: number } }>(
-      this.bus,
-      `STREAM.INFO.${name}`,
-      undefined,
-      { what: name },
-    );
+    const { state } = await jetstream(this.bus, { what: name }, ({ streams }) => streams.info(name));
     return { last: state.last_seq, messages: state.messages };
   }
 }

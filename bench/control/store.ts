@@ -132,13 +132,8 @@ async function passBy(bus: Bus, durable: string, filter: string): Promise<void> 
     await bus.flush();
     if (seen === 0) break;
   }
-  const request = { what: `consumer ${durable}` };
-  const info = await api<{ num_pending: number; num_ack_pending: number }>(
-    bus,
-    `CONSUMER.INFO.${EVENTS_STREAM}.${durable}`,
-    undefined,
-    request,
-  );
+  const what = { what: `consumer ${durable}` };
+  const info = await api(bus, what, ({ consumers }) => consumers.info(EVENTS_STREAM, durable));
   if (info.num_pending + info.num_ack_pending > 0)
     throw new LatheError("INTERNAL", `consumer ${durable} has ${info.num_pending + info.num_ack_pending} events left`);
 }

@@ -44,13 +44,7 @@ async function consume(id: string, options: Partial<EventConsumerOptions>, on = 
 }
 
 async function unacknowledged(id: string, on = bus): Promise<number> {
-  const what = { what: "info" };
-  const info = await api<{ num_pending: number; num_ack_pending: number }>(
-    on,
-    `CONSUMER.INFO.${EVENTS_STREAM}.test-${id}`,
-    undefined,
-    what,
-  );
+  const info = await api(on, { what: "info" }, ({ consumers }) => consumers.info(EVENTS_STREAM, `test-${id}`));
   return info.num_pending + info.num_ack_pending;
 }
 
@@ -269,7 +263,7 @@ describe("consumeEvents", () => {
     // Not the count: a crash may forget an acknowledgement, and the event comes again.
     await until(() => seen.at(-1) === 2);
     await until(async () => (await unacknowledged(id, lone)) === 0);
-    await api(lone, `CONSUMER.DELETE.${EVENTS_STREAM}.test-${id}`, undefined, { what: "delete" });
+    await api(lone, { what: "delete" }, ({ consumers }) => consumers.delete(EVENTS_STREAM, `test-${id}`));
     await publishEvent(lone, id, kept(3));
     await until(() => seen.at(-1) === 3);
     await open.pop()!.stop();

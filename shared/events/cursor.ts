@@ -3,31 +3,32 @@ import { EVENTS, type EventName } from "./catalog";
 import { lastSequence, readMessage, type StoredMessage } from "./jetstream";
 import { EVENTS_STREAM, eventSubject, searchFilter } from "./subjects";
 
-/** So far behind the end of the stream, it costs less to ask for the newest event of each name than to look for what may not be there. */
+/** At this distance from the end of the stream, reading the newest event of each name costs less than a search of the messages between. */
 const FAR = 100;
 
 interface CursorOptions {
-  /** How long an unanswered request is repeated; 0: not. */
+  /** How long an unanswered request is repeated, ms; 0: never. */
   retryForMs: number;
   signal?: AbortSignal | undefined;
-  /** A sequence that an event of the search is known to have. */
+  /** The sequence of an event that is known to belong to the search. */
   known?: number;
 }
 
 /**
- * Where a reader of one search stands in the stream of all. The server answers "the next event of this search from n on" by looking through what
- * lies between, so it is asked only where there is one, or where little lies between: what an event costs does not grow with the stream.
+ * The position of a reader of one search in the stream of all events. The server finds the next event of a search by scanning the messages
+ * between, so the cursor asks for it only if there is one, or if there are few messages to scan. So the cost of an event does not grow with
+ * the stream.
  */
 export class Cursor {
-  /** Every event of the search before it has been read. */
+  /** Every event of the search before this sequence has been read. */
   private from: number;
-  /** None of the search lies between `from` and here. */
+  /** No event of the search lies from `from` up to this sequence, which is not included. */
   private looked: number;
-  /** There is an event of the search here. */
+  /** The sequence of an event of the search; 0 if unknown. */
   private known: number;
   private readonly request;
 
-  /** Stands before the first event from a sequence on; 0: before the first of all. */
+  /** Starts before the first event from a sequence on; 0: before the first event of the search. */
   constructor(
     private readonly bus: Bus,
     private readonly searchId: string,
@@ -39,20 +40,20 @@ export class Cursor {
     this.request = { what: `history of search ${searchId}`, retryForMs, signal };
   }
 
-  /** The next event, which is then behind; undefined where none is stored. */
+  /** Reads the next event and moves past it; undefined if none is stored yet. */
   async next(): Promise<StoredMessage | undefined> {
     const message = await this.find();
     if (message) this.from = this.looked = message.sequence + 1;
     return message;
   }
 
-  /** After an outage: another server may answer now, which need not have had all that the one before had. */
+  /** To be called after an outage: the server that answers now may have messages that the earlier one lacked. */
   lookAgain(): void {
     this.looked = this.from;
   }
 
   private async find(): Promise<StoredMessage | undefined> {
-    // Nothing of a search comes before it.
+    // "search.created" is the first event of every search.
     const first = this.from === 1 ? await this.newestOf("search.created") : undefined;
     if (first) return first;
     if (this.looked <= this.known) {
@@ -75,14 +76,14 @@ export class Cursor {
     return readMessage(this.bus, EVENTS_STREAM, query, this.request);
   }
 
-  /** Of a whole subject the server knows the newest message, however much is stored. */
+  /** The newest event of one name. The server finds it without a scan. */
   private newestOf(name: EventName, request = this.request): Promise<StoredMessage | undefined> {
     return readMessage(this.bus, EVENTS_STREAM, { last_by_subj: eventSubject(this.searchId, name) }, request);
   }
 
-  /** Sequence of the search's newest event; 0 where it has none. */
+  /** The sequence of the newest event of the search; 0 if it has none. */
   private async newest(): Promise<number> {
-    // Side by side and soon over: without a listener of each on the signal.
+    // Without the signal: each of these short parallel requests would add a listener to it.
     const request = { ...this.request, signal: undefined };
     const newest = await Promise.all(Object.keys(EVENTS).map((name) => this.newestOf(name as EventName, request)));
     return Math.max(...newest.map((message) => message?.sequence ?? 0));

@@ -7,13 +7,13 @@ import { isUnavailable, sleep } from "./faults";
 import { lastSequence, type StoredMessage } from "./jetstream";
 import { EVENTS_STREAM, parseEventSubject, searchFilter } from "./subjects";
 
-/** Looked for without a hint, where a wake-up was lost. */
+/** Interval of reads without a wake-up, in case a wake-up was lost. */
 const POLL_MS = 2000;
-/** A subscriber may hear of a message before the stream has it. */
+/** Delays of repeated reads: a subscriber may get a message before the stream has stored it. */
 const RECHECK_MS = [2, 10, 50, 200];
 
-/** Reads a stored message as an event; a malformed one is counted, logged and undefined. */
-export function readStored(bus: Bus, message: Omit<StoredMessage, "time">): StoredEvent | undefined {
+/** Decodes a stored message as an event. A malformed message is counted and logged, and gives undefined. */
+export function readStored(bus: Bus, message: Omit<StoredMessage, "id">): StoredEvent | undefined {
   const where = `${message.subject}#${message.sequence}`;
   try {
     const { searchId, time, event } = decodeEvent(message.data, where);
@@ -32,8 +32,8 @@ export function readStored(bus: Bus, message: Omit<StoredMessage, "time">): Stor
 }
 
 /**
- * Each event of a search stored by now, from a sequence on (0: from the first), in order; read as they are asked for. `until`: the sequence of
- * the last event that is wanted, where it is known.
+ * The events of a search that are stored now, in order, from a sequence on (0: from the first). Each is read when the caller asks for it.
+ * `until` is the sequence of the last wanted event, if the caller knows it.
  */
 export async function* history(
   bus: Bus,
@@ -52,7 +52,7 @@ export async function* history(
   }
 }
 
-/** The same as an array; none is an empty one. */
+/** The events of history() as an array; empty if there are none. */
 export async function historyOnce(
   bus: Bus,
   searchId: string,
@@ -65,10 +65,11 @@ export async function historyOnce(
 }
 
 /**
- * The events of a search from a sequence on (0: from the first), then each new one, until the signal aborts: in order, none missing, none twice.
+ * The events of a search from a sequence on (0: from the first), then each new one, until the signal aborts. Events come in order, each
+ * exactly once, and an outage of NATS only delays them.
  *
- * Each event is asked for by its place (Cursor), so there is no consumer whose state an outage could lose; a plain subscription only
- * says when to ask. An outage of NATS is waited out.
+ * Each event is read by its sequence (Cursor), so there is no consumer whose state an outage could lose. A plain subscription only wakes
+ * the reader.
  */
 export async function* replay(
   bus: Bus,
@@ -85,7 +86,7 @@ export async function* replay(
   });
   const onAbort = () => bell.ring();
   signal.addEventListener("abort", onAbort);
-  // Not a method call on `signal.aborted` below: TypeScript narrows the property across awaits.
+  // A function, because TypeScript narrows `signal.aborted` across awaits.
   const aborted = () => signal.aborted;
   try {
     let misses = 0;
@@ -119,7 +120,7 @@ export async function* replay(
   }
 }
 
-/** The first event from a sequence on that the test accepts, waiting for it; CANCELLED when the signal aborts first. */
+/** Waits for the first event from a sequence on that `accept` accepts; CANCELLED if the signal aborts first. */
 export async function awaitEvent(
   bus: Bus,
   searchId: string,
@@ -135,7 +136,7 @@ export async function awaitEvent(
   });
 }
 
-/** A wake-up that is not lost when it comes before the wait. */
+/** A wake-up that also counts if it comes before the wait. */
 class Bell {
   count = 0;
   private waiting: AbortController | undefined;
@@ -145,7 +146,7 @@ class Bell {
     this.waiting?.abort();
   }
 
-  /** True when it has rung since `heard`; false after `ms` of silence. */
+  /** Resolves to true as soon as the bell has rung since the count `heard`; to false after `ms` without a ring. */
   async wait(heard: number, ms: number): Promise<boolean> {
     if (this.count > heard) return true;
     this.waiting = new AbortController();

@@ -1,3 +1,4 @@
+import { AckPolicy } from "nats";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -29,7 +30,7 @@ async function bus(url: string): Promise<Bus> {
 }
 
 const messages = async (on: Bus, stream: string) =>
-  (await api<{ state: { messages: number } }>(on, `STREAM.INFO.${stream}`, undefined, { what: stream })).state.messages;
+  (await api(on, { what: stream }, ({ streams }) => streams.info(stream))).state.messages;
 
 describe("an inspection of NATS", () => {
   it("names each stream that is missing", async () => {
@@ -38,7 +39,7 @@ describe("an inspection of NATS", () => {
     expect([consumers, refused]).toEqual([[], []]);
   });
 
-  it("finds nothing wrong with what this version provisions, and leaves nothing behind", async () => {
+  it("finds no fault in the streams that this version creates, and stores nothing", async () => {
     const on = await bus((await server()).url);
     await provision(on);
     const consumption = await consumeEvents(on, {
@@ -58,24 +59,14 @@ describe("an inspection of NATS", () => {
       expect(await messages(on, stream)).toBe(0);
   });
 
-  it("tells a setting that is not as it must be, and work that nobody asks for", async () => {
+  it("reports a wrong setting, and a queue with work but no worker", async () => {
     const on = await bus((await server()).url);
     await provision(on);
-    const settings = { name: EVENTS_STREAM, subjects: [ALL_EVENTS], storage: "file", discard: "new", max_msgs: 10 };
-    await api(
-      on,
-      `STREAM.UPDATE.${EVENTS_STREAM}`,
-      { ...settings, allow_direct: true, duplicate_window: 120e9 },
-      { what: "" },
-    );
-    const durable_name = "work-profile-cuda";
-    const config = { durable_name, ack_policy: "explicit", filter_subject: "lathe.work.profile.cuda" };
-    await api(
-      on,
-      `CONSUMER.DURABLE.CREATE.${WORK_STREAM}.${durable_name}`,
-      { stream_name: WORK_STREAM, config },
-      { what: "" },
-    );
+    const changed = { max_msgs: 10, duplicate_window: 120e9 };
+    await api(on, { what: "" }, ({ streams }) => streams.update(EVENTS_STREAM, changed));
+    const filter_subject = "lathe.work.profile.cuda";
+    const config = { durable_name: "work-profile-cuda", ack_policy: AckPolicy.Explicit, filter_subject };
+    await api(on, { what: "" }, ({ consumers }) => consumers.add(WORK_STREAM, config));
     await publishWork(on, {
       searchId: "s-a",
       kind: "profile",
@@ -88,10 +79,10 @@ describe("an inspection of NATS", () => {
       "max_msgs is 10, must be -1",
       "duplicate_window is 120000000000, must be 600000000000",
     ]);
-    expect(consumers).toContainEqual({ name: durable_name, exists: true, pending: 1, inHand: 0, waiting: 0 });
+    expect(consumers).toContainEqual({ name: config.durable_name, exists: true, pending: 1, inHand: 0, waiting: 0 });
   });
 
-  it("tells each subject that the credentials may not write to", async () => {
+  it("reports each subject that the credentials may not write to", async () => {
     const folder = mkdtempSync(join(tmpdir(), "lathe-inspect-"));
     open.push(() => Promise.resolve(rmSync(folder, { recursive: true })));
     const file = join(folder, "nats.conf");
@@ -112,7 +103,7 @@ describe("an inspection of NATS", () => {
       "$O.ARTIFACTS.C.doctor",
     ]);
     for (const { why } of refused) expect(why).toMatch(/permission/i);
-    // The password is in no error.
+    // No error contains the password.
     const refusal: Error = (await bus(url.replace("//", "//all:incorrect-horse@")).catch(
       (error: Error) => error,
     )) as Error;
@@ -122,7 +113,8 @@ describe("an inspection of NATS", () => {
 
 it("an update of a stream keeps the copies that an operator has given it", () => {
   const settings = { name: "EVENTS", num_replicas: 1, max_msgs: -1 };
-  const there = (num_replicas?: number) => ({ config: { num_replicas, max_msgs: 10 } });
-  expect(withCopies(settings, there(3))).toEqual({ ...settings, num_replicas: 3 });
-  for (const few of [there(1), there(undefined), undefined]) expect(withCopies(settings, few)).toEqual(settings);
+  const there = (copies: { num_replicas?: number }) => ({ config: { ...copies, max_msgs: 10 } });
+  expect(withCopies(settings, there({ num_replicas: 3 }))).toEqual({ ...settings, num_replicas: 3 });
+  for (const few of [there({ num_replicas: 1 }), there({}), undefined])
+    expect(withCopies(settings, few)).toEqual(settings);
 });

@@ -1,9 +1,10 @@
+import type { JetStreamAccountStats, StreamInfo } from "nats";
 import { skewMs } from "../process/clock";
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { sleep } from "./faults";
 import { api, store } from "./jetstream";
-import { settingFaults, streamInfo, streamSettings, type StreamSettings } from "./streams";
+import { settingFaults, streamInfo, streamSettings } from "./streams";
 import {
   DURABLES,
   EVENTS_STREAM,
@@ -20,19 +21,19 @@ import {
   workSubject,
 } from "./subjects";
 
-/** What an operator has to know of a NATS; asking changes nothing in it. */
+/** State of a NATS account for operators. The inspection stores nothing. */
 export interface BusInspection {
   /** "2.10.22". */
   version: string;
-  /** Of JetStream: "off" with the reason, or what it holds and may hold in bytes; limit -1: as much as the disk has. */
+  /** "off" with the reason, or the stored bytes and their limit; limit -1: the size of the disk. */
   jetstream: { off: string } | { bytes: number; limit: number };
   streams: StreamInspection[];
   consumers: ConsumerInspection[];
-  /** Subjects that these credentials may not write to, with what NATS says. */
+  /** Subjects that these credentials may not write to, with the error of NATS. */
   refused: { subject: string; why: string }[];
-  /** What went wrong in asking, other than a refusal. */
+  /** Failed probes, except for refused permissions. */
   faults: string[];
-  /** How far its clock is ahead of this one, ms; undefined where this version does not tell. */
+  /** How far its clock is ahead of ours, ms; undefined for servers before 2.10, which send no time. */
   skewMs: number | undefined;
 }
 
@@ -40,7 +41,7 @@ interface StreamInspection {
   name: string;
   /** 0: it does not exist. */
   replicas: number;
-  /** Settings that are not as this version wants them: "max_msgs is 10, must be -1"; "does not exist". */
+  /** Settings that differ from those of this version, such as "max_msgs is 10, must be -1"; or "does not exist". */
   faults: string[];
 }
 
@@ -49,26 +50,22 @@ interface ConsumerInspection {
   exists: boolean;
   pending: number;
   inHand: number;
-  /** Processes that wait for its next message. */
+  /** Pull requests that wait for the next message. */
   waiting: number;
 }
 
 const request = (what: string) => ({ what, timeoutMs: 3_000, retryForMs: 0 });
-/** No stream will ever be there: what asks for it as its last sequence is refused after the permission, before the store. */
+/** A sequence that no stream reaches. A message that expects it is refused after the check of permissions and before it is stored. */
 const NEVER = 2 ** 52;
 const AGAIN_MS = 500;
 
-/** Looks at the streams, consumers and permissions of the connection's account. */
+/** Inspects JetStream, the streams, the consumers and the write permissions of the connection. */
 export async function inspect(bus: Bus): Promise<BusInspection> {
   const version = bus.connection.info?.version ?? "unknown";
   const nothing = { version, streams: [], consumers: [], refused: [], faults: [], skewMs: undefined };
-  interface Account {
-    storage: number;
-    limits: { max_storage: number };
-  }
-  let account: Account;
+  let account: JetStreamAccountStats;
   try {
-    account = await api<Account>(bus, "INFO", undefined, request("JetStream"));
+    account = await api(bus, request("JetStream"), (manager) => manager.getAccountInfo());
   } catch (error) {
     const { reason, message } = LatheError.from(error);
     const refused = reason === "NATS_FORBIDDEN" ? [{ subject: "$JS.API.INFO", why: message }] : [];
@@ -78,9 +75,11 @@ export async function inspect(bus: Bus): Promise<BusInspection> {
   let skew: number | undefined;
   for (const settings of streamSettings()) {
     const askedAt = Date.now();
-    const { found, ts } = await inspectStream(bus, settings);
-    streams.push(found);
-    if (ts) skew = skewMs(ts.getTime(), askedAt, Date.now());
+    // The client's type has no `ts`, which servers send from version 2.10 on.
+    const found: (StreamInfo & { ts?: string }) | undefined = await streamInfo(bus, settings.name);
+    const { name } = settings;
+    streams.push({ name, replicas: found?.config.num_replicas ?? 0, faults: settingFaults(settings, found) });
+    if (found?.ts !== undefined) skew = skewMs(Date.parse(found.ts), askedAt, Date.now());
   }
   const known = streams.filter(({ replicas }) => replicas > 0).map(({ name }) => name);
   return {
@@ -93,23 +92,6 @@ export async function inspect(bus: Bus): Promise<BusInspection> {
   };
 }
 
-async function inspectStream(bus: Bus, settings: StreamSettings): Promise<{ found: StreamInspection; ts?: Date }> {
-  const answer = await streamInfo(bus, settings.name);
-  const { config, ts } = answer ?? { config: {} };
-  const found = {
-    name: settings.name,
-    replicas: Number(config.num_replicas ?? (answer ? 1 : 0)),
-    faults: settingFaults(settings, answer),
-  };
-  return { found, ...(ts !== undefined && { ts: new Date(ts) }) };
-}
-
-interface ConsumerAnswer {
-  num_pending: number;
-  num_ack_pending: number;
-  num_waiting: number;
-}
-
 async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<ConsumerInspection[]> {
   const wanted = [
     ...Object.values(DURABLES).map((name) => [EVENTS_STREAM, name] as const),
@@ -117,23 +99,17 @@ async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<C
   ];
   const profiling: (readonly [string, string])[] = [];
   if (streams.includes(WORK_STREAM)) {
-    const names = api<{ consumers: string[] | null }>(
-      bus,
-      `CONSUMER.NAMES.${WORK_STREAM}`,
-      {},
-      request("consumers of work"),
-    );
-    const { consumers } = (await unlessForbidden(names)) ?? { consumers: [] };
-    for (const name of consumers ?? [])
+    // One consumer for each kind and device class: they fit on one page of the list.
+    const listed = api(bus, request("consumers of work"), ({ consumers }) => consumers.list(WORK_STREAM).next());
+    for (const { name } of (await unlessForbidden(listed)) ?? [])
       if (!wanted.some(([, durable]) => durable === name)) profiling.push([WORK_STREAM, name]);
   }
   const found: ConsumerInspection[] = [];
   for (const [stream, name] of [...wanted, ...profiling].filter(([stream]) => streams.includes(stream))) {
     try {
-      const ask = () =>
-        unlessForbidden(api<ConsumerAnswer>(bus, `CONSUMER.INFO.${stream}.${name}`, undefined, request(name)));
+      const ask = () => unlessForbidden(api(bus, request(name), ({ consumers }) => consumers.info(stream, name)));
       let info = await ask();
-      // Between an acknowledgement and the next pull a busy consumer looks like one that nobody asks.
+      // Between an acknowledgement and the next pull, a busy consumer looks as if no worker pulled from it.
       if (info && info.num_pending > 0 && info.num_ack_pending + info.num_waiting === 0) {
         await sleep(AGAIN_MS);
         info = await ask();
@@ -149,7 +125,7 @@ async function inspectConsumers(bus: Bus, streams: readonly string[]): Promise<C
   return found;
 }
 
-/** A service's own credentials may not look at what is not its own. */
+/** The result; undefined if the credentials forbid the request, as those of one service do for the consumers of others. */
 async function unlessForbidden<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked;
@@ -177,7 +153,7 @@ async function refusals(bus: Bus, streams: readonly string[]): Promise<Pick<BusI
     } catch (error) {
       const { code, reason, message } = LatheError.from(error);
       if (reason === "NATS_FORBIDDEN") refused.push({ subject, why: message });
-      // Wrong last sequence: it would have been stored.
+      // ABORTED (wrong last sequence) means that the permission was granted.
       else if (code !== "ABORTED") faults.push(message);
     }
   }

@@ -1,90 +1,95 @@
-import { headers as newHeaders, type MsgHdrs } from "nats";
+import { headers as newHeaders, type JetStreamManager, type MsgHdrs, type NatsConnection } from "nats";
 import { LatheError } from "../process/errors";
 import { sentWith } from "../process/tracing/carrier";
 import type { Bus, RequestOptions } from "./bus";
-import { apiFault, type ApiFault } from "./faults";
+import { natsFault } from "./faults";
 
 /** A message as a stream holds it. */
 export interface StoredMessage {
   sequence: number;
   subject: string;
   data: Uint8Array;
-  time: Date;
+  /** Nats-Msg-Id; "" if the message has none. */
+  id: string;
 }
 
 interface StoreOptions extends Omit<RequestOptions, "headers"> {
-  /** Nats-Msg-Id: the same message sent again within the stream's window is stored once. */
+  /** Nats-Msg-Id: a message with the same id within the stream's window is stored once. */
   msgId: string;
-  /** Compare and set: store only where the newest message of the subject has this sequence; 0: where there is none. */
+  /** Compare and set: store only if the newest message of the subject has this sequence; 0: only if the subject has none. */
   expectedSequence?: number;
-  /** Replace every earlier message of the subject. */
-  rollup?: boolean;
 }
 
-/** A request of the JetStream API: JSON both ways, an error answer as LatheError. */
-export async function api<T>(bus: Bus, endpoint: string, body: unknown, options: RequestOptions): Promise<T> {
-  const reply = await bus.request(`$JS.API.${endpoint}`, body === undefined ? "" : JSON.stringify(body), options);
-  const answer = reply.json<T & { error?: ApiFault }>();
-  if (answer.error) throw apiFault(answer.error, options.what);
-  return answer;
+/** Calls the client's JetStream API over `bus.request`, so with its retries, deadline and signal. Every failure is a LatheError. */
+export async function api<T>(
+  bus: Bus,
+  options: RequestOptions,
+  call: (manager: JetStreamManager) => Promise<T>,
+): Promise<T> {
+  const request = (subject: string, payload: Uint8Array, { headers }: { headers?: MsgHdrs }) =>
+    bus.request(subject, payload, { ...options, ...(headers && { headers }) });
+  const connection = Object.create(bus.connection, { request: { value: request } }) as NatsConnection;
+  try {
+    return await call(await connection.jetstreamManager({ checkAPI: false }));
+  } catch (error) {
+    throw natsFault(error, options.what);
+  }
 }
 
-/** Stores a message and waits for the stream's word. Sent again under the same id where no answer comes, so it is stored once. */
+/**
+ * Stores a message and waits for the acknowledgement of the stream. An unanswered message is sent again under the same id, so it is stored
+ * once. ABORTED if `expectedSequence` does not hold; RESOURCE_EXHAUSTED if the message is too large or the storage is full.
+ */
 export async function store(
   bus: Bus,
   subject: string,
   data: Uint8Array,
   options: StoreOptions,
 ): Promise<{ sequence: number; duplicate: boolean }> {
-  const headers: MsgHdrs = newHeaders();
-  headers.set("Nats-Msg-Id", options.msgId);
-  if (options.expectedSequence !== undefined)
-    headers.set("Nats-Expected-Last-Subject-Sequence", String(options.expectedSequence));
-  if (options.rollup) headers.set("Nats-Rollup", "sub");
-  for (const [name, value] of Object.entries(sentWith())) headers.set(name, value);
+  const { what, msgId, expectedSequence } = options;
   // The server counts the headers too.
   const limit = bus.maxPayload - 1024;
   if (data.length > limit) {
-    throw new LatheError("RESOURCE_EXHAUSTED", `${options.what} is ${data.length} bytes, must be at most ${limit}`, {
+    throw new LatheError("RESOURCE_EXHAUSTED", `${what} is ${data.length} bytes, must be at most ${limit}`, {
       reason: "PAYLOAD_TOO_LARGE",
     });
   }
-  const reply = await bus.request(subject, data, { ...options, headers });
-  const answer = reply.json<{ seq?: number; duplicate?: boolean; error?: ApiFault }>();
-  const fault = answer.error && apiFault(answer.error, options.what);
-  if (fault?.reason === "STORAGE_FULL") bus.noteStore(fault.message);
-  if (fault) throw fault;
-  bus.noteStore();
-  return { sequence: answer.seq ?? 0, duplicate: answer.duplicate ?? false };
+  const headers = newHeaders();
+  for (const [name, value] of Object.entries(sentWith())) headers.set(name, value);
+  const expect = expectedSequence === undefined ? {} : { lastSubjectSequence: expectedSequence };
+  try {
+    const { seq, duplicate } = await api(bus, options, (manager) =>
+      manager.jetstream().publish(subject, data, { msgID: msgId, headers, expect }),
+    );
+    bus.noteStore();
+    return { sequence: seq, duplicate };
+  } catch (error) {
+    const { reason, message } = LatheError.from(error);
+    if (reason === "STORAGE_FULL") bus.noteStore(message);
+    throw error;
+  }
 }
 
-type MessageQuery = { seq: number } | { last_by_subj: string } | { seq: number; next_by_subj: string };
+type MessageQuery = { seq: number; next_by_subj?: string } | { last_by_subj: string };
 
-/** One stored message, asked of the stream's leader (reads its own writes); undefined where there is none. */
+/** One stored message, read from the stream's leader (which has every acknowledged write); undefined if there is none. */
 export async function readMessage(
   bus: Bus,
   stream: string,
   query: MessageQuery,
   options: RequestOptions,
 ): Promise<StoredMessage | undefined> {
-  interface Answer {
-    message: { seq: number; subject: string; data?: string; time: string };
-  }
   try {
-    const { message } = await api<Answer>(bus, `STREAM.MSG.GET.${stream}`, query, options);
-    return {
-      sequence: message.seq,
-      subject: message.subject,
-      data: Buffer.from(message.data ?? "", "base64"),
-      time: new Date(message.time),
-    };
+    const found = await api(bus, options, ({ streams }) => streams.getMessage(stream, query));
+    const { seq, subject, data, header } = found;
+    return { sequence: seq, subject, data, id: header.get("Nats-Msg-Id") };
   } catch (error) {
-    if (error instanceof LatheError && error.code === "NOT_FOUND") return undefined;
+    if (LatheError.from(error).code === "NOT_FOUND") return undefined;
     throw error;
   }
 }
 
-/** One stored message by its sequence, raw, from any replica; undefined where this replica has none. */
+/** The data of one stored message, read by its sequence from any replica; undefined if this replica does not have it. */
 export async function readDirect(
   bus: Bus,
   stream: string,
@@ -92,46 +97,25 @@ export async function readDirect(
   options: RequestOptions,
 ): Promise<Uint8Array | undefined> {
   const reply = await bus.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq: sequence }), options);
-  // A message always carries its sequence; a bare status (404, 408) does not.
+  // A stored message has this header; an answer that is only a status (404, 408) has not.
   return reply.headers?.has("Nats-Sequence") ? reply.data : undefined;
 }
 
-/** Last sequence of a stream; 0 where it has never held a message. */
+/** Last sequence of a stream; 0 if it has never held a message. */
 export async function lastSequence(bus: Bus, stream: string): Promise<number> {
-  const { state } = await api<{ state: { last_seq: number } }>(bus, `STREAM.INFO.${stream}`, undefined, {
-    what: `stream ${stream}`,
-  });
+  const { state } = await api(bus, { what: `stream ${stream}` }, ({ streams }) => streams.info(stream));
   return state.last_seq;
 }
 
 /** Every subject of a stream that matches the filter and has messages, with their count. */
 export async function listSubjects(bus: Bus, stream: string, filter: string): Promise<Map<string, number>> {
-  interface Answer {
-    total?: number;
-    state: { subjects?: Record<string, number> };
-  }
-  const subjects = new Map<string, number>();
-  for (;;) {
-    const body = { subjects_filter: filter, offset: subjects.size };
-    const answer = await api<Answer>(bus, `STREAM.INFO.${stream}`, body, {
-      what: `subjects of stream ${stream}`,
-      timeoutMs: 5000,
-    });
-    const page = Object.entries(answer.state.subjects ?? {});
-    for (const [subject, count] of page) subjects.set(subject, count);
-    if (page.length === 0 || subjects.size >= (answer.total ?? 0)) return subjects;
-  }
+  const options = { what: `subjects of stream ${stream}`, timeoutMs: 5000 };
+  const { state } = await api(bus, options, ({ streams }) => streams.info(stream, { subjects_filter: filter }));
+  return new Map(Object.entries(state.subjects ?? {}));
 }
 
 /** Removes every message of a stream that matches the filter; returns how many. */
 export async function purgeSubjects(bus: Bus, stream: string, filter: string): Promise<number> {
-  const what = `purge of ${filter} in stream ${stream}`;
-  return (
-    await api<{ purged: number }>(
-      bus,
-      `STREAM.PURGE.${stream}`,
-      { filter },
-      { what, timeoutMs: 10_000, retryForMs: 30_000 },
-    )
-  ).purged;
+  const options = { what: `purge of ${filter} in stream ${stream}`, timeoutMs: 10_000, retryForMs: 30_000 };
+  return (await api(bus, options, ({ streams }) => streams.purge(stream, { filter }))).purged;
 }

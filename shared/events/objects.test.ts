@@ -26,7 +26,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-/** The bus, which acts as its n-th request for a chunk goes out: to store one, or to read one. */
+/** The bus, with `act` called just before its n-th request that stores or reads a chunk. */
 function atChunk(on: Bus, n: number, act: () => unknown): Bus {
   const acting = Object.create(on) as Bus;
   let chunks = 0;
@@ -41,7 +41,7 @@ const chunksOf = async (id: string) =>
   (await listSubjects(bus, objectStream(CHECKPOINTS_BUCKET), chunkSubject(CHECKPOINTS_BUCKET, `${id}.>`))).size;
 
 describe("Objects", () => {
-  it.each([0, 1, 256 * 1024, 256 * 1024 + 1, 3_000_001])("stores %i bytes and gives the same back", async (size) => {
+  it.each([0, 1, 256 * 1024, 256 * 1024 + 1, 3_000_001])("stores %i bytes and reads the same bytes", async (size) => {
     const id = uniqueSearchId();
     const bytes = randomBytes(size);
     const ref = await objects.put(`${id}/epoch-1`, bytes, options);
@@ -66,7 +66,7 @@ describe("Objects", () => {
     expect(sha256((await store.getBlob(ref.object))!)).toBe(sha256(bytes));
   });
 
-  it("never overwrites: the same name twice is two objects", async () => {
+  it("stores two objects when the same name is put twice", async () => {
     const id = uniqueSearchId();
     const [one, two] = [
       await objects.put(`${id}/a`, randomBytes(9), options),
@@ -76,7 +76,7 @@ describe("Objects", () => {
     expect((await objects.list(`${id}/`)).sort()).toEqual([one.object, two.object].sort());
   });
 
-  it("says that an object is absent, before and after its deletion", async () => {
+  it("reports NOT_FOUND before an object is put and after its deletion", async () => {
     const id = uniqueSearchId();
     const absent = { code: "NOT_FOUND", message: `object CHECKPOINTS/${id}/none does not exist` };
     await expect(objects.get(`${id}/none`)).rejects.toMatchObject(absent);
@@ -89,7 +89,7 @@ describe("Objects", () => {
     await expect(objects.put("no-owner", randomBytes(9), options)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   });
 
-  it("finds a missing chunk, swapped chunks and a wrong size, and names the object", async () => {
+  it("detects a missing chunk, swapped chunks and a wrong size, and names the object", async () => {
     const id = uniqueSearchId();
     const stream = objectStream(CHECKPOINTS_BUCKET);
     const damage = async (change: (manifest: { size: number; sequences: number[] }) => Promise<void> | void) => {
@@ -106,7 +106,7 @@ describe("Objects", () => {
       return objects.get(object).catch((error: unknown) => error);
     };
     const missing = await damage(async ({ sequences }) => {
-      await api(bus, `STREAM.MSG.DELETE.${stream}`, { seq: sequences[1] }, { what: "delete" });
+      await api(bus, { what: "delete" }, ({ streams }) => streams.deleteMessage(stream, sequences[1]!));
     });
     const corrupt = (what: string) => ({
       code: "INTERNAL",
@@ -125,7 +125,7 @@ describe("Objects", () => {
     );
   });
 
-  it("leaves nothing of a put that is cancelled", async () => {
+  it("removes the chunks of a cancelled put", async () => {
     const id = uniqueSearchId();
     const stop = new AbortController();
     const cancelling = atChunk(bus, 3, () => stop.abort());
@@ -138,7 +138,7 @@ describe("Objects", () => {
     expect(await chunksOf(id)).toBe(0);
   });
 
-  it("says that the storage is full, and frees what it had stored", async () => {
+  it("reports full storage and removes the chunks that it had stored", async () => {
     const small = await startNats();
     const lone = await connect({ url: small.url, name: "test", logger: quiet });
     await provision(lone, { objectBytes: 1_000_000 });
@@ -157,7 +157,7 @@ describe("Objects", () => {
     await small.stop();
   });
 
-  it("goes through a crash of the server", async () => {
+  it("puts and gets an object across a crash of the server", async () => {
     const own = await startNats();
     const lone = await connect({ url: own.url, name: "test", logger: quiet });
     await provision(lone);
@@ -179,7 +179,7 @@ describe("Objects", () => {
 });
 
 describe("purgeSearch", () => {
-  it("removes one search's events and objects, orphaned chunks included, and no other's", async () => {
+  it("removes the events, objects and orphaned chunks of one search, and nothing of another", async () => {
     const [gone, stays] = [uniqueSearchId(), uniqueSearchId()];
     for (const id of [gone, stays]) {
       await publishEvent(bus, id, {

@@ -5,7 +5,7 @@ import type { Bus } from "./bus";
 import { listSubjects, purgeSubjects, readDirect, readMessage, store } from "./jetstream";
 import { chunkSubject, manifestSubject, objectStream, type ObjectBucket } from "./subjects";
 
-/** What stands under an object's name: the layout of a NATS object store, and the place of each chunk, by which it is read. */
+/** The manifest of an object, in the format of a NATS object store, with the stream sequence of each chunk added. Reads go by `sequences`. */
 interface Manifest {
   name: string;
   bucket: string;
@@ -27,14 +27,14 @@ interface PutOptions {
   signal?: AbortSignal;
 }
 
-/** 256 KB: hashed and copied in under a millisecond, so that the event loop answers in between. */
+/** 256 KB: hashing and copying one chunk takes under a millisecond, so the event loop stays responsive. */
 const CHUNK_BYTES = 256 * 1024;
-/** Chunks under way; the client would otherwise queue a whole checkpoint, of which what waits longer than the timeout fails. */
+/** Chunks in flight. Without a limit, the client would queue a whole checkpoint, and chunks that wait longer than the timeout would fail. */
 const PUT_WINDOW = 4;
 const GET_WINDOW = 8;
 const NAME = /^[a-z0-9][a-z0-9-]*\/[^\s*>]{1,300}$/;
 
-/** Checkpoints, models and pictures of one bucket: written in chunks, never overwritten, checked against their digest whenever they are read. */
+/** Checkpoints, models and pictures of one bucket: written in chunks, never overwritten, checked against their digest on each read. */
 export class Objects {
   private readonly stream: string;
 
@@ -46,8 +46,8 @@ export class Objects {
   }
 
   /**
-   * Stores bytes (which must not change meanwhile) under `<search id>/<random>/<rest of name>`; the name appears when every chunk is stored.
-   * `name` is `<search id>/<what it is>`. RESOURCE_EXHAUSTED where the storage is full.
+   * Stores bytes under `<search id>/<random>/<rest of name>`, where `name` is `<search id>/<rest of name>`. The object appears once every
+   * chunk is stored. The caller must not change the bytes meanwhile. RESOURCE_EXHAUSTED if the storage is full.
    */
   async put(name: string, bytes: Uint8Array, options: PutOptions): Promise<ArtifactRef> {
     if (!NAME.test(name))
@@ -80,7 +80,7 @@ export class Objects {
       });
       return toRef(manifest);
     } catch (error) {
-      // The chunks are nameless: nobody would find them again. Where this fails too, they go with the search.
+      // No manifest names these chunks, so nothing else would remove them before the search is deleted.
       await purgeSubjects(this.bus, this.stream, chunkSubject(this.bucket, nuid)).catch((cause: unknown) => {
         this.bus.logger.warn("chunks of a failed object stay", { object, error: cause });
       });
@@ -88,7 +88,7 @@ export class Objects {
     }
   }
 
-  /** The whole object; NOT_FOUND where it is absent, INTERNAL (OBJECT_CORRUPT) where it is not what was stored. */
+  /** The whole object; NOT_FOUND if it does not exist, INTERNAL (OBJECT_CORRUPT) if it differs from the stored bytes. */
   async get(object: string, signal?: AbortSignal): Promise<Uint8Array> {
     const manifest = await this.manifest(object);
     const bytes = new Uint8Array(manifest.size);
@@ -100,12 +100,12 @@ export class Objects {
     return bytes;
   }
 
-  /** The object in pieces of at most 256 KB; ends with OBJECT_CORRUPT, after the last piece, where the digest differs. */
+  /** The object in chunks of at most 256 KB. Throws OBJECT_CORRUPT after the last chunk if the digest differs. */
   async *chunks(object: string, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     yield* this.readChunks(await this.manifest(object), signal);
   }
 
-  /** What is known of an object without reading it; NOT_FOUND where it is absent. */
+  /** The reference of an object, without reading its bytes; NOT_FOUND if it does not exist. */
   async stat(object: string): Promise<ArtifactRef> {
     return toRef(await this.manifest(object));
   }
@@ -119,15 +119,15 @@ export class Objects {
       .filter((name) => name.startsWith(prefix));
   }
 
-  /** Removes an object; absent is no error. */
+  /** Removes an object. An object that does not exist is no error. */
   async delete(object: string): Promise<void> {
     const [owner, unique] = object.split("/");
-    // The name first: what has a name is whole.
+    // The manifest first: an object with a manifest is always complete.
     await purgeSubjects(this.bus, this.stream, manifestSubject(this.bucket, object));
     if (owner && unique) await purgeSubjects(this.bus, this.stream, chunkSubject(this.bucket, `${owner}.${unique}`));
   }
 
-  /** Removes every object of a search, and what puts that were cut short have left of it. */
+  /** Removes every object of a search, and the chunks that interrupted puts have left. */
   async deleteAll(searchId: string): Promise<void> {
     for (const object of await this.list(`${searchId}/`))
       await purgeSubjects(this.bus, this.stream, manifestSubject(this.bucket, object));
@@ -174,7 +174,7 @@ export class Objects {
     for (let asked = 0, index = 0; index < manifest.sequences.length; index++) {
       for (; asked < Math.min(index + GET_WINDOW, manifest.sequences.length); asked++) {
         const chunk = this.readChunk(manifest, asked, signal);
-        // Awaited in its turn; until then its failure is nobody's unhandled rejection.
+        // Awaited below in order; a failure before that must not count as an unhandled rejection.
         chunk.catch(() => {});
         ahead.push(chunk);
       }
@@ -195,7 +195,7 @@ export class Objects {
     const request = { what: this.label(manifest.name), timeoutMs: 5000, retryForMs: 30_000, signal };
     const data =
       (await readDirect(this.bus, this.stream, sequence, request)) ??
-      // A replica may lag behind: the leader knows.
+      // This replica may lag behind the leader.
       (await readMessage(this.bus, this.stream, { seq: sequence }, request))?.data;
     if (!data) throw this.corrupt(manifest, `chunk ${index + 1} of ${manifest.chunks} is missing`);
     return data;

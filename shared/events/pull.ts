@@ -1,8 +1,7 @@
 import type { Msg } from "nats";
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
-import { natsFault } from "./faults";
-import { api } from "./jetstream";
+import { apiFault, natsFault, type ApiFault } from "./faults";
 
 /** A durable pull consumer: where it reads, and how long a delivery may stay without a word. */
 export interface DurableSettings {
@@ -29,12 +28,13 @@ export async function ensureDurable(bus: Bus, settings: DurableSettings): Promis
     max_deliver: -1,
     max_waiting: 512,
   };
-  await api(
-    bus,
-    `CONSUMER.DURABLE.CREATE.${stream}.${durable}`,
-    { stream_name: stream, config },
-    { what: `consumer ${durable}`, retryForMs: 15_000 },
-  );
+  // Not the client's `consumers.add`: from server 2.10 on, it refuses a durable that exists with other settings.
+  const what = `consumer ${durable}`;
+  const body = JSON.stringify({ stream_name: stream, config });
+  const request = { what, retryForMs: 15_000 };
+  const answer = await bus.request(`$JS.API.CONSUMER.DURABLE.CREATE.${stream}.${durable}`, body, request);
+  const { error } = answer.json<{ error?: ApiFault }>();
+  if (error) throw apiFault(error, what);
   bus.durables.set(durable, stream);
 }
 

@@ -20,7 +20,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-it("tells what waits in a queue and what is in hand, and is silent without NATS", async () => {
+it("reports the pending items of a queue and those in hand, and no series without NATS", async () => {
   let taken = (): void => {};
   let finish = (): void => {};
   const inHand = new Promise<void>((resolve) => (taken = resolve));
@@ -41,7 +41,7 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
     onExhausted: ({ error }) => Promise.reject(error),
   });
   await inHand;
-  // Nobody has ever asked for work of this class.
+  // No worker has ever pulled work of this class.
   await publishWork(bus, {
     searchId: uniqueSearchId(),
     kind: "profile",
@@ -61,7 +61,7 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
   const other = await connect({ url: nats.url, name: "other", logger: quiet });
   const elsewhere = createMetrics();
   queueMetrics(elsewhere, other);
-  // A queue is seen by those who do not pull from it, too; workers are not.
+  // A process that does not pull from a queue reports it too, but not its idle workers.
   const seen = await elsewhere.registry.metrics();
   expect(seen).toContain(`nas_jetstream_consumer_pending${labels} 2`);
   expect(seen).not.toContain("nas_jetstream_consumer_idle{");
@@ -79,7 +79,7 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
     expect(silent).not.toContain(name);
 });
 
-it("tells what waits in the durable of a service that is gone", async () => {
+it("reports the pending events of a durable whose service is down", async () => {
   const { nats: own, bus: search } = await startTestBus();
   const gone = await connect({ url: own.url, name: "gone", logger: quiet });
   const consumption = await consumeEvents(gone, {

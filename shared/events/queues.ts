@@ -1,3 +1,4 @@
+import type { ConsumerInfo } from "nats";
 import type { Gauge } from "prom-client";
 import { LatheError } from "../process/errors";
 import type { Metrics } from "../process/metrics";
@@ -5,51 +6,41 @@ import type { Bus } from "./bus";
 import { api } from "./jetstream";
 import { EVENTS_STREAM, WORK_STREAM } from "./subjects";
 
-interface ConsumerInfo {
-  name: string;
-  stream_name: string;
-  num_pending: number;
-  num_ack_pending: number;
-  num_redelivered: number;
-}
-
-/** A scrape asks once for all of its gauges. */
+/** All gauges of a scrape share one answer. */
 const FRESH_MS = 1_000;
 
 interface Queues {
   consumers: ConsumerInfo[];
-  /** Work items that no consumer has waiting or in hand; undefined while NATS does not answer. */
+  /** Work items that belong to no consumer, neither as pending nor in hand; undefined while NATS does not answer. */
   stuck?: number;
 }
 
 /**
- * Metrics of what waits in the work queues, whoever pulls from them, and in the event durables of this process and in `others`, asked of
- * NATS at each scrape. A service that is down cannot report its own durable, so another one that may see it does. There is no series while
- * NATS does not answer, nor for a durable that was never made.
+ * Registers gauges of the work queues (all of them), of the event durables of this process and of the event durables in `others`. Each scrape
+ * asks NATS. `others` names durables of other services: a service that is down cannot report its own. There is no series while NATS does
+ * not answer, and none for a durable that does not exist.
  */
 export function queueMetrics(metrics: Metrics, bus: Bus, others: readonly string[] = []): void {
   let asked: { at: number; queues: Promise<Queues> } | undefined;
-  const request = <T>(endpoint: string, body?: unknown) =>
-    api<T>(bus, endpoint, body, { what: endpoint, timeoutMs: 1_000, retryForMs: 0 });
+  const request = { what: "metrics of the queues", timeoutMs: 1_000, retryForMs: 0 };
   const ask = async (): Promise<Queues> => {
     const own = [...bus.durables].flatMap(([durable, stream]) => (stream === EVENTS_STREAM ? [durable] : []));
-    const info = (durable: string) => request<ConsumerInfo>(`CONSUMER.INFO.${EVENTS_STREAM}.${durable}`);
+    const info = (durable: string) => api(bus, request, ({ consumers }) => consumers.info(EVENTS_STREAM, durable));
     const neverMade = (error: unknown) => {
       if (LatheError.from(error).code === "NOT_FOUND") return [];
       throw error;
     };
     try {
-      const [work, { state }, ...events] = await Promise.all([
-        // One per kind and device class: one page.
-        request<{ consumers?: ConsumerInfo[] | null }>(`CONSUMER.LIST.${WORK_STREAM}`, { offset: 0 }),
-        request<{ state: { messages: number } }>(`STREAM.INFO.${WORK_STREAM}`),
+      const [workers, { state }, ...events] = await Promise.all([
+        // One consumer for each kind and device class: they fit on one page of the list.
+        api(bus, request, ({ consumers }) => consumers.list(WORK_STREAM).next()),
+        api(bus, request, ({ streams }) => streams.info(WORK_STREAM)),
         ...[...new Set([...own, ...others])].map((durable) => info(durable).catch(neverMade)),
       ]);
-      const workers = work.consumers ?? [];
       const seen = workers.reduce((sum, { num_pending, num_ack_pending }) => sum + num_pending + num_ack_pending, 0);
       return { consumers: [...workers, ...events.flat()], stuck: Math.max(0, state.messages - seen) };
     } catch {
-      // nas_nats_connected and readiness tell of an outage; a scrape must not fail with it.
+      // nas_nats_connected and readiness report an outage; a scrape must not fail because of it.
       return { consumers: [] };
     }
   };

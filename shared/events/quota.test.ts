@@ -7,14 +7,14 @@ import { publishWork } from "./publisher";
 import { createQuota, type Quota } from "./quota";
 import { takeWork } from "./work";
 
-/** Whether a promise is settled, once everything that can settle it without a timer or a message has run. */
+/** Whether a promise is settled once all pending work that needs no timer or message has run. */
 async function stateOf(promise: Promise<void>): Promise<"done" | "open"> {
   const turn = new Promise<"open">((resolve) => setImmediate(() => resolve("open")));
   return Promise.race([promise.then(() => "done" as const), turn]);
 }
 
 describe("a quota", () => {
-  it("gives its places, and is done when those who took one have settled", async () => {
+  it("is full after its number of items, and done once these are settled", async () => {
     const quota = createQuota(2, 60_000);
     quota.take();
     expect(quota.full.aborted).toBe(false);
@@ -26,14 +26,14 @@ describe("a quota", () => {
     expect(await stateOf(quota.done)).toBe("done");
   });
 
-  it("ends where nothing comes, at first or after an item, and waits for the one in hand", async () => {
+  it("ends if no item comes, before or after the first one, and waits for the item in hand", async () => {
     const idle = createQuota(5, 10);
     await idle.done;
     expect(idle.full.aborted).toBe(true);
 
     const busy = createQuota(5, 10);
     busy.take();
-    // Timers run in order: one that was set later, for longer, is over when this quota's would be.
+    // Timers run in order: once a timer that was set later and for longer has run, that of the quota would have run too.
     await createQuota(5, 20).done;
     expect(await stateOf(busy.done)).toBe("open");
     busy.settle();
@@ -65,7 +65,7 @@ describe("a worker of two queues with a quota", () => {
       },
     });
 
-  it("carries out no more than it allows, acknowledges that, and leaves the rest as if it had not been taken", async () => {
+  it("takes no more items than the quota allows, acknowledges those, and leaves the rest untouched", async () => {
     const ids = [uniqueSearchId(), uniqueSearchId()];
     await Promise.all(ids.map((id, at) => queue(id, `class-${at}`)));
     const seen: string[] = [];

@@ -1,18 +1,18 @@
-/** How many work items a process takes before it ends, over all of its queues. */
+/** Limits how many work items a process takes, over all of its queues, before it ends. */
 export interface Quota {
-  /** Aborted once no further item is to be taken: nobody needs to pull any more. */
+  /** Aborted once the process must take no further item. */
   readonly full: AbortSignal;
-  /** Resolves when no further item is taken and none is in hand. */
+  /** Resolves when the quota is full and every item taken is settled. */
   readonly done: Promise<void>;
-  /** An item has been taken. */
+  /** Counts an item that has been taken. */
   take(): void;
-  /** The item that was taken is settled with the server, however it ended. */
+  /** Marks a taken item as settled with the server, whatever its outcome. */
   settle(): void;
 }
 
 /**
- * A quota of `items`, which also ends where none comes for `idleMs`: a process that was started for an item may find it gone, carried out
- * by another or deleted with its search.
+ * A quota of `items`. It also ends when no item comes for `idleMs`: another process may have taken the item for which this process was
+ * started, or the item was deleted with its search.
  */
 export function createQuota(items: number, idleMs: number): Quota {
   const full = new AbortController();

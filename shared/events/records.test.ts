@@ -2,9 +2,8 @@ import { Search, SearchState } from "../proto/lathe/v1/search";
 import { startTestBus } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import type { Bus } from "./bus";
-import { store } from "./jetstream";
 import { Records } from "./records";
-import { SEARCHES_BUCKET, recordSubject } from "./subjects";
+import { SEARCHES_BUCKET } from "./subjects";
 
 const search = (id: string, fields: Partial<Search> = {}) => ({ ...Search.fromPartial({ id }), ...fields });
 
@@ -36,7 +35,7 @@ describe("Records", () => {
     await records.create(id, created);
   });
 
-  it("tells a taken key from a stale revision", async () => {
+  it("distinguishes a taken key from a stale revision", async () => {
     const id = uniqueSearchId();
     const revision = await records.create(id, search(id));
     await expect(records.create(id, search(id))).rejects.toMatchObject({
@@ -52,17 +51,20 @@ describe("Records", () => {
 
   it("recognises its own write when the answer was lost", async () => {
     const id = uniqueSearchId();
-    const write = () =>
-      store(bus, recordSubject(SEARCHES_BUCKET, id), Buffer.from("{}"), {
-        what: "record",
-        msgId: id,
-        expectedSequence: 0,
-      });
-    const first = await write();
-    expect(await write()).toEqual({ sequence: first.sequence, duplicate: true });
+    const losing = Object.create(bus) as Bus;
+    losing.request = async (...request) => {
+      await bus.request(...request);
+      return bus.request(...request);
+    };
+    const repeated = new Records(losing, SEARCHES_BUCKET, Search);
+    const revision = await repeated.create(id, search(id));
+    expect((await records.get(id))?.revision).toBe(revision);
+    const later = await repeated.update(id, search(id, { lastSequence: 8 }), revision);
+    expect(await records.get(id)).toMatchObject({ revision: later, value: { lastSequence: 8 } });
+    await expect(repeated.update(id, search(id), revision)).rejects.toMatchObject({ code: "ABORTED" });
   });
 
-  it("loses no change of many at once", async () => {
+  it("loses none of 30 concurrent changes", async () => {
     const id = uniqueSearchId();
     const add = () =>
       records.mutate(id, (current) => ({ ...(current ?? search(id)), resumptions: (current?.resumptions ?? 0) + 1 }));
@@ -72,7 +74,7 @@ describe("Records", () => {
     expect(await records.mutate(id, () => undefined)).toEqual(before);
   });
 
-  it("reads many by their keys, in that order, and leaves out what is not there", async () => {
+  it("reads many records in the order of their keys and leaves out missing ones", async () => {
     const ids = Array.from({ length: 70 }, uniqueSearchId);
     await Promise.all(ids.map((id) => records.create(id, search(id))));
     const asked = [...ids.slice(0, 30), uniqueSearchId(), ...ids.slice(30)].reverse();
@@ -83,7 +85,7 @@ describe("Records", () => {
     expect(each).toEqual([...ids].reverse());
   });
 
-  it("lists the newest first, and follows creations, changes and deletions", async () => {
+  it("lists the most recently changed first, and follows creations, changes and deletions", async () => {
     const ids = Array.from({ length: 5 }, uniqueSearchId);
     for (const id of ids) await records.create(id, search(id));
     const mine = async () => (await records.list()).map((entry) => entry.key).filter((key) => ids.includes(key));
@@ -99,7 +101,7 @@ describe("Records", () => {
     expect((await mine())[0]).toBe(ids[4]);
   });
 
-  it("tells what has changed since a revision, each record once, as it is now", async () => {
+  it("lists the records changed since a revision, each once, with its present value", async () => {
     const [one, two, three] = [uniqueSearchId(), uniqueSearchId(), uniqueSearchId()];
     await records.create(one, search(one));
     const since = await records.newest();
@@ -115,7 +117,7 @@ describe("Records", () => {
     for await (const { key } of records.changes(await records.newest())) throw new Error(`${key} has not changed`);
   });
 
-  it("refuses a key that NATS would not take, and a value larger than a message", async () => {
+  it("refuses a key that NATS does not allow, and a value larger than a message", async () => {
     for (const key of ["", "a b", "a:b", "a*", ".a", "a.", "a..b", "ä"]) {
       await expect(records.get(key)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     }

@@ -15,19 +15,19 @@ export interface Entry<T> {
 }
 
 interface RecordsOptions {
-  /** How long a read or a write of one record waits for a NATS that does not answer; 10 s. */
+  /** How long a read or write of one record is repeated while NATS does not answer; 10 s. */
   retryForMs?: number;
 }
 
 const KEY = /^[a-zA-Z0-9_=/-][a-zA-Z0-9_=/.-]{0,199}$/;
 const IN_FLIGHT = 64;
 
-/** Typed records of a key-value bucket, changed by compare and set. */
+/** Typed records of a key-value bucket. Every write is a compare-and-set on the revision. */
 export class Records<T> {
   private readonly stream: string;
   private readonly prefix: string;
   private readonly copy = new Map<string, Entry<T>>();
-  /** Every change up to this revision is in the copy. */
+  /** The copy includes every change up to this revision. */
   private copiedUpTo = -1;
 
   constructor(
@@ -40,18 +40,13 @@ export class Records<T> {
     this.prefix = recordSubject(bucket, "");
   }
 
-  /** The newest value of a key, own writes included; undefined where there is none. */
+  /** The newest value of a key, including own writes; undefined if there is none. */
   async get(key: string): Promise<Entry<T> | undefined> {
-    const message = await readMessage(
-      this.bus,
-      this.stream,
-      { last_by_subj: this.subject(key) },
-      { what: this.name(key), ...this.options },
-    );
+    const message = await this.newestMessage(key);
     return message && this.decode(message);
   }
 
-  /** Stores a new record; ALREADY_EXISTS where the key is taken. Returns its revision. */
+  /** Stores a new record and returns its revision; ALREADY_EXISTS if the key is taken. */
   async create(key: string, value: T): Promise<number> {
     try {
       return await this.write(key, value, 0);
@@ -61,12 +56,15 @@ export class Records<T> {
     }
   }
 
-  /** Replaces the value that has this revision; ABORTED where it has changed since. Returns the new revision. */
+  /** Replaces the value of this revision and returns the new revision; ABORTED if the record has changed since. */
   async update(key: string, value: T, revision: number): Promise<number> {
     return this.write(key, value, revision);
   }
 
-  /** Reads, changes and stores until nobody was in between; `change` may run several times. Returning undefined leaves the record as it is. */
+  /**
+   * Reads, changes and stores a record, and repeats this if another writer was faster, so `change` may run several times. If `change` returns
+   * undefined, the record stays as it is. ABORTED after `attempts` conflicts.
+   */
   async mutate(
     key: string,
     change: (current: T | undefined) => T | undefined | Promise<T | undefined>,
@@ -85,7 +83,7 @@ export class Records<T> {
     }
   }
 
-  /** Removes a record without a trace; none is no error. */
+  /** Removes a record and leaves no marker. A record that does not exist is no error. */
   async delete(key: string): Promise<void> {
     await purgeSubjects(this.bus, this.stream, this.subject(key));
     this.copy.delete(key);
@@ -97,11 +95,11 @@ export class Records<T> {
     );
   }
 
-  /** The records of these keys in their order; those that are not there are left out. */
+  /** The records of these keys, in the order of the keys. Missing records are left out. */
   async getAll(keys: readonly string[]): Promise<Entry<T>[]> {
     const found: (Entry<T> | undefined)[] = [];
     let next = 0;
-    // Side by side: one by one, thousands would take seconds.
+    // In parallel: thousands of reads in sequence would take seconds.
     const worker = async () => {
       while (next < keys.length) {
         const at = next++;
@@ -112,14 +110,14 @@ export class Records<T> {
     return found.filter((entry) => entry !== undefined);
   }
 
-  /** The same, a few at a time, for those that are many and large. */
+  /** As getAll, but 64 records at a time, so that many large records do not fill the memory. */
   async *eachOf(keys: readonly string[]): AsyncGenerator<Entry<T>, void, undefined> {
     for (let at = 0; at < keys.length; at += IN_FLIGHT) yield* await this.getAll(keys.slice(at, at + IN_FLIGHT));
   }
 
   /**
-   * Every record, most recently changed first. Keeps a copy of the whole bucket, so that a later call reads only what has changed since:
-   * for records that are small.
+   * Every record, most recently changed first. Keeps a copy of the whole bucket in memory, so that a later call reads only what has changed
+   * since. For small records only.
    */
   async list(): Promise<Entry<T>[]> {
     if (this.copiedUpTo < 0) this.copiedUpTo = await this.newest();
@@ -134,12 +132,12 @@ export class Records<T> {
     return [...this.copy.values()].sort((a, b) => b.revision - a.revision);
   }
 
-  /** The newest revision of the bucket; 0 where nothing was ever stored. */
+  /** The newest revision of the bucket; 0 if nothing has ever been stored. */
   newest(): Promise<number> {
     return lastSequence(this.bus, this.stream);
   }
 
-  /** The records that have changed between a revision and now, in the order of their changes. */
+  /** The records that have changed since a revision, in the order of their changes. */
   async *changes(since: number): AsyncGenerator<Entry<T>, void, undefined> {
     const last = await this.newest();
     for (let from = since + 1; from <= last;) {
@@ -158,14 +156,24 @@ export class Records<T> {
 
   private async write(key: string, value: T, revision: number): Promise<number> {
     const data = Buffer.from(stringifyProtoJson(this.codec.toJSON(value)));
-    // An id of its own per write: the repetition of an unanswered write is recognised, and does not fail against itself.
-    const { sequence } = await store(this.bus, this.subject(key), data, {
-      what: this.name(key),
-      msgId: randomUUID(),
-      expectedSequence: revision,
-      ...this.options,
-    });
-    return sequence;
+    // Each write has its own id, so that the repetition of an unanswered write is recognised.
+    const msgId = randomUUID();
+    const request = { what: this.name(key), ...this.options };
+    try {
+      return (await store(this.bus, this.subject(key), data, { ...request, msgId, expectedSequence: revision }))
+        .sequence;
+    } catch (error) {
+      if (LatheError.from(error).code !== "ABORTED") throw error;
+      // Servers from 2.12 on check the revision before the id, so they refuse such a repetition.
+      const newest = await this.newestMessage(key);
+      if (newest?.id === msgId) return newest.sequence;
+      throw error;
+    }
+  }
+
+  private newestMessage(key: string): Promise<StoredMessage | undefined> {
+    const query = { last_by_subj: this.subject(key) };
+    return readMessage(this.bus, this.stream, query, { what: this.name(key), ...this.options });
   }
 
   private decode(message: StoredMessage): Entry<T> {

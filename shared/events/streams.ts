@@ -1,3 +1,4 @@
+import { DiscardPolicy, RetentionPolicy, StorageType, nanos, type StreamConfig, type StreamInfo } from "nats";
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { sleep } from "./faults";
@@ -19,38 +20,37 @@ import {
 interface ProvisionOptions {
   /** Copies of every stream: 1, or 3 in a cluster. */
   replicas?: number;
-  /** Limit of each object bucket in bytes; none by default. */
+  /** Limit of each object bucket in bytes; unlimited by default. */
   objectBytes?: number;
 }
 
-const NANOSECONDS = 1_000_000_000;
 const MAX_WORK_ITEMS = 100_000;
 
-export type StreamSettings = Record<string, unknown> & { name: string };
+type StreamSettings = Partial<StreamConfig> & { name: string };
 
-/** The settings of every stream, in the words of the JetStream API. */
+/** The settings of every stream. */
 export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOptions = {}): StreamSettings[] {
-  const settings = (name: string, subjects: string[], rest: Record<string, unknown>): StreamSettings => ({
+  const settings = (name: string, subjects: string[], rest: Partial<StreamConfig>): StreamSettings => ({
     name,
     subjects,
-    storage: "file",
+    storage: StorageType.File,
     num_replicas: replicas,
-    retention: "limits",
-    discard: "new",
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.New,
     max_msgs: -1,
     max_bytes: -1,
     max_age: 0,
-    duplicate_window: 120 * NANOSECONDS,
+    duplicate_window: nanos(120_000),
     max_consumers: -1,
     allow_direct: true,
     ...rest,
   });
   return [
-    settings(EVENTS_STREAM, [ALL_EVENTS], { duplicate_window: 600 * NANOSECONDS }),
+    settings(EVENTS_STREAM, [ALL_EVENTS], { duplicate_window: nanos(600_000) }),
     settings(WORK_STREAM, [ALL_WORK], {
-      retention: "workqueue",
+      retention: RetentionPolicy.Workqueue,
       max_msgs: MAX_WORK_ITEMS,
-      duplicate_window: 600 * NANOSECONDS,
+      duplicate_window: nanos(600_000),
     }),
     ...RECORD_BUCKETS.map((bucket) =>
       settings(recordStream(bucket), [recordSubject(bucket, ">")], {
@@ -68,12 +68,12 @@ export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOpti
   ];
 }
 
-/** How long a service that may not make streams waits for the one that does. */
+/** How long a service without the permission to create streams waits for the service that has it. */
 const MADE_ELSEWHERE_MS = 30_000;
 
 /**
- * Creates what is missing and updates what differs; where the credentials do not allow that, waits until another service has. Two services may
- * do it at the same moment: the same settings twice change nothing.
+ * Creates the streams that are missing and updates those that differ. If the credentials do not allow this, waits up to 30 s for another
+ * service to do it, then fails with UNAVAILABLE. Safe to run in several services at once: repeated settings change nothing.
  */
 export async function provision(bus: Bus, options: ProvisionOptions = {}): Promise<void> {
   for (const settings of streamSettings(options)) {
@@ -99,28 +99,25 @@ async function awaitStream(bus: Bus, settings: StreamSettings): Promise<void> {
   }
 }
 
-interface StreamAnswer {
-  config: Record<string, unknown>;
-  ts?: string;
-}
-
-/** A stream as NATS has it; undefined where it does not exist. */
-export async function streamInfo(bus: Bus, name: string): Promise<StreamAnswer | undefined> {
+/** A stream as NATS has it; undefined if it does not exist. */
+export async function streamInfo(bus: Bus, name: string): Promise<StreamInfo | undefined> {
   try {
-    return await api<StreamAnswer>(bus, `STREAM.INFO.${name}`, undefined, { what: `stream ${name}`, timeoutMs: 3_000 });
+    return await api(bus, { what: `stream ${name}`, timeoutMs: 3_000 }, ({ streams }) => streams.info(name));
   } catch (error) {
     if (LatheError.from(error).reason !== "STREAM_NOT_FOUND") throw error;
     return undefined;
   }
 }
 
-/** What of a stream is not as it must be; copies may be more than asked for. */
-export function settingFaults({ num_replicas, ...wanted }: StreamSettings, answer: StreamAnswer | undefined): string[] {
-  if (!answer) return ["does not exist"];
-  const { config } = answer;
-  const copies = Number(config.num_replicas ?? 1);
-  const few = copies < Number(num_replicas) ? [`has ${copies} copies, must have ${Number(num_replicas)}`] : [];
-  // A flag that is off is left out of the answer.
+type FoundStream = { config: Partial<StreamConfig> } | undefined;
+
+/** The settings of a stream that differ from the wanted ones. More copies than wanted are no fault. */
+export function settingFaults({ num_replicas = 1, ...wanted }: StreamSettings, found: FoundStream): string[] {
+  if (!found) return ["does not exist"];
+  const config: Record<string, unknown> = { ...found.config };
+  const copies = found.config.num_replicas ?? 1;
+  const few = copies < num_replicas ? [`has ${copies} copies, must have ${num_replicas}`] : [];
+  // The server omits flags that are off.
   const others = Object.entries(wanted).flatMap(([key, value]) =>
     JSON.stringify(config[key] ?? false) === JSON.stringify(value)
       ? []
@@ -132,26 +129,25 @@ export function settingFaults({ num_replicas, ...wanted }: StreamSettings, answe
 const streamFaults = async (bus: Bus, settings: StreamSettings) =>
   settingFaults(settings, await streamInfo(bus, settings.name));
 
-/** The settings with as many copies as an operator has given the stream, if those are more. */
-export function withCopies(settings: StreamSettings, there: StreamAnswer | undefined): StreamSettings {
-  const copies = Math.max(Number(settings.num_replicas), Number(there?.config.num_replicas ?? 1));
-  return { ...settings, num_replicas: copies };
+/** The settings, with the number of copies that an operator has given the stream if that is higher. */
+export function withCopies(settings: StreamSettings, found: FoundStream): StreamSettings {
+  return { ...settings, num_replicas: Math.max(settings.num_replicas ?? 1, found?.config.num_replicas ?? 1) };
 }
 
 async function ensureStream(bus: Bus, wanted: StreamSettings): Promise<void> {
-  // Asked first: who may not make streams is not refused what is there.
-  const there = await streamInfo(bus, wanted.name);
-  if (settingFaults(wanted, there).length === 0) return;
-  const settings = withCopies(wanted, there);
+  // Read before creating: credentials that cannot create streams may still use existing ones.
+  const found = await streamInfo(bus, wanted.name);
+  if (settingFaults(wanted, found).length === 0) return;
+  const settings = withCopies(wanted, found);
   const what = `stream ${settings.name}`;
   const request = { what, timeoutMs: 5000, retryForMs: 15_000 };
   try {
-    await api(bus, `STREAM.CREATE.${settings.name}`, settings, request);
+    await api(bus, request, ({ streams }) => streams.add(settings));
   } catch (error) {
     if (!(error instanceof LatheError) || error.code !== "INTERNAL") throw error;
-    // The name is taken by other settings.
+    // A stream of this name exists with other settings.
     try {
-      await api(bus, `STREAM.UPDATE.${settings.name}`, settings, request);
+      await api(bus, request, ({ streams }) => streams.update(settings.name, settings));
     } catch (cause) {
       throw new LatheError(
         "FAILED_PRECONDITION",

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   await Promise.all(open.splice(0).map((consumption) => consumption.stop()));
-  await api(bus, `STREAM.PURGE.${WORK_STREAM}`, undefined, { what: "purge" });
+  await api(bus, { what: "purge" }, ({ streams }) => streams.purge(WORK_STREAM));
 });
 afterAll(async () => {
   await bus?.drain();
@@ -268,9 +268,8 @@ describe("a worker of two queues", () => {
   const derive = (searchId: string) =>
     publishWork(bus, { searchId, kind: "derive", data: DeriveWork.fromPartial({}), ordinal: 0 });
   const inHand = async (kind: WorkKind) => {
-    const what = { what: "info" };
-    const name = `CONSUMER.INFO.${WORK_STREAM}.${workDurable(kind)}`;
-    return (await api<{ num_ack_pending: number }>(bus, name, undefined, what)).num_ack_pending;
+    const name = workDurable(kind);
+    return (await api(bus, { what: name }, ({ consumers }) => consumers.info(WORK_STREAM, name))).num_ack_pending;
   };
   /** Holds each item until it is released. */
   async function holding() {

@@ -1,30 +1,14 @@
-import { join } from "node:path";
-import { Enum, MapField, Root, Type, util } from "protobufjs";
-import type { Field } from "protobufjs";
+import { ScalarType, type DescEnum, type DescField, type DescMessage } from "@bufbuild/protobuf";
 import { LineCounter, parseDocument } from "yaml";
 import { LatheError } from "../process/errors";
 import type { FieldViolation } from "../process/errors";
-import { packageRoot } from "../process/root";
 import { Genotype } from "../proto/lathe/v1/space";
 import { SearchSpec } from "../proto/lathe/v1/spec";
 import { refuse } from "../space/validate";
+import { messageType } from "../process/contract";
 
 /** More than any spec has. A larger file is not a spec. */
 const MAX_TEXT_LENGTH = 1_000_000;
-
-let loaded: Root | undefined;
-
-/** Reflection of a message from the .proto files, which are loaded once. */
-function messageType(name: "SearchSpec" | "Genotype"): Type {
-  if (loaded === undefined) {
-    const folder = join(packageRoot(), "proto");
-    const root = new Root();
-    root.resolvePath = (_origin, target) => join(folder, target);
-    root.loadSync("lathe/v1/spec.proto", { keepCase: true }).resolveAll();
-    loaded = root;
-  }
-  return loaded.lookupType(`lathe.v1.${name}`);
-}
 
 /**
  * Parses a SearchSpec from YAML or JSON. Keys are snake_case or lowerCamelCase, enum values short ("streets") or full; null means not set.
@@ -91,7 +75,12 @@ function plain(document: ReturnType<typeof parseDocument>, source: string): unkn
 }
 
 /** Reads a message into proto3 JSON form (lowerCamelCase keys, full enum names). Faults go to `violations`; faulty fields are left out. */
-function readMessage(type: Type, value: unknown, path: string, violations: FieldViolation[]): Record<string, unknown> {
+function readMessage(
+  type: DescMessage,
+  value: unknown,
+  path: string,
+  violations: FieldViolation[],
+): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   if (!isMapping(value)) {
     violations.push({
@@ -101,9 +90,9 @@ function readMessage(type: Type, value: unknown, path: string, violations: Field
     return result;
   }
   for (const [key, entry] of Object.entries(value)) {
-    const field = type.fieldsArray.find(({ name }) => name === key || util.camelCase(name) === key);
+    const field = type.fields.find(({ name, jsonName }) => name === key || jsonName === key);
     const at = path === "" ? (field?.name ?? key) : `${path}.${field?.name ?? key}`;
-    const target = util.camelCase(field?.name ?? key);
+    const target = field?.jsonName ?? key;
     if (field === undefined)
       violations.push({
         field: at,
@@ -116,8 +105,8 @@ function readMessage(type: Type, value: unknown, path: string, violations: Field
   return result;
 }
 
-function readField(field: Field, value: unknown, path: string, violations: FieldViolation[]): unknown {
-  if (field instanceof MapField) {
+function readField(field: DescField, value: unknown, path: string, violations: FieldViolation[]): unknown {
+  if (field.fieldKind === "map") {
     if (!isMapping(value)) {
       violations.push({ field: path, description: `is ${show(value)}, must be a mapping` });
       return {};
@@ -126,17 +115,16 @@ function readField(field: Field, value: unknown, path: string, violations: Field
       Object.entries(value).map(([key, entry]) => [key, readSingle(field, entry, `${path}["${key}"]`, violations)]),
     );
   }
-  if (!field.repeated) return readSingle(field, value, path, violations);
+  if (field.fieldKind !== "list") return readSingle(field, value, path, violations);
   if (Array.isArray(value))
     return value.map((entry: unknown, index) => readSingle(field, entry, `${path}[${index}]`, violations));
   violations.push({ field: path, description: `is ${show(value)}, must be a list` });
   return [];
 }
 
-function readSingle(field: Field, value: unknown, path: string, violations: FieldViolation[]): unknown {
-  const type = field.resolvedType;
-  if (type instanceof Type) return readMessage(type, value, path, violations);
-  const read = type instanceof Enum ? readEnum(type, value) : readScalar(field.type, value);
+function readSingle(field: DescField, value: unknown, path: string, violations: FieldViolation[]): unknown {
+  if (field.message) return readMessage(field.message, value, path, violations);
+  const read = field.enum ? readEnum(field.enum, value) : readScalar(field.scalar, value);
   if ("fault" in read) {
     violations.push({ field: path, description: `is ${show(value)}, must be ${read.fault}` });
     return undefined;
@@ -147,9 +135,9 @@ function readSingle(field: Field, value: unknown, path: string, violations: Fiel
 type Read = { value: unknown } | { fault: string };
 
 /** "streets" or "DATASET_KIND_STREETS" for the value DATASET_KIND_STREETS. */
-function readEnum(type: Enum, value: unknown): Read {
-  const names = Object.keys(type.values);
-  const zero = names.find((name) => type.values[name] === 0) ?? "";
+function readEnum(type: DescEnum, value: unknown): Read {
+  const names = type.values.map(({ name }) => name);
+  const zero = type.values.find(({ number }) => number === 0)!.name;
   const prefix = zero.replace(/UNSPECIFIED$/, "");
   const found = names.find((name) => name === value || name.slice(prefix.length).toLowerCase() === value);
   if (found !== undefined) return { value: found };
@@ -157,19 +145,22 @@ function readEnum(type: Enum, value: unknown): Read {
   return { fault: `one of ${short.join(", ")}` };
 }
 
-/** One rule per scalar type of the .proto files. */
-const SCALARS: Record<string, { accepts: (value: unknown) => boolean; name: string }> = {
-  int32: { accepts: (value) => isInteger(value, -(2 ** 31), 2 ** 31 - 1), name: "an integer of 32 bits" },
-  uint32: { accepts: (value) => isInteger(value, 0, 2 ** 32 - 1), name: "an integer between 0 and 4294967295" },
-  double: { accepts: (value) => Number.isFinite(value), name: "a finite number" },
-  bool: { accepts: (value) => typeof value === "boolean", name: "true or false" },
-  string: { accepts: (value) => typeof value === "string", name: "text (put numbers in quotes)" },
+/** One rule per scalar type of the contract. */
+const SCALARS: Partial<Record<ScalarType, { accepts: (value: unknown) => boolean; name: string }>> = {
+  [ScalarType.INT32]: { accepts: (value) => isInteger(value, -(2 ** 31), 2 ** 31 - 1), name: "an integer of 32 bits" },
+  [ScalarType.UINT32]: {
+    accepts: (value) => isInteger(value, 0, 2 ** 32 - 1),
+    name: "an integer between 0 and 4294967295",
+  },
+  [ScalarType.DOUBLE]: { accepts: (value) => Number.isFinite(value), name: "a finite number" },
+  [ScalarType.BOOL]: { accepts: (value) => typeof value === "boolean", name: "true or false" },
+  [ScalarType.STRING]: { accepts: (value) => typeof value === "string", name: "text (put numbers in quotes)" },
 };
 
-function readScalar(type: string, value: unknown): Read {
+function readScalar(type: ScalarType, value: unknown): Read {
   const rule = SCALARS[type];
   if (rule === undefined)
-    throw new LatheError("INTERNAL", `spec.proto has a field of type ${type}, which no rule reads`);
+    throw new LatheError("INTERNAL", `spec.proto has a field of type ${ScalarType[type]}, which no rule reads`);
   return rule.accepts(value) ? { value } : { fault: rule.name };
 }
 
@@ -182,8 +173,8 @@ export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function known(type: Type): string {
-  return type.fieldsArray.map((field) => field.name).join(", ");
+function known(type: DescMessage): string {
+  return type.fields.map((field) => field.name).join(", ");
 }
 
 /** A value as JSON, shortened for a message. */

@@ -9,8 +9,7 @@ export const quiet = { info() {}, warn() {}, error() {} };
 
 /** Work items in all queues, those in hand included. */
 export async function queuedWork(bus: Bus): Promise<number> {
-  const what = { what: "queued work" };
-  const { state } = await api<{ state: { messages: number } }>(bus, `STREAM.INFO.${WORK_STREAM}`, undefined, what);
+  const { state } = await api(bus, { what: "queued work" }, ({ streams }) => streams.info(WORK_STREAM));
   return state.messages;
 }
 
