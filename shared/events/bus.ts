@@ -50,7 +50,7 @@ export class Bus {
   readonly counters = { reconnects: 0, malformed: 0, dropped: 0, redeliveries: 0, leasesLost: 0, retries: 0 };
   /** Durables that this process pulls from, with their stream. */
   readonly durables = new Map<string, string>();
-  /** Pulls of this process that wait for a delivery, by durable. */
+  /** Consumers of this process that wait for a delivery and have none in hand, by durable. */
   readonly idle = new Map<string, number>();
   private state: BusStatus = { connected: true };
   private refusal: { why: string; at: number } | undefined;

@@ -212,16 +212,22 @@ describe("consumeEvents", () => {
     expect(seen).toHaveLength(6);
   });
 
-  it("ends an event whose process dies with it each time", async () => {
+  /** Delivers the events of a consumer's durable `times` times without an acknowledgement, as to processes that die with them in hand. */
+  async function die(id: string, filter: string, events: number, times: number, on = bus): Promise<void> {
+    const settings = { stream: EVENTS_STREAM, durable: `test-${id}`, filter, ackWaitMs: 10_000, maxAckPending: 256 };
+    await ensureDurable(on, settings);
+    for (let death = 1; death <= times; death++) {
+      const inHand = [];
+      for (let n = 0; n < events; n++)
+        inHand.push((await pullOne(on, settings, new AbortController().signal, () => {}))!);
+      for (const delivery of inHand) delivery.nak(0);
+    }
+  }
+
+  it("gives up an event whose process dies with it each time", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
-    const settings = { stream: EVENTS_STREAM, durable: `test-${id}`, filter: searchFilter(id), ackWaitMs: 10_000 };
-    await ensureDurable(bus, { ...settings, maxAckPending: 1 });
-    for (let death = 1; death <= 10; death++) {
-      const late = () => {};
-      const never = new AbortController().signal;
-      (await pullOne(bus, { ...settings, maxAckPending: 1 }, never, late))!.nak(0);
-    }
+    await die(id, searchFilter(id), 1, 15);
     const givenUp: string[] = [];
     let handled = 0;
     await consume(id, {
@@ -230,6 +236,64 @@ describe("consumeEvents", () => {
     });
     await until(async () => (await unacknowledged(id)) === 0);
     expect({ givenUp, handled }).toEqual({ givenUp: ["DELIVERIES_EXHAUSTED"], handled: 0 });
+  });
+
+  it("handles events that were in hand when their process died, each with no other in hand", async () => {
+    const own = await startNats();
+    const lone = await connect({ url: own.url, name: "test", logger: quiet });
+    await provision(lone);
+    const ids = [uniqueSearchId(), uniqueSearchId(), uniqueSearchId()];
+    for (const id of ids) await publishEvent(lone, id, kept(1));
+    await die("died", ALL_EVENTS, ids.length, 10, lone);
+    const seen: string[] = [];
+    let running = 0;
+    let most = 0;
+    const handler = async ({ searchId }: StoredEvent) => {
+      most = Math.max(most, ++running);
+      await lone.flush();
+      running--;
+      seen.push(searchId);
+    };
+    await consume("died", { filter: ALL_EVENTS, handler }, lone);
+    await until(async () => (await unacknowledged("died", lone)) === 0);
+    expect(seen.sort()).toEqual([...ids].sort());
+    expect(most).toBe(1);
+    await open.pop()!.stop();
+    await lone.drain();
+    await own.stop();
+  });
+
+  it("lets other searches go on while one has more events than may be in hand and its first one fails", async () => {
+    const [ill, well] = [uniqueSearchId(), uniqueSearchId()];
+    for (let n = 1; n <= 300; n++) await publishEvent(bus, ill, kept(n));
+    await publishEvent(bus, well, kept(1));
+    let heal = () => {};
+    const healed = new Promise<void>((resolve) => (heal = resolve));
+    const givenUp = new Set<string>();
+    const seen: string[] = [];
+    const consumption = await consumeEvents(bus, {
+      durable: `test-${ill}`,
+      filter: ALL_EVENTS,
+      backoffMs: 1,
+      onGivenUp: ({ searchId, error }) => {
+        if (searchId === ill) givenUp.add(error.reason);
+      },
+      handler: async ({ searchId, event }, { attempts }) => {
+        if (searchId === ill && eventOrdinal(event) === 1) {
+          if (attempts === 1) throw new LatheError("UNAVAILABLE", "not yet");
+          await healed;
+        }
+        if (searchId === ill || searchId === well) seen.push(`${searchId} ${eventOrdinal(event)}`);
+      },
+    });
+    open.push(consumption);
+    await until(() => seen.length > 0);
+    expect(seen).toEqual([`${well} 1`]);
+    heal();
+    await until(() => seen.includes(`${ill} 33`));
+    await until(async () => (await unacknowledged(ill)) === 0);
+    expect(seen.slice(0, 34)).toEqual([`${well} 1`, ...Array.from({ length: 33 }, (_, n) => `${ill} ${n + 1}`)]);
+    expect([...givenUp]).toEqual(["TOO_MANY_BEHIND_FAILING"]);
   });
 
   it("hands an event back at once when it stops in the middle", async () => {
