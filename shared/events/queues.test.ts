@@ -20,7 +20,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-it("tells what waits in a queue and what is in hand, and is silent without NATS", async () => {
+it("reports what waits in a queue and what is in hand, and nothing without NATS", async () => {
   let taken = (): void => {};
   let finish = (): void => {};
   const inHand = new Promise<void>((resolve) => (taken = resolve));
@@ -41,7 +41,7 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
     onExhausted: ({ error }) => Promise.reject(error),
   });
   await inHand;
-  // Nobody has ever asked for work of this class.
+  // No worker of this device class has ever run.
   await publishWork(bus, {
     searchId: uniqueSearchId(),
     kind: "profile",
@@ -61,7 +61,7 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
   const other = await connect({ url: nats.url, name: "other", logger: quiet });
   const elsewhere = createMetrics();
   queueMetrics(elsewhere, other);
-  // A queue is seen by those who do not pull from it, too; workers are not.
+  // A process reports every queue, but only its own idle workers.
   const seen = await elsewhere.registry.metrics();
   expect(seen).toContain(`nas_jetstream_consumer_pending${labels} 2`);
   expect(seen).not.toContain("nas_jetstream_consumer_idle{");
@@ -79,7 +79,34 @@ it("tells what waits in a queue and what is in hand, and is silent without NATS"
     expect(silent).not.toContain(name);
 });
 
-it("tells what waits in the durable of a service that is gone", async () => {
+it("counts a consumer of events as idle while it has no event in hand", async () => {
+  const { nats: own, bus: lone } = await startTestBus();
+  let taken = () => {};
+  let finish = () => {};
+  const inHand = new Promise<void>((resolve) => (taken = resolve));
+  const finished = new Promise<void>((resolve) => (finish = resolve));
+  const consumption = await consumeEvents(lone, {
+    durable: "decisions",
+    filter: eventFilter("search.paused"),
+    handler: () => (taken(), finished),
+    onGivenUp: ({ error }) => Promise.reject(error),
+  });
+  const metrics = createMetrics();
+  queueMetrics(metrics, lone);
+  const idle = async () => /consumer_idle\{.*\} (\d)/.exec(await metrics.registry.metrics())?.[1];
+  expect(await idle()).toBe("1");
+  await publishEvent(lone, uniqueSearchId(), { type: "search.paused", data: {} });
+  await inHand;
+  expect(await idle()).toBe("0");
+  finish();
+  await until(async () => (await idle()) === "1");
+  await consumption.stop();
+  expect(await idle()).toBe("0");
+  await lone.drain();
+  await own.stop();
+});
+
+it("reports what waits in the durable of a service that is gone", async () => {
   const { nats: own, bus: search } = await startTestBus();
   const gone = await connect({ url: own.url, name: "gone", logger: quiet });
   const consumption = await consumeEvents(gone, {

@@ -9,8 +9,8 @@ import type { Consumption } from "./pulls";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
 import { provision } from "./streams";
-import { WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
-import { takeWork, type WorkerOptions } from "./work";
+import { HANDBACKS_BUCKET, recordStream, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
+import { takeWork, type WorkOptions } from "./work";
 
 let nats: TestNats;
 let bus: Bus;
@@ -27,7 +27,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-type Options = Partial<WorkerOptions<"retrain">>;
+type Options = Partial<WorkOptions<"retrain">>;
 async function work(options: Options, on = bus): Promise<Consumption> {
   const consumption = await takeWork(on, {
     queues: [{ kind: "retrain" }],
@@ -195,6 +195,38 @@ describe("takeWork", () => {
     await work({ ackWaitMs, handler: (_work, { deliveries }) => Promise.resolve(void seen.push(deliveries)) });
     await until(() => seen.length === 5);
     expect(seen).toEqual([1, 1, 1, 1, 1]);
+  });
+
+  it("charges nothing to an item whose hand-backs cannot be read", async () => {
+    const own = await startNats();
+    let unread = 0;
+    const warn = (message: string) => void (unread += message.includes("hand-backs cannot be read") ? 1 : 0);
+    const lone = await connect({ url: own.url, name: "lone", logger: { ...quiet, warn } });
+    await provision(lone);
+    const data = RetrainWork.fromPartial({});
+    await publishWork(lone, { searchId: uniqueSearchId(), kind: "retrain", data, ordinal: 0 });
+    await api(lone, `STREAM.DELETE.${recordStream(HANDBACKS_BUCKET)}`, undefined, { what: "delete" });
+    const deliveries: number[] = [];
+    await work(
+      {
+        maxDeliveries: 2,
+        backoffMs: 1,
+        handler: (_work, context) => {
+          deliveries.push(context.deliveries);
+          return deliveries.length === 1 ? Promise.reject(new Error("crash")) : Promise.resolve();
+        },
+      },
+      lone,
+    );
+    // The second delivery has asked for the hand-backs several times.
+    await until(() => unread >= 5);
+    expect(lone.counters.redeliveries).toBe(1);
+    await provision(lone);
+    await until(() => deliveries.length === 2);
+    expect(deliveries).toEqual([1, 2]);
+    await open.pop()!.stop();
+    await lone.drain();
+    await own.stop();
   });
 
   it("aborts a handler whose lease is lost, and leaves the item alone", async () => {
