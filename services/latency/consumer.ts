@@ -22,7 +22,7 @@ interface LatencyConsumer {
 }
 
 /** Takes the profiling items of this device class, one at a time, and publishes what was measured. */
-export function consumeProfileWork(options: LatencyConsumer): Promise<Consumption> {
+export function consume(options: LatencyConsumer): Promise<Consumption> {
   const { bus, profiler, defaults, leaseMs } = options;
   return consumeWork(bus, {
     queues: [{ kind: "profile", deviceClass: defaults.deviceClass }],

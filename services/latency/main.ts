@@ -7,7 +7,7 @@ import { startHttp } from "../../shared/process/http";
 import { startServer } from "../../shared/rpc/server";
 import { serverSettings } from "../../shared/rpc/settings";
 import { schema } from "./config";
-import { consumeProfileWork } from "./consumer";
+import { consume } from "./consumer";
 import { requireDevice } from "./devices";
 import { observeProfiler } from "./metrics";
 import { startProfiler } from "./profiler";
@@ -47,7 +47,7 @@ void boot("latency", schema, async (booted) => {
   });
   // Calls in hand have been aborted: what is left is their answers.
   shutdown.step("grpc", () => server.stop(config.LATHE_SHUTDOWN_GRACE / 2));
-  const consumption = await consumeProfileWork({ bus, artifacts, profiler, defaults, leaseMs: config.LATHE_LEASE });
+  const consumption = await consume({ bus, artifacts, profiler, defaults, leaseMs: config.LATHE_LEASE });
   shutdown.step("work queue", () => consumption.stop());
   working.ok();
   ready({ grpcPort: server.port, httpPort: http.port });

@@ -16,7 +16,7 @@ import { largestGenotype } from "../../shared/space/genotype";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { searchNetworkOnnx } from "./blocks";
-import { consumeProfileWork } from "./consumer";
+import { consume } from "./consumer";
 import { listDevices } from "./devices";
 import { thisMachine } from "./machine";
 import { observeProfiler, type ObservedProfiler } from "./metrics";
@@ -59,7 +59,7 @@ beforeAll(async () => {
   profiler = observeProfiler(startProfiler(), metrics, logger);
   const devices = await listDevices(thisMachine);
   rpc = await startRpc([latencyService({ profiler, artifacts, devices, defaults, stopping: stopping.signal })]);
-  consumption = await consumeProfileWork({ bus, artifacts, profiler, defaults });
+  consumption = await consume({ bus, artifacts, profiler, defaults });
 });
 afterAll(async () => {
   await consumption?.stop();

@@ -21,7 +21,7 @@ interface ConsumerOptions {
  * One that could not be taken in for now is dropped after its attempts, and the sweep repairs the record from the stream: the record loses
  * nothing, and a fault that time heals fails no search.
  */
-export async function consumeSearches(
+export async function consume(
   bus: Bus,
   searches: Searches,
   metrics: SearchMetrics,

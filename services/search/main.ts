@@ -2,7 +2,7 @@ import { arch, cpus, platform } from "node:os";
 import { version } from "../../shared/process/root";
 import { serve } from "../../shared/service/serve";
 import { config } from "./config";
-import { consumeSearches } from "./consumer";
+import { consume } from "./consumer";
 import { searchMetrics } from "./metrics";
 import { searchService } from "./rpc";
 import { Searches } from "./searches";
@@ -15,5 +15,5 @@ void serve("search", config, ({ bus, metrics }) => {
     cpu: cpus()[0]?.model.trim() ?? "",
   });
   const observed = searchMetrics(metrics);
-  return { services: [searchService(bus, searches)], consumers: [() => consumeSearches(bus, searches, observed)] };
+  return { services: [searchService(bus, searches)], consumers: [() => consume(bus, searches, observed)] };
 });

@@ -32,7 +32,7 @@ import { startTestBus } from "../../shared/testing/bus";
 import type { TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
-import { consumeSearches } from "./consumer";
+import { consume } from "./consumer";
 import { projectAll } from "./lifecycle";
 import { specDigest } from "../../shared/spec/digest";
 import { searchMetrics } from "./metrics";
@@ -67,7 +67,7 @@ let api: ReturnType<typeof client>;
 beforeAll(async () => {
   ({ nats, bus } = await startTestBus());
   searches = new Searches(bus, host);
-  consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+  consumption = await consume(bus, searches, observed, { backoffMs: 10 });
   rpc = await startRpc([searchService(bus, searches)]);
   api = client();
   trainers = await takeWork(bus, {
@@ -403,7 +403,7 @@ describe("a search", () => {
       const { search } = await searches.get(id);
       expect(search).toEqual({ ...inOrder?.search, requestId: search.requestId });
     } finally {
-      consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+      consumption = await consume(bus, searches, observed, { backoffMs: 10 });
     }
   });
 
@@ -427,7 +427,7 @@ describe("a search", () => {
         search: { phase: SearchPhase.SEARCH_PHASE_DERIVING },
       });
     } finally {
-      consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+      consumption = await consume(bus, searches, observed, { backoffMs: 10 });
     }
   });
 
@@ -447,7 +447,7 @@ describe("a search", () => {
       const item = await readMessage(bus, WORK_STREAM, query, { what: "the newest derivation" });
       expect(JSON.parse(Buffer.from(item!.data).toString())).toMatchObject({ id: `${id}:derive:0` });
     } finally {
-      consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+      consumption = await consume(bus, searches, observed, { backoffMs: 10 });
     }
   });
 
