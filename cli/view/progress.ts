@@ -12,9 +12,9 @@ import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
+import { PHASES, type PhaseName } from "../../shared/spec/phases";
 import { enumWord } from "../../shared/spec/words";
 
-export type PhaseName = "operators" | "search" | "derive" | "retrain" | "profile";
 type PhaseStatus = "waiting" | "running" | "done" | "failed";
 
 export interface Phase {
@@ -93,17 +93,8 @@ export function initialProgress(searchId: string): Progress {
   };
 }
 
-const phaseOfWork: Readonly<Record<string, PhaseName>> = {
-  train: "search",
-  search: "search",
-  searching: "search",
-  derive: "derive",
-  deriving: "derive",
-  retrain: "retrain",
-  retraining: "retrain",
-  profile: "profile",
-  profiling: "profile",
-};
+/** The phases whose workers send progress. */
+const TRAINED = ["search", "retrain"] as const satisfies readonly PhaseName[];
 
 const phase = (name: PhaseName, epochs = 0): Phase => ({
   name,
@@ -213,7 +204,7 @@ export function observe(before: Progress, { event, time }: WatchSearchResponse):
       return finish(progress, "operators");
     case "trainingProgressed": {
       const { phase: work, step, steps, epoch, epochs, loss } = event.value;
-      const name = phaseOfWork[work];
+      const name = TRAINED.find((each) => PHASES[each].work === work);
       if (!name) return progress;
       // An epoch that is over has been reported by its event; this report may come after it.
       const moved = change(progress, name, (one) =>

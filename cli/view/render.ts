@@ -1,6 +1,7 @@
 import type { Removal } from "../../shared/proto/lathe/v1/result";
 import { dimensionNames, duration, percent, removalReasons } from "./figures";
-import { secondsLeft, type Phase, type PhaseName, type Progress } from "./progress";
+import type { PhaseName } from "../../shared/spec/phases";
+import { secondsLeft, type Phase, type Progress } from "./progress";
 
 const labels: Record<PhaseName, string> = {
   operators: "measure operators",

@@ -12,7 +12,7 @@ import { uniform } from "../../shared/testing/spaces";
 import { nextCommand } from "./commands";
 import { specDigest } from "../../shared/spec/digest";
 import { project, projectAll } from "./lifecycle";
-import { phaseName, recordCodec, stateName, type SearchRecord } from "./record";
+import { recordCodec, stateName, type SearchRecord } from "./record";
 
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
 const start = Date.UTC(2026, 0, 1);
@@ -42,7 +42,7 @@ function course(events: readonly LatheEvent[]): string[] {
   return stored(events).map((each) => {
     record = project(record, each);
     if (!record) return "none";
-    return `${stateName(record.search.state)} ${phaseName(record.search.phase)} ${nextCommand(record, host)?.id ?? "-"}`;
+    return `${stateName(record.search.state)} ${SearchPhase[record.search.phase].replace("SEARCH_PHASE_", "")} ${nextCommand(record, host)?.id ?? "-"}`;
   });
 }
 

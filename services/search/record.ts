@@ -128,8 +128,3 @@ export function isEnded({ state }: Pick<Search, "state">): boolean {
 export function stateName(state: SearchState): string {
   return (SearchState[state] ?? String(state)).replace("SEARCH_STATE_", "");
 }
-
-/** "SEARCHING" for SEARCH_PHASE_SEARCHING. */
-export function phaseName(phase: SearchPhase): string {
-  return (SearchPhase[phase] ?? String(phase)).replace("SEARCH_PHASE_", "");
-}

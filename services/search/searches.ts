@@ -16,12 +16,13 @@ import {
   type StartSearchRequest,
 } from "../../shared/proto/lathe/v1/search";
 import { specDigest } from "../../shared/spec/digest";
+import { workOfPhase } from "../../shared/spec/phases";
 import { nextCommand, type Command, type Host } from "./commands";
 import { newSearchId } from "./ids";
 import { begun, projectAll } from "./lifecycle";
 import { page } from "./list";
 import { placeCodec, placeOf, type Place } from "./place";
-import { isEnded, newRecord, phaseName, recordCodec, stateName, type SearchRecord } from "./record";
+import { isEnded, newRecord, recordCodec, stateName, type SearchRecord } from "./record";
 import { validateStart } from "./validate";
 
 /** Which search a request id has started, and with what. */
@@ -183,7 +184,7 @@ export class Searches {
       return undefined;
     });
     if (known && isEnded(known.value.search)) return;
-    const phase = known ? phaseName(known.value.search.phase).toLowerCase() : "search";
+    const phase = (known && workOfPhase(known.value.search.phase)) ?? "search";
     const data: SearchFailed = { reason: error.reason, message: error.message, phase };
     await publishEvent(this.bus, searchId, { type: "search.failed", data });
   }
