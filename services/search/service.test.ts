@@ -36,10 +36,12 @@ import { consume } from "./consumer";
 import { projectAll } from "./lifecycle";
 import { specDigest } from "../../shared/spec/digest";
 import { searchMetrics } from "./metrics";
-import { placeCodec } from "./place";
+import { placeCodec } from "./list";
 import { newRecord, recordCodec } from "./record";
 import { searchService } from "./rpc";
+import { Projection } from "./projection";
 import { Searches } from "./searches";
+import { Sweep } from "./sweep";
 import { until } from "../../shared/testing/until";
 
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
@@ -50,7 +52,7 @@ let nats: TestNats;
 let bus: Bus;
 let rpc: TestRpc;
 let consumption: Consumption;
-let searches: Searches;
+let projection: Projection;
 const metrics = createMetrics();
 const observed = searchMetrics(metrics);
 const trained: WorkItem<"train">[] = [];
@@ -66,9 +68,9 @@ let api: ReturnType<typeof client>;
 
 beforeAll(async () => {
   ({ nats, bus } = await startTestBus());
-  searches = new Searches(bus, host);
-  consumption = await consume(bus, searches, observed, { backoffMs: 10 });
-  rpc = await startRpc([searchService(bus, searches)]);
+  projection = new Projection(bus, host);
+  consumption = await consume(bus, projection, observed, { backoffMs: 10 });
+  rpc = await startRpc([searchService(bus, projection)]);
   api = client();
   trainers = await takeWork(bus, {
     queues: [{ kind: "train" }],
@@ -168,7 +170,7 @@ describe("StartSearch", () => {
     const { spec, space: own } = resolve(tinySpec({ seed: 77 }));
     const record = newRecord("s-diedbehindit", { spec, space: own, specSha256: "0" }, new Date(), "");
     await new Records(bus, "SEARCHES", recordCodec).create("s-diedbehindit", record);
-    await searches.sweep();
+    await new Sweep(bus, projection).run();
     expect((await historyOnce(bus, "s-diedbehindit")).map(({ event }) => event.type)).toEqual(["search.created"]);
     await until(() => trained.some(({ searchId }) => searchId === "s-diedbehindit"));
 
@@ -248,7 +250,7 @@ describe("ListSearches", () => {
         return records.create(id, record);
       }),
     );
-    await searches.sweep();
+    await new Sweep(bus, projection).run();
     const seen: string[][] = [];
     for (let pageToken = "", first = true; first || pageToken !== ""; first = false) {
       const page = await list({ labels, pageSize: 100, pageToken });
@@ -268,7 +270,7 @@ describe("ListSearches", () => {
       asked.push(subject);
       return bus.request(subject, payload, options);
     };
-    const other = new Searches(listening, host);
+    const other = new Searches(listening, new Projection(listening, host));
     const request = { pageSize: 2, pageToken: "", states: [], labels };
     expect((await other.list(request)).searches).toHaveLength(2);
     expect(asked.filter((subject) => subject.endsWith("MSG.GET.KV_SEARCHES"))).toHaveLength(2);
@@ -284,7 +286,7 @@ describe("ListSearches", () => {
     // Never shown as what it is not.
     expect((await list({ labels, states: [SearchState.SEARCH_STATE_RUNNING] })).searches).toEqual([]);
     // As a process does when it starts.
-    await new Searches(bus, host).sweep();
+    await new Sweep(bus, projection).run();
     const cancelled = await list({ labels, states: [SearchState.SEARCH_STATE_CANCELLED] });
     expect(cancelled.searches.map(({ id }) => id)).toEqual([ended.id]);
     expect(await places.get("s-nowhere")).toBeUndefined();
@@ -329,7 +331,7 @@ describe("a search", () => {
     // Nothing but progress says that the first epoch has begun.
     await until(async () => {
       publishProgress(bus, id, { phase: "supernet", epoch: 1, epochs: 2, step: 1, steps: 2, loss: 1 });
-      return (await searches.get(id)).search.state === SearchState.SEARCH_STATE_RUNNING;
+      return (await projection.get(id)).search.state === SearchState.SEARCH_STATE_RUNNING;
     });
     await tell(id, made.epoch(1), made.shrunk(1));
     await until(async () => (await scraped(id)).some((line) => line.startsWith("nas_dimension_entropy")));
@@ -384,9 +386,9 @@ describe("a search", () => {
     const { id } = await begin();
     await tell(id, made.epoch(1));
     await inState(id, SearchState.SEARCH_STATE_RUNNING);
-    const before = await searches.current(id);
-    for (const stored of await historyOnce(bus, id)) await searches.take(stored);
-    expect(await searches.get(id)).toEqual({ ...before, issued: "train:0" });
+    const before = await projection.current(id);
+    for (const stored of await historyOnce(bus, id)) await projection.take(stored);
+    expect(await projection.get(id)).toEqual({ ...before, issued: "train:0" });
     await until(() => trained.some(({ searchId }) => searchId === id));
     expect(trained.filter(({ searchId }) => searchId === id)).toHaveLength(1);
   });
@@ -399,11 +401,11 @@ describe("a search", () => {
       const history = await historyOnce(bus, id);
       const inOrder = projectAll(undefined, history);
       const shuffled = [history[3]!, history[1]!, history[5]!, history[2]!];
-      for (const stored of shuffled) await searches.take(stored);
-      const { search } = await searches.get(id);
+      for (const stored of shuffled) await projection.take(stored);
+      const { search } = await projection.get(id);
       expect(search).toEqual({ ...inOrder?.search, requestId: search.requestId });
     } finally {
-      consumption = await consume(bus, searches, observed, { backoffMs: 10 });
+      consumption = await consume(bus, projection, observed, { backoffMs: 10 });
     }
   });
 
@@ -412,22 +414,22 @@ describe("a search", () => {
     await until(() => trained.some(({ searchId }) => searchId === id));
     await consumption.stop();
     try {
-      const mending = new Searches(bus, host);
-      await mending.sweep();
+      const sweep = new Sweep(bus, projection);
+      await sweep.run();
       await tell(id, made.epoch(1), made.converged);
-      const before = await searches.get(id);
+      const before = await projection.get(id);
       expect(before.issued).toBe("train:0");
-      await mending.sweep();
-      expect(await searches.get(id)).toEqual(before);
-      mending.repairLater(id);
-      const { changed } = await mending.sweep();
+      await sweep.run();
+      expect(await projection.get(id)).toEqual(before);
+      sweep.repairLater(id);
+      const { changed } = await sweep.run();
       expect(changed.map((search) => search.id)).toContain(id);
-      expect(await searches.get(id)).toMatchObject({
+      expect(await projection.get(id)).toMatchObject({
         issued: "derive:0",
         search: { phase: SearchPhase.SEARCH_PHASE_DERIVING },
       });
     } finally {
-      consumption = await consume(bus, searches, observed, { backoffMs: 10 });
+      consumption = await consume(bus, projection, observed, { backoffMs: 10 });
     }
   });
 
@@ -437,17 +439,17 @@ describe("a search", () => {
       const { id } = await begin();
       await tell(id, made.epoch(1), made.converged);
       // Earlier versions issued nothing in this phase: deriving was a reaction to the event, which has been taken in.
-      expect(await searches.current(id)).toMatchObject({
+      expect(await projection.current(id)).toMatchObject({
         issued: "",
         search: { phase: SearchPhase.SEARCH_PHASE_DERIVING },
       });
-      await new Searches(bus, host).sweep();
-      expect((await searches.get(id)).issued).toBe("derive:0");
+      await new Sweep(bus, projection).run();
+      expect((await projection.get(id)).issued).toBe("derive:0");
       const query = { last_by_subj: workSubject("derive") };
       const item = await readMessage(bus, WORK_STREAM, query, { what: "the newest derivation" });
       expect(JSON.parse(Buffer.from(item!.data).toString())).toMatchObject({ id: `${id}:derive:0` });
     } finally {
-      consumption = await consume(bus, searches, observed, { backoffMs: 10 });
+      consumption = await consume(bus, projection, observed, { backoffMs: 10 });
     }
   });
 
@@ -455,11 +457,11 @@ describe("a search", () => {
     const { id } = await begin();
     await tell(id, made.epoch(1));
     await inState(id, SearchState.SEARCH_STATE_RUNNING);
-    const before = await searches.current(id);
+    const before = await projection.current(id);
     await new Records(bus, SEARCHES_BUCKET, Search).delete(id);
     await tell(id, made.kept(1));
     await until(async () => (await new Records(bus, SEARCHES_BUCKET, Search).get(id)) !== undefined);
-    const { search } = await searches.current(id);
+    const { search } = await projection.current(id);
     expect(search.lastSequence).toBeGreaterThan(before.search.lastSequence);
     expect(search.lastEpoch).toEqual(before.search.lastEpoch);
   });
@@ -513,7 +515,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     // Taken in while it is paused; what follows waits for the resumption.
     await tell(id, made.converged, made.derived);
     expect(await resume()).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 2 });
-    await until(async () => (await searches.get(id)).issued === "retrain:2");
+    await until(async () => (await projection.get(id)).issued === "retrain:2");
     await until(() => trained.filter(({ searchId }) => searchId === id).length === 2);
     expect(trained.filter(({ searchId }) => searchId === id).map(({ data }) => data.resumption)).toEqual([0, 1]);
     expect((await historyOnce(bus, id)).map(({ event }) => event.type)).toEqual([

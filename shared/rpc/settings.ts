@@ -1,9 +1,8 @@
-import type { z } from "zod";
-import type { baseConfig } from "../process/config";
+import type { BaseConfig } from "../process/config";
 import type { ServerOptions } from "./server";
 
 type Config = Pick<
-  z.output<z.ZodObject<typeof baseConfig>>,
+  BaseConfig,
   | "LATHE_GRPC_HOST"
   | "LATHE_GRPC_PORT"
   | "LATHE_GRPC_INSECURE"

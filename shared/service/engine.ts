@@ -3,12 +3,12 @@ import { z } from "zod";
 import type { EngineOptions } from "../engine/engine";
 import { supportsPrecision } from "../engine/precision";
 import { requireEngine } from "../engine/require";
-import { baseConfig, integer, oneOf, text } from "../process/config";
+import { baseSchema, integer, oneOf, text } from "../process/config";
 import type { Facts } from "../process/http";
 import { dataFolder } from "./dataFolder";
 
-/** What a service that computes networks on data reads besides baseConfig. */
-const engineConfig = {
+/** Settings of a service that computes networks on data, besides baseSchema. */
+const engineShape = {
   /** What computes: compiled graphs on ONNX Runtime, or TF.js eager on libtensorflow. */
   LATHE_ENGINE: oneOf(["onnxruntime", "tensorflow"]).default("onnxruntime"),
   /** Execution provider of ONNX Runtime. */
@@ -22,7 +22,7 @@ const engineConfig = {
 
 /** The settings of such a service with its own. */
 export function engineSchema<S extends z.ZodRawShape>(own: S) {
-  return z.object({ ...baseConfig, ...engineConfig, ...own }).refine(
+  return z.object({ ...baseSchema.shape, ...engineShape, ...own }).refine(
     (config) => {
       const { LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION } = config as EngineConfig;
       return supportsPrecision(LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION);
@@ -34,7 +34,7 @@ export function engineSchema<S extends z.ZodRawShape>(own: S) {
   );
 }
 
-type EngineConfig = z.output<z.ZodObject<typeof engineConfig>>;
+type EngineConfig = z.output<z.ZodObject<typeof engineShape>>;
 
 /**
  * The engine that is set, once it has been found on this machine (requireEngine), and in the facts with what there is in the data folder.
