@@ -3,7 +3,7 @@ import { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy, EpochHealth, HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
-import { AlgorithmKind, HealthPolicy, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, CostSpec, HealthPolicy, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
 import { largestGenotype } from "../../shared/space/genotype";
 import { resolve } from "../../shared/spec/resolve";
@@ -408,13 +408,42 @@ describe("the result", () => {
     ]);
   });
 
-  it("says why the cost target is missed", () => {
-    const dear: LatheEvent = { ...s.derived, data: { ...s.derived.data, costRatio: 0.8, smallestCostRatio: 0.7 } };
-    const { search: found } = projectAll(undefined, stored([s.created, s.converged, dear]))!;
-    const condition = found.conditions.find(({ type }) => type === "CostTarget");
-    expect(condition).toMatchObject({ status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "COST_MISSED" });
-    expect(condition?.message).toMatch(/costs 80.0 % .* smallest network of the space costs 70.0 %/);
-    expect(found.result?.costMiss).toBe(condition?.message);
+  describe("says whether the cost target is met", () => {
+    const target = { target: 0.4, weight: 3000 };
+    const costTarget = (cost: { target?: number; weight?: number } | undefined, figures: [number, number]) => {
+      const spec = { ...s.spec, cost: cost && CostSpec.fromPartial(cost) };
+      const created: LatheEvent = { type: "search.created", data: { spec, space: s.space, specSha256: "" } };
+      const [costRatio, smallestCostRatio] = figures;
+      const derived: LatheEvent = { ...s.derived, data: { ...s.derived.data, costRatio, smallestCostRatio } };
+      const { search: found } = projectAll(undefined, stored([created, s.converged, derived]))!;
+      const condition = found.conditions.find(({ type }) => type === "CostTarget");
+      expect(found.result?.costMiss).toBe(condition?.message);
+      return `${condition?.reason}${condition?.status === ConditionStatus.CONDITION_STATUS_FALSE ? ": " + condition.message : ""}`;
+    };
+
+    it.each([0.36, 0.4, 0.44])("met within a tenth of the target: %d", (costRatio) => {
+      expect(costTarget(target, [costRatio, 0.2])).toBe("COST_MET");
+    });
+
+    it("missed where the space cannot reach it, with the cost of the smallest network", () => {
+      expect(costTarget(target, [0.5, 0.45])).toBe(
+        "COST_MISSED: the network costs 50.0 % of the largest, the target is 40.0 %: the smallest network of the space costs 45.0 %; give space smaller widths or depths",
+      );
+    });
+
+    it("missed where the space can reach it, with the settings to change", () => {
+      expect(costTarget(target, [0.3, 0.2])).toMatch(
+        /^COST_MISSED: .*costs 30.0 % .* can reach \(from 20.0 % on\): raise cost.weight or set cost.adapt/,
+      );
+    });
+
+    it.each([
+      ["no target", { weight: 1 }],
+      ["no weight", { target: 0.4, weight: 0 }],
+      ["no cost", undefined],
+    ])("met with %s", (_, cost) => {
+      expect(costTarget(cost, [0.9, 0.2])).toBe("COST_MET");
+    });
   });
 
   it("says why a search has failed", () => {
