@@ -11,7 +11,7 @@ import { LatencyServiceClient } from "../shared/proto/lathe/v1/latency";
 import { SearchState } from "../shared/proto/lathe/v1/search";
 import { CostMetric } from "../shared/proto/lathe/v1/space";
 import { DatasetKind, HealthPolicy, HealthSpec, SearchSpec } from "../shared/proto/lathe/v1/spec";
-import { certificateExpiry } from "../shared/rpc/certificate";
+import { certificateExpiry } from "../shared/rpc/metrics";
 import { connect } from "../shared/rpc/client";
 import { makeCertificates } from "../shared/testing/certificates";
 import { isOnPath, itWith, promtool, selectorsOf } from "../shared/testing/prometheus";

@@ -1,6 +1,6 @@
 import { headers as newHeaders, type MsgHdrs } from "nats";
 import { LatheError } from "../process/errors";
-import { sentWith } from "../process/tracing/carrier";
+import { sentWith } from "../process/tracing/span";
 import type { Bus, RequestOptions } from "./bus";
 import { apiFault, type ApiFault } from "./faults";
 

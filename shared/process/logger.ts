@@ -1,6 +1,6 @@
 import { context, trace } from "@opentelemetry/api";
 import { LatheError } from "./errors";
-import { searchOf } from "./tracing/about";
+import { searchOf } from "./tracing/span";
 
 export type Level = "debug" | "info" | "warn" | "error";
 type Fields = Readonly<Record<string, unknown>>;

@@ -12,7 +12,7 @@ import type {
 import { LatheError } from "../process/errors";
 import type { Logger } from "../process/logger";
 import { toStatus, type RpcStatus } from "./errors";
-import { inServerSpan, tellFailure } from "./tracing";
+import { inServerSpan, recordFailure } from "./tracing";
 
 /** Context of a call, beside its request. */
 interface CallContext {
@@ -134,7 +134,7 @@ function unary<Request, Response>(
       } catch (error) {
         // grpc-js drops this answer where the client has cancelled.
         const why: unknown = context.signal.aborted ? context.signal.reason : error;
-        tellFailure(why);
+        recordFailure(why);
         callback(statusOf(why, context.logger));
       }
     };
@@ -160,7 +160,7 @@ function serverStream<Request, Response>(
         call.end();
       } catch (error) {
         const why: unknown = signal.aborted ? signal.reason : error;
-        tellFailure(why);
+        recordFailure(why);
         call.emit("error", statusOf(why, context.logger));
       } finally {
         runtime.stopping.removeEventListener("abort", onStop);

@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { baseSchema, read } from "../process/config";
 import { HealthClient, HealthCheckResponse_ServingStatus as Serving } from "../proto/grpc/health/v1/health";
 import { ShrinkingServiceClient, ShrinkingServiceService } from "../proto/lathe/v1/shrinking";
 import { makeCertificates } from "../testing/certificates";
@@ -100,7 +101,7 @@ describe("TLS", () => {
 it("serverSettings takes TLS, mTLS and tokens from the configuration", () => {
   const file = (content: Buffer) => ({ path: "x", content });
   const made = makeCertificates();
-  const base = { LATHE_GRPC_HOST: "0.0.0.0", LATHE_GRPC_PORT: 7001, LATHE_GRPC_INSECURE: false };
+  const base = { ...read(baseSchema, {}), LATHE_GRPC_HOST: "0.0.0.0", LATHE_GRPC_PORT: 7001 };
   const plain = { host: "0.0.0.0", port: 7001, insecure: false, tls: undefined, tokens: undefined };
   expect(serverSettings(base)).toEqual(plain);
   const secured = {

@@ -3,7 +3,7 @@ import { LatheError } from "../process/errors";
 import { DiscretizationServiceClient, DiscretizationServiceService } from "../proto/lathe/v1/discretization";
 import { startRpc, type TestRpc } from "../testing/rpc";
 import { service, type Methods } from "./handlers";
-import { isLoopback } from "./limits";
+import { isLoopback } from "./settings";
 import { PATIENCE_MS, until } from "../testing/until";
 
 type Discretization = Methods<typeof DiscretizationServiceService>;
