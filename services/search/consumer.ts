@@ -19,9 +19,9 @@ interface ConsumerOptions {
 }
 
 /**
- * Takes in every event of every search, and follows the progress messages of those that run. An event that can never be taken in fails its search.
- * After a transient error the event is dropped once its attempts are used up, and the sweep repairs the record from the stream: the record loses
- * nothing, and a fault that time heals fails no search.
+ * Takes in every event of every search, and follows the progress messages of those that run. An event that can never be taken in fails
+ * its search. After a transient error the event is dropped once its attempts are used up, and the sweep repairs the record from the
+ * stream: the record loses nothing, and a fault that time heals fails no search.
  */
 export async function consume(
   bus: Bus,

@@ -213,8 +213,9 @@ const RULES: { [N in EventName]: Rule<N> } = {
 };
 
 /**
- * The record after an event. An event that the record has taken in already (by its sequence) returns the same record. A fact that is stored a second
- * time, and an event after the end of the search, change the sequence only. Undefined where there is no record and the event does not begin one.
+ * The record after an event. An event that the record has taken in already (by its sequence) returns the same record. A fact that is
+ * stored a second time, and an event after the end of the search, change the sequence only. Undefined where there is no record and the
+ * event does not begin one.
  */
 export function project(record: SearchRecord | undefined, stored: StoredEvent): SearchRecord | undefined {
   const { sequence, time, searchId, event } = stored;
@@ -236,7 +237,9 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
   };
 }
 
-/** Whether the fact has been taken in. Events of one name are stored in the order of their numbers; only pauses, which have none, repeat. */
+/**
+ * Whether the fact has been taken in. Events of one name are stored in the order of their numbers; only pauses, which have none, repeat.
+ */
 function isKnown({ told }: SearchRecord, event: LatheEvent): boolean {
   const newest = told[event.type];
   return newest !== undefined && event.type !== "search.paused" && (eventOrdinal(event) ?? 0) <= newest;

@@ -35,8 +35,8 @@ interface Cursor {
 }
 
 /**
- * Ids of one page of the searches that match, newest first. A page begins after the last search of the page before, so that searches which begin
- * meanwhile shift nothing. A size above 200 counts as 200; a token of another filter is INVALID_ARGUMENT.
+ * Ids of one page of the searches that match, newest first. A page begins after the last search of the page before, so that searches
+ * which begin meanwhile shift nothing. A size above 200 counts as 200; a token of another filter is INVALID_ARGUMENT.
  */
 export function page(
   searches: readonly Listed[],

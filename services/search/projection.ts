@@ -14,7 +14,10 @@ import { begun, projectAll } from "./lifecycle";
 import { placeCodec, placeOf, type Place } from "./list";
 import { isEnded, recordCodec, type SearchRecord } from "./record";
 
-/** A client waits up to 30 s for an answer, calls up to five times within them, and pauses for some 9 s in all; the reason of a failure must come before. */
+/**
+ * A client waits up to 30 s for an answer, calls up to five times within them, and pauses for some 9 s in all; the reason of a failure
+ * must come before.
+ */
 export const CLIENT_RETRY_MS = 3_500;
 
 /**
@@ -57,9 +60,9 @@ export class Projection {
   }
 
   /**
-   * Takes in an event, after the earlier ones that the record has missed, and carries out the command that follows. Safe to repeat after any step.
-   * The record follows the order of the stream, in whichever order processes receive the events. Returns undefined where the event belongs to no
-   * search: a worker published it after the deletion, and what it has stored is removed.
+   * Takes in an event, after the earlier ones that the record has missed, and carries out the command that follows. Safe to repeat after
+   * any step. The record follows the order of the stream, in whichever order processes receive the events. Returns undefined where the
+   * event belongs to no search: a worker published it after the deletion, and what it has stored is removed.
    */
   async take(stored: StoredEvent): Promise<SearchRecord | undefined> {
     const { searchId, sequence } = stored;

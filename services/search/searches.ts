@@ -38,8 +38,8 @@ export class Searches {
   }
 
   /**
-   * Stores and starts a search. It writes the claim of the request id, the record and search.created, in this order. A repetition of the same request
-   * continues where the first was cut off; without one the sweep does.
+   * Stores and starts a search. It writes the claim of the request id, the record and search.created, in this order. A repetition of the
+   * same request continues where the first was cut off; without one the sweep does.
    */
   async start(request: StartSearchRequest): Promise<Search> {
     const { spec, space, requestId } = validateStart(request);

@@ -37,9 +37,10 @@ export class Sweep {
   }
 
   /**
-   * The first sweep looks through the searches that have not ended, later ones through those that have changed since. It publishes search.created where
-   * that is missing, and gives every record its place in the list. The first and every tenth sweep also repair the record of every open search,
-   * the sweeps between only those that missed an event in this process. So a search goes on that another process or an earlier version has left behind.
+   * The first sweep looks through the searches that have not ended, later ones through those that have changed since. It publishes
+   * search.created where that is missing, and gives every record its place in the list. The first and every tenth sweep also repair the
+   * record of every open search, the sweeps between only those that missed an event in this process. So a search goes on that another
+   * process or an earlier version has left behind.
    */
   async run(): Promise<Swept> {
     const { records, places } = this.projection;
@@ -78,7 +79,9 @@ export class Sweep {
     return { changed, open };
   }
 
-  /** Takes in the stored events of a search and carries out the command that follows. After a transient error the next sweep tries again. */
+  /**
+   * Takes in the stored events of a search and carries out the command that follows. After a transient error the next sweep tries again.
+   */
   private async repair(searchId: string): Promise<Search | undefined> {
     // Before the stream is read: an event that is missed meanwhile is left to the next sweep.
     this.behind.delete(searchId);

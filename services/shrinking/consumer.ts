@@ -10,7 +10,10 @@ import { BudgetPolicy, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { completePolicy, decide } from "./decide";
 import type { ShrinkingMetrics } from "./metrics";
 
-/** The event that answers an epoch. It depends on the epoch's event alone, so that a repetition gives the same answer. Throws what decide throws. */
+/**
+ * The event that answers an epoch. It depends on the epoch's event alone, so that a repetition gives the same answer. Throws what decide
+ * throws.
+ */
 export function answer({ metrics, architecture, space, policy: set, alarms }: EpochCompleted): LatheEvent {
   if (!metrics || !architecture || !space)
     throw new LatheError("INVALID_ARGUMENT", "epoch.completed lacks its metrics, its architecture or its space", {
@@ -33,8 +36,8 @@ export function answer({ metrics, architecture, space, policy: set, alarms }: Ep
 }
 
 /**
- * Answers each epoch.completed with space.shrunk or space.kept, or with work.failed where no decision can be made. A trainer begins no epoch before
- * it has the answer to the last one, which keeps the order of the epochs over all processes.
+ * Answers each epoch.completed with space.shrunk or space.kept, or with work.failed where no decision can be made. A trainer begins no
+ * epoch before it has the answer to the last one, which keeps the order of the epochs over all processes.
  */
 export async function consume(
   bus: Bus,

@@ -48,11 +48,14 @@ const TRANSIENT: ReadonlySet<ErrorCode> = new Set([
 ]);
 const MAX_BACKOFF_MS = 30_000;
 /**
- * Deliveries of an event that may end without an acknowledgement while others are in hand. A process that dies costs each event in hand a delivery,
- * whichever of them killed it. From the next delivery on the event is therefore handled with no other in hand.
+ * Deliveries of an event that may end without an acknowledgement while others are in hand. A process that dies costs each event in hand a
+ * delivery, whichever of them killed it. From the next delivery on the event is therefore handled with no other in hand.
  */
 const MAX_SHARED_DELIVERIES = 5;
-/** An event that comes again after this many deliveries is given up: its process died of it, with no other in hand, or was stopped each time. */
+/**
+ * An event that comes again after this many deliveries is given up: its process died of it, with no other in hand, or was stopped each
+ * time.
+ */
 const MAX_DELIVERIES = 15;
 /** Events in hand over all processes of a durable, including those that wait for their repetition. */
 const MAX_IN_HAND = 256;
@@ -72,8 +75,8 @@ export const backoff = (firstMs: number, attempts: number) =>
   Math.min(MAX_BACKOFF_MS, firstMs * 2 ** Math.min(attempts - 1, 20));
 
 /**
- * Hands each event that matches the filter to the handler. Events of one search are handled one after the other, in the order of the stream; those
- * of different searches side by side, so that a search whose event fails and is repeated does not hold up other searches.
+ * Hands each event that matches the filter to the handler. Events of one search are handled one after the other, in the order of the
+ * stream; those of different searches side by side, so that a search whose event fails and is repeated does not hold up other searches.
  */
 export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Promise<Consumption> {
   const { durable, filter, handler, onGivenUp, maxAttempts = 5, ackWaitMs = 10_000, backoffMs = 250 } = options;

@@ -110,8 +110,8 @@ interface Pulled {
 }
 
 /**
- * Pulls one delivery, from the first queue that has one. While all queues are empty it waits for all of them, and ends the other pulls as soon
- * as one delivers: an item must not wait in the hands of a worker that is busy with another item.
+ * Pulls one delivery, from the first queue that has one. While all queues are empty it waits for all of them, and ends the other pulls as
+ * soon as one delivers: an item must not wait in the hands of a worker that is busy with another item.
  */
 async function pullAny(
   bus: Bus,

@@ -15,8 +15,8 @@ const STATUS_POLL_MS = 250;
 const OBSERVED: Readonly<Record<string, readonly string[]>> = { search: [DURABLES.shrinking] };
 
 /**
- * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and "storage" and in
- * the metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
+ * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and
+ * "storage" and in the metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
  */
 export async function openBus(name: string, { config, logger, metrics, readiness, shutdown }: Process): Promise<Bus> {
   const check = readiness.check("nats", "connecting");

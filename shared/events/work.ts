@@ -42,13 +42,17 @@ export interface TakeOptions<K extends WorkKind> {
 
 export interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /**
-   * The item is acknowledged after this has resolved. The signal aborts when the worker stops (reason STOPPING) or the lease is lost (reason
-   * LEASE_LOST: another worker may have begun the item, write nothing more). A throw after either gives the item back, which counts as no delivery.
-   * Any other throw is a failed delivery: after a transient or unexpected error the item is delivered again, any other error ends it.
-   * Where NATS has no room (STORAGE_FULL) the handler is called again within the delivery, until its failure can be stored.
+   * The item is acknowledged after this has resolved. The signal aborts when the worker stops (reason STOPPING) or the lease is lost
+   * (reason LEASE_LOST: another worker may have begun the item, write nothing more). A throw after either gives the item back, which
+   * counts as no delivery. Any other throw is a failed delivery: after a transient or unexpected error the item is delivered again, any
+   * other error ends it. Where NATS has no room (STORAGE_FULL) the handler is called again within the delivery, until its failure can be
+   * stored.
    */
   handler: (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => Promise<void>;
-  /** Called before an item that cannot be carried out is removed; where this throws, the item is delivered again. `work` is undefined where it cannot be read. */
+  /**
+   * Called before an item that cannot be carried out is removed; where this throws, the item is delivered again. `work` is undefined
+   * where it cannot be read.
+   */
   onExhausted: (failure: { work: WorkItem<K> | undefined; deliveries: number; error: LatheError }) => Promise<void>;
 }
 

@@ -49,7 +49,10 @@ export const flag = () =>
 /** Text that is not empty. */
 export const text = (expected = "a text") => parsed(expected, (value) => value);
 
-/** Whether a text is a URL of these schemes whose name and password can be decoded ("/", "%" and "@" in them must be written as %2F, %25 and %40). */
+/**
+ * Whether a text is a URL of these schemes whose name and password can be decoded ("/", "%" and "@" in them must be written as %2F, %25
+ * and %40).
+ */
 function isUrl(text: string, schemes: readonly string[]): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, username, password } = new URL(text);

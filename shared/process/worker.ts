@@ -19,14 +19,20 @@ interface WorkerOptions {
 }
 
 interface RunOptions<Message, Reply> {
-  /** Gets messages and requests in order; its value answers a request, its error is thrown at the requester (a message's error ends the run). */
+  /**
+   * Gets messages and requests in order; its value answers a request, its error is thrown at the requester (a message's error ends the
+   * run).
+   */
   onMessage?: (message: Message) => Promise<Reply> | Reply;
   /** Asks the child to stop; its reason, if a LatheError, is what the child's signal carries. */
   signal?: AbortSignal;
 }
 
 export interface Worker<Job, Message, Result, Reply> {
-  /** Runs one job in a fresh child. Rejects with the child's LatheError, UNAVAILABLE/WORKER_DIED if it crashed, CANCELLED if an abort had to kill it. */
+  /**
+   * Runs one job in a fresh child. Rejects with the child's LatheError, UNAVAILABLE/WORKER_DIED if it crashed, CANCELLED if an abort had
+   * to kill it.
+   */
   run(job: Job, options?: RunOptions<Message, Reply>): Promise<Result>;
   /** Resident memory of the children that run now, in bytes; 0 when none runs. */
   rssBytes(): number;

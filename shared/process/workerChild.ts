@@ -9,7 +9,10 @@ interface WorkerContext<Message, Reply> {
   signal: AbortSignal;
 }
 
-/** The child side: runs `handler` on the one job that the parent sends, reports its result or error, and exits; exits also when the parent is gone. */
+/**
+ * The child side: runs `handler` on the one job that the parent sends, reports its result or error, and exits; exits also when the parent
+ * is gone.
+ */
 export function serveWorker<Job, Message = never, Result = void, Reply = void>(
   handler: (job: Job, context: WorkerContext<Message, Reply>) => Promise<Result>,
 ): void {

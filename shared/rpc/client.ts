@@ -106,7 +106,10 @@ type StreamCall = (
   options: Partial<CallOptions>,
 ) => ClientReadableStream<unknown>;
 
-/** A connection to `address` (host:port), opened at the first call and again after a loss. Calls that change nothing are repeated on UNAVAILABLE. */
+/**
+ * A connection to `address` (host:port), opened at the first call and again after a loss. Calls that change nothing are repeated on
+ * UNAVAILABLE.
+ */
 export function connect<D extends Definition>(
   clientClass: ClientClass<D>,
   address: string,

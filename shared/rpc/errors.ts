@@ -37,7 +37,10 @@ function encodeStatus(error: LatheError, message: string, violations: LatheError
   return Buffer.from(Status.encode(Status.fromPartial({ code: status[error.code], message, details })).finish());
 }
 
-/** The gRPC status of an error, with google.rpc.ErrorInfo and BadRequest in its details; violations that do not fit a trailer are counted, not sent. */
+/**
+ * The gRPC status of an error, with google.rpc.ErrorInfo and BadRequest in its details; violations that do not fit a trailer are counted,
+ * not sent.
+ */
 export function toStatus(error: LatheError): RpcStatus {
   const message = shorten(error.message);
   let { violations } = error;

@@ -1,8 +1,9 @@
 import { SearchPhase } from "../proto/lathe/v1/search";
 
 /**
- * The phases of a search in their order, each with all of its names (docs/architecture.md#phases-of-a-search). The key names the phase in the live view.
- * `work` is the kind of its work item: the `phase` of failures and progress messages. `training` is the label `phase` of training metrics and of epochs.csv.
+ * The phases of a search in their order, each with all of its names (docs/architecture.md#phases-of-a-search). The key names the phase in
+ * the live view. `work` is the kind of its work item: the `phase` of failures and progress messages. `training` is the label `phase` of
+ * training metrics and of epochs.csv.
  */
 export const PHASES = {
   operators: { phase: SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS, work: "profile" },

@@ -25,7 +25,10 @@ export function smallSpace(overrides: Partial<SearchSpace> = {}): SearchSpace {
   };
 }
 
-/** Values for every tensor of a table such that each matters: gammas away from 0 and of both signs, variances positive, betas and means around 0. */
+/**
+ * Values for every tensor of a table such that each matters: gammas away from 0 and of both signs, variances positive, betas and means
+ * around 0.
+ */
 export function randomBuffer(table: TensorTable, random: () => number): Float32Array {
   const buffer = new Float32Array(table.size);
   for (const { kind, shape, offset } of table.entries) {

@@ -17,7 +17,8 @@ export const TILE_SIZES = [8, 16] as const;
 
 /**
  * The engine "onnxruntime" whose blocked layout has tiles of `tile` channels on any processor. ONNX Runtime takes the tile size from the
- * processor and has no setting for it, so each operator of the blocked layout is rewritten to standard operators before a session is created.
+ * processor and has no setting for it, so each operator of the blocked layout is rewritten to standard operators before a session is
+ * created.
  */
 export function portableEngine(tile: number): Promise<Engine> {
   return createEngine(
@@ -77,7 +78,9 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
 };
 
-/** Appends nodes and constants to a graph. Shapes are computed by the graph itself, since a model holds those of inputs and outputs alone. */
+/**
+ * Appends nodes and constants to a graph. Shapes are computed by the graph itself, since a model holds those of inputs and outputs alone.
+ */
 class Writer {
   readonly nodes: NodeProto[] = [];
   private count = 0;

@@ -6,7 +6,8 @@ import { createSession, sessionStep, stepGraph } from "../engine/session";
 
 /**
  * What a low precision computes, on the CPU: operands and results of products are rounded, products are float32. As it is, such a graph
- * does not show it there: ONNX Runtime has no float16 products on most CPUs, and takes the casts around them away; of bfloat16 it has none.
+ * does not show it there: ONNX Runtime has no float16 products on most CPUs, and takes the casts around them away; of bfloat16 it has
+ * none.
  */
 export function roundingEngine(precision: Precision, lossScale = lossScaleOf(precision)): Engine {
   return {

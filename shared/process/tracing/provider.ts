@@ -12,8 +12,8 @@ export function samples(traceId: string): boolean {
 }
 
 /**
- * Makes contexts follow asynchronous calls, which log lines need as well, and exports spans where an endpoint is given. The returned function sends
- * the remaining spans and ends the export.
+ * Makes contexts follow asynchronous calls, which log lines need as well, and exports spans where an endpoint is given. The returned
+ * function sends the remaining spans and ends the export.
  */
 export function startTracing({ endpoint, ...options }: TracingOptions): () => Promise<void> {
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());

@@ -15,8 +15,8 @@ import { samples } from "./provider";
 import { aboutSearch, runIn, sentFrom, tracer, type ReadEntry } from "./span";
 
 /**
- * Root span of a search's trace. One search is one trace, over all processes and resumptions: trace id and root span id follow from the search id,
- * so that they need not be stored.
+ * Root span of a search's trace. One search is one trace, over all processes and resumptions: trace id and root span id follow from the
+ * search id, so that they need not be stored.
  */
 export function rootOf(searchId: string): SpanContext {
   const digest = createHash("sha256").update(searchId).digest("hex");
@@ -36,8 +36,8 @@ interface SearchSpan {
 }
 
 /**
- * Runs in a new span of the search's trace. Its parent is the first of these that belongs to the trace: the span that the message was sent from, the
- * active span, the root. An active span of another trace (a client's call) becomes a link.
+ * Runs in a new span of the search's trace. Its parent is the first of these that belongs to the trace: the span that the message was
+ * sent from, the active span, the root. An active span of another trace (a client's call) becomes a link.
  */
 export function inSearchSpan<T>(searchId: string, span: SearchSpan, run: (span: Span) => Promise<T>): Promise<T> {
   const { name, kind = SpanKind.INTERNAL, attributes = {}, startTime, sent } = span;
