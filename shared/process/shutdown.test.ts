@@ -133,6 +133,6 @@ describe("a service process", () => {
     await said('"msg":"ready"');
     child.stdin.end();
     expect(await ended).toBe(0);
-    expect(log()).toContain("parent is gone");
+    expect(log()).toContain("the parent process has ended");
   });
 });

@@ -9,7 +9,7 @@ const descriptorSet = join(__dirname, "..", "proto", "descriptors.binpb");
 
 /** Server reflection, v1 and v1alpha: lists `services` and describes every file in proto/ and what these files import. */
 export function reflection(services: readonly string[]): ReflectionService {
-  // The library reads nothing but the descriptors of a definition. Definitions made by @grpc/proto-loader would merge all files
+  // The library reads only the descriptors of a definition. Definitions made by @grpc/proto-loader would merge all files
   // of a package into one without imports, in which no client can resolve a type of another package.
   const format = "Protocol Buffer 3 DescriptorProto";
   const definitions = { proto: { format, type: {}, fileDescriptorProtos: descriptors() } } as const;

@@ -11,7 +11,7 @@ interface TracedCall {
   request: unknown;
 }
 
-/** Probes and tools call these every few seconds. */
+/** Services that probes and tools call every few seconds. */
 const untraced = /^\/grpc\./;
 
 /** Runs the answer to a call in a span below the client's span. Log lines name the search that the request names. */
@@ -34,7 +34,7 @@ export function inServerSpan<T>({ path, metadata, request }: TracedCall, run: ()
   return runIn(span, within, run);
 }
 
-/** Codes that are faults of the server. A bad request is not one: its span carries the code alone. */
+/** Codes of faults of the server. The span of a bad request carries the code only. */
 const OWN_FAULTS: ReadonlySet<ErrorCode> = new Set(["INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"]);
 
 /** Records the failure of a call on its span. */
