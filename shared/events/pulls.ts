@@ -24,6 +24,8 @@ interface PullOptions {
   sideBySide?: (delivery: Delivery) => boolean;
   /** Ends the pulling. The delivery in hand is not interrupted. */
   enough?: AbortSignal | undefined;
+  /** Waits until this process can handle a delivery, or its argument aborts. A pull ends when the returned signal aborts. */
+  free?: ((signal: AbortSignal) => Promise<AbortSignal>) | undefined;
 }
 
 /**
@@ -34,7 +36,7 @@ export async function runPulls(
   bus: Bus,
   queues: readonly DurableSettings[],
   handle: (inHand: InHand) => Promise<void>,
-  { onLate, sideBySide = () => false, enough }: PullOptions,
+  { onLate, sideBySide = () => false, enough, free }: PullOptions,
 ): Promise<Consumption> {
   const ensure = async () => {
     for (const queue of queues) await ensureDurable(bus, queue);
@@ -48,6 +50,15 @@ export async function runPulls(
   idle(1);
   const noMore = enough ? AbortSignal.any([stop.signal, enough]) : stop.signal;
   const inHand = new Set<Promise<void>>();
+  let occupied = 0;
+  const occupy = () => occupied++ === 0 && idle(-1);
+  const vacate = () => --occupied === 0 && idle(1);
+  const whenFree = async (): Promise<AbortSignal> => {
+    if (!free) return noMore;
+    occupy();
+    const busy = await free(noMore).finally(vacate);
+    return AbortSignal.any([noMore, busy]);
+  };
   const take = async ({ queue, delivery }: Pulled, before: readonly Promise<void>[]) => {
     if (delivery.deliveries > 1) bus.counters.redeliveries++;
     const lease = new Lease(delivery, queue.ackWaitMs, () => bus.counters.leasesLost++);
@@ -60,13 +71,13 @@ export async function runPulls(
   };
   /** Handles a delivery after those in `before`. */
   const hold = (pulled: Pulled, before: readonly Promise<void>[] = []): Promise<void> => {
-    if (inHand.size === 0) idle(-1);
+    occupy();
     const taken = take(pulled, before);
     const ended = taken
       .catch(() => {})
       .finally(() => {
         inHand.delete(ended);
-        if (inHand.size === 0) idle(1);
+        vacate();
       });
     inHand.add(ended);
     return taken;
@@ -79,7 +90,7 @@ export async function runPulls(
     while (!noMore.aborted && !bus.connection.isClosed()) {
       try {
         if (failures > 0) await ensure();
-        const pulled = await pullAny(bus, order, noMore, onLate);
+        const pulled = await pullAny(bus, order, await whenFree(), onLate);
         failures = 0;
         if (!pulled) continue;
         // The queue that was served comes last: none starves while another is full.

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { LatheError } from "../process/errors";
+import { Turns } from "../process/turns";
 import { DeriveWork, RetrainWork } from "../proto/lathe/v1/events";
 import { queuedWork, quiet, startTestBus, workIsDone } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
@@ -195,6 +196,37 @@ describe("takeWork", () => {
     await work({ ackWaitMs, handler: (_work, { deliveries }) => Promise.resolve(void seen.push(deliveries)) });
     await until(() => seen.length === 5);
     expect(seen).toEqual([1, 1, 1, 1, 1]);
+  });
+
+  it("pulls no item while its process is busy with something else", async () => {
+    const turns = new Turns();
+    const seen: string[] = [];
+    const begin = () =>
+      work({ free: (signal) => turns.free(signal), handler: () => Promise.resolve(void seen.push("busy")) });
+    const never = new AbortController().signal;
+    let release = () => {};
+    const occupy = () => void turns.take(() => new Promise<void>((resolve) => (release = resolve)), never);
+    const second = await connect({ url: nats.url, name: "second", logger: quiet });
+    const other = async () => work({ handler: () => Promise.resolve(void seen.push("other")) }, second);
+    // Busy before its first pull, and busy while a pull waits.
+    for (const order of [
+      [occupy, begin],
+      [begin, () => until(() => bus.idle.get(workDurable("retrain")) === 1), occupy],
+    ]) {
+      for (const step of order) await step();
+      await other();
+      for (let n = 0; n < 4; n++) await queue(uniqueSearchId());
+      await until(() => seen.length === 4);
+      await workIsDone(bus);
+      await open.pop()!.stop();
+      release();
+      await queue(uniqueSearchId());
+      await until(() => seen.length === 5);
+      await workIsDone(bus);
+      await open.pop()!.stop();
+      expect(seen.splice(0)).toEqual(["other", "other", "other", "other", "busy"]);
+    }
+    await second.drain();
   });
 
   it("charges nothing to an item whose hand-backs cannot be read", async () => {

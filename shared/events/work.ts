@@ -36,6 +36,11 @@ export interface TakeOptions<K extends WorkKind> {
   /** After this time without a sign of life an item goes to another worker; 60 s. A working worker sends four signs in this time. */
   ackWaitMs?: number;
   backoffMs?: number;
+  /**
+   * Waits until this process can begin an item, or its argument aborts; no item is pulled before, nor after the returned signal has aborted.
+   * By default an item is pulled whenever none is in hand.
+   */
+  free?: (signal: AbortSignal) => Promise<AbortSignal>;
   /** How many items the process takes before it ends; unlimited by default. */
   quota?: Quota | undefined;
 }
@@ -58,7 +63,7 @@ export interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
 
 /** Takes work items, one at a time, until stopped. */
 export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOptions<K>): Promise<Consumption> {
-  const { handler, onExhausted, maxDeliveries = 3, ackWaitMs = 60_000, backoffMs = 1000, quota } = options;
+  const { handler, onExhausted, maxDeliveries = 3, ackWaitMs = 60_000, backoffMs = 1000, quota, free } = options;
   const kinds = new Map<DurableSettings, K>();
   for (const { kind, deviceClass } of options.queues) {
     const durable = workDurable(kind, deviceClass);
@@ -186,7 +191,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
       quota?.settle();
     }
   };
-  return runPulls(bus, [...kinds.keys()], handle, { onLate: giveLate, enough: quota?.full });
+  return runPulls(bus, [...kinds.keys()], handle, { onLate: giveLate, enough: quota?.full, free });
 }
 
 /** ":" is not allowed in a record's key. */

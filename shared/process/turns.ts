@@ -1,6 +1,7 @@
 /** Runs jobs one at a time, in the order of the calls: jobs that would disturb each other side by side. */
 export class Turns {
   private last: Promise<unknown> = Promise.resolve();
+  private nextTake = new AbortController();
   private count = 0;
 
   /** Number of jobs that run or wait. */
@@ -10,6 +11,8 @@ export class Turns {
 
   /** Runs `job` when all earlier jobs have ended. An abort while it waits rejects with the signal's reason. */
   async take<T>(job: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    this.nextTake.abort();
+    this.nextTake = new AbortController();
     let release: () => void = () => {};
     const mine = new Promise<void>((resolve) => (release = resolve));
     const before = this.last;
@@ -23,6 +26,12 @@ export class Turns {
       this.count--;
       release();
     }
+  }
+
+  /** Waits until every job so far has ended, or `signal` aborts. The returned signal aborts at the next call of take(). */
+  async free(signal: AbortSignal): Promise<AbortSignal> {
+    await unlessAborted(this.last, signal).catch(() => {});
+    return this.nextTake.signal;
   }
 }
 
