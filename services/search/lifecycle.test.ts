@@ -17,7 +17,7 @@ import { recordCodec, stateName, type SearchRecord } from "./record";
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
 const start = Date.UTC(2026, 0, 1);
 
-/** Events of one search as the stream holds them: sequences with gaps, a second apart. */
+/** The events as stored: sequences with gaps, a second apart. */
 function stored(events: readonly LatheEvent[]): StoredEvent[] {
   return events.map((event, index) => ({
     sequence: 10 + 3 * index,
@@ -36,7 +36,7 @@ function search(overrides: Partial<SearchSpec> = {}) {
   return { spec, space, created, paused, resumed, ...events };
 }
 
-/** State, phase and the id of what has to be done after each event. */
+/** State, phase and id of the next command after each event. */
 function course(events: readonly LatheEvent[]): string[] {
   let record: SearchRecord | undefined;
   return stored(events).map((each) => {
@@ -61,7 +61,7 @@ const s = search();
 const latency = { cost: { metric: CostMetric.COST_METRIC_LATENCY } };
 const bare = { retraining: { epochs: 0 } };
 const genotype = largestGenotype(s.space);
-/** Its operators are not measured, whatever its cost. */
+/** A search of a given network. Its operators are not measured, although its cost is latency. */
 const given = search({ ...latency, algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype } });
 const failed: LatheEvent = {
   type: "work.failed",
@@ -195,7 +195,7 @@ describe("the course of a search", () => {
       "that alarms pause, and that is resumed",
       [
         ...[s.created, s.epoch(1), alarm(1, REPORT), s.epoch(2), alarm(2, PAUSE)],
-        // Told again by a trainer that has come back: nothing new.
+        // A trainer that has resumed publishes these again, without an effect.
         ...[s.resumed(1), alarm(2, PAUSE), s.epoch(3), alarm(3, PAUSE)],
       ],
       [
@@ -289,7 +289,7 @@ describe("the work of a phase", () => {
     });
   });
 
-  it("is refused by name where an event lacks what it needs", () => {
+  it("fails with the name of a field that an event lacks", () => {
     const data = { ...s.derived.data, weights: undefined };
     expect(() => commandAfter([s.created, { type: "architecture.derived", data }])).toThrow(
       "search s-abc has no weights of the derived network",
@@ -298,7 +298,7 @@ describe("the work of a phase", () => {
 });
 
 describe("the result", () => {
-  it("holds every figure of the events, and where it comes from", () => {
+  it("holds every result of the events, and its provenance", () => {
     const record = projectAll(undefined, stored(whole()))!;
     const command = nextCommand(record, host);
     const result = command?.do === "publish" && command.event.type === "search.succeeded" && command.event.data.result;
@@ -349,7 +349,7 @@ describe("the result", () => {
     });
   });
 
-  it("of a search that chose among networks has what it chose and spent, and no supernet", () => {
+  it("of a sampling search has its choice and its cost, and no supernet", () => {
     const sampling = search({ algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_RANDOM, genotype: undefined } });
     const { sampled, candidate, selected, trained, profiled } = sampling;
     const events = [sampling.created, sampled(1), candidate(1), sampled(2), candidate(2), selected, trained, profiled];
@@ -375,7 +375,7 @@ describe("the result", () => {
     expect(conditions[1]?.status).toBe(ConditionStatus.CONDITION_STATUS_TRUE);
   });
 
-  it("of a given network has its figures, and none of a search", () => {
+  it("of a given network has no results of a search", () => {
     const trained: LatheEvent = { type: "network.trained", data: { ...given.trained.data, engine: "an engine" } };
     const record = projectAll(undefined, stored([given.created, given.retrained(1), trained, given.profiled]))!;
     const command = nextCommand(record, host);
@@ -394,7 +394,7 @@ describe("the result", () => {
     expect(recordCodec.fromJSON(JSON.parse(JSON.stringify(recordCodec.toJSON(record))))).toEqual(record);
   });
 
-  it("says that argmax decided, and that retraining was left out", () => {
+  it("reports that argmax decided, and that retraining was left out", () => {
     const byArgmax: LatheEvent = {
       type: "supernet.converged",
       data: { ...s.converged.data, decidedBy: DecidedBy.DECIDED_BY_ARGMAX, convergedEpoch: 0 },
@@ -408,7 +408,7 @@ describe("the result", () => {
     ]);
   });
 
-  describe("says whether the cost target is met", () => {
+  describe("reports the cost target as", () => {
     const target = { target: 0.4, weight: 3000 };
     const costTarget = (cost: { target?: number; weight?: number } | undefined, figures: [number, number]) => {
       const spec = { ...s.spec, cost: cost && CostSpec.fromPartial(cost) };
@@ -446,7 +446,7 @@ describe("the result", () => {
     });
   });
 
-  it("says why a search has failed", () => {
+  it("reports why a search has failed", () => {
     const record = projectAll(undefined, stored([s.created, failed, searchFailed]))!;
     expect(record.search.conditions).toMatchObject([
       { type: "Failed", reason: "DATASET_INVALID", message: "no train.txt", changedAt: new Date(start + 2000) },
@@ -459,7 +459,7 @@ describe("a projection", () => {
   const full = stored([...whole(latency), { type: "search.succeeded", data: { result: undefined } }]);
   const once = projectAll(undefined, full);
 
-  it("is the same when the whole history comes twice", () => {
+  it("is the same when the whole history is delivered twice", () => {
     expect(projectAll(once, full)).toBe(once);
     expect(projectAll(undefined, [...full, ...full])).toEqual(once);
   });
@@ -499,7 +499,7 @@ describe("the health of a search", () => {
   const drop = HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP;
   const stale = HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU;
 
-  it("is a condition: true after the first epoch, false from an alarm until its condition is gone", () => {
+  it("is a condition: true after the first epoch, false from an alarm until the alarm's condition has ended", () => {
     expect(conditionOf(after())).toBeUndefined();
     const well = after(epochWith(1), epochWith(2));
     expect(conditionOf(well)).toMatchObject({ status: ConditionStatus.CONDITION_STATUS_TRUE, reason: "NO_ALARM" });
@@ -514,12 +514,12 @@ describe("the health of a search", () => {
     expect(conditionOf(after(...ill, epochWith(3)))?.reason).toBe("NO_ALARM");
   });
 
-  it("does not suffer from a plateau", () => {
+  it("stays true on a plateau", () => {
     const plateau = [epochWith(1, stale), alarm(1, HealthPolicy.HEALTH_POLICY_STOP, stale)];
     expect(conditionOf(after(...plateau))?.reason).toBe("NO_ALARM");
   });
 
-  it("that fails it is the reason, and what stops it is in the result", () => {
+  it("provides the reason where an alarm fails the search; an early stop is in the result", () => {
     expect(nextCommand(after(s.epoch(1), alarm(1, FAIL)), host)).toMatchObject({
       event: { type: "search.failed", data: { phase: "train", reason: "MIOU_DROP", message: "ill at 1" } },
     });

@@ -17,7 +17,7 @@ const made = workerEvents(space);
 const textOf = async (registry: { metrics(): Promise<string> }, part = "nas_") =>
   (await registry.metrics()).split("\n").filter((line) => line.startsWith("nas_") && line.includes(part));
 
-/** A registry with the metrics of searches, and searches that live by events. */
+/** A registry with the metrics of searches, and searches that are computed from events. */
 function observe() {
   const { registry, ...metrics } = createMetrics();
   const observed = searchMetrics({ registry, ...metrics });
@@ -77,19 +77,19 @@ describe("metrics of searches", () => {
     }
     expect((await textOf(registry)).length).toBe(ten);
     expect(await textOf(registry, "nas_searches_total{")).toContain('nas_searches_total{outcome="succeeded"} 1000');
-    // Deleted by another process, or ended while this one was not looking.
+    // Another process has deleted the search, or taken in its end.
     run(1001);
     run(1002);
     observed.remove("s-1001");
     observed.show({ ...search("s-1002"), state: SearchState.SEARCH_STATE_CANCELLED });
     expect((await textOf(registry)).length).toBe(ten);
-    // What comes late brings nothing back.
+    // A late event brings no gauge back.
     observed.heard("s-1", new Date());
     tell("s-1", made.retrained(2));
     expect((await textOf(registry)).length).toBe(ten);
   });
 
-  it("tell how far a search is, what it costs and when it shrank", async () => {
+  it("show the progress of a search, its cost and when it shrank", async () => {
     const { registry, created, tell } = observe();
     created("s-a", { cost: { ...spec.cost, target: 0.25 } });
     const epoch = made.epoch(1);
@@ -109,7 +109,7 @@ describe("metrics of searches", () => {
     );
   });
 
-  it("have a silence only while a worker should be heard", async () => {
+  it("have a time of the last progress only while a worker should report", async () => {
     const { registry, observed, created, tell } = observe();
     const silence = async () => (await textOf(registry, "nas_search_last_progress")).map((line) => line.split(" ")[1]);
     const state = async () =>
@@ -139,7 +139,7 @@ describe("metrics of searches", () => {
     expect(await silence()).toEqual(["90"]);
   });
 
-  it("begin the silence of a search that runs with the process that takes it over", async () => {
+  it("begin the time of the last progress anew in the process that takes a running search over", async () => {
     const { registry, observed, created, tell, search } = observe();
     created("s-a");
     tell("s-a", made.epoch(1), 20);

@@ -116,12 +116,12 @@ const watchAll = async (id: string, fromSequence = 0) => {
 };
 const cases = (seen: readonly WatchSearchResponse[]) => seen.map(({ event }) => event?.$case);
 
-/** What the metrics endpoint says of a search. */
+/** The lines of the metrics endpoint that name a search. */
 const scraped = async (id: string) =>
   (await metrics.registry.metrics()).split("\n").filter((line) => line.includes(`"${id}"`));
 
 describe("StartSearch", () => {
-  it("stores the search with its spec filled in, tells of it, and sends it to a trainer", async () => {
+  it("stores the search with its completed spec, publishes it, and sends it to a trainer", async () => {
     const search = await begin({ labels: { team: "a" } });
     expect(search.id).toMatch(/^s-[a-z2-7]{12}$/);
     expect(search).toMatchObject({
@@ -135,7 +135,7 @@ describe("StartSearch", () => {
     expect((await new Records(bus, SEARCHES_BUCKET, Search).get(search.id))?.value.spec).toEqual(search.spec);
   });
 
-  it("is one search for one request id, however often and by how many it is asked for", async () => {
+  it("starts one search per request id, however often and by however many clients it is called", async () => {
     const spec = { seed: 4 };
     const started = await Promise.all(Array.from({ length: 5 }, () => begin(spec, "req-1")));
     const [first] = started;
@@ -143,7 +143,7 @@ describe("StartSearch", () => {
     expect((await begin(spec, "req-1")).id).toBe(first!.id);
     expect(await historyOnce(bus, first!.id)).toHaveLength(1);
     expect((await begin(spec)).id).not.toBe(first!.id);
-    // What a default says is the same as saying it.
+    // A default value and the same value given explicitly are one spec.
     expect((await begin({ ...spec, training: { epochs: first!.spec!.training!.epochs } }, "req-1")).id).toBe(first!.id);
     const error = await failure(begin({ seed: 5 }, "req-1"));
     expect(error).toMatchObject({ code: "ALREADY_EXISTS", reason: "REQUEST_ID_REUSED" });
@@ -166,7 +166,7 @@ describe("StartSearch", () => {
     expect(after).toBe(before);
   });
 
-  it("is taken up by a sweep where the process died behind the record, and by the client's repetition behind the claim", async () => {
+  it("is completed by a sweep where the process died after the record, and by the client's repetition where it died after the claim", async () => {
     const { spec, space: own } = resolve(tinySpec({ seed: 77 }));
     const record = newRecord("s-diedbehindit", { spec, space: own, specSha256: "0" }, new Date(), "");
     await new Records(bus, "SEARCHES", recordCodec).create("s-diedbehindit", record);
@@ -201,7 +201,7 @@ describe("ListSearches", () => {
   const list = async (request: Partial<Parameters<typeof api.listSearches>[0]>) =>
     api.listSearches({ pageSize: 0, pageToken: "", states: [], labels: {}, ...request });
 
-  it("gives pages, newest first, that a new search does not shift", async () => {
+  it("returns pages, newest first, that a new search does not shift", async () => {
     const labels = { list: "pages" };
     const ids: string[] = [];
     for (let n = 0; n < 5; n++) {
@@ -237,12 +237,12 @@ describe("ListSearches", () => {
     expect((await list({ labels })).searches.map(({ id }) => id)).toEqual([ended.id, kept.id]);
   });
 
-  it("has every search on one of its pages, whether or not a process lived to list it", async () => {
+  it("has every search on one of its pages, also where a process died before it had listed it", async () => {
     const labels = { list: "many" };
     const { spec, space: own } = resolve(tinySpec({ labels }));
     const ids = Array.from({ length: 230 }, (_, n) => `s-listed-${String(n).padStart(3, "0")}`);
     const records = new Records(bus, SEARCHES_BUCKET, recordCodec);
-    // Ended, so that no process has anything to do for them.
+    // Ended searches, for which no process has anything to do.
     await Promise.all(
       ids.map((id, n) => {
         const record = newRecord(id, { spec, space: own, specSha256: "0" }, new Date(1e12 + n));
@@ -261,7 +261,7 @@ describe("ListSearches", () => {
     expect(seen.flat()).toEqual([...ids].reverse());
   });
 
-  it("reads the records of its page alone", async () => {
+  it("reads only the records of its page", async () => {
     const labels = { list: "reads" };
     for (let n = 0; n < 4; n++) await begin({ labels });
     const asked: string[] = [];
@@ -276,16 +276,16 @@ describe("ListSearches", () => {
     expect(asked.filter((subject) => subject.endsWith("MSG.GET.KV_SEARCHES"))).toHaveLength(2);
   });
 
-  it("is put right where a place is older than its record, or the record is gone", async () => {
+  it("is repaired where a place is older than its record, or the record does not exist", async () => {
     const labels = { list: "mended" };
     const ended = await begin({ labels });
     await api.cancelSearch({ searchId: ended.id, reason: "" });
     const places = new Records(bus, LISTING_BUCKET, placeCodec);
     await places.mutate(ended.id, (place) => ({ ...place!, state: SearchState.SEARCH_STATE_RUNNING, revision: 0 }));
     await places.create("s-nowhere", { createdAt: 0, state: SearchState.SEARCH_STATE_FAILED, labels, revision: 1 });
-    // Never shown as what it is not.
+    // A search is never listed under a state that it has left.
     expect((await list({ labels, states: [SearchState.SEARCH_STATE_RUNNING] })).searches).toEqual([]);
-    // As a process does when it starts.
+    // Every process sweeps when it starts.
     await new Sweep(bus, projection).run();
     const cancelled = await list({ labels, states: [SearchState.SEARCH_STATE_CANCELLED] });
     expect(cancelled.searches.map(({ id }) => id)).toEqual([ended.id]);
@@ -294,7 +294,7 @@ describe("ListSearches", () => {
 });
 
 describe("a search", () => {
-  it("goes from its start to its result, watched all the way, and leaves no gauge", async () => {
+  it("runs from its start to its result under a watch, and leaves no gauge", async () => {
     const profiles: WorkItem<"profile">[] = [];
     const derivations: WorkItem<"derive">[] = [];
     const retrains: WorkItem<"retrain">[] = [];
@@ -328,7 +328,7 @@ describe("a search", () => {
     opened.push(...workers);
     const { id } = await begin();
     const watching = watchAll(id);
-    // Nothing but progress says that the first epoch has begun.
+    // Only progress messages show that the first epoch has begun.
     await until(async () => {
       publishProgress(bus, id, { phase: "supernet", epoch: 1, epochs: 2, step: 1, steps: 2, loss: 1 });
       return (await projection.get(id)).search.state === SearchState.SEARCH_STATE_RUNNING;
@@ -358,7 +358,7 @@ describe("a search", () => {
     expect(await watchAll(id, seen.at(-1)!.sequence + 1)).toEqual([]);
   });
 
-  it("fails with the reason of its work, and where an event cannot be taken in", async () => {
+  it("fails with the reason of its work, or where an event cannot be taken in", async () => {
     const { id } = await begin();
     await tell(id, {
       type: "work.failed",
@@ -382,7 +382,7 @@ describe("a search", () => {
     }
   });
 
-  it("takes events in that are delivered again, without doing anything twice", async () => {
+  it("takes in events that are delivered again without a second effect", async () => {
     const { id } = await begin();
     await tell(id, made.epoch(1));
     await inState(id, SearchState.SEARCH_STATE_RUNNING);
@@ -393,7 +393,7 @@ describe("a search", () => {
     expect(trained.filter(({ searchId }) => searchId === id)).toHaveLength(1);
   });
 
-  it("takes events in that come in another order, or not at all, in the order of the stream", async () => {
+  it("takes in events in the order of the stream, also those that are delivered in another order or never", async () => {
     const { id } = await begin();
     await consumption.stop();
     try {
@@ -409,7 +409,7 @@ describe("a search", () => {
     }
   });
 
-  it("whose record has missed an event takes it in at the next sweep, and goes on", async () => {
+  it("takes in an event that its record has missed at the next sweep, and goes on", async () => {
     const { id } = await begin();
     await until(() => trained.some(({ searchId }) => searchId === id));
     await consumption.stop();
@@ -433,7 +433,7 @@ describe("a search", () => {
     }
   });
 
-  it("that an earlier version has left at its trained supernet is derived once this version starts", async () => {
+  it("is derived by this version where an earlier version has left it at its trained supernet", async () => {
     await consumption.stop();
     try {
       const { id } = await begin();
@@ -453,7 +453,7 @@ describe("a search", () => {
     }
   });
 
-  it("is made again from its events where its record is lost", async () => {
+  it("is computed again from its events where its record is lost", async () => {
     const { id } = await begin();
     await tell(id, made.epoch(1));
     await inState(id, SearchState.SEARCH_STATE_RUNNING);
@@ -468,7 +468,7 @@ describe("a search", () => {
 });
 
 describe("WatchSearch", () => {
-  it("ends at once for a client that cancels, and for a search that is not there", async () => {
+  it("ends at once for a client that cancels, and for a search that does not exist", async () => {
     const { id } = await begin();
     const stop = new AbortController();
     const seen: WatchSearchResponse[] = [];
@@ -486,7 +486,7 @@ describe("WatchSearch", () => {
     expect(await failure(watchAll("s-nowhere"))).toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("gives progress between events, with sequence 0", async () => {
+  it("sends progress between events, with sequence 0", async () => {
     const { id } = await begin();
     const seen: WatchSearchResponse[] = [];
     for await (const each of api.watchSearch({ searchId: id, fromSequence: 0, includeProgress: true })) {
@@ -502,7 +502,7 @@ describe("WatchSearch", () => {
 });
 
 describe("PauseSearch, ResumeSearch, CancelSearch", () => {
-  it("say at once what they did, may be repeated, and send the work again under a new number", async () => {
+  it("return the new state, may be repeated, and queue the work again with a new ordinal", async () => {
     const { id } = await begin();
     const pause = async () => (await api.pauseSearch({ searchId: id })).search!;
     const resume = async () => (await api.resumeSearch({ searchId: id })).search!;
@@ -512,7 +512,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     expect(await resume()).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 1 });
     expect(await resume()).toMatchObject({ resumptions: 1 });
     await pause();
-    // Taken in while it is paused; what follows waits for the resumption.
+    // The events are taken in during the pause; the next command waits for the resumption.
     await tell(id, made.converged, made.derived);
     expect(await resume()).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 2 });
     await until(async () => (await projection.get(id)).issued === "retrain:2");
@@ -525,7 +525,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     ]);
   });
 
-  it("refuse what has ended, naming its state; a cancelled search may be cancelled again", async () => {
+  it("refuse an ended search with its state; a cancelled search may be cancelled again", async () => {
     const { id } = await begin();
     const cancel = (searchId: string) => api.cancelSearch({ searchId, reason: "enough" });
     expect((await cancel(id)).search?.state).toBe(SearchState.SEARCH_STATE_CANCELLED);
@@ -545,7 +545,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
 });
 
 describe("artifacts", () => {
-  it("are listed and downloaded, those of the search alone", async () => {
+  it("of the search, and of no other, are listed and downloaded", async () => {
     const { id } = await begin();
     const bytes = Buffer.alloc(600_000, 7);
     const options = { kind: "derived.onnx", mediaType: "application/onnx" };
@@ -575,7 +575,7 @@ describe("artifacts", () => {
 });
 
 describe("DeleteSearch", () => {
-  it("removes an ended search with everything of it, and what a late worker brings", async () => {
+  it("removes an ended search with all its data, and what a late worker stores", async () => {
     const { id } = await begin({}, "req-deleted");
     expect(await failure(api.deleteSearch({ searchId: id }))).toMatchObject({ code: "FAILED_PRECONDITION" });
     const objects = new Objects(bus, ARTIFACTS_BUCKET);

@@ -27,7 +27,7 @@ import { patience } from "../../shared/testing/until";
 const { space } = resolve(tinySpec());
 const policy = presetSpec("tiny").shrinking;
 
-/** The end of an epoch, in which depth 1 of stage 1 has all but won. */
+/** The end of an epoch after which depth 1 of stage 1 has almost all of the probability. */
 function completed(epoch: number, overrides: Partial<EpochCompleted> = {}): EpochCompleted {
   const architecture: Architecture = initialArchitecture(space);
   group(architecture, "stage1/depth").alphas = [9, -9];

@@ -55,7 +55,7 @@ async function unacknowledged(id: string, on = bus): Promise<number> {
 }
 
 describe("consumeEvents", () => {
-  it("hands on what was stored before and what comes after, one at a time and in the order of the stream", async () => {
+  it("handles stored and new events of a search one at a time, in the order of the stream", async () => {
     const id = uniqueSearchId();
     const seen: number[] = [];
     let running = 0;
@@ -89,7 +89,7 @@ describe("consumeEvents", () => {
     expect(seen.sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, n) => n + 1));
   });
 
-  it("acknowledges after the effect: an event whose process dies in the handler comes again", async () => {
+  it("acknowledges after the effect: an event whose process dies in the handler is delivered again", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
     const dying = await connect({ url: nats.url, name: "dying", logger: quiet });
@@ -139,7 +139,7 @@ describe("consumeEvents", () => {
     expect(seen.filter((each) => each.startsWith("ill"))).toEqual(["ill 1.1", "ill 1.2", "ill 1.3", "ill 2.1"]);
   });
 
-  it("gives up what never heals after a bounded number of attempts, names it, and goes on behind it", async () => {
+  it("gives up an event that always fails after a bounded number of attempts, reports it, and goes on with the next", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
     await publishEvent(bus, id, kept(2));
@@ -162,7 +162,7 @@ describe("consumeEvents", () => {
     expect(bus.counters.dropped - dropped).toBe(1);
   });
 
-  it("goes on with an event whose end cannot be stored, until it can be handled again", async () => {
+  it("keeps an event whose failure cannot be stored, until it can be handled", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
     const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
@@ -179,7 +179,7 @@ describe("consumeEvents", () => {
     await until(async () => attempted === 9 && (await unacknowledged(id)) === 0);
   });
 
-  it("drops for good what is bad at once, a bug after its attempts, and a malformed envelope", async () => {
+  it("drops a bad event at once, an event that meets a bug after its attempts, and a malformed envelope", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
     await publishEvent(bus, id, kept(2));
@@ -198,7 +198,7 @@ describe("consumeEvents", () => {
       },
       onGivenUp: ({ stored, error, attempts }) => {
         givenUp.push(`${stored?.event.type} ${error.code} ${error.reason} ${attempts}`);
-        if (givenUp.length === 1) throw new Error("telling failed");
+        if (givenUp.length === 1) throw new Error("report failed");
       },
     });
     await until(async () => seen.includes("search.paused") && (await unacknowledged(id)) === 0);
@@ -208,11 +208,11 @@ describe("consumeEvents", () => {
       "space.kept INTERNAL INTERNAL 3",
       "undefined INVALID_ARGUMENT ENVELOPE_MALFORMED 1",
     ]);
-    // The server counts an event as unacknowledged until it has understood the term.
+    // No event is unacknowledged, so the server has accepted each term: none was handled again.
     expect(seen).toHaveLength(6);
   });
 
-  /** Delivers the events of a consumer's durable `times` times without an acknowledgement, as to processes that die with them in hand. */
+  /** Delivers the events of a durable `times` times without an acknowledgement, as to processes that die with them in hand. */
   async function die(id: string, filter: string, events: number, times: number, on = bus): Promise<void> {
     const settings = { stream: EVENTS_STREAM, durable: `test-${id}`, filter, ackWaitMs: 10_000, maxAckPending: 256 };
     await ensureDurable(on, settings);
@@ -296,7 +296,7 @@ describe("consumeEvents", () => {
     expect([...givenUp]).toEqual(["TOO_MANY_BEHIND_FAILING"]);
   });
 
-  it("hands an event back at once when it stops in the middle", async () => {
+  it("hands an event back at once when it stops during the handling", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
     let entered = false;
@@ -324,13 +324,13 @@ describe("consumeEvents", () => {
     const id = uniqueSearchId();
     const seen: number[] = [];
     const handler = ({ event }: StoredEvent) => Promise.resolve(void seen.push(eventOrdinal(event)!));
-    // A crash may forget an acknowledgement that it had given; then the next event waits this long.
+    // A crashed server may lose a confirmed acknowledgement; then the next event waits this long.
     await consume(id, { handler, ackWaitMs: 500 }, lone);
     await publishEvent(lone, id, kept(1));
     await until(() => seen.length === 1);
     await own.restart();
     await publishEvent(lone, id, kept(2));
-    // Not the count: a crash may forget an acknowledgement, and the event comes again.
+    // The number is not checked: after a lost acknowledgement the event is delivered again.
     await until(() => seen.at(-1) === 2);
     await until(async () => (await unacknowledged(id, lone)) === 0);
     await api(lone, `CONSUMER.DELETE.${EVENTS_STREAM}.test-${id}`, undefined, { what: "delete" });

@@ -22,7 +22,7 @@ const faultsOf = (env: Record<string, string>, own: z.ZodRawShape = {}): LatheEr
   throw new Error("no fault found");
 };
 
-describe("a piece of configuration", () => {
+describe("the schema of a variable", () => {
   it.each([
     [integer(0, 65535), "65535", 65535],
     [integer(0, 65535), "65536", undefined],
@@ -53,7 +53,7 @@ describe("a piece of configuration", () => {
 });
 
 describe("read", () => {
-  it("gives the defaults, and counts an empty variable as unset", () => {
+  it("returns the defaults, and treats an empty variable as unset", () => {
     const config = read(baseSchema, { LATHE_GRPC_PORT: "", LATHE_LOG_LEVEL: "debug", OTHER: "x" });
     expect(config).toMatchObject({
       LATHE_LOG_LEVEL: "debug",
@@ -65,7 +65,7 @@ describe("read", () => {
     expect(config.LATHE_TLS_CERT_FILE).toBeUndefined();
   });
 
-  it("reads files: bytes, and tokens one a line", () => {
+  it("reads files: bytes, and tokens one per line", () => {
     const config = read(baseSchema, {
       LATHE_NATS_CREDS: fileOf("creds", "abc"),
       LATHE_AUTH_TOKEN_FILE: fileOf("tokens", "# operators\nfirst-token-12345\n\n second-token-1234 \n"),

@@ -75,7 +75,7 @@ describe("a client of @grpc/proto-loader alone", () => {
 });
 
 describe("health.Watch", () => {
-  it("tells the present state, each change, and the stop", async () => {
+  it("reports the present state, each change, and the stop", async () => {
     const { api } = rpc.connect(HealthClient);
     const nats = rpc.readiness.check("nats");
     const told: Serving[] = [];
@@ -90,7 +90,7 @@ describe("health.Watch", () => {
     expect(told).toEqual([Serving.NOT_SERVING, Serving.SERVING, Serving.NOT_SERVING]);
   });
 
-  it("says that a service is unknown and stays open", async () => {
+  it("reports an unknown service and stays open", async () => {
     const { api } = rpc.connect(HealthClient);
     const told: Serving[] = [];
     for await (const { status } of api.watch({ service: "other" })) {
@@ -126,7 +126,7 @@ describe("metrics", () => {
     expect(rpc.logs.find(({ msg }) => msg === "call")).toMatchObject({ level: "debug", code: "OK" });
   });
 
-  it("keep the naming rules", async () => {
+  it("follow the naming rules", async () => {
     const text = await rpc.metrics.registry.metrics();
     const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = "", type]) => ({ name, type }));
     expect(types.length).toBeGreaterThan(20);
