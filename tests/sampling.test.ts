@@ -69,7 +69,7 @@ describe.each([
     );
   });
 
-  it("hands out the network as it was chosen, and has no supernet to evaluate others with", async () => {
+  it("offers the network as it was chosen, and no supernet to evaluate other networks", async () => {
     const discretization = connect(DiscretizationServiceClient, system.stack.addresses().discretization.grpc);
     const chunks: Uint8Array[] = [];
     const request = { searchId: id, inputHeight: 64, inputWidth: 32, inherited: true };
@@ -84,7 +84,7 @@ describe.each([
     ).rejects.toMatchObject({ code: "FAILED_PRECONDITION", reason: "NO_SUPERNET" });
   });
 
-  it("whose training process and service are killed ends bit-equal", async () => {
+  it("has a bit-equal result where its training process and service are killed", async () => {
     const again = await system.begin(spec);
     await system.event(again, "sampling.epoch.completed", 2);
     await system.killTrainer();
