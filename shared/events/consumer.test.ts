@@ -5,7 +5,7 @@ import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
 import { eventOrdinal, type LatheEvent, type StoredEvent } from "./catalog";
-import { consumeEvents, type EventConsumerOptions } from "./consumer";
+import { consumeEvents } from "./consumer";
 import { api } from "./jetstream";
 import { ensureDurable, pullOne } from "./pull";
 import { publishEvent } from "./publisher";
@@ -28,7 +28,11 @@ afterAll(async () => {
 });
 
 /** A consumer of one search, under a durable of its own. */
-async function consume(id: string, options: Partial<EventConsumerOptions>, on = bus): Promise<Consumption> {
+async function consume(
+  id: string,
+  options: Partial<Parameters<typeof consumeEvents>[1]>,
+  on = bus,
+): Promise<Consumption> {
   const consumption = await consumeEvents(on, {
     durable: `test-${id}`,
     filter: searchFilter(id),

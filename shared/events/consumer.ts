@@ -21,7 +21,7 @@ interface GivenUp {
   attempts: number;
 }
 
-export interface EventConsumerOptions {
+interface EventConsumerOptions {
   durable: string;
   /** One filter subject (eventFilter, ALL_EVENTS). */
   filter: string;

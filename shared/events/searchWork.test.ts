@@ -8,7 +8,7 @@ import type { LatheEvent } from "./catalog";
 import { historyOnce } from "./history";
 import { publishEvent, publishWork } from "./publisher";
 import type { Consumption } from "./pulls";
-import { consumeWork, type SearchWorkOptions } from "./searchWork";
+import { consumeWork } from "./searchWork";
 
 let nats: TestNats;
 let bus: Bus;
@@ -22,7 +22,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-async function work(options: Partial<SearchWorkOptions<"derive">>, on = bus): Promise<Consumption> {
+async function work(options: Partial<Parameters<typeof consumeWork<"derive">>[1]>, on = bus): Promise<Consumption> {
   const consumption = await consumeWork<"derive">(on, {
     queues: [{ kind: "derive" }],
     over: () => ({ "architecture.derived": "the network is derived" }),

@@ -20,7 +20,7 @@ export interface WorkInHand {
   stop: (reason: LatheError) => void;
 }
 
-export interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
+interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /** The events that make an item superfluous. */
   over: (work: WorkItem<K>) => Over;
   /** Carries out an item. A throw after `signal` has aborted is no failure. */

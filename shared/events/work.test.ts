@@ -11,7 +11,7 @@ import { api } from "./jetstream";
 import { publishWork } from "./publisher";
 import { provision } from "./streams";
 import { HANDBACKS_BUCKET, recordStream, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
-import { takeWork, type WorkOptions } from "./work";
+import { takeWork } from "./work";
 
 let nats: TestNats;
 let bus: Bus;
@@ -28,7 +28,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-type Options = Partial<WorkOptions<"retrain">>;
+type Options = Partial<Parameters<typeof takeWork<"retrain">>[1]>;
 async function work(options: Options, on = bus): Promise<Consumption> {
   const consumption = await takeWork(on, {
     queues: [{ kind: "retrain" }],

@@ -45,7 +45,7 @@ export interface TakeOptions<K extends WorkKind> {
   quota?: Quota | undefined;
 }
 
-export interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
+interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /**
    * The item is acknowledged after this has resolved. The signal aborts when the worker stops (reason STOPPING) or the lease is lost
    * (reason LEASE_LOST: another worker may have begun the item, write nothing more). A throw after either gives the item back, which

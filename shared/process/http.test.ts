@@ -1,11 +1,11 @@
 import { createLogger } from "./logger";
 import { createMetrics, type Metrics } from "./metrics";
-import { startHttp, type HttpServer } from "./http";
+import { startHttp } from "./http";
 import { createReadiness, type Readiness } from "./readiness";
 
 let metrics: Metrics;
 let readiness: Readiness;
-let server: HttpServer;
+let server: Awaited<ReturnType<typeof startHttp>>;
 const logs: string[] = [];
 
 beforeEach(async () => {

@@ -18,7 +18,7 @@ interface HttpOptions {
 /** The content of /about: a function per name. It must hold no secret, because /about requires no token. */
 export type Facts = Record<string, () => unknown>;
 
-export interface HttpServer {
+interface HttpServer {
   port: number;
   stop(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import { LatheError } from "./errors";
-import { createLogger, type Level, type Logger } from "./logger";
+import { createLogger, type Logger } from "./logger";
 
-function logged(level: Level, use: (logger: Logger) => void): Record<string, unknown>[] {
+function logged(level: "debug" | "info" | "warn" | "error", use: (logger: Logger) => void): Record<string, unknown>[] {
   const lines: string[] = [];
   use(createLogger({ service: "search", level, write: (line) => lines.push(line) }));
   for (const line of lines) expect(line).toMatch(/^\{[^\n]*\}\n$/);

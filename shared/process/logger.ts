@@ -2,7 +2,7 @@ import { context, trace } from "@opentelemetry/api";
 import { LatheError } from "./errors";
 import { searchOf } from "./tracing/span";
 
-export type Level = "debug" | "info" | "warn" | "error";
+type Level = "debug" | "info" | "warn" | "error";
 type Fields = Readonly<Record<string, unknown>>;
 
 /** Writes one JSON object per line; a field named `error` is written with its code, reason and causes. */

@@ -57,14 +57,14 @@ const RULES: Readonly<Record<string, Rule>> = {
     return w.blocked(w.node("Resize", [w.plain(x), "", scales], attributes(how)));
   },
   Conv: (w, node) => {
-    const [x = "", kernel = "", bias, sum] = node.input;
+    const [x = "", filter = "", bias, sum] = node.input;
     const group = node.attribute.find(({ name }) => name === "group")?.i ?? 1;
-    const inputs = w.shapeOf(kernel)?.[1];
+    const inputs = w.shapeOf(filter)?.[1];
     // ONNX Runtime reads inputs with fewer channels than a tile, such as images, in plain order.
     const fewInputs = group === 1 && inputs !== undefined && inputs < w.tile;
     const given = [
       fewInputs ? x : w.plain(x),
-      group > 1 || fewInputs ? w.kernelOfVectors(kernel) : w.kernelOfTiles(kernel),
+      group > 1 || fewInputs ? w.filterOfVectors(filter) : w.filterOfTiles(filter),
       ...(bias ? [bias] : []),
     ];
     const convolved = w.node(
@@ -117,15 +117,15 @@ class Writer {
   }
 
   /** A filter [O,I,h,w], from [O/tile, I/tile, h, w, tile of I, tile of O] in memory. */
-  kernelOfTiles(kernel: string): string {
-    const sizes = this.sizes(kernel, [this.tile, this.tile, 1, 1], [this.tile, this.tile]);
-    return this.like(kernel, this.transpose(this.reshape(kernel, sizes), [0, 5, 1, 4, 2, 3]));
+  filterOfTiles(filter: string): string {
+    const sizes = this.sizes(filter, [this.tile, this.tile, 1, 1], [this.tile, this.tile]);
+    return this.like(filter, this.transpose(this.reshape(filter, sizes), [0, 5, 1, 4, 2, 3]));
   }
 
   /** A filter [O,I,h,w], from [O/tile, I, h, w, tile of O] in memory: depthwise, or for inputs in plain order. */
-  kernelOfVectors(kernel: string): string {
-    const sizes = this.sizes(kernel, [this.tile, 1, 1, 1], [this.tile]);
-    return this.like(kernel, this.transpose(this.reshape(kernel, sizes), [0, 4, 1, 2, 3]));
+  filterOfVectors(filter: string): string {
+    const sizes = this.sizes(filter, [this.tile, 1, 1, 1], [this.tile]);
+    return this.like(filter, this.transpose(this.reshape(filter, sizes), [0, 4, 1, 2, 3]));
   }
 
   /** Shape of a value that is a constant or reshaped to one; undefined where the model does not hold it. */
