@@ -134,10 +134,10 @@ describe("a data set", () => {
     const spec = fileSpec(DatasetKind.DATASET_KIND_FOLDER, path, classes);
     if (what === "smaller than a batch") spec.training!.batchSize = 8;
     const { search, history } = await system.run(spec);
-    const told = failure(search);
-    expect(told.message).toMatch(message);
-    expect(told.message).not.toContain("\n");
-    if (what !== "smaller than a batch") expect(told.reason).toBe("DATASET_INVALID");
+    const reported = failure(search);
+    expect(reported.message).toMatch(message);
+    expect(reported.message).not.toContain("\n");
+    if (what !== "smaller than a batch") expect(reported.reason).toBe("DATASET_INVALID");
     expect(history.map(({ event }) => event.type)).toEqual(["search.created", "work.failed", "search.failed"]);
   });
   let count = 0;

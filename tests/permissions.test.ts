@@ -111,10 +111,10 @@ it.each<[ServiceName, Probe[]]>([
         // Decisions are published by shrinking only.
         if (!(name === "shrinking" && subject.endsWith("space.kept")))
           expect([subject, await allowed(subject)]).toEqual([subject, own.includes(probe)]);
-    const heard = new Promise<Error | null>((resolve) =>
+    const refusal = new Promise<Error | null>((resolve) =>
       bus.connection.subscribe(`_INBOX_${name === "search" ? "supernet" : "search"}.>`, { callback: resolve }),
     );
-    expect(String(await heard)).toMatch(/permission/i);
+    expect(String(await refusal)).toMatch(/permission/i);
   } finally {
     await bus.drain();
   }

@@ -133,16 +133,18 @@ describe("events that are delivered twice", () => {
   it("change nothing where the same fact is stored twice, also for a worker that starts from that history", async () => {
     const before = (await system.stream(WORK_STREAM)).last;
     const id = await system.begin(smallSpec());
-    const told: EventName[] = ["epoch.completed", "space.kept", "space.shrunk", "supernet.converged"];
+    const repeated: EventName[] = ["epoch.completed", "space.kept", "space.shrunk", "supernet.converged"];
     const later: EventName[] = ["architecture.derived", "retraining.epoch.completed", "network.trained"];
     await system.event(id, "epoch.completed", 3);
     // The oldest last: an old event must never count as new.
-    const early = (await system.history(id)).filter(({ event }) => told.includes(event.type)).reverse();
+    const early = (await system.history(id)).filter(({ event }) => repeated.includes(event.type)).reverse();
     for (const stored of early) await again(stored, `${id}-again-${stored.sequence}`);
     // The next worker finds old epochs after newer ones in the history.
     system.stack.kill("supernet");
     await system.event(id, "network.trained");
-    const all = (await system.history(id)).filter(({ event }) => [...told, ...later].includes(event.type)).reverse();
+    const all = (await system.history(id))
+      .filter(({ event }) => [...repeated, ...later].includes(event.type))
+      .reverse();
     for (const stored of all) await again(stored, `${id}-later-${stored.sequence}`);
     const search = await system.ended(id);
     const history = await system.history(id);

@@ -17,7 +17,7 @@ afterAll(() => system.stop());
 const range = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
 describe.each([
-  // Of a budget of 192 images 2 * 8 / 3 go into evaluation: 23 steps of 4 images for each of two networks, in 6 epochs.
+  // The budget is 192 images, of which 2 * 8 / 3 go into evaluation: 23 steps of 4 images for each of two networks, in 6 epochs.
   ["random", AlgorithmKind.ALGORITHM_KIND_RANDOM, { epochs: 12, networks: 2, images: 4 * 46 + 16 / 3 }],
   // 6 * (8 + 16) / 3 go into evaluation: 36 steps for the supernet, in 9 epochs.
   ["evolution", AlgorithmKind.ALGORITHM_KIND_EVOLUTION, { epochs: 9, networks: 6, images: 4 * 36 + 48 }],

@@ -187,9 +187,9 @@ it("a receiver that refuses spans disturbs neither searches nor stops, and costs
   try {
     const { search } = await system.run(smallSpec());
     expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
-    const told = () =>
+    const warnings = () =>
       SERVICES.map((name) => logOf(system, name).filter(({ msg }) => String(msg).startsWith("spans are lost")));
-    const lost = await until(told, (lines) => lines.flat().length > 0);
+    const lost = await until(warnings, (lines) => lines.flat().length > 0);
     for (const lines of lost) expect(lines.length).toBeLessThanOrEqual(1);
     expect(lost.flat()[0]).toMatchObject({ level: "warn", endpoint });
     expect(lost.flat()[0]).not.toHaveProperty("searchId");

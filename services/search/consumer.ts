@@ -45,7 +45,7 @@ export async function consume(
     following.set(
       search.id,
       subscribeProgress(bus, search.id, () => {
-        metrics.heard(search.id, new Date());
+        metrics.signOfLife(search.id, new Date());
         if (!pending) return;
         pending = false;
         projection.markBegun(search.id).catch((error: unknown) => {

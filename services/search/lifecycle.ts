@@ -136,10 +136,10 @@ const RULES: { [N in EventName]: Rule<N> } = {
       : `the discrete network is at ${points(data.discreteMiou)} mIoU points, the supernet at ${points(data.supernetMiou)}`;
     // A network that was drawn within a cost window meets the target by construction.
     const miss = selection ? "" : costMiss(search.spec?.cost, data);
-    const told = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
+    const isDerived = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
     const derived = {
-      ...told,
-      ...condition(told, "CostTarget", miss ? FALSE : TRUE, miss ? "COST_MISSED" : "COST_MET", miss, time),
+      ...isDerived,
+      ...condition(isDerived, "CostTarget", miss ? FALSE : TRUE, miss ? "COST_MISSED" : "COST_MET", miss, time),
     };
     return {
       search: {
@@ -222,7 +222,7 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
   if (record === undefined) {
     if (event.type !== "search.created") return undefined;
     const first = newRecord(searchId, event.data, time);
-    return { ...first, told: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
+    return { ...first, ordinals: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
   }
   if (sequence <= record.search.lastSequence) return record;
   if (isEnded(record.search) || isKnown(record, event))
@@ -232,7 +232,7 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
   return {
     ...record,
     ...rest,
-    told: { ...record.told, [event.type]: eventOrdinal(event) ?? 0 },
+    ordinals: { ...record.ordinals, [event.type]: eventOrdinal(event) ?? 0 },
     search: { ...record.search, ...search, updatedAt: time, lastSequence: sequence },
   };
 }
@@ -240,8 +240,8 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
 /**
  * Whether the fact has been taken in. Events of one name are stored in the order of their numbers; only pauses, which have none, repeat.
  */
-function isKnown({ told }: SearchRecord, event: LatheEvent): boolean {
-  const newest = told[event.type];
+function isKnown({ ordinals }: SearchRecord, event: LatheEvent): boolean {
+  const newest = ordinals[event.type];
   return newest !== undefined && event.type !== "search.paused" && (eventOrdinal(event) ?? 0) <= newest;
 }
 

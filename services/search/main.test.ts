@@ -69,7 +69,7 @@ describe("the process of a service", () => {
   it.each([
     ["search", "lathe.v1.SearchService", "nas_search_active 0"],
     ["shrinking", "lathe.v1.ShrinkingService", 'nas_shrink_removed_total{dimension="depth"} 0'],
-  ])("%s starts, tells what it is, and stops in order", async (service, name, metric) => {
+  ])("%s starts, identifies itself, and stops in order", async (service, name, metric) => {
     const { child, ended, ready, log } = start(service);
     const { grpcPort, httpPort, pid } = await ready();
     expect(pid).toBe(child.pid);

@@ -29,14 +29,14 @@ const TRAINS: ReadonlySet<SearchPhase> = new Set([
 ]);
 
 export interface SearchMetrics {
-  /** Sets the gauges of a search to what its record says, and removes them once it has ended. */
+  /** Sets the gauges of a search from its record, and removes them once it has ended. */
   show(search: Search): void;
   /** Removes the gauges of a search that has ended or was deleted elsewhere. */
   remove(searchId: string): void;
   /** Counts an event once, however often it is delivered to this process. */
   count(stored: StoredEvent): void;
   /** Notes a sign of life of a worker of the search. */
-  heard(searchId: string, at: Date): void;
+  signOfLife(searchId: string, at: Date): void;
 }
 
 /** The metrics of searches (docs/operate.md#metrics); those with a search_id exist only while the search is active. */
@@ -67,7 +67,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
   const state = gauge("nas_search_state", "1 for the state that the search is in, else 0.", ["state"]);
   const progress = gauge(
     "nas_search_last_progress_timestamp_seconds",
-    "When a worker of the search was last heard of, Unix time; none while the search is paused or waits for a trainer.",
+    "Last sign of life of a worker of the search, Unix time; none while the search is paused or waits for a trainer.",
   );
   const done = gauge("nas_search_epochs_done_ratio", "Share of the epochs that are done.", ["phase"]);
   const loss = gauge("nas_train_loss", "Mean loss of the newest epoch.", ["term"]);
@@ -133,7 +133,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       const queued = search.phase === SearchPhase.SEARCH_PHASE_RETRAINING && search.retrainingEpoch === 0;
       if (queued || search.state !== SearchState.SEARCH_STATE_RUNNING) progress.remove({ search_id });
       // Taken over from a process that is gone: its silence begins now.
-      else if (!known) this.heard(search_id, new Date());
+      else if (!known) this.signOfLife(search_id, new Date());
       target.set({ search_id }, search.spec?.cost?.target ?? 0);
       const retraining = search.spec?.retraining?.epochs ?? 0;
       if (retraining > 0) done.set({ search_id, phase: PHASES.retrain.training }, search.retrainingEpoch / retraining);
@@ -173,7 +173,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       const queued = search && QUEUED.has(event.type) && TRAINS.has(search.phase);
       if (queued) progress.remove({ search_id: searchId });
       // The event that creates a search is no sign of life: no worker published it.
-      else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.heard(searchId, time);
+      else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.signOfLife(searchId, time);
       if (isEnd(event.type)) outcomes.inc({ outcome: outcomeOf(event.type) });
       if (event.type === "health.alarm.raised") alarms.inc({ kind: alarmReason(event.data.kind).toLowerCase() });
       const phaseNotFinite = lossNotFinite(event);
@@ -203,7 +203,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
         score.set({ search_id: searchId }, event.data.validationMiou);
       }
     },
-    heard(searchId, at) {
+    signOfLife(searchId, at) {
       const search = active.get(searchId);
       // A trainer that is being stopped still reports its last step.
       if (!search || search.state === SearchState.SEARCH_STATE_PAUSED) return;

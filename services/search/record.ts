@@ -22,7 +22,7 @@ export interface SearchRecord {
   /** Why the search has to fail, until search.failed has been stored. */
   failure: SearchFailed | undefined;
   /** Highest ordinal of each event that has been taken in; 0 for events without one. */
-  told: Partial<Record<EventName, number>>;
+  ordinals: Partial<Record<EventName, number>>;
   /** Id of the command that was carried out last. */
   issued: string;
 }
@@ -32,12 +32,12 @@ export interface SearchRecord {
  * of Search skip.
  */
 export const recordCodec: JsonCodec<SearchRecord> = {
-  toJSON: ({ search, specSha256, costTable, derivedOnnx, derivedWeights, networkOnnx, failure, told, issued }) => ({
+  toJSON: ({ search, specSha256, costTable, derivedOnnx, derivedWeights, networkOnnx, failure, ordinals, issued }) => ({
     ...(Search.toJSON(search) as object),
     next: {
       specSha256,
       issued,
-      told,
+      told: ordinals,
       ...(costTable && { costTable: CostTable.toJSON(costTable) }),
       ...(derivedOnnx && { derivedOnnx: ArtifactRef.toJSON(derivedOnnx) }),
       ...(derivedWeights && { derivedWeights: ArtifactRef.toJSON(derivedWeights) }),
@@ -57,7 +57,7 @@ export const recordCodec: JsonCodec<SearchRecord> = {
       derivedWeights: read(ArtifactRef, "derivedWeights"),
       networkOnnx: read(ArtifactRef, "networkOnnx"),
       failure: read(SearchFailed, "failure"),
-      told: next["told"] ?? {},
+      ordinals: next["told"] ?? {},
       issued: text(next["issued"]),
     };
   },
@@ -108,7 +108,7 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
     derivedWeights: undefined,
     networkOnnx: undefined,
     failure: undefined,
-    told: {},
+    ordinals: {},
     issued: "",
   };
 }

@@ -25,7 +25,7 @@ interface Claim {
   specSha256: string;
 }
 
-/** What a client asks of searches: each method is one call of SearchService. */
+/** The calls of SearchService that start, list and change searches. */
 export class Searches {
   private readonly claims: Records<Claim>;
 

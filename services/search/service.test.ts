@@ -103,7 +103,7 @@ const inState = (id: string, state: SearchState) =>
     (search) => search.state === state,
   );
 
-const tell = (id: string, ...events: LatheEvent[]) =>
+const publish = (id: string, ...events: LatheEvent[]) =>
   events.reduce<Promise<unknown>>(
     (before, event) => before.then(() => publishEvent(bus, id, event)),
     Promise.resolve(),
@@ -304,7 +304,7 @@ describe("a search", () => {
         queues: [{ kind: "derive" }],
         handler: async (work) => {
           derivations.push(work);
-          await tell(work.searchId, made.derived);
+          await publish(work.searchId, made.derived);
         },
         onExhausted,
       }),
@@ -312,7 +312,7 @@ describe("a search", () => {
         queues: [{ kind: "retrain" }],
         handler: async (work) => {
           retrains.push(work);
-          await tell(work.searchId, made.retrained(1), made.trained);
+          await publish(work.searchId, made.retrained(1), made.trained);
         },
         onExhausted,
       }),
@@ -320,7 +320,7 @@ describe("a search", () => {
         queues: [{ kind: "profile", deviceClass: "cpu" }],
         handler: async (work) => {
           profiles.push(work);
-          await tell(work.searchId, made.profiled);
+          await publish(work.searchId, made.profiled);
         },
         onExhausted,
       }),
@@ -333,14 +333,14 @@ describe("a search", () => {
       publishProgress(bus, id, { phase: "supernet", epoch: 1, epochs: 2, step: 1, steps: 2, loss: 1 });
       return (await projection.get(id)).search.state === SearchState.SEARCH_STATE_RUNNING;
     });
-    await tell(id, made.epoch(1), made.shrunk(1));
+    await publish(id, made.epoch(1), made.shrunk(1));
     await until(async () => (await scraped(id)).some((line) => line.startsWith("nas_dimension_entropy")));
     const lines = await scraped(id);
     expect(lines.find((line) => line.startsWith("nas_val_score"))).toMatch(/ 0.1$/);
     expect(lines.find((line) => line.includes("nas_search_phase") && line.includes('phase="searching"'))).toMatch(
       / 1$/,
     );
-    await tell(id, made.epoch(2), made.kept(2), made.converged);
+    await publish(id, made.epoch(2), made.kept(2), made.converged);
     const seen = await watching;
     expect(cases(seen)).toEqual([
       "searchCreated",
@@ -360,7 +360,7 @@ describe("a search", () => {
 
   it("fails with the reason of its work, or where an event cannot be taken in", async () => {
     const { id } = await begin();
-    await tell(id, {
+    await publish(id, {
       type: "work.failed",
       data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", deliveries: 1 },
     });
@@ -370,7 +370,7 @@ describe("a search", () => {
     ]);
 
     const lacking = (await begin()).id;
-    await tell(lacking, { ...made.derived, data: { ...made.derived.data, weights: undefined } });
+    await publish(lacking, { ...made.derived, data: { ...made.derived.data, weights: undefined } });
     const malformed = (await begin()).id;
     await bus.connection.request(eventSubject(malformed, "space.kept"), "no envelope");
     for (const [searchId, reason] of [
@@ -384,7 +384,7 @@ describe("a search", () => {
 
   it("takes in events that are delivered again without a second effect", async () => {
     const { id } = await begin();
-    await tell(id, made.epoch(1));
+    await publish(id, made.epoch(1));
     await inState(id, SearchState.SEARCH_STATE_RUNNING);
     const before = await projection.current(id);
     for (const stored of await historyOnce(bus, id)) await projection.take(stored);
@@ -397,7 +397,7 @@ describe("a search", () => {
     const { id } = await begin();
     await consumption.stop();
     try {
-      await tell(id, made.epoch(1), made.shrunk(1), made.epoch(2), made.kept(2), made.converged);
+      await publish(id, made.epoch(1), made.shrunk(1), made.epoch(2), made.kept(2), made.converged);
       const history = await historyOnce(bus, id);
       const inOrder = projectAll(undefined, history);
       const shuffled = [history[3]!, history[1]!, history[5]!, history[2]!];
@@ -416,7 +416,7 @@ describe("a search", () => {
     try {
       const sweep = new Sweep(bus, projection);
       await sweep.run();
-      await tell(id, made.epoch(1), made.converged);
+      await publish(id, made.epoch(1), made.converged);
       const before = await projection.get(id);
       expect(before.issued).toBe("train:0");
       await sweep.run();
@@ -437,7 +437,7 @@ describe("a search", () => {
     await consumption.stop();
     try {
       const { id } = await begin();
-      await tell(id, made.epoch(1), made.converged);
+      await publish(id, made.epoch(1), made.converged);
       // Earlier versions issued nothing in this phase: deriving was a reaction to the event, which has been taken in.
       expect(await projection.current(id)).toMatchObject({
         issued: "",
@@ -455,11 +455,11 @@ describe("a search", () => {
 
   it("is computed again from its events where its record is lost", async () => {
     const { id } = await begin();
-    await tell(id, made.epoch(1));
+    await publish(id, made.epoch(1));
     await inState(id, SearchState.SEARCH_STATE_RUNNING);
     const before = await projection.current(id);
     await new Records(bus, SEARCHES_BUCKET, Search).delete(id);
-    await tell(id, made.kept(1));
+    await publish(id, made.kept(1));
     await until(async () => (await new Records(bus, SEARCHES_BUCKET, Search).get(id)) !== undefined);
     const { search } = await projection.current(id);
     expect(search.lastSequence).toBeGreaterThan(before.search.lastSequence);
@@ -493,7 +493,7 @@ describe("WatchSearch", () => {
       seen.push(each);
       const progress = (step: number) => ({ phase: "supernet", epoch: 1, epochs: 2, step, steps: 9, loss: 0.5 });
       if (seen.length === 1) publishProgress(bus, id, progress(1));
-      if (seen.length === 2) await tell(id, made.epoch(1));
+      if (seen.length === 2) await publish(id, made.epoch(1));
       if (seen.length === 3) await api.cancelSearch({ searchId: id, reason: "seen enough" });
     }
     expect(cases(seen)).toEqual(["searchCreated", "trainingProgressed", "epochCompleted", "searchCancelled"]);
@@ -513,7 +513,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     expect(await resume()).toMatchObject({ resumptions: 1 });
     await pause();
     // The events are taken in during the pause; the next command waits for the resumption.
-    await tell(id, made.converged, made.derived);
+    await publish(id, made.converged, made.derived);
     expect(await resume()).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 2 });
     await until(async () => (await projection.get(id)).issued === "retrain:2");
     await until(() => trained.filter(({ searchId }) => searchId === id).length === 2);
@@ -536,7 +536,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
         message: expect.stringContaining("is CANCELLED") as string,
       });
     const other = (await begin()).id;
-    await tell(other, { type: "search.failed", data: { reason: "X", message: "x", phase: "train" } });
+    await publish(other, { type: "search.failed", data: { reason: "X", message: "x", phase: "train" } });
     expect(await failure(cancel(other))).toMatchObject({ code: "FAILED_PRECONDITION", metadata: { state: "FAILED" } });
     expect((await failure(api.cancelSearch({ searchId: id, reason: "x".repeat(501) }))).violations).toMatchObject([
       { field: "reason" },
@@ -555,7 +555,7 @@ describe("artifacts", () => {
       kind: "checkpoint",
     });
     const foreign = await new Objects(bus, ARTIFACTS_BUCKET).put(`s-another/x`, bytes, options);
-    await tell(
+    await publish(
       id,
       { ...made.converged, data: { ...made.converged.data, checkpoint } },
       { ...made.derived, data: { ...made.derived.data, onnx } },
@@ -586,7 +586,7 @@ describe("DeleteSearch", () => {
     expect(await new Records(bus, LISTING_BUCKET, placeCodec).get(id)).toBeUndefined();
     expect(await historyOnce(bus, id)).toEqual([]);
     expect(await objects.list(`${id}/`)).toEqual([]);
-    await tell(id, made.epoch(1));
+    await publish(id, made.epoch(1));
     await until(async () => (await historyOnce(bus, id)).length === 0);
     // The request id is free again.
     expect((await begin({ seed: 9 }, "req-deleted")).id).not.toBe(id);

@@ -150,8 +150,8 @@ describe("publishWork", () => {
 describe("progress", () => {
   it("reaches the listeners of its search only", async () => {
     const id = uniqueSearchId();
-    const heard: number[] = [];
-    const end = subscribeProgress(bus, id, ({ step }) => heard.push(step));
+    const seen: number[] = [];
+    const end = subscribeProgress(bus, id, ({ step }) => seen.push(step));
     await bus.flush();
     const progress = (step: number) => ({ phase: "supernet", epoch: 1, epochs: 2, step, steps: 9, loss: 1 });
     publishProgress(bus, id, progress(1));
@@ -162,7 +162,7 @@ describe("progress", () => {
     end();
     publishProgress(bus, id, progress(4));
     await bus.flush();
-    expect(heard).toEqual([1, 3]);
+    expect(seen).toEqual([1, 3]);
   });
 });
 

@@ -6,7 +6,7 @@ import type { EventName, StoredEvent } from "./catalog";
 /** The events that make a work item superfluous, each with the reason in words. */
 export type Over = Partial<Record<EventName, string>>;
 
-/** What a worker that takes an item has to know of the search. */
+/** The state of a search for a worker that takes one of its items. */
 interface Standing {
   /** Why the item is skipped; undefined where it is to be carried out. */
   skip: string | undefined;

@@ -15,7 +15,7 @@ export interface Booted<S extends z.ZodObject> {
   metrics: Metrics;
   readiness: Readiness;
   shutdown: Shutdown;
-  /** What /about tells of this process, asked at each request; a service adds what an operator may want to compare. */
+  /** The facts of /about, evaluated at each request. A service adds facts that an operator may want to compare. */
   facts: Facts;
   /** Tells the world where this process listens: a log line "ready" and, if LATHE_READY_FILE is set, that file. */
   ready: (ports: Ports) => void;
@@ -26,7 +26,7 @@ interface Ports {
   httpPort: number;
 }
 
-/** What stands in LATHE_READY_FILE. */
+/** Content of the file LATHE_READY_FILE. */
 export interface ReadyFile extends Ports {
   pid: number;
 }

@@ -107,7 +107,7 @@ describe("read", () => {
     ["nats://search:aB3/x9Q=@nats:4222"],
     ["nats://a:1@one:4222,nats://search:50%@two:4222"],
     ["ftp://search:p@ss/word@nats:4222"],
-  ])("tells no password of %s, whatever it holds", (LATHE_NATS_URL) => {
+  ])("reveals no password of %s", (LATHE_NATS_URL) => {
     let message = "";
     try {
       read(baseSchema, { LATHE_NATS_URL });

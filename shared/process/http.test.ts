@@ -76,8 +76,8 @@ describe("the http server", () => {
 });
 
 it("readiness calls listeners at changes only", () => {
-  const told: boolean[] = [];
-  const end = readiness.onChange((ready) => told.push(ready));
+  const changes: boolean[] = [];
+  const end = readiness.onChange((ready) => changes.push(ready));
   const check = readiness.check("nats");
   check.fail("still");
   check.ok();
@@ -87,7 +87,7 @@ it("readiness calls listeners at changes only", () => {
   expect(readiness.report()).toContainEqual({ name: "storage", ok: false, why: "full" });
   end();
   check.ok();
-  expect(told).toEqual([false, true, false]);
+  expect(changes).toEqual([false, true, false]);
   expect(readiness.ready).toBe(true);
   expect(() => readiness.check("nats")).toThrow(/"nats" exists/);
 });

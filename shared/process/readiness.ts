@@ -16,7 +16,7 @@ interface Check {
 export interface Readiness {
   /** A new check, which fails until ok() is called. A check with `gates: false` is only reported. */
   check(name: string, why?: string, options?: { gates?: boolean }): Check;
-  /** Not ready from now on, whatever the checks say. */
+  /** Not ready from now on, whatever the state of its checks. */
   stop(why: string): void;
   readonly ready: boolean;
   report(): CheckReport[];

@@ -78,26 +78,26 @@ describe("health.Watch", () => {
   it("reports the present state, each change, and the stop", async () => {
     const { api } = rpc.connect(HealthClient);
     const nats = rpc.readiness.check("nats");
-    const told: Serving[] = [];
+    const seen: Serving[] = [];
     const watch = async () => {
       for await (const { status } of api.watch({ service: "lathe.v1.ShrinkingService" })) {
-        told.push(status);
-        if (told.length === 1) nats.ok();
-        if (told.length === 2) void rpc.stopServer();
+        seen.push(status);
+        if (seen.length === 1) nats.ok();
+        if (seen.length === 2) void rpc.stopServer();
       }
     };
     await expect(watch()).rejects.toMatchObject({ code: "UNAVAILABLE", reason: "SERVER_STOPPING" });
-    expect(told).toEqual([Serving.NOT_SERVING, Serving.SERVING, Serving.NOT_SERVING]);
+    expect(seen).toEqual([Serving.NOT_SERVING, Serving.SERVING, Serving.NOT_SERVING]);
   });
 
   it("reports an unknown service and stays open", async () => {
     const { api } = rpc.connect(HealthClient);
-    const told: Serving[] = [];
+    const seen: Serving[] = [];
     for await (const { status } of api.watch({ service: "other" })) {
-      told.push(status);
+      seen.push(status);
       break;
     }
-    expect(told).toEqual([Serving.SERVICE_UNKNOWN]);
+    expect(seen).toEqual([Serving.SERVICE_UNKNOWN]);
   });
 });
 
