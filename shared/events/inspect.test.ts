@@ -58,7 +58,7 @@ describe("an inspection of NATS", () => {
       expect(await messages(on, stream)).toBe(0);
   });
 
-  it("reports a setting that differs from the required one, and work that no consumer takes", async () => {
+  it("tells a setting that is not as it must be, and work that nobody asks for", async () => {
     const on = await bus((await server()).url);
     await provision(on);
     const settings = { name: EVENTS_STREAM, subjects: [ALL_EVENTS], storage: "file", discard: "new", max_msgs: 10 };
@@ -91,7 +91,7 @@ describe("an inspection of NATS", () => {
     expect(consumers).toContainEqual({ name: durable_name, exists: true, pending: 1, inHand: 0, waiting: 0 });
   });
 
-  it("reports each subject that the credentials may not write to", async () => {
+  it("tells each subject that the credentials may not write to", async () => {
     const folder = mkdtempSync(join(tmpdir(), "lathe-inspect-"));
     open.push(() => Promise.resolve(rmSync(folder, { recursive: true })));
     const file = join(folder, "nats.conf");

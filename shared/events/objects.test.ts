@@ -76,7 +76,7 @@ describe("Objects", () => {
     expect((await objects.list(`${id}/`)).sort()).toEqual([one.object, two.object].sort());
   });
 
-  it("reports that an object is absent, before and after its deletion", async () => {
+  it("says that an object is absent, before and after its deletion", async () => {
     const id = uniqueSearchId();
     const absent = { code: "NOT_FOUND", message: `object CHECKPOINTS/${id}/none does not exist` };
     await expect(objects.get(`${id}/none`)).rejects.toMatchObject(absent);
@@ -138,7 +138,7 @@ describe("Objects", () => {
     expect(await chunksOf(id)).toBe(0);
   });
 
-  it("reports that the storage is full, and frees what it had stored", async () => {
+  it("says that the storage is full, and frees what it had stored", async () => {
     const small = await startNats();
     const lone = await connect({ url: small.url, name: "test", logger: quiet });
     await provision(lone, { objectBytes: 1_000_000 });

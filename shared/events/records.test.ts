@@ -36,7 +36,7 @@ describe("Records", () => {
     await records.create(id, created);
   });
 
-  it("distinguishes a taken key from a stale revision", async () => {
+  it("tells a taken key from a stale revision", async () => {
     const id = uniqueSearchId();
     const revision = await records.create(id, search(id));
     await expect(records.create(id, search(id))).rejects.toMatchObject({
@@ -99,7 +99,7 @@ describe("Records", () => {
     expect((await mine())[0]).toBe(ids[4]);
   });
 
-  it("yields the records that have changed since a revision, each once, in its newest version", async () => {
+  it("tells what has changed since a revision, each record once, as it is now", async () => {
     const [one, two, three] = [uniqueSearchId(), uniqueSearchId(), uniqueSearchId()];
     await records.create(one, search(one));
     const since = await records.newest();
