@@ -12,7 +12,7 @@ import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
-import { PHASES, type PhaseName } from "../../shared/spec/phases";
+import { phaseOfProgress, type PhaseName } from "../../shared/spec/phases";
 import { enumWord } from "../../shared/spec/words";
 
 type PhaseStatus = "waiting" | "running" | "done" | "failed";
@@ -92,9 +92,6 @@ export function initialProgress(searchId: string): Progress {
     reason: undefined,
   };
 }
-
-/** The phases whose workers send progress. */
-const TRAINED = ["search", "retrain"] as const satisfies readonly PhaseName[];
 
 const phase = (name: PhaseName, epochs = 0): Phase => ({
   name,
@@ -204,7 +201,7 @@ export function observe(before: Progress, { event, time }: WatchSearchResponse):
       return finish(progress, "operators");
     case "trainingProgressed": {
       const { phase: work, step, steps, epoch, epochs, loss } = event.value;
-      const name = TRAINED.find((each) => PHASES[each].work === work);
+      const name = phaseOfProgress(work);
       if (!name) return progress;
       // An epoch that is over has been reported by its event; this report may come after it.
       const moved = change(progress, name, (one) =>

@@ -23,6 +23,11 @@ export function workOfPhase(phase: SearchPhase): string | undefined {
   return Object.values(PHASES).find((each) => each.phase === phase)?.work;
 }
 
+/** Name of the phase whose worker sends progress messages with this kind of work item as their `phase`; undefined for other kinds. */
+export function phaseOfProgress(work: string): PhaseName | undefined {
+  return (["search", "retrain"] as const).find((name) => PHASES[name].work === work);
+}
+
 /** The training that a kind of work item carries out; undefined where it trains nothing. */
 export function trainingOfWork(work: string): (typeof TRAININGS)[number]["training"] | undefined {
   return TRAININGS.find((each) => each.work === work)?.training;
