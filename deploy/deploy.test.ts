@@ -3,10 +3,8 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { schema as discretization } from "../services/discretization/config";
 import { schema as latency } from "../services/latency/config";
-import { config as search } from "../services/search/config";
-import { config as shrinking } from "../services/shrinking/config";
 import { schema as supernet } from "../services/supernet/config";
-import { baseConfig } from "../shared/process/config";
+import { baseSchema } from "../shared/process/config";
 import { SERVICES } from "../cli/stack/stack";
 
 const root = join(__dirname, "..");
@@ -15,8 +13,8 @@ const unique = (found: Iterable<string>) => [...new Set(found)].sort();
 
 const mentioned = (text: string) => unique([...text.matchAll(/\bLATHE_[A-Z_]+\b/g)].map(([name]) => name));
 
-const base = Object.keys(baseConfig);
-const schemas = { search, supernet, shrinking, discretization, latency };
+const base = Object.keys(baseSchema.shape);
+const schemas = { search: baseSchema, supernet, shrinking: baseSchema, discretization, latency };
 const own = Object.fromEntries(
   SERVICES.map((name) => [name, Object.keys(schemas[name].shape).filter((setting) => !base.includes(setting))]),
 );

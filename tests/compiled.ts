@@ -21,7 +21,7 @@ function sources(folder: string): Source[] {
   });
 }
 
-/** Removes what was made for earlier states of the sources; of the last hour, another run may still need it. */
+/** Removes the builds of earlier states of the sources. Another run may still need those of the last hour. */
 function forgetOlder(home: string): void {
   if (!existsSync(home)) return;
   for (const name of readdirSync(home)) {
@@ -31,8 +31,8 @@ function forgetOlder(home: string): void {
 }
 
 /**
- * The folder of the product as JavaScript, made once for a state of the sources (a second or two). Five services that each compile
- * their sources as they start would take ten times as long. Types are checked elsewhere.
+ * The folder of the compiled product, built once per state of the sources (in a second or two). Five services that each compile their
+ * sources at the start would take ten times as long. Types are checked elsewhere.
  */
 export function compiled(): string {
   const root = packageRoot();
@@ -60,7 +60,7 @@ export function compiled(): string {
   try {
     renameSync(making, folder);
   } catch (error) {
-    // Another test process was as quick; its folder is as good.
+    // Another test process has built the same state.
     if (!existsSync(folder)) throw error;
     rmSync(making, { recursive: true });
   }

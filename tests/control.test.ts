@@ -17,7 +17,7 @@ afterAll(() => system.stop());
 describe("during training", () => {
   let undisturbed: unknown[];
 
-  it("records, health and status are answered while steps run", async () => {
+  it("the services answer GetSearch, health and GetTrainingStatus while steps run", async () => {
     const health = connect(HealthClient, system.stack.addresses().supernet.grpc);
     const id = await system.begin(longSpec());
     let ended = false;
@@ -35,11 +35,11 @@ describe("during training", () => {
     await ending;
     health.close();
     undisturbed = outcome(await system.history(id));
-    // Services that answered between epochs alone would have been seen at no more steps than there are epochs.
+    // Services that answer only between epochs would be seen at no more steps than there are epochs.
     expect(during.size).toBeGreaterThan(6);
   });
 
-  it("a pause stops the epoch in hand, and a resume goes on to the same end", async () => {
+  it("a pause stops the running epoch, and a resumption leads to the same result", async () => {
     const id = await system.begin(longSpec());
     await system.event(id, "epoch.completed", 2);
     const { search } = await system.search.api.pauseSearch({ searchId: id });
@@ -52,11 +52,11 @@ describe("during training", () => {
     const before = await system.history(id);
     expect(before.map(nameOf)).toContain("search.paused");
     expect(before.map(nameOf)).not.toContain("supernet.converged");
-    // The trainer carries out a whole other search, and the paused one stays where it is.
+    // The trainer carries out a whole other search, while the paused one does not change.
     expect((await system.run(smallSpec())).search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
     expect(await system.history(id)).toEqual(before);
     expect((await system.get(id)).state).toBe(SearchState.SEARCH_STATE_PAUSED);
-    // Twice is once.
+    // A repeated call has no further effect.
     await system.search.api.pauseSearch({ searchId: id });
 
     const resumed = await system.search.api.resumeSearch({ searchId: id });
@@ -67,7 +67,7 @@ describe("during training", () => {
     expect(outcome(history)).toEqual(undisturbed);
   });
 
-  it("a cancellation ends the training process, and what was found stays", async () => {
+  it("a cancellation ends the training process, and the results so far stay", async () => {
     const id = await system.begin(longSpec());
     await system.event(id, "epoch.completed", 1);
     const { search } = await system.search.api.cancelSearch({ searchId: id, reason: "enough" });
@@ -85,7 +85,7 @@ describe("during training", () => {
   });
 });
 
-it("a cancellation in retraining leaves the derived network to download", async () => {
+it("after a cancellation during retraining the derived network can be downloaded", async () => {
   const id = await system.begin(longSpec({ retraining: { epochs: 1000, batchSize: 4, pyramidChannels: 4 } }));
   await system.event(id, "retraining.epoch.completed", 2);
   await system.search.api.cancelSearch({ searchId: id, reason: "" });

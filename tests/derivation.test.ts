@@ -22,10 +22,13 @@ interface Replica {
 }
 const own = (): Replica => system.stack.addresses().discretization;
 
-/** Processes of a replica's derivations. Stopped before it runs its own program, one would hold up the service that starts it. */
+/**
+ * Process ids of a replica's derivations that already run their own program: a signal before that would block the service that starts
+ * them.
+ */
 const derivations = ({ pid }: Replica) => childrenOf(pid).filter((child) => programOf(child).includes("worker"));
 
-/** Empty where the process has just ended. */
+/** Command line of a process; empty where it has just ended. */
 function programOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8");
@@ -34,14 +37,14 @@ function programOf(pid: number): string {
   }
 }
 
-/** A derivation of a replica, waiting for one. */
+/** Process id of the next derivation of a replica. */
 const derivation = (replica: Replica) =>
   until(
     () => derivations(replica),
     (pids) => pids.length > 0,
   ).then(([child]) => child!);
 
-/** Nothing where the process has just ended. */
+/** Sends a signal; no effect where the process has just ended. */
 function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
@@ -67,10 +70,10 @@ it("fails its search, with the cause, when its process dies each time, and anoth
   while (ill === undefined) {
     await pause(10);
     const [child] = derivations(own());
-    // Looked for after the process was seen: the failure of one search is stored before the next item is taken.
+    // Read after the process was found: the failure of one search is stored before the next item is taken.
     [ill] = await those("work.failed");
     if (ill !== undefined) break;
-    // A busy machine may let a derivation end before it is seen. Then another search is derived.
+    // On a busy machine a derivation may end before it is found. Then another search is started.
     if ((await those("architecture.derived")).length === ids.length)
       ids.push(await system.begin(smallSpec({ seed: 9 })));
     if (child === undefined) continue;
@@ -106,7 +109,7 @@ it("is shared by two replicas", async () => {
     const [held, free] = busy === replicas[0] ? replicas : [replicas[1], replicas[0]];
     const freeBefore = await derived(free);
     const stopped = new Set<number>();
-    // However slow the free one is: the other goes on after it.
+    // The busy replica continues only after the free one has derived a network.
     await until(
       async () => {
         for (const pid of derivations(held)) {
@@ -128,8 +131,8 @@ it("is shared by two replicas", async () => {
   }
 });
 
-describe("in its middle", () => {
-  /** A search whose derivation stands still. */
+describe("while it runs", () => {
+  /** A search whose derivation is stopped by SIGSTOP. */
   async function standing(seed: number): Promise<{ id: string; child: number }> {
     const id = await system.begin(smallSpec({ seed }));
     const child = await derivation(own());

@@ -4,7 +4,7 @@ import { System } from "./system";
 
 let system: System;
 beforeAll(async () => {
-  // Two threads: results must not depend on which of them is quicker.
+  // With two threads: results must not depend on which one is faster.
   system = await System.start({ LATHE_THREADS: "2" });
 });
 afterAll(() => system.stop());

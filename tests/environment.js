@@ -16,7 +16,7 @@ const shared = [
   "BigUint64Array",
 ];
 
-/** Gives the sandbox Node's own typed arrays: onnxruntime-node's binding tells them by identity. */
+/** Gives the sandbox Node's own typed arrays, because onnxruntime-node's binding compares their classes by identity. */
 module.exports = class extends TestEnvironment {
   constructor(config, context) {
     super(config, context);

@@ -16,7 +16,7 @@ interface Outcome {
   stderr: string;
 }
 
-/** `lathe experiment ...`; SIGINT once stdout has what `interruptAt` looks for. */
+/** Runs `lathe experiment ...`, and sends SIGINT once stdout matches `interruptAt`. */
 function experiment(args: string[], interruptAt?: RegExp): Promise<Outcome> {
   const { INIT_CWD: _, ...env } = process.env;
   const command = [join(compiled(), "cli/lathe.js"), "experiment", ...args];
@@ -32,7 +32,7 @@ function experiment(args: string[], interruptAt?: RegExp): Promise<Outcome> {
   return new Promise((resolve) => child.once("close", (code) => resolve({ code, stdout, stderr })));
 }
 
-/** A search that is found, one that does not decide within its epoch and fails, and one that is met in the middle. */
+/** Three cells: a search that succeeds, one that fails undecided after its epoch, and one that is interrupted while it runs. */
 function grid(epochs: number): string {
   const undecided = {
     training: { epochs: 1, warmup_epochs: 0, alpha_learning_rate: 1e-6 },
@@ -52,7 +52,7 @@ const run = ["run", "-f", "grid.json", "--out", "out"];
 describe("an experiment", () => {
   let created: string;
 
-  it("runs its cells one by one, notes one that fails, and can be interrupted", async () => {
+  it("runs its cells one by one, records a failed cell, and can be interrupted", async () => {
     writeFileSync(join(folder, "grid.json"), grid(6));
     const { code, stdout, stderr } = await experiment(run, /cell late \(3 of 3\)\n[^]*search epoch 1\//);
     expect(stderr).toMatch(/the same command continues with the others\nlathe: interrupted \(SIGINT\)\n$/);
@@ -63,7 +63,7 @@ describe("an experiment", () => {
     created = /cell late \(3 of 3\)\nsearch (s-\w+) created/.exec(stdout)![1]!;
   });
 
-  it("goes on with the same search, leaves what is finished alone, and ends with what failed", async () => {
+  it("continues the same search, leaves finished cells alone, and reports the failed cell at the end", async () => {
     const before = json("good", "result.json");
     const { code, stdout, stderr } = await experiment([...run, "--json"]);
     expect({ code, stderr }).toEqual({
@@ -81,20 +81,20 @@ describe("an experiment", () => {
     });
     expect(json("undecided", "failed.json")).toMatchObject({ attempts: 2 });
     expect(json("good", "result.json")).toEqual(before);
-    // Whole from its first event on, although a part of it was before the interruption.
+    // The history is complete, including the events before the interruption.
     const [first] = readFileSync(join(out, "late", "history.jsonl"), "utf8").split("\n");
     expect(JSON.parse(first!)).toMatchObject({ sequence: expect.anything() as unknown, searchCreated: {} });
     expect(existsSync(join(out, "nats"))).toBe(false);
   });
 
-  it("is refused where its file says something else than its results", async () => {
+  it("is refused where its file contradicts its results", async () => {
     writeFileSync(join(folder, "grid.json"), grid(7));
     const { code, stderr } = await experiment(run);
     expect(code).toBe(2);
     expect(stderr).toMatch(/good has a result of another spec \(training\.epochs was 6, is 7\)/);
   });
 
-  it("is reported on from its files, failed cell included", async () => {
+  it("is reported from its files, including the failed cell", async () => {
     const { code, stdout, stderr } = await experiment(["report", "out", "--json"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const { cells, files } = JSON.parse(stdout) as {

@@ -18,7 +18,7 @@ export function unusedExports(root: string): string[] {
   for (const file of files) {
     const visit = (node: ts.Node): void => {
       let symbol = ts.isIdentifier(node) ? named(checker, node) : undefined;
-      // From an import back to the declaration, each file that passes the name on is used.
+      // Each file between an import and the declaration that re-exports the name counts as used.
       while (symbol) {
         if (symbol.declarations?.some((declaration) => declaration.getSourceFile() !== file)) used.add(symbol);
         symbol = symbol.flags & ts.SymbolFlags.Alias ? checker.getImmediateAliasedSymbol(symbol) : undefined;
@@ -37,7 +37,7 @@ export function unusedExports(root: string): string[] {
   });
 }
 
-/** What an identifier names; of `const { a } = await import("./file")` the `a` of the file. */
+/** The symbol of an identifier; in `const { a } = await import("./file")` the `a` of the file. */
 function named(checker: ts.TypeChecker, node: ts.Identifier): ts.Symbol | undefined {
   const { parent } = node;
   if (!ts.isBindingElement(parent)) return checker.getSymbolAtLocation(node);

@@ -20,7 +20,7 @@ interface Outcome {
   lines: string[];
 }
 
-/** Runs a module of the product to its end; what it said on both outputs. */
+/** Runs a module of the product to its end; returns the text of both outputs. */
 function run(module: string, args: string[], env: Record<string, string> = {}): Promise<Outcome> {
   const child = spawn(process.execPath, [join(compiled(), module), ...args], {
     cwd: root,
@@ -34,7 +34,7 @@ function run(module: string, args: string[], env: Record<string, string> = {}): 
 }
 
 let system: System;
-/** Started at once: each waits ten seconds for a bus that is not there. */
+/** All services start at once, because each waits ten seconds for the missing bus. */
 let withoutNats: Map<string, Promise<Outcome>>;
 beforeAll(async () => {
   system = await System.start();
@@ -134,15 +134,15 @@ describe("a data set", () => {
     const spec = fileSpec(DatasetKind.DATASET_KIND_FOLDER, path, classes);
     if (what === "smaller than a batch") spec.training!.batchSize = 8;
     const { search, history } = await system.run(spec);
-    const told = failure(search);
-    expect(told.message).toMatch(message);
-    expect(told.message).not.toContain("\n");
-    if (what !== "smaller than a batch") expect(told.reason).toBe("DATASET_INVALID");
+    const reported = failure(search);
+    expect(reported.message).toMatch(message);
+    expect(reported.message).not.toContain("\n");
+    if (what !== "smaller than a batch") expect(reported.reason).toBe("DATASET_INVALID");
     expect(history.map(({ event }) => event.type)).toEqual(["search.created", "work.failed", "search.failed"]);
   });
   let count = 0;
 
-  it("that is whole is searched", async () => {
+  it("that is complete is searched", async () => {
     const { search } = await system.run(fileSpec(DatasetKind.DATASET_KIND_FOLDER, await folder("whole"), 3));
     expect(SearchState[search.state]).toBe("SEARCH_STATE_SUCCEEDED");
   });
@@ -168,7 +168,7 @@ describe("storage that is full", () => {
     await jetstream(system.bus, { what: stream }, ({ streams }) => streams.update(stream, { max_bytes: bytes }));
   }
 
-  it("stops a stack, with what to do, before nats-server finds no room and falls silent", async () => {
+  it("stops a stack with an instruction, before nats-server has no room and stops answering", async () => {
     let free = 1e9;
     const small = await startStack({
       folder: newFolder(),
@@ -188,7 +188,7 @@ describe("storage that is full", () => {
     }
   });
 
-  it("for files fails the search with what to do, and the next one succeeds once there is room", async () => {
+  it("for files fails the search with an instruction, and the next one succeeds once there is room", async () => {
     await limit(objectStream(CHECKPOINTS_BUCKET), 20_000);
     const spec: SearchSpec = smallSpec();
     const { reason, message } = failure((await system.run(spec)).search);
@@ -196,16 +196,16 @@ describe("storage that is full", () => {
     expect(message).toMatch(
       /^object CHECKPOINTS\/\S+: NATS storage is full \(.*\): free disk space, delete old searches or raise the limit$/,
     );
-    // Nothing died; that room was waited for may be said.
+    // No process has died; the launcher may have reported the wait for room.
     expect(system.said.filter((line) => !/^(waiting|recovered): /.test(line))).toEqual([]);
     await limit(objectStream(CHECKPOINTS_BUCKET), -1);
     expect((await system.run(spec)).search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
   });
 
-  it("for events too makes the search wait, which the launcher says, and go on once there is room", async () => {
+  it("for events too makes the search wait, as the launcher reports, and go on once there is room", async () => {
     const id = await system.begin(smallSpec());
     await system.event(id, "epoch.completed", 1);
-    // What is there stays: a limit below it would take it away.
+    // A limit below the present content would delete stored messages.
     await limit(EVENTS_STREAM, (await info(EVENTS_STREAM)).state.bytes + 100);
     const said = await until(
       () => system.said.find((line) => line.startsWith("waiting: event ")),
@@ -222,7 +222,7 @@ describe("storage that is full", () => {
 });
 
 describe("without NATS", () => {
-  it.each(SERVICES)("the %s service ends with a line that says so", async (name) => {
+  it.each(SERVICES)("the %s service exits with a line that names the cause", async (name) => {
     const { code, lines } = await withoutNats.get(name)!;
     expect(code).toBe(1);
     const errors = lines.map((line) => JSON.parse(line) as { level: string; msg: string });
@@ -232,7 +232,7 @@ describe("without NATS", () => {
   });
 });
 
-it("the command line says which service does not answer", async () => {
+it("the command line names the service that does not answer", async () => {
   const { code, lines } = await run("cli/lathe.js", ["search", "list", "--address", "127.0.0.1:1"]);
   expect(code).toBe(5);
   expect(lines).toHaveLength(1);

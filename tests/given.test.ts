@@ -9,7 +9,7 @@ import { digests, nameOf, outcome } from "./outcome";
 import { smallSpec } from "./specs";
 import { System } from "./system";
 
-/** So many that a training which is disturbed in its first epochs has most of them before it, on any machine. */
+/** So many epochs that a disturbance in the first ones leaves most of them to come, on any machine. */
 const epochs = 16;
 const pyramidChannels = 4;
 const genotype = {
@@ -23,7 +23,7 @@ const genotype = {
   ],
 };
 
-/** Trains the network above; its space is the network's own. */
+/** Trains the network above, in the space of that network. */
 function givenSpec(): SearchSpec {
   const spec = smallSpec({ retraining: { epochs, batchSize: 4, pyramidChannels } });
   spec.dataset!.trainExamples = 160;
@@ -43,8 +43,8 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-describe("a network that is given", () => {
-  it("is trained at once and measured, and nothing is searched", async () => {
+describe("a given network", () => {
+  it("is trained and measured without a search", async () => {
     const history = await system.history(id);
     expect(history.map(nameOf)).toEqual([
       "search.created",
@@ -70,7 +70,7 @@ describe("a network that is given", () => {
     );
   });
 
-  it("is exported at another size, and has no network with inherited weights", async () => {
+  it("is exported at another size, and there is no network with inherited weights", async () => {
     const discretization = connect(DiscretizationServiceClient, system.stack.addresses().discretization.grpc);
     const request = { searchId: id, inputHeight: 48, inputWidth: 32, inherited: false };
     const chunks: Uint8Array[] = [];
@@ -86,7 +86,7 @@ describe("a network that is given", () => {
     discretization.close();
   });
 
-  it("paused and resumed, with its training process and its service killed, ends bit-equal", async () => {
+  it("has bit-equal weights after a pause, a resumption and kills of its training process and service", async () => {
     const again = await system.begin(givenSpec());
     await system.inEpoch(again, 2);
     await system.search.api.pauseSearch({ searchId: again });

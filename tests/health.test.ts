@@ -16,7 +16,7 @@ afterAll(() => system.stop());
 const healthOf = async (id: string) => (await system.get(id)).conditions.find(({ type }) => type === "Healthy");
 const alarms = (history: StoredEvent[]) =>
   history.flatMap(({ event }) => (event.type === "health.alarm.raised" ? [event.data] : []));
-/** Raises an alarm after the first epoch. */
+/** Thresholds that raise an alarm after the first epoch. */
 const ill = (onGradientNorm: HealthPolicy) =>
   smallSpec({
     health: HealthSpec.fromPartial({ graceEpochs: 0, maxClassShare: 1, maxGradientNorm: 1e-6, onGradientNorm }),
@@ -41,7 +41,7 @@ it("a search of preset tiny, with fewer scenes and epochs, raises no alarm", asy
 describe("an alarm", () => {
   const { HEALTH_POLICY_REPORT: REPORT, HEALTH_POLICY_PAUSE: PAUSE, HEALTH_POLICY_FAIL: FAIL } = HealthPolicy;
 
-  it("that is reported is a condition and a metric, and changes nothing else, also over a SIGKILL after its epoch", async () => {
+  it("with policy REPORT sets a condition and a metric and changes nothing else, also with a SIGKILL after its epoch", async () => {
     const plain = await system.run(ill(REPORT));
     expect(alarms(plain.history)).toMatchObject([
       { kind: HealthAlarmKind.HEALTH_ALARM_KIND_GRADIENT_NORM, epoch: 1, policy: REPORT },
@@ -61,7 +61,7 @@ describe("an alarm", () => {
     expect(outcome(await system.history(id))).toEqual(outcome(plain.history));
   });
 
-  it("pauses the search where asked to, and a resumption goes on from the checkpoint to the same result", async () => {
+  it("with policy PAUSE pauses the search, and a resumption leads from the checkpoint to the same result", async () => {
     const id = await system.begin(ill(PAUSE));
     await until(
       () => system.get(id),
@@ -81,7 +81,7 @@ describe("an alarm", () => {
     expect(history.filter(({ event }) => event.type === "search.paused")).toEqual([]);
   });
 
-  it("fails the search where asked to, with its kind as the reason", async () => {
+  it("with policy FAIL fails the search, with its kind as the reason", async () => {
     const { search, history } = await system.run(ill(FAIL));
     expect(search.conditions.find(({ type }) => type === "Failed")).toMatchObject({ reason: "GRADIENT_NORM" });
     expect(history.map(({ event }) => event.type)).not.toContain("work.failed");

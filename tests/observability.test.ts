@@ -11,7 +11,7 @@ import { LatencyServiceClient } from "../shared/proto/lathe/v1/latency";
 import { SearchState } from "../shared/proto/lathe/v1/search";
 import { CostMetric } from "../shared/proto/lathe/v1/space";
 import { DatasetKind, HealthPolicy, HealthSpec, SearchSpec } from "../shared/proto/lathe/v1/spec";
-import { certificateExpiry } from "../shared/rpc/certificate";
+import { certificateExpiry } from "../shared/rpc/metrics";
 import { connect } from "../shared/rpc/client";
 import { makeCertificates } from "../shared/testing/certificates";
 import { isOnPath, itWith, promtool, selectorsOf } from "../shared/testing/prometheus";
@@ -36,7 +36,7 @@ const queries = Object.entries(boards).flatMap(([file, { panels, annotations }])
   ];
 });
 
-/** What no query over this run can answer, and why. */
+/** Metrics that have no values in this run, with the reason. */
 const empty: Readonly<Record<string, string>> = {
   DCGM_FI_DEV_GPU_UTIL: "no GPU, no dcgm-exporter",
   DCGM_FI_DEV_FB_USED: "no GPU, no dcgm-exporter",
@@ -44,7 +44,7 @@ const empty: Readonly<Record<string, string>> = {
   nas_tls_certificate_expiry_timestamp_seconds: "a local stack has no TLS",
 };
 
-/** A tiny search that has everything: measured operators, shrinks, an alarm, retraining. */
+/** A tiny search with measured operators, shrinking, an alarm and retraining. */
 const spec = SearchSpec.fromPartial({
   preset: "tiny",
   dataset: { kind: DatasetKind.DATASET_KIND_STREETS, trainExamples: 64, validationExamples: 16 },
@@ -93,7 +93,7 @@ beforeAll(async () => {
       ],
     }),
   );
-  // What the panel of alerts shows: none of ours fires in a search that goes well.
+  // As on the panel of alerts: no alert of Lathe fires during a successful search.
   const always = { alert: "LatheAlways", expr: "vector(1)", labels: { severity: "warning" } };
   writeFileSync(join(folder, "always.yaml"), stringify({ groups: [{ name: "always", rules: [always] }] }));
   const log = join(folder, "log");
@@ -114,11 +114,11 @@ beforeAll(async () => {
   );
   start = Date.now() / 1000;
   searchId = await system.begin(spec);
-  // A call that fails by the caller's fault.
+  // A call that fails because of a bad request.
   await system.search.api.getSearch({ searchId: "s-unknown" }).catch(() => undefined);
   const search = await system.ended(searchId);
   expect(SearchState[search.state]).toBe("SEARCH_STATE_SUCCEEDED");
-  // A second measurement: what comes first after a start has no rate.
+  // A second measurement, because a rate needs two samples.
   const latency = connect(LatencyServiceClient, system.stack.addresses().latency.grpc);
   const network = search.artifacts.find(({ kind }) => kind === "network.onnx")!;
   await scrapedTwice();
@@ -142,7 +142,7 @@ async function scrapedTwice(): Promise<void> {
   }
 }
 
-/** When the service that was scraped longest ago was scraped, Unix time in seconds. */
+/** Unix time in seconds of the oldest last scrape over all services. */
 async function lastScrape(): Promise<number> {
   const { data } = await ask<{ result: { value: [number, string] }[] }>("query", { query: "min(timestamp(up))" });
   return Number(data.result[0]?.value[1] ?? 0);
@@ -163,7 +163,7 @@ async function ask<T>(endpoint: string, parameters: Record<string, string>): Pro
   return body;
 }
 
-/** Finite values of an expression over the run, with Grafana's variables as a reader would have set them. */
+/** Finite values of an expression over the run, with the variables of Grafana set. */
 async function values(expr: string): Promise<number> {
   const query = expr
     .replaceAll("$__rate_interval", "10s")

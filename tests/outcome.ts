@@ -1,7 +1,7 @@
 import type { StoredEvent } from "../shared/events/catalog";
 import { epochOf } from "./system";
 
-/** What two runs of one spec may differ in: measured times, memory, random names, and checkpoints, which hold times. */
+/** Fields that may differ between two runs of one spec: measured times, memory, random names, and checkpoints, which hold times. */
 const incidental = new Set([
   ...[
     "seconds",
@@ -29,8 +29,8 @@ const isCheckpoint = (value: unknown) => (value as { kind?: string } | null)?.ki
 export const nameOf = ({ event }: StoredEvent): string => [event.type, epochOf(event) ?? ""].join(" ").trim();
 
 /**
- * Everything of a history that has to be the same in every run of one spec on one machine, pauses left out: each event in its order with
- * losses, removals, genotype and the digests of weights and networks.
+ * The part of a history that is the same in every run of one spec on one machine, without pauses: the events in order, with losses,
+ * removals, genotype and the digests of weights and networks.
  */
 export function outcome(history: readonly StoredEvent[]): unknown[] {
   return history
@@ -38,7 +38,7 @@ export function outcome(history: readonly StoredEvent[]): unknown[] {
     .map((stored) => ({ name: nameOf(stored), data: essence(stored.event.data) }));
 }
 
-/** SHA-256 of each network and weights file that a history tells of. */
+/** SHA-256 of each network and weights file in a history. */
 export function digests(history: readonly StoredEvent[]): Record<string, string> {
   const found: Record<string, string> = {};
   for (const { event } of history) {

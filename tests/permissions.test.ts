@@ -56,7 +56,7 @@ it("a whole search, from its start to its deletion, needs no more than the permi
     }
     await search.api.deleteSearch({ searchId });
     await expect(search.api.getSearch({ searchId })).rejects.toMatchObject({ code: "NOT_FOUND" });
-    // Each but search has tried to make the streams.
+    // Every service but search has tried to create the streams.
     const refusals = SERVICES.flatMap((name) =>
       readFileSync(folderOf.path("logs", `${name}.log`), "utf8")
         .split("\n")
@@ -93,7 +93,7 @@ it.each<[ServiceName, Probe[]]>([
 ])("%s may write what is its own and nothing else", async (name, own) => {
   const bus = await connectBus({ url: urlOf(name), name, logger: quiet });
   const allowed = async (subject: string) => {
-    // An impossible expectation: what is allowed changes nothing.
+    // An expectation that never holds, so that a permitted publish stores nothing.
     const headers = newHeaders();
     headers.set("Nats-Expected-Last-Subject-Sequence", String(2 ** 52));
     const request = { what: subject, headers, timeoutMs: PATIENCE_MS, retryForMs: 0 };
@@ -101,20 +101,20 @@ it.each<[ServiceName, Probe[]]>([
       () => true,
       (error: LatheError) => error.reason !== "NATS_FORBIDDEN",
     );
-    // The server refuses before it answers the ping of a flush; some subjects that are allowed have no other answer.
+    // The server sends a refusal before it answers the ping of a flush; some permitted subjects give no other answer.
     const flushed = bus.flush().then(() => new Promise<true>((resolve) => setImmediate(() => resolve(true))));
     return Promise.race([answered, flushed]);
   };
   try {
     for (const probe of Object.keys(probes) as Probe[])
       for (const subject of probes[probe])
-        // A decision is an event of shrinking's own.
+        // Decisions are published by shrinking only.
         if (!(name === "shrinking" && subject.endsWith("space.kept")))
           expect([subject, await allowed(subject)]).toEqual([subject, own.includes(probe)]);
-    const heard = new Promise<Error | null>((resolve) =>
+    const refusal = new Promise<Error | null>((resolve) =>
       bus.connection.subscribe(`_INBOX_${name === "search" ? "supernet" : "search"}.>`, { callback: resolve }),
     );
-    expect(String(await heard)).toMatch(/permission/i);
+    expect(String(await refusal)).toMatch(/permission/i);
   } finally {
     await bus.drain();
   }

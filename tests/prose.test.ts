@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { packageRoot } from "../shared/process/root";
 import { filesOf } from "./references";
 
-/** Characters of a line of prose at most, targets of links included; a paragraph may have several lines. */
+/** Longest line of prose in characters, including the targets of links; a paragraph may have several lines. */
 const LONGEST = 300;
 
-/** Numbers of the lines of prose that are too long; code and tables are left out. */
+/** Numbers of the lines of prose that are too long, without code and tables. */
 function tooLong(text: string): number[] {
   let code = false;
   return text.split("\n").flatMap((line, index) => {

@@ -9,7 +9,7 @@ it("every reference from a comment or a document leads to a file and a heading",
   expect(brokenReferences(packageRoot(), [...include, "docs", "helm", "proto", ".ci"])).toEqual([]);
 });
 
-describe("a reference that leads nowhere", () => {
+describe("a broken reference", () => {
   let root: string;
   const write = (file: string, text: string): void => {
     mkdirSync(dirname(join(root, file)), { recursive: true });
@@ -27,7 +27,7 @@ describe("a reference that leads nowhere", () => {
   });
   afterEach(() => rmSync(root, { recursive: true }));
 
-  it("is not found where there is none", () => expect(brokenReferences(root, ["docs", "shared"])).toEqual([]));
+  it("is not reported where there is none", () => expect(brokenReferences(root, ["docs", "shared"])).toEqual([]));
 
   it.each([
     ["docs/a.md", "[text](none.md)", "docs/a.md:1: none.md: there is no such file"],

@@ -14,13 +14,13 @@ import * as ts from "typescript";
  * A reference to a Markdown file may end in #heading, spelled as GitHub does; a link may be a #heading alone.
  */
 
-/** Folders within ours with nothing of ours in them. */
+/** Folders inside the repository with generated or foreign files. */
 const SKIPPED = /(^|\/)node_modules\/|^shared\/proto\//;
 
-/** Names in comments that are no files of the repository: what Lathe writes, and placeholders. */
+/** File names in comments that are no files of the repository: files that Lathe writes, and placeholders. */
 const NO_REFERENCES = new Set(["report.md", "x.test.ts"]);
 
-/** How comments begin, by the end of a file's name; TypeScript and JavaScript are parsed instead. */
+/** Beginning of comments by file name extension; TypeScript and JavaScript are parsed instead. */
 const COMMENT_MARKS: readonly (readonly [RegExp, string])[] = [
   [/\.(proto|go)$/, "//"],
   [/\.(ya?ml|tpl|py|sh|conf)$|Dockerfile$|^\.ci\/run$|\.npmrc$/, "#"],
@@ -33,14 +33,14 @@ interface Line {
   text: string;
 }
 
-/** Every reference in these folders of a root, and in its own files, that leads nowhere, as "file:line: reference: fault". */
+/** The broken references in these folders of a root and in the files of the root itself, as "file:line: reference: fault". */
 export function brokenReferences(root: string, folders: readonly string[]): string[] {
   const files = filesOf(root, folders);
   const names = new Set(files.map((file) => basename(file)));
   const path = new RegExp(`(?<![\\w./@-])(?:${folders.map(escaped).join("|")})/[\\w./*<{-]+(?:#[\\w-]+)?`, "g");
   return files.flatMap((file) =>
     linesOf(root, file).flatMap(({ number, text: line }) => {
-      // The text of a link is its title; what it leads to is its target.
+      // Only the target of a link is a reference, its text is not.
       const [links, text] = file.endsWith(".md") ? [line, line.replace(LINK, "")] : ["", line];
       return [
         ...linkFaults(root, file, links),
@@ -109,7 +109,7 @@ function withoutFences(markdown: string): Line[] {
   });
 }
 
-/** The lines in which a file may cite others: all of a document, the comments of anything else. */
+/** The lines in which a file may cite others: all lines of a document, the comments of any other file. */
 function linesOf(root: string, file: string): Line[] {
   const text = () => readFileSync(join(root, file), "utf8");
   if (file.endsWith(".md")) return numbered(text());
@@ -156,7 +156,7 @@ function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
-/** Files of a root and of its folders, relative to it with forward slashes; links are not followed. */
+/** Files of a root and of its folders, as paths relative to it with forward slashes. Symbolic links are not followed. */
 export function filesOf(root: string, folders: readonly string[]): string[] {
   return ["", ...folders]
     .flatMap((folder) => readdirSync(join(root, folder), { recursive: folder !== "", withFileTypes: true }))

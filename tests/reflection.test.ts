@@ -13,10 +13,10 @@ import { System } from "./system";
 
 type Message = Record<string, unknown>;
 
-/** A connection that knows the protocol of reflection and learns everything else by it. */
+/** A client that has only the protocol of reflection and gets all other types by it. */
 interface Explorer {
   services(): Promise<string[]>;
-  /** The file that defines a symbol, with every file that it needs: each is asked for by its name where an answer lacked it. */
+  /** The file that defines a symbol, with all its imports; files that the first answer lacks are requested by name. */
   learn(symbol: string): Promise<FileDescriptorProto[]>;
   /** Calls a unary method as "lathe.v1.SearchService/ListSearches" with messages in proto3 JSON. */
   call(method: string, request: JsonValue): Promise<JsonObject>;
@@ -87,16 +87,16 @@ function explore(service: ServiceName, version: string): Explorer {
   };
 }
 
-/** Throws where a file lacks an import, or a field or method names a type that no file defines. */
+/** Throws where an import is missing, or a field or method names a type that no file defines. */
 function registry(files: FileDescriptorProto[]): FileRegistry {
-  // A registry is built in the order of the imports.
+  // A registry needs each file after its imports.
   const inOrder = (name: string): FileDescriptorProto[] =>
     files.filter((file) => file.name === name).flatMap((file) => [...file.dependency.flatMap(inOrder), file]);
   const file = [...new Set(files.flatMap(({ name }) => inOrder(name)))];
   return createFileRegistry(create(FileDescriptorSetSchema, { file }));
 }
 
-/** The file of each type that the fields and methods of a file name. */
+/** The files of the types of all fields and methods of a file. */
 function referredFiles({ messages, services }: DescFile): string[] {
   const ofMessage = ({ fields, nestedMessages }: DescMessage): string[] => [
     ...fields.flatMap(({ message, enum: values }) => [message, values].flatMap((type) => type?.file.proto.name ?? [])),
@@ -112,7 +112,7 @@ const ofSpace = {
   architecture: Architecture.toJSON(randomArchitecture(space, uniform(2))) as JsonValue,
 };
 
-/** A call of each service, and what its answer must hold. */
+/** A call of each service, and the expected part of its answer. */
 const CALLS: Record<ServiceName, readonly [method: string, request: JsonValue, answer: unknown]> = {
   search: ["SearchService/ListSearches", { pageSize: 5, states: ["SEARCH_STATE_RUNNING"] }, { searches: [] }],
   supernet: ["SupernetService/DescribeSpace", { spec: { preset: "tiny" } }, { spec: { preset: "tiny" } }],
@@ -129,7 +129,7 @@ const CALLS: Record<ServiceName, readonly [method: string, request: JsonValue, a
   ],
 };
 
-/** What buf builds of the contract. */
+/** The descriptors that buf builds from the contract. */
 const contract = fromBinary(
   FileDescriptorSetSchema,
   readFileSync(join(packageRoot(), "shared/proto/descriptors.binpb")),

@@ -1,4 +1,4 @@
-/** Closes a run with one plain line that a script can count. */
+/** Ends a run with one plain line of counts, for scripts. */
 module.exports = class {
   onRunComplete(_contexts, results) {
     const line = `${results.numPassedTests} passed, ${results.numFailedTests + results.numRuntimeErrorTestSuites} failed\n`;

@@ -10,7 +10,7 @@ import { slowSpec, smallSpec } from "./specs";
 import { System } from "./system";
 
 let system: System;
-/** What each search has to come to, whatever happens to its processes. */
+/** The outcome of every search, whatever happens to its processes. */
 let undisturbed: unknown[];
 let record: Search;
 // Train, derive, retrain and profile.
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
-/** Runs the search, does harm at the moment when an event is stored, and gives what came of it. */
+/** Runs the search, disturbs it as soon as an event is stored, and returns the outcome. */
 async function disturbed(name: EventName, epoch: number | undefined, harm: (id: string) => void | Promise<void>) {
   const id = await system.begin(smallSpec());
   await system.event(id, name, epoch);
@@ -96,8 +96,8 @@ describe("the training process", () => {
   });
 });
 
-describe("deliveries that come twice", () => {
-  /** The record without what is of one search alone. */
+describe("events that are delivered twice", () => {
+  /** The record without ids and times. */
   const comparable = ({ conditions, ...rest }: Search) => {
     const { state, phase, lastEpoch, candidatesLeft, resumptions, retrainingEpoch, result } = rest;
     const kinds = rest.artifacts.map(({ kind }) => kind);
@@ -130,19 +130,21 @@ describe("deliveries that come twice", () => {
     expect((await system.stream(EVENTS_STREAM)).last).toBe(last);
   });
 
-  it("change nothing where the same fact is stored twice, also when a worker begins anew from that history", async () => {
+  it("change nothing where the same fact is stored twice, also for a worker that starts from that history", async () => {
     const before = (await system.stream(WORK_STREAM)).last;
     const id = await system.begin(smallSpec());
-    const told: EventName[] = ["epoch.completed", "space.kept", "space.shrunk", "supernet.converged"];
+    const repeated: EventName[] = ["epoch.completed", "space.kept", "space.shrunk", "supernet.converged"];
     const later: EventName[] = ["architecture.derived", "retraining.epoch.completed", "network.trained"];
     await system.event(id, "epoch.completed", 3);
-    // Oldest last: what is older must never pass for what is newer.
-    const early = (await system.history(id)).filter(({ event }) => told.includes(event.type)).reverse();
+    // The oldest last: an old event must never count as new.
+    const early = (await system.history(id)).filter(({ event }) => repeated.includes(event.type)).reverse();
     for (const stored of early) await again(stored, `${id}-again-${stored.sequence}`);
-    // Whoever takes the work now finds old epochs behind newer ones.
+    // The next worker finds old epochs after newer ones in the history.
     system.stack.kill("supernet");
     await system.event(id, "network.trained");
-    const all = (await system.history(id)).filter(({ event }) => [...told, ...later].includes(event.type)).reverse();
+    const all = (await system.history(id))
+      .filter(({ event }) => [...repeated, ...later].includes(event.type))
+      .reverse();
     for (const stored of all) await again(stored, `${id}-later-${stored.sequence}`);
     const search = await system.ended(id);
     const history = await system.history(id);
@@ -161,7 +163,7 @@ describe("deliveries that come twice", () => {
       await jetstream(system.bus, { what: durable }, ({ consumers }) => consumers.delete(EVENTS_STREAM, durable));
     const id = await system.begin(smallSpec());
     expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
-    // The projection takes events in order: it has been through all that were there before.
+    // Events are delivered in order, so the projection has taken in all earlier ones.
     expect(await system.get(record.id)).toEqual(before.records);
     expect(await system.history(record.id)).toEqual(history);
     expect((await system.stream(EVENTS_STREAM)).last - last).toBe(undisturbed.length);

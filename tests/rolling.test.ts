@@ -20,12 +20,12 @@ beforeAll(async () => {
 afterAll(() => system.stop());
 
 /**
- * How long a client's call waits for a service at least, ms: what the retries of its service config come to (0.3 + 1.2 + 4 + 4 s, a
- * fifth less by chance), less a margin.
+ * Shortest time, in ms, that a client's call waits for a service: the sum of the retry delays of its service config (0.3 + 1.2 + 4 + 4 s,
+ * up to a fifth less by jitter), less a margin.
  */
 const RETRIES_MS = 6_500;
 
-/** A rolling update's stop: ordered, unlike a crash. Resolves when another process serves in its place. */
+/** Stops a service in order, as a rolling update does. Resolves when another process has taken its place. */
 async function restart(service: ServiceName): Promise<void> {
   const { pid, grpc } = system.stack.addresses()[service];
   process.kill(pid, "SIGTERM");
@@ -37,8 +37,8 @@ async function restart(service: ServiceName): Promise<void> {
 }
 
 /**
- * Calls that change nothing, one after another until told to stop: how many were answered, and the errors of those that failed. On a
- * machine so busy that a process starts later than the retries end, a call may end as unreachable; it has waited for all of them then.
+ * Makes read-only calls, one after another, until it is stopped. Returns the number of answers, and the errors of failed calls. A call
+ * may fail as unreachable only after all of its retries, on a machine so busy that a process starts later than that.
  */
 async function callAlways(
   calls: Readonly<Record<ServiceName, () => Promise<unknown>>>,
@@ -91,7 +91,7 @@ it("a restart of every service in turn loses nothing of a running search, and no
   );
   await system.event(id, "epoch.completed", 1);
   for (const service of SERVICES) await restart(service);
-  // All of them within the search, or the test shows nothing.
+  // All restarts must lie within the search for the test to show anything.
   expect((await system.get(id)).state).toBe(SearchState.SEARCH_STATE_RUNNING);
   const ended = await system.ended(id);
   await watching;

@@ -17,7 +17,7 @@ afterAll(() => system.stop());
 const range = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
 describe.each([
-  // Of a budget of 192 images 2 * 8 / 3 go into evaluation: 23 steps of 4 images for each of two networks, in 6 epochs.
+  // The budget is 192 images, of which 2 * 8 / 3 go into evaluation: 23 steps of 4 images for each of two networks, in 6 epochs.
   ["random", AlgorithmKind.ALGORITHM_KIND_RANDOM, { epochs: 12, networks: 2, images: 4 * 46 + 16 / 3 }],
   // 6 * (8 + 16) / 3 go into evaluation: 36 steps for the supernet, in 9 epochs.
   ["evolution", AlgorithmKind.ALGORITHM_KIND_EVOLUTION, { epochs: 9, networks: 6, images: 4 * 36 + 48 }],
@@ -69,7 +69,7 @@ describe.each([
     );
   });
 
-  it("hands out the network as it was chosen, and has no supernet to evaluate others with", async () => {
+  it("offers the network as it was chosen, and no supernet to evaluate other networks", async () => {
     const discretization = connect(DiscretizationServiceClient, system.stack.addresses().discretization.grpc);
     const chunks: Uint8Array[] = [];
     const request = { searchId: id, inputHeight: 64, inputWidth: 32, inherited: true };
@@ -84,7 +84,7 @@ describe.each([
     ).rejects.toMatchObject({ code: "FAILED_PRECONDITION", reason: "NO_SUPERNET" });
   });
 
-  it("whose training process and service are killed ends bit-equal", async () => {
+  it("has a bit-equal result where its training process and service are killed", async () => {
     const again = await system.begin(spec);
     await system.event(again, "sampling.epoch.completed", 2);
     await system.killTrainer();

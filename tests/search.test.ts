@@ -80,7 +80,7 @@ async function watch(fromSequence: number): Promise<WatchSearchResponse[]> {
 }
 
 describe("a search", () => {
-  it("tells what happens in the order of the method", () => {
+  it("publishes its events in the order of the method", () => {
     const names = history.map(nameOf).map((name) => name.replace(/space\.(shrunk|kept)/, "space.decided"));
     const rounds = Array.from({ length: epochs }, (_, i) => [`epoch.completed ${i + 1}`, `space.decided ${i + 1}`]);
     const retraining = Array.from({ length: retrainingEpochs }, (_, i) => `retraining.epoch.completed ${i + 1}`);
@@ -97,7 +97,7 @@ describe("a search", () => {
     expect(history.some(({ event }) => event.type === "space.shrunk")).toBe(true);
   });
 
-  it("is watched live with its progress, and again from any sequence", async () => {
+  it("can be watched live with its progress, and replayed from any sequence", async () => {
     const all = history.map(toWatchResponse);
     expect(live.filter(({ sequence }) => sequence > 0)).toEqual(all);
     const progress = live.flatMap(({ sequence, event }) =>
@@ -124,10 +124,10 @@ describe("a search", () => {
     expect(seen).toEqual(expect.arrayContaining(["RUNNING SEARCHING", "RUNNING RETRAINING", "SUCCEEDED DONE"]));
   });
 
-  it("ends with a record of all that its events say", () => {
+  it("ends with a record of the content of its events", () => {
     expect(search).toMatchObject({ state: SearchState.SEARCH_STATE_SUCCEEDED, phase: SearchPhase.SEARCH_PHASE_DONE });
     expect(search.lastSequence).toBe(history.at(-1)?.sequence);
-    // Whether so small a space happens to meet the target is not what is tested, but that condition and result agree.
+    // So small a space may miss the target. The test is that condition and result agree.
     const met = search.result?.costMiss === "" ? "CONDITION_STATUS_TRUE" : "CONDITION_STATUS_FALSE";
     expect(search.conditions.map(({ type, status }) => [type, ConditionStatus[status]])).toEqual(
       ["Healthy", "Converged", "Derived", "CostTarget", "Trained", "Profiled"].map((type) => [
@@ -145,10 +145,10 @@ describe("a search", () => {
 describe("its result", () => {
   const result = () => search.result!;
 
-  it("has scores that agree with each other and with their events", () => {
+  it("has scores that agree with each other and with the events", () => {
     const { supernetMiou, discreteMiou, discretizationGap, retrainedMiou, retrainedBestEpoch, classScores } = result();
     expect(discretizationGap).toBe(supernetMiou - discreteMiou);
-    // Deriving evaluates the supernet itself: the same figure by another process.
+    // The derivation evaluates the supernet in another process, with the same result.
     expect(supernetMiou).toBeCloseTo(data("supernet.converged").validationMiou, 9);
     expect(Math.abs(discretizationGap)).toBeLessThan(0.01);
     const scores = history.flatMap(({ event }) =>
@@ -174,7 +174,7 @@ describe("its result", () => {
     expect(result().candidatesLeft).toBeLessThan(result().candidatesStart);
   });
 
-  it("has figures, latency and provenance", () => {
+  it("has costs, latency and provenance", () => {
     const { figures, latency, provenance, searchSeconds, retrainingSeconds } = result();
     expect(figures).toEqual(data("network.trained").figures);
     expect(figures?.macs).toBeGreaterThan(0);
@@ -197,7 +197,7 @@ describe("its result", () => {
     expect(retrainingSeconds).toBeGreaterThan(0);
   });
 
-  it("has files that are what their digests say", async () => {
+  it("has files that match their digests", async () => {
     const { artifacts } = await system.search.api.listArtifacts({ searchId: id });
     expect(artifacts).toEqual(result().artifacts);
     const pictures = [1, 2, 3, 4].map((n) => `predictions/${n}.png`);
@@ -210,21 +210,21 @@ describe("its result", () => {
     }
   });
 
-  it("has an ONNX network with the mIoU that was reported", async () => {
+  it("has an ONNX network with the reported mIoU", async () => {
     const onnx = search.artifacts.find(({ kind }) => kind === "network.onnx")!;
     const score = await evaluate(await system.download(id, onnx.object), result().genotype!.classes);
     expect(Math.abs(score - result().retrainedMiou)).toBeLessThan(0.001);
     expect(result().retrainedMiou).toBeGreaterThan(0.1);
   });
 
-  it("has a genotype whose inherited weights score as the discrete network did", async () => {
+  it("has a genotype that scores, with inherited weights, as the discrete network does", async () => {
     const { genotype, discreteMiou } = result();
     const { miou } = await system.supernet.api.evaluateArchitecture({ searchId: id, genotype });
     expect(miou).toBeCloseTo(discreteMiou, 9);
   });
 });
 
-/** mIoU of an ONNX file over the validation split, counted here from scratch. */
+/** mIoU of an ONNX file over the validation split, computed independently. */
 async function evaluate(bytes: Uint8Array, classes: number): Promise<number> {
   const size = { height: 32, width: 64 };
   const seed = spec.seed ?? 0;

@@ -13,7 +13,7 @@ const sizes = {
   scales: [1, 2],
 };
 
-/** The smallest search that still trains, shrinks in the middle, converges, retrains and measures: under two seconds. */
+/** The smallest search that trains, shrinks while it trains, converges, retrains and measures; it takes under two seconds. */
 export function smallSpec(overrides: Parameters<typeof SearchSpec.fromPartial>[0] = {}): SearchSpec {
   return SearchSpec.fromPartial({
     preset: "tiny",
@@ -28,7 +28,7 @@ export function smallSpec(overrides: Parameters<typeof SearchSpec.fromPartial>[0
   });
 }
 
-/** The same with epochs of a second or more, long enough to be met in the middle. */
+/** The same search with epochs of a second or more, so that a test can act within an epoch. */
 export function slowSpec(overrides: Parameters<typeof SearchSpec.fromPartial>[0] = {}): SearchSpec {
   return smallSpec({
     dataset: { kind: Kind.DATASET_KIND_STREETS, trainExamples: 480, validationExamples: 8 },
@@ -43,7 +43,7 @@ export function fileSpec(kind: DatasetKind, path: string, classes = 0): SearchSp
   return smallSpec({ dataset: { kind, path }, space: { ...sizes, classes } });
 }
 
-/** One whose epochs take most of a second on a free core: long enough to act in the middle of one. */
+/** A search whose epochs take most of a second on an idle core, so that a test can act within an epoch. */
 export function longSpec(overrides: Parameters<typeof SearchSpec.fromPartial>[0] = {}): SearchSpec {
   return smallSpec({
     dataset: { kind: Kind.DATASET_KIND_STREETS, trainExamples: 160, validationExamples: 8 },

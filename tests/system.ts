@@ -20,10 +20,10 @@ import { childrenOf, isAlive } from "../shared/testing/processes";
 import { patience, until } from "../shared/testing/until";
 import { compiled } from "./compiled";
 
-/** Settings of services in tests: a worker that dies is missed after 4 s instead of a minute. */
+/** Settings of services in tests: the lease of a dead worker ends after 4 s instead of a minute. */
 export const SERVICE_ENV = { LATHE_LEASE: "4s", LATHE_THREADS: "1" };
 
-/** The five services and their bus, as `lathe up` starts them, with what a test needs to look at them and to disturb them. */
+/** The five services and their bus, as `lathe up` starts them, with methods to inspect and to disturb them. */
 export class System {
   readonly search: Connection<typeof SearchServiceService>;
   readonly supernet: Connection<typeof SupernetServiceService>;
@@ -31,7 +31,7 @@ export class System {
   private constructor(
     readonly stack: Stack,
     readonly bus: Bus,
-    /** What the launcher says: restarts. */
+    /** Messages of the launcher, such as restarts. */
     readonly said: readonly string[],
   ) {
     const addresses = stack.addresses();
@@ -51,7 +51,7 @@ export class System {
     return new System(stack, bus, said);
   }
 
-  /** The folder goes with the stack, unless another one is to be started in it. */
+  /** Stops the stack and removes its folder, unless `keepFolder` is set for another start in it. */
   async stop({ keepFolder = false } = {}): Promise<void> {
     this.search.close();
     this.supernet.close();
@@ -73,13 +73,13 @@ export class System {
     return historyOnce(this.bus, searchId);
   }
 
-  /** The first event of this name (and epoch or resumption), waiting for it. */
+  /** Waits for the first event of this name (and epoch or resumption). */
   event(searchId: string, name: StoredEvent["event"]["type"], epoch?: number): Promise<StoredEvent> {
     const accept = ({ event }: StoredEvent) => event.type === name && (epoch === undefined || epochOf(event) === epoch);
     return awaitEvent(this.bus, searchId, 0, accept, patience());
   }
 
-  /** The record of a search once it has ended and the record says so. */
+  /** Waits for the end of a search, and returns its record with that end. */
   async ended(searchId: string): Promise<Search> {
     const over = ["search.succeeded", "search.failed", "search.cancelled"];
     const accept = ({ event }: StoredEvent) => over.includes(event.type);
@@ -90,7 +90,7 @@ export class System {
     );
   }
 
-  /** A whole search: its last record and every event. */
+  /** Runs a whole search; returns its last record and every event. */
   async run(spec: SearchSpec): Promise<{ search: Search; history: StoredEvent[] }> {
     const id = await this.begin(spec);
     return { search: await this.ended(id), history: await this.history(id) };
@@ -112,14 +112,14 @@ export class System {
     await until(() => this.trainers().length === 0);
   }
 
-  /** Kills the training process that runs, or the next one where the service is about to start it. */
+  /** Kills the running training process, or the next one where none runs. */
   async killTrainer(): Promise<void> {
     const pid = await until(() => this.trainers()[0]);
     process.kill(pid!, "SIGKILL");
     await until(() => !isAlive(pid!));
   }
 
-  /** Resolves once a search is in an epoch of its training or retraining, or beyond it, with a step or more done. */
+  /** Resolves once a search has done steps of an epoch of its training or retraining, or of a later one. */
   async inEpoch(searchId: string, epoch: number): Promise<void> {
     await until(
       () => this.supernet.api.getTrainingStatus({}),
@@ -130,7 +130,7 @@ export class System {
     );
   }
 
-  /** How many messages a stream has ever taken in, and how many it holds. */
+  /** Sequence of the last message of a stream, and the number of messages that it holds. */
   async stream(name: string): Promise<{ last: number; messages: number }> {
     const { state } = await jetstream(this.bus, { what: name }, ({ streams }) => streams.info(name));
     return { last: state.last_seq, messages: state.messages };

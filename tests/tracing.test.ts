@@ -58,7 +58,7 @@ async function receiver(): Promise<{ url: string; spans: Span[]; server: Server 
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, spans, server };
 }
 
-/** Starts a search as a client does that traces its own calls. */
+/** Starts a search by a client that traces its calls. */
 function startFrom(address: string, traceparent: string): Promise<string> {
   const client = new SearchServiceClient(address, ChannelCredentials.createInsecure());
   const metadata = new Metadata();
@@ -94,7 +94,7 @@ describe("a search whose spans are exported", () => {
       epochs = (await system.ended(id)).result!.convergedEpoch;
       lines = SERVICES.flatMap((name) => logOf(system, name));
     } finally {
-      // The stop sends what the services still hold.
+      // The stop exports the spans that the services still hold.
       await system.stop();
       server.close();
     }
@@ -127,7 +127,7 @@ describe("a search whose spans are exported", () => {
       expect(named(name).length).toBeGreaterThan(0);
   });
 
-  it("has one root that covers it, and no span whose parent is missing", () => {
+  it("has one root span over its whole time, and no span without its parent", () => {
     const roots = ofTrace().filter(({ parentSpanId }) => !parentSpanId);
     expect(roots).toHaveLength(1);
     expect(roots[0]).toMatchObject({
@@ -142,7 +142,7 @@ describe("a search whose spans are exported", () => {
     expect(ofTrace().filter(({ status }) => status.code === 2)).toEqual([]);
   });
 
-  it("carries the context through NATS: a decision is below the epoch that asked for it", () => {
+  it("carries the context through NATS: the span of a decision is below that of its epoch", () => {
     const byId = new Map(ofTrace().map((span) => [span.spanId, span]));
     const above = (span: Span): string[] => {
       const parent = byId.get(span.parentSpanId ?? "");
@@ -165,20 +165,20 @@ describe("a search whose spans are exported", () => {
     ]);
   });
 
-  it("carries the context through gRPC: the call is of the client's trace, and the search links to it", () => {
+  it("carries the context through gRPC: the call belongs to the client's trace, and the search links to it", () => {
     const [call] = spans.filter(({ name }) => name === "lathe.v1.SearchService/StartSearch");
     expect(call).toMatchObject({ traceId: clientTrace, parentSpanId: "0123456789abcdef", kind: 2 });
     expect(named("publish search.created")[0]?.links).toMatchObject([{ traceId: clientTrace, spanId: call!.spanId }]);
   });
 
-  it("is named in the log lines, with its trace", () => {
+  it("appears in log lines with its trace", () => {
     const about = lines.filter(({ searchId }) => searchId === id);
     expect(about.length).toBeGreaterThan(3);
     expect(about.filter(({ traceId }) => traceId !== rootOf(id).traceId)).toEqual([]);
   });
 });
 
-it("a receiver that refuses spans costs a search nothing, each service a line a minute, and a stop nothing", async () => {
+it("a receiver that refuses spans disturbs neither searches nor stops, and costs each service a log line a minute", async () => {
   const server = createServer((_request, response) => response.writeHead(401).end());
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -187,9 +187,9 @@ it("a receiver that refuses spans costs a search nothing, each service a line a 
   try {
     const { search } = await system.run(smallSpec());
     expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
-    const told = () =>
+    const warnings = () =>
       SERVICES.map((name) => logOf(system, name).filter(({ msg }) => String(msg).startsWith("spans are lost")));
-    const lost = await until(told, (lines) => lines.flat().length > 0);
+    const lost = await until(warnings, (lines) => lines.flat().length > 0);
     for (const lines of lost) expect(lines.length).toBeLessThanOrEqual(1);
     expect(lost.flat()[0]).toMatchObject({ level: "warn", endpoint });
     expect(lost.flat()[0]).not.toHaveProperty("searchId");

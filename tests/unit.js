@@ -10,10 +10,10 @@ const STARTERS = new Set(["child_process", "worker_threads", "cluster", "nats"])
 const IMPORT =
   /^\s*(?:import|export)\s+(?!type\b)(?:[^;"']*?\sfrom\s+)?["']([^"']+)["']|\b(?:import|require)\(\s*["']([^"']+)["']\s*\)/gm;
 
-/** The starter that a file reaches through its imports, as the chain of files that leads to it; undefined where it reaches none. */
+/** The chain of imports from a file to a module that starts processes; undefined where there is none. */
 function startingChain(file, seen = new Map()) {
   if (seen.has(file)) return seen.get(file);
-  // A circle of imports ends here; what it reaches is found by the file that it began with.
+  // A circle of imports ends here: the file that it began with finds what it reaches.
   seen.set(file, undefined);
   for (const [, imported, called] of readFileSync(file, "utf8").matchAll(IMPORT)) {
     const name = imported ?? called;

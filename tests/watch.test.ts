@@ -8,7 +8,7 @@ import { compiled } from "./compiled";
 import { longSpec } from "./specs";
 import { newFolder, System } from "./system";
 
-/** Keeps a port from whoever asks for a free one, and cuts every connection to it. */
+/** Occupies a port and closes every connection to it. */
 async function occupy(address: string): Promise<Server> {
   const server = createServer((socket) => socket.destroy());
   server.listen(Number(address.split(":").at(-1)), "127.0.0.1");
@@ -16,7 +16,7 @@ async function occupy(address: string): Promise<Server> {
   return server;
 }
 
-it("`search watch` goes on where it was after its stack was stopped and started again on other ports", async () => {
+it("`search watch` continues after its stack was stopped and started again on other ports", async () => {
   const folder = newFolder();
   const first = await System.start({}, folder);
   const before = first.stack.addresses().search.grpc;
@@ -27,7 +27,7 @@ it("`search watch` goes on where it was after its stack was stopped and started 
   const watch = spawn(process.execPath, [...command, "--state", folder], { env });
   const sequences: number[] = [];
   createInterface(watch.stdout).on("line", (line) => {
-    // The wire has 64-bit numbers as text; progress has none.
+    // Sequences are strings in JSON, as 64-bit numbers; progress has sequence 0, which is omitted.
     const { sequence } = JSON.parse(line) as { sequence?: string };
     if (sequence !== undefined) sequences.push(Number(sequence));
   });
@@ -40,7 +40,7 @@ it("`search watch` goes on where it was after its stack was stopped and started 
     () => sequences.length,
     (count) => count > 0,
   );
-  // A search that waits cannot end before its stack is stopped.
+  // A search that waits for a trainer cannot end before its stack is stopped.
   await first.search.api.pauseSearch({ searchId: id });
   await first.stop({ keepFolder: true });
   const occupied = await occupy(before);

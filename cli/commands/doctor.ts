@@ -1,6 +1,5 @@
 import { Option, type Command } from "commander";
-import { z } from "zod";
-import { natsConfig, read } from "../../shared/process/config";
+import { natsSchema, read } from "../../shared/process/config";
 import { LatheError } from "../../shared/process/errors";
 import { version } from "../../shared/process/root";
 import { print, printJson } from "../exit";
@@ -57,7 +56,7 @@ async function doctor(flags: DoctorFlags): Promise<void> {
   const { targets, nats, findings: unresolved } = await deploymentOf(flags);
   const credentials = { ...credentialsOf(flags), ...(flags.insecure && { insecure: true }) };
   const [bus, ...reports] = await Promise.all([
-    checkBus(read(z.object(natsConfig), nats)),
+    checkBus(read(natsSchema, nats)),
     ...targets.map((target) => checkService(target, credentials)),
   ]);
   const asked = reports.flatMap(({ about }, index) => {

@@ -1,6 +1,7 @@
 import { connect } from "../../shared/events/bus";
 import { inspect, type BusInspection } from "../../shared/events/inspect";
-import { busSettings, type BusConfig } from "../../shared/events/service";
+import { busSettings } from "../../shared/events/service";
+import type { NatsConfig } from "../../shared/process/config";
 import { LatheError } from "../../shared/process/errors";
 import { fault, ok, warning, judgeClock, type Finding } from "./finding";
 
@@ -11,7 +12,7 @@ const ALLOW =
 const quiet = { info() {}, warn() {}, error() {} };
 
 /** Checks that NATS is reachable and has the streams, consumers and permissions that the services need. */
-export async function checkBus(config: BusConfig, patienceMs = 5_000): Promise<Finding[]> {
+export async function checkBus(config: NatsConfig, patienceMs = 5_000): Promise<Finding[]> {
   const settings = busSettings(config);
   let bus;
   try {

@@ -2,6 +2,7 @@ import { appendFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
+import { PHASES } from "../../shared/spec/phases";
 
 /** Writes history.jsonl (every event as proto3 JSON) and epochs.csv (a row per epoch of search and retraining). */
 interface History {
@@ -35,18 +36,18 @@ type Row = Partial<Record<(typeof columns)[number], string | number>>;
 function epochRow({ event }: WatchSearchResponse): Row | undefined {
   if (event?.$case === "retrainingEpochCompleted") {
     const { epoch, loss, validationMiou, seconds } = event.value;
-    return { phase: "retraining", epoch, loss, validation_miou: validationMiou, seconds };
+    return { phase: PHASES.retrain.training, epoch, loss, validation_miou: validationMiou, seconds };
   }
   if (event?.$case === "samplingEpochCompleted") {
     const { epoch, loss, learningRate, seconds } = event.value;
-    return { phase: "search", epoch, loss, learning_rate: learningRate, seconds };
+    return { phase: PHASES.search.training, epoch, loss, learning_rate: learningRate, seconds };
   }
   if (event?.$case !== "epochCompleted" || !event.value.metrics) return undefined;
   const { metrics } = event.value;
   const candidates = (dimension: Dimension): number =>
     metrics.dimensions.find((one) => one.dimension === dimension)?.candidates ?? 0;
   return {
-    phase: "search",
+    phase: PHASES.search.training,
     epoch: metrics.epoch,
     loss: metrics.weightLoss,
     architecture_loss: metrics.alphaLoss,

@@ -3,7 +3,8 @@ import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import type { Architecture } from "../../shared/proto/lathe/v1/space";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { alarmReason } from "../../shared/spec/health";
-import { created, phaseOfWork, type Phase, type PhaseName, type SearchView } from "./searchView";
+import { phaseOfProgress, type PhaseName } from "../../shared/spec/phases";
+import { created, type Phase, type SearchView } from "./searchView";
 
 function change(view: SearchView, name: PhaseName, update: (phase: Phase) => Partial<Phase>): SearchView {
   return { ...view, phases: view.phases.map((one) => (one.name === name ? { ...one, ...update(one) } : one)) };
@@ -60,7 +61,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
       return finish(view, "operators");
     case "trainingProgressed": {
       const { phase: work, step, steps, epoch, epochs, loss } = event.value;
-      const name = phaseOfWork[work];
+      const name = phaseOfProgress(work);
       if (!name) return view;
       // Progress may arrive after the event that ended its epoch; it is then ignored.
       const moved = change(view, name, (one) =>

@@ -1,6 +1,7 @@
 import type { Removal } from "../../shared/proto/lathe/v1/result";
+import type { PhaseName } from "../../shared/spec/phases";
 import { dimensionNames, duration, percent, removalReasons } from "./format";
-import { secondsLeft, type Phase, type PhaseName, type SearchView } from "./searchView";
+import { secondsLeft, type Phase, type SearchView } from "./searchView";
 
 const labels: Record<PhaseName, string> = {
   operators: "measure operators",

@@ -5,8 +5,8 @@ import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { enumWord } from "../../shared/spec/bounds";
+import type { PhaseName } from "../../shared/spec/phases";
 
-export type PhaseName = "operators" | "search" | "derive" | "retrain" | "profile";
 type PhaseStatus = "waiting" | "running" | "done" | "failed";
 
 export interface Phase {
@@ -80,18 +80,6 @@ export function initialView(searchId: string): SearchView {
     reason: undefined,
   };
 }
-
-export const phaseOfWork: Readonly<Record<string, PhaseName>> = {
-  train: "search",
-  search: "search",
-  searching: "search",
-  derive: "derive",
-  deriving: "derive",
-  retrain: "retrain",
-  retraining: "retrain",
-  profile: "profile",
-  profiling: "profile",
-};
 
 const phase = (name: PhaseName, epochs = 0): Phase => ({
   name,

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { baseConfig, duration, integer, oneOf } from "../../shared/process/config";
+import { baseSchema, duration, integer, oneOf } from "../../shared/process/config";
 import { DEVICE_CLASSES } from "./devices";
 
 /** Settings of the latency service. */
 export const schema = z.object({
-  ...baseConfig,
+  ...baseSchema.shape,
   /** The device class that this worker measures on. It also names the worker's queue. */
   LATHE_DEVICE_CLASS: oneOf(DEVICE_CLASSES).default("cpu"),
   /** Threads of a measurement whose request sets none. */

@@ -15,7 +15,7 @@ import { completeSettings, profilingViolations, type ProfilingSettings } from ".
 interface LatencyConsumer {
   bus: Bus;
   artifacts: Pick<Objects, "get">;
-  profiler: Pick<ObservedProfiler, "network" | "operators" | "skipped">;
+  profiler: Pick<ObservedProfiler, "network" | "operators" | "skipped" | "free">;
   defaults: ProfilingSettings;
   /** Silence after which this worker counts as dead, in ms; a minute by default. */
   leaseMs?: number;
@@ -31,6 +31,7 @@ export function consume(options: LatencyConsumer): Promise<Consumption> {
       const event = await measure(data, options, signal);
       await publishEvent(bus, searchId, event, { signal: held });
     },
+    free: (signal) => profiler.free(signal),
     onUnwanted: (work) => profiler.skipped(kindOf(work)),
     ...(leaseMs !== undefined && { ackWaitMs: leaseMs }),
   });

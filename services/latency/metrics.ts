@@ -53,6 +53,7 @@ export function observeProfiler(profiler: Profiler, metrics: Metrics, logger: Lo
   };
   return {
     devices: (signal) => profiler.devices(signal),
+    free: (signal) => profiler.free(signal),
     pending: () => profiler.pending(),
     pids: () => profiler.pids(),
     skipped: (kind) => runs.inc({ kind, outcome: "skipped" }),

@@ -24,6 +24,8 @@ export interface Profiler {
   devices(signal: AbortSignal): Promise<Device[]>;
   network(model: Uint8Array, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredNetwork>;
   operators(space: SearchSpace, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredOperators>;
+  /** Turns.free of the measurements. */
+  free(signal: AbortSignal): Promise<AbortSignal>;
   /** Measurements that run or wait for their turn. */
   pending(): number;
   /** Process ids of running measurements. */
@@ -46,6 +48,7 @@ export function startProfiler(): Profiler {
     devices: (signal) => run({ kind: "devices" }, signal),
     network: (model, settings, signal) => run({ kind: "network", model, settings }, signal),
     operators: (space, settings, signal) => run({ kind: "operators", space, settings }, signal),
+    free: (signal) => turns.free(signal),
     pending: () => turns.pending,
     pids: () => worker.pids(),
   };

@@ -4,7 +4,7 @@ import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjec
 import { LatheError } from "../../shared/process/errors";
 import type { DownloadArtifactResponse, Search } from "../../shared/proto/lathe/v1/search";
 
-/** An artifact of a search in pieces of at most 256 KB; NOT_FOUND where the object is none of its artifacts. */
+/** An artifact of a search in chunks of at most 256 KiB; NOT_FOUND where the search has no such artifact. */
 export async function* download(
   bus: Bus,
   search: Search,
@@ -22,7 +22,7 @@ export async function* download(
     yield { chunk: Buffer.from(buffer, byteOffset, byteLength) };
 }
 
-/** Checkpoints lie in a bucket of their own, and a reference does not say which. */
+/** The bucket that holds an object. Checkpoints have a bucket of their own, which a reference does not name. */
 async function holder(bus: Bus, object: string): Promise<Objects> {
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   try {

@@ -9,7 +9,7 @@ import { macsTable } from "../../shared/space/cost";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { isEnded, type SearchRecord } from "./record";
 
-/** The machine and program that put the result together. */
+/** Machine and program of the search service, for the provenance of results. */
 export interface Host {
   latheVersion: string;
   nodeVersion: string;
@@ -19,7 +19,7 @@ export interface Host {
 
 type AnyWork = { [K in WorkKind]: WorkRequest<K> }[WorkKind];
 
-/** The next thing to do for a search. Its id shows whether it has been done already. */
+/** The next command of a search. A record with this id in `issued` has carried it out. */
 export type Command = { id: string } & ({ do: "work"; work: AnyWork } | { do: "publish"; event: LatheEvent });
 
 type Step = (record: SearchRecord, host: Host) => Command | undefined;
@@ -35,12 +35,12 @@ const STEPS = new Map<SearchPhase, Step>([
 ]);
 
 /**
- * What has to be done for a search as its record stands, whether or not it has been done; undefined: nothing, or it waits. A failure is
- * told even while the search is paused. FAILED_PRECONDITION where an event has left out what the next work needs.
+ * The command that a record asks for, whether or not it has been carried out; undefined where there is none. A failure is published even
+ * while the search is paused. FAILED_PRECONDITION where an event lacks a field that the next work item needs.
  */
 export function nextCommand(record: SearchRecord, host: Host): Command | undefined {
   const { search, failure } = record;
-  // Sequence 0: search.created is not stored yet, and nothing comes before it.
+  // Sequence 0: search.created, the first event, is not stored yet.
   if (isEnded(search) || search.lastSequence === 0) return undefined;
   if (failure) return { id: "failed", do: "publish", event: { type: "search.failed", data: failure } };
   if (search.state === SearchState.SEARCH_STATE_PAUSED) return undefined;

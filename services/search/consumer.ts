@@ -1,80 +1,82 @@
 import type { Bus } from "../../shared/events/bus";
+import type { StoredEvent } from "../../shared/events/catalog";
 import { consumeEvents, isTransient } from "../../shared/events/consumer";
 import { subscribeProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
 import { ALL_EVENTS, DURABLES } from "../../shared/events/subjects";
+import { endSearchTrace } from "../../shared/process/tracing/searchTrace";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import type { SearchMetrics } from "./metrics";
-import { isEnded } from "./record";
-import type { Searches } from "./searches";
-import { traceEnd } from "./traces";
+import type { Projection } from "./projection";
+import { ENDS, isEnd, isEnded } from "./record";
+import { Sweep } from "./sweep";
 
 interface ConsumerOptions {
-  /** How often searches are looked through for what a process that died has left; 30 s. */
+  /** Time between two sweeps; 30 s. */
   sweepMs?: number;
-  /** First delay of a repetition. */
+  /** Delay before the first repetition of an event. */
   backoffMs?: number;
 }
 
 /**
- * Takes in every event of every search, and listens to the progress of those that run. An event that can never be taken in fails its search.
- * One that could not be taken in for now is dropped after its attempts, and the sweep repairs the record from the stream: the record loses
- * nothing, and a fault that time heals fails no search.
+ * Takes in every event of every search, and follows the progress messages of those that run. An event that can never be taken in fails
+ * its search. After a transient error the event is dropped once its attempts are used up, and the sweep repairs the record from the
+ * stream: the record loses nothing, and a fault that time heals fails no search.
  */
-export async function consumeSearches(
+export async function consume(
   bus: Bus,
-  searches: Searches,
+  projection: Projection,
   metrics: SearchMetrics,
   { sweepMs = 30_000, backoffMs = 250 }: ConsumerOptions = {},
 ): Promise<Consumption> {
-  const listening = new Map<string, () => void>();
+  const sweep = new Sweep(bus, projection);
+  const following = new Map<string, () => void>();
   let stopped = false;
   const leave = (searchId: string) => {
-    listening.get(searchId)?.();
-    listening.delete(searchId);
+    following.get(searchId)?.();
+    following.delete(searchId);
     metrics.remove(searchId);
   };
   const follow = (search: Search) => {
     if (isEnded(search)) return leave(search.id);
     metrics.show(search);
-    if (stopped || listening.has(search.id)) return;
+    if (stopped || following.has(search.id)) return;
     let pending = search.state === SearchState.SEARCH_STATE_PENDING;
-    listening.set(
+    following.set(
       search.id,
       subscribeProgress(bus, search.id, () => {
-        metrics.heard(search.id, new Date());
+        metrics.signOfLife(search.id, new Date());
         if (!pending) return;
         pending = false;
-        searches.markBegun(search.id).catch((error: unknown) => {
-          // The first event of the worker says the same.
+        projection.markBegun(search.id).catch((error: unknown) => {
+          // The first event of the worker will mark it too.
           bus.logger.warn("a search could not be marked as begun", { searchId: search.id, error });
         });
       }),
     );
   };
   const sweepOnce = async () => {
-    // Those of now: a search that begins during the look is in neither.
-    const followed = [...listening.keys()];
-    const { changed, open } = await searches.sweep();
+    // Read before the sweep: a search that begins during it is in neither set.
+    const followed = [...following.keys()];
+    const { changed, open } = await sweep.run();
     changed.forEach(follow);
     for (const id of followed) if (!open.has(id)) leave(id);
   };
-  // A record that cannot be read must not stop the service.
   let sweeping: Promise<void> | undefined;
-  // One at a time: a sweep may take longer than the time between two.
-  const sweep = () =>
+  // One at a time: a sweep may take longer than the time between two. A failure must not stop the service.
+  const sweepSoon = () =>
     (sweeping ??= sweepOnce()
       .catch((error: unknown) => bus.logger.warn("the searches could not be looked through", { error }))
       .finally(() => (sweeping = undefined)));
 
-  // Nobody waits for it: the start takes no longer for the searches that are stored.
-  void sweep();
+  // Not awaited: the start must not take longer for the searches that are stored.
+  void sweepSoon();
   const consumption = await consumeEvents(bus, {
     durable: DURABLES.search,
     filter: ALL_EVENTS,
     backoffMs,
     handler: async (stored) => {
-      const record = await searches.take(stored);
+      const record = await projection.take(stored);
       if (record) {
         follow(record.search);
         traceEnd(record.search, stored);
@@ -83,17 +85,26 @@ export async function consumeSearches(
     },
     onGivenUp: async ({ searchId, error }) => {
       if (searchId === undefined) return;
-      if (isTransient(error)) searches.repairLater(searchId);
-      else await searches.fail(searchId, error);
+      if (isTransient(error)) sweep.repairLater(searchId);
+      else await projection.fail(searchId, error);
     },
   });
-  const timer = setInterval(() => void sweep(), sweepMs);
+  const timer = setInterval(() => void sweepSoon(), sweepMs);
   return {
     stop: async () => {
       clearInterval(timer);
       await consumption.stop();
       stopped = true;
-      for (const searchId of [...listening.keys()]) leave(searchId);
+      for (const searchId of [...following.keys()]) leave(searchId);
     },
   };
+}
+
+/** Exports the span of a whole search once an event has ended it. A second end changes nothing in the search, and exports no span. */
+function traceEnd({ id, createdAt, resumptions, state }: Search, { event, time }: StoredEvent): void {
+  if (!isEnd(event.type) || ENDS[event.type] !== state) return;
+  const start = createdAt ?? time;
+  const attributes = { "lathe.outcome": event.type, "lathe.resumptions": resumptions };
+  const failure = event.type === "search.failed" ? event.data : undefined;
+  endSearchTrace(id, { start, end: time, attributes, ...(failure && { failure }) });
 }

@@ -8,6 +8,7 @@ import { resolve } from "../../shared/spec/resolve";
 import { startTestBus } from "../../shared/testing/bus";
 import type { TestNats } from "../../shared/testing/nats";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
+import { Projection } from "./projection";
 import { Searches } from "./searches";
 
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
@@ -38,14 +39,16 @@ function dyingBus(at: number, afterwards: boolean): Bus {
 }
 
 /** Runs `step` with a process that dies at every request in turn, until one lives through it; returns how many died. */
-async function dieEverywhere(step: (searches: Searches) => Promise<unknown>): Promise<number> {
+async function dieEverywhere(step: (bus: Bus, projection: Projection) => Promise<unknown>): Promise<number> {
   for (let at = 1; ; at++) {
     let lived = true;
-    for (const afterwards of [false, true])
-      await step(new Searches(dyingBus(at, afterwards), host)).catch((error: unknown) => {
+    for (const afterwards of [false, true]) {
+      const dying = dyingBus(at, afterwards);
+      await step(dying, new Projection(dying, host)).catch((error: unknown) => {
         if (!String(error).includes(died.message)) throw error;
         lived = false;
       });
+    }
     if (lived) return at - 1;
   }
 }
@@ -53,29 +56,32 @@ async function dieEverywhere(step: (searches: Searches) => Promise<unknown>): Pr
 const workItems = async () => [...(await listSubjects(bus, WORK_STREAM, "lathe.work.>")).values()];
 
 describe("a process that dies at any step", () => {
-  it("has started one search, once, when it is asked again", async () => {
+  it("has started one search when the request is repeated", async () => {
     const request = { spec: tinySpec(), requestId: "req-crash" };
     const ids = new Set<string>();
-    const deaths = await dieEverywhere(async (searches) => ids.add((await searches.start(request)).id));
-    ids.add((await new Searches(bus, host).start(request)).id);
-    // Each death leaves more done, so that the next gets further with fewer requests.
+    const deaths = await dieEverywhere(async (dying, projection) =>
+      ids.add((await new Searches(dying, projection).start(request)).id),
+    );
+    const living = new Searches(bus, new Projection(bus, host));
+    ids.add((await living.start(request)).id);
+    // Each death leaves more done, so that the next process needs fewer requests.
     expect(deaths).toBeGreaterThan(2);
     expect(ids.size).toBe(1);
     expect((await historyOnce(bus, [...ids][0]!)).map(({ event }) => event.type)).toEqual(["search.created"]);
-    const { searches } = await new Searches(bus, host).list({ pageSize: 0, pageToken: "", states: [], labels: {} });
+    const { searches } = await living.list({ pageSize: 0, pageToken: "", states: [], labels: {} });
     expect(searches.map(({ id }) => id)).toEqual([...ids]);
   });
 
-  it("has taken an event in and queued its work once, when the event is delivered again", async () => {
-    const searches = new Searches(bus, host);
-    const { id } = await searches.start({ spec: tinySpec(), requestId: "" });
+  it("has taken in an event and queued its work once when the event is delivered again", async () => {
+    const projection = new Projection(bus, host);
+    const { id } = await new Searches(bus, projection).start({ spec: tinySpec(), requestId: "" });
     const { space } = resolve(tinySpec());
     const made = workerEvents(space);
     const events: LatheEvent[] = [made.epoch(1), made.converged, made.derived, made.trained, made.profiled];
     const before = (await workItems()).reduce((sum, count) => sum + count, 0);
     for (const event of events) await publishEvent(bus, id, event);
     for (const stored of await historyOnce(bus, id))
-      expect(await dieEverywhere((dying) => dying.take(stored))).toBeGreaterThan(0);
+      expect(await dieEverywhere((_dying, projection) => projection.take(stored))).toBeGreaterThan(0);
     // train, derive, retrain, profile; and the end.
     expect((await workItems()).reduce((sum, count) => sum + count, 0)).toBe(before + 4);
     expect((await historyOnce(bus, id)).map(({ event }) => event.type)).toEqual([
@@ -83,6 +89,6 @@ describe("a process that dies at any step", () => {
       ...events.map(({ type }) => type),
       "search.succeeded",
     ]);
-    expect(await searches.get(id)).toMatchObject({ issued: "succeeded", search: { retrainingEpoch: 0 } });
+    expect(await projection.get(id)).toMatchObject({ issued: "succeeded", search: { retrainingEpoch: 0 } });
   });
 });

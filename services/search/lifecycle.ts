@@ -5,6 +5,7 @@ import {
   type LatheEvent,
   type StoredEvent,
 } from "../../shared/events/catalog";
+import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef, EpochHealth, SearchResult } from "../../shared/proto/lathe/v1/result";
 import {
   DecidedBy,
@@ -13,10 +14,9 @@ import {
   SearchResult as ResultMessage,
 } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
-import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
+import { HealthPolicy, type CostSpec } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
 import { alarmReason } from "../../shared/spec/health";
-import { costMiss } from "./costTarget";
 import { isEnded, newRecord, type SearchRecord } from "./record";
 
 /** The changes that one event makes; absent fields stay as they were. */
@@ -56,18 +56,18 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ...begun(search),
       ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING),
       lastEpoch: metrics ?? search.lastEpoch,
-      // A resumed training is another process.
+      // A resumed training runs in another process.
       ...result(search, {
         peakMemoryBytes: Math.max(search.result?.peakMemoryBytes ?? 0, metrics?.peakMemoryBytes ?? 0),
       }),
       ...recovered(search, metrics?.health, time),
     },
   }),
-  // Pause and failure follow from the event itself: nothing may come between an alarm and what it does.
+  // The alarm itself pauses or fails the search: no other event may come between an alarm and its effect.
   "health.alarm.raised": ({ search }, { kind, policy, message }, time) => ({
     search: {
       ...begun(search),
-      // A plateau is not a fault: the search is still healthy.
+      // A search on a plateau is still healthy.
       ...(kind !== HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU &&
         condition(search, "Healthy", FALSE, alarmReason(kind), message, time)),
       ...(policy === HealthPolicy.HEALTH_POLICY_PAUSE && { state: SearchState.SEARCH_STATE_PAUSED }),
@@ -136,10 +136,10 @@ const RULES: { [N in EventName]: Rule<N> } = {
       : `the discrete network is at ${points(data.discreteMiou)} mIoU points, the supernet at ${points(data.supernetMiou)}`;
     // A network that was drawn within a cost window meets the target by construction.
     const miss = selection ? "" : costMiss(search.spec?.cost, data);
-    const told = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
+    const isDerived = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
     const derived = {
-      ...told,
-      ...condition(told, "CostTarget", miss ? FALSE : TRUE, miss ? "COST_MISSED" : "COST_MET", miss, time),
+      ...isDerived,
+      ...condition(isDerived, "CostTarget", miss ? FALSE : TRUE, miss ? "COST_MISSED" : "COST_MET", miss, time),
     };
     return {
       search: {
@@ -213,15 +213,16 @@ const RULES: { [N in EventName]: Rule<N> } = {
 };
 
 /**
- * The record after an event. An event that the record has taken in already (by its sequence) gives the very same record; nothing but the
- * sequence changes where the fact is stored a second time, and in a search that has ended. Undefined: there is no record, and this event does not begin one.
+ * The record after an event. An event that the record has taken in already (by its sequence) returns the same record. A fact that is
+ * stored a second time, and an event after the end of the search, change the sequence only. Undefined where there is no record and the
+ * event does not begin one.
  */
 export function project(record: SearchRecord | undefined, stored: StoredEvent): SearchRecord | undefined {
   const { sequence, time, searchId, event } = stored;
   if (record === undefined) {
     if (event.type !== "search.created") return undefined;
     const first = newRecord(searchId, event.data, time);
-    return { ...first, told: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
+    return { ...first, ordinals: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
   }
   if (sequence <= record.search.lastSequence) return record;
   if (isEnded(record.search) || isKnown(record, event))
@@ -231,14 +232,16 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
   return {
     ...record,
     ...rest,
-    told: { ...record.told, [event.type]: eventOrdinal(event) ?? 0 },
+    ordinals: { ...record.ordinals, [event.type]: eventOrdinal(event) ?? 0 },
     search: { ...record.search, ...search, updatedAt: time, lastSequence: sequence },
   };
 }
 
-/** Events of one name come in the order of their numbers; only pauses, which have none, come more than once. */
-function isKnown({ told }: SearchRecord, event: LatheEvent): boolean {
-  const newest = told[event.type];
+/**
+ * Whether the fact has been taken in. Events of one name are stored in the order of their numbers; only pauses, which have none, repeat.
+ */
+function isKnown({ ordinals }: SearchRecord, event: LatheEvent): boolean {
+  const newest = ordinals[event.type];
   return newest !== undefined && event.type !== "search.paused" && (eventOrdinal(event) ?? 0) <= newest;
 }
 
@@ -247,17 +250,17 @@ export function projectAll(record: SearchRecord | undefined, events: readonly St
   return events.reduce<SearchRecord | undefined>((state, stored) => project(state, stored), record);
 }
 
-/** A worker has begun. */
+/** The state after a sign of life of a worker. */
 export function begun({ state }: Search): { state: SearchState } {
   return { state: state === SearchState.SEARCH_STATE_PENDING ? SearchState.SEARCH_STATE_RUNNING : state };
 }
 
-/** Phases only go on: an event that comes late changes nothing. */
+/** The later of two phases: a late event does not set a search back. */
 function reached({ phase }: Search, next: SearchPhase): { phase: SearchPhase } {
   return { phase: Math.max(phase, next) };
 }
 
-/** Healthy once an epoch ends in which no condition of an alarm but that of a plateau holds. */
+/** The condition Healthy becomes true after an epoch in which no alarm but that of a plateau holds. */
 function recovered(search: Search, health: EpochHealth | undefined, time: Date): Partial<Search> {
   const ill = health?.standing.some((kind) => kind !== HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU) ?? true;
   const known = search.conditions.find(({ type }) => type === "Healthy");
@@ -284,6 +287,23 @@ function result({ result: known }: Search, found: Partial<SearchResult>): { resu
 function artifacts({ artifacts: known }: Search, ...added: (ArtifactRef | undefined)[]): Pick<Search, "artifacts"> {
   const names = new Set(known.map(({ object }) => object));
   return { artifacts: [...known, ...added.filter((ref): ref is ArtifactRef => !!ref && !names.has(ref.object))] };
+}
+
+/** Relative distance from the cost target within which a derived network meets it. */
+const COST_TOLERANCE = 0.1;
+
+/** A sentence that says why a derived network misses the cost target; "" where it meets the target or none is set. */
+function costMiss(
+  cost: CostSpec | undefined,
+  { costRatio, smallestCostRatio }: Pick<ArchitectureDerived, "costRatio" | "smallestCostRatio">,
+): string {
+  const { target, weight } = { target: cost?.target ?? 0, weight: cost?.weight ?? 0 };
+  if (target === 0 || weight === 0 || Math.abs(costRatio - target) <= COST_TOLERANCE * target + 1e-9) return "";
+  const percent = (ratio: number) => `${(100 * ratio).toFixed(1)} %`;
+  const missed = `the network costs ${percent(costRatio)} of the largest, the target is ${percent(target)}`;
+  return smallestCostRatio > target
+    ? `${missed}: the smallest network of the space costs ${percent(smallestCostRatio)}; give space smaller widths or depths`
+    : `${missed}, which the space can reach (from ${percent(smallestCostRatio)} on): raise cost.weight or set cost.adapt`;
 }
 
 /** 0.4567 as "45.7". */

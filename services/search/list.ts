@@ -1,16 +1,33 @@
 import { createHash } from "node:crypto";
+import type { JsonCodec } from "../../shared/events/catalog";
 import type { FieldViolation } from "../../shared/process/errors";
-import { SearchState, type ListSearchesRequest } from "../../shared/proto/lathe/v1/search";
+import { SearchState, type ListSearchesRequest, type Search } from "../../shared/proto/lathe/v1/search";
 import { refuse } from "../../shared/space/validate";
-import type { Place } from "./place";
 
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 200;
 
-/** A search as the list knows it. */
+/** A search's place in the list: the fields that order and filter its pages, a few hundred bytes beside a record of many thousands. */
+export interface Place {
+  /** Milliseconds since 1970. */
+  createdAt: number;
+  state: SearchState;
+  labels: Record<string, string>;
+  /** Revision of the record that the place was made from. A place of an older record does not replace that of a newer one. */
+  revision: number;
+}
+
+/** Places are stored as plain JSON: only the search service reads and writes them. */
+export const placeCodec: JsonCodec<Place> = { toJSON: (place) => place, fromJSON: (json) => json as Place };
+
+export function placeOf({ createdAt, state, spec }: Search, revision: number): Place {
+  return { createdAt: createdAt?.getTime() ?? 0, state, labels: spec?.labels ?? {}, revision };
+}
+
+/** A search in the list. */
 type Listed = Pick<Place, "createdAt" | "state" | "labels"> & { id: string };
 
-/** The last search of a page, and the filter that the page was made with. */
+/** Content of a page token: the last search of its page, and a digest of the filter. */
 interface Cursor {
   createdAt: number;
   id: string;
@@ -18,8 +35,8 @@ interface Cursor {
 }
 
 /**
- * Ids of one page of the searches that match, newest first. A page token goes on behind the last search of its page, so that searches which
- * begin meanwhile shift nothing. A size above 200 counts as 200; a token of another filter is INVALID_ARGUMENT.
+ * Ids of one page of the searches that match, newest first. A page begins after the last search of the page before, so that searches
+ * which begin meanwhile shift nothing. A size above 200 counts as 200; a token of another filter is INVALID_ARGUMENT.
  */
 export function page(
   searches: readonly Listed[],
@@ -72,7 +89,7 @@ function readToken(token: string): Cursor | undefined {
   try {
     parts = JSON.parse(Buffer.from(token, "base64url").toString());
   } catch {
-    // Not a token of ours: the caller says so.
+    // The caller reports that this is no token of this service.
     return undefined;
   }
   if (!Array.isArray(parts)) return undefined;

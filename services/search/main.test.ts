@@ -24,7 +24,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A service as a process of its own. */
+/** Starts a service as a process of its own. */
 function start(service: string, env: Record<string, string> = {}) {
   const { path, execArgv } = entry(join(__dirname, "..", service), "main");
   const readyFile = join(folder, `${service}-${children.length}.json`);
@@ -48,7 +48,7 @@ function start(service: string, env: Record<string, string> = {}) {
   return { child, ended, ready, log: () => log };
 }
 
-/** Names of the services that reflection tells of, from its raw bytes. */
+/** Names of the services that reflection lists, from its raw bytes. */
 function reflected(port: number): Promise<string> {
   const client = new Client(`127.0.0.1:${port}`, credentials.createInsecure());
   const raw = (bytes: Buffer) => bytes;
@@ -69,7 +69,7 @@ describe("the process of a service", () => {
   it.each([
     ["search", "lathe.v1.SearchService", "nas_search_active 0"],
     ["shrinking", "lathe.v1.ShrinkingService", 'nas_shrink_removed_total{dimension="depth"} 0'],
-  ])("%s starts, tells what it is, and stops in order", async (service, name, metric) => {
+  ])("%s starts, identifies itself, and stops in order", async (service, name, metric) => {
     const { child, ended, ready, log } = start(service);
     const { grpcPort, httpPort, pid } = await ready();
     expect(pid).toBe(child.pid);
@@ -90,7 +90,7 @@ describe("the process of a service", () => {
     expect([await ended, log().includes('"level":"error"')]).toEqual([0, false]);
   });
 
-  it("search says that NATS is out of reach while it is, and serves again after it", async () => {
+  it("search reports that NATS cannot be reached during an outage, and serves again after it", async () => {
     const { child, ended, ready } = start("search");
     const { grpcPort, httpPort } = await ready();
     const connection = connect(SearchServiceClient, `127.0.0.1:${grpcPort}`);

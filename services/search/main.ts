@@ -1,19 +1,19 @@
 import { arch, cpus, platform } from "node:os";
+import { baseSchema } from "../../shared/process/config";
 import { version } from "../../shared/process/root";
 import { serve } from "../../shared/service/serve";
-import { config } from "./config";
-import { consumeSearches } from "./consumer";
+import { consume } from "./consumer";
 import { searchMetrics } from "./metrics";
 import { searchService } from "./rpc";
-import { Searches } from "./searches";
+import { Projection } from "./projection";
 
-void serve("search", config, ({ bus, metrics }) => {
-  const searches = new Searches(bus, {
+void serve("search", baseSchema, ({ bus, metrics }) => {
+  const projection = new Projection(bus, {
     latheVersion: version(),
     nodeVersion: process.version,
     platform: `${platform()} ${arch()}`,
     cpu: cpus()[0]?.model.trim() ?? "",
   });
   const observed = searchMetrics(metrics);
-  return { services: [searchService(bus, searches)], consumers: [() => consumeSearches(bus, searches, observed)] };
+  return { services: [searchService(bus, projection)], consumers: [() => consume(bus, projection, observed)] };
 });

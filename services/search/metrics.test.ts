@@ -17,7 +17,7 @@ const made = workerEvents(space);
 const textOf = async (registry: { metrics(): Promise<string> }, part = "nas_") =>
   (await registry.metrics()).split("\n").filter((line) => line.startsWith("nas_") && line.includes(part));
 
-/** A registry with the metrics of searches, and searches that live by events. */
+/** A registry with the metrics of searches, and searches that are computed from events. */
 function observe() {
   const { registry, ...metrics } = createMetrics();
   const observed = searchMetrics({ registry, ...metrics });
@@ -32,7 +32,7 @@ function observe() {
       observed.show(record.search);
     },
     /** Takes in an event as the consumer does: into the record, and into the metrics. */
-    tell: (searchId: string, event: LatheEvent, seconds = 0) => {
+    takeIn: (searchId: string, event: LatheEvent, seconds = 0) => {
       const stored = { sequence: ++sequence, time: new Date(1000 * seconds), searchId, event };
       const known = records.get(searchId)!;
       const record = project(known, stored) ?? known;
@@ -57,46 +57,46 @@ const life: LatheEvent[] = [
 
 describe("metrics of searches", () => {
   it("have as many series after a thousand searches as after ten", async () => {
-    const { registry, observed, created, tell, search } = observe();
+    const { registry, observed, created, takeIn, search } = observe();
     const run = (n: number) => {
       const id = `s-${n}`;
       created(id);
-      for (const event of life) tell(id, event);
+      for (const event of life) takeIn(id, event);
       return search(id);
     };
     for (let n = 0; n < 10; n++) {
       run(n);
-      tell(`s-${n}`, succeeded);
+      takeIn(`s-${n}`, succeeded);
     }
     const ten = (await textOf(registry)).length;
     expect(await textOf(registry, "search_id")).toEqual([]);
     for (let n = 10; n < 1000; n++) {
       run(n);
       if (n % 100 === 0) expect((await textOf(registry, `"s-${n}"`)).length).toBeGreaterThan(30);
-      tell(`s-${n}`, succeeded);
+      takeIn(`s-${n}`, succeeded);
     }
     expect((await textOf(registry)).length).toBe(ten);
     expect(await textOf(registry, "nas_searches_total{")).toContain('nas_searches_total{outcome="succeeded"} 1000');
-    // Deleted by another process, or ended while this one was not looking.
+    // Another process has deleted the search, or taken in its end.
     run(1001);
     run(1002);
     observed.remove("s-1001");
     observed.show({ ...search("s-1002"), state: SearchState.SEARCH_STATE_CANCELLED });
     expect((await textOf(registry)).length).toBe(ten);
-    // What comes late brings nothing back.
-    observed.heard("s-1", new Date());
-    tell("s-1", made.retrained(2));
+    // A late event brings no gauge back.
+    observed.signOfLife("s-1", new Date());
+    takeIn("s-1", made.retrained(2));
     expect((await textOf(registry)).length).toBe(ten);
   });
 
-  it("tell how far a search is, what it costs and when it shrank", async () => {
-    const { registry, created, tell } = observe();
+  it("show the progress of a search, its cost and when it shrank", async () => {
+    const { registry, created, takeIn } = observe();
     created("s-a", { cost: { ...spec.cost, target: 0.25 } });
     const epoch = made.epoch(1);
     Object.assign((epoch.data as EpochCompleted).metrics!, { expectedCostRatio: 0.75 });
-    tell("s-a", epoch);
-    tell("s-a", shrunk, 90);
-    tell("s-a", { type: "space.shrunk", data: { ...made.shrunk(2).data, removals: [removal(2)] } } as LatheEvent, 99);
+    takeIn("s-a", epoch);
+    takeIn("s-a", shrunk, 90);
+    takeIn("s-a", { type: "space.shrunk", data: { ...made.shrunk(2).data, removals: [removal(2)] } } as LatheEvent, 99);
     const text = await textOf(registry, '"s-a"');
     expect(text).toEqual(
       expect.arrayContaining([
@@ -109,56 +109,56 @@ describe("metrics of searches", () => {
     );
   });
 
-  it("have a silence only while a worker should be heard", async () => {
-    const { registry, observed, created, tell } = observe();
+  it("have a time of the last progress only while a worker should report", async () => {
+    const { registry, observed, created, takeIn } = observe();
     const silence = async () => (await textOf(registry, "nas_search_last_progress")).map((line) => line.split(" ")[1]);
     const state = async () =>
       (await textOf(registry, 'nas_search_state{search_id="s-a"')).find((line) => / 1$/.test(line));
     created("s-a");
-    tell("s-a", { type: "search.created", data: { spec, space, specSha256: "0" } }, 5);
+    takeIn("s-a", { type: "search.created", data: { spec, space, specSha256: "0" } }, 5);
     expect(await silence()).toEqual([]);
     expect(await state()).toContain('state="pending"');
-    observed.heard("s-a", new Date(10_000));
+    observed.signOfLife("s-a", new Date(10_000));
     expect([await silence(), await state()]).toEqual([["10"], expect.stringContaining('state="running"')]);
-    tell("s-a", made.epoch(1), 20);
+    takeIn("s-a", made.epoch(1), 20);
     expect(await silence()).toEqual(["20"]);
-    tell("s-a", { type: "search.paused", data: {} }, 30);
+    takeIn("s-a", { type: "search.paused", data: {} }, 30);
     // The last step of a trainer that is being stopped.
-    observed.heard("s-a", new Date(31_000));
+    observed.signOfLife("s-a", new Date(31_000));
     expect([await silence(), await state()]).toEqual([[], expect.stringContaining('state="paused"')]);
-    tell("s-a", { type: "search.resumed", data: { resumption: 1 } }, 40);
+    takeIn("s-a", { type: "search.resumed", data: { resumption: 1 } }, 40);
     expect([await silence(), await state()]).toEqual([[], expect.stringContaining('state="running"')]);
-    observed.heard("s-a", new Date(50_000));
-    tell("s-a", made.converged, 60);
+    observed.signOfLife("s-a", new Date(50_000));
+    takeIn("s-a", made.converged, 60);
     expect(await silence()).toEqual(["60"]);
     // Retraining waits for a trainer, the measurement does not.
-    tell("s-a", made.derived, 70);
+    takeIn("s-a", made.derived, 70);
     expect(await silence()).toEqual([]);
-    tell("s-a", made.retrained(1), 80);
-    tell("s-a", made.trained, 90);
+    takeIn("s-a", made.retrained(1), 80);
+    takeIn("s-a", made.trained, 90);
     expect(await silence()).toEqual(["90"]);
   });
 
-  it("begin the silence of a search that runs with the process that takes it over", async () => {
-    const { registry, observed, created, tell, search } = observe();
+  it("begin the time of the last progress anew in the process that takes a running search over", async () => {
+    const { registry, observed, created, takeIn, search } = observe();
     created("s-a");
-    tell("s-a", made.epoch(1), 20);
+    takeIn("s-a", made.epoch(1), 20);
     observed.remove("s-a");
     const before = Date.now() / 1000;
     observed.show(search("s-a"));
     const [line = ""] = await textOf(registry, "nas_search_last_progress");
     expect(Number(line.split(" ")[1])).toBeGreaterThanOrEqual(before);
     // Retraining waits for a trainer, whichever process has read the event.
-    tell("s-a", made.derived, 30);
-    observed.heard("s-a", new Date());
+    takeIn("s-a", made.derived, 30);
+    observed.signOfLife("s-a", new Date());
     observed.show(search("s-a"));
     expect(await textOf(registry, "nas_search_last_progress")).toEqual([]);
   });
 
   it("count trainings without a finite loss, by an alarm or by the failure of the work", async () => {
-    const { registry, created, tell } = observe();
+    const { registry, created, takeIn } = observe();
     created("s-a");
-    tell("s-a", {
+    takeIn("s-a", {
       type: "health.alarm.raised",
       data: HealthAlarmRaised.fromPartial({ kind: HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE }),
     });
@@ -167,7 +167,7 @@ describe("metrics of searches", () => {
       data: { phase, reason, message: "", deliveries: 1 },
     });
     for (const each of [failed("retrain", "LOSS_NOT_FINITE"), failed("train", "LOSS_NOT_FINITE"), failed("train", "X")])
-      tell("s-a", each);
+      takeIn("s-a", each);
     expect(await textOf(registry, "nas_train_losses_not_finite_total{")).toEqual([
       'nas_train_losses_not_finite_total{phase="search"} 2',
       'nas_train_losses_not_finite_total{phase="retraining"} 1',

@@ -6,19 +6,13 @@ import { SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/
 import { Dimension } from "../../shared/proto/lathe/v1/space";
 import { valuesOf, enumWord } from "../../shared/spec/bounds";
 import { alarmReason } from "../../shared/spec/health";
-import { ENDS, isEnd, isEnded, phaseName } from "./record";
+import { PHASES, TRAININGS, trainingOfWork } from "../../shared/spec/phases";
+import { ENDS, isEnd, isEnded } from "./record";
 
-/** "succeeded" of "search.succeeded". */
+/** "succeeded" for "search.succeeded". */
 const outcomeOf = (type: string) => type.slice("search.".length);
 
-const PHASES = [
-  SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS,
-  SearchPhase.SEARCH_PHASE_SEARCHING,
-  SearchPhase.SEARCH_PHASE_DERIVING,
-  SearchPhase.SEARCH_PHASE_RETRAINING,
-  SearchPhase.SEARCH_PHASE_PROFILING_NETWORK,
-  SearchPhase.SEARCH_PHASE_DONE,
-] as const;
+const ALL_PHASES = [...Object.values(PHASES).map(({ phase }) => phase), SearchPhase.SEARCH_PHASE_DONE];
 
 const STATES = {
   pending: SearchState.SEARCH_STATE_PENDING,
@@ -26,7 +20,7 @@ const STATES = {
   paused: SearchState.SEARCH_STATE_PAUSED,
 } as const;
 
-/** After these a search that trains next waits for a trainer. */
+/** Events after which a search whose next phase is a training waits for a trainer. */
 const QUEUED: ReadonlySet<string> = new Set(["search.resumed", "operators.profiled", "architecture.derived"]);
 const TRAINS: ReadonlySet<SearchPhase> = new Set([
   SearchPhase.SEARCH_PHASE_SEARCHING,
@@ -34,14 +28,14 @@ const TRAINS: ReadonlySet<SearchPhase> = new Set([
 ]);
 
 export interface SearchMetrics {
-  /** Sets the gauges of a search to what its record says, and removes them once it has ended. */
+  /** Sets the gauges of a search from its record, and removes them once it has ended. */
   show(search: Search): void;
   /** Removes the gauges of a search that has ended or was deleted elsewhere. */
   remove(searchId: string): void;
-  /** Counts an event, once however often it is delivered here. */
+  /** Counts an event once, however often it is delivered to this process. */
   count(stored: StoredEvent): void;
-  /** A worker of the search has been heard of. */
-  heard(searchId: string, at: Date): void;
+  /** Notes a sign of life of a worker of the search. */
+  signOfLife(searchId: string, at: Date): void;
 }
 
 /** The metrics of searches (docs/operate.md#metrics); those with a search_id exist only while the search is active. */
@@ -54,7 +48,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     [1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120],
     ["phase"],
   );
-  for (const each of ["search", "retraining"]) epochSeconds.zero({ phase: each });
+  for (const { training } of TRAININGS) epochSeconds.zero({ phase: training });
   const alarms = metrics.counter("nas_search_alarms_total", "Health alarms that were raised, by kind.", ["kind"]);
   for (const kind of valuesOf(HealthAlarmKind)) alarms.inc({ kind: alarmReason(kind).toLowerCase() }, 0);
   const notFinite = metrics.counter(
@@ -62,8 +56,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     "Trainings that ran into a loss or gradient norm of NaN or infinity.",
     ["phase"],
   );
-  for (const each of ["search", "retraining"]) notFinite.inc({ phase: each }, 0);
-  /** By id, as they were last shown. */
+  for (const { training } of TRAININGS) notFinite.inc({ phase: training }, 0);
+  /** The searches that have not ended, by id, as they were last shown. */
   const active = new Map<string, Search>();
   metrics.gauge("nas_search_active", "Searches that have not ended.", [], (gauge) => gauge.set(active.size));
   const gauge = <L extends string>(name: string, help: string, labels: readonly L[] = []) =>
@@ -72,7 +66,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
   const state = gauge("nas_search_state", "1 for the state that the search is in, else 0.", ["state"]);
   const progress = gauge(
     "nas_search_last_progress_timestamp_seconds",
-    "When a worker of the search was last heard of, Unix time; none while the search is paused or waits for a trainer.",
+    "Last sign of life of a worker of the search, Unix time; none while the search is paused or waits for a trainer.",
   );
   const done = gauge("nas_search_epochs_done_ratio", "Share of the epochs that are done.", ["phase"]);
   const loss = gauge("nas_train_loss", "Mean loss of the newest epoch.", ["term"]);
@@ -132,16 +126,16 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       if (isEnded(search)) return remove(search_id);
       const known = active.has(search_id);
       active.set(search_id, search);
-      for (const each of PHASES)
-        phase.set({ search_id, phase: phaseName(each).toLowerCase() }, each === search.phase ? 1 : 0);
+      for (const each of ALL_PHASES)
+        phase.set({ search_id, phase: enumWord(SearchPhase, "SEARCH_PHASE_", each) }, each === search.phase ? 1 : 0);
       setState(search_id, search.state);
       const queued = search.phase === SearchPhase.SEARCH_PHASE_RETRAINING && search.retrainingEpoch === 0;
       if (queued || search.state !== SearchState.SEARCH_STATE_RUNNING) progress.remove({ search_id });
       // Taken over from a process that is gone: its silence begins now.
-      else if (!known) this.heard(search_id, new Date());
+      else if (!known) this.signOfLife(search_id, new Date());
       target.set({ search_id }, search.spec?.cost?.target ?? 0);
       const retraining = search.spec?.retraining?.epochs ?? 0;
-      if (retraining > 0) done.set({ search_id, phase: "retraining" }, search.retrainingEpoch / retraining);
+      if (retraining > 0) done.set({ search_id, phase: PHASES.retrain.training }, search.retrainingEpoch / retraining);
       const { lastEpoch } = search;
       if (!lastEpoch) return size.set({ search_id }, search.result?.log10SpaceStart ?? 0);
       for (const [term, value] of [
@@ -151,7 +145,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
         ["validation", lastEpoch.validationLoss],
       ] as const)
         loss.set({ search_id, term }, value);
-      if (lastEpoch.epochs > 0) done.set({ search_id, phase: "search" }, lastEpoch.epoch / lastEpoch.epochs);
+      if (lastEpoch.epochs > 0)
+        done.set({ search_id, phase: PHASES.search.training }, lastEpoch.epoch / lastEpoch.epochs);
       cost.set({ search_id }, lastEpoch.expectedCostRatio);
       if (search.phase === SearchPhase.SEARCH_PHASE_SEARCHING) score.set({ search_id }, lastEpoch.validationMiou);
       size.set({ search_id }, lastEpoch.log10Space);
@@ -177,18 +172,18 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       const queued = search && QUEUED.has(event.type) && TRAINS.has(search.phase);
       if (queued) progress.remove({ search_id: searchId });
       // The event that creates a search is no sign of life: no worker published it.
-      else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.heard(searchId, time);
+      else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.signOfLife(searchId, time);
       if (isEnd(event.type)) outcomes.inc({ outcome: outcomeOf(event.type) });
       if (event.type === "health.alarm.raised") alarms.inc({ kind: alarmReason(event.data.kind).toLowerCase() });
       const phaseNotFinite = lossNotFinite(event);
       if (phaseNotFinite !== undefined) notFinite.inc({ phase: phaseNotFinite });
       if (event.type === "epoch.completed" && event.data.metrics)
-        epochSeconds.observe({ phase: "search" }, event.data.metrics.seconds);
+        epochSeconds.observe({ phase: PHASES.search.training }, event.data.metrics.seconds);
       if (event.type === "sampling.epoch.completed") {
-        epochSeconds.observe({ phase: "search" }, event.data.seconds);
+        epochSeconds.observe({ phase: PHASES.search.training }, event.data.seconds);
         if (!search) return;
         loss.set({ search_id: searchId, term: "weights" }, event.data.loss);
-        done.set({ search_id: searchId, phase: "search" }, event.data.epoch / event.data.epochs);
+        done.set({ search_id: searchId, phase: PHASES.search.training }, event.data.epoch / event.data.epochs);
       }
       if (event.type === "candidate.evaluated" && search) {
         score.set({ search_id: searchId }, event.data.validationMiou);
@@ -201,32 +196,32 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
             time.getTime() / 1000,
           );
       if (event.type === "retraining.epoch.completed") {
-        epochSeconds.observe({ phase: "retraining" }, event.data.seconds);
+        epochSeconds.observe({ phase: PHASES.retrain.training }, event.data.seconds);
         if (!search) return;
         loss.set({ search_id: searchId, term: "retraining" }, event.data.loss);
         score.set({ search_id: searchId }, event.data.validationMiou);
       }
     },
-    heard(searchId, at) {
+    signOfLife(searchId, at) {
       const search = active.get(searchId);
-      // A trainer that is being stopped still tells its last step.
+      // A trainer that is being stopped still reports its last step.
       if (!search || search.state === SearchState.SEARCH_STATE_PAUSED) return;
       progress.set({ search_id: searchId }, at.getTime() / 1000);
-      // The record of a pending search follows at its first epoch.
+      // The record of a pending search changes with its first epoch.
       setState(searchId, SearchState.SEARCH_STATE_RUNNING);
     },
   };
 }
 
-/** How many events may be handled before one that a failure has delayed, so that it is still recognised as new. */
+/** An event that a failure has delayed is still recognised as new while at most this many later events have been counted. */
 const REMEMBERED = 10_000;
 
-/** The sequences that have been counted: the newest exactly, and all before them. */
+/** The sequences that have been counted: the newest one by one, and all before them. */
 class Counted {
   private readonly newest = new Set<number>();
   private before = 0;
 
-  /** False where it has been counted. */
+  /** Returns false where the sequence has been counted already. */
   add(sequence: number): boolean {
     if (sequence <= this.before || this.newest.has(sequence)) return false;
     this.newest.add(sequence);
@@ -239,12 +234,14 @@ class Counted {
   }
 }
 
-/** Which training an event says to have no finite loss; a supernet raises an alarm, unless it is its second, others fail at once. */
-function lossNotFinite(event: LatheEvent): "search" | "retraining" | undefined {
+/**
+ * The training whose loss is not finite by this event: a supernet raises an alarm, unless it is its second; other trainings fail at once.
+ */
+function lossNotFinite(event: LatheEvent): string | undefined {
   if (event.type === "health.alarm.raised" && event.data.kind === HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE)
-    return "search";
+    return PHASES.search.training;
   if (event.type !== "work.failed" || event.data.reason !== "LOSS_NOT_FINITE") return undefined;
-  return event.data.phase === "retrain" ? "retraining" : "search";
+  return trainingOfWork(event.data.phase) ?? PHASES.search.training;
 }
 
 /** prom-client removes one series at a time, by all of its labels. */

@@ -12,29 +12,32 @@ export interface SearchRecord {
   search: Search;
   /** SHA-256 of the resolved spec's canonical JSON. */
   specSha256: string;
-  /** Of the operators that were measured; not set where MACs are the cost. */
+  /** Costs of the measured operators; undefined where MACs are the cost. */
   costTable: CostTable | undefined;
   /** The discrete network with inherited weights. */
   derivedOnnx: ArtifactRef | undefined;
   derivedWeights: ArtifactRef | undefined;
-  /** The network that is profiled in the end. */
+  /** The network that is profiled at the end. */
   networkOnnx: ArtifactRef | undefined;
   /** Why the search has to fail, until search.failed has been stored. */
   failure: SearchFailed | undefined;
-  /** Highest number of each event that has been taken in; 0 for what happens once. */
-  told: Partial<Record<EventName, number>>;
+  /** Highest ordinal of each event that has been taken in; 0 for events without one. */
+  ordinals: Partial<Record<EventName, number>>;
   /** Id of the command that was carried out last. */
   issued: string;
 }
 
-/** A Search in proto3 JSON, as every service may read it, with the rest of the record as one more field that others skip. */
+/**
+ * Writes a record as a Search in proto3 JSON, which every service can read, with the rest of the record in one more field, which readers
+ * of Search skip.
+ */
 export const recordCodec: JsonCodec<SearchRecord> = {
-  toJSON: ({ search, specSha256, costTable, derivedOnnx, derivedWeights, networkOnnx, failure, told, issued }) => ({
+  toJSON: ({ search, specSha256, costTable, derivedOnnx, derivedWeights, networkOnnx, failure, ordinals, issued }) => ({
     ...(Search.toJSON(search) as object),
     next: {
       specSha256,
       issued,
-      told,
+      told: ordinals,
       ...(costTable && { costTable: CostTable.toJSON(costTable) }),
       ...(derivedOnnx && { derivedOnnx: ArtifactRef.toJSON(derivedOnnx) }),
       ...(derivedWeights && { derivedWeights: ArtifactRef.toJSON(derivedWeights) }),
@@ -54,7 +57,7 @@ export const recordCodec: JsonCodec<SearchRecord> = {
       derivedWeights: read(ArtifactRef, "derivedWeights"),
       networkOnnx: read(ArtifactRef, "networkOnnx"),
       failure: read(SearchFailed, "failure"),
-      told: next["told"] ?? {},
+      ordinals: next["told"] ?? {},
       issued: text(next["issued"]),
     };
   },
@@ -62,14 +65,17 @@ export const recordCodec: JsonCodec<SearchRecord> = {
 
 const text = (value: unknown) => (typeof value === "string" ? value : "");
 
-/** The record of a search that has just been created; its first phase is what its cost needs, or retraining where the network is given. */
+/**
+ * The record of a new search. Its first phase is retraining where the network is given, profiling where latency is the cost, else the
+ * search itself.
+ */
 export function newRecord(id: string, created: SearchCreated, time: Date, requestId = ""): SearchRecord {
   const { spec, space, specSha256 } = created;
   const given = givenGenotype(spec);
-  // A given network is not searched, so the size of its space is no figure of the result.
+  // A given network is not searched, so the result has no size of a space.
   const searched = given === undefined ? space : undefined;
   const start = searched && initialArchitecture(searched);
-  // Nothing leaves a space from which whole networks are drawn.
+  // No candidate leaves a space from which whole networks are drawn.
   const shrinks = start && !isSampling(spec);
   const measured = spec?.cost?.metric === CostMetric.COST_METRIC_LATENCY;
   return {
@@ -102,7 +108,7 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
     derivedWeights: undefined,
     networkOnnx: undefined,
     failure: undefined,
-    told: {},
+    ordinals: {},
     issued: "",
   };
 }
@@ -127,9 +133,4 @@ export function isEnded({ state }: Pick<Search, "state">): boolean {
 /** "RUNNING" for SEARCH_STATE_RUNNING. */
 export function stateName(state: SearchState): string {
   return (SearchState[state] ?? String(state)).replace("SEARCH_STATE_", "");
-}
-
-/** "SEARCHING" for SEARCH_PHASE_SEARCHING. */
-export function phaseName(phase: SearchPhase): string {
-  return (SearchPhase[phase] ?? String(phase)).replace("SEARCH_PHASE_", "");
 }

@@ -2,18 +2,20 @@ import type { Bus } from "../../shared/events/bus";
 import { SearchServiceService } from "../../shared/proto/lathe/v1/search";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { download } from "./artifacts";
-import type { Searches } from "./searches";
+import type { Projection } from "./projection";
+import { Searches } from "./searches";
 import { validateReason, validateSearchId } from "./validate";
 import { watch } from "./watch";
 
 /** SearchService over the searches of a bus. */
-export function searchService(bus: Bus, searches: Searches): Service {
+export function searchService(bus: Bus, projection: Projection): Service {
+  const searches = new Searches(bus, projection);
   return service(SearchServiceService, {
     startSearch: async (request) => ({ search: await searches.start(request) }),
-    getSearch: async ({ searchId }) => ({ search: (await searches.get(validateSearchId(searchId))).search }),
+    getSearch: async ({ searchId }) => ({ search: (await projection.get(validateSearchId(searchId))).search }),
     listSearches: async (request) => searches.list(request),
     async *watchSearch({ searchId, fromSequence, includeProgress }, { signal }) {
-      const { search } = await searches.current(validateSearchId(searchId));
+      const { search } = await projection.current(validateSearchId(searchId));
       yield* watch(bus, search, { fromSequence, includeProgress, signal });
     },
     pauseSearch: async ({ searchId }) => ({ search: await searches.pause(validateSearchId(searchId)) }),
@@ -26,10 +28,10 @@ export function searchService(bus: Bus, searches: Searches): Service {
       return {};
     },
     listArtifacts: async ({ searchId }) => ({
-      artifacts: (await searches.get(validateSearchId(searchId))).search.artifacts,
+      artifacts: (await projection.get(validateSearchId(searchId))).search.artifacts,
     }),
     async *downloadArtifact({ searchId, object }, { signal }) {
-      const { search } = await searches.get(validateSearchId(searchId));
+      const { search } = await projection.get(validateSearchId(searchId));
       yield* download(bus, search, object, signal);
     },
   });

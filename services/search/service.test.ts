@@ -32,13 +32,15 @@ import { startTestBus } from "../../shared/testing/bus";
 import type { TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
-import { consumeSearches } from "./consumer";
+import { consume } from "./consumer";
 import { projectAll } from "./lifecycle";
 import { searchMetrics } from "./metrics";
-import { placeCodec } from "./place";
+import { placeCodec } from "./list";
 import { newRecord, recordCodec } from "./record";
 import { searchService } from "./rpc";
+import { Projection } from "./projection";
 import { Searches } from "./searches";
+import { Sweep } from "./sweep";
 import { until } from "../../shared/testing/until";
 
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
@@ -49,7 +51,7 @@ let nats: TestNats;
 let bus: Bus;
 let rpc: TestRpc;
 let consumption: Consumption;
-let searches: Searches;
+let projection: Projection;
 const metrics = createMetrics();
 const observed = searchMetrics(metrics);
 const trained: WorkItem<"train">[] = [];
@@ -65,9 +67,9 @@ let api: ReturnType<typeof client>;
 
 beforeAll(async () => {
   ({ nats, bus } = await startTestBus());
-  searches = new Searches(bus, host);
-  consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
-  rpc = await startRpc([searchService(bus, searches)]);
+  projection = new Projection(bus, host);
+  consumption = await consume(bus, projection, observed, { backoffMs: 10 });
+  rpc = await startRpc([searchService(bus, projection)]);
   api = client();
   trainers = await takeWork(bus, {
     queues: [{ kind: "train" }],
@@ -100,7 +102,7 @@ const inState = (id: string, state: SearchState) =>
     (search) => search.state === state,
   );
 
-const tell = (id: string, ...events: LatheEvent[]) =>
+const publish = (id: string, ...events: LatheEvent[]) =>
   events.reduce<Promise<unknown>>(
     (before, event) => before.then(() => publishEvent(bus, id, event)),
     Promise.resolve(),
@@ -113,12 +115,12 @@ const watchAll = async (id: string, fromSequence = 0) => {
 };
 const cases = (seen: readonly WatchSearchResponse[]) => seen.map(({ event }) => event?.$case);
 
-/** What the metrics endpoint says of a search. */
+/** The lines of the metrics endpoint that name a search. */
 const scraped = async (id: string) =>
   (await metrics.registry.metrics()).split("\n").filter((line) => line.includes(`"${id}"`));
 
 describe("StartSearch", () => {
-  it("stores the search with its spec filled in, tells of it, and sends it to a trainer", async () => {
+  it("stores the search with its completed spec, publishes it, and sends it to a trainer", async () => {
     const search = await begin({ labels: { team: "a" } });
     expect(search.id).toMatch(/^s-[a-z2-7]{12}$/);
     expect(search).toMatchObject({
@@ -132,7 +134,7 @@ describe("StartSearch", () => {
     expect((await new Records(bus, SEARCHES_BUCKET, Search).get(search.id))?.value.spec).toEqual(search.spec);
   });
 
-  it("is one search for one request id, however often and by how many it is asked for", async () => {
+  it("starts one search per request id, however often and by however many clients it is called", async () => {
     const spec = { seed: 4 };
     const started = await Promise.all(Array.from({ length: 5 }, () => begin(spec, "req-1")));
     const [first] = started;
@@ -140,7 +142,7 @@ describe("StartSearch", () => {
     expect((await begin(spec, "req-1")).id).toBe(first!.id);
     expect(await historyOnce(bus, first!.id)).toHaveLength(1);
     expect((await begin(spec)).id).not.toBe(first!.id);
-    // What a default says is the same as saying it.
+    // A default value and the same value given explicitly are one spec.
     expect((await begin({ ...spec, training: { epochs: first!.spec!.training!.epochs } }, "req-1")).id).toBe(first!.id);
     const error = await failure(begin({ seed: 5 }, "req-1"));
     expect(error).toMatchObject({ code: "ALREADY_EXISTS", reason: "REQUEST_ID_REUSED" });
@@ -163,11 +165,11 @@ describe("StartSearch", () => {
     expect(after).toBe(before);
   });
 
-  it("is taken up by a sweep where the process died behind the record, and by the client's repetition behind the claim", async () => {
+  it("is completed by a sweep where the process died after the record, and by the client's repetition where it died after the claim", async () => {
     const { spec, space: own } = resolve(tinySpec({ seed: 77 }));
     const record = newRecord("s-diedbehindit", { spec, space: own, specSha256: "0" }, new Date(), "");
     await new Records(bus, "SEARCHES", recordCodec).create("s-diedbehindit", record);
-    await searches.sweep();
+    await new Sweep(bus, projection).run();
     expect((await historyOnce(bus, "s-diedbehindit")).map(({ event }) => event.type)).toEqual(["search.created"]);
     await until(() => trained.some(({ searchId }) => searchId === "s-diedbehindit"));
 
@@ -198,7 +200,7 @@ describe("ListSearches", () => {
   const list = async (request: Partial<Parameters<typeof api.listSearches>[0]>) =>
     api.listSearches({ pageSize: 0, pageToken: "", states: [], labels: {}, ...request });
 
-  it("gives pages, newest first, that a new search does not shift", async () => {
+  it("returns pages, newest first, that a new search does not shift", async () => {
     const labels = { list: "pages" };
     const ids: string[] = [];
     for (let n = 0; n < 5; n++) {
@@ -234,12 +236,12 @@ describe("ListSearches", () => {
     expect((await list({ labels })).searches.map(({ id }) => id)).toEqual([ended.id, kept.id]);
   });
 
-  it("has every search on one of its pages, whether or not a process lived to list it", async () => {
+  it("has every search on one of its pages, also where a process died before it had listed it", async () => {
     const labels = { list: "many" };
     const { spec, space: own } = resolve(tinySpec({ labels }));
     const ids = Array.from({ length: 230 }, (_, n) => `s-listed-${String(n).padStart(3, "0")}`);
     const records = new Records(bus, SEARCHES_BUCKET, recordCodec);
-    // Ended, so that no process has anything to do for them.
+    // Ended searches, for which no process has anything to do.
     await Promise.all(
       ids.map((id, n) => {
         const record = newRecord(id, { spec, space: own, specSha256: "0" }, new Date(1e12 + n));
@@ -247,7 +249,7 @@ describe("ListSearches", () => {
         return records.create(id, record);
       }),
     );
-    await searches.sweep();
+    await new Sweep(bus, projection).run();
     const seen: string[][] = [];
     for (let pageToken = "", first = true; first || pageToken !== ""; first = false) {
       const page = await list({ labels, pageSize: 100, pageToken });
@@ -258,7 +260,7 @@ describe("ListSearches", () => {
     expect(seen.flat()).toEqual([...ids].reverse());
   });
 
-  it("reads the records of its page alone", async () => {
+  it("reads only the records of its page", async () => {
     const labels = { list: "reads" };
     for (let n = 0; n < 4; n++) await begin({ labels });
     const asked: string[] = [];
@@ -267,23 +269,23 @@ describe("ListSearches", () => {
       asked.push(subject);
       return bus.request(subject, payload, options);
     };
-    const other = new Searches(listening, host);
+    const other = new Searches(listening, new Projection(listening, host));
     const request = { pageSize: 2, pageToken: "", states: [], labels };
     expect((await other.list(request)).searches).toHaveLength(2);
     expect(asked.filter((subject) => subject.endsWith("MSG.GET.KV_SEARCHES"))).toHaveLength(2);
   });
 
-  it("is put right where a place is older than its record, or the record is gone", async () => {
+  it("is repaired where a place is older than its record, or the record does not exist", async () => {
     const labels = { list: "mended" };
     const ended = await begin({ labels });
     await api.cancelSearch({ searchId: ended.id, reason: "" });
     const places = new Records(bus, LISTING_BUCKET, placeCodec);
     await places.mutate(ended.id, (place) => ({ ...place!, state: SearchState.SEARCH_STATE_RUNNING, revision: 0 }));
     await places.create("s-nowhere", { createdAt: 0, state: SearchState.SEARCH_STATE_FAILED, labels, revision: 1 });
-    // Never shown as what it is not.
+    // A search is never listed under a state that it has left.
     expect((await list({ labels, states: [SearchState.SEARCH_STATE_RUNNING] })).searches).toEqual([]);
-    // As a process does when it starts.
-    await new Searches(bus, host).sweep();
+    // Every process sweeps when it starts.
+    await new Sweep(bus, projection).run();
     const cancelled = await list({ labels, states: [SearchState.SEARCH_STATE_CANCELLED] });
     expect(cancelled.searches.map(({ id }) => id)).toEqual([ended.id]);
     expect(await places.get("s-nowhere")).toBeUndefined();
@@ -291,7 +293,7 @@ describe("ListSearches", () => {
 });
 
 describe("a search", () => {
-  it("goes from its start to its result, watched all the way, and leaves no gauge", async () => {
+  it("runs from its start to its result under a watch, and leaves no gauge", async () => {
     const profiles: WorkItem<"profile">[] = [];
     const derivations: WorkItem<"derive">[] = [];
     const retrains: WorkItem<"retrain">[] = [];
@@ -301,7 +303,7 @@ describe("a search", () => {
         queues: [{ kind: "derive" }],
         handler: async (work) => {
           derivations.push(work);
-          await tell(work.searchId, made.derived);
+          await publish(work.searchId, made.derived);
         },
         onExhausted,
       }),
@@ -309,7 +311,7 @@ describe("a search", () => {
         queues: [{ kind: "retrain" }],
         handler: async (work) => {
           retrains.push(work);
-          await tell(work.searchId, made.retrained(1), made.trained);
+          await publish(work.searchId, made.retrained(1), made.trained);
         },
         onExhausted,
       }),
@@ -317,7 +319,7 @@ describe("a search", () => {
         queues: [{ kind: "profile", deviceClass: "cpu" }],
         handler: async (work) => {
           profiles.push(work);
-          await tell(work.searchId, made.profiled);
+          await publish(work.searchId, made.profiled);
         },
         onExhausted,
       }),
@@ -325,19 +327,19 @@ describe("a search", () => {
     opened.push(...workers);
     const { id } = await begin();
     const watching = watchAll(id);
-    // Nothing but progress says that the first epoch has begun.
+    // Only progress messages show that the first epoch has begun.
     await until(async () => {
       publishProgress(bus, id, { phase: "supernet", epoch: 1, epochs: 2, step: 1, steps: 2, loss: 1 });
-      return (await searches.get(id)).search.state === SearchState.SEARCH_STATE_RUNNING;
+      return (await projection.get(id)).search.state === SearchState.SEARCH_STATE_RUNNING;
     });
-    await tell(id, made.epoch(1), made.shrunk(1));
+    await publish(id, made.epoch(1), made.shrunk(1));
     await until(async () => (await scraped(id)).some((line) => line.startsWith("nas_dimension_entropy")));
     const lines = await scraped(id);
     expect(lines.find((line) => line.startsWith("nas_val_score"))).toMatch(/ 0.1$/);
     expect(lines.find((line) => line.includes("nas_search_phase") && line.includes('phase="searching"'))).toMatch(
       / 1$/,
     );
-    await tell(id, made.epoch(2), made.kept(2), made.converged);
+    await publish(id, made.epoch(2), made.kept(2), made.converged);
     const seen = await watching;
     expect(cases(seen)).toEqual([
       "searchCreated",
@@ -355,9 +357,9 @@ describe("a search", () => {
     expect(await watchAll(id, seen.at(-1)!.sequence + 1)).toEqual([]);
   });
 
-  it("fails with the reason of its work, and where an event cannot be taken in", async () => {
+  it("fails with the reason of its work, or where an event cannot be taken in", async () => {
     const { id } = await begin();
-    await tell(id, {
+    await publish(id, {
       type: "work.failed",
       data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", deliveries: 1 },
     });
@@ -367,7 +369,7 @@ describe("a search", () => {
     ]);
 
     const lacking = (await begin()).id;
-    await tell(lacking, { ...made.derived, data: { ...made.derived.data, weights: undefined } });
+    await publish(lacking, { ...made.derived, data: { ...made.derived.data, weights: undefined } });
     const malformed = (await begin()).id;
     await bus.connection.request(eventSubject(malformed, "space.kept"), "no envelope");
     for (const [searchId, reason] of [
@@ -379,93 +381,93 @@ describe("a search", () => {
     }
   });
 
-  it("takes events in that are delivered again, without doing anything twice", async () => {
+  it("takes in events that are delivered again without a second effect", async () => {
     const { id } = await begin();
-    await tell(id, made.epoch(1));
+    await publish(id, made.epoch(1));
     await inState(id, SearchState.SEARCH_STATE_RUNNING);
-    const before = await searches.current(id);
-    for (const stored of await historyOnce(bus, id)) await searches.take(stored);
-    expect(await searches.get(id)).toEqual({ ...before, issued: "train:0" });
+    const before = await projection.current(id);
+    for (const stored of await historyOnce(bus, id)) await projection.take(stored);
+    expect(await projection.get(id)).toEqual({ ...before, issued: "train:0" });
     await until(() => trained.some(({ searchId }) => searchId === id));
     expect(trained.filter(({ searchId }) => searchId === id)).toHaveLength(1);
   });
 
-  it("takes events in that come in another order, or not at all, in the order of the stream", async () => {
+  it("takes in events in the order of the stream, also those that are delivered in another order or never", async () => {
     const { id } = await begin();
     await consumption.stop();
     try {
-      await tell(id, made.epoch(1), made.shrunk(1), made.epoch(2), made.kept(2), made.converged);
+      await publish(id, made.epoch(1), made.shrunk(1), made.epoch(2), made.kept(2), made.converged);
       const history = await historyOnce(bus, id);
       const inOrder = projectAll(undefined, history);
       const shuffled = [history[3]!, history[1]!, history[5]!, history[2]!];
-      for (const stored of shuffled) await searches.take(stored);
-      const { search } = await searches.get(id);
+      for (const stored of shuffled) await projection.take(stored);
+      const { search } = await projection.get(id);
       expect(search).toEqual({ ...inOrder?.search, requestId: search.requestId });
     } finally {
-      consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+      consumption = await consume(bus, projection, observed, { backoffMs: 10 });
     }
   });
 
-  it("whose record has missed an event takes it in at the next sweep, and goes on", async () => {
+  it("takes in an event that its record has missed at the next sweep, and goes on", async () => {
     const { id } = await begin();
     await until(() => trained.some(({ searchId }) => searchId === id));
     await consumption.stop();
     try {
-      const mending = new Searches(bus, host);
-      await mending.sweep();
-      await tell(id, made.epoch(1), made.converged);
-      const before = await searches.get(id);
+      const sweep = new Sweep(bus, projection);
+      await sweep.run();
+      await publish(id, made.epoch(1), made.converged);
+      const before = await projection.get(id);
       expect(before.issued).toBe("train:0");
-      await mending.sweep();
-      expect(await searches.get(id)).toEqual(before);
-      mending.repairLater(id);
-      const { changed } = await mending.sweep();
+      await sweep.run();
+      expect(await projection.get(id)).toEqual(before);
+      sweep.repairLater(id);
+      const { changed } = await sweep.run();
       expect(changed.map((search) => search.id)).toContain(id);
-      expect(await searches.get(id)).toMatchObject({
+      expect(await projection.get(id)).toMatchObject({
         issued: "derive:0",
         search: { phase: SearchPhase.SEARCH_PHASE_DERIVING },
       });
     } finally {
-      consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+      consumption = await consume(bus, projection, observed, { backoffMs: 10 });
     }
   });
 
-  it("that an earlier version has left at its trained supernet is derived once this version starts", async () => {
+  it("is derived by this version where an earlier version has left it at its trained supernet", async () => {
     await consumption.stop();
     try {
       const { id } = await begin();
-      await tell(id, made.epoch(1), made.converged);
+      await publish(id, made.epoch(1), made.converged);
       // Earlier versions issued nothing in this phase: deriving was a reaction to the event, which has been taken in.
-      expect(await searches.current(id)).toMatchObject({
+      expect(await projection.current(id)).toMatchObject({
         issued: "",
         search: { phase: SearchPhase.SEARCH_PHASE_DERIVING },
       });
-      await new Searches(bus, host).sweep();
-      expect((await searches.get(id)).issued).toBe("derive:0");
+      await new Sweep(bus, projection).run();
+      expect((await projection.get(id)).issued).toBe("derive:0");
       const query = { last_by_subj: workSubject("derive") };
       const item = await readMessage(bus, WORK_STREAM, query, { what: "the newest derivation" });
       expect(JSON.parse(Buffer.from(item!.data).toString())).toMatchObject({ id: `${id}:derive:0` });
     } finally {
-      consumption = await consumeSearches(bus, searches, observed, { backoffMs: 10 });
+      consumption = await consume(bus, projection, observed, { backoffMs: 10 });
     }
   });
 
-  it("is made again from its events where its record is lost", async () => {
+  it("is computed again from its events where its record is lost", async () => {
     const { id } = await begin();
-    await tell(id, made.epoch(1));
+    await publish(id, made.epoch(1));
     await inState(id, SearchState.SEARCH_STATE_RUNNING);
-    const before = await searches.current(id);
+    const before = await projection.current(id);
     await new Records(bus, SEARCHES_BUCKET, Search).delete(id);
-    await tell(id, made.kept(1));
+    await publish(id, made.kept(1));
     await until(async () => (await new Records(bus, SEARCHES_BUCKET, Search).get(id)) !== undefined);
-    const { search } = await searches.current(id);
+    const { search } = await projection.current(id);
     expect(search.lastSequence).toBeGreaterThan(before.search.lastSequence);
     expect(search.lastEpoch).toEqual(before.search.lastEpoch);
   });
 });
 
 describe("WatchSearch", () => {
-  it("ends at once for a client that cancels, and for a search that is not there", async () => {
+  it("ends at once for a client that cancels, and for a search that does not exist", async () => {
     const { id } = await begin();
     const stop = new AbortController();
     const seen: WatchSearchResponse[] = [];
@@ -483,14 +485,14 @@ describe("WatchSearch", () => {
     expect(await failure(watchAll("s-nowhere"))).toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("gives progress between events, with sequence 0", async () => {
+  it("sends progress between events, with sequence 0", async () => {
     const { id } = await begin();
     const seen: WatchSearchResponse[] = [];
     for await (const each of api.watchSearch({ searchId: id, fromSequence: 0, includeProgress: true })) {
       seen.push(each);
       const progress = (step: number) => ({ phase: "supernet", epoch: 1, epochs: 2, step, steps: 9, loss: 0.5 });
       if (seen.length === 1) publishProgress(bus, id, progress(1));
-      if (seen.length === 2) await tell(id, made.epoch(1));
+      if (seen.length === 2) await publish(id, made.epoch(1));
       if (seen.length === 3) await api.cancelSearch({ searchId: id, reason: "seen enough" });
     }
     expect(cases(seen)).toEqual(["searchCreated", "trainingProgressed", "epochCompleted", "searchCancelled"]);
@@ -499,7 +501,7 @@ describe("WatchSearch", () => {
 });
 
 describe("PauseSearch, ResumeSearch, CancelSearch", () => {
-  it("say at once what they did, may be repeated, and send the work again under a new number", async () => {
+  it("return the new state, may be repeated, and queue the work again with a new ordinal", async () => {
     const { id } = await begin();
     const pause = async () => (await api.pauseSearch({ searchId: id })).search!;
     const resume = async () => (await api.resumeSearch({ searchId: id })).search!;
@@ -509,10 +511,10 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     expect(await resume()).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 1 });
     expect(await resume()).toMatchObject({ resumptions: 1 });
     await pause();
-    // Taken in while it is paused; what follows waits for the resumption.
-    await tell(id, made.converged, made.derived);
+    // The events are taken in during the pause; the next command waits for the resumption.
+    await publish(id, made.converged, made.derived);
     expect(await resume()).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 2 });
-    await until(async () => (await searches.get(id)).issued === "retrain:2");
+    await until(async () => (await projection.get(id)).issued === "retrain:2");
     await until(() => trained.filter(({ searchId }) => searchId === id).length === 2);
     expect(trained.filter(({ searchId }) => searchId === id).map(({ data }) => data.resumption)).toEqual([0, 1]);
     expect((await historyOnce(bus, id)).map(({ event }) => event.type)).toEqual([
@@ -522,7 +524,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     ]);
   });
 
-  it("refuse what has ended, naming its state; a cancelled search may be cancelled again", async () => {
+  it("refuse an ended search with its state; a cancelled search may be cancelled again", async () => {
     const { id } = await begin();
     const cancel = (searchId: string) => api.cancelSearch({ searchId, reason: "enough" });
     expect((await cancel(id)).search?.state).toBe(SearchState.SEARCH_STATE_CANCELLED);
@@ -533,7 +535,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
         message: expect.stringContaining("is CANCELLED") as string,
       });
     const other = (await begin()).id;
-    await tell(other, { type: "search.failed", data: { reason: "X", message: "x", phase: "train" } });
+    await publish(other, { type: "search.failed", data: { reason: "X", message: "x", phase: "train" } });
     expect(await failure(cancel(other))).toMatchObject({ code: "FAILED_PRECONDITION", metadata: { state: "FAILED" } });
     expect((await failure(api.cancelSearch({ searchId: id, reason: "x".repeat(501) }))).violations).toMatchObject([
       { field: "reason" },
@@ -542,7 +544,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
 });
 
 describe("artifacts", () => {
-  it("are listed and downloaded, those of the search alone", async () => {
+  it("of the search, and of no other, are listed and downloaded", async () => {
     const { id } = await begin();
     const bytes = Buffer.alloc(600_000, 7);
     const options = { kind: "derived.onnx", mediaType: "application/onnx" };
@@ -552,7 +554,7 @@ describe("artifacts", () => {
       kind: "checkpoint",
     });
     const foreign = await new Objects(bus, ARTIFACTS_BUCKET).put(`s-another/x`, bytes, options);
-    await tell(
+    await publish(
       id,
       { ...made.converged, data: { ...made.converged.data, checkpoint } },
       { ...made.derived, data: { ...made.derived.data, onnx } },
@@ -572,7 +574,7 @@ describe("artifacts", () => {
 });
 
 describe("DeleteSearch", () => {
-  it("removes an ended search with everything of it, and what a late worker brings", async () => {
+  it("removes an ended search with all its data, and what a late worker stores", async () => {
     const { id } = await begin({}, "req-deleted");
     expect(await failure(api.deleteSearch({ searchId: id }))).toMatchObject({ code: "FAILED_PRECONDITION" });
     const objects = new Objects(bus, ARTIFACTS_BUCKET);
@@ -583,7 +585,7 @@ describe("DeleteSearch", () => {
     expect(await new Records(bus, LISTING_BUCKET, placeCodec).get(id)).toBeUndefined();
     expect(await historyOnce(bus, id)).toEqual([]);
     expect(await objects.list(`${id}/`)).toEqual([]);
-    await tell(id, made.epoch(1));
+    await publish(id, made.epoch(1));
     await until(async () => (await historyOnce(bus, id)).length === 0);
     // The request id is free again.
     expect((await begin({ seed: 9 }, "req-deleted")).id).not.toBe(id);

@@ -14,8 +14,8 @@ interface WatchOptions {
 }
 
 /**
- * The events of a search from a sequence on, then each new one, up to and with the one that ends it. Progress comes with sequence 0 once the
- * history has been sent; a watcher who is slower than the worker misses some of it.
+ * The events of a search from a sequence on, then each new one, up to and including the event that ends it. Progress messages have
+ * sequence 0 and follow the history; a client that reads more slowly than the worker publishes gets only the newest.
  */
 export async function* watch(
   bus: Bus,
@@ -23,7 +23,7 @@ export async function* watch(
   { fromSequence, includeProgress, signal }: WatchOptions,
 ): AsyncGenerator<WatchSearchResponse, void, undefined> {
   if (isEnded(search)) {
-    // Behind its last event there is nothing to look for.
+    // Nothing is stored after the last event.
     if (fromSequence > search.lastSequence) return;
     for await (const stored of history(bus, search.id, fromSequence, { until: search.lastSequence, signal })) {
       yield toWatchResponse(stored);
@@ -37,7 +37,7 @@ export async function* watch(
   const unsubscribe = includeProgress
     ? subscribeProgress(bus, search.id, (progress) => newest.put(progress))
     : () => {};
-  // Asked for before it is waited for: until then its failure is nobody's unhandled rejection.
+  // The next event is requested before it is awaited; its failure must not count as unhandled until then.
   const ask = () => {
     const next = events.next();
     next.catch(() => {});
@@ -71,7 +71,7 @@ function progressResponse(value: TrainingProgressed): WatchSearchResponse {
   return { sequence: 0, time: new Date(), event: { $case: "trainingProgressed", value } };
 }
 
-/** Room for one value; the newer replaces the older. */
+/** Holds one value; a newer one replaces it. */
 class Newest<T> {
   private value: T | undefined;
   private wake = () => {};

@@ -3,7 +3,8 @@ import type { StoredEvent } from "../../shared/events/catalog";
 import type { Consumption } from "../../shared/events/pulls";
 import { awaitEvent, historyOnce } from "../../shared/events/history";
 import { publishEvent } from "../../shared/events/publisher";
-import { eventSubject } from "../../shared/events/subjects";
+import { pullOne } from "../../shared/events/pull";
+import { DURABLES, EVENTS_STREAM, eventFilter, eventSubject } from "../../shared/events/subjects";
 import type { LatheError } from "../../shared/process/errors";
 import { createMetrics } from "../../shared/process/metrics";
 import { EpochCompleted, HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
@@ -18,7 +19,7 @@ import { startTestBus } from "../../shared/testing/bus";
 import { uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec } from "../../shared/testing/searches";
-import { answer, consumeEpochs } from "./consumer";
+import { answer, consume } from "./consumer";
 import { shrinkingMetrics } from "./metrics";
 import { shrinkingService } from "./rpc";
 import { patience } from "../../shared/testing/until";
@@ -26,7 +27,7 @@ import { patience } from "../../shared/testing/until";
 const { space } = resolve(tinySpec());
 const policy = presetSpec("tiny").shrinking;
 
-/** The end of an epoch, in which depth 1 of stage 1 has all but won. */
+/** The end of an epoch after which depth 1 of stage 1 has almost all of the probability. */
 function completed(epoch: number, overrides: Partial<EpochCompleted> = {}): EpochCompleted {
   const architecture: Architecture = initialArchitecture(space);
   group(architecture, "stage1/depth").alphas = [9, -9];
@@ -47,7 +48,7 @@ const metrics = createMetrics();
 const observed = shrinkingMetrics(metrics);
 beforeAll(async () => {
   ({ nats, bus } = await startTestBus());
-  consumption = await consumeEpochs(bus, observed, { backoffMs: 10 });
+  consumption = await consume(bus, observed, { backoffMs: 10 });
   rpc = await startRpc([shrinkingService()]);
 });
 afterAll(async () => {
@@ -82,21 +83,33 @@ describe("an epoch that is completed", () => {
     expect(counted.reduce((sum, n) => sum + n, 0)).toBe(removals.length);
   });
 
-  it("is answered by who comes after one that died before its acknowledgement, with the same and no more", async () => {
+  it("fails no search although its event was in hand whenever the process died", async () => {
+    const id = uniqueSearchId();
+    await consumption.stop();
+    const { sequence } = await publishEvent(bus, id, { type: "epoch.completed", data: completed(1) });
+    const filter = eventFilter("epoch.completed");
+    const settings = { stream: EVENTS_STREAM, durable: DURABLES.shrinking, filter, ackWaitMs: 10_000 };
+    for (let death = 1; death <= 12; death++)
+      (await pullOne(bus, { ...settings, maxAckPending: 256 }, patience(), () => {}))!.nak(0);
+    consumption = await consume(bus, observed, { backoffMs: 10 });
+    expect((await answered(id, sequence)).event.type).toBe("space.kept");
+  });
+
+  it("is answered once where the consumer before died between its answer and its acknowledgement", async () => {
     const id = uniqueSearchId();
     await consumption.stop();
     await publishEvent(bus, id, { type: "epoch.completed", data: completed(2) });
-    // The consumer before had published its answer, and died.
+    // The consumer before has published its answer.
     const { sequence } = await publishEvent(bus, id, answer(completed(2)));
     await publishEvent(bus, id, { type: "epoch.completed", data: completed(3) });
-    consumption = await consumeEpochs(bus, observed, { backoffMs: 10 });
+    consumption = await consume(bus, observed, { backoffMs: 10 });
     await answered(id, sequence + 1);
     expect((await historyOnce(bus, id)).map(({ event }) => event.type)).toEqual([
       ...["epoch.completed", "space.shrunk", "epoch.completed", "space.shrunk"],
     ]);
   });
 
-  it("fails the work where the policy says so, and where it cannot be decided on", async () => {
+  it("fails the work where the policy says so, and where no decision can be made", async () => {
     const fail = { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_FAIL };
     expect((await complete(uniqueSearchId(), completed(4, { policy: fail }))).event).toMatchObject({
       type: "work.failed",
@@ -116,7 +129,7 @@ describe("an epoch that is completed", () => {
     expect((await answered(malformed, 0)).event).toMatchObject({ data: { reason: "ENVELOPE_MALFORMED" } });
   });
 
-  it("is the last where its alarm stops the training: argmax decides, whatever the budget's own policy", () => {
+  it("is the last epoch where its alarm stops the training: argmax decides, whatever the policy at the end of the budget", () => {
     const alarm = { kind: HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP, epoch: 2 };
     const raised = (stops: HealthPolicy, epoch = 2) =>
       answer(
@@ -133,13 +146,13 @@ describe("an epoch that is completed", () => {
     expect(raised(HealthPolicy.HEALTH_POLICY_STOP, 6).data).toMatchObject({ epoch: 6, converged: true });
   });
 
-  it("is told apart from an epoch of the retraining", async () => {
+  it("is not confused with an epoch of the retraining", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, {
       type: "retraining.epoch.completed",
       data: { epoch: 1, epochs: 1, loss: 0, validationMiou: 0, bestMiou: 0, seconds: 0, checkpoint: undefined },
     });
-    // The answer to a later epoch: the consumer has been past the event of the retraining.
+    // Once a later epoch is answered, the consumer has passed the event of the retraining.
     const later = uniqueSearchId();
     await publishEvent(bus, later, { type: "epoch.completed", data: completed(1) });
     await answered(later, 0);
@@ -154,7 +167,7 @@ describe("ShrinkingService", () => {
       (error: LatheError) => error,
     );
 
-  it("decides as the consumer does, and refuses by field", async () => {
+  it("decides as the consumer does, and refuses a bad request by the name of its field", async () => {
     const { api } = rpc.connect(ShrinkingServiceClient);
     const { architecture } = completed(2);
     const request = { space, architecture, policy: undefined, epoch: 2, epochs: 4 };

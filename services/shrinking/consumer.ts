@@ -10,7 +10,10 @@ import { BudgetPolicy, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { completePolicy, decide } from "./decide";
 import type { ShrinkingMetrics } from "./metrics";
 
-/** The event that answers an epoch: deterministic, so that a repetition gives the same. Throws what decide throws. */
+/**
+ * The event that answers an epoch. It depends on the epoch's event alone, so that a repetition gives the same answer. Throws what decide
+ * throws.
+ */
 export function answer({ metrics, architecture, space, policy: set, alarms }: EpochCompleted): LatheEvent {
   if (!metrics || !architecture || !space)
     throw new LatheError("INVALID_ARGUMENT", "epoch.completed lacks its metrics, its architecture or its space", {
@@ -18,7 +21,7 @@ export function answer({ metrics, architecture, space, policy: set, alarms }: Ep
     });
   const { epoch } = metrics;
   const policy = completePolicy(set);
-  // An alarm that stops the training makes this its last epoch, whatever the policy of the budget's own end.
+  // An alarm that stops the training makes this the last epoch, whatever the policy at the end of the budget.
   const stops = alarms.some((alarm) => alarm.policy === HealthPolicy.HEALTH_POLICY_STOP);
   const end = stops
     ? { policy: { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX }, epochs: Math.min(epoch, metrics.epochs) }
@@ -33,10 +36,10 @@ export function answer({ metrics, architecture, space, policy: set, alarms }: Ep
 }
 
 /**
- * Answers each epoch.completed with space.shrunk or space.kept, or with work.failed where no decision can be made. The answer needs nothing but
- * its event, and a trainer begins no epoch before it has the answer to the last: the order of the epochs is kept over all processes.
+ * Answers each epoch.completed with space.shrunk or space.kept, or with work.failed where no decision can be made. A trainer begins no
+ * epoch before it has the answer to the last one, which keeps the order of the epochs over all processes.
  */
-export async function consumeEpochs(
+export async function consume(
   bus: Bus,
   metrics: ShrinkingMetrics,
   { backoffMs = 250 }: { backoffMs?: number } = {},
@@ -58,7 +61,7 @@ export async function consumeEpochs(
       } catch (thrown) {
         const error = LatheError.from(thrown);
         if (error.reason !== "NOT_CONVERGED") throw error;
-        // Not a fault: the policy asks for it.
+        // The policy asks for this failure.
         await fail(searchId, error, attempts);
         return;
       }

@@ -62,7 +62,7 @@ describe("decide, by threshold", () => {
     expect(decide({ space, architecture, policy: late, epoch: 3, epochs: 9 }).removals.length).toBeGreaterThan(0);
   });
 
-  it("takes along the blocks that no surviving depth reaches, with all their groups", () => {
+  it("removes the blocks that no surviving depth reaches, with all their groups", () => {
     const architecture = initialArchitecture(space);
     group(architecture, "stage1/depth").alphas = [0, 0, -9];
     const { removals, architecture: left } = decide({ space, architecture, policy, epoch: 1, epochs: 9 });
@@ -82,7 +82,7 @@ describe("decide, by threshold", () => {
     expect(converged).toBe(false);
   });
 
-  it("takes along the two width groups of an operation", () => {
+  it("removes the two width groups of a removed operation", () => {
     const architecture = initialArchitecture(space);
     group(architecture, "stage2/block1/operation").alphas = [0, -9, 0, 0];
     const { removals } = decide({ space, architecture, policy, epoch: 1, epochs: 9 });
@@ -126,7 +126,7 @@ describe("decide, over random spaces and alphas", () => {
     }
   });
 
-  it("has nothing more to decide on its own answer", () => {
+  it("removes nothing from its own result", () => {
     for (const seed of seeds) {
       const random = uniform(seed);
       const any = randomSpace(random);
@@ -165,7 +165,7 @@ describe("decide, over random spaces and alphas", () => {
 describe("decide, at the budget's end", () => {
   const architecture = initialArchitecture(space);
 
-  it("marks what argmax decides, ties to the lowest index", () => {
+  it("marks the removals by argmax; ties go to the lowest index", () => {
     const { removals, architecture: left } = decide({ space, architecture, policy, epoch: 9, epochs: 9 });
     expect(group(left, "stage1/depth").survivors).toEqual([0]);
     expect(removals.find((removal) => removal.group === "stage1/depth")?.reason).toBe(
@@ -176,7 +176,7 @@ describe("decide, at the budget's end", () => {
     );
   });
 
-  it("fails by name under FAIL, unless everything is decided", () => {
+  it("fails with the names of undecided groups under FAIL, and succeeds where there are none", () => {
     const fail = { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_FAIL };
     const error = thrown(() => decide({ space, architecture, policy: fail, epoch: 9, epochs: 9 }));
     expect(error).toMatchObject({ code: "FAILED_PRECONDITION", reason: "NOT_CONVERGED" });
@@ -187,7 +187,7 @@ describe("decide, at the budget's end", () => {
     expect(decide({ space, architecture: decided, policy: fail, epoch: 9, epochs: 9 }).converged).toBe(true);
   });
 
-  it("goes on for the extra epochs under EXTEND, then argmax", () => {
+  it("continues for the extra epochs under EXTEND, then decides by argmax", () => {
     const extend = { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_EXTEND, extraEpochs: 4 };
     for (const epoch of [9, 12])
       expect(decide({ space, architecture, policy: extend, epoch, epochs: 9 }).removals).toEqual([]);
@@ -196,7 +196,7 @@ describe("decide, at the budget's end", () => {
 });
 
 describe("decide, on bad input", () => {
-  it("refuses an architecture of another space, a wrong epoch and a wrong policy, by field", () => {
+  it("names the field of a wrong architecture, epoch or policy", () => {
     const other = initialArchitecture({ ...space, dilations: [1] });
     const error = thrown(() => decide({ space, architecture: other, policy, epoch: 1, epochs: 9 }));
     expect(error.code).toBe("INVALID_ARGUMENT");

@@ -32,7 +32,7 @@ interface DecideInput {
   policy: ShrinkingPolicy;
   /** Counted from 1. */
   epoch: number;
-  /** Last epoch of the budget, extra epochs left out. */
+  /** Last epoch of the budget, without extra epochs. */
   epochs: number;
 }
 
@@ -41,7 +41,7 @@ export interface Decision extends DecideResponse {
   architecture: Architecture;
 }
 
-/** A policy as a client sends it, filled where it is silent from the paper's, and checked; INVALID_ARGUMENT names every fault. */
+/** A client's policy, completed with the values of preset `paper` and checked; INVALID_ARGUMENT names every fault. */
 export function completePolicy(set: ShrinkingSpec | undefined): ShrinkingPolicy {
   const defaults = presetSpec("paper").shrinking;
   const policy: ShrinkingPolicy = {
@@ -71,10 +71,10 @@ export function completePolicy(set: ShrinkingSpec | undefined): ShrinkingPolicy 
 
 /**
  * Hierarchical and progressive shrinking after one epoch (docs/method.md#shrinking). From the policy's first epoch on, a survivor with
- * p_i / max p <= threshold leaves its group; at the end of the budget what is still undecided goes by the policy. Depth stands above
- * operation above width: groups that nothing above keeps alive leave with all their candidates (reason PARENT). Survivors keep their
- * alphas. Throws INVALID_ARGUMENT on an architecture that is not one of the space, FAILED_PRECONDITION (reason NOT_CONVERGED) under
- * the policy FAIL.
+ * p_i / max p <= threshold leaves its group; at the end of the budget the policy decides the groups that are still undecided. The
+ * hierarchy is depth, operation, width: a group whose parent candidate has left leaves with all its candidates (reason PARENT). Survivors
+ * keep their alphas. Throws INVALID_ARGUMENT where the architecture is not one of the space, FAILED_PRECONDITION (reason NOT_CONVERGED)
+ * under the policy FAIL.
  */
 export function decide({ space, architecture, policy, epoch, epochs }: DecideInput): Decision {
   validateArchitecture(space, architecture);
@@ -106,7 +106,7 @@ function validateEpochs(epoch: number, epochs: number): void {
   refuse("INVALID_EPOCH", "request", violations);
 }
 
-/** Candidates whose p reaches more than the threshold's share of the largest; that one itself always does, the threshold being below 1. */
+/** Candidates with p / max p > threshold. The threshold is below 1, so that the largest always stays. */
 function aboveThreshold(group: Group, threshold: number): number[] {
   const p = probabilities(group.alphas);
   const max = Math.max(...p);
@@ -114,8 +114,8 @@ function aboveThreshold(group: Group, threshold: number): number[] {
 }
 
 /**
- * Leaves in every group what `keep` names, and out every group that nothing above keeps alive; what left is appended to removals.
- * The result shares no arrays with the architecture given.
+ * Keeps the candidates that `keep` names, removes every group whose parent has left, and appends all removals to `removals`.
+ * The result shares no arrays with the given architecture.
  */
 function shrink(
   space: SearchSpace,
@@ -171,7 +171,7 @@ function departed(
   );
 }
 
-/** Group ids that a message names; the rest are counted. */
+/** Number of group ids that a message names; it counts the others. */
 const NAMED = 20;
 
 function notConverged(architecture: Architecture, epochs: number): LatheError {

@@ -1,10 +1,10 @@
+import { baseSchema } from "../../shared/process/config";
 import { serve } from "../../shared/service/serve";
-import { config } from "./config";
-import { consumeEpochs } from "./consumer";
+import { consume } from "./consumer";
 import { shrinkingMetrics } from "./metrics";
 import { shrinkingService } from "./rpc";
 
-void serve("shrinking", config, ({ bus, metrics }) => {
+void serve("shrinking", baseSchema, ({ bus, metrics }) => {
   const observed = shrinkingMetrics(metrics);
-  return { services: [shrinkingService()], consumers: [() => consumeEpochs(bus, observed)] };
+  return { services: [shrinkingService()], consumers: [() => consume(bus, observed)] };
 });

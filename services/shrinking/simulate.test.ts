@@ -16,7 +16,7 @@ const space = {
 };
 const extend = completePolicy({ atBudgetEnd: BudgetPolicy.BUDGET_POLICY_EXTEND });
 
-/** Alphas drift apart linearly, each by a speed of its own. */
+/** A course in which each alpha changes linearly, at its own rate. */
 function course(length: number): Architecture[] {
   const random = uniform(7);
   const speeds = initialArchitecture(space).groups.map(({ alphas }) => alphas.map(() => random() - 0.5));
@@ -30,7 +30,7 @@ function course(length: number): Architecture[] {
 }
 
 describe("simulate", () => {
-  it("decides each epoch as a service would that is asked after each", () => {
+  it("decides each epoch as Decide does after each", () => {
     const epochs = course(12);
     const decisions = simulate(space, extend, epochs);
     let live = initialArchitecture(space);

@@ -8,9 +8,9 @@ import type { Decision, ShrinkingPolicy } from "./decide";
 const MAX_EPOCHS = 10000;
 
 /**
- * The decision after each epoch of a given course of architecture parameters: `epochs[i]` holds the alphas after epoch i + 1, each
- * group's in the order of its survivors in `epochs[0]`, so that alphas of candidates that left meanwhile are skipped. The budget is
- * the course's length: under EXTEND, whose extra epochs lie beyond it, undecided groups stay so; under FAIL the last decision throws.
+ * The decision after each epoch of a given course of architecture parameters. `epochs[i]` holds the alphas after epoch i + 1, in each
+ * group in the order of its survivors in `epochs[0]`; alphas of candidates that have left are skipped. The budget is the length of the
+ * course: under EXTEND, whose extra epochs lie beyond it, undecided groups stay undecided; under FAIL the last decision throws.
  */
 export function simulate(space: SearchSpace, policy: ShrinkingPolicy, epochs: Architecture[]): Decision[] {
   const [first] = epochs;

@@ -1,17 +1,16 @@
 import type { Metrics } from "../../shared/process/metrics";
+import { TRAININGS, trainingOfWork } from "../../shared/spec/phases";
 
 /** Metrics of trainings. */
 export interface TrainingMetrics {
   /** Records that a work item has begun. Call the returned function when it has ended. */
   began(): () => void;
-  /** Records a finished step of a phase. */
-  stepped(phase: string): void;
-  /** Runs `put`, and records its duration, its size in bytes and its outcome. */
+  /** Called after each step of a work item of kind `work`. */
+  stepped(work: string): void;
+  /** Times and counts a store of `bytes`. */
   stored<T>(bucket: string, bytes: number, put: () => Promise<T>): Promise<T>;
 }
 
-/** Values of the label `phase`, the same as in nas_epoch_duration_seconds. */
-const PHASES: Record<string, string> = { train: "search", retrain: "retraining" };
 const SECONDS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100];
 const STEP_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 
@@ -31,7 +30,7 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
   const size = metrics.gauge("nas_checkpoint_size_bytes", "Size of the newest stored object.", ["bucket"]);
   const failures = metrics.counter("nas_checkpoint_failures_total", "Objects that could not be stored.", ["bucket"]);
   // Series begin at 0: otherwise `rate` would not see the first increase.
-  for (const phase of Object.values(PHASES)) steps.zero({ phase });
+  for (const { training } of TRAININGS) steps.zero({ phase: training });
   for (const bucket of ["checkpoints", "artifacts"]) {
     seconds.zero({ bucket });
     failures.inc({ bucket }, 0);
@@ -62,7 +61,7 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
   /** When the current training stored its last checkpoint, in seconds since 1970. */
   let checkpointAt: number | undefined;
   let longest = 0;
-  let previous: { phase: string; at: number } | undefined;
+  let previous: { work: string; at: number } | undefined;
   return {
     began: () => {
       checkpointAt = undefined;
@@ -71,10 +70,11 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
       interval.set(0);
       return idle;
     },
-    stepped: (phase) => {
+    stepped: (work) => {
       const at = performance.now();
-      if (previous?.phase === phase) steps.observe({ phase: PHASES[phase] ?? phase }, (at - previous.at) / 1000);
-      previous = { phase, at };
+      const phase = trainingOfWork(work);
+      if (phase !== undefined && previous?.work === work) steps.observe({ phase }, (at - previous.at) / 1000);
+      previous = { work, at };
     },
     stored: async (bucket, bytes, put) => {
       const started = performance.now();

@@ -29,7 +29,7 @@ afterAll(async () => {
 });
 
 describe("connect", () => {
-  it("says that nothing listens, once its time is over", async () => {
+  it("fails with the reason, after its time limit, where nothing listens", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     const { port } = server.address() as { port: number };
@@ -41,7 +41,7 @@ describe("connect", () => {
     });
   });
 
-  it("says that what listens is not NATS, once its time is over", async () => {
+  it("fails with the reason, after its time limit, where the listener is not NATS", async () => {
     const sockets: Socket[] = [];
     const server = createServer((socket) => void sockets.push(socket)).listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
@@ -62,7 +62,7 @@ describe("connect", () => {
 });
 
 describe("provision", () => {
-  it("is repeated, and done by two services at once, without effect; another setting is an update", async () => {
+  it("has no effect when it is repeated, or done by two services at once; a changed setting is an update", async () => {
     const fresh = await startNats();
     const [a, b] = await Promise.all([0, 1].map(() => connect({ url: fresh.url, name: "test", logger: quiet })));
     await Promise.all([provision(a!), provision(b!)]);
@@ -77,7 +77,7 @@ describe("provision", () => {
 });
 
 describe("publishEvent", () => {
-  it("stores an event once, whoever tells it again", async () => {
+  it("stores an event once, however often and by whichever process it is published", async () => {
     const id = uniqueSearchId();
     const first = await publishEvent(bus, id, epoch(1));
     expect(first.duplicate).toBe(false);
@@ -88,7 +88,7 @@ describe("publishEvent", () => {
     expect((await historyOnce(bus, id)).map(({ event }) => eventOrdinal(event))).toEqual([1, 2]);
   });
 
-  it("knows an event after the window of message ids has passed", async () => {
+  it("recognises an event after the window of message ids has passed", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, epoch(1));
     const second = await publishEvent(bus, id, epoch(2));
@@ -142,10 +142,10 @@ describe("publishWork", () => {
 });
 
 describe("progress", () => {
-  it("reaches who listens, and no one else", async () => {
+  it("reaches the listeners of its search only", async () => {
     const id = uniqueSearchId();
-    const heard: number[] = [];
-    const end = subscribeProgress(bus, id, ({ step }) => heard.push(step));
+    const seen: number[] = [];
+    const end = subscribeProgress(bus, id, ({ step }) => seen.push(step));
     await bus.flush();
     const progress = (step: number) => ({ phase: "supernet", epoch: 1, epochs: 2, step, steps: 9, loss: 1 });
     publishProgress(bus, id, progress(1));
@@ -156,7 +156,7 @@ describe("progress", () => {
     end();
     publishProgress(bus, id, progress(4));
     await bus.flush();
-    expect(heard).toEqual([1, 3]);
+    expect(seen).toEqual([1, 3]);
   });
 });
 
@@ -173,7 +173,7 @@ describe("history", () => {
     expect(await historyOnce(bus, uniqueSearchId())).toEqual([]);
   });
 
-  it("gives what is stored, then what comes, from a sequence on, of one search only", async () => {
+  it("yields stored events of one search from a sequence on, then new ones", async () => {
     const [id, other] = [uniqueSearchId(), uniqueSearchId()];
     const sequences: number[] = [];
     for (let n = 1; n <= 5; n++) {
@@ -192,7 +192,7 @@ describe("history", () => {
     expect((await historyOnce(bus, id, sequences[6])).map((stored) => stored.sequence)).toEqual(sequences.slice(6));
   });
 
-  it("has the server look through the stream for those events alone that are there", async () => {
+  it("makes the server search the stream only for events that exist", async () => {
     const id = uniqueSearchId();
     const others = (count: number) =>
       Promise.all(
@@ -224,7 +224,7 @@ describe("history", () => {
     expect(seen.map((stored) => stored.sequence)).toEqual([created.sequence, sequence, last.sequence]);
   });
 
-  it("leaves out what is no event, and counts it", async () => {
+  it("leaves out messages that are no events, and counts them", async () => {
     const id = uniqueSearchId();
     const before = bus.counters.malformed;
     await publishEvent(bus, id, epoch(1));
@@ -236,7 +236,7 @@ describe("history", () => {
     expect(bus.counters.malformed).toBe(before + 1);
   });
 
-  it("waits for one event, and stops waiting when told", async () => {
+  it("waits for one event, and stops waiting when its signal aborts", async () => {
     const id = uniqueSearchId();
     const { sequence } = await publishEvent(bus, id, epoch(3));
     const accept = ({ event }: StoredEvent) => event.type === "space.kept" && event.data.epoch === 3;
@@ -277,7 +277,7 @@ describe("history", () => {
 });
 
 describe("an outage", () => {
-  it("is seen in the status, and ends requests with UNAVAILABLE", async () => {
+  it("shows in the status, and ends requests with UNAVAILABLE", async () => {
     const own = await startNats();
     const lone = await connect({ url: own.url, name: "test", logger: quiet });
     await provision(lone);

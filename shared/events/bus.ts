@@ -14,9 +14,12 @@ import type { Logger } from "../process/logger";
 import { isUnavailable, natsFault, sleep } from "./faults";
 
 export interface BusOptions {
-  /** nats://host:port, tls://host:port, with user:password@ before the host where NATS asks for it; or several, separated by commas. */
+  /**
+   * nats://host:port or tls://host:port, with user:password@ before the host where NATS requires it; several URLs are separated by
+   * commas.
+   */
   url: string;
-  /** Shown by the server, and the source of every event: the service and its instance. */
+  /** Name of the connection on the server, and the source of every event: the service. */
   name: string;
   logger: Pick<Logger, "info" | "warn" | "error">;
   /** Path of a .creds file (JWT and seed). */
@@ -28,12 +31,12 @@ export interface BusOptions {
 }
 
 export interface RequestOptions {
-  /** What is being done, as errors and logs say it: "event s-abc:epoch.completed:3". */
+  /** The subject of errors and log lines: "event s-abc:epoch.completed:3". */
   what: string;
   headers?: MsgHdrs;
-  /** Of one attempt; 2 s. */
+  /** Timeout of one attempt; 2 s. */
   timeoutMs?: number;
-  /** Until when an unanswered request is sent again (the same bytes and headers); 10 s. 0: one attempt. */
+  /** How long an unanswered request is sent again (the same bytes and headers); 10 s. 0: one attempt. */
   retryForMs?: number;
   signal?: AbortSignal | undefined;
 }
@@ -41,7 +44,7 @@ export interface RequestOptions {
 type BusStatus = { connected: true } | { connected: false; reason: string };
 
 const RECONNECT_WAIT_MS = 250;
-/** A refused writer retries within half a minute. One that does not retry no longer needs room. */
+/** A writer that was refused retries within half a minute. If it does not, it no longer needs room. */
 const REFUSAL_LASTS_MS = 60_000;
 
 /** One connection to NATS: requests that survive an outage, its state for readiness, and counters for metrics. */
@@ -50,7 +53,7 @@ export class Bus {
   readonly counters = { reconnects: 0, malformed: 0, dropped: 0, redeliveries: 0, leasesLost: 0, retries: 0 };
   /** Durables that this process pulls from, with their stream. */
   readonly durables = new Map<string, string>();
-  /** Pulls of this process that wait for a delivery, by durable. */
+  /** Consumers of this process that wait for a delivery and have none in hand, by durable. */
   readonly idle = new Map<string, number>();
   private state: BusStatus = { connected: true };
   private refusal: { why: string; at: number } | undefined;
@@ -85,17 +88,17 @@ export class Bus {
     return this.state;
   }
 
-  /** Notes how a store ended: refused for want of room, with the words of the refusal, or done. */
+  /** Notes the outcome of a store: the text of the refusal where NATS had no room, undefined where it was stored. */
   noteStore(refusal?: string): void {
     this.refusal = refusal === undefined ? undefined : { why: refusal, at: Date.now() };
   }
 
-  /** For readiness: why NATS had no room for what this process last stored; undefined where it had. */
+  /** For readiness: why NATS had no room for the last store of this process; undefined where it had. */
   storageFault(): string | undefined {
     return this.refusal && Date.now() - this.refusal.at < REFUSAL_LASTS_MS ? this.refusal.why : undefined;
   }
 
-  /** Calls back after each reconnection; returns what removes the listener. */
+  /** Calls back after each reconnection; the returned function removes the listener. */
   onReconnect(listener: () => void): () => void {
     this.reconnectListeners.add(listener);
     return () => this.reconnectListeners.delete(listener);
@@ -116,14 +119,17 @@ export class Bus {
     });
   }
 
-  /** One request and its answer. A request without an answer (timeout, no responders, an outage) is sent again until `retryForMs` has passed. */
+  /**
+   * One request and its answer. A request without an answer (timeout, no responders, an outage) is sent again until `retryForMs` has
+   * passed.
+   */
   async request(subject: string, payload: Uint8Array | string, options: RequestOptions): Promise<Msg> {
     const { what, headers, timeoutMs = 2000, retryForMs = 10_000, signal } = options;
     const deadline = Date.now() + retryForMs;
     for (let attempt = 0; ; attempt++) {
       if (signal?.aborted) throw new LatheError("CANCELLED", `${what}: cancelled`);
       try {
-        // The last attempt may not outlast the whole.
+        // The last attempt ends with the whole request.
         const timeout = retryForMs > 0 ? Math.min(timeoutMs, Math.max(250, deadline - Date.now())) : timeoutMs;
         const answer = this.connection.request(subject, payload, headers ? { timeout, headers } : { timeout });
         return await this.unlessInterrupted(answer, signal, what);
@@ -147,7 +153,7 @@ export class Bus {
     this.closing = true;
     if (this.connection.isClosed()) return;
     if (!this.state.connected) return this.connection.close();
-    // A server that vanishes during the drain must not hold up a shutdown.
+    // A server that vanishes during the drain must not delay a shutdown.
     const drained = new AbortController();
     const draining = this.connection
       .drain()
@@ -157,7 +163,10 @@ export class Bus {
     if (!this.connection.isClosed()) await this.connection.close();
   }
 
-  /** The answer; CANCELLED at once when the signal aborts; UNAVAILABLE after a reconnection, since what was under way at the outage is answered no more. */
+  /**
+   * The answer, CANCELLED at once when the signal aborts, or UNAVAILABLE after a reconnection: a request from before an outage gets no
+   * answer.
+   */
   private async unlessInterrupted<T>(answer: Promise<T>, signal: AbortSignal | undefined, what: string): Promise<T> {
     let interrupt: (error: LatheError) => void = () => {};
     const interrupted = new Promise<never>((_resolve, reject) => (interrupt = reject));
@@ -166,7 +175,7 @@ export class Bus {
       interrupt(new LatheError("UNAVAILABLE", `${what}: the connection to NATS broke`, { reason: "NATS_UNAVAILABLE" })),
     );
     signal?.addEventListener("abort", onAbort);
-    // An outcome after the race is over is dropped.
+    // The answer may still fail after the race, and nobody would handle that rejection.
     answer.catch(() => {});
     try {
       return await Promise.race([answer, interrupted]);
@@ -200,7 +209,7 @@ export class Bus {
   }
 }
 
-/** Opens the bus. A NATS that stays out of reach is UNAVAILABLE after `firstConnectMs`; once connected, reconnecting never gives up. */
+/** Opens the bus. UNAVAILABLE where NATS cannot be reached within `firstConnectMs`; after that, the client reconnects without a limit. */
 export async function connect(options: BusOptions): Promise<Bus> {
   const { name, logger, credsFile, tls, firstConnectMs = 10_000, signal } = options;
   const { servers, login } = serversOf(options.url);
@@ -210,7 +219,7 @@ export async function connect(options: BusOptions): Promise<Bus> {
     ...login,
     name,
     inboxPrefix: inboxOf(name),
-    // The client's default gives up for good after 20 s.
+    // The client's default is to give up after 20 s.
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_WAIT_MS,
     reconnectJitter: 100,
@@ -233,10 +242,10 @@ export async function connect(options: BusOptions): Promise<Bus> {
   }
 }
 
-/** Replies come to subjects of this service alone, so that no other need be allowed to hear them. */
+/** Replies arrive at subjects of this service alone, so that permissions can keep other services from reading them. */
 const inboxOf = (name: string) => `_INBOX_${name.replace(/[^A-Za-z0-9_-]/g, "-")}`;
 
-/** The client takes a name and a password apart from the URL, where an error that tells of the URL does not tell them. */
+/** Separates name and password from the URL, so that errors which quote the URL do not reveal them. */
 function serversOf(urls: string): { servers: string[]; login?: { user: string; pass: string } } {
   const parsed = urls.split(",").map((server) => new URL(server.trim()));
   const found = parsed.find(({ username }) => username !== "");

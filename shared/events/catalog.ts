@@ -33,7 +33,7 @@ export interface JsonCodec<T> {
 
 type WatchCase = NonNullable<WatchSearchResponse["event"]>["$case"];
 
-/** One row: the message, its case in WatchSearchResponse, and what tells two events of this name apart within a search. */
+/** One row: the message, its case in WatchSearchResponse, and the number that distinguishes events of this name within a search. */
 const row = <T, C extends WatchCase>(message: JsonCodec<T>, watchCase: C, ordinal?: (data: T) => number) => ({
   message,
   watchCase,
@@ -52,7 +52,7 @@ export const EVENTS = {
   "epoch.completed": row(EpochCompleted, "epochCompleted", (data) => data.metrics?.epoch ?? 0),
   "space.shrunk": row(SpaceShrunk, "spaceShrunk", (data) => data.epoch),
   "space.kept": row(SpaceKept, "spaceKept", (data) => data.epoch),
-  // Kinds and dimensions are below 10, and an epoch tells its alarms in this order.
+  // Kinds and dimensions are below 10, and an epoch publishes its alarms in this order.
   "health.alarm.raised": row(
     HealthAlarmRaised,
     "healthAlarmRaised",

@@ -4,6 +4,7 @@ import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
 import { sleep } from "./faults";
 import { readStored } from "./history";
+import { Lanes, MAX_BEHIND_FAILING } from "./lanes";
 import type { Delivery, DurableSettings } from "./pull";
 import { runPulls, type Consumption, type InHand } from "./pulls";
 import { EVENTS_STREAM, parseEventSubject } from "./subjects";
@@ -13,28 +14,28 @@ import { handling } from "./tracing";
 interface GivenUp {
   /** Undefined where the event cannot be read. */
   stored: StoredEvent | undefined;
-  /** By the event's subject; undefined where that names no search. */
+  /** The search that the event's subject names; undefined where it names none. */
   searchId: string | undefined;
   where: string;
   error: LatheError;
   attempts: number;
 }
 
-export interface EventConsumerOptions {
+interface EventConsumerOptions {
   durable: string;
   /** One filter subject (eventFilter, ALL_EVENTS). */
   filter: string;
   /**
    * The event is acknowledged after this has resolved. The signal aborts when the consumer stops or the lease is lost.
-   * Where several processes share the durable, two of them may handle events of one search at once: the effect must not depend on their order.
+   * Two processes that share the durable may handle events of one search at once: the effect must not depend on their order.
    */
   handler: (stored: StoredEvent, context: { signal: AbortSignal; attempts: number }) => Promise<void>;
-  /** Called before the event is dropped: names the failure, or notes what has to be repaired. */
+  /** Called before the event is dropped: reports the failure, or notes what has to be repaired. */
   onGivenUp: (givenUp: GivenUp) => Promise<void> | void;
-  /** How often an event is handled whose handler fails in a way that may heal; 5. */
+  /** How often a handler is called for one event while it fails in a way that may heal; 5. */
   maxAttempts?: number;
   ackWaitMs?: number;
-  /** First delay of a repetition, doubled each time up to 30 s; 250 ms. */
+  /** Delay of the first repetition, doubled each time up to 30 s; 250 ms. */
   backoffMs?: number;
 }
 
@@ -46,31 +47,43 @@ const TRANSIENT: ReadonlySet<ErrorCode> = new Set([
   "RESOURCE_EXHAUSTED",
 ]);
 const MAX_BACKOFF_MS = 30_000;
-/** Deliveries of an event that end without a word: its process died each time. A stop in order counts too, so there are more of them than attempts. */
-const MAX_DELIVERIES = 10;
-/** Events in hand over all processes of a durable, those included that wait for their repetition. */
+/**
+ * Deliveries of an event that may end without an acknowledgement while others are in hand. A process that dies costs each event in hand a
+ * delivery, whichever of them killed it. From the next delivery on the event is therefore handled with no other in hand.
+ */
+const MAX_SHARED_DELIVERIES = 5;
+/**
+ * An event that comes again after this many deliveries is given up: its process died of it, with no other in hand, or was stopped each
+ * time.
+ */
+const MAX_DELIVERIES = 15;
+/** Events in hand over all processes of a durable, including those that wait for their repetition. */
 const MAX_IN_HAND = 256;
 /** Reason of the failure of an event or a work item whose deliveries are used up. */
 export const EXHAUSTED = "DELIVERIES_EXHAUSTED";
+const CROWDED = "TOO_MANY_BEHIND_FAILING";
+/** Failures of events whose handler was not called: to repeat them is of no use. */
+const NOT_HANDLED: ReadonlySet<string> = new Set([EXHAUSTED, CROWDED]);
 
-/** Whether a repetition may succeed. A message that is too large stays so. */
+/** Whether time may heal the error. A message that is too large remains too large. */
 export const isTransient = (error: LatheError) => TRANSIENT.has(error.code) && error.reason !== "PAYLOAD_TOO_LARGE";
-/** Whether a handler's failure deserves a repetition: a transient one, a fault of ours, or an abort that nobody asked for. */
+/** Whether a failed handler is called again: after a transient error, an unexpected one, or an abort that nobody asked for. */
 export const mayHeal = (error: LatheError) =>
   isTransient(error) || error.code === "INTERNAL" || error.code === "CANCELLED";
+/** Delay before the repetition that follows attempt number `attempts`. */
 export const backoff = (firstMs: number, attempts: number) =>
   Math.min(MAX_BACKOFF_MS, firstMs * 2 ** Math.min(attempts - 1, 20));
 
 /**
- * Hands each event that matches to the handler. Events of one search follow each other in the order of the stream; those of different
- * searches are handled side by side, so that a search whose event fails, and is repeated, holds up no other.
+ * Hands each event that matches the filter to the handler. Events of one search are handled one after the other, in the order of the
+ * stream; those of different searches side by side, so that a search whose event fails and is repeated does not hold up other searches.
  */
 export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Promise<Consumption> {
   const { durable, filter, handler, onGivenUp, maxAttempts = 5, ackWaitMs = 10_000, backoffMs = 250 } = options;
   const settings: DurableSettings = { stream: EVENTS_STREAM, durable, filter, ackWaitMs, maxAckPending: MAX_IN_HAND };
   const lanes = new Lanes();
 
-  /** Whether the event may be dropped: its end is known, or can never be. */
+  /** Reports the loss of an event. Returns whether the event may be dropped: its loss is reported, or can never be. */
   const giveUp = async (givenUp: GivenUp): Promise<boolean> => {
     const { where, error, attempts } = givenUp;
     try {
@@ -78,7 +91,7 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
     } catch (thrown) {
       const cause = LatheError.from(thrown);
       bus.logger.error("the loss of an event could not be reported", { durable, where, error: cause });
-      // While NATS takes no message, dropping the event would leave its search waiting without a word.
+      // While NATS stores no message, a dropped event would leave its search waiting for ever.
       if (isTransient(cause) || attempts < 2 * maxAttempts) return false;
     }
     bus.counters.dropped++;
@@ -92,7 +105,7 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
   ): Promise<void> => {
     const { where } = delivery;
     for (let attempts = 1; ; attempts++) {
-      // Another process may hold it now.
+      // Another process may hold the event now.
       if (lease.lost.aborted) return;
       if (stopping.aborted) return delivery.nak(0);
       try {
@@ -101,9 +114,9 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
       } catch (thrown) {
         const error = LatheError.from(thrown);
         if (lease.lost.aborted || stopping.aborted) continue;
-        // An event whose deliveries are used up is not handled, so that repeating it is of no use.
-        if (mayHeal(error) && attempts < maxAttempts && error.reason !== EXHAUSTED) {
+        if (mayHeal(error) && attempts < maxAttempts && !NOT_HANDLED.has(error.reason)) {
           bus.logger.warn("event is handled again", { durable, where, attempts, error });
+          lanes.failing(laneOf(delivery));
         } else if (await giveUp({ stored, searchId: searchOf(delivery), where, error, attempts }))
           return await delivery.term();
       }
@@ -135,30 +148,37 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
       ),
     );
   };
-  const byLane = (inHand: InHand) => lanes.run(searchOf(inHand.delivery) ?? "", () => handle(inHand));
-  return runPulls(bus, [settings], byLane, { sideBySide: true, onLate: (_queue, delivery) => delivery.nak(0) });
+  const refuse = (inHand: InHand): Promise<void> => {
+    const error = crowded(inHand.delivery.where);
+    return settle(inHand, () => Promise.reject(error), readStored(bus, inHand.delivery));
+  };
+  return runPulls(
+    bus,
+    [settings],
+    (inHand) =>
+      lanes.run(
+        laneOf(inHand.delivery),
+        () => handle(inHand),
+        () => refuse(inHand),
+      ),
+    {
+      sideBySide: ({ deliveries }) => deliveries <= MAX_SHARED_DELIVERIES,
+      onLate: (_queue, delivery) => delivery.nak(0),
+    },
+  );
 }
 
 const searchOf = ({ subject }: Delivery) => parseEventSubject(subject)?.searchId;
+const laneOf = (delivery: Delivery) => searchOf(delivery) ?? "";
 
-/** The event itself may be sound: its processes died at whatever they had in hand. */
+/** The event itself may be sound. */
 function unfinished(where: string): LatheError {
   const text = `${where} was delivered ${MAX_DELIVERIES} times and never finished: its processes died or were stopped`;
   return new LatheError("ABORTED", text, { reason: EXHAUSTED });
 }
 
-/** Runs what has the same key in the order of asking, and different keys side by side. */
-class Lanes {
-  private readonly last = new Map<string, Promise<void>>();
-
-  async run(key: string, job: () => Promise<void>): Promise<void> {
-    const mine = (this.last.get(key) ?? Promise.resolve()).then(job);
-    const settled = mine.catch(() => {});
-    this.last.set(key, settled);
-    try {
-      await mine;
-    } finally {
-      if (this.last.get(key) === settled) this.last.delete(key);
-    }
-  }
+/** The event itself may be sound. */
+function crowded(where: string): LatheError {
+  const text = `${where} was not handled: ${MAX_BEHIND_FAILING} events of its search wait behind one that fails`;
+  return new LatheError("RESOURCE_EXHAUSTED", text, { reason: CROWDED });
 }

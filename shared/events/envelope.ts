@@ -2,7 +2,7 @@ import { LatheError } from "../process/errors";
 import { EVENTS, WORK, isEventName, type JsonCodec, type LatheEvent, type WorkData } from "./catalog";
 import type { WorkKind } from "./subjects";
 
-/** CloudEvents 1.0, JSON format (structured mode): what every stored message of the bus is. */
+/** The format of every stored message: CloudEvents 1.0 as JSON (structured mode). */
 interface CloudEvent {
   specversion: "1.0";
   id: string;
@@ -18,7 +18,7 @@ interface CloudEvent {
 const PREFIX = "lathe.v1.";
 const WORK_PREFIX = "work-item.";
 
-/** proto3 JSON spells the doubles that JSON lacks as strings; JSON.stringify would turn them into null, which reads back as 0. */
+/** Writes NaN and infinities as strings, as proto3 JSON does. JSON.stringify would write null, which is read back as 0. */
 export function stringifyProtoJson(value: unknown): string {
   return JSON.stringify(value, (_key, entry: unknown) =>
     typeof entry === "number" && !Number.isFinite(entry) ? String(entry) : entry,
@@ -94,7 +94,7 @@ function decodeData<T>(codec: JsonCodec<T>, data: unknown, where: string): T {
   }
 }
 
-/** The event in an envelope; INVALID_ARGUMENT (ENVELOPE_MALFORMED) where it is none. */
+/** The event in an envelope; INVALID_ARGUMENT (ENVELOPE_MALFORMED) where it holds none. */
 export function decodeEvent(
   bytes: Uint8Array,
   where: string,
@@ -111,7 +111,7 @@ export function decodeEvent(
   };
 }
 
-/** The work item in an envelope of the queue `kind`; INVALID_ARGUMENT (ENVELOPE_MALFORMED) where it is none. */
+/** The work item in an envelope of the queue `kind`; INVALID_ARGUMENT (ENVELOPE_MALFORMED) where it holds none. */
 export function decodeWork<K extends WorkKind>(
   kind: K,
   bytes: Uint8Array,

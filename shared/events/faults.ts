@@ -1,7 +1,7 @@
 import { NatsError } from "nats";
 import { LatheError, type ErrorCode } from "../process/errors";
 
-/** Error codes of the JetStream API that mean something of their own here. */
+/** Error codes of the JetStream API that have a code or reason of their own. */
 const API_CODES: Record<number, { code: ErrorCode; reason: string }> = {
   10014: { code: "NOT_FOUND", reason: "CONSUMER_NOT_FOUND" },
   10037: { code: "NOT_FOUND", reason: "MESSAGE_NOT_FOUND" },
@@ -33,12 +33,12 @@ export interface ApiFault {
   description?: string;
 }
 
-/** An error answer of the JetStream API, said of `what`. */
+/** The LatheError for an error answer of the JetStream API to the request `what`. */
 export function apiFault(fault: ApiFault, what: string): LatheError {
   const text = fault.description ?? `code ${fault.code}`;
   const known = API_CODES[fault.err_code ?? 0];
   if (known) return new LatheError(known.code, `${what}: ${explain(known.reason, text)}`, { reason: known.reason });
-  // A stream at its limits answers 10077 with the limit in words; a full disk 10077 or no err_code with the system's words.
+  // A stream at its limits answers 10077 and names the limit. A full disk answers 10077 or no err_code, with the system's message.
   if (/maximum (messages|bytes)|no space|insufficient|resources/i.test(text)) {
     return new LatheError("RESOURCE_EXHAUSTED", `${what}: ${explain("STORAGE_FULL", text)}`, {
       reason: "STORAGE_FULL",
@@ -56,11 +56,11 @@ function explain(reason: string, text: string): string {
   return text;
 }
 
-/** Anything that the client throws, said of `what`. */
+/** The LatheError for anything that the client throws at the request `what`. */
 export function natsFault(thrown: unknown, what: string): LatheError {
   if (thrown instanceof LatheError) return thrown;
   if (!(thrown instanceof Error)) return LatheError.from(thrown);
-  // Not instanceof NatsError alone: a test's sandbox and a forked process may hold another copy of the class.
+  // Not by instanceof: a test's sandbox may hold another copy of the class.
   const fault = thrown as NatsError;
   if (fault.api_error) return apiFault(fault.api_error, what);
   const details = { reason: "NATS_UNAVAILABLE", cause: thrown };
@@ -82,7 +82,7 @@ export function natsFault(thrown: unknown, what: string): LatheError {
   return new LatheError("INTERNAL", `${what}: ${thrown.message}`, { cause: thrown });
 }
 
-/** Whether the same request may be sent again: the outcome is unknown, or the server is not there yet. */
+/** Whether the same request may be sent again: its outcome is unknown, or the server is not up yet. */
 export function isUnavailable(error: unknown): boolean {
   return error instanceof LatheError && error.code === "UNAVAILABLE";
 }

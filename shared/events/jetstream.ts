@@ -1,6 +1,6 @@
 import { headers as newHeaders, type JetStreamManager, type MsgHdrs, type NatsConnection } from "nats";
 import { LatheError } from "../process/errors";
-import { sentWith } from "../process/tracing/carrier";
+import { sentWith } from "../process/tracing/span";
 import type { Bus, RequestOptions } from "./bus";
 import { natsFault } from "./faults";
 

@@ -8,22 +8,25 @@ import { EVENTS_STREAM, eventId, eventSubject, progressSubject, workId, workSubj
 import { sending } from "./tracing";
 
 interface PublishOptions {
-  /** Tells two events of one name apart within a search; by default the epoch or resumption that the event carries. */
+  /** Distinguishes events of one name within a search; by default the epoch or resumption that the event carries. */
   ordinal?: number | string;
-  /** When it happened; now by default. */
+  /** Time of the event; now by default. */
   time?: Date;
-  /** How long NATS may be out of reach; 60 s. */
+  /** How long the request is repeated while NATS does not answer; 60 s. */
   retryForMs?: number;
   signal?: AbortSignal;
 }
 
 interface Published {
   sequence: number;
-  /** The event was in the stream before: nothing was added. */
+  /** Whether the message was in the stream before, so that nothing was added. */
   duplicate: boolean;
 }
 
-/** Stores an event once, however often it is called for the same search, name and ordinal: by message id within the stream's window, by the stored event after it. */
+/**
+ * Stores an event once, however often it is called for the same search, name and ordinal: the message id detects a repetition within the
+ * stream's window, the stored event a later one.
+ */
 export function publishEvent(
   bus: Bus,
   searchId: string,
@@ -38,7 +41,7 @@ async function publishNow(bus: Bus, searchId: string, event: LatheEvent, options
   const id = eventId(searchId, event.type, ordinal);
   const subject = eventSubject(searchId, event.type);
   const request = { what: `event ${id}`, retryForMs: options.retryForMs ?? 60_000, signal: options.signal };
-  // A worker that resumes after the window of message ids has passed tells again what is known.
+  // A worker that resumes after the window of message ids publishes events again that are stored already.
   const earlier = await readMessage(bus, EVENTS_STREAM, { last_by_subj: subject }, request);
   if (earlier && isSameOrLater(decodeEvent(earlier.data, `${subject}#${earlier.sequence}`).id, id)) {
     return { sequence: earlier.sequence, duplicate: true };
@@ -58,13 +61,16 @@ export interface WorkRequest<K extends WorkKind> {
   searchId: string;
   kind: K;
   data: WorkData<K>;
-  /** Resumption, or another word that tells two items of this kind apart within a search ("operators", "network"). */
+  /** Distinguishes items of this kind within a search: the resumption, or a word ("operators", "network"). */
   ordinal: number | string;
-  /** Of a profile item: which workers may take it. */
+  /** Only for profile items: the device class whose workers may take the item. */
   deviceClass?: string;
 }
 
-/** Queues a work item; the same item again within 10 minutes is a duplicate, even when the first has been done. RESOURCE_EXHAUSTED where the queue is full. */
+/**
+ * Queues a work item. The same item within 10 minutes is a duplicate, even where the first is done. RESOURCE_EXHAUSTED where the queue is
+ * full.
+ */
 export async function publishWork<K extends WorkKind>(
   bus: Bus,
   work: WorkRequest<K>,
@@ -83,13 +89,13 @@ export async function publishWork<K extends WorkKind>(
   );
 }
 
-/** Tells where a worker is; lossy, kept nowhere, dropped while NATS is out of reach. */
+/** Publishes the progress of a worker. The message is not stored, and is dropped while NATS cannot be reached. */
 export function publishProgress(bus: Bus, searchId: string, progress: TrainingProgressed): void {
   if (!bus.status().connected) return;
   bus.connection.publish(progressSubject(searchId), stringifyProtoJson(ProgressMessage.toJSON(progress)));
 }
 
-/** Calls back for each progress message of a search; returns what ends it. */
+/** Calls back for each progress message of a search; the returned function ends the subscription. */
 export function subscribeProgress(
   bus: Bus,
   searchId: string,
@@ -102,7 +108,7 @@ export function subscribeProgress(
       try {
         progress = ProgressMessage.fromJSON(message.json());
       } catch {
-        // Lossy by contract: counted, never a failure of the reader.
+        // Progress may be lost by contract: a malformed message is counted, and the reader goes on.
         bus.counters.malformed++;
         return;
       }

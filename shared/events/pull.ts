@@ -3,17 +3,17 @@ import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { apiFault, natsFault, type ApiFault } from "./faults";
 
-/** A durable pull consumer: where it reads, and how long a delivery may stay without a word. */
+/** Settings of a durable pull consumer. */
 export interface DurableSettings {
   stream: string;
   durable: string;
   filter: string;
   ackWaitMs: number;
-  /** Deliveries in flight over all who pull from this durable. */
+  /** Deliveries in flight over all processes that pull from this durable. */
   maxAckPending: number;
 }
 
-/** Creates the durable, or brings its settings up to date; several processes may do so at once. */
+/** Creates the durable, or updates its settings; several processes may do so at once. */
 export async function ensureDurable(bus: Bus, settings: DurableSettings): Promise<void> {
   const { stream, durable, filter, ackWaitMs, maxAckPending } = settings;
   const config = {
@@ -24,7 +24,7 @@ export async function ensureDurable(bus: Bus, settings: DurableSettings): Promis
     replay_policy: "instant",
     ack_wait: ackWaitMs * 1e6,
     max_ack_pending: maxAckPending,
-    // Counted here: a message past the server's own limit stays in the stream, seen by nobody.
+    // Lathe counts deliveries itself: a message past the server's limit would stay in the stream and never be delivered again.
     max_deliver: -1,
     max_waiting: 512,
   };
@@ -57,7 +57,8 @@ export class Delivery {
     this.data = message.data;
     this.reply = message.reply ?? "";
     this.header = (name) => message.headers?.get(name) || undefined;
-    // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, with domain and account before the stream on newer servers.
+    // $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, with domain and account before the stream on
+    // newer servers.
     const tokens = this.reply.split(".");
     const at = tokens.length === 9 ? 4 : 6;
     this.deliveries = Number(tokens[at]);
@@ -68,44 +69,47 @@ export class Delivery {
     return `${this.subject}#${this.sequence}`;
   }
 
-  /** Done: resolves once the server knows it. UNAVAILABLE: it may come again. */
+  /** Acknowledges the delivery; resolves once the server has confirmed. After UNAVAILABLE the message may be delivered again. */
   async ack(): Promise<void> {
     await this.bus.request(this.reply, "+ACK", { what: `acknowledgement of ${this.where}` });
   }
 
-  /** Gone for good, without effect. Without a reason: servers before 2.10 ignore a term that has one, and deliver again. */
+  /** Ends the message without an effect. Sends no reason: servers before 2.10 ignore a term with a reason, and deliver again. */
   async term(): Promise<void> {
     await this.bus.request(this.reply, "+TERM", { what: `termination of ${this.where}` });
   }
 
-  /** To be delivered again after a while; 0: at once, to whoever pulls. On a connection that drains or is closed the end of the lease does it. */
+  /**
+   * Has the message delivered again, to any process, after a delay in ms (0: at once). On a closed or draining connection the end of the
+   * lease does so.
+   */
   nak(delayMs: number): void {
     const answer = delayMs > 0 ? `-NAK ${JSON.stringify({ delay: delayMs * 1e6 })}` : "-NAK";
     try {
       this.bus.connection.publish(this.reply, answer);
     } catch (error) {
-      this.bus.logger.warn("a delivery waits for the end of its lease", { where: this.where, error });
+      this.bus.logger.warn("a delivery comes back at the end of its lease", { where: this.where, error });
     }
   }
 
-  /** Still at it: begins the time without a word anew. True when the server has confirmed. */
+  /** Renews the lease. Returns whether the server has confirmed. */
   async working(timeoutMs: number): Promise<boolean> {
     try {
       await this.bus.request(this.reply, "+WPI", { what: `lease of ${this.where}`, timeoutMs, retryForMs: 0 });
       return true;
     } catch {
-      // The lease counts from the last confirmed word; the caller watches it.
+      // The caller counts the lease from the last confirmed renewal.
       return false;
     }
   }
 }
 
-/** Takes a delivery that nobody waits for any more; it must give the message back. */
+/** Receives a delivery after its pull has ended, and must give the message back. */
 export type OnLate = (queue: DurableSettings, delivery: Delivery) => void;
 
 /**
- * Pulls one delivery; undefined when none came in time, on a reconnection (the server has forgotten the pull) or when the signal aborts.
- * `expiresMs` 0 asks for what is there now.
+ * Pulls one delivery; undefined when none arrives in time, on a reconnection (the server has forgotten the pull) or when the signal
+ * aborts. With `expiresMs` 0 it does not wait.
  */
 export async function pullOne(
   bus: Bus,
@@ -135,7 +139,7 @@ export async function pullOne(
         else settle(delivery);
       } else if (status === 404 || status === 408) settle(undefined);
       else if (status !== 100) {
-        // No responders, consumer deleted, leadership change: each is answered at once, and must not be asked again at once.
+        // No responders, consumer deleted, leadership change: the server answers at once, so the caller must wait before the next pull.
         const why = message.headers?.description || `status ${status}`;
         settle(new LatheError("UNAVAILABLE", `consumer ${durable} of stream ${stream}: ${why}`));
       }
@@ -158,12 +162,12 @@ export async function pullOne(
     clearTimeout(timer);
     signal.removeEventListener("abort", giveUp);
     forget();
-    // Drained, not cut: a delivery that is on its way reaches the callback, which gives it back.
+    // Drained instead of cut, so that a delivery on its way reaches the callback, which gives it back.
     if (!bus.connection.isClosed()) void subscription.drain().catch(() => subscription.unsubscribe());
   }
 }
 
-/** Keeps a delivery alive while its handler runs; tells when the lease is lost. */
+/** Renews the lease of a delivery while its handler runs, and aborts a signal when the lease is lost. */
 export class Lease {
   private confirmedAt = Date.now();
   private readonly timer: NodeJS.Timeout;
@@ -178,7 +182,7 @@ export class Lease {
     this.timer = setInterval(() => void this.beat(), ackWaitMs / 4).unref();
   }
 
-  /** Aborted when no word was confirmed for as long as the server waits: it may have given the message to another. */
+  /** Aborts when no renewal was confirmed for as long as the server waits: another process may have the message by then. */
   get lost(): AbortSignal {
     return this.controller.signal;
   }
@@ -202,7 +206,7 @@ export class Lease {
     this.end();
     this.onLost();
     this.controller.abort(
-      new LatheError("ABORTED", `lease of ${this.delivery.where} lost: no word confirmed for ${this.ackWaitMs} ms`, {
+      new LatheError("ABORTED", `lease of ${this.delivery.where} lost: no renewal confirmed for ${this.ackWaitMs} ms`, {
         reason: "LEASE_LOST",
       }),
     );

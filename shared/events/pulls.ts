@@ -3,37 +3,40 @@ import type { Bus } from "./bus";
 import { sleep } from "./faults";
 import { Lease, ensureDurable, pullOne, type Delivery, type DurableSettings, type OnLate } from "./pull";
 
-/** Runs until stop(), which waits for the deliveries in hand. */
+/** A running consumer. stop() ends the pulling and waits for the deliveries in hand. */
 export interface Consumption {
   stop(): Promise<void>;
 }
 
-/** A delivery that is being handled; `stopping` is the signal of its consumer. */
+/** A delivery that is being handled. */
 export interface InHand {
   delivery: Delivery;
   queue: DurableSettings;
+  /** Aborts when the consumer stops. */
   stopping: AbortSignal;
   lease: Lease;
 }
 
 interface PullOptions {
-  /** Gets a delivery that arrives after its pull has ended: it must give the message back. */
+  /** Receives a delivery that arrives after its pull has ended, and must give the message back. */
   onLate: OnLate;
-  /** Pull the next delivery while earlier ones are being handled; off: one at a time over all queues. */
-  sideBySide?: boolean;
-  /** Ends the pulling, and leaves the delivery in hand alone. */
+  /** Whether other deliveries may be in hand while this one is handled; by default none may, over all queues. */
+  sideBySide?: (delivery: Delivery) => boolean;
+  /** Ends the pulling. The delivery in hand is not interrupted. */
   enough?: AbortSignal | undefined;
+  /** Waits until this process can handle a delivery, or its argument aborts. A pull ends when the returned signal aborts. */
+  free?: ((signal: AbortSignal) => Promise<AbortSignal>) | undefined;
 }
 
 /**
- * Pulls deliveries from one or several queues and hands each to `handle`, until stopped. Whatever goes wrong with a durable, it is created
- * again and pulled from.
+ * Pulls deliveries from one or several queues and hands each to `handle`, until stopped. After any failure the durables are created again
+ * where they are missing, and the pulling continues.
  */
 export async function runPulls(
   bus: Bus,
   queues: readonly DurableSettings[],
   handle: (inHand: InHand) => Promise<void>,
-  { onLate, sideBySide = false, enough }: PullOptions,
+  { onLate, sideBySide = () => false, enough, free }: PullOptions,
 ): Promise<Consumption> {
   const ensure = async () => {
     for (const queue of queues) await ensureDurable(bus, queue);
@@ -46,47 +49,57 @@ export async function runPulls(
   };
   idle(1);
   const noMore = enough ? AbortSignal.any([stop.signal, enough]) : stop.signal;
-  const take = async ({ queue, delivery }: Pulled) => {
+  const inHand = new Set<Promise<void>>();
+  let occupied = 0;
+  const occupy = () => occupied++ === 0 && idle(-1);
+  const vacate = () => --occupied === 0 && idle(1);
+  const whenFree = async (): Promise<AbortSignal> => {
+    if (!free) return noMore;
+    occupy();
+    const busy = await free(noMore).finally(vacate);
+    return AbortSignal.any([noMore, busy]);
+  };
+  const take = async ({ queue, delivery }: Pulled, before: readonly Promise<void>[]) => {
     if (delivery.deliveries > 1) bus.counters.redeliveries++;
     const lease = new Lease(delivery, queue.ackWaitMs, () => bus.counters.leasesLost++);
     try {
+      await Promise.all(before);
       await handle({ delivery, queue, stopping: stop.signal, lease });
     } finally {
       lease.end();
     }
   };
-  const inHand = new Set<Promise<void>>();
-  const takeAside = (pulled: Pulled) => {
-    const taken = take(pulled).catch((error: unknown) =>
-      bus.logger.warn("consumer stumbled", { durable: pulled.queue.durable, error }),
-    );
-    inHand.add(taken);
-    void taken.then(() => inHand.delete(taken));
+  /** Handles a delivery after those in `before`. */
+  const hold = (pulled: Pulled, before: readonly Promise<void>[] = []): Promise<void> => {
+    occupy();
+    const taken = take(pulled, before);
+    const ended = taken
+      .catch(() => {})
+      .finally(() => {
+        inHand.delete(ended);
+        vacate();
+      });
+    inHand.add(ended);
+    return taken;
   };
+  const stumbled = (error: unknown, failures: number) =>
+    bus.logger.warn("consumer stumbled", { durable: names, failures, error });
   const run = async () => {
     let failures = 0;
     let order = queues;
     while (!noMore.aborted && !bus.connection.isClosed()) {
       try {
         if (failures > 0) await ensure();
-        const pulled = await pullAny(bus, order, noMore, onLate);
+        const pulled = await pullAny(bus, order, await whenFree(), onLate);
         failures = 0;
         if (!pulled) continue;
         // The queue that was served comes last: none starves while another is full.
         order = [...order.filter((queue) => queue !== pulled.queue), pulled.queue];
-        if (sideBySide) {
-          takeAside(pulled);
-          continue;
-        }
-        idle(-1);
-        try {
-          await take(pulled);
-        } finally {
-          idle(1);
-        }
+        if (sideBySide(pulled.delivery)) hold(pulled).catch((error: unknown) => stumbled(error, 1));
+        else await hold(pulled, [...inHand]);
       } catch (error) {
         failures++;
-        bus.logger.warn("consumer stumbled", { durable: names, failures, error });
+        stumbled(error, failures);
         await sleep(Math.min(5000, 100 * 2 ** failures), noMore);
       }
     }
@@ -108,8 +121,8 @@ interface Pulled {
 }
 
 /**
- * One delivery from whichever queue has one, the first queues first. While all are empty it waits for all of them, and ends every other pull
- * as soon as one delivers: an item must not wait in the hands of a worker that is busy with another.
+ * Pulls one delivery, from the first queue that has one. While all queues are empty it waits for all of them, and ends the other pulls as
+ * soon as one delivers: an item must not wait in the hands of a worker that is busy with another item.
  */
 async function pullAny(
   bus: Bus,

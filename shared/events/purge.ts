@@ -3,7 +3,7 @@ import { listSubjects, purgeSubjects } from "./jetstream";
 import { Objects } from "./objects";
 import { EVENTS_STREAM, HANDBACKS_BUCKET, OBJECT_BUCKETS, recordStream, recordSubject, searchFilter } from "./subjects";
 
-/** Removes the events, objects and hand-back counts of a deleted search; safe to repeat. Its record is the search service's to remove. */
+/** Removes the events, objects and hand-back counts of a deleted search; safe to repeat. The search service removes its record. */
 export async function purgeSearch(bus: Bus, searchId: string): Promise<void> {
   for (const bucket of OBJECT_BUCKETS) await new Objects(bus, bucket).deleteAll(searchId);
   const stream = recordStream(HANDBACKS_BUCKET);

@@ -79,6 +79,33 @@ it("reports the pending items of a queue and those in hand, and no series withou
     expect(silent).not.toContain(name);
 });
 
+it("counts a consumer of events as idle while it has no event in hand", async () => {
+  const { nats: own, bus: lone } = await startTestBus();
+  let taken = () => {};
+  let finish = () => {};
+  const inHand = new Promise<void>((resolve) => (taken = resolve));
+  const finished = new Promise<void>((resolve) => (finish = resolve));
+  const consumption = await consumeEvents(lone, {
+    durable: "decisions",
+    filter: eventFilter("search.paused"),
+    handler: () => (taken(), finished),
+    onGivenUp: ({ error }) => Promise.reject(error),
+  });
+  const metrics = createMetrics();
+  queueMetrics(metrics, lone);
+  const idle = async () => /consumer_idle\{.*\} (\d)/.exec(await metrics.registry.metrics())?.[1];
+  expect(await idle()).toBe("1");
+  await publishEvent(lone, uniqueSearchId(), { type: "search.paused", data: {} });
+  await inHand;
+  expect(await idle()).toBe("0");
+  finish();
+  await until(async () => (await idle()) === "1");
+  await consumption.stop();
+  expect(await idle()).toBe("0");
+  await lone.drain();
+  await own.stop();
+});
+
 it("reports the pending events of a durable whose service is down", async () => {
   const { nats: own, bus: search } = await startTestBus();
   const gone = await connect({ url: own.url, name: "gone", logger: quiet });

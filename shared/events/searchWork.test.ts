@@ -8,7 +8,7 @@ import type { LatheEvent } from "./catalog";
 import { historyOnce } from "./history";
 import { publishEvent, publishWork } from "./publisher";
 import type { Consumption } from "./pulls";
-import { consumeWork, type SearchWorkOptions } from "./searchWork";
+import { consumeWork } from "./searchWork";
 
 let nats: TestNats;
 let bus: Bus;
@@ -22,7 +22,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-async function work(options: Partial<SearchWorkOptions<"derive">>, on = bus): Promise<Consumption> {
+async function work(options: Partial<Parameters<typeof consumeWork<"derive">>[1]>, on = bus): Promise<Consumption> {
   const consumption = await consumeWork<"derive">(on, {
     queues: [{ kind: "derive" }],
     over: () => ({ "architecture.derived": "the network is derived" }),
@@ -68,7 +68,7 @@ it("carries out an item with the history of its search", async () => {
   expect(seen).toEqual(["search.created"]);
 });
 
-it("skips an item that its search does not want", async () => {
+it("skips an item that its search does not need", async () => {
   const id = await newSearch();
   await publishEvent(bus, id, { type: "search.cancelled", data: { reason: "" } });
   await queue(id);
@@ -105,7 +105,7 @@ it.each<[LatheEvent, string]>([
   expect(await names(id)).toEqual(["search.created", event.type]);
 });
 
-it("repeats what may heal a bounded number of times, then fails the search with the cause, and goes on", async () => {
+it("repeats a failure that may heal a bounded number of times, then fails the search with the cause, and goes on", async () => {
   const [ill, well] = [await newSearch(), await newSearch()];
   await queue(ill);
   await queue(well);
@@ -125,7 +125,7 @@ it("repeats what may heal a bounded number of times, then fails the search with 
   });
 });
 
-it("fails an item whose search cannot be followed any more, and does not take it for done", async () => {
+it("counts an item as failed, not as done, where its search can no longer be followed", async () => {
   const id = await newSearch();
   let broken = false;
   const request = (...parameters: Parameters<Bus["request"]>) =>
@@ -146,7 +146,7 @@ it("fails an item whose search cannot be followed any more, and does not take it
             reject(LatheError.from(signal.reason));
           });
           broken = true;
-          // The next event makes the watch look, and it cannot.
+          // The next event makes the watch read, which fails.
           void publishEvent(bus, id, { type: "space.kept", data: { epoch: 1, converged: false } });
         });
       },

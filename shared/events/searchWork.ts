@@ -10,28 +10,28 @@ import { takeWork, type TakeOptions, type WorkItem } from "./work";
 
 /** Context of a work item: the search's history, and the signals that end the work. */
 export interface WorkInHand {
-  /** Every event of the search when the item was taken: what the work goes on from. */
+  /** Every event of the search when the item was taken. The work continues from there. */
   history: readonly StoredEvent[];
   /** Aborts with `held`, and when the search is paused, cancelled or failed. */
   signal: AbortSignal;
   /** Aborts when the worker stops or its lease is lost: nothing more may be written. */
   held: AbortSignal;
-  /** Stops the work for a reason of its search, before the search's own event of it has been read. */
+  /** Stops the work for a reason of its search, before the watch has read the event that carries the reason. */
   stop: (reason: LatheError) => void;
 }
 
-export interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
-  /** The events after which nothing is left to do for an item. */
+interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
+  /** The events that make an item superfluous. */
   over: (work: WorkItem<K>) => Over;
-  /** Carries an item out from where its search stands. A throw after `signal` has aborted is no failure. */
+  /** Carries out an item. A throw after `signal` has aborted is no failure. */
   handler: (work: WorkItem<K>, inHand: WorkInHand) => Promise<void>;
-  /** Called for an item that its search does not want, or wants no more. */
+  /** Called for an item that is skipped or stopped because its search does not need it. */
   onUnwanted?: (work: WorkItem<K>) => void;
 }
 
 /**
- * Carries out the work items of searches, one at a time. An item whose search no longer wants it is skipped, or stopped in its middle; a worker that stops
- * gives its item back; what fails is repeated a bounded number of times and then reported as work.failed.
+ * Carries out the work items of searches, one at a time. An item that its search no longer needs is skipped, or stopped while it runs. A
+ * worker that stops gives its item back. A failed item is repeated a bounded number of times and then reported as work.failed.
  */
 export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOptions<K>): Promise<Consumption> {
   const { over, handler, onUnwanted, ...take } = options;
@@ -39,10 +39,10 @@ export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOpt
     ...take,
     handler: (work, { signal }) => pursue(bus, work, { over: over(work), handler, onUnwanted }, signal),
     onExhausted: async ({ work, deliveries, error }) => {
-      // Without a readable item there is no search to report it to; the bus has logged it.
+      // An unreadable item names no search to report to; takeWork has logged it.
       if (!work) return;
       const { skip } = standing(await historyOnce(bus, work.searchId), over(work), resumptionOf(work));
-      // A worker may have died after it had published the result, or while a resumption had taken the item's place.
+      // A worker may have died after it had published the result, or after a resumption had replaced the item.
       if (skip !== undefined) return bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });
       const { reason, message } = error;
       const data = { phase: work.kind, reason, message, deliveries };
@@ -79,7 +79,7 @@ async function pursue<K extends WorkKind>(
   } catch (error) {
     if (!unwanted.signal.aborted || held.aborted) throw error;
     const why = LatheError.from(unwanted.signal.reason);
-    // The watch has failed, so nobody knows whether the search wants the item: it comes again.
+    // The watch has failed, so whether the search needs the item is unknown: it is delivered again.
     if (why.code !== "CANCELLED") throw why;
     bus.logger.info("work item stopped", { searchId, kind, why: why.reason });
     onUnwanted?.(work);
@@ -103,12 +103,12 @@ async function watch(
       if (reason) unwanted.abort(new LatheError("CANCELLED", `search ${searchId}: ${stored.event.type}`, { reason }));
     }
   } catch (error) {
-    bus.logger.error("events of the search cannot be followed", { searchId, error });
+    bus.logger.error("the events of a search cannot be followed", { searchId, error });
     unwanted.abort(LatheError.from(error));
   }
 }
 
-/** Items of measurements carry no resumption: what they measure is the same in each. */
+/** Resumption of an item. Measurements carry none, because their result does not depend on it. */
 function resumptionOf({ data }: WorkItem<WorkKind>): number {
   return "resumption" in data ? data.resumption : Infinity;
 }

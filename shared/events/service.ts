@@ -1,31 +1,27 @@
-import type { z } from "zod";
 import type { Booted } from "../process/boot";
-import type { natsConfig } from "../process/config";
+import type { NatsConfig } from "../process/config";
 import type { Metrics } from "../process/metrics";
 import { connect, type Bus, type BusOptions } from "./bus";
 import { queueMetrics } from "./queues";
 import { provision } from "./streams";
 import { DURABLES } from "./subjects";
 
-/** The settings of a process that say where NATS is. */
-export type BusConfig = z.output<z.ZodObject<typeof natsConfig>>;
-
-/** What of a booted process the bus needs. */
-type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdown"> & { config: BusConfig };
+/** The parts of a booted process that the bus needs. */
+type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdown"> & { config: NatsConfig };
 
 const STATUS_POLL_MS = 250;
 
-/** Durables of other services that a service reports too. Its user in deploy/nats/permissions.conf may see them. */
+/** Durables of other services that a service reports as well, as its user in deploy/nats/permissions.conf permits. */
 const OBSERVED: Readonly<Record<string, readonly string[]>> = { search: [DURABLES.shrinking] };
 
 /**
- * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and "storage" and in
- * the metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
+ * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and
+ * "storage" and in the metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
  */
 export async function openBus(name: string, { config, logger, metrics, readiness, shutdown }: Process): Promise<Bus> {
   const check = readiness.check("nats", "connecting");
-  // Told, not gated: without room a search can still be looked at, and deleted to make some.
-  const storage = readiness.check("storage", "not known before NATS is", { gates: false });
+  // Reported without a gate: while NATS has no room, clients must still read searches, and delete them to make room.
+  const storage = readiness.check("storage", "not known before NATS is connected", { gates: false });
   const bus = await connect({ ...busSettings(config), name, logger, signal: shutdown.signal });
   shutdown.step("nats", () => bus.drain());
   bus.onClosed((error) => {
@@ -50,7 +46,7 @@ export async function openBus(name: string, { config, logger, metrics, readiness
 }
 
 /** The part of `connect`'s options that the configuration of a process decides. */
-export function busSettings(config: BusConfig): Pick<BusOptions, "url" | "credsFile" | "tls"> {
+export function busSettings(config: NatsConfig): Pick<BusOptions, "url" | "credsFile" | "tls"> {
   const caFile = config.LATHE_NATS_TLS_CA_FILE?.path;
   const certFile = config.LATHE_NATS_TLS_CERT_FILE?.path;
   const keyFile = config.LATHE_NATS_TLS_KEY_FILE?.path;

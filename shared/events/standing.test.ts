@@ -5,7 +5,7 @@ import { standing, stopReason, type Over } from "./standing";
 
 const event = <N extends EventName>(type: N, data: object = {}): LatheEvent =>
   ({ type, data: data as EventData<N> }) as LatheEvent;
-/** Sequences are those of a stream that other searches write to as well. */
+/** Stored events with gaps in the sequences, since other searches write to the stream as well. */
 const history = (events: LatheEvent[]): StoredEvent[] =>
   events.map((each, index) => ({ sequence: 10 + 3 * index, time: new Date(0), searchId: "s-1", event: each }));
 

@@ -3,18 +3,18 @@ import { HealthAlarmKind } from "../proto/lathe/v1/result";
 import { HealthPolicy } from "../proto/lathe/v1/spec";
 import type { EventName, StoredEvent } from "./catalog";
 
-/** The events after which nothing is left to do for a work item, each with the reason in words. */
+/** The events that make a work item superfluous, each with the reason in words. */
 export type Over = Partial<Record<EventName, string>>;
 
-/** How a search stands for a worker that takes one of its items. */
+/** The state of a search for a worker that takes one of its items. */
 interface Standing {
-  /** Why there is nothing to do; undefined: the item is to be carried out. */
+  /** Why the item is skipped; undefined where it is to be carried out. */
   skip: string | undefined;
   /** Sequence of the newest event. */
   sequence: number;
 }
 
-/** Folds a history into what an item of a resumption finds. */
+/** Computes from the history of a search whether an item of this resumption is to be carried out. */
 export function standing(history: readonly StoredEvent[], over: Over, resumption: number): Standing {
   if (history.length === 0) return { skip: "the search is unknown: it has been deleted", sequence: 0 };
   let ended: string | undefined;
@@ -55,7 +55,7 @@ export function stopReason({ event }: StoredEvent): StopReason | undefined {
   }
 }
 
-/** How an alarm stops the workers of its search: its policy takes effect by the event itself. */
+/** Why an alarm stops the workers of its search. The alarm itself pauses or fails the search, without another event. */
 export function alarmStop({ policy }: HealthAlarmRaised): StopReason | undefined {
   if (policy === HealthPolicy.HEALTH_POLICY_PAUSE) return "SEARCH_PAUSED";
   return policy === HealthPolicy.HEALTH_POLICY_FAIL ? "SEARCH_FAILED" : undefined;

@@ -1,14 +1,14 @@
 import { LatheError } from "../process/errors";
 
-/** Every stream, bucket, subject and durable name of the bus: nowhere else spelled. */
+/** All names of streams, buckets, subjects and durables. No other file spells them. */
 export const EVENTS_STREAM = "EVENTS";
 export const WORK_STREAM = "WORK";
 export const SEARCHES_BUCKET = "SEARCHES";
-/** Holds the fields by which ListSearches orders and filters, so that it needs to read only the records of one page. */
+/** The fields by which ListSearches orders and filters, so that it reads the records of one page only. */
 export const LISTING_BUCKET = "LISTING";
-/** How often a work item was handed back on purpose, which is no failed delivery. */
+/** The number of times that each work item was handed back, which are no failed deliveries. */
 export const HANDBACKS_BUCKET = "HANDBACKS";
-/** Which search a client's request id has started. */
+/** The search that each request id has started. */
 export const REQUESTS_BUCKET = "REQUESTS";
 export const CHECKPOINTS_BUCKET = "CHECKPOINTS";
 export const ARTIFACTS_BUCKET = "ARTIFACTS";
@@ -17,7 +17,7 @@ export type ObjectBucket = typeof CHECKPOINTS_BUCKET | typeof ARTIFACTS_BUCKET;
 export const OBJECT_BUCKETS: readonly ObjectBucket[] = [CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET];
 export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, LISTING_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET];
 
-/** Every event of every search: the stream's subjects, and the filter of a consumer that wants them all. */
+/** Every event of every search: the subjects of the stream, and the filter of a consumer of all events. */
 export const ALL_EVENTS = "lathe.events.>";
 export const ALL_WORK = "lathe.work.>";
 
@@ -26,7 +26,7 @@ export const DURABLES = { search: "search-projection", shrinking: "shrinking-dec
 
 export type WorkKind = "train" | "derive" | "retrain" | "profile";
 
-/** The kinds whose items any worker takes; those of "profile" are for workers of one device class. */
+/** The kinds whose items any worker may take. Items of "profile" are for the workers of one device class. */
 export const PLAIN_KINDS = ["train", "derive", "retrain"] as const satisfies readonly WorkKind[];
 
 /** Whether a text may be a token of a subject: 1 to 64 of a-z, 0-9 and -, not beginning with -. Search ids are such tokens. */
@@ -74,7 +74,7 @@ export function workDurable(kind: WorkKind, deviceClass?: string): string {
   return kind === "profile" ? `work-profile-${token("device class", deviceClass ?? "")}` : `work-${kind}`;
 }
 
-/** Core NATS, lossy: where a worker is between two events. */
+/** Progress of a worker between two events: core NATS, not stored. */
 export function progressSubject(searchId: string): string {
   return `lathe.progress.${token("search id", searchId)}`;
 }

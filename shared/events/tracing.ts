@@ -2,13 +2,13 @@ import { SpanKind, type Span } from "@opentelemetry/api";
 import { inSearchSpan } from "../process/tracing/searchTrace";
 import type { Delivery } from "./pull";
 
-/** The span of a message's publication; its receivers' spans are below it. */
+/** Runs in the span of a message's publication, the parent of its receivers' spans. */
 export function sending<T>(searchId: string, what: string, run: () => Promise<T>): Promise<T> {
   const attributes = { "messaging.system": "nats", "messaging.operation.type": "send" };
   return inSearchSpan(searchId, { name: `publish ${what}`, kind: SpanKind.PRODUCER, attributes }, run);
 }
 
-/** The span of a message's handling up to its acknowledgement, below that of its publication. */
+/** Runs in the span of a message's handling up to its acknowledgement, a child of the span of its publication. */
 export function handling<T>(
   searchId: string,
   name: string,

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { LatheError } from "../process/errors";
+import { Turns } from "../process/turns";
 import { DeriveWork, RetrainWork } from "../proto/lathe/v1/events";
 import { queuedWork, quiet, startTestBus, workIsDone } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
@@ -9,8 +10,8 @@ import type { Consumption } from "./pulls";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
 import { provision } from "./streams";
-import { WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
-import { takeWork, type WorkerOptions } from "./work";
+import { HANDBACKS_BUCKET, recordStream, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
+import { takeWork } from "./work";
 
 let nats: TestNats;
 let bus: Bus;
@@ -27,7 +28,7 @@ afterAll(async () => {
   await nats?.stop();
 });
 
-type Options = Partial<WorkerOptions<"retrain">>;
+type Options = Partial<Parameters<typeof takeWork<"retrain">>[1]>;
 async function work(options: Options, on = bus): Promise<Consumption> {
   const consumption = await takeWork(on, {
     queues: [{ kind: "retrain" }],
@@ -43,7 +44,7 @@ const queue = (searchId: string, resumption = 0) =>
   publishWork(bus, { searchId, kind: "retrain", data: RetrainWork.fromPartial({ resumption }), ordinal: resumption });
 
 describe("takeWork", () => {
-  it("keeps an item whose NATS has no room, and takes it up again in the same delivery", async () => {
+  it("keeps an item while NATS has no room, and repeats it within the same delivery", async () => {
     const searchId = uniqueSearchId();
     const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
     const deliveries: number[] = [];
@@ -60,25 +61,25 @@ describe("takeWork", () => {
     expect(deliveries).toEqual([1, 1, 1, 1, 1, 1, 1]);
   });
 
-  it("tells of an item for whose files there is no room, once there is room for the telling", async () => {
+  it("reports an item whose files have no room as soon as NATS can store the report", async () => {
     const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
     let attempts = 0;
-    const told: unknown[] = [];
+    const reported: unknown[] = [];
     await work({
       handler: () => {
         attempts++;
         return Promise.reject(full);
       },
       onExhausted: ({ error }) => {
-        told.push(error.reason);
-        return told.length < 3 ? Promise.reject(full) : Promise.resolve();
+        reported.push(error.reason);
+        return reported.length < 3 ? Promise.reject(full) : Promise.resolve();
       },
       maxDeliveries: 2,
       backoffMs: 1,
     });
     await queue(uniqueSearchId());
-    await until(async () => told.length === 3 && (await queuedWork(bus)) === 0);
-    expect({ attempts, told }).toEqual({ attempts: 4, told: Array(3).fill("STORAGE_FULL") });
+    await until(async () => reported.length === 3 && (await queuedWork(bus)) === 0);
+    expect({ attempts, reported }).toEqual({ attempts: 4, reported: Array(3).fill("STORAGE_FULL") });
   });
 
   it("gives each item to one worker, one at a time", async () => {
@@ -107,7 +108,7 @@ describe("takeWork", () => {
   });
 
   it("keeps an item that takes longer than the ack wait", async () => {
-    // Only a machine that stands still for two seconds would delay the worker's sign of life, sent every 750 ms, that long.
+    // A sign of life goes out every 750 ms: only a machine that stops for two seconds would lose the lease.
     const ackWaitMs = 3000;
     const id = uniqueSearchId();
     await queue(id, 3);
@@ -123,7 +124,7 @@ describe("takeWork", () => {
     expect(taken).toEqual([[`${id}:retrain:3`, 3, 1]]);
   });
 
-  it("passes the item of a dead worker on, and ends it when the deliveries are used up", async () => {
+  it("passes the item of a dead worker to another, and gives it up when its deliveries are used up", async () => {
     const id = uniqueSearchId();
     await queue(id);
     for (let death = 1; death <= 2; death++) {
@@ -152,7 +153,7 @@ describe("takeWork", () => {
     expect(handled).toBe(0);
   });
 
-  it("repeats what may heal, ends what cannot, and says why", async () => {
+  it("repeats a failure that may heal, gives up on others at once, and reports why", async () => {
     const [crash, bad] = [uniqueSearchId(), uniqueSearchId()];
     await queue(crash);
     await queue(bad);
@@ -174,7 +175,7 @@ describe("takeWork", () => {
     expect(failures.sort()).toEqual(["DATASET_INVALID dataset 1", "INTERNAL crash 3 3"]);
   });
 
-  it("gives the item to another at once when the worker stops, however often, and counts no delivery", async () => {
+  it("gives the item to another worker at once when it stops, and charges no delivery, however often", async () => {
     await queue(uniqueSearchId());
     // Without a hand-back the item would come again after this hour.
     const ackWaitMs = 3_600_000;
@@ -195,6 +196,69 @@ describe("takeWork", () => {
     await work({ ackWaitMs, handler: (_work, { deliveries }) => Promise.resolve(void seen.push(deliveries)) });
     await until(() => seen.length === 5);
     expect(seen).toEqual([1, 1, 1, 1, 1]);
+  });
+
+  it("pulls no item while its process is busy with something else", async () => {
+    const turns = new Turns();
+    const seen: string[] = [];
+    const begin = () =>
+      work({ free: (signal) => turns.free(signal), handler: () => Promise.resolve(void seen.push("busy")) });
+    const never = new AbortController().signal;
+    let release = () => {};
+    const occupy = () => void turns.take(() => new Promise<void>((resolve) => (release = resolve)), never);
+    const second = await connect({ url: nats.url, name: "second", logger: quiet });
+    const other = async () => work({ handler: () => Promise.resolve(void seen.push("other")) }, second);
+    // Busy before its first pull, and busy while a pull waits.
+    for (const order of [
+      [occupy, begin],
+      [begin, () => until(() => bus.idle.get(workDurable("retrain")) === 1), occupy],
+    ]) {
+      for (const step of order) await step();
+      await other();
+      for (let n = 0; n < 4; n++) await queue(uniqueSearchId());
+      await until(() => seen.length === 4);
+      await workIsDone(bus);
+      await open.pop()!.stop();
+      release();
+      await queue(uniqueSearchId());
+      await until(() => seen.length === 5);
+      await workIsDone(bus);
+      await open.pop()!.stop();
+      expect(seen.splice(0)).toEqual(["other", "other", "other", "other", "busy"]);
+    }
+    await second.drain();
+  });
+
+  it("charges nothing to an item whose hand-backs cannot be read", async () => {
+    const own = await startNats();
+    let unread = 0;
+    const warn = (message: string) => void (unread += message.includes("hand-backs cannot be read") ? 1 : 0);
+    const lone = await connect({ url: own.url, name: "lone", logger: { ...quiet, warn } });
+    await provision(lone);
+    const data = RetrainWork.fromPartial({});
+    await publishWork(lone, { searchId: uniqueSearchId(), kind: "retrain", data, ordinal: 0 });
+    await api(lone, { what: "delete" }, ({ streams }) => streams.delete(recordStream(HANDBACKS_BUCKET)));
+    const deliveries: number[] = [];
+    await work(
+      {
+        maxDeliveries: 2,
+        backoffMs: 1,
+        handler: (_work, context) => {
+          deliveries.push(context.deliveries);
+          return deliveries.length === 1 ? Promise.reject(new Error("crash")) : Promise.resolve();
+        },
+      },
+      lone,
+    );
+    // The second delivery has asked for the hand-backs several times.
+    await until(() => unread >= 5);
+    expect(lone.counters.redeliveries).toBe(1);
+    await provision(lone);
+    await until(() => deliveries.length === 2);
+    expect(deliveries).toEqual([1, 2]);
+    await open.pop()!.stop();
+    await lone.drain();
+    await own.stop();
   });
 
   it("aborts a handler whose lease is lost, and leaves the item alone", async () => {
@@ -247,7 +311,7 @@ describe("takeWork", () => {
 
   it("keeps the device classes of the profile queue apart", async () => {
     const seen: string[] = [];
-    // The item for the other class lies between two that are taken: it has been passed over, not merely waited for.
+    // The item of the other class lies between two that are taken, so it has been passed over.
     const data = { onnx: undefined, space: undefined, profiling: undefined, genotype: undefined };
     for (const deviceClass of ["gpu", "cpu", "gpu"])
       await publishWork(bus, { searchId: uniqueSearchId(), kind: "profile", data, ordinal: "network", deviceClass });
@@ -289,7 +353,7 @@ describe("a worker of two queues", () => {
     return { seen, releases };
   }
 
-  it("leaves the items of both to others while it has one in hand, and takes them in turn", async () => {
+  it("leaves the items of both queues to others while it has one in hand, and serves the queues in turn", async () => {
     for (let n = 0; n < 2; n++) {
       await derive(uniqueSearchId());
       await queue(uniqueSearchId());
@@ -304,7 +368,7 @@ describe("a worker of two queues", () => {
     expect(seen).toEqual(["derive 1", "retrain 1", "derive 1", "retrain 1"]);
   });
 
-  it("takes one of two that come at the same moment while it waits, and gives the other back without a charge", async () => {
+  it("takes one of two items that arrive at once, and gives the other back without a charge", async () => {
     for (let round = 0; round < 10; round++) {
       const { seen, releases } = await holding();
       await until(() => bus.idle.get(workDurable("derive")) === 1);

@@ -23,38 +23,47 @@ export interface WorkItem<K extends WorkKind> {
 
 interface WorkQueue<K extends WorkKind> {
   kind: K;
-  /** Of the profile queue. */
+  /** Only for the profile queue. */
   deviceClass?: string;
 }
 
-/** How items are taken, whatever is done with them. */
+/** How work items are taken from their queues. */
 export interface TakeOptions<K extends WorkKind> {
-  /** One item at a time over all of them: an item is pulled only by a worker that can begin it now. */
+  /** One item at a time is pulled, over all queues, so that its worker can begin it at once. */
   queues: readonly WorkQueue<K>[];
-  /** Deliveries that may fail, by a throw or by a worker that died; 3. */
+  /** How many deliveries of an item may fail, by a throw or by the death of the worker; 3. */
   maxDeliveries?: number;
-  /** Silence after which a worker is taken for dead; 60 s. The worker's word goes out four times as often, on its own. */
+  /** After this time without a sign of life an item goes to another worker; 60 s. A working worker sends four signs in this time. */
   ackWaitMs?: number;
   backoffMs?: number;
-  /** Of the process: past it no item is taken. */
+  /**
+   * Waits until this process can begin an item, or its argument aborts; no item is pulled before, nor after the returned signal has aborted.
+   * By default an item is pulled whenever none is in hand.
+   */
+  free?: (signal: AbortSignal) => Promise<AbortSignal>;
+  /** How many items the process takes before it ends; unlimited by default. */
   quota?: Quota | undefined;
 }
 
-export interface WorkerOptions<K extends WorkKind> extends TakeOptions<K> {
+interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /**
-   * The item is acknowledged after this has resolved. The signal aborts when the worker stops (reason STOPPING) or the lease is lost (reason
-   * LEASE_LOST: another may be at it already, write nothing more). A throw after either gives the item back, which counts as no delivery. Any other throw is
-   * a failed delivery: a transient error or an unexpected one comes again, any other ends the item.
-   * Where NATS has no room (STORAGE_FULL) the handler is called again within the delivery, for as long as that failure cannot be stored either.
+   * The item is acknowledged after this has resolved. The signal aborts when the worker stops (reason STOPPING) or the lease is lost
+   * (reason LEASE_LOST: another worker may have begun the item, write nothing more). A throw after either gives the item back, which
+   * counts as no delivery. Any other throw is a failed delivery: after a transient or unexpected error the item is delivered again, any
+   * other error ends it. Where NATS has no room (STORAGE_FULL) the handler is called again within the delivery, until its failure can be
+   * stored.
    */
   handler: (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => Promise<void>;
-  /** The item cannot be carried out: called before it is removed; where this throws, the item comes again. `work` is undefined when it cannot even be read. */
+  /**
+   * Called before an item that cannot be carried out is removed; where this throws, the item is delivered again. `work` is undefined
+   * where it cannot be read.
+   */
   onExhausted: (failure: { work: WorkItem<K> | undefined; deliveries: number; error: LatheError }) => Promise<void>;
 }
 
-/** Takes one work item at a time, until stopped. */
-export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOptions<K>): Promise<Consumption> {
-  const { handler, onExhausted, maxDeliveries = 3, ackWaitMs = 60_000, backoffMs = 1000, quota } = options;
+/** Takes work items, one at a time, until stopped. */
+export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOptions<K>): Promise<Consumption> {
+  const { handler, onExhausted, maxDeliveries = 3, ackWaitMs = 60_000, backoffMs = 1000, quota, free } = options;
   const kinds = new Map<DurableSettings, K>();
   for (const { kind, deviceClass } of options.queues) {
     const durable = workDurable(kind, deviceClass);
@@ -65,25 +74,40 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
 
   const read = (queue: DurableSettings, delivery: Delivery): WorkItem<K> => {
     const kind = kinds.get(queue);
-    if (!kind) throw new LatheError("INTERNAL", `${queue.durable} is no queue of this worker`);
+    if (!kind) throw new LatheError("INTERNAL", `${queue.durable} is not a queue of this worker`);
     return { kind, ...decodeWork(kind, delivery.data, delivery.where) };
   };
+  /** Gives an item back to be taken at once, without a charge: the server counts every delivery, so the hand-back is subtracted later. */
   const give = async (delivery: Delivery, work: WorkItem<K>) => {
-    // The server counts every delivery; those that end well are taken off again.
-    await handbacks
-      .mutate(handbackKey(work.id), (count) => (count ?? 0) + 1)
-      .catch((error: unknown) => {
-        bus.logger.warn("a hand-back counts as a failed delivery", { work: work.id, error });
-      });
-    delivery.nak(0);
+    try {
+      await handbacks.mutate(handbackKey(work.id), (count) => (count ?? 0) + 1);
+      delivery.nak(0);
+    } catch (error) {
+      bus.logger.warn("a hand-back counts as a failed delivery", { work: work.id, error });
+      delivery.nak(backoff(backoffMs, delivery.deliveries));
+    }
   };
   const giveLate = (queue: DurableSettings, delivery: Delivery) => {
     try {
       void give(delivery, read(queue, delivery));
     } catch {
-      // The worker that takes it next reports that it cannot be read.
-      delivery.nak(0);
+      // The worker that takes the item next reports that it cannot be read.
+      delivery.nak(backoff(backoffMs, delivery.deliveries));
     }
+  };
+  /** Deliveries of an item, hand-backs left out; undefined where `signal` aborts before the hand-backs could be read. */
+  const charged = async (delivery: Delivery, work: WorkItem<K>, signal: AbortSignal): Promise<number | undefined> => {
+    if (delivery.deliveries === 1) return 1;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      try {
+        return delivery.deliveries - ((await handbacks.get(handbackKey(work.id)))?.value ?? 0);
+      } catch (error) {
+        // The item stays in hand: each give-back whose count cannot be stored would be charged to it.
+        bus.logger.warn("a work item waits: its hand-backs cannot be read", { work: work.id, attempt, error });
+        await sleep(backoff(backoffMs, attempt), signal);
+      }
+    }
+    return undefined;
   };
   const reported = async (work: WorkItem<K> | undefined, deliveries: number, error: LatheError, where: string) => {
     bus.logger.error("work item given up", { where, work: work?.id, deliveries, error });
@@ -103,7 +127,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
     if (await reported(work, deliveries, error, delivery.where)) await remove(delivery, work);
     else delivery.nak(backoff(backoffMs, deliveries));
   };
-  /** Calls the handler, again where NATS had no room. "reported": its failure has been published, which ends the item. */
+  /** Calls the handler, again where NATS had no room. Returns "reported" where the failure has been published, which ends the item. */
   const carryOut = async (
     work: WorkItem<K>,
     where: string,
@@ -125,26 +149,20 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
   };
 
   const settle = async (work: WorkItem<K>, { delivery, stopping, lease }: InHand, span: Span): Promise<void> => {
-    let handedBack = 0;
-    try {
-      if (delivery.deliveries > 1) handedBack = (await handbacks.get(handbackKey(work.id)))?.value ?? 0;
-    } catch (error) {
-      bus.logger.warn("work item given back: its hand-backs cannot be read", { work: work.id, error });
-      return give(delivery, work);
-    }
-    const deliveries = delivery.deliveries - handedBack;
+    const signal = AbortSignal.any([stopping, lease.lost]);
+    const deliveries = await charged(delivery, work, signal);
+    if (deliveries === undefined) return lease.lost.aborted ? undefined : give(delivery, work);
     if (deliveries > maxDeliveries) {
       const text = `work item ${work.id} was taken ${maxDeliveries} times and never finished: its workers died or lost their lease`;
       return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: EXHAUSTED }));
     }
     let outcome: "done" | "reported";
     try {
-      const signal = AbortSignal.any([stopping, lease.lost]);
       outcome = await carryOut(work, delivery.where, { signal, deliveries });
     } catch (thrown) {
       const error = LatheError.from(thrown);
       failed(span, error);
-      // Another may hold it now, and whatever is said of the message would be said of theirs.
+      // Another worker may hold the item now. An answer of this one would settle the delivery of the other.
       if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, error });
       if (stopping.aborted) return give(delivery, work);
       if (!mayHeal(error) || deliveries >= maxDeliveries) return drop(delivery, work, deliveries, error);
@@ -173,7 +191,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkerOpti
       quota?.settle();
     }
   };
-  return runPulls(bus, [...kinds.keys()], handle, { onLate: giveLate, enough: quota?.full });
+  return runPulls(bus, [...kinds.keys()], handle, { onLate: giveLate, enough: quota?.full, free });
 }
 
 /** ":" is not allowed in a record's key. */

@@ -1,6 +1,6 @@
 import { renameSync, writeFileSync } from "node:fs";
 import type { z } from "zod";
-import { baseConfig, read } from "./config";
+import { read, type BaseConfig, type baseSchema } from "./config";
 import { createLogger, type Logger } from "./logger";
 import type { Facts } from "./http";
 import { createMetrics, type Metrics } from "./metrics";
@@ -15,7 +15,7 @@ export interface Booted<S extends z.ZodObject> {
   metrics: Metrics;
   readiness: Readiness;
   shutdown: Shutdown;
-  /** What /about tells of this process, asked at each request; a service adds what an operator may want to compare. */
+  /** The facts of /about, evaluated at each request. A service adds facts that an operator may want to compare. */
   facts: Facts;
   /** Tells the world where this process listens: a log line "ready" and, if LATHE_READY_FILE is set, that file. */
   ready: (ports: Ports) => void;
@@ -26,19 +26,19 @@ interface Ports {
   httpPort: number;
 }
 
-/** What stands in LATHE_READY_FILE. */
+/** Content of the file LATHE_READY_FILE. */
 export interface ReadyFile extends Ports {
   pid: number;
 }
 
-/** Written whole or not at all: its reader polls. */
+/** Writes a file whole or not at all, since its reader polls. */
 function writeAtomically(path: string, content: string): void {
   const part = `${path}.${process.pid}.part`;
   writeFileSync(part, content);
   renameSync(part, path);
 }
 
-type ServiceSchema = z.ZodObject<typeof baseConfig & z.ZodRawShape>;
+type ServiceSchema = z.ZodObject<typeof baseSchema.shape & z.ZodRawShape>;
 
 /**
  * Runs a service process: reads its settings (exit 2 if they are wrong), connects the stop to signals and errors, then calls
@@ -58,7 +58,7 @@ export async function boot<S extends ServiceSchema>(
     process.exitCode = 2;
     return;
   }
-  const base = config as BaseValues;
+  const base = config as BaseConfig;
   const logger = createLogger({ service, level: base.LATHE_LOG_LEVEL });
   const shutdown = createShutdown({ logger, graceMs: base.LATHE_SHUTDOWN_GRACE });
   const readiness = createReadiness();
@@ -92,5 +92,3 @@ export async function boot<S extends ServiceSchema>(
     await shutdown.stop("start failed", 1);
   }
 }
-
-type BaseValues = z.output<z.ZodObject<typeof baseConfig>>;

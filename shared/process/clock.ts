@@ -1,5 +1,8 @@
-/** How far a clock is ahead of ours, ms, negative: behind; 0 where its time lies within the round trip of the question, where nobody can tell. */
-export function skewMs(told: number, askedAt: number, answeredAt: number): number {
-  if (told < askedAt) return told - askedAt;
-  return told > answeredAt ? told - answeredAt : 0;
+/**
+ * Lower bound of the difference between another clock and ours, in ms; positive where the other is ahead. 0 where the other's time lies
+ * between question and answer, because the difference cannot be seen then.
+ */
+export function skewMs(theirs: number, askedAt: number, answeredAt: number): number {
+  if (theirs < askedAt) return theirs - askedAt;
+  return theirs > answeredAt ? theirs - answeredAt : 0;
 }

@@ -49,7 +49,10 @@ export const flag = () =>
 /** Text that is not empty. */
 export const text = (expected = "a text") => parsed(expected, (value) => value);
 
-/** Whether it is a URL of these schemes whose name and password, if any, can be decoded ("/", "%" and "@" in them must be as %2F, %25 and %40). */
+/**
+ * Whether a text is a URL of these schemes whose name and password can be decoded ("/", "%" and "@" in them must be written as %2F, %25
+ * and %40).
+ */
 function isUrl(text: string, schemes: readonly string[]): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, username, password } = new URL(text);
@@ -90,7 +93,7 @@ const file = () =>
     }
   });
 
-/** A file with one bearer token a line; empty lines and lines that start with # do not count. */
+/** A file with one bearer token a line; empty lines and lines that start with # are ignored. */
 const tokenFile = () =>
   file().transform(({ content }, context) => {
     const tokens = content
@@ -105,19 +108,21 @@ const tokenFile = () =>
     return tokens;
   });
 
-/** Where NATS is, and what it asks for. */
-export const natsConfig = {
+/** Settings of the connection to NATS. */
+export const natsSchema = z.object({
   LATHE_NATS_URL: urls(["nats", "tls"]).default("nats://127.0.0.1:4222"),
   LATHE_NATS_CREDS: file().optional(),
   LATHE_NATS_TLS_CA_FILE: file().optional(),
   LATHE_NATS_TLS_CERT_FILE: file().optional(),
   LATHE_NATS_TLS_KEY_FILE: file().optional(),
-};
+});
 
-/** What each service process reads; a service adds its own: `read(z.object({ ...baseConfig, LATHE_DEVICE: text() }), process.env)`. */
-export const baseConfig = {
+export type NatsConfig = z.output<typeof natsSchema>;
+
+/** Settings of every service process. A service adds its own: `baseSchema.extend({ LATHE_DEVICE: text() })`. */
+export const baseSchema = z.object({
   LATHE_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"]).default("info"),
-  ...natsConfig,
+  ...natsSchema.shape,
   LATHE_GRPC_HOST: text("a host name or address").default("127.0.0.1"),
   LATHE_GRPC_PORT: integer(0, 65535).default(0),
   LATHE_GRPC_INSECURE: flag().default(false),
@@ -132,9 +137,11 @@ export const baseConfig = {
   LATHE_SHUTDOWN_GRACE: duration(100, 3_600_000).default(30_000),
   LATHE_READY_FILE: text("a path").optional(),
   LATHE_EXIT_WITH_PARENT: flag().default(false),
-};
+});
 
-/** Variables that only make sense together: the first needs the second. */
+export type BaseConfig = z.output<typeof baseSchema>;
+
+/** Pairs of variables of which the first needs the second. */
 const pairs = [
   ["LATHE_TLS_CERT_FILE", "LATHE_TLS_KEY_FILE"],
   ["LATHE_TLS_KEY_FILE", "LATHE_TLS_CERT_FILE"],

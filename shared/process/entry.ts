@@ -9,14 +9,14 @@ interface Entry {
 }
 
 /**
- * The file to give to fork or Worker for the module `name` in `dir` (usually __dirname): the compiled .js if it is there,
- * else the .ts source with the flags that let Node run it.
+ * The file that fork or Worker runs for the module `name` in `dir` (usually __dirname): the compiled .js where it exists, else the .ts
+ * source with the flags that let Node run it.
  */
 export function entry(dir: string, name: string): Entry {
   const compiled = join(dir, `${name}.js`);
   if (existsSync(compiled)) return { path: compiled, execArgv: ["--enable-source-maps"] };
   const source = join(dir, `${name}.ts`);
-  // As a URL: a bare "tsx" would be looked up from the working directory, which is the user's.
+  // As a URL, because a bare "tsx" would be resolved from the user's working directory.
   if (existsSync(source)) {
     return { path: source, execArgv: ["--import", pathToFileURL(require.resolve("tsx")).href] };
   }

@@ -1,4 +1,4 @@
-/** Canonical gRPC codes that a domain function may answer with. */
+/** The canonical gRPC codes that domain functions use. */
 export type ErrorCode =
   | "INVALID_ARGUMENT"
   | "NOT_FOUND"
@@ -26,7 +26,7 @@ interface ErrorDetails {
   cause?: unknown;
 }
 
-/** The one error of this code base: a canonical code, a message that names thing, value and bound, and what a program needs. */
+/** The only error class of Lathe: a canonical code, a message that names thing, value and bound, and details for programs. */
 export class LatheError extends Error {
   override readonly name = "LatheError";
   readonly reason: string;
@@ -44,7 +44,7 @@ export class LatheError extends Error {
     this.metadata = details.metadata ?? {};
   }
 
-  /** The only way from an unknown thrown value to a LatheError; what is not ours is INTERNAL with the cause kept. */
+  /** The only conversion of a thrown value into a LatheError; values of other classes become INTERNAL, with the cause kept. */
   static from(thrown: unknown): LatheError {
     if (thrown instanceof LatheError) return thrown;
     if (thrown instanceof Error) return new LatheError("INTERNAL", thrown.message, { cause: thrown });

@@ -1,11 +1,11 @@
 import { createLogger } from "./logger";
 import { createMetrics, type Metrics } from "./metrics";
-import { startHttp, type HttpServer } from "./http";
+import { startHttp } from "./http";
 import { createReadiness, type Readiness } from "./readiness";
 
 let metrics: Metrics;
 let readiness: Readiness;
-let server: HttpServer;
+let server: Awaited<ReturnType<typeof startHttp>>;
 const logs: string[] = [];
 
 beforeEach(async () => {
@@ -19,7 +19,7 @@ afterEach(() => server.stop());
 const get = (path: string, init?: RequestInit) => fetch(`http://127.0.0.1:${server.port}${path}`, init);
 
 describe("the http server", () => {
-  it.each(["/healthz", "/livez"])("answers %s as long as it can answer, ready or not", async (path) => {
+  it.each(["/healthz", "/livez"])("answers %s with 200, ready or not", async (path) => {
     readiness.check("nats");
     expect((await get(path)).status).toBe(200);
   });
@@ -63,7 +63,7 @@ describe("the http server", () => {
     expect((await get("/healthz?full=1", { method: "HEAD" })).status).toBe(200);
   });
 
-  it("names the port that is taken", async () => {
+  it("fails with the number of a port that is taken", async () => {
     const logger = createLogger({ service: "test" });
     await expect(startHttp({ host: "127.0.0.1", port: server.port, metrics, readiness, logger })).rejects.toMatchObject(
       {
@@ -75,9 +75,9 @@ describe("the http server", () => {
   });
 });
 
-it("readiness tells listeners of changes only", () => {
-  const told: boolean[] = [];
-  const end = readiness.onChange((ready) => told.push(ready));
+it("readiness calls listeners at changes only", () => {
+  const changes: boolean[] = [];
+  const end = readiness.onChange((ready) => changes.push(ready));
   const check = readiness.check("nats");
   check.fail("still");
   check.ok();
@@ -87,7 +87,7 @@ it("readiness tells listeners of changes only", () => {
   expect(readiness.report()).toContainEqual({ name: "storage", ok: false, why: "full" });
   end();
   check.ok();
-  expect(told).toEqual([false, true, false]);
+  expect(changes).toEqual([false, true, false]);
   expect(readiness.ready).toBe(true);
   expect(() => readiness.check("nats")).toThrow(/"nats" exists/);
 });

@@ -15,10 +15,10 @@ interface HttpOptions {
   facts?: Facts;
 }
 
-/** Name -> what there is to tell of it now; nothing secret, /about asks for no token. */
+/** The content of /about: a function per name. It must hold no secret, because /about requires no token. */
 export type Facts = Record<string, () => unknown>;
 
-export interface HttpServer {
+interface HttpServer {
   port: number;
   stop(): Promise<void>;
 }
@@ -36,8 +36,8 @@ const json = (status: number, value: unknown): Answer => ({
 });
 
 /**
- * Serves /metrics (Prometheus text), /healthz and /livez (200 as long as the event loop turns), /readyz (200 or 503, with each check) and
- * /about (what this process is).
+ * Serves /metrics (Prometheus text), /healthz and /livez (200 while the event loop runs), /readyz (200 or 503, with each check) and /about
+ * (facts about this process).
  */
 export async function startHttp({
   host,
@@ -56,8 +56,8 @@ export async function startHttp({
       return json(ready ? 200 : 503, { ready, checks: readiness.report() });
     },
     "/about": async () => {
-      const told = Object.entries(facts).map(async ([name, tell]) => [name, await tell()] as const);
-      return json(200, Object.fromEntries(await Promise.all(told)));
+      const known = Object.entries(facts).map(async ([name, fact]) => [name, await fact()] as const);
+      return json(200, Object.fromEntries(await Promise.all(known)));
     },
     "/metrics": async () => ({
       status: 200,

@@ -1,7 +1,7 @@
 import { LatheError } from "./errors";
-import { createLogger, type Level, type Logger } from "./logger";
+import { createLogger, type Logger } from "./logger";
 
-function logged(level: Level, use: (logger: Logger) => void): Record<string, unknown>[] {
+function logged(level: "debug" | "info" | "warn" | "error", use: (logger: Logger) => void): Record<string, unknown>[] {
   const lines: string[] = [];
   use(createLogger({ service: "search", level, write: (line) => lines.push(line) }));
   for (const line of lines) expect(line).toMatch(/^\{[^\n]*\}\n$/);
@@ -9,7 +9,7 @@ function logged(level: Level, use: (logger: Logger) => void): Record<string, unk
 }
 
 describe("a logger", () => {
-  it("writes time, level, service, message and fields, those of its parents too", () => {
+  it("writes time, level, service, message and fields, including those of its parents", () => {
     const [line] = logged("info", (logger) =>
       logger.child({ searchId: "s-1" }).child({ epoch: 2 }).warn("slow", { ms: 9 }),
     );
@@ -25,7 +25,7 @@ describe("a logger", () => {
     expect(Object.keys(line!).slice(0, 4)).toEqual(["time", "level", "service", "msg"]);
   });
 
-  it("leaves out what is below its level", () => {
+  it("leaves out lines below its level", () => {
     const lines = logged("warn", (logger) => {
       for (const level of ["debug", "info", "warn", "error"] as const) logger[level](level);
     });

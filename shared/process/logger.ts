@@ -1,11 +1,11 @@
 import { context, trace } from "@opentelemetry/api";
 import { LatheError } from "./errors";
-import { searchOf } from "./tracing/about";
+import { searchOf } from "./tracing/span";
 
-export type Level = "debug" | "info" | "warn" | "error";
+type Level = "debug" | "info" | "warn" | "error";
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Writes one JSON object a line; a field named `error` is written with its code, reason and causes. */
+/** Writes one JSON object per line; a field named `error` is written with its code, reason and causes. */
 export interface Logger {
   debug(msg: string, fields?: Fields): void;
   info(msg: string, fields?: Fields): void;
@@ -18,7 +18,7 @@ export interface Logger {
 interface LoggerOptions {
   service: string;
   level?: Level;
-  /** Takes one line with its newline; stderr unless given. */
+  /** Writes one line, newline included; to stderr by default. */
   write?: (line: string) => void;
 }
 
@@ -26,7 +26,10 @@ const rank: Record<Level, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 const secret = /token|secret|password|passwd|authorization|credential|creds|privatekey/i;
 const maxCauses = 5;
 
-/** An error as plain data: message, code and reason where it has them, its stack unless it is ours, and its chain of causes. */
+/**
+ * An error as plain data: message, code and reason where it has them, its chain of causes, and the stack of errors other than
+ * LatheErrors.
+ */
 function describeError(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return { message: String(error) };
   const { code } = error as { code?: unknown };
@@ -69,7 +72,7 @@ function encode(record: Record<string, unknown>): string {
 
 let guarded = false;
 
-/** The reader of our log may be gone (a killed launcher); a broken pipe there is no reason to fail. */
+/** Writes to stderr. Its reader may have ended (a killed launcher), and a broken pipe must not fail this process. */
 function writeToStderr(line: string): void {
   if (!guarded) {
     guarded = true;
@@ -78,7 +81,7 @@ function writeToStderr(line: string): void {
   process.stderr.write(line);
 }
 
-/** The search and the trace that the running code is about, where it is about one and the line is not about another. */
+/** Search and trace of the running code; empty where the line names another search. */
 function about(line: Fields): Fields {
   const active = context.active();
   const searchId = searchOf(active);
@@ -87,13 +90,13 @@ function about(line: Fields): Fields {
   return { ...(searchId !== undefined && { searchId }), ...(traceId !== undefined && { traceId }) };
 }
 
-/** JSON lines {time, level, service, msg, ...fields}; fields whose name tells a secret are redacted. */
+/** A logger of JSON lines {time, level, service, msg, ...fields}; the values of fields named like secrets are redacted. */
 export function createLogger({ service, level = "info", write = writeToStderr }: LoggerOptions): Logger {
   const at = (bound: Fields): Logger => {
     const emit = (lineLevel: Level) => (msg: string, fields?: Fields) => {
       if (rank[lineLevel] < rank[level]) return;
       const time = new Date().toISOString();
-      // The fixed names come last as values but first in order: a field cannot forge them.
+      // The head comes twice: first for the order of the names, last so that no field can overwrite it.
       const head = { time, level: lineLevel, service, msg };
       const own = { ...bound, ...fields };
       write(`${encode({ ...head, ...about(own), ...own, ...head })}\n`);

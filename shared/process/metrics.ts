@@ -1,16 +1,16 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom-client";
 
-/** One registry per process and the factories of its metrics; names end in their unit, counters in _total. */
+/** The registry of a process and factories of metrics in it. Names end in the unit, those of counters in _total. */
 export interface Metrics {
   registry: Registry;
-  /** `collect` sets it to a total that is counted elsewhere when it is scraped. */
+  /** `collect` runs at each scrape and sets the counter to a total that is counted elsewhere. */
   counter<L extends string = never>(
     name: string,
     help: string,
     labels?: readonly L[],
     collect?: (counter: Counter<L>) => void,
   ): Counter<L>;
-  /** `collect` sets the value when it is scraped. */
+  /** `collect` runs at each scrape and sets the value. */
   gauge<L extends string = never>(
     name: string,
     help: string,
@@ -25,7 +25,7 @@ export interface Metrics {
   ): Histogram<L>;
 }
 
-/** prom-client's gauges that are named like counters; promtool refuses them. */
+/** Gauges of prom-client with the names of counters, which promtool refuses. */
 const misnamed = ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"];
 
 /** The metrics of this process, with Node's own (CPU, memory, event-loop lag, GC). */

@@ -3,7 +3,7 @@ import { LatheError } from "./errors";
 export interface CheckReport {
   name: string;
   ok: boolean;
-  /** Why it is not ok; empty if it is. */
+  /** Why the check is not ok; empty if it is ok. */
   why: string;
 }
 
@@ -12,19 +12,19 @@ interface Check {
   fail(why: string): void;
 }
 
-/** Whether this process can serve now: all of its named checks are ok and it does not stop. */
+/** Whether this process can serve: all of its gating checks are ok and it is not stopping. */
 export interface Readiness {
-  /** A new check; it fails until ok() is called. A check that does not gate is reported, and leaves the process ready. */
+  /** A new check, which fails until ok() is called. A check with `gates: false` is only reported. */
   check(name: string, why?: string, options?: { gates?: boolean }): Check;
-  /** Not ready from now on, whatever the checks say. */
+  /** Not ready from now on, whatever the state of its checks. */
   stop(why: string): void;
   readonly ready: boolean;
   report(): CheckReport[];
-  /** Calls `listener` at each change between ready and not ready; gives the function that ends it. */
+  /** Calls `listener` at each change between ready and not ready; the returned function removes it. */
   onChange(listener: (ready: boolean) => void): () => void;
 }
 
-/** Liveness is the event loop; readiness is what this value says: /readyz and grpc.health.v1 follow it. */
+/** The readiness of this process, which /readyz and grpc.health.v1 report. */
 export function createReadiness(): Readiness {
   const checks = new Map<string, CheckReport>();
   const advisory = new Set<string>();

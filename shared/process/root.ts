@@ -12,7 +12,7 @@ function readPackage(folder: string): Package | undefined {
   try {
     text = readFileSync(join(folder, "package.json"), "utf8");
   } catch (error) {
-    // Most folders on the way up have none.
+    // Most folders above this file have no package.json.
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }

@@ -16,7 +16,7 @@ function recorded(graceMs = PATIENCE_MS) {
 }
 
 describe("a shutdown", () => {
-  it("runs its steps last first, one after the other, once", async () => {
+  it("runs its steps once, one after the other, the last one first", async () => {
     const { shutdown, codes } = recorded();
     const order: string[] = [];
     shutdown.step("nats", () => void order.push(`nats, ${shutdown.signal.aborted}`));
@@ -30,7 +30,7 @@ describe("a shutdown", () => {
     expect(codes).toEqual([0]);
   });
 
-  it("goes on after a step that fails or overruns, says so, and exits with 1", async () => {
+  it("goes on after a step that fails or overruns, logs it, and exits with 1", async () => {
     const { shutdown, lines, codes } = recorded();
     let last = false;
     shutdown.step("nats", () => void (last = true));
@@ -43,7 +43,7 @@ describe("a shutdown", () => {
     expect(codes).toEqual([1]);
   });
 
-  it("keeps the code of the failure that began it", async () => {
+  it("keeps the exit code of the failure that started it", async () => {
     const { shutdown, codes } = recorded();
     await shutdown.stop("uncaughtException", 4);
     expect(codes).toEqual([4]);
@@ -95,7 +95,7 @@ describe("a service process", () => {
     expect(log().indexOf("closing second")).toBeLessThan(log().indexOf("closing first"));
   });
 
-  it("leaves at once on a second signal", async () => {
+  it("exits at once on a second signal", async () => {
     const { child, ended, said } = start({ LATHE_TEST_DO: "hang at stop" });
     await said('"msg":"ready"');
     child.kill("SIGINT");
@@ -119,7 +119,7 @@ describe("a service process", () => {
     expect(log()).toContain("closing first");
   });
 
-  it("with wrong settings names them all in one line and exits with 2", async () => {
+  it("names all wrong settings in one line and exits with 2", async () => {
     const readyFile = join(folder, "never.json");
     const { ended, log } = start({ LATHE_GRPC_PORT: "-1", LATHE_LOG_LEVEL: "loud", LATHE_READY_FILE: readyFile });
     expect(await ended).toBe(2);
@@ -128,11 +128,11 @@ describe("a service process", () => {
     expect(existsSync(readyFile)).toBe(false);
   });
 
-  it("ends when its parent has closed the pipe to it, if told to", async () => {
+  it("ends when its parent has closed the pipe to it, where the setting asks for it", async () => {
     const { child, ended, said, log } = start({ LATHE_EXIT_WITH_PARENT: "1" });
     await said('"msg":"ready"');
     child.stdin.end();
     expect(await ended).toBe(0);
-    expect(log()).toContain("parent is gone");
+    expect(log()).toContain("the parent process has ended");
   });
 });

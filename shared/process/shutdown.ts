@@ -3,14 +3,14 @@ import type { Logger } from "./logger";
 
 interface ShutdownOptions {
   logger: Logger;
-  /** Deadline of a step that names none, in ms. */
+  /** Default deadline of a step, in ms. */
   graceMs: number;
   /** Ends the process; for tests. */
   exit?: (code: number) => void;
 }
 
 export interface Shutdown {
-  /** Registers what closes what was just opened; steps run last registered first. */
+  /** Registers a step of the stop. The step that was registered last runs first. */
   step(name: string, run: () => Promise<void> | void, deadlineMs?: number): void;
   /** Runs the steps, then exits with `code`, or with 1 if a step failed or overran. Later calls wait for the first. */
   stop(why: string, code: number): Promise<void>;
@@ -88,10 +88,10 @@ export function onProcessEnd(shutdown: Shutdown, logger: Logger, withParent: boo
     });
     void shutdown.stop(origin, 1);
   });
-  if (withParent) watchParent(() => void shutdown.stop("parent is gone", 0));
+  if (withParent) watchParent(() => void shutdown.stop("the parent process has ended", 0));
 }
 
-/** Calls `gone` once this process has another parent than at its start or its stdin, if a pipe, was closed. */
+/** Calls `gone` once this process has another parent than at its start, or its stdin, if it is a pipe, is closed. */
 function watchParent(gone: () => void): void {
   const parent = process.ppid;
   const timer = setInterval(() => {
@@ -100,7 +100,7 @@ function watchParent(gone: () => void): void {
     gone();
   }, parentPollMs);
   timer.unref();
-  // /dev/null and files end at once and tell nothing.
+  // /dev/null and files end at once, whether or not the parent runs.
   const stdin = fstatSync(0);
   if (!stdin.isFIFO() && !stdin.isSocket()) return;
   process.stdin.once("close", gone).once("error", gone).resume();

@@ -21,7 +21,7 @@ function job(log: string[], name: string) {
 }
 
 describe("turns", () => {
-  it("run one job at a time, in order, also after one that fails", async () => {
+  it("run one job at a time, in order, also after a failed one", async () => {
     const log: string[] = [];
     const turns = new Turns();
     const [a, b, c] = ["a", "b", "c"].map((name) => job(log, name)) as [
@@ -46,7 +46,7 @@ describe("turns", () => {
     expect(turns.pending).toBe(0);
   });
 
-  it("let a waiting job leave without letting the next one pass the one that runs", async () => {
+  it("let a waiting job leave, and still keep the next one behind the running one", async () => {
     const log: string[] = [];
     const turns = new Turns();
     const [a, b, c] = ["a", "b", "c"].map((name) => job(log, name)) as [

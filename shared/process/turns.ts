@@ -1,19 +1,22 @@
-/** One at a time, in the order of asking: what would measure, slow or crowd out each other side by side. */
+/** Runs jobs one at a time, in the order of the calls: jobs that would disturb each other side by side. */
 export class Turns {
   private last: Promise<unknown> = Promise.resolve();
+  private nextTake = new AbortController();
   private count = 0;
 
-  /** How many run or wait. */
+  /** Number of jobs that run or wait. */
   get pending(): number {
     return this.count;
   }
 
-  /** Runs `job` when all before it have ended; who aborts while waiting leaves the queue with the signal's reason. */
+  /** Runs `job` when all earlier jobs have ended. An abort while it waits rejects with the signal's reason. */
   async take<T>(job: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    this.nextTake.abort();
+    this.nextTake = new AbortController();
     let release: () => void = () => {};
     const mine = new Promise<void>((resolve) => (release = resolve));
     const before = this.last;
-    // Both: a turn that was given up must not let the next one past those before it.
+    // Waits for both, so that a turn that was given up does not let the next one overtake earlier jobs.
     this.last = Promise.all([before, mine]);
     this.count++;
     try {
@@ -23,6 +26,12 @@ export class Turns {
       this.count--;
       release();
     }
+  }
+
+  /** Waits until every job so far has ended, or `signal` aborts. The returned signal aborts at the next call of take(). */
+  async free(signal: AbortSignal): Promise<AbortSignal> {
+    await unlessAborted(this.last, signal).catch(() => {});
+    return this.nextTake.signal;
   }
 }
 

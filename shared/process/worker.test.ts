@@ -24,17 +24,17 @@ const failure = (run: Promise<unknown>): Promise<LatheError> =>
   );
 
 describe("a worker", () => {
-  it("answers with typed arrays as they are", async () => {
+  it("returns typed arrays unchanged", async () => {
     const result = await worker.run({ do: "double", values: new Float32Array([1, 2.5]) });
     expect(result).toEqual({ doubled: new Float32Array([2, 5]) });
     expect(worker.rssBytes()).toBe(0);
   });
 
-  it("gets the environment additions", async () => {
+  it("receives the additions to the environment", async () => {
     expect(await worker.run({ do: "environment", name: "LATHE_TEST_ADDITION" })).toBe("from the parent");
   });
 
-  it("asks its parent and gets the answers, messages in order and all before the result", async () => {
+  it("sends requests and gets their answers; messages arrive in order, before the result", async () => {
     const seen: number[] = [];
     const [answers, count] = await Promise.all([
       worker.run({ do: "ask", questions: [3, 4] }, { onMessage: (question) => Promise.resolve(question * question) }),
@@ -45,7 +45,7 @@ describe("a worker", () => {
     expect(seen).toEqual(Array.from({ length: 50 }, (_, i) => i + 1));
   });
 
-  it("gets the parent's refusal as the LatheError it was", async () => {
+  it("receives the parent's refusal as the same LatheError", async () => {
     const error = await failure(
       worker.run(
         { do: "ask", questions: [1] },
@@ -55,7 +55,7 @@ describe("a worker", () => {
     expect(error).toMatchObject({ code: "ABORTED", reason: "EPOCH_TAKEN", message: "epoch 3 is taken" });
   });
 
-  it("ends when the parent cannot take a message", async () => {
+  it("ends when the parent fails to handle a message", async () => {
     const error = await failure(
       worker.run(
         { do: "until aborted", answer: true },
@@ -82,7 +82,7 @@ describe("a worker", () => {
     expect((error.cause as Error).stack).toContain("workerJobs");
   });
 
-  it("that is killed or exits is WORKER_DIED with the signal or code and its last words", async () => {
+  it("fails with WORKER_DIED, the signal or exit code and its last output where it is killed or exits", async () => {
     const [killed, exited] = await Promise.all([
       failure(worker.run({ do: "die", signal: "SIGKILL", lastWords: "allocating 40 GB" })),
       failure(worker.run({ do: "exit", code: 7 })),
@@ -130,7 +130,7 @@ describe("an aborted worker", () => {
     });
   };
 
-  it("may still answer", async () => {
+  it("may still return a result", async () => {
     expect(await abortAtFirstMessage({ do: "until aborted", answer: true })).toBe("stopped in order");
   });
 
@@ -153,7 +153,7 @@ describe("an aborted worker", () => {
   });
 });
 
-it("a child exits when its parent is gone", async () => {
+it("a child exits when its parent has ended", async () => {
   const { path, execArgv } = entry(dir, "workerJobs");
   const child = fork(path, [], { execArgv, serialization: "advanced", stdio: ["ignore", "ignore", "ignore", "ipc"] });
   const message = () => new Promise((resolve) => child.once("message", resolve));

@@ -6,27 +6,33 @@ import { asCancelled, packError, unpackError, type ToChild, type ToParent } from
 
 export { serveWorker } from "./workerChild";
 
-interface WorkerOptions {
+interface ChildOptions {
   /** Module of the child, as `entry` takes it; it must call `serveWorker`. */
   dir: string;
   name: string;
   /** Added to this process's environment, e.g. GLIBC_TUNABLES. */
   env?: Readonly<Record<string, string>>;
-  /** How long an aborted child may take to stop between steps before it is killed. */
+  /** Time that an aborted child has to stop between steps before it is killed. */
   graceMs?: number;
-  /** Takes what the child prints; this process's stderr unless given. */
+  /** Receives what the child prints; this process's stderr by default. */
   output?: (chunk: string) => void;
 }
 
 interface RunOptions<Message, Reply> {
-  /** Gets messages and requests in order; its value answers a request, its error is thrown at the requester (a message's error ends the run). */
+  /**
+   * Receives messages and requests in order. Its value answers a request, and its error is thrown at the requester; an error at a message
+   * ends the run.
+   */
   onMessage?: (message: Message) => Promise<Reply> | Reply;
-  /** Asks the child to stop; its reason, if a LatheError, is what the child's signal carries. */
+  /** Asks the child to stop. The child's signal carries the reason if it is a LatheError. */
   signal?: AbortSignal;
 }
 
 export interface Worker<Job, Message, Result, Reply> {
-  /** Runs one job in a fresh child. Rejects with the child's LatheError, UNAVAILABLE/WORKER_DIED if it crashed, CANCELLED if an abort had to kill it. */
+  /**
+   * Runs one job in a new child process. Rejects with the child's LatheError, with UNAVAILABLE (reason WORKER_DIED) where the child
+   * crashed, or with CANCELLED where an abort had to kill it.
+   */
   run(job: Job, options?: RunOptions<Message, Reply>): Promise<Result>;
   /** Resident memory of the children that run now, in bytes; 0 when none runs. */
   rssBytes(): number;
@@ -37,7 +43,7 @@ export interface Worker<Job, Message, Result, Reply> {
 const tailBytes = 4096;
 const outputWaitMs = 500;
 
-/** Children must not outlive us, however we end. A SIGKILL of ours reaches them as a closed channel. */
+/** The running children. They must not outlive this process; if it dies by SIGKILL, they notice the closed channel. */
 const alive = new Set<ChildProcess>();
 let guarded = false;
 
@@ -56,17 +62,17 @@ function residentBytes(pid: number | undefined): number {
     const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
     return Number(kilobytes ?? 0) * 1024;
   } catch {
-    // Gone since we looked, or a system without /proc.
+    // The process has ended, or the system has no /proc.
     return 0;
   }
 }
 
 /**
- * A kind of job that runs in a child process of its own, so that the caller's event loop stays free and all memory is
- * given back at its end. Messages travel by structured clone: typed arrays are kept.
+ * Runs jobs of one kind, each in a child process of its own, so that the caller's event loop stays free and all memory is freed at the
+ * end. Messages are structured clones, so typed arrays stay typed arrays.
  */
 export function startWorker<Job, Message = never, Result = void, Reply = void>(
-  options: WorkerOptions,
+  options: ChildOptions,
 ): Worker<Job, Message, Result, Reply> {
   const running = new Set<ChildProcess>();
   return {
@@ -95,7 +101,7 @@ export function startWorker<Job, Message = never, Result = void, Reply = void>(
 function supervise(
   child: ChildProcess,
   job: unknown,
-  { name, graceMs = 10_000, output = (chunk) => process.stderr.write(chunk) }: WorkerOptions,
+  { name, graceMs = 10_000, output = (chunk) => process.stderr.write(chunk) }: ChildOptions,
   { onMessage = () => undefined, signal }: RunOptions<unknown, unknown>,
 ): Promise<unknown> {
   let tail = "";
@@ -112,13 +118,13 @@ function supervise(
     let killer: NodeJS.Timeout | undefined;
     const pending = new Set<Promise<void>>();
 
-    // A failed send means that the child is going; its exit tells why.
+    // A failed send means that the child is ending; its exit code says why.
     const send = (message: ToChild) => child.connected && child.send(message, () => {});
     const killAfterGrace = () => {
       killer ??= setTimeout(() => child.kill("SIGKILL"), graceMs);
     };
     const abort = (why: unknown) => {
-      // Nothing to stop between steps yet.
+      // Before the job has started there is no step to stop after.
       if (!started) return void child.kill("SIGKILL");
       send({ kind: "abort", error: packError(asCancelled(why, name)) });
       killAfterGrace();
@@ -148,7 +154,7 @@ function supervise(
         }
         case "result":
         case "error":
-          // What is known first wins: a failed message handler above, or this.
+          // The first outcome counts: a failed message handler above, or this one.
           outcome ??= message.kind === "result" ? { value: message.value } : { error: unpackError(message.error) };
           killAfterGrace();
       }
@@ -181,7 +187,7 @@ function supervise(
     child.once("exit", (code, killedBy) => {
       const exit = killedBy ? `killed by ${killedBy}` : `exit code ${code}`;
       child.once("close", () => void settle(exit));
-      // A grandchild may hold the pipes open; the last words are worth a moment, not more.
+      // A grandchild may hold the pipes open, so the wait for the last output is short.
       lastWords = setTimeout(() => void settle(exit), outputWaitMs);
     });
     signal?.addEventListener("abort", onAbort, { once: true });

@@ -1,15 +1,18 @@
 import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./workerMessages";
 
 interface WorkerContext<Message, Reply> {
-  /** Tells the parent; order is kept, no answer. */
+  /** Sends a message to the parent, in order and without an answer. */
   send: (message: Message) => void;
-  /** Tells the parent and waits for its answer; rejects with the LatheError that the parent's handler threw. */
+  /** Sends a request to the parent and returns its answer; rejects with the LatheError that the parent's handler threw. */
   request: (message: Message) => Promise<Reply>;
-  /** Aborted when the parent wants the job to stop; look at it between steps (`signal.throwIfAborted()`). */
+  /** Aborts when the parent stops the job; to be checked between steps (`signal.throwIfAborted()`). */
   signal: AbortSignal;
 }
 
-/** The child side: runs `handler` on the one job that the parent sends, reports its result or error, and exits; exits also when the parent is gone. */
+/**
+ * The child side of a worker: runs `handler` on the one job that the parent sends, reports its result or error, and exits. It also exits
+ * when the parent has ended.
+ */
 export function serveWorker<Job, Message = never, Result = void, Reply = void>(
   handler: (job: Job, context: WorkerContext<Message, Reply>) => Promise<Result>,
 ): void {
@@ -34,7 +37,7 @@ export function serveWorker<Job, Message = never, Result = void, Reply = void>(
     } catch (error) {
       last = { kind: "error", error: packError(error) };
     }
-    // Not left to the event loop: native thread pools may keep it alive.
+    // Explicit, because native thread pools may keep the event loop alive.
     post(last, () => process.exit(0));
   };
   process.on("message", (message: ToChild) => {
@@ -53,7 +56,7 @@ export function serveWorker<Job, Message = never, Result = void, Reply = void>(
     }
   });
   process.once("disconnect", () => process.exit(1));
-  // Ctrl-C reaches the whole process group: when to stop is the parent's decision.
+  // Ctrl-C reaches the whole process group, but the parent decides when to stop.
   process.on("SIGINT", () => {});
   process.on("SIGTERM", () => controller.abort(asCancelled("it got SIGTERM", "process")));
   post({ kind: "ready" });

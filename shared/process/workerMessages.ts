@@ -1,6 +1,6 @@
 import { LatheError, type ErrorCode, type FieldViolation } from "./errors";
 
-/** A LatheError as it crosses the process border. */
+/** A LatheError as a message between processes. */
 interface PackedError {
   code: ErrorCode;
   message: string;
@@ -23,7 +23,7 @@ export type ToParent =
   | { kind: "result"; value: unknown }
   | { kind: "error"; error: PackedError };
 
-/** Flattens any thrown value; what is not a LatheError becomes INTERNAL. */
+/** Flattens any thrown value; values other than LatheErrors become INTERNAL. */
 export function packError(thrown: unknown): PackedError {
   const error = LatheError.from(thrown);
   const origin = error.cause instanceof Error ? error.cause : error;
@@ -37,14 +37,14 @@ export function packError(thrown: unknown): PackedError {
   };
 }
 
-/** The same LatheError on the other side; the stack of its origin is the cause. */
+/** The LatheError in the receiving process; its cause has the original stack. */
 export function unpackError({ code, message, reason, violations, metadata, stack }: PackedError): LatheError {
   const cause = new Error(message);
   cause.stack = stack;
   return new LatheError(code, message, { reason, violations, metadata, cause });
 }
 
-/** The error that an abort means: its own if it is a LatheError, else CANCELLED with it as the cause. */
+/** The error of an abort: its reason where that is a LatheError, else CANCELLED with the reason as the cause. */
 export function asCancelled(why: unknown, name: string): LatheError {
   if (why instanceof LatheError) return why;
   return new LatheError(

@@ -8,7 +8,7 @@ import {
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 
-/** Probes and tools call these without a token. */
+/** Services that probes and tools call without a token. */
 const open = /^\/grpc\.(health|reflection)\./;
 
 const digest = (token: string): Buffer => createHash("sha256").update(token).digest();
@@ -16,7 +16,7 @@ const digest = (token: string): Buffer => createHash("sha256").update(token).dig
 /** Refuses with UNAUTHENTICATED each call without `authorization: Bearer <one of tokens>`; health and reflection stay open. */
 export function bearerTokens(tokens: readonly string[]): ServerInterceptor {
   const known = tokens.map(digest);
-  // Digests have one length, and all are compared: the time tells nothing of a token.
+  // Digests have equal lengths and all are compared, so the time reveals nothing about a token.
   const accepts = (token: string): boolean => {
     const given = digest(token);
     return known.reduce((accepted, one) => timingSafeEqual(one, given) || accepted, false);

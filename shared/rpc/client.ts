@@ -10,10 +10,10 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 import { LatheError } from "../process/errors";
-import { sentWith } from "../process/tracing/carrier";
+import { sentWith } from "../process/tracing/span";
 import { fromServiceError, type Callee } from "./errors";
 import type { Definition, RequestOf, ResponseOf } from "./handlers";
-import { isLoopback, maxMessageBytes } from "./limits";
+import { isLoopback, maxMessageBytes } from "./settings";
 
 interface ClientTls {
   /** PEM of the authorities to trust; the system's unless given. */
@@ -70,7 +70,7 @@ function serviceConfig(definition: Definition): string {
     const [, service = "", method = ""] = path.split("/");
     return repeatable.test(method) ? [{ service, method }] : [];
   });
-  // Some 9 s in all: as long as the only replica of a service may take to come back from a restart.
+  // Some 9 s in all: the time that the only replica of a service may need for a restart.
   const retryPolicy = {
     maxAttempts: 5,
     initialBackoff: "0.3s",
@@ -106,7 +106,10 @@ type StreamCall = (
   options: Partial<CallOptions>,
 ) => ClientReadableStream<unknown>;
 
-/** A connection to `address` (host:port). It connects at the first call and again after a loss; calls that change nothing are repeated on UNAVAILABLE. */
+/**
+ * A connection to `address` (host:port), opened at the first call and again after a loss. Calls that change nothing are repeated on
+ * UNAVAILABLE.
+ */
 export function connect<D extends Definition>(
   clientClass: ClientClass<D>,
   address: string,
@@ -133,7 +136,7 @@ export function connect<D extends Definition>(
   const metadata = () => {
     const entries = new Metadata();
     if (token !== undefined) entries.set("authorization", `Bearer ${token}`);
-    // Of whoever embeds this client and has registered a tracer.
+    // A program that embeds this client may have registered a tracer.
     for (const [key, value] of Object.entries(sentWith())) entries.set(key, value);
     return entries;
   };
@@ -169,13 +172,13 @@ export function connect<D extends Definition>(
       const onAbort = () => call.cancel();
       signal?.addEventListener("abort", onAbort, { once: true });
       try {
-        // Reading on demand is what pushes back on the server.
+        // Reading on demand slows the server down to the reader.
         for await (const message of call as AsyncIterable<unknown>) yield message;
       } catch (error) {
         throw signal?.aborted ? cancelled(signal, callee) : fromServiceError(error as ServiceError, callee);
       } finally {
         signal?.removeEventListener("abort", onAbort);
-        // The consumer may have left in the middle.
+        // The reader may have stopped before the end of the stream.
         call.cancel();
       }
     };

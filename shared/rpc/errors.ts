@@ -8,7 +8,7 @@ const detailsKey = "grpc-status-details-bin";
 const errorInfoUrl = "type.googleapis.com/google.rpc.ErrorInfo";
 const badRequestUrl = "type.googleapis.com/google.rpc.BadRequest";
 
-/** Trailers over 8 kB are refused by common clients; base64 takes a third more. */
+/** Common clients refuse trailers over 8 kB, and base64 adds a third. */
 const maxDetailsBytes = 5000;
 const maxMessageLength = 1500;
 
@@ -37,7 +37,10 @@ function encodeStatus(error: LatheError, message: string, violations: LatheError
   return Buffer.from(Status.encode(Status.fromPartial({ code: status[error.code], message, details })).finish());
 }
 
-/** The gRPC status of an error, with google.rpc.ErrorInfo and BadRequest in its details; violations that do not fit a trailer are counted, not sent. */
+/**
+ * The gRPC status of an error, with google.rpc.ErrorInfo and BadRequest in its details. Violations that do not fit a trailer are counted
+ * instead of sent.
+ */
 export function toStatus(error: LatheError): RpcStatus {
   const message = shorten(error.message);
   let { violations } = error;
@@ -47,12 +50,12 @@ export function toStatus(error: LatheError): RpcStatus {
     encoded = encodeStatus(error, message, violations);
   }
   const metadata = new Metadata();
-  // Without violations to leave out, metadata may still be too long; the code and the message go on.
+  // The metadata alone may still be too long. Then only code and message are sent.
   if (encoded.length <= maxDetailsBytes) metadata.set(detailsKey, encoded);
   return { code: status[error.code], details: message, metadata };
 }
 
-/** Codes that this product answers itself; what a proxy or grpc-js adds is mapped to the nearest. */
+/** The codes of Lathe by gRPC status; those that only a proxy or grpc-js uses are mapped to the nearest. */
 const codes: Partial<Record<status, ErrorCode>> = {
   [status.INVALID_ARGUMENT]: "INVALID_ARGUMENT",
   [status.NOT_FOUND]: "NOT_FOUND",
@@ -88,7 +91,7 @@ function readDetails(error: ServiceError): { info?: ErrorInfo; badRequest?: BadR
   return found;
 }
 
-/** The one cause in what grpc-js says: each of its layers puts "No connection established. Last error: " before it. */
+/** The cause in a message of grpc-js, each of whose layers prepends "No connection established. Last error: ". */
 function causeOf(details: string): string {
   const last = details.split("Last error: ").at(-1) ?? details;
   return last
@@ -108,7 +111,7 @@ function transportMessage(error: ServiceError, { name, address, method }: Callee
   }
 }
 
-/** The LatheError that the server threw, or for what grpc-js made itself one that names the callee. */
+/** The LatheError that the server threw; for errors of grpc-js, one that names the callee. */
 export function fromServiceError(error: ServiceError, callee: Callee): LatheError {
   const code = codes[error.code] ?? "INTERNAL";
   const { info, badRequest } = readDetails(error);
@@ -120,7 +123,7 @@ export function fromServiceError(error: ServiceError, callee: Callee): LatheErro
       cause: error,
     });
   }
-  // Nobody here cancelled: the server was cut off in the middle of the call.
+  // The client has not cancelled, so the server was cut off during the call.
   if (error.code === status.CANCELLED) {
     const message = `${callee.name} at ${callee.address} broke off ${callee.method}: ${error.details}`;
     return new LatheError("UNAVAILABLE", message, { reason: "SERVICE_UNREACHABLE", cause: error });

@@ -12,11 +12,11 @@ import type {
 import { LatheError } from "../process/errors";
 import type { Logger } from "../process/logger";
 import { toStatus, type RpcStatus } from "./errors";
-import { inServerSpan, tellFailure } from "./tracing";
+import { inServerSpan, recordFailure } from "./tracing";
 
 /** Context of a call, beside its request. */
 interface CallContext {
-  /** Aborted when the client cancels, the deadline passes or (streams) the server stops; its reason is a LatheError. */
+  /** Aborts with a LatheError when the client cancels, the deadline passes or, for streams, the server stops. */
   signal: AbortSignal;
   /** The client's deadline, if it set one. */
   deadline: Date | undefined;
@@ -25,7 +25,7 @@ interface CallContext {
   logger: Logger;
 }
 
-/** Tools of the server that all methods share. */
+/** Parts of the server that all methods share. */
 interface Runtime {
   logger: Logger;
   /** Aborted when the server stops. */
@@ -106,7 +106,10 @@ function startCall(call: AnyCall, { logger }: Runtime): { context: CallContext; 
 
 const traced = (call: AnyCall) => ({ path: call.getPath(), metadata: call.metadata, request: call.request });
 
-/** Any error but a LatheError is a fault of the server. The client gets an incident number, the log the details. */
+/**
+ * The status of a thrown value. Any value but a LatheError is a fault of the server: the client gets an incident number, the log the
+ * details.
+ */
 function statusOf(thrown: unknown, logger: Logger): RpcStatus {
   if (thrown instanceof LatheError) {
     if (thrown.code === "INTERNAL") logger.error("call failed", { error: thrown });
@@ -134,7 +137,7 @@ function unary<Request, Response>(
       } catch (error) {
         // grpc-js drops this answer where the client has cancelled.
         const why: unknown = context.signal.aborted ? context.signal.reason : error;
-        tellFailure(why);
+        recordFailure(why);
         callback(statusOf(why, context.logger));
       }
     };
@@ -142,7 +145,10 @@ function unary<Request, Response>(
   };
 }
 
-/** A grpc-js handler of an async generator: it is asked for the next message only when the client has room, and ended when the call is. */
+/**
+ * A grpc-js handler of an async generator. It requests the next message only when the client has room, and ends the generator with the
+ * call.
+ */
 function serverStream<Request, Response>(
   method: StreamMethod<Request, Response>,
   runtime: Runtime,
@@ -160,7 +166,7 @@ function serverStream<Request, Response>(
         call.end();
       } catch (error) {
         const why: unknown = signal.aborted ? signal.reason : error;
-        tellFailure(why);
+        recordFailure(why);
         call.emit("error", statusOf(why, context.logger));
       } finally {
         runtime.stopping.removeEventListener("abort", onStop);
@@ -190,7 +196,7 @@ async function pumpAll<Response>(
     }
   } finally {
     signal.removeEventListener("abort", onAbort);
-    // Not awaited: a generator that waits for something ends when it sees its signal.
+    // Not awaited: a generator that waits ends when its signal aborts.
     iterator.return?.().then(undefined, (error: unknown) => {
       if (!signal.aborted) logger.warn("a stream's source failed at its end", { error });
     });

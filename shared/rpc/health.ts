@@ -14,7 +14,7 @@ export function health(readiness: Readiness, services: readonly string[]): Servi
     },
     async *watch(request, { signal }) {
       if (!known.has(request.service)) {
-        // The protocol: say so and keep the stream open, the service may come.
+        // The protocol requires an open stream, because the service may be added later.
         yield { status: Serving.SERVICE_UNKNOWN };
         return new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       }
@@ -23,12 +23,12 @@ export function health(readiness: Readiness, services: readonly string[]): Servi
       const onAbort = () => wake();
       signal.addEventListener("abort", onAbort);
       try {
-        let told: Serving | undefined;
+        let reported: Serving | undefined;
         while (!signal.aborted) {
           const changed = new Promise<void>((resolve) => (wake = resolve));
           const now = current();
-          if (now.status !== told) {
-            told = now.status;
+          if (now.status !== reported) {
+            reported = now.status;
             yield now;
           }
           // A change during the yield has resolved `changed` already.

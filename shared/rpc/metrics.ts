@@ -1,9 +1,10 @@
+import { X509Certificate } from "node:crypto";
 import { status, type ServerInterceptor } from "@grpc/grpc-js";
 import { ResponderBuilder, ServerInterceptingCall, ServerListenerBuilder } from "@grpc/grpc-js";
 import type { Logger } from "../process/logger";
 import type { Metrics } from "../process/metrics";
 
-/** The four facts of a method that label its metrics. */
+/** The labels of a method's metrics. */
 interface MethodLabels {
   grpc_type: "unary" | "client_stream" | "server_stream" | "bidi_stream";
   grpc_service: string;
@@ -89,7 +90,7 @@ export function serverMetrics(metrics: Metrics, logger: Logger): ServerMetrics {
         received.inc({ ...labels });
         next(message);
       })
-      // grpc-js ends late and broken calls itself, without the responder below.
+      // grpc-js ends late and broken calls without calling the responder below.
       .withOnCancel(() => {
         const deadline = call.getDeadline();
         finish(deadline !== Infinity && Date.now() >= Number(deadline) ? status.DEADLINE_EXCEEDED : status.CANCELLED);
@@ -118,4 +119,15 @@ export function serverMetrics(metrics: Metrics, logger: Logger): ServerMetrics {
     },
     interceptor,
   };
+}
+
+/** Exports when the first certificate of a chain (PEM) expires. The server uses this chain until the process ends. */
+export function certificateExpiry(metrics: Metrics, chain: Buffer): void {
+  const certificates = chain.toString("latin1").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g);
+  const ends = (certificates ?? []).map((pem) => Date.parse(new X509Certificate(pem).validTo) / 1000);
+  const gauge = metrics.gauge(
+    "nas_tls_certificate_expiry_timestamp_seconds",
+    "When the certificate of the gRPC server, or one of its chain, expires, Unix time.",
+  );
+  gauge.set(Math.min(...ends));
 }

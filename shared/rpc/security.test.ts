@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { baseSchema, read } from "../process/config";
 import { HealthClient, HealthCheckResponse_ServingStatus as Serving } from "../proto/grpc/health/v1/health";
 import { ShrinkingServiceClient, ShrinkingServiceService } from "../proto/lathe/v1/shrinking";
 import { makeCertificates } from "../testing/certificates";
@@ -50,12 +51,12 @@ describe("bearer tokens", () => {
     if (token !== undefined) expect(JSON.stringify(rpc.logs)).not.toContain(token);
   });
 
-  it("are not asked for by health", async () => {
+  it("are not required by health", async () => {
     const { api } = (await serve({ tokens })).connect(HealthClient);
     expect(await api.check({ service: "" })).toEqual({ status: Serving.SERVING });
   });
 
-  it("are not sent in the clear beyond loopback", () => {
+  it("are not sent unencrypted beyond loopback", () => {
     expect(() => connect(ShrinkingServiceClient, "search.example:443", { token: "x" })).toThrow(/without TLS/);
   });
 });
@@ -63,7 +64,7 @@ describe("bearer tokens", () => {
 describe("TLS", () => {
   const made = makeCertificates();
 
-  it("serves who trusts the authority, and no one in the clear", async () => {
+  it("serves clients that trust the authority, and none without TLS", async () => {
     const rpc = await serve({ tls: made.server, tokens: ["first-token-12345"] });
     const { api } = rpc.connect(ShrinkingServiceClient, {
       tls: { ca: made.ca, serverName: "localhost" },
@@ -79,7 +80,7 @@ describe("TLS", () => {
     }
   });
 
-  it("with an authority of clients asks each for its certificate", async () => {
+  it("requires a certificate of each client where an authority for clients is set", async () => {
     const rpc = await serve({ tls: { ...made.server, ca: made.ca } });
     const known = rpc.connect(ShrinkingServiceClient, { tls: { ca: made.ca, ...made.client } });
     await expect(known.api.simulateSchedule(aRequest)).resolves.toEqual({ decisions: [] });
@@ -89,7 +90,7 @@ describe("TLS", () => {
     });
   });
 
-  it("with files that are no certificates says so at the start", async () => {
+  it("fails at the start where the files are no certificates", async () => {
     const tls = { cert: Buffer.from("x"), key: Buffer.from("y") };
     await expect(serve({ tls })).rejects.toMatchObject({
       message: expect.stringContaining("gRPC cannot listen") as string,
@@ -100,7 +101,7 @@ describe("TLS", () => {
 it("serverSettings takes TLS, mTLS and tokens from the configuration", () => {
   const file = (content: Buffer) => ({ path: "x", content });
   const made = makeCertificates();
-  const base = { LATHE_GRPC_HOST: "0.0.0.0", LATHE_GRPC_PORT: 7001, LATHE_GRPC_INSECURE: false };
+  const base = { ...read(baseSchema, {}), LATHE_GRPC_HOST: "0.0.0.0", LATHE_GRPC_PORT: 7001 };
   const plain = { host: "0.0.0.0", port: 7001, insecure: false, tls: undefined, tokens: undefined };
   expect(serverSettings(base)).toEqual(plain);
   const secured = {

@@ -3,7 +3,7 @@ import { LatheError } from "../process/errors";
 import { DiscretizationServiceClient, DiscretizationServiceService } from "../proto/lathe/v1/discretization";
 import { startRpc, type TestRpc } from "../testing/rpc";
 import { service, type Methods } from "./handlers";
-import { isLoopback } from "./limits";
+import { isLoopback } from "./settings";
 import { PATIENCE_MS, until } from "../testing/until";
 
 type Discretization = Methods<typeof DiscretizationServiceService>;
@@ -72,7 +72,7 @@ describe("a unary call", () => {
     expect(error.message).toBe(thrown.message);
   });
 
-  it("sends what fits of very many violations and counts the rest", async () => {
+  it("sends as many violations as fit and counts the rest", async () => {
     const violations = Array.from({ length: 1000 }, (_, i) => ({ field: `f${i}`, description: "x".repeat(40) }));
     const { api } = await discretizationAt({
       discretize: () => Promise.reject(new LatheError("INVALID_ARGUMENT", "m".repeat(20_000), { violations })),
@@ -97,7 +97,7 @@ describe("a unary call", () => {
     });
   });
 
-  it("that throws before its first await fails the same way", async () => {
+  it("fails in the same way where it throws before its first await", async () => {
     const { api } = await discretizationAt({
       discretize: () => {
         throw new LatheError("NOT_FOUND", "no search s-1");
@@ -147,7 +147,7 @@ describe("a unary call", () => {
     await until(() => cancelled);
   });
 
-  it("to nobody says which service at which address", async () => {
+  it("names service and address where no server listens", async () => {
     const { api, rpc } = await discretizationAt({});
     await opened.pop()?.stop();
     const other = rpc.connect(DiscretizationServiceClient);
@@ -161,7 +161,7 @@ describe("a unary call", () => {
     other.close();
   });
 
-  it("that changes nothing is repeated on UNAVAILABLE", async () => {
+  it("is repeated on UNAVAILABLE where it changes nothing", async () => {
     let calls = 0;
     const { api } = await discretizationAt({
       discretize: () => {
@@ -178,7 +178,7 @@ const chunk = (bytes: number) => ({ chunk: Buffer.alloc(bytes, 1) });
 const anExport = { searchId: "s-1", inputHeight: 0, inputWidth: 0, inherited: false };
 
 describe("a stream", () => {
-  it("gives all messages in order, then ends", async () => {
+  it("delivers all messages in order, then ends", async () => {
     const { api } = await discretizationAt({
       async *exportNetwork() {
         for (let i = 0; i < 100; i++) {
@@ -238,7 +238,7 @@ describe("a stream", () => {
     expect(text).toMatch(/grpc_server_handled_total\{.*grpc_method="ExportNetwork",grpc_code="Canceled"\} 1/);
   });
 
-  it("sees the client's cancel while it waits", async () => {
+  it("ends when the client cancels while it waits", async () => {
     let reason: unknown;
     const controller = new AbortController();
     const { api } = await discretizationAt({
@@ -286,7 +286,7 @@ describe("a stopping server", () => {
     await rpc.stop();
   });
 
-  it("cuts what overruns", async () => {
+  it("cuts calls that overrun", async () => {
     let entered = false;
     const { api, rpc } = await discretizationAt({
       discretize: () => {
@@ -319,7 +319,7 @@ it.each([
   ["127.0.0.1.example.org", false],
 ])("%s is loopback: %s", (host, expected) => expect(isLoopback(host)).toBe(expected));
 
-it("names the port that is taken", async () => {
+it("fails with the number of a port that is taken", async () => {
   const { port } = await serve({});
   const error = await failure(serve({}, { port }));
   expect(error.message).toContain(`gRPC cannot listen on 127.0.0.1:${port}`);

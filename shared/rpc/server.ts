@@ -4,39 +4,22 @@ import type { Logger } from "../process/logger";
 import type { Metrics } from "../process/metrics";
 import type { Readiness } from "../process/readiness";
 import { bearerTokens } from "./auth";
-import { certificateExpiry } from "./certificate";
 import type { Service } from "./handlers";
 import { health } from "./health";
-import { isLoopback, maxMessageBytes } from "./limits";
-import { serverMetrics } from "./metrics";
+import { certificateExpiry, serverMetrics } from "./metrics";
 import { reflection } from "./reflection";
+import { isLoopback, maxMessageBytes, type ServerSettings, type ServerTls } from "./settings";
 
-interface ServerTls {
-  /** PEM. */
-  cert: Buffer;
-  key: Buffer;
-  /** PEM; with it each client must show a certificate that it signed (mTLS). */
-  ca?: Buffer;
-}
-
-export interface ServerOptions {
-  host: string;
-  /** 0 for a free one. */
-  port: number;
+export interface ServerOptions extends ServerSettings {
   services: readonly Service[];
   readiness: Readiness;
   metrics: Metrics;
   logger: Logger;
-  tls?: ServerTls | undefined;
-  /** With them each call but health and reflection needs one. */
-  tokens?: readonly string[] | undefined;
-  /** Allows another host than loopback without TLS, e.g. behind a mesh that encrypts. */
-  insecure?: boolean;
 }
 
 interface RpcServer {
   port: number;
-  /** Says NOT_SERVING, ends streams, lets unary calls finish until the deadline, then cuts. */
+  /** Reports NOT_SERVING, ends streams and lets unary calls finish; cuts those that still run at the deadline. */
   stop(deadlineMs: number): Promise<void>;
 }
 
@@ -45,7 +28,7 @@ const channelOptions = {
   "grpc.max_send_message_length": maxMessageBytes,
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
-  // Clients reconnect now and then, and so find new replicas; running streams are not cut.
+  // Clients that reconnect find new replicas. Running streams are not cut.
   "grpc.max_connection_age_ms": 30 * 60_000,
 };
 
@@ -59,12 +42,12 @@ export async function startServer(options: ServerOptions): Promise<RpcServer> {
       { reason: "TLS_REQUIRED", metadata: { host } },
     );
   }
-  // grpc-js prints bare lines to stderr, of faults that also reach us as errors.
+  // grpc-js prints unstructured lines to stderr, about faults that also arrive as errors.
   const line = (message: unknown) => logger.debug("grpc-js", { message: String(message) });
   setLogger({ error: line, info: line, debug: line });
   const observed = serverMetrics(metrics, logger);
   const stopping = new AbortController();
-  // The first is nearest to the wire, so that refused calls are counted too.
+  // The first interceptor is the outermost, so that refused calls are counted too.
   const interceptors = [observed.interceptor, ...(tokens ? [bearerTokens(tokens)] : [])];
   const server = new Server({ ...channelOptions, interceptors });
   const names = services.map(({ name }) => name);
@@ -80,7 +63,7 @@ export async function startServer(options: ServerOptions): Promise<RpcServer> {
     port: bound,
     async stop(deadlineMs) {
       readiness.stop("stopping");
-      // One turn for the health watchers to hear it before their streams end.
+      // One turn of the event loop: health watchers must get the change before their streams end.
       await new Promise((resolve) => setImmediate(resolve));
       stopping.abort();
       let timer: NodeJS.Timeout | undefined;

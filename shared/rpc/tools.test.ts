@@ -75,29 +75,29 @@ describe("a client of @grpc/proto-loader alone", () => {
 });
 
 describe("health.Watch", () => {
-  it("tells the present state, each change, and the stop", async () => {
+  it("reports the present state, each change, and the stop", async () => {
     const { api } = rpc.connect(HealthClient);
     const nats = rpc.readiness.check("nats");
-    const told: Serving[] = [];
+    const seen: Serving[] = [];
     const watch = async () => {
       for await (const { status } of api.watch({ service: "lathe.v1.ShrinkingService" })) {
-        told.push(status);
-        if (told.length === 1) nats.ok();
-        if (told.length === 2) void rpc.stopServer();
+        seen.push(status);
+        if (seen.length === 1) nats.ok();
+        if (seen.length === 2) void rpc.stopServer();
       }
     };
     await expect(watch()).rejects.toMatchObject({ code: "UNAVAILABLE", reason: "SERVER_STOPPING" });
-    expect(told).toEqual([Serving.NOT_SERVING, Serving.SERVING, Serving.NOT_SERVING]);
+    expect(seen).toEqual([Serving.NOT_SERVING, Serving.SERVING, Serving.NOT_SERVING]);
   });
 
-  it("says that a service is unknown and stays open", async () => {
+  it("reports an unknown service and stays open", async () => {
     const { api } = rpc.connect(HealthClient);
-    const told: Serving[] = [];
+    const seen: Serving[] = [];
     for await (const { status } of api.watch({ service: "other" })) {
-      told.push(status);
+      seen.push(status);
       break;
     }
-    expect(told).toEqual([Serving.SERVICE_UNKNOWN]);
+    expect(seen).toEqual([Serving.SERVICE_UNKNOWN]);
   });
 });
 
@@ -126,7 +126,7 @@ describe("metrics", () => {
     expect(rpc.logs.find(({ msg }) => msg === "call")).toMatchObject({ level: "debug", code: "OK" });
   });
 
-  it("keep the naming rules", async () => {
+  it("follow the naming rules", async () => {
     const text = await rpc.metrics.registry.metrics();
     const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = "", type]) => ({ name, type }));
     expect(types.length).toBeGreaterThan(20);

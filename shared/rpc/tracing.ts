@@ -1,11 +1,9 @@
 import { SpanKind, context, trace } from "@opentelemetry/api";
 import type { Metadata } from "@grpc/grpc-js";
-import { aboutSearch } from "../process/tracing/about";
-import { sentFrom } from "../process/tracing/carrier";
 import { LatheError, type ErrorCode } from "../process/errors";
-import { failed, runIn, tracer } from "../process/tracing/span";
+import { aboutSearch, failed, runIn, sentFrom, tracer } from "../process/tracing/span";
 
-/** Of a call on the server. */
+/** A call on the server. */
 interface TracedCall {
   /** "/lathe.v1.SearchService/GetSearch". */
   path: string;
@@ -13,10 +11,10 @@ interface TracedCall {
   request: unknown;
 }
 
-/** Probes and tools call these every few seconds. */
+/** Services that probes and tools call every few seconds. */
 const untraced = /^\/grpc\./;
 
-/** Runs the answer to a call within a span below the client's, of the client's trace; log lines name the search that the request names. */
+/** Runs the answer to a call in a span below the client's span. Log lines name the search that the request names. */
 export function inServerSpan<T>({ path, metadata, request }: TracedCall, run: () => Promise<T>): Promise<T> {
   if (untraced.test(path)) return run();
   const sent = sentFrom((name) => metadata.get(name).map(String)[0]);
@@ -36,11 +34,11 @@ export function inServerSpan<T>({ path, metadata, request }: TracedCall, run: ()
   return runIn(span, within, run);
 }
 
-/** Codes that are faults of the server. A bad request is not one: its span carries the code alone. */
+/** Codes of faults of the server. The span of a bad request carries the code only. */
 const OWN_FAULTS: ReadonlySet<ErrorCode> = new Set(["INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"]);
 
-/** Tells on the call's span how it has failed. */
-export function tellFailure(thrown: unknown): void {
+/** Records the failure of a call on its span. */
+export function recordFailure(thrown: unknown): void {
   const span = trace.getActiveSpan();
   if (!span?.isRecording()) return;
   const { code } = LatheError.from(thrown);

@@ -3,12 +3,12 @@ import { z } from "zod";
 import type { EngineOptions } from "../engine/engine";
 import { supportsPrecision } from "../engine/precision";
 import { requireEngine } from "../engine/require";
-import { baseConfig, integer, oneOf, text } from "../process/config";
+import { baseSchema, integer, oneOf, text } from "../process/config";
 import type { Facts } from "../process/http";
 import { dataFolder } from "./dataFolder";
 
-/** Settings of a service that computes networks, besides baseConfig. */
-const engineConfig = {
+/** Settings of a service that computes networks, besides those of baseSchema. */
+const engineShape = {
   /** onnxruntime: compiled graphs on ONNX Runtime. tensorflow: eager TF.js on libtensorflow. */
   LATHE_ENGINE: oneOf(["onnxruntime", "tensorflow"]).default("onnxruntime"),
   /** Execution provider of ONNX Runtime. */
@@ -22,7 +22,7 @@ const engineConfig = {
 
 /** Schema of such a service: these settings and its own. */
 export function engineSchema<S extends z.ZodRawShape>(own: S) {
-  return z.object({ ...baseConfig, ...engineConfig, ...own }).refine(
+  return z.object({ ...baseSchema.shape, ...engineShape, ...own }).refine(
     (config) => {
       const { LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION } = config as EngineConfig;
       return supportsPrecision(LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION);
@@ -34,7 +34,7 @@ export function engineSchema<S extends z.ZodRawShape>(own: S) {
   );
 }
 
-type EngineConfig = z.output<z.ZodObject<typeof engineConfig>>;
+type EngineConfig = z.output<z.ZodObject<typeof engineShape>>;
 
 /**
  * Checks that this machine has the configured engine (requireEngine) and returns its options. Engine and data folder become facts of

@@ -3,7 +3,7 @@ import type { Bus } from "../events/bus";
 import type { Consumption } from "../events/pulls";
 import { openBus } from "../events/service";
 import { boot, type Booted } from "../process/boot";
-import type { baseConfig } from "../process/config";
+import type { BaseConfig, baseSchema } from "../process/config";
 import { startHttp } from "../process/http";
 import type { Service } from "../rpc/handlers";
 import { startServer } from "../rpc/server";
@@ -18,7 +18,7 @@ interface Parts {
 
 type Context<S extends z.ZodObject> = Booted<S> & { bus: Bus };
 
-type ServiceSchema = z.ZodObject<typeof baseConfig & z.ZodRawShape>;
+type ServiceSchema = z.ZodObject<typeof baseSchema.shape & z.ZodRawShape>;
 
 /** Runs a service process. It starts HTTP, bus, the parts of `compose`, gRPC and consumers in this order, and stops them in reverse. */
 export function serve<S extends ServiceSchema>(
@@ -28,7 +28,7 @@ export function serve<S extends ServiceSchema>(
 ): Promise<void> {
   return boot(name, schema, async (booted) => {
     const { logger, metrics, readiness, shutdown, facts, ready } = booted;
-    const config = booted.config as z.output<z.ZodObject<typeof baseConfig>>;
+    const config = booted.config as BaseConfig;
     const { LATHE_HTTP_HOST: host, LATHE_HTTP_PORT: port, LATHE_SHUTDOWN_GRACE: graceMs } = config;
     const started = readiness.check("started");
     const http = await startHttp({ host, port, metrics, readiness, logger, facts });

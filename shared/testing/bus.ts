@@ -7,7 +7,7 @@ import { until } from "./until";
 
 export const quiet = { info() {}, warn() {}, error() {} };
 
-/** Work items in all queues, those in hand included. */
+/** Number of work items in all queues, including those in hand. */
 export async function queuedWork(bus: Bus): Promise<number> {
   const { state } = await api(bus, { what: "queued work" }, ({ streams }) => streams.info(WORK_STREAM));
   return state.messages;
@@ -18,7 +18,7 @@ export async function workIsDone(bus: Bus): Promise<void> {
   await until(async () => (await queuedWork(bus)) === 0);
 }
 
-/** A private nats-server with the streams of Lathe, and a bus to it; drain the one and stop the other. */
+/** A private nats-server with the streams of Lathe, and a bus to it. The test drains the bus and stops the server. */
 export async function startTestBus(): Promise<{ nats: TestNats; bus: Bus }> {
   const nats = await startNats();
   const bus = await connect({ url: nats.url, name: "test", logger: quiet });

@@ -8,9 +8,9 @@ import { delimiter, join } from "node:path";
 /** A private nats-server of one test file. */
 export interface TestNats {
   readonly url: string;
-  /** Store folder, for tests that look at it. */
+  /** Store folder, for tests that read it. */
   readonly store: string;
-  /** SIGKILL, as a crash; resolves when the process is gone. */
+  /** Kills the server by SIGKILL, as a crash; resolves when the process has ended. */
   kill(): Promise<void>;
   /** Starts the server again on the same port and store, killing it first where it still runs. */
   restart(): Promise<void>;
@@ -28,7 +28,7 @@ function findServer(): string {
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** True once the server greets with its INFO line. */
+/** Whether the server has sent its INFO line. */
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connectTcp(port, "127.0.0.1");
@@ -53,7 +53,7 @@ export async function startNats(
   let child: ChildProcess | undefined;
   let port = -1;
 
-  // Reads until this process is gone, however it went (Jest kills its workers), then leaves nothing behind.
+  // A guard that reads until this process has ended in any way (Jest kills its workers), and then removes everything.
   const guard = spawn(
     "sh",
     ["-c", 'cat > /dev/null; [ -f "$0/pid" ] && kill -9 "$(cat "$0/pid")"; rm -rf "$0"', folder],
@@ -63,7 +63,7 @@ export async function startNats(
   (guard.stdin as Socket | null)?.unref();
 
   const start = async () => {
-    // Port -1 lets the server choose; it tells its choice in a file named after its pid, so nothing else can take it in between.
+    // With port -1 the server chooses one and writes it to a file named after its pid, so no other process can take it in between.
     const server = spawn(
       binary,
       [

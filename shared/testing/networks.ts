@@ -25,7 +25,10 @@ export function smallSpace(overrides: Partial<SearchSpace> = {}): SearchSpace {
   };
 }
 
-/** Values for every tensor of a table such that each matters: gammas away from 0 and of both signs, variances positive, betas and means around 0. */
+/**
+ * Values for every tensor of a table, chosen so that each affects the result: gammas of both signs and away from 0, positive variances,
+ * betas and means around 0.
+ */
 export function randomBuffer(table: TensorTable, random: () => number): Float32Array {
   const buffer = new Float32Array(table.size);
   for (const { kind, shape, offset } of table.entries) {
@@ -42,7 +45,7 @@ export function randomBuffer(table: TensorTable, random: () => number): Float32A
   return buffer;
 }
 
-/** The architecture with, in each group, the survivors that `keep` picks; groups that lose what is above them go with it. */
+/** The architecture with the survivors that `keep` picks in each group, without the groups whose parent has left. */
 export function keepSurvivors(
   space: SearchSpace,
   architecture: Architecture,
@@ -72,13 +75,13 @@ export function keepSome(
   });
 }
 
-/** The architecture whose alphas are those of `before`, except that a candidate that `after` does not hold has p = 0 to the last bit. */
+/** The architecture with the alphas of `before`, except that the candidates which `after` lacks have p = 0 exactly. */
 export function silence(before: Architecture, after: Architecture): Architecture {
   const kept = indexGroups(after);
   return {
     groups: before.groups.map((group) => {
       const survivors = kept.get(group.id)?.survivors;
-      // A group that has left as a whole hangs below a candidate with p = 0: what it says does not matter.
+      // A group that has left as a whole belongs to a candidate with p = 0, so its alphas do not matter.
       const alphas = group.alphas.map((alpha, index) =>
         survivors && !survivors.includes(group.survivors[index] ?? -1) ? -1000 : alpha,
       );
@@ -87,12 +90,12 @@ export function silence(before: Architecture, after: Architecture): Architecture
   };
 }
 
-/** A network of a space at random. */
+/** A random network of a space. */
 export function randomGenotype(space: SearchSpace, random: () => number): Genotype {
   return drawGenotype(space, { integer: (bound) => Math.floor(random() * bound) });
 }
 
-/** The architecture in which exactly the choices of a genotype survive. */
+/** The architecture in which only the choices of a genotype survive. */
 export function decidedArchitecture(space: SearchSpace, genotype: Genotype): Architecture {
   const chosen = choicesOf(space, genotype);
   return keepSurvivors(space, initialArchitecture(space), ({ id }) => [chosen.get(id) ?? 0]);

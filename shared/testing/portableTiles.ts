@@ -16,8 +16,9 @@ const DOMAIN = "com.microsoft.nchwc";
 export const TILE_SIZES = [8, 16] as const;
 
 /**
- * The engine "onnxruntime" whose blocked layout has tiles of `tile` channels on any processor. ONNX Runtime takes the tile size from the
- * processor and has no setting for it, so each operator of the blocked layout is rewritten to standard operators before a session is created.
+ * The engine "onnxruntime" with tiles of `tile` channels in its blocked layout, on any processor. ONNX Runtime derives the tile size from
+ * the processor and has no setting for it, so each operator of the blocked layout is replaced by standard operators before a session is
+ * created.
  */
 export function portableEngine(tile: number): Promise<Engine> {
   return createEngine(
@@ -43,7 +44,7 @@ function withStandardOperators(bytes: Uint8Array, tile: number): Uint8Array {
 
 type Rule = (w: Writer, node: NodeProto) => string;
 
-/** Per operator: its result in blocked order, from inputs in blocked order. */
+/** By operator: its result in blocked order, from inputs in blocked order. */
 const RULES: Readonly<Record<string, Rule>> = {
   ReorderInput: (w, { input: [x = ""] }) => w.blocked(x),
   ReorderOutput: (w, { input: [x = ""] }) => w.plain(x),
@@ -56,14 +57,14 @@ const RULES: Readonly<Record<string, Rule>> = {
     return w.blocked(w.node("Resize", [w.plain(x), "", scales], attributes(how)));
   },
   Conv: (w, node) => {
-    const [x = "", kernel = "", bias, sum] = node.input;
+    const [x = "", filter = "", bias, sum] = node.input;
     const group = node.attribute.find(({ name }) => name === "group")?.i ?? 1;
-    const inputs = w.shapeOf(kernel)?.[1];
-    // ONNX Runtime reads fewer channels than a tile, an image's three, in plain order.
+    const inputs = w.shapeOf(filter)?.[1];
+    // ONNX Runtime reads inputs with fewer channels than a tile, such as images, in plain order.
     const fewInputs = group === 1 && inputs !== undefined && inputs < w.tile;
     const given = [
       fewInputs ? x : w.plain(x),
-      group > 1 || fewInputs ? w.kernelOfVectors(kernel) : w.kernelOfTiles(kernel),
+      group > 1 || fewInputs ? w.filterOfVectors(filter) : w.filterOfTiles(filter),
       ...(bias ? [bias] : []),
     ];
     const convolved = w.node(
@@ -77,7 +78,9 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
 };
 
-/** Appends nodes and constants to a graph. Shapes are computed by the graph itself, since a model holds those of inputs and outputs alone. */
+/**
+ * Appends nodes and constants to a graph. The graph computes shapes itself, because a model holds only those of its inputs and outputs.
+ */
 class Writer {
   readonly nodes: NodeProto[] = [];
   private count = 0;
@@ -93,12 +96,12 @@ class Writer {
     return name;
   }
 
-  /** Gives a result the name that the replaced node had for its output. */
+  /** Gives a result the output name of the replaced node. */
   finish(result: string, { name, output }: NodeProto): void {
     this.nodes.push({ name, opType: "Identity", domain: "", input: [result], output, attribute: [] });
   }
 
-  /** x [N,C,H,W], in memory [N, C/tile, H, W, tile], as it is without tiles. */
+  /** x [N,C,H,W] in plain order, from [N, C/tile, H, W, tile] in memory. */
   plain(x: string): string {
     const tiled = this.reshape(x, this.sizes(x, [1, this.tile, 1, 1], [this.tile]));
     return this.like(x, this.transpose(tiled, [0, 1, 4, 2, 3]));
@@ -113,16 +116,16 @@ class Writer {
     return this.like(x, this.transpose(this.reshape(x, sizes), [0, 1, 3, 4, 2]));
   }
 
-  /** A kernel [O,I,h,w], in memory [O/tile, I/tile, h, w, tile of I, tile of O]. */
-  kernelOfTiles(kernel: string): string {
-    const sizes = this.sizes(kernel, [this.tile, this.tile, 1, 1], [this.tile, this.tile]);
-    return this.like(kernel, this.transpose(this.reshape(kernel, sizes), [0, 5, 1, 4, 2, 3]));
+  /** A filter [O,I,h,w], from [O/tile, I/tile, h, w, tile of I, tile of O] in memory. */
+  filterOfTiles(filter: string): string {
+    const sizes = this.sizes(filter, [this.tile, this.tile, 1, 1], [this.tile, this.tile]);
+    return this.like(filter, this.transpose(this.reshape(filter, sizes), [0, 5, 1, 4, 2, 3]));
   }
 
-  /** A kernel [O,I,h,w], in memory [O/tile, I, h, w, tile of O]: depthwise, or of plain inputs. */
-  kernelOfVectors(kernel: string): string {
-    const sizes = this.sizes(kernel, [this.tile, 1, 1, 1], [this.tile]);
-    return this.like(kernel, this.transpose(this.reshape(kernel, sizes), [0, 4, 1, 2, 3]));
+  /** A filter [O,I,h,w], from [O/tile, I, h, w, tile of O] in memory: depthwise, or for inputs in plain order. */
+  filterOfVectors(filter: string): string {
+    const sizes = this.sizes(filter, [this.tile, 1, 1, 1], [this.tile]);
+    return this.like(filter, this.transpose(this.reshape(filter, sizes), [0, 4, 1, 2, 3]));
   }
 
   /** Shape of a value that is a constant or reshaped to one; undefined where the model does not hold it. */

@@ -5,8 +5,9 @@ import { castNode, lossScaleOf, type Precision } from "../engine/precision";
 import { createSession, sessionStep, stepGraph } from "../engine/session";
 
 /**
- * What a low precision computes, on the CPU: operands and results of products are rounded, products are float32. As it is, such a graph
- * does not show it there: ONNX Runtime has no float16 products on most CPUs, and takes the casts around them away; of bfloat16 it has none.
+ * Simulates a low precision on the CPU: rounds operands and results of products, and computes the products in float32. Without this, the
+ * CPU would not show the precision: ONNX Runtime has float16 products on few CPUs and bfloat16 products on none, and removes the casts
+ * around them.
  */
 export function roundingEngine(precision: Precision, lossScale = lossScaleOf(precision)): Engine {
   return {
@@ -30,7 +31,7 @@ const PRODUCTS = new Set(["Conv", "ConvTranspose", "MatMul", "FusedMatMul", "Gem
 
 function rounded(graph: Graph): Graph {
   const nodes: GraphNode[] = [];
-  // A cast next to one that undoes it is taken away; an Identity between them keeps both.
+  // ONNX Runtime removes a cast beside its inverse; an Identity between them keeps both.
   const identity = (name: string, from: Value, to: Value) =>
     nodes.push({ op: "Identity", name, domain: "", inputs: [from], outputs: [to], attributes: {} });
   for (const node of graph.nodes) {

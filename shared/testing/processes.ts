@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 
-/** Whether a process runs; a zombie, which only waits for its parent, does not. */
+/** Whether a process runs. A zombie does not. */
 export function isAlive(pid: number): boolean {
   try {
     return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -20,11 +20,11 @@ export function childrenOf(pid: number): number[] {
 function parentOf(pid: number): number | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // After the name, which may hold spaces and brackets: state, parent.
+    // State and parent follow the name, which may contain spaces and brackets.
     const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return state === "Z" ? undefined : Number(parent);
   } catch {
-    // Gone since the folder was read.
+    // The process has ended since the folder was read.
     return undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 
-/** `it` where a program is on PATH; elsewhere a test that is skipped and whose name says why. Debian's package prometheus has both. */
+/** `it` where a program is on PATH, else a skipped test whose name says why. Debian's package prometheus contains both programs. */
 export function itWith(
   program: "promtool" | "prometheus",
 ): (name: string, test: jest.ProvidesCallback, ms?: number) => void {
@@ -12,14 +12,14 @@ export function isOnPath(program: string): boolean {
   return spawnSync(program, ["--version"], { stdio: "ignore" }).error === undefined;
 }
 
-/** Runs promtool to its end; what it says on both outputs. */
+/** Runs promtool to its end; returns the text of both outputs. */
 export function promtool(args: readonly string[], input = ""): { status: number | null; text: string } {
   const { status, stdout, stderr } = spawnSync("promtool", args, { input, encoding: "utf8" });
   return { status, text: stdout + stderr };
 }
 
 interface Selector {
-  /** As it stands in the expression, without a range. */
+  /** The selector in the expression, without a range. */
   text: string;
   metric: string;
   /** The expression up to it. */
@@ -28,7 +28,7 @@ interface Selector {
 
 const KEYWORDS = new Set(["and", "or", "unless", "bool", "offset", "Inf", "NaN"]);
 
-/** The vector selectors of a PromQL expression: names that stand alone, with their matchers, once label lists and ranges are out of it. */
+/** The vector selectors of a PromQL expression: names with their matchers, after label lists and ranges are removed. */
 export function selectorsOf(expr: string): Selector[] {
   const bare = expr
     .replaceAll(/\[[^\]]*\]/g, "")

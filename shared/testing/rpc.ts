@@ -11,11 +11,11 @@ export interface TestRpc {
   address: string;
   readiness: Readiness;
   metrics: Metrics;
-  /** What the server logged, parsed. */
+  /** The parsed log lines of the server. */
   logs: Record<string, unknown>[];
   /** A client that `stop` closes. */
   connect<D extends Definition>(clientClass: ClientClass<D>, options?: ConnectOptions): Connection<D>;
-  /** Stops the server alone; its clients stay. */
+  /** Stops the server; its clients stay open. */
   stopServer(deadlineMs?: number): Promise<void>;
   stop(): Promise<void>;
 }

@@ -29,7 +29,7 @@ const ref = (object: string, kind: string): ArtifactRef => ({
   mediaType: "application/octet-stream",
 });
 
-/** The events of one search that workers tell, by what they are; figures are made up but differ from each other. */
+/** The events of one search that workers publish, by name. The numbers are arbitrary but differ from each other. */
 export function workerEvents(space: SearchSpace, epochs = 2) {
   const architecture = initialArchitecture(space);
   const epoch = (n: number): LatheEvent => ({

@@ -1,10 +1,9 @@
-import { z } from "zod";
 import { boot } from "../process/boot";
-import { baseConfig, text } from "../process/config";
+import { baseSchema, text } from "../process/config";
 
-const schema = z.object({ ...baseConfig, LATHE_TEST_DO: text().default("run") });
+const schema = baseSchema.extend({ LATHE_TEST_DO: text().default("run") });
 
-/** A service that serves nothing: what its process does at start, failure and stop is the test. */
+/** A service without methods, for tests of the start, failure and stop of its process. */
 void boot("test", schema, ({ config, logger, shutdown, ready }) => {
   const forever = setInterval(() => {}, 1000);
   shutdown.step("first", () => {

@@ -47,12 +47,12 @@ export function briefSpec(overrides: Overrides = {}): SearchSpec {
   });
 }
 
-/** What of an epoch's architecture stays, the same whenever the epoch is repeated: about half of what is left. */
+/** About half of an epoch's survivors, the same in every repetition of the epoch. */
 export function halve(space: SearchSpace, architecture: Architecture, epoch: number): Architecture {
   return keepSome(space, architecture, uniform(epoch), 0.5);
 }
 
-/** The most likely survivor of each group alone. */
+/** The most likely survivor of each group. */
 export function decideAll(space: SearchSpace, architecture: Architecture): Architecture {
   const groups = indexGroups(architecture);
   return keepSurvivors(space, architecture, ({ id }) => {
@@ -61,7 +61,7 @@ export function decideAll(space: SearchSpace, architecture: Architecture): Archi
   });
 }
 
-/** A checkpoint or file of weights without the seconds that it took: what two runs of one seed must have in common. */
+/** A checkpoint or file of weights without its durations: two runs of one seed must be equal in the rest. */
 export function timeless(bytes: Uint8Array): unknown {
   return JSON.parse(
     JSON.stringify(decodeBundle(bytes, "checkpoint"), (key, value: unknown) =>
@@ -74,7 +74,7 @@ export function timeless(bytes: Uint8Array): unknown {
   );
 }
 
-/** A checkpoint of a supernet whose weights are random: what training would leave, at once. */
+/** A checkpoint of a supernet with random weights, in the form that training stores. */
 export function trainedCheckpoint(space: SearchSpace, architecture: Architecture, seed = 1): Uint8Array {
   const supernet = buildSupernet(space, architecture);
   const random = uniform(seed);

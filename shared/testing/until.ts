@@ -1,9 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 
-/** Ends a test that hangs. No test passes or fails by speed: what it waits for comes, on a slow machine later. */
+/** Ends a test that hangs. It is so long that no test fails because a machine is slow. */
 export const PATIENCE_MS = 300_000;
 
-/** Looks again until it accepts what it sees (by default: anything truthy), and returns that. */
+/** Calls `look` until `accept` accepts its value (by default any truthy one), and returns that value. */
 export async function until<T>(look: () => T | Promise<T>, accept: (seen: T) => boolean = Boolean): Promise<T> {
   for (const deadline = Date.now() + PATIENCE_MS; ; await pause(10)) {
     const seen = await look();

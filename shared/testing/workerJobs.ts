@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { LatheError } from "../process/errors";
 import { serveWorker } from "../process/worker";
 
-/** What the test child can be asked to do. */
+/** The jobs of the test child. */
 export type TestJob =
   | { do: "double"; values: Float32Array }
   | { do: "environment"; name: string }
@@ -18,7 +18,7 @@ export type TestJob =
 
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Keeps the event loop from turning until the condition holds. */
+/** Blocks the event loop until the condition holds. */
 function block(until: () => boolean): void {
   while (!until());
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { IdGenerator } from "@opentelemetry/sdk-trace";
 
-/** Random ids, but for the next root span, whose ids can be given. */
+/** Random ids. The ids of the next root span can be given. */
 class Ids implements IdGenerator {
   private given: { traceId?: string | undefined; spanId?: string | undefined } = {};
 

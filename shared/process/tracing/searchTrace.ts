@@ -10,15 +10,13 @@ import {
   type Span,
   type SpanContext,
 } from "@opentelemetry/api";
-import { aboutSearch } from "./about";
-import { sentFrom, type ReadEntry } from "./carrier";
 import { ids } from "./ids";
 import { samples } from "./provider";
-import { runIn, tracer } from "./span";
+import { aboutSearch, runIn, sentFrom, tracer, type ReadEntry } from "./span";
 
 /**
- * One search is one trace, whichever process or resumption works at it: trace id and root span id follow from the search id, so that nobody
- * has to remember them.
+ * Root span of a search's trace. One search is one trace, over all processes and resumptions: trace id and root span id follow from the
+ * search id, so that they need not be stored.
  */
 export function rootOf(searchId: string): SpanContext {
   const digest = createHash("sha256").update(searchId).digest("hex");
@@ -31,15 +29,15 @@ interface SearchSpan {
   name: string;
   kind?: SpanKind;
   attributes?: Attributes;
-  /** When it began, Unix ms; now unless given. */
+  /** Start of the span, Unix ms; now by default. */
   startTime?: number;
-  /** Of the message that is being handled. */
+  /** Reads the trace context of the message that is being handled. */
   sent?: ReadEntry;
 }
 
 /**
- * Runs within a new span of the search's trace: below the span that the message was sent from, or the active one, or the root, the first that
- * belongs to this trace. An active span of another trace (a client's call) becomes a link.
+ * Runs in a new span of the search's trace. Its parent is the first of these that belongs to the trace: the span that the message was
+ * sent from, the active span, the root. An active span of another trace (a client's call) becomes a link.
  */
 export function inSearchSpan<T>(searchId: string, span: SearchSpan, run: (span: Span) => Promise<T>): Promise<T> {
   const { name, kind = SpanKind.INTERNAL, attributes = {}, startTime, sent } = span;
@@ -65,7 +63,7 @@ interface SearchEnd {
   failure?: { reason: string; message: string };
 }
 
-/** Exports the root span of a search that has ended. Exported again after a crash, it has the same ids. */
+/** Exports the root span of a search that has ended. An export that is repeated after a crash has the same ids. */
 export function endSearchTrace(searchId: string, { start, end, attributes, failure }: SearchEnd): void {
   const { traceId, spanId } = rootOf(searchId);
   ids.use(traceId, spanId);

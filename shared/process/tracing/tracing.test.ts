@@ -1,9 +1,9 @@
 import { context, trace } from "@opentelemetry/api";
 import { createLogger } from "../logger";
 import { LatheError } from "../errors";
-import { sentFrom, sentWith } from "./carrier";
 import { startTracing } from "./provider";
 import { inSearchSpan, rootOf } from "./searchTrace";
+import { sentFrom, sentWith } from "./span";
 
 const lines: Record<string, unknown>[] = [];
 const logger = createLogger({

@@ -1,0 +1,172 @@
+import type { Bus } from "../../shared/events/bus";
+import type { StoredEvent } from "../../shared/events/catalog";
+import { history, historyOnce } from "../../shared/events/history";
+import { publishEvent, publishWork, type WorkRequest } from "../../shared/events/publisher";
+import { purgeSearch } from "../../shared/events/purge";
+import { Records, type Entry } from "../../shared/events/records";
+import { LISTING_BUCKET, SEARCHES_BUCKET, type WorkKind } from "../../shared/events/subjects";
+import { LatheError } from "../../shared/process/errors";
+import type { SearchFailed } from "../../shared/proto/lathe/v1/events";
+import { SearchState } from "../../shared/proto/lathe/v1/search";
+import { workOfPhase } from "../../shared/spec/phases";
+import { nextCommand, type Command, type Host } from "./commands";
+import { begun, projectAll } from "./lifecycle";
+import { placeCodec, placeOf, type Place } from "./list";
+import { isEnded, recordCodec, type SearchRecord } from "./record";
+
+/**
+ * A client waits up to 30 s for an answer, calls up to five times within them, and pauses for some 9 s in all; the reason of a failure
+ * must come before.
+ */
+export const CLIENT_RETRY_MS = 3_500;
+
+/**
+ * The records of searches, computed from their events, and the commands that follow from them. The bus holds all state, so that this
+ * process may die between any two steps.
+ */
+export class Projection {
+  readonly records: Records<SearchRecord>;
+  readonly places: Records<Place>;
+
+  constructor(
+    private readonly bus: Bus,
+    private readonly host: Host,
+  ) {
+    const requests = { retryForMs: CLIENT_RETRY_MS };
+    this.records = new Records(bus, SEARCHES_BUCKET, recordCodec, requests);
+    this.places = new Records(bus, LISTING_BUCKET, placeCodec, requests);
+  }
+
+  /** The stored record; NOT_FOUND where there is none. */
+  async get(searchId: string): Promise<SearchRecord> {
+    const entry = await this.records.get(searchId);
+    if (!entry) throw notFound(searchId);
+    return entry.value;
+  }
+
+  /** The record after every event of the search that is stored by now; NOT_FOUND where there is none. */
+  async current(searchId: string): Promise<SearchRecord> {
+    let record = await this.get(searchId);
+    // Events after the end of a search change nothing.
+    if (isEnded(record.search)) return record;
+    if (record.search.lastSequence === 0) await this.announce(record);
+    const missing = await historyOnce(this.bus, searchId, record.search.lastSequence + 1);
+    if (missing.length > 0) {
+      const entry = await this.change(searchId, (known) => changed(known, projectAll(known, missing)));
+      if (!entry) throw notFound(searchId);
+      record = entry.value;
+    }
+    return record;
+  }
+
+  /**
+   * Takes in an event, after the earlier ones that the record has missed, and carries out the command that follows. Safe to repeat after
+   * any step. The record follows the order of the stream, in whichever order processes receive the events. Returns undefined where the
+   * event belongs to no search: a worker published it after the deletion, and what it has stored is removed.
+   */
+  async take(stored: StoredEvent): Promise<SearchRecord | undefined> {
+    const { searchId, sequence } = stored;
+    const entry = await this.change(searchId, async (known) => {
+      // The stream is the source: a record that is lost is made again from it.
+      if (!known) return projectAll(undefined, await historyOnce(this.bus, searchId));
+      return changed(known, projectAll(known, await this.missing(known, sequence)));
+    });
+    if (!entry) {
+      this.bus.logger.warn("event of a search that does not exist", { searchId, event: stored.event.type });
+      await purgeSearch(this.bus, searchId);
+      return undefined;
+    }
+    return this.advance(entry.value);
+  }
+
+  /** Fails a search that cannot go on; no effect where it does not exist or has ended. */
+  async fail(searchId: string, error: LatheError): Promise<void> {
+    const known = await this.records.get(searchId).catch((cause: unknown) => {
+      // A record that cannot be read is a reason to fail the search. An outage is not.
+      if (LatheError.from(cause).reason !== "RECORD_MALFORMED") throw cause;
+      return undefined;
+    });
+    if (known && isEnded(known.value.search)) return;
+    const phase = (known && workOfPhase(known.value.search.phase)) ?? "search";
+    const data: SearchFailed = { reason: error.reason, message: error.message, phase };
+    await publishEvent(this.bus, searchId, { type: "search.failed", data });
+  }
+
+  /** Takes a search out of PENDING at the first sign of life of a worker. */
+  async markBegun(searchId: string): Promise<void> {
+    await this.change(searchId, (known) => {
+      if (known?.search.state !== SearchState.SEARCH_STATE_PENDING || known.search.lastSequence === 0) return undefined;
+      return { ...known, search: { ...known.search, ...begun(known.search) } };
+    });
+  }
+
+  /** Changes a record, and then its place in the list where it may have moved. */
+  async change(
+    searchId: string,
+    change: (current: SearchRecord | undefined) => SearchRecord | undefined | Promise<SearchRecord | undefined>,
+  ): Promise<Entry<SearchRecord> | undefined> {
+    let moved = true;
+    const entry = await this.records.mutate(searchId, async (known) => {
+      const next = await change(known);
+      // An unchanged record may have been changed by a process that died before it wrote the place.
+      moved = next === undefined || known?.search.state !== next.search.state;
+      return next;
+    });
+    if (entry && moved) await this.place(entry);
+    return entry;
+  }
+
+  /** Writes a record's place in the list, unless a newer record has written it. */
+  async place({ key, value, revision }: Entry<SearchRecord>): Promise<void> {
+    const place = placeOf(value.search, revision);
+    await this.places.mutate(key, (known) =>
+      known && (known.state === place.state || known.revision > revision) ? undefined : place,
+    );
+  }
+
+  /** Publishes search.created, once however often it is called. */
+  async announce({ search, specSha256 }: SearchRecord): Promise<void> {
+    const data = { spec: search.spec, space: search.space, specSha256 };
+    await publishEvent(
+      this.bus,
+      search.id,
+      { type: "search.created", data },
+      { retryForMs: CLIENT_RETRY_MS, ...(search.createdAt && { time: search.createdAt }) },
+    );
+  }
+
+  /** The events up to a sequence that a record has not taken in. */
+  private async missing({ search }: SearchRecord, until: number): Promise<StoredEvent[]> {
+    const events: StoredEvent[] = [];
+    if (until <= search.lastSequence) return events;
+    for await (const stored of history(this.bus, search.id, search.lastSequence + 1, { until })) events.push(stored);
+    return events;
+  }
+
+  /** Carries out the command that a record asks for, unless it has been carried out. */
+  async advance(record: SearchRecord): Promise<SearchRecord> {
+    const command = nextCommand(record, this.host);
+    if (!command || command.id === record.issued) return record;
+    await this.carryOut(record.search.id, command);
+    const entry = await this.records.mutate(record.search.id, (known) =>
+      // Another process may have taken in later events, and carried out the command that follows from them.
+      !known || known.search.lastSequence !== record.search.lastSequence ? undefined : { ...known, issued: command.id },
+    );
+    return entry?.value ?? record;
+  }
+
+  private async carryOut(searchId: string, command: Command): Promise<void> {
+    if (command.do === "publish") await publishEvent(this.bus, searchId, command.event);
+    else await publishWork(this.bus, command.work as WorkRequest<WorkKind>);
+  }
+}
+
+const changed = (before: SearchRecord | undefined, after: SearchRecord | undefined) =>
+  after === before ? undefined : after;
+
+function notFound(searchId: string): LatheError {
+  return new LatheError("NOT_FOUND", `search ${searchId} does not exist`, {
+    reason: "SEARCH_NOT_FOUND",
+    metadata: { search_id: searchId },
+  });
+}
