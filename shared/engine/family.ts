@@ -24,6 +24,8 @@ const KERNELS: [RegExp, Family][] = [
   [/WeightGradient/, "convolution, weight gradient"],
   [/InputGradient|Gradient\/Conv/, "convolution, input gradient"],
   [/Conv/, "convolution, forward"],
+  // Computed by a matrix product, which would count as a resize.
+  [/SegmentSum/, "reduction"],
 ];
 
 /**

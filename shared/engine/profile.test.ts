@@ -59,6 +59,11 @@ describe("a traced graph", () => {
     expect(parts("pooling")).toEqual(["head"]);
   });
 
+  it("counts the matrix product of a segment sum as a reduction, not as a resize", () => {
+    const origin = { part: "body", kernel: "UnsortedSegmentSum", derivativeOf: "GatherV2" };
+    expect(familyOf("MatMul", origin)).toBe("reduction");
+  });
+
   it("is without parts where the builder names none", () => {
     const plain = trace(({ x }) => ({ y: (x as tf.Tensor).add(1) }), { x: float([2]) });
     expect(plain.graph.nodes.map(({ name, origin }) => [name, origin?.part])).toEqual([["Add_0", ""]]);
