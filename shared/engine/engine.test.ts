@@ -59,7 +59,7 @@ describe("compiled steps", () => {
     for (const difference of Object.values(differences)) expect(difference).toBeLessThan(1e-5);
   });
 
-  it("transpose no activation of rank 4: only kernels and the operands of matrix products", () => {
+  it("transpose no activation of rank 4, only filters and the operands of matrix products", () => {
     const { graph } = trace(trainingStep, training);
     const kernels = new Set(layout.entries.filter(({ shape }) => shape.length === 4).map(({ shape }) => shape.join()));
     const transposed = graph.nodes.filter(({ op }) => op === "Transpose").map(({ inputs }) => inputs[0]?.shape ?? []);
@@ -67,7 +67,7 @@ describe("compiled steps", () => {
     expect(transposed.length).toBeGreaterThan(0);
   });
 
-  it("unpack parameters with one Split and no gradient of what is not asked for", () => {
+  it("unpack parameters with one Split and compute only the requested gradients", () => {
     const { graph } = trace(trainingStep, training);
     expect(graph.nodes.filter(({ op }) => op === "Split")).toHaveLength(1);
     const byScale: Step = ({ x, w, s }) => ({
@@ -78,7 +78,7 @@ describe("compiled steps", () => {
     expect(ops).not.toContain("FusedMatMul");
   });
 
-  it("know their outputs and write into given arrays, also where an output has an input's name", async () => {
+  it("declare their outputs and write into given arrays, also if an output has the name of an input", async () => {
     const step: Step = ({ weights, rate }) => ({
       weights: tf.mul(weights as tf.Tensor, rate as tf.Tensor),
       copy: weights as tf.Tensor,
@@ -96,7 +96,7 @@ describe("compiled steps", () => {
     }
   });
 
-  it("refuse inputs and output arrays that do not fit, naming them", async () => {
+  it("reject inputs and output arrays of wrong type or length, naming them", async () => {
     const step: Step = ({ x, k }) => ({ y: tf.add(x as tf.Tensor, tf.cast(k as tf.Tensor, "float32")) });
     for (const engine of [onnx, eagerEngine("cpu")]) {
       const compiled = await engine.compile(step, { x: f(2, 2), k: { shape: [2], dtype: "int32" } });
@@ -117,14 +117,14 @@ describe("compiled steps", () => {
     }
   });
 
-  it("run no more after their release", async () => {
+  it("do not run after their release", async () => {
     const compiled = await onnx.compile(({ x }) => ({ y: tf.neg(x as tf.Tensor) }), { x: f(1) });
     await compiled.release();
     await compiled.release();
     await expect(compiled.run({ x: new Float32Array(1) })).rejects.toThrow(/has been released/);
   });
 
-  it("refuse steps that cannot be traced, naming the reason", async () => {
+  it("reject steps that cannot be traced, naming the reason", async () => {
     const x = { x: f(2, 3) };
     await expect(onnx.compile(({ x }) => ({ y: tf.erf(x as tf.Tensor) }), x)).rejects.toMatchObject({
       code: "UNIMPLEMENTED",
@@ -136,13 +136,13 @@ describe("compiled steps", () => {
     await expect(onnx.compile(({ x }) => ({ y: tf.greater(x as tf.Tensor, 0) }), x)).rejects.toThrow(
       /output "y" is bool/,
     );
-    // The tracer is whole after a refusal.
+    // The tracer works after an error.
     const compiled = await onnx.compile(({ x }) => ({ y: tf.neg(x as tf.Tensor) }), x);
     expect((await compiled.run({ x: new Float32Array(6).fill(2) })).y?.[5]).toBe(-2);
     await compiled.release();
   });
 
-  it("leave no tensors behind on the eager backend, kept ones included", async () => {
+  it("free all tensors on the eager backend, kept ones included", async () => {
     const compiled = await eagerEngine("cpu").compile(trainingStep, training);
     const inputs = {
       weights: new Float32Array(layout.size),
@@ -156,12 +156,12 @@ describe("compiled steps", () => {
   });
 });
 
-/** What a GPU would be asked for, asked of the CPU, where ONNX Runtime runs float16 by casts of its own. */
+/** Runs a GPU's graph on the CPU, where ONNX Runtime inserts its own casts for float16. */
 const createOnCpu: typeof createSession = (model, options, how, name) =>
   createSession(model, { ...options, provider: "cpu" }, how, name);
 
 describe("createEngine", () => {
-  it("has a low precision on GPUs, tells it in its name, and scales the loss for float16 alone", async () => {
+  it("names a low precision on GPUs, and scales the loss for float16 only", async () => {
     const wide = await createEngine({ ...cpu, provider: "cuda" }, { create: createOnCpu });
     const low = await createEngine({ ...cpu, provider: "cuda", precision: "float16" }, { create: createOnCpu });
     expect([wide.name, wide.lossScale]).toEqual([expect.stringMatching(/^onnxruntime\/cuda \d+\.\d+\.\d+$/), 1]);
@@ -172,7 +172,7 @@ describe("createEngine", () => {
     const step: Step = ({ x, w }) => ({ y: conv2d(x as tf.Tensor, w as tf.Tensor) });
     const signature = { x: f(1, 2, 4, 4), w: f(2, 2, 3, 3) };
     const [first, second] = [await wide.compile(step, signature), await low.compile(step, signature)];
-    // Two casts in, one out.
+    // Two casts of inputs and one of the output.
     expect([first.nodes, second.nodes]).toEqual([1, 4]);
     const { y } = await second.run({ x: new Float32Array(32).fill(1), w: new Float32Array(36).fill(1) });
     expect([...new Set(y)]).toEqual([8, 12, 18]);
@@ -191,7 +191,7 @@ describe("createEngine", () => {
     });
   });
 
-  it("refuses a precision that the provider has no convolution of before anything is compiled", async () => {
+  it("rejects a precision without convolution before it compiles a step", async () => {
     const options = { ...cpu, provider: "cuda", precision: "bfloat16" } as const;
     await expect(createEngine(options, { create: createOnCpu })).rejects.toMatchObject({
       reason: "ENGINE_UNAVAILABLE",
@@ -201,7 +201,7 @@ describe("createEngine", () => {
     });
   });
 
-  it("names what it runs on", async () => {
+  it("names engine, provider and version", async () => {
     expect((await createEngine(cpu)).name).toMatch(/^onnxruntime\/cpu \d+\.\d+\.\d+$/);
     await expect(createEngine({ ...cpu, threads: 0 })).rejects.toThrow(/threads is 0/);
   });
@@ -215,7 +215,7 @@ describe("createEngine", () => {
     expect((await createEngine({ ...cpu, engine: "tensorflow" }, { load })).name).toBe(name);
   });
 
-  it("says in one line that TensorFlow is absent", async () => {
+  it("reports in one line that TensorFlow is absent", async () => {
     const load = (): Promise<unknown> => Promise.reject(new Error("no native binding\nlong\nstory"));
     await expect(createEngine({ ...cpu, engine: "tensorflow" }, { load })).rejects.toMatchObject({
       code: "FAILED_PRECONDITION",
@@ -225,7 +225,7 @@ describe("createEngine", () => {
     });
   });
 
-  it.each(["cuda", "tensorrt"] as const)("says in one line that %s is absent", async (provider) => {
+  it.each(["cuda", "tensorrt"] as const)("reports in one line that %s is absent", async (provider) => {
     const refuse = (): never => {
       throw new Error("libonnxruntime_providers_shared.so: no such file");
     };

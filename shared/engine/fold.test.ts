@@ -54,7 +54,7 @@ const cases: [string, (t: Tensors) => tf.Tensor, string[]][] = [
   ],
 ];
 
-it.each(cases)("folding keeps the function: %s", async (_, network, ops) => {
+it.each(cases)("folding does not change the function: %s", async (_, network, ops) => {
   const step = (t: Tensors) => ({ y: network(t) });
   const signature = { image: { shape: [1, 1, 8, 6], dtype: "float32" as const } };
   const inputs = { image: normals(48) };

@@ -23,7 +23,7 @@ const sound: Graph = {
 };
 
 describe("checkGraph", () => {
-  it("accepts a sound graph", () => {
+  it("accepts a valid graph", () => {
     expect(() => checkGraph(sound)).not.toThrow();
   });
 
@@ -81,7 +81,7 @@ describe("checkGraph", () => {
 });
 
 describe("eliminateDeadCode", () => {
-  it("drops what no output needs and keeps the inputs", () => {
+  it("removes nodes and constants that no output needs, and keeps the inputs", () => {
     const unused = [node("n2", "Neg", [x], [value("dead")]), node("n3", "Neg", [value("dead")], [value("deader")])];
     const spare = { value: value("d", [1]), data: new Uint8Array(4) };
     const graph = {

@@ -15,8 +15,8 @@ const graph = (nodes: GraphNode[], outputs = [y]): Graph => ({
 const activations = (...args: Parameters<typeof graph>) => graphMemory(graph(...args)).activations;
 
 describe("memory of a graph", () => {
-  it("is the largest sum of values from the node that makes them to the last that reads them", () => {
-    // a; a and b; b and c once a is read for the last time by c: 1000, 1500, 2000, then b and c alone.
+  it("is the largest sum of values that are live at once", () => {
+    // Live values: a (1000); a and b (1500); a, b and c (2000); then b and c.
     const nodes = [node("Conv", [x, w], a), node("Conv", [a, w], b), node("Conv", [a, w], c), node("Gemm", [b, c], y)];
     expect(graphMemory(graph(nodes))).toEqual({ activations: 4 * 2000, constants: 40, inputs: 400, outputs: 4 });
     expect(total(graphMemory(graph(nodes)))).toBe(8000 + 40 + 400 + 4);
@@ -32,12 +32,12 @@ describe("memory of a graph", () => {
     );
   });
 
-  it("falls where values are needed one after the other instead of together", () => {
+  it("is smaller if values are needed one after the other", () => {
     const short = [node("Conv", [x, w], a), node("Conv", [a, w], b), node("Conv", [b, w], c), node("Gemm", [c], y)];
     expect(activations(short)).toBe(4 * 1500);
   });
 
-  it("counts a reshaped value once, and keeps it while its other shape is read", () => {
+  it("counts a reshaped value once, until the last read of either shape", () => {
     const flat = value("flat", 1000);
     const nodes = [
       node("Conv", [x, w], a),
@@ -48,27 +48,27 @@ describe("memory of a graph", () => {
     expect(activations(nodes)).toBe(4 * 1500);
   });
 
-  it("lets an elementwise operator write over an input that ends with it, and over no other", () => {
+  it("lets an elementwise operator overwrite its input only after the last other read", () => {
     const d = value("d", 500);
     const ends = [node("Conv", [x], b), node("Relu", [b], c), node("Gemm", [c], y)];
     expect(activations(ends)).toBe(4 * 500);
     expect(activations([...ends.slice(0, 2), node("Gemm", [b, c], y)])).toBe(4 * 1000);
-    // The input is the caller's.
+    // The input belongs to the caller.
     expect(activations([node("Relu", [x], value("e", 100)), node("Conv", [x], d), node("Gemm", [d], y)])).toBe(4 * 500);
   });
 
-  it("leaves out what comes back to the caller, and lets go at once of what nobody reads", () => {
+  it("does not count outputs of the graph, and frees values without readers at once", () => {
     const nodes = [node("Split", [x], a, b), node("Conv", [x], c), node("Gemm", [c], y)];
     expect(activations(nodes, [y])).toBe(4 * 1500);
     expect(activations(nodes, [a, y])).toBe(4 * 500);
   });
 });
 
-describe("an account", () => {
+describe("a memory account", () => {
   const step = graph([node("Conv", [x, w], b), node("Gemm", [b], y)]);
   const bytes = 2000 + 40 + 400 + 4;
 
-  it("adds up the process and the steps that are held, and takes off those that are released", () => {
+  it("sums the process and its steps, without released steps", () => {
     const account = new MemoryAccount(10_000, () => 1000);
     expect(account.bytes()).toBe(0);
     const release = account.admit("weights", step);
@@ -78,7 +78,7 @@ describe("an account", () => {
     expect(account.bytes()).toBe(1000 + bytes);
   });
 
-  it("refuses a step that does not fit beside the others, names estimate and bound, and keeps it out of the sum", () => {
+  it("rejects a step beyond the bound, names estimate and bound, and does not count the step", () => {
     const account = new MemoryAccount(1000 + 2 * bytes - 1, () => 1000);
     account.admit("weights", step);
     expect(() => account.admit("alphas", step)).toThrow(

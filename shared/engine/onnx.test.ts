@@ -39,7 +39,7 @@ const model = {
 };
 
 describe("exportOnnx", () => {
-  it("makes a model that plain ONNX Runtime runs, with the step's names and its values", async () => {
+  it("writes a model that plain ONNX Runtime runs, with the step's names and values", async () => {
     const image = normals(60);
     const session = await ort.InferenceSession.create(exportOnnx(model));
     expect([session.inputNames, session.outputNames]).toEqual([["image"], ["logits"]]);
@@ -55,7 +55,7 @@ describe("exportOnnx", () => {
     await session.release();
   });
 
-  it("keeps metadata and leaves out weights that are not used", async () => {
+  it("keeps metadata and omits unused weights", async () => {
     const bytes = exportOnnx(model);
     const opened = await openOnnx(bytes);
     expect(opened.metadata).toEqual({ classes: "road,sky" });
@@ -70,11 +70,11 @@ describe("exportOnnx", () => {
     expect(ModelProto.decode(exportOnnx(model)).graph?.node.map(({ opType }) => opType)).toEqual(["Conv", "Relu"]);
   });
 
-  it("is the same bytes twice", () => {
+  it("is deterministic", () => {
     expect(exportOnnx(model)).toEqual(exportOnnx(model));
   });
 
-  it("refuses an output with an input's name and bytes that are no model", async () => {
+  it("rejects an output with the name of an input, and bytes that are no model", async () => {
     expect(() => exportOnnx({ ...model, step: ({ image }) => ({ image: tf.neg(image as tf.Tensor) }) })).toThrow(
       /"image" names both/,
     );

@@ -34,7 +34,7 @@ describe("manifest", () => {
     expect([...derivative.dataSync()]).toEqual([...buffer]);
   });
 
-  it("refuses what does not fit", () => {
+  it("rejects vectors and tensors of wrong size", () => {
     expect(() => unpack(tf.zeros([10]), layout)).toThrow(/10 elements, its manifest 11/);
     const tensors = unpack(tf.tensor1d(buffer), layout);
     expect(() => pack({ ...tensors, b: tf.zeros([3]) }, layout)).toThrow(/"b" has shape \[3\], must be \[4\]/);
@@ -61,7 +61,7 @@ describe("pick", () => {
     expect([...pick(source, shape, picks)]).toEqual([...want.dataSync()]);
   });
 
-  it("refuses an index outside and an axis that is not picked", () => {
+  it("rejects an index out of range and a missing axis", () => {
     const values = new Float32Array(6);
     expect(() => pick(values, [2, 3], [[2], [0]])).toThrow("pick of [2; 0] from a tensor of shape [2,3]");
     expect(() => pick(values, [2, 3], [[1]])).toThrow("pick of [1] from a tensor of shape [2,3]");

@@ -72,7 +72,7 @@ const opsIn = (graph: Graph, test: (node: GraphNode) => boolean) =>
 describe.each(LOW)("mixed precision in %s", (low) => {
   const { graph } = stepGraph(step, signature, low);
 
-  it("casts each operand once and nothing between two products", () => {
+  it("casts each operand once, and casts no value between two products", () => {
     const chain: Step = ({ x, w }) => {
       const kernel = w as tf.Tensor;
       return { y: conv2d(conv2d(x as tf.Tensor, kernel), kernel) };
@@ -84,7 +84,7 @@ describe.each(LOW)("mixed precision in %s", (low) => {
     expect([...inputs, ...outputs].map(({ dtype }) => dtype)).toEqual(["float32", "float32", "float32"]);
   });
 
-  it("leaves all but products and what moves their values in float32", () => {
+  it("keeps all operators in float32 except products and moves of their values", () => {
     const moves = ["Reshape", "Transpose", "Slice", "Concat", ...(low === "float16" ? ["Pad"] : [])];
     const products = low === "float16" ? ["Conv", "ConvTranspose", "FusedMatMul"] : ["Conv", "FusedMatMul"];
     const computed = opsIn(graph, ({ op, outputs }) => op !== "Cast" && outputs.some(isLow));
@@ -112,17 +112,17 @@ describe.each(LOW)("mixed precision in %s", (low) => {
     expect(new Set(keys).size).toBe(keys.length);
   });
 
-  it("holds less than float32 does", () => {
+  it("needs less memory than float32", () => {
     const activations = (of: Graph) => graphMemory(of).activations;
     expect(activations(graph)).toBeLessThan(0.8 * activations(trace(step, signature).graph));
   });
 
-  it("has logits, loss and gradient within its rounding of float32", async () => {
+  it("computes logits, loss and gradient as in float32, up to rounding", async () => {
     const differences = await compareEngines(step, signature, inputs(), roundingEngine(low, 1), eagerEngine("cpu"));
     const [epsilon, names] = [low === "float16" ? 2 ** -11 : 2 ** -8, ["logits", "loss", "gradient"]];
     expect(Object.keys(differences)).toEqual(names);
     for (const name of names) expect(differences[name]).toBeLessThan(16 * epsilon);
-    // It does round.
+    // The low type does round.
     expect(differences.logits).toBeGreaterThan(epsilon / 16);
   });
 
@@ -153,12 +153,12 @@ describe.each(LOW)("mixed precision in %s", (low) => {
   });
 });
 
-test("float32 leaves a graph as it is", () => {
+test("float32 does not change a graph", () => {
   const { graph } = trace(step, signature);
   expect(mixedPrecision(graph, "float32")).toBe(graph);
 });
 
-test("a bfloat16 graph is a model that ONNX Runtime takes but for the kernels, which its CPU provider lacks", async () => {
+test("ONNX Runtime accepts a bfloat16 graph, except that its CPU provider has no kernels", async () => {
   const { graph } = stepGraph(step, signature, "bfloat16");
   const open = (opset?: number) =>
     createSession(encodeModel({ ...graph, ...(opset && { opset }) }, "step"), { provider: "cpu", threads: 1 });

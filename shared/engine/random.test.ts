@@ -60,7 +60,7 @@ describe("random", () => {
     for (const count of orders.values()) expect(Math.abs(count - 1000)).toBeLessThan(160);
   });
 
-  it("refuses a state that it cannot continue from", () => {
+  it("rejects an invalid state", () => {
     expect(() => restoreRandom([0, 0, 0, 0])).toThrow(/state is \[0,0,0,0\]/);
     expect(() => restoreRandom([1, 2])).toThrow(/state is \[1,2\]/);
   });

@@ -2,8 +2,8 @@ import { requireEngine } from "./require";
 
 const threads = 1;
 
-describe("an engine that a service is set to", () => {
-  it("is taken for there where npm has installed it", async () => {
+describe("requireEngine", () => {
+  it("accepts the engine that npm installs without a try", async () => {
     await expect(requireEngine({ engine: "onnxruntime", provider: "cpu", threads })).resolves.toBeUndefined();
   });
 

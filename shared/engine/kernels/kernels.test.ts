@@ -15,7 +15,7 @@ const positive = (x: tf.Tensor): tf.Tensor => tf.add(tf.abs(x), 0.5);
 const float = (x: tf.Tensor): tf.Tensor => tf.cast(x, "float32");
 const indices = (): tf.Tensor1D => tf.tensor1d([2, 0, 2, 1], "int32");
 
-/** Per kernel: a use of a [2,3,4] and b [3,1] that reaches it. */
+/** Per kernel: a function of a [2,3,4] and b [3,1] that uses it. */
 const uses: Record<string, Operation> = {
   Add: (a, b) => tf.add(a, b),
   Sub: (a, b) => tf.sub(a, b),
@@ -101,7 +101,7 @@ const withoutDerivative = new Set([
 ]);
 for (const name of ["LogicalAnd", "LogicalOr", "LogicalNot", "ZerosLike", "OnesLike", "ArgMax", "ArgMin", "Prod"])
   withoutDerivative.add(name);
-// TF.js has none, or one by kernels that nothing here needs (Prod).
+// TF.js has no derivative of these, or only one by kernels that Lathe does not use (Prod).
 withoutDerivative.add("BroadcastTo");
 
 const signature: Signature = { a: { shape: [2, 3, 4], dtype: "float32" }, b: { shape: [3, 1], dtype: "float32" } };
@@ -151,11 +151,11 @@ describe("rules of the tracer", () => {
       expect({ name, close: difference < 1e-5 }).toEqual({ name, close: true });
   });
 
-  it("covers each rule by a use, and no more", () => {
+  it("have exactly one use per rule", () => {
     expect(Object.keys(uses).sort()).toEqual([...kernels].sort());
   });
 
-  it("takes int32 through arithmetic, comparison and reduction", async () => {
+  it("compute arithmetic, comparisons and reductions in int32", async () => {
     const integers: Step = ({ a, b }) => ({
       sum: tf.sum(tf.mul(tf.add(a as tf.Tensor, 1), b as tf.Tensor), 1),
       top: tf.max(a as tf.Tensor, 0),
@@ -172,7 +172,7 @@ describe("rules of the tracer", () => {
   });
 });
 
-it("a sum's derivative repeats what comes in, and holds no ones as large as what was summed", () => {
+it("a sum's derivative expands dy and stores no array of ones", () => {
   const step: Step = ({ x }) => {
     const sums = (value: tf.Tensor) => tf.sum(tf.square(tf.sum(value, 1)));
     return { dx: tf.grad(sums)(x as tf.Tensor) };

@@ -192,7 +192,7 @@ describe("own operations", () => {
     await compiled.release();
   });
 
-  it("weighs cross entropy as torch does: the hand-computed value", () => {
+  it("weights cross entropy as PyTorch does (value computed by hand)", () => {
     // Two pixels of classes 0 and 1 with p = 0.5 and 0.25 and weights 1 and 3, one ignored pixel.
     const logits = tf.tensor4d([0, Math.log(3), 9, 0, 0, -4], [1, 2, 1, 3]);
     const labels = tf.tensor3d([0, 1, 255], [1, 1, 3], "int32");
@@ -200,7 +200,7 @@ describe("own operations", () => {
     expect(crossEntropy(logits, labels, tf.tensor1d([1, 3])).dataSync()[0]).toBeCloseTo(want, 6);
   });
 
-  it("gives 0 and a zero derivative where every pixel is ignored", async () => {
+  it("gives 0 and a zero derivative if every pixel is ignored", async () => {
     const step: Step = ({ logits, labels }) => {
       const { value, grad } = tf.valueAndGrad((x: tf.Tensor) => crossEntropy(x, labels as tf.Tensor, tf.ones([2])))(
         logits as tf.Tensor,
@@ -228,7 +228,7 @@ describe("own operations", () => {
     expect(await compareEngines(step, signatureOf({ x: [2, 5, 3, 4] }), inputs, onnx, eager)).toEqual({ y: 0 });
   });
 
-  it("refuses shapes that do not fit, naming them", () => {
+  it("rejects wrong shapes, naming them", () => {
     expect(() => conv2d(tf.zeros([1, 3, 4, 4]), tf.zeros([2, 4, 3, 3]))).toThrow(/3 channels, the kernel wants 4/);
     expect(() => maxPool2x2(tf.zeros([1, 3, 5, 4]))).toThrow(/\[1,3,5,4\].*even/);
     expect(() => crossEntropy(tf.zeros([1, 2, 4, 4]), tf.zeros([1, 4, 3], "int32"), tf.ones([2]))).toThrow(
@@ -254,6 +254,6 @@ describe("maxPool2x2 at ties", () => {
   });
 });
 
-it("take refuses an element that is taken twice", () => {
+it("take rejects an element that is taken twice", () => {
   expect(() => take(tf.tensor1d([1, 2, 3]), [0, -1, 2, -1, 0])).toThrow("an element is taken twice");
 });

@@ -15,9 +15,9 @@ const plan: MixturePlan = {
 };
 
 describe("squares", () => {
-  it("are those of every kernel, once each", () => {
+  it("list every square of every filter exactly once", () => {
     const all = squares(plan);
-    // In tiles of 8: 2x1 and 1x3 of the first branch, 2x2 and 2x1 of the second, three taps each.
+    // In tiles of 8: 2x1 and 1x3 in the first branch, 2x2 and 2x1 in the second, three taps each.
     expect(all).toHaveLength(3 * (2 + 3 + 4 + 2));
     expect(new Set(all.map((square) => JSON.stringify(square))).size).toBe(all.length);
     expect(all[3]).toEqual({ convolution: 0, outputTile: 0, inputTile: 1, tap: 0 });
@@ -25,7 +25,7 @@ describe("squares", () => {
 });
 
 describe("convolutions", () => {
-  it("of as many inputs lie beside each other: the first ones, then the second ones by width", () => {
+  it("come in the order of layers, and in layer 2 by their number of inputs", () => {
     const [narrow, wide] = plan.branches as [Branch, Branch];
     const list = convolutions({ ...plan, branches: [wide, narrow, { ...wide, output: 24 }] });
     expect(list.map(({ branch, layer, inputs, outputs }) => [branch, layer, inputs, outputs])).toEqual([
@@ -39,16 +39,20 @@ describe("convolutions", () => {
   });
 });
 
-describe("an obstacle", () => {
-  it("is none where every precondition holds", () => {
+describe("obstacle", () => {
+  it("is undefined if every precondition holds", () => {
     expect(obstacle(plan)).toBeUndefined();
   });
 
   it.each<[string, Partial<MixturePlan>, string]>([
-    ["channels within a tile", { inputs: 12 }, "channels 12,24,8,24,16,8 are not multiples of 8"],
+    ["channels that are no multiple of the tile", { inputs: 12 }, "channels 12,24,8,24,16,8 are not multiples of 8"],
     ["a height that cannot be halved", { height: 9 }, "9x16 has no scale 2"],
-    ["rows within a square", { batch: 1, width: 8 }, "rows of 4 positions at scale 2 are not multiples of 8"],
-  ])("is named: %s", (_, change, why) => {
+    [
+      "rows that are no multiple of a square",
+      { batch: 1, width: 8 },
+      "rows of 4 positions at scale 2 are not multiples of 8",
+    ],
+  ])("names %s", (_, change, why) => {
     expect(obstacle({ ...plan, ...change })).toBe(why);
   });
 });
