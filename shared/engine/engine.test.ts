@@ -61,9 +61,9 @@ describe("compiled steps", () => {
 
   it("transpose no activation of rank 4, only filters and the operands of matrix products", () => {
     const { graph } = trace(trainingStep, training);
-    const kernels = new Set(layout.entries.filter(({ shape }) => shape.length === 4).map(({ shape }) => shape.join()));
+    const filters = new Set(layout.entries.filter(({ shape }) => shape.length === 4).map(({ shape }) => shape.join()));
     const transposed = graph.nodes.filter(({ op }) => op === "Transpose").map(({ inputs }) => inputs[0]?.shape ?? []);
-    expect(transposed.filter((shape) => shape.length === 4 && !kernels.has(shape.join()))).toEqual([]);
+    expect(transposed.filter((shape) => shape.length === 4 && !filters.has(shape.join()))).toEqual([]);
     expect(transposed.length).toBeGreaterThan(0);
   });
 

@@ -88,10 +88,10 @@ class Folding {
   }
 
   private foldConv(at: number, conv: GraphNode, { scale, shift }: Affine, output: Value): boolean {
-    const [x, kernel, bias] = conv.inputs;
-    const weights = kernel && this.floats(kernel);
+    const [x, filter, bias] = conv.inputs;
+    const weights = filter && this.floats(filter);
     const before = bias ? this.floats(bias) : new Float32Array(scale.length);
-    if (!x || !kernel || !weights || !before) return false;
+    if (!x || !filter || !weights || !before) return false;
     const perOutput = weights.length / scale.length;
     const folded = weights.map((w, index) => w * (scale[Math.floor(index / perOutput)] ?? 0));
     const shifted = shift.map((b, c) => b + (before[c] ?? 0) * (scale[c] ?? 0));
@@ -100,7 +100,7 @@ class Folding {
       ...conv,
       inputs: [
         x,
-        this.constant(`${output.name}/kernel`, folded, kernel.shape),
+        this.constant(`${output.name}/kernel`, folded, filter.shape),
         this.constant(`${output.name}/bias`, shifted, [shifted.length]),
       ],
       outputs: [output],

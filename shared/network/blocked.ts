@@ -95,7 +95,7 @@ function blockedBlock(
   const [gamma2, beta2] = masked("norm2", factors.output);
   const { y, mean1, variance1, mean2, variance2 } = blockedMixture(plan, {
     x,
-    kernels: named(weights, `${block.name}/kernels`),
+    filters: named(weights, `${block.name}/filters`),
     ...{ gamma1, beta1, gamma2, beta2 },
     presence: factors.presence ?? shared(block, plan.outputs),
   });
@@ -128,9 +128,9 @@ export function blockedReduction(
   norm: Norm,
   presence?: tf.Tensor,
 ): tf.Tensor {
-  const { kernels, gamma, beta } = tensorsOf(weights, name);
+  const { filters, gamma, beta } = tensorsOf(weights, name);
   const masked = (values: tf.Tensor) => (presence ? tf.mul(values, maskOf(plan, presence)) : values);
-  const { y, mean, variance } = reduce(plan, { x, kernels, gamma: masked(gamma), beta: masked(beta) });
+  const { y, mean, variance } = reduce(plan, { x, filters, gamma: masked(gamma), beta: masked(beta) });
   norm.record?.(`${name}/norm`, mean, variance);
   return y;
 }
@@ -144,7 +144,7 @@ function maskOf(plan: ReductionPlan, presence: tf.Tensor): tf.Tensor {
 
 function tensorsOf(weights: Tensors, name: string) {
   return {
-    kernels: named(weights, `${name}/conv`),
+    filters: named(weights, `${name}/conv`),
     gamma: named(weights, `${name}/norm/gamma`),
     beta: named(weights, `${name}/norm/beta`),
   };

@@ -45,7 +45,7 @@ export function toPlainOrder(blocked: Float32Array, { source, plainSize }: Block
 
 /**
  * Layout of a supernet's weights or statistics in which the tensors of search blocks and reductions are replaced by blocked ones. A search
- * block has its filters as "<block>/kernels" [squares, tile, tile], and per norm one vector in which each operation is padded to whole
+ * block has its filters as "<block>/filters" [squares, tile, tile], and per norm one vector in which each operation is padded to whole
  * tiles.
  */
 export function blockedLayout(plain: TensorTable, { mixtures, reductions }: BlockedPlans): BlockedLayout {
@@ -99,7 +99,7 @@ function filterPart({ name: part, operations }: LiveBlock, plan: MixturePlan, fi
       for (let output = outputTile * tile; output < (outputTile + 1) * tile; output++)
         source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
   }
-  return { name: `${part}/kernels`, shape: [all.length, tile, tile], source };
+  return { name: `${part}/filters`, shape: [all.length, tile, tile], source };
 }
 
 function normPart(

@@ -47,8 +47,8 @@ export function depthwise(
   { shift, sum, relu = false }: { shift?: Value; sum?: Value; relu?: boolean } = {},
 ): Value {
   const channels = channelsOf(x);
-  const kernel = reshape(r, scale, [channels, 1, 1, 1]);
-  const inputs = [x, kernel, shift ? reshape(r, shift, [channels]) : zeros(r, channels), ...(sum ? [sum] : [])];
+  const filter = reshape(r, scale, [channels, 1, 1, 1]);
+  const inputs = [x, filter, shift ? reshape(r, shift, [channels]) : zeros(r, channels), ...(sum ? [sum] : [])];
   const attributes = { kernel_shape: [1, 1], group: channels, ...(relu ? { activation: "Relu" } : {}) };
   return r.within("Norm", () => node(r, "Conv", inputs, x.shape, attributes));
 }
@@ -60,20 +60,20 @@ export function depthwise(
 export function convolution(
   r: Recorder,
   x: Value,
-  kernel: Value,
+  filter: Value,
   outputs: number,
   { axis, dilation, tile, sum }: { axis: 0 | 1; dilation: number; tile: TileSize; sum?: Value | undefined },
 ): Value {
   const [, inputs, height, width] = x.shape as [number, number, number, number];
   if (axis === 1 && dilation >= width) {
     const squares = (outputs * inputs) / tile ** 2;
-    const taps = slice(r, reshape(r, kernel, [squares, 3, tile ** 2]), [1], [1], [1]);
+    const taps = slice(r, reshape(r, filter, [squares, 3, tile ** 2]), [1], [1], [1]);
     const middle = reshape(r, taps, [outputs, inputs, 1, 1]);
     const given = [x, middle, zeros(r, outputs), ...(sum ? [sum] : [])];
     return node(r, "Conv", given, [1, outputs, height, width], { kernel_shape: [1, 1] });
   }
   const size = axis === 0 ? [3, 1] : [1, 3];
-  const weights = reshape(r, kernel, [outputs, inputs, ...size]);
+  const weights = reshape(r, filter, [outputs, inputs, ...size]);
   const [along, across] = axis === 0 ? [dilation, 0] : [0, dilation];
   const attributes = {
     kernel_shape: size,
@@ -85,23 +85,23 @@ export function convolution(
 }
 
 /** Product of two matrices as a 1x1 convolution: x [a, L, tile, 1] with L positions as input channels, filter [Co, L, 1, 1]. */
-export function pointwise(r: Recorder, x: Value, kernel: Value): Value {
+export function pointwise(r: Recorder, x: Value, filter: Value): Value {
   const [images, , height, width] = x.shape as [number, number, number, number];
-  const outputs = kernel.shape[0] as number;
-  return node(r, "Conv", [x, kernel], [images, outputs, height, width], { kernel_shape: [1, 1] });
+  const outputs = filter.shape[0] as number;
+  return node(r, "Conv", [x, filter], [images, outputs, height, width], { kernel_shape: [1, 1] });
 }
 
 /** A convolution with a filter [Co, Ci, kh, kw] in the layout of squares and any attributes; `shape` is the shape of the result. */
 export function generalConvolution(
   r: Recorder,
   x: Value,
-  kernel: Value,
+  filter: Value,
   shape: readonly number[],
   attributes: { strides?: number[]; pads?: number[] } = {},
   sum?: Value,
 ): Value {
-  const [outputs, , ...size] = kernel.shape as [number, number, number, number];
-  const given = [x, kernel, ...(sum ? [zeros(r, outputs), sum] : [])];
+  const [outputs, , ...size] = filter.shape as [number, number, number, number];
+  const given = [x, filter, ...(sum ? [zeros(r, outputs), sum] : [])];
   return r.within("Conv", () => node(r, "Conv", given, shape, { kernel_shape: size, ...attributes }));
 }
 

@@ -8,13 +8,13 @@ const kernel = defineKernel<Convolution>({
   name: "LatheConv2d",
   traced: (r, inputs, convolution: Convolution) => {
     const [x, w] = [required(inputs, "x"), required(inputs, "w")];
-    const { batch, outChannels, outHeight, outWidth, kernel, padding } = convolutionShape(
+    const { batch, outChannels, outHeight, outWidth, kernelSize, padding } = convolutionShape(
       x.shape,
       w.shape,
       convolution,
     );
     return r.node("Conv", [x, w], [batch, outChannels, outHeight, outWidth], x.dtype, {
-      kernel_shape: kernel,
+      kernel_shape: kernelSize,
       strides: [convolution.stride, convolution.stride],
       dilations: convolution.dilation,
       pads: [...padding, ...padding],
@@ -50,11 +50,11 @@ function eagerConvolution(x: tf.Tensor4D, w: tf.Tensor4D, convolution: Convoluti
     [padding[1], padding[1]],
   ]);
   const channelsLast: tf.Tensor4D = tf.transpose(padded, [0, 2, 3, 1]);
-  const kernelLast: tf.Tensor4D = tf.transpose(w, [2, 3, 1, 0]);
+  const filterLast: tf.Tensor4D = tf.transpose(w, [2, 3, 1, 0]);
   const { stride, dilation } = convolution;
   // TF.js has no convolution with both a stride and a dilation, so every position is computed and some are picked.
   const dilated = dilation[0] > 1 || dilation[1] > 1;
-  const y = tf.conv2d(channelsLast, kernelLast, dilated ? 1 : stride, "valid", "NHWC", [...dilation]);
+  const y = tf.conv2d(channelsLast, filterLast, dilated ? 1 : stride, "valid", "NHWC", [...dilation]);
   const channelsFirst: tf.Tensor4D = tf.transpose(y, [0, 3, 1, 2]);
   return dilated && stride > 1
     ? (tf.stridedSlice(channelsFirst, [0, 0, 0, 0], channelsFirst.shape, [1, 1, stride, stride]) as tf.Tensor4D)

@@ -11,18 +11,18 @@ interface InputGradient extends Convolution {
 }
 
 interface WeightGradient extends Convolution {
-  kernelShape: Shape4;
+  filterShape: Shape4;
 }
 
 const inputGradient = defineKernel<InputGradient>({
   name: "LatheConv2dInputGradient",
   traced: (r, inputs, { inputShape, stride, dilation }: InputGradient) => {
     const [dy, w] = [required(inputs, "dy"), required(inputs, "w")];
-    const { height, width, outHeight, outWidth, kernel, padding } = convolutionShape(inputShape, w.shape, {
+    const { height, width, outHeight, outWidth, kernelSize, padding } = convolutionShape(inputShape, w.shape, {
       stride,
       dilation,
     });
-    const attributes = { kernel_shape: kernel, dilations: dilation, pads: [...padding, ...padding] };
+    const attributes = { kernel_shape: kernelSize, dilations: dilation, pads: [...padding, ...padding] };
     if (stride === 1) {
       // Full correlation: the filter is flipped in space, and its channel axes are exchanged.
       return r.node("Conv", [dy, transpose(r, flipped(r, w), [1, 0, 2, 3])], inputShape, dy.dtype, attributes);
@@ -58,9 +58,9 @@ const inputGradient = defineKernel<InputGradient>({
       [padding[0], padding[0]],
       [padding[1], padding[1]],
     ]);
-    const kernelLast = tf.transpose(tf.reverse(w as tf.Tensor, [2, 3]), [2, 3, 0, 1]) as tf.Tensor4D;
+    const filterLast = tf.transpose(tf.reverse(w as tf.Tensor, [2, 3]), [2, 3, 0, 1]) as tf.Tensor4D;
     const channelsLast = tf.transpose(padded, [0, 2, 3, 1]) as tf.Tensor4D;
-    const dx = tf.conv2d(channelsLast, kernelLast, 1, "valid", "NHWC", [...dilation]);
+    const dx = tf.conv2d(channelsLast, filterLast, 1, "valid", "NHWC", [...dilation]);
     return tf.transpose(dx, [0, 3, 1, 2]);
   },
 });
@@ -69,19 +69,19 @@ const weightGradient = defineKernel<WeightGradient>({
   name: "LatheConv2dWeightGradient",
   traced: (r, inputs, attributes: WeightGradient) => {
     const [x, dy] = [required(inputs, "x"), required(inputs, "dy")];
-    const shape = convolutionShape(x.shape, attributes.kernelShape, attributes);
+    const shape = convolutionShape(x.shape, attributes.filterShape, attributes);
     const { batch, outChannels, outHeight, outWidth } = shape;
     const columns =
       attributes.stride === 1 ? shiftedColumns(r, x, shape, attributes) : pickedColumns(r, x, shape, attributes);
     const rows = reshape(r, dy, [batch, outChannels, outHeight * outWidth]);
     // [N,Co,P] x [N,P,Ci*taps], summed over the batch; the result is already in the order [Co,Ci,kh,kw].
     const products = matMulTransposed(r, rows, columns);
-    return reshape(r, reduce(r, "ReduceSum", products, [0], false), attributes.kernelShape);
+    return reshape(r, reduce(r, "ReduceSum", products, [0], false), attributes.filterShape);
   },
   eager: ({ x, dy }, attributes) => {
-    const { batch, inChannels, outChannels, outHeight, outWidth, kernel, padding } = convolutionShape(
+    const { batch, inChannels, outChannels, outHeight, outWidth, kernelSize, padding } = convolutionShape(
       (x as tf.Tensor).shape,
-      attributes.kernelShape,
+      attributes.filterShape,
       attributes,
     );
     const { stride, dilation } = attributes;
@@ -91,7 +91,7 @@ const weightGradient = defineKernel<WeightGradient>({
       [padding[0], padding[0]],
       [padding[1], padding[1]],
     ]);
-    const taps = forTaps(kernel, (i, j) => {
+    const taps = forTaps(kernelSize, (i, j) => {
       const [top, left] = [i * dilation[0], j * dilation[1]];
       const end = [batch, inChannels, top + (outHeight - 1) * stride + 1, left + (outWidth - 1) * stride + 1];
       return tf
@@ -103,7 +103,7 @@ const weightGradient = defineKernel<WeightGradient>({
     return tf
       .matMul(rows, columns, false, true)
       .sum(0)
-      .reshape([...attributes.kernelShape]);
+      .reshape([...attributes.filterShape]);
   },
 });
 
@@ -121,10 +121,10 @@ export function conv2dInputGradient(
 export function conv2dWeightGradient(
   x: tf.Tensor,
   dy: tf.Tensor,
-  kernelShape: Shape4,
+  filterShape: Shape4,
   convolution: Convolution,
 ): tf.Tensor {
-  return single(weightGradient({ x, dy }, { ...convolution, kernelShape }));
+  return single(weightGradient({ x, dy }, { ...convolution, filterShape }));
 }
 
 function forTaps<T>([kh, kw]: readonly [number, number], body: (i: number, j: number) => T): T[] {
@@ -147,10 +147,10 @@ function flipped(r: Recorder, w: Value): Value {
 
 /** im2col at stride 1, [N, Ci*taps, P]: windows of the padded input, one per tap. A 1x1 filter needs neither padding nor windows. */
 function shiftedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { dilation }: Convolution): Value {
-  const { batch, inChannels, outHeight, outWidth, kernel, padding } = shape;
+  const { batch, inChannels, outHeight, outWidth, kernelSize, padding } = shape;
   const positions = outHeight * outWidth;
   const padded = pad(r, x, [0, 0, ...padding], [0, 0, ...padding]);
-  const windows = forTaps(kernel, (i, j) =>
+  const windows = forTaps(kernelSize, (i, j) =>
     slice(r, padded, [2, 3], [i * dilation[0], j * dilation[1]], [outHeight, outWidth]),
   );
   const columns = windows.map((window) => reshape(r, window, [batch, inChannels, 1, positions]));
@@ -159,13 +159,13 @@ function shiftedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { dilati
 
 /** im2col at stride 2 as a grouped convolution with one-hot filters, which is faster than strided slices. */
 function pickedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { stride, dilation }: Convolution): Value {
-  const { batch, inChannels, outHeight, outWidth, kernel, padding } = shape;
-  const taps = kernel[0] * kernel[1];
+  const { batch, inChannels, outHeight, outWidth, kernelSize, padding } = shape;
+  const taps = kernelSize[0] * kernelSize[1];
   const oneHot = new Float32Array(inChannels * taps * taps);
   for (let channel = 0; channel < inChannels * taps; channel++) oneHot[channel * taps + (channel % taps)] = 1;
-  const picks = r.constant(oneHot, [inChannels * taps, 1, ...kernel], "float32");
+  const picks = r.constant(oneHot, [inChannels * taps, 1, ...kernelSize], "float32");
   const columns = r.node("Conv", [x, picks], [batch, inChannels * taps, outHeight, outWidth], x.dtype, {
-    kernel_shape: kernel,
+    kernel_shape: kernelSize,
     strides: [stride, stride],
     dilations: dilation,
     pads: [...padding, ...padding],

@@ -16,7 +16,7 @@ export interface ConvolutionShape {
   width: number;
   outHeight: number;
   outWidth: number;
-  kernel: readonly [number, number];
+  kernelSize: readonly [number, number];
   /** On each side, along height and width. */
   padding: readonly [number, number];
 }
@@ -28,12 +28,12 @@ export function convolutionShape(
   { stride, dilation }: Convolution,
 ): ConvolutionShape {
   const refuse = (why: string): never => {
-    throw new LatheError("INVALID_ARGUMENT", `conv2d of [${x.join(",")}] with kernel [${w.join(",")}]: ${why}`);
+    throw new LatheError("INVALID_ARGUMENT", `conv2d of [${x.join(",")}] with filter [${w.join(",")}]: ${why}`);
   };
-  if (x.length !== 4 || w.length !== 4) refuse("input must be [N,Ci,H,W] and kernel [Co,Ci,kh,kw]");
+  if (x.length !== 4 || w.length !== 4) refuse("input must be [N,Ci,H,W] and filter [Co,Ci,kh,kw]");
   const [batch, inChannels, height, width] = x as Shape4;
-  const [outChannels, kernelChannels, kh, kw] = w as Shape4;
-  if (inChannels !== kernelChannels) refuse(`the input has ${inChannels} channels, the kernel wants ${kernelChannels}`);
+  const [outChannels, filterChannels, kh, kw] = w as Shape4;
+  if (inChannels !== filterChannels) refuse(`the input has ${inChannels} channels, the filter has ${filterChannels}`);
   if (kh % 2 === 0 || kw % 2 === 0) refuse("kernel sizes must be odd");
   return {
     batch,
@@ -43,7 +43,7 @@ export function convolutionShape(
     width,
     outHeight: Math.ceil(height / stride),
     outWidth: Math.ceil(width / stride),
-    kernel: [kh, kw],
+    kernelSize: [kh, kw],
     padding: [((kh - 1) / 2) * dilation[0], ((kw - 1) / 2) * dilation[1]],
   };
 }

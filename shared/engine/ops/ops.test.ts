@@ -229,7 +229,7 @@ describe("own operations", () => {
   });
 
   it("rejects wrong shapes, naming them", () => {
-    expect(() => conv2d(tf.zeros([1, 3, 4, 4]), tf.zeros([2, 4, 3, 3]))).toThrow(/3 channels, the kernel wants 4/);
+    expect(() => conv2d(tf.zeros([1, 3, 4, 4]), tf.zeros([2, 4, 3, 3]))).toThrow(/3 channels, the filter has 4/);
     expect(() => maxPool2x2(tf.zeros([1, 3, 5, 4]))).toThrow(/\[1,3,5,4\].*even/);
     expect(() => crossEntropy(tf.zeros([1, 2, 4, 4]), tf.zeros([1, 4, 3], "int32"), tf.ones([2]))).toThrow(
       /\[1,4,3\].*\[1,4,4\]/,

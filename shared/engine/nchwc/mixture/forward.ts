@@ -5,7 +5,7 @@ import { interpolation } from "../../ops/resize";
 import type { Recorder } from "../../recorder";
 import { channelsOf, convolution, depthwise, maxPool, split, sum, toBlocked, toPlain, withChannels } from "../emit";
 import { moments, normCoefficients, splitFactors } from "../norm";
-import { splitKernels } from "./kernels";
+import { splitFilters } from "./filters";
 import { convolutions, imageShape, rowsShape, type MixturePlan } from "./plan";
 
 /** Values of the forward pass that the gradient reads: per branch, and the moments of both norms over all branches. */
@@ -26,7 +26,7 @@ export interface MixtureInputs {
   /** [1, inputs, H, N*W] blocked. */
   x: Value;
   /** [squares, tile, tile] in the order of `squares`. */
-  kernels: Value;
+  filters: Value;
   /** Masked gamma and beta of the norms of all branches, concatenated. */
   gamma1: Value;
   beta1: Value;
@@ -41,13 +41,13 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const { branches } = plan;
   const middles = branches.map(({ middle }) => middle);
   const outputs = branches.map(({ output }) => output);
-  const kernels = splitKernels(r, inputs.kernels, convolutions(plan));
+  const filters = splitFilters(r, inputs.filters, convolutions(plan));
   const halves = branches.some(({ scale }) => scale === 2);
   const pooled = halves ? maxPool(r, inputs.x) : undefined;
   const hidden = branches.map(({ scale, dilation, middle }, at) => {
     const x = scale === 2 && pooled ? pooled : inputs.x;
     const axis = { axis: 0 as const, dilation, tile: plan.tile };
-    return convolution(r, x, kernels[1][at] as Value, middle, axis);
+    return convolution(r, x, filters[1][at] as Value, middle, axis);
   });
   const moments1 = moments(r, hidden);
   const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
@@ -57,7 +57,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   );
   const last = branches.map(({ scale, dilation, middle, output }, at) => {
     const rows = reshape(r, active[at] as Value, rowsShape(plan, scale, middle));
-    return convolution(r, rows, kernels[2][at] as Value, output, { axis: 1, dilation, tile: plan.tile });
+    return convolution(r, rows, filters[2][at] as Value, output, { axis: 1, dilation, tile: plan.tile });
   });
   const moments2 = moments(r, last);
   const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);

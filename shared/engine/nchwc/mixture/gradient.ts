@@ -5,13 +5,13 @@ import { channelMeans, channelsOf, convolution, depthwise, sum, withChannels } f
 import { poolGradient } from "../maxPool";
 import { normGradient, rootInverse } from "../norm";
 import { emitResize, type Activations, type MixtureInputs } from "./forward";
-import { tileScales, turnedKernels } from "./kernels";
+import { tileScales, transposedFilters } from "./filters";
 import { imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
-import { emitKernelGradient } from "./weightGradient";
+import { emitFilterGradient } from "./weightGradient";
 
 interface MixtureGradients {
   x: Value;
-  kernels: Value;
+  filters: Value;
   gamma1: Value;
   beta1: Value;
   gamma2: Value;
@@ -61,10 +61,10 @@ export function emitGradient(
   );
 
   const scales = tileScales(r, plan, scale1, scale2);
-  const kernels = r.within("InputGradient", () => turnedKernels(r, plan, binary(r, "Mul", inputs.kernels, scales)));
+  const filters = r.within("InputGradient", () => transposedFilters(r, plan, binary(r, "Mul", inputs.filters, scales)));
   const lower = branches.map(({ scale, dilation, middle }, at) => {
     const axis = { axis: 1 as const, dilation, tile: plan.tile };
-    const back = convolution(r, u2[at] as Value, kernels[2][at] as Value, middle, axis);
+    const back = convolution(r, u2[at] as Value, filters[2][at] as Value, middle, axis);
     const shape = imageShape(plan, scale, middle);
     return binary(r, "Mul", reshape(r, back, shape), step(r, saved.active[at] as Value));
   });
@@ -78,7 +78,7 @@ export function emitGradient(
     2: undefined,
   };
   branches.forEach(({ scale, dilation }, at) => {
-    into[scale] = convolution(r, u1[at] as Value, kernels[1][at] as Value, plan.inputs, {
+    into[scale] = convolution(r, u1[at] as Value, filters[1][at] as Value, plan.inputs, {
       axis: 0,
       dilation,
       tile: plan.tile,
@@ -97,8 +97,8 @@ export function emitGradient(
   const kept = withChannels(r, whole, outputs);
   return {
     x: x as Value,
-    kernels: r.within("WeightGradient", () =>
-      binary(r, "Mul", emitKernelGradient(r, plan, inputs.x, saved, u1, u2), scales),
+    filters: r.within("WeightGradient", () =>
+      binary(r, "Mul", emitFilterGradient(r, plan, inputs.x, saved, u1, u2), scales),
     ),
     gamma1: binary(r, "Mul", norm1.dg, samples(middles)),
     beta1: binary(r, "Mul", norm1.db, samples(middles)),

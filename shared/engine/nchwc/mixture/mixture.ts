@@ -9,7 +9,7 @@ import type { MixturePlan } from "./plan";
 /** Inputs of a mixture, in blocked layout; forward.ts gives their shapes. */
 interface MixtureTensors {
   x: tf.Tensor;
-  kernels: tf.Tensor;
+  filters: tf.Tensor;
   gamma1: tf.Tensor;
   beta1: tf.Tensor;
   gamma2: tf.Tensor;
@@ -26,8 +26,8 @@ interface MixtureMoments {
 }
 
 const MOMENTS = ["mean1", "variance1", "mean2", "variance2"] as const;
-const INPUTS = ["x", "kernels", "gamma1", "gamma2", "presence"] as const;
-const GRADIENTS = ["x", "kernels", "gamma1", "beta1", "gamma2", "beta2", "presence"] as const;
+const INPUTS = ["x", "filters", "gamma1", "gamma2", "presence"] as const;
+const GRADIENTS = ["x", "filters", "gamma1", "beta1", "gamma2", "beta2", "presence"] as const;
 
 /**
  * The activations as the list that a kernel returns: pooled x (x itself if no branch works at half resolution), then those of each
@@ -57,14 +57,14 @@ function unlisted(plan: MixturePlan, values: Values): Activations & { y: Value }
 const gradientKernel = defineKernel<MixturePlan>({
   name: "LatheBlockedMixtureGradient",
   traced: (r, inputs, plan: MixturePlan) => {
-    const [x, kernels, gamma1, gamma2, presence] = INPUTS.map((name) => required(inputs, name)) as [
+    const [x, filters, gamma1, gamma2, presence] = INPUTS.map((name) => required(inputs, name)) as [
       Value,
       Value,
       Value,
       Value,
       Value,
     ];
-    const given = { x, kernels, gamma1, gamma2, presence };
+    const given = { x, filters, gamma1, gamma2, presence };
     const gradients = emitGradient(r, plan, given, unlisted(plan, inputs), required(inputs, "dy"));
     return GRADIENTS.map((name) => gradients[name]);
   },
@@ -73,7 +73,7 @@ const gradientKernel = defineKernel<MixturePlan>({
 const kernel = defineKernel<MixturePlan>({
   name: "LatheBlockedMixture",
   traced: (r, inputs, plan: MixturePlan) => {
-    const [x, kernels, gamma1, beta1, gamma2, beta2, presence] = GRADIENTS.map((name) => required(inputs, name)) as [
+    const [x, filters, gamma1, beta1, gamma2, beta2, presence] = GRADIENTS.map((name) => required(inputs, name)) as [
       Value,
       Value,
       Value,
@@ -82,7 +82,7 @@ const kernel = defineKernel<MixturePlan>({
       Value,
       Value,
     ];
-    const { y, ...saved } = emitForward(r, plan, { x, kernels, gamma1, beta1, gamma2, beta2, presence });
+    const { y, ...saved } = emitForward(r, plan, { x, filters, gamma1, beta1, gamma2, beta2, presence });
     return [y, ...MOMENTS.map((name) => saved[name]), ...listed(x, saved)];
   },
   gradient: {

@@ -13,7 +13,7 @@ import { convolutions, type Branch, type MixturePlan } from "./plan";
  * positions, its filter is u, its input is x with squares of positions transposed, and its result is in squares. Along rows, x is shifted
  * for each tap, one image per tap; along columns, u is shifted the other way, so that x is transposed once.
  */
-export function emitKernelGradient(
+export function emitFilterGradient(
   r: Recorder,
   plan: MixturePlan,
   x: Value,

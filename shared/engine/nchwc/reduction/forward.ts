@@ -17,7 +17,7 @@ export interface ReductionInputs {
   /** [1, input, H, N*W] blocked. */
   x: Value;
   /** [squares, tile, tile] by output tile, column of the filter, input tile, row of the filter. */
-  kernels: Value;
+  filters: Value;
   /** Masked gamma and beta of the norm, [output]. */
   gamma: Value;
   beta: Value;
@@ -33,8 +33,8 @@ export function emitReduction(r: Recorder, plan: ReductionPlan, inputs: Reductio
   const rows = reshape(r, inputs.x, [1, input, height * batch, width]);
   const taps = ([0, 1, 2] as const).map((tap) => shiftColumns(r, rows, tap, 1, tile, 2));
   const columns = reshape(r, concat(r, taps, 1), [1, 3 * input, height, (batch * width) / 2]);
-  const kernel = reshape(r, inputs.kernels, [added, 3 * input, 3, 1]);
-  const convolved = generalConvolution(r, columns, kernel, outputShape(plan, added), {
+  const filter = reshape(r, inputs.filters, [added, 3 * input, 3, 1]);
+  const convolved = generalConvolution(r, columns, filter, outputShape(plan, added), {
     strides: [2, 1],
     pads: [1, 0, 1, 0],
   });
@@ -65,13 +65,13 @@ export function place({ tile, convolution }: ReductionPlan): { first: number; be
 /** Moves channel c of x to channel c + by of `count`, exactly, by a 1x1 convolution with ones and zeros. */
 export function moveChannels(r: Recorder, { tile }: ReductionPlan, x: Value, count: number, by: number): Value {
   const from = channelsOf(x);
-  const kernel = new Float32Array(count * from);
+  const filter = new Float32Array(count * from);
   for (let input = 0; input < from; input++) {
     const output = input + by;
     if (output < 0 || output >= count) continue;
     const square = Math.floor(output / tile) * (from / tile) + Math.floor(input / tile);
-    kernel[square * tile * tile + (input % tile) * tile + (output % tile)] = 1;
+    filter[square * tile * tile + (input % tile) * tile + (output % tile)] = 1;
   }
   const shape = [x.shape[0] as number, count, ...x.shape.slice(2)];
-  return generalConvolution(r, x, r.constant(kernel, [count, from, 1, 1], "float32"), shape);
+  return generalConvolution(r, x, r.constant(filter, [count, from, 1, 1], "float32"), shape);
 }

@@ -11,7 +11,7 @@ import { addedChannels, filledUp, inputShape, outputRows, outputShape, type Redu
 
 interface ReductionGradients {
   x: Value;
-  kernels: Value;
+  filters: Value;
   gamma: Value;
   beta: Value;
 }
@@ -32,7 +32,7 @@ export function emitReductionGradient(
       r,
       "Add",
       r.within("InputGradient", () =>
-        convolutionGradient(r, plan, convolved, binary(r, "Mul", inputs.kernels, scales)),
+        convolutionGradient(r, plan, convolved, binary(r, "Mul", inputs.filters, scales)),
       ),
       poolGradient(
         r,
@@ -41,8 +41,8 @@ export function emitReductionGradient(
         pooledPart(r, plan, u, scale),
       ),
     ),
-    kernels: r.within("WeightGradient", () =>
-      binary(r, "Mul", kernelGradient(r, plan, saved.columns, convolved), scales),
+    filters: r.within("WeightGradient", () =>
+      binary(r, "Mul", filterGradient(r, plan, saved.columns, convolved), scales),
     ),
     gamma,
     beta,
@@ -96,8 +96,8 @@ function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled:
       ),
     );
     const taken = r.node("Gather", [squares, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
-    const kernel = reshape(r, taken, [input, columns.length * added, rows.length, 1]);
-    return generalConvolution(r, odd.column === 1 ? both : u, kernel, outputShape(plan, input), {
+    const filter = reshape(r, taken, [input, columns.length * added, rows.length, 1]);
+    return generalConvolution(r, odd.column === 1 ? both : u, filter, outputShape(plan, input), {
       pads: [0, 0, odd.row, 0],
     });
   };
@@ -112,7 +112,7 @@ function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled:
 }
 
 /** Derivative of the filters from u, as squares (weightGradient.ts). */
-function kernelGradient(r: Recorder, plan: ReductionPlan, columns: Value, u: Value): Value {
+function filterGradient(r: Recorder, plan: ReductionPlan, columns: Value, u: Value): Value {
   const { tile, height } = plan;
   const { input, added } = filledUp(plan);
   const [from, to] = [input / tile, added / tile];

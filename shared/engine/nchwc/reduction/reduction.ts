@@ -28,9 +28,9 @@ const reductionGradient = defineKernel<ReductionPlan>({
       ...{ y: of("y"), mean: of("mean"), variance: of("variance"), h: of("h") },
       ...{ columns: of("columns"), pooled: of("pooled") },
     };
-    const given = { x: of("x"), kernels: of("kernels"), gamma: of("gamma") };
-    const { x, kernels, gamma, beta } = emitReductionGradient(r, plan, given, saved, of("dy"));
-    return [x, kernels, gamma, beta];
+    const given = { x: of("x"), filters: of("filters"), gamma: of("gamma") };
+    const { x, filters, gamma, beta } = emitReductionGradient(r, plan, given, saved, of("dy"));
+    return [x, filters, gamma, beta];
   },
 });
 
@@ -38,16 +38,16 @@ const reduction = defineKernel<ReductionPlan>({
   name: "LatheBlockedReduction",
   traced: (r, inputs, plan: ReductionPlan) => {
     const of = (name: string) => required(inputs, name);
-    const given = { x: of("x"), kernels: of("kernels"), gamma: of("gamma"), beta: of("beta") };
+    const given = { x: of("x"), filters: of("filters"), gamma: of("gamma"), beta: of("beta") };
     const values = emitReduction(r, plan, given);
     return SAVED_REDUCTION.map((name) => values[name]);
   },
   gradient: {
-    saveInputs: ["x", "kernels", "gamma"],
+    saveInputs: ["x", "filters", "gamma"],
     saveOutputs: SAVED_REDUCTION.map(() => true),
     of: (dy, saved, plan) =>
-      together(["x", "kernels", "gamma", "beta"], () =>
-        reductionGradient({ ...byName(["x", "kernels", "gamma", ...SAVED_REDUCTION], saved), dy }, plan),
+      together(["x", "filters", "gamma", "beta"], () =>
+        reductionGradient({ ...byName(["x", "filters", "gamma", ...SAVED_REDUCTION], saved), dy }, plan),
       ),
   },
 });
@@ -58,8 +58,8 @@ const stemGradient = defineKernel<ReductionPlan>({
     const of = (name: string) => required(inputs, name);
     const saved = { y: of("y"), mean: of("mean"), variance: of("variance"), h: of("h") };
     const given = { images: of("images"), gamma: of("gamma") };
-    const { kernels, gamma, beta } = emitStemGradient(r, plan, given, saved, of("dy"));
-    return [kernels, gamma, beta];
+    const { filters, gamma, beta } = emitStemGradient(r, plan, given, saved, of("dy"));
+    return [filters, gamma, beta];
   },
 });
 
@@ -67,7 +67,7 @@ const stem = defineKernel<ReductionPlan>({
   name: "LatheBlockedStem",
   traced: (r, inputs, plan: ReductionPlan) => {
     const of = (name: string) => required(inputs, name);
-    const given = { images: of("images"), kernels: of("kernels"), gamma: of("gamma"), beta: of("beta") };
+    const given = { images: of("images"), filters: of("filters"), gamma: of("gamma"), beta: of("beta") };
     const values = emitStem(r, plan, given);
     return SAVED.map((name) => values[name]);
   },
@@ -75,7 +75,7 @@ const stem = defineKernel<ReductionPlan>({
     saveInputs: ["images", "gamma"],
     saveOutputs: SAVED.map(() => true),
     of: (dy, saved, plan) =>
-      together(["kernels", "gamma", "beta"], () =>
+      together(["filters", "gamma", "beta"], () =>
         stemGradient({ ...byName(["images", "gamma", ...SAVED], saved), dy }, plan),
       ),
   },
@@ -87,14 +87,14 @@ function reduced(outputs: tf.Tensor[]): Reduced {
 }
 
 /** A reduction in blocked layout: x [1, input, H, N*W], filters in squares, gamma and beta [output]. Only the tracer has it. */
-export function reduce(plan: ReductionPlan, inputs: Record<"x" | "kernels" | "gamma" | "beta", tf.Tensor>): Reduced {
+export function reduce(plan: ReductionPlan, inputs: Record<"x" | "filters" | "gamma" | "beta", tf.Tensor>): Reduced {
   return reduced(reduction({ ...inputs }, plan));
 }
 
 /** The same for plain images [N, inputs, H, W] with fewer channels than a tile; images have no derivative. */
 export function reduceImages(
   plan: ReductionPlan,
-  inputs: Record<"images" | "kernels" | "gamma" | "beta", tf.Tensor>,
+  inputs: Record<"images" | "filters" | "gamma" | "beta", tf.Tensor>,
 ): Reduced {
   return reduced(stem({ ...inputs }, plan));
 }

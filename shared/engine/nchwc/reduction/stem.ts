@@ -13,7 +13,7 @@ interface StemInputs {
    * [output/tile * inputs * 9, tile] by tile of output channels, input, row and column; 0 for channels that the convolution does not
    * have.
    */
-  kernels: Value;
+  filters: Value;
   /** Gamma and beta of the norm, [output]. */
   gamma: Value;
   beta: Value;
@@ -26,15 +26,15 @@ const pooling = { kernel_shape: [2, 2], strides: [2, 2] };
  * The reduction of plain images. ONNX Runtime's blocked convolution reads plain images directly if they have few channels, one image
  * after the other.
  */
-export function emitStem(r: Recorder, plan: ReductionPlan, { images, kernels, gamma, beta }: StemInputs): Normed {
+export function emitStem(r: Recorder, plan: ReductionPlan, { images, filters, gamma, beta }: StemInputs): Normed {
   const { tile, batch, height, width, inputs, convolution, epsilon } = plan;
   const { output } = filledUp(plan);
   const [h, w] = [height / 2, width / 2];
   const pooled = r.node("MaxPool", [images], [batch, inputs, h, w], "float32", pooling);
   const placed = toBlocked(r, pad(r, pooled, [0, convolution, 0, 0], [0, output - convolution - inputs, 0, 0]));
   const strides = { strides: [2, 2], pads: [1, 1, 1, 1] };
-  const kernel = reshape(r, kernels, [output, inputs, 3, 3]);
-  const each = generalConvolution(r, images, kernel, [batch, output, h, w], strides, placed);
+  const filter = reshape(r, filters, [output, inputs, 3, 3]);
+  const each = generalConvolution(r, images, filter, [batch, output, h, w], strides, placed);
   // From one image after the other to images beside each other: whole rows move.
   const rows = transpose(r, reshape(r, each, [batch, output / tile, h, w * tile]), [1, 2, 0, 3]);
   return emitNorm(r, reshape(r, rows, outputShape(plan, output)), gamma, beta, epsilon);
@@ -47,11 +47,11 @@ export function emitStemGradient(
   inputs: Pick<StemInputs, "images" | "gamma">,
   saved: Normed,
   dy: Value,
-): { kernels: Value; gamma: Value; beta: Value } {
+): { filters: Value; gamma: Value; beta: Value } {
   const { tile, inputs: channels, epsilon } = plan;
   const { output } = filledUp(plan);
   const { gamma, beta, u, scale } = emitNormGradient(r, saved, inputs.gamma, dy, epsilon);
-  const kernels = r.within("WeightGradient", () => {
+  const filters = r.within("WeightGradient", () => {
     const seen = taps(r, plan, inputs.images);
     const tiles = output / tile;
     const products = matMul(r, seen, reshape(r, u, [tiles, seen.shape[1] as number, tile]));
@@ -64,7 +64,7 @@ export function emitStemGradient(
     const all = [tiles, channels * 9, tile];
     return reshape(r, binary(r, "Mul", reshape(r, byTile, all), expand(r, masked, all)), [tiles * channels * 9, tile]);
   });
-  return { kernels, gamma, beta };
+  return { filters, gamma, beta };
 }
 
 /**

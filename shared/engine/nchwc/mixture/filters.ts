@@ -7,13 +7,13 @@ import { transposedSquares } from "../product";
 import { convolutions, squares, type Convolution, type MixturePlan } from "./plan";
 
 /** Filters of the convolutions of each layer, by branch: [outputs, inputs, 3, 1] and [outputs, inputs, 1, 3]. */
-type Kernels = Record<1 | 2, Value[]>;
+type Filters = Record<1 | 2, Value[]>;
 
 /**
  * The filters of a list of convolutions, from squares in the order of the list. Neighbours with equal numbers of inputs are split
  * together.
  */
-export function splitKernels(r: Recorder, kernels: Value, list: readonly Convolution[]): Kernels {
+export function splitFilters(r: Recorder, filters: Value, list: readonly Convolution[]): Filters {
   const runs: Convolution[][] = [];
   for (const each of list) {
     const [neighbour] = runs.at(-1) ?? [];
@@ -22,8 +22,8 @@ export function splitKernels(r: Recorder, kernels: Value, list: readonly Convolu
   }
   const outputsOf = (run: readonly Convolution[]) => run.reduce((sum, { outputs }) => sum + outputs, 0);
   const sizes = runs.map((run) => outputsOf(run) * (run[0]?.inputs ?? 0) * 3);
-  const parts = split(r, reshape(r, kernels, [sizes.reduce((sum, size) => sum + size, 0)]), sizes);
-  const result: Kernels = { 1: [], 2: [] };
+  const parts = split(r, reshape(r, filters, [sizes.reduce((sum, size) => sum + size, 0)]), sizes);
+  const result: Filters = { 1: [], 2: [] };
   runs.forEach((run, at) => {
     const [{ layer, inputs }] = run as [Convolution];
     const behind = [inputs, ...(layer === 1 ? [3, 1] : [1, 3])];
@@ -32,8 +32,8 @@ export function splitKernels(r: Recorder, kernels: Value, list: readonly Convolu
       r,
       whole,
       run.map(({ outputs }) => outputs),
-    ).forEach((kernel, index) => {
-      result[layer][run[index]?.branch ?? 0] = kernel;
+    ).forEach((filter, index) => {
+      result[layer][run[index]?.branch ?? 0] = filter;
     });
   });
   return result;
@@ -64,7 +64,7 @@ export function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2
 }
 
 /** Filters of the input gradients: squares transposed, taps reversed, input and output tiles exchanged. */
-export function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Kernels {
+export function transposedFilters(r: Recorder, plan: MixturePlan, scaled: Value): Filters {
   const { tile } = plan;
   const list = convolutions(plan);
   const turned = transposedSquares(r, scaled);
@@ -84,5 +84,5 @@ export function turnedKernels(r: Recorder, plan: MixturePlan, scaled: Value): Ke
     });
   });
   const gathered = r.node("Gather", [turned, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
-  return splitKernels(r, gathered, back);
+  return splitFilters(r, gathered, back);
 }
