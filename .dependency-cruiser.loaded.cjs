@@ -1,4 +1,4 @@
-/** What a process loads when it starts. Type imports are left out here: they load nothing. */
+/** Rules on the modules that a process loads when it starts. Type imports do not count, because they load nothing. */
 module.exports = {
   forbidden: [
     {

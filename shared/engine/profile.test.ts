@@ -53,7 +53,7 @@ describe("a traced graph", () => {
     ];
     expect(parts("convolution, forward")).toEqual(["body", "head"]);
     expect(parts("convolution, weight gradient")).toEqual(["head", "body"]);
-    // Of the images there is none.
+    // The images have no derivative.
     expect(parts("convolution, input gradient")).toEqual(["head"]);
     expect(parts("norm")).toEqual(["body"]);
     expect(parts("pooling")).toEqual(["head"]);

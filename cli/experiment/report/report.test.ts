@@ -56,7 +56,7 @@ beforeAll(() => {
   finish("ssr-s3", result(0.01));
   finish("darts-s1", result(0.44, { ...argmax, retrainedMiou: 0.5, searchSeconds: 200 }));
   writeFailure(folder, "darts-s2", { search: "s-9", attempts: 1, message: 'search s-9 failed: "odd", it says' });
-  // Of a search that has no supernet there are none of these, whatever a result holds.
+  // A search without a supernet has none of these values, whatever its result contains.
   finish("random-s1", result(0, { decidedBy: 3, discreteMiou: 0.3, trainingImages: 15360 }));
   finish("left-over", result(0));
   written = writeReport(folder, join(folder, "report"));

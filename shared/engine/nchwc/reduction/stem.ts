@@ -19,7 +19,7 @@ interface StemInputs {
   beta: Value;
 }
 
-// Of the plain operator.
+// Attributes of the plain pooling operator.
 const pooling = { kernel_shape: [2, 2], strides: [2, 2] };
 
 /**
