@@ -5,7 +5,7 @@ import type {
   SamplingEpochCompleted,
 } from "../../shared/proto/lathe/v1/events";
 import { type ArtifactRef, RemovalReason } from "../../shared/proto/lathe/v1/result";
-import type { Decision } from "./training/port";
+import type { EpochDecision } from "./training/port";
 import type { Candidate } from "./training/algorithms/search";
 
 /** The point from which a training resumes, read from the history of its search. */
@@ -49,7 +49,7 @@ export function resumptionOf(history: readonly StoredEvent[]): Resumption {
 }
 
 /** The decision of an event on an epoch; undefined where the event is no decision on that epoch. */
-export function decisionOn(epoch: number, { event }: StoredEvent): Decision | undefined {
+export function decisionOn(epoch: number, { event }: StoredEvent): EpochDecision | undefined {
   if (event.type === "space.kept" && event.data.epoch === epoch)
     return { converged: event.data.converged, byBudget: false };
   if (event.type !== "space.shrunk" || event.data.epoch !== epoch) return undefined;

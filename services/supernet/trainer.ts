@@ -20,7 +20,7 @@ import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
 import { decisionOn, resumptionOf } from "./resumption";
 import { trainingProcess } from "./training/jobs";
-import type { Decision, StepProgress, TrainingCalls } from "./training/port";
+import type { EpochDecision, StepProgress, TrainingCalls } from "./training/port";
 import type { TrainingMetrics } from "./metrics";
 import { publishedAsSpan } from "./traces";
 import type { SearchJob } from "./training/algorithms/search";
@@ -180,7 +180,12 @@ export class Trainer {
   }
 
   /** Waits for the shrinking service's decision on an epoch. `sequence` is that of the epoch's event. */
-  private async decision(searchId: string, epoch: number, sequence: number, signal: AbortSignal): Promise<Decision> {
+  private async decision(
+    searchId: string,
+    epoch: number,
+    sequence: number,
+    signal: AbortSignal,
+  ): Promise<EpochDecision> {
     const isDecision = (event: StoredEvent) => decisionOn(epoch, event) !== undefined;
     const stored = await awaitEvent(this.options.bus, searchId, sequence + 1, isDecision, signal);
     const decision = decisionOn(epoch, stored);

@@ -41,7 +41,7 @@ export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOpt
     onExhausted: async ({ work, deliveries, error }) => {
       // An unreadable item names no search to report to; takeWork has logged it.
       if (!work) return;
-      const { skip } = standing(await historyOnce(bus, work.searchId), over(work), resumptionOf(work));
+      const { skip } = standing(await historyOnce(bus, work.searchId), over(work), resumptionNumber(work));
       // A worker may have died after it had published the result, or after a resumption had replaced the item.
       if (skip !== undefined) return bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });
       const { reason, message } = error;
@@ -65,7 +65,7 @@ async function pursue<K extends WorkKind>(
 ): Promise<void> {
   const { searchId, kind } = work;
   const history = await historyOnce(bus, searchId, 0, held);
-  const { skip, sequence } = standing(history, over, resumptionOf(work));
+  const { skip, sequence } = standing(history, over, resumptionNumber(work));
   if (skip !== undefined) {
     bus.logger.info("work item skipped", { searchId, kind, why: skip });
     return onUnwanted?.(work);
@@ -109,6 +109,6 @@ async function watch(
 }
 
 /** Resumption of an item. Measurements carry none, because their result does not depend on it. */
-function resumptionOf({ data }: WorkItem<WorkKind>): number {
+function resumptionNumber({ data }: WorkItem<WorkKind>): number {
   return "resumption" in data ? data.resumption : Infinity;
 }

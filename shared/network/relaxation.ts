@@ -11,7 +11,7 @@ import type { TensorTable } from "./declaration";
  */
 export interface Relaxation {
   rows: readonly AlphaRow[];
-  /** log p of each row's candidates, [groups, candidates]: finite for every survivor, undefined for removed candidates. */
+  /** log p of each row's candidates, [groups, candidates]: finite for every survivor; the values of removed candidates have no meaning. */
   logs: tf.Tensor2D;
   /** p_d of the exits of every stage, [stages, candidates]. */
   depths: tf.Tensor2D;

@@ -36,7 +36,7 @@ export type Outcome =
 /** Puts the large buffers of a step into huge pages, which halves the time of a large step. glibc reads this when a process starts. */
 const ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
 
-/** Runs each job in a training process of its own. */
+/** Runs each job in a training process, whose entry is services/supernet/training/worker.ts. */
 export function trainingProcess(): Worker<Job, Call<TrainingCalls>, Outcome, Reply<TrainingCalls>> {
   return startWorker({ dir: __dirname, name: "worker", env: ENVIRONMENT });
 }

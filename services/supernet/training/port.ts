@@ -18,7 +18,7 @@ export interface TrainingCalls extends Store {
   /** Stores the state from which this training can resume. */
   storeCheckpoint(bytes: Uint8Array): Promise<ArtifactRef>;
   /** Publishes an epoch of a supernet, and returns the decision of the shrinking service on it. */
-  completeEpoch(event: EpochCompleted): Promise<Decision>;
+  completeEpoch(event: EpochCompleted): Promise<EpochDecision>;
   completeSamplingEpoch(event: SamplingEpochCompleted): Promise<void>;
   completeRetrainingEpoch(event: RetrainingEpochCompleted): Promise<void>;
   /** Publishes a network that a search by random or evolution has evaluated. */
@@ -35,7 +35,7 @@ export type TrainingPort = TrainingCalls & { signal: AbortSignal };
 export const NOTICES: Notices<TrainingCalls> = { progress: true, compiled: true };
 
 /** Answer of the shrinking service to an epoch. */
-export interface Decision {
+export interface EpochDecision {
   /** The survivors from the next epoch on; absent where every candidate stays. */
   architecture?: Architecture;
   converged: boolean;

@@ -108,11 +108,11 @@ export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1)
       const norm = trainingNorm(() => undefined);
       const logits = supernet.logits(weights, relaxation, named(inputs, "images"), norm, inputs);
       const entropy = crossEntropy(logits, named(inputs, "labels"), named(inputs, "classWeights"));
-      const cost = tf.div(expectedCost(supernet.stages, relaxation, options.table), options.largestCost);
+      const costRatio = tf.div(expectedCost(supernet.stages, relaxation, options.table), options.largestCost);
       const regularization = weightedSsr(relaxation, options.ssr);
-      const miss = tf.mul(tf.square(tf.sub(cost, options.target)), tf.reshape(named(inputs, "costWeight"), []));
+      const miss = tf.mul(tf.square(tf.sub(costRatio, options.target)), tf.reshape(named(inputs, "costWeight"), []));
       Object.assign(terms, { loss: tf.keep(entropy), ssr: tf.keep(regularization), cost: tf.keep(miss) });
-      terms.expectedCost = tf.keep(cost);
+      terms.expectedCost = tf.keep(costRatio);
       const factor = tf.reshape(named(inputs, "ssrFactor"), []);
       return tf.addN([tf.mul(entropy, CROSS_ENTROPY_WEIGHT), tf.mul(regularization, factor), miss]) as tf.Scalar;
     };

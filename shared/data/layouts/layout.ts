@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { datasetFault, reasonOf, IGNORE, type DatasetInfo } from "../dataset";
 
-/** An image and its label map, as absolute paths or relative to the working folder. */
+/** An image and its label file, as absolute paths or relative to the working folder. */
 export interface Pair {
   readonly image: string;
   readonly label: string;

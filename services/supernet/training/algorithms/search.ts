@@ -7,14 +7,14 @@ import type {
 import type { ArtifactRef } from "../../../../shared/proto/lathe/v1/result";
 import type { CostTable, Genotype, SearchSpace } from "../../../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../../../shared/spec/resolve";
-import type { Decision, TrainingPort } from "../port";
+import type { EpochDecision, TrainingPort } from "../port";
 
 export interface SearchJob {
   spec: ResolvedSpec;
   space: SearchSpace;
   table: CostTable;
   /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
-  resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: Decision };
+  resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: EpochDecision };
   /** State of an earlier run of algorithm random or evolution: its newest checkpoint, and the networks that it evaluated. */
   sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[] };
 }

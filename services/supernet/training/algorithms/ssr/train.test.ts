@@ -14,7 +14,7 @@ import { initialArchitecture, isConverged } from "../../../../../shared/space/gr
 import { resolve } from "../../../../../shared/spec/resolve";
 import { writeImage, writeLabel, writeText } from "../../../../../shared/testing/pictures";
 import { briefSpec, decideAll, halve, timeless } from "../../../../../shared/testing/training";
-import type { CompiledSteps, Decision, TrainingPort } from "../../port";
+import type { CompiledSteps, EpochDecision, TrainingPort } from "../../port";
 import { shrunk, trainSupernet } from "./train";
 import { type SearchJob } from "../search";
 
@@ -23,13 +23,13 @@ beforeAll(async () => {
   engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
 });
 
-type Decide = (epoch: number, event: EpochCompleted) => Decision;
+type Decide = (epoch: number, event: EpochCompleted) => EpochDecision;
 
 interface Run {
   event: SupernetConverged;
   epochs: EpochCompleted[];
   checkpoints: Uint8Array[];
-  decisions: Decision[];
+  decisions: EpochDecision[];
   compiled: CompiledSteps[];
 }
 
@@ -41,7 +41,7 @@ async function train(
   { resume, ...port }: Partial<TrainingPort> & Pick<SearchJob, "resume"> = {},
 ): Promise<Run> {
   const { spec, space } = resolve(asked);
-  const [epochs, checkpoints, decisions]: [EpochCompleted[], Uint8Array[], Decision[]] = [[], [], []];
+  const [epochs, checkpoints, decisions]: [EpochCompleted[], Uint8Array[], EpochDecision[]] = [[], [], []];
   const compiled: CompiledSteps[] = [];
   const event = await trainSupernet(
     engine,
