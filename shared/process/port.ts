@@ -30,7 +30,8 @@ export function portOf<Port extends Methods<Port>>(
       const message = { method, args } as unknown as Call<Port>;
       return method in notices ? send(message) : request(message);
     };
-  const get = (_: object, name: string) => (name === "signal" ? signal : call(name));
+  // A port has no method "then": an async function that returns one must not take it for a promise.
+  const get = (_: object, name: string) => (name === "signal" ? signal : name === "then" ? undefined : call(name));
   return new Proxy({}, { get }) as Port & { signal: AbortSignal };
 }
 
