@@ -2,13 +2,16 @@ import type { Objects } from "../../shared/events/objects";
 import type { StoredEvent } from "../../shared/events/catalog";
 import type { Head } from "../../shared/network/discrete";
 import { LatheError } from "../../shared/process/errors";
-import type { Turns } from "../../shared/process/turns";
+import { admit, type Turns } from "../../shared/process/turns";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { validateGenotype } from "../../shared/space/genotype";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
 import { discretizationProcess } from "./jobs";
+
+/** Exports at another input size that may run or wait. */
+const MAX_EXPORTS = 32;
 
 interface ExportRequest {
   searchId: string;
@@ -37,6 +40,7 @@ export async function exportNetwork(
   const asStored =
     genotype.inputHeight === found.genotype.inputHeight && genotype.inputWidth === found.genotype.inputWidth;
   if (asStored) return artifacts.get(onnx.object, signal);
+  admit(turns.pending, MAX_EXPORTS, "exports", "EXPORTS_BUSY");
   return turns.take(async () => {
     const files = {
       onnx: await artifacts.get(onnx.object, signal),

@@ -12,8 +12,6 @@ import { refuse, spaceViolations, validateArchitecture } from "../../shared/spac
 import { exportNetwork } from "./export";
 
 const CHUNK_BYTES = 256 * 1024;
-/** Exports that may run or wait: each holds the history of its search. */
-const MAX_EXPORTS = 32;
 
 /** DiscretizationService. Exports at another input size run one at a time. */
 export function discretizationService(bus: Bus): Service {
@@ -34,12 +32,6 @@ export function discretizationService(bus: Bus): Service {
         throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
       for (const [field, value] of Object.entries({ input_height: inputHeight, input_width: inputWidth }))
         if (value < 0 || value > 8192) throw invalid(field, `is ${value}, must be between 0 and 8192`);
-      if (exports.pending >= MAX_EXPORTS)
-        throw new LatheError(
-          "RESOURCE_EXHAUSTED",
-          `${exports.pending} exports run or wait, at most ${MAX_EXPORTS} may; call again later`,
-          { reason: "EXPORTS_BUSY" },
-        );
       const history = await historyOnce(bus, searchId, 0, signal);
       const bytes = await exportNetwork(history, artifacts, exports, request, signal);
       for (let at = 0; at < bytes.length; at += CHUNK_BYTES)

@@ -1,6 +1,7 @@
 import type { Objects } from "../../shared/events/objects";
 import { isToken } from "../../shared/events/subjects";
-import { LatheError, type FieldViolation } from "../../shared/process/errors";
+import type { FieldViolation } from "../../shared/process/errors";
+import { admit } from "../../shared/process/turns";
 import {
   LatencyServiceService,
   type Device,
@@ -28,15 +29,11 @@ const MAX_PENDING = 32;
 /** LatencyService. Calls wait for their turn until their deadline. */
 export function latencyService(options: LatencyRpc): Service {
   const { profiler, artifacts, devices, defaults, stopping } = options;
-  const admit = (): void => {
-    if (profiler.pending() < MAX_PENDING) return;
-    const message = `${profiler.pending()} measurements run or wait, at most ${MAX_PENDING} may; call again later`;
-    throw new LatheError("RESOURCE_EXHAUSTED", message, { reason: "PROFILER_BUSY" });
-  };
+  const admitMeasurement = () => admit(profiler.pending(), MAX_PENDING, "measurements", "PROFILER_BUSY");
   return service(LatencyServiceService, {
     profileNetwork: async (request, { signal: call }) => {
       refuse("INVALID_REQUEST", "request", networkViolations(request, defaults));
-      admit();
+      admitMeasurement();
       const { kind } = await artifacts.stat(request.object);
       const isModel = kind.endsWith(".onnx");
       refuse("INVALID_REQUEST", "request", isModel ? [] : [{ field: "object", description: notModel(kind) }]);
@@ -47,7 +44,7 @@ export function latencyService(options: LatencyRpc): Service {
     },
     profileOperators: async (request, { signal: call }) => {
       const space = checkedSpace(request, defaults);
-      admit();
+      admitMeasurement();
       const settings = completeSettings(request.profiling, defaults);
       const { table, conditions } = await profiler.operators(space, settings, AbortSignal.any([call, stopping]));
       return { table, conditions };

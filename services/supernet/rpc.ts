@@ -2,7 +2,7 @@ import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
 import { isToken } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
-import { Turns } from "../../shared/process/turns";
+import { admit, Turns } from "../../shared/process/turns";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Architecture, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
@@ -37,12 +37,7 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
       const found = await trainedSupernet(bus, searchId, signal);
       const { spec } = resolve(found.spec);
       requireInherited(found.space, found.architecture, genotype);
-      if (evaluations.pending >= MAX_EVALUATIONS)
-        throw new LatheError(
-          "RESOURCE_EXHAUSTED",
-          `${evaluations.pending} evaluations run or wait, at most ${MAX_EVALUATIONS} may; call again later`,
-          { reason: "EVALUATIONS_BUSY" },
-        );
+      admit(evaluations.pending, MAX_EVALUATIONS, "evaluations", "EVALUATIONS_BUSY");
       const outcome = await evaluations.take(async () => {
         const checkpoint = await trainer.checkpoints.get(found.checkpoint.object, signal);
         const job = { spec, space: found.space, checkpoint, genotype };

@@ -1,3 +1,5 @@
+import { LatheError } from "./errors";
+
 /** Runs jobs one at a time, in the order of the calls: jobs that would disturb each other side by side. */
 export class Turns {
   private last: Promise<unknown> = Promise.resolve();
@@ -33,6 +35,13 @@ export class Turns {
     await unlessAborted(this.last, signal).catch(() => {});
     return this.nextTake.signal;
   }
+}
+
+/** Throws RESOURCE_EXHAUSTED with `reason` if `limit` jobs run or wait already; `jobs` names them in the message. */
+export function admit(pending: number, limit: number, jobs: string, reason: string): void {
+  if (pending < limit) return;
+  const message = `${pending} ${jobs} run or wait, at most ${limit} may; call again later`;
+  throw new LatheError("RESOURCE_EXHAUSTED", message, { reason });
 }
 
 async function unlessAborted(turn: Promise<unknown>, signal: AbortSignal): Promise<void> {
