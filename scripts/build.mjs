@@ -1,6 +1,7 @@
-// Builds dist/ if a source is newer than it; with the argument "generate", only shared/proto if the contract is newer than it.
+// Builds dist/ if a source is newer than it; with the argument "generate", only shared/proto if the contract has changed or a file is missing.
 // A lock keeps two of them apart: the second waits, then finds the work done.
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   copyFileSync,
   existsSync,
@@ -12,7 +13,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -21,13 +22,15 @@ const at = (...parts) => join(root, ...parts);
 const stamp = at("dist", ".built");
 const lock = at("node_modules", ".lathe-build.lock");
 const generated = at("shared", "proto");
-// Reflection reads it beside the generated code (shared/rpc/reflection.ts). It is written last, so its time is that of the generated code.
+// Reflection reads it beside the generated code (shared/rpc/reflection.ts).
 const descriptors = join("shared", "proto", "descriptors.binpb");
+// Written last: the digest of the contract, and the files generated from it.
+const manifest = join(generated, ".generated.json");
 const contract = ["buf.yaml", "buf.gen.yaml", "package-lock.json", "scripts/build.mjs"];
 const settings = ["package.json", "tsconfig.json", "tsconfig.build.json"];
 // The image is built without deploy/, because nothing in deploy/ runs in it.
 const sources = ["services", "shared", "cli", "deploy", "bench"].filter((folder) => existsSync(at(folder)));
-const waitMs = 120_000;
+const remindMs = 30_000;
 
 /** Newest change below a folder, folders included: a removed file is a change too. */
 function newest(path) {
@@ -46,21 +49,49 @@ function newest(path) {
 const madeAt = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 const newestOf = (folders, files) =>
   Math.max(...folders.map((folder) => newest(at(folder))), ...files.map((file) => statSync(at(file)).mtimeMs));
-const isGenerated = () => madeAt(at(descriptors)) > newestOf(["proto"], contract);
+const filesBelow = (folder) =>
+  readdirSync(folder, { withFileTypes: true })
+    .flatMap((one) => (one.isDirectory() ? filesBelow(join(folder, one.name)) : [join(folder, one.name)]))
+    .sort();
+
+function digest() {
+  const hash = createHash("sha256");
+  for (const path of [...filesBelow(at("proto")), ...contract.map((file) => at(file))]) {
+    hash.update(relative(root, path)).update("\0").update(readFileSync(path)).update("\0");
+  }
+  return hash.digest("hex");
+}
+
+function isGenerated() {
+  try {
+    const { contract: known, files } = JSON.parse(readFileSync(manifest, "utf8"));
+    return known === digest() && files.every((file) => existsSync(join(generated, file)));
+  } catch {
+    return false;
+  }
+}
 const isBuilt = () => isGenerated() && madeAt(stamp) > newestOf(["proto", ...sources], [...contract, ...settings]);
 
-function holderIsGone() {
+/** The process that holds the lock; undefined while the lock is made or removed. */
+function holder() {
   try {
-    process.kill(Number(readFileSync(join(lock, "pid"), "utf8")), 0);
+    return Number(readFileSync(join(lock, "pid"), "utf8")) || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isGone(pid) {
+  try {
+    process.kill(pid, 0);
     return false;
   } catch (error) {
-    // ESRCH: no such process. A lock without a readable pid is being made or removed; the next look decides.
     return error.code === "ESRCH";
   }
 }
 
 async function takeLock() {
-  const deadline = Date.now() + waitMs;
+  let remindAt = Date.now() + remindMs;
   for (;;) {
     try {
       mkdirSync(lock);
@@ -69,8 +100,13 @@ async function takeLock() {
     } catch (error) {
       if (error.code !== "EEXIST") throw error;
     }
-    if (holderIsGone() || Date.now() > deadline) rmSync(lock, { recursive: true, force: true });
+    const pid = holder();
+    if (pid && isGone(pid)) rmSync(lock, { recursive: true, force: true });
     else await pause(100);
+    if (Date.now() < remindAt) continue;
+    remindAt += remindMs;
+    const who = pid ? `process ${pid} builds` : "a build without a process id holds the lock";
+    process.stderr.write(`lathe: the build waits: ${who}; if none does, remove ${lock}\n`);
   }
 }
 
@@ -82,20 +118,14 @@ function run(name, ...args) {
   return false;
 }
 
-/** Marks a product as made at `startedAt`, so that a source saved during the build makes the next build do it again. */
-function mark(path, startedAt) {
-  utimesSync(path, startedAt, startedAt);
-  return true;
-}
-
 function generate() {
   if (isGenerated()) return true;
-  const startedAt = new Date();
-  return (
-    run("buf", "generate") &&
-    run("buf", "build", "--as-file-descriptor-set", "-o", descriptors) &&
-    mark(at(descriptors), startedAt)
-  );
+  const of = digest();
+  rmSync(manifest, { force: true });
+  if (!run("buf", "generate") || !run("buf", "build", "--as-file-descriptor-set", "-o", descriptors)) return false;
+  const files = filesBelow(generated).map((path) => relative(generated, path));
+  writeFileSync(manifest, JSON.stringify({ contract: of, files }));
+  return true;
 }
 
 function build() {
@@ -105,7 +135,9 @@ function build() {
   if (!generate() || !run("tsc", "-p", "tsconfig.build.json", ...incremental)) return false;
   copyFileSync(at(descriptors), at("dist", descriptors));
   writeFileSync(stamp, "");
-  return mark(stamp, startedAt);
+  // A source that is saved during the build makes the next build do it again.
+  utimesSync(stamp, startedAt, startedAt);
+  return true;
 }
 
 const [isDone, make] = process.argv[2] === "generate" ? [isGenerated, generate] : [isBuilt, build];
@@ -114,6 +146,6 @@ if (!isDone()) {
   try {
     if (!make()) process.exitCode = 1;
   } finally {
-    rmSync(lock, { recursive: true, force: true });
+    if (holder() === process.pid) rmSync(lock, { recursive: true, force: true });
   }
 }

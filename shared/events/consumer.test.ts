@@ -52,6 +52,11 @@ async function unacknowledged(id: string, on = bus): Promise<number> {
   return info.num_pending + info.num_ack_pending;
 }
 
+async function inHand(id: string): Promise<number> {
+  const info = await api(bus, { what: "info" }, ({ consumers }) => consumers.info(EVENTS_STREAM, `test-${id}`));
+  return info.num_ack_pending;
+}
+
 describe("consumeEvents", () => {
   it("handles stored and new events of a search one at a time, in the order of the stream", async () => {
     const id = uniqueSearchId();
@@ -278,7 +283,7 @@ describe("consumeEvents", () => {
       },
       handler: async ({ searchId, event }, { attempts }) => {
         if (searchId === ill && eventOrdinal(event) === 1) {
-          if (attempts === 1) throw new LatheError("UNAVAILABLE", "not yet");
+          if (attempts <= 3) throw new LatheError("UNAVAILABLE", "not yet");
           await healed;
         }
         if (searchId === ill || searchId === well) seen.push(`${searchId} ${eventOrdinal(event)}`);
@@ -292,6 +297,25 @@ describe("consumeEvents", () => {
     await until(async () => (await unacknowledged(ill)) === 0);
     expect(seen.slice(0, 34)).toEqual([`${well} 1`, ...Array.from({ length: 33 }, (_, n) => `${ill} ${n + 1}`)]);
     expect([...givenUp]).toEqual(["TOO_MANY_BEHIND_FAILING"]);
+  });
+
+  it("drops no event of a search whose first event fails once", async () => {
+    const id = uniqueSearchId();
+    for (let n = 1; n <= 100; n++) await publishEvent(bus, id, kept(n));
+    const seen: number[] = [];
+    await consume(id, {
+      backoffMs: 1,
+      handler: async ({ event }, { attempts }) => {
+        // All events are in hand before the first one fails.
+        if (eventOrdinal(event) === 1 && attempts === 1) {
+          await until(async () => (await inHand(id)) === 100);
+          throw new LatheError("UNAVAILABLE", "not yet");
+        }
+        seen.push(eventOrdinal(event)!);
+      },
+    });
+    await until(async () => (await unacknowledged(id)) === 0);
+    expect(seen).toEqual(Array.from({ length: 100 }, (_, n) => n + 1));
   });
 
   it("hands an event back at once when it stops during the handling", async () => {

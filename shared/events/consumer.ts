@@ -47,6 +47,8 @@ const TRANSIENT: ReadonlySet<ErrorCode> = new Set([
   "RESOURCE_EXHAUSTED",
 ]);
 const MAX_BACKOFF_MS = 30_000;
+/** From this failed attempt on, the events behind the failing one are bounded. A short fault, such as a lost reply, drops none of them. */
+const FAILING_FROM = 3;
 /**
  * Deliveries of an event that may end without an acknowledgement while others are in hand. A process that dies costs each event in hand a
  * delivery, whichever of them killed it. From the next delivery on the event is therefore handled with no other in hand.
@@ -116,7 +118,7 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
         if (lease.lost.aborted || stopping.aborted) continue;
         if (mayHeal(error) && attempts < maxAttempts && !NOT_HANDLED.has(error.reason)) {
           bus.logger.warn("event is handled again", { durable, where, attempts, error });
-          lanes.failing(laneOf(delivery));
+          if (attempts >= FAILING_FROM) lanes.failing(laneOf(delivery));
         } else if (await giveUp({ stored, searchId: searchOf(delivery), where, error, attempts }))
           return await delivery.term();
       }

@@ -10,7 +10,15 @@ import type { Consumption } from "./pulls";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
 import { provision } from "./streams";
-import { HANDBACKS_BUCKET, recordStream, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
+import {
+  HANDBACKS_BUCKET,
+  recordStream,
+  recordSubject,
+  WORK_STREAM,
+  workDurable,
+  workSubject,
+  type WorkKind,
+} from "./subjects";
 import { takeWork } from "./work";
 
 let nats: TestNats;
@@ -259,6 +267,28 @@ describe("takeWork", () => {
     await open.pop()!.stop();
     await lone.drain();
     await own.stop();
+  });
+
+  it("charges every delivery to an item whose count of hand-backs is no number", async () => {
+    const searchId = uniqueSearchId();
+    const ref = { searchId, kind: "retrain", data: RetrainWork.fromPartial({}), ordinal: 0 } as const;
+    await publishWork(bus, ref);
+    const deliveries: number[] = [];
+    const ended: number[] = [];
+    await work({
+      maxDeliveries: 2,
+      backoffMs: 1,
+      handler: async ({ id }, context) => {
+        deliveries.push(context.deliveries);
+        const key = recordSubject(HANDBACKS_BUCKET, id.replaceAll(":", "/"));
+        await bus.connection.request(key, JSON.stringify("many"));
+        throw new Error("crash");
+      },
+      onExhausted: (failure) => Promise.resolve(void ended.push(failure.deliveries)),
+    });
+    await until(() => ended.length > 0);
+    expect({ deliveries, ended }).toEqual({ deliveries: [1, 2], ended: [2] });
+    await workIsDone(bus);
   });
 
   it("aborts a handler whose lease is lost, and leaves the item alone", async () => {

@@ -61,6 +61,13 @@ interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   onExhausted: (failure: { work: WorkItem<K> | undefined; deliveries: number; error: LatheError }) => Promise<void>;
 }
 
+/** How often the hand-backs of an item are read before it goes back to the queue: for some 6 min, with a delay of at most 30 s. */
+const MAX_READS = 16;
+const toCount = (value: unknown): number => {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw new Error("must be a count");
+  return value;
+};
+
 /** Takes work items, one at a time, until stopped. */
 export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOptions<K>): Promise<Consumption> {
   const { handler, onExhausted, maxDeliveries = 3, ackWaitMs = 60_000, backoffMs = 1000, quota, free } = options;
@@ -70,7 +77,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
     const filter = workSubject(kind, deviceClass);
     kinds.set({ stream: WORK_STREAM, durable, filter, ackWaitMs, maxAckPending: 1000 }, kind);
   }
-  const handbacks = new Records<number>(bus, HANDBACKS_BUCKET, { toJSON: (count) => count, fromJSON: Number });
+  const handbacks = new Records<number>(bus, HANDBACKS_BUCKET, { toJSON: toCount, fromJSON: toCount });
 
   const read = (queue: DurableSettings, delivery: Delivery): WorkItem<K> => {
     const kind = kinds.get(queue);
@@ -95,15 +102,16 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
       delivery.nak(backoff(backoffMs, delivery.deliveries));
     }
   };
-  /** Deliveries of an item, hand-backs left out; undefined where `signal` aborts before the hand-backs could be read. */
+  /** Deliveries of an item, hand-backs left out; undefined where the hand-backs cannot be read, or `signal` aborts before. */
   const charged = async (delivery: Delivery, work: WorkItem<K>, signal: AbortSignal): Promise<number | undefined> => {
     if (delivery.deliveries === 1) return 1;
-    for (let attempt = 1; !signal.aborted; attempt++) {
+    for (let attempt = 1; !signal.aborted && attempt <= MAX_READS; attempt++) {
       try {
         return delivery.deliveries - ((await handbacks.get(handbackKey(work.id)))?.value ?? 0);
       } catch (error) {
-        // The item stays in hand: each give-back whose count cannot be stored would be charged to it.
         bus.logger.warn("a work item waits: its hand-backs cannot be read", { work: work.id, attempt, error });
+        if (LatheError.from(error).reason === "RECORD_MALFORMED") return delivery.deliveries;
+        // The item stays in hand: each give-back whose count cannot be stored would be charged to it.
         await sleep(backoff(backoffMs, attempt), signal);
       }
     }

@@ -72,4 +72,36 @@ describe("turns", () => {
     expect(await third).toBe("c");
     expect(log).not.toContain("b begins");
   });
+
+  it("are free when no job runs or waits, also where jobs come in while it waits", async () => {
+    const log: string[] = [];
+    const turns = new Turns();
+    const [a, b] = [job(log, "a"), job(log, "b")];
+    const first = turns.take(a.run, never);
+    const free = turns.free(never).then(() => log.push("free"));
+    await tick();
+    const second = turns.take(b.run, never);
+    a.end();
+    await first;
+    await tick();
+    b.end();
+    await Promise.all([second, free]);
+    expect(log).toEqual(["a begins", "a ends", "b begins", "b ends", "free"]);
+  });
+
+  it("are called free after a bounded number of jobs, where each one brings the next", async () => {
+    const turns = new Turns();
+    let jobs = 0;
+    let isFree = false;
+    const next = (): Promise<void> =>
+      turns.take(async () => {
+        jobs++;
+        await tick();
+        if (!isFree) void next();
+      }, never);
+    void next();
+    await turns.free(never);
+    isFree = true;
+    expect(jobs).toBeGreaterThan(1);
+  });
 });

@@ -1,5 +1,7 @@
 import { LatheError } from "./errors";
 
+const MAX_ROUNDS = 8;
+
 /** Runs jobs one at a time, in the order of the calls: jobs that would disturb each other side by side. */
 export class Turns {
   private last: Promise<unknown> = Promise.resolve();
@@ -30,9 +32,13 @@ export class Turns {
     }
   }
 
-  /** Waits until every job so far has ended, or `signal` aborts. The returned signal aborts at the next call of take(). */
+  /**
+   * Waits until no job runs or waits, or `signal` aborts. The returned signal aborts at the next call of take(). While jobs keep coming,
+   * it returns after `MAX_ROUNDS` queues of them, so that a caller who takes a turn next is not passed over for ever.
+   */
   async free(signal: AbortSignal): Promise<AbortSignal> {
-    await unlessAborted(this.last, signal).catch(() => {});
+    for (let round = 0; this.count > 0 && !signal.aborted && round < MAX_ROUNDS; round++)
+      await unlessAborted(this.last, signal).catch(() => {});
     return this.nextTake.signal;
   }
 }
