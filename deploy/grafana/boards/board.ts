@@ -1,5 +1,5 @@
-/** A PromQL expression and the legend of its series. */
-type Query = readonly [expr: string, legend: string];
+/** PromQL expressions by the legends of their series. */
+type Queries = Readonly<Record<string, string>>;
 
 /** A panel, at most 24 units wide; `board` adds its id, position and data source. */
 interface Panel {
@@ -8,7 +8,7 @@ interface Panel {
   description: string;
   w: number;
   h: number;
-  queries: readonly Query[];
+  queries: Queries;
   /** Queries only the current value; "table" makes each label a column. */
   instant?: "series" | "table";
   fieldConfig: { defaults: { unit: string; [key: string]: unknown }; overrides: object[] };
@@ -16,10 +16,8 @@ interface Panel {
   transformations?: object[];
 }
 
-interface Row {
-  title: string;
-  panels: readonly Panel[];
-}
+/** Makes the panels of one kind, unit and look. */
+type Kind = (title: string, description: string, queries: Queries) => Panel;
 
 interface Contents {
   uid: string;
@@ -29,15 +27,17 @@ interface Contents {
   search?: "one" | "many";
   /** Annotations of every time series: `expr` yields times in milliseconds, `text` the text of an annotation. */
   marks?: { name: string; expr: string; text: string };
-  rows: readonly Row[];
+  /** Panels by the title of their row. */
+  rows: Readonly<Record<string, readonly Panel[]>>;
 }
 
 interface Look {
   w?: number;
   h?: number;
-  min?: number;
   max?: number;
   decimals?: number;
+  /** Draws a time series below 0 too. */
+  signed?: true;
   /** Draws steps: a value of an epoch holds until the next one. */
   step?: true;
   /** Shows the last value of the time range, for series that may have ended; otherwise the current value. */
@@ -46,46 +46,52 @@ interface Look {
 
 const datasource = { type: "prometheus", uid: "${datasource}" };
 
-/** A time series panel. */
-export function curves(title: string, description: string, unit: string, queries: Query[], look: Look = {}): Panel {
-  const { w = 8, h = 8, step, ...bounds } = look;
-  const custom = { lineWidth: 1, fillOpacity: 0, showPoints: "never", ...(step && { lineInterpolation: "stepAfter" }) };
-  return {
-    ...{ type: "timeseries", title, description, w, h, queries },
-    fieldConfig: { defaults: { unit, ...bounds, custom }, overrides: [] },
-    options: {
-      legend: { displayMode: "list", placement: "bottom", showLegend: true },
-      tooltip: { mode: "multi", sort: "desc" },
-    },
+/** Time series. */
+export const curves =
+  (unit: string, { w = 8, h = 8, signed, step, ...bounds }: Look = {}): Kind =>
+  (title, description, queries) => {
+    const custom = {
+      lineWidth: 1,
+      fillOpacity: 0,
+      showPoints: "never",
+      ...(step && { lineInterpolation: "stepAfter" }),
+    };
+    return {
+      ...{ type: "timeseries", title, description, w, h, queries },
+      fieldConfig: { defaults: { unit, ...(!signed && { min: 0 }), ...bounds, custom }, overrides: [] },
+      options: {
+        legend: { displayMode: "list", placement: "bottom", showLegend: true },
+        tooltip: { mode: "multi", sort: "desc" },
+      },
+    };
   };
-}
 
-/** A stat panel: one number per series. */
-export function stats(title: string, description: string, unit: string, queries: Query[], look: Look = {}): Panel {
-  const { w = 4, h = 4, last, ...bounds } = look;
-  return {
+/** One number per series. */
+export const stats =
+  (unit: string, { w = 4, h = 4, last, ...bounds }: Look = {}): Kind =>
+  (title, description, queries) => ({
     ...{ type: "stat", title, description, w, h, queries, ...(!last && { instant: "series" as const }) },
     fieldConfig: { defaults: { unit, ...bounds }, overrides: [] },
     options: {
       reduceOptions: { calcs: ["lastNotNull"], fields: "", values: false },
       ...{ colorMode: "none", graphMode: "none", textMode: "auto" },
     },
-  };
-}
+  });
 
-/** A state timeline: a bar while the value of a series is 1. */
-export function bars(title: string, description: string, queries: Query[], look: Look = {}): Panel {
-  const { w = 24, h = 6 } = look;
-  const mappings = [{ type: "value", options: { "1": { text: "yes", color: "blue" } } }];
-  return {
-    ...{ type: "state-timeline", title, description, w, h, queries },
-    fieldConfig: { defaults: { unit: "short", custom: { fillOpacity: 70, lineWidth: 0 }, mappings }, overrides: [] },
-    options: {
-      ...{ showValue: "never", mergeValues: true },
-      legend: { displayMode: "list", placement: "bottom", showLegend: false },
-    },
+/** State timelines: a bar while the value of a series is 1. */
+export const bars =
+  ({ w = 24, h = 6 }: Look = {}): Kind =>
+  (title, description, queries) => {
+    const mappings = [{ type: "value", options: { "1": { text: "yes", color: "blue" } } }];
+    return {
+      ...{ type: "state-timeline", title, description, w, h, queries },
+      fieldConfig: { defaults: { unit: "short", custom: { fillOpacity: 70, lineWidth: 0 }, mappings }, overrides: [] },
+      options: {
+        ...{ showValue: "never", mergeValues: true },
+        legend: { displayMode: "list", placement: "bottom", showLegend: false },
+      },
+    };
   };
-}
 
 /** A column of a table: a label of the queries, or the value of the query with this legend. */
 interface Column {
@@ -96,48 +102,43 @@ interface Column {
   opens?: string;
 }
 
-/**
- * A table of current values, with a row per set of labels. Labels without a column are dropped; value columns are named by their
- * legend.
- */
-export function table(title: string, description: string, columns: Column[], queries: Query[], look: Look = {}): Panel {
-  const { w = 24, h = 8 } = look;
-  const values = queries.map(([, legend], index) => [`Value #${refId(index)}`, legend] as const);
-  const single = queries.length === 1 ? [["Value", queries[0]![1]] as const] : values;
-  const shown = new Set(columns.map(({ label }) => label));
-  const order = columns.map(({ label }) => single.find(([, legend]) => legend === label)?.[0] ?? label);
-  const dropped = ["Time", ...single.flatMap(([field, legend]) => (shown.has(legend) ? [] : [field]))];
-  return {
-    ...{ type: "table", title, description, w, h, queries, instant: "table" },
-    fieldConfig: {
-      defaults: { unit: "short", custom: { align: "auto" } },
-      overrides: columns.flatMap(({ label, name = label, unit, opens }) => [
-        ...(unit === undefined ? [] : [override(name, "unit", unit)]),
-        ...(opens === undefined
-          ? []
-          : [
-              override(name, "links", [
-                { title: "Open", url: `/d/${opens}?var-search=\${__value.raw}&\${datasource:queryparam}` },
-              ]),
-            ]),
-      ]),
-    },
-    options: { showHeader: true, cellHeight: "sm", footer: { show: false } },
-    transformations: [
-      { id: "merge", options: {} },
-      {
-        id: "organize",
-        options: {
-          excludeByName: Object.fromEntries(dropped.map((field) => [field, true])),
-          indexByName: Object.fromEntries(order.map((field, index) => [field, index])),
-          renameByName: Object.fromEntries(
-            order.map((field, index) => [field, columns[index]!.name ?? columns[index]!.label]),
-          ),
-        },
+/** Tables of current values, with a row per set of labels. Labels without a column are dropped. */
+export const table =
+  (columns: Column[], { w = 24, h = 8 }: Look = {}): Kind =>
+  (title, description, queries) => {
+    const legends = Object.keys(queries);
+    const fieldOf = new Map(
+      legends.map((legend, at) => [legend, legends.length === 1 ? "Value" : `Value #${refId(at)}`]),
+    );
+    const shown = new Set(columns.map(({ label }) => label));
+    const dropped = ["Time", ...[...fieldOf].flatMap(([legend, field]) => (shown.has(legend) ? [] : [field]))];
+    const fields = columns.map(({ label, name = label }) => ({ field: fieldOf.get(label) ?? label, name }));
+    return {
+      ...{ type: "table", title, description, w, h, queries, instant: "table" },
+      fieldConfig: {
+        defaults: { unit: "short", custom: { align: "auto" } },
+        overrides: columns.flatMap(({ label, name = label, unit, opens }) => {
+          const url = `/d/${opens}?var-search=\${__value.raw}&\${datasource:queryparam}`;
+          return [
+            ...(unit === undefined ? [] : [override(name, "unit", unit)]),
+            ...(opens === undefined ? [] : [override(name, "links", [{ title: "Open", url }])]),
+          ];
+        }),
       },
-    ],
+      options: { showHeader: true, cellHeight: "sm", footer: { show: false } },
+      transformations: [
+        { id: "merge", options: {} },
+        {
+          id: "organize",
+          options: {
+            excludeByName: Object.fromEntries(dropped.map((field) => [field, true])),
+            indexByName: Object.fromEntries(fields.map(({ field }, at) => [field, at])),
+            renameByName: Object.fromEntries(fields.map(({ field, name }) => [field, name])),
+          },
+        },
+      ],
+    };
   };
-}
 
 const override = (field: string, id: string, value: unknown) => ({
   matcher: { id: "byName", options: field },
@@ -150,22 +151,22 @@ const refId = (index: number) => String.fromCharCode("A".charCodeAt(0) + index);
 export function board({ uid, title, description, search, marks, rows }: Contents) {
   const panels: object[] = [];
   let y = 0;
-  for (const row of rows) {
+  for (const [name, row] of Object.entries(rows)) {
     panels.push({
-      ...{ id: panels.length + 1, type: "row", title: row.title, collapsed: false },
+      ...{ id: panels.length + 1, type: "row", title: name, collapsed: false },
       ...{ gridPos: { h: 1, w: 24, x: 0, y }, panels: [] },
     });
     y += 1;
     let x = 0;
     let height = 0;
-    for (const { w, h, queries, instant, ...panel } of row.panels) {
+    for (const { w, h, queries, instant, ...panel } of row) {
       if (x + w > 24) {
         y += height;
         x = height = 0;
       }
       panels.push({
         ...{ id: panels.length + 1, ...panel, datasource, gridPos: { h, w, x, y } },
-        targets: queries.map(([expr, legendFormat], index) => ({
+        targets: Object.entries(queries).map(([legendFormat, expr], index) => ({
           ...{ datasource, editorMode: "code", expr, legendFormat, refId: refId(index) },
           ...(instant ? { instant: true, range: false } : { range: true }),
           ...(instant === "table" && { format: "table" }),
@@ -213,19 +214,13 @@ const searches = (many: boolean) => ({
 
 /** A panel of two boards: health alarms by kind. */
 export const alarms = (description: string, w = 8) =>
-  curves(
-    "Health alarms",
-    description,
-    "none",
-    [["sum by (kind) (increase(nas_search_alarms_total[$__range])) > 0", "{{kind}}"]],
-    { w, min: 0, decimals: 0 },
-  );
+  curves("none", { w, decimals: 0 })("Health alarms", description, {
+    "{{kind}}": "sum by (kind) (increase(nas_search_alarms_total[$__range])) > 0",
+  });
 
 /** A panel of two boards: the discretization gap. */
-export const gap = curves(
+export const gap = curves("percentunit", { decimals: 2, step: true, signed: true })(
   "Discretization gap",
   "mIoU of the newest supernet minus mIoU of the network derived from it, with inherited weights. Near 0 for a converged search.",
-  "percentunit",
-  [["max(nas_discretization_gap_ratio)", "gap"]],
-  { decimals: 2, step: true },
+  { gap: "max(nas_discretization_gap_ratio)" },
 );
