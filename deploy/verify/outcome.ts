@@ -1,3 +1,5 @@
+import { LatheError } from "../../shared/process/errors";
+
 /** The outcome of a check. `detail` holds the findings, one fault per line, or why the check was left out and how to enable it. */
 export interface Outcome {
   status: "ok" | "failed" | "left out";
@@ -21,19 +23,13 @@ export async function report(checks: readonly Check[], say: (line: string) => vo
   const count = { ok: 0, failed: 0, "left out": 0 };
   for (const { name, run } of checks) {
     const started = performance.now();
-    const { status, detail } = await settled(run);
+    const { status, detail } = await Promise.resolve()
+      .then(run)
+      .catch((thrown: unknown) => ({ status: "failed" as const, detail: LatheError.from(thrown).message }));
     const seconds = (performance.now() - started) / 1000;
     count[status]++;
     say(`${status.padEnd(8)} ${name}: ${detail}${seconds >= 1 ? ` (${seconds.toFixed(0)} s)` : ""}`);
   }
   say(`${count.ok} passed, ${count.failed} failed, ${count["left out"]} left out`);
   return count.failed === 0;
-}
-
-async function settled(run: Check["run"]): Promise<Outcome> {
-  try {
-    return await run();
-  } catch (error) {
-    return { status: "failed", detail: error instanceof Error ? error.message : String(error) };
-  }
 }

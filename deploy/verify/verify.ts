@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { LatheError } from "../../shared/process/errors";
 import { chartChecks } from "./chart/checks";
 import { composeChecks } from "./compose/checks";
 import { imageChecks } from "./image/checks";
@@ -24,6 +25,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  console.error(`verify: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+  console.error(`verify: ${LatheError.from(error).message}\n${USAGE}`);
   process.exitCode = 2;
 });

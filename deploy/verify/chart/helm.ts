@@ -31,25 +31,15 @@ const fault = (output: string) =>
 
 /** The faults that `helm lint --strict` finds. */
 export function lint(helm: string, name: string, kubernetes: string): string[] {
-  const { status, output } = run(helm, [
-    "lint",
-    "--strict",
-    chart,
-    "--kube-version",
-    kubernetes,
-    "-f",
-    valuesFile(name),
-  ]);
+  const args = ["lint", "--strict", chart, "--kube-version", kubernetes, "-f", valuesFile(name)];
+  const { status, output } = run(helm, args);
   return status === 0 ? [] : [`lint, Kubernetes ${kubernetes}: ${fault(output)}`];
 }
 
+type Rendered = { text: string } | { fault: string };
+
 /** The chart rendered with the values of a file, or helm's error. */
-export function template(
-  helm: string,
-  values: string,
-  kubernetes: string,
-  apis = APIS,
-): { text: string } | { fault: string } {
+export function template(helm: string, values: string, kubernetes: string, apis = APIS): Rendered {
   const versions = apis.flatMap((api) => ["--api-versions", api]);
   const where = ["--namespace", "searches", "--kube-version", kubernetes];
   const { status, stdout, output } = run(helm, ["template", "lathe", chart, ...where, ...versions, "-f", values]);

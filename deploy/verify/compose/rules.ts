@@ -2,20 +2,8 @@ import type { Dockerfile } from "../image/dockerfile";
 
 /** The allowed keys of a compose service. Other keys are faults, because compose silently ignores some of them. */
 const KEYS = new Set([
-  ...[
-    "image",
-    "build",
-    "command",
-    "environment",
-    "volumes",
-    "tmpfs",
-    "ports",
-    "depends_on",
-    "healthcheck",
-    "restart",
-    "init",
-  ],
-  ...["read_only", "cap_drop", "security_opt", "stop_grace_period", "deploy", "profiles"],
+  ...["image", "build", "command", "environment", "volumes", "tmpfs", "ports", "depends_on", "healthcheck", "restart"],
+  ...["init", "read_only", "cap_drop", "security_opt", "stop_grace_period", "deploy", "profiles"],
 ]);
 const TOP = new Set(["name", "services", "volumes"]);
 const HEALTH = new Set(["test", "interval", "timeout", "retries", "start_period"]);

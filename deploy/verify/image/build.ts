@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, statSync, type Dirent } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { expand, pairs, stagesOf, type Dockerfile, type Instruction } from "./dockerfile";
 
@@ -14,13 +14,7 @@ export interface Build {
  * Runs the steps of a target without an image engine. Each stage has a folder as its root and uses the programs of this machine instead of
  * the base image's. COPY, RUN, WORKDIR, ENV and ARG are carried out; other instructions only describe the image and are skipped.
  */
-export function buildTarget(
-  file: Dockerfile,
-  target: string,
-  context: string,
-  folder: string,
-  say: (line: string) => void,
-): Build {
+export function buildTarget(file: Dockerfile, target: string, context: string, folder: string): Build {
   const done = new Map<string, Build>();
   for (const stage of stagesOf(file, target)) {
     const root = join(folder, stage.name);
@@ -28,7 +22,7 @@ export function buildTarget(
     const base = done.get(stage.base);
     if (base) cpSync(base.root, root, { recursive: true, verbatimSymlinks: true });
     const build: Build = { root, env: { ...base?.env }, workdir: base?.workdir ?? "/" };
-    for (const instruction of stage.instructions) step(instruction, build, file, context, done, say);
+    for (const instruction of stage.instructions) step(instruction, build, file, context, done);
     done.set(stage.name, build);
   }
   const last = done.get(target);
@@ -42,7 +36,6 @@ function step(
   file: Dockerfile,
   context: string,
   done: ReadonlyMap<string, Build>,
-  say: (line: string) => void,
 ): void {
   const inImage = (path: string) => join(build.root, resolve(build.workdir, path));
   const text = expand(rest, { ...file.args, ...build.env });
@@ -70,7 +63,6 @@ function step(
       });
     }
   } else if (name === "RUN") {
-    say(`  ${rest}`);
     const env = { PATH: process.env.PATH, HOME: process.env.HOME, ...build.env };
     const { status, stdout, stderr } = spawnSync("sh", ["-ec", rest], {
       cwd: inImage("."),
@@ -94,22 +86,15 @@ interface Size {
 
 /** Number of files and bytes per entry of a folder, the largest first. A link counts as a file of 0 bytes. */
 export function sizes(root: string): Size[] {
-  const measure = (path: string): { files: number; bytes: number } =>
-    readdirSync(path, { withFileTypes: true }).reduce(
-      (sum, entry) => {
-        const child = join(path, entry.name);
-        const own = entry.isDirectory()
-          ? measure(child)
-          : { files: 1, bytes: entry.isFile() ? statSync(child).size : 0 };
-        return { files: sum.files + own.files, bytes: sum.bytes + own.bytes };
-      },
-      { files: 0, bytes: 0 },
-    );
+  const measured = (entry: Dirent): Size => {
+    const folder = entry.name;
+    const path = join(root, folder);
+    if (!entry.isDirectory()) return { folder, files: 1, bytes: statSync(path).size };
+    const files = readdirSync(path, { recursive: true, withFileTypes: true }).filter((each) => !each.isDirectory());
+    const bytes = files.map((each) => (each.isFile() ? statSync(join(each.parentPath, each.name)).size : 0));
+    return { folder, files: files.length, bytes: bytes.reduce((sum, each) => sum + each, 0) };
+  };
   return readdirSync(root, { withFileTypes: true })
-    .map((entry) => {
-      const path = join(root, entry.name);
-      const found = entry.isDirectory() ? measure(path) : { files: 1, bytes: statSync(path).size };
-      return { folder: entry.name, ...found };
-    })
+    .map(measured)
     .sort((a, b) => b.bytes - a.bytes);
 }

@@ -34,18 +34,15 @@ export function imageChecks(full: boolean): Check[] {
   async function built(): Promise<Outcome> {
     const folder = mkdtempSync(join(tmpdir(), "lathe-image-"));
     try {
-      const build = buildTarget(file, "cpu", root, folder, () => undefined);
+      const build = buildTarget(file, "cpu", root, folder);
       const app = sizes(join(build.root, "app"));
       const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-      const total = app.reduce((sum, { files, bytes }) => ({ files: sum.files + files, bytes: sum.bytes + bytes }), {
-        files: 0,
-        bytes: 0,
-      });
+      const total = (count: "files" | "bytes") => app.reduce((sum, each) => sum + each[count], 0);
       const shown = app.map((each) => `${each.folder} ${each.files} files ${mebibytes(each.bytes)}`).join(", ");
       const stage = file.stages.find(({ name }) => name === "cpu");
       const words = (name: string) => execForm(stage?.instructions.find((one) => one.name === name)?.rest ?? "") ?? [];
       const faults = await started(build, [...words("ENTRYPOINT"), ...words("CMD")]);
-      return judged(faults, `starts; ${total.files} files, ${mebibytes(total.bytes)}: ${shown}`);
+      return judged(faults, `starts; ${total("files")} files, ${mebibytes(total("bytes"))}: ${shown}`);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

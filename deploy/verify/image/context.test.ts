@@ -31,7 +31,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** The files that the Dockerfile copies for its stage `build`, beside a buf that writes its calls to buf.log. */
 function context(): string {
-  const { root, workdir } = buildTarget(parseDockerfile(copyOnly), "build", repository, folder, () => undefined);
+  const { root, workdir } = buildTarget(parseDockerfile(copyOnly), "build", repository, folder);
   const copied = join(root, workdir);
   const bin = join(copied, "node_modules", ".bin");
   const real = join(repository, "node_modules", ".bin");

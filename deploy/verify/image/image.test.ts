@@ -104,7 +104,7 @@ describe("a build without an engine", () => {
     writeFileSync(join(folder, "context", "a.txt"), "a");
     writeFileSync(join(folder, "context", "sub", "b.ts"), "bb");
     writeFileSync(join(folder, "context", "sub", "b.test.ts"), "no");
-    return buildTarget(parseDockerfile(text), target, join(folder, "context"), folder, () => undefined);
+    return buildTarget(parseDockerfile(text), target, join(folder, "context"), folder);
   };
 
   it("copies, runs and sets variables like a builder, stage by stage", () => {

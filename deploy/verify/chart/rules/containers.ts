@@ -1,22 +1,22 @@
 import { parse } from "yaml";
 import { quantity } from "../objects";
-import { ofContainers, ofPods, type Rule } from "./rule";
+import { ofContainers, ofPods, unless, type Rule } from "./rule";
+
+const PROBES = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
 
 /** Rules for the environment, mounts, resources and probes of containers. */
 export const containerRules: Rule[] = [
   ofContainers("probes use a port of their container", (container) =>
-    (["livenessProbe", "readinessProbe", "startupProbe"] as const).flatMap((kind) => {
+    PROBES.flatMap((kind) => {
       const port = container[kind]?.httpGet?.port;
       if (port === undefined) return [];
       const known = container.ports?.some(({ name, containerPort }) => name === port || containerPort === port);
       return known ? [] : [`${kind} uses port ${port}, which the container does not have`];
     }),
   ),
-  ofContainers("what serves is probed", (container) => {
-    if (!container.ports) return [];
-    const kinds = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
-    return kinds.filter((kind) => !container[kind]).map((kind) => `has no ${kind}`);
-  }),
+  ofContainers("what serves is probed", (container) =>
+    PROBES.flatMap((kind) => unless(!container.ports || container[kind] !== undefined, `has no ${kind}`)),
+  ),
   ofContainers(
     "requests and limits are quantities, memory has a limit, and no request exceeds its limit",
     ({ resources = {} }) => {
@@ -27,20 +27,19 @@ export const containerRules: Rule[] = [
       const over = Object.entries(requests)
         .filter(([name, amount]) => limits[name] !== undefined && quantity(amount) > quantity(limits[name]))
         .map(([name, amount]) => `requests ${amount} of ${name}, more than its limit ${limits[name]}`);
-      return [...none, ...over, ...(limits.memory === undefined ? ["has no limit of memory"] : [])];
+      return [...none, ...over, ...unless(limits.memory !== undefined, "has no limit of memory")];
     },
   ),
   ofContainers("device counts are integers, and their request equals their limit", ({ resources = {} }) => {
     const { requests = {}, limits = {} } = resources;
-    const devices = [...new Set([...Object.keys(requests), ...Object.keys(limits)])].filter((name) =>
-      name.includes("/"),
-    );
+    const devices = Object.keys({ ...requests, ...limits }).filter((name) => name.includes("/"));
     return devices.flatMap((name) => [
-      ...(limits[name] === undefined ? [`requests ${name} without a limit`] : []),
-      ...(Number.isInteger(quantity(limits[name] ?? 0)) ? [] : [`has ${limits[name]} of ${name}`]),
-      ...(requests[name] !== undefined && String(requests[name]) !== String(limits[name])
-        ? [`requests ${requests[name]} of ${name}, its limit is ${limits[name]}`]
-        : []),
+      ...unless(limits[name] !== undefined, `requests ${name} without a limit`),
+      ...unless(Number.isInteger(quantity(limits[name] ?? 0)), `has ${limits[name]} of ${name}`),
+      ...unless(
+        requests[name] === undefined || String(requests[name]) === String(limits[name]),
+        `requests ${requests[name]} of ${name}, its limit is ${limits[name]}`,
+      ),
     ]);
   }),
   ofContainers("a variable is set once", ({ env = [] }) =>

@@ -1,7 +1,5 @@
 import { matches, podsOf, titleOf, type KubeObject, type Labels, type PodOf } from "../objects";
-import { ofKind, type Rule } from "./rule";
-
-type Direction = "ingress" | "egress";
+import { ofKind, unless, type Rule } from "./rule";
 
 /** Rules for the network policies of a release that has them. */
 export const networkRules: Rule[] = [
@@ -11,9 +9,10 @@ export const networkRules: Rule[] = [
       const policies = ofKind(objects, "NetworkPolicy");
       if (policies.length === 0) return [];
       return podsOf(objects).flatMap((pod) =>
-        ["Ingress", "Egress"]
-          .filter((type) => !of(policies, pod.labels).some(({ spec }) => spec?.policyTypes?.includes(type)))
-          .map((type) => `${pod.of}: no policy of type ${type}`),
+        ["Ingress", "Egress"].flatMap((type) => {
+          const covered = of(policies, pod.labels).some(({ spec }) => spec?.policyTypes?.includes(type));
+          return unless(covered, `${pod.of}: no policy of type ${type}`);
+        }),
       );
     },
   },
@@ -27,10 +26,11 @@ export const networkRules: Rule[] = [
       const others = pods.filter((pod) => !nats.includes(pod));
       const faults = others.flatMap((pod) => [
         ...nats.filter((target) => !reaches(policies, pod, target, 4222)).map(() => `${pod.of}: does not reach NATS`),
-        ...(opens(policies, pod, 53) ? [] : [`${pod.of}: does not reach DNS`]),
-        ...(otlpPort(pod) === undefined || opens(policies, pod, otlpPort(pod)!)
-          ? []
-          : [`${pod.of}: does not reach the collector`]),
+        ...unless(opens(policies, pod, 53), `${pod.of}: does not reach DNS`),
+        ...unless(
+          otlpPort(pod) === undefined || opens(policies, pod, otlpPort(pod)!),
+          `${pod.of}: does not reach the collector`,
+        ),
       ]);
       const stranger = { of: "a stranger", labels: {}, test: false, spec: others[0]!.spec };
       const open = pods.flatMap((pod) =>
@@ -82,7 +82,7 @@ function otlpPort({ spec }: PodOf): number | undefined {
 /** Whether a policy of a pod allows traffic on a port to or from a pod with the other labels in the same namespace. */
 function allows(
   policies: readonly KubeObject[],
-  direction: Direction,
+  direction: "ingress" | "egress",
   labels: Labels,
   other: Labels,
   port: number,

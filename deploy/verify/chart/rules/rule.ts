@@ -22,5 +22,8 @@ export const ofContainers = (name: string, faults: (container: Container, pod: P
     ),
   );
 
+/** The fault, unless what should hold does. */
+export const unless = (holds: boolean | undefined, fault: string) => (holds ? [] : [fault]);
+
 export const ofKind = (objects: readonly KubeObject[], ...kinds: string[]) =>
   objects.filter(({ kind }) => kinds.includes(kind));

@@ -1,6 +1,6 @@
 import { WORK_STREAM, workDurable } from "../../../../shared/events/subjects";
 import { podsOf, titleOf } from "../objects";
-import { ofKind, type Rule } from "./rule";
+import { ofKind, unless, type Rule } from "./rule";
 
 /** Rules for KEDA: its triggers must name the queues of the code. */
 export const scalingRules: Rule[] = [
@@ -10,13 +10,12 @@ export const scalingRules: Rule[] = [
       ofKind(objects, "ScaledJob", "ScaledObject").flatMap((scaler) => {
         const triggers = scaler.spec?.triggers ?? [];
         const queues = triggers.map(({ metadata: { stream, consumer } }) => `${stream}/${consumer}`).sort();
-        const wanted = [workDurable("train"), workDurable("retrain")]
-          .map((durable) => `${WORK_STREAM}/${durable}`)
-          .sort();
+        const wanted = [workDurable("train"), workDurable("retrain")].map((durable) => `${WORK_STREAM}/${durable}`);
         return [
-          ...(queues.join() === wanted.join()
-            ? []
-            : [`${titleOf(scaler)}: uses the queues ${queues.join()}, must use ${wanted.join()}`]),
+          ...unless(
+            queues.join() === wanted.sort().join(),
+            `${titleOf(scaler)}: uses the queues ${queues.join()}, must use ${wanted.join()}`,
+          ),
           ...triggers
             .filter(({ metadata }) => metadata.lagThreshold !== "1")
             .map(
@@ -36,9 +35,8 @@ export const scalingRules: Rule[] = [
         const name = scaler.spec?.scaleTargetRef?.name;
         const target = ofKind(objects, "Deployment").find(({ metadata }) => metadata.name === name);
         if (!target) return [`${titleOf(scaler)}: scales ${name}, which is not a Deployment of the release`];
-        return target.spec?.replicas === undefined
-          ? []
-          : [`${titleOf(target)}: sets replicas, but the ScaledObject sets them`];
+        const fault = `${titleOf(target)}: sets replicas, but the ScaledObject sets them`;
+        return unless(target.spec?.replicas === undefined, fault);
       }),
   },
   {

@@ -1,7 +1,5 @@
 import { titleOf } from "../objects";
-import { ofContainers, ofKind, ofPods, type Rule } from "./rule";
-
-const unless = (holds: boolean | undefined, fault: string) => (holds ? [] : [fault]);
+import { ofContainers, ofKind, ofPods, unless, type Rule } from "./rule";
 
 /** Rules for privileges, stricter than the Pod Security Standard "restricted". */
 export const securityRules: Rule[] = [

@@ -1,5 +1,5 @@
 import { matches, podsOf, titleOf, type KubeObject, type Labels, type PodOf } from "../objects";
-import { ofKind, type Rule } from "./rule";
+import { ofKind, unless, type Rule } from "./rule";
 
 /** Rules for names, selectors and ports that must match between objects. */
 export const selectionRules: Rule[] = [
@@ -8,8 +8,8 @@ export const selectionRules: Rule[] = [
     faults: ({ objects }) => {
       const titles = objects.map(titleOf);
       return titles.flatMap((title, at) => [
-        ...(/^[^/]+\/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(title) ? [] : [`${title}: is not a DNS label`]),
-        ...(titles.indexOf(title) === at ? [] : [`${title}: is there twice`]),
+        ...unless(/^[^/]+\/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(title), `${title}: is not a DNS label`),
+        ...unless(titles.indexOf(title) === at, `${title}: is there twice`),
       ]);
     },
   },
@@ -21,7 +21,7 @@ export const selectionRules: Rule[] = [
         const selected = podsOf(objects).filter(({ labels }) => matches(object.spec?.selector ?? {}, labels));
         const others = selected.filter((pod) => pod.of !== of);
         return [
-          ...(selected.some((pod) => pod.of === of) ? [] : [`${of}: does not select its own pods`]),
+          ...unless(others.length < selected.length, `${of}: does not select its own pods`),
           ...others.map((pod) => `${of}: also selects the pods of ${pod.of}`),
         ];
       }),
@@ -33,11 +33,10 @@ export const selectionRules: Rule[] = [
         const selected = selectedBy(service.spec?.selector ?? {}, objects);
         if (selected.length === 0) return [`${titleOf(service)}: selects no pod`];
         return (service.spec?.ports ?? []).flatMap(({ name, targetPort }) =>
-          selected.flatMap((pod) =>
-            hasPort(pod, targetPort)
-              ? []
-              : [`${titleOf(service)}: port ${name} leads to ${targetPort}, which ${pod.of} does not have`],
-          ),
+          selected.flatMap((pod) => {
+            const fault = `${titleOf(service)}: port ${name} leads to ${targetPort}, which ${pod.of} does not have`;
+            return unless(hasPort(pod, targetPort), fault);
+          }),
         );
       }),
   },
@@ -45,9 +44,10 @@ export const selectionRules: Rule[] = [
     name: "StatefulSets name an existing Service",
     faults: ({ objects }) =>
       ofKind(objects, "StatefulSet").flatMap((object) =>
-        ofKind(objects, "Service").some(({ metadata }) => metadata.name === object.spec?.serviceName)
-          ? []
-          : [`${titleOf(object)}: serviceName ${object.spec?.serviceName} is not a Service of the release`],
+        unless(
+          ofKind(objects, "Service").some(({ metadata }) => metadata.name === object.spec?.serviceName),
+          `${titleOf(object)}: serviceName ${object.spec?.serviceName} is not a Service of the release`,
+        ),
       ),
   },
   {
@@ -63,36 +63,37 @@ export const selectionRules: Rule[] = [
   },
   {
     name: "monitors select existing targets and ports",
-    faults: ({ objects }) => [
-      ...ofKind(objects, "ServiceMonitor").flatMap((monitor) => {
-        const found = ofKind(objects, "Service").filter(({ metadata }) =>
-          matches(monitor.spec?.selector ?? {}, metadata.labels ?? {}),
-        );
-        const ports = monitor.spec?.endpoints ?? [];
-        return [
-          ...(found.length > 0 ? [] : [`${titleOf(monitor)}: selects no Service`]),
-          ...found.flatMap((service) =>
-            ports
-              .filter(({ port }) => !service.spec?.ports?.some(({ name }) => name === port))
-              .map(({ port }) => `${titleOf(monitor)}: ${titleOf(service)} has no port ${port}`),
-          ),
-        ];
-      }),
-      ...ofKind(objects, "PodMonitor").flatMap((monitor) => {
-        const found = podsOf(objects).filter((pod) => matches(monitor.spec?.selector ?? {}, pod.labels));
-        const ports = monitor.spec?.podMetricsEndpoints ?? [];
-        return [
-          ...(found.length > 0 ? [] : [`${titleOf(monitor)}: selects no pod`]),
-          ...found.flatMap((pod) =>
-            ports
-              .filter(({ port }) => !hasPort(pod, port))
-              .map(({ port }) => `${titleOf(monitor)}: ${pod.of} has no port ${port}`),
-          ),
-        ];
-      }),
-    ],
+    faults: ({ objects }) => {
+      const services = ofKind(objects, "Service").map((service) => ({
+        of: titleOf(service),
+        labels: service.metadata.labels ?? {},
+        has: (port: string) => service.spec?.ports?.some(({ name }) => name === port),
+      }));
+      const pods = podsOf(objects).map((pod) => ({ ...pod, has: (port: string) => hasPort(pod, port) }));
+      return [
+        ...ofKind(objects, "ServiceMonitor").flatMap((one) => unmet(one, "Service", services, one.spec?.endpoints)),
+        ...ofKind(objects, "PodMonitor").flatMap((one) => unmet(one, "pod", pods, one.spec?.podMetricsEndpoints)),
+      ];
+    },
   },
 ];
+
+/** What a monitor may select. */
+interface Target {
+  of: string;
+  labels: Labels;
+  has: (port: string) => boolean | undefined;
+}
+
+function unmet(monitor: KubeObject, kind: string, targets: readonly Target[], ports: { port: string }[] = []) {
+  const found = targets.filter(({ labels }) => matches(monitor.spec?.selector ?? {}, labels));
+  return [
+    ...unless(found.length > 0, `${titleOf(monitor)}: selects no ${kind}`),
+    ...found.flatMap(({ of, has }) =>
+      ports.flatMap(({ port }) => unless(has(port), `${titleOf(monitor)}: ${of} has no port ${port}`)),
+    ),
+  ];
+}
 
 const selectedBy = (matchLabels: Labels, objects: readonly KubeObject[]): PodOf[] =>
   podsOf(objects).filter(({ labels }) => matches({ matchLabels }, labels));
