@@ -1,9 +1,13 @@
 import { elementTypes } from "./encode";
 import { tf } from "./tf";
 import type { ElementType, Value } from "./graph";
-import { type Recorder, sizeOf } from "./recorder";
+import type { Recorder } from "./recorder";
+import { elementCount, upTo } from "./signature";
 
 // ONNX operators with the shapes of their results. All kernel rules are written with these functions.
+
+/** Number of elements of a value. */
+export const sizeOf = ({ shape }: Value): number => elementCount(shape);
 
 export function unary(r: Recorder, op: string, x: Value): Value {
   return r.node(op, [x], x.shape, x.dtype);
@@ -89,6 +93,11 @@ export function reduce(
   return r.node(op, [x], shape, x.dtype, { axes, keepdims });
 }
 
+/** The elements of x at these indices of an axis. */
+export function gather(r: Recorder, x: Value, indices: readonly number[], axis = 0): Value {
+  return r.node("Gather", [x, r.integers(indices)], x.shape.with(axis, indices.length), x.dtype, { axis });
+}
+
 /** Matrix product over the last two axes, leading axes broadcast. */
 export function matMul(r: Recorder, a: Value, b: Value): Value {
   const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2));
@@ -123,13 +132,7 @@ export function stepFromZero(r: Recorder, x: Value): Value {
 
 /** One-hot of indices along a new last axis, as float32; indices outside 0..depth-1 give zeros. */
 export function oneHot(r: Recorder, indices: Value, depth: number): Value {
-  const iota = r.constant(
-    Int32Array.from({ length: depth }, (_, i) => i),
-    [depth],
-    "int32",
-  );
+  const iota = r.constant(upTo(depth), [depth], "int32");
   const column = reshape(r, cast(r, indices, "int32"), [...indices.shape, 1]);
   return cast(r, binary(r, "Equal", column, iota, "bool"), "float32");
 }
-
-export { sizeOf };

@@ -62,14 +62,7 @@ export function eliminateDeadCode(graph: Graph): Graph {
   };
 }
 
-const bytesPerElement: Record<ElementType, number> = {
-  float32: 4,
-  float16: 2,
-  bfloat16: 2,
-  int32: 4,
-  int64: 8,
-  bool: 1,
-};
+const bytesPerElement = { float32: 4, float16: 2, bfloat16: 2, int32: 4, int64: 8, bool: 1 };
 
 export const bytesOf = ({ shape, dtype }: Value): number => elementCount(shape) * bytesPerElement[dtype];
 

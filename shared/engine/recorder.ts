@@ -1,6 +1,5 @@
 import type { Attribute, ElementType, Graph, GraphNode, Initializer, Value } from "./graph";
 import { currentPlace } from "./scope";
-import { elementCount } from "./signature";
 
 /** Collects the nodes and constants of one graph while a step is traced; equal nodes and equal small constants are kept once. */
 export class Recorder {
@@ -192,6 +191,3 @@ function pack(data: ArrayLike<number>, dtype: ElementType): Uint8Array {
         : BigInt64Array.from(Array.from(data), (x) => BigInt(x));
   return new Uint8Array(typed.buffer, 0, typed.byteLength);
 }
-
-/** Number of elements of a value. */
-export const sizeOf = (value: Value): number => elementCount(value.shape);

@@ -21,8 +21,8 @@ export interface FieldViolation {
 interface ErrorDetails {
   /** UPPER_SNAKE_CASE cause that a program can act on. */
   reason?: string;
-  violations?: FieldViolation[];
-  metadata?: Record<string, string>;
+  violations?: readonly FieldViolation[];
+  metadata?: Readonly<Record<string, string>>;
   cause?: unknown;
 }
 

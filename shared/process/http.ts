@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { LatheError } from "./errors";
 import type { Logger } from "./logger";
@@ -39,14 +39,8 @@ const json = (status: number, value: unknown): Answer => ({
  * Serves /metrics (Prometheus text), /healthz and /livez (200 while the event loop runs), /readyz (200 or 503, with each check) and /about
  * (facts about this process).
  */
-export async function startHttp({
-  host,
-  port,
-  metrics,
-  readiness,
-  logger,
-  facts = {},
-}: HttpOptions): Promise<HttpServer> {
+export async function startHttp(options: HttpOptions): Promise<HttpServer> {
+  const { host, port, metrics, readiness, logger, facts = {} } = options;
   const alive = () => json(200, { status: "ok" });
   const routes: Record<string, () => Answer | Promise<Answer>> = {
     "/healthz": alive,
@@ -59,11 +53,10 @@ export async function startHttp({
       const known = Object.entries(facts).map(async ([name, fact]) => [name, await fact()] as const);
       return json(200, Object.fromEntries(await Promise.all(known)));
     },
-    "/metrics": async () => ({
-      status: 200,
-      type: metrics.registry.contentType,
-      body: await metrics.registry.metrics(),
-    }),
+    "/metrics": async () => {
+      const { registry } = metrics;
+      return { status: 200, type: registry.contentType, body: await registry.metrics() };
+    },
   };
 
   const answer = async (request: IncomingMessage): Promise<Answer> => {
@@ -78,7 +71,7 @@ export async function startHttp({
       return json(500, { error: "internal error; see the log" });
     }
   };
-  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+  const server = createServer((request, response) => {
     void answer(request).then(({ status, type, body }) => {
       response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(body) });
       response.end(request.method === "HEAD" ? undefined : body);

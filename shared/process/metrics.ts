@@ -37,30 +37,21 @@ export function createMetrics(): Metrics {
   return {
     registry,
     counter: (name, help, labelNames = [], collect) =>
-      new Counter({
-        name,
-        help,
-        labelNames,
-        registers,
-        ...(collect && {
-          collect() {
-            collect(this);
-          },
-        }),
-      }),
+      new Counter({ name, help, labelNames, registers, ...scraped(collect) }),
     gauge: (name, help, labelNames = [], collect) =>
-      new Gauge({
-        name,
-        help,
-        labelNames,
-        registers,
-        ...(collect && {
-          collect() {
-            return collect(this);
-          },
-        }),
-      }),
+      new Gauge({ name, help, labelNames, registers, ...scraped(collect) }),
     histogram: (name, help, buckets, labelNames = []) =>
       new Histogram({ name, help, labelNames, buckets: [...buckets], registers }),
   };
+}
+
+/** The setting with which prom-client calls `collect` at each scrape. */
+function scraped<M>(collect: ((metric: M) => void | Promise<void>) | undefined) {
+  return (
+    collect && {
+      collect(this: M) {
+        return collect(this);
+      },
+    }
+  );
 }

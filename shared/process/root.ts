@@ -2,26 +2,19 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { LatheError } from "./errors";
 
-interface Package {
-  name?: string;
-  version?: string;
-}
-
-function readPackage(folder: string): Package | undefined {
-  let text: string;
+function readPackage(folder: string): { name?: string; version?: string } | undefined {
   try {
-    text = readFileSync(join(folder, "package.json"), "utf8");
+    return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { name?: string; version?: string };
   } catch (error) {
     // Most folders above this file have no package.json.
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
   }
-  return JSON.parse(text) as Package;
 }
 
 let found: { root: string; version: string } | undefined;
 
-function locate(): { root: string; version: string } {
+function locate(): NonNullable<typeof found> {
   for (let folder = __dirname; ; folder = dirname(folder)) {
     const manifest = readPackage(folder);
     if (manifest?.name === "lathe") return { root: folder, version: manifest.version ?? "0.0.0" };

@@ -1,14 +1,7 @@
-import { LatheError, type ErrorCode, type FieldViolation } from "./errors";
+import { LatheError } from "./errors";
 
-/** A LatheError as a message between processes. */
-interface PackedError {
-  code: ErrorCode;
-  message: string;
-  reason: string;
-  violations: FieldViolation[];
-  metadata: Record<string, string>;
-  stack: string;
-}
+/** A LatheError as a message between processes, with the stack of its cause. */
+type PackedError = Pick<LatheError, "code" | "message" | "reason" | "violations" | "metadata"> & { stack: string };
 
 export type ToChild =
   | { kind: "job"; job: unknown }
@@ -27,14 +20,8 @@ export type ToParent =
 export function packError(thrown: unknown): PackedError {
   const error = LatheError.from(thrown);
   const origin = error.cause instanceof Error ? error.cause : error;
-  return {
-    code: error.code,
-    message: error.message,
-    reason: error.reason,
-    violations: [...error.violations],
-    metadata: { ...error.metadata },
-    stack: origin.stack ?? origin.message,
-  };
+  const { code, message, reason, violations, metadata } = error;
+  return { code, message, reason, violations, metadata, stack: origin.stack ?? origin.message };
 }
 
 /** The LatheError in the receiving process; its cause has the original stack. */

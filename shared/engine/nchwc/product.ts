@@ -1,4 +1,4 @@
-import { pad, reshape, sizeOf } from "../emit";
+import { gather, pad, reshape, sizeOf } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 import { channelsOf, pointwise, toBlocked, toPlain } from "./emit";
@@ -48,6 +48,5 @@ export function movedRows(
       .map((row) => row * stride + shift)
       .map((row) => (row >= 0 && row < height ? row : height)),
   );
-  const shape = [tiles, taps.length, rows.shape[2] as number];
-  return r.node("Gather", [pad(r, rows, [0, 0, 0], [0, 1, 0]), r.integers(taps)], shape, "float32", { axis: 1 });
+  return gather(r, pad(r, rows, [0, 0, 0], [0, 1, 0]), taps, 1);
 }

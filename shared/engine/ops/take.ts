@@ -1,4 +1,4 @@
-import { pad, reshape, sizeOf } from "../emit";
+import { gather, pad, reshape, sizeOf } from "../emit";
 import { required } from "../kernels/rule";
 import { tf } from "../tf";
 import { defineKernel, single } from "./kernel";
@@ -15,8 +15,11 @@ const kernel = defineKernel<Take>({
     const size = sizeOf(x);
     const flat = reshape(r, x, [size]);
     const extended = source.includes(-1) ? pad(r, flat, [0], [1]) : flat;
-    const indices = r.integers(source.map((index) => (index < 0 ? size : index)));
-    return r.node("Gather", [extended, indices], [source.length], x.dtype, { axis: 0 });
+    return gather(
+      r,
+      extended,
+      source.map((index) => (index < 0 ? size : index)),
+    );
   },
   eager: ({ x }, { source }) => {
     const { size } = x as tf.Tensor;

@@ -1,4 +1,4 @@
-import { concat, expand, reshape } from "../../emit";
+import { concat, expand, gather, reshape } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
 import { split } from "../emit";
@@ -59,8 +59,7 @@ export function tileScales(r: Recorder, plan: MixturePlan, scale1: Value, scale2
     const { branch, layer } = list[at] as (typeof list)[number];
     return (starts.get(`${branch}/${layer}`) as number) + outputTile;
   });
-  const shape = [taken.length, tile, tile];
-  return r.node("Gather", [rows, r.integers(taken)], shape, "float32", { axis: 0 });
+  return gather(r, rows, taken);
 }
 
 /** Filters of the input gradients: squares transposed, taps reversed, input and output tiles exchanged. */
@@ -83,6 +82,5 @@ export function transposedFilters(r: Recorder, plan: MixturePlan, scaled: Value)
       return start + (outputTile * from + inputTile) * 3 + (2 - tap);
     });
   });
-  const gathered = r.node("Gather", [turned, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
-  return splitFilters(r, gathered, back);
+  return splitFilters(r, gather(r, turned, order), back);
 }

@@ -1,4 +1,4 @@
-import { concat, reshape, sizeOf } from "../../emit";
+import { concat, gather, reshape, sizeOf } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
 import { channelsOf, shiftColumns } from "../emit";
@@ -34,9 +34,8 @@ export function emitFilterGradient(
     return [product(r, taps, u1[branch] as Value, tile)];
   });
   const all = concat(r, [...sideBySide(r, products, tile), zeroSquare(r, tile)], 0);
-  const order = r.integers(squareOrder(plan));
-  const shape = [order.shape[0] as number, tile * tile];
-  return reshape(r, r.node("Gather", [all, order], shape, "float32", { axis: 0 }), [shape[0] as number, tile, tile]);
+  const order = squareOrder(plan);
+  return reshape(r, gather(r, all, order), [order.length, tile, tile]);
 }
 
 /** The convolutions in the order of their products: those with equal numbers of outputs are neighbours. */
@@ -68,13 +67,16 @@ function movedColumns(r: Recorder, u: Value, dilation: number, tile: number): Va
   return [shiftColumns(r, u, 2, dilation, tile), u, shiftColumns(r, u, 0, dilation, tile)];
 }
 
+/** The products of a convolution: number of taps, tiles of input and output, and index of the first square. */
+type Place = Record<"taps" | "from" | "to" | "first", number>;
+
 /**
  * Index of each square among the products, in the order of the filters. A square of zeros follows the products, for taps that see only
  * padding.
  */
 function squareOrder(plan: MixturePlan): number[] {
   const { tile, height, width } = plan;
-  const places = new Map<string, { taps: number; from: number; to: number; first: number }>();
+  const places = new Map<string, Place>();
   let next = 0;
   for (const { branch, layer, inputs, outputs } of inOrder(plan)) {
     const { scale, dilation } = plan.branches[branch] as Branch;
@@ -85,12 +87,7 @@ function squareOrder(plan: MixturePlan): number[] {
   }
   const zeros = next;
   return convolutions(plan).flatMap(({ branch, layer }) => {
-    const { taps, from, to, first } = places.get(`${branch}/${layer}`) as {
-      taps: number;
-      from: number;
-      to: number;
-      first: number;
-    };
+    const { taps, from, to, first } = places.get(`${branch}/${layer}`) as Place;
     return upTo(from * to * 3).map((at) => {
       const [outputTile, inputTile, tap] = [Math.floor(at / (from * 3)), Math.floor(at / 3) % from, at % 3];
       if (taps === 1) return tap === 1 ? first + inputTile * to + outputTile : zeros;

@@ -1,4 +1,4 @@
-import { binary, concat, expand, reshape, slice } from "../../emit";
+import { binary, concat, expand, gather, reshape, slice } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
 import { depthwise, generalConvolution, shiftColumns, withChannels } from "../emit";
@@ -9,13 +9,6 @@ import { moveChannels, place, type ReductionActivations, type ReductionInputs } 
 import { emitNormGradient } from "./norm";
 import { addedChannels, filledUp, inputShape, outputRows, outputShape, type ReductionPlan } from "./plan";
 
-interface ReductionGradients {
-  x: Value;
-  filters: Value;
-  gamma: Value;
-  beta: Value;
-}
-
 /** Derivatives of a reduction with respect to all its inputs. */
 export function emitReductionGradient(
   r: Recorder,
@@ -23,24 +16,17 @@ export function emitReductionGradient(
   inputs: Omit<ReductionInputs, "beta">,
   saved: ReductionActivations,
   dy: Value,
-): ReductionGradients {
+): ReductionInputs {
   const { gamma, beta, u, scale } = emitNormGradient(r, saved, inputs.gamma, dy, plan.epsilon);
   const convolved = withChannels(r, u, filledUp(plan).added);
   const scales = tileScales(r, plan, scale);
+  const byConvolution = r.within("InputGradient", () =>
+    convolutionGradient(r, plan, convolved, binary(r, "Mul", inputs.filters, scales)),
+  );
+  const image = reshape(r, inputs.x, inputShape(plan, filledUp(plan).input));
+  const byPool = poolGradient(r, image, saved.pooled, pooledPart(r, plan, u, scale));
   return {
-    x: binary(
-      r,
-      "Add",
-      r.within("InputGradient", () =>
-        convolutionGradient(r, plan, convolved, binary(r, "Mul", inputs.filters, scales)),
-      ),
-      poolGradient(
-        r,
-        reshape(r, inputs.x, inputShape(plan, filledUp(plan).input)),
-        saved.pooled,
-        pooledPart(r, plan, u, scale),
-      ),
-    ),
+    x: binary(r, "Add", byConvolution, byPool),
     filters: r.within("WeightGradient", () =>
       binary(r, "Mul", filterGradient(r, plan, saved.columns, convolved), scales),
     ),
@@ -95,8 +81,7 @@ function convolutionGradient(r: Recorder, plan: ReductionPlan, u: Value, scaled:
         upTo(from).flatMap((outputTile) => rows.map((row) => ((outputTile * 3 + column) * to + inputTile) * 3 + row)),
       ),
     );
-    const taken = r.node("Gather", [squares, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
-    const filter = reshape(r, taken, [input, columns.length * added, rows.length, 1]);
+    const filter = reshape(r, gather(r, squares, order), [input, columns.length * added, rows.length, 1]);
     return generalConvolution(r, odd.column === 1 ? both : u, filter, outputShape(plan, input), {
       pads: [0, 0, odd.row, 0],
     });
@@ -121,7 +106,5 @@ function filterGradient(r: Recorder, plan: ReductionPlan, columns: Value, u: Val
   const all = reshape(r, products, [9 * from * to, tile * tile]);
   // Index of each square in a product ordered by column, input tile, row and output tile.
   const order = upTo(to).flatMap((outputTile) => upTo(9 * from).map((at) => at * to + outputTile));
-  const inOrder =
-    to === 1 ? all : r.node("Gather", [all, r.integers(order)], [order.length, tile * tile], "float32", { axis: 0 });
-  return reshape(r, inOrder, [order.length, tile, tile]);
+  return reshape(r, to === 1 ? all : gather(r, all, order), [order.length, tile, tile]);
 }

@@ -1,4 +1,4 @@
-import { binary, concat, expand, matMul, pad, reshape, transpose } from "../../emit";
+import { binary, concat, expand, gather, matMul, pad, reshape, transpose } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
 import { generalConvolution, toBlocked } from "../emit";
@@ -80,7 +80,5 @@ function taps(r: Recorder, plan: ReductionPlan, images: Value): Value {
   const before = pad(r, apart, [-1, 0, 1], [0, 0, -1]);
   const columns = reshape(r, concat(r, [before, apart], 0), [3 * inputs, height + 1, batch * w]);
   const seen = [-1, 0, 1].flatMap((shift) => upTo(h).map((row) => (2 * row + shift < 0 ? height : 2 * row + shift)));
-  const gathered = [3 * inputs, seen.length, batch * w];
-  const all = r.node("Gather", [columns, r.integers(seen)], gathered, "float32", { axis: 1 });
-  return reshape(r, all, [9 * inputs, h * batch * w]);
+  return reshape(r, gather(r, columns, seen, 1), [9 * inputs, h * batch * w]);
 }
