@@ -1,26 +1,19 @@
-import { LatheError } from "../process/errors";
 import type { CompiledStep } from "./session";
-import { checkInputs, checkInto, type Arrays, type DType, type Signature, type Step } from "./signature";
+import { checkInputs, checkInto, outputSignature, type Arrays, type Signature, type Step } from "./signature";
 import { onBackend, tf } from "./tf";
 import { trace } from "./tracer";
 
 /** A step that a TF.js backend runs op by op. It is also traced, to find its outputs and to refuse the same steps as the tracer. */
 export function compileEager(step: Step, signature: Signature, backend: "cpu" | "tensorflow"): CompiledStep {
   const { graph, outputs } = trace(step, signature);
-  const outputSignature = Object.fromEntries(
-    outputs.map((name, i) => [name, { shape: graph.outputs[i]?.shape ?? [], dtype: graph.outputs[i]?.dtype as DType }]),
-  );
-  for (const [name, { dtype }] of Object.entries(outputSignature)) {
-    if (dtype !== "float32" && dtype !== "int32")
-      throw new LatheError("INVALID_ARGUMENT", `output "${name}" is ${String(dtype)}, must be float32 or int32`);
-  }
+  const outputTypes = outputSignature(outputs);
   return {
     nodes: graph.nodes.length,
-    outputs: outputSignature,
+    outputs: outputTypes,
     // eslint-disable-next-line @typescript-eslint/require-await -- one interface with engines that do wait
     run: async (inputs, into = {}) => {
       checkInputs(inputs, signature);
-      checkInto(into, outputSignature, inputs);
+      checkInto(into, outputTypes, inputs);
       return onBackend(backend, () => evaluate(step, signature, inputs, into));
     },
     release: () => Promise.resolve(),

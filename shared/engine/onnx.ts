@@ -22,10 +22,9 @@ export function exportOnnx({ step, signature, constants, metadata = {}, name = "
   const { graph, outputs } = trace(step, signature, constants);
   const folded = eliminateDeadCode(foldBatchNorm(graph));
   checkGraph(folded);
-  outputs.forEach((output, i) => {
-    if (graph.outputs[i]?.name !== output)
+  for (const [output, { name: inGraph }] of outputs)
+    if (inGraph !== output)
       throw new LatheError("INVALID_ARGUMENT", `"${output}" names both an input and an output of the exported model`);
-  });
   return encodeModel(folded, name, metadata);
 }
 
@@ -66,14 +65,14 @@ function decode(bytes: Uint8Array): ModelProto & { graph: NonNullable<ModelProto
   throw new LatheError("INVALID_ARGUMENT", `${bytes.byteLength} bytes are no ONNX model`, { cause });
 }
 
+const DTYPES = new Map<number | undefined, DType>([
+  [DataType.FLOAT, "float32"],
+  [DataType.INT32, "int32"],
+]);
+
 function specOf({ name, type }: ValueInfoProto): { shape: number[]; dtype: DType } {
   const tensor = type?.tensorType;
-  const dtype =
-    tensor?.elemType === (DataType.FLOAT as number)
-      ? "float32"
-      : tensor?.elemType === (DataType.INT32 as number)
-        ? "int32"
-        : undefined;
+  const dtype = DTYPES.get(tensor?.elemType);
   if (dtype === undefined)
     throw new LatheError(
       "INVALID_ARGUMENT",

@@ -63,8 +63,10 @@ export function pack(tensors: Readonly<Record<string, tf.Tensor>>, { entries }: 
 
 /** The part of a buffer that holds one tensor, as a view of the same memory. */
 export function view(buffer: Float32Array, layout: Manifest, name: string): Float32Array {
-  const { offset, shape } = entryOf(layout, name);
-  return buffer.subarray(offset, offset + elementCount(shape));
+  const entry = layout.entries.find((candidate) => candidate.name === name);
+  if (entry === undefined)
+    throw new LatheError("NOT_FOUND", `parameter "${name}" is not in the manifest of ${layout.entries.length} entries`);
+  return buffer.subarray(entry.offset, entry.offset + elementCount(entry.shape));
 }
 
 /** The elements of a row-major tensor at the picked indices of each axis; throws INTERNAL on an index outside. */
@@ -91,11 +93,4 @@ export function pick(
   };
   copy(0, 0);
   return target;
-}
-
-function entryOf(layout: Manifest, name: string): ManifestEntry {
-  const entry = layout.entries.find((candidate) => candidate.name === name);
-  if (entry === undefined)
-    throw new LatheError("NOT_FOUND", `parameter "${name}" is not in the manifest of ${layout.entries.length} entries`);
-  return entry;
 }

@@ -10,22 +10,16 @@ export interface Random {
   normal(): number;
   /** Shuffles in place (Fisher and Yates) and returns the array. */
   shuffle<T>(array: T[]): T[];
-  /** The four 32-bit words from which restoreRandom continues. */
-  state(): number[];
 }
 
 /** The generator of a seed and a named stream. Streams with different names are independent. */
 export function createRandom(seed: number, stream = ""): Random {
-  return restoreRandom(words(hash(`${seed}/${stream}`)));
+  return randomFrom(words(hash(`${seed}/${stream}`)));
 }
 
-/** Restores a generator from its state. */
-export function restoreRandom(state: readonly number[]): Random {
-  if (state.length !== 4 || state.every((word) => word === 0)) {
-    throw new LatheError("INVALID_ARGUMENT", `random state is [${state.join(",")}], must be four words, not all 0`);
-  }
-  let [s0, s1, s2, s3] = state.map((word) => word >>> 0) as [number, number, number, number];
-
+/** The generator whose state is four 32-bit words, not all 0. */
+export function randomFrom(state: readonly number[]): Random {
+  let [s0, s1, s2, s3] = state as [number, number, number, number];
   const word = (): number => {
     const result = Math.imul(rotateLeft(Math.imul(s1, 5), 7), 9) >>> 0;
     const shifted = s1 << 9;
@@ -63,7 +57,6 @@ export function restoreRandom(state: readonly number[]): Random {
       }
       return array;
     },
-    state: () => [s0 >>> 0, s1 >>> 0, s2 >>> 0, s3 >>> 0],
   };
 }
 

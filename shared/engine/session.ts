@@ -7,7 +7,7 @@ import { encodeModel } from "./encode";
 import { conv2d } from "./ops/conv2d";
 import { mixedPrecision, type Precision } from "./precision";
 import type { Provider } from "./provider";
-import { checkInputs, checkInto, type Arrays, type DType, type Signature, type Step } from "./signature";
+import { checkInputs, checkInto, outputSignature, type Arrays, type Signature, type Step } from "./signature";
 import { trace, type TracedStep } from "./tracer";
 
 /** ONNX Runtime's optimisation of a graph: everything, or nothing, which creates a session in a quarter of the time. */
@@ -66,12 +66,7 @@ export async function compileOnnx(
   const how = { graphOptimizationLevel: optimization, enableMemPattern: false };
   const session = await create(encodeModel(graph, name), options, how, name);
   options.profiling?.opened(name, graph, session);
-  const compiled = sessionStep(
-    session,
-    graph.nodes.length,
-    signature,
-    outputs.map((output, i) => [output, graph.outputs[i] as Value]),
-  );
+  const compiled = sessionStep(session, graph.nodes.length, signature, outputs);
   return {
     ...compiled,
     release: async () => {
@@ -115,11 +110,8 @@ export async function createSession(
       ...(profiling && { enableProfiling: true, profileFilePrefix: join(profiling.folder, name) }),
     });
   } catch (error) {
-    throw new LatheError(
-      "INTERNAL",
-      `ONNX Runtime (${provider}) refuses the model: ${LatheError.from(error).message}`,
-      { cause: error },
-    );
+    const message = `ONNX Runtime (${provider}) refuses the model: ${LatheError.from(error).message}`;
+    throw new LatheError("INTERNAL", message, { cause: error });
   }
 }
 
@@ -130,26 +122,24 @@ export function sessionStep(
   signature: Signature,
   outputs: readonly (readonly [string, Value])[],
 ): CompiledStep {
-  const outputSignature = Object.fromEntries(
-    outputs.map(([name, value]) => [name, { shape: value.shape, dtype: outputType(name, value) }]),
-  );
+  const outputTypes = outputSignature(outputs);
   let released = false;
   return {
     nodes,
-    outputs: outputSignature,
+    outputs: outputTypes,
     run: async (inputs, into = {}) => {
       if (released) throw new LatheError("FAILED_PRECONDITION", "the compiled step has been released");
       checkInputs(inputs, signature);
-      checkInto(into, outputSignature, inputs);
+      checkInto(into, outputTypes, inputs);
       const feeds = Object.fromEntries(
         Object.entries(signature).map(([name, spec]) => [name, tensor(inputs[name] as Arrays[string], spec.shape)]),
       );
       const fetches = Object.fromEntries(
         outputs.map(([name, value]) => [value.name, into[name] === undefined ? null : tensor(into[name], value.shape)]),
       );
-      const results = await session.run(feeds, fetches, { logSeverityLevel: FATAL });
+      const fetched = await session.run(feeds, fetches, { logSeverityLevel: FATAL });
       return Object.fromEntries(
-        outputs.map(([name, value]) => [name, into[name] ?? (results[value.name]?.data as Arrays[string])]),
+        outputs.map(([name, value]) => [name, into[name] ?? (fetched[value.name]?.data as Arrays[string])]),
       );
     },
     release: async () => {
@@ -164,11 +154,6 @@ function tensor(array: Float32Array | Int32Array, shape: readonly number[]): ort
   return array instanceof Float32Array
     ? new ort.Tensor("float32", array, shape)
     : new ort.Tensor("int32", array, shape);
-}
-
-function outputType(name: string, { dtype }: Value): DType {
-  if (dtype === "float32" || dtype === "int32") return dtype;
-  throw new LatheError("INVALID_ARGUMENT", `output "${name}" is ${dtype}, must be float32 or int32`);
 }
 
 // A model of one node shows whether the provider exists and has a convolution in the precision.

@@ -72,6 +72,17 @@ function checkArray(kind: "input" | "output", name: string, array: Arrays[string
   throw new LatheError("INVALID_ARGUMENT", `${kind} "${name}" is ${describeArray(array)}, must be ${want}`);
 }
 
+/** The signature of a step's outputs; throws INVALID_ARGUMENT for one that is neither float32 nor int32. */
+export function outputSignature(
+  outputs: readonly (readonly [name: string, value: { shape: readonly number[]; dtype: string }])[],
+): Signature {
+  const entries = outputs.map(([name, { shape, dtype }]): [string, TensorSpec] => {
+    if (dtype === "float32" || dtype === "int32") return [name, { shape, dtype }];
+    throw new LatheError("INVALID_ARGUMENT", `output "${name}" is ${dtype}, must be float32 or int32`);
+  });
+  return Object.fromEntries(entries);
+}
+
 /** The numbers below `count`. */
 export function upTo(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index);

@@ -132,8 +132,8 @@ export type Constants = Readonly<Record<string, { data: Float32Array | Int32Arra
 
 export interface TracedStep {
   readonly graph: Graph;
-  /** The step's own names of graph.outputs, in the same order. */
-  readonly outputs: readonly string[];
+  /** The step's own names of graph.outputs, in the same order, with their values in the graph. */
+  readonly outputs: readonly (readonly [name: string, value: Value])[];
 }
 
 /**
@@ -160,7 +160,7 @@ export function trace(step: Step, signature: Signature, constants: Constants = {
       const graph = recorder.finish(
         Object.fromEntries(results.map(([name, tensor]) => [nameInGraph(name), backend.symbolOf(tensor)])),
       );
-      return { graph, outputs: results.map(([name]) => name) };
+      return { graph, outputs: results.map(([name], i) => [name, graph.outputs[i] as Value] as const) };
     });
     const graph = eliminateDeadCode(traced.graph);
     checkGraph(graph);

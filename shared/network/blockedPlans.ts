@@ -1,5 +1,5 @@
 import { wholeTiles } from "../engine/nchwc/emit";
-import { obstacle, type MixturePlan } from "../engine/nchwc/mixture/plan";
+import { mixtureObstacle, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import type { LiveBlock } from "../space/live";
 import { stemReduction, type ReductionChannels } from "../space/parts";
@@ -39,7 +39,7 @@ export function blockedPlans({ space, stages }: Supernet, batch: number, tile: n
     if (why) return why;
     for (const block of stage.blocks) {
       const plan = mixturePlan(block, size, tile);
-      const why = obstacle(plan);
+      const why = mixtureObstacle(plan);
       if (why !== undefined) return `${block.name}: ${why}`;
       mixtures.set(block.name, { block, plan });
     }

@@ -21,8 +21,7 @@ export function roundingEngine(precision: Precision, lossScale = lossScaleOf(pre
         { provider: "cpu", threads: 1 },
         { graphOptimizationLevel: "disabled" },
       );
-      const values = outputs.map((output, i): [string, Value] => [output, graph.outputs[i] as Value]);
-      return sessionStep(session, graph.nodes.length, signature, values);
+      return sessionStep(session, graph.nodes.length, signature, outputs);
     },
   };
 }

@@ -18,5 +18,10 @@ export function required(inputs: Values, name: string): Value {
   return value;
 }
 
+/** The inputs of a kernel with these names. */
+export function requiredAll<Name extends string>(inputs: Values, names: readonly Name[]): Record<Name, Value> {
+  return Object.fromEntries(names.map((name) => [name, required(inputs, name)])) as Record<Name, Value>;
+}
+
 /** The axis counted from the front, for negative axes too. */
 export const fromFront = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);

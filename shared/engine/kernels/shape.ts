@@ -1,6 +1,7 @@
 import { tf } from "../tf";
 import type { ElementType, Value } from "../graph";
 import { cast, concat, expand, oneHot, pad, reshape, slice, sizeOf, transpose, binary } from "../emit";
+import { upTo } from "../signature";
 import { fromFront, required, type RuleTable } from "./rule";
 
 const axisOf = (value: Value, axis: number): number => value.shape[axis] as number;
@@ -17,12 +18,8 @@ export const shapeRules: RuleTable = {
   Transpose: (r, inputs, { perm }: { perm: number[] }) => transpose(r, required(inputs, "x"), perm),
   Tile: (r, inputs, { reps }: { reps: number[] }) => {
     const x = required(inputs, "x");
-    return r.node(
-      "Tile",
-      [x, r.integers(reps)],
-      x.shape.map((size, i) => size * (reps[i] as number)),
-      x.dtype,
-    );
+    const shape = x.shape.map((size, i) => size * (reps[i] as number));
+    return r.node("Tile", [x, r.integers(reps)], shape, x.dtype);
   },
   BroadcastTo: (r, inputs, { shape }: { shape: number[] }) => expand(r, required(inputs, "x"), shape),
   Concat: (r, inputs, { axis }: { axis: number }) => {
@@ -32,17 +29,14 @@ export const shapeRules: RuleTable = {
   Pack: (r, inputs, { axis }: { axis: number }) => {
     const values = Object.values(inputs);
     const front = fromFront(axis, (values[0] as Value).shape.length + 1);
-    return concat(
-      r,
-      values.map((value) => reshape(r, value, value.shape.toSpliced(front, 0, 1))),
-      front,
-    );
+    const parts = values.map((value) => reshape(r, value, value.shape.toSpliced(front, 0, 1)));
+    return concat(r, parts, front);
   },
   Unpack: (r, inputs, attrs: { axis: number }) => {
     const x = required(inputs, "value");
     const axis = fromFront(attrs.axis, x.shape.length);
     const shape = x.shape.toSpliced(axis, 1);
-    return Array.from({ length: axisOf(x, axis) }, (_, i) => reshape(r, slice(r, x, [axis], [i], [1]), shape));
+    return upTo(axisOf(x, axis)).map((i) => reshape(r, slice(r, x, [axis], [i], [1]), shape));
   },
   SplitV: (r, inputs, attrs: { numOrSizeSplits: number[] | number; axis: number }) => {
     const x = required(inputs, "x");
@@ -53,25 +47,14 @@ export const shapeRules: RuleTable = {
         ? Array<number>(splits).fill(axisOf(x, axis) / splits)
         : resolveSizes(splits, axisOf(x, axis));
     if (sizes.length === 1) return [x];
-    return r.split(
-      "Split",
-      [x, r.integers(sizes)],
-      sizes.map((size) => x.shape.with(axis, size)),
-      x.dtype,
-      { axis },
-    );
+    const shapes = sizes.map((size) => x.shape.with(axis, size));
+    return r.split("Split", [x, r.integers(sizes)], shapes, x.dtype, { axis });
   },
   Slice: (r, inputs, attrs: { begin: number | number[]; size: number | number[] }) => {
     const x = required(inputs, "x");
     const info = { dataId: {}, shape: [...x.shape], dtype: "float32" as const };
     const [begin, size] = tf.slice_util.parseSliceParams(info, attrs.begin, attrs.size);
-    return slice(
-      r,
-      x,
-      x.shape.map((_, i) => i),
-      begin as number[],
-      size as number[],
-    );
+    return slice(r, x, [...x.shape.keys()], begin as number[], size as number[]);
   },
   PadV2: (r, inputs, attrs: { paddings: [number, number][]; constantValue: number }) => {
     const [before, after] = [attrs.paddings.map(([n]) => n), attrs.paddings.map(([, n]) => n)];

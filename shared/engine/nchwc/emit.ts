@@ -1,5 +1,6 @@
 import { binary, concat, pad, reshape, sizeOf, slice } from "../emit";
 import type { Value } from "../graph";
+import { halved, pooling, shapeOf } from "../ops/window";
 import type { Recorder } from "../recorder";
 
 // Operators on ONNX Runtime's blocked layout. A value has the logical shape [1, C, H, N*W] and the memory layout [C/tile, H, N, W, tile].
@@ -75,11 +76,8 @@ export function convolution(
   const size = axis === 0 ? [3, 1] : [1, 3];
   const weights = reshape(r, filter, [outputs, inputs, ...size]);
   const [along, across] = axis === 0 ? [dilation, 0] : [0, dilation];
-  const attributes = {
-    kernel_shape: size,
-    dilations: axis === 0 ? [dilation, 1] : [1, dilation],
-    pads: [along, across, along, across],
-  };
+  const dilations = axis === 0 ? [dilation, 1] : [1, dilation];
+  const attributes = { kernel_shape: size, dilations, pads: [along, across, along, across] };
   const given = [x, weights, zeros(r, outputs), ...(sum ? [sum] : [])];
   return r.within("Conv", () => node(r, "Conv", given, [1, outputs, height, width], attributes));
 }
@@ -120,19 +118,11 @@ export function shiftColumns(
   const [images, channels, height, width] = x.shape as [number, number, number, number];
   // Filters of depthwise convolutions have the layout [C/tile, taps, tile].
   const oneHot = Float32Array.from({ length: channels * 3 }, (_, at) => (Math.floor(at / tile) % 3 === tap ? 1 : 0));
-  return node(
-    r,
-    "Conv",
-    [x, r.constant(oneHot, [channels, 1, 1, 3], "float32")],
-    [images, channels, height, width / stride],
-    {
-      kernel_shape: [1, 3],
-      dilations: [1, dilation],
-      pads: [0, dilation, 0, dilation],
-      group: channels,
-      ...(stride === 2 && { strides: [1, 2] }),
-    },
-  );
+  const filter = r.constant(oneHot, [channels, 1, 1, 3], "float32");
+  return node(r, "Conv", [x, filter], [images, channels, height, width / stride], {
+    ...{ kernel_shape: [1, 3], dilations: [1, dilation], pads: [0, dilation, 0, dilation], group: channels },
+    ...(stride === 2 && { strides: [1, 2] }),
+  });
 }
 
 /** Mean of each channel of each value, concatenated, [C]. */
@@ -160,16 +150,12 @@ function rowMeans(r: Recorder, x: Value): Value {
   return reshape(r, averageOver(r, reshape(r, x, [1, channels * height, 1, width])), [1, channels, height, 1]);
 }
 
-const pooling = { kernel_shape: [2, 2], strides: [2, 2] };
-
-const halved = ([n, c, h, w]: readonly number[]) => [n, c, (h as number) / 2, (w as number) / 2] as number[];
-
 export function maxPool(r: Recorder, x: Value): Value {
-  return node(r, "MaxPool", [x], halved(x.shape), pooling);
+  return node(r, "MaxPool", [x], halved(shapeOf(x)), pooling);
 }
 
 export function averagePool(r: Recorder, x: Value): Value {
-  return node(r, "AveragePool", [x], halved(x.shape), pooling);
+  return node(r, "AveragePool", [x], halved(shapeOf(x)), pooling);
 }
 
 /** Each element repeated over a 2x2 window. */

@@ -1,9 +1,7 @@
-import { binary, unary, reduce, reshape } from "../emit";
-import type { Value } from "../graph";
+import { binary, unary } from "../emit";
 import { required } from "../kernels/rule";
-import type { Recorder } from "../recorder";
 import { tf } from "../tf";
-import { channelAffine, channelMean, channelSum, perChannel } from "./channels";
+import { channelAffine, channelMean, channelSum, emitMean, perChannel } from "./channels";
 import { defineKernel, single } from "./kernel";
 
 interface Attributes {
@@ -16,11 +14,8 @@ const kernel = defineKernel<Attributes>({
     const [x, gamma, beta] = [required(inputs, "x"), required(inputs, "gamma"), required(inputs, "beta")];
     const mean = emitMean(r, x);
     // E[x^2] - E[x]^2 needs one pass less than E[(x - E[x])^2]. Rounding may make it negative, so it is clipped at 0.
-    const variance = unary(
-      r,
-      "Relu",
-      binary(r, "Sub", emitMean(r, binary(r, "Mul", x, x)), binary(r, "Mul", mean, mean)),
-    );
+    const squares = emitMean(r, binary(r, "Mul", x, x));
+    const variance = unary(r, "Relu", binary(r, "Sub", squares, binary(r, "Mul", mean, mean)));
     const y = r.node("BatchNormalization", [x, gamma, beta, mean, variance], x.shape, x.dtype, {
       epsilon: { float: epsilon },
     });
@@ -28,12 +23,7 @@ const kernel = defineKernel<Attributes>({
   },
   eager: ({ x, gamma, beta }, { epsilon }) => {
     const { mean, variance } = tf.moments(x as tf.Tensor, [0, 2, 3]);
-    const scale = tf.mul(gamma as tf.Tensor, tf.rsqrt(tf.add(variance, epsilon)));
-    const y = tf.add(
-      tf.mul(x as tf.Tensor, perChannel(scale)),
-      perChannel(tf.sub(beta as tf.Tensor, tf.mul(mean, scale))),
-    );
-    return [y, mean, variance];
+    return [eagerNorm(x as tf.Tensor, gamma as tf.Tensor, beta as tf.Tensor, mean, variance, epsilon), mean, variance];
   },
   gradient: {
     saveInputs: ["x", "gamma"],
@@ -69,17 +59,6 @@ function derivative(
   };
 }
 
-function emitMean(r: Recorder, x: Value): Value {
-  const [n, c] = x.shape as [number, number];
-  return reduce(
-    r,
-    "ReduceMean",
-    reshape(r, r.node("GlobalAveragePool", [x], [n, c, 1, 1], x.dtype), [n, c]),
-    [0],
-    false,
-  );
-}
-
 /**
  * Batch normalisation of x [N,C,H,W] by its own moments, as in training. Returns y, and mean and biased variance per channel [C];
  * no derivative flows through the moments.
@@ -102,14 +81,8 @@ const inference = defineKernel<Attributes>({
     const x = required(inputs, "x");
     return r.node("BatchNormalization", parameters, x.shape, x.dtype, { epsilon: { float: epsilon } });
   },
-  eager: (inputs, { epsilon }) => {
-    const { x, gamma, beta, mean, variance } = inputs as Record<
-      "x" | "gamma" | "beta" | "mean" | "variance",
-      tf.Tensor
-    >;
-    const scale = tf.mul(gamma, tf.rsqrt(tf.add(variance, epsilon)));
-    return tf.add(tf.mul(x, perChannel(scale)), perChannel(tf.sub(beta, tf.mul(mean, scale))));
-  },
+  eager: ({ x, gamma, beta, mean, variance }, { epsilon }) =>
+    eagerNorm(x as tf.Tensor, gamma as tf.Tensor, beta as tf.Tensor, mean as tf.Tensor, variance as tf.Tensor, epsilon),
   gradient: {
     saveInputs: ["x", "gamma", "mean", "variance"],
     of: (dy, saved, { epsilon }) => {
@@ -125,6 +98,18 @@ const inference = defineKernel<Attributes>({
     },
   },
 });
+
+function eagerNorm(
+  x: tf.Tensor,
+  gamma: tf.Tensor,
+  beta: tf.Tensor,
+  mean: tf.Tensor,
+  variance: tf.Tensor,
+  epsilon: number,
+): tf.Tensor {
+  const scale = tf.mul(gamma, tf.rsqrt(tf.add(variance, epsilon)));
+  return tf.add(tf.mul(x, perChannel(scale)), perChannel(tf.sub(beta, tf.mul(mean, scale))));
+}
 
 /** Batch normalisation of x [N,C,H,W] by given moments [C], as in evaluation; the derivative treats the moments as constants. */
 export function batchNormInference(

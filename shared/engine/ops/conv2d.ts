@@ -1,6 +1,6 @@
 import { required } from "../kernels/rule";
 import { tf } from "../tf";
-import { convolutionShape, type Convolution, type Shape4 } from "./convolutionShape";
+import { convolutionShape, padded, type Convolution, type Shape4 } from "./convolutionShape";
 import { conv2dInputGradient, conv2dWeightGradient } from "./conv2dGradient";
 import { defineKernel, single } from "./kernel";
 
@@ -8,11 +8,8 @@ const kernel = defineKernel<Convolution>({
   name: "LatheConv2d",
   traced: (r, inputs, convolution: Convolution) => {
     const [x, w] = [required(inputs, "x"), required(inputs, "w")];
-    const { batch, outChannels, outHeight, outWidth, kernelSize, padding } = convolutionShape(
-      x.shape,
-      w.shape,
-      convolution,
-    );
+    const shape = convolutionShape(x.shape, w.shape, convolution);
+    const { batch, outChannels, outHeight, outWidth, kernelSize, padding } = shape;
     return r.node("Conv", [x, w], [batch, outChannels, outHeight, outWidth], x.dtype, {
       kernel_shape: kernelSize,
       strides: [convolution.stride, convolution.stride],
@@ -43,13 +40,7 @@ export function conv2d(x: tf.Tensor, w: tf.Tensor, options: Partial<Convolution>
 /** The same by TF.js's NHWC convolution, the only layout of its CPU backend. */
 function eagerConvolution(x: tf.Tensor4D, w: tf.Tensor4D, convolution: Convolution): tf.Tensor4D {
   const { padding } = convolutionShape(x.shape, w.shape, convolution);
-  const padded = tf.pad(x, [
-    [0, 0],
-    [0, 0],
-    [padding[0], padding[0]],
-    [padding[1], padding[1]],
-  ]);
-  const channelsLast: tf.Tensor4D = tf.transpose(padded, [0, 2, 3, 1]);
+  const channelsLast: tf.Tensor4D = tf.transpose(padded(x, padding), [0, 2, 3, 1]);
   const filterLast: tf.Tensor4D = tf.transpose(w, [2, 3, 1, 0]);
   const { stride, dilation } = convolution;
   // TF.js has no convolution with both a stride and a dilation, so every position is computed and some are picked.

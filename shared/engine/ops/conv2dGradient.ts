@@ -3,7 +3,7 @@ import type { Value } from "../graph";
 import { required } from "../kernels/rule";
 import type { Recorder } from "../recorder";
 import { tf } from "../tf";
-import { convolutionShape, type Convolution, type ConvolutionShape, type Shape4 } from "./convolutionShape";
+import { convolutionShape, padded, type Convolution, type ConvolutionShape, type Shape4 } from "./convolutionShape";
 import { defineKernel, single } from "./kernel";
 
 interface InputGradient extends Convolution {
@@ -18,10 +18,8 @@ const inputGradient = defineKernel<InputGradient>({
   name: "LatheConv2dInputGradient",
   traced: (r, inputs, { inputShape, stride, dilation }: InputGradient) => {
     const [dy, w] = [required(inputs, "dy"), required(inputs, "w")];
-    const { height, width, outHeight, outWidth, kernelSize, padding } = convolutionShape(inputShape, w.shape, {
-      stride,
-      dilation,
-    });
+    const shape = convolutionShape(inputShape, w.shape, { stride, dilation });
+    const { height, width, outHeight, outWidth, kernelSize, padding } = shape;
     const attributes = { kernel_shape: kernelSize, dilations: dilation, pads: [...padding, ...padding] };
     if (stride === 1) {
       // Full correlation: the filter is flipped in space, and its channel axes are exchanged.
@@ -36,30 +34,17 @@ const inputGradient = defineKernel<InputGradient>({
     });
   },
   eager: ({ dy, w }, { inputShape, stride, dilation }) => {
-    const { batch, outChannels, height, width, outHeight, outWidth, padding } = convolutionShape(
-      inputShape,
-      (w as tf.Tensor).shape,
-      { stride, dilation },
-    );
+    const shape = convolutionShape(inputShape, (w as tf.Tensor).shape, { stride, dilation });
+    const { batch, outChannels, height, width, outHeight, outWidth, padding } = shape;
+    const none: [number, number] = [0, 0];
+    const gap: [number, number] = [0, stride - 1];
     // Zeros between the rows and columns of dy undo the stride; then a full correlation with the flipped filter follows.
     const spread = tf
-      .pad(tf.reshape(dy as tf.Tensor, [batch * outChannels, outHeight, 1, outWidth, 1]), [
-        [0, 0],
-        [0, 0],
-        [0, stride - 1],
-        [0, 0],
-        [0, stride - 1],
-      ])
+      .pad(tf.reshape(dy as tf.Tensor, [batch * outChannels, outHeight, 1, outWidth, 1]), [none, none, gap, none, gap])
       .reshape([batch, outChannels, outHeight * stride, outWidth * stride])
       .slice([0, 0, 0, 0], [batch, outChannels, height, width]);
-    const padded = tf.pad(spread, [
-      [0, 0],
-      [0, 0],
-      [padding[0], padding[0]],
-      [padding[1], padding[1]],
-    ]);
     const filterLast = tf.transpose(tf.reverse(w as tf.Tensor, [2, 3]), [2, 3, 0, 1]) as tf.Tensor4D;
-    const channelsLast = tf.transpose(padded, [0, 2, 3, 1]) as tf.Tensor4D;
+    const channelsLast = tf.transpose(padded(spread, padding), [0, 2, 3, 1]) as tf.Tensor4D;
     const dx = tf.conv2d(channelsLast, filterLast, 1, "valid", "NHWC", [...dilation]);
     return tf.transpose(dx, [0, 3, 1, 2]);
   },
@@ -79,23 +64,15 @@ const weightGradient = defineKernel<WeightGradient>({
     return reshape(r, reduce(r, "ReduceSum", products, [0], false), attributes.filterShape);
   },
   eager: ({ x, dy }, attributes) => {
-    const { batch, inChannels, outChannels, outHeight, outWidth, kernelSize, padding } = convolutionShape(
-      (x as tf.Tensor).shape,
-      attributes.filterShape,
-      attributes,
-    );
+    const shape = convolutionShape((x as tf.Tensor).shape, attributes.filterShape, attributes);
+    const { batch, inChannels, outChannels, outHeight, outWidth, kernelSize, padding } = shape;
     const { stride, dilation } = attributes;
-    const padded = tf.pad(x as tf.Tensor, [
-      [0, 0],
-      [0, 0],
-      [padding[0], padding[0]],
-      [padding[1], padding[1]],
-    ]);
+    const wide = padded(x as tf.Tensor, padding);
     const taps = forTaps(kernelSize, (i, j) => {
       const [top, left] = [i * dilation[0], j * dilation[1]];
       const end = [batch, inChannels, top + (outHeight - 1) * stride + 1, left + (outWidth - 1) * stride + 1];
       return tf
-        .stridedSlice(padded, [0, 0, top, left], end, [1, 1, stride, stride])
+        .stridedSlice(wide, [0, 0, top, left], end, [1, 1, stride, stride])
         .reshape([batch, inChannels, 1, outHeight * outWidth]);
     });
     const columns = tf.concat(taps, 2).reshape([batch, inChannels * taps.length, outHeight * outWidth]);
@@ -137,21 +114,17 @@ function flipped(r: Recorder, w: Value): Value {
   const starts = axes.map((axis) => (w.shape[axis] as number) - 1);
   // An end far below zero includes the first element.
   const ends = axes.map(() => -1000);
-  return r.node(
-    "Slice",
-    [w, r.integers(starts), r.integers(ends), r.integers(axes), r.integers(axes.map(() => -1))],
-    w.shape,
-    w.dtype,
-  );
+  const inputs = [w, ...[starts, ends, axes, axes.map(() => -1)].map((list) => r.integers(list))];
+  return r.node("Slice", inputs, w.shape, w.dtype);
 }
 
 /** im2col at stride 1, [N, Ci*taps, P]: windows of the padded input, one per tap. A 1x1 filter needs neither padding nor windows. */
 function shiftedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { dilation }: Convolution): Value {
   const { batch, inChannels, outHeight, outWidth, kernelSize, padding } = shape;
   const positions = outHeight * outWidth;
-  const padded = pad(r, x, [0, 0, ...padding], [0, 0, ...padding]);
+  const wide = pad(r, x, [0, 0, ...padding], [0, 0, ...padding]);
   const windows = forTaps(kernelSize, (i, j) =>
-    slice(r, padded, [2, 3], [i * dilation[0], j * dilation[1]], [outHeight, outWidth]),
+    slice(r, wide, [2, 3], [i * dilation[0], j * dilation[1]], [outHeight, outWidth]),
   );
   const columns = windows.map((window) => reshape(r, window, [batch, inChannels, 1, positions]));
   return reshape(r, concat(r, columns, 2), [batch, inChannels * windows.length, positions]);

@@ -1,4 +1,5 @@
 import { LatheError } from "../../process/errors";
+import { tf } from "../tf";
 
 export type Shape4 = readonly [number, number, number, number];
 
@@ -46,4 +47,10 @@ export function convolutionShape(
     kernelSize: [kh, kw],
     padding: [((kh - 1) / 2) * dilation[0], ((kw - 1) / 2) * dilation[1]],
   };
+}
+
+/** x [N,C,H,W] with rows of zeros above and below and columns of zeros on each side, for eager backends. */
+export function padded(x: tf.Tensor, [rows, columns]: readonly [number, number]): tf.Tensor4D {
+  const none: [number, number] = [0, 0];
+  return tf.pad(x as tf.Tensor4D, [none, none, [rows, rows], [columns, columns]]);
 }

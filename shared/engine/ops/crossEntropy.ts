@@ -1,4 +1,5 @@
 import { LatheError } from "../../process/errors";
+import { upTo } from "../signature";
 import { tf } from "../tf";
 import { perChannel } from "./channels";
 
@@ -17,11 +18,7 @@ export function crossEntropy(logits: tf.Tensor, labels: tf.Tensor, classWeights:
   }
   const operation = tf.customGrad((x, save) => {
     const input = x as tf.Tensor;
-    const classes = tf.tensor(
-      Int32Array.from({ length: k }, (_, i) => i),
-      [1, k, 1, 1],
-      "int32",
-    );
+    const classes = tf.tensor(upTo(k), [1, k, 1, 1], "int32");
     const hot = tf.cast(tf.equal(tf.reshape(labels, [n, 1, h, w]), classes), "float32");
     const weighted = tf.mul(hot, perChannel(classWeights));
     // Every sum of weights that occurs is far above this bound, which only prevents 0/0.

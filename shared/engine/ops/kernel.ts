@@ -65,6 +65,14 @@ export function together(names: readonly string[], compute: () => tf.Tensor[]): 
   return Object.fromEntries(names.map((name, index) => [name, () => each(index)]));
 }
 
+/** Tensors by their names, given in the same order. */
+export function byName<Name extends string>(
+  names: readonly Name[],
+  tensors: readonly tf.Tensor[],
+): Record<Name, tf.Tensor> {
+  return Object.fromEntries(names.map((name, index) => [name, tensors[index]])) as Record<Name, tf.Tensor>;
+}
+
 /** The first output of a kernel. */
 export function single(outputs: readonly tf.Tensor[]): tf.Tensor {
   return outputs[0] as tf.Tensor;

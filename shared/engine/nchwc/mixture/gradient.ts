@@ -9,16 +9,6 @@ import { tileScales, transposedFilters } from "./filters";
 import { imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
 import { emitFilterGradient } from "./weightGradient";
 
-interface MixtureGradients {
-  x: Value;
-  filters: Value;
-  gamma1: Value;
-  beta1: Value;
-  gamma2: Value;
-  beta2: Value;
-  presence: Value;
-}
-
 /**
  * Derivatives of a mixture with respect to all its inputs. For a norm with moments m, v and r = 1/sqrt(v + e) after a convolution h:
  * dh = gamma*r * u with u = dy + a*h + c, a = -r*dg, c = r*dg*m - db, and db = mean dy, dg = r*(mean dy*h - m*db). The factor
@@ -30,7 +20,7 @@ export function emitGradient(
   inputs: Omit<MixtureInputs, "beta1" | "beta2">,
   saved: Activations & { y: Value },
   dy: Value,
-): MixtureGradients {
+): MixtureInputs {
   const { branches, batch, height, width, outputs } = plan;
   const rows = (value: Value) => reshape(r, value, rowsShape(plan, 1, channelsOf(value)));
   const [whole, y, dOut] = [rows(inputs.x), rows(saved.y), rows(dy)];

@@ -1,29 +1,10 @@
 import type { Value } from "../../graph";
-import { required, type Values } from "../../kernels/rule";
-import { defineKernel, together } from "../../ops/kernel";
-import { tf } from "../../tf";
-import { emitForward, type Activations } from "./forward";
+import { required, requiredAll, type Values } from "../../kernels/rule";
+import { byName, defineKernel, together } from "../../ops/kernel";
+import type { tf } from "../../tf";
+import { emitForward, type Activations, type MixtureInputs } from "./forward";
 import { emitGradient } from "./gradient";
 import type { MixturePlan } from "./plan";
-
-/** Inputs of a mixture, in blocked layout; forward.ts gives their shapes. */
-interface MixtureTensors {
-  x: tf.Tensor;
-  filters: tf.Tensor;
-  gamma1: tf.Tensor;
-  beta1: tf.Tensor;
-  gamma2: tf.Tensor;
-  beta2: tf.Tensor;
-  presence: tf.Tensor;
-}
-
-/** Batch moments per channel of all branches, concatenated; no derivative flows through them. */
-interface MixtureMoments {
-  mean1: tf.Tensor;
-  variance1: tf.Tensor;
-  mean2: tf.Tensor;
-  variance2: tf.Tensor;
-}
 
 const MOMENTS = ["mean1", "variance1", "mean2", "variance2"] as const;
 const INPUTS = ["x", "filters", "gamma1", "gamma2", "presence"] as const;
@@ -57,14 +38,7 @@ function unlisted(plan: MixturePlan, values: Values): Activations & { y: Value }
 const gradientKernel = defineKernel<MixturePlan>({
   name: "LatheBlockedMixtureGradient",
   traced: (r, inputs, plan: MixturePlan) => {
-    const [x, filters, gamma1, gamma2, presence] = INPUTS.map((name) => required(inputs, name)) as [
-      Value,
-      Value,
-      Value,
-      Value,
-      Value,
-    ];
-    const given = { x, filters, gamma1, gamma2, presence };
+    const given = requiredAll(inputs, INPUTS);
     const gradients = emitGradient(r, plan, given, unlisted(plan, inputs), required(inputs, "dy"));
     return GRADIENTS.map((name) => gradients[name]);
   },
@@ -73,44 +47,32 @@ const gradientKernel = defineKernel<MixturePlan>({
 const kernel = defineKernel<MixturePlan>({
   name: "LatheBlockedMixture",
   traced: (r, inputs, plan: MixturePlan) => {
-    const [x, filters, gamma1, beta1, gamma2, beta2, presence] = GRADIENTS.map((name) => required(inputs, name)) as [
-      Value,
-      Value,
-      Value,
-      Value,
-      Value,
-      Value,
-      Value,
-    ];
-    const { y, ...saved } = emitForward(r, plan, { x, filters, gamma1, beta1, gamma2, beta2, presence });
-    return [y, ...MOMENTS.map((name) => saved[name]), ...listed(x, saved)];
+    const given = requiredAll(inputs, GRADIENTS);
+    const { y, ...saved } = emitForward(r, plan, given);
+    return [y, ...MOMENTS.map((name) => saved[name]), ...listed(given.x, saved)];
   },
   gradient: {
     saveInputs: INPUTS,
     // At least as many as the largest mixture has outputs; TF.js ignores flags beyond the last output.
     saveOutputs: Array.from({ length: 512 }, () => true),
     of: (dy, saved, plan) => {
-      const given = Object.fromEntries([
-        ...INPUTS.map((name, index) => [name, saved[index] as tf.Tensor]),
-        ...saved.slice(INPUTS.length).map((tensor, index) => [`saved${index}`, tensor]),
-        ["dy", dy],
-      ]) as Record<string, tf.Tensor>;
+      const outputs = saved.slice(INPUTS.length).map((tensor, index) => [`saved${index}`, tensor] as const);
+      const given = { ...byName(INPUTS, saved), ...Object.fromEntries(outputs), dy };
       return together(GRADIENTS, () => gradientKernel(given, plan));
     },
   },
 });
 
+/** Batch moments per channel of all branches, concatenated; no derivative flows through them. */
+type MixtureMoments = Record<(typeof MOMENTS)[number], tf.Tensor>;
+
 /**
- * A mixture in blocked layout: y [1, outputs, H, N*W] and its moments. Only the tracer has it; `obstacle` gives the cases in which it
- * must not be used.
+ * A mixture in blocked layout: y [1, outputs, H, N*W] and its moments; forward.ts gives the shapes of the inputs. Only the tracer has it;
+ * `mixtureObstacle` gives the cases in which it must not be used.
  */
-export function blockedMixture(plan: MixturePlan, inputs: MixtureTensors): { y: tf.Tensor } & MixtureMoments {
-  const [y, mean1, variance1, mean2, variance2] = kernel({ ...inputs }, plan) as [
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-    tf.Tensor,
-  ];
-  return { y, mean1, variance1, mean2, variance2 };
+export function blockedMixture(
+  plan: MixturePlan,
+  inputs: Record<keyof MixtureInputs, tf.Tensor>,
+): { y: tf.Tensor } & MixtureMoments {
+  return byName(["y", ...MOMENTS], kernel({ ...inputs }, plan));
 }

@@ -1,4 +1,4 @@
-import { convolutions, obstacle, squares, type Branch, type MixturePlan } from "./plan";
+import { convolutions, mixtureObstacle, squares, type Branch, type MixturePlan } from "./plan";
 
 const plan: MixturePlan = {
   tile: 8,
@@ -41,7 +41,7 @@ describe("convolutions", () => {
 
 describe("obstacle", () => {
   it("is undefined if every precondition holds", () => {
-    expect(obstacle(plan)).toBeUndefined();
+    expect(mixtureObstacle(plan)).toBeUndefined();
   });
 
   it.each<[string, Partial<MixturePlan>, string]>([
@@ -53,6 +53,6 @@ describe("obstacle", () => {
       "rows of 4 positions at scale 2 are not multiples of 8",
     ],
   ])("names %s", (_, change, why) => {
-    expect(obstacle({ ...plan, ...change })).toBe(why);
+    expect(mixtureObstacle({ ...plan, ...change })).toBe(why);
   });
 });

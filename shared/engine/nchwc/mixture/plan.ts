@@ -74,7 +74,8 @@ export function squares(plan: MixturePlan): Square[] {
 }
 
 /** The reason why a mixture cannot run in this layout; undefined if it can. ONNX Runtime would violate each precondition silently. */
-export function obstacle({ tile, batch, height, width, inputs, outputs, branches }: MixturePlan): string | undefined {
+export function mixtureObstacle(plan: MixturePlan): string | undefined {
+  const { tile, batch, height, width, inputs, outputs, branches } = plan;
   const channels = [inputs, outputs, ...branches.flatMap(({ middle, output }) => [middle, output])];
   if (channels.some((size) => size % tile !== 0)) return `channels ${channels.join()} are not multiples of ${tile}`;
   for (const scale of new Set(branches.map((branch) => branch.scale))) {

@@ -1,5 +1,6 @@
 import { binary, concat, expand, gather, matMul, pad, reshape, transpose } from "../../emit";
 import type { Value } from "../../graph";
+import { pooling } from "../../ops/window";
 import type { Recorder } from "../../recorder";
 import { generalConvolution, toBlocked } from "../emit";
 import { upTo } from "../../signature";
@@ -18,9 +19,6 @@ interface StemInputs {
   gamma: Value;
   beta: Value;
 }
-
-// Attributes of the plain pooling operator.
-const pooling = { kernel_shape: [2, 2], strides: [2, 2] };
 
 /**
  * The reduction of plain images. ONNX Runtime's blocked convolution reads plain images directly if they have few channels, one image
