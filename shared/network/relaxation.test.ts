@@ -2,16 +2,7 @@ import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
 import { Dimension, type Architecture, type Group, type SearchSpace } from "../proto/lathe/v1/space";
 import { expectedCost as costByArithmetic, genotypeCost, macsTable } from "../space/cost";
-import {
-  group,
-  initialArchitecture,
-  middleId,
-  operationId,
-  operations,
-  outputId,
-  probabilities,
-  ssr,
-} from "../space/groups";
+import { group, initialArchitecture, operationId, operations, probabilities, ssr, widthId } from "../space/groups";
 import { decidedArchitecture, keepSome, randomGenotype, smallSpace } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { packAlphas, unpackAlphas } from "./alphas";
@@ -62,13 +53,13 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
         const p = probabilities(choice.alphas);
         allOperations.push(...p);
         const names = choice.survivors.map((survivor) => operations(space)[survivor]!.name);
-        const masks = (id: typeof outputId) =>
-          names.map((name) => expectedMask(group(architecture, id(s, at + 1, name)), widths, channels));
+        const masks = (kind: "output" | "middle") =>
+          names.map((name) => expectedMask(group(architecture, widthId(block.name, name, kind)), widths, channels));
         const { middle, output, presence } = factors[index]!.blocks[at]!;
-        const chosen = masks(outputId).map((mask, o) => mask.map((value) => value * (p[o] ?? NaN)));
+        const chosen = masks("output").map((mask, o) => mask.map((value) => value * (p[o] ?? NaN)));
         const total = Array.from({ length: channels }, (__, c) => chosen.reduce((sum, mask) => sum + mask[c]!, 0));
         // An absent vector of factors means 1 on every computed channel.
-        if (middle) close(values(middle), masks(middleId).flat());
+        if (middle) close(values(middle), masks("middle").flat());
         else expect(block.operations.every((entry) => entry.middle.survivors.length === 1)).toBe(true);
         expect(output === undefined).toBe(
           block.operations.length === 1 && block.operations[0]!.output.survivors.length === 1,

@@ -9,7 +9,7 @@ import {
   type SearchSpace,
 } from "../proto/lathe/v1/space";
 import { networkCosts, strideOf } from "./networkCosts";
-import { blockInputs, largestGenotype } from "./genotype";
+import { blockInputs, largestGenotype, sizes } from "./genotype";
 import { operations, probabilities, stageOf } from "./groups";
 import { liveStages } from "./live";
 import { operationName, stageName } from "./parts";
@@ -113,12 +113,8 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
       stage.blocks.reduce((stageCost, block, b) => {
         const row = costOf(s + 1, operationName(block));
         const input = inputs.stages[s]?.blocks[b] ?? Number.NaN;
-        return (
-          stageCost +
-          row.inMiddle * input * block.middleWidth +
-          row.middleOut * block.middleWidth * block.outputWidth +
-          row.fixed
-        );
+        const { middleWidth, outputWidth } = block;
+        return stageCost + row.inMiddle * input * middleWidth + row.middleOut * middleWidth * outputWidth + row.fixed;
       }, 0),
     table.fixed,
   );
@@ -126,7 +122,6 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
 
 /** Cost of the space's cheapest network: fewest blocks, smallest widths, and per stage the cheapest candidate. No target can be lower. */
 function costOfSmallest(space: SearchSpace, table: CostTable): number {
-  const { inputHeight, inputWidth, classes, stemChannels } = space;
   const stages = space.stages.map((stage, index) => {
     const [width = stage.channels] = stage.widths;
     const costs = candidateCosts(table);
@@ -139,7 +134,7 @@ function costOfSmallest(space: SearchSpace, table: CostTable): number {
       .reduce((best, other) => (other.cost < best.cost ? other : best)).block;
     return { channels: stage.channels, blocks: Array.from({ length: stage.minDepth }, () => ({ ...block })) };
   });
-  return genotypeCost({ inputHeight, inputWidth, classes, stemChannels, stages }, table);
+  return genotypeCost({ ...sizes(space), stages }, table);
 }
 
 /**

@@ -1,10 +1,10 @@
-import { LatheError } from "../process/errors";
-import type { FieldViolation } from "../process/errors";
+import { isDeepStrictEqual } from "node:util";
+import { LatheError, type FieldViolation } from "../process/errors";
 import type { Architecture, Genotype, GenotypeBlock, Group, SearchSpace } from "../proto/lathe/v1/space";
-import { depthId, isConverged, middleId, operationId, operations, outputId, stageOf } from "./groups";
+import { depthId, isConverged, operationId, operations, stageOf, widthId } from "./groups";
 import { at, liveStages } from "./live";
-import { operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
-import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, refuse } from "./validate";
+import { blockName, operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
+import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, collector, refuse } from "./validate";
 
 /** Candidate index of a group's most likely survivor; the lowest index among equals. */
 export function argmax(group: Group): number {
@@ -36,8 +36,9 @@ function chosen<T>(group: Group, bySurvivor: readonly T[]): T {
   return at(bySurvivor, group.survivors.indexOf(argmax(group)));
 }
 
-function sizes(space: SearchSpace): Omit<Genotype, "stages"> {
-  const { inputHeight, inputWidth, classes, stemChannels } = space;
+/** The fields that a space and its networks share. */
+export function sizes(of: SearchSpace | Genotype): Omit<Genotype, "stages"> {
+  const { inputHeight, inputWidth, classes, stemChannels } = of;
   return { inputHeight, inputWidth, classes, stemChannels };
 }
 
@@ -47,15 +48,10 @@ export function largestGenotype(space: SearchSpace): Genotype {
   const scale = Math.min(...space.scales);
   return {
     ...sizes(space),
-    stages: space.stages.map((stage) => ({
-      channels: stage.channels,
-      blocks: Array.from({ length: stage.maxDepth }, () => ({
-        dilation,
-        scale,
-        middleWidth: stage.channels,
-        outputWidth: stage.channels,
-      })),
-    })),
+    stages: space.stages.map(({ channels, maxDepth }) => {
+      const block = { dilation, scale, middleWidth: channels, outputWidth: channels };
+      return { channels, blocks: Array.from({ length: maxDepth }, () => ({ ...block })) };
+    }),
   };
 }
 
@@ -88,14 +84,7 @@ export function blockInputs(genotype: Genotype): InputChannels {
 
 /** Every fault of a genotype. Proto paths begin with the prefix ("algorithm.genotype." in a spec). */
 export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolation[] {
-  const violations: FieldViolation[] = [];
-  const fault = (field: string, description: string): void => {
-    violations.push({ field: prefix + field, description });
-  };
-  const between = (field: string, value: number, min: number, max: number, why = ""): void => {
-    if (!Number.isInteger(value) || value < min || value > max)
-      fault(field, `is ${value}, must be an integer between ${min} and ${max}${why}`);
-  };
+  const { violations, fault, between } = collector(prefix);
   between("classes", genotype.classes, 1, 254);
   between("stem_channels", genotype.stemChannels, 4, MAX_CHANNELS, " (3 channels are pooled)");
   if (genotype.stages.length === 0) fault("stages", "is empty, a network has at least one stage");
@@ -134,13 +123,10 @@ export function validateGenotype(genotype: Genotype): void {
 
 /** The smallest space that contains a (valid) genotype: its depths, and per stage the full width and the widths in use. */
 export function spaceOf(genotype: Genotype): SearchSpace {
-  const { inputHeight, inputWidth, classes, stemChannels, stages } = genotype;
+  const { stages } = genotype;
   const blocks = stages.flatMap((stage) => stage.blocks);
   return {
-    inputHeight,
-    inputWidth,
-    classes,
-    stemChannels,
+    ...sizes(genotype),
     stages: stages.map((stage) => ({
       channels: stage.channels,
       minDepth: stage.blocks.length,
@@ -160,10 +146,7 @@ function ascending(values: number[]): number[] {
 /** Whether a space contains a genotype. */
 export function isMember(space: SearchSpace, genotype: Genotype): boolean {
   return (
-    genotype.inputHeight === space.inputHeight &&
-    genotype.inputWidth === space.inputWidth &&
-    genotype.classes === space.classes &&
-    genotype.stemChannels === space.stemChannels &&
+    isDeepStrictEqual(sizes(genotype), sizes(space)) &&
     genotype.stages.length === space.stages.length &&
     genotype.stages.every(({ channels, blocks }, index) => {
       const stage = stageOf(space, index + 1);
@@ -200,8 +183,8 @@ export function choicesOf(space: SearchSpace, { stages }: Genotype): Map<string,
       const b = position + 1;
       const name = operationName(block);
       chosen.set(operationId(s, b), names.indexOf(name));
-      chosen.set(outputId(s, b, name), widths.indexOf(block.outputWidth));
-      chosen.set(middleId(s, b, name), widths.indexOf(block.middleWidth));
+      chosen.set(widthId(blockName(s, b), name, "output"), widths.indexOf(block.outputWidth));
+      chosen.set(widthId(blockName(s, b), name, "middle"), widths.indexOf(block.middleWidth));
     });
   });
   return chosen;
@@ -214,13 +197,8 @@ export function print(genotype: Genotype): string {
   const rows = genotype.stages.flatMap((stage, s) =>
     stage.blocks.map((block, b) =>
       [
-        s + 1,
-        b + 1,
-        block.dilation,
-        block.scale,
-        inputs.stages[s]?.blocks[b] ?? "",
-        block.middleWidth,
-        block.outputWidth,
+        ...[s + 1, b + 1, block.dilation, block.scale],
+        ...[inputs.stages[s]?.blocks[b] ?? "", block.middleWidth, block.outputWidth],
       ].map(String),
     ),
   );

@@ -1,7 +1,6 @@
 import { LatheError } from "../process/errors";
 import type { DimensionMetrics } from "../proto/lathe/v1/result";
-import { Dimension } from "../proto/lathe/v1/space";
-import type { Architecture, Group, SearchSpace, Stage } from "../proto/lathe/v1/space";
+import { Dimension, type Architecture, type Group, type SearchSpace, type Stage } from "../proto/lathe/v1/space";
 import { blockName, operationName, stageName } from "./parts";
 
 /** A candidate operation of a search block: a factorized convolution of this dilation at 1/scale of the block's resolution. */
@@ -26,14 +25,6 @@ export function depthId(stage: number): string {
 
 export function operationId(stage: number, block: number): string {
   return `${blockName(stage, block)}/operation`;
-}
-
-export function outputId(stage: number, block: number, operation: string): string {
-  return widthId(blockName(stage, block), operation, "output");
-}
-
-export function middleId(stage: number, block: number, operation: string): string {
-  return widthId(blockName(stage, block), operation, "middle");
 }
 
 export function widthId(block: string, operation: string, kind: "output" | "middle"): string {
@@ -80,8 +71,9 @@ export function hierarchy(space: SearchSpace, survivors: (group: SpaceGroup) => 
       const widthGroups = names.flatMap((name, candidate) => {
         if (!left.has(candidate)) return [];
         const candidates = widths.map(String);
-        const output = { id: outputId(s, b, name), dimension: Dimension.DIMENSION_OUTPUT_WIDTH, candidates };
-        const middle = { id: middleId(s, b, name), dimension: Dimension.DIMENSION_MIDDLE_WIDTH, candidates };
+        const id = (kind: "output" | "middle") => widthId(blockName(s, b), name, kind);
+        const output = { id: id("output"), dimension: Dimension.DIMENSION_OUTPUT_WIDTH, candidates };
+        const middle = { id: id("middle"), dimension: Dimension.DIMENSION_MIDDLE_WIDTH, candidates };
         return [{ index: candidate, output, middle }];
       });
       return { operation, widths: widthGroups };
@@ -158,8 +150,8 @@ export function isConverged(architecture: Architecture): boolean {
 }
 
 /** Number of survivors in all live groups. */
-export function candidatesLeft(architecture: Architecture): number {
-  return architecture.groups.reduce((total, entry) => total + entry.survivors.length, 0);
+export function candidatesLeft({ groups }: Pick<Architecture, "groups">): number {
+  return groups.reduce((total, entry) => total + entry.survivors.length, 0);
 }
 
 /** Name of a candidate. NOT_FOUND if the space has no such group or candidate. */
@@ -237,24 +229,20 @@ export function dimensionMetrics(space: SearchSpace, architecture: Architecture)
     Dimension.DIMENSION_MIDDLE_WIDTH,
   ].map((dimension) => {
     const groups = architecture.groups.filter((entry) => entry.dimension === dimension);
+    const declaredGroups = [...all.values()].filter((entry) => entry.dimension === dimension);
     const undecided = groups.filter((entry) => entry.survivors.length > 1);
     const entropies = undecided.map((entry) => entropy(probabilities(entry.alphas)));
     return {
       dimension,
-      candidates: groups.reduce((total, entry) => total + entry.survivors.length, 0),
+      candidates: candidatesLeft({ groups }),
       groups: groups.length,
       undecidedGroups: undecided.length,
       entropy: mean(entropies),
       normalisedEntropy: mean(
-        entropies.map((value, index) => value / Math.log(undecided[index]?.survivors.length ?? Number.NaN)),
+        entropies.map((value, index) => value / Math.log(undecided[index]?.survivors.length ?? NaN)),
       ),
       ssr: mean(groups.map((entry) => ssr(probabilities(entry.alphas)))),
-      dominance: dominance(
-        groups,
-        Math.max(
-          ...[...all.values()].flatMap((entry) => (entry.dimension === dimension ? [entry.candidates.length] : [])),
-        ),
-      ).share,
+      dominance: dominance(groups, Math.max(...declaredGroups.map(({ candidates }) => candidates.length))).share,
     };
   });
 }

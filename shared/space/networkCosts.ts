@@ -1,6 +1,6 @@
 import { LatheError } from "../process/errors";
 import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
-import type { NetworkFigures } from "../proto/lathe/v1/result";
+import type { NetworkFigures as Costs } from "../proto/lathe/v1/result";
 import { blockInputs } from "./genotype";
 import type { LiveStage } from "./live";
 import { blockName, stageName, stemReduction, type ReductionChannels } from "./parts";
@@ -12,15 +12,8 @@ type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number 
 export const PYRAMID_BINS = [1, 2, 3, 6, 9] as const;
 
 /** Parameters and MACs of one part: "stem", "stage1/reduction", "stage1/block1", ..., "head". */
-export interface PartCosts {
+export interface PartCosts extends Costs {
   name: string;
-  params: number;
-  macs: number;
-}
-
-interface Costs {
-  params: number;
-  macs: number;
 }
 
 /** A convolution without bias whose kernel covers `area` pixels: area * in * out weights, each used once per output pixel. */
@@ -90,18 +83,16 @@ function classifier(input: number, classes: number, pixels: number): Costs {
 /** The aggregation head (docs/method.md#the-network): pyramid pooling on stage 2, joined at 1/4 with stage 1 and the stem. */
 function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (stride: number) => number): Costs {
   const [first, second] = genotype.stages;
-  if (first === undefined || second === undefined || genotype.stages.length !== 2)
-    throw new LatheError(
-      "INVALID_ARGUMENT",
-      `the aggregation head joins 2 stages, the genotype has ${genotype.stages.length}`,
-    );
+  if (first === undefined || second === undefined || genotype.stages.length !== 2) {
+    const why = `the aggregation head joins 2 stages, the genotype has ${genotype.stages.length}`;
+    throw new LatheError("INVALID_ARGUMENT", why);
+  }
   const low = (first.blocks.at(-1)?.outputWidth ?? 0) + genotype.stemChannels;
   const high = blockInputs(genotype).head;
   const branches = PYRAMID_BINS.map((bins) =>
     sum(convolution(1, high, pyramidChannels, bins * bins), norm(pyramidChannels)),
   );
-  const { channels: c1 } = first;
-  const { channels: c2 } = second;
+  const [c1, c2] = [first.channels, second.channels];
   return sum(
     ...branches,
     convolution(1, high + PYRAMID_BINS.length * pyramidChannels, c2, pixelsAt(8)),
@@ -115,7 +106,7 @@ function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (str
 }
 
 /** Parameters and MACs of a whole discrete network, counted as in costsByPart. */
-export function networkCosts(genotype: Genotype, head: Head): NetworkFigures {
+export function networkCosts(genotype: Genotype, head: Head): Costs {
   return sum(...costsByPart(genotype, head));
 }
 

@@ -1,6 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { CostTable, Genotype, GenotypeBlock, GenotypeStage, SearchSpace } from "../proto/lathe/v1/space";
 import { costOfLargest, genotypeCost, smallestCostRatio } from "./cost";
+import { sizes } from "./genotype";
 import { operations, stageOf } from "./groups";
 
 /** The method of the engine's seeded generator that drawing uses. */
@@ -11,14 +12,13 @@ export interface Draws {
 
 /** Draws a network of a space. Every choice is uniform over its candidates: depths, then operation and widths per block. */
 export function randomGenotype(space: SearchSpace, random: Draws): Genotype {
-  const { inputHeight, inputWidth, classes, stemChannels } = space;
   const stages = space.stages.map(({ channels, minDepth, maxDepth }, index) => ({
     channels,
     blocks: Array.from({ length: minDepth + random.integer(maxDepth - minDepth + 1) }, () =>
       randomBlock(space, index + 1, random),
     ),
   }));
-  return { inputHeight, inputWidth, classes, stemChannels, stages };
+  return { ...sizes(space), stages };
 }
 
 function randomBlock(space: SearchSpace, stage: number, random: Draws): GenotypeBlock {
@@ -67,10 +67,8 @@ function changesOf(stage: GenotypeStage, index: number, space: SearchSpace, rand
     });
     const names = operations(space);
     add(names.length, () => {
-      const { dilation, scale } = pick(
-        names.filter((one) => one.dilation !== block.dilation || one.scale !== block.scale),
-        random,
-      );
+      const others = names.filter((one) => one.dilation !== block.dilation || one.scale !== block.scale);
+      const { dilation, scale } = pick(others, random);
       return replaced({ dilation, scale });
     });
     add(widths.length, () => replaced({ middleWidth: other(widths, block.middleWidth, random) }));
@@ -84,10 +82,8 @@ function pick<T>(list: readonly T[], random: Draws): T {
 }
 
 function other(list: readonly number[], than: number, random: Draws): number {
-  return pick(
-    list.filter((value) => value !== than),
-    random,
-  );
+  const others = list.filter((value) => value !== than);
+  return pick(others, random);
 }
 
 /** The networks of a space whose cost ratio lies within a window. */
@@ -164,16 +160,11 @@ export function costWindow(
     vary: (genotype, random) => {
       for (let at = 0; at < RESTARTS; at++) {
         const near = approach(mutate(genotype, space, random), random);
-        if (near && !isSame(near, genotype)) return near;
+        if (near && keyOf(near) !== keyOf(genotype)) return near;
       }
       return genotype;
     },
   };
-}
-
-/** Whether two genotypes of one space are the same network. */
-function isSame(a: Genotype, b: Genotype): boolean {
-  return keyOf(a) === keyOf(b);
 }
 
 /** A text that is different for different networks of one space. */

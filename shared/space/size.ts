@@ -1,14 +1,9 @@
-import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
-import { Dimension } from "../proto/lathe/v1/space";
+import { Dimension, type Architecture, type SearchSpace } from "../proto/lathe/v1/space";
 import { initialArchitecture } from "./groups";
 import { liveStages } from "./live";
 
 /** Choices of one search block, by dimension: the product of the sizes of its groups. */
-interface BlockChoices {
-  operation: bigint;
-  output: bigint;
-  middle: bigint;
-}
+type BlockChoices = Record<"operation" | "output" | "middle", bigint>;
 
 /** One stage: the choices of its blocks up to the deepest exit, and its surviving depths. */
 interface StageChoices {

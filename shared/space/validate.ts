@@ -1,7 +1,5 @@
-import { LatheError } from "../process/errors";
-import type { FieldViolation } from "../process/errors";
-import { Dimension } from "../proto/lathe/v1/space";
-import type { Architecture, SearchSpace, Stage } from "../proto/lathe/v1/space";
+import { LatheError, type FieldViolation } from "../process/errors";
+import { Dimension, type Architecture, type SearchSpace } from "../proto/lathe/v1/space";
 import { indexGroups, liveGroups } from "./groups";
 
 /** Upper bounds of a space or a network: beyond the memory of any device, below any overflow. */
@@ -16,29 +14,35 @@ const STAGES = 2;
 const SHOWN = 16;
 const CARRIED = 40;
 
-/** Every fault of a search space. Proto paths begin with the prefix ("space." in a spec). */
-export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation[] {
+/** Collects faults under a prefix of their paths. `between` adds one unless the value is an integer within bounds, and returns whether it is. */
+export function collector(prefix: string) {
   const violations: FieldViolation[] = [];
   const fault = (field: string, description: string): void => {
     violations.push({ field: prefix + field, description });
   };
-  const integer = (field: string, value: number, min: number, max: number, why = ""): boolean => {
+  const between = (field: string, value: number, min: number, max: number, why = ""): boolean => {
     const fits = Number.isInteger(value) && value >= min && value <= max;
     if (!fits) fault(field, `is ${value}, must be an integer between ${min} and ${max}${why}`);
     return fits;
   };
+  return { violations, fault, between };
+}
+
+/** Every fault of a search space. Proto paths begin with the prefix ("space." in a spec). */
+export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation[] {
+  const { violations, fault, between } = collector(prefix);
   const ascending = (field: string, values: number[], max: number): void => {
     if (values.length === 0 || values.length > MAX_CANDIDATES)
       fault(field, `has ${values.length} entries, must have between 1 and ${MAX_CANDIDATES}`);
     values.forEach((value, index) => {
       const before = values[index - 1] ?? 0;
-      if (integer(`${field}[${index}]`, value, 1, max) && value <= before)
+      if (between(`${field}[${index}]`, value, 1, max) && value <= before)
         fault(`${field}[${index}]`, `is ${value}, must be above the entry before it, ${before}`);
     });
   };
 
-  integer("classes", space.classes, 2, 254, " (255 is the ignore label)");
-  integer("stem_channels", space.stemChannels, 4, MAX_CHANNELS, " (3 of them are the pooled image)");
+  between("classes", space.classes, 2, 254, " (255 is the ignore label)");
+  between("stem_channels", space.stemChannels, 4, MAX_CHANNELS, " (3 of them are the pooled image)");
   ascending("dilations", space.dilations, MAX_DILATION);
   if (space.scales.join() !== "1" && space.scales.join() !== "1,2")
     fault("scales", `is [${space.scales.join(", ")}], must be [1] or [1, 2]`);
@@ -47,18 +51,18 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
     ["input_height", space.inputHeight],
     ["input_width", space.inputWidth],
   ] as const)
-    if (integer(field, value, factor, MAX_SIDE) && value % factor !== 0)
+    if (between(field, value, factor, MAX_SIDE) && value % factor !== 0)
       fault(field, `is ${value}, must be a multiple of ${factor}, which the stem, the stages and scale 2 divide it by`);
 
   if (space.stages.length !== STAGES)
     fault("stages", `has ${space.stages.length} entries, must have exactly ${STAGES}: the aggregation head joins two`);
-  space.stages.forEach((stage: Stage, index) => {
+  space.stages.forEach((stage, index) => {
     const at = `stages[${index}]`;
     const before = space.stages[index - 1]?.channels ?? space.stemChannels;
-    if (integer(`${at}.channels`, stage.channels, 1, MAX_CHANNELS) && stage.channels <= before)
+    if (between(`${at}.channels`, stage.channels, 1, MAX_CHANNELS) && stage.channels <= before)
       fault(`${at}.channels`, `is ${stage.channels}, must be above the ${before} channels that its reduction takes in`);
-    integer(`${at}.max_depth`, stage.maxDepth, 1, MAX_DEPTH);
-    integer(`${at}.min_depth`, stage.minDepth, 1, Math.max(1, stage.maxDepth), " (max_depth)");
+    between(`${at}.max_depth`, stage.maxDepth, 1, MAX_DEPTH);
+    between(`${at}.min_depth`, stage.minDepth, 1, Math.max(1, stage.maxDepth), " (max_depth)");
     ascending(`${at}.widths`, stage.widths, MAX_CHANNELS);
     if (stage.widths.length > 0 && stage.widths.at(-1) !== stage.channels)
       fault(`${at}.widths`, `ends with ${stage.widths.at(-1)}, must end with the stage's channels, ${stage.channels}`);
@@ -70,17 +74,14 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
 
 /** Every fault of an architecture of a (valid) space: missing, orphaned or duplicate groups, unordered survivors, wrong alphas. */
 function architectureViolations(space: SearchSpace, architecture: Architecture): FieldViolation[] {
-  const violations: FieldViolation[] = [];
+  const { violations, fault: add } = collector("architecture.");
   const groups = indexGroups(architecture);
   const live = new Map(liveGroups(space, groups).map((entry) => [entry.id, entry]));
   for (const id of live.keys())
-    if (!groups.has(id))
-      violations.push({ field: `groups["${id}"]`, description: "is missing, but it is live in this architecture" });
+    if (!groups.has(id)) add(`groups["${id}"]`, "is missing, but it is live in this architecture");
   const seen = new Set<string>();
   for (const entry of architecture.groups) {
-    const fault = (description: string): void => {
-      violations.push({ field: `groups["${entry.id}"]`, description });
-    };
+    const fault = (description: string) => add(`groups["${entry.id}"]`, description);
     const expected = live.get(entry.id);
     if (seen.has(entry.id)) fault("occurs twice");
     else if (expected === undefined)
@@ -111,13 +112,7 @@ function architectureViolations(space: SearchSpace, architecture: Architecture):
 /** Throws INVALID_ARGUMENT (INVALID_ARCHITECTURE) with every fault of a space, or of an architecture of that space. */
 export function validateArchitecture(space: SearchSpace, architecture: Architecture): void {
   const inSpace = spaceViolations(space, "space.");
-  const violations =
-    inSpace.length > 0
-      ? inSpace
-      : architectureViolations(space, architecture).map(({ field, description }) => ({
-          field: `architecture.${field}`,
-          description,
-        }));
+  const violations = inSpace.length > 0 ? inSpace : architectureViolations(space, architecture);
   refuse("INVALID_ARCHITECTURE", "architecture", violations);
 }
 

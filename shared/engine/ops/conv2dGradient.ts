@@ -44,7 +44,7 @@ const inputGradient = defineKernel<InputGradient>({
       .reshape([batch, outChannels, outHeight * stride, outWidth * stride])
       .slice([0, 0, 0, 0], [batch, outChannels, height, width]);
     const filterLast = tf.transpose(tf.reverse(w as tf.Tensor, [2, 3]), [2, 3, 0, 1]) as tf.Tensor4D;
-    const channelsLast = tf.transpose(padded(spread, padding), [0, 2, 3, 1]) as tf.Tensor4D;
+    const channelsLast: tf.Tensor4D = tf.transpose(padded(spread, padding), [0, 2, 3, 1]);
     const dx = tf.conv2d(channelsLast, filterLast, 1, "valid", "NHWC", [...dilation]);
     return tf.transpose(dx, [0, 3, 1, 2]);
   },
