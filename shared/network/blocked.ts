@@ -73,10 +73,8 @@ function blockedStage(
     if (stage.exits.includes(b + 1)) outputs.push(x);
   });
   const widest = Math.max(...outputs.map(({ shape }) => shape[1] as number));
-  return exitSum(
-    outputs.map((output) => padChannels(output, widest)),
-    choices.depth,
-  );
+  const wide = outputs.map((output) => padChannels(output, widest));
+  return exitSum(wide, choices.depth);
 }
 
 function blockedBlock(

@@ -5,9 +5,10 @@ import { resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import type { GenotypeBlock } from "../proto/lathe/v1/space";
 import { widthId } from "../space/groups";
+import { at } from "../space/live";
 import { operationName } from "../space/parts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
-import { channels, named, type Norm, type Tensors } from "./layers";
+import { channels, named, normed, type Norm, type Tensors } from "./layers";
 
 /**
  * Declares a reduction (ERFNet's downsampler): ReLU(BN(concat(conv 3x3 stride 2, max-pool 2x2))), [N,in,H,W] -> [N,convOut+in,H/2,W/2].
@@ -23,16 +24,10 @@ export function declareReduction(declaration: Declaration, part: string, input: 
 
 /** presence [in]: expected presence of each input channel, which masks gamma and beta of the pooled part. Absent: all are present. */
 export function reduction(weights: Tensors, name: string, x: tf.Tensor, norm: Norm, presence?: tf.Tensor): tf.Tensor {
-  const filter = named(weights, `${name}/conv`) as tf.Tensor4D;
-  const joined = tf.concat([conv2d(x as tf.Tensor4D, filter, { stride: 2 }), maxPool2x2(x as tf.Tensor4D)], 1);
-  let gamma = named(weights, `${name}/norm/gamma`);
-  let beta = named(weights, `${name}/norm/beta`);
-  if (presence) {
-    const mask = tf.concat([tf.ones([filter.shape[0]]), presence]);
-    gamma = tf.mul(gamma, mask);
-    beta = tf.mul(beta, mask);
-  }
-  return relu(norm(`${name}/norm`, joined, gamma, beta) as tf.Tensor4D);
+  const filter = named(weights, `${name}/conv`);
+  const joined = tf.concat([conv2d(x, filter, { stride: 2 }), maxPool2x2(x)], 1);
+  const mask = presence && tf.concat([tf.ones([at(filter.shape, 0)]), presence]);
+  return relu(normed(weights, `${name}/norm`, joined, norm, mask));
 }
 
 /** Declares a decided block: the first channels of the widths of its operation in a supernet. Returns the output axis. */
@@ -56,16 +51,14 @@ export function decidedBlock(
 ): tf.Tensor {
   const [, inputs, height, width] = x.shape as [number, number, number, number];
   const d = entry.dilation;
-  const affine = (layer: string, y: tf.Tensor) =>
-    norm(`${name}/${layer}`, y, named(weights, `${name}/${layer}/gamma`), named(weights, `${name}/${layer}/beta`));
   let y: tf.Tensor = entry.scale === 2 ? maxPool2x2(x) : x;
   y = conv2d(y, named(weights, `${name}/conv1`), { dilation: [d, 1] });
-  y = relu(affine("norm1", y) as tf.Tensor4D);
+  y = relu(normed(weights, `${name}/norm1`, y, norm));
   y = conv2d(y, named(weights, `${name}/conv2`), { dilation: [1, d] });
-  y = affine("norm2", y);
+  y = normed(weights, `${name}/norm2`, y, norm);
   if (entry.scale === 2) y = resizeBilinear(y, height, width);
   const outputs = entry.outputWidth;
   if (inputs >= outputs) return relu(tf.add(y, channels(x, 0, outputs)));
   const common = tf.add(channels(y, 0, inputs), x);
-  return relu(tf.concat([common, channels(y, inputs, outputs - inputs)], 1) as tf.Tensor4D);
+  return relu(tf.concat([common, channels(y, inputs, outputs - inputs)], 1));
 }

@@ -32,8 +32,11 @@ export function encodeBundle<Header>({ header, arrays }: Bundle<Header>): Uint8A
 
 /** Decodes a bundle. `what` names the bytes in errors (INVALID_ARGUMENT, reason BUNDLE_CORRUPT). */
 export function decodeBundle<Header>(bytes: Uint8Array, what: string): Bundle<Header> {
-  const corrupt = (why: string) =>
-    new LatheError("INVALID_ARGUMENT", `${what} is not a bundle of weights: ${why}`, { reason: "BUNDLE_CORRUPT" });
+  const corrupt = (why: string, cause?: unknown) =>
+    new LatheError("INVALID_ARGUMENT", `${what} is not a bundle of weights: ${why}`, {
+      reason: "BUNDLE_CORRUPT",
+      cause,
+    });
   if (bytes.length < PREFIX) throw corrupt(`it has ${bytes.length} bytes, must have at least ${PREFIX}`);
   const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (words.getUint32(0, true) !== MAGIC) throw corrupt("its first four bytes are not LATH");
@@ -43,10 +46,7 @@ export function decodeBundle<Header>(bytes: Uint8Array, what: string): Bundle<He
   try {
     parsed = JSON.parse(new TextDecoder().decode(bytes.subarray(PREFIX, PREFIX + length))) as typeof parsed;
   } catch (cause) {
-    throw new LatheError("INVALID_ARGUMENT", `${what} is not a bundle of weights: its header is not JSON`, {
-      reason: "BUNDLE_CORRUPT",
-      cause,
-    });
+    throw corrupt("its header is not JSON", cause);
   }
   let at = PREFIX + Math.ceil(length / 4) * 4;
   const arrays: Record<string, Float32Array> = {};

@@ -1,12 +1,11 @@
 import { scoped } from "../engine/scope";
 import type { tf } from "../engine/tf";
 import type { Genotype } from "../proto/lathe/v1/space";
-import { searchStride } from "../space/genotype";
-import { blockInputs } from "../space/genotype";
+import { blockInputs, searchStride } from "../space/genotype";
 import { blockName, stageName } from "../space/parts";
 import { declareBlock, declareReduction, decidedBlock, reduction } from "./blocks";
 import { axis, extent, tensorTable, type Axis, type Declaration, type TensorTable } from "./declaration";
-import { aggregationHead, declareAggregationHead, declareSearchHead, searchHead } from "./heads";
+import { DROPPED, aggregationHead, declareAggregationHead, declareSearchHead, dropoutName, searchHead } from "./heads";
 import type { Norm, Tensors } from "./layers";
 
 /** "search": a 1x1 convolution, logits at 1/8 of the input's size. "aggregation": the head of retraining, logits at the input's size. */
@@ -40,20 +39,14 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
   });
   if (head.kind === "search") declareSearchHead(declaration, x, genotype.classes);
   else declareAggregationHead(declaration, aggregationShape(genotype, stem, outputs, head.pyramidChannels));
-  const last = genotype.stages[1]?.channels ?? 0;
+  const channels = genotype.stages[1]?.channels ?? 0;
+  const probability = head.kind === "aggregation" ? head.dropout : 0;
   return {
     genotype,
     head,
     weights: tensorTable(declaration.weights),
     stats: tensorTable(declaration.stats),
-    dropouts:
-      head.kind === "aggregation" && head.dropout > 0
-        ? ["context", "fusion"].map((name) => ({
-            name: `head/${name}/dropout`,
-            channels: last,
-            probability: head.dropout,
-          }))
-        : [],
+    dropouts: probability > 0 ? DROPPED.map((name) => ({ name: dropoutName(name), channels, probability })) : [],
     stride: head.kind === "search" ? searchStride(genotype) : 1,
     logits: (weights, images, norm, dropouts = {}) => {
       const stem = scoped("stem", () => reduction(weights, "stem", images, norm));

@@ -5,7 +5,7 @@ import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import { PYRAMID_BINS } from "../space/networkCosts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
-import { named, type Norm, type Tensors } from "./layers";
+import { named, normed, type Norm, type Tensors } from "./layers";
 
 /** Inputs and widths of the aggregation head. */
 interface AggregationShape {
@@ -51,15 +51,12 @@ export function declareAggregationHead(declaration: Declaration, shape: Aggregat
   declareClassifier(declaration, "classifier/", fusion, shape.classes);
 }
 
-/** The features that the aggregation head joins. */
-interface Features {
-  /** Output of the stem, [N,c0,H/2,W/2]. */
-  stem: tf.Tensor;
-  /** Output of stage 1, [N,C1,H/4,W/4]. */
-  low: tf.Tensor;
-  /** Output of stage 2, [N,C2,H/8,W/8]. */
-  high: tf.Tensor;
-}
+/** The units of the aggregation head that dropout follows. */
+export const DROPPED = ["context", "fusion"] as const;
+export const dropoutName = (unit: (typeof DROPPED)[number]) => `head/${unit}/dropout`;
+
+/** The features that the aggregation head joins: outputs of the stem [N,c0,H/2,W/2], stage 1 [N,C1,H/4,W/4] and stage 2 [N,C2,H/8,W/8]. */
+type Features = Record<"stem" | "low" | "high", tf.Tensor>;
 
 /**
  * Aggregation head (docs/method.md#the-network): context from pyramid pooling on stage 2, detail from stage 1 and the pooled stem, joined
@@ -72,34 +69,26 @@ export function aggregationHead(
   norm: Norm,
   dropouts: Tensors = {},
 ): tf.Tensor4D {
-  const drop = (name: string, x: tf.Tensor) => {
-    const factors = dropouts[`head/${name}/dropout`];
+  const drop = (name: (typeof DROPPED)[number], x: tf.Tensor) => {
+    const factors = dropouts[dropoutName(name)];
     return factors ? tf.mul(x, factors) : x;
   };
   const unit = (name: string, x: tf.Tensor) =>
-    relu(
-      norm(
-        `head/${name}/norm`,
-        conv2d(x as tf.Tensor4D, named(weights, `head/${name}/conv`) as tf.Tensor4D),
-        named(weights, `head/${name}/norm/gamma`),
-        named(weights, `head/${name}/norm/beta`),
-      ) as tf.Tensor4D,
-    );
+    relu(normed(weights, `head/${name}/norm`, conv2d(x, named(weights, `head/${name}/conv`)), norm));
   const { stem, low, high } = features;
   const [, , h8, w8] = high.shape as [number, number, number, number];
   const [, , h4, w4] = low.shape as [number, number, number, number];
-  const pyramid = PYRAMID_BINS.map((bins) => {
-    const pooled = unit(`pyramid${bins}`, adaptiveAveragePool(high, bins, bins));
-    return resizeBilinear(pooled, h8, w8);
-  });
+  const pyramid = PYRAMID_BINS.map((bins) =>
+    resizeBilinear(unit(`pyramid${bins}`, adaptiveAveragePool(high, bins, bins)), h8, w8),
+  );
   const context = drop("context", unit("context", tf.concat([high, ...pyramid], 1)));
-  const detail = unit("detail", tf.concat([low, averagePool2x2(stem as tf.Tensor4D)], 1));
-  const fusion = unit("fusion", tf.concat([resizeBilinear(context as tf.Tensor4D, h4, w4), detail], 1));
+  const detail = unit("detail", tf.concat([low, averagePool2x2(stem)], 1));
+  const fusion = unit("fusion", tf.concat([resizeBilinear(context, h4, w4), detail], 1));
   const logits = biased(weights, "head/classifier/conv", "head/classifier/bias", drop("fusion", fusion));
   return resizeBilinear(logits, size[0], size[1]);
 }
 
 function biased(weights: Tensors, conv: string, bias: string, x: tf.Tensor): tf.Tensor4D {
   const filter = named(weights, conv) as tf.Tensor4D;
-  return tf.add(conv2d(x as tf.Tensor4D, filter), tf.reshape(named(weights, bias), [1, filter.shape[0], 1, 1]));
+  return tf.add(conv2d(x, filter), tf.reshape(named(weights, bias), [1, filter.shape[0], 1, 1]));
 }

@@ -33,15 +33,17 @@ export function trainingNorm(record: (name: string, moment: tf.Tensor) => void):
 
 /** Batch norm by running statistics. */
 export function inferenceNorm(stats: Tensors): Norm {
-  return (name, x, gamma, beta) =>
-    batchNormInference(
-      x,
-      flat(gamma),
-      flat(beta),
-      flat(named(stats, `${name}/mean`)),
-      flat(named(stats, `${name}/variance`)),
-      EPSILON,
-    );
+  return (name, x, gamma, beta) => {
+    const [mean, variance] = [flat(named(stats, `${name}/mean`)), flat(named(stats, `${name}/variance`))];
+    return batchNormInference(x, flat(gamma), flat(beta), mean, variance, EPSILON);
+  };
+}
+
+/** mask * BN(x) with the weights of a name; the mask is multiplied into gamma and beta (docs/method.md#identities). */
+export function normed(weights: Tensors, name: string, x: tf.Tensor, norm: Norm, mask?: tf.Tensor): tf.Tensor {
+  const gamma = named(weights, `${name}/gamma`);
+  const beta = named(weights, `${name}/beta`);
+  return mask ? norm(name, x, tf.mul(gamma, mask), tf.mul(beta, mask)) : norm(name, x, gamma, beta);
 }
 
 /** Running statistics after one batch, both flat: (1 - MOMENTUM) * old + MOMENTUM * batch, biased variance. */
@@ -70,12 +72,8 @@ export function channels(x: tf.Tensor, first: number, count: number): tf.Tensor 
 export function padChannels(x: tf.Tensor, count: number): tf.Tensor {
   const missing = count - (x.shape[1] ?? 0);
   if (missing === 0) return x;
-  return tf.pad(x as tf.Tensor4D, [
-    [0, 0],
-    [0, missing],
-    [0, 0],
-    [0, 0],
-  ]);
+  const none: [number, number] = [0, 0];
+  return tf.pad(x as tf.Tensor4D, [none, [0, missing], none, none]);
 }
 
 /** Reshapes factors [C] so that they broadcast over [N,C,H,W]; factors of another rank are returned as they are. */

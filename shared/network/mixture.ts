@@ -6,7 +6,7 @@ import { tf } from "../engine/tf";
 import type { LiveBlock, LiveOperation } from "../space/live";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import type { BlockFactors } from "./factors";
-import { channels, named, padChannels, perChannel, type Norm, type Tensors } from "./layers";
+import { channels, named, normed, padChannels, perChannel, type Norm, type Tensors } from "./layers";
 
 /** Spatial scales of a block's surviving operations. */
 export function scalesOf(block: LiveBlock): number[] {
@@ -28,10 +28,10 @@ export function declareMixture(declaration: Declaration, block: LiveBlock, input
   const part = block.name;
   const middle = (entry: LiveOperation) => axis(entry.middle.id, entry.middleWidth);
   const output = (entry: LiveOperation) => axis(entry.output.id, entry.outputWidth);
-  const filter = (layer: string, { operation }: LiveOperation) => ({
+  const filter = (layer: string, { operation: { name } }: LiveOperation) => ({
     part,
     layer,
-    name: `${part}/${operation.name}/${layer}`,
+    name: `${part}/${name}/${layer}`,
   });
   for (const scale of scalesOf(block)) {
     const operations = atScale(block, scale);
@@ -66,7 +66,7 @@ export function mixture(
     const full = scale === 2 ? resizeBilinear(sum, height, width) : sum;
     parts.push(padChannels(full, block.outputs));
   }
-  return relu(tf.addN(parts) as tf.Tensor4D);
+  return relu(tf.addN(parts));
 }
 
 /** x * sum_o p_o mask_o on the channels that input and output share. */
@@ -91,19 +91,19 @@ function branches(
   const middles = operations.map((entry) => entry.middleWidth);
   const outputs = operations.map((entry) => entry.outputWidth);
   const filter = ({ operation }: LiveOperation, layer: string) =>
-    named(weights, `${block.name}/${operation.name}/${layer}`) as tf.Tensor4D;
+    named(weights, `${block.name}/${operation.name}/${layer}`);
   const hidden = operations.map((entry) =>
-    conv2d(x as tf.Tensor4D, filter(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
+    conv2d(x, filter(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
   );
   const middleMask = ofScale(block, scale, factors.middle, (entry) => entry.middleWidth);
-  const normed = affine(weights, `${name}/norm1`, join(hidden), middleMask, norm);
+  const normalised = normed(weights, `${name}/norm1`, join(hidden), norm, middleMask);
   // ReLU comes after the split: its derivative and that of conv2 then keep the same tensors, so memory holds one copy.
-  const active = (operations.length === 1 ? [normed] : tf.split(normed, middles, 1)).map((part) => relu(part));
+  const active = (operations.length === 1 ? [normalised] : tf.split(normalised, middles, 1)).map((part) => relu(part));
   const joined = operations.map((entry, at) =>
-    conv2d((active[at] ?? normed) as tf.Tensor4D, filter(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
+    conv2d(active[at] ?? normalised, filter(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
   );
   const outputMask = ofScale(block, scale, factors.output, (entry) => entry.outputWidth);
-  const out = affine(weights, `${name}/norm2`, join(joined), outputMask, norm);
+  const out = normed(weights, `${name}/norm2`, join(joined), norm, outputMask);
   return summed(dropout ? tf.mul(out, dropout) : out, outputs);
 }
 
@@ -128,13 +128,6 @@ function ofScale(
   if (!vector || scales.length === 1) return vector;
   const sizes = scales.map((each) => total(atScale(block, each).map(width)));
   return tf.split(vector, sizes)[scales.indexOf(scale)];
-}
-
-/** mask * BN(x), with the mask multiplied into gamma and beta (docs/method.md#identities). */
-function affine(weights: Tensors, name: string, x: tf.Tensor, mask: tf.Tensor | undefined, norm: Norm): tf.Tensor {
-  const gamma = named(weights, `${name}/gamma`);
-  const beta = named(weights, `${name}/beta`);
-  return mask ? norm(name, x, tf.mul(gamma, mask), tf.mul(beta, mask)) : norm(name, x, gamma, beta);
 }
 
 function join(tensors: tf.Tensor[]): tf.Tensor {

@@ -36,12 +36,8 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
   const stageOf = [...[...owners, ...owners, ...blocks].map(({ stage }) => stage), ...entered];
   const sizes = matrix(2 * k + 2 * b, relaxation.widths.shape[1], (row, column) => stageOf[row]?.widths[column] ?? 0);
   // p_o E[out_o], E[mid_o], and each block's expected input channels without those that a reduction's convolution adds.
-  const [output, middle, , handed] = tf.split(tf.sum(tf.mul(relaxation.widths, sizes), 1), [k, k, b, b]) as [
-    tf.Tensor1D,
-    tf.Tensor1D,
-    tf.Tensor1D,
-    tf.Tensor1D,
-  ];
+  type Four = [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
+  const [output, middle, , handed] = tf.split(tf.sum(tf.mul(relaxation.widths, sizes), 1), [k, k, b, b]) as Four;
   const added = owners.map(({ stage: { reduction }, position, index }) => {
     if (index > 0) return 0;
     return position === 0 ? reduction.output : reduction.convolution;

@@ -27,13 +27,8 @@ export interface Relaxation {
 
 /** The largest number of candidates that a group has. */
 function mostCandidates(stages: readonly LiveStage[]): number {
-  return Math.max(
-    ...stages.flatMap(({ exits, widths, blocks }) => [
-      exits.length,
-      widths.length,
-      ...blocks.map(({ operations }) => operations.length),
-    ]),
-  );
+  const groups = stages.flatMap(({ exits, widths, blocks }) => [exits, widths, ...blocks.map((one) => one.operations)]);
+  return Math.max(...groups.map(({ length }) => length));
 }
 
 /** log p of a removed candidate: finite, but exp(GONE) is exactly 0 in float32. */
@@ -50,16 +45,10 @@ export function relax(stages: readonly LiveStage[], table: TensorTable, alphas: 
   const owners = operationsOf(stages);
   const [b, k] = [blocksOf(stages).length, owners.length];
   const { p, logs } = probabilities(rows, n, alphas);
-  const [depths, choices, outputs, middles] = tf.split(p, [stages.length, b, k, k]) as [
-    tf.Tensor2D,
-    tf.Tensor2D,
-    tf.Tensor2D,
-    tf.Tensor2D,
-  ];
-  const operations = take(
-    choices,
-    owners.map(({ block, b: row, operation }) => row * n + block.operations.indexOf(operation)),
-  );
+  type Four = [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
+  const [depths, choices, outputs, middles] = tf.split(p, [stages.length, b, k, k]) as Four;
+  const chosenAt = owners.map(({ block, b: row, operation }) => row * n + block.operations.indexOf(operation));
+  const operations = take(choices, chosenAt);
   const chosen = tf.mul(outputs, tf.reshape(operations, [k, 1]));
   const sums = matrix(b, k, (row, column) => (at(owners, column).b === row ? 1 : 0));
   const behind = tf.matMul(sums, chosen);
@@ -67,11 +56,7 @@ export function relax(stages: readonly LiveStage[], table: TensorTable, alphas: 
   return { rows, logs, depths, operations, widths: tf.concat([chosen, middles, behind, before] as tf.Tensor2D[]) };
 }
 
-function probabilities(
-  rows: readonly AlphaRow[],
-  n: number,
-  alphas: tf.Tensor1D,
-): { p: tf.Tensor2D; logs: tf.Tensor2D } {
+function probabilities(rows: readonly AlphaRow[], n: number, alphas: tf.Tensor1D): Record<"p" | "logs", tf.Tensor2D> {
   const open = ({ columns }: AlphaRow) => columns.length > 1;
   const left = (row: number, column: number) => at(rows, row).columns.includes(column);
   if (!rows.some(open)) {

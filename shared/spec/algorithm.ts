@@ -70,11 +70,9 @@ export function checkSampling(spec: ResolvedSpec, space: SearchSpace | undefined
   // With metric latency, the smallest cost is only known after the operators are measured.
   if (space === undefined || cost.metric !== CostMetric.COST_METRIC_MACS) return;
   const smallest = smallestCostRatio(space, macsTable(space));
-  if (smallest > cost.target)
-    fault(
-      "cost.target",
-      `is ${cost.target}, but the smallest network of the space costs ${smallest.toFixed(3)} of the largest`,
-    );
+  if (smallest <= cost.target) return;
+  const share = smallest.toFixed(3);
+  fault("cost.target", `is ${cost.target}, but the smallest network of the space costs ${share} of the largest`);
 }
 
 /** Checks a spec against its given genotype: equal sizes, a (valid) space that contains it, and retraining from scratch. */
@@ -86,11 +84,10 @@ export function checkGiven(genotype: Genotype, space: SearchSpace, retraining: R
     ["stem_channels", genotype.stemChannels, space.stemChannels],
   ] as const;
   const differing = sizes.filter(([, own, asked]) => own !== asked);
-  for (const [name, own, asked] of differing)
-    fault(
-      `algorithm.genotype.${name}`,
-      `is ${own}, must be ${asked}, ${name === "classes" ? "as many as the data set has" : `as space.${name} says`}`,
-    );
+  for (const [name, own, asked] of differing) {
+    const why = name === "classes" ? "as many as the data set has" : `as space.${name} says`;
+    fault(`algorithm.genotype.${name}`, `is ${own}, must be ${asked}, ${why}`);
+  }
   if (differing.length === 0 && !isMember(space, genotype))
     fault(
       "algorithm.genotype",

@@ -21,14 +21,11 @@ interface Bounds {
   open?: "ends" | "max";
 }
 
-/** Bounds of a number of a spec, and its value in each preset. */
-export interface NumberField extends Bounds {
-  tiny: number;
-  small: number;
-  paper: number;
-}
-
 type Values = Record<Preset, number>;
+
+/** Bounds of a number of a spec, and its value in each preset. */
+export type NumberField = Bounds & Values;
+
 type NumberKeys<T> = { [K in keyof T]-?: NonNullable<T[K]> extends number ? K : never }[keyof T];
 type Section<T, Enums extends keyof T = never> = Record<Exclude<NumberKeys<T>, Enums>, NumberField>;
 

@@ -9,62 +9,56 @@ const {
   HEALTH_POLICY_STOP: STOP,
 } = HealthPolicy;
 
-interface PolicyField {
-  field: HealthPolicyField;
+interface KindPolicies {
+  kind: Kind;
   initial: HealthPolicy;
   allowed: readonly HealthPolicy[];
   /** Reason why other policies are refused. */
   why: string;
 }
 
-const row = (
-  field: HealthPolicyField,
-  initial: HealthPolicy,
-  allowed: readonly HealthPolicy[],
-  why: string,
-): PolicyField => ({ field, initial, allowed, why });
-
 const ill = "the network of such a supernet is useless";
+const any = { initial: REPORT, allowed: [REPORT, PAUSE, FAIL, STOP], why: "" };
+const unlessStopped = { initial: REPORT, allowed: [REPORT, PAUSE, FAIL] };
 
-/** Policies by kind of alarm: the field in the spec, the default, and the allowed policies. */
-const POLICIES = new Map<Kind, PolicyField>([
-  [
-    Kind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE,
-    row("onLossNotFinite", FAIL, [PAUSE, FAIL], "no step can follow a loss that is not finite"),
-  ],
-  [
-    Kind.HEALTH_ALARM_KIND_GRADIENT_NORM,
-    row("onGradientNorm", REPORT, [REPORT, PAUSE, FAIL], "one large step ends no search"),
-  ],
-  [Kind.HEALTH_ALARM_KIND_TRIVIAL_PREDICTOR, row("onTrivialPredictor", REPORT, [REPORT, PAUSE, FAIL], ill)],
-  [Kind.HEALTH_ALARM_KIND_MIOU_DROP, row("onMiouDrop", REPORT, [REPORT, PAUSE, FAIL, STOP], "")],
-  [Kind.HEALTH_ALARM_KIND_OPERATION_DOMINANCE, row("onOperationDominance", REPORT, [REPORT, PAUSE, FAIL, STOP], "")],
-  [Kind.HEALTH_ALARM_KIND_SCALE_DOMINANCE, row("onScaleDominance", REPORT, [REPORT, PAUSE, FAIL, STOP], "")],
-  [Kind.HEALTH_ALARM_KIND_LATE_ENTROPY, row("onLateEntropy", REPORT, [REPORT, PAUSE, FAIL, STOP], "")],
-  [Kind.HEALTH_ALARM_KIND_CAPACITY_GONE, row("onCapacityGone", REPORT, [REPORT, PAUSE, FAIL], ill)],
-  [
-    Kind.HEALTH_ALARM_KIND_PLATEAU,
-    row("onPlateau", STOP, [REPORT, PAUSE, STOP], "a search that no longer improves has not failed"),
-  ],
-]);
+/** The kind of alarm, the default and the allowed policies of each field of the spec. */
+const POLICIES: Record<HealthPolicyField, KindPolicies> = {
+  onLossNotFinite: {
+    ...{ kind: Kind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE, initial: FAIL, allowed: [PAUSE, FAIL] },
+    why: "no step can follow a loss that is not finite",
+  },
+  onGradientNorm: {
+    ...{ kind: Kind.HEALTH_ALARM_KIND_GRADIENT_NORM, ...unlessStopped },
+    why: "one large step ends no search",
+  },
+  onTrivialPredictor: { kind: Kind.HEALTH_ALARM_KIND_TRIVIAL_PREDICTOR, ...unlessStopped, why: ill },
+  onMiouDrop: { kind: Kind.HEALTH_ALARM_KIND_MIOU_DROP, ...any },
+  onOperationDominance: { kind: Kind.HEALTH_ALARM_KIND_OPERATION_DOMINANCE, ...any },
+  onScaleDominance: { kind: Kind.HEALTH_ALARM_KIND_SCALE_DOMINANCE, ...any },
+  onLateEntropy: { kind: Kind.HEALTH_ALARM_KIND_LATE_ENTROPY, ...any },
+  onCapacityGone: { kind: Kind.HEALTH_ALARM_KIND_CAPACITY_GONE, ...unlessStopped, why: ill },
+  onPlateau: {
+    ...{ kind: Kind.HEALTH_ALARM_KIND_PLATEAU, initial: STOP, allowed: [REPORT, PAUSE, STOP] },
+    why: "a search that no longer improves has not failed",
+  },
+};
+const ROWS = Object.entries(POLICIES).map(([field, row]) => ({ field: field as HealthPolicyField, ...row }));
 
 /** Policy of a kind of alarm; report if the spec, of an older version, has none. */
 export function policyOf(health: Record<HealthPolicyField, HealthPolicy>, kind: Kind): HealthPolicy {
-  const field = POLICIES.get(kind)?.field;
+  const field = ROWS.find((row) => row.kind === kind)?.field;
   return (field && health[field]) || REPORT;
 }
 
 /** The default policies. */
 export function defaultPolicies(): Record<HealthPolicyField, HealthPolicy> {
-  return Object.fromEntries([...POLICIES.values()].map(({ field, initial }) => [field, initial])) as Record<
-    HealthPolicyField,
-    HealthPolicy
-  >;
+  const policies = ROWS.map(({ field, initial }) => [field, initial]);
+  return Object.fromEntries(policies) as Record<HealthPolicyField, HealthPolicy>;
 }
 
 /** Fills in unset policies, and records a fault for each policy that its kind does not allow. */
 export function resolvePolicies(health: Record<HealthPolicyField, HealthPolicy>, fault: Fault): void {
-  for (const { field, initial, allowed, why } of POLICIES.values()) {
+  for (const { field, initial, allowed, why } of ROWS) {
     const policy = (health[field] ||= initial);
     if (allowed.includes(policy)) continue;
     const known = [REPORT, PAUSE, FAIL, STOP].includes(policy);

@@ -1,7 +1,6 @@
 import { ScalarType, type DescEnum, type DescField, type DescMessage } from "@bufbuild/protobuf";
 import { LineCounter, parseDocument } from "yaml";
-import { LatheError } from "../process/errors";
-import type { FieldViolation } from "../process/errors";
+import { LatheError, type FieldViolation } from "../process/errors";
 import { Genotype } from "../proto/lathe/v1/space";
 import { SearchSpec } from "../proto/lathe/v1/spec";
 import { refuse } from "../space/validate";
@@ -42,11 +41,10 @@ function readWhole(name: "SearchSpec" | "Genotype", content: unknown, source: st
 
 /** Reads YAML or JSON as plain values. INVALID_ARGUMENT with the line of a syntax error. `needs` completes the error for an empty text. */
 export function readContent(text: string, source: string, needs: string): unknown {
-  if (text.length > MAX_TEXT_LENGTH)
-    throw new LatheError(
-      "INVALID_ARGUMENT",
-      `${source} has ${text.length} characters, must have at most ${MAX_TEXT_LENGTH}`,
-    );
+  if (text.length > MAX_TEXT_LENGTH) {
+    const message = `${source} has ${text.length} characters, must have at most ${MAX_TEXT_LENGTH}`;
+    throw new LatheError("INVALID_ARGUMENT", message);
+  }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: "silent" });
   const error = document.errors[0] ?? document.warnings[0];
@@ -83,10 +81,8 @@ function readMessage(
 ): Record<string, unknown> {
   const result: Record<string, unknown> = {};
   if (!isMapping(value)) {
-    violations.push({
-      field: path || "(top level)",
-      description: `is ${show(value)}, must be a mapping of ${known(type)}`,
-    });
+    const description = `is ${show(value)}, must be a mapping of ${known(type)}`;
+    violations.push({ field: path || "(top level)", description });
     return result;
   }
   for (const [key, entry] of Object.entries(value)) {

@@ -1,10 +1,7 @@
 import { LatheError } from "../process/errors";
-import { CostMetric } from "../proto/lathe/v1/space";
-import type { Stage } from "../proto/lathe/v1/space";
-import { AlgorithmKind, BudgetPolicy, DatasetKind } from "../proto/lathe/v1/spec";
-import type { AlgorithmSpec, SearchSpec } from "../proto/lathe/v1/spec";
-import { EXAMPLES, NUMBERS, PRESETS } from "./bounds";
-import type { NumberField, Preset } from "./bounds";
+import { CostMetric, type Stage } from "../proto/lathe/v1/space";
+import { AlgorithmKind, BudgetPolicy, DatasetKind, type AlgorithmSpec, type SearchSpec } from "../proto/lathe/v1/spec";
+import { EXAMPLES, NUMBERS, PRESETS, type NumberField, type Preset } from "./bounds";
 import { defaultPolicies } from "./health";
 
 /** T with every field set, at every level. */
@@ -31,25 +28,19 @@ function below(channels: number): number[] {
 
 const SPACES: Record<Preset, Space> = {
   tiny: {
-    inputHeight: 64,
-    inputWidth: 128,
-    stemChannels: 8,
+    ...{ inputHeight: 64, inputWidth: 128, stemChannels: 8 },
     stages: [stage(16, [1, 2], [8, 12, 16], 0), stage(32, [1, 2], [16, 24, 32], 0)],
     dilations: [1, 2, 4],
     scales: [1, 2],
   },
   small: {
-    inputHeight: 96,
-    inputWidth: 128,
-    stemChannels: 8,
+    ...{ inputHeight: 96, inputWidth: 128, stemChannels: 8 },
     stages: [stage(16, [1, 2], [8, 10, 12, 14, 16], 0), stage(32, [1, 3], [16, 20, 24, 28, 32], 0)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],
   },
   paper: {
-    inputHeight: 512,
-    inputWidth: 1024,
-    stemChannels: 16,
+    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 16 },
     stages: [stage(64, [1, 5], below(64), 0.03), stage(128, [1, 12], below(128), 0.3)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],
@@ -64,9 +55,8 @@ const DATASETS: Record<Preset, DatasetKind> = {
 
 /** The values of one preset in a table of numbers. */
 function column<T extends Record<string, NumberField>>(fields: T, preset: Preset): { [K in keyof T]: number } {
-  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, field[preset]])) as {
-    [K in keyof T]: number;
-  };
+  const values = Object.entries(fields).map(([name, field]) => [name, field[preset]]);
+  return Object.fromEntries(values) as { [K in keyof T]: number };
 }
 
 /** Whether a text is the name of a preset. */

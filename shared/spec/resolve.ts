@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
-import type { FieldViolation } from "../process/errors";
 import { CostMetric, type Genotype, type SearchSpace } from "../proto/lathe/v1/space";
 import { BudgetPolicy, DatasetKind, SearchSpec, type DatasetSpec, type SpaceSpec } from "../proto/lathe/v1/spec";
 import { spaceOf } from "../space/genotype";
-import { refuse, spaceViolations } from "../space/validate";
+import { collector, refuse, spaceViolations } from "../space/validate";
 import { asDarts, checkGiven, checkSampling, isSampling, resolveAlgorithm } from "./algorithm";
 import {
   EXAMPLES,
@@ -47,14 +46,13 @@ function overlay<T extends object>(defaults: T, set: { [K in keyof T]?: T[K] | u
  * paths such as "training.batch_size" or "space.stages[0].widths[1]". Resolving a resolved spec changes nothing.
  */
 export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSpace } {
-  const violations: FieldViolation[] = [];
-  const fault = (field: string, description: string): void => {
-    violations.push({ field, description });
-  };
-  if (!isPreset(spec.preset)) fault("preset", `is "${clip(spec.preset)}", must be one of ${PRESETS.join(", ")}`);
+  const { violations, fault, between } = collector("");
   // Without a valid preset the other fields are still checked: against preset paper, with a data set that needs no path.
-  const defaults = isPreset(spec.preset) ? presetSpec(spec.preset) : presetSpec("paper");
-  if (!isPreset(spec.preset)) defaults.dataset.kind = DatasetKind.DATASET_KIND_STREETS;
+  const defaults = presetSpec(isPreset(spec.preset) ? spec.preset : "paper");
+  if (!isPreset(spec.preset)) {
+    fault("preset", `is "${clip(spec.preset)}", must be one of ${PRESETS.join(", ")}`);
+    defaults.dataset.kind = DatasetKind.DATASET_KIND_STREETS;
+  }
 
   const dataset = resolveDataset(defaults.dataset, spec.dataset, fault);
   const { algorithm, given } = resolveAlgorithm(defaults.algorithm, spec.algorithm, fault);
@@ -93,6 +91,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
   checkAcrossFields(resolved, fault);
   if (isSampling(resolved)) checkSampling(resolved, known && inSpace.length === 0 ? space : undefined, fault);
   if (given && known && inSpace.length === 0) checkGiven(given, space, resolved.retraining, fault);
+  between("seed", resolved.seed, 0, MAX_SEED);
   checkNames(resolved, fault);
   refuse("INVALID_SPEC", "spec", violations);
   return { spec: resolved, space: { ...space, stages: structuredClone(space.stages) } };
@@ -105,11 +104,9 @@ function checkNumbers(section: string, fields: Record<string, NumberField>, valu
   }
 }
 
-function resolveDataset(
-  defaults: ResolvedSpec["dataset"],
-  set: DatasetSpec | undefined,
-  fault: Fault,
-): ResolvedSpec["dataset"] {
+type Dataset = ResolvedSpec["dataset"];
+
+function resolveDataset(defaults: Dataset, set: DatasetSpec | undefined, fault: Fault): Dataset {
   const dataset = overlay(defaults, set);
   dataset.kind ||= defaults.kind;
   if (!isOneOf(DatasetKind, dataset.kind))
@@ -162,14 +159,13 @@ function checkAcrossFields({ training, shrinking, cost }: ResolvedSpec, fault: F
   if (!isOneOf(CostMetric, cost.metric)) fault("cost.metric", `is ${cost.metric}, must be one of macs, latency`);
 }
 
-function checkNames({ seed, labels, profiling }: ResolvedSpec, fault: Fault): void {
-  if (!Number.isInteger(seed) || seed < 0 || seed > MAX_SEED)
-    fault("seed", `is ${seed}, must be an integer between 0 and ${MAX_SEED}`);
+function checkNames({ labels, profiling }: ResolvedSpec, fault: Fault): void {
   // The device class is a token of the subject of its work queue.
-  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(profiling.deviceClass))
+  const device = profiling.deviceClass;
+  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(device))
     fault(
       "profiling.device_class",
-      `is "${clip(profiling.deviceClass)}", must be 1 to 63 lower-case letters, digits and inner hyphens`,
+      `is "${clip(device)}", must be 1 to 63 lower-case letters, digits and inner hyphens`,
     );
   const entries = Object.entries(labels);
   if (entries.length > MAX_LABELS) fault("labels", `has ${entries.length} entries, must have at most ${MAX_LABELS}`);
