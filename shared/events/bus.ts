@@ -9,7 +9,7 @@ import {
   type MsgHdrs,
   type NatsConnection,
 } from "nats";
-import { LatheError } from "../process/errors";
+import { LatheError, type ErrorCode } from "../process/errors";
 import type { Logger } from "../process/logger";
 import { isUnavailable, natsFault, sleep } from "./faults";
 
@@ -108,14 +108,9 @@ export class Bus {
   onClosed(listener: (error: LatheError) => void): void {
     void this.connection.closed().then((cause) => {
       if (this.closing) return;
-      const server = this.connection.getServer();
-      listener(
-        new LatheError(
-          "UNAVAILABLE",
-          `the connection to NATS at ${server} closed: ${cause ? cause.message : "no reason given"}`,
-          { cause },
-        ),
-      );
+      const why = cause ? cause.message : "no reason given";
+      const message = `the connection to NATS at ${this.connection.getServer()} closed: ${why}`;
+      listener(new LatheError("UNAVAILABLE", message, { cause }));
     });
   }
 
@@ -265,28 +260,20 @@ function readCreds(path: string): Uint8Array {
   }
 }
 
+const CODES: Record<string, string> = {
+  CONNECTION_REFUSED: "ECONNREFUSED",
+  TIMEOUT: "no answer",
+  CONNECTION_TIMEOUT: "no answer",
+};
+
 function firstFault(thrown: unknown, url: string): LatheError {
   const fault = thrown as { code?: string; message?: string; chainedError?: { code?: string; message?: string } };
   const why = fault.chainedError?.code ?? fault.chainedError?.message ?? fault.code ?? fault.message ?? String(thrown);
-  const codes: Record<string, string> = {
-    CONNECTION_REFUSED: "ECONNREFUSED",
-    TIMEOUT: "no answer",
-    CONNECTION_TIMEOUT: "no answer",
-  };
-  if (/AUTH/.test(fault.code ?? "")) {
-    return new LatheError("FAILED_PRECONDITION", `NATS at ${url} refuses these credentials (${why})`, {
-      reason: "NATS_FORBIDDEN",
-      cause: thrown,
-    });
-  }
-  if (fault.code === "INVALID_OPTION" || fault.code === "BAD_CREDS" || fault.code === "TLS") {
-    return new LatheError("FAILED_PRECONDITION", `NATS at ${url}: ${fault.message ?? why} (${why})`, {
-      reason: "NATS_SETTINGS",
-      cause: thrown,
-    });
-  }
-  return new LatheError("UNAVAILABLE", `NATS at ${url} is not reachable (${codes[why] ?? why})`, {
-    reason: "NATS_UNAVAILABLE",
-    cause: thrown,
-  });
+  const error = (code: ErrorCode, message: string, reason: string) =>
+    new LatheError(code, `NATS at ${url}${message}`, { reason, cause: thrown });
+  if (/AUTH/.test(fault.code ?? ""))
+    return error("FAILED_PRECONDITION", ` refuses these credentials (${why})`, "NATS_FORBIDDEN");
+  if (fault.code === "INVALID_OPTION" || fault.code === "BAD_CREDS" || fault.code === "TLS")
+    return error("FAILED_PRECONDITION", `: ${fault.message ?? why} (${why})`, "NATS_SETTINGS");
+  return error("UNAVAILABLE", ` is not reachable (${CODES[why] ?? why})`, "NATS_UNAVAILABLE");
 }

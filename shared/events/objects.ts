@@ -148,13 +148,8 @@ export class Objects {
     for (let index = 0; index < count && failure === undefined; index++) {
       const chunk = bytes.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES);
       hash.update(chunk);
-      const request = {
-        what: this.label(object),
-        msgId: `${nuid}:${index}`,
-        timeoutMs: 5000,
-        retryForMs: 60_000,
-        signal,
-      };
+      const msgId = `${nuid}:${index}`;
+      const request = { what: this.label(object), msgId, timeoutMs: 5000, retryForMs: 60_000, signal };
       const one: Promise<void> = store(this.bus, chunkSubject(this.bucket, nuid), chunk, request)
         .then(({ sequence }) => void (sequences[index] = sequence))
         .catch((error: unknown) => void (failure ??= error))
@@ -202,12 +197,8 @@ export class Objects {
   }
 
   private async manifest(object: string): Promise<Manifest> {
-    const message = await readMessage(
-      this.bus,
-      this.stream,
-      { last_by_subj: manifestSubject(this.bucket, object) },
-      { what: this.label(object) },
-    );
+    const query = { last_by_subj: manifestSubject(this.bucket, object) };
+    const message = await readMessage(this.bus, this.stream, query, { what: this.label(object) });
     if (!message)
       throw new LatheError("NOT_FOUND", `${this.label(object)} does not exist`, { reason: "OBJECT_NOT_FOUND" });
     return JSON.parse(Buffer.from(message.data).toString("utf8")) as Manifest;

@@ -90,9 +90,8 @@ export class Records<T> {
   }
 
   async keys(): Promise<string[]> {
-    return [...(await listSubjects(this.bus, this.stream, recordSubject(this.bucket, ">"))).keys()].map((subject) =>
-      subject.slice(this.prefix.length),
-    );
+    const subjects = await listSubjects(this.bus, this.stream, recordSubject(this.bucket, ">"));
+    return [...subjects.keys()].map((subject) => subject.slice(this.prefix.length));
   }
 
   /** The records of these keys, in the order of the keys. Missing records are left out. */
@@ -158,10 +157,9 @@ export class Records<T> {
     const data = Buffer.from(stringifyProtoJson(this.codec.toJSON(value)));
     // Each write has its own id, so that the repetition of an unanswered write is recognised.
     const msgId = randomUUID();
-    const request = { what: this.name(key), ...this.options };
+    const request = { what: this.name(key), ...this.options, msgId, expectedSequence: revision };
     try {
-      return (await store(this.bus, this.subject(key), data, { ...request, msgId, expectedSequence: revision }))
-        .sequence;
+      return (await store(this.bus, this.subject(key), data, request)).sequence;
     } catch (error) {
       if (LatheError.from(error).code !== "ABORTED") throw error;
       // Servers from 2.12 on check the revision before the id, so they refuse such a repetition.

@@ -45,26 +45,16 @@ export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOpti
     allow_direct: true,
     ...rest,
   });
+  const work = { retention: RetentionPolicy.Workqueue, max_msgs: MAX_WORK_ITEMS, duplicate_window: nanos(600_000) };
+  const record = { max_msgs_per_subject: 1, allow_rollup_hdrs: true, deny_delete: false };
   return [
     settings(EVENTS_STREAM, [ALL_EVENTS], { duplicate_window: nanos(600_000) }),
-    settings(WORK_STREAM, [ALL_WORK], {
-      retention: RetentionPolicy.Workqueue,
-      max_msgs: MAX_WORK_ITEMS,
-      duplicate_window: nanos(600_000),
+    settings(WORK_STREAM, [ALL_WORK], work),
+    ...RECORD_BUCKETS.map((bucket) => settings(recordStream(bucket), [recordSubject(bucket, ">")], record)),
+    ...OBJECT_BUCKETS.map((bucket) => {
+      const subjects = [chunkSubject(bucket, ">"), manifestSubject(bucket, ">")];
+      return settings(objectStream(bucket), subjects, { max_bytes: objectBytes, allow_rollup_hdrs: true });
     }),
-    ...RECORD_BUCKETS.map((bucket) =>
-      settings(recordStream(bucket), [recordSubject(bucket, ">")], {
-        max_msgs_per_subject: 1,
-        allow_rollup_hdrs: true,
-        deny_delete: false,
-      }),
-    ),
-    ...OBJECT_BUCKETS.map((bucket) =>
-      settings(objectStream(bucket), [chunkSubject(bucket, ">"), manifestSubject(bucket, ">")], {
-        max_bytes: objectBytes,
-        allow_rollup_hdrs: true,
-      }),
-    ),
   ];
 }
 
