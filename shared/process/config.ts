@@ -23,7 +23,7 @@ export const integer = (low: number, high: number) =>
   });
 
 /** A number within [low, high]. */
-export const number = (low: number, high: number) =>
+const number = (low: number, high: number) =>
   parsed(`a number from ${low} to ${high}`, (text) => {
     const value = text.trim() === "" ? NaN : Number(text);
     return value >= low && value <= high ? value : undefined;
@@ -43,8 +43,7 @@ export const oneOf = <const T extends readonly string[]>(words: T) =>
   parsed(`one of ${words.join(", ")}`, (text) => words.find((word): word is T[number] => word === text));
 
 /** "1"/"true" or "0"/"false". */
-export const flag = () =>
-  parsed("1, true, 0 or false", (text) => ({ "1": true, true: true, "0": false, false: false })[text]);
+const flag = () => parsed("1, true, 0 or false", (text) => ({ "1": true, true: true, "0": false, false: false })[text]);
 
 /** Text that is not empty. */
 export const text = (expected = "a text") => parsed(expected, (value) => value);
@@ -65,7 +64,7 @@ function isUrl(text: string, schemes: readonly string[]): boolean {
 }
 
 /** A URL with one of the given schemes; a comma-separated list is allowed, as NATS takes it. */
-export const urls = (schemes: readonly string[]) =>
+const urls = (schemes: readonly string[]) =>
   parsed(`one or more URLs, comma-separated, starting with ${schemes.map((s) => `${s}://`).join(" or ")}`, (value) =>
     value.split(",").every((part) => isUrl(part.trim(), schemes)) ? value : undefined,
   );
