@@ -18,8 +18,8 @@ interface KindPolicies {
 }
 
 const ill = "the network of such a supernet is useless";
-const any = { initial: REPORT, allowed: [REPORT, PAUSE, FAIL, STOP], why: "" };
-const unlessStopped = { initial: REPORT, allowed: [REPORT, PAUSE, FAIL] };
+const anyPolicy = { initial: REPORT, allowed: [REPORT, PAUSE, FAIL, STOP], why: "" };
+const noStop = { initial: REPORT, allowed: [REPORT, PAUSE, FAIL] };
 
 /** The kind of alarm, the default and the allowed policies of each field of the spec. */
 const POLICIES: Record<HealthPolicyField, KindPolicies> = {
@@ -28,15 +28,15 @@ const POLICIES: Record<HealthPolicyField, KindPolicies> = {
     why: "no step can follow a loss that is not finite",
   },
   onGradientNorm: {
-    ...{ kind: Kind.HEALTH_ALARM_KIND_GRADIENT_NORM, ...unlessStopped },
+    ...{ kind: Kind.HEALTH_ALARM_KIND_GRADIENT_NORM, ...noStop },
     why: "one large step ends no search",
   },
-  onTrivialPredictor: { kind: Kind.HEALTH_ALARM_KIND_TRIVIAL_PREDICTOR, ...unlessStopped, why: ill },
-  onMiouDrop: { kind: Kind.HEALTH_ALARM_KIND_MIOU_DROP, ...any },
-  onOperationDominance: { kind: Kind.HEALTH_ALARM_KIND_OPERATION_DOMINANCE, ...any },
-  onScaleDominance: { kind: Kind.HEALTH_ALARM_KIND_SCALE_DOMINANCE, ...any },
-  onLateEntropy: { kind: Kind.HEALTH_ALARM_KIND_LATE_ENTROPY, ...any },
-  onCapacityGone: { kind: Kind.HEALTH_ALARM_KIND_CAPACITY_GONE, ...unlessStopped, why: ill },
+  onTrivialPredictor: { kind: Kind.HEALTH_ALARM_KIND_TRIVIAL_PREDICTOR, ...noStop, why: ill },
+  onMiouDrop: { kind: Kind.HEALTH_ALARM_KIND_MIOU_DROP, ...anyPolicy },
+  onOperationDominance: { kind: Kind.HEALTH_ALARM_KIND_OPERATION_DOMINANCE, ...anyPolicy },
+  onScaleDominance: { kind: Kind.HEALTH_ALARM_KIND_SCALE_DOMINANCE, ...anyPolicy },
+  onLateEntropy: { kind: Kind.HEALTH_ALARM_KIND_LATE_ENTROPY, ...anyPolicy },
+  onCapacityGone: { kind: Kind.HEALTH_ALARM_KIND_CAPACITY_GONE, ...noStop, why: ill },
   onPlateau: {
     ...{ kind: Kind.HEALTH_ALARM_KIND_PLATEAU, initial: STOP, allowed: [REPORT, PAUSE, STOP] },
     why: "a search that no longer improves has not failed",
