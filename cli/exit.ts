@@ -1,5 +1,4 @@
-import type { ErrorCode } from "../shared/process/errors";
-import { LatheError } from "../shared/process/errors";
+import { LatheError, type ErrorCode } from "../shared/process/errors";
 import { SearchState, type Search } from "../shared/proto/lathe/v1/search";
 
 /** Exit codes of commands. */
@@ -75,31 +74,22 @@ export function errorLines(error: LatheError): string[] {
   ];
 }
 
-const stateErrors: Partial<Record<SearchState, (search: Search) => LatheError>> = {
-  [SearchState.SEARCH_STATE_FAILED]: (search) => {
-    const condition = search.conditions.find(({ type }) => type === "Failed");
-    const why = [condition?.reason, condition?.message].filter(Boolean).join(": ");
-    return new LatheError("FAILED_PRECONDITION", `search ${search.id} failed: ${why || "no reason was given"}`, {
-      reason: SEARCH_FAILED,
-    });
-  },
-  [SearchState.SEARCH_STATE_CANCELLED]: (search) =>
-    new LatheError("CANCELLED", `search ${search.id} was cancelled`, { reason: "SEARCH_CANCELLED" }),
-};
-
 /** The error of a command that waited for a search; undefined if the search succeeded. */
-export function outcomeError(search: Search): LatheError | undefined {
-  return stateErrors[search.state]?.(search);
+export function outcomeError({ id, state, conditions }: Search): LatheError | undefined {
+  if (state === SearchState.SEARCH_STATE_CANCELLED)
+    return new LatheError("CANCELLED", `search ${id} was cancelled`, { reason: "SEARCH_CANCELLED" });
+  if (state !== SearchState.SEARCH_STATE_FAILED) return undefined;
+  const { reason, message } = conditions.find(({ type }) => type === "Failed") ?? {};
+  const why = [reason, message].filter(Boolean).join(": ") || "no reason was given";
+  return new LatheError("FAILED_PRECONDITION", `search ${id} failed: ${why}`, { reason: SEARCH_FAILED });
 }
 
+const text = (lines: string[]) => lines.map((line) => `${line}\n`).join("");
+
 /** Prints results: lines to stdout. */
-export const print = (...lines: string[]): void => {
-  process.stdout.write(lines.map((line) => `${line}\n`).join(""));
-};
+export const print = (...lines: string[]): void => void process.stdout.write(text(lines));
 
 export const printJson = (value: unknown): void => print(JSON.stringify(value, null, 2));
 
 /** Prints progress and errors: lines to stderr. */
-export const complain = (...lines: string[]): void => {
-  process.stderr.write(lines.map((line) => `${line}\n`).join(""));
-};
+export const complain = (...lines: string[]): void => void process.stderr.write(text(lines));

@@ -1,4 +1,4 @@
-import { Option, type Command } from "commander";
+import type { Command } from "commander";
 import { natsSchema, read } from "../../shared/process/config";
 import { LatheError } from "../../shared/process/errors";
 import { version } from "../../shared/process/root";
@@ -41,12 +41,8 @@ export function doctorCommand(program: Command): void {
       "with --hosts: only these services, comma-separated, e.g. without a trainer that runs as Jobs",
     )
     .option("--insecure", "allow the token without TLS, for networks that encrypt by themselves")
-    .addOption(
-      new Option("--grpc-port <number>", "with --hosts: gRPC port of the services").argParser(whole).default(50051),
-    )
-    .addOption(
-      new Option("--http-port <number>", "with --hosts: HTTP port of the services").argParser(whole).default(9464),
-    )
+    .option("--grpc-port <number>", "with --hosts: gRPC port of the services", whole, 50051)
+    .option("--http-port <number>", "with --hosts: HTTP port of the services", whole, 9464)
     .option("--state <folder>", "state folder of the stack that `lathe up` runs", ".lathe")
     .option("--json", "print JSON")
     .action(doctor);

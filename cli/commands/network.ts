@@ -5,7 +5,6 @@ import { LatheError } from "../../shared/process/errors";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { PRESETS } from "../../shared/spec/bounds";
-import { isPreset, presetSpec } from "../../shared/spec/presets";
 import { DATASET_CLASSES } from "../../shared/spec/resolve";
 import { complain, print, printJson } from "../exit";
 import {
@@ -16,7 +15,15 @@ import {
   readGenotype,
   type GenotypeFlags,
 } from "../spec/networkBuild";
-import { datasetName, datasetNames, readSpec, requested, userFolder, type SpecFlags } from "../spec/specFlags";
+import {
+  datasetKind,
+  datasetName,
+  datasetNames,
+  readSpec,
+  requested,
+  userFolder,
+  type SpecFlags,
+} from "../spec/specFlags";
 import { quantity } from "../view/format";
 import { label, whole } from "./options";
 import { runOptions, runSearch, type RunFlags } from "./run";
@@ -59,8 +66,8 @@ function genotypeOptions(command: Command): Command {
       "-f, --file <genotype.json>",
       "genotype file: genotype.json of a result folder, or one of docs/examples/networks",
     )
-    .addOption(new Option("--input <HxW>", "input height and width in pixels, instead of the file's").argParser(size))
-    .addOption(new Option("--classes <number>", "number of classes, instead of the file's").argParser(whole));
+    .option("--input <HxW>", "input height and width in pixels, instead of the file's", size)
+    .option("--classes <number>", "number of classes, instead of the file's", whole);
 }
 
 /** `lathe network ...`: the commands for networks given as genotypes. */
@@ -74,13 +81,9 @@ export function networkCommand(program: Command): void {
       new Option("--head <kind>", "head that follows the last stage")
         .choices(["search", "aggregation"])
         .default("aggregation"),
-    ) // prettier-ignore
-    .addOption(
-      new Option("--pyramid <channels>", "channels of each pyramid pooling branch")
-        .argParser(channels)
-        .default(PYRAMID),
-    ) // prettier-ignore
-    .addOption(new Option("--seed <number>", "seed of the initial weights").argParser(whole).default(1))
+    )
+    .option("--pyramid <channels>", "channels of each pyramid pooling branch", channels, PYRAMID)
+    .option("--seed <number>", "seed of the initial weights", whole, 1)
     .option("--out <network.onnx>", "ONNX file to write; an existing file is replaced")
     .option("--json", "print JSON")
     .action((flags: BuildFlags) => build(flags));
@@ -92,12 +95,12 @@ export function networkCommand(program: Command): void {
     .option("--dataset <kind>", `data set: ${datasetNames.join(", ")}`)
     .option("--data <folder>", "folder of the data set, relative to the current folder")
     .option("--preset <name>", `training settings that no flag sets: ${PRESETS.join(", ")}`, "small")
-    .addOption(new Option("--epochs <number>", "number of training epochs").argParser(whole))
-    .addOption(new Option("--batch <number>", "images per training step").argParser(whole))
-    .addOption(new Option("--pyramid <channels>", "channels of each pyramid pooling branch").argParser(whole))
-    .addOption(new Option("--seed <number>", "seed of all random choices").argParser(whole))
+    .option("--epochs <number>", "number of training epochs", whole)
+    .option("--batch <number>", "images per training step", whole)
+    .option("--pyramid <channels>", "channels of each pyramid pooling branch", whole)
+    .option("--seed <number>", "seed of all random choices", whole)
     .option("--name <text>", 'value of the label "name"')
-    .addOption(new Option("--label <key=value>", "label to add; repeatable").argParser(label))
+    .option("--label <key=value>", "label to add; repeatable", label)
     .action((flags: TrainFlags) => train(flags));
 }
 
@@ -137,21 +140,14 @@ async function train(flags: TrainFlags): Promise<void> {
 
 /** The spec that trains a given genotype without a search; `said` reports a change of its number of classes. */
 export function trainingSpec(flags: TrainFlags, genotype: Genotype): { spec: SearchSpec; said: string | undefined } {
-  const { preset, dataset, data, seed, name, label: labels, epochs, batch, pyramid, classes } = flags;
-  const spec = readSpec({
-    preset,
-    ...(dataset !== undefined && { dataset }),
-    ...(data !== undefined && { data }),
-    ...(seed !== undefined && { seed }),
-    ...(name !== undefined && { name }),
-    ...(labels && { label: labels }),
-  });
+  const { file, epochs, batch, pyramid, classes, ...specFlags } = flags;
+  const spec = readSpec(specFlags);
   spec.retraining = {
     ...(epochs !== undefined && { epochs }),
     ...(batch !== undefined && { batchSize: batch }),
     ...(pyramid !== undefined && { pyramidChannels: pyramid }),
   };
-  const kind = spec.dataset?.kind || (isPreset(preset) ? presetSpec(preset).dataset.kind : 0);
+  const kind = datasetKind(spec);
   // The classifier is trained from scratch, so any network fits any data set. An explicit --classes is checked, not replaced.
   const own = classes === undefined ? DATASET_CLASSES.get(kind) : undefined;
   const adapted = { ...genotype, classes: own ?? genotype.classes };
@@ -159,6 +155,6 @@ export function trainingSpec(flags: TrainFlags, genotype: Genotype): { spec: Sea
   const said =
     adapted.classes === genotype.classes
       ? undefined
-      : `the classifier has the ${adapted.classes} classes of ${datasetName(kind)}, instead of the ${genotype.classes} of ${flags.file}`;
+      : `the classifier has the ${adapted.classes} classes of ${datasetName(kind)}, instead of the ${genotype.classes} of ${file}`;
   return { spec, said };
 }

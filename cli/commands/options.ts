@@ -1,6 +1,5 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { InvalidArgumentError, type Command } from "commander";
 import { PRESETS } from "../../shared/spec/bounds";
-import type { SpecFlags } from "../spec/specFlags";
 import { datasetNames } from "../spec/specFlags";
 
 /** The whole number of a flag. Bounds are checked later, with the spec. */
@@ -22,13 +21,9 @@ export function specOptions(command: Command): Command {
     .option("--preset <name>", `values for all that the spec does not set: ${PRESETS.join(", ")}`)
     .option("--dataset <kind>", `data set: ${datasetNames.join(", ")}`)
     .option("--data <folder>", "folder of the data set, relative to the current folder")
-    .addOption(new Option("--seed <number>", "seed of all random choices").argParser(whole))
-    .addOption(new Option("--epochs <number>", "number of search epochs").argParser(whole))
-    .addOption(
-      new Option("--retraining-epochs <number>", "number of retraining epochs; 0 skips retraining").argParser(whole),
-    )
+    .option("--seed <number>", "seed of all random choices", whole)
+    .option("--epochs <number>", "number of search epochs", whole)
+    .option("--retraining-epochs <number>", "number of retraining epochs; 0 skips retraining", whole)
     .option("--name <text>", 'value of the label "name"')
-    .addOption(new Option("--label <key=value>", "label to add; repeatable").argParser(label));
+    .option("--label <key=value>", "label to add; repeatable", label);
 }
-
-export type SpecOptions = SpecFlags;

@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { Option, type Command } from "commander";
+import type { Command } from "commander";
 import { trainingProcess } from "../../services/supernet/training/jobs";
 import type { MemoryEstimate } from "../../services/supernet/training/memory";
 import { machineBytes } from "../../shared/engine/account";
@@ -7,11 +7,11 @@ import { LatheError } from "../../shared/process/errors";
 import { macsTable } from "../../shared/space/cost";
 import { complain, print, printJson } from "../exit";
 import { onInterrupt } from "../interrupt";
-import { describedSpec, type RequestedSpec } from "../spec/specFlags";
+import { describedSpec, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import { memoryLines, profileLines } from "../view/profile";
-import { specOptions, whole, type SpecOptions } from "./options";
+import { specOptions, whole } from "./options";
 
-interface ProfileFlags extends SpecOptions {
+interface ProfileFlags extends SpecFlags {
   threads: number;
   warmUp: number;
   steps: number;
@@ -23,21 +23,15 @@ export function profileCommand(program: Command): void {
   const profile = program.command("profile").description("measure the time and estimate the memory of training");
   specOptions(profile.command("step"))
     .description("measure a training step of the whole supernet: time per operator family and per part of the network")
-    .addOption(
-      new Option("--threads <number>", "CPU threads per step").argParser(whole).default(availableParallelism()),
-    )
-    .addOption(new Option("--warm-up <number>", "steps to run before measuring").argParser(whole).default(5))
-    .addOption(
-      new Option("--steps <number>", "steps to measure, once without the profiler and once with it")
-        .argParser(whole)
-        .default(10),
-    ) // prettier-ignore
+    .option("--threads <number>", "CPU threads per step", whole, availableParallelism())
+    .option("--warm-up <number>", "steps to run before measuring", whole, 5)
+    .option("--steps <number>", "steps to measure, once without the profiler and once with it", whole, 10)
     .option("--json", "print JSON")
     .action((flags: ProfileFlags) => profileStep(flags));
   specOptions(profile.command("memory"))
     .description("estimate the memory that training the whole supernet needs")
     .option("--json", "print JSON")
-    .action(async ({ json, ...flags }: SpecOptions & { json?: boolean }) => {
+    .action(async ({ json, ...flags }: SpecFlags & { json?: boolean }) => {
       const { resolved, space } = describedSpec(flags);
       const estimate = await trainingMemory({ resolved, space });
       if (json) printJson(estimate);

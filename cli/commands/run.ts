@@ -13,9 +13,9 @@ import { HISTORY_FILES } from "../search/history";
 import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { inOwnStack, recordSearch, StatusOutput } from "../search/ownStack";
-import { requestSpec, userFolder, type RequestedSpec } from "../spec/specFlags";
+import { requestSpec, userFolder, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import { memoryLine } from "../view/profile";
-import { specOptions, type SpecOptions } from "./options";
+import { specOptions } from "./options";
 import { trainingMemory } from "./profile";
 
 /** The output flags of a command that runs one search. */
@@ -39,7 +39,7 @@ export function runOptions(command: Command, named: string): Command {
 export function runCommand(program: Command): void {
   runOptions(specOptions(program.command("run")), "name or preset")
     .description("start a local stack (NATS and the five services), run one search and write its result folder")
-    .action(async (flags: RunFlags & SpecOptions) => runSearch(flags, requestSpec(flags)));
+    .action(async (flags: RunFlags & SpecFlags) => runSearch(flags, requestSpec(flags)));
 }
 
 /** Runs one search in its own stack and writes the result folder. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
-import { Option, type Command } from "commander";
+import type { Command } from "commander";
 import { LatheError } from "../../shared/process/errors";
 import {
   ConditionStatus,
@@ -15,11 +15,11 @@ import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
-import { readSpec, userFolder } from "../spec/specFlags";
+import { readSpec, userFolder, type SpecFlags } from "../spec/specFlags";
 import { openDisplay } from "../view/terminal";
 import { percent } from "../view/format";
 import { connectionOptions, withSearchService, type ConnectionFlags } from "./connection";
-import { label, specOptions, whole, type SpecOptions } from "./options";
+import { label, specOptions, whole } from "./options";
 
 const stateName = (state: SearchState) => enumWord(SearchState, "SEARCH_STATE_", state);
 const phaseName = (phase: SearchPhase) => enumWord(SearchPhase, "SEARCH_PHASE_", phase);
@@ -50,10 +50,20 @@ function searchLines(search: Search): string[] {
   ];
 }
 
-function show(search: Search | undefined, { json }: ConnectionFlags): void {
-  if (!search) throw new LatheError("INTERNAL", "the search service answered without a search");
+function given(search: Search | undefined): Search {
+  if (search) return search;
+  throw new LatheError("INTERNAL", "the search service answered without a search");
+}
+
+function show(answer: { search?: Search | undefined }, { json }: ConnectionFlags): void {
+  const search = given(answer.search);
   if (json) printJson(Search.toJSON(search));
   else print(...searchLines(search));
+}
+
+function requireSuccess(search: Search): void {
+  const failure = outcomeError(search);
+  if (failure) throw failure;
 }
 
 /** Long enough to rebuild and restart a stack by hand. */
@@ -82,8 +92,7 @@ async function watch(
     display.close();
   }
   const { search } = await api.getSearch({ searchId }, { signal });
-  const failure = search && outcomeError(search);
-  if (failure) throw failure;
+  if (search) requireSuccess(search);
 }
 
 async function* pages(
@@ -112,50 +121,40 @@ export function searchCommand(program: Command): void {
   specOptions(sub("start", "start a search and print its id"))
     .option("--request-id <id>", "makes a repeated start safe: the same id and spec return the same search")
     .option("--watch", "show the search until it ends")
-    .action(async (flags: SpecOptions & ConnectionFlags & { requestId?: string; watch?: boolean }) => {
+    .action(async (flags: SpecFlags & ConnectionFlags & { requestId?: string; watch?: boolean }) => {
       const spec = readSpec(flags);
       resolveSpec(spec);
       await withSearchService(flags, async (api, signal) => {
         const started = await api.startSearch({ spec, requestId: flags.requestId ?? randomUUID() }, { signal });
         if (!flags.watch && !flags.json) return print(started.search?.id ?? "");
-        if (!flags.watch) return show(started.search, flags);
+        if (!flags.watch) return show(started, flags);
         await watch(api, started.search?.id ?? "", 0, flags.json ?? false, signal);
       });
     });
 
   sub("list", "list searches, newest first")
     .option("--only <states>", `only searches in these states, comma-separated: ${stateNames.join(", ")}`)
-    .addOption(new Option("--label <key=value>", "only searches with this label; repeatable").argParser(label))
+    .option("--label <key=value>", "only searches with this label; repeatable", label)
     .action(async (flags: ConnectionFlags & { only?: string; label?: Record<string, string> }) => {
       const states = flags.only === undefined ? [] : flags.only.split(",").map(stateOf);
       await withSearchService(flags, async (api, signal) => {
         const found: Search[] = [];
         for await (const one of pages(api, states, flags.label ?? {}, signal)) found.push(one);
         if (flags.json) return printJson(found.map((one) => Search.toJSON(one)));
-        for (const { id, state, phase, spec, createdAt } of found)
-          print(
-            [
-              id,
-              stateName(state).padEnd(9),
-              phaseName(phase).padEnd(19),
-              (spec?.preset ?? "").padEnd(5),
-              createdAt?.toISOString() ?? "",
-            ]
-              .join("  ")
-              .trimEnd(),
-          );
+        for (const { id, state, phase, spec, createdAt } of found) {
+          const columns = [id, stateName(state).padEnd(9), phaseName(phase).padEnd(19), (spec?.preset ?? "").padEnd(5)];
+          print([...columns, createdAt?.toISOString() ?? ""].join("  ").trimEnd());
+        }
         if (found.length === 0) complain("no searches found");
       });
     });
 
   sub("get <id>", "show the state of a search").action(async (searchId: string, flags: ConnectionFlags) =>
-    withSearchService(flags, async (api, signal) =>
-      show((await api.getSearch({ searchId }, { signal })).search, flags),
-    ),
+    withSearchService(flags, async (api, signal) => show(await api.getSearch({ searchId }, { signal }), flags)),
   );
 
   sub("watch <id>", "show a search until it ends; exit code 0: succeeded, 3: failed, 4: cancelled")
-    .addOption(new Option("--from <sequence>", "sequence number of the first event").argParser(whole).default(0))
+    .option("--from <sequence>", "sequence number of the first event", whole, 0)
     .action(async (searchId: string, flags: ConnectionFlags & { from: number }) =>
       withSearchService(flags, (api, signal) => watch(api, searchId, flags.from, flags.json ?? false, signal)),
     );
@@ -165,7 +164,7 @@ export function searchCommand(program: Command): void {
       .option("--reason <text>", "reason to store with the search", "requested on the command line")
       .action(async (searchId: string, flags: ConnectionFlags & { reason: string }) =>
         withSearchService(flags, async (api, signal) =>
-          show((await api[method]({ searchId, reason: flags.reason }, { signal })).search, flags),
+          show(await api[method]({ searchId, reason: flags.reason }, { signal }), flags),
         ),
       );
   simple("pause", "pauseSearch", "pause a search after its current step");
@@ -185,10 +184,8 @@ export function searchCommand(program: Command): void {
     .option("--out <folder>", "result folder to write")
     .action(async (searchId: string, flags: ConnectionFlags & { out?: string }) =>
       withSearchService(flags, async (api, signal) => {
-        const { search: found } = await api.getSearch({ searchId }, { signal });
-        if (!found) throw new LatheError("INTERNAL", "the search service answered without a search");
-        const failure = outcomeError(found);
-        if (failure) throw failure;
+        const found = given((await api.getSearch({ searchId }, { signal })).search);
+        requireSuccess(found);
         if (flags.out === undefined) {
           if (flags.json) printJson(Search.toJSON(found));
           else print(...summaryLines(found, undefined));

@@ -7,9 +7,9 @@ import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups
 import { contributions, formatLog10, log10Size } from "../../shared/space/size";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import { print, printJson } from "../exit";
-import { describedSpec } from "../spec/specFlags";
+import { describedSpec, type SpecFlags } from "../spec/specFlags";
 import { dimensionNames, quantity } from "../view/format";
-import { specOptions, type SpecOptions } from "./options";
+import { specOptions } from "./options";
 
 interface Costs {
   params: number;
@@ -97,7 +97,7 @@ export function spaceCommand(program: Command): void {
       "print the number of networks in a space, its decision groups and candidates per dimension, and its largest network",
     )
     .option("--json", "print JSON")
-    .action((flags: SpecOptions & { json?: boolean }) => {
+    .action((flags: SpecFlags & { json?: boolean }) => {
       const { resolved, space } = describedSpec(flags);
       const description = describeSpace(resolved, space);
       if (flags.json) printJson(description);

@@ -9,13 +9,10 @@ export interface Finding {
 }
 
 export const ok = (about: string, found: string): Finding => ({ level: "ok", about, found, mend: "" });
-export const warning = (about: string, found: string, mend: string): Finding => ({
-  level: "warning",
-  about,
-  found,
-  mend,
-});
-export const fault = (about: string, found: string, mend: string): Finding => ({ level: "fault", about, found, mend });
+const troubled = (level: Finding["level"]) => (about: string, found: string, mend: string) =>
+  ({ level, about, found, mend }) as const;
+export const warning = troubled("warning");
+export const fault = troubled("fault");
 
 /** The findings as lines, each with its advice below. */
 export function findingLines(findings: readonly Finding[]): string[] {

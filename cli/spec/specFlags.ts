@@ -1,9 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import { resolve as resolvePath } from "node:path";
 import { LatheError } from "../../shared/process/errors";
-import type { FieldViolation } from "../../shared/process/errors";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { DatasetKind, SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { enumWord, valuesOf } from "../../shared/spec/bounds";
 import { parseSpec } from "../../shared/spec/parse";
 import { isPreset, presetSpec } from "../../shared/spec/presets";
 import { resolve, type ResolvedSpec } from "../../shared/spec/resolve";
@@ -34,16 +34,9 @@ export function userFolder(): string {
   return process.env.INIT_CWD ?? process.cwd();
 }
 
-const kinds: Record<string, DatasetKind> = {
-  streets: DatasetKind.DATASET_KIND_STREETS,
-  camvid: DatasetKind.DATASET_KIND_CAMVID,
-  cityscapes: DatasetKind.DATASET_KIND_CITYSCAPES,
-  folder: DatasetKind.DATASET_KIND_FOLDER,
-};
-export const datasetNames = Object.keys(kinds);
-
-export const datasetName = (kind: DatasetKind): string =>
-  datasetNames.find((name) => kinds[name] === kind) ?? String(kind);
+export const datasetName = (kind: DatasetKind): string => enumWord(DatasetKind, "DATASET_KIND_", kind);
+const kinds = new Map(valuesOf(DatasetKind).map((kind) => [datasetName(kind), kind]));
+export const datasetNames = [...kinds.keys()];
 
 /** The spec of a file (if any), overridden by the flags, with an absolute data path. Only the values of single flags are checked here. */
 export function readSpec(flags: SpecFlags): SearchSpec {
@@ -56,7 +49,7 @@ export function readSpec(flags: SpecFlags): SearchSpec {
 export function underFlags(spec: SearchSpec, flags: Omit<SpecFlags, "file">): SearchSpec {
   if (flags.preset !== undefined) spec.preset = flags.preset;
   if (flags.dataset !== undefined || flags.data !== undefined) {
-    const kind = flags.dataset === undefined ? undefined : kinds[flags.dataset];
+    const kind = flags.dataset === undefined ? undefined : kinds.get(flags.dataset);
     if (flags.dataset !== undefined && kind === undefined)
       throw new LatheError(
         "INVALID_ARGUMENT",
@@ -101,17 +94,12 @@ export function requestSpec(flags: SpecFlags): RequestedSpec {
 export function requested(spec: SearchSpec): RequestedSpec {
   const { spec: resolved, space } = resolve(spec);
   const { kind, path } = resolved.dataset;
-  if (kind !== DatasetKind.DATASET_KIND_STREETS) {
-    const fault = folderFault(path);
-    if (fault !== undefined) {
-      const violations: FieldViolation[] = [{ field: "dataset.path", description: `is "${path}", ${fault}` }];
-      throw new LatheError("INVALID_ARGUMENT", `the ${datasetName(kind)} data set cannot be read`, {
-        reason: "DATASET_MISSING",
-        violations,
-      });
-    }
-  }
-  return { spec, resolved, space };
+  const fault = kind === DatasetKind.DATASET_KIND_STREETS ? undefined : folderFault(path);
+  if (fault === undefined) return { spec, resolved, space };
+  throw new LatheError("INVALID_ARGUMENT", `the ${datasetName(kind)} data set cannot be read`, {
+    reason: "DATASET_MISSING",
+    violations: [{ field: "dataset.path", description: `is "${path}", ${fault}` }],
+  });
 }
 
 function folderFault(path: string): string | undefined {
@@ -129,13 +117,15 @@ export function describedSpec(flags: SpecFlags): { resolved: ResolvedSpec; space
   if (flags.file === undefined && flags.preset === undefined)
     throw new LatheError("INVALID_ARGUMENT", "no search space is given: use --preset tiny|small|paper or -f spec.yaml");
   const spec = readSpec(flags);
-  // An unknown preset has no data set; resolve() then reports only the preset.
-  const kind =
-    spec.dataset?.kind ||
-    (isPreset(spec.preset) ? presetSpec(spec.preset).dataset.kind : DatasetKind.DATASET_KIND_STREETS);
+  const kind = datasetKind(spec);
   // A spec must have a path, but the space does not depend on it.
-  if (kind !== DatasetKind.DATASET_KIND_STREETS && !spec.dataset?.path)
+  if (kind && kind !== DatasetKind.DATASET_KIND_STREETS && !spec.dataset?.path)
     spec.dataset = { ...spec.dataset, kind, path: userFolder() };
   const { spec: resolved, space } = resolve(spec);
   return { resolved, space };
+}
+
+/** The kind of a spec's data set; UNSPECIFIED for an unknown preset, which resolve() reports. */
+export function datasetKind({ dataset, preset }: SearchSpec): DatasetKind {
+  return dataset?.kind || (isPreset(preset) ? presetSpec(preset).dataset.kind : DatasetKind.DATASET_KIND_UNSPECIFIED);
 }

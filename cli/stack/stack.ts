@@ -40,11 +40,13 @@ export interface ServiceAddress {
   http: string;
 }
 
+export type Addresses = Record<ServiceName, ServiceAddress>;
+
 export interface Stack {
   readonly folder: string;
   readonly natsUrl: string;
   /** The current addresses. A restarted service keeps its gRPC address. */
-  addresses(): Record<ServiceName, ServiceAddress>;
+  addresses(): Addresses;
   /** Process ids of nats-server and the services. */
   pids(): number[];
   logFile(service: ServiceName): string;
@@ -106,40 +108,32 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     unwatch = watchDisk(state.folder, announceBroken, options);
     const nats = await superviseNats(binary, state, guard, say, announceBroken);
     started.push(nats.supervised);
-    throwIfAborted(signal);
+    signal?.throwIfAborted();
     const abort = new AbortController();
     const starts = SERVICES.map(async (name) => {
-      const service = serviceProcess(name, nats.url, state, guard, { ...options, signal: abort.signal });
-      const supervised = await supervise({
-        name: `${name} service`,
-        start: service.start,
-        say,
-        onGivenUp: announceBroken,
-      });
+      const { start, address } = serviceProcess(name, nats.url, state, guard, { ...options, signal: abort.signal });
+      const supervised = await supervise({ name: `${name} service`, start, say, onGivenUp: announceBroken });
       // Recorded even if another service has failed, so that it is stopped.
       started.push(supervised);
-      return { name, supervised, address: service.address };
+      return { name, supervised, address };
     });
     const onAbort = () => abort.abort();
     signal?.addEventListener("abort", onAbort, { once: true });
     for (const start of starts) start.catch(onAbort);
     const settled = await Promise.allSettled(starts);
     signal?.removeEventListener("abort", onAbort);
-    throwIfAborted(signal);
+    signal?.throwIfAborted();
     const failures = settled.flatMap((one) => (one.status === "rejected" ? [LatheError.from(one.reason)] : []));
     // The failed service has aborted the starts of the others; report its own error.
     const failure = failures.find(({ reason }) => reason !== "START_ABANDONED") ?? failures[0];
     if (failure) throw failure;
     const services = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
 
+    const addresses = () => Object.fromEntries(services.map(({ name, address }) => [name, address()])) as Addresses;
     const stack: Stack = {
       folder: state.folder,
       natsUrl: nats.url,
-      addresses: () =>
-        Object.fromEntries(services.map(({ name, address }) => [name, address()])) as Record<
-          ServiceName,
-          ServiceAddress
-        >,
+      addresses,
       pids: () => started.map(({ child }) => child.pid),
       logFile: (service) => state.path("logs", `${service}.log`),
       kill(target) {
@@ -149,26 +143,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       broken,
       stop,
     };
-    writeFileSync(
-      state.path("run", "stack.json"),
-      `${JSON.stringify({ pid: process.pid, nats: nats.url, services: stack.addresses() }, null, 2)}\n`,
-    );
-    void watchChecks({
-      addresses: () => stack.addresses(),
-      say,
-      onStorageFull: announceBroken,
-      storagePatienceMs: options.storagePatienceMs,
-      signal: stopping.signal,
-    });
+    const content = { pid: process.pid, nats: nats.url, services: addresses() };
+    writeFileSync(state.path("run", "stack.json"), `${JSON.stringify(content, null, 2)}\n`);
+    const { storagePatienceMs } = options;
+    void watchChecks({ addresses, say, onStorageFull: announceBroken, storagePatienceMs, signal: stopping.signal });
     return stack;
   } catch (error) {
     await stop();
     throw error;
   }
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw LatheError.from(signal.reason);
 }
 
 async function superviseNats(

@@ -2,14 +2,14 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import { userFolder } from "../spec/specFlags";
-import type { ServiceAddress, ServiceName } from "./stack";
+import type { Addresses } from "./stack";
 
 /** The content of run/stack.json of a running stack. */
 interface StackFile {
   pid: number;
   /** URL of its NATS. */
   nats: string;
-  services: Record<ServiceName, ServiceAddress>;
+  services: Addresses;
 }
 
 /** The addresses of the running stack of a state folder. FAILED_PRECONDITION if none runs; the message offers the option `instead`. */

@@ -1,4 +1,4 @@
-import type { DimensionMetrics } from "../../shared/proto/lathe/v1/result";
+import type { DimensionMetrics, EpochMetrics } from "../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import type { Architecture } from "../../shared/proto/lathe/v1/space";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
@@ -8,6 +8,15 @@ import { created, type Phase, type SearchView } from "./searchView";
 
 function change(view: SearchView, name: PhaseName, update: (phase: Phase) => Partial<Phase>): SearchView {
   return { ...view, phases: view.phases.map((one) => (one.name === name ? { ...one, ...update(one) } : one)) };
+}
+
+type Epoch = Pick<EpochMetrics, "epoch" | "epochs" | "seconds">;
+
+function endEpoch(view: SearchView, name: PhaseName, { epoch, epochs, seconds }: Epoch): SearchView {
+  return change(view, name, (one) => {
+    const epochSeconds = [...one.epochSeconds, seconds];
+    return { epoch, epochs: epochs || one.epochs, step: 0, epochSeconds };
+  });
 }
 
 /** Ends a phase and starts the next one. */
@@ -72,17 +81,8 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     case "epochCompleted": {
       const { metrics } = event.value;
       if (!metrics) return view;
-      const { epoch, epochs, seconds } = metrics;
-      const moved = change(view, "search", (one) => ({
-        epoch,
-        epochs: epochs || one.epochs,
-        step: 0,
-        epochSeconds: [...one.epochSeconds, seconds],
-      }));
-      return withCandidates(
-        { ...moved, epoch: metrics, log10Now: metrics.log10Space || moved.log10Now },
-        metrics.dimensions,
-      );
+      const moved = withCandidates(endEpoch(view, "search", metrics), metrics.dimensions);
+      return { ...moved, epoch: metrics, log10Now: metrics.log10Space || moved.log10Now };
     }
     case "spaceShrunk": {
       const { epoch, removals, log10Space, architecture } = event.value;
@@ -91,16 +91,8 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     }
     case "supernetConverged":
       return { ...finish(view, "search"), supernetMiou: event.value.validationMiou };
-    case "samplingEpochCompleted": {
-      const { epoch, epochs, seconds, loss } = event.value;
-      const moved = change(view, "search", (one) => ({
-        epoch,
-        epochs,
-        step: 0,
-        epochSeconds: [...one.epochSeconds, seconds],
-      }));
-      return { ...moved, stepLoss: loss };
-    }
+    case "samplingEpochCompleted":
+      return { ...endEpoch(view, "search", event.value), stepLoss: event.value.loss };
     case "candidateEvaluated": {
       const { index, candidates, validationMiou } = event.value;
       const bestMiou = Math.max(view.evaluated?.bestMiou ?? 0, validationMiou);
@@ -113,14 +105,8 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
         discreteMiou: event.value.discreteMiou,
       };
     case "retrainingEpochCompleted": {
-      const { epoch, epochs, seconds, bestMiou, loss } = event.value;
-      const moved = change(view, "retrain", (one) => ({
-        epoch,
-        epochs: epochs || one.epochs,
-        step: 0,
-        epochSeconds: [...one.epochSeconds, seconds],
-      }));
-      return { ...moved, retrainedMiou: bestMiou, retrainingLoss: loss };
+      const { bestMiou, loss } = event.value;
+      return { ...endEpoch(view, "retrain", event.value), retrainedMiou: bestMiou, retrainingLoss: loss };
     }
     case "networkTrained":
       return { ...finish(view, "retrain"), retrainedMiou: event.value.validationMiou };
@@ -138,22 +124,18 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     case "workFailed":
       return { ...view, reason: event.value.message };
     case "searchSucceeded":
-      return { ...finishAll(view), state: "succeeded" };
+      return { ...settle(view, () => "done"), state: "succeeded" };
     case "searchFailed":
-      return { ...failRunning(view), state: "failed", reason: event.value.message || event.value.reason };
+      return { ...settle(view, failed), state: "failed", reason: event.value.message || event.value.reason };
     case "searchCancelled":
-      return { ...failRunning(view), state: "cancelled", reason: event.value.reason };
+      return { ...settle(view, failed), state: "cancelled", reason: event.value.reason };
     case "spaceKept":
       return view;
   }
 }
 
-const finishAll = (view: SearchView): SearchView => ({
-  ...view,
-  phases: view.phases.map((one) => ({ ...one, status: "done" })),
-});
+function settle(view: SearchView, status: (phase: Phase) => Phase["status"]): SearchView {
+  return { ...view, phases: view.phases.map((one) => ({ ...one, status: status(one) })) };
+}
 
-const failRunning = (view: SearchView): SearchView => ({
-  ...view,
-  phases: view.phases.map((one) => (one.status === "running" ? { ...one, status: "failed" } : one)),
-});
+const failed = ({ status }: Phase) => (status === "running" ? "failed" : status);

@@ -19,7 +19,7 @@ function bar(share: number, cells: number): string {
 }
 
 /** Shortens a line to the width of the terminal. Lines must not wrap, because a redraw counts rows. */
-export function truncate(line: string, width: number): string {
+function truncate(line: string, width: number): string {
   if (line.length <= width) return line;
   return width <= 3 ? line.slice(0, Math.max(0, width)) : `${line.slice(0, width - 3)}...`;
 }
@@ -104,9 +104,8 @@ export function render(view: SearchView, { columns, rows, now, note }: Frame): s
   const { searchId, title, state, startedAt, phases, lastAlarm, reason } = view;
   const elapsed = startedAt === undefined ? "" : `  ${duration(Math.max(0, now - startedAt) / 1000)}`;
   const cells = Math.max(8, Math.min(24, columns - 84));
-  const head = [`Lathe ${searchId}  ${title}  ${state}${elapsed}`.replace(/ {3,}/g, "  ")];
   const lines = [
-    ...head,
+    `Lathe ${searchId}  ${title}  ${state}${elapsed}`.replace(/ {3,}/g, "  "),
     ...phases.map((phase) => phaseLine(phase, cells)),
     ...resultLines(view),
     ...spaceLines(view, 4),

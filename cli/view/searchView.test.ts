@@ -10,7 +10,7 @@ import { resolve } from "../../shared/spec/resolve";
 import { eventLine } from "./eventLine";
 import { duration, quantity } from "./format";
 import { observe } from "./observe";
-import { render, truncate } from "./render";
+import { render } from "./render";
 import { initialView, secondsLeft, type SearchView } from "./searchView";
 
 type Event = Parameters<typeof WatchSearchResponse.fromPartial>[0]["event"];
@@ -160,6 +160,10 @@ describe("render", () => {
   it("shows something before the first event", () => {
     expect(text(initialView("s-abcdefghijkl"))).toBe("Lathe s-abcdefghijkl  pending");
   });
+
+  it("truncates a line with an ellipsis", () => {
+    expect(text(initialView("s-abcdefghijkl"), { ...screen, columns: 9 })).toBe("Lathe ...");
+  });
 });
 
 describe("an alarm", () => {
@@ -301,6 +305,4 @@ describe("numbers", () => {
     [1234567, "1.23 M"],
     [13.78e9, "13.78 G"],
   ])("writes %f as %s", (value, expected) => expect(quantity(value)).toBe(expected));
-
-  it("truncates with an ellipsis", () => expect(truncate("abcdefghij", 6)).toBe("abc..."));
 });

@@ -36,60 +36,35 @@ export interface SearchView {
   title: string;
   state: "pending" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
   /** Time of the first event, in milliseconds since the epoch. */
-  startedAt: number | undefined;
+  startedAt?: number | undefined;
   phases: Phase[];
-  epoch: EpochMetrics | undefined;
+  epoch?: EpochMetrics;
   /** Loss of the last reported step. */
-  stepLoss: number | undefined;
+  stepLoss?: number;
   costTarget: number;
   candidates: Candidates[];
   log10Now: number;
   log10Start: number;
-  lastRemovals: { epoch: number; removals: Removal[] } | undefined;
+  lastRemovals?: { epoch: number; removals: Removal[] };
   /** Algorithms random and evolution: networks evaluated, their planned number, and the best validation mIoU so far. */
-  evaluated: { networks: number; of: number; bestMiou: number } | undefined;
-  supernetMiou: number | undefined;
-  discreteMiou: number | undefined;
-  retrainedMiou: number | undefined;
-  retrainingLoss: number | undefined;
-  lastAlarm: { name: string; epoch: number; message: string } | undefined;
+  evaluated?: { networks: number; of: number; bestMiou: number };
+  supernetMiou?: number | undefined;
+  discreteMiou?: number;
+  retrainedMiou?: number;
+  retrainingLoss?: number;
+  lastAlarm?: { name: string; epoch: number; message: string };
   /** Why the search failed or was cancelled. */
-  reason: string | undefined;
+  reason?: string;
 }
 
 export function initialView(searchId: string): SearchView {
-  return {
-    searchId,
-    title: "",
-    state: "pending",
-    startedAt: undefined,
-    phases: [],
-    epoch: undefined,
-    stepLoss: undefined,
-    costTarget: 0,
-    candidates: [],
-    log10Now: 0,
-    log10Start: 0,
-    lastRemovals: undefined,
-    evaluated: undefined,
-    supernetMiou: undefined,
-    discreteMiou: undefined,
-    retrainedMiou: undefined,
-    retrainingLoss: undefined,
-    lastAlarm: undefined,
-    reason: undefined,
-  };
+  const nothing = { phases: [], candidates: [], costTarget: 0, log10Now: 0, log10Start: 0 };
+  return { searchId, title: "", state: "pending", ...nothing };
 }
 
-const phase = (name: PhaseName, epochs = 0): Phase => ({
-  name,
-  status: "waiting",
-  epoch: 0,
-  epochs,
-  step: 0,
-  steps: 0,
-  epochSeconds: [],
-});
+function phase(name: PhaseName, epochs = 0): Phase {
+  return { name, status: "waiting", epoch: 0, epochs, step: 0, steps: 0, epochSeconds: [] };
+}
 
 /** The view after the event searchCreated, which carries the resolved spec and the initial space. */
 export function created(view: SearchView, spec: SearchSpec, space: SearchSpace): SearchView {
@@ -123,12 +98,7 @@ export function created(view: SearchView, spec: SearchSpec, space: SearchSpace):
     costTarget: spec.cost?.target ?? 0,
     // Algorithms that sample whole networks remove no candidates.
     candidates: (sampling ? [] : dimensionMetrics(space, initialArchitecture(space))).map(
-      ({ dimension, candidates, undecidedGroups }) => ({
-        dimension,
-        now: candidates,
-        start: candidates,
-        undecided: undecidedGroups,
-      }),
+      ({ dimension, candidates: all, undecidedGroups: undecided }) => ({ dimension, now: all, start: all, undecided }),
     ),
     log10Now: size,
     log10Start: size,

@@ -9,32 +9,24 @@ const ticks = {
 };
 const name = { nameLocation: "middle", nameTextStyle: { color: ink, fontSize: 14 } } as const;
 
-/** A numeric axis at the bottom; it starts at zero only with `zero`. */
-export const bottom = (of: string, { zero = false } = {}): XAXisComponentOption => ({
-  type: "value",
-  name: of,
-  nameGap: 32,
-  scale: !zero,
-  ...name,
-  ...ticks,
-});
+const numeric = (of: string, nameGap: number, zero: boolean) =>
+  ({ type: "value", name: of, nameGap, scale: !zero, ...name, ...ticks }) as const;
 
-export const left = (of: string, { zero = false } = {}): YAXisComponentOption => ({
-  type: "value",
-  name: of,
-  nameGap: 48,
-  scale: !zero,
-  ...name,
-  ...ticks,
-});
+/** A numeric axis at the bottom; it starts at zero only with `zero`. */
+export const bottom = (of: string, { zero = false } = {}): XAXisComponentOption => numeric(of, 32, zero);
+
+export const left = (of: string, { zero = false } = {}): YAXisComponentOption => numeric(of, 48, zero);
+
+/** Width of the plot area in pixels. */
+const plotWidth = 900 - 76 - 196;
 
 /** A category axis at the bottom with line breaks in long labels. */
-export const categories = (words: string[], width: number): XAXisComponentOption => ({
+export const categories = (words: string[]): XAXisComponentOption => ({
   type: "category",
   data: words,
   axisTick: { show: false },
   axisLine: { ...ticks.axisLine, onZero: false },
-  axisLabel: { ...label, interval: 0, width: Math.max(40, width / words.length - 8), overflow: "break" },
+  axisLabel: { ...label, interval: 0, width: Math.max(40, plotWidth / words.length - 8), overflow: "break" },
 });
 
 const legend: LegendComponentOption = {
@@ -46,9 +38,6 @@ const legend: LegendComponentOption = {
   itemHeight: 11,
   textStyle: { ...label, width: 135, overflow: "break" },
 };
-
-/** Width of the plot area in pixels. */
-export const plotWidth = 900 - 76 - 196;
 
 /** The plot area, with a legend to its right. */
 export const frame = (words: (string | { name: string; icon?: string })[]): Pick<EChartsOption, "grid" | "legend"> => ({

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LatheError } from "../../../shared/process/errors";
 import { DecidedBy, SearchResult } from "../../../shared/proto/lathe/v1/result";
@@ -46,10 +46,7 @@ export interface CellRecord extends PlannedCell {
   epochs: EpochPoint[];
 }
 
-/**
- * The cells of an experiment in the order of its grid, with the content of their folders. FAILED_PRECONDITION if `folder` is not an
- * experiment folder.
- */
+/** The cells of an experiment in the order of its grid, with the content of their folders. Throws what manifestOf throws. */
 export function readCells(folder: string): CellRecord[] {
   return manifestOf(folder).cells.map((cell): CellRecord => {
     const result = readResult(folder, cell.name);
@@ -61,6 +58,7 @@ export function readCells(folder: string): CellRecord[] {
   });
 }
 
+/** FAILED_PRECONDITION if `folder` is not an experiment folder. */
 export function manifestOf(folder: string): { name: string; cells: PlannedCell[] } {
   const manifest = readManifest(folder);
   if (manifest) return manifest;
@@ -80,7 +78,7 @@ export function strangers(folder: string): string[] {
 const shrunk: readonly DecidedBy[] = [DecidedBy.DECIDED_BY_SHRINKING, DecidedBy.DECIDED_BY_ARGMAX];
 
 /** The results of a result.json. */
-export function resultsOf(json: Record<string, unknown>): CellResults {
+function resultsOf(json: Record<string, unknown>): CellResults {
   const result = SearchResult.fromJSON(json);
   const { figures, latency, costRatio, costTarget } = result;
   // Only these two derive a network from a supernet.
@@ -108,16 +106,9 @@ export function resultsOf(json: Record<string, unknown>): CellResults {
 
 /** The search epochs of an epochs.csv; none if the file is missing. */
 function readEpochs(folder: string): EpochPoint[] {
-  try {
-    return epochsOf(readFileSync(join(folder, "epochs.csv"), "utf8"));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
-}
-
-export function epochsOf(text: string): EpochPoint[] {
-  const [head = "", ...rows] = text.trim().split("\n");
+  const file = join(folder, "epochs.csv");
+  if (!existsSync(file)) return [];
+  const [head = "", ...rows] = readFileSync(file, "utf8").trim().split("\n");
   const columns = head.split(",");
   const [phase, epoch, miou] = ["phase", "epoch", "validation_miou"].map((name) => columns.indexOf(name));
   return rows.flatMap((row) => {

@@ -1,10 +1,8 @@
 import type { CustomSeriesRenderItem, SeriesOption } from "echarts";
-import { bottom, categories, frame, left, plotWidth } from "./axes";
+import { bottom, categories, frame, left } from "./axes";
 import type { ResultName } from "./cells";
-import { resultOf, type Group } from "./summary";
+import type { Group } from "./summary";
 import { colourOf, type Plot } from "./svg";
-
-const dark = "#222";
 
 /** The plots of an experiment, without those for which no cell has results. */
 export function plotsOf(groups: readonly Group[]): Plot[] {
@@ -27,7 +25,7 @@ function strip(groups: readonly Group[], name: ResultName): SeriesOption {
     itemStyle: { color: "#888", opacity: 0.85 },
     z: 3,
     data: groups.flatMap((group, at) => {
-      const values = group.cells.flatMap((cell) => resultOf(cell, name) ?? []);
+      const values = group.cells.flatMap(({ results }) => results?.[name] ?? []);
       return values.map((value, index) => ({
         value: [at, value],
         symbolOffset: [apart(index, values.length), 0] as [number, number],
@@ -41,28 +39,15 @@ function gap(groups: readonly Group[]): Plot | undefined {
   const of = groups.filter(({ results }) => results.gap);
   if (of.length === 0) return undefined;
   const means = of.map(({ results }, at) => [at, results.gap!.mean]);
+  const bar = { symbol: "rect", symbolSize: [44, 3], itemStyle: { color: "#222" }, z: 2 };
   return {
     name: "gap",
     title: "Discretization gap: mIoU lost when the network is derived from the supernet",
     option: {
       ...frame(["one cell", "mean"]),
-      xAxis: categories(
-        of.map(({ label }) => label),
-        plotWidth,
-      ),
+      xAxis: categories(of.map(({ label }) => label)),
       yAxis: left("gap (points of mIoU)", { zero: true }),
-      series: [
-        strip(of, "gap"),
-        {
-          name: "mean",
-          type: "scatter",
-          symbol: "rect",
-          symbolSize: [44, 3],
-          itemStyle: { color: dark },
-          z: 2,
-          data: means,
-        },
-      ],
+      series: [strip(of, "gap"), { name: "mean", type: "scatter", ...bar, data: means }],
     },
   };
 }
@@ -73,22 +58,13 @@ function accuracyAndCost(groups: readonly Group[]): Plot | undefined {
   const kinds = kindsOf(groups);
   const targets = [...new Set(groups.map(({ target }) => target))];
   const series = groups.flatMap(({ label, kind, target, cells }): SeriesOption[] => {
-    const data = cells.flatMap((cell) => {
-      const [macs, miou] = [resultOf(cell, "macs"), resultOf(cell, "retrainedMiou")];
-      return macs === undefined || miou === undefined ? [] : [[macs / 1e6, miou]];
-    });
+    const data = cells.flatMap(({ results: { macs, retrainedMiou } = {} }) =>
+      macs === undefined || retrainedMiou === undefined ? [] : [[macs / 1e6, retrainedMiou]],
+    );
     const symbol = symbols[targets.indexOf(target) % symbols.length]!;
     if (data.length === 0) return [];
-    return [
-      {
-        name: label,
-        type: "scatter",
-        symbol,
-        symbolSize: 11,
-        itemStyle: { color: colourOf(kinds.indexOf(kind)), opacity: 0.85 },
-        data,
-      },
-    ];
+    const itemStyle = { color: colourOf(kinds.indexOf(kind)), opacity: 0.85 };
+    return [{ name: label, type: "scatter", symbol, symbolSize: 11, itemStyle, data }];
   });
   if (series.length === 0) return undefined;
   return {
@@ -156,10 +132,7 @@ function seconds(groups: readonly Group[]): Plot | undefined {
     title: "Cost of a cell in seconds: means of search and retraining, totals of the cells",
     option: {
       ...frame(["search (mean)", "retraining (mean)", "total of one cell"]),
-      xAxis: categories(
-        of.map(({ label }) => label),
-        plotWidth,
-      ),
+      xAxis: categories(of.map(({ label }) => label)),
       yAxis: left("seconds", { zero: true }),
       series: [
         bar("search (mean)", "searchSeconds", "#9ecae1"),
@@ -176,15 +149,13 @@ const TOLERANCE = 0.1;
 function costTarget(groups: readonly Group[]): Plot | undefined {
   const kinds = kindsOf(groups);
   const series = kinds.flatMap((kind, index): SeriesOption[] => {
+    const symbolOffset: [number, number] = [apart(index, kinds.length), 0];
     const data = groups
       .filter((group) => group.kind === kind)
       .flatMap(({ cells }) =>
-        cells.flatMap((cell) => {
-          const ratio = resultOf(cell, "costRatio");
-          return ratio === undefined
-            ? []
-            : [{ value: [cell.target, ratio], symbolOffset: [apart(index, kinds.length), 0] as [number, number] }];
-        }),
+        cells.flatMap(({ target, results }) =>
+          results?.costRatio ? [{ value: [target, results.costRatio], symbolOffset }] : [],
+        ),
       );
     if (data.length === 0) return [];
     return [
@@ -205,6 +176,8 @@ function costTarget(groups: readonly Group[]): Plot | undefined {
     style: { fill: "#bbb", opacity: 0.35 },
   });
   const axis = { min: 0, max: 1 };
+  const lineStyle = { color: "#888", width: 1.2, type: "dashed" as const };
+  const diagonal = [0, 1].map((share) => [share, share]);
   return {
     name: "cost-target",
     title: "Cost of the found network against its target, as shares of the largest network",
@@ -214,18 +187,7 @@ function costTarget(groups: readonly Group[]): Plot | undefined {
       yAxis: { ...left("cost of the network", { zero: true }), ...axis },
       series: [
         { name: "within 10 %", type: "custom", renderItem: band, data: [0], itemStyle: { color: "#ddd" }, z: 1 },
-        {
-          name: "target",
-          type: "line",
-          symbol: "none",
-          itemStyle: { color: "#888" },
-          lineStyle: { color: "#888", width: 1.2, type: "dashed" },
-          z: 2,
-          data: [
-            [0, 0],
-            [1, 1],
-          ],
-        },
+        { name: "target", type: "line", symbol: "none", itemStyle: { color: "#888" }, lineStyle, z: 2, data: diagonal },
         ...series,
       ],
     },

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { writeManifest, writeFailure, type PlannedCell } from "../folder";
-import { epochsOf, resultsOf, readCells } from "./cells";
+import { readCells } from "./cells";
 import { plotsOf } from "./plots";
 import { svgOf } from "./svg";
 import { summarize } from "./summary";
@@ -127,6 +127,16 @@ describe("a report", () => {
 });
 
 describe("the results of a cell", () => {
+  const cellWith = (content: object) => {
+    const own = mkdtempSync(join(folder, "one-"));
+    writeManifest(own, { name: "one", id: "1", cells: [plan("ssr", 1)] });
+    mkdirSync(join(own, "ssr-s1"));
+    writeFileSync(join(own, "ssr-s1", "result.json"), JSON.stringify(content));
+    writeFileSync(join(own, "ssr-s1", "epochs.csv"), epochsCsv);
+    return readCells(own)[0]!;
+  };
+  const resultsOf = (content: object) => cellWith(content).results!;
+
   it("are percent, points and milliseconds", () => {
     const results = resultsOf(result(0.01));
     expect(results).toMatchObject({ supernetMiou: 50, gap: 1, macs: 1e7, convergedEpoch: 22, totalSeconds: 150 });
@@ -154,7 +164,7 @@ describe("the results of a cell", () => {
   });
 
   it("per epoch come from the search", () =>
-    expect(epochsOf(epochsCsv)).toEqual([
+    expect(cellWith(result(0)).epochs).toEqual([
       { epoch: 1, miou: 10 },
       { epoch: 2, miou: 25 },
     ]));

@@ -1,4 +1,4 @@
-import type { CellResults, CellRecord, ResultName } from "./cells";
+import type { CellRecord, ResultName } from "./cells";
 
 /** Mean and spread of a sample. */
 export interface Spread {
@@ -36,24 +36,6 @@ export interface Group {
   results: Partial<Record<ResultName, Spread>>;
 }
 
-export const RESULTS: readonly ResultName[] = [
-  "convergedEpoch",
-  "candidatesLeft",
-  "supernetMiou",
-  "discreteMiou",
-  "retrainedMiou",
-  "gap",
-  "params",
-  "macs",
-  "costRatio",
-  "costMiss",
-  "latencyMs",
-  "trainingImages",
-  "searchSeconds",
-  "retrainingSeconds",
-  "totalSeconds",
-];
-
 /** The groups of an experiment in the order of its grid, each with the mean and spread of every result that its cells have. */
 export function summarize(cells: readonly CellRecord[]): Group[] {
   const groups = new Map<string, CellRecord[]>();
@@ -70,17 +52,14 @@ export function summarize(cells: readonly CellRecord[]): Group[] {
       ...(variant ? [variant] : []),
     ].join(" ");
     const label = several.targets ? `${kind}, target ${target}` : kind;
+    const names = Object.keys(of.find((cell) => cell.results)?.results ?? {}) as ResultName[];
     const results = Object.fromEntries(
-      RESULTS.flatMap((name) => {
-        const spread = spreadOf(of.map((cell) => resultOf(cell, name)));
+      names.flatMap((name) => {
+        const spread = spreadOf(of.map((cell) => cell.results?.[name]));
         return spread ? [[name, spread] as const] : [];
       }),
     );
     const finished = of.filter(({ state }) => state === "finished").length;
     return { label, kind, algorithm, variant, target, cells: of, finished, results };
   });
-}
-
-export function resultOf(cell: CellRecord, name: ResultName): CellResults[ResultName] {
-  return cell.results?.[name];
 }

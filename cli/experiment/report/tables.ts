@@ -1,7 +1,9 @@
 import type { CellRecord, ResultName } from "./cells";
-import { RESULTS, resultOf, type Group, type Spread } from "./summary";
+import type { Group, Spread } from "./summary";
 
 interface Column {
+  /** Its name in report.csv. */
+  csv: string;
   head: string;
   unit: string;
   digits: number;
@@ -9,45 +11,28 @@ interface Column {
   per?: number;
 }
 
-/** The column of each result in the tables. */
+/** The column of each result, in the order of the tables. */
 const COLUMNS: Readonly<Record<ResultName, Column>> = {
-  convergedEpoch: { head: "converged", unit: "epoch", digits: 0 },
-  candidatesLeft: { head: "left", unit: "", digits: 0 },
-  supernetMiou: { head: "supernet mIoU", unit: "%", digits: 1 },
-  discreteMiou: { head: "discrete mIoU", unit: "%", digits: 1 },
-  retrainedMiou: { head: "retrained mIoU", unit: "%", digits: 1 },
-  gap: { head: "gap", unit: "points", digits: 2 },
-  params: { head: "params", unit: "k", digits: 1, per: 1e3 },
-  macs: { head: "MACs", unit: "M", digits: 2, per: 1e6 },
-  costRatio: { head: "cost ratio", unit: "", digits: 3 },
-  costMiss: { head: "cost miss", unit: "%", digits: 1 },
-  latencyMs: { head: "p50", unit: "ms", digits: 2 },
-  trainingImages: { head: "budget", unit: "k images", digits: 1, per: 1e3 },
-  searchSeconds: { head: "search", unit: "s", digits: 1 },
-  retrainingSeconds: { head: "retraining", unit: "s", digits: 1 },
-  totalSeconds: { head: "total", unit: "s", digits: 1 },
+  convergedEpoch: { csv: "converged_epoch", head: "converged", unit: "epoch", digits: 0 },
+  candidatesLeft: { csv: "candidates_left", head: "left", unit: "", digits: 0 },
+  supernetMiou: { csv: "supernet_miou_percent", head: "supernet mIoU", unit: "%", digits: 1 },
+  discreteMiou: { csv: "discrete_miou_percent", head: "discrete mIoU", unit: "%", digits: 1 },
+  retrainedMiou: { csv: "retrained_miou_percent", head: "retrained mIoU", unit: "%", digits: 1 },
+  gap: { csv: "gap_points", head: "gap", unit: "points", digits: 2 },
+  params: { csv: "params", head: "params", unit: "k", digits: 1, per: 1e3 },
+  macs: { csv: "macs", head: "MACs", unit: "M", digits: 2, per: 1e6 },
+  costRatio: { csv: "cost_ratio", head: "cost ratio", unit: "", digits: 3 },
+  costMiss: { csv: "cost_miss_percent", head: "cost miss", unit: "%", digits: 1 },
+  latencyMs: { csv: "latency_p50_ms", head: "p50", unit: "ms", digits: 2 },
+  trainingImages: { csv: "training_images", head: "budget", unit: "k images", digits: 1, per: 1e3 },
+  searchSeconds: { csv: "search_seconds", head: "search", unit: "s", digits: 1 },
+  retrainingSeconds: { csv: "retraining_seconds", head: "retraining", unit: "s", digits: 1 },
+  totalSeconds: { csv: "total_seconds", head: "total", unit: "s", digits: 1 },
 };
+
+const RESULTS = Object.keys(COLUMNS) as ResultName[];
 
 const NONE = "–";
-
-/** The column names of report.csv. */
-const CSV: Readonly<Record<ResultName, string>> = {
-  convergedEpoch: "converged_epoch",
-  candidatesLeft: "candidates_left",
-  supernetMiou: "supernet_miou_percent",
-  discreteMiou: "discrete_miou_percent",
-  retrainedMiou: "retrained_miou_percent",
-  gap: "gap_points",
-  params: "params",
-  macs: "macs",
-  costRatio: "cost_ratio",
-  costMiss: "cost_miss_percent",
-  latencyMs: "latency_p50_ms",
-  trainingImages: "training_images",
-  searchSeconds: "search_seconds",
-  retrainingSeconds: "retraining_seconds",
-  totalSeconds: "total_seconds",
-};
 
 function shown(value: number, { digits, per = 1 }: Column): string {
   const text = (value / per).toFixed(digits);
@@ -93,7 +78,7 @@ export function cellTable(cells: readonly CellRecord[]): string {
     cell.name,
     cell.state,
     ...RESULTS.map((name) => {
-      const value = resultOf(cell, name);
+      const value = cell.results?.[name];
       return value === undefined ? NONE : shown(value, COLUMNS[name]);
     }),
   ]);
@@ -104,19 +89,11 @@ const quoted = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.repla
 
 /** A row per cell with every result in full precision; missing results are empty. */
 export function csv(cells: readonly CellRecord[]): string {
-  const heads = [
-    "cell",
-    "algorithm",
-    "variant",
-    "target",
-    "seed",
-    "state",
-    ...RESULTS.map((name) => CSV[name]),
-    "message",
-  ];
+  const columns = RESULTS.map((name) => COLUMNS[name].csv);
+  const heads = ["cell", "algorithm", "variant", "target", "seed", "state", ...columns, "message"];
   const rows = cells.map((cell) => [
     ...[cell.name, cell.algorithm, cell.variant ?? "", String(cell.target), String(cell.seed), cell.state],
-    ...RESULTS.map((name) => String(resultOf(cell, name) ?? "")),
+    ...RESULTS.map((name) => String(cell.results?.[name] ?? "")),
     cell.message ?? "",
   ]);
   return [heads, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");
