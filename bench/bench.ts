@@ -1,26 +1,15 @@
-import { startWorker } from "../shared/process/worker";
 import { LatheError } from "../shared/process/errors";
 import { control } from "./control";
-import type { MeasuredJob, Measurement } from "./measurement";
+import { measuredApart, type Measurement } from "./measurement";
 import { network } from "./network";
 import { reportJson, reportText } from "./report";
 import { startup } from "./startup";
 
 type Benchmark = (args: readonly string[]) => Promise<Measurement | Measurement[]>;
 
-/** Runs a benchmark in a process with the environment of the training process, which must be set at its start. */
-const asTrainer =
-  (name: MeasuredJob["name"]): Benchmark =>
-  (args) =>
-    startWorker<MeasuredJob, never, Measurement[]>({
-      dir: __dirname,
-      name: "worker",
-      env: { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" },
-    }).run({ name, args: [...args] });
-
 const BENCHMARKS: Record<string, Benchmark> = {
-  step: asTrainer("step"),
-  search: asTrainer("search"),
+  step: (args) => measuredApart({ name: "step", args: [...args] }),
+  search: (args) => measuredApart({ name: "search", args: [...args] }),
   network,
   startup,
   control,

@@ -137,9 +137,7 @@ function report(found: readonly Found[], epochs: number, calls: number): Measure
       notes: {
         epochs: `${epochs} per search; one search in ten is still running; events of ten searches alternate in the stream`,
         calls: `${calls} of each kind, in turns, one at a time over gRPC on loopback`,
-        events: found
-          .map(({ size, events, megabytes }) => `${size}: ${events} of ${megabytes.toFixed(0)} MB`)
-          .join(", "),
+        events: found.map(({ size, events, megabytes: mb }) => `${size}: ${events} of ${mb.toFixed(0)} MB`).join(", "),
       },
       table: {
         columns: ["ms", ...sizes.flatMap((size) => [`${size} p50`, `${size} p99`])],

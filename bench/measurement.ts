@@ -1,5 +1,6 @@
 import { percentile } from "../services/latency/measure";
 import { LatheError } from "../shared/process/errors";
+import { startWorker } from "../shared/process/worker";
 
 /** The measurements of a benchmark: named series in one unit. */
 export interface Measurement {
@@ -55,4 +56,10 @@ export function positive(text: string, flag: string): number {
 export interface MeasuredJob {
   name: "step" | "search" | "firstStep";
   args: string[];
+}
+
+/** Runs a job in a process with the environment of the training process, which must be set at its start. */
+export function measuredApart(job: MeasuredJob): Promise<Measurement[]> {
+  const env = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
+  return startWorker<MeasuredJob, never, Measurement[]>({ dir: __dirname, name: "worker", env }).run(job);
 }

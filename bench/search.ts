@@ -1,18 +1,17 @@
 import { parseArgs } from "node:util";
 import { camvidLayout } from "../shared/data/layouts/camvid";
 import { createEngine } from "../shared/engine/engine";
-import type { StoredEvent } from "../shared/events/catalog";
 import { LatheError } from "../shared/process/errors";
 import type { EpochCompleted } from "../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../shared/proto/lathe/v1/result";
 import { Dimension, type Architecture } from "../shared/proto/lathe/v1/space";
-import { costOfLargest, macsTable } from "../shared/space/cost";
+import { macsTable } from "../shared/space/cost";
 import { candidatesLeft, isConverged } from "../shared/space/groups";
 import { resolve, type ResolvedSpec } from "../shared/spec/resolve";
 import { readSpec } from "../cli/spec/specFlags";
 import { answer } from "../services/shrinking/consumer";
 import { decisionOn } from "../services/supernet/resumption";
-import { trainSupernet } from "../services/supernet/training/algorithms/ssr/train";
+import { stepOptions, trainSupernet } from "../services/supernet/training/algorithms/ssr/train";
 import { type SearchJob } from "../services/supernet/training/algorithms/search";
 import { positive, type Measurement } from "./measurement";
 import { LEFT_OUT, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
@@ -76,29 +75,19 @@ async function run(engine: Parameters<typeof trainSupernet>[0], job: SearchJob, 
       const seconds = (performance.now() - resumed) / 1000;
       const { metrics, architecture } = required(completed);
       const pytorch = await theirs?.(completed);
-      rows.push({
-        epoch: metrics.epoch,
-        operations: operationsLeft(architecture),
-        candidates: candidatesLeft(architecture),
-        formulation,
-        seconds,
-        outside: seconds - metrics.seconds,
-        pytorch,
-      });
-      console.error(
-        `epoch ${metrics.epoch} of ${metrics.epochs}: ${seconds.toFixed(2)} s, PyTorch ${pytorch?.toFixed(2) ?? "-"} s`,
-      );
-      const stored: StoredEvent = { sequence: metrics.epoch, time: new Date(), searchId: "bench", event: told };
-      const decision = decisionOn(metrics.epoch, stored);
-      if (!decision) throw new LatheError("INTERNAL", `${told.type} has no decision on epoch ${metrics.epoch}`);
+      const { epoch, epochs } = metrics;
+      const [operations, candidates] = [operationsLeft(architecture), candidatesLeft(architecture)];
+      const outside = seconds - metrics.seconds;
+      rows.push({ epoch, operations, candidates, formulation, seconds, outside, pytorch });
+      console.error(`epoch ${epoch} of ${epochs}: ${seconds.toFixed(2)} s, PyTorch ${pytorch?.toFixed(2) ?? "-"} s`);
+      const decision = decisionOn(epoch, { sequence: epoch, time: new Date(), searchId: "bench", event: told });
+      if (!decision) throw new LatheError("INTERNAL", `${told.type} has no decision on epoch ${epoch}`);
       resumed = performance.now();
       return decision;
     },
     raise: () => Promise.resolve(),
     progress: () => undefined,
-    compiled: (graphs) => {
-      ({ formulation } = graphs);
-    },
+    compiled: (graphs) => void ({ formulation } = graphs),
     signal: new AbortController().signal,
   });
   return { rows, rest: (performance.now() - resumed) / 1000, convergedEpoch: event.convergedEpoch };
@@ -124,21 +113,10 @@ function alphaSteps(spec: ResolvedSpec, { epoch, steps }: { epoch: number; steps
 }
 
 /** The PyTorch side of a search, whose supernet and optimizers persist between epochs. */
-async function openTheirs(python: PyTorch, { spec, space, table }: SearchJob): Promise<Epoch> {
-  const { training, regularization, cost } = spec;
-  const options = {
-    seed: spec.seed,
-    batchSize: training.batchSize,
-    weightDecay: training.weightDecay,
-    classWeights: new Float32Array(space.classes).fill(1),
-    alpha: {
-      table,
-      largestCost: costOfLargest(space, table),
-      target: cost.target,
-      ssr: regularization,
-      weightDecay: training.alphaWeightDecay,
-    },
-  };
+async function openTheirs(python: PyTorch, job: SearchJob): Promise<Epoch> {
+  const { spec, space } = job;
+  const { training, cost } = spec;
+  const options = stepOptions(job, new Float32Array(space.classes).fill(1));
   const { path, validationExamples: drawn } = spec.dataset;
   const validationExamples = path === "" ? drawn : (await camvidLayout(path)).validation.length;
   // The values of rates and factors do not affect the time. Like Lathe, PyTorch gets new survivors and parameters at each epoch.
@@ -183,15 +161,10 @@ function measurement(
     },
     table: {
       columns: ["epoch", "operations", "candidates", "formulation", "lathe s", "outside s", "pytorch s"],
-      rows: rows.map((row) => [
-        row.epoch,
-        row.operations,
-        row.candidates,
-        row.formulation,
-        row.seconds.toFixed(2),
-        row.outside.toFixed(2),
-        row.pytorch?.toFixed(2) ?? "-",
-      ]),
+      rows: rows.map(({ epoch, operations, candidates, formulation, ...times }) => {
+        const seconds = [times.seconds, times.outside, times.pytorch].map((each) => each?.toFixed(2) ?? "-");
+        return [epoch, operations, candidates, formulation, ...seconds];
+      }),
     },
     ...(python && { versions: python.versions }),
   };

@@ -9,14 +9,13 @@ import { openDataset, datasetOptions } from "../shared/data/open";
 import { createEngine } from "../shared/engine/engine";
 import { entry } from "../shared/process/entry";
 import { LatheError } from "../shared/process/errors";
-import { startWorker } from "../shared/process/worker";
 import { DatasetKind, SearchSpec } from "../shared/proto/lathe/v1/spec";
-import { costOfLargest, macsTable } from "../shared/space/cost";
+import { macsTable } from "../shared/space/cost";
 import { searchStride } from "../shared/space/genotype";
 import { resolve } from "../shared/spec/resolve";
 import { openSupernetTrainer } from "../services/supernet/training/supernetTrainer";
-import { initialSupernet } from "../services/supernet/training/algorithms/ssr/train";
-import { positive, type MeasuredJob, type Measurement } from "./measurement";
+import { initialSupernet, stepOptions } from "../services/supernet/training/algorithms/ssr/train";
+import { measuredApart, positive, type Measurement } from "./measurement";
 
 /**
  * Measures start-up times: `lathe --help`, a local stack until its five services serve, and a training process from its start through
@@ -46,7 +45,7 @@ export async function startup(args: readonly string[]): Promise<Measurement> {
 
 /** Milliseconds of `lathe --help`, from spawn to exit. */
 async function help(): Promise<number> {
-  const { path, execArgv } = entry(join(__dirname, "..", "deploy", "local"), "lathe");
+  const { path, execArgv } = entry(join(__dirname, "..", "cli"), "lathe");
   const started = performance.now();
   const child = spawn(process.execPath, [...execArgv, path, "--help"], { stdio: "ignore" });
   const code = await new Promise((settle, reject) => child.once("error", reject).once("exit", settle));
@@ -70,13 +69,8 @@ async function stack(): Promise<number> {
 
 /** Milliseconds of a fresh training process, from fork to the end of its first pair of steps, and of its phases. */
 async function trainer(threads: number): Promise<Record<string, number>> {
-  const worker = startWorker<MeasuredJob, never, Measurement[]>({
-    dir: __dirname,
-    name: "worker",
-    env: { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" },
-  });
   const started = performance.now();
-  const [measured] = await worker.run({ name: "firstStep", args: [String(threads)] });
+  const [measured] = await measuredApart({ name: "firstStep", args: [String(threads)] });
   const whole = performance.now() - started;
   const parts = Object.entries(measured?.series ?? {}).map(([name, values]) => [name, values[0] ?? NaN] as const);
   return { "trainer, fork to exit": whole, ...Object.fromEntries(parts) };
@@ -94,19 +88,8 @@ export async function firstStep([threads = "2"]: readonly string[]): Promise<Mea
   const table = macsTable(space);
   const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: Number(threads) });
   const started = performance.now();
-  const session = await openSupernetTrainer(engine, initialSupernet(space, spec.seed), {
-    seed: spec.seed,
-    batchSize: spec.training.batchSize,
-    weightDecay: spec.training.weightDecay,
-    classWeights: new Float32Array(space.classes).fill(1),
-    alpha: {
-      table,
-      largestCost: costOfLargest(space, table),
-      target: spec.cost.target,
-      ssr: spec.regularization,
-      weightDecay: spec.training.alphaWeightDecay,
-    },
-  });
+  const options = stepOptions({ spec, space, table }, new Float32Array(space.classes).fill(1));
+  const session = await openSupernetTrainer(engine, initialSupernet(space, spec.seed), options);
   const compiled = performance.now();
   const dataset = await openDataset(datasetOptions(spec, space));
   const order = { batchSize: spec.training.batchSize, labelStride: searchStride(space), dropLast: true };

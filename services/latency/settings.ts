@@ -1,6 +1,6 @@
 import type { FieldViolation } from "../../shared/process/errors";
 import type { ProfilingSpec } from "../../shared/proto/lathe/v1/spec";
-import { NUMBERS, numberFault } from "../../shared/spec/bounds";
+import { NUMBERS, numberFault, snakeCase } from "../../shared/spec/bounds";
 import type { DeviceClass } from "./devices";
 
 /** A profiling request with every field set. */
@@ -16,8 +16,6 @@ export function defaultSettings(deviceClass: DeviceClass, threads: number): Prof
   return { deviceClass, warmupRuns: 10, timedRuns: 100, threads };
 }
 
-const fields = { warmupRuns: "warmup_runs", timedRuns: "timed_runs", threads: "threads" } as const;
-
 /** Every fault of a profiling spec for this worker. Field names begin with the prefix ("profiling."). */
 export function profilingViolations(
   spec: ProfilingSpec | undefined,
@@ -31,10 +29,10 @@ export function profilingViolations(
       field: `${prefix}device_class`,
       description: `is "${asked}", must be "${deviceClass}": this worker measures no other`,
     });
-  for (const [key, field] of Object.entries(fields) as [keyof typeof fields, string][]) {
+  for (const key of ["warmupRuns", "timedRuns", "threads"] as const) {
     const value = spec?.[key];
     const fault = value === undefined ? undefined : numberFault(value, NUMBERS.profiling[key]);
-    if (fault !== undefined) violations.push({ field: prefix + field, description: fault });
+    if (fault !== undefined) violations.push({ field: prefix + snakeCase(key), description: fault });
   }
   return violations;
 }

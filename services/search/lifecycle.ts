@@ -5,13 +5,15 @@ import {
   type LatheEvent,
   type StoredEvent,
 } from "../../shared/events/catalog";
-import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
-import type { ArtifactRef, EpochHealth, SearchResult } from "../../shared/proto/lathe/v1/result";
+import type { ArchitectureDerived, NetworkTrained } from "../../shared/proto/lathe/v1/events";
 import {
   DecidedBy,
   HealthAlarmKind,
   Provenance,
-  SearchResult as ResultMessage,
+  SearchResult,
+  type ArtifactRef,
+  type EpochHealth,
+  type LatencyFigures,
 } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { HealthPolicy, type CostSpec } from "../../shared/proto/lathe/v1/spec";
@@ -93,14 +95,9 @@ const RULES: { [N in EventName]: Rule<N> } = {
         ...begun(search),
         ...reached(search, SearchPhase.SEARCH_PHASE_DERIVING),
         candidatesLeft: left,
-        ...condition(
-          search,
-          "Converged",
-          byShrinking ? TRUE : FALSE,
-          byShrinking ? "DECIDED_BY_SHRINKING" : "DECIDED_BY_ARGMAX",
-          message,
-          time,
-        ),
+        ...(byShrinking
+          ? condition(search, "Converged", TRUE, "DECIDED_BY_SHRINKING", message, time)
+          : condition(search, "Converged", FALSE, "DECIDED_BY_ARGMAX", message, time)),
         ...result(search, {
           decidedBy: data.decidedBy,
           convergedEpoch: data.convergedEpoch,
@@ -174,14 +171,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
     search: {
       ...begun(search),
       ...reached(search, SearchPhase.SEARCH_PHASE_PROFILING_NETWORK),
-      ...condition(
-        search,
-        "Trained",
-        TRUE,
-        "TRAINED",
-        `${points(data.validationMiou)} mIoU points at epoch ${data.bestEpoch}, the best`,
-        time,
-      ),
+      ...condition(search, "Trained", TRUE, "TRAINED", trainedAt(data), time),
       ...result(search, {
         retrainedMiou: data.validationMiou,
         retrainedBestEpoch: data.bestEpoch,
@@ -198,14 +188,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
   "network.profiled": ({ search }, { latency }, time) => ({
     search: {
       ...reached(search, SearchPhase.SEARCH_PHASE_DONE),
-      ...condition(
-        search,
-        "Profiled",
-        TRUE,
-        "PROFILED",
-        `p50 ${((latency?.p50Seconds ?? 0) * 1000).toFixed(2)} ms on ${latency?.device ?? "?"}`,
-        time,
-      ),
+      ...condition(search, "Profiled", TRUE, "PROFILED", measuredAs(latency), time),
       ...result(search, { latency }),
     },
   }),
@@ -281,7 +264,7 @@ function condition(
 }
 
 function result({ result: known }: Search, found: Partial<SearchResult>): { result: SearchResult } {
-  return { result: { ...(known ?? ResultMessage.fromPartial({})), ...found } };
+  return { result: { ...(known ?? SearchResult.fromPartial({})), ...found } };
 }
 
 function artifacts({ artifacts: known }: Search, ...added: (ArtifactRef | undefined)[]): Pick<Search, "artifacts"> {
@@ -306,7 +289,11 @@ function costMiss(
     : `${missed}, which the space can reach (from ${percent(smallestCostRatio)} on): raise cost.weight or set cost.adapt`;
 }
 
+const trainedAt = ({ validationMiou, bestEpoch }: NetworkTrained) =>
+  `${points(validationMiou)} mIoU points at epoch ${bestEpoch}, the best`;
+
+const measuredAs = (latency: LatencyFigures | undefined) =>
+  `p50 ${((latency?.p50Seconds ?? 0) * 1000).toFixed(2)} ms on ${latency?.device ?? "?"}`;
+
 /** 0.4567 as "45.7". */
-function points(miou: number): string {
-  return (100 * miou).toFixed(1);
-}
+const points = (miou: number) => (100 * miou).toFixed(1);

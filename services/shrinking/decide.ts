@@ -1,11 +1,8 @@
-import { LatheError } from "../../shared/process/errors";
-import type { FieldViolation } from "../../shared/process/errors";
-import { RemovalReason } from "../../shared/proto/lathe/v1/result";
-import type { Removal } from "../../shared/proto/lathe/v1/result";
+import { LatheError, type FieldViolation } from "../../shared/process/errors";
+import { RemovalReason, type Removal } from "../../shared/proto/lathe/v1/result";
 import type { DecideResponse } from "../../shared/proto/lathe/v1/shrinking";
 import type { Architecture, Group, SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { BudgetPolicy } from "../../shared/proto/lathe/v1/spec";
-import type { ShrinkingSpec } from "../../shared/proto/lathe/v1/spec";
+import { BudgetPolicy, type ShrinkingSpec } from "../../shared/proto/lathe/v1/spec";
 import { argmax } from "../../shared/space/genotype";
 import {
   candidateValue,
@@ -19,9 +16,8 @@ import {
 } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
 import { refuse, validateArchitecture } from "../../shared/space/validate";
-import { NUMBERS, numberFault } from "../../shared/spec/bounds";
-import { presetSpec } from "../../shared/spec/presets";
-import type { ResolvedSpec } from "../../shared/spec/presets";
+import { isOneOf, NUMBERS, numberFault, snakeCase } from "../../shared/spec/bounds";
+import { presetSpec, type ResolvedSpec } from "../../shared/spec/presets";
 
 export type ShrinkingPolicy = ResolvedSpec["shrinking"];
 
@@ -51,16 +47,11 @@ export function completePolicy(set: ShrinkingSpec | undefined): ShrinkingPolicy 
     atBudgetEnd: set?.atBudgetEnd || defaults.atBudgetEnd,
   };
   const violations: FieldViolation[] = [];
-  for (const [name, field] of [
-    ["threshold", "threshold"],
-    ["firstEpoch", "first_epoch"],
-    ["extraEpochs", "extra_epochs"],
-  ] as const) {
+  for (const name of ["threshold", "firstEpoch", "extraEpochs"] as const) {
     const description = numberFault(policy[name], NUMBERS.shrinking[name]);
-    if (description !== undefined) violations.push({ field: `policy.${field}`, description });
+    if (description !== undefined) violations.push({ field: `policy.${snakeCase(name)}`, description });
   }
-  const { BUDGET_POLICY_ARGMAX, BUDGET_POLICY_FAIL, BUDGET_POLICY_EXTEND } = BudgetPolicy;
-  if (![BUDGET_POLICY_ARGMAX, BUDGET_POLICY_FAIL, BUDGET_POLICY_EXTEND].includes(policy.atBudgetEnd))
+  if (!isOneOf(BudgetPolicy, policy.atBudgetEnd))
     violations.push({
       field: "policy.at_budget_end",
       description: `is ${policy.atBudgetEnd}, must be one of argmax, fail, extend`,
@@ -154,21 +145,12 @@ function departed(
 ): Removal[] {
   const p = probabilities(group.alphas);
   const maxProbability = Math.max(...p);
-  return group.survivors.flatMap((candidate, index): Removal[] =>
-    left.includes(candidate)
-      ? []
-      : [
-          {
-            group: group.id,
-            dimension: group.dimension,
-            candidate,
-            value: candidateValue(declared, group.id, candidate),
-            probability: p[index] ?? 0,
-            maxProbability,
-            reason,
-          },
-        ],
-  );
+  return group.survivors.flatMap((candidate, index): Removal[] => {
+    if (left.includes(candidate)) return [];
+    const { id, dimension } = group;
+    const value = candidateValue(declared, id, candidate);
+    return [{ group: id, dimension, candidate, value, probability: p[index] ?? 0, maxProbability, reason }];
+  });
 }
 
 /** Number of group ids that a message names; it counts the others. */

@@ -1,14 +1,7 @@
 import type { Metrics } from "../../shared/process/metrics";
 import type { Removal } from "../../shared/proto/lathe/v1/result";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
-import { enumWord } from "../../shared/spec/bounds";
-
-const DIMENSIONS = [
-  Dimension.DIMENSION_DEPTH,
-  Dimension.DIMENSION_OPERATION,
-  Dimension.DIMENSION_OUTPUT_WIDTH,
-  Dimension.DIMENSION_MIDDLE_WIDTH,
-] as const;
+import { enumWord, valuesOf } from "../../shared/spec/bounds";
 
 const name = (dimension: Dimension) => enumWord(Dimension, "DIMENSION_", dimension);
 
@@ -20,7 +13,7 @@ export interface ShrinkingMetrics {
 /** The metrics of shrinking (docs/operate.md#metrics). */
 export function shrinkingMetrics(metrics: Metrics): ShrinkingMetrics {
   const total = metrics.counter("nas_shrink_removed_total", "Candidates that have left a search space.", ["dimension"]);
-  for (const dimension of DIMENSIONS) total.inc({ dimension: name(dimension) }, 0);
+  for (const dimension of valuesOf(Dimension)) total.inc({ dimension: name(dimension) }, 0);
   return {
     removed(removals) {
       for (const { dimension } of removals) total.inc({ dimension: name(dimension) });

@@ -1,8 +1,7 @@
 import { LatheError } from "../../shared/process/errors";
 import type { Architecture, Group, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { indexGroups } from "../../shared/space/groups";
-import { decide } from "./decide";
-import type { Decision, ShrinkingPolicy } from "./decide";
+import { decide, type Decision, type ShrinkingPolicy } from "./decide";
 
 /** Longest course that one request may hold. */
 const MAX_EPOCHS = 10000;

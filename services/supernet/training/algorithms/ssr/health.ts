@@ -46,18 +46,6 @@ const CLEARLY = 0.1;
 const FLOOR = 0.05;
 const NARROWEST = 0.99;
 
-/** In the order of the alarm kinds, in which an epoch's alarms are published. */
-const RULES: readonly Rule[] = [
-  gradientNorm,
-  trivialPredictor,
-  miouDrop,
-  operationDominance,
-  scaleDominance,
-  lateEntropy,
-  capacityGone,
-  plateau,
-];
-
 /** Updates best mIoU and stale epochs by one epoch. `standing` is not updated here. */
 function advance(history: HealthHistory, { epoch, miou, decided }: Measures): HealthHistory {
   const best = history.bestEpoch === 0 || miou > history.bestMiou;
@@ -103,46 +91,33 @@ function place({ kind, dimension }: Pick<HealthAlarmRaised, "kind" | "dimension"
   return 10 * kind + dimension;
 }
 
-function gradientNorm({ norms }: Measures, _history: HealthHistory, { maxGradientNorm: bound }: Health): Finding[] {
+const gradientNorm: Rule = ({ norms }, _history, { maxGradientNorm: bound }) => {
   const [what, value] = norms.weights >= norms.alphas ? ["weights", norms.weights] : ["architecture", norms.alphas];
   if (value <= bound) return [];
   const message = `the largest gradient norm of the ${what} steps is ${value.toPrecision(4)}, above ${bound}: lower training.${what === "weights" ? "weight" : "alpha"}_learning_rate or look at the data`;
   return [{ kind: Kind.HEALTH_ALARM_KIND_GRADIENT_NORM, value, bound, message }];
-}
+};
 
-function trivialPredictor(
-  { commonest: { name, predicted, labelled } }: Measures,
-  _history: HealthHistory,
-  { maxClassShare: bound }: Health,
-): Finding[] {
+const trivialPredictor: Rule = ({ commonest }, _history, { maxClassShare: bound }) => {
+  const { name, predicted, labelled } = commonest;
   // If the labels themselves are that uneven, a good prediction is too.
   if (predicted <= bound || labelled > bound) return [];
   const message = `${percent(predicted)} of the validation pixels are predicted as "${name}", above ${percent(bound)}; ${percent(labelled)} are labelled so: the supernet predicts one class, lower training.weight_learning_rate or look at the labels`;
   return [{ kind: Kind.HEALTH_ALARM_KIND_TRIVIAL_PREDICTOR, value: predicted, bound, message }];
-}
+};
 
-function miouDrop(
-  { miou }: Measures,
-  { bestMiou, bestEpoch }: HealthHistory,
-  { maxMiouDrop: bound }: Health,
-): Finding[] {
+const miouDrop: Rule = ({ miou }, { bestMiou, bestEpoch }, { maxMiouDrop: bound }) => {
   const value = bestMiou - miou;
   if (value <= bound) return [];
   const message = `the validation mIoU is ${points(miou)}, ${points(value)} points below the best of epoch ${bestEpoch}, above ${points(bound)}: lower training.alpha_learning_rate or raise shrinking.first_epoch`;
   return [{ kind: Kind.HEALTH_ALARM_KIND_MIOU_DROP, value, bound, message }];
-}
+};
 
-function operationDominance(
-  { operation }: Measures,
-  _history: HealthHistory,
-  { maxOperationShare }: Health,
-): Finding[] {
-  return dominated(Kind.HEALTH_ALARM_KIND_OPERATION_DOMINANCE, "operation", operation, maxOperationShare);
-}
+const operationDominance: Rule = ({ operation }, _history, { maxOperationShare }) =>
+  dominated(Kind.HEALTH_ALARM_KIND_OPERATION_DOMINANCE, "operation", operation, maxOperationShare);
 
-function scaleDominance({ scale }: Measures, _history: HealthHistory, { maxScaleShare }: Health): Finding[] {
-  return dominated(Kind.HEALTH_ALARM_KIND_SCALE_DOMINANCE, "spatial scale", scale, maxScaleShare);
-}
+const scaleDominance: Rule = ({ scale }, _history, { maxScaleShare }) =>
+  dominated(Kind.HEALTH_ALARM_KIND_SCALE_DOMINANCE, "spatial scale", scale, maxScaleShare);
 
 function dominated(kind: Kind, what: string, most: { name: string; share: number }, bound: number): Finding[] {
   // A bound of 1 is off, even if rounding makes a share exceed 1.
@@ -151,11 +126,7 @@ function dominated(kind: Kind, what: string, most: { name: string; share: number
   return [{ kind, dimension: Dimension.DIMENSION_OPERATION, value: most.share, bound, message }];
 }
 
-function lateEntropy(
-  { epoch, epochs, dimensions }: Measures,
-  _history: HealthHistory,
-  { maxLateEntropy: bound }: Health,
-): Finding[] {
+const lateEntropy: Rule = ({ epoch, epochs, dimensions }, _history, { maxLateEntropy: bound }) => {
   if (3 * epoch <= 2 * epochs || bound >= 1) return [];
   return dimensions.flatMap(({ dimension, open: value }) => {
     if (value <= bound) return [];
@@ -163,9 +134,9 @@ function lateEntropy(
     const message = `the ${name} groups keep ${percent(value)} of the entropy that they began with at epoch ${epoch} of ${epochs}, above ${percent(bound)}: the search does not decide, raise regularization.ramp_to or training.epochs`;
     return [{ kind: Kind.HEALTH_ALARM_KIND_LATE_ENTROPY, dimension, value, bound, message }];
   });
-}
+};
 
-function capacityGone({ cost: { ratio, smallest, target }, smallestWidths }: Measures): Finding[] {
+const capacityGone: Rule = ({ cost: { ratio, smallest, target }, smallestWidths }) => {
   // If the target is hardly above the cheapest network, there is no capacity to lose.
   if (target - smallest <= CLEARLY || target - ratio <= CLEARLY) return [];
   const floor = smallest + FLOOR * (target - smallest);
@@ -175,14 +146,25 @@ function capacityGone({ cost: { ratio, smallest, target }, smallestWidths }: Mea
   const what = ratio <= floor ? "only the cheapest networks are left" : "every block is at its smallest width";
   const message = `${what}: the expected cost is ${percent(ratio)} of the largest network's, the space reaches down to ${percent(smallest)}, the target is ${percent(target)}: lower cost.weight or the regularization of widths and depth`;
   return [{ kind: Kind.HEALTH_ALARM_KIND_CAPACITY_GONE, value, bound, message }];
-}
+};
 
-function plateau({ decided }: Measures, history: HealthHistory, { patience: bound }: Health): Finding[] {
-  const { staleEpochs: value, decidedMiou } = history;
+const plateau: Rule = ({ decided }, { staleEpochs: value, decidedMiou }, { patience: bound }) => {
   if (bound === 0 || !decided || value < bound) return [];
   const message = `every group is decided and the validation mIoU has not been above ${points(decidedMiou)} for ${value} epochs, as many as health.patience allows`;
   return [{ kind: Kind.HEALTH_ALARM_KIND_PLATEAU, value, bound, message }];
-}
+};
+
+/** In the order of the alarm kinds, in which an epoch's alarms are published. */
+const RULES: readonly Rule[] = [
+  gradientNorm,
+  trivialPredictor,
+  miouDrop,
+  operationDominance,
+  scaleDominance,
+  lateEntropy,
+  capacityGone,
+  plateau,
+];
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const points = (miou: number) => (100 * miou).toFixed(1);
