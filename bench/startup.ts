@@ -18,9 +18,8 @@ import { initialSupernet, stepOptions } from "../services/supernet/training/algo
 import { measuredApart, positive, type Measurement } from "./measurement";
 
 /**
- * Measures start-up times: `lathe --help`, a local stack until its five services serve, and a training process from its start through
- * tracing and compilation of the graphs of preset small to its first steps. Arguments: --rounds, --threads. A first round is not counted,
- * because it reads the files from disk.
+ * Measures start-up times: `lathe --help`, a local stack until its services serve, and a training process of preset small from its start
+ * to its first steps. Arguments: --rounds, --threads. A first round, which reads the files from disk, is not counted.
  */
 export async function startup(args: readonly string[]): Promise<Measurement> {
   const { values } = parseArgs({

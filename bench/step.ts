@@ -42,9 +42,8 @@ interface Pair {
 type Run = () => Promise<Pair>;
 
 /**
- * Measures a weights step and an alpha step of a full supernet, including Adam, of Lathe and of PyTorch in turns. Both sides start from
- * the same weights and see the same batch; their first losses must agree. Arguments: sizes S and L (default: both); --rounds, --pairs per
- * round, --threads.
+ * Measures a weights step and an alpha step of a full supernet, with Adam, of Lathe and of PyTorch in turns. Both start from the same
+ * weights and batch; their first losses must agree. Arguments: sizes S and L (default: both); --rounds, --pairs per round, --threads.
  */
 export async function step(args: readonly string[]): Promise<Measurement[]> {
   const { values, positionals } = parseArgs({

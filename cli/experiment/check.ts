@@ -6,10 +6,7 @@ import type { Cell } from "./grid";
 /** A cell with a valid, resolved spec. */
 export type CheckedCell = Cell & Pick<RequestedSpec, "resolved">;
 
-/**
- * Checks every cell, overridden by the flags, as `lathe run` checks its spec. INVALID_ARGUMENT lists all faults of all cells; a fault
- * that several cells share is listed once.
- */
+/** Checks every cell, overridden by the flags, as `lathe run` checks its spec. INVALID_ARGUMENT lists each fault once, with its cells. */
 export function checkCells(
   cells: readonly Cell[],
   flags: Pick<SpecFlags, "data" | "dataset">,

@@ -27,10 +27,7 @@ const namePattern = /^[a-z0-9][a-z0-9-]{0,30}$/;
 const taken = ["nats", "logs", "run", "report"];
 const named = "1 to 31 lower-case letters, digits and hyphens, no hyphen first";
 
-/**
- * Parses an experiment from YAML or JSON. INVALID_ARGUMENT lists every unknown field and wrong type; the values of specs are checked
- * with the cells.
- */
+/** Parses an experiment (YAML or JSON). INVALID_ARGUMENT lists unknown fields and wrong types; checkCells checks the values of specs. */
 export function parseExperiment(text: string, source: string): Experiment {
   const content = readContent(text, source, "an experiment needs a name and a base");
   const violations: FieldViolation[] = [];

@@ -10,10 +10,7 @@ export interface Cell {
   spec: SearchSpec;
 }
 
-/**
- * The Cartesian product of the axes. Seeds vary slowest, so that in an interrupted grid the numbers of seeds per point differ by at
- * most one.
- */
+/** The Cartesian product of the axes. Seeds vary slowest, so an interrupted grid has nearly as many seeds at every point. */
 export function cellsOf({ name, base, algorithms, seeds, targets, variants }: Experiment): Cell[] {
   return axis(seeds).flatMap((seed) =>
     axis(Object.keys(variants)).flatMap((variant) =>

@@ -20,10 +20,7 @@ interface Found {
   failure(cell: string): Failure | undefined;
 }
 
-/**
- * The cells without a result, in order. INVALID_ARGUMENT if a cell has the result of another spec, because folder and experiment file
- * would contradict each other.
- */
+/** The cells without a result, in order. INVALID_ARGUMENT if the result of a cell has another spec than the experiment file. */
 export function openCells(
   cells: readonly CheckedCell[],
   experimentId: string,

@@ -18,10 +18,7 @@ interface CellRun {
   onResult: (cell: string, search: Search, files: readonly string[]) => void;
 }
 
-/**
- * Runs cells one after another, each into its own folder. A failed or cancelled search is recorded there, and the next cell runs. Any
- * other error ends the run; the next run continues there.
- */
+/** Runs cells one after another, each into its own folder. A failed or cancelled search is recorded there; any other error ends the run. */
 export async function runCells(api: SearchApi, cells: readonly OpenCell[], run: CellRun): Promise<void> {
   for (const [index, cell] of cells.entries()) {
     run.output.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
@@ -53,10 +50,7 @@ const unfinished = [
   SearchState.SEARCH_STATE_PAUSED,
 ];
 
-/**
- * Cancels the unfinished searches of an experiment that no longer belong to an open cell, because the experiment file has changed.
- * Otherwise the trainer would finish them first.
- */
+/** Cancels unfinished searches of the experiment that belong to no open cell: a trainer would finish them before the others. */
 export async function cancelStale(
   api: SearchApi,
   name: string,

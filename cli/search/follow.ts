@@ -27,10 +27,7 @@ const ended = new Set([
 
 export const hasEnded = (state: SearchState): boolean => ended.has(state);
 
-/**
- * The events of a search until it has ended, each once and in order. After a loss of the connection, the stream continues with the
- * next event.
- */
+/** The events of a search until it has ended, each once and in order, also across losses of the connection. */
 export async function* follow(
   api: Pick<SearchApi, "watchSearch" | "getSearch">,
   searchId: string,

@@ -30,10 +30,7 @@ export class StatusOutput {
   }
 }
 
-/**
- * Starts a stack in a folder, calls `use` with its search service, and stops the stack. The signal of `use` aborts with `interrupted`
- * or when the stack breaks.
- */
+/** Calls `use` with the search service of a stack in a folder. Its signal aborts with `interrupted` or when the stack breaks. */
 export async function inOwnStack<T>(
   folder: string,
   output: StatusOutput,

@@ -77,9 +77,8 @@ function environment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv
 }
 
 /**
- * Starts a private nats-server with JetStream and the five services on free loopback ports, each a supervised process.
- * Resolves when all of them are SERVING. If one cannot start, the others are stopped and the error contains the last lines of
- * its log.
+ * Starts a private nats-server with JetStream and the five services on free loopback ports, each a supervised process. Resolves when all
+ * of them are SERVING. If one cannot start, the others are stopped and the error contains the last lines of its log.
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { say = () => {}, signal } = options;

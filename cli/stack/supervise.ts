@@ -25,10 +25,7 @@ const maxBackoffMs = 5_000;
 /** A process that served this long has its count of restarts reset. */
 const forgivenAfterMs = 10 * 60_000;
 
-/**
- * Starts a process and restarts it after unexpected ends, at most 5 times in a row, with one status line each. Rejects if the first
- * start fails.
- */
+/** Starts a process and restarts it after unexpected ends, at most 5 times in a row. Rejects if the first start fails. */
 export async function supervise({
   name,
   start,

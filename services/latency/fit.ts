@@ -21,9 +21,8 @@ const FEATURES = 3;
 
 /**
  * Fits the non-negative coefficients of seconds = in_middle * in * mid + middle_out * mid * out + fixed (CandidateCost). They minimise
- * sum ((fitted - measured) / measured)^2, so small operators count as much as large ones. With 3 unknowns each subset of non-zero
- * coefficients is solved exactly, and the best admissible solution is taken. INVALID_ARGUMENT if there are fewer than 3 samples or one is
- * not positive.
+ * sum ((fitted - measured) / measured)^2, so small operators count as much as large ones. Each subset of non-zero coefficients is solved
+ * exactly, and the best admissible solution is taken. INVALID_ARGUMENT if there are fewer than 3 samples or one is not positive.
  */
 export function fitOperator(samples: readonly OperatorSample[]): OperatorFit {
   if (samples.length < FEATURES)

@@ -220,9 +220,7 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
   };
 }
 
-/**
- * Whether the fact has been taken in. Events of one name are stored in the order of their numbers; only pauses, which have none, repeat.
- */
+/** Whether the fact is taken in. Events of one name are stored in the order of their numbers; only pauses, which have none, repeat. */
 function isKnown({ ordinals }: SearchRecord, event: LatheEvent): boolean {
   const newest = ordinals[event.type];
   return newest !== undefined && event.type !== "search.paused" && (eventOrdinal(event) ?? 0) <= newest;

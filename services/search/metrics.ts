@@ -234,9 +234,7 @@ class Counted {
   }
 }
 
-/**
- * The training whose loss is not finite by this event: a supernet raises an alarm, unless it is its second; other trainings fail at once.
- */
+/** The training whose loss is not finite. A supernet raises an alarm, unless it is its second; other trainings fail at once. */
 function lossNotFinite(event: LatheEvent): string | undefined {
   if (event.type === "health.alarm.raised" && event.data.kind === HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE)
     return PHASES.search.training;

@@ -14,16 +14,10 @@ import { begun, projectAll } from "./lifecycle";
 import { placeCodec, placeOf, type Place } from "./list";
 import { isEnded, recordCodec, type SearchRecord } from "./record";
 
-/**
- * A client waits up to 30 s for an answer, calls up to five times within them, and pauses for some 9 s in all; the reason of a failure
- * must come before.
- */
+/** A client waits 30 s in all, with up to five calls and some 9 s of pauses; the reason of a failure must come before. */
 export const CLIENT_RETRY_MS = 3_500;
 
-/**
- * The records of searches, computed from their events, and the commands that follow from them. The bus holds all state, so that this
- * process may die between any two steps.
- */
+/** The records of searches and the commands that follow from them. The bus holds all state, so the process may die between any two steps. */
 export class Projection {
   readonly records: Records<SearchRecord>;
   readonly places: Records<Place>;

@@ -27,10 +27,7 @@ export interface SearchRecord {
   issued: string;
 }
 
-/**
- * Writes a record as a Search in proto3 JSON, which every service can read, with the rest of the record in one more field, which readers
- * of Search skip.
- */
+/** Writes a record as a Search in proto3 JSON, with the rest of the record in one more field, which readers of Search skip. */
 export const recordCodec: JsonCodec<SearchRecord> = {
   toJSON: ({ search, specSha256, costTable, derivedOnnx, derivedWeights, networkOnnx, failure, ordinals, issued }) => ({
     ...(Search.toJSON(search) as object),
@@ -65,10 +62,7 @@ export const recordCodec: JsonCodec<SearchRecord> = {
 
 const text = (value: unknown) => (typeof value === "string" ? value : "");
 
-/**
- * The record of a new search. Its first phase is retraining where the network is given, profiling where latency is the cost, else the
- * search itself.
- */
+/** The record of a new search. It begins with retraining where the network is given, with profiling where latency is the cost. */
 export function newRecord(id: string, created: SearchCreated, time: Date, requestId = ""): SearchRecord {
   const { spec, space, specSha256 } = created;
   const given = givenGenotype(spec);

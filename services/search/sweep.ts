@@ -79,9 +79,7 @@ export class Sweep {
     return { changed, open };
   }
 
-  /**
-   * Takes in the stored events of a search and carries out the command that follows. After a transient error the next sweep tries again.
-   */
+  /** Takes in the stored events of a search and carries out its command. After a transient error the next sweep tries again. */
   private async repair(searchId: string): Promise<Search | undefined> {
     // Before the stream is read: an event that is missed meanwhile is left to the next sweep.
     this.behind.delete(searchId);

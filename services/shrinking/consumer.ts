@@ -10,10 +10,7 @@ import { BudgetPolicy, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { completePolicy, decide } from "./decide";
 import type { ShrinkingMetrics } from "./metrics";
 
-/**
- * The event that answers an epoch. It depends on the epoch's event alone, so that a repetition gives the same answer. Throws what decide
- * throws.
- */
+/** The event that answers an epoch. It depends on the epoch alone, so a repetition answers the same. Throws what decide throws. */
 export function answer({ metrics, architecture, space, policy: set, alarms }: EpochCompleted): LatheEvent {
   if (!metrics || !architecture || !space)
     throw new LatheError("INVALID_ARGUMENT", "epoch.completed lacks its metrics, its architecture or its space", {

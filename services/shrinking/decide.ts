@@ -104,10 +104,7 @@ function aboveThreshold(group: Group, threshold: number): number[] {
   return group.survivors.filter((_, index) => (p[index] ?? 0) / max > threshold);
 }
 
-/**
- * Keeps the candidates that `keep` names, removes every group whose parent has left, and appends all removals to `removals`.
- * The result shares no arrays with the given architecture.
- */
+/** Keeps what `keep` names, removes groups whose parent has left, and appends all removals to `removals`. Copies the groups' arrays. */
 function shrink(
   space: SearchSpace,
   architecture: Architecture,

@@ -11,10 +11,7 @@ export async function countedClassWeights(dataset: Dataset, classes: number): Pr
   return classWeights(await classFrequencies(dataset.train, classes));
 }
 
-/**
- * Class weights of a data set whose files are still being decoded, [classes]: zeros until `counted` resolves. The weights are an input of
- * the steps, so the steps can be compiled meanwhile.
- */
+/** Class weights, [classes], of a data set that is still being decoded: zeros until `counted` resolves, so that steps compile meanwhile. */
 export function awaitedClassWeights(
   dataset: Dataset,
   classes: number,

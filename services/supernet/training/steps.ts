@@ -49,9 +49,8 @@ export function trainableNetwork(network: DiscreteNetwork): Trainable {
 }
 
 /**
- * One step of the weights (docs/method.md#the-weight-step): class-weighted cross entropy of a training batch, Adam, and running
- * statistics updated by the batch's moments. Outputs: weights, m, v, stats, and the scalars loss and norm (of the gradient, which is not
- * clipped). lossScale is that of the engine.
+ * One step of the weights (docs/method.md#the-weight-step): class-weighted cross entropy, Adam, and running statistics updated by the
+ * batch's moments. Outputs: weights, m, v, stats, loss and norm (of the gradient, which is not clipped). lossScale is the engine's.
  */
 export function weightStep(network: Trainable, weightDecay: number, lossScale = 1): Step {
   return (inputs) => {
@@ -95,9 +94,8 @@ export const CROSS_ENTROPY_WEIGHT = 100;
 const MAX_NORM = 5;
 
 /**
- * One step of the architecture parameters (docs/method.md#the-alpha-step): 100 CE + ssrFactor * SSR + cost, gradient norm clipped to 5,
- * Adam. First order: the weights are constants. Outputs: alphas, m, v, and the scalars loss, ssr, cost, expectedCost, norm, total.
- * lossScale is that of the engine.
+ * One step of the architecture parameters (docs/method.md#the-alpha-step): 100 CE + ssrFactor * SSR + cost, gradient norm clipped to 5, Adam.
+ * First order: weights are constants. Outputs: alphas, m, v, loss, ssr, cost, expectedCost, norm, total. lossScale is the engine's.
  */
 export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1): Step {
   return (inputs) => {

@@ -58,9 +58,8 @@ function advance(history: HealthHistory, { epoch, miou, decided }: Measures): He
 }
 
 /**
- * Returns the alarms that an epoch raises: conditions that hold now but did not hold after the previous epoch. The function is pure, so
- * an epoch that is trained again after a crash raises the same alarms. `before` is the history of the previous epochs; the returned
- * history includes this epoch.
+ * Returns the alarms of an epoch: conditions that hold now but did not hold after the previous epoch. The function is pure, so an epoch
+ * that is trained again after a crash raises the same alarms. `before` excludes this epoch, the returned history includes it.
  */
 export function judge(
   health: Health,

@@ -41,7 +41,7 @@ type SupernetPort = Pick<
 
 /**
  * Trains a supernet for the epochs of its spec (docs/method.md#the-losses, docs/method.md#shrinking). Weight steps and alpha steps
- * alternate, and every epoch ends with a decision, which may remove candidates. Once every group is decided, the remaining network is trained by weight steps only.
+ * alternate, and every epoch ends with a decision, which may remove candidates. Once every group is decided, only weight steps are taken.
  * An alarm with policy stop ends the training early.
  */
 export async function trainSupernet(engine: Engine, job: SearchJob, port: SupernetPort): Promise<SupernetConverged> {
