@@ -9,6 +9,8 @@ import { fault, ok, warning, judgeClock, type Finding } from "./finding";
 const OLDEST = [2, 9] as const;
 const ALLOW =
   "give this account the permissions of deploy/nats/permissions.conf, or set LATHE_NATS_CREDS to a file that has them";
+const UPDATE =
+  "start a service of this version, which creates and updates the streams; a setting that NATS cannot change needs a new stream and a migration by hand";
 const quiet = { info() {}, warn() {}, error() {} };
 
 /** Checks that NATS is reachable and has the streams, consumers and permissions that the services need. */
@@ -40,11 +42,10 @@ export function judgeBus(inspection: BusInspection): Finding[] {
   const { version, jetstream, streams, consumers, refused, faults, skewMs } = inspection;
   const findings: Finding[] = [judgeVersion(version)];
   if ("off" in jetstream && refused.length > 0) return [...findings, fault("permissions", jetstream.off, ALLOW)];
-  if ("off" in jetstream)
-    return [
-      ...findings,
-      fault("nats", `JetStream does not answer: ${jetstream.off}`, "start nats-server with --jetstream and a store"),
-    ];
+  if ("off" in jetstream) {
+    const found = `JetStream does not answer: ${jetstream.off}`;
+    return [...findings, fault("nats", found, "start nats-server with --jetstream and a store")];
+  }
   const { bytes, limit } = jetstream;
   const held = `${megabytes(bytes)} stored${limit > 0 ? ` of ${megabytes(limit)}` : ""}`;
   findings.push(
@@ -55,14 +56,7 @@ export function judgeBus(inspection: BusInspection): Finding[] {
   if (skewMs !== undefined) findings.push(judgeClock("nats", skewMs));
   for (const message of faults) findings.push(fault("nats", message, "look at the log of NATS and at its storage"));
   for (const { name, faults } of streams)
-    if (faults.length > 0)
-      findings.push(
-        fault(
-          "streams",
-          `${name}: ${faults.join("; ")}`,
-          "start a service of this version, which creates and updates the streams; a setting that NATS cannot change needs a new stream and a migration by hand",
-        ),
-      );
+    if (faults.length > 0) findings.push(fault("streams", `${name}: ${faults.join("; ")}`, UPDATE));
   const single = streams.filter(({ replicas }) => replicas === 1).length;
   if (streams.every(({ faults }) => faults.length === 0))
     findings.push(ok("streams", `${streams.length} are correct, ${single} of them with one replica`));
@@ -86,13 +80,10 @@ function judgeConsumers(consumers: BusInspection["consumers"]): Finding[] {
   const missing = consumers.filter(({ exists }) => !exists);
   return [
     ...missing.map(({ name }) => fault("consumers", `${name} does not exist`, "start the service in its name")),
-    ...waits.map(({ name, pending }) =>
-      fault(
-        "consumers",
-        `${name}: ${pending} messages wait, but no worker asks for them`,
-        "start the service that processes them",
-      ),
-    ),
+    ...waits.map(({ name, pending }) => {
+      const found = `${name}: ${pending} messages wait, but no worker asks for them`;
+      return fault("consumers", found, "start the service that processes them");
+    }),
     ...(missing.length + waits.length === 0 ? [ok("consumers", `${consumers.length}, all in use`)] : []),
   ];
 }

@@ -24,16 +24,16 @@ interface Hosts {
   httpPort: number;
 }
 
+interface Resolved {
+  targets: ServiceTarget[];
+  findings: Finding[];
+}
+
 /** Resolves the hosts to all processes: a headless service has one address per process. */
-export async function resolveHosts({
-  pattern,
-  names,
-  grpcPort,
-  httpPort,
-}: Hosts): Promise<{ targets: ServiceTarget[]; findings: Finding[] }> {
+export async function resolveHosts({ pattern, names, grpcPort, httpPort }: Hosts): Promise<Resolved> {
   if (!pattern.includes("{service}"))
     throw new LatheError("INVALID_ARGUMENT", `--hosts is "${pattern}", must hold {service}, e.g. lathe-{service}`);
-  const found = async (name: string): Promise<{ targets: ServiceTarget[]; findings: Finding[] }> => {
+  const found = async (name: string): Promise<Resolved> => {
     const service = serviceOf(name);
     const host = pattern.replaceAll("{service}", name);
     try {

@@ -49,14 +49,11 @@ export async function checkService(
   }
   if (about.service !== service)
     findings.push(fault(name, `the process at ${http} is the ${about.service} service`, "correct the address"));
-  if (about.dataFolder?.fault !== undefined)
-    findings.push(
-      fault(
-        name,
-        `data sets: ${about.dataFolder.path} cannot be read (${about.dataFolder.fault})`,
-        "mount the volume of the data sets there, readable by the user of the service (10001 in the images)",
-      ),
-    );
+  if (about.dataFolder?.fault !== undefined) {
+    const found = `data sets: ${about.dataFolder.path} cannot be read (${about.dataFolder.fault})`;
+    const mend = "mount the volume of the data sets there, readable by the user of the service (10001 in the images)";
+    findings.push(fault(name, found, mend));
+  }
   if (service === "latency" && about.deviceClass !== undefined)
     findings.push(await checkDevice(target, about.deviceClass, options));
   return { findings, about };
@@ -117,11 +114,8 @@ async function checkDevice(target: ServiceTarget, wanted: string, options: Conne
     const { devices } = await withClient(LatencyServiceClient, target, patient, ({ api }) => api.listDevices({}));
     return judgeDevice(name, wanted, devices);
   } catch (error) {
-    return fault(
-      name,
-      LatheError.from(error).message,
-      "give --token-file if it requires a token, and --insecure if the network encrypts",
-    );
+    const mend = "give --token-file if it requires a token, and --insecure if the network encrypts";
+    return fault(name, LatheError.from(error).message, mend);
   }
 }
 

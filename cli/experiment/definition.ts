@@ -74,10 +74,8 @@ const isNumber = (entry: unknown): entry is number => typeof entry === "number" 
 function readVariants(value: unknown, violations: FieldViolation[]): Record<string, SpecFields> {
   if (value === undefined || value === null) return {};
   if (!isMapping(value) || Object.keys(value).length === 0) {
-    violations.push({
-      field: "variants",
-      description: `is ${show(value)}, must be a mapping of names to partial specs`,
-    });
+    const description = `is ${show(value)}, must be a mapping of names to partial specs`;
+    violations.push({ field: "variants", description });
     return {};
   }
   return Object.fromEntries(

@@ -18,7 +18,7 @@ interface CellRun {
   onResult: (cell: string, search: Search, files: readonly string[]) => void;
 }
 
-/** Runs cells one after another, each into its own folder. A failed or cancelled search is recorded there; any other error ends the run. */
+/** Runs cells one after another, each into its own folder. A failed or cancelled search is recorded; any other error ends the run. */
 export async function runCells(api: SearchApi, cells: readonly OpenCell[], run: CellRun): Promise<void> {
   for (const [index, cell] of cells.entries()) {
     run.output.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
@@ -59,10 +59,8 @@ export async function cancelStale(
 ): Promise<void> {
   const wanted = new Set(open.map(({ requestId }) => requestId));
   const call = { signal: run.signal };
-  const { searches } = await api.listSearches(
-    { pageSize: 200, pageToken: "", states: unfinished, labels: { experiment: name } },
-    call,
-  );
+  const page = { pageSize: 200, pageToken: "", states: unfinished, labels: { experiment: name } };
+  const { searches } = await api.listSearches(page, call);
   for (const { id, requestId, spec } of searches) {
     if (wanted.has(requestId)) continue;
     await api.cancelSearch({ searchId: id, reason: "the experiment has changed" }, call);

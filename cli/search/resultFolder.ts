@@ -66,11 +66,7 @@ export function summaryLines(search: Search, folder: string | undefined, files: 
     "",
     ...resultTable(result),
     "",
-    ...(result.genotype
-      ? print(result.genotype)
-          .split("\n")
-          .map((line) => `  ${line}`)
-      : []),
+    ...(result.genotype ? print(result.genotype).split("\n") : []).map((line) => `  ${line}`),
     ...(folder === undefined ? [] : ["", `files in ${folder}: ${files.join(", ")}`]),
   ];
 }

@@ -46,26 +46,13 @@ export function measurementsOf(result: SearchResult): Measurement[] {
   const measurements: Measurement[] = [];
   const add = (key: keyof SearchResult, label: string, shown: string, measuredBy: string) =>
     measurements.push({ key, label, value: result[key], shown, measuredBy });
+  const { candidatesStart, candidatesLeft, supernetMiou, discretizationGap } = result;
   const selected = result.decidedBy === DecidedBy.DECIDED_BY_SELECTION;
-  const start = result.log10SpaceStart.toFixed(1);
-  add(
-    "log10SpaceStart",
-    "space at the start",
-    `10^${start} networks`,
-    "counted: the choices of the space of the spec, as log10",
-  );
-  add(
-    "candidatesStart",
-    "candidates at the start",
-    String(result.candidatesStart),
-    "counted: over all decision groups",
-  );
-  add(
-    "candidatesLeft",
-    "candidates left",
-    String(result.candidatesLeft),
-    "counted: survivors over the live groups when the search ended",
-  );
+  const space = `10^${result.log10SpaceStart.toFixed(1)} networks`;
+  add("log10SpaceStart", "space at the start", space, "counted: the choices of the space of the spec, as log10");
+  add("candidatesStart", "candidates at the start", String(candidatesStart), "counted: over all decision groups");
+  const survivors = "counted: survivors over the live groups when the search ended";
+  add("candidatesLeft", "candidates left", String(candidatesLeft), survivors);
   add(
     "decidedBy",
     "decided by",
@@ -83,12 +70,7 @@ export function measurementsOf(result: SearchResult): Measurement[] {
       "counted",
     );
   add("convergedEpoch", "", "", "first epoch after which every live group had one survivor; 0 when argmax decided");
-  add(
-    "supernetMiou",
-    "supernet mIoU",
-    percent(result.supernetMiou),
-    "validation split, supernet with its last weights",
-  );
+  add("supernetMiou", "supernet mIoU", percent(supernetMiou), "validation split, supernet with its last weights");
   add(
     "discreteMiou",
     selected ? "mIoU in the search" : "discrete mIoU",
@@ -97,12 +79,8 @@ export function measurementsOf(result: SearchResult): Measurement[] {
       ? "validation split, search head: trained within the search (random), or with inherited weights and recalibrated statistics (evolution); the network was chosen on the same split"
       : "validation split, discrete network with the weights inherited from the supernet",
   );
-  add(
-    "discretizationGap",
-    "discretization gap",
-    points(result.discretizationGap),
-    "supernetMiou - discreteMiou, as shares of 1",
-  );
+  const difference = "supernetMiou - discreteMiou, as shares of 1";
+  add("discretizationGap", "discretization gap", points(discretizationGap), difference);
   if (result.retrainedBestEpoch > 0 || result.retrainingSeconds > 0) {
     add(
       "retrainedMiou",
@@ -126,11 +104,8 @@ export function measurementsOf(result: SearchResult): Measurement[] {
     const how = `measured: ${runs} runs of network.onnx on ${device} by ${runtime}, ${precision}, batch ${batchSize}, ${inputHeight}x${inputWidth}, ${threads} thread${threads === 1 ? "" : "s"}`;
     const { p50Seconds, p95Seconds, framesPerSecond } = result.latency;
     add("latency", "latency p50 / p95", `${milliseconds(p50Seconds)} / ${milliseconds(p95Seconds)}`, how);
-    measurements.push({
-      ...measurements.at(-1)!,
-      label: "frames per second",
-      shown: `${framesPerSecond.toFixed(1)} (1 / p50)`,
-    });
+    const shown = `${framesPerSecond.toFixed(1)} (1 / p50)`;
+    measurements.push({ ...measurements.at(-1)!, label: "frames per second", shown });
   }
   add(
     "searchSeconds",
@@ -155,18 +130,17 @@ export function measurementsOf(result: SearchResult): Measurement[] {
     );
   add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");
   // Without candidates there was no search.
-  if (result.candidatesStart === 0) return measurements.filter(({ key }) => !searched.has(key));
+  if (candidatesStart === 0) return measurements.filter(({ key }) => !searched.has(key));
   return selected ? measurements.filter(({ key }) => !withinSupernet.has(key)) : measurements;
 }
 
 /** How each result was measured, by its key in result.json. */
 export function measuredBy(result: SearchResult): Record<string, string> {
-  return Object.fromEntries([
-    ...measurementsOf(result).map(({ key, measuredBy }) => [key, measuredBy]),
-    ...(result.classScores.length > 0
-      ? [["classScores", "validation split, intersection over union per class of the network of network.onnx"]]
-      : []),
-  ]) as Record<string, string>;
+  const classScores = "validation split, intersection over union per class of the network of network.onnx";
+  return {
+    ...Object.fromEntries(measurementsOf(result).map(({ key, measuredBy }) => [key, measuredBy])),
+    ...(result.classScores.length > 0 && { classScores }),
+  };
 }
 
 /** The measurements as an aligned table. */

@@ -53,11 +53,7 @@ export function startChild({ name, command, args, env, log, guard }: ChildOption
   const output = openSync(log, "a");
   let child;
   try {
-    child = spawn(command, args, {
-      detached: true,
-      stdio: ["ignore", output, output],
-      ...(env !== undefined && { env }),
-    });
+    child = spawn(command, args, { detached: true, stdio: ["ignore", output, output], ...(env && { env }) });
   } finally {
     closeSync(output);
   }
@@ -66,11 +62,10 @@ export function startChild({ name, command, args, env, log, guard }: ChildOption
   const failed = new Promise<string>((resolve) =>
     child.once("error", (error) => resolve((problem = `it cannot be started: ${error.message}`))),
   );
-  if (pid === undefined) {
+  if (pid === undefined)
     throw new LatheError("FAILED_PRECONDITION", `${name} cannot be started: ${command} does not run here`, {
       reason: "SPAWN_FAILED",
     });
-  }
   killWithUs(pid);
   guard.add(pid);
   const ended = new Promise<string>((resolve) =>

@@ -88,14 +88,9 @@ export async function startNats({ binary, folder, log, guard, port: wanted }: Na
   rmSync(ports, { recursive: true, force: true });
   mkdirSync(ports, { recursive: true });
   // With port -1 the server chooses a free port and writes it to a file, so no other process can take the port in between.
-  const args = ["-js", "-a", "127.0.0.1", "-p", String(wanted ?? -1), "-sd", join(folder, "store")];
-  const child = startChild({
-    name: "nats-server",
-    command: binary,
-    args: [...args, "--ports_file_dir", ports],
-    log,
-    guard,
-  });
+  const address = ["-a", "127.0.0.1", "-p", String(wanted ?? -1), "--ports_file_dir", ports];
+  const args = ["-js", "-sd", join(folder, "store"), ...address];
+  const child = startChild({ name: "nats-server", command: binary, args, log, guard });
   const deadline = Date.now() + startDeadlineMs;
   while (child.running && Date.now() < deadline) {
     const port = readPort(ports);

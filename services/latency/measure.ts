@@ -54,7 +54,7 @@ export async function sampleRuns(
   return Float64Array.from(seconds);
 }
 
-/** The p-th percentile by nearest rank: the smallest sample that at least p % of the samples do not exceed. `sorted` ascends; 0 < p <= 100. */
+/** The p-th percentile by nearest rank: the smallest that at least p % of the samples do not exceed. `sorted` ascends; 0 < p <= 100. */
 export function percentile(sorted: ArrayLike<number>, p: number): number {
   if (!(p > 0 && p <= 100) || sorted.length === 0)
     throw new LatheError("INTERNAL", `percentile ${p} of ${sorted.length} samples: must be in (0, 100] of at least 1`);

@@ -17,7 +17,7 @@ import { isEnded, recordCodec, type SearchRecord } from "./record";
 /** A client waits 30 s in all, with up to five calls and some 9 s of pauses; the reason of a failure must come before. */
 export const CLIENT_RETRY_MS = 3_500;
 
-/** The records of searches and the commands that follow from them. The bus holds all state, so the process may die between any two steps. */
+/** The records of searches and the commands that follow from them. The bus holds all state: the process may die between any two steps. */
 export class Projection {
   readonly records: Records<SearchRecord>;
   readonly places: Records<Place>;

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { manifestOf, readCells, strangers, type CellRecord } from "./cells";
 import { plotsOf } from "./plots";
-import { svgOf } from "./svg";
+import { svgOf, type Plot } from "./svg";
 import { summarize, type Group } from "./summary";
 import { cellTable, csv, summaryTable } from "./tables";
 
@@ -12,13 +12,11 @@ export function writeReport(folder: string, target: string): { content: Record<s
   const cells = readCells(folder);
   const groups = summarize(cells);
   const plots = plotsOf(groups);
-  const svgs = plots.map((plot) => [`${plot.name}.svg`, svgOf(plot)] as const);
-  const images = plots.map(({ name: file, title }) => ({ file: `${file}.svg`, title }));
   const files = [
-    ["report.md", reportText(name, cells, groups, images, strangers(folder))] as const,
-    ["report.csv", csv(cells)] as const,
-    ...svgs,
-  ];
+    ["report.md", reportText(name, cells, groups, plots, strangers(folder))],
+    ["report.csv", csv(cells)],
+    ...plots.map((plot) => [`${plot.name}.svg`, svgOf(plot)]),
+  ] as [file: string, text: string][];
   mkdirSync(target, { recursive: true });
   for (const [file, text] of files) writeFileSync(join(target, file), text);
   const written = files.map(([file]) => file);
@@ -36,12 +34,13 @@ function reportText(
   name: string,
   cells: readonly CellRecord[],
   groups: readonly Group[],
-  images: readonly { file: string; title: string }[],
+  plots: readonly Plot[],
   others: readonly string[],
 ): string {
   const inState = (state: CellRecord["state"]) => cells.filter((cell) => cell.state === state);
   const [failed, missing] = [inState("failed"), inState("missing")];
-  const targets = summaryTable(groups, ["params", "macs", "costRatio", "costMiss", "latencyMs"]);
+  const search = ["convergedEpoch", "candidatesLeft", "trainingImages"] as const;
+  const seconds = ["searchSeconds", "retrainingSeconds", "totalSeconds"] as const;
   const sections = [
     `# ${name}`,
     `${inState("finished").length} of ${cells.length} cells have a result, ${failed.length} failed, ${missing.length} are missing.`,
@@ -49,16 +48,9 @@ function reportText(
     "## Quality",
     summaryTable(groups, ["supernetMiou", "discreteMiou", "gap", "retrainedMiou"]),
     "## Networks",
-    targets,
+    summaryTable(groups, ["params", "macs", "costRatio", "costMiss", "latencyMs"]),
     "## Cost of the search",
-    summaryTable(groups, [
-      "convergedEpoch",
-      "candidatesLeft",
-      "trainingImages",
-      "searchSeconds",
-      "retrainingSeconds",
-      "totalSeconds",
-    ]),
+    summaryTable(groups, [...search, ...seconds]),
     ...(failed.length > 0
       ? ["## Failed", failed.map((cell) => `- ${cell.name}: ${cell.message ?? ""}`).join("\n")]
       : []),
@@ -66,7 +58,7 @@ function reportText(
     ...(others.length > 0
       ? [`Folders with a result that are not cells of this grid and are not included: ${others.join(", ")}.`]
       : []),
-    ...(images.length > 0 ? ["## Plots", ...images.map(({ file, title }) => `![${title}](${file})`)] : []),
+    ...(plots.length > 0 ? ["## Plots", ...plots.map((plot) => `![${plot.title}](${plot.name}.svg)`)] : []),
     "## Cells",
     cellTable(cells),
   ];

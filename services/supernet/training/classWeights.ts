@@ -11,7 +11,7 @@ export async function countedClassWeights(dataset: Dataset, classes: number): Pr
   return classWeights(await classFrequencies(dataset.train, classes));
 }
 
-/** Class weights, [classes], of a data set that is still being decoded: zeros until `counted` resolves, so that steps compile meanwhile. */
+/** Class weights, [classes], of a data set still being decoded: zeros until `counted` resolves, so that steps compile meanwhile. */
 export function awaitedClassWeights(
   dataset: Dataset,
   classes: number,

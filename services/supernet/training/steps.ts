@@ -94,8 +94,8 @@ export const CROSS_ENTROPY_WEIGHT = 100;
 const MAX_NORM = 5;
 
 /**
- * One step of the architecture parameters (docs/method.md#the-alpha-step): 100 CE + ssrFactor * SSR + cost, gradient norm clipped to 5, Adam.
- * First order: weights are constants. Outputs: alphas, m, v, loss, ssr, cost, expectedCost, norm, total. lossScale is the engine's.
+ * One step of the architecture parameters (docs/method.md#the-alpha-step): 100 CE + ssrFactor * SSR + cost, gradient norm clipped to 5.
+ * Adam. First order: weights are constants. Outputs: alphas, m, v, loss, ssr, cost, expectedCost, norm, total. lossScale is the engine's.
  */
 export function alphaStep(supernet: Supernet, options: AlphaLoss, lossScale = 1): Step {
   return (inputs) => {
