@@ -18,14 +18,8 @@ void boot("latency", schema, async (booted) => {
   const { config, logger, metrics, readiness, shutdown, facts, ready } = booted;
   facts.deviceClass = () => config.LATHE_DEVICE_CLASS;
   const working = readiness.check("work queue");
-  const http = await startHttp({
-    host: config.LATHE_HTTP_HOST,
-    port: config.LATHE_HTTP_PORT,
-    metrics,
-    readiness,
-    logger,
-    facts,
-  });
+  const { LATHE_HTTP_HOST: host, LATHE_HTTP_PORT: port } = config;
+  const http = await startHttp({ host, port, metrics, readiness, logger, facts });
   shutdown.step("http", () => http.stop());
 
   const stopping = new AbortController();

@@ -132,15 +132,8 @@ export async function measureOperators(
   signal: AbortSignal,
 ): Promise<MeasuredOperators> {
   const points = operatorPoints(space);
-  const models = [
-    emptyOnnx,
-    () => searchNetworkOnnx(withoutBlocks(space)),
-    ...points.map(
-      ({ chain }) =>
-        () =>
-          chainOnnx(chain),
-    ),
-  ];
+  const chainModel = (point: OperatorPoint) => () => chainOnnx(point.chain);
+  const models = [emptyOnnx, () => searchNetworkOnnx(withoutBlocks(space)), ...points.map(chainModel)];
   const [overhead = 0, fixed = 0, ...runs] = await lowest(models, timer, signal);
   const samples = new Map<string, OperatorSample[]>();
   points.forEach(({ id, chain }, i) => {

@@ -36,11 +36,8 @@ export interface Profiler {
 const GRACE_MS = 2000;
 
 export function startProfiler(): Profiler {
-  const worker = startWorker<Job, never, Outcomes[keyof Outcomes]>({
-    dir: __dirname,
-    name: "worker",
-    graceMs: GRACE_MS,
-  });
+  const entry = { dir: __dirname, name: "worker", graceMs: GRACE_MS };
+  const worker = startWorker<Job, never, Outcomes[keyof Outcomes]>(entry);
   const turns = new Turns();
   const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal) =>
     (await turns.take(() => worker.run(job, { signal }), signal)) as Outcomes[K];

@@ -98,11 +98,8 @@ function costTable(record: SearchRecord): CostTable {
 }
 
 function succeed(record: SearchRecord, host: Host): Command {
-  return {
-    id: "succeeded",
-    do: "publish",
-    event: { type: "search.succeeded", data: { result: finalResult(record, host) } },
-  };
+  const data = { result: finalResult(record, host) };
+  return { id: "succeeded", do: "publish", event: { type: "search.succeeded", data } };
 }
 
 function finalResult(record: SearchRecord, host: Host): SearchResult {

@@ -8,12 +8,8 @@ import { supernetService } from "./rpc";
 
 void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shutdown }) => {
   const engine = await startEngine(config, facts, config.LATHE_TRAINING_MEMORY * 2 ** 20);
-  const trainer: Trainer = new Trainer({
-    bus,
-    engine,
-    logger,
-    metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()),
-  });
+  const observed = trainingMetrics(metrics, () => trainer.worker.rssBytes());
+  const trainer: Trainer = new Trainer({ bus, engine, logger, metrics: observed });
   const { LATHE_JOBS: jobs, LATHE_LEASE: leaseMs } = config;
   // The item of a worker that died is delivered again within its lease. After that there is nothing to wait for.
   const quota = jobs > 0 ? createQuota(jobs, leaseMs + 5_000) : undefined;

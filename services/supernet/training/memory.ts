@@ -32,18 +32,11 @@ export async function estimateMemory(
       return Promise.resolve(planned);
     },
   };
-  const classWeights = new Float32Array(job.space.classes).fill(1);
-  const trainer = await openSupernetTrainer(
-    planner,
-    initialSupernet(job.space, job.spec.seed),
-    stepOptions(job, classWeights),
-  );
-  return {
-    formulation: trainer.compiled.formulation,
-    steps,
-    processBytes,
-    bytes: steps.reduce((sum, { bytes }) => sum + bytes, processBytes),
-  };
+  const { space, spec } = job;
+  const settings = stepOptions(job, new Float32Array(space.classes).fill(1));
+  const { compiled } = await openSupernetTrainer(planner, initialSupernet(space, spec.seed), settings);
+  const bytes = steps.reduce((sum, step) => sum + step.bytes, processBytes);
+  return { formulation: compiled.formulation, steps, processBytes, bytes };
 }
 
 const planned: CompiledStep = {

@@ -47,18 +47,10 @@ async function predictionSheets(onnx: Uint8Array, network: DiscreteNetwork, data
         for (let c = 0; c < 3; c++) planes[c * pixels + p] = (image[3 * p + c] ?? 0) / 255;
       const { logits } = await model.run({ image: planes });
       if (!logits) throw new LatheError("INTERNAL", 'the exported network has no output "logits"');
-      const cells = logits.length / network.genotype.classes;
-      const size = { height: height / network.stride, width: width / network.stride };
-      const data = argmax(logits, network.genotype.classes, cells);
-      sheets.push(
-        await contactSheet({
-          size: { height, width },
-          image,
-          label,
-          prediction: { data, ...size },
-          colors: info.colors,
-        }),
-      );
+      const { stride, genotype } = network;
+      const data = argmax(logits, genotype.classes, logits.length / genotype.classes);
+      const prediction = { data, height: height / stride, width: width / stride };
+      sheets.push(await contactSheet({ size: { height, width }, image, label, prediction, colors: info.colors }));
     }
     return sheets;
   } finally {

@@ -34,10 +34,8 @@ export interface RetrainJob {
 }
 
 /** Port methods that retraining calls. */
-type RetrainingPort = Pick<
-  TrainingPort,
-  "storeCheckpoint" | "completeRetrainingEpoch" | "store" | "progress" | "signal"
->;
+type RetrainingMethod = "storeCheckpoint" | "completeRetrainingEpoch" | "store" | "progress" | "signal";
+type RetrainingPort = Pick<TrainingPort, RetrainingMethod>;
 
 interface RetrainingRecord {
   epoch: number;
@@ -92,15 +90,8 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
         best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
       }
       const checkpoint = await port.storeCheckpoint(encodeTraining(record, vectors, best));
-      await port.completeRetrainingEpoch({
-        epoch,
-        epochs,
-        loss,
-        validationMiou: miou,
-        bestMiou: record.bestMiou,
-        seconds,
-        checkpoint,
-      });
+      const scores = { validationMiou: miou, bestMiou: record.bestMiou };
+      await port.completeRetrainingEpoch({ epoch, epochs, loss, ...scores, seconds, checkpoint });
     }
     const { miou, classes } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);
     return {
@@ -127,7 +118,7 @@ interface Start {
 /** Start of a training: random weights; with inherit_weights all weights but the head's come from the supernet. */
 function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: RetrainJob): Start {
   const weights = initialWeights(network.weights, createRandom(spec.seed, "retraining/weights"));
-  const stats = initialStats(network.stats);
+  const start = { weights, stats: initialStats(network.stats) };
   if (spec.retraining.inheritWeights) {
     if (!inherited)
       throw new LatheError(
@@ -136,10 +127,7 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
       );
     const { arrays } = decodeBundle(inherited, "inherited weights");
     const source = buildDiscrete(genotype, { kind: "search" });
-    for (const [role, to] of [
-      ["weights", weights],
-      ["stats", stats],
-    ] as const) {
+    for (const role of ["weights", "stats"] as const) {
       const from = arrays[role];
       const { size } = source[role];
       if (from?.length !== size)
@@ -148,13 +136,13 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
           `inherited weights hold ${from?.length ?? 0} values of "${role}", their network has ${size}`,
           { reason: "BUNDLE_CORRUPT" },
         );
-      copyShared(from, source[role], to, network[role]);
+      copyShared(from, source[role], start[role], network[role]);
     }
   }
   return {
     record: { epoch: 0, steps: 0, bestMiou: -1, bestEpoch: 0, seconds: 0 },
-    vectors: untrained({ weights, stats }),
-    best: { weights, stats },
+    vectors: untrained(start),
+    best: start,
   };
 }
 

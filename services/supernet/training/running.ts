@@ -27,11 +27,8 @@ export function dropoutFactors(
 ): Arrays {
   return Object.fromEntries(
     entries.map(({ name, channels, probability }) => {
-      const kept = 1 / (1 - probability);
-      return [
-        name,
-        Float32Array.from({ length: batchSize * channels }, () => (random.next() < probability ? 0 : kept)),
-      ];
+      const factor = () => (random.next() < probability ? 0 : 1 / (1 - probability));
+      return [name, Float32Array.from({ length: batchSize * channels }, factor)];
     }),
   );
 }

@@ -57,13 +57,8 @@ export async function openSupernetTrainer(
   const { supernet } = start;
   const { space } = supernet;
   const { batchSize, classWeights } = options;
-  const shape = {
-    batchSize,
-    height: space.inputHeight,
-    width: space.inputWidth,
-    stride: searchStride(space),
-    classes: space.classes,
-  };
+  const { inputHeight: height, inputWidth: width, classes } = space;
+  const shape = { batchSize, height, width, stride: searchStride(space), classes };
   const started = performance.now();
   const formulation = formulate(engine, supernet, batchSize);
   const { size: w } = formulation.supernet.weights;

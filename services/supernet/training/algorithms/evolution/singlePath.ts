@@ -31,35 +31,28 @@ export async function trainSinglePaths(
   port: TrainingPort,
 ): Promise<{ state: SupernetState; seconds: number }> {
   const { spec, space, sampled } = job;
-  const { batchSize, weightDecay, weightLearningRate } = spec.training;
+  const { weightLearningRate } = spec.training;
+  const { epochs } = plan;
   const from = sampled?.checkpoint && decodeSupernet(space, sampled.checkpoint, "checkpoint of an evolution");
   let state = from?.state ?? initialSupernet(space, spec.seed);
   let record: TrainingRecord = from?.record ?? { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0, costWeight: 0 };
-  if (record.epoch >= plan.epochs) return { state, seconds: record.seconds };
-  const { supernet } = state;
-  const { weights, stats } = state;
+  if (record.epoch >= epochs) return { state, seconds: record.seconds };
+  const { supernet, weights, stats } = state;
   const course = {
     name: "evolution",
     what: "the supernet",
     batchStream: (epoch: number) => `evolution/${epoch}/batches`,
     rateField: "training.weight_learning_rate",
     seed: spec.seed,
-    epochs: plan.epochs,
-    batchSize,
+    ...spec.training,
+    epochs,
     learningRate: weightLearningRate,
-    weightDecay,
   };
   const start = { weights: weights.values, m: weights.m, v: weights.v, stats };
-  const trainer = await openWeightTrainer(
-    engine,
-    singlePaths(supernet, spec.seed),
-    course,
-    weighting,
-    start,
-    weights.steps,
-  );
+  const subject = singlePaths(supernet, spec.seed);
+  const trainer = await openWeightTrainer(engine, subject, course, weighting, start, weights.steps);
   try {
-    while (record.epoch < plan.epochs) {
+    while (record.epoch < epochs) {
       const started = performance.now();
       const epoch = record.epoch + 1;
       const loss = await trainer.epoch(dataset, epoch, port, plan.stepsOf(epoch));
@@ -68,15 +61,8 @@ export async function trainSinglePaths(
       const seconds = (performance.now() - started) / 1000;
       record = { ...record, epoch, seconds: record.seconds + seconds };
       const checkpoint = await port.storeCheckpoint(encodeSupernet(state, record));
-      await port.completeSamplingEpoch({
-        epoch,
-        epochs: plan.epochs,
-        candidate: 0,
-        loss,
-        learningRate: polyRate(weightLearningRate, epoch, plan.epochs),
-        seconds,
-        checkpoint,
-      });
+      const learningRate = polyRate(weightLearningRate, epoch, epochs);
+      await port.completeSamplingEpoch({ epoch, epochs, candidate: 0, loss, learningRate, seconds, checkpoint });
     }
     return { state, seconds: record.seconds };
   } finally {

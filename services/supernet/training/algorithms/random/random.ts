@@ -73,13 +73,9 @@ export const searchAtRandom: Search = async (engine, job, port) => {
       const evaluated =
         known.get(index) ??
         (await evaluateCandidate(context, { network, parameters, index, parent: 0, started: performance.now() }));
-      standing = {
-        candidate: trained.candidate + 1,
-        epoch: 0,
-        steps: 0,
-        seconds: trained.seconds + evaluated.seconds,
-        best: better(trained, evaluated.validationMiou),
-      };
+      const seconds = trained.seconds + evaluated.seconds;
+      const best = better(trained, evaluated.validationMiou);
+      standing = { candidate: index + 1, epoch: 0, steps: 0, seconds, best };
     }
     const { best, seconds } = standing;
     const network = networks[(best?.candidate ?? 0) - 1];
@@ -143,15 +139,9 @@ async function train(
       const seconds = (performance.now() - started) / 1000;
       now = { ...now, epoch, steps: trainer.steps(), seconds: now.seconds + seconds, vectors: trainer.vectors() };
       const checkpoint = await port.storeCheckpoint(checkpointBytes(now));
-      await port.completeSamplingEpoch({
-        epoch: before + epoch,
-        epochs: total,
-        candidate,
-        loss,
-        seconds,
-        checkpoint,
-        learningRate: polyRate(learningRate, epoch, plan.epochs),
-      });
+      const rate = { learningRate: polyRate(learningRate, epoch, plan.epochs) };
+      const done = { epoch: before + epoch, epochs: total };
+      await port.completeSamplingEpoch({ ...done, candidate, loss, seconds, checkpoint, ...rate });
     }
     return now;
   } finally {

@@ -34,10 +34,8 @@ import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
 import { openSupernetTrainer, type AlphaOutcome, type StepOptions, type SupernetTrainer } from "../../supernetTrainer";
 
 /** Port methods that the training of a supernet calls. */
-type SupernetPort = Pick<
-  TrainingPort,
-  "storeCheckpoint" | "completeEpoch" | "raise" | "progress" | "compiled" | "signal"
->;
+type SupernetMethod = "storeCheckpoint" | "completeEpoch" | "raise" | "progress" | "compiled" | "signal";
+type SupernetPort = Pick<TrainingPort, SupernetMethod>;
 
 /**
  * Trains a supernet for the epochs of its spec (docs/method.md#the-losses, docs/method.md#shrinking). Weight steps and alpha steps
@@ -54,13 +52,8 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
     const options = stepOptions(job, weighting);
     const resumed = job.resume && decodeSupernet(space, job.resume.checkpoint, `checkpoint ${job.resume.ref.object}`);
     let state = resumed?.state ?? initialSupernet(space, spec.seed);
-    let record: TrainingRecord = resumed?.record ?? {
-      epoch: 0,
-      convergedEpoch: 0,
-      seconds: 0,
-      miou: 0,
-      costWeight: spec.cost.weight,
-    };
+    const untrained = { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0, costWeight: spec.cost.weight };
+    let record: TrainingRecord = resumed?.record ?? untrained;
     let checkpoint = job.resume?.ref;
     let decision = job.resume?.decision;
     let final = state.supernet.architecture;
@@ -102,14 +95,8 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
         stopped: alarms.some(({ policy }) => policy === HealthPolicy.HEALTH_POLICY_STOP),
       };
       checkpoint = await port.storeCheckpoint(encodeSupernet(state, record));
-      decision = await port.completeEpoch({
-        metrics,
-        architecture: architectureOf(state),
-        checkpoint,
-        policy: spec.shrinking,
-        space,
-        alarms,
-      });
+      const architecture = architectureOf(state);
+      decision = await port.completeEpoch({ metrics, architecture, checkpoint, policy: spec.shrinking, space, alarms });
     }
     return {
       decidedBy: record.convergedEpoch > 0 ? DecidedBy.DECIDED_BY_SHRINKING : DecidedBy.DECIDED_BY_ARGMAX,
@@ -150,11 +137,8 @@ export function stepOptions({ spec, space, table }: SearchJob, weighting: Float3
 /** The whole supernet of a space with random weights from a seed. */
 export function initialSupernet(space: SearchSpace, seed: number): SupernetState {
   const supernet = buildSupernet(space, initialArchitecture(space));
-  return firstState(
-    supernet,
-    initialWeights(supernet.weights, createRandom(seed, "weights")),
-    initialStats(supernet.stats),
-  );
+  const weights = initialWeights(supernet.weights, createRandom(seed, "weights"));
+  return firstState(supernet, weights, initialStats(supernet.stats));
 }
 
 /** Takes removed candidates out of every vector of a state: weights, Adam moments, statistics, architecture parameters. */
@@ -237,12 +221,8 @@ async function runEpoch(
   await alphaBatches.return?.();
   const state = trainer.state();
   const parameters = { weights: state.weights.values, stats: state.stats, alphas: state.alphas.values };
-  const validation = await trainer.evaluator.evaluate(
-    parameters,
-    dataset.validation,
-    options.classWeights,
-    port.signal,
-  );
+  const { classWeights } = options;
+  const validation = await trainer.evaluator.evaluate(parameters, dataset.validation, classWeights, port.signal);
   const architecture = architectureOf(state);
   // Computed anew: the alpha step's expectedCost is that before its update, and there may have been no alpha step.
   const cost = expectedCost(space, architecture, table);
