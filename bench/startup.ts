@@ -14,7 +14,8 @@ import { macsTable } from "../shared/space/cost";
 import { searchStride } from "../shared/space/genotype";
 import { resolve } from "../shared/spec/resolve";
 import { openSupernetTrainer } from "../services/supernet/training/supernetTrainer";
-import { initialSupernet, stepOptions } from "../services/supernet/training/algorithms/ssr/train";
+import { initialSupernet } from "../services/supernet/training/supernetState";
+import { stepOptions } from "../services/supernet/training/algorithms/ssr/train";
 import { measuredApart, positive, type Measurement } from "./measurement";
 
 /**

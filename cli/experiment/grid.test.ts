@@ -5,7 +5,7 @@ import { AlgorithmKind, DatasetKind } from "../../shared/proto/lathe/v1/spec";
 import { resolve } from "../../shared/spec/resolve";
 import { checkCells } from "./check";
 import { ALGORITHMS, parseExperiment } from "./definition";
-import { cellsOf, isMeant, overlay } from "./grid";
+import { cellsOf, isMeant } from "./grid";
 
 const parse = (text: string) => parseExperiment(text, "grid.yaml");
 const base = "base: {preset: tiny, cost: {weight: 5, target: 0.3}, labels: {team: roads}}";
@@ -90,9 +90,11 @@ describe("a grid", () => {
     expect(full).toMatchObject({ name: "full", spec: { cost: { weight: 5, target: 0.3 } } });
     expect(light).toMatchObject({ name: "light", spec: { cost: { weight: 5, target: 0.1 }, space: { scales: [1] } } });
     expect(light!.spec.labels.variant).toBe("light");
-    const under = { space: { scales: [1, 2], classes: 3 } };
-    expect(overlay(under, { space: { scales: [1] } })).toEqual({ space: { scales: [1], classes: 3 } });
-    expect(under.space.scales).toEqual([1, 2]);
+    const experiment = parse(
+      "name: a\nbase: {space: {scales: [1, 2], stem_channels: 3}}\nvariants: {v: {space: {scales: [1]}}}",
+    );
+    expect(cellsOf(experiment)[0]!.spec.space).toMatchObject({ scales: [1], stemChannels: 3 });
+    expect(experiment.base.space).toMatchObject({ scales: [1, 2] });
   });
 
   it("gives the genotype of its base only to the cells that train it", () => {

@@ -52,7 +52,7 @@ function axis<T>(values: readonly T[]): readonly (T | undefined)[] {
 }
 
 /** Overrides a spec by a partial one: sections field by field, all other values (also lists) as a whole. */
-export function overlay(base: SpecFields, over: SpecFields): SpecFields {
+function overlay(base: SpecFields, over: SpecFields): SpecFields {
   const merged: SpecFields = { ...base };
   for (const [key, value] of Object.entries(over)) {
     const under = merged[key];

@@ -7,7 +7,7 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { SearchApi } from "./follow";
 
 /** The file name of an artifact: its kind, with .json added for JSON. Undefined for artifacts that only a trainer can use. */
-export function fileName({ kind, mediaType }: ArtifactRef): string | undefined {
+function fileName({ kind, mediaType }: ArtifactRef): string | undefined {
   // The command writes its own, larger result.json; checkpoints are large and useless outside a trainer.
   if (kind === "checkpoint" || kind === "result" || kind === "result.json") return undefined;
   // A server must not be able to write outside the folder.

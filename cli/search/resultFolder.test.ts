@@ -11,7 +11,7 @@ import {
 } from "../../shared/proto/lathe/v1/search";
 import { largestGenotype } from "../../shared/space/genotype";
 import { describedSpec } from "../spec/specFlags";
-import { fileName } from "./download";
+import { downloadArtifacts } from "./download";
 import { takeOutFolder } from "./folder";
 import { openHistory } from "./history";
 import { summaryLines, writeResultFolder } from "./resultFolder";
@@ -143,11 +143,14 @@ describe("a result folder", () => {
   });
 
   it.each(["../evil", "/etc/passwd", "a/../../b", "", ".hidden"])("refuses the file name %j", (kind) =>
-    expect(() => fileName(artifact(kind))).toThrow("is not a file name"),
+    expect(downloadArtifacts(api, "s-1", [artifact(kind)], root)).rejects.toThrow("is not a file name"),
   );
 
-  it("names JSON as such", () =>
-    expect(fileName(artifact("genotype", { mediaType: "application/json" }))).toBe("genotype.json"));
+  it("names JSON as such", async () => {
+    const folder = takeOutFolder(join(root, "named"));
+    const genotype = artifact("genotype", { mediaType: "application/json" });
+    expect(await downloadArtifacts(api, "s-1", [genotype], folder)).toEqual(["genotype.json"]);
+  });
 });
 
 describe("folders of runs", () => {

@@ -3,7 +3,7 @@ import { CostMetric, type SearchSpace } from "../../shared/proto/lathe/v1/space"
 import { expectedCost, costOfLargest, macsTable } from "../../shared/space/cost";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { chainOnnx } from "./blocks";
-import { chainProducts, measureOperators, operatorPoints, runtimeTimer, widthPoints } from "./operators";
+import { measureOperators, operatorPoints, runtimeTimer } from "./operators";
 import { summarise } from "./measure";
 import { defaultSettings } from "./settings";
 
@@ -31,21 +31,23 @@ describe("the models of a table", () => {
   });
 
   it("have the widths of the space; a stage with a single width also has half of it", () => {
-    const square = (width: number) => ({ input: width, output: width, middles: [width, width] });
+    const square = (width: number) => [width, width, width, width, width];
+    // Input, then middle and output of two blocks; the chain repeats them.
     const mixed = (high: number, low: number) => [
-      { input: high, output: low, middles: [high, low] },
-      { input: high, output: low, middles: [low, high] },
+      [high, high, low, low, high],
+      [high, low, low, high, high],
     ];
-    expect(widthPoints([4, 8], 8)).toEqual([square(8), square(4), ...mixed(8, 4)]);
-    expect(widthPoints([4, 8, 16], 16)).toEqual([square(16), square(4), ...mixed(16, 4), square(8)]);
-    expect(widthPoints([12], 12)).toEqual([square(12), square(6), ...mixed(12, 6)]);
-  });
-
-  it("count their products block by block", () => {
-    const block = (middleWidth: number, outputWidth: number) => ({ dilation: 1, scale: 1, middleWidth, outputWidth });
-    const chain = { inputs: 2, blocks: [block(3, 5), block(7, 2)], height: 4, width: 4 };
-    // in*mid: 2*3 and 5*7; mid*out: 3*5 and 7*2.
-    expect(chainProducts(chain)).toEqual({ inMiddle: 41 / 2, middleOut: 29 / 2 });
+    const widthsOf = (widths: number[], channels: number) => {
+      const stage = { channels, minDepth: 1, maxDepth: 1, widths, dropout: 0 };
+      const points = operatorPoints({ ...space, stages: [stage], dilations: [1], scales: [1] });
+      return points.map(({ chain: { inputs, blocks } }) => [
+        inputs,
+        ...blocks.slice(0, 2).flatMap(({ middleWidth, outputWidth }) => [middleWidth, outputWidth]),
+      ]);
+    };
+    expect(widthsOf([4, 8], 8)).toEqual([square(8), square(4), ...mixed(8, 4)]);
+    expect(widthsOf([4, 8, 16], 16)).toEqual([square(16), square(4), ...mixed(16, 4), square(8)]);
+    expect(widthsOf([12], 12)).toEqual([square(12), square(6), ...mixed(12, 6)]);
   });
 
   it("open in ONNX Runtime with the shapes of the chain", async () => {

@@ -68,7 +68,7 @@ interface ChainWidths {
  * The widths at which a stage's operators are measured: the largest and the smallest, two mixed chains that separate in * mid from
  * mid * out (wide middle after a wide or after a narrow input), and the median width. For a stage with one width, the second is half of it.
  */
-export function widthPoints(widths: readonly number[], channels: number): ChainWidths[] {
+function widthPoints(widths: readonly number[], channels: number): ChainWidths[] {
   const smallest = widths[0] ?? channels;
   const low = smallest < channels ? smallest : Math.max(1, Math.floor(channels / 2));
   const between = widths[Math.floor(widths.length / 2)] ?? channels;
@@ -112,7 +112,7 @@ function blockAt({ dilation, scale }: Operation, { input, output, middles }: Cha
 }
 
 /** Mean products of widths over the blocks of a chain. Means suffice, because a row's cost is linear in both products. */
-export function chainProducts({ inputs, blocks }: BlockChain): { inMiddle: number; middleOut: number } {
+function chainProducts({ inputs, blocks }: BlockChain): { inMiddle: number; middleOut: number } {
   const mean = (product: (block: GenotypeBlock, i: number) => number) =>
     blocks.reduce((sum, block, i) => sum + product(block, i), 0) / blocks.length;
   return {

@@ -2,7 +2,8 @@ import { createEngine, type CompiledStep, type Engine, type EngineOptions } from
 import { graphMemory, total, type GraphMemory } from "../../../shared/engine/memory";
 import { stepGraph } from "../../../shared/engine/session";
 import { openSupernetTrainer } from "./supernetTrainer";
-import { initialSupernet, stepOptions } from "./algorithms/ssr/train";
+import { initialSupernet } from "./supernetState";
+import { stepOptions } from "./algorithms/ssr/train";
 import { type SearchJob } from "./algorithms/search";
 
 /** Estimated memory of training the whole supernet of a space, in bytes. */

@@ -9,7 +9,8 @@ import type { SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { supernetMacs } from "../../../shared/space/networkCosts";
 import { searchStride } from "../../../shared/space/genotype";
 import { openSupernetTrainer, type SupernetTrainer } from "./supernetTrainer";
-import { initialSupernet, stepOptions } from "./algorithms/ssr/train";
+import { initialSupernet } from "./supernetState";
+import { stepOptions } from "./algorithms/ssr/train";
 import { type SearchJob } from "./algorithms/search";
 
 export interface ProfileJob extends Pick<SearchJob, "spec" | "space" | "table"> {

@@ -14,7 +14,7 @@ import { randomGenotype } from "../../../../../shared/space/sampling";
 import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
 import { trainableSupernet } from "../../steps";
-import { initialSupernet } from "../ssr/train";
+import { initialSupernet } from "../../supernetState";
 import { type SearchJob } from "../search";
 import { openWeightTrainer, type Subject } from "../../weightTrainer";
 import type { Plan } from "../budget";

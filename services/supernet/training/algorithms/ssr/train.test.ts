@@ -15,7 +15,8 @@ import { resolve } from "../../../../../shared/spec/resolve";
 import { writeImage, writeLabel, writeText } from "../../../../../shared/testing/pictures";
 import { briefSpec, decideAll, halve, timeless } from "../../../../../shared/testing/training";
 import type { CompiledSteps, EpochDecision, TrainingPort } from "../../port";
-import { shrunk, trainSupernet } from "./train";
+import { shrunk } from "../../supernetState";
+import { trainSupernet } from "./train";
 import { type SearchJob } from "../search";
 
 let engine: Engine;

@@ -2,25 +2,18 @@ import { beginDataset, type Dataset, datasetOptions } from "../../../../../share
 import { batches, type BatchOptions } from "../../../../../shared/data/batches";
 import type { Engine } from "../../../../../shared/engine/engine";
 import { createRandom } from "../../../../../shared/engine/random";
-import { unpackAlphas } from "../../../../../shared/network/alphas";
 import {
   decodeSupernet,
   encodeSupernet,
-  firstState,
   type HealthHistory,
-  type Optimized,
   type TrainingRecord,
   type SupernetState,
 } from "../../../../../shared/network/checkpoint";
-import { inheritBuffer } from "../../../../../shared/network/inherit";
-import { initialStats, initialWeights } from "../../../../../shared/network/initialise";
-import { buildSupernet } from "../../../../../shared/network/supernet";
 import { LatheError } from "../../../../../shared/process/errors";
 import type { HealthAlarmRaised, SupernetConverged } from "../../../../../shared/proto/lathe/v1/events";
 import { DecidedBy, type EpochMetrics } from "../../../../../shared/proto/lathe/v1/result";
-import type { Architecture, SearchSpace } from "../../../../../shared/proto/lathe/v1/space";
 import { costOfLargest, expectedCost } from "../../../../../shared/space/cost";
-import { dimensionMetrics, initialArchitecture } from "../../../../../shared/space/groups";
+import { dimensionMetrics } from "../../../../../shared/space/groups";
 import { log10Size } from "../../../../../shared/space/size";
 import { HealthPolicy } from "../../../../../shared/proto/lathe/v1/spec";
 import { searchStride } from "../../../../../shared/space/genotype";
@@ -31,6 +24,7 @@ import type { TrainingPort } from "../../port";
 import type { SearchJob } from "../search";
 import { awaitedClassWeights } from "../../classWeights";
 import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
+import { architectureOf, initialSupernet, shrunk } from "../../supernetState";
 import { openSupernetTrainer, type AlphaOutcome, type StepOptions, type SupernetTrainer } from "../../supernetTrainer";
 
 /** Port methods that the training of a supernet calls. */
@@ -132,36 +126,6 @@ export function stepOptions({ spec, space, table }: SearchJob, weighting: Float3
       weightDecay: spec.training.alphaWeightDecay,
     },
   };
-}
-
-/** The whole supernet of a space with random weights from a seed. */
-export function initialSupernet(space: SearchSpace, seed: number): SupernetState {
-  const supernet = buildSupernet(space, initialArchitecture(space));
-  const weights = initialWeights(supernet.weights, createRandom(seed, "weights"));
-  return firstState(supernet, weights, initialStats(supernet.stats));
-}
-
-/** Takes removed candidates out of every vector of a state: weights, Adam moments, statistics, architecture parameters. */
-export function shrunk(state: SupernetState, architecture: Architecture): SupernetState {
-  const from = state.supernet;
-  const to = buildSupernet(from.space, architecture);
-  const carry = (role: "weights" | "alphas", old: Optimized): Optimized => ({
-    values: inheritBuffer(old.values, role, from, to),
-    m: inheritBuffer(old.m, role, from, to),
-    v: inheritBuffer(old.v, role, from, to),
-    steps: old.steps,
-  });
-  return {
-    supernet: to,
-    weights: carry("weights", state.weights),
-    stats: inheritBuffer(state.stats, "stats", from, to),
-    alphas: carry("alphas", state.alphas),
-  };
-}
-
-/** The architecture of a state with the current values of its parameters. */
-function architectureOf({ supernet, alphas }: SupernetState): Architecture {
-  return unpackAlphas(supernet.stages, supernet.alphas, supernet.architecture, alphas.values);
 }
 
 /** A finished epoch: the state at its end, its metrics and alarms, and the health history for the next epoch. */
