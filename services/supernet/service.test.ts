@@ -28,7 +28,8 @@ import { consume, Trainer } from "./trainer";
 import { decisionOn } from "./resumption";
 import { trainingMetrics } from "./metrics";
 import { supernetService } from "./rpc";
-import { initialSupernet, trainSupernet } from "./training/algorithms/ssr/train";
+import { trainSupernet } from "./training/algorithms/ssr/train";
+import { initialSupernet } from "./training/supernetState";
 import { patience } from "../../shared/testing/until";
 
 const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;

@@ -4,7 +4,8 @@ import { resolve } from "../../../shared/spec/resolve";
 import { briefSpec } from "../../../shared/testing/training";
 import { estimateMemory } from "./memory";
 import { openSupernetTrainer } from "./supernetTrainer";
-import { initialSupernet, stepOptions, trainSupernet } from "./algorithms/ssr/train";
+import { stepOptions, trainSupernet } from "./algorithms/ssr/train";
+import { initialSupernet } from "./supernetState";
 
 const { spec, space } = resolve(briefSpec());
 const job = { spec, space, table: macsTable(space) };
