@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { LatheError } from "../process/errors";
 import { SpaceKept } from "../proto/lathe/v1/events";
 import { quiet, startTestBus } from "../testing/bus";
@@ -14,6 +15,7 @@ import { provision } from "./streams";
 import { ALL_EVENTS, EVENTS_STREAM, eventSubject, searchFilter } from "./subjects";
 
 const kept = (epoch: number): LatheEvent => ({ type: "space.kept", data: SpaceKept.fromPartial({ epoch }) });
+const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
 
 let nats: TestNats;
 let bus: Bus;
@@ -168,7 +170,6 @@ describe("consumeEvents", () => {
   it("keeps an event whose failure cannot be stored, until it can be handled", async () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, kept(1));
-    const full = new LatheError("RESOURCE_EXHAUSTED", "no room", { reason: "STORAGE_FULL" });
     let attempted = 0;
     await consume(id, {
       maxAttempts: 2,
@@ -261,6 +262,37 @@ describe("consumeEvents", () => {
     await until(async () => (await unacknowledged("died", lone)) === 0);
     expect(seen.sort()).toEqual([...ids].sort());
     expect(most).toBe(1);
+    await open.pop()!.stop();
+    await lone.drain();
+    await own.stop();
+  });
+
+  it.each([
+    ["fails and is repeated while NATS is full", 3_600_000, () => Promise.reject(full)],
+    ["is handled for longer than the ack wait", 1000, ({ signal }: { signal: AbortSignal }) => once(signal, "abort")],
+  ])("lets others go on when an event that was in hand at deaths %s", async (_, ackWaitMs, ill) => {
+    const own = await startNats();
+    const lone = await connect({ url: own.url, name: "test", logger: quiet });
+    await provision(lone);
+    const [first, second, third] = [uniqueSearchId(), uniqueSearchId(), uniqueSearchId()];
+    // The second event of the first search waits behind the one that is handled or repeated.
+    await publishEvent(lone, first, kept(1));
+    await publishEvent(lone, first, kept(2));
+    await publishEvent(lone, second, kept(1));
+    await die("died", ALL_EVENTS, 3, 6, lone);
+    await publishEvent(lone, third, kept(1));
+    const seen: string[] = [];
+    const consumption = {
+      filter: ALL_EVENTS,
+      ackWaitMs,
+      onGivenUp: () => Promise.reject(full),
+      handler: async ({ searchId }: StoredEvent, { signal }: { signal: AbortSignal }) => {
+        if (searchId === first) await ill({ signal });
+        else seen.push(searchId);
+      },
+    };
+    await consume("died", consumption, lone);
+    await until(() => [second, third].every((id) => seen.includes(id)));
     await open.pop()!.stop();
     await lone.drain();
     await own.stop();

@@ -51,7 +51,8 @@ const MAX_BACKOFF_MS = 30_000;
 const FAILING_FROM = 3;
 /**
  * Deliveries of an event that may end without an acknowledgement while others are in hand. A process that dies costs each event in hand a
- * delivery, whichever of them killed it. From the next delivery on the event is therefore handled with no other in hand.
+ * delivery, whichever of them killed it. From the next delivery on the event is therefore handled with no other in hand, until its handler
+ * has failed once or the ack wait has passed.
  */
 const MAX_SHARED_DELIVERIES = 5;
 /**
@@ -101,7 +102,7 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
     return true;
   };
   const settle = async (
-    { delivery, stopping, lease }: InHand,
+    { delivery, stopping, lease, makeWay }: InHand,
     attempt: (attempts: number) => Promise<void>,
     stored?: StoredEvent,
   ): Promise<void> => {
@@ -122,6 +123,8 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
         } else if (await giveUp({ stored, searchId: searchOf(delivery), where, error, attempts }))
           return await delivery.term();
       }
+      // The process has survived the attempt, and the repetitions last for as long as NATS is full.
+      makeWay();
       await sleep(backoff(backoffMs, attempts), AbortSignal.any([stopping, lease.lost]));
     }
   };
@@ -157,14 +160,18 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
   return runPulls(
     bus,
     [settings],
-    (inHand) =>
-      lanes.run(
-        laneOf(inHand.delivery),
+    (inHand) => {
+      const lane = laneOf(inHand.delivery);
+      // It waits behind a repeated event of its search, and is not handled yet.
+      if (inHand.delivery.deliveries > MAX_SHARED_DELIVERIES && lanes.busy(lane)) inHand.makeWay();
+      return lanes.run(
+        lane,
         () => handle(inHand),
         () => refuse(inHand),
-      ),
+      );
+    },
     {
-      sideBySide: ({ deliveries }) => deliveries <= MAX_SHARED_DELIVERIES,
+      aloneMs: ({ deliveries }) => (deliveries <= MAX_SHARED_DELIVERIES ? 0 : ackWaitMs),
       onLate: (_queue, delivery) => delivery.nak(0),
     },
   );

@@ -31,6 +31,11 @@ export class Lanes {
     });
   }
 
+  /** Whether a job of this key would wait for another. */
+  busy(key: string): boolean {
+    return this.lanes.has(key);
+  }
+
   /** Called by the job that runs in the lane, when it has failed and will be repeated. */
   failing(key: string): void {
     const lane = this.lanes.get(key);

@@ -15,13 +15,18 @@ export interface InHand {
   /** Aborts when the consumer stops. */
   stopping: AbortSignal;
   lease: Lease;
+  /** Called where the delivery waits in hand, for its repetition or for another: from now on it keeps no other out. */
+  makeWay: () => void;
 }
 
 interface PullOptions {
   /** Receives a delivery that arrives after its pull has ended, and must give the message back. */
   onLate: OnLate;
-  /** Whether other deliveries may be in hand while this one is handled; by default none may, over all queues. */
-  sideBySide?: (delivery: Delivery) => boolean;
+  /**
+   * How long, in ms, this delivery waits until the others in hand have ended or made way, and then keeps others out while it is handled; by
+   * default without a limit, over all queues.
+   */
+  aloneMs?: (delivery: Delivery) => number;
   /** Ends the pulling. The delivery in hand is not interrupted. */
   enough?: AbortSignal | undefined;
   /** Waits until this process can handle a delivery, or its argument aborts. A pull ends when the returned signal aborts. */
@@ -36,7 +41,7 @@ export async function runPulls(
   bus: Bus,
   queues: readonly DurableSettings[],
   handle: (inHand: InHand) => Promise<void>,
-  { onLate, sideBySide = () => false, enough, free }: PullOptions,
+  { onLate, aloneMs = () => Infinity, enough, free }: PullOptions,
 ): Promise<Consumption> {
   const ensure = async () => {
     for (const queue of queues) await ensureDurable(bus, queue);
@@ -50,6 +55,8 @@ export async function runPulls(
   idle(1);
   const noMore = enough ? AbortSignal.any([stop.signal, enough]) : stop.signal;
   const inHand = new Set<Promise<void>>();
+  /** One entry for each delivery in hand that keeps others out, or keeps one waiting that must be alone. */
+  const inTheWay = new Set<Promise<void>>();
   let occupied = 0;
   const occupy = () => occupied++ === 0 && idle(-1);
   const vacate = () => --occupied === 0 && idle(1);
@@ -59,31 +66,44 @@ export async function runPulls(
     const busy = await free(noMore).finally(vacate);
     return AbortSignal.any([noMore, busy]);
   };
-  const take = async ({ queue, delivery }: Pulled, before: readonly Promise<void>[]) => {
-    if (delivery.deliveries > 1) bus.counters.redeliveries++;
-    const lease = new Lease(delivery, queue.ackWaitMs, () => bus.counters.leasesLost++);
-    try {
-      await Promise.all(before);
-      await handle({ delivery, queue, stopping: stop.signal, lease });
-    } finally {
-      lease.end();
-    }
-  };
-  /** Handles a delivery after those in `before`. */
-  const hold = (pulled: Pulled, before: readonly Promise<void>[] = []): Promise<void> => {
-    occupy();
-    const taken = take(pulled, before);
-    const ended = taken
-      .catch(() => {})
-      .finally(() => {
-        inHand.delete(ended);
-        vacate();
-      });
-    inHand.add(ended);
-    return taken;
-  };
   const stumbled = (error: unknown, failures: number) =>
     bus.logger.warn("consumer stumbled", { durable: names, failures, error });
+  /** Resolves when all have ended or made way, at the latest after `ms`. None of them is in the way after that. */
+  const cleared = async (ways: readonly Promise<void>[], ms: number) => {
+    const over = new AbortController();
+    const all = Promise.all(ways).then(() => over.abort());
+    await (ms < Infinity ? sleep(ms, over.signal) : all);
+    for (const way of ways) inTheWay.delete(way);
+  };
+  /** Handles a delivery. Resolves when another may be pulled. */
+  const hold = async ({ queue, delivery }: Pulled): Promise<void> => {
+    const ms = aloneMs(delivery);
+    const before = ms > 0 ? [...inTheWay] : [];
+    let makeWay = () => {};
+    const madeWay = new Promise<void>((resolve) => (makeWay = resolve));
+    const take = async () => {
+      if (delivery.deliveries > 1) bus.counters.redeliveries++;
+      const lease = new Lease(delivery, queue.ackWaitMs, () => bus.counters.leasesLost++);
+      try {
+        if (before.length > 0) await cleared(before, ms);
+        await handle({ delivery, queue, stopping: stop.signal, lease, makeWay });
+      } catch (error) {
+        stumbled(error, 1);
+      } finally {
+        lease.end();
+      }
+    };
+    occupy();
+    const ended = take().finally(() => {
+      inHand.delete(ended);
+      inTheWay.delete(way);
+      vacate();
+    });
+    const way = Promise.race([ended, madeWay]);
+    inHand.add(ended);
+    inTheWay.add(way);
+    if (ms > 0) await cleared([way], ms);
+  };
   const run = async () => {
     let failures = 0;
     let order = queues;
@@ -95,8 +115,7 @@ export async function runPulls(
         if (!pulled) continue;
         // The queue that was served comes last: none starves while another is full.
         order = [...order.filter((queue) => queue !== pulled.queue), pulled.queue];
-        if (sideBySide(pulled.delivery)) hold(pulled).catch((error: unknown) => stumbled(error, 1));
-        else await hold(pulled, [...inHand]);
+        await hold(pulled);
       } catch (error) {
         failures++;
         stumbled(error, failures);
