@@ -3,7 +3,7 @@ import { skewMs } from "../process/clock";
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { sleep } from "./faults";
-import { api, store } from "./jetstream";
+import { api, NEVER, store } from "./jetstream";
 import { settingFaults, streamInfo, streamSettings } from "./streams";
 import {
   DURABLES,
@@ -55,8 +55,6 @@ interface ConsumerInspection {
 }
 
 const request = (what: string) => ({ what, timeoutMs: 3_000, retryForMs: 0 });
-/** A sequence that no stream reaches. A message that expects it is refused after the check of permissions and before it is stored. */
-const NEVER = 2 ** 52;
 const AGAIN_MS = 500;
 
 /** Inspects JetStream, the streams, the consumers and the write permissions of the connection. */

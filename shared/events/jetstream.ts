@@ -20,6 +20,9 @@ interface StoreOptions extends Omit<RequestOptions, "headers"> {
   expectedSequence?: number;
 }
 
+/** A sequence that no stream reaches. A message that expects it is refused after the check of permissions and before it is stored. */
+export const NEVER = 2 ** 52;
+
 /** Calls the client's JetStream API over `bus.request`, so with its retries, deadline and signal. Every failure is a LatheError. */
 export async function api<T>(
   bus: Bus,

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { LatheError } from "../process/errors";
 import type { ArtifactRef } from "../proto/lathe/v1/result";
 import type { Bus } from "./bus";
-import { listSubjects, purgeSubjects, readDirect, readMessage, store } from "./jetstream";
+import { listSubjects, NEVER, purgeSubjects, readDirect, readMessage, store } from "./jetstream";
 import { chunkSubject, manifestSubject, objectStream, type ObjectBucket } from "./subjects";
 
 /** The manifest of an object, in the format of a NATS object store, with the stream sequence of each chunk added. Reads go by `sequences`. */
@@ -81,7 +81,7 @@ export class Objects {
       return toRef(manifest);
     } catch (error) {
       // No manifest names these chunks, so nothing else would remove them before the search is deleted.
-      await purgeSubjects(this.bus, this.stream, chunkSubject(this.bucket, nuid)).catch((cause: unknown) => {
+      await this.removeChunks(object, nuid).catch((cause: unknown) => {
         this.bus.logger.warn("chunks of a failed object stay", { object, error: cause });
       });
       throw error;
@@ -160,6 +160,14 @@ export class Objects {
     await Promise.all(underWay);
     if (failure !== undefined) throw LatheError.from(failure);
     return { sequences, digest: hash.digest() };
+  }
+
+  private async removeChunks(object: string, nuid: string): Promise<void> {
+    const subject = chunkSubject(this.bucket, nuid);
+    // From server 2.10 on, a purge overtakes chunks on their way to the stream. A message does not: NATS refuses this one after them.
+    const last = { what: this.label(object), msgId: `${nuid}:last`, expectedSequence: NEVER };
+    await store(this.bus, subject, new Uint8Array(0), last).catch(() => {});
+    await purgeSubjects(this.bus, this.stream, subject);
   }
 
   private async *readChunks(manifest: Manifest, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
