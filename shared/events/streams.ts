@@ -28,7 +28,10 @@ const MAX_WORK_ITEMS = 100_000;
 
 type StreamSettings = Partial<StreamConfig> & { name: string };
 
-/** The settings of every stream. */
+/**
+ * The settings of every stream: all that decide which messages it stores, keeps and lets remove. An update leaves the others (placement,
+ * compression, description, metadata) as an operator has set them.
+ */
 export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOptions = {}): StreamSettings[] {
   const settings = (name: string, subjects: string[], rest: Partial<StreamConfig>): StreamSettings => ({
     name,
@@ -40,13 +43,18 @@ export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOpti
     max_msgs: -1,
     max_bytes: -1,
     max_age: 0,
+    max_msg_size: -1,
+    max_msgs_per_subject: -1,
+    no_ack: false,
+    deny_delete: false,
+    deny_purge: false,
     duplicate_window: nanos(120_000),
     max_consumers: -1,
     allow_direct: true,
     ...rest,
   });
   const work = { retention: RetentionPolicy.Workqueue, max_msgs: MAX_WORK_ITEMS, duplicate_window: nanos(600_000) };
-  const record = { max_msgs_per_subject: 1, allow_rollup_hdrs: true, deny_delete: false };
+  const record = { max_msgs_per_subject: 1, allow_rollup_hdrs: true };
   return [
     settings(EVENTS_STREAM, [ALL_EVENTS], { duplicate_window: nanos(600_000) }),
     settings(WORK_STREAM, [ALL_WORK], work),
