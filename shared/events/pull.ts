@@ -162,7 +162,8 @@ export async function pullOne(
     clearTimeout(timer);
     signal.removeEventListener("abort", giveUp);
     forget();
-    // Drained instead of cut, so that a delivery on its way reaches the callback, which gives it back.
+    // Drained instead of cut, so that a delivery on its way reaches the callback, which gives it back. One that the server sends just
+    // after the subscription has ended reaches nobody; the server sends it again, and before version 2.9.22 counts both.
     if (!bus.connection.isClosed()) void subscription.drain().catch(() => subscription.unsubscribe());
   }
 }
