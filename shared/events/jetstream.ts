@@ -122,3 +122,14 @@ export async function purgeSubjects(bus: Bus, stream: string, filter: string): P
   const options = { what: `purge of ${filter} in stream ${stream}`, timeoutMs: 10_000, retryForMs: 30_000 };
   return (await api(bus, options, ({ streams }) => streams.purge(stream, { filter }))).purged;
 }
+
+/** Removes one message of a stream; no effect where it is gone. */
+export async function deleteMessage(bus: Bus, stream: string, sequence: number): Promise<void> {
+  const options = { what: `message ${sequence} of stream ${stream}`, timeoutMs: 5_000, retryForMs: 30_000 };
+  try {
+    await api(bus, options, ({ streams }) => streams.deleteMessage(stream, sequence, false));
+  } catch (error) {
+    // The server has one error for every reason, so whether the message is gone is read.
+    if (await readMessage(bus, stream, { seq: sequence }, options)) throw error;
+  }
+}
