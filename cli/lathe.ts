@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { version } from "../shared/process/root";
+import { deadLettersCommand } from "./commands/deadletters";
 import { doctorCommand } from "./commands/doctor";
 import { experimentCommand } from "./commands/experiment";
 import { networkCommand } from "./commands/network";
@@ -23,6 +24,7 @@ function program(): Command {
     runCommand,
     upCommand,
     searchCommand,
+    deadLettersCommand,
     spaceCommand,
     networkCommand,
     experimentCommand,

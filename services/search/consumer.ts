@@ -1,9 +1,10 @@
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
 import { consumeEvents, isTransient } from "../../shared/events/consumer";
+import { deleteMessage } from "../../shared/events/jetstream";
 import { subscribeProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
-import { ALL_EVENTS, DURABLES } from "../../shared/events/subjects";
+import { ALL_EVENTS, DURABLES, EVENTS_STREAM } from "../../shared/events/subjects";
 import { endSearchTrace } from "../../shared/process/tracing/searchTrace";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import type { SearchMetrics } from "./metrics";
@@ -83,7 +84,9 @@ export async function consume(
       }
       metrics.count(stored);
     },
-    onGivenUp: async ({ searchId, error }) => {
+    onGivenUp: async ({ stored, searchId, sequence, error }) => {
+      // The dead letters hold it: it is no event of the search that its subject may name, and must not meet the readers of its history.
+      if (!stored) return deleteMessage(bus, EVENTS_STREAM, sequence);
       if (searchId === undefined) return;
       if (isTransient(error)) sweep.repairLater(searchId);
       else await projection.fail(searchId, error);

@@ -2,6 +2,7 @@ import type { Bus } from "../../shared/events/bus";
 import { SearchServiceService } from "../../shared/proto/lathe/v1/search";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { download } from "./artifacts";
+import { drop, get, list } from "./deadLetters";
 import type { Projection } from "./projection";
 import { Searches } from "./searches";
 import { validateReason, validateSearchId } from "./validate";
@@ -33,6 +34,12 @@ export function searchService(bus: Bus, projection: Projection): Service {
     async *downloadArtifact({ searchId, object }, { signal }) {
       const { search } = await projection.get(validateSearchId(searchId));
       yield* download(bus, search, object, signal);
+    },
+    listDeadLetters: (request) => list(bus, request),
+    getDeadLetter: async ({ sequence }) => ({ deadLetter: await get(bus, sequence) }),
+    dropDeadLetter: async ({ sequence }) => {
+      await drop(bus, sequence);
+      return {};
     },
   });
 }

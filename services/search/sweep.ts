@@ -15,7 +15,7 @@ interface Swept {
 const UNKNOWN = SearchState.SEARCH_STATE_UNSPECIFIED;
 
 /** Another process may have dropped an event and died: no record shows that. */
-const FULL_SWEEP_EVERY = 10;
+const FULL_SWEEP_EVERY = 2;
 
 /** Repairs what processes have left that died halfway, and records that have missed events. */
 export class Sweep {
@@ -38,7 +38,7 @@ export class Sweep {
 
   /**
    * The first sweep looks through the searches that have not ended, later ones through those that have changed since. It publishes
-   * search.created where that is missing, and gives every record its place in the list. The first and every tenth sweep also repair the
+   * search.created where that is missing, and gives every record its place in the list. The first and every second sweep also repair the
    * record of every open search, the sweeps between only those that missed an event in this process. So a search goes on that another
    * process or an earlier version has left behind.
    */

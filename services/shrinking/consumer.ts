@@ -65,8 +65,9 @@ export async function consume(
       const { duplicate } = await publishEvent(bus, searchId, decision, { signal });
       if (!duplicate && decision.type === "space.shrunk") metrics.removed(decision.data.removals);
     },
-    onGivenUp: async ({ searchId, error, attempts }) => {
-      if (searchId !== undefined) await fail(searchId, error, attempts);
+    onGivenUp: async ({ stored, searchId, error, attempts }) => {
+      // An event that cannot be read comes from no trainer that waits for an answer.
+      if (stored && searchId !== undefined) await fail(searchId, error, attempts);
     },
   });
 }

@@ -50,7 +50,15 @@ const REFUSAL_LASTS_MS = 60_000;
 /** One connection to NATS: requests that survive an outage, its state for readiness, and counters for metrics. */
 export class Bus {
   /** Counted since the start; a service turns them into metrics. */
-  readonly counters = { reconnects: 0, malformed: 0, dropped: 0, redeliveries: 0, leasesLost: 0, retries: 0 };
+  readonly counters = {
+    reconnects: 0,
+    malformed: 0,
+    dropped: 0,
+    deadLetters: 0,
+    redeliveries: 0,
+    leasesLost: 0,
+    retries: 0,
+  };
   /** Durables that this process pulls from, with their stream. */
   readonly durables = new Map<string, string>();
   /** Consumers of this process that wait for a delivery and have none in hand, by durable. */

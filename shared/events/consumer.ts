@@ -2,6 +2,7 @@ import { LatheError, type ErrorCode } from "../process/errors";
 import { failed } from "../process/tracing/span";
 import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
+import { bury } from "./deadLetters";
 import { sleep } from "./faults";
 import { readStored } from "./history";
 import { Lanes, MAX_BEHIND_FAILING } from "./lanes";
@@ -16,6 +17,7 @@ interface GivenUp {
   stored: StoredEvent | undefined;
   /** The search that the event's subject names; undefined where it names none. */
   searchId: string | undefined;
+  sequence: number;
   where: string;
   error: LatheError;
   attempts: number;
@@ -30,7 +32,10 @@ interface EventConsumerOptions {
    * Two processes that share the durable may handle events of one search at once: the effect must not depend on their order.
    */
   handler: (stored: StoredEvent, context: { signal: AbortSignal; attempts: number }) => Promise<void>;
-  /** Called before the event is dropped: reports the failure, or notes what has to be repaired. */
+  /**
+   * Called before the event is dropped, and after one that can never be handled has been stored among the dead letters: reports the
+   * failure, or notes what has to be repaired.
+   */
   onGivenUp: (givenUp: GivenUp) => Promise<void> | void;
   /** How often a handler is called for one event while it fails in a way that may heal; 5. */
   maxAttempts?: number;
@@ -73,6 +78,8 @@ export const isTransient = (error: LatheError) => TRANSIENT.has(error.code) && e
 /** Whether a failed handler is called again: after a transient error, an unexpected one, or an abort that nobody asked for. */
 export const mayHeal = (error: LatheError) =>
   isTransient(error) || error.code === "INTERNAL" || error.code === "CANCELLED";
+/** Whether the event itself is at fault, as far as can be told: it can never be handled, or its processes die of it. */
+const isPoison = (error: LatheError) => !isTransient(error) || error.reason === EXHAUSTED;
 /** Delay before the repetition that follows attempt number `attempts`. */
 export const backoff = (firstMs: number, attempts: number) =>
   Math.min(MAX_BACKOFF_MS, firstMs * 2 ** Math.min(attempts - 1, 20));
@@ -87,9 +94,10 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
   const lanes = new Lanes();
 
   /** Reports the loss of an event. Returns whether the event may be dropped: its loss is reported, or can never be. */
-  const giveUp = async (givenUp: GivenUp): Promise<boolean> => {
-    const { where, error, attempts } = givenUp;
+  const giveUp = async (givenUp: GivenUp, message: Delivery): Promise<boolean> => {
+    const { where, searchId, error, attempts } = givenUp;
     try {
+      if (isPoison(error)) await bury(bus, { consumer: settings, message, searchId, error, attempts });
       await onGivenUp(givenUp);
     } catch (thrown) {
       const cause = LatheError.from(thrown);
@@ -120,7 +128,7 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
         if (mayHeal(error) && attempts < maxAttempts && !NOT_HANDLED.has(error.reason)) {
           bus.logger.warn("event is handled again", { durable, where, attempts, error });
           if (attempts >= FAILING_FROM) lanes.failing(laneOf(delivery));
-        } else if (await giveUp({ stored, searchId: searchOf(delivery), where, error, attempts }))
+        } else if (await giveUp({ stored, ...placeOf(delivery), where, error, attempts }, delivery))
           return await delivery.term();
       }
       // The process has survived the attempt, and the repetitions last for as long as NATS is full.
@@ -177,8 +185,9 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
   );
 }
 
-const searchOf = ({ subject }: Delivery) => parseEventSubject(subject)?.searchId;
-const laneOf = (delivery: Delivery) => searchOf(delivery) ?? "";
+const placeOf = ({ subject, sequence }: Delivery) => ({ searchId: parseEventSubject(subject)?.searchId, sequence });
+/** An event of no search has a lane of its own: nothing waits behind it. */
+const laneOf = (delivery: Delivery) => placeOf(delivery).searchId ?? delivery.where;
 
 /** The event itself may be sound. */
 function unfinished(where: string): LatheError {

@@ -43,11 +43,20 @@ async function publishNow(bus: Bus, searchId: string, event: LatheEvent, options
   const request = { what: `event ${id}`, retryForMs: options.retryForMs ?? 60_000, signal: options.signal };
   // A worker that resumes after the window of message ids publishes events again that are stored already.
   const earlier = await readMessage(bus, EVENTS_STREAM, { last_by_subj: subject }, request);
-  if (earlier && isSameOrLater(decodeEvent(earlier.data, `${subject}#${earlier.sequence}`).id, id)) {
+  if (earlier && isSameOrLater(idOf(earlier.data, `${subject}#${earlier.sequence}`), id)) {
     return { sequence: earlier.sequence, duplicate: true };
   }
   const data = encodeEvent(event, { id, searchId, source: bus.source, time: options.time ?? new Date() });
   return store(bus, subject, data, { ...request, msgId: id });
+}
+
+/** The id of a stored event; "" where it cannot be read. Such a message goes to the dead letters, and stands for no event. */
+function idOf(data: Uint8Array, where: string): string {
+  try {
+    return decodeEvent(data, where).id;
+  } catch {
+    return "";
+  }
 }
 
 /** Events of one name are published in the order of their numbers: once 7 is stored, so is 5. */

@@ -4,7 +4,7 @@ import { LatheError } from "../process/errors";
 import type { Metrics } from "../process/metrics";
 import type { Bus } from "./bus";
 import { api } from "./jetstream";
-import { EVENTS_STREAM, WORK_STREAM } from "./subjects";
+import { DEAD_LETTERS_STREAM, EVENTS_STREAM, WORK_STREAM } from "./subjects";
 
 /** All gauges of a scrape share one answer. */
 const FRESH_MS = 1_000;
@@ -13,6 +13,8 @@ interface Queues {
   consumers: ConsumerInfo[];
   /** Work items that belong to no consumer, neither as pending nor in hand; undefined while NATS does not answer. */
   stuck?: number;
+  /** Undefined while NATS does not answer. */
+  deadLetters?: number;
 }
 
 /**
@@ -31,14 +33,19 @@ export function queueMetrics(metrics: Metrics, bus: Bus, others: readonly string
       throw error;
     };
     try {
-      const [workers, { state }, ...events] = await Promise.all([
+      const [workers, { state }, dead, ...events] = await Promise.all([
         // One consumer for each kind and device class: they fit on one page of the list.
         api(bus, request, ({ consumers }) => consumers.list(WORK_STREAM).next()),
         api(bus, request, ({ streams }) => streams.info(WORK_STREAM)),
+        api(bus, request, ({ streams }) => streams.info(DEAD_LETTERS_STREAM)),
         ...[...new Set([...own, ...others])].map((durable) => info(durable).catch(neverMade)),
       ]);
       const seen = workers.reduce((sum, { num_pending, num_ack_pending }) => sum + num_pending + num_ack_pending, 0);
-      return { consumers: [...workers, ...events.flat()], stuck: Math.max(0, state.messages - seen) };
+      return {
+        consumers: [...workers, ...events.flat()],
+        stuck: Math.max(0, state.messages - seen),
+        deadLetters: dead.state.messages,
+      };
     } catch {
       // nas_nats_connected and readiness report an outage; a scrape must not fail because of it.
       return { consumers: [] };
@@ -80,6 +87,16 @@ export function queueMetrics(metrics: Metrics, bus: Bus, others: readonly string
     (gauge) => {
       gauge.reset();
       for (const [consumer, stream] of bus.durables) gauge.set({ stream, consumer }, bus.idle.get(consumer) ?? 0);
+    },
+  );
+  metrics.gauge(
+    "nas_dead_letters",
+    "Messages among the dead letters: no service can handle them.",
+    [],
+    async (gauge) => {
+      const { deadLetters } = await queues();
+      gauge.reset();
+      if (deadLetters !== undefined) gauge.set(deadLetters);
     },
   );
   metrics.gauge(

@@ -39,8 +39,6 @@ export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOpt
     ...take,
     handler: (work, { signal }) => pursue(bus, work, { over: over(work), handler, onUnwanted }, signal),
     onExhausted: async ({ work, deliveries, error }) => {
-      // An unreadable item names no search to report to; takeWork has logged it.
-      if (!work) return;
       const { skip } = standing(await historyOnce(bus, work.searchId), over(work), resumptionNumber(work));
       // A worker may have died after it had published the result, or after a resumption had replaced the item.
       if (skip !== undefined) return bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });

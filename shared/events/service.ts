@@ -72,6 +72,7 @@ function busMetrics(metrics: Metrics, bus: Bus): void {
   total("nas_nats_retries_total", "Requests to NATS that were sent again for want of an answer.", "retries");
   total("nas_nats_malformed_total", "Messages that could not be read.", "malformed");
   total("nas_events_dropped_total", "Events that were given up after their attempts.", "dropped");
+  total("nas_dead_letters_total", "Messages that this process has moved to the dead letters.", "deadLetters");
   total("nas_jetstream_redelivered_total", "Deliveries of a message that had been delivered before.", "redeliveries");
   total("nas_job_lease_lost_total", "Deliveries in hand whose lease was lost.", "leasesLost");
   metrics.gauge("nas_nats_connected", "1 while connected to NATS, else 0.", [], (gauge) =>

@@ -4,8 +4,10 @@ import type { Bus } from "./bus";
 import { sleep } from "./faults";
 import { api } from "./jetstream";
 import {
+  ALL_DEAD_LETTERS,
   ALL_EVENTS,
   ALL_WORK,
+  DEAD_LETTERS_STREAM,
   EVENTS_STREAM,
   OBJECT_BUCKETS,
   RECORD_BUCKETS,
@@ -25,6 +27,9 @@ interface ProvisionOptions {
 }
 
 const MAX_WORK_ITEMS = 100_000;
+/** The oldest dead letters give way to new ones. */
+const MAX_DEAD_LETTERS = 10_000;
+const MAX_DEAD_LETTER_BYTES = 256 * 1024 * 1024;
 
 type StreamSettings = Partial<StreamConfig> & { name: string };
 
@@ -62,6 +67,12 @@ export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOpti
     ...OBJECT_BUCKETS.map((bucket) => {
       const subjects = [chunkSubject(bucket, ">"), manifestSubject(bucket, ">")];
       return settings(objectStream(bucket), subjects, { max_bytes: objectBytes, allow_rollup_hdrs: true });
+    }),
+    settings(DEAD_LETTERS_STREAM, [ALL_DEAD_LETTERS], {
+      discard: DiscardPolicy.Old,
+      max_msgs: MAX_DEAD_LETTERS,
+      max_bytes: MAX_DEAD_LETTER_BYTES,
+      duplicate_window: nanos(600_000),
     }),
   ];
 }

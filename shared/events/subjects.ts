@@ -3,6 +3,8 @@ import { LatheError } from "../process/errors";
 /** All names of streams, buckets, subjects and durables. No other file spells them. */
 export const EVENTS_STREAM = "EVENTS";
 export const WORK_STREAM = "WORK";
+/** Messages that no consumer can handle, each with the cause (deadLetters.ts). */
+export const DEAD_LETTERS_STREAM = "DEADLETTERS";
 export const SEARCHES_BUCKET = "SEARCHES";
 /** The fields by which ListSearches orders and filters, so that it reads the records of one page only. */
 export const LISTING_BUCKET = "LISTING";
@@ -20,6 +22,7 @@ export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, LISTING_BUCKE
 /** Every event of every search: the subjects of the stream, and the filter of a consumer of all events. */
 export const ALL_EVENTS = "lathe.events.>";
 export const ALL_WORK = "lathe.work.>";
+export const ALL_DEAD_LETTERS = "lathe.deadletters.>";
 
 /** Durable consumers, one per service and purpose. */
 export const DURABLES = { search: "search-projection", shrinking: "shrinking-decisions" } as const;
@@ -57,10 +60,13 @@ export function searchFilter(searchId: string): string {
   return `lathe.events.${token("search id", searchId)}.>`;
 }
 
+/** lathe.deadletters.<stream>: the dead letters that come from a stream. */
+export const deadLetterSubject = (stream: string) => `lathe.deadletters.${stream}`;
+
 /** Search id and event of a subject made by eventSubject; undefined for any other. */
 export function parseEventSubject(subject: string): { searchId: string; event: string } | undefined {
   const match = /^lathe\.events\.([^.]+)\.(.+)$/.exec(subject);
-  return match ? { searchId: match[1]!, event: match[2]! } : undefined;
+  return match && isToken(match[1]!) ? { searchId: match[1]!, event: match[2]! } : undefined;
 }
 
 /** lathe.work.train, lathe.work.derive, lathe.work.retrain, lathe.work.profile.<device class>. */

@@ -8,6 +8,7 @@ import { queuedWork, quiet, startTestBus, workIsDone } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
+import { deadLetters } from "./deadLetters";
 import type { Consumption } from "./pulls";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
@@ -333,12 +334,14 @@ describe("takeWork", () => {
     await own.stop();
   });
 
-  it("ends an item that cannot be read", async () => {
-    const failures: unknown[] = [];
-    await bus.connection.request(workSubject("retrain"), "no envelope");
-    await work({ onExhausted: ({ work, error }) => Promise.resolve(void failures.push([work, error.reason])) });
+  it("moves an item that cannot be read to the dead letters", async () => {
+    const subject = workSubject("retrain");
+    const { seq } = (await bus.connection.request(subject, "no envelope")).json<{ seq: number }>();
+    await work({ handler: () => Promise.resolve() });
     await workIsDone(bus);
-    expect(failures).toEqual([[undefined, "ENVELOPE_MALFORMED"]]);
+    const letter = (await deadLetters(bus, 0, 100)).find(({ messageSequence }) => messageSequence === seq);
+    expect(letter).toMatchObject({ stream: "WORK", subject, consumer: "work-retrain", reason: "ENVELOPE_MALFORMED" });
+    expect(Buffer.from(letter!.data).toString()).toBe("no envelope");
   });
 
   it("keeps the device classes of the profile queue apart", async () => {

@@ -4,6 +4,7 @@ import { failed } from "../process/tracing/span";
 import type { Bus } from "./bus";
 import type { WorkData } from "./catalog";
 import { backoff, EXHAUSTED, mayHeal } from "./consumer";
+import { bury } from "./deadLetters";
 import { decodeWork } from "./envelope";
 import { sleep } from "./faults";
 import type { Delivery, DurableSettings } from "./pull";
@@ -54,11 +55,8 @@ interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
    * stored.
    */
   handler: (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => Promise<void>;
-  /**
-   * Called before an item that cannot be carried out is removed; where this throws, the item is delivered again. `work` is undefined
-   * where it cannot be read.
-   */
-  onExhausted: (failure: { work: WorkItem<K> | undefined; deliveries: number; error: LatheError }) => Promise<void>;
+  /** Called before an item that cannot be carried out is removed; where this throws, the item is delivered again. */
+  onExhausted: (failure: { work: WorkItem<K>; deliveries: number; error: LatheError }) => Promise<void>;
 }
 
 /** How often the hand-backs of an item are read before it goes back to the queue: for some 6 min, with a delay of at most 30 s. */
@@ -117,21 +115,21 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
     }
     return undefined;
   };
-  const reported = async (work: WorkItem<K> | undefined, deliveries: number, error: LatheError, where: string) => {
-    bus.logger.error("work item given up", { where, work: work?.id, deliveries, error });
+  const reported = async (work: WorkItem<K>, deliveries: number, error: LatheError, where: string) => {
+    bus.logger.error("work item given up", { where, work: work.id, deliveries, error });
     try {
       await onExhausted({ work, deliveries, error });
       return true;
     } catch (thrown) {
-      bus.logger.error("the end of a work item could not be reported", { work: work?.id, error: thrown });
+      bus.logger.error("the end of a work item could not be reported", { work: work.id, error: thrown });
       return false;
     }
   };
-  const remove = async (delivery: Delivery, work: WorkItem<K> | undefined) => {
+  const remove = async (delivery: Delivery, work: WorkItem<K>) => {
     await delivery.term();
-    if (work) await handbacks.delete(handbackKey(work.id));
+    await handbacks.delete(handbackKey(work.id));
   };
-  const drop = async (delivery: Delivery, work: WorkItem<K> | undefined, deliveries: number, error: LatheError) => {
+  const drop = async (delivery: Delivery, work: WorkItem<K>, deliveries: number, error: LatheError) => {
     if (await reported(work, deliveries, error, delivery.where)) await remove(delivery, work);
     else delivery.nak(backoff(backoffMs, deliveries));
   };
@@ -190,7 +188,23 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
       work = read(queue, delivery);
     } catch (thrown) {
       bus.counters.malformed++;
-      return drop(delivery, undefined, delivery.deliveries, LatheError.from(thrown));
+      const attempts = delivery.deliveries;
+      try {
+        await bury(bus, {
+          consumer: queue,
+          message: delivery,
+          searchId: undefined,
+          error: LatheError.from(thrown),
+          attempts,
+        });
+        return await delivery.term();
+      } catch (error) {
+        bus.logger.error("an unreadable work item could not be moved to the dead letters", {
+          where: delivery.where,
+          error,
+        });
+        return delivery.nak(backoff(backoffMs, attempts));
+      }
     }
     quota?.take();
     try {

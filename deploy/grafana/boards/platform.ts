@@ -56,9 +56,13 @@ export const platform = board({
         { "{{consumer}}": "sum by (consumer) (nas_jetstream_consumer_idle)" },
       ),
       curves("short", { w: 6 })(
-        "Stuck messages",
-        "Work items in the stream that no consumer has pending or in progress. They will never be delivered.",
-        { "{{stream}}": "max by (stream) (nas_jetstream_stuck_messages)" },
+        "Stuck messages and dead letters",
+        "Work items in the stream that no consumer has pending or in progress, and messages that no service can handle.",
+        {
+          "{{stream}}": "max by (stream) (nas_jetstream_stuck_messages)",
+          "dead letters": "max(nas_dead_letters)",
+          "dead letters per minute": "60 * sum(rate(nas_dead_letters_total[$__rate_interval]))",
+        },
       ),
       curves("none", { w: 12 })(
         "Redeliveries",
