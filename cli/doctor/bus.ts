@@ -1,5 +1,6 @@
 import { connect } from "../../shared/events/bus";
 import { inspect, type BusInspection } from "../../shared/events/inspect";
+import { knownLoss } from "../../shared/events/serverFaults";
 import { busSettings } from "../../shared/events/service";
 import type { NatsConfig } from "../../shared/process/config";
 import { LatheError } from "../../shared/process/errors";
@@ -70,6 +71,8 @@ function judgeVersion(version: string): Finding {
   const [major = 0, minor = 0] = version.split(".").map(Number);
   const old = major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
   const found = `nats-server ${version}`;
+  const loss = knownLoss(version);
+  if (!old && loss !== undefined) return warning("nats", found, loss);
   return old ? fault("nats", found, `update it to ${OLDEST.join(".")} or newer`) : ok("nats", found);
 }
 

@@ -10,7 +10,7 @@ const MAX_KEPT_BYTES = 256 * 1024;
 const MAX_TEXT = 2_000;
 
 /** A message that its consumer cannot handle, and why. */
-export interface Undeliverable {
+interface Undeliverable {
   consumer: Pick<DurableSettings, "stream" | "durable">;
   message: Pick<StoredMessage, "subject" | "sequence" | "data">;
   /** The search that the message belongs to; undefined where that cannot be read. */

@@ -3,6 +3,7 @@ import type { NatsConfig } from "../process/config";
 import type { Metrics } from "../process/metrics";
 import { connect, type Bus, type BusOptions } from "./bus";
 import { queueMetrics } from "./queues";
+import { knownLoss } from "./serverFaults";
 import { provision } from "./streams";
 import { DURABLES } from "./subjects";
 
@@ -28,6 +29,8 @@ export async function openBus(name: string, { config, logger, metrics, readiness
     logger.error(error.message, { error });
     void shutdown.stop("NATS closed", 1);
   });
+  const loss = knownLoss(bus.connection.info?.version ?? "");
+  if (loss !== undefined) logger.warn(loss);
   busMetrics(metrics, bus);
   queueMetrics(metrics, bus, OBSERVED[name]);
   await provision(bus);
