@@ -60,9 +60,9 @@ describe("a process that dies at any step", () => {
     const request = { spec: tinySpec(), requestId: "req-crash" };
     const ids = new Set<string>();
     const deaths = await dieEverywhere(async (dying, projection) =>
-      ids.add((await new Searches(dying, projection).start(request)).id),
+      ids.add((await new Searches(dying, projection, 200).start(request)).id),
     );
-    const living = new Searches(bus, new Projection(bus, host));
+    const living = new Searches(bus, new Projection(bus, host), 200);
     ids.add((await living.start(request)).id);
     // Each death leaves more done, so that the next process needs fewer requests.
     expect(deaths).toBeGreaterThan(2);
@@ -74,7 +74,7 @@ describe("a process that dies at any step", () => {
 
   it("has taken in an event and queued its work once when the event is delivered again", async () => {
     const projection = new Projection(bus, host);
-    const { id } = await new Searches(bus, projection).start({ spec: tinySpec(), requestId: "" });
+    const { id } = await new Searches(bus, projection, 200).start({ spec: tinySpec(), requestId: "" });
     const { space } = resolve(tinySpec());
     const made = workerEvents(space);
     const events: LatheEvent[] = [made.epoch(1), made.converged, made.derived, made.trained, made.profiled];

@@ -1,13 +1,13 @@
 import { arch, cpus, platform } from "node:os";
-import { baseSchema } from "../../shared/process/config";
 import { version } from "../../shared/process/root";
 import { serve } from "../../shared/service/serve";
+import { schema } from "./config";
 import { consume } from "./consumer";
 import { searchMetrics } from "./metrics";
 import { searchService } from "./rpc";
 import { Projection } from "./projection";
 
-void serve("search", baseSchema, ({ bus, metrics }) => {
+void serve("search", schema, ({ bus, config, metrics }) => {
   const projection = new Projection(bus, {
     latheVersion: version(),
     nodeVersion: process.version,
@@ -15,5 +15,8 @@ void serve("search", baseSchema, ({ bus, metrics }) => {
     cpu: cpus()[0]?.model.trim() ?? "",
   });
   const observed = searchMetrics(metrics);
-  return { services: [searchService(bus, projection)], consumers: [() => consume(bus, projection, observed)] };
+  return {
+    services: [searchService(bus, projection, config.LATHE_MAX_SEARCHES)],
+    consumers: [() => consume(bus, projection, observed)],
+  };
 });

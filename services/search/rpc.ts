@@ -9,8 +9,8 @@ import { validateReason, validateSearchId } from "./validate";
 import { watch } from "./watch";
 
 /** SearchService over the searches of a bus. */
-export function searchService(bus: Bus, projection: Projection): Service {
-  const searches = new Searches(bus, projection);
+export function searchService(bus: Bus, projection: Projection, maxSearches: number): Service {
+  const searches = new Searches(bus, projection, maxSearches);
   return service(SearchServiceService, {
     startSearch: async (request) => ({ search: await searches.start(request) }),
     getSearch: async ({ searchId }) => ({ search: (await projection.get(validateSearchId(searchId))).search }),

@@ -14,6 +14,7 @@ import {
   type StartSearchRequest,
 } from "../../shared/proto/lathe/v1/search";
 import { specDigest } from "../../shared/spec/resolve";
+import { Admission } from "./admission";
 import { page } from "./list";
 import { CLIENT_RETRY_MS, type Projection } from "./projection";
 import { isEnded, newRecord, stateName } from "./record";
@@ -28,26 +29,34 @@ interface Claim {
 /** The calls of SearchService that start, list and change searches. */
 export class Searches {
   private readonly claims: Records<Claim>;
+  private readonly admission: Admission;
 
   constructor(
     private readonly bus: Bus,
     private readonly projection: Projection,
+    maxSearches: number,
   ) {
+    this.admission = new Admission(projection.places, maxSearches);
     const claim = { toJSON: (value: Claim) => value, fromJSON: (json: unknown) => json as Claim };
     this.claims = new Records(bus, REQUESTS_BUCKET, claim, { retryForMs: CLIENT_RETRY_MS });
   }
 
   /**
-   * Stores and starts a search. It writes the claim of the request id, the record and search.created, in this order. A repetition of the
-   * same request continues where the first was cut off; without one the sweep does.
+   * Stores and starts a search, if there is room for it. It writes the claim of the request id, the record and search.created, in this
+   * order. A repetition of the same request continues where the first was cut off; without one the sweep does.
    */
   async start(request: StartSearchRequest): Promise<Search> {
     const { spec, space, requestId } = validateStart(request);
     const specSha256 = specDigest(spec);
-    const searchId = await this.claim(requestId, specSha256);
-    const created = newRecord(searchId, { spec, space, specSha256 }, new Date(), requestId);
-    await this.projection.change(searchId, (current) => (current ? undefined : created));
-    return (await this.projection.current(searchId)).search;
+    const fresh: Claim = { searchId: newSearchId(), specSha256 };
+    const store = async () => {
+      const searchId = await this.claim(requestId, fresh);
+      const created = newRecord(searchId, { spec, space, specSha256 }, new Date(), requestId);
+      await this.projection.change(searchId, (current) => (current ? undefined : created));
+      return (await this.projection.current(searchId)).search;
+    };
+    const isRepetition = requestId !== "" && (await this.claims.get(requestId)) !== undefined;
+    return isRepetition ? store() : this.admission.admit(fresh.searchId, store);
   }
 
   /** A page of the list, as ListSearches gives it; only the records of the page are read. */
@@ -100,13 +109,12 @@ export class Searches {
     await this.projection.records.delete(searchId);
   }
 
-  /** The id of the search that a request id has started, or a new one; ALREADY_EXISTS where it has started another spec. */
-  private async claim(requestId: string, specSha256: string): Promise<string> {
-    const fresh: Claim = { searchId: newSearchId(), specSha256 };
+  /** The id of the search that a request id has started, or the fresh one; ALREADY_EXISTS where it has started another spec. */
+  private async claim(requestId: string, fresh: Claim): Promise<string> {
     if (requestId === "") return fresh.searchId;
     const entry = await this.claims.mutate(requestId, (known) => (known ? undefined : fresh));
     const claim = entry?.value ?? fresh;
-    if (claim.specSha256 === specSha256) return claim.searchId;
+    if (claim.specSha256 === fresh.specSha256) return claim.searchId;
     throw new LatheError(
       "ALREADY_EXISTS",
       `request_id "${requestId}" has started search ${claim.searchId} with another spec: use another request_id`,

@@ -70,7 +70,7 @@ beforeAll(async () => {
   ({ nats, bus } = await startTestBus());
   projection = new Projection(bus, host);
   consumption = await consume(bus, projection, observed, { backoffMs: 10 });
-  rpc = await startRpc([searchService(bus, projection)]);
+  rpc = await startRpc([searchService(bus, projection, 1_000)]);
   api = client();
   trainers = await takeWork(bus, {
     queues: [{ kind: "train" }],
@@ -270,7 +270,7 @@ describe("ListSearches", () => {
       asked.push(subject);
       return bus.request(subject, payload, options);
     };
-    const other = new Searches(listening, new Projection(listening, host));
+    const other = new Searches(listening, new Projection(listening, host), 1_000);
     const request = { pageSize: 2, pageToken: "", states: [], labels };
     expect((await other.list(request)).searches).toHaveLength(2);
     expect(asked.filter((subject) => subject.endsWith("MSG.GET.KV_SEARCHES"))).toHaveLength(2);
@@ -567,6 +567,49 @@ describe("artifacts", () => {
     expect(Math.max(...chunks.map(({ length }) => length))).toBe(256 * 1024);
     expect(Buffer.concat(await download(checkpoint.object)).toString()).toBe("weights");
     expect(await failure(download(foreign.object))).toMatchObject({ code: "NOT_FOUND", reason: "ARTIFACT_NOT_FOUND" });
+  });
+});
+
+describe("admission", () => {
+  it("bounds the searches that are open, counts each once, and lets a repetition of a start through", async () => {
+    const own = await startTestBus();
+    const lone = new Projection(own.bus, host);
+    const searches = new Searches(own.bus, lone, 3);
+    const start = (requestId = "") => searches.start({ spec: tinySpec(), requestId });
+    const refused = {
+      code: "RESOURCE_EXHAUSTED",
+      reason: "TOO_MANY_SEARCHES",
+      message: expect.stringContaining("3 searches are pending, running or paused, at most 3 may") as string,
+      retryAfterMs: 30_000,
+    };
+    const first = await start("req-first");
+    const outcomes = await Promise.allSettled([start(), start(), start(), start(), start()]);
+    const started = outcomes.flatMap((each) => (each.status === "fulfilled" ? [each.value.id] : []));
+    expect(new Set([first.id, ...started]).size).toBeLessThanOrEqual(3);
+    while ((await lone.places.list()).length < 3) await start();
+    await expect(start("req-late")).rejects.toMatchObject(refused);
+    expect((await start("req-first")).id).toBe(first.id);
+    await searches.pause(first.id);
+    await expect(start("req-late")).rejects.toMatchObject(refused);
+    await searches.cancel(first.id, "");
+    expect((await start("req-late")).id).not.toBe(first.id);
+    await own.bus.drain();
+    await own.nats.stop();
+  });
+
+  it("tells a client of gRPC when to try again", async () => {
+    const own = await startTestBus();
+    const busy = await startRpc([searchService(own.bus, new Projection(own.bus, host), 1)]);
+    const client = busy.connect(SearchServiceClient).api;
+    await client.startSearch({ spec: tinySpec(), requestId: "" });
+    expect(await failure(client.startSearch({ spec: tinySpec(), requestId: "" }))).toMatchObject({
+      code: "RESOURCE_EXHAUSTED",
+      reason: "TOO_MANY_SEARCHES",
+      retryAfterMs: 30_000,
+    });
+    await busy.stop();
+    await own.bus.drain();
+    await own.nats.stop();
   });
 });
 

@@ -23,6 +23,8 @@ interface ErrorDetails {
   reason?: string;
   violations?: readonly FieldViolation[];
   metadata?: Readonly<Record<string, string>>;
+  /** How long a client should wait before it repeats the call. */
+  retryAfterMs?: number;
   cause?: unknown;
 }
 
@@ -32,6 +34,7 @@ export class LatheError extends Error {
   readonly reason: string;
   readonly violations: readonly FieldViolation[];
   readonly metadata: Readonly<Record<string, string>>;
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     readonly code: ErrorCode,
@@ -42,6 +45,7 @@ export class LatheError extends Error {
     this.reason = details.reason ?? code;
     this.violations = details.violations ?? [];
     this.metadata = details.metadata ?? {};
+    this.retryAfterMs = details.retryAfterMs;
   }
 
   /** The only conversion of a thrown value into a LatheError; values of other classes become INTERNAL, with the cause kept. */

@@ -1,11 +1,12 @@
 import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 import { LatheError, type ErrorCode } from "../process/errors";
-import { BadRequest, ErrorInfo } from "../proto/google/rpc/error_details";
+import { BadRequest, ErrorInfo, RetryInfo } from "../proto/google/rpc/error_details";
 import { Status } from "../proto/google/rpc/status";
 
 const errorDomain = "lathe.dev";
 const detailsKey = "grpc-status-details-bin";
 const errorInfoUrl = "type.googleapis.com/google.rpc.ErrorInfo";
+const retryInfoUrl = "type.googleapis.com/google.rpc.RetryInfo";
 const badRequestUrl = "type.googleapis.com/google.rpc.BadRequest";
 
 /** Common clients refuse trailers over 8 kB, and base64 adds a third. */
@@ -30,6 +31,10 @@ function encodeStatus(error: LatheError, message: string, violations: LatheError
     metadata: { ...error.metadata, ...(omitted > 0 && { violations_omitted: String(omitted) }) },
   });
   const details = [{ typeUrl: errorInfoUrl, value: Buffer.from(ErrorInfo.encode(info).finish()) }];
+  if (error.retryAfterMs !== undefined) {
+    const retryDelay = { seconds: Math.floor(error.retryAfterMs / 1000), nanos: (error.retryAfterMs % 1000) * 1e6 };
+    details.push({ typeUrl: retryInfoUrl, value: Buffer.from(RetryInfo.encode({ retryDelay }).finish()) });
+  }
   if (violations.length > 0) {
     const badRequest = BadRequest.fromPartial({ fieldViolations: [...violations] });
     details.push({ typeUrl: badRequestUrl, value: Buffer.from(BadRequest.encode(badRequest).finish()) });
@@ -38,7 +43,7 @@ function encodeStatus(error: LatheError, message: string, violations: LatheError
 }
 
 /**
- * The gRPC status of an error, with google.rpc.ErrorInfo and BadRequest in its details. Violations that do not fit a trailer are counted
+ * The gRPC status of an error, with google.rpc.ErrorInfo, RetryInfo and BadRequest in its details. Violations that do not fit a trailer are counted
  * instead of sent.
  */
 export function toStatus(error: LatheError): RpcStatus {
@@ -80,12 +85,13 @@ export interface Callee {
   method: string;
 }
 
-function readDetails(error: ServiceError): { info?: ErrorInfo; badRequest?: BadRequest } {
+function readDetails(error: ServiceError): { info?: ErrorInfo; badRequest?: BadRequest; retryInfo?: RetryInfo } {
   const [raw] = error.metadata?.get(detailsKey) ?? [];
   if (!Buffer.isBuffer(raw)) return {};
-  const found: { info?: ErrorInfo; badRequest?: BadRequest } = {};
+  const found: ReturnType<typeof readDetails> = {};
   for (const { typeUrl, value } of Status.decode(raw).details) {
     if (typeUrl === errorInfoUrl) found.info = ErrorInfo.decode(value);
+    if (typeUrl === retryInfoUrl) found.retryInfo = RetryInfo.decode(value);
     if (typeUrl === badRequestUrl) found.badRequest = BadRequest.decode(value);
   }
   return found;
@@ -114,11 +120,13 @@ function transportMessage(error: ServiceError, { name, address, method }: Callee
 /** The LatheError that the server threw; for errors of grpc-js, one that names the callee. */
 export function fromServiceError(error: ServiceError, callee: Callee): LatheError {
   const code = codes[error.code] ?? "INTERNAL";
-  const { info, badRequest } = readDetails(error);
+  const { info, badRequest, retryInfo } = readDetails(error);
+  const delay = retryInfo?.retryDelay;
   if (info?.domain === errorDomain) {
     return new LatheError(code, error.details, {
       reason: info.reason,
       metadata: info.metadata,
+      ...(delay && { retryAfterMs: delay.seconds * 1000 + delay.nanos / 1e6 }),
       violations: badRequest?.fieldViolations ?? [],
       cause: error,
     });
