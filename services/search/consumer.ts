@@ -1,6 +1,7 @@
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
 import { consumeEvents, isTransient } from "../../shared/events/consumer";
+import { sleep } from "../../shared/events/faults";
 import { deleteMessage } from "../../shared/events/jetstream";
 import { subscribeProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
@@ -11,6 +12,9 @@ import type { SearchMetrics } from "./metrics";
 import type { Projection } from "./projection";
 import { ENDS, isEnd, isEnded } from "./record";
 import { Sweep } from "./sweep";
+
+/** How long a stop waits for a sweep under way: an outage of NATS would hold it for longer. */
+const SWEEP_GRACE_MS = 5_000;
 
 interface ConsumerOptions {
   /** Time between two sweeps; 30 s. */
@@ -97,6 +101,8 @@ export async function consume(
     stop: async () => {
       clearInterval(timer);
       await consumption.stop();
+      // A sweep under way still writes records.
+      await Promise.race([sweeping, sleep(SWEEP_GRACE_MS)]);
       stopped = true;
       for (const searchId of [...following.keys()]) leave(searchId);
     },
