@@ -40,8 +40,12 @@ export function trainingMetrics(metrics: Metrics, residentBytes: () => number): 
     "When an object was last stored, in seconds since 1970.",
     ["bucket"],
   );
-  const resident = "Resident memory of the training process, 0 where none runs.";
-  metrics.gauge("nas_training_resident_bytes", resident, [], (gauge) => gauge.set(residentBytes()));
+  metrics.gauge(
+    "nas_training_resident_bytes",
+    "Resident memory of the training process, 0 where none runs.",
+    [],
+    (gauge) => gauge.set(residentBytes()),
+  );
   const started = metrics.gauge(
     "nas_training_started_timestamp_seconds",
     "When the training in hand began, Unix time.",
