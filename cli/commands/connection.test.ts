@@ -54,7 +54,6 @@ it("follows a search to the new address of its stack, whatever answers at the ol
     },
   });
   const other = await serve({
-    // eslint-disable-next-line require-yield
     async *watchSearch() {
       await Promise.resolve(stackAt(restarted));
       missing();
