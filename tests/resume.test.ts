@@ -16,13 +16,21 @@ afterEach(() => started.splice(0).forEach((child) => child.kill("SIGKILL")));
 
 function lathe(...args: string[]) {
   const { LATHE_ADDRESS: _, ...env } = process.env;
-  const child = spawn(process.execPath, [join(compiled(), "cli", "lathe.js"), ...args], { cwd: folder, env });
+  const child = spawn(process.execPath, [join(compiled(), "cli", "lathe.js"), ...args], {
+    env: { ...env, INIT_CWD: folder },
+  });
   started.push(child);
   const said = { stdout: "", stderr: "" };
   child.stdout.on("data", (text: Buffer) => (said.stdout += text.toString()));
   child.stderr.on("data", (text: Buffer) => (said.stderr += text.toString()));
   const ended = once(child, "close").then(([code]) => code as number | null);
-  return { child, said, ended };
+  /** Waits for a state that the command brings about; fails where the command ends before. */
+  const before = (look: () => boolean) =>
+    until(() => {
+      if (child.exitCode !== null) throw new Error(said.stderr);
+      return look();
+    });
+  return { child, said, ended, before };
 }
 
 const lines = (...path: string[]) => {
@@ -35,14 +43,15 @@ it("a run that was killed is named by the next one, and continued in its folder 
   const out = join(folder, "out");
 
   const first = lathe("run", "-f", "spec.yaml", "--out", "out");
-  await until(() => lines("out", "epochs.csv").length >= 2);
+  await first.before(() => lines("out", "epochs.csv").length >= 2);
   const id = /search (s-\w+) created/.exec(first.said.stdout)?.[1];
   first.child.kill("SIGKILL");
   await first.ended;
 
   const second = lathe("run", "-f", "spec.yaml", "--out", "out");
   const named = `${out} holds an interrupted run; to continue that one: lathe run --resume ${out}\n`;
-  await until(() => second.said.stdout.includes(named));
+  await second.before(() => second.said.stdout.includes("starting the local stack"));
+  expect(second.said.stdout).toContain(named);
   second.child.kill("SIGINT");
   expect(await second.ended).toBe(4);
 
@@ -63,7 +72,7 @@ it("a run that was killed is named by the next one, and continued in its folder 
     lines("out", "epochs.csv")
       .slice(1)
       .map((row) => row.split(",").slice(0, 2).join(" ")),
-  ).toEqual([...["search 1", "search 2", "search 3", "search 4"], ...["retrain 1", "retrain 2"]]);
+  ).toEqual([...["search 1", "search 2", "search 3", "search 4"], ...["retraining 1", "retraining 2"]]);
   expect([existsSync(join(out, "request.json")), existsSync(join(out, "nats"))]).toEqual([false, false]);
 
   const again = lathe("run", "--resume", "out");
