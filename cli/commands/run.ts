@@ -68,7 +68,7 @@ async function resumeRun(given: string, { json, keep, ...others }: RunFlags & Sp
     );
   const folder = resolve(userFolder(), given);
   const request = readRequest(folder);
-  await runIn(folder, request, requested(request.spec), { ...(json && { json }), ...(keep && { keep }) });
+  await runIn(folder, request, requested(request.spec), { ...(json && { json }), ...(keep && { keep }) }, true);
 }
 
 /** Runs the search of a request in a folder that is new or that of an interrupted run of the same request. */
@@ -77,10 +77,11 @@ async function runIn(
   request: RunRequest,
   { resolved, space }: Pick<RequestedSpec, "resolved" | "space">,
   flags: RunFlags,
+  resumed = false,
 ): Promise<void> {
   const say = flags.json ? complain : print;
   const interrupt = onInterrupt(complain);
-  let kept = isInterrupted(folder);
+  let kept = resumed;
   try {
     const output = new StatusOutput(flags.json === true, say);
     // Only these algorithms train a supernet of all candidates.

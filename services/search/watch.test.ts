@@ -1,6 +1,7 @@
 import { connect, type Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { publishEvent } from "../../shared/events/publisher";
+import { LatheError } from "../../shared/process/errors";
 import { SearchServiceClient, SearchState } from "../../shared/proto/lathe/v1/search";
 import { resolve } from "../../shared/spec/resolve";
 import { quiet, startTestBus } from "../../shared/testing/bus";
@@ -9,6 +10,7 @@ import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { searchService } from "./rpc";
 import { Projection } from "./projection";
+import { watch } from "./watch";
 
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
 const made = workerEvents(resolve(tinySpec()).space);
@@ -60,4 +62,29 @@ it("sends an event once every read of every process includes it", async () => {
   }
   expect(read).toHaveLength(states.length);
   expect(read).toEqual(expected);
+});
+
+it("delays an event for an outage in which the record cannot be read, instead of breaking off", async () => {
+  const [one] = clients();
+  const { search } = await one!.startSearch({ spec: tinySpec(), requestId: "" });
+  const searchId = search!.id;
+  await publishEvent(buses[0]!, searchId, {
+    type: "search.failed",
+    data: { reason: "BROKEN", message: "", phase: "" },
+  });
+  const answers = [new LatheError("UNAVAILABLE", "no answer"), new LatheError("UNAVAILABLE", "no answer"), undefined];
+  const reach = (_: string, sequence: number) => {
+    const answer = answers.shift();
+    return answer ? Promise.reject(answer) : Promise.resolve(sequence);
+  };
+  const { signal } = new AbortController();
+  const seen: unknown[] = [];
+  for await (const { event } of watch(buses[0]!, { reach }, search!, {
+    fromSequence: 0,
+    includeProgress: false,
+    signal,
+  }))
+    seen.push(event?.$case);
+  expect(seen).toEqual(["searchCreated", "searchFailed"]);
+  expect(answers).toEqual([]);
 });

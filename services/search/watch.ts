@@ -1,5 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import { toWatchResponse, type StoredEvent } from "../../shared/events/catalog";
+import { isUnavailable, sleep } from "../../shared/events/faults";
 import { history, replay } from "../../shared/events/history";
 import { subscribeProgress } from "../../shared/events/publisher";
 import type { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
@@ -41,7 +42,7 @@ export async function* watch(
   }
   const end = new AbortController();
   const ending = AbortSignal.any([signal, end.signal]);
-  const events = recorded(replay(bus, search.id, fromSequence, ending), records, search.lastSequence, ending);
+  const events = recorded(bus, replay(bus, search.id, fromSequence, ending), records, search.lastSequence, ending);
   const newest = new Newest<TrainingProgressed>();
   const unsubscribe = includeProgress
     ? subscribeProgress(bus, search.id, (progress) => newest.put(progress))
@@ -76,6 +77,7 @@ export async function* watch(
 
 /** Events, each once the record of its search includes it. `known` is the newest sequence that the record is known to include. */
 async function* recorded(
+  bus: Bus,
   events: AsyncIterable<StoredEvent>,
   records: Records,
   known: number,
@@ -83,7 +85,17 @@ async function* recorded(
 ): AsyncGenerator<StoredEvent, void, undefined> {
   let newest = known;
   for await (const stored of events) {
-    if (stored.sequence > newest) newest = await records.reach(stored.searchId, stored.sequence, signal);
+    for (let reached = stored.sequence <= newest; !reached;) {
+      try {
+        newest = await records.reach(stored.searchId, stored.sequence, signal);
+        reached = true;
+      } catch (error) {
+        // As in replay, an outage of NATS only delays an event.
+        if (!isUnavailable(error) || bus.connection.isClosed()) throw error;
+        await sleep(500, signal);
+        if (signal.aborted) return;
+      }
+    }
     yield stored;
   }
 }
