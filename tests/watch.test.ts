@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -54,6 +55,15 @@ it("`search watch` continues after its stack was stopped and started again on ot
       complaints: expect.stringMatching(/^connection lost, retrying: [^\n]*\n$/) as string,
     });
     expect(sequences).toEqual((await second.history(id)).map(({ sequence }) => sequence));
+    const out = join(folder, "result");
+    const result = spawn(process.execPath, [...command.slice(0, 2), "result", id, "--out", out, "--state", folder], {
+      env,
+    });
+    expect(await once(result, "close")).toEqual([0, null]);
+    const lines = (name: string) => readFileSync(join(out, name), "utf8").trim().split("\n");
+    const written = lines("history.jsonl").map((line) => Number((JSON.parse(line) as { sequence: string }).sequence));
+    expect(written).toEqual(sequences);
+    expect(lines("epochs.csv")).toHaveLength(1 + 4 + 2);
   } finally {
     watch.kill("SIGKILL");
     occupied.close();

@@ -112,19 +112,55 @@ function tlsOf({ ca, cert, key }: CredentialFlags): ConnectOptions {
   };
 }
 
-/** A client that looks the address up before each call, because a restarted stack listens on other ports. */
+/**
+ * A client that looks the address up before each call, because a restarted stack listens on other ports. A call that fails at an address
+ * which the stack has left by then is UNAVAILABLE, whatever answered there: it may be repeated at the new one.
+ */
 function searchService(target: Target, options: ConnectOptions): { api: SearchApi; close(): void } {
   const connections = new Map<string, Connection<typeof SearchServiceService>>();
-  const current = (): SearchApi => {
-    const address = target.address();
+  const apiAt = (address: string): SearchApi => {
     const connection = connections.get(address) ?? connect(SearchServiceClient, address, options);
     connections.set(address, connection);
     return connection.api;
   };
+  const judged = (address: string, thrown: unknown): LatheError => {
+    const error = LatheError.from(thrown);
+    if (error.code === "CANCELLED" || error.code === "UNAVAILABLE" || isAt(target, address)) return error;
+    const message = `the stack is no longer at ${address}, where this answered: ${error.message}`;
+    return new LatheError("UNAVAILABLE", message, { reason: "SERVICE_UNREACHABLE", cause: error });
+  };
+  const call = (method: keyof SearchApi) => {
+    const address = target.address();
+    const made = apiAt(address)[method] as (...given: unknown[]) => Promise<unknown> | AsyncIterable<unknown>;
+    const streamed = async function* (answers: AsyncIterable<unknown>) {
+      try {
+        yield* answers;
+      } catch (error) {
+        throw judged(address, error);
+      }
+    };
+    return (...given: unknown[]) => {
+      const answer = made(...given);
+      if (!(answer instanceof Promise)) return streamed(answer);
+      return answer.catch((error: unknown) => {
+        throw judged(address, error);
+      });
+    };
+  };
   return {
-    api: new Proxy({} as SearchApi, { get: (_, method: keyof SearchApi) => current()[method] }),
+    api: new Proxy({} as SearchApi, { get: (_, method: keyof SearchApi) => call(method) }),
     close: () => connections.forEach((connection) => connection.close()),
   };
+}
+
+/** Whether the service is at an address now. */
+function isAt(target: Target, address: string): boolean {
+  try {
+    return target.address() === address;
+  } catch {
+    // The stack is not running now, so it has left the address.
+    return false;
+  }
 }
 
 /** Calls `use` with the search service; its signal is aborted by Ctrl-C. */

@@ -7,13 +7,14 @@ import { LatheError } from "../../shared/process/errors";
 import type { Search } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { complain, outcomeError, print, printJson } from "../exit";
-import { takeOutFolder } from "../search/folder";
+import { passedOver, takeOutFolder } from "../search/folder";
 import type { SearchApi } from "../search/follow";
 import { HISTORY_FILES } from "../search/history";
+import { dropRequest, isInterrupted, keepRequest, readRequest, type RunRequest } from "../search/request";
 import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { inOwnStack, recordSearch, StatusOutput } from "../search/ownStack";
-import { requestSpec, userFolder, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
+import { requested, requestSpec, userFolder, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import { memoryLine } from "../view/profile";
 import { specOptions } from "./options";
 import { trainingMemory } from "./profile";
@@ -38,8 +39,11 @@ export function runOptions(command: Command, named: string): Command {
 /** `lathe run`: starts a local stack, runs one search and writes its result folder. */
 export function runCommand(program: Command): void {
   runOptions(specOptions(program.command("run")), "name or preset")
+    .option("--resume <folder>", "continue the interrupted run of this result folder, with its spec")
     .description("start a local stack (NATS and the five services), run one search and write its result folder")
-    .action(async (flags: RunFlags & SpecFlags) => runSearch(flags, requestSpec(flags)));
+    .action(async ({ resume, ...flags }: RunFlags & SpecFlags & { resume?: string }) =>
+      resume === undefined ? runSearch(flags, requestSpec(flags)) : resumeRun(resume, flags),
+    );
 }
 
 /** Runs one search in its own stack and writes the result folder. */
@@ -48,25 +52,56 @@ export async function runSearch(flags: RunFlags, requested: RequestedSpec): Prom
   const wanted = resolve(userFolder(), flags.out ?? join("runs", requested.spec.labels.name ?? requested.spec.preset));
   const folder = takeOutFolder(wanted);
   if (folder !== wanted) say(`${wanted} already holds files; this run writes to ${folder}`);
+  for (const other of passedOver(wanted, folder))
+    if (isInterrupted(other))
+      say(`${other} holds an interrupted run; to continue that one: lathe run --resume ${other}`);
+  await runIn(folder, { requestId: randomUUID(), spec: requested.spec }, requested, flags);
+}
+
+/** Continues the interrupted run of a folder. */
+async function resumeRun(given: string, { json, keep, ...others }: RunFlags & SpecFlags): Promise<void> {
+  const [flag] = Object.keys(others);
+  if (flag !== undefined)
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `--resume continues with the spec and the folder of the interrupted run: leave out --${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+    );
+  const folder = resolve(userFolder(), given);
+  const request = readRequest(folder);
+  await runIn(folder, request, requested(request.spec), { ...(json && { json }), ...(keep && { keep }) }, true);
+}
+
+/** Runs the search of a request in a folder that is new or that of an interrupted run of the same request. */
+async function runIn(
+  folder: string,
+  request: RunRequest,
+  { resolved, space }: Pick<RequestedSpec, "resolved" | "space">,
+  flags: RunFlags,
+  resumed = false,
+): Promise<void> {
+  const say = flags.json ? complain : print;
   const interrupt = onInterrupt(complain);
-  let kept = false;
+  let kept = resumed;
   try {
     const output = new StatusOutput(flags.json === true, say);
     // Only these algorithms train a supernet of all candidates.
-    if (!isSampling(requested.resolved) && !givenGenotype(requested.resolved))
-      say(memoryLine(await trainingMemory(requested, interrupt.signal), machineBytes()));
+    if (!isSampling(resolved) && !givenGenotype(resolved))
+      say(memoryLine(await trainingMemory({ resolved, space }, interrupt.signal), machineBytes()));
     const { search, content } = await inOwnStack(folder, output, interrupt.signal, (api, signal) =>
-      searchIn(folder, api, requested, output, signal, (keep) => (kept = keep)),
+      searchIn(folder, api, request, output, signal, (keep) => (kept = keep)),
     );
     if (flags.json) printJson(content);
     else print(...summaryLines(search, folder, content.files as string[]));
   } catch (error) {
-    if (kept) complain(`the search is kept; to continue it: lathe up --state ${folder}`);
+    if (kept) complain(`the search is kept; to continue it: lathe run --resume ${folder}`);
     throw error;
   } finally {
     interrupt.dispose();
     // `kept`: the search has not ended or its files are not written yet (Ctrl-C, a full disk, a process that died too often).
-    if (!flags.keep && !kept) rmSync(join(folder, "nats"), { recursive: true, force: true });
+    if (!kept) {
+      dropRequest(folder);
+      if (!flags.keep) rmSync(join(folder, "nats"), { recursive: true, force: true });
+    }
     dropEmpty(folder);
   }
 }
@@ -86,14 +121,15 @@ function dropEmpty(folder: string): void {
 async function searchIn(
   folder: string,
   api: SearchApi,
-  { spec }: RequestedSpec,
+  request: RunRequest,
   output: StatusOutput,
   signal: AbortSignal,
   setKept: (kept: boolean) => void,
 ): Promise<{ search: Search; content: Record<string, unknown> }> {
-  const { search: created } = await api.startSearch({ spec, requestId: randomUUID() }, { signal });
-  if (!created) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
+  keepRequest(folder, request);
   setKept(true);
+  const { search: created } = await api.startSearch(request, { signal });
+  if (!created) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
   const search = await recordSearch(api, created.id, folder, output, signal);
   const failure = outcomeError(search);
   if (failure) {

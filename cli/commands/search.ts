@@ -14,6 +14,7 @@ import { enumWord } from "../../shared/spec/bounds";
 import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
+import { HISTORY_FILES, openHistory } from "../search/history";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { readSpec, userFolder, type SpecFlags } from "../spec/specFlags";
 import { openDisplay } from "../view/terminal";
@@ -192,7 +193,9 @@ export function searchCommand(program: Command): void {
           return;
         }
         const folder = takeOutFolder(resolve(userFolder(), flags.out), "predictions");
-        const content = await writeResultFolder(api, found, folder, { signal });
+        const history = openHistory(folder);
+        for await (const response of follow(api, searchId, { signal })) history.add(response);
+        const content = await writeResultFolder(api, found, folder, { alsoThere: HISTORY_FILES, signal });
         if (flags.json) printJson(content);
         else print(...summaryLines(found, folder, content.files as string[]));
       }),

@@ -3,13 +3,15 @@ import { LatheError } from "../../shared/process/errors";
 
 const maxNumbers = 10_000;
 
+const numbered = (wanted: string, number: number) => (number === 1 ? wanted : `${wanted}-${number}`);
+
 /**
  * Creates the folder of one run. Existing files are never overwritten: if `wanted` is not empty, "<wanted>-2", "-3" and so on is used.
  * Two runs that start at once both try to create the subfolder `claim`; only one succeeds.
  */
 export function takeOutFolder(wanted: string, claim = "logs"): string {
   for (let number = 1; number <= maxNumbers; number++) {
-    const folder = number === 1 ? wanted : `${wanted}-${number}`;
+    const folder = numbered(wanted, number);
     try {
       mkdirSync(folder, { recursive: true });
       if (readdirSync(folder).length > 0) continue;
@@ -29,6 +31,14 @@ export function takeOutFolder(wanted: string, claim = "logs"): string {
     }
   }
   throw new LatheError("FAILED_PRECONDITION", `${wanted} and its ${maxNumbers} numbered successors are all taken`);
+}
+
+/** The folders that takeOutFolder has passed over before it took `taken`. */
+export function passedOver(wanted: string, taken: string): string[] {
+  const folders: string[] = [];
+  for (let number = 1; number <= maxNumbers && numbered(wanted, number) !== taken; number++)
+    folders.push(numbered(wanted, number));
+  return folders;
 }
 
 function isFolder(path: string): boolean {

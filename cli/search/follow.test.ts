@@ -6,15 +6,20 @@ const at = (sequence: number) => WatchSearchResponse.fromPartial({ sequence });
 const gone = new LatheError("UNAVAILABLE", "the search service is not reachable");
 
 const quiet = { ms: 600_000 };
+const { SEARCH_STATE_RUNNING: RUNNING, SEARCH_STATE_SUCCEEDED: SUCCEEDED, SEARCH_STATE_FAILED: FAILED } = SearchState;
 
 let now = 0;
 beforeEach(() => jest.spyOn(Date, "now").mockImplementation(() => now));
 afterEach(() => jest.restoreAllMocks());
 
-/** A service whose streams are scripted: sequences and quiet times, then a loss or the regular end. */
+/**
+ * A service whose streams are scripted: sequences and quiet times, then a loss or the regular end. Its answers to getSearch are errors,
+ * or states with the newest sequence; the last one repeats.
+ */
 function service(
   streams: (number | Error | typeof quiet)[][],
-  states: SearchState[] = [SearchState.SEARCH_STATE_SUCCEEDED],
+  answers: (SearchState | Error)[] = [SUCCEEDED],
+  last = 0,
 ) {
   const asked: number[] = [];
   const api = {
@@ -27,8 +32,9 @@ function service(
       }
     },
     getSearch: () => {
-      const state = states.length > 1 ? states.shift()! : states[0]!;
-      return Promise.resolve({ search: Search.fromPartial({ state }) });
+      const answer = answers.length > 1 ? answers.shift()! : answers[0]!;
+      if (answer instanceof Error) return Promise.reject(answer);
+      return Promise.resolve({ search: Search.fromPartial({ state: answer, lastSequence: last }) });
     },
   } as Pick<SearchApi, "watchSearch" | "getSearch">;
   return { api, asked };
@@ -52,21 +58,36 @@ describe("follow", () => {
   });
 
   it("calls again if a stream ends before the search", async () => {
-    const { api, asked } = service([[1], [2]], [SearchState.SEARCH_STATE_RUNNING, SearchState.SEARCH_STATE_FAILED]);
+    const { api, asked } = service([[1], [2]], [RUNNING, FAILED]);
     expect(await sequences(follow(api, "s-1"))).toEqual([1, 2]);
     expect(asked).toEqual([0, 2]);
   });
 
-  it("gives up after its patience, and immediately on any other error", async () => {
-    const down = service(Array.from({ length: 9 }, () => [{ ms: 10_000 }, gone]));
-    await expect(sequences(follow(down.api, "s-1", { patienceMs: 15_000 }))).rejects.toBe(gone);
-    expect(down.asked).toEqual([0, 0, 0]);
-    const missing = new LatheError("NOT_FOUND", "no search s-1");
-    await expect(sequences(follow(service([[missing]]).api, "s-1"))).rejects.toBe(missing);
+  const cut = () => Array.from({ length: 9 }, () => [{ ms: 40_000 }, gone]);
+
+  it.each([
+    ["is not reachable, however long a proxy keeps each call", gone, 0],
+    ["does not answer in time", new LatheError("DEADLINE_EXCEEDED", "no answer"), 0],
+    ["answers, but no stream brings the event that it has", RUNNING, 1],
+    ["answers, but no stream brings the end", SUCCEEDED, 0],
+  ])("gives up after its patience where the service %s", async (_, answer, last) => {
+    const { api, asked } = service(cut(), [answer], last);
+    await expect(sequences(follow(api, "s-1", { patienceMs: 60_000 }))).rejects.toBe(gone);
+    expect(asked).toEqual([0, 0, 0]);
   });
 
-  it("continues after a second loss that follows a quiet time longer than its patience", async () => {
-    const { api, asked } = service([[1, gone], [quiet, gone], [quiet, gone], [2]]);
+  it("ends immediately on any other error", async () => {
+    const missing = new LatheError("NOT_FOUND", "no search s-1");
+    await expect(sequences(follow(service([[missing]]).api, "s-1"))).rejects.toBe(missing);
+    await expect(sequences(follow(service([[gone]], [missing]).api, "s-1"))).rejects.toBe(missing);
+  });
+
+  it("continues for any time where the service answers and has no further event", async () => {
+    const { api, asked } = service(
+      [[1, gone], [quiet, gone], [quiet, gone], [2]],
+      [RUNNING, RUNNING, RUNNING, FAILED],
+      1,
+    );
     const lost: string[] = [];
     const onLost = ({ message }: LatheError) => lost.push(message);
     expect(await sequences(follow(api, "s-1", { onLost }))).toEqual([1, 2]);

@@ -12,12 +12,9 @@ interface FollowOptions {
   signal?: AbortSignal | undefined;
   /** Called once for each loss of the connection. */
   onLost?: (error: LatheError) => void;
-  /** How long the service may be unreachable in milliseconds; 60 s unless given. */
+  /** How long the service may be unreachable, or keep back an event that it has, in milliseconds; 60 s unless given. */
   patienceMs?: number;
 }
-
-/** A call to an unreachable service fails earlier: after 20 s of connecting, or after the repeats of shared/rpc/client.ts, some 9 s. */
-const connectedMs = 30_000;
 
 const ended = new Set([
   SearchState.SEARCH_STATE_SUCCEEDED,
@@ -37,7 +34,6 @@ export async function* follow(
   let next = fromSequence;
   let lostAt: number | undefined;
   for (let attempt = 0; ; attempt++) {
-    const calledAt = Date.now();
     try {
       for await (const response of api.watchSearch({ searchId, fromSequence: next, includeProgress }, call)) {
         lostAt = undefined;
@@ -52,19 +48,34 @@ export async function* follow(
     } catch (thrown) {
       const error = LatheError.from(thrown);
       if (error.code !== "UNAVAILABLE" || signal?.aborted) throw error;
-      // A call that lasted was connected, even if no event arrived in that time.
-      if (Date.now() - calledAt > connectedMs) {
-        lostAt = undefined;
-        attempt = 0;
-      }
       if (lostAt === undefined) onLost?.(error);
       lostAt ??= Date.now();
-      if (Date.now() - lostAt > patienceMs) throw error;
+      // Between two epochs a stream may be silent for hours, and proxies cut it: the service is reachable and owes nothing.
+      if (await owesNothing(api, searchId, next, call)) lostAt = undefined;
+      else if (Date.now() - lostAt > patienceMs) throw error;
     }
     try {
       await pause(Math.min(2_000, 100 * 2 ** attempt), undefined, call);
     } catch {
       throw LatheError.from(signal?.reason);
     }
+  }
+}
+
+/** Whether the service answers, and has stored no event from a sequence on that a stream could have sent. */
+async function owesNothing(
+  api: Pick<SearchApi, "getSearch">,
+  searchId: string,
+  next: number,
+  call: { signal?: AbortSignal },
+): Promise<boolean> {
+  try {
+    const { search } = await api.getSearch({ searchId }, call);
+    return search !== undefined && !hasEnded(search.state) && search.lastSequence < Math.max(1, next);
+  } catch (thrown) {
+    const error = LatheError.from(thrown);
+    // A proxy may keep the question until its deadline.
+    if (error.code === "UNAVAILABLE" || error.code === "DEADLINE_EXCEEDED") return false;
+    throw error;
   }
 }

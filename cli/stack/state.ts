@@ -20,6 +20,12 @@ function readOwner(file: string): ProcessId | undefined {
   }
 }
 
+/** The running process whose stack uses a folder; undefined where none does. */
+export function stackOwner(folder: string): ProcessId | undefined {
+  const owner = readOwner(join(folder, "run", "owner.json"));
+  return owner && isAlive(owner) ? owner : undefined;
+}
+
 /** Locks a folder for one stack. FAILED_PRECONDITION if a running stack uses it or if it is not writable. */
 export function takeStateFolder(folder: string): StateFolder {
   const path = (...parts: string[]) => join(folder, ...parts);
@@ -34,8 +40,8 @@ export function takeStateFolder(folder: string): StateFolder {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "EEXIST" || attempt > 0) throw error;
       }
-      const owner = readOwner(lock);
-      if (owner && isAlive(owner))
+      const owner = stackOwner(folder);
+      if (owner)
         throw new LatheError(
           "FAILED_PRECONDITION",
           `${folder} is in use by a running stack (pid ${owner.pid}); stop it or choose another folder`,

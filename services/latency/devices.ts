@@ -1,4 +1,5 @@
 import type { Provider } from "../../shared/engine/engine";
+import { sleep } from "../../shared/events/faults";
 import { LatheError } from "../../shared/process/errors";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 
@@ -59,6 +60,43 @@ async function faultOf(provider: Provider, machine: Machine): Promise<string> {
   } catch (error) {
     const { message, cause } = LatheError.from(error);
     return cause instanceof Error ? `${message} (${cause.message})` : message;
+  }
+}
+
+/** The measuring process may be killed while many services start at once and memory is short. */
+const ATTEMPTS = 5;
+
+interface FindOptions {
+  signal: AbortSignal;
+  /** Called with the reason when the measuring process has died and is started once more. */
+  onDied: (why: string) => void;
+  /** Pause before the second attempt, doubled before each later one. */
+  pauseMs?: number;
+}
+
+/**
+ * The devices, listed by a measuring process. Where that process dies, another is started, up to five in all; UNAVAILABLE
+ * (DEVICES_UNKNOWN) when the last has died too.
+ */
+export async function findDevices(
+  list: () => Promise<Device[]>,
+  { signal, onDied, pauseMs = 500 }: FindOptions,
+): Promise<Device[]> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await list();
+    } catch (thrown) {
+      const error = LatheError.from(thrown);
+      if (error.reason !== "WORKER_DIED" || signal.aborted) throw error;
+      if (attempt === ATTEMPTS)
+        throw new LatheError(
+          "UNAVAILABLE",
+          `the devices could not be listed in ${ATTEMPTS} attempts: ${error.message}`,
+          { reason: "DEVICES_UNKNOWN", cause: error },
+        );
+      onDied(`attempt ${attempt} of ${ATTEMPTS} to list the devices: ${error.message}`);
+      await sleep(pauseMs * 2 ** (attempt - 1), signal);
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { entry } from "../../shared/process/entry";
@@ -59,6 +59,48 @@ it("serves when ready, answers probes and calls, and stops in order on SIGTERM",
   child.kill("SIGTERM");
   expect(await ended).toBe(0);
   expect(log()).toContain('"msg":"stopped"');
+});
+
+/** Makes the first measuring processes of a service kill themselves while they start, and keeps their number in a file. */
+function killMeasuring(times: number): Record<string, string> {
+  const [script, count] = [join(folder, `kill-${times}.cjs`), join(folder, `killed-${times}`)];
+  writeFileSync(count, "");
+  writeFileSync(
+    script,
+    `const fs = require("node:fs");
+    if (/latency.worker\\.[jt]s$/.test(process.argv[1] ?? "")) {
+      const killed = fs.readFileSync(${JSON.stringify(count)}, "utf8").length;
+      if (killed < ${times}) {
+        fs.appendFileSync(${JSON.stringify(count)}, "x");
+        process.kill(process.pid, "SIGKILL");
+      }
+    }`,
+  );
+  return { NODE_OPTIONS: `--require ${script}` };
+}
+
+it("is ready once a measuring process lives, where the first ones die while it starts, and says so", async () => {
+  const readyFile = join(folder, "second.json");
+  const { child, log } = start({ LATHE_READY_FILE: readyFile, ...killMeasuring(2) });
+  await until(() => {
+    if (child.exitCode !== null) throw new Error(log());
+    return existsSync(readyFile);
+  });
+  const messages = log()
+    .split("\n")
+    .filter((line) =>
+      /attempt \d of 5 to list the devices: worker worker \(pid \d+\) died: killed by SIGKILL/.test(line),
+    );
+  expect(messages).toHaveLength(2);
+  const { httpPort } = JSON.parse(readFileSync(readyFile, "utf8")) as ReadyFile;
+  expect((await fetch(`http://127.0.0.1:${httpPort}/readyz`)).status).toBe(200);
+});
+
+it("ends with the reason where every measuring process dies", async () => {
+  const service = start(killMeasuring(9));
+  expect(await service.ended).toBe(1);
+  expect(service.log()).toMatch(/cannot start: the devices could not be listed in 5 attempts: worker worker \(pid/);
+  expect(service.log()).toContain("DEVICES_UNKNOWN");
 });
 
 it("does not start with a wrong setting, and says so in one line", async () => {

@@ -8,7 +8,7 @@ import { startServer } from "../../shared/rpc/server";
 import { serverSettings } from "../../shared/rpc/settings";
 import { schema } from "./config";
 import { consume } from "./consumer";
-import { requireDevice } from "./devices";
+import { findDevices, requireDevice } from "./devices";
 import { observeProfiler } from "./metrics";
 import { startProfiler } from "./profiler";
 import { latencyService } from "./rpc";
@@ -27,7 +27,14 @@ void boot("latency", schema, async (booted) => {
     stopping.abort(new LatheError("UNAVAILABLE", "the latency service is stopping", { reason: "SERVER_STOPPING" })),
   );
   const profiler = observeProfiler(startProfiler(), metrics, logger);
-  const [bus, devices] = await Promise.all([openBus("latency", booted), profiler.devices(stopping.signal)]);
+  const found = findDevices(() => profiler.devices(stopping.signal), {
+    signal: stopping.signal,
+    onDied: (why) => {
+      working.fail(why);
+      logger.warn(why);
+    },
+  });
+  const [bus, devices] = await Promise.all([openBus("latency", booted), found]);
   requireDevice(devices, config.LATHE_DEVICE_CLASS);
   const defaults = defaultSettings(config.LATHE_DEVICE_CLASS, config.LATHE_PROFILING_THREADS);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);

@@ -1,5 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
+import { sleep } from "../../shared/events/faults";
 import { history, historyOnce } from "../../shared/events/history";
 import { publishEvent, publishWork, type WorkRequest } from "../../shared/events/publisher";
 import { purgeSearch } from "../../shared/events/purge";
@@ -17,6 +18,9 @@ import { isEnded, recordCodec, type SearchRecord } from "./record";
 /** A client waits 30 s in all, with up to five calls and some 9 s of pauses; the reason of a failure must come before. */
 export const CLIENT_RETRY_MS = 3_500;
 
+/** Waits between the looks at a record that lacks an event, ms: a second in all. */
+const REACH_MS = [0, 2, 5, 10, 20, 50, 100, 200, 300, 300];
+
 /** The records of searches and the commands that follow from them. The bus holds all state: the process may die between any two steps. */
 export class Projection {
   readonly records: Records<SearchRecord>;
@@ -33,24 +37,38 @@ export class Projection {
 
   /** The stored record; NOT_FOUND where there is none. */
   async get(searchId: string): Promise<SearchRecord> {
-    const entry = await this.records.get(searchId);
-    if (!entry) throw notFound(searchId);
-    return entry.value;
+    return (await this.entry(searchId)).value;
   }
 
-  /** The record after every event of the search that is stored by now; NOT_FOUND where there is none. */
+  /**
+   * The record after every event of the search that is stored by now, with its place in the list; NOT_FOUND where there is none. So a
+   * caller that answers with it may be followed by any read of any process.
+   */
   async current(searchId: string): Promise<SearchRecord> {
-    let record = await this.get(searchId);
+    const entry = await this.entry(searchId);
     // Events after the end of a search change nothing.
-    if (isEnded(record.search)) return record;
-    if (record.search.lastSequence === 0) await this.announce(record);
-    const missing = await historyOnce(this.bus, searchId, record.search.lastSequence + 1);
-    if (missing.length > 0) {
-      const entry = await this.change(searchId, (known) => changed(known, projectAll(known, missing)));
-      if (!entry) throw notFound(searchId);
-      record = entry.value;
+    if (isEnded(entry.value.search)) return this.placed(entry);
+    if (entry.value.search.lastSequence === 0) await this.announce(entry.value);
+    const missing = await historyOnce(this.bus, searchId, entry.value.search.lastSequence + 1);
+    if (missing.length === 0) return this.placed(entry);
+    const next = await this.change(searchId, (known) => changed(known, projectAll(known, missing)));
+    if (!next) throw notFound(searchId);
+    return this.placed(next);
+  }
+
+  /**
+   * Waits until the record and its place in the list include the event of a sequence, and returns the newest sequence that they include.
+   * The process that consumes the event writes them within milliseconds; where none does, this process takes the event in.
+   */
+  async reach(searchId: string, sequence: number, signal: AbortSignal): Promise<number> {
+    for (const waitMs of REACH_MS) {
+      await sleep(waitMs, signal);
+      const entry = await this.records.get(searchId);
+      // The search has been deleted: reads answer NOT_FOUND, which is newer than the event.
+      if (!entry || signal.aborted) return sequence;
+      if (entry.value.search.lastSequence >= sequence) return (await this.placed(entry)).search.lastSequence;
     }
-    return record;
+    return (await this.current(searchId)).search.lastSequence;
   }
 
   /**
@@ -116,6 +134,18 @@ export class Projection {
     await this.places.mutate(key, (known) =>
       known && (known.state === place.state || known.revision > revision) ? undefined : place,
     );
+  }
+
+  private async entry(searchId: string): Promise<Entry<SearchRecord>> {
+    const entry = await this.records.get(searchId);
+    if (!entry) throw notFound(searchId);
+    return entry;
+  }
+
+  private async placed(entry: Entry<SearchRecord>): Promise<SearchRecord> {
+    // The process that changed the record writes the place after it, or has died between the two.
+    await this.place(entry);
+    return entry.value;
   }
 
   /** Publishes search.created, once however often it is called. */

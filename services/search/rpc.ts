@@ -17,7 +17,7 @@ export function searchService(bus: Bus, projection: Projection, maxSearches: num
     listSearches: async (request) => searches.list(request),
     async *watchSearch({ searchId, fromSequence, includeProgress }, { signal }) {
       const { search } = await projection.current(validateSearchId(searchId));
-      yield* watch(bus, search, { fromSequence, includeProgress, signal });
+      yield* watch(bus, projection, search, { fromSequence, includeProgress, signal });
     },
     pauseSearch: async ({ searchId }) => ({ search: await searches.pause(validateSearchId(searchId)) }),
     resumeSearch: async ({ searchId }) => ({ search: await searches.resume(validateSearchId(searchId)) }),

@@ -1,10 +1,16 @@
 import type { Bus } from "../../shared/events/bus";
 import { toWatchResponse, type StoredEvent } from "../../shared/events/catalog";
+import { isUnavailable, sleep } from "../../shared/events/faults";
 import { history, replay } from "../../shared/events/history";
 import { subscribeProgress } from "../../shared/events/publisher";
 import type { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
 import type { Search, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { isEnd, isEnded } from "./record";
+
+/** The part of Projection that a watch needs. */
+interface Records {
+  reach(searchId: string, sequence: number, signal: AbortSignal): Promise<number>;
+}
 
 interface WatchOptions {
   /** First sequence to send; 0: the first event. */
@@ -14,17 +20,20 @@ interface WatchOptions {
 }
 
 /**
- * The events of a search from a sequence on, then each new one, up to and including the event that ends it. Progress messages have
+ * The events of a search from a sequence on, then each new one, up to and including the event that ends it. Each is sent once the record
+ * includes it, so that a read after an event is at least as new as the event, whichever process answers it. Progress messages have
  * sequence 0 and follow the history; a client that reads more slowly than the worker publishes gets only the newest.
  */
 export async function* watch(
   bus: Bus,
+  records: Records,
   search: Search,
   { fromSequence, includeProgress, signal }: WatchOptions,
 ): AsyncGenerator<WatchSearchResponse, void, undefined> {
   if (isEnded(search)) {
     // Nothing is stored after the last event.
     if (fromSequence > search.lastSequence) return;
+    // The caller has read the record after its last event.
     for await (const stored of history(bus, search.id, fromSequence, { until: search.lastSequence, signal })) {
       yield toWatchResponse(stored);
       if (isLast(stored)) return;
@@ -32,7 +41,8 @@ export async function* watch(
     return;
   }
   const end = new AbortController();
-  const events = replay(bus, search.id, fromSequence, AbortSignal.any([signal, end.signal]));
+  const ending = AbortSignal.any([signal, end.signal]);
+  const events = recorded(bus, replay(bus, search.id, fromSequence, ending), records, search.lastSequence, ending);
   const newest = new Newest<TrainingProgressed>();
   const unsubscribe = includeProgress
     ? subscribeProgress(bus, search.id, (progress) => newest.put(progress))
@@ -62,6 +72,31 @@ export async function* watch(
   } finally {
     end.abort();
     unsubscribe();
+  }
+}
+
+/** Events, each once the record of its search includes it. `known` is the newest sequence that the record is known to include. */
+async function* recorded(
+  bus: Bus,
+  events: AsyncIterable<StoredEvent>,
+  records: Records,
+  known: number,
+  signal: AbortSignal,
+): AsyncGenerator<StoredEvent, void, undefined> {
+  let newest = known;
+  for await (const stored of events) {
+    for (let reached = stored.sequence <= newest; !reached;) {
+      try {
+        newest = await records.reach(stored.searchId, stored.sequence, signal);
+        reached = true;
+      } catch (error) {
+        // As in replay, an outage of NATS only delays an event.
+        if (!isUnavailable(error) || bus.connection.isClosed()) throw error;
+        await sleep(500, signal);
+        if (signal.aborted) return;
+      }
+    }
+    yield stored;
   }
 }
 

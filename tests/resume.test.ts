@@ -1,0 +1,81 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { until } from "../shared/testing/until";
+import { compiled } from "./compiled";
+import { longSpec } from "./specs";
+import { newFolder } from "./system";
+
+const folder = newFolder();
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const started: ReturnType<typeof spawn>[] = [];
+afterEach(() => started.splice(0).forEach((child) => child.kill("SIGKILL")));
+
+function lathe(...args: string[]) {
+  const { LATHE_ADDRESS: _, ...env } = process.env;
+  const child = spawn(process.execPath, [join(compiled(), "cli", "lathe.js"), ...args], {
+    env: { ...env, INIT_CWD: folder },
+  });
+  started.push(child);
+  const said = { stdout: "", stderr: "" };
+  child.stdout.on("data", (text: Buffer) => (said.stdout += text.toString()));
+  child.stderr.on("data", (text: Buffer) => (said.stderr += text.toString()));
+  const ended = once(child, "close").then(([code]) => code as number | null);
+  /** Waits for a state that the command brings about; fails where the command ends before. */
+  const before = (look: () => boolean) =>
+    until(() => {
+      if (child.exitCode !== null) throw new Error(said.stderr);
+      return look();
+    });
+  return { child, said, ended, before };
+}
+
+const lines = (...path: string[]) => {
+  const file = join(folder, ...path);
+  return existsSync(file) ? readFileSync(file, "utf8").trim().split("\n") : [];
+};
+
+it("a run that was killed is named by the next one, and continued in its folder with its whole history", async () => {
+  writeFileSync(join(folder, "spec.yaml"), JSON.stringify(SearchSpec.toJSON(longSpec())));
+  const out = join(folder, "out");
+
+  const first = lathe("run", "-f", "spec.yaml", "--out", "out");
+  await first.before(() => lines("out", "epochs.csv").length >= 2);
+  const id = /search (s-\w+) created/.exec(first.said.stdout)?.[1];
+  first.child.kill("SIGKILL");
+  await first.ended;
+
+  const second = lathe("run", "-f", "spec.yaml", "--out", "out");
+  const named = `${out} holds an interrupted run; to continue that one: lathe run --resume ${out}\n`;
+  await second.before(() => second.said.stdout.includes("starting the local stack"));
+  expect(second.said.stdout).toContain(named);
+  second.child.kill("SIGINT");
+  expect(await second.ended).toBe(4);
+
+  const refused = lathe("run", "--resume", "out", "--preset", "tiny");
+  expect(await refused.ended).toBe(2);
+  expect(refused.said.stderr).toContain("leave out --preset");
+
+  const third = lathe("run", "--resume", "out", "--json");
+  expect({ code: await third.ended, stderr: third.said.stderr }).toMatchObject({ code: 0 });
+  const result = JSON.parse(third.said.stdout) as { search: string; files: string[]; folder: string };
+  expect(result).toMatchObject({ search: id, folder: out });
+  expect(result.files).toEqual(expect.arrayContaining(["epochs.csv", "history.jsonl", "network.onnx", "result.json"]));
+  const events = lines("out", "history.jsonl").map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(events.filter((event) => "searchCreated" in event)).toHaveLength(1);
+  expect(events.at(-1)).toHaveProperty("searchSucceeded");
+  // A head, then an epoch a row: four of the search, two of retraining.
+  expect(
+    lines("out", "epochs.csv")
+      .slice(1)
+      .map((row) => row.split(",").slice(0, 2).join(" ")),
+  ).toEqual([...["search 1", "search 2", "search 3", "search 4"], ...["retraining 1", "retraining 2"]]);
+  expect([existsSync(join(out, "request.json")), existsSync(join(out, "nats"))]).toEqual([false, false]);
+
+  const again = lathe("run", "--resume", "out");
+  expect(await again.ended).toBe(2);
+  expect(again.said.stderr).toContain("this is not the folder of an interrupted run");
+});
