@@ -4,7 +4,7 @@ import { service, type Service } from "../../shared/rpc/handlers";
 import { download } from "./artifacts";
 import type { Projection } from "./projection";
 import { Searches } from "./searches";
-import { validateReason, validateSearchId } from "./validate";
+import { validateSearchId } from "./validate";
 import { watch } from "./watch";
 
 /** SearchService over the searches of a bus. */
@@ -21,7 +21,7 @@ export function searchService(bus: Bus, projection: Projection): Service {
     pauseSearch: async ({ searchId }) => ({ search: await searches.pause(validateSearchId(searchId)) }),
     resumeSearch: async ({ searchId }) => ({ search: await searches.resume(validateSearchId(searchId)) }),
     cancelSearch: async ({ searchId, reason }) => ({
-      search: await searches.cancel(validateSearchId(searchId), validateReason(reason)),
+      search: await searches.cancel(validateSearchId(searchId), reason),
     }),
     deleteSearch: async ({ searchId }) => {
       await searches.delete(validateSearchId(searchId));
