@@ -79,7 +79,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   DecideRequest: { epoch: whole(1, 20000), epochs: whole(1, 10000) },
   SimulateScheduleRequest: { epochs: list(10000) },
 
-  Architecture: { groups: { entries: MAX_SPACE_CANDIDATES, inAll: 100_000 } },
+  Architecture: { groups: { entries: MAX_SPACE_CANDIDATES, inAll: 150_000 } },
   Group: {
     id: text(64),
     alphas: list(MAX_SURVIVORS, real(-1e6, 1e6)),

@@ -13,7 +13,7 @@ import type {
 import { LatheError } from "../process/errors";
 import type { Logger } from "../process/logger";
 import { toStatus, type RpcStatus } from "./errors";
-import { requestReader } from "./request";
+import { requestReader, turnOf } from "./request";
 import { inServerSpan, recordFailure } from "./tracing";
 
 /** Context of a call, beside its request. */
@@ -105,7 +105,7 @@ export function service<D extends Definition>(definition: D, methods: Methods<D>
 }
 
 interface Codec<Request, Response> {
-  read: (bytes: Buffer) => Request;
+  read: (bytes: Buffer) => Promise<Request>;
   write: (response: Response) => Buffer;
 }
 
@@ -133,24 +133,15 @@ function startCall(call: AnyCall, { logger }: Runtime): { context: CallContext; 
   return { context, controller };
 }
 
-/** Decodes the request and runs its answer in a span. `answer` gets a function that returns the request or throws its refusal. */
-function answerIn<Request>(
+/** Decodes the request and runs its answer in a span. `answer` gets the refusal of a request too, as a rejection. */
+async function answerIn<Request>(
   call: AnyCall,
-  read: (bytes: Buffer) => Request,
-  answer: (request: () => Request) => Promise<void>,
-): void {
-  let request: Request | undefined;
-  let refusal: unknown;
-  try {
-    request = read(call.request);
-  } catch (error) {
-    refusal = error;
-  }
-  const given = () => {
-    if (refusal !== undefined) throw refusal as Error;
-    return request as Request;
-  };
-  void inServerSpan({ path: call.getPath(), metadata: call.metadata, request }, () => answer(given));
+  read: (bytes: Buffer) => Promise<Request>,
+  answer: (request: Promise<Request>) => Promise<void>,
+): Promise<void> {
+  const reading = read(call.request);
+  const request = await reading.catch(() => undefined);
+  await inServerSpan({ path: call.getPath(), metadata: call.metadata, request }, () => answer(reading));
 }
 
 /**
@@ -200,9 +191,11 @@ function unary<Request, Response>(
 ): handleUnaryCall<Buffer, Buffer> {
   return (call, callback) => {
     const { context } = startCall(call, runtime);
-    const answer = async (request: () => Request) => {
+    const answer = async (request: Promise<Request>) => {
       try {
-        callback(null, await written(await method(request(), context), write, context.signal));
+        const response = await method(await request, context);
+        await turnOf(call.request);
+        callback(null, await written(response, write, context.signal));
       } catch (error) {
         // grpc-js drops this answer where the client has cancelled.
         const why: unknown = context.signal.aborted ? context.signal.reason : error;
@@ -210,7 +203,7 @@ function unary<Request, Response>(
         callback(statusOf(why, context.logger));
       }
     };
-    answerIn(call, read, answer);
+    void answerIn(call, read, answer);
   };
 }
 
@@ -230,9 +223,9 @@ function serverStream<Request, Response>(
       controller.abort(new LatheError("UNAVAILABLE", "the server is stopping", { reason: "SERVER_STOPPING" }));
     if (runtime.stopping.aborted) onStop();
     runtime.stopping.addEventListener("abort", onStop, { once: true });
-    const pump = async (request: () => Request) => {
+    const pump = async (request: Promise<Request>) => {
       try {
-        await pumpAll(method(request(), context), write, call, context);
+        await pumpAll(method(await request, context), write, call, context);
         call.end();
       } catch (error) {
         const why: unknown = signal.aborted ? signal.reason : error;
@@ -242,7 +235,7 @@ function serverStream<Request, Response>(
         runtime.stopping.removeEventListener("abort", onStop);
       }
     };
-    answerIn(call, read, pump);
+    void answerIn(call, read, pump);
   };
 }
 
