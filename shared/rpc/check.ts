@@ -82,7 +82,7 @@ export class Check {
       // A fault of this file, not of the bytes.
       if (error instanceof TypeError) throw error;
       const field = this.hand ? pathOf({ ...this.hand, entry: undefined }) : "(top level)";
-      const description = `cannot be read at byte ${this.reader.pos}: ${(error as Error).message}`;
+      const description = `cannot be read at byte ${Math.min(this.reader.pos, this.bytes.length)}: ${(error as Error).message}`;
       throw refusal("UNREADABLE_REQUEST", "request", [{ field, description }]);
     }
   }

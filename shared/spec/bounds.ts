@@ -130,7 +130,7 @@ export function numberFault(value: number, { integer, min, max, open }: Bounds):
 
 /** A client's text, shortened for a message. */
 export function clip(text: string): string {
-  return text.length <= 64 ? text : `${text.slice(0, 64)}...`;
+  return text.length <= MAX_LABEL_LENGTH ? text : `${text.slice(0, MAX_LABEL_LENGTH)}...`;
 }
 
 /** Records a fault: a proto path and its description. */
