@@ -102,7 +102,8 @@ export class Check {
       const field = message.get(tag >>> 3);
       if (tag >>> 3 === 0) throw new Error("a field has the number 0");
       if (field !== undefined) {
-        this.hand = { above, field };
+        // Most lists repeat one field.
+        if (this.hand?.field !== field || this.hand.above !== above) this.hand = { above, field };
         counts[field.index]! += this.entries(field, tag & 7, end);
       } else this.pass(tag);
       if (reader.pos > end) throw new Error("it ends beyond its message");
