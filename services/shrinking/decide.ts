@@ -83,10 +83,7 @@ export function decide(input: DecideInput): Decision {
 }
 
 /** Decides as `decide` does, for an architecture that is known to be one of the space. `before` is the decision that left its candidates. */
-export function decideNext(
-  { space, architecture, policy, epoch, epochs }: DecideInput,
-  before?: Decision | undefined,
-): Decision {
+export function decideNext({ space, architecture, policy, epoch, epochs }: DecideInput, before?: Decision): Decision {
   const removals: Removal[] = [];
   let left = architecture;
   if (epoch >= policy.firstEpoch) {

@@ -15,7 +15,7 @@ export function shrinkingService(): Service {
         epoch,
         epochs,
       }),
-    async *simulateSchedule({ space, policy, epochs }) {
+    *simulateSchedule({ space, policy, epochs }) {
       for (const decision of simulate(required("space", space), completePolicy(policy), epochs))
         yield { decisions: [decision] };
     },

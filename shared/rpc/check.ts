@@ -23,6 +23,10 @@ interface Level {
   seen: number[];
 }
 
+/** Wire types, as numbers of a tag. */
+const BIT64: number = WireType.Bit64;
+const LENGTH_DELIMITED: number = WireType.LengthDelimited;
+
 /** Violations that are told; further ones are counted. */
 const TOLD = 40;
 
@@ -114,7 +118,7 @@ export class Check {
 
   /** Passes over a value; the reader's own function also makes a view of it. */
   private pass(tag: number): void {
-    if ((tag & 7) === WireType.LengthDelimited) {
+    if ((tag & 7) === LENGTH_DELIMITED) {
       const length = this.reader.uint32();
       this.reader.pos += length;
     } else this.reader.skip(tag & 7, tag >>> 3);
@@ -127,13 +131,12 @@ export class Check {
       this.pass(wire);
       return 1;
     }
-    if (!repeated || wire !== WireType.LengthDelimited)
-      throw new Error(`its wire type is ${wire}, must be ${scalar.wire}`);
+    if (!repeated || wire !== LENGTH_DELIMITED) throw new Error(`its wire type is ${wire}, must be ${scalar.wire}`);
     const length = reader.uint32();
     const from = reader.pos;
     reader.pos += length;
     if (reader.pos > end) throw new Error("it ends beyond its message");
-    if (scalar.wire === WireType.Bit64) {
+    if (scalar.wire === BIT64) {
       if (length % 8 !== 0) throw new Error(`a list of doubles has ${length} bytes`);
       return length / 8;
     }
@@ -175,7 +178,7 @@ export class Check {
     if (field === undefined || full.has(field)) return this.pass(tag);
     const place = { above, field, entry: field.repeated ? seen[field.index]!++ : undefined };
     this.hand = place;
-    if ((tag & 7) !== WireType.LengthDelimited) return this.number(field, place);
+    if ((tag & 7) !== LENGTH_DELIMITED) return this.number(field, place);
     const length = this.reader.uint32();
     const end = this.reader.pos + length;
     if (field.message) this.message(field.message, end, place);
@@ -228,8 +231,8 @@ export class Check {
 }
 
 /** Tags of the fields of a map's entry. */
-const KEY = (1 << 3) | WireType.LengthDelimited;
-const VALUE = (2 << 3) | WireType.LengthDelimited;
+const KEY = (1 << 3) | LENGTH_DELIMITED;
+const VALUE = (2 << 3) | LENGTH_DELIMITED;
 
 /** Describes the fault of the bytes of a string; undefined if it is UTF-8 and short enough. */
 function textFault(bytes: Uint8Array, characters = Infinity): string | undefined {

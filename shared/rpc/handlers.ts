@@ -38,7 +38,7 @@ interface Runtime {
 type UnaryMethod<Request, Response> = (
   request: Request,
   context: CallContext,
-) => Promise<Response> | Response | AsyncIterable<Response>;
+) => Promise<Response> | Response | Iterable<Response>;
 type StreamMethod<Request, Response> = (request: Request, context: CallContext) => AsyncIterable<Response>;
 
 interface MethodShape {
@@ -164,13 +164,13 @@ function statusOf(thrown: unknown, logger: Logger): RpcStatus {
 
 /** The bytes of a response. Between two parts of it other calls have their turn. */
 async function written<Response>(
-  answer: Response | AsyncIterable<Response>,
+  answer: Response | Iterable<Response>,
   write: (response: Response) => Buffer,
   signal: AbortSignal,
 ): Promise<Buffer> {
   if (!isInParts(answer)) return write(answer);
   const parts: Buffer[] = [];
-  for await (const part of answer) {
+  for (const part of answer) {
     // Messages are merged by joining their bytes: lists follow each other.
     parts.push(write(part));
     await setImmediate();
@@ -179,8 +179,8 @@ async function written<Response>(
   return Buffer.concat(parts);
 }
 
-function isInParts<Response>(answer: Response | AsyncIterable<Response>): answer is AsyncIterable<Response> {
-  return typeof answer === "object" && answer !== null && Symbol.asyncIterator in answer;
+function isInParts<Response>(answer: Response | Iterable<Response>): answer is Iterable<Response> {
+  return typeof answer === "object" && answer !== null && Symbol.iterator in answer;
 }
 
 /** A grpc-js handler of an async function. */

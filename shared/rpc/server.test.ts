@@ -89,7 +89,7 @@ describe("a unary call", () => {
     const rpc = await startRpc([
       service(ShrinkingServiceService, {
         decide: () => ({ ...decided, candidatesLeft: 7 }),
-        async *simulateSchedule() {
+        *simulateSchedule() {
           // A server that answered nothing meanwhile would come to the last part.
           for (let part = 0; part < 100_000; part++) {
             yield { decisions: [{ ...decided, candidatesLeft: part }] };
@@ -101,7 +101,7 @@ describe("a unary call", () => {
     opened.push(rpc);
     const { api } = rpc.connect(ShrinkingServiceClient);
     const nothing = { space: undefined, policy: undefined };
-    let other: unknown;
+    let other: unknown = undefined;
     const whole = api.simulateSchedule({ ...nothing, epochs: [] });
     other = await api.decide({ ...nothing, architecture: undefined, epoch: 1, epochs: 1 });
     const { decisions } = await whole;

@@ -6,7 +6,7 @@ import { BOUNDS, CHECKED_AS_A_WHOLE, type Bound } from "./bounds";
 
 /** How a scalar is written, and read as a number. A string has no `read`. */
 interface Scalar {
-  wire: WireType;
+  wire: number;
   read?: (reader: BinaryReader) => number;
 }
 
