@@ -42,7 +42,7 @@ const searchId = text(64);
 const ofSearch = { search_id: searchId };
 const object = text(512);
 const labels = list(MAX_LABELS, text(MAX_LABEL_LENGTH));
-/** A gene is an index into at most 64 depths or operations. */
+/** A group has at most 64 candidates: depths, or operations at two scales. */
 const MAX_SURVIVORS = 2 * MAX_CANDIDATES;
 const sizes = {
   input_height: whole(1, MAX_SIDE),
