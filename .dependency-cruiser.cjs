@@ -44,7 +44,12 @@ module.exports = {
     only("service-composes", "^shared/service/", "^shared/(service|events|rpc|process|proto|engine)/"),
     only("spec-is-arithmetic", "^shared/spec/", `^shared/(spec|space)/|^shared/process/contract\\.ts$|${leaf}`),
     only("events-is-a-layer", "^shared/events/", `^shared/events/|^shared/process/|^shared/proto/`),
-    only("rpc-is-a-layer", "^shared/rpc/", `^shared/rpc/|^shared/process/|^shared/proto/`),
+    only(
+      "rpc-is-a-layer",
+      "^shared/rpc/",
+      `^shared/rpc/|^shared/process/|^shared/proto/|^shared/(spec/bounds|space/validate)\\.ts$`,
+      "The bounds of requests are those of the values in them.",
+    ),
     only("process-is-the-ground", "^shared/process/", `^shared/process/|^shared/proto/`),
     {
       name: "space-without-tfjs",

@@ -27,11 +27,9 @@ export function discretizationService(bus: Bus): Service {
       return { genotype, converged, figures: networkCosts(genotype, { kind: "search" }) };
     },
     exportNetwork: async function* (request, { signal }) {
-      const { searchId, inputHeight, inputWidth } = request;
+      const { searchId } = request;
       if (!isToken(searchId))
         throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
-      for (const [field, value] of Object.entries({ input_height: inputHeight, input_width: inputWidth }))
-        if (value < 0 || value > 8192) throw invalid(field, `is ${value}, must be between 0 and 8192`);
       const history = await historyOnce(bus, searchId, 0, signal);
       const bytes = await exportNetwork(history, artifacts, exports, request, signal);
       for (let at = 0; at < bytes.length; at += CHUNK_BYTES)

@@ -43,10 +43,10 @@ export function page(
   request: ListSearchesRequest,
 ): { ids: string[]; nextPageToken: string } {
   const { pageSize, pageToken, states, labels } = request;
+  const wanted = Object.entries(labels);
   const violations: FieldViolation[] = [];
-  if (pageSize < 0) violations.push({ field: "page_size", description: `is ${pageSize}, must be at least 0` });
   states.forEach((state, index) => {
-    if (state === SearchState.SEARCH_STATE_UNSPECIFIED || SearchState[state] === undefined)
+    if (state === SearchState.SEARCH_STATE_UNSPECIFIED)
       violations.push({ field: `states[${index}]`, description: `is ${state}, must be a state of a search` });
   });
   const filter = digest(states, labels);
@@ -60,7 +60,7 @@ export function page(
 
   const matching = searches
     .filter(({ state }) => states.length === 0 || states.includes(state))
-    .filter((search) => Object.entries(labels).every(([key, value]) => search.labels[key] === value))
+    .filter((search) => wanted.every(([key, value]) => search.labels[key] === value))
     .sort(newestFirst)
     .filter((search) => after === undefined || newestFirst(search, after) > 0);
   const size = Math.min(pageSize || DEFAULT_PAGE, MAX_PAGE);

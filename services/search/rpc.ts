@@ -1,11 +1,12 @@
 import type { Bus } from "../../shared/events/bus";
+import { dropDeadLetter } from "../../shared/events/deadLetters";
 import { SearchServiceService } from "../../shared/proto/lathe/v1/search";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { download } from "./artifacts";
-import { drop, get, list } from "./deadLetters";
+import { get, list } from "./deadLetters";
 import type { Projection } from "./projection";
 import { Searches } from "./searches";
-import { validateReason, validateSearchId } from "./validate";
+import { validateSearchId } from "./validate";
 import { watch } from "./watch";
 
 /** SearchService over the searches of a bus. */
@@ -22,7 +23,7 @@ export function searchService(bus: Bus, projection: Projection, maxSearches: num
     pauseSearch: async ({ searchId }) => ({ search: await searches.pause(validateSearchId(searchId)) }),
     resumeSearch: async ({ searchId }) => ({ search: await searches.resume(validateSearchId(searchId)) }),
     cancelSearch: async ({ searchId, reason }) => ({
-      search: await searches.cancel(validateSearchId(searchId), validateReason(reason)),
+      search: await searches.cancel(validateSearchId(searchId), reason),
     }),
     deleteSearch: async ({ searchId }) => {
       await searches.delete(validateSearchId(searchId));
@@ -38,7 +39,7 @@ export function searchService(bus: Bus, projection: Projection, maxSearches: num
     listDeadLetters: (request) => list(bus, request),
     getDeadLetter: async ({ sequence }) => ({ deadLetter: await get(bus, sequence) }),
     dropDeadLetter: async ({ sequence }) => {
-      await drop(bus, sequence);
+      await dropDeadLetter(bus, sequence);
       return {};
     },
   });

@@ -3,9 +3,8 @@ import { LatheError, type FieldViolation } from "../../shared/process/errors";
 import type { StartSearchRequest } from "../../shared/proto/lathe/v1/search";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { refusal } from "../../shared/space/validate";
+import { clip } from "../../shared/spec/bounds";
 import { resolve, type ResolvedSpec } from "../../shared/spec/resolve";
-
-const MAX_REASON_LENGTH = 500;
 
 /** A spec and request id that may be stored; INVALID_ARGUMENT names every fault of both. */
 export function validateStart(request: StartSearchRequest): {
@@ -44,17 +43,4 @@ export function validateSearchId(id: string): string {
         : `is "${clip(id)}", must be 1 to 64 of a-z, 0-9 and -, and not begin with -`;
   if (description !== undefined) throw refusal("INVALID_SEARCH_ID", "request", [{ field: "search_id", description }]);
   return id;
-}
-
-/** The reason that a client gives for a cancellation. */
-export function validateReason(reason: string): string {
-  if (reason.length > MAX_REASON_LENGTH)
-    throw refusal("INVALID_REASON", "request", [
-      { field: "reason", description: `has ${reason.length} characters, must have at most ${MAX_REASON_LENGTH}` },
-    ]);
-  return reason;
-}
-
-function clip(text: string): string {
-  return text.length <= 64 ? text : `${text.slice(0, 64)}...`;
 }

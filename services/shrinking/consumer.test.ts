@@ -203,6 +203,7 @@ describe("ShrinkingService", () => {
     expect(decisions.map(({ converged }) => converged)).toEqual([false, false, true]);
     expect(await failure(api.simulateSchedule({ space, policy: undefined, epochs: [] }))).toMatchObject({
       code: "INVALID_ARGUMENT",
+      violations: [{ field: "epochs" }],
     });
   });
 });

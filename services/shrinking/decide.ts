@@ -67,9 +67,14 @@ export function completePolicy(set: ShrinkingSpec | undefined): ShrinkingPolicy 
  * keep their alphas. Throws INVALID_ARGUMENT where the architecture is not one of the space, FAILED_PRECONDITION (reason NOT_CONVERGED)
  * under the policy FAIL.
  */
-export function decide({ space, architecture, policy, epoch, epochs }: DecideInput): Decision {
-  validateArchitecture(space, architecture);
-  validateEpochs(epoch, epochs);
+export function decide(input: DecideInput): Decision {
+  validateArchitecture(input.space, input.architecture);
+  validateEpochs(input.epoch, input.epochs);
+  return decideNext(input);
+}
+
+/** Decides as `decide` does, for an architecture that is known to be one of the space. `before` is the decision that left its candidates. */
+export function decideNext({ space, architecture, policy, epoch, epochs }: DecideInput, before?: Decision): Decision {
   const removals: Removal[] = [];
   let left = architecture;
   if (epoch >= policy.firstEpoch) {
@@ -85,7 +90,7 @@ export function decide({ space, architecture, policy, epoch, epochs }: DecideInp
     removals,
     architecture: left,
     converged: isConverged(left),
-    log10Space: log10Size(space, left),
+    log10Space: before && removals.length === 0 ? before.log10Space : log10Size(space, left),
     candidatesLeft: candidatesLeft(left),
   };
 }
@@ -104,7 +109,10 @@ function aboveThreshold(group: Group, threshold: number): number[] {
   return group.survivors.filter((_, index) => (p[index] ?? 0) / max > threshold);
 }
 
-/** Keeps what `keep` names, removes groups whose parent has left, and appends all removals to `removals`. Copies the groups' arrays. */
+/**
+ * Keeps the candidates that `keep` names, removes every group whose parent has left, and appends all removals to `removals`.
+ * Returns the given architecture where no candidate leaves.
+ */
 function shrink(
   space: SearchSpace,
   architecture: Architecture,
@@ -113,6 +121,8 @@ function shrink(
   removals: Removal[],
 ): Architecture {
   const kept = new Map(architecture.groups.map((group) => [group.id, only(group, new Set(keep(group)))]));
+  if (architecture.groups.every(({ id, survivors }) => kept.get(id)?.survivors.length === survivors.length))
+    return architecture;
   const live = new Set(liveGroups(space, kept).map(({ id }) => id));
   const declared = indexGroups({ groups: spaceGroups(space) });
   const before = indexGroups(architecture);

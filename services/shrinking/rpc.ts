@@ -15,9 +15,10 @@ export function shrinkingService(): Service {
         epoch,
         epochs,
       }),
-    simulateSchedule: ({ space, policy, epochs }) => ({
-      decisions: simulate(required("space", space), completePolicy(policy), epochs),
-    }),
+    *simulateSchedule({ space, policy, epochs }) {
+      for (const decision of simulate(required("space", space), completePolicy(policy), epochs))
+        yield { decisions: [decision] };
+    },
   });
 }
 

@@ -32,7 +32,7 @@ function course(length: number): Architecture[] {
 describe("simulate", () => {
   it("decides each epoch as Decide does after each", () => {
     const epochs = course(12);
-    const decisions = simulate(space, extend, epochs);
+    const decisions = [...simulate(space, extend, epochs)];
     let live = initialArchitecture(space);
     decisions.forEach((decision, index) => {
       const architecture = {
@@ -52,16 +52,34 @@ describe("simulate", () => {
   });
 
   it("decides the rest at the end of the course under ARGMAX", () => {
-    const decisions = simulate(space, completePolicy(undefined), course(3));
+    const decisions = [...simulate(space, completePolicy(undefined), course(3))];
     expect(decisions.map(({ converged }) => converged)).toEqual([false, false, true]);
   });
 
   it("names the group whose alphas do not fit", () => {
     const epochs = course(2);
     group(epochs[1] ?? { groups: [] }, "stage2/depth").alphas = [1];
-    expect(() => simulate(space, extend, epochs)).toThrow(
-      'epochs[1] has 1 alphas for group "stage2/depth", must have 2',
-    );
-    expect(() => simulate(space, extend, [])).toThrow("epochs has 0 entries");
+    const refused = (course: Architecture[]) => {
+      try {
+        return void [...simulate(space, extend, course)];
+      } catch (error) {
+        return error;
+      }
+    };
+    expect(refused(epochs)).toMatchObject({
+      code: "INVALID_ARGUMENT",
+      violations: [
+        {
+          field: 'epochs[1].groups["stage2/depth"]',
+          description: "has 1 alphas, must have 2: one per survivor of epochs[0]",
+        },
+      ],
+    });
+    expect(refused([])).toMatchObject({
+      violations: [{ field: "epochs", description: "is empty, must have at least 1 entry" }],
+    });
+    expect(refused([{ groups: [] }])).toMatchObject({
+      violations: [{ field: 'epochs[0].groups["stage1/depth"]' }, {}],
+    });
   });
 });

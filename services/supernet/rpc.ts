@@ -55,12 +55,13 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
 
 function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
   const { spec, space } = resolve(asked);
-  const parts = new Map(contributions(space).map((part) => [part.dimension, part.log10]));
+  const start = initialArchitecture(space);
+  const parts = new Map(contributions(space, start).map((part) => [part.dimension, part.log10]));
   return {
     spec,
     space,
-    log10Size: log10Size(space),
-    dimensions: dimensionMetrics(space, initialArchitecture(space)).map(({ dimension, groups, candidates }) => ({
+    log10Size: log10Size(space, start),
+    dimensions: dimensionMetrics(space, start).map(({ dimension, groups, candidates }) => ({
       dimension,
       groups,
       candidates,

@@ -19,8 +19,12 @@ export function contract(): FileDescriptorSet {
 
 let registry: FileRegistry | undefined;
 
+/** The descriptors by name. */
+export function descriptors(): FileRegistry {
+  return (registry ??= createFileRegistry(contract()));
+}
+
 /** The descriptor of a message of package lathe.v1. */
 export function messageType(name: "SearchSpec" | "Genotype"): DescMessage {
-  registry ??= createFileRegistry(contract());
-  return registry.getMessage(`lathe.v1.${name}`)!;
+  return descriptors().getMessage(`lathe.v1.${name}`)!;
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { setImmediate } from "node:timers/promises";
 import type {
   handleServerStreamingCall,
   handleUnaryCall,
@@ -12,6 +13,7 @@ import type {
 import { LatheError } from "../process/errors";
 import type { Logger } from "../process/logger";
 import { toStatus, type RpcStatus } from "./errors";
+import { requestReader, turnOf } from "./request";
 import { inServerSpan, recordFailure } from "./tracing";
 
 /** Context of a call, beside its request. */
@@ -32,13 +34,19 @@ interface Runtime {
   stopping: AbortSignal;
 }
 
-type UnaryMethod<Request, Response> = (request: Request, context: CallContext) => Promise<Response> | Response;
+/** A response, or its parts: their lists are joined in order. */
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  context: CallContext,
+) => Promise<Response> | Response | Iterable<Response>;
 type StreamMethod<Request, Response> = (request: Request, context: CallContext) => AsyncIterable<Response>;
 
 interface MethodShape {
   requestStream: boolean;
   responseStream: boolean;
   requestDeserialize: (value: Buffer) => unknown;
+  // A method, because each takes only its own response.
+  responseSerialize(value: unknown): Buffer;
   responseDeserialize: (value: Buffer) => unknown;
 }
 export type RequestOf<M extends MethodShape> = ReturnType<M["requestDeserialize"]>;
@@ -62,25 +70,46 @@ export interface Service {
   bind(runtime: Runtime): Record<string, UntypedHandleCall>;
 }
 
-/** Joins a generated definition with the functions that answer it. */
+const bytesThemselves = (bytes: Buffer) => bytes;
+
+/**
+ * Joins a generated definition with the functions that answer it. The handlers decode and encode: grpc-js would answer bytes that cannot be
+ * decoded with INTERNAL.
+ */
 export function service<D extends Definition>(definition: D, methods: Methods<D>): Service {
-  const [first] = Object.values(definition);
+  const entries = Object.entries(definition);
+  const onBytes = entries.map(([name, method]) => [
+    name,
+    { ...method, requestDeserialize: bytesThemselves, responseSerialize: bytesThemselves },
+  ]);
   return {
-    definition: definition as unknown as ServiceDefinition,
-    name: first?.path.split("/")[1] ?? "",
+    definition: Object.fromEntries(onBytes) as ServiceDefinition,
+    name: entries[0]?.[1].path.split("/")[1] ?? "",
     bind: (runtime) =>
       Object.fromEntries(
-        Object.entries(definition).map(([name, { responseStream }]) => [
-          name,
-          responseStream
-            ? serverStream(methods[name] as StreamMethod<unknown, unknown>, runtime)
-            : unary(methods[name] as UnaryMethod<unknown, unknown>, runtime),
-        ]),
+        entries.map(([name, method]) => {
+          const codec = {
+            read: requestReader(method.path, method.requestDeserialize),
+            write: (response: unknown) => method.responseSerialize(response),
+          };
+          const answer = methods[name] as UnaryMethod<unknown, unknown> | StreamMethod<unknown, unknown>;
+          return [
+            name,
+            method.responseStream
+              ? serverStream(answer as StreamMethod<unknown, unknown>, codec, runtime)
+              : unary(answer as UnaryMethod<unknown, unknown>, codec, runtime),
+          ];
+        }),
       ),
   };
 }
 
-type AnyCall = ServerUnaryCall<unknown, unknown> | ServerWritableStream<unknown, unknown>;
+interface Codec<Request, Response> {
+  read: (bytes: Buffer) => Promise<Request>;
+  write: (response: Response) => Buffer;
+}
+
+type AnyCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
 
 function startCall(call: AnyCall, { logger }: Runtime): { context: CallContext; controller: AbortController } {
   const controller = new AbortController();
@@ -104,7 +133,16 @@ function startCall(call: AnyCall, { logger }: Runtime): { context: CallContext; 
   return { context, controller };
 }
 
-const traced = (call: AnyCall) => ({ path: call.getPath(), metadata: call.metadata, request: call.request });
+/** Decodes the request and runs its answer in a span. `answer` gets the refusal of a request too, as a rejection. */
+async function answerIn<Request>(
+  call: AnyCall,
+  read: (bytes: Buffer) => Promise<Request>,
+  answer: (request: Promise<Request>) => Promise<void>,
+): Promise<void> {
+  const reading = read(call.request);
+  const request = await reading.catch(() => undefined);
+  await inServerSpan({ path: call.getPath(), metadata: call.metadata, request }, () => answer(reading));
+}
 
 /**
  * The status of a thrown value. Any value but a LatheError is a fault of the server: the client gets an incident number, the log the
@@ -124,16 +162,40 @@ function statusOf(thrown: unknown, logger: Logger): RpcStatus {
   );
 }
 
+/** The bytes of a response. Between two parts of it other calls have their turn. */
+async function written<Response>(
+  answer: Response | Iterable<Response>,
+  write: (response: Response) => Buffer,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  if (!isInParts(answer)) return write(answer);
+  const parts: Buffer[] = [];
+  for (const part of answer) {
+    // Messages are merged by joining their bytes: lists follow each other.
+    parts.push(write(part));
+    await setImmediate();
+    signal.throwIfAborted();
+  }
+  return Buffer.concat(parts);
+}
+
+function isInParts<Response>(answer: Response | Iterable<Response>): answer is Iterable<Response> {
+  return typeof answer === "object" && answer !== null && Symbol.iterator in answer;
+}
+
 /** A grpc-js handler of an async function. */
 function unary<Request, Response>(
   method: UnaryMethod<Request, Response>,
+  { read, write }: Codec<Request, Response>,
   runtime: Runtime,
-): handleUnaryCall<Request, Response> {
+): handleUnaryCall<Buffer, Buffer> {
   return (call, callback) => {
     const { context } = startCall(call, runtime);
-    const answer = async () => {
+    const answer = async (request: Promise<Request>) => {
       try {
-        callback(null, await method(call.request, context));
+        const response = await method(await request, context);
+        await turnOf(call.request);
+        callback(null, await written(response, write, context.signal));
       } catch (error) {
         // grpc-js drops this answer where the client has cancelled.
         const why: unknown = context.signal.aborted ? context.signal.reason : error;
@@ -141,7 +203,7 @@ function unary<Request, Response>(
         callback(statusOf(why, context.logger));
       }
     };
-    void inServerSpan(traced(call), answer);
+    void answerIn(call, read, answer);
   };
 }
 
@@ -151,8 +213,9 @@ function unary<Request, Response>(
  */
 function serverStream<Request, Response>(
   method: StreamMethod<Request, Response>,
+  { read, write }: Codec<Request, Response>,
   runtime: Runtime,
-): handleServerStreamingCall<Request, Response> {
+): handleServerStreamingCall<Buffer, Buffer> {
   return (call) => {
     const { context, controller } = startCall(call, runtime);
     const { signal } = context;
@@ -160,9 +223,9 @@ function serverStream<Request, Response>(
       controller.abort(new LatheError("UNAVAILABLE", "the server is stopping", { reason: "SERVER_STOPPING" }));
     if (runtime.stopping.aborted) onStop();
     runtime.stopping.addEventListener("abort", onStop, { once: true });
-    const pump = async () => {
+    const pump = async (request: Promise<Request>) => {
       try {
-        await pumpAll(method(call.request, context), call, context);
+        await pumpAll(method(await request, context), write, call, context);
         call.end();
       } catch (error) {
         const why: unknown = signal.aborted ? signal.reason : error;
@@ -172,13 +235,14 @@ function serverStream<Request, Response>(
         runtime.stopping.removeEventListener("abort", onStop);
       }
     };
-    void inServerSpan(traced(call), pump);
+    void answerIn(call, read, pump);
   };
 }
 
 async function pumpAll<Response>(
   source: AsyncIterable<Response>,
-  call: ServerWritableStream<unknown, Response>,
+  write: (response: Response) => Buffer,
+  call: ServerWritableStream<Buffer, Buffer>,
   { signal, logger }: CallContext,
 ): Promise<void> {
   const iterator = source[Symbol.asyncIterator]();
@@ -192,7 +256,7 @@ async function pumpAll<Response>(
       signal.throwIfAborted();
       const next = await Promise.race([iterator.next(), aborted]);
       if (next.done) return;
-      if (!call.write(next.value)) await once(call, "drain", { signal });
+      if (!call.write(write(next.value))) await once(call, "drain", { signal });
     }
   } finally {
     signal.removeEventListener("abort", onAbort);

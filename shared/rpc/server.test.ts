@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { LatheError } from "../process/errors";
 import { DiscretizationServiceClient, DiscretizationServiceService } from "../proto/lathe/v1/discretization";
+import { ShrinkingServiceClient, ShrinkingServiceService } from "../proto/lathe/v1/shrinking";
 import { startRpc, type TestRpc } from "../testing/rpc";
 import { service, type Methods } from "./handlers";
 import { isLoopback } from "./settings";
@@ -42,6 +43,7 @@ const failure = (run: Promise<unknown>): Promise<LatheError> =>
   );
 
 const anArchitecture = { space: undefined, architecture: undefined };
+const decided = { removals: [], architecture: undefined, converged: false, log10Space: 0, candidatesLeft: 0 };
 const answer = { genotype: undefined, converged: true, figures: undefined };
 
 describe("a unary call", () => {
@@ -81,6 +83,31 @@ describe("a unary call", () => {
     expect(error.code).toBe("INVALID_ARGUMENT");
     expect(error.violations.length).toBeGreaterThan(10);
     expect(error.violations.length + Number(error.metadata["violations_omitted"])).toBe(1000);
+  });
+
+  it("joins a response that comes in parts, and answers other calls between them", async () => {
+    const rpc = await startRpc([
+      service(ShrinkingServiceService, {
+        decide: () => ({ ...decided, candidatesLeft: 7 }),
+        *simulateSchedule() {
+          // A server that answered nothing meanwhile would come to the last part.
+          for (let part = 0; part < 100_000; part++) {
+            yield { decisions: [{ ...decided, candidatesLeft: part }] };
+            if (other) return;
+          }
+        },
+      }),
+    ]);
+    opened.push(rpc);
+    const { api } = rpc.connect(ShrinkingServiceClient);
+    const nothing = { space: undefined, policy: undefined };
+    let other: unknown = undefined;
+    const whole = api.simulateSchedule({ ...nothing, epochs: [] });
+    other = await api.decide({ ...nothing, architecture: undefined, epoch: 1, epochs: 1 });
+    const { decisions } = await whole;
+    expect(other).toMatchObject({ candidatesLeft: 7 });
+    expect(decisions.map(({ candidatesLeft }) => candidatesLeft)).toEqual([...decisions.keys()]);
+    expect(decisions.length).toBeLessThan(100_000);
   });
 
   it("hides an unknown error behind INTERNAL, and logs it", async () => {

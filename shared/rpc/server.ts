@@ -4,6 +4,7 @@ import type { Logger } from "../process/logger";
 import type { Metrics } from "../process/metrics";
 import type { Readiness } from "../process/readiness";
 import { bearerTokens } from "./auth";
+import { maxRequestBytes } from "./bounds";
 import type { Service } from "./handlers";
 import { health } from "./health";
 import { certificateExpiry, serverMetrics } from "./metrics";
@@ -24,7 +25,6 @@ interface RpcServer {
 }
 
 const channelOptions = {
-  "grpc.max_receive_message_length": maxMessageBytes,
   "grpc.max_send_message_length": maxMessageBytes,
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
@@ -49,9 +49,16 @@ export async function startServer(options: ServerOptions): Promise<RpcServer> {
   const stopping = new AbortController();
   // The first interceptor is the outermost, so that refused calls are counted too.
   const interceptors = [observed.interceptor, ...(tokens ? [bearerTokens(tokens)] : [])];
-  const server = new Server({ ...channelOptions, interceptors });
   const names = services.map(({ name }) => name);
-  for (const each of [...services, health(readiness, names)]) {
+  const all = [...services, health(readiness, names)];
+  const methods = all.flatMap(({ definition }) => Object.values(definition));
+  const server = new Server({
+    ...channelOptions,
+    // A larger request is not received at all; requestReader has the bound of each method.
+    "grpc.max_receive_message_length": Math.max(...methods.map(({ path }) => maxRequestBytes(path))),
+    interceptors,
+  });
+  for (const each of all) {
     server.addService(each.definition, each.bind({ logger, stopping: stopping.signal }));
     for (const method of Object.values(each.definition)) observed.preregister(method);
   }

@@ -12,7 +12,7 @@ const shrinking = service(ShrinkingServiceService, {
   decide: ({ architecture, epoch }) => ({
     removals: [],
     architecture,
-    converged: epoch === 7,
+    converged: epoch === 300,
     log10Space: 1.5,
     candidatesLeft: 3,
   }),
@@ -62,9 +62,9 @@ describe("a client of @grpc/proto-loader alone", () => {
       id: "stage1/block2/operation",
       dimension: "DIMENSION_DEPTH",
       alphas: [-0.25, 1e-9],
-      survivors: [0, 300],
+      survivors: [0, 63],
     };
-    const response = await ask(client, "decide", { architecture: { groups: [group] }, epoch: 7 });
+    const response = await ask(client, "decide", { architecture: { groups: [group] }, epoch: 300, epochs: 9 });
     expect(response).toMatchObject({
       architecture: { groups: [group] },
       converged: true,

@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { DimensionMetrics } from "../proto/lathe/v1/result";
 import { Dimension, type Architecture, type Group, type SearchSpace, type Stage } from "../proto/lathe/v1/space";
-import { blockName, operationName, stageName } from "./parts";
+import { blockName, largest, operationName, stageName } from "./parts";
 
 /** A candidate operation of a search block: a factorized convolution of this dilation at 1/scale of the block's resolution. */
 export interface Operation {
@@ -63,8 +63,8 @@ export function hierarchy(space: SearchSpace, survivors: (group: SpaceGroup) => 
     const s = index + 1;
     const depths = Array.from({ length: maxDepth - minDepth + 1 }, (_, candidate) => String(minDepth + candidate));
     const depth = { id: depthId(s), dimension: Dimension.DIMENSION_DEPTH, candidates: depths };
-    const deepest = Math.max(0, ...survivors(depth).map((candidate) => minDepth + candidate));
-    const blocks = Array.from({ length: Math.min(deepest, maxDepth) }, (_, position) => {
+    const deepest = minDepth + largest(survivors(depth));
+    const blocks = Array.from({ length: Math.max(0, Math.min(deepest, maxDepth)) }, (_, position) => {
       const b = position + 1;
       const operation = { id: operationId(s, b), dimension: Dimension.DIMENSION_OPERATION, candidates: names };
       const left = new Set(survivors(operation));
@@ -134,7 +134,7 @@ export function group(source: ReadonlyMap<string, Group> | Architecture, id: str
  */
 export function probabilities(alphas: ArrayLike<number>): number[] {
   const logs = Array.from(alphas, logSigmoid);
-  const top = Math.max(...logs);
+  const top = largest(logs);
   const scaled = logs.map((value) => Math.exp(value - top));
   const sum = scaled.reduce((total, value) => total + value, 0);
   return scaled.map((value) => value / sum);
@@ -213,7 +213,7 @@ export function dominance(
       const choice = choiceOf(survivors[index] ?? 0);
       mass[choice] = (mass[choice] ?? 0) + p;
     });
-  const most = Math.max(...mass);
+  const most = largest(mass);
   return { share: most / (groups.length + 1), choice: mass.indexOf(most) };
 }
 
@@ -242,7 +242,7 @@ export function dimensionMetrics(space: SearchSpace, architecture: Architecture)
         entropies.map((value, index) => value / Math.log(undecided[index]?.survivors.length ?? NaN)),
       ),
       ssr: mean(groups.map((entry) => ssr(probabilities(entry.alphas)))),
-      dominance: dominance(groups, Math.max(...declaredGroups.map(({ candidates }) => candidates.length))).share,
+      dominance: dominance(groups, largest(declaredGroups.map(({ candidates }) => candidates.length))).share,
     };
   });
 }

@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { Architecture, Group, SearchSpace } from "../proto/lathe/v1/space";
 import { group, hierarchy, indexGroups, operations, type Operation, type SpaceGroup } from "./groups";
-import { blockName, reductionChannels, stageName, type ReductionChannels } from "./parts";
+import { blockName, largest, reductionChannels, stageName, type ReductionChannels } from "./parts";
 
 /** A surviving candidate operation, with its two width groups. */
 export interface LiveOperation {
@@ -60,7 +60,7 @@ export function liveStages(space: SearchSpace, architecture: Architecture): Live
   let inputs = space.stemChannels;
   return hierarchy(space, (entry) => live(entry).survivors).map((stageGroups, position): LiveStage => {
     const { channels, minDepth, widths, dropout } = at(space.stages, position);
-    const widest = ({ survivors }: Group) => Math.max(...survivors.map((index) => widths[index] ?? 0));
+    const widest = ({ survivors }: Group) => largest(survivors.map((index) => widths[index] ?? 0));
     const reduction = reductionChannels(declared, channels, inputs);
     let width = reduction.output;
     const blocks = stageGroups.blocks.map((block, b): LiveBlock => {
@@ -74,7 +74,7 @@ export function liveStages(space: SearchSpace, architecture: Architecture): Live
         };
       });
       const name = blockName(position + 1, b + 1);
-      const outputs = Math.max(...operations.map(({ outputWidth }) => outputWidth));
+      const outputs = largest(operations.map(({ outputWidth }) => outputWidth));
       const found = { name, choice: live(block.operation), operations, inputs: width, outputs };
       width = outputs;
       return found;
@@ -82,7 +82,7 @@ export function liveStages(space: SearchSpace, architecture: Architecture): Live
     const depth = live(stageGroups.depth);
     const exits = depth.survivors.map((candidate) => minDepth + candidate);
     declared = channels;
-    inputs = Math.max(...exits.map((exit) => at(blocks, exit - 1).outputs));
+    inputs = largest(exits.map((exit) => at(blocks, exit - 1).outputs));
     const name = stageName(position + 1);
     return { name, channels, widths, dropout, depth, exits, reduction, blocks, outputs: inputs };
   });

@@ -34,3 +34,8 @@ export function reductionChannels(from: number, to: number, input: number): Redu
 export function stemReduction({ stemChannels }: { stemChannels: number }): ReductionChannels {
   return reductionChannels(3, stemChannels, 3);
 }
+
+/** The largest of any number of values; -Infinity of none. A spread into Math.max overflows the stack at some 100,000 values. */
+export function largest(values: readonly number[]): number {
+  return values.reduce((most, value) => Math.max(most, value), Number.NEGATIVE_INFINITY);
+}

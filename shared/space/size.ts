@@ -40,8 +40,8 @@ export function log10Size(space: SearchSpace, architecture: Architecture = initi
  * and widths count the choices in the blocks of the deepest networks. Depth counts the shallower networks, whose contribution is small:
  * each block multiplies the choices, so nearly all networks have the largest depth.
  */
-export function contributions(space: SearchSpace): Contribution[] {
-  const stages = choices(space, initialArchitecture(space));
+export function contributions(space: SearchSpace, start = initialArchitecture(space)): Contribution[] {
+  const stages = choices(space, start);
   const blocks = stages.flatMap((stage) => stage.blocks);
   const of = (key: keyof BlockChoices) => log10(product(blocks.map((block) => block[key])));
   return [

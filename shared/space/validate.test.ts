@@ -2,7 +2,7 @@ import { LatheError } from "../process/errors";
 import { Dimension } from "../proto/lathe/v1/space";
 import type { Group } from "../proto/lathe/v1/space";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
-import { group, initialArchitecture } from "./groups";
+import { candidatesLeft, group, initialArchitecture } from "./groups";
 import { spaceViolations, validateArchitecture } from "./validate";
 
 const space = {
@@ -63,6 +63,55 @@ describe("validateArchitecture", () => {
       expect(() => validateArchitecture(any, initialArchitecture(any))).not.toThrow();
       expect(() => validateArchitecture(any, randomArchitecture(any, random))).not.toThrow();
     }
+  });
+
+  it("looks at no entry of a list that is too long, and at no more groups than a space may have", () => {
+    const long = new Array<number>(500_000).fill(0);
+    const stages = [
+      { ...space.stages[0]!, widths: long },
+      ...new Array<(typeof space.stages)[0]>(1000).fill(space.stages[1]!),
+    ];
+    expect(spaceViolations({ ...space, dilations: long, scales: long, stages }).map(({ field }) => field)).toEqual([
+      "dilations",
+      "scales",
+      "stages",
+      "stages[0].widths",
+      "stages[0].widths",
+    ]);
+    const architecture = initialArchitecture(space);
+    group(architecture, "stage1/depth").survivors = long;
+    const found = faultsOf(() => validateArchitecture(space, architecture));
+    expect(found.join().length).toBeLessThan(5000);
+    expect(found).toContainEqual(
+      expect.stringMatching(/^architecture\.groups\["stage1\/depth"\] has survivors \[0, .* \(500000\)\]/),
+    );
+    architecture.groups = new Array<Group>(10_001).fill(group(architecture, "stage2/depth"));
+    expect(faultsOf(() => validateArchitecture(space, architecture))).toEqual([
+      "architecture.groups has 10001 entries, must have at most 10000",
+    ]);
+  });
+
+  it("bounds the candidates of a space", () => {
+    const [first, second] = space.stages;
+    const widths = Array.from({ length: 32 }, (_, index) => index + 1);
+    const wide = {
+      ...space,
+      stemChannels: 4,
+      scales: [1],
+      dilations: widths,
+      stages: [
+        { ...first!, maxDepth: 4 },
+        { ...second!, maxDepth: 5 },
+      ],
+    };
+    wide.stages.forEach((stage, index) =>
+      Object.assign(stage, { minDepth: 1, widths: [...widths.slice(1), 100 + index], channels: 100 + index }),
+    );
+    // 4 + 5 depths, and per block 32 operations with 2 * 32 widths each: 9 + 9 * 32 * 65.
+    expect(faultsOf(() => validateArchitecture(wide, { groups: [] }))).toEqual([
+      "space.stages have 18729 candidates in all their groups, must have at most 10000",
+    ]);
+    expect(candidatesLeft(initialArchitecture(wide))).toBe(18729);
   });
 
   it("names orphaned, missing, duplicate and malformed groups", () => {

@@ -7,9 +7,15 @@ export const MAX_SIDE = 8192;
 export const MAX_CHANNELS = 4096;
 export const MAX_DEPTH = 64;
 export const MAX_DILATION = 64;
-const MAX_CANDIDATES = 32;
+export const MAX_CLASSES = 254;
+export const MAX_CANDIDATES = 32;
 /** The aggregation head joins two stages. */
-const STAGES = 2;
+export const STAGES = 2;
+/**
+ * Candidates of a space over all its groups; preset paper has 3247. The event of an epoch lists them all and is one message of NATS, by
+ * default at most 1 MiB.
+ */
+export const MAX_SPACE_CANDIDATES = 10_000;
 /** Violations in a message, and in the details of a status. The trailers of an HTTP/2 response (8 KB) cannot hold hundreds. */
 const SHOWN = 16;
 const CARRIED = 40;
@@ -33,7 +39,7 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
   const { violations, fault, between } = collector(prefix);
   const ascending = (field: string, values: number[], max: number): void => {
     if (values.length === 0 || values.length > MAX_CANDIDATES)
-      fault(field, `has ${values.length} entries, must have between 1 and ${MAX_CANDIDATES}`);
+      return fault(field, `has ${values.length} entries, must have between 1 and ${MAX_CANDIDATES}`);
     values.forEach((value, index) => {
       const before = values[index - 1] ?? 0;
       if (between(`${field}[${index}]`, value, 1, max) && value <= before)
@@ -41,11 +47,11 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
     });
   };
 
-  between("classes", space.classes, 2, 254, " (255 is the ignore label)");
+  between("classes", space.classes, 2, MAX_CLASSES, " (255 is the ignore label)");
   between("stem_channels", space.stemChannels, 4, MAX_CHANNELS, " (3 of them are the pooled image)");
   ascending("dilations", space.dilations, MAX_DILATION);
-  if (space.scales.join() !== "1" && space.scales.join() !== "1,2")
-    fault("scales", `is [${space.scales.join(", ")}], must be [1] or [1, 2]`);
+  const scales = firstOf(space.scales);
+  if (scales !== "1" && scales !== "1, 2") fault("scales", `is [${scales}], must be [1] or [1, 2]`);
   const factor = 2 ** (STAGES + 1) * (space.scales.includes(2) ? 2 : 1);
   for (const [field, value] of [
     ["input_height", space.inputHeight],
@@ -56,7 +62,7 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
 
   if (space.stages.length !== STAGES)
     fault("stages", `has ${space.stages.length} entries, must have exactly ${STAGES}: the aggregation head joins two`);
-  space.stages.forEach((stage, index) => {
+  space.stages.slice(0, STAGES).forEach((stage, index) => {
     const at = `stages[${index}]`;
     const before = space.stages[index - 1]?.channels ?? space.stemChannels;
     if (between(`${at}.channels`, stage.channels, 1, MAX_CHANNELS) && stage.channels <= before)
@@ -69,12 +75,30 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
     if (!(stage.dropout >= 0 && stage.dropout < 1))
       fault(`${at}.dropout`, `is ${stage.dropout}, must be at least 0 and below 1`);
   });
+  if (violations.length > 0) return violations;
+  const candidates = candidatesOf(space);
+  if (candidates > MAX_SPACE_CANDIDATES)
+    fault("stages", `have ${candidates} candidates in all their groups, must have at most ${MAX_SPACE_CANDIDATES}`);
   return violations;
 }
 
+/** Candidates of a space over all its groups: depths, and per block its operations, each with two groups of widths. */
+function candidatesOf({ stages, dilations, scales }: SearchSpace): number {
+  const operations = dilations.length * scales.length;
+  return stages.reduce(
+    (total, { minDepth, maxDepth, widths }) =>
+      total + (maxDepth - minDepth + 1) + maxDepth * operations * (1 + 2 * widths.length),
+    0,
+  );
+}
+
 /** Every fault of an architecture of a (valid) space: missing, orphaned or duplicate groups, unordered survivors, wrong alphas. */
-function architectureViolations(space: SearchSpace, architecture: Architecture): FieldViolation[] {
-  const { violations, fault: add } = collector("architecture.");
+function architectureViolations(space: SearchSpace, architecture: Architecture, name: string): FieldViolation[] {
+  const { violations, fault: add } = collector(`${name}.`);
+  if (architecture.groups.length > MAX_SPACE_CANDIDATES) {
+    add("groups", `has ${architecture.groups.length} entries, must have at most ${MAX_SPACE_CANDIDATES}`);
+    return violations;
+  }
   const groups = indexGroups(architecture);
   const live = new Map(liveGroups(space, groups).map((entry) => [entry.id, entry]));
   for (const id of live.keys())
@@ -97,7 +121,7 @@ function architectureViolations(space: SearchSpace, architecture: Architecture):
       );
       if (entry.survivors.length === 0 || !ordered)
         fault(
-          `has survivors [${entry.survivors.join(", ")}], must be one or more ascending indices below ${expected.candidates.length}`,
+          `has survivors [${firstOf(entry.survivors)}], must be one or more ascending indices below ${expected.candidates.length}`,
         );
       if (entry.alphas.length !== entry.survivors.length)
         fault(`has ${entry.alphas.length} alphas for ${entry.survivors.length} survivors`);
@@ -109,10 +133,18 @@ function architectureViolations(space: SearchSpace, architecture: Architecture):
   return violations;
 }
 
-/** Throws INVALID_ARGUMENT (INVALID_ARCHITECTURE) with every fault of a space, or of an architecture of that space. */
-export function validateArchitecture(space: SearchSpace, architecture: Architecture): void {
+/** A list for a message. */
+function firstOf(values: readonly number[]): string {
+  return values.length <= SHOWN ? values.join(", ") : `${values.slice(0, SHOWN).join(", ")}, ... (${values.length})`;
+}
+
+/**
+ * Throws INVALID_ARGUMENT (INVALID_ARCHITECTURE) with every fault of a space, or of an architecture of that space. `name` is that of the
+ * architecture in the request.
+ */
+export function validateArchitecture(space: SearchSpace, architecture: Architecture, name = "architecture"): void {
   const inSpace = spaceViolations(space, "space.");
-  const violations = inSpace.length > 0 ? inSpace : architectureViolations(space, architecture);
+  const violations = inSpace.length > 0 ? inSpace : architectureViolations(space, architecture, name);
   refuse("INVALID_ARCHITECTURE", "architecture", violations);
 }
 
@@ -121,11 +153,16 @@ export function refuse(reason: string, what: string, violations: FieldViolation[
   if (violations.length > 0) throw refusal(reason, what, violations);
 }
 
-/** An INVALID_ARGUMENT error that lists the violations. */
-export function refusal(reason: string, what: string, violations: FieldViolation[]): LatheError {
+/** An INVALID_ARGUMENT error that lists the violations. `count` is their number where some are left out already. */
+export function refusal(
+  reason: string,
+  what: string,
+  violations: FieldViolation[],
+  count = violations.length,
+): LatheError {
   const shown = violations.slice(0, SHOWN).map(({ field, description }) => `${field} ${description}`);
-  const more = violations.length > SHOWN ? [`and ${violations.length - SHOWN} more`] : [];
-  const faults = violations.length === 1 ? "1 fault" : `${violations.length} faults`;
+  const more = count > SHOWN ? [`and ${count - SHOWN} more`] : [];
+  const faults = count === 1 ? "1 fault" : `${count} faults`;
   return new LatheError("INVALID_ARGUMENT", `${what} has ${faults}: ${[...shown, ...more].join("; ")}`, {
     reason,
     violations: violations.slice(0, CARRIED),

@@ -14,7 +14,7 @@ export const PRESETS = ["tiny", "small", "paper"] as const;
 export type Preset = (typeof PRESETS)[number];
 
 /** Type and interval of a number. The interval is closed, open at both ends, or open at its maximum. */
-interface Bounds {
+export interface Bounds {
   integer: boolean;
   min: number;
   max: number;
@@ -123,6 +123,11 @@ export function numberFault(value: number, { integer, min, max, open }: Bounds):
   if (open === "ends") return `is ${value}, must be ${kind} above ${min} and below ${max}`;
   if (open === "max") return `is ${value}, must be ${kind} of at least ${min} and below ${max}`;
   return `is ${value}, must be ${kind} between ${min} and ${max}`;
+}
+
+/** A client's text, shortened for a message. */
+export function clip(text: string): string {
+  return text.length <= MAX_LABEL_LENGTH ? text : `${text.slice(0, MAX_LABEL_LENGTH)}...`;
 }
 
 /** Records a fault: a proto path and its description. */

@@ -106,6 +106,7 @@ cost: [macs]
     ["- tiny", /\(top level\) is \["tiny"\], must be a mapping/],
     ["tiny", /\(top level\) is "tiny"/],
     ["__proto__: { preset: tiny }", /__proto__ .*no such field/],
+    ["labels: { __proto__: x }", /labels\["__proto__"\] has a reserved key/],
     ["x".repeat(1_000_001), /1000001 characters/],
   ])("refuses %j", (text, message) => {
     const error = thrown(text);

@@ -107,6 +107,9 @@ function readField(field: DescField, value: unknown, path: string, violations: F
       violations.push({ field: path, description: `is ${show(value)}, must be a mapping` });
       return {};
     }
+    // The generated code would take this key for the prototype of the object, and drop the entry.
+    if (Object.hasOwn(value, "__proto__"))
+      violations.push({ field: `${path}["__proto__"]`, description: "has a reserved key, must have another" });
     return Object.fromEntries(
       Object.entries(value).map(([key, entry]) => [key, readSingle(field, entry, `${path}["${key}"]`, violations)]),
     );

@@ -12,6 +12,7 @@ import {
   MAX_SEED,
   NUMBERS,
   PRESETS,
+  clip,
   isOneOf,
   numberFault,
   type Fault,
@@ -175,11 +176,6 @@ function checkNames({ labels, profiling }: ResolvedSpec, fault: Fault): void {
     if (value.length > MAX_LABEL_LENGTH)
       fault(`labels["${clip(key)}"]`, `has ${value.length} characters, must have at most ${MAX_LABEL_LENGTH}`);
   }
-}
-
-/** A client's text, shortened for a message. */
-function clip(text: string): string {
-  return text.length <= MAX_LABEL_LENGTH ? text : `${text.slice(0, MAX_LABEL_LENGTH)}...`;
 }
 
 /** SHA-256 (hexadecimal) of a resolved spec as canonical JSON: proto3 JSON with sorted keys. */
