@@ -444,7 +444,7 @@ describe("a search", () => {
       });
       await new Sweep(bus, projection).run();
       expect((await projection.get(id)).issued).toBe("derive:0");
-      const query = { last_by_subj: workSubject("derive") };
+      const query = { last_by_subj: workSubject(id, "derive") };
       const item = await readMessage(bus, WORK_STREAM, query, { what: "the newest derivation" });
       expect(JSON.parse(Buffer.from(item!.data).toString())).toMatchObject({ id: `${id}:derive:0` });
     } finally {

@@ -4,8 +4,8 @@ import type { StoredEvent } from "./catalog";
 import { Cursor } from "./cursor";
 import { decodeEvent } from "./envelope";
 import { isUnavailable, sleep } from "./faults";
-import { lastSequence, type StoredMessage } from "./jetstream";
-import { EVENTS_STREAM, parseEventSubject, searchFilter } from "./subjects";
+import { lastSequence, readMessage, type StoredMessage } from "./jetstream";
+import { EVENTS_STREAM, eventSubject, parseEventSubject, searchFilter } from "./subjects";
 
 /** Interval of reads without a wake-up, in case a wake-up was lost. */
 const POLL_MS = 2000;
@@ -117,6 +117,28 @@ export async function* replay(
     signal.removeEventListener("abort", onAbort);
     forget();
     subscription.unsubscribe();
+  }
+}
+
+/**
+ * Whether a search has been deleted, or has never been: it lacks search.created, its first event. A deletion leaves no event that a
+ * reader of replay() would see, and a worker that has not heard of it goes on to publish events.
+ */
+export async function isDeleted(bus: Bus, searchId: string): Promise<boolean> {
+  const query = { last_by_subj: eventSubject(searchId, "search.created") };
+  return (await readMessage(bus, EVENTS_STREAM, query, { what: `search.created of ${searchId}` })) === undefined;
+}
+
+/** Calls back once the search has been deleted, at most two seconds later, unless the signal aborts first. An outage only delays it. */
+export async function onDeletion(bus: Bus, searchId: string, signal: AbortSignal, deleted: () => void): Promise<void> {
+  for (;;) {
+    await sleep(POLL_MS, signal);
+    if (signal.aborted) return;
+    try {
+      if (await isDeleted(bus, searchId)) return deleted();
+    } catch (error) {
+      bus.logger.warn("it is not known whether a search still exists", { searchId, error });
+    }
   }
 }
 

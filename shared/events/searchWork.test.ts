@@ -8,6 +8,7 @@ import type { LatheEvent } from "./catalog";
 import { historyOnce } from "./history";
 import { publishEvent, publishWork } from "./publisher";
 import type { Consumption } from "./pulls";
+import { purgeSearch } from "./purge";
 import { consumeWork } from "./searchWork";
 
 let nats: TestNats;
@@ -103,6 +104,41 @@ it.each<[LatheEvent, string]>([
   await workIsDone(bus);
   expect({ reasons, unwanted }).toEqual({ reasons: [`${reason} false`], unwanted: [id] });
   expect(await names(id)).toEqual(["search.created", event.type]);
+});
+
+it("stops at the deletion of its search, of which no event tells, and removes what it has stored since", async () => {
+  const id = await newSearch();
+  await queue(id);
+  const seen: string[] = [];
+  await work({
+    handler: (_, { signal }) =>
+      new Promise<void>((_resolve, reject) => {
+        signal.addEventListener("abort", () => {
+          seen.push(LatheError.from(signal.reason).reason);
+          reject(LatheError.from(signal.reason));
+        });
+        // The worker has not heard of the deletion: its next event is stored as any other.
+        void purgeSearch(bus, id).then(() =>
+          publishEvent(bus, id, { type: "space.kept", data: { epoch: 1, converged: false } }),
+        );
+      }),
+    onUnwanted: () => seen.push("unwanted"),
+    onDeleted: (searchId) => Promise.resolve(void seen.push(`removed ${searchId === id}`)),
+  });
+  await until(() => seen.length === 3);
+  await workIsDone(bus);
+  expect(seen).toEqual(["SEARCH_DELETED", "removed true", "unwanted"]);
+  expect(await names(id)).toEqual(["space.kept"]);
+});
+
+it("skips an item of a deleted search although a worker has published events since", async () => {
+  const id = uniqueSearchId();
+  await publishEvent(bus, id, { type: "space.kept", data: { epoch: 1, converged: false } });
+  await queue(id);
+  let handled = 0;
+  await work({ handler: () => Promise.resolve(void handled++) });
+  await workIsDone(bus);
+  expect(handled).toBe(0);
 });
 
 it("repeats a failure that may heal a bounded number of times, then fails the search with the cause, and goes on", async () => {

@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
-import { historyOnce, replay } from "./history";
+import { historyOnce, isDeleted, onDeletion, replay } from "./history";
 import { publishEvent } from "./publisher";
 import type { Consumption } from "./pulls";
 import { standing, stopReason, type Over } from "./standing";
@@ -12,7 +12,7 @@ import { takeWork, type TakeOptions, type WorkItem } from "./work";
 export interface WorkInHand {
   /** Every event of the search when the item was taken. The work continues from there. */
   history: readonly StoredEvent[];
-  /** Aborts with `held`, and when the search is paused, cancelled or failed. */
+  /** Aborts with `held`, and when the search is paused, cancelled, failed or deleted. */
   signal: AbortSignal;
   /** Aborts when the worker stops or its lease is lost: nothing more may be written. */
   held: AbortSignal;
@@ -27,6 +27,8 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
   handler: (work: WorkItem<K>, inHand: WorkInHand) => Promise<void>;
   /** Called for an item that is skipped or stopped because its search does not need it. */
   onUnwanted?: (work: WorkItem<K>) => void;
+  /** Removes what the handler may have stored for a search after its deletion. */
+  onDeleted?: (searchId: string) => Promise<void>;
 }
 
 /**
@@ -34,16 +36,19 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
  * worker that stops gives its item back. A failed item is repeated a bounded number of times and then reported as work.failed.
  */
 export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOptions<K>): Promise<Consumption> {
-  const { over, handler, onUnwanted, ...take } = options;
+  const { over, handler, onUnwanted, onDeleted, ...take } = options;
   return takeWork(bus, {
     ...take,
-    handler: (work, { signal }) => pursue(bus, work, { over: over(work), handler, onUnwanted }, signal),
+    handler: (work, { signal }) => pursue(bus, work, { over: over(work), handler, onUnwanted, onDeleted }, signal),
     onExhausted: async ({ work, deliveries, error }) => {
       // An unreadable item names no search to report to; takeWork has logged it.
       if (!work) return;
       const { skip } = standing(await historyOnce(bus, work.searchId), over(work), resumptionNumber(work));
       // A worker may have died after it had published the result, or after a resumption had replaced the item.
-      if (skip !== undefined) return bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });
+      if (skip !== undefined) {
+        bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });
+        return onUnneeded(bus, work.searchId, onDeleted);
+      }
       const { reason, message } = error;
       const data = { phase: work.kind, reason, message, deliveries };
       await publishEvent(bus, work.searchId, { type: "work.failed", data });
@@ -55,12 +60,13 @@ interface Pursuit<K extends WorkKind> {
   over: Over;
   handler: SearchWorkOptions<K>["handler"];
   onUnwanted: SearchWorkOptions<K>["onUnwanted"];
+  onDeleted: SearchWorkOptions<K>["onDeleted"];
 }
 
 async function pursue<K extends WorkKind>(
   bus: Bus,
   work: WorkItem<K>,
-  { over, handler, onUnwanted }: Pursuit<K>,
+  { over, handler, onUnwanted, onDeleted }: Pursuit<K>,
   held: AbortSignal,
 ): Promise<void> {
   const { searchId, kind } = work;
@@ -73,7 +79,10 @@ async function pursue<K extends WorkKind>(
   const unwanted = new AbortController();
   const ended = new AbortController();
   const signal = AbortSignal.any([held, unwanted.signal]);
-  const watching = watch(bus, searchId, sequence + 1, unwanted, AbortSignal.any([signal, ended.signal]));
+  const until = AbortSignal.any([signal, ended.signal]);
+  const watching = watch(bus, searchId, sequence + 1, unwanted, until);
+  const deleted = new LatheError("CANCELLED", `search ${searchId} has been deleted`, { reason: "SEARCH_DELETED" });
+  const attending = onDeletion(bus, searchId, until, () => unwanted.abort(deleted));
   try {
     await handler(work, { history, signal, held, stop: (reason) => unwanted.abort(reason) });
   } catch (error) {
@@ -82,11 +91,16 @@ async function pursue<K extends WorkKind>(
     // The watch has failed, so whether the search needs the item is unknown: it is delivered again.
     if (why.code !== "CANCELLED") throw why;
     bus.logger.info("work item stopped", { searchId, kind, why: why.reason });
+    await onUnneeded(bus, searchId, onDeleted);
     onUnwanted?.(work);
   } finally {
     ended.abort();
-    await watching;
+    await Promise.all([watching, attending]);
   }
+}
+
+async function onUnneeded(bus: Bus, searchId: string, onDeleted: ((searchId: string) => Promise<void>) | undefined) {
+  if (onDeleted && (await isDeleted(bus, searchId))) await onDeleted(searchId);
 }
 
 /** Aborts `unwanted` when the search is paused, cancelled or failed, until `signal` aborts. */

@@ -24,6 +24,7 @@ describe("a work item", () => {
     ["a new search", 0, [created], undefined],
     ["a search under way", 0, [created, epoch], undefined],
     ["a deleted search", 0, [], "the search is unknown: it has been deleted"],
+    ["a deleted search whose worker went on", 0, [epoch], "the search is unknown: it has been deleted"],
     ["a paused search", 0, [created, paused], "the search is paused"],
     ["a search that was resumed after it", 0, [created, paused, resumed(1)], "resumption 1 has taken its place"],
     ["its resumption", 1, [created, paused, resumed(1)], undefined],
@@ -58,7 +59,7 @@ describe("a work item", () => {
   ])("of %s (resumption %d)", (_, resumption, events, skip) => {
     expect(standing(history(events), over, resumption)).toEqual({
       skip,
-      sequence: events.length > 0 ? 7 + 3 * events.length : 0,
+      sequence: events.includes(created) ? 7 + 3 * events.length : 0,
     });
   });
 

@@ -16,7 +16,9 @@ interface Standing {
 
 /** Computes from the history of a search whether an item of this resumption is to be carried out. */
 export function standing(history: readonly StoredEvent[], over: Over, resumption: number): Standing {
-  if (history.length === 0) return { skip: "the search is unknown: it has been deleted", sequence: 0 };
+  // Events without the first one come from workers that have not heard of the deletion.
+  if (!history.some(({ event }) => event.type === "search.created"))
+    return { skip: "the search is unknown: it has been deleted", sequence: 0 };
   let ended: string | undefined;
   let paused = false;
   let resumptions = 0;

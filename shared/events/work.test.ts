@@ -6,6 +6,7 @@ import { queuedWork, quiet, startTestBus, workIsDone } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
+import { ensureDurable } from "./pull";
 import type { Consumption } from "./pulls";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
@@ -331,9 +332,31 @@ describe("takeWork", () => {
     await own.stop();
   });
 
+  it("replaces a consumer that an earlier version has made with another filter", async () => {
+    const old = {
+      stream: WORK_STREAM,
+      durable: "work-derive",
+      filter: "lathe.work.derive",
+      ackWaitMs: 1000,
+      maxAckPending: 1,
+    };
+    await ensureDurable(bus, old);
+    const id = uniqueSearchId();
+    await publishWork(bus, { searchId: id, kind: "derive", data: DeriveWork.fromPartial({}), ordinal: 0 });
+    const taken: string[] = [];
+    const consumption = await takeWork<"derive">(bus, {
+      queues: [{ kind: "derive" }],
+      handler: ({ searchId }) => Promise.resolve(void taken.push(searchId)),
+      onExhausted: ({ error }) => Promise.reject(error),
+    });
+    open.push(consumption);
+    await workIsDone(bus);
+    expect(taken).toEqual([id]);
+  });
+
   it("ends an item that cannot be read", async () => {
     const failures: unknown[] = [];
-    await bus.connection.request(workSubject("retrain"), "no envelope");
+    await bus.connection.request(workSubject(uniqueSearchId(), "retrain"), "no envelope");
     await work({ onExhausted: ({ work, error }) => Promise.resolve(void failures.push([work, error.reason])) });
     await workIsDone(bus);
     expect(failures).toEqual([[undefined, "ENVELOPE_MALFORMED"]]);

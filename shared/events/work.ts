@@ -10,7 +10,7 @@ import type { Delivery, DurableSettings } from "./pull";
 import { runPulls, type Consumption, type InHand } from "./pulls";
 import type { Quota } from "./quota";
 import { Records } from "./records";
-import { HANDBACKS_BUCKET, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
+import { HANDBACKS_BUCKET, WORK_STREAM, queueFilter, workDurable, type WorkKind } from "./subjects";
 import { handling } from "./tracing";
 
 /** A work item as its worker sees it. */
@@ -74,7 +74,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
   const kinds = new Map<DurableSettings, K>();
   for (const { kind, deviceClass } of options.queues) {
     const durable = workDurable(kind, deviceClass);
-    const filter = workSubject(kind, deviceClass);
+    const filter = queueFilter(kind, deviceClass);
     kinds.set({ stream: WORK_STREAM, durable, filter, ackWaitMs, maxAckPending: 1000 }, kind);
   }
   const handbacks = new Records<number>(bus, HANDBACKS_BUCKET, { toJSON: toCount, fromJSON: toCount });
