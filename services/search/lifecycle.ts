@@ -17,7 +17,7 @@ import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../sh
 import { HealthPolicy, type CostSpec } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
 import { alarmReason } from "../../shared/spec/health";
-import { isEnded, newRecord, type SearchRecord } from "./record";
+import { isEnded, isFinal, newRecord, type SearchRecord } from "./record";
 
 /** The changes that one event makes; absent fields stay as they were. */
 interface Change {
@@ -32,14 +32,20 @@ const { CONDITION_STATUS_TRUE: TRUE, CONDITION_STATUS_FALSE: FALSE } = Condition
 const RULES: { [N in EventName]: Rule<N> } = {
   "search.created": () => ({}),
   "search.paused": () => ({ search: { state: SearchState.SEARCH_STATE_PAUSED } }),
-  "search.resumed": (_record, { resumption }) => ({
-    search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption },
+  "search.resumed": ({ search }, { resumption }, time) => ({
+    search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption, ...revived(search, time) },
   }),
   "search.cancelled": () => ({ search: { state: SearchState.SEARCH_STATE_CANCELLED } }),
-  "search.failed": ({ search }, { reason, message }, time) => ({
-    search: { state: SearchState.SEARCH_STATE_FAILED, ...condition(search, "Failed", TRUE, reason, message, time) },
-    rest: { failure: undefined },
-  }),
+  "search.failed": ({ search }, { reason, message, resumption }, time) =>
+    resumption < search.resumptions
+      ? {}
+      : {
+          search: {
+            state: SearchState.SEARCH_STATE_FAILED,
+            ...condition(search, "Failed", TRUE, reason, message, time),
+          },
+          rest: { failure: undefined },
+        },
   "search.succeeded": ({ search }, { result }) => ({
     search: {
       state: SearchState.SEARCH_STATE_SUCCEEDED,
@@ -73,7 +79,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ...(policy === HealthPolicy.HEALTH_POLICY_PAUSE && { state: SearchState.SEARCH_STATE_PAUSED }),
     },
     ...(policy === HealthPolicy.HEALTH_POLICY_FAIL && {
-      rest: { failure: { phase: "train", reason: alarmReason(kind), message } },
+      rest: { failure: { phase: "train", reason: alarmReason(kind), message, resumption: search.resumptions } },
     }),
   }),
   "space.shrunk": ({ search }, data) => ({
@@ -209,12 +215,23 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ...result(search, { latency }),
     },
   }),
-  "work.failed": (_record, { phase, reason, message }) => ({ rest: { failure: { phase, reason, message } } }),
+  // A worker may report an item of an earlier resumption late.
+  "work.failed": ({ search }, { phase, reason, message, resumption }) =>
+    resumption < search.resumptions ? {} : { rest: { failure: { phase, reason, message, resumption } } },
 };
+
+/** Events that change nothing in a search that has failed. What its workers still finish counts, should the search be resumed. */
+const MOOT_AFTER_FAILURE: ReadonlySet<EventName> = new Set([
+  "search.paused",
+  "search.cancelled",
+  "search.failed",
+  "health.alarm.raised",
+  "work.failed",
+]);
 
 /**
  * The record after an event. An event that the record has taken in already (by its sequence) returns the same record. A fact that is
- * stored a second time, and an event after the end of the search, change the sequence only. Undefined where there is no record and the
+ * stored a second time, and an event after a final end of the search, change the sequence only. Undefined where there is no record and the
  * event does not begin one.
  */
 export function project(record: SearchRecord | undefined, stored: StoredEvent): SearchRecord | undefined {
@@ -225,8 +242,8 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
     return { ...first, ordinals: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
   }
   if (sequence <= record.search.lastSequence) return record;
-  if (isEnded(record.search) || isKnown(record, event))
-    return { ...record, search: { ...record.search, lastSequence: sequence } };
+  const moot = isFinal(record.search) || (isEnded(record.search) && MOOT_AFTER_FAILURE.has(event.type));
+  if (moot || isKnown(record, event)) return { ...record, search: { ...record.search, lastSequence: sequence } };
   const rule = RULES[event.type] as Rule<EventName>;
   const { search, rest } = rule(record, event.data, time);
   return {
@@ -258,6 +275,13 @@ export function begun({ state }: Search): { state: SearchState } {
 /** The later of two phases: a late event does not set a search back. */
 function reached({ phase }: Search, next: SearchPhase): { phase: SearchPhase } {
   return { phase: Math.max(phase, next) };
+}
+
+/** The condition Failed of a search that has failed becomes false when it is resumed, and keeps the cause in its message. */
+function revived(search: Search, time: Date): Partial<Search> {
+  const known = search.conditions.find(({ type }) => type === "Failed");
+  if (known?.status !== TRUE) return {};
+  return condition(search, "Failed", FALSE, "RESUMED", `resumed after ${known.reason}: ${known.message}`, time);
 }
 
 /** The condition Healthy becomes true after an epoch in which no alarm but that of a plateau holds. */

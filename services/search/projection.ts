@@ -1,18 +1,19 @@
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
-import { history, historyOnce } from "../../shared/events/history";
+import { history, historyOnce, resumptionsOf } from "../../shared/events/history";
 import { publishEvent, publishWork, type WorkRequest } from "../../shared/events/publisher";
 import { purgeSearch } from "../../shared/events/purge";
 import { Records, type Entry } from "../../shared/events/records";
 import { LISTING_BUCKET, SEARCHES_BUCKET, type WorkKind } from "../../shared/events/subjects";
+import { withdrawWork } from "../../shared/events/withdraw";
 import { LatheError } from "../../shared/process/errors";
 import type { SearchFailed } from "../../shared/proto/lathe/v1/events";
-import { SearchState } from "../../shared/proto/lathe/v1/search";
+import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { workOfPhase } from "../../shared/spec/phases";
 import { nextCommand, type Command, type Host } from "./commands";
 import { begun, projectAll } from "./lifecycle";
 import { placeCodec, placeOf, type Place } from "./list";
-import { isEnded, recordCodec, type SearchRecord } from "./record";
+import { isEnded, isFinal, recordCodec, type SearchRecord } from "./record";
 
 /**
  * A client waits up to 30 s for an answer, calls up to five times within them, and pauses for some 9 s in all; the reason of a failure
@@ -47,8 +48,8 @@ export class Projection {
   /** The record after every event of the search that is stored by now; NOT_FOUND where there is none. */
   async current(searchId: string): Promise<SearchRecord> {
     let record = await this.get(searchId);
-    // Events after the end of a search change nothing.
-    if (isEnded(record.search)) return record;
+    // Events after a final end of a search change nothing.
+    if (isFinal(record.search)) return record;
     if (record.search.lastSequence === 0) await this.announce(record);
     const missing = await historyOnce(this.bus, searchId, record.search.lastSequence + 1);
     if (missing.length > 0) {
@@ -88,7 +89,8 @@ export class Projection {
     });
     if (known && isEnded(known.value.search)) return;
     const phase = (known && workOfPhase(known.value.search.phase)) ?? "search";
-    const data: SearchFailed = { reason: error.reason, message: error.message, phase };
+    const resumption = await resumptionsOf(this.bus, searchId);
+    const data: SearchFailed = { reason: error.reason, message: error.message, phase, resumption };
     await publishEvent(this.bus, searchId, { type: "search.failed", data });
   }
 
@@ -143,8 +145,12 @@ export class Projection {
     return events;
   }
 
-  /** Carries out the command that a record asks for, unless it has been carried out. */
+  /**
+   * Carries out the command that a record asks for, unless it has been carried out. The work of a search that has ended leaves the queue,
+   * at each event after the end: a process that died may have left some.
+   */
   async advance(record: SearchRecord): Promise<SearchRecord> {
+    if (isEnded(record.search)) await this.withdraw(record.search);
     const command = nextCommand(record, this.host);
     if (!command || command.id === record.issued) return record;
     await this.carryOut(record.search.id, command);
@@ -152,7 +158,14 @@ export class Projection {
       // Another process may have taken in later events, and carried out the command that follows from them.
       !known || known.search.lastSequence !== record.search.lastSequence ? undefined : { ...known, issued: command.id },
     );
+    // The search may have ended, or been deleted, while its work was queued.
+    if (!entry || isEnded(entry.value.search)) await this.withdraw(entry?.value.search ?? record.search);
     return entry?.value ?? record;
+  }
+
+  /** A failed search may be resumed meanwhile: the work of a later resumption stays. */
+  private async withdraw(search: Search): Promise<void> {
+    await withdrawWork(this.bus, search.id, search.resumptions);
   }
 
   private async carryOut(searchId: string, command: Command): Promise<void> {

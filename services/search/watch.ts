@@ -1,6 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import { toWatchResponse, type StoredEvent } from "../../shared/events/catalog";
-import { history, replay } from "../../shared/events/history";
+import { history, onDeletion, replay } from "../../shared/events/history";
 import { subscribeProgress } from "../../shared/events/publisher";
 import type { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
 import type { Search, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
@@ -14,7 +14,8 @@ interface WatchOptions {
 }
 
 /**
- * The events of a search from a sequence on, then each new one, up to and including the event that ends it. Progress messages have
+ * The events of a search from a sequence on, then each new one, up to and including the event that ends it. A failure that a resumption
+ * had followed when the watch began does not end it; a deletion does. Progress messages have
  * sequence 0 and follow the history; a client that reads more slowly than the worker publishes gets only the newest.
  */
 export async function* watch(
@@ -27,12 +28,13 @@ export async function* watch(
     if (fromSequence > search.lastSequence) return;
     for await (const stored of history(bus, search.id, fromSequence, { until: search.lastSequence, signal })) {
       yield toWatchResponse(stored);
-      if (isLast(stored)) return;
+      if (isLast(search, stored)) return;
     }
     return;
   }
   const end = new AbortController();
   const events = replay(bus, search.id, fromSequence, AbortSignal.any([signal, end.signal]));
+  void onDeletion(bus, search.id, AbortSignal.any([signal, end.signal]), () => end.abort());
   const newest = new Newest<TrainingProgressed>();
   const unsubscribe = includeProgress
     ? subscribeProgress(bus, search.id, (progress) => newest.put(progress))
@@ -57,7 +59,7 @@ export async function* watch(
       coming = ask();
       live ||= event.value.sequence >= search.lastSequence;
       yield toWatchResponse(event.value);
-      if (isLast(event.value)) return;
+      if (isLast(search, event.value)) return;
     }
   } finally {
     end.abort();
@@ -65,7 +67,8 @@ export async function* watch(
   }
 }
 
-const isLast = ({ event }: StoredEvent) => isEnd(event.type);
+const isLast = ({ resumptions }: Search, { event }: StoredEvent) =>
+  isEnd(event.type) && !(event.type === "search.failed" && event.data.resumption < resumptions);
 
 function progressResponse(value: TrainingProgressed): WatchSearchResponse {
   return { sequence: 0, time: new Date(), event: { $case: "trainingProgressed", value } };

@@ -1,6 +1,6 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
-import type { StoredEvent } from "./catalog";
+import type { EventName, StoredEvent } from "./catalog";
 import { Cursor } from "./cursor";
 import { decodeEvent } from "./envelope";
 import { isUnavailable, sleep } from "./faults";
@@ -118,6 +118,19 @@ export async function* replay(
     forget();
     subscription.unsubscribe();
   }
+}
+
+/** The newest stored event of one name; undefined if there is none. */
+export async function newestEvent(bus: Bus, searchId: string, name: EventName): Promise<StoredEvent | undefined> {
+  const query = { last_by_subj: eventSubject(searchId, name) };
+  const message = await readMessage(bus, EVENTS_STREAM, query, { what: `newest ${name} of search ${searchId}` });
+  return message && readStored(bus, message);
+}
+
+/** How often a search has been resumed. */
+export async function resumptionsOf(bus: Bus, searchId: string): Promise<number> {
+  const event = (await newestEvent(bus, searchId, "search.resumed"))?.event;
+  return event?.type === "search.resumed" ? event.data.resumption : 0;
 }
 
 /**

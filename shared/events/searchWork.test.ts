@@ -157,7 +157,7 @@ it("repeats a failure that may heal a bounded number of times, then fails the se
   expect(seen.sort()).toEqual(["ill", "ill", "ill", "well"]);
   expect((await historyOnce(bus, ill)).at(-1)?.event).toEqual({
     type: "work.failed",
-    data: { phase: "derive", reason: "WORKER_DIED", message: "its process died", deliveries: 3 },
+    data: { phase: "derive", reason: "WORKER_DIED", message: "its process died", deliveries: 3, resumption: 0 },
   });
 });
 

@@ -43,14 +43,14 @@ export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOpt
     onExhausted: async ({ work, deliveries, error }) => {
       // An unreadable item names no search to report to; takeWork has logged it.
       if (!work) return;
-      const { skip } = standing(await historyOnce(bus, work.searchId), over(work), resumptionNumber(work));
+      const { skip, resumptions } = standing(await historyOnce(bus, work.searchId), over(work), resumptionNumber(work));
       // A worker may have died after it had published the result, or after a resumption had replaced the item.
       if (skip !== undefined) {
         bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });
         return onUnneeded(bus, work.searchId, onDeleted);
       }
       const { reason, message } = error;
-      const data = { phase: work.kind, reason, message, deliveries };
+      const data = { phase: work.kind, reason, message, deliveries, resumption: resumptions };
       await publishEvent(bus, work.searchId, { type: "work.failed", data });
     },
   });
@@ -71,7 +71,7 @@ async function pursue<K extends WorkKind>(
 ): Promise<void> {
   const { searchId, kind } = work;
   const history = await historyOnce(bus, searchId, 0, held);
-  const { skip, sequence } = standing(history, over, resumptionNumber(work));
+  const { skip, sequence, resumptions } = standing(history, over, resumptionNumber(work));
   if (skip !== undefined) {
     bus.logger.info("work item skipped", { searchId, kind, why: skip });
     return onUnwanted?.(work);
@@ -80,7 +80,7 @@ async function pursue<K extends WorkKind>(
   const ended = new AbortController();
   const signal = AbortSignal.any([held, unwanted.signal]);
   const until = AbortSignal.any([signal, ended.signal]);
-  const watching = watch(bus, searchId, sequence + 1, unwanted, until);
+  const watching = watch(bus, searchId, { sequence, resumptions }, unwanted, until);
   const deleted = new LatheError("CANCELLED", `search ${searchId} has been deleted`, { reason: "SEARCH_DELETED" });
   const attending = onDeletion(bus, searchId, until, () => unwanted.abort(deleted));
   try {
@@ -107,13 +107,13 @@ async function onUnneeded(bus: Bus, searchId: string, onDeleted: ((searchId: str
 async function watch(
   bus: Bus,
   searchId: string,
-  from: number,
+  { sequence, resumptions }: { sequence: number; resumptions: number },
   unwanted: AbortController,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    for await (const stored of replay(bus, searchId, from, signal)) {
-      const reason = stopReason(stored);
+    for await (const stored of replay(bus, searchId, sequence + 1, signal)) {
+      const reason = stopReason(stored, resumptions);
       if (reason) unwanted.abort(new LatheError("CANCELLED", `search ${searchId}: ${stored.event.type}`, { reason }));
     }
   } catch (error) {

@@ -22,7 +22,11 @@ export const ALL_EVENTS = "lathe.events.>";
 export const ALL_WORK = "lathe.work.>";
 
 /** Durable consumers, one per service and purpose. */
-export const DURABLES = { search: "search-projection", shrinking: "shrinking-decisions" } as const;
+export const DURABLES = {
+  search: "search-projection",
+  shrinking: "shrinking-decisions",
+  resumptions: "shrinking-resumptions",
+} as const;
 
 export type WorkKind = "train" | "derive" | "retrain" | "profile";
 
