@@ -1,6 +1,6 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
-import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
+import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { awaitEvent } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
@@ -256,11 +256,17 @@ const OVER: Record<TrainingKind, Over> = {
   retrain: { "network.trained": "the network is trained" },
 };
 
+const MILESTONES: Record<TrainingKind, readonly EventName[]> = {
+  train: ["epoch.completed", "sampling.epoch.completed", "candidate.evaluated"],
+  retrain: ["retraining.epoch.completed"],
+};
+
 /** Takes the items of both queues one at a time: two trainings side by side would each take twice as long and need twice the memory. */
 export function consume(bus: Bus, trainer: Trainer, leaseMs = 60_000, quota?: Quota): Promise<Consumption> {
   return consumeWork<TrainingKind>(bus, {
     queues: [{ kind: "train" }, { kind: "retrain" }],
     over: ({ kind }) => OVER[kind],
+    milestones: ({ kind }) => MILESTONES[kind],
     handler: (work, inHand) => trainer.carryOut(work, inHand),
     onDeleted: (searchId) => trainer.removeAll(searchId),
     ackWaitMs: leaseMs,

@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
-import type { StoredEvent } from "./catalog";
-import { historyOnce, isDeleted, onDeletion, replay } from "./history";
+import type { EventName, StoredEvent } from "./catalog";
+import { historyOnce, isDeleted, newestEvent, onDeletion, replay } from "./history";
 import { publishEvent } from "./publisher";
 import type { Consumption } from "./pulls";
 import { standing, stopReason, type Over } from "./standing";
@@ -23,6 +23,8 @@ export interface WorkInHand {
 interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /** The events that make an item superfluous. */
   over: (work: WorkItem<K>) => Over;
+  /** The events by which an item stores what it has reached. A failure after a new one starts the count of attempts anew. */
+  milestones?: (work: WorkItem<K>) => readonly EventName[];
   /** Carries out an item. A throw after `signal` has aborted is no failure. */
   handler: (work: WorkItem<K>, inHand: WorkInHand) => Promise<void>;
   /** Called for an item that is skipped or stopped because its search does not need it. */
@@ -36,10 +38,11 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
  * worker that stops gives its item back. A failed item is repeated a bounded number of times and then reported as work.failed.
  */
 export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOptions<K>): Promise<Consumption> {
-  const { over, handler, onUnwanted, onDeleted, ...take } = options;
+  const { over, handler, onUnwanted, onDeleted, milestones, ...take } = options;
   return takeWork(bus, {
     ...take,
     handler: (work, { signal }) => pursue(bus, work, { over: over(work), handler, onUnwanted, onDeleted }, signal),
+    progress: milestones && ((work) => newestOf(bus, work.searchId, milestones(work))),
     onExhausted: async ({ work, deliveries, error }) => {
       // An unreadable item names no search to report to; takeWork has logged it.
       if (!work) return;
@@ -54,6 +57,14 @@ export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOpt
       await publishEvent(bus, work.searchId, { type: "work.failed", data });
     },
   });
+}
+
+/** Sequence of the newest event of these names since the search was last resumed; 0 if there is none. */
+async function newestOf(bus: Bus, searchId: string, names: readonly EventName[]): Promise<number> {
+  const sequence = async (name: EventName) => (await newestEvent(bus, searchId, name))?.sequence ?? 0;
+  const [resumed, ...found] = await Promise.all([sequence("search.resumed"), ...names.map(sequence)]);
+  const newest = Math.max(0, ...found);
+  return newest > resumed ? newest : 0;
 }
 
 interface Pursuit<K extends WorkKind> {
