@@ -134,7 +134,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     case "searchPaused":
       return { ...view, state: "paused" };
     case "searchResumed":
-      return { ...view, state: "running" };
+      return { ...restarted(view), state: "running", reason: undefined };
     case "workFailed":
       return { ...view, reason: event.value.message };
     case "searchSucceeded":
@@ -151,6 +151,12 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
 const finishAll = (view: SearchView): SearchView => ({
   ...view,
   phases: view.phases.map((one) => ({ ...one, status: "done" })),
+});
+
+/** A search that has failed is resumed. */
+const restarted = (view: SearchView): SearchView => ({
+  ...view,
+  phases: view.phases.map((one) => (one.status === "failed" ? { ...one, status: "running" } : one)),
 });
 
 const failRunning = (view: SearchView): SearchView => ({

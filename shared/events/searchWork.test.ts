@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { ArchitectureDerived, DeriveWork, SearchCreated, WorkFailed } from "../proto/lathe/v1/events";
+import { ArchitectureDerived, DeriveWork, EpochCompleted, SearchCreated, WorkFailed } from "../proto/lathe/v1/events";
 import { startTestBus, workIsDone } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
@@ -159,6 +159,33 @@ it("repeats a failure that may heal a bounded number of times, then fails the se
     type: "work.failed",
     data: { phase: "derive", reason: "WORKER_DIED", message: "its process died", deliveries: 3, resumption: 0 },
   });
+});
+
+it("fails no search for deaths between which its work went on, and fails it after three without progress", async () => {
+  const id = await newSearch();
+  await queue(id);
+  let deaths = 0;
+  const died = () => Promise.reject(new LatheError("UNAVAILABLE", "its process died", { reason: "WORKER_DIED" }));
+  await work({
+    milestones: () => ["epoch.completed"],
+    handler: async () => {
+      deaths++;
+      const data = EpochCompleted.fromPartial({ metrics: { epoch: Math.min(5, deaths) } });
+      await publishEvent(bus, id, { type: "epoch.completed", data });
+      return died();
+    },
+  });
+  await workIsDone(bus);
+  // The fifth death is the last that follows an epoch.
+  expect(deaths).toBe(8);
+  expect((await historyOnce(bus, id)).at(-1)?.event).toMatchObject({ type: "work.failed", data: { deliveries: 3 } });
+
+  await publishEvent(bus, id, { type: "search.resumed", data: { resumption: 1 } });
+  deaths = 5;
+  await queue(id, 1);
+  await until(async () => (await names(id)).filter((name) => name === "work.failed").length === 2);
+  // The epochs of the item before are no progress of this one.
+  expect(deaths).toBe(8);
 });
 
 it("counts an item as failed, not as done, where its search can no longer be followed", async () => {
