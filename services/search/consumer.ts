@@ -94,6 +94,7 @@ export async function consume(
     stop: async () => {
       clearInterval(timer);
       await consumption.stop();
+      await sweeping;
       stopped = true;
       for (const searchId of [...following.keys()]) leave(searchId);
     },
@@ -103,6 +104,8 @@ export async function consume(
 /** Exports the span of a whole search once an event has ended it. A second end changes nothing in the search, and exports no span. */
 function traceEnd({ id, createdAt, resumptions, state }: Search, { event, time }: StoredEvent): void {
   if (!isEnd(event.type) || ENDS[event.type] !== state) return;
+  // A failure that a resumption has followed ended its part of the trace.
+  if (event.type === "search.failed" && event.data.resumption < resumptions) return;
   const start = createdAt ?? time;
   const attributes = { "lathe.outcome": event.type, "lathe.resumptions": resumptions };
   const failure = event.type === "search.failed" ? event.data : undefined;

@@ -87,7 +87,8 @@ export class Searches {
     if (isEnded(search) && search.state !== SearchState.SEARCH_STATE_CANCELLED)
       throw notAllowed(search, "cancelled", "PENDING, RUNNING or PAUSED");
     if (isEnded(search)) return search;
-    const after = await this.publish(searchId, { type: "search.cancelled", data: { reason } });
+    // One that came after a failure had no effect, and must not pass for this one after the resumption.
+    const after = await this.publish(searchId, { type: "search.cancelled", data: { reason } }, search.resumptions);
     if (after.state !== SearchState.SEARCH_STATE_CANCELLED)
       throw notAllowed(after, "cancelled", "PENDING, RUNNING or PAUSED");
     return after;

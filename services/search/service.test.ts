@@ -560,6 +560,19 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     });
   });
 
+  it("cancel a resumed search, although a cancellation came after its failure", async () => {
+    const { id } = await begin();
+    const reason = { reason: "X", message: "x", phase: "train", resumption: 0 };
+    await publish(id, { type: "search.failed", data: reason });
+    // Another client's call, sent before the failure.
+    await publishEvent(bus, id, { type: "search.cancelled", data: { reason: "" } }, { ordinal: 0 });
+    await inState(id, SearchState.SEARCH_STATE_FAILED);
+    await api.resumeSearch({ searchId: id });
+    const { search } = await api.cancelSearch({ searchId: id, reason: "" });
+    expect(search?.state).toBe(SearchState.SEARCH_STATE_CANCELLED);
+    expect(await failure(api.resumeSearch({ searchId: id }))).toMatchObject({ metadata: { state: "CANCELLED" } });
+  });
+
   it("refuse an ended search with its state; a cancelled search may be cancelled again", async () => {
     const { id } = await begin();
     const cancel = (searchId: string) => api.cancelSearch({ searchId, reason: "enough" });

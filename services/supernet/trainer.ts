@@ -37,12 +37,12 @@ interface TrainerOptions {
   engine: EngineOptions;
   metrics: TrainingMetrics;
   logger: Logger;
-  /** How long a decision of the shrinking service is awaited, in ms; 15 minutes. */
+  /** How long a decision of the shrinking service is awaited, in ms; 30 minutes. */
   decisionMs?: number;
 }
 
 /** A decision takes milliseconds. While the shrinking service is away for longer, the item goes back, so that others get their turn. */
-const DECISION_MS = 15 * 60_000;
+const DECISION_MS = 30 * 60_000;
 
 type TrainingKind = "train" | "retrain";
 type CheckpointKind = "checkpoint" | "retraining-checkpoint";
