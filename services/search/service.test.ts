@@ -565,7 +565,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     const reason = { reason: "X", message: "x", phase: "train", resumption: 0 };
     await publish(id, { type: "search.failed", data: reason });
     // Another client's call, sent before the failure.
-    await publishEvent(bus, id, { type: "search.cancelled", data: { reason: "" } }, { ordinal: 0 });
+    await publish(id, { type: "search.cancelled", data: { reason: "" } });
     await inState(id, SearchState.SEARCH_STATE_FAILED);
     await api.resumeSearch({ searchId: id });
     const { search } = await api.cancelSearch({ searchId: id, reason: "" });
