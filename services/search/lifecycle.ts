@@ -36,16 +36,11 @@ const RULES: { [N in EventName]: Rule<N> } = {
     search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption, ...revived(search, time) },
   }),
   "search.cancelled": () => ({ search: { state: SearchState.SEARCH_STATE_CANCELLED } }),
-  "search.failed": ({ search }, { reason, message, resumption }, time) =>
-    resumption < search.resumptions
-      ? {}
-      : {
-          search: {
-            state: SearchState.SEARCH_STATE_FAILED,
-            ...condition(search, "Failed", TRUE, reason, message, time),
-          },
-          rest: { failure: undefined },
-        },
+  "search.failed": ({ search }, { reason, message, resumption }, time) => {
+    if (resumption < search.resumptions) return {};
+    const because = condition(search, "Failed", TRUE, reason, message, time);
+    return { search: { state: SearchState.SEARCH_STATE_FAILED, ...because }, rest: { failure: undefined } };
+  },
   "search.succeeded": ({ search }, { result }) => ({
     search: {
       state: SearchState.SEARCH_STATE_SUCCEEDED,
