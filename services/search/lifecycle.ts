@@ -210,7 +210,6 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ...result(search, { latency }),
     },
   }),
-  // A worker may report an item of an earlier resumption late.
   "work.failed": ({ search }, { phase, reason, message, resumption }) =>
     resumption < search.resumptions ? {} : { rest: { failure: { phase, reason, message, resumption } } },
 };
