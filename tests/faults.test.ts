@@ -142,6 +142,27 @@ describe("a data set", () => {
   });
   let count = 0;
 
+  it("that is repaired after its search has failed is searched at a resumption", async () => {
+    const path = await folder("repaired");
+    const image = join(path, "train", "images", "b.png");
+    writeFileSync(image, "no picture");
+    const { search, history } = await system.run(fileSpec(DatasetKind.DATASET_KIND_FOLDER, path, 3));
+    const { message } = failure(search);
+    const resume = () => system.search.api.resumeSearch({ searchId: search.id });
+    await resume();
+    // Nothing was mended.
+    const again = await until(
+      () => system.get(search.id),
+      ({ state }) => state === SearchState.SEARCH_STATE_FAILED,
+    );
+    expect({ ...failure(again), resumptions: again.resumptions }).toMatchObject({ message, resumptions: 1 });
+    await writeImage(image, 32, 64);
+    await resume();
+    expect(SearchState[(await system.ended(search.id)).state]).toBe("SEARCH_STATE_SUCCEEDED");
+    expect((await system.history(search.id)).slice(0, history.length)).toEqual(history);
+    await expect(resume()).rejects.toMatchObject({ code: "FAILED_PRECONDITION", metadata: { state: "SUCCEEDED" } });
+  });
+
   it("that is complete is searched", async () => {
     const { search } = await system.run(fileSpec(DatasetKind.DATASET_KIND_FOLDER, await folder("whole"), 3));
     expect(SearchState[search.state]).toBe("SEARCH_STATE_SUCCEEDED");

@@ -73,7 +73,7 @@ it("a whole search, from its start to its deletion, needs no more than the permi
 
 const probes = {
   "an event of another": ["lathe.events.doctor.search.cancelled", "lathe.events.doctor.space.kept"],
-  work: ["lathe.work.train", "lathe.work.derive"],
+  work: ["lathe.work.train.doctor", "lathe.work.derive.doctor", "$JS.API.STREAM.MSG.DELETE.WORK"],
   records: ["$KV.SEARCHES.doctor", "$KV.LISTING.doctor", "$KV.REQUESTS.doctor"],
   checkpoints: ["$O.CHECKPOINTS.C.doctor"],
   networks: ["$O.ARTIFACTS.C.doctor"],

@@ -64,18 +64,20 @@ describe("SIGKILL", () => {
 });
 
 describe("the training process", () => {
+  let plain: unknown[];
   it("is replaced when it is killed in the middle of an epoch, and the result is the same", async () => {
     const spec = slowSpec();
-    const plain = await system.run(spec);
+    plain = outcome((await system.run(spec)).history);
     const id = await system.begin(spec);
     await system.inEpoch(id, 2);
     await system.killTrainer();
     expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
-    expect(outcome(await system.history(id))).toEqual(outcome(plain.history));
+    expect(outcome(await system.history(id))).toEqual(plain);
   });
 
-  it("fails its search, with the cause, when it dies each time", async () => {
+  it("fails its search, with the cause, when it dies each time; a resumption leads to the same result", async () => {
     const id = await system.begin(slowSpec());
+    await system.inEpoch(id, 2);
     let deaths = 0;
     const killing = setInterval(() => {
       for (const pid of system.trainers()) {
@@ -93,6 +95,13 @@ describe("the training process", () => {
     } finally {
       clearInterval(killing);
     }
+    const { search } = await system.search.api.resumeSearch({ searchId: id });
+    expect(search).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 1 });
+    expect((await system.ended(id)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    const history = await system.history(id);
+    const names = history.map(nameOf);
+    expect(names.indexOf("epoch.completed 1")).toBeLessThan(names.indexOf("search.failed"));
+    expect(outcome(history.filter(({ event }) => !/^(work|search)\.failed$/.test(event.type)))).toEqual(plain);
   });
 });
 

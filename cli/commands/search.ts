@@ -169,7 +169,7 @@ export function searchCommand(program: Command): void {
         ),
       );
   simple("pause", "pauseSearch", "pause a search after its current step");
-  simple("resume", "resumeSearch", "continue a paused search");
+  simple("resume", "resumeSearch", "continue a paused or failed search from its newest checkpoint");
   simple("cancel", "cancelSearch", "cancel a search; its results so far are kept");
 
   sub("delete <id>", "delete a search that has ended, with its events and artifacts").action(

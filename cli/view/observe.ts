@@ -120,7 +120,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     case "searchPaused":
       return { ...view, state: "paused" };
     case "searchResumed":
-      return { ...view, state: "running" };
+      return { ...settle(view, restarted), state: "running", reason: undefined };
     case "workFailed":
       return { ...view, reason: event.value.message };
     case "searchSucceeded":
@@ -139,3 +139,4 @@ function settle(view: SearchView, status: (phase: Phase) => Phase["status"]): Se
 }
 
 const failed = ({ status }: Phase) => (status === "running" ? "failed" : status);
+const restarted = ({ status }: Phase) => (status === "failed" ? "running" : status);

@@ -103,6 +103,9 @@ describe("the view of a search", () => {
     expect(statuses(after(created, converged, derived))).toEqual(["done", "done", "running", "waiting"]);
     const failed = respond({ $case: "searchFailed", value: { message: "no train.txt", reason: "X", phase: "train" } });
     expect(statuses(after(created, failed))).toEqual(["failed", "waiting", "waiting", "waiting"]);
+    const resumed = after(created, failed, respond({ $case: "searchResumed", value: { resumption: 1 } }));
+    expect(statuses(resumed)).toEqual(["running", "waiting", "waiting", "waiting"]);
+    expect(resumed.reason).toBeUndefined();
     expect(statuses(after(created, respond({ $case: "searchSucceeded", value: {} })))).toEqual(Array(4).fill("done"));
   });
 

@@ -54,7 +54,7 @@ export interface SearchView {
   retrainingLoss?: number;
   lastAlarm?: { name: string; epoch: number; message: string };
   /** Why the search failed or was cancelled. */
-  reason?: string;
+  reason?: string | undefined;
 }
 
 export function initialView(searchId: string): SearchView {

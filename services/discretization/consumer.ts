@@ -49,6 +49,7 @@ export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptio
       metrics.gap(data.discretizationGap);
       await publishEvent(bus, searchId, { type: "architecture.derived", data }, { signal: held });
     },
+    onDeleted: (searchId) => artifacts.deleteAll(searchId),
     ackWaitMs: leaseMs,
   });
 }

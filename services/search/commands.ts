@@ -42,7 +42,11 @@ export function nextCommand(record: SearchRecord, host: Host): Command | undefin
   const { search, failure } = record;
   // Sequence 0: search.created, the first event, is not stored yet.
   if (isEnded(search) || search.lastSequence === 0) return undefined;
-  if (failure) return { id: "failed", do: "publish", event: { type: "search.failed", data: failure } };
+  if (failure) {
+    const { resumptions: resumption } = search;
+    const event: LatheEvent = { type: "search.failed", data: { ...failure, resumption } };
+    return { id: `failed:${resumption}`, do: "publish", event };
+  }
   if (search.state === SearchState.SEARCH_STATE_PAUSED) return undefined;
   return STEPS.get(search.phase)?.(record, host);
 }

@@ -112,6 +112,8 @@ export async function consume(
 /** Exports the span of a whole search once an event has ended it. A second end changes nothing in the search, and exports no span. */
 function traceEnd({ id, createdAt, resumptions, state }: Search, { event, time }: StoredEvent): void {
   if (!isEnd(event.type) || ENDS[event.type] !== state) return;
+  // A failure that a resumption has followed ended its part of the trace.
+  if (event.type === "search.failed" && event.data.resumption < resumptions) return;
   const start = createdAt ?? time;
   const attributes = { "lathe.outcome": event.type, "lathe.resumptions": resumptions };
   const failure = event.type === "search.failed" ? event.data : undefined;

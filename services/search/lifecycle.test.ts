@@ -64,12 +64,14 @@ const genotype = largestGenotype(s.space);
 const given = search({ ...latency, algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype } });
 const failed: LatheEvent = {
   type: "work.failed",
-  data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", deliveries: 1 },
+  data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", deliveries: 1, resumption: 0 },
 };
 const searchFailed: LatheEvent = {
   type: "search.failed",
-  data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt" },
+  data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", resumption: 0 },
 };
+/** The failure of the first resumption. */
+const again = (event: LatheEvent) => ({ ...event, data: { ...event.data, resumption: 1 } }) as LatheEvent;
 const alarm = (
   epoch: number,
   policy: HealthPolicy,
@@ -182,12 +184,36 @@ describe("the course of a search", () => {
     ],
     [
       "whose worker fails, even while it is paused",
-      [s.created, s.paused, failed, searchFailed, s.epoch(1), s.resumed(1), cancelled],
+      [s.created, s.paused, failed, searchFailed, s.epoch(1), s.paused, cancelled],
       [
         "PENDING SEARCHING train:0",
         "PAUSED SEARCHING -",
-        "PAUSED SEARCHING failed",
+        "PAUSED SEARCHING failed:0",
         ...Array<string>(4).fill("FAILED SEARCHING -"),
+      ],
+    ],
+    [
+      "that fails, is resumed from where it was, fails again and is resumed again",
+      [
+        ...[s.created, s.epoch(1), failed, searchFailed, s.resumed(1)],
+        // Reports of the first failure that come late.
+        ...[failed, searchFailed],
+        ...[again(failed), again(searchFailed), s.resumed(2), s.converged],
+      ],
+      [
+        ...["PENDING SEARCHING train:0", "RUNNING SEARCHING train:0"],
+        ...["RUNNING SEARCHING failed:0", "FAILED SEARCHING -"],
+        ...Array<string>(3).fill("RUNNING SEARCHING train:1"),
+        ...["RUNNING SEARCHING failed:1", "FAILED SEARCHING -"],
+        ...["RUNNING SEARCHING train:2", "RUNNING DERIVING derive:2"],
+      ],
+    ],
+    [
+      "that fails while its worker still finishes, and is resumed after that",
+      [s.created, s.epoch(1), searchFailed, s.converged, s.resumed(1)],
+      [
+        ...["PENDING SEARCHING train:0", "RUNNING SEARCHING train:0", "FAILED SEARCHING -", "FAILED DERIVING -"],
+        "RUNNING DERIVING derive:1",
       ],
     ],
     [
@@ -208,7 +234,7 @@ describe("the course of a search", () => {
     [
       "that an alarm fails",
       [s.created, s.epoch(1), alarm(1, FAIL), searchFailed],
-      ["PENDING SEARCHING train:0", "RUNNING SEARCHING train:0", "RUNNING SEARCHING failed", "FAILED SEARCHING -"],
+      ["PENDING SEARCHING train:0", "RUNNING SEARCHING train:0", "RUNNING SEARCHING failed:0", "FAILED SEARCHING -"],
     ],
     [
       "that is cancelled",
@@ -451,6 +477,18 @@ describe("the result", () => {
       { type: "Failed", reason: "DATASET_INVALID", message: "no train.txt", changedAt: new Date(start + 2000) },
     ]);
     expect(record.failure).toBeUndefined();
+  });
+
+  it("keeps the cause of a failure that a resumption has followed", () => {
+    const record = projectAll(undefined, stored([s.created, failed, searchFailed, s.resumed(1)]))!;
+    expect(record.search.conditions).toMatchObject([
+      {
+        type: "Failed",
+        status: ConditionStatus.CONDITION_STATUS_FALSE,
+        reason: "RESUMED",
+        message: "resumed after DATASET_INVALID: no train.txt",
+      },
+    ]);
   });
 });
 

@@ -19,7 +19,7 @@ import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../sh
 import { HealthPolicy, type CostSpec } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
 import { alarmReason } from "../../shared/spec/health";
-import { isEnded, newRecord, type SearchRecord } from "./record";
+import { isEnded, isFinal, newRecord, type SearchRecord } from "./record";
 
 /** The changes that one event makes; absent fields stay as they were. */
 interface Change {
@@ -34,14 +34,15 @@ const { CONDITION_STATUS_TRUE: TRUE, CONDITION_STATUS_FALSE: FALSE } = Condition
 const RULES: { [N in EventName]: Rule<N> } = {
   "search.created": () => ({}),
   "search.paused": () => ({ search: { state: SearchState.SEARCH_STATE_PAUSED } }),
-  "search.resumed": (_record, { resumption }) => ({
-    search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption },
+  "search.resumed": ({ search }, { resumption }, time) => ({
+    search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption, ...revived(search, time) },
   }),
   "search.cancelled": () => ({ search: { state: SearchState.SEARCH_STATE_CANCELLED } }),
-  "search.failed": ({ search }, { reason, message }, time) => ({
-    search: { state: SearchState.SEARCH_STATE_FAILED, ...condition(search, "Failed", TRUE, reason, message, time) },
-    rest: { failure: undefined },
-  }),
+  "search.failed": ({ search }, { reason, message, resumption }, time) => {
+    if (resumption < search.resumptions) return {};
+    const because = condition(search, "Failed", TRUE, reason, message, time);
+    return { search: { state: SearchState.SEARCH_STATE_FAILED, ...because }, rest: { failure: undefined } };
+  },
   "search.succeeded": ({ search }, { result }) => ({
     search: {
       state: SearchState.SEARCH_STATE_SUCCEEDED,
@@ -75,7 +76,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ...(policy === HealthPolicy.HEALTH_POLICY_PAUSE && { state: SearchState.SEARCH_STATE_PAUSED }),
     },
     ...(policy === HealthPolicy.HEALTH_POLICY_FAIL && {
-      rest: { failure: { phase: "train", reason: alarmReason(kind), message } },
+      rest: { failure: { phase: "train", reason: alarmReason(kind), message, resumption: search.resumptions } },
     }),
   }),
   "space.shrunk": ({ search }, data) => ({
@@ -192,12 +193,22 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ...result(search, { latency }),
     },
   }),
-  "work.failed": (_record, { phase, reason, message }) => ({ rest: { failure: { phase, reason, message } } }),
+  "work.failed": ({ search }, { phase, reason, message, resumption }) =>
+    resumption < search.resumptions ? {} : { rest: { failure: { phase, reason, message, resumption } } },
 };
+
+/** Events that change nothing in a search that has failed. What its workers still finish counts, should the search be resumed. */
+const MOOT_AFTER_FAILURE: ReadonlySet<EventName> = new Set([
+  "search.paused",
+  "search.cancelled",
+  "search.failed",
+  "health.alarm.raised",
+  "work.failed",
+]);
 
 /**
  * The record after an event. An event that the record has taken in already (by its sequence) returns the same record. A fact that is
- * stored a second time, and an event after the end of the search, change the sequence only. Undefined where there is no record and the
+ * stored a second time, and an event after a final end of the search, change the sequence only. Undefined where there is no record and the
  * event does not begin one.
  */
 export function project(record: SearchRecord | undefined, stored: StoredEvent): SearchRecord | undefined {
@@ -208,8 +219,8 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
     return { ...first, ordinals: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
   }
   if (sequence <= record.search.lastSequence) return record;
-  if (isEnded(record.search) || isKnown(record, event))
-    return { ...record, search: { ...record.search, lastSequence: sequence } };
+  const moot = isFinal(record.search) || (isEnded(record.search) && MOOT_AFTER_FAILURE.has(event.type));
+  if (moot || isKnown(record, event)) return { ...record, search: { ...record.search, lastSequence: sequence } };
   const rule = RULES[event.type] as Rule<EventName>;
   const { search, rest } = rule(record, event.data, time);
   return {
@@ -239,6 +250,13 @@ export function begun({ state }: Search): { state: SearchState } {
 /** The later of two phases: a late event does not set a search back. */
 function reached({ phase }: Search, next: SearchPhase): { phase: SearchPhase } {
   return { phase: Math.max(phase, next) };
+}
+
+/** The condition Failed of a search that has failed becomes false when it is resumed, and keeps the cause in its message. */
+function revived(search: Search, time: Date): Partial<Search> {
+  const known = search.conditions.find(({ type }) => type === "Failed");
+  if (known?.status !== TRUE) return {};
+  return condition(search, "Failed", FALSE, "RESUMED", `resumed after ${known.reason}: ${known.message}`, time);
 }
 
 /** The condition Healthy becomes true after an epoch in which no alarm but that of a plateau holds. */

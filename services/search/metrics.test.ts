@@ -164,7 +164,7 @@ describe("metrics of searches", () => {
     });
     const failed = (phase: string, reason: string): LatheEvent => ({
       type: "work.failed",
-      data: { phase, reason, message: "", deliveries: 1 },
+      data: { phase, reason, message: "", deliveries: 1, resumption: 0 },
     });
     for (const each of [failed("retrain", "LOSS_NOT_FINITE"), failed("train", "LOSS_NOT_FINITE"), failed("train", "X")])
       takeIn("s-a", each);

@@ -1,19 +1,20 @@
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
 import { sleep } from "../../shared/events/faults";
-import { history, historyOnce } from "../../shared/events/history";
+import { history, historyOnce, resumptionsOf } from "../../shared/events/history";
 import { publishEvent, publishWork, type WorkRequest } from "../../shared/events/publisher";
 import { purgeSearch } from "../../shared/events/purge";
 import { Records, type Entry } from "../../shared/events/records";
 import { LISTING_BUCKET, SEARCHES_BUCKET, type WorkKind } from "../../shared/events/subjects";
+import { withdrawWork } from "../../shared/events/withdraw";
 import { LatheError } from "../../shared/process/errors";
 import type { SearchFailed } from "../../shared/proto/lathe/v1/events";
-import { SearchState } from "../../shared/proto/lathe/v1/search";
+import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { workOfPhase } from "../../shared/spec/phases";
 import { nextCommand, type Command, type Host } from "./commands";
 import { begun, projectAll } from "./lifecycle";
 import { placeCodec, placeOf, type Place } from "./list";
-import { isEnded, recordCodec, type SearchRecord } from "./record";
+import { isEnded, isFinal, recordCodec, type SearchRecord } from "./record";
 
 /** A client waits 30 s in all, with up to five calls and some 9 s of pauses; the reason of a failure must come before. */
 export const CLIENT_RETRY_MS = 3_500;
@@ -46,8 +47,8 @@ export class Projection {
    */
   async current(searchId: string): Promise<SearchRecord> {
     const entry = await this.entry(searchId);
-    // Events after the end of a search change nothing.
-    if (isEnded(entry.value.search)) return this.placed(entry);
+    // Events after a final end of a search change nothing.
+    if (isFinal(entry.value.search)) return this.placed(entry);
     if (entry.value.search.lastSequence === 0) await this.announce(entry.value);
     const missing = await historyOnce(this.bus, searchId, entry.value.search.lastSequence + 1);
     if (missing.length === 0) return this.placed(entry);
@@ -100,7 +101,8 @@ export class Projection {
     });
     if (known && isEnded(known.value.search)) return;
     const phase = (known && workOfPhase(known.value.search.phase)) ?? "search";
-    const data: SearchFailed = { reason: error.reason, message: error.message, phase };
+    const resumption = await resumptionsOf(this.bus, searchId);
+    const data: SearchFailed = { reason: error.reason, message: error.message, phase, resumption };
     await publishEvent(this.bus, searchId, { type: "search.failed", data });
   }
 
@@ -167,8 +169,12 @@ export class Projection {
     return events;
   }
 
-  /** Carries out the command that a record asks for, unless it has been carried out. */
+  /**
+   * Carries out the command that a record asks for, unless it has been carried out. The work of a search that has ended leaves the queue,
+   * at each event after the end: a process that died may have left some.
+   */
   async advance(record: SearchRecord): Promise<SearchRecord> {
+    if (isEnded(record.search)) await this.withdraw(record.search);
     const command = nextCommand(record, this.host);
     if (!command || command.id === record.issued) return record;
     await this.carryOut(record.search.id, command);
@@ -176,7 +182,14 @@ export class Projection {
       // Another process may have taken in later events, and carried out the command that follows from them.
       !known || known.search.lastSequence !== record.search.lastSequence ? undefined : { ...known, issued: command.id },
     );
+    // The search may have ended, or been deleted, while its work was queued.
+    if (!entry || isEnded(entry.value.search)) await this.withdraw(entry?.value.search ?? record.search);
     return entry?.value ?? record;
+  }
+
+  /** A failed search may be resumed meanwhile: the work of a later resumption stays. */
+  private async withdraw(search: Search): Promise<void> {
+    await withdrawWork(this.bus, search.id, search.resumptions);
   }
 
   private async carryOut(searchId: string, command: Command): Promise<void> {

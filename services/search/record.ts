@@ -119,9 +119,14 @@ export const isEnd = (type: EventName): type is keyof typeof ENDS => Object.hasO
 
 const ENDED: ReadonlySet<SearchState> = new Set(Object.values(ENDS));
 
-/** Whether nothing more happens to a search. */
+/** Whether nothing more happens to a search, unless it has failed and is resumed. */
 export function isEnded({ state }: Pick<Search, "state">): boolean {
   return ENDED.has(state);
+}
+
+/** Whether a search has ended in a way from which it cannot be resumed. */
+export function isFinal(search: Pick<Search, "state">): boolean {
+  return isEnded(search) && search.state !== SearchState.SEARCH_STATE_FAILED;
 }
 
 /** "RUNNING" for SEARCH_STATE_RUNNING. */

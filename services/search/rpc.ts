@@ -5,6 +5,7 @@ import { service, type Service } from "../../shared/rpc/handlers";
 import { download } from "./artifacts";
 import { get, list } from "./deadLetters";
 import type { Projection } from "./projection";
+import { Feeds } from "./feed";
 import { Searches } from "./searches";
 import { validateSearchId } from "./validate";
 import { watch } from "./watch";
@@ -12,13 +13,14 @@ import { watch } from "./watch";
 /** SearchService over the searches of a bus. */
 export function searchService(bus: Bus, projection: Projection, maxSearches: number): Service {
   const searches = new Searches(bus, projection, maxSearches);
+  const feeds = new Feeds(bus, projection);
   return service(SearchServiceService, {
     startSearch: async (request) => ({ search: await searches.start(request) }),
     getSearch: async ({ searchId }) => ({ search: (await projection.get(validateSearchId(searchId))).search }),
     listSearches: async (request) => searches.list(request),
     async *watchSearch({ searchId, fromSequence, includeProgress }, { signal }) {
       const { search } = await projection.current(validateSearchId(searchId));
-      yield* watch(bus, projection, search, { fromSequence, includeProgress, signal });
+      yield* watch(bus, feeds, search, { fromSequence, includeProgress, signal });
     },
     pauseSearch: async ({ searchId }) => ({ search: await searches.pause(validateSearchId(searchId)) }),
     resumeSearch: async ({ searchId }) => ({ search: await searches.resume(validateSearchId(searchId)) }),

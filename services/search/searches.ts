@@ -78,11 +78,15 @@ export class Searches {
     return this.publish(searchId, { type: "search.paused", data: {} }, search.resumptions + 1);
   }
 
-  /** Resumes a paused search; no effect on one that has been resumed. FAILED_PRECONDITION where it is not paused. */
+  /**
+   * Resumes a paused search, or a failed one: it goes on from its newest checkpoint, or from the last stage that is complete. No effect on
+   * a search that has been resumed. FAILED_PRECONDITION where it is neither.
+   */
   async resume(searchId: string): Promise<Search> {
     const { search } = await this.projection.current(searchId);
     if (search.state === SearchState.SEARCH_STATE_RUNNING && search.resumptions > 0) return search;
-    if (search.state !== SearchState.SEARCH_STATE_PAUSED) throw notAllowed(search, "resumed", "PAUSED");
+    if (search.state !== SearchState.SEARCH_STATE_PAUSED && search.state !== SearchState.SEARCH_STATE_FAILED)
+      throw notAllowed(search, "resumed", "PAUSED or FAILED");
     return this.publish(searchId, { type: "search.resumed", data: { resumption: search.resumptions + 1 } });
   }
 
@@ -92,7 +96,8 @@ export class Searches {
     if (isEnded(search) && search.state !== SearchState.SEARCH_STATE_CANCELLED)
       throw notAllowed(search, "cancelled", "PENDING, RUNNING or PAUSED");
     if (isEnded(search)) return search;
-    const after = await this.publish(searchId, { type: "search.cancelled", data: { reason } });
+    // One that came after a failure had no effect, and must not pass for this one after the resumption.
+    const after = await this.publish(searchId, { type: "search.cancelled", data: { reason } }, search.resumptions);
     if (after.state !== SearchState.SEARCH_STATE_CANCELLED)
       throw notAllowed(after, "cancelled", "PENDING, RUNNING or PAUSED");
     return after;

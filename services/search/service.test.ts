@@ -2,10 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { historyOnce } from "../../shared/events/history";
-import { readMessage } from "../../shared/events/jetstream";
+import { listSubjects, readMessage } from "../../shared/events/jetstream";
 import { Objects } from "../../shared/events/objects";
-import { publishEvent, publishProgress } from "../../shared/events/publisher";
+import { publishEvent, publishProgress, publishWork } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
+import { purgeSearch } from "../../shared/events/purge";
 import { Records } from "../../shared/events/records";
 import {
   ARTIFACTS_BUCKET,
@@ -16,11 +17,13 @@ import {
   SEARCHES_BUCKET,
   WORK_STREAM,
   eventSubject,
+  workFilters,
   workSubject,
 } from "../../shared/events/subjects";
 import { takeWork, type WorkItem } from "../../shared/events/work";
 import type { LatheError } from "../../shared/process/errors";
 import { createMetrics } from "../../shared/process/metrics";
+import { ProfileWork } from "../../shared/proto/lathe/v1/events";
 import {
   SearchPhase,
   SearchServiceClient,
@@ -28,6 +31,7 @@ import {
   Search,
   type WatchSearchResponse,
 } from "../../shared/proto/lathe/v1/search";
+import { CostMetric } from "../../shared/proto/lathe/v1/space";
 import { resolve, specDigest } from "../../shared/spec/resolve";
 import { startTestBus } from "../../shared/testing/bus";
 import type { TestNats } from "../../shared/testing/nats";
@@ -37,12 +41,14 @@ import { consume } from "./consumer";
 import { projectAll } from "./lifecycle";
 import { searchMetrics } from "./metrics";
 import { placeCodec } from "./list";
+import { Feeds } from "./feed";
 import { newRecord, recordCodec } from "./record";
 import { searchService } from "./rpc";
 import { Projection } from "./projection";
 import { Searches } from "./searches";
 import { Sweep } from "./sweep";
-import { until } from "../../shared/testing/until";
+import { patience, until } from "../../shared/testing/until";
+import { watch } from "./watch";
 
 const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64", cpu: "a cpu" };
 const { space } = resolve(tinySpec());
@@ -362,7 +368,7 @@ describe("a search", () => {
     const { id } = await begin();
     await publish(id, {
       type: "work.failed",
-      data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", deliveries: 1 },
+      data: { phase: "train", reason: "DATASET_INVALID", message: "no train.txt", deliveries: 1, resumption: 0 },
     });
     await inState(id, SearchState.SEARCH_STATE_FAILED);
     expect((await api.getSearch({ searchId: id })).search?.conditions).toMatchObject([
@@ -441,7 +447,7 @@ describe("a search", () => {
       });
       await new Sweep(bus, projection).run();
       expect((await projection.get(id)).issued).toBe("derive:0");
-      const query = { last_by_subj: workSubject("derive") };
+      const query = { last_by_subj: workSubject(id, "derive") };
       const item = await readMessage(bus, WORK_STREAM, query, { what: "the newest derivation" });
       expect(JSON.parse(Buffer.from(item!.data).toString())).toMatchObject({ id: `${id}:derive:0` });
     } finally {
@@ -521,6 +527,50 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
     ]);
   });
 
+  it("resume a failed search with its history, and again where it fails again", async () => {
+    const { id } = await begin();
+    const fail = (resumption: number) =>
+      publish(id, {
+        type: "work.failed",
+        data: { phase: "train", reason: "WORKER_DIED", message: "its process died", deliveries: 3, resumption },
+      });
+    await publish(id, made.epoch(1), made.shrunk(1));
+    await fail(0);
+    await inState(id, SearchState.SEARCH_STATE_FAILED);
+    expect(cases(await watchAll(id)).at(-1)).toBe("searchFailed");
+
+    const { search } = await api.resumeSearch({ searchId: id });
+    expect(search).toMatchObject({ state: SearchState.SEARCH_STATE_RUNNING, resumptions: 1, lastEpoch: { epoch: 1 } });
+    expect(search!.conditions).toMatchObject([{ type: "Failed", reason: "RESUMED" }]);
+    await until(() => trained.some(({ searchId, data }) => searchId === id && data.resumption === 1));
+    await until(async () => (await scraped(id)).length > 0);
+    const watching = watchAll(id);
+    await publish(id, made.epoch(2));
+    await fail(1);
+    expect(cases(await watching)).toEqual([
+      ...["searchCreated", "epochCompleted", "spaceShrunk", "workFailed", "searchFailed"],
+      ...["searchResumed", "epochCompleted", "workFailed", "searchFailed"],
+    ]);
+    await inState(id, SearchState.SEARCH_STATE_FAILED);
+    expect(cases(await watchAll(id))).toHaveLength(9);
+    expect(await api.resumeSearch({ searchId: id })).toMatchObject({
+      search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: 2 },
+    });
+  });
+
+  it("cancel a resumed search, although a cancellation came after its failure", async () => {
+    const { id } = await begin();
+    const reason = { reason: "X", message: "x", phase: "train", resumption: 0 };
+    await publish(id, { type: "search.failed", data: reason });
+    // Another client's call, sent before the failure.
+    await publish(id, { type: "search.cancelled", data: { reason: "" } });
+    await inState(id, SearchState.SEARCH_STATE_FAILED);
+    await api.resumeSearch({ searchId: id });
+    const { search } = await api.cancelSearch({ searchId: id, reason: "" });
+    expect(search?.state).toBe(SearchState.SEARCH_STATE_CANCELLED);
+    expect(await failure(api.resumeSearch({ searchId: id }))).toMatchObject({ metadata: { state: "CANCELLED" } });
+  });
+
   it("refuse an ended search with its state; a cancelled search may be cancelled again", async () => {
     const { id } = await begin();
     const cancel = (searchId: string) => api.cancelSearch({ searchId, reason: "enough" });
@@ -532,7 +582,7 @@ describe("PauseSearch, ResumeSearch, CancelSearch", () => {
         message: expect.stringContaining("is CANCELLED") as string,
       });
     const other = (await begin()).id;
-    await publish(other, { type: "search.failed", data: { reason: "X", message: "x", phase: "train" } });
+    await publish(other, { type: "search.failed", data: { reason: "X", message: "x", phase: "train", resumption: 0 } });
     expect(await failure(cancel(other))).toMatchObject({ code: "FAILED_PRECONDITION", metadata: { state: "FAILED" } });
     expect((await failure(api.cancelSearch({ searchId: id, reason: "x".repeat(501) }))).violations).toMatchObject([
       { field: "reason" },
@@ -679,6 +729,51 @@ describe("a message that is no event", () => {
         code: "INVALID_ARGUMENT",
         violations: [{ field }],
       });
+  });
+});
+
+describe("the work of a search that ends", () => {
+  const queued = async (id: string) =>
+    (await Promise.all(workFilters(id).map((filter) => listSubjects(bus, WORK_STREAM, filter)))).flatMap((found) => [
+      ...found.keys(),
+    ]);
+  const measured = { cost: { metric: CostMetric.COST_METRIC_LATENCY }, profiling: { deviceClass: "gpu0" } };
+
+  it("leaves the queue, although no worker serves its device class", async () => {
+    const { id } = await begin(measured);
+    await until(async () => (await queued(id)).length === 1);
+    await api.cancelSearch({ searchId: id, reason: "" });
+    await until(async () => (await queued(id)).length === 0);
+  });
+
+  it("leaves the queue where it was queued after the end, by a process that died since", async () => {
+    const { id } = await begin(measured);
+    await until(async () => (await queued(id)).length === 1);
+    await api.cancelSearch({ searchId: id, reason: "" });
+    await until(async () => (await queued(id)).length === 0);
+    const data = ProfileWork.fromPartial({});
+    await publishWork(bus, { searchId: id, kind: "profile", deviceClass: "gpu0", data, ordinal: "late" });
+    // The event that the process had in hand is delivered again.
+    await projection.take((await historyOnce(bus, id))[0]!);
+    expect(await queued(id)).toEqual([]);
+  });
+
+  it("leaves the queue at once when the search is deleted, and its watch ends", async () => {
+    const { id } = await begin(measured);
+    await until(async () => (await queued(id)).length === 1);
+    await consumption.stop();
+    try {
+      // The cancellation is removed before the watch has read it, as on a busy machine.
+      const open = watch(bus, new Feeds(bus, projection), (await projection.get(id)).search, {
+        ...{ fromSequence: 0, includeProgress: false, signal: patience() },
+      });
+      expect((await open.next()).value).toMatchObject({ event: { $case: "searchCreated" } });
+      await purgeSearch(bus, id);
+      expect(await queued(id)).toEqual([]);
+      expect(await open.next()).toMatchObject({ done: true });
+    } finally {
+      consumption = await consume(bus, projection, observed, { backoffMs: 10 });
+    }
   });
 });
 

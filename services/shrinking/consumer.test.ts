@@ -109,6 +109,31 @@ describe("an epoch that is completed", () => {
     ]);
   });
 
+  it("is answered at a resumption where it never was, and fails the work again where it did before", async () => {
+    const id = uniqueSearchId();
+    await consumption.stop();
+    const { sequence } = await publishEvent(bus, id, { type: "epoch.completed", data: completed(1) });
+    const filter = eventFilter("epoch.completed");
+    const settings = { stream: EVENTS_STREAM, durable: DURABLES.shrinking, filter, ackWaitMs: 10_000 };
+    await (await pullOne(bus, { ...settings, maxAckPending: 256 }, patience(), () => {}))!.term();
+    consumption = await consume(bus, observed, { backoffMs: 10 });
+    const resume = (searchId: string) =>
+      publishEvent(bus, searchId, { type: "search.resumed", data: { resumption: 1 } });
+    await resume(id);
+    expect((await answered(id, sequence + 2)).event.type).toBe("space.kept");
+
+    const ill = uniqueSearchId();
+    const fail = { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_FAIL };
+    expect((await complete(ill, completed(4, { policy: fail }))).event).toMatchObject({
+      data: { reason: "NOT_CONVERGED", resumption: 0 },
+    });
+    const resumed = await resume(ill);
+    expect((await answered(ill, resumed.sequence + 1)).event).toMatchObject({
+      type: "work.failed",
+      data: { reason: "NOT_CONVERGED", resumption: 1 },
+    });
+  });
+
   it("fails the work where the policy says so, and where no decision can be made", async () => {
     const fail = { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_FAIL };
     expect((await complete(uniqueSearchId(), completed(4, { policy: fail }))).event).toMatchObject({

@@ -282,6 +282,24 @@ it("a pause ends the item, a resumption continues from the last epoch, and a can
   expect(trainer.status).toBeUndefined();
 });
 
+it("waits for a decision for a limited time, then says who has not answered", async () => {
+  const spec = briefSpec();
+  const id = await newSearch(spec);
+  const { spec: resolved, space } = resolve(spec);
+  const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0 };
+  const training = trainingMetrics(createMetrics(), () => 0);
+  const own = new Trainer({ bus, engine, logger, metrics: training, decisionMs: 200 });
+  const { signal } = new AbortController();
+  const item = { id: "w", searchId: id, kind: "train" as const, data };
+  const inHand = { history: await historyOnce(bus, id), signal, held: signal, stop: () => {} };
+  await expect(own.carryOut(item, inHand)).rejects.toMatchObject({
+    code: "UNAVAILABLE",
+    reason: "DECISION_OVERDUE",
+    message: expect.stringContaining("has not decided on epoch 1") as string,
+  });
+  expect(epochs(await historyOnce(bus, id))).toEqual([1]);
+});
+
 describe("an alarm", () => {
   const { HEALTH_POLICY_PAUSE: PAUSE, HEALTH_POLICY_REPORT: REPORT, HEALTH_POLICY_FAIL: FAIL } = HealthPolicy;
   /** Every epoch breaks the bound of the gradient norm, and the first raises the alarm. */

@@ -1,6 +1,6 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
-import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
+import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { awaitEvent } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
@@ -37,7 +37,12 @@ interface TrainerOptions {
   engine: EngineOptions;
   metrics: TrainingMetrics;
   logger: Logger;
+  /** How long a decision of the shrinking service is awaited, in ms; 30 minutes. */
+  decisionMs?: number;
 }
+
+/** A decision takes milliseconds. While the shrinking service is away for longer, the item goes back, so that others get their turn. */
+const DECISION_MS = 30 * 60_000;
 
 type TrainingKind = "train" | "retrain";
 type CheckpointKind = "checkpoint" | "retraining-checkpoint";
@@ -179,18 +184,35 @@ export class Trainer {
     if (reason) stop(new LatheError("CANCELLED", `search ${searchId}: ${event.type}`, { reason }));
   }
 
-  /** Waits for the shrinking service's decision on an epoch. `sequence` is that of the epoch's event. */
+  /**
+   * Waits for the shrinking service's decision on an epoch. `sequence` is that of the epoch's event. UNAVAILABLE (DECISION_OVERDUE) where
+   * none comes in time.
+   */
   private async decision(
     searchId: string,
     epoch: number,
     sequence: number,
     signal: AbortSignal,
   ): Promise<EpochDecision> {
+    const { bus, decisionMs = DECISION_MS } = this.options;
     const isDecision = (event: StoredEvent) => decisionOn(epoch, event) !== undefined;
-    const stored = await awaitEvent(this.options.bus, searchId, sequence + 1, isDecision, signal);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(overdue(searchId, epoch, decisionMs)), decisionMs);
+    const either = AbortSignal.any([signal, late.signal]);
+    const stored = await awaitEvent(bus, searchId, sequence + 1, isDecision, either)
+      .catch((error: unknown) => {
+        throw late.signal.aborted && !signal.aborted ? late.signal.reason : error;
+      })
+      .finally(() => clearTimeout(timer));
     const decision = decisionOn(epoch, stored);
     if (!decision) throw new LatheError("INTERNAL", `event ${stored.sequence} is no decision on epoch ${epoch}`);
     return decision;
+  }
+
+  /** Removes what a training has stored for a search after its deletion. */
+  async removeAll(searchId: string): Promise<void> {
+    await this.checkpoints.deleteAll(searchId);
+    await this.artifacts.deleteAll(searchId);
   }
 
   /** Reads the checkpoint from which a training resumes, and notes it as the newest of its kind. */
@@ -220,6 +242,11 @@ export class Trainer {
   }
 }
 
+function overdue(searchId: string, epoch: number, ms: number): LatheError {
+  const text = `the shrinking service has not decided on epoch ${epoch} of search ${searchId} for ${ms / 1000} s: does it run?`;
+  return new LatheError("UNAVAILABLE", text, { reason: "DECISION_OVERDUE" });
+}
+
 function missing(id: string, field: string): LatheError {
   return new LatheError("INVALID_ARGUMENT", `work item ${id} has no ${field}`, { reason: "WORK_INVALID" });
 }
@@ -229,12 +256,19 @@ const OVER: Record<TrainingKind, Over> = {
   retrain: { "network.trained": "the network is trained" },
 };
 
+const MILESTONES: Record<TrainingKind, readonly EventName[]> = {
+  train: ["epoch.completed", "sampling.epoch.completed", "candidate.evaluated"],
+  retrain: ["retraining.epoch.completed"],
+};
+
 /** Takes the items of both queues one at a time: two trainings side by side would each take twice as long and need twice the memory. */
 export function consume(bus: Bus, trainer: Trainer, leaseMs = 60_000, quota?: Quota): Promise<Consumption> {
   return consumeWork<TrainingKind>(bus, {
     queues: [{ kind: "train" }, { kind: "retrain" }],
     over: ({ kind }) => OVER[kind],
+    milestones: ({ kind }) => MILESTONES[kind],
     handler: (work, inHand) => trainer.carryOut(work, inHand),
+    onDeleted: (searchId) => trainer.removeAll(searchId),
     ackWaitMs: leaseMs,
     quota,
   });

@@ -131,7 +131,7 @@ describe("publishEvent", () => {
 
   it("refuses a search id that is no token, and an event larger than a message", async () => {
     await expect(publishEvent(bus, "s.1", epoch(1))).rejects.toThrow(/search id is "s\.1"/);
-    const data = { reason: "BIG", message: "x".repeat(2e6), phase: "" };
+    const data = { reason: "BIG", message: "x".repeat(2e6), phase: "", resumption: 0 };
     await expect(publishEvent(bus, uniqueSearchId(), { type: "search.failed", data })).rejects.toMatchObject({
       code: "RESOURCE_EXHAUSTED",
       reason: "PAYLOAD_TOO_LARGE",

@@ -46,7 +46,7 @@ export const EVENTS = {
   "search.paused": row(SearchPaused, "searchPaused"),
   "search.resumed": row(SearchResumed, "searchResumed", (data) => data.resumption),
   "search.cancelled": row(SearchCancelled, "searchCancelled"),
-  "search.failed": row(SearchFailed, "searchFailed"),
+  "search.failed": row(SearchFailed, "searchFailed", (data) => data.resumption),
   "search.succeeded": row(SearchSucceeded, "searchSucceeded"),
   "operators.profiled": row(OperatorsProfiled, "operatorsProfiled"),
   "epoch.completed": row(EpochCompleted, "epochCompleted", (data) => data.metrics?.epoch ?? 0),
@@ -65,7 +65,7 @@ export const EVENTS = {
   "retraining.epoch.completed": row(RetrainingEpochCompleted, "retrainingEpochCompleted", (data) => data.epoch),
   "network.trained": row(NetworkTrained, "networkTrained"),
   "network.profiled": row(NetworkProfiled, "networkProfiled"),
-  "work.failed": row(WorkFailed, "workFailed"),
+  "work.failed": row(WorkFailed, "workFailed", (data) => data.resumption),
 } as const;
 
 export type EventName = keyof typeof EVENTS;

@@ -12,7 +12,7 @@ import { EVENTS_STREAM, parseEventSubject } from "./subjects";
 import { handling } from "./tracing";
 
 /** An event whose handling is given up. */
-interface GivenUp {
+export interface GivenUp {
   /** Undefined where the event cannot be read. */
   stored: StoredEvent | undefined;
   /** The search that the event's subject names; undefined where it names none. */

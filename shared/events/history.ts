@@ -1,11 +1,11 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
-import type { StoredEvent } from "./catalog";
+import type { EventName, StoredEvent } from "./catalog";
 import { Cursor } from "./cursor";
 import { decodeEvent } from "./envelope";
 import { isUnavailable, sleep } from "./faults";
-import { lastSequence, type StoredMessage } from "./jetstream";
-import { EVENTS_STREAM, parseEventSubject, searchFilter } from "./subjects";
+import { lastSequence, readMessage, type StoredMessage } from "./jetstream";
+import { EVENTS_STREAM, eventSubject, parseEventSubject, searchFilter } from "./subjects";
 
 /** Interval of reads without a wake-up, in case a wake-up was lost. */
 const POLL_MS = 2000;
@@ -117,6 +117,41 @@ export async function* replay(
     signal.removeEventListener("abort", onAbort);
     forget();
     subscription.unsubscribe();
+  }
+}
+
+/** The newest stored event of one name; undefined if there is none. */
+export async function newestEvent(bus: Bus, searchId: string, name: EventName): Promise<StoredEvent | undefined> {
+  const query = { last_by_subj: eventSubject(searchId, name) };
+  const message = await readMessage(bus, EVENTS_STREAM, query, { what: `newest ${name} of search ${searchId}` });
+  return message && readStored(bus, message);
+}
+
+/** How often a search has been resumed. */
+export async function resumptionsOf(bus: Bus, searchId: string): Promise<number> {
+  const event = (await newestEvent(bus, searchId, "search.resumed"))?.event;
+  return event?.type === "search.resumed" ? event.data.resumption : 0;
+}
+
+/**
+ * Whether a search has been deleted, or has never been: it lacks search.created, its first event. A deletion leaves no event that a
+ * reader of replay() would see, and a worker that has not heard of it goes on to publish events.
+ */
+export async function isDeleted(bus: Bus, searchId: string): Promise<boolean> {
+  const query = { last_by_subj: eventSubject(searchId, "search.created") };
+  return (await readMessage(bus, EVENTS_STREAM, query, { what: `search.created of ${searchId}` })) === undefined;
+}
+
+/** Calls back once the search has been deleted, at most two seconds later, unless the signal aborts first. An outage only delays it. */
+export async function onDeletion(bus: Bus, searchId: string, signal: AbortSignal, deleted: () => void): Promise<void> {
+  for (;;) {
+    await sleep(POLL_MS, signal);
+    if (signal.aborted) return;
+    try {
+      if (await isDeleted(bus, searchId)) return deleted();
+    } catch (error) {
+      bus.logger.warn("it is not known whether a search still exists", { searchId, error });
+    }
   }
 }
 

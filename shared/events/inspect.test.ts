@@ -64,7 +64,7 @@ describe("an inspection of NATS", () => {
     await provision(on);
     const changed = { max_msgs: 10, duplicate_window: 120e9 };
     await api(on, { what: "" }, ({ streams }) => streams.update(EVENTS_STREAM, changed));
-    const filter_subject = "lathe.work.profile.cuda";
+    const filter_subject = "lathe.work.profile.cuda.*";
     const config = { durable_name: "work-profile-cuda", ack_policy: AckPolicy.Explicit, filter_subject };
     await api(on, { what: "" }, ({ consumers }) => consumers.add(WORK_STREAM, config));
     await publishWork(on, {
@@ -98,7 +98,7 @@ describe("an inspection of NATS", () => {
     await provision(await as("all"));
     const { refused } = await inspect(await as("some"));
     expect(refused.map(({ subject }) => subject)).toEqual([
-      "lathe.work.train",
+      "lathe.work.train.doctor",
       "$O.CHECKPOINTS.C.doctor",
       "$O.ARTIFACTS.C.doctor",
     ]);

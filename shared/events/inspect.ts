@@ -137,7 +137,7 @@ async function refusals(bus: Bus, streams: readonly string[]): Promise<Pick<BusI
   const probe = "doctor";
   const subjects = [
     [EVENTS_STREAM, eventSubject(probe, "search.created")],
-    [WORK_STREAM, workSubject("train")],
+    [WORK_STREAM, workSubject(probe, "train")],
     ...RECORD_BUCKETS.map((bucket) => [recordStream(bucket), recordSubject(bucket, probe)] as const),
     ...OBJECT_BUCKETS.map((bucket) => [objectStream(bucket), chunkSubject(bucket, probe)] as const),
   ] as const;

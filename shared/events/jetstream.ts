@@ -2,7 +2,7 @@ import { headers as newHeaders, type JetStreamManager, type MsgHdrs, type NatsCo
 import { LatheError } from "../process/errors";
 import { sentWith } from "../process/tracing/span";
 import type { Bus, RequestOptions } from "./bus";
-import { natsFault } from "./faults";
+import { isUnavailable, natsFault } from "./faults";
 
 /** A message as a stream holds it. */
 export interface StoredMessage {
@@ -123,13 +123,13 @@ export async function purgeSubjects(bus: Bus, stream: string, filter: string): P
   return (await api(bus, options, ({ streams }) => streams.purge(stream, { filter }))).purged;
 }
 
-/** Removes one message of a stream; no effect where it is gone. */
+/** Removes one message of a stream by its sequence. A message that is gone is no error. */
 export async function deleteMessage(bus: Bus, stream: string, sequence: number): Promise<void> {
   const options = { what: `message ${sequence} of stream ${stream}`, timeoutMs: 5_000, retryForMs: 30_000 };
   try {
     await api(bus, options, ({ streams }) => streams.deleteMessage(stream, sequence, false));
   } catch (error) {
-    // The server has one error for every reason, so whether the message is gone is read.
-    if (await readMessage(bus, stream, { seq: sequence }, options)) throw error;
+    // A worker may have acknowledged it meanwhile, or an unanswered request has removed it.
+    if (isUnavailable(error) || (await readMessage(bus, stream, { seq: sequence }, options))) throw error;
   }
 }

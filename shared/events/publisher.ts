@@ -89,7 +89,7 @@ export async function publishWork<K extends WorkKind>(
   const id = workId(searchId, kind, ordinal);
   const bytes = encodeWork(kind, data, { id, searchId, source: bus.source, time: options.time ?? new Date() });
   return sending(searchId, `work ${kind}`, () =>
-    store(bus, workSubject(kind, deviceClass), bytes, {
+    store(bus, workSubject(searchId, kind, deviceClass), bytes, {
       what: `work item ${id}`,
       msgId: id,
       retryForMs: options.retryForMs ?? 60_000,

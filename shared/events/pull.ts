@@ -2,6 +2,7 @@ import type { Msg } from "nats";
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { apiFault, natsFault, type ApiFault } from "./faults";
+import { api } from "./jetstream";
 
 /** Settings of a durable pull consumer. */
 export interface DurableSettings {
@@ -28,6 +29,7 @@ export async function ensureDurable(bus: Bus, settings: DurableSettings): Promis
     max_deliver: -1,
     max_waiting: 512,
   };
+  await forgetOther(bus, settings);
   // Not the client's `consumers.add`: from server 2.10 on, it refuses a durable that exists with other settings.
   const what = `consumer ${durable}`;
   const body = JSON.stringify({ stream_name: stream, config });
@@ -36,6 +38,22 @@ export async function ensureDurable(bus: Bus, settings: DurableSettings): Promis
   const { error } = answer.json<{ error?: ApiFault }>();
   if (error) throw apiFault(error, what);
   bus.durables.set(durable, stream);
+}
+
+/**
+ * Deletes a durable that an earlier version has made with another filter. nats-server 2.9 accepts a new filter and then delivers none of
+ * the messages that wait. What the durable had acknowledged is gone from a work queue, so a new one delivers nothing twice.
+ */
+async function forgetOther(bus: Bus, { stream, durable, filter }: DurableSettings): Promise<void> {
+  const request = { what: `consumer ${durable}`, retryForMs: 15_000 };
+  try {
+    const { config } = await api(bus, request, ({ consumers }) => consumers.info(stream, durable));
+    if (config.filter_subject === filter) return;
+    await api(bus, request, ({ consumers }) => consumers.delete(stream, durable));
+    bus.logger.warn("consumer of an earlier version replaced", { durable, was: config.filter_subject, filter });
+  } catch (error) {
+    if (LatheError.from(error).code !== "NOT_FOUND") throw error;
+  }
 }
 
 /** One delivery of a stored message. Exactly one of ack, nak and term ends it. */

@@ -3,12 +3,14 @@ import { Cursor } from "./cursor";
 import { deleteMessage, listSubjects, purgeSubjects } from "./jetstream";
 import { Objects } from "./objects";
 import { EVENTS_STREAM, HANDBACKS_BUCKET, OBJECT_BUCKETS, recordStream, recordSubject } from "./subjects";
+import { withdrawWork } from "./withdraw";
 
 /** Events of one search that are removed at once. */
 const SIDE_BY_SIDE = 32;
 
-/** Removes the events, objects and hand-back counts of a deleted search; safe to repeat. The search service removes its record. */
+/** Removes the queued work, events, objects and hand-back counts of a deleted search; safe to repeat. The search service removes its record. */
 export async function purgeSearch(bus: Bus, searchId: string): Promise<void> {
+  await withdrawWork(bus, searchId);
   for (const bucket of OBJECT_BUCKETS) await new Objects(bus, bucket).deleteAll(searchId);
   const stream = recordStream(HANDBACKS_BUCKET);
   for (const subject of (await listSubjects(bus, stream, recordSubject(HANDBACKS_BUCKET, ">"))).keys()) {

@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { ArchitectureDerived, DeriveWork, SearchCreated, WorkFailed } from "../proto/lathe/v1/events";
+import { ArchitectureDerived, DeriveWork, EpochCompleted, SearchCreated, WorkFailed } from "../proto/lathe/v1/events";
 import { startTestBus, workIsDone } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
@@ -8,6 +8,7 @@ import type { LatheEvent } from "./catalog";
 import { historyOnce } from "./history";
 import { publishEvent, publishWork } from "./publisher";
 import type { Consumption } from "./pulls";
+import { purgeSearch } from "./purge";
 import { consumeWork } from "./searchWork";
 
 let nats: TestNats;
@@ -105,6 +106,41 @@ it.each<[LatheEvent, string]>([
   expect(await names(id)).toEqual(["search.created", event.type]);
 });
 
+it("stops at the deletion of its search, of which no event tells, and removes what it has stored since", async () => {
+  const id = await newSearch();
+  await queue(id);
+  const seen: string[] = [];
+  await work({
+    handler: (_, { signal }) =>
+      new Promise<void>((_resolve, reject) => {
+        signal.addEventListener("abort", () => {
+          seen.push(LatheError.from(signal.reason).reason);
+          reject(LatheError.from(signal.reason));
+        });
+        // The worker has not heard of the deletion: its next event is stored as any other.
+        void purgeSearch(bus, id).then(() =>
+          publishEvent(bus, id, { type: "space.kept", data: { epoch: 1, converged: false } }),
+        );
+      }),
+    onUnwanted: () => seen.push("unwanted"),
+    onDeleted: (searchId) => Promise.resolve(void seen.push(`removed ${searchId === id}`)),
+  });
+  await until(() => seen.length === 3);
+  await workIsDone(bus);
+  expect(seen).toEqual(["SEARCH_DELETED", "removed true", "unwanted"]);
+  expect(await names(id)).toEqual(["space.kept"]);
+});
+
+it("skips an item of a deleted search although a worker has published events since", async () => {
+  const id = uniqueSearchId();
+  await publishEvent(bus, id, { type: "space.kept", data: { epoch: 1, converged: false } });
+  await queue(id);
+  let handled = 0;
+  await work({ handler: () => Promise.resolve(void handled++) });
+  await workIsDone(bus);
+  expect(handled).toBe(0);
+});
+
 it("repeats a failure that may heal a bounded number of times, then fails the search with the cause, and goes on", async () => {
   const [ill, well] = [await newSearch(), await newSearch()];
   await queue(ill);
@@ -121,8 +157,35 @@ it("repeats a failure that may heal a bounded number of times, then fails the se
   expect(seen.sort()).toEqual(["ill", "ill", "ill", "well"]);
   expect((await historyOnce(bus, ill)).at(-1)?.event).toEqual({
     type: "work.failed",
-    data: { phase: "derive", reason: "WORKER_DIED", message: "its process died", deliveries: 3 },
+    data: { phase: "derive", reason: "WORKER_DIED", message: "its process died", deliveries: 3, resumption: 0 },
   });
+});
+
+it("fails no search for deaths between which its work went on, and fails it after three without progress", async () => {
+  const id = await newSearch();
+  await queue(id);
+  let deaths = 0;
+  const died = () => Promise.reject(new LatheError("UNAVAILABLE", "its process died", { reason: "WORKER_DIED" }));
+  await work({
+    milestones: () => ["epoch.completed"],
+    handler: async () => {
+      deaths++;
+      const data = EpochCompleted.fromPartial({ metrics: { epoch: Math.min(5, deaths) } });
+      await publishEvent(bus, id, { type: "epoch.completed", data });
+      return died();
+    },
+  });
+  await workIsDone(bus);
+  // The fifth death is the last that follows an epoch.
+  expect(deaths).toBe(8);
+  expect((await historyOnce(bus, id)).at(-1)?.event).toMatchObject({ type: "work.failed", data: { deliveries: 3 } });
+
+  await publishEvent(bus, id, { type: "search.resumed", data: { resumption: 1 } });
+  deaths = 5;
+  await queue(id, 1);
+  await until(async () => (await names(id)).filter((name) => name === "work.failed").length === 2);
+  // The epochs of the item before are no progress of this one.
+  expect(deaths).toBe(8);
 });
 
 it("counts an item as failed, not as done, where its search can no longer be followed", async () => {

@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
-import type { StoredEvent } from "./catalog";
-import { historyOnce, replay } from "./history";
+import type { EventName, StoredEvent } from "./catalog";
+import { historyOnce, isDeleted, newestEvent, onDeletion, replay } from "./history";
 import { publishEvent } from "./publisher";
 import type { Consumption } from "./pulls";
 import { standing, stopReason, type Over } from "./standing";
@@ -12,7 +12,7 @@ import { takeWork, type TakeOptions, type WorkItem } from "./work";
 export interface WorkInHand {
   /** Every event of the search when the item was taken. The work continues from there. */
   history: readonly StoredEvent[];
-  /** Aborts with `held`, and when the search is paused, cancelled or failed. */
+  /** Aborts with `held`, and when the search is paused, cancelled, failed or deleted. */
   signal: AbortSignal;
   /** Aborts when the worker stops or its lease is lost: nothing more may be written. */
   held: AbortSignal;
@@ -23,10 +23,14 @@ export interface WorkInHand {
 interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /** The events that make an item superfluous. */
   over: (work: WorkItem<K>) => Over;
+  /** The events by which an item stores what it has reached. A failure after a new one starts the count of attempts anew. */
+  milestones?: (work: WorkItem<K>) => readonly EventName[];
   /** Carries out an item. A throw after `signal` has aborted is no failure. */
   handler: (work: WorkItem<K>, inHand: WorkInHand) => Promise<void>;
   /** Called for an item that is skipped or stopped because its search does not need it. */
   onUnwanted?: (work: WorkItem<K>) => void;
+  /** Removes what the handler may have stored for a search after its deletion. */
+  onDeleted?: (searchId: string) => Promise<void>;
 }
 
 /**
@@ -34,36 +38,49 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
  * worker that stops gives its item back. A failed item is repeated a bounded number of times and then reported as work.failed.
  */
 export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOptions<K>): Promise<Consumption> {
-  const { over, handler, onUnwanted, ...take } = options;
+  const { over, handler, onUnwanted, onDeleted, milestones, ...take } = options;
   return takeWork(bus, {
     ...take,
-    handler: (work, { signal }) => pursue(bus, work, { over: over(work), handler, onUnwanted }, signal),
+    handler: (work, { signal }) => pursue(bus, work, { over: over(work), handler, onUnwanted, onDeleted }, signal),
+    progress: milestones && ((work) => newestOf(bus, work.searchId, milestones(work))),
     onExhausted: async ({ work, deliveries, error }) => {
-      const { skip } = standing(await historyOnce(bus, work.searchId), over(work), resumptionNumber(work));
+      const { skip, resumptions } = standing(await historyOnce(bus, work.searchId), over(work), resumptionNumber(work));
       // A worker may have died after it had published the result, or after a resumption had replaced the item.
-      if (skip !== undefined) return bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });
+      if (skip !== undefined) {
+        bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });
+        return onUnneeded(bus, work.searchId, onDeleted);
+      }
       const { reason, message } = error;
-      const data = { phase: work.kind, reason, message, deliveries };
+      const data = { phase: work.kind, reason, message, deliveries, resumption: resumptions };
       await publishEvent(bus, work.searchId, { type: "work.failed", data });
     },
   });
+}
+
+/** Sequence of the newest event of these names since the search was last resumed; 0 if there is none. */
+async function newestOf(bus: Bus, searchId: string, names: readonly EventName[]): Promise<number> {
+  const sequence = async (name: EventName) => (await newestEvent(bus, searchId, name))?.sequence ?? 0;
+  const [resumed, ...found] = await Promise.all([sequence("search.resumed"), ...names.map(sequence)]);
+  const newest = Math.max(0, ...found);
+  return newest > resumed ? newest : 0;
 }
 
 interface Pursuit<K extends WorkKind> {
   over: Over;
   handler: SearchWorkOptions<K>["handler"];
   onUnwanted: SearchWorkOptions<K>["onUnwanted"];
+  onDeleted: SearchWorkOptions<K>["onDeleted"];
 }
 
 async function pursue<K extends WorkKind>(
   bus: Bus,
   work: WorkItem<K>,
-  { over, handler, onUnwanted }: Pursuit<K>,
+  { over, handler, onUnwanted, onDeleted }: Pursuit<K>,
   held: AbortSignal,
 ): Promise<void> {
   const { searchId, kind } = work;
   const history = await historyOnce(bus, searchId, 0, held);
-  const { skip, sequence } = standing(history, over, resumptionNumber(work));
+  const { skip, sequence, resumptions } = standing(history, over, resumptionNumber(work));
   if (skip !== undefined) {
     bus.logger.info("work item skipped", { searchId, kind, why: skip });
     return onUnwanted?.(work);
@@ -71,7 +88,10 @@ async function pursue<K extends WorkKind>(
   const unwanted = new AbortController();
   const ended = new AbortController();
   const signal = AbortSignal.any([held, unwanted.signal]);
-  const watching = watch(bus, searchId, sequence + 1, unwanted, AbortSignal.any([signal, ended.signal]));
+  const until = AbortSignal.any([signal, ended.signal]);
+  const watching = watch(bus, searchId, { sequence, resumptions }, unwanted, until);
+  const deleted = new LatheError("CANCELLED", `search ${searchId} has been deleted`, { reason: "SEARCH_DELETED" });
+  const attending = onDeletion(bus, searchId, until, () => unwanted.abort(deleted));
   try {
     await handler(work, { history, signal, held, stop: (reason) => unwanted.abort(reason) });
   } catch (error) {
@@ -80,24 +100,29 @@ async function pursue<K extends WorkKind>(
     // The watch has failed, so whether the search needs the item is unknown: it is delivered again.
     if (why.code !== "CANCELLED") throw why;
     bus.logger.info("work item stopped", { searchId, kind, why: why.reason });
+    await onUnneeded(bus, searchId, onDeleted);
     onUnwanted?.(work);
   } finally {
     ended.abort();
-    await watching;
+    await Promise.all([watching, attending]);
   }
+}
+
+async function onUnneeded(bus: Bus, searchId: string, onDeleted: ((searchId: string) => Promise<void>) | undefined) {
+  if (onDeleted && (await isDeleted(bus, searchId))) await onDeleted(searchId);
 }
 
 /** Aborts `unwanted` when the search is paused, cancelled or failed, until `signal` aborts. */
 async function watch(
   bus: Bus,
   searchId: string,
-  from: number,
+  { sequence, resumptions }: { sequence: number; resumptions: number },
   unwanted: AbortController,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    for await (const stored of replay(bus, searchId, from, signal)) {
-      const reason = stopReason(stored);
+    for await (const stored of replay(bus, searchId, sequence + 1, signal)) {
+      const reason = stopReason(stored, resumptions);
       if (reason) unwanted.abort(new LatheError("CANCELLED", `search ${searchId}: ${stored.event.type}`, { reason }));
     }
   } catch (error) {

@@ -13,7 +13,7 @@ type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdow
 const STATUS_POLL_MS = 250;
 
 /** Durables of other services that a service reports as well, as its user in deploy/nats/permissions.conf permits. */
-const OBSERVED: Readonly<Record<string, readonly string[]>> = { search: [DURABLES.shrinking] };
+const OBSERVED: Readonly<Record<string, readonly string[]>> = { search: [DURABLES.shrinking, DURABLES.resumptions] };
 
 /**
  * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and

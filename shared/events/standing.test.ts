@@ -14,6 +14,8 @@ const paused = event("search.paused");
 const resumed = (resumption: number) => event("search.resumed", { resumption });
 const alarm = (policy: HealthPolicy) =>
   event("health.alarm.raised", { kind: HealthAlarmKind.HEALTH_ALARM_KIND_MIOU_DROP, policy });
+const failing = event("work.failed", { reason: "DATASET_INVALID", resumption: 0 });
+const failed = (resumption: number) => event("search.failed", { resumption });
 const { HEALTH_POLICY_REPORT: REPORT, HEALTH_POLICY_PAUSE: PAUSE, HEALTH_POLICY_FAIL: FAIL } = HealthPolicy;
 const epoch = event("epoch.completed");
 const converged = event("supernet.converged");
@@ -24,6 +26,7 @@ describe("a work item", () => {
     ["a new search", 0, [created], undefined],
     ["a search under way", 0, [created, epoch], undefined],
     ["a deleted search", 0, [], "the search is unknown: it has been deleted"],
+    ["a deleted search whose worker went on", 0, [epoch], "the search is unknown: it has been deleted"],
     ["a paused search", 0, [created, paused], "the search is paused"],
     ["a search that was resumed after it", 0, [created, paused, resumed(1)], "resumption 1 has taken its place"],
     ["its resumption", 1, [created, paused, resumed(1)], undefined],
@@ -50,23 +53,41 @@ describe("a work item", () => {
       [created, event("work.failed", { reason: "DATASET_INVALID" })],
       "the search is failing (DATASET_INVALID)",
     ],
+    ["a search that has failed and is resumed", 1, [created, failing, failed(0), resumed(1)], undefined],
+    ["what it did before it failed", 0, [created, failing, failed(0), resumed(1)], "resumption 1 has taken its place"],
+    ["a search that an alarm failed, resumed", 1, [created, alarm(FAIL), failed(0), resumed(1)], undefined],
+    [
+      "a search that fails again",
+      1,
+      [created, failing, failed(0), resumed(1), failed(1)],
+      "the search has ended (search.failed)",
+    ],
+    ["a resumed search of which an earlier item fails late", 1, [created, failed(0), resumed(1), failing], undefined],
+    [
+      "a resumed search that was cancelled after it had failed",
+      1,
+      [created, failed(0), event("search.cancelled"), resumed(1)],
+      undefined,
+    ],
     ["a search with an alarm", 0, [created, epoch, alarm(REPORT)], undefined],
     ["a search that an alarm has paused", 0, [created, epoch, alarm(PAUSE)], "the search is paused"],
     ["its resumption after the alarm", 1, [created, epoch, alarm(PAUSE), resumed(1)], undefined],
     ["a search that an alarm fails", 0, [created, epoch, alarm(FAIL)], "the search is failing (MIOU_DROP)"],
     ["what is done already", 0, [created, epoch, converged], "the supernet is trained"],
   ])("of %s (resumption %d)", (_, resumption, events, skip) => {
-    expect(standing(history(events), over, resumption)).toEqual({
+    expect(standing(history(events), over, resumption)).toMatchObject({
       skip,
-      sequence: events.length > 0 ? 7 + 3 * events.length : 0,
+      sequence: events.includes(created) ? 7 + 3 * events.length : 0,
     });
   });
 
   it.each<[LatheEvent, string | undefined]>([
     [paused, "SEARCH_PAUSED"],
     [event("search.cancelled"), "SEARCH_CANCELLED"],
-    [event("search.failed"), "SEARCH_FAILED"],
-    [event("work.failed"), "SEARCH_FAILED"],
+    [event("search.failed", { resumption: 1 }), "SEARCH_FAILED"],
+    [event("work.failed", { resumption: 1 }), "SEARCH_FAILED"],
+    [event("search.failed", { resumption: 0 }), undefined],
+    [event("work.failed", { resumption: 0 }), undefined],
     [alarm(PAUSE), "SEARCH_PAUSED"],
     [alarm(FAIL), "SEARCH_FAILED"],
     [alarm(REPORT), undefined],
@@ -74,6 +95,6 @@ describe("a work item", () => {
     [epoch, undefined],
     [event("space.kept", { epoch: 1 }), undefined],
   ])("in the middle, at %p", (each, reason) => {
-    expect(stopReason(history([each])[0]!)).toBe(reason);
+    expect(stopReason(history([each])[0]!, 1)).toBe(reason);
   });
 });

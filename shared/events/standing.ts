@@ -12,34 +12,49 @@ interface Standing {
   skip: string | undefined;
   /** Sequence of the newest event. */
   sequence: number;
+  /** How often the search has been resumed. */
+  resumptions: number;
 }
 
 /** Computes from the history of a search whether an item of this resumption is to be carried out. */
 export function standing(history: readonly StoredEvent[], over: Over, resumption: number): Standing {
-  if (history.length === 0) return { skip: "the search is unknown: it has been deleted", sequence: 0 };
+  // Events without the first one come from workers that have not heard of the deletion.
+  if (!history.some(({ event }) => event.type === "search.created"))
+    return { skip: "the search is unknown: it has been deleted", sequence: 0, resumptions: 0 };
+  let done: string | undefined;
   let ended: string | undefined;
+  let failing: string | undefined;
+  let failed = false;
   let paused = false;
   let resumptions = 0;
   for (const stored of history) {
     const { event } = stored;
     if (event.type === "search.resumed") {
-      paused = false;
+      paused = failed = false;
+      failing = undefined;
       resumptions = Math.max(resumptions, event.data.resumption);
     }
-    const reason = stopReason(stored);
+    const reason = stopReason(stored, resumptions);
     if (reason === "SEARCH_PAUSED") paused = true;
-    else if (reason !== undefined || event.type === "search.succeeded") ended = endOf(stored);
-    ended = over[event.type] ?? ended;
+    else if (reason === "SEARCH_FAILED") {
+      failing = endOf(stored);
+      failed ||= event.type === "search.failed";
+      // A search that has failed is not cancelled any more.
+    } else if ((reason !== undefined && !failed) || event.type === "search.succeeded") ended = endOf(stored);
+    done = over[event.type] ?? done;
   }
   const replaced = resumption < resumptions ? `resumption ${resumptions} has taken its place` : undefined;
-  const skip = ended ?? (paused ? "the search is paused" : replaced);
-  return { skip, sequence: history.at(-1)?.sequence ?? 0 };
+  const skip = done ?? ended ?? failing ?? (paused ? "the search is paused" : replaced);
+  return { skip, sequence: history.at(-1)?.sequence ?? 0, resumptions };
 }
 
 type StopReason = "SEARCH_PAUSED" | "SEARCH_CANCELLED" | "SEARCH_FAILED";
 
-/** Why an event stops a worker in the middle of its item; undefined where it does not. */
-export function stopReason({ event }: StoredEvent): StopReason | undefined {
+/**
+ * Why an event stops a worker in the middle of its item; undefined where it does not. A failure that a resumption of this number has
+ * followed does not.
+ */
+export function stopReason({ event }: StoredEvent, resumptions: number): StopReason | undefined {
   switch (event.type) {
     case "search.paused":
       return "SEARCH_PAUSED";
@@ -49,7 +64,7 @@ export function stopReason({ event }: StoredEvent): StopReason | undefined {
       return "SEARCH_CANCELLED";
     case "search.failed":
     case "work.failed":
-      return "SEARCH_FAILED";
+      return event.data.resumption < resumptions ? undefined : "SEARCH_FAILED";
     default:
       return undefined;
   }

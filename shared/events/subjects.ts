@@ -25,7 +25,11 @@ export const ALL_WORK = "lathe.work.>";
 export const ALL_DEAD_LETTERS = "lathe.deadletters.>";
 
 /** Durable consumers, one per service and purpose. */
-export const DURABLES = { search: "search-projection", shrinking: "shrinking-decisions" } as const;
+export const DURABLES = {
+  search: "search-projection",
+  shrinking: "shrinking-decisions",
+  resumptions: "shrinking-resumptions",
+} as const;
 
 export type WorkKind = "train" | "derive" | "retrain" | "profile";
 
@@ -69,10 +73,22 @@ export function parseEventSubject(subject: string): { searchId: string; event: s
   return match && isToken(match[1]!) ? { searchId: match[1]!, event: match[2]! } : undefined;
 }
 
-/** lathe.work.train, lathe.work.derive, lathe.work.retrain, lathe.work.profile.<device class>. */
-export function workSubject(kind: WorkKind, deviceClass?: string): string {
-  if (kind !== "profile") return `lathe.work.${kind}`;
-  return `lathe.work.profile.${token("device class", deviceClass ?? "")}`;
+const queueSubject = (kind: WorkKind, deviceClass?: string) =>
+  kind === "profile" ? `lathe.work.profile.${token("device class", deviceClass ?? "")}` : `lathe.work.${kind}`;
+
+/** lathe.work.train.<search id>, likewise derive and retrain; lathe.work.profile.<device class>.<search id>. */
+export function workSubject(searchId: string, kind: WorkKind, deviceClass?: string): string {
+  return `${queueSubject(kind, deviceClass)}.${token("search id", searchId)}`;
+}
+
+/** Filter for the items of one queue. */
+export function queueFilter(kind: WorkKind, deviceClass?: string): string {
+  return `${queueSubject(kind, deviceClass)}.*`;
+}
+
+/** Filters that together match every item of one search, whatever its device class. */
+export function workFilters(searchId: string): string[] {
+  return [`lathe.work.*.${token("search id", searchId)}`, `lathe.work.profile.*.${searchId}`];
 }
 
 /** The one durable that all workers of a queue share. */

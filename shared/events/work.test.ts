@@ -9,6 +9,7 @@ import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
 import { deadLetters } from "./deadLetters";
+import { ensureDurable } from "./pull";
 import type { Consumption } from "./pulls";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
@@ -240,10 +241,10 @@ describe("takeWork", () => {
     await second.drain();
   });
 
-  it("charges nothing to an item whose hand-backs cannot be read", async () => {
+  it("charges nothing to an item whose attempts cannot be read", async () => {
     const own = await startNats();
     let unread = 0;
-    const warn = (message: string) => void (unread += message.includes("hand-backs cannot be read") ? 1 : 0);
+    const warn = (message: string) => void (unread += message.includes("attempts cannot be read") ? 1 : 0);
     const lone = await connect({ url: own.url, name: "lone", logger: { ...quiet, warn } });
     await provision(lone);
     const data = RetrainWork.fromPartial({});
@@ -261,7 +262,7 @@ describe("takeWork", () => {
       },
       lone,
     );
-    // The second delivery has asked for the hand-backs several times.
+    // The second delivery has asked for the attempts several times.
     await until(() => unread >= 5);
     expect(lone.counters.redeliveries).toBe(1);
     await provision(lone);
@@ -272,7 +273,7 @@ describe("takeWork", () => {
     await own.stop();
   });
 
-  it("charges every delivery to an item whose count of hand-backs is no number", async () => {
+  it("charges every delivery to an item whose record of attempts cannot be decoded", async () => {
     const searchId = uniqueSearchId();
     const ref = { searchId, kind: "retrain", data: RetrainWork.fromPartial({}), ordinal: 0 } as const;
     await publishWork(bus, ref);
@@ -294,7 +295,45 @@ describe("takeWork", () => {
     await workIsDone(bus);
   });
 
-  it("aborts a handler whose lease is lost, and leaves the item alone", async () => {
+  it("counts the failures of an item since its newest progress, whether its worker fails or dies", async () => {
+    const id = uniqueSearchId();
+    await queue(id);
+    let made = 0;
+    const progress = () => Promise.resolve(made);
+    const deliveries: number[] = [];
+    const ended: number[] = [];
+    const failing = async (on: Bus, crashes: number, advances: boolean, handlerFails: boolean) => {
+      for (let crash = 1; crash <= crashes; crash++) {
+        const dying = handlerFails ? on : await connect({ url: nats.url, name: "dying", logger: quiet });
+        let reached = false;
+        const consumption = await takeWork<"retrain">(dying, {
+          queues: [{ kind: "retrain" }],
+          progress,
+          backoffMs: 1,
+          ackWaitMs: 1000,
+          onExhausted: (failure) => Promise.resolve(void ended.push(failure.deliveries)),
+          handler: (_work, context) => {
+            deliveries.push(context.deliveries);
+            if (advances) made++;
+            reached = true;
+            return handlerFails ? Promise.reject(new Error("crash")) : new Promise(() => {});
+          },
+        });
+        await until(() => reached || ended.length > 0);
+        if (handlerFails) await consumption.stop();
+        else await dying.connection.close();
+      }
+    };
+    await failing(bus, 4, true, true);
+    await failing(bus, 4, true, false);
+    expect(deliveries.splice(0).every((count) => count === 1)).toBe(true);
+    expect(ended).toEqual([]);
+    await failing(bus, 4, false, true);
+    await workIsDone(bus);
+    expect({ deliveries: deliveries.slice(-3), ended }).toEqual({ deliveries: [1, 2, 3], ended: [3] });
+  });
+
+  it("aborts a handler whose lease is lost, leaves the item alone and does not charge it", async () => {
     const own = await startNats();
     const lone = await connect({ url: own.url, name: "lone", logger: quiet });
     await provision(lone);
@@ -309,9 +348,11 @@ describe("takeWork", () => {
     await work(
       {
         ackWaitMs: 2000,
+        maxDeliveries: 1,
+        backoffMs: 1,
         handler: (_work, context) => {
           deliveries.push(context.deliveries);
-          if (context.deliveries > 1) return Promise.resolve();
+          if (deliveries.length > 1) return Promise.resolve();
           return new Promise<void>((resolve) =>
             context.signal.addEventListener("abort", () => {
               reasons.push((context.signal.reason as LatheError).reason);
@@ -328,14 +369,37 @@ describe("takeWork", () => {
     expect(reasons).toEqual(["LEASE_LOST"]);
     await own.restart();
     await until(() => deliveries.length === 2);
+    expect(deliveries).toEqual([1, 1]);
     expect(lone.counters.leasesLost).toBe(1);
     await open.pop()!.stop();
     await lone.drain();
     await own.stop();
   });
 
+  it("replaces a consumer that an earlier version has made with another filter", async () => {
+    const old = {
+      stream: WORK_STREAM,
+      durable: "work-derive",
+      filter: "lathe.work.derive",
+      ackWaitMs: 1000,
+      maxAckPending: 1,
+    };
+    await ensureDurable(bus, old);
+    const id = uniqueSearchId();
+    await publishWork(bus, { searchId: id, kind: "derive", data: DeriveWork.fromPartial({}), ordinal: 0 });
+    const taken: string[] = [];
+    const consumption = await takeWork<"derive">(bus, {
+      queues: [{ kind: "derive" }],
+      handler: ({ searchId }) => Promise.resolve(void taken.push(searchId)),
+      onExhausted: ({ error }) => Promise.reject(error),
+    });
+    open.push(consumption);
+    await workIsDone(bus);
+    expect(taken).toEqual([id]);
+  });
+
   it("moves an item that cannot be read to the dead letters", async () => {
-    const subject = workSubject("retrain");
+    const subject = workSubject(uniqueSearchId(), "retrain");
     const { seq } = (await bus.connection.request(subject, "no envelope")).json<{ seq: number }>();
     await work({ handler: () => Promise.resolve() });
     await workIsDone(bus);

@@ -2,7 +2,7 @@ import type { Span } from "@opentelemetry/api";
 import { LatheError } from "../process/errors";
 import { failed } from "../process/tracing/span";
 import type { Bus } from "./bus";
-import type { WorkData } from "./catalog";
+import type { JsonCodec, WorkData } from "./catalog";
 import { backoff, EXHAUSTED, mayHeal } from "./consumer";
 import { bury } from "./deadLetters";
 import { decodeWork } from "./envelope";
@@ -11,7 +11,7 @@ import type { Delivery, DurableSettings } from "./pull";
 import { runPulls, type Consumption, type InHand } from "./pulls";
 import type { Quota } from "./quota";
 import { Records } from "./records";
-import { HANDBACKS_BUCKET, WORK_STREAM, workDurable, workSubject, type WorkKind } from "./subjects";
+import { HANDBACKS_BUCKET, WORK_STREAM, queueFilter, workDurable, type WorkKind } from "./subjects";
 import { handling } from "./tracing";
 
 /** A work item as its worker sees it. */
@@ -32,7 +32,7 @@ interface WorkQueue<K extends WorkKind> {
 export interface TakeOptions<K extends WorkKind> {
   /** One item at a time is pulled, over all queues, so that its worker can begin it at once. */
   queues: readonly WorkQueue<K>[];
-  /** How many deliveries of an item may fail, by a throw or by the death of the worker; 3. */
+  /** How many deliveries of an item may fail one after another without progress, by a throw or by the death of the worker; 3. */
   maxDeliveries?: number;
   /** After this time without a sign of life an item goes to another worker; 60 s. A working worker sends four signs in this time. */
   ackWaitMs?: number;
@@ -48,6 +48,11 @@ export interface TakeOptions<K extends WorkKind> {
 
 interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /**
+   * A number that grows with each result that the work on an item has stored, 0 before the first. Deliveries before the newest result do
+   * not count as failed. By default an item stores nothing before its end.
+   */
+  progress?: ((work: WorkItem<K>) => Promise<number>) | undefined;
+  /**
    * The item is acknowledged after this has resolved. The signal aborts when the worker stops (reason STOPPING) or the lease is lost
    * (reason LEASE_LOST: another worker may have begun the item, write nothing more). A throw after either gives the item back, which
    * counts as no delivery. Any other throw is a failed delivery: after a transient or unexpected error the item is delivered again, any
@@ -59,39 +64,57 @@ interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   onExhausted: (failure: { work: WorkItem<K>; deliveries: number; error: LatheError }) => Promise<void>;
 }
 
-/** How often the hand-backs of an item are read before it goes back to the queue: for some 6 min, with a delay of at most 30 s. */
+/** What is known of the deliveries of an item. The server counts them all. */
+interface Attempts {
+  /** Deliveries that are no failures: handed back, ended by a lost lease, or followed by progress. */
+  uncharged: number;
+  /** The progress at the newest delivery that followed some. */
+  progress: number;
+}
+
+/** How often the attempts of an item are read before it goes back to the queue: for some 6 min, with a delay of at most 30 s. */
 const MAX_READS = 16;
-const toCount = (value: unknown): number => {
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw new Error("must be a count");
-  return value;
+const NONE: Attempts = { uncharged: 0, progress: 0 };
+const isCount = (value: unknown) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+const attemptsCodec: JsonCodec<Attempts> = {
+  toJSON: (attempts) => attempts,
+  fromJSON: (json) => {
+    const { uncharged, progress } = json as Attempts;
+    if (!isCount(uncharged) || !isCount(progress)) throw new Error("uncharged and progress must be counts");
+    return { uncharged, progress };
+  },
 };
 
 /** Takes work items, one at a time, until stopped. */
 export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOptions<K>): Promise<Consumption> {
   const { handler, onExhausted, maxDeliveries = 3, ackWaitMs = 60_000, backoffMs = 1000, quota, free } = options;
+  const { progress = () => Promise.resolve(0) } = options;
   const kinds = new Map<DurableSettings, K>();
   for (const { kind, deviceClass } of options.queues) {
     const durable = workDurable(kind, deviceClass);
-    const filter = workSubject(kind, deviceClass);
+    const filter = queueFilter(kind, deviceClass);
     kinds.set({ stream: WORK_STREAM, durable, filter, ackWaitMs, maxAckPending: 1000 }, kind);
   }
-  const handbacks = new Records<number>(bus, HANDBACKS_BUCKET, { toJSON: toCount, fromJSON: toCount });
+  const attempts = new Records(bus, HANDBACKS_BUCKET, attemptsCodec);
 
   const read = (queue: DurableSettings, delivery: Delivery): WorkItem<K> => {
     const kind = kinds.get(queue);
     if (!kind) throw new LatheError("INTERNAL", `${queue.durable} is not a queue of this worker`);
     return { kind, ...decodeWork(kind, delivery.data, delivery.where) };
   };
-  /** Gives an item back to be taken at once, without a charge: the server counts every delivery, so the hand-back is subtracted later. */
-  const give = async (delivery: Delivery, work: WorkItem<K>) => {
+  /** Notes a delivery that is no failure. Returns whether it could. */
+  const excuse = async (work: WorkItem<K>): Promise<boolean> => {
     try {
-      await handbacks.mutate(handbackKey(work.id), (count) => (count ?? 0) + 1);
-      delivery.nak(0);
+      await attempts.mutate(keyOf(work.id), (known = NONE) => ({ ...known, uncharged: known.uncharged + 1 }));
+      return true;
     } catch (error) {
-      bus.logger.warn("a hand-back counts as a failed delivery", { work: work.id, error });
-      delivery.nak(backoff(backoffMs, delivery.deliveries));
+      bus.logger.warn("a delivery counts as failed although its worker was only interrupted", { work: work.id, error });
+      return false;
     }
   };
+  /** Gives an item back to be taken at once, without a charge. */
+  const give = async (delivery: Delivery, work: WorkItem<K>) =>
+    delivery.nak((await excuse(work)) ? 0 : backoff(backoffMs, delivery.deliveries));
   const giveLate = (queue: DurableSettings, delivery: Delivery) => {
     try {
       void give(delivery, read(queue, delivery));
@@ -100,15 +123,34 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
       delivery.nak(backoff(backoffMs, delivery.deliveries));
     }
   };
-  /** Deliveries of an item, hand-backs left out; undefined where the hand-backs cannot be read, or `signal` aborts before. */
-  const charged = async (delivery: Delivery, work: WorkItem<K>, signal: AbortSignal): Promise<number | undefined> => {
-    if (delivery.deliveries === 1) return 1;
+  /** The progress of an item where it is newer than `before`; undefined where it is not, or is not known. */
+  const progressSince = async (work: WorkItem<K>, before: number): Promise<number | undefined> => {
+    const made = await progress(work).catch((error: unknown) => {
+      bus.logger.warn("the progress of a work item is not known", { work: work.id, error });
+      return before;
+    });
+    return made > before ? made : undefined;
+  };
+  /**
+   * Deliveries of an item since its newest progress, without those that are no failures, and that progress; undefined where they cannot be
+   * read, or `signal` aborts before.
+   */
+  const charged = async (delivery: Delivery, work: WorkItem<K>, signal: AbortSignal) => {
+    const { deliveries } = delivery;
+    if (deliveries === 1) return { deliveries, made: 0 };
     for (let attempt = 1; !signal.aborted && attempt <= MAX_READS; attempt++) {
       try {
-        return delivery.deliveries - ((await handbacks.get(handbackKey(work.id)))?.value ?? 0);
+        const { value: known } = (await attempts.get(keyOf(work.id))) ?? { value: NONE };
+        const made = await progressSince(work, known.progress);
+        if (made === undefined) return { deliveries: Math.max(1, deliveries - known.uncharged), made: known.progress };
+        // Where this cannot be stored, the next delivery finds the same progress.
+        await attempts
+          .mutate(keyOf(work.id), () => ({ uncharged: deliveries - 1, progress: made }))
+          .catch((error: unknown) => bus.logger.warn("progress could not be noted", { work: work.id, error }));
+        return { deliveries: 1, made };
       } catch (error) {
-        bus.logger.warn("a work item waits: its hand-backs cannot be read", { work: work.id, attempt, error });
-        if (LatheError.from(error).reason === "RECORD_MALFORMED") return delivery.deliveries;
+        bus.logger.warn("a work item waits: its attempts cannot be read", { work: work.id, attempt, error });
+        if (LatheError.from(error).reason === "RECORD_MALFORMED") return { deliveries, made: 0 };
         // The item stays in hand: each give-back whose count cannot be stored would be charged to it.
         await sleep(backoff(backoffMs, attempt), signal);
       }
@@ -127,7 +169,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
   };
   const remove = async (delivery: Delivery, work: WorkItem<K>) => {
     await delivery.term();
-    await handbacks.delete(handbackKey(work.id));
+    await attempts.delete(keyOf(work.id));
   };
   const drop = async (delivery: Delivery, work: WorkItem<K>, deliveries: number, error: LatheError) => {
     if (await reported(work, deliveries, error, delivery.where)) await remove(delivery, work);
@@ -138,14 +180,17 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
     work: WorkItem<K>,
     where: string,
     context: { signal: AbortSignal; deliveries: number },
+    before: number,
   ): Promise<"done" | "reported"> => {
-    for (let attempt = 1; ; attempt++) {
+    for (let attempt = 1, made = before; ; attempt++) {
       try {
         await handler(work, context);
         return "done";
       } catch (thrown) {
         const error = LatheError.from(thrown);
         if (error.reason !== "STORAGE_FULL" || context.signal.aborted) throw error;
+        const since = await progressSince(work, made);
+        if (since !== undefined) [attempt, made] = [1, since];
         if (attempt >= maxDeliveries && (await reported(work, attempt, error, where))) return "reported";
         bus.logger.warn("work item waits for room", { work: work.id, attempt, error });
         await sleep(backoff(backoffMs, attempt), context.signal);
@@ -156,29 +201,37 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
 
   const settle = async (work: WorkItem<K>, { delivery, stopping, lease }: InHand, span: Span): Promise<void> => {
     const signal = AbortSignal.any([stopping, lease.lost]);
-    const deliveries = await charged(delivery, work, signal);
-    if (deliveries === undefined) return lease.lost.aborted ? undefined : give(delivery, work);
+    /** Another worker may hold the item now. An answer of this one would settle the delivery of the other. */
+    const leave = async (why: object) => {
+      bus.logger.warn("work item left to another", { work: work.id, ...why });
+      // An outage that costs the lease may last. Nothing can be pulled meanwhile.
+      for (let attempt = 1; attempt <= MAX_READS && !(await excuse(work)); attempt++)
+        await sleep(backoff(backoffMs, attempt), stopping);
+    };
+    const charge = await charged(delivery, work, signal);
+    if (charge === undefined) return lease.lost.aborted ? leave({}) : give(delivery, work);
+    const { deliveries, made } = charge;
     if (deliveries > maxDeliveries) {
-      const text = `work item ${work.id} was taken ${maxDeliveries} times and never finished: its workers died or lost their lease`;
+      const text = `work item ${work.id} was taken ${maxDeliveries} times without progress and never finished: its workers died`;
       return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: EXHAUSTED }));
     }
     let outcome: "done" | "reported";
     try {
-      outcome = await carryOut(work, delivery.where, { signal, deliveries });
+      outcome = await carryOut(work, delivery.where, { signal, deliveries }, made);
     } catch (thrown) {
       const error = LatheError.from(thrown);
       failed(span, error);
-      // Another worker may hold the item now. An answer of this one would settle the delivery of the other.
-      if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, error });
+      if (lease.lost.aborted) return leave({ error });
       if (stopping.aborted) return give(delivery, work);
-      if (!mayHeal(error) || deliveries >= maxDeliveries) return drop(delivery, work, deliveries, error);
+      const last = deliveries >= maxDeliveries && (await progressSince(work, made)) === undefined;
+      if (!mayHeal(error) || last) return drop(delivery, work, deliveries, error);
       bus.logger.warn("work item comes again", { work: work.id, deliveries, error });
       return delivery.nak(backoff(backoffMs, deliveries));
     }
-    if (lease.lost.aborted) return bus.logger.warn("work item left to another", { work: work.id, outcome });
+    if (lease.lost.aborted) return leave({ outcome });
     if (outcome === "reported") return remove(delivery, work);
     await delivery.ack();
-    if (delivery.deliveries > 1) await handbacks.delete(handbackKey(work.id));
+    if (delivery.deliveries > 1) await attempts.delete(keyOf(work.id));
   };
 
   const handle = async (inHand: InHand) => {
@@ -217,4 +270,4 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
 }
 
 /** ":" is not allowed in a record's key. */
-const handbackKey = (id: string) => id.replaceAll(":", "/");
+const keyOf = (id: string) => id.replaceAll(":", "/");
