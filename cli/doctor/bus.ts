@@ -1,6 +1,7 @@
 import { connect } from "../../shared/events/bus";
 import { inspect, type BusInspection } from "../../shared/events/inspect";
 import { busSettings } from "../../shared/events/service";
+import { FOREIGN_ADVICE } from "../../shared/events/streams";
 import type { NatsConfig } from "../../shared/process/config";
 import { LatheError } from "../../shared/process/errors";
 import { fault, ok, warning, judgeClock, type Finding } from "./finding";
@@ -26,7 +27,7 @@ export async function checkBus(config: NatsConfig, patienceMs = 5_000): Promise<
     return [fault("nats", message, mend)];
   }
   try {
-    return judgeBus(await inspect(bus));
+    return judgeBus(await inspect(bus, config.LATHE_NATS_REPLICAS));
   } catch (error) {
     const { message, reason } = LatheError.from(error);
     return [fault("nats", message, reason === "NATS_FORBIDDEN" ? ALLOW : "look at the log of NATS")];
@@ -54,8 +55,10 @@ export function judgeBus(inspection: BusInspection): Finding[] {
   );
   if (skewMs !== undefined) findings.push(judgeClock("nats", skewMs));
   for (const message of faults) findings.push(fault("nats", message, "look at the log of NATS and at its storage"));
-  for (const { name, faults } of streams)
-    if (faults.length > 0)
+  for (const { name, faults, foreign } of streams)
+    if (foreign !== undefined)
+      findings.push(fault("streams", `${name} belongs to another application (${foreign})`, FOREIGN_ADVICE));
+    else if (faults.length > 0)
       findings.push(
         fault(
           "streams",
