@@ -11,7 +11,7 @@ import {
 } from "nats";
 import { LatheError } from "../process/errors";
 import type { Logger } from "../process/logger";
-import { isUnavailable, natsFault, sleep } from "./faults";
+import { firstFault, isUnavailable, natsFault, sleep } from "./faults";
 import { Names, withNames } from "./names";
 import { Room } from "./room";
 
@@ -73,7 +73,8 @@ export class Bus {
     connection: NatsConnection,
     readonly name: string,
     readonly logger: BusOptions["logger"],
-    readonly names = new Names(""),
+    readonly names: Names,
+    private readonly connectAgain: () => Promise<NatsConnection>,
   ) {
     this.connection = withNames(connection, names);
     this.room = new Room(this);
@@ -169,6 +170,24 @@ export class Bus {
     }
   }
 
+  /**
+   * Whether a request over a connection of its own is answered in time. UNAVAILABLE where NATS cannot be reached. A connection over which
+   * JetStream has hung answers nothing any more, so it cannot tell what hangs.
+   */
+  async answersAfresh(subject: string, timeout: number): Promise<boolean> {
+    const what = `request ${subject} over a new connection`;
+    const fresh = await this.connectAgain().catch((thrown: unknown) => Promise.reject(natsFault(thrown, what)));
+    try {
+      await fresh.request(subject, "", { timeout });
+      return true;
+    } catch (thrown) {
+      // Any answer will do, such as that these credentials may not ask.
+      return natsFault(thrown, what).code !== "UNAVAILABLE";
+    } finally {
+      await fresh.close();
+    }
+  }
+
   /** Resolves when everything published so far has reached the server. */
   async flush(): Promise<void> {
     await this.connection.flush();
@@ -260,7 +279,8 @@ export async function connect(options: BusOptions): Promise<Bus> {
     try {
       // Not waitOnFirstConnect: it waits for ever and cannot be cancelled.
       const timeout = Math.max(50, Math.min(5000, deadline - Date.now()));
-      return new Bus(await connectNats({ ...settings, timeout }), name, logger, names);
+      const connectAgain = () => connectNats({ ...settings, timeout: 2000, reconnect: false });
+      return new Bus(await connectNats({ ...settings, timeout }), name, logger, names, connectAgain);
     } catch (thrown) {
       const error = firstFault(thrown, url);
       if (error.code !== "UNAVAILABLE" || Date.now() + RECONNECT_WAIT_MS > deadline) throw error;
@@ -287,30 +307,4 @@ function readCreds(path: string): Uint8Array {
       cause,
     });
   }
-}
-
-function firstFault(thrown: unknown, url: string): LatheError {
-  const fault = thrown as { code?: string; message?: string; chainedError?: { code?: string; message?: string } };
-  const why = fault.chainedError?.code ?? fault.chainedError?.message ?? fault.code ?? fault.message ?? String(thrown);
-  const codes: Record<string, string> = {
-    CONNECTION_REFUSED: "ECONNREFUSED",
-    TIMEOUT: "no answer",
-    CONNECTION_TIMEOUT: "no answer",
-  };
-  if (/AUTH/.test(fault.code ?? "")) {
-    return new LatheError("FAILED_PRECONDITION", `NATS at ${url} refuses these credentials (${why})`, {
-      reason: "NATS_FORBIDDEN",
-      cause: thrown,
-    });
-  }
-  if (fault.code === "INVALID_OPTION" || fault.code === "BAD_CREDS" || fault.code === "TLS") {
-    return new LatheError("FAILED_PRECONDITION", `NATS at ${url}: ${fault.message ?? why} (${why})`, {
-      reason: "NATS_SETTINGS",
-      cause: thrown,
-    });
-  }
-  return new LatheError("UNAVAILABLE", `NATS at ${url} is not reachable (${codes[why] ?? why})`, {
-    reason: "NATS_UNAVAILABLE",
-    cause: thrown,
-  });
 }

@@ -84,6 +84,33 @@ export function natsFault(thrown: unknown, what: string): LatheError {
   return new LatheError("INTERNAL", `${what}: ${thrown.message}`, { cause: thrown });
 }
 
+/** The LatheError for a first connection to `url` that failed. */
+export function firstFault(thrown: unknown, url: string): LatheError {
+  const fault = thrown as { code?: string; message?: string; chainedError?: { code?: string; message?: string } };
+  const why = fault.chainedError?.code ?? fault.chainedError?.message ?? fault.code ?? fault.message ?? String(thrown);
+  const codes: Record<string, string> = {
+    CONNECTION_REFUSED: "ECONNREFUSED",
+    TIMEOUT: "no answer",
+    CONNECTION_TIMEOUT: "no answer",
+  };
+  if (/AUTH/.test(fault.code ?? "")) {
+    return new LatheError("FAILED_PRECONDITION", `NATS at ${url} refuses these credentials (${why})`, {
+      reason: "NATS_FORBIDDEN",
+      cause: thrown,
+    });
+  }
+  if (fault.code === "INVALID_OPTION" || fault.code === "BAD_CREDS" || fault.code === "TLS") {
+    return new LatheError("FAILED_PRECONDITION", `NATS at ${url}: ${fault.message ?? why} (${why})`, {
+      reason: "NATS_SETTINGS",
+      cause: thrown,
+    });
+  }
+  return new LatheError("UNAVAILABLE", `NATS at ${url} is not reachable (${codes[why] ?? why})`, {
+    reason: "NATS_UNAVAILABLE",
+    cause: thrown,
+  });
+}
+
 /** Whether the same request may be sent again: its outcome is unknown, or the server is not up yet. */
 export function isUnavailable(error: unknown): boolean {
   return error instanceof LatheError && error.code === "UNAVAILABLE";

@@ -1,4 +1,12 @@
-import type { Msg, NatsConnection, Payload, PublishOptions, RequestOptions, Subscription, SubscriptionOptions } from "nats";
+import type {
+  Msg,
+  NatsConnection,
+  Payload,
+  PublishOptions,
+  RequestOptions,
+  Subscription,
+  SubscriptionOptions,
+} from "nats";
 
 /**
  * The names of one installation on the server. With the prefix "a", EVENTS is the stream a_EVENTS, KV_SEARCHES is KV_a_SEARCHES (so the

@@ -234,7 +234,9 @@ async function overlap(bus: Bus, { name, subjects = [] }: StreamSettings): Promi
       return [];
     }
   };
-  const others = [...new Set((await Promise.all(subjects.map(holders))).flat())].map((other) => bus.names.stream(other));
+  const others = [...new Set((await Promise.all(subjects.map(holders))).flat())].map((other) =>
+    bus.names.stream(other),
+  );
   const ours = subjects.map((subject) => bus.names.subject(subject)).join(" ");
   const whose = others.length > 0 ? `stream ${others.join(", ")}` : "a stream";
   return `${whose} of another application holds subjects among ${ours}, which stream ${bus.names.stream(name)} needs`;

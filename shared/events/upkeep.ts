@@ -7,14 +7,14 @@ import { provision, readStreams, settingFaults, streamSettings, type ProvisionOp
 const ASK_EVERY_MS = 5_000;
 /** Every so many times, the streams are looked through as well. */
 const LOOK_EVERY = 6;
-/** Unanswered requests after which JetStream counts as off, and the time for each. */
-const UNANSWERED = 3;
+/** Every server with JetStream answers this itself, whoever leads the streams. */
+const ASK = "$JS.API.INFO";
 const ANSWER_MS = 2_000;
 const AGAIN_MS = 1_000;
 
 const OFF =
-  "JetStream does not answer, though NATS does: a full or faulty disk does this to nats-server before 2.10, until it is restarted. " +
-  "Free disk space, then restart NATS (by SIGKILL where it does not end)";
+  "JetStream does not answer, though NATS does: a full disk stops that of nats-server 2.9 until a restart. " +
+  "Free disk space, then restart NATS with JetStream (end it by SIGKILL where SIGTERM does not)";
 
 /**
  * Keeps the streams of an installation: looks for them at the start, after each reconnection, when a request finds none, and every 30 s, and
@@ -37,6 +37,7 @@ export class Upkeep {
   static async start(bus: Bus, options: ProvisionOptions, signal: AbortSignal): Promise<Upkeep> {
     const upkeep = new Upkeep(bus, options, signal);
     await upkeep.look();
+    upkeep.why = undefined;
     const forget = [bus.onReconnect(() => upkeep.wake()), bus.onMissing(() => upkeep.wake())];
     signal.addEventListener("abort", () => upkeep.waiting?.abort(), { once: true });
     void upkeep.run().finally(() => forget.forEach((remove) => remove()));
@@ -58,7 +59,7 @@ export class Upkeep {
       this.waiting = new AbortController();
       const due = this.due && this.bus.status().connected;
       await sleep(this.why !== undefined ? AGAIN_MS : due ? 0 : ASK_EVERY_MS, this.waiting.signal);
-      if (this.signal.aborted || !this.bus.status().connected) continue;
+      if (this.signal.aborted || !(this.bus.status().connected || this.bus.room.isOff)) continue;
       if (!(await this.answers()) || !(this.due || this.why !== undefined || round % LOOK_EVERY === 0)) continue;
       this.due = false;
       try {
@@ -87,30 +88,39 @@ export class Upkeep {
       this.bus.logger.error("NATS has lost streams and all that they held: they are made anew", { streams });
       this.bus.noteLoss(lost);
     }
-    if (wanted.some((settings) => settingFaults(settings, found.get(settings.name)).length > 0)) {
+    const faulty = wanted.filter((settings) => settingFaults(settings, found.get(settings.name)).length > 0);
+    if (faulty.length > 0) {
+      const names = faulty.map(({ name }) => this.bus.names.stream(name)).join(", ");
+      this.why ??= `streams ${names} are missing or differ, and are not made yet`;
       await provision(this.bus, this.options);
       found = await readStreams(this.bus, wanted);
     }
     for (const [name, info] of found) if (info) this.created.set(name, info.created);
   }
 
-  /** Whether JetStream answers, be it with an error; tells the room. A connection that breaks meanwhile tells nothing. */
+  /** Whether JetStream answers, be it with an error; tells the room. */
   private async answers(): Promise<boolean> {
     const { connection, room } = this.bus;
-    for (let unanswered = 0; unanswered < UNANSWERED; unanswered++) {
-      try {
-        // Not by bus.request, which refuses while JetStream is off.
-        await connection.request("$JS.API.INFO", "", { timeout: ANSWER_MS });
-      } catch (thrown) {
-        if (this.signal.aborted || !this.bus.status().connected) return false;
-        if (natsFault(thrown, "JetStream").code === "UNAVAILABLE") continue;
-      }
-      room.noteAnswers();
-      return true;
+    try {
+      // While it is off, not over the bus's own connection, which would hang with it.
+      if (room.isOff) throw new LatheError("UNAVAILABLE", "JetStream is off");
+      // Not by bus.request, which asks again.
+      await connection.request(ASK, "", { timeout: ANSWER_MS });
+    } catch (thrown) {
+      if (natsFault(thrown, "JetStream").code === "UNAVAILABLE" && !(await this.answersAfresh())) return false;
     }
-    // The answer to the ping of the flush shows that NATS itself is well.
-    const well = await Promise.race([connection.flush().then(() => true), sleep(ANSWER_MS, this.signal)]).catch(() => false);
-    if (well === true && this.bus.status().connected) room.noteAnswers(OFF);
+    room.noteAnswers();
+    return true;
+  }
+
+  private async answersAfresh(): Promise<boolean> {
+    try {
+      for (let asked = 0; asked < 2; asked++) if (await this.bus.answersAfresh(ASK, ANSWER_MS)) return true;
+    } catch {
+      // NATS itself is away, which the bus reports.
+      return false;
+    }
+    this.bus.room.noteAnswers(OFF);
     return false;
   }
 }
