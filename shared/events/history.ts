@@ -96,16 +96,14 @@ export async function* replay(
   try {
     let misses = 0;
     while (!aborted()) {
-      if (lost) {
-        const text = `search ${searchId} is lost: NATS has come back without the streams that held it`;
-        throw new LatheError("NOT_FOUND", text, { reason: "SEARCH_LOST", metadata: { search_id: searchId } });
-      }
+      if (lost) throw lostSearch(searchId);
       const heard = bell.count;
       let message: StoredMessage | undefined;
       try {
         message = await cursor.next();
       } catch (error) {
         if (aborted()) return;
+        if (LatheError.from(error).reason === "STREAM_NOT_FOUND") throw lostSearch(searchId);
         if (!isOutage(error) || bus.connection.isClosed()) throw error;
         cursor.lookAgain();
         await bell.wait(heard, 500);
@@ -128,6 +126,11 @@ export async function* replay(
     forgetLoss();
     subscription.unsubscribe();
   }
+}
+
+function lostSearch(searchId: string): LatheError {
+  const text = `search ${searchId} is lost: NATS has come back without the streams that held it`;
+  return new LatheError("NOT_FOUND", text, { reason: "SEARCH_LOST", metadata: { search_id: searchId } });
 }
 
 /** Waits for the first event from a sequence on that `accept` accepts; CANCELLED if the signal aborts first. */

@@ -161,9 +161,13 @@ function refuseForeign(
   wanted: readonly StreamSettings[],
   found: ReadonlyMap<string, StreamInfo | undefined>,
 ): void {
+  // Each version makes the stream of events first, so without it no bucket is one of an earlier version.
+  const none = found.has(EVENTS_STREAM) && found.get(EVENTS_STREAM) === undefined;
   const foreign = wanted.flatMap((settings) => {
     const info = found.get(settings.name);
-    return info && isForeign(settings, info) ? [`${bus.names.stream(settings.name)} (${contentOf(info)})`] : [];
+    return info && (isForeign(settings, info) || (none && info.config.description !== MARK))
+      ? [`${bus.names.stream(settings.name)} (${contentOf(info)})`]
+      : [];
   });
   if (foreign.length > 0)
     throw foreignStream(`stream ${foreign.join(", ")} belongs to another application and is left as it is`);
