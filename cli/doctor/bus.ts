@@ -44,7 +44,11 @@ export function judgeBus(inspection: BusInspection): Finding[] {
   if ("off" in jetstream)
     return [
       ...findings,
-      fault("nats", `JetStream does not answer: ${jetstream.off}`, "start nats-server with --jetstream and a store"),
+      fault(
+        "nats",
+        `JetStream does not answer: ${jetstream.off}`,
+        "start nats-server with --jetstream and a store; where its disk was full, free room and restart it",
+      ),
     ];
   const { bytes, limit } = jetstream;
   const held = `${megabytes(bytes)} stored${limit > 0 ? ` of ${megabytes(limit)}` : ""}`;

@@ -65,6 +65,15 @@ describe("a stream of another application", () => {
 describe("a stream of an earlier version, which has no mark", () => {
   const unmarked = () => streamSettings().map(({ description: _none, ...settings }) => settings);
 
+  it("has no description either: one that another has described is refused", async () => {
+    const [events, work] = unmarked();
+    await manager.streams.add(events!);
+    await manager.streams.add({ ...work!, description: "our orders" });
+    await expect(provision(bus)).rejects.toThrow(
+      'stream WORK (subjects lathe.work.>, description "our orders") belongs to another application',
+    );
+  });
+
   it("is taken on, with what it holds", async () => {
     for (const settings of unmarked()) await manager.streams.add(settings);
     await bus.connection.jetstream().publish("lathe.events.s-1.space.kept", "kept");
