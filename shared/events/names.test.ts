@@ -82,13 +82,13 @@ describe("installations in one account", () => {
         consumeEvents(bus, {
           durable: "search-projection",
           filter: ALL_EVENTS,
-          handler: async (stored) => void events.get(bus)!.push(stored),
+          handler: (stored) => Promise.resolve(void events.get(bus)!.push(stored)),
           onGivenUp: () => {},
         }),
         takeWork(bus, {
           queues: [{ kind: "train" }],
-          handler: async ({ id }) => void worked.get(bus)!.push(id),
-          onExhausted: async () => {},
+          handler: ({ id }) => Promise.resolve(void worked.get(bus)!.push(id)),
+          onExhausted: () => Promise.resolve(),
         }),
       ]),
     );

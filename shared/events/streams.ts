@@ -28,7 +28,7 @@ const MAX_WORK_ITEMS = 100_000;
 /** The description of every stream of Lathe: its mark. A mark in the metadata would be lost, because nats-server before 2.10 drops it. */
 const MARK = "Made by Lathe, which keeps its settings";
 
-export type StreamSettings = Partial<StreamConfig> & { name: string };
+type StreamSettings = Partial<StreamConfig> & { name: string };
 
 /** The settings of every stream. */
 export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOptions = {}): StreamSettings[] {

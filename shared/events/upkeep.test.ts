@@ -57,7 +57,7 @@ describe("NATS that comes back with an empty store", () => {
     const consumption = await consumeEvents(bus, {
       durable: "search-projection",
       filter: ALL_EVENTS,
-      handler: async ({ searchId }) => void handled.push(searchId),
+      handler: ({ searchId }) => Promise.resolve(void handled.push(searchId)),
       onGivenUp: () => {},
     });
     open.push(() => consumption.stop());
