@@ -107,7 +107,7 @@ describe("NATS that comes back with an empty store", () => {
     await first.drain();
     await loseStore(nats);
     const why = await until(() => upkeep.fault());
-    expect(why).toMatch(/^streams EVENTS, WORK, .+ are missing or differ, and are not made yet$/);
+    expect(why).toMatch(/^streams EVENTS, WORK, .+ are missing, and are not made yet$/);
     await start(nats, as("all"));
     await until(() => upkeep.fault() === undefined);
   });
@@ -117,6 +117,7 @@ describe("NATS that comes back with an empty store", () => {
     const { bus, upkeep } = await start(nats);
     const id = uniqueSearchId();
     await publishEvent(bus, id, created);
+    await api(bus, { what: "limit" }, ({ streams }) => streams.update(EVENTS_STREAM, { max_bytes: 1e6 }));
     await nats.restart();
     await until(() => bus.counters.reconnects === 1 && bus.status().connected);
     // A stream that is gone is noticed after the reconnection has been looked into.
@@ -129,6 +130,8 @@ describe("NATS that comes back with an empty store", () => {
     await until(async () => (await streamInfo(bus, WORK_STREAM)) !== undefined && upkeep.fault() === undefined);
     expect(await historyOnce(bus, id)).toHaveLength(1);
     expect(bus.losses).toBe(1);
+    // What an operator has set is left as it is, though the stream of work was made again.
+    expect((await streamInfo(bus, EVENTS_STREAM))?.config.max_bytes).toBe(1e6);
   });
 });
 

@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { natsFault, sleep } from "./faults";
-import { provision, readStreams, settingFaults, streamSettings, type ProvisionOptions } from "./streams";
+import { provision, readStreams, streamSettings, type ProvisionOptions } from "./streams";
 
 /** How often JetStream is asked whether it answers. */
 const ASK_EVERY_MS = 5_000;
@@ -88,10 +88,11 @@ export class Upkeep {
       this.bus.logger.error("NATS has lost streams and all that they held: they are made anew", { streams });
       this.bus.noteLoss(lost);
     }
-    const faulty = wanted.filter((settings) => settingFaults(settings, found.get(settings.name)).length > 0);
-    if (faulty.length > 0) {
-      const names = faulty.map(({ name }) => this.bus.names.stream(name)).join(", ");
-      this.why ??= `streams ${names} are missing or differ, and are not made yet`;
+    // A setting that an operator has changed stays until the next start.
+    const unmade = wanted.filter(({ name }) => !this.created.has(name));
+    if (unmade.length > 0) {
+      const names = unmade.map(({ name }) => this.bus.names.stream(name)).join(", ");
+      this.why ??= `streams ${names} are missing, and are not made yet`;
       await provision(this.bus, this.options);
       found = await readStreams(this.bus, wanted);
     }
