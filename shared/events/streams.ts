@@ -77,10 +77,14 @@ const MADE_ELSEWHERE_MS = 30_000;
 /**
  * Creates the streams that are missing and updates those that differ. If the credentials do not allow this, waits up to 30 s for another
  * service to do it, then fails with UNAVAILABLE. FAILED_PRECONDITION (STREAM_FOREIGN) where a stream of another application has one of our
- * names or subjects; nothing is changed then. Safe to run in several services at once: repeated settings change nothing.
+ * names or subjects; nothing is changed then. `wanted` are all streams, or those to which this is limited. Safe to run in several
+ * services at once: repeated settings change nothing.
  */
-export async function provision(bus: Bus, options: ProvisionOptions = {}): Promise<void> {
-  const wanted = streamSettings(options);
+export async function provision(
+  bus: Bus,
+  options: ProvisionOptions = {},
+  wanted = streamSettings(options),
+): Promise<void> {
   refuseForeign(bus, wanted, await readStreams(bus, wanted));
   for (const settings of wanted) {
     try {

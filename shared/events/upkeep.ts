@@ -93,7 +93,7 @@ export class Upkeep {
     if (unmade.length > 0) {
       const names = unmade.map(({ name }) => this.bus.names.stream(name)).join(", ");
       this.why ??= `streams ${names} are missing, and are not made yet`;
-      await provision(this.bus, this.options);
+      await provision(this.bus, this.options, unmade);
       found = await readStreams(this.bus, wanted);
     }
     for (const [name, info] of found) if (info) this.created.set(name, info.created);
