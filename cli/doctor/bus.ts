@@ -2,6 +2,7 @@ import { connect } from "../../shared/events/bus";
 import { inspect, type BusInspection } from "../../shared/events/inspect";
 import { knownLoss } from "../../shared/events/serverFaults";
 import { busSettings } from "../../shared/events/service";
+import { FOREIGN_ADVICE } from "../../shared/events/streams";
 import type { NatsConfig } from "../../shared/process/config";
 import { LatheError } from "../../shared/process/errors";
 import { fault, ok, warning, judgeClock, type Finding } from "./finding";
@@ -29,7 +30,7 @@ export async function checkBus(config: NatsConfig, patienceMs = 5_000): Promise<
     return [fault("nats", message, mend)];
   }
   try {
-    return judgeBus(await inspect(bus));
+    return judgeBus(await inspect(bus, config.LATHE_NATS_REPLICAS));
   } catch (error) {
     const { message, reason } = LatheError.from(error);
     return [fault("nats", message, reason === "NATS_FORBIDDEN" ? ALLOW : "look at the log of NATS")];
@@ -45,7 +46,14 @@ export function judgeBus(inspection: BusInspection): Finding[] {
   if ("off" in jetstream && refused.length > 0) return [...findings, fault("permissions", jetstream.off, ALLOW)];
   if ("off" in jetstream) {
     const found = `JetStream does not answer: ${jetstream.off}`;
-    return [...findings, fault("nats", found, "start nats-server with --jetstream and a store")];
+    return [
+      ...findings,
+      fault(
+        "nats",
+        found,
+        "start nats-server with --jetstream and a store; where its disk was full, free room and restart it",
+      ),
+    ];
   }
   const { bytes, limit } = jetstream;
   const held = `${megabytes(bytes)} stored${limit > 0 ? ` of ${megabytes(limit)}` : ""}`;
@@ -56,8 +64,10 @@ export function judgeBus(inspection: BusInspection): Finding[] {
   );
   if (skewMs !== undefined) findings.push(judgeClock("nats", skewMs));
   for (const message of faults) findings.push(fault("nats", message, "look at the log of NATS and at its storage"));
-  for (const { name, faults } of streams)
-    if (faults.length > 0) findings.push(fault("streams", `${name}: ${faults.join("; ")}`, UPDATE));
+  for (const { name, faults, foreign } of streams)
+    if (foreign !== undefined)
+      findings.push(fault("streams", `${name} belongs to another application (${foreign})`, FOREIGN_ADVICE));
+    else if (faults.length > 0) findings.push(fault("streams", `${name}: ${faults.join("; ")}`, UPDATE));
   const single = streams.filter(({ replicas }) => replicas === 1).length;
   if (streams.every(({ faults }) => faults.length === 0))
     findings.push(ok("streams", `${streams.length} are correct, ${single} of them with one replica`));

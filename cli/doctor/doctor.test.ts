@@ -1,4 +1,5 @@
 import type { BusInspection } from "../../shared/events/inspect";
+import { natsSchema, read } from "../../shared/process/config";
 import { judgeAgreement } from "./agreement";
 import { checkBus, judgeBus } from "./bus";
 import { resolveHosts } from "./deployment";
@@ -8,7 +9,7 @@ import { checkService, judgeDevice, type About } from "./service";
 const well: BusInspection = {
   version: "2.10.22",
   jetstream: { bytes: 5e6, limit: 1e9 },
-  streams: [{ name: "EVENTS", replicas: 1, faults: [] }],
+  streams: [{ name: "EVENTS", replicas: 1, foreign: undefined, faults: [] }],
   consumers: [{ name: "work-train", exists: true, pending: 3, inHand: 1, waiting: 0 }],
   refused: [],
   faults: [],
@@ -27,8 +28,14 @@ describe("NATS", () => {
     ["no JetStream", { jetstream: { off: "no responders" } }, "nats", /JetStream does not answer: no responders/],
     ["a clock ahead", { skewMs: 2500 }, "nats", /2\.5 s ahead/],
     [
+      "a stream of another application",
+      { streams: [{ name: "WORK", replicas: 1, foreign: "subjects orders.>", faults: ["subjects differ"] }] },
+      "streams",
+      /^WORK belongs to another application \(subjects orders\.>\)$/,
+    ],
+    [
       "a missing stream",
-      { streams: [{ name: "WORK", replicas: 0, faults: ["does not exist"] }] },
+      { streams: [{ name: "WORK", replicas: 0, foreign: undefined, faults: ["does not exist"] }] },
       "streams",
       /^WORK: does/,
     ],
@@ -68,7 +75,7 @@ describe("NATS", () => {
   });
 
   it("that does not answer is one fault", async () => {
-    const [away, ...others] = await checkBus({ LATHE_NATS_URL: "nats://127.0.0.1:1" });
+    const [away, ...others] = await checkBus(read(natsSchema, { LATHE_NATS_URL: "nats://127.0.0.1:1" }));
     expect(others).toEqual([]);
     expect(away).toMatchObject({
       level: "fault",

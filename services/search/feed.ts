@@ -1,6 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
-import { isUnavailable, sleep } from "../../shared/events/faults";
+import { isOutage, sleep } from "../../shared/events/faults";
 import { onDeletion, replay } from "../../shared/events/history";
 import { subscribeProgress } from "../../shared/events/publisher";
 import { LatheError } from "../../shared/process/errors";
@@ -119,7 +119,7 @@ async function reached(
   try {
     return await recorded.reach(searchId, sequence, signal);
   } catch (error) {
-    if (!isUnavailable(error) || bus.connection.isClosed()) throw error;
+    if (!isOutage(error) || bus.connection.isClosed()) throw error;
     await sleep(500, signal);
     return 0;
   }

@@ -11,7 +11,9 @@ import {
 } from "nats";
 import { LatheError, type ErrorCode } from "../process/errors";
 import type { Logger } from "../process/logger";
-import { isUnavailable, natsFault, sleep } from "./faults";
+import { firstFault, isUnavailable, natsFault, sleep } from "./faults";
+import { Names, withNames } from "./names";
+import { Room } from "./room";
 
 export interface BusOptions {
   /**
@@ -22,6 +24,8 @@ export interface BusOptions {
   /** Name of the connection on the server, and the source of every event: the service. */
   name: string;
   logger: Pick<Logger, "info" | "warn" | "error">;
+  /** Prefix of the names of this installation on the server (Names); none by default. */
+  prefix?: string;
   /** Path of a .creds file (JWT and seed). */
   credsFile?: string;
   tls?: { caFile?: string; certFile?: string; keyFile?: string };
@@ -44,8 +48,6 @@ export interface RequestOptions {
 type BusStatus = { connected: true } | { connected: false; reason: string };
 
 const RECONNECT_WAIT_MS = 250;
-/** A writer that was refused retries within half a minute. If it does not, it no longer needs room. */
-const REFUSAL_LASTS_MS = 60_000;
 
 /** One connection to NATS: requests that survive an outage, its state for readiness, and counters for metrics. */
 export class Bus {
@@ -64,21 +66,32 @@ export class Bus {
   /** Consumers of this process that wait for a delivery and have none in hand, by durable. */
   readonly idle = new Map<string, number>();
   private state: BusStatus = { connected: true };
-  private refusal: { why: string; at: number } | undefined;
+  /** Whether NATS has room, as far as this process knows. */
+  readonly room: Room;
+  /** The connection with the names of this installation: its callers never see the prefix. */
+  readonly connection: NatsConnection;
+  /** How often streams were lost since the start. What was read before a loss is no longer true. */
+  losses = 0;
   private closing = false;
   private readonly reconnectListeners = new Set<() => void>();
+  private readonly lossListeners = new Set<(streams: readonly string[]) => void>();
+  private readonly missingListeners = new Set<() => void>();
 
   constructor(
-    readonly connection: NatsConnection,
+    connection: NatsConnection,
     readonly name: string,
     readonly logger: BusOptions["logger"],
+    readonly names: Names,
+    private readonly connectAgain: () => Promise<NatsConnection>,
   ) {
+    this.connection = withNames(connection, names);
+    this.room = new Room(this);
     void this.watch();
   }
 
   /** A subject for the answers to one question. */
   inbox(): string {
-    return createInbox(inboxOf(this.name));
+    return createInbox(this.names.inbox(this.name));
   }
 
   /** CloudEvents source of what this process publishes. */
@@ -96,20 +109,33 @@ export class Bus {
     return this.state;
   }
 
-  /** Notes the outcome of a store: the text of the refusal where NATS had no room, undefined where it was stored. */
-  noteStore(refusal?: string): void {
-    this.refusal = refusal === undefined ? undefined : { why: refusal, at: Date.now() };
-  }
-
-  /** For readiness: why NATS had no room for the last store of this process; undefined where it had. */
-  storageFault(): string | undefined {
-    return this.refusal && Date.now() - this.refusal.at < REFUSAL_LASTS_MS ? this.refusal.why : undefined;
-  }
-
   /** Calls back after each reconnection; the returned function removes the listener. */
   onReconnect(listener: () => void): () => void {
     this.reconnectListeners.add(listener);
     return () => this.reconnectListeners.delete(listener);
+  }
+
+  /** Notes that streams are gone, or are not those of before, and all that they held with them. */
+  noteLoss(streams: readonly string[]): void {
+    this.losses++;
+    for (const listener of [...this.lossListeners]) listener(streams);
+  }
+
+  /** Calls back with the names of streams that are lost; the returned function removes the listener. */
+  onLoss(listener: (streams: readonly string[]) => void): () => void {
+    this.lossListeners.add(listener);
+    return () => this.lossListeners.delete(listener);
+  }
+
+  /** Notes that a request found no stream. */
+  noteMissing(): void {
+    for (const listener of [...this.missingListeners]) listener();
+  }
+
+  /** Calls back when a request has found no stream; the returned function removes the listener. */
+  onMissing(listener: () => void): () => void {
+    this.missingListeners.add(listener);
+    return () => this.missingListeners.delete(listener);
   }
 
   /** Calls back when the connection is closed for good by anything but drain(): the process should exit. */
@@ -124,13 +150,14 @@ export class Bus {
 
   /**
    * One request and its answer. A request without an answer (timeout, no responders, an outage) is sent again until `retryForMs` has
-   * passed.
+   * passed; while JetStream is off (Room) it fails at once with RESOURCE_EXHAUSTED.
    */
   async request(subject: string, payload: Uint8Array | string, options: RequestOptions): Promise<Msg> {
     const { what, headers, timeoutMs = 2000, retryForMs = 10_000, signal } = options;
     const deadline = Date.now() + retryForMs;
     for (let attempt = 0; ; attempt++) {
       if (signal?.aborted) throw new LatheError("CANCELLED", `${what}: cancelled`);
+      this.room.throwIfOff(what);
       try {
         // The last attempt ends with the whole request.
         const timeout = retryForMs > 0 ? Math.min(timeoutMs, Math.max(250, deadline - Date.now())) : timeoutMs;
@@ -143,6 +170,24 @@ export class Bus {
         this.counters.retries++;
         await sleep(waitMs, signal);
       }
+    }
+  }
+
+  /**
+   * Whether a request over a connection of its own is answered in time. UNAVAILABLE where NATS cannot be reached. A connection over which
+   * JetStream has hung answers nothing any more, so it cannot tell what hangs.
+   */
+  async answersAfresh(subject: string, timeout: number): Promise<boolean> {
+    const what = `request ${subject} over a new connection`;
+    const fresh = await this.connectAgain().catch((thrown: unknown) => Promise.reject(natsFault(thrown, what)));
+    try {
+      await fresh.request(subject, "", { timeout });
+      return true;
+    } catch (thrown) {
+      // Any answer will do, such as that these credentials may not ask.
+      return natsFault(thrown, what).code !== "UNAVAILABLE";
+    } finally {
+      await fresh.close();
     }
   }
 
@@ -214,14 +259,15 @@ export class Bus {
 
 /** Opens the bus. UNAVAILABLE where NATS cannot be reached within `firstConnectMs`; after that, the client reconnects without a limit. */
 export async function connect(options: BusOptions): Promise<Bus> {
-  const { name, logger, credsFile, tls, firstConnectMs = 10_000, signal } = options;
+  const { name, logger, credsFile, tls, prefix = "", firstConnectMs = 10_000, signal } = options;
+  const names = new Names(prefix);
   const { servers, login } = serversOf(options.url);
   const url = servers.join(",");
   const settings: ConnectionOptions = {
     servers,
     ...login,
     name,
-    inboxPrefix: inboxOf(name),
+    inboxPrefix: names.inbox(name),
     // The client's default is to give up after 20 s.
     maxReconnectAttempts: -1,
     reconnectTimeWait: RECONNECT_WAIT_MS,
@@ -236,7 +282,8 @@ export async function connect(options: BusOptions): Promise<Bus> {
     try {
       // Not waitOnFirstConnect: it waits for ever and cannot be cancelled.
       const timeout = Math.max(50, Math.min(5000, deadline - Date.now()));
-      return new Bus(await connectNats({ ...settings, timeout }), name, logger);
+      const connectAgain = () => connectNats({ ...settings, timeout: 2000, reconnect: false });
+      return new Bus(await connectNats({ ...settings, timeout }), name, logger, names, connectAgain);
     } catch (thrown) {
       const error = firstFault(thrown, url);
       if (error.code !== "UNAVAILABLE" || Date.now() + RECONNECT_WAIT_MS > deadline) throw error;
@@ -244,9 +291,6 @@ export async function connect(options: BusOptions): Promise<Bus> {
     }
   }
 }
-
-/** Replies arrive at subjects of this service alone, so that permissions can keep other services from reading them. */
-const inboxOf = (name: string) => `_INBOX_${name.replace(/[^A-Za-z0-9_-]/g, "-")}`;
 
 /** Separates name and password from the URL, so that errors which quote the URL do not reveal them. */
 function serversOf(urls: string): { servers: string[]; login?: { user: string; pass: string } } {
@@ -266,22 +310,4 @@ function readCreds(path: string): Uint8Array {
       cause,
     });
   }
-}
-
-const CODES: Record<string, string> = {
-  CONNECTION_REFUSED: "ECONNREFUSED",
-  TIMEOUT: "no answer",
-  CONNECTION_TIMEOUT: "no answer",
-};
-
-function firstFault(thrown: unknown, url: string): LatheError {
-  const fault = thrown as { code?: string; message?: string; chainedError?: { code?: string; message?: string } };
-  const why = fault.chainedError?.code ?? fault.chainedError?.message ?? fault.code ?? fault.message ?? String(thrown);
-  const error = (code: ErrorCode, message: string, reason: string) =>
-    new LatheError(code, `NATS at ${url}${message}`, { reason, cause: thrown });
-  if (/AUTH/.test(fault.code ?? ""))
-    return error("FAILED_PRECONDITION", ` refuses these credentials (${why})`, "NATS_FORBIDDEN");
-  if (fault.code === "INVALID_OPTION" || fault.code === "BAD_CREDS" || fault.code === "TLS")
-    return error("FAILED_PRECONDITION", `: ${fault.message ?? why} (${why})`, "NATS_SETTINGS");
-  return error("UNAVAILABLE", ` is not reachable (${CODES[why] ?? why})`, "NATS_UNAVAILABLE");
 }

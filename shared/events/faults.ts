@@ -10,6 +10,7 @@ const API_CODES: Record<number, { code: ErrorCode; reason: string }> = {
   10008: { code: "UNAVAILABLE", reason: "NATS_UNAVAILABLE" },
   10039: { code: "UNAVAILABLE", reason: "NATS_UNAVAILABLE" },
   10076: { code: "UNAVAILABLE", reason: "NATS_UNAVAILABLE" },
+  10065: { code: "FAILED_PRECONDITION", reason: "SUBJECTS_OVERLAP" },
   10023: { code: "RESOURCE_EXHAUSTED", reason: "STORAGE_FULL" },
   10028: { code: "RESOURCE_EXHAUSTED", reason: "STORAGE_FULL" },
   10047: { code: "RESOURCE_EXHAUSTED", reason: "STORAGE_FULL" },
@@ -42,6 +43,7 @@ export function apiFault(fault: ApiFault, what: string): LatheError {
   if (/maximum (messages|bytes)|no space|insufficient|resources/i.test(text)) {
     return new LatheError("RESOURCE_EXHAUSTED", `${what}: ${explain("STORAGE_FULL", text)}`, {
       reason: "STORAGE_FULL",
+      metadata: /maximum (messages|bytes)/i.test(text) ? { limit: "stream" } : {},
     });
   }
   if (fault.code === 404) return new LatheError("NOT_FOUND", `${what}: ${text}`, { reason: "NOT_FOUND" });
@@ -52,7 +54,7 @@ export function apiFault(fault: ApiFault, what: string): LatheError {
 function explain(reason: string, text: string): string {
   if (reason === "STORAGE_FULL")
     return `NATS storage is full (${text}): free disk space, delete old searches or raise the limit`;
-  if (reason === "STREAM_NOT_FOUND") return `${text}: the bus is not provisioned`;
+  if (reason === "STREAM_NOT_FOUND") return `${text}: NATS has lost it, or a search service has not made it yet`;
   return text;
 }
 
@@ -82,9 +84,41 @@ export function natsFault(thrown: unknown, what: string): LatheError {
   return new LatheError("INTERNAL", `${what}: ${thrown.message}`, { cause: thrown });
 }
 
+/** The LatheError for a first connection to `url` that failed. */
+export function firstFault(thrown: unknown, url: string): LatheError {
+  const fault = thrown as { code?: string; message?: string; chainedError?: { code?: string; message?: string } };
+  const why = fault.chainedError?.code ?? fault.chainedError?.message ?? fault.code ?? fault.message ?? String(thrown);
+  const codes: Record<string, string> = {
+    CONNECTION_REFUSED: "ECONNREFUSED",
+    TIMEOUT: "no answer",
+    CONNECTION_TIMEOUT: "no answer",
+  };
+  if (/AUTH/.test(fault.code ?? "")) {
+    return new LatheError("FAILED_PRECONDITION", `NATS at ${url} refuses these credentials (${why})`, {
+      reason: "NATS_FORBIDDEN",
+      cause: thrown,
+    });
+  }
+  if (fault.code === "INVALID_OPTION" || fault.code === "BAD_CREDS" || fault.code === "TLS") {
+    return new LatheError("FAILED_PRECONDITION", `NATS at ${url}: ${fault.message ?? why} (${why})`, {
+      reason: "NATS_SETTINGS",
+      cause: thrown,
+    });
+  }
+  return new LatheError("UNAVAILABLE", `NATS at ${url} is not reachable (${codes[why] ?? why})`, {
+    reason: "NATS_UNAVAILABLE",
+    cause: thrown,
+  });
+}
+
 /** Whether the same request may be sent again: its outcome is unknown, or the server is not up yet. */
 export function isUnavailable(error: unknown): boolean {
   return error instanceof LatheError && error.code === "UNAVAILABLE";
+}
+
+/** Whether NATS or its JetStream is away, so that a reader waits and asks again. */
+export function isOutage(error: unknown): boolean {
+  return isUnavailable(error) || (error instanceof LatheError && error.reason === "STORAGE_FULL");
 }
 
 /** Waits; ends early, without an error, when the signal aborts. */

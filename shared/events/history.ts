@@ -3,7 +3,7 @@ import type { Bus } from "./bus";
 import type { EventName, StoredEvent } from "./catalog";
 import { Cursor } from "./cursor";
 import { decodeEvent } from "./envelope";
-import { isUnavailable, sleep } from "./faults";
+import { isOutage, sleep } from "./faults";
 import { lastSequence, readMessage, type StoredMessage } from "./jetstream";
 import { EVENTS_STREAM, eventSubject, parseEventSubject, searchFilter } from "./subjects";
 
@@ -66,7 +66,7 @@ export async function historyOnce(
 
 /**
  * The events of a search from a sequence on (0: from the first), then each new one, until the signal aborts. Events come in order, each
- * exactly once, and an outage of NATS only delays them.
+ * exactly once, and an outage of NATS only delays them. NOT_FOUND (SEARCH_LOST) where NATS comes back without the stream.
  *
  * Each event is read by its sequence (Cursor), so there is no consumer whose state an outage could lose. A plain subscription only wakes
  * the reader.
@@ -84,6 +84,11 @@ export async function* replay(
     cursor.lookAgain();
     bell.ring();
   });
+  let lost = false;
+  const forgetLoss = bus.onLoss((streams) => {
+    lost ||= streams.includes(EVENTS_STREAM);
+    bell.ring();
+  });
   const onAbort = () => bell.ring();
   signal.addEventListener("abort", onAbort);
   // A function, because TypeScript narrows `signal.aborted` across awaits.
@@ -91,13 +96,15 @@ export async function* replay(
   try {
     let misses = 0;
     while (!aborted()) {
+      if (lost) throw lostSearch(searchId);
       const heard = bell.count;
       let message: StoredMessage | undefined;
       try {
         message = await cursor.next();
       } catch (error) {
         if (aborted()) return;
-        if (!isUnavailable(error) || bus.connection.isClosed()) throw error;
+        if (LatheError.from(error).reason === "STREAM_NOT_FOUND") throw lostSearch(searchId);
+        if (!isOutage(error) || bus.connection.isClosed()) throw error;
         cursor.lookAgain();
         await bell.wait(heard, 500);
         continue;
@@ -116,6 +123,7 @@ export async function* replay(
   } finally {
     signal.removeEventListener("abort", onAbort);
     forget();
+    forgetLoss();
     subscription.unsubscribe();
   }
 }
@@ -153,6 +161,11 @@ export async function onDeletion(bus: Bus, searchId: string, signal: AbortSignal
       bus.logger.warn("it is not known whether a search still exists", { searchId, error });
     }
   }
+}
+
+function lostSearch(searchId: string): LatheError {
+  const text = `search ${searchId} is lost: NATS has come back without the streams that held it`;
+  return new LatheError("NOT_FOUND", text, { reason: "SEARCH_LOST", metadata: { search_id: searchId } });
 }
 
 /** Waits for the first event from a sequence on that `accept` accepts; CANCELLED if the signal aborts first. */

@@ -4,7 +4,7 @@ import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { sleep } from "./faults";
 import { api, NEVER, store } from "./jetstream";
-import { settingFaults, streamInfo, streamSettings } from "./streams";
+import { contentOf, isForeign, settingFaults, streamInfo, streamSettings } from "./streams";
 import {
   DURABLES,
   EVENTS_STREAM,
@@ -38,9 +38,12 @@ export interface BusInspection {
 }
 
 interface StreamInspection {
+  /** As it is on the server, with the prefix. */
   name: string;
   /** 0: it does not exist. */
   replicas: number;
+  /** What it holds where it belongs to another application. */
+  foreign: string | undefined;
   /** Settings that differ from those of this version, such as "max_msgs is 10, must be -1"; or "does not exist". */
   faults: string[];
 }
@@ -57,8 +60,8 @@ interface ConsumerInspection {
 const request = (what: string) => ({ what, timeoutMs: 3_000, retryForMs: 0 });
 const AGAIN_MS = 500;
 
-/** Inspects JetStream, the streams, the consumers and the write permissions of the connection. */
-export async function inspect(bus: Bus): Promise<BusInspection> {
+/** Inspects JetStream, the streams (`replicas` copies of each are wanted), the consumers and the write permissions of the connection. */
+export async function inspect(bus: Bus, replicas = 1): Promise<BusInspection> {
   const version = bus.connection.info?.version ?? "unknown";
   const nothing = { version, streams: [], consumers: [], refused: [], faults: [], skewMs: undefined };
   let account: JetStreamAccountStats;
@@ -71,15 +74,20 @@ export async function inspect(bus: Bus): Promise<BusInspection> {
   }
   const streams: StreamInspection[] = [];
   let skew: number | undefined;
-  for (const settings of streamSettings()) {
+  const known: string[] = [];
+  for (const settings of streamSettings({ replicas })) {
     const askedAt = Date.now();
     // The client's type has no `ts`, which servers send from version 2.10 on.
     const found: (StreamInfo & { ts?: string }) | undefined = await streamInfo(bus, settings.name);
-    const { name } = settings;
-    streams.push({ name, replicas: found?.config.num_replicas ?? 0, faults: settingFaults(settings, found) });
+    streams.push({
+      name: bus.names.stream(settings.name),
+      replicas: found?.config.num_replicas ?? 0,
+      foreign: found && isForeign(settings, found) ? contentOf(found) : undefined,
+      faults: settingFaults(settings, found),
+    });
+    if (found) known.push(settings.name);
     if (found?.ts !== undefined) skew = skewMs(Date.parse(found.ts), askedAt, Date.now());
   }
-  const known = streams.filter(({ replicas }) => replicas > 0).map(({ name }) => name);
   return {
     version,
     jetstream: { bytes: account.storage, limit: account.limits.max_storage },
@@ -150,7 +158,7 @@ async function refusals(bus: Bus, streams: readonly string[]): Promise<Pick<BusI
       await store(bus, subject, new Uint8Array(0), { ...options, expectedSequence: NEVER });
     } catch (error) {
       const { code, reason, message } = LatheError.from(error);
-      if (reason === "NATS_FORBIDDEN") refused.push({ subject, why: message });
+      if (reason === "NATS_FORBIDDEN") refused.push({ subject: bus.names.subject(subject), why: message });
       // ABORTED (wrong last sequence) means that the permission was granted.
       else if (code !== "ABORTED") faults.push(message);
     }

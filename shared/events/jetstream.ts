@@ -35,7 +35,9 @@ export async function api<T>(
   try {
     return await call(await connection.jetstreamManager({ checkAPI: false }));
   } catch (error) {
-    throw natsFault(error, options.what);
+    const fault = natsFault(error, options.what);
+    if (fault.reason === "STREAM_NOT_FOUND") bus.noteMissing();
+    throw fault;
   }
 }
 
@@ -64,11 +66,10 @@ export async function store(
     const { seq, duplicate } = await api(bus, options, (manager) =>
       manager.jetstream().publish(subject, data, { msgID: msgId, headers, expect }),
     );
-    bus.noteStore();
+    bus.room.stored();
     return { sequence: seq, duplicate };
   } catch (error) {
-    const { reason, message } = LatheError.from(error);
-    if (reason === "STORAGE_FULL") bus.noteStore(message);
+    bus.room.refused(LatheError.from(error));
     throw error;
   }
 }

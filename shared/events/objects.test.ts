@@ -150,9 +150,9 @@ describe("Objects", () => {
       reason: "STORAGE_FULL",
       message: expect.stringMatching(`^object ARTIFACTS/${id}/.*: NATS storage is full`) as string,
     });
-    expect(lone.storageFault()).toMatch(/NATS storage is full/);
+    expect(lone.room.fault()).toMatch(/NATS storage is full/);
     const ref = await full.put(`${id}/b`, randomBytes(700_000), options);
-    expect(lone.storageFault()).toBeUndefined();
+    expect(lone.room.fault()).toBeUndefined();
     expect((await full.get(ref.object)).length).toBe(700_000);
     await lone.drain();
     await small.stop();

@@ -46,6 +46,7 @@ export async function runPulls(
   const ensure = async () => {
     for (const queue of queues) await ensureDurable(bus, queue);
   };
+  let losses = bus.losses;
   await ensure();
   const stop = new AbortController();
   const names = queues.map(({ durable }) => durable).join();
@@ -109,7 +110,12 @@ export async function runPulls(
     let order = queues;
     while (!noMore.aborted && !bus.connection.isClosed()) {
       try {
-        if (failures > 0) await ensure();
+        // A durable is lost with its stream, and a pull from it would wait without an answer.
+        if (failures > 0 || losses !== bus.losses) {
+          const noted = bus.losses;
+          await ensure();
+          losses = noted;
+        }
         const pulled = await pullAny(bus, order, await whenFree(), onLate);
         failures = 0;
         if (!pulled) continue;

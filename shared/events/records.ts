@@ -29,6 +29,8 @@ export class Records<T> {
   private readonly copy = new Map<string, Entry<T>>();
   /** The copy includes every change up to this revision. */
   private copiedUpTo = -1;
+  /** The copy is of the time since this number of losses. */
+  private losses = 0;
 
   constructor(
     private readonly bus: Bus,
@@ -119,6 +121,12 @@ export class Records<T> {
    * since. For small records only.
    */
   async list(): Promise<Entry<T>[]> {
+    if (this.losses !== this.bus.losses) {
+      // The revisions of a new stream begin anew.
+      this.losses = this.bus.losses;
+      this.copy.clear();
+      this.copiedUpTo = -1;
+    }
     if (this.copiedUpTo < 0) this.copiedUpTo = await this.newest();
     const keys = new Set(await this.keys());
     for (const key of this.copy.keys()) if (!keys.has(key)) this.copy.delete(key);

@@ -4,8 +4,8 @@ import type { Metrics } from "../process/metrics";
 import { connect, type Bus, type BusOptions } from "./bus";
 import { queueMetrics } from "./queues";
 import { knownLoss } from "./serverFaults";
-import { provision } from "./streams";
 import { DURABLES } from "./subjects";
+import { Upkeep } from "./upkeep";
 
 /** The parts of a booted process that the bus needs. */
 type Process = Pick<Booted<never>, "logger" | "metrics" | "readiness" | "shutdown"> & { config: NatsConfig };
@@ -16,11 +16,12 @@ const STATUS_POLL_MS = 250;
 const OBSERVED: Readonly<Record<string, readonly string[]>> = { search: [DURABLES.shrinking, DURABLES.resumptions] };
 
 /**
- * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned, its state in readiness as "nats" and
- * "storage" and in the metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
+ * The bus of a service process: connected within 10 s or UNAVAILABLE, its streams provisioned and kept, its state in readiness as "nats",
+ * "streams" and "storage" and in the metrics, drained at the stop. A connection that is closed for good stops the process with exit code 1.
  */
 export async function openBus(name: string, { config, logger, metrics, readiness, shutdown }: Process): Promise<Bus> {
   const check = readiness.check("nats", "connecting");
+  const streams = readiness.check("streams", "not known before NATS is connected");
   // Reported without a gate: while NATS has no room, clients must still read searches, and delete them to make room.
   const storage = readiness.check("storage", "not known before NATS is connected", { gates: false });
   const bus = await connect({ ...busSettings(config), name, logger, signal: shutdown.signal });
@@ -33,12 +34,16 @@ export async function openBus(name: string, { config, logger, metrics, readiness
   if (loss !== undefined) logger.warn(loss);
   busMetrics(metrics, bus);
   queueMetrics(metrics, bus, OBSERVED[name]);
-  await provision(bus);
+  bus.room.follow();
+  const upkeep = await Upkeep.start(bus, { replicas: config.LATHE_NATS_REPLICAS }, shutdown.signal);
   const follow = () => {
     const status = bus.status();
     if (status.connected) check.ok();
     else check.fail(status.reason);
-    const fault = bus.storageFault();
+    const broken = upkeep.fault();
+    if (broken === undefined) streams.ok();
+    else streams.fail(broken);
+    const fault = bus.room.fault();
     if (fault === undefined) storage.ok();
     else storage.fail(fault);
   };
@@ -49,7 +54,7 @@ export async function openBus(name: string, { config, logger, metrics, readiness
 }
 
 /** The part of `connect`'s options that the configuration of a process decides. */
-export function busSettings(config: NatsConfig): Pick<BusOptions, "url" | "credsFile" | "tls"> {
+export function busSettings(config: NatsConfig): Pick<BusOptions, "url" | "credsFile" | "prefix" | "tls"> {
   const caFile = config.LATHE_NATS_TLS_CA_FILE?.path;
   const certFile = config.LATHE_NATS_TLS_CERT_FILE?.path;
   const keyFile = config.LATHE_NATS_TLS_KEY_FILE?.path;
@@ -60,6 +65,7 @@ export function busSettings(config: NatsConfig): Pick<BusOptions, "url" | "creds
   };
   return {
     url: config.LATHE_NATS_URL,
+    prefix: config.LATHE_NATS_PREFIX,
     ...(config.LATHE_NATS_CREDS && { credsFile: config.LATHE_NATS_CREDS.path }),
     ...(Object.keys(tls).length > 0 && { tls }),
   };

@@ -19,8 +19,8 @@ import {
   recordSubject,
 } from "./subjects";
 
-interface ProvisionOptions {
-  /** Copies of every stream: 1, or 3 in a cluster. */
+export interface ProvisionOptions {
+  /** Copies of every stream: 1, or up to 5 in a cluster. */
   replicas?: number;
   /** Limit of each object bucket in bytes; unlimited by default. */
   objectBytes?: number;
@@ -30,6 +30,8 @@ const MAX_WORK_ITEMS = 100_000;
 /** The oldest dead letters give way to new ones. */
 const MAX_DEAD_LETTERS = 10_000;
 const MAX_DEAD_LETTER_BYTES = 256 * 1024 * 1024;
+/** The description of every stream of Lathe: its mark. A mark in the metadata would be lost, because nats-server before 2.10 drops it. */
+const MARK = "Made by Lathe, which keeps its settings";
 
 type StreamSettings = Partial<StreamConfig> & { name: string };
 
@@ -41,6 +43,7 @@ export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOpti
   const settings = (name: string, subjects: string[], rest: Partial<StreamConfig>): StreamSettings => ({
     name,
     subjects,
+    description: MARK,
     storage: StorageType.File,
     num_replicas: replicas,
     retention: RetentionPolicy.Limits,
@@ -82,10 +85,17 @@ const MADE_ELSEWHERE_MS = 30_000;
 
 /**
  * Creates the streams that are missing and updates those that differ. If the credentials do not allow this, waits up to 30 s for another
- * service to do it, then fails with UNAVAILABLE. Safe to run in several services at once: repeated settings change nothing.
+ * service to do it, then fails with UNAVAILABLE. FAILED_PRECONDITION (STREAM_FOREIGN) where a stream of another application has one of our
+ * names or subjects; nothing is changed then. `wanted` are all streams, or those to which this is limited. Safe to run in several
+ * services at once: repeated settings change nothing.
  */
-export async function provision(bus: Bus, options: ProvisionOptions = {}): Promise<void> {
-  for (const settings of streamSettings(options)) {
+export async function provision(
+  bus: Bus,
+  options: ProvisionOptions = {},
+  wanted = streamSettings(options),
+): Promise<void> {
+  refuseForeign(bus, wanted, await readStreams(bus, wanted));
+  for (const settings of wanted) {
     try {
       await ensureStream(bus, settings);
     } catch (error) {
@@ -97,16 +107,20 @@ export async function provision(bus: Bus, options: ProvisionOptions = {}): Promi
 
 async function awaitStream(bus: Bus, settings: StreamSettings): Promise<void> {
   for (const deadline = Date.now() + MADE_ELSEWHERE_MS; ; await sleep(200)) {
-    const faults = await streamFaults(bus, settings);
+    const found = await streamInfo(bus, settings.name);
+    refuseForeign(bus, [settings], new Map([[settings.name, found]]));
+    const faults = settingFaults(settings, found);
     if (faults.length === 0) return;
     if (Date.now() < deadline) continue;
     throw new LatheError(
       "UNAVAILABLE",
-      `stream ${settings.name} ${faults.join("; ")}, and these credentials may not make it: start a search service of this version`,
+      `stream ${bus.names.stream(settings.name)} ${faults.join("; ")}, and these credentials may not make it: start a search service of this version`,
       { reason: "STREAM_MISMATCH" },
     );
   }
 }
+
+type FoundStream = Pick<StreamInfo, "config"> | { config: Partial<StreamConfig> } | undefined;
 
 /** A stream as NATS has it; undefined if it does not exist. */
 export async function streamInfo(bus: Bus, name: string): Promise<StreamInfo | undefined> {
@@ -118,7 +132,66 @@ export async function streamInfo(bus: Bus, name: string): Promise<StreamInfo | u
   }
 }
 
-type FoundStream = { config: Partial<StreamConfig> } | undefined;
+/** Each stream as NATS has it, by its name. */
+export async function readStreams(
+  bus: Bus,
+  wanted: readonly StreamSettings[],
+): Promise<Map<string, StreamInfo | undefined>> {
+  return new Map(await Promise.all(wanted.map(async ({ name }) => [name, await streamInfo(bus, name)] as const)));
+}
+
+/** Settings that all versions of Lathe share. By them a stream without the mark is known as one that an earlier version has made. */
+const SHARED = [
+  "subjects",
+  "retention",
+  "storage",
+  "discard",
+  "max_msgs_per_subject",
+  "allow_rollup_hdrs",
+  "deny_delete",
+] as const satisfies readonly (keyof StreamConfig)[];
+
+const sameSetting = (found: unknown, wanted: unknown) =>
+  // The server omits flags that are off.
+  JSON.stringify(found ?? false) === JSON.stringify(wanted);
+
+/** Whether a stream with one of our names belongs to another application. */
+export function isForeign(wanted: StreamSettings, found: FoundStream): boolean {
+  const description = found?.config.description ?? "";
+  if (!found || description === MARK) return false;
+  return (
+    description !== "" ||
+    SHARED.some((key) => wanted[key] !== undefined && !sameSetting(found.config[key], wanted[key]))
+  );
+}
+
+/** What an operator does about a foreign stream. */
+export const FOREIGN_ADVICE =
+  "set LATHE_NATS_PREFIX, so that this installation has names of its own, or use another account of NATS";
+
+function refuseForeign(
+  bus: Bus,
+  wanted: readonly StreamSettings[],
+  found: ReadonlyMap<string, StreamInfo | undefined>,
+): void {
+  // Each version makes the stream of events first, so without it no bucket is one of an earlier version.
+  const none = found.has(EVENTS_STREAM) && found.get(EVENTS_STREAM) === undefined;
+  const foreign = wanted.flatMap((settings) => {
+    const info = found.get(settings.name);
+    return info && (isForeign(settings, info) || (none && info.config.description !== MARK))
+      ? [`${bus.names.stream(settings.name)} (${contentOf(info)})`]
+      : [];
+  });
+  if (foreign.length > 0)
+    throw foreignStream(`stream ${foreign.join(", ")} belongs to another application and is left as it is`);
+}
+
+/** What a stream holds, in words. */
+export const contentOf = ({ config: { subjects, description } }: StreamInfo) =>
+  [`subjects ${subjects.join(" ")}`, ...(description ? [`description "${description}"`] : [])].join(", ");
+
+const foreignStream = (what: string) =>
+  new LatheError("FAILED_PRECONDITION", `${what}: ${FOREIGN_ADVICE}`, { reason: "STREAM_FOREIGN" });
 
 /** The settings of a stream that differ from the wanted ones. More copies than wanted are no fault. */
 export function settingFaults({ num_replicas = 1, ...wanted }: StreamSettings, found: FoundStream): string[] {
@@ -126,17 +199,13 @@ export function settingFaults({ num_replicas = 1, ...wanted }: StreamSettings, f
   const config: Record<string, unknown> = { ...found.config };
   const copies = found.config.num_replicas ?? 1;
   const few = copies < num_replicas ? [`has ${copies} copies, must have ${num_replicas}`] : [];
-  // The server omits flags that are off.
   const others = Object.entries(wanted).flatMap(([key, value]) =>
-    JSON.stringify(config[key] ?? false) === JSON.stringify(value)
+    sameSetting(config[key], value)
       ? []
       : [`${key} is ${JSON.stringify(config[key])}, must be ${JSON.stringify(value)}`],
   );
   return [...few, ...others];
 }
-
-const streamFaults = async (bus: Bus, settings: StreamSettings) =>
-  settingFaults(settings, await streamInfo(bus, settings.name));
 
 /** The settings, with the number of copies that an operator has given the stream if that is higher. */
 export function withCopies(settings: StreamSettings, found: FoundStream): StreamSettings {
@@ -144,25 +213,48 @@ export function withCopies(settings: StreamSettings, found: FoundStream): Stream
 }
 
 async function ensureStream(bus: Bus, wanted: StreamSettings): Promise<void> {
-  // Read before creating: credentials that cannot create streams may still use existing ones.
-  const found = await streamInfo(bus, wanted.name);
-  if (settingFaults(wanted, found).length === 0) return;
-  const settings = withCopies(wanted, found);
-  const what = `stream ${settings.name}`;
-  const request = { what, timeoutMs: 5000, retryForMs: 15_000 };
-  try {
-    await api(bus, request, ({ streams }) => streams.add(settings));
-  } catch (error) {
-    if (!(error instanceof LatheError) || error.code !== "INTERNAL") throw error;
-    // A stream of this name exists with other settings.
+  for (let attempt = 1; ; attempt++) {
+    // Read before creating: credentials that cannot create streams may still use existing ones.
+    const found = await streamInfo(bus, wanted.name);
+    refuseForeign(bus, [wanted], new Map([[wanted.name, found]]));
+    if (settingFaults(wanted, found).length === 0) return;
+    const settings = withCopies(wanted, found);
+    const what = `stream ${bus.names.stream(wanted.name)}`;
     try {
-      await api(bus, request, ({ streams }) => streams.update(settings.name, settings));
-    } catch (cause) {
-      throw new LatheError(
-        "FAILED_PRECONDITION",
-        `${what} exists with settings that cannot be changed: ${LatheError.from(cause).message}`,
-        { reason: "STREAM_MISMATCH", cause },
+      await api(bus, { what, timeoutMs: 5000, retryForMs: 15_000 }, ({ streams }) =>
+        found ? streams.update(wanted.name, settings) : streams.add(settings),
       );
+      return;
+    } catch (thrown) {
+      const cause = LatheError.from(thrown);
+      if (cause.reason === "SUBJECTS_OVERLAP") throw foreignStream(await overlap(bus, wanted));
+      if (cause.code !== "INTERNAL") throw cause;
+      // Another service may have made it since it was read.
+      if (!found && attempt === 1) continue;
+      const asked = `(${settings.num_replicas ?? 1} copies by LATHE_NATS_REPLICAS)`;
+      const fault = found ? "exists with settings that cannot be changed" : `cannot be made ${asked}`;
+      throw new LatheError("FAILED_PRECONDITION", `${what} ${fault}: ${cause.message}`, {
+        reason: "STREAM_MISMATCH",
+        cause,
+      });
     }
   }
+}
+
+/** Says which streams hold the subjects that a stream of ours needs; their names need a permission that a service may not have. */
+async function overlap(bus: Bus, { name, subjects = [] }: StreamSettings): Promise<string> {
+  const holders = async (subject: string) => {
+    try {
+      return await api(bus, { what: subject }, ({ streams }) => streams.names(subject).next());
+    } catch (error) {
+      if (LatheError.from(error).reason !== "NATS_FORBIDDEN") throw error;
+      return [];
+    }
+  };
+  const others = [...new Set((await Promise.all(subjects.map(holders))).flat())].map((other) =>
+    bus.names.stream(other),
+  );
+  const ours = subjects.map((subject) => bus.names.subject(subject)).join(" ");
+  const whose = others.length > 0 ? `stream ${others.join(", ")}` : "a stream";
+  return `${whose} of another application holds subjects among ${ours}, which stream ${bus.names.stream(name)} needs`;
 }

@@ -120,6 +120,14 @@ describe("read", () => {
     for (const part of ["aB3", "x9Q", "50%", "p@ss", "word", "search"]) expect(message).not.toContain(part);
   });
 
+  it.each(["Team", "a.b", "-a", "a_b", "a>", "a".repeat(33)])("refuses %s as the prefix of names on NATS", (prefix) => {
+    expect(() => read(baseSchema, { LATHE_NATS_PREFIX: prefix })).toThrow(
+      `LATHE_NATS_PREFIX is "${prefix}": must be 1 to 32 of a-z, 0-9 and -, and not begin with -`,
+    );
+    expect(read(baseSchema, { LATHE_NATS_PREFIX: "team-1" }).LATHE_NATS_PREFIX).toBe("team-1");
+    expect(read(baseSchema, {}).LATHE_NATS_PREFIX).toBe("");
+  });
+
   it.each(["http://a:4318,http://b:4318", "http://user:secret@collector:4318", "collector:4318"])(
     "refuses %s as the receiver of traces",
     (LATHE_OTLP_ENDPOINT) => {

@@ -107,10 +107,18 @@ const tokenFile = () =>
     return tokens;
   });
 
+/** The prefix of the names of an installation on NATS, which is a token of subjects and a part of the names of streams. */
+const natsPrefix = () =>
+  parsed("1 to 32 of a-z, 0-9 and -, and not begin with -", (value) =>
+    /^[a-z0-9][a-z0-9-]{0,31}$/.test(value) ? value : undefined,
+  );
+
 /** Settings of the connection to NATS. */
 export const natsSchema = z.object({
   LATHE_NATS_URL: urls(["nats", "tls"]).default("nats://127.0.0.1:4222"),
   LATHE_NATS_CREDS: file().optional(),
+  LATHE_NATS_PREFIX: natsPrefix().default(""),
+  LATHE_NATS_REPLICAS: integer(1, 5).default(1),
   LATHE_NATS_TLS_CA_FILE: file().optional(),
   LATHE_NATS_TLS_CERT_FILE: file().optional(),
   LATHE_NATS_TLS_KEY_FILE: file().optional(),

@@ -12,6 +12,8 @@ export interface TestNats {
   readonly store: string;
   /** Kills the server by SIGKILL, as a crash; resolves when the process has ended. */
   kill(): Promise<void>;
+  /** Has the server read its configuration file again. */
+  reload(): void;
   /** Starts the server again on the same port and store, killing it first where it still runs. */
   restart(): Promise<void>;
   /** Kills the server and removes its folder. */
@@ -112,6 +114,7 @@ export async function startNats(
     url: `nats://127.0.0.1:${port}`,
     store,
     kill,
+    reload: () => void child?.kill("SIGHUP"),
     restart: async () => {
       await kill();
       await start();

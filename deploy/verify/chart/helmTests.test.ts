@@ -79,6 +79,8 @@ describe("the helm test of NATS", () => {
       const { code, said } = await helmTest("nats.cjs", [], env);
       expect(said).toMatch(/^stream EVENTS: 0 messages; round trip [\d.]+ ms\n$/);
       expect(code).toBe(0);
+      const prefixed = await helmTest("nats.cjs", [], { ...env, LATHE_NATS_PREFIX: "team-a" });
+      expect(prefixed).toMatchObject({ code: 1, said: expect.stringContaining("stream team-a_EVENTS: ") as string });
     } finally {
       await nats.stop();
     }

@@ -30,6 +30,8 @@ const AGAINST_SCHEMA: BadValue[] = [
   { values: { grpc: { port: 443 } }, names: "/grpc/port" },
   { values: { grpc: { tls: { verifyClients: true } } }, names: "/grpc/tls/secretName" },
   { values: { nats: { url: "localhost:4222" } }, names: "/nats/url" },
+  { values: { nats: { prefix: "Team.A" } }, names: "/nats/prefix" },
+  { values: { nats: { replicas: 6 } }, names: "/nats/replicas" },
   { values: { nats: { tls: { clientCertificate: true } } }, names: "/nats/tls/secretName" },
   { values: { image: { digest: "sha256:abc" } }, names: "/image/digest" },
   { values: { dataset: { mountPath: "data" } }, names: "/dataset/mountPath" },
@@ -42,6 +44,7 @@ const AGAINST_SCHEMA: BadValue[] = [
 
 /** Values that templates/validations.yaml rejects, because they conflict with each other or with the cluster. */
 const INCOHERENT: BadValue[] = [
+  { values: { nats: { replicas: 3 } }, names: "nats.replicas is 3" },
   { values: { supernet: { provider: "cuda" } }, names: "supernet.gpus is 0" },
   { values: { discretization: { engine: "tensorflow" } }, names: "discretization.gpus is 0" },
   { values: { latency: { deviceClass: "tensorrt" } }, names: "latency.gpus is 0" },

@@ -5,6 +5,12 @@
 LATHE_LOG_LEVEL: {{ .Values.logLevel | quote }}
 LATHE_SHUTDOWN_GRACE: {{ printf "%ds" (int .Values.shutdownGraceSeconds) | quote }}
 LATHE_NATS_URL: {{ include "lathe.natsUrl" . | quote }}
+{{- with .Values.nats.prefix }}
+LATHE_NATS_PREFIX: {{ . | quote }}
+{{- end }}
+{{- if ne (int .Values.nats.replicas) 1 }}
+LATHE_NATS_REPLICAS: {{ .Values.nats.replicas | quote }}
+{{- end }}
 LATHE_GRPC_HOST: "0.0.0.0"
 LATHE_GRPC_PORT: {{ .Values.grpc.port | quote }}
 LATHE_HTTP_HOST: "0.0.0.0"

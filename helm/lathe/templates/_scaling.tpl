@@ -6,7 +6,7 @@
   metadata:
     natsServerMonitoringEndpoint: {{ default $own $.Values.supernet.scaling.natsMonitoringEndpoint | quote }}
     account: {{ $.Values.supernet.scaling.natsAccount | quote }}
-    stream: WORK
+    stream: {{ with $.Values.nats.prefix }}{{ . }}_{{ end }}WORK
     consumer: {{ $consumer }}
     lagThreshold: "1"
 {{- end }}

@@ -224,7 +224,7 @@ const BREAKS: Break[] = [
     rule: "KEDA scales by",
     of: "external-nats",
     change: (find) => (find("ScaledObject/lathe-supernet").spec!.triggers![0]!.metadata.consumer = "work-training"),
-    fault: /uses the queues WORK\/work-retrain,WORK\/work-training/,
+    fault: /uses the queues team-a_WORK\/work-retrain,team-a_WORK\/work-training/,
   },
   {
     rule: "KEDA scales by",

@@ -1,3 +1,4 @@
+import { Names } from "../../../../shared/events/names";
 import { WORK_STREAM, workDurable } from "../../../../shared/events/subjects";
 import { podsOf, titleOf } from "../objects";
 import { ofKind, unless, type Rule } from "./rule";
@@ -6,11 +7,15 @@ import { ofKind, unless, type Rule } from "./rule";
 export const scalingRules: Rule[] = [
   {
     name: "KEDA scales by the queues of the trainer",
-    faults: ({ objects }) =>
-      ofKind(objects, "ScaledJob", "ScaledObject").flatMap((scaler) => {
+    faults: ({ objects }) => {
+      const env = podsOf(objects).flatMap(({ spec }) => spec.containers.flatMap((container) => container.env ?? []));
+      const names = new Names(env.find(({ name }) => name === "LATHE_NATS_PREFIX")?.value ?? "");
+      return ofKind(objects, "ScaledJob", "ScaledObject").flatMap((scaler) => {
         const triggers = scaler.spec?.triggers ?? [];
         const queues = triggers.map(({ metadata: { stream, consumer } }) => `${stream}/${consumer}`).sort();
-        const wanted = [workDurable("train"), workDurable("retrain")].map((durable) => `${WORK_STREAM}/${durable}`);
+        const wanted = [workDurable("train"), workDurable("retrain")].map(
+          (durable) => `${names.stream(WORK_STREAM)}/${durable}`,
+        );
         return [
           ...unless(
             queues.join() === wanted.sort().join(),
@@ -26,7 +31,8 @@ export const scalingRules: Rule[] = [
             .filter(({ metadata }) => !/^[^/:]+:\d+$/.test(metadata.natsServerMonitoringEndpoint ?? ""))
             .map(() => `${titleOf(scaler)}: natsServerMonitoringEndpoint is not host:port`),
         ];
-      }),
+      });
+    },
   },
   {
     name: "a ScaledObject scales an existing Deployment that sets no replicas",

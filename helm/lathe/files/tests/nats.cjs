@@ -5,11 +5,13 @@ const { connect, credsAuthenticator } = require("nats");
 const WAIT_MS = 30_000;
 const {
   LATHE_NATS_URL: url,
+  LATHE_NATS_PREFIX: prefix,
   LATHE_NATS_CREDS: creds,
   LATHE_NATS_TLS_CA_FILE: caFile,
   LATHE_NATS_TLS_CERT_FILE: certFile,
   LATHE_NATS_TLS_KEY_FILE: keyFile,
 } = process.env;
+const stream = prefix ? `${prefix}_EVENTS` : "EVENTS";
 
 async function main() {
   const connection = await connect({
@@ -21,9 +23,10 @@ async function main() {
   });
   try {
     const asked = performance.now();
-    const { error, state } = (await connection.request("$JS.API.STREAM.INFO.EVENTS", "", { timeout: WAIT_MS })).json();
-    if (error) throw new Error(`stream EVENTS: ${error.description}`);
-    console.log(`stream EVENTS: ${state.messages} messages; round trip ${(performance.now() - asked).toFixed(1)} ms`);
+    const answer = await connection.request(`$JS.API.STREAM.INFO.${stream}`, "", { timeout: WAIT_MS });
+    const { error, state } = answer.json();
+    if (error) throw new Error(`stream ${stream}: ${error.description}`);
+    console.log(`stream ${stream}: ${state.messages} messages; round trip ${(performance.now() - asked).toFixed(1)} ms`);
   } finally {
     await connection.close();
   }

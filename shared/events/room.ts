@@ -1,0 +1,92 @@
+import { LatheError } from "../process/errors";
+import type { Bus } from "./bus";
+import { STORAGE_SUBJECT } from "./subjects";
+
+/** A writer that was refused retries within half a minute. If it does not, it no longer needs room. */
+const REFUSAL_LASTS_MS = 60_000;
+/** A refused writer tells the others at most this often. */
+const TELL_EVERY_MS = 5_000;
+
+interface Refusal {
+  why: string;
+  at: number;
+}
+
+/** What a refused writer tells the others; null: there is room again. */
+interface News {
+  full: string | null;
+}
+
+/** Whether NATS has room, as a process learns it from its own stores and from those of the others. */
+export class Room {
+  private own: Refusal | undefined;
+  private others: Refusal | undefined;
+  private toldAt = 0;
+  private off: string | undefined;
+
+  constructor(private readonly bus: Pick<Bus, "connection" | "name" | "logger" | "counters">) {}
+
+  /** Notes that a message was stored. */
+  stored(): void {
+    if (this.own && this.toldAt > 0) this.tell({ full: null });
+    this.own = this.others = undefined;
+    this.toldAt = 0;
+  }
+
+  /** Notes the failure of a store. */
+  refused({ reason, message, metadata }: LatheError): void {
+    if (reason !== "STORAGE_FULL" || this.off !== undefined) return;
+    this.own = { why: message, at: Date.now() };
+    // The limit of one stream is of no concern to those that write to others.
+    if (metadata.limit === "stream" || Date.now() - this.toldAt < TELL_EVERY_MS) return;
+    this.toldAt = Date.now();
+    this.tell({ full: message });
+  }
+
+  /** Why there is no room; undefined where there is, or where nothing is known. */
+  fault(): string | undefined {
+    if (this.off !== undefined) return this.off;
+    return [this.own, this.others].find((refusal) => refusal && Date.now() - refusal.at < REFUSAL_LASTS_MS)?.why;
+  }
+
+  /** Listens to the others until the connection ends. */
+  follow(): void {
+    this.bus.connection.subscribe(STORAGE_SUBJECT, {
+      callback: (error, message) => {
+        if (error) return this.bus.logger.warn("the news about storage cannot be followed", { error });
+        let news: News;
+        try {
+          news = message.json<News>();
+        } catch {
+          this.bus.counters.malformed++;
+          return;
+        }
+        this.others = typeof news.full === "string" ? { why: news.full, at: Date.now() } : undefined;
+      },
+    });
+  }
+
+  /** Notes whether JetStream answers; `why` says what was seen where it does not. */
+  noteAnswers(why?: string): void {
+    if (why !== undefined && this.off === undefined) this.bus.logger.error(why);
+    if (why === undefined && this.off !== undefined) this.bus.logger.info("JetStream answers again");
+    this.off = why;
+  }
+
+  /** Whether JetStream does not answer although NATS does. */
+  get isOff(): boolean {
+    return this.off !== undefined;
+  }
+
+  /** Fails a request at once that JetStream would not answer. */
+  throwIfOff(what: string): void {
+    if (this.off === undefined) return;
+    throw new LatheError("RESOURCE_EXHAUSTED", `${what}: ${this.off}`, { reason: "STORAGE_FULL" });
+  }
+
+  private tell(news: News): void {
+    // Not stored, so there is always room for it.
+    if (!this.bus.connection.isClosed() && !this.bus.connection.isDraining())
+      this.bus.connection.publish(STORAGE_SUBJECT, JSON.stringify(news));
+  }
+}
