@@ -9,7 +9,7 @@ import {
   type MsgHdrs,
   type NatsConnection,
 } from "nats";
-import { LatheError, type ErrorCode } from "../process/errors";
+import { LatheError } from "../process/errors";
 import type { Logger } from "../process/logger";
 import { firstFault, isUnavailable, natsFault, sleep } from "./faults";
 import { Names, withNames } from "./names";

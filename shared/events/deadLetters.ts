@@ -5,8 +5,8 @@ import { deleteMessage, readMessage, store, type StoredMessage } from "./jetstre
 import type { DurableSettings } from "./pull";
 import { ALL_DEAD_LETTERS, DEAD_LETTERS_STREAM, deadLetterSubject } from "./subjects";
 
-/** A dead letter keeps this many bytes of its message, so that it is smaller than a message may be. */
-const MAX_KEPT_BYTES = 256 * 1024;
+/** A dead letter keeps this many bytes of its message. */
+const MAX_KEPT_BYTES = 64 * 1024;
 const MAX_TEXT = 2_000;
 
 /** A message that its consumer cannot handle, and why. */

@@ -121,7 +121,7 @@ describe("installations in one account", () => {
       expect(JSON.parse(Buffer.from(direct!).toString())).toMatchObject({ subject: id });
       expect(
         (await api(bus, { what: "queue" }, ({ consumers }) => consumers.list(WORK_STREAM).next()))[0],
-      ).toMatchObject({ stream_name: WORK_STREAM, config: { filter_subject: "lathe.work.train" } });
+      ).toMatchObject({ stream_name: WORK_STREAM, config: { filter_subject: "lathe.work.train.*" } });
     }
     await purgeSearch(a, id);
     expect(await historyOnce(a, id)).toEqual([]);

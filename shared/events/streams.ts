@@ -27,9 +27,8 @@ export interface ProvisionOptions {
 }
 
 const MAX_WORK_ITEMS = 100_000;
-/** The oldest dead letters give way to new ones. */
-const MAX_DEAD_LETTERS = 10_000;
-const MAX_DEAD_LETTER_BYTES = 256 * 1024 * 1024;
+/** The oldest dead letters give way to new ones. A bound in bytes would reserve that room in the account. */
+const MAX_DEAD_LETTERS = 1_000;
 /** The description of every stream of Lathe: its mark. A mark in the metadata would be lost, because nats-server before 2.10 drops it. */
 const MARK = "Made by Lathe, which keeps its settings";
 
@@ -74,7 +73,6 @@ export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOpti
     settings(DEAD_LETTERS_STREAM, [ALL_DEAD_LETTERS], {
       discard: DiscardPolicy.Old,
       max_msgs: MAX_DEAD_LETTERS,
-      max_bytes: MAX_DEAD_LETTER_BYTES,
       duplicate_window: nanos(600_000),
     }),
   ];
