@@ -11,6 +11,7 @@ void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shu
   const trainer: Trainer = new Trainer({
     bus,
     engine,
+    dataFolders: config.LATHE_DATA_FOLDER,
     logger,
     metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()),
   });
@@ -18,8 +19,5 @@ void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shu
   // The item of a worker that died is delivered again within its lease. After that there is nothing to wait for.
   const quota = jobs > 0 ? createQuota(jobs, leaseMs + 5_000) : undefined;
   void quota?.done.then(() => shutdown.stop("its work items are done", 0));
-  return {
-    services: [supernetService(bus, trainer, engine)],
-    consumers: [() => consume(bus, trainer, leaseMs, quota)],
-  };
+  return { services: [supernetService(bus, trainer)], consumers: [() => consume(bus, trainer, leaseMs, quota)] };
 });

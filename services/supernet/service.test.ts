@@ -49,7 +49,7 @@ beforeAll(async () => {
   bus = await connect({ url: nats.url, name: "supernet", logger });
   await provision(bus);
   trainer = new Trainer({ bus, engine, logger, metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()) });
-  rpc = await startRpc([supernetService(bus, trainer, engine)]);
+  rpc = await startRpc([supernetService(bus, trainer)]);
   consumption = await consume(bus, trainer, 60_000);
 });
 afterAll(async () => {
