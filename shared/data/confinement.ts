@@ -1,4 +1,4 @@
-import { readlink } from "node:fs/promises";
+import { readlink, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, join } from "node:path";
 import { datasetFault } from "./dataset";
 
@@ -19,31 +19,36 @@ export function confine(folders: readonly string[] | undefined): void {
 /** The folders of `confine`. */
 export const confinedTo = (): readonly string[] | undefined => allowed;
 
-/** The path without symbolic links, and whether this process may open it. A process that is not confined takes the path as it is. */
-export async function resolveInside(path: string, what: string): Promise<string> {
-  if (allowed === undefined) return path;
-  const real = await withoutLinks(path);
-  await requireInside(real, path, what);
-  return real;
+/** A path that was found to be inside. */
+interface Inside {
+  /** The path without symbolic links; as it is in a process that is not confined. */
+  readonly real: string;
+  /** Throws unless another path without links is inside too. */
+  readonly requireInside: (real: string) => void;
 }
 
 /**
- * Throws unless `real`, a path without links, is below an allowed folder. The text is the same whether the file exists or not, and does
- * not tell where the links of `path` lead.
+ * Throws unless a path is below an allowed folder once its symbolic links are followed. The text is the same whether the file exists or
+ * not, and does not tell where the links lead.
  */
-export async function requireInside(real: string, path: string, what: string): Promise<void> {
-  for (const folder of allowed ?? ["/"]) {
-    const root = await withoutLinks(folder);
-    if (real === root || real.startsWith(root === "/" ? root : `${root}/`)) return;
-  }
-  throw datasetFault(`${what} ${path} is outside of the folders of LATHE_DATA_FOLDER`);
+export async function resolveInside(path: string, what: string): Promise<Inside> {
+  if (allowed === undefined) return { real: path, requireInside: () => {} };
+  const [real, ...roots] = await Promise.all([path, ...allowed].map(withoutLinks));
+  const requireInside = (at: string): void => {
+    if (roots.some((root) => at === root || at.startsWith(root === "/" ? root : `${root}/`))) return;
+    throw datasetFault(`${what} ${path} is outside of the folders of LATHE_DATA_FOLDER`);
+  };
+  requireInside(real!);
+  return { real: real!, requireInside };
 }
 
-/**
- * The path with every symbolic link followed, absolute. Unlike realpath() it also resolves what does not exist or cannot be read: a file
- * outside must be refused without telling whether it is there.
- */
-async function withoutLinks(path: string): Promise<string> {
+/** The path with every symbolic link followed, absolute. */
+function withoutLinks(path: string): Promise<string> {
+  return realpath(path).catch(() => followed(path));
+}
+
+/** As realpath(), also for what does not exist or cannot be read: a file outside is refused without telling whether it is there. */
+async function followed(path: string): Promise<string> {
   const absolute = isAbsolute(path) ? path : join(process.cwd(), path);
   const left = absolute.split("/").reverse();
   let at = "/";

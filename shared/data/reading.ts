@@ -1,6 +1,6 @@
 import { constants, type Stats } from "node:fs";
-import { open, readdir, readlink, stat, type FileHandle } from "node:fs/promises";
-import { confinedTo, requireInside, resolveInside } from "./confinement";
+import { open, readdir, readlink, realpath, stat, type FileHandle } from "node:fs/promises";
+import { confinedTo, resolveInside } from "./confinement";
 import { datasetFault } from "./dataset";
 
 const MIB = 2 ** 20;
@@ -49,7 +49,7 @@ export async function requireFolder(path: string, what: string): Promise<void> {
 
 /** Whether a file or folder exists; throws if it would be outside. */
 export async function exists(path: string): Promise<boolean> {
-  const real = await resolveInside(path, "dataset file");
+  const { real } = await resolveInside(path, "dataset file");
   return stat(real).then(
     () => true,
     () => false,
@@ -63,13 +63,13 @@ type Kind = "a regular file" | "a folder";
  * again on the descriptor, because another file may have been put at the path in between.
  */
 async function opened(path: string, what: string, kind: Kind): Promise<FileHandle> {
-  const real = await resolveInside(path, what);
+  const { real, requireInside } = await resolveInside(path, what);
   let handle: FileHandle | undefined;
   try {
     requireKind(await stat(real), path, what, kind);
     handle = await open(real, FLAGS | (confinedTo() ? constants.O_NOFOLLOW : 0));
     requireKind(await handle.stat(), path, what, kind);
-    if (confinedTo()) await requireInside(await placeOf(handle, real), path, what);
+    if (confinedTo()) requireInside(await placeOf(handle, real));
     return handle;
   } catch (error) {
     await handle?.close();
@@ -91,7 +91,7 @@ function kindOf(stats: Stats): string {
 
 /** Where an open file is. Linux knows it exactly; elsewhere the path is resolved once more. */
 function placeOf(handle: FileHandle, real: string): Promise<string> {
-  return LINUX ? readlink(ofDescriptor(handle)) : resolveInside(real, "dataset file");
+  return LINUX ? readlink(ofDescriptor(handle)) : realpath(real);
 }
 
 const ofDescriptor = ({ fd }: FileHandle): string => `/proc/self/fd/${fd}`;
