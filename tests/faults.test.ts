@@ -14,6 +14,8 @@ import { fileSpec, smallSpec } from "./specs";
 import { newFolder, System } from "./system";
 
 const root = newFolder();
+/** A folder that the services may not open. */
+const elsewhere = newFolder();
 
 interface Outcome {
   code: number | null;
@@ -37,14 +39,14 @@ let system: System;
 /** All services start at once, because each waits ten seconds for the missing bus. */
 let withoutNats: Map<string, Promise<Outcome>>;
 beforeAll(async () => {
-  system = await System.start();
+  system = await System.start({ LATHE_DATA_FOLDER: root });
   withoutNats = new Map(
     SERVICES.map((name) => [name, run(`services/${name}/main.js`, [], { LATHE_NATS_URL: "nats://127.0.0.1:1" })]),
   );
 });
 afterAll(async () => {
   await system.stop();
-  rmSync(root, { recursive: true });
+  for (const folder of [root, elsewhere]) rmSync(folder, { recursive: true });
 });
 
 function failure({ conditions, state }: Search): { reason: string; message: string } {
@@ -141,6 +143,19 @@ describe("a data set", () => {
     expect(history.map(({ event }) => event.type)).toEqual(["search.created", "work.failed", "search.failed"]);
   });
   let count = 0;
+
+  it.each(["there", "missing"])(
+    "outside of LATHE_DATA_FOLDER (%s) fails the search without a word of it",
+    async (name) => {
+      const path = join(elsewhere, name);
+      await writeText(join(elsewhere, "there/classes.txt"), "a secret");
+      const { search } = await system.run(fileSpec(DatasetKind.DATASET_KIND_FOLDER, path, 3));
+      expect(failure(search)).toMatchObject({
+        reason: "DATASET_INVALID",
+        message: `dataset folder ${path} is outside of the folders of LATHE_DATA_FOLDER`,
+      });
+    },
+  );
 
   it("that is complete is searched", async () => {
     const { search } = await system.run(fileSpec(DatasetKind.DATASET_KIND_FOLDER, await folder("whole"), 3));
