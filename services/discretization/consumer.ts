@@ -35,7 +35,7 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
     handler: async (work, { history, signal, held }) => {
       const { searchId } = work;
       const { checkpoint: ref, ...from } = startOf(work, history);
-      const checkpoint = await checkpoints.get(ref.object, signal);
+      const checkpoint = await checkpoints.get(ref, signal);
       const onMessage = answerBy<Store>({
         store: (kind, bytes, mediaType) => artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
       });

@@ -164,7 +164,7 @@ describe("a supernet that has converged", () => {
   };
 
   it("is exported as it is stored", async () => {
-    const stored = await artifacts.get(event.onnx!.object);
+    const stored = await artifacts.get(event.onnx!);
     expect(Buffer.compare(await download({}), stored)).toBe(0);
     expect(Buffer.compare(await download({ inputHeight: 32, inputWidth: 64 }), stored)).toBe(0);
   });
@@ -174,7 +174,7 @@ describe("a supernet that has converged", () => {
     expect(model.inputs.image!.shape).toEqual([1, 3, 64, 32]);
     expect(model.outputs.logits!.shape).toEqual([1, 11, 8, 4]);
     expect(JSON.parse(model.metadata.classes ?? "[]")).toHaveLength(11);
-    const { weights, stats } = decodeBundle(await artifacts.get(event.weights!.object), "it").arrays;
+    const { weights, stats } = decodeBundle(await artifacts.get(event.weights!), "it").arrays;
     const image = noise(3 * 64 * 32, uniform(1));
     const parameters = { weights: weights!, stats: stats! };
     const network = buildDiscrete({ ...genotype, inputHeight: 64, inputWidth: 32 }, { kind: "search" });

@@ -38,7 +38,7 @@ export function supernetService(bus: Bus, trainer: Trainer): Service {
       requireInherited(found.space, found.architecture, genotype);
       admit(evaluations.pending, MAX_EVALUATIONS, "evaluations", "EVALUATIONS_BUSY");
       const outcome = await evaluations.take(async () => {
-        const checkpoint = await trainer.checkpoints.get(found.checkpoint.object, signal);
+        const checkpoint = await trainer.checkpoints.get(found.checkpoint, signal);
         const job = { spec, space: found.space, checkpoint, genotype };
         return trainer.worker.run({ ...trainer.settings, kind: "evaluate", job }, { signal });
       }, signal);

@@ -94,7 +94,7 @@ export class Trainer {
     if ("genotype" in data) {
       if (!data.genotype) throw missing(work.id, "genotype");
       if (!data.weights && !givenGenotype(spec)) throw missing(work.id, "weights");
-      const inherited = data.weights && (await this.artifacts.get(data.weights.object, signal));
+      const inherited = data.weights && (await this.artifacts.get(data.weights, signal));
       const ref = found.retraining?.checkpoint;
       const checkpoint = ref && (await this.newestCheckpoint(searchId, "retraining-checkpoint", ref, signal));
       return {
@@ -196,7 +196,7 @@ export class Trainer {
   /** Reads the checkpoint from which a training resumes, and notes it as the newest of its kind. */
   private newestCheckpoint(searchId: string, kind: CheckpointKind, ref: ArtifactRef, signal: AbortSignal) {
     this.newest.set(`${searchId}/${kind}`, ref.object);
-    return this.checkpoints.get(ref.object, signal);
+    return this.checkpoints.get(ref, signal);
   }
 
   /** Deletes the previous checkpoint once a newer one has been published: a training resumes only from its newest. */
