@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SERVICES, startStack } from "../cli/stack/stack";
 import { api as jetstream } from "../shared/events/jetstream";
@@ -156,6 +156,21 @@ describe("a data set", () => {
       });
     },
   );
+
+  it("that is gone when its network is derived is waited for, and read once it is back", async () => {
+    const path = await folder("moved");
+    const { pid } = system.stack.addresses().discretization;
+    process.kill(pid, "SIGSTOP");
+    const id = await system.begin(fileSpec(DatasetKind.DATASET_KIND_FOLDER, path, 3));
+    await system.event(id, "supernet.converged");
+    renameSync(path, `${path}-away`);
+    process.kill(pid, "SIGCONT");
+    const waits = () => readFileSync(system.stack.logFile("discretization"), "utf8");
+    await until(waits, (log) => log.includes("a work item waits for its data set") && log.includes(id));
+    renameSync(`${path}-away`, path);
+    expect(SearchState[(await system.ended(id)).state]).toBe("SEARCH_STATE_SUCCEEDED");
+    expect((await system.history(id)).map(({ event }) => event.type)).not.toContain("work.failed");
+  });
 
   it("that is complete is searched", async () => {
     const { search } = await system.run(fileSpec(DatasetKind.DATASET_KIND_FOLDER, await folder("whole"), 3));

@@ -31,9 +31,19 @@ const { CONDITION_STATUS_TRUE: TRUE, CONDITION_STATUS_FALSE: FALSE } = Condition
 
 const RULES: { [N in EventName]: Rule<N> } = {
   "search.created": () => ({}),
-  "search.paused": () => ({ search: { state: SearchState.SEARCH_STATE_PAUSED } }),
-  "search.resumed": (_record, { resumption }) => ({
-    search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption },
+  "search.paused": ({ search }, { reason, message = "" }, time) => ({
+    search: {
+      state: SearchState.SEARCH_STATE_PAUSED,
+      ...(reason && condition(search, "Paused", TRUE, reason, message, time)),
+    },
+  }),
+  "search.resumed": ({ search }, { resumption }, time) => ({
+    search: {
+      state: SearchState.SEARCH_STATE_RUNNING,
+      resumptions: resumption,
+      ...(search.conditions.some(({ type, status }) => type === "Paused" && status === TRUE) &&
+        condition(search, "Paused", FALSE, "RESUMED", "", time)),
+    },
   }),
   "search.cancelled": () => ({ search: { state: SearchState.SEARCH_STATE_CANCELLED } }),
   "search.failed": ({ search }, { reason, message }, time) => ({

@@ -108,10 +108,14 @@ async function readWhole(handle: FileHandle, size: number): Promise<Buffer> {
   return bytes.subarray(0, at);
 }
 
+/** Errors of a file system that is away, such as a network share whose server does not answer. */
+const AWAY = new Set(["EIO", "ESTALE", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENODEV", "ENXIO"]);
+
 /** The fault for an error of the file system; other faults stay. Its code is told, not its text, which would name the resolved path. */
 function unreadable(error: unknown, path: string, what: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (syscall === undefined) return error;
   if (code === "ENOENT") return datasetFault(`${what} ${path} does not exist`, "NOT_FOUND", error);
-  return datasetFault(`${what} ${path} cannot be read (${code})`, "INVALID_ARGUMENT", error);
+  const kind = AWAY.has(code ?? "") ? "UNAVAILABLE" : "INVALID_ARGUMENT";
+  return datasetFault(`${what} ${path} cannot be read (${code})`, kind, error);
 }
