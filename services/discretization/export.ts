@@ -42,10 +42,7 @@ export async function exportNetwork(
   if (asStored) return artifacts.get(onnx, signal);
   admit(turns.pending, MAX_EXPORTS, "exports", "EXPORTS_BUSY");
   return turns.take(async () => {
-    const files = {
-      onnx: await artifacts.get(onnx, signal),
-      weights: await artifacts.get(weights, signal),
-    };
+    const files = { onnx: await artifacts.get(onnx, signal), weights: await artifacts.get(weights, signal) };
     const job = { genotype, head, ...files, object: weights.object };
     const outcome = await discretizationProcess().run({ kind: "export", job }, { signal });
     if (outcome.kind !== "export") throw new LatheError("INTERNAL", `an export came back as ${outcome.kind}`);
