@@ -4,7 +4,7 @@ import { parse } from "yaml";
 import { schema as discretization } from "../services/discretization/config";
 import { schema as latency } from "../services/latency/config";
 import { schema as supernet } from "../services/supernet/config";
-import { baseSchema } from "../shared/process/config";
+import { baseSchema, read as readSettings } from "../shared/process/config";
 import { SERVICES } from "../cli/stack/stack";
 
 const root = join(__dirname, "..");
@@ -35,6 +35,15 @@ describe("settings", () => {
     expect([...base, ...own[name]!]).toEqual(expect.arrayContaining(Object.keys(service?.environment ?? {})));
     expect(service?.command).toEqual([`dist/services/${name}/main.js`]);
     expect(existsSync(join(root, "services", name, "main.ts"))).toBe(true);
+  });
+
+  it.each(SERVICES)("%s accepts the settings of compose, and opens data sets only below the mounted folder", (name) => {
+    const { environment = {}, volumes = [] } = compose.services[name]!;
+    const fixed = Object.entries(environment).filter(([, value]) => !value.startsWith("$"));
+    const { LATHE_DATA_FOLDER: folders } = readSettings(schemas[name], Object.fromEntries(fixed)) as {
+      LATHE_DATA_FOLDER?: string[];
+    };
+    expect(folders ?? []).toEqual(volumes.map((volume) => /:([^:]+):ro$/.exec(volume)?.[1]));
   });
 
   it("compose sets or leaves at its default each setting of the code", () => {

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SERVICES, startStack } from "../cli/stack/stack";
 import { api as jetstream } from "../shared/events/jetstream";
@@ -14,6 +14,8 @@ import { fileSpec, smallSpec } from "./specs";
 import { newFolder, System } from "./system";
 
 const root = newFolder();
+/** A folder that the services may not open. */
+const elsewhere = newFolder();
 
 interface Outcome {
   code: number | null;
@@ -37,14 +39,14 @@ let system: System;
 /** All services start at once, because each waits ten seconds for the missing bus. */
 let withoutNats: Map<string, Promise<Outcome>>;
 beforeAll(async () => {
-  system = await System.start();
+  system = await System.start({ LATHE_DATA_FOLDER: root });
   withoutNats = new Map(
     SERVICES.map((name) => [name, run(`services/${name}/main.js`, [], { LATHE_NATS_URL: "nats://127.0.0.1:1" })]),
   );
 });
 afterAll(async () => {
   await system.stop();
-  rmSync(root, { recursive: true });
+  for (const folder of [root, elsewhere]) rmSync(folder, { recursive: true });
 });
 
 function failure({ conditions, state }: Search): { reason: string; message: string } {
@@ -161,6 +163,34 @@ describe("a data set", () => {
     expect(SearchState[(await system.ended(search.id)).state]).toBe("SEARCH_STATE_SUCCEEDED");
     expect((await system.history(search.id)).slice(0, history.length)).toEqual(history);
     await expect(resume()).rejects.toMatchObject({ code: "FAILED_PRECONDITION", metadata: { state: "SUCCEEDED" } });
+  });
+
+  it.each(["there", "missing"])(
+    "outside of LATHE_DATA_FOLDER (%s) fails the search without a word of it",
+    async (name) => {
+      const path = join(elsewhere, name);
+      await writeText(join(elsewhere, "there/classes.txt"), "a secret");
+      const { search } = await system.run(fileSpec(DatasetKind.DATASET_KIND_FOLDER, path, 3));
+      expect(failure(search)).toMatchObject({
+        reason: "DATASET_INVALID",
+        message: `dataset folder ${path} is outside of the folders of LATHE_DATA_FOLDER`,
+      });
+    },
+  );
+
+  it("that is gone when its network is derived is waited for, and read once it is back", async () => {
+    const path = await folder("moved");
+    const { pid } = system.stack.addresses().discretization;
+    process.kill(pid, "SIGSTOP");
+    const id = await system.begin(fileSpec(DatasetKind.DATASET_KIND_FOLDER, path, 3));
+    await system.event(id, "supernet.converged");
+    renameSync(path, `${path}-away`);
+    process.kill(pid, "SIGCONT");
+    const waits = () => readFileSync(system.stack.logFile("discretization"), "utf8");
+    await until(waits, (log) => log.includes("a work item waits for its data set") && log.includes(id));
+    renameSync(`${path}-away`, path);
+    expect(SearchState[(await system.ended(id)).state]).toBe("SEARCH_STATE_SUCCEEDED");
+    expect((await system.history(id)).map(({ event }) => event.type)).not.toContain("work.failed");
   });
 
   it("that is complete is searched", async () => {

@@ -33,16 +33,19 @@ function engines(asked: readonly Asked[]): Finding[] {
 /** Supernet and discretization must read the same data, because a search is trained in one and derived in the other. */
 function dataFolders(asked: readonly Asked[]): Finding[] {
   const reading = asked.filter(({ about }) => about.engine !== undefined);
-  if (reading.every(({ about }) => about.dataFolder === undefined)) {
+  if (reading.every(({ about }) => about.dataFolders?.length === 0)) {
     const mend = "set LATHE_DATA_FOLDER (dataset.claimName in the chart) to search on data of your own";
     return [
       warning("data sets", "no folder is mounted: only generated scenes (kind streets) can be searched on", mend),
     ];
   }
   // An unreadable folder is reported by its own fault.
-  const readable = reading.filter(({ about }) => about.dataFolder?.fault === undefined);
-  const has = ({ about: { dataFolder } }: Asked) =>
-    dataFolder ? `${dataFolder.dataSets?.join(", ") || "none"} in ${dataFolder.path}` : "no folder";
+  const readable = reading.filter(({ about }) => !about.dataFolders?.some(({ fault }) => fault !== undefined));
+  const has = ({ about: { dataFolders: folders } }: Asked) => {
+    if (folders === undefined) return "any folder of its machine (LATHE_DATA_FOLDER is not set)";
+    if (folders.length === 0) return "no folder";
+    return folders.map(({ path, dataSets }) => `${dataSets?.join(", ") || "none"} in ${path}`).join("; ");
+  };
   const [first, ...rest] = readable;
   if (!first) return [];
   const other = rest.find((one) => has(one) !== has(first));

@@ -100,18 +100,21 @@ describe("services", () => {
     );
 
   it("agree with the same version and data sets", () => {
-    const dataFolder = { path: "/data", dataSets: ["camvid"] };
-    const findings = agreed(["supernet", about({ dataFolder })], ["discretization", about({ dataFolder })]);
+    const dataFolders = [
+      { path: "/data", dataSets: ["camvid"] },
+      { path: "/more", dataSets: [] },
+    ];
+    const findings = agreed(["supernet", about({ dataFolders })], ["discretization", about({ dataFolders })]);
     expect(findings.filter(({ about }) => about === "versions" || about === "data sets")).toMatchObject([
       { level: "ok", found: "all that answer are 1.0.0" },
-      { level: "ok", found: "camvid in /data" },
+      { level: "ok", found: "camvid in /data; none in /more" },
     ]);
   });
 
   it("disagree with different versions or data sets", () => {
     const findings = agreed(
-      ["supernet", about({ dataFolder: { path: "/data", dataSets: ["camvid"] } })],
-      ["discretization", about({ version: "0.9.0", dataFolder: { path: "/data", dataSets: [] } })],
+      ["supernet", about({ dataFolders: [{ path: "/data", dataSets: ["camvid"] }] })],
+      ["discretization", about({ version: "0.9.0", dataFolders: [{ path: "/data", dataSets: [] }] })],
     );
     expect(faults(findings).map(({ found }) => found)).toEqual([
       "discretization is 0.9.0; this command is 1.0.0",
@@ -120,16 +123,19 @@ describe("services", () => {
   });
 
   it("disagree if one has no data folder; an unreadable folder is reported elsewhere", () => {
-    const dataFolder = { path: "/data", dataSets: ["camvid"] };
-    const without = agreed(["supernet", about({ dataFolder })], ["discretization", about()]);
+    const dataFolders = [{ path: "/data", dataSets: ["camvid"] }];
+    const none = about({ dataFolders: [] });
+    const without = agreed(["supernet", about({ dataFolders })], ["discretization", none]);
     expect(faults(without).map(({ found }) => found)).toEqual([
       "supernet has camvid in /data, discretization has no folder",
     ]);
-    const hanging = { path: "/data", fault: "EIO" };
-    expect(
-      faults(agreed(["supernet", about({ dataFolder: hanging })], ["discretization", about({ dataFolder: hanging })])),
-    ).toEqual([]);
-    expect(agreed(["supernet", about()]).at(-1)).toMatchObject({ level: "warning", about: "data sets" });
+    const hanging = about({ dataFolders: [{ path: "/data", fault: "EIO" }] });
+    expect(faults(agreed(["supernet", hanging], ["discretization", hanging]))).toEqual([]);
+    expect(agreed(["supernet", none]).at(-1)).toMatchObject({ level: "warning", about: "data sets" });
+    expect(agreed(["supernet", about()]).at(-1)).toMatchObject({
+      level: "ok",
+      found: "any folder of its machine (LATHE_DATA_FOLDER is not set)",
+    });
   });
 
   it("give a warning if all have another version than this command", () => {

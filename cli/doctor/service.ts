@@ -16,7 +16,8 @@ export interface About {
   time: string;
   deviceClass?: string;
   engine?: { engine: string; provider: string; precision: string };
-  dataFolder?: DataFolder;
+  /** The folders of LATHE_DATA_FOLDER; absent if it is not set. */
+  dataFolders?: DataFolder[];
 }
 
 const PATIENCE_MS = 5_000;
@@ -49,10 +50,9 @@ export async function checkService(
   }
   if (about.service !== service)
     findings.push(fault(name, `the process at ${http} is the ${about.service} service`, "correct the address"));
-  if (about.dataFolder?.fault !== undefined) {
-    const found = `data sets: ${about.dataFolder.path} cannot be read (${about.dataFolder.fault})`;
+  for (const { path, fault: why } of about.dataFolders ?? []) {
     const mend = "mount the volume of the data sets there, readable by the user of the service (10001 in the images)";
-    findings.push(fault(name, found, mend));
+    if (why !== undefined) findings.push(fault(name, `data sets: ${path} cannot be read (${why})`, mend));
   }
   if (service === "latency" && about.deviceClass !== undefined)
     findings.push(await checkDevice(target, about.deviceClass, options));

@@ -80,7 +80,7 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
       return `network measured on ${latency.device}: p50 ${milliseconds(latency.p50Seconds)}, p95 ${milliseconds(latency.p95Seconds)}, ${latency.framesPerSecond.toFixed(1)} FPS`;
     }
     case "searchPaused":
-      return "search paused";
+      return `search paused${event.value.reason ? `: ${event.value.reason}: ${event.value.message}` : ""}`;
     case "searchResumed":
       return `search resumed (${event.value.resumption})`;
     case "workFailed":

@@ -17,13 +17,15 @@ import type { DerivationMetrics } from "./metrics";
 interface DeriverOptions {
   bus: Bus;
   engine: EngineOptions;
+  /** The only folders whose data sets may be opened; undefined: any. */
+  dataFolders?: readonly string[] | undefined;
   metrics: DerivationMetrics;
   /** Silence after which this process counts as dead, in ms. */
   leaseMs?: number;
 }
 
 /** Takes `derive` items one at a time, derives each network in a child process and publishes architecture.derived. */
-export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
+export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
   const worker = discretizationProcess();
   const checkpoints = new Objects(bus, CHECKPOINTS_BUCKET);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
@@ -33,13 +35,13 @@ export function consume({ bus, engine, metrics, leaseMs = 60_000 }: DeriverOptio
     handler: async (work, { history, signal, held }) => {
       const { searchId } = work;
       const { checkpoint: ref, ...from } = startOf(work, history);
-      const checkpoint = await checkpoints.get(ref.object, signal);
+      const checkpoint = await checkpoints.get(ref, signal);
       const onMessage = answerBy<Store>({
         store: (kind, bytes, mediaType) => artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
       });
       const run = async () => {
         const outcome = await worker.run(
-          { kind: "derive", job: { engine, checkpoint, ...from } },
+          { kind: "derive", job: { engine, dataFolders, checkpoint, ...from } },
           { signal, onMessage },
         );
         if (outcome.kind !== "derive") throw new LatheError("INTERNAL", `a derivation came back as ${outcome.kind}`);

@@ -39,13 +39,10 @@ export async function exportNetwork(
   validateGenotype(genotype);
   const asStored =
     genotype.inputHeight === found.genotype.inputHeight && genotype.inputWidth === found.genotype.inputWidth;
-  if (asStored) return artifacts.get(onnx.object, signal);
+  if (asStored) return artifacts.get(onnx, signal);
   admit(turns.pending, MAX_EXPORTS, "exports", "EXPORTS_BUSY");
   return turns.take(async () => {
-    const files = {
-      onnx: await artifacts.get(onnx.object, signal),
-      weights: await artifacts.get(weights.object, signal),
-    };
+    const files = { onnx: await artifacts.get(onnx, signal), weights: await artifacts.get(weights, signal) };
     const job = { genotype, head, ...files, object: weights.object };
     const outcome = await discretizationProcess().run({ kind: "export", job }, { signal });
     if (outcome.kind !== "export") throw new LatheError("INTERNAL", `an export came back as ${outcome.kind}`);

@@ -9,6 +9,8 @@ import type { ResolvedSpec } from "../../shared/spec/resolve";
 
 export interface DeriveJob {
   engine: EngineOptions;
+  /** The only folders whose data sets the process may open; undefined: any. */
+  dataFolders?: readonly string[] | undefined;
   spec: ResolvedSpec;
   converged: SupernetConverged;
   /** The cost that the search aimed at. */

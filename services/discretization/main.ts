@@ -7,8 +7,9 @@ import { discretizationService } from "./rpc";
 
 void serve("discretization", schema, async ({ bus, config, metrics, facts }) => {
   const engine = await startEngine(config, facts);
+  const { LATHE_DATA_FOLDER: dataFolders, LATHE_LEASE: leaseMs } = config;
   return {
     services: [discretizationService(bus)],
-    consumers: [() => consume({ bus, engine, metrics: derivationMetrics(metrics), leaseMs: config.LATHE_LEASE })],
+    consumers: [() => consume({ bus, engine, dataFolders, metrics: derivationMetrics(metrics), leaseMs })],
   };
 });

@@ -15,6 +15,7 @@ import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import { DiscretizationServiceClient, type ExportNetworkRequest } from "../../shared/proto/lathe/v1/discretization";
 import { NetworkTrained, SupernetConverged, type ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
+import { DatasetKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { initialArchitecture } from "../../shared/space/groups";
@@ -42,8 +43,8 @@ let rpc: TestRpc;
 let consumption: Consumption;
 let artifacts: Objects;
 const metrics = derivationMetrics(createMetrics());
-const start = () =>
-  consume({ bus, engine: { engine: "onnxruntime", provider: "cpu", threads: 1 }, metrics, leaseMs: 60_000 });
+const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
+const start = () => consume({ bus, engine, dataFolders: ["/data"], metrics, leaseMs: 60_000 });
 beforeAll(async () => {
   nats = await startNats();
   bus = await connect({ url: nats.url, name: "discretization", logger });
@@ -79,11 +80,11 @@ const names = async (id: string) => (await historyOnce(bus, id)).map(({ event })
 const client = () => rpc.connect(DiscretizationServiceClient).api;
 
 /** Queues a derivation, as the search service does after supernet.converged. */
-const queue = (searchId: string, resumption = 0) =>
+const queue = (searchId: string, resumption = 0, from: SearchSpec = spec) =>
   publishWork(bus, {
     searchId,
     kind: "derive",
-    data: { spec, costTable: macsTable(space), resumption },
+    data: { spec: from, costTable: macsTable(space), resumption },
     ordinal: resumption,
   });
 
@@ -145,6 +146,16 @@ describe("a supernet that has converged", () => {
     });
   });
 
+  it("is not derived on a data set outside of the folders of its service", async () => {
+    const outside = await newSearch();
+    await publishEvent(bus, outside, await converged(outside));
+    await queue(outside, 0, { ...spec, dataset: { kind: DatasetKind.DATASET_KIND_CAMVID, path: "/data/../etc" } });
+    expect((await told(outside, "work.failed")).event.data).toMatchObject({
+      reason: "DATASET_INVALID",
+      message: "camvid folder /data/../etc is outside of the folders of LATHE_DATA_FOLDER",
+    });
+  });
+
   const download = async (request: Partial<ExportNetworkRequest>): Promise<Uint8Array> => {
     const chunks: Buffer[] = [];
     const whole = { searchId: id, inputHeight: 0, inputWidth: 0, inherited: true, ...request };
@@ -153,7 +164,7 @@ describe("a supernet that has converged", () => {
   };
 
   it("is exported as it is stored", async () => {
-    const stored = await artifacts.get(event.onnx!.object);
+    const stored = await artifacts.get(event.onnx!);
     expect(Buffer.compare(await download({}), stored)).toBe(0);
     expect(Buffer.compare(await download({ inputHeight: 32, inputWidth: 64 }), stored)).toBe(0);
   });
@@ -163,7 +174,7 @@ describe("a supernet that has converged", () => {
     expect(model.inputs.image!.shape).toEqual([1, 3, 64, 32]);
     expect(model.outputs.logits!.shape).toEqual([1, 11, 8, 4]);
     expect(JSON.parse(model.metadata.classes ?? "[]")).toHaveLength(11);
-    const { weights, stats } = decodeBundle(await artifacts.get(event.weights!.object), "it").arrays;
+    const { weights, stats } = decodeBundle(await artifacts.get(event.weights!), "it").arrays;
     const image = noise(3 * 64 * 32, uniform(1));
     const parameters = { weights: weights!, stats: stats! };
     const network = buildDiscrete({ ...genotype, inputHeight: 64, inputWidth: 32 }, { kind: "search" });

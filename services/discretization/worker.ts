@@ -1,3 +1,4 @@
+import { confine } from "../../shared/data/confinement";
 import { createEngine } from "../../shared/engine/engine";
 import { onnxMetadata } from "../../shared/engine/onnx";
 import { decodeBundle } from "../../shared/network/bundle";
@@ -12,6 +13,7 @@ import type { ExportJob, Job, Outcome } from "./jobs";
 /** The child process: evaluations and tracing block its thread, not the service's. */
 serveWorker<Job, Call<Store>, Outcome, Reply<Store>>(async ({ kind, job }, context) => {
   if (kind === "export") return { kind, onnx: resizedOnnx(job) };
+  confine(job.dataFolders);
   const engine = await createEngine(job.engine);
   return { kind, event: await deriveNetwork(engine, job, portOf<Store>(context, {})) };
 });

@@ -56,7 +56,7 @@ async function measure(
   refuse("WORK_INVALID", "profiling work", [...subject, ...inSpace, ...inProfiling]);
   const settings = completeSettings(profiling, defaults);
   if (onnx) {
-    const model = await artifacts.get(onnx.object, signal);
+    const model = await artifacts.get(onnx, signal);
     const { latency } = await profiler.network(model, settings, signal);
     return { type: "network.profiled", data: { latency } };
   }

@@ -41,7 +41,7 @@ void boot("latency", schema, async (booted) => {
 
   const server = await startServer({
     ...serverSettings(config),
-    services: [latencyService({ profiler, artifacts, devices, defaults, stopping: stopping.signal })],
+    services: [latencyService({ bus, profiler, artifacts, devices, defaults, stopping: stopping.signal })],
     readiness,
     metrics,
     logger,

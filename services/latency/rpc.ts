@@ -1,6 +1,8 @@
+import type { Bus } from "../../shared/events/bus";
+import { historyOnce } from "../../shared/events/history";
 import type { Objects } from "../../shared/events/objects";
 import { isToken } from "../../shared/events/subjects";
-import type { FieldViolation } from "../../shared/process/errors";
+import { LatheError, type FieldViolation } from "../../shared/process/errors";
 import { admit } from "../../shared/process/turns";
 import {
   LatencyServiceService,
@@ -8,6 +10,7 @@ import {
   type ProfileNetworkRequest,
   type ProfileOperatorsRequest,
 } from "../../shared/proto/lathe/v1/latency";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { refuse, spaceViolations } from "../../shared/space/validate";
@@ -16,7 +19,8 @@ import { completeSettings, profilingViolations, type ProfilingSettings } from ".
 
 interface LatencyRpc {
   profiler: Pick<Profiler, "network" | "operators" | "pending">;
-  artifacts: Pick<Objects, "stat" | "get">;
+  bus: Bus;
+  artifacts: Pick<Objects, "get">;
   devices: readonly Device[];
   defaults: ProfilingSettings;
   /** Aborts running calls when the service stops. */
@@ -28,17 +32,17 @@ const MAX_PENDING = 32;
 
 /** LatencyService. Calls wait for their turn until their deadline. */
 export function latencyService(options: LatencyRpc): Service {
-  const { profiler, artifacts, devices, defaults, stopping } = options;
+  const { bus, profiler, artifacts, devices, defaults, stopping } = options;
   const admitMeasurement = () => admit(profiler.pending(), MAX_PENDING, "measurements", "PROFILER_BUSY");
   return service(LatencyServiceService, {
     profileNetwork: async (request, { signal: call }) => {
       refuse("INVALID_REQUEST", "request", networkViolations(request, defaults));
       admitMeasurement();
-      const { kind } = await artifacts.stat(request.object);
-      const isModel = kind.endsWith(".onnx");
-      refuse("INVALID_REQUEST", "request", isModel ? [] : [{ field: "object", description: notModel(kind) }]);
       const signal = AbortSignal.any([call, stopping]);
-      const model = await artifacts.get(request.object, signal);
+      const recorded = await recordedArtifact(bus, request, signal);
+      const isModel = recorded.kind.endsWith(".onnx");
+      refuse("INVALID_REQUEST", "request", isModel ? [] : [{ field: "object", description: notModel(recorded.kind) }]);
+      const model = await artifacts.get(recorded, signal);
       const { latency } = await profiler.network(model, completeSettings(request.profiling, defaults), signal);
       return { latency };
     },
@@ -50,6 +54,23 @@ export function latencyService(options: LatencyRpc): Service {
       return { table, conditions };
     },
     listDevices: () => ({ devices: [...devices] }),
+  });
+}
+
+/** What the events of a search say of one of its artifacts; NOT_FOUND where they name none. */
+async function recordedArtifact(
+  bus: Bus,
+  { searchId, object }: Pick<ProfileNetworkRequest, "searchId" | "object">,
+  signal: AbortSignal,
+): Promise<ArtifactRef> {
+  const artifacts = (await historyOnce(bus, searchId, 0, signal)).flatMap(({ event }) => {
+    if (event.type === "architecture.derived") return [event.data.onnx, event.data.weights];
+    return event.type === "network.trained" ? [event.data.onnx, event.data.weights, ...event.data.predictions] : [];
+  });
+  const recorded = artifacts.find((artifact) => artifact?.object === object);
+  if (recorded) return recorded;
+  throw new LatheError("NOT_FOUND", `search ${searchId} has no artifact "${object.slice(0, 200)}"`, {
+    reason: "ARTIFACT_NOT_FOUND",
   });
 }
 

@@ -9,7 +9,7 @@ import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
-import { ProfileWork, SearchCreated } from "../../shared/proto/lathe/v1/events";
+import { ArchitectureDerived, ProfileWork, SearchCreated } from "../../shared/proto/lathe/v1/events";
 import { LatencyServiceClient } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { largestGenotype } from "../../shared/space/genotype";
@@ -58,7 +58,7 @@ beforeAll(async () => {
   artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   profiler = observeProfiler(startProfiler(), metrics, logger);
   const devices = await listDevices(thisMachine);
-  rpc = await startRpc([latencyService({ profiler, artifacts, devices, defaults, stopping: stopping.signal })]);
+  rpc = await startRpc([latencyService({ bus, profiler, artifacts, devices, defaults, stopping: stopping.signal })]);
   consumption = await consume({ bus, artifacts, profiler, defaults });
 });
 afterAll(async () => {
@@ -165,10 +165,9 @@ describe("LatencyService", () => {
 
   it("lists devices while a measurement runs, and ends one that its client cancels", async () => {
     const id = uniqueSearchId();
-    const { object } = await artifacts.put(`${id}/n.onnx`, model, {
-      kind: "derived.onnx",
-      mediaType: "application/onnx",
-    });
+    const onnx = await artifacts.put(`${id}/n.onnx`, model, { kind: "derived.onnx", mediaType: "application/onnx" });
+    await publishEvent(bus, id, { type: "architecture.derived", data: ArchitectureDerived.fromPartial({ onnx }) });
+    const { object } = onnx;
     const cancel = new AbortController();
     const request = { searchId: id, object, profiling: { ...profiling, timedRuns: ENDLESS } };
     const long = client().profileNetwork(request, { signal: cancel.signal });
@@ -223,19 +222,26 @@ describe("LatencyService", () => {
 
   it("takes only ONNX networks that exist", async () => {
     const id = uniqueSearchId();
-    const { object } = await artifacts.put(`${id}/g`, Uint8Array.of(1), {
-      kind: "genotype",
-      mediaType: "application/json",
+    const put = (kind: string) => artifacts.put(`${id}/g`, model, { kind, mediaType: "application/onnx" });
+    const [onnx, weights, unrecorded] = [await put("derived.onnx"), await put("derived.weights"), await put("x.onnx")];
+    const data = ArchitectureDerived.fromPartial({
+      onnx: { ...onnx, sha256: weights.sha256.replace(/./g, "0") },
+      weights,
     });
-    await expect(client().profileNetwork({ searchId: id, object, profiling })).rejects.toMatchObject({
+    await publishEvent(bus, id, { type: "architecture.derived", data });
+    const profile = ({ object }: { object: string }) => client().profileNetwork({ searchId: id, object, profiling });
+    await expect(profile(weights)).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",
       violations: [
-        { field: "object", description: 'is of kind "genotype", must be an ONNX network such as "network.onnx"' },
+        {
+          field: "object",
+          description: 'is of kind "derived.weights", must be an ONNX network such as "network.onnx"',
+        },
       ],
     });
-    await expect(client().profileNetwork({ searchId: id, object: `${id}/nothing`, profiling })).rejects.toMatchObject({
-      code: "NOT_FOUND",
-    });
+    for (const recorded of [unrecorded, { object: `${id}/nothing` }])
+      await expect(profile(recorded)).rejects.toMatchObject({ code: "NOT_FOUND", reason: "ARTIFACT_NOT_FOUND" });
+    await expect(profile(onnx)).rejects.toMatchObject({ code: "INTERNAL", reason: "OBJECT_CORRUPT" });
   });
 
   it("ends running calls when the service stops", async () => {

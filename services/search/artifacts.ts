@@ -11,25 +11,20 @@ export async function* download(
   object: string,
   signal: AbortSignal,
 ): AsyncGenerator<DownloadArtifactResponse, void, undefined> {
-  if (!search.artifacts.some((artifact) => artifact.object === object)) {
+  const recorded = search.artifacts.find((artifact) => artifact.object === object);
+  if (!recorded) {
     const shown = object.length <= 200 ? object : `${object.slice(0, 200)}...`;
     throw new LatheError("NOT_FOUND", `search ${search.id} has no artifact "${shown}"; ListArtifacts names them`, {
       reason: "ARTIFACT_NOT_FOUND",
     });
   }
   const bucket = await holder(bus, object);
-  for await (const { buffer, byteOffset, byteLength } of bucket.chunks(object, signal))
+  for await (const { buffer, byteOffset, byteLength } of bucket.chunks(recorded, signal))
     yield { chunk: Buffer.from(buffer, byteOffset, byteLength) };
 }
 
 /** The bucket that holds an object. Checkpoints have a bucket of their own, which a reference does not name. */
 async function holder(bus: Bus, object: string): Promise<Objects> {
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
-  try {
-    await artifacts.stat(object);
-    return artifacts;
-  } catch (error) {
-    if (!(error instanceof LatheError) || error.code !== "NOT_FOUND") throw error;
-    return new Objects(bus, CHECKPOINTS_BUCKET);
-  }
+  return (await artifacts.has(object)) ? artifacts : new Objects(bus, CHECKPOINTS_BUCKET);
 }

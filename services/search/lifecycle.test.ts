@@ -471,6 +471,17 @@ describe("the result", () => {
     });
   });
 
+  it("reports why a worker has paused a search, until the search is resumed", () => {
+    const data = { reason: "DATASET_UNREACHABLE", message: "camvid folder /data does not exist" };
+    const paused = [s.created, s.paused, s.resumed(1), { type: "search.paused", data } as const];
+    const conditions = (events: readonly LatheEvent[]) => projectAll(undefined, stored(events))!.search.conditions;
+    const { CONDITION_STATUS_TRUE, CONDITION_STATUS_FALSE } = ConditionStatus;
+    expect(conditions(paused)).toMatchObject([{ type: "Paused", status: CONDITION_STATUS_TRUE, ...data }]);
+    expect(conditions([...paused, s.resumed(2)])).toMatchObject([
+      { type: "Paused", status: CONDITION_STATUS_FALSE, reason: "RESUMED" },
+    ]);
+  });
+
   it("reports why a search has failed", () => {
     const record = projectAll(undefined, stored([s.created, failed, searchFailed]))!;
     expect(record.search.conditions).toMatchObject([

@@ -33,7 +33,12 @@ const { CONDITION_STATUS_TRUE: TRUE, CONDITION_STATUS_FALSE: FALSE } = Condition
 
 const RULES: { [N in EventName]: Rule<N> } = {
   "search.created": () => ({}),
-  "search.paused": () => ({ search: { state: SearchState.SEARCH_STATE_PAUSED } }),
+  "search.paused": ({ search }, { reason, message = "" }, time) => ({
+    search: {
+      state: SearchState.SEARCH_STATE_PAUSED,
+      ...(reason && condition(search, "Paused", TRUE, reason, message, time)),
+    },
+  }),
   "search.resumed": ({ search }, { resumption }, time) => ({
     search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption, ...revived(search, time) },
   }),
@@ -252,11 +257,14 @@ function reached({ phase }: Search, next: SearchPhase): { phase: SearchPhase } {
   return { phase: Math.max(phase, next) };
 }
 
-/** The condition Failed of a search that has failed becomes false when it is resumed, and keeps the cause in its message. */
-function revived(search: Search, time: Date): Partial<Search> {
-  const known = search.conditions.find(({ type }) => type === "Failed");
-  if (known?.status !== TRUE) return {};
-  return condition(search, "Failed", FALSE, "RESUMED", `resumed after ${known.reason}: ${known.message}`, time);
+/** The conditions Failed and Paused of a search become false when it is resumed, and keep the cause in their message. */
+function revived({ conditions: known }: Search, time: Date): Pick<Search, "conditions"> {
+  const standing = known.filter(({ type, status }) => ["Failed", "Paused"].includes(type) && status === TRUE);
+  return standing.reduce<Pick<Search, "conditions">>(
+    (search, { type, reason, message }) =>
+      condition(search, type, FALSE, "RESUMED", `resumed after ${reason}: ${message}`, time),
+    { conditions: known },
+  );
 }
 
 /** The condition Healthy becomes true after an epoch in which no alarm but that of a plateau holds. */

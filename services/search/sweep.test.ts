@@ -1,7 +1,8 @@
 import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
+import { purgeSubjects } from "../../shared/events/jetstream";
 import { publishEvent } from "../../shared/events/publisher";
-import { recordSubject, SEARCHES_BUCKET } from "../../shared/events/subjects";
+import { EVENTS_STREAM, recordSubject, searchFilter, SEARCHES_BUCKET } from "../../shared/events/subjects";
 import { resolve } from "../../shared/spec/resolve";
 import { startTestBus } from "../../shared/testing/bus";
 import type { TestNats } from "../../shared/testing/nats";
@@ -37,6 +38,16 @@ describe("a sweep", () => {
     expect([await issued(first), await issued(last)]).toEqual(["derive:0", "derive:0"]);
     const history = await historyOnce(bus, unreadable);
     expect(history.at(-1)?.event).toMatchObject({ type: "search.failed", data: { reason: "RECORD_MALFORMED" } });
+  });
+
+  it("fails an open search whose first event NATS has lost, and no other", async () => {
+    const [lost, whole] = [await start(), await start()];
+    await purgeSubjects(bus, EVENTS_STREAM, searchFilter(lost));
+    await new Sweep(bus, projection).run();
+    expect((await historyOnce(bus, lost)).map(({ event }) => event)).toMatchObject([
+      { type: "search.failed", data: { reason: "EVENTS_LOST", message: expect.stringContaining(lost) as string } },
+    ]);
+    expect((await historyOnce(bus, whole)).at(-1)?.event.type).toBe("search.created");
   });
 
   it("repairs every open search at each second run, for another process may have dropped an event", async () => {

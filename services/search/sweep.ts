@@ -1,6 +1,8 @@
 import type { Bus } from "../../shared/events/bus";
 import { isTransient } from "../../shared/events/consumer";
+import { readMessage } from "../../shared/events/jetstream";
 import type { Entry } from "../../shared/events/records";
+import { EVENTS_STREAM, eventSubject } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import type { Projection } from "./projection";
@@ -84,7 +86,9 @@ export class Sweep {
     // Before the stream is read: an event that is missed meanwhile is left to the next sweep.
     this.behind.delete(searchId);
     try {
-      return (await this.projection.advance(await this.projection.current(searchId))).search;
+      const record = await this.projection.current(searchId);
+      if (!isEnded(record.search)) await this.requireEvents(record);
+      return (await this.projection.advance(record)).search;
     } catch (thrown) {
       const error = LatheError.from(thrown);
       if (error.code === "NOT_FOUND") return undefined;
@@ -95,5 +99,13 @@ export class Sweep {
       this.behind.delete(searchId);
       return undefined;
     }
+  }
+
+  /** Throws EVENTS_LOST where the stream has lost the beginning of a search: workers skip its items as those of a deleted search. */
+  private async requireEvents({ search: { id } }: SearchRecord): Promise<void> {
+    const query = { last_by_subj: eventSubject(id, "search.created") };
+    if (await readMessage(this.bus, EVENTS_STREAM, query, { what: `the first event of search ${id}` })) return;
+    const text = `NATS has lost the first event of search ${id}, and perhaps others: start the search again`;
+    throw new LatheError("FAILED_PRECONDITION", text, { reason: "EVENTS_LOST" });
   }
 }

@@ -9,13 +9,11 @@ import { supernetService } from "./rpc";
 void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shutdown }) => {
   const engine = await startEngine(config, facts, config.LATHE_TRAINING_MEMORY * 2 ** 20);
   const observed = trainingMetrics(metrics, () => trainer.worker.rssBytes());
-  const trainer: Trainer = new Trainer({ bus, engine, logger, metrics: observed });
+  const dataFolders = config.LATHE_DATA_FOLDER;
+  const trainer: Trainer = new Trainer({ bus, engine, dataFolders, logger, metrics: observed });
   const { LATHE_JOBS: jobs, LATHE_LEASE: leaseMs } = config;
   // The item of a worker that died is delivered again within its lease. After that there is nothing to wait for.
   const quota = jobs > 0 ? createQuota(jobs, leaseMs + 5_000) : undefined;
   void quota?.done.then(() => shutdown.stop("its work items are done", 0));
-  return {
-    services: [supernetService(bus, trainer, engine)],
-    consumers: [() => consume(bus, trainer, leaseMs, quota)],
-  };
+  return { services: [supernetService(bus, trainer)], consumers: [() => consume(bus, trainer, leaseMs, quota)] };
 });

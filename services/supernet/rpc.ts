@@ -17,13 +17,12 @@ import { contributions, log10Size } from "../../shared/space/size";
 import { isSampling } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
 import type { Trainer } from "./trainer";
-import type { EngineOptions } from "../../shared/engine/engine";
 
 /** Evaluations that may run or wait. They run one at a time, each in its own process with its own data set. */
 const MAX_EVALUATIONS = 8;
 
 /** SupernetService: the trainer's state, evaluations in a process of their own, and descriptions of spaces. */
-export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOptions): Service {
+export function supernetService(bus: Bus, trainer: Trainer): Service {
   const evaluations = new Turns();
   return service(SupernetServiceService, {
     getTrainingStatus: () => ({
@@ -39,9 +38,9 @@ export function supernetService(bus: Bus, trainer: Trainer, engine: EngineOption
       requireInherited(found.space, found.architecture, genotype);
       admit(evaluations.pending, MAX_EVALUATIONS, "evaluations", "EVALUATIONS_BUSY");
       const outcome = await evaluations.take(async () => {
-        const checkpoint = await trainer.checkpoints.get(found.checkpoint.object, signal);
+        const checkpoint = await trainer.checkpoints.get(found.checkpoint, signal);
         const job = { spec, space: found.space, checkpoint, genotype };
-        return trainer.worker.run({ engine, kind: "evaluate", job }, { signal });
+        return trainer.worker.run({ ...trainer.settings, kind: "evaluate", job }, { signal });
       }, signal);
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `evaluation came back as ${outcome.kind}`);
       return { miou: outcome.miou, loss: outcome.loss, figures: networkCosts(genotype, { kind: "search" }) };

@@ -50,7 +50,7 @@ beforeAll(async () => {
   bus = await connect({ url: nats.url, name: "supernet", logger });
   await provision(bus);
   trainer = new Trainer({ bus, engine, logger, metrics: trainingMetrics(metrics, () => trainer.worker.rssBytes()) });
-  rpc = await startRpc([supernetService(bus, trainer, engine)]);
+  rpc = await startRpc([supernetService(bus, trainer)]);
   consumption = await consume(bus, trainer, 60_000);
 });
 afterAll(async () => {
@@ -169,8 +169,9 @@ describe("a train work item", () => {
         signal: patience(),
       },
     );
-    const { object } = converged.checkpoint!;
-    expect(timeless(await trainer.checkpoints.get(object, patience()))).toEqual(timeless(checkpoints[2]!));
+    expect(timeless(await trainer.checkpoints.get(converged.checkpoint!, patience()))).toEqual(
+      timeless(checkpoints[2]!),
+    );
     expect({ ...converged, seconds: 0 }).toEqual({ ...event, seconds: 0 });
     expect(converged).toMatchObject({ decidedBy: DecidedBy.DECIDED_BY_SHRINKING, convergedEpoch: 2 });
   });
@@ -431,8 +432,8 @@ it("a retrain work item runs to a trained network", async () => {
   const { event } = await told(id, "network.trained");
   if (event.type !== "network.trained") throw new Error(event.type);
   expect(event.data).toMatchObject({ bestEpoch: 1, onnx: { kind: "network.onnx" } });
-  for (const { object } of [event.data.onnx!, event.data.weights!, ...event.data.predictions])
-    expect((await trainer.artifacts.get(object, patience())).length).toBeGreaterThan(100);
+  for (const recorded of [event.data.onnx!, event.data.weights!, ...event.data.predictions])
+    expect((await trainer.artifacts.get(recorded, patience())).length).toBeGreaterThan(100);
   await workIsDone(bus);
   expect(names(await historyOnce(bus, id))).toEqual([
     "search.created",

@@ -1,4 +1,3 @@
-import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
 import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { awaitEvent } from "../../shared/events/history";
@@ -19,7 +18,7 @@ import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
 import { decisionOn, resumptionOf } from "./resumption";
-import { trainingProcess } from "./training/jobs";
+import { trainingProcess, type JobSettings } from "./training/jobs";
 import type { EpochDecision, StepProgress, TrainingCalls } from "./training/port";
 import type { TrainingMetrics } from "./metrics";
 import { publishedAsSpan } from "./traces";
@@ -32,9 +31,8 @@ interface TrainingStatus {
   progress: StepProgress | undefined;
 }
 
-interface TrainerOptions {
+interface TrainerOptions extends JobSettings {
   bus: Bus;
-  engine: EngineOptions;
   metrics: TrainingMetrics;
   logger: Logger;
   /** How long a decision of the shrinking service is awaited, in ms; 30 minutes. */
@@ -51,6 +49,7 @@ type Raise = (alarm: HealthAlarmRaised) => Promise<void>;
 /** Carries out work items in a training process, and connects that process to the bus. */
 export class Trainer {
   readonly worker = trainingProcess();
+  readonly settings: JobSettings;
   status: TrainingStatus | undefined;
   readonly checkpoints: Objects;
   readonly artifacts: Objects;
@@ -59,6 +58,7 @@ export class Trainer {
   private readonly newest = new Map<string, string>();
 
   constructor(private readonly options: TrainerOptions) {
+    this.settings = { engine: options.engine, dataFolders: options.dataFolders };
     this.checkpoints = new Objects(options.bus, CHECKPOINTS_BUCKET);
     this.artifacts = new Objects(options.bus, ARTIFACTS_BUCKET);
   }
@@ -73,7 +73,7 @@ export class Trainer {
       const raise = (alarm: HealthAlarmRaised) => this.raise(searchId, alarm, stop, held);
       const job = await this.prepare(work, history, signal, raise);
       const outcome = await this.worker.run(
-        { engine: this.options.engine, ...job },
+        { ...this.settings, ...job },
         { signal, onMessage: answerBy(this.calls(work, signal, raise)) },
       );
       if (outcome.kind === "train") await publishEvent(bus, searchId, outcome.event, { signal: held });
@@ -99,7 +99,7 @@ export class Trainer {
     if ("genotype" in data) {
       if (!data.genotype) throw missing(work.id, "genotype");
       if (!data.weights && !givenGenotype(spec)) throw missing(work.id, "weights");
-      const inherited = data.weights && (await this.artifacts.get(data.weights.object, signal));
+      const inherited = data.weights && (await this.artifacts.get(data.weights, signal));
       const ref = found.retraining?.checkpoint;
       const checkpoint = ref && (await this.newestCheckpoint(searchId, "retraining-checkpoint", ref, signal));
       return {
@@ -218,7 +218,7 @@ export class Trainer {
   /** Reads the checkpoint from which a training resumes, and notes it as the newest of its kind. */
   private newestCheckpoint(searchId: string, kind: CheckpointKind, ref: ArtifactRef, signal: AbortSignal) {
     this.newest.set(`${searchId}/${kind}`, ref.object);
-    return this.checkpoints.get(ref.object, signal);
+    return this.checkpoints.get(ref, signal);
   }
 
   /** Deletes the previous checkpoint once a newer one has been published: a training resumes only from its newest. */

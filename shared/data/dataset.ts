@@ -3,6 +3,9 @@ import { LatheError, type ErrorCode } from "../process/errors";
 /** Label of pixels that losses and metrics leave out. */
 export const IGNORE = 255;
 
+/** Longest quote from a file in a message. */
+const MAX_QUOTE = 64;
+
 export interface DatasetInfo {
   readonly kind: string;
   readonly classes: readonly string[];
@@ -63,4 +66,9 @@ export function datasetFault(message: string, code: ErrorCode = "INVALID_ARGUMEN
 export function reasonOf(thrown: unknown): string {
   const text = thrown instanceof Error ? thrown.message : String(thrown);
   return text.replace(/\s+/g, " ").trim();
+}
+
+/** A text of a file, shortened to be quoted in a message. */
+export function clip(text: string): string {
+  return text.length <= MAX_QUOTE ? text : `${text.slice(0, MAX_QUOTE)}...`;
 }

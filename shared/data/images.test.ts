@@ -1,9 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { writeImage } from "../testing/pictures";
-import { contactSheet, decodeImage, resizeIndices } from "./images";
+import { contactSheet, decodeImage, decodeLabel, resizeIndices } from "./images";
 
 describe("images", () => {
   let folder: string;
@@ -33,6 +33,40 @@ describe("images", () => {
       .toColourspace(channels === 1 ? "b-w" : "srgb")
       .toFile(path);
     expect((await decodeImage(path, { height: 2, width: 2 })).data).toEqual(new Uint8Array(12).fill(128));
+  });
+
+  it("decides by the content of a file, not by its name", async () => {
+    const pixels = sharp(new Uint8Array(12).fill(90), { raw: { width: 2, height: 2, channels: 3 } });
+    const put = async (name: string, bytes: Buffer | string) => {
+      await writeFile(join(folder, name), bytes);
+      return join(folder, name);
+    };
+    const jpeg = await put("jpeg.png", await pixels.clone().jpeg().toBuffer());
+    expect((await decodeImage(jpeg, { height: 2, width: 2 })).data).toEqual(new Uint8Array(12).fill(90));
+    await expect(decodeLabel(jpeg)).rejects.toThrow("is a JPEG, which alters class indices; must be a PNG");
+    const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="2" height="2"><rect width="2" height="2"/></svg>`;
+    for (const [name, bytes] of [
+      ["svg.png", svg],
+      ["webp.png", await pixels.clone().webp().toBuffer()],
+      ["gif.png", await pixels.clone().gif().toBuffer()],
+      ["tiff.png", await pixels.clone().tiff().toBuffer()],
+    ] as const)
+      await expect(decodeImage(await put(name, bytes), { height: 2, width: 2 })).rejects.toMatchObject({
+        message: `image ${join(folder, name)} cannot be decoded: is neither a JPEG nor a PNG`,
+        reason: "DATASET_INVALID",
+      });
+    // Not even where it is asked for: the reader itself is blocked.
+    await expect(sharp(Buffer.from(svg)).metadata()).rejects.toThrow("unsupported image format");
+  });
+
+  it("refuses more pixels than are allowed by the header alone", async () => {
+    const path = join(folder, "large.png");
+    await sharp({ create: { width: 8192, height: 8193, channels: 3, background: "black" } })
+      .png({ compressionLevel: 1 })
+      .toFile(path);
+    await expect(decodeImage(path, { height: 2, width: 2 })).rejects.toThrow(
+      `image ${path} cannot be decoded: has 8192x8193 pixels, must have 1 to 67108864 (8192x8192)`,
+    );
   });
 
   it("resizes labels by the pixel at the centre, without mixing", () => {

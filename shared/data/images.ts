@@ -1,11 +1,15 @@
-import { readFile } from "node:fs/promises";
 import sharp from "sharp";
 import { datasetFault, reasonOf } from "./dataset";
+import { formatOf, requirePixels } from "./formats";
 import { readIndices, type IndexMap } from "./png";
+import { MAX_IMAGE_BYTES, readBytes } from "./reading";
 
 // Several files are decoded concurrently, so each takes one thread. Decoded images are cached in shared/data/cache.ts.
 sharp.concurrency(1);
 sharp.cache(false);
+// libvips has some thirty readers, among them one that renders SVG, which may name other files. Only these two ever run.
+sharp.block({ operation: ["VipsForeignLoad"] });
+sharp.unblock({ operation: ["VipsForeignLoadJpegBuffer", "VipsForeignLoadPngBuffer"] });
 
 export interface Size {
   readonly height: number;
@@ -19,11 +23,17 @@ export interface DecodedImage {
   readonly stored: Size;
 }
 
-/** Decodes an image file and resizes it (linear filter over the covered area, aspect not kept). DATASET_INVALID names the file. */
+/**
+ * Decodes a JPEG or PNG, whatever its name, and resizes it (linear filter over the covered area, aspect not kept). DATASET_INVALID names
+ * the file.
+ */
 export async function decodeImage(path: string, size: Size): Promise<DecodedImage> {
-  const bytes = await readBytes(path, "image");
+  const bytes = await readBytes(path, "image", MAX_IMAGE_BYTES);
   try {
-    const { width, height } = await sharp(bytes).metadata();
+    if (formatOf(bytes) === undefined) throw new Error("is neither a JPEG nor a PNG");
+    // The header alone, so without libvips' own limit, whose message has no numbers.
+    const { width, height } = await sharp(bytes, { limitInputPixels: false }).metadata();
+    requirePixels(width, height);
     const data = await sharp(bytes)
       .resize(size.width, size.height, { fit: "fill", kernel: "linear" })
       .removeAlpha()
@@ -36,10 +46,11 @@ export async function decodeImage(path: string, size: Size): Promise<DecodedImag
   }
 }
 
-/** Decodes a label PNG to indices at the file's size. DATASET_INVALID names the file. */
+/** Decodes a label PNG, whatever its name, to indices at the file's size. DATASET_INVALID names the file. */
 export async function decodeLabel(path: string): Promise<IndexMap> {
-  const bytes = await readBytes(path, "label");
+  const bytes = await readBytes(path, "label", MAX_IMAGE_BYTES);
   try {
+    if (formatOf(bytes) === "JPEG") throw new Error("is a JPEG, which alters class indices; must be a PNG");
     return await readIndices(bytes);
   } catch (error) {
     throw datasetFault(`label ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
@@ -97,14 +108,4 @@ export async function contactSheet(sheet: Sheet): Promise<Buffer> {
     }
   }
   return encodePng(rgb, total);
-}
-
-async function readBytes(path: string, what: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    if (missing) throw datasetFault(`${what} ${path} does not exist`, "NOT_FOUND", error);
-    throw datasetFault(`${what} ${path} cannot be read: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
-  }
 }

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { LatheError } from "../process/errors";
 import { DatasetKind, type DatasetSpec } from "../proto/lathe/v1/spec";
+import { confinedTo } from "./confinement";
 import { camvidLayout } from "./layouts/camvid";
 import { cityscapesLayout } from "./layouts/cityscapes";
 import { type Dataset, type DatasetInfo, datasetFault } from "./dataset";
@@ -108,7 +109,7 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
     throw datasetFault(`dataset ${info.kind}${where} has ${info.classes.length} classes, ${options.classes} expected`);
   }
   const size = { height, width };
-  const thread = new LoadingThread({ source, size, cacheBytes });
+  const thread = new LoadingThread({ source, size, cacheBytes, folders: confinedTo() });
   const checked = thread.ask<void>({ kind: "check" });
   // Errors reach whoever awaits `checked`; after close() they are dropped.
   checked.catch(() => {});

@@ -55,6 +55,11 @@ describe("readIndices", () => {
   });
 
   const whole = png(2, 2, 8, 0, [0, 1, 2, 0, 3, 4]);
+  const scattered = Buffer.concat([
+    whole.subarray(0, 33),
+    ...new Array<Buffer>(2 ** 16).fill(chunk("IDAT", Buffer.alloc(0))),
+    whole.subarray(33),
+  ]);
   const damaged = Buffer.from(whole);
   damaged[45]! ^= 1;
   it.each([
@@ -65,6 +70,19 @@ describe("readIndices", () => {
     ["16 bits", png(1, 1, 16, 0, [0, 1, 2]), "with 16 bits"],
     ["interlacing", png(1, 1, 8, 0, [0, 1], 1), "interlaced"],
     ["too few pixels", png(2, 2, 8, 0, [0, 1, 2]), "holds 3 bytes of pixels, 6 expected"],
+    [
+      "more pixels than the header says",
+      png(128, 64, 8, 0, new Array<number>(2 ** 18).fill(0)),
+      "holds more than 8256 bytes",
+    ],
+    [
+      "more pixels than are allowed",
+      png(8192, 8193, 8, 0, []),
+      "has 8192x8193 pixels, must have 1 to 67108864 (8192x8192)",
+    ],
+    ["no pixels", png(0, 4, 8, 0, []), "has 0x4 pixels"],
+    ["3 bits", png(1, 1, 3, 0, [0, 1]), "with 3 bits, must have 1, 2, 4 or 8"],
+    ["more chunks than memory is for", scattered, "has more than 65536 chunks"],
     ["an unknown filter", png(1, 1, 8, 0, [5, 1]), "row filter 5 in row 0"],
   ])("refuses %s", async (_name, bytes, message) => {
     await expect(readIndices(bytes)).rejects.toThrow(message);

@@ -1,9 +1,11 @@
-import { crc32, inflate } from "node:zlib";
+import { crc32, inflate, type ZlibOptions } from "node:zlib";
 import { promisify } from "node:util";
+import { formatOf, requirePixels } from "./formats";
 
-const SIGNATURE = "89504e470d0a1a0a";
 const GREY = 0;
 const PALETTE = 3;
+/** Writers make chunks of 8 KiB or more; each costs some memory of its own. */
+const MAX_CHUNKS = 2 ** 16;
 
 /** A stored label map: one index per pixel, [height, width]. */
 export interface IndexMap {
@@ -29,22 +31,37 @@ export async function readIndices(bytes: Buffer): Promise<IndexMap> {
     throw new Error(`is a PNG of ${kind} with ${depth} bits, a label map must be grey or palette with at most 8 bits`);
   }
   if (header.readUInt8(12) !== 0) throw new Error("is an interlaced PNG, a label map must not be interlaced");
+  if (![1, 2, 4, 8].includes(depth)) throw new Error(`is a PNG with ${depth} bits, must have 1, 2, 4 or 8`);
+  requirePixels(width, height);
   const packed = Buffer.concat(chunks.filter((chunk) => chunk.type === "IDAT").map((chunk) => chunk.data));
   const rowBytes = Math.ceil((width * depth) / 8);
-  const rows = await promisify<Buffer, Buffer>(inflate)(packed);
-  if (rows.length !== height * (rowBytes + 1)) {
-    throw new Error(`holds ${rows.length} bytes of pixels, ${height * (rowBytes + 1)} expected for ${width}x${height}`);
+  const expected = height * (rowBytes + 1);
+  const rows = await inflateAtMost(packed, expected);
+  if (rows?.length !== expected) {
+    const holds = rows ? `${rows.length}` : `more than ${expected}`;
+    throw new Error(`holds ${holds} bytes of pixels, ${expected} expected for ${width}x${height}`);
   }
   unfilter(rows, height, rowBytes);
   return { data: unpack(rows, height, width, depth), height, width };
 }
 
+/** The inflated bytes; undefined as soon as there are more than `limit`: a small file could inflate to more than the memory. */
+async function inflateAtMost(packed: Buffer, limit: number): Promise<Buffer | undefined> {
+  try {
+    return await promisify<Buffer, ZlibOptions, Buffer>(inflate)(packed, { maxOutputLength: limit });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE") return undefined;
+    throw error;
+  }
+}
+
 function readChunks(bytes: Buffer): { type: string; data: Buffer }[] {
-  if (bytes.subarray(0, 8).toString("hex") !== SIGNATURE) throw new Error("is not a PNG");
+  if (formatOf(bytes) !== "PNG") throw new Error("is not a PNG");
   const chunks: { type: string; data: Buffer }[] = [];
   for (let at = 8; chunks.at(-1)?.type !== "IEND";) {
     const length = at + 12 <= bytes.length ? bytes.readUInt32BE(at) : Infinity;
     if (at + 12 + length > bytes.length) throw new Error(`ends early, after ${bytes.length} bytes`);
+    if (chunks.length === MAX_CHUNKS) throw new Error(`has more than ${MAX_CHUNKS} chunks`);
     const type = bytes.toString("latin1", at + 4, at + 8);
     if (crc32(bytes.subarray(at + 4, at + 8 + length)) !== bytes.readUInt32BE(at + 8 + length)) {
       throw new Error(`has a damaged ${type} chunk (checksum differs)`);

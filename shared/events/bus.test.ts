@@ -7,6 +7,7 @@ import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
 import { eventOrdinal, toWatchResponse, type LatheEvent, type StoredEvent } from "./catalog";
 import { historyOnce, replay, awaitEvent } from "./history";
+import { encodeEvent } from "./envelope";
 import { api, store } from "./jetstream";
 import { publishEvent, publishProgress, publishWork, subscribeProgress } from "./publisher";
 import { provision } from "./streams";
@@ -244,11 +245,16 @@ describe("history", () => {
     const before = bus.counters.malformed;
     await publishEvent(bus, id, epoch(1));
     await bus.connection.request(eventSubject(id, "space.kept"), "no envelope");
+    const attributes = { id: `${id}:text`, source: "test", searchId: id, time: new Date() };
+    const numbered = Buffer.from(encodeEvent(kept(2), attributes)).toString();
+    expect(numbered).toContain('"epoch":2');
+    for (const number of ['"many"', "1.5", "4e9"])
+      await bus.connection.request(eventSubject(id, "space.kept"), numbered.replace('"epoch":2', `"epoch":${number}`));
     await publishEvent(bus, id, epoch(2));
     const seen: StoredEvent[] = [];
     await collect(id, 0, 2, seen);
     expect(seen.map(({ event }) => eventOrdinal(event))).toEqual([1, 2]);
-    expect(bus.counters.malformed).toBe(before + 1);
+    expect(bus.counters.malformed).toBe(before + 4);
   });
 
   it("waits for one event, and stops waiting when its signal aborts", async () => {

@@ -31,10 +31,15 @@ export interface JsonCodec<T> {
   toJSON(message: T): unknown;
 }
 
+/** A generated message, with its binary form too. */
+export interface Message<T> extends JsonCodec<T> {
+  encode(message: T): { finish(): Uint8Array };
+}
+
 type WatchCase = NonNullable<WatchSearchResponse["event"]>["$case"];
 
 /** One row: the message, its case in WatchSearchResponse, and the number that distinguishes events of this name within a search. */
-const row = <T, C extends WatchCase>(message: JsonCodec<T>, watchCase: C, ordinal?: (data: T) => number) => ({
+const row = <T, C extends WatchCase>(message: Message<T>, watchCase: C, ordinal?: (data: T) => number) => ({
   message,
   watchCase,
   ordinal: ordinal as ((data: never) => number) | undefined,

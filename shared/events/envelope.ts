@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { EVENTS, WORK, isEventName, type JsonCodec, type LatheEvent, type WorkData } from "./catalog";
+import { EVENTS, WORK, isEventName, type JsonCodec, type LatheEvent, type Message, type WorkData } from "./catalog";
 import type { WorkKind } from "./subjects";
 
 /** The format of every stored message: CloudEvents 1.0 as JSON (structured mode). */
@@ -86,9 +86,12 @@ function decodeEnvelope(bytes: Uint8Array, where: string): CloudEvent {
   return envelope as unknown as CloudEvent;
 }
 
-function decodeData<T>(codec: JsonCodec<T>, data: unknown, where: string): T {
+function decodeData<T>(codec: Message<T>, data: unknown, where: string): T {
   try {
-    return codec.fromJSON(data);
+    const message = codec.fromJSON(data);
+    // fromJSON() takes a text as the number NaN. Only encoding checks the ranges, and a record with such a number could not be sent.
+    codec.encode(message).finish();
+    return message;
   } catch (cause) {
     throw malformed(where, cause instanceof Error ? cause.message : String(cause), cause);
   }

@@ -116,7 +116,7 @@ describe("installations in one account", () => {
       expect((await records.list()).map(({ key, value }) => [key, value])).toEqual([[id, `of ${epoch}`]]);
       const objects = new Objects(bus, ARTIFACTS_BUCKET);
       expect(await objects.list(`${id}/`)).toEqual([stored[index]!.object]);
-      expect(Buffer.from(await objects.get(stored[index]!.object)).toString()).toBe(`network ${epoch}`);
+      expect(Buffer.from(await objects.get(stored[index]!)).toString()).toBe(`network ${epoch}`);
       const direct = await readDirect(bus, EVENTS_STREAM, 1, { what: "event" });
       expect(JSON.parse(Buffer.from(direct!).toString())).toMatchObject({ subject: id });
       expect(

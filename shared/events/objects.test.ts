@@ -51,12 +51,12 @@ describe("Objects", () => {
       sizeBytes: size,
       sha256: sha256(bytes),
     });
-    expect(sha256(await objects.get(ref.object))).toBe(ref.sha256);
+    expect(sha256(await objects.get(ref))).toBe(ref.sha256);
     const pieces: Uint8Array[] = [];
-    for await (const piece of objects.chunks(ref.object)) pieces.push(piece);
+    for await (const piece of objects.chunks(ref)) pieces.push(piece);
     expect(pieces).toHaveLength(Math.ceil(size / (256 * 1024)));
     expect(sha256(Buffer.concat(pieces))).toBe(ref.sha256);
-    expect(await objects.stat(ref.object)).toEqual(ref);
+    expect(await objects.has(ref.object)).toBe(true);
   });
 
   it("is read by the client's own object store", async () => {
@@ -79,31 +79,40 @@ describe("Objects", () => {
   it("reports NOT_FOUND before an object is put and after its deletion", async () => {
     const id = uniqueSearchId();
     const absent = { code: "NOT_FOUND", message: `object CHECKPOINTS/${id}/none does not exist` };
-    await expect(objects.get(`${id}/none`)).rejects.toMatchObject(absent);
-    await expect(objects.chunks(`${id}/none`).next()).rejects.toMatchObject(absent);
+    const none = { object: `${id}/none`, sizeBytes: 9, sha256: "" };
+    await expect(objects.get(none)).rejects.toMatchObject(absent);
+    await expect(objects.chunks(none).next()).rejects.toMatchObject(absent);
     const ref = await objects.put(`${id}/a`, randomBytes(300_000), options);
     await objects.delete(ref.object);
     await objects.delete(ref.object);
-    await expect(objects.stat(ref.object)).rejects.toMatchObject({ code: "NOT_FOUND" });
+    expect(await objects.has(ref.object)).toBe(false);
     expect(await chunksOf(id)).toBe(0);
     await expect(objects.put("no-owner", randomBytes(9), options)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   });
 
-  it("detects a missing chunk, swapped chunks and a wrong size, and names the object", async () => {
+  interface StoredManifest {
+    name: string;
+    size: number;
+    sequences: number[];
+    metadata: { sha256: string };
+  }
+
+  it("detects a missing chunk, swapped chunks and an altered manifest, and names the object", async () => {
     const id = uniqueSearchId();
     const stream = objectStream(CHECKPOINTS_BUCKET);
-    const damage = async (change: (manifest: { size: number; sequences: number[] }) => Promise<void> | void) => {
-      const { object } = await objects.put(`${id}/a`, randomBytes(700_000), options);
+    const manifestOf = async (object: string) => {
+      const query = { last_by_subj: manifestSubject(CHECKPOINTS_BUCKET, object) };
+      const message = await readMessage(bus, stream, query, { what: "manifest" });
+      return JSON.parse(Buffer.from(message!.data).toString()) as StoredManifest;
+    };
+    const damage = async (change: (manifest: StoredManifest) => unknown) => {
+      const ref = await objects.put(`${id}/a`, randomBytes(700_000), options);
+      const { object } = ref;
       const subject = manifestSubject(CHECKPOINTS_BUCKET, object);
-      const manifest = JSON.parse(
-        Buffer.from((await readMessage(bus, stream, { last_by_subj: subject }, { what: "manifest" }))!.data).toString(),
-      ) as { size: number; sequences: number[] };
-      await change(manifest);
-      await store(bus, subject, Buffer.from(JSON.stringify(manifest)), {
-        what: "manifest",
-        msgId: `${object}:damaged`,
-      });
-      return objects.get(object).catch((error: unknown) => error);
+      const manifest = await manifestOf(object);
+      const written = (await change(manifest)) === "emptied" ? "{}" : JSON.stringify(manifest);
+      await store(bus, subject, Buffer.from(written), { what: "manifest", msgId: `${object}:damaged` });
+      return objects.get(ref).catch((error: unknown) => error);
     };
     const missing = await damage(async ({ sequences }) => {
       await api(bus, { what: "delete" }, ({ streams }) => streams.deleteMessage(stream, sequences[1]!));
@@ -117,12 +126,23 @@ describe("Objects", () => {
     expect(await damage(({ sequences }) => void sequences.splice(0, 2, sequences[1]!, sequences[0]!))).toMatchObject(
       corrupt("sha256 is"),
     );
-    expect(await damage((manifest) => void (manifest.size -= 1))).toMatchObject(
-      corrupt("700000 bytes or more, must be 699999"),
+    // Another object's manifest and chunks are whole in themselves. Only the reference tells that they are not these.
+    const other = await objects.put(`${id}/other`, randomBytes(700_000), options);
+    const foreign = async (manifest: StoredManifest) => Object.assign(manifest, await manifestOf(other.object));
+    expect(await damage(foreign)).toMatchObject(corrupt(`its name is ${other.object}, must be ${id}/`));
+    const renamed = async (manifest: StoredManifest) => {
+      const { name } = manifest;
+      Object.assign(manifest, await foreign(manifest), { name });
+    };
+    expect(await damage(renamed)).toMatchObject(corrupt(`its sha256 is ${other.sha256}, must be [0-9a-f]{64}$`));
+    for (const size of [-1, 699_999, 700_001, 1e15])
+      expect(await damage((manifest) => Object.assign(manifest, { size }))).toMatchObject(
+        corrupt(`its size is ${size}, must be 700000`),
+      );
+    expect(await damage(({ sequences }) => sequences.push(1))).toMatchObject(
+      corrupt("its number of chunks is 4, must be 3"),
     );
-    expect(await damage((manifest) => void (manifest.size += 1))).toMatchObject(
-      corrupt("700000 bytes, must be 700001"),
-    );
+    expect(await damage(() => "emptied")).toMatchObject(corrupt("its manifest cannot be read"));
   });
 
   it("removes the chunks of a cancelled put, those on their way too", async () => {
@@ -153,7 +173,7 @@ describe("Objects", () => {
     expect(lone.room.fault()).toMatch(/NATS storage is full/);
     const ref = await full.put(`${id}/b`, randomBytes(700_000), options);
     expect(lone.room.fault()).toBeUndefined();
-    expect((await full.get(ref.object)).length).toBe(700_000);
+    expect((await full.get(ref)).length).toBe(700_000);
     await lone.drain();
     await small.stop();
   });
@@ -170,7 +190,7 @@ describe("Objects", () => {
         CHECKPOINTS_BUCKET,
       );
     const ref = await crashing().put(`${uniqueSearchId()}/a`, bytes, options);
-    const read = await crashing().get(ref.object);
+    const read = await crashing().get(ref);
     expect(sha256(read)).toBe(sha256(bytes));
     expect(crashes).toHaveLength(2);
     await Promise.all(crashes);

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { LatheError } from "../process/errors";
 import type { ArtifactRef } from "../proto/lathe/v1/result";
 import type { Bus } from "./bus";
-import { listSubjects, NEVER, purgeSubjects, readDirect, readMessage, store } from "./jetstream";
+import { listSubjects, NEVER, purgeSubjects, readDirect, readMessage, store, type StoredMessage } from "./jetstream";
 import { chunkSubject, manifestSubject, objectStream, type ObjectBucket } from "./subjects";
 
 /** The manifest of an object, in the format of a NATS object store, with the stream sequence of each chunk added. Reads go by `sequences`. */
@@ -34,7 +34,13 @@ const PUT_WINDOW = 4;
 const GET_WINDOW = 8;
 const NAME = /^[a-z0-9][a-z0-9-]*\/[^\s*>]{1,300}$/;
 
-/** Checkpoints, models and pictures of one bucket: written in chunks, never overwritten, checked against their digest on each read. */
+/** What an event or record says of an object. The object must agree with it, and not only with its own manifest. */
+type Recorded = Pick<ArtifactRef, "object" | "sizeBytes" | "sha256">;
+
+/**
+ * Checkpoints, models and pictures of one bucket: written in chunks, never overwritten, checked on each read against the size and digest
+ * of their reference.
+ */
 export class Objects {
   private readonly stream: string;
 
@@ -88,9 +94,9 @@ export class Objects {
     }
   }
 
-  /** The whole object; NOT_FOUND if it does not exist, INTERNAL (OBJECT_CORRUPT) if it differs from the stored bytes. */
-  async get(object: string, signal?: AbortSignal): Promise<Uint8Array> {
-    const manifest = await this.manifest(object);
+  /** The whole object; NOT_FOUND if it does not exist, INTERNAL (OBJECT_CORRUPT) if it is not the one of the reference. */
+  async get(recorded: Recorded, signal?: AbortSignal): Promise<Uint8Array> {
+    const manifest = await this.agreed(recorded);
     const bytes = new Uint8Array(manifest.size);
     let at = 0;
     for await (const chunk of this.readChunks(manifest, signal)) {
@@ -101,13 +107,13 @@ export class Objects {
   }
 
   /** The object in chunks of at most 256 KB. Throws OBJECT_CORRUPT after the last chunk if the digest differs. */
-  async *chunks(object: string, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-    yield* this.readChunks(await this.manifest(object), signal);
+  async *chunks(recorded: Recorded, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    yield* this.readChunks(await this.agreed(recorded), signal);
   }
 
-  /** The reference of an object, without reading its bytes; NOT_FOUND if it does not exist. */
-  async stat(object: string): Promise<ArtifactRef> {
-    return toRef(await this.manifest(object));
+  /** Whether an object exists, complete or not. */
+  async has(object: string): Promise<boolean> {
+    return (await this.readManifest(object)) !== undefined;
   }
 
   /** Names of the objects that begin with a prefix. */
@@ -204,20 +210,51 @@ export class Objects {
     return data;
   }
 
-  private async manifest(object: string): Promise<Manifest> {
-    const query = { last_by_subj: manifestSubject(this.bucket, object) };
-    const message = await readMessage(this.bus, this.stream, query, { what: this.label(object) });
+  /** The manifest of an object, which must have the name, the size and the digest of its reference. */
+  private async agreed({ object, sizeBytes, sha256 }: Recorded): Promise<Manifest> {
+    const message = await this.readManifest(object);
     if (!message)
       throw new LatheError("NOT_FOUND", `${this.label(object)} does not exist`, { reason: "OBJECT_NOT_FOUND" });
-    return JSON.parse(Buffer.from(message.data).toString("utf8")) as Manifest;
+    const manifest = parseManifest(message.data);
+    if (!manifest) throw this.corrupt({ name: object }, "its manifest cannot be read");
+    const chunks = Math.ceil(sizeBytes / CHUNK_BYTES);
+    const differing = (
+      [
+        ["name", manifest.name, object],
+        ["size", manifest.size, sizeBytes],
+        ["sha256", manifest.metadata.sha256, sha256],
+        ["number of chunks", manifest.sequences.length, chunks],
+      ] as const
+    ).find(([, is, must]) => is !== must);
+    if (differing)
+      throw this.corrupt({ name: object }, `its ${differing[0]} is ${differing[1]}, must be ${differing[2]}`);
+    return manifest;
   }
 
-  private corrupt(manifest: Manifest, what: string): LatheError {
-    return new LatheError("INTERNAL", `${this.label(manifest.name)} is corrupt: ${what}`, { reason: "OBJECT_CORRUPT" });
+  private readManifest(object: string): Promise<StoredMessage | undefined> {
+    const query = { last_by_subj: manifestSubject(this.bucket, object) };
+    return readMessage(this.bus, this.stream, query, { what: this.label(object) });
+  }
+
+  private corrupt({ name }: Pick<Manifest, "name">, what: string): LatheError {
+    return new LatheError("INTERNAL", `${this.label(name)} is corrupt: ${what}`, { reason: "OBJECT_CORRUPT" });
   }
 
   private label(object: string): string {
     return `object ${this.bucket}/${object}`;
+  }
+}
+
+/** The manifest in a message; undefined where it lacks what a read needs. */
+function parseManifest(data: Uint8Array): Manifest | undefined {
+  try {
+    const manifest = JSON.parse(Buffer.from(data).toString("utf8")) as Partial<Manifest> | null;
+    const { sequences, metadata } = manifest ?? {};
+    const whole = Array.isArray(sequences) && sequences.every((sequence) => Number.isSafeInteger(sequence));
+    return whole && metadata ? (manifest as Manifest) : undefined;
+  } catch {
+    // Not JSON.
+    return undefined;
   }
 }
 

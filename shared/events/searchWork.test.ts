@@ -1,5 +1,13 @@
 import { LatheError } from "../process/errors";
-import { ArchitectureDerived, DeriveWork, EpochCompleted, SearchCreated, WorkFailed } from "../proto/lathe/v1/events";
+import {
+  ArchitectureDerived,
+  DeriveWork,
+  EpochCompleted,
+  SearchCreated,
+  SpaceKept,
+  SupernetConverged,
+  WorkFailed,
+} from "../proto/lathe/v1/events";
 import { startTestBus, workIsDone } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
@@ -219,4 +227,61 @@ it("counts an item as failed, not as done, where its search can no longer be fol
   await workIsDone(bus);
   expect(seen).toEqual(["taken", "no such stream", "taken"]);
   expect(await names(id)).not.toContain("work.failed");
+});
+
+describe("an item whose data set is gone", () => {
+  const gone = () => new LatheError("NOT_FOUND", "camvid folder /data does not exist", { reason: "DATASET_INVALID" });
+  const converged: LatheEvent = { type: "supernet.converged", data: SupernetConverged.fromPartial({}) };
+
+  it("is carried out once the data set is back, with the history of then and without a failed delivery", async () => {
+    const id = await newSearch();
+    await publishEvent(bus, id, converged);
+    const seen: number[] = [];
+    await work({
+      maxDeliveries: 1,
+      handler: async (_work, { history }) => {
+        seen.push(history.length);
+        if (seen.length > 1) return;
+        await publishEvent(bus, id, { type: "space.kept", data: SpaceKept.fromPartial({ epoch: 1 }) });
+        throw gone();
+      },
+    });
+    await queue(id);
+    await until(() => seen.length === 2);
+    await workIsDone(bus);
+    expect(seen).toEqual([2, 3]);
+    expect(await names(id)).toEqual(["search.created", "supernet.converged", "space.kept"]);
+  });
+
+  it("pauses its search with the reason after a while, and is carried out after each resumption", async () => {
+    const id = await newSearch();
+    await publishEvent(bus, id, converged);
+    let back = false;
+    await work({ patienceMs: 0, handler: () => (back ? Promise.resolve() : Promise.reject(gone())) });
+    for (const resumption of [0, 1]) {
+      await queue(id, resumption);
+      await until(async () => (await names(id)).at(-1) === "search.paused");
+      expect((await historyOnce(bus, id)).at(-1)?.event.data).toEqual({
+        reason: "DATASET_UNREACHABLE",
+        message: "camvid folder /data does not exist",
+      });
+      await publishEvent(bus, id, { type: "search.resumed", data: { resumption: resumption + 1 } });
+    }
+    back = true;
+    await queue(id, 2);
+    await workIsDone(bus);
+    const paused = ["search.paused", "search.resumed"];
+    expect(await names(id)).toEqual(["search.created", "supernet.converged", ...paused, ...paused]);
+  });
+
+  it("fails a search that has read no data yet, and one whose data set is broken", async () => {
+    const [early, broken] = [await newSearch(), await newSearch()];
+    await publishEvent(bus, broken, converged);
+    const fault = new LatheError("INVALID_ARGUMENT", "a.png is not a PNG", { reason: "DATASET_INVALID" });
+    await work({ handler: ({ searchId }) => Promise.reject(searchId === early ? gone() : fault) });
+    for (const id of [early, broken]) {
+      await queue(id);
+      await until(async () => (await names(id)).at(-1) === "work.failed");
+    }
+  });
 });

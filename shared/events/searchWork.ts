@@ -2,6 +2,7 @@ import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import type { EventName, StoredEvent } from "./catalog";
 import { historyOnce, isDeleted, newestEvent, onDeletion, replay } from "./history";
+import { patiently } from "./patience";
 import { publishEvent } from "./publisher";
 import type { Consumption } from "./pulls";
 import { standing, stopReason, type Over } from "./standing";
@@ -27,6 +28,8 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
   milestones?: (work: WorkItem<K>) => readonly EventName[];
   /** Carries out an item. A throw after `signal` has aborted is no failure. */
   handler: (work: WorkItem<K>, inHand: WorkInHand) => Promise<void>;
+  /** How long a data set that is gone is waited for, in ms; 5 minutes. */
+  patienceMs?: number | undefined;
   /** Called for an item that is skipped or stopped because its search does not need it. */
   onUnwanted?: (work: WorkItem<K>) => void;
   /** Removes what the handler may have stored for a search after its deletion. */
@@ -38,10 +41,13 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
  * worker that stops gives its item back. A failed item is repeated a bounded number of times and then reported as work.failed.
  */
 export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOptions<K>): Promise<Consumption> {
-  const { over, handler, onUnwanted, onDeleted, milestones, ...take } = options;
+  const { over, handler, onUnwanted, onDeleted, milestones, patienceMs, ...take } = options;
   return takeWork(bus, {
     ...take,
-    handler: (work, { signal }) => pursue(bus, work, { over: over(work), handler, onUnwanted, onDeleted }, signal),
+    handler: (work, { signal }) => {
+      const attempt = () => pursue(bus, work, { over: over(work), handler, onUnwanted, onDeleted }, signal);
+      return patiently(bus, work.searchId, attempt, signal, patienceMs);
+    },
     progress: milestones && ((work) => newestOf(bus, work.searchId, milestones(work))),
     onExhausted: async ({ work, deliveries, error }) => {
       const { skip, resumptions } = standing(await historyOnce(bus, work.searchId), over(work), resumptionNumber(work));

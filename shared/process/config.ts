@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { delimiter, isAbsolute } from "node:path";
 import { z } from "zod";
 import { LatheError, type FieldViolation } from "./errors";
 
@@ -47,6 +48,14 @@ const flag = () => parsed("1, true, 0 or false", (text) => ({ "1": true, true: t
 
 /** Text that is not empty. */
 export const text = (expected = "a text") => parsed(expected, (value) => value);
+
+/** Absolute paths of folders, separated as those of PATH are; none for no folder at all. */
+export const folders = () =>
+  parsed(`absolute paths of folders, separated by "${delimiter}", or none`, (value) => {
+    if (value === "none") return [];
+    const paths = value.split(delimiter);
+    return paths.every((path) => isAbsolute(path)) ? paths : undefined;
+  });
 
 /**
  * Whether a text is a URL of these schemes whose name and password can be decoded ("/", "%" and "@" in them must be written as %2F, %25

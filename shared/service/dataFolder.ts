@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** The folder of data sets, as this service can read it. */
+/** A folder of data sets, as this service can read it. */
 export interface DataFolder {
   path: string;
   /** Names of its folders, sorted; absent if it cannot be read. */
@@ -13,7 +13,7 @@ export interface DataFolder {
 /** Longest wait for a mount that hangs. */
 const PATIENCE_MS = 2_000;
 
-/** Reads the folder LATHE_DATA_FOLDER for `/about`. Concurrent calls share one read. */
+/** Reads a folder of LATHE_DATA_FOLDER for `/about`. Concurrent calls share one read. */
 export function dataFolder(path: string): () => Promise<DataFolder> {
   let looking: Promise<DataFolder> | undefined;
   return () => {

@@ -15,12 +15,29 @@ it("accepts a low precision on a GPU of ONNX Runtime, and refuses it elsewhere w
     expect(() => given(env)).toThrow(`configuration: ${fault}`);
 });
 
-it("reports the data sets of the data folder, or why it cannot be read", async () => {
+it.each([
+  ["LATHE_GRPC_HOST", "0.0.0.0"],
+  ["LATHE_NATS_URL", "nats://127.0.0.1:4222,nats://nats:4222"],
+])("needs LATHE_DATA_FOLDER where %s is %s", (name, value) => {
+  const folder = (env: Record<string, string>) => read(schema, { [name]: value, ...env }).LATHE_DATA_FOLDER;
+  expect(() => folder({})).toThrow(
+    "LATHE_DATA_FOLDER is not set: must name the folders of the data sets, or be none, where LATHE_GRPC_HOST or LATHE_NATS_URL is not loopback",
+  );
+  expect(() => folder({ LATHE_DATA_FOLDER: "/data:sets" })).toThrow(
+    'LATHE_DATA_FOLDER is "/data:sets": must be absolute paths of folders, separated by ":", or none',
+  );
+  expect(folder({ LATHE_DATA_FOLDER: "/data:/more" })).toEqual(["/data", "/more"]);
+  expect(folder({ LATHE_DATA_FOLDER: "none" })).toEqual([]);
+  expect(read(schema, { LATHE_NATS_URL: "nats://localhost:4222,nats://[::1]:1" }).LATHE_DATA_FOLDER).toBeUndefined();
+});
+
+it("reports the data sets of the data folders, or why they cannot be read", async () => {
   const facts: Facts = {};
-  await startEngine(read(schema, { LATHE_THREADS: "3", LATHE_DATA_FOLDER: __dirname }), facts);
-  expect(facts.engine?.()).toEqual({ engine: "onnxruntime", provider: "cpu", precision: "float32", threads: 3 });
-  expect(await facts.dataFolder?.()).toEqual({ path: __dirname, dataSets: [] });
   const path = `${__dirname}/none`;
-  await startEngine(read(schema, { LATHE_DATA_FOLDER: path }), facts);
-  expect(await facts.dataFolder?.()).toEqual({ path, fault: "ENOENT" });
+  await startEngine(read(schema, { LATHE_THREADS: "3", LATHE_DATA_FOLDER: `${__dirname}:${path}` }), facts);
+  expect(facts.engine?.()).toEqual({ engine: "onnxruntime", provider: "cpu", precision: "float32", threads: 3 });
+  expect(await facts.dataFolders?.()).toEqual([
+    { path: __dirname, dataSets: [] },
+    { path, fault: "ENOENT" },
+  ]);
 });

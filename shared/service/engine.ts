@@ -3,8 +3,9 @@ import { z } from "zod";
 import type { EngineOptions } from "../engine/engine";
 import { supportsPrecision } from "../engine/precision";
 import { requireEngine } from "../engine/require";
-import { baseSchema, integer, oneOf, text } from "../process/config";
+import { baseSchema, folders, integer, oneOf, type BaseConfig } from "../process/config";
 import type { Facts } from "../process/http";
+import { isLoopback } from "../rpc/settings";
 import { dataFolder } from "./dataFolder";
 
 /** Settings of a service that computes networks, besides those of baseSchema. */
@@ -16,28 +17,44 @@ const engineShape = {
   /** Precision of convolutions and matrix products. */
   LATHE_PRECISION: oneOf(["float32", "float16", "bfloat16"]).default("float32"),
   LATHE_THREADS: integer(1, 256).default(availableParallelism()),
-  /** Folder where data sets are mounted. Only `lathe doctor` reads it, to compare services; a spec has its own path. */
-  LATHE_DATA_FOLDER: text("a path").optional(),
+  /** The only folders below which data sets are opened. Without it any path of a spec is, which is refused where requests come from other machines. */
+  LATHE_DATA_FOLDER: folders().optional(),
 };
 
 /** Schema of such a service: these settings and its own. */
 export function engineSchema<S extends z.ZodRawShape>(own: S) {
-  return z.object({ ...baseSchema.shape, ...engineShape, ...own }).refine(
-    (config) => {
-      const { LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION } = config as EngineConfig;
-      return supportsPrecision(LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION);
-    },
-    {
-      path: ["LATHE_PRECISION"],
-      error: "must be float32, or else LATHE_ENGINE onnxruntime and LATHE_PROVIDER cuda or tensorrt",
-    },
-  );
+  return z
+    .object({ ...baseSchema.shape, ...engineShape, ...own })
+    .refine(
+      (config) => {
+        const { LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION } = config as EngineConfig;
+        return supportsPrecision(LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION);
+      },
+      {
+        path: ["LATHE_PRECISION"],
+        error: "must be float32, or else LATHE_ENGINE onnxruntime and LATHE_PROVIDER cuda or tensorrt",
+      },
+    )
+    .refine(
+      (config) => {
+        const { LATHE_DATA_FOLDER, LATHE_GRPC_HOST, LATHE_NATS_URL } = config as EngineConfig & BaseConfig;
+        return LATHE_DATA_FOLDER !== undefined || [LATHE_GRPC_HOST, ...natsHosts(LATHE_NATS_URL)].every(isLoopback);
+      },
+      {
+        path: ["LATHE_DATA_FOLDER"],
+        error:
+          "must name the folders of the data sets, or be none, where LATHE_GRPC_HOST or LATHE_NATS_URL is not loopback",
+      },
+    );
 }
+
+/** Hosts of the URLs of NATS: specs, and with them paths, come from there too. */
+const natsHosts = (urls: string): string[] => urls.split(",").map((url) => new URL(url.trim()).hostname);
 
 type EngineConfig = z.output<z.ZodObject<typeof engineShape>>;
 
 /**
- * Checks that this machine has the configured engine (requireEngine) and returns its options. Engine and data folder become facts of
+ * Checks that this machine has the configured engine (requireEngine) and returns its options. Engine and data folders become facts of
  * `/about`.
  */
 export async function startEngine(config: EngineConfig, facts: Facts, memoryBytes?: number): Promise<EngineOptions> {
@@ -50,7 +67,7 @@ export async function startEngine(config: EngineConfig, facts: Facts, memoryByte
   };
   await requireEngine(engine);
   facts.engine = () => engine;
-  const { LATHE_DATA_FOLDER: folder } = config;
-  if (folder !== undefined) facts.dataFolder = dataFolder(folder);
+  const read = config.LATHE_DATA_FOLDER?.map(dataFolder);
+  if (read) facts.dataFolders = () => Promise.all(read.map((look) => look()));
   return engine;
 }

@@ -35,6 +35,7 @@ const AGAINST_SCHEMA: BadValue[] = [
   { values: { nats: { tls: { clientCertificate: true } } }, names: "/nats/tls/secretName" },
   { values: { image: { digest: "sha256:abc" } }, names: "/image/digest" },
   { values: { dataset: { mountPath: "data" } }, names: "/dataset/mountPath" },
+  { values: { dataset: { mountPath: "/data:/more" } }, names: "/dataset/mountPath" },
   { values: { tracing: { endpoint: "collector:4318" } }, names: "/tracing/endpoint" },
   { values: { tracing: { samplingRatio: 10 } }, names: "/tracing/samplingRatio" },
   { values: { podDisruptionBudget: { maxUnavailable: 0 } }, names: "/podDisruptionBudget/maxUnavailable" },

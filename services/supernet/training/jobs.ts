@@ -11,13 +11,21 @@ import type { RetrainJob } from "./retrain";
 import type { TrainingCalls } from "./port";
 
 /** A job of the training process. The process ends after one job. */
-export type Job = { engine: EngineOptions } & (
-  | { kind: "train"; job: SearchJob }
-  | { kind: "retrain"; job: RetrainJob }
-  | { kind: "evaluate"; job: EvaluateJob }
-  | { kind: "profile"; job: ProfileJob }
-  | { kind: "estimate"; job: Pick<SearchJob, "spec" | "space" | "table"> }
-);
+export type Job = JobSettings &
+  (
+    | { kind: "train"; job: SearchJob }
+    | { kind: "retrain"; job: RetrainJob }
+    | { kind: "evaluate"; job: EvaluateJob }
+    | { kind: "profile"; job: ProfileJob }
+    | { kind: "estimate"; job: Pick<SearchJob, "spec" | "space" | "table"> }
+  );
+
+/** What the service's settings say of every job. */
+export interface JobSettings {
+  engine: EngineOptions;
+  /** The only folders whose data sets the process may open; undefined: any. */
+  dataFolders?: readonly string[] | undefined;
+}
 
 export interface EvaluateJob {
   spec: ResolvedSpec;

@@ -1,3 +1,4 @@
+import { confine } from "../../../shared/data/confinement";
 import { createEngine } from "../../../shared/engine/engine";
 import { portOf, type Call, type Reply } from "../../../shared/process/port";
 import { serveWorker } from "../../../shared/process/worker";
@@ -11,6 +12,7 @@ import { retrain } from "./retrain";
 
 /** The training process. Its memory and its crashes are its own, and a step may block its thread. */
 serveWorker<Job, Call<TrainingCalls>, Outcome, Reply<TrainingCalls>>(async (job, context) => {
+  confine(job.dataFolders);
   const engine = await createEngine(job.engine);
   const port = portOf<TrainingCalls>(context, NOTICES);
   switch (job.kind) {

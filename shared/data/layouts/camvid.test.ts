@@ -27,7 +27,7 @@ describe("camvidLayout", () => {
     await expect(camvidLayout(missing)).rejects.toThrow(missing);
     await expect(camvidLayout(folder)).rejects.toThrow(join(folder, "train.txt"));
     await writeText(join(folder, "train.txt"), "a.png b.png\nonly-one.png\n");
-    await expect(camvidLayout(join(folder, "train.txt"))).rejects.toThrow("is not a folder");
+    await expect(camvidLayout(join(folder, "train.txt"))).rejects.toThrow("is a regular file, must be a folder");
     await expect(camvidLayout(folder)).rejects.toThrow('train.txt line 2 is "only-one.png", must be "image label"');
   });
 });

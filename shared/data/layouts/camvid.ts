@@ -1,6 +1,7 @@
 import { join } from "node:path";
-import { datasetFault, type DatasetInfo } from "../dataset";
-import { plainLabelMap, readLines, requireFolder, type Layout, type Pair } from "./layout";
+import { clip, datasetFault, type DatasetInfo } from "../dataset";
+import { requireFolder } from "../reading";
+import { plainLabelMap, readLines, type Layout, type Pair } from "./layout";
 
 /** The 11 classes of CamVid as SegNet grouped them, in label order. */
 const camvidInfo: DatasetInfo = {
@@ -39,7 +40,7 @@ async function readList(folder: string, list: string): Promise<Pair[]> {
   return lines.map(({ text, number }) => {
     const [image, label, ...rest] = text.split(/\s+/);
     if (image === undefined || label === undefined || rest.length > 0) {
-      throw datasetFault(`${join(folder, list)} line ${number} is "${text}", must be "image label"`);
+      throw datasetFault(`${join(folder, list)} line ${number} is "${clip(text)}", must be "image label"`);
     }
     return { image: join(folder, image), label: join(folder, label) };
   });

@@ -1,6 +1,7 @@
 import { join } from "node:path";
-import { exists, listNames, plainLabelMap, requireFolder, type Layout, type Pair } from "./layout";
 import { datasetFault, IGNORE, type DatasetInfo } from "../dataset";
+import { exists, listNames, requireFolder } from "../reading";
+import { plainLabelMap, type Layout, type Pair } from "./layout";
 
 /** Evaluated classes: name, colour, label id. The train id is the index in this list. */
 const CLASSES: readonly (readonly [string, readonly [number, number, number], number])[] = [

@@ -1,6 +1,7 @@
 import { basename, join, parse } from "node:path";
-import { exists, listNames, plainLabelMap, readLines, requireFolder, type Layout, type Pair } from "./layout";
-import { datasetFault, type DatasetInfo } from "../dataset";
+import { clip, datasetFault, type DatasetInfo } from "../dataset";
+import { exists, listNames, requireFolder } from "../reading";
+import { plainLabelMap, readLines, type Layout, type Pair } from "./layout";
 
 const MAX_CLASSES = 254;
 
@@ -31,8 +32,9 @@ async function readClasses(path: string): Promise<DatasetInfo> {
     const match = /^(.*?)(?:\s+(\d+)\s+(\d+)\s+(\d+))?$/.exec(text);
     const color = match?.[2] === undefined ? colorOf(classes.length) : match.slice(2, 5).map(Number);
     const name = match?.[1] ?? text;
-    if (color.some((part) => part > 255)) throw datasetFault(`${path} line ${number} is "${text}", colours end at 255`);
-    if (classes.includes(name)) throw datasetFault(`${path} line ${number} repeats the class "${name}"`);
+    if (color.some((part) => part > 255))
+      throw datasetFault(`${path} line ${number} is "${clip(text)}", colours end at 255`);
+    if (classes.includes(name)) throw datasetFault(`${path} line ${number} repeats the class "${clip(name)}"`);
     classes.push(name);
     colors.push(color as [number, number, number]);
   }

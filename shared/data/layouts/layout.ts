@@ -1,5 +1,5 @@
-import { readdir, readFile, stat } from "node:fs/promises";
-import { datasetFault, reasonOf, IGNORE, type DatasetInfo } from "../dataset";
+import { datasetFault, IGNORE, type DatasetInfo } from "../dataset";
+import { MAX_LIST_BYTES, readBytes } from "../reading";
 
 /** An image and its label file, as absolute paths or relative to the working folder. */
 export interface Pair {
@@ -26,38 +26,19 @@ export function plainLabelMap(count: number, ignored: readonly number[] = []): n
   );
 }
 
-/** Throws NOT_FOUND or INVALID_ARGUMENT, with the path, unless it is a folder. */
-export async function requireFolder(path: string, what: string): Promise<void> {
-  const found = await stat(path).catch((error: unknown) => {
-    throw datasetFault(`${what} ${path} does not exist or cannot be read: ${reasonOf(error)}`, "NOT_FOUND", error);
-  });
-  if (!found.isDirectory()) throw datasetFault(`${what} ${path} is not a folder`);
-}
-
-/** Whether a file or folder exists. */
-export async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-/** Names in a folder that end with the suffix, sorted by code unit: the same order on every machine. */
-export async function listNames(folder: string, suffix = ""): Promise<string[]> {
-  await requireFolder(folder, "dataset folder");
-  const names = await readdir(folder);
-  return names.filter((name) => name.endsWith(suffix) && !name.startsWith(".")).sort((a, b) => (a < b ? -1 : 1));
-}
+/** Longest line of a list. Faults quote the paths in it. */
+const MAX_LINE = 1024;
 
 /** Non-empty lines of a text file, trimmed, each with its number from 1. */
 export async function readLines(path: string): Promise<{ text: string; number: number }[]> {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw datasetFault(`list ${path} does not exist or cannot be read: ${reasonOf(error)}`, "NOT_FOUND", error);
-  });
-  return text
+  const text = (await readBytes(path, "list", MAX_LIST_BYTES)).toString("utf8");
+  const lines = text
     .split("\n")
     .map((line, index) => ({ text: line.trim(), number: index + 1 }))
     .filter((line) => line.text !== "");
+  const long = lines.find((line) => line.text.length > MAX_LINE);
+  if (long === undefined) return lines;
+  throw datasetFault(`${path} line ${long.number} has ${long.text.length} characters, must have at most ${MAX_LINE}`);
 }
 
 /** Takes `count` pairs at even distances, because video frames are in order of time; all pairs if count is undefined. */

@@ -21,6 +21,8 @@ export interface ThreadSetup {
   readonly source: Source;
   readonly size: Size;
   readonly cacheBytes: number;
+  /** The folders to which the thread is confined; undefined: it is not. */
+  readonly folders: readonly string[] | undefined;
 }
 
 export type Request =

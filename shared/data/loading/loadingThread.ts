@@ -2,12 +2,14 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { LatheError } from "../../process/errors";
 import { assembleBatch } from "../assemble";
+import { confine } from "../confinement";
 import { checkAll } from "../files";
 import { loader } from "./loaders";
 import type { Reply, Request, SplitName, ThreadSetup } from "./loading";
 
 const setup = workerData as ThreadSetup;
 const { size } = setup;
+confine(setup.folders);
 const examples = loader(setup);
 
 const counted = new Map<SplitName, Promise<number[]>>();

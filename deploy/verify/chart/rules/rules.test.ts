@@ -173,6 +173,15 @@ const BREAKS: Break[] = [
     fault: /has no place to write to/,
   },
   {
+    rule: "services that open data sets",
+    of: "keda",
+    change: (_, pod) =>
+      (pod("Deployment/lathe-discretization").spec.containers[0]!.env!.find(
+        ({ name }) => name === "LATHE_DATA_FOLDER",
+      )!.value = "/"),
+    fault: /has LATHE_DATA_FOLDER \/, must be \/data/,
+  },
+  {
     rule: "pods mount no API token",
     of: "min",
     change: (_, pod) => delete pod(search).spec.automountServiceAccountToken,

@@ -37,6 +37,15 @@ export const securityRules: Rule[] = [
       ];
     },
   ),
+  ofContainers(
+    "services that open data sets are confined to their volume",
+    ({ args = [], env = [], volumeMounts = [] }) => {
+      if (!args.some((arg) => /services\/(supernet|discretization)\//.test(arg))) return [];
+      const volume = volumeMounts.find(({ name }) => name === "dataset")?.mountPath ?? "none";
+      const folder = env.find(({ name }) => name === "LATHE_DATA_FOLDER")?.value;
+      return unless(folder === volume, `has LATHE_DATA_FOLDER ${folder}, must be ${volume}`);
+    },
+  ),
   {
     name: "pods mount no API token, and their service account exists",
     faults: (rendering) => {

@@ -68,6 +68,14 @@ async function train(
   return { event, epochs, checkpoints, decisions, compiled };
 }
 
+const open: EpochDecision = { converged: false, byBudget: false };
+/** Decides all groups, as after the last epoch. */
+const atBudgetEnd: Decide = (_epoch, { architecture, space }) => ({
+  architecture: decideAll(space!, architecture!),
+  converged: true,
+  byBudget: true,
+});
+
 /** Halves the candidates after the first epoch and decides all groups after the second; the third epoch trains weights only. */
 const byShrinking: Decide = (epoch, { architecture, space }) => {
   if (epoch === 1) return { architecture: halve(space!, architecture!, 1), converged: false, byBudget: false };
@@ -145,7 +153,7 @@ describe("training a supernet", () => {
       space: { stages: space.stages.map((stage) => ({ ...stage, dropout: 0 })) },
     });
     const first: number[] = [];
-    const decide: Decide = (epoch) => ({ converged: epoch === 2, byBudget: true });
+    const decide: Decide = (epoch, event) => (epoch === 2 ? atBudgetEnd(epoch, event) : open);
     await train(still, decide, { progress: ({ step, loss }) => void (step === 1 && first.push(loss)) });
     expect(first).toHaveLength(2);
     expect(Math.abs(first[0]! - first[1]!)).toBeGreaterThan(1e-3);
@@ -350,17 +358,16 @@ describe("a run that cannot go on", () => {
   it("names epoch and step of a loss that is not finite", async () => {
     const spec = briefSpec({ training: { epochs: 1 } });
     const { space } = resolve(spec);
-    const first = await train(spec, () => ({ converged: true, byBudget: false }));
+    const first = await train(spec, atBudgetEnd);
     const { state, record } = decodeSupernet(space, first.checkpoints[0]!, "c1");
     // A weight of a search block, so that the NaN reaches the loss.
     state.weights.values[state.supernet.weights.entries.find(({ name }) => name.includes("/conv2"))!.offset] = NaN;
     const checkpoint = encodeSupernet(state, record);
     const raised: HealthAlarmRaised[] = [];
     const raise = (alarm: HealthAlarmRaised) => Promise.resolve(void raised.push(alarm));
-    const decision = { converged: false, byBudget: false };
-    const resume = { checkpoint, ref: ref("c1"), decision };
+    const resume = { checkpoint, ref: ref("c1"), decision: open };
     const longer = briefSpec({ training: { epochs: 2 } });
-    await expect(train(longer, () => ({ ...decision, converged: true }), { raise, resume })).rejects.toMatchObject({
+    await expect(train(longer, atBudgetEnd, { raise, resume })).rejects.toMatchObject({
       code: "FAILED_PRECONDITION",
       reason: "LOSS_NOT_FINITE",
       message: expect.stringMatching(

@@ -17,6 +17,7 @@ import { dimensionMetrics } from "../../../../../shared/space/groups";
 import { log10Size } from "../../../../../shared/space/size";
 import { HealthPolicy } from "../../../../../shared/proto/lathe/v1/spec";
 import { searchStride } from "../../../../../shared/space/genotype";
+import { requireDecision } from "./decision";
 import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
 import { epochHealth, measure } from "./measures";
@@ -53,6 +54,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
     let final = state.supernet.architecture;
     for (;;) {
       if (decision) {
+        requireDecision(space, architectureOf(state), decision);
         final = decision.architecture ?? architectureOf(state);
         if (decision.converged && record.convergedEpoch === 0 && !decision.byBudget)
           record = { ...record, convergedEpoch: record.epoch };
