@@ -47,7 +47,8 @@ export async function* follow(
       if (search && hasEnded(search.state)) return;
     } catch (thrown) {
       const error = LatheError.from(thrown);
-      if (error.code !== "UNAVAILABLE" || signal?.aborted) throw error;
+      const isLost = error.code === "UNAVAILABLE" || error.reason === "CLIENT_TOO_SLOW";
+      if (!isLost || signal?.aborted) throw error;
       if (lostAt === undefined) onLost?.(error);
       lostAt ??= Date.now();
       // Between two epochs a stream may be silent for hours, and proxies cut it: the service is reachable and owes nothing.

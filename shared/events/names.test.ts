@@ -1,4 +1,4 @@
-import { SearchCreated, SpaceKept } from "../proto/lathe/v1/events";
+import { SearchCreated, SpaceKept, TrainWork, TrainingProgressed } from "../proto/lathe/v1/events";
 import { quiet } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
@@ -96,8 +96,8 @@ describe("installations in one account", () => {
     const run = async (bus: Bus, epoch: number) => {
       await publishEvent(bus, id, { type: "search.created", data: SearchCreated.fromPartial({}) });
       await publishEvent(bus, id, { type: "space.kept", data: SpaceKept.fromPartial({ epoch }) });
-      await publishWork(bus, { searchId: id, kind: "train", data: {} as never, ordinal: epoch });
-      publishProgress(bus, id, { epoch } as never);
+      await publishWork(bus, { searchId: id, kind: "train", data: TrainWork.fromPartial({}), ordinal: epoch });
+      publishProgress(bus, id, TrainingProgressed.fromPartial({ epoch }));
       await new Records(bus, SEARCHES_BUCKET, codec).create(id, `of ${epoch}`);
       return new Objects(bus, ARTIFACTS_BUCKET).put(`${id}/network`, Buffer.from(`network ${epoch}`), {
         kind: "onnx",

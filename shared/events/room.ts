@@ -1,5 +1,6 @@
+import type { NatsConnection } from "nats";
 import { LatheError } from "../process/errors";
-import type { Bus } from "./bus";
+import type { Logger } from "../process/logger";
 import { STORAGE_SUBJECT } from "./subjects";
 
 /** A writer that was refused retries within half a minute. If it does not, it no longer needs room. */
@@ -17,6 +18,14 @@ interface News {
   full: string | null;
 }
 
+/** The parts of a Bus that it needs. */
+interface Wire {
+  connection: NatsConnection;
+  name: string;
+  logger: Pick<Logger, "error" | "info" | "warn">;
+  counters: { malformed: number };
+}
+
 /** Whether NATS has room, as a process learns it from its own stores and from those of the others. */
 export class Room {
   private own: Refusal | undefined;
@@ -24,7 +33,7 @@ export class Room {
   private toldAt = 0;
   private off: string | undefined;
 
-  constructor(private readonly bus: Pick<Bus, "connection" | "name" | "logger" | "counters">) {}
+  constructor(private readonly bus: Wire) {}
 
   /** Notes that a message was stored. */
   stored(): void {

@@ -36,7 +36,7 @@ type StreamSettings = Partial<StreamConfig> & { name: string };
 
 /**
  * The settings of every stream: all that decide which messages it stores, keeps and lets remove. An update leaves the others (placement,
- * compression, description, metadata) as an operator has set them.
+ * compression, metadata) as an operator has set them.
  */
 export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOptions = {}): StreamSettings[] {
   const settings = (name: string, subjects: string[], rest: Partial<StreamConfig>): StreamSettings => ({

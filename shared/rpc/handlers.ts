@@ -32,6 +32,8 @@ interface Runtime {
   logger: Logger;
   /** Aborted when the server stops. */
   stopping: AbortSignal;
+  /** A client of a stream that reads nothing for so long is dropped. */
+  slowClientMs: number;
 }
 
 /** A response, or its parts: their lists are joined in order. */
@@ -225,7 +227,7 @@ function serverStream<Request, Response>(
     runtime.stopping.addEventListener("abort", onStop, { once: true });
     const pump = async (request: Promise<Request>) => {
       try {
-        await pumpAll(method(await request, context), write, call, context);
+        await pumpAll(method(await request, context), write, call, context, runtime.slowClientMs);
         call.end();
       } catch (error) {
         const why: unknown = signal.aborted ? signal.reason : error;
@@ -239,11 +241,28 @@ function serverStream<Request, Response>(
   };
 }
 
+/** Waits until the client has room again. A client that reads nothing for so long does not keep the messages that wait for it. */
+async function drained(
+  call: ServerWritableStream<Buffer, Buffer>,
+  signal: AbortSignal,
+  limitMs: number,
+): Promise<void> {
+  const patience = AbortSignal.timeout(limitMs);
+  try {
+    await once(call, "drain", { signal: AbortSignal.any([signal, patience]) });
+  } catch (error) {
+    if (signal.aborted || !patience.aborted) throw error;
+    const message = `${call.getPath()}: the client has read nothing for ${limitMs / 1000} s; call again from the last message`;
+    throw new LatheError("RESOURCE_EXHAUSTED", message, { reason: "CLIENT_TOO_SLOW" });
+  }
+}
+
 async function pumpAll<Response>(
   source: AsyncIterable<Response>,
   write: (response: Response) => Buffer,
   call: ServerWritableStream<Buffer, Buffer>,
   { signal, logger }: CallContext,
+  slowClientMs: number,
 ): Promise<void> {
   const iterator = source[Symbol.asyncIterator]();
   let rejectAborted: (reason: Error) => void = () => {};
@@ -256,7 +275,7 @@ async function pumpAll<Response>(
       signal.throwIfAborted();
       const next = await Promise.race([iterator.next(), aborted]);
       if (next.done) return;
-      if (!call.write(write(next.value))) await once(call, "drain", { signal });
+      if (!call.write(write(next.value))) await drained(call, signal, slowClientMs);
     }
   } finally {
     signal.removeEventListener("abort", onAbort);

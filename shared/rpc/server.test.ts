@@ -30,8 +30,8 @@ async function serve(methods: Partial<Discretization>, options: Parameters<typeo
   return rpc;
 }
 
-async function discretizationAt(methods: Partial<Discretization>) {
-  const rpc = await serve(methods);
+async function discretizationAt(methods: Partial<Discretization>, options: Parameters<typeof serve>[1] = {}) {
+  const rpc = await serve(methods, options);
   const { api } = rpc.connect(DiscretizationServiceClient);
   return { rpc, api };
 }
@@ -263,6 +263,27 @@ describe("a stream", () => {
     await until(() => ended);
     const text = await rpc.metrics.registry.metrics();
     expect(text).toMatch(/grpc_server_handled_total\{.*grpc_method="ExportNetwork",grpc_code="Canceled"\} 1/);
+  });
+
+  it("drops a reader that reads nothing for longer than the limit, and says so", async () => {
+    const { api, rpc } = await discretizationAt(
+      {
+        async *exportNetwork() {
+          for (let n = 0; n < 1000; n++) {
+            await sleep(0);
+            yield chunk(100_000);
+          }
+        },
+      },
+      { slowClientMs: 200 },
+    );
+    const read = async () => {
+      for await (const _ of api.exportNetwork(anExport))
+        await until(async () =>
+          /ExportNetwork",grpc_code="ResourceExhausted"\} 1/.test(await rpc.metrics.registry.metrics()),
+        );
+    };
+    expect(await failure(read())).toMatchObject({ code: "RESOURCE_EXHAUSTED", reason: "CLIENT_TOO_SLOW" });
   });
 
   it("ends when the client cancels while it waits", async () => {

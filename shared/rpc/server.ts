@@ -16,6 +16,8 @@ export interface ServerOptions extends ServerSettings {
   readiness: Readiness;
   metrics: Metrics;
   logger: Logger;
+  /** How long a client of a stream may read nothing before it is dropped; 60 s. */
+  slowClientMs?: number;
 }
 
 interface RpcServer {
@@ -34,7 +36,18 @@ const channelOptions = {
 
 /** Serves `services`, grpc.health.v1 (from `readiness`) and reflection (v1 and v1alpha). */
 export async function startServer(options: ServerOptions): Promise<RpcServer> {
-  const { host, port, services, readiness, metrics, logger, tls, tokens, insecure = false } = options;
+  const {
+    host,
+    port,
+    services,
+    readiness,
+    metrics,
+    logger,
+    tls,
+    tokens,
+    insecure = false,
+    slowClientMs = 60_000,
+  } = options;
   if (!tls && !insecure && !isLoopback(host)) {
     throw new LatheError(
       "FAILED_PRECONDITION",
@@ -59,7 +72,7 @@ export async function startServer(options: ServerOptions): Promise<RpcServer> {
     interceptors,
   });
   for (const each of all) {
-    server.addService(each.definition, each.bind({ logger, stopping: stopping.signal }));
+    server.addService(each.definition, each.bind({ logger, stopping: stopping.signal, slowClientMs }));
     for (const method of Object.values(each.definition)) observed.preregister(method);
   }
   reflection([...names, "grpc.health.v1.Health"]).addToServer(server);
