@@ -1,4 +1,4 @@
-import type { DescField, DescMessage } from "@bufbuild/protobuf";
+import { ScalarType, type DescField, type DescMessage } from "@bufbuild/protobuf";
 import type { Random } from "../../shared/engine/random";
 import { isMessage, type Entry, type Message, type Value } from "./message";
 import { ofScalar, pick, randomBytes, randomValue } from "./values";
@@ -17,7 +17,8 @@ export function randomMessage(type: DescMessage, random: Random, known: readonly
 /** A list has up to three entries; of numbers and texts sometimes thousands. A field that is no list is sometimes there twice. */
 function occurrences(field: DescField, random: Random): number {
   if (field.fieldKind !== "list" && field.fieldKind !== "map") return random.integer(20) === 0 ? 2 : 1;
-  return field.message || random.integer(16) > 0 ? 1 + random.integer(3) : 2 ** random.integer(13);
+  if (field.message || random.integer(16) > 0) return 1 + random.integer(3);
+  return 2 ** random.integer(field.scalar === ScalarType.STRING ? 8 : 13);
 }
 
 function randomEntry(field: DescField, random: Random, known: readonly string[]): Entry {
@@ -28,7 +29,7 @@ function randomEntry(field: DescField, random: Random, known: readonly string[])
 /** A message with one to three random edits, each in a random message within it. */
 export function mutated(message: Message, random: Random, known: readonly string[]): Message {
   const copy = copyOf(message);
-  for (let edits = 1 + random.integer(3); edits > 0; edits--) edit(pick(random, within(copy)), random, known);
+  for (let edits = 1 + random.integer(3); edits > 0; edits--) edit(within(copy, random), random, known);
   return copy;
 }
 
@@ -39,9 +40,19 @@ function copyOf({ type, entries }: Message): Message {
   };
 }
 
-/** The message and all messages in it. */
-function within(message: Message): Message[] {
-  return [message, ...message.entries.flatMap(({ value }) => (isMessage(value) ? within(value) : []))];
+/** The message or one in it. Each step down chooses the field first, so that a long list hides no other field. */
+function within(message: Message, random: Random): Message {
+  const nested = message.entries.filter(({ value }) => isMessage(value));
+  if (nested.length === 0 || random.integer(3) === 0) return message;
+  return within(chosen(nested, random).value as Message, random);
+}
+
+function chosen(entries: readonly Entry[], random: Random): Entry {
+  const field = pick(random, [...new Set(entries.map((entry) => entry.field))]);
+  return pick(
+    random,
+    entries.filter((entry) => entry.field === field),
+  );
 }
 
 function edit({ type, entries }: Message, random: Random, known: readonly string[]): void {
@@ -49,8 +60,8 @@ function edit({ type, entries }: Message, random: Random, known: readonly string
   const insert = () =>
     void entries.splice(random.integer(entries.length + 1), 0, randomEntry(pick(random, type.fields), random, known));
   if (entries.length === 0) return insert();
-  const at = random.integer(entries.length);
-  const entry = entries[at]!;
+  const entry = chosen(entries, random);
+  const at = entries.indexOf(entry);
   switch (random.integer(6)) {
     case 0:
       return insert();
