@@ -1,6 +1,6 @@
 import { ScalarType, type DescField, type DescMessage } from "@bufbuild/protobuf";
 import type { Random } from "../../shared/engine/random";
-import { isMessage, type Entry, type Message, type Value } from "./message";
+import { isMessage, type Entry, type Key, type Message, type Value } from "./message";
 import { ofScalar, pick, randomBytes, randomValue } from "./values";
 
 /** Each field of a message is set with this probability. */
@@ -23,7 +23,9 @@ function occurrences(field: DescField, random: Random): number {
 
 function randomEntry(field: DescField, random: Random, known: readonly string[]): Entry {
   const value: Value = field.message ? randomMessage(field.message, random, known) : randomValue(field, random, known);
-  return field.fieldKind === "map" ? { field, key: ofScalar(field.mapKey, random, known), value } : { field, value };
+  return field.fieldKind === "map"
+    ? { field, key: ofScalar(field.mapKey, random, known) as Key, value }
+    : { field, value };
 }
 
 /** A message with one to three random edits, each in a random message within it. */

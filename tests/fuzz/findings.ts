@@ -6,7 +6,7 @@ import type { Call } from "./plan";
 import { p99 } from "./probe";
 
 /** The call that showed a fault, and its request as sent. */
-export interface Shown {
+interface Shown {
   call: Call;
   request: Uint8Array;
   /** Whether the request has been made smaller. */

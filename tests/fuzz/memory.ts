@@ -7,7 +7,7 @@ export function residentMiB(pid: number): number {
 }
 
 /** Fewer rounds than this say nothing about growth. */
-export const ROUNDS_TO_JUDGE = 9;
+const ROUNDS_TO_JUDGE = 9;
 /** Memory may grow from the middle third of the rounds to the last by this share and this number of MiB. */
 const GROWTH = { share: 0.1, mib: 8 };
 

@@ -2,12 +2,13 @@ import { fromBinary, ScalarType, type DescField, type DescMessage } from "@bufbu
 import { reflect, type ReflectList, type ReflectMap, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
-export type Value = number | bigint | boolean | string | Uint8Array | Message;
+export type Key = number | bigint | boolean | string;
+export type Value = Key | Uint8Array | Message;
 
 /** One occurrence of a field: a value, an entry of a list, or an entry of a map with its key. */
 export interface Entry {
   field: DescField;
-  key?: Value;
+  key?: Key;
   value: Value;
 }
 
@@ -38,7 +39,7 @@ function fromReflect(message: ReflectMessage): Message {
       const value: unknown = message.get(field);
       if (field.fieldKind === "list") return [...(value as ReflectList)].map((one) => ({ field, value: single(one) }));
       if (field.fieldKind === "map")
-        return [...(value as ReflectMap)].map(([key, one]) => ({ field, key: key as Value, value: single(one) }));
+        return [...(value as ReflectMap)].map(([key, one]) => ({ field, key: key as Key, value: single(one) }));
       return [{ field, value: single(value) }];
     });
   return { type: message.desc, entries };

@@ -6,7 +6,7 @@ import { connect } from "../../shared/rpc/client";
 const EVERY_MS = 100;
 
 /** Asks each service for its health beside the calls, on a connection of its own. */
-export interface Probe {
+interface Probe {
   /** Times of the answers in ms, by service. */
   readonly times: Readonly<Record<ServiceName, number[]>>;
   stop(): Promise<void>;

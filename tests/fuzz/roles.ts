@@ -2,7 +2,7 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 
 /** States in which the searches of a run are kept; "deleted" has been there. */
 export const ROLES = ["waiting", "running", "paused", "ended", "cancelled", "deleted"] as const;
-export type Role = (typeof ROLES)[number];
+type Role = (typeof ROLES)[number];
 
 /** A text that stands for the search id of a role, of the length of an id: requests are drawn before the ids are known. */
 export const idOf = (role: Role): string => `s-${role.padEnd(12, "0")}`;
