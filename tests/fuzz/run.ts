@@ -26,7 +26,7 @@ interface FuzzOptions {
 
 /** Calls in flight, without the copies of a flood. */
 const LANES = 8;
-const ROUND = { least: 100, most: 500 };
+const ROUND = { least: 150, most: 500 };
 /** Time between the collection of garbage and the sample of memory. */
 const QUIET_MS = 500;
 
