@@ -20,8 +20,14 @@ export interface RpcStatus {
   metadata: Metadata;
 }
 
-const shorten = (text: string): string =>
-  text.length <= maxMessageLength ? text : `${text.slice(0, maxMessageLength)}...`;
+/**
+ * A message of bounded length. grpc-js throws at half of a surrogate pair, which is left where a quoted value is cut within a character;
+ * the throw would end the service.
+ */
+function sendable(text: string): string {
+  const short = text.length <= maxMessageLength ? text : `${text.slice(0, maxMessageLength)}...`;
+  return short.replace(/\p{Surrogate}/gu, "\ufffd");
+}
 
 function encodeStatus(error: LatheError, message: string, violations: LatheError["violations"]): Buffer {
   const omitted = error.violations.length - violations.length;
@@ -47,7 +53,7 @@ function encodeStatus(error: LatheError, message: string, violations: LatheError
  * instead of sent.
  */
 export function toStatus(error: LatheError): RpcStatus {
-  const message = shorten(error.message);
+  const message = sendable(error.message);
   let { violations } = error;
   let encoded = encodeStatus(error, message, violations);
   while (encoded.length > maxDetailsBytes && violations.length > 0) {

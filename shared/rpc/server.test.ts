@@ -85,6 +85,15 @@ describe("a unary call", () => {
     expect(error.violations.length + Number(error.metadata["violations_omitted"])).toBe(1000);
   });
 
+  it("carries a message in which a quoted value ends within a character", async () => {
+    const cut = `label "${"\u{1f600}".slice(0, 1)}" ${"x".repeat(1400)}`;
+    const { api } = await discretizationAt({
+      discretize: () => Promise.reject(new LatheError("INVALID_ARGUMENT", `${cut}${"\u{1f600}".repeat(100)}`)),
+    });
+    const { code, message } = await failure(api.discretize(anArchitecture));
+    expect({ code, message: message.slice(0, 9) }).toEqual({ code: "INVALID_ARGUMENT", message: 'label "\ufffd"' });
+  });
+
   it("joins a response that comes in parts, and answers other calls between them", async () => {
     const rpc = await startRpc([
       service(ShrinkingServiceService, {
