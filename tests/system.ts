@@ -47,8 +47,12 @@ export class System {
       env: { ...SERVICE_ENV, ...env },
       say: (line) => said.push(line),
     });
-    const bus = await connectBus({ url: stack.natsUrl, name: "test", logger: quiet });
-    return new System(stack, bus, said);
+    return System.on(stack, said);
+  }
+
+  /** A stack that is started already. */
+  static async on(stack: Stack, said: readonly string[] = []): Promise<System> {
+    return new System(stack, await connectBus({ url: stack.natsUrl, name: "test", logger: quiet }), said);
   }
 
   /** Stops the stack and removes its folder, unless `keepFolder` is set for another start in it. */

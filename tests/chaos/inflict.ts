@@ -1,0 +1,95 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { EventName } from "../../shared/events/catalog";
+import { api as jetstream, readMessage, store } from "../../shared/events/jetstream";
+import { ALL_EVENTS, DURABLES, EVENTS_STREAM, eventFilter } from "../../shared/events/subjects";
+import { pullOne } from "../../shared/events/pull";
+import { patience, until } from "../../shared/testing/until";
+import type { System } from "../system";
+import { LEASE_MS, type Fleet, type Member } from "./fleet";
+import type { Followed } from "./followed";
+import type { Harm } from "./plan";
+
+/** Events that a test of repetitions may store again: those by which services act. */
+const REPEATED: readonly EventName[] = [
+  ...(["epoch.completed", "space.kept", "space.shrunk", "supernet.converged", "architecture.derived"] as const),
+  ...(["retraining.epoch.completed", "network.trained"] as const),
+];
+
+/** Whether the harm may cost a work item of the search an attempt. */
+export function strikes(fleet: Fleet, harm: Harm, { at, isOver }: Followed): boolean {
+  if (isOver || !("process" in harm) || harm.do === "cut") return false;
+  if (harm.do === "kill" && harm.signal === "SIGTERM") return false;
+  if ((harm.do === "stop" || harm.do === "hold") && harm.leases < 1) return false;
+  return fleet.members.some(({ name, service }) => name === harm.process && service === at);
+}
+
+/** Does the harm. Resolves, with what was done, when its cause has passed; what it broke may still be down. */
+export async function inflict(harm: Harm, fleet: Fleet, system: System, search: Followed): Promise<string> {
+  switch (harm.do) {
+    case "kill": {
+      const { child } = kept(fleet, harm.process);
+      child.kill(harm.signal);
+      await child.exited;
+      return `pid ${child.pid}`;
+    }
+    case "kill worker": {
+      const member = memberOf(fleet, harm.process);
+      // There may be no work for it any more.
+      const [pid] = await until(
+        () => fleet.workersOf(member),
+        (pids) => pids.length > 0 || search.isOver,
+      );
+      if (pid === undefined) return "it had none";
+      process.kill(pid, "SIGKILL");
+      return `pid ${pid}`;
+    }
+    case "stop": {
+      const { pid } = kept(fleet, harm.process).child;
+      process.kill(-pid, "SIGSTOP");
+      await pause(harm.leases * LEASE_MS);
+      process.kill(-pid, "SIGCONT");
+      return `pid ${pid}`;
+    }
+    case "hold": {
+      const { relay } = memberOf(fleet, harm.process);
+      relay.hold();
+      await pause(harm.leases * LEASE_MS);
+      relay.release();
+      return "released";
+    }
+    case "cut":
+      memberOf(fleet, harm.process).relay.cut();
+      return "cut";
+    case "repeat":
+      return repeat(harm.withId, system, search);
+    case "give back": {
+      const filter = harm.durable === DURABLES.search ? ALL_EVENTS : eventFilter("epoch.completed");
+      const settings = { stream: EVENTS_STREAM, durable: harm.durable, filter, ackWaitMs: 10_000, maxAckPending: 256 };
+      const pulled = await pullOne(system.bus, settings, patience(), (_queue, late) => late.nak(0));
+      pulled?.nak(200);
+      return pulled ? pulled.where : "no event came";
+    }
+    case "forget":
+      await jetstream(system.bus, { what: harm.durable, retryForMs: 60_000 }, ({ consumers }) =>
+        consumers.delete(EVENTS_STREAM, harm.durable),
+      ).catch(() => undefined);
+      return "deleted";
+  }
+}
+
+/** Stores the newest event of a search again. A message that NATS does not recognise is foreign to the search. */
+async function repeat(withId: boolean, { bus }: System, search: Followed): Promise<string> {
+  const newest = search.events.filter(({ event }) => REPEATED.includes(event.type)).at(-1);
+  if (!newest) return "none yet";
+  const what = "an event stored again";
+  const message = await readMessage(bus, EVENTS_STREAM, { seq: newest.sequence }, { what, retryForMs: 60_000 });
+  if (!message) throw new Error(`event ${newest.sequence} of search ${search.id} is gone`);
+  const msgId = withId ? message.id : `${message.id}-again-${Date.now()}`;
+  const { sequence, duplicate } = await store(bus, message.subject, message.data, { what, msgId, retryForMs: 60_000 });
+  if (withId !== duplicate) throw new Error(`event ${newest.sequence} stored again is ${duplicate ? "" : "no "}duplicate`);
+  if (!duplicate) search.foreign.add(sequence);
+  return `${newest.event.type}#${newest.sequence}`;
+}
+
+const memberOf = (fleet: Fleet, name: string): Member => fleet.members.find((member) => member.name === name)!;
+const kept = (fleet: Fleet, name: string) => (name === "nats" ? fleet.nats : memberOf(fleet, name).kept);
