@@ -70,8 +70,9 @@ export function differences(twin: Ending, ending: Ending): string[] {
   for (const kind of new Set([...Object.keys(twin.files), ...Object.keys(ending.files)]))
     if (ending.files[kind] !== twin.files[kind])
       found.push(`${kind} is ${ending.files[kind] ?? "missing"}, must be ${twin.files[kind] ?? "absent"}`);
-  const at = [...twin.events, undefined].findIndex((event, index) => !isDeepStrictEqual(event, ending.events[index]));
-  if (at < twin.events.length || ending.events.length > twin.events.length) {
+  const longer = twin.events.length > ending.events.length ? twin.events : ending.events;
+  const at = longer.findIndex((_, index) => !isDeepStrictEqual(twin.events[index], ending.events[index]));
+  if (at >= 0) {
     const shown = (events: unknown[]) => JSON.stringify(events[at] ?? "nothing").slice(0, 300);
     found.push(`event ${at + 1} is ${shown(ending.events)}, must be ${shown(twin.events)}`);
   }

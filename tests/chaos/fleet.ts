@@ -32,6 +32,8 @@ export interface Member {
 /** A whole stack on loopback, with several processes of some services. Whatever dies is started again. */
 export interface Fleet extends Stack {
   readonly nats: Kept;
+  /** A member by its name, or "nats". */
+  process(name: string): Kept;
   readonly members: readonly Member[];
   /** Resolves when every process serves, and says that it is ready. */
   whole(): Promise<void>;
@@ -87,6 +89,7 @@ export async function startFleet({ nats: binary, replicas = {}, env = {} }: Flee
   return {
     nats,
     members,
+    process: (name) => (name === "nats" ? nats : members.find((member) => member.name === name)!.kept),
     folder: first.folder,
     natsUrl,
     addresses: () => Object.fromEntries(SERVICES.map((name) => [name, of(name).address()])) as Addresses,

@@ -31,6 +31,8 @@ export class Followed {
     readonly id: string,
   ) {
     this.following = this.follow();
+    // stop() reports a failure.
+    this.following.catch(() => {});
   }
 
   /** Resolves when the search has ended. */
@@ -63,8 +65,7 @@ export class Followed {
     const { at } = this;
     const workers = () => fleet.workers(at).length > 0;
     await until(
-      () =>
-        this.progress > progress || this.events.length > events || this.isOver || (at !== "supernet" && workers()),
+      () => this.progress > progress || this.events.length > events || this.isOver || (at !== "supernet" && workers()),
     );
   }
 

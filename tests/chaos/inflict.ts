@@ -15,19 +15,20 @@ const REPEATED: readonly EventName[] = [
   ...(["retraining.epoch.completed", "network.trained"] as const),
 ];
 
-/** Whether the harm may cost a work item of the search an attempt. */
-export function strikes(fleet: Fleet, harm: Harm, { at, isOver }: Followed): boolean {
-  if (isOver || !("process" in harm) || harm.do === "cut") return false;
-  if (harm.do === "kill" && harm.signal === "SIGTERM") return false;
-  if ((harm.do === "stop" || harm.do === "hold") && harm.leases < 1) return false;
-  return fleet.members.some(({ name, service }) => name === harm.process && service === at);
+/** The searches whose work item the harm may cost an attempt. */
+export function struck(fleet: Fleet, harm: Harm, searches: readonly Followed[]): Followed[] {
+  if (!("process" in harm) || harm.do === "cut") return [];
+  if (harm.do === "kill" && harm.signal === "SIGTERM") return [];
+  if ((harm.do === "stop" || harm.do === "hold") && harm.leases < 1) return [];
+  const service = fleet.members.find(({ name }) => name === harm.process)?.service;
+  return searches.filter(({ at, isOver }) => !isOver && at === service);
 }
 
 /** Does the harm. Resolves, with what was done, when its cause has passed; what it broke may still be down. */
 export async function inflict(harm: Harm, fleet: Fleet, system: System, search: Followed): Promise<string> {
   switch (harm.do) {
     case "kill": {
-      const { child } = kept(fleet, harm.process);
+      const { child } = fleet.process(harm.process);
       child.kill(harm.signal);
       await child.exited;
       return `pid ${child.pid}`;
@@ -40,14 +41,14 @@ export async function inflict(harm: Harm, fleet: Fleet, system: System, search: 
         (pids) => pids.length > 0 || search.isOver,
       );
       if (pid === undefined) return "it had none";
-      process.kill(pid, "SIGKILL");
+      signal(pid, "SIGKILL");
       return `pid ${pid}`;
     }
     case "stop": {
-      const { pid } = kept(fleet, harm.process).child;
-      process.kill(-pid, "SIGSTOP");
+      const { pid } = fleet.process(harm.process).child;
+      signal(-pid, "SIGSTOP");
       await pause(harm.leases * LEASE_MS);
-      process.kill(-pid, "SIGCONT");
+      signal(-pid, "SIGCONT");
       return `pid ${pid}`;
     }
     case "hold": {
@@ -86,10 +87,19 @@ async function repeat(withId: boolean, { bus }: System, search: Followed): Promi
   if (!message) throw new Error(`event ${newest.sequence} of search ${search.id} is gone`);
   const msgId = withId ? message.id : `${message.id}-again-${Date.now()}`;
   const { sequence, duplicate } = await store(bus, message.subject, message.data, { what, msgId, retryForMs: 60_000 });
-  if (withId !== duplicate) throw new Error(`event ${newest.sequence} stored again is ${duplicate ? "" : "no "}duplicate`);
+  if (withId !== duplicate)
+    throw new Error(`event ${newest.sequence} stored again is ${duplicate ? "" : "no "}duplicate`);
   if (!duplicate) search.foreign.add(sequence);
   return `${newest.event.type}#${newest.sequence}`;
 }
 
+/** A process that another fault has killed needs no signal. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 const memberOf = (fleet: Fleet, name: string): Member => fleet.members.find((member) => member.name === name)!;
-const kept = (fleet: Fleet, name: string) => (name === "nats" ? fleet.nats : memberOf(fleet, name).kept);

@@ -46,8 +46,8 @@ export function planFaults({ seed, faults, events, processes }: PlanOptions): Fa
   const random = createRandom(seed, "chaos");
   const planned = Array.from({ length: faults }, (_, index): Fault => {
     const search = index % events.length;
-    // Not after the last event: the search has ended by then.
-    const event = random.integer(events[search]! - 1);
+    // Not after the last two, network.profiled and search.succeeded: little happens after them.
+    const event = random.integer(events[search]! - 2);
     return { search, event, underWay: random.next() < 0.5, harm: drawHarm(random, processes) };
   });
   return planned.sort((a, b) => a.search - b.search || a.event - b.event || Number(a.underWay) - Number(b.underWay));
@@ -57,7 +57,11 @@ const pick = <T>(random: Random, from: readonly T[]): T => from[random.integer(f
 
 function drawHarm(random: Random, processes: PlanOptions["processes"]): Harm {
   const some = () => pick(random, processes).name;
-  const worker = () => pick(random, processes.filter(({ service }) => WORKERS.includes(service))).name;
+  const worker = () =>
+    pick(
+      random,
+      processes.filter(({ service }) => WORKERS.includes(service)),
+    ).name;
   const durable = () => pick(random, Object.values(DURABLES));
   const draws: readonly [share: number, draw: () => Harm][] = [
     [6, () => ({ do: "kill", process: some(), signal: "SIGKILL" })],

@@ -8,7 +8,7 @@ import { System } from "../system";
 import { deleteAll, differences, endingOf, undisturbed } from "./compare";
 import { startFleet, type Fleet } from "./fleet";
 import { Followed } from "./followed";
-import { inflict, strikes } from "./inflict";
+import { inflict, struck } from "./inflict";
 import { harmText, planFaults, type Fault } from "./plan";
 
 export interface ChaosOptions {
@@ -41,12 +41,11 @@ export async function chaos({ searches, kills, seed, nats, say }: ChaosOptions):
   const fleet = await startFleet({ nats, replicas: { search: 2, supernet: 2 } });
   const system = await System.on(fleet);
   const deviations: string[] = [];
+  const begun: Followed[] = [];
   try {
     const all = specs(searches, seed);
     const twins = await Promise.all(all.map((spec) => undisturbed(system, spec)));
-    twins.forEach(({ ending, history }, index) =>
-      say(`twin ${index + 1}: ${ending.state}, ${history.length} events`),
-    );
+    twins.forEach(({ ending, history }, index) => say(`twin ${index + 1}: ${ending.state}, ${history.length} events`));
     const events = twins.map(({ history }) => history.length);
     const processes = fleet.members;
     const plan = planFaults({ seed, faults: kills, events, processes });
@@ -54,61 +53,51 @@ export async function chaos({ searches, kills, seed, nats, say }: ChaosOptions):
       `search ${search + 1} ${underWay ? "at work " : ""}after ${nameOf(twins[search]!.history[event]!)}`;
     plan.forEach((fault, index) => say(`plan ${index + 1}: ${where(fault)}: ${harmText(fault.harm)}`));
 
-    const begun = await Promise.all(all.map(async (spec) => new Followed(system, await system.begin(spec))));
-    const turn = new Turn();
+    for (const spec of all) begun.push(new Followed(system, await system.begin(spec)));
     await Promise.all(
       begun.map(async (search, index) => {
         for (const [number, fault] of plan.entries()) {
           if (fault.search !== index) continue;
           await search.reaches(fault.event);
           if (fault.underWay) await search.underWay(fleet);
-          await turn.take(async () => {
-            await spared(fleet, fault, begun);
-            const now = search.events.at(-1);
-            const done = await inflict(fault.harm, fleet, system, search);
-            say(`fault ${number + 1}: ${where(fault)}, in fact ${now && nameOf(now)}: ${harmText(fault.harm)} (${done})`);
-            await fleet.whole();
-          });
+          await spared(fleet, fault, begun);
+          const now = search.events.at(-1);
+          const done = await inflict(fault.harm, fleet, system, search);
+          say(`fault ${number + 1}: ${where(fault)}, in fact ${now && nameOf(now)}: ${harmText(fault.harm)} (${done})`);
         }
         await search.ended();
       }),
     );
     await fleet.whole();
     for (const [index, search] of begun.entries()) {
-      const record = await until(() => system.get(search.id), ({ state }) => state >= 4);
+      const record = await until(
+        () => system.get(search.id),
+        ({ state }) => state >= 4,
+      );
       const found = differences(twins[index]!.ending, await endingOf(system, record, search.foreign));
       say(`search ${index + 1} (${search.id}): ${found.length === 0 ? "equal to its twin" : found.join("; ")}`);
       deviations.push(...found.map((text) => `search ${index + 1} (${search.id}): ${text}`));
-      await search.stop();
     }
     const ids = [...twins, ...begun].map(({ id }) => id);
     await deleteAll(system, ids).catch((thrown: unknown) =>
       deviations.push(`after all is deleted: ${LatheError.from(thrown).message}`),
     );
     await fleet.whole();
-    say(`${fleet.members.reduce((sum, { kept }) => sum + kept.deaths, fleet.nats.deaths)} processes were started again`);
+    say(
+      `${fleet.members.reduce((sum, { kept }) => sum + kept.deaths, fleet.nats.deaths)} processes were started again`,
+    );
   } finally {
+    await Promise.all(begun.map((search) => search.stop()));
     await system.stop();
   }
   return deviations;
 }
 
-/** Waits until no search would lose its last attempt by a fault, and notes the attempt that each loses. */
+/** Waits until the process serves and no search would lose its last attempt by the fault; notes the attempt that each search loses. */
 async function spared(fleet: Fleet, { harm }: Fault, searches: readonly Followed[]): Promise<void> {
   const hit = await until(
-    () => searches.filter((search) => strikes(fleet, harm, search)),
-    (found) => found.every((search) => search.strikes < MAX_STRIKES),
+    () => ("process" in harm && !fleet.process(harm.process).up ? undefined : struck(fleet, harm, searches)),
+    (found) => found?.every((search) => search.strikes < MAX_STRIKES) ?? false,
   );
-  for (const search of hit) search.strikes++;
-}
-
-/** One fault at a time. */
-class Turn {
-  private last: Promise<unknown> = Promise.resolve();
-
-  take<T>(job: () => Promise<T>): Promise<T> {
-    const mine = this.last.then(job);
-    this.last = mine.catch(() => {});
-    return mine;
-  }
+  for (const search of hit!) search.strikes++;
 }
