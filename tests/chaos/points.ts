@@ -2,13 +2,12 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { SERVICES, type ServiceName } from "../../cli/stack/stack";
 import { createRandom } from "../../shared/engine/random";
-import { isUnavailable } from "../../shared/events/faults";
-import { LatheError } from "../../shared/process/errors";
 import { until } from "../../shared/testing/until";
 import { smallSpec } from "../specs";
 import { newFolder, System } from "../system";
 import { deleteAll, differences, endingOf, type Ending } from "./compare";
 import { startFleet, type Fleet } from "./fleet";
+import { patiently } from "./patiently";
 
 const SIDES = ["before", "after"] as const;
 
@@ -89,15 +88,9 @@ export function pointsTable(deaths: readonly Death[]): string {
 /** Runs a search by a request that is repeated until it is answered, as a client does. */
 async function searchUnder(system: System, ids: string[]): Promise<Ending> {
   const requestId = `points-${ids.length + 1}`;
-  const started = await until(() =>
-    system.search.api.startSearch({ spec: smallSpec(), requestId }).catch((thrown: unknown) => {
-      if (isUnavailable(LatheError.from(thrown))) return undefined;
-      throw thrown;
-    }),
-  );
-  const { id } = started!.search!;
-  ids.push(id);
-  return endingOf(system, await system.ended(id));
+  const { search } = await patiently(() => system.search.api.startSearch({ spec: smallSpec(), requestId }));
+  ids.push(search!.id);
+  return endingOf(system, await patiently(() => system.ended(search!.id)));
 }
 
 /** Gives every process new points and an empty log: it reads them when it starts. */

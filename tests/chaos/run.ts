@@ -70,10 +70,7 @@ export async function chaos({ searches, kills, seed, nats, say }: ChaosOptions):
     );
     await fleet.whole();
     for (const [index, search] of begun.entries()) {
-      const record = await until(
-        () => system.get(search.id),
-        ({ state }) => state >= 4,
-      );
+      const record = await system.ended(search.id);
       const found = differences(twins[index]!.ending, await endingOf(system, record, search.foreign));
       say(`search ${index + 1} (${search.id}): ${found.length === 0 ? "equal to its twin" : found.join("; ")}`);
       deviations.push(...found.map((text) => `search ${index + 1} (${search.id}): ${text}`));
