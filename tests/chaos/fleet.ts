@@ -14,7 +14,7 @@ import { takeStateFolder } from "../../cli/stack/state";
 import { childrenOf } from "../../shared/testing/processes";
 import { until } from "../../shared/testing/until";
 import { compiled } from "../compiled";
-import { newFolder, SERVICE_ENV } from "../system";
+import { newFolder, SERVICE_ENV, type System } from "../system";
 import { Kept } from "./kept";
 import { Relay } from "./relay";
 
@@ -35,6 +35,8 @@ export interface Fleet extends Stack {
   /** A member by its name, or "nats". */
   process(name: string): Kept;
   readonly members: readonly Member[];
+  /** Folders with the logs of each process. */
+  readonly folders: readonly string[];
   /** Resolves when every process serves, and says that it is ready. */
   whole(): Promise<void>;
   /** Process ids of the children that train, derive or measure for a process, or for all of a service. */
@@ -91,6 +93,7 @@ export async function startFleet({ nats: binary, replicas = {}, env = {} }: Flee
     members,
     process: (name) => (name === "nats" ? nats : members.find((member) => member.name === name)!.kept),
     folder: first.folder,
+    folders: folders.map(({ folder }) => folder),
     natsUrl,
     addresses: () => Object.fromEntries(SERVICES.map((name) => [name, of(name).address()])) as Addresses,
     pids: () => [nats, ...members.map(({ kept }) => kept)].map(({ child }) => child.pid),
@@ -107,7 +110,18 @@ export async function startFleet({ nats: binary, replicas = {}, env = {} }: Flee
       await Promise.all(members.map(({ relay }) => relay.stop()));
       await nats.stop(GRACE_MS);
       await guard.stop();
-      for (const { folder } of folders) rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Stops a fleet. Its folders are kept, and named, where something was wrong. */
+export async function stopFleet(
+  system: System,
+  fleet: Fleet,
+  sound: boolean,
+  say: (line: string) => void,
+): Promise<void> {
+  await system.stop({ keepFolder: true });
+  if (sound) for (const folder of fleet.folders) rmSync(folder, { recursive: true, force: true });
+  else say(`the logs of the services are in ${fleet.folders.join(", ")}`);
 }

@@ -37,7 +37,11 @@ export class Followed {
 
   /** Resolves when the search has ended. */
   async ended(): Promise<void> {
-    await until(() => this.isOver);
+    const newest = () => this.events.at(-1)?.event.type;
+    await until(
+      () => `search ${this.id} after ${newest()}`,
+      () => this.isOver,
+    );
   }
 
   get isOver(): boolean {

@@ -6,7 +6,7 @@ import { until } from "../../shared/testing/until";
 import { smallSpec } from "../specs";
 import { newFolder, System } from "../system";
 import { deleteAll, differences, endingOf, type Ending } from "./compare";
-import { startFleet, type Fleet } from "./fleet";
+import { startFleet, stopFleet, type Fleet } from "./fleet";
 import { patiently } from "./patiently";
 
 const SIDES = ["before", "after"] as const;
@@ -47,6 +47,7 @@ export async function killPoints({ seed, searches, nats, say }: PointsOptions) {
   const system = await System.on(fleet);
   const deaths: Death[] = [];
   const deviations: string[] = [];
+  let sound = false;
   try {
     const ids: string[] = [];
     const twin = await searchUnder(system, ids);
@@ -68,9 +69,10 @@ export async function killPoints({ seed, searches, nats, say }: PointsOptions) {
     }
     await arm(fleet, folder, []);
     await deleteAll(system, ids);
+    sound = deviations.length === 0;
     return { deaths, left, deviations };
   } finally {
-    await system.stop();
+    await stopFleet(system, fleet, sound, say);
     rmSync(folder, { recursive: true });
   }
 }

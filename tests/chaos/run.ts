@@ -6,7 +6,7 @@ import { nameOf } from "../outcome";
 import { smallSpec } from "../specs";
 import { System } from "../system";
 import { deleteAll, differences, endingOf, undisturbed } from "./compare";
-import { startFleet, type Fleet } from "./fleet";
+import { startFleet, stopFleet, type Fleet } from "./fleet";
 import { Followed } from "./followed";
 import { inflict, struck } from "./inflict";
 import { harmText, planFaults, type Fault } from "./plan";
@@ -42,6 +42,7 @@ export async function chaos({ searches, kills, seed, nats, say }: ChaosOptions):
   const system = await System.on(fleet);
   const deviations: string[] = [];
   const begun: Followed[] = [];
+  let sound = false;
   try {
     const all = specs(searches, seed);
     const twins = await Promise.all(all.map((spec) => undisturbed(system, spec)));
@@ -83,9 +84,10 @@ export async function chaos({ searches, kills, seed, nats, say }: ChaosOptions):
     say(
       `${fleet.members.reduce((sum, { kept }) => sum + kept.deaths, fleet.nats.deaths)} processes were started again`,
     );
+    sound = deviations.length === 0;
   } finally {
     await Promise.all(begun.map((search) => search.stop()));
-    await system.stop();
+    await stopFleet(system, fleet, sound, say);
   }
   return deviations;
 }
