@@ -61,9 +61,16 @@ function nameOf(subject, payload, what) {
   if (subject.startsWith("lathe.events.")) return `event ${tokens.slice(3).join(".")}`;
   if (subject.startsWith("lathe.work.")) return `work ${tokens[2]}`;
   if (subject.startsWith("$KV.")) return `record ${tokens[1]}`;
-  // The name of an object ends in its kind.
-  if (subject.startsWith("$O.")) return `${tokens[2] === "M" ? "manifest" : "chunk"} ${what.split("/").at(-1)}`;
-  if (subject.startsWith("$JS.API.STREAM.PURGE.")) return `purge ${tokens[4]}${/\.(M|C)\./.exec(what)?.[1] ?? ""}`;
+  // The name of an object ends in its kind, that of a picture in its number.
+  const part = (letter) => (letter === "M" ? "manifest" : "chunk");
+  if (subject.startsWith("$O."))
+    return `${part(tokens[2])} ${what
+      .split("/")
+      .at(-1)
+      .replace(/^\d+\.png$/, "picture")}`;
+  const purged = /\$O\.(\w+)\.(M|C)\./.exec(what);
+  if (subject.startsWith("$JS.API.STREAM.PURGE."))
+    return purged ? `purge ${part(purged[2])} ${purged[1]}` : `purge ${tokens[4]}`;
   if (subject.startsWith("$JS.ACK.") && payload === "+ACK")
     return `acknowledgement ${/ lathe\.(?:work\.\w+|events)/.exec(what)?.[0].trim() ?? what}`;
   return undefined;

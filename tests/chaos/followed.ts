@@ -3,6 +3,7 @@ import type { EventName, StoredEvent } from "../../shared/events/catalog";
 import { replay } from "../../shared/events/history";
 import { subscribeProgress } from "../../shared/events/publisher";
 import { until } from "../../shared/testing/until";
+import { nameOf } from "../outcome";
 import type { System } from "../system";
 import type { Fleet } from "./fleet";
 
@@ -37,9 +38,8 @@ export class Followed {
 
   /** Resolves when the search has ended. */
   async ended(): Promise<void> {
-    const newest = () => this.events.at(-1)?.event.type;
     await until(
-      () => `search ${this.id} after ${newest()}`,
+      () => `search ${this.id} after ${this.newest}`,
       () => this.isOver,
     );
   }
@@ -51,6 +51,12 @@ export class Followed {
   /** The events so far, without foreign ones. */
   get events(): StoredEvent[] {
     return this.stored.filter(({ sequence }) => !this.foreign.has(sequence));
+  }
+
+  /** Name and epoch of the newest event. */
+  get newest(): string {
+    const newest = this.events.at(-1);
+    return newest ? nameOf(newest) : "no event";
   }
 
   /** The service that works for the search. */

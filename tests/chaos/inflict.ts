@@ -1,8 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { EventName } from "../../shared/events/catalog";
 import { api as jetstream, readMessage, store } from "../../shared/events/jetstream";
-import { ALL_EVENTS, DURABLES, EVENTS_STREAM, eventFilter } from "../../shared/events/subjects";
-import { pullOne } from "../../shared/events/pull";
+import { EVENTS_STREAM } from "../../shared/events/subjects";
+import { pullOne, type Delivery } from "../../shared/events/pull";
 import { patience, until } from "../../shared/testing/until";
 import type { System } from "../system";
 import { LEASE_MS, type Fleet, type Member } from "./fleet";
@@ -64,9 +64,10 @@ export async function inflict(harm: Harm, fleet: Fleet, system: System, search: 
     case "repeat":
       return repeat(harm.withId, system, search);
     case "give back": {
-      const filter = harm.durable === DURABLES.search ? ALL_EVENTS : eventFilter("epoch.completed");
-      const settings = { stream: EVENTS_STREAM, durable: harm.durable, filter, ackWaitMs: 10_000, maxAckPending: 256 };
-      const pulled = await pullOne(system.bus, settings, patience(), (_queue, late) => late.nak(0));
+      const settings = { stream: EVENTS_STREAM, durable: harm.durable, filter: "", ackWaitMs: 0, maxAckPending: 0 };
+      const late = (_queue: unknown, delivery: Delivery) => delivery.nak(0);
+      // NATS ends the pull where it is stopped.
+      const pulled = await pullOne(system.bus, settings, patience(), late).catch(() => undefined);
       pulled?.nak(200);
       return pulled ? pulled.where : "no event came";
     }

@@ -55,20 +55,17 @@ export async function chaos({ searches, kills, seed, nats, say }: ChaosOptions):
     plan.forEach((fault, index) => say(`plan ${index + 1}: ${where(fault)}: ${harmText(fault.harm)}`));
 
     for (const spec of all) begun.push(new Followed(system, await system.begin(spec)));
-    await Promise.all(
-      begun.map(async (search, index) => {
-        for (const [number, fault] of plan.entries()) {
-          if (fault.search !== index) continue;
-          await search.reaches(fault.event);
-          if (fault.underWay) await search.underWay(fleet);
-          await spared(fleet, fault, begun);
-          const now = search.events.at(-1);
-          const done = await inflict(fault.harm, fleet, system, search);
-          say(`fault ${number + 1}: ${where(fault)}, in fact ${now && nameOf(now)}: ${harmText(fault.harm)} (${done})`);
-        }
-        await search.ended();
-      }),
-    );
+    // Faults do not wait for each other: one process may stand still while another dies.
+    const strike = async (fault: Fault, index: number) => {
+      const search = begun[fault.search]!;
+      await search.reaches(fault.event);
+      if (fault.underWay) await search.underWay(fleet);
+      await spared(fleet, fault, begun);
+      const met = search.newest;
+      const done = await inflict(fault.harm, fleet, system, search);
+      say(`fault ${index + 1}: ${where(fault)}, in fact ${met}: ${harmText(fault.harm)} (${done})`);
+    };
+    await Promise.all([...plan.map(strike), ...begun.map((search) => search.ended())]);
     await fleet.whole();
     for (const [index, search] of begun.entries()) {
       const record = await system.ended(search.id);
