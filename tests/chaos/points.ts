@@ -19,7 +19,7 @@ interface Point {
   side: (typeof SIDES)[number];
 }
 
-export interface Death extends Point {
+interface Death extends Point {
   /** Number of the search in which the process died. */
   search: number;
   /** Whether that search ended as the undisturbed one. */

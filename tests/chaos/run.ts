@@ -11,7 +11,7 @@ import { Followed } from "./followed";
 import { inflict, struck } from "./inflict";
 import { harmText, planFaults, type Fault } from "./plan";
 
-export interface ChaosOptions {
+interface ChaosOptions {
   searches: number;
   kills: number;
   seed: number;
