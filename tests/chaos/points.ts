@@ -36,8 +36,8 @@ interface PointsOptions {
 
 /**
  * Kills a service before and after each kind of durable write that it makes for a search, at an occurrence of the seed's choice. One search
- * dies of many points in turn; searches follow each other until no point is left. Returns the deaths, the points that no search has reached,
- * and every deviation.
+ * dies of many points in turn; searches follow each other until no point is left. Returns the deaths, the points that no search has
+ * reached, and every deviation.
  */
 export async function killPoints({ seed, searches, nats, say }: PointsOptions) {
   const folder = newFolder();
