@@ -6,8 +6,10 @@ import { subscribeProgress } from "../../shared/events/publisher";
 import { LatheError } from "../../shared/process/errors";
 import type { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
 
-/** Newest events that a feed keeps. A watcher that is further behind reads them for itself. */
-const KEPT_EVENTS = 1_000;
+/**
+ * Newest events that a feed keeps; those of a large space have some 100 kB each. A watcher that is further behind reads them for itself.
+ */
+const KEPT_EVENTS = 200;
 
 /** The part of Projection that a feed needs. */
 export interface Recorded {
