@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { schema as discretization } from "../services/discretization/config";
 import { schema as latency } from "../services/latency/config";
+import { schema as search } from "../services/search/config";
 import { schema as supernet } from "../services/supernet/config";
 import { baseSchema, read as readSettings } from "../shared/process/config";
 import { SERVICES } from "../cli/stack/stack";
@@ -14,7 +15,7 @@ const unique = (found: Iterable<string>) => [...new Set(found)].sort();
 const mentioned = (text: string) => unique([...text.matchAll(/\bLATHE_[A-Z_]+\b/g)].map(([name]) => name));
 
 const base = Object.keys(baseSchema.shape);
-const schemas = { search: baseSchema, supernet, shrinking: baseSchema, discretization, latency };
+const schemas = { search, supernet, shrinking: baseSchema, discretization, latency };
 const own = Object.fromEntries(
   SERVICES.map((name) => [name, Object.keys(schemas[name].shape).filter((setting) => !base.includes(setting))]),
 );
@@ -52,7 +53,7 @@ describe("settings", () => {
       ...["LATHE_NATS_CREDS", "LATHE_NATS_TLS_CA_FILE", "LATHE_NATS_TLS_CERT_FILE", "LATHE_NATS_TLS_KEY_FILE"],
       ...["LATHE_TLS_CERT_FILE", "LATHE_TLS_KEY_FILE", "LATHE_TLS_CA_FILE", "LATHE_AUTH_TOKEN_FILE"],
       // All cores and all memory of the machine; a minute; no end.
-      ...["LATHE_THREADS", "LATHE_TRAINING_MEMORY", "LATHE_LEASE", "LATHE_JOBS"],
+      ...["LATHE_THREADS", "LATHE_TRAINING_MEMORY", "LATHE_LEASE", "LATHE_JOBS", "LATHE_MAX_SEARCHES"],
       ...local,
     ];
     const set = Object.values(compose.services).flatMap(({ environment = {} }) => Object.keys(environment));
