@@ -12,7 +12,7 @@ import type { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
 const KEPT_EVENTS = 200;
 
 /** The part of Projection that a feed needs. */
-export interface Recorded {
+interface Recorded {
   /** Waits until the record of a search includes an event; returns the newest sequence that it includes. */
   reach(searchId: string, sequence: number, signal: AbortSignal): Promise<number>;
 }

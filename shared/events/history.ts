@@ -5,6 +5,7 @@ import { Cursor } from "./cursor";
 import { decodeEvent } from "./envelope";
 import { isOutage, sleep } from "./faults";
 import { lastSequence, readMessage, type StoredMessage } from "./jetstream";
+import { streamInfo } from "./streams";
 import { EVENTS_STREAM, eventSubject, parseEventSubject, searchFilter } from "./subjects";
 
 /** Interval of reads without a wake-up, in case a wake-up was lost. */
@@ -150,16 +151,22 @@ export async function isDeleted(bus: Bus, searchId: string): Promise<boolean> {
   return (await readMessage(bus, EVENTS_STREAM, query, { what: `search.created of ${searchId}` })) === undefined;
 }
 
-/** Calls back once the search has been deleted, at most two seconds later, unless the signal aborts first. An outage only delays it. */
+/**
+ * Calls back once the search has been deleted, at most two seconds later, unless the signal aborts first. An outage only delays it. A
+ * stream that was made anew has lost the search, which is no deletion: replay() reports it.
+ */
 export async function onDeletion(bus: Bus, searchId: string, signal: AbortSignal, deleted: () => void): Promise<void> {
-  for (;;) {
-    await sleep(POLL_MS, signal);
-    if (signal.aborted) return;
+  let created: string | undefined;
+  for (let look = 1; !signal.aborted; look++) {
     try {
-      if (await isDeleted(bus, searchId)) return deleted();
+      const stream = await streamInfo(bus, EVENTS_STREAM);
+      created ??= stream?.created;
+      if (!stream || stream.created !== created) return;
+      if (look > 1 && (await isDeleted(bus, searchId))) return deleted();
     } catch (error) {
       bus.logger.warn("it is not known whether a search still exists", { searchId, error });
     }
+    await sleep(POLL_MS, signal);
   }
 }
 
