@@ -16,6 +16,7 @@ import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { outcome } from "../outcome";
 import type { System } from "../system";
+import { patiently } from "./patiently";
 
 /** What a search leaves: equal in every run of one spec on one machine. */
 export interface Ending {
@@ -88,7 +89,8 @@ const EMPTIED = [
 
 /** Deletes the searches, and waits until no stream holds a message. */
 export async function deleteAll(system: System, searches: readonly string[]): Promise<void> {
-  for (const searchId of searches) await system.search.api.deleteSearch({ searchId });
+  // A client that has just met a dead service waits before it connects again.
+  for (const searchId of searches) await patiently(() => system.search.api.deleteSearch({ searchId }));
   await until(
     () => Promise.all(EMPTIED.map(async (name) => `${name}: ${(await system.stream(name)).messages}`)),
     (left) => left.every((text) => text.endsWith(": 0")),
