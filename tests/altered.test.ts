@@ -7,7 +7,7 @@ import { SearchState } from "../shared/proto/lathe/v1/search";
 import { slowSpec } from "./specs";
 import { epochOf, System } from "./system";
 
-// What somebody else writes on NATS while a search runs ends the search by name, or has no effect.
+// A foreign write on NATS while a search runs ends the search by name, or has no effect.
 
 let system: System;
 beforeAll(async () => {

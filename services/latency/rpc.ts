@@ -57,7 +57,7 @@ export function latencyService(options: LatencyRpc): Service {
   });
 }
 
-/** What the events of a search say of one of its artifacts; NOT_FOUND where they name none. */
+/** The reference of an artifact in the events of its search; NOT_FOUND where no event names it. */
 async function recordedArtifact(
   bus: Bus,
   { searchId, object }: Pick<ProfileNetworkRequest, "searchId" | "object">,

@@ -35,8 +35,8 @@ class Feed {
     bus: Bus,
     recorded: Recorded,
     searchId: string,
-    /** Sequence from which on the feed has every event. */
-    private from: number,
+    /** Sequence from which on the feed has every event; it keeps none before. */
+    public first: number,
   ) {
     this.unsubscribe = subscribeProgress(bus, searchId, (value) => {
       this.progress = { value, number: (this.progress?.number ?? 0) + 1 };
@@ -54,16 +54,6 @@ class Feed {
     let at = this.events.length - 1;
     while (at > 0 && this.events[at - 1]!.sequence >= sequence) at--;
     return this.events[at];
-  }
-
-  /** Whether the feed has every event from a sequence on. */
-  reaches(sequence: number): boolean {
-    return sequence >= this.from;
-  }
-
-  /** The sequence before which the feed keeps no event. */
-  get first(): number {
-    return this.from;
   }
 
   /** Resolves at the next change of the feed, or when the signal aborts. */
@@ -89,10 +79,10 @@ class Feed {
     const { signal } = this.closing;
     try {
       let known = 0;
-      for await (const stored of replay(bus, searchId, this.from, signal)) {
+      for await (const stored of replay(bus, searchId, this.first, signal)) {
         while (known < stored.sequence && !signal.aborted) known = await reached(bus, recorded, stored, signal);
         this.events.push(stored);
-        if (this.events.length > KEPT_EVENTS) this.from = this.events.shift()!.sequence + 1;
+        if (this.events.length > KEPT_EVENTS) this.first = this.events.shift()!.sequence + 1;
         this.wake();
       }
       this.end({});

@@ -31,8 +31,8 @@ export async function* watch(
     return;
   }
   // An end before the first wanted event ends the watch too, so the feed includes every event that is to come.
-  const feed = feeds.join(search.id, Math.min(fromSequence, search.lastSequence + 1));
   let next = Math.min(fromSequence, search.lastSequence + 1);
+  const feed = feeds.join(search.id, next);
   let progress = feed.progress?.number ?? 0;
   try {
     while (!signal.aborted) {

@@ -42,7 +42,7 @@ interface StreamInspection {
   name: string;
   /** 0: it does not exist. */
   replicas: number;
-  /** What it holds where it belongs to another application. */
+  /** Its content in words where it belongs to another application. */
   foreign: string | undefined;
   /** Settings that differ from those of this version, such as "max_msgs is 10, must be -1"; or "does not exist". */
   faults: string[];

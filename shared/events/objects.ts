@@ -34,7 +34,7 @@ const PUT_WINDOW = 4;
 const GET_WINDOW = 8;
 const NAME = /^[a-z0-9][a-z0-9-]*\/[^\s*>]{1,300}$/;
 
-/** What an event or record says of an object. The object must agree with it, and not only with its own manifest. */
+/** The reference of an object in an event or record. The object must agree with it, and not only with its own manifest. */
 type Recorded = Pick<ArtifactRef, "object" | "sizeBytes" | "sha256">;
 
 /**

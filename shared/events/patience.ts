@@ -3,7 +3,7 @@ import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
 import { backoff } from "./consumer";
 import { sleep } from "./faults";
-import { historyOnce } from "./history";
+import { historyOnce, resumptionsOf } from "./history";
 import { publishEvent } from "./publisher";
 
 /** How long a data set that is gone is waited for before its search is paused. */
@@ -30,7 +30,7 @@ export async function patiently(
       if (!isGone(error) || signal.aborted) throw error;
       const history = await historyOnce(bus, searchId, 0, signal);
       if (!history.some(hasReadData)) throw error;
-      if (performance.now() - began >= patienceMs) return pause(bus, searchId, history, error, signal);
+      if (performance.now() - began >= patienceMs) return pause(bus, searchId, error, signal);
       bus.logger.warn("a work item waits for its data set", { searchId, attempts, error });
       await sleep(backoff(FIRST_DELAY_MS, attempts), signal);
       if (signal.aborted) throw error;
@@ -47,16 +47,9 @@ function hasReadData({ event: { type } }: StoredEvent): boolean {
   return /epoch\.completed$/.test(type) || type === "candidate.evaluated" || type === "supernet.converged";
 }
 
-async function pause(
-  bus: Bus,
-  searchId: string,
-  history: readonly StoredEvent[],
-  { message }: LatheError,
-  signal: AbortSignal,
-): Promise<void> {
-  const resumptions = history.map(({ event }) => (event.type === "search.resumed" ? event.data.resumption : 0));
+async function pause(bus: Bus, searchId: string, { message }: LatheError, signal: AbortSignal): Promise<void> {
   const data = { reason: "DATASET_UNREACHABLE", message };
   // A pause has no number of its own: it takes that of the next resumption.
-  const options = { ordinal: Math.max(0, ...resumptions) + 1, signal };
+  const options = { ordinal: (await resumptionsOf(bus, searchId)) + 1, signal };
   await publishEvent(bus, searchId, { type: "search.paused", data }, options);
 }

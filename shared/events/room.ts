@@ -13,7 +13,7 @@ interface Refusal {
   at: number;
 }
 
-/** What a refused writer tells the others; null: there is room again. */
+/** The message of a refused writer to the others; null: there is room again. */
 interface News {
   full: string | null;
 }

@@ -2,7 +2,7 @@
 const PURGES_RIGHT = [2, 9, 12] as const;
 
 /**
- * What a nats-server of this version loses by its own fault, as a sentence; undefined where nothing is known. Lathe itself purges no
+ * The loss that a nats-server of this version causes by its own fault, as a sentence; undefined where none is known. Lathe itself purges no
  * stream that has consumers.
  */
 export function knownLoss(version: string): string | undefined {

@@ -163,7 +163,7 @@ export function isForeign(wanted: StreamSettings, found: FoundStream): boolean {
   );
 }
 
-/** What an operator does about a foreign stream. */
+/** The advice to an operator who meets a foreign stream. */
 export const FOREIGN_ADVICE =
   "set LATHE_NATS_PREFIX, so that this installation has names of its own, or use another account of NATS";
 
@@ -184,7 +184,7 @@ function refuseForeign(
     throw foreignStream(`stream ${foreign.join(", ")} belongs to another application and is left as it is`);
 }
 
-/** What a stream holds, in words. */
+/** The content of a stream in words. */
 export const contentOf = ({ config: { subjects, description } }: StreamInfo) =>
   [`subjects ${subjects.join(" ")}`, ...(description ? [`description "${description}"`] : [])].join(", ");
 

@@ -19,7 +19,7 @@ export type ObjectBucket = typeof CHECKPOINTS_BUCKET | typeof ARTIFACTS_BUCKET;
 export const OBJECT_BUCKETS: readonly ObjectBucket[] = [CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET];
 export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, LISTING_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET];
 
-/** What services tell each other about room in the store; not stored. */
+/** Messages of the services to each other about room in the store; not stored. */
 export const STORAGE_SUBJECT = "lathe.storage";
 
 /** Every event of every search: the subjects of the stream, and the filter of a consumer of all events. */

@@ -130,7 +130,7 @@ describe("NATS that comes back with an empty store", () => {
     await until(async () => (await streamInfo(bus, WORK_STREAM)) !== undefined && upkeep.fault() === undefined);
     expect(await historyOnce(bus, id)).toHaveLength(1);
     expect(bus.losses).toBe(1);
-    // What an operator has set is left as it is, though the stream of work was made again.
+    // The settings of an operator stay, though the stream of work was made again.
     expect((await streamInfo(bus, EVENTS_STREAM))?.config.max_bytes).toBe(1e6);
   });
 });

@@ -64,7 +64,7 @@ interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   onExhausted: (failure: { work: WorkItem<K>; deliveries: number; error: LatheError }) => Promise<void>;
 }
 
-/** What is known of the deliveries of an item. The server counts them all. */
+/** The record of the deliveries of an item. The server counts them all. */
 interface Attempts {
   /** Deliveries that are no failures: handed back, ended by a lost lease, or followed by progress. */
   uncharged: number;
@@ -234,6 +234,18 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
     if (delivery.deliveries > 1) await attempts.delete(keyOf(work.id));
   };
 
+  /** Moves an item that cannot be read to the dead letters. */
+  const discard = async ({ delivery, queue: consumer }: InHand, error: LatheError): Promise<void> => {
+    const { where, deliveries } = delivery;
+    try {
+      await bury(bus, { consumer, message: delivery, searchId: undefined, error, attempts: deliveries });
+      await delivery.term();
+    } catch (cause) {
+      bus.logger.error("an unreadable work item could not be moved to the dead letters", { where, error: cause });
+      delivery.nak(backoff(backoffMs, deliveries));
+    }
+  };
+
   const handle = async (inHand: InHand) => {
     const { delivery, queue } = inHand;
     let work: WorkItem<K>;
@@ -241,23 +253,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
       work = read(queue, delivery);
     } catch (thrown) {
       bus.counters.malformed++;
-      const attempts = delivery.deliveries;
-      try {
-        await bury(bus, {
-          consumer: queue,
-          message: delivery,
-          searchId: undefined,
-          error: LatheError.from(thrown),
-          attempts,
-        });
-        return await delivery.term();
-      } catch (error) {
-        bus.logger.error("an unreadable work item could not be moved to the dead letters", {
-          where: delivery.where,
-          error,
-        });
-        return delivery.nak(backoff(backoffMs, attempts));
-      }
+      return discard(inHand, LatheError.from(thrown));
     }
     quota?.take();
     try {

@@ -1,7 +1,7 @@
 import { killPoints, pointsTable } from "./points";
 import { chaos } from "./run";
 
-/** What was done and seen, for a test that fails. */
+/** The lines of a run, for a test that fails. */
 let said: string[];
 beforeEach(() => (said = []));
 const say = (line: string) => void said.push(line);

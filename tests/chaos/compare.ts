@@ -18,7 +18,7 @@ import { outcome } from "../outcome";
 import type { System } from "../system";
 import { patiently } from "./patiently";
 
-/** What a search leaves: equal in every run of one spec on one machine. */
+/** The remains of a search: equal in every run of one spec on one machine. */
 export interface Ending {
   state: string;
   genotype: unknown;

@@ -2,14 +2,14 @@ import { createRandom, type Random } from "../../shared/engine/random";
 import type { ServiceName } from "../../cli/stack/stack";
 import { DURABLES } from "../../shared/events/subjects";
 
-/** What is done to the stack. Processes are named as members of the fleet. */
+/** A disturbance of the stack. Processes are named as members of the fleet. */
 export type Harm =
   | { do: "kill"; process: string; signal: "SIGKILL" | "SIGTERM" }
   /** A child of the process that trains, derives or measures. */
   | { do: "kill worker"; process: string }
   /** The process and its children stand still past their lease, and go on: two owners of one work item. */
   | { do: "stop"; process: string; leases: number }
-  /** What the process and NATS say to each other is delayed: past the lease, or for part of it. */
+  /** The messages between the process and NATS are delayed: past the lease, or for part of it. */
   | { do: "hold"; process: string; leases: number }
   /** The connection of the process to NATS breaks. */
   | { do: "cut"; process: string }

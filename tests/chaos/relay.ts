@@ -25,7 +25,7 @@ export class Relay {
     for (const pair of this.pairs) stop(pair);
   }
 
-  /** What was held back passes, in its order. */
+  /** Lets the held messages pass, in their order. */
   release(): void {
     this.held = false;
     for (const pair of this.pairs) join(pair);

@@ -21,7 +21,7 @@ export interface Fault {
   first: Shown | undefined;
 }
 
-/** What a run has found so far. */
+/** The findings of a run so far. */
 export class Findings {
   /** Answers by rpc and status code. */
   readonly codes = new Map<string, Map<Answer["code"], number>>();

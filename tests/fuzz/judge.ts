@@ -6,7 +6,7 @@ const REFUSALS: readonly Answer["code"][] = [
   ...(["ABORTED", "RESOURCE_EXHAUSTED"] as const),
 ];
 
-/** What is wrong with an answer; undefined where nothing is. */
+/** The fault of an answer; undefined where it has none. */
 export function faultOf(
   { code, details, violations, ms }: Answer,
   { deadlineMs, cancelAfterMs }: Timing,

@@ -13,7 +13,7 @@ const GROWTH = { share: 0.1, mib: 8 };
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** What is wrong with a curve of one sample a round: undefined unless the last third is larger than the middle one by more than GROWTH. */
+/** The fault of a curve of one sample a round; undefined unless the last third is larger than the middle one by more than GROWTH. */
 export function growthFault(samples: readonly number[]): string | undefined {
   if (samples.length < ROUNDS_TO_JUDGE) return undefined;
   const third = Math.floor(samples.length / 3);

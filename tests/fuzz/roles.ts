@@ -21,7 +21,7 @@ export function objectsOf(artifacts: readonly ArtifactRef[]): string[] {
 /** Stands for a page token, whose length does not change. */
 export const tokenLike = (token: string): string => "t".repeat(token.length);
 
-/** What stands for what: each text with the real one of equal length. */
+/** The stand-ins: each text with the real one of equal length. */
 export type StandIns = ReadonlyMap<string, string>;
 
 export function standIns(

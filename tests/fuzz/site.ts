@@ -131,7 +131,7 @@ export class Site {
     }
   }
 
-  /** Of a list with more than one search. */
+  /** The token of a list with more than one search. */
   private async pageToken(): Promise<string> {
     const { api } = this.system.search;
     const one = { pageSize: 1, pageToken: "", states: [], labels: {} };

@@ -20,7 +20,7 @@ export type Job = JobSettings &
     | { kind: "estimate"; job: Pick<SearchJob, "spec" | "space" | "table"> }
   );
 
-/** What the service's settings say of every job. */
+/** The settings of the service that hold for every job. */
 export interface JobSettings {
   engine: EngineOptions;
   /** The only folders whose data sets the process may open; undefined: any. */

@@ -78,7 +78,7 @@ export const selectionRules: Rule[] = [
   },
 ];
 
-/** What a monitor may select. */
+/** An object that a monitor may select. */
 interface Target {
   of: string;
   labels: Labels;
