@@ -301,6 +301,29 @@ it("waits for a decision for a limited time, then says who has not answered", as
   expect(epochs(await historyOnce(bus, id))).toEqual([1]);
 });
 
+it("an item goes on from the newer checkpoint where another worker has replaced the one of its history", async () => {
+  const spec = briefSpec();
+  const id = await newSearch(spec);
+  const { spec: resolved, space } = resolve(spec);
+  const stop = shrinkingOf(id, answerTo);
+  await queue(id, spec);
+  await told(id, "supernet.converged");
+  await workIsDone(bus);
+  await stop();
+  const whole = await historyOnce(bus, id);
+  // The history as it was before the second epoch, which deleted the checkpoint of the first.
+  const history = whole.slice(0, names(whole).indexOf("space.shrunk") + 1);
+  expect(epochs(history)).toEqual([1]);
+
+  const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0 };
+  const own = new Trainer({ bus, engine, logger, metrics: trainingMetrics(createMetrics(), () => 0) });
+  const signal = patience();
+  const item = { id: "w", searchId: id, kind: "train" as const, data };
+  await own.carryOut(item, { history, signal, held: signal, stop: () => {} });
+  expect(logged("resuming", id)).toMatchObject([{ epoch: 1 }, { epoch: 3 }]);
+  expect(await historyOnce(bus, id)).toEqual(whole);
+});
+
 describe("an alarm", () => {
   const { HEALTH_POLICY_PAUSE: PAUSE, HEALTH_POLICY_REPORT: REPORT, HEALTH_POLICY_FAIL: FAIL } = HealthPolicy;
   /** Every epoch breaks the bound of the gradient norm, and the first raises the alarm. */

@@ -1,6 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
-import { awaitEvent } from "../../shared/events/history";
+import { awaitEvent, historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
@@ -86,7 +86,27 @@ export class Trainer {
     }
   }
 
+  /** The job of an item, from the newest state of its search. */
   private async prepare(
+    work: WorkItem<TrainingKind>,
+    history: readonly StoredEvent[],
+    signal: AbortSignal,
+    raise: Raise,
+  ) {
+    for (let known = history; ;) {
+      try {
+        return await this.jobOf(work, known, signal, raise);
+      } catch (error) {
+        if (LatheError.from(error).reason !== "OBJECT_NOT_FOUND") throw error;
+        // A worker that is losing this item may have published a newer checkpoint, and deleted this one, after the history was read.
+        const now = await historyOnce(this.options.bus, work.searchId, 0, signal);
+        if (now.length === known.length) throw error;
+        known = now;
+      }
+    }
+  }
+
+  private async jobOf(
     work: WorkItem<TrainingKind>,
     history: readonly StoredEvent[],
     signal: AbortSignal,
