@@ -42,6 +42,17 @@ describe("a spec of flags", () => {
     expect(spec.dataset).toEqual({ kind: DatasetKind.DATASET_KIND_STREETS });
   });
 
+  it("takes the number of classes from the folder's classes.txt, unless the spec says it", () => {
+    writeFileSync(join(folder, "classes.txt"), "sky\nroad 128 64 128\n\ncar\n");
+    const flags = { preset: "small", dataset: "folder", data: "." };
+    expect(requestSpec(flags)).toMatchObject({ spec: { space: { classes: 3 } }, space: { classes: 3 } });
+    expect(describedSpec(flags).space.classes).toBe(3);
+    writeFileSync(join(folder, "five.yaml"), "preset: small\nspace: {classes: 5}\ndataset: {kind: folder, path: .}\n");
+    expect(requestSpec({ file: "five.yaml" }).space.classes).toBe(5);
+    rmSync(join(folder, "classes.txt"));
+    expect(() => requestSpec(flags)).toThrow("space.classes is not set, must be the number of lines in");
+  });
+
   it.each([
     [{}, "no spec is given"],
     [{ preset: "tiny", dataset: "coco" }, "must be one of streets, camvid, cityscapes, folder"],

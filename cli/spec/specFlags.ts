@@ -1,8 +1,8 @@
-import { readFileSync, statSync } from "node:fs";
-import { resolve as resolvePath } from "node:path";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join, resolve as resolvePath } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { DatasetKind, SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { DatasetKind, SearchSpec, SpaceSpec } from "../../shared/proto/lathe/v1/spec";
 import { enumWord, valuesOf } from "../../shared/spec/bounds";
 import { parseSpec } from "../../shared/spec/parse";
 import { isPreset, presetSpec } from "../../shared/spec/presets";
@@ -83,7 +83,10 @@ export function readText(file: string, what: string): string {
   }
 }
 
-/** Checks all that can be checked before a process starts: every field of the spec and that the data folder exists. */
+/**
+ * Checks all that can be checked before a process starts: every field of the spec and that the data folder exists. Without a number of
+ * classes, that of the folder's classes.txt is taken.
+ */
 export function requestSpec(flags: SpecFlags): RequestedSpec {
   if (flags.file === undefined && flags.preset === undefined)
     throw new LatheError("INVALID_ARGUMENT", "no spec is given: use -f spec.yaml or --preset tiny|small|paper");
@@ -92,6 +95,7 @@ export function requestSpec(flags: SpecFlags): RequestedSpec {
 
 /** The same checks for a spec that was not read from flags. */
 export function requested(spec: SearchSpec): RequestedSpec {
+  countClasses(spec);
   const { spec: resolved, space } = resolve(spec);
   const { kind, path } = resolved.dataset;
   const fault = kind === DatasetKind.DATASET_KIND_STREETS ? undefined : folderFault(path);
@@ -100,6 +104,19 @@ export function requested(spec: SearchSpec): RequestedSpec {
     reason: "DATASET_MISSING",
     violations: [{ field: "dataset.path", description: `is "${path}", ${fault}` }],
   });
+}
+
+/** Sets the number of classes of a data folder to the number of lines in its classes.txt, unless the spec has a number or a network. */
+function countClasses(spec: SearchSpec): void {
+  if (datasetKind(spec) !== DatasetKind.DATASET_KIND_FOLDER || !spec.dataset?.path) return;
+  if (spec.space?.classes || spec.algorithm?.genotype) return;
+  const file = join(spec.dataset.path, "classes.txt");
+  // resolve() says that the number is missing, and requested() that the folder is.
+  if (!existsSync(file)) return;
+  const classes = readText(file, "list")
+    .split("\n")
+    .filter((line) => line.trim() !== "").length;
+  spec.space = SpaceSpec.fromPartial({ ...spec.space, classes });
 }
 
 function folderFault(path: string): string | undefined {
@@ -121,6 +138,7 @@ export function describedSpec(flags: SpecFlags): { resolved: ResolvedSpec; space
   // A spec must have a path, but the space does not depend on it.
   if (kind && kind !== DatasetKind.DATASET_KIND_STREETS && !spec.dataset?.path)
     spec.dataset = { ...spec.dataset, kind, path: userFolder() };
+  countClasses(spec);
   const { spec: resolved, space } = resolve(spec);
   return { resolved, space };
 }

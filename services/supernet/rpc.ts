@@ -1,4 +1,5 @@
 import type { Bus } from "../../shared/events/bus";
+import type { StoredEvent } from "../../shared/events/catalog";
 import { historyOnce } from "../../shared/events/history";
 import { isToken } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
@@ -16,6 +17,7 @@ import { operationName } from "../../shared/space/parts";
 import { contributions, log10Size } from "../../shared/space/size";
 import { isSampling } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
+import { readingNewest } from "./resumption";
 import type { Trainer } from "./trainer";
 
 /** Evaluations that may run or wait. They run one at a time, each in its own process with its own data set. */
@@ -33,13 +35,16 @@ export function supernetService(bus: Bus, trainer: Trainer): Service {
     evaluateArchitecture: async ({ searchId, genotype }, { signal }) => {
       if (!genotype) throw invalid("genotype", "is not set");
       validateGenotype(genotype);
-      const found = await trainedSupernet(bus, searchId, signal);
-      const { spec } = resolve(found.spec);
-      requireInherited(found.space, found.architecture, genotype);
+      const before = await historyOf(bus, searchId, signal);
+      requireInherited(trainedSupernet(searchId, before), genotype);
       admit(evaluations.pending, MAX_EVALUATIONS, "evaluations", "EVALUATIONS_BUSY");
       const outcome = await evaluations.take(async () => {
-        const checkpoint = await trainer.checkpoints.get(found.checkpoint, signal);
-        const job = { spec, space: found.space, checkpoint, genotype };
+        const job = await readingNewest(bus, searchId, before, signal, async (history) => {
+          const found = trainedSupernet(searchId, history);
+          requireInherited(found, genotype);
+          const checkpoint = await trainer.checkpoints.get(found.checkpoint, signal);
+          return { spec: resolve(found.spec).spec, space: found.space, checkpoint, genotype };
+        });
         return trainer.worker.run({ ...trainer.settings, kind: "evaluate", job }, { signal });
       }, signal);
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `evaluation came back as ${outcome.kind}`);
@@ -78,12 +83,16 @@ interface Found {
   checkpoint: ArtifactRef;
 }
 
-/** Finds a supernet's newest checkpoint in its search's history. NOT_FOUND, or FAILED_PRECONDITION (NO_SUPERNET, NOT_TRAINED). */
-async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal): Promise<Found> {
+function historyOf(bus: Bus, searchId: string, signal: AbortSignal): Promise<StoredEvent[]> {
   if (!isToken(searchId))
     throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
+  return historyOnce(bus, searchId, 0, signal);
+}
+
+/** Finds a supernet's newest checkpoint in its search's history. NOT_FOUND, or FAILED_PRECONDITION (NO_SUPERNET, NOT_TRAINED). */
+function trainedSupernet(searchId: string, history: readonly StoredEvent[]): Found {
   let found: Partial<Found> = {};
-  for (const { event } of await historyOnce(bus, searchId, 0, signal)) {
+  for (const { event } of history) {
     if (event.type === "search.created" && event.data.spec && event.data.space)
       found = { ...found, spec: event.data.spec, space: event.data.space };
     if (event.type === "epoch.completed" && event.data.checkpoint && event.data.architecture)
@@ -105,7 +114,7 @@ async function trainedSupernet(bus: Bus, searchId: string, signal: AbortSignal):
 }
 
 /** Refuses a genotype that is outside the space, or that uses an operation which shrinking has removed. */
-function requireInherited(space: SearchSpace, architecture: Architecture, genotype: Genotype): void {
+function requireInherited({ space, architecture }: Found, genotype: Genotype): void {
   if (!isMember(space, genotype)) throw invalid("genotype", "is not a network of the search's space");
   const stages = liveStages(space, architecture);
   genotype.stages.forEach((stage, s) =>

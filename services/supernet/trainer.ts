@@ -1,6 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
-import { awaitEvent, historyOnce } from "../../shared/events/history";
+import { awaitEvent } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
@@ -17,7 +17,7 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
-import { decisionOn, resumptionOf } from "./resumption";
+import { decisionOn, readingNewest, resumptionOf } from "./resumption";
 import { trainingProcess, type JobSettings } from "./training/jobs";
 import type { EpochDecision, StepProgress, TrainingCalls } from "./training/port";
 import type { TrainingMetrics } from "./metrics";
@@ -71,7 +71,9 @@ export class Trainer {
     const ended = this.options.metrics.began();
     try {
       const raise = (alarm: HealthAlarmRaised) => this.raise(searchId, alarm, stop, held);
-      const job = await this.prepare(work, history, signal, raise);
+      const job = await readingNewest(bus, searchId, history, signal, (known) =>
+        this.prepare(work, known, signal, raise),
+      );
       const outcome = await this.worker.run(
         { ...this.settings, ...job },
         { signal, onMessage: answerBy(this.calls(work, signal, raise)) },
@@ -86,27 +88,7 @@ export class Trainer {
     }
   }
 
-  /** The job of an item, from the newest state of its search. */
   private async prepare(
-    work: WorkItem<TrainingKind>,
-    history: readonly StoredEvent[],
-    signal: AbortSignal,
-    raise: Raise,
-  ) {
-    for (let known = history; ;) {
-      try {
-        return await this.jobOf(work, known, signal, raise);
-      } catch (error) {
-        if (LatheError.from(error).reason !== "OBJECT_NOT_FOUND") throw error;
-        // A worker that is losing this item may have published a newer checkpoint, and deleted this one, after the history was read.
-        const now = await historyOnce(this.options.bus, work.searchId, 0, signal);
-        if (now.length === known.length) throw error;
-        known = now;
-      }
-    }
-  }
-
-  private async jobOf(
     work: WorkItem<TrainingKind>,
     history: readonly StoredEvent[],
     signal: AbortSignal,
