@@ -129,8 +129,8 @@ function stage(channels: number, depth: number): Stage {
 
 type Trial = ReturnType<typeof makeTrial>;
 
-/** A supernet of a size with its initial state, and a random batch. */
-function makeTrial(name: keyof typeof SIZES) {
+/** A supernet of a size with its initial state, and a random batch, both from a seed. */
+export function makeTrial(name: keyof typeof SIZES, seed = 1) {
   const { batchSize, height, width, channels } = SIZES[name];
   const space: SearchSpace = {
     inputHeight: height,
@@ -141,7 +141,7 @@ function makeTrial(name: keyof typeof SIZES) {
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],
   };
-  const random = createRandom(1, "bench");
+  const random = createRandom(seed, "bench");
   const supernet = buildSupernet(space, initialArchitecture(space));
   const table = macsTable(space);
   const options: StepOptions = {
