@@ -178,10 +178,7 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
         () => refuse(inHand),
       );
     },
-    {
-      aloneMs: ({ deliveries }) => (deliveries <= MAX_SHARED_DELIVERIES ? 0 : ackWaitMs),
-      onLate: (_queue, delivery) => delivery.nak(0),
-    },
+    { aloneMs: ({ deliveries }) => (deliveries <= MAX_SHARED_DELIVERIES ? 0 : ackWaitMs) },
   );
 }
 

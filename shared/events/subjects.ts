@@ -8,7 +8,7 @@ export const DEAD_LETTERS_STREAM = "DEADLETTERS";
 export const SEARCHES_BUCKET = "SEARCHES";
 /** The fields by which ListSearches orders and filters, so that it reads the records of one page only. */
 export const LISTING_BUCKET = "LISTING";
-/** The number of times that each work item was handed back, which are no failed deliveries. */
+/** The attempts of each work item that have begun without progress since (attempts.ts). */
 export const HANDBACKS_BUCKET = "HANDBACKS";
 /** The search that each request id has started. */
 export const REQUESTS_BUCKET = "REQUESTS";
