@@ -94,6 +94,12 @@ export function workFilters(searchId: string): string[] {
   return [`lathe.work.*.${token("search id", searchId)}`, `lathe.work.profile.*.${searchId}`];
 }
 
+/** The search that the subject of an event or a work item names; undefined where it names none. */
+export function searchOf(subject: string): string | undefined {
+  const id = /^lathe\.work\.(?:profile\.)?[^.]+\.([^.]+)$/.exec(subject)?.[1];
+  return id !== undefined && isToken(id) ? id : parseEventSubject(subject)?.searchId;
+}
+
 /** The one durable that all workers of a queue share. */
 export function workDurable(kind: WorkKind, deviceClass?: string): string {
   return kind === "profile" ? `work-profile-${token("device class", deviceClass ?? "")}` : `work-${kind}`;

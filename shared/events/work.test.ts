@@ -413,15 +413,24 @@ describe("takeWork", () => {
     expect(taken).toEqual([id]);
   });
 
-  it("moves an item that cannot be read to the dead letters", async () => {
-    const subject = workSubject(uniqueSearchId(), "retrain");
-    const { seq } = (await bus.connection.request(subject, "no envelope")).json<{ seq: number }>();
-    await work({ handler: () => Promise.resolve() });
-    await workIsDone(bus);
-    const letter = (await deadLetters(bus, 0, 100)).find(({ messageSequence }) => messageSequence === seq);
-    expect(letter).toMatchObject({ stream: "WORK", subject, consumer: "work-retrain", reason: "ENVELOPE_MALFORMED" });
-    expect(Buffer.from(letter!.data).toString()).toBe("no envelope");
-  });
+  it.each([
+    ["retrain", undefined],
+    ["profile", "cpu"],
+  ] as const)(
+    "moves an item of %s that cannot be read to the dead letters of its search",
+    async (kind, deviceClass) => {
+      const searchId = uniqueSearchId();
+      const subject = workSubject(searchId, kind, deviceClass);
+      const { seq } = (await bus.connection.request(subject, "no envelope")).json<{ seq: number }>();
+      const ended = { handler: () => Promise.resolve(), onExhausted: () => Promise.resolve() };
+      open.push(await takeWork(bus, { queues: [{ kind, ...(deviceClass && { deviceClass }) }], ...ended }));
+      await workIsDone(bus);
+      const letter = (await deadLetters(bus, 0, 100)).find(({ messageSequence }) => messageSequence === seq);
+      const consumer = workDurable(kind, deviceClass);
+      expect(letter).toMatchObject({ stream: "WORK", subject, searchId, consumer, reason: "ENVELOPE_MALFORMED" });
+      expect(Buffer.from(letter!.data).toString()).toBe("no envelope");
+    },
+  );
 
   it("keeps the device classes of the profile queue apart", async () => {
     const seen: string[] = [];

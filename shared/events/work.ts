@@ -174,7 +174,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
   const discard = async ({ delivery, queue: consumer }: InHand, error: LatheError): Promise<void> => {
     const { where, deliveries } = delivery;
     try {
-      await bury(bus, { consumer, message: delivery, searchId: undefined, error, attempts: deliveries });
+      await bury(bus, { consumer, message: delivery, error, attempts: deliveries });
       await delivery.term();
     } catch (cause) {
       bus.logger.error("an unreadable work item could not be moved to the dead letters", { where, error: cause });
