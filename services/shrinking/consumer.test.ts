@@ -90,7 +90,7 @@ describe("an epoch that is completed", () => {
     const filter = eventFilter("epoch.completed");
     const settings = { stream: EVENTS_STREAM, durable: DURABLES.shrinking, filter, ackWaitMs: 10_000 };
     for (let death = 1; death <= 12; death++)
-      (await pullOne(bus, { ...settings, maxAckPending: 256 }, patience(), () => {}))!.nak(0);
+      (await pullOne(bus, { ...settings, maxAckPending: 256 }, patience()))!.nak(0);
     consumption = await consume(bus, observed, { backoffMs: 10 });
     expect((await answered(id, sequence)).event.type).toBe("space.kept");
   });
@@ -115,7 +115,7 @@ describe("an epoch that is completed", () => {
     const { sequence } = await publishEvent(bus, id, { type: "epoch.completed", data: completed(1) });
     const filter = eventFilter("epoch.completed");
     const settings = { stream: EVENTS_STREAM, durable: DURABLES.shrinking, filter, ackWaitMs: 10_000 };
-    await (await pullOne(bus, { ...settings, maxAckPending: 256 }, patience(), () => {}))!.term();
+    await (await pullOne(bus, { ...settings, maxAckPending: 256 }, patience()))!.term();
     consumption = await consume(bus, observed, { backoffMs: 10 });
     const resume = (searchId: string) =>
       publishEvent(bus, searchId, { type: "search.resumed", data: { resumption: 1 } });

@@ -222,8 +222,7 @@ describe("consumeEvents", () => {
     await ensureDurable(on, settings);
     for (let death = 1; death <= times; death++) {
       const inHand = [];
-      for (let n = 0; n < events; n++)
-        inHand.push((await pullOne(on, settings, new AbortController().signal, () => {}))!);
+      for (let n = 0; n < events; n++) inHand.push((await pullOne(on, settings, new AbortController().signal))!);
       for (const delivery of inHand) delivery.nak(0);
     }
   }

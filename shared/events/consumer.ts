@@ -95,9 +95,9 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
 
   /** Reports the loss of an event. Returns whether the event may be dropped: its loss is reported, or can never be. */
   const giveUp = async (givenUp: GivenUp, message: Delivery): Promise<boolean> => {
-    const { where, searchId, error, attempts } = givenUp;
+    const { where, error, attempts } = givenUp;
     try {
-      if (isPoison(error)) await bury(bus, { consumer: settings, message, searchId, error, attempts });
+      if (isPoison(error)) await bury(bus, { consumer: settings, message, error, attempts });
       await onGivenUp(givenUp);
     } catch (thrown) {
       const cause = LatheError.from(thrown);
@@ -178,10 +178,7 @@ export async function consumeEvents(bus: Bus, options: EventConsumerOptions): Pr
         () => refuse(inHand),
       );
     },
-    {
-      aloneMs: ({ deliveries }) => (deliveries <= MAX_SHARED_DELIVERIES ? 0 : ackWaitMs),
-      onLate: (_queue, delivery) => delivery.nak(0),
-    },
+    { aloneMs: ({ deliveries }) => (deliveries <= MAX_SHARED_DELIVERIES ? 0 : ackWaitMs) },
   );
 }
 

@@ -3,7 +3,7 @@ import type { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { deleteMessage, readMessage, store, type StoredMessage } from "./jetstream";
 import type { DurableSettings } from "./pull";
-import { ALL_DEAD_LETTERS, DEAD_LETTERS_STREAM, deadLetterSubject } from "./subjects";
+import { ALL_DEAD_LETTERS, DEAD_LETTERS_STREAM, deadLetterSubject, searchOf } from "./subjects";
 
 /** A dead letter keeps this many bytes of its message. */
 const MAX_KEPT_BYTES = 64 * 1024;
@@ -13,14 +13,12 @@ const MAX_TEXT = 2_000;
 interface Undeliverable {
   consumer: Pick<DurableSettings, "stream" | "durable">;
   message: Pick<StoredMessage, "subject" | "sequence" | "data">;
-  /** The search that the message belongs to; undefined where that cannot be read. */
-  searchId: string | undefined;
   error: LatheError;
   attempts: number;
 }
 
 /** Stores a message among the dead letters, once however often it is called. */
-export async function bury(bus: Bus, { consumer, message, searchId, error, attempts }: Undeliverable): Promise<void> {
+export async function bury(bus: Bus, { consumer, message, error, attempts }: Undeliverable): Promise<void> {
   const { stream, durable } = consumer;
   const { subject, sequence, data } = message;
   const letter = DeadLetter.fromPartial({
@@ -29,7 +27,7 @@ export async function bury(bus: Bus, { consumer, message, searchId, error, attem
     messageSequence: sequence,
     subject: subject.slice(0, MAX_TEXT),
     consumer: durable,
-    searchId: searchId ?? "",
+    searchId: searchOf(subject) ?? "",
     reason: error.reason,
     message: error.message.slice(0, MAX_TEXT),
     attempts,

@@ -122,18 +122,14 @@ export class Delivery {
   }
 }
 
-/** Receives a delivery after its pull has ended, and must give the message back. */
-export type OnLate = (queue: DurableSettings, delivery: Delivery) => void;
-
 /**
  * Pulls one delivery; undefined when none arrives in time, on a reconnection (the server has forgotten the pull) or when the signal
- * aborts. With `expiresMs` 0 it does not wait.
+ * aborts. With `expiresMs` 0 it does not wait. A delivery that arrives later is given back.
  */
 export async function pullOne(
   bus: Bus,
   settings: DurableSettings,
   signal: AbortSignal,
-  onLate: OnLate,
   expiresMs = 5000,
 ): Promise<Delivery | undefined> {
   if (signal.aborted) return undefined;
@@ -153,7 +149,7 @@ export async function pullOne(
       const status = message.headers?.code ?? 0;
       if (message.reply) {
         const delivery = new Delivery(bus, message);
-        if (settled) onLate(settings, delivery);
+        if (settled) delivery.nak(0);
         else settle(delivery);
       } else if (status === 404 || status === 408) settle(undefined);
       else if (status !== 100) {
@@ -181,7 +177,7 @@ export async function pullOne(
     signal.removeEventListener("abort", giveUp);
     forget();
     // Drained instead of cut, so that a delivery on its way reaches the callback, which gives it back. One that the server sends just
-    // after the subscription has ended reaches nobody; the server sends it again, and before version 2.9.22 counts both.
+    // after the subscription has ended reaches nobody; the server sends it again.
     if (!bus.connection.isClosed()) void subscription.drain().catch(() => subscription.unsubscribe());
   }
 }

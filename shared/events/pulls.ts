@@ -1,7 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import { sleep } from "./faults";
-import { Lease, ensureDurable, pullOne, type Delivery, type DurableSettings, type OnLate } from "./pull";
+import { Lease, ensureDurable, pullOne, type Delivery, type DurableSettings } from "./pull";
 
 /** A running consumer. stop() ends the pulling and waits for the deliveries in hand. */
 export interface Consumption {
@@ -20,8 +20,6 @@ export interface InHand {
 }
 
 interface PullOptions {
-  /** Receives a delivery that arrives after its pull has ended, and must give the message back. */
-  onLate: OnLate;
   /**
    * How long, in ms, this delivery waits until the others in hand have ended or made way, and then keeps others out while it is handled; by
    * default without a limit, over all queues.
@@ -41,7 +39,7 @@ export async function runPulls(
   bus: Bus,
   queues: readonly DurableSettings[],
   handle: (inHand: InHand) => Promise<void>,
-  { onLate, aloneMs = () => Infinity, enough, free }: PullOptions,
+  { aloneMs = () => Infinity, enough, free }: PullOptions,
 ): Promise<Consumption> {
   const ensure = async () => {
     for (const queue of queues) await ensureDurable(bus, queue);
@@ -116,7 +114,7 @@ export async function runPulls(
           await ensure();
           losses = noted;
         }
-        const pulled = await pullAny(bus, order, await whenFree(), onLate);
+        const pulled = await pullAny(bus, order, await whenFree());
         failures = 0;
         if (!pulled) continue;
         // The queue that was served comes last: none starves while another is full.
@@ -149,15 +147,10 @@ interface Pulled {
  * Pulls one delivery, from the first queue that has one. While all queues are empty it waits for all of them, and ends the other pulls as
  * soon as one delivers: an item must not wait in the hands of a worker that is busy with another item.
  */
-async function pullAny(
-  bus: Bus,
-  queues: readonly DurableSettings[],
-  signal: AbortSignal,
-  onLate: OnLate,
-): Promise<Pulled | undefined> {
+async function pullAny(bus: Bus, queues: readonly DurableSettings[], signal: AbortSignal): Promise<Pulled | undefined> {
   if (queues.length > 1)
     for (const queue of queues) {
-      const delivery = await pullOne(bus, queue, signal, onLate, 0);
+      const delivery = await pullOne(bus, queue, signal, 0);
       if (delivery) return { queue, delivery };
     }
   const over = new AbortController();
@@ -165,9 +158,9 @@ async function pullAny(
   const taken: Pulled[] = [];
   const pulls = queues.map(async (queue) => {
     try {
-      const delivery = await pullOne(bus, queue, either, onLate);
+      const delivery = await pullOne(bus, queue, either);
       if (!delivery) return;
-      if (taken.length > 0) return onLate(queue, delivery);
+      if (taken.length > 0) return delivery.nak(0);
       taken.push({ queue, delivery });
     } finally {
       over.abort();

@@ -24,7 +24,7 @@ describe("purgeSearch", () => {
       maxAckPending: 1,
     };
     await ensureDurable(lone, settings);
-    const next = () => pullOne(lone, settings, new AbortController().signal, () => {}, 1_000);
+    const next = () => pullOne(lone, settings, new AbortController().signal, 1_000);
     for (const epoch of [1, 2, 3]) await publishEvent(lone, gone, kept(epoch));
     for (const _ of [1, 2]) await (await next())?.ack();
     for (const epoch of [1, 2, 3]) await publishEvent(lone, stays, kept(epoch));

@@ -8,7 +8,7 @@ import { withdrawWork } from "./withdraw";
 /** Events of one search that are removed at once. */
 const SIDE_BY_SIDE = 32;
 
-/** Removes the queued work, events, objects and hand-back counts of a deleted search; safe to repeat. The search service removes its record. */
+/** Removes the queued work, events, objects and noted attempts of a deleted search; safe to repeat. The search service removes its record. */
 export async function purgeSearch(bus: Bus, searchId: string): Promise<void> {
   await withdrawWork(bus, searchId);
   for (const bucket of OBJECT_BUCKETS) await new Objects(bus, bucket).deleteAll(searchId);

@@ -8,7 +8,7 @@ export const DEAD_LETTERS_STREAM = "DEADLETTERS";
 export const SEARCHES_BUCKET = "SEARCHES";
 /** The fields by which ListSearches orders and filters, so that it reads the records of one page only. */
 export const LISTING_BUCKET = "LISTING";
-/** The number of times that each work item was handed back, which are no failed deliveries. */
+/** The attempts of each work item that have begun without progress since (attempts.ts). */
 export const HANDBACKS_BUCKET = "HANDBACKS";
 /** The search that each request id has started. */
 export const REQUESTS_BUCKET = "REQUESTS";
@@ -92,6 +92,12 @@ export function queueFilter(kind: WorkKind, deviceClass?: string): string {
 /** Filters that together match every item of one search, whatever its device class. */
 export function workFilters(searchId: string): string[] {
   return [`lathe.work.*.${token("search id", searchId)}`, `lathe.work.profile.*.${searchId}`];
+}
+
+/** The search that the subject of an event or a work item names; undefined where it names none. */
+export function searchOf(subject: string): string | undefined {
+  const id = /^lathe\.work\.(?:profile\.)?[^.]+\.([^.]+)$/.exec(subject)?.[1];
+  return id !== undefined && isToken(id) ? id : parseEventSubject(subject)?.searchId;
 }
 
 /** The one durable that all workers of a queue share. */

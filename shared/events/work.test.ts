@@ -9,13 +9,14 @@ import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
 import { connect, type Bus } from "./bus";
 import { deadLetters } from "./deadLetters";
-import { ensureDurable } from "./pull";
+import { ensureDurable, pullOne } from "./pull";
 import type { Consumption } from "./pulls";
 import { api } from "./jetstream";
 import { publishWork } from "./publisher";
 import { provision } from "./streams";
 import {
   HANDBACKS_BUCKET,
+  queueFilter,
   recordStream,
   recordSubject,
   WORK_STREAM,
@@ -241,10 +242,10 @@ describe("takeWork", () => {
     await second.drain();
   });
 
-  it("charges nothing to an item whose attempts cannot be read", async () => {
+  it("begins no attempt that cannot be noted", async () => {
     const own = await startNats();
-    let unread = 0;
-    const warn = (message: string) => void (unread += message.includes("attempts cannot be read") ? 1 : 0);
+    let refused = 0;
+    const warn = (message: string) => void (refused += message.includes("attempt cannot be noted") ? 1 : 0);
     const lone = await connect({ url: own.url, name: "lone", logger: { ...quiet, warn } });
     await provision(lone);
     const data = RetrainWork.fromPartial({});
@@ -262,15 +263,29 @@ describe("takeWork", () => {
       },
       lone,
     );
-    // The second delivery has asked for the attempts several times.
-    await until(() => unread >= 5);
-    expect(lone.counters.redeliveries).toBe(1);
+    await until(() => refused >= 5);
+    expect({ deliveries, redeliveries: lone.counters.redeliveries }).toEqual({ deliveries: [], redeliveries: 0 });
     await provision(lone);
     await until(() => deliveries.length === 2);
     expect(deliveries).toEqual([1, 2]);
     await open.pop()!.stop();
     await lone.drain();
     await own.stop();
+  });
+
+  it("charges no delivery that reached nobody", async () => {
+    const durable = workDurable("retrain");
+    const filter = queueFilter("retrain");
+    const settings = { stream: WORK_STREAM, durable, filter, ackWaitMs: 300, maxAckPending: 1000 };
+    await ensureDurable(bus, settings);
+    await queue(uniqueSearchId());
+    // As when a pull ends in the moment in which its item comes: nobody answers.
+    for (let delivery = 1; delivery <= 4; delivery++)
+      expect(await pullOne(bus, settings, new AbortController().signal)).toMatchObject({ deliveries: delivery });
+    const seen: number[] = [];
+    await work({ handler: (_work, { deliveries }) => Promise.resolve(void seen.push(deliveries)) });
+    await workIsDone(bus);
+    expect(seen).toEqual([1]);
   });
 
   it("charges every delivery to an item whose record of attempts cannot be decoded", async () => {
@@ -398,15 +413,24 @@ describe("takeWork", () => {
     expect(taken).toEqual([id]);
   });
 
-  it("moves an item that cannot be read to the dead letters", async () => {
-    const subject = workSubject(uniqueSearchId(), "retrain");
-    const { seq } = (await bus.connection.request(subject, "no envelope")).json<{ seq: number }>();
-    await work({ handler: () => Promise.resolve() });
-    await workIsDone(bus);
-    const letter = (await deadLetters(bus, 0, 100)).find(({ messageSequence }) => messageSequence === seq);
-    expect(letter).toMatchObject({ stream: "WORK", subject, consumer: "work-retrain", reason: "ENVELOPE_MALFORMED" });
-    expect(Buffer.from(letter!.data).toString()).toBe("no envelope");
-  });
+  it.each([
+    ["retrain", undefined],
+    ["profile", "cpu"],
+  ] as const)(
+    "moves an item of %s that cannot be read to the dead letters of its search",
+    async (kind, deviceClass) => {
+      const searchId = uniqueSearchId();
+      const subject = workSubject(searchId, kind, deviceClass);
+      const { seq } = (await bus.connection.request(subject, "no envelope")).json<{ seq: number }>();
+      const ended = { handler: () => Promise.resolve(), onExhausted: () => Promise.resolve() };
+      open.push(await takeWork(bus, { queues: [{ kind, ...(deviceClass && { deviceClass }) }], ...ended }));
+      await workIsDone(bus);
+      const letter = (await deadLetters(bus, 0, 100)).find(({ messageSequence }) => messageSequence === seq);
+      const consumer = workDurable(kind, deviceClass);
+      expect(letter).toMatchObject({ stream: "WORK", subject, searchId, consumer, reason: "ENVELOPE_MALFORMED" });
+      expect(Buffer.from(letter!.data).toString()).toBe("no envelope");
+    },
+  );
 
   it("keeps the device classes of the profile queue apart", async () => {
     const seen: string[] = [];

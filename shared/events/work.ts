@@ -1,8 +1,10 @@
+import { randomUUID } from "node:crypto";
 import type { Span } from "@opentelemetry/api";
 import { LatheError } from "../process/errors";
 import { failed } from "../process/tracing/span";
+import { Attempts } from "./attempts";
 import type { Bus } from "./bus";
-import type { JsonCodec, WorkData } from "./catalog";
+import type { WorkData } from "./catalog";
 import { backoff, EXHAUSTED, mayHeal } from "./consumer";
 import { bury } from "./deadLetters";
 import { decodeWork } from "./envelope";
@@ -10,8 +12,7 @@ import { sleep } from "./faults";
 import type { Delivery, DurableSettings } from "./pull";
 import { runPulls, type Consumption, type InHand } from "./pulls";
 import type { Quota } from "./quota";
-import { Records } from "./records";
-import { HANDBACKS_BUCKET, WORK_STREAM, queueFilter, workDurable, type WorkKind } from "./subjects";
+import { WORK_STREAM, queueFilter, workDurable, type WorkKind } from "./subjects";
 import { handling } from "./tracing";
 
 /** A work item as its worker sees it. */
@@ -32,7 +33,7 @@ interface WorkQueue<K extends WorkKind> {
 export interface TakeOptions<K extends WorkKind> {
   /** One item at a time is pulled, over all queues, so that its worker can begin it at once. */
   queues: readonly WorkQueue<K>[];
-  /** How many deliveries of an item may fail one after another without progress, by a throw or by the death of the worker; 3. */
+  /** How many attempts of an item may fail one after another without progress, by a throw or by the death of the worker; 3. */
   maxDeliveries?: number;
   /** After this time without a sign of life an item goes to another worker; 60 s. A working worker sends four signs in this time. */
   ackWaitMs?: number;
@@ -48,14 +49,14 @@ export interface TakeOptions<K extends WorkKind> {
 
 interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /**
-   * A number that grows with each result that the work on an item has stored, 0 before the first. Deliveries before the newest result do
+   * A number that grows with each result that the work on an item has stored, 0 before the first. Attempts before the newest result do
    * not count as failed. By default an item stores nothing before its end.
    */
   progress?: ((work: WorkItem<K>) => Promise<number>) | undefined;
   /**
    * The item is acknowledged after this has resolved. The signal aborts when the worker stops (reason STOPPING) or the lease is lost
    * (reason LEASE_LOST: another worker may have begun the item, write nothing more). A throw after either gives the item back, which
-   * counts as no delivery. Any other throw is a failed delivery: after a transient or unexpected error the item is delivered again, any
+   * counts as no attempt. Any other throw is a failed attempt: after a transient or unexpected error the item is delivered again, any
    * other error ends it. Where NATS has no room (STORAGE_FULL) the handler is called again within the delivery, until its failure can be
    * stored.
    */
@@ -63,27 +64,6 @@ interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /** Called before an item that cannot be carried out is removed; where this throws, the item is delivered again. */
   onExhausted: (failure: { work: WorkItem<K>; deliveries: number; error: LatheError }) => Promise<void>;
 }
-
-/** The record of the deliveries of an item. The server counts them all. */
-interface Attempts {
-  /** Deliveries that are no failures: handed back, ended by a lost lease, or followed by progress. */
-  uncharged: number;
-  /** The progress at the newest delivery that followed some. */
-  progress: number;
-}
-
-/** How often the attempts of an item are read before it goes back to the queue: for some 6 min, with a delay of at most 30 s. */
-const MAX_READS = 16;
-const NONE: Attempts = { uncharged: 0, progress: 0 };
-const isCount = (value: unknown) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-const attemptsCodec: JsonCodec<Attempts> = {
-  toJSON: (attempts) => attempts,
-  fromJSON: (json) => {
-    const { uncharged, progress } = json as Attempts;
-    if (!isCount(uncharged) || !isCount(progress)) throw new Error("uncharged and progress must be counts");
-    return { uncharged, progress };
-  },
-};
 
 /** Takes work items, one at a time, until stopped. */
 export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOptions<K>): Promise<Consumption> {
@@ -95,33 +75,12 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
     const filter = queueFilter(kind, deviceClass);
     kinds.set({ stream: WORK_STREAM, durable, filter, ackWaitMs, maxAckPending: 1000 }, kind);
   }
-  const attempts = new Records(bus, HANDBACKS_BUCKET, attemptsCodec);
+  const attempts = new Attempts(bus, maxDeliveries, backoffMs);
 
   const read = (queue: DurableSettings, delivery: Delivery): WorkItem<K> => {
     const kind = kinds.get(queue);
     if (!kind) throw new LatheError("INTERNAL", `${queue.durable} is not a queue of this worker`);
     return { kind, ...decodeWork(kind, delivery.data, delivery.where) };
-  };
-  /** Notes a delivery that is no failure. Returns whether it could. */
-  const excuse = async (work: WorkItem<K>): Promise<boolean> => {
-    try {
-      await attempts.mutate(keyOf(work.id), (known = NONE) => ({ ...known, uncharged: known.uncharged + 1 }));
-      return true;
-    } catch (error) {
-      bus.logger.warn("a delivery counts as failed although its worker was only interrupted", { work: work.id, error });
-      return false;
-    }
-  };
-  /** Gives an item back to be taken at once, without a charge. */
-  const give = async (delivery: Delivery, work: WorkItem<K>) =>
-    delivery.nak((await excuse(work)) ? 0 : backoff(backoffMs, delivery.deliveries));
-  const giveLate = (queue: DurableSettings, delivery: Delivery) => {
-    try {
-      void give(delivery, read(queue, delivery));
-    } catch {
-      // The worker that takes the item next reports that it cannot be read.
-      delivery.nak(backoff(backoffMs, delivery.deliveries));
-    }
   };
   /** The progress of an item where it is newer than `before`; undefined where it is not, or is not known. */
   const progressSince = async (work: WorkItem<K>, before: number): Promise<number | undefined> => {
@@ -130,32 +89,6 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
       return before;
     });
     return made > before ? made : undefined;
-  };
-  /**
-   * Deliveries of an item since its newest progress, without those that are no failures, and that progress; undefined where they cannot be
-   * read, or `signal` aborts before.
-   */
-  const charged = async (delivery: Delivery, work: WorkItem<K>, signal: AbortSignal) => {
-    const { deliveries } = delivery;
-    if (deliveries === 1) return { deliveries, made: 0 };
-    for (let attempt = 1; !signal.aborted && attempt <= MAX_READS; attempt++) {
-      try {
-        const { value: known } = (await attempts.get(keyOf(work.id))) ?? { value: NONE };
-        const made = await progressSince(work, known.progress);
-        if (made === undefined) return { deliveries: Math.max(1, deliveries - known.uncharged), made: known.progress };
-        // Where this cannot be stored, the next delivery finds the same progress.
-        await attempts
-          .mutate(keyOf(work.id), () => ({ uncharged: deliveries - 1, progress: made }))
-          .catch((error: unknown) => bus.logger.warn("progress could not be noted", { work: work.id, error }));
-        return { deliveries: 1, made };
-      } catch (error) {
-        bus.logger.warn("a work item waits: its attempts cannot be read", { work: work.id, attempt, error });
-        if (LatheError.from(error).reason === "RECORD_MALFORMED") return { deliveries, made: 0 };
-        // The item stays in hand: each give-back whose count cannot be stored would be charged to it.
-        await sleep(backoff(backoffMs, attempt), signal);
-      }
-    }
-    return undefined;
   };
   const reported = async (work: WorkItem<K>, deliveries: number, error: LatheError, where: string) => {
     bus.logger.error("work item given up", { where, work: work.id, deliveries, error });
@@ -169,7 +102,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
   };
   const remove = async (delivery: Delivery, work: WorkItem<K>) => {
     await delivery.term();
-    await attempts.delete(keyOf(work.id));
+    await attempts.forget(work.id);
   };
   const drop = async (delivery: Delivery, work: WorkItem<K>, deliveries: number, error: LatheError) => {
     if (await reported(work, deliveries, error, delivery.where)) await remove(delivery, work);
@@ -201,16 +134,19 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
 
   const settle = async (work: WorkItem<K>, { delivery, stopping, lease }: InHand, span: Span): Promise<void> => {
     const signal = AbortSignal.any([stopping, lease.lost]);
+    const attempt = randomUUID();
     /** Another worker may hold the item now. An answer of this one would settle the delivery of the other. */
     const leave = async (why: object) => {
       bus.logger.warn("work item left to another", { work: work.id, ...why });
-      // An outage that costs the lease may last. Nothing can be pulled meanwhile.
-      for (let attempt = 1; attempt <= MAX_READS && !(await excuse(work)); attempt++)
-        await sleep(backoff(backoffMs, attempt), stopping);
+      await attempts.takeBackPatiently(work.id, attempt, stopping);
     };
-    const charge = await charged(delivery, work, signal);
-    if (charge === undefined) return lease.lost.aborted ? leave({}) : give(delivery, work);
-    const { deliveries, made } = charge;
+    /** Gives the item back to be taken at once, without a charge. */
+    const give = async () =>
+      delivery.nak((await attempts.takeBack(work.id, attempt)) ? 0 : backoff(backoffMs, delivery.deliveries));
+    const item = { id: work.id, deliveries: delivery.deliveries, progressSince: progressSince.bind(undefined, work) };
+    const charge = await attempts.begin(item, attempt, signal);
+    if (charge === undefined) return lease.lost.aborted ? leave({}) : give();
+    const { attempts: deliveries, progress: made } = charge;
     if (deliveries > maxDeliveries) {
       const text = `work item ${work.id} was taken ${maxDeliveries} times without progress and never finished: its workers died`;
       return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: EXHAUSTED }));
@@ -222,7 +158,7 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
       const error = LatheError.from(thrown);
       failed(span, error);
       if (lease.lost.aborted) return leave({ error });
-      if (stopping.aborted) return give(delivery, work);
+      if (stopping.aborted) return give();
       const last = deliveries >= maxDeliveries && (await progressSince(work, made)) === undefined;
       if (!mayHeal(error) || last) return drop(delivery, work, deliveries, error);
       bus.logger.warn("work item comes again", { work: work.id, deliveries, error });
@@ -231,14 +167,14 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
     if (lease.lost.aborted) return leave({ outcome });
     if (outcome === "reported") return remove(delivery, work);
     await delivery.ack();
-    if (delivery.deliveries > 1) await attempts.delete(keyOf(work.id));
+    await attempts.forget(work.id);
   };
 
   /** Moves an item that cannot be read to the dead letters. */
   const discard = async ({ delivery, queue: consumer }: InHand, error: LatheError): Promise<void> => {
     const { where, deliveries } = delivery;
     try {
-      await bury(bus, { consumer, message: delivery, searchId: undefined, error, attempts: deliveries });
+      await bury(bus, { consumer, message: delivery, error, attempts: deliveries });
       await delivery.term();
     } catch (cause) {
       bus.logger.error("an unreadable work item could not be moved to the dead letters", { where, error: cause });
@@ -262,8 +198,5 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
       quota?.settle();
     }
   };
-  return runPulls(bus, [...kinds.keys()], handle, { onLate: giveLate, enough: quota?.full, free });
+  return runPulls(bus, [...kinds.keys()], handle, { enough: quota?.full, free });
 }
-
-/** ":" is not allowed in a record's key. */
-const keyOf = (id: string) => id.replaceAll(":", "/");

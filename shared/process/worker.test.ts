@@ -153,12 +153,33 @@ describe("an aborted worker", () => {
   });
 });
 
+describe("a worker whose child may be silent for ten seconds", () => {
+  const silenceMs = 10_000;
+  const strict = startWorker<TestJob, number, unknown, number>({ dir, name: "workerJobs", silenceMs });
+
+  it("kills it where it waits for what never comes, blocks its event loop, or stands still", async () => {
+    const ways = ["waiting", "blocking", "standing still"] as const;
+    for (const error of await Promise.all(ways.map((by) => failure(strict.run({ do: "fall silent", by })))))
+      expect(error).toMatchObject({ code: "UNAVAILABLE", reason: "WORKER_SILENT" });
+    expect(strict.pids()).toEqual([]);
+  });
+
+  it("lets it be while it works, or waits for an answer", async () => {
+    const late = (question: number) => new Promise<number>((resolve) => setTimeout(resolve, 1.2 * silenceMs, question));
+    const results = Promise.all([
+      strict.run({ do: "toil", forMs: 1.2 * silenceMs }),
+      strict.run({ do: "ask", questions: [1] }, { onMessage: late }),
+    ]);
+    expect(await results).toEqual(["done", [1]]);
+  });
+});
+
 it("a child exits when its parent has ended", async () => {
   const { path, execArgv } = entry(dir, "workerJobs");
   const child = fork(path, [], { execArgv, serialization: "advanced", stdio: ["ignore", "ignore", "ignore", "ipc"] });
   const message = () => new Promise((resolve) => child.once("message", resolve));
   await message();
-  child.send({ kind: "job", job: { do: "until aborted", answer: true } });
+  child.send({ kind: "job", job: { do: "until aborted", answer: true }, beatMs: 60_000 });
   // It waits for nothing but its abort now.
   await message();
   child.disconnect();

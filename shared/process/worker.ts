@@ -14,6 +14,11 @@ interface ChildOptions {
   env?: Readonly<Record<string, string>>;
   /** Time that an aborted child has to stop between steps before it is killed. */
   graceMs?: number;
+  /**
+   * Time without a sign of life after which a child is killed; 30 min. Its signs are its messages, and work between two turns of its event
+   * loop. A step or the creation of a session blocks the loop, for some minutes at the most.
+   */
+  silenceMs?: number;
   /** Receives what the child prints; this process's stderr by default. */
   output?: (chunk: string) => void;
 }
@@ -30,8 +35,8 @@ interface RunOptions<Message, Reply> {
 
 export interface Worker<Job, Message, Result, Reply> {
   /**
-   * Runs one job in a new child process. Rejects with the child's LatheError, with UNAVAILABLE (reason WORKER_DIED) where the child
-   * crashed, or with CANCELLED where an abort had to kill it.
+   * Runs one job in a new child process. Rejects with the child's LatheError, with UNAVAILABLE where the child crashed (reason WORKER_DIED)
+   * or was killed because it was silent (WORKER_SILENT), or with CANCELLED where an abort had to kill it.
    */
   run(job: Job, options?: RunOptions<Message, Reply>): Promise<Result>;
   /** Resident memory of the children that run now, in bytes; 0 when none runs. */
@@ -42,6 +47,9 @@ export interface Worker<Job, Message, Result, Reply> {
 
 const tailBytes = 4096;
 const outputWaitMs = 500;
+const SILENCE_MS = 30 * 60_000;
+/** Signs of life of a child that works, in the time after which it would be killed. */
+const BEATS = 30;
 
 /** The running children. They must not outlive this process; if it dies by SIGKILL, they notice the closed channel. */
 const alive = new Set<ChildProcess>();
@@ -101,7 +109,7 @@ export function startWorker<Job, Message = never, Result = void, Reply = void>(
 function supervise(
   child: ChildProcess,
   job: unknown,
-  { name, graceMs = 10_000, output = (chunk) => process.stderr.write(chunk) }: ChildOptions,
+  { name, graceMs = 10_000, silenceMs = SILENCE_MS, output = (chunk) => process.stderr.write(chunk) }: ChildOptions,
   { onMessage = () => undefined, signal }: RunOptions<unknown, unknown>,
 ): Promise<unknown> {
   let tail = "";
@@ -116,13 +124,33 @@ function supervise(
     let outcome: { value: unknown } | { error: LatheError } | undefined;
     let started = false;
     let killer: NodeJS.Timeout | undefined;
+    let lastWords: NodeJS.Timeout | undefined;
+    let silent = 0;
     const pending = new Set<Promise<void>>();
 
     // A failed send means that the child is ending; its exit code says why.
     const send = (message: ToChild) => child.connected && child.send(message, () => {});
-    const killAfterGrace = () => {
-      killer ??= setTimeout(() => child.kill("SIGKILL"), graceMs);
+    const kill = () => {
+      child.kill("SIGKILL");
+      // A process that hangs in a call of the system ends when that does.
+      lastWords = setTimeout(() => void settle("it does not end"), graceMs);
     };
+    const killAfterGrace = () => {
+      killer ??= setTimeout(kill, graceMs);
+    };
+    const beatMs = silenceMs / BEATS;
+    // Ticks of this process are counted, so that a time in which both processes stood still is no silence.
+    const listening = setInterval(() => {
+      // While a message waits here, this process is to act.
+      silent = pending.size > 0 ? 0 : silent + 1;
+      if (silent < BEATS) return;
+      clearInterval(listening);
+      const text = `worker ${name} (pid ${child.pid}) gave no sign of life for ${silenceMs / 1000} s and was killed`;
+      outcome ??= {
+        error: new LatheError("UNAVAILABLE", text, { reason: "WORKER_SILENT", metadata: { worker: name } }),
+      };
+      kill();
+    }, beatMs);
     const abort = (why: unknown) => {
       // Before the job has started there is no step to stop after.
       if (!started) return void child.kill("SIGKILL");
@@ -142,10 +170,11 @@ function supervise(
     };
 
     child.on("message", (message: ToParent) => {
+      silent = 0;
       switch (message.kind) {
         case "ready":
           started = true;
-          return void send({ kind: "job", job });
+          return void send({ kind: "job", job, beatMs });
         case "message":
         case "request": {
           const handled = handle(message).finally(() => pending.delete(handled));
@@ -161,10 +190,10 @@ function supervise(
     });
 
     let settled = false;
-    let lastWords: NodeJS.Timeout | undefined;
     const settle = async (exit: string) => {
       if (settled) return;
       settled = true;
+      clearInterval(listening);
       clearTimeout(killer);
       clearTimeout(lastWords);
       signal?.removeEventListener("abort", onAbort);
@@ -188,6 +217,7 @@ function supervise(
       const exit = killedBy ? `killed by ${killedBy}` : `exit code ${code}`;
       child.once("close", () => void settle(exit));
       // A grandchild may hold the pipes open, so the wait for the last output is short.
+      clearTimeout(lastWords);
       lastWords = setTimeout(() => void settle(exit), outputWaitMs);
     });
     signal?.addEventListener("abort", onAbort, { once: true });

@@ -9,6 +9,9 @@ interface WorkerContext<Message, Reply> {
   signal: AbortSignal;
 }
 
+/** CPU time that a child which works uses between two signs of life. One that only waits uses a hundredth of it. */
+const LIVELY_MICROSECONDS = 50_000;
+
 /**
  * The child side of a worker: runs `handler` on the one job that the parent sends, reports its result or error, and exits. It also exits
  * when the parent has ended.
@@ -30,6 +33,14 @@ export function serveWorker<Job, Message = never, Result = void, Reply = void>(
       }),
     signal: controller.signal,
   };
+  // A step blocks the event loop, and a read that hangs does not: a child shows life when its event loop turns and it has worked.
+  let worked = process.cpuUsage();
+  const beat = () => {
+    const { user, system } = process.cpuUsage(worked);
+    if (user + system < LIVELY_MICROSECONDS) return;
+    worked = process.cpuUsage();
+    post({ kind: "alive" });
+  };
   const work = async (job: Job) => {
     let last: ToParent;
     try {
@@ -43,6 +54,7 @@ export function serveWorker<Job, Message = never, Result = void, Reply = void>(
   process.on("message", (message: ToChild) => {
     switch (message.kind) {
       case "job":
+        setInterval(beat, message.beatMs).unref();
         return void work(message.job as Job);
       case "abort":
         return controller.abort(unpackError(message.error));

@@ -4,13 +4,14 @@ import { LatheError } from "./errors";
 type PackedError = Pick<LatheError, "code" | "message" | "reason" | "violations" | "metadata"> & { stack: string };
 
 export type ToChild =
-  | { kind: "job"; job: unknown }
+  | { kind: "job"; job: unknown; beatMs: number }
   | { kind: "reply"; id: number; value: unknown }
   | { kind: "refusal"; id: number; error: PackedError }
   | { kind: "abort"; error: PackedError };
 
 export type ToParent =
   | { kind: "ready" }
+  | { kind: "alive" }
   | { kind: "message"; value: unknown }
   | { kind: "request"; id: number; value: unknown }
   | { kind: "result"; value: unknown }

@@ -14,7 +14,9 @@ export type TestJob =
   | { do: "exit"; code: number }
   | { do: "block"; until: string }
   | { do: "until aborted"; answer: boolean }
-  | { do: "never stop" };
+  | { do: "never stop" }
+  | { do: "fall silent"; by: "waiting" | "blocking" | "standing still" }
+  | { do: "toil"; forMs: number };
 
 const later = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -66,5 +68,14 @@ serveWorker<TestJob, number, unknown, number>(async (job, { send, request, signa
       await later(20);
       block(() => false);
       return "never";
+    case "fall silent":
+      if (job.by === "blocking") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+      if (job.by === "standing still") process.kill(process.pid, "SIGSTOP");
+      return later(3_600_000);
+    case "toil": {
+      const end = performance.now() + job.forMs;
+      while (performance.now() < end) await new Promise((resolve) => setImmediate(resolve));
+      return "done";
+    }
   }
 });

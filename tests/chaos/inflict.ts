@@ -2,7 +2,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { EventName } from "../../shared/events/catalog";
 import { api as jetstream, readMessage, store } from "../../shared/events/jetstream";
 import { EVENTS_STREAM } from "../../shared/events/subjects";
-import { pullOne, type Delivery } from "../../shared/events/pull";
+import { pullOne } from "../../shared/events/pull";
 import { patience, until } from "../../shared/testing/until";
 import type { System } from "../system";
 import { LEASE_MS, type Fleet, type Member } from "./fleet";
@@ -65,9 +65,8 @@ export async function inflict(harm: Harm, fleet: Fleet, system: System, search: 
       return repeat(harm.withId, system, search);
     case "give back": {
       const settings = { stream: EVENTS_STREAM, durable: harm.durable, filter: "", ackWaitMs: 0, maxAckPending: 0 };
-      const late = (_queue: unknown, delivery: Delivery) => delivery.nak(0);
       // NATS ends the pull where it is stopped.
-      const pulled = await pullOne(system.bus, settings, patience(), late).catch(() => undefined);
+      const pulled = await pullOne(system.bus, settings, patience()).catch(() => undefined);
       pulled?.nak(200);
       return pulled ? pulled.where : "no event came";
     }

@@ -19,11 +19,8 @@ interface ChaosOptions {
   say: (line: string) => void;
 }
 
-/**
- * Attempts of a work item that faults may cost without progress in between. The third ends its search, and a nats-server before 2.9.22 may
- * count one that reached no worker.
- */
-const MAX_STRIKES = 1;
+/** Attempts of a work item that faults may cost without progress in between. The third ends its search. */
+const MAX_STRIKES = 2;
 
 /** Specs of different algorithms and seeds, one for each search. */
 function specs(count: number, seed: number): SearchSpec[] {
