@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { WORK_STREAM } from "../shared/events/subjects";
 import type { NetworkKept } from "../shared/proto/lathe/v1/events";
 import { ConditionStatus, SearchState, type Search } from "../shared/proto/lathe/v1/search";
@@ -7,8 +8,9 @@ import { resolve } from "../shared/spec/resolve";
 import { childrenOf, isAlive } from "../shared/testing/processes";
 import { onnxMiou } from "../shared/testing/score";
 import { until } from "../shared/testing/until";
+import { startCommand } from "./command";
 import { longSpec, smallSpec } from "./specs";
-import { System } from "./system";
+import { newFolder, System } from "./system";
 
 let system: System;
 beforeAll(async () => {
@@ -57,6 +59,17 @@ describe("of a search that is cancelled", () => {
     const { data, search } = await cancelledAfter(longSpec(), "epoch.completed", 1);
     expect(data).toMatchObject({ phase: "train", onnx: { kind: "derived.onnx" } });
     expect(search.result).toMatchObject({ genotype: data.genotype, discreteMiou: data.validationMiou });
+    const folder = newFolder();
+    const at = ["--address", system.stack.addresses().search.grpc];
+    const result = startCommand(folder, ["search", "result", search.id, "--out", "out", ...at]);
+    const watching = startCommand(folder, ["search", "watch", search.id, ...at]);
+    expect({ code: await result.ended, stderr: result.said.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(result.said.stdout).toContain(`search ${search.id}, cancelled; kept: ${data.message}\n`);
+    const files = ["derived.onnx", "derived.weights", "epochs.csv", "genotype.json", "history.jsonl", "result.json"];
+    expect(readdirSync(join(folder, "out")).sort()).toEqual(files);
+    expect(await watching.ended).toBe(4);
+    expect(watching.said.stdout).toContain(`kept: ${data.message}\n`);
+    rmSync(folder, { recursive: true });
   });
 
   it("while it retrains, the best epoch is kept", async () => {
