@@ -1,5 +1,5 @@
 import { LatheError } from "../shared/process/errors";
-import { Search, SearchState } from "../shared/proto/lathe/v1/search";
+import { ConditionStatus, Search, SearchState } from "../shared/proto/lathe/v1/search";
 import { resolve } from "../shared/spec/resolve";
 import { commandError, errorLines, exitCode, outcomeError } from "./exit";
 import { readSpec, requestSpec } from "./spec/specFlags";
@@ -55,6 +55,17 @@ describe("errors of a command", () => {
     const error = outcomeError(Search.fromPartial({ id: "s-1", state, conditions }));
     expect(error?.message).toBe(message);
     expect(exitCode(error!)).toBe(code);
+  });
+
+  it.each([
+    [ConditionStatus.CONDITION_STATUS_TRUE, "kept: the argmax"],
+    [ConditionStatus.CONDITION_STATUS_FALSE, "nothing is kept: the argmax"],
+  ])("names what is kept of a cancelled search: %i", (status, text) => {
+    const conditions = [{ type: "Kept", status, message: "the argmax" }];
+    const error = outcomeError(
+      Search.fromPartial({ id: "s-1", state: SearchState.SEARCH_STATE_CANCELLED, conditions }),
+    );
+    expect(error?.message).toBe(`search s-1 was cancelled; ${text}`);
   });
 
   it("has no error for a search that succeeded", () =>

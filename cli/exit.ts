@@ -1,5 +1,5 @@
 import { LatheError, type ErrorCode } from "../shared/process/errors";
-import { SearchState, type Search } from "../shared/proto/lathe/v1/search";
+import { ConditionStatus, SearchState, type Condition, type Search } from "../shared/proto/lathe/v1/search";
 
 /** Exit codes of commands. */
 export const EXIT = {
@@ -74,10 +74,18 @@ export function errorLines(error: LatheError): string[] {
   ];
 }
 
+/** The condition that says what is kept of a cancelled search, or why nothing is; undefined until that is known. */
+export const keptOf = ({ conditions }: Pick<Search, "conditions">): Condition | undefined =>
+  conditions.find(({ type }) => type === "Kept");
+
 /** The error of a command that waited for a search; undefined if the search succeeded. */
 export function outcomeError({ id, state, conditions }: Search): LatheError | undefined {
-  if (state === SearchState.SEARCH_STATE_CANCELLED)
-    return new LatheError("CANCELLED", `search ${id} was cancelled`, { reason: "SEARCH_CANCELLED" });
+  if (state === SearchState.SEARCH_STATE_CANCELLED) {
+    const { status, message } = keptOf({ conditions }) ?? {};
+    const what = status === ConditionStatus.CONDITION_STATUS_TRUE ? "kept" : "nothing is kept";
+    const more = message === undefined ? "" : `; ${what}: ${message}`;
+    return new LatheError("CANCELLED", `search ${id} was cancelled${more}`, { reason: "SEARCH_CANCELLED" });
+  }
   if (state !== SearchState.SEARCH_STATE_FAILED) return undefined;
   const { reason, message } = conditions.find(({ type }) => type === "Failed") ?? {};
   const why = [reason, message].filter(Boolean).join(": ") || "no reason was given";

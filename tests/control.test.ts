@@ -73,8 +73,9 @@ describe("during training", () => {
     const { search } = await system.search.api.cancelSearch({ searchId: id, reason: "enough" });
     expect(search?.state).toBe(SearchState.SEARCH_STATE_CANCELLED);
     await system.trainersGone();
+    await system.event(id, "network.kept");
     const history = await system.history(id);
-    expect(history.at(-1)?.event).toEqual({ type: "search.cancelled", data: { reason: "enough" } });
+    expect(history.at(-2)?.event).toEqual({ type: "search.cancelled", data: { reason: "enough" } });
     expect(await new Objects(system.bus, CHECKPOINTS_BUCKET).list(`${id}/`)).toHaveLength(1);
     await expect(system.search.api.resumeSearch({ searchId: id })).rejects.toMatchObject({
       code: "FAILED_PRECONDITION",
@@ -94,7 +95,9 @@ it("after a cancellation during retraining the derived network can be downloaded
   expect(state).toBe(SearchState.SEARCH_STATE_CANCELLED);
   const onnx = artifacts.find(({ kind }) => kind === "derived.onnx")!;
   expect(await system.download(id, onnx.object)).toHaveLength(onnx.sizeBytes);
-  expect(await new Objects(system.bus, ARTIFACTS_BUCKET).list(`${id}/`)).toHaveLength(2);
+  // Beside it, the best epoch of retraining is kept.
+  await system.event(id, "network.kept");
+  expect(await new Objects(system.bus, ARTIFACTS_BUCKET).list(`${id}/`)).toHaveLength(4);
 });
 
 it("two searches at once are trained one after the other", async () => {

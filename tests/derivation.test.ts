@@ -140,12 +140,14 @@ describe("while it runs", () => {
     return { id, child };
   }
 
-  it("ends at a cancellation", async () => {
+  it("ends at a cancellation, after which the network is derived once more, to be kept", async () => {
     const { id, child } = await standing(21);
     await system.search.api.cancelSearch({ searchId: id, reason: "enough" });
     await until(() => !isAlive(child));
     await noWork();
-    expect((await names(id)).slice(-2)).toEqual(["supernet.converged", "search.cancelled"]);
+    expect((await names(id)).slice(-3)).toEqual(["supernet.converged", "search.cancelled", "network.kept"]);
+    const { event } = await system.event(id, "network.kept");
+    expect(event.data).toMatchObject({ phase: "derive", onnx: { kind: "derived.onnx" } });
   });
 
   it("ends at a pause, and is taken up again at the resumption", async () => {

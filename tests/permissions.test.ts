@@ -29,12 +29,18 @@ function withPrefix(prefix: string): string {
 
 const probes = {
   "an event of another": ["lathe.events.doctor.search.cancelled", "lathe.events.doctor.space.kept"],
-  work: ["lathe.work.train.doctor", "lathe.work.derive.doctor", "$JS.API.STREAM.MSG.DELETE.WORK"],
+  work: [
+    "lathe.work.train.doctor",
+    "lathe.work.derive.doctor",
+    "lathe.work.keep.doctor",
+    "$JS.API.STREAM.MSG.DELETE.WORK",
+  ],
   records: ["$KV.SEARCHES.doctor", "$KV.LISTING.doctor", "$KV.REQUESTS.doctor"],
   checkpoints: ["$O.CHECKPOINTS.C.doctor"],
   networks: ["$O.ARTIFACTS.C.doctor"],
   "the trainer's queue": ["$JS.API.CONSUMER.MSG.NEXT.WORK.work-train", "$JS.ACK.WORK.work-train.1.1.1.1.0"],
   "the deriver's queue": ["$JS.API.CONSUMER.MSG.NEXT.WORK.work-derive", "$JS.ACK.WORK.work-derive.1.1.1.1.0"],
+  "the keeper's queue": ["$JS.API.CONSUMER.MSG.NEXT.WORK.work-keep", "$JS.ACK.WORK.work-keep.1.1.1.1.0"],
   streams: ["$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.UPDATE.EVENTS", "$JS.API.STREAM.PURGE.EVENTS"],
   "no stream of ours": ["$JS.API.STREAM.DELETE.EVENTS", "foreign"],
 };
@@ -78,6 +84,12 @@ describe.each(["", "team-b"])("with the prefix '%s'", (prefix) => {
         ({ state: now }) => now >= SearchState.SEARCH_STATE_SUCCEEDED,
       );
       expect(SearchState[state]).toBe("SEARCH_STATE_SUCCEEDED");
+      const other = (await search.api.startSearch({ spec: smallSpec({ seed: 8 }), requestId: "" })).search!.id;
+      const newest = async () => (await search.api.getSearch({ searchId: other })).search!;
+      await until(newest, ({ lastEpoch }) => lastEpoch !== undefined);
+      await search.api.cancelSearch({ searchId: other, reason: "" });
+      const { conditions } = await until(newest, (now) => now.conditions.some(({ type }) => type === "Kept"));
+      expect(conditions.find(({ type }) => type === "Kept")).toMatchObject({ reason: "KEPT" });
       for (const { address } of processes) {
         const metrics = await (await fetch(`http://${address.http}/metrics`)).text();
         expect(metrics).toMatch(/^nas_jetstream_consumer_pending\{stream="WORK",consumer="work-train"\} 0$/m);
@@ -104,7 +116,7 @@ describe.each(["", "team-b"])("with the prefix '%s'", (prefix) => {
     ["search", ["an event of another", "work", "records", "checkpoints", "networks", "streams"]],
     ["supernet", ["checkpoints", "networks", "the trainer's queue"]],
     ["shrinking", []],
-    ["discretization", ["networks", "the deriver's queue"]],
+    ["discretization", ["networks", "the deriver's queue", "the keeper's queue"]],
     ["latency", []],
   ])("%s may write what is its own and nothing else", async (name, own) => {
     const bus = await connectBus({ url: urlOf(name), name, logger: quiet, prefix });

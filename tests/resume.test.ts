@@ -1,36 +1,20 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
-import { until } from "../shared/testing/until";
-import { compiled } from "./compiled";
+import { startCommand, type Command } from "./command";
 import { longSpec } from "./specs";
 import { newFolder } from "./system";
 
 const folder = newFolder();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const started: ReturnType<typeof spawn>[] = [];
-afterEach(() => started.splice(0).forEach((child) => child.kill("SIGKILL")));
+const started: Command[] = [];
+afterEach(() => started.splice(0).forEach(({ child }) => child.kill("SIGKILL")));
 
-function lathe(...args: string[]) {
-  const { LATHE_ADDRESS: _, ...env } = process.env;
-  const child = spawn(process.execPath, [join(compiled(), "cli", "lathe.js"), ...args], {
-    env: { ...env, INIT_CWD: folder },
-  });
-  started.push(child);
-  const said = { stdout: "", stderr: "" };
-  child.stdout.on("data", (text: Buffer) => (said.stdout += text.toString()));
-  child.stderr.on("data", (text: Buffer) => (said.stderr += text.toString()));
-  const ended = once(child, "close").then(([code]) => code as number | null);
-  /** Waits for a state that the command brings about; fails where the command ends before. */
-  const before = (look: () => boolean) =>
-    until(() => {
-      if (child.exitCode !== null) throw new Error(said.stderr);
-      return look();
-    });
-  return { child, said, ended, before };
+function lathe(...args: string[]): Command {
+  const command = startCommand(folder, args);
+  started.push(command);
+  return command;
 }
 
 const lines = (...path: string[]) => {
@@ -78,4 +62,29 @@ it("a run that was killed is named by the next one, and continued in its folder 
   const again = lathe("run", "--resume", "out");
   expect(await again.ended).toBe(2);
   expect(again.said.stderr).toContain("this is not the folder of an interrupted run");
+});
+
+it("a run whose search is cancelled ends with the network so far in its folder", async () => {
+  writeFileSync(join(folder, "spec.yaml"), JSON.stringify(SearchSpec.toJSON(longSpec())));
+  const out = join(folder, "cancelled");
+  const run = lathe("run", "-f", "spec.yaml", "--out", "cancelled");
+  await run.before(() => lines("cancelled", "epochs.csv").length >= 2);
+  const id = /search (s-\w+) created/.exec(run.said.stdout)![1]!;
+  const cancel = lathe("search", "cancel", id, "--state", "cancelled");
+  expect({ code: await cancel.ended, stderr: cancel.said.stderr }).toMatchObject({ code: 0 });
+  expect(await run.ended).toBe(4);
+  expect(run.said.stderr).toMatch(
+    new RegExp(
+      `^lathe: search ${id} was cancelled; kept: the argmax of the supernet after epoch \\d of 4, at .* points\n$`,
+    ),
+  );
+  expect(run.said.stdout).toMatch(/^kept: the argmax of the supernet after epoch/m);
+  expect(run.said.stdout).toMatch(/^files in .*derived\.onnx.*genotype\.json.*result\.json/m);
+  const result = JSON.parse(readFileSync(join(out, "result.json"), "utf8")) as Record<string, unknown>;
+  expect(result).toMatchObject({ search: id, decidedBy: "DECIDED_BY_ARGMAX" });
+  expect(result.kept).toMatch(/^the argmax of the supernet after epoch/);
+  expect(lines("cancelled", "history.jsonl").at(-1)).toContain('"networkKept"');
+  for (const file of ["derived.onnx", "derived.weights", "genotype.json"])
+    expect(existsSync(join(out, file))).toBe(true);
+  for (const gone of ["nats", "request.json"]) expect(existsSync(join(out, gone))).toBe(false);
 });

@@ -1,7 +1,4 @@
 import { createHash } from "node:crypto";
-import { batches } from "../shared/data/batches";
-import { openDataset } from "../shared/data/open";
-import { openOnnx } from "../shared/engine/onnx";
 import type { EventData, EventName, StoredEvent } from "../shared/events/catalog";
 import { toWatchResponse } from "../shared/events/catalog";
 import { listSubjects } from "../shared/events/jetstream";
@@ -23,6 +20,8 @@ import {
   type Search,
   type WatchSearchResponse,
 } from "../shared/proto/lathe/v1/search";
+import { resolve } from "../shared/spec/resolve";
+import { onnxMiou } from "../shared/testing/score";
 import { until } from "../shared/testing/until";
 import { nameOf } from "./outcome";
 import { slowSpec } from "./specs";
@@ -212,7 +211,7 @@ describe("its result", () => {
 
   it("has an ONNX network with the reported mIoU", async () => {
     const onnx = search.artifacts.find(({ kind }) => kind === "network.onnx")!;
-    const score = await evaluate(await system.download(id, onnx.object), result().genotype!.classes);
+    const score = await onnxMiou(await system.download(id, onnx.object), resolve(spec).spec, result().genotype!);
     expect(Math.abs(score - result().retrainedMiou)).toBeLessThan(0.001);
     expect(result().retrainedMiou).toBeGreaterThan(0.1);
   });
@@ -223,38 +222,6 @@ describe("its result", () => {
     expect(miou).toBeCloseTo(discreteMiou, 9);
   });
 });
-
-/** mIoU of an ONNX file over the validation split, computed independently. */
-async function evaluate(bytes: Uint8Array, classes: number): Promise<number> {
-  const size = { height: 32, width: 64 };
-  const seed = spec.seed ?? 0;
-  const dataset = await openDataset({ kind: "streets", ...size, trainExamples: 1, validationExamples, seed });
-  const network = await openOnnx(bytes);
-  const both = new Array<number>(classes).fill(0);
-  const either = new Array<number>(classes).fill(0);
-  try {
-    const cells = network.inputs.image!.shape.reduce((product, side) => product * side, 1);
-    expect(cells).toBe(3 * size.height * size.width);
-    const { logits: some } = await network.run({ image: new Float32Array(cells) });
-    const labelStride = Math.sqrt((size.height * size.width * classes) / some!.length);
-    for await (const { images, labels } of batches(dataset.validation, { batchSize: 1, labelStride })) {
-      const { logits } = await network.run({ image: images });
-      labels.forEach((label, pixel) => {
-        if (label >= classes) return;
-        const values = Array.from({ length: classes }, (_, c) => Number(logits![c * labels.length + pixel]));
-        const predicted = values.indexOf(Math.max(...values));
-        if (predicted === label) both[label]!++;
-        else either[predicted]!++;
-        either[label]!++;
-      });
-    }
-  } finally {
-    await network.release();
-    await dataset.close();
-  }
-  const scores = either.flatMap((union, c) => (union > 0 ? [both[c]! / union] : []));
-  return scores.reduce((sum, score) => sum + score, 0) / scores.length;
-}
 
 describe("after its end", () => {
   it("is listed by state and by labels", async () => {

@@ -4,12 +4,13 @@ import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { machineBytes } from "../../shared/engine/account";
 import { LatheError } from "../../shared/process/errors";
-import type { Search } from "../../shared/proto/lathe/v1/search";
+import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
-import { complain, outcomeError, print, printJson } from "../exit";
+import { complain, keptOf, outcomeError, print, printJson } from "../exit";
 import { passedOver, takeOutFolder } from "../search/folder";
 import type { SearchApi } from "../search/follow";
 import { HISTORY_FILES } from "../search/history";
+import { hasKept } from "../search/kept";
 import { dropRequest, isInterrupted, keepRequest, readRequest, type RunRequest } from "../search/request";
 import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
@@ -132,11 +133,16 @@ async function searchIn(
   if (!created) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
   const search = await recordSearch(api, created.id, folder, output, signal);
   const failure = outcomeError(search);
-  if (failure) {
+  const isKept = hasKept(search);
+  // The store holds what the network of a cancelled search is still to be kept from.
+  if (failure && search.state === SearchState.SEARCH_STATE_CANCELLED && !keptOf(search)) throw failure;
+  if (failure && !isKept) {
     setKept(false);
     throw failure;
   }
   const content = await writeResultFolder(api, search, folder, { alsoThere: HISTORY_FILES, signal });
   setKept(false);
-  return { search, content };
+  if (!failure) return { search, content };
+  output.say(`files in ${folder}: ${(content.files as string[]).join(", ")}`);
+  throw failure;
 }

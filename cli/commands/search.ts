@@ -15,6 +15,7 @@ import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
 import { HISTORY_FILES, openHistory } from "../search/history";
+import { followToKept, hasKept } from "../search/kept";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { readSpec, userFolder, type SpecFlags } from "../spec/specFlags";
 import { openDisplay } from "../view/terminal";
@@ -70,6 +71,9 @@ function requireSuccess(search: Search): void {
 /** Long enough to rebuild and restart a stack by hand. */
 const patienceMs = 5 * 60_000;
 
+/** How long a watch waits for the network of a cancelled search, which a worker keeps between two derivations. */
+const keepMs = 60_000;
+
 /** Shows a search until it ends; with `json`, prints one event per line. Throws if the search failed or was cancelled. */
 async function watch(
   api: SearchApi,
@@ -84,8 +88,10 @@ async function watch(
   const say = (line: string) => (json ? complain(line) : display.say(line));
   try {
     const onLost = (error: LatheError) => say(`connection lost, retrying: ${error.message}`);
-    const options = { fromSequence: from, includeProgress: true, signal, onLost, patienceMs };
-    for await (const response of follow(api, searchId, options)) {
+    const onKeeping = () =>
+      say(`cancelled; waiting for its best network so far: lathe search get ${searchId} shows it, too`);
+    const options = { fromSequence: from, includeProgress: true, signal, onLost, patienceMs, onKeeping, keepMs };
+    for await (const response of followToKept(api, searchId, options)) {
       if (json) print(JSON.stringify(WatchSearchResponse.toJSON(response)));
       display.event(response);
     }
@@ -170,7 +176,7 @@ export function searchCommand(program: Command): void {
       );
   simple("pause", "pauseSearch", "pause a search after its current step");
   simple("resume", "resumeSearch", "continue a paused or failed search from its newest checkpoint");
-  simple("cancel", "cancelSearch", "cancel a search; its results so far are kept");
+  simple("cancel", "cancelSearch", "cancel a search; its best network so far is kept");
 
   sub("delete <id>", "delete a search that has ended, with its events and artifacts").action(
     async (searchId: string, flags: ConnectionFlags) =>
@@ -181,12 +187,15 @@ export function searchCommand(program: Command): void {
       }),
   );
 
-  sub("result <id>", "print the results of a search that succeeded; with --out, also write its result folder")
+  sub(
+    "result <id>",
+    "print the results of a search that succeeded, or the kept network of a cancelled one; with --out, also write its result folder",
+  )
     .option("--out <folder>", "result folder to write")
     .action(async (searchId: string, flags: ConnectionFlags & { out?: string }) =>
       withSearchService(flags, async (api, signal) => {
         const found = given((await api.getSearch({ searchId }, { signal })).search);
-        requireSuccess(found);
+        if (!hasKept(found)) requireSuccess(found);
         if (flags.out === undefined) {
           if (flags.json) printJson(Search.toJSON(found));
           else print(...summaryLines(found, undefined));

@@ -3,8 +3,10 @@ import { join } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { outcomeError } from "../exit";
+import { downloadArtifacts } from "../search/download";
 import type { SearchApi } from "../search/follow";
 import { HISTORY_FILES } from "../search/history";
+import { hasKept } from "../search/kept";
 import { writeResultFolder } from "../search/resultFolder";
 import { recordSearch, type StatusOutput } from "../search/ownStack";
 import { forgetFailure, writeFailure } from "./folder";
@@ -37,6 +39,8 @@ async function runCell(api: SearchApi, searchId: string, cell: OpenCell, run: Ce
   if (failure) {
     writeFailure(run.folder, cell.name, { search: searchId, attempts: cell.failed + 1, message: failure.message });
     output.say(`cell ${cell.name} failed: ${failure.message}`);
+    // Without result.json, so that the cell stays open.
+    if (hasKept(search)) await downloadArtifacts(api, searchId, search.artifacts, folder, signal);
     return;
   }
   const { files } = await writeResultFolder(api, search, folder, { alsoThere: HISTORY_FILES, signal });

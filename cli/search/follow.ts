@@ -5,7 +5,7 @@ import type { Api } from "../../shared/rpc/client";
 
 export type SearchApi = Api<typeof SearchServiceService>;
 
-interface FollowOptions {
+export interface FollowOptions {
   /** Sequence of the first event; 0 for the whole history. */
   fromSequence?: number;
   includeProgress?: boolean;

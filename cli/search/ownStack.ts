@@ -2,13 +2,17 @@ import { join } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import { SearchServiceClient, type Search } from "../../shared/proto/lathe/v1/search";
 import { connect } from "../../shared/rpc/client";
-import { follow, hasEnded, type SearchApi } from "./follow";
+import { hasEnded, type SearchApi } from "./follow";
 import { openHistory } from "./history";
+import { followToKept } from "./kept";
 import { startStack } from "../stack/stack";
 import { openDisplay } from "../view/terminal";
 
 /** A run waits this long for free storage, in milliseconds. Without a limit, a run in a script would never end. */
 const storagePatienceMs = 60_000;
+
+/** The stack is stopped after its run, so a network that is not kept by then would be lost. */
+const keepMs = 10 * 60_000;
 
 /** Prints status lines. While a display shows a search, the display prints them. */
 export class StatusOutput {
@@ -51,7 +55,10 @@ export async function inOwnStack<T>(
   }
 }
 
-/** Shows a search and writes its history.jsonl and epochs.csv until it ends; returns its final record. */
+/**
+ * Shows a search and writes its history.jsonl and epochs.csv until it ends, and until the network of a cancelled one is kept; returns its final
+ * record.
+ */
 export async function recordSearch(
   api: SearchApi,
   searchId: string,
@@ -64,7 +71,9 @@ export async function recordSearch(
   if (!output.quiet) output.handTo((line) => display.say(line));
   try {
     const onLost = (error: LatheError) => output.say(`connection lost, retrying: ${error.message}`);
-    for await (const response of follow(api, searchId, { includeProgress: !output.quiet, signal, onLost })) {
+    const onKeeping = () => output.say("cancelled; waiting for its best network so far to be kept (Ctrl-C ends this)");
+    const options = { includeProgress: !output.quiet, signal, onLost, onKeeping, keepMs };
+    for await (const response of followToKept(api, searchId, options)) {
       history.add(response);
       display.event(response);
     }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ArtifactRef, DecidedBy } from "../../shared/proto/lathe/v1/result";
 import {
+  ConditionStatus,
   Search,
   SearchState,
   WatchSearchResponse,
@@ -134,6 +135,22 @@ describe("a result folder", () => {
       "network.onnx of s-1 arrived with 26 bytes",
     );
     expect(readdirSync(folder)).toEqual(["logs"]);
+  });
+
+  it("holds the kept network of a cancelled search, and says where it comes from", async () => {
+    const conditions = [{ type: "Kept", status: ConditionStatus.CONDITION_STATUS_TRUE, message: "the argmax" }];
+    const found = Search.fromPartial({
+      ...{ id: "s-1", state: SearchState.SEARCH_STATE_CANCELLED, conditions, artifacts: [artifact("derived.onnx")] },
+      result: { ...search([]).result!, retrainedMiou: 0, retrainedBestEpoch: 0 },
+    });
+    const written = await writeResultFolder(api, found, takeOutFolder(join(root, "kept")));
+    expect(written).toMatchObject({ kept: "the argmax", files: ["derived.onnx", "genotype.json", "result.json"] });
+    const summary = summaryLines(found, undefined).join("\n");
+    expect(summary).toContain("search s-1, cancelled; kept: the argmax");
+    // The time of the search and its budget are unknown before its end.
+    expect(summary).not.toMatch(/search budget|retrained|^ +search /m);
+    const nothing = { ...found, conditions: [] };
+    expect(() => summaryLines(nothing, undefined)).toThrow("has no result");
   });
 
   it("is refused for a running search, whose record has incomplete results", async () => {

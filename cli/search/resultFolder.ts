@@ -6,9 +6,11 @@ import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { print } from "../../shared/space/genotype";
+import { keptOf } from "../exit";
 import { downloadArtifacts } from "./download";
 import { resultTable, measurementsOf, measuredBy } from "./resultTable";
 import type { SearchApi } from "./follow";
+import { hasKept } from "./kept";
 
 /** The content of result.json: the SearchResult as proto3 JSON with all results, and how each was measured. */
 function resultJson(search: Search, folder: string, files: readonly string[]): Record<string, unknown> {
@@ -25,12 +27,14 @@ function resultJson(search: Search, folder: string, files: readonly string[]): R
     spec: search.spec && SearchSpec.toJSON(search.spec),
     folder,
     files,
+    ...(hasKept(search) && { kept: keptOf(search)?.message }),
   };
 }
 
-function resultOf({ id, state, result }: Search): SearchResult {
+function resultOf(search: Search): SearchResult {
+  const { id, state, result } = search;
   // The record collects results from the start; before the end, the missing ones would read as zeros.
-  if (result && state === SearchState.SEARCH_STATE_SUCCEEDED) return result;
+  if (result && (state === SearchState.SEARCH_STATE_SUCCEEDED || hasKept(search))) return result;
   throw new LatheError(
     "FAILED_PRECONDITION",
     `search ${id} has no result: it has not succeeded yet; "lathe search watch ${id}" waits for it`,
@@ -40,7 +44,7 @@ function resultOf({ id, state, result }: Search): SearchResult {
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/** Writes the artifacts of a finished search, genotype.json and result.json to a folder; returns the content of result.json. */
+/** Writes the artifacts of a finished search, or of a cancelled one whose network is kept, genotype.json and result.json to a folder; returns the content of result.json. */
 export async function writeResultFolder(
   api: Pick<SearchApi, "downloadArtifact">,
   search: Search,
@@ -62,7 +66,7 @@ export function summaryLines(search: Search, folder: string | undefined, files: 
   const result = resultOf(search);
   return [
     "",
-    `search ${search.id}`,
+    `search ${search.id}${hasKept(search) ? `, cancelled; kept: ${keptOf(search)?.message}` : ""}`,
     "",
     ...resultTable(result),
     "",

@@ -107,20 +107,23 @@ export function measurementsOf(result: SearchResult): Measurement[] {
     const shown = `${framesPerSecond.toFixed(1)} (1 / p50)`;
     measurements.push({ ...measurements.at(-1)!, label: "frames per second", shown });
   }
-  add(
-    "searchSeconds",
-    "search",
-    duration(result.searchSeconds),
-    selected
-      ? "measured: wall clock of training and evaluation within the search"
-      : "measured: wall clock of the supernet's training",
-  );
-  add(
-    "trainingImages",
-    "search budget",
-    `${quantity(Math.round(result.trainingImages))} training images`,
-    "counted: images forward and backward in the search; an image that went only forward and decided something counts a third",
-  );
+  // Both are unknown in a search that was cancelled before its end.
+  if (result.searchSeconds > 0)
+    add(
+      "searchSeconds",
+      "search",
+      duration(result.searchSeconds),
+      selected
+        ? "measured: wall clock of training and evaluation within the search"
+        : "measured: wall clock of the supernet's training",
+    );
+  if (result.trainingImages > 0)
+    add(
+      "trainingImages",
+      "search budget",
+      `${quantity(Math.round(result.trainingImages))} training images`,
+      "counted: images forward and backward in the search; an image that went only forward and decided something counts a third",
+    );
   if (result.peakMemoryBytes > 0)
     add(
       "peakMemoryBytes",

@@ -87,6 +87,8 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
       return `${event.value.phase} failed: ${event.value.reason}: ${event.value.message}`;
     case "searchCancelled":
       return `search cancelled${event.value.reason && `: ${event.value.reason}`}`;
+    case "networkKept":
+      return `${event.value.genotype ? "kept" : "nothing is kept"}: ${event.value.message}`;
     case "searchFailed":
       return `search failed in ${event.value.phase || "an unknown phase"}: ${event.value.reason}: ${event.value.message}`;
     case "searchSucceeded":

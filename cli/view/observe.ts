@@ -129,6 +129,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
       return { ...settle(view, failed), state: "failed", reason: event.value.message || event.value.reason };
     case "searchCancelled":
       return { ...settle(view, failed), state: "cancelled", reason: event.value.reason };
+    case "networkKept":
     case "spaceKept":
       return view;
   }

@@ -1,17 +1,21 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
-import type { StoredEvent } from "../../shared/events/catalog";
+import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
+import { readingNewest } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
-import { consumeWork } from "../../shared/events/searchWork";
+import { consumeWork, type WorkInHand } from "../../shared/events/searchWork";
+import type { Over } from "../../shared/events/standing";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
 import type { WorkItem } from "../../shared/events/work";
 import type { Store } from "../../shared/network/export";
 import { LatheError } from "../../shared/process/errors";
 import { answerBy } from "../../shared/process/port";
+import { NetworkKept } from "../../shared/proto/lathe/v1/events";
 import { resolve } from "../../shared/spec/resolve";
-import { discretizationProcess } from "./jobs";
+import { discretizationProcess, type DeriveJob, type Job } from "./jobs";
+import { newestNetwork } from "./keep";
 import type { DerivationMetrics } from "./metrics";
 
 interface DeriverOptions {
@@ -24,36 +28,88 @@ interface DeriverOptions {
   leaseMs?: number;
 }
 
-/** Takes `derive` items one at a time, derives each network in a child process and publishes architecture.derived. */
+type Kind = "derive" | "keep";
+
+const OVER: Record<Kind, Over> = {
+  derive: { "architecture.derived": "the network is derived" },
+  keep: { "network.kept": "the network is kept" },
+};
+
+/**
+ * Takes `derive` and `keep` items one at a time. Each network is derived, or taken out of a checkpoint, in a child process; then
+ * architecture.derived or network.kept is published.
+ */
 export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
   const worker = discretizationProcess();
   const checkpoints = new Objects(bus, CHECKPOINTS_BUCKET);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
-  return consumeWork(bus, {
-    queues: [{ kind: "derive" }],
-    over: () => ({ "architecture.derived": "the network is derived" }),
-    handler: async (work, { history, signal, held }) => {
-      const { searchId } = work;
-      const { checkpoint: ref, ...from } = startOf(work, history);
-      const checkpoint = await checkpoints.get(ref, signal);
-      const onMessage = answerBy<Store>({
-        store: (kind, bytes, mediaType) => artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
-      });
-      const run = async () => {
-        const outcome = await worker.run(
-          { kind: "derive", job: { engine, dataFolders, checkpoint, ...from } },
-          { signal, onMessage },
-        );
-        if (outcome.kind !== "derive") throw new LatheError("INTERNAL", `a derivation came back as ${outcome.kind}`);
-        return outcome.event;
-      };
-      const data = await metrics.derived(run, signal);
-      metrics.gap(data.discretizationGap);
-      await publishEvent(bus, searchId, { type: "architecture.derived", data }, { signal: held });
-    },
+  const run = (searchId: string, job: Job, signal: AbortSignal) => {
+    const onMessage = answerBy<Store>({
+      store: (kind, bytes, mediaType) => artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
+    });
+    return worker.run(job, { signal, onMessage });
+  };
+  const cutOut = (searchId: string, job: Omit<DeriveJob, "engine" | "dataFolders">, signal: AbortSignal) =>
+    metrics.derived(async () => {
+      const outcome = await run(searchId, { kind: "derive", job: { engine, dataFolders, ...job } }, signal);
+      if (outcome.kind !== "derive") throw new LatheError("INTERNAL", `a derivation came back as ${outcome.kind}`);
+      return outcome.event;
+    }, signal);
+
+  const derive = async (work: WorkItem<"derive">, { history, signal, held }: WorkInHand) => {
+    const { searchId } = work;
+    const { checkpoint: ref, ...start } = startOf(work, history);
+    const data = await cutOut(searchId, { ...start, checkpoint: await checkpoints.get(ref, signal) }, signal);
+    metrics.gap(data.discretizationGap);
+    await publishEvent(bus, searchId, { type: "architecture.derived", data }, { signal: held });
+  };
+
+  /** Reads what a network is kept from, and returns the rest of the work. */
+  const preparedKeep = async (
+    { id, searchId, data: { spec: sent, costTable: table } }: WorkItem<"keep">,
+    history: readonly StoredEvent[],
+    signal: AbortSignal,
+  ): Promise<() => Promise<NetworkKept>> => {
+    if (!sent) throw missing(id, "spec");
+    const { spec } = resolve(sent);
+    const found = newestNetwork(spec, history);
+    if (found.from === "events") return () => Promise.resolve(found.kept);
+    const checkpoint = await checkpoints.get(found.checkpoint, signal);
+    if (found.from === "supernet") {
+      const { supernet, kept } = found;
+      if (!table) throw missing(id, "cost_table");
+      return async () => kept(await cutOut(searchId, { spec, supernet, table, checkpoint }, signal));
+    }
+    const { genotype, candidate, kept } = found;
+    const job = { dataFolders, spec, genotype, checkpoint, ...(candidate !== undefined && { candidate }) };
+    return async () => {
+      const outcome = await run(searchId, { kind: "keep", job }, signal);
+      if (outcome.kind !== "keep") throw new LatheError("INTERNAL", `a kept network came back as ${outcome.kind}`);
+      return kept(outcome.taken);
+    };
+  };
+  const keep = async (work: WorkItem<"keep">, { history, signal, held }: WorkInHand) => {
+    const { searchId } = work;
+    // The trainer may have published one more epoch while it stopped.
+    const rest = await readingNewest(bus, searchId, history, signal, (known) => preparedKeep(work, known, signal));
+    await publishEvent(bus, searchId, { type: "network.kept", data: await rest() }, { signal: held });
+  };
+
+  return consumeWork<Kind>(bus, {
+    queues: [{ kind: "derive" }, { kind: "keep" }],
+    over: ({ kind }) => OVER[kind],
+    handler: (work, inHand) =>
+      work.kind === "derive" ? derive(work as WorkItem<"derive">, inHand) : keep(work as WorkItem<"keep">, inHand),
+    afterEnd: ({ kind }) => (kind === "keep" ? nothingKept : undefined),
     onDeleted: (searchId) => artifacts.deleteAll(searchId),
     ackWaitMs: leaseMs,
   });
+}
+
+/** The event of a search whose network so far cannot be kept. */
+function nothingKept({ reason, message }: LatheError): LatheEvent {
+  const data = NetworkKept.fromPartial({ reason, message: `the network so far could not be kept: ${message}` });
+  return { type: "network.kept", data };
 }
 
 /** Input of a derivation: spec and cost table from the work item, the supernet from its search's history. */
@@ -64,7 +120,7 @@ function startOf({ id, data }: WorkItem<"derive">, history: readonly StoredEvent
   if (!data.spec) throw missing(id, "spec");
   if (!data.costTable) throw missing(id, "cost_table");
   if (!checkpoint) throw missing(id, "final checkpoint in its search's supernet.converged");
-  return { spec: resolve(data.spec).spec, table: data.costTable, converged: converged.data, checkpoint };
+  return { spec: resolve(data.spec).spec, table: data.costTable, supernet: converged.data, checkpoint };
 }
 
 function missing(id: string, what: string): LatheError {

@@ -43,7 +43,7 @@ async function derived(held: typeof open, said: typeof open) {
     {
       engine: { engine: "onnxruntime", provider: "cpu", threads: 1 },
       spec,
-      converged,
+      supernet: converged,
       table: macsTable(space),
       checkpoint,
     },
@@ -99,7 +99,13 @@ describe("deriveNetwork", () => {
 
   it("refuses an event without space or architecture", async () => {
     const converged = SupernetConverged.fromPartial({ space });
-    const job = { engine: {} as never, spec, converged, table: macsTable(space), checkpoint: new Uint8Array() };
+    const job = {
+      engine: {} as never,
+      spec,
+      supernet: converged,
+      table: macsTable(space),
+      checkpoint: new Uint8Array(),
+    };
     await expect(deriveNetwork(engine, job, {} as never)).rejects.toMatchObject({ reason: "EVENT_INVALID" });
   });
 });

@@ -13,7 +13,7 @@ import { derive } from "../../shared/space/genotype";
 import type { DeriveJob } from "./jobs";
 
 /**
- * Derives the discrete network of a finished supernet with inherited weights, stores it, and measures the discretization gap: mIoU of the
+ * Derives the discrete network of a supernet with inherited weights, stores it, and measures the discretization gap: mIoU of the
  * supernet minus mIoU of the network, both on the validation split with running statistics (docs/method.md#after-the-search).
  */
 export async function deriveNetwork(
@@ -21,13 +21,13 @@ export async function deriveNetwork(
   job: DeriveJob,
   port: Store & { signal: AbortSignal },
 ): Promise<ArchitectureDerived> {
-  const { spec, converged } = job;
-  const { space, architecture, decidedBy } = converged;
+  const { spec } = job;
+  const { space, architecture, decidedBy, checkpoint } = job.supernet;
   if (!space || !architecture)
-    throw new LatheError("INVALID_ARGUMENT", "supernet.converged has no space or no architecture", {
+    throw new LatheError("INVALID_ARGUMENT", "the event of the supernet has no space or no architecture", {
       reason: "EVENT_INVALID",
     });
-  const { state } = decodeSupernet(space, job.checkpoint, `checkpoint ${converged.checkpoint?.object ?? ""}`);
+  const { state } = decodeSupernet(space, job.checkpoint, `checkpoint ${checkpoint?.object ?? ""}`);
   const { genotype } = derive(space, architecture);
   const { table } = job;
   const largest = costOfLargest(space, table);

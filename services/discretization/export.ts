@@ -8,7 +8,7 @@ import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { validateGenotype } from "../../shared/space/genotype";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
-import { discretizationProcess } from "./jobs";
+import { discretizationProcess, retrainingHead } from "./jobs";
 
 /** Exports at another input size that may run or wait. */
 const MAX_EXPORTS = 32;
@@ -66,7 +66,6 @@ function networkOf(history: readonly StoredEvent[], searchId: string, inherited:
   if (!created?.spec) throw new LatheError("NOT_FOUND", `search "${searchId}" does not exist`);
   const derived = of("architecture.derived")?.data;
   const trained = of("network.trained")?.data;
-  const { retraining } = resolve(created.spec).spec;
   const source = inherited ? derived : trained;
   const genotype = derived?.genotype ?? givenGenotype(created.spec);
   if (!genotype || !source?.onnx || !source.weights)
@@ -75,10 +74,9 @@ function networkOf(history: readonly StoredEvent[], searchId: string, inherited:
       `search ${searchId} has no ${inherited ? "derived" : "retrained"} network yet`,
       { reason: "NO_NETWORK" },
     );
-  const { pyramidChannels, dropout } = retraining;
   return {
     genotype,
-    head: inherited ? { kind: "search" } : { kind: "aggregation", pyramidChannels, dropout },
+    head: inherited ? { kind: "search" } : retrainingHead(resolve(created.spec).spec),
     onnx: source.onnx,
     weights: source.weights,
   };

@@ -3,7 +3,7 @@ import type { Head } from "../../shared/network/discrete";
 import type { Store } from "../../shared/network/export";
 import type { Call, Reply } from "../../shared/process/port";
 import { startWorker, type Worker } from "../../shared/process/worker";
-import type { ArchitectureDerived, SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import type { ArchitectureDerived, NetworkKept, SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import type { CostTable, Genotype } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 
@@ -12,12 +12,34 @@ export interface DeriveJob {
   /** The only folders whose data sets the process may open; undefined: any. */
   dataFolders?: readonly string[] | undefined;
   spec: ResolvedSpec;
-  converged: SupernetConverged;
+  supernet: TrainedSupernet;
   /** The cost that the search aimed at. */
   table: CostTable;
-  /** The supernet's final checkpoint. */
+  /** The supernet's checkpoint. */
   checkpoint: Uint8Array;
 }
+
+/** A supernet from which a network is cut: its space, what is left of it, and how that was decided. */
+export type TrainedSupernet = Pick<SupernetConverged, "space" | "architecture" | "decidedBy" | "checkpoint">;
+
+export interface KeepJob {
+  /** As DeriveJob.dataFolders. */
+  dataFolders?: readonly string[] | undefined;
+  spec: ResolvedSpec;
+  genotype: Genotype;
+  /** Checkpoint of retraining, or of algorithm random. */
+  checkpoint: Uint8Array;
+  /** Algorithm random: the network to keep, as CandidateEvaluated.index; absent: the best epoch of a retraining. */
+  candidate?: number;
+}
+
+/** A network that was trained by itself, taken out of a checkpoint. */
+export type Taken = Pick<NetworkKept, "epoch" | "validationMiou" | "figures" | "onnx" | "weights">;
+
+/** The head of the networks that retraining trains. */
+export const retrainingHead = ({
+  retraining: { pyramidChannels, dropout },
+}: Pick<ResolvedSpec, "retraining">): Head => ({ kind: "aggregation", pyramidChannels, dropout });
 
 export interface ExportJob {
   /** The genotype with the input size to export. */
@@ -31,9 +53,13 @@ export interface ExportJob {
 }
 
 /** A job of the child process, which ends after one job. */
-export type Job = { kind: "derive"; job: DeriveJob } | { kind: "export"; job: ExportJob };
+export type Job =
+  { kind: "derive"; job: DeriveJob } | { kind: "keep"; job: KeepJob } | { kind: "export"; job: ExportJob };
 
-export type Outcome = { kind: "derive"; event: ArchitectureDerived } | { kind: "export"; onnx: Uint8Array };
+export type Outcome =
+  | { kind: "derive"; event: ArchitectureDerived }
+  | { kind: "keep"; taken: Taken }
+  | { kind: "export"; onnx: Uint8Array };
 
 /** Nothing of a job that is aborted is kept, so its process gets little time to end by itself. */
 const GRACE_MS = 2000;

@@ -9,11 +9,13 @@ import { portOf, type Call, type Reply } from "../../shared/process/port";
 import { serveWorker } from "../../shared/process/worker";
 import { deriveNetwork } from "./derive";
 import type { ExportJob, Job, Outcome } from "./jobs";
+import { takeOut } from "./takeOut";
 
 /** The child process: evaluations and tracing block its thread, not the service's. */
 serveWorker<Job, Call<Store>, Outcome, Reply<Store>>(async ({ kind, job }, context) => {
   if (kind === "export") return { kind, onnx: resizedOnnx(job) };
   confine(job.dataFolders);
+  if (kind === "keep") return { kind, taken: await takeOut(job, portOf<Store>(context, {})) };
   const engine = await createEngine(job.engine);
   return { kind, event: await deriveNetwork(engine, job, portOf<Store>(context, {})) };
 });

@@ -2,6 +2,7 @@ import type { LatheEvent } from "../../shared/events/catalog";
 import type { WorkRequest } from "../../shared/events/publisher";
 import type { WorkKind } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
+import { NetworkKept } from "../../shared/proto/lathe/v1/events";
 import type { SearchResult } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric, type CostTable } from "../../shared/proto/lathe/v1/space";
@@ -35,13 +36,15 @@ const STEPS = new Map<SearchPhase, Step>([
 ]);
 
 /**
- * The command that a record asks for, whether or not it has been carried out; undefined where there is none. A failure is published even
- * while the search is paused. FAILED_PRECONDITION where an event lacks a field that the next work item needs.
+ * The command that a record asks for, whether or not it has been carried out; undefined where there is none. A cancelled search asks for its
+ * best network to be kept. A failure is published even while the search is paused. FAILED_PRECONDITION where an event lacks a field that the next work item needs.
  */
 export function nextCommand(record: SearchRecord, host: Host): Command | undefined {
   const { search, failure } = record;
   // Sequence 0: search.created, the first event, is not stored yet.
-  if (isEnded(search) || search.lastSequence === 0) return undefined;
+  if (search.lastSequence === 0) return undefined;
+  if (search.state === SearchState.SEARCH_STATE_CANCELLED) return keep(record);
+  if (isEnded(search)) return undefined;
   if (failure) {
     const { resumptions: resumption } = search;
     const event: LatheEvent = { type: "search.failed", data: { ...failure, resumption } };
@@ -75,6 +78,21 @@ function retrain(record: SearchRecord): Command {
     resumption,
   };
   return { id: `retrain:${resumption}`, do: "work", work: { searchId, kind: "retrain", ordinal: resumption, data } };
+}
+
+/** The worker finds the network in the history. Nothing is queued where no training has ended an epoch. */
+function keep({ search, ordinals, costTable: measured }: SearchRecord): Command | undefined {
+  if (ordinals["network.kept"] !== undefined) return undefined;
+  const { id: searchId, spec, space, lastEpoch, retrainingEpoch, result } = search;
+  const isFound = result?.genotype !== undefined && !givenGenotype(spec);
+  if (lastEpoch || retrainingEpoch > 0 || (result?.candidatesEvaluated ?? 0) > 0 || isFound) {
+    const byLatency = spec?.cost?.metric === CostMetric.COST_METRIC_LATENCY;
+    const data = { spec, costTable: byLatency ? measured : space && macsTable(space) };
+    return { id: "keep", do: "work", work: { searchId, kind: "keep", ordinal: "cancelled", data } };
+  }
+  const message = "the search was cancelled before the end of its first epoch: there is no network yet";
+  const data = NetworkKept.fromPartial({ reason: "NOT_TRAINED", message });
+  return { id: "keep", do: "publish", event: { type: "network.kept", data } };
 }
 
 function profile(record: SearchRecord, what: "operators" | "network"): Command {

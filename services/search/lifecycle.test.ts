@@ -1,5 +1,5 @@
 import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
-import { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
+import { HealthAlarmRaised, NetworkKept } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy, EpochHealth, HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
@@ -90,6 +90,15 @@ const epochWith = (n: number, ...standing: HealthAlarmKind[]): LatheEvent => {
   };
 };
 const cancelled: LatheEvent = { type: "search.cancelled", data: { reason: "enough" } };
+const file = (kind: string) => ({ object: `s-abc/${kind}`, kind, sizeBytes: 1, sha256: "00", mediaType: "" });
+const kept: LatheEvent = {
+  type: "network.kept",
+  data: NetworkKept.fromPartial({
+    ...{ phase: "train", epoch: 1, genotype, decidedBy: DecidedBy.DECIDED_BY_ARGMAX, message: "the argmax" },
+    ...{ validationMiou: 0.25, supernetMiou: 0.75, figures: { params: 5, macs: 6 }, costRatio: 0.5 },
+    ...{ onnx: file("derived.onnx"), weights: file("derived.weights") },
+  }),
+};
 
 describe("the course of a search", () => {
   it.each<[string, LatheEvent[], string[]]>([
@@ -238,8 +247,12 @@ describe("the course of a search", () => {
     ],
     [
       "that is cancelled",
-      [s.created, s.epoch(1), cancelled, s.converged, failed],
-      ["PENDING SEARCHING train:0", "RUNNING SEARCHING train:0", ...Array<string>(3).fill("CANCELLED SEARCHING -")],
+      [s.created, s.epoch(1), cancelled, s.converged, failed, kept, s.derived],
+      [
+        ...["PENDING SEARCHING train:0", "RUNNING SEARCHING train:0"],
+        ...Array<string>(3).fill("CANCELLED SEARCHING keep"),
+        ...Array<string>(2).fill("CANCELLED SEARCHING -"),
+      ],
     ],
     [
       "whose events come late",
@@ -314,11 +327,67 @@ describe("the work of a phase", () => {
     });
   });
 
+  it("keeps the network of a cancelled search with the costs that it aimed at, once an epoch has ended", () => {
+    const data = { spec: s.spec, costTable: macsTable(s.space) };
+    const item = { searchId: "s-abc", kind: "keep", ordinal: "cancelled" };
+    for (const events of [
+      [s.epoch(1)],
+      [s.epoch(1), s.paused],
+      [s.converged, s.derived],
+      [s.converged, s.derived, s.trained],
+    ])
+      expect(commandAfter([s.created, ...events, cancelled])).toEqual({ ...item, data });
+    const byLatency = commandAfter([...whole(latency).slice(0, 3), cancelled]);
+    expect(byLatency?.data).toMatchObject({ costTable: s.operatorsProfiled.data.table });
+    for (const events of [[s.created], [given.created], [search(latency).created, s.operatorsProfiled]])
+      expect(nextCommand(projectAll(undefined, stored([...events, cancelled]))!, host)).toMatchObject({
+        id: "keep",
+        event: { type: "network.kept", data: { genotype: undefined, reason: "NOT_TRAINED" } },
+      });
+    expect(nextCommand(projectAll(undefined, stored([s.created, s.epoch(1), cancelled, kept]))!, host)).toBeUndefined();
+  });
+
   it("fails with the name of a field that an event lacks", () => {
     const data = { ...s.derived.data, weights: undefined };
     expect(() => commandAfter([s.created, { type: "architecture.derived", data }])).toThrow(
       "search s-abc has no weights of the derived network",
     );
+  });
+});
+
+describe("a cancelled search", () => {
+  const after = (...events: LatheEvent[]) => projectAll(undefined, stored([s.created, ...events]))!.search;
+  const condition = (found: ReturnType<typeof after>) => found.conditions.find(({ type }) => type === "Kept");
+
+  it("shows the network that is kept, with its figures and files, and stays cancelled", () => {
+    const found = after(s.epoch(1), cancelled, kept);
+    expect(found.state).toBe(SearchState.SEARCH_STATE_CANCELLED);
+    expect(condition(found)).toMatchObject({ status: ConditionStatus.CONDITION_STATUS_TRUE, message: "the argmax" });
+    expect(found.result).toMatchObject({
+      ...{ genotype, decidedBy: DecidedBy.DECIDED_BY_ARGMAX, figures: { params: 5, macs: 6 }, costRatio: 0.5 },
+      ...{ supernetMiou: 0.75, discreteMiou: 0.25, discretizationGap: 0.5 },
+    });
+    expect(found.artifacts.map(({ kind }) => kind)).toEqual(["derived.onnx", "derived.weights"]);
+  });
+
+  it("adds the best epoch of retraining to what is known of the derived network", () => {
+    const figures = { phase: "retrain", epoch: 4, validationMiou: 0.375, supernetMiou: 0, onnx: file("network.onnx") };
+    const retrained = { ...kept, data: { ...kept.data, ...figures } } as LatheEvent;
+    const found = after(s.converged, s.derived, cancelled, retrained);
+    expect(found.result).toMatchObject({
+      ...{ genotype: s.derived.data.genotype, discreteMiou: s.derived.data.discreteMiou },
+      ...{ retrainedMiou: 0.375, retrainedBestEpoch: 4, figures: { params: 5, macs: 6 } },
+    });
+    expect(found.artifacts.map(({ kind }) => kind)).toContain("network.onnx");
+  });
+
+  it("says why nothing is kept", () => {
+    const data = NetworkKept.fromPartial({ reason: "OBJECT_NOT_FOUND", message: "it is gone" });
+    const found = after(s.epoch(1), cancelled, { type: "network.kept", data });
+    expect(condition(found)).toMatchObject({
+      ...{ status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "OBJECT_NOT_FOUND", message: "it is gone" },
+    });
+    expect([found.state, found.artifacts]).toEqual([SearchState.SEARCH_STATE_CANCELLED, []]);
   });
 });
 

@@ -5,7 +5,7 @@ import {
   type LatheEvent,
   type StoredEvent,
 } from "../../shared/events/catalog";
-import type { ArchitectureDerived, NetworkTrained } from "../../shared/proto/lathe/v1/events";
+import type { ArchitectureDerived, NetworkKept, NetworkTrained } from "../../shared/proto/lathe/v1/events";
 import {
   DecidedBy,
   HealthAlarmKind,
@@ -43,6 +43,16 @@ const RULES: { [N in EventName]: Rule<N> } = {
     search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption, ...revived(search, time) },
   }),
   "search.cancelled": () => ({ search: { state: SearchState.SEARCH_STATE_CANCELLED } }),
+  "network.kept": ({ search }, data, time) =>
+    data.genotype
+      ? {
+          search: {
+            ...condition(search, "Kept", TRUE, "KEPT", data.message, time),
+            ...result(search, keptResult(search, data)),
+            ...artifacts(search, data.onnx, data.weights),
+          },
+        }
+      : { search: condition(search, "Kept", FALSE, data.reason, data.message, time) },
   "search.failed": ({ search }, { reason, message, resumption }, time) => {
     if (resumption < search.resumptions) return {};
     const because = condition(search, "Failed", TRUE, reason, message, time);
@@ -213,7 +223,7 @@ const MOOT_AFTER_FAILURE: ReadonlySet<EventName> = new Set([
 
 /**
  * The record after an event. An event that the record has taken in already (by its sequence) returns the same record. A fact that is
- * stored a second time, and an event after a final end of the search, change the sequence only. Undefined where there is no record and the
+ * stored a second time, and an event after a final end of the search other than network.kept, change the sequence only. Undefined where there is no record and the
  * event does not begin one.
  */
 export function project(record: SearchRecord | undefined, stored: StoredEvent): SearchRecord | undefined {
@@ -224,7 +234,8 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
     return { ...first, ordinals: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
   }
   if (sequence <= record.search.lastSequence) return record;
-  const moot = isFinal(record.search) || (isEnded(record.search) && MOOT_AFTER_FAILURE.has(event.type));
+  const isMootAtEnd = isFinal(record.search) && event.type !== "network.kept";
+  const moot = isMootAtEnd || (isEnded(record.search) && MOOT_AFTER_FAILURE.has(event.type));
   if (moot || isKnown(record, event)) return { ...record, search: { ...record.search, lastSequence: sequence } };
   const rule = RULES[event.type] as Rule<EventName>;
   const { search, rest } = rule(record, event.data, time);
@@ -294,6 +305,22 @@ function result({ result: known }: Search, found: Partial<SearchResult>): { resu
 function artifacts({ artifacts: known }: Search, ...added: (ArtifactRef | undefined)[]): Pick<Search, "artifacts"> {
   const names = new Set(known.map(({ object }) => object));
   return { artifacts: [...known, ...added.filter((ref): ref is ArtifactRef => !!ref && !names.has(ref.object))] };
+}
+
+/** The results of a kept network. A network of retraining adds to those of the derived one. */
+function keptResult({ spec }: Search, kept: NetworkKept): Partial<SearchResult> {
+  const { phase, epoch, genotype, decidedBy, validationMiou, supernetMiou, figures, costRatio } = kept;
+  if (phase === "retrain") return { figures, retrainedMiou: validationMiou, retrainedBestEpoch: epoch };
+  return {
+    genotype,
+    decidedBy,
+    supernetMiou,
+    discreteMiou: validationMiou,
+    discretizationGap: supernetMiou === 0 ? 0 : supernetMiou - validationMiou,
+    figures,
+    costRatio,
+    costTarget: spec?.cost?.target ?? 0,
+  };
 }
 
 /** Relative distance from the cost target within which a derived network meets it. */

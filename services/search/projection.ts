@@ -14,7 +14,7 @@ import { workOfPhase } from "../../shared/spec/phases";
 import { nextCommand, type Command, type Host } from "./commands";
 import { begun, projectAll } from "./lifecycle";
 import { placeCodec, placeOf, type Place } from "./list";
-import { isEnded, isFinal, recordCodec, type SearchRecord } from "./record";
+import { isComplete, isEnded, recordCodec, type SearchRecord } from "./record";
 
 /** A client waits 30 s in all, with up to five calls and some 9 s of pauses; the reason of a failure must come before. */
 export const CLIENT_RETRY_MS = 3_500;
@@ -47,8 +47,7 @@ export class Projection {
    */
   async current(searchId: string): Promise<SearchRecord> {
     const entry = await this.entry(searchId);
-    // Events after a final end of a search change nothing.
-    if (isFinal(entry.value.search)) return this.placed(entry);
+    if (isComplete(entry.value)) return this.placed(entry);
     if (entry.value.search.lastSequence === 0) await this.announce(entry.value);
     const missing = await historyOnce(this.bus, searchId, entry.value.search.lastSequence + 1);
     if (missing.length === 0) return this.placed(entry);
@@ -171,7 +170,7 @@ export class Projection {
 
   /**
    * Carries out the command that a record asks for, unless it has been carried out. The work of a search that has ended leaves the queue,
-   * at each event after the end: a process that died may have left some.
+   * but for the item that keeps its network, at each event after the end: a process that died may have left some.
    */
   async advance(record: SearchRecord): Promise<SearchRecord> {
     if (isEnded(record.search)) await this.withdraw(record.search);
@@ -183,7 +182,8 @@ export class Projection {
       !known || known.search.lastSequence !== record.search.lastSequence ? undefined : { ...known, issued: command.id },
     );
     // The search may have ended, or been deleted, while its work was queued.
-    if (!entry || isEnded(entry.value.search)) await this.withdraw(entry?.value.search ?? record.search);
+    if (!entry) await withdrawWork(this.bus, record.search.id);
+    else if (isEnded(entry.value.search)) await this.withdraw(entry.value.search);
     return entry?.value ?? record;
   }
 

@@ -129,6 +129,12 @@ export function isFinal(search: Pick<Search, "state">): boolean {
   return isEnded(search) && search.state !== SearchState.SEARCH_STATE_FAILED;
 }
 
+/** Whether no event can change a search any more. A cancelled one still waits for network.kept. */
+export function isComplete({ search, ordinals }: SearchRecord): boolean {
+  if (search.state === SearchState.SEARCH_STATE_CANCELLED) return ordinals["network.kept"] !== undefined;
+  return isFinal(search);
+}
+
 /** "RUNNING" for SEARCH_STATE_RUNNING. */
 export function stateName(state: SearchState): string {
   return (SearchState[state] ?? String(state)).replace("SEARCH_STATE_", "");

@@ -23,8 +23,9 @@ import {
 import { takeWork, type WorkItem } from "../../shared/events/work";
 import type { LatheError } from "../../shared/process/errors";
 import { createMetrics } from "../../shared/process/metrics";
-import { ProfileWork } from "../../shared/proto/lathe/v1/events";
+import { NetworkKept, ProfileWork } from "../../shared/proto/lathe/v1/events";
 import {
+  ConditionStatus,
   SearchPhase,
   SearchServiceClient,
   SearchState,
@@ -777,6 +778,54 @@ describe("the work of a search that ends", () => {
   });
 });
 
+describe("a cancelled search", () => {
+  const queued = async (id: string) => [...(await listSubjects(bus, WORK_STREAM, workSubject(id, "keep"))).keys()];
+  const kept = async (id: string) =>
+    until(
+      async () => (await api.getSearch({ searchId: id })).search!.conditions.find(({ type }) => type === "Kept"),
+      (condition) => condition !== undefined,
+    );
+
+  it("says at once that nothing is kept where no epoch has ended", async () => {
+    const { id } = await begin();
+    await api.cancelSearch({ searchId: id, reason: "" });
+    expect(await kept(id)).toMatchObject({
+      ...{ status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "NOT_TRAINED" },
+      message: "the search was cancelled before the end of its first epoch: there is no network yet",
+    });
+    expect(await queued(id)).toEqual([]);
+  });
+
+  it("has its network kept by one item, which its other work leaves behind; a later watch sends the network", async () => {
+    const { id } = await begin();
+    await publish(id, made.epoch(1));
+    const watching = watchAll(id);
+    await api.cancelSearch({ searchId: id, reason: "" });
+    // The watch ends with the cancellation, before the network is kept.
+    expect(cases(await watching)).toEqual(["searchCreated", "epochCompleted", "searchCancelled"]);
+    await until(async () => (await queued(id)).length === 1);
+    for (const stored of await historyOnce(bus, id)) await projection.take(stored);
+    expect(await queued(id)).toHaveLength(1);
+    // A trainer that stops may publish one more epoch.
+    await publish(id, made.epoch(2));
+    const data = NetworkKept.fromPartial({ phase: "train", genotype: made.derived.data.genotype, message: "it" });
+    await publish(id, { type: "network.kept", data });
+    expect(await kept(id)).toMatchObject({ status: ConditionStatus.CONDITION_STATUS_TRUE, message: "it" });
+    const events = ["searchCreated", "epochCompleted", "searchCancelled", "networkKept"];
+    expect(cases(await watchAll(id))).toEqual(events);
+    expect((await api.getSearch({ searchId: id })).search?.lastEpoch?.epoch).toBe(1);
+  });
+
+  it("takes the item that keeps its network out of the queue when it is deleted", async () => {
+    const { id } = await begin();
+    await publish(id, made.epoch(1));
+    await api.cancelSearch({ searchId: id, reason: "" });
+    await until(async () => (await queued(id)).length === 1);
+    await api.deleteSearch({ searchId: id });
+    await until(async () => (await queued(id)).length === 0);
+  });
+});
+
 describe("DeleteSearch", () => {
   it("removes an ended search with all its data, and what a late worker stores", async () => {
     const { id } = await begin({}, "req-deleted");
@@ -787,7 +836,8 @@ describe("DeleteSearch", () => {
     await api.deleteSearch({ searchId: id });
     expect(await failure(api.getSearch({ searchId: id }))).toMatchObject({ code: "NOT_FOUND" });
     expect(await new Records(bus, LISTING_BUCKET, placeCodec).get(id)).toBeUndefined();
-    expect(await historyOnce(bus, id)).toEqual([]);
+    // The process that has the cancellation in hand may publish network.kept after the deletion.
+    await until(async () => (await historyOnce(bus, id)).length === 0);
     expect(await objects.list(`${id}/`)).toEqual([]);
     await publish(id, made.epoch(1));
     await until(async () => (await historyOnce(bus, id)).length === 0);

@@ -14,7 +14,8 @@ interface WatchOptions {
 
 /**
  * The events of a search from a sequence on, then each new one, up to and including the event that ends it. A failure that a resumption
- * had followed when the watch began does not end it; a deletion does. Each event is sent once the record includes it, so that a read after
+ * had followed when the watch began does not end it; a deletion does. The network of a cancelled search may be kept minutes later, or never
+ * where no worker runs, so only a watch that begins after it sends network.kept. Each event is sent once the record includes it, so that a read after
  * an event is at least as new as the event, whichever process answers it. Progress messages have sequence 0 and follow the history; a
  * client that reads more slowly than the worker publishes gets only the newest.
  */
@@ -25,7 +26,7 @@ export async function* watch(
   { fromSequence, includeProgress, signal }: WatchOptions,
 ): AsyncGenerator<WatchSearchResponse, void, undefined> {
   if (isEnded(search)) {
-    // The caller has read the record after its last event. Nothing is stored after that.
+    // The caller has read the record after its last event.
     const until = search.lastSequence;
     if (fromSequence <= until) yield* stored(history(bus, search.id, fromSequence, { until, signal }), search);
     return;
@@ -68,9 +69,11 @@ async function* stored(
   events: AsyncIterable<StoredEvent>,
   search: Search,
 ): AsyncGenerator<WatchSearchResponse, void, undefined> {
+  let isOver = false;
   for await (const event of events) {
-    yield toWatchResponse(event);
-    if (isLast(search, event)) return;
+    // A worker may have published others before it heard of the end.
+    if (!isOver || event.event.type === "network.kept") yield toWatchResponse(event);
+    isOver ||= isLast(search, event);
   }
 }
 

@@ -1,7 +1,4 @@
-import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
-import { historyOnce } from "../../shared/events/history";
-import { LatheError } from "../../shared/process/errors";
 import type {
   HealthAlarmRaised,
   RetrainingEpochCompleted,
@@ -49,29 +46,6 @@ export function resumptionOf(history: readonly StoredEvent[]): Resumption {
     }
   }
   return found;
-}
-
-/**
- * Calls `read` with a search's history, and again with the newer history where an object that it names is gone: a trainer may have published
- * a newer checkpoint and deleted that one meanwhile.
- */
-export async function readingNewest<T>(
-  bus: Bus,
-  searchId: string,
-  history: readonly StoredEvent[],
-  signal: AbortSignal,
-  read: (history: readonly StoredEvent[]) => Promise<T>,
-): Promise<T> {
-  for (let known = history; ;) {
-    try {
-      return await read(known);
-    } catch (error) {
-      if (LatheError.from(error).reason !== "OBJECT_NOT_FOUND") throw error;
-      const now = await historyOnce(bus, searchId, 0, signal);
-      if (now.length <= known.length) throw error;
-      known = now;
-    }
-  }
 }
 
 /** The decision of an event on an epoch; undefined where the event is no decision on that epoch. */

@@ -1,6 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
-import { historyOnce } from "../../shared/events/history";
+import { historyOnce, readingNewest } from "../../shared/events/history";
 import { isToken } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import { admit, Turns } from "../../shared/process/turns";
@@ -17,7 +17,6 @@ import { operationName } from "../../shared/space/parts";
 import { contributions, log10Size } from "../../shared/space/size";
 import { isSampling } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
-import { readingNewest } from "./resumption";
 import type { Trainer } from "./trainer";
 
 /** Evaluations that may run or wait. They run one at a time, each in its own process with its own data set. */

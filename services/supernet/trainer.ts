@@ -1,6 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
-import { awaitEvent } from "../../shared/events/history";
+import { awaitEvent, readingNewest } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
@@ -17,7 +17,7 @@ import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
-import { decisionOn, readingNewest, resumptionOf } from "./resumption";
+import { decisionOn, resumptionOf } from "./resumption";
 import { trainingProcess, type JobSettings } from "./training/jobs";
 import type { EpochDecision, StepProgress, TrainingCalls } from "./training/port";
 import type { TrainingMetrics } from "./metrics";

@@ -4,6 +4,8 @@ import {
   DeriveWork,
   EpochCompleted,
   HealthAlarmRaised,
+  KeepWork,
+  NetworkKept,
   NetworkProfiled,
   NetworkTrained,
   OperatorsProfiled,
@@ -51,6 +53,7 @@ export const EVENTS = {
   "search.paused": row(SearchPaused, "searchPaused"),
   "search.resumed": row(SearchResumed, "searchResumed", (data) => data.resumption),
   "search.cancelled": row(SearchCancelled, "searchCancelled"),
+  "network.kept": row(NetworkKept, "networkKept"),
   "search.failed": row(SearchFailed, "searchFailed", (data) => data.resumption),
   "search.succeeded": row(SearchSucceeded, "searchSucceeded"),
   "operators.profiled": row(OperatorsProfiled, "operatorsProfiled"),
@@ -89,7 +92,13 @@ export interface StoredEvent {
 }
 
 /** Every kind of work item and its message. */
-export const WORK = { train: TrainWork, derive: DeriveWork, retrain: RetrainWork, profile: ProfileWork } as const;
+export const WORK = {
+  train: TrainWork,
+  derive: DeriveWork,
+  keep: KeepWork,
+  retrain: RetrainWork,
+  profile: ProfileWork,
+} as const;
 export type WorkData<K extends keyof typeof WORK> = ReturnType<(typeof WORK)[K]["fromJSON"]>;
 
 export function isEventName(name: string): name is EventName {

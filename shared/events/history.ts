@@ -129,6 +129,29 @@ export async function* replay(
   }
 }
 
+/**
+ * Calls `read` with a search's history, and again with the newer history where an object that it names is gone: a trainer may have published
+ * a newer checkpoint and deleted that one meanwhile.
+ */
+export async function readingNewest<T>(
+  bus: Bus,
+  searchId: string,
+  history: readonly StoredEvent[],
+  signal: AbortSignal,
+  read: (history: readonly StoredEvent[]) => Promise<T>,
+): Promise<T> {
+  for (let known = history; ;) {
+    try {
+      return await read(known);
+    } catch (error) {
+      if (LatheError.from(error).reason !== "OBJECT_NOT_FOUND") throw error;
+      const now = await historyOnce(bus, searchId, 0, signal);
+      if (now.length <= known.length) throw error;
+      known = now;
+    }
+  }
+}
+
 /** The newest stored event of one name; undefined if there is none. */
 export async function newestEvent(bus: Bus, searchId: string, name: EventName): Promise<StoredEvent | undefined> {
   const query = { last_by_subj: eventSubject(searchId, name) };

@@ -1,11 +1,11 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
-import type { EventName, StoredEvent } from "./catalog";
+import type { EventName, LatheEvent, StoredEvent } from "./catalog";
 import { historyOnce, isDeleted, newestEvent, onDeletion, replay } from "./history";
 import { patiently } from "./patience";
 import { publishEvent } from "./publisher";
 import type { Consumption } from "./pulls";
-import { standing, stopReason, type Over } from "./standing";
+import { AFTER_END, standing, stopReason, type Over, type Standing } from "./standing";
 import type { WorkKind } from "./subjects";
 import { takeWork, type TakeOptions, type WorkItem } from "./work";
 
@@ -24,6 +24,11 @@ export interface WorkInHand {
 interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /** The events that make an item superfluous. */
   over: (work: WorkItem<K>) => Over;
+  /**
+   * For an item that is wanted because its search has ended: the event that reports its failure. Such an item becomes superfluous only by
+   * `over` and by the deletion of the search. By default the end of a search makes it superfluous too, and work.failed reports a failure.
+   */
+  afterEnd?: (work: WorkItem<K>) => ((error: LatheError) => LatheEvent) | undefined;
   /** The events by which an item stores what it has reached. A failure after a new one starts the count of attempts anew. */
   milestones?: (work: WorkItem<K>) => readonly EventName[];
   /** Carries out an item. A throw after `signal` has aborted is no failure. */
@@ -38,19 +43,22 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
 
 /**
  * Carries out the work items of searches, one at a time. An item that its search no longer needs is skipped, or stopped while it runs. A
- * worker that stops gives its item back. A failed item is repeated a bounded number of times and then reported as work.failed.
+ * worker that stops gives its item back. A failed item is repeated a bounded number of times and then reported.
  */
 export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOptions<K>): Promise<Consumption> {
-  const { over, handler, onUnwanted, onDeleted, milestones, patienceMs, ...take } = options;
+  const { over, handler, onUnwanted, onDeleted, milestones, patienceMs, afterEnd, ...take } = options;
+  const standingOf = (work: WorkItem<K>, history: readonly StoredEvent[]) =>
+    standing(history, over(work), afterEnd?.(work) ? AFTER_END : resumptionNumber(work));
   return takeWork(bus, {
     ...take,
     handler: (work, { signal }) => {
-      const attempt = () => pursue(bus, work, { over: over(work), handler, onUnwanted, onDeleted }, signal);
-      return patiently(bus, work.searchId, attempt, signal, patienceMs);
+      const attempt = () => pursue(bus, work, { standingOf, afterEnd, handler, onUnwanted, onDeleted }, signal);
+      // A search that has ended cannot be paused.
+      return afterEnd?.(work) ? attempt() : patiently(bus, work.searchId, attempt, signal, patienceMs);
     },
     progress: milestones && ((work) => newestOf(bus, work.searchId, milestones(work))),
     onExhausted: async ({ work, deliveries, error }) => {
-      const { skip, resumptions } = standing(await historyOnce(bus, work.searchId), over(work), resumptionNumber(work));
+      const { skip, resumptions } = standingOf(work, await historyOnce(bus, work.searchId));
       // A worker may have died after it had published the result, or after a resumption had replaced the item.
       if (skip !== undefined) {
         bus.logger.info("exhausted work item skipped", { work: work.id, why: skip });
@@ -58,7 +66,8 @@ export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOpt
       }
       const { reason, message } = error;
       const data = { phase: work.kind, reason, message, deliveries, resumption: resumptions };
-      await publishEvent(bus, work.searchId, { type: "work.failed", data });
+      const report: LatheEvent = afterEnd?.(work)?.(error) ?? { type: "work.failed", data };
+      await publishEvent(bus, work.searchId, report);
     },
   });
 }
@@ -72,7 +81,8 @@ async function newestOf(bus: Bus, searchId: string, names: readonly EventName[])
 }
 
 interface Pursuit<K extends WorkKind> {
-  over: Over;
+  standingOf: (work: WorkItem<K>, history: readonly StoredEvent[]) => Standing;
+  afterEnd: SearchWorkOptions<K>["afterEnd"];
   handler: SearchWorkOptions<K>["handler"];
   onUnwanted: SearchWorkOptions<K>["onUnwanted"];
   onDeleted: SearchWorkOptions<K>["onDeleted"];
@@ -81,12 +91,12 @@ interface Pursuit<K extends WorkKind> {
 async function pursue<K extends WorkKind>(
   bus: Bus,
   work: WorkItem<K>,
-  { over, handler, onUnwanted, onDeleted }: Pursuit<K>,
+  { standingOf, afterEnd, handler, onUnwanted, onDeleted }: Pursuit<K>,
   held: AbortSignal,
 ): Promise<void> {
   const { searchId, kind } = work;
   const history = await historyOnce(bus, searchId, 0, held);
-  const { skip, sequence, resumptions } = standing(history, over, resumptionNumber(work));
+  const { skip, sequence, resumptions } = standingOf(work, history);
   if (skip !== undefined) {
     bus.logger.info("work item skipped", { searchId, kind, why: skip });
     return onUnwanted?.(work);
@@ -95,7 +105,7 @@ async function pursue<K extends WorkKind>(
   const ended = new AbortController();
   const signal = AbortSignal.any([held, unwanted.signal]);
   const until = AbortSignal.any([signal, ended.signal]);
-  const watching = watch(bus, searchId, { sequence, resumptions }, unwanted, until);
+  const watching = afterEnd?.(work) ? undefined : watch(bus, searchId, { sequence, resumptions }, unwanted, until);
   const deleted = new LatheError("CANCELLED", `search ${searchId} has been deleted`, { reason: "SEARCH_DELETED" });
   const attending = onDeletion(bus, searchId, until, () => unwanted.abort(deleted));
   try {

@@ -7,7 +7,7 @@ import type { EventName, StoredEvent } from "./catalog";
 export type Over = Partial<Record<EventName, string>>;
 
 /** The state of a search for a worker that takes one of its items. */
-interface Standing {
+export interface Standing {
   /** Why the item is skipped; undefined where it is to be carried out. */
   skip: string | undefined;
   /** Sequence of the newest event. */
@@ -16,8 +16,11 @@ interface Standing {
   resumptions: number;
 }
 
+/** In place of a resumption: an item that is wanted because its search has ended. */
+export const AFTER_END = "after the end";
+
 /** Computes from the history of a search whether an item of this resumption is to be carried out. */
-export function standing(history: readonly StoredEvent[], over: Over, resumption: number): Standing {
+export function standing(history: readonly StoredEvent[], over: Over, resumption: number | typeof AFTER_END): Standing {
   // Events without the first one come from workers that have not heard of the deletion.
   if (!history.some(({ event }) => event.type === "search.created"))
     return { skip: "the search is unknown: it has been deleted", sequence: 0, resumptions: 0 };
@@ -43,6 +46,7 @@ export function standing(history: readonly StoredEvent[], over: Over, resumption
     } else if ((reason !== undefined && !failed) || event.type === "search.succeeded") ended = endOf(stored);
     done = over[event.type] ?? done;
   }
+  if (resumption === AFTER_END) return { skip: done, sequence: history.at(-1)?.sequence ?? 0, resumptions };
   const replaced = resumption < resumptions ? `resumption ${resumptions} has taken its place` : undefined;
   const skip = done ?? ended ?? failing ?? (paused ? "the search is paused" : replaced);
   return { skip, sequence: history.at(-1)?.sequence ?? 0, resumptions };

@@ -34,10 +34,10 @@ export const DURABLES = {
   resumptions: "shrinking-resumptions",
 } as const;
 
-export type WorkKind = "train" | "derive" | "retrain" | "profile";
+export type WorkKind = "train" | "derive" | "keep" | "retrain" | "profile";
 
 /** The kinds whose items any worker may take. Items of "profile" are for the workers of one device class. */
-export const PLAIN_KINDS = ["train", "derive", "retrain"] as const satisfies readonly WorkKind[];
+export const PLAIN_KINDS = ["train", "derive", "keep", "retrain"] as const satisfies readonly WorkKind[];
 
 /** Whether a text may be a token of a subject: 1 to 64 of a-z, 0-9 and -, not beginning with -. Search ids are such tokens. */
 export const isToken = (text: string) => /^[a-z0-9][a-z0-9-]{0,63}$/.test(text);
@@ -79,7 +79,7 @@ export function parseEventSubject(subject: string): { searchId: string; event: s
 const queueSubject = (kind: WorkKind, deviceClass?: string) =>
   kind === "profile" ? `lathe.work.profile.${token("device class", deviceClass ?? "")}` : `lathe.work.${kind}`;
 
-/** lathe.work.train.<search id>, likewise derive and retrain; lathe.work.profile.<device class>.<search id>. */
+/** lathe.work.train.<search id>, likewise derive, keep and retrain; lathe.work.profile.<device class>.<search id>. */
 export function workSubject(searchId: string, kind: WorkKind, deviceClass?: string): string {
   return `${queueSubject(kind, deviceClass)}.${token("search id", searchId)}`;
 }
@@ -115,7 +115,7 @@ export function eventId(searchId: string, event: string, ordinal?: number | stri
   return ordinal === undefined ? `${searchId}:${event}` : `${searchId}:${event}:${ordinal}`;
 }
 
-/** `<search id>:<kind>:<resumption>`. */
+/** `<search id>:<kind>:<ordinal>`, where the ordinal is the resumption or a word. */
 export function workId(searchId: string, kind: WorkKind, ordinal: number | string): string {
   return `${searchId}:${kind}:${ordinal}`;
 }

@@ -1,4 +1,4 @@
-import { DeriveWork, ProfileWork, RetrainWork, SearchCreated, TrainWork } from "../proto/lathe/v1/events";
+import { DeriveWork, KeepWork, ProfileWork, RetrainWork, SearchCreated, TrainWork } from "../proto/lathe/v1/events";
 import { queuedWork, startTestBus, workIsDone } from "../testing/bus";
 import { uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
@@ -47,15 +47,18 @@ it("takes every item of one search out of the queue, also of a class without a w
   expect(await queuedWork(bus)).toBe(0);
 });
 
-it("leaves the items of a later resumption", async () => {
+it("leaves the items of a later resumption, and the one that keeps the network of a cancelled search", async () => {
   const id = uniqueSearchId();
+  await publishWork(bus, { searchId: id, kind: "keep", data: KeepWork.fromPartial({}), ordinal: "cancelled" });
   await retrain(id, 1);
   await retrain(id, 2);
   await profile(id, "cuda", "operators-1");
   await profile(id, "cuda", "operators-2");
   await withdrawWork(bus, id, 1);
-  expect(await queuedWork(bus)).toBe(2);
+  expect(await queuedWork(bus)).toBe(3);
   await withdrawWork(bus, id, 2);
+  expect(await queuedWork(bus)).toBe(1);
+  await withdrawWork(bus, id);
   expect(await queuedWork(bus)).toBe(0);
 });
 

@@ -55,6 +55,20 @@ export async function storeDerived(
   };
 }
 
+/** Stores a trained network: its ONNX, and a bundle of its weights. */
+export async function storeTrained(
+  network: DiscreteNetwork,
+  { weights, stats }: NetworkParameters,
+  onnx: Uint8Array,
+  port: Store,
+): Promise<{ onnx: ArtifactRef; weights: ArtifactRef }> {
+  const bundle = encodeBundle({ header: { head: network.head }, arrays: { weights, stats } });
+  return {
+    onnx: await port.store("network.onnx", onnx, "application/onnx"),
+    weights: await port.store("network.weights", bundle, "application/octet-stream"),
+  };
+}
+
 function constants(buffer: Float32Array, manifest: Manifest): Constants {
   return Object.fromEntries(
     manifest.entries.map(({ name, shape }) => [name, { data: view(buffer, manifest, name).slice(), shape }]),

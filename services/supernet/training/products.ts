@@ -1,9 +1,8 @@
 import { contactSheet } from "../../../shared/data/images";
 import type { Dataset } from "../../../shared/data/open";
 import { openOnnx } from "../../../shared/engine/onnx";
-import { encodeBundle } from "../../../shared/network/bundle";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
-import { networkOnnx, type NetworkParameters, type Store } from "../../../shared/network/export";
+import { networkOnnx, storeTrained, type NetworkParameters, type Store } from "../../../shared/network/export";
 import { LatheError } from "../../../shared/process/errors";
 import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
@@ -19,16 +18,11 @@ export async function storeNetwork(
   port: Store,
 ): Promise<Pick<NetworkTrained, "onnx" | "weights" | "predictions">> {
   const bytes = networkOnnx(network, parameters, dataset.info.classes);
-  const onnx = await port.store("network.onnx", bytes, "application/onnx");
-  const weights = await port.store(
-    "network.weights",
-    encodeBundle({ header: { head: network.head }, arrays: { weights: parameters.weights, stats: parameters.stats } }),
-    "application/octet-stream",
-  );
+  const files = await storeTrained(network, parameters, bytes, port);
   const predictions: ArtifactRef[] = [];
   for (const [index, png] of (await predictionSheets(bytes, network, dataset)).entries())
     predictions.push(await port.store(`predictions/${index + 1}.png`, png, "image/png"));
-  return { onnx, weights, predictions };
+  return { ...files, predictions };
 }
 
 async function predictionSheets(onnx: Uint8Array, network: DiscreteNetwork, dataset: Dataset): Promise<Uint8Array[]> {

@@ -7,6 +7,12 @@ import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/dis
 import type { NetworkParameters } from "../../../shared/network/export";
 import { copyShared } from "../../../shared/network/inherit";
 import { initialStats, initialWeights } from "../../../shared/network/initialise";
+import {
+  decodeTraining,
+  encodeTraining,
+  type RetrainingRecord,
+  type TrainingVectors,
+} from "../../../shared/network/training";
 import { LatheError } from "../../../shared/process/errors";
 import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
@@ -15,14 +21,7 @@ import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { TrainingPort } from "./port";
 import { storeNetwork } from "./products";
 import { awaitedClassWeights } from "./classWeights";
-import {
-  decodeTraining,
-  encodeTraining,
-  networkSubject,
-  openWeightTrainer,
-  untrained,
-  type TrainingVectors,
-} from "./weightTrainer";
+import { networkSubject, openWeightTrainer, untrained } from "./weightTrainer";
 
 export interface RetrainJob {
   spec: ResolvedSpec;
@@ -36,14 +35,6 @@ export interface RetrainJob {
 /** Port methods that retraining calls. */
 type RetrainingMethod = "storeCheckpoint" | "completeRetrainingEpoch" | "store" | "progress" | "signal";
 type RetrainingPort = Pick<TrainingPort, RetrainingMethod>;
-
-interface RetrainingRecord {
-  epoch: number;
-  steps: number;
-  bestMiou: number;
-  bestEpoch: number;
-  seconds: number;
-}
 
 /**
  * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, flips and shifts of up to

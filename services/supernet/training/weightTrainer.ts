@@ -3,19 +3,13 @@ import type { Dataset } from "../../../shared/data/open";
 import { rates } from "../../../shared/engine/adam";
 import type { Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
-import { decodeBundle, encodeBundle } from "../../../shared/network/bundle";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
+import type { TrainingVectors } from "../../../shared/network/training";
 import { dropoutFactors, advance, doubleBuffer } from "./running";
 import type { TrainingPort } from "./port";
 import { finiteLoss, polyRate } from "./schedule";
 import { stepSignature, trainableNetwork, weightStep, type BatchShape, type Trainable } from "./steps";
-
-/** Everything that the training of a network moves: weights, Adam moments, running statistics. */
-export interface TrainingVectors extends NetworkParameters {
-  m: Float32Array;
-  v: Float32Array;
-}
 
 /** Settings of a training of weights. */
 interface Course {
@@ -123,26 +117,5 @@ export async function openWeightTrainer(
       return done ? sum / done : 0;
     },
     release: () => step.release(),
-  };
-}
-
-/** Encodes a training as a bundle: a header, the vectors that training moves, and the best parameters so far. */
-export function encodeTraining(header: object, vectors: TrainingVectors, best?: NetworkParameters): Uint8Array {
-  const { weights, stats, m, v } = vectors;
-  const kept = best && { bestWeights: best.weights, bestStats: best.stats };
-  return encodeBundle({ header, arrays: { weights, stats, m, v, ...kept } });
-}
-
-/** Decodes the bytes of encodeTraining; `best` is empty where there was none. `what` names the bytes in errors. */
-export function decodeTraining<Header>(
-  bytes: Uint8Array,
-  what: string,
-): { header: Header; vectors: TrainingVectors; best: NetworkParameters } {
-  const { header, arrays } = decodeBundle<Header>(bytes, what);
-  const take = (name: string) => arrays[name] ?? new Float32Array();
-  return {
-    header,
-    vectors: { weights: take("weights"), stats: take("stats"), m: take("m"), v: take("v") },
-    best: { weights: take("bestWeights"), stats: take("bestStats") },
   };
 }

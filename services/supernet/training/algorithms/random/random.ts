@@ -3,6 +3,12 @@ import { createRandom } from "../../../../../shared/engine/random";
 import { buildDiscrete, type DiscreteNetwork } from "../../../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../../../shared/network/export";
 import { initialStats, initialWeights } from "../../../../../shared/network/initialise";
+import {
+  decodeTraining,
+  encodeTraining,
+  type RandomRecord,
+  type TrainingVectors,
+} from "../../../../../shared/network/training";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow, keyOf, type CostWindow } from "../../../../../shared/space/sampling";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
@@ -10,26 +16,13 @@ import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
 import { countedClassWeights } from "../../classWeights";
 import type { SearchJob, Search } from "../search";
-import {
-  encodeTraining,
-  decodeTraining,
-  networkSubject,
-  openWeightTrainer,
-  untrained,
-  type TrainingVectors,
-} from "../../weightTrainer";
+import { networkSubject, openWeightTrainer, untrained } from "../../weightTrainer";
 import { planBudget, type Plan } from "../budget";
 import { evaluateCandidate, type EvaluationContext } from "../candidates";
 import { deriveSelected } from "../selection";
 
 /** Progress of a random search, as a checkpoint holds it. */
-interface Standing {
-  /** Number of the network in training, from 1, with its epochs and steps so far. */
-  candidate: number;
-  epoch: number;
-  steps: number;
-  /** Time of all trainings and evaluations so far. */
-  seconds: number;
+interface Standing extends Omit<RandomRecord, "best"> {
   /** Absent before the network's first epoch. */
   vectors?: TrainingVectors;
   /** The best of the networks evaluated before. */
@@ -161,16 +154,18 @@ function beginning(network: DiscreteNetwork, { seed }: ResolvedSpec, candidate: 
   return untrained({ weights, stats: initialStats(network.stats) });
 }
 
-type Header = Omit<Standing, "vectors" | "best"> & { best?: { candidate: number; miou: number } };
-
 function checkpointBytes({ vectors, best, ...position }: Standing & { vectors: TrainingVectors }): Uint8Array {
-  const header: Header = { ...position, ...(best && { best: { candidate: best.candidate, miou: best.miou } }) };
+  const header: RandomRecord = { ...position, ...(best && { best: { candidate: best.candidate, miou: best.miou } }) };
   return encodeTraining(header, vectors, best);
 }
 
 function resumed({ sampled }: SearchJob): Standing | undefined {
   if (!sampled?.checkpoint) return undefined;
-  const { header, vectors, best: kept } = decodeTraining<Header>(sampled.checkpoint, "checkpoint of a random search");
+  const {
+    header,
+    vectors,
+    best: kept,
+  } = decodeTraining<RandomRecord>(sampled.checkpoint, "checkpoint of a random search");
   const { best, ...position } = header;
   return { ...position, vectors, ...(best && { best: { ...best, ...kept } }) };
 }
