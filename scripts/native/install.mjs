@@ -89,6 +89,7 @@ function removeLeftovers() {
  * holds that already, nothing is done. `lacks` names further faults of this machine, `compileSeconds` is the time after the download.
  */
 async function install({ name, wheels, made, lacks = [], compileSeconds = 0 }, fill) {
+  const startedAt = Date.now();
   if (process.platform !== "linux" || process.arch !== "x64")
     throw new Refusal(`the wheels are for Linux on x64, and this is ${process.platform} on ${process.arch}`);
   const target = join(native, name);
@@ -114,17 +115,15 @@ async function install({ name, wheels, made, lacks = [], compileSeconds = 0 }, f
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+  say(`native/${name} is ready after ${Math.round((Date.now() - startedAt) / 1000)} s`);
 }
 
 /** Runs an install as a command: one line on stderr for each fault, exit code 1. */
 export async function command(plan, fill) {
   // The child has received the signal too; its failure ends the install, which then removes its folder.
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => (process.exitCode = 130));
-  const startedAt = Date.now();
   try {
-    const { name } = plan;
     await install(plan, fill);
-    say(`native/${name} is ready after ${Math.round((Date.now() - startedAt) / 1000)} s`);
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     for (const line of error.message.split("\n")) process.stderr.write(`lathe: ${line}\n`);
