@@ -6,7 +6,7 @@ const only = (name, from, allowed, comment) => ({
   from: { path: from, pathNot: "\\.test\\.ts$" },
   to: { path: "^(services|shared|cli|deploy|bench|tests)/", pathNot: allowed },
 });
-const leaf = "^shared/(proto/|process/(errors|worker|entry)\\.ts$)";
+const leaf = "^shared/(proto/|process/(errors|worker|entry|root)\\.ts$)";
 
 module.exports = {
   forbidden: [

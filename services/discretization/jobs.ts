@@ -2,6 +2,7 @@ import type { EngineOptions } from "../../shared/engine/engine";
 import type { Head } from "../../shared/network/discrete";
 import type { Store } from "../../shared/network/export";
 import type { Call, Reply } from "../../shared/process/port";
+import { computingEnvironment } from "../../shared/engine/native";
 import { startWorker, type Worker } from "../../shared/process/worker";
 import type { ArchitectureDerived, NetworkKept, SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import type { CostTable, Genotype } from "../../shared/proto/lathe/v1/space";
@@ -66,5 +67,5 @@ const GRACE_MS = 2000;
 
 /** Runs jobs, each in a child process of its own, which alone loads TensorFlow.js and ONNX Runtime. */
 export function discretizationProcess(): Worker<Job, Call<Store>, Outcome, Reply<Store>> {
-  return startWorker({ dir: __dirname, name: "worker", graceMs: GRACE_MS });
+  return startWorker({ dir: __dirname, name: "worker", graceMs: GRACE_MS, env: computingEnvironment() });
 }

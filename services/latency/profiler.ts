@@ -1,3 +1,4 @@
+import { computingEnvironment } from "../../shared/engine/native";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
@@ -36,7 +37,7 @@ export interface Profiler {
 const GRACE_MS = 2000;
 
 export function startProfiler(): Profiler {
-  const entry = { dir: __dirname, name: "worker", graceMs: GRACE_MS };
+  const entry = { dir: __dirname, name: "worker", graceMs: GRACE_MS, env: computingEnvironment() };
   const worker = startWorker<Job, never, Outcomes[keyof Outcomes]>(entry);
   const turns = new Turns();
   const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal) =>

@@ -14,6 +14,7 @@ import {
   type SessionOptions,
 } from "./session";
 import type { Signature, Step } from "./signature";
+import { requireTensorflow } from "./tensorflow";
 
 export { onnxRuntimeVersion } from "./session";
 export type { Provider } from "./provider";
@@ -37,12 +38,9 @@ export interface EngineOptions extends SessionOptions {
   engine: "onnxruntime" | "tensorflow";
 }
 
-/** The packages that register TF.js's "tensorflow" backend, best first. */
-const tensorflowPackages = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"] as const;
-
-/** Loads packages and creates sessions; tests replace it to act as a machine that lacks a library. */
+/** Loads libtensorflow and creates sessions; tests replace it to act as another machine. */
 interface Runtime {
-  load?: (name: string) => Promise<unknown>;
+  tensorflow?: typeof requireTensorflow;
   create?: typeof createSession;
 }
 
@@ -52,7 +50,7 @@ interface Runtime {
  */
 export async function createEngine(
   options: EngineOptions,
-  { load = (name) => import(name), create = createSession }: Runtime = {},
+  { tensorflow = requireTensorflow, create = createSession }: Runtime = {},
 ): Promise<Engine> {
   const { provider, precision = "float32" } = options;
   if (!Number.isInteger(options.threads) || options.threads < 1) {
@@ -66,8 +64,8 @@ export async function createEngine(
     );
   }
   if (options.engine === "tensorflow") {
-    const loaded = await loadTensorflow(load);
-    return { ...eagerEngine("tensorflow"), name: `tensorflow/${loaded}` };
+    const name = tensorflow(options);
+    return { ...eagerEngine("tensorflow"), name };
   }
   await requireProvider(options, create);
   const account = memoryAccount(provider, options.memoryBytes);
@@ -80,23 +78,6 @@ export async function createEngine(
       compileOnnx(step, signature, name, options, optimization, account, create),
     heldBytes: () => account.bytes(),
   };
-}
-
-async function loadTensorflow(load: (name: string) => Promise<unknown>): Promise<string> {
-  const faults: unknown[] = [];
-  for (const name of tensorflowPackages) {
-    try {
-      await load(name);
-      return name;
-    } catch (error) {
-      faults.push(error);
-    }
-  }
-  throw new LatheError(
-    "FAILED_PRECONDITION",
-    `engine tensorflow is not available here: neither ${tensorflowPackages.join(" nor ")} loads`,
-    { reason: "ENGINE_UNAVAILABLE", cause: new AggregateError(faults) },
-  );
 }
 
 /** Runs steps op by op on a registered TF.js backend: slow on "cpu", where it is the oracle of tests. */

@@ -1,5 +1,6 @@
 import { startWorker } from "../process/worker";
 import type { EngineOptions } from "./engine";
+import { computingEnvironment } from "./native";
 
 /**
  * Throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE), with a message of one line, if this machine lacks the engine, so that a service refuses
@@ -7,5 +8,11 @@ import type { EngineOptions } from "./engine";
  */
 export async function requireEngine(options: EngineOptions): Promise<void> {
   if (options.engine === "onnxruntime" && options.provider === "cpu") return;
-  await startWorker<EngineOptions, never, string>({ dir: __dirname, name: "probe" }).run(options);
+  await engineName(options);
+}
+
+/** The name of the engine, from a process that has run a small graph on it and has ended. Throws as requireEngine does. */
+export function engineName(options: EngineOptions): Promise<string> {
+  const entry = { dir: __dirname, name: "probe", env: computingEnvironment() };
+  return startWorker<EngineOptions, never, string>(entry).run(options);
 }

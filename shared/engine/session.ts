@@ -4,10 +4,12 @@ import { LatheError } from "../process/errors";
 import type { MemoryAccount } from "./account";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
+import { causeOf } from "./missing";
 import { conv2d } from "./ops/conv2d";
 import { mixedPrecision, type Precision } from "./precision";
 import type { Provider } from "./provider";
 import { checkInputs, checkInto, outputSignature, type Arrays, type Signature, type Step } from "./signature";
+import { tf } from "./tf";
 import { trace, type TracedStep } from "./tracer";
 
 /** ONNX Runtime's optimisation of a graph: everything, or nothing, which creates a session in a quarter of the time. */
@@ -156,23 +158,33 @@ function tensor(array: Float32Array | Int32Array, shape: readonly number[]): ort
     : new ort.Tensor("int32", array, shape);
 }
 
-// A model of one node shows whether the provider exists and has a convolution in the precision.
-const probe: Step = ({ x, w }) => ({ y: conv2d(x as NonNullable<typeof x>, w as NonNullable<typeof w>) });
+// A convolution, which needs cuDNN, and a matrix product, which needs cuBLAS.
+const probe: Step = ({ x, w }) => {
+  const y = tf.reshape(conv2d(x as tf.Tensor, w as tf.Tensor), [1, 1]);
+  return { y: tf.matMul(y, y) };
+};
 const probed = { shape: [1, 1, 1, 1], dtype: "float32" } as const;
 
-/** Throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE) if this build or machine cannot run the provider. */
+/**
+ * Runs a small graph on the provider. Throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE), with the cause and what mends it in one line, if
+ * this build or machine cannot.
+ */
 export async function requireProvider(options: SessionOptions, create = createSession): Promise<void> {
   if (options.provider === "cpu") return;
-  const { graph } = stepGraph(probe, { x: probed, w: probed }, options.precision);
   try {
-    await (await create(encodeModel(graph, "probe"), options)).release();
+    const step = await compileOnnx(probe, { x: probed, w: probed }, "probe", options, "all", undefined, create);
+    await step.run({ x: Float32Array.of(1), w: Float32Array.of(1) });
+    await step.release();
   } catch (error) {
     const { provider, precision = "float32" } = options;
     const lower = precision === "float32" ? "" : `, or the precision to float32, which is ${precision}`;
-    const message = `engine onnxruntime/${provider} is not available here: install the GPU build of onnxruntime-node, or set the provider to cpu${lower}`;
+    const message = `engine onnxruntime/${provider} is not available here: ${causeOf(faultOf(error), provider)}, or set the provider to cpu${lower}`;
     throw new LatheError("FAILED_PRECONDITION", message, { reason: "ENGINE_UNAVAILABLE", cause: error });
   }
 }
+
+/** The words of ONNX Runtime, without those that createSession adds. */
+const faultOf = (error: unknown): string => LatheError.from((error as Error).cause ?? error).message;
 
 /** Version of the loaded ONNX Runtime. */
 export const onnxRuntimeVersion = (): string => ort.env.versions.node ?? ort.env.versions.common;

@@ -1,4 +1,5 @@
 import type { EngineOptions } from "../../../shared/engine/engine";
+import { computingEnvironment } from "../../../shared/engine/native";
 import type { Call, Reply } from "../../../shared/process/port";
 import { startWorker, type Worker } from "../../../shared/process/worker";
 import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
@@ -46,5 +47,5 @@ const ENVIRONMENT = { GLIBC_TUNABLES: "glibc.malloc.hugetlb=1" };
 
 /** Runs each job in a training process, whose entry is services/supernet/training/worker.ts. */
 export function trainingProcess(): Worker<Job, Call<TrainingCalls>, Outcome, Reply<TrainingCalls>> {
-  return startWorker({ dir: __dirname, name: "worker", env: ENVIRONMENT });
+  return startWorker({ dir: __dirname, name: "worker", env: { ...ENVIRONMENT, ...computingEnvironment() } });
 }
