@@ -7,11 +7,11 @@ import { compiled } from "./compiled";
 /** A `lathe` command that runs. */
 export type Command = ReturnType<typeof startCommand>;
 
-/** Starts `lathe <args>` in a folder. */
-export function startCommand(folder: string, args: readonly string[]) {
+/** Starts `lathe <args>` in a folder, with settings in its environment. */
+export function startCommand(folder: string, args: readonly string[], settings: Record<string, string> = {}) {
   const { LATHE_ADDRESS: _, ...env } = process.env;
   const child = spawn(process.execPath, [join(compiled(), "cli", "lathe.js"), ...args], {
-    env: { ...env, INIT_CWD: folder },
+    env: { ...env, INIT_CWD: folder, ...settings },
   });
   const said = { stdout: "", stderr: "" };
   child.stdout.on("data", (text: Buffer) => (said.stdout += text.toString()));

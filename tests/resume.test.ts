@@ -2,7 +2,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { startCommand, type Command } from "./command";
-import { longSpec } from "./specs";
+import { longSpec, smallSpec } from "./specs";
 import { newFolder } from "./system";
 
 const folder = newFolder();
@@ -12,7 +12,11 @@ const started: Command[] = [];
 afterEach(() => started.splice(0).forEach(({ child }) => child.kill("SIGKILL")));
 
 function lathe(...args: string[]): Command {
-  const command = startCommand(folder, args);
+  return latheWith({}, ...args);
+}
+
+function latheWith(settings: Record<string, string>, ...args: string[]): Command {
+  const command = startCommand(folder, args, settings);
   started.push(command);
   return command;
 }
@@ -33,7 +37,7 @@ it("a run that was killed is named by the next one, and continued in its folder 
   await first.ended;
 
   const second = lathe("run", "-f", "spec.yaml", "--out", "out");
-  const named = `${out} holds an interrupted run; to continue that one: lathe run --resume ${out}\n`;
+  const named = `${out} holds an unfinished run; to continue that one: lathe run --resume ${out}\n`;
   await second.before(() => second.said.stdout.includes("starting the local stack"));
   expect(second.said.stdout).toContain(named);
   second.child.kill("SIGINT");
@@ -61,7 +65,28 @@ it("a run that was killed is named by the next one, and continued in its folder 
 
   const again = lathe("run", "--resume", "out");
   expect(await again.ended).toBe(2);
-  expect(again.said.stderr).toContain("this is not the folder of an interrupted run");
+  expect(again.said.stderr).toContain("this is not the folder of an interrupted or failed run");
+});
+
+it("a run whose search has failed keeps it, and resumes it once the cause is mended", async () => {
+  writeFileSync(join(folder, "small.yaml"), JSON.stringify(SearchSpec.toJSON(smallSpec())));
+  const out = join(folder, "failed");
+
+  const first = latheWith({ LATHE_TRAINING_MEMORY: "1" }, "run", "-f", "small.yaml", "--out", "failed");
+  expect(await first.ended).toBe(3);
+  const id = /search (s-\w+) created/.exec(first.said.stdout)?.[1];
+  expect(first.said.stderr).toContain(`search ${id} failed: MEMORY_EXCEEDED`);
+  expect(first.said.stderr).toContain(
+    `to continue it once the cause is mended: lathe run --resume ${out}; to delete it, remove the folder`,
+  );
+
+  const second = lathe("run", "--resume", "failed", "--json");
+  expect({ code: await second.ended, stderr: second.said.stderr }).toMatchObject({ code: 0 });
+  expect(JSON.parse(second.said.stdout)).toMatchObject({ search: id, folder: out });
+  const events = lines("failed", "history.jsonl").map((line) => JSON.parse(line) as Record<string, unknown>);
+  const ends = ["searchCreated", "searchFailed", "searchResumed", "searchSucceeded"];
+  expect(events.flatMap((event) => ends.filter((end) => end in event))).toEqual(ends);
+  expect([existsSync(join(out, "request.json")), existsSync(join(out, "nats"))]).toEqual([false, false]);
 });
 
 it("a run whose search is cancelled ends with the network so far in its folder", async () => {

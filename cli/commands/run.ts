@@ -6,12 +6,12 @@ import { machineBytes } from "../../shared/engine/account";
 import { LatheError } from "../../shared/process/errors";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
-import { complain, keptOf, outcomeError, print, printJson } from "../exit";
+import { complain, keptOf, outcomeError, print, printJson, SEARCH_FAILED } from "../exit";
 import { passedOver, takeOutFolder } from "../search/folder";
 import type { SearchApi } from "../search/follow";
 import { HISTORY_FILES } from "../search/history";
 import { hasKept } from "../search/kept";
-import { dropRequest, isInterrupted, keepRequest, readRequest, type RunRequest } from "../search/request";
+import { dropRequest, isUnfinished, keepRequest, readRequest, type RunRequest } from "../search/request";
 import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { inOwnStack, recordSearch, StatusOutput } from "../search/ownStack";
@@ -40,7 +40,7 @@ export function runOptions(command: Command, named: string): Command {
 /** `lathe run`: starts a local stack, runs one search and writes its result folder. */
 export function runCommand(program: Command): void {
   runOptions(specOptions(program.command("run")), "name or preset")
-    .option("--resume <folder>", "continue the interrupted run of this result folder, with its spec")
+    .option("--resume <folder>", "continue the interrupted or failed run of this result folder, with its spec")
     .description("start a local stack (NATS and the five services), run one search and write its result folder")
     .action(async ({ resume, ...flags }: RunFlags & SpecFlags & { resume?: string }) =>
       resume === undefined ? runSearch(flags, requestSpec(flags)) : resumeRun(resume, flags),
@@ -54,25 +54,24 @@ export async function runSearch(flags: RunFlags, requested: RequestedSpec): Prom
   const folder = takeOutFolder(wanted);
   if (folder !== wanted) say(`${wanted} already holds files; this run writes to ${folder}`);
   for (const other of passedOver(wanted, folder))
-    if (isInterrupted(other))
-      say(`${other} holds an interrupted run; to continue that one: lathe run --resume ${other}`);
+    if (isUnfinished(other)) say(`${other} holds an unfinished run; to continue that one: lathe run --resume ${other}`);
   await runIn(folder, { requestId: randomUUID(), spec: requested.spec }, requested, flags);
 }
 
-/** Continues the interrupted run of a folder. */
+/** Continues the unfinished run of a folder. */
 async function resumeRun(given: string, { json, keep, ...others }: RunFlags & SpecFlags): Promise<void> {
   const [flag] = Object.keys(others);
   if (flag !== undefined)
     throw new LatheError(
       "INVALID_ARGUMENT",
-      `--resume continues with the spec and the folder of the interrupted run: leave out --${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
+      `--resume continues with the spec and the folder of the run: leave out --${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`,
     );
   const folder = resolve(userFolder(), given);
   const request = readRequest(folder);
   await runIn(folder, request, requested(request.spec), { ...(json && { json }), ...(keep && { keep }) }, true);
 }
 
-/** Runs the search of a request in a folder that is new or that of an interrupted run of the same request. */
+/** Runs the search of a request in a folder that is new or that of an unfinished run of the same request. */
 async function runIn(
   folder: string,
   request: RunRequest,
@@ -94,11 +93,15 @@ async function runIn(
     if (flags.json) printJson(content);
     else print(...summaryLines(search, folder, content.files as string[]));
   } catch (error) {
-    if (kept) complain(`the search is kept; to continue it: lathe run --resume ${folder}`);
+    const mended = LatheError.from(error).reason === SEARCH_FAILED ? " once the cause is mended" : "";
+    if (kept)
+      complain(
+        `the search is kept; to continue it${mended}: lathe run --resume ${folder}; to delete it, remove the folder`,
+      );
     throw error;
   } finally {
     interrupt.dispose();
-    // `kept`: the search has not ended or its files are not written yet (Ctrl-C, a full disk, a process that died too often).
+    // `kept`: the search can go on, or its files are not written yet (Ctrl-C, a full disk, a process that died too often).
     if (!kept) {
       dropRequest(folder);
       if (!flags.keep) rmSync(join(folder, "nats"), { recursive: true, force: true });
@@ -131,13 +134,15 @@ async function searchIn(
   setKept(true);
   const { search: created } = await api.startSearch(request, { signal });
   if (!created) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
+  const isFailed = ({ state }: Search) => state === SearchState.SEARCH_STATE_FAILED;
+  if (isFailed(created)) await api.resumeSearch({ searchId: created.id }, { signal });
   const search = await recordSearch(api, created.id, folder, output, signal);
   const failure = outcomeError(search);
   const isKept = hasKept(search);
   // The store holds what the network of a cancelled search is still to be kept from.
   if (failure && search.state === SearchState.SEARCH_STATE_CANCELLED && !keptOf(search)) throw failure;
   if (failure && !isKept) {
-    setKept(false);
+    setKept(isFailed(search));
     throw failure;
   }
   const content = await writeResultFolder(api, search, folder, { alsoThere: HISTORY_FILES, signal });

@@ -6,7 +6,7 @@ import { stackOwner } from "../stack/state";
 
 /**
  * The request that started the search of a run. Its file exists from before the search starts until the run needs its store no longer, so
- * a folder that holds it is that of an interrupted run. The same request again names the same search.
+ * a folder that holds it is that of an interrupted or failed run. The same request again names the same search.
  */
 export interface RunRequest {
   requestId: string;
@@ -24,18 +24,18 @@ export function dropRequest(folder: string): void {
   rmSync(requestFile(folder), { force: true });
 }
 
-/** Whether a folder is that of an interrupted run, which `lathe run --resume` can continue. */
-export function isInterrupted(folder: string): boolean {
+/** Whether a folder is that of an interrupted or failed run, which `lathe run --resume` can continue. */
+export function isUnfinished(folder: string): boolean {
   return existsSync(requestFile(folder)) && existsSync(join(folder, "nats")) && !stackOwner(folder);
 }
 
-/** The request of an interrupted run; INVALID_ARGUMENT where the folder is none. */
+/** The request of an unfinished run; INVALID_ARGUMENT where the folder is none. */
 export function readRequest(folder: string): RunRequest {
   const refuse = (why: string, cause?: unknown) =>
     new LatheError("INVALID_ARGUMENT", `--resume ${folder}: ${why}`, { reason: "NOTHING_TO_RESUME", cause });
   const owner = stackOwner(folder);
   if (owner) throw refuse(`a stack is running in it (pid ${owner.pid}); it must have ended`);
-  if (!isInterrupted(folder)) throw refuse("this is not the folder of an interrupted run");
+  if (!isUnfinished(folder)) throw refuse("this is not the folder of an interrupted or failed run");
   try {
     const { requestId, spec } = JSON.parse(readFileSync(requestFile(folder), "utf8")) as Record<string, unknown>;
     if (typeof requestId !== "string" || requestId === "") throw new Error("requestId is not set");

@@ -17,10 +17,11 @@ afterAll(async () => {
 
 const never = new AbortController().signal;
 const raw = () => new Records<unknown>(bus, HANDBACKS_BUCKET, { toJSON: (json) => json, fromJSON: (json) => json });
-const count = async (attempts: Attempts, id: string, attempt: string, made = 0, deliveries = 1) => {
+const begin = (attempts: Attempts, id: string, attempt: string, made = 0, deliveries = 1) => {
   const progressSince = (before: number) => Promise.resolve(made > before ? made : undefined);
-  return (await attempts.begin({ id, deliveries, progressSince }, attempt, never))?.attempts;
+  return attempts.begin({ id, deliveries, progressSince }, attempt, never);
 };
+const count = async (...given: Parameters<typeof begin>) => (await begin(...given))?.attempts;
 
 describe("the attempts of a work item", () => {
   const attempts = () => new Attempts(bus, 3, 1);
@@ -36,8 +37,12 @@ describe("the attempts of a work item", () => {
     // It had begun before the progress, so it does not count any more.
     await one.takeBack(id, "c");
     expect(await count(one, id, "e", 5)).toBe(2);
+    expect((await begin(one, id, "f", 5))?.waits).toBe(0);
+    await one.takeBack(id, "f", 1);
+    expect(await begin(one, id, "g", 5)).toEqual({ attempts: 3, waits: 1, progress: 5 });
+    expect(await begin(one, id, "h", 6)).toEqual({ attempts: 1, waits: 0, progress: 6 });
     await one.forget(id);
-    await one.takeBack(id, "e");
+    await one.takeBack(id, "h");
     expect(await raw().keys()).toEqual([]);
   });
 

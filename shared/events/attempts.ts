@@ -10,6 +10,8 @@ import { HANDBACKS_BUCKET } from "./subjects";
 interface Noted {
   /** Ids of the attempts that have begun since the newest progress, without those that were only interrupted. */
   begun: readonly string[];
+  /** How often the item has been given back to wait since the newest progress. */
+  waits: number;
   /** The newest progress that has been noted. */
   progress: number;
 }
@@ -17,6 +19,7 @@ interface Noted {
 /** The attempts of an item since its newest progress, the one that has just begun included. */
 export interface Charge {
   attempts: number;
+  waits: number;
   progress: number;
 }
 
@@ -30,15 +33,16 @@ interface Item {
 
 /** How often a note is tried before the item goes back to the queue: for some 6 min, with a delay of at most 30 s. */
 const MAX_TRIES = 16;
-const NONE: Noted = { begun: [], progress: 0 };
+const NONE: Noted = { begun: [], waits: 0, progress: 0 };
+const isCount = (value: unknown) => typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 const codec: JsonCodec<Noted> = {
   toJSON: (noted) => noted,
   fromJSON: (json) => {
     // Earlier versions noted no attempts that had begun.
-    const { begun = [], progress } = json as Partial<Noted>;
+    const { begun = [], waits = 0, progress = -1 } = json as Partial<Noted>;
     if (!Array.isArray(begun) || !begun.every((id) => typeof id === "string")) throw new Error("begun must be ids");
-    if (!Number.isSafeInteger(progress) || progress! < 0) throw new Error("progress must be a count");
-    return { begun, progress: progress! };
+    if (!isCount(waits) || !isCount(progress)) throw new Error("waits and progress must be counts");
+    return { begun, waits, progress };
   },
 };
 
@@ -68,29 +72,31 @@ export class Attempts {
       try {
         const noted = await this.records.mutate(keyOf(item.id), async (known = altered) => {
           const made = known && (await item.progressSince(known.progress));
-          const { begun, progress } = made === undefined ? (known ?? NONE) : { begun: [], progress: made };
+          const { begun, ...rest } = made === undefined ? (known ?? NONE) : { ...NONE, progress: made };
           const others = begun.filter((other) => other !== attempt);
-          return { begun: [...others, attempt].slice(-1 - this.max), progress };
+          return { begun: [...others, attempt].slice(-1 - this.max), ...rest };
         });
-        return noted && { attempts: noted.value.begun.length, progress: noted.value.progress };
+        if (!noted) return undefined;
+        const { begun, ...rest } = noted.value;
+        return { attempts: begun.length, ...rest };
       } catch (thrown) {
         const error = LatheError.from(thrown);
         this.bus.logger.warn("a work item waits: its attempt cannot be noted", { work: item.id, error });
         if (error.reason !== "RECORD_MALFORMED") return undefined;
         // The server's count is the only one that is left, and bounds the attempts of an item whose record is altered each time.
-        altered = { begun: Array.from({ length: item.deliveries - 1 }, (_, at) => `delivery ${at + 1}`), progress: 0 };
+        altered = { ...NONE, begun: Array.from({ length: item.deliveries - 1 }, (_, at) => `delivery ${at + 1}`) };
         await this.records.delete(keyOf(item.id)).catch(() => {});
         return undefined;
       }
     });
   }
 
-  /** Takes an attempt back that was only interrupted. Returns whether that could be noted. */
-  async takeBack(id: string, attempt: string): Promise<boolean> {
+  /** Takes an attempt back that was only interrupted, or is to wait (`waits` 1). Returns whether that could be noted. */
+  async takeBack(id: string, attempt: string, waits: 0 | 1 = 0): Promise<boolean> {
     try {
       await this.records.mutate(keyOf(id), (known) =>
         known?.begun.includes(attempt)
-          ? { ...known, begun: known.begun.filter((other) => other !== attempt) }
+          ? { ...known, begun: known.begun.filter((other) => other !== attempt), waits: known.waits + waits }
           : undefined,
       );
       return true;

@@ -2,39 +2,42 @@ import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
 import type { StoredEvent } from "./catalog";
 import { backoff } from "./consumer";
-import { sleep } from "./faults";
 import { historyOnce, resumptionsOf } from "./history";
 import { publishEvent } from "./publisher";
+import type { Wait } from "./work";
 
-/** How long a data set that is gone is waited for before its search is paused. */
-const PATIENCE_MS = 5 * 60_000;
+/** The delays of an item whose data set is gone: from 1 s to 30 s, 5 minutes in all. Then its search is paused. */
 const FIRST_DELAY_MS = 1000;
+const MAX_WAITS = 14;
+
+interface Patience {
+  signal: AbortSignal;
+  /** How often the item has waited. */
+  waits: number;
+  maxWaits?: number | undefined;
+}
 
 /**
- * Carries out an item again while the files of its data set are gone, and then pauses its search with the reason: a volume that comes back
- * must not cost a training. A search that has read no data yet fails at once, because its path is more likely wrong.
+ * Carries out an item. Where the files of its data set are gone, returns how long it is to wait, so that others get their turn; in
+ * the end pauses its search with the reason. A volume that comes back must not cost a training. A search that has read no data yet fails
+ * at once, because its path is more likely wrong.
  */
 export async function patiently(
   bus: Bus,
   searchId: string,
   attempt: () => Promise<void>,
-  signal: AbortSignal,
-  patienceMs = PATIENCE_MS,
-): Promise<void> {
-  const began = performance.now();
-  for (let attempts = 1; ; attempts++) {
-    try {
-      return await attempt();
-    } catch (thrown) {
-      const error = LatheError.from(thrown);
-      if (!isGone(error) || signal.aborted) throw error;
-      const history = await historyOnce(bus, searchId, 0, signal);
-      if (!history.some(hasReadData)) throw error;
-      if (performance.now() - began >= patienceMs) return pause(bus, searchId, error, signal);
-      bus.logger.warn("a work item waits for its data set", { searchId, attempts, error });
-      await sleep(backoff(FIRST_DELAY_MS, attempts), signal);
-      if (signal.aborted) throw error;
-    }
+  { signal, waits, maxWaits = MAX_WAITS }: Patience,
+): Promise<Wait | void> {
+  try {
+    await attempt();
+  } catch (thrown) {
+    const error = LatheError.from(thrown);
+    if (!isGone(error) || signal.aborted) throw error;
+    const history = await historyOnce(bus, searchId, 0, signal);
+    if (!history.some(hasReadData)) throw error;
+    if (waits >= maxWaits) return pause(bus, searchId, error, signal);
+    bus.logger.warn("a work item waits for its data set", { searchId, waits, error });
+    return { waitMs: backoff(FIRST_DELAY_MS, waits + 1) };
   }
 }
 

@@ -233,23 +233,24 @@ describe("an item whose data set is gone", () => {
   const gone = () => new LatheError("NOT_FOUND", "camvid folder /data does not exist", { reason: "DATASET_INVALID" });
   const converged: LatheEvent = { type: "supernet.converged", data: SupernetConverged.fromPartial({}) };
 
-  it("is carried out once the data set is back, with the history of then and without a failed delivery", async () => {
-    const id = await newSearch();
+  it("lets others have their turn, and is carried out once the data set is back, with the history of then", async () => {
+    const [id, other] = [await newSearch(), await newSearch()];
     await publishEvent(bus, id, converged);
-    const seen: number[] = [];
+    for (const searchId of [id, other]) await queue(searchId);
+    const seen: string[] = [];
     await work({
+      // A wait is no failed attempt.
       maxDeliveries: 1,
-      handler: async (_work, { history }) => {
-        seen.push(history.length);
-        if (seen.length > 1) return;
-        await publishEvent(bus, id, { type: "space.kept", data: SpaceKept.fromPartial({ epoch: 1 }) });
-        throw gone();
+      handler: async ({ searchId }, { history }) => {
+        seen.push(`${searchId === id ? "waiting" : "other"} ${history.length}`);
+        if (searchId === other) return;
+        if (seen.length === 1)
+          await publishEvent(bus, id, { type: "space.kept", data: SpaceKept.fromPartial({ epoch: 1 }) });
+        if (!seen.includes("other 1")) throw gone();
       },
     });
-    await queue(id);
-    await until(() => seen.length === 2);
     await workIsDone(bus);
-    expect(seen).toEqual([2, 3]);
+    expect([seen[0], seen.at(-2), seen.at(-1)]).toEqual(["waiting 2", "other 1", "waiting 3"]);
     expect(await names(id)).toEqual(["search.created", "supernet.converged", "space.kept"]);
   });
 
@@ -257,7 +258,7 @@ describe("an item whose data set is gone", () => {
     const id = await newSearch();
     await publishEvent(bus, id, converged);
     let back = false;
-    await work({ patienceMs: 0, handler: () => (back ? Promise.resolve() : Promise.reject(gone())) });
+    await work({ maxWaits: 1, handler: () => (back ? Promise.resolve() : Promise.reject(gone())) });
     for (const resumption of [0, 1]) {
       await queue(id, resumption);
       await until(async () => (await names(id)).at(-1) === "search.paused");

@@ -33,8 +33,8 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
   milestones?: (work: WorkItem<K>) => readonly EventName[];
   /** Carries out an item. A throw after `signal` has aborted is no failure. */
   handler: (work: WorkItem<K>, inHand: WorkInHand) => Promise<void>;
-  /** How long a data set that is gone is waited for, in ms; 5 minutes. */
-  patienceMs?: number | undefined;
+  /** How often an item whose data set is gone waits for it; 14 times, for 5 minutes in all. */
+  maxWaits?: number | undefined;
   /** Called for an item that is skipped or stopped because its search does not need it. */
   onUnwanted?: (work: WorkItem<K>) => void;
   /** Removes what the handler may have stored for a search after its deletion. */
@@ -46,15 +46,15 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
  * worker that stops gives its item back. A failed item is repeated a bounded number of times and then reported.
  */
 export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOptions<K>): Promise<Consumption> {
-  const { over, handler, onUnwanted, onDeleted, milestones, patienceMs, afterEnd, ...take } = options;
+  const { over, handler, onUnwanted, onDeleted, milestones, maxWaits, afterEnd, ...take } = options;
   const standingOf = (work: WorkItem<K>, history: readonly StoredEvent[]) =>
     standing(history, over(work), afterEnd?.(work) ? AFTER_END : resumptionNumber(work));
   return takeWork(bus, {
     ...take,
-    handler: (work, { signal }) => {
+    handler: (work, { signal, waits }) => {
       const attempt = () => pursue(bus, work, { standingOf, afterEnd, handler, onUnwanted, onDeleted }, signal);
       // A search that has ended cannot be paused.
-      return afterEnd?.(work) ? attempt() : patiently(bus, work.searchId, attempt, signal, patienceMs);
+      return afterEnd?.(work) ? attempt() : patiently(bus, work.searchId, attempt, { signal, waits, maxWaits });
     },
     progress: milestones && ((work) => newestOf(bus, work.searchId, milestones(work))),
     onExhausted: async ({ work, deliveries, error }) => {
@@ -99,7 +99,8 @@ async function pursue<K extends WorkKind>(
   const { skip, sequence, resumptions } = standingOf(work, history);
   if (skip !== undefined) {
     bus.logger.info("work item skipped", { searchId, kind, why: skip });
-    return onUnwanted?.(work);
+    onUnwanted?.(work);
+    return;
   }
   const unwanted = new AbortController();
   const ended = new AbortController();

@@ -47,6 +47,19 @@ export interface TakeOptions<K extends WorkKind> {
   quota?: Quota | undefined;
 }
 
+/** The time for which an item is given back. */
+export interface Wait {
+  waitMs: number;
+}
+
+interface WorkContext {
+  signal: AbortSignal;
+  /** Attempts since the newest result, this one included. */
+  deliveries: number;
+  /** Waits since the newest result. */
+  waits: number;
+}
+
 interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
   /**
    * A number that grows with each result that the work on an item has stored, 0 before the first. Attempts before the newest result do
@@ -58,9 +71,9 @@ interface WorkOptions<K extends WorkKind> extends TakeOptions<K> {
    * (reason LEASE_LOST: another worker may have begun the item, write nothing more). A throw after either gives the item back, which
    * counts as no attempt. Any other throw is a failed attempt: after a transient or unexpected error the item is delivered again, any
    * other error ends it. Where NATS has no room (STORAGE_FULL) the handler is called again within the delivery, until its failure can be
-   * stored.
+   * stored. A handler that returns a wait gives the item back, to come again after it; this counts as no attempt.
    */
-  handler: (work: WorkItem<K>, context: { signal: AbortSignal; deliveries: number }) => Promise<void>;
+  handler: (work: WorkItem<K>, context: WorkContext) => Promise<Wait | void>;
   /** Called before an item that cannot be carried out is removed; where this throws, the item is delivered again. */
   onExhausted: (failure: { work: WorkItem<K>; deliveries: number; error: LatheError }) => Promise<void>;
 }
@@ -108,17 +121,19 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
     if (await reported(work, deliveries, error, delivery.where)) await remove(delivery, work);
     else delivery.nak(backoff(backoffMs, deliveries));
   };
-  /** Calls the handler, again where NATS had no room. Returns "reported" where the failure has been published, which ends the item. */
+  /**
+   * Calls the handler, again where NATS had no room. Returns "reported" where the failure has been published, which ends the item, and the
+   * wait of an item that is to wait.
+   */
   const carryOut = async (
     work: WorkItem<K>,
     where: string,
-    context: { signal: AbortSignal; deliveries: number },
+    context: WorkContext,
     before: number,
-  ): Promise<"done" | "reported"> => {
+  ): Promise<"done" | "reported" | Wait> => {
     for (let attempt = 1, made = before; ; attempt++) {
       try {
-        await handler(work, context);
-        return "done";
+        return (await handler(work, context)) ?? "done";
       } catch (thrown) {
         const error = LatheError.from(thrown);
         if (error.reason !== "STORAGE_FULL" || context.signal.aborted) throw error;
@@ -146,14 +161,14 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
     const item = { id: work.id, deliveries: delivery.deliveries, progressSince: progressSince.bind(undefined, work) };
     const charge = await attempts.begin(item, attempt, signal);
     if (charge === undefined) return lease.lost.aborted ? leave({}) : give();
-    const { attempts: deliveries, progress: made } = charge;
+    const { attempts: deliveries, waits, progress: made } = charge;
     if (deliveries > maxDeliveries) {
       const text = `work item ${work.id} was taken ${maxDeliveries} times without progress and never finished: its workers died`;
       return drop(delivery, work, deliveries - 1, new LatheError("ABORTED", text, { reason: EXHAUSTED }));
     }
-    let outcome: "done" | "reported";
+    let outcome: "done" | "reported" | Wait;
     try {
-      outcome = await carryOut(work, delivery.where, { signal, deliveries }, made);
+      outcome = await carryOut(work, delivery.where, { signal, deliveries, waits }, made);
     } catch (thrown) {
       const error = LatheError.from(thrown);
       failed(span, error);
@@ -166,6 +181,10 @@ export async function takeWork<K extends WorkKind>(bus: Bus, options: WorkOption
     }
     if (lease.lost.aborted) return leave({ outcome });
     if (outcome === "reported") return remove(delivery, work);
+    if (outcome !== "done") {
+      await attempts.takeBack(work.id, attempt, 1);
+      return delivery.nak(outcome.waitMs);
+    }
     await delivery.ack();
     await attempts.forget(work.id);
   };
