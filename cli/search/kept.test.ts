@@ -13,9 +13,7 @@ function service(events: [number, Case][], answers: (Parameters<typeof Search.fr
     async *watchSearch({ fromSequence }: WatchSearchRequest) {
       for (const [sequence, $case] of events)
         if (sequence >= fromSequence)
-          yield await Promise.resolve(
-            WatchSearchResponse.fromPartial({ sequence, event: { $case, value: {} } as never }),
-          );
+          yield await Promise.resolve(WatchSearchResponse.fromPartial({ sequence, event: { $case, value: {} } }));
     },
     getSearch: () => {
       const answer = answers.length > 1 ? answers.shift()! : answers[0]!;

@@ -64,8 +64,10 @@ function networkOf(history: readonly StoredEvent[], searchId: string, inherited:
   };
   const created = of("search.created")?.data;
   if (!created?.spec) throw new LatheError("NOT_FOUND", `search "${searchId}" does not exist`);
-  const derived = of("architecture.derived")?.data;
-  const trained = of("network.trained")?.data;
+  // A cancelled search may have a network that was kept before either was finished.
+  const kept = of("network.kept")?.data;
+  const derived = of("architecture.derived")?.data ?? (kept?.phase === "retrain" ? undefined : kept);
+  const trained = of("network.trained")?.data ?? (kept?.phase === "retrain" ? kept : undefined);
   const source = inherited ? derived : trained;
   const genotype = derived?.genotype ?? givenGenotype(created.spec);
   if (!genotype || !source?.onnx || !source.weights)

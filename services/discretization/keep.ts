@@ -9,7 +9,7 @@ import type { ResolvedSpec } from "../../shared/spec/resolve";
 import type { Taken, TrainedSupernet } from "./jobs";
 
 /** The best network of a cancelled search, as its history tells: known in full, to be cut out of a supernet, or in a checkpoint. */
-export type Newest =
+type Newest =
   | { from: "events"; kept: NetworkKept }
   | {
       from: "supernet";

@@ -14,7 +14,12 @@ import { networkOnnx } from "../../shared/network/export";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import { DiscretizationServiceClient, type ExportNetworkRequest } from "../../shared/proto/lathe/v1/discretization";
-import { NetworkTrained, SupernetConverged, type ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
+import {
+  NetworkKept,
+  NetworkTrained,
+  SupernetConverged,
+  type ArchitectureDerived,
+} from "../../shared/proto/lathe/v1/events";
 import { DatasetKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
 import { networkCosts } from "../../shared/space/networkCosts";
@@ -200,6 +205,18 @@ describe("a supernet that has converged", () => {
     expect(model.outputs.logits!.shape).toEqual([1, 11, 32, 128]);
     expect(model.metadata).toMatchObject({ head: "aggregation", classes: '["a","b"]' });
     await model.release();
+  });
+
+  it("is exported at another size where it was kept of a cancelled search", async () => {
+    const cancelled = await newSearch();
+    const { onnx, weights } = event;
+    const data = NetworkKept.fromPartial({ phase: "train", genotype, onnx, weights });
+    await publishEvent(bus, cancelled, { type: "network.kept", data });
+    const model = await openOnnx(await download({ searchId: cancelled, inputWidth: 128 }));
+    expect(model.inputs.image!.shape).toEqual([1, 3, 32, 128]);
+    await model.release();
+    const retrained = download({ searchId: cancelled, inherited: false });
+    await expect(retrained).rejects.toMatchObject({ reason: "NO_NETWORK" });
   });
 
   it.each<[string, Partial<ExportNetworkRequest>, object]>([

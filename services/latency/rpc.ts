@@ -64,7 +64,8 @@ async function recordedArtifact(
   signal: AbortSignal,
 ): Promise<ArtifactRef> {
   const artifacts = (await historyOnce(bus, searchId, 0, signal)).flatMap(({ event }) => {
-    if (event.type === "architecture.derived") return [event.data.onnx, event.data.weights];
+    if (event.type === "architecture.derived" || event.type === "network.kept")
+      return [event.data.onnx, event.data.weights];
     return event.type === "network.trained" ? [event.data.onnx, event.data.weights, ...event.data.predictions] : [];
   });
   const recorded = artifacts.find((artifact) => artifact?.object === object);

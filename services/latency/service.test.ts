@@ -9,7 +9,7 @@ import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
-import { ArchitectureDerived, ProfileWork, SearchCreated } from "../../shared/proto/lathe/v1/events";
+import { ArchitectureDerived, NetworkKept, ProfileWork, SearchCreated } from "../../shared/proto/lathe/v1/events";
 import { LatencyServiceClient } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { largestGenotype } from "../../shared/space/genotype";
@@ -242,6 +242,10 @@ describe("LatencyService", () => {
     for (const recorded of [unrecorded, { object: `${id}/nothing` }])
       await expect(profile(recorded)).rejects.toMatchObject({ code: "NOT_FOUND", reason: "ARTIFACT_NOT_FOUND" });
     await expect(profile(onnx)).rejects.toMatchObject({ code: "INTERNAL", reason: "OBJECT_CORRUPT" });
+    // The network that is kept of a cancelled search.
+    const kept = await put("network.onnx");
+    await publishEvent(bus, id, { type: "network.kept", data: NetworkKept.fromPartial({ onnx: kept }) });
+    expect((await profile(kept)).latency?.runs).toBe(profiling.timedRuns);
   });
 
   it("ends running calls when the service stops", async () => {
