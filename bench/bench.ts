@@ -4,6 +4,7 @@ import { measuredApart, type Measurement } from "./measurement";
 import { network } from "./network";
 import { reportJson, reportText } from "./report";
 import { startup } from "./startup";
+import { watchers } from "./watchers";
 
 type Benchmark = (args: readonly string[]) => Promise<Measurement | Measurement[]>;
 
@@ -13,6 +14,7 @@ const BENCHMARKS: Record<string, Benchmark> = {
   network,
   startup,
   control,
+  watchers,
 };
 
 async function main(): Promise<void> {

@@ -50,10 +50,10 @@ export async function* follow(
       const isLost = error.code === "UNAVAILABLE" || error.reason === "CLIENT_TOO_SLOW";
       if (!isLost || signal?.aborted) throw error;
       if (lostAt === undefined) onLost?.(error);
-      lostAt ??= Date.now();
+      lostAt ??= performance.now();
       // Between two epochs a stream may be silent for hours, and proxies cut it: the service is reachable and owes nothing.
       if (await owesNothing(api, searchId, next, call)) lostAt = undefined;
-      else if (Date.now() - lostAt > patienceMs) throw error;
+      else if (performance.now() - lostAt > patienceMs) throw error;
     }
     try {
       await pause(Math.min(2_000, 100 * 2 ** attempt), undefined, call);

@@ -65,8 +65,8 @@ export async function watchChecks(options: ChecksOptions): Promise<void> {
     }
     before = now;
     const full = faults.find(({ name }) => name === "storage");
-    fullSince = full && (fullSince ?? Date.now());
-    if (full && fullSince !== undefined && Date.now() - fullSince > storagePatienceMs) {
+    fullSince = full && (fullSince ?? performance.now());
+    if (full && fullSince !== undefined && performance.now() - fullSince > storagePatienceMs) {
       onStorageFull(new LatheError("RESOURCE_EXHAUSTED", full.why, { reason: "STORAGE_FULL" }));
       return;
     }

@@ -91,8 +91,8 @@ export async function startNats({ binary, folder, log, guard, port: wanted }: Na
   const address = ["-a", "127.0.0.1", "-p", String(wanted ?? -1), "--ports_file_dir", ports];
   const args = ["-js", "-sd", join(folder, "store"), ...address];
   const child = startChild({ name: "nats-server", command: binary, args, log, guard });
-  const deadline = Date.now() + startDeadlineMs;
-  while (child.running && Date.now() < deadline) {
+  const deadline = performance.now() + startDeadlineMs;
+  while (child.running && performance.now() < deadline) {
     const port = readPort(ports);
     if (port !== undefined && (await greets(port))) return { url: `nats://127.0.0.1:${port}`, port, child };
     await pause(20);

@@ -231,10 +231,10 @@ export function serviceProcess(
 
 /** Waits for the ready file of this process, then for SERVING. */
 async function untilServing(child: Child, readyFile: string, signal: AbortSignal): Promise<ReadyFile> {
-  const deadline = Date.now() + startDeadlineMs;
+  const deadline = performance.now() + startDeadlineMs;
   let ready: ReadyFile | undefined;
   let last = "it has not reported its ports";
-  while (child.running && Date.now() < deadline) {
+  while (child.running && performance.now() < deadline) {
     if (signal.aborted)
       throw new LatheError("CANCELLED", `${child.name}: the start was abandoned`, { reason: "START_ABANDONED" });
     ready ??= readReadyFile(readyFile, child.pid);

@@ -36,7 +36,7 @@ export async function supervise({
   const stopping = new AbortController();
   let child = await start(stopping.signal);
   let restarts = 0;
-  let startedAt = Date.now();
+  let startedAt = performance.now();
 
   const giveUp = (why: string, cause?: unknown) => {
     const said = lastLines(child.log);
@@ -51,7 +51,7 @@ export async function supervise({
     for (;;) {
       const exit = await child.exited;
       if (stopping.signal.aborted) return;
-      if (Date.now() - startedAt > forgivenAfterMs) restarts = 0;
+      if (performance.now() - startedAt > forgivenAfterMs) restarts = 0;
       if (restarts >= maxRestarts) return giveUp(`died ${maxRestarts + 1} times (${exit})`);
       restarts++;
       say(`${name} died (${exit}); restarting it (${restarts} of ${maxRestarts})`);
@@ -63,7 +63,7 @@ export async function supervise({
       }
       try {
         child = await start(stopping.signal);
-        startedAt = Date.now();
+        startedAt = performance.now();
       } catch (error) {
         if (!stopping.signal.aborted) giveUp(`cannot be restarted: ${LatheError.from(error).message}`, error);
         return;

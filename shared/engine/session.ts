@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { LatheError } from "../process/errors";
-import type { MemoryAccount } from "./account";
+import { memorySize, type MemoryAccount } from "./account";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
 import { causeOf } from "./missing";
@@ -112,9 +112,27 @@ export async function createSession(
       ...(profiling && { enableProfiling: true, profileFilePrefix: join(profiling.folder, name) }),
     });
   } catch (error) {
+    const exceeded = memoryFault(error);
+    if (exceeded) throw exceeded;
     const message = `ONNX Runtime (${provider}) refuses the model: ${LatheError.from(error).message}`;
     throw new LatheError("INTERNAL", message, { cause: error });
   }
+}
+
+/** How ONNX Runtime and its C++ library say that the process gets no more memory. */
+const NO_MEMORY = /Failed to allocate memory for requested buffer of size (\d+)|std::bad_alloc/;
+
+/** RESOURCE_EXHAUSTED (MEMORY_EXCEEDED) for an error of a session that got no memory; undefined for any other. */
+function memoryFault(error: unknown): LatheError | undefined {
+  const { message } = LatheError.from(error);
+  const found = NO_MEMORY.exec(message);
+  if (!found) return undefined;
+  const what = found[1] === undefined ? "memory" : `${memorySize(Number(found[1]))} more memory`;
+  const node = /Name:'([^']*)'/.exec(message)?.[1];
+  const text =
+    `a step${node === undefined ? "" : ` (node ${node})`} did not get ${what}, the process has ${memorySize(process.memoryUsage.rss())}: ` +
+    "lower the batch size or the input size, or give the process more memory";
+  return new LatheError("RESOURCE_EXHAUSTED", text, { reason: "MEMORY_EXCEEDED", cause: error });
 }
 
 /** Wraps a session whose outputs have other names in the graph than in the step. */
@@ -139,7 +157,9 @@ export function sessionStep(
       const fetches = Object.fromEntries(
         outputs.map(([name, value]) => [value.name, into[name] === undefined ? null : tensor(into[name], value.shape)]),
       );
-      const fetched = await session.run(feeds, fetches, { logSeverityLevel: FATAL });
+      const fetched = await session.run(feeds, fetches, { logSeverityLevel: FATAL }).catch((error: unknown) => {
+        throw memoryFault(error) ?? error;
+      });
       return Object.fromEntries(
         outputs.map(([name, value]) => [name, into[name] ?? (fetched[value.name]?.data as Arrays[string])]),
       );

@@ -154,19 +154,19 @@ export class Bus {
    */
   async request(subject: string, payload: Uint8Array | string, options: RequestOptions): Promise<Msg> {
     const { what, headers, timeoutMs = 2000, retryForMs = 10_000, signal } = options;
-    const deadline = Date.now() + retryForMs;
+    const deadline = performance.now() + retryForMs;
     for (let attempt = 0; ; attempt++) {
       if (signal?.aborted) throw new LatheError("CANCELLED", `${what}: cancelled`);
       this.room.throwIfOff(what);
       try {
         // The last attempt ends with the whole request.
-        const timeout = retryForMs > 0 ? Math.min(timeoutMs, Math.max(250, deadline - Date.now())) : timeoutMs;
+        const timeout = retryForMs > 0 ? Math.min(timeoutMs, Math.max(250, deadline - performance.now())) : timeoutMs;
         const answer = this.connection.request(subject, payload, headers ? { timeout, headers } : { timeout });
         return await this.unlessInterrupted(answer, signal, what);
       } catch (thrown) {
         const error = natsFault(thrown, what);
         const waitMs = Math.min(1000, 50 * 2 ** attempt);
-        if (!isUnavailable(error) || this.connection.isClosed() || Date.now() + waitMs > deadline) throw error;
+        if (!isUnavailable(error) || this.connection.isClosed() || performance.now() + waitMs > deadline) throw error;
         this.counters.retries++;
         await sleep(waitMs, signal);
       }
@@ -276,17 +276,17 @@ export async function connect(options: BusOptions): Promise<Bus> {
     ...(tls && { tls }),
     ...(credsFile !== undefined && { authenticator: credsAuthenticator(readCreds(credsFile)) }),
   };
-  const deadline = Date.now() + firstConnectMs;
+  const deadline = performance.now() + firstConnectMs;
   for (;;) {
     if (signal?.aborted) throw new LatheError("CANCELLED", `connecting to NATS at ${url}: cancelled`);
     try {
       // Not waitOnFirstConnect: it waits for ever and cannot be cancelled.
-      const timeout = Math.max(50, Math.min(5000, deadline - Date.now()));
+      const timeout = Math.max(50, Math.min(5000, deadline - performance.now()));
       const connectAgain = () => connectNats({ ...settings, timeout: 2000, reconnect: false });
       return new Bus(await connectNats({ ...settings, timeout }), name, logger, names, connectAgain);
     } catch (thrown) {
       const error = firstFault(thrown, url);
-      if (error.code !== "UNAVAILABLE" || Date.now() + RECONNECT_WAIT_MS > deadline) throw error;
+      if (error.code !== "UNAVAILABLE" || performance.now() + RECONNECT_WAIT_MS > deadline) throw error;
       await sleep(RECONNECT_WAIT_MS, signal);
     }
   }

@@ -184,7 +184,7 @@ export async function pullOne(
 
 /** Renews the lease of a delivery while its handler runs, and aborts a signal when the lease is lost. */
 export class Lease {
-  private confirmedAt = Date.now();
+  private confirmedAt = performance.now();
   private readonly timer: NodeJS.Timeout;
   private readonly controller = new AbortController();
   private beating = false;
@@ -210,14 +210,14 @@ export class Lease {
     this.check();
     if (this.beating || this.lost.aborted) return;
     this.beating = true;
-    const sentAt = Date.now();
+    const sentAt = performance.now();
     if (await this.delivery.working(this.ackWaitMs / 4)) this.confirmedAt = sentAt;
     this.beating = false;
     this.check();
   }
 
   private check(): void {
-    if (this.lost.aborted || Date.now() - this.confirmedAt <= this.ackWaitMs) return;
+    if (this.lost.aborted || performance.now() - this.confirmedAt <= this.ackWaitMs) return;
     this.end();
     this.onLost();
     this.controller.abort(

@@ -53,7 +53,7 @@ export function queueMetrics(metrics: Metrics, bus: Bus, others: readonly string
   };
   const queues = () => {
     if (!bus.status().connected) return Promise.resolve<Queues>({ consumers: [] });
-    if (!asked || Date.now() - asked.at > FRESH_MS) asked = { at: Date.now(), queues: ask() };
+    if (!asked || performance.now() - asked.at > FRESH_MS) asked = { at: performance.now(), queues: ask() };
     return asked.queues;
   };
   const collect = (value: (info: ConsumerInfo) => number) => async (gauge: Gauge<"stream" | "consumer">) => {

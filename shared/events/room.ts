@@ -30,32 +30,32 @@ interface Wire {
 export class Room {
   private own: Refusal | undefined;
   private others: Refusal | undefined;
-  private toldAt = 0;
+  private toldAt = -Infinity;
   private off: string | undefined;
 
   constructor(private readonly bus: Wire) {}
 
   /** Notes that a message was stored. */
   stored(): void {
-    if (this.own && this.toldAt > 0) this.tell({ full: null });
+    if (this.own && this.toldAt > -Infinity) this.tell({ full: null });
     this.own = this.others = undefined;
-    this.toldAt = 0;
+    this.toldAt = -Infinity;
   }
 
   /** Notes the failure of a store. */
   refused({ reason, message, metadata }: LatheError): void {
     if (reason !== "STORAGE_FULL" || this.off !== undefined) return;
-    this.own = { why: message, at: Date.now() };
+    this.own = { why: message, at: performance.now() };
     // The limit of one stream is of no concern to those that write to others.
-    if (metadata.limit === "stream" || Date.now() - this.toldAt < TELL_EVERY_MS) return;
-    this.toldAt = Date.now();
+    if (metadata.limit === "stream" || performance.now() - this.toldAt < TELL_EVERY_MS) return;
+    this.toldAt = performance.now();
     this.tell({ full: message });
   }
 
   /** Why there is no room; undefined where there is, or where nothing is known. */
   fault(): string | undefined {
     if (this.off !== undefined) return this.off;
-    return [this.own, this.others].find((refusal) => refusal && Date.now() - refusal.at < REFUSAL_LASTS_MS)?.why;
+    return [this.own, this.others].find((refusal) => refusal && performance.now() - refusal.at < REFUSAL_LASTS_MS)?.why;
   }
 
   /** Listens to the others until the connection ends. */
@@ -70,7 +70,7 @@ export class Room {
           this.bus.counters.malformed++;
           return;
         }
-        this.others = typeof news.full === "string" ? { why: news.full, at: Date.now() } : undefined;
+        this.others = typeof news.full === "string" ? { why: news.full, at: performance.now() } : undefined;
       },
     });
   }

@@ -104,12 +104,12 @@ export async function provision(
 }
 
 async function awaitStream(bus: Bus, settings: StreamSettings): Promise<void> {
-  for (const deadline = Date.now() + MADE_ELSEWHERE_MS; ; await sleep(200)) {
+  for (const deadline = performance.now() + MADE_ELSEWHERE_MS; ; await sleep(200)) {
     const found = await streamInfo(bus, settings.name);
     refuseForeign(bus, [settings], new Map([[settings.name, found]]));
     const faults = settingFaults(settings, found);
     if (faults.length === 0) return;
-    if (Date.now() < deadline) continue;
+    if (performance.now() < deadline) continue;
     throw new LatheError(
       "UNAVAILABLE",
       `stream ${bus.names.stream(settings.name)} ${faults.join("; ")}, and these credentials may not make it: start a search service of this version`,

@@ -81,7 +81,7 @@ export function differences(twin: Ending, ending: Ending): string[] {
 }
 
 /** Streams and buckets that hold nothing once every search is deleted. */
-const EMPTIED = [
+export const EMPTIED: readonly string[] = [
   ...[EVENTS_STREAM, WORK_STREAM, DEAD_LETTERS_STREAM],
   ...RECORD_BUCKETS.map(recordStream),
   ...[CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET].map(objectStream),

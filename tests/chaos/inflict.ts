@@ -15,8 +15,20 @@ const REPEATED: readonly EventName[] = [
   ...(["retraining.epoch.completed", "network.trained"] as const),
 ];
 
+/** Attempts of a work item that faults may cost without progress in between. The third ends its search. */
+const MAX_STRIKES = 2;
+
+/** Waits until the process serves and no search would lose too many attempts by the harm; notes the attempt that each loses. */
+export async function spared(fleet: Fleet, harm: Harm, searches: readonly Followed[]): Promise<void> {
+  const hit = await until(
+    () => ("process" in harm && !fleet.process(harm.process).up ? undefined : struck(fleet, harm, searches)),
+    (found) => found?.every((search) => search.strikes < MAX_STRIKES) ?? false,
+  );
+  for (const search of hit!) search.strikes++;
+}
+
 /** The searches whose work item the harm may cost an attempt. */
-export function struck(fleet: Fleet, harm: Harm, searches: readonly Followed[]): Followed[] {
+function struck(fleet: Fleet, harm: Harm, searches: readonly Followed[]): Followed[] {
   if (!("process" in harm) || harm.do === "cut") return [];
   if (harm.do === "kill" && harm.signal === "SIGTERM") return [];
   if ((harm.do === "stop" || harm.do === "hold") && harm.leases < 1) return [];

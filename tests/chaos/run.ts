@@ -1,14 +1,13 @@
 import { createRandom } from "../../shared/engine/random";
 import { LatheError } from "../../shared/process/errors";
 import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
-import { until } from "../../shared/testing/until";
 import { nameOf } from "../outcome";
 import { smallSpec } from "../specs";
 import { System } from "../system";
 import { deleteAll, differences, endingOf, undisturbed } from "./compare";
-import { startFleet, stopFleet, type Fleet } from "./fleet";
+import { startFleet, stopFleet } from "./fleet";
 import { Followed } from "./followed";
-import { inflict, struck } from "./inflict";
+import { inflict, spared } from "./inflict";
 import { harmText, planFaults, type Fault } from "./plan";
 
 interface ChaosOptions {
@@ -18,9 +17,6 @@ interface ChaosOptions {
   nats?: string | undefined;
   say: (line: string) => void;
 }
-
-/** Attempts of a work item that faults may cost without progress in between. The third ends its search. */
-const MAX_STRIKES = 2;
 
 /** Specs of different algorithms and seeds, one for each search. */
 function specs(count: number, seed: number): SearchSpec[] {
@@ -60,7 +56,7 @@ export async function chaos({ searches, kills, seed, nats, say }: ChaosOptions):
       const search = begun[fault.search]!;
       await search.reaches(fault.event);
       if (fault.underWay) await search.underWay(fleet);
-      await spared(fleet, fault, begun);
+      await spared(fleet, fault.harm, begun);
       const met = search.newest;
       const done = await inflict(fault.harm, fleet, system, search);
       say(`fault ${index + 1}: ${where(fault)}, in fact ${met}: ${harmText(fault.harm)} (${done})`);
@@ -87,13 +83,4 @@ export async function chaos({ searches, kills, seed, nats, say }: ChaosOptions):
     await stopFleet(system, fleet, sound, say);
   }
   return deviations;
-}
-
-/** Waits until the process serves and no search would lose too many attempts by the fault; notes the attempt that each loses. */
-async function spared(fleet: Fleet, { harm }: Fault, searches: readonly Followed[]): Promise<void> {
-  const hit = await until(
-    () => ("process" in harm && !fleet.process(harm.process).up ? undefined : struck(fleet, harm, searches)),
-    (found) => found?.every((search) => search.strikes < MAX_STRIKES) ?? false,
-  );
-  for (const search of hit!) search.strikes++;
 }

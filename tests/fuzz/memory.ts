@@ -8,8 +8,8 @@ export function residentMiB(pid: number): number {
 
 /** Fewer rounds than this say nothing about growth. */
 const ROUNDS_TO_JUDGE = 9;
-/** Memory may grow from the middle third of the rounds to the last by this share and this number of MiB. */
-const GROWTH = { share: 0.1, mib: 8 };
+/** Memory may grow between two samples after garbage is collected by this share and this number of MiB. */
+export const GROWTH = { share: 0.1, mib: 8 };
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 

@@ -22,7 +22,8 @@ export function reportText({ codes, memory, healthP99Ms, faults }: Findings, see
   ].join("\n");
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+/** Aligned lines: the first column to the left, the others to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const lines = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
   return lines.map((line) =>

@@ -55,8 +55,8 @@ export function startExport(options: TracingOptions & { endpoint: string }): {
 function logLosses({ endpoint, logger }: Pick<TracingOptions, "endpoint" | "logger">): (error: unknown) => void {
   let loggedAt = -Infinity;
   const lost = (error: unknown) => {
-    if (Date.now() - loggedAt < LOSS_LOGGED_EVERY_MS) return;
-    loggedAt = Date.now();
+    if (performance.now() - loggedAt < LOSS_LOGGED_EVERY_MS) return;
+    loggedAt = performance.now();
     const reason = error instanceof Error ? error.message : String(error);
     // The timer of the batch runs in the context of the span that has set it.
     context.with(ROOT_CONTEXT, () =>
