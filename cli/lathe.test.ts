@@ -14,10 +14,15 @@ interface Outcome {
   stderr: string;
 }
 
-function lathe(...args: string[]): Promise<Outcome> {
+const lathe = (...args: string[]) => latheWith({}, ...args);
+
+function latheWith(settings: Record<string, string>, ...args: string[]): Promise<Outcome> {
   const tsx = pathToFileURL(require.resolve("tsx")).href;
   const { INIT_CWD: _, LATHE_ADDRESS: __, ...env } = process.env;
-  const child = spawn(process.execPath, ["--import", tsx, join(__dirname, "lathe.ts"), ...args], { cwd: folder, env });
+  const child = spawn(process.execPath, ["--import", tsx, join(__dirname, "lathe.ts"), ...args], {
+    cwd: folder,
+    env: { ...env, ...settings },
+  });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));
   child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
@@ -55,6 +60,15 @@ retraining: {dropout: 1}
     ])
       expect(faults.filter((line) => line.startsWith(`  ${field} is `))).toHaveLength(1);
     expect(existsSync(join(folder, "out"))).toBe(false);
+  });
+
+  it("refuses an engine that this machine lacks before it starts the stack, and leaves nothing behind", async () => {
+    // No libtensorflow has TensorRT, on any machine.
+    const settings = { LATHE_ENGINE: "tensorflow", LATHE_PROVIDER: "tensorrt" };
+    const { code, stdout, stderr } = await latheWith(settings, "run", "--preset", "tiny", "--out", "refused");
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toBe("lathe: provider is tensorrt, must be cpu or cuda with engine tensorflow\n");
+    expect(existsSync(join(folder, "refused"))).toBe(false);
   });
 
   it("distinguishes usage and environment errors by exit code, each in one line, and prints only JSON", async () => {

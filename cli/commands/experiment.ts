@@ -1,6 +1,8 @@
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
+import { requireEngine } from "../../shared/engine/require";
 import { LatheError } from "../../shared/process/errors";
+import { configuredEngine } from "../configuredEngine";
 import { complain, print, printJson, SEARCH_FAILED } from "../exit";
 import type { SearchApi } from "../search/follow";
 import { checkCells, type CheckedCell } from "../experiment/check";
@@ -110,6 +112,7 @@ async function runOpen(
   if (flags.address !== undefined) return withSearchService({ ...flags, state: "" }, run);
   const interrupt = onInterrupt(complain);
   try {
+    await requireEngine(configuredEngine());
     await inOwnStack(folder, output, interrupt.signal, async (api, signal) => {
       await cancelStale(api, name, open, { output, signal });
       await run(api, signal);

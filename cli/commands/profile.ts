@@ -6,6 +6,7 @@ import { machineBytes } from "../../shared/engine/account";
 import { LatheError } from "../../shared/process/errors";
 import { macsTable } from "../../shared/space/cost";
 import { complain, print, printJson } from "../exit";
+import { configuredEngine } from "../configuredEngine";
 import { onInterrupt } from "../interrupt";
 import { describedSpec, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import { memoryLines, profileLines } from "../view/profile";
@@ -44,7 +45,7 @@ export async function trainingMemory(
   { resolved: spec, space }: Pick<RequestedSpec, "resolved" | "space">,
   signal?: AbortSignal,
 ): Promise<MemoryEstimate> {
-  const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
+  const engine = configuredEngine();
   const job = { spec, space, table: macsTable(space) };
   const outcome = await trainingProcess().run({ engine, kind: "estimate", job }, signal && { signal });
   if (outcome.kind !== "estimate") throw new LatheError("INTERNAL", `an estimate came back as ${outcome.kind}`);

@@ -3,9 +3,11 @@ import { rmdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { machineBytes } from "../../shared/engine/account";
+import { requireEngine } from "../../shared/engine/require";
 import { LatheError } from "../../shared/process/errors";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
+import { configuredEngine } from "../configuredEngine";
 import { complain, keptOf, outcomeError, print, printJson, SEARCH_FAILED } from "../exit";
 import { passedOver, takeOutFolder } from "../search/folder";
 import type { SearchApi } from "../search/follow";
@@ -83,6 +85,8 @@ async function runIn(
   const interrupt = onInterrupt(complain);
   let kept = resumed;
   try {
+    // Before the stack, which takes seconds to start.
+    await requireEngine(configuredEngine());
     const output = new StatusOutput(flags.json === true, say);
     // Only these algorithms train a supernet of all candidates.
     if (!isSampling(resolved) && !givenGenotype(resolved))

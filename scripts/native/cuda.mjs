@@ -13,7 +13,8 @@ const runtime = "node_modules/onnxruntime-node";
 const wheels = [provider, ...(alone ? [] : nvidia)];
 
 /** libnvblas replaces a BLAS of the CPU, and the .alt libraries are second builds; neither is loaded. */
-const LIBRARIES = "(libonnxruntime_providers_(cuda|shared|tensorrt)\\.so|/lib/lib(?!nvblas)[^/]*(?<!\\.alt)\\.so\\.[0-9.]+)$";
+const LIBRARIES =
+  "(libonnxruntime_providers_(cuda|shared|tensorrt)\\.so|/lib/lib(?!nvblas)[^/]*(?<!\\.alt)\\.so\\.[0-9.]+)$";
 const BUILD = "onnxruntime/capi/build_and_package_info\\.py$";
 
 function filesBelow(folder) {
@@ -25,7 +26,9 @@ function filesBelow(folder) {
 await command({ name: "cuda", wheels, made: { runtime: version(runtime) }, lacks: [] }, async (folder) => {
   const npms = version(runtime);
   if (npms !== provider.version)
-    throw new Refusal(`onnxruntime-node is ${npms}, and the provider is pinned to ${provider.version}: they must agree`);
+    throw new Refusal(
+      `onnxruntime-node is ${npms}, and the provider is pinned to ${provider.version}: they must agree`,
+    );
   for (const wheel of wheels) await fetchWheel(wheel, folder, `${LIBRARIES}|${BUILD}`);
   for (const path of filesBelow(folder)) {
     if (!path.endsWith(".py")) renameSync(path, join(folder, basename(path)));

@@ -37,7 +37,11 @@ export const version = (path) => JSON.parse(readFileSync(join(root, path, "packa
 
 /** The output of a program. Throws a Refusal with the last line of what it said if it fails. */
 export function output(program, args, options = {}) {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", maxBuffer: 2 ** 26, ...options });
+  const { status, stdout, stderr, error } = spawnSync(program, args, {
+    encoding: "utf8",
+    maxBuffer: 2 ** 26,
+    ...options,
+  });
   if (status === 0) return stdout;
   const said = error?.message ?? `${stdout}${stderr}`.trim().split("\n").slice(-3).join(" ");
   throw new Refusal(`${program} ${args[0]} failed: ${said || `exit code ${status}`}`);
@@ -64,7 +68,15 @@ function missing(diskMegabytes) {
 export async function fetchWheel({ name, version, sha256 }, folder, pattern) {
   const into = join(folder, "wheel");
   const platforms = PLATFORMS.flatMap((platform) => ["--platform", platform]);
-  const fixed = ["--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", python, ...platforms];
+  const fixed = [
+    "--no-deps",
+    "--only-binary=:all:",
+    "--implementation",
+    "cp",
+    "--python-version",
+    python,
+    ...platforms,
+  ];
   // pip's own cache would hold each file a second time.
   output("python3", ["-m", "pip", "download", "-q", "--no-cache-dir", ...fixed, "-d", into, `${name}==${version}`]);
   const [file] = readdirSync(into);

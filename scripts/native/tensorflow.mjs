@@ -17,7 +17,8 @@ const headers = join(dirname(dirname(process.execPath)), "include", "node");
 const napi = 8;
 
 const COMPILED = "/(libtensorflow_cc|libtensorflow_framework)\\.so\\.2$";
-const INCLUDED = "/include/(tensorflow/c/|tensorflow/core/platform/ctstring|tensorflow/tsl/|tensorflow/compiler/xla/tsl/)";
+const INCLUDED =
+  "/include/(tensorflow/c/|tensorflow/core/platform/ctstring|tensorflow/tsl/|tensorflow/compiler/xla/tsl/)";
 
 function lacks() {
   return [
@@ -27,7 +28,9 @@ function lacks() {
       : [`the C++ compiler ${compiler} is missing (Debian: g++), or set CXX`]),
     ...(existsSync(join(headers, "node_api.h"))
       ? []
-      : [`Node's headers are missing in ${headers}: take a Node that has them, as its archives and images do (Debian: libnode-dev)`]),
+      : [
+          `Node's headers are missing in ${headers}: take a Node that has them, as its archives and images do (Debian: libnode-dev)`,
+        ]),
   ];
 }
 

@@ -1,8 +1,8 @@
 import type { EngineOptions } from "../../shared/engine/engine";
+import { computingEnvironment } from "../../shared/engine/native";
 import type { Head } from "../../shared/network/discrete";
 import type { Store } from "../../shared/network/export";
 import type { Call, Reply } from "../../shared/process/port";
-import { computingEnvironment } from "../../shared/engine/native";
 import { startWorker, type Worker } from "../../shared/process/worker";
 import type { ArchitectureDerived, NetworkKept, SupernetConverged } from "../../shared/proto/lathe/v1/events";
 import type { CostTable, Genotype } from "../../shared/proto/lathe/v1/space";

@@ -25,15 +25,13 @@ describe("listDevices", () => {
   });
 
   it("gives the reason for the others: not in the build, or no session can be created", async () => {
-    const missing = new LatheError("FAILED_PRECONDITION", "engine onnxruntime/cuda is not available here", {
-      cause: new Error("no shared library"),
-    });
+    const missing = new LatheError("FAILED_PRECONDITION", "engine onnxruntime/cuda is not available here: no driver");
     const [cpu, cuda, tensorrt] = await listDevices(machine(["cpu", "cuda"], { cuda: missing }));
     expect(cpu).toMatchObject({ available: true });
     expect(cuda).toMatchObject({
       available: false,
       name: "",
-      reason: "engine onnxruntime/cuda is not available here (no shared library)",
+      reason: "engine onnxruntime/cuda is not available here: no driver",
     });
     expect(tensorrt).toMatchObject({
       available: false,

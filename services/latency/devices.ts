@@ -58,8 +58,7 @@ async function faultOf(provider: Provider, machine: Machine): Promise<string> {
     await machine.require(provider);
     return "";
   } catch (error) {
-    const { message, cause } = LatheError.from(error);
-    return cause instanceof Error ? `${message} (${cause.message})` : message;
+    return LatheError.from(error).message;
   }
 }
 

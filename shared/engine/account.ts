@@ -1,8 +1,21 @@
 import { totalmem } from "node:os";
 import { LatheError } from "../process/errors";
 import type { Graph } from "./graph";
-import { graphMemory, total } from "./memory";
+import { eagerMemory, graphMemory, total, type GraphMemory } from "./memory";
 import type { Provider } from "./provider";
+
+/** How the memory of steps is estimated and added up. */
+export interface Estimate {
+  of(graph: Graph): GraphMemory;
+  /** Bytes of steps that are compiled at the same time. */
+  together(bytes: readonly number[]): number;
+}
+
+/** A compiled graph keeps its memory until its release. */
+export const COMPILED: Estimate = { of: graphMemory, together: (bytes) => bytes.reduce((sum, each) => sum + each, 0) };
+
+/** An eager engine keeps nothing between the runs of its steps, and runs one at a time. */
+export const EAGER: Estimate = { of: eagerMemory, together: (bytes) => Math.max(0, ...bytes) };
 
 /** Keeps the sum of the estimated memory of all compiled steps of a process below a bound. All sizes are in bytes. */
 export class MemoryAccount {
@@ -13,11 +26,12 @@ export class MemoryAccount {
   constructor(
     private readonly boundBytes: number,
     private readonly residentBytes: () => number = () => process.memoryUsage.rss(),
+    private readonly estimate: Estimate = COMPILED,
   ) {}
 
   /** Estimated memory in use now; 0 before the first step. */
   bytes(): number {
-    return [...this.steps.values()].reduce((sum, bytes) => sum + bytes, this.base ?? 0);
+    return this.with([]);
   }
 
   /**
@@ -27,21 +41,25 @@ export class MemoryAccount {
   admit(name: string, graph: Graph): () => void {
     this.base ??= this.residentBytes();
     const step = Symbol(name);
-    const bytes = total(graphMemory(graph));
-    const before = this.bytes();
-    if (before + bytes > this.boundBytes) {
+    const bytes = total(this.estimate.of(graph));
+    const all = this.with([bytes]);
+    if (all > this.boundBytes) {
       throw new LatheError(
         "FAILED_PRECONDITION",
-        `step "${name}" needs about ${memorySize(bytes)}, which with the ${memorySize(before)} held already makes ${memorySize(before + bytes)}; ` +
+        `step "${name}" needs about ${memorySize(bytes)}, which with the ${memorySize(all - bytes)} held already makes ${memorySize(all)}; ` +
           `training may use ${memorySize(this.boundBytes)} (LATHE_TRAINING_MEMORY): lower the batch size or the input size`,
         {
           reason: "MEMORY_EXCEEDED",
-          metadata: { step: name, estimate_bytes: String(before + bytes), bound_bytes: String(this.boundBytes) },
+          metadata: { step: name, estimate_bytes: String(all), bound_bytes: String(this.boundBytes) },
         },
       );
     }
     this.steps.set(step, bytes);
     return () => void this.steps.delete(step);
+  }
+
+  private with(further: readonly number[]): number {
+    return (this.base ?? 0) + this.estimate.together([...this.steps.values(), ...further]);
   }
 }
 
@@ -49,9 +67,9 @@ export class MemoryAccount {
  * The account of a provider. On the CPU it covers the whole process, by default up to the machine's memory; on a device only the steps,
  * by default without a bound.
  */
-export function memoryAccount(provider: Provider, boundBytes = 0): MemoryAccount {
-  if (provider === "cpu") return new MemoryAccount(boundBytes || machineBytes());
-  return new MemoryAccount(boundBytes || Infinity, () => 0);
+export function memoryAccount(provider: Provider, boundBytes = 0, estimate = COMPILED): MemoryAccount {
+  if (provider === "cpu") return new MemoryAccount(boundBytes || machineBytes(), undefined, estimate);
+  return new MemoryAccount(boundBytes || Infinity, () => 0, estimate);
 }
 
 /** Memory of the machine or, if smaller, the limit of the container. */

@@ -1,11 +1,22 @@
+import type { MemoryAccount } from "./account";
 import type { CompiledStep } from "./session";
 import { checkInputs, checkInto, outputSignature, type Arrays, type Signature, type Step } from "./signature";
 import { onBackend, tf } from "./tf";
 import { trace } from "./tracer";
 
-/** A step that a TF.js backend runs op by op. It is also traced, to find its outputs and to refuse the same steps as the tracer. */
-export function compileEager(step: Step, signature: Signature, backend: "cpu" | "tensorflow"): CompiledStep {
+/**
+ * A step that a TF.js backend runs op by op. It is also traced, to find its outputs and its memory and to refuse the same steps as the
+ * tracer.
+ */
+export function compileEager(
+  step: Step,
+  signature: Signature,
+  name: string,
+  backend: "cpu" | "tensorflow",
+  account?: MemoryAccount,
+): CompiledStep {
   const { graph, outputs } = trace(step, signature);
+  const leave = account?.admit(name, graph);
   const outputTypes = outputSignature(outputs);
   return {
     nodes: graph.nodes.length,
@@ -16,7 +27,7 @@ export function compileEager(step: Step, signature: Signature, backend: "cpu" | 
       checkInto(into, outputTypes, inputs);
       return onBackend(backend, () => evaluate(step, signature, inputs, into));
     },
-    release: () => Promise.resolve(),
+    release: () => Promise.resolve(leave?.()),
   };
 }
 

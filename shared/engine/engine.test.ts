@@ -206,25 +206,6 @@ describe("createEngine", () => {
     await expect(createEngine({ ...cpu, threads: 0 })).rejects.toThrow(/threads is 0/);
   });
 
-  it.each([
-    [["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"], "tensorflow/@tensorflow/tfjs-node-gpu"],
-    [["@tensorflow/tfjs-node"], "tensorflow/@tensorflow/tfjs-node"],
-  ])("takes the best of %p", async (installed, name) => {
-    const load = (wanted: string): Promise<unknown> =>
-      installed.includes(wanted) ? Promise.resolve({}) : Promise.reject(new Error("absent"));
-    expect((await createEngine({ ...cpu, engine: "tensorflow" }, { load })).name).toBe(name);
-  });
-
-  it("reports in one line that TensorFlow is absent", async () => {
-    const load = (): Promise<unknown> => Promise.reject(new Error("no native binding\nlong\nstory"));
-    await expect(createEngine({ ...cpu, engine: "tensorflow" }, { load })).rejects.toMatchObject({
-      code: "FAILED_PRECONDITION",
-      reason: "ENGINE_UNAVAILABLE",
-      message:
-        "engine tensorflow is not available here: neither @tensorflow/tfjs-node-gpu nor @tensorflow/tfjs-node loads",
-    });
-  });
-
   it.each(["cuda", "tensorrt"] as const)("reports in one line that %s is absent", async (provider) => {
     const refuse = (): never => {
       throw new Error("libonnxruntime_providers_shared.so: no such file");

@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { memoryAccount } from "./account";
+import { EAGER, memoryAccount, type MemoryAccount } from "./account";
 import { compileEager } from "./eager";
 import { tileSize } from "./nchwc/tileSize";
 import type { TileSize } from "./nchwc/emit";
@@ -65,7 +65,8 @@ export async function createEngine(
   }
   if (options.engine === "tensorflow") {
     const name = tensorflow(options);
-    return { ...eagerEngine("tensorflow"), name };
+    const account = memoryAccount(provider, options.memoryBytes, EAGER);
+    return { ...eagerEngine("tensorflow", account), name, heldBytes: () => account.bytes() };
   }
   await requireProvider(options, create);
   const account = memoryAccount(provider, options.memoryBytes);
@@ -81,10 +82,10 @@ export async function createEngine(
 }
 
 /** Runs steps op by op on a registered TF.js backend: slow on "cpu", where it is the oracle of tests. */
-export function eagerEngine(backend: "cpu" | "tensorflow"): Engine {
+export function eagerEngine(backend: "cpu" | "tensorflow", account?: MemoryAccount): Engine {
   return {
     name: `tfjs/${backend}`,
     // eslint-disable-next-line @typescript-eslint/require-await -- a fault of tracing must reject instead of throwing
-    compile: async (step, signature) => compileEager(step, signature, backend),
+    compile: async (step, signature, name = "step") => compileEager(step, signature, name, backend, account),
   };
 }

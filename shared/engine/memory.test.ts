@@ -1,6 +1,6 @@
-import { MemoryAccount } from "./account";
-import type { Graph, GraphNode, Value } from "./graph";
-import { graphMemory, total } from "./memory";
+import { EAGER, MemoryAccount } from "./account";
+import { bytesOf, type Graph, type GraphNode, type Value } from "./graph";
+import { eagerMemory, graphMemory, total } from "./memory";
 
 const value = (name: string, elements: number): Value => ({ name, shape: [elements], dtype: "float32" });
 const node = (op: string, inputs: Value[], ...outputs: Value[]): GraphNode => ({
@@ -61,6 +61,30 @@ describe("memory of a graph", () => {
     const nodes = [node("Split", [x], a, b), node("Conv", [x], c), node("Gemm", [c], y)];
     expect(activations(nodes, [y])).toBe(4 * 1500);
     expect(activations(nodes, [a, y])).toBe(4 * 500);
+  });
+});
+
+describe("the memory of an eager engine", () => {
+  const made = (kernel: string, op: string, inputs: Value[], output: Value): GraphNode => ({
+    ...node(op, inputs, output),
+    origin: { part: "", kernel, derivativeOf: "" },
+  });
+
+  it("holds all values that operations hand on, without those inside one of our own", () => {
+    const nodes = [made("LatheConv", "Pad", [x], a), made("LatheConv", "Conv", [a, w], b)];
+    expect(eagerMemory(graph([...nodes, made("Relu", "Relu", [b], c), made("Relu", "Relu", [c], y)])).activations).toBe(
+      bytesOf(b) + bytesOf(c),
+    );
+  });
+
+  it("is that of the largest step, because only one runs at a time", () => {
+    const step = graph([node("Conv", [x, w], b), node("Gemm", [b], y)]);
+    const account = new MemoryAccount(10_000, () => 1000, EAGER);
+    account.admit("weights", step);
+    const held = account.bytes();
+    account.admit("alphas", step);
+    expect(account.bytes()).toBe(held);
+    expect(held).toBeGreaterThan(1000);
   });
 });
 

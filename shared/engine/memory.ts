@@ -17,6 +17,9 @@ const ALIASES = new Set(["Reshape", "Identity", "Squeeze", "Unsqueeze"]);
 const IN_PLACE =
   /^(Add|Sub|Mul|Div|Neg|Relu|HardSigmoid|Sqrt|Reciprocal|Exp|Log|Abs|Sigmoid|Softmax|Clip|Min|Max|Pow|Sum|Not)$/;
 
+/** Prefix of the kernels of our own operations, which several nodes make up. */
+const OWN = "Lathe";
+
 /**
  * Peak memory of a graph, from the lifetimes of its values: a value lives from the node that makes it to its last reader, in the order of
  * the nodes. The result leaves out fragmentation of the allocator and scratch memory of operators.
@@ -47,14 +50,33 @@ export function graphMemory(graph: Graph): GraphMemory {
     // A value without a reader is freed immediately.
     for (const { name } of node.outputs) if (!lastUse.has(root(name))) live -= sizes.get(name) ?? 0;
   });
-  const size = (values: readonly Value[]) => values.reduce((sum, value) => sum + bytesOf(value), 0);
   return {
     activations,
-    constants: size(graph.initializers.map(({ value }) => value)),
-    inputs: size(graph.inputs),
-    outputs: size(graph.outputs),
+    constants: sizeOf(graph.initializers.map(({ value }) => value)),
+    inputs: sizeOf(graph.inputs),
+    outputs: sizeOf(graph.outputs),
   };
 }
+
+/**
+ * Memory of a graph whose step an eager engine runs: each value that one operation hands to another lives until the step ends. What an
+ * operation of our own makes inside (shared/engine/ops) is freed with it.
+ */
+export function eagerMemory(graph: Graph): GraphMemory {
+  const makers = new Map(graph.nodes.flatMap((node) => node.outputs.map(({ name }) => [name, node])));
+  const isInside = (reader: GraphNode, maker: GraphNode | undefined) =>
+    maker?.origin?.kernel.startsWith(OWN) === true && maker.origin.kernel === reader.origin?.kernel;
+  const handed = new Map<string, Value>();
+  for (const node of graph.nodes)
+    for (const value of node.inputs) {
+      const maker = makers.get(value.name);
+      if (maker && !ALIASES.has(maker.op) && !isInside(node, maker)) handed.set(value.name, value);
+    }
+  for (const { name } of graph.outputs) handed.delete(name);
+  return { ...graphMemory(graph), activations: sizeOf([...handed.values()]) };
+}
+
+const sizeOf = (values: readonly Value[]) => values.reduce((sum, value) => sum + bytesOf(value), 0);
 
 /** Bytes of an input whose lifetime ends at the node and whose memory the output reuses. */
 function overwritten(node: GraphNode, ended: readonly string[], sizes: ReadonlyMap<string, number>): number {

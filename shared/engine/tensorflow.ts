@@ -53,7 +53,9 @@ function loadTensorflow({ provider, threads }: TensorflowOptions): Loaded {
   const binding = join(nativeFolder("tensorflow"), "tfjs_binding.node");
   if (!existsSync(binding)) throw unavailable(`it is not installed: ${INSTALL.tensorflow}`);
   if (!("isNullOrUndefined" in util))
-    throw unavailable(`${PACKAGE} does not run on Node ${process.version}, which lacks util.isNullOrUndefined: use Node 20 or 22`);
+    throw unavailable(
+      `${PACKAGE} does not run on Node ${process.version}, which lacks util.isNullOrUndefined: use Node 20 or 22`,
+    );
   // libtensorflow reads these when it is loaded.
   Object.assign(process.env, {
     TF_CPP_MIN_LOG_LEVEL: "3",

@@ -21,20 +21,24 @@ const engineShape = {
   LATHE_DATA_FOLDER: folders().optional(),
 };
 
+/** Whether the engine computes in the precision. */
+const isSupported = (config: unknown): boolean => {
+  const { LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION } = config as EngineConfig;
+  return supportsPrecision(LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION);
+};
+const unsupported = () => ({
+  path: ["LATHE_PRECISION"],
+  error: "must be float32, or else LATHE_ENGINE onnxruntime and LATHE_PROVIDER cuda or tensorrt",
+});
+
+/** These settings alone, as a command line reads them that starts such services with its own environment. */
+export const engineSettings = z.object(engineShape).refine(isSupported, unsupported());
+
 /** Schema of such a service: these settings and its own. */
 export function engineSchema<S extends z.ZodRawShape>(own: S) {
   return z
     .object({ ...baseSchema.shape, ...engineShape, ...own })
-    .refine(
-      (config) => {
-        const { LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION } = config as EngineConfig;
-        return supportsPrecision(LATHE_ENGINE, LATHE_PROVIDER, LATHE_PRECISION);
-      },
-      {
-        path: ["LATHE_PRECISION"],
-        error: "must be float32, or else LATHE_ENGINE onnxruntime and LATHE_PROVIDER cuda or tensorrt",
-      },
-    )
+    .refine(isSupported, unsupported())
     .refine(
       (config) => {
         const { LATHE_DATA_FOLDER, LATHE_GRPC_HOST, LATHE_NATS_URL } = config as EngineConfig & BaseConfig;
@@ -53,18 +57,19 @@ const natsHosts = (urls: string): string[] => urls.split(",").map((url) => new U
 
 type EngineConfig = z.output<z.ZodObject<typeof engineShape>>;
 
+export const engineOf = (config: EngineConfig): EngineOptions => ({
+  engine: config.LATHE_ENGINE,
+  provider: config.LATHE_PROVIDER,
+  precision: config.LATHE_PRECISION,
+  threads: config.LATHE_THREADS,
+});
+
 /**
  * Checks that this machine has the configured engine (requireEngine) and returns its options. Engine and data folders become facts of
  * `/about`.
  */
 export async function startEngine(config: EngineConfig, facts: Facts, memoryBytes?: number): Promise<EngineOptions> {
-  const engine: EngineOptions = {
-    engine: config.LATHE_ENGINE,
-    provider: config.LATHE_PROVIDER,
-    precision: config.LATHE_PRECISION,
-    threads: config.LATHE_THREADS,
-    ...(memoryBytes !== undefined && { memoryBytes }),
-  };
+  const engine = { ...engineOf(config), ...(memoryBytes !== undefined && { memoryBytes }) };
   await requireEngine(engine);
   facts.engine = () => engine;
   const read = config.LATHE_DATA_FOLDER?.map(dataFolder);

@@ -1,5 +1,6 @@
+import { COMPILED, EAGER } from "../../../shared/engine/account";
 import { createEngine, type CompiledStep, type Engine, type EngineOptions } from "../../../shared/engine/engine";
-import { graphMemory, total, type GraphMemory } from "../../../shared/engine/memory";
+import { total, type GraphMemory } from "../../../shared/engine/memory";
 import { stepGraph } from "../../../shared/engine/session";
 import { openSupernetTrainer } from "./supernetTrainer";
 import { initialSupernet } from "./supernetState";
@@ -10,7 +11,7 @@ import { type SearchJob } from "./algorithms/search";
 export interface MemoryEstimate {
   /** "blocked", or "plain" with the reason. */
   formulation: string;
-  /** The steps; all of them are in memory at the same time. */
+  /** The steps. A compiled engine has all of them in memory at the same time, an eager one the one that runs. */
   steps: (GraphMemory & { name: string; bytes: number })[];
   /** Memory of the process without steps and decoded images; 0 on a device. */
   processBytes: number;
@@ -23,12 +24,13 @@ export async function estimateMemory(
   job: Pick<SearchJob, "spec" | "space" | "table">,
 ): Promise<MemoryEstimate> {
   const processBytes = options.provider === "cpu" ? process.memoryUsage.rss() : 0;
+  const estimate = options.engine === "tensorflow" ? EAGER : COMPILED;
   const engine = await createEngine(options);
   const steps: MemoryEstimate["steps"] = [];
   const planner: Engine = {
     ...engine,
     compile: (step, signature, name = "step") => {
-      const memory = graphMemory(stepGraph(step, signature, options.precision).graph);
+      const memory = estimate.of(stepGraph(step, signature, options.precision).graph);
       steps.push({ name, ...memory, bytes: total(memory) });
       return Promise.resolve(planned);
     },
@@ -36,7 +38,7 @@ export async function estimateMemory(
   const { space, spec } = job;
   const settings = stepOptions(job, new Float32Array(space.classes).fill(1));
   const { compiled } = await openSupernetTrainer(planner, initialSupernet(space, spec.seed), settings);
-  const bytes = steps.reduce((sum, step) => sum + step.bytes, processBytes);
+  const bytes = processBytes + estimate.together(steps.map((step) => step.bytes));
   return { formulation: compiled.formulation, steps, processBytes, bytes };
 }
 
