@@ -17,7 +17,7 @@ interface Noted {
 }
 
 /** The attempts of an item since its newest progress, the one that has just begun included. */
-export interface Charge {
+interface Charge {
   attempts: number;
   waits: number;
   progress: number;
