@@ -17,7 +17,7 @@ it("a figure above its bound, or without a number, fails its check by name", () 
   expect(finding([{ ...figure, value: 1e-4 }], "fine").status).toBe("ok");
   expect(finding([figure], "fine")).toMatchObject({
     status: "failed",
-    detail: expect.stringContaining("loss is 0.0002"),
+    detail: expect.stringContaining("loss is 0.0002") as string,
   });
   expect(finding([{ ...figure, value: NaN }], "fine").status).toBe("failed");
   expect(finding([], "fine", ["Conv: 3 apart"])).toMatchObject({ status: "failed", detail: "\n  Conv: 3 apart" });
