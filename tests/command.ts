@@ -1,27 +1,28 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { join } from "node:path";
-import { until } from "../shared/testing/until";
-import { compiled } from "./compiled";
+import { LatheError } from "../shared/process/errors";
 
-/** A `lathe` command that runs. */
-export type Command = ReturnType<typeof startCommand>;
+/** The whole number, from 1, of a flag; INVALID_ARGUMENT names the flag and the usage. */
+export function count(name: string, text: string, usage: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new LatheError("INVALID_ARGUMENT", `--${name} is "${text}", must be an integer from 1: ${usage}`);
+}
 
-/** Starts `lathe <args>` in a folder, with settings in its environment. */
-export function startCommand(folder: string, args: readonly string[], settings: Record<string, string> = {}) {
-  const { LATHE_ADDRESS: _, ...env } = process.env;
-  const child = spawn(process.execPath, [join(compiled(), "cli", "lathe.js"), ...args], {
-    env: { ...env, INIT_CWD: folder, ...settings },
-  });
-  const said = { stdout: "", stderr: "" };
-  child.stdout.on("data", (text: Buffer) => (said.stdout += text.toString()));
-  child.stderr.on("data", (text: Buffer) => (said.stderr += text.toString()));
-  const ended = once(child, "close").then(([code]) => code as number | null);
-  /** Waits for a state that the command brings about; fails where the command ends before. */
-  const before = (look: () => boolean) =>
-    until(() => {
-      if (child.exitCode !== null) throw new Error(said.stderr);
-      return look();
-    });
-  return { child, said, ended, before };
+/** Prints lines, each with the seconds since now. */
+export function timed(): (line: string) => void {
+  const started = Date.now();
+  return (line) => console.log(`${((Date.now() - started) / 1000).toFixed(1).padStart(6)} s  ${line}`);
+}
+
+/** Runs a command that finds deviations, and prints them. The exit code is 0 where there are none. */
+export async function conclude(name: string, main: () => Promise<string[]>): Promise<void> {
+  process.exitCode = 1;
+  try {
+    const deviations = await main();
+    if (deviations.length > 0) return console.log(`${deviations.length} deviations:\n${deviations.join("\n")}`);
+    console.log("no deviation");
+    process.exitCode = 0;
+  } catch (thrown) {
+    const error = LatheError.from(thrown);
+    console.error(error.code === "INTERNAL" ? error : `${name}: ${error.message}`);
+  }
 }

@@ -8,7 +8,7 @@ import { resolve } from "../shared/spec/resolve";
 import { childrenOf, isAlive } from "../shared/testing/processes";
 import { onnxMiou } from "../shared/testing/score";
 import { until } from "../shared/testing/until";
-import { startCommand } from "./command";
+import { startCommand } from "./latheCommand";
 import { longSpec, smallSpec } from "./specs";
 import { newFolder, System } from "./system";
 

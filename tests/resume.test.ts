@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
-import { startCommand, type Command } from "./command";
+import { startCommand, type Command } from "./latheCommand";
 import { longSpec, smallSpec } from "./specs";
 import { newFolder } from "./system";
 

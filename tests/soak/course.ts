@@ -9,7 +9,7 @@ import type { System } from "../system";
 import type { Course } from "./plan";
 
 /** The end of a search as a client sees it. */
-export interface Ended {
+interface Ended {
   /** Undefined where the search is deleted. */
   id: string | undefined;
   /** What was done and what came of it. */
