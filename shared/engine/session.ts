@@ -4,7 +4,7 @@ import { LatheError } from "../process/errors";
 import type { MemoryAccount } from "./account";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
-import { causeOf } from "./missing";
+import { causeOf, unavailable } from "./missing";
 import { conv2d } from "./ops/conv2d";
 import { mixedPrecision, type Precision } from "./precision";
 import type { Provider } from "./provider";
@@ -176,10 +176,8 @@ export async function requireProvider(options: SessionOptions, create = createSe
     await step.run({ x: Float32Array.of(1), w: Float32Array.of(1) });
     await step.release();
   } catch (error) {
-    const { provider, precision = "float32" } = options;
-    const lower = precision === "float32" ? "" : `, or the precision to float32, which is ${precision}`;
-    const message = `engine onnxruntime/${provider} is not available here: ${causeOf(faultOf(error), provider)}, or set the provider to cpu${lower}`;
-    throw new LatheError("FAILED_PRECONDITION", message, { reason: "ENGINE_UNAVAILABLE", cause: error });
+    const fault = faultOf(error);
+    throw unavailable(options, causeOf(options.provider, fault) ?? fault, error);
   }
 }
 
