@@ -158,12 +158,19 @@ function tensor(array: Float32Array | Int32Array, shape: readonly number[]): ort
     : new ort.Tensor("int32", array, shape);
 }
 
-// A convolution, which needs cuDNN, and a matrix product, which needs cuBLAS.
-const probe: Step = ({ x, w }) => {
-  const y = tf.reshape(conv2d(x as tf.Tensor, w as tf.Tensor), [1, 1]);
-  return { y: tf.matMul(y, y) };
-};
-const probed = { shape: [1, 1, 1, 1], dtype: "float32" } as const;
+/** Runs a convolution, which needs cuDNN on a GPU, and a matrix product, which needs cuBLAS. */
+export async function runSmallGraph(
+  compile: (step: Step, signature: Signature, name: string) => Promise<CompiledStep>,
+): Promise<void> {
+  const one = { shape: [1, 1, 1, 1], dtype: "float32" } as const;
+  const small: Step = ({ x, w }) => {
+    const y = tf.reshape(conv2d(x as tf.Tensor, w as tf.Tensor), [1, 1]);
+    return { y: tf.matMul(y, y) };
+  };
+  const step = await compile(small, { x: one, w: one }, "probe");
+  await step.run({ x: Float32Array.of(1), w: Float32Array.of(1) });
+  await step.release();
+}
 
 /**
  * Runs a small graph on the provider. Throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE), with the cause and what mends it in one line, if
@@ -172,9 +179,7 @@ const probed = { shape: [1, 1, 1, 1], dtype: "float32" } as const;
 export async function requireProvider(options: SessionOptions, create = createSession): Promise<void> {
   if (options.provider === "cpu") return;
   try {
-    const step = await compileOnnx(probe, { x: probed, w: probed }, "probe", options, "all", undefined, create);
-    await step.run({ x: Float32Array.of(1), w: Float32Array.of(1) });
-    await step.release();
+    await runSmallGraph((...step) => compileOnnx(...step, options, "all", undefined, create));
   } catch (error) {
     const fault = faultOf(error);
     throw unavailable(options, causeOf(options.provider, fault) ?? fault, error);
