@@ -5,6 +5,7 @@ import { version } from "../../shared/process/root";
 import { print, printJson } from "../exit";
 import { judgeAgreement } from "../doctor/agreement";
 import { checkBus } from "../doctor/bus";
+import { checkEngines } from "../doctor/engines";
 import { findingLines, type Finding } from "../doctor/finding";
 import { resolveHosts } from "../doctor/deployment";
 import { checkService } from "../doctor/service";
@@ -20,6 +21,7 @@ interface DoctorFlags extends CredentialFlags {
   state: string;
   grpcPort: number;
   httpPort: number;
+  machine?: boolean;
   json?: boolean;
 }
 
@@ -30,7 +32,7 @@ const UNWELL = "DEPLOYMENT_UNWELL";
 export function doctorCommand(program: Command): void {
   credentialOptions(program.command("doctor"))
     .description(
-      "check a deployment (NATS, services, versions, clocks, devices, data sets, metrics) and print how to fix each fault",
+      "check a deployment (NATS, services, versions, clocks, devices, data sets, metrics) and the engines of this machine, and print how to fix each fault",
     )
     .option(
       "--hosts <pattern>",
@@ -44,11 +46,26 @@ export function doctorCommand(program: Command): void {
     .option("--grpc-port <number>", "with --hosts: gRPC port of the services", whole, 50051)
     .option("--http-port <number>", "with --hosts: HTTP port of the services", whole, 9464)
     .option("--state <folder>", "state folder of the stack that `lathe up` runs", ".lathe")
+    .option("--machine", "check only the engines of this machine, which needs no deployment")
     .option("--json", "print JSON")
     .action(doctor);
 }
 
 async function doctor(flags: DoctorFlags): Promise<void> {
+  if (flags.machine && flags.hosts !== undefined)
+    throw new LatheError("INVALID_ARGUMENT", "--machine is about this machine and --hosts about others: leave one out");
+  // With --hosts, the engines are those of other machines, which the services report.
+  const engines = flags.hosts === undefined ? checkEngines() : [];
+  const findings = [...(flags.machine ? [] : await checkDeployment(flags)), ...(await engines)];
+  const faults = findings.filter(({ level }) => level === "fault").length;
+  if (flags.json) printJson({ well: faults === 0, findings });
+  else print(...findingLines(findings));
+  if (faults === 0) return;
+  const what = faults === 1 ? "1 fault" : `${faults} faults`;
+  throw new LatheError("FAILED_PRECONDITION", `the deployment has ${what}; the advice is above`, { reason: UNWELL });
+}
+
+async function checkDeployment(flags: DoctorFlags): Promise<Finding[]> {
   const { targets, nats, findings: unresolved } = await deploymentOf(flags);
   const credentials = { ...credentialsOf(flags), ...(flags.insecure && { insecure: true }) };
   const [bus, ...reports] = await Promise.all([
@@ -60,13 +77,7 @@ async function doctor(flags: DoctorFlags): Promise<void> {
     return about && target ? [{ target, about }] : [];
   });
   const services = reports.flatMap(({ findings }) => findings);
-  const findings: Finding[] = [...bus, ...unresolved, ...services, ...judgeAgreement(asked, version())];
-  const faults = findings.filter(({ level }) => level === "fault").length;
-  if (flags.json) printJson({ well: faults === 0, findings });
-  else print(...findingLines(findings));
-  if (faults === 0) return;
-  const what = faults === 1 ? "1 fault" : `${faults} faults`;
-  throw new LatheError("FAILED_PRECONDITION", `the deployment has ${what}; the advice is above`, { reason: UNWELL });
+  return [...bus, ...unresolved, ...services, ...judgeAgreement(asked, version())];
 }
 
 async function deploymentOf({ hosts, services, state, grpcPort, httpPort }: DoctorFlags) {

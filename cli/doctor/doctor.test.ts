@@ -1,8 +1,10 @@
 import type { BusInspection } from "../../shared/events/inspect";
 import { natsSchema, read } from "../../shared/process/config";
+import { LatheError } from "../../shared/process/errors";
 import { judgeAgreement } from "./agreement";
 import { checkBus, judgeBus } from "./bus";
 import { resolveHosts } from "./deployment";
+import { checkEngines } from "./engines";
 import { findingLines, judgeClock, type Finding } from "./finding";
 import { checkService, judgeDevice, type About } from "./service";
 
@@ -193,4 +195,30 @@ test("a report has a line for each finding, and advice below a fault", () => {
       { level: "fault", about: "search", found: "away", mend: "start it" },
     ]),
   ).toEqual(["ok       nats    there", "FAULT    search  away", "                 mend: start it"]);
+});
+
+describe("the engines of this machine", () => {
+  it("are run one by one, and a missing one is a warning with its cause", async () => {
+    const findings = await checkEngines(({ engine, provider }) =>
+      engine === "onnxruntime" && provider === "cpu"
+        ? Promise.resolve("onnxruntime/cpu 1.30.0")
+        : Promise.reject(new LatheError("FAILED_PRECONDITION", `engine ${engine}/${provider} is not available here`)),
+    );
+    expect(findings.map(({ level, found }) => [level, found])).toEqual([
+      ["ok", "this machine runs onnxruntime/cpu 1.30.0"],
+      ["warning", "engine onnxruntime/cuda is not available here"],
+      ["warning", "engine onnxruntime/tensorrt is not available here"],
+      ["warning", "engine tensorflow/cpu is not available here"],
+      ["warning", "engine tensorflow/cuda is not available here"],
+    ]);
+    expect(findings[1]?.mend).toBe("needed only for LATHE_ENGINE=onnxruntime with LATHE_PROVIDER=cuda");
+  });
+
+  it("include the one that npm installs, wherever this runs", async () => {
+    const [first] = await checkEngines();
+    expect(first).toMatchObject({
+      level: "ok",
+      found: expect.stringMatching(/^this machine runs onnxruntime\/cpu \d/) as string,
+    });
+  });
 });

@@ -4,9 +4,9 @@
 import { lstatSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { command, fetchWheel, Refusal, root, version } from "./install.mjs";
-import { cudaVersion, nvidia, provider } from "./pins.mjs";
+import { command, fetchWheel, pins, Refusal, root, version } from "./install.mjs";
 
+const { cuda, nvidia, provider } = pins;
 const options = { "provider-only": { type: "boolean", default: false } };
 const { "provider-only": alone } = parseArgs({ options }).values;
 const runtime = "node_modules/onnxruntime-node";
@@ -23,7 +23,7 @@ function filesBelow(folder) {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-await command({ name: "cuda", wheels, made: { runtime: version(runtime) }, lacks: [] }, async (folder) => {
+await command({ name: "cuda", wheels, made: { runtime: version(runtime) } }, async (folder) => {
   const npms = version(runtime);
   if (npms !== provider.version)
     throw new Refusal(
@@ -34,8 +34,8 @@ await command({ name: "cuda", wheels, made: { runtime: version(runtime) }, lacks
     if (!path.endsWith(".py")) renameSync(path, join(folder, basename(path)));
     else {
       const [, built] = /cuda_version = '([\d.]+)'/.exec(readFileSync(path, "utf8")) ?? [];
-      if (built !== cudaVersion)
-        throw new Refusal(`the provider was built for CUDA ${built}, and the libraries are pinned for ${cudaVersion}`);
+      if (built !== cuda)
+        throw new Refusal(`the provider was built for CUDA ${built}, and the libraries are pinned for ${cuda}`);
     }
   }
   for (const name of readdirSync(folder))

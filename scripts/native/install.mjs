@@ -15,10 +15,14 @@ import {
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
-import { python } from "./pins.mjs";
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const native = join(root, "native");
+/**
+ * The wheels, each by version and sha256; all for Linux x64, and for `python` where they depend on a version of it, although nothing of
+ * Python in them runs. `cuda` is the CUDA of the provider, of NVIDIA's libraries and of the image `gpu`.
+ */
+export const pins = JSON.parse(readFileSync(join(root, "scripts", "native", "pins.json"), "utf8"));
 /** The download speed that the estimate of seconds assumes, in megabytes a second. */
 const SPEED = 20;
 const PLATFORMS = ["manylinux2014_x86_64", ...Array.from({ length: 23 }, (_, i) => `manylinux_2_${17 + i}_x86_64`)];
@@ -74,7 +78,7 @@ export async function fetchWheel({ name, version, sha256 }, folder, pattern) {
     "--implementation",
     "cp",
     "--python-version",
-    python,
+    pins.python,
     ...platforms,
   ];
   // pip's own cache would hold each file a second time.

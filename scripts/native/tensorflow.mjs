@@ -5,11 +5,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { command, fetchWheel, output, Refusal, root, say, version } from "./install.mjs";
-import { tensorflow } from "./pins.mjs";
+import { command, fetchWheel, output, pins, Refusal, root, say, version } from "./install.mjs";
 
 const { gpu } = parseArgs({ options: { gpu: { type: "boolean", default: false } } }).values;
-const wheel = gpu ? tensorflow.gpu : tensorflow.cpu;
+const wheel = gpu ? pins.tensorflow.gpu : pins.tensorflow.cpu;
 const source = "node_modules/@tensorflow/tfjs-node-gpu";
 const compiler = process.env.CXX || "g++";
 const headers = join(dirname(dirname(process.execPath)), "include", "node");

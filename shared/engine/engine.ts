@@ -16,7 +16,7 @@ import {
 import type { Signature, Step } from "./signature";
 import { requireTensorflow } from "./tensorflow";
 
-export { onnxRuntimeVersion } from "./session";
+export { onnxRuntimeVersion, runSmallGraph } from "./session";
 export type { Provider } from "./provider";
 export type { CompiledStep, Optimization } from "./session";
 export type { Arrays, Signature, Step } from "./signature";

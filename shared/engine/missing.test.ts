@@ -22,12 +22,12 @@ describe("the cause of a provider's refusal", () => {
       { ...lacking("libcublas.so.13"), has: () => false },
       "the CUDA provider is not installed (npm run cuda:install)",
     ],
-  ])("is %s that is missing", (_what, libraries, cause) => expect(causeOf(fault, "cuda", libraries)).toBe(cause));
+  ])("is %s that is missing", (_what, libraries, cause) => expect(causeOf("cuda", fault, libraries)).toBe(cause));
 
   it("names the libraries of TensorRT only where TensorRT was asked for", () => {
     const libraries = lacking("libnvinfer.so.10");
-    expect(causeOf(fault, "tensorrt", libraries)).toBe("libnvinfer.so.10 is missing (TensorRT 10 for CUDA 13)");
-    expect(causeOf(fault, "cuda", libraries)).toBe(fault);
+    expect(causeOf("tensorrt", fault, libraries)).toBe("libnvinfer.so.10 is missing (TensorRT 10 for CUDA 13)");
+    expect(causeOf("cuda", fault, libraries)).toBe(fault);
   });
 
   it.each([
@@ -41,6 +41,6 @@ describe("the cause of a provider's refusal", () => {
     ],
     ["no kernel for Conv\nand more", "no kernel for Conv"],
   ])("is in one line what ONNX Runtime says: %p", (said, cause) =>
-    expect(causeOf(said, "cuda", lacking())).toBe(cause),
+    expect(causeOf("cuda", said, lacking())).toBe(cause),
   );
 });

@@ -1,12 +1,19 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { LatheError } from "../process/errors";
 import { INSTALL, nativeFolder } from "./native";
+import type { Precision } from "./precision";
 import type { Provider } from "./provider";
 
 /** Libraries that a provider loads, apart from the driver's; those of TensorRT are not in native/cuda. */
 const CUDA = ["libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10", "libcudart.so.13", "libcudnn.so.9"];
 const TENSORRT = ["libnvinfer.so.10", "libnvonnxparser.so.10"];
 const DRIVER = "libcuda.so.1";
+
+interface Asked {
+  provider: Provider;
+  precision?: Precision;
+}
 
 /** What a machine has; tests replace it. */
 export interface Libraries {
@@ -28,21 +35,36 @@ const thisMachine: Libraries = {
   },
 };
 
-/**
- * Why a provider of ONNX Runtime cannot be used, and what mends it, from the fault that ONNX Runtime gave: its exception does not name a
- * library that is missing, so they are tried one by one. One line.
- */
-export function causeOf(fault: string, provider: Provider, libraries: Libraries = thisMachine): string {
+/** What the libraries of a provider lack on this machine, each with what mends it; empty if all load. */
+function lacks(provider: Provider, libraries: Libraries): string[] {
   const tried = (names: readonly string[]) => [...new Set(names.flatMap((name) => libraries.missing(name) ?? []))];
   const ours = libraries.has(provider) ? tried(CUDA).filter((name) => name !== DRIVER) : undefined;
   const tensorrt = provider === "tensorrt" ? tried(TENSORRT).filter((name) => TENSORRT.includes(name)) : [];
-  const causes = [
+  return [
     ...(ours === undefined ? [`the CUDA provider is not installed (${INSTALL.cuda})`] : []),
     ...(ours?.length ? [`${ours.join(", ")} ${isOrAre(ours)} missing (${INSTALL.cuda})`] : []),
     ...(tensorrt.length > 0 ? [`${tensorrt.join(", ")} ${isOrAre(tensorrt)} missing (TensorRT 10 for CUDA 13)`] : []),
     ...(libraries.missing(DRIVER) ? [`${DRIVER} is missing: no NVIDIA driver (version 580 or newer)`] : []),
   ];
-  return causes.length > 0 ? causes.join("; ") : told(fault);
+}
+
+/**
+ * Why a provider of ONNX Runtime cannot be used, and what mends it, in one line: the libraries that are missing, which ONNX Runtime's own
+ * exception does not name, or else its fault. Undefined without a fault where all libraries load.
+ */
+export function causeOf(provider: Provider, fault?: string, libraries: Libraries = thisMachine): string | undefined {
+  const causes = lacks(provider, libraries);
+  return causes.length > 0 ? causes.join("; ") : fault && told(fault);
+}
+
+/** The refusal of a provider, with its cause. */
+export function unavailable({ provider, precision = "float32" }: Asked, why: string, cause?: unknown): LatheError {
+  const lower = precision === "float32" ? "" : `, or the precision to float32, which is ${precision}`;
+  const message = `engine onnxruntime/${provider} is not available here: ${why}, or set the provider to cpu${lower}`;
+  return new LatheError("FAILED_PRECONDITION", message, {
+    reason: "ENGINE_UNAVAILABLE",
+    ...(cause !== undefined && { cause }),
+  });
 }
 
 const isOrAre = ({ length }: readonly string[]) => (length === 1 ? "is" : "are");

@@ -4,7 +4,7 @@ import { LatheError } from "../process/errors";
 import { memorySize, type MemoryAccount } from "./account";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
-import { causeOf } from "./missing";
+import { causeOf, unavailable } from "./missing";
 import { conv2d } from "./ops/conv2d";
 import { mixedPrecision, type Precision } from "./precision";
 import type { Provider } from "./provider";
@@ -178,12 +178,19 @@ function tensor(array: Float32Array | Int32Array, shape: readonly number[]): ort
     : new ort.Tensor("int32", array, shape);
 }
 
-// A convolution, which needs cuDNN, and a matrix product, which needs cuBLAS.
-const probe: Step = ({ x, w }) => {
-  const y = tf.reshape(conv2d(x as tf.Tensor, w as tf.Tensor), [1, 1]);
-  return { y: tf.matMul(y, y) };
-};
-const probed = { shape: [1, 1, 1, 1], dtype: "float32" } as const;
+/** Runs a convolution, which needs cuDNN on a GPU, and a matrix product, which needs cuBLAS. */
+export async function runSmallGraph(
+  compile: (step: Step, signature: Signature, name: string) => Promise<CompiledStep>,
+): Promise<void> {
+  const one = { shape: [1, 1, 1, 1], dtype: "float32" } as const;
+  const small: Step = ({ x, w }) => {
+    const y = tf.reshape(conv2d(x as tf.Tensor, w as tf.Tensor), [1, 1]);
+    return { y: tf.matMul(y, y) };
+  };
+  const step = await compile(small, { x: one, w: one }, "probe");
+  await step.run({ x: Float32Array.of(1), w: Float32Array.of(1) });
+  await step.release();
+}
 
 /**
  * Runs a small graph on the provider. Throws FAILED_PRECONDITION (ENGINE_UNAVAILABLE), with the cause and what mends it in one line, if
@@ -192,14 +199,10 @@ const probed = { shape: [1, 1, 1, 1], dtype: "float32" } as const;
 export async function requireProvider(options: SessionOptions, create = createSession): Promise<void> {
   if (options.provider === "cpu") return;
   try {
-    const step = await compileOnnx(probe, { x: probed, w: probed }, "probe", options, "all", undefined, create);
-    await step.run({ x: Float32Array.of(1), w: Float32Array.of(1) });
-    await step.release();
+    await runSmallGraph((...step) => compileOnnx(...step, options, "all", undefined, create));
   } catch (error) {
-    const { provider, precision = "float32" } = options;
-    const lower = precision === "float32" ? "" : `, or the precision to float32, which is ${precision}`;
-    const message = `engine onnxruntime/${provider} is not available here: ${causeOf(faultOf(error), provider)}, or set the provider to cpu${lower}`;
-    throw new LatheError("FAILED_PRECONDITION", message, { reason: "ENGINE_UNAVAILABLE", cause: error });
+    const fault = faultOf(error);
+    throw unavailable(options, causeOf(options.provider, fault) ?? fault, error);
   }
 }
 

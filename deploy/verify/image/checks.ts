@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { packageRoot } from "../../../shared/process/root";
 import { judged, leftOut, type Check, type Outcome } from "../outcome";
 import { buildTarget, sizes, type Build } from "./build";
+import { cudaFaults, type CudaPins } from "./cuda";
 import { execForm, parseDockerfile } from "./dockerfile";
 import { DOCKERFILE_RULES, lintDockerfile } from "./rules";
 
@@ -14,11 +15,16 @@ const root = packageRoot();
 /** The checks of deploy/Dockerfile. Its steps run only with `full`, because they install all packages twice. */
 export function imageChecks(full: boolean): Check[] {
   const file = parseDockerfile(readFileSync(join(root, "deploy", "Dockerfile"), "utf8"));
+  const pins = JSON.parse(readFileSync(join(root, "scripts", "native", "pins.json"), "utf8")) as CudaPins;
   const exists = (path: string) => existsSync(join(root, path));
   return [
     {
       name: "Dockerfile",
       run: () => judged(lintDockerfile(file, exists), `${DOCKERFILE_RULES.length} rules, ${file.stages.length} stages`),
+    },
+    {
+      name: "Dockerfile: CUDA of base images, wheels and provider",
+      run: () => judged(cudaFaults(file, pins), `${pins.cuda} in gpu, ${pins.tensorflow.gpu.cuda} in tensorflow`),
     },
     {
       name: "image cpu: its steps run in a clean folder",
@@ -27,7 +33,7 @@ export function imageChecks(full: boolean): Check[] {
     },
     {
       name: "images gpu and tensorflow",
-      run: () => leftOut("need an image engine, their base images and a GPU: never built"),
+      run: () => leftOut("need an image engine and their base images: never built"),
     },
   ];
 

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildTarget, sizes } from "./build";
+import { cudaFaults, type CudaPins } from "./cuda";
 import { expand, pairs, parseDockerfile, stagesOf } from "./dockerfile";
 import { DOCKERFILE_RULES, lintDockerfile } from "./rules";
 
@@ -93,6 +94,32 @@ describe("rules", () => {
 
   it("each has a unique name", () =>
     expect(new Set(DOCKERFILE_RULES.map(({ name }) => name)).size).toBe(DOCKERFILE_RULES.length));
+});
+
+describe("CUDA of base images, wheels and provider", () => {
+  const root = join(__dirname, "..", "..", "..");
+  const json = <T>(...path: string[]) => JSON.parse(readFileSync(join(root, ...path), "utf8")) as T;
+  const pins = json<CudaPins & { provider: { version: string } }>("scripts", "native", "pins.json");
+
+  it("agrees", () => expect(cudaFaults(parseDockerfile(file), pins)).toEqual([]));
+
+  it.each([
+    [
+      "ARG CUDA=nvidia/cuda:13.0",
+      "ARG CUDA=nvidia/cuda:12.8",
+      /^image gpu is based on nvidia\/cuda:12\.8.*CUDA 13\.0$/,
+    ],
+    ["_OF_TENSORFLOW=nvidia/cuda:11.8", "_OF_TENSORFLOW=nvidia/cuda:13.0", /^image tensorflow .*must have CUDA 11\.8$/],
+    ["+cuda13.0", "+cuda12.9", /^TENSORRT is .*\+cuda12\.9, must be for CUDA 13\.0$/],
+  ])("does not with %p as %p", (from, to, fault) => {
+    expect(file).toContain(from);
+    expect(cudaFaults(parseDockerfile(file.replace(from, to)), pins)).toEqual([expect.stringMatching(fault)]);
+  });
+
+  it("the provider is of the version of onnxruntime-node", () => {
+    const { dependencies } = json<{ dependencies: Record<string, string> }>("package.json");
+    expect(pins.provider.version).toBe(dependencies["onnxruntime-node"]);
+  });
 });
 
 describe("a build without an engine", () => {
