@@ -47,7 +47,10 @@ const AGAINST_SCHEMA: BadValue[] = [
 const INCOHERENT: BadValue[] = [
   { values: { nats: { replicas: 3 } }, names: "nats.replicas is 3" },
   { values: { supernet: { provider: "cuda" } }, names: "supernet.gpus is 0" },
-  { values: { discretization: { engine: "tensorflow" } }, names: "discretization.gpus is 0" },
+  {
+    values: { discretization: { engine: "tensorflow", gpus: 1 } },
+    names: "discretization.provider is cpu, must be cuda",
+  },
   { values: { latency: { deviceClass: "tensorrt" } }, names: "latency.gpus is 0" },
   { values: { latency: { targets: [{ name: "t4", deviceClass: "cuda" }] } }, names: "latency.targets[t4].gpus is 0" },
   { values: { latency: { targets: [{ name: "a" }, { name: "a" }] } }, names: "latency.targets has two of name a" },
