@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { leftOut, report, type Check } from "../../deploy/verify/outcome";
 import { onnxRuntimeVersion, type Provider } from "../../shared/engine/engine";
+import { computingEnvironment } from "../../shared/engine/native";
 import { LatheError } from "../../shared/process/errors";
 import { version } from "../../shared/process/root";
 import { startWorker } from "../../shared/process/worker";
@@ -93,7 +94,11 @@ async function main(): Promise<void> {
   const threads = positive(values.threads, "--threads");
   const ends = performance.now() + positive(values.seconds, "--seconds") * 1000;
 
-  const worker = startWorker<GpuJob, never, Finding, void>({ dir: __dirname, name: "worker" });
+  const worker = startWorker<GpuJob, never, Finding, void>({
+    dir: __dirname,
+    name: "worker",
+    env: computingEnvironment(),
+  });
   const figures: Figure[] = [];
   let missing: string | undefined;
   const first: Check = {

@@ -5,6 +5,7 @@ import { crossEntropy } from "./ops/crossEntropy";
 import { maxPool2x2 } from "./ops/maxPool";
 import { relu } from "./ops/relu";
 import { compareEngines } from "../testing/parity";
+import { computingEnvironment } from "./native";
 import { manifest, unpack } from "./parameters";
 import { createRandom } from "./random";
 import { createSession, requireProvider } from "./session";
@@ -161,6 +162,24 @@ const createOnCpu: typeof createSession = (model, options, how, name) =>
   createSession(model, { ...options, provider: "cpu" }, how, name);
 
 describe("createEngine", () => {
+  const before = process.env.NVIDIA_TF32_OVERRIDE;
+  beforeEach(() => (process.env.NVIDIA_TF32_OVERRIDE = "0"));
+  afterAll(() => {
+    if (before === undefined) delete process.env.NVIDIA_TF32_OVERRIDE;
+    else process.env.NVIDIA_TF32_OVERRIDE = before;
+  });
+
+  it("says where a GPU may round float32 to TF32; processes that compute forbid it unless the user allows it", async () => {
+    expect(computingEnvironment()).toMatchObject({ NVIDIA_TF32_OVERRIDE: "0" });
+    process.env.NVIDIA_TF32_OVERRIDE = "1";
+    expect(computingEnvironment()).toMatchObject({ NVIDIA_TF32_OVERRIDE: "1" });
+    const { name } = await createEngine({ ...cpu, provider: "cuda" }, { create: createOnCpu });
+    expect(name).toMatch(/^onnxruntime\/cuda \d+\.\d+\.\d+ tf32$/);
+    expect((await createEngine(cpu)).name).not.toContain("tf32");
+    delete process.env.NVIDIA_TF32_OVERRIDE;
+    expect(computingEnvironment()).toMatchObject({ NVIDIA_TF32_OVERRIDE: "0" });
+  });
+
   it("names a low precision on GPUs, and scales the loss for float16 only", async () => {
     const wide = await createEngine({ ...cpu, provider: "cuda" }, { create: createOnCpu });
     const low = await createEngine({ ...cpu, provider: "cuda", precision: "float16" }, { create: createOnCpu });

@@ -3,6 +3,7 @@ import { EAGER, memoryAccount, type MemoryAccount } from "./account";
 import { compileEager } from "./eager";
 import { tileSize } from "./nchwc/tileSize";
 import type { TileSize } from "./nchwc/emit";
+import { allowsTf32 } from "./native";
 import { lossScaleOf, supportsPrecision } from "./precision";
 import {
   compileOnnx,
@@ -23,7 +24,7 @@ export type { Arrays, Signature, Step } from "./signature";
 
 /** Compiles steps so that they can run. */
 export interface Engine {
-  /** For example "onnxruntime/cpu 1.30.0", or with low precision "onnxruntime/cuda 1.30.0 float16". */
+  /** For example "onnxruntime/cpu 1.30.0", or with low precision "onnxruntime/cuda 1.30.0 float16" or "... tf32". */
   readonly name: string;
   /** Factor by which a step multiplies its loss before differentiation and divides the gradient afterwards; default 1. */
   readonly lossScale?: number;
@@ -71,8 +72,9 @@ export async function createEngine(
   await requireProvider(options, create);
   const account = memoryAccount(provider, options.memoryBytes);
   const tile = provider === "cpu" ? await tileSize((model) => create(model, options)) : undefined;
+  const rounding = precision === "float32" && provider !== "cpu" && allowsTf32() ? "tf32" : precision;
   return {
-    name: `onnxruntime/${provider} ${onnxRuntimeVersion()}${precision === "float32" ? "" : ` ${precision}`}`,
+    name: `onnxruntime/${provider} ${onnxRuntimeVersion()}${rounding === "float32" ? "" : ` ${rounding}`}`,
     ...(tile && { tileSize: tile }),
     lossScale: lossScaleOf(precision),
     compile: (step, signature, name = "step", optimization = "all") =>
