@@ -1,4 +1,5 @@
 import { onnxRuntimeVersion } from "../../shared/engine/engine";
+import { allowsTf32 } from "../../shared/engine/native";
 import { openOnnx, type OnnxModel } from "../../shared/engine/onnx";
 import { createRandom } from "../../shared/engine/random";
 import { elementCount, type Arrays, type Signature } from "../../shared/engine/signature";
@@ -15,8 +16,8 @@ export interface MeasuredNetwork {
   samples: Float64Array;
 }
 
-/** Precision of every network that Lathe exports. */
-const PRECISION = "fp32";
+/** Precision of every network that Lathe exports, and of its products on a GPU that may round them. */
+const precisionOn = (deviceClass: string) => (deviceClass !== "cpu" && allowsTf32() ? "tf32" : "fp32");
 
 /** Seed of the inputs. Their values do not affect the time, but are the same in every run. */
 const SEED = 1;
@@ -98,7 +99,7 @@ function conditionsOf({ deviceClass, threads }: ProfilingSettings, height: numbe
     device: deviceName(deviceClass, thisMachine),
     deviceClass,
     runtime: `onnxruntime-node ${onnxRuntimeVersion()}`,
-    precision: PRECISION,
+    precision: precisionOn(deviceClass),
     batchSize: 1,
     inputHeight: height,
     inputWidth: width,
