@@ -45,7 +45,9 @@ it("lathe doctor finds a mount that is missing, a service that hangs, and nothin
     const mended = await doctor(folder);
     // The nats-server on PATH may be one that is known to lose messages, and the machine lack an engine.
     const ofMachine = ["nats", "engine"];
-    expect(mended.report.findings.filter(({ level, about }) => level !== "ok" && !ofMachine.includes(about))).toEqual([]);
+    expect(mended.report.findings.filter(({ level, about }) => level !== "ok" && !ofMachine.includes(about))).toEqual(
+      [],
+    );
     expect(mended.report.findings).toContainEqual({
       level: "ok",
       about: "data sets",
