@@ -43,8 +43,11 @@ it("lathe doctor finds a mount that is missing, a service that hangs, and nothin
     process.kill(pid, "SIGCONT");
     mkdirSync(join(data, "camvid"), { recursive: true });
     const mended = await doctor(folder);
-    // The nats-server on PATH may be one that is known to lose messages.
-    expect(mended.report.findings.filter(({ level, about }) => level !== "ok" && about !== "nats")).toEqual([]);
+    // The nats-server on PATH may be one that is known to lose messages, and the machine lack an engine.
+    const ofMachine = ["nats", "engine"];
+    expect(mended.report.findings.filter(({ level, about }) => level !== "ok" && !ofMachine.includes(about))).toEqual(
+      [],
+    );
     expect(mended.report.findings).toContainEqual({
       level: "ok",
       about: "data sets",

@@ -5,7 +5,7 @@ import { eagerMemory, graphMemory, total, type GraphMemory } from "./memory";
 import type { Provider } from "./provider";
 
 /** How the memory of steps is estimated and added up. */
-export interface Estimate {
+interface Estimate {
   of(graph: Graph): GraphMemory;
   /** Bytes of steps that are compiled at the same time. */
   together(bytes: readonly number[]): number;
