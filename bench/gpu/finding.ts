@@ -1,4 +1,4 @@
-import { type Outcome, judged } from "../../deploy/verify/outcome";
+import { type Outcome, judged } from "../../shared/process/checks";
 import type { Provider } from "../../shared/engine/engine";
 
 /** A measured figure of a check, with the bound that it must not exceed. */

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { leftOut, report, type Check } from "../../deploy/verify/outcome";
+import { leftOut, report, type Check } from "../../shared/process/checks";
 import { onnxRuntimeVersion, type Provider } from "../../shared/engine/engine";
 import { computingEnvironment } from "../../shared/engine/native";
 import { LatheError } from "../../shared/process/errors";

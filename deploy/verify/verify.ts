@@ -3,7 +3,7 @@ import { LatheError } from "../../shared/process/errors";
 import { chartChecks } from "./chart/checks";
 import { composeChecks } from "./compose/checks";
 import { imageChecks } from "./image/checks";
-import { report } from "./outcome";
+import { report } from "../../shared/process/checks";
 
 const USAGE = `npm run verify:deploy -- [--full] [--update]
   --full     builds helm and the validators with Go without a time limit, and runs the build steps of the image (as LATHE_VERIFY=full)

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stringify } from "yaml";
-import { judged, leftOut, ok, type Check, type Outcome } from "../outcome";
+import { judged, leftOut, ok, type Check, type Outcome } from "../../../shared/process/checks";
 import { helm, run, validators, type Tool } from "../tools";
 import { differences, golden, writeGolden } from "./golden";
 import { KUBERNETES, cases, chart, lint, template, valuesFile, valuesOf } from "./helm";

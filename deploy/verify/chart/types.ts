@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../../../shared/process/root";
-import { judged, leftOut, type Outcome } from "../outcome";
+import { judged, leftOut, type Outcome } from "../../../shared/process/checks";
 import { run } from "../tools";
 import type { KubeObject, Rendering } from "./objects";
 

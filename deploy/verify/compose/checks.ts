@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { packageRoot } from "../../../shared/process/root";
 import { parseDockerfile } from "../image/dockerfile";
-import { judged, type Check } from "../outcome";
+import { judged, type Check } from "../../../shared/process/checks";
 import { SERVICE_RULES, lintCompose, overlaid, type ComposeFile } from "./rules";
 
 const deploy = join(packageRoot(), "deploy");

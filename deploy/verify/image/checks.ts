@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packageRoot } from "../../../shared/process/root";
-import { judged, leftOut, type Check, type Outcome } from "../outcome";
+import { judged, leftOut, type Check, type Outcome } from "../../../shared/process/checks";
 import { buildTarget, sizes, type Build } from "./build";
 import { cudaFaults, type CudaPins } from "./cuda";
 import { execForm, parseDockerfile } from "./dockerfile";

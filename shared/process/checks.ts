@@ -1,4 +1,4 @@
-import { LatheError } from "../../shared/process/errors";
+import { LatheError } from "./errors";
 
 /** The outcome of a check. `detail` holds the findings, one fault per line, or why the check was left out and how to enable it. */
 export interface Outcome {

@@ -1,4 +1,4 @@
-import { judged, leftOut, ok, report } from "./outcome";
+import { judged, leftOut, ok, report } from "./checks";
 
 it("a report has a line per check and counts them; a check that throws has failed", async () => {
   const lines: string[] = [];
