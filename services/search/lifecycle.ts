@@ -5,20 +5,25 @@ import {
   type LatheEvent,
   type StoredEvent,
 } from "../../shared/events/catalog";
-import type { ArchitectureDerived, NetworkKept, NetworkTrained } from "../../shared/proto/lathe/v1/events";
-import {
-  DecidedBy,
-  HealthAlarmKind,
-  Provenance,
-  SearchResult,
-  type ArtifactRef,
-  type EpochHealth,
-  type LatencyFigures,
-} from "../../shared/proto/lathe/v1/result";
+import { DecidedBy, HealthAlarmKind, Provenance } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
-import { HealthPolicy, type CostSpec } from "../../shared/proto/lathe/v1/spec";
+import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
 import { alarmReason } from "../../shared/spec/health";
+import {
+  artifacts,
+  begun,
+  condition,
+  costMiss,
+  keptResult,
+  measuredAs,
+  points,
+  reached,
+  recovered,
+  result,
+  revived,
+  trainedAt,
+} from "./changes";
 import { isEnded, isFinal, newRecord, type SearchRecord } from "./record";
 
 /** The changes that one event makes; absent fields stay as they were. */
@@ -257,94 +262,3 @@ function isKnown({ ordinals }: SearchRecord, event: LatheEvent): boolean {
 export function projectAll(record: SearchRecord | undefined, events: readonly StoredEvent[]): SearchRecord | undefined {
   return events.reduce<SearchRecord | undefined>((state, stored) => project(state, stored), record);
 }
-
-/** The state after a sign of life of a worker. */
-export function begun({ state }: Search): { state: SearchState } {
-  return { state: state === SearchState.SEARCH_STATE_PENDING ? SearchState.SEARCH_STATE_RUNNING : state };
-}
-
-/** The later of two phases: a late event does not set a search back. */
-function reached({ phase }: Search, next: SearchPhase): { phase: SearchPhase } {
-  return { phase: Math.max(phase, next) };
-}
-
-/** The conditions Failed and Paused of a search become false when it is resumed, and keep the cause in their message. */
-function revived({ conditions: known }: Search, time: Date): Pick<Search, "conditions"> {
-  const standing = known.filter(({ type, status }) => ["Failed", "Paused"].includes(type) && status === TRUE);
-  return standing.reduce<Pick<Search, "conditions">>(
-    (search, { type, reason, message }) =>
-      condition(search, type, FALSE, "RESUMED", `resumed after ${reason}: ${message}`, time),
-    { conditions: known },
-  );
-}
-
-/** The condition Healthy becomes true after an epoch in which no alarm but that of a plateau holds. */
-function recovered(search: Search, health: EpochHealth | undefined, time: Date): Partial<Search> {
-  const ill = health?.standing.some((kind) => kind !== HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU) ?? true;
-  const known = search.conditions.find(({ type }) => type === "Healthy");
-  if (ill || known?.status === TRUE) return {};
-  return condition(search, "Healthy", TRUE, "NO_ALARM", "no condition of an alarm holds", time);
-}
-
-function condition(
-  { conditions }: Pick<Search, "conditions">,
-  type: string,
-  status: ConditionStatus,
-  reason: string,
-  message: string,
-  changedAt: Date,
-): Pick<Search, "conditions"> {
-  const others = conditions.filter((entry) => entry.type !== type);
-  return { conditions: [...others, { type, status, reason, message, changedAt }] };
-}
-
-function result({ result: known }: Search, found: Partial<SearchResult>): { result: SearchResult } {
-  return { result: { ...(known ?? SearchResult.fromPartial({})), ...found } };
-}
-
-function artifacts({ artifacts: known }: Search, ...added: (ArtifactRef | undefined)[]): Pick<Search, "artifacts"> {
-  const names = new Set(known.map(({ object }) => object));
-  return { artifacts: [...known, ...added.filter((ref): ref is ArtifactRef => !!ref && !names.has(ref.object))] };
-}
-
-/** The results of a kept network. A network of retraining adds to those of the derived one. */
-function keptResult({ spec }: Search, kept: NetworkKept): Partial<SearchResult> {
-  const { phase, epoch, genotype, decidedBy, validationMiou, supernetMiou, figures, costRatio } = kept;
-  if (phase === "retrain") return { figures, retrainedMiou: validationMiou, retrainedBestEpoch: epoch };
-  return {
-    genotype,
-    decidedBy,
-    supernetMiou,
-    discreteMiou: validationMiou,
-    discretizationGap: supernetMiou === 0 ? 0 : supernetMiou - validationMiou,
-    figures,
-    costRatio,
-    costTarget: spec?.cost?.target ?? 0,
-  };
-}
-
-/** Relative distance from the cost target within which a derived network meets it. */
-const COST_TOLERANCE = 0.1;
-
-/** A sentence that says why a derived network misses the cost target; "" where it meets the target or none is set. */
-function costMiss(
-  cost: CostSpec | undefined,
-  { costRatio, smallestCostRatio }: Pick<ArchitectureDerived, "costRatio" | "smallestCostRatio">,
-): string {
-  const { target, weight } = { target: cost?.target ?? 0, weight: cost?.weight ?? 0 };
-  if (target === 0 || weight === 0 || Math.abs(costRatio - target) <= COST_TOLERANCE * target + 1e-9) return "";
-  const percent = (ratio: number) => `${(100 * ratio).toFixed(1)} %`;
-  const missed = `the network costs ${percent(costRatio)} of the largest, the target is ${percent(target)}`;
-  return smallestCostRatio > target
-    ? `${missed}: the smallest network of the space costs ${percent(smallestCostRatio)}; give space smaller widths or depths`
-    : `${missed}, which the space can reach (from ${percent(smallestCostRatio)} on): raise cost.weight or set cost.adapt`;
-}
-
-const trainedAt = ({ validationMiou, bestEpoch }: NetworkTrained) =>
-  `${points(validationMiou)} mIoU points at epoch ${bestEpoch}, the best`;
-
-const measuredAs = (latency: LatencyFigures | undefined) =>
-  `p50 ${((latency?.p50Seconds ?? 0) * 1000).toFixed(2)} ms on ${latency?.device ?? "?"}`;
-
-/** 0.4567 as "45.7". */
-const points = (miou: number) => (100 * miou).toFixed(1);

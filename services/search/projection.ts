@@ -11,8 +11,9 @@ import { LatheError } from "../../shared/process/errors";
 import type { SearchFailed } from "../../shared/proto/lathe/v1/events";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { workOfPhase } from "../../shared/spec/phases";
+import { begun } from "./changes";
 import { nextCommand, type Command, type Host } from "./commands";
-import { begun, projectAll } from "./lifecycle";
+import { projectAll } from "./lifecycle";
 import { placeCodec, placeOf, type Place } from "./list";
 import { isComplete, isEnded, recordCodec, type SearchRecord } from "./record";
 
