@@ -1,4 +1,5 @@
 import { LatheError } from "../shared/process/errors";
+import { accuracy } from "./accuracy";
 import { control } from "./control";
 import { measuredApart, type Measurement } from "./measurement";
 import { network } from "./network";
@@ -10,6 +11,7 @@ type Benchmark = (args: readonly string[]) => Promise<Measurement | Measurement[
 const BENCHMARKS: Record<string, Benchmark> = {
   step: (args) => measuredApart({ name: "step", args: [...args] }),
   search: (args) => measuredApart({ name: "search", args: [...args] }),
+  accuracy: (args) => measuredApart({ name: "accuracy", args: [...args] }),
   network,
   startup,
   control,
