@@ -11,6 +11,7 @@ type Benchmark = (args: readonly string[]) => Promise<Measurement | Measurement[
 const BENCHMARKS: Record<string, Benchmark> = {
   step: (args) => measuredApart({ name: "step", args: [...args] }),
   search: (args) => measuredApart({ name: "search", args: [...args] }),
+  accuracy: (args) => measuredApart({ name: "accuracy", args: [...args] }),
   network,
   startup,
   control,

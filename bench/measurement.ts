@@ -5,10 +5,10 @@ import { startWorker } from "../shared/process/worker";
 /** The measurements of a benchmark: named series in one unit. */
 export interface Measurement {
   title: string;
-  unit: "ms" | "s" | "MB";
+  unit: "ms" | "s" | "MB" | "1e-6";
   series: Record<string, number[]>;
   notes: Record<string, string | number>;
-  /** Ratios per round: the time of Lathe divided by that of the other side. */
+  /** Ratios per round or seed: the time or error of Lathe divided by that of the other side. */
   ratios?: Record<string, number[]>;
   /** Tables of measurements that are not series, such as a curve. */
   table?: { columns: string[]; rows: (string | number)[][] };
@@ -54,7 +54,7 @@ export function positive(text: string, flag: string): number {
 
 /** Measurements that need their own process. */
 export interface MeasuredJob {
-  name: "step" | "search" | "firstStep";
+  name: "step" | "search" | "accuracy" | "firstStep";
   args: string[];
 }
 

@@ -5,7 +5,6 @@ import { firstState } from "../shared/network/checkpoint";
 import { initialStats, initialWeights } from "../shared/network/initialise";
 import { buildSupernet } from "../shared/network/supernet";
 import { LatheError } from "../shared/process/errors";
-import type { SearchSpace, Stage } from "../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../shared/space/cost";
 import { searchStride } from "../shared/space/genotype";
 import { initialArchitecture } from "../shared/space/groups";
@@ -16,14 +15,8 @@ import {
 } from "../services/supernet/training/supernetTrainer";
 import { median, positive, type Measurement } from "./measurement";
 import { base64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
+import { CLASSES, sizesNamed, SIZES, sizeText, spaceOf, type Size } from "./sizes";
 
-/** A space of 2 + 3 blocks without depth search, with 10 operations and 9 widths. */
-const SIZES = {
-  S: { batchSize: 8, height: 64, width: 128, channels: [32, 64] },
-  L: { batchSize: 4, height: 128, width: 256, channels: [64, 128] },
-} as const;
-
-const CLASSES = 8;
 /** Uncounted pairs: at the start, while a session's memory arena grows, and at each turn, when the caches hold the other side's data. */
 const WARM_UP = 4;
 const TURN_WARM_UP = 1;
@@ -60,20 +53,17 @@ export async function step(args: readonly string[]): Promise<Measurement[]> {
     pairs: positive(values.pairs, "--pairs"),
     threads: positive(values.threads, "--threads"),
   };
-  const unknown = positionals.find((name) => !(name in SIZES));
-  if (unknown !== undefined) throw new LatheError("INVALID_ARGUMENT", `size "${unknown}" is unknown, must be S or L`);
+  const sizes = sizesNamed(positionals);
   const measurements: Measurement[] = [];
-  for (const name of positionals.length > 0 ? positionals : Object.keys(SIZES))
-    measurements.push(await measure(name as keyof typeof SIZES, counts));
+  for (const size of sizes) measurements.push(await measure(size, counts));
   return measurements;
 }
 
 async function measure(
-  name: keyof typeof SIZES,
+  size: Size,
   { rounds, pairs, threads }: { rounds: number; pairs: number; threads: number },
 ): Promise<Measurement> {
-  const { batchSize, height, width, channels } = SIZES[name];
-  const trial = makeTrial(name);
+  const trial = makeTrial(size);
   const python = await openPyTorch(threads);
   const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads });
   // Before openSession, which reuses the initial vectors.
@@ -106,7 +96,7 @@ async function measure(
     await python?.close();
   }
   return {
-    title: `supernet step, size ${name}: batch ${batchSize}, ${height}x${width}, C ${channels.join("/")}, 5 blocks, including Adam`,
+    title: `supernet step, ${sizeText(size)}, including Adam`,
     unit: "ms",
     series,
     ratios,
@@ -122,25 +112,12 @@ async function measure(
   };
 }
 
-function stage(channels: number, depth: number): Stage {
-  const widths = Array.from({ length: 9 }, (_, index) => channels / 2 + (index * channels) / 16);
-  return { channels, minDepth: depth, maxDepth: depth, widths, dropout: 0 };
-}
-
 type Trial = ReturnType<typeof makeTrial>;
 
 /** A supernet of a size with its initial state, and a random batch, both from a seed. */
-export function makeTrial(name: keyof typeof SIZES, seed = 1) {
-  const { batchSize, height, width, channels } = SIZES[name];
-  const space: SearchSpace = {
-    inputHeight: height,
-    inputWidth: width,
-    classes: CLASSES,
-    stemChannels: channels[0] / 4,
-    stages: [stage(channels[0], 2), stage(channels[1], 3)],
-    dilations: [1, 2, 4, 8, 16],
-    scales: [1, 2],
-  };
+export function makeTrial(size: Size, seed = 1) {
+  const { batchSize, height, width } = SIZES[size];
+  const space = spaceOf(size);
   const random = createRandom(seed, "bench");
   const supernet = buildSupernet(space, initialArchitecture(space));
   const table = macsTable(space);

@@ -1,9 +1,10 @@
+import { accuracy } from "./accuracy";
 import { serveWorker } from "../shared/process/worker";
 import type { MeasuredJob, Measurement } from "./measurement";
 import { search } from "./search";
 import { firstStep } from "./startup";
 import { step } from "./step";
 
-const JOBS = { step, search, firstStep };
+const JOBS = { step, search, accuracy, firstStep };
 
 serveWorker<MeasuredJob, never, Measurement[], void>(({ name, args }) => JOBS[name](args));

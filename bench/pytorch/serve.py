@@ -15,6 +15,7 @@ except ImportError as error:
     sys.exit(3)
 
 from discrete import Network
+from gradients import gradients, views
 from relaxation import CostTable
 from supernet import Supernet
 from training import Settings, Training
@@ -27,11 +28,12 @@ def floats(text: str) -> torch.Tensor:
 
 def named(request: dict) -> dict[str, torch.Tensor]:
     """The tensors of a flat vector by its manifest."""
-    flat = floats(request["values"])
-    return {
-        entry["name"]: flat[entry["offset"] :][: int(torch.Size(entry["shape"]).numel())].view(entry["shape"])
-        for entry in request["entries"]
-    }
+    return views(floats(request["values"]), request["entries"])
+
+
+def encoded(values: torch.Tensor) -> str:
+    """A vector as the base64 of its bytes, little-endian."""
+    return b64encode(values.numpy().tobytes()).decode()
 
 
 class Session:
@@ -94,6 +96,24 @@ class Session:
         steps, alpha_steps, evaluations = (request[key] for key in ("steps", "alphaSteps", "evaluations"))
         return {"seconds": self.training.epoch(self.images, self.labels, steps, alpha_steps, evaluations)}
 
+    def gradients(self, request: dict) -> dict:
+        """Returns the gradients of a supernet's cross entropy, computed in a precision, as the base64 of float64."""
+        space, dtype = request["space"], getattr(torch, request["precision"])
+        # All tensors of the network take this type, also its masks and probabilities.
+        torch.set_default_dtype(dtype)
+        try:
+            supernet = Supernet(space)
+            supernet.assign(request["architecture"])
+            supernet.load(named(request["weights"]))
+            images = floats(request["images"]).view(-1, 3, space["inputHeight"], space["inputWidth"]).to(dtype)
+            stride = request["labelStride"]
+            labels = torch.tensor(request["labels"]).view(-1, space["inputHeight"] // stride, space["inputWidth"] // stride)
+            batch = images, labels, torch.tensor(request["classWeights"], dtype=dtype)
+            weights, alphas = gradients(supernet, request["weights"]["entries"], batch)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        return {"weights": encoded(weights.double()), "alphas": encoded(alphas.double())}
+
     def build(self, request: dict) -> dict:
         """Builds the network of a genotype with weights and statistics; returns its ONNX and its logits for an image."""
         genotype = request["genotype"]
@@ -102,7 +122,7 @@ class Session:
         self.images = floats(request["image"]).view(1, 3, genotype["inputHeight"], genotype["inputWidth"])
         with torch.no_grad():
             logits = self.network(self.images)
-        return {"logits": b64encode(logits.numpy().tobytes()).decode(), "onnx": b64encode(self.network.onnx(self.images)).decode()}
+        return {"logits": encoded(logits), "onnx": b64encode(self.network.onnx(self.images)).decode()}
 
     def run(self, request: dict) -> dict:
         """Returns the milliseconds of each forward pass with a number of threads."""

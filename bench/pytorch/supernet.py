@@ -34,7 +34,7 @@ class Block(nn.Module):
         self.candidates = nn.ModuleList(
             [Factorized((channels, channels, channels), d, s, dropout) for d, s in operations]
         )
-        self.masks = [(torch.arange(channels) < width).float().view(1, channels, 1, 1) for width in widths]
+        self.masks = [(torch.arange(channels) < width).to(torch.get_default_dtype()).view(1, channels, 1, 1) for width in widths]
         self.operation = Groups(1, len(operations))
         self.output = Groups(len(operations), len(widths))
         self.middle = Groups(len(operations), len(widths))
@@ -94,6 +94,10 @@ class Stage(nn.Module):
     def exits(self) -> dict[int, int]:
         """Surviving depth candidates by their number of blocks."""
         return {self.min_depth + candidate: candidate for candidate in self.depth.survivors[0]}
+
+    def groups(self) -> list[Groups]:
+        """All groups in the order of Lathe's architecture parameters."""
+        return [self.depth, *(each for block in self.blocks for each in (block.operation, block.output, block.middle))]
 
     def live_blocks(self) -> list[Block]:
         """The blocks that a surviving exit reaches."""

@@ -93,6 +93,15 @@ export function reduce(
   return r.node(op, [x], shape, x.dtype, { axes, keepdims });
 }
 
+/** The shortest runs of terms that a sum adds up in float32 before it goes on in float64. */
+const RUN = 16;
+
+/** The length of such runs in a sum of `count` terms: the least divisor that is not below RUN. The sum of a run loses hardly any digit. */
+export function runLength(count: number): number {
+  for (let length = RUN; length < count; length++) if (count % length === 0) return length;
+  return count;
+}
+
 /** The elements of x at these indices of an axis. */
 export function gather(r: Recorder, x: Value, indices: readonly number[], axis = 0): Value {
   return r.node("Gather", [x, r.integers(indices)], x.shape.with(axis, indices.length), x.dtype, { axis });

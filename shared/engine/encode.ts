@@ -10,6 +10,7 @@ import type { Attribute, ElementType, Graph, Value } from "./graph";
 /** ONNX's numbers of element types, also used in Cast. */
 export const elementTypes: Record<ElementType, DataType> = {
   float32: DataType.FLOAT,
+  float64: DataType.DOUBLE,
   float16: DataType.FLOAT16,
   bfloat16: DataType.BFLOAT16,
   int32: DataType.INT32,

@@ -91,7 +91,7 @@ export interface AlphaLoss {
 
 /** Weight of the cross entropy against SSR and cost, and bound of the gradient's norm (docs/method.md#the-alpha-step). */
 export const CROSS_ENTROPY_WEIGHT = 100;
-const MAX_NORM = 5;
+export const MAX_NORM = 5;
 
 /**
  * One step of the architecture parameters (docs/method.md#the-alpha-step): 100 CE + ssrFactor * SSR + cost, gradient norm clipped to 5.

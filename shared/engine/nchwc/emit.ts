@@ -1,4 +1,4 @@
-import { binary, concat, pad, reshape, sizeOf, slice } from "../emit";
+import { binary, cast, concat, pad, reduce, reshape, runLength, sizeOf, slice } from "../emit";
 import type { Value } from "../graph";
 import { halved, pooling, shapeOf } from "../ops/window";
 import type { Recorder } from "../recorder";
@@ -125,29 +125,46 @@ export function shiftColumns(
   });
 }
 
-/** Mean of each channel of each value, concatenated, [C]. */
+/**
+ * Mean of each channel of each value, concatenated, [C] in float64. Runs of positions are added in float32, as ONNX Runtime's pooling does
+ * it, one after the other; their means are added in float64. So the error of a sum is that of a short run, however many positions there are.
+ */
 export function channelMeans(r: Recorder, ...values: readonly Value[]): Value {
   return r.within("ChannelMean", () => {
-    const means = concat(
-      r,
-      values.map((x) => averageOver(r, sizeOf(x) / channelsOf(x) > LONG_SUM ? rowMeans(r, x) : x)),
-      1,
-    );
-    return reshape(r, means, [channelsOf(means)]);
+    const runs = values.map((x) => runMeans(r, x));
+    // Neighbours with equally many runs are reduced together.
+    const parts: Value[][] = [];
+    for (const x of runs) {
+      const [neighbour] = parts.at(-1) ?? [];
+      if (neighbour && positionsOf(neighbour) === positionsOf(x)) parts.at(-1)?.push(x);
+      else parts.push([x]);
+    }
+    const means = parts.map((part) => {
+      const plain = toPlain(r, rowMeans(r, concat(r, part, 1), RUNS));
+      const rows = reshape(r, plain, [channelsOf(plain), positionsOf(plain)]);
+      return reduce(r, "ReduceMean", cast(r, rows, "float64"), [1], false);
+    });
+    return concat(r, means, 0);
   });
 }
 
-/** A sum over more positions first adds up each row: ONNX Runtime adds sequentially, which loses digits where terms cancel. */
-const LONG_SUM = 2048;
+const positionsOf = (x: Value): number => sizeOf(x) / channelsOf(x);
 
-function averageOver(r: Recorder, x: Value): Value {
-  return node(r, "GlobalAveragePool", [x], [1, channelsOf(x), 1, 1]);
+/** Runs in a row, of which a pooling computes several at once. The positions of a blocked value are a multiple of it. */
+const RUNS = 8;
+
+/** Means of runs of positions, [1,C,rows,RUNS]. */
+function runMeans(r: Recorder, x: Value): Value {
+  const positions = positionsOf(x);
+  const run = runLength(positions / RUNS);
+  return rowMeans(r, reshape(r, x, [1, channelsOf(x), positions / (RUNS * run), RUNS * run]), run);
 }
 
-/** Means of the rows of x [1,C,h,w], [1,C,h,1]: pools each row of each tile of channels separately. */
-function rowMeans(r: Recorder, x: Value): Value {
-  const [, channels, height, width] = x.shape as [number, number, number, number];
-  return reshape(r, averageOver(r, reshape(r, x, [1, channels * height, 1, width])), [1, channels, height, 1]);
+/** Means of windows of `width` columns of x [1,C,h,w], [1,C,h,w/width]. */
+function rowMeans(r: Recorder, x: Value, width: number): Value {
+  const [, channels, height, columns] = x.shape as [number, number, number, number];
+  const window = { kernel_shape: [1, width], strides: [1, width] };
+  return node(r, "AveragePool", [x], [1, channels, height, columns / width], window);
 }
 
 export function maxPool(r: Recorder, x: Value): Value {

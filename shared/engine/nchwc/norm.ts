@@ -1,4 +1,4 @@
-import { binary, reshape, unary } from "../emit";
+import { binary, cast, reshape, unary } from "../emit";
 import type { Value } from "../graph";
 import type { Recorder } from "../recorder";
 import { channelMeans, split } from "./emit";
@@ -12,8 +12,9 @@ export function splitFactors(r: Recorder, vector: Value, sizes: readonly number[
 export function moments(r: Recorder, values: readonly Value[]): { mean: Value; variance: Value } {
   const mean = channelMeans(r, ...values);
   const squares = channelMeans(r, ...values.map((value) => binary(r, "Mul", value, value)));
-  // Rounding may make the variance negative, so it is clipped at 0.
-  return { mean, variance: unary(r, "Relu", binary(r, "Sub", squares, binary(r, "Mul", mean, mean))) };
+  // The difference is taken in float64, since the digits that both share vanish. Rounding may make it negative, so it is clipped at 0.
+  const variance = cast(r, binary(r, "Sub", squares, binary(r, "Mul", mean, mean)), "float32");
+  return { mean: cast(r, mean, "float32"), variance: unary(r, "Relu", variance) };
 }
 
 /** 1 / sqrt(variance + epsilon). */
@@ -35,7 +36,7 @@ export function normCoefficients(
 
 /**
  * Derivatives through concatenated norms (see emitGradient): with respect to gamma and beta, as means over positions, and the vectors a
- * and c of u.
+ * and c of u. meanDy is in float64.
  */
 export function normGradient(
   r: Recorder,
@@ -47,8 +48,10 @@ export function normGradient(
   meanDy = channelMeans(r, ...dys),
 ): { dg: Value; db: Value; a: Value[]; c: Value[] } {
   const products = channelMeans(r, ...dys.map((dy, at) => binary(r, "Mul", dy, hs[at] as Value)));
-  const dg = binary(r, "Mul", binary(r, "Sub", products, binary(r, "Mul", mean, meanDy)), root);
+  const centred = binary(r, "Sub", products, binary(r, "Mul", cast(r, mean, "float64"), meanDy));
+  const dg = binary(r, "Mul", cast(r, centred, "float32"), root);
+  const db = cast(r, meanDy, "float32");
   const slope = binary(r, "Mul", root, dg);
-  const c = binary(r, "Sub", binary(r, "Mul", slope, mean), meanDy);
-  return { dg, db: meanDy, a: splitFactors(r, unary(r, "Neg", slope), sizes), c: split(r, c, sizes) };
+  const c = binary(r, "Sub", binary(r, "Mul", slope, mean), db);
+  return { dg, db, a: splitFactors(r, unary(r, "Neg", slope), sizes), c: split(r, c, sizes) };
 }

@@ -1,4 +1,4 @@
-import { binary, unary } from "../emit";
+import { binary, cast, unary } from "../emit";
 import { required } from "../kernels/rule";
 import { tf } from "../tf";
 import { channelAffine, channelMean, channelSum, emitMean, perChannel } from "./channels";
@@ -12,10 +12,13 @@ const kernel = defineKernel<Attributes>({
   name: "LatheBatchNorm",
   traced: (r, inputs, { epsilon }: Attributes) => {
     const [x, gamma, beta] = [required(inputs, "x"), required(inputs, "gamma"), required(inputs, "beta")];
-    const mean = emitMean(r, x);
-    // E[x^2] - E[x]^2 needs one pass less than E[(x - E[x])^2]. Rounding may make it negative, so it is clipped at 0.
+    const exactMean = emitMean(r, x);
+    // E[x^2] - E[x]^2 needs one pass less than E[(x - E[x])^2]. The difference is taken in float64, since the digits that both share
+    // vanish. Rounding may make it negative, so it is clipped at 0.
     const squares = emitMean(r, binary(r, "Mul", x, x));
-    const variance = unary(r, "Relu", binary(r, "Sub", squares, binary(r, "Mul", mean, mean)));
+    const difference = binary(r, "Sub", squares, binary(r, "Mul", exactMean, exactMean));
+    const variance = unary(r, "Relu", cast(r, difference, "float32"));
+    const mean = cast(r, exactMean, "float32");
     const y = r.node("BatchNormalization", [x, gamma, beta, mean, variance], x.shape, x.dtype, {
       epsilon: { float: epsilon },
     });

@@ -1,4 +1,4 @@
-import { binary, concat, reshape, slice, step } from "../../emit";
+import { binary, cast, concat, reshape, slice, step } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
 import { channelMeans, channelsOf, convolution, depthwise, sum, withChannels } from "../emit";
@@ -94,6 +94,6 @@ export function emitGradient(
     beta1: binary(r, "Mul", norm1.db, samples(middles)),
     gamma2: binary(r, "Mul", norm2.dg, samples(widths)),
     beta2: binary(r, "Mul", norm2.db, samples(widths)),
-    presence: binary(r, "Mul", channelMeans(r, binary(r, "Mul", dz, kept)), r.scalar(positions)),
+    presence: binary(r, "Mul", cast(r, channelMeans(r, binary(r, "Mul", dz, kept)), "float32"), r.scalar(positions)),
   };
 }
