@@ -40,7 +40,8 @@ export async function accuracy(args: readonly string[]): Promise<Measurement[]> 
   const threads = positive(values.threads, "--threads");
   const sizes = sizesNamed(positionals);
   const python = await openPyTorch(threads);
-  if (!python) throw new LatheError("FAILED_PRECONDITION", `the oracle of the gradients is PyTorch, which is ${LEFT_OUT}`);
+  if (!python)
+    throw new LatheError("FAILED_PRECONDITION", `the oracle of the gradients is PyTorch, which is ${LEFT_OUT}`);
   const { engines, absent } = await enginesAtHand(threads);
   const measurements: Measurement[] = [];
   try {

@@ -3,13 +3,13 @@ import { join } from "node:path";
 import { WORK_STREAM } from "../shared/events/subjects";
 import type { NetworkKept } from "../shared/proto/lathe/v1/events";
 import { ConditionStatus, SearchState, type Search } from "../shared/proto/lathe/v1/search";
-import { AlgorithmKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, DatasetKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { resolve } from "../shared/spec/resolve";
 import { childrenOf, isAlive } from "../shared/testing/processes";
 import { onnxMiou } from "../shared/testing/score";
 import { until } from "../shared/testing/until";
 import { startCommand } from "./latheCommand";
-import { longSpec, smallSpec } from "./specs";
+import { endlessSpec, longSpec, smallSpec } from "./specs";
 import { newFolder, System } from "./system";
 
 let system: System;
@@ -56,7 +56,7 @@ async function cancelledAfter(
 
 describe("of a search that is cancelled", () => {
   it("while it searches, the argmax of the newest epoch is kept", async () => {
-    const { data, search } = await cancelledAfter(longSpec(), "epoch.completed", 1);
+    const { data, search } = await cancelledAfter(endlessSpec(), "epoch.completed", 1);
     expect(data).toMatchObject({ phase: "train", onnx: { kind: "derived.onnx" } });
     expect(search.result).toMatchObject({ genotype: data.genotype, discreteMiou: data.validationMiou });
     const folder = newFolder();
@@ -95,7 +95,8 @@ describe("of a search that is cancelled", () => {
   });
 
   it("before the end of its first epoch, nothing is kept, and the search says so", async () => {
-    const id = await system.begin(longSpec());
+    const dataset = { kind: DatasetKind.DATASET_KIND_STREETS, trainExamples: 800, validationExamples: 8 };
+    const id = await system.begin(endlessSpec({ dataset }));
     await system.inEpoch(id, 1);
     await cancel(id);
     expect((await settled(id)).conditions).toContainEqual(
@@ -117,7 +118,7 @@ describe("while a network is being kept", () => {
       }
     });
   async function keeping(): Promise<{ id: string; pid: number }> {
-    const id = await system.begin(longSpec());
+    const id = await system.begin(endlessSpec());
     await system.event(id, "epoch.completed", 1);
     await cancel(id);
     const [pid] = await until(keepers, (pids) => pids.length > 0);
@@ -147,7 +148,7 @@ describe("while a network is being kept", () => {
     );
     await expect(system.get(id)).rejects.toMatchObject({ code: "NOT_FOUND" });
     // A later search has its network kept.
-    const { data } = await cancelledAfter(longSpec({ seed: 8 }), "epoch.completed", 1);
+    const { data } = await cancelledAfter(endlessSpec({ seed: 8 }), "epoch.completed", 1);
     expect(data.genotype).toBeDefined();
     expect(await system.history(id)).toEqual([]);
   });

@@ -53,3 +53,7 @@ export function longSpec(overrides: Parameters<typeof SearchSpec.fromPartial>[0]
     ...overrides,
   });
 }
+
+/** A search that trains for longer than any test waits before it cancels it, however fast the machine is. */
+export const endlessSpec = (overrides: Parameters<typeof SearchSpec.fromPartial>[0] = {}): SearchSpec =>
+  longSpec({ training: { epochs: 300, batchSize: 4, warmupEpochs: 1, alphaLearningRate: 1e-3 }, ...overrides });

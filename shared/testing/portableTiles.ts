@@ -50,7 +50,6 @@ const RULES: Readonly<Record<string, Rule>> = {
   ReorderOutput: (w, { input: [x = ""] }) => w.plain(x),
   MaxPool: (w, node) => w.blocked(w.node("MaxPool", [w.plain(node.input[0] as string)], node.attribute)),
   AveragePool: (w, node) => w.blocked(w.node("AveragePool", [w.plain(node.input[0] as string)], node.attribute)),
-  GlobalAveragePool: (w, { input: [x = ""] }) => w.node("GlobalAveragePool", [w.plain(x)]),
   Upsample: (w, { input: [x = ""] }) => {
     const how = { mode: "nearest", coordinate_transformation_mode: "asymmetric", nearest_mode: "floor" };
     const scales = w.floats([1, 1, 2, 2]);

@@ -257,3 +257,26 @@ describe("maxPool2x2 at ties", () => {
 it("take rejects an element that is taken twice", () => {
   expect(() => take(tf.tensor1d([1, 2, 3]), [0, -1, 2, -1, 0])).toThrow("an element is taken twice");
 });
+
+describe("sums over many positions", () => {
+  it("give the moments of a norm whose mean is ten times its deviation to 1e-6 of float64", async () => {
+    const [n, c, h, w] = [4, 4, 64, 64];
+    const random = createRandom(1, "moments");
+    const x = Float32Array.from({ length: n * c * h * w }, () => 3 + random.next());
+    const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
+    const step: Step = ({ x, g }) => ({ ...batchNorm(x as tf.Tensor, g as tf.Tensor, g as tf.Tensor, 1e-3) });
+    const compiled = await engine.compile(step, {
+      x: { shape: [n, c, h, w], dtype: "float32" },
+      g: { shape: [c], dtype: "float32" },
+    });
+    const { mean, variance } = await compiled.run({ x, g: new Float32Array(c).fill(1) });
+    await compiled.release();
+    for (let channel = 0; channel < c; channel++) {
+      const values = [...x].filter((_, at) => Math.floor(at / (h * w)) % c === channel);
+      const exact = values.reduce((sum, value) => sum + value, 0) / values.length;
+      const spread = values.reduce((sum, value) => sum + (value - exact) ** 2, 0) / values.length;
+      expect(Math.abs((mean![channel] as number) / exact - 1)).toBeLessThan(2e-7);
+      expect(Math.abs((variance![channel] as number) / spread - 1)).toBeLessThan(1e-6);
+    }
+  });
+});
