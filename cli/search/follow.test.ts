@@ -9,7 +9,7 @@ const quiet = { ms: 600_000 };
 const { SEARCH_STATE_RUNNING: RUNNING, SEARCH_STATE_SUCCEEDED: SUCCEEDED, SEARCH_STATE_FAILED: FAILED } = SearchState;
 
 let now = 0;
-beforeEach(() => jest.spyOn(Date, "now").mockImplementation(() => now));
+beforeEach(() => jest.spyOn(performance, "now").mockImplementation(() => now));
 afterEach(() => jest.restoreAllMocks());
 
 /**

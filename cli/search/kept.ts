@@ -39,7 +39,7 @@ export async function* followToKept(
     const { search } = await api.getSearch({ searchId }, call);
     return search !== undefined && keptOf(search) !== undefined;
   };
-  const deadline = Date.now() + keepMs;
+  const deadline = performance.now() + keepMs;
   for (let look = 1; ; look++) {
     try {
       if (await isKept()) break;
@@ -48,7 +48,7 @@ export async function* followToKept(
       if (error.code !== "UNAVAILABLE" || options.signal?.aborted) throw error;
     }
     if (look === 1) onKeeping();
-    if (Date.now() > deadline) return;
+    if (performance.now() > deadline) return;
     try {
       await pause(POLL_MS, undefined, call);
     } catch {
