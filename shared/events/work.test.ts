@@ -283,7 +283,8 @@ describe("takeWork", () => {
     for (let delivery = 1; delivery <= 4; delivery++)
       expect(await pullOne(bus, settings, new AbortController().signal)).toMatchObject({ deliveries: delivery });
     const seen: number[] = [];
-    await work({ handler: (_work, { deliveries }) => Promise.resolve(void seen.push(deliveries)) });
+    // The last of these deliveries lasts for the lease of the worker.
+    await work({ handler: (_work, { deliveries }) => Promise.resolve(void seen.push(deliveries)), ackWaitMs: 3000 });
     await workIsDone(bus);
     expect(seen).toEqual([1]);
   });
