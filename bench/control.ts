@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -14,7 +14,7 @@ import { ALL_WORK, WORK_STREAM } from "../shared/events/subjects";
 import { LatheError } from "../shared/process/errors";
 import { countListed, timeCalls } from "./control/calls";
 import { storeSearches, type Stored } from "./control/store";
-import { positive, summary, type Measurement } from "./measurement";
+import { positive, residentMegabytes, summary, type Measurement } from "./measurement";
 
 const STARTS = 3;
 /** Idle time before memory is read, so that the garbage of earlier calls is collected. */
@@ -116,11 +116,6 @@ async function measure(site: Site, size: number, stored: Stored, calls: number):
   memory["nats-server"] = residentMegabytes(site.natsPid);
   const { events, bytes } = stored;
   return { size, series: { "start of the search service": starts, ...series }, memory, events, megabytes: bytes / 1e6 };
-}
-
-function residentMegabytes(pid: number, field = "VmRSS"): number {
-  const status = readFileSync(`/proc/${pid}/status`, "utf8");
-  return Math.round(Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1024);
 }
 
 function report(found: readonly Found[], epochs: number, calls: number): Measurement[] {

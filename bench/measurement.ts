@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { percentile } from "../services/latency/measure";
 import { LatheError } from "../shared/process/errors";
 import { startWorker } from "../shared/process/worker";
@@ -50,6 +51,12 @@ export function median(values: readonly number[]): number {
 export function positive(text: string, flag: string): number {
   if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
   throw new LatheError("INVALID_ARGUMENT", `${flag} is "${text}", must be a whole number from 1 to 999999`);
+}
+
+/** Resident memory of a process in MB of 2^20 bytes, or another field of its status, such as VmHWM. */
+export function residentMegabytes(pid: number, field = "VmRSS"): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Math.round(Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) / 1024);
 }
 
 /** Measurements that need their own process. */

@@ -14,7 +14,7 @@ import { median, positive, type Measurement } from "./measurement";
 import { base64, fromBase64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch } from "./pytorch";
 
 /** Pyramid channels of the reference implementation's aggregation block. */
-const PYRAMID = 40;
+export const PYRAMID = 40;
 const THREADS = [1, 2];
 /** Tolerance of logits, as a share of the largest logit. One side folds batch norms into convolutions, the other does not. */
 const TOLERANCE = 1e-4;

@@ -6,13 +6,13 @@ import { initialStats, initialWeights } from "../shared/network/initialise";
 import { buildSupernet } from "../shared/network/supernet";
 import { LatheError } from "../shared/process/errors";
 import { costOfLargest, macsTable } from "../shared/space/cost";
-import { searchStride } from "../shared/space/genotype";
 import { initialArchitecture } from "../shared/space/groups";
 import {
   openSupernetTrainer,
   type StepOptions,
   type SupernetTrainer,
 } from "../services/supernet/training/supernetTrainer";
+import { randomBatch } from "../services/supernet/training/randomBatch";
 import { median, positive, type Measurement } from "./measurement";
 import { base64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
 import { CLASSES, sizesNamed, SIZES, sizeText, spaceOf, type Size } from "./sizes";
@@ -116,7 +116,7 @@ type Trial = ReturnType<typeof makeTrial>;
 
 /** A supernet of a size with its initial state, and a random batch, both from a seed. */
 export function makeTrial(size: Size, seed = 1) {
-  const { batchSize, height, width } = SIZES[size];
+  const { batchSize } = SIZES[size];
   const space = spaceOf(size);
   const random = createRandom(seed, "bench");
   const supernet = buildSupernet(space, initialArchitecture(space));
@@ -134,17 +134,11 @@ export function makeTrial(size: Size, seed = 1) {
       weightDecay: 1e-3,
     },
   };
-  const stride = searchStride(space);
   return {
     space,
     options,
     start: firstState(supernet, initialWeights(supernet.weights, random), initialStats(supernet.stats)),
-    batch: {
-      images: Float32Array.from({ length: batchSize * 3 * height * width }, () => random.next()),
-      labels: Int32Array.from({ length: (batchSize * height * width) / stride ** 2 }, () => random.integer(CLASSES)),
-      size: batchSize,
-      indices: [],
-    },
+    batch: randomBatch(space, batchSize, random),
   };
 }
 

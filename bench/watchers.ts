@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { SearchServiceClient, SearchState } from "../shared/proto/lathe/v1/searc
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { connect } from "../shared/rpc/client";
 import { percentile } from "../services/latency/measure";
-import { positive, type Measurement } from "./measurement";
+import { positive, residentMegabytes, type Measurement } from "./measurement";
 import type { Seen, WatchJob } from "./watchers/client";
 import { checkTurns, courseOf, type Course } from "./watchers/course";
 
@@ -192,8 +192,4 @@ function report({ series, memory: { before, peak, after }, notes }: Found): Meas
       rows: Object.entries(series).map(([name, values]) => [name, at(values, 50), at(values, 99)]),
     },
   };
-}
-
-function residentMegabytes(pid: number): number {
-  return Math.round(Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024);
 }

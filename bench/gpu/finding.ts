@@ -1,4 +1,5 @@
 import { type Outcome, judged } from "../../shared/process/checks";
+import { relativeDifference } from "../../shared/engine/difference";
 import type { Provider } from "../../shared/engine/engine";
 
 /** A measured figure of a check, with the bound that it must not exceed. */
@@ -28,16 +29,6 @@ export function finding(figures: Figure[], detail: string, faults: readonly stri
   return { ...judged([...faults, ...exceeded], detail), figures };
 }
 
-/** Largest |a - b| as a share of the largest |b|; NaN where an element is no number. */
-export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  if (a.length !== b.length) return NaN;
-  let apart = 0;
-  let largest = 0;
-  for (let at = 0; at < b.length; at++) {
-    const distance = Math.abs(a[at]! - b[at]!);
-    if (Number.isNaN(distance)) return NaN;
-    apart = Math.max(apart, distance);
-    largest = Math.max(largest, Math.abs(b[at]!));
-  }
-  return apart === 0 ? 0 : apart / largest;
-}
+/** Largest |a - b| as a share of the largest |b|; NaN where an element is no number, or the lengths differ. */
+export const difference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  a.length === b.length ? relativeDifference(a, b) : NaN;

@@ -4,14 +4,15 @@ import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { buildDiscrete } from "../../shared/network/discrete";
 import { openOnnx } from "../../shared/engine/onnx";
 import { encodeAttribute } from "../../shared/engine/encode";
+import { elementCount } from "../../shared/engine/signature";
 import { createRandom } from "../../shared/engine/random";
 import { packageRoot } from "../../shared/process/root";
 import { ModelProto } from "../../shared/proto/onnx/onnx";
 import { readGenotype } from "../../cli/spec/networkBuild";
 import { percentile, sampleRuns } from "../../services/latency/measure";
+import { PYRAMID } from "../network";
 import { finding, type Figure, type Finding, type Setting } from "./finding";
 
-const PYRAMID = 40;
 const SAMPLING = { warmupRuns: 20, timedRuns: 200, budgetMs: 6000, minimumRuns: 10 };
 
 /**
@@ -35,10 +36,10 @@ export async function latencies({
   ] as const) {
     const opened = await openOnnx(model, { provider, threads });
     const inputs = Object.fromEntries(
-      Object.entries(opened.inputs).map(([name, { shape }]) => [name, new Float32Array(elements(shape)).fill(0.5)]),
+      Object.entries(opened.inputs).map(([name, { shape }]) => [name, new Float32Array(elementCount(shape)).fill(0.5)]),
     );
     const into = Object.fromEntries(
-      Object.entries(opened.outputs).map(([name, { shape }]) => [name, new Float32Array(elements(shape))]),
+      Object.entries(opened.outputs).map(([name, { shape }]) => [name, new Float32Array(elementCount(shape))]),
     );
     const seconds = await sampleRuns(() => opened.run(inputs, into), SAMPLING, new AbortController().signal);
     await opened.release();
@@ -52,8 +53,6 @@ export async function latencies({
   }
   return finding(figures, `${built.genotype.classes} classes, random weights, batch 1`);
 }
-
-const elements = (shape: readonly number[]) => shape.reduce((product, size) => product * size, 1);
 
 /** A network whose image is one pixel, repeated on the device, and whose only output is the largest logit. */
 function withoutCopies(onnx: Uint8Array): Uint8Array {

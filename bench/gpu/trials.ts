@@ -3,9 +3,9 @@ import { createRandom } from "../../shared/engine/random";
 import type { SupernetState } from "../../shared/network/checkpoint";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
-import { searchStride } from "../../shared/space/genotype";
 import { resolve } from "../../shared/spec/resolve";
 import { stepOptions } from "../../services/supernet/training/algorithms/ssr/train";
+import { randomBatch } from "../../services/supernet/training/randomBatch";
 import { initialSupernet } from "../../services/supernet/training/supernetState";
 import type { StepOptions } from "../../services/supernet/training/supernetTrainer";
 import { makeTrial } from "../step";
@@ -27,18 +27,9 @@ export function trial(name: "S" | "L" | "tiny" | "paper", seed = 1): Trial {
 /** The supernet of a spec, with a random batch of its size. */
 export function trialOf(asked: SearchSpec, seed: number): Trial {
   const { spec, space } = resolve(asked);
-  const random = createRandom(seed, "verify");
-  const { batchSize } = spec.training;
-  const { inputHeight, inputWidth, classes } = space;
-  const cells = (batchSize * inputHeight * inputWidth) / searchStride(space) ** 2;
   return {
     start: initialSupernet(space, seed),
-    options: stepOptions({ spec, space, table: macsTable(space) }, new Float32Array(classes).fill(1)),
-    batch: {
-      images: Float32Array.from({ length: batchSize * 3 * inputHeight * inputWidth }, () => random.next()),
-      labels: Int32Array.from({ length: cells }, () => random.integer(classes)),
-      size: batchSize,
-      indices: [],
-    },
+    options: stepOptions({ spec, space, table: macsTable(space) }, new Float32Array(space.classes).fill(1)),
+    batch: randomBatch(space, spec.training.batchSize, createRandom(seed, "verify")),
   };
 }

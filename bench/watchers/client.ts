@@ -10,7 +10,7 @@ export interface WatchJob {
   slots: number[];
 }
 
-/** What a watcher has seen of a search, or nothing yet. Answered with the slot's next search, or "" at the end. */
+/** The events of a search that a watcher has seen, or none yet. The answer is the slot's next search, or "" at the end. */
 export interface Seen {
   slot: number;
   searchId: string;

@@ -15,7 +15,7 @@ interface Asked {
   precision?: Precision;
 }
 
-/** What a machine has; tests replace it. */
+/** The libraries of a machine; tests replace them. */
 export interface Libraries {
   /** Whether native/cuda has the provider. */
   has(provider: Provider): boolean;
@@ -35,7 +35,7 @@ const thisMachine: Libraries = {
   },
 };
 
-/** What the libraries of a provider lack on this machine, each with what mends it; empty if all load. */
+/** The libraries that a provider misses on this machine, each with what mends it; empty if all load. */
 function lacks(provider: Provider, libraries: Libraries): string[] {
   const tried = (names: readonly string[]) => [...new Set(names.flatMap((name) => libraries.missing(name) ?? []))];
   const ours = libraries.has(provider) ? tried(CUDA).filter((name) => name !== DRIVER) : undefined;

@@ -1,13 +1,11 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Batch } from "../../../shared/data/batches";
 import { createEngine, type EngineOptions } from "../../../shared/engine/engine";
 import { measureOverhead, median, Profiles, type NodeTimes } from "../../../shared/engine/profile";
-import { createRandom, type Random } from "../../../shared/engine/random";
-import type { SearchSpace } from "../../../shared/proto/lathe/v1/space";
+import { createRandom } from "../../../shared/engine/random";
 import { supernetMacs } from "../../../shared/space/networkCosts";
-import { searchStride } from "../../../shared/space/genotype";
+import { randomBatch } from "./randomBatch";
 import { openSupernetTrainer, type SupernetTrainer } from "./supernetTrainer";
 import { initialSupernet } from "./supernetState";
 import { stepOptions } from "./algorithms/ssr/train";
@@ -112,16 +110,4 @@ async function timed(
       await time("alphas", () => alphaStep(batch, alphaLearningRate, { ssrFactor: 1, costWeight: spec.cost.weight }));
   }
   return Object.fromEntries([...series].map(([step, seconds]) => [step, median(seconds.slice(warmUp))]));
-}
-
-/** A batch of random images: the time of a step does not depend on their content. */
-function randomBatch({ inputHeight, inputWidth, classes, ...space }: SearchSpace, size: number, random: Random): Batch {
-  const pixels = inputHeight * inputWidth;
-  const cells = pixels / searchStride(space) ** 2;
-  return {
-    images: Float32Array.from({ length: size * 3 * pixels }, () => random.next()),
-    labels: Int32Array.from({ length: size * cells }, () => random.integer(classes)),
-    size,
-    indices: [],
-  };
 }

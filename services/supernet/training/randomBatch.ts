@@ -1,0 +1,20 @@
+import type { Batch } from "../../../shared/data/batches";
+import type { Random } from "../../../shared/engine/random";
+import type { SearchSpace } from "../../../shared/proto/lathe/v1/space";
+import { searchStride } from "../../../shared/space/genotype";
+
+/** A batch of `size` random images in 0 to 1 with random labels, for steps whose result does not matter. */
+export function randomBatch(
+  { inputHeight, inputWidth, classes, ...space }: SearchSpace,
+  size: number,
+  random: Random,
+): Batch {
+  const pixels = inputHeight * inputWidth;
+  const cells = pixels / searchStride(space) ** 2;
+  return {
+    images: Float32Array.from({ length: size * 3 * pixels }, () => random.next()),
+    labels: Int32Array.from({ length: size * cells }, () => random.integer(classes)),
+    size,
+    indices: [],
+  };
+}
