@@ -5,11 +5,13 @@ import type { Connection } from "../../shared/rpc/client";
 /** The events of a search that has ended: sequence and name. */
 export type Course = readonly { sequence: number; name: string }[];
 
-/** Reads the whole course of a search that has ended. */
+/** Reads the course of a search that has ended: what a watcher from its beginning to its end gets, so without network.kept, which follows. */
 export async function courseOf({ api }: Connection<typeof SearchServiceService>, searchId: string): Promise<Course> {
   const events: WatchSearchResponse[] = [];
   for await (const event of api.watchSearch({ searchId, fromSequence: 0, includeProgress: false })) events.push(event);
-  return events.map(({ sequence, event }) => ({ sequence, name: event?.$case ?? "" }));
+  return events
+    .map(({ sequence, event }) => ({ sequence, name: event?.$case ?? "" }))
+    .filter(({ name }) => name !== "networkKept");
 }
 
 /** Trainings that may begin while a search waits for its retraining: the worker takes from both queues in turns. */
