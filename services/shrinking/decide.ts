@@ -68,12 +68,17 @@ export function completePolicy(set: ShrinkingSpec | undefined): ShrinkingPolicy 
  * under the policy FAIL.
  */
 export function decide(input: DecideInput): Decision {
-  validateArchitecture(input.space, input.architecture);
-  validateEpochs(input.epoch, input.epochs);
+  validateInput(input);
   return decideNext(input);
 }
 
-/** Decides as `decide` does, for an architecture that is known to be one of the space. `before` is the decision that left its candidates. */
+/** Throws INVALID_ARGUMENT where the architecture is not one of the space, or an epoch is none. */
+export function validateInput({ space, architecture, epoch, epochs }: DecideInput): void {
+  validateArchitecture(space, architecture);
+  validateEpochs(epoch, epochs);
+}
+
+/** Decides as `decide` does, for an input that is known to be valid. `before` is the decision that left its candidates. */
 export function decideNext({ space, architecture, policy, epoch, epochs }: DecideInput, before?: Decision): Decision {
   const removals: Removal[] = [];
   let left = architecture;

@@ -1,20 +1,23 @@
+import { setImmediate } from "node:timers/promises";
 import { ShrinkingServiceService } from "../../shared/proto/lathe/v1/shrinking";
 import { refusal } from "../../shared/space/validate";
 import { service, type Service } from "../../shared/rpc/handlers";
-import { completePolicy, decide } from "./decide";
+import { completePolicy, decideNext, validateInput } from "./decide";
 import { simulate } from "./simulate";
 
 /** ShrinkingService: the decisions of the search, asked for directly. */
 export function shrinkingService(): Service {
   return service(ShrinkingServiceService, {
-    decide: ({ space, architecture, policy, epoch, epochs }) =>
-      decide({
-        space: required("space", space),
-        architecture: required("architecture", architecture),
-        policy: completePolicy(policy),
-        epoch,
-        epochs,
-      }),
+    decide: async ({ space, architecture, policy, epoch, epochs }) => {
+      const input = {
+        ...{ space: required("space", space), architecture: required("architecture", architecture) },
+        ...{ policy: completePolicy(policy), epoch, epochs },
+      };
+      validateInput(input);
+      // Other calls have their turn between the two halves of the work on a large architecture.
+      await setImmediate();
+      return decideNext(input);
+    },
     *simulateSchedule({ space, policy, epochs }) {
       for (const decision of simulate(required("space", space), completePolicy(policy), epochs))
         yield { decisions: [decision] };

@@ -140,6 +140,8 @@ export class Check {
       if (length % 8 !== 0) throw new Error(`a list of doubles has ${length} bytes`);
       return length / 8;
     }
+    // A decoder would read on behind the list, and take what follows for other fields than this check does.
+    if (length > 0 && this.bytes[reader.pos - 1]! >= 0x80) throw new Error("its last number ends beyond its list");
     let count = 0;
     for (let at = from; at < reader.pos; at++) if (this.bytes[at]! < 0x80) count++;
     return count;

@@ -217,6 +217,11 @@ describe("bytes that are no request are INVALID_ARGUMENT with their place", () =
       within(2, within(1, within(3, new Uint8Array(12)))),
       /^architecture\.groups\[0\]\.alphas cannot be read.*12 bytes/,
     ],
+    [
+      "a list whose last number ends beyond it",
+      joined(within(1, within(6, new Uint8Array([1, 0xa6]))), within(2, new Uint8Array())),
+      /^space\.dilations cannot be read at byte \d+: its last number ends beyond its list/,
+    ],
     ["field number 0", new Uint8Array([0x02, 0]), /^\(top level\) cannot be read at byte 1: a field has the number 0/],
     ["an end of a group", new Uint8Array([0x9c, 0x06]), /^\(top level\) cannot be read/],
     ["groups in groups", new Uint8Array(200_000).fill(0x9b), /^\(top level\) cannot be read/],

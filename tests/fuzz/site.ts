@@ -122,12 +122,10 @@ export class Site {
     const { api } = this.system.search;
     for (const { id, state } of await this.listed()) {
       if (!chosen(id)) continue;
+      // It may have ended since it was listed, or a call that its client gave up has deleted it.
       if (state < SearchState.SEARCH_STATE_SUCCEEDED)
-        // It may have ended since it was listed.
-        await api.cancelSearch({ searchId: id, reason: "" }).catch((error: { code?: string }) => {
-          if (error.code !== "FAILED_PRECONDITION") throw error;
-        });
-      await api.deleteSearch({ searchId: id });
+        await api.cancelSearch({ searchId: id, reason: "" }).catch(unless("FAILED_PRECONDITION", "NOT_FOUND"));
+      await api.deleteSearch({ searchId: id }).catch(unless("NOT_FOUND"));
     }
   }
 
@@ -143,6 +141,12 @@ export class Site {
     return this.system.begin(spec);
   }
 }
+
+const unless =
+  (...codes: string[]) =>
+  (error: Error & { code?: string }) => {
+    if (!codes.includes(error.code ?? "")) throw error;
+  };
 
 function architectureOf(event: StoredEvent["event"]) {
   return event.type === "epoch.completed" ? event.data.architecture : undefined;
