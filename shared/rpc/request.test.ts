@@ -233,6 +233,29 @@ describe("bytes that are no request are INVALID_ARGUMENT with their place", () =
     ]);
   });
 
+  it("or can be decoded, where a message has a few other bytes", async () => {
+    const random = uniform(4);
+    const any = randomSpace(random);
+    const whole = SimulateScheduleRequest.encode({ space: any, policy: undefined, epochs: [initialArchitecture(any)] });
+    const bytes = whole.finish();
+    const read = requestReader(SIMULATE, (part) => SimulateScheduleRequest.decode(part));
+    let [accepted, refused] = [0, 0];
+    for (let run = 0; run < 5000; run++) {
+      const changed = Buffer.from(bytes);
+      // Most of a message are lists of alphas; its first bytes are those of the space.
+      for (let at = 0; at <= run % 3; at++)
+        changed[Math.floor(random() * Math.min(changed.length, 80))] = Math.floor(random() * 256);
+      const fault = await read(changed).then(
+        () => undefined,
+        (error: unknown) => LatheError.from(error),
+      );
+      if (fault) expect(fault.code).toBe("INVALID_ARGUMENT");
+      if (fault) refused++;
+      else accepted++;
+    }
+    expect(Math.min(accepted, refused)).toBeGreaterThan(100);
+  });
+
   it("whatever they are", async () => {
     const random = uniform(3);
     for (let run = 0; run < 300; run++) {
