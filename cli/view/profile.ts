@@ -81,12 +81,17 @@ export function memoryLines(preset: string, estimate: MemoryEstimate, machine: n
   const row = (...cells: string[]) => `  ${(cells[0] ?? "").padEnd(12)}${cells.slice(1).map((cell) => cell.padStart(14)).join("")}`; // prettier-ignore
   return [
     `estimated memory of training the whole supernet of ${preset}, formulation ${estimate.formulation}`,
-    row("", "activations", "constants", "inputs", "outputs", "together"),
-    ...estimate.steps.map(({ name, activations, constants, inputs, outputs, bytes }) =>
-      row(name, ...[activations, constants, inputs, outputs, bytes].map(memorySize)),
+    row("", "activations", "constants", "inputs", "outputs", "together", "moves", "MACs"),
+    ...estimate.steps.map(({ name, activations, constants, inputs, outputs, bytes, traffic, macs }) =>
+      row(
+        name,
+        ...[activations, constants, inputs, outputs, bytes, traffic].map(memorySize),
+        `${(macs / 1e9).toFixed(1)} G`,
+      ),
     ),
     row("process", "", "", "", "", memorySize(estimate.processBytes)),
     row("all", "", "", "", "", memorySize(estimate.bytes)),
     `this machine has ${memorySize(machine)}; decoded images are not in the estimate`,
+    "moves: what the operators of one run read and write; MACs: multiplications of its convolutions, with their gradients",
   ];
 }

@@ -1,6 +1,6 @@
 import { EAGER, MemoryAccount } from "./account";
 import { bytesOf, type Graph, type GraphNode, type Value } from "./graph";
-import { eagerMemory, graphMemory, total } from "./memory";
+import { eagerMemory, graphMemory, graphTraffic, total } from "./memory";
 
 const value = (name: string, elements: number): Value => ({ name, shape: [elements], dtype: "float32" });
 const node = (op: string, inputs: Value[], ...outputs: Value[]): GraphNode => ({
@@ -62,6 +62,12 @@ describe("memory of a graph", () => {
     expect(activations(nodes, [y])).toBe(4 * 1500);
     expect(activations(nodes, [a, y])).toBe(4 * 500);
   });
+});
+
+it("the traffic of a graph counts each input and output of its operators, and nothing of a reshape", () => {
+  const flat = value("flat", 1000);
+  const nodes = [node("Conv", [x, w], a), node("Reshape", [a], flat), node("Gemm", [flat, b], y)];
+  expect(graphTraffic(graph(nodes))).toBe(4 * (100 + 10 + 1000 + 1000 + 500 + 1));
 });
 
 describe("the memory of an eager engine", () => {

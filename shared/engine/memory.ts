@@ -76,6 +76,15 @@ export function eagerMemory(graph: Graph): GraphMemory {
   return { ...graphMemory(graph), activations: sizeOf([...handed.values()]) };
 }
 
+/**
+ * Bytes that the operators of a graph read and write if each runs by itself: every input and output once. On a GPU they bound the time of a
+ * step from below, with the bandwidth of its memory.
+ */
+export const graphTraffic = ({ nodes }: Graph): number =>
+  nodes
+    .filter(({ op }) => !ALIASES.has(op))
+    .reduce((sum, { inputs, outputs }) => sum + sizeOf(inputs) + sizeOf(outputs), 0);
+
 const sizeOf = (values: readonly Value[]) => values.reduce((sum, value) => sum + bytesOf(value), 0);
 
 /** Bytes of an input whose lifetime ends at the node and whose memory the output reuses. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createEngine, type EngineOptions } from "../../../shared/engine/engine";
 import { measureOverhead, median, Profiles, type NodeTimes } from "../../../shared/engine/profile";
 import { createRandom } from "../../../shared/engine/random";
-import { supernetMacs } from "../../../shared/space/networkCosts";
+import { stepMacs } from "./memory";
 import { randomBatch } from "./randomBatch";
 import { openSupernetTrainer, type SupernetTrainer } from "./supernetTrainer";
 import { initialSupernet } from "./supernetState";
@@ -24,7 +24,7 @@ export interface StepReport {
   seconds: number;
   profiledSeconds: number;
   times: NodeTimes[];
-  /** Nominal MACs of the convolutions: forward and input gradient; in the weights step the weight gradient too. */
+  /** stepMacs. */
   macs: number;
 }
 
@@ -66,7 +66,6 @@ export async function profileSteps(
       return names.map((name) => [name, profiles.read(name, warmUp, overheadSeconds)] as const);
     };
     const read = await profile().finally(() => profiled.release());
-    const forward = supernetMacs(space, state.supernet.stages).reduce((sum, { macs }) => sum + macs, 0) * batchSize;
     return {
       engine: engine.name,
       formulation: plain.compiled.formulation,
@@ -79,7 +78,7 @@ export async function profileSteps(
         seconds: seconds[step] ?? NaN,
         profiledSeconds: runSeconds,
         times,
-        macs: (step === "weights" ? 3 : 2) * forward,
+        macs: stepMacs(step, job, state),
       })),
     };
   } finally {
