@@ -1,6 +1,7 @@
+import { cudaLibraries } from "../../shared/engine/cuda";
 import { askDriver } from "../../shared/engine/device";
 
-/** Facts that NVIDIA's driver reports of the device, by name. */
+/** Facts that NVIDIA's driver and libraries report, by name. */
 export function deviceFacts(): Record<string, string> {
   const fields = {
     device: "name",
@@ -15,8 +16,11 @@ export function deviceFacts(): Record<string, string> {
     MIG: "mig.mode.current",
   };
   const values = askDriver(Object.values(fields), true);
-  if (values === undefined) return {};
-  return Object.fromEntries(Object.keys(fields).map((name, at) => [name, values[at] ?? ""]));
+  const libraries = cudaLibraries();
+  return {
+    ...(values && Object.fromEntries(Object.keys(fields).map((name, at) => [name, values[at] ?? ""]))),
+    ...(libraries !== "" && { libraries }),
+  };
 }
 
 /** Memory of the device that is in use, in MiB; undefined without NVIDIA's driver. */

@@ -28,17 +28,12 @@ function filesBelow(folder) {
 function compileAddon(folder) {
   const addon = join(folder, "lathe.node");
   const made = join(folder, ".made.node");
+  const source = join(root, "scripts", "native", "cuda.c");
+  // It finds NVIDIA's libraries beside itself, too.
+  const flags = ["-O2", "-shared", "-fPIC", "-Wl,-rpath,$ORIGIN"];
   rmSync(addon, { force: true });
   try {
-    output(process.env.CC || "cc", [
-      "-O2",
-      "-shared",
-      "-fPIC",
-      join(root, "scripts/native/cuda.c"),
-      "-o",
-      made,
-      "-ldl",
-    ]);
+    output(process.env.CC || "cc", [...flags, source, "-o", made, "-ldl"]);
     output(process.execPath, ["-e", "require(process.argv[1])", made]);
     renameSync(made, addon);
   } catch (error) {
