@@ -1,6 +1,7 @@
-import { execFileSync } from "node:child_process";
+import { cudaLibraries } from "../../shared/engine/cuda";
+import { askDriver } from "../../shared/engine/device";
 
-/** Facts that NVIDIA's driver reports of device 0, by name. */
+/** Facts that NVIDIA's driver and libraries report, by name. */
 export function deviceFacts(): Record<string, string> {
   const fields = {
     device: "name",
@@ -14,25 +15,16 @@ export function deviceFacts(): Record<string, string> {
     "performance state": "pstate",
     MIG: "mig.mode.current",
   };
-  const line = smi(`--query-gpu=${Object.values(fields).join(",")}`);
-  if (line === undefined) return {};
-  const values = line.split(", ");
-  return Object.fromEntries(Object.keys(fields).map((name, at) => [name, values[at] ?? ""]));
+  const values = askDriver(Object.values(fields), true);
+  const libraries = cudaLibraries();
+  return {
+    ...(values && Object.fromEntries(Object.keys(fields).map((name, at) => [name, values[at] ?? ""]))),
+    ...(libraries !== "" && { libraries }),
+  };
 }
 
-/** Memory of device 0 that is in use, in MiB; undefined without NVIDIA's driver. */
+/** Memory of the device that is in use, in MiB; undefined without NVIDIA's driver. */
 export function usedMebibytes(): number | undefined {
-  const line = smi("--query-gpu=memory.used", ",nounits");
-  return line === undefined ? undefined : Number(line);
-}
-
-function smi(query: string, format = ""): string | undefined {
-  try {
-    const stdio: ("ignore" | "pipe")[] = ["ignore", "pipe", "ignore"];
-    const text = execFileSync("nvidia-smi", [query, `--format=csv,noheader${format}`, "--id=0"], { stdio });
-    return text.toString().trim().split("\n")[0];
-  } catch {
-    // No driver, or an older one that lacks a field.
-    return undefined;
-  }
+  const [text] = askDriver(["memory.used"]) ?? [];
+  return text === undefined ? undefined : Number(text);
 }

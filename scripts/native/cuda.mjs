@@ -1,10 +1,11 @@
 // npm run cuda:install [-- --provider-only]
 // Puts ONNX Runtime's CUDA provider and NVIDIA's libraries into native/cuda, where processes that compute look for them
 // (shared/engine/native.ts). --provider-only leaves NVIDIA's libraries out, for a system that has those of this CUDA.
+// Compiles the addon through which the provider gets its options (cuda.c), where it finds a C compiler.
 import { lstatSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { command, fetchWheel, pins, Refusal, root, version } from "./install.mjs";
+import { command, fetchWheel, output, pins, Refusal, root, say, version } from "./install.mjs";
 
 const { cuda, nvidia, provider } = pins;
 const options = { "provider-only": { type: "boolean", default: false } };
@@ -23,7 +24,28 @@ function filesBelow(folder) {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-await command({ name: "cuda", wheels, made: { runtime: version(runtime) } }, async (folder) => {
+/** Compiles the addon into a folder. Without it the provider works, with other options. */
+function compileAddon(folder) {
+  const addon = join(folder, "lathe.node");
+  const made = join(folder, ".made.node");
+  const source = join(root, "scripts", "native", "cuda.c");
+  // It finds NVIDIA's libraries beside itself, too.
+  const flags = ["-O2", "-shared", "-fPIC", "-Wl,-rpath,$ORIGIN"];
+  rmSync(addon, { force: true });
+  try {
+    output(process.env.CC || "cc", [...flags, source, "-o", made, "-ldl"]);
+    output(process.execPath, ["-e", "require(process.argv[1])", made]);
+    renameSync(made, addon);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    rmSync(made, { force: true });
+    const why = `${error.message.replaceAll("\n", " ")} (Debian: gcc, libc6-dev; or set CC)`;
+    say(`${why}: the CUDA provider works, but takes more memory, and its runs differ (docs/engine.md, On a GPU)`);
+  }
+}
+
+const made = { runtime: version(runtime) };
+await command({ name: "cuda", wheels, made, finish: compileAddon }, async (folder) => {
   const npms = version(runtime);
   if (npms !== provider.version)
     throw new Refusal(

@@ -102,9 +102,10 @@ function removeLeftovers() {
 
 /**
  * Fills native/<name> by `fill`, which gets a folder that takes this place when it is done. `made` says what it will hold: if native/<name>
- * holds that already, nothing is done. `lacks` names further faults of this machine, `compileSeconds` is the time after the download.
+ * holds that already, it stays. `finish` runs in either case, on what is filled. `lacks` names further faults of this machine,
+ * `compileSeconds` is the time after the download.
  */
-async function install({ name, wheels, made, lacks = [], compileSeconds = 0 }, fill) {
+async function install({ name, wheels, made, lacks = [], compileSeconds = 0, finish = () => {} }, fill) {
   const startedAt = Date.now();
   if (process.platform !== "linux" || process.arch !== "x64")
     throw new Refusal(`the wheels are for Linux on x64, and this is ${process.platform} on ${process.arch}`);
@@ -112,7 +113,10 @@ async function install({ name, wheels, made, lacks = [], compileSeconds = 0 }, f
   const stamp = join(target, "installed.json");
   const what = wheels.map((wheel) => `${wheel.name} ${wheel.version}`).join(", ");
   const state = JSON.stringify({ ...made, wheels: wheels.map(({ sha256 }) => sha256) });
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === state) return say(`native/${name} has ${what} already`);
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === state) {
+    say(`native/${name} has ${what} already`);
+    return finish(target);
+  }
   const sum = (of) => wheels.reduce((all, wheel) => all + wheel[of], 0);
   const disk = sum("unpackedMegabytes") + Math.max(...wheels.map(({ megabytes }) => megabytes)) + 100;
   const faults = [...missing(disk), ...lacks];
@@ -125,6 +129,7 @@ async function install({ name, wheels, made, lacks = [], compileSeconds = 0 }, f
   mkdirSync(folder);
   try {
     await fill(folder);
+    finish(folder);
     writeFileSync(join(folder, "installed.json"), state);
     rmSync(target, { recursive: true, force: true });
     renameSync(folder, target);

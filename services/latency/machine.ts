@@ -2,6 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { listSupportedBackends } from "onnxruntime-node";
+import { cudaLibraries } from "../../shared/engine/cuda";
+import { askDriver } from "../../shared/engine/device";
 import { requireProvider } from "../../shared/engine/session";
 import type { Machine } from "./devices";
 
@@ -23,3 +25,12 @@ export const thisMachine: Machine = {
     }
   },
 };
+
+/** What the time of a run on a GPU depends on besides the GPU: its libraries, driver and clock, which is best read right after the runs. */
+export function gpuRuntime(libraries = cudaLibraries(), ask = askDriver): string[] {
+  const [driver, clock, highest] = ask(["driver_version", "clocks.sm", "clocks.max.sm"], true) ?? [];
+  return [
+    libraries || "CUDA and cuDNN of unknown version",
+    ...(driver === undefined ? [] : [`driver ${driver}`, `SM clock ${clock} of ${highest}`]),
+  ];
+}

@@ -6,7 +6,7 @@ import { elementCount, type Arrays, type Signature } from "../../shared/engine/s
 import { LatheError } from "../../shared/process/errors";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { deviceName, providerOf } from "./devices";
-import { thisMachine } from "./machine";
+import { gpuRuntime, thisMachine } from "./machine";
 import { summarise, sampleRuns, type Clock, type Conditions, type Sampling } from "./measure";
 import type { ProfilingSettings } from "./settings";
 
@@ -98,7 +98,7 @@ function conditionsOf({ deviceClass, threads }: ProfilingSettings, height: numbe
   return {
     device: deviceName(deviceClass, thisMachine),
     deviceClass,
-    runtime: `onnxruntime-node ${onnxRuntimeVersion()}`,
+    runtime: [`onnxruntime-node ${onnxRuntimeVersion()}`, ...(deviceClass === "cpu" ? [] : gpuRuntime())].join(", "),
     precision: precisionOn(deviceClass),
     batchSize: 1,
     inputHeight: height,

@@ -1,3 +1,4 @@
+import { memoryBound } from "../../shared/engine/account";
 import { createQuota } from "../../shared/events/quota";
 import { startEngine } from "../../shared/service/engine";
 import { serve } from "../../shared/service/serve";
@@ -8,6 +9,10 @@ import { supernetService } from "./rpc";
 
 void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shutdown }) => {
   const engine = await startEngine(config, facts, config.LATHE_TRAINING_MEMORY * 2 ** 20);
+  if (memoryBound(engine.provider, engine.memoryBytes) === Infinity)
+    logger.warn(
+      "nvidia-smi does not say what the GPU has free: trainings have no bound of memory without LATHE_TRAINING_MEMORY",
+    );
   const observed = trainingMetrics(metrics, () => trainer.worker.rssBytes());
   const dataFolders = config.LATHE_DATA_FOLDER;
   const trainer: Trainer = new Trainer({ bus, engine, dataFolders, logger, metrics: observed });

@@ -1,5 +1,6 @@
 import { totalmem } from "node:os";
 import { LatheError } from "../process/errors";
+import { freeDeviceBytes } from "./device";
 import type { Graph } from "./graph";
 import { eagerMemory, graphMemory, total, type GraphMemory } from "./memory";
 import type { Provider } from "./provider";
@@ -63,13 +64,18 @@ export class MemoryAccount {
   }
 }
 
-/**
- * The account of a provider. On the CPU it covers the whole process, by default up to the machine's memory; on a device only the steps,
- * by default without a bound.
- */
+/** The account of a provider. On the CPU it covers the whole process, on a device only the steps. */
 export function memoryAccount(provider: Provider, boundBytes = 0, estimate = COMPILED): MemoryAccount {
-  if (provider === "cpu") return new MemoryAccount(boundBytes || machineBytes(), undefined, estimate);
-  return new MemoryAccount(boundBytes || Infinity, () => 0, estimate);
+  return new MemoryAccount(memoryBound(provider, boundBytes), provider === "cpu" ? undefined : () => 0, estimate);
+}
+
+/**
+ * The bound of an account in bytes: the configured one, or for 0 the machine's memory, on a device what is free now. Infinity where the
+ * driver does not say what is free.
+ */
+export function memoryBound(provider: Provider, boundBytes = 0, free = freeDeviceBytes): number {
+  if (boundBytes > 0) return boundBytes;
+  return provider === "cpu" ? machineBytes() : (free() ?? Infinity);
 }
 
 /** Memory of the machine or, if smaller, the limit of the container. */

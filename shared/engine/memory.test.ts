@@ -1,4 +1,5 @@
-import { EAGER, MemoryAccount } from "./account";
+import { EAGER, MemoryAccount, memoryBound } from "./account";
+import { freeDeviceBytes } from "./device";
 import { bytesOf, type Graph, type GraphNode, type Value } from "./graph";
 import { eagerMemory, graphMemory, graphTraffic, total } from "./memory";
 
@@ -120,4 +121,22 @@ describe("a memory account", () => {
     );
     expect(account.bytes()).toBe(1000 + bytes);
   });
+});
+
+describe("the bound of an account", () => {
+  it("is what was set, or what the machine has or the GPU has free", () => {
+    const free = () => 5 * 2 ** 30;
+    expect(memoryBound("cuda", 2 ** 20, free)).toBe(2 ** 20);
+    expect(memoryBound("cuda", 0, free)).toBe(5 * 2 ** 30);
+    expect(memoryBound("tensorrt", 0, () => 0)).toBe(0);
+    expect(memoryBound("cuda", 0, () => undefined)).toBe(Infinity);
+    expect(memoryBound("cpu", 0, free)).toBeGreaterThan(0);
+  });
+
+  it.each([
+    [["81079"], 81079 * 2 ** 20],
+    [["0"], 0],
+    [["[N/A]"], undefined],
+    [undefined, undefined],
+  ])("takes the driver's answer %p", (answer, bytes) => expect(freeDeviceBytes(() => answer)).toBe(bytes));
 });

@@ -16,12 +16,13 @@ export const allowsTf32 = (): boolean => process.env[TF32] !== "0";
 /**
  * Environment of a process that computes. Its libonnxruntime is then found in native/cuda, where it also looks for the CUDA provider and
  * where the provider finds NVIDIA's libraries. The system reads LD_LIBRARY_PATH when a process starts. TF32 is off unless the user's own
- * environment has its variable.
+ * environment has its variable. CUDA counts GPUs as nvidia-smi does, so that both mean the same one.
  */
 export function computingEnvironment(): Record<string, string> {
   const before = process.env.LD_LIBRARY_PATH;
   return {
     LD_LIBRARY_PATH: [nativeFolder("cuda"), ...(before ? [before] : [])].join(delimiter),
     [TF32]: process.env[TF32] ?? "0",
+    CUDA_DEVICE_ORDER: process.env.CUDA_DEVICE_ORDER ?? "PCI_BUS_ID",
   };
 }

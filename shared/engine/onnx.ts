@@ -43,7 +43,11 @@ export async function openOnnx(
   const inputs = Object.fromEntries(graph.input.map((info) => [info.name, specOf(info)]));
   const session = await createSession(bytes, options);
   const outputs = graph.output.map((info): [string, Value] => [info.name, { name: info.name, ...specOf(info) }]);
-  return { ...sessionStep(session, graph.node.length, inputs, outputs), inputs, metadata: keyed(metadataProps) };
+  return {
+    ...sessionStep(session, graph.node.length, inputs, outputs, options.provider),
+    inputs,
+    metadata: keyed(metadataProps),
+  };
 }
 
 /** Reads the metadata of an exported model without creating a session; throws INVALID_ARGUMENT for other bytes. */

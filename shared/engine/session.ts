@@ -2,6 +2,7 @@ import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { LatheError } from "../process/errors";
 import { memorySize, type MemoryAccount } from "./account";
+import { setCudaOptions } from "./cuda";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";
 import { causeOf, unavailable } from "./missing";
@@ -68,7 +69,7 @@ export async function compileOnnx(
   const how = { graphOptimizationLevel: optimization, enableMemPattern: false };
   const session = await create(encodeModel(graph, name), options, how, name);
   options.profiling?.opened(name, graph, session);
-  const compiled = sessionStep(session, graph.nodes.length, signature, outputs);
+  const compiled = sessionStep(session, graph.nodes.length, signature, outputs, options.provider);
   return {
     ...compiled,
     release: async () => {
@@ -91,11 +92,12 @@ const PROVIDERS: Record<Provider, readonly Provider[]> = {
  */
 export async function createSession(
   model: Uint8Array,
-  { provider, threads, precision = "float32", profiling }: SessionOptions,
+  { provider, threads, precision = "float32", memoryBytes, profiling }: SessionOptions,
   how: ort.InferenceSession.SessionOptions = { graphOptimizationLevel: "all" },
   name = "session",
 ): Promise<ort.InferenceSession> {
   try {
+    if (provider !== "cpu") setCudaOptions(memoryBytes);
     return await ort.InferenceSession.create(model, {
       executionProviders: PROVIDERS[provider],
       intraOpNumThreads: threads,
@@ -112,26 +114,30 @@ export async function createSession(
       ...(profiling && { enableProfiling: true, profileFilePrefix: join(profiling.folder, name) }),
     });
   } catch (error) {
-    const exceeded = memoryFault(error);
+    const exceeded = memoryFault(error, provider);
     if (exceeded) throw exceeded;
     const message = `ONNX Runtime (${provider}) refuses the model: ${LatheError.from(error).message}`;
     throw new LatheError("INTERNAL", message, { cause: error });
   }
 }
 
-/** How ONNX Runtime and its C++ library say that the process gets no more memory. */
-const NO_MEMORY = /Failed to allocate memory for requested buffer of size (\d+)|std::bad_alloc/;
+/** How ONNX Runtime, NVIDIA's libraries and the C++ library say that there is no more memory. */
+const NO_MEMORY =
+  /Failed to allocate memory for requested buffer of size (\d+)|smaller than requested bytes of (\d+)|CUDA failure 2: out of memory|_ALLOC(?:ATION)?_FAILED|std::bad_alloc/;
 
 /** RESOURCE_EXHAUSTED (MEMORY_EXCEEDED) for an error of a session that got no memory; undefined for any other. */
-function memoryFault(error: unknown): LatheError | undefined {
+function memoryFault(error: unknown, provider: Provider): LatheError | undefined {
   const { message } = LatheError.from(error);
   const found = NO_MEMORY.exec(message);
   if (!found) return undefined;
-  const what = found[1] === undefined ? "memory" : `${memorySize(Number(found[1]))} more memory`;
+  const bytes = found[1] ?? found[2];
+  const what = bytes === undefined ? "memory" : `${memorySize(Number(bytes))} more memory`;
   const node = /Name:'([^']*)'/.exec(message)?.[1];
+  const step = `a step${node === undefined ? "" : ` (node ${node})`} did not get ${what}`;
   const text =
-    `a step${node === undefined ? "" : ` (node ${node})`} did not get ${what}, the process has ${memorySize(process.memoryUsage.rss())}: ` +
-    "lower the batch size or the input size, or give the process more memory";
+    provider === "cpu" || found[0] === "std::bad_alloc"
+      ? `${step}, the process has ${memorySize(process.memoryUsage.rss())}: lower the batch size or the input size, or give the process more memory`
+      : `${step} of the GPU: lower the batch size or the input size, or end what else runs on the GPU (nvidia-smi)`;
   return new LatheError("RESOURCE_EXHAUSTED", text, { reason: "MEMORY_EXCEEDED", cause: error });
 }
 
@@ -141,6 +147,7 @@ export function sessionStep(
   nodes: number,
   signature: Signature,
   outputs: readonly (readonly [string, Value])[],
+  provider: Provider,
 ): CompiledStep {
   const outputTypes = outputSignature(outputs);
   let released = false;
@@ -158,7 +165,7 @@ export function sessionStep(
         outputs.map(([name, value]) => [value.name, into[name] === undefined ? null : tensor(into[name], value.shape)]),
       );
       const fetched = await session.run(feeds, fetches, { logSeverityLevel: FATAL }).catch((error: unknown) => {
-        throw memoryFault(error) ?? error;
+        throw memoryFault(error, provider) ?? error;
       });
       return Object.fromEntries(
         outputs.map(([name, value]) => [name, into[name] ?? (fetched[value.name]?.data as Arrays[string])]),

@@ -21,7 +21,7 @@ export function roundingEngine(precision: Precision, lossScale = lossScaleOf(pre
         { provider: "cpu", threads: 1 },
         { graphOptimizationLevel: "disabled" },
       );
-      return sessionStep(session, graph.nodes.length, signature, outputs);
+      return sessionStep(session, graph.nodes.length, signature, outputs, "cpu");
     },
   };
 }
