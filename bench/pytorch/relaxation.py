@@ -29,7 +29,7 @@ class Groups(nn.Module):
         self.survivors[row] = survivors
         self.keep[row] = 0
         self.keep[row, survivors] = 1
-        self.alphas.data[row, survivors] = torch.tensor(alphas, dtype=torch.float32).to(self.alphas.dtype)
+        self.alphas.data[row, survivors] = torch.tensor(alphas, dtype=torch.float32).to(self.alphas)
 
     def probabilities(self) -> Tensor:
         """sigmoid(alpha) / sum of sigmoid(alpha) over survivors, [rows, candidates]; computed with logarithms, which stay finite."""

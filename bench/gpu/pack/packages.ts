@@ -1,8 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** Loaded by `lathe experiment` alone. */
-const NOT_LOADED = ["echarts"];
 /** Files that Node can load on Linux x64, without second builds for browsers. */
 const LOADED = /\.([cm]?js|json|node|proto|wasm|so(\.\d+)*)$/;
 const OTHERS = /\.(min|es2017|fesm)\.js$|\/(win32|darwin|arm64|miniprogram)\//;
@@ -14,7 +12,7 @@ export function requiredBy(files: readonly string[]): string[] {
       ([, name]) => name!,
     ),
   );
-  return [...new Set(names)].filter((name) => !NOT_LOADED.includes(name)).sort();
+  return [...new Set(names)].sort();
 }
 
 /** The folders of packages below a root and of all that they depend on. Optional packages may be missing. */
