@@ -44,13 +44,13 @@ async function main(): Promise<void> {
   if (!provider)
     throw new LatheError("INVALID_ARGUMENT", `--provider is "${values.provider}", must be cuda, tensorrt or cpu`);
   const threads = positive(values.threads, "--threads");
-  const ends = performance.now() + positive(values.seconds, "--seconds") * 1000;
+  const endsAt = Date.now() + positive(values.seconds, "--seconds") * 1000;
 
-  const worker = startWorker<GpuJob, never, Finding, void>({
-    dir: __dirname,
-    name: "worker",
-    env: computingEnvironment(),
-  });
+  const workerIn = (env: Record<string, string>) =>
+    startWorker<GpuJob, never, Finding, void>({ dir: __dirname, name: "worker", env });
+  const worker = workerIn(computingEnvironment());
+  // PyTorch loads the libraries that it was installed with, not those of native/cuda.
+  const plain = workerIn({});
   const figures: Figure[] = [];
   let missing: string | undefined;
   const first: Check = {
@@ -64,15 +64,15 @@ async function main(): Promise<void> {
       }
     },
   };
-  const planned = plan(provider, threads).filter(({ name }) => name.includes(values.only));
+  const planned = plan(provider, threads, endsAt).filter(({ name }) => name.includes(values.only));
   const checks = planned.map(({ name, seconds, job }): Check => ({
     name,
     run: async () => {
       if (missing !== undefined) return leftOut(`needs provider ${provider}`);
-      const left = (ends - performance.now()) / 1000;
+      const left = (endsAt - Date.now()) / 1000;
       if (left < seconds)
         return leftOut(`${Math.max(0, Math.floor(left))} s are left of --seconds, it takes about ${seconds}`);
-      const found = await worker.run(job);
+      const found = await (job.name === "pytorchSteps" ? plain : worker).run(job);
       figures.push(...found.figures);
       return found;
     },
