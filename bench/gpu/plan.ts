@@ -23,7 +23,7 @@ function pytorch(provider: Provider, size: TorchSetting["size"], at: { threads: 
   const job = (pairs: number, modes: Mode[]): GpuJob => ({
     ...{ name: "pytorchSteps", setting: { ...at, size, modes, pairs } },
   });
-  const pairs = size === "paper" ? 5 : 20;
+  const pairs = device === "cpu" || size === "paper" ? 5 : 20;
   const eager = (["contiguous", "channels_last"] as const).flatMap((layout) =>
     precisions.map((precision): Mode => ({ device, precision, layout, compiled: false })),
   );

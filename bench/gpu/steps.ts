@@ -51,7 +51,7 @@ async function firstPair(engine: Engine, { start, options, batch }: Trial) {
   const { weights: w, alphas: a } = trainer.state();
   const gradients = {
     "gradient of the weights": tensorsOf(w.m, supernet.weights),
-    "gradient of the alphas": [a.m.slice()],
+    "gradient of the alphas": tensorsOf(a.m, supernet.alphas),
   };
   await trainer.release();
   const scalars: Record<string, number> = {
