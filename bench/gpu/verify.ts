@@ -34,12 +34,15 @@ async function main(): Promise<void> {
       threads: { type: "string", default: "2" },
       out: { type: "string" },
       pack: { type: "string" },
-      architecture: { type: "string", default: "90" },
+      architecture: { type: "string" },
       help: { type: "boolean" },
     },
   });
   if (values.help) return console.log(USAGE);
-  if (values.pack !== undefined) return pack(values.pack, positive(values.architecture, "--architecture"), console.log);
+  if (values.pack !== undefined)
+    return pack(values.pack, positive(values.architecture ?? "90", "--architecture"), console.log);
+  if (values.architecture !== undefined)
+    throw new LatheError("INVALID_ARGUMENT", "--architecture is for --pack, which is not given");
   const provider = (["cuda", "tensorrt", "cpu"] as const).find((each) => each === values.provider);
   if (!provider)
     throw new LatheError("INVALID_ARGUMENT", `--provider is "${values.provider}", must be cuda, tensorrt or cpu`);

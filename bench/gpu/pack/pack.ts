@@ -59,7 +59,6 @@ export async function pack(
     ...(existsSync(folder) && readdirSync(folder).length > 0 ? [`--pack ${folder} is not empty`] : []),
   ];
   if (nats === undefined || faults.length > 0) throw new LatheError("FAILED_PRECONDITION", faults.join("\n"));
-  mkdirSync(folder, { recursive: true });
   const scratch = mkdtempSync(join(tmpdir(), "lathe-pack-"));
   try {
     const provider = join(scratch, "provider.so");
@@ -70,6 +69,7 @@ export async function pack(
     say(
       `GPU code of architecture ${architecture}: ${mebibytes(kept)} MiB kept, ${mebibytes(zeroed)} MiB of others left out`,
     );
+    mkdirSync(folder, { recursive: true });
     const files = contents(root, { provider, node, nats: realpathSync(nats) });
     const bytes = unpackedBytes(files);
     say(`packs ${files.length} files of ${mebibytes(bytes)} MiB; this takes some minutes`);
