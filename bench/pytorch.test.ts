@@ -75,4 +75,33 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
     expect(theirs.loss / loss).toBeCloseTo(1, 4);
     for (const term of ["loss", "ssr", "cost"] as const) expect(theirs.alpha[term] / ours[term]).toBeCloseTo(1, 4);
   });
+
+  it.each([
+    ["channels_last", "float32", 5],
+    ["contiguous", "bfloat16", 1],
+  ] as const)("computes the losses of eager float32 in %s, %s", async (layout, precision, digits) => {
+    const losses = async (mode: object) => {
+      await python.call("init", {
+        ...pytorchSettings(space, options, { rates: { weights: 0, alphas: 0 }, ssrFactor: 1, costWeight: 1 }),
+        architecture: initialArchitecture(space),
+        weights: namedTensors(randomBuffer(full.weights, uniform(1)), full.weights),
+        images: base64(Float32Array.from({ length: 2 * 3 * 32 * 64 }, uniform(2))),
+        labels: Array.from({ length: (2 * 32 * 64) / searchStride(space) ** 2 }, (_, at) => at % space.classes),
+        mode,
+      });
+      const { loss, alpha } = await python.call<{ loss: number; alpha: { loss: number } }>("pair");
+      return [loss, alpha.loss];
+    };
+    const want = await losses({});
+    const got = await losses({ layout, precision });
+    for (const [at, loss] of got.entries()) expect(loss / want[at]!).toBeCloseTo(1, digits);
+    // Rounded to 8 bits they are not the same.
+    if (precision === "bfloat16") expect(got).not.toEqual(want);
+  });
+
+  it("ends a process that does not answer in time", async () => {
+    const other = (await openPyTorch(1))!;
+    await expect(other.call("pair", {}, 0)).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    await other.close();
+  });
 });

@@ -11,8 +11,19 @@ import { searchStride } from "../shared/space/genotype";
 /** The PyTorch side: a process that answers one request at a time and is idle in between. */
 export interface PyTorch {
   readonly versions: { torch: string; python: string };
-  call<Answer>(call: string, request?: object): Promise<Answer>;
+  /** Whether it sees a GPU. */
+  readonly hasCuda: boolean;
+  /** DEADLINE_EXCEEDED where the answer takes longer than a limit, which ends the process. */
+  call<Answer>(call: string, request?: object, limitMs?: number): Promise<Answer>;
   close(): Promise<void>;
+}
+
+/** How the PyTorch side computes steps (class Mode in bench/pytorch/training.py). */
+export interface Mode {
+  device: "cpu" | "cuda";
+  precision: "float32" | "tf32" | "bfloat16";
+  layout: "contiguous" | "channels_last";
+  compiled: boolean;
 }
 
 /** The python3 of PATH, then Debian's, for which the package python3-torch is built. */
@@ -35,7 +46,9 @@ export async function openPyTorch(threads: number): Promise<PyTorch | undefined>
 
 async function start(python: string, threads: number): Promise<PyTorch | undefined> {
   const server = join(packageRoot(), "bench", "pytorch", "serve.py");
-  const child = spawn(python, ["-B", server, String(threads)], { stdio: ["pipe", "pipe", "pipe"] });
+  // The mode decides on TF32 there.
+  const { NVIDIA_TF32_OVERRIDE: _, ...env } = process.env;
+  const child = spawn(python, ["-B", server, String(threads)], { stdio: ["pipe", "pipe", "pipe"], env });
   // The process has ended; its exit is reported instead.
   child.stdin.on("error", () => {});
   let said = "";
@@ -57,9 +70,18 @@ async function start(python: string, threads: number): Promise<PyTorch | undefin
   }
   return {
     versions: { torch: String(hello.torch), python: String(hello.python) },
-    call: async <Answer>(call: string, request: object = {}) => {
+    hasCuda: hello.cuda === true,
+    call: async <Answer>(call: string, request: object = {}, limitMs?: number) => {
+      let late = false;
+      const end = () => (late = child.kill("SIGKILL"));
+      const timer = limitMs === undefined ? undefined : setTimeout(end, limitMs);
       child.stdin.write(`${JSON.stringify({ ...request, call })}\n`);
-      const answer = await next(`"${call}"`);
+      const answer = await next(`"${call}"`)
+        .catch((error: unknown) => {
+          if (!late) throw error;
+          throw new LatheError("DEADLINE_EXCEEDED", `PyTorch's "${call}" took longer than ${limitMs} ms`);
+        })
+        .finally(() => clearTimeout(timer));
       if (typeof answer.error === "string")
         throw new LatheError("FAILED_PRECONDITION", `PyTorch rejects "${call}": ${answer.error}`);
       return answer as Answer;

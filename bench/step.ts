@@ -158,14 +158,8 @@ function ourPair(session: SupernetTrainer, { batch }: Trial): Run {
   };
 }
 
-async function openTheirs(python: PyTorch, { space, start, options, batch }: Trial): Promise<Run> {
-  await python.call("init", {
-    ...pytorchSettings(space, options, { rates: RATES, ...TERMS }),
-    architecture: start.supernet.architecture,
-    weights: namedTensors(start.weights.values, start.supernet.weights),
-    images: base64(batch.images),
-    labels: [...batch.labels],
-  });
+async function openTheirs(python: PyTorch, trial: Trial): Promise<Run> {
+  await python.call("init", stepsRequest(trial));
   return async () => {
     const { ms, loss, alpha } = await python.call<{
       ms: { weights: number; alpha: number };
@@ -173,6 +167,18 @@ async function openTheirs(python: PyTorch, { space, start, options, batch }: Tri
       alpha: { loss: number; ssr: number; cost: number };
     }>("pair");
     return { ...ms, losses: { weights: loss, alpha: alpha.loss, ssr: alpha.ssr, cost: alpha.cost } };
+  };
+}
+
+/** The supernet, the weights and the batch of a trial for the PyTorch side. */
+export function stepsRequest({ start, options, batch }: Pick<Trial, "start" | "options" | "batch">): object {
+  const { space, architecture, weights } = start.supernet;
+  return {
+    ...pytorchSettings(space, options, { rates: RATES, ...TERMS }),
+    architecture,
+    weights: namedTensors(start.weights.values, weights),
+    images: base64(batch.images),
+    labels: [...batch.labels],
   };
 }
 

@@ -51,7 +51,7 @@ async function firstPair(engine: Engine, { start, options, batch }: Trial) {
   const { weights: w, alphas: a } = trainer.state();
   const gradients = {
     "gradient of the weights": tensorsOf(w.m, supernet.weights),
-    "gradient of the alphas": [a.m.slice()],
+    "gradient of the alphas": tensorsOf(a.m, supernet.alphas),
   };
   await trainer.release();
   const scalars: Record<string, number> = {
@@ -79,8 +79,10 @@ export async function stepTimes({
   const before = usedMebibytes();
   const trainer = await openSupernetTrainer(engine, start, options);
   const ms: Record<"weights" | "alphas" | "pair", number[]> = { weights: [], alphas: [], pair: [] };
+  let first: number | undefined;
   for (let at = 0; at < WARM_UP + pairs; at++) {
-    const [weights, alphas] = await timedPair(trainer, batch);
+    const { weights, alphas, loss } = await timedPair(trainer, batch);
+    first ??= loss;
     if (at < WARM_UP) continue;
     ms.weights.push(weights);
     ms.alphas.push(alphas);
@@ -99,6 +101,7 @@ export async function stepTimes({
   });
   if (before !== undefined && after !== undefined)
     figures.push({ name: `${named}: memory of the device`, value: after - before, unit: "MiB" });
+  figures.push({ name: `${named}: loss of the first step`, value: first ?? NaN, unit: "" });
   figures.push({ name: `${named}: memory by estimate`, value: estimate, unit: "MiB" });
   figures.push({ name: `${named}: trace and compile`, value: trainer.compiled.seconds, unit: "s" });
   return finding(figures, `${engine.name}, ${trainer.compiled.formulation}, ${pairs} pairs after ${WARM_UP}`);
@@ -107,10 +110,10 @@ export async function stepTimes({
 /** The first pairs of a session, in which its memory arena grows and cuDNN chooses its algorithms. */
 const WARM_UP = 3;
 
-async function timedPair(trainer: SupernetTrainer, batch: Trial["batch"]): Promise<[number, number]> {
+async function timedPair(trainer: SupernetTrainer, batch: Trial["batch"]) {
   const started = performance.now();
-  await trainer.weightStep(batch, RATES.weights);
+  const { loss } = await trainer.weightStep(batch, RATES.weights);
   const between = performance.now();
   await trainer.alphaStep!(batch, RATES.alphas, TERMS);
-  return [between - started, performance.now() - between];
+  return { weights: between - started, alphas: performance.now() - between, loss };
 }

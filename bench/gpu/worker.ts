@@ -5,6 +5,7 @@ import { latencies } from "./networks";
 import { operators } from "./operators";
 import { searchTwice } from "./searches";
 import { agreement, stepTimes } from "./steps";
+import { pytorchSteps } from "./torch";
 
 const JOBS = {
   provider: async (setting: Setting) => {
@@ -14,6 +15,7 @@ const JOBS = {
   operators,
   agreement,
   stepTimes,
+  pytorchSteps,
   latencies,
   searchTwice,
 };

@@ -36,7 +36,7 @@ class Reduction(nn.Module):
     def forward(self, x: Tensor, presence: Tensor | None = None) -> Tensor:
         y = self.norm(torch.cat([self.conv(x), F.max_pool2d(x, 2)], 1))
         if presence is not None:
-            kept = torch.ones(1, self.conv.out_channels, 1, 1)
+            kept = presence.new_ones(1, self.conv.out_channels, 1, 1)
             y = y * torch.cat([kept, presence], 1)
         return F.relu(y)
 

@@ -29,7 +29,7 @@ class Groups(nn.Module):
         self.survivors[row] = survivors
         self.keep[row] = 0
         self.keep[row, survivors] = 1
-        self.alphas.data[row, survivors] = torch.tensor(alphas, dtype=torch.float32).to(self.alphas.dtype)
+        self.alphas.data[row, survivors] = torch.tensor(alphas, dtype=torch.float32).to(self.alphas)
 
     def probabilities(self) -> Tensor:
         """sigmoid(alpha) / sum of sigmoid(alpha) over survivors, [rows, candidates]; computed with logarithms, which stay finite."""
@@ -39,12 +39,13 @@ class Groups(nn.Module):
 
 def ssr(stacks: list[tuple[Groups, Tensor]]) -> Tensor:
     """Mean over live groups of (1/n) sum log p + log n."""
-    total, count = torch.zeros(()), 0.0
+    total, count = torch.zeros(()), torch.zeros(())
     for groups, p in stacks:
         n = groups.keep.sum(-1)
         logs = torch.log(p.clamp_min(SMALLEST) * groups.keep + (1 - groups.keep))
         total = total + ((logs.sum(-1) / n + torch.log(n)) * groups.live).sum()
-        count += groups.live.sum().item()
+        # As a tensor, for which the CPU need not wait for a GPU.
+        count = count + groups.live.sum()
     return total / count
 
 

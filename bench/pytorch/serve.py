@@ -18,7 +18,7 @@ from discrete import Network
 from gradients import gradients, views
 from relaxation import CostTable
 from supernet import Supernet
-from training import Settings, Training
+from training import Mode, Settings, Training
 
 
 def floats(text: str) -> torch.Tensor:
@@ -45,7 +45,20 @@ class Session:
     network: Network
 
     def init(self, request: dict) -> dict:
-        """Builds a supernet with its optimizers, and a batch for its steps; loads weights if given."""
+        """Builds a supernet with its optimizers, and a batch for its steps; loads weights if given. A mode may be given."""
+        # The memory of a supernet before is free again.
+        vars(self).clear()
+        mode = Mode(**request.get("mode", {}))
+        mode.apply()
+        with mode.built():
+            parameters = self.build_training(request, mode)
+        self.images = self.images.contiguous(memory_format=mode.memory_format())
+        if mode.device != "cpu":
+            self.images, self.labels = self.images.pin_memory(), self.labels.pin_memory()
+        return {"parameters": parameters}
+
+    def build_training(self, request: dict, mode: Mode) -> int:
+        """The training and its batch on the CPU; returns the number of weights."""
         space, batch, settings = request["space"], request["batchSize"], request["settings"]
         supernet = Supernet(space)
         supernet.assign(request["architecture"])
@@ -65,16 +78,17 @@ class Session:
                 table=table,
                 class_weights=torch.tensor(settings["classWeights"], dtype=torch.float32),
             ),
+            mode,
         )
         height, width, stride = space["inputHeight"], space["inputWidth"], request["labelStride"]
         cells = (batch, height // stride, width // stride)
         if "images" in request:
             self.images = floats(request["images"]).view(batch, 3, height, width)
-            self.labels = torch.tensor(request["labels"]).view(cells)
+            self.labels = torch.tensor(request["labels"], device="cpu").view(cells)
         else:
-            self.images = torch.rand(batch, 3, height, width)
-            self.labels = torch.randint(space["classes"], cells)
-        return {"parameters": sum(parameter.numel() for parameter in supernet.weights())}
+            self.images = torch.rand(batch, 3, height, width, device="cpu")
+            self.labels = torch.randint(space["classes"], cells, device="cpu")
+        return sum(parameter.numel() for parameter in supernet.weights())
 
     def assign(self, request: dict) -> dict:
         """Prunes all candidates that do not survive in an architecture."""
@@ -143,7 +157,7 @@ def main() -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     session = Session()
-    hello = {"torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads()}
+    hello = {"torch": torch.__version__, "python": platform.python_version(), "cuda": torch.cuda.is_available()}
     print(json.dumps(hello), flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,7 +1,8 @@
-"""Training steps of the supernet in eager PyTorch; both steps compute all gradients and have their own optimizer."""
+"""Training steps of the supernet in PyTorch; both steps compute all gradients and have their own optimizer."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from relaxation import CostTable, finite
-from supernet import Supernet, cost_ratio, regularization
+from supernet import StageChoices, Supernet, cost_ratio, regularization
 
 IGNORE = 255
 CROSS_ENTROPY_WEIGHT = 100.0
@@ -32,11 +33,44 @@ class Settings:
     class_weights: Tensor
 
 
+@dataclass
+class Mode:
+    """How the steps are computed."""
+
+    device: str = "cpu"
+    precision: str = "float32"
+    """float32, tf32 (the GPU rounds the factors of float32 products to 10 bits) or bfloat16 (autocast of network and loss)."""
+    layout: str = "contiguous"
+    """contiguous (NCHW) or channels_last (NHWC)."""
+    compiled: bool = False
+
+    def built(self) -> torch.device | nullcontext:
+        """The context in which tensors are made on the device."""
+        # On the CPU it would cost time, and PyTorch before 2.0 lacks it.
+        return nullcontext() if self.device == "cpu" else torch.device(self.device)
+
+    def apply(self) -> None:
+        """Sets what holds for the whole process."""
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+        # The shapes do not change, so the fastest convolutions are searched once.
+        torch.backends.cudnn.benchmark = True
+
+    def memory_format(self) -> torch.memory_format:
+        """The layout of images and kernels."""
+        return torch.channels_last if self.layout == "channels_last" else torch.contiguous_format
+
+    def autocast(self) -> torch.autocast | nullcontext:
+        """The context of the network and the loss."""
+        return torch.autocast(self.device, dtype=torch.bfloat16) if self.precision == "bfloat16" else nullcontext()
+
+
 class Training:
     """A supernet with its optimizers."""
 
-    def __init__(self, supernet: Supernet, settings: Settings) -> None:
-        self.supernet, self.settings = supernet, settings
+    def __init__(self, supernet: Supernet, settings: Settings, mode: Mode) -> None:
+        self.supernet, self.settings, self.mode = supernet, settings, mode
+        self.supernet.to(memory_format=mode.memory_format())
+        self.forward = torch.compile(self.relaxed) if mode.compiled else self.relaxed
         self.weights = torch.optim.Adam(
             supernet.weights(), settings.weight_rate, weight_decay=settings.weight_decay
         )
@@ -44,15 +78,27 @@ class Training:
             supernet.architecture_parameters(), settings.alpha_rate, weight_decay=settings.alpha_decay
         )
 
+    def relaxed(self, images: Tensor) -> tuple[Tensor, list[StageChoices]]:
+        """Logits, and the choices that they follow from."""
+        choices = self.supernet.relax()
+        with self.mode.autocast():
+            return self.supernet(images, choices), choices
+
+    def placed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch on the device; on the CPU it stays where it is."""
+        return images.to(self.mode.device, non_blocking=True), labels.to(self.mode.device, non_blocking=True)
+
     def entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Class-weighted cross entropy of logits [N, K, h, w] and labels [N, h, w]."""
-        return F.cross_entropy(logits, labels, self.settings.class_weights, ignore_index=IGNORE)
+        with self.mode.autocast():
+            return F.cross_entropy(logits, labels, self.settings.class_weights, ignore_index=IGNORE)
 
     def weight_step(self, images: Tensor, labels: Tensor) -> float:
         """Takes a weights step; returns the loss before it."""
+        images, labels = self.placed(images, labels)
         # None instead of zeros, so that Adam skips pruned parameters.
         self.weights.zero_grad(set_to_none=True)
-        loss = self.entropy(self.supernet(images, self.supernet.relax()), labels)
+        loss = self.entropy(self.forward(images)[0], labels)
         loss.backward()
         self.weights.step()
         return finite(loss.item(), "the loss of the weights")
@@ -60,9 +106,10 @@ class Training:
     def alpha_step(self, images: Tensor, labels: Tensor) -> dict[str, float]:
         """Takes a step of the architecture parameters; returns the loss terms before it."""
         settings = self.settings
+        images, labels = self.placed(images, labels)
         self.alphas.zero_grad(set_to_none=True)
-        choices = self.supernet.relax()
-        entropy = self.entropy(self.supernet(images, choices), labels)
+        logits, choices = self.forward(images)
+        entropy = self.entropy(logits, labels)
         ssr = regularization(self.supernet, choices, settings.ssr)
         miss = settings.cost_weight * (cost_ratio(self.supernet, choices, settings.table) - settings.table.target) ** 2
         (CROSS_ENTROPY_WEIGHT * entropy + settings.ssr_factor * ssr + miss).backward()
@@ -73,7 +120,7 @@ class Training:
     def evaluate(self, images: Tensor, labels: Tensor) -> Tensor:
         """Runs a forward pass with running statistics, loss and predictions."""
         with torch.no_grad():
-            logits = self.supernet(images, self.supernet.relax())
+            logits, _ = self.forward(images)
             self.entropy(logits, labels)
             return logits.argmax(1)
 
