@@ -1,4 +1,4 @@
-import { lstatSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { join, relative } from "node:path";
 import { filesBelow, loadedFiles, packageFolders, requiredBy } from "./packages";
 
@@ -17,6 +17,8 @@ const BESIDE = [
   "native/cuda/libonnxruntime.so.1",
   "native/cuda/libonnxruntime_providers_shared.so",
 ] as const;
+/** The addon that gives the provider its options; cuda:install leaves it out where it finds no C compiler. */
+const ADDON = "native/cuda/lathe.node";
 const FOLDERS = [
   ["bench/pytorch", ".py"],
   ["docs/examples/networks", ".json"],
@@ -40,6 +42,7 @@ export function contents(
     ...folders.flatMap(loadedFiles),
     ...FOLDERS.flatMap(([folder, end]) => filesBelow(join(root, folder)).filter((path) => path.endsWith(end))),
     ...BESIDE.map((path) => join(root, path)),
+    ...[join(root, ADDON)].filter((path) => existsSync(path)),
   ];
   return [
     { from: node, to: "bin/node" },

@@ -102,6 +102,7 @@ function provider(architecture: number): Buffer {
     write("root/docs/examples/networks/a.json", "{}");
     write("root/native/cuda/libonnxruntime.so.1", "");
     write("root/native/cuda/libonnxruntime_providers_shared.so", "");
+    write("root/native/cuda/lathe.node", "");
     write("root/native/cuda/libonnxruntime_providers_cuda.so", provider(90));
     for (const name of ["archive.py", "verify-gpu.py"])
       write(`root/bench/gpu/pack/${name}`, readFileSync(join(packageRoot(), "bench/gpu/pack", name)));
@@ -132,6 +133,7 @@ function provider(architecture: number): Buffer {
     expect(stderr).toContain("unpacks 1 MiB");
     expect(stderr).not.toContain("libcublas.so.13");
     expect(readFileSync(join(lathe, "native/cuda/libonnxruntime_providers_cuda.so"))).toEqual(provider(90));
+    expect(existsSync(join(lathe, "native/cuda/lathe.node"))).toBe(true);
     const again = run();
     expect([again.status, again.stderr.includes("unpacks")]).toEqual([0, false]);
   });
