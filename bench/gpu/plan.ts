@@ -4,7 +4,7 @@ import type { TorchSetting } from "./torch";
 import type { GpuJob } from "./worker";
 
 /** A check, and how long it takes on an H100 by estimate, in seconds. */
-export interface Planned {
+interface Planned {
   name: string;
   seconds: number;
   job: GpuJob;

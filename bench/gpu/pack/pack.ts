@@ -28,7 +28,7 @@ const MANIFEST = "verify-gpu.json";
 const MIB = 2 ** 20;
 
 /** Where the parts of a pack come from; tests replace it. */
-export interface Source {
+interface Source {
   root: string;
   node: string;
   nats: string | undefined;
