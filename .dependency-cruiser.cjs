@@ -3,7 +3,7 @@ const only = (name, from, allowed, comment) => ({
   name,
   comment,
   severity: "error",
-  from: { path: from, pathNot: "\\.test\\.ts$" },
+  from: { path: from, pathNot: "\\.(test|fixture)\\.ts$" },
   to: { path: "^(services|shared|cli|deploy|bench|tests)/", pathNot: allowed },
 });
 const leaf = "^shared/(proto/|process/(errors|worker|entry|root)\\.ts$)";
@@ -27,7 +27,7 @@ module.exports = {
     {
       name: "testing-is-for-tests",
       severity: "error",
-      from: { pathNot: "\\.test\\.ts$|^tests/|^shared/testing/" },
+      from: { pathNot: "\\.(test|fixture)\\.ts$|^tests/|^shared/testing/" },
       to: { path: "^shared/testing/" },
     },
     only("generated-is-a-leaf", "^shared/proto/", "^shared/proto/"),
@@ -60,7 +60,7 @@ module.exports = {
     {
       name: "nats-behind-events",
       severity: "error",
-      from: { path: "^(services|shared|cli|deploy)/", pathNot: "^shared/(events|testing)/|\\.test\\.ts$" },
+      from: { path: "^(services|shared|cli|deploy)/", pathNot: "^shared/(events|testing)/|\\.(test|fixture)\\.ts$" },
       to: { path: "node_modules/nats/" },
     },
     {
@@ -68,7 +68,7 @@ module.exports = {
       severity: "error",
       from: {
         path: "^(services|shared|cli|deploy)/",
-        pathNot: "^shared/(engine|testing)/|^services/latency/|\\.test\\.ts$",
+        pathNot: "^shared/(engine|testing)/|^services/latency/|\\.(test|fixture)\\.ts$",
       },
       to: { path: "node_modules/onnxruntime" },
     },

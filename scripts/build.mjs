@@ -39,7 +39,7 @@ function newest(path) {
   const below = readdirSync(path, { withFileTypes: true }).map((one) => {
     const child = join(path, one.name);
     if (one.isDirectory()) return newest(child);
-    return /\.(ts|proto)$/.test(one.name) && !one.name.endsWith(".test.ts") ? statSync(child).mtimeMs : 0;
+    return /\.(ts|proto)$/.test(one.name) && !/\.(test|fixture)\.ts$/.test(one.name) ? statSync(child).mtimeMs : 0;
   });
   // shared/ itself changes whenever shared/proto is generated anew.
   return Math.max(path === at("shared") ? 0 : mtimeMs, ...below);

@@ -15,7 +15,7 @@ function sources(folder: string): Source[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return sources(path);
-    if (!entry.name.endsWith(".ts") || entry.name.endsWith(".test.ts")) return [];
+    if (!/(?<!\.test|\.fixture)\.ts$/.test(entry.name)) return [];
     const { mtimeMs, size } = statSync(path);
     return [{ path, mark: `${path} ${mtimeMs} ${size}` }];
   });

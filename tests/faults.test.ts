@@ -36,13 +36,15 @@ function run(module: string, args: string[], env: Record<string, string> = {}): 
 }
 
 let system: System;
-/** All services start at once, because each waits ten seconds for the missing bus. */
+/** All services start at once, because each waits ten seconds for the missing bus, and the command for the missing service. */
 let withoutNats: Map<string, Promise<Outcome>>;
+let withoutService: Promise<Outcome>;
 beforeAll(async () => {
   system = await System.start({ LATHE_DATA_FOLDER: root });
   withoutNats = new Map(
     SERVICES.map((name) => [name, run(`services/${name}/main.js`, [], { LATHE_NATS_URL: "nats://127.0.0.1:1" })]),
   );
+  withoutService = run("cli/lathe.js", ["search", "list", "--address", "127.0.0.1:1"]);
 });
 afterAll(async () => {
   await system.stop();
@@ -284,7 +286,7 @@ describe("without NATS", () => {
 });
 
 it("the command line names the service that does not answer", async () => {
-  const { code, lines } = await run("cli/lathe.js", ["search", "list", "--address", "127.0.0.1:1"]);
+  const { code, lines } = await withoutService;
   expect(code).toBe(5);
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(/^lathe: .*search service.*127\.0\.0\.1:1/);

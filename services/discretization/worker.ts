@@ -1,3 +1,4 @@
+import "../../shared/process/sourceMaps";
 import { confine } from "../../shared/data/confinement";
 import { createEngine } from "../../shared/engine/engine";
 import { onnxMetadata } from "../../shared/engine/onnx";

@@ -1,3 +1,4 @@
+import "../../shared/process/sourceMaps";
 import { serveWorker } from "../../shared/process/worker";
 import { listDevices } from "./devices";
 import type { Job, Outcomes } from "./profiler";

@@ -8,7 +8,7 @@ import { maxRequestBytes } from "./bounds";
 import type { Service } from "./handlers";
 import { health } from "./health";
 import { certificateExpiry, serverMetrics } from "./metrics";
-import { reflection } from "./reflection";
+import { addReflection } from "./reflection";
 import { isLoopback, maxMessageBytes, type ServerSettings, type ServerTls } from "./settings";
 
 export interface ServerOptions extends ServerSettings {
@@ -75,7 +75,7 @@ export async function startServer(options: ServerOptions): Promise<RpcServer> {
     server.addService(each.definition, each.bind({ logger, stopping: stopping.signal, slowClientMs }));
     for (const method of Object.values(each.definition)) observed.preregister(method);
   }
-  reflection([...names, "grpc.health.v1.Health"]).addToServer(server);
+  addReflection(server, [...names, "grpc.health.v1.Health"]);
 
   const bound = await bind(server, host, port, tls);
   if (tls) certificateExpiry(metrics, tls.cert);

@@ -85,13 +85,39 @@ async function differences(compare: (seed: number) => Promise<string[]>): Promis
   return all;
 }
 
-/** A supernet of an architecture, with random inputs of its steps from a seed. */
-function drawn(start: Architecture, seed: number) {
+type Step = Parameters<Engine["compile"]>[0];
+
+/** Runs of a step, which is compiled for the sizes of its first inputs. `scalars` names its inputs that are not of the batch or a buffer. */
+function runsOf(step: Step, scalars: readonly string[]) {
+  let compiled: ReturnType<Engine["compile"]> | undefined;
+  const compile = (inputs: Arrays) => {
+    const buffers = ["weights", "m", "v", "stats", "alphas"].filter((name) => inputs[name] !== undefined);
+    const sizes = Object.fromEntries(buffers.map((name) => [name, inputs[name]!.length]));
+    const shapes = Object.fromEntries(scalars.map((name) => [name, [inputs[name]!.length]]));
+    return onnx.compile(step, stepSignature(sizes, shapes, shape, []));
+  };
+  return {
+    run: async (inputs: Arrays): Promise<Arrays> => (await (compiled ??= compile(inputs))).run(inputs),
+    release: async () => (await compiled)?.release(),
+  };
+}
+
+/** A supernet of an architecture in both formulations, and one of its steps in each. */
+function formulations(start: Architecture, step: (network: Supernet) => Step, scalars: readonly string[]) {
+  const supernet = buildSupernet(space, start);
+  const blocked = formulate(onnx, supernet, BATCH);
+  expect(blocked.name).toBe("blocked");
+  const [plain, tiled] = [runsOf(step(supernet), scalars), runsOf(step(blocked.supernet), scalars)];
+  return { start, supernet, blocked, plain, tiled, release: () => Promise.all([plain.release(), tiled.release()]) };
+}
+type Formulations = ReturnType<typeof formulations>;
+
+/** Random inputs of the steps of a supernet, from a seed. */
+function drawn({ start, supernet }: Formulations, seed: number) {
   const random = uniform(seed);
   const architecture = {
     groups: start.groups.map((group) => ({ ...group, alphas: group.survivors.map(() => 4 * random() - 2) })),
   };
-  const supernet = buildSupernet(space, architecture);
   const weights = randomBuffer(supernet.weights, random);
   const stats = randomBuffer(supernet.stats, random);
   const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
@@ -100,38 +126,25 @@ function drawn(start: Architecture, seed: number) {
     labels: Int32Array.from({ length: (BATCH * 64 * 128) / 64 }, () => Math.floor(random() * 5)),
     classWeights: Float32Array.of(1, 3, 2, 5, 4),
   };
-  const rounded = Float32Array.from(batch.images, (value, at) => value * (1 + (at % 2 === 0 ? 1.2e-7 : -1.2e-7)));
-  const run = async (
-    step: Parameters<Engine["compile"]>[0],
-    inputs: Arrays,
-    others: string[],
-    images: Float32Array = batch.images,
-  ): Promise<Arrays> => {
-    const sizes = Object.fromEntries(
-      ["weights", "m", "v", "stats", "alphas"].flatMap((name) => (inputs[name] ? [[name, inputs[name].length]] : [])),
-    );
-    const scalars = Object.fromEntries(others.map((name) => [name, [inputs[name]?.length ?? 0]]));
-    const compiled = await onnx.compile(step, stepSignature(sizes, scalars, shape, []));
-    const outputs = await compiled.run({ ...inputs, ...batch, images });
-    await compiled.release();
-    return outputs;
-  };
-  return { supernet, weights, stats, alphas, rounded, run };
+  const images = Float32Array.from(batch.images, (value, at) => value * (1 + (at % 2 === 0 ? 1.2e-7 : -1.2e-7)));
+  return { weights, stats, alphas, batch, rounded: { ...batch, images } };
 }
 
+const weightSteps = (start: Architecture) =>
+  formulations(start, (network) => weightStep(trainableSupernet(network), 0), ["rates"]);
+
 /** Differences between the weight steps of both formulations in one draw. */
-async function weightsDiffering(start: Architecture, seed: number): Promise<string[]> {
-  const { supernet, weights, stats, alphas, rounded, run } = drawn(start, seed);
-  const blocked = formulate(onnx, supernet, BATCH);
-  expect(blocked.name).toBe("blocked");
-  const step = (network: Supernet, w: Float32Array, s: Float32Array, images?: Float32Array) => {
+async function weightsDiffering(steps: Formulations, seed: number): Promise<string[]> {
+  const { supernet, blocked } = steps;
+  const { weights, stats, alphas, batch, rounded } = drawn(steps, seed);
+  const inputs = (w: Float32Array, s: Float32Array) => {
     const zero = { m: new Float32Array(w.length), v: new Float32Array(w.length) };
-    const inputs = { weights: w, ...zero, stats: s, alphas, rates: rates(1e-2, 3) };
-    return run(weightStep(trainableSupernet(network), 0), inputs, ["rates"], images);
+    return { weights: w, ...zero, stats: s, alphas, rates: rates(1e-2, 3) };
   };
-  const want = await step(supernet, weights, stats);
-  const control = await step(supernet, weights, stats, rounded);
-  const got = await step(blocked.supernet, blocked.enter("weights", weights), blocked.enter("stats", stats));
+  const want = await steps.plain.run({ ...inputs(weights, stats), ...batch });
+  const control = await steps.plain.run({ ...inputs(weights, stats), ...rounded });
+  const [tiledWeights, tiledStats] = [blocked.enter("weights", weights), blocked.enter("stats", stats)];
+  const got = await steps.tiled.run({ ...inputs(tiledWeights, tiledStats), ...batch });
   const plain = {
     // From moments 0 and without decay, m after the step is 0.1 * gradient.
     m: blocked.leave("weights", got.m as Float32Array),
@@ -148,10 +161,7 @@ async function weightsDiffering(start: Architecture, seed: number): Promise<stri
   ];
 }
 
-/** Differences between the alpha steps of both formulations in one draw. */
-async function alphasDiffering(start: Architecture, seed: number): Promise<string[]> {
-  const { supernet, weights, alphas, rounded, run } = drawn(start, seed);
-  const blocked = formulate(onnx, supernet, BATCH);
+const alphaSteps = (start: Architecture) => {
   const options = {
     table,
     largestCost: costOfLargest(space, table),
@@ -159,17 +169,22 @@ async function alphasDiffering(start: Architecture, seed: number): Promise<strin
     ssr: { depth: 30, operation: 20, outputWidth: 15, middleWidth: 10 },
     weightDecay: 0,
   };
-  const step = (network: Supernet, w: Float32Array, images?: Float32Array) => {
+  return formulations(start, (network) => alphaStep(network, options), ["rates", "ssrFactor", "costWeight"]);
+};
+
+/** Differences between the alpha steps of both formulations in one draw. */
+async function alphasDiffering(steps: Formulations, seed: number): Promise<string[]> {
+  const { weights, alphas, batch, rounded } = drawn(steps, seed);
+  const inputs = (w: Float32Array) => {
     const zero = { m: new Float32Array(alphas.length), v: new Float32Array(alphas.length) };
     const scalars = { rates: rates(1e-2, 3), ssrFactor: Float32Array.of(2), costWeight: Float32Array.of(3) };
-    const inputs = { alphas, ...zero, weights: w, ...scalars };
-    return run(alphaStep(network, options), inputs, Object.keys(scalars), images);
+    return { alphas, ...zero, weights: w, ...scalars };
   };
-  const want = await step(supernet, weights);
-  const control = await step(supernet, weights, rounded);
-  const got = await step(blocked.supernet, blocked.enter("weights", weights));
+  const want = await steps.plain.run({ ...inputs(weights), ...batch });
+  const control = await steps.plain.run({ ...inputs(weights), ...rounded });
+  const got = await steps.tiled.run({ ...inputs(steps.blocked.enter("weights", weights)), ...batch });
   for (const term of ["loss", "ssr", "cost"]) expect(relativeDifference(got[term]!, want[term]!)).toBeLessThan(1e-5);
-  return differing(got, want, control, "m", supernet.alphas);
+  return differing(got, want, control, "m", steps.supernet.alphas);
 }
 
 describe.each(engines)("with $name", ({ open, tried }) => {
@@ -179,14 +194,18 @@ describe.each(engines)("with $name", ({ open, tried }) => {
 
   describe.each(tried)("the blocked steps of a supernet that is %s", (_, architecture) => {
     it("have the loss, every gradient and the statistics of the plain ones", async () => {
-      expect(await differences((seed) => weightsDiffering(architecture, seed))).toEqual([]);
+      const steps = weightSteps(architecture);
+      expect(await differences((seed) => weightsDiffering(steps, seed))).toEqual([]);
+      await steps.release();
     });
 
     const undecided = architecture.groups.some(({ survivors }) => survivors.length > 1);
     // A decided space has no alpha step.
     if (undecided)
       it("have the alpha gradients of the plain ones", async () => {
-        expect(await differences((seed) => alphasDiffering(architecture, seed))).toEqual([]);
+        const steps = alphaSteps(architecture);
+        expect(await differences((seed) => alphasDiffering(steps, seed))).toEqual([]);
+        await steps.release();
       });
   });
 });

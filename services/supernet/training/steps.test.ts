@@ -1,46 +1,17 @@
 import { rates } from "../../../shared/engine/adam";
-import { createEngine, eagerEngine, type Arrays, type Engine, type Step } from "../../../shared/engine/engine";
-import { conv2d } from "../../../shared/engine/ops/conv2d";
-import { manifest, view, type Manifest } from "../../../shared/engine/parameters";
+import { eagerEngine, type Arrays, type Engine, type Step } from "../../../shared/engine/engine";
+import { view, type Manifest } from "../../../shared/engine/parameters";
 import { relativeDifference } from "../../../shared/testing/parity";
-import { createRandom } from "../../../shared/engine/random";
 import { packAlphas, pathAlphas } from "../../../shared/network/alphas";
 import { buildDiscrete } from "../../../shared/network/discrete";
 import { inheritBuffer } from "../../../shared/network/inherit";
-import { buildSupernet, type Supernet } from "../../../shared/network/supernet";
+import { buildSupernet } from "../../../shared/network/supernet";
 import type { Architecture } from "../../../shared/proto/lathe/v1/space";
-import { costOfLargest, macsTable } from "../../../shared/space/cost";
 import { initialArchitecture } from "../../../shared/space/groups";
-import {
-  keepSome,
-  keepSurvivors,
-  noise,
-  randomBuffer,
-  randomGenotype,
-  smallSpace,
-} from "../../../shared/testing/networks";
-import { roundingEngine } from "../../../shared/testing/precision";
+import { keepSome, keepSurvivors, noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { uniform } from "../../../shared/testing/spaces";
-import type { tf } from "../../../shared/engine/tf";
-import { dropoutFactors } from "./running";
 import { alphaStep, momentsStep, stepSignature, trainableNetwork, trainableSupernet, weightStep } from "./steps";
-
-const space = smallSpace();
-const BATCH = 2;
-const shape = { batchSize: BATCH, height: 32, width: 64, stride: 8, classes: 5 };
-const table = macsTable(space);
-const alphaLoss = {
-  table,
-  largestCost: costOfLargest(space, table),
-  target: 0.2,
-  ssr: { depth: 30, operation: 20, outputWidth: 15, middleWidth: 10 },
-  weightDecay: 1e-3,
-};
-
-let onnx: Engine;
-beforeAll(async () => {
-  onnx = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
-});
+import { space, BATCH, shape, alphaLoss, onnx, batch } from "./steps.fixture";
 
 /** Outputs of a step on both engines. */
 async function both(
@@ -56,7 +27,6 @@ async function both(
   };
   return [await run(onnx), await run(eagerEngine("cpu"))];
 }
-
 /** Compares each tensor of a vector by itself, so that large tensors do not hide differences of small ones. */
 function expectEntries(got: Arrays, want: Arrays, role: string, layout: Manifest): void {
   for (const { name } of layout.entries) {
@@ -70,20 +40,7 @@ function expectEntries(got: Arrays, want: Arrays, role: string, layout: Manifest
       expect(`${name} ${relativeDifference(a, b) < 1e-4 ? "agrees" : relativeDifference(a, b)}`).toBe(`${name} agrees`);
   }
 }
-
 const positive = (length: number, random: () => number) => Float32Array.from({ length }, () => 0.01 + random());
-
-function batch(supernet: Pick<Supernet, "dropouts">, random: () => number, stride = 8): Arrays {
-  return {
-    images: noise(BATCH * 3 * 32 * 64, random).map(Math.abs),
-    labels: Int32Array.from({ length: (BATCH * 32 * 64) / stride ** 2 }, () =>
-      random() < 0.1 ? 255 : Math.floor(random() * 5),
-    ),
-    classWeights: Float32Array.of(1, 3, 2, 5, 4),
-    ...dropoutFactors(supernet.dropouts, BATCH, createRandom(1)),
-  };
-}
-
 const supernets: [string, Architecture][] = [
   ["whole", initialArchitecture(space)],
   [
@@ -99,7 +56,6 @@ const supernets: [string, Architecture][] = [
     ),
   ],
 ];
-
 describe.each(supernets)("a step of the %s supernet, compiled against eager", (kind, start) => {
   const random = uniform(31);
   const architecture = {
@@ -176,7 +132,6 @@ describe.each(supernets)("a step of the %s supernet, compiled against eager", (k
     expect(scalar("cost")).toBeCloseTo(3 * (scalar("expectedCost") - 0.2) ** 2, 6);
   });
 });
-
 it("a retraining step of a network with the aggregation head agrees, compiled against eager", async () => {
   const random = uniform(3);
   const network = buildDiscrete(randomGenotype(space, random), {
@@ -205,7 +160,6 @@ it("a retraining step of a network with the aggregation head agrees, compiled ag
   expectEntries(got, want, "stats", network.stats);
   expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(1e-5);
 });
-
 describe("a step on a single path", () => {
   const random = uniform(17);
   const supernet = buildSupernet(space, initialArchitecture(space));
@@ -283,7 +237,6 @@ describe("a step on a single path", () => {
     ).toBeLessThan(1e-6);
   });
 });
-
 it("the moments step computes the moments with which a weight step updates the running statistics", async () => {
   const random = uniform(23);
   const network = buildDiscrete(randomGenotype(space, random), { kind: "search" });
@@ -306,105 +259,4 @@ it("the moments step computes the moments with which a weight step updates the r
   await step.release();
   const wanted = stats.map((old, at) => 0.9 * old + 0.1 * got.stats![at]!);
   expect(relativeDifference(moved.stats!, wanted)).toBeLessThan(1e-5);
-});
-
-async function once(engine: Engine, step: Step, signature: Parameters<Engine["compile"]>[1], inputs: Arrays) {
-  const compiled = await engine.compile(step, signature);
-  const outputs = await compiled.run(inputs);
-  await compiled.release();
-  return outputs;
-}
-
-describe("low precision", () => {
-  const random = uniform(41);
-  const supernet = buildSupernet(space, initialArchitecture(space));
-  const [{ size: w }, { size: a }] = [supernet.weights, supernet.alphas];
-  const architecture = { groups: initialArchitecture(space).groups };
-  const shared = {
-    weights: randomBuffer(supernet.weights, random),
-    alphas: packAlphas(supernet.stages, supernet.alphas, architecture),
-    rates: rates(1e-2, 1),
-    ...batch(supernet, random),
-  };
-  const weights = {
-    signature: stepSignature(
-      { weights: w, m: w, v: w, stats: supernet.stats.size, alphas: a },
-      { rates: [2] },
-      shape,
-      supernet.dropouts,
-    ),
-    inputs: {
-      ...{ ...shared, m: new Float32Array(w), v: new Float32Array(w) },
-      stats: randomBuffer(supernet.stats, random),
-    },
-    step: (scale: number) => weightStep(trainableSupernet(supernet), 0, scale),
-  };
-  const alphas = {
-    signature: stepSignature(
-      { alphas: a, m: a, v: a, weights: w },
-      { rates: [2], ssrFactor: [1], costWeight: [1] },
-      shape,
-      supernet.dropouts,
-    ),
-    inputs: {
-      ...{ ...shared, m: new Float32Array(a), v: new Float32Array(a) },
-      ...{ ssrFactor: Float32Array.of(2.5), costWeight: Float32Array.of(3) },
-    },
-    step: (scale: number) => alphaStep(supernet, alphaLoss, scale),
-  };
-  const roles = { weights, alphas };
-
-  // m after a step from moments 0 is 0.1 * gradient.
-  it.each(["weights", "alphas"] as const)("a scale of the loss leaves the gradient of %s in float32", async (role) => {
-    const { step, signature, inputs } = roles[role];
-    const [plain, scaled] = [
-      await once(onnx, step(1), signature, inputs),
-      await once(onnx, step(1024), signature, inputs),
-    ];
-    expect(relativeDifference(scaled.m!, plain.m!)).toBeLessThan(1e-6);
-    for (const name of ["loss", "norm"]) expect(relativeDifference(scaled[name]!, plain[name]!)).toBeLessThan(1e-6);
-  });
-
-  it.each([
-    ["weights", "float16", 2 ** -11],
-    ["weights", "bfloat16", 2 ** -8],
-    ["alphas", "float16", 2 ** -11],
-    ["alphas", "bfloat16", 2 ** -8],
-  ] as const)("loss and gradient of %s in %s are those of float32 within its rounding", async (role, low, epsilon) => {
-    const { step, signature, inputs } = roles[role];
-    const engine = roundingEngine(low);
-    const want = await once(onnx, step(1), signature, inputs);
-    const got = await once(engine, step(engine.lossScale ?? 1), signature, inputs);
-    expect(relativeDifference(got.loss!, want.loss!)).toBeLessThan(4 * epsilon);
-    // ReLUs and poolings turn over where values lie within epsilon of each other, a share of about epsilon of all.
-    const distance = Math.hypot(...got.m!.map((x, at) => x - want.m![at]!)) / Math.hypot(...want.m!);
-    expect(distance).toBeLessThan(3 * Math.sqrt(epsilon));
-    expect(distance).toBeGreaterThan(epsilon);
-  });
-
-  it("float16 keeps gradients of confident predictions with loss scaling, and loses them without", async () => {
-    const size = 128;
-    const filter = manifest([{ name: "w", shape: [2, 3, 1, 1] }]);
-    const classifier = {
-      ...{ weights: filter, stats: manifest([]), dropouts: [] },
-      logits: (tensors: Record<string, tf.Tensor>, inputs: Record<string, tf.Tensor>) =>
-        conv2d(inputs.images!, tensors.w!),
-    };
-    const square = { batchSize: BATCH, height: size, width: size, stride: 1, classes: 2 };
-    const signature = stepSignature({ weights: 6, m: 6, v: 6, stats: 0 }, { rates: [2] }, square, []);
-    // Margin 12 for the right class: p is 6e-6, shared by 32768 pixels 2e-10 each, far below float16's smallest number, 6e-8.
-    const inputs = {
-      ...{ weights: Float32Array.of(4, 4, 4, 0, 0, 0), m: new Float32Array(6), v: new Float32Array(6) },
-      ...{ stats: new Float32Array(0), rates: rates(1e-2, 1), classWeights: Float32Array.of(1, 1) },
-      images: new Float32Array(BATCH * 3 * size * size).fill(1),
-      labels: new Int32Array(BATCH * size * size),
-    };
-    const norm = async (engine: Engine, scale: number) =>
-      (await once(engine, weightStep(classifier, 0, scale), signature, inputs)).norm![0]!;
-    const want = await norm(onnx, 1);
-    expect(want).toBeGreaterThan(1e-6);
-    expect(await norm(roundingEngine("float16"), 1)).toBe(0);
-    // As 3 of float16's smallest number.
-    expect(Math.abs((await norm(roundingEngine("float16"), 1024)) / want - 1)).toBeLessThan(0.1);
-  });
 });
