@@ -37,7 +37,7 @@ describe("a session that gets no memory", () => {
     expect(await failed(provider, words)).toMatchObject({
       reason: "MEMORY_EXCEEDED",
       message: expect.stringMatching(
-        `^a step did not get ${what}, the process has \\d+ MiB: .* give the process more`,
+        `^a step did not get ${what}, the process has [\\d.]+ [MG]iB: .* give the process more`,
       ) as string,
     });
   });
