@@ -26,7 +26,7 @@ export const thisMachine: Machine = {
   },
 };
 
-/** What the time of a run on a GPU depends on besides the GPU: its libraries, driver and clock, which is best read right after the runs. */
+/** The libraries, driver and clock of a GPU, on which the time of a run depends too. The clock is best read right after the runs. */
 export function gpuRuntime(libraries = cudaLibraries(), ask = askDriver): string[] {
   const [driver, clock, highest] = ask(["driver_version", "clocks.sm", "clocks.max.sm"], true) ?? [];
   return [

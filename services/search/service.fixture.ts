@@ -60,7 +60,6 @@ afterAll(async () => {
 });
 
 /** Does something while the projection's consumer does not run. */
-
 export async function withoutConsumer(body: () => Promise<void>): Promise<void> {
   await consumption.stop();
   try {

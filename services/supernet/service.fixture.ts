@@ -50,7 +50,6 @@ afterAll(async () => {
 });
 
 /** Stands in for the shrinking service: it halves the candidates after the first epoch and decides all groups after the second. */
-
 export function answerTo({ metrics: told, architecture, space }: EpochCompleted): LatheEvent {
   const epoch = told!.epoch;
   const left = epoch === 1 ? halve(space!, architecture!, 1) : decideAll(space!, architecture!);
@@ -65,7 +64,6 @@ export const keep = ({ metrics: told }: EpochCompleted): LatheEvent => ({
 });
 
 /** Answers a search's epochs until stopped. */
-
 export function shrinkingOf(id: string, answer: (epoch: EpochCompleted) => LatheEvent) {
   const stop = new AbortController();
   const running = (async () => {

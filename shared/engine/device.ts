@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 
 /**
- * What NVIDIA's driver says of fields of the GPU on which ONNX Runtime computes, for example "memory.free", without their units. Undefined
- * where it does not answer: there is no driver, or an older one that lacks a field.
+ * The values that NVIDIA's driver gives for fields of the GPU on which ONNX Runtime computes, for example "memory.free", without their units.
+ * Undefined where it does not answer: there is no driver, or an older one that lacks a field.
  */
 export function askDriver(fields: readonly string[], units = false): string[] | undefined {
   const format = `--format=csv,noheader${units ? "" : ",nounits"}`;

@@ -9,7 +9,7 @@ export interface Packed {
 }
 
 const PROVIDER = "native/cuda/libonnxruntime_providers_cuda.so";
-/** What verify:gpu runs: its own checks, and the command and services of its searches. */
+/** The compiled folders that verify:gpu runs: its own checks, and the command and services of its searches. */
 const COMPILED = ["bench", "cli", "services", "shared"];
 /** Files that are read beside dist; `libonnxruntime.so.1` is a link into node_modules. */
 const BESIDE = [
@@ -28,8 +28,8 @@ const FOLDERS = [
 export const providerPath = (root: string): string => join(root, PROVIDER);
 
 /**
- * What verify:gpu loads and a machine with a GPU lacks, at the paths of a repository, so that Lathe finds it there. The provider, Node and
- * nats-server may lie anywhere.
+ * The files that verify:gpu loads and a machine with a GPU lacks, at the paths of a repository, so that Lathe finds them there. The provider,
+ * Node and nats-server may lie anywhere.
  */
 export function contents(
   root: string,
