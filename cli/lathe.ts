@@ -1,18 +1,23 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { version } from "../shared/process/root";
-import { deadLettersCommand } from "./commands/deadletters";
-import { doctorCommand } from "./commands/doctor";
-import { experimentCommand } from "./commands/experiment";
-import { networkCommand } from "./commands/network";
-import { profileCommand } from "./commands/profile";
-import { runCommand } from "./commands/run";
-import { searchCommand } from "./commands/search";
-import { spaceCommand } from "./commands/space";
-import { upCommand } from "./commands/up";
 import { commandError, complain, errorLines, EXIT, exitCode } from "./exit";
 
-function program(): Command {
+/** The commands in the order of the help. Each loads its modules by itself: loading those of all takes over a second of processor time. */
+const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
+  run: async () => (await import("./commands/run.js")).runCommand,
+  up: async () => (await import("./commands/up.js")).upCommand,
+  search: async () => (await import("./commands/search.js")).searchCommand,
+  deadletters: async () => (await import("./commands/deadletters.js")).deadLettersCommand,
+  space: async () => (await import("./commands/space.js")).spaceCommand,
+  network: async () => (await import("./commands/network.js")).networkCommand,
+  experiment: async () => (await import("./commands/experiment.js")).experimentCommand,
+  profile: async () => (await import("./commands/profile.js")).profileCommand,
+  doctor: async () => (await import("./commands/doctor.js")).doctorCommand,
+};
+
+/** The program with the command that the first argument names, or with all commands, which the help and a wrong name need. */
+async function program(first: string | undefined): Promise<Command> {
   const lathe = new Command("lathe")
     .description("Searches for real-time segmentation networks.")
     .version(version())
@@ -20,18 +25,8 @@ function program(): Command {
       "after",
       "\nExit codes: 0 success, 1 internal error, 2 invalid arguments or spec, 3 the search failed, 4 cancelled or interrupted,\n5 environment (no NATS, a service that does not start or answer, a full disk)",
     );
-  for (const add of [
-    runCommand,
-    upCommand,
-    searchCommand,
-    deadLettersCommand,
-    spaceCommand,
-    networkCommand,
-    experimentCommand,
-    profileCommand,
-    doctorCommand,
-  ])
-    add(lathe);
+  const named = first !== undefined && Object.hasOwn(COMMANDS, first) ? [COMMANDS[first]!] : Object.values(COMMANDS);
+  for (const load of named) (await load())(lathe);
   const settle = (command: Command) => {
     command
       .exitOverride()
@@ -45,7 +40,7 @@ function program(): Command {
 
 async function main(): Promise<void> {
   try {
-    await program().parseAsync();
+    await (await program(process.argv[2])).parseAsync();
     process.exitCode = EXIT.done;
   } catch (thrown) {
     // Commander has already printed its error or the requested help.

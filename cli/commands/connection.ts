@@ -7,7 +7,7 @@ import { connect, type Connection, type ConnectOptions } from "../../shared/rpc/
 import { complain } from "../exit";
 import type { SearchApi } from "../search/follow";
 import { onInterrupt } from "../interrupt";
-import { userFolder } from "../spec/specFlags";
+import { userFolder } from "../userFolder";
 import { readStackFile } from "../stack/stackFile";
 
 export interface CredentialFlags {

@@ -16,7 +16,9 @@ import { cancelStale, dropStore, runCells } from "../experiment/run";
 import { onInterrupt } from "../interrupt";
 import { summaryLines } from "../search/resultFolder";
 import { inOwnStack, StatusOutput } from "../search/ownStack";
-import { datasetNames, readText, userFolder } from "../spec/specFlags";
+import { datasetNames } from "../spec/datasetNames";
+import { readText } from "../spec/specFlags";
+import { userFolder } from "../userFolder";
 import { serviceOptions, withSearchService, type ConnectionFlags } from "./connection";
 
 interface ExperimentFlags extends Omit<ConnectionFlags, "state"> {

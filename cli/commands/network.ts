@@ -15,15 +15,9 @@ import {
   readGenotype,
   type GenotypeFlags,
 } from "../spec/networkBuild";
-import {
-  datasetKind,
-  datasetName,
-  datasetNames,
-  readSpec,
-  requested,
-  userFolder,
-  type SpecFlags,
-} from "../spec/specFlags";
+import { datasetName, datasetNames } from "../spec/datasetNames";
+import { datasetKind, readSpec, requested, type SpecFlags } from "../spec/specFlags";
+import { userFolder } from "../userFolder";
 import { quantity } from "../view/format";
 import { label, whole } from "./options";
 import { runOptions, runSearch, type RunFlags } from "./run";

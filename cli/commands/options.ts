@@ -1,6 +1,6 @@
 import { InvalidArgumentError, type Command } from "commander";
 import { PRESETS } from "../../shared/spec/bounds";
-import { datasetNames } from "../spec/specFlags";
+import { datasetNames } from "../spec/datasetNames";
 
 /** The whole number of a flag. Bounds are checked later, with the spec. */
 export function whole(text: string): number {

@@ -17,7 +17,8 @@ import { dropRequest, isUnfinished, keepRequest, readRequest, type RunRequest } 
 import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { inOwnStack, recordSearch, StatusOutput } from "../search/ownStack";
-import { requested, requestSpec, userFolder, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
+import { requested, requestSpec, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
+import { userFolder } from "../userFolder";
 import { memoryLine } from "../view/profile";
 import { specOptions } from "./options";
 import { trainingMemory } from "./profile";

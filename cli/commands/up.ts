@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { Command } from "commander";
 import { complain, print, printJson } from "../exit";
 import { onInterrupt } from "../interrupt";
-import { userFolder } from "../spec/specFlags";
+import { userFolder } from "../userFolder";
 import { SERVICES, startStack } from "../stack/stack";
 
 /** `lathe up`: a local stack that runs until Ctrl-C. */

@@ -3,10 +3,11 @@ import { join, resolve as resolvePath } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { DatasetKind, SearchSpec, SpaceSpec } from "../../shared/proto/lathe/v1/spec";
-import { enumWord, valuesOf } from "../../shared/spec/bounds";
 import { parseSpec } from "../../shared/spec/parse";
 import { isPreset, presetSpec } from "../../shared/spec/presets";
 import { resolve, type ResolvedSpec } from "../../shared/spec/resolve";
+import { userFolder } from "../userFolder";
+import { datasetKindOf, datasetName, datasetNames } from "./datasetNames";
 
 /** The flags of a spec. Each overrides the same field of the file. */
 export interface SpecFlags {
@@ -29,15 +30,6 @@ export interface RequestedSpec {
   space: SearchSpace;
 }
 
-/** The folder that the user's relative paths refer to. npm changes the working folder to that of the package and sets INIT_CWD. */
-export function userFolder(): string {
-  return process.env.INIT_CWD ?? process.cwd();
-}
-
-export const datasetName = (kind: DatasetKind): string => enumWord(DatasetKind, "DATASET_KIND_", kind);
-const kinds = new Map(valuesOf(DatasetKind).map((kind) => [datasetName(kind), kind]));
-export const datasetNames = [...kinds.keys()];
-
 /** The spec of a file (if any), overridden by the flags, with an absolute data path. Only the values of single flags are checked here. */
 export function readSpec(flags: SpecFlags): SearchSpec {
   const spec =
@@ -49,7 +41,7 @@ export function readSpec(flags: SpecFlags): SearchSpec {
 export function underFlags(spec: SearchSpec, flags: Omit<SpecFlags, "file">): SearchSpec {
   if (flags.preset !== undefined) spec.preset = flags.preset;
   if (flags.dataset !== undefined || flags.data !== undefined) {
-    const kind = flags.dataset === undefined ? undefined : kinds.get(flags.dataset);
+    const kind = flags.dataset === undefined ? undefined : datasetKindOf(flags.dataset);
     if (flags.dataset !== undefined && kind === undefined)
       throw new LatheError(
         "INVALID_ARGUMENT",

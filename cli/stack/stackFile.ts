@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { LatheError } from "../../shared/process/errors";
-import { userFolder } from "../spec/specFlags";
+import { userFolder } from "../userFolder";
 import type { Addresses } from "./stack";
 import { stackOwner } from "./state";
 
