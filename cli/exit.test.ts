@@ -71,6 +71,11 @@ describe("errors of a command", () => {
   it("has no error for a search that succeeded", () =>
     expect(outcomeError(Search.fromPartial({ state: SearchState.SEARCH_STATE_SUCCEEDED }))).toBeUndefined());
 
+  it.each(["SEARCH_STATE", "NO_RESULT"])(
+    "ends with 2 where the search's state does not allow the command: %s",
+    (reason) => expect(exitCode(new LatheError("FAILED_PRECONDITION", "x", { reason }))).toBe(2),
+  );
+
   it.each([
     ["UNAVAILABLE", 5],
     ["FAILED_PRECONDITION", 5],

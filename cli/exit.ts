@@ -6,7 +6,7 @@ export const EXIT = {
   done: 0,
   /** A bug in Lathe. */
   internal: 1,
-  /** Invalid arguments or spec. */
+  /** Invalid arguments or spec, or a command that the state of the search does not allow. */
   usage: 2,
   searchFailed: 3,
   /** Cancelled or interrupted. */
@@ -54,8 +54,12 @@ export function commandError(thrown: unknown): LatheError {
 /** Reason of the error of a failed search. */
 export const SEARCH_FAILED = "SEARCH_FAILED";
 
+/** Reasons of the errors of a command that does not fit the state of its search. */
+const NOT_NOW = new Set(["SEARCH_STATE", "NO_RESULT"]);
+
 export function exitCode(error: LatheError): number {
-  return error.reason === SEARCH_FAILED ? EXIT.searchFailed : exitOf[error.code];
+  if (error.reason === SEARCH_FAILED) return EXIT.searchFailed;
+  return NOT_NOW.has(error.reason) ? EXIT.usage : exitOf[error.code];
 }
 
 /** An error as text: one line, then one line per violation, which begins with its field. */

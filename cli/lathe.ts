@@ -23,7 +23,7 @@ async function program(first: string | undefined): Promise<Command> {
     .version(version())
     .addHelpText(
       "after",
-      "\nExit codes: 0 success, 1 internal error, 2 invalid arguments or spec, 3 the search failed, 4 cancelled or interrupted,\n5 environment (no NATS, a service that does not start or answer, a full disk)",
+      "\nExit codes: 0 success, 1 internal error, 2 invalid arguments or spec, or not allowed in the state of the search,\n3 the search failed, 4 cancelled or interrupted, 5 environment (no NATS, a service that does not start or answer, a full disk)",
     );
   const named = first !== undefined && Object.hasOwn(COMMANDS, first) ? [COMMANDS[first]!] : Object.values(COMMANDS);
   for (const load of named) (await load())(lathe);

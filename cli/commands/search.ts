@@ -2,15 +2,8 @@ import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { LatheError } from "../../shared/process/errors";
-import {
-  ConditionStatus,
-  Search,
-  SearchPhase,
-  SearchState,
-  WatchSearchResponse,
-} from "../../shared/proto/lathe/v1/search";
+import { ConditionStatus, Search, SearchState, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { resolve as resolveSpec } from "../../shared/spec/resolve";
-import { enumWord } from "../../shared/spec/bounds";
 import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
@@ -19,13 +12,12 @@ import { followToKept, hasKept } from "../search/kept";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import type { SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
+import { phaseName, searchTable, stateName } from "../view/searchTable";
 import { openDisplay } from "../view/terminal";
 import { percent } from "../view/format";
 import { connectionOptions, withSearchService, type ConnectionFlags } from "./connection";
 import { label, specOptions, whole } from "./options";
 
-const stateName = (state: SearchState) => enumWord(SearchState, "SEARCH_STATE_", state);
-const phaseName = (phase: SearchPhase) => enumWord(SearchPhase, "SEARCH_PHASE_", phase);
 const stateNames = ["pending", "running", "paused", "succeeded", "failed", "cancelled"];
 
 function stateOf(name: string): SearchState {
@@ -151,10 +143,7 @@ export function searchCommand(program: Command): void {
         const found: Search[] = [];
         for await (const one of pages(api, states, flags.label ?? {}, signal)) found.push(one);
         if (flags.json) return printJson(found.map((one) => Search.toJSON(one)));
-        for (const { id, state, phase, spec, createdAt } of found) {
-          const columns = [id, stateName(state).padEnd(9), phaseName(phase).padEnd(19), (spec?.preset ?? "").padEnd(5)];
-          print([...columns, createdAt?.toISOString() ?? ""].join("  ").trimEnd());
-        }
+        if (found.length > 0) print(...searchTable(found));
         if (found.length === 0) complain("no searches found");
       });
     });

@@ -19,6 +19,8 @@ export interface Bounds {
   min: number;
   max: number;
   open?: "ends" | "max";
+  /** The number's meaning, for the message of a value outside. */
+  meaning?: string;
 }
 
 type Values = Record<Preset, number>;
@@ -72,7 +74,7 @@ export const NUMBERS: {
     extraEpochs: whole(0, 10000, { tiny: 4, small: 10, paper: 50 }),
   },
   cost: {
-    target: { ...real(0, 1, same(0.6)), open: "ends" },
+    target: { ...real(0, 1, same(0.6)), open: "ends", meaning: "the share of the largest network's cost" },
     weight: real(0, 1e6, same(3000)),
     band: real(0.001, 1, same(0.05)),
   },
@@ -116,10 +118,10 @@ export const EXAMPLES: { trainExamples: NumberField; validationExamples: NumberF
 };
 
 /** Describes the fault of a number; undefined if it is within its bounds. NaN and infinities never are. */
-export function numberFault(value: number, { integer, min, max, open }: Bounds): string | undefined {
+export function numberFault(value: number, { integer, min, max, open, meaning }: Bounds): string | undefined {
   const inside = (open === "ends" ? value > min : value >= min) && (open === undefined ? value <= max : value < max);
   if (inside && (!integer || Number.isInteger(value))) return undefined;
-  const kind = integer ? "an integer" : "a number";
+  const kind = `${meaning === undefined ? "" : `${meaning}, `}${integer ? "an integer" : "a number"}`;
   if (open === "ends") return `is ${value}, must be ${kind} above ${min} and below ${max}`;
   if (open === "max") return `is ${value}, must be ${kind} of at least ${min} and below ${max}`;
   return `is ${value}, must be ${kind} between ${min} and ${max}`;
