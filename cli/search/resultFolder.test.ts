@@ -46,8 +46,10 @@ const search = (artifacts: ArtifactRef[]) =>
       convergedEpoch: 9,
       supernetMiou: 0.5,
       discreteMiou: 0.5,
+      discreteMiouClasses: 6,
       discretizationGap: 0,
       retrainedMiou: 0.55,
+      retrainedMiouClasses: 7,
       retrainedBestEpoch: 3,
       figures: { params: 12345, macs: 2_500_000 },
       latency: { device: "a CPU", p50Seconds: 0.002, p95Seconds: 0.003, framesPerSecond: 500, runs: 50, threads: 1 },
@@ -72,7 +74,8 @@ describe("a result folder", () => {
     expect(Object.keys(written.measuredBy as object)).toEqual(expect.arrayContaining(figures));
     const summary = summaryLines(found, folder, ["a"]).join("\n");
     for (const shown of [
-      "55.0 %",
+      "50.0 % over 6 classes",
+      "55.0 % over 7 classes",
       "0.00 points",
       "12.35 k",
       "2.50 M",
@@ -87,15 +90,17 @@ describe("a result folder", () => {
 
   it("of a given network has no results of a search", async () => {
     const { result, ...rest } = search([artifact("network.onnx")]);
-    const { genotype, retrainedMiou, retrainedBestEpoch, figures, latency } = result!;
+    const { genotype, retrainedMiou, retrainedMiouClasses, retrainedBestEpoch, figures, latency } = result!;
+    const retrained = { retrainedMiou, retrainedMiouClasses, retrainedBestEpoch };
     const found = Search.fromPartial({
       ...rest,
-      result: { genotype: genotype!, retrainedMiou, retrainedBestEpoch, figures: figures!, latency: latency! },
+      result: { genotype: genotype!, ...retrained, figures: figures!, latency: latency! },
     });
     const folder = takeOutFolder(join(root, "given"));
     const written = await writeResultFolder(api, found, folder);
     expect(Object.keys(written.measuredBy as object)).toEqual([
       "retrainedMiou",
+      "retrainedMiouClasses",
       "retrainedBestEpoch",
       "figures",
       "latency",

@@ -1,6 +1,6 @@
 import { DecidedBy, type SearchResult } from "../../shared/proto/lathe/v1/result";
 import { memorySize } from "../../shared/engine/account";
-import { duration, milliseconds, percent, quantity } from "../view/format";
+import { duration, milliseconds, overClasses, quantity } from "../view/format";
 
 /** One measurement of a result: its key in result.json, its text, and how it was measured. */
 interface Measurement {
@@ -28,6 +28,7 @@ const searched: ReadonlySet<keyof SearchResult> = new Set([
   "convergedEpoch",
   "supernetMiou",
   "discreteMiou",
+  "discreteMiouClasses",
   "discretizationGap",
   "searchSeconds",
   "trainingImages",
@@ -46,7 +47,7 @@ export function measurementsOf(result: SearchResult): Measurement[] {
   const measurements: Measurement[] = [];
   const add = (key: keyof SearchResult, label: string, shown: string, measuredBy: string) =>
     measurements.push({ key, label, value: result[key], shown, measuredBy });
-  const { candidatesStart, candidatesLeft, supernetMiou, discretizationGap } = result;
+  const { candidatesStart, candidatesLeft, supernetMiou, discreteMiouClasses, discretizationGap } = result;
   const selected = result.decidedBy === DecidedBy.DECIDED_BY_SELECTION;
   const space = `10^${result.log10SpaceStart.toFixed(1)} networks`;
   add("log10SpaceStart", "space at the start", space, "counted: the choices of the space of the spec, as log10");
@@ -70,24 +71,31 @@ export function measurementsOf(result: SearchResult): Measurement[] {
       "counted",
     );
   add("convergedEpoch", "", "", "first epoch after which every live group had one survivor; 0 when argmax decided");
-  add("supernetMiou", "supernet mIoU", percent(supernetMiou), "validation split, supernet with its last weights");
+  add(
+    "supernetMiou",
+    "supernet mIoU",
+    overClasses(supernetMiou, discreteMiouClasses),
+    "validation split, supernet with its last weights",
+  );
   add(
     "discreteMiou",
     selected ? "mIoU in the search" : "discrete mIoU",
-    percent(result.discreteMiou),
+    overClasses(result.discreteMiou, discreteMiouClasses),
     selected
       ? "validation split, search head: trained within the search (random), or with inherited weights and recalibrated statistics (evolution); the network was chosen on the same split"
       : "validation split, discrete network with the weights inherited from the supernet",
   );
+  add("discreteMiouClasses", "", "", "counted: the classes of the labels at the positions that both networks compare");
   const difference = "supernetMiou - discreteMiou, as shares of 1";
   add("discretizationGap", "discretization gap", points(discretizationGap), difference);
   if (result.retrainedBestEpoch > 0 || result.retrainingSeconds > 0) {
     add(
       "retrainedMiou",
       "retrained mIoU",
-      percent(result.retrainedMiou),
+      overClasses(result.retrainedMiou, result.retrainedMiouClasses),
       "validation split, retrained network with the aggregation head, at its best epoch; the epoch was chosen on the same split",
     );
+    add("retrainedMiouClasses", "", "", "counted: the classes of the labels of the validation split");
     add("retrainedBestEpoch", "", "", "the retraining epoch of the largest validation mIoU");
   }
   if (result.figures) {

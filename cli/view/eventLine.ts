@@ -2,7 +2,16 @@ import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
-import { alarmEffects, dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./format";
+import {
+  alarmEffects,
+  dimensionNames,
+  duration,
+  genotypeLine,
+  milliseconds,
+  overClasses,
+  percent,
+  quantity,
+} from "./format";
 import type { SearchView } from "./searchView";
 
 /** An event as one line, for logs and pipes; undefined for events without a line. `view` is the state after the event. */
@@ -61,12 +70,13 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
       );
     }
     case "architectureDerived": {
-      const { genotype, supernetMiou, discreteMiou, discretizationGap, figures, selection } = event.value;
+      const { genotype, supernetMiou, discreteMiou, miouClasses, discretizationGap, figures, selection } = event.value;
+      const discrete = overClasses(discreteMiou, miouClasses);
       const network = genotype ? genotypeLine(genotype) : "";
       const counts = `${quantity(figures?.params ?? 0)} params, ${quantity(figures?.macs ?? 0)} MACs`;
       if (selection)
-        return `network chosen as the best of ${selection.candidates}: ${network}; mIoU ${percent(discreteMiou)}, ${counts}`;
-      return `network derived: ${network}; mIoU ${percent(supernetMiou)} -> ${percent(discreteMiou)} (gap ${(100 * discretizationGap).toFixed(2)} points), ${counts}`;
+        return `network chosen as the best of ${selection.candidates}: ${network}; mIoU ${discrete}, ${counts}`;
+      return `network derived: ${network}; mIoU ${percent(supernetMiou)} -> ${discrete} (gap ${(100 * discretizationGap).toFixed(2)} points), ${counts}`;
     }
     case "retrainingEpochCompleted": {
       const { epoch, epochs, loss, validationMiou, bestMiou, seconds } = event.value;

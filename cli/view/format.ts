@@ -6,6 +6,10 @@ import { operationName } from "../../shared/space/parts";
 /** 0.4123 -> "41.2 %". */
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
+/** A mIoU with the number of classes that it is the mean over. Events of earlier versions have no number, 0. */
+export const overClasses = (miou: number, classes: number): string =>
+  `${percent(miou)}${classes > 0 ? ` over ${classes} ${classes === 1 ? "class" : "classes"}` : ""}`;
+
 /** 0.0123 -> "12.30 ms". */
 export const milliseconds = (seconds: number): string => `${(1000 * seconds).toFixed(2)} ms`;
 

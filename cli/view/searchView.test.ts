@@ -250,6 +250,7 @@ describe("a search that evaluates networks", () => {
     value: {
       genotype: largestGenotype(space),
       discreteMiou: 0.3,
+      miouClasses: 3,
       figures: { params: 1000, macs: 2e6 },
       selection: { candidates: 40 },
     },
@@ -278,7 +279,9 @@ describe("a search that evaluates networks", () => {
     expect(lines[1]).toBe("search epoch 1/8 (supernet, by single paths): loss 0.750, 6.0 s");
     expect(lines[2]).toMatch(/^network 1\/40 drawn at random: d1s1 .*; mIoU 30\.0 %, cost 58\.0 %, 0\.3 s$/);
     expect(lines[3]).toMatch(/^network 2\/40 from network 1: /);
-    expect(lines[4]).toMatch(/^network chosen as the best of 40: d1s1 .*; mIoU 30\.0 %, 1\.00 k params, 2\.00 M MACs$/);
+    expect(lines[4]).toMatch(
+      /^network chosen as the best of 40: d1s1 .*; mIoU 30\.0 % over 3 classes, 1\.00 k params, 2\.00 M MACs$/,
+    );
   });
 });
 

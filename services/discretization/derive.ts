@@ -52,6 +52,7 @@ export async function deriveNetwork(
       decidedBy,
       supernetMiou: supernet.miou,
       discreteMiou: discrete.miou,
+      miouClasses: discrete.miouClasses,
       discretizationGap: supernet.miou - discrete.miou,
       figures: networkCosts(genotype, { kind: "search" }),
       costRatio: genotypeCost(genotype, table) / largest,

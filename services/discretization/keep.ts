@@ -39,15 +39,16 @@ export function newestNetwork(spec: ResolvedSpec, history: readonly StoredEvent[
 
   const trained = of("network.trained").at(-1);
   if (trained && genotype) {
-    const { bestEpoch: epoch, validationMiou, figures, onnx, weights } = trained;
+    const { bestEpoch: epoch, validationMiou, figures, onnx, weights, classScores } = trained;
+    const miouClasses = classScores.filter(({ occurs }) => occurs).length;
     const taken = { epoch, validationMiou, figures, onnx, weights };
-    return { from: "events", kept: retrained(genotype, decidedBy, taken, "the retrained network") };
+    return { from: "events", kept: retrained(genotype, { decidedBy, miouClasses }, taken, "the retrained network") };
   }
   const retraining = newest(of("retraining.epoch.completed"), ({ epoch }) => epoch);
   if (retraining?.checkpoint && genotype) {
-    const { checkpoint, epoch, epochs } = retraining;
+    const { checkpoint, epoch, epochs, miouClasses } = retraining;
     const what = `the best of the first ${epoch} of ${epochs} epochs of retraining`;
-    const kept = (taken: Taken) => retrained(genotype, decidedBy, taken, what);
+    const kept = (taken: Taken) => retrained(genotype, { decidedBy, miouClasses }, taken, what);
     return { from: "checkpoint", checkpoint, genotype, kept };
   }
   if (derived) return { from: "events", kept: cut("derive", 0, derived, "the derived network") };
@@ -92,25 +93,40 @@ function newest<T>(items: readonly T[], number: (item: T) => number): T | undefi
 
 const at = (miou: number) => `at ${(100 * miou).toFixed(1)} mIoU points`;
 
-function retrained(genotype: Genotype, decidedBy: DecidedBy, taken: Taken, what: string): NetworkKept {
+function retrained(
+  genotype: Genotype,
+  more: Pick<NetworkKept, "decidedBy" | "miouClasses">,
+  taken: Taken,
+  what: string,
+): NetworkKept {
   const message = `${what}: epoch ${taken.epoch}, ${at(taken.validationMiou)}`;
-  return NetworkKept.fromPartial({ phase: "retrain", genotype, decidedBy, ...taken, message });
+  return NetworkKept.fromPartial({ phase: "retrain", genotype, ...more, ...taken, message });
 }
 
 function cut(phase: "train" | "derive", epoch: number, event: ArchitectureDerived, what: string): NetworkKept {
-  const { genotype, decidedBy, supernetMiou, discreteMiou: validationMiou, figures, costRatio, onnx, weights } = event;
+  const { genotype, decidedBy, supernetMiou, discreteMiou: validationMiou, miouClasses, figures, costRatio } = event;
+  const { onnx, weights } = event;
   const message = `${what}, ${at(validationMiou)}`;
-  const found = { genotype, decidedBy, supernetMiou, validationMiou, figures, costRatio, onnx, weights };
+  const found = { genotype, decidedBy, supernetMiou, validationMiou, miouClasses, figures, costRatio, onnx, weights };
   return NetworkKept.fromPartial({ phase, epoch, ...found, message });
 }
 
 function chosen(
-  { index, candidates, genotype, figures, costRatio, validationMiou }: CandidateEvaluated,
+  { index, candidates, genotype, figures, costRatio, validationMiou, miouClasses }: CandidateEvaluated,
   evaluated: number,
   more = "",
 ): NetworkKept {
   const decidedBy = DecidedBy.DECIDED_BY_SELECTION;
   const message = `network ${index}, the best of ${evaluated} evaluated of ${candidates}, ${at(validationMiou)}${more}`;
-  const found = { genotype, decidedBy, validationMiou, figures, costRatio, onnx: undefined, weights: undefined };
+  const found = {
+    genotype,
+    decidedBy,
+    validationMiou,
+    miouClasses,
+    figures,
+    costRatio,
+    onnx: undefined,
+    weights: undefined,
+  };
   return NetworkKept.fromPartial({ phase: "train", epoch: index, ...found, message });
 }

@@ -67,13 +67,15 @@ export function artifacts(
 
 /** The results of a kept network. A network of retraining adds to those of the derived one. */
 export function keptResult({ spec }: Search, kept: NetworkKept): Partial<SearchResult> {
-  const { phase, epoch, genotype, decidedBy, validationMiou, supernetMiou, figures, costRatio } = kept;
-  if (phase === "retrain") return { figures, retrainedMiou: validationMiou, retrainedBestEpoch: epoch };
+  const { phase, epoch, genotype, decidedBy, validationMiou, miouClasses, supernetMiou, figures, costRatio } = kept;
+  if (phase === "retrain")
+    return { figures, retrainedMiou: validationMiou, retrainedMiouClasses: miouClasses, retrainedBestEpoch: epoch };
   return {
     genotype,
     decidedBy,
     supernetMiou,
     discreteMiou: validationMiou,
+    discreteMiouClasses: miouClasses,
     discretizationGap: supernetMiou === 0 ? 0 : supernetMiou - validationMiou,
     figures,
     costRatio,

@@ -170,6 +170,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
           decidedBy: data.decidedBy || search.result?.decidedBy || DecidedBy.DECIDED_BY_UNSPECIFIED,
           supernetMiou: data.supernetMiou,
           discreteMiou: data.discreteMiou,
+          discreteMiouClasses: data.miouClasses,
           discretizationGap: data.discretizationGap,
           figures: data.figures,
           costRatio: data.costRatio,
@@ -195,6 +196,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ...condition(search, "Trained", TRUE, "TRAINED", trainedAt(data), time),
       ...result(search, {
         retrainedMiou: data.validationMiou,
+        retrainedMiouClasses: data.classScores.filter(({ occurs }) => occurs).length,
         retrainedBestEpoch: data.bestEpoch,
         figures: data.figures,
         retrainingSeconds: data.seconds,

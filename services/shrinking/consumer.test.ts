@@ -179,7 +179,16 @@ describe("an epoch that is completed", () => {
     const id = uniqueSearchId();
     await publishEvent(bus, id, {
       type: "retraining.epoch.completed",
-      data: { epoch: 1, epochs: 1, loss: 0, validationMiou: 0, bestMiou: 0, seconds: 0, checkpoint: undefined },
+      data: {
+        epoch: 1,
+        epochs: 1,
+        loss: 0,
+        validationMiou: 0,
+        miouClasses: 3,
+        bestMiou: 0,
+        seconds: 0,
+        checkpoint: undefined,
+      },
     });
     // Once a later epoch is answered, the consumer has passed the event of the retraining.
     const later = uniqueSearchId();

@@ -47,7 +47,8 @@ export function supernetService(bus: Bus, trainer: Trainer): Service {
         return trainer.worker.run({ ...trainer.settings, kind: "evaluate", job }, { signal });
       }, signal);
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `evaluation came back as ${outcome.kind}`);
-      return { miou: outcome.miou, loss: outcome.loss, figures: networkCosts(genotype, { kind: "search" }) };
+      const { miou, miouClasses, loss } = outcome;
+      return { miou, miouClasses, loss, figures: networkCosts(genotype, { kind: "search" }) };
     },
     describeSpace: ({ spec }) => {
       if (!spec) throw invalid("spec", "is not set");

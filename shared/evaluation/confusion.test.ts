@@ -22,16 +22,20 @@ describe("confusion", () => {
     expect(scores(createConfusion(2)).commonest).toMatchObject({ predicted: 0, labelled: 0 });
   });
 
-  it("counts a class that occurs only in predictions, with IoU 0", () => {
-    const confusion = createConfusion(3);
-    count(confusion, [0, 0], [0, 2]);
-    expect(scores(confusion).miou).toBeCloseTo((0.5 + 0) / 2, 12);
+  it("takes the mean over the classes of the labels, whatever the predictions are, so that two networks share the set of classes", () => {
+    const [right, wrong] = [createConfusion(4), createConfusion(4)];
+    count(right, [0, 0, 1, 255], [0, 0, 1, 3]);
+    count(wrong, [0, 0, 1, 255], [0, 2, 1, 3]);
+    expect(scores(right)).toMatchObject({ miou: 1, miouClasses: 2 });
+    // Class 2 is predicted in place of class 0, whose union has both pixels: (1/2 + 1) / 2.
+    expect(scores(wrong)).toMatchObject({ miou: 0.75, miouClasses: 2 });
+    expect(scores(wrong).classes.map(({ occurs }) => occurs)).toEqual([true, true, false, false]);
   });
 
   it("is 0, not NaN, if no pixel is labelled", () => {
     const confusion = createConfusion(2);
     count(confusion, [255, 255], [0, 1]);
-    expect(scores(confusion)).toMatchObject({ miou: 0, accuracy: 0 });
+    expect(scores(confusion)).toMatchObject({ miou: 0, miouClasses: 0, accuracy: 0 });
   });
 
   it("refuses labels and predictions of different length", () => {

@@ -5,8 +5,13 @@ interface Confusion {
 }
 
 export interface Scores {
-  /** Mean IoU, 0 to 1, over the classes that occur in labels or predictions; 0 if none occurs. */
+  /**
+   * Mean IoU, 0 to 1, over the classes that occur in the labels; 0 if none occurs. A class that occurs in predictions alone lowers the IoU of
+   * the classes that it was mistaken for. So the set of classes is that of the data, and two networks are compared over the same one.
+   */
   miou: number;
+  /** Number of classes that occur in the labels. */
+  miouClasses: number;
   /** Share of counted pixels whose prediction is right. */
   accuracy: number;
   classes: { iou: number; occurs: boolean }[];
@@ -47,7 +52,7 @@ export function scores({ classes, counts }: Confusion): Scores {
     right += both;
     total += labelled;
     const union = labelled + predicted - both;
-    return { iou: union > 0 ? both / union : 0, occurs: union > 0, predicted, labelled };
+    return { iou: union > 0 ? both / union : 0, occurs: labelled > 0, predicted, labelled };
   });
   const most = Math.max(...rows.map(({ predicted }) => predicted));
   const commonest = rows.findIndex(({ predicted }) => predicted === most);
@@ -55,6 +60,7 @@ export function scores({ classes, counts }: Confusion): Scores {
   const occurring = rows.filter((row) => row.occurs);
   return {
     miou: occurring.length ? occurring.reduce((sum, row) => sum + row.iou, 0) / occurring.length : 0,
+    miouClasses: occurring.length,
     accuracy: total > 0 ? right / total : 0,
     classes: rows.map(({ iou, occurs }) => ({ iou, occurs })),
     commonest: { class: commonest, predicted: share(most), labelled: share(rows[commonest]?.labelled) },

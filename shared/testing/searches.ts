@@ -88,6 +88,7 @@ export function workerEvents(space: SearchSpace, epochs = 2) {
         genotype: largestGenotype(space),
         supernetMiou: 0.41,
         discreteMiou: 0.4,
+        miouClasses: 2,
         discretizationGap: 0.01,
         figures: { params: 10, macs: 20 },
         costRatio: 0.6,

@@ -12,7 +12,7 @@ export async function evaluateGenotype(
   engine: Engine,
   { spec, space, checkpoint, genotype }: EvaluateJob,
   signal: AbortSignal,
-): Promise<{ miou: number; loss: number }> {
+): Promise<{ miou: number; miouClasses: number; loss: number }> {
   const { state } = decodeSupernet(space, checkpoint, "checkpoint");
   const network = buildDiscrete(genotype, { kind: "search" });
   const parameters = {
@@ -23,8 +23,8 @@ export async function evaluateGenotype(
   const evaluator = await discreteEvaluator(engine, network, spec.training.batchSize);
   try {
     const weighting = await countedClassWeights(dataset, space.classes);
-    const { miou, loss } = await evaluator.evaluate(parameters, dataset.validation, weighting, signal);
-    return { miou, loss };
+    const { miou, miouClasses, loss } = await evaluator.evaluate(parameters, dataset.validation, weighting, signal);
+    return { miou, miouClasses, loss };
   } finally {
     await evaluator.release();
     await dataset.close();

@@ -38,7 +38,7 @@ export interface EvaluateJob {
 export type Outcome =
   | { kind: "train"; event: SearchOutcome }
   | { kind: "retrain"; event: NetworkTrained }
-  | { kind: "evaluate"; miou: number; loss: number }
+  | { kind: "evaluate"; miou: number; miouClasses: number; loss: number }
   | { kind: "profile"; report: ProfileReport }
   | { kind: "estimate"; estimate: MemoryEstimate };
 

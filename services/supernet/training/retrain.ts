@@ -70,7 +70,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const loss = await trainer.epoch(dataset, epoch, port);
       vectors = trainer.vectors();
       const parameters = { weights: vectors.weights, stats: vectors.stats };
-      const { miou } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
+      const { miou, miouClasses } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
       const seconds = (performance.now() - started) / 1000;
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
@@ -81,7 +81,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
         best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
       }
       const checkpoint = await port.storeCheckpoint(encodeTraining(record, vectors, best));
-      const scores = { validationMiou: miou, bestMiou: record.bestMiou };
+      const scores = { validationMiou: miou, miouClasses, bestMiou: record.bestMiou };
       await port.completeRetrainingEpoch({ epoch, epochs, loss, ...scores, seconds, checkpoint });
     }
     const { miou, classes } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);

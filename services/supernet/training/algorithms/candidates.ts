@@ -39,7 +39,12 @@ export async function evaluateCandidate(context: EvaluationContext, contender: C
   const { weights, stats } = parameters;
   const evaluator = await discreteEvaluator(engine, network, batchSize);
   try {
-    const { miou, loss } = await evaluator.evaluate({ weights, stats }, dataset.validation, weighting, port.signal);
+    const { miou, miouClasses, loss } = await evaluator.evaluate(
+      { weights, stats },
+      dataset.validation,
+      weighting,
+      port.signal,
+    );
     const candidate = {
       index,
       candidates,
@@ -48,6 +53,7 @@ export async function evaluateCandidate(context: EvaluationContext, contender: C
       figures: networkCosts(genotype, { kind: "search" }),
       costRatio: window.ratio(genotype),
       validationMiou: miou,
+      miouClasses,
       validationLoss: loss,
       seconds: (performance.now() - started) / 1000,
     };

@@ -10,12 +10,14 @@ interface Choice {
   network: DiscreteNetwork;
   parameters: NetworkParameters;
   miou: number;
+  /** Number of classes that miou is the mean over. */
+  miouClasses: number;
   selection: Selection;
 }
 
 /** Stores the chosen network and returns the event of its derivation. It was not cut out of a supernet, so supernet mIoU and gap are 0. */
 export async function deriveSelected(
-  { network, parameters, miou, selection }: Choice,
+  { network, parameters, miou, miouClasses, selection }: Choice,
   window: CostWindow,
   classNames: readonly string[],
   port: Store,
@@ -26,6 +28,7 @@ export async function deriveSelected(
     decidedBy: DecidedBy.DECIDED_BY_SELECTION,
     supernetMiou: 0,
     discreteMiou: miou,
+    miouClasses,
     discretizationGap: 0,
     figures: networkCosts(genotype, { kind: "search" }),
     costRatio: window.ratio(genotype),

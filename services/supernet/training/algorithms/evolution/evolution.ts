@@ -56,7 +56,12 @@ export const searchByEvolution: Search = async (engine, job, port) => {
       seconds: past.reduce((sum, { seconds }) => sum + seconds, trained.seconds),
       engine: engine.name,
     };
-    const choice = { ...(await inherited(best.genotype)), miou: best.validationMiou, selection };
+    const choice = {
+      ...(await inherited(best.genotype)),
+      miou: best.validationMiou,
+      miouClasses: best.miouClasses,
+      selection,
+    };
     return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info.classes, port) };
   } finally {
     await dataset.close();

@@ -59,6 +59,8 @@ export const searchAtRandom: Search = async (engine, job, port) => {
     });
     const weighting = await countedClassWeights(dataset, space.classes);
     const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
+    // The classes of the mIoU are those of the labels, so they are the same for every network.
+    let miouClasses = job.sampled?.evaluated.at(-1)?.miouClasses ?? 0;
     let standing = resumed(job) ?? { candidate: 1, epoch: 0, steps: 0, seconds: 0 };
     for (const network of networks.slice(standing.candidate - 1)) {
       const trained = await train(context, network, standing);
@@ -67,6 +69,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
         known.get(index) ??
         (await evaluateCandidate(context, { network, parameters, index, parent: 0, started: performance.now() }));
       const seconds = trained.seconds + evaluated.seconds;
+      miouClasses = evaluated.miouClasses;
       const best = better(trained, evaluated.validationMiou);
       standing = { candidate: index + 1, epoch: 0, steps: 0, seconds, best };
     }
@@ -75,7 +78,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
     if (!best || !network) throw new Error(`none of ${candidates} networks was trained`);
     const trainingImages = plan.spent(candidates * plan.steps, candidates);
     const selection = { candidates, trainingImages, seconds, engine: engine.name };
-    const choice = { network, parameters: best, miou: best.miou, selection };
+    const choice = { network, parameters: best, miou: best.miou, miouClasses, selection };
     return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info.classes, port) };
   } finally {
     await dataset.close();

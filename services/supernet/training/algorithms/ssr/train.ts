@@ -210,6 +210,7 @@ async function runEpoch(
     expectedCost: cost,
     expectedCostRatio: costRatio,
     validationMiou: validation.miou,
+    miouClasses: validation.miouClasses,
     validationLoss: validation.loss,
     seconds: (performance.now() - started) / 1000,
     log10Space: log10Size(space, architecture),
