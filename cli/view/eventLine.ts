@@ -2,7 +2,16 @@ import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
-import { alarmEffects, dimensionNames, duration, genotypeLine, milliseconds, percent, quantity } from "./format";
+import {
+  alarmEffects,
+  alarmTime,
+  dimensionNames,
+  duration,
+  genotypeLine,
+  milliseconds,
+  percent,
+  quantity,
+} from "./format";
 import type { SearchView } from "./searchView";
 
 /** An event as one line, for logs and pipes; undefined for events without a line. `view` is the state after the event. */
@@ -36,7 +45,7 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
     case "healthAlarmRaised": {
       const { kind, epoch, policy, message } = event.value;
       const effect = alarmEffects[policy];
-      return `alarm ${alarmReason(kind)} at epoch ${epoch}${effect ? ` (${effect})` : ""}: ${message}`;
+      return `alarm ${alarmReason(kind)} ${alarmTime(epoch)}${effect ? ` (${effect})` : ""}: ${message}`;
     }
     case "supernetConverged": {
       const { decidedBy, convergedEpoch, epochs, validationMiou, seconds, stoppedEarly } = event.value;

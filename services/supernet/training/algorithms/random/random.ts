@@ -15,6 +15,7 @@ import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
 import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
 import { countedClassWeights } from "../../classWeights";
+import { tellOfLabels } from "../../labels";
 import type { SearchJob, Search } from "../search";
 import { networkSubject, openWeightTrainer, untrained } from "../../weightTrainer";
 import { planBudget, type Plan } from "../budget";
@@ -58,6 +59,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
       imagesPerEvaluation: dataset.validation.length,
     });
     const weighting = await countedClassWeights(dataset, space.classes);
+    if (!job.sampled?.checkpoint) await tellOfLabels(dataset, port);
     const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
     let standing = resumed(job) ?? { candidate: 1, epoch: 0, steps: 0, seconds: 0 };
     for (const network of networks.slice(standing.candidate - 1)) {
