@@ -5,8 +5,10 @@ import { SERVICES, startStack } from "../cli/stack/stack";
 import { api as jetstream } from "../shared/events/jetstream";
 import { CHECKPOINTS_BUCKET, EVENTS_STREAM, objectStream } from "../shared/events/subjects";
 import { LatheError } from "../shared/process/errors";
-import { SearchState, type Search } from "../shared/proto/lathe/v1/search";
-import { BudgetPolicy, DatasetKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { ConditionStatus, SearchState, type Search } from "../shared/proto/lathe/v1/search";
+import { AlgorithmKind, BudgetPolicy, DatasetKind, SamplingSpec, type SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { largestGenotype } from "../shared/space/genotype";
+import { resolve } from "../shared/spec/resolve";
 import { writeImage, writeLabel, writeText } from "../shared/testing/pictures";
 import { until } from "../shared/testing/until";
 import { compiled } from "./compiled";
@@ -124,12 +126,29 @@ describe("a data set", () => {
     [
       "with an unknown label",
       (path) => writeLabel(join(path, "validation", "labels", "c.png"), 32, 64, [0, 9]),
-      /^label \S+missing-4\/validation\/labels\/c\.png has the unknown value 9 at x 1, y 0: known are 0 to 2, 255$/,
+      /^label \S+missing-4\/validation\/labels\/c\.png has the unknown value 9 at x 1, y 0 \(1024 pixels\): known are 0 to 2, 255; dataset\.label_values and/,
     ],
     [
       "with a label of another size",
       (path) => writeLabel(join(path, "train", "labels", "d.png"), 16, 64, [0]),
       /^label \S+missing-5\/train\/labels\/d\.png is 64x16, its image \S+ is 64x32: sizes must be equal$/,
+    ],
+    [
+      "of masks of 0 and 255",
+      async (path) => {
+        for (const split of ["train", "validation"])
+          for (const stem of ["a", "b", "c", "d"])
+            await writeLabel(join(path, split, "labels", `${stem}.png`), 32, 64, [0, 255]);
+      },
+      /^dataset \S+missing-6: only class "road" has training pixels, .* if 255 is a class, say so in the spec/,
+    ],
+    [
+      "without a labelled pixel of validation",
+      async (path) => {
+        for (const stem of ["a", "b", "c", "d"])
+          await writeLabel(join(path, "validation", "labels", `${stem}.png`), 32, 64, [255]);
+      },
+      /^dataset \S+missing-7: the validation split has no labelled pixel; 100\.0 % /,
     ],
     ["smaller than a batch", () => {}, /batch size 8 exceeds the 4 examples/, 3],
   ])("%s fails the search before its first epoch, naming the file", async (what, spoil, message, classes = 3) => {
@@ -145,6 +164,28 @@ describe("a data set", () => {
     expect(history.map(({ event }) => event.type)).toEqual(["search.created", "work.failed", "search.failed"]);
   });
   let count = 0;
+
+  it("whose labels lack a class is searched with an alarm before its first epoch, by each algorithm", async () => {
+    const path = await folder("lacking");
+    for (const split of ["train", "validation"])
+      for (const stem of ["a", "b", "c", "d"])
+        await writeLabel(join(path, split, "labels", `${stem}.png`), 32, 64, [0, 1]);
+    for (const kind of ["SSR", "RANDOM", "EVOLUTION", "FIXED"] as const) {
+      const spec = fileSpec(DatasetKind.DATASET_KIND_FOLDER, path, 3);
+      const genotype = kind === "FIXED" ? largestGenotype(resolve(spec).space) : undefined;
+      spec.algorithm = { kind: AlgorithmKind[`ALGORITHM_KIND_${kind}`], genotype };
+      spec.sampling = SamplingSpec.fromPartial({ candidates: 2, evaluations: 2, population: 2, tournament: 1 });
+      const { search, history } = await system.run(spec);
+      const alarms = history.filter(({ event }) => event.type === "health.alarm.raised");
+      expect(alarms).toHaveLength(1);
+      expect(alarms[0]).toBe(history[1]);
+      expect(search.conditions.find(({ type }) => type === "Labels")).toMatchObject({
+        status: ConditionStatus.CONDITION_STATUS_FALSE,
+        reason: "LABELS",
+        message: 'class "car" has no pixel',
+      });
+    }
+  });
 
   it("that is repaired after its search has failed is searched at a resumption", async () => {
     const path = await folder("repaired");

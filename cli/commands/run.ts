@@ -17,6 +17,7 @@ import { dropRequest, isUnfinished, keepRequest, readRequest, type RunRequest } 
 import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { inOwnStack, recordSearch, StatusOutput } from "../search/ownStack";
+import { folderNotes } from "../spec/dataFolder";
 import { requested, requestSpec, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
 import { memoryLine } from "../view/profile";
@@ -88,6 +89,8 @@ async function runIn(
   try {
     // Before the stack, which takes seconds to start.
     await requireEngine(configuredEngine());
+    // Faults in the names of files are told before the stack, too.
+    for (const note of await folderNotes(resolved.dataset)) say(note);
     const output = new StatusOutput(flags.json === true, say);
     // Only these algorithms train a supernet of all candidates.
     if (!isSampling(resolved) && !givenGenotype(resolved))

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DatasetKind } from "../../shared/proto/lathe/v1/spec";
+import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
 import { describeSpace, descriptionLines } from "../commands/space";
 import { describedSpec, readSpec, requestSpec } from "./specFlags";
 
@@ -39,7 +39,7 @@ describe("a spec of flags", () => {
 
   it("drops the file's data folder for another data set", () => {
     const spec = readSpec({ file: "spec.yaml", dataset: "streets" });
-    expect(spec.dataset).toEqual({ kind: DatasetKind.DATASET_KIND_STREETS });
+    expect(spec.dataset).toEqual(DatasetSpec.fromPartial({ kind: DatasetKind.DATASET_KIND_STREETS }));
   });
 
   it("takes the number of classes from the folder's classes.txt, unless the spec says it", () => {
@@ -50,7 +50,7 @@ describe("a spec of flags", () => {
     writeFileSync(join(folder, "five.yaml"), "preset: small\nspace: {classes: 5}\ndataset: {kind: folder, path: .}\n");
     expect(requestSpec({ file: "five.yaml" }).space.classes).toBe(5);
     rmSync(join(folder, "classes.txt"));
-    expect(() => requestSpec(flags)).toThrow("space.classes is not set, must be the number of lines in");
+    expect(() => requestSpec(flags)).toThrow("space.classes is not set, must be the number of classes of the folder");
   });
 
   it.each([

@@ -1,12 +1,13 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { join, resolve as resolvePath } from "node:path";
+import { readFileSync, statSync } from "node:fs";
+import { resolve as resolvePath } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { DatasetKind, SearchSpec, SpaceSpec } from "../../shared/proto/lathe/v1/spec";
+import { DatasetKind, DatasetSpec, SearchSpec, SpaceSpec } from "../../shared/proto/lathe/v1/spec";
 import { parseSpec } from "../../shared/spec/parse";
 import { isPreset, presetSpec } from "../../shared/spec/presets";
 import { resolve, type ResolvedSpec } from "../../shared/spec/resolve";
 import { userFolder } from "../userFolder";
+import { folderClasses } from "./dataFolder";
 import { datasetKindOf, datasetName, datasetNames } from "./datasetNames";
 
 /** The flags of a spec. Each overrides the same field of the file. */
@@ -47,12 +48,12 @@ export function underFlags(spec: SearchSpec, flags: Omit<SpecFlags, "file">): Se
         "INVALID_ARGUMENT",
         `--dataset is "${flags.dataset}", must be one of ${datasetNames.join(", ")}`,
       );
-    spec.dataset = {
+    spec.dataset = DatasetSpec.fromPartial({
       kind: kind ?? spec.dataset?.kind ?? DatasetKind.DATASET_KIND_UNSPECIFIED,
       ...(kind === undefined || kind === spec.dataset?.kind ? spec.dataset : {}),
       ...(kind !== undefined && { kind }),
       ...(flags.data !== undefined && { path: flags.data }),
-    };
+    });
   }
   if (spec.dataset?.path) spec.dataset.path = resolvePath(userFolder(), spec.dataset.path);
   if (flags.seed !== undefined) spec.seed = flags.seed;
@@ -77,7 +78,7 @@ export function readText(file: string, what: string): string {
 
 /**
  * Checks all that can be checked before a process starts: every field of the spec and that the data folder exists. Without a number of
- * classes, that of the folder's classes.txt is taken.
+ * classes, that of the folder's list is taken.
  */
 export function requestSpec(flags: SpecFlags): RequestedSpec {
   if (flags.file === undefined && flags.preset === undefined)
@@ -98,17 +99,13 @@ export function requested(spec: SearchSpec): RequestedSpec {
   });
 }
 
-/** Sets the number of classes of a data folder to the number of lines in its classes.txt, unless the spec has a number or a network. */
+/** Sets the number of classes of a data folder to that of its list of classes, unless the spec has a number or a network. */
 function countClasses(spec: SearchSpec): void {
   if (datasetKind(spec) !== DatasetKind.DATASET_KIND_FOLDER || !spec.dataset?.path) return;
   if (spec.space?.classes || spec.algorithm?.genotype) return;
-  const file = join(spec.dataset.path, "classes.txt");
+  const classes = folderClasses(spec.dataset, (path) => readText(path, "list"));
   // resolve() says that the number is missing, and requested() that the folder is.
-  if (!existsSync(file)) return;
-  const classes = readText(file, "list")
-    .split("\n")
-    .filter((line) => line.trim() !== "").length;
-  spec.space = SpaceSpec.fromPartial({ ...spec.space, classes });
+  if (classes !== undefined) spec.space = SpaceSpec.fromPartial({ ...spec.space, classes });
 }
 
 function folderFault(path: string): string | undefined {
@@ -129,7 +126,7 @@ export function describedSpec(flags: SpecFlags): { resolved: ResolvedSpec; space
   const kind = datasetKind(spec);
   // A spec must have a path, but the space does not depend on it.
   if (kind && kind !== DatasetKind.DATASET_KIND_STREETS && !spec.dataset?.path)
-    spec.dataset = { ...spec.dataset, kind, path: userFolder() };
+    spec.dataset = DatasetSpec.fromPartial({ ...spec.dataset, kind, path: userFolder() });
   countClasses(spec);
   const { spec: resolved, space } = resolve(spec);
   return { resolved, space };

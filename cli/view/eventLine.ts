@@ -4,6 +4,7 @@ import { givenGenotype } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import {
   alarmEffects,
+  alarmTime,
   dimensionNames,
   duration,
   genotypeLine,
@@ -45,7 +46,7 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
     case "healthAlarmRaised": {
       const { kind, epoch, policy, message } = event.value;
       const effect = alarmEffects[policy];
-      return `alarm ${alarmReason(kind)} at epoch ${epoch}${effect ? ` (${effect})` : ""}: ${message}`;
+      return `alarm ${alarmReason(kind)} ${alarmTime(epoch)}${effect ? ` (${effect})` : ""}: ${message}`;
     }
     case "supernetConverged": {
       const { decidedBy, convergedEpoch, epochs, validationMiou, seconds, stoppedEarly } = event.value;

@@ -48,6 +48,9 @@ export const removalReasons: Readonly<Record<number, string>> = {
   [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the end of the budget",
 };
 
+/** When an alarm was raised: by an epoch, or by the labels before the first. */
+export const alarmTime = (epoch: number): string => (epoch > 0 ? `at epoch ${epoch}` : "before the first epoch");
+
 /** The effect of an alarm by its policy; none for alarms that are only reported. */
 export const alarmEffects: Readonly<Record<number, string>> = {
   [HealthPolicy.HEALTH_POLICY_PAUSE]: "the search is paused",

@@ -1,6 +1,6 @@
 import type { Removal } from "../../shared/proto/lathe/v1/result";
 import type { PhaseName } from "../../shared/spec/phases";
-import { dimensionNames, duration, percent, removalReasons } from "./format";
+import { alarmTime, dimensionNames, duration, percent, removalReasons } from "./format";
 import { secondsLeft, type Phase, type SearchView } from "./searchView";
 
 const labels: Record<PhaseName, string> = {
@@ -111,7 +111,7 @@ export function render(view: SearchView, { columns, rows, now, note }: Frame): s
     ...spaceLines(view, 4),
     ...(lastAlarm === undefined
       ? []
-      : [`  alarm          ${lastAlarm.name} at epoch ${lastAlarm.epoch}: ${lastAlarm.message}`]),
+      : [`  alarm          ${lastAlarm.name} ${alarmTime(lastAlarm.epoch)}: ${lastAlarm.message}`]),
     ...(reason === undefined ? [] : [`  reason         ${reason}`]),
     ...(note === undefined ? [] : [`  note           ${note}`]),
   ];

@@ -185,6 +185,14 @@ describe("an alarm", () => {
     expect(view.state).toBe("running");
   });
 
+  it("on labels comes before the first epoch", () => {
+    const value = { kind: HealthAlarmKind.HEALTH_ALARM_KIND_LABELS, epoch: 0, message: 'class "car" has no pixel' };
+    const labels = respond({ $case: "healthAlarmRaised", value });
+    const view = after(created, labels);
+    expect(eventLine(labels, view)).toBe('alarm LABELS before the first epoch: class "car" has no pixel');
+    expect(text(view)).toContain('alarm          LABELS before the first epoch: class "car" has no pixel');
+  });
+
   it("that pauses the search shows it as paused", () => {
     const paused = raised(HealthPolicy.HEALTH_POLICY_PAUSE);
     expect(after(created, paused).state).toBe("paused");

@@ -20,7 +20,7 @@ import {
   SupernetConverged,
   type ArchitectureDerived,
 } from "../../shared/proto/lathe/v1/events";
-import { DatasetKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { DatasetKind, DatasetSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { initialArchitecture } from "../../shared/space/groups";
@@ -154,7 +154,10 @@ describe("a supernet that has converged", () => {
   it("is not derived on a data set outside of the folders of its service", async () => {
     const outside = await newSearch();
     await publishEvent(bus, outside, await converged(outside));
-    await queue(outside, 0, { ...spec, dataset: { kind: DatasetKind.DATASET_KIND_CAMVID, path: "/data/../etc" } });
+    await queue(outside, 0, {
+      ...spec,
+      dataset: DatasetSpec.fromPartial({ kind: DatasetKind.DATASET_KIND_CAMVID, path: "/data/../etc" }),
+    });
     expect((await told(outside, "work.failed")).event.data).toMatchObject({
       reason: "DATASET_INVALID",
       message: "camvid folder /data/../etc is outside of the folders of LATHE_DATA_FOLDER",

@@ -8,6 +8,7 @@ import {
 } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import type { CostSpec } from "../../shared/proto/lathe/v1/spec";
+import { alarmReason } from "../../shared/spec/health";
 
 // The parts of a search that the rules of lifecycle.ts change.
 
@@ -39,6 +40,14 @@ export function recovered(search: Search, health: EpochHealth | undefined, time:
   const known = search.conditions.find(({ type }) => type === "Healthy");
   if (ill || known?.status === TRUE) return {};
   return condition(search, "Healthy", TRUE, "NO_ALARM", "no condition of an alarm holds", time);
+}
+
+/** The condition that an alarm makes false; none for that of a plateau, where a search is still healthy. */
+export function alarmCondition(search: Search, kind: HealthAlarmKind, message: string, time: Date): Partial<Search> {
+  if (kind === HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU) return {};
+  // Training does not change the labels, so no epoch makes this condition true.
+  const type = kind === HealthAlarmKind.HEALTH_ALARM_KIND_LABELS ? "Labels" : "Healthy";
+  return condition(search, type, FALSE, alarmReason(kind), message, time);
 }
 
 export function condition(

@@ -234,6 +234,18 @@ describe("the health of a search", () => {
     expect(conditionOf(after(...ill, epochWith(3)))?.reason).toBe("NO_ALARM");
   });
 
+  it("is not that of its labels, which no epoch mends", () => {
+    const labels = alarm(0, REPORT, HealthAlarmKind.HEALTH_ALARM_KIND_LABELS);
+    const warned = after(labels, epochWith(1), epochWith(2, drop), alarm(2, REPORT), epochWith(3));
+    expect(conditionOf(warned)?.reason).toBe("NO_ALARM");
+    expect(warned.search.state).toBe(SearchState.SEARCH_STATE_RUNNING);
+    expect(warned.search.conditions.find(({ type }) => type === "Labels")).toMatchObject({
+      status: ConditionStatus.CONDITION_STATUS_FALSE,
+      reason: "LABELS",
+      message: "ill at 0",
+    });
+  });
+
   it("stays true on a plateau", () => {
     const plateau = [epochWith(1, stale), alarm(1, HealthPolicy.HEALTH_POLICY_STOP, stale)];
     expect(conditionOf(after(...plateau))?.reason).toBe("NO_ALARM");

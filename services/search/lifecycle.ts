@@ -5,12 +5,13 @@ import {
   type LatheEvent,
   type StoredEvent,
 } from "../../shared/events/catalog";
-import { DecidedBy, HealthAlarmKind, Provenance } from "../../shared/proto/lathe/v1/result";
+import { DecidedBy, Provenance } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
 import { alarmReason } from "../../shared/spec/health";
 import {
+  alarmCondition,
   artifacts,
   begun,
   condition,
@@ -90,9 +91,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
   "health.alarm.raised": ({ search }, { kind, policy, message }, time) => ({
     search: {
       ...begun(search),
-      // A search on a plateau is still healthy.
-      ...(kind !== HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU &&
-        condition(search, "Healthy", FALSE, alarmReason(kind), message, time)),
+      ...alarmCondition(search, kind, message, time),
       ...(policy === HealthPolicy.HEALTH_POLICY_PAUSE && { state: SearchState.SEARCH_STATE_PAUSED }),
     },
     ...(policy === HealthPolicy.HEALTH_POLICY_FAIL && {

@@ -5,7 +5,7 @@ import { encodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete } from "../../shared/network/discrete";
 import type { SupernetConverged, TrainingProgressed } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy } from "../../shared/proto/lathe/v1/result";
-import { DatasetKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { DatasetKind, DatasetSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { SupernetServiceClient } from "../../shared/proto/lathe/v1/supernet";
 import { macsTable } from "../../shared/space/cost";
 import { derive, largestGenotype } from "../../shared/space/genotype";
@@ -207,7 +207,7 @@ it("a retrain work item runs to a trained network", async () => {
 it("an item that cannot be carried out is published once as work.failed, with the reason", async () => {
   const spec: SearchSpec = {
     ...briefSpec(),
-    dataset: { kind: DatasetKind.DATASET_KIND_CAMVID, path: "no/such/folder" },
+    dataset: DatasetSpec.fromPartial({ kind: DatasetKind.DATASET_KIND_CAMVID, path: "no/such/folder" }),
   };
   const id = await newSearch(spec);
   await queue(id, spec);

@@ -64,9 +64,9 @@ describe("a process that is confined to folders", () => {
     const camvid = (path: string) => openDataset({ kind: "camvid", path, height: 8, width: 8, seed: 1 });
     await writeText(join(base, "outside/train.txt"), SECRET);
     await writeImage(join(base, "outside/image.png"), 8, 8);
-    await writeLabel(join(base, "outside/label.png"), 8, 8, [0]);
+    await writeLabel(join(base, "outside/label.png"), 8, 8, [0, 1]);
     await writeImage(join(inside, "image.png"), 8, 8);
-    await writeLabel(join(inside, "label.png"), 8, 8, [0]);
+    await writeLabel(join(inside, "label.png"), 8, 8, [0, 1]);
     await writeText(join(inside, "val.txt"), "image.png label.png");
     confine([inside]);
     await expect(camvid(join(base, "outside"))).rejects.toMatchObject(outside("camvid folder", join(base, "outside")));

@@ -54,6 +54,13 @@ export interface Dataset {
   readonly width: number;
   readonly train: Split;
   readonly validation: Split;
+  /** What a user may want to know about the files: what was passed over or assumed. One line each. */
+  readonly notes: readonly string[];
+  /**
+   * What the labels of both splits give reason to warn of (shared/data/coverage.ts), one line each. Rejects with DATASET_INVALID where a
+   * training would be meaningless. Generated scenes give none.
+   */
+  warnings(): Promise<string[]>;
   close(): Promise<void>;
 }
 

@@ -2,10 +2,11 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeImage, writeLabel } from "../testing/pictures";
-import { checkAll, checkPair, loadLabel } from "./files";
+import { checkAll } from "./faults";
+import { checkPair, loadLabel } from "./files";
 import { datasetFault } from "./dataset";
 import { decodeImage } from "./images";
-import { plainLabelMap } from "./layouts/layout";
+import { plainValues } from "./coding";
 
 describe("an image and its label", () => {
   let folder: string;
@@ -13,7 +14,7 @@ describe("an image and its label", () => {
   const size = { height: 2, width: 4 };
   const load = async () => {
     const image = await decodeImage(pair.image, size);
-    const label = await loadLabel(pair.label, size, plainLabelMap(3, [9]));
+    const label = await loadLabel(pair.label, size, { values: plainValues(3, [9]) });
     checkPair(pair, image, label);
     return { image: image.data, label: label.data };
   };
@@ -57,7 +58,7 @@ describe("an image and its label", () => {
     [
       "an unknown value that the resize would have skipped",
       () => writeLabel(pair.label, 4, 8, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, ...new Array<number>(21).fill(0)]),
-      () => `label ${pair.label} has the unknown value 3 at x 2, y 1: known are 0 to 2, 9, 255`,
+      () => `label ${pair.label} has the unknown value 3 at x 2, y 1 (1 pixel): known are 0 to 2, 9, 255`,
       "INVALID_ARGUMENT",
     ],
     [

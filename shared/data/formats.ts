@@ -1,11 +1,11 @@
 /** Most pixels of an image or label: 8192x8192. */
 const MAX_PIXELS = 2 ** 26;
 
-const SIGNATURES = { PNG: "89504e470d0a1a0a", JPEG: "ffd8ff" };
+const SIGNATURES = { PNG: "89504e470d0a1a0a", JPEG: "ffd8ff", BMP: "424d" };
 
 type Format = keyof typeof SIGNATURES;
 
-/** Format of an image by its first bytes; undefined for any other than these two. */
+/** Format of an image by its first bytes; undefined for any other than these. */
 export function formatOf(bytes: Buffer): Format | undefined {
   const start = bytes.subarray(0, 8).toString("hex");
   return (Object.keys(SIGNATURES) as Format[]).find((format) => start.startsWith(SIGNATURES[format]));

@@ -17,7 +17,7 @@ describe("images", () => {
       .png()
       .toFile(path);
     const decoded = await decodeImage(path, { height: 4, width: 6 });
-    expect(decoded).toEqual({ data: rgb, stored: { height: 4, width: 6 } });
+    expect(decoded).toEqual({ data: rgb, stored: { height: 4, width: 6 }, orientation: 1 });
     await writeImage(path, 4, 6, 90);
     expect((await decodeImage(path, { height: 9, width: 5 })).data).toEqual(new Uint8Array(9 * 5 * 3).fill(90));
   });
@@ -43,7 +43,7 @@ describe("images", () => {
     };
     const jpeg = await put("jpeg.png", await pixels.clone().jpeg().toBuffer());
     expect((await decodeImage(jpeg, { height: 2, width: 2 })).data).toEqual(new Uint8Array(12).fill(90));
-    await expect(decodeLabel(jpeg)).rejects.toThrow("is a JPEG, which alters class indices; must be a PNG");
+    await expect(decodeLabel(jpeg)).rejects.toThrow("is a JPEG, which alters class indices; must be a PNG or BMP");
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="2" height="2"><rect width="2" height="2"/></svg>`;
     for (const [name, bytes] of [
       ["svg.png", svg],
@@ -52,7 +52,7 @@ describe("images", () => {
       ["tiff.png", await pixels.clone().tiff().toBuffer()],
     ] as const)
       await expect(decodeImage(await put(name, bytes), { height: 2, width: 2 })).rejects.toMatchObject({
-        message: `image ${join(folder, name)} cannot be decoded: is neither a JPEG nor a PNG`,
+        message: `image ${join(folder, name)} cannot be decoded: is no JPEG, PNG or BMP`,
         reason: "DATASET_INVALID",
       });
     // Not even where it is asked for: the reader itself is blocked.

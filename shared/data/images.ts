@@ -1,15 +1,10 @@
 import sharp from "sharp";
 import { datasetFault, reasonOf } from "./dataset";
-import { formatOf, requirePixels } from "./formats";
-import { readIndices, type IndexMap } from "./png";
+import { readBmp } from "./bmp";
+import { decodePixels, orientationOf } from "./decode";
+import { formatOf } from "./formats";
+import { readPng, type IndexMap, type StoredPixels } from "./png";
 import { MAX_IMAGE_BYTES, readBytes } from "./reading";
-
-// Several files are decoded concurrently, so each takes one thread. Decoded images are cached in shared/data/cache.ts.
-sharp.concurrency(1);
-sharp.cache(false);
-// libvips has some thirty readers, among them one that renders SVG, which may name other files. Only these two ever run.
-sharp.block({ operation: ["VipsForeignLoad"] });
-sharp.unblock({ operation: ["VipsForeignLoadJpegBuffer", "VipsForeignLoadPngBuffer"] });
 
 export interface Size {
   readonly height: number;
@@ -19,39 +14,43 @@ export interface Size {
 export interface DecodedImage {
   /** [height, width, 3] RGB at the data set's size. */
   readonly data: Uint8Array;
-  /** Size of the file. */
+  /** Size of the file as it is displayed. */
   readonly stored: Size;
+  /** EXIF orientation of the file, which has been applied; 1 where it has none. */
+  readonly orientation: number;
 }
 
 /**
- * Decodes a JPEG or PNG, whatever its name, and resizes it (linear filter over the covered area, aspect not kept). DATASET_INVALID names
- * the file.
+ * Decodes a JPEG, PNG or BMP, whatever its name, as it is displayed, and resizes it (linear filter over the covered area, aspect not kept).
+ * DATASET_INVALID names the file.
  */
 export async function decodeImage(path: string, size: Size): Promise<DecodedImage> {
   const bytes = await readBytes(path, "image", MAX_IMAGE_BYTES);
   try {
-    if (formatOf(bytes) === undefined) throw new Error("is neither a JPEG nor a PNG");
-    // The header alone, so without libvips' own limit, whose message has no numbers.
-    const { width, height } = await sharp(bytes, { limitInputPixels: false }).metadata();
-    requirePixels(width, height);
-    const data = await sharp(bytes)
+    const { data: pixels, height, width, orientation } = await decodePixels(bytes);
+    const data = await sharp(pixels, { raw: { height, width, channels: 3 } })
       .resize(size.width, size.height, { fit: "fill", kernel: "linear" })
-      .removeAlpha()
-      .toColourspace("srgb")
-      .raw({ depth: "uchar" })
+      .raw()
       .toBuffer();
-    return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), stored: { height, width } };
+    const resized = new Uint8Array(data.buffer, data.byteOffset, data.length);
+    return { data: resized, stored: { height, width }, orientation };
   } catch (error) {
     throw datasetFault(`image ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
   }
 }
 
-/** Decodes a label PNG, whatever its name, to indices at the file's size. DATASET_INVALID names the file. */
-export async function decodeLabel(path: string): Promise<IndexMap> {
+/** Decodes a label PNG or BMP, whatever its name, as it is stored. DATASET_INVALID names the file. */
+export async function decodeLabel(path: string): Promise<StoredPixels> {
   const bytes = await readBytes(path, "label", MAX_IMAGE_BYTES);
   try {
-    if (formatOf(bytes) === "JPEG") throw new Error("is a JPEG, which alters class indices; must be a PNG");
-    return await readIndices(bytes);
+    const format = formatOf(bytes);
+    if (format === "JPEG") throw new Error("is a JPEG, which alters class indices; must be a PNG or BMP");
+    if (format === "BMP") return readBmp(bytes);
+    const label = await readPng(bytes);
+    // The name of the chunk of a PNG that holds EXIF.
+    const orientation = bytes.includes("eXIf") ? await orientationOf(bytes) : 1;
+    if (orientation === 1) return label;
+    throw new Error(`has the EXIF orientation ${orientation}, a label must be stored as its image is displayed`);
   } catch (error) {
     throw datasetFault(`label ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
   }

@@ -1,11 +1,11 @@
 import { basename } from "node:path";
 import { LatheError } from "../process/errors";
-import { DatasetKind, type DatasetSpec } from "../proto/lathe/v1/spec";
+import { DatasetKind, DatasetSpec } from "../proto/lathe/v1/spec";
 import { confinedTo } from "./confinement";
 import { camvidLayout } from "./layouts/camvid";
 import { cityscapesLayout } from "./layouts/cityscapes";
 import { type Dataset, type DatasetInfo, datasetFault } from "./dataset";
-import { folderLayout } from "./layouts/folder";
+import { folderLayout, type FolderSpec } from "./layouts/folder";
 import "./images"; // sharp must be loaded by the main thread first; otherwise its libraries are unloaded with the first thread that ends
 import { spread, type Layout } from "./layouts/layout";
 import { LoadingThread, threadSplit, type Source } from "./loading/loading";
@@ -17,6 +17,8 @@ interface DatasetOptions {
   readonly kind: "streets" | "camvid" | "cityscapes" | "folder";
   /** Folder of the files; streets need none. */
   readonly path?: string;
+  /** What the spec says about the files; only kind folder has it. */
+  readonly folder?: FolderSpec;
   /** Size to which examples are resized, or at which they are drawn. */
   readonly height: number;
   readonly width: number;
@@ -50,6 +52,7 @@ export function datasetOptions(
     width: inputWidth,
     classes,
     seed: spec.seed,
+    folder: spec.dataset,
     ...(path && { path }),
     ...(trainExamples && { trainExamples }),
     ...(validationExamples && { validationExamples }),
@@ -59,7 +62,7 @@ export function datasetOptions(
 /** Scenes per split unless a number is given: enough that a small network does not memorise them. */
 const DEFAULT_SCENES = { train: 512, validation: 128 };
 const DEFAULT_CACHE_BYTES = 2 ** 30;
-const LAYOUTS: Record<"camvid" | "cityscapes" | "folder", (path: string) => Promise<Layout>> = {
+const LAYOUTS: Record<"camvid" | "cityscapes" | "folder", (path: string, folder: FolderSpec) => Promise<Layout>> = {
   camvid: camvidLayout,
   cityscapes: cityscapesLayout,
   folder: folderLayout,
@@ -70,6 +73,7 @@ interface Contents {
   readonly source: Source;
   readonly train: Listing;
   readonly validation: Listing;
+  readonly notes: readonly string[];
 }
 
 interface Listing {
@@ -103,13 +107,15 @@ interface BegunDataset {
 export async function beginDataset(options: DatasetOptions): Promise<BegunDataset> {
   checkOptions(options);
   const { height, width, cacheBytes = DEFAULT_CACHE_BYTES } = options;
-  const { info, source, train, validation } = options.kind === "streets" ? scenes(options) : await files(options);
+  const { info, source, train, validation, notes } =
+    options.kind === "streets" ? scenes(options) : await files(options);
   if (options.classes !== undefined && options.classes !== info.classes.length) {
     const where = options.path === undefined ? "" : ` at ${options.path}`;
     throw datasetFault(`dataset ${info.kind}${where} has ${info.classes.length} classes, ${options.classes} expected`);
   }
   const size = { height, width };
-  const thread = new LoadingThread({ source, size, cacheBytes, folders: confinedTo() });
+  const name = options.path ?? options.kind;
+  const thread = new LoadingThread({ name, source, size, cacheBytes, folders: confinedTo() });
   const checked = thread.ask<void>({ kind: "check" });
   // Errors reach whoever awaits `checked`; after close() they are dropped.
   checked.catch(() => {});
@@ -118,6 +124,8 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
     ...size,
     train: threadSplit(thread, "train", size, train.length, train.name),
     validation: threadSplit(thread, "validation", size, validation.length, validation.name),
+    notes,
+    warnings: () => thread.ask<string[]>({ kind: "warnings" }),
     close: () => thread.close(),
   };
   return { dataset, checked };
@@ -130,6 +138,7 @@ function scenes(options: DatasetOptions): Contents {
     source: { kind: "scenes", seed: options.seed },
     train: listing("train", options.trainExamples ?? DEFAULT_SCENES.train),
     validation: listing("validation", options.validationExamples ?? DEFAULT_SCENES.validation),
+    notes: [],
   };
 }
 
@@ -138,7 +147,7 @@ async function files(options: DatasetOptions): Promise<Contents> {
   if (kind === "streets" || path === undefined || path === "") {
     throw datasetFault(`dataset ${kind} needs a path: the folder that holds it`);
   }
-  const layout = await LAYOUTS[kind](path);
+  const layout = await LAYOUTS[kind](path, options.folder ?? DatasetSpec.fromPartial({}));
   const train = spread(layout.train, options.trainExamples, `train of ${path}`);
   const validation = spread(layout.validation, options.validationExamples, `validation of ${path}`);
   const listing = (pairs: typeof train): Listing => ({
@@ -147,14 +156,15 @@ async function files(options: DatasetOptions): Promise<Contents> {
   });
   return {
     info: layout.info,
-    source: { kind: "files", train, validation, labelMap: layout.labelMap },
+    source: { kind: "files", train, validation, coding: layout.coding, classes: layout.info.classes },
     train: listing(train),
     validation: listing(validation),
+    notes: layout.notes,
   };
 }
 
 function checkOptions(options: DatasetOptions): void {
-  const atLeast = (field: keyof DatasetOptions, bound: number): void => {
+  const atLeast = (field: Exclude<keyof DatasetOptions, "folder">, bound: number): void => {
     const value = options[field];
     if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= bound)) return;
     throw new LatheError(

@@ -1,5 +1,6 @@
 import { constants, type Stats } from "node:fs";
 import { open, readdir, readlink, realpath, stat, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
 import { confinedTo, resolveInside } from "./confinement";
 import { datasetFault } from "./dataset";
 
@@ -29,17 +30,45 @@ export async function readBytes(path: string, what: string, maxBytes: number): P
 
 /** Names in a folder that end with the suffix, sorted by code unit: the same order on every machine. */
 export async function listNames(folder: string, suffix = ""): Promise<string[]> {
+  const entries = await listEntries(folder);
+  return entries.map(({ name }) => name).filter((name) => name.endsWith(suffix) && !name.startsWith("."));
+}
+
+/** An entry of a folder. */
+export interface Entry {
+  readonly name: string;
+  readonly isFolder: boolean;
+}
+
+/** All entries of a folder, sorted by code unit: the same order on every machine. */
+export async function listEntries(folder: string): Promise<Entry[]> {
   const what = "dataset folder";
   const handle = await opened(folder, what, "a folder");
   try {
     // The descriptor's own folder, whatever has been put at its path meanwhile.
-    const names = await readdir(LINUX ? ofDescriptor(handle) : folder);
-    return names.filter((name) => name.endsWith(suffix) && !name.startsWith(".")).sort((a, b) => (a < b ? -1 : 1));
+    const found = await readdir(LINUX ? ofDescriptor(handle) : folder, { withFileTypes: true });
+    const entries = found.map(async (one) => ({
+      name: one.name,
+      isFolder: one.isDirectory() || (one.isSymbolicLink() && (await leadsToFolder(join(folder, one.name)))),
+    }));
+    return (await Promise.all(entries)).sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
     throw unreadable(error, folder, what);
   } finally {
     await handle.close();
   }
+}
+
+/** A link that leads outside counts as a folder, whatever is there: it is refused where it is opened. */
+const leadsToFolder = (path: string): Promise<boolean> => isFolder(path).catch(() => true);
+
+/** Whether a path leads to a folder; throws if it would be outside. */
+export async function isFolder(path: string): Promise<boolean> {
+  const { real } = await resolveInside(path, "dataset file");
+  return stat(real).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
 }
 
 /** Throws NOT_FOUND or INVALID_ARGUMENT, with the path, unless it is a folder that may be read. */

@@ -60,7 +60,7 @@ export const EVENTS = {
   "epoch.completed": row(EpochCompleted, "epochCompleted", (data) => data.metrics?.epoch ?? 0),
   "space.shrunk": row(SpaceShrunk, "spaceShrunk", (data) => data.epoch),
   "space.kept": row(SpaceKept, "spaceKept", (data) => data.epoch),
-  // Kinds and dimensions are below 10, and an epoch publishes its alarms in this order.
+  // Kinds and dimensions are below 10, and an epoch publishes its alarms in this order. Kind 10, on labels, comes before the first epoch.
   "health.alarm.raised": row(
     HealthAlarmRaised,
     "healthAlarmRaised",

@@ -159,4 +159,7 @@ export function enumWord(enumeration: Readonly<Record<number, string>>, prefix: 
 export const MAX_LABELS = 32;
 export const MAX_LABEL_LENGTH = 63;
 export const MAX_PATH_LENGTH = 4096;
+/** Characters of a line of dataset.classes, or of a class in dataset.label_values. */
+export const MAX_CLASS_LENGTH = 128;
+export const MAX_SUFFIX_LENGTH = 64;
 export const MAX_SEED = 0xffffffff;

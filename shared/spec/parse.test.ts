@@ -48,7 +48,7 @@ labels: { team: vision }
     });
     const parsed = parseSpec(yaml, "a.yaml");
     expect(parsed).toEqual(parseSpec(json, "a.json"));
-    expect(parsed.dataset).toEqual({ kind: DatasetKind.DATASET_KIND_STREETS, trainExamples: 64 });
+    expect(parsed.dataset).toMatchObject({ kind: DatasetKind.DATASET_KIND_STREETS, trainExamples: 64 });
     expect(parsed.space?.stages[0]).toEqual({ channels: 16, minDepth: 1, maxDepth: 2, widths: [8, 16], dropout: 0 });
     expect(parsed.shrinking).toBeUndefined();
     expect(parsed.training?.weightLearningRate).toBe(0.001);

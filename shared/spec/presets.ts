@@ -1,6 +1,13 @@
 import { LatheError } from "../process/errors";
 import { CostMetric, type Stage } from "../proto/lathe/v1/space";
-import { AlgorithmKind, BudgetPolicy, DatasetKind, type AlgorithmSpec, type SearchSpec } from "../proto/lathe/v1/spec";
+import {
+  AlgorithmKind,
+  BudgetPolicy,
+  DatasetKind,
+  DatasetSpec,
+  type AlgorithmSpec,
+  type SearchSpec,
+} from "../proto/lathe/v1/spec";
 import { EXAMPLES, NUMBERS, PRESETS, type NumberField, type Preset } from "./bounds";
 import { defaultPolicies } from "./health";
 
@@ -73,7 +80,7 @@ export function presetSpec(preset: string): ResolvedSpec {
     throw new LatheError("INVALID_ARGUMENT", `preset "${preset}" is unknown, must be one of ${PRESETS.join(", ")}`);
   return {
     preset,
-    dataset: { kind: DATASETS[preset], path: "", ...column(EXAMPLES, preset) },
+    dataset: { ...DatasetSpec.fromPartial({ kind: DATASETS[preset] }), path: "", ...column(EXAMPLES, preset) },
     space: { ...structuredClone(SPACES[preset]), classes: 0 },
     training: column(NUMBERS.training, preset),
     regularization: column(NUMBERS.regularization, preset),

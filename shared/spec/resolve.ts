@@ -20,6 +20,7 @@ import {
   enumWord,
   snakeCase,
 } from "./bounds";
+import { checkFolder, refuseFolderFields } from "./folder";
 import { resolvePolicies } from "./health";
 import { isPreset, presetSpec, type ResolvedSpec } from "./presets";
 
@@ -57,7 +58,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
 
   const dataset = resolveDataset(defaults.dataset, spec.dataset, fault);
   const { algorithm, given } = resolveAlgorithm(defaults.algorithm, spec.algorithm, fault);
-  const classes = resolveClasses(dataset.kind, spec.space, given, fault);
+  const classes = resolveClasses(dataset, spec.space, given, fault);
   const space = { ...overlay(given ? spaceOf(given) : defaults.space, spec.space), classes };
   const known = space.classes !== 0;
   const inSpace = spaceViolations(known ? space : { ...space, classes: 2 }, "space.");
@@ -116,8 +117,11 @@ function resolveDataset(defaults: Dataset, set: DatasetSpec | undefined, fault: 
     if (dataset.path !== "")
       fault("dataset.path", `is "${clip(dataset.path)}", but streets are generated; set dataset.kind to read a folder`);
     checkNumbers("dataset", EXAMPLES, dataset, fault);
+    refuseFolderFields(dataset, "streets", fault);
     return dataset;
   }
+  if (dataset.kind === DatasetKind.DATASET_KIND_FOLDER) checkFolder(dataset, fault);
+  else refuseFolderFields(dataset, shortKind(dataset.kind), fault);
   if (dataset.path === "")
     fault("dataset.path", `is not set, must be the folder of the ${shortKind(dataset.kind)} data set`);
   if (dataset.path.length > MAX_PATH_LENGTH || dataset.path.includes("\0"))
@@ -136,17 +140,22 @@ function shortKind(kind: DatasetKind): string {
 
 /** Number of classes; 0 if it is unknown because of a fault. For a folder, a given network determines it too. */
 function resolveClasses(
-  kind: DatasetKind,
+  { kind, classes: named }: Dataset,
   set: SpaceSpec | undefined,
   given: Genotype | undefined,
   fault: Fault,
 ): number {
   const own = DATASET_CLASSES.get(kind);
-  const asked = set?.classes || (own === undefined ? (given?.classes ?? 0) : 0);
+  const asked = set?.classes || (own === undefined ? named.length || (given?.classes ?? 0) : 0);
   if (own !== undefined && asked !== 0 && asked !== own)
     fault("space.classes", `is ${asked}, but ${shortKind(kind)} has ${own} classes; leave it out`);
+  if (named.length > 0 && set?.classes && set.classes !== named.length)
+    fault("space.classes", `is ${set.classes}, but dataset.classes names ${named.length}; leave it out`);
   if (own === undefined && asked === 0 && kind === DatasetKind.DATASET_KIND_FOLDER)
-    fault("space.classes", "is not set, must be the number of lines in the folder's classes.txt");
+    fault(
+      "space.classes",
+      "is not set, must be the number of classes of the folder; dataset.classes may name them instead",
+    );
   return own ?? asked;
 }
 

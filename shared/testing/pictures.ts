@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { crc32, deflateSync } from "node:zlib";
 import sharp from "sharp";
 
 /** Writes an RGB PNG of one grey tone, with the folders above it. */
@@ -22,6 +23,59 @@ export async function writeLabel(
   const pixels = Uint8Array.from({ length: height * width }, (_, i) => values[i % values.length] ?? 0);
   const raw = { width, height, channels: 1 } as const;
   await sharp(pixels, { raw }).toColourspace("b-w").png().toFile(path);
+}
+
+type Color = readonly number[];
+
+/** Writes an RGB PNG whose pixels are the colours, repeated to the end, with the folders above it. */
+export async function writeColors(
+  path: string,
+  height: number,
+  width: number,
+  colors: readonly Color[],
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const pixels = Uint8Array.from({ length: height * width }, (_, i) => i % colors.length);
+  const data = Uint8Array.from([...pixels].flatMap((at) => [...(colors[at] ?? [])]));
+  await sharp(data, { raw: { width, height, channels: 3 } })
+    .png()
+    .toFile(path);
+}
+
+/** Writes a palette PNG whose pixels are the indices, repeated to the end, with the folders above it. */
+export async function writePalette(
+  path: string,
+  height: number,
+  width: number,
+  indices: readonly number[],
+  palette: readonly Color[],
+): Promise<void> {
+  const chunk = (type: string, data: Buffer): Buffer => {
+    const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
+    const [length, sum] = [Buffer.alloc(4), Buffer.alloc(4)];
+    length.writeUInt32BE(data.length);
+    sum.writeUInt32BE(crc32(body));
+    return Buffer.concat([length, body, sum]);
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 3, 0, 0, 0], 8);
+  const rows = Array.from({ length: height }, (_, y) => [
+    0,
+    ...Array.from({ length: width }, (_, x) => indices[(y * width + x) % indices.length] ?? 0),
+  ]);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(
+    path,
+    Buffer.concat([
+      Buffer.from("89504e470d0a1a0a", "hex"),
+      chunk("IHDR", header),
+      chunk("PLTE", Buffer.from(palette.flatMap((color) => [...color]))),
+      chunk("IDAT", deflateSync(Buffer.from(rows.flat()))),
+      chunk("IEND", Buffer.alloc(0)),
+    ]),
+  );
 }
 
 /** Writes a text file, with the folders above it. */

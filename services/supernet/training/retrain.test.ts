@@ -62,6 +62,7 @@ async function run(
         return Promise.resolve(refTo(kind, bytes));
       },
       progress: () => undefined,
+      raise: () => Promise.reject(new Error("no alarm is expected")),
       signal: new AbortController().signal,
       ...port,
     },

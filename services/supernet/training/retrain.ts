@@ -21,6 +21,7 @@ import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { TrainingPort } from "./port";
 import { storeNetwork } from "./products";
 import { awaitedClassWeights } from "./classWeights";
+import { tellOfLabels } from "./labels";
 import { networkSubject, openWeightTrainer, untrained } from "./weightTrainer";
 
 export interface RetrainJob {
@@ -33,7 +34,7 @@ export interface RetrainJob {
 }
 
 /** Port methods that retraining calls. */
-type RetrainingMethod = "storeCheckpoint" | "completeRetrainingEpoch" | "store" | "progress" | "signal";
+type RetrainingMethod = "raise" | "storeCheckpoint" | "completeRetrainingEpoch" | "store" | "progress" | "signal";
 type RetrainingPort = Pick<TrainingPort, RetrainingMethod>;
 
 /**
@@ -64,6 +65,8 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, record.steps);
     opened.push(trainer);
     await counted;
+    // A search has told of them before its own first epoch.
+    if (!job.inherited && record.epoch === 0) await tellOfLabels(dataset, port);
     while (record.epoch < epochs) {
       const started = performance.now();
       const epoch = record.epoch + 1;

@@ -12,13 +12,14 @@ describe("camvidLayout", () => {
   it("takes its pairs from the lists and ignores label 11", async () => {
     await writeText(join(folder, "train.txt"), "train/a.png trainannot/a.png\r\n\ntrain/b.png trainannot/b.png\n");
     await writeText(join(folder, "val.txt"), "val/c.png valannot/c.png");
-    const { info, train, validation, labelMap } = await camvidLayout(folder);
+    const { info, train, validation, coding } = await camvidLayout(folder);
     expect(train.map(({ image }) => image)).toEqual([join(folder, "train/a.png"), join(folder, "train/b.png")]);
     expect(validation).toEqual([{ image: join(folder, "val/c.png"), label: join(folder, "valannot/c.png") }]);
     expect(info.classes.length).toBe(11);
     expect(info.colors.length).toBe(11);
-    expect(labelMap.slice(0, 13)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 255, -1]);
-    expect([labelMap[254], labelMap[255]]).toEqual([-1, 255]);
+    const { values = [] } = coding;
+    expect(values.slice(0, 13)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 255, -1]);
+    expect([values[254], values[255]]).toEqual([-1, 255]);
   });
 
   it("names the folder, list or line at fault", async () => {

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { clip, datasetFault, type DatasetInfo } from "../dataset";
 import { requireFolder } from "../reading";
-import { plainLabelMap, readLines, type Layout, type Pair } from "./layout";
+import { plainValues } from "../coding";
+import { readLines, type Layout, type Pair } from "./layout";
 
 /** The 11 classes of CamVid as SegNet grouped them, in label order. */
 const camvidInfo: DatasetInfo = {
@@ -31,7 +32,8 @@ export async function camvidLayout(path: string): Promise<Layout> {
     info: camvidInfo,
     train: await readList(path, "train.txt"),
     validation: await readList(path, "val.txt"),
-    labelMap: plainLabelMap(camvidInfo.classes.length, [UNLABELLED]),
+    coding: { values: plainValues(camvidInfo.classes.length, [UNLABELLED]) },
+    notes: [],
   };
 }
 

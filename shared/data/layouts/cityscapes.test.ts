@@ -17,17 +17,19 @@ describe("cityscapesLayout", () => {
 
   it("pairs images of all cities with train ids where they exist", async () => {
     await writeText(fine("train/bonn/bonn_2", "labelTrainIds"), "");
-    const { train, validation, labelMap } = await cityscapesLayout(folder);
+    const { train, validation, coding } = await cityscapesLayout(folder);
     expect(train.map(({ label }) => label)).toEqual([
       fine("train/bonn/bonn_2", "labelTrainIds"),
       fine("train/ulm/ulm_1", "labelTrainIds"),
     ]);
     expect(validation[0]?.image).toBe(join(folder, "leftImg8bit/val/jena/jena_3_leftImg8bit.png"));
-    expect([labelMap[0], labelMap[18], labelMap[19], labelMap[255]]).toEqual([0, 18, -1, 255]);
+    const { values = [] } = coding;
+    expect([values[0], values[18], values[19], values[255]]).toEqual([0, 18, -1, 255]);
   });
 
   it("maps the published label ids if there are no train ids", async () => {
-    const { train, labelMap: map, info } = await cityscapesLayout(folder);
+    const { train, coding, info } = await cityscapesLayout(folder);
+    const { values: map = [] } = coding;
     expect(train[0]?.label).toBe(fine("train/bonn/bonn_2", "labelIds"));
     const named = (id: number) => info.classes[map[id] ?? -1];
     expect([7, 11, 17, 19, 20, 23, 24, 26, 28, 31, 33].map(named)).toEqual([

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { datasetFault, IGNORE, type DatasetInfo } from "../dataset";
 import { exists, listNames, requireFolder } from "../reading";
-import { plainLabelMap, type Layout, type Pair } from "./layout";
+import { plainValues } from "../coding";
+import { type Layout, type Pair } from "./layout";
 
 /** Evaluated classes: name, colour, label id. The train id is the index in this list. */
 const CLASSES: readonly (readonly [string, readonly [number, number, number], number])[] = [
@@ -37,7 +38,7 @@ const cityscapesInfo: DatasetInfo = {
 
 /** Maps label ids to train ids. Ids 0..33 without an evaluated class are ignored, and so is 255 (licence plate, id -1). */
 function labelIdMap(): number[] {
-  const map = plainLabelMap(0);
+  const map = plainValues(0);
   for (let id = 0; id <= LAST_LABEL_ID; id++) map[id] = IGNORE;
   CLASSES.forEach(([, , id], trainId) => (map[id] = trainId));
   return map;
@@ -59,7 +60,8 @@ export async function cityscapesLayout(path: string): Promise<Layout> {
     info: cityscapesInfo,
     train: withLabels(train),
     validation: withLabels(validation),
-    labelMap: hasTrainIds ? plainLabelMap(CLASSES.length) : labelIdMap(),
+    coding: { values: hasTrainIds ? plainValues(CLASSES.length) : labelIdMap() },
+    notes: [],
   };
 }
 

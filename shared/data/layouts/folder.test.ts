@@ -2,11 +2,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeText } from "../../testing/pictures";
+import { DatasetSpec } from "../../proto/lathe/v1/spec";
 import { folderLayout } from "./folder";
 
 describe("folderLayout", () => {
   let folder: string;
   const put = (...names: string[]) => Promise.all(names.map((name) => writeText(join(folder, name), "")));
+  const read = (spec: Partial<DatasetSpec> = {}) => folderLayout(folder, DatasetSpec.fromPartial(spec));
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "lathe-folder-"));
     await writeText(join(folder, "classes.txt"), "sky 1 2 3\ntraffic light\nroad 7 8 9\n");
@@ -16,7 +18,7 @@ describe("folderLayout", () => {
   afterEach(() => rm(folder, { recursive: true }));
 
   it("pairs by stem, sorted, and takes names and colours from classes.txt", async () => {
-    const { info, train, validation, labelMap } = await folderLayout(folder);
+    const { info, train, validation, coding } = await read();
     expect(train).toEqual([
       { image: join(folder, "train/images/a.png"), label: join(folder, "train/labels/a.png") },
       { image: join(folder, "train/images/b.jpg"), label: join(folder, "train/labels/b.png") },
@@ -27,18 +29,18 @@ describe("folderLayout", () => {
       [1, 2, 3],
       [7, 8, 9],
     ]);
-    expect(labelMap.slice(0, 4)).toEqual([0, 1, 2, -1]);
+    expect(coding.values?.slice(0, 4)).toEqual([0, 1, 2, -1]);
   });
 
   it("prefers a folder named validation", async () => {
     await put("validation/images/x.png", "validation/labels/x.png");
-    expect((await folderLayout(folder)).validation[0]?.image).toBe(join(folder, "validation/images/x.png"));
+    expect((await read()).validation[0]?.image).toBe(join(folder, "validation/images/x.png"));
   });
 
   it("gives classes without a colour one each", async () => {
     const names = Array.from({ length: 254 }, (_, i) => `class${i}`);
     await writeText(join(folder, "classes.txt"), names.join("\n"));
-    const { info } = await folderLayout(folder);
+    const { info } = await read();
     expect(new Set(info.colors.map(String)).size).toBe(254);
     expect(Math.max(...info.colors.flat())).toBeLessThanOrEqual(255);
   });
@@ -66,7 +68,7 @@ describe("folderLayout", () => {
     ],
   ])("refuses %s by name", async (_name, spoil, message) => {
     await spoil();
-    await expect(folderLayout(folder)).rejects.toThrow(message);
-    await expect(folderLayout(folder)).rejects.toMatchObject({ reason: "DATASET_INVALID" });
+    await expect(read()).rejects.toThrow(message);
+    await expect(read()).rejects.toMatchObject({ reason: "DATASET_INVALID" });
   });
 });

@@ -1,74 +1,97 @@
-import { basename, join, parse } from "node:path";
-import { clip, datasetFault, type DatasetInfo } from "../dataset";
-import { exists, listNames, requireFolder } from "../reading";
-import { plainLabelMap, readLines, type Layout, type Pair } from "./layout";
+import { join } from "node:path";
+import type { DatasetSpec } from "../../proto/lathe/v1/spec";
+import { plainValues, UNKNOWN, type LabelCoding } from "../coding";
+import { clip, datasetFault, IGNORE } from "../dataset";
+import { requireNone } from "../faults";
+import { exists, requireFolder } from "../reading";
+import { arrangementOf, isVoc } from "./arrangements";
+import { givenClasses, listedClasses, tabulatedClasses, type ClassList } from "./classes";
+import { readLines, type Layout } from "./layout";
+import { passedOverLine } from "./listing";
+import { pairSplit, type Suffixes } from "./pairs";
+import { vocClasses } from "./voc";
 
-const MAX_CLASSES = 254;
+/** What a spec says about a folder (proto/lathe/v1/spec.proto, DatasetSpec). */
+export type FolderSpec = Pick<
+  DatasetSpec,
+  | "classes"
+  | "labelValues"
+  | "ignoreValues"
+  | "reduceZeroLabel"
+  | "imageSuffix"
+  | "labelSuffix"
+  | "trainList"
+  | "validationList"
+>;
 
 /**
- * A custom data set: classes.txt ("name" or "name r g b" per line), and train/ and validation/ (or val/), each with images/ and labels/.
- * Files of the same stem are a pair. A label pixel is a class index; 255 is ignored.
+ * A user's own data set, in one of the arrangements of docs/own-data.md. Its classes come from the spec, classes.txt, class_dict.csv or the
+ * form of PASCAL VOC. Every fault of the names of its files is told at once.
  */
-export async function folderLayout(path: string): Promise<Layout> {
+export async function folderLayout(path: string, spec: FolderSpec): Promise<Layout> {
   await requireFolder(path, "dataset folder");
-  const info = await readClasses(join(path, "classes.txt"));
-  const validation = (await exists(join(path, "validation"))) ? "validation" : "val";
+  const classes = await classListOf(path, spec);
+  const coding = codingOf(classes, spec);
+  const roots = await arrangementOf(path, { train: spec.trainList, validation: spec.validationList });
+  const suffixes = { image: spec.imageSuffix, label: spec.labelSuffix };
+  const train = await pairSplit(path, "train", roots.train, suffixes);
+  const validation = await pairSplit(path, "validation", roots.validation, suffixes);
+  requireNone([...train.faults, ...validation.faults]);
+  // Splits by list share their folders.
+  const once = roots.train.images === roots.validation.images;
+  const passedOver = passedOverLine([...train.passedOver, ...(once ? [] : validation.passedOver)]);
+  const found = suffixes.image === "" && suffixes.label === "" ? suffixLine(train.suffixes) : undefined;
   return {
-    info,
-    train: await pairByStem(join(path, "train")),
-    validation: await pairByStem(join(path, validation)),
-    labelMap: plainLabelMap(info.classes.length),
+    info: { kind: "folder", classes: classes.names, colors: classes.colors },
+    train: train.pairs,
+    validation: validation.pairs,
+    coding,
+    notes: [passedOver, found].filter((note) => note !== undefined),
   };
 }
 
-async function readClasses(path: string): Promise<DatasetInfo> {
-  const lines = await readLines(path);
-  if (lines.length < 2 || lines.length > MAX_CLASSES) {
-    throw datasetFault(`${path} names ${lines.length} classes, must be 2 to ${MAX_CLASSES}`);
-  }
-  const classes: string[] = [];
-  const colors: [number, number, number][] = [];
-  for (const { text, number } of lines) {
-    const match = /^(.*?)(?:\s+(\d+)\s+(\d+)\s+(\d+))?$/.exec(text);
-    const color = match?.[2] === undefined ? colorOf(classes.length) : match.slice(2, 5).map(Number);
-    const name = match?.[1] ?? text;
-    if (color.some((part) => part > 255))
-      throw datasetFault(`${path} line ${number} is "${clip(text)}", colours end at 255`);
-    if (classes.includes(name)) throw datasetFault(`${path} line ${number} repeats the class "${clip(name)}"`);
-    classes.push(name);
-    colors.push(color as [number, number, number]);
-  }
-  return { kind: "folder", classes, colors };
+function suffixLine({ image, label }: Suffixes): string | undefined {
+  const ends = [
+    ...(image === "" ? [] : [`names of images end in ${image}`]),
+    ...(label === "" ? [] : [`names of labels end in ${label}`]),
+  ];
+  return ends.length > 0 ? `${ends.join(", ")}, where they pair` : undefined;
 }
 
-/** Distinct colours for any number of classes: the bits of the index, lowest first, are distributed over the colour bytes from the top. */
-function colorOf(index: number): [number, number, number] {
-  const color: [number, number, number] = [0, 0, 0];
-  for (let bits = index + 1, place = 7; bits > 0; bits >>= 3, place--) {
-    color[0] |= (bits & 1) << place;
-    color[1] |= ((bits >> 1) & 1) << place;
-    color[2] |= ((bits >> 2) & 1) << place;
-  }
-  return color;
+async function classListOf(path: string, spec: FolderSpec): Promise<ClassList> {
+  if (spec.classes.length > 0) return givenClasses(spec.classes);
+  const [text, table] = [join(path, "classes.txt"), join(path, "class_dict.csv")];
+  if (await exists(text)) return listedClasses(await readLines(text), text);
+  if (await exists(table)) return tabulatedClasses(await readLines(table), table);
+  if (await isVoc(path)) return vocClasses();
+  throw datasetFault(
+    `${text} does not exist: name the classes there, one a line ("name" or "name r g b"), in class_dict.csv or in dataset.classes of the spec`,
+    "NOT_FOUND",
+  );
 }
 
-async function pairByStem(split: string): Promise<Pair[]> {
-  const images = await listNames(join(split, "images"));
-  const labels = new Map<string, string>();
-  for (const name of await listNames(join(split, "labels"))) labels.set(parse(name).name, name);
-  const seen = new Set<string>();
-  const pairs = images.map((image) => {
-    const stem = parse(image).name;
-    const label = labels.get(stem);
-    if (label === undefined) throw datasetFault(`image ${join(split, "images", image)} has no label ${stem}.png`);
-    if (seen.has(stem)) throw datasetFault(`${join(split, "images")} has two images named ${stem}`);
-    seen.add(stem);
-    return { image: join(split, "images", image), label: join(split, "labels", label) };
-  });
-  const orphan = [...labels.keys()].find((stem) => !seen.has(stem));
-  if (orphan !== undefined) {
-    throw datasetFault(`label ${join(split, "labels", labels.get(orphan) ?? orphan)} has no image named ${orphan}`);
+/** The meaning of stored values and colours, from the list of classes and the spec. */
+function codingOf({ names, masks, source, byColor }: ClassList, spec: FolderSpec): LabelCoding {
+  const given = Object.entries(spec.labelValues);
+  const advice = {
+    values: "dataset.label_values and dataset.ignore_values of the spec say what other values mean",
+    colors: masks
+      ? `${source} has no such colour; add it${byColor ? ", with the name void if it is no class" : ""}`
+      : `${source} must give each class a colour of its own, "name r g b"`,
+  };
+  const colors = masks && { colors: masks };
+  if (byColor && given.length === 0) return { ...colors, advice };
+  const values = given.length > 0 ? new Array<number>(256).fill(UNKNOWN) : plainValues(names.length);
+  if (spec.reduceZeroLabel) values.unshift(IGNORE);
+  values[IGNORE] = IGNORE;
+  for (const [value, name] of given) {
+    const at = names.indexOf(name);
+    if (at < 0)
+      throw datasetFault(
+        `dataset.label_values["${value}"] is "${clip(name)}", which is no class of ${source}: ${clip(names.join(", "))}`,
+      );
+    values[Number(value)] = at;
   }
-  if (pairs.length === 0) throw datasetFault(`${basename(split)} split ${join(split, "images")} is empty`);
-  return pairs;
+  for (const value of spec.ignoreValues) values[value] = IGNORE;
+  return { values: values.slice(0, 256), ...colors, advice };
 }

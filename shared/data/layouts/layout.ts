@@ -1,4 +1,5 @@
-import { datasetFault, IGNORE, type DatasetInfo } from "../dataset";
+import type { LabelCoding } from "../coding";
+import { datasetFault, type DatasetInfo } from "../dataset";
 import { MAX_LIST_BYTES, readBytes } from "../reading";
 
 /** An image and its label file, as absolute paths or relative to the working folder. */
@@ -7,31 +8,32 @@ export interface Pair {
   readonly label: string;
 }
 
-/** A data set of files: the pairs of its splits, and the meaning of its label values. */
+/** A data set of files: the pairs of its splits, and the meaning of its labels. */
 export interface Layout {
   readonly info: DatasetInfo;
   readonly train: readonly Pair[];
   readonly validation: readonly Pair[];
-  /** 256 entries: the class index of each stored value, IGNORE or UNKNOWN. */
-  readonly labelMap: readonly number[];
-}
-
-/** Marks a stored label value that the data set does not define. */
-export const UNKNOWN = -1;
-
-/** A label map in which stored values 0..count-1 are classes, the given values and 255 are ignored, and all others are unknown. */
-export function plainLabelMap(count: number, ignored: readonly number[] = []): number[] {
-  return Array.from({ length: 256 }, (_, value) =>
-    value === IGNORE || ignored.includes(value) ? IGNORE : value < count ? value : UNKNOWN,
-  );
+  readonly coding: LabelCoding;
+  /** What a user may want to know about the files: what was passed over or assumed. One line each. */
+  readonly notes: readonly string[];
 }
 
 /** Longest line of a list. Faults quote the paths in it. */
 const MAX_LINE = 1024;
 
-/** Non-empty lines of a text file, trimmed, each with its number from 1. */
-export async function readLines(path: string): Promise<{ text: string; number: number }[]> {
-  const text = (await readBytes(path, "list", MAX_LIST_BYTES)).toString("utf8");
+/** A line of a list, trimmed, with its number from 1. */
+export interface Line {
+  readonly text: string;
+  readonly number: number;
+}
+
+/** Non-empty lines of a text file. */
+export async function readLines(path: string): Promise<Line[]> {
+  return linesOf((await readBytes(path, "list", MAX_LIST_BYTES)).toString("utf8"), path);
+}
+
+/** Non-empty lines of a text; `path` names it in a fault. */
+export function linesOf(text: string, path: string): Line[] {
   const lines = text
     .split("\n")
     .map((line, index) => ({ text: line.trim(), number: index + 1 }))

@@ -1,7 +1,9 @@
 import { LatheError } from "../../process/errors";
 import { DecodedCache } from "../cache";
+import type { Classes } from "../coding";
 import type { Example } from "../dataset";
-import { checkAll, checkPair, loadLabel, type Label } from "../files";
+import { checkAll } from "../faults";
+import { checkPair, loadLabel, type Label } from "../files";
 import { decodeImage, type DecodedImage } from "../images";
 import type { Source, SplitName, ThreadSetup } from "./loading";
 import type { Pair } from "../layouts/layout";
@@ -11,7 +13,7 @@ import { drawScene } from "../streets/scene";
 interface Loader {
   example(split: SplitName, index: number): Promise<Example>;
   /** The label of an example. Files are loaded without the image. */
-  label(split: SplitName, index: number): Promise<Uint8Array>;
+  label(split: SplitName, index: number): Promise<Classes>;
   /** Loads every file, and rejects with the faults of broken ones. */
   check(): Promise<void>;
 }
@@ -28,7 +30,7 @@ function sceneLoader({ size, cacheBytes }: ThreadSetup, seed: number): Loader {
     scenes.get(`${split}/${index}`, () => Promise.resolve(drawScene(size, seed, split, index)));
   return {
     example,
-    label: async (split, index) => (await example(split, index)).label,
+    label: async (split, index) => ({ data: (await example(split, index)).label, byValue: true, unlisted: 0 }),
     check: () => Promise.resolve(),
   };
 }
@@ -43,7 +45,7 @@ function fileLoader({ size, cacheBytes }: ThreadSetup, source: Extract<Source, {
     return pair;
   };
   const loadedLabel = ({ label }: Pair): Promise<Label> =>
-    labels.get(label, () => loadLabel(label, size, source.labelMap));
+    labels.get(label, () => loadLabel(label, size, source.coding));
   const loadedImage = ({ image }: Pair): Promise<DecodedImage> => images.get(image, () => decodeImage(image, size));
   const example = async (split: SplitName, index: number): Promise<Example> => {
     const pair = pairOf(split, index);
@@ -53,7 +55,7 @@ function fileLoader({ size, cacheBytes }: ThreadSetup, source: Extract<Source, {
   };
   return {
     example,
-    label: async (split, index) => (await loadedLabel(pairOf(split, index))).data,
+    label: (split, index) => loadedLabel(pairOf(split, index)),
     check: () =>
       checkAll(source.train.length + source.validation.length, (at) => {
         const inTrain = at < source.train.length;

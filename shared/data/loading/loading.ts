@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { entry } from "../../process/entry";
 import { LatheError, type ErrorCode, type FieldViolation } from "../../process/errors";
+import type { LabelCoding } from "../coding";
 import type { Batch, BatchOrder, Example, Split } from "../dataset";
 import type { Size } from "../images";
 import type { Pair } from "../layouts/layout";
@@ -14,10 +15,14 @@ export type Source =
       readonly kind: "files";
       readonly train: readonly Pair[];
       readonly validation: readonly Pair[];
-      readonly labelMap: readonly number[];
+      readonly coding: LabelCoding;
+      /** Names of the classes. */
+      readonly classes: readonly string[];
     };
 
 export interface ThreadSetup {
+  /** Names the data set in faults: its path or kind. */
+  readonly name: string;
   readonly source: Source;
   readonly size: Size;
   readonly cacheBytes: number;
@@ -27,6 +32,7 @@ export interface ThreadSetup {
 
 export type Request =
   | { readonly kind: "check" }
+  | { readonly kind: "warnings" }
   | { readonly kind: "example"; readonly split: SplitName; readonly index: number }
   | {
       readonly kind: "assemble";
@@ -38,7 +44,7 @@ export type Request =
 
 export interface Reply {
   readonly id: number;
-  readonly value?: Example | Batch | number[] | undefined;
+  readonly value?: Example | Batch | number[] | string[] | undefined;
   readonly fault?: { code: ErrorCode; message: string; reason: string; violations: FieldViolation[] };
 }
 

@@ -3,7 +3,9 @@ import { parentPort, workerData } from "node:worker_threads";
 import { LatheError } from "../../process/errors";
 import { assembleBatch } from "../assemble";
 import { confine } from "../confinement";
-import { checkAll } from "../files";
+import { coverageOf, type Counts, type Coverage } from "../coverage";
+import { datasetFault } from "../dataset";
+import { checkAll } from "../faults";
 import { loader } from "./loaders";
 import type { Reply, Request, SplitName, ThreadSetup } from "./loading";
 
@@ -12,29 +14,56 @@ const { size } = setup;
 confine(setup.folders);
 const examples = loader(setup);
 
-const counted = new Map<SplitName, Promise<number[]>>();
+const counted = new Map<SplitName, Promise<Counts>>();
 let checked: Promise<void> | undefined;
+let judged: Promise<Coverage> | undefined;
 /** The error of the check, once it has failed. */
 let broken: LatheError | undefined;
 
-/** Counts the pixels of a split by label, [256]. */
-function countPixels(split: SplitName, length: number): Promise<number[]> {
+/** Counts the pixels of a split by label. */
+function countPixels(split: SplitName, length: number): Promise<Counts> {
   const known = counted.get(split);
   if (known) return known;
-  const counts = new Array<number>(256).fill(0);
+  const pixels = new Array<number>(256).fill(0);
+  let byValue = false;
+  let unlisted = 0;
   const count = async (index: number): Promise<void> => {
-    for (const value of await examples.label(split, index)) counts[value]! += 1;
+    const label = await examples.label(split, index);
+    for (const value of label.data) pixels[value]! += 1;
+    byValue ||= label.byValue;
+    unlisted += label.unlisted;
   };
-  const counting = checkAll(length, count).then(() => counts);
+  const counting = checkAll(length, count).then(() => ({ pixels, byValue, unlisted }));
   counted.set(split, counting);
   return counting;
 }
 
-/** Checks all examples, labels of the training split first: a training waits for their counts. A fault is reported with its example. */
-async function check(): Promise<void> {
+/** Judges the labels of both splits. Scenes are drawn on request, and have labels of all classes. */
+function judge(): Promise<Coverage> {
   const { source } = setup;
-  // Scenes need no check. They are drawn on request.
-  if (source.kind === "files") await countPixels("train", source.train.length).catch(() => undefined);
+  if (source.kind === "scenes") return Promise.resolve({ fault: undefined, warnings: [] });
+  judged ??= (async () => {
+    const train = await countPixels("train", source.train.length);
+    const validation = await countPixels("validation", source.validation.length);
+    return coverageOf(source.classes, source.coding, train, validation);
+  })();
+  return judged;
+}
+
+/** The warnings about the labels; throws where a training would be meaningless. */
+async function warnings(): Promise<string[]> {
+  const { fault, warnings: found } = await judge();
+  if (fault !== undefined) throw datasetFault(`dataset ${setup.name}: ${fault}`);
+  return [...found];
+}
+
+/** Checks all examples, labels first: a training waits for their counts. A fault of a file is reported with its example. */
+async function check(): Promise<void> {
+  const unread = await judge().then(
+    () => false,
+    () => true,
+  );
+  if (!unread) await warnings();
   await examples.check();
 }
 
@@ -46,9 +75,13 @@ async function answer(request: Request): Promise<{ value: Reply["value"]; transf
       await checked;
       return { value: undefined, transfer: [] };
     case "count": {
-      const counts = await countPixels(request.split, request.length);
-      return { value: counts.slice(0, request.classes), transfer: [] };
+      // A training begins once it has these counts.
+      await warnings();
+      const { pixels } = await countPixels(request.split, request.length);
+      return { value: pixels.slice(0, request.classes), transfer: [] };
     }
+    case "warnings":
+      return { value: await warnings(), transfer: [] };
     case "example": {
       const { image, label } = await examples.example(request.split, request.index);
       const copy = { image: Uint8Array.from(image), label: Uint8Array.from(label) };

@@ -4,6 +4,7 @@ import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow } from "../../../../../shared/space/sampling";
 import { searchStride } from "../../../../../shared/space/genotype";
 import { countedClassWeights } from "../../classWeights";
+import { tellOfLabels } from "../../labels";
 import type { Candidate, Search } from "../search";
 import { bestOf, propose } from "./aging";
 import { planBudget } from "../budget";
@@ -33,6 +34,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
       imagesPerEvaluation: dataset.validation.length + calibrationImages(trainExamples, batchSize),
     });
     const weighting = await countedClassWeights(dataset, space.classes);
+    if (!sampled?.checkpoint) await tellOfLabels(dataset, port);
     const trained = await trainSinglePaths(engine, job, dataset, { plan, weighting }, port);
     const labelStride = searchStride(space);
     const calibration = await calibrationBatches(dataset, { seed, batchSize, labelStride });

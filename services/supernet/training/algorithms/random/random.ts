@@ -15,6 +15,7 @@ import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
 import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
 import { countedClassWeights } from "../../classWeights";
+import { tellOfLabels } from "../../labels";
 import type { SearchJob, Search } from "../search";
 import { networkSubject, openWeightTrainer, untrained } from "../../weightTrainer";
 import { planBudget, type Plan } from "../budget";
@@ -58,6 +59,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
       imagesPerEvaluation: dataset.validation.length,
     });
     const weighting = await countedClassWeights(dataset, space.classes);
+    if (!job.sampled?.checkpoint) await tellOfLabels(dataset, port);
     const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
     // The classes of the mIoU are those of the labels, so they are the same for every network.
     let miouClasses = job.sampled?.evaluated.at(-1)?.miouClasses ?? 0;

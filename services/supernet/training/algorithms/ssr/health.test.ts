@@ -54,6 +54,13 @@ describe("an epoch raises", () => {
     ["a predictor of one class", road(0.96), {}, [["TRIVIAL_PREDICTOR", 0.96, 0.95]]],
     ["nothing at the bound of the class share", road(0.95), {}, []],
     ["nothing where the labels are as uneven", road(0.99, 0.97), {}, []],
+    [
+      "a predictor of one class where the labels are nearly so",
+      road(0.998, 0.97),
+      {},
+      [["TRIVIAL_PREDICTOR", 0.998, 0.95]],
+    ],
+    ["a predictor of one class where all labels are of it", road(1, 1), {}, [["TRIVIAL_PREDICTOR", 1, 0.95]]],
     ["a fall of the mIoU below the best", { miou: 0.24 }, {}, [["MIOU_DROP", near(0.21), 0.2]]],
     ["nothing on a smaller fall", { miou: 0.26 }, {}, []],
     ["an operation with nearly all blocks", operation(0.92), {}, [["OPERATION_DOMINANCE", 0.92, 0.9, 2]]],

@@ -46,6 +46,9 @@ const CLEARLY = 0.1;
 const FLOOR = 0.05;
 const NARROWEST = 0.99;
 
+/** Smallest share of the pixels of all other classes that a supernet predicts as such where one class has nearly all labels. */
+const FOUND = 0.1;
+
 /** Updates best mIoU and stale epochs by one epoch. `standing` is not updated here. */
 function advance(history: HealthHistory, { epoch, miou, decided }: Measures): HealthHistory {
   const best = history.bestEpoch === 0 || miou > history.bestMiou;
@@ -99,9 +102,15 @@ const gradientNorm: Rule = ({ norms }, _history, { maxGradientNorm: bound }) => 
 
 const trivialPredictor: Rule = ({ commonest }, _history, { maxClassShare: bound }) => {
   const { name, predicted, labelled } = commonest;
-  // If the labels themselves are that uneven, a good prediction is too.
-  if (predicted <= bound || labelled > bound) return [];
-  const message = `${percent(predicted)} of the validation pixels are predicted as "${name}", above ${percent(bound)}; ${percent(labelled)} are labelled so: the supernet predicts one class, lower training.weight_learning_rate or look at the labels`;
+  if (predicted <= bound) return [];
+  // If the labels themselves are that uneven, a good prediction is too. It still finds some of the rest, unless there is no rest.
+  const rest = 1 - labelled;
+  if (labelled > bound && rest > 0 && 1 - predicted > rest * FOUND) return [];
+  const advice =
+    rest > 0
+      ? "the supernet predicts one class, lower training.weight_learning_rate or look at the labels"
+      : "no network can do otherwise, look at the labels";
+  const message = `${percent(predicted)} of the validation pixels are predicted as "${name}", above ${percent(bound)}; ${percent(labelled)} are labelled so: ${advice}`;
   return [{ kind: Kind.HEALTH_ALARM_KIND_TRIVIAL_PREDICTOR, value: predicted, bound, message }];
 };
 

@@ -8,7 +8,13 @@ import { buildSupernet } from "../../../../../shared/network/supernet";
 import { LatheError } from "../../../../../shared/process/errors";
 import type { EpochCompleted, HealthAlarmRaised, SupernetConverged } from "../../../../../shared/proto/lathe/v1/events";
 import { DecidedBy, HealthAlarmKind, type ArtifactRef } from "../../../../../shared/proto/lathe/v1/result";
-import { DatasetKind, HealthPolicy, HealthSpec, type SearchSpec } from "../../../../../shared/proto/lathe/v1/spec";
+import {
+  DatasetKind,
+  DatasetSpec,
+  HealthPolicy,
+  HealthSpec,
+  type SearchSpec,
+} from "../../../../../shared/proto/lathe/v1/spec";
 import { costOfLargest, expectedCost, macsTable } from "../../../../../shared/space/cost";
 import { initialArchitecture, isConverged } from "../../../../../shared/space/groups";
 import { resolve } from "../../../../../shared/spec/resolve";
@@ -352,6 +358,36 @@ describe("a run that cannot go on", () => {
       message: expect.stringContaining(`image ${broken} cannot be decoded`) as string,
     });
     expect(told).not.toHaveBeenCalled();
+    await rm(folder, { recursive: true });
+  });
+
+  it("tells of a class without pixels before its first step, and not again where it resumes", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "lathe-train-"));
+    await writeText(join(folder, "classes.txt"), "sky\nroad\ncar\n");
+    for (const name of ["train/#/0", "train/#/1", "val/#/0"]) {
+      await writeImage(join(folder, `${name.replace("#", "images")}.png`), 32, 64);
+      await writeLabel(join(folder, `${name.replace("#", "labels")}.png`), 32, 64, [0, 1]);
+    }
+    const spec = briefSpec({
+      dataset: DatasetSpec.fromPartial({ kind: DatasetKind.DATASET_KIND_FOLDER, path: folder }),
+      space: { classes: 3 },
+      training: { epochs: 2, batchSize: 2, warmupEpochs: 1 },
+    });
+    const told: string[] = [];
+    const port: Partial<TrainingPort> = {
+      raise: ({ kind, epoch, message }) =>
+        Promise.resolve(void told.push(`${HealthAlarmKind[kind]} ${epoch}: ${message}`)),
+      progress: ({ epoch, step }) => void told.push(`step ${epoch}/${step}`),
+    };
+    const { checkpoints, decisions } = await train(spec, atBudgetEnd, port);
+    const alarm = 'HEALTH_ALARM_KIND_LABELS 0: class "car" has no pixel';
+    expect(told).toEqual([alarm, "step 1/1", "step 2/1"]);
+    told.length = 0;
+    await train(spec, atBudgetEnd, {
+      ...port,
+      resume: { checkpoint: checkpoints[0]!, ref: ref("c1"), decision: decisions[0]! },
+    });
+    expect(told).toEqual(["step 2/1"]);
     await rm(folder, { recursive: true });
   });
 

@@ -24,6 +24,7 @@ import { epochHealth, measure } from "./measures";
 import type { TrainingPort } from "../../port";
 import type { SearchJob } from "../search";
 import { awaitedClassWeights } from "../../classWeights";
+import { tellOfLabels } from "../../labels";
 import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
 import { architectureOf, initialSupernet, shrunk } from "../../supernetState";
 import { openSupernetTrainer, type AlphaOutcome, type StepOptions, type SupernetTrainer } from "../../supernetTrainer";
@@ -72,6 +73,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
         port.compiled({ epoch, ...trainer.compiled, estimatedBytes: engine.heldBytes?.() ?? 0 });
       }
       await counted;
+      if (epoch === 1) await tellOfLabels(dataset, port);
       const completed = await runEpoch(trainer, job, dataset, options, { ...record, epoch }, port);
       const { metrics, alarms, health } = completed;
       metrics.estimatedMemoryBytes = engine.heldBytes?.() ?? 0;

@@ -1,0 +1,79 @@
+import { join, resolve } from "node:path";
+import { datasetFault } from "../dataset";
+import { isFolder } from "../reading";
+import type { Roots } from "./pairs";
+
+/** Names of folders, in the order in which they are looked for. */
+const IMAGES = ["images", "imgs", "img_dir"];
+const LABELS = ["labels", "masks", "annotations", "ann_dir"];
+const VALIDATION = ["validation", "val", "valid"];
+/** Folders of the PASCAL VOC challenge. */
+const VOC = { images: "JPEGImages", labels: "SegmentationClass", lists: join("ImageSets", "Segmentation") };
+
+/** Where the examples of both splits are. */
+export interface Arrangement {
+  readonly train: Roots;
+  readonly validation: Roots;
+}
+
+/** Lists that say which examples belong to a split, relative to the folder; "" for none. */
+export interface Lists {
+  readonly train: string;
+  readonly validation: string;
+}
+
+/** Finds images and labels of both splits in a folder. DATASET_INVALID says which folders were looked for. */
+export async function arrangementOf(path: string, lists: Lists): Promise<Arrangement> {
+  if (await isVoc(path)) {
+    const roots = { images: join(path, VOC.images), labels: join(path, VOC.labels) };
+    return listed(path, roots, {
+      train: lists.train || join(VOC.lists, "train.txt"),
+      validation: lists.validation || join(VOC.lists, "val.txt"),
+    });
+  }
+  const images = await first(path, IMAGES);
+  const labels = await first(path, LABELS);
+  if (lists.train !== "") return listed(path, { images: images ?? path, labels: labels ?? path }, lists);
+  if (images !== undefined && labels !== undefined) return imagesFirst(images, labels);
+  const train = join(path, "train");
+  const validation = (await first(path, VALIDATION)) ?? join(path, "val");
+  if (await isFolder(`${train}_labels`)) return { train: beside(train), validation: beside(validation) };
+  return { train: await below(train), validation: await below(validation) };
+}
+
+/** Whether a folder has the form of PASCAL VOC. */
+export async function isVoc(path: string): Promise<boolean> {
+  return (await isFolder(join(path, VOC.images))) && (await isFolder(join(path, VOC.labels)));
+}
+
+function listed(path: string, roots: Roots, lists: Lists): Arrangement {
+  const of = (list: string): Roots => ({ ...roots, list: resolve(path, list) });
+  return { train: of(lists.train), validation: of(lists.validation) };
+}
+
+/** images/train and labels/train. */
+async function imagesFirst(images: string, labels: string): Promise<Arrangement> {
+  const validation = (await Promise.all(VALIDATION.map((name) => isFolder(join(images, name))))).indexOf(true);
+  if (!(await isFolder(join(images, "train"))) || validation < 0)
+    throw datasetFault(
+      `${images} has no folders train and validation: name the files that list the examples of each split, dataset.train_list and dataset.validation_list`,
+    );
+  const of = (split: string): Roots => ({ images: join(images, split), labels: join(labels, split) });
+  return { train: of("train"), validation: of(VALIDATION[validation]!) };
+}
+
+/** train and train_labels. */
+const beside = (split: string): Roots => ({ images: split, labels: `${split}_labels` });
+
+/** train/images and train/labels. */
+async function below(split: string): Promise<Roots> {
+  const images = (await first(split, IMAGES)) ?? join(split, "images");
+  const labels = (await first(split, LABELS)) ?? join(split, "labels");
+  return { images, labels };
+}
+
+/** The first of some folders that exists. */
+async function first(path: string, names: readonly string[]): Promise<string | undefined> {
+  for (const name of names) if (await isFolder(join(path, name))) return join(path, name);
+  return undefined;
+}
