@@ -3,6 +3,9 @@ import { datasetFault, reasonOf } from "./dataset";
 import { formatOf, requirePixels } from "./formats";
 import { readIndices, type IndexMap } from "./png";
 import { MAX_IMAGE_BYTES, readBytes } from "./reading";
+import { resizeImage, type Size } from "./resize";
+
+export type { Size };
 
 // Several files are decoded concurrently, so each takes one thread. Decoded images are cached in shared/data/cache.ts.
 sharp.concurrency(1);
@@ -11,36 +14,28 @@ sharp.cache(false);
 sharp.block({ operation: ["VipsForeignLoad"] });
 sharp.unblock({ operation: ["VipsForeignLoadJpegBuffer", "VipsForeignLoadPngBuffer"] });
 
-export interface Size {
-  readonly height: number;
-  readonly width: number;
-}
-
 export interface DecodedImage {
-  /** [height, width, 3] RGB at the data set's size. */
+  /** [height, width, 3] RGB at the requested size. */
   readonly data: Uint8Array;
   /** Size of the file. */
   readonly stored: Size;
 }
 
 /**
- * Decodes a JPEG or PNG, whatever its name, and resizes it (linear filter over the covered area, aspect not kept). DATASET_INVALID names
- * the file.
+ * Decodes a JPEG or PNG, whatever its name, and resizes it by shared/data/resize.ts; without a size it stays as stored. DATASET_INVALID
+ * names the file.
  */
-export async function decodeImage(path: string, size: Size): Promise<DecodedImage> {
+export async function decodeImage(path: string, size?: Size): Promise<DecodedImage> {
   const bytes = await readBytes(path, "image", MAX_IMAGE_BYTES);
   try {
     if (formatOf(bytes) === undefined) throw new Error("is neither a JPEG nor a PNG");
     // The header alone, so without libvips' own limit, whose message has no numbers.
     const { width, height } = await sharp(bytes, { limitInputPixels: false }).metadata();
     requirePixels(width, height);
-    const data = await sharp(bytes)
-      .resize(size.width, size.height, { fit: "fill", kernel: "linear" })
-      .removeAlpha()
-      .toColourspace("srgb")
-      .raw({ depth: "uchar" })
-      .toBuffer();
-    return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), stored: { height, width } };
+    const stored = { height, width };
+    const data = await sharp(bytes).removeAlpha().toColourspace("srgb").raw({ depth: "uchar" }).toBuffer();
+    const rgb = new Uint8Array(data.buffer, data.byteOffset, data.length);
+    return { data: resizeImage(rgb, stored, size ?? stored), stored };
   } catch (error) {
     throw datasetFault(`image ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
   }
