@@ -39,8 +39,8 @@ export function newestNetwork(spec: ResolvedSpec, history: readonly StoredEvent[
 
   const trained = of("network.trained").at(-1);
   if (trained && genotype) {
-    const { bestEpoch: epoch, validationMiou, figures, onnx, weights } = trained;
-    const taken = { epoch, validationMiou, figures, onnx, weights };
+    const { bestEpoch: epoch, validationMiou, figures, onnx, weights, deploy } = trained;
+    const taken = { epoch, validationMiou, figures, onnx, weights, deploy };
     return { from: "events", kept: retrained(genotype, decidedBy, taken, "the retrained network") };
   }
   const retraining = newest(of("retraining.epoch.completed"), ({ epoch }) => epoch);

@@ -12,7 +12,7 @@ const ROUND = 0.5 + 2 ** -10;
 
 /**
  * Resizes an RGB image [H,W,3] of `from` to `to`, the aspect not kept: antialiased bilinear with half-pixel centres, the same computation as
- * in deploy.onnx (shared/engine/resizing.ts). Output i of n -> m pixels is the mean of the inputs j with the weights
+ * in deploy.onnx (shared/engine/deploy/resize.ts). Output i of n -> m pixels is the mean of the inputs j with the weights
  * max(0, 1 - |j + 1/2 - (i + 1/2) n/m| / max(n/m, 1)), so that each axis that shrinks is averaged over what it covers. Both axes are
  * computed in floating point and rounded to bytes once.
  */
