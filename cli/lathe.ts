@@ -3,8 +3,10 @@ import { Command, CommanderError } from "commander";
 import { version } from "../shared/process/root";
 import { deadLettersCommand } from "./commands/deadletters";
 import { doctorCommand } from "./commands/doctor";
+import { evaluateCommand } from "./commands/evaluate";
 import { experimentCommand } from "./commands/experiment";
 import { networkCommand } from "./commands/network";
+import { predictCommand } from "./commands/predict";
 import { profileCommand } from "./commands/profile";
 import { runCommand } from "./commands/run";
 import { searchCommand } from "./commands/search";
@@ -27,6 +29,8 @@ function program(): Command {
     deadLettersCommand,
     spaceCommand,
     networkCommand,
+    evaluateCommand,
+    predictCommand,
     experimentCommand,
     profileCommand,
     doctorCommand,

@@ -25,7 +25,7 @@ import {
   type SpecFlags,
 } from "../spec/specFlags";
 import { quantity } from "../view/format";
-import { label, whole } from "./options";
+import { label, size, whole } from "./options";
 import { runOptions, runSearch, type RunFlags } from "./run";
 
 /** Pyramid channels of the reference implementation's aggregation block. */
@@ -43,14 +43,6 @@ interface TrainFlags extends GenotypeFlags, RunFlags, Omit<SpecFlags, "file"> {
   preset: string;
   batch?: number;
   pyramid?: number;
-}
-
-/** "240x320" as height and width. */
-function size(text: string): [number, number] {
-  const [, height, width] = /^(\d{1,5})x(\d{1,5})$/.exec(text) ?? [];
-  if (height === undefined || width === undefined)
-    throw new InvalidArgumentError("It must be height x width in pixels, as 240x320.");
-  return [Number(height), Number(width)];
 }
 
 /** A number of channels, checked before any network is built. */

@@ -100,7 +100,7 @@ function scalingOf(
   const ours = metadata.input?.includes("pixel / 255") === true;
   if (input.type === "float32" && !told && !ours)
     throw refused(
-      `${described(input)}: the model does not say how it scales pixels, so --scale must say it (0.00392156862745098 for 0..1, with --mean and --std where it was trained so)`,
+      `${described(input)}: the model does not say how it scales pixels, so --scale must say it (1/255 for 0..1, with --mean and --std where it was trained so)`,
     );
   return { scale: scale ?? (input.type === "uint8" ? 1 : 1 / 255), mean: mean ?? [0, 0, 0], std: std ?? [1, 1, 1] };
 }
