@@ -11,6 +11,8 @@ const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
   deadletters: async () => (await import("./commands/deadletters.js")).deadLettersCommand,
   space: async () => (await import("./commands/space.js")).spaceCommand,
   network: async () => (await import("./commands/network.js")).networkCommand,
+  evaluate: async () => (await import("./commands/evaluate.js")).evaluateCommand,
+  predict: async () => (await import("./commands/predict.js")).predictCommand,
   experiment: async () => (await import("./commands/experiment.js")).experimentCommand,
   profile: async () => (await import("./commands/profile.js")).profileCommand,
   doctor: async () => (await import("./commands/doctor.js")).doctorCommand,

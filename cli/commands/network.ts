@@ -19,7 +19,7 @@ import { datasetName, datasetNames } from "../spec/datasetNames";
 import { datasetKind, readSpec, requested, type SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
 import { quantity } from "../view/format";
-import { label, whole } from "./options";
+import { label, size, whole } from "./options";
 import { runOptions, runSearch, type RunFlags } from "./run";
 
 /** Pyramid channels of the reference implementation's aggregation block. */
@@ -37,14 +37,6 @@ interface TrainFlags extends GenotypeFlags, RunFlags, Omit<SpecFlags, "file"> {
   preset: string;
   batch?: number;
   pyramid?: number;
-}
-
-/** "240x320" as height and width. */
-function size(text: string): [number, number] {
-  const [, height, width] = /^(\d{1,5})x(\d{1,5})$/.exec(text) ?? [];
-  if (height === undefined || width === undefined)
-    throw new InvalidArgumentError("It must be height x width in pixels, as 240x320.");
-  return [Number(height), Number(width)];
 }
 
 /** A number of channels, checked before any network is built. */

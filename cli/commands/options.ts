@@ -8,6 +8,14 @@ export function whole(text: string): number {
   return Number(text);
 }
 
+/** "240x320" as height and width. */
+export function size(text: string): [number, number] {
+  const [, height, width] = /^(\d{1,5})x(\d{1,5})$/.exec(text) ?? [];
+  if (height === undefined || width === undefined)
+    throw new InvalidArgumentError("It must be height x width in pixels, as 240x320.");
+  return [Number(height), Number(width)];
+}
+
 export function label(text: string, before: Record<string, string> = {}): Record<string, string> {
   const at = text.indexOf("=");
   if (at <= 0) throw new InvalidArgumentError("It must be key=value.");

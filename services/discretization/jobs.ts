@@ -35,7 +35,8 @@ export interface KeepJob {
 }
 
 /** A network that was trained by itself, taken out of a checkpoint. */
-export type Taken = Pick<NetworkKept, "epoch" | "validationMiou" | "figures" | "onnx" | "weights">;
+export type Taken = Pick<NetworkKept, "epoch" | "validationMiou" | "figures" | "onnx" | "weights"> &
+  Partial<Pick<NetworkKept, "deploy">>;
 
 /** The head of the networks that retraining trains. */
 export const retrainingHead = ({

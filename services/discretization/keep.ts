@@ -39,9 +39,9 @@ export function newestNetwork(spec: ResolvedSpec, history: readonly StoredEvent[
 
   const trained = of("network.trained").at(-1);
   if (trained && genotype) {
-    const { bestEpoch: epoch, validationMiou, figures, onnx, weights, classScores } = trained;
+    const { bestEpoch: epoch, validationMiou, figures, onnx, weights, deploy, classScores } = trained;
     const miouClasses = classScores.filter(({ occurs }) => occurs).length;
-    const taken = { epoch, validationMiou, figures, onnx, weights };
+    const taken = { epoch, validationMiou, figures, onnx, weights, deploy };
     return { from: "events", kept: retrained(genotype, { decidedBy, miouClasses }, taken, "the retrained network") };
   }
   const retraining = newest(of("retraining.epoch.completed"), ({ epoch }) => epoch);

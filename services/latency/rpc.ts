@@ -64,9 +64,11 @@ async function recordedArtifact(
   signal: AbortSignal,
 ): Promise<ArtifactRef> {
   const artifacts = (await historyOnce(bus, searchId, 0, signal)).flatMap(({ event }) => {
-    if (event.type === "architecture.derived" || event.type === "network.kept")
-      return [event.data.onnx, event.data.weights];
-    return event.type === "network.trained" ? [event.data.onnx, event.data.weights, ...event.data.predictions] : [];
+    if (event.type === "architecture.derived") return [event.data.onnx, event.data.weights];
+    if (event.type === "network.kept") return [event.data.onnx, event.data.weights, event.data.deploy];
+    return event.type === "network.trained"
+      ? [event.data.onnx, event.data.weights, event.data.deploy, ...event.data.predictions]
+      : [];
   });
   const recorded = artifacts.find((artifact) => artifact?.object === object);
   if (recorded) return recorded;

@@ -69,6 +69,7 @@ describe("the result", () => {
       "derived.weights",
       "network.onnx",
       "network.weights",
+      "deploy.onnx",
       "predictions/1.png",
     ]);
     expect(record.search.conditions.map(({ type, status }) => [type, status])).toEqual(

@@ -55,7 +55,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
           search: {
             ...condition(search, "Kept", TRUE, "KEPT", data.message, time),
             ...result(search, keptResult(search, data)),
-            ...artifacts(search, data.onnx, data.weights),
+            ...artifacts(search, data.onnx, data.weights, data.deploy),
           },
         }
       : { search: condition(search, "Kept", FALSE, data.reason, data.message, time) },
@@ -203,7 +203,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
         // A given network has no other training.
         provenance: search.result?.provenance ?? Provenance.fromPartial({ engine: data.engine }),
       }),
-      ...artifacts(search, data.onnx, data.weights, ...data.predictions),
+      ...artifacts(search, data.onnx, data.weights, data.deploy, ...data.predictions),
     },
     rest: { networkOnnx: data.onnx },
   }),

@@ -76,6 +76,34 @@ describe("images", () => {
     expect(resizeIndices(map, map)).toEqual(map.data);
   });
 
+  it.each([
+    [40, 24],
+    [90, 24],
+    [40, 100],
+    [90, 100],
+    [64, 48],
+  ])(
+    "moves neither an image nor its label when they become %ix%i: an edge stays where it is in both",
+    async (height, width) => {
+      const stored = { height: 64, width: 48 };
+      const [row, column] = [29, 21];
+      const label = Uint8Array.from({ length: 64 * 48 }, (_, at) => (at >= row * 48 || at % 48 >= column ? 1 : 0));
+      const rgb = Uint8Array.from({ length: 3 * 64 * 48 }, (_, at) => 255 * label[Math.floor(at / 3)]!);
+      const path = join(folder, "edges.png");
+      await sharp(rgb, { raw: { ...stored, channels: 3 } })
+        .png()
+        .toFile(path);
+      const { data } = await decodeImage(path, { height, width });
+      const labels = resizeIndices({ ...stored, data: label }, { height, width });
+      // Along the two edges, away from their corner and from the border.
+      const at = (y: number, x: number) => [data[3 * (y * width + x)]! > 127 ? 1 : 0, labels[y * width + x]];
+      for (let x = 0; x < width / 4; x++)
+        for (let y = 0; y < height; y++) expect(at(y, x)).toEqual([at(y, x)[1], at(y, x)[1]]);
+      for (let y = 0; y < height / 4; y++)
+        for (let x = 0; x < width; x++) expect(at(y, x)).toEqual([at(y, x)[1], at(y, x)[1]]);
+    },
+  );
+
   it("draws image, label and enlarged prediction side by side, with ignored pixels in black", async () => {
     const bytes = await contactSheet({
       size: { height: 2, width: 2 },

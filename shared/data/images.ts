@@ -5,14 +5,12 @@ import { decodePixels, orientationOf } from "./decode";
 import { formatOf } from "./formats";
 import { readPng, type IndexMap, type StoredPixels } from "./png";
 import { MAX_IMAGE_BYTES, readBytes } from "./reading";
+import { resizeImage, type Size } from "./resize";
 
-export interface Size {
-  readonly height: number;
-  readonly width: number;
-}
+export type { Size };
 
 export interface DecodedImage {
-  /** [height, width, 3] RGB at the data set's size. */
+  /** [height, width, 3] RGB at the requested size. */
   readonly data: Uint8Array;
   /** Size of the file as it is displayed. */
   readonly stored: Size;
@@ -21,19 +19,15 @@ export interface DecodedImage {
 }
 
 /**
- * Decodes a JPEG, PNG or BMP, whatever its name, as it is displayed, and resizes it (linear filter over the covered area, aspect not kept).
+ * Decodes a JPEG, PNG or BMP, whatever its name, as it is displayed, and resizes it by shared/data/resize.ts; without a size it keeps its own.
  * DATASET_INVALID names the file.
  */
-export async function decodeImage(path: string, size: Size): Promise<DecodedImage> {
+export async function decodeImage(path: string, size?: Size): Promise<DecodedImage> {
   const bytes = await readBytes(path, "image", MAX_IMAGE_BYTES);
   try {
-    const { data: pixels, height, width, orientation } = await decodePixels(bytes);
-    const data = await sharp(pixels, { raw: { height, width, channels: 3 } })
-      .resize(size.width, size.height, { fit: "fill", kernel: "linear" })
-      .raw()
-      .toBuffer();
-    const resized = new Uint8Array(data.buffer, data.byteOffset, data.length);
-    return { data: resized, stored: { height, width }, orientation };
+    const { data, height, width, orientation } = await decodePixels(bytes);
+    const stored = { height, width };
+    return { data: resizeImage(data, stored, size ?? stored), stored, orientation };
   } catch (error) {
     throw datasetFault(`image ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
   }

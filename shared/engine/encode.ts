@@ -13,6 +13,7 @@ export const elementTypes: Record<ElementType, DataType> = {
   float64: DataType.DOUBLE,
   float16: DataType.FLOAT16,
   bfloat16: DataType.BFLOAT16,
+  uint8: DataType.UINT8,
   int32: DataType.INT32,
   int64: DataType.INT64,
   bool: DataType.BOOL,
@@ -64,7 +65,9 @@ export function encodeAttribute([name, value]: [string, Attribute]): AttributePr
   return { ...empty, type: AttributeType.INTS, ints: [...value] };
 }
 
-function encodeValueInfo({ name, shape, dtype }: Value): ValueInfoProto {
-  const dim = shape.map((size) => ({ dimValue: size, dimParam: "" }));
+function encodeValueInfo({ name, shape, dtype, dims = shape }: Value): ValueInfoProto {
+  const dim = dims.map((size) =>
+    typeof size === "number" ? { dimValue: size, dimParam: "" } : { dimValue: 0, dimParam: size },
+  );
   return { name, type: { tensorType: { elemType: elementTypes[dtype], shape: { dim } } } };
 }

@@ -2,13 +2,15 @@ import { LatheError } from "../process/errors";
 import type { Origin } from "./scope";
 import { elementCount } from "./signature";
 
-export type ElementType = "float32" | "float64" | "float16" | "bfloat16" | "int32" | "int64" | "bool";
+export type ElementType = "float32" | "float64" | "float16" | "bfloat16" | "uint8" | "int32" | "int64" | "bool";
 
 /** A tensor of the graph: its name, shape and type. */
 export interface Value {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: ElementType;
+  /** Input or output of a model: its extents where some are free, which then have names. */
+  readonly dims?: readonly (number | string)[];
 }
 
 /** An integer, a list of integers, a string, or a float (tagged, as JavaScript has one number type). */
@@ -62,7 +64,7 @@ export function eliminateDeadCode(graph: Graph): Graph {
   };
 }
 
-const bytesPerElement = { float32: 4, float64: 8, float16: 2, bfloat16: 2, int32: 4, int64: 8, bool: 1 };
+const bytesPerElement = { float32: 4, float64: 8, float16: 2, bfloat16: 2, uint8: 1, int32: 4, int64: 8, bool: 1 };
 
 export const bytesOf = ({ shape, dtype }: Value): number => elementCount(shape) * bytesPerElement[dtype];
 

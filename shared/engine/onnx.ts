@@ -2,7 +2,7 @@ import { LatheError } from "../process/errors";
 import { ModelProto, TensorProto_DataType as DataType, type ValueInfoProto } from "../proto/onnx/onnx";
 import { encodeModel } from "./encode";
 import { foldBatchNorm } from "./fold";
-import { checkGraph, eliminateDeadCode, type Value } from "./graph";
+import { checkGraph, eliminateDeadCode, type Graph, type Value } from "./graph";
 import { createSession, sessionStep, type CompiledStep, type SessionOptions } from "./session";
 import type { DType, Signature, Step } from "./signature";
 import { trace, type Constants } from "./tracer";
@@ -18,14 +18,23 @@ interface OnnxExport {
 }
 
 /** A step as the bytes of an ONNX model (opset 13) that contains the weights. Inputs and outputs keep the step's names. */
-export function exportOnnx({ step, signature, constants, metadata = {}, name = "network" }: OnnxExport): Uint8Array {
+export function exportOnnx({ metadata = {}, name = "network", ...traced }: OnnxExport): Uint8Array {
+  return encodeModel(exportGraph(traced), name, metadata);
+}
+
+/** The graph of an exported step, with its weights as initializers and each batch norm folded that follows a convolution. */
+export function exportGraph({
+  step,
+  signature,
+  constants,
+}: Pick<OnnxExport, "step" | "signature" | "constants">): Graph {
   const { graph, outputs } = trace(step, signature, constants);
   const folded = eliminateDeadCode(foldBatchNorm(graph));
   checkGraph(folded);
   for (const [output, { name: inGraph }] of outputs)
     if (inGraph !== output)
       throw new LatheError("INVALID_ARGUMENT", `"${output}" names both an input and an output of the exported model`);
-  return encodeModel(folded, name, metadata);
+  return folded;
 }
 
 /** An exported model that is ready to run. */

@@ -16,6 +16,9 @@ export class Recorder {
   /** The kernel whose rule is being applied. */
   kernel = "";
 
+  /** `prefix` begins the names of values, so that several graphs can be joined. */
+  constructor(private readonly prefix = "_") {}
+
   input(name: string, shape: readonly number[], dtype: ElementType): Value {
     const value = { name, shape: [...shape], dtype };
     this.inputs.push(value);
@@ -168,8 +171,8 @@ export class Recorder {
     this.nodes.push({ op, name, domain, inputs, outputs, attributes, origin });
   }
 
-  private fresh(prefix: string): string {
-    return `_${prefix}${this.count++}`;
+  private fresh(kind: string): string {
+    return `${this.prefix}${kind}${this.count++}`;
   }
 }
 

@@ -57,6 +57,7 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
     expect(input.map(({ name }) => name)).toEqual(["image"]);
     expect(JSON.parse(metadata.classes ?? "")).toEqual(CLASSES);
     expect(metadata.head).toBe(head.kind);
+    expect(metadata.logits).toBe(head.kind === "search" ? "at 1/8 of the input's height and width" : undefined);
     const constants = new Set(initializer.map(({ name }) => name));
     const producers = new Map(node.flatMap((each) => each.output.map((name) => [name, each.opType] as const)));
     const convolutions = node.filter(({ opType }) => opType === "Conv");

@@ -1,20 +1,16 @@
-import { exportOnnx } from "../engine/onnx";
-import type { Constants } from "../engine/tracer";
-import { view, type Manifest } from "../engine/parameters";
+import { encodeModel } from "../engine/encode";
 import type { ArtifactRef } from "../proto/lathe/v1/result";
 import { Genotype } from "../proto/lathe/v1/space";
 import { encodeBundle } from "./bundle";
+import { deployOnnx, type NetworkOrigin } from "./deploy";
 import type { DiscreteNetwork } from "./discrete";
-import { inferenceNorm, named } from "./layers";
+import { networkGraph, type NetworkParameters } from "./networkGraph";
+
+export type { NetworkParameters };
 
 /** Stores a finished file. `kind` names the artifact. */
 export interface Store {
   store(kind: string, bytes: Uint8Array, mediaType: string): Promise<ArtifactRef>;
-}
-
-export interface NetworkParameters {
-  weights: Float32Array;
-  stats: Float32Array;
 }
 
 /**
@@ -23,20 +19,14 @@ export interface NetworkParameters {
  */
 export function networkOnnx(
   network: DiscreteNetwork,
-  { weights, stats }: NetworkParameters,
+  parameters: NetworkParameters,
   classNames: readonly string[],
 ): Uint8Array {
-  const { inputHeight, inputWidth } = network.genotype;
-  return exportOnnx({
-    name: "network",
-    step: (tensors) => ({ logits: network.logits(tensors, named(tensors, "image"), inferenceNorm(tensors)) }),
-    signature: { image: { shape: [1, 3, inputHeight, inputWidth], dtype: "float32" } },
-    constants: { ...constants(weights, network.weights), ...constants(stats, network.stats) },
-    metadata: {
-      classes: JSON.stringify(classNames),
-      input: "RGB, float32, pixel / 255, NCHW",
-      head: network.head.kind,
-    },
+  return encodeModel(networkGraph(network, parameters), "network", {
+    classes: JSON.stringify(classNames),
+    input: "RGB, float32, pixel / 255, NCHW",
+    head: network.head.kind,
+    ...(network.stride > 1 && { logits: `at 1/${network.stride} of the input's height and width` }),
   });
 }
 
@@ -55,22 +45,21 @@ export async function storeDerived(
   };
 }
 
-/** Stores a trained network: its ONNX, and a bundle of its weights. */
+/** Stores a trained network: its ONNX, its deploy form, and a bundle of its weights. */
 export async function storeTrained(
   network: DiscreteNetwork,
-  { weights, stats }: NetworkParameters,
+  parameters: NetworkParameters,
   onnx: Uint8Array,
+  origin: Omit<NetworkOrigin, "search">,
   port: Store,
-): Promise<{ onnx: ArtifactRef; weights: ArtifactRef }> {
+): Promise<{ onnx: ArtifactRef; weights: ArtifactRef; deploy: ArtifactRef }> {
+  const { weights, stats } = parameters;
   const bundle = encodeBundle({ header: { head: network.head }, arrays: { weights, stats } });
+  const stored = await port.store("network.onnx", onnx, "application/onnx");
+  const deploy = deployOnnx(network, parameters, { ...origin, search: stored.object.split("/", 1)[0] ?? "" });
   return {
-    onnx: await port.store("network.onnx", onnx, "application/onnx"),
+    onnx: stored,
     weights: await port.store("network.weights", bundle, "application/octet-stream"),
+    deploy: await port.store("deploy.onnx", deploy, "application/onnx"),
   };
-}
-
-function constants(buffer: Float32Array, manifest: Manifest): Constants {
-  return Object.fromEntries(
-    manifest.entries.map(({ name, shape }) => [name, { data: view(buffer, manifest, name).slice(), shape }]),
-  );
 }

@@ -130,6 +130,7 @@ export function workerEvents(space: SearchSpace, epochs = 2) {
         figures: { params: 30, macs: 40 },
         onnx: ref("s/network", "network.onnx"),
         weights: ref("s/network-weights", "network.weights"),
+        deploy: ref("s/deploy", "deploy.onnx"),
         classScores: [{ name: "road", iou: 0.9, occurs: true }],
         predictions: [ref("s/1.png", "predictions/1.png")],
         seconds: 22,

@@ -10,15 +10,17 @@ import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
 /** Number of prediction sheets. */
 const PREDICTIONS = 4;
 
-/** Stores a trained network as ONNX and as a bundle of weights, and the ONNX file's predictions on validation images as PNG sheets. */
+/** Stores a trained network as ONNX, in its deploy form and as a bundle of weights, and the ONNX file's predictions on validation images as PNG sheets. */
 export async function storeNetwork(
   network: DiscreteNetwork,
   parameters: NetworkParameters,
   dataset: Dataset,
+  validationMiou: number,
   port: Store,
-): Promise<Pick<NetworkTrained, "onnx" | "weights" | "predictions">> {
-  const bytes = networkOnnx(network, parameters, dataset.info.classes);
-  const files = await storeTrained(network, parameters, bytes, port);
+): Promise<Pick<NetworkTrained, "onnx" | "weights" | "deploy" | "predictions">> {
+  const { classes, colors } = dataset.info;
+  const bytes = networkOnnx(network, parameters, classes);
+  const files = await storeTrained(network, parameters, bytes, { classes, colors, validationMiou }, port);
   const predictions: ArtifactRef[] = [];
   for (const [index, png] of (await predictionSheets(bytes, network, dataset)).entries())
     predictions.push(await port.store(`predictions/${index + 1}.png`, png, "image/png"));

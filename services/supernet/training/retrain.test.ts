@@ -1,6 +1,6 @@
 import sharp from "sharp";
 import { createEngine, type Engine } from "../../../shared/engine/engine";
-import { openOnnx } from "../../../shared/engine/onnx";
+import { onnxMetadata, openOnnx } from "../../../shared/engine/onnx";
 import { view } from "../../../shared/engine/parameters";
 import { decodeBundle, encodeBundle } from "../../../shared/network/bundle";
 import { buildDiscrete } from "../../../shared/network/discrete";
@@ -99,6 +99,10 @@ describe("retraining", () => {
     expect(model.outputs.logits?.shape).toEqual([1, 11, 32, 64]);
     expect(JSON.parse(model.metadata.classes ?? "[]")).toHaveLength(11);
     await model.release();
+    expect(event.deploy?.kind).toBe("deploy.onnx");
+    expect(onnxMetadata(files.get("deploy.onnx")!)).toMatchObject({
+      ...{ validation_miou: String(event.validationMiou), network_size: "32x64", classes: model.metadata.classes },
+    });
     expect(event.classScores).toHaveLength(11);
     const occurring = event.classScores.filter(({ occurs }) => occurs);
     expect(occurring.reduce((sum, { iou }) => sum + iou, 0) / occurring.length).toBeCloseTo(event.validationMiou, 12);

@@ -92,7 +92,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       validationMiou: miou,
       bestEpoch: record.bestEpoch,
       figures: networkCosts(genotype, { kind: "aggregation", pyramidChannels }),
-      ...(await storeNetwork(network, best, dataset, port)),
+      ...(await storeNetwork(network, best, dataset, miou, port)),
       classScores: classes.map((score, index) => ({ name: dataset.info.classes[index] ?? String(index), ...score })),
       seconds: record.seconds,
       engine: engine.name,

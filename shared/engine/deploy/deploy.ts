@@ -1,0 +1,67 @@
+import { encodeModel } from "../encode";
+import type { Graph, Value } from "../graph";
+import { Recorder } from "../recorder";
+import { scoped } from "../scope";
+import { anyBatch } from "./batch";
+import { cast, node, Whole } from "./nodes";
+import { nearestNodes, resizeNodes } from "./resize";
+
+/** Names of what a deploy form takes and gives. */
+const DEPLOY = { images: "images", classes: "classes", full: "classes_full" } as const;
+
+/**
+ * A network from "image" [1,3,h,w] (pixel / 255) to "logits" [1,K,h',w'] in the form that takes what a camera gives. Input "images"
+ * [batch,height,width,3] uint8 RGB, each extent free; outputs "classes" [batch,h',w'] uint8, and "classes_full" [batch,height,width] uint8,
+ * which is the former by nearest neighbour. K is at most 256.
+ */
+function deployForm(network: Graph): Graph {
+  const [image] = network.inputs as [Value];
+  const [logits] = network.outputs as [Value];
+  const [, , h = 0, w = 0] = image.shape;
+  const [, , cellsHigh = 0, cellsWide = 0] = logits.shape;
+
+  const before = new Recorder("before/");
+  const images: Value = {
+    ...before.input(DEPLOY.images, [1, h, w, 3], "uint8"),
+    dims: ["batch", "height", "width", 3],
+  };
+  const into = scoped("preprocessing", () => {
+    const extents = node(before, "Shape", [images], "int64");
+    const extent = (axis: number) => node(before, "Gather", [extents, before.scalar(axis, "int64")], "int64");
+    const size = [extent(1), extent(2)] as const;
+    const axes = [new Whole(before, size[0]), new Whole(before, size[1])] as const;
+    const pixels = resizeNodes(before, images, axes, [h, w]);
+    return before.finish({
+      batch: node(before, "Gather", [extents, before.integers([0])], "int64"),
+      height: size[0],
+      width: size[1],
+      [image.name]: node(before, "Div", [pixels, before.scalar(255)], "float32"),
+    });
+  });
+  const [batch, height, width] = into.outputs as [Value, Value, Value];
+
+  const after = new Recorder("after/");
+  const out = scoped("postprocessing", () => {
+    const best = node(after, "ArgMax", [logits], "int64", { axis: 1, keepdims: 0 });
+    const classes = cast(after, best, "uint8");
+    const nearest = (x: Value, axis: number, from: number, to: Value) =>
+      node(after, "Gather", [x, nearestNodes(after, from, new Whole(after, to))], "uint8", { axis });
+    const full = nearest(nearest(classes, 1, cellsHigh, height), 2, cellsWide, width);
+    return after.finish({ [DEPLOY.classes]: classes, [DEPLOY.full]: full });
+  });
+  const dims = [
+    ["batch", cellsHigh, cellsWide],
+    ["batch", "height", "width"],
+  ];
+  return {
+    inputs: [images],
+    outputs: out.outputs.map((value, at) => ({ ...value, dims: dims[at] ?? [] })),
+    nodes: [...into.nodes, ...anyBatch(network, batch), ...out.nodes],
+    initializers: [...into.initializers, ...network.initializers, ...out.initializers],
+  };
+}
+
+/** The deploy form of a network as the bytes of an ONNX model of opset 13. */
+export function encodeDeploy(network: Graph, metadata: Readonly<Record<string, string>>): Uint8Array {
+  return encodeModel(deployForm(network), "deploy", metadata);
+}

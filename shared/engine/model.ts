@@ -1,0 +1,65 @@
+import type * as ort from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
+import { LatheError } from "../process/errors";
+import { onnxMetadata } from "./onnx";
+import { createSession, type SessionOptions } from "./session";
+
+/** An input or output of any ONNX model, not only of ours. */
+export interface ModelValue {
+  readonly name: string;
+  /** ONNX Runtime's name of the element type, such as "float32"; "none" for what is no tensor. */
+  readonly type: string;
+  /** Extents; a free one is its name, or "?". */
+  readonly dims: readonly (number | string)[];
+}
+
+/** A tensor that goes into a model or comes out of it. */
+export interface ModelTensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+  readonly data: ArrayLike<number | bigint>;
+}
+
+export interface Model {
+  readonly inputs: readonly ModelValue[];
+  readonly outputs: readonly ModelValue[];
+  readonly metadata: Readonly<Record<string, string>>;
+  run(
+    input: string,
+    tensor: { dims: readonly number[]; data: Uint8Array | Float32Array },
+  ): Promise<Record<string, ModelTensor>>;
+  release(): Promise<void>;
+}
+
+/** Opens an ONNX model of any origin; INVALID_ARGUMENT (MODEL_UNSUPPORTED) where ONNX Runtime refuses it. */
+export async function openModel(bytes: Uint8Array, options: SessionOptions): Promise<Model> {
+  const metadata = onnxMetadata(bytes);
+  const session = await createSession(bytes, options).catch((error: unknown) => {
+    const { code, message } = LatheError.from(error);
+    if (code !== "INTERNAL") throw error;
+    throw new LatheError("INVALID_ARGUMENT", message, { reason: "MODEL_UNSUPPORTED", cause: error });
+  });
+  return {
+    inputs: session.inputMetadata.map(valueOf),
+    outputs: session.outputMetadata.map(valueOf),
+    metadata,
+    run: async (input, { data, dims }) => {
+      const tensor = data instanceof Uint8Array ? new Tensor("uint8", data, dims) : new Tensor("float32", data, dims);
+      const fetched = await session.run({ [input]: tensor });
+      return Object.fromEntries(
+        Object.entries(fetched).map(([name, { type, dims, data }]) => [
+          name,
+          { type, dims, data: data as ArrayLike<number> },
+        ]),
+      );
+    },
+    release: () => session.release(),
+  };
+}
+
+function valueOf(value: ort.InferenceSession.ValueMetadata): ModelValue {
+  if (!value.isTensor) return { name: value.name, type: "none", dims: [] };
+  // ONNX Runtime gives a free extent as its name, or as "" or a negative number.
+  const dims = value.shape.map((extent) => (typeof extent === "number" && extent >= 0 ? extent : `${extent || "?"}`));
+  return { name: value.name, type: value.type, dims };
+}

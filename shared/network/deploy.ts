@@ -1,0 +1,41 @@
+import { encodeDeploy } from "../engine/deploy/deploy";
+import type { DiscreteNetwork } from "./discrete";
+import { networkGraph, type NetworkParameters } from "./networkGraph";
+
+/** What the metadata of a deploy form says about its network, besides its own form. */
+export interface NetworkOrigin {
+  readonly classes: readonly string[];
+  /** RGB of each class, 0 to 255. */
+  readonly colors: readonly (readonly [number, number, number])[];
+  readonly search: string;
+  /** On the validation split, 0 to 1. */
+  readonly validationMiou: number;
+}
+
+const PREPROCESSING =
+  "antialiased bilinear resize to network_size, half-pixel centres, rounded to whole numbers, then / 255; all of it is in the model";
+
+/**
+ * deploy.onnx: images [batch,height,width,3] uint8 RGB of any size -> class maps (shared/engine/deploy/deploy.ts). It computes what the
+ * training evaluates, from the resize on.
+ */
+export function deployOnnx(
+  network: DiscreteNetwork,
+  parameters: NetworkParameters,
+  { classes, colors, search, validationMiou }: NetworkOrigin,
+): Uint8Array {
+  const { inputHeight, inputWidth } = network.genotype;
+  const cells = network.stride === 1 ? "" : ` / ${network.stride}`;
+  return encodeDeploy(networkGraph(network, parameters), {
+    opset: "13",
+    classes: JSON.stringify(classes),
+    colors: JSON.stringify(colors),
+    input: "RGB, uint8, NHWC, any batch, height and width",
+    preprocessing: PREPROCESSING,
+    output: `classes: class per pixel at network_size${cells}; classes_full: the same at the image's size, by nearest neighbour`,
+    network_size: `${inputHeight}x${inputWidth}`,
+    head: network.head.kind,
+    search,
+    validation_miou: String(validationMiou),
+  });
+}
