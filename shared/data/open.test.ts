@@ -27,6 +27,20 @@ describe("openDataset on files", () => {
   afterEach(() => Promise.all(opened.splice(0).map((dataset) => dataset.close())));
   afterAll(() => rm(folder, { recursive: true }));
 
+  it("refuses every batch size that the training split cannot fill, before any file is decoded", async () => {
+    await writeText(join(folder, "train/labels/0.png"), "no PNG");
+    const batchSizes = { "training.batch_size": 6, "retraining.batch_size": 5, "other.batch_size": 700 };
+    await expect(open({ batchSizes })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      reason: "BATCH_TOO_LARGE",
+      violations: [
+        { field: "training.batch_size", description: "is 6, must be at most 5, the size of the training split" },
+        { field: "other.batch_size", description: "is 700, must be at most 5, the size of the training split" },
+      ],
+    });
+    await writeLabel(join(folder, "train/labels/0.png"), 8, 8, [1]);
+  });
+
   it("serves examples, names, batches and class shares", async () => {
     const { train, validation, info } = await open({ classes: 3 });
     expect([train.length, validation.length, info.classes.length]).toEqual([5, 1, 3]);

@@ -29,6 +29,8 @@ interface DatasetOptions {
   readonly validationExamples?: number;
   /** Seed of the scenes; files do not depend on it. */
   readonly seed: number;
+  /** Batch sizes by their field in the spec. The training split must hold one batch of each, because partial batches are dropped. */
+  readonly batchSizes?: Readonly<Record<string, number>>;
   /** Memory for decoded examples, 1 GiB by default. Examples beyond it are decoded again in every epoch. */
   readonly cacheBytes?: number;
 }
@@ -44,6 +46,7 @@ const KINDS = new Map<DatasetKind, DatasetOptions["kind"]>([
 export function datasetOptions(
   spec: { dataset: DatasetSpec; seed: number },
   { inputHeight, inputWidth, classes }: { inputHeight: number; inputWidth: number; classes: number },
+  batchSizes: Readonly<Record<string, number>> = {},
 ): DatasetOptions {
   const { kind, path, trainExamples, validationExamples } = spec.dataset;
   return {
@@ -53,6 +56,7 @@ export function datasetOptions(
     classes,
     seed: spec.seed,
     folder: spec.dataset,
+    batchSizes,
     ...(path && { path }),
     ...(trainExamples && { trainExamples }),
     ...(validationExamples && { validationExamples }),
@@ -113,6 +117,7 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
     const where = options.path === undefined ? "" : ` at ${options.path}`;
     throw datasetFault(`dataset ${info.kind}${where} has ${info.classes.length} classes, ${options.classes} expected`);
   }
+  requireBatches(options, train.length);
   const size = { height, width };
   const name = options.path ?? options.kind;
   const thread = new LoadingThread({ name, source, size, cacheBytes, folders: confinedTo() });
@@ -163,8 +168,21 @@ async function files(options: DatasetOptions): Promise<Contents> {
   };
 }
 
+/** INVALID_ARGUMENT with each batch size that is larger than the training split. */
+function requireBatches({ batchSizes = {} }: DatasetOptions, examples: number): void {
+  const violations = Object.entries(batchSizes)
+    .filter(([, size]) => size > examples)
+    .map(([field, size]) => ({
+      field,
+      description: `is ${size}, must be at most ${examples}, the size of the training split`,
+    }));
+  if (violations.length === 0) return;
+  const message = violations.map(({ field, description }) => `${field} ${description}`).join("; ");
+  throw new LatheError("INVALID_ARGUMENT", message, { reason: "BATCH_TOO_LARGE", violations });
+}
+
 function checkOptions(options: DatasetOptions): void {
-  const atLeast = (field: Exclude<keyof DatasetOptions, "folder">, bound: number): void => {
+  const atLeast = (field: Exclude<keyof DatasetOptions, "folder" | "batchSizes">, bound: number): void => {
     const value = options[field];
     if (value === undefined || (Number.isSafeInteger(value) && Number(value) >= bound)) return;
     throw new LatheError(

@@ -45,7 +45,9 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
   const { spec, genotype } = job;
   const { epochs, batchSize, pyramidChannels, dropout } = spec.retraining;
   const network = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels, dropout });
-  const begun = await beginDataset(datasetOptions(spec, genotype));
+  const begun = await beginDataset(
+    datasetOptions(spec, genotype, { "retraining.batch_size": spec.retraining.batchSize }),
+  );
   const { dataset } = begun;
   const opened: { release(): Promise<void> }[] = [];
   try {

@@ -28,3 +28,11 @@ export type SearchOutcome =
 
 /** A search algorithm. All algorithms use the same data and the same budget (docs/algorithms.md). */
 export type Search = (engine: Engine, job: SearchJob, port: TrainingPort) => Promise<SearchOutcome>;
+
+/** The batch sizes of a search by their field: its own, and that of the retraining that follows it. */
+export function batchSizes({ training, retraining }: ResolvedSpec): Record<string, number> {
+  return {
+    "training.batch_size": training.batchSize,
+    ...(retraining.epochs > 0 && { "retraining.batch_size": retraining.batchSize }),
+  };
+}

@@ -5,7 +5,7 @@ import { costWindow } from "../../../../../shared/space/sampling";
 import { searchStride } from "../../../../../shared/space/genotype";
 import { countedClassWeights } from "../../classWeights";
 import { tellOfLabels } from "../../labels";
-import type { Candidate, Search } from "../search";
+import { batchSizes, type Candidate, type Search } from "../search";
 import { bestOf, propose } from "./aging";
 import { planBudget } from "../budget";
 import { evaluateCandidate } from "../candidates";
@@ -22,7 +22,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
   const { seed, sampling } = spec;
   const { batchSize, epochs } = spec.training;
   const window = costWindow(space, table, { target: spec.cost.target, tolerance: sampling.costTolerance });
-  const dataset = await openDataset(datasetOptions(spec, space));
+  const dataset = await openDataset(datasetOptions(spec, space, batchSizes(spec)));
   try {
     const trainExamples = dataset.train.length;
     const plan = planBudget({

@@ -16,7 +16,7 @@ import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
 import { countedClassWeights } from "../../classWeights";
 import { tellOfLabels } from "../../labels";
-import type { SearchJob, Search } from "../search";
+import { batchSizes, type Search, type SearchJob } from "../search";
 import { networkSubject, openWeightTrainer, untrained } from "../../weightTrainer";
 import { planBudget, type Plan } from "../budget";
 import { evaluateCandidate, type EvaluationContext } from "../candidates";
@@ -48,7 +48,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
   const window = costWindow(space, table, { target: spec.cost.target, tolerance: costTolerance });
   const networks = drawGenotypes(window, spec).map((genotype) => buildDiscrete(genotype, { kind: "search" }));
   const known = new Map(job.sampled?.evaluated.map((candidate) => [candidate.index, candidate]));
-  const dataset = await openDataset(datasetOptions(spec, space));
+  const dataset = await openDataset(datasetOptions(spec, space, batchSizes(spec)));
   try {
     const plan = planBudget({
       epochs,

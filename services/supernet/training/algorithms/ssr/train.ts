@@ -22,7 +22,7 @@ import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
 import { epochHealth, measure } from "./measures";
 import type { TrainingPort } from "../../port";
-import type { SearchJob } from "../search";
+import { batchSizes, type SearchJob } from "../search";
 import { awaitedClassWeights } from "../../classWeights";
 import { tellOfLabels } from "../../labels";
 import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
@@ -40,7 +40,7 @@ type SupernetPort = Pick<TrainingPort, SupernetMethod>;
  */
 export async function trainSupernet(engine: Engine, job: SearchJob, port: SupernetPort): Promise<SupernetConverged> {
   const { spec, space } = job;
-  const begun = await beginDataset(datasetOptions(spec, space));
+  const begun = await beginDataset(datasetOptions(spec, space, batchSizes(spec)));
   const { dataset } = begun;
   let trainer: SupernetTrainer | undefined;
   try {
