@@ -11,7 +11,7 @@ sharp.block({ operation: ["VipsForeignLoad"] });
 sharp.unblock({ operation: ["VipsForeignLoadJpegBuffer", "VipsForeignLoadPngBuffer"] });
 
 /** An image as it is displayed: [height, width, 3] RGB. */
-export interface Pixels {
+interface Pixels {
   readonly data: Uint8Array;
   readonly height: number;
   readonly width: number;

@@ -35,7 +35,7 @@ export async function listNames(folder: string, suffix = ""): Promise<string[]> 
 }
 
 /** An entry of a folder. */
-export interface Entry {
+interface Entry {
   readonly name: string;
   readonly isFolder: boolean;
 }

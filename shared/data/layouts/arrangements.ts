@@ -11,13 +11,13 @@ const VALIDATION = ["validation", "val", "valid"];
 const VOC = { images: "JPEGImages", labels: "SegmentationClass", lists: join("ImageSets", "Segmentation") };
 
 /** Where the examples of both splits are. */
-export interface Arrangement {
+interface Arrangement {
   readonly train: Roots;
   readonly validation: Roots;
 }
 
 /** Lists that say which examples belong to a split, relative to the folder; "" for none. */
-export interface Lists {
+interface Lists {
   readonly train: string;
   readonly validation: string;
 }

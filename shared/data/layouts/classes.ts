@@ -3,9 +3,9 @@ import { clip, datasetFault, IGNORE } from "../dataset";
 import type { Line } from "./layout";
 
 /** Most classes: one value is left for pixels without a label. */
-export const MAX_CLASSES = 254;
+const MAX_CLASSES = 254;
 
-export type Color = readonly [number, number, number];
+type Color = readonly [number, number, number];
 
 /** The classes of a folder, in the order of their indices. */
 export interface ClassList {

@@ -7,7 +7,7 @@ import { listEntries } from "../reading";
 const PICTURE = /\.(png|jpe?g|bmp)$/i;
 
 /** The files below a folder. */
-export interface FileList {
+interface FileList {
   /** Paths below the folder of the files that can be images or labels, sorted by code unit. */
   readonly files: readonly string[];
   /** Names of all other files. */

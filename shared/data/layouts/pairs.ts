@@ -19,7 +19,7 @@ export interface Suffixes {
 }
 
 /** The examples of a split, and all faults of its names. */
-export interface Paired {
+interface Paired {
   readonly pairs: readonly Pair[];
   readonly faults: readonly LatheError[];
   readonly passedOver: readonly string[];

@@ -1,0 +1,81 @@
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { writeColors, writeImage, writeLabel, writeText } from "../shared/testing/pictures";
+import { startCommand, type Command } from "./latheCommand";
+import { smallSpec } from "./specs";
+import { newFolder } from "./system";
+
+const folder = newFolder();
+const started: Command[] = [];
+const at = (...names: string[]): string => join(folder, ...names);
+const run = (data: string, out: string): Command => {
+  const command = startCommand(folder, ["run", "-f", "spec.yaml", "--dataset", "folder", "--data", data, "--out", out]);
+  started.push(command);
+  return command;
+};
+beforeAll(() => {
+  const { dataset: _, ...spec } = SearchSpec.toJSON(smallSpec({ training: { epochs: 2, batchSize: 4 } })) as Record<
+    string,
+    unknown
+  >;
+  writeFileSync(at("spec.yaml"), JSON.stringify(spec));
+});
+afterEach(() => started.splice(0).forEach(({ child }) => child.kill("SIGKILL")));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+it("a folder with class_dict.csv is searched as it lies, and what is assumed and lacking is said before the first epoch", async () => {
+  await writeText(at("kaggle/class_dict.csv"), "name,r,g,b\nRoad,9,9,9\nSky,80,90,200\nCar,200,0,0\nVoid,0,0,0\n");
+  for (const split of ["train", "val"])
+    for (const stem of ["1", "2", "3", "4"]) {
+      await writeImage(at(`kaggle/${split}/${stem}.png`), 32, 64, 50);
+      await writeColors(at(`kaggle/${split}_labels/${stem}_L.png`), 32, 64, [
+        [9, 9, 9],
+        [80, 90, 200],
+        [0, 0, 0],
+      ]);
+    }
+  await writeText(at("kaggle/train/Thumbs.db"), "no image");
+  const { said, ended } = run("kaggle", "out");
+  expect({ code: await ended, stderr: said.stderr }).toEqual({ code: 0, stderr: "" });
+  const lines = said.stdout.split("\n");
+  const before = lines.slice(
+    0,
+    lines.findIndex((line) => line.includes("starting the local stack")),
+  );
+  expect(before).toEqual(
+    expect.arrayContaining([
+      "passed over 1 file that cannot be images or labels: Thumbs.db",
+      "names of labels end in _L, where they pair",
+    ]),
+  );
+  const told = lines.findIndex((line) =>
+    line.includes('alarm LABELS before the first epoch: class "Car" has no pixel'),
+  );
+  expect(told).toBeGreaterThan(0);
+  expect(told).toBeLessThan(lines.findIndex((line) => line.includes("search epoch 1/2")));
+  const { classScores } = JSON.parse(readFileSync(at("out/result.json"), "utf8")) as {
+    classScores: { name: string }[];
+  };
+  expect(classScores.map(({ name }) => name)).toEqual(["Road", "Sky", "Car"]);
+});
+
+it("masks of 0 and 255 are refused with what to write into the spec, and files that do not pair before anything starts", async () => {
+  await writeText(at("binary/classes.txt"), "skin\nwound\n");
+  for (const split of ["train", "val"])
+    for (const stem of ["1", "2", "3", "4"]) {
+      await writeImage(at(`binary/${split}/images/${stem}.png`), 32, 64);
+      await writeLabel(at(`binary/${split}/masks/${stem}.png`), 32, 64, [0, 255]);
+    }
+  const refused = run("binary", "refused");
+  expect(await refused.ended).not.toBe(0);
+  const text = refused.said.stdout + refused.said.stderr;
+  expect(text).toContain('class "wound" has no pixel; 50.0 % of the training pixels are ignored (255)');
+  expect(text).toContain("if 255 is a class, say so in the spec, dataset.label_values: {0: skin, 255: wound}");
+
+  rmSync(at("binary/val/masks/3.png"));
+  const unpaired = run("binary", "unpaired");
+  expect(await unpaired.ended).not.toBe(0);
+  expect(unpaired.said.stderr).toContain(`image ${at("binary/val/images/3.png")} has no label 3.png`);
+  expect(unpaired.said.stdout).not.toContain("starting the local stack");
+});
