@@ -62,7 +62,7 @@ export function modelOptions(command: Command): Command {
     .option("--threads <number>", "CPU threads of the model", whole, availableParallelism());
 }
 
-export const sizeOf = ([height, width]: [number, number]): Size => ({ height, width });
+const sizeOf = ([height, width]: [number, number]): Size => ({ height, width });
 
 /** Opens the model of a file. `classes` is the number that is expected, where that is known. */
 export async function openFile(file: string, flags: ModelFlags, classes?: number): Promise<Predictor> {

@@ -1,5 +1,5 @@
 import { encodeModel } from "../encode";
-import type { Graph, Value } from "../graph";
+import { eliminateDeadCode, type Graph, type Value } from "../graph";
 import { Recorder } from "../recorder";
 import { scoped } from "../scope";
 import { anyBatch } from "./batch";
@@ -53,12 +53,13 @@ function deployForm(network: Graph): Graph {
     ["batch", cellsHigh, cellsWide],
     ["batch", "height", "width"],
   ];
-  return {
+  // The sizes for one image are not used any more.
+  return eliminateDeadCode({
     inputs: [images],
     outputs: out.outputs.map((value, at) => ({ ...value, dims: dims[at] ?? [] })),
     nodes: [...into.nodes, ...anyBatch(network, batch), ...out.nodes],
     initializers: [...into.initializers, ...network.initializers, ...out.initializers],
-  };
+  });
 }
 
 /** The deploy form of a network as the bytes of an ONNX model of opset 13. */
