@@ -14,14 +14,14 @@ import { enumWord } from "../../shared/spec/bounds";
 import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
-import { HISTORY_FILES, openHistory } from "../search/history";
+import { openHistory } from "../search/history";
 import { followToKept, hasKept } from "../search/kept";
-import { summaryLines, writeResultFolder } from "../search/resultFolder";
+import { fetchReport, summaryLines, writeResultFolder } from "../search/resultFolder";
 import { readSpec, userFolder, type SpecFlags } from "../spec/specFlags";
 import { openDisplay } from "../view/terminal";
 import { percent } from "../view/format";
 import { connectionOptions, withSearchService, type ConnectionFlags } from "./connection";
-import { label, specOptions, whole } from "./options";
+import { label, specOptions, whole, writeOut } from "./options";
 
 const stateName = (state: SearchState) => enumWord(SearchState, "SEARCH_STATE_", state);
 const phaseName = (phase: SearchPhase) => enumWord(SearchPhase, "SEARCH_PHASE_", phase);
@@ -187,6 +187,17 @@ export function searchCommand(program: Command): void {
       }),
   );
 
+  sub("report <id>", "write the report of a search in any state as one HTML file")
+    .option("--out <file>", "HTML file to write; an existing file is replaced (default: report-<id>.html)")
+    .action(async (searchId: string, flags: ConnectionFlags & { out?: string }) =>
+      withSearchService(flags, async (api, signal) => {
+        const found = given((await api.getSearch({ searchId }, { signal })).search);
+        const { path } = writeOut(flags.out ?? `report-${found.id}.html`, await fetchReport(api, found, signal));
+        if (flags.json) printJson({ search: found.id, report: path });
+        else print(path);
+      }),
+    );
+
   sub(
     "result <id>",
     "print the results of a search that succeeded, or the kept network of a cancelled one; with --out, also write its result folder",
@@ -204,7 +215,7 @@ export function searchCommand(program: Command): void {
         const folder = takeOutFolder(resolve(userFolder(), flags.out), "predictions");
         const history = openHistory(folder);
         for await (const response of follow(api, searchId, { signal })) history.add(response);
-        const content = await writeResultFolder(api, found, folder, { alsoThere: HISTORY_FILES, signal });
+        const content = await writeResultFolder(api, found, folder, signal);
         if (flags.json) printJson(content);
         else print(...summaryLines(found, folder, content.files as string[]));
       }),
