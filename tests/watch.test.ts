@@ -43,6 +43,10 @@ it("`search watch` continues after its stack was stopped and started again on ot
   );
   // A search that waits for a trainer cannot end before its stack is stopped.
   await first.search.api.pauseSearch({ searchId: id });
+  const reportFile = join(folder, "reports", "paused.html");
+  const report = [...command.slice(0, 2), "report", id, "--out", reportFile, "--state", folder];
+  expect(await once(spawn(process.execPath, report, { env }), "close")).toEqual([0, null]);
+  expect(readFileSync(reportFile, "utf8")).toMatch(/Search s-\w+: paused\.[^]*Losses in the search/);
   await first.stop({ keepFolder: true });
   const occupied = await occupy(before);
   const second = await System.start({}, folder);
@@ -64,6 +68,9 @@ it("`search watch` continues after its stack was stopped and started again on ot
     const written = lines("history.jsonl").map((line) => Number((JSON.parse(line) as { sequence: string }).sequence));
     expect(written).toEqual(sequences);
     expect(lines("epochs.csv")).toHaveLength(1 + 4 + 2);
+    expect(lines("report.html").join("\n")).toMatch(
+      /Search s-\w+: succeeded\.[^]*<h2>The network<\/h2>[^]*data:image\/png/,
+    );
   } finally {
     watch.kill("SIGKILL");
     occupied.close();

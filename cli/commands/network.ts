@@ -1,5 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { basename, dirname, extname, join, resolve } from "node:path";
+import { basename, extname, join } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { LatheError } from "../../shared/process/errors";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
@@ -19,7 +18,7 @@ import { datasetName, datasetNames } from "../spec/datasetNames";
 import { datasetKind, readSpec, requested, type SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
 import { quantity } from "../view/format";
-import { label, size, whole } from "./options";
+import { label, size, whole, writeOut } from "./options";
 import { runOptions, runSearch, type RunFlags } from "./run";
 
 /** Pyramid channels of the reference implementation's aggregation block. */
@@ -95,24 +94,10 @@ function build(flags: BuildFlags): void {
   const head =
     flags.head === "search" ? { kind: flags.head } : { kind: flags.head, pyramidChannels: flags.pyramid, dropout: 0 };
   const description = describeNetwork(genotype, head);
-  const written = flags.out === undefined ? undefined : write(resolve(userFolder(), flags.out), () => initialOnnx(description, flags.seed)); // prettier-ignore
+  const written = flags.out === undefined ? undefined : writeOut(flags.out, initialOnnx(description, flags.seed));
   if (flags.json) return printJson({ ...networkJson(description), ...(written && { onnx: written.path }) });
   print(...networkLines(description));
   if (written) print("", `${quantity(written.bytes)}B written to ${written.path}, with the untrained weights of seed ${flags.seed}`); // prettier-ignore
-}
-
-function write(path: string, content: () => Uint8Array): { path: string; bytes: number } {
-  const bytes = content();
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, bytes);
-  } catch (error) {
-    throw new LatheError("FAILED_PRECONDITION", `${path} cannot be written: ${(error as Error).message}`, {
-      reason: "OUT_UNUSABLE",
-      cause: error,
-    });
-  }
-  return { path, bytes: bytes.length };
 }
 
 async function train(flags: TrainFlags): Promise<void> {

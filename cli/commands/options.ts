@@ -1,6 +1,10 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
 import { PRESETS } from "../../shared/spec/bounds";
+import { LatheError } from "../../shared/process/errors";
 import { datasetNames } from "../spec/datasetNames";
+import { userFolder } from "../userFolder";
 
 /** The whole number of a flag. Bounds are checked later, with the spec. */
 export function whole(text: string): number {
@@ -34,4 +38,19 @@ export function specOptions(command: Command): Command {
     .option("--retraining-epochs <number>", "number of retraining epochs; 0 skips retraining", whole)
     .option("--name <text>", 'value of the label "name"')
     .option("--label <key=value>", "label to add; repeatable", label);
+}
+
+/** Writes the file of a flag, relative to the user's folder, and replaces an existing one. OUT_UNUSABLE names the path. */
+export function writeOut(out: string, content: Uint8Array | string): { path: string; bytes: number } {
+  const path = resolve(userFolder(), out);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content);
+  } catch (error) {
+    throw new LatheError("FAILED_PRECONDITION", `${path} cannot be written: ${(error as Error).message}`, {
+      reason: "OUT_UNUSABLE",
+      cause: error,
+    });
+  }
+  return { path, bytes: Buffer.byteLength(content) };
 }

@@ -11,7 +11,6 @@ import { configuredEngine } from "../configuredEngine";
 import { complain, keptOf, outcomeError, print, printJson, SEARCH_FAILED } from "../exit";
 import { passedOver, takeOutFolder } from "../search/folder";
 import type { SearchApi } from "../search/follow";
-import { HISTORY_FILES } from "../search/history";
 import { hasKept } from "../search/kept";
 import { dropRequest, isUnfinished, keepRequest, readRequest, type RunRequest } from "../search/request";
 import { onInterrupt } from "../interrupt";
@@ -153,7 +152,7 @@ async function searchIn(
     setKept(isFailed(search));
     throw failure;
   }
-  const content = await writeResultFolder(api, search, folder, { alsoThere: HISTORY_FILES, signal });
+  const content = await writeResultFolder(api, search, folder, signal);
   setKept(false);
   if (!failure) return { search, content };
   output.say(`files in ${folder}: ${(content.files as string[]).join(", ")}`);

@@ -7,16 +7,16 @@ import { resolve as resolveSpec } from "../../shared/spec/resolve";
 import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
-import { HISTORY_FILES, openHistory } from "../search/history";
+import { openHistory } from "../search/history";
 import { followToKept, hasKept } from "../search/kept";
-import { summaryLines, writeResultFolder } from "../search/resultFolder";
+import { fetchReport, summaryLines, writeResultFolder } from "../search/resultFolder";
 import type { SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
 import { phaseName, searchTable, stateName } from "../view/searchTable";
 import { openDisplay } from "../view/terminal";
 import { percent } from "../view/format";
 import { connectionOptions, withSearchService, type ConnectionFlags } from "./connection";
-import { label, specOptions, whole } from "./options";
+import { label, specOptions, whole, writeOut } from "./options";
 
 const stateNames = ["pending", "running", "paused", "succeeded", "failed", "cancelled"];
 
@@ -179,6 +179,17 @@ export function searchCommand(program: Command): void {
       }),
   );
 
+  sub("report <id>", "write the report of a search in any state as one HTML file")
+    .option("--out <file>", "HTML file to write; an existing file is replaced (default: report-<id>.html)")
+    .action(async (searchId: string, flags: ConnectionFlags & { out?: string }) =>
+      withSearchService(flags, async (api, signal) => {
+        const found = given((await api.getSearch({ searchId }, { signal })).search);
+        const { path } = writeOut(flags.out ?? `report-${found.id}.html`, await fetchReport(api, found, signal));
+        if (flags.json) printJson({ search: found.id, report: path });
+        else print(path);
+      }),
+    );
+
   sub(
     "result <id>",
     "print the results of a search that succeeded, or the kept network of a cancelled one; with --out, also write its result folder",
@@ -196,7 +207,7 @@ export function searchCommand(program: Command): void {
         const folder = takeOutFolder(resolve(userFolder(), flags.out), "predictions");
         const history = openHistory(folder);
         for await (const response of follow(api, searchId, { signal })) history.add(response);
-        const content = await writeResultFolder(api, found, folder, { alsoThere: HISTORY_FILES, signal });
+        const content = await writeResultFolder(api, found, folder, signal);
         if (flags.json) printJson(content);
         else print(...summaryLines(found, folder, content.files as string[]));
       }),

@@ -5,7 +5,6 @@ import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { outcomeError } from "../exit";
 import { downloadArtifacts } from "../search/download";
 import type { SearchApi } from "../search/follow";
-import { HISTORY_FILES } from "../search/history";
 import { hasKept } from "../search/kept";
 import { writeResultFolder } from "../search/resultFolder";
 import { recordSearch, type StatusOutput } from "../search/ownStack";
@@ -43,7 +42,7 @@ async function runCell(api: SearchApi, searchId: string, cell: OpenCell, run: Ce
     if (hasKept(search)) await downloadArtifacts(api, searchId, search.artifacts, folder, signal);
     return;
   }
-  const { files } = await writeResultFolder(api, search, folder, { alsoThere: HISTORY_FILES, signal });
+  const { files } = await writeResultFolder(api, search, folder, signal);
   forgetFailure(run.folder, cell.name);
   onResult(cell.name, search, files as string[]);
 }

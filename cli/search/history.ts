@@ -1,5 +1,6 @@
-import { appendFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { LatheError } from "../../shared/process/errors";
 import { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
 import { PHASES } from "../../shared/spec/phases";
@@ -80,4 +81,21 @@ export function openHistory(folder: string): History {
       if (row) appendFileSync(epochs, `${columns.map((column) => row[column] ?? "").join(",")}\n`);
     },
   };
+}
+
+/** The events of a history.jsonl. FAILED_PRECONDITION names the line that is none. */
+export function readHistory(folder: string): WatchSearchResponse[] {
+  const file = join(folder, "history.jsonl");
+  const lines = readFileSync(file, "utf8").split("\n");
+  return lines.flatMap((line, index) => {
+    if (line === "") return [];
+    try {
+      return [WatchSearchResponse.fromJSON(JSON.parse(line))];
+    } catch (cause) {
+      throw new LatheError("FAILED_PRECONDITION", `${file} line ${index + 1} is not an event`, {
+        reason: "HISTORY_UNREADABLE",
+        cause,
+      });
+    }
+  });
 }

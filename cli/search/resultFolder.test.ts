@@ -60,12 +60,27 @@ const search = (artifacts: ArtifactRef[]) =>
     },
   });
 
+/** A result folder with the history of a search. */
+function newFolder(name: string): string {
+  const folder = takeOutFolder(join(root, name));
+  openHistory(folder).add(WatchSearchResponse.fromPartial({ sequence: 1 }));
+  return folder;
+}
+
 describe("a result folder", () => {
   it("holds the artifacts, the genotype and every result with its method of measurement", async () => {
-    const folder = takeOutFolder(join(root, "good"));
+    const folder = newFolder("good");
     const found = search([artifact("network.onnx"), artifact("predictions/1.png"), artifact("checkpoint")]);
     const result = await writeResultFolder(api, found, folder);
-    expect(result.files).toEqual(["genotype.json", "network.onnx", "predictions/1.png", "result.json"]);
+    expect(result.files).toEqual([
+      "epochs.csv",
+      "genotype.json",
+      "history.jsonl",
+      "network.onnx",
+      "predictions/1.png",
+      "report.html",
+      "result.json",
+    ]);
     expect(readFileSync(join(folder, "network.onnx"))).toEqual(content);
     const written = JSON.parse(readFileSync(join(folder, "result.json"), "utf8")) as Record<string, unknown>;
     // Zeros are figures too.
@@ -96,7 +111,7 @@ describe("a result folder", () => {
       ...rest,
       result: { genotype: genotype!, ...retrained, figures: figures!, latency: latency! },
     });
-    const folder = takeOutFolder(join(root, "given"));
+    const folder = newFolder("given");
     const written = await writeResultFolder(api, found, folder);
     expect(Object.keys(written.measuredBy as object)).toEqual([
       "retrainedMiou",
@@ -122,7 +137,7 @@ describe("a result folder", () => {
         ...{ candidatesEvaluated: 40, trainingImages: 15360 },
       },
     });
-    const written = await writeResultFolder(api, found, takeOutFolder(join(root, "selected")));
+    const written = await writeResultFolder(api, found, newFolder("selected"));
     for (const absent of ["discretizationGap", "supernetMiou", "candidatesLeft", "convergedEpoch"]) {
       expect(written).not.toHaveProperty(absent);
       expect(written.measuredBy).not.toHaveProperty(absent);
@@ -135,11 +150,11 @@ describe("a result folder", () => {
   });
 
   it.each([{ sha256: "0".repeat(64) }, { sizeBytes: 1 }])("refuses an artifact with a wrong %j", async (wrong) => {
-    const folder = takeOutFolder(join(root, "bad"));
+    const folder = newFolder("bad");
     await expect(writeResultFolder(api, search([artifact("network.onnx", wrong)]), folder)).rejects.toThrow(
       "network.onnx of s-1 arrived with 26 bytes",
     );
-    expect(readdirSync(folder)).toEqual(["logs"]);
+    expect(readdirSync(folder)).toEqual(["epochs.csv", "history.jsonl", "logs"]);
   });
 
   it("holds the kept network of a cancelled search, and says where it comes from", async () => {
@@ -148,8 +163,11 @@ describe("a result folder", () => {
       ...{ id: "s-1", state: SearchState.SEARCH_STATE_CANCELLED, conditions, artifacts: [artifact("derived.onnx")] },
       result: { ...search([]).result!, retrainedMiou: 0, retrainedBestEpoch: 0 },
     });
-    const written = await writeResultFolder(api, found, takeOutFolder(join(root, "kept")));
-    expect(written).toMatchObject({ kept: "the argmax", files: ["derived.onnx", "genotype.json", "result.json"] });
+    const written = await writeResultFolder(api, found, newFolder("kept"));
+    expect(written).toMatchObject({
+      kept: "the argmax",
+      files: expect.arrayContaining(["derived.onnx", "genotype.json", "report.html", "result.json"]) as unknown,
+    });
     const summary = summaryLines(found, undefined).join("\n");
     expect(summary).toContain("search s-1, cancelled; kept: the argmax");
     // The time of the search and its budget are unknown before its end.

@@ -1,4 +1,5 @@
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 import { SearchResult } from "../../shared/proto/lathe/v1/result";
@@ -10,7 +11,10 @@ import { keptOf } from "../exit";
 import { downloadArtifacts } from "./download";
 import { resultTable, measurementsOf, measuredBy } from "./resultTable";
 import type { SearchApi } from "./follow";
+import { HISTORY_FILES, openHistory } from "./history";
 import { hasKept } from "./kept";
+
+const REPORT_FILE = "report.html";
 
 /** The content of result.json: the SearchResult as proto3 JSON with all results, and how each was measured. */
 function resultJson(search: Search, folder: string, files: readonly string[]): Record<string, unknown> {
@@ -42,20 +46,57 @@ function resultOf(search: Search): SearchResult {
   );
 }
 
+/** The report of a search from the folder that holds its history and prediction sheets. */
+function report(search: Search, folder: string): string {
+  // Loaded when needed, because ECharts takes longer to load than most commands take to run.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- TypeScript wants an ending on import() that Jest does not resolve
+  const { reportOf } = require("../report/report") as typeof import("../report/report");
+  return reportOf(search, folder);
+}
+
+/** The report of a search in any state, of what the service has stored so far. */
+export async function fetchReport(
+  api: Pick<SearchApi, "downloadArtifact" | "watchSearch">,
+  search: Search,
+  signal: AbortSignal,
+): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "lathe-report-"));
+  try {
+    const history = openHistory(folder);
+    for await (const response of api.watchSearch(
+      { searchId: search.id, fromSequence: 0, includeProgress: false },
+      { signal },
+    )) {
+      history.add(response);
+      // The stream of an unfinished search does not end.
+      if (response.sequence >= search.lastSequence) break;
+    }
+    const shown = search.artifacts.filter(({ kind }) => kind.startsWith("predictions/") || kind === "confusion.json");
+    await downloadArtifacts(api, search.id, shown, folder, signal);
+    return report(search, folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/** Writes the artifacts of a finished search, or of a cancelled one whose network is kept, genotype.json and result.json to a folder; returns the content of result.json. */
+/**
+ * Completes the folder that holds the history of a finished search, or of a cancelled one whose network is kept: artifacts, genotype.json,
+ * report.html and result.json. Returns the content of result.json.
+ */
 export async function writeResultFolder(
   api: Pick<SearchApi, "downloadArtifact">,
   search: Search,
   folder: string,
-  { alsoThere = [], signal }: { alsoThere?: readonly string[]; signal?: AbortSignal | undefined } = {},
+  signal?: AbortSignal,
 ): Promise<Record<string, unknown>> {
   const { genotype } = resultOf(search);
   const downloaded = await downloadArtifacts(api, search.id, search.artifacts, folder, signal);
   if (genotype && !downloaded.includes("genotype.json"))
     writeFileSync(join(folder, "genotype.json"), json(Genotype.toJSON(genotype)));
-  const files = [...new Set([...downloaded, ...alsoThere, "genotype.json", "result.json"])].sort();
+  writeFileSync(join(folder, REPORT_FILE), report(search, folder));
+  const files = [...new Set([...downloaded, ...HISTORY_FILES, "genotype.json", REPORT_FILE, "result.json"])].sort();
   const content = resultJson(search, folder, files);
   writeFileSync(join(folder, "result.json"), json(content));
   return content;

@@ -1,8 +1,8 @@
 import type { CustomSeriesRenderItem, SeriesOption } from "echarts";
-import { bottom, categories, frame, left } from "./axes";
+import { bottom, categories, frame, left } from "../../plot/axes";
 import type { ResultName } from "./cells";
 import type { Group } from "./summary";
-import { colourOf, type Plot } from "./svg";
+import { colourOf, type Plot } from "../../plot/svg";
 
 /** The plots of an experiment, without those for which no cell has results. */
 export function plotsOf(groups: readonly Group[]): Plot[] {

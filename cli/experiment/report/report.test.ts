@@ -5,7 +5,7 @@ import sharp from "sharp";
 import { writeManifest, writeFailure, type PlannedCell } from "../folder";
 import { readCells } from "./cells";
 import { plotsOf } from "./plots";
-import { svgOf } from "./svg";
+import { svgOf } from "../../plot/svg";
 import { summarize } from "./summary";
 import { writeReport } from "./write";
 

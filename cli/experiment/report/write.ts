@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { manifestOf, readCells, strangers, type CellRecord } from "./cells";
 import { plotsOf } from "./plots";
-import { svgOf, type Plot } from "./svg";
+import { svgOf, type Plot } from "../../plot/svg";
 import { summarize, type Group } from "./summary";
 import { cellTable, csv, summaryTable } from "./tables";
 

@@ -1,13 +1,15 @@
 import type { EChartsOption, LegendComponentOption, XAXisComponentOption, YAXisComponentOption } from "echarts";
 
-const ink = "#333";
-const label = { color: ink, fontSize: 13 };
+import { INK, LINE, RULE } from "./svg";
+
+export const label = { color: INK, fontSize: 13 };
 const ticks = {
   axisLabel: label,
-  axisLine: { show: true, lineStyle: { color: "#888" } },
-  splitLine: { lineStyle: { color: "#e4e4e4" } },
+  axisLine: { show: true, lineStyle: { color: LINE } },
+  axisTick: { lineStyle: { color: LINE } },
+  splitLine: { lineStyle: { color: RULE } },
 };
-const name = { nameLocation: "middle", nameTextStyle: { color: ink, fontSize: 14 } } as const;
+const name = { nameLocation: "middle", nameTextStyle: { color: INK, fontSize: 14 } } as const;
 
 const numeric = (of: string, nameGap: number, zero: boolean) =>
   ({ type: "value", name: of, nameGap, scale: !zero, ...name, ...ticks }) as const;

@@ -1,0 +1,83 @@
+import { stringify } from "yaml";
+import { DatasetKind, SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { ConditionStatus, type Search } from "../../shared/proto/lathe/v1/search";
+import { enumWord } from "../../shared/spec/bounds";
+import { milliseconds } from "../view/format";
+import { folded, html, table, type Html } from "./html";
+
+type Fact = readonly [name: string, value: string | number | undefined];
+
+/** Facts as a table, without those that are not known. */
+function facts(caption: string, list: readonly Fact[]): Html | undefined {
+  const known = list.filter(([, value]) => value !== undefined && value !== "");
+  return known.length === 0 ? undefined : table(caption, [], known);
+}
+
+/** The latency of the network with the conditions of its measurement. */
+export function latencyTable({ result }: Search): Html | undefined {
+  const { latency } = result ?? {};
+  if (!latency) return undefined;
+  const { device, deviceClass, runtime, precision, batchSize, inputHeight, inputWidth, threads, runs } = latency;
+  return facts("Latency", [
+    ["p50 / p95 / p99", [latency.p50Seconds, latency.p95Seconds, latency.p99Seconds].map(milliseconds).join(" / ")],
+    ["mean", milliseconds(latency.meanSeconds)],
+    ["frames per second", `${latency.framesPerSecond.toFixed(1)} (1 / p50)`],
+    ["device", `${device} (class ${deviceClass})`],
+    ["runtime", `${runtime}, ${precision}`],
+    ["input", `batch ${batchSize}, ${inputHeight}x${inputWidth}`],
+    ["threads", threads],
+    ["timed runs", runs],
+  ]);
+}
+
+/** The data set as far as the spec names it. */
+export function dataTable({ spec, space, result }: Search): Html | undefined {
+  const { dataset } = spec ?? {};
+  if (!dataset) return undefined;
+  const drawn = (count: number | undefined) => (count ? `${count} scenes` : undefined);
+  const classes = result?.classScores.map(({ name }) => name) ?? [];
+  return facts("Data", [
+    ["kind", enumWord(DatasetKind, "DATASET_KIND_", dataset.kind)],
+    ["folder", dataset.path],
+    ["training split", drawn(dataset.trainExamples)],
+    ["validation split", drawn(dataset.validationExamples)],
+    ["read at", space && `${space.inputHeight}x${space.inputWidth}`],
+    ["classes", classes.length > 0 ? classes.join(", ") : space?.classes],
+  ]);
+}
+
+/** The conditions of a search, such as a cost target that was missed or an alarm. */
+export function conditionTable({ conditions }: Search): Html | undefined {
+  if (conditions.length === 0) return undefined;
+  const rows = conditions.map(({ type, status, reason, message }) => [
+    type,
+    status === ConditionStatus.CONDITION_STATUS_TRUE ? "true" : "false",
+    message || reason,
+  ]);
+  return table("Conditions", ["condition", "status", "message"], rows);
+}
+
+/** Seed, versions and times. */
+export function provenanceTable({ id, spec, result, createdAt, resumptions }: Search): Html | undefined {
+  const { provenance } = result ?? {};
+  return facts("Provenance", [
+    ["search", id],
+    ["seed", provenance?.seed ?? spec?.seed],
+    ["Lathe", provenance?.latheVersion],
+    ["engine", provenance?.engine],
+    ["Node", provenance?.nodeVersion],
+    ["platform", provenance?.platform],
+    ["processor of the search service", provenance?.cpu],
+    ["SHA-256 of the spec", provenance?.specSha256],
+    ["created", (provenance?.startedAt ?? createdAt)?.toISOString()],
+    ["last event", provenance?.finishedAt?.toISOString()],
+    ["resumed", resumptions > 0 ? `${resumptions} times` : undefined],
+  ]);
+}
+
+/** The spec with every default filled in, and the files of the search. */
+export function specAndFiles({ spec, artifacts }: Search): Html {
+  const files = artifacts.map(({ kind, sizeBytes, sha256 }) => [kind, sizeBytes, sha256]);
+  return html`${spec && folded("the spec with every default", html`<pre>${stringify(SearchSpec.toJSON(spec))}</pre>`)}
+  ${files.length > 0 && folded("files of the search", table("Files of the search", ["file", "bytes", "SHA-256"], files))}`;
+}
