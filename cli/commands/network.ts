@@ -1,6 +1,5 @@
 import { basename, extname, join } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
-import { LatheError } from "../../shared/process/errors";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { PRESETS } from "../../shared/spec/bounds";
@@ -16,7 +15,6 @@ import {
 } from "../spec/networkBuild";
 import { datasetName, datasetNames } from "../spec/datasetNames";
 import { datasetKind, readSpec, requested, type SpecFlags } from "../spec/specFlags";
-import { userFolder } from "../userFolder";
 import { quantity } from "../view/format";
 import { label, size, whole, writeOut } from "./options";
 import { runOptions, runSearch, type RunFlags } from "./run";
