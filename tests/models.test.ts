@@ -119,6 +119,20 @@ describe("lathe evaluate and lathe predict", () => {
     }
   });
 
+  it("are beside a measurement of latency, by the measuring process of the latency service", async () => {
+    const { code, stdout } = await lathe(
+      ...["profile", "network", "deploy.onnx", "--input", "40x60", "--warm-up", "1", "--runs", "3", "--json"],
+    );
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      deviceClass: "cpu",
+      inputHeight: 40,
+      inputWidth: 60,
+      runs: 3,
+      threads: 1,
+    });
+  });
+
   it("refuse in one line what they do not understand, and say which flag tells it", async () => {
     const outcomes = await Promise.all([
       lathe("evaluate", "foreign.onnx", "data"),

@@ -16,14 +16,16 @@ const incidental = new Set([
 ]);
 
 function essence(value: unknown): unknown {
-  if (Array.isArray(value)) return value.filter((entry) => !isCheckpoint(entry)).map(essence);
+  if (Array.isArray(value)) return value.filter((entry) => !isKind(entry, "checkpoint")).map(essence);
   if (typeof value !== "object" || value === null || value instanceof Date) return value;
+  // deploy.onnx holds the id of its search, so its digest is that of one search.
+  if (isKind(value, "deploy.onnx")) return essence({ ...value, kind: "deploy", sha256: "" });
   return Object.fromEntries(
     Object.entries(value).flatMap(([key, entry]) => (incidental.has(key) ? [] : [[key, essence(entry)]])),
   );
 }
 
-const isCheckpoint = (value: unknown) => (value as { kind?: string } | null)?.kind === "checkpoint";
+const isKind = (value: unknown, kind: string) => (value as { kind?: string } | null)?.kind === kind;
 
 /** Name and epoch, as "epoch.completed 2". */
 export const nameOf = ({ event }: StoredEvent): string => [event.type, epochOf(event) ?? ""].join(" ").trim();

@@ -20,6 +20,9 @@ import {
   type Search,
   type WatchSearchResponse,
 } from "../shared/proto/lathe/v1/search";
+import { datasetOptions, openDataset } from "../shared/data/open";
+import { evaluateModel } from "../shared/evaluation/evaluateModel";
+import { openPredictor } from "../shared/evaluation/predictor";
 import { resolve } from "../shared/spec/resolve";
 import { onnxMiou } from "../shared/testing/score";
 import { until } from "../shared/testing/until";
@@ -200,7 +203,15 @@ describe("its result", () => {
     const { artifacts } = await system.search.api.listArtifacts({ searchId: id });
     expect(artifacts).toEqual(result().artifacts);
     const pictures = [1, 2, 3, 4].map((n) => `predictions/${n}.png`);
-    const kinds = ["checkpoint", "derived.onnx", "derived.weights", "network.onnx", "network.weights", ...pictures];
+    const kinds = [
+      "checkpoint",
+      "derived.onnx",
+      "derived.weights",
+      "network.onnx",
+      "network.weights",
+      "deploy.onnx",
+      ...pictures,
+    ];
     expect(artifacts.map(({ kind }) => kind)).toEqual(kinds);
     for (const { object, sha256, sizeBytes } of artifacts) {
       const bytes = await system.download(id, object);
@@ -214,6 +225,19 @@ describe("its result", () => {
     const score = await onnxMiou(await system.download(id, onnx.object), resolve(spec).spec, result().genotype!);
     expect(Math.abs(score - result().retrainedMiou)).toBeLessThan(0.001);
     expect(result().retrainedMiou).toBeGreaterThan(0.1);
+  });
+
+  it("has a deploy form with the reported mIoU, which says where it comes from", async () => {
+    const { object } = search.artifacts.find(({ kind }) => kind === "deploy.onnx")!;
+    const { genotype, retrainedMiou } = result();
+    const predictor = await openPredictor(await system.download(id, object), {}, { provider: "cpu", threads: 1 });
+    const dataset = await openDataset(datasetOptions(resolve(spec).spec, genotype!));
+    const scores = await evaluateModel(predictor, dataset.validation, genotype!.classes);
+    await predictor.release();
+    await dataset.close();
+    // On some processors, folded batch norms turn a pixel.
+    expect(Math.abs(scores.miou - retrainedMiou)).toBeLessThan(0.0001);
+    expect(predictor.metadata).toMatchObject({ search: id, validation_miou: String(retrainedMiou) });
   });
 
   it("has a genotype that scores, with inherited weights, as the discrete network does", async () => {

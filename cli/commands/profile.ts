@@ -1,16 +1,20 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
+import { startProfiler } from "../../services/latency/profiler";
 import { trainingProcess } from "../../services/supernet/training/jobs";
 import type { MemoryEstimate } from "../../services/supernet/training/memory";
 import { machineBytes } from "../../shared/engine/account";
 import { LatheError } from "../../shared/process/errors";
+import { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { macsTable } from "../../shared/space/cost";
+import { NUMBERS, numberFault } from "../../shared/spec/bounds";
 import { complain, print, printJson } from "../exit";
 import { configuredEngine } from "../configuredEngine";
 import { onInterrupt } from "../interrupt";
+import { readModel } from "../model/flags";
 import { describedSpec, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
-import { memoryLines, profileLines } from "../view/profile";
-import { specOptions, whole } from "./options";
+import { latencyLines, memoryLines, profileLines } from "../view/profile";
+import { size, specOptions, whole } from "./options";
 
 interface ProfileFlags extends SpecFlags {
   threads: number;
@@ -21,7 +25,9 @@ interface ProfileFlags extends SpecFlags {
 
 /** `lathe profile ...`: needs no stack and no data. */
 export function profileCommand(program: Command): void {
-  const profile = program.command("profile").description("measure the time and estimate the memory of training");
+  const profile = program
+    .command("profile")
+    .description("measure the time of training steps and of networks, and estimate the memory of training");
   specOptions(profile.command("step"))
     .description("measure a training step of the whole supernet: time per operator family and per part of the network")
     .option("--threads <number>", "CPU threads per step", whole, availableParallelism())
@@ -29,6 +35,15 @@ export function profileCommand(program: Command): void {
     .option("--steps <number>", "steps to measure, once without the profiler and once with it", whole, 10)
     .option("--json", "print JSON")
     .action((flags: ProfileFlags) => profileStep(flags));
+  profile
+    .command("network <model>")
+    .description("measure the latency of an ONNX model of any origin on this machine's CPU, for one image")
+    .option("--input <HxW>", "height and width of the image, where the model leaves them free", size)
+    .option("--threads <number>", "CPU threads of a run", whole, 1)
+    .option("--warm-up <number>", "runs before the measurement", whole, 10)
+    .option("--runs <number>", "runs to measure", whole, 100)
+    .option("--json", "print JSON")
+    .action((model: string, flags: ModelFlags) => profileNetwork(model, flags));
   specOptions(profile.command("memory"))
     .description("estimate the memory that training the whole supernet needs")
     .option("--json", "print JSON")
@@ -38,6 +53,36 @@ export function profileCommand(program: Command): void {
       if (json) printJson(estimate);
       else print(...memoryLines(resolved.preset, estimate, machineBytes()));
     });
+}
+
+interface ModelFlags {
+  input?: [number, number];
+  threads: number;
+  warmUp: number;
+  runs: number;
+  json?: boolean;
+}
+
+async function profileNetwork(file: string, { input, threads, warmUp, runs, json }: ModelFlags): Promise<void> {
+  const asked = { threads, warmupRuns: warmUp, timedRuns: runs };
+  for (const [flag, name] of [
+    ["--threads", "threads"],
+    ["--warm-up", "warmupRuns"],
+    ["--runs", "timedRuns"],
+  ] as const) {
+    const fault = numberFault(asked[name], NUMBERS.profiling[name]);
+    if (fault !== undefined) throw new LatheError("INVALID_ARGUMENT", `${flag} ${fault}`);
+  }
+  const model = readModel(file);
+  const size = input && { height: input[0], width: input[1] };
+  const interrupt = onInterrupt(complain);
+  try {
+    const latency = await startProfiler().model(model, size, { deviceClass: "cpu", ...asked }, interrupt.signal);
+    if (json) printJson(LatencyFigures.toJSON(latency));
+    else print(...latencyLines(file, latency));
+  } finally {
+    interrupt.dispose();
+  }
 }
 
 /** The estimated memory of the training. It is computed in a process of its own, whose memory is freed at its end. */

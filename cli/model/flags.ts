@@ -73,7 +73,8 @@ export async function openFile(file: string, flags: ModelFlags, classes?: number
   return openPredictor(readModel(file), told, { provider: "cpu", threads }, classes);
 }
 
-function readModel(file: string): Uint8Array {
+/** The bytes of a model, by a path relative to the user's folder. */
+export function readModel(file: string): Uint8Array {
   const path = resolve(userFolder(), file);
   try {
     return readFileSync(path);

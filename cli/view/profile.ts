@@ -3,10 +3,24 @@ import type { ProfileReport, StepReport } from "../../services/supernet/training
 import { memorySize } from "../../shared/engine/account";
 import { FAMILIES } from "../../shared/engine/family";
 import type { NodeTimes } from "../../shared/engine/profile";
+import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { milliseconds } from "./format";
 
 /** Parts outside the network, which are listed last. */
 const AROUND = ["choices", "loss", "parameters", "optimizer", "other"];
+
+/** The latency of a model as text. */
+export function latencyLines(model: string, latency: LatencyFigures): string[] {
+  const { device, runtime, inputHeight, inputWidth, threads, runs, framesPerSecond } = latency;
+  const { p50Seconds, p95Seconds, p99Seconds, meanSeconds } = latency;
+  return [
+    `${model}: one image of ${inputHeight}x${inputWidth}, ${runs} runs on ${device} by ${runtime}, ${threads} thread${threads === 1 ? "" : "s"}`,
+    `  latency p50 / p95 / p99  ${[p50Seconds, p95Seconds, p99Seconds].map(milliseconds).join(" / ")}`,
+    `  mean                     ${milliseconds(meanSeconds)}`,
+    `  frames per second        ${framesPerSecond.toFixed(1)} (1 / p50)`,
+  ];
+}
 
 /** The profile of the steps as text. */
 export function profileLines(preset: string, space: SearchSpace, report: ProfileReport): string[] {

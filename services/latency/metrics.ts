@@ -5,7 +5,7 @@ import type { Profiler } from "./profiler";
 
 export type ProfileKind = "network" | "operators";
 
-export interface ObservedProfiler extends Profiler {
+export interface ObservedProfiler extends Omit<Profiler, "model"> {
   /** Counts a work item that was skipped because its search needs no measurement. */
   skipped(kind: ProfileKind): void;
 }

@@ -20,7 +20,7 @@ export interface MeasuredNetwork {
 const precisionOn = (deviceClass: string) => (deviceClass !== "cpu" && allowsTf32() ? "tf32" : "fp32");
 
 /** Seed of the inputs. Their values do not affect the time, but are the same in every run. */
-const SEED = 1;
+export const SEED = 1;
 
 /** Measures an ONNX network with one float32 input [1,C,H,W]. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for other inputs. */
 export async function measureNetwork(
@@ -94,7 +94,8 @@ function imageSize(inputs: Signature): [height: number, width: number] {
   return [height, width];
 }
 
-function conditionsOf({ deviceClass, threads }: ProfilingSettings, height: number, width: number): Conditions {
+/** Device and settings of a measurement at an image size. */
+export function conditionsOf({ deviceClass, threads }: ProfilingSettings, height: number, width: number): Conditions {
   return {
     device: deviceName(deviceClass, thisMachine),
     deviceClass,

@@ -2,6 +2,8 @@ import { computingEnvironment } from "../../shared/engine/native";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import type { ImageSize } from "./anyModel";
 import type { MeasuredNetwork } from "./network";
 import type { MeasuredOperators } from "./operators";
 import type { ProfilingSettings } from "./settings";
@@ -11,12 +13,14 @@ import { Turns } from "../../shared/process/turns";
 export type Job =
   | { kind: "devices" }
   | { kind: "network"; model: Uint8Array; settings: ProfilingSettings }
+  | { kind: "model"; model: Uint8Array; size: ImageSize | undefined; settings: ProfilingSettings }
   | { kind: "operators"; space: SearchSpace; settings: ProfilingSettings };
 
 /** Results by kind of job. */
 export interface Outcomes {
   devices: Device[];
   network: MeasuredNetwork;
+  model: LatencyFigures;
   operators: MeasuredOperators;
 }
 
@@ -24,6 +28,13 @@ export interface Outcomes {
 export interface Profiler {
   devices(signal: AbortSignal): Promise<Device[]>;
   network(model: Uint8Array, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredNetwork>;
+  /** Measures a model of any origin (measureModel). */
+  model(
+    model: Uint8Array,
+    size: ImageSize | undefined,
+    settings: ProfilingSettings,
+    signal: AbortSignal,
+  ): Promise<LatencyFigures>;
   operators(space: SearchSpace, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredOperators>;
   /** Turns.free of the measurements. */
   free(signal: AbortSignal): Promise<AbortSignal>;
@@ -45,6 +56,7 @@ export function startProfiler(): Profiler {
   return {
     devices: (signal) => run({ kind: "devices" }, signal),
     network: (model, settings, signal) => run({ kind: "network", model, settings }, signal),
+    model: (model, size, settings, signal) => run({ kind: "model", model, size, settings }, signal),
     operators: (space, settings, signal) => run({ kind: "operators", space, settings }, signal),
     free: (signal) => turns.free(signal),
     pending: () => turns.pending,

@@ -70,14 +70,17 @@ describe("a model evaluated on the validation split", () => {
     const origin = { classes, colors, search: "s", validationMiou: wanted.miou };
     for (const bytes of [networkOnnx(network, parameters, classes), deployOnnx(network, parameters, origin)]) {
       const found = await evaluated(bytes);
-      expect(found).toMatchObject({ ...wanted, images: 3, predicted: { height: 32, width: 48 } });
+      expect(found).toMatchObject({ images: 3, predicted: { height: 32, width: 48 } });
+      // On some processors, folded batch norms turn a pixel.
+      expect(found.miou).toBeCloseTo(wanted.miou, 3);
+      expect(found.accuracy).toBeCloseTo(wanted.accuracy, 3);
       const rows = found.confusion.map((row) => row.reduce((sum, pixels) => sum + pixels, 0));
       expect(rows).toEqual(await dataset.validation.countPixels(5));
     }
   });
 
   it("of another origin is scaled as told, and its smaller class map is enlarged", async () => {
-    // Class 0 where the scaled red of a cell of 4x4 pixels is above 0, else class 3: (127.5 / 255 - 0.5) / 0.1 is 0.
+    // Class 0 where the scaled red of a cell of 4x4 pixels is above 0, else class 3: (126.99 / 255 - 0.498) / 0.1 is 0.
     const bytes = exportOnnx({
       signature: { pixels: { shape: [1, 32, 48, 3], dtype: "float32" } },
       constants: {},
@@ -89,7 +92,7 @@ describe("a model evaluated on the validation split", () => {
       },
     });
     await expect(evaluated(bytes)).rejects.toThrow("so --scale must say it");
-    const found = await evaluated(bytes, { scale: 1 / 255, mean: [0.5, 0.5, 0.5], std: [0.1, 0.1, 0.1] });
+    const found = await evaluated(bytes, { scale: 1 / 255, mean: [0.498, 0.498, 0.498], std: [0.1, 0.1, 0.1] });
     expect(found.predicted).toEqual({ height: 8, width: 12 });
     const wanted = Array.from({ length: 5 }, () => [0, 0, 0, 0, 0]);
     for (let index = 0; index < 3; index++) {
@@ -99,7 +102,7 @@ describe("a model evaluated on the validation split", () => {
         let sum = 0;
         for (let row = y; row < y + 4; row++)
           for (let column = x; column < x + 4; column++) sum += image[3 * (row * 48 + column)]!;
-        if (of !== 255) wanted[of]![sum / 16 > 127.5 ? 0 : 3]!++;
+        if (of !== 255) wanted[of]![sum / 16 > 0.498 * 255 ? 0 : 3]!++;
       });
     }
     expect(found.confusion).toEqual(wanted);
