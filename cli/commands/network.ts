@@ -1,6 +1,5 @@
 import { basename, extname, join } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
-import { LatheError } from "../../shared/process/errors";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { PRESETS } from "../../shared/spec/bounds";
@@ -14,15 +13,7 @@ import {
   readGenotype,
   type GenotypeFlags,
 } from "../spec/networkBuild";
-import {
-  datasetKind,
-  datasetName,
-  datasetNames,
-  readSpec,
-  requested,
-  userFolder,
-  type SpecFlags,
-} from "../spec/specFlags";
+import { datasetKind, datasetName, datasetNames, readSpec, requested, type SpecFlags } from "../spec/specFlags";
 import { quantity } from "../view/format";
 import { label, whole, writeOut } from "./options";
 import { runOptions, runSearch, type RunFlags } from "./run";

@@ -66,7 +66,9 @@ async function recordedArtifact(
   const artifacts = (await historyOnce(bus, searchId, 0, signal)).flatMap(({ event }) => {
     if (event.type === "architecture.derived" || event.type === "network.kept")
       return [event.data.onnx, event.data.weights];
-    return event.type === "network.trained" ? [event.data.onnx, event.data.weights, ...event.data.predictions] : [];
+    return event.type === "network.trained"
+      ? [event.data.onnx, event.data.weights, ...event.data.predictions, event.data.confusion]
+      : [];
   });
   const recorded = artifacts.find((artifact) => artifact?.object === object);
   if (recorded) return recorded;

@@ -68,6 +68,7 @@ describe("the result", () => {
       "network.onnx",
       "network.weights",
       "predictions/1.png",
+      "confusion.json",
     ]);
     expect(record.search.conditions.map(({ type, status }) => [type, status])).toEqual(
       ["Converged", "Derived", "CostTarget", "Trained", "Profiled"].map((type) => [
