@@ -6,6 +6,7 @@ import { doctorCommand } from "./commands/doctor";
 import { experimentCommand } from "./commands/experiment";
 import { networkCommand } from "./commands/network";
 import { profileCommand } from "./commands/profile";
+import { reproduceCommand } from "./commands/reproduce";
 import { runCommand } from "./commands/run";
 import { searchCommand } from "./commands/search";
 import { spaceCommand } from "./commands/space";
@@ -30,6 +31,7 @@ function program(): Command {
     experimentCommand,
     profileCommand,
     doctorCommand,
+    reproduceCommand,
   ])
     add(lathe);
   const settle = (command: Command) => {
