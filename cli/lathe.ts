@@ -15,6 +15,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
   predict: async () => (await import("./commands/predict.js")).predictCommand,
   experiment: async () => (await import("./commands/experiment.js")).experimentCommand,
   profile: async () => (await import("./commands/profile.js")).profileCommand,
+  reproduce: async () => (await import("./commands/reproduce.js")).reproduceCommand,
   doctor: async () => (await import("./commands/doctor.js")).doctorCommand,
 };
 

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
@@ -85,6 +85,45 @@ describe("an experiment", () => {
     const [first] = readFileSync(join(out, "late", "history.jsonl"), "utf8").split("\n");
     expect(JSON.parse(first!)).toMatchObject({ sequence: expect.anything() as unknown, searchCreated: {} });
     expect(existsSync(join(out, "nats"))).toBe(false);
+  });
+
+  it("has result folders from which genotype and figures are derived again, and a change is found", () => {
+    const reproduce = (...args: string[]) => {
+      const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        [join(compiled(), "cli/lathe.js"), "reproduce", ...args],
+        { cwd: folder, env: { ...process.env, INIT_CWD: folder }, encoding: "utf8" },
+      );
+      return { status, stdout, stderr };
+    };
+    const good = reproduce("out/good");
+    expect({ ...good, stdout: "" }).toEqual({ status: 0, stdout: "", stderr: "" });
+    const names = [
+      "files",
+      "spec",
+      "space",
+      "decisions",
+      "genotype",
+      "sizes",
+      "measurements",
+      "derived.onnx",
+      "network.onnx",
+    ];
+    const lines = good.stdout.trim().split("\n");
+    expect(lines.slice(0, -1).map((line) => line.split(/ {2,}/).slice(0, 2))).toEqual(
+      names.map((name) => ["identical", name]),
+    );
+    expect(lines.at(-1)).toMatch(/^not compared: weights/);
+    const file = join(out, "late", "result.json");
+    const kept = readFileSync(file, "utf8");
+    writeFileSync(file, kept.replace(/"params": \d+/, '"params": 1'));
+    const bad = reproduce("out/late");
+    writeFileSync(file, kept);
+    expect(bad.status).toBe(5);
+    expect(bad.stdout).toMatch(/^differs +files [^\n]*\n +result\.json has changed since it was written$/m);
+    expect(bad.stdout).toMatch(/^differs +sizes [^\n]*\n +figures\.params is 1, derived \d+$/m);
+    expect(bad.stderr).toContain("is not what its spec and events give: files, sizes");
+    expect(reproduce("out").stderr).toContain("cannot be reproduced: result.json is missing");
   });
 
   it("is refused where its file contradicts its results", async () => {

@@ -29,10 +29,7 @@ async function main([given]: string[]): Promise<void> {
     for (const { name, width, height, colorScheme, from } of shots) {
       const page = await browser.newPage({ viewport: { width, height }, colorScheme });
       await page.goto(report);
-      await page
-        .locator(from)
-        .first()
-        .evaluate((element) => element.scrollIntoView());
+      await page.evaluate(`document.querySelector("${from}").scrollIntoView()`);
       const png = await page.screenshot();
       // A palette keeps the file small.
       await sharp(png).png({ palette: true, colours: 128 }).toFile(join(target, name));

@@ -33,7 +33,7 @@ export function chart({ id, title, x, y, lines, zero = false, scattered = false 
   if (shown.length === 0) return undefined;
   const option: EChartsOption = {
     grid: { left: 64, right: 20, top: 40, bottom: 52 },
-    legend: { top: 4, left: 56, itemWidth: 18, textStyle: label, data: shown.map(({ name }) => name) },
+    legend: { top: 4, left: 56, itemWidth: 18, itemGap: 16, textStyle: label, data: shown.map(({ name }) => name) },
     xAxis: bottom(x),
     yAxis: left(y, { zero }),
     series: shown.map((line, index) => seriesOf(line, index, scattered)),

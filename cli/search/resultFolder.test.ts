@@ -10,6 +10,7 @@ import {
   WatchSearchResponse,
   type DownloadArtifactRequest,
 } from "../../shared/proto/lathe/v1/search";
+import { ModelProto } from "../../shared/proto/onnx/onnx";
 import { largestGenotype } from "../../shared/space/genotype";
 import { describedSpec } from "../spec/specFlags";
 import { downloadArtifacts } from "./download";
@@ -20,7 +21,12 @@ import { summaryLines, writeResultFolder } from "./resultFolder";
 const root = mkdtempSync(join(tmpdir(), "lathe-result-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
-const content = Buffer.from("the network, in two chunks");
+/** A network without nodes, which arrives in two chunks. */
+const content = Buffer.from(
+  ModelProto.encode(
+    ModelProto.fromPartial({ graph: {}, metadataProps: [{ key: "classes", value: '["sky"]' }] }),
+  ).finish(),
+);
 const artifact = (kind: string, change: Partial<ArtifactRef> = {}): ArtifactRef => ({
   object: `s-1/${kind}`,
   kind,
@@ -73,14 +79,11 @@ describe("a result folder", () => {
     const found = search([artifact("network.onnx"), artifact("predictions/1.png"), artifact("checkpoint")]);
     const result = await writeResultFolder(api, found, folder);
     expect(result.files).toEqual([
-      "epochs.csv",
-      "genotype.json",
-      "history.jsonl",
-      "network.onnx",
-      "predictions/1.png",
-      "report.html",
-      "result.json",
+      ...["MODEL_CARD.md", "SHA256SUMS", "epochs.csv", "genotype.json", "history.jsonl", "labels.txt", "network.onnx"],
+      ...["predict.mjs", "predict.py", "predictions/1.png", "preprocess.json", "report.html", "result.json"],
+      ...["triton/network/1/model.onnx", "triton/network/config.pbtxt"],
     ]);
+    for (const file of result.files as string[]) expect(existsSync(join(folder, file))).toBe(true);
     expect(readFileSync(join(folder, "network.onnx"))).toEqual(content);
     const written = JSON.parse(readFileSync(join(folder, "result.json"), "utf8")) as Record<string, unknown>;
     // Zeros are figures too.
@@ -152,7 +155,7 @@ describe("a result folder", () => {
   it.each([{ sha256: "0".repeat(64) }, { sizeBytes: 1 }])("refuses an artifact with a wrong %j", async (wrong) => {
     const folder = newFolder("bad");
     await expect(writeResultFolder(api, search([artifact("network.onnx", wrong)]), folder)).rejects.toThrow(
-      "network.onnx of s-1 arrived with 26 bytes",
+      `network.onnx of s-1 arrived with ${content.length} bytes`,
     );
     expect(readdirSync(folder)).toEqual(["epochs.csv", "history.jsonl", "logs"]);
   });

@@ -7,6 +7,7 @@ import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { print } from "../../shared/space/genotype";
+import { SUMS_FILE, writeBundle, writeSums } from "../bundle/bundle";
 import { keptOf } from "../exit";
 import { downloadArtifacts } from "./download";
 import { resultTable, measurementsOf, measuredBy } from "./resultTable";
@@ -83,7 +84,7 @@ const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /**
  * Completes the folder that holds the history of a finished search, or of a cancelled one whose network is kept: artifacts, genotype.json,
- * report.html and result.json. Returns the content of result.json.
+ * report.html, result.json, what others need to use the network, and the digests of all files. Returns the content of result.json.
  */
 export async function writeResultFolder(
   api: Pick<SearchApi, "downloadArtifact">,
@@ -96,9 +97,11 @@ export async function writeResultFolder(
   if (genotype && !downloaded.includes("genotype.json"))
     writeFileSync(join(folder, "genotype.json"), json(Genotype.toJSON(genotype)));
   writeFileSync(join(folder, REPORT_FILE), report(search, folder));
-  const files = [...new Set([...downloaded, ...HISTORY_FILES, "genotype.json", REPORT_FILE, "result.json"])].sort();
-  const content = resultJson(search, folder, files);
+  const results = [...new Set([...downloaded, ...HISTORY_FILES, "genotype.json", REPORT_FILE, "result.json"])];
+  const files = [...results, ...writeBundle(search, folder, results)].sort();
+  const content = resultJson(search, folder, [...files, SUMS_FILE].sort());
   writeFileSync(join(folder, "result.json"), json(content));
+  writeSums(folder, files);
   return content;
 }
 

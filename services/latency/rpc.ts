@@ -67,7 +67,7 @@ async function recordedArtifact(
     if (event.type === "architecture.derived") return [event.data.onnx, event.data.weights];
     if (event.type === "network.kept") return [event.data.onnx, event.data.weights, event.data.deploy];
     return event.type === "network.trained"
-      ? [event.data.onnx, event.data.weights, event.data.deploy, ...event.data.predictions]
+      ? [event.data.onnx, event.data.weights, event.data.deploy, ...event.data.predictions, event.data.confusion]
       : [];
   });
   const recorded = artifacts.find((artifact) => artifact?.object === object);

@@ -71,6 +71,7 @@ describe("the result", () => {
       "network.weights",
       "deploy.onnx",
       "predictions/1.png",
+      "confusion.json",
     ]);
     expect(record.search.conditions.map(({ type, status }) => [type, status])).toEqual(
       ["Converged", "Derived", "CostTarget", "Trained", "Profiled"].map((type) => [

@@ -203,7 +203,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
         // A given network has no other training.
         provenance: search.result?.provenance ?? Provenance.fromPartial({ engine: data.engine }),
       }),
-      ...artifacts(search, data.onnx, data.weights, data.deploy, ...data.predictions),
+      ...artifacts(search, data.onnx, data.weights, data.deploy, ...data.predictions, data.confusion),
     },
     rest: { networkOnnx: data.onnx },
   }),

@@ -7,30 +7,14 @@ import type { Consumption } from "../../shared/events/pulls";
 import { DURABLES, eventFilter } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import type { EpochCompleted } from "../../shared/proto/lathe/v1/events";
-import { BudgetPolicy, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
-import { completePolicy, decide } from "./decide";
+import { decideEpoch } from "../../shared/spec/shrinking";
 import type { ShrinkingMetrics } from "./metrics";
 
-/** The event that answers an epoch. It depends on the epoch alone, so a repetition answers the same. Throws what decide throws. */
-export function answer({ metrics, architecture, space, policy: set, alarms }: EpochCompleted): LatheEvent {
-  if (!metrics || !architecture || !space)
-    throw new LatheError("INVALID_ARGUMENT", "epoch.completed lacks its metrics, its architecture or its space", {
-      reason: "EVENT_INCOMPLETE",
-    });
-  const { epoch } = metrics;
-  const policy = completePolicy(set);
-  // An alarm that stops the training makes this the last epoch, whatever the policy at the end of the budget.
-  const stops = alarms.some((alarm) => alarm.policy === HealthPolicy.HEALTH_POLICY_STOP);
-  const end = stops
-    ? { policy: { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX }, epochs: Math.min(epoch, metrics.epochs) }
-    : { policy, epochs: metrics.epochs };
-  const decision = decide({ space, architecture, epoch, ...end });
-  const { removals, converged, log10Space, candidatesLeft } = decision;
+/** The event that answers an epoch. It depends on the epoch alone, so a repetition answers the same. Throws what decideEpoch throws. */
+export function answer(event: EpochCompleted): LatheEvent {
+  const { epoch, removals, architecture, converged, log10Space, candidatesLeft } = decideEpoch(event);
   if (removals.length === 0) return { type: "space.kept", data: { epoch, converged } };
-  return {
-    type: "space.shrunk",
-    data: { epoch, removals, architecture: decision.architecture, log10Space, candidatesLeft, converged },
-  };
+  return { type: "space.shrunk", data: { epoch, removals, architecture, log10Space, candidatesLeft, converged } };
 }
 
 /**

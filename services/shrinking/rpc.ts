@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { ShrinkingServiceService } from "../../shared/proto/lathe/v1/shrinking";
 import { refusal } from "../../shared/space/validate";
 import { service, type Service } from "../../shared/rpc/handlers";
-import { completePolicy, decideNext, validateInput } from "./decide";
+import { completePolicy, decideNext, validateInput } from "../../shared/spec/shrinking";
 import { simulate } from "./simulate";
 
 /** ShrinkingService: the decisions of the search, asked for directly. */

@@ -2,7 +2,7 @@ import type { Architecture } from "../../shared/proto/lathe/v1/space";
 import { BudgetPolicy } from "../../shared/proto/lathe/v1/spec";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { randomSpace, uniform } from "../../shared/testing/spaces";
-import { completePolicy, decide } from "./decide";
+import { completePolicy, decide } from "../../shared/spec/shrinking";
 import { simulate } from "./simulate";
 
 const space = {

@@ -1,7 +1,7 @@
 import type { Architecture, Group, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { indexGroups } from "../../shared/space/groups";
 import { refusal, validateArchitecture } from "../../shared/space/validate";
-import { decideNext, type Decision, type ShrinkingPolicy } from "./decide";
+import { decideNext, type Decision, type ShrinkingPolicy } from "../../shared/spec/shrinking";
 
 /**
  * Yields the decision after each epoch of a given course of architecture parameters. `epochs[i]` holds the alphas after epoch i + 1, in each

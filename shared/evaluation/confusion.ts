@@ -17,6 +17,8 @@ export interface Scores {
   classes: { iou: number; occurs: boolean }[];
   /** The most frequently predicted class, with its share of the predictions and of the labels. */
   commonest: { class: number; predicted: number; labelled: number };
+  /** Pixels as counts[label * classes + prediction]. */
+  counts: Float64Array;
 }
 
 export function createConfusion(classes: number): Confusion {
@@ -64,5 +66,6 @@ export function scores({ classes, counts }: Confusion): Scores {
     accuracy: total > 0 ? right / total : 0,
     classes: rows.map(({ iou, occurs }) => ({ iou, occurs })),
     commonest: { class: commonest, predicted: share(most), labelled: share(rows[commonest]?.labelled) },
+    counts,
   };
 }

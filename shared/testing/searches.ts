@@ -133,6 +133,7 @@ export function workerEvents(space: SearchSpace, epochs = 2) {
         deploy: ref("s/deploy", "deploy.onnx"),
         classScores: [{ name: "road", iou: 0.9, occurs: true }],
         predictions: [ref("s/1.png", "predictions/1.png")],
+        confusion: ref("s/confusion", "confusion.json"),
         seconds: 22,
       }),
     },

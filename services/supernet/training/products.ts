@@ -1,5 +1,5 @@
 import { contactSheet } from "../../../shared/data/images";
-import type { Dataset } from "../../../shared/data/open";
+import type { Dataset, DatasetInfo } from "../../../shared/data/open";
 import { openOnnx } from "../../../shared/engine/onnx";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import { networkOnnx, storeTrained, type NetworkParameters, type Store } from "../../../shared/network/export";
@@ -25,6 +25,20 @@ export async function storeNetwork(
   for (const [index, png] of (await predictionSheets(bytes, network, dataset)).entries())
     predictions.push(await port.store(`predictions/${index + 1}.png`, png, "image/png"));
   return { ...files, predictions };
+}
+
+/** Stores the confusion of a data set's classes, counts[label * classes + prediction], as JSON with their names and colours. */
+export function storeConfusion(
+  counts: Float64Array,
+  { classes, colors }: DatasetInfo,
+  port: Store,
+): Promise<ArtifactRef> {
+  const n = classes.length;
+  const content = {
+    classes: classes.map((name, index) => ({ name, color: colors[index] ?? [] })),
+    pixels: classes.map((_, label) => [...counts.subarray(label * n, (label + 1) * n)]),
+  };
+  return port.store("confusion.json", new TextEncoder().encode(`${JSON.stringify(content)}\n`), "application/json");
 }
 
 async function predictionSheets(onnx: Uint8Array, network: DiscreteNetwork, dataset: Dataset): Promise<Uint8Array[]> {

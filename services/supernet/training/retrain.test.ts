@@ -108,6 +108,20 @@ describe("retraining", () => {
     expect(occurring.reduce((sum, { iou }) => sum + iou, 0) / occurring.length).toBeCloseTo(event.validationMiou, 12);
   });
 
+  it("stores the confusion of the classes, from which the IoU of each follows", () => {
+    const { classes, pixels } = JSON.parse(new TextDecoder().decode(whole.files.get("confusion.json"))) as {
+      classes: { name: string; color: number[] }[];
+      pixels: number[][];
+    };
+    expect(classes[0]).toEqual({ name: "sky", color: [70, 130, 180] });
+    const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);
+    const ious = classes.map((_, c) => {
+      const union = sum(pixels[c]!) + sum(pixels.map((row) => row[c]!)) - pixels[c]![c]!;
+      return union > 0 ? pixels[c]![c]! / union : 0;
+    });
+    expect(whole.event.classScores.map(({ iou }) => iou)).toEqual(ious);
+  });
+
   it("keeps the best weights while later epochs are worse, here because of an absurd rate", async () => {
     const { epochs, checkpoints } = await run(briefSpec({ seed: 2, retraining: { epochs: 4, learningRate: 5 } }));
     const mious = epochs.map(({ validationMiou }) => validationMiou);

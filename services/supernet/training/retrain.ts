@@ -19,7 +19,7 @@ import type { Genotype } from "../../../shared/proto/lathe/v1/space";
 import { networkCosts } from "../../../shared/space/networkCosts";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { TrainingPort } from "./port";
-import { storeNetwork } from "./products";
+import { storeConfusion, storeNetwork } from "./products";
 import { awaitedClassWeights } from "./classWeights";
 import { tellOfLabels } from "./labels";
 import { networkSubject, openWeightTrainer, untrained } from "./weightTrainer";
@@ -89,12 +89,13 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const scores = { validationMiou: miou, miouClasses, bestMiou: record.bestMiou };
       await port.completeRetrainingEpoch({ epoch, epochs, loss, ...scores, seconds, checkpoint });
     }
-    const { miou, classes } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);
+    const { miou, classes, counts } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);
     return {
       validationMiou: miou,
       bestEpoch: record.bestEpoch,
       figures: networkCosts(genotype, { kind: "aggregation", pyramidChannels }),
       ...(await storeNetwork(network, best, dataset, miou, port)),
+      confusion: await storeConfusion(counts, dataset.info, port),
       classScores: classes.map((score, index) => ({ name: dataset.info.classes[index] ?? String(index), ...score })),
       seconds: record.seconds,
       engine: engine.name,

@@ -1,10 +1,10 @@
-import { LatheError } from "../../shared/process/errors";
-import { RemovalReason } from "../../shared/proto/lathe/v1/result";
-import { BudgetPolicy } from "../../shared/proto/lathe/v1/spec";
-import { candidatesLeft, group, indexGroups, initialArchitecture, probabilities } from "../../shared/space/groups";
-import { validateArchitecture } from "../../shared/space/validate";
-import { randomArchitecture, randomSpace, uniform } from "../../shared/testing/spaces";
-import { completePolicy, decide } from "./decide";
+import { LatheError } from "../process/errors";
+import { RemovalReason } from "../proto/lathe/v1/result";
+import { BudgetPolicy } from "../proto/lathe/v1/spec";
+import { candidatesLeft, group, indexGroups, initialArchitecture, probabilities } from "../space/groups";
+import { validateArchitecture } from "../space/validate";
+import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
+import { completePolicy, decide } from "./shrinking";
 
 const policy = completePolicy(undefined);
 const space = {

@@ -1,9 +1,10 @@
-import { LatheError, type FieldViolation } from "../../shared/process/errors";
-import { RemovalReason, type Removal } from "../../shared/proto/lathe/v1/result";
-import type { DecideResponse } from "../../shared/proto/lathe/v1/shrinking";
-import type { Architecture, Group, SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { BudgetPolicy, type ShrinkingSpec } from "../../shared/proto/lathe/v1/spec";
-import { argmax } from "../../shared/space/genotype";
+import { LatheError, type FieldViolation } from "../process/errors";
+import type { EpochCompleted } from "../proto/lathe/v1/events";
+import { RemovalReason, type Removal } from "../proto/lathe/v1/result";
+import type { DecideResponse } from "../proto/lathe/v1/shrinking";
+import type { Architecture, Group, SearchSpace } from "../proto/lathe/v1/space";
+import { BudgetPolicy, HealthPolicy, type ShrinkingSpec } from "../proto/lathe/v1/spec";
+import { argmax } from "../space/genotype";
 import {
   candidateValue,
   candidatesLeft,
@@ -13,11 +14,11 @@ import {
   probabilities,
   spaceGroups,
   type SpaceGroup,
-} from "../../shared/space/groups";
-import { log10Size } from "../../shared/space/size";
-import { refuse, validateArchitecture } from "../../shared/space/validate";
-import { isOneOf, NUMBERS, numberFault, snakeCase } from "../../shared/spec/bounds";
-import { presetSpec, type ResolvedSpec } from "../../shared/spec/presets";
+} from "../space/groups";
+import { log10Size } from "../space/size";
+import { refuse, validateArchitecture } from "../space/validate";
+import { isOneOf, NUMBERS, numberFault, snakeCase } from "./bounds";
+import { presetSpec, type ResolvedSpec } from "./presets";
 
 export type ShrinkingPolicy = ResolvedSpec["shrinking"];
 
@@ -70,6 +71,28 @@ export function completePolicy(set: ShrinkingSpec | undefined): ShrinkingPolicy 
 export function decide(input: DecideInput): Decision {
   validateInput(input);
   return decideNext(input);
+}
+
+/** The decision on an epoch of a search. It depends on the event alone. Throws what decide throws, and INVALID_ARGUMENT (EVENT_INCOMPLETE). */
+export function decideEpoch({
+  metrics,
+  architecture,
+  space,
+  policy: set,
+  alarms,
+}: EpochCompleted): Decision & { epoch: number } {
+  if (!metrics || !architecture || !space)
+    throw new LatheError("INVALID_ARGUMENT", "epoch.completed lacks its metrics, its architecture or its space", {
+      reason: "EVENT_INCOMPLETE",
+    });
+  const { epoch } = metrics;
+  const policy = completePolicy(set);
+  // An alarm that stops the training makes this the last epoch, whatever the policy at the end of the budget.
+  const stops = alarms.some((alarm) => alarm.policy === HealthPolicy.HEALTH_POLICY_STOP);
+  const end = stops
+    ? { policy: { ...policy, atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX }, epochs: Math.min(epoch, metrics.epochs) }
+    : { policy, epochs: metrics.epochs };
+  return { ...decide({ space, architecture, epoch, ...end }), epoch };
 }
 
 /** Throws INVALID_ARGUMENT where the architecture is not one of the space, or an epoch is none. */

@@ -1,0 +1,31 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { onnxMetadata } from "../../shared/engine/onnx";
+import { decodeBundle } from "../../shared/network/bundle";
+import { buildDiscrete, type Head } from "../../shared/network/discrete";
+import { networkOnnx } from "../../shared/network/export";
+import type { Comparison } from "./compare";
+import type { ResultFolder } from "./folder";
+
+/** Exports each ONNX file again from the genotype and its file of weights, and compares the bytes. */
+export function compareNetworks({ folder, genotype }: ResultFolder): Comparison[] {
+  return ["derived", "network"].flatMap((name): Comparison[] => {
+    const [weightsFile, onnxFile] = [join(folder, `${name}.weights`), join(folder, `${name}.onnx`)];
+    if (!existsSync(weightsFile) || !existsSync(onnxFile)) return [];
+    const { header, arrays } = decodeBundle<{ head?: Head }>(readFileSync(weightsFile), `${name}.weights`);
+    const { weights = new Float32Array(), stats = new Float32Array() } = arrays;
+    const stored = readFileSync(onnxFile);
+    const classes = JSON.parse(onnxMetadata(stored).classes ?? "[]") as string[];
+    const network = buildDiscrete(genotype, header.head ?? { kind: "search" });
+    const exported = networkOnnx(network, { weights, stats }, classes);
+    const same = Buffer.compare(exported, stored) === 0;
+    const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+    return [
+      {
+        ...{ name: `${name}.onnx`, from: `genotype and ${name}.weights, exported again: each byte` },
+        differences: same ? [] : [`SHA-256 is ${digest(stored)}, derived ${digest(exported)}`],
+      },
+    ];
+  });
+}
