@@ -7,7 +7,7 @@ import { cityscapesLayout } from "./layouts/cityscapes";
 import { type Dataset, type DatasetInfo, datasetFault } from "./dataset";
 import { folderLayout, type FolderSpec } from "./layouts/folder";
 import "./images"; // sharp must be loaded by the main thread first; otherwise its libraries are unloaded with the first thread that ends
-import { spread, type Layout } from "./layouts/layout";
+import { spread, type Layout, type Pair } from "./layouts/layout";
 import { LoadingThread, threadSplit, type Source } from "./loading/loading";
 import { streetsInfo } from "./streets/classes";
 
@@ -74,6 +74,8 @@ interface Contents {
   readonly train: Listing;
   readonly validation: Listing;
   readonly notes: readonly string[];
+  /** Warnings that need no file to be read. */
+  readonly warnings: readonly string[];
 }
 
 interface Listing {
@@ -107,7 +109,7 @@ interface BegunDataset {
 export async function beginDataset(options: DatasetOptions): Promise<BegunDataset> {
   checkOptions(options);
   const { height, width, cacheBytes = DEFAULT_CACHE_BYTES } = options;
-  const { info, source, train, validation, notes } =
+  const { info, source, train, validation, notes, warnings } =
     options.kind === "streets" ? scenes(options) : await files(options);
   if (options.classes !== undefined && options.classes !== info.classes.length) {
     const where = options.path === undefined ? "" : ` at ${options.path}`;
@@ -125,7 +127,7 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
     train: threadSplit(thread, "train", size, train.length, train.name),
     validation: threadSplit(thread, "validation", size, validation.length, validation.name),
     notes,
-    warnings: () => thread.ask<string[]>({ kind: "warnings" }),
+    warnings: async () => [...warnings, ...(await thread.ask<string[]>({ kind: "warnings" }))],
     close: () => thread.close(),
   };
   return { dataset, checked };
@@ -139,7 +141,16 @@ function scenes(options: DatasetOptions): Contents {
     train: listing("train", options.trainExamples ?? DEFAULT_SCENES.train),
     validation: listing("validation", options.validationExamples ?? DEFAULT_SCENES.validation),
     notes: [],
+    warnings: [],
   };
+}
+
+/** Warns of images that are in both splits. */
+function sharedWarning(train: readonly Pair[], validation: readonly Pair[]): string[] {
+  const images = new Set(train.map(({ image }) => image));
+  const both = validation.filter(({ image }) => images.has(image));
+  if (both.length === 0) return [];
+  return [`${both.length} images are in both splits, the first is ${both[0]!.image}: the validation mIoU is too good`];
 }
 
 async function files(options: DatasetOptions): Promise<Contents> {
@@ -150,16 +161,18 @@ async function files(options: DatasetOptions): Promise<Contents> {
   const layout = await LAYOUTS[kind](path, options.folder ?? DatasetSpec.fromPartial({}));
   const train = spread(layout.train, options.trainExamples, `train of ${path}`);
   const validation = spread(layout.validation, options.validationExamples, `validation of ${path}`);
+  const whole = train.length === layout.train.length && validation.length === layout.validation.length;
   const listing = (pairs: typeof train): Listing => ({
     length: pairs.length,
     name: (index) => basename(pairs[index]?.image ?? ""),
   });
   return {
     info: layout.info,
-    source: { kind: "files", train, validation, coding: layout.coding, classes: layout.info.classes },
+    source: { kind: "files", train, validation, coding: layout.coding, classes: layout.info.classes, whole },
     train: listing(train),
     validation: listing(validation),
     notes: layout.notes,
+    warnings: sharedWarning(train, validation),
   };
 }
 
