@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { version } from "../shared/process/root";
+import { datasetCommand } from "./commands/dataset";
 import { deadLettersCommand } from "./commands/deadletters";
 import { doctorCommand } from "./commands/doctor";
 import { experimentCommand } from "./commands/experiment";
@@ -26,6 +27,7 @@ function program(): Command {
     searchCommand,
     deadLettersCommand,
     spaceCommand,
+    datasetCommand,
     networkCommand,
     experimentCommand,
     profileCommand,

@@ -174,7 +174,7 @@ describe("a folder", () => {
     expect([train.name(0), train.name(1), validation.name(0)]).toEqual(["a.png", "b b.png", "c.png"]);
     await writeText(at("train.txt"), "a\nbelow/c\n");
     expect(await (await open(lists)).warnings()).toEqual([
-      `1 images are in both splits, the first is ${at("images/below/c.png")}: the validation mIoU is too good`,
+      `the splits share 1 image, the first is ${at("images/below/c.png")}: the validation mIoU is too good`,
     ]);
     await writeText(at("train.txt"), "a\nd\n");
     await expect(open(lists)).rejects.toThrow(

@@ -5,6 +5,7 @@ import { confinedTo } from "./confinement";
 import { camvidLayout } from "./layouts/camvid";
 import { cityscapesLayout } from "./layouts/cityscapes";
 import { type Dataset, type DatasetInfo, datasetFault } from "./dataset";
+import { requireNone } from "./faults";
 import { folderLayout, type FolderSpec } from "./layouts/folder";
 import "./images"; // sharp must be loaded by the main thread first; otherwise its libraries are unloaded with the first thread that ends
 import { spread, type Layout, type Pair } from "./layouts/layout";
@@ -150,15 +151,26 @@ function sharedWarning(train: readonly Pair[], validation: readonly Pair[]): str
   const images = new Set(train.map(({ image }) => image));
   const both = validation.filter(({ image }) => images.has(image));
   if (both.length === 0) return [];
-  return [`${both.length} images are in both splits, the first is ${both[0]!.image}: the validation mIoU is too good`];
+  const shared = `the splits share ${both.length} image${both.length > 1 ? "s" : ""}, the first is ${both[0]!.image}`;
+  return [`${shared}: the validation mIoU is too good`];
 }
 
-async function files(options: DatasetOptions): Promise<Contents> {
-  const { kind, path } = options;
+/** Lists the files of a data set without reading them. The faults of their names are in the layout. */
+export async function listFiles({
+  kind,
+  path,
+  folder,
+}: Pick<DatasetOptions, "kind" | "path" | "folder">): Promise<Layout> {
   if (kind === "streets" || path === undefined || path === "") {
     throw datasetFault(`dataset ${kind} needs a path: the folder that holds it`);
   }
-  const layout = await LAYOUTS[kind](path, options.folder ?? DatasetSpec.fromPartial({}));
+  return LAYOUTS[kind](path, folder ?? DatasetSpec.fromPartial({}));
+}
+
+async function files(options: DatasetOptions): Promise<Contents> {
+  const { path } = options;
+  const layout = await listFiles(options);
+  requireNone(layout.faults);
   const train = spread(layout.train, options.trainExamples, `train of ${path}`);
   const validation = spread(layout.validation, options.validationExamples, `validation of ${path}`);
   const whole = train.length === layout.train.length && validation.length === layout.validation.length;
