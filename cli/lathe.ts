@@ -10,6 +10,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
   search: async () => (await import("./commands/search.js")).searchCommand,
   deadletters: async () => (await import("./commands/deadletters.js")).deadLettersCommand,
   space: async () => (await import("./commands/space.js")).spaceCommand,
+  dataset: async () => (await import("./commands/dataset.js")).datasetCommand,
   network: async () => (await import("./commands/network.js")).networkCommand,
   evaluate: async () => (await import("./commands/evaluate.js")).evaluateCommand,
   predict: async () => (await import("./commands/predict.js")).predictCommand,

@@ -79,3 +79,48 @@ it("masks of 0 and 255 are refused with what to write into the spec, and files t
   expect(unpaired.said.stderr).toContain(`image ${at("binary/val/images/3.png")} has no label 3.png`);
   expect(unpaired.said.stdout).not.toContain("starting the local stack");
 });
+
+it("lathe dataset check names every fault with its files without a stack, in text and in JSON", async () => {
+  for (const split of ["train", "val"])
+    for (const stem of Array.from({ length: 12 }, (_, i) => String(i).padStart(2, "0"))) {
+      await writeImage(at(`checked/${split}/images/${stem}.png`), 8, 8, 10 * Number(stem) + (split === "val" ? 5 : 0));
+      await writeLabel(at(`checked/${split}/labels/${stem}.png`), 8, 8, split === "train" ? [0, 1] : [0, 1, 7]);
+    }
+  await writeText(at("checked/classes.txt"), "sky\nroad\n");
+  const check = (...args: string[]): Command => {
+    const command = startCommand(folder, ["dataset", "check", ...args]);
+    started.push(command);
+    return command;
+  };
+  const faulty = check("checked");
+  expect(await faulty.ended).toBe(2);
+  const what =
+    "label has the unknown value 7 at x 2, y 0 (21 pixels): known are 0 to 1, 255; dataset.label_values and dataset.ignore_values of the spec say what other values mean";
+  expect(faulty.said.stdout.split("\n")).toEqual([
+    "train: 12 examples, 8x8 (12); 0.0 % of 768 pixels ignored",
+    "validation: 12 examples, 8x8 (12); 0.0 % of 0 pixels ignored",
+    "class   train  images  validation  images",
+    "sky    50.0 %   12/12       0.0 %    0/12",
+    "road   50.0 %   12/12       0.0 %    0/12",
+    `fault: ${what} (12)`,
+    ...Array.from({ length: 10 }, (_, i) => `  val/labels/0${i}.png`),
+    "  and 2 more",
+    "",
+  ]);
+  expect(faulty.said.stderr).toBe(`lathe: ${at("checked")} has 12 faults\n`);
+
+  writeFileSync(at("checked.yaml"), "preset: tiny\ndataset: {kind: folder, path: checked, ignore_values: [7]}\n");
+  const mended = check("checked.yaml", "--json");
+  expect({ code: await mended.ended, stderr: mended.said.stderr }).toEqual({ code: 0, stderr: "" });
+  expect(JSON.parse(mended.said.stdout)).toMatchObject({
+    validation: {
+      examples: 12,
+      ignoredPixels: 252,
+      classes: [{ name: "sky", pixels: 264, images: 12 }, { name: "road" }],
+    },
+    faults: [],
+  });
+  const streets = check("spec.yaml");
+  expect(await streets.ended).toBe(2);
+  expect(streets.said.stderr).toContain("whose scenes are generated: there is no file to check");
+});

@@ -54,7 +54,7 @@ async function imageFiles(given: readonly string[]): Promise<{ path: string; nam
   for (const each of given) {
     const at = resolve(userFolder(), each);
     const isFolder = statSync(at, { throwIfNoEntry: false })?.isDirectory() === true;
-    const paths = isFolder ? (await listNames(at)).filter((file) => /\.(png|jpe?g)$/i.test(file)).map((file) => join(at, file)) : [at]; // prettier-ignore
+    const paths = isFolder ? (await listNames(at)).filter((file) => /\.(png|jpe?g|bmp)$/i.test(file)).map((file) => join(at, file)) : [at]; // prettier-ignore
     if (paths.length === 0) throw new LatheError("INVALID_ARGUMENT", `folder ${at} has no PNG or JPEG`);
     for (const path of paths) {
       const { name } = parse(path);

@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { givenClasses, listedClasses, tabulatedClasses, type ClassList } from "../../shared/data/layouts/classes";
+import { requireNone } from "../../shared/data/faults";
 import { folderLayout } from "../../shared/data/layouts/folder";
 import { linesOf } from "../../shared/data/layouts/layout";
 import { vocClasses } from "../../shared/data/layouts/voc";
@@ -26,9 +27,11 @@ function classList({ classes, path = "" }: DatasetSpec, read: (path: string) => 
 
 /**
  * Lists the files of a data folder on this machine, and returns what a user may want to know about them, one line each; none for other data
- * sets. DATASET_INVALID names all files that do not pair.
+ * sets. DATASET_INVALID names files that do not pair.
  */
 export async function folderNotes(dataset: DatasetSpec): Promise<readonly string[]> {
   if (dataset.kind !== DatasetKind.DATASET_KIND_FOLDER) return [];
-  return (await folderLayout(dataset.path ?? "", dataset)).notes;
+  const { faults, notes } = await folderLayout(dataset.path ?? "", dataset);
+  requireNone(faults);
+  return notes;
 }

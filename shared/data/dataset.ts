@@ -69,6 +69,11 @@ export function datasetFault(message: string, code: ErrorCode = "INVALID_ARGUMEN
   return new LatheError(code, message, { reason: "DATASET_INVALID", ...(cause === undefined ? {} : { cause }) });
 }
 
+/** A fault of one file. Where all files are checked, those of one kind are told together, as "<number> <kind>: <files>". */
+export function fileFault(kind: string, file: string, message: string): LatheError {
+  return new LatheError("INVALID_ARGUMENT", message, { reason: "DATASET_INVALID", metadata: { kind, file } });
+}
+
 /** The message of a thrown value, in one line. */
 export function reasonOf(thrown: unknown): string {
   const text = thrown instanceof Error ? thrown.message : String(thrown);

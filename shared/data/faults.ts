@@ -4,7 +4,7 @@ const PARALLEL_FILES = 4; // the size of libuv's pool: more would only take memo
 const FAULTS_TO_NAME = 10;
 
 /** Runs a check for 0..count-1, a few at a time, and returns its faults in the order of the indices. It stops after `most` faults. */
-async function faultsOf(
+export async function faultsOf(
   count: number,
   check: (index: number) => Promise<unknown>,
   most: number,

@@ -19,7 +19,11 @@ export async function loadLabel(path: string, size: Size, coding: LabelCoding): 
 }
 
 /** Throws DATASET_INVALID unless an image, as it is displayed, and its label have the same size. */
-export function checkPair(pair: Pair, { stored: image, orientation }: DecodedImage, { stored: label }: Label): void {
+export function checkPair(
+  pair: Pair,
+  { stored: image, orientation }: Omit<DecodedImage, "data">,
+  { stored: label }: Pick<Label, "stored">,
+): void {
   if (label.height === image.height && label.width === image.width) return;
   const turned = orientation > 1 ? `, as its EXIF orientation ${orientation} displays it` : "";
   throw datasetFault(

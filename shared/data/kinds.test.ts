@@ -172,6 +172,10 @@ describe("a folder", () => {
     const lists = { trainList: "train.txt", validationList: at("val.txt") };
     const { train, validation } = await open(lists);
     expect([train.name(0), train.name(1), validation.name(0)]).toEqual(["a.png", "b b.png", "c.png"]);
+    await writeText(at("train.txt"), "a\nbelow/c\n");
+    expect(await (await open(lists)).warnings()).toEqual([
+      `the splits share 1 image, the first is ${at("images/below/c.png")}: the validation mIoU is too good`,
+    ]);
     await writeText(at("train.txt"), "a\nd\n");
     await expect(open(lists)).rejects.toThrow(
       `${at("train.txt")} line 2 is "d", which is no image below ${at("images")}`,
@@ -224,6 +228,15 @@ describe("labels", () => {
       [16, 16],
     ]);
     await expect(open({ reduceZeroLabel: true })).rejects.toThrow("has the unknown value 9 at x 3, y 0 (16 pixels)");
+  });
+
+  it("are not judged where only some of the files are asked for", async () => {
+    await own([0, 255]);
+    await writeImage(at("train/images/b.png"), 8, 8);
+    await writeLabel(at("train/labels/b.png"), 8, 8, [0]);
+    const some = await openDataset({ kind: "folder", path: folder, height: 8, width: 8, seed: 1, trainExamples: 1 });
+    opened.push(some);
+    expect([some.train.length, await some.warnings()]).toEqual([1, []]);
   });
 
   it("of no validation pixel are refused, and warned of where a class has none", async () => {

@@ -5,9 +5,10 @@ import { confinedTo } from "./confinement";
 import { camvidLayout } from "./layouts/camvid";
 import { cityscapesLayout } from "./layouts/cityscapes";
 import { type Dataset, type DatasetInfo, datasetFault } from "./dataset";
+import { requireNone } from "./faults";
 import { folderLayout, type FolderSpec } from "./layouts/folder";
 import "./images"; // sharp must be loaded by the main thread first; otherwise its libraries are unloaded with the first thread that ends
-import { spread, type Layout } from "./layouts/layout";
+import { spread, type Layout, type Pair } from "./layouts/layout";
 import { LoadingThread, threadSplit, type Source } from "./loading/loading";
 import { streetsInfo } from "./streets/classes";
 
@@ -78,6 +79,8 @@ interface Contents {
   readonly train: Listing;
   readonly validation: Listing;
   readonly notes: readonly string[];
+  /** Warnings that need no file to be read. */
+  readonly warnings: readonly string[];
 }
 
 interface Listing {
@@ -111,7 +114,7 @@ interface BegunDataset {
 export async function beginDataset(options: DatasetOptions): Promise<BegunDataset> {
   checkOptions(options);
   const { height, width, cacheBytes = DEFAULT_CACHE_BYTES } = options;
-  const { info, source, train, validation, notes } =
+  const { info, source, train, validation, notes, warnings } =
     options.kind === "streets" ? scenes(options) : await files(options);
   if (options.classes !== undefined && options.classes !== info.classes.length) {
     const where = options.path === undefined ? "" : ` at ${options.path}`;
@@ -130,7 +133,7 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
     train: threadSplit(thread, "train", size, train.length, train.name),
     validation: threadSplit(thread, "validation", size, validation.length, validation.name),
     notes,
-    warnings: () => thread.ask<string[]>({ kind: "warnings" }),
+    warnings: async () => [...warnings, ...(await thread.ask<string[]>({ kind: "warnings" }))],
     close: () => thread.close(),
   };
   return { dataset, checked };
@@ -144,27 +147,49 @@ function scenes(options: DatasetOptions): Contents {
     train: listing("train", options.trainExamples ?? DEFAULT_SCENES.train),
     validation: listing("validation", options.validationExamples ?? DEFAULT_SCENES.validation),
     notes: [],
+    warnings: [],
   };
 }
 
-async function files(options: DatasetOptions): Promise<Contents> {
-  const { kind, path } = options;
+/** Warns of images that are in both splits. */
+function sharedWarning(train: readonly Pair[], validation: readonly Pair[]): string[] {
+  const images = new Set(train.map(({ image }) => image));
+  const both = validation.filter(({ image }) => images.has(image));
+  if (both.length === 0) return [];
+  const shared = `the splits share ${both.length} image${both.length > 1 ? "s" : ""}, the first is ${both[0]!.image}`;
+  return [`${shared}: the validation mIoU is too good`];
+}
+
+/** Lists the files of a data set without reading them. The faults of their names are in the layout. */
+export async function listFiles({
+  kind,
+  path,
+  folder,
+}: Pick<DatasetOptions, "kind" | "path" | "folder">): Promise<Layout> {
   if (kind === "streets" || path === undefined || path === "") {
     throw datasetFault(`dataset ${kind} needs a path: the folder that holds it`);
   }
-  const layout = await LAYOUTS[kind](path, options.folder ?? DatasetSpec.fromPartial({}));
+  return LAYOUTS[kind](path, folder ?? DatasetSpec.fromPartial({}));
+}
+
+async function files(options: DatasetOptions): Promise<Contents> {
+  const { path } = options;
+  const layout = await listFiles(options);
+  requireNone(layout.faults);
   const train = spread(layout.train, options.trainExamples, `train of ${path}`);
   const validation = spread(layout.validation, options.validationExamples, `validation of ${path}`);
+  const whole = train.length === layout.train.length && validation.length === layout.validation.length;
   const listing = (pairs: typeof train): Listing => ({
     length: pairs.length,
     name: (index) => basename(pairs[index]?.image ?? ""),
   });
   return {
     info: layout.info,
-    source: { kind: "files", train, validation, coding: layout.coding, classes: layout.info.classes },
+    source: { kind: "files", train, validation, coding: layout.coding, classes: layout.info.classes, whole },
     train: listing(train),
     validation: listing(validation),
     notes: layout.notes,
+    warnings: sharedWarning(train, validation),
   };
 }
 

@@ -29,6 +29,12 @@ describe("camvidLayout", () => {
     await expect(camvidLayout(folder)).rejects.toThrow(join(folder, "train.txt"));
     await writeText(join(folder, "train.txt"), "a.png b.png\nonly-one.png\n");
     await expect(camvidLayout(join(folder, "train.txt"))).rejects.toThrow("is a regular file, must be a folder");
-    await expect(camvidLayout(folder)).rejects.toThrow('train.txt line 2 is "only-one.png", must be "image label"');
+    await writeText(join(folder, "val.txt"), "c.png d.png\n\n1 2 3\n");
+    const { train, faults } = await camvidLayout(folder);
+    expect(train).toHaveLength(1);
+    expect(faults.map(({ message }) => message)).toEqual([
+      `${join(folder, "train.txt")} line 2 is "only-one.png", must be "image label"`,
+      `${join(folder, "val.txt")} line 3 is "1 2 3", must be "image label"`,
+    ]);
   });
 });

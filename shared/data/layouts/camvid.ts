@@ -1,5 +1,6 @@
 import { join } from "node:path";
-import { clip, datasetFault, type DatasetInfo } from "../dataset";
+import type { LatheError } from "../../process/errors";
+import { clip, fileFault, type DatasetInfo } from "../dataset";
 import { requireFolder } from "../reading";
 import { plainValues } from "../coding";
 import { readLines, type Layout, type Pair } from "./layout";
@@ -28,22 +29,34 @@ const UNLABELLED = 11;
 /** CamVid: train.txt and val.txt with a line "image label" per example, relative to the folder; label 11 is unlabelled. */
 export async function camvidLayout(path: string): Promise<Layout> {
   await requireFolder(path, "camvid folder");
+  const train = await readList(path, "train.txt");
+  const validation = await readList(path, "val.txt");
   return {
     info: camvidInfo,
-    train: await readList(path, "train.txt"),
-    validation: await readList(path, "val.txt"),
+    train: train.pairs,
+    validation: validation.pairs,
     coding: { values: plainValues(camvidInfo.classes.length, [UNLABELLED]) },
+    faults: [...train.faults, ...validation.faults],
     notes: [],
   };
 }
 
-async function readList(folder: string, list: string): Promise<Pair[]> {
-  const lines = await readLines(join(folder, list));
-  return lines.map(({ text, number }) => {
+async function readList(folder: string, list: string): Promise<{ pairs: Pair[]; faults: LatheError[] }> {
+  const path = join(folder, list);
+  const pairs: Pair[] = [];
+  const faults: LatheError[] = [];
+  for (const { text, number } of await readLines(path)) {
     const [image, label, ...rest] = text.split(/\s+/);
-    if (image === undefined || label === undefined || rest.length > 0) {
-      throw datasetFault(`${join(folder, list)} line ${number} is "${clip(text)}", must be "image label"`);
-    }
-    return { image: join(folder, image), label: join(folder, label) };
-  });
+    if (image !== undefined && label !== undefined && rest.length === 0)
+      pairs.push({ image: join(folder, image), label: join(folder, label) });
+    else
+      faults.push(
+        fileFault(
+          'lines that are not "image label"',
+          `${list}:${number}`,
+          `${path} line ${number} is "${clip(text)}", must be "image label"`,
+        ),
+      );
+  }
+  return { pairs, faults };
 }

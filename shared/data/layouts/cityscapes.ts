@@ -61,6 +61,7 @@ export async function cityscapesLayout(path: string): Promise<Layout> {
     train: withLabels(train),
     validation: withLabels(validation),
     coding: { values: hasTrainIds ? plainValues(CLASSES.length) : labelIdMap() },
+    faults: [],
     notes: [],
   };
 }

@@ -3,12 +3,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { writeText } from "../../testing/pictures";
 import { DatasetSpec } from "../../proto/lathe/v1/spec";
+import { requireNone } from "../faults";
 import { folderLayout } from "./folder";
 
 describe("folderLayout", () => {
   let folder: string;
   const put = (...names: string[]) => Promise.all(names.map((name) => writeText(join(folder, name), "")));
-  const read = (spec: Partial<DatasetSpec> = {}) => folderLayout(folder, DatasetSpec.fromPartial(spec));
+  const read = async (spec: Partial<DatasetSpec> = {}) => {
+    const layout = await folderLayout(folder, DatasetSpec.fromPartial(spec));
+    requireNone(layout.faults);
+    return layout;
+  };
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "lathe-folder-"));
     await writeText(join(folder, "classes.txt"), "sky 1 2 3\ntraffic light\nroad 7 8 9\n");

@@ -2,7 +2,6 @@ import { join } from "node:path";
 import type { DatasetSpec } from "../../proto/lathe/v1/spec";
 import { plainValues, UNKNOWN, type LabelCoding } from "../coding";
 import { clip, datasetFault, IGNORE } from "../dataset";
-import { requireNone } from "../faults";
 import { exists, requireFolder } from "../reading";
 import { arrangementOf, isVoc } from "./arrangements";
 import { givenClasses, listedClasses, tabulatedClasses, type ClassList } from "./classes";
@@ -36,7 +35,6 @@ export async function folderLayout(path: string, spec: FolderSpec): Promise<Layo
   const suffixes = { image: spec.imageSuffix, label: spec.labelSuffix };
   const train = await pairSplit(path, "train", roots.train, suffixes);
   const validation = await pairSplit(path, "validation", roots.validation, suffixes);
-  requireNone([...train.faults, ...validation.faults]);
   // Splits by list share their folders.
   const once = roots.train.images === roots.validation.images;
   const passedOver = passedOverLine([...train.passedOver, ...(once ? [] : validation.passedOver)]);
@@ -46,6 +44,7 @@ export async function folderLayout(path: string, spec: FolderSpec): Promise<Layo
     train: train.pairs,
     validation: validation.pairs,
     coding,
+    faults: [...train.faults, ...validation.faults],
     notes: [passedOver, found].filter((note) => note !== undefined),
   };
 }

@@ -1,3 +1,4 @@
+import type { LatheError } from "../../process/errors";
 import type { LabelCoding } from "../coding";
 import { datasetFault, type DatasetInfo } from "../dataset";
 import { MAX_LIST_BYTES, readBytes } from "../reading";
@@ -14,6 +15,8 @@ export interface Layout {
   readonly train: readonly Pair[];
   readonly validation: readonly Pair[];
   readonly coding: LabelCoding;
+  /** Faults of the names of the files: what does not pair, and lines of lists that name nothing. */
+  readonly faults: readonly LatheError[];
   /** What a user may want to know about the files: what was passed over or assumed. One line each. */
   readonly notes: readonly string[];
 }

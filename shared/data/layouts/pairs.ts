@@ -1,6 +1,6 @@
 import { join, parse, relative } from "node:path";
 import type { LatheError } from "../../process/errors";
-import { clip, datasetFault } from "../dataset";
+import { clip, datasetFault, fileFault } from "../dataset";
 import { listFiles, withoutExtension } from "./listing";
 import { readLines, type Line, type Pair } from "./layout";
 
@@ -55,7 +55,9 @@ function allPairs(split: string, found: Found): Pick<Paired, "pairs" | "faults">
   const pairs: Pair[] = [];
   const faults: LatheError[] = [];
   const twice = (root: string, files: readonly string[], key: string, what: string): void => {
-    if (files.length > 1) faults.push(datasetFault(`${root} has two ${what} named ${key}: ${files.join(", ")}`));
+    if (files.length < 2) return;
+    const fault = `${root} has two ${what} named ${key}: ${files.join(", ")}`;
+    faults.push(fileFault(`names of two ${what}`, join(root, files[0]!), fault));
   };
   for (const [key, files] of images) {
     twice(roots.images, files, key, "images");
@@ -65,7 +67,9 @@ function allPairs(split: string, found: Found): Pick<Paired, "pairs" | "faults">
   }
   for (const [key, files] of labels) {
     twice(roots.labels, files, key, "labels");
-    if (!images.has(key)) faults.push(datasetFault(`label ${join(roots.labels, files[0]!)} has no image named ${key}`));
+    const file = join(roots.labels, files[0]!);
+    if (!images.has(key))
+      faults.push(fileFault("labels without an image", file, `label ${file} has no image named ${key}`));
   }
   if (pairs.length === 0 && faults.length === 0) faults.push(datasetFault(`${split} split ${roots.images} is empty`));
   return { pairs, faults };
@@ -91,7 +95,10 @@ function listedPairs(folder: string, found: Found, lines: readonly Line[]): Pick
     else if (image !== undefined) faults.push(withoutLabel(found, key, image, `${place}: `));
     else if (second !== undefined && rest.length === 0)
       pairs.push({ image: join(folder, first!), label: join(folder, second) });
-    else faults.push(datasetFault(`${place} is "${clip(text)}", which is no image below ${roots.images}`));
+    else {
+      const fault = `${place} is "${clip(text)}", which is no image below ${roots.images}`;
+      faults.push(fileFault("lines that name no image", `${roots.list}:${number}`, fault));
+    }
   }
   if (lines.length === 0) faults.push(datasetFault(`${roots.list} names no example`));
   return { pairs, faults };
@@ -103,7 +110,8 @@ function withoutLabel({ roots, suffixes, passedOver }: Found, key: string, image
   const name = suffix.includes(".") ? `${key}${suffix}` : `${key}${suffix}.png`;
   const other = passedOver.find((one) => parse(one).name === parse(name).name);
   const instead = other === undefined ? "" : `; ${other} is there, but a label must be a PNG or BMP`;
-  return datasetFault(`${place}image ${join(roots.images, image)} has no label ${name}${instead}`);
+  const file = join(roots.images, image);
+  return fileFault("images without a label", file, `${place}image ${file} has no label ${name}${instead}`);
 }
 
 function keyed(files: readonly string[], suffix: string): Map<string, string[]> {

@@ -18,6 +18,8 @@ export type Source =
       readonly coding: LabelCoding;
       /** Names of the classes. */
       readonly classes: readonly string[];
+      /** Whether these are all files of both splits: the labels of some say nothing about a training. */
+      readonly whole: boolean;
     };
 
 export interface ThreadSetup {

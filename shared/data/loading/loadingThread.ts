@@ -38,10 +38,10 @@ function countPixels(split: SplitName, length: number): Promise<Counts> {
   return counting;
 }
 
-/** Judges the labels of both splits. Scenes are drawn on request, and have labels of all classes. */
+/** Judges the labels of both splits, where all are there. Scenes are drawn on request, and have labels of all classes. */
 function judge(): Promise<Coverage> {
   const { source } = setup;
-  if (source.kind === "scenes") return Promise.resolve({ fault: undefined, warnings: [] });
+  if (source.kind === "scenes" || !source.whole) return Promise.resolve({ fault: undefined, warnings: [] });
   judged ??= (async () => {
     const train = await countPixels("train", source.train.length);
     const validation = await countPixels("validation", source.validation.length);
