@@ -11,7 +11,7 @@ import type { Layout, Pair } from "./layouts/layout";
 import { MAX_IMAGE_BYTES, readBytes } from "./reading";
 
 /** Faults of one kind, told once. */
-export interface FaultGroup {
+interface FaultGroup {
   /** The kind, or the message of the first without its file. */
   readonly what: string;
   readonly files: readonly string[];
