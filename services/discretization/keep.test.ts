@@ -173,7 +173,11 @@ describe("of a search that was cancelled, the keeper", () => {
     const event = await kept(id);
     expect(event).toMatchObject({
       ...{ phase: "retrain", epoch: 3, genotype, validationMiou: 0.25 },
-      ...{ figures: networkCosts(genotype, aggregation), onnx: { kind: "network.onnx" } },
+      ...{
+        figures: networkCosts(genotype, aggregation),
+        onnx: { kind: "network.onnx" },
+        deploy: { kind: "deploy.onnx" },
+      },
       message: "the best of the first 5 of 9 epochs of retraining: epoch 3, at 25.0 mIoU points",
     });
     expect(decodeBundle(await artifacts.get(event.weights!), "it").arrays).toEqual(best);
