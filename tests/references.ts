@@ -18,7 +18,7 @@ import * as ts from "typescript";
 const SKIPPED = /(^|\/)node_modules\/|^shared\/proto\//;
 
 /** File names in comments that are no files of the repository: files that Lathe writes, and placeholders. */
-const NO_REFERENCES = new Set(["report.md", "x.test.ts"]);
+const NO_REFERENCES = new Set(["report.md", "MODEL_CARD.md", "x.test.ts"]);
 
 /** Beginning of comments by file name extension; TypeScript and JavaScript are parsed instead. */
 const COMMENT_MARKS: readonly (readonly [RegExp, string])[] = [

@@ -7,7 +7,7 @@ import { percent } from "../view/format";
 import { takesImages, type ModelForm } from "./model";
 
 /** Text of a user as Markdown that shows it as it is, in one line. */
-export const plain = (text: string): string => text.replace(/\s+/g, " ").replace(/[\\`*_{}[\]<>#|~&]/g, "\\$&");
+const plain = (text: string): string => text.replace(/\s+/g, " ").replace(/[\\`*_{}[\]<>#|~&]/g, "\\$&");
 
 const markdown = (heads: readonly string[], rows: readonly (readonly string[])[]): string =>
   [heads, heads.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");

@@ -1,6 +1,6 @@
 import { takesImages, type ModelForm } from "./model";
 
-/** The content of preprocess.json: what a program must do with an image before the network, and with its output. predict.py and predict.mjs read it. */
+/** The content of preprocess.json, which predict.py and predict.mjs read: what an image needs before the network, and what its output means. */
 export function preprocessing(form: ModelForm, classes: readonly string[]): Record<string, unknown> {
   const { file, inputs, outputs } = form;
   const [input] = inputs;

@@ -6,7 +6,7 @@ import { Html, html } from "./html";
 type Point = readonly [x: number, y: number];
 
 /** One line of a chart, in its own colour unless `dashed`, as a target is. */
-export interface Line {
+interface Line {
   name: string;
   points: readonly Point[];
   dashed?: boolean;
