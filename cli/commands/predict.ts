@@ -55,7 +55,7 @@ async function imageFiles(given: readonly string[]): Promise<{ path: string; nam
     const at = resolve(userFolder(), each);
     const isFolder = statSync(at, { throwIfNoEntry: false })?.isDirectory() === true;
     const paths = isFolder ? (await listNames(at)).filter((file) => /\.(png|jpe?g|bmp)$/i.test(file)).map((file) => join(at, file)) : [at]; // prettier-ignore
-    if (paths.length === 0) throw new LatheError("INVALID_ARGUMENT", `folder ${at} has no PNG or JPEG`);
+    if (paths.length === 0) throw new LatheError("INVALID_ARGUMENT", `folder ${at} has no PNG, JPEG or BMP`);
     for (const path of paths) {
       const { name } = parse(path);
       const other = known.get(name);
