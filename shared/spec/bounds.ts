@@ -1,4 +1,5 @@
 import type {
+  AugmentationSpec,
   CostSpec,
   HealthSpec,
   ProfilingSpec,
@@ -48,6 +49,7 @@ export const NUMBERS: {
   profiling: Section<ProfilingSpec>;
   sampling: Section<SamplingSpec>;
   health: Section<HealthSpec, HealthPolicyField>;
+  augmentation: Section<AugmentationSpec>;
 } = {
   training: {
     epochs: whole(1, 10000, { tiny: 30, small: 40, paper: 200 }),
@@ -108,6 +110,16 @@ export const NUMBERS: {
     maxScaleShare: real(0, 1, same(1)),
     maxLateEntropy: real(0, 1, same(0.95)),
     patience: whole(0, 10000, same(0)),
+  },
+  // The authors' released training has these flips and shifts, and nothing else (docs/training.md).
+  augmentation: {
+    flip: real(0, 1, same(0.5)),
+    shift: whole(0, 256, same(2)),
+    scaleMin: real(0.1, 10, same(1)),
+    scaleMax: real(0.1, 10, same(1)),
+    brightness: real(0, 1, same(0)),
+    contrast: real(0, 1, same(0)),
+    saturation: real(0, 1, same(0)),
   },
 };
 

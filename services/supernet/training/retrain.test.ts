@@ -139,6 +139,17 @@ describe("retraining", () => {
     expect({ ...resumed.event, seconds: 0 }).toEqual({ ...whole.event, seconds: 0 });
   });
 
+  it("augments as the spec says, and resumed sees the same images", async () => {
+    const asked = {
+      ...spec,
+      augmentation: { scaleMin: 0.5, scaleMax: 2, brightness: 0.4, contrast: 0.4, saturation: 0.4 },
+    };
+    const through = await run(asked);
+    expect(through.epochs[0]!.loss).not.toBe(whole.epochs[0]!.loss);
+    const resumed = await run(asked, { checkpoint: through.checkpoints[0]! });
+    expect(resumed.checkpoints.map(timeless)).toEqual(through.checkpoints.slice(1).map(timeless));
+  });
+
   /** Weights after one epoch at a tiny rate. */
   const afterOneEpoch = async (inheritWeights: boolean) => {
     const brief = briefSpec({ retraining: { epochs: 1, learningRate: 1e-9, weightDecay: 0, inheritWeights } });

@@ -38,8 +38,7 @@ type RetrainingMethod = "raise" | "storeCheckpoint" | "completeRetrainingEpoch" 
 type RetrainingPort = Pick<TrainingPort, RetrainingMethod>;
 
 /**
- * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, flips and shifts of up to
- * 2 pixels, class-weighted cross entropy at the input's size. The weights of the best epoch by validation mIoU are kept and exported.
+ * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, augmentation, class-weighted cross entropy at the input's size. The weights of the best epoch by validation mIoU are kept and exported.
  */
 export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingPort): Promise<NetworkTrained> {
   const { spec, genotype } = job;
@@ -60,6 +59,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       rateField: "retraining.learning_rate",
       seed: spec.seed,
       ...spec.retraining,
+      augmentation: spec.augmentation,
     };
     const subject = networkSubject(network);
     const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, record.steps);

@@ -1,4 +1,4 @@
-import { batches } from "../../../shared/data/batches";
+import { batches, type Augmentation } from "../../../shared/data/batches";
 import type { Dataset } from "../../../shared/data/open";
 import { rates } from "../../../shared/engine/adam";
 import type { Engine } from "../../../shared/engine/engine";
@@ -26,6 +26,7 @@ interface Course {
   batchSize: number;
   learningRate: number;
   weightDecay: number;
+  augmentation: Augmentation;
 }
 
 interface WeightTrainer {
@@ -71,7 +72,7 @@ export async function openWeightTrainer(
   start: TrainingVectors,
   taken: number,
 ): Promise<WeightTrainer> {
-  const { name, what, rateField, seed, epochs, batchSize, learningRate, weightDecay } = course;
+  const { name, what, rateField, seed, epochs, batchSize, learningRate, weightDecay, augmentation } = course;
   const { dropouts, weights, stats } = trainable;
   const vectors = { weights: weights.size, m: weights.size, v: weights.size, stats: stats.size, ...chosen };
   const step = await engine.compile(
@@ -93,7 +94,7 @@ export async function openWeightTrainer(
         batchSize,
         labelStride: shape.stride,
         random: createRandom(seed, course.batchStream(epoch)),
-        augment: { flip: true, translate: 2 },
+        augmentation,
         dropLast: true,
         reuse: true,
       };
