@@ -87,6 +87,8 @@ export const NUMBERS: {
     weightDecay: real(0, 1, same(1e-4)),
     pyramidChannels: whole(1, 1024, { tiny: 8, small: 16, paper: 40 }),
     dropout: { ...real(0, 1, { tiny: 0, small: 0.05, paper: 0.1 }), open: "max" },
+    rateWarmupEpochs: real(0, 10000, same(0)),
+    emaDecay: { ...real(0, 1, same(0)), open: "max" },
   },
   profiling: {
     warmupRuns: whole(0, 10000, { tiny: 5, small: 10, paper: 20 }),

@@ -138,6 +138,8 @@ describe("resolve", () => {
     [{ cost: { target: 1.1 } }, "cost.target"],
     [{ regularization: { rampTo: Infinity } }, "regularization.ramp_to"],
     [{ retraining: { dropout: 1 } }, "retraining.dropout"],
+    [{ retraining: { epochs: 3, rateWarmupEpochs: 3.5 } }, "retraining.rate_warmup_epochs"],
+    [{ retraining: { emaDecay: 1 } }, "retraining.ema_decay"],
     [{ augmentation: { flip: 1.5 } }, "augmentation.flip"],
     [{ augmentation: { scaleMin: 1.5 } }, "augmentation.scale_min"],
     [{ profiling: { deviceClass: "a.b" } }, "profiling.device_class"],

@@ -160,11 +160,14 @@ function resolveClasses(
   return own ?? asked;
 }
 
-function checkAcrossFields({ training, shrinking, cost, augmentation }: ResolvedSpec, fault: Fault): void {
+function checkAcrossFields({ training, shrinking, cost, retraining, augmentation }: ResolvedSpec, fault: Fault): void {
   if (training.warmupEpochs >= training.epochs)
     fault("training.warmup_epochs", `is ${training.warmupEpochs}, must be below training.epochs, ${training.epochs}`);
   if (shrinking.firstEpoch > training.epochs)
     fault("shrinking.first_epoch", `is ${shrinking.firstEpoch}, must be at most training.epochs, ${training.epochs}`);
+  const { rateWarmupEpochs: rising, epochs } = retraining;
+  if (rising > epochs && epochs > 0)
+    fault("retraining.rate_warmup_epochs", `is ${rising}, must be at most retraining.epochs, ${epochs}`);
   const { scaleMin, scaleMax } = augmentation;
   if (scaleMin > scaleMax)
     fault("augmentation.scale_min", `is ${scaleMin}, must be at most augmentation.scale_max, ${scaleMax}`);

@@ -139,6 +139,42 @@ describe("retraining", () => {
     expect({ ...resumed.event, seconds: 0 }).toEqual({ ...whole.event, seconds: 0 });
   });
 
+  it("with ema_decay evaluates, keeps and exports the average; the checkpoint holds both, and resumed has the same bits", async () => {
+    const asked = briefSpec({ retraining: { epochs: 3, learningRate: 5e-3, emaDecay: 0.9 } });
+    const through = await run(asked);
+    const { bestEpoch } = through.event;
+    const { arrays } = parts(through.checkpoints[bestEpoch - 1]!);
+    const plain = parts(whole.checkpoints[bestEpoch - 1]!).arrays;
+    expect(arrays.weights).toEqual(plain.weights);
+    expect(arrays.averageWeights).not.toEqual(arrays.weights);
+    expect(plain).not.toHaveProperty("averageWeights");
+    const kept = parts(through.files.get("network.weights")!).arrays;
+    expect(kept).toEqual({ weights: arrays.averageWeights, stats: arrays.averageStats });
+    const resumed = await run(asked, { checkpoint: through.checkpoints[0]! });
+    expect(resumed.checkpoints.map(timeless)).toEqual(through.checkpoints.slice(1).map(timeless));
+    expect(Buffer.compare(resumed.files.get("network.onnx")!, through.files.get("network.onnx")!)).toBe(0);
+  });
+
+  it("with rate_warmup_epochs begins with small steps, over a fraction of an epoch or several, also where it resumes", async () => {
+    // An epoch has four steps, so a quarter of one is the first step, which has the whole rate. The first loss is that of the first weights.
+    const losses = async (rateWarmupEpochs: number, checkpoint?: Uint8Array) => {
+      const seen: number[] = [];
+      const asked = briefSpec({ retraining: { epochs: 3, learningRate: 5e-3, rateWarmupEpochs } });
+      const done = await run(asked, {
+        progress: ({ step, loss }) => void (step <= 2 && seen.push(loss)),
+        ...(checkpoint && { checkpoint }),
+      });
+      return { ...done, seen };
+    };
+    const [none, short, long] = [await losses(0.25), await losses(0.5), await losses(1.5)];
+    expect(none.checkpoints.map(timeless)).toEqual(whole.checkpoints.map(timeless));
+    expect(short.seen[0]).toBe(none.seen[0]);
+    expect(short.seen[1]).not.toBe(none.seen[1]);
+    expect(long.seen[1]).not.toBe(short.seen[1]);
+    const resumed = await losses(1.5, long.checkpoints[0]!);
+    expect(resumed.checkpoints.map(timeless)).toEqual(long.checkpoints.slice(1).map(timeless));
+  });
+
   it("augments as the spec says, and resumed sees the same images", async () => {
     const asked = {
       ...spec,

@@ -21,6 +21,7 @@ import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { TrainingPort } from "./port";
 import { storeNetwork } from "./products";
 import { awaitedClassWeights } from "./classWeights";
+import { copied } from "./ema";
 import { tellOfLabels } from "./labels";
 import { networkSubject, openWeightTrainer, untrained } from "./weightTrainer";
 
@@ -72,7 +73,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const epoch = record.epoch + 1;
       const loss = await trainer.epoch(dataset, epoch, port);
       vectors = trainer.vectors();
-      const parameters = { weights: vectors.weights, stats: vectors.stats };
+      const parameters = trainer.parameters();
       const { miou, miouClasses } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
       const seconds = (performance.now() - started) / 1000;
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
@@ -81,7 +82,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       record = { ...record, epoch, steps: trainer.steps(), seconds: record.seconds + seconds };
       if (miou > record.bestMiou) {
         record = { ...record, bestMiou: miou, bestEpoch: epoch };
-        best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
+        best = copied(parameters);
       }
       const checkpoint = await port.storeCheckpoint(encodeTraining(record, vectors, best));
       const scores = { validationMiou: miou, miouClasses, bestMiou: record.bestMiou };
