@@ -89,6 +89,7 @@ export const NUMBERS: {
     dropout: { ...real(0, 1, { tiny: 0, small: 0.05, paper: 0.1 }), open: "max" },
     rateWarmupEpochs: real(0, 10000, same(0)),
     emaDecay: { ...real(0, 1, same(0)), open: "max" },
+    ohemThreshold: real(0.01, 1, same(1)),
   },
   profiling: {
     warmupRuns: whole(0, 10000, { tiny: 5, small: 10, paper: 20 }),

@@ -140,6 +140,7 @@ describe("resolve", () => {
     [{ retraining: { dropout: 1 } }, "retraining.dropout"],
     [{ retraining: { epochs: 3, rateWarmupEpochs: 3.5 } }, "retraining.rate_warmup_epochs"],
     [{ retraining: { emaDecay: 1 } }, "retraining.ema_decay"],
+    [{ retraining: { ohemThreshold: 0 } }, "retraining.ohem_threshold"],
     [{ augmentation: { flip: 1.5 } }, "augmentation.flip"],
     [{ augmentation: { scaleMin: 1.5 } }, "augmentation.scale_min"],
     [{ profiling: { deviceClass: "a.b" } }, "profiling.device_class"],

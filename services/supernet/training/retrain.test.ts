@@ -175,6 +175,17 @@ describe("retraining", () => {
     expect(resumed.checkpoints.map(timeless)).toEqual(long.checkpoints.slice(1).map(timeless));
   });
 
+  it("with ohem_threshold takes the loss over hard pixels, so that it is higher", async () => {
+    const asked = briefSpec({ retraining: { epochs: 1, learningRate: 5e-3, ohemThreshold: 0.05 } });
+    const all = briefSpec({ retraining: { epochs: 1, learningRate: 5e-3 } });
+    const first: number[] = [];
+    for (const each of [asked, all])
+      await run(each, { progress: ({ step, loss }) => void (step === 1 && first.push(loss)) });
+    // Below 0.05, -log p is above 3.
+    expect(first[0]).toBeGreaterThan(-Math.log(0.05));
+    expect(first[0]).toBeGreaterThan(first[1]!);
+  });
+
   it("augments as the spec says, and resumed sees the same images", async () => {
     const asked = {
       ...spec,

@@ -32,6 +32,8 @@ interface Course {
   rateWarmupEpochs?: number;
   /** Share of its former value that the moving average of the weights keeps in a step. By default, and with 0, there is no average. */
   emaDecay?: number;
+  /** Only pixels whose label has a probability below this count in the loss; by default all do. */
+  ohemThreshold?: number;
 }
 
 interface WeightTrainer {
@@ -80,11 +82,11 @@ export async function openWeightTrainer(
   taken: number,
 ): Promise<WeightTrainer> {
   const { name, what, rateField, seed, epochs, batchSize, learningRate, weightDecay, augmentation } = course;
-  const { rateWarmupEpochs = 0, emaDecay = 0 } = course;
+  const { rateWarmupEpochs = 0, emaDecay = 0, ohemThreshold = 1 } = course;
   const { dropouts, weights, stats } = trainable;
   const vectors = { weights: weights.size, m: weights.size, v: weights.size, stats: stats.size, ...chosen };
   const step = await engine.compile(
-    weightStep(trainable, weightDecay, engine.lossScale),
+    weightStep(trainable, weightDecay, engine.lossScale, ohemThreshold),
     stepSignature(vectors, { rates: [2] }, { batchSize, ...shape }, dropouts),
     name,
   );

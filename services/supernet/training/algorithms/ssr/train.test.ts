@@ -171,7 +171,7 @@ describe("training a supernet", () => {
       augmentation: { scaleMin: 0.5, scaleMax: 2, brightness: 0.4, contrast: 0.4, saturation: 0.4 },
     };
     const through = await train(asked, byShrinking);
-    expect(through.epochs[0]!.metrics!.loss).not.toBe(run.epochs[0]!.metrics!.loss);
+    expect(through.epochs[0]!.metrics!.validationLoss).not.toBe(run.epochs[0]!.metrics!.validationLoss);
     const resumed = await train(asked, byShrinking, {
       resume: { checkpoint: through.checkpoints[0]!, ref: ref("c1"), decision: through.decisions[0]! },
     });
