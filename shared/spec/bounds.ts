@@ -114,7 +114,7 @@ export const NUMBERS: {
     maxLateEntropy: real(0, 1, same(0.95)),
     patience: whole(0, 10000, same(0)),
   },
-  // The authors' released training has these flips and shifts, and nothing else (docs/training.md).
+  // The authors' released retraining has these flips and shifts, and nothing else (docs/training.md).
   augmentation: {
     flip: real(0, 1, same(0.5)),
     shift: whole(0, 256, same(2)),
