@@ -171,7 +171,7 @@ describe("retraining", () => {
     expect(short.seen[0]).toBe(none.seen[0]);
     expect(short.seen[1]).not.toBe(none.seen[1]);
     expect(long.seen[1]).not.toBe(short.seen[1]);
-    const resumed = await losses(1.5, long.checkpoints[0]!);
+    const resumed = await losses(1.5, long.checkpoints[0]);
     expect(resumed.checkpoints.map(timeless)).toEqual(long.checkpoints.slice(1).map(timeless));
   });
 

@@ -74,7 +74,12 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const loss = await trainer.epoch(dataset, epoch, port);
       vectors = trainer.vectors();
       const parameters = trainer.parameters();
-      const { miou, miouClasses } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
+      const { miou, miouClasses } = await evaluator.evaluate(
+        { ...parameters },
+        dataset.validation,
+        weighting,
+        port.signal,
+      );
       const seconds = (performance.now() - started) / 1000;
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
