@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { type Batch, type BatchOrder, type Split, datasetFault } from "./dataset";
+import { type Batch, type BatchOrder, type ColorFactors, type Split, type Zoom, datasetFault } from "./dataset";
 
 export type { Batch } from "./dataset";
 
@@ -11,14 +11,28 @@ interface BatchRandom {
   shuffle<T>(array: T[]): unknown;
 }
 
+/** Random changes of the examples. Each has a value that changes nothing, for which nothing is drawn. */
+export interface Augmentation {
+  /** Probability of a horizontal flip. */
+  readonly flip: number;
+  /** Shifts by -shift..shift whole pixels in each direction. */
+  readonly shift: number;
+  /** Scales are uniform from scaleMin to scaleMax. */
+  readonly scaleMin: number;
+  readonly scaleMax: number;
+  /** Factors of colours are uniform from 1 - x to 1 + x. */
+  readonly brightness: number;
+  readonly contrast: number;
+  readonly saturation: number;
+}
+
 export interface BatchOptions {
   readonly batchSize: number;
   /** Side of a label cell in pixels. A cell has the label at its centre. */
   readonly labelStride: number;
   /** Without a generator, examples are in order and not augmented. */
   readonly random?: BatchRandom;
-  /** Horizontal flips with probability 1/2; shifts by -translate..translate whole pixels in each direction. */
-  readonly augment?: { readonly flip: boolean; readonly translate: number };
+  readonly augmentation?: Augmentation;
   /** Leaves out the last batch if it is not full. */
   readonly dropLast?: boolean;
   /**
@@ -49,25 +63,43 @@ export async function classFrequencies(split: Split, classes: number): Promise<n
 }
 
 function drawOrders(length: number, options: BatchOptions): BatchOrder[] {
-  const { batchSize, labelStride, random, augment, dropLast = false } = options;
+  const { batchSize, labelStride, random, augmentation, dropLast = false } = options;
   const indices = Array.from({ length }, (_, index) => index);
   random?.shuffle(indices);
-  const flip = (): boolean => random !== undefined && augment?.flip === true && random.next() < 0.5;
-  const reach = augment?.translate ?? 0;
-  const shift = (): number => (random === undefined || reach === 0 ? 0 : random.integer(2 * reach + 1) - reach);
+  const augment = random && augmentation && drawsOf(random, augmentation);
   const orders: BatchOrder[] = [];
   for (let at = 0; at < length; at += batchSize) {
     const chosen = indices.slice(at, at + batchSize);
     if (dropLast && chosen.length < batchSize) break;
     orders.push({
       indices: chosen,
-      flips: chosen.map(flip),
-      shiftsX: chosen.map(shift),
-      shiftsY: chosen.map(shift),
+      flips: chosen.map(() => augment?.flip() ?? false),
+      shiftsX: chosen.map(() => augment?.shift() ?? 0),
+      shiftsY: chosen.map(() => augment?.shift() ?? 0),
+      ...(augment?.zoom && { zooms: chosen.map(augment.zoom) }),
+      ...(augment?.color && { colors: chosen.map(augment.color) }),
       labelStride,
     });
   }
   return orders;
+}
+
+/** The draws of one example. A change that is off draws nothing, so that it moves no other draw. */
+function drawsOf(
+  random: BatchRandom,
+  { flip, shift, scaleMin, scaleMax, brightness, contrast, saturation }: Augmentation,
+): { flip: () => boolean; shift: () => number; zoom?: () => Zoom; color?: () => ColorFactors } {
+  const about = (reach: number): number => 1 + reach * (2 * random.next() - 1);
+  return {
+    flip: () => flip > 0 && random.next() < flip,
+    shift: () => (shift === 0 ? 0 : random.integer(2 * shift + 1) - shift),
+    ...((scaleMin !== 1 || scaleMax !== 1) && {
+      zoom: () => ({ scale: scaleMin + (scaleMax - scaleMin) * random.next(), x: random.next(), y: random.next() }),
+    }),
+    ...(Math.max(brightness, contrast, saturation) > 0 && {
+      color: () => ({ brightness: about(brightness), contrast: about(contrast), saturation: about(saturation) }),
+    }),
+  };
 }
 
 async function* assembleAhead(
@@ -91,7 +123,7 @@ async function* assembleAhead(
   }
 }
 
-function checkOptions(split: Split, { batchSize, labelStride, augment, dropLast = false }: BatchOptions): void {
+function checkOptions(split: Split, { batchSize, labelStride, augmentation, dropLast = false }: BatchOptions): void {
   const refuse = (message: string): never => {
     throw new LatheError("INVALID_ARGUMENT", message);
   };
@@ -104,6 +136,8 @@ function checkOptions(split: Split, { batchSize, labelStride, augment, dropLast 
   if (!Number.isInteger(labelStride) || labelStride < 1 || split.height % labelStride || split.width % labelStride) {
     refuse(`label stride ${labelStride} must be a whole number that divides ${split.height}x${split.width}`);
   }
-  const reach = augment?.translate ?? 0;
-  if (!Number.isInteger(reach) || reach < 0) refuse(`translation is ${reach} pixels, must be a whole number >= 0`);
+  const { shift = 0, scaleMin = 1, scaleMax = 1 } = augmentation ?? {};
+  if (!Number.isInteger(shift) || shift < 0) refuse(`shift is ${shift} pixels, must be a whole number >= 0`);
+  if (!(scaleMin > 0 && scaleMin <= scaleMax && scaleMax < Infinity))
+    refuse(`scales are ${scaleMin} to ${scaleMax}, must be above 0 and in order`);
 }

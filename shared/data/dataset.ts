@@ -18,12 +18,34 @@ export interface Example {
   readonly label: Uint8Array;
 }
 
-/** The examples of a batch and their augmentation. Element i of each list belongs to example indices[i]. Flips come before shifts. */
+/**
+ * An image scaled by `scale`, both axes alike. x and y, 0 to 1, place it: the share of the pixels in excess that are left of and above the
+ * crop, or, of an image smaller than the output, the share of the uncovered pixels that are left of and above it.
+ */
+export interface Zoom {
+  readonly scale: number;
+  readonly x: number;
+  readonly y: number;
+}
+
+/** Factors of the distances from black, from the image's mean grey and from the pixel's grey. 1 changes nothing. */
+export interface ColorFactors {
+  readonly brightness: number;
+  readonly contrast: number;
+  readonly saturation: number;
+}
+
+/**
+ * The examples of a batch and their augmentation. Element i of each list belongs to example indices[i]. Colours change first; flips come
+ * before zooms, zooms before shifts.
+ */
 export interface BatchOrder {
   readonly indices: readonly number[];
   readonly flips: readonly boolean[];
   readonly shiftsX: readonly number[];
   readonly shiftsY: readonly number[];
+  readonly zooms?: readonly Zoom[];
+  readonly colors?: readonly ColorFactors[];
   readonly labelStride: number;
 }
 

@@ -132,6 +132,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   ProfilingSpec: { ...section(NUMBERS.profiling), device_class: text(63) },
   SamplingSpec: section(NUMBERS.sampling),
   HealthSpec: section(NUMBERS.health),
+  AugmentationSpec: section(NUMBERS.augmentation),
 };
 
 /**

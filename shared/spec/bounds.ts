@@ -1,4 +1,5 @@
 import type {
+  AugmentationSpec,
   CostSpec,
   HealthSpec,
   ProfilingSpec,
@@ -48,6 +49,7 @@ export const NUMBERS: {
   profiling: Section<ProfilingSpec>;
   sampling: Section<SamplingSpec>;
   health: Section<HealthSpec, HealthPolicyField>;
+  augmentation: Section<AugmentationSpec>;
 } = {
   training: {
     epochs: whole(1, 10000, { tiny: 30, small: 40, paper: 200 }),
@@ -85,6 +87,9 @@ export const NUMBERS: {
     weightDecay: real(0, 1, same(1e-4)),
     pyramidChannels: whole(1, 1024, { tiny: 8, small: 16, paper: 40 }),
     dropout: { ...real(0, 1, { tiny: 0, small: 0.05, paper: 0.1 }), open: "max" },
+    rateWarmupEpochs: real(0, 10000, same(0)),
+    emaDecay: { ...real(0, 1, same(0)), open: "max" },
+    ohemThreshold: real(0.01, 1, same(1)),
   },
   profiling: {
     warmupRuns: whole(0, 10000, { tiny: 5, small: 10, paper: 20 }),
@@ -108,6 +113,16 @@ export const NUMBERS: {
     maxScaleShare: real(0, 1, same(1)),
     maxLateEntropy: real(0, 1, same(0.95)),
     patience: whole(0, 10000, same(0)),
+  },
+  // The authors' released retraining has these flips and shifts, and nothing else (docs/training.md).
+  augmentation: {
+    flip: real(0, 1, same(0.5)),
+    shift: whole(0, 256, same(2)),
+    scaleMin: real(0.1, 10, same(1)),
+    scaleMax: real(0.1, 10, same(1)),
+    brightness: real(0, 1, same(0)),
+    contrast: real(0, 1, same(0)),
+    saturation: real(0, 1, same(0)),
   },
 };
 

@@ -90,6 +90,7 @@ export function presetSpec(preset: string): ResolvedSpec {
     profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },
     sampling: column(NUMBERS.sampling, preset),
     health: { ...column(NUMBERS.health, preset), ...defaultPolicies() },
+    augmentation: column(NUMBERS.augmentation, preset),
     seed: 1,
     labels: {},
     algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_SSR, genotype: undefined },

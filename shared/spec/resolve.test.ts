@@ -41,6 +41,7 @@ describe("presets", () => {
     expect(space.stages[1]).toMatchObject({ channels: 128, minDepth: 1, maxDepth: 12, dropout: 0.3 });
     expect(spec.training).toMatchObject({ epochs: 200, batchSize: 6, weightLearningRate: 3e-4, alphaLearningRate: 0 });
     expect(spec.retraining).toMatchObject({ epochs: 300, learningRate: 5e-4, pyramidChannels: 40, dropout: 0.1 });
+    expect(spec.augmentation).toMatchObject({ flip: 0.5, shift: 2, scaleMin: 1, scaleMax: 1, brightness: 0 });
   });
 
   const examples = join(packageRoot(), "docs/examples/networks");
@@ -137,6 +138,11 @@ describe("resolve", () => {
     [{ cost: { target: 1.1 } }, "cost.target"],
     [{ regularization: { rampTo: Infinity } }, "regularization.ramp_to"],
     [{ retraining: { dropout: 1 } }, "retraining.dropout"],
+    [{ retraining: { epochs: 3, rateWarmupEpochs: 3.5 } }, "retraining.rate_warmup_epochs"],
+    [{ retraining: { emaDecay: 1 } }, "retraining.ema_decay"],
+    [{ retraining: { ohemThreshold: 0 } }, "retraining.ohem_threshold"],
+    [{ augmentation: { flip: 1.5 } }, "augmentation.flip"],
+    [{ augmentation: { scaleMin: 1.5 } }, "augmentation.scale_min"],
     [{ profiling: { deviceClass: "a.b" } }, "profiling.device_class"],
     [{ seed: 2 ** 32 }, "seed"],
     [{ labels: { ["k".repeat(64)]: "v" } }, `labels["${"k".repeat(63)}..."]`],

@@ -80,6 +80,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
     profiling: overlay(defaults.profiling, spec.profiling),
     sampling: overlay(defaults.sampling, spec.sampling),
     health: overlay(defaults.health, spec.health),
+    augmentation: overlay(defaults.augmentation, spec.augmentation),
     seed: spec.seed ?? defaults.seed,
     labels: { ...spec.labels },
     algorithm,
@@ -159,11 +160,17 @@ function resolveClasses(
   return own ?? asked;
 }
 
-function checkAcrossFields({ training, shrinking, cost }: ResolvedSpec, fault: Fault): void {
+function checkAcrossFields({ training, shrinking, cost, retraining, augmentation }: ResolvedSpec, fault: Fault): void {
   if (training.warmupEpochs >= training.epochs)
     fault("training.warmup_epochs", `is ${training.warmupEpochs}, must be below training.epochs, ${training.epochs}`);
   if (shrinking.firstEpoch > training.epochs)
     fault("shrinking.first_epoch", `is ${shrinking.firstEpoch}, must be at most training.epochs, ${training.epochs}`);
+  const { rateWarmupEpochs: rising, epochs } = retraining;
+  if (rising > epochs && epochs > 0)
+    fault("retraining.rate_warmup_epochs", `is ${rising}, must be at most retraining.epochs, ${epochs}`);
+  const { scaleMin, scaleMax } = augmentation;
+  if (scaleMin > scaleMax)
+    fault("augmentation.scale_min", `is ${scaleMin}, must be at most augmentation.scale_max, ${scaleMax}`);
   if (!isOneOf(BudgetPolicy, shrinking.atBudgetEnd))
     fault("shrinking.at_budget_end", `is ${shrinking.atBudgetEnd}, must be one of argmax, fail, extend`);
   if (!isOneOf(CostMetric, cost.metric)) fault("cost.metric", `is ${cost.metric}, must be one of macs, latency`);

@@ -153,6 +153,64 @@ describe("retraining", () => {
     expect({ ...resumed.event, seconds: 0 }).toEqual({ ...whole.event, seconds: 0 });
   });
 
+  it("with ema_decay evaluates, keeps and exports the average; the checkpoint holds both, and resumed has the same bits", async () => {
+    const asked = briefSpec({ retraining: { epochs: 3, learningRate: 5e-3, emaDecay: 0.9 } });
+    const through = await run(asked);
+    const { bestEpoch } = through.event;
+    const { arrays } = parts(through.checkpoints[bestEpoch - 1]!);
+    const plain = parts(whole.checkpoints[bestEpoch - 1]!).arrays;
+    expect(arrays.weights).toEqual(plain.weights);
+    expect(arrays.averageWeights).not.toEqual(arrays.weights);
+    expect(plain).not.toHaveProperty("averageWeights");
+    const kept = parts(through.files.get("network.weights")!).arrays;
+    expect(kept).toEqual({ weights: arrays.averageWeights, stats: arrays.averageStats });
+    const resumed = await run(asked, { checkpoint: through.checkpoints[0]! });
+    expect(resumed.checkpoints.map(timeless)).toEqual(through.checkpoints.slice(1).map(timeless));
+    expect(Buffer.compare(resumed.files.get("network.onnx")!, through.files.get("network.onnx")!)).toBe(0);
+  });
+
+  it("with rate_warmup_epochs begins with small steps, over a fraction of an epoch or several, also where it resumes", async () => {
+    // An epoch has four steps, so a quarter of one is the first step, which has the whole rate. The first loss is that of the first weights.
+    const losses = async (rateWarmupEpochs: number, checkpoint?: Uint8Array) => {
+      const seen: number[] = [];
+      const asked = briefSpec({ retraining: { epochs: 3, learningRate: 5e-3, rateWarmupEpochs } });
+      const done = await run(asked, {
+        progress: ({ step, loss }) => void (step <= 2 && seen.push(loss)),
+        ...(checkpoint && { checkpoint }),
+      });
+      return { ...done, seen };
+    };
+    const [none, short, long] = [await losses(0.25), await losses(0.5), await losses(1.5)];
+    expect(none.checkpoints.map(timeless)).toEqual(whole.checkpoints.map(timeless));
+    expect(short.seen[0]).toBe(none.seen[0]);
+    expect(short.seen[1]).not.toBe(none.seen[1]);
+    expect(long.seen[1]).not.toBe(short.seen[1]);
+    const resumed = await losses(1.5, long.checkpoints[0]);
+    expect(resumed.checkpoints.map(timeless)).toEqual(long.checkpoints.slice(1).map(timeless));
+  });
+
+  it("with ohem_threshold takes the loss over hard pixels, so that it is higher", async () => {
+    const asked = briefSpec({ retraining: { epochs: 1, learningRate: 5e-3, ohemThreshold: 0.05 } });
+    const all = briefSpec({ retraining: { epochs: 1, learningRate: 5e-3 } });
+    const first: number[] = [];
+    for (const each of [asked, all])
+      await run(each, { progress: ({ step, loss }) => void (step === 1 && first.push(loss)) });
+    // Below 0.05, -log p is above 3.
+    expect(first[0]).toBeGreaterThan(-Math.log(0.05));
+    expect(first[0]).toBeGreaterThan(first[1]!);
+  });
+
+  it("augments as the spec says, and resumed sees the same images", async () => {
+    const asked = {
+      ...spec,
+      augmentation: { scaleMin: 0.5, scaleMax: 2, brightness: 0.4, contrast: 0.4, saturation: 0.4 },
+    };
+    const through = await run(asked);
+    expect(through.epochs[0]!.loss).not.toBe(whole.epochs[0]!.loss);
+    const resumed = await run(asked, { checkpoint: through.checkpoints[0]! });
+    expect(resumed.checkpoints.map(timeless)).toEqual(through.checkpoints.slice(1).map(timeless));
+  });
+
   /** Weights after one epoch at a tiny rate. */
   const afterOneEpoch = async (inheritWeights: boolean) => {
     const brief = briefSpec({ retraining: { epochs: 1, learningRate: 1e-9, weightDecay: 0, inheritWeights } });

@@ -21,6 +21,7 @@ import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { TrainingPort } from "./port";
 import { storeConfusion, storeNetwork } from "./products";
 import { awaitedClassWeights } from "./classWeights";
+import { copied } from "./ema";
 import { tellOfLabels } from "./labels";
 import { networkSubject, openWeightTrainer, untrained } from "./weightTrainer";
 
@@ -38,8 +39,7 @@ type RetrainingMethod = "raise" | "storeCheckpoint" | "completeRetrainingEpoch" 
 type RetrainingPort = Pick<TrainingPort, RetrainingMethod>;
 
 /**
- * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, flips and shifts of up to
- * 2 pixels, class-weighted cross entropy at the input's size. The weights of the best epoch by validation mIoU are kept and exported.
+ * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, augmentation, class-weighted cross entropy at the input's size. The weights of the best epoch by validation mIoU are kept and exported.
  */
 export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingPort): Promise<NetworkTrained> {
   const { spec, genotype } = job;
@@ -62,6 +62,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       rateField: "retraining.learning_rate",
       seed: spec.seed,
       ...spec.retraining,
+      augmentation: spec.augmentation,
     };
     const subject = networkSubject(network);
     const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, record.steps);
@@ -74,8 +75,13 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const epoch = record.epoch + 1;
       const loss = await trainer.epoch(dataset, epoch, port);
       vectors = trainer.vectors();
-      const parameters = { weights: vectors.weights, stats: vectors.stats };
-      const { miou, miouClasses } = await evaluator.evaluate(parameters, dataset.validation, weighting, port.signal);
+      const parameters = trainer.parameters();
+      const { miou, miouClasses } = await evaluator.evaluate(
+        { ...parameters },
+        dataset.validation,
+        weighting,
+        port.signal,
+      );
       const seconds = (performance.now() - started) / 1000;
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
@@ -83,7 +89,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       record = { ...record, epoch, steps: trainer.steps(), seconds: record.seconds + seconds };
       if (miou > record.bestMiou) {
         record = { ...record, bestMiou: miou, bestEpoch: epoch };
-        best = { weights: parameters.weights.slice(), stats: parameters.stats.slice() };
+        best = copied(parameters);
       }
       const checkpoint = await port.storeCheckpoint(encodeTraining(record, vectors, best));
       const scores = { validationMiou: miou, miouClasses, bestMiou: record.bestMiou };

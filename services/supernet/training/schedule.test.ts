@@ -1,7 +1,7 @@
 import type { Dataset } from "../../../shared/data/open";
 import { createRandom } from "../../../shared/engine/random";
 import { dropoutFactors } from "./running";
-import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "./schedule";
+import { alphaRate, nextCostWeight, polyRate, ssrFactor, warmup } from "./schedule";
 import { countedClassWeights } from "./classWeights";
 
 describe("the schedule", () => {
@@ -10,6 +10,12 @@ describe("the schedule", () => {
     // 0.5^0.9 and 0.1^0.9 by logarithm table.
     expect(polyRate(1, 6, 10)).toBeCloseTo(0.5358867, 7);
     expect(polyRate(1, 10, 10)).toBeCloseTo(0.1258925, 7);
+  });
+
+  it("raises the rate linearly up to the step where the warm-up ends, also within a step", () => {
+    expect([1, 2, 3, 4, 5, 9].map((step) => warmup(step, 4))).toEqual([0.25, 0.5, 0.75, 1, 1, 1]);
+    expect([1, 2, 3].map((step) => warmup(step, 2.5))).toEqual([0.4, 0.8, 1]);
+    expect([0, 0.5, 1].map((rising) => warmup(1, rising))).toEqual([1, 1, 1]);
   });
 
   it("raises the SSR factor linearly from the first step to the last, and holds it there", () => {

@@ -5,6 +5,11 @@ export function polyRate(base: number, epoch: number, epochs: number): number {
   return base * Math.max(0, 1 - (epoch - 1) / epochs) ** 0.9;
 }
 
+/** Factor of the learning rate at a step counted from 1: linear to 1 at step `rising`, which may be a fraction, and 1 from there on. */
+export function warmup(step: number, rising: number): number {
+  return Math.min(1, step / Math.max(1, rising));
+}
+
 /** SSR factor at an alpha step counted from 0: linear from `from` at the first step of the budget to `to` at the last. */
 export function ssrFactor(from: number, to: number, step: number, steps: number): number {
   return from + (to - from) * Math.min(1, steps > 1 ? step / (steps - 1) : 1);

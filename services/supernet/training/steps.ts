@@ -50,15 +50,21 @@ export function trainableNetwork(network: DiscreteNetwork): Trainable {
 
 /**
  * One step of the weights (docs/method.md#the-weight-step): class-weighted cross entropy, Adam, and running statistics updated by the
- * batch's moments. Outputs: weights, m, v, stats, loss and norm (of the gradient, which is not clipped). lossScale is the engine's.
+ * batch's moments. Outputs: weights, m, v, stats, loss and norm (of the gradient, which is not clipped). lossScale is the engine's. With `threshold` below 1, the loss
+ * is taken over the hard pixels alone (crossEntropy).
  */
-export function weightStep(network: Trainable, weightDecay: number, lossScale = 1): Step {
+export function weightStep(network: Trainable, weightDecay: number, lossScale = 1, threshold = 1): Step {
   return (inputs) => {
     const flat = named(inputs, "weights") as tf.Tensor1D;
     const moments: Tensors = {};
     const norm = trainingNorm((name, moment) => (moments[name] = tf.keep(moment)));
     const loss = (weights: Tensors) =>
-      crossEntropy(network.logits(weights, inputs, norm), named(inputs, "labels"), named(inputs, "classWeights"));
+      crossEntropy(
+        network.logits(weights, inputs, norm),
+        named(inputs, "labels"),
+        named(inputs, "classWeights"),
+        threshold,
+      );
     const { value, grad } = lossAndGradient(flat, network.weights, loss, lossScale);
     const stats = named(inputs, "stats") as tf.Tensor1D;
     return {

@@ -1,4 +1,4 @@
-import { batches } from "../../../shared/data/batches";
+import { batches, type Augmentation } from "../../../shared/data/batches";
 import type { Dataset } from "../../../shared/data/open";
 import { rates } from "../../../shared/engine/adam";
 import type { Engine } from "../../../shared/engine/engine";
@@ -6,9 +6,10 @@ import { createRandom } from "../../../shared/engine/random";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
 import type { TrainingVectors } from "../../../shared/network/training";
+import { copied, moveAverage } from "./ema";
 import { dropoutFactors, advance, doubleBuffer } from "./running";
 import type { TrainingPort } from "./port";
-import { finiteLoss, polyRate } from "./schedule";
+import { finiteLoss, polyRate, warmup } from "./schedule";
 import { stepSignature, trainableNetwork, weightStep, type BatchShape, type Trainable } from "./steps";
 
 /** Settings of a training of weights. */
@@ -26,6 +27,13 @@ interface Course {
   batchSize: number;
   learningRate: number;
   weightDecay: number;
+  augmentation: Augmentation;
+  /** First epochs over which the learning rate rises from step to step; by default none. */
+  rateWarmupEpochs?: number;
+  /** Share of its former value that the moving average of the weights keeps in a step. By default, and with 0, there is no average. */
+  emaDecay?: number;
+  /** Only pixels whose label has a probability below this count in the loss; by default all do. */
+  ohemThreshold?: number;
 }
 
 interface WeightTrainer {
@@ -37,6 +45,8 @@ interface WeightTrainer {
     limit?: number,
   ): Promise<number>;
   vectors(): TrainingVectors;
+  /** The network as it is evaluated: the moving average if there is one, else the weights of the last step. */
+  parameters(): NetworkParameters;
   /** Optimizer steps taken. */
   steps(): number;
   release(): Promise<void>;
@@ -71,29 +81,35 @@ export async function openWeightTrainer(
   start: TrainingVectors,
   taken: number,
 ): Promise<WeightTrainer> {
-  const { name, what, rateField, seed, epochs, batchSize, learningRate, weightDecay } = course;
+  const { name, what, rateField, seed, epochs, batchSize, learningRate, weightDecay, augmentation } = course;
+  const { rateWarmupEpochs = 0, emaDecay = 0, ohemThreshold = 1 } = course;
   const { dropouts, weights, stats } = trainable;
   const vectors = { weights: weights.size, m: weights.size, v: weights.size, stats: stats.size, ...chosen };
   const step = await engine.compile(
-    weightStep(trainable, weightDecay, engine.lossScale),
+    weightStep(trainable, weightDecay, engine.lossScale, ohemThreshold),
     stepSignature(vectors, { rates: [2] }, { batchSize, ...shape }, dropouts),
     name,
   );
   let steps = taken;
-  const buffer = doubleBuffer({ ...start });
+  const { average: before, ...moving } = start;
+  const buffer = doubleBuffer({ ...moving });
+  const current = () => buffer.current as unknown as TrainingVectors;
+  const average = emaDecay > 0 ? copied(before ?? start) : undefined;
   return {
-    vectors: () => buffer.current as unknown as TrainingVectors,
+    vectors: () => ({ ...current(), ...(average && { average }) }),
+    parameters: () => average ?? { weights: current().weights, stats: current().stats },
     steps: () => steps,
     epoch: async (dataset, epoch, { progress, signal }, limit = Infinity) => {
       const total = Math.min(limit, Math.floor(dataset.train.length / batchSize));
       const rate = polyRate(learningRate, epoch, epochs);
+      const rising = rateWarmupEpochs * total;
       let sum = 0;
       let done = 0;
       const order = {
         batchSize,
         labelStride: shape.stride,
         random: createRandom(seed, course.batchStream(epoch)),
-        augment: { flip: true, translate: 2 },
+        augmentation,
         dropLast: true,
         reuse: true,
       };
@@ -103,13 +119,14 @@ export async function openWeightTrainer(
         steps++;
         done++;
         const outputs = await advance(step, buffer, {
-          rates: rates(rate, steps),
+          rates: rates(rate * warmup(steps, rising), steps),
           classWeights,
           images: batch.images,
           labels: batch.labels,
           ...choice(),
           ...dropoutFactors(dropouts, batchSize, createRandom(seed, `${name}/dropout/${steps}`)),
         });
+        if (average) moveAverage(average, current(), emaDecay, steps);
         sum += finiteLoss(outputs.loss?.[0] ?? NaN, what, { epoch, step: done, advice: `lower ${rateField}` });
         progress({ epoch, epochs, step: done, steps: total, loss: sum / done });
         if (done >= total) break;

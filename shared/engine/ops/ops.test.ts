@@ -200,6 +200,63 @@ describe("own operations", () => {
     expect(crossEntropy(logits, labels, tf.tensor1d([1, 3])).dataSync()[0]).toBeCloseTo(want, 6);
   });
 
+  it.each([0.2, 0.5, 0.8])("takes cross entropy over pixels below %d alone, as float64 does", async (threshold) => {
+    const [classes, pixels] = [3, 40];
+    const { logits } = normals({ logits: [1, classes, 5, 8] }, 11);
+    const labels = Int32Array.from({ length: pixels }, (_, i) => (i % 9 === 0 ? 255 : i % classes));
+    const weights = [1, 0.5, 3];
+    // In float64: p_c = exp(x_c) / sum; a pixel of label y counts if p_y < threshold; d/dx_c = w_y (p_c - [c = y]) / sum of w.
+    let [sum, total, kept] = [0, 0, 0];
+    const gradient = new Float64Array(classes * pixels);
+    for (let pixel = 0; pixel < pixels; pixel++) {
+      const label = labels[pixel]!;
+      if (label === 255) continue;
+      const exps = weights.map((_, c) => Math.exp(logits![c * pixels + pixel]!));
+      const all = exps.reduce((a, b) => a + b, 0);
+      if (exps[label]! / all >= threshold) continue;
+      kept++;
+      total += weights[label]!;
+      sum -= weights[label]! * Math.log(exps[label]! / all);
+      exps.forEach((e, c) => (gradient[c * pixels + pixel] = weights[label]! * (e / all - (c === label ? 1 : 0))));
+    }
+    expect(kept).toBeGreaterThan(0);
+    expect(kept).toBeLessThan(35);
+    const step: Step = ({ logits: x, labels: y }) => {
+      const { value, grad } = tf.valueAndGrad((each: tf.Tensor) =>
+        crossEntropy(each, y as tf.Tensor, tf.tensor1d(weights), threshold),
+      )(x as tf.Tensor);
+      return { value, grad };
+    };
+    const signature: Signature = {
+      logits: { shape: [1, classes, 5, 8], dtype: "float32" },
+      labels: { shape: [1, 5, 8], dtype: "int32" },
+    };
+    for (const engine of [onnx, eager]) {
+      const compiled = await engine.compile(step, signature);
+      const { value, grad } = await compiled.run({ logits: logits!, labels });
+      expect(value?.[0]).toBeCloseTo(sum / total, 5);
+      [...gradient].forEach((want, i) => expect(grad?.[i]).toBeCloseTo(want / total, 6));
+      await compiled.release();
+    }
+  });
+
+  it("gives 0 and a zero derivative if no pixel is hard", async () => {
+    const step: Step = ({ logits, labels }) => {
+      const { value, grad } = tf.valueAndGrad((x: tf.Tensor) =>
+        crossEntropy(x, labels as tf.Tensor, tf.ones([2]), 0.4),
+      )(logits as tf.Tensor);
+      return { value, grad };
+    };
+    const signature: Signature = {
+      logits: { shape: [1, 2, 2, 2], dtype: "float32" },
+      labels: { shape: [1, 2, 2], dtype: "int32" },
+    };
+    const compiled = await onnx.compile(step, signature);
+    const { value, grad } = await compiled.run({ logits: new Float32Array(8), labels: Int32Array.of(0, 1, 1, 0) });
+    expect(Math.abs(value?.[0] as number) + Math.max(...[...(grad ?? [])].map(Math.abs))).toBe(0);
+    await compiled.release();
+  });
+
   it("gives 0 and a zero derivative if every pixel is ignored", async () => {
     const step: Step = ({ logits, labels }) => {
       const { value, grad } = tf.valueAndGrad((x: tf.Tensor) => crossEntropy(x, labels as tf.Tensor, tf.ones([2])))(

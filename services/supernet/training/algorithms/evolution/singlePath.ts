@@ -47,6 +47,7 @@ export async function trainSinglePaths(
     ...spec.training,
     epochs,
     learningRate: weightLearningRate,
+    augmentation: spec.augmentation,
   };
   const start = { weights: weights.values, m: weights.m, v: weights.v, stats };
   const subject = singlePaths(supernet, spec.seed);

@@ -120,6 +120,7 @@ async function train(
     ...spec.training,
     epochs: plan.epochs,
     learningRate,
+    augmentation: spec.augmentation,
   };
   const subject = networkSubject(network);
   const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, standing.steps);

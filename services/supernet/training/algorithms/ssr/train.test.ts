@@ -165,6 +165,19 @@ describe("training a supernet", () => {
     expect(Math.abs(first[0]! - first[1]!)).toBeGreaterThan(1e-3);
   });
 
+  it("augments the batches of both steps as the spec says, the same again where it resumes", async () => {
+    const asked = {
+      ...spec,
+      augmentation: { scaleMin: 0.5, scaleMax: 2, brightness: 0.4, contrast: 0.4, saturation: 0.4 },
+    };
+    const through = await train(asked, byShrinking);
+    expect(through.epochs[0]!.metrics!.validationLoss).not.toBe(run.epochs[0]!.metrics!.validationLoss);
+    const resumed = await train(asked, byShrinking, {
+      resume: { checkpoint: through.checkpoints[0]!, ref: ref("c1"), decision: through.decisions[0]! },
+    });
+    expect(resumed.checkpoints.map(timeless)).toEqual(through.checkpoints.slice(1).map(timeless));
+  });
+
   it("has another result from another seed", async () => {
     const stop = new AbortController();
     const end = () => {

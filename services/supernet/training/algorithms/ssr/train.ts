@@ -160,7 +160,7 @@ async function runEpoch(
     batchSize,
     labelStride: searchStride(space),
     random: createRandom(spec.seed, `epoch/${epoch}/${kind}`),
-    augment: { flip: true, translate: 2 },
+    augmentation: spec.augmentation,
     dropLast: true,
     reuse: true,
   });
