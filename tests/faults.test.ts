@@ -151,7 +151,12 @@ describe("a data set", () => {
       },
       /^dataset \S+missing-7: the validation split has no labelled pixel; 100\.0 % /,
     ],
-    ["smaller than a batch", () => {}, /batch size 8 exceeds the 4 examples/, 3],
+    [
+      "smaller than a batch",
+      () => {},
+      /^training\.batch_size is 8, must be at most 4, the size of the training split$/,
+      3,
+    ],
   ])("%s fails the search before its first epoch, naming the file", async (what, spoil, message, classes = 3) => {
     const path = await folder(`missing-${count++}`);
     await spoil(path);

@@ -56,7 +56,7 @@ async function lathe(...args: string[]): Promise<{ code: number | null; stdout: 
 /** What ONNX Runtime itself makes of an image with deploy.onnx. */
 async function answer(name: keyof typeof sizes): Promise<Record<string, ort.Tensor>> {
   const [height, width] = sizes[name];
-  const rgb = await sharp(join(folder, "data/validation/images", `${name}.png`)).raw().toBuffer(); // prettier-ignore
+  const rgb = await sharp(readFileSync(join(folder, "data/validation/images", `${name}.png`))).raw().toBuffer(); // prettier-ignore
   const session = await ort.InferenceSession.create(join(folder, "deploy.onnx"));
   const out = await session.run({ images: new ort.Tensor("uint8", new Uint8Array(rgb), [1, height, width, 3]) });
   await session.release();

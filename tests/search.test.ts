@@ -211,6 +211,7 @@ describe("its result", () => {
       "network.weights",
       "deploy.onnx",
       ...pictures,
+      "confusion.json",
     ];
     expect(artifacts.map(({ kind }) => kind)).toEqual(kinds);
     for (const { object, sha256, sizeBytes } of artifacts) {

@@ -385,6 +385,7 @@ describe("a run that cannot go on", () => {
       dataset: DatasetSpec.fromPartial({ kind: DatasetKind.DATASET_KIND_FOLDER, path: folder }),
       space: { classes: 3 },
       training: { epochs: 2, batchSize: 2, warmupEpochs: 1 },
+      retraining: { epochs: 0 },
     });
     const told: string[] = [];
     const port: Partial<TrainingPort> = {
