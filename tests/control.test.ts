@@ -95,9 +95,9 @@ it("after a cancellation during retraining the derived network can be downloaded
   expect(state).toBe(SearchState.SEARCH_STATE_CANCELLED);
   const onnx = artifacts.find(({ kind }) => kind === "derived.onnx")!;
   expect(await system.download(id, onnx.object)).toHaveLength(onnx.sizeBytes);
-  // Beside it, the best epoch of retraining is kept.
+  // Beside it, the best epoch of retraining is kept, with its deploy form.
   await system.event(id, "network.kept");
-  expect(await new Objects(system.bus, ARTIFACTS_BUCKET).list(`${id}/`)).toHaveLength(4);
+  expect(await new Objects(system.bus, ARTIFACTS_BUCKET).list(`${id}/`)).toHaveLength(5);
 });
 
 it("two searches at once are trained one after the other", async () => {

@@ -70,7 +70,8 @@ async function faults(): Promise<string[]> {
   for (const { code } of config?.errors ?? []) found.push(`tsconfig.build.json: TS${code}`);
   for (const file of given)
     for (const { fileName } of ts.preProcessFile(readFileSync(file, "utf8")).importedFiles)
-      if (fileName.startsWith(".") && !existsSync(join(dirname(file), `${fileName}.ts`)))
+      // An import() has the ending of the file that it will load.
+      if (fileName.startsWith(".") && !existsSync(join(dirname(file), `${fileName.replace(/\.js$/, "")}.ts`)))
         found.push(`${relative(at, file)} imports ${fileName}`);
   for (const main of ["cli/lathe.ts", "services/search/main.ts", "bench/bench.ts"])
     if (!given.includes(join(at, main))) found.push(`${main} is missing`);
