@@ -90,7 +90,7 @@ describe("the bundle of a network", () => {
       const of = Array.from({ length: 11 }, (_, c) => logits![c * 8192 + cell]!);
       return of.indexOf(Math.max(...of));
     });
-    expect([...(await sharp(target).extractChannel(0).raw().toBuffer())]).toEqual(classes);
+    expect([...(await sharp(readFileSync(target)).extractChannel(0).raw().toBuffer())]).toEqual(classes);
   });
 
   it("uses the network that takes images where there is one", () => {
