@@ -109,8 +109,8 @@ describe("lathe evaluate and lathe predict", () => {
       const [height, width] = sizes[name];
       const map = await readPng(readFileSync(join(folder, "drawn", `${name}.classes.png`)));
       const { data } = (await answer(name)).classes_full as { data: Uint8Array };
-      expect(map).toEqual({ data: new Uint8Array(data), height, width });
-      const pixels = (file: string) => sharp(file).raw().toBuffer(); // prettier-ignore
+      expect(map).toEqual({ data: new Uint8Array(data), height, width, channels: 1 });
+      const pixels = (file: string) => sharp(readFileSync(file)).raw().toBuffer(); // prettier-ignore
       const colored = await pixels(join(folder, "drawn", `${name}.colors.png`));
       expect(colored).toEqual(Buffer.from([...data].flatMap((value) => colors[value]!)));
       const image = await pixels(join(folder, "data/validation/images", `${name}.png`));
