@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { writeColors, writeImage, writeLabel, writeText } from "../shared/testing/pictures";
 import { startCommand, type Command } from "./latheCommand";
+import { ownFolders } from "./ownFolders";
 import { smallSpec } from "./specs";
 import { newFolder } from "./system";
 
@@ -124,3 +125,20 @@ it("lathe dataset check names every fault with its files without a stack, in tex
   expect(await streets.ended).toBe(2);
   expect(streets.said.stderr).toContain("whose scenes are generated: there is no file to check");
 });
+
+it.each(["voc", "kaggle"] as const)("a folder as %s has it is read as it lies, without a fault", async (kind) => {
+  await ownFolders[kind](at(kind), 10, 1);
+  const command = startCommand(folder, ["dataset", "check", kind, "--json"]);
+  started.push(command);
+  expect({ code: await command.ended, stderr: command.said.stderr }).toEqual({ code: 0, stderr: "" });
+  const { faults, train } = JSON.parse(command.said.stdout) as { faults: string[]; train: SplitJson };
+  const images = Object.fromEntries(train.classes.map(({ name, images }) => [name, images]));
+  expect({ faults, examples: train.examples }).toEqual({ faults: [], examples: 8 });
+  expect(images).toMatchObject(kind === "voc" ? { background: 8, cat: 0 } : { sky: 8, road: 8 });
+  expect(images.car).toBeGreaterThan(0);
+});
+
+interface SplitJson {
+  examples: number;
+  classes: { name: string; images: number }[];
+}

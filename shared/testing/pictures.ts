@@ -35,8 +35,8 @@ export async function writeColors(
   colors: readonly Color[],
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const pixels = Uint8Array.from({ length: height * width }, (_, i) => i % colors.length);
-  const data = Uint8Array.from([...pixels].flatMap((at) => [...(colors[at] ?? [])]));
+  const pixels = Array.from({ length: height * width }, (_, i) => colors[i % colors.length] ?? []);
+  const data = Uint8Array.from(pixels.flat());
   await sharp(data, { raw: { width, height, channels: 3 } })
     .png()
     .toFile(path);
