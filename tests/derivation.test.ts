@@ -136,9 +136,9 @@ describe("while it runs", () => {
     const { id, child } = await standing(21);
     await system.search.api.cancelSearch({ searchId: id, reason: "enough" });
     await until(() => !isAlive(child));
+    const { event } = await system.event(id, "network.kept");
     await noWork();
     expect((await names(id)).slice(-3)).toEqual(["supernet.converged", "search.cancelled", "network.kept"]);
-    const { event } = await system.event(id, "network.kept");
     expect(event.data).toMatchObject({ phase: "derive", onnx: { kind: "derived.onnx" } });
   });
 
