@@ -6,6 +6,7 @@ import { commandError, complain, errorLines, EXIT, exitCode } from "./exit";
 /** The commands in the order of the help. Each loads its modules by itself: loading those of all takes over a second of processor time. */
 const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
   run: async () => (await import("./commands/run.js")).runCommand,
+  init: async () => (await import("./commands/init.js")).initCommand,
   up: async () => (await import("./commands/up.js")).upCommand,
   search: async () => (await import("./commands/search.js")).searchCommand,
   deadletters: async () => (await import("./commands/deadletters.js")).deadLettersCommand,

@@ -138,6 +138,37 @@ it.each(["voc", "kaggle"] as const)("a folder as %s has it is read as it lies, w
   expect(images.car).toBeGreaterThan(0);
 });
 
+it("lathe init writes a spec for a folder without splits and classes, which the other commands read", async () => {
+  for (const stem of ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]) {
+    await writeImage(at(`undivided/images/${stem}.png`), 48, 96, 10 * Number(stem));
+    await writeLabel(at(`undivided/masks/${stem}.png`), 48, 96, [0, 255, 255]);
+  }
+  const lathe = async (...args: string[]): Promise<Command["said"] & { code: number | null }> => {
+    const command = startCommand(folder, args);
+    started.push(command);
+    const code = await command.ended;
+    return { code, ...command.said };
+  };
+  const init = await lathe("init", "undivided", "-o", "own.yaml", "--preset", "tiny");
+  expect(init).toMatchObject({ code: 0, stderr: "" });
+  expect(init.stdout).toContain(
+    "8 training and 2 validation images, divided at random with seed 1, 20 % for validation.",
+  );
+  expect(init.stdout).toContain("assumed: 0 is the background and 255 the foreground");
+  expect(init.stdout).toMatch(/Preset tiny: .* minutes? for the search and .* for the retraining/);
+  expect(init.stdout).toMatch(
+    /no fault\nwritten: own.yaml, own.train.txt, own.validation.txt\nnext: lathe run -f own.yaml\n$/,
+  );
+  expect(await lathe("dataset", "check", "own.yaml")).toMatchObject({ code: 0, stderr: "" });
+  const space = await lathe("space", "describe", "-f", "own.yaml");
+  expect(space).toMatchObject({ code: 0, stderr: "" });
+  expect(space.stdout).toContain("48x96");
+  expect(await lathe("init", "undivided", "-o", "own.yaml")).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("exists already") as string,
+  });
+});
+
 interface SplitJson {
   examples: number;
   classes: { name: string; images: number }[];

@@ -5,18 +5,16 @@ import { checkLayout } from "../../shared/data/check";
 import { datasetOptions, listFiles } from "../../shared/data/open";
 import { LatheError } from "../../shared/process/errors";
 import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
-import { complain, print, printJson } from "../exit";
+import { print, printJson } from "../exit";
 import { datasetNames } from "../spec/datasetNames";
 import { datasetKind, describedSpec, readSpec, type SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
 import { dataReportJson, dataReportLines } from "../view/dataReport";
+import { progressLine } from "../view/progress";
 
 interface CheckFlags extends Pick<SpecFlags, "dataset"> {
   json?: boolean;
 }
-
-/** How often the progress is drawn, in ms. */
-const DRAWN_EVERY_MS = 100;
 
 /** `lathe dataset check`: needs no stack. */
 export function datasetCommand(program: Command): void {
@@ -39,7 +37,7 @@ async function check(given: string, { dataset: kind, json }: CheckFlags): Promis
     );
   // The size is that of the space; here files are read as they are.
   const options = datasetOptions({ dataset, seed: 0 }, { inputHeight: 0, inputWidth: 0, classes: 0 });
-  const report = await checkLayout(await listFiles(options), progressLine());
+  const report = await checkLayout(await listFiles(options), progressLine("examples"));
   const path = dataset.path ?? "";
   if (json) printJson(dataReportJson(report));
   else print(...dataReportLines(report, path));
@@ -62,18 +60,4 @@ function datasetOf(given: string, kind: string | undefined): DatasetSpec {
   }
   const { dataset } = readSpec({ preset: "tiny", dataset: kind ?? "folder", data: path });
   return DatasetSpec.fromPartial(dataset ?? {});
-}
-
-/** Draws the progress on a terminal, and nothing elsewhere. */
-function progressLine(): (done: number, of: number) => void {
-  if (!process.stderr.isTTY) return () => undefined;
-  let drawn = 0;
-  return (done, of) => {
-    const now = performance.now();
-    if (done < of && now - drawn < DRAWN_EVERY_MS) return;
-    drawn = now;
-    const cells = Math.round((24 * done) / of);
-    process.stderr.write(`\r[${"#".repeat(cells)}${".".repeat(24 - cells)}] ${done}/${of} examples`);
-    if (done === of) complain("");
-  };
 }

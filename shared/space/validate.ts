@@ -52,7 +52,7 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
   ascending("dilations", space.dilations, MAX_DILATION);
   const scales = firstOf(space.scales);
   if (scales !== "1" && scales !== "1, 2") fault("scales", `is [${scales}], must be [1] or [1, 2]`);
-  const factor = 2 ** (STAGES + 1) * (space.scales.includes(2) ? 2 : 1);
+  const factor = inputFactor(space);
   for (const [field, value] of [
     ["input_height", space.inputHeight],
     ["input_width", space.inputWidth],
@@ -81,6 +81,10 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
     fault("stages", `have ${candidates} candidates in all their groups, must have at most ${MAX_SPACE_CANDIDATES}`);
   return violations;
 }
+
+/** Height and width of the input are multiples of this: the stem and the stages halve it, and so does scale 2. */
+export const inputFactor = ({ scales }: Pick<SearchSpace, "scales">): number =>
+  2 ** (STAGES + 1) * (scales.includes(2) ? 2 : 1);
 
 /** Candidates of a space over all its groups: depths, and per block its operations, each with two groups of widths. */
 function candidatesOf({ stages, dilations, scales }: SearchSpace): number {

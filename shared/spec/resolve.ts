@@ -155,7 +155,7 @@ function resolveClasses(
   if (own === undefined && asked === 0 && kind === DatasetKind.DATASET_KIND_FOLDER)
     fault(
       "space.classes",
-      "is not set, must be the number of classes of the folder; dataset.classes may name them instead",
+      'is not set, must be the number of classes of the folder; dataset.classes may name them instead, which "lathe init" proposes',
     );
   return own ?? asked;
 }

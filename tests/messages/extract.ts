@@ -4,7 +4,7 @@ import * as ts from "typescript";
 import { textsOf } from "./text";
 
 /** A message of an error as the code writes it, with its reason where the code gives one in the same place. */
-export interface Message {
+interface Message {
   readonly text: string;
   /** UPPER_SNAKE_CASE; undefined where the caller of a function decides it. */
   readonly reason: string | undefined;

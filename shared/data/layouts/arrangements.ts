@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import { datasetFault } from "../dataset";
-import { isFolder } from "../reading";
+import { exists, isFolder } from "../reading";
 import type { Roots } from "./pairs";
 
 /** Names of folders, in the order in which they are looked for. */
@@ -41,6 +41,25 @@ export async function arrangementOf(path: string, lists: Lists): Promise<Arrange
   return { train: await below(train), validation: await below(validation) };
 }
 
+/**
+ * Where the examples are that no folder and no list divides into splits: all images and labels of the folder, or those of its split train
+ * where there is no other. undefined where both splits are there, or neither images nor labels are.
+ */
+export async function undividedRoots(path: string): Promise<Roots | undefined> {
+  if (await isVoc(path)) {
+    const isListed = await exists(join(path, VOC.lists, "train.txt"));
+    return isListed ? undefined : { images: join(path, VOC.images), labels: join(path, VOC.labels) };
+  }
+  const [images, labels] = [await first(path, IMAGES), await first(path, LABELS)];
+  if (images !== undefined && labels !== undefined)
+    return (await isFolder(join(images, "train"))) ? undefined : { images, labels };
+  const train = join(path, "train");
+  if ((await first(path, VALIDATION)) !== undefined || !(await isFolder(train))) return undefined;
+  if (await isFolder(`${train}_labels`)) return beside(train);
+  const roots = await below(train);
+  return (await isFolder(roots.images)) && (await isFolder(roots.labels)) ? roots : undefined;
+}
+
 /** Whether a folder has the form of PASCAL VOC. */
 export async function isVoc(path: string): Promise<boolean> {
   return (await isFolder(join(path, VOC.images))) && (await isFolder(join(path, VOC.labels)));
@@ -56,7 +75,7 @@ async function imagesFirst(images: string, labels: string): Promise<Arrangement>
   const validation = (await Promise.all(VALIDATION.map((name) => isFolder(join(images, name))))).indexOf(true);
   if (!(await isFolder(join(images, "train"))) || validation < 0)
     throw datasetFault(
-      `${images} has no folders train and validation: name the files that list the examples of each split, dataset.train_list and dataset.validation_list`,
+      `${images} has no folders train and validation: name the files that list the examples of each split, dataset.train_list and dataset.validation_list, or let "lathe init" divide them`,
     );
   const of = (split: string): Roots => ({ images: join(images, split), labels: join(labels, split) });
   return { train: of("train"), validation: of(VALIDATION[validation]!) };

@@ -31,6 +31,18 @@ export async function folderLayout(path: string, spec: FolderSpec): Promise<Layo
   await requireFolder(path, "dataset folder");
   const classes = await classListOf(path, spec);
   const coding = codingOf(classes, spec);
+  return {
+    info: { kind: "folder", classes: classes.names, colors: classes.colors },
+    coding,
+    ...(await folderPairs(path, spec)),
+  };
+}
+
+/** The pairs of both splits of a folder. They do not depend on its classes. */
+export async function folderPairs(
+  path: string,
+  spec: FolderSpec,
+): Promise<Pick<Layout, "train" | "validation" | "faults" | "notes">> {
   const roots = await arrangementOf(path, { train: spec.trainList, validation: spec.validationList });
   const suffixes = { image: spec.imageSuffix, label: spec.labelSuffix };
   const train = await pairSplit(path, "train", roots.train, suffixes);
@@ -40,10 +52,8 @@ export async function folderLayout(path: string, spec: FolderSpec): Promise<Layo
   const passedOver = passedOverLine([...train.passedOver, ...(once ? [] : validation.passedOver)]);
   const found = suffixes.image === "" && suffixes.label === "" ? suffixLine(train.suffixes) : undefined;
   return {
-    info: { kind: "folder", classes: classes.names, colors: classes.colors },
     train: train.pairs,
     validation: validation.pairs,
-    coding,
     faults: [...train.faults, ...validation.faults],
     notes: [passedOver, found].filter((note) => note !== undefined),
   };
@@ -64,7 +74,7 @@ async function classListOf(path: string, spec: FolderSpec): Promise<ClassList> {
   if (await exists(table)) return tabulatedClasses(await readLines(table), table);
   if (await isVoc(path)) return vocClasses();
   throw datasetFault(
-    `${text} does not exist: name the classes there, one a line ("name" or "name r g b"), in class_dict.csv or in dataset.classes of the spec`,
+    `${text} does not exist: name the classes there, one a line ("name" or "name r g b"), in class_dict.csv or in dataset.classes of the spec, which "lathe init" proposes`,
     "NOT_FOUND",
   );
 }

@@ -133,26 +133,40 @@ const stripped = (name: string, suffix: string): string | undefined =>
 /** A suffix that is taken for one without being given: "_L", "-mask". */
 const SUFFIX = /^([_\-. ][A-Za-z][\w\-. ]*)?$/;
 
+/** Labels that are tried as the one of the first image. */
+const TRIED = 16;
+
 /**
- * The suffixes by which all images and labels pair, taken from the first of each; none where names pair without, or where they do not pair
- * so either.
+ * The suffixes by which all images and labels pair, taken from the first image and the labels whose names are nearest to its; none where
+ * names pair without, or where they do not pair so either.
  */
 function commonSuffixes(images: readonly string[], labels: readonly string[]): Suffixes {
   const none = { image: "", label: "" };
   const stems = { images: images.map(withoutExtension), labels: new Set(labels.map(withoutExtension)) };
   const [image] = stems.images;
-  const [label] = stems.labels;
-  if (image === undefined || label === undefined || stems.images.length !== stems.labels.size) return none;
+  if (image === undefined || stems.images.length !== stems.labels.size) return none;
   if (stems.images.some((stem) => stems.labels.has(stem))) return none;
+  const pairBy = (suffixes: Suffixes): boolean =>
+    stems.images.every((stem) => stems.labels.has(`${stripped(stem, suffixes.image) ?? ""}${suffixes.label}`));
+  const near = [...stems.labels].map((label) => ({ label, shared: sharedLength(image, label) }));
+  for (const { label, shared } of near.sort((a, b) => b.shared - a.shared).slice(0, TRIED)) {
+    const suffixes = suffixesOf(image, label, shared);
+    if (suffixes && pairBy(suffixes)) return suffixes;
+  }
+  return none;
+}
+
+function sharedLength(one: string, other: string): number {
   let shared = 0;
-  while (shared < image.length && image[shared] === label[shared]) shared++;
-  // "x_img" and "x_image" share "x_im", but their suffixes begin with the separator.
-  const rests = (at: number): Suffixes => ({ image: image.slice(at), label: label.slice(at) });
-  const isWhole = ({ image: one, label: other }: Suffixes): boolean => SUFFIX.test(one) && SUFFIX.test(other);
-  let at = shared;
-  while (at > 0 && !isWhole(rests(at))) at--;
-  const suffixes = rests(at);
-  const pairsSo = (stem: string): boolean =>
-    stems.labels.has(`${stripped(stem, suffixes.image) ?? ""}${suffixes.label}`);
-  return at > 0 && stems.images.every(pairsSo) ? suffixes : none;
+  while (shared < one.length && one[shared] === other[shared]) shared++;
+  return shared;
+}
+
+/** The ends of two names behind what they share. "x_img" and "x_image" share "x_im", but their suffixes begin with the separator. */
+function suffixesOf(image: string, label: string, shared: number): Suffixes | undefined {
+  for (let at = shared; at > 0; at--) {
+    const suffixes = { image: image.slice(at), label: label.slice(at) };
+    if (SUFFIX.test(suffixes.image) && SUFFIX.test(suffixes.label)) return suffixes;
+  }
+  return undefined;
 }

@@ -1,0 +1,79 @@
+import { isAbsolute, relative, resolve as resolvePath } from "node:path";
+import { InvalidArgumentError, type Command } from "commander";
+import { checkLayout } from "../../shared/data/check";
+import { datasetOptions, listFiles } from "../../shared/data/open";
+import { LatheError } from "../../shared/process/errors";
+import { PRESETS } from "../../shared/spec/bounds";
+import { isPreset } from "../../shared/spec/presets";
+import { complain, print } from "../exit";
+import { planned, type InitPlan, type InitRequest } from "../init/plan";
+import { chosenPreset } from "../init/preset";
+import { fitted, writeSpec } from "../init/write";
+import { onInterrupt } from "../interrupt";
+import { userFolder } from "../userFolder";
+import { dataReportLines } from "../view/dataReport";
+import { progressLine } from "../view/progress";
+import { whole } from "./options";
+
+interface InitFlags {
+  out: string;
+  preset?: string;
+  validation: number;
+  seed: number;
+  force?: boolean;
+}
+
+/** `lathe init`: needs no stack. */
+export function initCommand(program: Command): void {
+  program
+    .command("init <folder>")
+    .description("look at a folder of images and labels, and write a spec that searches a network for it")
+    .option("-o, --out <file>", "spec to write; lists of a division are written beside it", "spec.yaml")
+    .option("--preset <name>", `${PRESETS.join(", ")}; default: small, or tiny where small takes over an hour here`)
+    .option("--validation <share>", "share of the images for validation, where the folder has no splits", share, 0.2)
+    .option("--seed <number>", "seed of that division", whole, 1)
+    .option("--force", "replace existing files")
+    .action((folder: string, flags: InitFlags) => init(folder, flags));
+}
+
+function share(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < 1)) throw new InvalidArgumentError("It must be a number between 0 and 1.");
+  return value;
+}
+
+async function init(folder: string, { out, preset, ...flags }: InitFlags): Promise<void> {
+  if (preset !== undefined && !isPreset(preset))
+    throw new LatheError("INVALID_ARGUMENT", `--preset is "${preset}", must be one of ${PRESETS.join(", ")}`);
+  const at = (path: string): string => resolvePath(userFolder(), path);
+  const request: InitRequest = { path: at(folder), out: at(out), force: false, ...flags };
+  const plan = await planned(request, progressLine("labels"));
+  print(...foundLines(folder, plan), ...plan.proposal.assumed.map((line) => `assumed: ${line}`));
+  const interrupt = onInterrupt(complain);
+  try {
+    const chosen = await chosenPreset(preset, plan, interrupt.signal);
+    const rest = { ...fitted(chosen.preset, plan), preset: chosen.preset };
+    const about = ['Written by "lathe init".', ...foundLines(folder, plan), ...chosen.lines];
+    print(...chosen.lines);
+    const path = isAbsolute(folder) ? folder : relative(userFolder(), request.path) || ".";
+    const written = writeSpec(request, plan, { ...rest, about, path });
+    await report(plan, request.path);
+    print(`written: ${written.map((file) => relative(userFolder(), file)).join(", ")}`);
+    print(`next: lathe run -f ${relative(userFolder(), request.out)}`);
+  } finally {
+    interrupt.dispose();
+  }
+}
+
+/** What was found, as lines of text. */
+const foundLines = (folder: string, { what, divided: { train, validation, how } }: InitPlan): string[] => [
+  `${folder}: ${what}.`,
+  `${train.length} training and ${validation.length} validation images, divided ${how}.`,
+];
+
+/** Reads every file by what the spec says, and prints what was counted and what is wrong. */
+async function report({ dataset }: InitPlan, path: string): Promise<void> {
+  const options = datasetOptions({ dataset, seed: 0 }, { inputHeight: 0, inputWidth: 0, classes: 0 });
+  const counted = await checkLayout(await listFiles(options), progressLine("examples"));
+  print(...dataReportLines(counted, path));
+}

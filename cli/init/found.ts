@@ -1,0 +1,77 @@
+import { join } from "node:path";
+import { datasetFault } from "../../shared/data/dataset";
+import { requireNone } from "../../shared/data/faults";
+import { undividedRoots } from "../../shared/data/layouts/arrangements";
+import { camvidLayout } from "../../shared/data/layouts/camvid";
+import { cityscapesLayout } from "../../shared/data/layouts/cityscapes";
+import { folderPairs } from "../../shared/data/layouts/folder";
+import type { Pair } from "../../shared/data/layouts/layout";
+import { pairSplit } from "../../shared/data/layouts/pairs";
+import { exists, isFolder, listEntries, requireFolder } from "../../shared/data/reading";
+import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
+import { mixedPairs } from "./mixed";
+
+/** The images and labels of a folder, and what a spec says about them. */
+interface Found {
+  readonly kind: DatasetKind;
+  /** What lies there, in a few words. */
+  readonly what: string;
+  /** Both splits, or all pairs of a folder that is not divided. */
+  readonly pairs: { readonly train: readonly Pair[]; readonly validation: readonly Pair[] } | readonly Pair[];
+  /** Fields of the spec that reading the pairs needs. */
+  readonly fields: Partial<Pick<DatasetSpec, "trainList" | "validationList">>;
+}
+
+/** Lists that CamVid and sets like it have beside their folders. */
+const LISTS = { train: "train.txt", validation: "val.txt" };
+
+/** Recognises what lies in a folder. DATASET_INVALID says what was looked for and what is there, or names files that do not pair. */
+export async function found(path: string): Promise<Found> {
+  await requireFolder(path, "dataset folder");
+  if (await isFolder(join(path, "leftImg8bit"))) {
+    const { train, validation } = await cityscapesLayout(path);
+    return { ...ofKind(DatasetKind.DATASET_KIND_CITYSCAPES, "Cityscapes"), pairs: { train, validation } };
+  }
+  if ((await exists(join(path, LISTS.train))) && (await exists(join(path, LISTS.validation)))) {
+    const { train, validation, faults } = await camvidLayout(path);
+    if (faults.length === 0)
+      return {
+        ...ofKind(DatasetKind.DATASET_KIND_CAMVID, "lists train.txt and val.txt"),
+        pairs: { train, validation },
+      };
+    return divided(path, { trainList: LISTS.train, validationList: LISTS.validation });
+  }
+  const roots = await undividedRoots(path);
+  if (roots) {
+    const { pairs, faults } = await pairSplit(path, "", roots, { image: "", label: "" });
+    requireNone(faults);
+    return { ...ofKind(DatasetKind.DATASET_KIND_FOLDER, "images and labels in two folders, without splits"), pairs };
+  }
+  if (await hasSplits(path)) return divided(path, {});
+  const pairs = await mixedPairs(path);
+  if (pairs.length > 0)
+    return { ...ofKind(DatasetKind.DATASET_KIND_FOLDER, "images and labels side by side, without splits"), pairs };
+  const entries = (await listEntries(path)).map(({ name, isFolder: folder }) => (folder ? `${name}/` : name));
+  const shown = entries.slice(0, MOST_ENTRIES).join(", ") + (entries.length > MOST_ENTRIES ? ", ..." : "");
+  throw datasetFault(
+    `${path} is no arrangement of images and labels that Lathe knows (docs/own-data.md): it holds ${shown || "nothing"}`,
+  );
+}
+
+const MOST_ENTRIES = 8;
+
+const ofKind = (kind: DatasetKind, what: string): Omit<Found, "pairs"> => ({ kind, what, fields: {} });
+
+async function divided(path: string, fields: Found["fields"]): Promise<Found> {
+  const { train, validation, faults } = await folderPairs(path, DatasetSpec.fromPartial(fields));
+  requireNone(faults);
+  const what = "images and labels in two splits";
+  return { kind: DatasetKind.DATASET_KIND_FOLDER, what, pairs: { train, validation }, fields };
+}
+
+/** Whether a folder, or its folder of images, has one for the training split, or VOC's lists. */
+async function hasSplits(path: string): Promise<boolean> {
+  for (const place of ["train", "images/train", "imgs/train", "img_dir/train", "JPEGImages"])
+    if (await isFolder(join(path, place))) return true;
+  return false;
+}

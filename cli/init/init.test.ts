@@ -1,0 +1,165 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { checkLayout } from "../../shared/data/check";
+import { datasetOptions, listFiles } from "../../shared/data/open";
+import { DatasetSpec } from "../../shared/proto/lathe/v1/spec";
+import { writeColors, writeImage, writeLabel } from "../../shared/testing/pictures";
+import { parseSpec } from "../../shared/spec/parse";
+import { requested } from "../spec/specFlags";
+import { FOLDERS } from "./init.fixture";
+import { inputSize } from "./inputSize";
+import { planned, type InitRequest } from "./plan";
+import { fitted, writeSpec } from "./write";
+
+let root: string;
+let path: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), "init-"));
+  path = join(root, "data");
+  mkdirSync(path);
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+const request = (more: Partial<InitRequest> = {}): InitRequest => ({
+  path,
+  out: join(root, "spec.yaml"),
+  validation: 0.3,
+  seed: 1,
+  force: false,
+  ...more,
+});
+const quiet = (): void => undefined;
+
+/** Writes the spec of the folder, and checks all files by the spec that was written. */
+async function initialised(): Promise<{ text: string; classes: readonly string[]; train: number; validation: number }> {
+  const plan = await planned(request(), quiet);
+  const [out] = writeSpec(request(), plan, { about: ["About."], preset: "tiny", path, ...fitted("tiny", plan) });
+  const text = readFileSync(out!, "utf8");
+  const { resolved, space } = requested(parseSpec(text, out!));
+  const dataset = DatasetSpec.fromPartial(resolved.dataset);
+  const options = datasetOptions({ dataset, seed: 0 }, space);
+  const report = await checkLayout(await listFiles(options), quiet);
+  expect(report.faults).toEqual([]);
+  expect(report.classes).toHaveLength(space.classes);
+  return {
+    text,
+    classes: report.classes.filter((_, at) => report.train.pixels[at]! > 0 && report.validation.pixels[at]! > 0),
+    train: report.train.examples,
+    validation: report.validation.examples,
+  };
+}
+
+it.each<[keyof typeof FOLDERS, string[], string[]]>([
+  ["split first", ["skin", "wound"], ["kind: folder"]],
+  ["binary masks", ["background", "foreground"], ['label_values: { 0: "background", 255: "foreground" }', "# 75.0 %"]],
+  [
+    "values with gaps",
+    ["class0", "class7", "class9"],
+    ["Assumed: 255 is ignored.", "if it means that nothing is labelled"],
+  ],
+  ["masks beside their images", ["background", "foreground"], ["train_list: "]],
+  ["folders named after their splits", ["class0", "class1", "class2"], ["train_list: "]],
+  ["a training split alone", ["class1", "class2"], ['label_values: { 1: "class1", 2: "class2" }']],
+  ["colours without a list", ["background", "class1", "class2"], ['"class2 200 0 0"', "black is the class background"]],
+  ["palette masks", ["background", "foreground"], ['"foreground 200 0 0"']],
+  ["PASCAL VOC", ["background", "person"], []],
+  ["PASCAL VOC without lists", ["background", "person"], ["train_list: "]],
+  ["class_dict.csv", ["Car", "Sky"], []],
+  [
+    "CamVid",
+    [..."sky building pole road pavement tree sign fence car pedestrian bicyclist".split(" ")],
+    ["kind: camvid"],
+  ],
+  ["lists of other labels", ["class0", "class1", "class2"], ["kind: folder", 'train_list: "train.txt"']],
+  ["Cityscapes", ["road", "car"], ["kind: cityscapes"]],
+])("%s: the spec that is written reads every file", async (kind, classes, lines) => {
+  await FOLDERS[kind](path);
+  const written = await initialised();
+  expect(written).toMatchObject({ classes, train: 7, validation: 3 });
+  for (const line of lines) expect(written.text).toContain(line);
+  expect(written.text).toContain("input_height: 48\n  input_width: 64");
+});
+
+it("a division depends on the seed alone, and keeps images of equal content together", async () => {
+  await FOLDERS["binary masks"](path);
+  for (const twin of ["a", "b", "c"]) {
+    await writeImage(join(path, "images", `${twin}.png`), 48, 64, 200);
+    await writeLabel(join(path, "masks", `${twin}.png`), 48, 64, [0, 255]);
+  }
+  const validation = async (seed: number): Promise<string[]> =>
+    (await planned(request({ seed }), quiet)).divided.validation.map(({ image }) => image.slice(path.length));
+  const seeds = Array.from({ length: 12 }, (_, seed) => seed);
+  const divisions = await Promise.all(seeds.map(validation));
+  expect(await Promise.all(seeds.map(validation))).toEqual(divisions);
+  expect(new Set(divisions.map(String)).size).toBeGreaterThan(1);
+  const twins = divisions.map((images) => images.filter((image) => /[abc]\.png$/.test(image)).length);
+  expect(new Set(twins)).toEqual(new Set([0, 3]));
+});
+
+it("existing files stay unless they are to be replaced", async () => {
+  await FOLDERS["binary masks"](path);
+  writeFileSync(join(root, "spec.train.txt"), "mine");
+  await expect(planned(request(), quiet)).rejects.toThrow(/spec\.train\.txt exists already: .* --force$/);
+  await expect(planned(request({ force: true }), quiet)).resolves.toBeDefined();
+});
+
+it("a batch larger than the training split is made as small as that", async () => {
+  await FOLDERS["binary masks"](path);
+  const plan = await planned(request(), quiet);
+  expect(fitted("tiny", plan).batchSize).toBe(7);
+});
+
+it.each([
+  [[{ height: 360, width: 480, count: 3 }], 96 * 128, { height: 96, width: 128 }],
+  [[{ height: 500, width: 375, count: 1 }], 96 * 128, { height: 128, width: 96 }],
+  [[{ height: 20, width: 30, count: 1 }], 96 * 128, { height: 16, width: 32 }],
+  // The median of the aspects 1, 2 and 3.
+  [
+    [
+      { height: 300, width: 100, count: 2 },
+      { height: 100, width: 200, count: 1 },
+      { height: 200, width: 200, count: 2 },
+    ],
+    128 * 128,
+    { height: 128, width: 128 },
+  ],
+])("the input size of %j at %d pixels is %j", (sizes, area, size) => expect(inputSize(sizes, area, 16)).toEqual(size));
+
+describe("a folder that cannot be used is refused, with what was found", () => {
+  const refusal = async (): Promise<string> =>
+    planned(request(), quiet).then(
+      () => "accepted",
+      (error: Error) => error.message,
+    );
+
+  it("without images and labels", async () => {
+    await writeImage(join(path, "photos", "1.png"), 8, 8);
+    expect(await refusal()).toMatch(/is no arrangement of images and labels .*: it holds photos\/$/);
+  });
+
+  it("with a label missing", async () => {
+    await FOLDERS["binary masks"](path);
+    rmSync(join(path, "masks", "3.png"));
+    expect(await refusal()).toContain(`image ${join(path, "images", "3.png")} has no label 3.png`);
+  });
+
+  it("with one value in all labels", async () => {
+    await writeImage(join(path, "images", "1.png"), 8, 8);
+    await writeLabel(join(path, "masks", "1.png"), 8, 8, [3, 255]);
+    expect(await refusal()).toContain("the labels store 1 value that can be a class, at least 2 are needed");
+  });
+
+  it("with smoothed masks of colours", async () => {
+    const smoothed = Array.from({ length: 400 }, (_, at) => [at >> 1, at & 255, 9]);
+    await writeImage(join(path, "images", "1.png"), 20, 20);
+    await writeColors(join(path, "masks", "1.png"), 20, 20, smoothed);
+    expect(await refusal()).toContain("the labels have more than 254 colours, which cannot be classes");
+  });
+
+  it("with labels of two kinds", async () => {
+    await FOLDERS["binary masks"](path);
+    await writeColors(join(path, "masks", "1.png"), 48, 64, [[1, 2, 3]]);
+    expect(await refusal()).toContain("1 of 10 labels are images of colours, the others store values");
+  });
+});
