@@ -127,8 +127,8 @@ it("lathe dataset check names every fault with its files without a stack, in tex
 });
 
 it.each(["voc", "kaggle"] as const)("a folder as %s has it is read as it lies, without a fault", async (kind) => {
-  await ownFolders[kind](at(kind), 10, 1);
-  const command = startCommand(folder, ["dataset", "check", kind, "--json"]);
+  await ownFolders[kind](at(`drawn-${kind}`), 10, 1);
+  const command = startCommand(folder, ["dataset", "check", `drawn-${kind}`, "--json"]);
   started.push(command);
   expect({ code: await command.ended, stderr: command.said.stderr }).toEqual({ code: 0, stderr: "" });
   const { faults, train } = JSON.parse(command.said.stdout) as { faults: string[]; train: SplitJson };
@@ -155,7 +155,9 @@ it("lathe init writes a spec for a folder without splits and classes, which the 
     "8 training and 2 validation images, divided at random with seed 1, 20 % for validation.",
   );
   expect(init.stdout).toContain("assumed: 0 is the background and 255 the foreground");
-  expect(init.stdout).toMatch(/Preset tiny: .* minutes? for the search and .* for the retraining/);
+  expect(init.stdout).toMatch(
+    /Preset tiny: at most about \d+ minutes? for the search and \d+ minutes? for the retraining/,
+  );
   expect(init.stdout).toMatch(
     /no fault\nwritten: own.yaml, own.train.txt, own.validation.txt\nnext: lathe run -f own.yaml\n$/,
   );

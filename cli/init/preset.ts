@@ -1,11 +1,8 @@
 import { availableParallelism } from "node:os";
-import type { ProfileReport } from "../../services/supernet/training/profile";
 import { trainingProcess } from "../../services/supernet/training/jobs";
 import { LatheError } from "../../shared/process/errors";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
-import { largestGenotype } from "../../shared/space/genotype";
-import { networkCosts } from "../../shared/space/networkCosts";
 import type { Preset } from "../../shared/spec/bounds";
 import { requested } from "../spec/specFlags";
 import type { InitPlan } from "./plan";
@@ -38,15 +35,15 @@ export async function chosenPreset(
   const less = await measured("tiny");
   return {
     preset: "tiny",
-    lines: [lineOf("tiny", less), `Preset small would take about ${Math.round(total(minutes))} minutes.`],
+    lines: [lineOf("tiny", less), `Preset small would take up to about ${Math.ceil(total(minutes))} minutes.`],
   };
 }
 
 const total = ({ search, retraining }: Minutes): number => search + retraining;
 
 function lineOf(preset: Preset, { search, retraining }: Minutes): string {
-  const about = (minutes: number): string => (minutes < 1 ? "under a minute" : `about ${Math.round(minutes)} minutes`);
-  return `Preset ${preset}: ${about(search)} for the search and ${about(retraining)} for the retraining, on this machine's processor as busy as it is now.`;
+  const most = (minutes: number): string => `${Math.ceil(minutes)} minute${minutes > 1 ? "s" : ""}`;
+  return `Preset ${preset}: at most about ${most(search)} for the search and ${most(retraining)} for the retraining, on this machine's processor as busy as it is now.`;
 }
 
 function specOf(preset: Preset, plan: InitPlan): SearchSpec {
@@ -60,9 +57,8 @@ function specOf(preset: Preset, plan: InitPlan): SearchSpec {
 }
 
 /**
- * Measures the training steps of a spec's whole supernet on this machine, and multiplies them by the steps of the search: an upper bound,
- * because a shrinking supernet gets faster. The retraining is computed from the rate of MACs that was measured and from the largest network
- * of the space times the target of the cost. Validation counts as a forward pass.
+ * Measures the steps of a search on this machine, and multiplies them by their number. Both are upper bounds: a shrinking supernet gets
+ * faster, and the largest network of the space is measured. Validation counts as a forward pass.
  */
 async function expectedMinutes(
   given: SearchSpec,
@@ -72,22 +68,13 @@ async function expectedMinutes(
   const { resolved: spec, space } = requested(given);
   const engine = { engine: "onnxruntime", provider: "cpu", threads: availableParallelism() } as const;
   const job = { spec, space, table: macsTable(space), ...STEPS };
-  const outcome = await trainingProcess().run({ engine, kind: "profile", job }, { signal });
-  if (outcome.kind !== "profile") throw new LatheError("INTERNAL", `a profile came back as ${outcome.kind}`);
-  const { training, retraining, cost } = spec;
-  const weights = stepOf(outcome.report, "weights");
-  const both = outcome.report.steps.reduce((sum, { seconds }) => sum + seconds, 0);
-  const forward = weights.seconds / PASSES / training.batchSize;
-  const search = training.epochs * (Math.floor(train.length / training.batchSize) * both + validation.length * forward);
-  const head = { kind: "aggregation", pyramidChannels: retraining.pyramidChannels, dropout: 0 } as const;
-  const { macs } = networkCosts(largestGenotype(space), head);
-  const image = (cost.target * macs * weights.seconds) / weights.macs;
-  const perEpoch = retraining.batchSize * Math.floor(train.length / retraining.batchSize) * PASSES + validation.length;
-  return { search: search / 60, retraining: (retraining.epochs * perEpoch * image) / 60 };
-}
-
-function stepOf({ steps }: ProfileReport, name: string): ProfileReport["steps"][number] {
-  const found = steps.find(({ step }) => step === name);
-  if (found) return found;
-  throw new LatheError("INTERNAL", `a profile came back without the step ${name}`);
+  const outcome = await trainingProcess().run({ engine, kind: "pace", job }, { signal });
+  if (outcome.kind !== "pace") throw new LatheError("INTERNAL", `a pace came back as ${outcome.kind}`);
+  const { weights, alphas, retraining } = outcome.pace;
+  const minutes = (step: number, forward: number, { epochs, batchSize }: { epochs: number; batchSize: number }) =>
+    (epochs * (Math.floor(train.length / batchSize) * step + (validation.length / batchSize) * forward)) / 60;
+  return {
+    search: minutes(weights + alphas, weights / PASSES, spec.training),
+    retraining: minutes(retraining, retraining / PASSES, spec.retraining),
+  };
 }

@@ -7,6 +7,7 @@ import type { Genotype, SearchSpace } from "../../../shared/proto/lathe/v1/space
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { SearchOutcome, SearchJob } from "./algorithms/search";
 import type { MemoryEstimate } from "./memory";
+import type { Pace } from "./pace";
 import type { ProfileJob, ProfileReport } from "./profile";
 import type { RetrainJob } from "./retrain";
 import type { TrainingCalls } from "./port";
@@ -18,6 +19,7 @@ export type Job = JobSettings &
     | { kind: "retrain"; job: RetrainJob }
     | { kind: "evaluate"; job: EvaluateJob }
     | { kind: "profile"; job: ProfileJob }
+    | { kind: "pace"; job: ProfileJob }
     | { kind: "estimate"; job: Pick<SearchJob, "spec" | "space" | "table"> }
   );
 
@@ -40,6 +42,7 @@ export type Outcome =
   | { kind: "retrain"; event: NetworkTrained }
   | { kind: "evaluate"; miou: number; miouClasses: number; loss: number }
   | { kind: "profile"; report: ProfileReport }
+  | { kind: "pace"; pace: Pace }
   | { kind: "estimate"; estimate: MemoryEstimate };
 
 /** Puts the large buffers of a step into huge pages, which halves the time of a large step. glibc reads this when a process starts. */

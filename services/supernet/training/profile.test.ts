@@ -1,6 +1,7 @@
 import { macsTable } from "../../../shared/space/cost";
 import { resolve } from "../../../shared/spec/resolve";
 import { briefSpec } from "../../../shared/testing/training";
+import { measurePace } from "./pace";
 import { profileSteps } from "./profile";
 
 const { spec, space } = resolve(briefSpec());
@@ -31,4 +32,12 @@ it("profiles both steps of a search's whole supernet, by part of the network", a
 it("stops between steps when its signal aborts", async () => {
   const job = { spec, space, table: macsTable(space), warmUp: 1, runs: 2 };
   await expect(profileSteps(engine, job, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
+});
+
+it("measures the steps of the supernet and of the largest network's retraining", async () => {
+  const job = { spec, space, table: macsTable(space), warmUp: 1, runs: 2 };
+  const pace = await measurePace(engine, job, new AbortController().signal);
+  expect(Object.keys(pace)).toEqual(["weights", "alphas", "retraining"]);
+  for (const seconds of Object.values(pace)) expect(seconds).toBeGreaterThan(0);
+  await expect(measurePace(engine, job, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
 });

@@ -58,11 +58,11 @@ export async function profileSteps(
     const engine = await createEngine(options);
     // One trainer at a time: two would take twice the memory.
     const plain = await openSupernetTrainer(engine, state, steps);
-    const seconds = await timed(plain, job, signal).finally(() => plain.release());
+    const seconds = await timedSteps(plain, job, signal).finally(() => plain.release());
     const profiles = new Profiles(folder);
     const profiled = await openSupernetTrainer(await createEngine({ ...options, profiling: profiles }), state, steps);
     const profile = async () => {
-      const names = Object.keys(await timed(profiled, job, signal)) as Step[];
+      const names = Object.keys(await timedSteps(profiled, job, signal)) as Step[];
       return names.map((name) => [name, profiles.read(name, warmUp, overheadSeconds)] as const);
     };
     const read = await profile().finally(() => profiled.release());
@@ -87,7 +87,7 @@ export async function profileSteps(
 }
 
 /** Median time of each of a trainer's steps after the warm-up, in seconds. The two steps alternate, as in a search. */
-async function timed(
+export async function timedSteps(
   trainer: SupernetTrainer,
   { spec, space, warmUp, runs }: ProfileJob,
   signal: AbortSignal,

@@ -7,6 +7,7 @@ import { search } from "./algorithms/algorithms";
 import { evaluateGenotype } from "./evaluate";
 import type { Job, Outcome } from "./jobs";
 import { estimateMemory } from "./memory";
+import { measurePace } from "./pace";
 import { NOTICES, type TrainingCalls } from "./port";
 import { profileSteps } from "./profile";
 import { retrain } from "./retrain";
@@ -25,6 +26,8 @@ serveWorker<Job, Call<TrainingCalls>, Outcome, Reply<TrainingCalls>>(async (job,
       return { kind: "evaluate", ...(await evaluateGenotype(engine, job.job, port.signal)) };
     case "estimate":
       return { kind: "estimate", estimate: await estimateMemory(job.engine, job.job) };
+    case "pace":
+      return { kind: "pace", pace: await measurePace(job.engine, job.job, port.signal) };
     case "profile":
       return { kind: "profile", report: await profileSteps(job.engine, job.job, port.signal) };
   }
