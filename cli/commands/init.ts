@@ -1,6 +1,7 @@
 import { isAbsolute, relative, resolve as resolvePath } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
 import { checkLayout } from "../../shared/data/check";
+import { datasetFault } from "../../shared/data/dataset";
 import { datasetOptions, listFiles } from "../../shared/data/open";
 import { LatheError } from "../../shared/process/errors";
 import { PRESETS } from "../../shared/spec/bounds";
@@ -57,8 +58,10 @@ async function init(folder: string, { out, preset, ...flags }: InitFlags): Promi
     print(...chosen.lines);
     const path = isAbsolute(folder) ? folder : relative(userFolder(), request.path) || ".";
     const written = writeSpec(request, plan, { ...rest, about, path });
-    await report(plan, request.path);
+    const faults = await report(plan, request.path);
     print(`written: ${written.map((file) => relative(userFolder(), file)).join(", ")}`);
+    if (faults > 0)
+      throw datasetFault(`${folder} has ${faults} kind${faults > 1 ? "s" : ""} of faults: mend the files`);
     print(`next: lathe run -f ${relative(userFolder(), request.out)}`);
   } finally {
     interrupt.dispose();
@@ -71,9 +74,10 @@ const foundLines = (folder: string, { what, divided: { train, validation, how } 
   `${train.length} training and ${validation.length} validation images, divided ${how}.`,
 ];
 
-/** Reads every file by what the spec says, and prints what was counted and what is wrong. */
-async function report({ dataset }: InitPlan, path: string): Promise<void> {
+/** Reads every file by what the spec says, prints what was counted and what is wrong, and returns the number of faults. */
+async function report({ dataset }: InitPlan, path: string): Promise<number> {
   const options = datasetOptions({ dataset, seed: 0 }, { inputHeight: 0, inputWidth: 0, classes: 0 });
   const counted = await checkLayout(await listFiles(options), progressLine("examples"));
   print(...dataReportLines(counted, path));
+  return counted.faults.length;
 }

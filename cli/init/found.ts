@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { datasetFault } from "../../shared/data/dataset";
 import { requireNone } from "../../shared/data/faults";
 import { undividedRoots } from "../../shared/data/layouts/arrangements";
@@ -49,12 +49,20 @@ export async function found(path: string): Promise<Found> {
   }
   if (await hasSplits(path)) return divided(path, {});
   const pairs = await mixedPairs(path);
+  const spaced = pairs.find(({ image, label }) => /\s/.test(relative(path, image) + relative(path, label)));
+  if (spaced)
+    throw datasetFault(
+      `${spaced.image} lies beside its label and has a space in its name, which a list of both cannot hold: rename the files, or put images and labels into two folders`,
+    );
   if (pairs.length > 0)
     return { ...ofKind(DatasetKind.DATASET_KIND_FOLDER, "images and labels side by side, without splits"), pairs };
   const entries = (await listEntries(path)).map(({ name, isFolder: folder }) => (folder ? `${name}/` : name));
   const shown = entries.slice(0, MOST_ENTRIES).join(", ") + (entries.length > MOST_ENTRIES ? ", ..." : "");
+  const drawn = entries.some((name) => /\.(json|xml)$/i.test(name))
+    ? "; outlines in JSON or XML must be drawn as PNG masks first"
+    : "";
   throw datasetFault(
-    `${path} is no arrangement of images and labels that Lathe knows (docs/own-data.md): it holds ${shown || "nothing"}`,
+    `${path} is no arrangement of images and labels that Lathe knows (docs/own-data.md): it holds ${shown || "nothing"}${drawn}`,
   );
 }
 

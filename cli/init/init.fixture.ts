@@ -43,6 +43,7 @@ export const FOLDERS = {
   "binary masks": (root: string) => write(root, (stem) => [`images/${stem}`, `masks/${stem}`], values(0, 0, 0, 255)),
   "values with gaps": (root: string) =>
     write(root, (stem) => [`images/bonn/${stem}`, `labels/bonn/${stem}`], values(0, 7, 9, 255)),
+  "folders in capitals": (root: string) => write(root, (stem) => [`Images/${stem}`, `Masks/${stem}`], values(0, 1)),
   "masks beside their images": (root: string) => write(root, (stem) => [stem, `${stem}_mask`], values(0, 1)),
   "folders named after their splits": (root: string) =>
     write(

@@ -58,6 +58,7 @@ it.each<[keyof typeof FOLDERS, string[], string[]]>([
     ["class0", "class7", "class9"],
     ["Assumed: 255 is ignored.", "if it means that nothing is labelled"],
   ],
+  ["folders in capitals", ["background", "foreground"], []],
   ["masks beside their images", ["background", "foreground"], ["train_list: "]],
   ["folders named after their splits", ["class0", "class1", "class2"], ["train_list: "]],
   ["a training split alone", ["class1", "class2"], ['label_values: { 1: "class1", 2: "class2" }']],
@@ -138,6 +139,26 @@ describe("a folder that cannot be used is refused, with what was found", () => {
     expect(await refusal()).toMatch(/is no arrangement of images and labels .*: it holds photos\/$/);
   });
 
+  it("with outlines in JSON", async () => {
+    await writeImage(join(path, "1.png"), 8, 8);
+    writeFileSync(join(path, "1.json"), "{}");
+    expect(await refusal()).toContain(
+      "it holds 1.json, 1.png; outlines in JSON or XML must be drawn as PNG masks first",
+    );
+  });
+
+  it("with one image", async () => {
+    await writeImage(join(path, "images", "1.png"), 8, 8);
+    await writeLabel(join(path, "masks", "1.png"), 8, 8, [0, 1]);
+    expect(await refusal()).toContain("has 1 image to divide, must have at least 2 of different content");
+  });
+
+  it("with spaces in names that only a list of images and labels could pair", async () => {
+    await writeImage(join(path, "my photo.png"), 8, 8);
+    await writeLabel(join(path, "my photo_mask.png"), 8, 8, [0, 1]);
+    expect(await refusal()).toContain("has a space in its name, which a list of both cannot hold");
+  });
+
   it("with a label missing", async () => {
     await FOLDERS["binary masks"](path);
     rmSync(join(path, "masks", "3.png"));
@@ -145,15 +166,19 @@ describe("a folder that cannot be used is refused, with what was found", () => {
   });
 
   it("with one value in all labels", async () => {
-    await writeImage(join(path, "images", "1.png"), 8, 8);
-    await writeLabel(join(path, "masks", "1.png"), 8, 8, [3, 255]);
+    for (const stem of ["1", "2"]) {
+      await writeImage(join(path, "images", `${stem}.png`), 8, 8, Number(stem));
+      await writeLabel(join(path, "masks", `${stem}.png`), 8, 8, [3, 255]);
+    }
     expect(await refusal()).toContain("the labels store 1 value that can be a class, at least 2 are needed");
   });
 
   it("with smoothed masks of colours", async () => {
     const smoothed = Array.from({ length: 400 }, (_, at) => [at >> 1, at & 255, 9]);
-    await writeImage(join(path, "images", "1.png"), 20, 20);
-    await writeColors(join(path, "masks", "1.png"), 20, 20, smoothed);
+    for (const stem of ["1", "2"]) {
+      await writeImage(join(path, "images", `${stem}.png`), 20, 20, Number(stem));
+      await writeColors(join(path, "masks", `${stem}.png`), 20, 20, smoothed);
+    }
     expect(await refusal()).toContain("the labels have more than 254 colours, which cannot be classes");
   });
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { relative, sep } from "node:path";
+import { datasetFault } from "../../shared/data/dataset";
 import type { Pair } from "../../shared/data/layouts/layout";
 import { MAX_IMAGE_BYTES, readBytes } from "../../shared/data/reading";
 import { createRandom } from "../../shared/engine/random";
@@ -36,6 +37,10 @@ export async function divide(path: string, pairs: readonly Pair[], share: number
       .digest("hex");
     groups.set(key, [...(groups.get(key) ?? []), pair]);
   }
+  if (groups.size < 2)
+    throw datasetFault(
+      `${path} has ${groups.size} image to divide, must have at least 2 of different content: one for each split`,
+    );
   const random = createRandom(seed, "init/split");
   const order = [...groups.values()];
   for (let at = order.length - 1; at > 0; at--) {

@@ -1,7 +1,7 @@
-import { writeFileSync } from "node:fs";
 import { presetSpec } from "../../shared/spec/presets";
 import { inputFactor } from "../../shared/space/validate";
 import type { Preset } from "../../shared/spec/bounds";
+import { writeOut } from "../commands/options";
 import { inputSize } from "./inputSize";
 import type { InitPlan, InitRequest } from "./plan";
 import { listText } from "./split";
@@ -25,9 +25,9 @@ export function writeSpec(
 ): string[] {
   const text = specText({ ...rest, ...proposal, kind: dataset.kind, fields: dataset });
   if (lists) {
-    writeFileSync(lists.train, listText(path, divided.train));
-    writeFileSync(lists.validation, listText(path, divided.validation));
+    writeOut(lists.train, listText(path, divided.train));
+    writeOut(lists.validation, listText(path, divided.validation));
   }
-  writeFileSync(out, text);
+  writeOut(out, text);
   return [out, ...(lists ? [lists.train, lists.validation] : [])];
 }

@@ -1,11 +1,11 @@
 import { join, resolve } from "node:path";
 import { datasetFault } from "../dataset";
-import { exists, isFolder } from "../reading";
+import { exists, isFolder, listEntries } from "../reading";
 import type { Roots } from "./pairs";
 
 /** Names of folders, in the order in which they are looked for. */
 const IMAGES = ["images", "imgs", "img_dir"];
-const LABELS = ["labels", "masks", "annotations", "ann_dir"];
+const LABELS = ["labels", "masks", "annotations", "ann_dir", "stuffthingmaps"];
 const VALIDATION = ["validation", "val", "valid"];
 /** Folders of the PASCAL VOC challenge. */
 const VOC = { images: "JPEGImages", labels: "SegmentationClass", lists: join("ImageSets", "Segmentation") };
@@ -91,8 +91,13 @@ async function below(split: string): Promise<Roots> {
   return { images, labels };
 }
 
-/** The first of some folders that exists. */
+/** The first of some folders that exists, in any case of its letters. */
 async function first(path: string, names: readonly string[]): Promise<string | undefined> {
-  for (const name of names) if (await isFolder(join(path, name))) return join(path, name);
+  if (!(await isFolder(path))) return undefined;
+  const folders = (await listEntries(path)).filter((entry) => entry.isFolder).map(({ name }) => name);
+  for (const name of names) {
+    const found = folders.includes(name) ? name : folders.find((folder) => folder.toLowerCase() === name);
+    if (found !== undefined) return join(path, found);
+  }
   return undefined;
 }
