@@ -51,5 +51,5 @@ function splitChange(
     ...(added.length > 0 ? [`added ${named(added)}`] : []),
     ...(removed > 0 ? [`removed ${removed}`] : []),
   ];
-  return [`${what} split: examples ${parts.length > 0 ? parts.join(", ") : "in another order"}`];
+  return [`${what} split: examples ${parts.length > 0 ? parts.join(", ") : "in another order or number"}`];
 }

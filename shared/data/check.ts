@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { LatheError } from "../process/errors";
 import { classesOf } from "./coding";
 import { coverageOf, type Counts } from "./coverage";
@@ -6,7 +5,8 @@ import { datasetFault, IGNORE, reasonOf } from "./dataset";
 import { decodePixels } from "./decode";
 import { faultsOf } from "./faults";
 import { checkPair } from "./files";
-import { decodeLabel, type Size } from "./images";
+import { codingPrint, dataPrint, sha256, splitPrint } from "./fingerprint";
+import { decodeLabel, type OnBytes, type Size } from "./images";
 import type { Layout, Pair } from "./layouts/layout";
 import { MAX_IMAGE_BYTES, readBytes } from "./reading";
 
@@ -30,6 +30,8 @@ export interface SplitReport {
 
 export interface DataReport {
   readonly classes: readonly string[];
+  /** The fingerprint of what a search of this spec reads; undefined where a file could not be read. */
+  readonly sha256: string | undefined;
   readonly train: SplitReport;
   readonly validation: SplitReport;
   readonly faults: readonly FaultGroup[];
@@ -41,7 +43,11 @@ export interface DataReport {
  * Decodes every file of a layout once, and reports all faults, the pixels of each class and images of equal content. It keeps no image.
  * `progress` is called after each example with the number of those that are done.
  */
-export async function checkLayout(layout: Layout, progress: (done: number, of: number) => void): Promise<DataReport> {
+export async function checkLayout(
+  layout: Layout,
+  used: Used,
+  progress: (done: number, of: number) => void,
+): Promise<DataReport> {
   const faults = [...layout.faults];
   const files = new Map<string, Content>();
   const of = layout.train.length + layout.validation.length;
@@ -49,9 +55,7 @@ export async function checkLayout(layout: Layout, progress: (done: number, of: n
   const count = async (pairs: readonly Pair[]): Promise<Tally> => {
     const tally = emptyTally(layout.info.classes.length);
     const check = async (index: number): Promise<void> => {
-      const { content, faults: found } = await examined(pairs[index]!, layout, tally);
-      if (content) files.set(pairs[index]!.image, content);
-      faults.push(...found);
+      faults.push(...(await examined(pairs[index]!, layout, tally, files)));
       progress(++done, of);
     };
     faults.push(...(await faultsOf(pairs.length, check, Infinity)));
@@ -64,6 +68,7 @@ export async function checkLayout(layout: Layout, progress: (done: number, of: n
   if (fault !== undefined && faults.length === 0) faults.push(datasetFault(fault));
   return {
     classes: layout.info.classes,
+    sha256: faults.length > 0 ? undefined : printed(layout, used, files),
     train: reported(train, layout.train.length),
     validation: reported(validation, layout.validation.length),
     faults: grouped(faults),
@@ -72,8 +77,22 @@ export async function checkLayout(layout: Layout, progress: (done: number, of: n
   };
 }
 
-/** SHA-256 of an image file. */
+/** SHA-256 of a file. */
 type Content = string;
+
+/** The folder of a data set, and the pairs of a layout that a search uses. */
+interface Used {
+  readonly folder: string;
+  readonly train: readonly Pair[];
+  readonly validation: readonly Pair[];
+}
+
+function printed({ info, coding }: Layout, { folder, ...used }: Used, files: ReadonlyMap<string, Content>): string {
+  const [train, validation] = [used.train, used.validation].map(
+    (pairs) => splitPrint(folder, pairs, (path) => files.get(path) ?? "").sha256,
+  );
+  return dataPrint(codingPrint(info.classes, coding), train ?? "", validation ?? "");
+}
 
 interface Tally extends Counts {
   pixels: number[];
@@ -91,18 +110,20 @@ const emptyTally = (classes: number): Tally => ({
   unlisted: 0,
 });
 
-/** Decodes a pair, counts it, and returns every fault of it. */
+/** Decodes a pair, counts it, notes the digests of its files, and returns every fault of it. */
 async function examined(
   pair: Pair,
   { coding }: Layout,
   tally: Tally,
-): Promise<{ content: Content | undefined; faults: LatheError[] }> {
+  files: Map<string, Content>,
+): Promise<LatheError[]> {
   const faults: LatheError[] = [];
   const noted = async <T>(file: string, work: () => Promise<T>): Promise<T | undefined> =>
     work().catch((thrown: unknown) => void faults.push(ofPair(LatheError.from(thrown), file, pair)));
-  const image = await noted(pair.image, () => imageOf(pair.image));
+  const hash = (path: string) => (bytes: Buffer) => files.set(path, sha256(bytes));
+  const image = await noted(pair.image, () => imageOf(pair.image, hash(pair.image)));
   const label = await noted(pair.label, async () => {
-    const stored = await decodeLabel(pair.label);
+    const stored = await decodeLabel(pair.label, hash(pair.label));
     const { height, width } = stored;
     return { ...classesOf(stored, coding, pair.label), stored: { height, width } };
   });
@@ -112,14 +133,16 @@ async function examined(
     tally.sizes.set(size, (tally.sizes.get(size) ?? 0) + 1);
   }
   if (image && label) await noted(pair.label, () => Promise.resolve().then(() => checkPair(pair, image, label)));
-  return { content: image?.content, faults };
+  return faults;
 }
 
-async function imageOf(path: string): Promise<{ content: Content; stored: Size; orientation: number }> {
+async function imageOf(path: string, onBytes: OnBytes): Promise<{ stored: Size; orientation: number }> {
   const bytes = await readBytes(path, "image", MAX_IMAGE_BYTES);
   try {
     const { height, width, orientation } = await decodePixels(bytes);
-    return { content: createHash("sha256").update(bytes).digest("hex"), stored: { height, width }, orientation };
+    // After decoding: what cannot be decoded is no duplicate.
+    onBytes(bytes);
+    return { stored: { height, width }, orientation };
   } catch (error) {
     throw datasetFault(`image ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
   }

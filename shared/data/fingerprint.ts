@@ -35,7 +35,9 @@ export function splitPrint(folder: string, pairs: readonly Pair[], digestOf: (pa
     contents: `${digestOf(image)} ${digestOf(label)}`,
   }));
   const all = sha256(rows.map(({ names, contents }) => `${names} ${contents}\n`).join(""));
-  const short = rows.flatMap(({ names, contents }) => [names, contents].map((text) => sha256(text).slice(0, 2 * SHORT)));
+  const short = rows.flatMap(({ names, contents }) =>
+    [names, contents].map((text) => sha256(text).slice(0, 2 * SHORT)),
+  );
   return { sha256: all, files: rows.length > MOST_FILES ? "" : Buffer.from(short.join(""), "hex").toString("base64") };
 }
 
