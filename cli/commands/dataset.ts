@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { resolve as resolvePath } from "node:path";
 import type { Command } from "commander";
 import { checkLayout } from "../../shared/data/check";
-import { datasetOptions, listFiles, usedFiles } from "../../shared/data/open";
+import { datasetOptions, listFiles } from "../../shared/data/open";
 import { LatheError } from "../../shared/process/errors";
 import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
 import { complain, print, printJson } from "../exit";
@@ -41,7 +41,7 @@ async function check(given: string, { dataset: kind, json }: CheckFlags): Promis
   const options = datasetOptions({ dataset, seed: 0 }, { inputHeight: 0, inputWidth: 0, classes: 0 });
   const path = dataset.path ?? "";
   const layout = await listFiles(options);
-  const report = await checkLayout(layout, { folder: path, ...usedFiles(options, layout) }, progressLine());
+  const report = await checkLayout(layout, options, progressLine());
   if (json) printJson(dataReportJson(report));
   else print(...dataReportLines(report, path));
   const files = report.faults.reduce((sum, group) => sum + Math.max(1, group.files.length), 0);

@@ -6,7 +6,7 @@ import sharp from "sharp";
 import { DatasetSpec } from "../proto/lathe/v1/spec";
 import { writeColors, writeImage, writeLabel, writeText } from "../testing/pictures";
 import { checkLayout } from "./check";
-import { listFiles, openDataset, usedFiles } from "./open";
+import { listFiles, openDataset } from "./open";
 
 let folder: string;
 const at = (name: string): string => join(folder, name);
@@ -15,7 +15,7 @@ const check = async (
   progress: (done: number, of: number) => void = () => undefined,
 ) => {
   const layout = await listFiles({ kind: "folder", path: folder, folder: DatasetSpec.fromPartial(spec) });
-  return checkLayout(layout, { folder, ...usedFiles({ path: folder, ...spec }, layout) }, progress);
+  return checkLayout(layout, { ...spec, path: folder }, progress);
 };
 /** A pair of 8x8; its tone makes the image differ from others. */
 async function pair(stem: string, tone: number, values: readonly number[] = [0, 1]): Promise<void> {
@@ -173,4 +173,7 @@ it("prints the fingerprint that a training of the same spec records, also of a p
   const half = (await check({ trainExamples: 2 })).sha256;
   expect([whole, half]).toEqual([await recorded(), await recorded(2)]);
   expect(half).not.toBe(whole);
+  const more = await check({ trainExamples: 5 });
+  expect(more.sha256).toBeUndefined();
+  expect(more.faults).toMatchObject([{ what: `split train of ${folder} has 4 examples, 5 were asked for`, files: [] }]);
 });

@@ -7,7 +7,7 @@ import { faultsOf } from "./faults";
 import { checkPair } from "./files";
 import { codingPrint, dataPrint, sha256, splitPrint } from "./fingerprint";
 import { decodeLabel, type OnBytes, type Size } from "./images";
-import type { Layout, Pair } from "./layouts/layout";
+import { usedFiles, type Layout, type Pair, type Use } from "./layouts/layout";
 import { MAX_IMAGE_BYTES, readBytes } from "./reading";
 
 /** Faults of one kind, told once. */
@@ -45,7 +45,7 @@ export interface DataReport {
  */
 export async function checkLayout(
   layout: Layout,
-  used: Used,
+  use: Use,
   progress: (done: number, of: number) => void,
 ): Promise<DataReport> {
   const faults = [...layout.faults];
@@ -66,9 +66,11 @@ export async function checkLayout(
   const { fault, warnings } = coverageOf(layout.info.classes, layout.coding, train, validation);
   // Labels that were not read say nothing about their coverage.
   if (fault !== undefined && faults.length === 0) faults.push(datasetFault(fault));
+  const print = faults.length === 0 ? printed(layout, use, files) : undefined;
+  if (print instanceof LatheError) faults.push(print);
   return {
     classes: layout.info.classes,
-    sha256: faults.length > 0 ? undefined : printed(layout, used, files),
+    sha256: typeof print === "string" ? print : undefined,
     train: reported(train, layout.train.length),
     validation: reported(validation, layout.validation.length),
     faults: grouped(faults),
@@ -80,18 +82,17 @@ export async function checkLayout(
 /** SHA-256 of a file. */
 type Content = string;
 
-/** The folder of a data set, and the pairs of a layout that a search uses. */
-interface Used {
-  readonly folder: string;
-  readonly train: readonly Pair[];
-  readonly validation: readonly Pair[];
-}
-
-function printed({ info, coding }: Layout, { folder, ...used }: Used, files: ReadonlyMap<string, Content>): string {
-  const [train, validation] = [used.train, used.validation].map(
-    (pairs) => splitPrint(folder, pairs, (path) => files.get(path) ?? "").sha256,
-  );
-  return dataPrint(codingPrint(info.classes, coding), train ?? "", validation ?? "");
+/** The fingerprint of what a search uses; the fault where it asks for more examples than there are. */
+function printed(layout: Layout, use: Use, files: ReadonlyMap<string, Content>): string | LatheError {
+  try {
+    const { train, validation } = usedFiles(use, layout);
+    const [first, second] = [train, validation].map(
+      (pairs) => splitPrint(use.path ?? "", pairs, (path) => files.get(path) ?? "").sha256,
+    );
+    return dataPrint(codingPrint(layout.info.classes, layout.coding), first!, second!);
+  } catch (error) {
+    return LatheError.from(error);
+  }
 }
 
 interface Tally extends Counts {

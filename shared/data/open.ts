@@ -9,7 +9,7 @@ import { type Dataset, type DatasetInfo, datasetFault } from "./dataset";
 import { requireNone } from "./faults";
 import { folderLayout, type FolderSpec } from "./layouts/folder";
 import "./images"; // sharp must be loaded by the main thread first; otherwise its libraries are unloaded with the first thread that ends
-import { spread, type Layout, type Pair } from "./layouts/layout";
+import { usedFiles, type Layout, type Pair } from "./layouts/layout";
 import { LoadingThread, threadSplit, type Source } from "./loading/loading";
 import { streetsInfo } from "./streets/classes";
 
@@ -174,17 +174,6 @@ export async function listFiles({
     throw datasetFault(`dataset ${kind} needs a path: the folder that holds it`);
   }
   return LAYOUTS[kind](path, folder ?? DatasetSpec.fromPartial({}));
-}
-
-/** The pairs of a layout that a data set uses. */
-export function usedFiles(
-  { path, trainExamples, validationExamples }: Pick<DatasetOptions, "path" | "trainExamples" | "validationExamples">,
-  layout: Layout,
-): { train: readonly Pair[]; validation: readonly Pair[]; whole: boolean } {
-  const train = spread(layout.train, trainExamples, `train of ${path}`);
-  const validation = spread(layout.validation, validationExamples, `validation of ${path}`);
-  const whole = train.length === layout.train.length && validation.length === layout.validation.length;
-  return { train, validation, whole };
 }
 
 async function files(options: DatasetOptions): Promise<Contents> {
