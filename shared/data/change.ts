@@ -6,7 +6,7 @@ import { shortDigests } from "./fingerprint";
 const NAMES_TO_TELL = 5;
 
 /** Why the data of a data set is not that of the first epoch of its search, in one sentence; undefined where it is the same. */
-export function dataChange(
+function dataChange(
   recorded: DatasetFigures | undefined,
   read: DatasetFigures,
   { train, validation }: { train: Pick<Split, "name">; validation: Pick<Split, "name"> },
