@@ -27,13 +27,14 @@ export function dataParts(
 function dataTable({ spec, space, result }: Search): Html | undefined {
   const { dataset } = spec ?? {};
   if (!dataset) return undefined;
-  const asked = (count: number | undefined) => (count ? `${count} examples` : undefined);
+  // Once the data has been read, the table of the splits has the numbers.
+  const asked = (count: number | undefined) => (count && !result?.dataset ? `${count} examples` : undefined);
   const classes = result?.dataset?.classes ?? result?.classScores.map(({ name }) => name) ?? [];
   return facts("Data", [
     ["kind", enumWord(DatasetKind, "DATASET_KIND_", dataset.kind)],
     ["folder", dataset.path],
-    ["training split, by the spec", asked(dataset.trainExamples)],
-    ["validation split, by the spec", asked(dataset.validationExamples)],
+    ["training split", asked(dataset.trainExamples)],
+    ["validation split", asked(dataset.validationExamples)],
     ["read at", space && `${space.inputHeight}x${space.inputWidth}`],
     ["classes", classes.length > 0 ? classes.join(", ") : space?.classes],
     ["fingerprint", result?.dataset?.sha256],
