@@ -58,7 +58,7 @@ inBrowser(`a report in a browser${executablePath === undefined ? " (skipped: no 
     expect(pictures).toBe(9);
     expect(await page.getByRole("img", { name: /\S/ }).count()).toBe(pictures);
     expect(await page.getByRole("region", { name: /\S/ }).count()).toBe(await named("region").count());
-    expect(await page.getByRole("rowheader", { name: "class 3" }).count()).toBe(2);
+    expect(await page.getByRole("rowheader", { name: "class 3" }).count()).toBe(3);
     await page.close();
   });
 });

@@ -13,6 +13,7 @@ const usage = "npm run screenshots -- <result folder>";
 const shots = [
   { name: "report-light.png", width: 1400, height: 1250, colorScheme: "light", from: "#network" },
   { name: "report-dark.png", width: 400, height: 1250, colorScheme: "dark", from: "h1" },
+  { name: "report-data.png", width: 900, height: 940, colorScheme: "light", from: "#data" },
 ] as const;
 
 /** Photographs the report of a result folder for the documentation. */

@@ -1,9 +1,10 @@
+import type { DatasetFigures, SplitFigures } from "../../shared/proto/lathe/v1/result";
 import { DatasetKind } from "../../shared/proto/lathe/v1/spec";
 import type { Search } from "../../shared/proto/lathe/v1/search";
 import { print } from "../../shared/space/genotype";
 import { enumWord } from "../../shared/spec/bounds";
 import { measurementsOf } from "../search/resultTable";
-import { percent } from "../view/format";
+import { percent, quantity } from "../view/format";
 import { takesImages, type ModelForm } from "./model";
 
 /** Text of a user as Markdown that shows it as it is, in one line. */
@@ -12,10 +13,17 @@ const plain = (text: string): string => text.replace(/\s+/g, " ").replace(/[\\`*
 const markdown = (heads: readonly string[], rows: readonly (readonly string[])[]): string =>
   [heads, heads.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 
+function splitLine({ train, validation, sha256 }: DatasetFigures): string {
+  const counted = (what: string, split: SplitFigures | undefined): string =>
+    `${split?.examples ?? 0} ${what} examples with ${quantity(split?.pixels.reduce((sum, count) => sum + count, 0) ?? 0)} labelled pixels`;
+  return `${counted("training", train)}, ${counted("validation", validation)}, counted at the size of the network. Fingerprint: \`${sha256}\`; \`lathe dataset check\` prints it for a folder.`;
+}
+
 /** MODEL_CARD.md: what the network is, how good and how fast it was measured to be, and what is not known about it. */
 export function modelCard({ id, spec, result }: Search, form: ModelForm, files: readonly string[]): string {
   const { genotype, classScores = [], provenance } = result ?? {};
   const { dataset, labels } = spec ?? {};
+  const { dataset: data, dataChange = "" } = result ?? {};
   const kind = enumWord(DatasetKind, "DATASET_KIND_", dataset?.kind ?? 0);
   const measured = result ? measurementsOf(result).filter(({ label }) => label !== "") : [];
   const use = takesImages(form)
@@ -38,6 +46,8 @@ export function modelCard({ id, spec, result }: Search, form: ModelForm, files: 
     kind === "streets"
       ? "Generated street scenes: the figures say nothing about photographs."
       : `Trained on the \`${kind}\` data set of the search, with its validation split for the figures above. The licence of the data is not known to Lathe; it may bind the use of the network.`,
+    ...(data ? [splitLine(data)] : []),
+    ...(dataChange === "" ? [] : [`The data changed during the search: ${plain(dataChange)}.`]),
     "## Limits",
     "The validation split chose the weights, so that the network is likely to be worse on other images. Nothing was measured on images of another camera, place or weather, and there is no measure of certainty.",
     ...(genotype
@@ -56,6 +66,7 @@ export function modelCard({ id, spec, result }: Search, form: ModelForm, files: 
         ["search", id],
         ["seed", String(provenance?.seed ?? spec?.seed ?? "")],
         ["SHA-256 of the spec", provenance?.specSha256 ?? ""],
+        ["fingerprint of the data", data?.sha256 ?? ""],
         ["Lathe", provenance?.latheVersion ?? ""],
         ["engine", plain(provenance?.engine ?? "")],
         ["finished", provenance?.finishedAt?.toISOString() ?? ""],

@@ -37,8 +37,9 @@ async function check(given: string, { dataset: kind, json }: CheckFlags): Promis
     );
   // The size is that of the space; here files are read as they are.
   const options = datasetOptions({ dataset, seed: 0 }, { inputHeight: 0, inputWidth: 0, classes: 0 });
-  const report = await checkLayout(await listFiles(options), progressLine("examples"));
   const path = dataset.path ?? "";
+  const layout = await listFiles(options);
+  const report = await checkLayout(layout, options, progressLine("examples"));
   if (json) printJson(dataReportJson(report));
   else print(...dataReportLines(report, path));
   const files = report.faults.reduce((sum, group) => sum + Math.max(1, group.files.length), 0);

@@ -77,7 +77,7 @@ const foundLines = (folder: string, { what, divided: { train, validation, how } 
 /** Reads every file by what the spec says, prints what was counted and what is wrong, and returns the number of faults. */
 async function report({ dataset }: InitPlan, path: string): Promise<number> {
   const options = datasetOptions({ dataset, seed: 0 }, { inputHeight: 0, inputWidth: 0, classes: 0 });
-  const counted = await checkLayout(await listFiles(options), progressLine("examples"));
+  const counted = await checkLayout(await listFiles(options), options, progressLine("examples"));
   print(...dataReportLines(counted, path));
   return counted.faults.length;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { LatheError } from "../../shared/process/errors";
+import type { DatasetFigures } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, Search, SearchState, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { resolve as resolveSpec } from "../../shared/spec/resolve";
 import { complain, outcomeError, print, printJson } from "../exit";
@@ -27,7 +28,7 @@ function stateOf(name: string): SearchState {
 
 /** The record of a search as text. */
 function searchLines(search: Search): string[] {
-  const { id, state, phase, spec, createdAt, lastEpoch, retrainingEpoch, candidatesLeft, conditions } = search;
+  const { id, state, phase, spec, createdAt, lastEpoch, retrainingEpoch, candidatesLeft, conditions, result } = search;
   const labels = Object.entries(spec?.labels ?? {}).map(([key, value]) => `${key}=${value}`);
   return [
     `${id}  ${stateName(state)}  ${phaseName(phase)}`,
@@ -37,6 +38,7 @@ function searchLines(search: Search): string[] {
       ? [`  epoch      ${lastEpoch.epoch}/${lastEpoch.epochs}, mIoU ${percent(lastEpoch.validationMiou)}`]
       : []),
     ...(retrainingEpoch > 0 ? [`  retraining epoch ${retrainingEpoch}/${spec?.retraining?.epochs ?? 0}`] : []),
+    ...(result?.dataset ? [`  data       ${dataLine(result.dataset)}`] : []),
     ...(candidatesLeft > 0 ? [`  candidates ${candidatesLeft} left`] : []),
     ...conditions.map(
       ({ type, status, reason, message }) =>
@@ -44,6 +46,9 @@ function searchLines(search: Search): string[] {
     ),
   ];
 }
+
+const dataLine = ({ train, validation, sha256 }: DatasetFigures): string =>
+  `${train?.examples ?? 0} training and ${validation?.examples ?? 0} validation examples, fingerprint ${sha256}`;
 
 function given(search: Search | undefined): Search {
   if (search) return search;

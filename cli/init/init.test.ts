@@ -39,7 +39,7 @@ async function initialised(): Promise<{ text: string; classes: readonly string[]
   const { resolved, space } = requested(parseSpec(text, out!));
   const dataset = DatasetSpec.fromPartial(resolved.dataset);
   const options = datasetOptions({ dataset, seed: 0 }, space);
-  const report = await checkLayout(await listFiles(options), quiet);
+  const report = await checkLayout(await listFiles(options), options, quiet);
   expect(report.faults).toEqual([]);
   expect(report.classes).toHaveLength(space.classes);
   return {

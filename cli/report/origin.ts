@@ -1,14 +1,13 @@
 import { stringify } from "yaml";
-import { DatasetKind, SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { ConditionStatus, type Search } from "../../shared/proto/lathe/v1/search";
-import { enumWord } from "../../shared/spec/bounds";
 import { milliseconds } from "../view/format";
 import { folded, html, table, type Html } from "./html";
 
 type Fact = readonly [name: string, value: string | number | undefined];
 
 /** Facts as a table, without those that are not known. */
-function facts(caption: string, list: readonly Fact[]): Html | undefined {
+export function facts(caption: string, list: readonly Fact[]): Html | undefined {
   const known = list.filter(([, value]) => value !== undefined && value !== "");
   return known.length === 0 ? undefined : table(caption, [], known);
 }
@@ -27,22 +26,6 @@ export function latencyTable({ result }: Search): Html | undefined {
     ["input", `batch ${batchSize}, ${inputHeight}x${inputWidth}`],
     ["threads", threads],
     ["timed runs", runs],
-  ]);
-}
-
-/** The data set as far as the spec names it. */
-export function dataTable({ spec, space, result }: Search): Html | undefined {
-  const { dataset } = spec ?? {};
-  if (!dataset) return undefined;
-  const drawn = (count: number | undefined) => (count ? `${count} scenes` : undefined);
-  const classes = result?.classScores.map(({ name }) => name) ?? [];
-  return facts("Data", [
-    ["kind", enumWord(DatasetKind, "DATASET_KIND_", dataset.kind)],
-    ["folder", dataset.path],
-    ["training split", drawn(dataset.trainExamples)],
-    ["validation split", drawn(dataset.validationExamples)],
-    ["read at", space && `${space.inputHeight}x${space.inputWidth}`],
-    ["classes", classes.length > 0 ? classes.join(", ") : space?.classes],
   ]);
 }
 
@@ -69,6 +52,7 @@ export function provenanceTable({ id, spec, result, createdAt, resumptions }: Se
     ["platform", provenance?.platform],
     ["processor of the search service", provenance?.cpu],
     ["SHA-256 of the spec", provenance?.specSha256],
+    ["fingerprint of the data", provenance?.datasetSha256 || result?.dataset?.sha256],
     ["created", (provenance?.startedAt ?? createdAt)?.toISOString()],
     ["last event", provenance?.finishedAt?.toISOString()],
     ["resumed", resumptions > 0 ? `${resumptions} times` : undefined],

@@ -22,10 +22,18 @@ describe("a report", () => {
       `data:image/png;base64,${dot.toString("base64")}`,
       "background:rgb(0,100,200)",
       "MIOU_DROP",
+      "480x360 (40)",
+      'style="width:50.0%"',
+      "no pixel",
+      "below 0.1 %",
+      "<li>training split: changed plain</li>",
+      "ef".repeat(32),
       "ab".repeat(32),
       "preset: tiny",
     ])
       expect(text).toContain(shown);
+    // 100 of 1000 pixels of the training split.
+    expect(text).toMatch(/<td>1\.00 k<\/td>\s*<td>10\.0 %<\/td>/);
     // A class of 3 right pixels and 1 in each of the ten others.
     expect(text).toMatch(/23\.1\s*<\/span/);
     expect(text).toMatch(/7\.7\s*<\/span/);

@@ -6,9 +6,10 @@ import { eventsOf } from "../search/events";
 import { hasKept } from "../search/kept";
 import { measurementsOf } from "../search/resultTable";
 import { genotypeLine, percent } from "../view/format";
+import { dataParts } from "./data";
 import { Html, html, section, table } from "./html";
 import { networkPicture } from "./network";
-import { conditionTable, dataTable, latencyTable, provenanceTable, specAndFiles } from "./origin";
+import { conditionTable, latencyTable, provenanceTable, specAndFiles } from "./origin";
 import { classTable, confusionTable, legend, type ClassConfusion } from "./scores";
 import { spaceParts } from "./space";
 import { STYLE } from "./style";
@@ -42,7 +43,7 @@ export function page({ search, events, sheets, confusion }: Reported): string {
     ${section("cost", "Cost against target", costLine(search))} ${section("latency", "Latency", latencyTable(search))}
     ${section("classes", "Classes", classTable(scores, confusion), confusion && confusionTable(confusion))}
     ${section("predictions", "Predictions", sheets.length > 0 ? sheetList(sheets, confusion) : undefined)}
-    ${section("data", "Data", dataTable(search))}
+    ${section("data", "Data", ...dataParts(search, events, confusion))}
     ${section("course", "Conditions and alarms", conditionTable(search), alarms(events))}
     ${section("origin", "Where it comes from", provenanceTable(search), specAndFiles(search))}
   </main>`;

@@ -39,6 +39,7 @@ export function reported(text = "plain"): Reported {
   const metrics = { epochs: 2, weightLoss: 1.5, alphaLoss: 1, validationLoss: 1.4, expectedCostRatio: 0.7 };
   const events: Event[] = [
     { $case: "epochCompleted", value: { metrics: { ...metrics, epoch: 1, validationMiou: 0.2 } } },
+    { $case: "healthAlarmRaised", value: { kind: 10, epoch: 0, message: `class "${text}" has no pixel` } },
     { $case: "spaceKept", value: { epoch: 1 } },
     { $case: "healthAlarmRaised", value: { kind: 4, epoch: 2, message: text } },
     { $case: "epochCompleted", value: { metrics: { ...metrics, epoch: 2, validationMiou: 0.3 } } },
@@ -61,7 +62,17 @@ export function reported(text = "plain"): Reported {
     figures: { params: 12345, macs: 2_500_000 },
     latency: { device: text, p50Seconds: 0.002, p95Seconds: 0.003, framesPerSecond: 500, runs: 50, threads: 1 },
     classScores: classes.map((name, index) => ({ name, iou: index / 20, occurs: index > 0 })),
-    provenance: { latheVersion: "0.1.0", seed: 7, specSha256: "ab".repeat(32) },
+    provenance: { latheVersion: "0.1.0", seed: 7, specSha256: "ab".repeat(32), datasetSha256: "ef".repeat(32) },
+    dataset: {
+      ...{ sha256: "ef".repeat(32), classes },
+      train: {
+        ...{ examples: 40, ignoredPixels: 100, sizes: [{ width: 480, height: 360, images: 40 }] },
+        // The second class has half of the labelled pixels, the last one none.
+        pixels: classes.map((_, index) => (index === 10 ? 0 : index === 1 ? 450 : 50)),
+      },
+      validation: { examples: 10, pixels: classes.map((_, index) => (index === 3 ? 1 : 10_000)), ignoredPixels: 0 },
+    },
+    dataChange: `training split: changed ${text}`,
   });
   const search = Search.fromPartial({
     ...{ id: "s-1", state: SearchState.SEARCH_STATE_SUCCEEDED, spec: resolved, space, result },

@@ -17,7 +17,8 @@ function colourOf(color: readonly number[] | undefined): string | undefined {
   return `rgb(${color.map(Number).join(",")})`;
 }
 
-function named(name: string, color: readonly number[] | undefined): Html {
+/** A name behind a swatch of its colour, where it has one. */
+export function named(name: string, color: readonly number[] | undefined): Html {
   const css = colourOf(color);
   return html`${css !== undefined && html`<span class="swatch" style="background:${css}"></span>`}${name}`;
 }

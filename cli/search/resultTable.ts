@@ -139,6 +139,13 @@ export function measurementsOf(result: SearchResult): Measurement[] {
       memorySize(result.peakMemoryBytes),
       "measured: largest resident memory of the process that trained the supernet",
     );
+  if (result.dataChange)
+    add(
+      "dataChange",
+      "data",
+      "changed during the search",
+      "compared: fingerprints of what the work of the search read",
+    );
   add("retrainingSeconds", "retraining", duration(result.retrainingSeconds), "measured: wall clock of retraining");
   // Without candidates there was no search.
   if (candidatesStart === 0) return measurements.filter(({ key }) => !searched.has(key));

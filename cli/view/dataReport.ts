@@ -12,6 +12,7 @@ export function dataReportLines(report: DataReport, folder: string): string[] {
   return [
     ...(["train", "validation"] as const).map((split) => splitLine(split, report[split])),
     ...classLines(report),
+    ...(report.sha256 === undefined ? [] : [`fingerprint ${report.sha256}`]),
     ...notes.map((note) => `note: ${note}`),
     ...warnings.map((warning) => `warning: ${warning}`),
     ...faults.flatMap(({ what, files }) => {

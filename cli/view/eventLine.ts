@@ -72,12 +72,13 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
     }
     case "architectureDerived": {
       const { genotype, supernetMiou, discreteMiou, miouClasses, discretizationGap, figures, selection } = event.value;
+      const changed = event.value.dataChange && `; ${event.value.dataChange}`;
       const discrete = overClasses(discreteMiou, miouClasses);
       const network = genotype ? genotypeLine(genotype) : "";
       const counts = `${quantity(figures?.params ?? 0)} params, ${quantity(figures?.macs ?? 0)} MACs`;
       if (selection)
         return `network chosen as the best of ${selection.candidates}: ${network}; mIoU ${discrete}, ${counts}`;
-      return `network derived: ${network}; mIoU ${percent(supernetMiou)} -> ${discrete} (gap ${(100 * discretizationGap).toFixed(2)} points), ${counts}`;
+      return `network derived: ${network}; mIoU ${percent(supernetMiou)} -> ${discrete} (gap ${(100 * discretizationGap).toFixed(2)} points), ${counts}${changed}`;
     }
     case "retrainingEpochCompleted": {
       const { epoch, epochs, loss, validationMiou, bestMiou, seconds } = event.value;

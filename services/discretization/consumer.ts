@@ -5,6 +5,7 @@ import { readingNewest } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
+import { recordedData } from "../../shared/events/recordedData";
 import { consumeWork, type WorkInHand } from "../../shared/events/searchWork";
 import type { Over } from "../../shared/events/standing";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
@@ -59,7 +60,9 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
   const derive = async (work: WorkItem<"derive">, { history, signal, held }: WorkInHand) => {
     const { searchId } = work;
     const { checkpoint: ref, ...start } = startOf(work, history);
-    const data = await cutOut(searchId, { ...start, checkpoint: await checkpoints.get(ref, signal) }, signal);
+    const recorded = recordedData(history);
+    const read = { checkpoint: await checkpoints.get(ref, signal), ...(recorded && { recorded }) };
+    const data = await cutOut(searchId, { ...start, ...read }, signal);
     metrics.gap(data.discretizationGap);
     await publishEvent(bus, searchId, { type: "architecture.derived", data }, { signal: held });
   };

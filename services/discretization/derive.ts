@@ -1,3 +1,4 @@
+import { changeOf } from "../../shared/data/change";
 import { openDataset, datasetOptions } from "../../shared/data/open";
 import type { Engine } from "../../shared/engine/engine";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
@@ -59,6 +60,7 @@ export async function deriveNetwork(
       smallestCostRatio: smallestCostRatio(space, table),
       ...(await storeDerived(network, { weights, stats }, dataset.info.classes, port)),
       selection: undefined,
+      dataChange: (await changeOf(job.recorded, dataset)) ?? "",
     };
   } finally {
     for (const each of opened) await each.release();

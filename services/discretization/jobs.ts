@@ -5,6 +5,7 @@ import type { Store } from "../../shared/network/export";
 import type { Call, Reply } from "../../shared/process/port";
 import { startWorker, type Worker } from "../../shared/process/worker";
 import type { ArchitectureDerived, NetworkKept, SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import type { DatasetFigures } from "../../shared/proto/lathe/v1/result";
 import type { CostTable, Genotype } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 
@@ -18,6 +19,8 @@ export interface DeriveJob {
   table: CostTable;
   /** The supernet's checkpoint. */
   checkpoint: Uint8Array;
+  /** The data of the search's first epoch; absent before its end. */
+  recorded?: DatasetFigures;
 }
 
 /** A supernet from which a network is cut: its space, what is left of it, and how that was decided. */

@@ -3,8 +3,10 @@ import {
   HealthAlarmKind,
   SearchResult,
   type ArtifactRef,
+  type DatasetFigures,
   type EpochHealth,
   type LatencyFigures,
+  type SplitFigures,
 } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import type { CostSpec } from "../../shared/proto/lathe/v1/spec";
@@ -45,9 +47,29 @@ export function recovered(search: Search, health: EpochHealth | undefined, time:
 /** The condition that an alarm makes false; none for that of a plateau, where a search is still healthy. */
 export function alarmCondition(search: Search, kind: HealthAlarmKind, message: string, time: Date): Partial<Search> {
   if (kind === HealthAlarmKind.HEALTH_ALARM_KIND_PLATEAU) return {};
+  if (kind === HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED) return otherData(search, message, time);
   // Training does not change the labels, so no epoch makes this condition true.
   const type = kind === HealthAlarmKind.HEALTH_ALARM_KIND_LABELS ? "Labels" : "Healthy";
   return condition(search, type, FALSE, alarmReason(kind), message, time);
+}
+
+/** What work that read other data than the first epoch changes; nothing where `dataChange` is empty. The condition stays. */
+export function otherData(
+  search: Search,
+  dataChange: string,
+  time: Date,
+): Partial<Pick<Search, "conditions" | "result">> {
+  if (dataChange === "") return {};
+  const reason = alarmReason(HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED);
+  return { ...condition(search, "Data", FALSE, reason, dataChange, time), ...result(search, { dataChange }) };
+}
+
+/** The data that the first epoch read, without what tells files apart; it stays as it is once it is known. */
+export function dataRead(search: Search, dataset: DatasetFigures | undefined): Partial<Pick<Search, "result">> {
+  if (!dataset || search.result?.dataset) return {};
+  const whole = (split: SplitFigures | undefined) => split && { ...split, files: "" };
+  const { train, validation } = dataset;
+  return result(search, { dataset: { ...dataset, train: whole(train), validation: whole(validation) } });
 }
 
 export function condition(

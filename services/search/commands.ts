@@ -137,6 +137,7 @@ function finalResult(record: SearchRecord, host: Host): SearchResult {
       startedAt: search.createdAt,
       // The time of the last event instead of the present time, so that a repetition publishes the same.
       finishedAt: search.updatedAt,
+      datasetSha256: search.result?.dataset?.sha256 ?? "",
     },
   };
 }

@@ -248,6 +248,21 @@ describe("the health of a search", () => {
     });
   });
 
+  it("is not that of its data: a change stays in a condition and in the result", () => {
+    const changed = alarm(2, REPORT, HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED);
+    const { search: told } = after(epochWith(1), changed, epochWith(2), epochWith(3));
+    const data = { type: "Data", status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "DATA_CHANGED" };
+    expect(told.conditions).toMatchObject([
+      { type: "Healthy", reason: "NO_ALARM" },
+      { ...data, message: "ill at 2" },
+    ]);
+    expect(told.result?.dataChange).toBe("ill at 2");
+    const derived = { ...s.derived.data, dataChange: "other files" };
+    const { search: cut } = after(s.epoch(1), s.converged, { type: "architecture.derived", data: derived });
+    expect(cut.conditions.find(({ type }) => type === "Data")).toMatchObject({ ...data, message: "other files" });
+    expect(cut.result).toMatchObject({ dataChange: "other files", genotype: s.derived.data.genotype });
+  });
+
   it("stays true on a plateau", () => {
     const plateau = [epochWith(1, stale), alarm(1, HealthPolicy.HEALTH_POLICY_STOP, stale)];
     expect(conditionOf(after(...plateau))?.reason).toBe("NO_ALARM");

@@ -16,8 +16,10 @@ import {
   begun,
   condition,
   costMiss,
+  dataRead,
   keptResult,
   measuredAs,
+  otherData,
   points,
   reached,
   recovered,
@@ -75,15 +77,16 @@ const RULES: { [N in EventName]: Rule<N> } = {
     search: { ...begun(search), ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING) },
     rest: { costTable: table },
   }),
-  "epoch.completed": ({ search }, { metrics }, time) => ({
+  "epoch.completed": ({ search }, { metrics, dataset }, time) => ({
     search: {
       ...begun(search),
       ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING),
       lastEpoch: metrics ?? search.lastEpoch,
       // A resumed training runs in another process.
-      ...result(search, {
-        peakMemoryBytes: Math.max(search.result?.peakMemoryBytes ?? 0, metrics?.peakMemoryBytes ?? 0),
-      }),
+      ...result(
+        { ...search, ...dataRead(search, dataset) },
+        { peakMemoryBytes: Math.max(search.result?.peakMemoryBytes ?? 0, metrics?.peakMemoryBytes ?? 0) },
+      ),
       ...recovered(search, metrics?.health, time),
     },
   }),
@@ -132,11 +135,14 @@ const RULES: { [N in EventName]: Rule<N> } = {
       },
     };
   },
-  "sampling.epoch.completed": ({ search }, { seconds }) => ({
+  "sampling.epoch.completed": ({ search }, { seconds, dataset }) => ({
     search: {
       ...begun(search),
       ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING),
-      ...result(search, { searchSeconds: (search.result?.searchSeconds ?? 0) + seconds }),
+      ...result(
+        { ...search, ...dataRead(search, dataset) },
+        { searchSeconds: (search.result?.searchSeconds ?? 0) + seconds },
+      ),
     },
   }),
   "candidate.evaluated": ({ search }, { index, seconds }) => ({
@@ -153,7 +159,8 @@ const RULES: { [N in EventName]: Rule<N> } = {
       : `the discrete network is at ${points(data.discreteMiou)} mIoU points, the supernet at ${points(data.supernetMiou)}`;
     // A network that was drawn within a cost window meets the target by construction.
     const miss = selection ? "" : costMiss(search.spec?.cost, data);
-    const isDerived = { ...search, ...condition(search, "Derived", TRUE, "DERIVED", message, time) };
+    const told = { ...search, ...otherData(search, data.dataChange, time) };
+    const isDerived = { ...told, ...condition(told, "Derived", TRUE, "DERIVED", message, time) };
     const derived = {
       ...isDerived,
       ...condition(isDerived, "CostTarget", miss ? FALSE : TRUE, miss ? "COST_MISSED" : "COST_MET", miss, time),
@@ -164,7 +171,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
         ...(retrains
           ? { conditions: derived.conditions }
           : condition(derived, "Trained", FALSE, "RETRAINING_OFF", "retraining.epochs is 0", time)),
-        ...result(search, {
+        ...result(told, {
           genotype: data.genotype,
           decidedBy: data.decidedBy || search.result?.decidedBy || DecidedBy.DECIDED_BY_UNSPECIFIED,
           supernetMiou: data.supernetMiou,
@@ -187,7 +194,9 @@ const RULES: { [N in EventName]: Rule<N> } = {
       rest: { derivedOnnx: data.onnx, derivedWeights: data.weights, ...(!retrains && { networkOnnx: data.onnx }) },
     };
   },
-  "retraining.epoch.completed": ({ search }, { epoch }) => ({ search: { ...begun(search), retrainingEpoch: epoch } }),
+  "retraining.epoch.completed": ({ search }, { epoch, dataset }) => ({
+    search: { ...begun(search), retrainingEpoch: epoch, ...dataRead(search, dataset) },
+  }),
   "network.trained": ({ search }, data, time) => ({
     search: {
       ...begun(search),

@@ -188,6 +188,7 @@ describe("an epoch that is completed", () => {
         bestMiou: 0,
         seconds: 0,
         checkpoint: undefined,
+        dataset: undefined,
       },
     });
     // Once a later epoch is answered, the consumer has passed the event of the retraining.

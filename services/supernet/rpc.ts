@@ -1,6 +1,7 @@
 import type { Bus } from "../../shared/events/bus";
 import type { StoredEvent } from "../../shared/events/catalog";
 import { historyOnce, readingNewest } from "../../shared/events/history";
+import { recordedData } from "../../shared/events/recordedData";
 import { isToken } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import { admit, Turns } from "../../shared/process/turns";
@@ -42,13 +43,15 @@ export function supernetService(bus: Bus, trainer: Trainer): Service {
           const found = trainedSupernet(searchId, history);
           requireInherited(found, genotype);
           const checkpoint = await trainer.checkpoints.get(found.checkpoint, signal);
-          return { spec: resolve(found.spec).spec, space: found.space, checkpoint, genotype };
+          const recorded = recordedData(history);
+          const evaluated = { spec: resolve(found.spec).spec, space: found.space, checkpoint, genotype };
+          return { ...evaluated, ...(recorded && { recorded }) };
         });
         return trainer.worker.run({ ...trainer.settings, kind: "evaluate", job }, { signal });
       }, signal);
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `evaluation came back as ${outcome.kind}`);
-      const { miou, miouClasses, loss } = outcome;
-      return { miou, miouClasses, loss, figures: networkCosts(genotype, { kind: "search" }) };
+      const { miou, miouClasses, loss, dataChange } = outcome;
+      return { miou, miouClasses, loss, dataChange, figures: networkCosts(genotype, { kind: "search" }) };
     },
     describeSpace: ({ spec }) => {
       if (!spec) throw invalid("spec", "is not set");

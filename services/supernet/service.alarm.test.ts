@@ -138,6 +138,7 @@ async function publishBrokenEpoch(id: string, asked: SearchSpec): Promise<void> 
   const checkpoint = await trainer.checkpoints.put(`${id}/checkpoint`, bytes, about);
   const metrics = EpochMetrics.fromPartial({ epoch: 1, epochs: spec.training.epochs });
   const { architecture } = state.supernet;
-  const data = { metrics, architecture, checkpoint, policy: spec.shrinking, space, alarms: [] };
+  const rules = { policy: spec.shrinking, space };
+  const data = { metrics, architecture, checkpoint, ...rules, alarms: [], dataset: undefined };
   await publishEvent(bus, id, { type: "epoch.completed", data });
 }

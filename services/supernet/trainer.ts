@@ -5,6 +5,7 @@ import { Objects } from "../../shared/events/objects";
 import { publishEvent, publishProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
 import type { Quota } from "../../shared/events/quota";
+import { recordedData } from "../../shared/events/recordedData";
 import { consumeWork, type WorkInHand } from "../../shared/events/searchWork";
 import { alarmStop, type Over } from "../../shared/events/standing";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
@@ -96,6 +97,8 @@ export class Trainer {
   ) {
     const { searchId, data } = work;
     const found = resumptionOf(history);
+    const known = recordedData(history);
+    const recorded = known && { recorded: known };
     if (!data.spec) throw missing(work.id, "spec");
     const { spec } = resolve(data.spec);
     if ("genotype" in data) {
@@ -106,12 +109,16 @@ export class Trainer {
       const checkpoint = ref && (await this.newestCheckpoint(searchId, "retraining-checkpoint", ref, signal));
       return {
         kind: "retrain" as const,
-        job: { spec, genotype: data.genotype, ...(inherited && { inherited }), ...(checkpoint && { checkpoint }) },
+        job: {
+          ...{ spec, genotype: data.genotype, ...recorded },
+          ...(inherited && { inherited }),
+          ...(checkpoint && { checkpoint }),
+        },
       };
     }
     if (!data.space) throw missing(work.id, "space");
     if (!data.costTable) throw missing(work.id, "cost_table");
-    const job: SearchJob = { spec, space: data.space, table: data.costTable };
+    const job: SearchJob = { spec, space: data.space, table: data.costTable, ...recorded };
     if (isSampling(spec)) {
       const ref = found.samplingEpoch?.checkpoint;
       const checkpoint = ref && (await this.newestCheckpoint(searchId, "checkpoint", ref, signal));

@@ -6,12 +6,17 @@ import sharp from "sharp";
 import { DatasetSpec } from "../proto/lathe/v1/spec";
 import { writeColors, writeImage, writeLabel, writeText } from "../testing/pictures";
 import { checkLayout } from "./check";
-import { listFiles } from "./open";
+import { listFiles, openDataset } from "./open";
 
 let folder: string;
 const at = (name: string): string => join(folder, name);
-const check = async (spec: Partial<DatasetSpec> = {}, progress: (done: number, of: number) => void = () => undefined) =>
-  checkLayout(await listFiles({ kind: "folder", path: folder, folder: DatasetSpec.fromPartial(spec) }), progress);
+const check = async (
+  spec: Partial<DatasetSpec> = {},
+  progress: (done: number, of: number) => void = () => undefined,
+) => {
+  const layout = await listFiles({ kind: "folder", path: folder, folder: DatasetSpec.fromPartial(spec) });
+  return checkLayout(layout, { ...spec, path: folder }, progress);
+};
 /** A pair of 8x8; its tone makes the image differ from others. */
 async function pair(stem: string, tone: number, values: readonly number[] = [0, 1]): Promise<void> {
   await writeImage(at(stem.replace("#", "images") + ".png"), 8, 8, tone);
@@ -32,6 +37,7 @@ it("a data set without a fault is counted as it is stored", async () => {
   const seen: string[] = [];
   expect(await check({}, (done, of) => seen.push(`${done}/${of}`))).toEqual({
     classes: ["sky", "road", "car"],
+    sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
     train: {
       examples: 3,
       pixels: [80, 48, 16],
@@ -151,4 +157,23 @@ it("faults of twenty kinds in one folder are all found in one pass, each told on
   expect(faults.length).toBe(20);
   // Labels that were not read say nothing about their classes.
   expect(warnings).toEqual([]);
+});
+
+it("prints the fingerprint that a training of the same spec records, also of a part of the files", async () => {
+  for (const name of ["a", "b", "c", "d"]) await pair(`train/#/${name}`, name.charCodeAt(0), [0, 1, 2]);
+  await pair("val/#/e", 4, [2, 1]);
+  const recorded = async (trainExamples?: number): Promise<string> => {
+    const some = trainExamples === undefined ? {} : { trainExamples };
+    const dataset = await openDataset({ kind: "folder", path: folder, height: 8, width: 8, seed: 1, ...some });
+    const { sha256 } = await dataset.figures();
+    await dataset.close();
+    return sha256;
+  };
+  const whole = (await check()).sha256;
+  const half = (await check({ trainExamples: 2 })).sha256;
+  expect([whole, half]).toEqual([await recorded(), await recorded(2)]);
+  expect(half).not.toBe(whole);
+  const more = await check({ trainExamples: 5 });
+  expect(more.sha256).toBeUndefined();
+  expect(more.faults).toMatchObject([{ what: `split train of ${folder} has 4 examples, 5 were asked for`, files: [] }]);
 });

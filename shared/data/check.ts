@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { LatheError } from "../process/errors";
 import { classesOf } from "./coding";
 import { coverageOf, type Counts } from "./coverage";
@@ -6,8 +5,9 @@ import { datasetFault, IGNORE, reasonOf } from "./dataset";
 import { decodePixels } from "./decode";
 import { faultsOf } from "./faults";
 import { checkPair } from "./files";
-import { decodeLabel, type Size } from "./images";
-import type { Layout, Pair } from "./layouts/layout";
+import { codingPrint, dataPrint, sha256, splitPrint } from "./fingerprint";
+import { decodeLabel, type OnBytes, type Size } from "./images";
+import { usedFiles, type Layout, type Pair, type Use } from "./layouts/layout";
 import { MAX_IMAGE_BYTES, readBytes } from "./reading";
 
 /** Faults of one kind, told once. */
@@ -30,6 +30,8 @@ export interface SplitReport {
 
 export interface DataReport {
   readonly classes: readonly string[];
+  /** The fingerprint of what a search of this spec reads; undefined where a file could not be read. */
+  readonly sha256: string | undefined;
   readonly train: SplitReport;
   readonly validation: SplitReport;
   readonly faults: readonly FaultGroup[];
@@ -41,7 +43,11 @@ export interface DataReport {
  * Decodes every file of a layout once, and reports all faults, the pixels of each class and images of equal content. It keeps no image.
  * `progress` is called after each example with the number of those that are done.
  */
-export async function checkLayout(layout: Layout, progress: (done: number, of: number) => void): Promise<DataReport> {
+export async function checkLayout(
+  layout: Layout,
+  use: Use,
+  progress: (done: number, of: number) => void,
+): Promise<DataReport> {
   const faults = [...layout.faults];
   const files = new Map<string, Content>();
   const of = layout.train.length + layout.validation.length;
@@ -49,9 +55,7 @@ export async function checkLayout(layout: Layout, progress: (done: number, of: n
   const count = async (pairs: readonly Pair[]): Promise<Tally> => {
     const tally = emptyTally(layout.info.classes.length);
     const check = async (index: number): Promise<void> => {
-      const { content, faults: found } = await examined(pairs[index]!, layout, tally);
-      if (content) files.set(pairs[index]!.image, content);
-      faults.push(...found);
+      faults.push(...(await examined(pairs[index]!, layout, tally, files)));
       progress(++done, of);
     };
     faults.push(...(await faultsOf(pairs.length, check, Infinity)));
@@ -62,8 +66,11 @@ export async function checkLayout(layout: Layout, progress: (done: number, of: n
   const { fault, warnings } = coverageOf(layout.info.classes, layout.coding, train, validation);
   // Labels that were not read say nothing about their coverage.
   if (fault !== undefined && faults.length === 0) faults.push(datasetFault(fault));
+  const print = faults.length === 0 ? printed(layout, use, files) : undefined;
+  if (print instanceof LatheError) faults.push(print);
   return {
     classes: layout.info.classes,
+    sha256: typeof print === "string" ? print : undefined,
     train: reported(train, layout.train.length),
     validation: reported(validation, layout.validation.length),
     faults: grouped(faults),
@@ -72,8 +79,21 @@ export async function checkLayout(layout: Layout, progress: (done: number, of: n
   };
 }
 
-/** SHA-256 of an image file. */
+/** SHA-256 of a file. */
 type Content = string;
+
+/** The fingerprint of what a search uses; the fault where it asks for more examples than there are. */
+function printed(layout: Layout, use: Use, files: ReadonlyMap<string, Content>): string | LatheError {
+  try {
+    const { train, validation } = usedFiles(use, layout);
+    const [first, second] = [train, validation].map(
+      (pairs) => splitPrint(use.path ?? "", pairs, (path) => files.get(path) ?? "").sha256,
+    );
+    return dataPrint(codingPrint(layout.info.classes, layout.coding), first!, second!);
+  } catch (error) {
+    return LatheError.from(error);
+  }
+}
 
 interface Tally extends Counts {
   pixels: number[];
@@ -91,18 +111,20 @@ const emptyTally = (classes: number): Tally => ({
   unlisted: 0,
 });
 
-/** Decodes a pair, counts it, and returns every fault of it. */
+/** Decodes a pair, counts it, notes the digests of its files, and returns every fault of it. */
 async function examined(
   pair: Pair,
   { coding }: Layout,
   tally: Tally,
-): Promise<{ content: Content | undefined; faults: LatheError[] }> {
+  files: Map<string, Content>,
+): Promise<LatheError[]> {
   const faults: LatheError[] = [];
   const noted = async <T>(file: string, work: () => Promise<T>): Promise<T | undefined> =>
     work().catch((thrown: unknown) => void faults.push(ofPair(LatheError.from(thrown), file, pair)));
-  const image = await noted(pair.image, () => imageOf(pair.image));
+  const hash = (path: string) => (bytes: Buffer) => files.set(path, sha256(bytes));
+  const image = await noted(pair.image, () => imageOf(pair.image, hash(pair.image)));
   const label = await noted(pair.label, async () => {
-    const stored = await decodeLabel(pair.label);
+    const stored = await decodeLabel(pair.label, hash(pair.label));
     const { height, width } = stored;
     return { ...classesOf(stored, coding, pair.label), stored: { height, width } };
   });
@@ -112,14 +134,16 @@ async function examined(
     tally.sizes.set(size, (tally.sizes.get(size) ?? 0) + 1);
   }
   if (image && label) await noted(pair.label, () => Promise.resolve().then(() => checkPair(pair, image, label)));
-  return { content: image?.content, faults };
+  return faults;
 }
 
-async function imageOf(path: string): Promise<{ content: Content; stored: Size; orientation: number }> {
+async function imageOf(path: string, onBytes: OnBytes): Promise<{ stored: Size; orientation: number }> {
   const bytes = await readBytes(path, "image", MAX_IMAGE_BYTES);
   try {
     const { height, width, orientation } = await decodePixels(bytes);
-    return { content: createHash("sha256").update(bytes).digest("hex"), stored: { height, width }, orientation };
+    // After decoding: what cannot be decoded is no duplicate.
+    onBytes(bytes);
+    return { stored: { height, width }, orientation };
   } catch (error) {
     throw datasetFault(`image ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);
   }

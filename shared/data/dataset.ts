@@ -1,4 +1,5 @@
 import { LatheError, type ErrorCode } from "../process/errors";
+import type { DatasetFigures } from "../proto/lathe/v1/result";
 
 /** Label of pixels that losses and metrics leave out. */
 export const IGNORE = 255;
@@ -83,6 +84,8 @@ export interface Dataset {
    * training would be meaningless. Generated scenes give none.
    */
   warnings(): Promise<string[]>;
+  /** Fingerprint, pixels and sizes of both splits, once every file has been read. */
+  figures(): Promise<DatasetFigures>;
   close(): Promise<void>;
 }
 

@@ -18,12 +18,16 @@ export interface DecodedImage {
   readonly orientation: number;
 }
 
+/** Sees the bytes of a file before they are decoded, so that a digest of them needs no second read. */
+export type OnBytes = (bytes: Buffer) => void;
+
 /**
  * Decodes a JPEG, PNG or BMP, whatever its name, as it is displayed, and resizes it by shared/data/resize.ts; without a size it keeps its own.
  * DATASET_INVALID names the file.
  */
-export async function decodeImage(path: string, size?: Size): Promise<DecodedImage> {
+export async function decodeImage(path: string, size?: Size, onBytes: OnBytes = () => {}): Promise<DecodedImage> {
   const bytes = await readBytes(path, "image", MAX_IMAGE_BYTES);
+  onBytes(bytes);
   try {
     const { data, height, width, orientation } = await decodePixels(bytes);
     const stored = { height, width };
@@ -34,8 +38,9 @@ export async function decodeImage(path: string, size?: Size): Promise<DecodedIma
 }
 
 /** Decodes a label PNG or BMP, whatever its name, as it is stored. DATASET_INVALID names the file. */
-export async function decodeLabel(path: string): Promise<StoredPixels> {
+export async function decodeLabel(path: string, onBytes: OnBytes = () => {}): Promise<StoredPixels> {
   const bytes = await readBytes(path, "label", MAX_IMAGE_BYTES);
+  onBytes(bytes);
   try {
     const format = formatOf(bytes);
     if (format === "JPEG") throw new Error("is a JPEG, which alters class indices; must be a PNG or BMP");

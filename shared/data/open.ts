@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { LatheError } from "../process/errors";
+import type { DatasetFigures } from "../proto/lathe/v1/result";
 import { DatasetKind, DatasetSpec } from "../proto/lathe/v1/spec";
 import { confinedTo } from "./confinement";
 import { camvidLayout } from "./layouts/camvid";
@@ -8,7 +9,7 @@ import { type Dataset, type DatasetInfo, datasetFault } from "./dataset";
 import { requireNone } from "./faults";
 import { folderLayout, type FolderSpec } from "./layouts/folder";
 import "./images"; // sharp must be loaded by the main thread first; otherwise its libraries are unloaded with the first thread that ends
-import { spread, type Layout, type Pair } from "./layouts/layout";
+import { usedFiles, type Layout, type Pair } from "./layouts/layout";
 import { LoadingThread, threadSplit, type Source } from "./loading/loading";
 import { streetsInfo } from "./streets/classes";
 
@@ -134,6 +135,7 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
     validation: threadSplit(thread, "validation", size, validation.length, validation.name),
     notes,
     warnings: async () => [...warnings, ...(await thread.ask<string[]>({ kind: "warnings" }))],
+    figures: () => thread.ask<DatasetFigures>({ kind: "figures" }),
     close: () => thread.close(),
   };
   return { dataset, checked };
@@ -141,11 +143,13 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
 
 function scenes(options: DatasetOptions): Contents {
   const listing = (split: string, length: number): Listing => ({ length, name: (index) => `${split}/${index}` });
+  const { trainExamples: train = DEFAULT_SCENES.train, validationExamples: validation = DEFAULT_SCENES.validation } =
+    options;
   return {
     info: streetsInfo,
-    source: { kind: "scenes", seed: options.seed },
-    train: listing("train", options.trainExamples ?? DEFAULT_SCENES.train),
-    validation: listing("validation", options.validationExamples ?? DEFAULT_SCENES.validation),
+    source: { kind: "scenes", seed: options.seed, classes: streetsInfo.classes, train, validation },
+    train: listing("train", train),
+    validation: listing("validation", validation),
     notes: [],
     warnings: [],
   };
@@ -173,19 +177,17 @@ export async function listFiles({
 }
 
 async function files(options: DatasetOptions): Promise<Contents> {
-  const { path } = options;
   const layout = await listFiles(options);
   requireNone(layout.faults);
-  const train = spread(layout.train, options.trainExamples, `train of ${path}`);
-  const validation = spread(layout.validation, options.validationExamples, `validation of ${path}`);
-  const whole = train.length === layout.train.length && validation.length === layout.validation.length;
+  const used = usedFiles(options, layout);
+  const { train, validation } = used;
   const listing = (pairs: typeof train): Listing => ({
     length: pairs.length,
     name: (index) => basename(pairs[index]?.image ?? ""),
   });
   return {
     info: layout.info,
-    source: { kind: "files", train, validation, coding: layout.coding, classes: layout.info.classes, whole },
+    source: { kind: "files", folder: options.path ?? "", coding: layout.coding, classes: layout.info.classes, ...used },
     train: listing(train),
     validation: listing(validation),
     notes: layout.notes,

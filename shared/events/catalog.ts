@@ -25,6 +25,7 @@ import {
   TrainWork,
   WorkFailed,
 } from "../proto/lathe/v1/events";
+import { HealthAlarmKind } from "../proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../proto/lathe/v1/search";
 
 /** proto3 JSON of one message, both ways (a generated message is one). */
@@ -61,10 +62,11 @@ export const EVENTS = {
   "space.shrunk": row(SpaceShrunk, "spaceShrunk", (data) => data.epoch),
   "space.kept": row(SpaceKept, "spaceKept", (data) => data.epoch),
   // Kinds and dimensions are below 10, and an epoch publishes its alarms in this order. Kind 10, on labels, comes before the first epoch.
-  "health.alarm.raised": row(
-    HealthAlarmRaised,
-    "healthAlarmRaised",
-    ({ epoch, kind, dimension }) => 100 * epoch + 10 * kind + dimension,
+  // That changed data were read comes before the other alarms of its epoch, and in retraining behind all of the search.
+  "health.alarm.raised": row(HealthAlarmRaised, "healthAlarmRaised", ({ epoch, kind, dimension, phase }) =>
+    kind === HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED
+      ? (phase === "retrain" ? 1e9 : 0) + 100 * epoch + 1
+      : 100 * epoch + 10 * kind + dimension,
   ),
   "supernet.converged": row(SupernetConverged, "supernetConverged"),
   "sampling.epoch.completed": row(SamplingEpochCompleted, "samplingEpochCompleted", (data) => data.epoch),

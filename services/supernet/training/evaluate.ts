@@ -1,3 +1,4 @@
+import { changeOf } from "../../../shared/data/change";
 import { openDataset, datasetOptions } from "../../../shared/data/open";
 import type { Engine } from "../../../shared/engine/engine";
 import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
@@ -10,9 +11,9 @@ import { countedClassWeights } from "./classWeights";
 /** Validation mIoU and loss of a genotype with the weights that it inherits from a supernet. */
 export async function evaluateGenotype(
   engine: Engine,
-  { spec, space, checkpoint, genotype }: EvaluateJob,
+  { spec, space, checkpoint, genotype, recorded }: EvaluateJob,
   signal: AbortSignal,
-): Promise<{ miou: number; miouClasses: number; loss: number }> {
+): Promise<{ miou: number; miouClasses: number; loss: number; dataChange: string }> {
   const { state } = decodeSupernet(space, checkpoint, "checkpoint");
   const network = buildDiscrete(genotype, { kind: "search" });
   const parameters = {
@@ -24,7 +25,7 @@ export async function evaluateGenotype(
   try {
     const weighting = await countedClassWeights(dataset, space.classes);
     const { miou, miouClasses, loss } = await evaluator.evaluate(parameters, dataset.validation, weighting, signal);
-    return { miou, miouClasses, loss };
+    return { miou, miouClasses, loss, dataChange: (await changeOf(recorded, dataset)) ?? "" };
   } finally {
     await evaluator.release();
     await dataset.close();

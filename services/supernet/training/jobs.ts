@@ -3,6 +3,7 @@ import { computingEnvironment } from "../../../shared/engine/native";
 import type { Call, Reply } from "../../../shared/process/port";
 import { startWorker, type Worker } from "../../../shared/process/worker";
 import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
+import type { DatasetFigures } from "../../../shared/proto/lathe/v1/result";
 import type { Genotype, SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { SearchOutcome, SearchJob } from "./algorithms/search";
@@ -35,12 +36,14 @@ export interface EvaluateJob {
   space: SearchSpace;
   checkpoint: Uint8Array;
   genotype: Genotype;
+  /** The data of the search's first epoch; absent before its end. */
+  recorded?: DatasetFigures;
 }
 
 export type Outcome =
   | { kind: "train"; event: SearchOutcome }
   | { kind: "retrain"; event: NetworkTrained }
-  | { kind: "evaluate"; miou: number; miouClasses: number; loss: number }
+  | { kind: "evaluate"; miou: number; miouClasses: number; loss: number; dataChange: string }
   | { kind: "profile"; report: ProfileReport }
   | { kind: "pace"; pace: Pace }
   | { kind: "estimate"; estimate: MemoryEstimate };

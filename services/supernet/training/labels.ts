@@ -15,6 +15,7 @@ export async function tellOfLabels(dataset: Dataset, port: Pick<TrainingPort, "r
     value: warnings.length,
     bound: 0,
     policy: HealthPolicy.HEALTH_POLICY_REPORT,
+    phase: "",
     message: warnings.join("; "),
   });
 }

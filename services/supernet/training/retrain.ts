@@ -15,6 +15,7 @@ import {
 } from "../../../shared/network/training";
 import { LatheError } from "../../../shared/process/errors";
 import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
+import type { DatasetFigures } from "../../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
 import { networkCosts } from "../../../shared/space/networkCosts";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
@@ -22,6 +23,7 @@ import type { TrainingPort } from "./port";
 import { storeConfusion, storeNetwork } from "./products";
 import { awaitedClassWeights } from "./classWeights";
 import { copied } from "./ema";
+import { tellOfDataChange } from "./dataChange";
 import { tellOfLabels } from "./labels";
 import { networkSubject, openWeightTrainer, untrained } from "./weightTrainer";
 
@@ -32,6 +34,8 @@ export interface RetrainJob {
   inherited?: Uint8Array;
   /** Newest checkpoint of an earlier run. */
   checkpoint?: Uint8Array;
+  /** The data of the search's first epoch; absent before its end. */
+  recorded?: DatasetFigures;
 }
 
 /** Port methods that retraining calls. */
@@ -70,6 +74,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     await counted;
     // A search has told of them before its own first epoch.
     if (!job.inherited && record.epoch === 0) await tellOfLabels(dataset, port);
+    const firstEpoch = record.epoch + 1;
     while (record.epoch < epochs) {
       const started = performance.now();
       const epoch = record.epoch + 1;
@@ -85,6 +90,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const seconds = (performance.now() - started) / 1000;
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
+      if (epoch === firstEpoch) await tellOfDataChange(job.recorded, dataset, { phase: "retrain", epoch }, port);
       port.signal.throwIfAborted();
       record = { ...record, epoch, steps: trainer.steps(), seconds: record.seconds + seconds };
       if (miou > record.bestMiou) {
@@ -93,7 +99,8 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       }
       const checkpoint = await port.storeCheckpoint(encodeTraining(record, vectors, best));
       const scores = { validationMiou: miou, miouClasses, bestMiou: record.bestMiou };
-      await port.completeRetrainingEpoch({ epoch, epochs, loss, ...scores, seconds, checkpoint });
+      const read = { dataset: epoch === 1 ? await dataset.figures() : undefined };
+      await port.completeRetrainingEpoch({ epoch, epochs, loss, ...scores, seconds, checkpoint, ...read });
     }
     const { miou, classes, counts } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);
     return {

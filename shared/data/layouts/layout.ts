@@ -47,11 +47,31 @@ export function linesOf(text: string, path: string): Line[] {
 }
 
 /** Takes `count` pairs at even distances, because video frames are in order of time; all pairs if count is undefined. */
-export function spread(pairs: readonly Pair[], count: number | undefined, split: string): readonly Pair[] {
+function spread(pairs: readonly Pair[], count: number | undefined, split: string): readonly Pair[] {
   if (pairs.length === 0) throw datasetFault(`split ${split} is empty, at least 1 example is needed`);
   if (count === undefined) return pairs;
   if (count > pairs.length) {
     throw datasetFault(`split ${split} has ${pairs.length} examples, ${count} were asked for`);
   }
   return Array.from({ length: count }, (_, i) => pairs[Math.floor((i * pairs.length) / count)]!);
+}
+
+/** What a data set takes of a layout. */
+export interface Use {
+  /** The data folder. */
+  readonly path?: string;
+  /** Numbers of examples; absent: all. */
+  readonly trainExamples?: number | undefined;
+  readonly validationExamples?: number | undefined;
+}
+
+/** The pairs of a layout that a data set uses. */
+export function usedFiles(
+  { path, trainExamples, validationExamples }: Use,
+  layout: Layout,
+): { train: readonly Pair[]; validation: readonly Pair[]; whole: boolean } {
+  const train = spread(layout.train, trainExamples, `train of ${path}`);
+  const validation = spread(layout.validation, validationExamples, `validation of ${path}`);
+  const whole = train.length === layout.train.length && validation.length === layout.validation.length;
+  return { train, validation, whole };
 }

@@ -5,14 +5,24 @@ import type { LabelCoding } from "../coding";
 import type { Batch, BatchOrder, Example, Split } from "../dataset";
 import type { Size } from "../images";
 import type { Pair } from "../layouts/layout";
+import type { DatasetFigures } from "../../proto/lathe/v1/result";
 
 export type SplitName = "train" | "validation";
 
 /** Source of the thread's examples. */
 export type Source =
-  | { readonly kind: "scenes"; readonly seed: number }
+  | {
+      readonly kind: "scenes";
+      readonly seed: number;
+      readonly classes: readonly string[];
+      /** Number of scenes. */
+      readonly train: number;
+      readonly validation: number;
+    }
   | {
       readonly kind: "files";
+      /** The data folder, to which names of files are relative. */
+      readonly folder: string;
       readonly train: readonly Pair[];
       readonly validation: readonly Pair[];
       readonly coding: LabelCoding;
@@ -35,6 +45,7 @@ export interface ThreadSetup {
 export type Request =
   | { readonly kind: "check" }
   | { readonly kind: "warnings" }
+  | { readonly kind: "figures" }
   | { readonly kind: "example"; readonly split: SplitName; readonly index: number }
   | {
       readonly kind: "assemble";
@@ -46,7 +57,7 @@ export type Request =
 
 export interface Reply {
   readonly id: number;
-  readonly value?: Example | Batch | number[] | string[] | undefined;
+  readonly value?: Example | Batch | DatasetFigures | number[] | string[] | undefined;
   readonly fault?: { code: ErrorCode; message: string; reason: string; violations: FieldViolation[] };
 }
 

@@ -4,9 +4,12 @@ import { LatheError } from "../../process/errors";
 import { assembleBatch } from "../assemble";
 import { confine } from "../confinement";
 import { coverageOf, type Counts, type Coverage } from "../coverage";
-import { datasetFault } from "../dataset";
+import { datasetFault, IGNORE } from "../dataset";
 import { checkAll } from "../faults";
+import { codingPrint, dataPrint, scenesPrint, splitPrint } from "../fingerprint";
+import { frequentSizes } from "../sizes";
 import { loader } from "./loaders";
+import type { DatasetFigures, SplitFigures } from "../../proto/lathe/v1/result";
 import type { Reply, Request, SplitName, ThreadSetup } from "./loading";
 
 const setup = workerData as ThreadSetup;
@@ -67,6 +70,35 @@ async function check(): Promise<void> {
   await examples.check();
 }
 
+/** The figures of both splits, once every example has been read. */
+async function figures(): Promise<DatasetFigures> {
+  await checked;
+  const { source } = setup;
+  const train = await splitFigures("train");
+  const validation = await splitFigures("validation");
+  const coding = codingPrint(source.classes, source.kind === "files" ? source.coding : {});
+  const print = dataPrint(coding, train.sha256, validation.sha256);
+  return { sha256: print, codingSha256: coding, classes: [...source.classes], train, validation };
+}
+
+async function splitFigures(split: SplitName): Promise<SplitFigures> {
+  const { source } = setup;
+  const length = source.kind === "files" ? source[split].length : source[split];
+  const { pixels } = await countPixels(split, length);
+  const print =
+    source.kind === "files"
+      ? splitPrint(source.folder, source[split], (path) => examples.seen(path).sha256)
+      : scenesPrint(source.seed, split, length);
+  const stored = source.kind === "files" ? source[split].map(({ image }) => examples.seen(image).size ?? size) : [];
+  return {
+    examples: length,
+    pixels: pixels.slice(0, source.classes.length),
+    ignoredPixels: pixels[IGNORE] ?? 0,
+    sizes: frequentSizes(stored),
+    ...print,
+  };
+}
+
 async function answer(request: Request): Promise<{ value: Reply["value"]; transfer: ArrayBuffer[] }> {
   switch (request.kind) {
     case "check":
@@ -82,6 +114,8 @@ async function answer(request: Request): Promise<{ value: Reply["value"]; transf
     }
     case "warnings":
       return { value: await warnings(), transfer: [] };
+    case "figures":
+      return { value: await figures(), transfer: [] };
     case "example": {
       const { image, label } = await examples.example(request.split, request.index);
       const copy = { image: Uint8Array.from(image), label: Uint8Array.from(label) };

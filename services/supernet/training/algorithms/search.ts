@@ -4,7 +4,7 @@ import type {
   CandidateEvaluated,
   SupernetConverged,
 } from "../../../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../../../shared/proto/lathe/v1/result";
+import type { ArtifactRef, DatasetFigures } from "../../../../shared/proto/lathe/v1/result";
 import type { CostTable, Genotype, SearchSpace } from "../../../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../../../shared/spec/resolve";
 import type { EpochDecision, TrainingPort } from "../port";
@@ -13,6 +13,8 @@ export interface SearchJob {
   spec: ResolvedSpec;
   space: SearchSpace;
   table: CostTable;
+  /** The data of the search's first epoch; absent before its end. */
+  recorded?: DatasetFigures;
   /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
   resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: EpochDecision };
   /** State of an earlier run of algorithm random or evolution: its newest checkpoint, and the networks that it evaluated. */

@@ -35,5 +35,7 @@ export async function deriveSelected(
     smallestCostRatio: window.smallest,
     ...(await storeDerived(network, parameters, classNames, port)),
     selection,
+    // A training has said so by an alarm.
+    dataChange: "",
   };
 }

@@ -13,6 +13,7 @@ import { searchStride } from "../../../../../shared/space/genotype";
 import { randomGenotype } from "../../../../../shared/space/sampling";
 import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
+import { tellOfDataChange } from "../../dataChange";
 import { trainableSupernet } from "../../steps";
 import { initialSupernet } from "../../supernetState";
 import { type SearchJob } from "../search";
@@ -36,6 +37,7 @@ export async function trainSinglePaths(
   const from = sampled?.checkpoint && decodeSupernet(space, sampled.checkpoint, "checkpoint of an evolution");
   let state = from?.state ?? initialSupernet(space, spec.seed);
   let record: TrainingRecord = from?.record ?? { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0, costWeight: 0 };
+  await tellOfDataChange(job.recorded, dataset, { phase: "train", epoch: record.epoch + 1 }, port);
   if (record.epoch >= epochs) return { state, seconds: record.seconds };
   const { supernet, weights, stats } = state;
   const course = {
@@ -63,7 +65,17 @@ export async function trainSinglePaths(
       record = { ...record, epoch, seconds: record.seconds + seconds };
       const checkpoint = await port.storeCheckpoint(encodeSupernet(state, record));
       const learningRate = polyRate(weightLearningRate, epoch, epochs);
-      await port.completeSamplingEpoch({ epoch, epochs, candidate: 0, loss, learningRate, seconds, checkpoint });
+      const read = { dataset: epoch === 1 ? await dataset.figures() : undefined };
+      await port.completeSamplingEpoch({
+        epoch,
+        epochs,
+        candidate: 0,
+        loss,
+        learningRate,
+        seconds,
+        checkpoint,
+        ...read,
+      });
     }
     return { state, seconds: record.seconds };
   } finally {

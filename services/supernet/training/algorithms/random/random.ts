@@ -15,6 +15,7 @@ import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
 import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
 import { countedClassWeights } from "../../classWeights";
+import { tellOfDataChange } from "../../dataChange";
 import { tellOfLabels } from "../../labels";
 import { batchSizes, type Search, type SearchJob } from "../search";
 import { networkSubject, openWeightTrainer, untrained } from "../../weightTrainer";
@@ -64,6 +65,8 @@ export const searchAtRandom: Search = async (engine, job, port) => {
     // The classes of the mIoU are those of the labels, so they are the same for every network.
     let miouClasses = job.sampled?.evaluated.at(-1)?.miouClasses ?? 0;
     let standing = resumed(job) ?? { candidate: 1, epoch: 0, steps: 0, seconds: 0 };
+    const underWay = { phase: "train" as const, epoch: (standing.candidate - 1) * plan.epochs + standing.epoch + 1 };
+    await tellOfDataChange(job.recorded, dataset, underWay, port);
     for (const network of networks.slice(standing.candidate - 1)) {
       const trained = await train(context, network, standing);
       const { candidate: index, vectors: parameters } = trained;
@@ -140,7 +143,8 @@ async function train(
       const checkpoint = await port.storeCheckpoint(checkpointBytes(now));
       const rate = { learningRate: polyRate(learningRate, epoch, plan.epochs) };
       const done = { epoch: before + epoch, epochs: total };
-      await port.completeSamplingEpoch({ ...done, candidate, loss, seconds, checkpoint, ...rate });
+      const read = { dataset: done.epoch === 1 ? await dataset.figures() : undefined };
+      await port.completeSamplingEpoch({ ...done, candidate, loss, seconds, checkpoint, ...rate, ...read });
     }
     return now;
   } finally {

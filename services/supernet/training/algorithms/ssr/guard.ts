@@ -36,6 +36,7 @@ export function guardEpoch({ health, regularization }: ResolvedSpec, epoch: numb
       value,
       bound: 0,
       policy: policyOf(health, HealthAlarmKind.HEALTH_ALARM_KIND_LOSS_NOT_FINITE),
+      phase: "",
       message: `the ${name} of the ${what} is ${value} at epoch ${epoch}, step ${step}: lower the learning rate or check the data`,
     };
   };

@@ -76,6 +76,7 @@ export function judge(
     dimension: Dimension.DIMENSION_UNSPECIFIED,
     ...finding,
     epoch,
+    phase: "",
     policy: policyOf(health, finding.kind),
   }));
   return {

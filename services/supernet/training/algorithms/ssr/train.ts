@@ -24,6 +24,7 @@ import { epochHealth, measure } from "./measures";
 import type { TrainingPort } from "../../port";
 import { batchSizes, type SearchJob } from "../search";
 import { awaitedClassWeights } from "../../classWeights";
+import { tellOfDataChange } from "../../dataChange";
 import { tellOfLabels } from "../../labels";
 import { alphaRate, nextCostWeight, polyRate, ssrFactor } from "../../schedule";
 import { architectureOf, initialSupernet, shrunk } from "../../supernetState";
@@ -50,6 +51,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
     let state = resumed?.state ?? initialSupernet(space, spec.seed);
     const untrained = { epoch: 0, convergedEpoch: 0, seconds: 0, miou: 0, costWeight: spec.cost.weight };
     let record: TrainingRecord = resumed?.record ?? untrained;
+    const firstEpoch = record.epoch + 1;
     let checkpoint = job.resume?.ref;
     let decision = job.resume?.decision;
     let final = state.supernet.architecture;
@@ -80,6 +82,7 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
       state = completed.state;
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
+      if (epoch === firstEpoch) await tellOfDataChange(job.recorded, dataset, { phase: "train", epoch }, port);
       port.signal.throwIfAborted();
       record = {
         ...record,
@@ -94,7 +97,9 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
       };
       checkpoint = await port.storeCheckpoint(encodeSupernet(state, record));
       const architecture = architectureOf(state);
-      decision = await port.completeEpoch({ metrics, architecture, checkpoint, policy: spec.shrinking, space, alarms });
+      const read = { dataset: epoch === 1 ? await dataset.figures() : undefined };
+      const rules = { policy: spec.shrinking, space };
+      decision = await port.completeEpoch({ metrics, architecture, checkpoint, ...rules, alarms, ...read });
     }
     return {
       decidedBy: record.convergedEpoch > 0 ? DecidedBy.DECIDED_BY_SHRINKING : DecidedBy.DECIDED_BY_ARGMAX,

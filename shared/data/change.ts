@@ -1,0 +1,55 @@
+import type { DatasetFigures, SplitFigures } from "../proto/lathe/v1/result";
+import type { Dataset, Split } from "./dataset";
+import { shortDigests } from "./fingerprint";
+
+/** Names of files in a message. */
+const NAMES_TO_TELL = 5;
+
+/** Why the data of a data set is not that of the first epoch of its search, in one sentence; undefined where it is the same. */
+function dataChange(
+  recorded: DatasetFigures | undefined,
+  read: DatasetFigures,
+  { train, validation }: { train: Pick<Split, "name">; validation: Pick<Split, "name"> },
+): string | undefined {
+  if (recorded === undefined || recorded.sha256 === read.sha256) return undefined;
+  const changes = [
+    ...splitChange("training", recorded.train, read.train, train),
+    ...splitChange("validation", recorded.validation, read.validation, validation),
+    ...(recorded.codingSha256 === read.codingSha256 ? [] : ["the classes of the labels' values and colours changed"]),
+  ];
+  const [was, is] = [recorded.sha256, read.sha256].map((digest) => digest.slice(0, 12));
+  return `the data is not that of the first epoch (fingerprint ${was}, now ${is}): ${changes.join("; ")}`;
+}
+
+/** As dataChange, of an open data set, once all of it has been read. */
+export async function changeOf(recorded: DatasetFigures | undefined, dataset: Dataset): Promise<string | undefined> {
+  return recorded && dataChange(recorded, await dataset.figures(), dataset);
+}
+
+/** What changed in a split, as a list of one sentence or none. */
+function splitChange(
+  what: string,
+  recorded: SplitFigures | undefined,
+  read: SplitFigures | undefined,
+  split: Pick<Split, "name">,
+): string[] {
+  if (!recorded || !read || recorded.sha256 === read.sha256) return [];
+  if (recorded.examples !== shortDigests(recorded.files).length || read.files === "")
+    return [`${what} split: ${recorded.examples} examples, now ${read.examples}, with other names or contents`];
+  const before = new Map(shortDigests(recorded.files).map(({ names, contents }) => [names, contents]));
+  const now = shortDigests(read.files).map((digests, index) => ({ ...digests, index }));
+  const kept = new Set(now.map(({ names }) => names));
+  const named = (list: typeof now): string => {
+    const shown = list.slice(0, NAMES_TO_TELL).map(({ index }) => split.name(index));
+    return `${list.length} (${shown.join(", ")}${list.length > shown.length ? ", ..." : ""})`;
+  };
+  const changed = now.filter(({ names, contents }) => before.has(names) && before.get(names) !== contents);
+  const added = now.filter(({ names }) => !before.has(names));
+  const removed = [...before.keys()].filter((names) => !kept.has(names)).length;
+  const parts = [
+    ...(changed.length > 0 ? [`changed ${named(changed)}`] : []),
+    ...(added.length > 0 ? [`added ${named(added)}`] : []),
+    ...(removed > 0 ? [`removed ${removed}`] : []),
+  ];
+  return [`${what} split: examples ${parts.length > 0 ? parts.join(", ") : "in another order or number"}`];
+}
