@@ -12,6 +12,11 @@ const plain = (text: string): string => text.replace(/\s+/g, " ").replace(/[\\`*
 const markdown = (heads: readonly string[], rows: readonly (readonly string[])[]): string =>
   [heads, heads.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
 
+const licence = (given: string): string =>
+  given === ""
+    ? "The licence of the data is not known to Lathe; it may bind the use of the network."
+    : `Licence of the data, as its user gave it: ${plain(given)}. It may bind the use of the network.`;
+
 /** MODEL_CARD.md: what the network is, how good and how fast it was measured to be, and what is not known about it. */
 export function modelCard({ id, spec, result }: Search, form: ModelForm, files: readonly string[]): string {
   const { genotype, classScores = [], provenance } = result ?? {};
@@ -37,7 +42,7 @@ export function modelCard({ id, spec, result }: Search, form: ModelForm, files: 
     "## Data",
     kind === "streets"
       ? "Generated street scenes: the figures say nothing about photographs."
-      : `Trained on the \`${kind}\` data set of the search, with its validation split for the figures above. The licence of the data is not known to Lathe; it may bind the use of the network.`,
+      : `Trained on the \`${kind}\` data set of the search, with its validation split for the figures above. ${licence(dataset?.license ?? "")}`,
     "## Limits",
     "The validation split chose the weights, so that the network is likely to be worse on other images. Nothing was measured on images of another camera, place or weather, and there is no measure of certainty.",
     ...(genotype

@@ -1,10 +1,9 @@
 import type { Command } from "commander";
-import { datasetOptions, openDataset } from "../../shared/data/open";
-import { evaluateModel } from "../../shared/evaluation/evaluateModel";
+import { evaluateOn } from "../../shared/evaluation/evaluateOn";
 import { LatheError } from "../../shared/process/errors";
 import { complain, print, printJson } from "../exit";
 import { onInterrupt } from "../interrupt";
-import { modelOptions, openFile, type ModelFlags } from "../model/flags";
+import { formFlags, modelOptions, readModel, type ModelFlags } from "../model/flags";
 import { datasetNames } from "../spec/datasetNames";
 import { readSpec, requested, type SpecFlags } from "../spec/specFlags";
 import { evaluationLines, evaluationJson } from "../view/evaluation";
@@ -25,33 +24,21 @@ export function evaluateCommand(program: Command): void {
     .action((model: string, data: string | undefined, flags: EvaluateFlags) => evaluate(model, data, flags));
 }
 
-async function evaluate(model: string, data: string | undefined, flags: EvaluateFlags): Promise<void> {
+async function evaluate(file: string, data: string | undefined, flags: EvaluateFlags): Promise<void> {
   const { resolved, space } = requested(dataSpec(data, flags));
+  const { told, session } = formFlags(flags);
+  const { dataset, seed } = resolved;
+  const asked = { model: readModel(file), told, session, dataset, seed, classes: space.classes };
   const interrupt = onInterrupt(complain);
-  const opened: (() => Promise<void>)[] = [];
   try {
-    const predictor = await openFile(model, flags, space.classes);
-    opened.push(() => predictor.release());
-    const size = predictor.form.trained;
-    if (!size)
-      throw new LatheError("INVALID_ARGUMENT", `${model} takes images of any size: --input HxW must say at which size it is compared`); // prettier-ignore
-    const { classes } = space;
-    const options = datasetOptions(resolved, { inputHeight: size.height, inputWidth: size.width, classes });
-    // Only the validation split is read.
-    const dataset = await openDataset({ ...options, ...(resolved.dataset.path && { trainExamples: 1 }) });
-    opened.push(() => dataset.close());
-    const names = dataset.info.classes;
-    const differing = differingNames(predictor.metadata.classes, names);
-    if (differing !== undefined) complain(`lathe: ${differing}`);
-    const scores = await evaluateModel(predictor, dataset.validation, classes, {
+    const found = await evaluateOn(asked, {
       signal: interrupt.signal,
       ...(process.stderr.isTTY && !flags.json && { progress: bar }),
     });
-    const evaluation = { model, form: predictor.form, size, names, scores };
-    if (flags.json) printJson(evaluationJson(evaluation));
-    else print(...evaluationLines(evaluation));
+    if (found.note !== undefined) complain(`lathe: ${found.note}`);
+    if (flags.json) printJson(evaluationJson(file, found));
+    else print(...evaluationLines(file, found));
   } finally {
-    for (const close of opened.reverse()) await close();
     interrupt.dispose();
   }
 }
@@ -70,22 +57,6 @@ function dataSpec(data: string | undefined, { file, dataset }: EvaluateFlags) {
     ...(data !== undefined && { data }),
   });
   return { ...spec, preset: spec.preset || "small" };
-}
-
-/** A sentence where the class names in a model's metadata are not those of the data; undefined where they agree or are not given. */
-function differingNames(text: string | undefined, names: readonly string[]): string | undefined {
-  if (text === undefined) return undefined;
-  let known: unknown;
-  try {
-    known = JSON.parse(text);
-  } catch {
-    // Another program's metadata of this name.
-    return undefined;
-  }
-  if (!Array.isArray(known)) return undefined;
-  const at = names.findIndex((name, index) => known[index] !== name);
-  if (at < 0) return undefined;
-  return `class ${at} is "${String(known[at])}" in the model and "${names[at]}" in the data set: the order of the classes may differ`;
 }
 
 function bar(done: number, of: number): void {

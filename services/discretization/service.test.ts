@@ -55,7 +55,7 @@ beforeAll(async () => {
   bus = await connect({ url: nats.url, name: "discretization", logger });
   await provision(bus);
   artifacts = new Objects(bus, ARTIFACTS_BUCKET);
-  rpc = await startRpc([discretizationService(bus)]);
+  rpc = await startRpc([discretizationService({ bus, engine, dataFolders: ["/data"] })]);
   consumption = await start();
 });
 afterAll(async () => {
@@ -166,7 +166,7 @@ describe("a supernet that has converged", () => {
 
   const download = async (request: Partial<ExportNetworkRequest>): Promise<Uint8Array> => {
     const chunks: Buffer[] = [];
-    const whole = { searchId: id, inputHeight: 0, inputWidth: 0, inherited: true, ...request };
+    const whole = { searchId: id, inputHeight: 0, inputWidth: 0, inherited: true, form: 0, ...request };
     for await (const { chunk } of client().exportNetwork(whole)) chunks.push(chunk);
     return Buffer.concat(chunks);
   };
