@@ -74,16 +74,15 @@ beforeAll(async () => {
     await writeLabel(join(data, split, "labels", `${name}.png`), height, width, [0, 1, 1, 255]);
   }
   await writeText(join(folder, "blank/classes.txt"), "dark\nbright");
-  for (const split of ["train", "validation"]) {
-    mkdirSync(join(folder, "blank", split, "images"), { recursive: true });
-    const black = { create: { width, height, channels: 3 as const, background: "black" } };
-    await sharp(black).png().toFile(join(folder, "blank", split, "images", "1.png")); // prettier-ignore
-    await writeLabel(
-      join(folder, "blank", split, "labels", "1.png"),
-      height,
-      width,
-      split === "train" ? [0, 1] : [255],
-    );
+  // Of two training images one is opened, so that the check of whole data sets is not what refuses it.
+  for (const [split, name] of [
+    ["train", "1"],
+    ["train", "2"],
+    ["validation", "3"],
+  ] as const) {
+    const at = (kind: string) => join(folder, "blank", split, kind, `${name}.png`);
+    await writeLabel(at("labels"), height, width, split === "train" ? [0, 1] : [255]);
+    await writeLabel(at("images"), height, width, [0]);
   }
   nats = await startNats();
   bus = await connect({
@@ -258,7 +257,7 @@ describe("EvaluateNetwork", () => {
       () => ({ model: Buffer.from(byRed()), dataset: datasetOf(join(folder, "blank")), scale: 1 / 255 }),
       {
         reason: "DATASET_INVALID",
-        message: `dataset folder at ${join(folder, "blank")}: the validation split has no labelled pixel, so there is nothing to compare`,
+        message: `dataset ${join(folder, "blank")}: the validation split has no labelled pixel, so there is nothing to compare`,
       },
     ],
   ])("refuses %s", async (_, request, error) => {

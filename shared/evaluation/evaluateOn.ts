@@ -74,8 +74,8 @@ export async function evaluateOn(
 async function requireLabels({ info, validation }: Dataset, path: string | undefined): Promise<void> {
   const pixels = await validation.countPixels(info.classes.length);
   if (pixels.some((count) => count > 0)) return;
-  const where = path ? ` at ${path}` : "";
-  throw datasetFault(`dataset ${info.kind}${where}: the validation split has no labelled pixel, so there is nothing to compare`); // prettier-ignore
+  const which = path ? path : info.kind;
+  throw datasetFault(`dataset ${which}: the validation split has no labelled pixel, so there is nothing to compare`);
 }
 
 /** A sentence where the class names in a model's metadata are not those of the data; undefined where they agree or are not given. */
