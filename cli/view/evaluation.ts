@@ -1,11 +1,10 @@
-import type { ModelScores } from "../../shared/evaluation/evaluateModel";
-import type { ModelEvaluation } from "../../shared/evaluation/evaluateOn";
+import type { ShownEvaluation } from "../model/remote";
 import { percent } from "./format";
 
-const counted = ({ classes }: ModelScores) => classes.filter(({ occurs }) => occurs).length;
+const counted = ({ classes }: ShownEvaluation["scores"]) => classes.filter(({ occurs }) => occurs).length;
 
 /** The scores as text. */
-export function evaluationLines(model: string, { form, size, names, scores }: ModelEvaluation): string[] {
+export function evaluationLines(model: string, { form, size, names, scores }: ShownEvaluation): string[] {
   const { miou, accuracy, images, predicted, classes } = scores;
   const wide = Math.max(...names.map((name) => name.length));
   const same = predicted.height === size.height && predicted.width === size.width;
@@ -26,7 +25,7 @@ export function evaluationLines(model: string, { form, size, names, scores }: Mo
 const percentTwo = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 /** The scores as JSON, with the confusion matrix: pixels by label (rows) and prediction (columns). */
-export function evaluationJson(model: string, { form, size, names, scores }: ModelEvaluation): Record<string, unknown> {
+export function evaluationJson(model: string, { form, size, names, scores }: ShownEvaluation): Record<string, unknown> {
   const { miou, accuracy, images, predicted, classes, confusion } = scores;
   return {
     model,
