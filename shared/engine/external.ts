@@ -45,7 +45,7 @@ function externalTensor(bytes: Uint8Array, part: Part, depth: number): string | 
     const [field, wire] = reader.tag();
     if (part === "Tensor" && field === TENSOR_NAME && wire === WireType.LengthDelimited) name = reader.string();
     else if (part === "Tensor" && field === DATA_LOCATION && wire === WireType.Varint)
-      isExternal ||= reader.int32() !== 0;
+      isExternal = reader.int32() !== 0 || isExternal;
     else if (part === "Tensor" && field === EXTERNAL_DATA) {
       isExternal = true;
       reader.skip(wire, field);
