@@ -235,12 +235,12 @@ describe("EvaluateNetwork", () => {
     [
       "bytes that are no ONNX model",
       () => ({ model: Buffer.from("no model"), dataset: datasetOf(data) }),
-      { code: "INVALID_ARGUMENT", message: "8 bytes are no ONNX model" },
+      { message: "8 bytes are no ONNX model", violations: [{ field: "model" }] },
     ],
     [
       "an input whose scale is not known",
       () => ({ model: Buffer.from(byRed()), dataset: datasetOf(data) }),
-      { reason: "MODEL_UNSUPPORTED", message: expect.stringContaining("so scale must say it") as unknown },
+      { reason: "MODEL_UNSUPPORTED", violations: [{ field: "model" }] },
     ],
     [
       "classes that are not those of the data",
@@ -250,7 +250,10 @@ describe("EvaluateNetwork", () => {
     [
       "data outside of the folders of the service",
       () => ({ model: Buffer.from(byRed()), dataset: datasetOf(join(folder, "../else")), scale: 1 / 255 }),
-      { message: `dataset folder ${join(folder, "../else")} is outside of the folders of LATHE_DATA_FOLDER` },
+      {
+        violations: [{ field: "dataset" }],
+        message: `dataset folder ${join(folder, "../else")} is outside of the folders of LATHE_DATA_FOLDER`,
+      },
     ],
     [
       "a validation split without a label",

@@ -58,6 +58,9 @@ export async function* evaluateNetwork(
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `an evaluation came back as ${outcome.kind}`);
       return outcome.evaluation;
     }, signal)
+    .catch((error: unknown) => {
+      throw naming(LatheError.from(error), request.searchId === "" ? "model" : "search_id");
+    })
     .finally(() => progress.end());
   // Awaited below; a client that has gone leaves it behind.
   running.catch(() => {});
@@ -122,6 +125,18 @@ async function modelAndData(
   const { spec, space } = resolve(created.data.spec);
   const own = { dataset: given ?? spec.dataset, seed: seed ?? spec.seed };
   return { model: bytes, ...own, ...(!given && { classes: space.classes }) };
+}
+
+/**
+ * An error of an evaluation, with the field of the request that it is about. A process that died is not UNAVAILABLE, by which a client would
+ * call again: most often its model is why.
+ */
+function naming(error: LatheError, network: "model" | "search_id"): LatheError {
+  const { code, message, reason, violations, metadata, cause } = error;
+  if (reason === "WORKER_DIED") return new LatheError("FAILED_PRECONDITION", message, { reason, metadata, cause });
+  if (code !== "INVALID_ARGUMENT" || violations.length > 0) return error;
+  const field = reason === "DATASET_INVALID" ? "dataset" : network;
+  return new LatheError(code, message, { reason, metadata, cause, violations: [{ field, description: message }] });
 }
 
 const LAYOUTS: Partial<Record<AxisLayout, "nchw" | "nhwc">> = {
