@@ -14,7 +14,7 @@ import { discretizationProcess, retrainingHead, type ExportJob } from "./jobs";
 /** Exports that compute, and may run or wait: at another input size, or in a form that is not stored. */
 const MAX_EXPORTS = 32;
 
-export interface ExportRequest {
+interface ExportRequest {
   searchId: string;
   /** 0: the size of the search. */
   inputHeight: number;
