@@ -43,14 +43,16 @@ export async function evaluateRemotely(
   const bytes = request.model?.length ?? 0;
   if (bytes > most)
     throw new LatheError("INVALID_ARGUMENT", `the model has ${bytes} bytes, a service takes at most ${most}`);
-  const { api, close } = connect(DiscretizationServiceClient, address, options);
+  const connection = connect(DiscretizationServiceClient, address, options);
   try {
-    for await (const { message } of api.evaluateNetwork(EvaluateNetworkRequest.fromPartial(request), { signal })) {
+    for await (const { message } of connection.api.evaluateNetwork(EvaluateNetworkRequest.fromPartial(request), {
+      signal,
+    })) {
       if (message?.$case === "progressed") progress?.(message.value.images, message.value.imagesOf);
       if (message?.$case === "evaluation") return shown(message.value);
     }
   } finally {
-    close();
+    connection.close();
   }
   throw new LatheError("UNAVAILABLE", `the service at ${address} ended the call without an evaluation`);
 }
