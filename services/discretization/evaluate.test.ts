@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import sharp from "sharp";
 import { exportOnnx } from "../../shared/engine/onnx";
 import { tf } from "../../shared/engine/tf";
@@ -54,6 +55,9 @@ const byRed = (inputs: "float" | "scaled" = "float") =>
       return { logits: tf.concat([tf.zerosLike(red), red], 1) };
     },
   });
+
+const field = (number: number, bytes: Buffer) =>
+  Buffer.from(new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(bytes).finish());
 
 let nats: TestNats;
 let bus: Bus;
@@ -143,6 +147,16 @@ describe("EvaluateNetwork", () => {
     });
     expect(found.confusion.map(({ pixels }) => pixels)).toEqual(local.scores.confusion);
     expect([found.miou, found.pixelAccuracy]).toEqual([local.scores.miou, local.scores.accuracy]);
+  });
+
+  it("takes a model of any size within the bound, and refuses a larger one by name", async () => {
+    // A field that ONNX does not know makes the model larger than the parts in which a request is read.
+    const padded = (bytes: number) => Buffer.concat([byRed(), field(100, Buffer.alloc(bytes))]);
+    const { found } = await evaluate({ model: padded(1_000_000), dataset: datasetOf(data), scale: 1 / 255 });
+    expect(found.confusion[0]?.pixels).toEqual([7 * height, 5 * height]);
+    await expect(evaluate({ model: Buffer.alloc(64_000_001), dataset: datasetOf(data) })).rejects.toMatchObject({
+      violations: [{ field: "model", description: "has 64000001 bytes, must have at most 64000000" }],
+    });
   });
 
   it("measures the networks of a search on its own data, in both forms", async () => {
