@@ -66,7 +66,10 @@ export function exitCode(error: LatheError): number {
 export function errorLines(error: LatheError): string[] {
   if (error.violations.length === 0) return [`lathe: ${error.message}`];
   // The message already lists the first violations; cut them off, because each gets its own line.
-  const [first] = error.violations;
+  const [first, ...others] = error.violations;
+  // A message that is its violation says it once.
+  const whole = first && [first.description, `${first.field} ${first.description}`].includes(error.message);
+  if (whole && others.length === 0) return [`lathe: ${error.message}`];
   const at = first ? error.message.indexOf(first.field) : -1;
   const head = at > 0 ? error.message.slice(0, at).replace(/[\s:;,]+$/, "") : error.message;
   if (error.violations.length === 1 && first) return [`lathe: ${head}: ${first.field} ${first.description}`];

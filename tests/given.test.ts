@@ -72,7 +72,7 @@ describe("a given network", () => {
 
   it("is exported at another size, and there is no network with inherited weights", async () => {
     const discretization = connect(DiscretizationServiceClient, system.stack.addresses().discretization.grpc);
-    const request = { searchId: id, inputHeight: 48, inputWidth: 32, inherited: false };
+    const request = { searchId: id, inputHeight: 48, inputWidth: 32, inherited: false, form: 0 };
     const chunks: Uint8Array[] = [];
     for await (const { chunk } of discretization.api.exportNetwork(request)) chunks.push(chunk);
     const model = await openOnnx(Buffer.concat(chunks));

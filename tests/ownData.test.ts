@@ -1,5 +1,6 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { onnxMetadata } from "../shared/engine/onnx";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { writeColors, writeImage, writeLabel, writeText } from "../shared/testing/pictures";
 import { startCommand, type Command } from "./latheCommand";
@@ -8,10 +9,11 @@ import { smallSpec } from "./specs";
 import { newFolder } from "./system";
 
 const folder = newFolder();
+const LICENSE = "CC BY 4.0, of nobody";
 const started: Command[] = [];
 const at = (...names: string[]): string => join(folder, ...names);
-const run = (data: string, out: string): Command => {
-  const command = startCommand(folder, ["run", "-f", "spec.yaml", "--dataset", "folder", "--data", data, "--out", out]);
+const run = (data: string, out: string, spec = "spec.yaml"): Command => {
+  const command = startCommand(folder, ["run", "-f", spec, "--dataset", "folder", "--data", data, "--out", out]);
   started.push(command);
   return command;
 };
@@ -20,7 +22,9 @@ beforeAll(() => {
     string,
     unknown
   >;
+  const dataset = { kind: "DATASET_KIND_FOLDER", license: LICENSE };
   writeFileSync(at("spec.yaml"), JSON.stringify(spec));
+  writeFileSync(at("licensed.yaml"), JSON.stringify({ ...spec, dataset }));
 });
 afterEach(() => started.splice(0).forEach(({ child }) => child.kill("SIGKILL")));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -37,7 +41,7 @@ it("a folder with class_dict.csv is searched as it lies, and what is assumed and
       ]);
     }
   await writeText(at("kaggle/train/Thumbs.db"), "no image");
-  const { said, ended } = run("kaggle", "out");
+  const { said, ended } = run("kaggle", "out", "licensed.yaml");
   expect({ code: await ended, stderr: said.stderr }).toEqual({ code: 0, stderr: "" });
   const lines = said.stdout.split("\n");
   const before = lines.slice(
@@ -59,6 +63,9 @@ it("a folder with class_dict.csv is searched as it lies, and what is assumed and
     classScores: { name: string }[];
   };
   expect(classScores.map(({ name }) => name)).toEqual(["Road", "Sky", "Car"]);
+  for (const name of ["derived.onnx", "network.onnx", "deploy.onnx"])
+    expect(onnxMetadata(readFileSync(at("out", name))).license).toBe(LICENSE);
+  expect(readFileSync(at("out/MODEL_CARD.md"), "utf8")).toContain(`as its user gave it: ${LICENSE}. It may bind`);
 });
 
 it("masks of 0 and 255 are refused with what to write into the spec, and files that do not pair before anything starts", async () => {

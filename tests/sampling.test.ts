@@ -72,7 +72,7 @@ describe.each([
   it("offers the network as it was chosen, and no supernet to evaluate other networks", async () => {
     const discretization = connect(DiscretizationServiceClient, system.stack.addresses().discretization.grpc);
     const chunks: Uint8Array[] = [];
-    const request = { searchId: id, inputHeight: 64, inputWidth: 32, inherited: true };
+    const request = { searchId: id, inputHeight: 64, inputWidth: 32, inherited: true, form: 0 };
     for await (const { chunk } of discretization.api.exportNetwork(request)) chunks.push(chunk);
     discretization.close();
     const model = await openOnnx(Buffer.concat(chunks));

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { openOnnx } from "../../shared/engine/onnx";
 import { packageRoot } from "../../shared/process/root";
+import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
 import { ModelProto } from "../../shared/proto/onnx/onnx";
 import { largestGenotype } from "../../shared/space/genotype";
 import { reported } from "../report/report.fixture";
@@ -135,6 +136,17 @@ it("a model card shows the texts of a user as they are", () => {
   expect(card).toContain("| a\\|b \\<script\\> \\`x\\` \\# y | does not occur |");
   expect(card).not.toMatch(/^# y|[^\\]<script/m);
   expect(preprocessing(form, ["a"])).toMatchObject({ ignoredLabel: 255 });
+});
+
+it("a model card says the licence of the data as it was given, or that it is not known", () => {
+  const form = modelForm("network.onnx", onnx);
+  const card = (dataset: Partial<DatasetSpec>) =>
+    modelCard({ ...search, spec: { ...search.spec!, dataset: DatasetSpec.fromPartial(dataset) } }, form, []);
+  const kind = DatasetKind.DATASET_KIND_FOLDER;
+  expect(card({ kind })).toContain("The licence of the data is not known to Lathe; it may bind");
+  expect(card({ kind, license: "CC BY-NC 4.0, <https://a.example>" })).toContain(
+    "Licence of the data, as its user gave it: CC BY-NC 4.0, \\<https://a.example\\>. It may bind the use",
+  );
 });
 
 it("a network of a type that no network of ours has is refused by name", () => {

@@ -19,6 +19,11 @@ function splitLine({ train, validation, sha256 }: DatasetFigures): string {
   return `${counted("training", train)}, ${counted("validation", validation)}, counted at the size of the network. Fingerprint: \`${sha256}\`; \`lathe dataset check\` prints it for a folder.`;
 }
 
+const licence = (given: string): string =>
+  given === ""
+    ? "The licence of the data is not known to Lathe; it may bind the use of the network."
+    : `Licence of the data, as its user gave it: ${plain(given)}. It may bind the use of the network.`;
+
 /** MODEL_CARD.md: what the network is, how good and how fast it was measured to be, and what is not known about it. */
 export function modelCard({ id, spec, result }: Search, form: ModelForm, files: readonly string[]): string {
   const { genotype, classScores = [], provenance } = result ?? {};
@@ -45,7 +50,7 @@ export function modelCard({ id, spec, result }: Search, form: ModelForm, files: 
     "## Data",
     kind === "streets"
       ? "Generated street scenes: the figures say nothing about photographs."
-      : `Trained on the \`${kind}\` data set of the search, with its validation split for the figures above. The licence of the data is not known to Lathe; it may bind the use of the network.`,
+      : `Trained on the \`${kind}\` data set of the search, with its validation split for the figures above. ${licence(dataset?.license ?? "")}`,
     ...(data ? [splitLine(data)] : []),
     ...(dataChange === "" ? [] : [`The data changed during the search: ${plain(dataChange)}.`]),
     "## Limits",

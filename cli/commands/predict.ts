@@ -4,11 +4,11 @@ import type { Command } from "commander";
 import { drawPrediction, palette } from "../../shared/data/drawings";
 import { decodeImage } from "../../shared/data/images";
 import { listNames } from "../../shared/data/reading";
-import type { Predictor } from "../../shared/evaluation/predictor";
+import { openPredictor, type Predictor } from "../../shared/evaluation/predictor";
 import { LatheError } from "../../shared/process/errors";
 import { complain, print } from "../exit";
 import { onInterrupt } from "../interrupt";
-import { modelOptions, openFile, type ModelFlags } from "../model/flags";
+import { formFlags, modelOptions, readModel, type ModelFlags } from "../model/flags";
 import { userFolder } from "../userFolder";
 
 interface PredictFlags extends ModelFlags {
@@ -28,7 +28,8 @@ export function predictCommand(program: Command): void {
 async function predict(model: string, images: readonly string[], flags: PredictFlags): Promise<void> {
   const files = await imageFiles(images);
   const interrupt = onInterrupt(complain);
-  const predictor = await openFile(model, flags);
+  const { told, session } = formFlags(flags);
+  const predictor = await openPredictor(readModel(model), told, session);
   try {
     const folder = resolve(userFolder(), flags.out);
     const colors = colorsOf(predictor.metadata);

@@ -3,7 +3,8 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import type { Size } from "../../shared/data/images";
-import { openPredictor, type Predictor } from "../../shared/evaluation/predictor";
+import type { FormFlags } from "../../shared/evaluation/form";
+import type { SessionOptions } from "../../shared/engine/session";
 import { LatheError } from "../../shared/process/errors";
 import { size, whole } from "../commands/options";
 import { userFolder } from "../userFolder";
@@ -64,13 +65,15 @@ export function modelOptions(command: Command): Command {
 
 const sizeOf = ([height, width]: [number, number]): Size => ({ height, width });
 
-/** Opens the model of a file. `classes` is the number that is expected, where that is known. */
-export async function openFile(file: string, flags: ModelFlags, classes?: number): Promise<Predictor> {
-  const { input, layout, scale, mean, std, output, threads } = flags;
+/** What the flags say about a model, and how its session is opened. */
+export function formFlags({ input, layout, scale, mean, std, output, threads }: ModelFlags): {
+  told: FormFlags;
+  session: SessionOptions;
+} {
   if (threads < 1 || threads > 256)
     throw new LatheError("INVALID_ARGUMENT", `--threads is ${threads}, must be between 1 and 256`);
   const told = { input: input && sizeOf(input), layout, scale, mean, std, output };
-  return openPredictor(readModel(file), told, { provider: "cpu", threads }, classes);
+  return { told, session: { provider: "cpu", threads } };
 }
 
 /** The bytes of a model, by a path relative to the user's folder. */

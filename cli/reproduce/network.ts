@@ -16,9 +16,10 @@ export function compareNetworks({ folder, genotype }: ResultFolder): Comparison[
     const { header, arrays } = decodeBundle<{ head?: Head }>(readFileSync(weightsFile), `${name}.weights`);
     const { weights = new Float32Array(), stats = new Float32Array() } = arrays;
     const stored = readFileSync(onnxFile);
-    const classes = JSON.parse(onnxMetadata(stored).classes ?? "[]") as string[];
+    const metadata = onnxMetadata(stored);
+    const classes = JSON.parse(metadata.classes ?? "[]") as string[];
     const network = buildDiscrete(genotype, header.head ?? { kind: "search" });
-    const exported = networkOnnx(network, { weights, stats }, classes);
+    const exported = networkOnnx(network, { weights, stats }, classes, metadata.license);
     const same = Buffer.compare(exported, stored) === 0;
     const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
     return [

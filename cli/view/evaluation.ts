@@ -1,21 +1,10 @@
-import type { Size } from "../../shared/data/images";
-import type { ModelScores } from "../../shared/evaluation/evaluateModel";
-import type { ModelForm } from "../../shared/evaluation/form";
+import type { ShownEvaluation } from "../model/remote";
 import { percent } from "./format";
 
-interface Evaluation {
-  model: string;
-  form: ModelForm;
-  /** Size at which class maps and labels were compared. */
-  size: Size;
-  names: readonly string[];
-  scores: ModelScores;
-}
-
-const counted = ({ classes }: ModelScores) => classes.filter(({ occurs }) => occurs).length;
+const counted = ({ classes }: ShownEvaluation["scores"]) => classes.filter(({ occurs }) => occurs).length;
 
 /** The scores as text. */
-export function evaluationLines({ model, form, size, names, scores }: Evaluation): string[] {
+export function evaluationLines(model: string, { form, size, names, scores }: ShownEvaluation): string[] {
   const { miou, accuracy, images, predicted, classes } = scores;
   const wide = Math.max(...names.map((name) => name.length));
   const same = predicted.height === size.height && predicted.width === size.width;
@@ -36,7 +25,7 @@ export function evaluationLines({ model, form, size, names, scores }: Evaluation
 const percentTwo = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 /** The scores as JSON, with the confusion matrix: pixels by label (rows) and prediction (columns). */
-export function evaluationJson({ model, form, size, names, scores }: Evaluation): Record<string, unknown> {
+export function evaluationJson(model: string, { form, size, names, scores }: ShownEvaluation): Record<string, unknown> {
   const { miou, accuracy, images, predicted, classes, confusion } = scores;
   return {
     model,

@@ -10,12 +10,11 @@ import { consumeWork, type WorkInHand } from "../../shared/events/searchWork";
 import type { Over } from "../../shared/events/standing";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
 import type { WorkItem } from "../../shared/events/work";
-import type { Store } from "../../shared/network/export";
 import { LatheError } from "../../shared/process/errors";
 import { answerBy } from "../../shared/process/port";
 import { NetworkKept } from "../../shared/proto/lathe/v1/events";
 import { resolve } from "../../shared/spec/resolve";
-import { discretizationProcess, type DeriveJob, type Job } from "./jobs";
+import { discretizationProcess, type DeriveJob, type Job, type JobCalls } from "./jobs";
 import { newestNetwork } from "./keep";
 import type { DerivationMetrics } from "./metrics";
 
@@ -45,7 +44,8 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
   const checkpoints = new Objects(bus, CHECKPOINTS_BUCKET);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   const run = (searchId: string, job: Job, signal: AbortSignal) => {
-    const onMessage = answerBy<Store>({
+    const onMessage = answerBy<JobCalls>({
+      progress: () => {},
       store: (kind, bytes, mediaType) => artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
     });
     return worker.run(job, { signal, onMessage });

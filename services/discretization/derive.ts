@@ -58,7 +58,7 @@ export async function deriveNetwork(
       figures: networkCosts(genotype, { kind: "search" }),
       costRatio: genotypeCost(genotype, table) / largest,
       smallestCostRatio: smallestCostRatio(space, table),
-      ...(await storeDerived(network, { weights, stats }, dataset.info.classes, port)),
+      ...(await storeDerived(network, { weights, stats }, dataset.info, port)),
       selection: undefined,
       dataChange: (await changeOf(job.recorded, dataset)) ?? "",
     };

@@ -3,14 +3,15 @@ import type { StoredEvent } from "../../shared/events/catalog";
 import type { Head } from "../../shared/network/discrete";
 import { LatheError } from "../../shared/process/errors";
 import { admit, type Turns } from "../../shared/process/turns";
+import { NetworkForm } from "../../shared/proto/lathe/v1/discretization";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { validateGenotype } from "../../shared/space/genotype";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
-import { discretizationProcess, retrainingHead } from "./jobs";
+import { discretizationProcess, retrainingHead, type ExportJob } from "./jobs";
 
-/** Exports at another input size that may run or wait. */
+/** Exports that compute, and may run or wait: at another input size, or in a form that is not stored. */
 const MAX_EXPORTS = 32;
 
 interface ExportRequest {
@@ -19,18 +20,19 @@ interface ExportRequest {
   inputHeight: number;
   inputWidth: number;
   inherited: boolean;
+  form: NetworkForm;
 }
 
-/** Returns the ONNX of a search's network: the stored file, or its weights in a network of another input size. */
+/** Returns the ONNX of a search's network: the stored file, or its weights in a network of another input size or form. */
 export async function exportNetwork(
   history: readonly StoredEvent[],
   artifacts: Objects,
   turns: Turns,
-  { searchId, inputHeight, inputWidth, inherited }: ExportRequest,
+  { searchId, inputHeight, inputWidth, inherited, form }: ExportRequest,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   const found = networkOf(history, searchId, inherited);
-  const { head, onnx, weights } = found;
+  const { head, onnx, weights, deploy, validationMiou } = found;
   const genotype = {
     ...found.genotype,
     inputHeight: inputHeight || found.genotype.inputHeight,
@@ -39,11 +41,16 @@ export async function exportNetwork(
   validateGenotype(genotype);
   const asStored =
     genotype.inputHeight === found.genotype.inputHeight && genotype.inputWidth === found.genotype.inputWidth;
-  if (asStored) return artifacts.get(onnx, signal);
+  const stored = form === NetworkForm.NETWORK_FORM_DEPLOY ? deploy : onnx;
+  if (asStored && stored) return artifacts.get(stored, signal);
   admit(turns.pending, MAX_EXPORTS, "exports", "EXPORTS_BUSY");
   return turns.take(async () => {
     const files = { onnx: await artifacts.get(onnx, signal), weights: await artifacts.get(weights, signal) };
-    const job = { genotype, head, ...files, object: weights.object };
+    const job: ExportJob = { genotype, head, ...files, object: weights.object };
+    if (form === NetworkForm.NETWORK_FORM_DEPLOY) {
+      const stored = deploy && (await artifacts.get(deploy, signal));
+      job.deploy = { search: searchId, ...(stored && { stored }), ...(asStored && { validationMiou }) };
+    }
     const outcome = await discretizationProcess().run({ kind: "export", job }, { signal });
     if (outcome.kind !== "export") throw new LatheError("INTERNAL", `an export came back as ${outcome.kind}`);
     return outcome.onnx;
@@ -55,6 +62,9 @@ interface Found {
   head: Head;
   onnx: ArtifactRef;
   weights: ArtifactRef;
+  /** The stored deploy form; a derived network has none. */
+  deploy: ArtifactRef | undefined;
+  validationMiou: number;
 }
 
 function networkOf(history: readonly StoredEvent[], searchId: string, inherited: boolean): Found {
@@ -81,5 +91,7 @@ function networkOf(history: readonly StoredEvent[], searchId: string, inherited:
     head: inherited ? { kind: "search" } : retrainingHead(resolve(created.spec).spec),
     onnx: source.onnx,
     weights: source.weights,
+    deploy: "deploy" in source ? source.deploy : undefined,
+    validationMiou: "discreteMiou" in source ? source.discreteMiou : source.validationMiou,
   };
 }

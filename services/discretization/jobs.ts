@@ -1,5 +1,7 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import { computingEnvironment } from "../../shared/engine/native";
+import type { ModelEvaluation, ModelOnData } from "../../shared/evaluation/evaluateOn";
+import type { NetworkOrigin } from "../../shared/network/deploy";
 import type { Head } from "../../shared/network/discrete";
 import type { Store } from "../../shared/network/export";
 import type { Call, Reply } from "../../shared/process/port";
@@ -55,21 +57,43 @@ export interface ExportJob {
   weights: Uint8Array;
   /** Object of the weights, for errors. */
   object: string;
+  /** Set for the deploy form: what its metadata say beside the class names and the licence, which `onnx` has. */
+  deploy?: DeployOrigin;
+}
+
+interface DeployOrigin extends Pick<NetworkOrigin, "search" | "validationMiou"> {
+  /** The stored deploy form of another size, for its colours. */
+  stored?: Uint8Array;
+}
+
+export interface EvaluateJob extends ModelOnData {
+  /** As DeriveJob.dataFolders. */
+  dataFolders?: readonly string[] | undefined;
+}
+
+/** What a job asks of its parent. */
+export interface JobCalls extends Store {
+  /** A notice: images that an evaluation has compared. */
+  progress(done: number, of: number): void;
 }
 
 /** A job of the child process, which ends after one job. */
 export type Job =
-  { kind: "derive"; job: DeriveJob } | { kind: "keep"; job: KeepJob } | { kind: "export"; job: ExportJob };
+  | { kind: "derive"; job: DeriveJob }
+  | { kind: "keep"; job: KeepJob }
+  | { kind: "export"; job: ExportJob }
+  | { kind: "evaluate"; job: EvaluateJob };
 
 export type Outcome =
   | { kind: "derive"; event: ArchitectureDerived }
   | { kind: "keep"; taken: Taken }
-  | { kind: "export"; onnx: Uint8Array };
+  | { kind: "export"; onnx: Uint8Array }
+  | { kind: "evaluate"; evaluation: ModelEvaluation };
 
 /** Nothing of a job that is aborted is kept, so its process gets little time to end by itself. */
 const GRACE_MS = 2000;
 
 /** Runs jobs, each in a child process of its own, which alone loads TensorFlow.js and ONNX Runtime. */
-export function discretizationProcess(): Worker<Job, Call<Store>, Outcome, Reply<Store>> {
+export function discretizationProcess(): Worker<Job, Call<JobCalls>, Outcome, Reply<JobCalls>> {
   return startWorker({ dir: __dirname, name: "worker", graceMs: GRACE_MS, env: computingEnvironment() });
 }

@@ -9,7 +9,7 @@ void serve("discretization", schema, async ({ bus, config, metrics, facts }) => 
   const engine = await startEngine(config, facts);
   const { LATHE_DATA_FOLDER: dataFolders, LATHE_LEASE: leaseMs } = config;
   return {
-    services: [discretizationService(bus)],
+    services: [discretizationService({ bus, engine, dataFolders })],
     consumers: [() => consume({ bus, engine, dataFolders, metrics: derivationMetrics(metrics), leaseMs })],
   };
 });

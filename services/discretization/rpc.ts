@@ -9,14 +9,26 @@ import { service, type Service } from "../../shared/rpc/handlers";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { derive } from "../../shared/space/genotype";
 import { refuse, spaceViolations, validateArchitecture } from "../../shared/space/validate";
+import type { EngineOptions } from "../../shared/engine/engine";
+import { evaluateNetwork } from "./evaluate";
 import { exportNetwork } from "./export";
 
 const CHUNK_BYTES = 256 * 1024;
 
-/** DiscretizationService. Exports at another input size run one at a time. */
-export function discretizationService(bus: Bus): Service {
+interface ServiceOptions {
+  bus: Bus;
+  engine: EngineOptions;
+  /** The only folders whose data sets may be opened; undefined: any. */
+  dataFolders?: readonly string[] | undefined;
+}
+
+/** DiscretizationService. Exports that compute run one at a time, and so do evaluations. */
+export function discretizationService({ bus, engine, dataFolders }: ServiceOptions): Service {
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
-  const exports = new Turns();
+  const [exports, evaluations] = [new Turns(), new Turns()];
+  // A model of any origin runs on ONNX Runtime, also where TensorFlow trains.
+  const provider = engine.engine === "onnxruntime" ? engine.provider : "cpu";
+  const session = { provider, threads: engine.threads } as const;
   return service(DiscretizationServiceService, {
     discretize: ({ space, architecture }) => {
       if (!space) throw invalid("space", "is not set");
@@ -35,6 +47,8 @@ export function discretizationService(bus: Bus): Service {
       for (let at = 0; at < bytes.length; at += CHUNK_BYTES)
         yield { chunk: Buffer.from(bytes.subarray(at, at + CHUNK_BYTES)) };
     },
+    evaluateNetwork: (request, { signal }) =>
+      evaluateNetwork({ bus, artifacts, exports, evaluations, session, dataFolders }, request, signal),
   });
 }
 

@@ -13,7 +13,12 @@ import { buildDiscrete } from "../../shared/network/discrete";
 import { networkOnnx } from "../../shared/network/export";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
-import { DiscretizationServiceClient, type ExportNetworkRequest } from "../../shared/proto/lathe/v1/discretization";
+import { deployOnnx } from "../../shared/network/deploy";
+import {
+  DiscretizationServiceClient,
+  NetworkForm,
+  type ExportNetworkRequest,
+} from "../../shared/proto/lathe/v1/discretization";
 import {
   NetworkKept,
   NetworkTrained,
@@ -55,7 +60,7 @@ beforeAll(async () => {
   bus = await connect({ url: nats.url, name: "discretization", logger });
   await provision(bus);
   artifacts = new Objects(bus, ARTIFACTS_BUCKET);
-  rpc = await startRpc([discretizationService(bus)]);
+  rpc = await startRpc([discretizationService({ bus, engine, dataFolders: ["/data"] })]);
   consumption = await start();
 });
 afterAll(async () => {
@@ -166,7 +171,7 @@ describe("a supernet that has converged", () => {
 
   const download = async (request: Partial<ExportNetworkRequest>): Promise<Uint8Array> => {
     const chunks: Buffer[] = [];
-    const whole = { searchId: id, inputHeight: 0, inputWidth: 0, inherited: true, ...request };
+    const whole = { searchId: id, inputHeight: 0, inputWidth: 0, inherited: true, form: 0, ...request };
     for await (const { chunk } of client().exportNetwork(whole)) chunks.push(chunk);
     return Buffer.concat(chunks);
   };
@@ -203,7 +208,18 @@ describe("a supernet that has converged", () => {
     const arrays = { weights: randomBuffer(network.weights, random), stats: randomBuffer(network.stats, random) };
     const onnx = await artifacts.put(`${id}/network.onnx`, networkOnnx(network, arrays, ["a", "b"]), binary);
     const weights = await artifacts.put(`${id}/network.weights`, encodeBundle({ header: {}, arrays }), binary);
-    await publishEvent(bus, id, { type: "network.trained", data: NetworkTrained.fromPartial({ onnx, weights }) });
+    const known = { classes: ["a", "b"], colors: [[1, 2, 3], [4, 5, 6]], search: id, validationMiou: 0.5 } as const; // prettier-ignore
+    const stored = deployOnnx(network, arrays, { ...known, license: "CC0" });
+    const deploy = await artifacts.put(`${id}/deploy.onnx`, stored, binary);
+    const data = NetworkTrained.fromPartial({ onnx, weights, deploy, validationMiou: 0.5 });
+    await publishEvent(bus, id, { type: "network.trained", data });
+    const form = NetworkForm.NETWORK_FORM_DEPLOY;
+    expect(Buffer.compare(await download({ inherited: false, form }), stored)).toBe(0);
+    // At another size the stored form has the colours, and no mIoU was measured.
+    const wide = buildDiscrete({ ...genotype, inputWidth: 128 }, network.head);
+    const { validationMiou: _, ...rest } = known;
+    const resized = await download({ inherited: false, inputWidth: 128, form });
+    expect(Buffer.compare(resized, deployOnnx(wide, arrays, rest))).toBe(0);
     const model = await openOnnx(await download({ inherited: false, inputWidth: 128 }));
     expect(model.outputs.logits!.shape).toEqual([1, 11, 32, 128]);
     expect(model.metadata).toMatchObject({ head: "aggregation", classes: '["a","b"]' });

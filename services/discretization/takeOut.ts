@@ -26,18 +26,18 @@ export async function takeOut({ spec, genotype, checkpoint, candidate }: KeepJob
       throw corrupt(`${parameters[role].length} values of "${role}", its network has ${network[role].size}`);
   // The files are listed for the names of the classes. They are not read.
   const { dataset } = await beginDataset(datasetOptions(spec, genotype));
-  const { classes, colors } = dataset.info;
+  const { info } = dataset;
   await dataset.close();
   const files =
     candidate === undefined
       ? await storeTrained(
           network,
           parameters,
-          networkOnnx(network, parameters, classes),
-          { classes, colors, validationMiou },
+          networkOnnx(network, parameters, info.classes, info.license),
+          { ...info, validationMiou },
           port,
         )
-      : await storeDerived(network, parameters, classes, port);
+      : await storeDerived(network, parameters, info, port);
   return { epoch, validationMiou, figures: networkCosts(genotype, head), ...files };
 }
 

@@ -11,6 +11,8 @@ export interface DatasetInfo {
   readonly kind: string;
   readonly classes: readonly string[];
   readonly colors: readonly (readonly [number, number, number])[];
+  /** Licence of the data, where the spec gives it. */
+  readonly license?: string;
 }
 
 /** One decoded example at the dataset's size: image [H,W,3] RGB, label [H,W] with class indices or IGNORE. */

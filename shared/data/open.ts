@@ -21,6 +21,8 @@ interface DatasetOptions {
   readonly path?: string;
   /** What the spec says about the files; only kind folder has it. */
   readonly folder?: FolderSpec;
+  /** Licence of the data; it becomes part of the data set's info. */
+  readonly license?: string;
   /** Size to which examples are resized, or at which they are drawn. */
   readonly height: number;
   readonly width: number;
@@ -50,7 +52,7 @@ export function datasetOptions(
   { inputHeight, inputWidth, classes }: { inputHeight: number; inputWidth: number; classes: number },
   batchSizes: Readonly<Record<string, number>> = {},
 ): DatasetOptions {
-  const { kind, path, trainExamples, validationExamples } = spec.dataset;
+  const { kind, path, trainExamples, validationExamples, license } = spec.dataset;
   return {
     kind: KINDS.get(kind) ?? "streets",
     height: inputHeight,
@@ -60,6 +62,7 @@ export function datasetOptions(
     folder: spec.dataset,
     batchSizes,
     ...(path && { path }),
+    ...(license && { license }),
     ...(trainExamples && { trainExamples }),
     ...(validationExamples && { validationExamples }),
   };
@@ -129,7 +132,7 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
   // Errors reach whoever awaits `checked`; after close() they are dropped.
   checked.catch(() => {});
   const dataset = {
-    info,
+    info: { ...info, ...(options.license !== undefined && { license: options.license }) },
     ...size,
     train: threadSplit(thread, "train", size, train.length, train.name),
     validation: threadSplit(thread, "validation", size, validation.length, validation.name),

@@ -1,6 +1,7 @@
 import type * as ort from "onnxruntime-node";
 import { Tensor } from "onnxruntime-node";
 import { LatheError } from "../process/errors";
+import { requireSelfContained } from "./external";
 import { onnxMetadata } from "./onnx";
 import { createSession, type SessionOptions } from "./session";
 
@@ -34,6 +35,7 @@ export interface Model {
 /** Opens an ONNX model of any origin; INVALID_ARGUMENT (MODEL_UNSUPPORTED) where ONNX Runtime refuses it. */
 export async function openModel(bytes: Uint8Array, options: SessionOptions): Promise<Model> {
   const metadata = onnxMetadata(bytes);
+  requireSelfContained(bytes);
   const session = await createSession(bytes, options).catch((error: unknown) => {
     const { code, message } = LatheError.from(error);
     if (code !== "INTERNAL") throw error;
@@ -45,7 +47,10 @@ export async function openModel(bytes: Uint8Array, options: SessionOptions): Pro
     metadata,
     run: async (input, { data, dims }) => {
       const tensor = data instanceof Uint8Array ? new Tensor("uint8", data, dims) : new Tensor("float32", data, dims);
-      const fetched = await session.run({ [input]: tensor });
+      const fetched = await session.run({ [input]: tensor }).catch((error: unknown) => {
+        const message = `ONNX Runtime cannot run the model on ${tensor.type} [${dims.join(",")}]: ${LatheError.from(error).message}`;
+        throw new LatheError("INVALID_ARGUMENT", message, { reason: "MODEL_UNSUPPORTED", cause: error });
+      });
       return Object.fromEntries(
         Object.entries(fetched).map(([name, { type, dims, data }]) => [
           name,

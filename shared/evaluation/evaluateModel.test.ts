@@ -50,7 +50,7 @@ describe("a model evaluated on the validation split", () => {
   });
 
   const evaluated = async (bytes: Uint8Array, flags = {}) => {
-    const predictor = await openPredictor(bytes, flags, session, classes.length);
+    const predictor = await openPredictor(bytes, flags, session);
     const found = await evaluateModel(predictor, dataset.validation, classes.length);
     await predictor.release();
     return found;

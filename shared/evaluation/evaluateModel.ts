@@ -28,7 +28,7 @@ export async function evaluateModel(
   for (let index = 0; index < length; index++) {
     signal?.throwIfAborted();
     const { image, label } = await split.example(index);
-    const map = await predictor.predict(image, { height, width });
+    const map = await predictor.predict(image, { height, width }, classes);
     predicted = { height: map.height, width: map.width };
     count(confusion, label, resizeIndices(map, { height, width }));
     progress?.(index + 1, length);

@@ -72,6 +72,19 @@ describe("the form of a model", () => {
       { input: { height: 4, width: 8 } },
       "does not take 4x8, which --input says",
     ],
+    ["a side without end", value("uint8", [1, 3, 4, 8193]), {}, "a side of its images is 8193, must be 1 to 8192"],
+    [
+      "a free size, in the words of a request",
+      value("float32", [1, 3, "h", "w"]),
+      { scale, words: "fields" },
+      "so input_height and input_width must say",
+    ],
+    [
+      "no scaling, in the words of a request",
+      value("float32", [1, 3, 4, 6]),
+      { words: "fields" },
+      "so scale must say it (1/255 for 0..1, with mean and std where it was trained so)",
+    ],
     ["no scaling", value("float32", [1, 3, 4, 6]), {}, "so --scale must say it"],
     ["scaled bytes", value("uint8", [1, 3, 4, 6]), { scale }, "are for float inputs"],
     [

@@ -1,6 +1,7 @@
 import type { Size } from "../data/images";
 import type { Model, ModelValue } from "../engine/model";
 import { LatheError } from "../process/errors";
+import { MAX_SIDE } from "../space/validate";
 
 /** What a user may say about a model, where its file does not say it. */
 export interface FormFlags {
@@ -12,7 +13,29 @@ export interface FormFlags {
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
   readonly output?: string | undefined;
+  /** What the user calls these: the flags of a command, or the fields of a request. Default: flags. */
+  readonly words?: keyof typeof WORDS | undefined;
 }
+
+/** What a message says to set, for each part of FormFlags. */
+const WORDS = {
+  flags: {
+    input: "--input HxW",
+    told: "--input",
+    layout: "--layout nchw|nhwc",
+    scaling: ["--scale", "--mean", "--std"],
+  },
+  fields: {
+    input: "input_height and input_width",
+    told: "input_height and input_width",
+    layout: "layout",
+    scaling: ["scale", "mean", "std"],
+  },
+} as const;
+type Words = (typeof WORDS)[keyof typeof WORDS];
+
+/** The user's word for the size of a model's images. */
+export const inputWord = ({ words = "flags" }: FormFlags): string => WORDS[words].input;
 
 /** How a model takes images and gives classes. */
 export interface ModelForm {
@@ -42,23 +65,29 @@ export function formOf(model: Pick<Model, "inputs" | "outputs" | "metadata">, fl
   if (input.dims.length !== 4) throw refused(`${described(input)}: it must have four axes`);
   if (typeof input.dims[0] === "number" && input.dims[0] !== 1)
     throw refused(`${described(input)}: its batch must be 1 or free`);
-  const layout = layoutOf(input, flags.layout);
-  const size = sizeOf(input, layout, flags.input);
+  const words = WORDS[flags.words ?? "flags"];
+  const layout = layoutOf(input, flags.layout, words);
+  const size = sizeOf(input, layout, flags.input, words);
   const trained = size ?? flags.input ?? namedSize(model.metadata.network_size);
   if (type === "float32" && !size)
-    throw refused(`${described(input)}: its height and width are free, so --input HxW must say the size of its images`);
+    throw refused(
+      `${described(input)}: its height and width are free, so ${words.input} must say the size of its images`,
+    );
+  for (const side of [trained?.height ?? 1, trained?.width ?? 1])
+    if (side < 1 || side > MAX_SIDE)
+      throw refused(`${described(input)}: a side of its images is ${side}, must be 1 to ${MAX_SIDE}`);
   return {
     input: input.name,
     type,
     layout,
     size,
     trained,
-    ...scalingOf(model, input, flags),
+    ...scalingOf(model, input, flags, words.scaling),
     output: outputOf(model, flags.output),
   };
 }
 
-function layoutOf(input: ModelValue, told: FormFlags["layout"]): "nchw" | "nhwc" {
+function layoutOf(input: ModelValue, told: FormFlags["layout"], words: Words): "nchw" | "nhwc" {
   const { dims } = input;
   const places = { nchw: dims[1], nhwc: dims[3] };
   const can = (layout: "nchw" | "nhwc") => places[layout] === 3 || typeof places[layout] === "string";
@@ -69,17 +98,15 @@ function layoutOf(input: ModelValue, told: FormFlags["layout"]): "nchw" | "nhwc"
   const three = (["nchw", "nhwc"] as const).filter((layout) => places[layout] === 3);
   if (three.length === 1) return three[0]!;
   if (three.length === 2 || can("nchw") || can("nhwc"))
-    throw refused(
-      `${described(input)}: which axis holds the 3 channels is not clear, so --layout nchw|nhwc must say it`,
-    );
+    throw refused(`${described(input)}: which axis holds the 3 channels is not clear, so ${words.layout} must say it`);
   throw refused(`${described(input)}: it must have 3 channels`);
 }
 
-function sizeOf(input: ModelValue, layout: "nchw" | "nhwc", told: Size | undefined): Size | undefined {
+function sizeOf(input: ModelValue, layout: "nchw" | "nhwc", told: Size | undefined, words: Words): Size | undefined {
   const [height, width] = layout === "nchw" ? input.dims.slice(2) : input.dims.slice(1, 3);
   const fits = (extent: number | string | undefined, wanted: number) => typeof extent !== "number" || extent === wanted;
   if (told && !(fits(height, told.height) && fits(width, told.width)))
-    throw refused(`${described(input)}: it does not take ${told.height}x${told.width}, which --input says`);
+    throw refused(`${described(input)}: it does not take ${told.height}x${told.width}, which ${words.told} says`);
   if (typeof height === "number" && typeof width === "number") return { height, width };
   return input.type === "uint8" ? undefined : told;
 }
@@ -93,14 +120,15 @@ function scalingOf(
   { metadata }: Pick<Model, "metadata">,
   input: ModelValue,
   { scale, mean, std }: FormFlags,
+  [scales, means, deviations]: Words["scaling"],
 ): Pick<ModelForm, "scale" | "mean" | "std"> {
   const told = scale !== undefined || mean !== undefined || std !== undefined;
   if (input.type === "uint8" && told)
-    throw refused(`${described(input)}: --scale, --mean and --std are for float inputs`);
+    throw refused(`${described(input)}: ${scales}, ${means} and ${deviations} are for float inputs`);
   const ours = metadata.input?.includes("pixel / 255") === true;
   if (input.type === "float32" && !told && !ours)
     throw refused(
-      `${described(input)}: the model does not say how it scales pixels, so --scale must say it (1/255 for 0..1, with --mean and --std where it was trained so)`,
+      `${described(input)}: the model does not say how it scales pixels, so ${scales} must say it (1/255 for 0..1, with ${means} and ${deviations} where it was trained so)`,
     );
   return { scale: scale ?? (input.type === "uint8" ? 1 : 1 / 255), mean: mean ?? [0, 0, 0], std: std ?? [1, 1, 1] };
 }

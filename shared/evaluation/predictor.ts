@@ -10,25 +10,23 @@ import { formOf, refused, type FormFlags, type ModelForm } from "./form";
 export interface Predictor {
   readonly form: ModelForm;
   readonly metadata: Model["metadata"];
-  /** Classes of an image [H,W,3] at the size of the model's output. The image is resized first unless the model takes it as it is. */
-  predict(rgb: Uint8Array, size: Size): Promise<IndexMap>;
+  /**
+   * Classes of an image [H,W,3] at the size of the model's output. The image is resized first unless the model takes it as it is. `classes` is
+   * the number that is expected, where that is known.
+   */
+  predict(rgb: Uint8Array, size: Size, classes?: number): Promise<IndexMap>;
   release(): Promise<void>;
 }
 
-/** Opens a model as a predictor. `classes` is the number that is expected, where that is known. */
-export async function openPredictor(
-  bytes: Uint8Array,
-  flags: FormFlags,
-  options: SessionOptions,
-  classes?: number,
-): Promise<Predictor> {
+/** Opens a model as a predictor. */
+export async function openPredictor(bytes: Uint8Array, flags: FormFlags, options: SessionOptions): Promise<Predictor> {
   const model = await openModel(bytes, options);
   try {
     const form = formOf(model, flags);
     return {
       form,
       metadata: model.metadata,
-      predict: async (rgb, size) => {
+      predict: async (rgb, size, classes) => {
         const own = form.size ?? size;
         const outputs = await model.run(form.input, tensorOf(form, resizeImage(rgb, size, own), own));
         const output = outputs[form.output];

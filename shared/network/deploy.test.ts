@@ -77,5 +77,11 @@ describe.each(heads)("the deploy form of a network with the $kind head", (head) 
       ...{ input: "RGB, uint8, NHWC, any batch, height and width" },
     });
     expect(metadata.preprocessing).toMatch(/antialiased bilinear/);
+    expect(metadata).not.toHaveProperty("license");
+    const { license, ...rest } = onnxMetadata(
+      deployOnnx(network, parameters, { classes, search: "s-1", license: "CC0" }),
+    );
+    expect(license).toBe("CC0");
+    for (const unknown of ["colors", "validation_miou"]) expect(rest).not.toHaveProperty(unknown);
   });
 });

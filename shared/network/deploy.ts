@@ -5,11 +5,13 @@ import { networkGraph, type NetworkParameters } from "./networkGraph";
 /** What the metadata of a deploy form says about its network, besides its own form. */
 export interface NetworkOrigin {
   readonly classes: readonly string[];
-  /** RGB of each class, 0 to 255. */
-  readonly colors: readonly (readonly [number, number, number])[];
+  /** RGB of each class, 0 to 255; absent where it is not known. */
+  readonly colors?: readonly (readonly [number, number, number])[] | undefined;
   readonly search: string;
-  /** On the validation split, 0 to 1. */
-  readonly validationMiou: number;
+  /** On the validation split, 0 to 1; absent where the network was not measured at this size. */
+  readonly validationMiou?: number | undefined;
+  /** Licence of the data, where the spec gives it. */
+  readonly license?: string | undefined;
 }
 
 const PREPROCESSING =
@@ -22,20 +24,21 @@ const PREPROCESSING =
 export function deployOnnx(
   network: DiscreteNetwork,
   parameters: NetworkParameters,
-  { classes, colors, search, validationMiou }: NetworkOrigin,
+  { classes, colors, search, validationMiou, license }: NetworkOrigin,
 ): Uint8Array {
   const { inputHeight, inputWidth } = network.genotype;
   const cells = network.stride === 1 ? "" : ` / ${network.stride}`;
   return encodeDeploy(networkGraph(network, parameters), {
     opset: "13",
     classes: JSON.stringify(classes),
-    colors: JSON.stringify(colors),
+    ...(colors && { colors: JSON.stringify(colors) }),
     input: "RGB, uint8, NHWC, any batch, height and width",
     preprocessing: PREPROCESSING,
     output: `classes: class per pixel at network_size${cells}; classes_full: the same at the image's size, by nearest neighbour`,
     network_size: `${inputHeight}x${inputWidth}`,
     head: network.head.kind,
     search,
-    validation_miou: String(validationMiou),
+    ...(validationMiou !== undefined && { validation_miou: String(validationMiou) }),
+    ...(license !== undefined && { license }),
   });
 }

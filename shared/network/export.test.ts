@@ -1,4 +1,4 @@
-import { openOnnx } from "../engine/onnx";
+import { onnxMetadata, openOnnx } from "../engine/onnx";
 import { unpack } from "../engine/parameters";
 import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
@@ -57,6 +57,11 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
     expect(input.map(({ name }) => name)).toEqual(["image"]);
     expect(JSON.parse(metadata.classes ?? "")).toEqual(CLASSES);
     expect(metadata.head).toBe(head.kind);
+    expect(metadata).not.toHaveProperty("license");
+    expect(onnxMetadata(networkOnnx(network, parameters, CLASSES, "CC BY 4.0"))).toEqual({
+      ...metadata,
+      license: "CC BY 4.0",
+    });
     expect(metadata.logits).toBe(head.kind === "search" ? "at 1/8 of the input's height and width" : undefined);
     const constants = new Set(initializer.map(({ name }) => name));
     const producers = new Map(node.flatMap((each) => each.output.map((name) => [name, each.opType] as const)));

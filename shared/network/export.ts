@@ -15,18 +15,20 @@ export interface Store {
 
 /**
  * ONNX of a trained network, batch 1: input "image" [1,3,H,W] float32 RGB in 0..1, output "logits" [1,classes,H/stride,W/stride]. Weights
- * are constants, the metadata holds the class names, and each batch norm that directly follows a convolution is folded into it.
+ * are constants, the metadata holds the class names and the licence of the data, where one is given, and each batch norm that directly follows a convolution is folded into it.
  */
 export function networkOnnx(
   network: DiscreteNetwork,
   parameters: NetworkParameters,
   classNames: readonly string[],
+  license?: string,
 ): Uint8Array {
   return encodeModel(networkGraph(network, parameters), "network", {
     classes: JSON.stringify(classNames),
     input: "RGB, float32, pixel / 255, NCHW",
     head: network.head.kind,
     ...(network.stride > 1 && { logits: `at 1/${network.stride} of the input's height and width` }),
+    ...(license !== undefined && { license }),
   });
 }
 
@@ -34,10 +36,10 @@ export function networkOnnx(
 export async function storeDerived(
   network: DiscreteNetwork,
   { weights, stats }: NetworkParameters,
-  classNames: readonly string[],
+  { classes, license }: Pick<NetworkOrigin, "classes" | "license">,
   port: Store,
 ): Promise<{ onnx: ArtifactRef; weights: ArtifactRef }> {
-  const onnx = networkOnnx(network, { weights, stats }, classNames);
+  const onnx = networkOnnx(network, { weights, stats }, classes, license);
   const bundle = encodeBundle({ header: Genotype.toJSON(network.genotype), arrays: { weights, stats } });
   return {
     onnx: await port.store("derived.onnx", onnx, "application/onnx"),

@@ -43,11 +43,14 @@ export class Turns {
   }
 }
 
-/** Throws RESOURCE_EXHAUSTED with `reason` if `limit` jobs run or wait already; `jobs` names them in the message. */
+/** How long a client should wait that was not admitted. */
+const RETRY_AFTER_MS = 5_000;
+
+/** Throws RESOURCE_EXHAUSTED with `reason` and RetryInfo if `limit` jobs run or wait already; `jobs` names them in the message. */
 export function admit(pending: number, limit: number, jobs: string, reason: string): void {
   if (pending < limit) return;
   const message = `${pending} ${jobs} run or wait, at most ${limit} may; call again later`;
-  throw new LatheError("RESOURCE_EXHAUSTED", message, { reason });
+  throw new LatheError("RESOURCE_EXHAUSTED", message, { reason, retryAfterMs: RETRY_AFTER_MS });
 }
 
 async function unlessAborted(turn: Promise<unknown>, signal: AbortSignal): Promise<void> {

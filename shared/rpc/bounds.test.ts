@@ -58,11 +58,12 @@ function states(text: string, number: number): boolean {
 describe("the bounds of requests", () => {
   it("hold for every string, number, list and map", () => {
     const unbounded = fields.filter((field) => {
-      const { entries, characters, number } = boundOf(field);
+      const { entries, characters, bytes, number } = boundOf(field);
       const repeated = field.fieldKind === "list" || field.fieldKind === "map";
       if (repeated && entries === undefined) return true;
       if (field.message || field.enum) return false;
       if (field.scalar === ScalarType.BOOL) return false;
+      if (field.scalar === ScalarType.BYTES) return bytes === undefined;
       return field.scalar === ScalarType.STRING ? characters === undefined : number === undefined;
     });
     expect(unbounded.map(nameOf)).toEqual([]);
@@ -82,8 +83,8 @@ describe("the bounds of requests", () => {
     "are stated in the comment of %s",
     (_, field) => {
       const text = `${aboveField(field)} ${aboveMessage(field.parent)}`;
-      const { entries, inAll, characters, number } = boundOf(field);
-      const numbers = [entries, inAll, characters, ...(number ? [number.min, number.max] : [])];
+      const { entries, inAll, characters, bytes, number } = boundOf(field);
+      const numbers = [entries, inAll, characters, bytes, ...(number ? [number.min, number.max] : [])];
       expect(numbers.filter((value) => value !== undefined && !states(text, value))).toEqual([]);
     },
   );

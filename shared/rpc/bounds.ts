@@ -3,6 +3,7 @@ import {
   MAX_CLASS_LENGTH,
   MAX_LABELS,
   MAX_LABEL_LENGTH,
+  MAX_LICENSE_LENGTH,
   MAX_PATH_LENGTH,
   MAX_SEED,
   MAX_SUFFIX_LENGTH,
@@ -28,6 +29,8 @@ export interface Bound {
   inAll?: number;
   /** Characters (UTF-16 code units) of a string, or of each key and value of a map. */
   characters?: number;
+  /** Length of bytes. */
+  bytes?: number;
   number?: Bounds;
 }
 
@@ -80,6 +83,17 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   GetDeadLetterRequest: { sequence: sequence(1) },
   DropDeadLetterRequest: { sequence: sequence(1) },
   EvaluateArchitectureRequest: ofSearch,
+  EvaluateNetworkRequest: {
+    ...ofSearch,
+    model: { bytes: 64_000_000 },
+    seed: whole(0, MAX_SEED),
+    input_height: whole(0, MAX_SIDE),
+    input_width: whole(0, MAX_SIDE),
+    scale: real(0, 1e6, "ends"),
+    mean: list(3, real(-1e6, 1e6)),
+    std: list(3, real(0, 1e6, "ends")),
+    output: text(256),
+  },
   ExportNetworkRequest: { ...ofSearch, input_height: whole(0, MAX_SIDE), input_width: whole(0, MAX_SIDE) },
   ProfileNetworkRequest: { ...ofSearch, object },
   DecideRequest: { epoch: whole(1, 20000), epochs: whole(1, 10000) },
@@ -123,6 +137,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
     label_suffix: text(MAX_SUFFIX_LENGTH),
     train_list: text(MAX_PATH_LENGTH),
     validation_list: text(MAX_PATH_LENGTH),
+    license: text(MAX_LICENSE_LENGTH),
   },
   SupernetTrainingSpec: section(NUMBERS.training),
   RegularizationSpec: section(NUMBERS.regularization),
@@ -148,9 +163,10 @@ export const CHECKED_AS_A_WHOLE: ReadonlySet<string> = new Set([
 ]);
 
 const KIB = 1024;
-/** Bytes of a request of each method whose request holds architectures. */
+/** Bytes of a request of each method whose request holds architectures or a model. */
 const LARGE: Readonly<Record<string, number>> = {
   "/lathe.v1.DiscretizationService/Discretize": 1024 * KIB,
+  "/lathe.v1.DiscretizationService/EvaluateNetwork": 64 * 1024 * KIB,
   "/lathe.v1.ShrinkingService/Decide": 1024 * KIB,
   "/lathe.v1.ShrinkingService/SimulateSchedule": 8 * 1024 * KIB,
 };

@@ -187,7 +187,13 @@ export class Check {
     else if (field.map) this.entry(field, end, place);
     else if (field.scalar.read) this.list(field, end, place);
     else {
-      const fault = textFault(this.bytes.subarray(this.reader.pos, end), field.bound.characters);
+      const { bytes, characters } = field.bound;
+      const fault =
+        bytes === undefined
+          ? textFault(this.bytes.subarray(this.reader.pos, end), characters)
+          : length > bytes
+            ? `has ${length} bytes, must have at most ${bytes}`
+            : undefined;
       if (fault !== undefined) this.fault(place, fault);
     }
     this.reader.pos = end;

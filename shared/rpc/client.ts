@@ -13,6 +13,7 @@ import { LatheError } from "../process/errors";
 import { sentWith } from "../process/tracing/span";
 import { fromServiceError, type Callee } from "./errors";
 import type { Definition, RequestOf, ResponseOf } from "./handlers";
+import { maxRequestBytes } from "./bounds";
 import { isLoopback, maxMessageBytes } from "./settings";
 
 interface ClientTls {
@@ -124,7 +125,10 @@ export function connect<D extends Definition>(
   const client = new clientClass(address, credentials(options), {
     "grpc.service_config": serviceConfig(clientClass.service),
     "grpc.max_receive_message_length": maxMessageBytes,
-    "grpc.max_send_message_length": maxMessageBytes,
+    "grpc.max_send_message_length": Math.max(
+      maxMessageBytes,
+      ...Object.values(clientClass.service).map(({ path }) => maxRequestBytes(path)),
+    ),
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
     "grpc.initial_reconnect_backoff_ms": 250,

@@ -39,14 +39,17 @@ export function requestReader<T>(path: string, decode: (bytes: Buffer) => T): (b
   };
 }
 
-/** A message and one more part of it, as if both had been decoded at once: lists follow each other. */
+/** A message and one more part of it, as if both had been decoded at once: lists follow each other, and a part without a field leaves it. */
 function joined<T>(message: T | undefined, part: T): T {
   if (message === undefined) return part;
   const into = message as Record<string, unknown>;
   for (const [name, value] of Object.entries(part as Record<string, unknown>)) {
     const before = into[name];
     if (Array.isArray(value) && Array.isArray(before)) for (const entry of value as unknown[]) before.push(entry);
-    else if (value || before === undefined) into[name] = value;
+    else if (isSet(value) || before === undefined) into[name] = value;
   }
   return message;
 }
+
+/** Whether a field has another value than a message without it: bytes are there even then, without a byte. */
+const isSet = (value: unknown): boolean => (value instanceof Uint8Array ? value.length > 0 : Boolean(value));

@@ -21,6 +21,7 @@ async function serve(methods: Partial<Discretization>, options: Parameters<typeo
       service(DiscretizationServiceService, {
         discretize: missing,
         exportNetwork: () => ({ [Symbol.asyncIterator]: () => ({ next: missing }) }),
+        evaluateNetwork: () => ({ [Symbol.asyncIterator]: () => ({ next: missing }) }),
         ...methods,
       }),
     ],
@@ -211,7 +212,7 @@ describe("a unary call", () => {
 });
 
 const chunk = (bytes: number) => ({ chunk: Buffer.alloc(bytes, 1) });
-const anExport = { searchId: "s-1", inputHeight: 0, inputWidth: 0, inherited: false };
+const anExport = { searchId: "s-1", inputHeight: 0, inputWidth: 0, inherited: false, form: 0 };
 
 describe("a stream", () => {
   it("delivers all messages in order, then ends", async () => {

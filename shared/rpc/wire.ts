@@ -4,7 +4,7 @@ import { descriptors } from "../process/contract";
 import { LatheError } from "../process/errors";
 import { BOUNDS, CHECKED_AS_A_WHOLE, type Bound } from "./bounds";
 
-/** How a scalar is written, and read as a number. A string has no `read`. */
+/** How a scalar is written, and read as a number. Strings and bytes have no `read`. */
 interface Scalar {
   wire: number;
   read?: (reader: BinaryReader) => number;
@@ -12,6 +12,7 @@ interface Scalar {
 
 const SCALARS: Partial<Record<ScalarType, Scalar>> = {
   [ScalarType.STRING]: { wire: WireType.LengthDelimited },
+  [ScalarType.BYTES]: { wire: WireType.LengthDelimited },
   [ScalarType.BOOL]: { wire: WireType.Varint, read: (reader) => Number(reader.bool()) },
   [ScalarType.INT32]: { wire: WireType.Varint, read: (reader) => reader.int32() },
   [ScalarType.UINT32]: { wire: WireType.Varint, read: (reader) => reader.uint32() },
@@ -58,7 +59,8 @@ function fieldOf(desc: DescField, index: number, whole: boolean): Field {
   const map = desc.fieldKind === "map";
   const message = map ? undefined : desc.message;
   const enumeration = whole || map ? undefined : desc.enum;
-  const scalar = SCALARS[scalarOf(desc)];
+  const type = scalarOf(desc);
+  const scalar = type && SCALARS[type];
   if (scalar === undefined) throw new LatheError("INTERNAL", `${desc.toString()} is of a type that no request has`);
   const { number, ...lengths } = BOUNDS[desc.parent.name]?.[desc.name] ?? {};
   const checked = whole ? undefined : number;
@@ -76,13 +78,11 @@ function fieldOf(desc: DescField, index: number, whole: boolean): Field {
 }
 
 /** The type of a field as it is written: a message as a string is, an enum as its number. A map must be one of strings. */
-function scalarOf(desc: DescField): ScalarType {
+function scalarOf(desc: DescField): ScalarType | undefined {
   if (desc.fieldKind === "map")
-    return desc.mapKey === ScalarType.STRING && desc.scalar === ScalarType.STRING
-      ? ScalarType.STRING
-      : ScalarType.BYTES;
+    return desc.mapKey === ScalarType.STRING && desc.scalar === ScalarType.STRING ? ScalarType.STRING : undefined;
   if (desc.message) return ScalarType.STRING;
-  return desc.enum ? ScalarType.INT32 : (desc.scalar ?? ScalarType.BYTES);
+  return desc.enum ? ScalarType.INT32 : desc.scalar;
 }
 
 const valuesOf = ({ name, values }: DescEnum) => ({ name, values: new Set(values.map(({ number }) => number)) });

@@ -177,4 +177,6 @@ export const MAX_PATH_LENGTH = 4096;
 /** Characters of a line of dataset.classes, or of a class in dataset.label_values. */
 export const MAX_CLASS_LENGTH = 128;
 export const MAX_SUFFIX_LENGTH = 64;
+/** Longest licence of a data set, in characters. */
+export const MAX_LICENSE_LENGTH = 1000;
 export const MAX_SEED = 0xffffffff;

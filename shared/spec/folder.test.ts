@@ -42,7 +42,18 @@ dataset:
     ]);
   });
 
+  it("keep the licence of the data, which any data set with files may have", () => {
+    for (const kind of [DatasetKind.DATASET_KIND_FOLDER, DatasetKind.DATASET_KIND_CAMVID]) {
+      const { spec } = resolve(asked({ kind, license: "CC BY 4.0" }, kind === DatasetKind.DATASET_KIND_FOLDER ? 2 : 0));
+      expect(spec.dataset.license).toBe("CC BY 4.0");
+    }
+    const generated = SearchSpec.fromPartial({ preset: "tiny", dataset: { license: "CC0" } });
+    expect(() => resolve(generated)).toThrow("dataset.license is set, but streets are generated; leave it out");
+  });
+
   it.each<[Partial<DatasetSpec>, string]>([
+    [{ license: "two\nlines" }, 'dataset.license is "two\nlines", must be one line of at most 1000 characters'],
+    [{ license: "x".repeat(1001) }, "must be one line of at most 1000 characters"],
     [{ classes: ["only"] }, "dataset.classes has 1 entries, must have 2 to 254"],
     [{ classes: ["a", " "] }, 'dataset.classes[1] is " ", must be one line of 1 to 128 characters'],
     [{ classes: ["a", "b", "c"] }, "space.classes is 2, but dataset.classes names 3; leave it out"],

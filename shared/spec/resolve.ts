@@ -8,6 +8,7 @@ import {
   EXAMPLES,
   MAX_LABELS,
   MAX_LABEL_LENGTH,
+  MAX_LICENSE_LENGTH,
   MAX_PATH_LENGTH,
   MAX_SEED,
   NUMBERS,
@@ -109,6 +110,19 @@ function checkNumbers(section: string, fields: Record<string, NumberField>, valu
 
 type Dataset = ResolvedSpec["dataset"];
 
+/**
+ * Fills in and checks a data set that is not part of a spec; the number of scenes is that of preset small. INVALID_ARGUMENT as resolve() throws
+ * it.
+ */
+export function resolveDatasetAlone(dataset: DatasetSpec): Dataset {
+  const { violations, fault } = collector("");
+  if (dataset.kind === DatasetKind.DATASET_KIND_UNSPECIFIED)
+    fault("dataset.kind", "is not set, must be one of streets, camvid, cityscapes, folder");
+  const resolved = resolveDataset(presetSpec("small").dataset, dataset, fault);
+  refuse("INVALID_SPEC", "data set", violations);
+  return resolved;
+}
+
 function resolveDataset(defaults: Dataset, set: DatasetSpec | undefined, fault: Fault): Dataset {
   const dataset = overlay(defaults, set);
   dataset.kind ||= defaults.kind;
@@ -119,8 +133,14 @@ function resolveDataset(defaults: Dataset, set: DatasetSpec | undefined, fault: 
       fault("dataset.path", `is "${clip(dataset.path)}", but streets are generated; set dataset.kind to read a folder`);
     checkNumbers("dataset", EXAMPLES, dataset, fault);
     refuseFolderFields(dataset, "streets", fault);
+    if (dataset.license !== "") fault("dataset.license", "is set, but streets are generated; leave it out");
     return dataset;
   }
+  if (dataset.license.length > MAX_LICENSE_LENGTH || /[\r\n\0]/.test(dataset.license))
+    fault(
+      "dataset.license",
+      `is "${clip(dataset.license)}", must be one line of at most ${MAX_LICENSE_LENGTH} characters`,
+    );
   if (dataset.kind === DatasetKind.DATASET_KIND_FOLDER) checkFolder(dataset, fault);
   else refuseFolderFields(dataset, shortKind(dataset.kind), fault);
   if (dataset.path === "")

@@ -1,5 +1,9 @@
 import { DecideRequest, SimulateScheduleRequest } from "../../shared/proto/lathe/v1/shrinking";
-import { DiscretizeRequest, ExportNetworkRequest } from "../../shared/proto/lathe/v1/discretization";
+import {
+  DiscretizeRequest,
+  EvaluateNetworkRequest,
+  ExportNetworkRequest,
+} from "../../shared/proto/lathe/v1/discretization";
 import { ProfileNetworkRequest, ProfileOperatorsRequest } from "../../shared/proto/lathe/v1/latency";
 import {
   CancelSearchRequest,
@@ -13,8 +17,9 @@ import {
   WatchSearchRequest,
 } from "../../shared/proto/lathe/v1/search";
 import type { Architecture, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { AlgorithmKind, SearchSpec, ShrinkingSpec } from "../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, DatasetKind, SearchSpec, ShrinkingSpec } from "../../shared/proto/lathe/v1/spec";
 import { DescribeSpaceRequest, EvaluateArchitectureRequest } from "../../shared/proto/lathe/v1/supernet";
+import { ModelProto } from "../../shared/proto/onnx/onnx";
 import { initialArchitecture } from "../../shared/space/groups";
 import { resolve } from "../../shared/spec/resolve";
 import { smallSpec } from "../specs";
@@ -124,8 +129,17 @@ export function examplesOf({ space, architectures, genotype, objects, pageToken 
       [0, 64].map((side) => ({
         ...{ searchId: idOf("ended"), inputHeight: side, inputWidth: 2 * side },
         inherited: side === 0,
+        form: side === 0 ? 2 : 0,
       })),
     ),
+    EvaluateNetwork: all(EvaluateNetworkRequest, [
+      EvaluateNetworkRequest.fromPartial({ searchId: idOf("ended"), inherited: true, form: 1 }),
+      EvaluateNetworkRequest.fromPartial({
+        ...{ model: smallModel(), scale: 1, mean: [1, 2, 3], std: [1, 1, 1], output: "y", seed: 1 },
+        ...{ inputHeight: 8, inputWidth: 8, layout: 1 },
+        dataset: { kind: DatasetKind.DATASET_KIND_STREETS, validationExamples: 2 },
+      }),
+    ]),
     ProfileNetwork: all(
       ProfileNetworkRequest,
       objects.map((object) => ({ searchId: idOf("ended"), object, profiling: { warmupRuns: 1, timedRuns: 2 } })),
@@ -135,6 +149,22 @@ export function examplesOf({ space, architectures, genotype, objects, pageToken 
   };
   const groups = architectures[0]?.groups.map(({ id }) => id) ?? [];
   return { requests, known: [...ROLES.map(idOf), ...objects, ...groups, "team", "fuzz"] };
+}
+
+/** A model that gives the brightest channel of each pixel, for images of any size. */
+function smallModel(): Buffer {
+  const value = (name: string, elemType: number) => ({
+    name,
+    type: { tensorType: { elemType, shape: { dim: ["n", "c", "h", "w"].map((dimParam) => ({ dimParam })) } } },
+  });
+  const graph = {
+    node: [{ input: ["x"], output: ["y"], opType: "ArgMax", attribute: [{ name: "axis", i: 1, type: 2 }] }],
+    name: "small",
+    input: [value("x", 1)],
+    output: [value("y", 7)],
+  };
+  const model = { irVersion: 8, graph, opsetImport: [{ version: 13 }] };
+  return Buffer.from(ModelProto.encode(ModelProto.fromPartial(model)).finish());
 }
 
 interface Codec<T> {

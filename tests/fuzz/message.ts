@@ -21,7 +21,8 @@ export interface Message {
   entries: Entry[];
 }
 
-export const isMessage = (value: Value): value is Message => typeof value === "object" && "entries" in value;
+// Bytes have a method of the name "entries".
+export const isMessage = (value: Value): value is Message => typeof value === "object" && !ArrayBuffer.isView(value);
 
 /** The message that bytes hold. */
 export function decode(type: DescMessage, bytes: Uint8Array): Message {

@@ -22,6 +22,7 @@ const ENDINGS: Readonly<Record<string, Ending>> = {
   WatchSearch: "cancel",
   EvaluateArchitecture: "deadline",
   ExportNetwork: "deadline",
+  EvaluateNetwork: "deadline",
   ProfileNetwork: "deadline",
   ProfileOperators: "deadline",
 };

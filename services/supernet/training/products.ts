@@ -18,9 +18,9 @@ export async function storeNetwork(
   validationMiou: number,
   port: Store,
 ): Promise<Pick<NetworkTrained, "onnx" | "weights" | "deploy" | "predictions">> {
-  const { classes, colors } = dataset.info;
-  const bytes = networkOnnx(network, parameters, classes);
-  const files = await storeTrained(network, parameters, bytes, { classes, colors, validationMiou }, port);
+  const { classes, license } = dataset.info;
+  const bytes = networkOnnx(network, parameters, classes, license);
+  const files = await storeTrained(network, parameters, bytes, { ...dataset.info, validationMiou }, port);
   const predictions: ArtifactRef[] = [];
   for (const [index, png] of (await predictionSheets(bytes, network, dataset)).entries())
     predictions.push(await port.store(`predictions/${index + 1}.png`, png, "image/png"));

@@ -1,3 +1,4 @@
+import type { DatasetInfo } from "../../../../shared/data/dataset";
 import type { DiscreteNetwork } from "../../../../shared/network/discrete";
 import { storeDerived, type NetworkParameters, type Store } from "../../../../shared/network/export";
 import type { ArchitectureDerived, Selection } from "../../../../shared/proto/lathe/v1/events";
@@ -19,7 +20,7 @@ interface Choice {
 export async function deriveSelected(
   { network, parameters, miou, miouClasses, selection }: Choice,
   window: CostWindow,
-  classNames: readonly string[],
+  data: Pick<DatasetInfo, "classes" | "license">,
   port: Store,
 ): Promise<ArchitectureDerived> {
   const { genotype } = network;
@@ -33,7 +34,7 @@ export async function deriveSelected(
     figures: networkCosts(genotype, { kind: "search" }),
     costRatio: window.ratio(genotype),
     smallestCostRatio: window.smallest,
-    ...(await storeDerived(network, parameters, classNames, port)),
+    ...(await storeDerived(network, parameters, data, port)),
     selection,
     // A training has said so by an alarm.
     dataChange: "",

@@ -64,7 +64,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
       miouClasses: best.miouClasses,
       selection,
     };
-    return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info.classes, port) };
+    return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info, port) };
   } finally {
     await dataset.close();
   }

@@ -84,7 +84,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
     const trainingImages = plan.spent(candidates * plan.steps, candidates);
     const selection = { candidates, trainingImages, seconds, engine: engine.name };
     const choice = { network, parameters: best, miou: best.miou, miouClasses, selection };
-    return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info.classes, port) };
+    return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info, port) };
   } finally {
     await dataset.close();
   }
