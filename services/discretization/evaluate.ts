@@ -101,7 +101,8 @@ function requireOne({ model, searchId, dataset, inherited, form }: EvaluateNetwo
   if (model.length > 0) {
     if (!dataset) throw invalid("dataset", "is not set, must say on which data the model is measured");
     if (inherited) throw invalid("inherited", "is set, but belongs to search_id; leave it out");
-    if (form !== NetworkForm.NETWORK_FORM_UNSPECIFIED) throw invalid("form", "is set, but belongs to search_id; leave it out"); // prettier-ignore
+    if (form !== NetworkForm.NETWORK_FORM_UNSPECIFIED)
+      throw invalid("form", "is set, but belongs to search_id; leave it out");
     return;
   }
   if (searchId === "") throw invalid("model", "is not set, must be an ONNX file unless search_id names a search");
@@ -147,12 +148,14 @@ const LAYOUTS: Partial<Record<AxisLayout, "nchw" | "nhwc">> = {
 /** What a request says about its model. */
 function formOf({ inputHeight, inputWidth, layout, scale, mean, std, output }: EvaluateNetworkRequest): FormFlags {
   if ((inputHeight === 0) !== (inputWidth === 0))
-    throw invalid(inputHeight === 0 ? "input_height" : "input_width", "is not set, must be set together with the other side"); // prettier-ignore
+    throw invalid(
+      inputHeight === 0 ? "input_height" : "input_width",
+      "is not set, must be set together with the other side",
+    );
   for (const [field, values] of [
     ["mean", mean],
     ["std", std],
   ] as const)
-    // prettier-ignore
     if (values.length !== 0 && values.length !== 3)
       throw invalid(field, `has ${values.length} entries, must have 3, one for each channel, or none`);
   return {
