@@ -62,11 +62,14 @@ async function init(folder: string, { out, preset, ...flags }: InitFlags): Promi
     print(`written: ${written.map((file) => relative(userFolder(), file)).join(", ")}`);
     if (faults > 0)
       throw datasetFault(`${folder} has ${faults} kind${faults > 1 ? "s" : ""} of faults: mend the files`);
-    print(`next: lathe run -f ${relative(userFolder(), request.out)}`);
+    print(`next: lathe run -f ${quoted(relative(userFolder(), request.out))}`);
   } finally {
     interrupt.dispose();
   }
 }
+
+/** A path as a shell takes it. */
+const quoted = (path: string): string => (/^[\w./-]+$/.test(path) ? path : `'${path.replace(/'/g, "'\\''")}'`);
 
 /** What was found, as lines of text. */
 const foundLines = (folder: string, { what, divided: { train, validation, how } }: InitPlan): string[] => [

@@ -48,15 +48,18 @@ function ofColors({ colors }: Stored): Proposal {
 
 function ofValues({ values, palette }: Stored): Proposal {
   const present = values.flatMap((count, value) => (count > 0 ? [value] : []));
+  requireUnsmoothed(values, present);
   // Masks of 0 and 255 have no other foreground; beside others, 255 is the border or nothing.
   const isBinary = present.length === 2 && present[0] === 0 && present[1] === IGNORE;
   const classes = isBinary ? present : present.filter((value) => value !== IGNORE);
-  requireTwo(classes.length, "value");
+  requireTwo(classes.length, "value", present.includes(IGNORE) ? " beside 255, which is ignored" : "");
   const assumed: string[] = [];
   if (isBinary) assumed.push("0 is the background and 255 the foreground");
   else {
     assumed.push("each value of the labels is a class; give them their names");
     if (present.includes(IGNORE)) assumed.push("255 is ignored");
+    if (classes.length > MANY && palette.size === 0)
+      assumed.push(`all ${classes.length} values are classes, though photographs and smoothed masks store as many`);
     if (classes[0] === 0 && classes.length > 2)
       assumed.push("0 is a class; if it means that nothing is labelled, move it from label_values to ignore_values");
   }
@@ -75,12 +78,29 @@ function ofValues({ values, palette }: Stored): Proposal {
   };
 }
 
-function requireTwo(count: number, what: string): void {
+function requireTwo(count: number, what: string, beside = ""): void {
   if (count >= 2) return;
   throw datasetFault(
-    `the labels store ${count} ${what}${count === 1 ? "" : "s"} that can be a class, at least 2 are needed`,
+    `the labels store ${count} ${what}${count === 1 ? "" : "s"} that can be a class${beside}, at least 2 are needed`,
   );
 }
+
+/** Refuses masks of 0 and 255 whose edges were smoothed: few pixels have many values between the two. */
+function requireUnsmoothed(values: readonly number[], present: readonly number[]): void {
+  const between = present.filter((value) => value > 0 && value < IGNORE);
+  const count = (list: readonly number[]): number => list.reduce((sum, value) => sum + values[value]!, 0);
+  const share = count(between) / count(present);
+  if (!(values[0]! > 0 && values[IGNORE]! > 0) || between.length < SMOOTHED.values || share > SMOOTHED.share) return;
+  throw datasetFault(
+    `the labels are masks of 0 and 255 with ${between.length} values between them, in ${(100 * share).toFixed(1)} % of the pixels: their edges were smoothed; store them without (nearest neighbour, no JPEG)`,
+  );
+}
+
+/** From this many values between 0 and 255, in at most this share of the pixels, edges count as smoothed. */
+const SMOOTHED = { values: 4, share: 0.2 };
+
+/** From more values than this on, it is said that they may be no classes. */
+const MANY = 64;
 
 const parts = (color: number): string => [color >> 16, (color >> 8) & 255, color & 255].join(" ");
 

@@ -56,16 +56,23 @@ export async function found(path: string): Promise<Found> {
     );
   if (pairs.length > 0)
     return { ...ofKind(DatasetKind.DATASET_KIND_FOLDER, "images and labels side by side, without splits"), pairs };
-  const entries = (await listEntries(path)).map(({ name, isFolder: folder }) => (folder ? `${name}/` : name));
-  const shown = entries.slice(0, MOST_ENTRIES).join(", ") + (entries.length > MOST_ENTRIES ? ", ..." : "");
-  const drawn = entries.some((name) => /\.(json|xml)$/i.test(name))
-    ? "; outlines in JSON or XML must be drawn as PNG masks first"
-    : "";
   throw datasetFault(
-    `${path} is no arrangement of images and labels that Lathe knows (docs/own-data.md): it holds ${shown || "nothing"}${drawn}`,
+    `${path} is no arrangement of images and labels that Lathe knows: it holds ${await contentOf(path)}; looked for images/ and labels/ (or masks/, annotations/), train/ and val/, JPEGImages/, leftImg8bit/, train.txt and val.txt, and labels beside their images (docs/own-data.md)`,
   );
 }
 
+/** The first entries of a folder, and a word on outlines where files of JSON or XML are in it or in a folder of it. */
+async function contentOf(path: string): Promise<string> {
+  const entries = await listEntries(path);
+  const named = entries.slice(0, MOST_ENTRIES).map(({ name, isFolder: folder }) => (folder ? `${name}/` : name));
+  const below = entries.filter((entry) => entry.isFolder).map(async ({ name }) => listEntries(join(path, name)));
+  const hasOutlines = [...entries, ...(await Promise.all(below)).flat()].some(({ name }) => OUTLINES.test(name));
+  const more = entries.length > MOST_ENTRIES ? ", ..." : "";
+  const outlines = hasOutlines ? " (outlines in JSON or XML must be drawn as PNG masks first)" : "";
+  return `${named.join(", ") || "nothing"}${more}${outlines}`;
+}
+
+const OUTLINES = /\.(json|xml)$/i;
 const MOST_ENTRIES = 8;
 
 const ofKind = (kind: DatasetKind, what: string): Omit<Found, "pairs"> => ({ kind, what, fields: {} });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { checkLayout } from "../../shared/data/check";
 import { datasetOptions, listFiles } from "../../shared/data/open";
 import { DatasetSpec } from "../../shared/proto/lathe/v1/spec";
-import { writeColors, writeImage, writeLabel } from "../../shared/testing/pictures";
+import { writeColors, writeImage, writeLabel, writePalette } from "../../shared/testing/pictures";
 import { parseSpec } from "../../shared/spec/parse";
 import { requested } from "../spec/specFlags";
 import { FOLDERS } from "./init.fixture";
@@ -98,6 +98,35 @@ it("a division depends on the seed alone, and keeps images of equal content toge
   expect(new Set(twins)).toEqual(new Set([0, 3]));
 });
 
+it("many values without a palette are said to be doubtful, and palettes that disagree give no colours", async () => {
+  const two = [
+    [0, 0, 0],
+    [9, 9, 9],
+  ] as const;
+  for (const [index, stem] of ["1", "2"].entries()) {
+    await writeImage(join(path, "images", `${stem}.png`), 10, 10, index);
+    await writeLabel(
+      join(path, "masks", `${stem}.png`),
+      10,
+      10,
+      Array.from({ length: 80 }, (_, value) => value),
+    );
+    await writeImage(join(root, "palettes", "images", `${stem}.png`), 10, 10, index);
+    await writePalette(
+      join(root, "palettes", "masks", `${stem}.png`),
+      10,
+      10,
+      [0, 1],
+      index ? two : [...two].reverse(),
+    );
+  }
+  expect((await planned(request(), quiet)).proposal.assumed).toContain(
+    "all 80 values are classes, though photographs and smoothed masks store as many",
+  );
+  const { proposal } = await planned(request({ path: join(root, "palettes") }), quiet);
+  expect(proposal.fields.classes).toEqual(["background", "foreground"]);
+});
+
 it("existing files stay unless they are to be replaced", async () => {
   await FOLDERS["binary masks"](path);
   writeFileSync(join(root, "spec.train.txt"), "mine");
@@ -136,14 +165,16 @@ describe("a folder that cannot be used is refused, with what was found", () => {
 
   it("without images and labels", async () => {
     await writeImage(join(path, "photos", "1.png"), 8, 8);
-    expect(await refusal()).toMatch(/is no arrangement of images and labels .*: it holds photos\/$/);
+    expect(await refusal()).toMatch(
+      /is no arrangement of images and labels .*: it holds photos\/; looked for images\/ and labels\//,
+    );
   });
 
   it("with outlines in JSON", async () => {
     await writeImage(join(path, "1.png"), 8, 8);
     writeFileSync(join(path, "1.json"), "{}");
     expect(await refusal()).toContain(
-      "it holds 1.json, 1.png; outlines in JSON or XML must be drawn as PNG masks first",
+      "it holds 1.json, 1.png (outlines in JSON or XML must be drawn as PNG masks first)",
     );
   });
 
@@ -170,7 +201,9 @@ describe("a folder that cannot be used is refused, with what was found", () => {
       await writeImage(join(path, "images", `${stem}.png`), 8, 8, Number(stem));
       await writeLabel(join(path, "masks", `${stem}.png`), 8, 8, [3, 255]);
     }
-    expect(await refusal()).toContain("the labels store 1 value that can be a class, at least 2 are needed");
+    expect(await refusal()).toContain(
+      "the labels store 1 value that can be a class beside 255, which is ignored, at least 2 are needed",
+    );
   });
 
   it("with smoothed masks of colours", async () => {
@@ -180,6 +213,15 @@ describe("a folder that cannot be used is refused, with what was found", () => {
       await writeColors(join(path, "masks", `${stem}.png`), 20, 20, smoothed);
     }
     expect(await refusal()).toContain("the labels have more than 254 colours, which cannot be classes");
+  });
+
+  it("with smoothed masks of 0 and 255", async () => {
+    const edge = [...new Array<number>(300).fill(0), 40, 90, 150, 220, ...new Array<number>(96).fill(255)];
+    for (const stem of ["1", "2"]) {
+      await writeImage(join(path, "images", `${stem}.png`), 20, 20, Number(stem));
+      await writeLabel(join(path, "masks", `${stem}.png`), 20, 20, edge);
+    }
+    expect(await refusal()).toContain("masks of 0 and 255 with 4 values between them, in 1.0 % of the pixels");
   });
 
   it("with labels of two kinds", async () => {

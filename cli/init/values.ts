@@ -12,7 +12,7 @@ export const MOST_COLORS = 254;
 export interface Stored {
   /** Pixels of each value 0 to 255 in grey and palette images. */
   readonly values: readonly number[];
-  /** Colours of the palettes by value, where all files with a palette agree. */
+  /** Colours of the palettes by value; empty where two files disagree, or have none. */
   readonly palette: ReadonlyMap<number, number>;
   /** Pixels of each colour, by rgb(), in images of colours; counting ends after MOST_COLORS. */
   readonly colors: ReadonlyMap<number, number>;
@@ -45,16 +45,22 @@ export async function storedIn(pairs: readonly Pair[], progress: (done: number, 
     },
     Infinity,
   );
+  if (palette.has(DISAGREEING)) palette.clear();
   const byCount = [...sizes.values()].sort((a, b) => b.count - a.count);
   return { values, palette, colors, colored, labels: pairs.length, sizes: byCount, faults };
 }
+
+/** Marks a palette whose colours differ between files. */
+const DISAGREEING = -1;
 
 function countValues(stored: StoredPixels, values: number[], palette: Map<number, number>): void {
   for (const value of stored.data) values[value]! += 1;
   if (stored.palette === undefined) return;
   for (let value = 0; value < stored.palette.length / 3; value++) {
     const [red, green, blue] = stored.palette.subarray(3 * value);
-    palette.set(value, rgb(red!, green!, blue!));
+    const color = rgb(red!, green!, blue!);
+    if ((palette.get(value) ?? color) !== color && stored.data.includes(value)) palette.set(DISAGREEING, 0);
+    palette.set(value, color);
   }
 }
 
