@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { startProfiler } from "../../services/latency/profiler";
 import { trainingProcess } from "../../services/supernet/training/jobs";
 import type { MemoryEstimate } from "../../services/supernet/training/memory";
-import { machineBytes } from "../../shared/engine/account";
+import { machineBytes } from "../../shared/process/memory";
 import { LatheError } from "../../shared/process/errors";
 import { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { macsTable } from "../../shared/space/cost";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { rmdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { machineBytes } from "../../shared/engine/account";
+import { machineBytes } from "../../shared/process/memory";
 import { requireEngine } from "../../shared/engine/require";
 import { LatheError } from "../../shared/process/errors";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";

@@ -1,5 +1,5 @@
 import { DecidedBy, type SearchResult } from "../../shared/proto/lathe/v1/result";
-import { memorySize } from "../../shared/engine/account";
+import { memorySize } from "../../shared/process/memory";
 import { duration, milliseconds, overClasses, quantity } from "../view/format";
 
 /** One measurement of a result: its key in result.json, its text, and how it was measured. */

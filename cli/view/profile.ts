@@ -1,6 +1,6 @@
 import type { MemoryEstimate } from "../../services/supernet/training/memory";
 import type { ProfileReport, StepReport } from "../../services/supernet/training/profile";
-import { memorySize } from "../../shared/engine/account";
+import { memorySize } from "../../shared/process/memory";
 import { FAMILIES } from "../../shared/engine/family";
 import type { NodeTimes } from "../../shared/engine/profile";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";

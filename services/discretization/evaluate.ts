@@ -6,6 +6,7 @@ import type { FormFlags } from "../../shared/evaluation/form";
 import type { ModelEvaluation, ModelOnData } from "../../shared/evaluation/evaluateOn";
 import type { SessionOptions } from "../../shared/engine/session";
 import { LatheError } from "../../shared/process/errors";
+import { machineBytes } from "../../shared/process/memory";
 import { answerBy } from "../../shared/process/port";
 import { admit, type Turns } from "../../shared/process/turns";
 import {
@@ -22,6 +23,9 @@ import { discretizationProcess, type EvaluateJob, type JobCalls } from "./jobs";
 
 /** Evaluations that may run or wait; each holds its model. They run one at a time, each in its own process with its own data set. */
 const MAX_EVALUATIONS = 4;
+
+/** Share of the memory of the machine, or of the container, that the process of an evaluation may hold: a model decides how much it takes. */
+const SHARE = 0.5;
 
 interface Evaluating {
   bus: Bus;
@@ -54,7 +58,10 @@ export async function* evaluateNetwork(
         progress: (images, imagesOf) => progress.set({ images, imagesOf }),
         store: () => Promise.reject(new LatheError("INTERNAL", "an evaluation stores nothing")),
       });
-      const outcome = await discretizationProcess().run({ kind: "evaluate", job }, { signal, onMessage });
+      const outcome = await discretizationProcess().run(
+        { kind: "evaluate", job },
+        { signal, onMessage, memoryBytes: machineBytes() * SHARE },
+      );
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `an evaluation came back as ${outcome.kind}`);
       return outcome.evaluation;
     }, signal)

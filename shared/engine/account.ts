@@ -1,5 +1,5 @@
-import { totalmem } from "node:os";
 import { LatheError } from "../process/errors";
+import { machineBytes, memorySize } from "../process/memory";
 import { freeDeviceBytes } from "./device";
 import type { Graph } from "./graph";
 import { eagerMemory, graphMemory, total, type GraphMemory } from "./memory";
@@ -77,12 +77,3 @@ export function memoryBound(provider: Provider, boundBytes = 0, free = freeDevic
   if (boundBytes > 0) return boundBytes;
   return provider === "cpu" ? machineBytes() : (free() ?? Infinity);
 }
-
-/** Memory of the machine or, if smaller, the limit of the container. */
-export function machineBytes(): number {
-  return Math.min(totalmem(), process.constrainedMemory() || Infinity);
-}
-
-/** Formats bytes: "19.1 GiB", or "40 MiB" below one GiB. */
-export const memorySize = (bytes: number): string =>
-  bytes < 2 ** 30 ? `${Math.ceil(bytes / 2 ** 20)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`;

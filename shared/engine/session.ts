@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { LatheError } from "../process/errors";
-import { memorySize, type MemoryAccount } from "./account";
+import { memorySize } from "../process/memory";
+import type { MemoryAccount } from "./account";
 import { setCudaOptions } from "./cuda";
 import type { Graph, Value } from "./graph";
 import { encodeModel } from "./encode";

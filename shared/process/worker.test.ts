@@ -23,6 +23,15 @@ const failure = (run: Promise<unknown>): Promise<LatheError> =>
     (error: LatheError) => error,
   );
 
+it("a worker that holds more memory than it may is killed, and one below the bound is not", async () => {
+  const memoryBytes = 600 * 2 ** 20;
+  const error = await failure(worker.run({ do: "fill", bytes: 2 * memoryBytes }, { memoryBytes }));
+  expect(error).toMatchObject({ code: "FAILED_PRECONDITION", reason: "MEMORY_EXCEEDED" });
+  expect(error.message).toMatch(/held \d+(\.\d)? [GM]iB of memory, must hold at most 600 MiB, and was killed$/);
+  const result = await worker.run({ do: "double", values: new Float32Array([1]) }, { memoryBytes });
+  expect(result).toEqual({ doubled: new Float32Array([2]) });
+});
+
 describe("a worker", () => {
   it("returns typed arrays unchanged", async () => {
     const result = await worker.run({ do: "double", values: new Float32Array([1, 2.5]) });

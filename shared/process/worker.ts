@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { entry } from "./entry";
 import { LatheError } from "./errors";
+import { memorySize, residentBytes, watchMemory } from "./memory";
 import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./workerMessages";
 
 export { serveWorker } from "./workerChild";
@@ -29,6 +29,8 @@ interface RunOptions<Message, Reply> {
    * ends the run.
    */
   onMessage?: (message: Message) => Promise<Reply> | Reply;
+  /** Resident memory above which the child is killed, in bytes: for jobs whose need a stranger decides. */
+  memoryBytes?: number;
   /** Asks the child to stop. The child's signal carries the reason if it is a LatheError. */
   signal?: AbortSignal;
 }
@@ -36,7 +38,8 @@ interface RunOptions<Message, Reply> {
 export interface Worker<Job, Message, Result, Reply> {
   /**
    * Runs one job in a new child process. Rejects with the child's LatheError, with UNAVAILABLE where the child crashed (reason WORKER_DIED)
-   * or was killed because it was silent (WORKER_SILENT), or with CANCELLED where an abort had to kill it.
+   * or was killed because it was silent (WORKER_SILENT), with FAILED_PRECONDITION (MEMORY_EXCEEDED) where it held too much memory, or with
+   * CANCELLED where an abort had to kill it.
    */
   run(job: Job, options?: RunOptions<Message, Reply>): Promise<Result>;
   /** Resident memory of the children that run now, in bytes; 0 when none runs. */
@@ -62,17 +65,6 @@ function killWithUs(child: ChildProcess): void {
   }
   alive.add(child);
   child.once("exit", () => alive.delete(child));
-}
-
-function residentBytes(pid: number | undefined): number {
-  if (pid === undefined) return 0;
-  try {
-    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-    return Number(kilobytes ?? 0) * 1024;
-  } catch {
-    // The process has ended, or the system has no /proc.
-    return 0;
-  }
 }
 
 /**
@@ -110,7 +102,7 @@ function supervise(
   child: ChildProcess,
   job: unknown,
   { name, graceMs = 10_000, silenceMs = SILENCE_MS, output = (chunk) => process.stderr.write(chunk) }: ChildOptions,
-  { onMessage = () => undefined, signal }: RunOptions<unknown, unknown>,
+  { onMessage = () => undefined, signal, memoryBytes = Infinity }: RunOptions<unknown, unknown>,
 ): Promise<unknown> {
   let tail = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -151,6 +143,11 @@ function supervise(
       };
       kill();
     }, beatMs);
+    const watched = watchMemory(child.pid, memoryBytes, (held) => {
+      const text = `worker ${name} (pid ${child.pid}) held ${memorySize(held)} of memory, must hold at most ${memorySize(memoryBytes)}, and was killed`;
+      outcome ??= { error: new LatheError("FAILED_PRECONDITION", text, { reason: "MEMORY_EXCEEDED" }) };
+      kill();
+    });
     const abort = (why: unknown) => {
       // Before the job has started there is no step to stop after.
       if (!started) return void child.kill("SIGKILL");
@@ -194,6 +191,7 @@ function supervise(
       if (settled) return;
       settled = true;
       clearInterval(listening);
+      watched();
       clearTimeout(killer);
       clearTimeout(lastWords);
       signal?.removeEventListener("abort", onAbort);

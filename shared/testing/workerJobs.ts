@@ -14,6 +14,7 @@ export type TestJob =
   | { do: "exit"; code: number }
   | { do: "block"; until: string }
   | { do: "until aborted"; answer: boolean }
+  | { do: "fill"; bytes: number }
   | { do: "never stop" }
   | { do: "fall silent"; by: "waiting" | "blocking" | "standing still" }
   | { do: "toil"; forMs: number };
@@ -51,6 +52,8 @@ serveWorker<TestJob, number, unknown, number>(async (job, { send, request, signa
       process.stderr.write(`${job.lastWords}\n`);
       process.kill(process.pid, job.signal);
       return later(10_000);
+    case "fill":
+      return later(60_000 * Math.max(1, Buffer.alloc(job.bytes, 1).length / job.bytes));
     case "exit":
       return process.exit(job.code);
     case "block":
