@@ -12,6 +12,7 @@ import { datasetNames } from "../spec/datasetNames";
 import { datasetKind, readSpec, requested, type SpecFlags } from "../spec/specFlags";
 import { readStackFile } from "../stack/stackFile";
 import { evaluationLines, evaluationJson } from "../view/evaluation";
+import { progressLine } from "../view/progress";
 import { credentialOptions, credentialsOf, type CredentialFlags } from "./connection";
 
 interface EvaluateFlags extends ModelFlags, CredentialFlags, Pick<SpecFlags, "file" | "dataset"> {
@@ -63,7 +64,7 @@ async function evaluate({ model, data }: Arguments, flags: EvaluateFlags): Promi
     throw new LatheError("INVALID_ARGUMENT", "--inherited and --form belong to --search");
   const interrupt = onInterrupt(complain);
   try {
-    const watching = { signal: interrupt.signal, ...(process.stderr.isTTY && !flags.json && { progress: bar }) };
+    const watching = { signal: interrupt.signal, ...(!flags.json && { progress: progressLine("images") }) };
     const found =
       search === undefined && address === undefined
         ? await here(model!, data, flags, watching)
@@ -132,8 +133,4 @@ function dataSpec(data: string | undefined, { file, dataset }: EvaluateFlags): S
     ...(data !== undefined && { data }),
   });
   return { ...spec, preset: spec.preset || "small" };
-}
-
-function bar(done: number, of: number): void {
-  process.stderr.write(`\r${done} of ${of} images${done === of ? "\n" : ""}`);
 }

@@ -1,7 +1,7 @@
 import { join, relative } from "node:path";
 import { datasetFault } from "../../shared/data/dataset";
 import { requireNone } from "../../shared/data/faults";
-import { undividedRoots } from "../../shared/data/layouts/arrangements";
+import { hasTrainingSplit, undividedRoots } from "../../shared/data/layouts/arrangements";
 import { camvidLayout } from "../../shared/data/layouts/camvid";
 import { cityscapesLayout } from "../../shared/data/layouts/cityscapes";
 import { folderPairs } from "../../shared/data/layouts/folder";
@@ -18,12 +18,12 @@ interface Found {
   readonly what: string;
   /** Both splits, or all pairs of a folder that is not divided. */
   readonly pairs: { readonly train: readonly Pair[]; readonly validation: readonly Pair[] } | readonly Pair[];
-  /** Fields of the spec that reading the pairs needs. */
+  /** Fields of the spec that reading the pairs needs, where the kind is folder. */
   readonly fields: Partial<Pick<DatasetSpec, "trainList" | "validationList">>;
 }
 
 /** Lists that CamVid and sets like it have beside their folders. */
-const LISTS = { train: "train.txt", validation: "val.txt" };
+const LISTS = { trainList: "train.txt", validationList: "val.txt" };
 
 /** Recognises what lies in a folder. DATASET_INVALID says what was looked for and what is there, or names files that do not pair. */
 export async function found(path: string): Promise<Found> {
@@ -32,14 +32,15 @@ export async function found(path: string): Promise<Found> {
     const { train, validation } = await cityscapesLayout(path);
     return { ...ofKind(DatasetKind.DATASET_KIND_CITYSCAPES, "Cityscapes"), pairs: { train, validation } };
   }
-  if ((await exists(join(path, LISTS.train))) && (await exists(join(path, LISTS.validation)))) {
+  if ((await exists(join(path, LISTS.trainList))) && (await exists(join(path, LISTS.validationList)))) {
     const { train, validation, faults } = await camvidLayout(path);
     if (faults.length === 0)
       return {
         ...ofKind(DatasetKind.DATASET_KIND_CAMVID, "lists train.txt and val.txt"),
         pairs: { train, validation },
+        fields: LISTS,
       };
-    return divided(path, { trainList: LISTS.train, validationList: LISTS.validation });
+    return divided(path, LISTS);
   }
   const roots = await undividedRoots(path);
   if (roots) {
@@ -47,7 +48,7 @@ export async function found(path: string): Promise<Found> {
     requireNone(faults);
     return { ...ofKind(DatasetKind.DATASET_KIND_FOLDER, "images and labels in two folders, without splits"), pairs };
   }
-  if (await hasSplits(path)) return divided(path, {});
+  if (await hasTrainingSplit(path)) return divided(path, {});
   const pairs = await mixedPairs(path);
   const spaced = pairs.find(({ image, label }) => /\s/.test(relative(path, image) + relative(path, label)));
   if (spaced)
@@ -82,11 +83,4 @@ async function divided(path: string, fields: Found["fields"]): Promise<Found> {
   requireNone(faults);
   const what = "images and labels in two splits";
   return { kind: DatasetKind.DATASET_KIND_FOLDER, what, pairs: { train, validation }, fields };
-}
-
-/** Whether a folder, or its folder of images, has one for the training split, or VOC's lists. */
-async function hasSplits(path: string): Promise<boolean> {
-  for (const place of ["train", "images/train", "imgs/train", "img_dir/train", "JPEGImages"])
-    if (await isFolder(join(path, place))) return true;
-  return false;
 }

@@ -141,15 +141,15 @@ it("a batch larger than the training split is made as small as that", async () =
 });
 
 it.each([
-  [[{ height: 360, width: 480, count: 3 }], 96 * 128, { height: 96, width: 128 }],
-  [[{ height: 500, width: 375, count: 1 }], 96 * 128, { height: 128, width: 96 }],
-  [[{ height: 20, width: 30, count: 1 }], 96 * 128, { height: 16, width: 32 }],
+  [[{ height: 360, width: 480, images: 3 }], 96 * 128, { height: 96, width: 128 }],
+  [[{ height: 500, width: 375, images: 1 }], 96 * 128, { height: 128, width: 96 }],
+  [[{ height: 20, width: 30, images: 1 }], 96 * 128, { height: 16, width: 32 }],
   // The median of the aspects 1, 2 and 3.
   [
     [
-      { height: 300, width: 100, count: 2 },
-      { height: 100, width: 200, count: 1 },
-      { height: 200, width: 200, count: 2 },
+      { height: 300, width: 100, images: 2 },
+      { height: 100, width: 200, images: 1 },
+      { height: 200, width: 200, images: 2 },
     ],
     128 * 128,
     { height: 128, width: 128 },

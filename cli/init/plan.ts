@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
-import { join, relative } from "node:path";
+import { relative } from "node:path";
 import { requireNone } from "../../shared/data/faults";
-import { isVoc } from "../../shared/data/layouts/arrangements";
-import { exists } from "../../shared/data/reading";
 import { LatheError } from "../../shared/process/errors";
 import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
+import { folderClasses } from "../spec/dataFolder";
+import { readText } from "../spec/specFlags";
 import { proposed, type Proposal } from "./classes";
 import { found } from "./found";
 import { divide, type Divided } from "./split";
@@ -53,11 +53,11 @@ export async function planned(
   const stored = await storedIn([...divided.train, ...divided.validation], progress);
   requireNone(stored.faults);
   const kind = kindOf(seen, stored);
-  const proposal = (await hasClasses(path, kind)) ? { fields: {}, shares: [], assumed: [] } : proposed(stored);
+  const proposal = hasClasses(path, kind) ? { fields: {}, shares: [], assumed: [] } : proposed(stored);
   const dataset = DatasetSpec.fromPartial({
     kind,
     path,
-    ...(kind === seen ? fields : { trainList: "train.txt", validationList: "val.txt" }),
+    ...(kind === DatasetKind.DATASET_KIND_FOLDER && fields),
     ...(lists && { trainList: relative(path, lists.train), validationList: relative(path, lists.validation) }),
     ...proposal.fields,
   });
@@ -74,11 +74,9 @@ function kindOf(seen: DatasetKind, { values, colored }: Stored): DatasetKind {
 const CAMVID_VALUES = 12;
 
 /** Whether the classes are known: the kind's own, or those of a list in the folder. */
-async function hasClasses(path: string, kind: DatasetKind): Promise<boolean> {
-  if (kind !== DatasetKind.DATASET_KIND_FOLDER) return true;
-  const isListed = (name: string): Promise<boolean> => exists(join(path, name));
-  return (await isListed("classes.txt")) || (await isListed("class_dict.csv")) || (await isVoc(path));
-}
+const hasClasses = (path: string, kind: DatasetKind): boolean =>
+  kind !== DatasetKind.DATASET_KIND_FOLDER ||
+  folderClasses(DatasetSpec.fromPartial({ path }), (list) => readText(list, "list")) !== undefined;
 
 function requireFree(files: readonly string[], force: boolean): void {
   const taken = force ? [] : files.filter((file) => existsSync(file));

@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
 import { relative, sep } from "node:path";
 import { datasetFault } from "../../shared/data/dataset";
+import { sha256 } from "../../shared/data/fingerprint";
 import type { Pair } from "../../shared/data/layouts/layout";
 import { MAX_IMAGE_BYTES, readBytes } from "../../shared/data/reading";
 import { createRandom } from "../../shared/engine/random";
@@ -32,21 +32,14 @@ export async function divide(path: string, pairs: readonly Pair[], share: number
   if (train.length > 0 && validation.length > 0) return { train, validation, how: "by the names of their folders" };
   const groups = new Map<string, Pair[]>();
   for (const pair of pairs) {
-    const key = createHash("sha256")
-      .update(await readBytes(pair.image, "image", MAX_IMAGE_BYTES))
-      .digest("hex");
+    const key = sha256(await readBytes(pair.image, "image", MAX_IMAGE_BYTES));
     groups.set(key, [...(groups.get(key) ?? []), pair]);
   }
   if (groups.size < 2)
     throw datasetFault(
       `${path} has ${groups.size} image to divide, must have at least 2 of different content: one for each split`,
     );
-  const random = createRandom(seed, "init/split");
-  const order = [...groups.values()];
-  for (let at = order.length - 1; at > 0; at--) {
-    const other = random.integer(at + 1);
-    [order[at], order[other]] = [order[other]!, order[at]!];
-  }
+  const order = createRandom(seed, "init/split").shuffle([...groups.values()]);
   const wanted = Math.max(1, Math.round(share * pairs.length));
   const taken = new Set<Pair>();
   for (const group of order.slice(1)) if (taken.size < wanted) for (const pair of group) taken.add(pair);

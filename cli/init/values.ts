@@ -3,7 +3,9 @@ import { faultsOf } from "../../shared/data/faults";
 import { decodeLabel, type Size } from "../../shared/data/images";
 import type { Pair } from "../../shared/data/layouts/layout";
 import { withColors, type StoredPixels } from "../../shared/data/png";
+import { sizesOf } from "../../shared/data/sizes";
 import type { LatheError } from "../../shared/process/errors";
+import type { ImageSize } from "../../shared/proto/lathe/v1/result";
 
 /** More colours than this are no classes: edges are smoothed, or the files are photographs. */
 export const MOST_COLORS = 254;
@@ -20,7 +22,7 @@ export interface Stored {
   readonly colored: number;
   readonly labels: number;
   /** Number of labels of each size. */
-  readonly sizes: readonly (Size & { readonly count: number })[];
+  readonly sizes: readonly ImageSize[];
   /** Files that cannot be read. */
   readonly faults: readonly LatheError[];
 }
@@ -29,15 +31,13 @@ export interface Stored {
 export async function storedIn(pairs: readonly Pair[], progress: (done: number, of: number) => void): Promise<Stored> {
   const values = new Array<number>(256).fill(0);
   const [palette, colors] = [new Map<number, number>(), new Map<number, number>()];
-  const sizes = new Map<string, Size & { count: number }>();
+  const sizes: Size[] = [];
   let [done, colored] = [0, 0];
   const faults = await faultsOf(
     pairs.length,
     async (index) => {
       const stored = await decodeLabel(pairs[index]!.label).finally(() => progress(++done, pairs.length));
-      const { height, width } = stored;
-      const size = sizes.get(`${height}x${width}`) ?? { height, width, count: 0 };
-      sizes.set(`${height}x${width}`, { ...size, count: size.count + 1 });
+      sizes.push({ height: stored.height, width: stored.width });
       if (stored.channels === 3) {
         colored++;
         countColors(stored, colors);
@@ -46,8 +46,7 @@ export async function storedIn(pairs: readonly Pair[], progress: (done: number, 
     Infinity,
   );
   if (palette.has(DISAGREEING)) palette.clear();
-  const byCount = [...sizes.values()].sort((a, b) => b.count - a.count);
-  return { values, palette, colors, colored, labels: pairs.length, sizes: byCount, faults };
+  return { values, palette, colors, colored, labels: pairs.length, sizes: sizesOf(sizes), faults };
 }
 
 /** Marks a palette whose colours differ between files. */

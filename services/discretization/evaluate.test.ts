@@ -78,7 +78,7 @@ beforeAll(async () => {
     await writeLabel(join(data, split, "labels", `${name}.png`), height, width, [0, 1, 1, 255]);
   }
   await writeText(join(folder, "blank/classes.txt"), "dark\nbright");
-  // Of two training images one is opened, so that the check of whole data sets is not what refuses it.
+  // An evaluation opens one of the two training images, so that the check of whole data sets does not refuse this one.
   for (const [split, name] of [
     ["train", "1"],
     ["train", "2"],

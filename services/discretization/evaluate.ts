@@ -5,7 +5,7 @@ import { isToken } from "../../shared/events/subjects";
 import type { FormFlags } from "../../shared/evaluation/form";
 import type { ModelEvaluation, ModelOnData } from "../../shared/evaluation/evaluateOn";
 import type { SessionOptions } from "../../shared/engine/session";
-import { LatheError } from "../../shared/process/errors";
+import { invalidField, LatheError } from "../../shared/process/errors";
 import { machineBytes } from "../../shared/process/memory";
 import { answerBy } from "../../shared/process/port";
 import { admit, type Turns } from "../../shared/process/turns";
@@ -17,6 +17,7 @@ import {
   type EvaluationProgressed,
   type NetworkEvaluation,
 } from "../../shared/proto/lathe/v1/discretization";
+import type { DatasetSpec } from "../../shared/proto/lathe/v1/spec";
 import { resolve, resolveDatasetAlone } from "../../shared/spec/resolve";
 import { exportNetwork } from "./export";
 import { discretizationProcess, type EvaluateJob, type JobCalls } from "./jobs";
@@ -48,12 +49,17 @@ export async function* evaluateNetwork(
   const told = formOf(request);
   requireOne(request);
   // Faults of the request come before the queue is looked at.
-  if (request.dataset) resolveDatasetAlone(request.dataset);
+  const dataset = request.dataset && resolveDatasetAlone(request.dataset);
   admit(evaluations.pending, MAX_EVALUATIONS, "evaluations", "EVALUATIONS_BUSY");
   const progress = new Newest<EvaluationProgressed>();
   const running = evaluations
     .take(async () => {
-      const job: EvaluateJob = { ...(await modelAndData(evaluating, request, signal)), told, session, dataFolders };
+      const job: EvaluateJob = {
+        ...(await modelAndData(evaluating, request, dataset, signal)),
+        told,
+        session,
+        dataFolders,
+      };
       const onMessage = answerBy<JobCalls>({
         progress: (images, imagesOf) => progress.set({ images, imagesOf }),
         store: () => Promise.reject(new LatheError("INTERNAL", "an evaluation stores nothing")),
@@ -104,25 +110,25 @@ class Newest<T> {
 
 /** Refuses a request that names no network or two, or no data. */
 function requireOne({ model, searchId, dataset, inherited, form }: EvaluateNetworkRequest): void {
-  if (model.length > 0 && searchId !== "") throw invalid("model", "is set, and so is search_id; leave one out");
+  if (model.length > 0 && searchId !== "") throw invalidField("model", "is set, and so is search_id; leave one out");
   if (model.length > 0) {
-    if (!dataset) throw invalid("dataset", "is not set, must say on which data the model is measured");
-    if (inherited) throw invalid("inherited", "is set, but belongs to search_id; leave it out");
+    if (!dataset) throw invalidField("dataset", "is not set, must say on which data the model is measured");
+    if (inherited) throw invalidField("inherited", "is set, but belongs to search_id; leave it out");
     if (form !== NetworkForm.NETWORK_FORM_UNSPECIFIED)
-      throw invalid("form", "is set, but belongs to search_id; leave it out");
+      throw invalidField("form", "is set, but belongs to search_id; leave it out");
     return;
   }
-  if (searchId === "") throw invalid("model", "is not set, must be an ONNX file unless search_id names a search");
-  if (!isToken(searchId)) throw invalid("search_id", `is "${searchId}", must be 1 to 64 of a-z, 0-9 and -`);
+  if (searchId === "") throw invalidField("model", "is not set, must be an ONNX file unless search_id names a search");
+  if (!isToken(searchId)) throw invalidField("search_id", `is "${searchId}", must be 1 to 64 of a-z, 0-9 and -`);
 }
 
-/** The model, from the request or from its search, and the data set on which it is measured. */
+/** The model, from the request or from its search, and the data set on which it is measured: the given one, or that of the search. */
 async function modelAndData(
   { bus, artifacts, exports }: Evaluating,
-  { model, searchId, inherited, form, dataset, seed }: EvaluateNetworkRequest,
+  { model, searchId, inherited, form, seed }: EvaluateNetworkRequest,
+  given: DatasetSpec | undefined,
   signal: AbortSignal,
 ): Promise<Pick<ModelOnData, "model" | "dataset" | "seed" | "classes">> {
-  const given = dataset && resolveDatasetAlone(dataset);
   if (given && model.length > 0) return { model, dataset: given, seed: seed ?? 1 };
   const history = await historyOnce(bus, searchId, 0, signal);
   const request = { searchId, inputHeight: 0, inputWidth: 0, inherited, form };
@@ -152,10 +158,10 @@ const LAYOUTS: Partial<Record<AxisLayout, "nchw" | "nhwc">> = {
   [AxisLayout.AXIS_LAYOUT_NHWC]: "nhwc",
 };
 
-/** What a request says about its model. */
+/** The part of a request that describes its model. */
 function formOf({ inputHeight, inputWidth, layout, scale, mean, std, output }: EvaluateNetworkRequest): FormFlags {
   if ((inputHeight === 0) !== (inputWidth === 0))
-    throw invalid(
+    throw invalidField(
       inputHeight === 0 ? "input_height" : "input_width",
       "is not set, must be set together with the other side",
     );
@@ -164,7 +170,7 @@ function formOf({ inputHeight, inputWidth, layout, scale, mean, std, output }: E
     ["std", std],
   ] as const)
     if (values.length !== 0 && values.length !== 3)
-      throw invalid(field, `has ${values.length} entries, must have 3, one for each channel, or none`);
+      throw invalidField(field, `has ${values.length} entries, must have 3, one for each channel, or none`);
   return {
     words: "fields",
     input: inputHeight === 0 ? undefined : { height: inputHeight, width: inputWidth },
@@ -197,8 +203,4 @@ function answerOf({ form, size, names, scores, note }: ModelEvaluation): Network
     },
     note: note ?? "",
   };
-}
-
-function invalid(field: string, description: string): LatheError {
-  return new LatheError("INVALID_ARGUMENT", `${field} ${description}`, { violations: [{ field, description }] });
 }

@@ -71,7 +71,7 @@ export interface EvaluateJob extends ModelOnData {
   dataFolders?: readonly string[] | undefined;
 }
 
-/** What a job asks of its parent. */
+/** The calls of a job to its parent. */
 export interface JobCalls extends Store {
   /** A notice: images that an evaluation has compared. */
   progress(done: number, of: number): void;

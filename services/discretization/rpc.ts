@@ -2,7 +2,7 @@ import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { ARTIFACTS_BUCKET, isToken } from "../../shared/events/subjects";
-import { LatheError } from "../../shared/process/errors";
+import { invalidField } from "../../shared/process/errors";
 import { Turns } from "../../shared/process/turns";
 import { DiscretizationServiceService } from "../../shared/proto/lathe/v1/discretization";
 import { service, type Service } from "../../shared/rpc/handlers";
@@ -31,8 +31,8 @@ export function discretizationService({ bus, engine, dataFolders }: ServiceOptio
   const session = { provider, threads: engine.threads } as const;
   return service(DiscretizationServiceService, {
     discretize: ({ space, architecture }) => {
-      if (!space) throw invalid("space", "is not set");
-      if (!architecture) throw invalid("architecture", "is not set");
+      if (!space) throw invalidField("space", "is not set");
+      if (!architecture) throw invalidField("architecture", "is not set");
       refuse("INVALID_SPACE", "space", spaceViolations(space, "space."));
       validateArchitecture(space, architecture);
       const { genotype, converged } = derive(space, architecture);
@@ -41,7 +41,7 @@ export function discretizationService({ bus, engine, dataFolders }: ServiceOptio
     exportNetwork: async function* (request, { signal }) {
       const { searchId } = request;
       if (!isToken(searchId))
-        throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
+        throw invalidField("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
       const history = await historyOnce(bus, searchId, 0, signal);
       const bytes = await exportNetwork(history, artifacts, exports, request, signal);
       for (let at = 0; at < bytes.length; at += CHUNK_BYTES)
@@ -50,8 +50,4 @@ export function discretizationService({ bus, engine, dataFolders }: ServiceOptio
     evaluateNetwork: (request, { signal }) =>
       evaluateNetwork({ bus, artifacts, exports, evaluations, session, dataFolders }, request, signal),
   });
-}
-
-function invalid(field: string, description: string): LatheError {
-  return new LatheError("INVALID_ARGUMENT", `${field} ${description}`, { violations: [{ field, description }] });
 }

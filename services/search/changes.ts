@@ -53,7 +53,7 @@ export function alarmCondition(search: Search, kind: HealthAlarmKind, message: s
   return condition(search, type, FALSE, alarmReason(kind), message, time);
 }
 
-/** What work that read other data than the first epoch changes; nothing where `dataChange` is empty. The condition stays. */
+/** The changes by work that read other data than the first epoch: none where `dataChange` is empty. The condition stays. */
 export function otherData(
   search: Search,
   dataChange: string,

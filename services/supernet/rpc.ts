@@ -3,7 +3,7 @@ import type { StoredEvent } from "../../shared/events/catalog";
 import { historyOnce, readingNewest } from "../../shared/events/history";
 import { recordedData } from "../../shared/events/recordedData";
 import { isToken } from "../../shared/events/subjects";
-import { LatheError } from "../../shared/process/errors";
+import { invalidField, LatheError } from "../../shared/process/errors";
 import { admit, Turns } from "../../shared/process/turns";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Architecture, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
@@ -33,7 +33,7 @@ export function supernetService(bus: Bus, trainer: Trainer): Service {
       residentBytes: trainer.worker.rssBytes(),
     }),
     evaluateArchitecture: async ({ searchId, genotype }, { signal }) => {
-      if (!genotype) throw invalid("genotype", "is not set");
+      if (!genotype) throw invalidField("genotype", "is not set");
       validateGenotype(genotype);
       const before = await historyOf(bus, searchId, signal);
       requireInherited(trainedSupernet(searchId, before), genotype);
@@ -54,7 +54,7 @@ export function supernetService(bus: Bus, trainer: Trainer): Service {
       return { miou, miouClasses, loss, dataChange, figures: networkCosts(genotype, { kind: "search" }) };
     },
     describeSpace: ({ spec }) => {
-      if (!spec) throw invalid("spec", "is not set");
+      if (!spec) throw invalidField("spec", "is not set");
       return describeSpace(spec);
     },
   });
@@ -88,7 +88,7 @@ interface Found {
 
 function historyOf(bus: Bus, searchId: string, signal: AbortSignal): Promise<StoredEvent[]> {
   if (!isToken(searchId))
-    throw invalid("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
+    throw invalidField("search_id", `is "${searchId.slice(0, 64)}", must be 1 to 64 of a-z, 0-9 and -`);
   return historyOnce(bus, searchId, 0, signal);
 }
 
@@ -118,7 +118,7 @@ function trainedSupernet(searchId: string, history: readonly StoredEvent[]): Fou
 
 /** Refuses a genotype that is outside the space, or that uses an operation which shrinking has removed. */
 function requireInherited({ space, architecture }: Found, genotype: Genotype): void {
-  if (!isMember(space, genotype)) throw invalid("genotype", "is not a network of the search's space");
+  if (!isMember(space, genotype)) throw invalidField("genotype", "is not a network of the search's space");
   const stages = liveStages(space, architecture);
   genotype.stages.forEach((stage, s) =>
     stage.blocks.forEach((block, b) => {
@@ -132,8 +132,4 @@ function requireInherited({ space, architecture }: Found, genotype: Genotype): v
       );
     }),
   );
-}
-
-function invalid(field: string, description: string): LatheError {
-  return new LatheError("INVALID_ARGUMENT", `${field} ${description}`, { violations: [{ field, description }] });
 }

@@ -26,7 +26,7 @@ export async function changeOf(recorded: DatasetFigures | undefined, dataset: Da
   return recorded && dataChange(recorded, await dataset.figures(), dataset);
 }
 
-/** What changed in a split, as a list of one sentence or none. */
+/** The change of a split, as a list of one sentence or none. */
 function splitChange(
   what: string,
   recorded: SplitFigures | undefined,

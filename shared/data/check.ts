@@ -17,7 +17,7 @@ interface FaultGroup {
   readonly files: readonly string[];
 }
 
-/** What was counted in a split. */
+/** The counts of a split. */
 export interface SplitReport {
   readonly examples: number;
   /** Labelled pixels of each class, and images in which it occurs. */

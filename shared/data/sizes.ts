@@ -4,8 +4,11 @@ import type { Size } from "./resize";
 /** Sizes that are named. */
 const MOST_SIZES = 8;
 
-/** The most frequent of some sizes with their numbers, the most frequent first. */
-export function frequentSizes(sizes: readonly Size[]): ImageSize[] {
+/** The most frequent of some sizes with their numbers, as sizesOf. */
+export const frequentSizes = (sizes: readonly Size[]): ImageSize[] => sizesOf(sizes).slice(0, MOST_SIZES);
+
+/** Sizes with their numbers, the most frequent first. */
+export function sizesOf(sizes: readonly Size[]): ImageSize[] {
   const found = new Map<string, ImageSize>();
   for (const { height, width } of sizes) {
     const key = `${width}x${height}`;
@@ -14,5 +17,5 @@ export function frequentSizes(sizes: readonly Size[]): ImageSize[] {
   }
   const order = (one: ImageSize, other: ImageSize): number =>
     other.images - one.images || one.width - other.width || one.height - other.height;
-  return [...found.values()].sort(order).slice(0, MOST_SIZES);
+  return [...found.values()].sort(order);
 }

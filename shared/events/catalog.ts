@@ -62,7 +62,7 @@ export const EVENTS = {
   "space.shrunk": row(SpaceShrunk, "spaceShrunk", (data) => data.epoch),
   "space.kept": row(SpaceKept, "spaceKept", (data) => data.epoch),
   // Kinds and dimensions are below 10, and an epoch publishes its alarms in this order. Kind 10, on labels, comes before the first epoch.
-  // That changed data were read comes before the other alarms of its epoch, and in retraining behind all of the search.
+  // The alarm on changed data comes before the other alarms of its epoch; that of a retraining comes after all of the search.
   "health.alarm.raised": row(HealthAlarmRaised, "healthAlarmRaised", ({ epoch, kind, dimension, phase }) =>
     kind === HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED
       ? (phase === "retrain" ? 1e9 : 0) + 100 * epoch + 1

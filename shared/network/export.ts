@@ -15,7 +15,8 @@ export interface Store {
 
 /**
  * ONNX of a trained network, batch 1: input "image" [1,3,H,W] float32 RGB in 0..1, output "logits" [1,classes,H/stride,W/stride]. Weights
- * are constants, the metadata holds the class names and the licence of the data, where one is given, and each batch norm that directly follows a convolution is folded into it.
+ * are constants, the metadata holds the class names and the licence of the data, where one is given, and each batch norm that directly
+ * follows a convolution is folded into it.
  */
 export function networkOnnx(
   network: DiscreteNetwork,

@@ -55,3 +55,8 @@ export class LatheError extends Error {
     return new LatheError("INTERNAL", String(thrown));
   }
 }
+
+/** An INVALID_ARGUMENT error about one field of a request. */
+export function invalidField(field: string, description: string): LatheError {
+  return new LatheError("INVALID_ARGUMENT", `${field} ${description}`, { violations: [{ field, description }] });
+}

@@ -102,7 +102,7 @@ function supervise(
   child: ChildProcess,
   job: unknown,
   { name, graceMs = 10_000, silenceMs = SILENCE_MS, output = (chunk) => process.stderr.write(chunk) }: ChildOptions,
-  { onMessage = () => undefined, signal, memoryBytes = Infinity }: RunOptions<unknown, unknown>,
+  { onMessage = () => undefined, signal, memoryBytes }: RunOptions<unknown, unknown>,
 ): Promise<unknown> {
   let tail = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -143,11 +143,13 @@ function supervise(
       };
       kill();
     }, beatMs);
-    const watched = watchMemory(child.pid, memoryBytes, (held) => {
-      const text = `worker ${name} (pid ${child.pid}) held ${memorySize(held)} of memory, must hold at most ${memorySize(memoryBytes)}, and was killed`;
-      outcome ??= { error: new LatheError("FAILED_PRECONDITION", text, { reason: "MEMORY_EXCEEDED" }) };
-      kill();
-    });
+    const unwatch =
+      memoryBytes &&
+      watchMemory(child.pid, memoryBytes, (held) => {
+        const text = `worker ${name} (pid ${child.pid}) held ${memorySize(held)} of memory, must hold at most ${memorySize(memoryBytes)}, and was killed`;
+        outcome ??= { error: new LatheError("FAILED_PRECONDITION", text, { reason: "MEMORY_EXCEEDED" }) };
+        kill();
+      });
     const abort = (why: unknown) => {
       // Before the job has started there is no step to stop after.
       if (!started) return void child.kill("SIGKILL");
@@ -191,7 +193,7 @@ function supervise(
       if (settled) return;
       settled = true;
       clearInterval(listening);
-      watched();
+      if (unwatch) unwatch();
       clearTimeout(killer);
       clearTimeout(lastWords);
       signal?.removeEventListener("abort", onAbort);

@@ -9,10 +9,9 @@ import { stepOptions } from "./algorithms/ssr/train";
 import { timedSteps, type ProfileJob } from "./profile";
 import { randomBatch } from "./randomBatch";
 import { advance, doubleBuffer, dropoutFactors } from "./running";
-import { stepSignature, weightStep } from "./steps";
 import { initialSupernet } from "./supernetState";
 import { openSupernetTrainer } from "./supernetTrainer";
-import { networkSubject, untrained } from "./weightTrainer";
+import { compileWeightStep, networkSubject, untrained } from "./weightTrainer";
 
 /** Seconds of a step of the weights and of the architecture parameters of the whole supernet, and of the largest network's retraining. */
 export interface Pace {
@@ -36,28 +35,22 @@ async function retrainingStep(
   { space, spec: { retraining, seed }, warmUp, runs }: ProfileJob,
   signal: AbortSignal,
 ): Promise<number> {
-  const { batchSize, pyramidChannels, dropout, weightDecay, ohemThreshold, learningRate } = retraining;
+  const { batchSize, pyramidChannels, dropout, learningRate } = retraining;
   const network = buildDiscrete(largestGenotype(space), { kind: "aggregation", pyramidChannels, dropout });
-  const { trainable, shape } = networkSubject(network);
-  const { dropouts, weights, stats } = trainable;
-  const sizes = { weights: weights.size, m: weights.size, v: weights.size, stats: stats.size };
-  const step = await engine.compile(
-    weightStep(trainable, weightDecay, engine.lossScale, ohemThreshold),
-    stepSignature(sizes, { rates: [2] }, { batchSize, ...shape }, dropouts),
-    "retraining",
-  );
+  const subject = networkSubject(network);
+  const step = await compileWeightStep(engine, subject, { name: "retraining", ...retraining });
   try {
     const random = createRandom(seed, "pace");
     const start = { weights: initialWeights(network.weights, random), stats: initialStats(network.stats) };
     const { average: _, ...vectors } = untrained(start);
     const buffer = doubleBuffer(vectors);
-    const { images, labels } = randomBatch(space, batchSize, random, shape.stride);
+    const { images, labels } = randomBatch(space, batchSize, random, subject.shape.stride);
     const classWeights = new Float32Array(space.classes).fill(1);
     const seconds: number[] = [];
     for (let at = 1; at <= warmUp + runs; at++) {
       signal.throwIfAborted();
       const started = performance.now();
-      const factors = dropoutFactors(dropouts, batchSize, random);
+      const factors = dropoutFactors(subject.trainable.dropouts, batchSize, random);
       await advance(step, buffer, { rates: rates(learningRate, at), classWeights, images, labels, ...factors });
       seconds.push((performance.now() - started) / 1000);
     }

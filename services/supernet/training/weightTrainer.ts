@@ -1,7 +1,7 @@
 import { batches, type Augmentation } from "../../../shared/data/batches";
 import type { Dataset } from "../../../shared/data/open";
 import { rates } from "../../../shared/engine/adam";
-import type { Engine } from "../../../shared/engine/engine";
+import type { CompiledStep, Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
@@ -72,24 +72,40 @@ export function networkSubject(network: DiscreteNetwork): Subject {
   return { trainable: trainableNetwork(network), shape: { height, width, stride: network.stride, classes } };
 }
 
+/** Compiles the weight step of a subject for batches of a size. */
+export function compileWeightStep(
+  engine: Engine,
+  { trainable, shape, vectors = {} }: Subject,
+  {
+    name,
+    batchSize,
+    weightDecay,
+    ohemThreshold = 1,
+  }: Pick<Course, "name" | "batchSize" | "weightDecay" | "ohemThreshold">,
+): Promise<CompiledStep> {
+  const { dropouts, weights, stats } = trainable;
+  const sizes = { weights: weights.size, m: weights.size, v: weights.size, stats: stats.size, ...vectors };
+  return engine.compile(
+    weightStep(trainable, weightDecay, engine.lossScale, ohemThreshold),
+    stepSignature(sizes, { rates: [2] }, { batchSize, ...shape }, dropouts),
+    name,
+  );
+}
+
 /** Compiles the weight step of a subject. Training continues from `start`, whose vectors have taken `taken` steps. */
 export async function openWeightTrainer(
   engine: Engine,
-  { trainable, shape, vectors: chosen = {}, choices = () => () => ({}) }: Subject,
+  subject: Subject,
   course: Course,
   classWeights: Float32Array,
   start: TrainingVectors,
   taken: number,
 ): Promise<WeightTrainer> {
-  const { name, what, rateField, seed, epochs, batchSize, learningRate, weightDecay, augmentation } = course;
-  const { rateWarmupEpochs = 0, emaDecay = 0, ohemThreshold = 1 } = course;
-  const { dropouts, weights, stats } = trainable;
-  const vectors = { weights: weights.size, m: weights.size, v: weights.size, stats: stats.size, ...chosen };
-  const step = await engine.compile(
-    weightStep(trainable, weightDecay, engine.lossScale, ohemThreshold),
-    stepSignature(vectors, { rates: [2] }, { batchSize, ...shape }, dropouts),
-    name,
-  );
+  const { name, what, rateField, seed, epochs, batchSize, learningRate, augmentation } = course;
+  const { rateWarmupEpochs = 0, emaDecay = 0 } = course;
+  const { shape, choices = () => () => ({}) } = subject;
+  const { dropouts } = subject.trainable;
+  const step = await compileWeightStep(engine, subject, course);
   let steps = taken;
   const { average: before, ...moving } = start;
   const buffer = doubleBuffer({ ...moving });

@@ -60,6 +60,13 @@ export async function undividedRoots(path: string): Promise<Roots | undefined> {
   return (await isFolder(roots.images)) && (await isFolder(roots.labels)) ? roots : undefined;
 }
 
+/** Whether a folder, or its folder of images, has one for the training split, or images as PASCAL VOC has them. */
+export async function hasTrainingSplit(path: string): Promise<boolean> {
+  const places = ["train", ...IMAGES.map((images) => join(images, "train")), VOC.images];
+  for (const place of places) if (await isFolder(join(path, place))) return true;
+  return false;
+}
+
 /** Whether a folder has the form of PASCAL VOC. */
 export async function isVoc(path: string): Promise<boolean> {
   return (await isFolder(join(path, VOC.images))) && (await isFolder(join(path, VOC.labels)));
