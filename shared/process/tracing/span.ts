@@ -8,9 +8,9 @@ import {
   type Context,
   type Span,
   type SpanContext,
+  type TextMapPropagator,
   type Tracer,
 } from "@opentelemetry/api";
-import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import { LatheError } from "../errors";
 
 /** The tracer of the provider that is registered at the time of the call; without one its spans record nothing. */
@@ -46,18 +46,25 @@ export const aboutSearch = (active: Context, searchId: string): Context => activ
 /** Reads one entry of the carrier of a context: the headers of a NATS message, or the metadata of a gRPC call. */
 export type ReadEntry = (name: string) => string | undefined;
 
-const propagator = new W3CTraceContextPropagator();
+let known: TextMapPropagator | undefined;
+
+/** Loaded at the first message that carries a context: a client without an exporter never sends one. */
+function propagator(): TextMapPropagator {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- a synchronous call that loads the module late
+  const { W3CTraceContextPropagator } = require("@opentelemetry/core") as typeof import("@opentelemetry/core");
+  return (known ??= new W3CTraceContextPropagator());
+}
 
 /** The span that was active in the sender (W3C Trace Context); undefined where the message names none. */
 export function sentFrom(read: ReadEntry): SpanContext | undefined {
-  const getter = { keys: () => propagator.fields(), get: (_: unknown, name: string) => read(name) };
-  return trace.getSpanContext(propagator.extract(ROOT_CONTEXT, undefined, getter));
+  const getter = { keys: () => propagator().fields(), get: (_: unknown, name: string) => read(name) };
+  return trace.getSpanContext(propagator().extract(ROOT_CONTEXT, undefined, getter));
 }
 
 /** traceparent and, where there is one, tracestate of the active span; empty outside of a span that is exported. */
 export function sentWith(): Record<string, string> {
   const active = context.active();
   const carrier: Record<string, string> = {};
-  if (trace.getSpan(active)?.isRecording()) propagator.inject(active, carrier, defaultTextMapSetter);
+  if (trace.getSpan(active)?.isRecording()) propagator().inject(active, carrier, defaultTextMapSetter);
   return carrier;
 }
