@@ -1,6 +1,7 @@
 import { LatheError } from "../shared/process/errors";
 import { control } from "./control";
 import { measuredApart, type Measurement } from "./measurement";
+import { latency } from "./latency";
 import { network } from "./network";
 import { reportJson, reportText } from "./report";
 import { startup } from "./startup";
@@ -13,6 +14,7 @@ const BENCHMARKS: Record<string, Benchmark> = {
   search: (args) => measuredApart({ name: "search", args: [...args] }),
   accuracy: (args) => measuredApart({ name: "accuracy", args: [...args] }),
   network,
+  latency,
   startup,
   control,
   watchers,
