@@ -1,5 +1,6 @@
 import { DecidedBy } from "../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
+import type { CostCheck } from "../../shared/proto/lathe/v1/space";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import {
@@ -26,7 +27,7 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
       return `search ${view.searchId} created: ${view.title}; 10^${view.log10Start.toFixed(1)} networks${candidates > 0 ? `, ${candidates} candidates` : ""}`;
     }
     case "operatorsProfiled":
-      return `operators measured on ${event.value.conditions?.device ?? "the device"}: ${event.value.table?.candidates.length ?? 0} candidates`;
+      return `operators measured on ${event.value.conditions?.device ?? "the device"}: ${event.value.table?.candidates.length ?? 0} candidates${checkLine(event.value.table?.check)}`;
     case "epochCompleted": {
       const { metrics } = event.value;
       if (!metrics) return undefined;
@@ -113,3 +114,9 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
       return undefined;
   }
 }
+
+/** The check of a table of latencies; empty where it has none. */
+const checkLine = (check: CostCheck | undefined): string =>
+  check
+    ? `; on ${check.networks} networks the mean error is ${percent(check.meanError)}, the rank correlation ${check.rankCorrelation.toFixed(3)}`
+    : "";

@@ -42,14 +42,14 @@ export function observeProfiler(
     "kind",
     "outcome",
   ]);
-  const fit = metrics.gauge(
-    "nas_latency_fit_error_ratio",
-    "Mean relative error of the newest operator table over its own measurements.",
+  const error = metrics.gauge(
+    "nas_latency_model_error_ratio",
+    "Mean relative error of the newest operator table on networks sampled from its space.",
     ["device"],
   );
-  const model = metrics.gauge(
-    "nas_latency_model_error_ratio",
-    "Relative error of the newest operator table on the largest network of its space.",
+  const correlation = metrics.gauge(
+    "nas_latency_rank_correlation",
+    "Spearman's rank correlation of the newest operator table with networks sampled from its space.",
     ["device"],
   );
   metrics.gauge("nas_profiler_pending", "Measurements that run or wait for their turn.", [], (gauge) =>
@@ -94,10 +94,11 @@ export function observeProfiler(
     },
     operators: async (space, settings, signal) => {
       const measured = await counted("operators", signal, () => profiler.operators(space, settings, signal));
-      const { table, fitError, modelError, largest } = measured;
-      fit.set({ device: settings.deviceClass }, fitError);
-      model.set({ device: settings.deviceClass }, modelError);
-      logger.info("operators profiled", { operators: table.candidates.length, fitError, modelError });
+      const { table, largest } = measured;
+      const { meanError = 0, rankCorrelation = 0 } = table.check ?? {};
+      error.set({ device: settings.deviceClass }, meanError);
+      correlation.set({ device: settings.deviceClass }, rankCorrelation);
+      logger.info("operators profiled", { operators: table.candidates.length, meanError, rankCorrelation });
       return { table, conditions: said("largest network profiled", await references.figures(largest)) };
     },
   };

@@ -63,17 +63,21 @@ export async function measureNetwork(
   );
 }
 
-/** Samples of any model with one input of an image of fixed size, batch 1, without calibration. */
+/** Samples of any model with one input of an image of fixed size, batch 1. */
 export async function sampleModel(
   bytes: Uint8Array,
   settings: ProfilingSettings,
   sampling: Sampling,
   signal: AbortSignal,
+  calibrate?: () => Promise<unknown>,
 ): Promise<Samples> {
-  return withModel(bytes, settings, async (model) => sampleRuns(await prepared(model), sampling, signal, processClock));
+  return withModel(bytes, settings, async (model) =>
+    sampleRuns(await prepared(model), sampling, signal, processClock, calibrate),
+  );
 }
 
-async function prepared(model: Model): Promise<() => Promise<unknown>> {
+/** A run of a model with one input of an image of fixed size, batch 1, that can be repeated. */
+export async function prepared(model: Model): Promise<() => Promise<unknown>> {
   const { input, tensor } = imageOf(model, 1, undefined);
   return model.prepare(input, tensor);
 }

@@ -1,10 +1,23 @@
 import { openOnnx } from "../../shared/engine/onnx";
-import { CostMetric, type SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { expectedCost, costOfLargest, macsTable } from "../../shared/space/cost";
+import { CostMetric, type Genotype, type SearchSpace } from "../../shared/proto/lathe/v1/space";
+import {
+  candidateId,
+  costOfLargest,
+  expectedCost,
+  genotypeCost,
+  inputCost,
+  macsTable,
+  outputCost,
+} from "../../shared/space/cost";
+import { blockInputs } from "../../shared/space/genotype";
 import { group, initialArchitecture } from "../../shared/space/groups";
+import { operationName } from "../../shared/space/parts";
 import { chainOnnx } from "./blocks";
-import { measureOperators, operatorPoints, runtimeTimer } from "./operators";
+import { sampledNetworks } from "./check";
+import type { Measured } from "./network";
+import { measureOperators, operatorPoints } from "./operators";
 import { defaultSettings } from "./settings";
+import { withTimer, type Timer } from "./timer";
 
 const never = new AbortController().signal;
 const space: SearchSpace = {
@@ -20,33 +33,39 @@ const space: SearchSpace = {
   scales: [1, 2],
 };
 const settings = { ...defaultSettings("cpu", 1), warmupRuns: 1, timedRuns: 5 };
+const largest: Measured = {
+  samples: {
+    ...{ seconds: Float64Array.of(1e-3), warmupRuns: 0, isWarm: false },
+    ...{ calibration: new Float64Array(), elapsedMs: 1, waitedMs: 0 },
+  },
+  conditions: {
+    ...{ device: "", deviceClass: "cpu", runtime: "", precision: "fp32" },
+    ...{ batchSize: 1, inputHeight: 32, inputWidth: 64, threads: 1 },
+  },
+};
 
 describe("the models of a table", () => {
   it("are, per candidate in the table's order, chains at the stage's resolution", () => {
-    const points = operatorPoints(space);
+    const points = operatorPoints(space, 8);
     expect([...new Set(points.map(({ id }) => id))]).toEqual(macsTable(space).candidates.map(({ id }) => id));
     const sizes = points.map(({ id, chain }) => `${id.slice(0, 6)} ${chain.height}x${chain.width}`);
     expect([...new Set(sizes)]).toEqual(["stage1 8x16", "stage2 4x8"]);
   });
 
-  it("have the widths of the space; a stage with a single width also has half of it", () => {
-    const square = (width: number) => [width, width, width, width, width];
-    // Input, then middle and output of two blocks; the chain repeats them.
-    const mixed = (high: number, low: number) => [
-      [high, high, low, low, high],
-      [high, low, low, high, high],
-    ];
-    const widthsOf = (widths: number[], channels: number) => {
-      const stage = { channels, minDepth: 1, maxDepth: 1, widths, dropout: 0 };
-      const points = operatorPoints({ ...space, stages: [stage], dilations: [1], scales: [1] });
-      return points.map(({ chain: { inputs, blocks } }) => [
-        inputs,
-        ...blocks.slice(0, 2).flatMap(({ middleWidth, outputWidth }) => [middleWidth, outputWidth]),
-      ]);
-    };
-    expect(widthsOf([4, 8], 8)).toEqual([square(8), square(4), ...mixed(8, 4)]);
-    expect(widthsOf([4, 8, 16], 16)).toEqual([square(16), square(4), ...mixed(16, 4), square(8)]);
-    expect(widthsOf([12], 12)).toEqual([square(12), square(6), ...mixed(12, 6)]);
+  it("are chains of equal blocks of each input bound and each middle bound", () => {
+    const points = operatorPoints(space, 8).filter(({ id }) => id === "stage1/d1s1");
+    expect(points.map(({ input, middle }) => [input, middle])).toEqual([
+      [4, 4],
+      [4, 8],
+      [8, 4],
+      [8, 8],
+    ]);
+    for (const { input, middle, chain } of points) {
+      expect(chain.inputs).toBe(input);
+      expect(chain.blocks).toEqual(
+        Array.from({ length: 6 }, () => ({ dilation: 1, scale: 1, middleWidth: middle, outputWidth: input })),
+      );
+    }
   });
 
   it("open in ONNX Runtime with the shapes of the chain", async () => {
@@ -62,60 +81,64 @@ describe("the models of a table", () => {
 });
 
 describe("measureOperators", () => {
-  it("recovers the coefficients of a simulated machine, without its cost of an empty run", async () => {
-    const truth = new Map(
-      macsTable(space).candidates.map(({ id }, i) => [id, { a: (i + 1) * 1e-8, b: (9 - i) * 1e-8, c: (i + 1) * 1e-6 }]),
+  it("recovers a simulated machine, without its cost of an empty run, and scales the blocks by whole networks", async () => {
+    const [overhead, fixed, scale] = [5e-5, 3e-4, 0.8];
+    // Seconds of A(input, middle) and B(middle, output), equal for equal pairs.
+    const part = (id: string, wide: number, middle: number) =>
+      1e-6 * (id.length + 3 * wide + wide * middle + 0.2 * middle ** 2);
+    const chains = operatorPoints(space, 8).map(
+      ({ id, input, middle, chain }) => overhead + chain.blocks.length * 2 * part(id, input, middle),
     );
-    const [overhead, fixed, largest] = [5e-5, 3e-4, 1e-3];
-    // In the order of measurement: empty model, network without blocks, every point. The first round is slower by a disturbance.
-    const expected = operatorPoints(space).map(({ id, chain: { inputs, blocks } }) => {
-      const { a, b, c } = truth.get(id) ?? { a: NaN, b: NaN, c: NaN };
-      return blocks.reduce((sum, block, i) => {
-        const input = blocks[i - 1]?.outputWidth ?? inputs;
-        return sum + a * input * block.middleWidth + b * block.middleWidth * block.outputWidth + c;
-      }, overhead);
-    });
-    const times = [overhead, fixed, ...expected];
-    const conditions = {
-      ...{ device: "", deviceClass: "cpu", runtime: "", precision: "fp32" },
-      ...{ batchSize: 1, inputHeight: 32, inputWidth: 64, threads: 1 },
+    const timeOf = (genotype: Genotype) => {
+      const inputs = blockInputs(genotype);
+      const blocks = genotype.stages.flatMap(({ blocks: all }, stage) =>
+        all.map((block, index) => {
+          const id = candidateId(stage + 1, operationName(block));
+          const input = inputs.stages[stage]!.blocks[index]!;
+          return part(id, input, block.middleWidth) + part(id, block.outputWidth, block.middleWidth);
+        }),
+      );
+      return fixed + scale * blocks.reduce((sum, seconds) => sum + seconds, 0);
     };
-    const samples = {
-      ...{ seconds: Float64Array.of(largest), warmupRuns: 0, isWarm: false },
-      ...{ calibration: new Float64Array(), elapsedMs: 1, waitedMs: 0 },
-    };
+    const times = [overhead, fixed, ...chains, ...sampledNetworks(space).map(timeOf)];
     let call = 0;
-    const timer: Parameters<typeof measureOperators>[2] = {
-      seconds: () => {
-        const round = Math.floor(call / times.length);
-        return Promise.resolve((times[call++ % times.length] ?? NaN) * (round === 0 ? 1.5 : 1));
-      },
-      network: () => Promise.resolve({ samples, conditions }),
+    const timer: Timer = {
+      tile: 8,
+      // The first round is slower by a disturbance.
+      seconds: () => Promise.resolve((times[call++ % times.length] ?? NaN) * (call <= times.length ? 1.5 : 1)),
+      network: () => Promise.resolve(largest),
     };
-    const { table, fitError, modelError } = await measureOperators(space, settings, timer, never);
+    const measured = await measureOperators(space, settings, timer, never);
+    const { table } = measured;
     expect(call).toBe(2 * times.length);
-    expect(fitError).toBeLessThan(1e-9);
+    expect(measured.largest).toBe(largest);
     expect(table).toMatchObject({ metric: CostMetric.COST_METRIC_LATENCY, fixed, device: "cpu" });
-    for (const { id, inMiddle, middleOut, fixed: constant } of table.candidates) {
-      const { a, b, c } = truth.get(id) ?? { a: NaN, b: NaN, c: NaN };
-      expect(inMiddle / a).toBeCloseTo(1, 6);
-      expect(middleOut / b).toBeCloseTo(1, 6);
-      expect(constant / c).toBeCloseTo(1, 6);
-    }
-    // Largest network: two blocks d1s1 of stage 1 (8 channels), one of stage 2 (12), a + b and c as above.
-    const predicted = fixed + 2 * (10e-8 * 64 + 1e-6) + (10e-8 * 144 + 5e-6);
-    expect(modelError).toBeCloseTo(Math.abs(predicted - largest) / largest, 6);
+    for (const row of table.candidates)
+      for (const [wide, middle] of row.id.startsWith("stage1")
+        ? ([
+            [8, 4],
+            [4, 8],
+          ] as const)
+        : ([[12, 12]] as const)) {
+        expect(inputCost(row, wide, middle) / (scale * part(row.id, wide, middle))).toBeCloseTo(1, 9);
+        expect(outputCost(row, middle, wide) / (scale * part(row.id, wide, middle))).toBeCloseTo(1, 9);
+      }
+    for (const genotype of sampledNetworks(space))
+      expect(genotypeCost(genotype, table) / timeOf(genotype)).toBeCloseTo(1, 9);
+    expect(table.check).toEqual({
+      networks: 12,
+      meanError: expect.closeTo(0, 9) as number,
+      rankCorrelation: expect.closeTo(1, 9) as number,
+    });
   });
 
   it("gives a table that a search can use, measured here", async () => {
-    const { table, largest, fitError } = await measureOperators(space, settings, runtimeTimer(settings), never);
+    const { table, largest } = await withTimer(settings, (timer) => measureOperators(space, settings, timer, never));
     expect(table.candidates.map(({ id }) => id)).toEqual(macsTable(space).candidates.map(({ id }) => id));
-    for (const { inMiddle, middleOut, fixed } of table.candidates) {
-      expect(Math.min(inMiddle, middleOut, fixed)).toBeGreaterThanOrEqual(0);
-      expect(inMiddle + middleOut + fixed).toBeGreaterThan(0);
-    }
+    for (const { byInput, byOutput } of table.candidates)
+      for (const cost of [...byInput!.costs, ...byOutput!.costs]) expect(cost).toBeGreaterThan(0);
     expect(table.fixed).toBeGreaterThan(0);
-    expect(Number.isFinite(fitError)).toBe(true);
+    expect(table.check?.networks).toBe(12);
     expect(largest.conditions).toMatchObject({ deviceClass: "cpu", inputHeight: 32, inputWidth: 64, threads: 1 });
 
     const architecture = initialArchitecture(space);
@@ -130,6 +153,7 @@ describe("measureOperators", () => {
 
   it("stops between two models when aborted", async () => {
     const why = new Error("enough");
-    await expect(measureOperators(space, settings, runtimeTimer(settings), AbortSignal.abort(why))).rejects.toBe(why);
+    const measured = withTimer(settings, (timer) => measureOperators(space, settings, timer, AbortSignal.abort(why)));
+    await expect(measured).rejects.toBe(why);
   });
 });

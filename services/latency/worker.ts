@@ -4,7 +4,8 @@ import { listDevices } from "./devices";
 import type { Job, Outcomes } from "./profiler";
 import { thisMachine } from "./machine";
 import { measureNetwork } from "./network";
-import { measureOperators, runtimeTimer } from "./operators";
+import { measureOperators } from "./operators";
+import { withTimer } from "./timer";
 
 /** The measuring process. A run blocks its thread, so the service answers calls in another process. */
 serveWorker<Job, never, Outcomes[keyof Outcomes]>(async (job, { signal }) => {
@@ -14,6 +15,6 @@ serveWorker<Job, never, Outcomes[keyof Outcomes]>(async (job, { signal }) => {
     case "network":
       return measureNetwork(job.subject, job.settings, signal);
     case "operators":
-      return measureOperators(job.space, job.settings, runtimeTimer(job.settings), signal);
+      return withTimer(job.settings, (timer) => measureOperators(job.space, job.settings, timer, signal));
   }
 });

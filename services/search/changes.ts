@@ -9,6 +9,7 @@ import {
   type SplitFigures,
 } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
+import type { CostCheck } from "../../shared/proto/lathe/v1/space";
 import type { CostSpec } from "../../shared/proto/lathe/v1/spec";
 import { alarmReason } from "../../shared/spec/health";
 
@@ -133,6 +134,22 @@ export function costMiss(
 
 export const trainedAt = ({ validationMiou, bestEpoch }: NetworkTrained) =>
   `${points(validationMiou)} mIoU points at epoch ${bestEpoch}, the best`;
+
+/** Mean error and rank correlation from which on a table of latencies predicts networks well enough. */
+const TABLE = { mostError: 0.1, leastCorrelation: 0.95 };
+
+/** "CostTable" is false where the table of latencies predicts networks of the space badly, and absent where it does not. */
+export function tableChecked(
+  search: Search,
+  check: CostCheck | undefined,
+  time: Date,
+): Partial<Pick<Search, "conditions">> {
+  if (!check || (check.meanError <= TABLE.mostError && check.rankCorrelation >= TABLE.leastCorrelation)) return {};
+  const error = `${(100 * check.meanError).toFixed(1)} %, should be at most ${100 * TABLE.mostError} %`;
+  const correlation = `${check.rankCorrelation.toFixed(3)}, should be at least ${TABLE.leastCorrelation}`;
+  const message = `on ${check.networks} measured networks of the space, the mean error of predicted latencies is ${error}; their rank correlation is ${correlation}`;
+  return condition(search, "CostTable", FALSE, "INACCURATE", message, time);
+}
 
 /** The conditions of a measured network: "Latency" is false where the measurement is unstable, and absent where it is not. */
 export function profiled(search: Search, latency: LatencyFigures | undefined, time: Date): Pick<Search, "conditions"> {

@@ -1,4 +1,7 @@
 import type { LatheEvent } from "../../shared/events/catalog";
+import { OperatorsProfiled } from "../../shared/proto/lathe/v1/events";
+import { macsTable } from "../../shared/space/cost";
+import { smallSpace } from "../../shared/testing/networks";
 import { DecidedBy, EpochHealth, HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { AlgorithmKind, CostSpec, HealthPolicy } from "../../shared/proto/lathe/v1/spec";
@@ -130,6 +133,25 @@ describe("the result", () => {
     });
     expect(record.search.conditions.map(({ type }) => type)).toEqual(["Trained", "Profiled"]);
     expect(recordCodec.fromJSON(JSON.parse(JSON.stringify(recordCodec.toJSON(record))))).toEqual(record);
+  });
+
+  it("has a false condition where a table of latencies predicts badly, and only then", () => {
+    const conditions = (meanError: number, rankCorrelation: number) => {
+      const table = { ...macsTable(smallSpace()), check: { networks: 12, meanError, rankCorrelation } };
+      const profiled: LatheEvent = { type: "operators.profiled", data: OperatorsProfiled.fromPartial({ table }) };
+      return projectAll(undefined, stored([s.created, profiled]))!.search.conditions;
+    };
+    expect(conditions(0.1, 0.95)).toEqual([]);
+    for (const [error, correlation] of [
+      [0.101, 1],
+      [0, 0.949],
+    ] as const)
+      expect(conditions(error, correlation)).toMatchObject([
+        { type: "CostTable", status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "INACCURATE" },
+      ]);
+    expect(conditions(0.123, 0.9)[0]?.message).toBe(
+      "on 12 measured networks of the space, the mean error of predicted latencies is 12.3 %, should be at most 10 %; their rank correlation is 0.900, should be at least 0.95",
+    );
   });
 
   it("has a false condition where the measurement of the network is unstable, and only then", () => {

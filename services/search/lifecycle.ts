@@ -24,6 +24,7 @@ import {
   reached,
   recovered,
   result,
+  tableChecked,
   revived,
   trainedAt,
 } from "./changes";
@@ -73,8 +74,12 @@ const RULES: { [N in EventName]: Rule<N> } = {
       result: result ?? search.result,
     },
   }),
-  "operators.profiled": ({ search }, { table }) => ({
-    search: { ...begun(search), ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING) },
+  "operators.profiled": ({ search }, { table }, time) => ({
+    search: {
+      ...begun(search),
+      ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING),
+      ...tableChecked(search, table?.check, time),
+    },
     rest: { costTable: table },
   }),
   "epoch.completed": ({ search }, { metrics, dataset }, time) => ({

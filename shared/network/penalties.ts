@@ -1,6 +1,6 @@
 import { tf } from "../engine/tf";
-import type { CostTable } from "../proto/lathe/v1/space";
-import { candidateCosts } from "../space/cost";
+import type { CandidateCost, CostTable } from "../proto/lathe/v1/space";
+import { candidateCosts, inputCost, outputCost } from "../space/cost";
 import { at, type LiveStage } from "../space/live";
 import { blocksOf, operationsOf, type AlphaRow, type PerDimension } from "./alphas";
 import { matrix, type Relaxation } from "./relaxation";
@@ -25,31 +25,98 @@ export function weightedSsr({ rows, logs }: Relaxation, weights: PerDimension): 
 
 /**
  * Expected cost of the supernet (docs/method.md#expected-cost), a scalar in the unit of the table: per block the sum over operations of
- * p_o (a in E[mid_o] + b E[mid_o] E[out_o] + c), times the probability that the network exits at or after the block.
+ * p_o (E[A_o(in, mid)] + E[B_o(mid, out)] + c), times the probability that the network exits at or after the block.
  */
 export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxation, table: CostTable): tf.Scalar {
   const costOf = candidateCosts(table);
+  const rows = operationsOf(stages).map(({ position, operation: { operation } }) =>
+    costOf(position + 1, operation.name),
+  );
+  const measured = rows.some(({ byInput, byOutput }) => byInput ?? byOutput);
+  const widthCosts = measured ? measuredCosts : productCosts;
+  const fixed = tf.mul(relaxation.operations, tf.tensor1d(rows.map((row) => row.fixed)));
+  const costs = tf.add(widthCosts(stages, relaxation, rows), fixed);
+  return tf.add<tf.Scalar>(tf.sum(reached(stages, relaxation, costs)), table.fixed);
+}
+
+/**
+ * p_o E[mid_o] (a E[in] + b E[out_o]) of each operation, [K]. Its costs are products of widths, whose means are enough, because the
+ * choices are independent.
+ */
+function productCosts(
+  stages: readonly LiveStage[],
+  { widths, operations }: Relaxation,
+  rows: readonly CandidateCost[],
+): tf.Tensor {
   const [owners, blocks] = [operationsOf(stages), blocksOf(stages)];
   const [k, b] = [owners.length, blocks.length];
-  const rows = owners.map(({ position, operation: { operation } }) => costOf(position + 1, operation.name));
-  const entered = blocks.map(({ stage, position, index }) => (index > 0 ? stage : stages[position - 1]));
-  const stageOf = [...[...owners, ...owners, ...blocks].map(({ stage }) => stage), ...entered];
-  const sizes = matrix(2 * k + 2 * b, relaxation.widths.shape[1], (row, column) => stageOf[row]?.widths[column] ?? 0);
+  const stageOf = [...[...owners, ...owners, ...blocks].map(({ stage }) => stage), ...entered(stages)];
+  const sizes = matrix(2 * k + 2 * b, widths.shape[1], (row, column) => stageOf[row]?.widths[column] ?? 0);
   // p_o E[out_o], E[mid_o], and each block's expected input channels without those that a reduction's convolution adds.
   type Four = [tf.Tensor1D, tf.Tensor1D, tf.Tensor1D, tf.Tensor1D];
-  const [output, middle, , handed] = tf.split(tf.sum(tf.mul(relaxation.widths, sizes), 1), [k, k, b, b]) as Four;
-  const added = owners.map(({ stage: { reduction }, position, index }) => {
+  const [output, middle, , handed] = tf.split(tf.sum(tf.mul(widths, sizes), 1), [k, k, b, b]) as Four;
+  const inputs = tf.add(
+    tf.reshape(tf.matMul(tf.reshape(handed, [1, b]), operationsOfBlocks(stages)), [k]),
+    tf.tensor1d(addedChannels(stages)),
+  );
+  const byInput = tf.mul(tf.mul(operations, tf.tensor1d(rows.map((row) => row.inMiddle))), inputs);
+  const byOutput = tf.mul(output, tf.tensor1d(rows.map((row) => row.middleOut)));
+  return tf.mul(middle, tf.add(byInput, byOutput));
+}
+
+/** p_o (sum_ij h_i m_j A_o[i][j] + sum_ij m_i q_j B_o[i][j]) of each operation, [K], with h, m, q the distributions of its widths. */
+function measuredCosts(
+  stages: readonly LiveStage[],
+  { widths, operations }: Relaxation,
+  rows: readonly CandidateCost[],
+): tf.Tensor {
+  const [owners, blocks] = [operationsOf(stages), blocksOf(stages)];
+  const [k, b, n] = [owners.length, blocks.length, widths.shape[1]];
+  type Four = [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.Tensor2D];
+  const [output, middle, , handed] = tf.split(widths, [k, k, b, b]) as Four;
+  // The first block of the network has one input width, which stands in the first column.
+  const first = matrix(k, n, (row, column) => (isFirst(at(owners, row)) && column === 0 ? 1 : 0));
+  const input = tf.add<tf.Tensor2D>(tf.matMul(tf.transpose(operationsOfBlocks(stages)), handed), first);
+  const [before, added] = [entered(stages), addedChannels(stages)];
+  const costs = (cost: (owner: number, i: number, j: number) => number) =>
+    matrix(k, n * n, (owner, pair) => cost(owner, Math.floor(pair / n), pair % n));
+  const byInput = costs((owner, i, j) => {
+    const { stage, b: block } = at(owners, owner);
+    const width = isFirst(at(owners, owner)) ? (i === 0 ? 0 : undefined) : before[block]?.widths[i];
+    const mid = stage.widths[j];
+    if (width === undefined || mid === undefined) return 0;
+    return inputCost(at(rows, owner), at(added, owner) + width, mid);
+  });
+  const byOutput = costs((owner, i, j) => {
+    const { stage } = at(owners, owner);
+    const [mid, out] = [stage.widths[i], stage.widths[j]];
+    return mid === undefined || out === undefined ? 0 : outputCost(at(rows, owner), mid, out);
+  });
+  const expected = (p: tf.Tensor2D, q: tf.Tensor2D, table: tf.Tensor2D) => {
+    const joint = tf.mul(tf.reshape(p, [k, n, 1]), tf.reshape(q, [k, 1, n]));
+    return tf.sum(tf.mul(tf.reshape(joint, [k, n * n]), table), 1);
+  };
+  // The distribution of the output has the factor p_o already.
+  return tf.add(tf.mul(operations, expected(input, middle, byInput)), expected(middle, output, byOutput));
+}
+
+const isFirst = ({ position, index }: { position: number; index: number }): boolean => position === 0 && index === 0;
+
+/** The stage that each block's input is an output of: its own, or for the first block the one before. */
+const entered = (stages: readonly LiveStage[]): (LiveStage | undefined)[] =>
+  blocksOf(stages).map(({ stage, position, index }) => (index > 0 ? stage : stages[position - 1]));
+
+/** Channels that a reduction's convolution adds to the input of each operation's block. */
+const addedChannels = (stages: readonly LiveStage[]): number[] =>
+  operationsOf(stages).map(({ stage: { reduction }, position, index }) => {
     if (index > 0) return 0;
     return position === 0 ? reduction.output : reduction.convolution;
   });
-  const perOperation = matrix(b, k, (row, column) => (at(owners, column).b === row ? 1 : 0));
-  const inputs = tf.add(tf.reshape(tf.matMul(tf.reshape(handed, [1, b]), perOperation), [k]), tf.tensor1d(added));
-  const { operations } = relaxation;
-  const byInput = tf.mul(tf.mul(operations, tf.tensor1d(rows.map((row) => row.inMiddle))), inputs);
-  const byOutput = tf.mul(output, tf.tensor1d(rows.map((row) => row.middleOut)));
-  const fixed = tf.mul(operations, tf.tensor1d(rows.map((row) => row.fixed)));
-  const costs = tf.add(tf.mul(middle, tf.add(byInput, byOutput)), fixed);
-  return tf.add<tf.Scalar>(tf.sum(reached(stages, relaxation, costs)), table.fixed);
+
+/** 1 where an operation (column) belongs to a block (row), [B, K]. */
+function operationsOfBlocks(stages: readonly LiveStage[]): tf.Tensor2D {
+  const owners = operationsOf(stages);
+  return matrix(blocksOf(stages).length, owners.length, (row, column) => (at(owners, column).b === row ? 1 : 0));
 }
 
 /** Multiplies values of the operations, [K], by the probability that the network exits at or after their block. */

@@ -4,7 +4,7 @@ import { Dimension, type Architecture, type Group, type SearchSpace } from "../p
 import { expectedCost as costByArithmetic, genotypeCost, macsTable } from "../space/cost";
 import { group, initialArchitecture, operationId, operations, probabilities, ssr, widthId } from "../space/groups";
 import { decidedArchitecture, keepSome, randomGenotype, smallSpace } from "../testing/networks";
-import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
+import { measuredTable, randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { packAlphas, unpackAlphas } from "./alphas";
 import { channelFactors } from "./factors";
 import { expectedCost, weightedSsr } from "./penalties";
@@ -118,7 +118,7 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
         fixed: 20 * random(),
       })),
     };
-    for (const each of [table, uneven])
+    for (const each of [table, uneven, measuredTable(space, random)])
       close(values(expectedCost(supernet.stages, relaxation, each)), [costByArithmetic(space, architecture, each)]);
   });
 

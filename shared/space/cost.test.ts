@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../process/root";
-import type { CostTable, Genotype, SearchSpace } from "../proto/lathe/v1/space";
+import type { CostTable, Genotype, GenotypeBlock, SearchSpace } from "../proto/lathe/v1/space";
 import { parseGenotype } from "../spec/parse";
 import { presetSpec } from "../spec/presets";
-import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
-import { costOfLargest, expectedCost, genotypeCost, macsTable } from "./cost";
+import { measuredTable, randomArchitecture, randomSpace, uniform } from "../testing/spaces";
+import { costOfLargest, expectedCost, genotypeCost, inputCost, macsTable, outputCost } from "./cost";
 import { costsByPart, networkCosts } from "./networkCosts";
 import { derive, largestGenotype } from "./genotype";
 import { group, initialArchitecture, isConverged, operations } from "./groups";
@@ -111,61 +111,84 @@ describe("expectedCost", () => {
       const architecture = randomArchitecture(space, random, { decided: 1 });
       expect(isConverged(architecture)).toBe(true);
       const { genotype } = derive(space, architecture);
-      for (const table of [macsTable(space), latencyLike(space, random)]) {
+      for (const table of [macsTable(space), latencyLike(space, random), measuredTable(space, random)]) {
         const exact = genotypeCost(genotype, table);
         expect(Math.abs(expectedCost(space, architecture, table) - exact)).toBeLessThan(1e-12 * exact);
       }
     }
   });
 
-  it("is the mean over depths and operations for decided widths, even if these differ between the exits", () => {
-    // Cost is linear in the width that enters a block, so with decided widths enumeration is an oracle for the mixtures.
+  it("is the mean cost over all networks of the space, each with its probability", () => {
     const space: SearchSpace = {
       ...randomSpace(uniform(1)),
       stages: [
         { channels: 16, minDepth: 1, maxDepth: 2, widths: [8, 16], dropout: 0 },
-        { channels: 32, minDepth: 1, maxDepth: 1, widths: [32], dropout: 0 },
+        { channels: 32, minDepth: 1, maxDepth: 1, widths: [12, 32], dropout: 0 },
       ],
       dilations: [1],
       scales: [1, 2],
     };
+    const random = uniform(2);
     const architecture = initialArchitecture(space);
-    for (const entry of architecture.groups.filter(({ id }) => /^stage1.*(output|middle)$/.test(id)))
-      Object.assign(entry, { survivors: [entry.id.includes("block1/") ? 0 : 1], alphas: [0] });
-    const table = latencyLike(space, uniform(2));
-    const p = (id: string, alpha: number): number => {
-      group(architecture, id).alphas = [alpha, 0];
-      const first = 1 / (1 + Math.exp(-alpha));
-      return first / (first + 0.5);
+    for (const entry of architecture.groups) entry.alphas = entry.alphas.map(() => 4 * random() - 2);
+    type Weighted<T> = (readonly [p: number, value: T])[];
+    const chances = <T>(id: string, values: readonly T[]): Weighted<T> => {
+      const sigmoids = group(architecture, id).alphas.map((alpha) => 1 / (1 + Math.exp(-alpha)));
+      const sum = sigmoids.reduce((total, value) => total + value, 0);
+      return values.map((value, index) => [(sigmoids[index] ?? Number.NaN) / sum, value]);
     };
-    const depth = p("stage1/depth", 0.4);
-    const [one, two, three] = [
-      p("stage1/block1/operation", 1),
-      p("stage1/block2/operation", -1),
-      p("stage2/block1/operation", 2),
-    ] as const;
-    let mean = 0;
-    for (const d of [1, 2])
-      for (const a of [1, 2])
-        for (const b of [1, 2])
-          for (const c of [1, 2]) {
-            const weight = [
-              d === 1 ? depth : 1 - depth,
-              a === 1 ? one : 1 - one,
-              b === 1 ? two : 1 - two,
-              c === 1 ? three : 1 - three,
-            ].reduce((product, factor) => product * factor, 1);
-            const stage1 = [block(1, a, 8, 8), block(1, b, 16, 16)].slice(0, d);
-            const genotype = {
-              ...largestGenotype(space),
-              stages: [
-                { channels: 16, blocks: stage1 },
-                { channels: 32, blocks: [block(1, c, 32, 32)] },
-              ],
-            };
-            mean += weight * genotypeCost(genotype, table);
-          }
-    expect(expectedCost(space, architecture, table) / mean).toBeCloseTo(1, 12);
+    const blocks = (name: string, widths: readonly number[]): Weighted<GenotypeBlock> =>
+      chances(`${name}/operation`, operations(space)).flatMap(([p, { name: operation, dilation, scale }]) =>
+        chances(`${name}/${operation}/middle`, widths).flatMap(([q, middle]) =>
+          chances(`${name}/${operation}/output`, widths).map(
+            ([r, output]) => [p * q * r, block(dilation, scale, middle, output)] as const,
+          ),
+        ),
+      );
+    const [first, second, third] = [
+      blocks("stage1/block1", [8, 16]),
+      blocks("stage1/block2", [8, 16]),
+      blocks("stage2/block1", [12, 32]),
+    ];
+    const sequences: Weighted<GenotypeBlock[]> = chances("stage1/depth", [1, 2]).flatMap(
+      ([p, depth]): Weighted<GenotypeBlock[]> =>
+        first.flatMap(([q, one]): Weighted<GenotypeBlock[]> =>
+          depth === 1 ? [[p * q, [one]] as const] : second.map(([r, two]) => [p * q * r, [one, two]] as const),
+        ),
+    );
+    for (const table of [macsTable(space), latencyLike(space, random), measuredTable(space, random)]) {
+      let mean = 0;
+      let whole = 0;
+      for (const [p, one] of sequences)
+        for (const [q, two] of third) {
+          const stages = [
+            { channels: 16, blocks: one },
+            { channels: 32, blocks: [two] },
+          ];
+          mean += p * q * genotypeCost({ ...largestGenotype(space), stages }, table);
+          whole += p * q;
+        }
+      expect(whole).toBeCloseTo(1, 12);
+      expect(expectedCost(space, architecture, table) / mean).toBeCloseTo(1, 12);
+    }
+  });
+
+  it("takes a width at the next larger bound, and refuses one above all", () => {
+    const space = randomSpace(uniform(3));
+    const { candidates, ...rest } = macsTable(space);
+    const costs = { rows: [4, 16, 64], columns: [8, 64], costs: [1, 2, 3, 4, 5, 6] };
+    const row = {
+      ...candidates[0]!,
+      byInput: costs,
+      byOutput: { ...costs, costs: costs.costs.map((value) => 10 * value) },
+    };
+    const cost = (input: number, middle: number, output: number) =>
+      inputCost(row, input, middle) + outputCost(row, middle, output);
+    expect(cost(4, 8, 8)).toBe(1 + 30);
+    expect(cost(5, 9, 9)).toBe(4 + 40);
+    expect(cost(64, 17, 64)).toBe(6 + 60);
+    expect(() => cost(65, 1, 1)).toThrow("no widths 65 and 1, at most 64 and 64");
+    expect(rest.check).toBeUndefined();
   });
 
   it("rises with the probability of a wider or deeper candidate, and never passes the largest network", () => {

@@ -7,6 +7,7 @@ import {
   type Genotype,
   type Group,
   type SearchSpace,
+  type WidthCosts,
 } from "../proto/lathe/v1/space";
 import { networkCosts, strideOf } from "./networkCosts";
 import { blockInputs, largestGenotype, sizes } from "./genotype";
@@ -29,15 +30,36 @@ export function macsTable(space: SearchSpace): CostTable {
     operations(space).map(({ name, scale }) => {
       const stride = strideOf(index + 1) * scale;
       const perPair = 3 * (space.inputHeight / stride) * (space.inputWidth / stride);
-      return { id: candidateId(index + 1, name), inMiddle: perPair, middleOut: perPair, fixed: 0 };
+      const id = candidateId(index + 1, name);
+      return { id, inMiddle: perPair, middleOut: perPair, fixed: 0, byInput: undefined, byOutput: undefined };
     }),
   );
   const largest = largestGenotype(space);
   // Without blocks, the output of a stage is that of its reduction, which has the stage's full width.
   const stages = largest.stages.map(({ channels }) => ({ channels, blocks: [] }));
   const { macs: fixed } = networkCosts({ ...largest, stages }, { kind: "search" });
-  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "" };
+  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "", check: undefined };
 }
+
+/** Cost of a block's part between its input and its middle, A(in, middle), in the table's unit. */
+export const inputCost = ({ inMiddle, byInput }: CandidateCost, input: number, middle: number): number =>
+  byInput ? widthCost(byInput, input, middle) : inMiddle * input * middle;
+
+/** Cost of a block's part between its middle and its output, B(middle, out), in the table's unit. */
+export const outputCost = ({ middleOut, byOutput }: CandidateCost, middle: number, output: number): number =>
+  byOutput ? widthCost(byOutput, middle, output) : middleOut * middle * output;
+
+/** The cost at the smallest bounds that are not below the two widths. INVALID_ARGUMENT for a width above all bounds. */
+function widthCost({ rows, columns, costs }: WidthCosts, row: number, column: number): number {
+  const [r, c] = [rows.findIndex((bound) => bound >= row), columns.findIndex((bound) => bound >= column)];
+  const cost = r < 0 || c < 0 ? undefined : costs[r * columns.length + c];
+  if (cost !== undefined) return cost;
+  const most = `${rows.at(-1) ?? 0} and ${columns.at(-1) ?? 0}`;
+  throw new LatheError("INVALID_ARGUMENT", `the cost table has no widths ${row} and ${column}, at most ${most}`);
+}
+
+const blockCost = (row: CandidateCost, input: number, middle: number, output: number): number =>
+  inputCost(row, input, middle) + outputCost(row, middle, output) + row.fixed;
 
 /** Returns a function that finds the row of an operation in a stage (from 1). It throws INVALID_ARGUMENT if the table has none. */
 export function candidateCosts(table: CostTable): (stage: number, operation: string) => CandidateCost {
@@ -51,26 +73,27 @@ export function candidateCosts(table: CostTable): (stage: number, operation: str
 }
 
 /**
- * Expected cost of a supernet under its probabilities p (docs/method.md#expected-cost), in the table's unit. Expectations of a product
- * are taken as products of expectations. With (A_o, B_o, F_o) = (in_middle, middle_out, fixed) of candidate o in its stage,
+ * Expected cost of a supernet under its probabilities p (docs/method.md#expected-cost), in the table's unit. Choices are independent, so it
+ * is exact. With A_o, B_o, F_o of candidate o in its stage, and random widths
  *
- *     M_{b,o} = sum_j p_j w_j    over o's middle-width group;    W_{b,o} likewise over its output-width group
- *     out_b   = sum_o p_o W_{b,o}
+ *     M_{b,o} of o's middle-width group, W_{b,o} of its output-width group
+ *     out_b   = W_{b,o} with probability p_o
  *     in_1    = C_1 in stage 1,  C_k - C_{k-1} + E_{k-1} in stage k >= 2;    in_b = out_{b-1} for b >= 2
- *     E_k     = sum_d p_d out_d                          over the surviving depths of stage k
+ *     E_k     = out_d with probability p_d               over the surviving depths of stage k
  *     reach_b = sum_{d >= b} p_d
- *     cost    = fixed + sum_k sum_b reach_b sum_o p_o (A_o in_b M_{b,o} + B_o M_{b,o} W_{b,o} + F_o)
+ *     cost    = fixed + sum_k sum_b reach_b sum_o p_o (E[A_o(in_b, M_{b,o})] + E[B_o(M_{b,o}, W_{b,o})] + F_o)
  *
  * At a converged architecture it equals genotypeCost of the derived genotype. It is multilinear in the p of every group.
  */
 export function expectedCost(space: SearchSpace, architecture: Architecture, table: CostTable): number {
   const costOf = candidateCosts(table);
   let cost = table.fixed;
-  let left = 0;
+  let left: Chances = [];
   liveStages(space, architecture).forEach((stage, index) => {
     const depths = probabilities(stage.depth.alphas);
-    let entering = index === 0 ? stage.channels : stage.reduction.convolution + left;
-    left = 0;
+    const { convolution } = stage.reduction;
+    let entering: Chances = index === 0 ? [[stage.channels, 1]] : left.map(([width, p]) => [convolution + width, p]);
+    left = [];
     stage.blocks.forEach(({ choice, operations }, position) => {
       let reach = 0;
       let exit = 0;
@@ -81,27 +104,35 @@ export function expectedCost(space: SearchSpace, architecture: Architecture, tab
       });
       const chances = probabilities(choice.alphas);
       let block = 0;
-      let out = 0;
+      const out = new Map<number, number>();
       operations.forEach(({ operation, ...groups }, o) => {
-        const p = chances[o] ?? Number.NaN;
+        const chance = chances[o] ?? Number.NaN;
         const row = costOf(index + 1, operation.name);
-        const middle = meanWidth(groups.middle, stage.widths);
-        const width = meanWidth(groups.output, stage.widths);
-        block += p * (row.inMiddle * entering * middle + row.middleOut * middle * width + row.fixed);
-        out += p * width;
+        const middle = widthChances(groups.middle, stage.widths);
+        const widths = widthChances(groups.output, stage.widths);
+        const byInput = mean(entering, middle, (input, width) => inputCost(row, input, width));
+        const byOutput = mean(middle, widths, (width, output) => outputCost(row, width, output));
+        block += chance * (byInput + byOutput + row.fixed);
+        for (const [width, p] of widths) out.set(width, (out.get(width) ?? 0) + chance * p);
       });
       cost += reach * block;
-      left += exit * out;
-      entering = out;
+      entering = [...out];
+      left = [...left, ...entering.map(([width, p]) => [width, exit * p] as const)];
     });
   });
   return cost;
 }
 
-function meanWidth({ alphas, survivors }: Group, widths: readonly number[]): number {
+/** The values of a random width with their chances; a width may occur in several entries. */
+type Chances = readonly (readonly [width: number, chance: number])[];
+
+function widthChances({ alphas, survivors }: Group, widths: readonly number[]): Chances {
   const p = probabilities(alphas);
-  return survivors.reduce((sum, candidate, index) => sum + (p[index] ?? NaN) * (widths[candidate] ?? NaN), 0);
+  return survivors.map((candidate, index) => [widths[candidate] ?? Number.NaN, p[index] ?? Number.NaN]);
 }
+
+const mean = (first: Chances, second: Chances, cost: (a: number, b: number) => number): number =>
+  first.reduce((sum, [a, p]) => sum + second.reduce((inner, [b, q]) => inner + p * q * cost(a, b), 0), 0);
 
 /** Exact cost of a discrete network by a table, including the table's fixed part (macsTable describes that of MACs). */
 export function genotypeCost(genotype: Genotype, table: CostTable): number {
@@ -113,8 +144,7 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
       stage.blocks.reduce((stageCost, block, b) => {
         const row = costOf(s + 1, operationName(block));
         const input = inputs.stages[s]?.blocks[b] ?? Number.NaN;
-        const { middleWidth, outputWidth } = block;
-        return stageCost + row.inMiddle * input * middleWidth + row.middleOut * middleWidth * outputWidth + row.fixed;
+        return stageCost + blockCost(row, input, block.middleWidth, block.outputWidth);
       }, 0),
     table.fixed,
   );
@@ -128,7 +158,7 @@ function costOfSmallest(space: SearchSpace, table: CostTable): number {
     const block = operations(space)
       .map(({ dilation, scale, name }) => {
         const row = costs(index + 1, name);
-        const cost = (row.inMiddle + row.middleOut) * width * width + row.fixed;
+        const cost = blockCost(row, width, width, width);
         return { cost, block: { dilation, scale, middleWidth: width, outputWidth: width } };
       })
       .reduce((best, other) => (other.cost < best.cost ? other : best)).block;
@@ -138,21 +168,22 @@ function costOfSmallest(space: SearchSpace, table: CostTable): number {
 }
 
 /**
- * Cost of the space's largest network: full depth, full widths, and per stage the most expensive candidate of the table (for MACs any at
- * scale 1). It is an upper bound of expectedCost. The cost target refers to expectedCost / costOfLargest.
+ * Cost of the space's largest network: full depth, and per stage the most expensive candidate of the table at its most expensive widths,
+ * which for MACs are all channels. It is an upper bound of expectedCost. The cost target refers to expectedCost / costOfLargest.
  */
 export function costOfLargest(space: SearchSpace, table: CostTable): number {
   const costOf = candidateCosts(table);
   return space.stages.reduce((total, _, index) => {
     const { channels, maxDepth } = stageOf(space, index + 1);
-    const dearest = Math.max(
-      ...operations(space).map(({ name }) => {
-        const row = costOf(index + 1, name);
-        return (row.inMiddle + row.middleOut) * channels * channels + row.fixed;
-      }),
-    );
-    return total + maxDepth * dearest;
+    const costs = operations(space).map(({ name }) => largestBlock(costOf(index + 1, name), channels));
+    return total + maxDepth * Math.max(...costs);
   }, table.fixed);
+}
+
+function largestBlock({ inMiddle, middleOut, byInput, byOutput, fixed }: CandidateCost, channels: number): number {
+  const most = (costs: WidthCosts | undefined, product: number) =>
+    costs ? Math.max(...costs.costs) : product * channels * channels;
+  return most(byInput, inMiddle) + most(byOutput, middleOut) + fixed;
 }
 
 /** Cost of the space's cheapest network as a share of the largest network's. */

@@ -1,4 +1,12 @@
-import type { Architecture, Group, SearchSpace } from "../proto/lathe/v1/space";
+import {
+  CostMetric,
+  type Architecture,
+  type CostTable,
+  type Group,
+  type SearchSpace,
+  type WidthCosts,
+} from "../proto/lathe/v1/space";
+import { macsTable } from "../space/cost";
 import { initialArchitecture, liveGroups } from "../space/groups";
 
 /** Uniform numbers in [0, 1) from a seed (mulberry32), so that a failing case can be run again. */
@@ -29,6 +37,21 @@ export function randomSpace(random: () => number): SearchSpace {
     dilations: [1, 2, 4].slice(0, 1 + below(3)),
     scales: random() < 0.5 ? [1] : [1, 2],
   };
+}
+
+/** A table with a random cost for each pair of width bounds, of which a stage has three. */
+export function measuredTable(space: SearchSpace, random: () => number): CostTable {
+  const table = macsTable(space);
+  const costs = (channels: number): WidthCosts => {
+    const bounds = [Math.ceil(channels / 3), Math.ceil((2 * channels) / 3), channels];
+    return { rows: bounds, columns: bounds, costs: bounds.flatMap(() => bounds.map(() => random())) };
+  };
+  const candidates = table.candidates.map((row) => {
+    const { channels = 0 } = space.stages[Number(/^stage(\d+)/.exec(row.id)?.[1]) - 1] ?? {};
+    const none = { inMiddle: 0, middleOut: 0 };
+    return { ...row, ...none, fixed: random(), byInput: costs(channels), byOutput: costs(channels) };
+  });
+  return { ...table, metric: CostMetric.COST_METRIC_LATENCY, fixed: random(), candidates, device: "cpu" };
 }
 
 /** Keeps in each group a random non-empty part of its survivors, of size 1 with the given probability, and spreads the alphas. */

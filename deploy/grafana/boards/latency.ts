@@ -39,10 +39,10 @@ export const latency = board({
       }),
       curves("percentunit", { decimals: 1, step: true, signed: true })(
         "Error of the latency model",
-        "Relative error of the newest operator table: for the largest network of its space, and over its own measurements. No data until a search with a latency cost has measured a table.",
+        "Mean relative error of the newest operator table on networks sampled from its space, and one less their rank correlation. No data until a search with a latency cost has measured a table.",
         {
-          "largest network {{device}}": "max by (device) (nas_latency_model_error_ratio)",
-          "fit {{device}}": "max by (device) (nas_latency_fit_error_ratio)",
+          "mean error {{device}}": "max by (device) (nas_latency_model_error_ratio)",
+          "1 - rank correlation {{device}}": "1 - min by (device) (nas_latency_rank_correlation)",
         },
       ),
       curves("cpm")("Measurements", "Measurements that ended per minute, by kind and outcome.", {
