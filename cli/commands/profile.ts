@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
+import { availableCores, threadsFault } from "../../services/latency/cpu";
 import { startProfiler } from "../../services/latency/profiler";
 import { trainingProcess } from "../../services/supernet/training/jobs";
 import type { MemoryEstimate } from "../../services/supernet/training/memory";
@@ -70,14 +71,21 @@ async function profileNetwork(file: string, { input, threads, warmUp, runs, json
     ["--warm-up", "warmupRuns"],
     ["--runs", "timedRuns"],
   ] as const) {
-    const fault = numberFault(asked[name], NUMBERS.profiling[name]);
+    const fault =
+      numberFault(asked[name], NUMBERS.profiling[name]) ??
+      (name === "threads" ? threadsFault(threads, availableCores()) : undefined);
     if (fault !== undefined) throw new LatheError("INVALID_ARGUMENT", `${flag} ${fault}`);
   }
   const model = readModel(file);
   const size = input && { height: input[0], width: input[1] };
   const interrupt = onInterrupt(complain);
   try {
-    const latency = await startProfiler().model(model, size, { deviceClass: "cpu", ...asked }, interrupt.signal);
+    const latency = await startProfiler().model(
+      model,
+      size,
+      { deviceClass: "cpu", provider: "cpu", ...asked },
+      interrupt.signal,
+    );
     if (json) printJson(LatencyFigures.toJSON(latency));
     else print(...latencyLines(file, latency));
   } finally {

@@ -3,9 +3,9 @@ import { createRandom } from "../../shared/engine/random";
 import { elementCount } from "../../shared/engine/signature";
 import { LatheError } from "../../shared/process/errors";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
-import { providerOf } from "./devices";
+import { conditionsOf } from "./conditions";
 import { sampleRuns, summarise } from "./measure";
-import { conditionsOf, SEED } from "./network";
+import { SEED } from "./network";
 import type { ProfilingSettings } from "./settings";
 
 /** Height and width of an image, in pixels. */
@@ -25,8 +25,8 @@ export async function measureModel(
   settings: ProfilingSettings,
   signal: AbortSignal,
 ): Promise<LatencyFigures> {
-  const { deviceClass, threads } = settings;
-  const model = await openModel(bytes, { provider: providerOf[deviceClass], threads });
+  const { provider, threads } = settings;
+  const model = await openModel(bytes, { provider, threads });
   try {
     const [input, ...others] = model.inputs;
     if (!input || others.length > 0 || input.dims.length !== 4)

@@ -7,6 +7,7 @@ import type { ReadyFile } from "../../shared/process/boot";
 import { LatencyServiceClient } from "../../shared/proto/lathe/v1/latency";
 import { connect } from "../../shared/rpc/client";
 import { startNats, type TestNats } from "../../shared/testing/nats";
+import { availableCores } from "./cpu";
 import { listDevices } from "./devices";
 import { thisMachine } from "./machine";
 import { until } from "../../shared/testing/until";
@@ -104,17 +105,26 @@ it("ends with the reason where every measuring process dies", async () => {
 });
 
 it("does not start with a wrong setting, and says so in one line", async () => {
-  const service = start({ LATHE_DEVICE_CLASS: "tpu" });
+  const service = start({
+    LATHE_DEVICE_CLASS: "rack.4",
+    LATHE_PROFILING_PROVIDER: "tpu",
+    LATHE_PROFILING_THREADS: String(availableCores() + 1),
+  });
   expect(await service.ended).toBe(2);
-  expect(service.log()).toContain('LATHE_DEVICE_CLASS is \\"tpu\\": must be one of cpu, cuda, tensorrt');
+  for (const fault of [
+    'LATHE_DEVICE_CLASS is \\"rack.4\\": must be 1 to 32 of a-z, 0-9 and -, and not begin with -',
+    'LATHE_PROFILING_PROVIDER is \\"tpu\\": must be one of cpu, cuda, tensorrt',
+    `must be at most ${availableCores()}, the logical cores of this process`,
+  ])
+    expect(service.log()).toContain(fault);
 });
 
 it("does not start for a device that the machine does not have", async () => {
-  const devices = await listDevices(thisMachine);
+  const devices = await listDevices(thisMachine, { deviceClass: "cpu", provider: "cpu" }, 1);
   const absent = devices.find(({ available }) => !available);
   // On a GPU node with its build of ONNX Runtime, the device is there.
   if (!absent) return;
-  const service = start({ LATHE_DEVICE_CLASS: absent.deviceClass });
+  const service = start({ LATHE_DEVICE_CLASS: "rack-4", LATHE_PROFILING_PROVIDER: absent.deviceClass });
   expect(await service.ended).toBe(1);
-  expect(service.log()).toContain(`cannot start: device class ${absent.deviceClass} is not available here`);
+  expect(service.log()).toContain(`cannot start: device class rack-4 is not available here`);
 });

@@ -93,6 +93,7 @@ describe("summarise", () => {
     inputHeight: 8,
     inputWidth: 16,
     threads: 1,
+    measuredOn: undefined,
   };
 
   it("sums samples up without changing them", () => {

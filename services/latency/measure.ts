@@ -66,7 +66,15 @@ export function percentile(sorted: ArrayLike<number>, p: number): number {
 /** Device and settings of a measurement. */
 export type Conditions = Pick<
   LatencyFigures,
-  "device" | "deviceClass" | "runtime" | "precision" | "batchSize" | "inputHeight" | "inputWidth" | "threads"
+  | "device"
+  | "deviceClass"
+  | "runtime"
+  | "precision"
+  | "batchSize"
+  | "inputHeight"
+  | "inputWidth"
+  | "threads"
+  | "measuredOn"
 >;
 
 /** Percentiles (nearest rank) and mean of samples in seconds, with the conditions of their measurement. */

@@ -52,7 +52,7 @@ export function observeProfiler(profiler: Profiler, metrics: Metrics, logger: Lo
     }
   };
   return {
-    devices: (signal) => profiler.devices(signal),
+    devices: (served, threads, signal) => profiler.devices(served, threads, signal),
     free: (signal) => profiler.free(signal),
     pending: () => profiler.pending(),
     pids: () => profiler.pids(),

@@ -1,13 +1,10 @@
-import { onnxRuntimeVersion } from "../../shared/engine/engine";
-import { allowsTf32 } from "../../shared/engine/native";
 import { openOnnx, type OnnxModel } from "../../shared/engine/onnx";
 import { createRandom } from "../../shared/engine/random";
 import { elementCount, type Arrays, type Signature } from "../../shared/engine/signature";
 import { LatheError } from "../../shared/process/errors";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
-import { deviceName, providerOf } from "./devices";
-import { gpuRuntime, thisMachine } from "./machine";
-import { summarise, sampleRuns, type Clock, type Conditions, type Sampling } from "./measure";
+import { conditionsOf } from "./conditions";
+import { summarise, sampleRuns, type Clock, type Sampling } from "./measure";
 import type { ProfilingSettings } from "./settings";
 
 export interface MeasuredNetwork {
@@ -15,9 +12,6 @@ export interface MeasuredNetwork {
   /** Seconds of each timed run. */
   samples: Float64Array;
 }
-
-/** Precision of every network that Lathe exports, and of its products on a GPU that may round them. */
-const precisionOn = (deviceClass: string) => (deviceClass !== "cpu" && allowsTf32() ? "tf32" : "fp32");
 
 /** Seed of the inputs. Their values do not affect the time, but are the same in every run. */
 export const SEED = 1;
@@ -50,10 +44,10 @@ export async function sampleModel(
 /** Opens a session for `use` and releases it afterwards. */
 async function withModel<T>(
   model: Uint8Array,
-  { deviceClass, threads }: ProfilingSettings,
+  { provider, threads }: ProfilingSettings,
   use: (opened: OnnxModel) => Promise<T>,
 ): Promise<T> {
-  const opened = await openOnnx(model, { provider: providerOf[deviceClass], threads });
+  const opened = await openOnnx(model, { provider, threads });
   try {
     return await use(opened);
   } finally {
@@ -92,18 +86,4 @@ function imageSize(inputs: Signature): [height: number, width: number] {
     );
   }
   return [height, width];
-}
-
-/** Device and settings of a measurement at an image size. */
-export function conditionsOf({ deviceClass, threads }: ProfilingSettings, height: number, width: number): Conditions {
-  return {
-    device: deviceName(deviceClass, thisMachine),
-    deviceClass,
-    runtime: [`onnxruntime-node ${onnxRuntimeVersion()}`, ...(deviceClass === "cpu" ? [] : gpuRuntime())].join(", "),
-    precision: precisionOn(deviceClass),
-    batchSize: 1,
-    inputHeight: height,
-    inputWidth: width,
-    threads,
-  };
 }

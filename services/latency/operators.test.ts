@@ -86,6 +86,7 @@ describe("measureOperators", () => {
       inputHeight: 32,
       inputWidth: 64,
       threads: 1,
+      measuredOn: undefined,
     });
     let call = 0;
     const timer: Parameters<typeof measureOperators>[2] = {

@@ -4,6 +4,7 @@ import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import type { ImageSize } from "./anyModel";
+import type { ServedDevice } from "./devices";
 import type { MeasuredNetwork } from "./network";
 import type { MeasuredOperators } from "./operators";
 import type { ProfilingSettings } from "./settings";
@@ -11,7 +12,7 @@ import { Turns } from "../../shared/process/turns";
 
 /** A job of the measuring process. The process ends after one job. */
 export type Job =
-  | { kind: "devices" }
+  | { kind: "devices"; served: ServedDevice; threads: number }
   | { kind: "network"; model: Uint8Array; settings: ProfilingSettings }
   | { kind: "model"; model: Uint8Array; size: ImageSize | undefined; settings: ProfilingSettings }
   | { kind: "operators"; space: SearchSpace; settings: ProfilingSettings };
@@ -26,7 +27,7 @@ export interface Outcomes {
 
 /** Runs measurements one at a time, each in a child process of its own. Rejects as Worker.run does, or with the signal's reason. */
 export interface Profiler {
-  devices(signal: AbortSignal): Promise<Device[]>;
+  devices(served: ServedDevice, threads: number, signal: AbortSignal): Promise<Device[]>;
   network(model: Uint8Array, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredNetwork>;
   /** Measures a model of any origin (measureModel). */
   model(
@@ -54,7 +55,7 @@ export function startProfiler(): Profiler {
   const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal) =>
     (await turns.take(() => worker.run(job, { signal }), signal)) as Outcomes[K];
   return {
-    devices: (signal) => run({ kind: "devices" }, signal),
+    devices: (served, threads, signal) => run({ kind: "devices", served, threads }, signal),
     network: (model, settings, signal) => run({ kind: "network", model, settings }, signal),
     model: (model, size, settings, signal) => run({ kind: "model", model, size, settings }, signal),
     operators: (space, settings, signal) => run({ kind: "operators", space, settings }, signal),

@@ -15,7 +15,7 @@ import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { refuse, spaceViolations } from "../../shared/space/validate";
 import type { Profiler } from "./profiler";
-import { completeSettings, profilingViolations, type ProfilingSettings } from "./settings";
+import { completeSettings, profilingViolations, type ProfilingSettings, type ProfilingWorker } from "./settings";
 
 interface LatencyRpc {
   profiler: Pick<Profiler, "network" | "operators" | "pending">;
@@ -23,6 +23,8 @@ interface LatencyRpc {
   artifacts: Pick<Objects, "get">;
   devices: readonly Device[];
   defaults: ProfilingSettings;
+  /** Logical cores of this worker. */
+  cores: number;
   /** Aborts running calls when the service stops. */
   stopping: AbortSignal;
 }
@@ -32,11 +34,12 @@ const MAX_PENDING = 32;
 
 /** LatencyService. Calls wait for their turn until their deadline. */
 export function latencyService(options: LatencyRpc): Service {
-  const { bus, profiler, artifacts, devices, defaults, stopping } = options;
+  const { bus, profiler, artifacts, devices, defaults, cores, stopping } = options;
+  const own = { deviceClass: defaults.deviceClass, cores };
   const admitMeasurement = () => admit(profiler.pending(), MAX_PENDING, "measurements", "PROFILER_BUSY");
   return service(LatencyServiceService, {
     profileNetwork: async (request, { signal: call }) => {
-      refuse("INVALID_REQUEST", "request", networkViolations(request, defaults));
+      refuse("INVALID_REQUEST", "request", networkViolations(request, own));
       admitMeasurement();
       const signal = AbortSignal.any([call, stopping]);
       const recorded = await recordedArtifact(bus, request, signal);
@@ -47,7 +50,7 @@ export function latencyService(options: LatencyRpc): Service {
       return { latency };
     },
     profileOperators: async (request, { signal: call }) => {
-      const space = checkedSpace(request, defaults);
+      const space = checkedSpace(request, own);
       admitMeasurement();
       const settings = completeSettings(request.profiling, defaults);
       const { table, conditions } = await profiler.operators(space, settings, AbortSignal.any([call, stopping]));
@@ -81,20 +84,20 @@ const notModel = (kind: string) => `is of kind "${kind}", must be an ONNX networ
 
 function networkViolations(
   { searchId, object, profiling }: ProfileNetworkRequest,
-  { deviceClass }: ProfilingSettings,
+  own: ProfilingWorker,
 ): FieldViolation[] {
   const violations: FieldViolation[] = [];
   if (!isToken(searchId))
     violations.push({ field: "search_id", description: `is "${searchId}", must be the id of a search` });
   if (object === "" || !object.startsWith(`${searchId}/`))
     violations.push({ field: "object", description: `is "${object}", must be an object of search "${searchId}"` });
-  return [...violations, ...profilingViolations(profiling, deviceClass, "profiling.")];
+  return [...violations, ...profilingViolations(profiling, own, "profiling.")];
 }
 
-function checkedSpace({ space, profiling }: ProfileOperatorsRequest, { deviceClass }: ProfilingSettings): SearchSpace {
+function checkedSpace({ space, profiling }: ProfileOperatorsRequest, own: ProfilingWorker): SearchSpace {
   const inSpace = space
     ? spaceViolations(space, "space.")
     : [{ field: "space", description: "is missing, must be the search space to measure" }];
-  refuse("INVALID_REQUEST", "request", [...inSpace, ...profilingViolations(profiling, deviceClass, "profiling.")]);
+  refuse("INVALID_REQUEST", "request", [...inSpace, ...profilingViolations(profiling, own, "profiling.")]);
   return space as SearchSpace;
 }

@@ -16,6 +16,7 @@ import { largestGenotype } from "../../shared/space/genotype";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { searchNetworkOnnx } from "./blocks";
+import { availableCores } from "./cpu";
 import { consume } from "./consumer";
 import { listDevices } from "./devices";
 import { thisMachine } from "./machine";
@@ -40,6 +41,7 @@ const space: SearchSpace = {
   scales: [1, 2],
 };
 const defaults = defaultSettings("cpu", 1);
+const cores = availableCores();
 const profiling = { deviceClass: "cpu", warmupRuns: 1, timedRuns: 6, threads: 1 };
 const model = searchNetworkOnnx(largestGenotype(space));
 
@@ -57,9 +59,11 @@ beforeAll(async () => {
   await provision(bus);
   artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   profiler = observeProfiler(startProfiler(), metrics, logger);
-  const devices = await listDevices(thisMachine);
-  rpc = await startRpc([latencyService({ bus, profiler, artifacts, devices, defaults, stopping: stopping.signal })]);
-  consumption = await consume({ bus, artifacts, profiler, defaults });
+  const devices = await listDevices(thisMachine, { deviceClass: "cpu", provider: "cpu" }, 1);
+  rpc = await startRpc([
+    latencyService({ bus, profiler, artifacts, devices, defaults, cores, stopping: stopping.signal }),
+  ]);
+  consumption = await consume({ bus, artifacts, profiler, defaults, cores });
 });
 afterAll(async () => {
   await consumption?.stop();
@@ -196,7 +200,7 @@ describe("LatencyService", () => {
 
   it("names every fault of a request", async () => {
     const refused = { code: "INVALID_ARGUMENT", reason: "INVALID_REQUEST" };
-    const wrong = { deviceClass: "tensorrt", warmupRuns: -1, timedRuns: 0, threads: 1 };
+    const wrong = { deviceClass: "tensorrt", warmupRuns: -1, timedRuns: 0, threads: cores + 1 };
     await expect(
       client().profileNetwork({ searchId: "", object: "s-other/x/network.onnx", profiling: wrong }),
     ).rejects.toMatchObject({
@@ -207,6 +211,10 @@ describe("LatencyService", () => {
         { field: "profiling.device_class" },
         { field: "profiling.warmup_runs" },
         { field: "profiling.timed_runs" },
+        {
+          field: "profiling.threads",
+          description: `is ${cores + 1}, must be at most ${cores}, the logical ${cores === 1 ? "core" : "cores"} of the device`,
+        },
       ].map((violation) => expect.objectContaining(violation) as unknown),
     });
     await expect(client().profileOperators({ space: undefined, profiling: undefined })).rejects.toMatchObject({

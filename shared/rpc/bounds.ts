@@ -1,6 +1,7 @@
 import {
   EXAMPLES,
   MAX_CLASS_LENGTH,
+  MAX_DEVICE_CLASS_LENGTH,
   MAX_LABELS,
   MAX_LABEL_LENGTH,
   MAX_LICENSE_LENGTH,
@@ -144,7 +145,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   ShrinkingSpec: section(NUMBERS.shrinking),
   CostSpec: section(NUMBERS.cost),
   RetrainingSpec: section(NUMBERS.retraining),
-  ProfilingSpec: { ...section(NUMBERS.profiling), device_class: text(63) },
+  ProfilingSpec: { ...section(NUMBERS.profiling), device_class: text(MAX_DEVICE_CLASS_LENGTH) },
   SamplingSpec: section(NUMBERS.sampling),
   HealthSpec: section(NUMBERS.health),
   AugmentationSpec: section(NUMBERS.augmentation),
