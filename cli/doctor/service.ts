@@ -123,7 +123,7 @@ async function checkDevice(target: ServiceTarget, wanted: string, options: Conne
 export function judgeDevice(name: string, wanted: string, devices: readonly Device[]): Finding {
   const device = devices.find(({ deviceClass }) => deviceClass === wanted);
   if (device?.available) return ok(name, `measures on ${wanted}: ${device.name}`);
-  const mend = "schedule it on a node with that device, or set LATHE_DEVICE_CLASS to an available one";
+  const mend = "schedule it on a node with that device, or set LATHE_PROFILING_PROVIDER to an available one";
   return fault(name, `device ${wanted} is not available: ${device?.reason ?? "unknown class"}`, mend);
 }
 
