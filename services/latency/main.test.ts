@@ -2,10 +2,13 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectBus } from "../../shared/events/bus";
+import { classesOf, Workers } from "../../shared/events/presence";
 import { entry } from "../../shared/process/entry";
 import type { ReadyFile } from "../../shared/process/boot";
 import { LatencyServiceClient } from "../../shared/proto/lathe/v1/latency";
 import { connect } from "../../shared/rpc/client";
+import { quiet } from "../../shared/testing/bus";
 import { startNats, type TestNats } from "../../shared/testing/nats";
 import { availableCores } from "./cpu";
 import { listDevices } from "./devices";
@@ -42,7 +45,7 @@ function start(env: Record<string, string>) {
 
 it("serves when ready, answers probes and calls, and stops in order on SIGTERM", async () => {
   const readyFile = join(folder, "ready.json");
-  const { child, ended, log } = start({ LATHE_READY_FILE: readyFile });
+  const { child, ended, log } = start({ LATHE_READY_FILE: readyFile, LATHE_DEVICE_CLASS: "rack-4" });
   await until(() => {
     if (child.exitCode !== null) throw new Error(log());
     return existsSync(readyFile);
@@ -54,12 +57,23 @@ it("serves when ready, answers probes and calls, and stops in order on SIGTERM",
   expect(text).toContain('nas_profiler_runs_total{kind="operators",outcome="ok"} 0');
   expect(text).toContain('grpc_method="ProfileNetwork"');
   const connection = connect(LatencyServiceClient, `127.0.0.1:${grpcPort}`);
-  const { devices } = await connection.api.listDevices({});
-  expect(devices.find(({ deviceClass }) => deviceClass === "cpu")).toMatchObject({ available: true });
+  const { devices, workers } = await connection.api.listDevices({});
+  const own = devices.find(({ deviceClass }) => deviceClass === "rack-4");
+  expect(own).toMatchObject({
+    available: true,
+    provider: "CPUExecutionProvider",
+    figures: { cpu: { cores: availableCores() } },
+  });
+  expect(workers).toEqual([{ id: expect.stringMatching(/^w-[0-9a-f]+$/) as string, figures: own?.figures }]);
   connection.close();
+  const bus = await connectBus({ url: nats.url, name: "test", logger: quiet });
+  expect(classesOf(await new Workers(bus).alive())).toEqual(["rack-4"]);
   child.kill("SIGTERM");
   expect(await ended).toBe(0);
   expect(log()).toContain('"msg":"stopped"');
+  // Its entry would live for some seconds more.
+  expect(await new Workers(bus).alive()).toEqual([]);
+  await bus.drain();
 });
 
 /** Makes the first measuring processes of a service kill themselves while they start, and keeps their number in a file. */

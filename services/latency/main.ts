@@ -1,3 +1,4 @@
+import { announce } from "../../shared/events/presence";
 import { openBus } from "../../shared/events/service";
 import { Objects } from "../../shared/events/objects";
 import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
@@ -37,7 +38,8 @@ void boot("latency", schema, async (booted) => {
     },
   });
   const [bus, devices] = await Promise.all([openBus("latency", booted), found]);
-  const cores = requireDevice(devices, served).cpu?.cores ?? 1;
+  const figures = requireDevice(devices, served);
+  const cores = figures.cpu?.cores ?? 1;
   const defaults = defaultSettings(served.deviceClass, threads, served.provider);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
 
@@ -52,6 +54,10 @@ void boot("latency", schema, async (booted) => {
   shutdown.step("grpc", () => server.stop(config.LATHE_SHUTDOWN_GRACE / 2));
   const consumption = await consume({ bus, artifacts, profiler, defaults, cores, leaseMs: config.LATHE_LEASE });
   shutdown.step("work queue", () => consumption.stop());
+  // Whoever sees this service ready finds its device class served.
+  const presence = announce(bus, figures);
+  shutdown.step("presence", () => presence.stop());
+  await presence.announced;
   working.ok();
   ready({ grpcPort: server.port, httpPort: http.port });
 });

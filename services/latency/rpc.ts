@@ -1,6 +1,7 @@
 import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
 import type { Objects } from "../../shared/events/objects";
+import { Workers } from "../../shared/events/presence";
 import { isToken } from "../../shared/events/subjects";
 import { LatheError, type FieldViolation } from "../../shared/process/errors";
 import { admit } from "../../shared/process/turns";
@@ -35,6 +36,7 @@ const MAX_PENDING = 32;
 /** LatencyService. Calls wait for their turn until their deadline. */
 export function latencyService(options: LatencyRpc): Service {
   const { bus, profiler, artifacts, devices, defaults, cores, stopping } = options;
+  const workers = new Workers(bus);
   const own = { deviceClass: defaults.deviceClass, cores };
   const admitMeasurement = () => admit(profiler.pending(), MAX_PENDING, "measurements", "PROFILER_BUSY");
   return service(LatencyServiceService, {
@@ -56,7 +58,7 @@ export function latencyService(options: LatencyRpc): Service {
       const { table, conditions } = await profiler.operators(space, settings, AbortSignal.any([call, stopping]));
       return { table, conditions };
     },
-    listDevices: () => ({ devices: [...devices] }),
+    listDevices: async () => ({ devices: [...devices], workers: await workers.alive() }),
   });
 }
 

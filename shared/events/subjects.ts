@@ -12,11 +12,14 @@ export const LISTING_BUCKET = "LISTING";
 export const HANDBACKS_BUCKET = "HANDBACKS";
 /** The search that each request id has started. */
 export const REQUESTS_BUCKET = "REQUESTS";
+/** The latency workers that are alive. Each entry lapses unless its worker writes it again (presence.ts). */
+export const DEVICES_BUCKET = "DEVICES";
 export const CHECKPOINTS_BUCKET = "CHECKPOINTS";
 export const ARTIFACTS_BUCKET = "ARTIFACTS";
 
 export type ObjectBucket = typeof CHECKPOINTS_BUCKET | typeof ARTIFACTS_BUCKET;
 export const OBJECT_BUCKETS: readonly ObjectBucket[] = [CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET];
+/** The buckets whose records stay until they are removed. */
 export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, LISTING_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET];
 
 /** Messages of the services to each other about room in the store; not stored. */
