@@ -91,6 +91,8 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
       if (!latency) return undefined;
       return `network measured on ${latency.device}: p50 ${milliseconds(latency.p50Seconds)}, p95 ${milliseconds(latency.p95Seconds)}, ${latency.framesPerSecond.toFixed(1)} FPS`;
     }
+    case "deviceAvailabilityChanged":
+      return event.value.message;
     case "searchPaused":
       return `search paused${event.value.reason ? `: ${event.value.reason}: ${event.value.message}` : ""}`;
     case "searchResumed":

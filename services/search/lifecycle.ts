@@ -9,6 +9,7 @@ import { DecidedBy, Provenance } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
+import { DEVICE_NOT_SERVED } from "../../shared/spec/deviceClass";
 import { alarmReason } from "../../shared/spec/health";
 import {
   alarmCondition,
@@ -51,6 +52,11 @@ const RULES: { [N in EventName]: Rule<N> } = {
     search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption, ...revived(search, time) },
   }),
   "search.cancelled": () => ({ search: { state: SearchState.SEARCH_STATE_CANCELLED } }),
+  "device.availability.changed": ({ search }, { available, message }, time) => ({
+    search: available
+      ? condition(search, "Device", TRUE, "DEVICE_SERVED", message, time)
+      : condition(search, "Device", FALSE, DEVICE_NOT_SERVED, message, time),
+  }),
   "network.kept": ({ search }, data, time) =>
     data.genotype
       ? {
@@ -233,6 +239,7 @@ const MOOT_AFTER_FAILURE: ReadonlySet<EventName> = new Set([
   "search.cancelled",
   "search.failed",
   "health.alarm.raised",
+  "device.availability.changed",
   "work.failed",
 ]);
 

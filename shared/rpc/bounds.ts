@@ -1,7 +1,6 @@
 import {
   EXAMPLES,
   MAX_CLASS_LENGTH,
-  MAX_DEVICE_CLASS_LENGTH,
   MAX_LABELS,
   MAX_LABEL_LENGTH,
   MAX_LICENSE_LENGTH,
@@ -12,6 +11,7 @@ import {
   snakeCase,
   type Bounds,
 } from "../spec/bounds";
+import { MAX_DEVICE_CLASS_LENGTH } from "../spec/deviceClass";
 import {
   MAX_CANDIDATES,
   MAX_CHANNELS,

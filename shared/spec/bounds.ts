@@ -170,15 +170,6 @@ export function enumWord(enumeration: Readonly<Record<number, string>>, prefix: 
   return (enumeration[value] ?? String(value)).replace(prefix, "").toLowerCase();
 }
 
-export const MAX_DEVICE_CLASS_LENGTH = 32;
-
-/** Whether a text may name a device class. The name is a token of the subject of its work queue. */
-export const isDeviceClass = (text: string): boolean =>
-  text.length <= MAX_DEVICE_CLASS_LENGTH && /^[a-z0-9][a-z0-9-]*$/.test(text);
-
-/** The rule of isDeviceClass in words. */
-export const DEVICE_CLASS_RULE = `1 to ${MAX_DEVICE_CLASS_LENGTH} of a-z, 0-9 and -, and not begin with -`;
-
 /** Limits of the labels and names in a spec. */
 export const MAX_LABELS = 32;
 export const MAX_LABEL_LENGTH = 63;

@@ -13,9 +13,7 @@ import {
   MAX_SEED,
   NUMBERS,
   PRESETS,
-  DEVICE_CLASS_RULE,
   clip,
-  isDeviceClass,
   isOneOf,
   numberFault,
   type Fault,
@@ -23,6 +21,7 @@ import {
   enumWord,
   snakeCase,
 } from "./bounds";
+import { DEVICE_CLASS_RULE, isDeviceClass } from "./deviceClass";
 import { checkFolder, refuseFolderFields } from "./folder";
 import { resolvePolicies } from "./health";
 import { isPreset, presetSpec, type ResolvedSpec } from "./presets";
