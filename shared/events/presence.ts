@@ -70,23 +70,31 @@ export class Workers {
   private readonly records: Records<LatencyWorker>;
   private readonly startedAt = performance.now();
   private disturbedAt = -Infinity;
+  private readonly disturbed = () => {
+    this.disturbedAt = performance.now();
+  };
 
   constructor(private readonly bus: Bus) {
     this.records = new Records(bus, DEVICES_BUCKET, LatencyWorker);
-    const disturbed = () => (this.disturbedAt = performance.now());
-    bus.onReconnect(disturbed);
-    bus.onLoss(disturbed);
+    bus.onReconnect(this.disturbed);
+    bus.onLoss(this.disturbed);
   }
 
   /** Those that are there, ordered by class and id. */
   async alive(): Promise<LatencyWorker[]> {
-    const keys = await this.records.keys();
-    return (await this.records.getAll(keys.sort())).map(({ value }) => value);
+    try {
+      const keys = await this.records.keys();
+      return (await this.records.getAll(keys.sort())).map(({ value }) => value);
+    } catch (error) {
+      // What cannot be read cannot be written either.
+      this.disturbed();
+      throw error;
+    }
   }
 
   /**
-   * As `alive`, but where no worker serves the class, workers that may not have announced themselves yet are waited for: after a
-   * reconnection or a loss of the entries, and where none at all is there soon after the start of this process.
+   * As `alive`, but where no worker serves the class, workers that may not have announced themselves yet are waited for: after an
+   * outage, a reconnection or a loss of the entries, and where none at all is there soon after the start of this process.
    */
   async serving(deviceClass: string, signal?: AbortSignal): Promise<LatencyWorker[]> {
     for (;;) {

@@ -32,6 +32,6 @@ export function deviceNotServed(deviceClass: string, classes: readonly string[])
 /** The fault of a spec that asks for more threads than its class has logical cores; none where it does not. */
 export function threadViolations(threads: number, cores: number, deviceClass: string): FieldViolation[] {
   if (threads <= cores) return [];
-  const description = `is ${threads}, must be at most ${cores}, the logical cores of device class ${deviceClass}`;
+  const description = `is ${threads}, must be at most ${cores}, the logical ${cores === 1 ? "core" : "cores"} of device class ${deviceClass}`;
   return [{ field: "profiling.threads", description }];
 }
