@@ -6,7 +6,6 @@ import { machineBytes } from "../../shared/process/memory";
 import { requireEngine } from "../../shared/engine/require";
 import { LatheError } from "../../shared/process/errors";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
-import { DEVICE_NOT_SERVED } from "../../shared/spec/deviceClass";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { configuredEngine } from "../configuredEngine";
 import { complain, keptOf, outcomeError, print, printJson, SEARCH_FAILED } from "../exit";
@@ -163,7 +162,7 @@ async function searchIn(
   setKept(true);
   const { search: created } = await api.startSearch(request, { signal }).catch((error: unknown) => {
     // A refused search is not stored: there is nothing to continue.
-    if (LatheError.from(error).reason === DEVICE_NOT_SERVED) setKept(false);
+    if (LatheError.from(error).reason === "DEVICE_NOT_SERVED") setKept(false);
     throw error;
   });
   if (!created) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");

@@ -77,7 +77,7 @@ async function checkSearches(target: ServiceTarget, options: ConnectOptions): Pr
   }
 }
 
-export function judgeSearches(name: string, searches: readonly Search[]): Finding[] {
+function judgeSearches(name: string, searches: readonly Search[]): Finding[] {
   const mend = "start a latency service with that LATHE_DEVICE_CLASS, or cancel the search";
   return searches.flatMap(({ id, conditions }) =>
     conditions

@@ -9,7 +9,6 @@ import { DecidedBy, Provenance } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
-import { DEVICE_NOT_SERVED } from "../../shared/spec/deviceClass";
 import { alarmReason } from "../../shared/spec/health";
 import {
   alarmCondition,
@@ -55,7 +54,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
   "device.availability.changed": ({ search }, { available, message }, time) => ({
     search: available
       ? condition(search, "Device", TRUE, "DEVICE_SERVED", message, time)
-      : condition(search, "Device", FALSE, DEVICE_NOT_SERVED, message, time),
+      : condition(search, "Device", FALSE, "DEVICE_NOT_SERVED", message, time),
   }),
   "network.kept": ({ search }, data, time) =>
     data.genotype

@@ -10,9 +10,6 @@ export const isDeviceClass = (text: string): boolean =>
 /** The rule of isDeviceClass in words. */
 export const DEVICE_CLASS_RULE = `1 to ${MAX_DEVICE_CLASS_LENGTH} of a-z, 0-9 and -, and not begin with -`;
 
-/** Reason of the refusal of a spec whose class has no live worker, and of the condition Device while it is false. */
-export const DEVICE_NOT_SERVED = "DEVICE_NOT_SERVED";
-
 const FIELD = "profiling.device_class";
 
 /** The classes that have live workers, in words. */
@@ -24,7 +21,7 @@ export function deviceNotServed(deviceClass: string, classes: readonly string[])
   const description = `is "${deviceClass}", must be a device class with a live latency worker: ${aliveOnly(classes)}`;
   const advice = "start a worker of this class, name another, or wait for one (--wait, wait_for_device)";
   return new LatheError("FAILED_PRECONDITION", `${FIELD} ${description}; ${advice}`, {
-    reason: DEVICE_NOT_SERVED,
+    reason: "DEVICE_NOT_SERVED",
     metadata: { field: FIELD, device_class: deviceClass, classes: classes.join(",") },
   });
 }
