@@ -36,6 +36,7 @@ const probes = {
     "$JS.API.STREAM.MSG.DELETE.WORK",
   ],
   records: ["$KV.SEARCHES.doctor", "$KV.LISTING.doctor", "$KV.REQUESTS.doctor"],
+  "the workers that are alive": ["$KV.DEVICES.doctor", "$JS.API.STREAM.PURGE.KV_DEVICES"],
   checkpoints: ["$O.CHECKPOINTS.C.doctor"],
   networks: ["$O.ARTIFACTS.C.doctor"],
   "the trainer's queue": ["$JS.API.CONSUMER.MSG.NEXT.WORK.work-train", "$JS.ACK.WORK.work-train.1.1.1.1.0"],
@@ -117,7 +118,7 @@ describe.each(["", "team-b"])("with the prefix '%s'", (prefix) => {
     ["supernet", ["checkpoints", "networks", "the trainer's queue"]],
     ["shrinking", []],
     ["discretization", ["networks", "the deriver's queue", "the keeper's queue"]],
-    ["latency", []],
+    ["latency", ["the workers that are alive"]],
   ])("%s may write what is its own and nothing else", async (name, own) => {
     const bus = await connectBus({ url: urlOf(name), name, logger: quiet, prefix });
     const allowed = async (probe: string) => {

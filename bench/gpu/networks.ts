@@ -34,7 +34,7 @@ export async function latencies({
     ["with copies", onnx],
     ["without copies", withoutCopies(onnx)],
   ] as const) {
-    const settings = { deviceClass: provider, threads, ...RUNS };
+    const settings = { deviceClass: provider, provider, threads, ...RUNS };
     const { seconds } = await sampleModel(model, settings, SAMPLING, new AbortController().signal);
     const sorted = ascending(seconds);
     for (const p of [50, 95])

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { summarise } from "../../services/latency/figures";
+import { availableCores, threadsFault } from "../../services/latency/cpu";
 import { startProfiler } from "../../services/latency/profiler";
 import { trainingProcess } from "../../services/supernet/training/jobs";
 import type { MemoryEstimate } from "../../services/supernet/training/memory";
@@ -81,7 +82,9 @@ async function profileNetwork(file: string, { input, batch, threads, warmUp, run
     ["--warm-up", "warmupRuns"],
     ["--runs", "timedRuns"],
   ] as const) {
-    const fault = numberFault(asked[name], NUMBERS.profiling[name]);
+    const fault =
+      numberFault(asked[name], NUMBERS.profiling[name]) ??
+      (name === "threads" ? threadsFault(threads, availableCores()) : undefined);
     if (fault !== undefined) throw new LatheError("INVALID_ARGUMENT", `${flag} ${fault}`);
   }
   if (batch.length > MOST_BATCHES || batch.some((images) => images < 1 || images > MOST_IMAGES))
@@ -94,7 +97,8 @@ async function profileNetwork(file: string, { input, batch, threads, warmUp, run
   const interrupt = onInterrupt(complain);
   try {
     const subject = { model, size, batchSizes: batch };
-    const measured = await startProfiler().network(subject, { deviceClass: "cpu", ...asked }, interrupt.signal);
+    const settings = { deviceClass: "cpu", provider: "cpu" as const, ...asked };
+    const measured = await startProfiler().network(subject, settings, interrupt.signal);
     const latencies = measured.map(({ samples, conditions }) => summarise(samples, conditions));
     if (json) printJson(latencies.map((latency) => LatencyFigures.toJSON(latency)));
     else for (const latency of latencies) print(...latencyLines(file, latency));

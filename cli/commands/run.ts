@@ -16,6 +16,7 @@ import { dropRequest, isUnfinished, keepRequest, readRequest, type RunRequest } 
 import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { inOwnStack, recordSearch, StatusOutput } from "../search/ownStack";
+import { requireOwnDevice } from "../spec/ownDevice";
 import { folderNotes } from "../spec/dataFolder";
 import { requested, requestSpec, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
@@ -28,6 +29,8 @@ export interface RunFlags {
   out?: string;
   json?: boolean;
   keep?: boolean;
+  /** Only of `lathe run`. */
+  wait?: boolean;
 }
 
 export function runOptions(command: Command, named: string): Command {
@@ -43,6 +46,10 @@ export function runOptions(command: Command, named: string): Command {
 /** `lathe run`: starts a local stack, runs one search and writes its result folder. */
 export function runCommand(program: Command): void {
   runOptions(specOptions(program.command("run")), "name or preset")
+    .option(
+      "--wait",
+      "run although this stack does not serve the device class of the spec, and wait for a worker that does",
+    )
     .option("--resume <folder>", "continue the interrupted or failed run of this result folder, with its spec")
     .description("start a local stack (NATS and the five services), run one search and write its result folder")
     .action(async ({ resume, ...flags }: RunFlags & SpecFlags & { resume?: string }) =>
@@ -53,6 +60,7 @@ export function runCommand(program: Command): void {
 /** Runs one search in its own stack and writes the result folder. */
 export async function runSearch(flags: RunFlags, requested: RequestedSpec): Promise<void> {
   const say = flags.json ? complain : print;
+  if (!flags.wait) requireOwnDevice(requested.resolved);
   const wanted = resolve(userFolder(), flags.out ?? join("runs", requested.spec.labels.name ?? requested.spec.preset));
   const folder = takeOutFolder(wanted);
   if (folder !== wanted) say(`${wanted} already holds files; this run writes to ${folder}`);
@@ -62,7 +70,7 @@ export async function runSearch(flags: RunFlags, requested: RequestedSpec): Prom
 }
 
 /** Continues the unfinished run of a folder. */
-async function resumeRun(given: string, { json, keep, ...others }: RunFlags & SpecFlags): Promise<void> {
+async function resumeRun(given: string, { json, keep, wait, ...others }: RunFlags & SpecFlags): Promise<void> {
   const [flag] = Object.keys(others);
   if (flag !== undefined)
     throw new LatheError(
@@ -71,7 +79,13 @@ async function resumeRun(given: string, { json, keep, ...others }: RunFlags & Sp
     );
   const folder = resolve(userFolder(), given);
   const request = readRequest(folder);
-  await runIn(folder, request, requested(request.spec), { ...(json && { json }), ...(keep && { keep }) }, true);
+  await runIn(
+    folder,
+    request,
+    requested(request.spec),
+    { ...(json && { json }), ...(keep && { keep }), ...(wait && { wait }) },
+    true,
+  );
 }
 
 /** Runs the search of a request in a folder that is new or that of an unfinished run of the same request. */
@@ -95,7 +109,14 @@ async function runIn(
     if (!isSampling(resolved) && !givenGenotype(resolved))
       say(memoryLine(await trainingMemory({ resolved, space }, interrupt.signal), machineBytes()));
     const { search, content } = await inOwnStack(folder, output, interrupt.signal, (api, signal) =>
-      searchIn(folder, api, request, output, signal, (keep) => (kept = keep)),
+      searchIn(
+        folder,
+        api,
+        { ...request, waitForDevice: flags.wait ?? false },
+        output,
+        signal,
+        (keep) => (kept = keep),
+      ),
     );
     if (flags.json) printJson(content);
     else print(...summaryLines(search, folder, content.files as string[]));
@@ -132,14 +153,18 @@ function dropEmpty(folder: string): void {
 async function searchIn(
   folder: string,
   api: SearchApi,
-  request: RunRequest,
+  request: RunRequest & { waitForDevice: boolean },
   output: StatusOutput,
   signal: AbortSignal,
   setKept: (kept: boolean) => void,
 ): Promise<{ search: Search; content: Record<string, unknown> }> {
   keepRequest(folder, request);
   setKept(true);
-  const { search: created } = await api.startSearch(request, { signal });
+  const { search: created } = await api.startSearch(request, { signal }).catch((error: unknown) => {
+    // A refused search is not stored: there is nothing to continue.
+    if (LatheError.from(error).reason === "DEVICE_NOT_SERVED") setKept(false);
+    throw error;
+  });
   if (!created) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
   const isFailed = ({ state }: Search) => state === SearchState.SEARCH_STATE_FAILED;
   if (isFailed(created)) await api.resumeSearch({ searchId: created.id }, { signal });

@@ -125,14 +125,16 @@ export function searchCommand(program: Command): void {
 
   specOptions(sub("start", "start a search and print its id"))
     .option("--request-id <id>", "makes a repeated start safe: the same id and spec return the same search")
+    .option("--wait", "start the search although no latency worker of its device class is alive, and wait for one")
     .option("--watch", "show the search until it ends")
-    .action(async (flags: SpecFlags & ConnectionFlags & { requestId?: string; watch?: boolean }) => {
+    .action(async (flags: SpecFlags & ConnectionFlags & { requestId?: string; wait?: boolean; watch?: boolean }) => {
       // Loaded here alone: its parsers take a third of the time in which the other commands start.
       const { readSpec } = await import("../spec/specFlags.js");
       const spec = readSpec(flags);
       resolveSpec(spec);
       await withSearchService(flags, async (api, signal) => {
-        const started = await api.startSearch({ spec, requestId: flags.requestId ?? randomUUID() }, { signal });
+        const { requestId = randomUUID(), wait: waitForDevice = false } = flags;
+        const started = await api.startSearch({ spec, requestId, waitForDevice }, { signal });
         if (!flags.watch && !flags.json) return print(started.search?.id ?? "");
         if (!flags.watch) return show(started, flags);
         await watch(api, started.search?.id ?? "", 0, flags.json ?? false, signal);

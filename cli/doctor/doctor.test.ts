@@ -175,7 +175,9 @@ describe("services", () => {
   });
 
   it("without their device give a fault with the reason", () => {
-    const devices = [{ deviceClass: "cuda", name: "", provider: "", available: false, reason: "no driver" }];
+    const devices = [
+      { deviceClass: "cuda", name: "", provider: "", available: false, reason: "no driver", figures: undefined },
+    ];
     expect(judgeDevice("latency", "cuda", devices)).toMatchObject({
       level: "fault",
       found: "device cuda is not available: no driver",

@@ -2,12 +2,13 @@ import { skewMs } from "../../shared/process/clock";
 import { LatheError } from "../../shared/process/errors";
 import { HealthCheckResponse_ServingStatus as Serving, HealthClient } from "../../shared/proto/grpc/health/v1/health";
 import { LatencyServiceClient, type Device } from "../../shared/proto/lathe/v1/latency";
+import { ConditionStatus, SearchServiceClient, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { connect, type ClientClass, type Connection, type ConnectOptions } from "../../shared/rpc/client";
 import type { Definition } from "../../shared/rpc/handlers";
 import type { DataFolder } from "../../shared/service/dataFolder";
 import { readyChecks } from "../stack/checks";
 import type { ServiceTarget } from "./deployment";
-import { fault, ok, judgeClock, type Finding } from "./finding";
+import { fault, ok, warning, judgeClock, type Finding } from "./finding";
 
 /** The fields of /about that the doctor reads. */
 export interface About {
@@ -21,6 +22,7 @@ export interface About {
 }
 
 const PATIENCE_MS = 5_000;
+const CREDENTIALS = "give --token-file if it requires a token, and --insecure if the network encrypts";
 
 interface ServiceReport {
   findings: Finding[];
@@ -56,7 +58,32 @@ export async function checkService(
   }
   if (service === "latency" && about.deviceClass !== undefined)
     findings.push(await checkDevice(target, about.deviceClass, options));
+  if (service === "search") findings.push(...(await checkSearches(target, options)));
   return { findings, about };
+}
+
+/** The searches that wait for a latency worker. */
+async function checkSearches(target: ServiceTarget, options: ConnectOptions): Promise<Finding[]> {
+  const { name } = target;
+  const states = [SearchState.SEARCH_STATE_PENDING, SearchState.SEARCH_STATE_RUNNING];
+  try {
+    const patient = { ...options, deadlineMs: PATIENCE_MS };
+    const { searches } = await withClient(SearchServiceClient, target, patient, ({ api }) =>
+      api.listSearches({ pageSize: 200, pageToken: "", states, labels: {} }),
+    );
+    return judgeSearches(name, searches);
+  } catch (error) {
+    return [fault(name, LatheError.from(error).message, CREDENTIALS)];
+  }
+}
+
+function judgeSearches(name: string, searches: readonly Search[]): Finding[] {
+  const mend = "start a latency service with that LATHE_DEVICE_CLASS, or cancel the search";
+  return searches.flatMap(({ id, conditions }) =>
+    conditions
+      .filter(({ type, status }) => type === "Device" && status === ConditionStatus.CONDITION_STATUS_FALSE)
+      .map(({ message }) => warning(name, `search ${id}: ${message}`, mend)),
+  );
 }
 
 async function checkHealth(target: ServiceTarget, options: ConnectOptions, patienceMs: number): Promise<Finding> {
@@ -114,8 +141,7 @@ async function checkDevice(target: ServiceTarget, wanted: string, options: Conne
     const { devices } = await withClient(LatencyServiceClient, target, patient, ({ api }) => api.listDevices({}));
     return judgeDevice(name, wanted, devices);
   } catch (error) {
-    const mend = "give --token-file if it requires a token, and --insecure if the network encrypts";
-    return fault(name, LatheError.from(error).message, mend);
+    return fault(name, LatheError.from(error).message, CREDENTIALS);
   }
 }
 
@@ -123,7 +149,7 @@ async function checkDevice(target: ServiceTarget, wanted: string, options: Conne
 export function judgeDevice(name: string, wanted: string, devices: readonly Device[]): Finding {
   const device = devices.find(({ deviceClass }) => deviceClass === wanted);
   if (device?.available) return ok(name, `measures on ${wanted}: ${device.name}`);
-  const mend = "schedule it on a node with that device, or set LATHE_DEVICE_CLASS to an available one";
+  const mend = "schedule it on a node with that device, or set LATHE_PROFILING_PROVIDER to an available one";
   return fault(name, `device ${wanted} is not available: ${device?.reason ?? "unknown class"}`, mend);
 }
 

@@ -1,4 +1,5 @@
 import { stringify } from "yaml";
+import type { CpuFigures, GpuFigures } from "../../shared/proto/lathe/v1/result";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { ConditionStatus, type Search } from "../../shared/proto/lathe/v1/search";
 import { framesPerSecond, milliseconds } from "../view/format";
@@ -21,7 +22,8 @@ const interval = ({ p50LowSeconds, p50HighSeconds }: LatencyFigures): string =>
 export function latencyTable({ result }: Search): Html | undefined {
   const { latency } = result ?? {};
   if (!latency) return undefined;
-  const { device, deviceClass, runtime, precision, batchSize, inputHeight, inputWidth, threads, runs } = latency;
+  const { device, deviceClass, runtime, precision, batchSize, inputHeight, inputWidth, threads, runs, measuredOn } =
+    latency;
   return facts("Latency", [
     ["p50 / p95 / p99", [latency.p50Seconds, latency.p95Seconds, latency.p99Seconds].map(milliseconds).join(" / ")],
     ["95 % interval of p50", interval(latency)],
@@ -33,7 +35,29 @@ export function latencyTable({ result }: Search): Html | undefined {
     ["input", `batch ${batchSize}, ${inputHeight}x${inputWidth}`],
     ["threads", threads],
     ["timed runs", runs],
+    ["processor", measuredOn?.cpu && processorLine(measuredOn.cpu)],
+    ["GPU", measuredOn?.gpu && gpuLine(measuredOn.gpu)],
+    ["key of the device", measuredOn?.key],
   ]);
+}
+
+/** A processor in words, as far as the system describes it. */
+function processorLine({ model, features, cores, quotaCores, governor, turbo, mhz }: CpuFigures): string {
+  const told = [
+    model,
+    `${cores} logical ${cores === 1 ? "core" : "cores"}`,
+    quotaCores > 0 && `quota ${quotaCores} cores`,
+    features.join(" "),
+    governor && `governor ${governor}`,
+    turbo && `turbo ${turbo}`,
+    mhz > 0 && `${Math.round(mhz)} MHz`,
+  ];
+  return told.filter(Boolean).join(", ");
+}
+
+function gpuLine({ model, sharing, powerWatts, powerLimitWatts, performanceState }: GpuFigures): string {
+  const told = [model, sharing, powerLimitWatts > 0 && `${powerWatts} W of ${powerLimitWatts} W`, performanceState];
+  return told.filter(Boolean).join(", ");
 }
 
 /** The conditions of a search, such as a cost target that was missed or an alarm. */

@@ -94,6 +94,8 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
       const unstable = latency.unstableBecause.map((reason) => `; unstable: ${reason}`);
       return `network measured: p50 ${milliseconds(latency.p50Seconds)}, p95 ${milliseconds(latency.p95Seconds)}, ${framesPerSecond(latency)}${unstable.join("")}`;
     }
+    case "deviceAvailabilityChanged":
+      return event.value.message;
     case "searchPaused":
       return `search paused${event.value.reason ? `: ${event.value.reason}: ${event.value.message}` : ""}`;
     case "searchResumed":

@@ -117,6 +117,10 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
       const pauses = policy === HealthPolicy.HEALTH_POLICY_PAUSE;
       return { ...view, lastAlarm: { name: alarmReason(kind), epoch, message }, ...(pauses && { state: "paused" }) };
     }
+    case "deviceAvailabilityChanged": {
+      const { available, message } = event.value;
+      return { ...view, waiting: available ? undefined : message };
+    }
     case "searchPaused":
       return { ...view, state: "paused" };
     case "searchResumed":

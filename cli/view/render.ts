@@ -101,7 +101,7 @@ interface Frame {
 
 /** The view of a search as lines that fit the terminal. Pure. */
 export function render(view: SearchView, { columns, rows, now, note }: Frame): string[] {
-  const { searchId, title, state, startedAt, phases, lastAlarm, reason } = view;
+  const { searchId, title, state, startedAt, phases, lastAlarm, waiting, reason } = view;
   const elapsed = startedAt === undefined ? "" : `  ${duration(Math.max(0, now - startedAt) / 1000)}`;
   const cells = Math.max(8, Math.min(24, columns - 84));
   const lines = [
@@ -112,6 +112,7 @@ export function render(view: SearchView, { columns, rows, now, note }: Frame): s
     ...(lastAlarm === undefined
       ? []
       : [`  alarm          ${lastAlarm.name} ${alarmTime(lastAlarm.epoch)}: ${lastAlarm.message}`]),
+    ...(waiting === undefined ? [] : [`  waiting        ${waiting}`]),
     ...(reason === undefined ? [] : [`  reason         ${reason}`]),
     ...(note === undefined ? [] : [`  note           ${note}`]),
   ];

@@ -53,6 +53,8 @@ export interface SearchView {
   retrainedMiou?: number;
   retrainingLoss?: number;
   lastAlarm?: { name: string; epoch: number; message: string };
+  /** The latency worker that the search waits for. */
+  waiting?: string | undefined;
   /** Why the search failed or was cancelled. */
   reason?: string | undefined;
 }

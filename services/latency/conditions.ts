@@ -1,27 +1,26 @@
-import { onnxRuntimeVersion } from "../../shared/engine/engine";
-import { allowsTf32 } from "../../shared/engine/native";
 import { deviceName } from "./devices";
 import type { Conditions } from "./figures";
+import { gpuRuntime } from "./gpu";
 import type { ImageSize } from "./image";
-import { gpuRuntime, thisMachine } from "./machine";
+import { thisMachine } from "./machine";
 import type { ProfilingSettings } from "./settings";
 
-/** Precision of every network that Lathe exports, and of its products on a GPU that may round them. */
-const precisionOn = (deviceClass: string) => (deviceClass !== "cpu" && allowsTf32() ? "tf32" : "fp32");
-
-/** Device and settings of a measurement of a batch of images. */
+/** Device and settings of a measurement of a batch of images. Clocks are best read right after the runs. */
 export function conditionsOf(
-  { deviceClass, threads }: ProfilingSettings,
+  settings: ProfilingSettings,
   { batchSize, height, width }: ImageSize & { batchSize: number },
 ): Conditions {
+  const measuredOn = thisMachine.figures(settings);
+  const { deviceClass, runtime, precision, threads, gpu } = measuredOn;
   return {
-    device: deviceName(deviceClass, thisMachine),
+    device: deviceName(measuredOn),
     deviceClass,
-    runtime: [`onnxruntime-node ${onnxRuntimeVersion()}`, ...(deviceClass === "cpu" ? [] : gpuRuntime())].join(", "),
-    precision: precisionOn(deviceClass),
+    runtime: [runtime, ...(gpu ? gpuRuntime(gpu) : [])].join(", "),
+    precision,
     batchSize,
     inputHeight: height,
     inputWidth: width,
     threads,
+    measuredOn,
   };
 }

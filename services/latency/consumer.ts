@@ -17,6 +17,8 @@ interface LatencyConsumer {
   artifacts: Pick<Objects, "get">;
   profiler: Pick<ObservedProfiler, "network" | "operators" | "skipped" | "free">;
   defaults: ProfilingSettings;
+  /** Logical cores of this worker. */
+  cores: number;
   /** Silence after which this worker counts as dead, in ms; a minute by default. */
   leaseMs?: number;
 }
@@ -46,13 +48,13 @@ const kindOf = ({ data }: WorkItem<"profile">): ProfileKind => (data.onnx ? "net
 
 async function measure(
   { onnx, space, profiling }: ProfileWork,
-  { artifacts, profiler, defaults }: LatencyConsumer,
+  { artifacts, profiler, defaults, cores }: LatencyConsumer,
   signal: AbortSignal,
 ): Promise<LatheEvent> {
   const subject =
     onnx || space ? [] : [{ field: "onnx", description: "is missing, and so is space: nothing to measure" }];
   const inSpace = space && !onnx ? spaceViolations(space, "space.") : [];
-  const inProfiling = profilingViolations(profiling, defaults.deviceClass, "profiling.");
+  const inProfiling = profilingViolations(profiling, { deviceClass: defaults.deviceClass, cores }, "profiling.");
   refuse("WORK_INVALID", "profiling work", [...subject, ...inSpace, ...inProfiling]);
   const settings = completeSettings(profiling, defaults);
   if (onnx) {

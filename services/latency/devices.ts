@@ -2,12 +2,26 @@ import type { Provider } from "../../shared/engine/engine";
 import { sleep } from "../../shared/events/faults";
 import { LatheError } from "../../shared/process/errors";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
+import type { DeviceFigures } from "../../shared/proto/lathe/v1/result";
+import type { DeviceSettings } from "./provenance";
 
-/** Classes of device on which a worker can measure. The class also names the work queue. */
-export const DEVICE_CLASSES = ["cpu", "cuda", "tensorrt"] as const;
-export type DeviceClass = (typeof DEVICE_CLASSES)[number];
+/** Providers of ONNX Runtime on which a worker can measure. */
+export const PROVIDERS = ["cpu", "cuda", "tensorrt"] as const satisfies readonly Provider[];
 
-export const providerOf: Readonly<Record<DeviceClass, Provider>> = { cpu: "cpu", cuda: "cuda", tensorrt: "tensorrt" };
+/** The device class that a worker serves, and the provider on which it measures. The class also names the work queue. */
+export interface ServedDevice {
+  deviceClass: string;
+  provider: Provider;
+}
+
+/**
+ * The class and the provider of a worker. A class without a name is named by its provider. Without a provider, a class of the name of one has
+ * that one, and each other class has the CPU.
+ */
+export function servedDevice(name: string | undefined, asked: Provider | undefined): ServedDevice {
+  const provider = asked ?? PROVIDERS.find((known) => known === name) ?? "cpu";
+  return { deviceClass: name ?? provider, provider };
+}
 
 const providerNames: Readonly<Record<Provider, string>> = {
   cpu: "CPUExecutionProvider",
@@ -21,34 +35,30 @@ export interface Machine {
   providers(): readonly string[];
   /** Rejects if a session on the provider cannot be created. */
   require(provider: Provider): Promise<void>;
-  cpuModels(): readonly string[];
-  /** Names that the driver reports; may be empty. */
-  gpuModels(): readonly string[];
+  /** A device of this machine as it is now. */
+  figures(settings: DeviceSettings): DeviceFigures;
 }
 
 /** "Intel(R) Xeon(R) CPU, 2 logical cores", or the name that the GPU's driver reports. */
-export function deviceName(deviceClass: DeviceClass, machine: Machine): string {
-  if (deviceClass === "cpu") {
-    const models = machine.cpuModels();
-    const cores = `${models.length} logical ${models.length === 1 ? "core" : "cores"}`;
-    return `${models[0] === undefined || models[0] === "" ? "CPU of unknown model" : models[0]}, ${cores}`;
-  }
-  // ONNX Runtime uses device 0 by default.
-  return machine.gpuModels()[0] ?? "NVIDIA GPU of unknown model";
+export function deviceName({ cpu, gpu }: Pick<DeviceFigures, "cpu" | "gpu">): string {
+  if (gpu) return gpu.model || "NVIDIA GPU of unknown model";
+  const { model = "", cores = 1 } = cpu ?? {};
+  return `${model || "CPU of unknown model"}, ${cores} logical ${cores === 1 ? "core" : "cores"}`;
 }
 
-/** Lists every device class, with the reason if this machine cannot measure it. */
-export async function listDevices(machine: Machine): Promise<Device[]> {
+/** Lists every provider, with the reason if this machine cannot measure on it. */
+export async function listDevices(machine: Machine, served: ServedDevice, threads: number): Promise<Device[]> {
   const known = machine.providers();
   const devices: Device[] = [];
-  for (const deviceClass of DEVICE_CLASSES) {
-    const provider = providerOf[deviceClass];
+  for (const provider of PROVIDERS) {
     const reason = known.includes(provider)
       ? await faultOf(provider, machine)
       : `this build of ONNX Runtime has no provider ${provider}, only ${known.join(", ")}`;
     const available = reason === "";
-    const name = available || deviceClass === "cpu" ? deviceName(deviceClass, machine) : "";
-    devices.push({ deviceClass, name, provider: providerNames[provider], available, reason });
+    const deviceClass = provider === served.provider ? served.deviceClass : provider;
+    const figures = available ? machine.figures({ deviceClass, provider, threads }) : undefined;
+    const name = figures ? deviceName(figures) : "";
+    devices.push({ deviceClass, name, provider: providerNames[provider], available, reason, figures });
   }
   return devices;
 }
@@ -99,13 +109,13 @@ export async function findDevices(
   }
 }
 
-/** Throws FAILED_PRECONDITION (DEVICE_UNAVAILABLE) if the class cannot be measured here. */
-export function requireDevice(devices: readonly Device[], deviceClass: DeviceClass): void {
-  const device = devices.find((entry) => entry.deviceClass === deviceClass);
-  if (device?.available === true) return;
+/** The figures of the device that a worker serves; FAILED_PRECONDITION (DEVICE_UNAVAILABLE) where it cannot be measured here. */
+export function requireDevice(devices: readonly Device[], { deviceClass, provider }: ServedDevice): DeviceFigures {
+  const device = devices.find((entry) => entry.provider === providerNames[provider]);
+  if (device?.available === true && device.figures) return device.figures;
   throw new LatheError(
     "FAILED_PRECONDITION",
-    `device class ${deviceClass} is not available here: ${device?.reason ?? "unknown class"}`,
+    `device class ${deviceClass} is not available here: ${device?.reason ?? `unknown provider ${provider}`}`,
     { reason: "DEVICE_UNAVAILABLE" },
   );
 }

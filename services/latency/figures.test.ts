@@ -10,6 +10,7 @@ const conditions = {
   inputHeight: 8,
   inputWidth: 16,
   threads: 2,
+  measuredOn: undefined,
 };
 const even = Float64Array.from({ length: 40 }, (_, i) => 0.1 + 0.0001 * (i % 2));
 const samples: Samples = {

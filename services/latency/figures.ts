@@ -5,7 +5,15 @@ import { ascending, driftOf, medianInterval, medianOf, outliersOf, percentile } 
 /** Device and settings of a measurement. */
 export type Conditions = Pick<
   LatencyFigures,
-  "device" | "deviceClass" | "runtime" | "precision" | "batchSize" | "inputHeight" | "inputWidth" | "threads"
+  | "device"
+  | "deviceClass"
+  | "runtime"
+  | "precision"
+  | "batchSize"
+  | "inputHeight"
+  | "inputWidth"
+  | "threads"
+  | "measuredOn"
 >;
 
 /** Bounds of a stable measurement: the runs' change from first to last, the share of time without a core, p95 / p50, and the calibration. */

@@ -2,11 +2,15 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect as connectBus } from "../../shared/events/bus";
+import { classesOf, Workers } from "../../shared/events/presence";
 import { entry } from "../../shared/process/entry";
 import type { ReadyFile } from "../../shared/process/boot";
 import { LatencyServiceClient } from "../../shared/proto/lathe/v1/latency";
 import { connect } from "../../shared/rpc/client";
+import { quiet } from "../../shared/testing/bus";
 import { startNats, type TestNats } from "../../shared/testing/nats";
+import { availableCores } from "./cpu";
 import { listDevices } from "./devices";
 import { thisMachine } from "./machine";
 import { until } from "../../shared/testing/until";
@@ -41,7 +45,7 @@ function start(env: Record<string, string>) {
 
 it("serves when ready, answers probes and calls, and stops in order on SIGTERM", async () => {
   const readyFile = join(folder, "ready.json");
-  const { child, ended, log } = start({ LATHE_READY_FILE: readyFile });
+  const { child, ended, log } = start({ LATHE_READY_FILE: readyFile, LATHE_DEVICE_CLASS: "rack-4" });
   await until(() => {
     if (child.exitCode !== null) throw new Error(log());
     return existsSync(readyFile);
@@ -53,12 +57,23 @@ it("serves when ready, answers probes and calls, and stops in order on SIGTERM",
   expect(text).toContain('nas_profiler_runs_total{kind="operators",outcome="ok"} 0');
   expect(text).toContain('grpc_method="ProfileNetwork"');
   const connection = connect(LatencyServiceClient, `127.0.0.1:${grpcPort}`);
-  const { devices } = await connection.api.listDevices({});
-  expect(devices.find(({ deviceClass }) => deviceClass === "cpu")).toMatchObject({ available: true });
+  const { devices, workers } = await connection.api.listDevices({});
+  const own = devices.find(({ deviceClass }) => deviceClass === "rack-4");
+  expect(own).toMatchObject({
+    available: true,
+    provider: "CPUExecutionProvider",
+    figures: { cpu: { cores: availableCores() } },
+  });
+  expect(workers).toEqual([{ id: expect.stringMatching(/^w-[0-9a-f]+$/) as string, figures: own?.figures }]);
   connection.close();
+  const bus = await connectBus({ url: nats.url, name: "test", logger: quiet });
+  expect(classesOf(await new Workers(bus).alive())).toEqual(["rack-4"]);
   child.kill("SIGTERM");
   expect(await ended).toBe(0);
   expect(log()).toContain('"msg":"stopped"');
+  // Its entry would live for some seconds more.
+  expect(await new Workers(bus).alive()).toEqual([]);
+  await bus.drain();
 });
 
 /** Makes the first measuring processes of a service kill themselves while they start, and keeps their number in a file. */
@@ -104,17 +119,26 @@ it("ends with the reason where every measuring process dies", async () => {
 });
 
 it("does not start with a wrong setting, and says so in one line", async () => {
-  const service = start({ LATHE_DEVICE_CLASS: "tpu" });
+  const service = start({
+    LATHE_DEVICE_CLASS: "rack.4",
+    LATHE_PROFILING_PROVIDER: "tpu",
+    LATHE_PROFILING_THREADS: String(availableCores() + 1),
+  });
   expect(await service.ended).toBe(2);
-  expect(service.log()).toContain('LATHE_DEVICE_CLASS is \\"tpu\\": must be one of cpu, cuda, tensorrt');
+  for (const fault of [
+    'LATHE_DEVICE_CLASS is \\"rack.4\\": must be 1 to 32 of a-z, 0-9 and -, and not begin with -',
+    'LATHE_PROFILING_PROVIDER is \\"tpu\\": must be one of cpu, cuda, tensorrt',
+    `must be at most ${availableCores()}, the logical cores of this process`,
+  ])
+    expect(service.log()).toContain(fault);
 });
 
 it("does not start for a device that the machine does not have", async () => {
-  const devices = await listDevices(thisMachine);
+  const devices = await listDevices(thisMachine, { deviceClass: "cpu", provider: "cpu" }, 1);
   const absent = devices.find(({ available }) => !available);
   // On a GPU node with its build of ONNX Runtime, the device is there.
   if (!absent) return;
-  const service = start({ LATHE_DEVICE_CLASS: absent.deviceClass });
+  const service = start({ LATHE_DEVICE_CLASS: "rack-4", LATHE_PROFILING_PROVIDER: absent.deviceClass });
   expect(await service.ended).toBe(1);
-  expect(service.log()).toContain(`cannot start: device class ${absent.deviceClass} is not available here`);
+  expect(service.log()).toContain(`cannot start: device class rack-4 is not available here`);
 });

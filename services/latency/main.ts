@@ -1,3 +1,4 @@
+import { announce } from "../../shared/events/presence";
 import { openBus } from "../../shared/events/service";
 import { Objects } from "../../shared/events/objects";
 import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
@@ -8,7 +9,7 @@ import { startServer } from "../../shared/rpc/server";
 import { serverSettings } from "../../shared/rpc/settings";
 import { schema } from "./config";
 import { consume } from "./consumer";
-import { findDevices, requireDevice } from "./devices";
+import { findDevices, requireDevice, servedDevice } from "./devices";
 import { observeProfiler } from "./metrics";
 import { startProfiler } from "./profiler";
 import { References } from "./references";
@@ -17,7 +18,9 @@ import { defaultSettings } from "./settings";
 
 void boot("latency", schema, async (booted) => {
   const { config, logger, metrics, readiness, shutdown, facts, ready } = booted;
-  facts.deviceClass = () => config.LATHE_DEVICE_CLASS;
+  const served = servedDevice(config.LATHE_DEVICE_CLASS, config.LATHE_PROFILING_PROVIDER);
+  const threads = config.LATHE_PROFILING_THREADS;
+  facts.deviceClass = () => served.deviceClass;
   const working = readiness.check("work queue");
   const { LATHE_HTTP_HOST: host, LATHE_HTTP_PORT: port } = config;
   const http = await startHttp({ host, port, metrics, readiness, logger, facts });
@@ -28,7 +31,7 @@ void boot("latency", schema, async (booted) => {
     stopping.abort(new LatheError("UNAVAILABLE", "the latency service is stopping", { reason: "SERVER_STOPPING" })),
   );
   const measuring = startProfiler();
-  const found = findDevices(() => measuring.devices(stopping.signal), {
+  const found = findDevices(() => measuring.devices(served, threads, stopping.signal), {
     signal: stopping.signal,
     onDied: (why) => {
       working.fail(why);
@@ -36,22 +39,27 @@ void boot("latency", schema, async (booted) => {
     },
   });
   const [bus, devices] = await Promise.all([openBus("latency", booted), found]);
-  requireDevice(devices, config.LATHE_DEVICE_CLASS);
-  const defaults = defaultSettings(config.LATHE_DEVICE_CLASS, config.LATHE_PROFILING_THREADS);
+  const figures = requireDevice(devices, served);
+  const cores = figures.cpu?.cores ?? 1;
+  const defaults = defaultSettings(served.deviceClass, threads, served.provider);
   const profiler = observeProfiler(measuring, new References(bus), metrics, logger);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
 
   const server = await startServer({
     ...serverSettings(config),
-    services: [latencyService({ bus, profiler, artifacts, devices, defaults, stopping: stopping.signal })],
+    services: [latencyService({ bus, profiler, artifacts, devices, defaults, cores, stopping: stopping.signal })],
     readiness,
     metrics,
     logger,
   });
   // The signal has aborted running calls. The server only has to send their answers.
   shutdown.step("grpc", () => server.stop(config.LATHE_SHUTDOWN_GRACE / 2));
-  const consumption = await consume({ bus, artifacts, profiler, defaults, leaseMs: config.LATHE_LEASE });
+  const consumption = await consume({ bus, artifacts, profiler, defaults, cores, leaseMs: config.LATHE_LEASE });
   shutdown.step("work queue", () => consumption.stop());
+  // Whoever sees this service ready finds its device class served.
+  const presence = announce(bus, figures);
+  shutdown.step("presence", () => presence.stop());
+  await presence.announced;
   working.ok();
   ready({ grpcPort: server.port, httpPort: http.port });
 });

@@ -77,7 +77,7 @@ export function observeProfiler(
     return figures;
   };
   return {
-    devices: (signal) => profiler.devices(signal),
+    devices: (served, threads, signal) => profiler.devices(served, threads, signal),
     free: (signal) => profiler.free(signal),
     pending: () => profiler.pending(),
     pids: () => profiler.pids(),

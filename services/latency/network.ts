@@ -2,7 +2,6 @@ import { openModel, type Model } from "../../shared/engine/model";
 import { calibrationOnnx } from "./calibration";
 import { processClock } from "./clock";
 import { conditionsOf } from "./conditions";
-import { providerOf } from "./devices";
 import type { Conditions } from "./figures";
 import { imageOf, type ImageSize } from "./image";
 import { sampleRuns, type Clock, type Samples, type Sampling } from "./sampling";
@@ -85,10 +84,10 @@ export async function prepared(model: Model): Promise<() => Promise<unknown>> {
 /** Opens a session for `use` and releases it afterwards. */
 async function withModel<T>(
   bytes: Uint8Array,
-  { deviceClass, threads }: ProfilingSettings,
+  { provider, threads }: ProfilingSettings,
   use: (model: Model) => Promise<T>,
 ): Promise<T> {
-  const model = await openModel(bytes, { provider: providerOf[deviceClass], threads });
+  const model = await openModel(bytes, { provider, threads });
   try {
     return await use(model);
   } finally {

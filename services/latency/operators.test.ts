@@ -40,7 +40,7 @@ const largest: Measured = {
   },
   conditions: {
     ...{ device: "", deviceClass: "cpu", runtime: "", precision: "fp32" },
-    ...{ batchSize: 1, inputHeight: 32, inputWidth: 64, threads: 1 },
+    ...{ batchSize: 1, inputHeight: 32, inputWidth: 64, threads: 1, measuredOn: undefined },
   },
 };
 

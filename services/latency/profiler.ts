@@ -2,6 +2,7 @@ import { computingEnvironment } from "../../shared/engine/native";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import type { ServedDevice } from "./devices";
 import type { Measured, Subject } from "./network";
 import type { MeasuredOperators } from "./operators";
 import type { ProfilingSettings } from "./settings";
@@ -9,7 +10,7 @@ import { Turns } from "../../shared/process/turns";
 
 /** A job of the measuring process. The process ends after one job. */
 export type Job =
-  | { kind: "devices" }
+  | { kind: "devices"; served: ServedDevice; threads: number }
   | { kind: "network"; subject: Subject; settings: ProfilingSettings }
   | { kind: "operators"; space: SearchSpace; settings: ProfilingSettings };
 
@@ -22,7 +23,8 @@ export interface Outcomes {
 
 /** Runs measurements one at a time, each in a child process of its own. Rejects as Worker.run does, or with the signal's reason. */
 export interface Profiler {
-  devices(signal: AbortSignal): Promise<Device[]>;
+  devices(served: ServedDevice, threads: number, signal: AbortSignal): Promise<Device[]>;
+  /** Measures a network at each of its batch sizes (measureNetwork). */
   network(subject: Subject, settings: ProfilingSettings, signal: AbortSignal): Promise<Measured[]>;
   operators(space: SearchSpace, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredOperators>;
   /** Turns.free of the measurements. */
@@ -43,7 +45,7 @@ export function startProfiler(): Profiler {
   const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal) =>
     (await turns.take(() => worker.run(job, { signal }), signal)) as Outcomes[K];
   return {
-    devices: (signal) => run({ kind: "devices" }, signal),
+    devices: (served, threads, signal) => run({ kind: "devices", served, threads }, signal),
     network: (subject, settings, signal) => run({ kind: "network", subject, settings }, signal),
     operators: (space, settings, signal) => run({ kind: "operators", space, settings }, signal),
     free: (signal) => turns.free(signal),

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import type { Bus } from "../../shared/events/bus";
 import type { JsonCodec } from "../../shared/events/catalog";
 import { Records } from "../../shared/events/records";
@@ -21,11 +20,7 @@ const codec: JsonCodec<Reference> = {
   },
 };
 
-/** A device with its runtime and threads, as a key of records. */
-function keyOf({ device, deviceClass, runtime, precision, threads }: Conditions): string {
-  const provenance = JSON.stringify([device, deviceClass, runtime, precision, threads]);
-  return `calibration/${createHash("sha256").update(provenance).digest("hex").slice(0, 32)}`;
-}
+const keyOf = ({ measuredOn }: Conditions): string => `calibration/${measuredOn?.key ?? ""}`;
 
 /** The calibration network's times on quiet devices, which all latency workers share and every restart keeps. */
 export class References {

@@ -2,6 +2,7 @@ import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { historyOnce } from "../../shared/events/history";
 import type { Objects } from "../../shared/events/objects";
+import { Workers } from "../../shared/events/presence";
 import { isToken } from "../../shared/events/subjects";
 import { invalidField, LatheError, type FieldViolation } from "../../shared/process/errors";
 import { admit } from "../../shared/process/turns";
@@ -17,7 +18,7 @@ import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { refuse, spaceViolations } from "../../shared/space/validate";
 import type { ObservedProfiler } from "./metrics";
-import { completeSettings, profilingViolations, type ProfilingSettings } from "./settings";
+import { completeSettings, profilingViolations, type ProfilingSettings, type ProfilingWorker } from "./settings";
 
 interface LatencyRpc {
   profiler: Pick<ObservedProfiler, "network" | "operators" | "pending">;
@@ -25,6 +26,8 @@ interface LatencyRpc {
   artifacts: Pick<Objects, "get">;
   devices: readonly Device[];
   defaults: ProfilingSettings;
+  /** Logical cores of this worker. */
+  cores: number;
   /** Aborts running calls when the service stops. */
   stopping: AbortSignal;
 }
@@ -34,11 +37,13 @@ const MAX_PENDING = 32;
 
 /** LatencyService. Calls wait for their turn until their deadline. */
 export function latencyService(options: LatencyRpc): Service {
-  const { bus, profiler, artifacts, devices, defaults, stopping } = options;
+  const { bus, profiler, artifacts, devices, defaults, cores, stopping } = options;
+  const workers = new Workers(bus);
+  const own = { deviceClass: defaults.deviceClass, cores };
   const admitMeasurement = () => admit(profiler.pending(), MAX_PENDING, "measurements", "PROFILER_BUSY");
   return service(LatencyServiceService, {
     profileNetwork: async (request, { signal: call }) => {
-      refuse("INVALID_REQUEST", "request", networkViolations(request, defaults));
+      refuse("INVALID_REQUEST", "request", networkViolations(request, own));
       admitMeasurement();
       const signal = AbortSignal.any([call, stopping]);
       const events = (await historyOnce(bus, request.searchId, 0, signal)).map(({ event }) => event);
@@ -51,13 +56,13 @@ export function latencyService(options: LatencyRpc): Service {
       return { latencies: await profiler.network(subject, settings, signal).catch(namingObject) };
     },
     profileOperators: async (request, { signal: call }) => {
-      const space = checkedSpace(request, defaults);
+      const space = checkedSpace(request, own);
       admitMeasurement();
       const settings = completeSettings(request.profiling, defaults);
       const { table, conditions } = await profiler.operators(space, settings, AbortSignal.any([call, stopping]));
       return { table, conditions };
     },
-    listDevices: () => ({ devices: [...devices] }),
+    listDevices: async () => ({ devices: [...devices], workers: await workers.alive() }),
   });
 }
 
@@ -106,20 +111,20 @@ const notModel = (kind: string) => `is of kind "${kind}", must be an ONNX networ
 
 function networkViolations(
   { searchId, object, profiling }: ProfileNetworkRequest,
-  { deviceClass }: ProfilingSettings,
+  own: ProfilingWorker,
 ): FieldViolation[] {
   const violations: FieldViolation[] = [];
   if (!isToken(searchId))
     violations.push({ field: "search_id", description: `is "${searchId}", must be the id of a search` });
   if (object === "" || !object.startsWith(`${searchId}/`))
     violations.push({ field: "object", description: `is "${object}", must be an object of search "${searchId}"` });
-  return [...violations, ...profilingViolations(profiling, deviceClass, "profiling.")];
+  return [...violations, ...profilingViolations(profiling, own, "profiling.")];
 }
 
-function checkedSpace({ space, profiling }: ProfileOperatorsRequest, { deviceClass }: ProfilingSettings): SearchSpace {
+function checkedSpace({ space, profiling }: ProfileOperatorsRequest, own: ProfilingWorker): SearchSpace {
   const inSpace = space
     ? spaceViolations(space, "space.")
     : [{ field: "space", description: "is missing, must be the search space to measure" }];
-  refuse("INVALID_REQUEST", "request", [...inSpace, ...profilingViolations(profiling, deviceClass, "profiling.")]);
+  refuse("INVALID_REQUEST", "request", [...inSpace, ...profilingViolations(profiling, own, "profiling.")]);
   return space as SearchSpace;
 }

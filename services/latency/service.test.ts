@@ -18,6 +18,7 @@ import {
 } from "../../shared/proto/lathe/v1/events";
 import { LatencyServiceClient, ProfileNetworkRequest } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { DeviceFigures } from "../../shared/proto/lathe/v1/result";
 import { deployOnnx } from "../../shared/network/deploy";
 import { buildDiscrete } from "../../shared/network/discrete";
 import { largestGenotype } from "../../shared/space/genotype";
@@ -26,6 +27,7 @@ import { uniform } from "../../shared/testing/spaces";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { searchNetworkOnnx } from "./blocks";
+import { availableCores } from "./cpu";
 import { consume } from "./consumer";
 import { listDevices } from "./devices";
 import { thisMachine } from "./machine";
@@ -51,6 +53,7 @@ const space: SearchSpace = {
   scales: [1, 2],
 };
 const defaults = defaultSettings("cpu", 1);
+const cores = availableCores();
 const profiling = { deviceClass: "cpu", warmupRuns: 1, timedRuns: 6, threads: 1 };
 const model = searchNetworkOnnx(largestGenotype(space));
 
@@ -68,9 +71,11 @@ beforeAll(async () => {
   await provision(bus);
   artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   profiler = observeProfiler(startProfiler(), new References(bus), metrics, logger);
-  const devices = await listDevices(thisMachine);
-  rpc = await startRpc([latencyService({ bus, profiler, artifacts, devices, defaults, stopping: stopping.signal })]);
-  consumption = await consume({ bus, artifacts, profiler, defaults });
+  const devices = await listDevices(thisMachine, { deviceClass: "cpu", provider: "cpu" }, 1);
+  rpc = await startRpc([
+    latencyService({ bus, profiler, artifacts, devices, defaults, cores, stopping: stopping.signal }),
+  ]);
+  consumption = await consume({ bus, artifacts, profiler, defaults, cores });
 });
 afterAll(async () => {
   await consumption?.stop();
@@ -210,7 +215,7 @@ describe("LatencyService", () => {
 
   it("names every fault of a request", async () => {
     const refused = { code: "INVALID_ARGUMENT", reason: "INVALID_REQUEST" };
-    const wrong = { deviceClass: "tensorrt", warmupRuns: -1, timedRuns: 0, threads: 1 };
+    const wrong = { deviceClass: "tensorrt", warmupRuns: -1, timedRuns: 0, threads: cores + 1 };
     await expect(
       client().profileNetwork(
         ProfileNetworkRequest.fromPartial({ searchId: "", object: "s-other/x/network.onnx", profiling: wrong }),
@@ -223,6 +228,10 @@ describe("LatencyService", () => {
         { field: "profiling.device_class" },
         { field: "profiling.warmup_runs" },
         { field: "profiling.timed_runs" },
+        {
+          field: "profiling.threads",
+          description: `is ${cores + 1}, must be at most ${cores}, the logical ${cores === 1 ? "core" : "cores"} of the device`,
+        },
       ].map((violation) => expect.objectContaining(violation) as unknown),
     });
     await expect(client().profileOperators({ space: undefined, profiling: undefined })).rejects.toMatchObject({
@@ -303,16 +312,17 @@ describe("LatencyService", () => {
   it("keeps the fastest calibration of stable measurements as the reference of a device", async () => {
     const references = new References(bus);
     const conditions = {
-      ...{ device: uniqueSearchId(), deviceClass: "cpu", runtime: "r", precision: "fp32" },
-      ...{ batchSize: 1, inputHeight: 8, inputWidth: 8 },
+      ...{ device: "a CPU", deviceClass: "cpu", runtime: "r", precision: "fp32" },
+      ...{ batchSize: 1, inputHeight: 8, inputWidth: 8, threads: 2 },
     };
-    const figures = async (calibration: number, waitedMs = 0, threads = 2) =>
+    const key = uniqueSearchId();
+    const figures = async (calibration: number, waitedMs = 0, device = key) =>
       references.figures({
         samples: {
           ...{ seconds: new Float64Array(50).fill(0.1), warmupRuns: 8, isWarm: true, elapsedMs: 1000, waitedMs },
           calibration: Float64Array.of(calibration),
         },
-        conditions: { ...conditions, threads },
+        conditions: { ...conditions, measuredOn: DeviceFigures.fromPartial({ key: device }) },
       });
     expect(await figures(0.002, 900)).toMatchObject({ stable: false, calibrationReferenceSeconds: 0.002 });
     // An unstable measurement left no reference.
@@ -321,8 +331,10 @@ describe("LatencyService", () => {
     expect(await figures(0.005)).toMatchObject({
       ...{ stable: false, calibrationReferenceSeconds: 0.0025, p50Seconds: 0.1, calibratedP50Seconds: 0.05 },
     });
-    // The time with other threads is another one.
-    expect(await figures(0.004, 0, 1)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.004 });
+    expect(await figures(0.004, 0, uniqueSearchId())).toMatchObject({
+      stable: true,
+      calibrationReferenceSeconds: 0.004,
+    });
   });
 
   it("ends running calls when the service stops", async () => {

@@ -4,7 +4,6 @@ import { openModel } from "../../shared/engine/model";
 import { LatheError } from "../../shared/process/errors";
 import { calibrationOnnx } from "./calibration";
 import { processClock } from "./clock";
-import { providerOf } from "./devices";
 import { measureNetwork, prepared, sampleModel, type Measured } from "./network";
 import type { Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
@@ -33,8 +32,8 @@ const REFERENCE_RUNS = 50;
  * in the beginning, is divided out, because a device's speed drifts in the minutes that a table takes.
  */
 export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Timer) => Promise<T>): Promise<T> {
-  const { warmupRuns, timedRuns, threads } = settings;
-  const options = { provider: providerOf[settings.deviceClass], threads };
+  const { warmupRuns, timedRuns, provider, threads } = settings;
+  const options = { provider, threads };
   const sampling: Sampling = {
     ...{ warmupRuns, timedRuns, enough: ENOUGH },
     ...{ budgetMs: BUDGET_MS, minimumRuns: Math.min(MINIMUM_RUNS, timedRuns) },

@@ -11,7 +11,7 @@ import { withTimer } from "./timer";
 serveWorker<Job, never, Outcomes[keyof Outcomes]>(async (job, { signal }) => {
   switch (job.kind) {
     case "devices":
-      return listDevices(thisMachine);
+      return listDevices(thisMachine, job.served, job.threads);
     case "network":
       return measureNetwork(job.subject, job.settings, signal);
     case "operators":

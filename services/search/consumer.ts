@@ -8,6 +8,8 @@ import type { Consumption } from "../../shared/events/pulls";
 import { ALL_EVENTS, DURABLES, EVENTS_STREAM } from "../../shared/events/subjects";
 import { endSearchTrace } from "../../shared/process/tracing/searchTrace";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
+import { Devices } from "./devices";
+import { DeviceWatch } from "./deviceWatch";
 import type { SearchMetrics } from "./metrics";
 import type { Projection } from "./projection";
 import { ENDS, isEnd, isEnded } from "./record";
@@ -19,6 +21,8 @@ const SWEEP_GRACE_MS = 5_000;
 interface ConsumerOptions {
   /** Time between two sweeps; 30 s. */
   sweepMs?: number;
+  /** Time between two looks for the workers of searches that need one; 2 s. */
+  lookMs?: number;
   /** Delay before the first repetition of an event. */
   backoffMs?: number;
 }
@@ -32,19 +36,22 @@ export async function consume(
   bus: Bus,
   projection: Projection,
   metrics: SearchMetrics,
-  { sweepMs = 30_000, backoffMs = 250 }: ConsumerOptions = {},
+  { sweepMs = 30_000, lookMs = 2_000, backoffMs = 250 }: ConsumerOptions = {},
 ): Promise<Consumption> {
   const sweep = new Sweep(bus, projection);
+  const waiting = new DeviceWatch(new Devices(bus), projection, bus.logger);
   const following = new Map<string, () => void>();
   let stopped = false;
   const leave = (searchId: string) => {
     following.get(searchId)?.();
     following.delete(searchId);
+    waiting.forget(searchId);
     metrics.remove(searchId);
   };
   const follow = (search: Search) => {
     if (isEnded(search)) return leave(search.id);
     metrics.show(search);
+    waiting.note(search);
     if (stopped || following.has(search.id)) return;
     let pending = search.state === SearchState.SEARCH_STATE_PENDING;
     following.set(
@@ -97,9 +104,11 @@ export async function consume(
     },
   });
   const timer = setInterval(() => void sweepSoon(), sweepMs);
+  const looks = setInterval(() => bus.status().connected && void waiting.look(), lookMs);
   return {
     stop: async () => {
       clearInterval(timer);
+      clearInterval(looks);
       await consumption.stop();
       // A sweep under way still writes records.
       await Promise.race([sweeping, sleep(SWEEP_GRACE_MS)]);

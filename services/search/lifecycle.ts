@@ -52,6 +52,11 @@ const RULES: { [N in EventName]: Rule<N> } = {
     search: { state: SearchState.SEARCH_STATE_RUNNING, resumptions: resumption, ...revived(search, time) },
   }),
   "search.cancelled": () => ({ search: { state: SearchState.SEARCH_STATE_CANCELLED } }),
+  "device.availability.changed": ({ search }, { available, message }, time) => ({
+    search: available
+      ? condition(search, "Device", TRUE, "DEVICE_SERVED", message, time)
+      : condition(search, "Device", FALSE, "DEVICE_NOT_SERVED", message, time),
+  }),
   "network.kept": ({ search }, data, time) =>
     data.genotype
       ? {
@@ -238,6 +243,7 @@ const MOOT_AFTER_FAILURE: ReadonlySet<EventName> = new Set([
   "search.cancelled",
   "search.failed",
   "health.alarm.raised",
+  "device.availability.changed",
   "work.failed",
 ]);
 

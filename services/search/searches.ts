@@ -16,6 +16,7 @@ import {
 import { specDigest } from "../../shared/spec/resolve";
 import { Admission } from "./admission";
 import { page } from "./list";
+import { Devices, mayWait } from "./devices";
 import { CLIENT_RETRY_MS, type Projection } from "./projection";
 import { isEnded, newRecord, stateName } from "./record";
 import { validateStart } from "./validate";
@@ -35,6 +36,7 @@ export class Searches {
     private readonly bus: Bus,
     private readonly projection: Projection,
     maxSearches: number,
+    private readonly devices = new Devices(bus),
   ) {
     this.admission = new Admission(projection.places, maxSearches);
     const claim = { toJSON: (value: Claim) => value, fromJSON: (json: unknown) => json as Claim };
@@ -42,21 +44,28 @@ export class Searches {
   }
 
   /**
-   * Stores and starts a search, if there is room for it. It writes the claim of the request id, the record and search.created, in this
+   * Stores and starts a search, if there is room for it and its device class is served. It writes the claim of the request id, the record and search.created, in this
    * order. A repetition of the same request continues where the first was cut off; without one the sweep does.
    */
   async start(request: StartSearchRequest): Promise<Search> {
     const { spec, space, requestId } = validateStart(request);
+    const { waitForDevice = false } = request;
     const specSha256 = specDigest(spec);
     const fresh: Claim = { searchId: newSearchId(), specSha256 };
     const store = async () => {
       const searchId = await this.claim(requestId, fresh);
       const created = newRecord(searchId, { spec, space, specSha256 }, new Date(), requestId);
       await this.projection.change(searchId, (current) => (current ? undefined : created));
+      const record = await this.projection.current(searchId);
+      if (!waitForDevice || !(await this.devices.tell(record))) return record.search;
       return (await this.projection.current(searchId)).search;
     };
     const isRepetition = requestId !== "" && (await this.claims.get(requestId)) !== undefined;
-    return isRepetition ? store() : this.admission.admit(fresh.searchId, store);
+    if (isRepetition) return store();
+    // Without room in the store, that is the reason of the refusal.
+    if (!waitForDevice && this.bus.room.fault() === undefined)
+      await this.devices.requireServed(spec, mayWait(request.spec));
+    return this.admission.admit(fresh.searchId, store);
   }
 
   /** A page of the list, as ListSearches gives it; only the records of the page are read. */

@@ -122,14 +122,14 @@ describe("the work of a search that ends", () => {
   const measured = { cost: { metric: CostMetric.COST_METRIC_LATENCY }, profiling: { deviceClass: "gpu0" } };
 
   it("leaves the queue, although no worker serves its device class", async () => {
-    const { id } = await begin(measured);
+    const { id } = await begin(measured, "", true);
     await until(async () => (await queued(id)).length === 1);
     await api.cancelSearch({ searchId: id, reason: "" });
     await until(async () => (await queued(id)).length === 0);
   });
 
   it("leaves the queue where it was queued after the end, by a process that died since", async () => {
-    const { id } = await begin(measured);
+    const { id } = await begin(measured, "", true);
     await until(async () => (await queued(id)).length === 1);
     await api.cancelSearch({ searchId: id, reason: "" });
     await until(async () => (await queued(id)).length === 0);
@@ -141,14 +141,15 @@ describe("the work of a search that ends", () => {
   });
 
   it("leaves the queue at once when the search is deleted, and its watch ends", async () => {
-    const { id } = await begin(measured);
+    const { id } = await begin(measured, "", true);
     await until(async () => (await queued(id)).length === 1);
     await withoutConsumer(async () => {
       // The cancellation is removed before the watch has read it, as on a busy machine.
       const open = watch(bus, new Feeds(bus, projection), (await projection.get(id)).search, {
         ...{ fromSequence: 0, includeProgress: false, signal: patience() },
       });
-      expect((await open.next()).value).toMatchObject({ event: { $case: "searchCreated" } });
+      for (const $case of ["searchCreated", "deviceAvailabilityChanged"])
+        expect((await open.next()).value).toMatchObject({ event: { $case } });
       await purgeSearch(bus, id);
       expect(await queued(id)).toEqual([]);
       expect(await open.next()).toMatchObject({ done: true });

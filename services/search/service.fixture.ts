@@ -1,6 +1,7 @@
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { publishEvent } from "../../shared/events/publisher";
+import type { Announcement } from "../../shared/events/presence";
 import type { Consumption } from "../../shared/events/pulls";
 import { takeWork, type WorkItem } from "../../shared/events/work";
 import type { LatheError } from "../../shared/process/errors";
@@ -8,6 +9,7 @@ import { createMetrics } from "../../shared/process/metrics";
 import { SearchServiceClient, SearchState, Search, type WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { resolve } from "../../shared/spec/resolve";
 import { startTestBus } from "../../shared/testing/bus";
+import { announceDevice } from "../../shared/testing/devices";
 import type { TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
@@ -29,6 +31,7 @@ export const metrics = createMetrics();
 const observed = searchMetrics(metrics);
 export const trained: WorkItem<"train">[] = [];
 let trainers: Consumption;
+let presence: Announcement;
 export const opened: Consumption[] = [];
 
 afterEach(async () => {
@@ -40,6 +43,7 @@ export let api: ReturnType<typeof client>;
 
 beforeAll(async () => {
   ({ nats, bus } = await startTestBus());
+  presence = await announceDevice(bus);
   projection = new Projection(bus, host);
   consumption = await consume(bus, projection, observed, { backoffMs: 10 });
   rpc = await startRpc([searchService(bus, projection, 1_000)]);
@@ -54,6 +58,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await rpc?.stop();
   await trainers?.stop();
+  await presence?.stop();
   await consumption?.stop();
   await bus?.drain();
   await nats?.stop();
@@ -75,8 +80,12 @@ export const failure = (run: Promise<unknown>): Promise<LatheError> =>
     (error: LatheError) => error,
   );
 
-export async function begin(overrides: Parameters<typeof tinySpec>[0] = {}, requestId = ""): Promise<Search> {
-  const { search } = await api.startSearch({ spec: tinySpec(overrides), requestId });
+export async function begin(
+  overrides: Parameters<typeof tinySpec>[0] = {},
+  requestId = "",
+  waitForDevice = false,
+): Promise<Search> {
+  const { search } = await api.startSearch({ spec: tinySpec(overrides), requestId, waitForDevice });
   return search!;
 }
 

@@ -8,6 +8,7 @@ import {
   ALL_EVENTS,
   ALL_WORK,
   DEAD_LETTERS_STREAM,
+  DEVICES_BUCKET,
   EVENTS_STREAM,
   OBJECT_BUCKETS,
   RECORD_BUCKETS,
@@ -29,6 +30,8 @@ export interface ProvisionOptions {
 const MAX_WORK_ITEMS = 100_000;
 /** The oldest dead letters give way to new ones. A bound in bytes would reserve that room in the account. */
 const MAX_DEAD_LETTERS = 1_000;
+/** An entry that its worker has not written again for so long lapses: three announcements. */
+const PRESENCE_MS = 15_000;
 /** The description of every stream of Lathe: its mark. A mark in the metadata would be lost, because nats-server before 2.10 drops it. */
 const MARK = "Made by Lathe, which keeps its settings";
 
@@ -66,6 +69,12 @@ export function streamSettings({ replicas = 1, objectBytes = -1 }: ProvisionOpti
     settings(EVENTS_STREAM, [ALL_EVENTS], { duplicate_window: nanos(600_000) }),
     settings(WORK_STREAM, [ALL_WORK], work),
     ...RECORD_BUCKETS.map((bucket) => settings(recordStream(bucket), [recordSubject(bucket, ">")], record)),
+    // A message may not be known as a duplicate for longer than it is kept.
+    settings(recordStream(DEVICES_BUCKET), [recordSubject(DEVICES_BUCKET, ">")], {
+      ...record,
+      max_age: nanos(PRESENCE_MS),
+      duplicate_window: nanos(PRESENCE_MS),
+    }),
     ...OBJECT_BUCKETS.map((bucket) => {
       const subjects = [chunkSubject(bucket, ">"), manifestSubject(bucket, ">")];
       return settings(objectStream(bucket), subjects, { max_bytes: objectBytes, allow_rollup_hdrs: true });

@@ -14,11 +14,14 @@ export const HANDBACKS_BUCKET = "HANDBACKS";
 export const REQUESTS_BUCKET = "REQUESTS";
 /** Times of the calibration network on quiet devices (services/latency/references.ts). */
 export const MEASUREMENTS_BUCKET = "MEASUREMENTS";
+/** The latency workers that are alive. Each entry lapses unless its worker writes it again (presence.ts). */
+export const DEVICES_BUCKET = "DEVICES";
 export const CHECKPOINTS_BUCKET = "CHECKPOINTS";
 export const ARTIFACTS_BUCKET = "ARTIFACTS";
 
 export type ObjectBucket = typeof CHECKPOINTS_BUCKET | typeof ARTIFACTS_BUCKET;
 export const OBJECT_BUCKETS: readonly ObjectBucket[] = [CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET];
+/** The buckets whose records stay until they are removed. */
 export const RECORD_BUCKETS: readonly string[] = [
   ...[SEARCHES_BUCKET, LISTING_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET],
   MEASUREMENTS_BUCKET,

@@ -7,7 +7,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
 
-function parsed<T>(expected: string, parse: (text: string) => T | undefined) {
+/** A value of a type of its own, made from the text; undefined where it is not as expected. */
+export function parsed<T>(expected: string, parse: (text: string) => T | undefined) {
   return z.string({ error: `must be ${expected}` }).transform((text, context): T => {
     const value = parse(text);
     if (value !== undefined) return value;

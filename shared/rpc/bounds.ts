@@ -11,6 +11,7 @@ import {
   snakeCase,
   type Bounds,
 } from "../spec/bounds";
+import { MAX_DEVICE_CLASS_LENGTH } from "../spec/deviceClass";
 import {
   MAX_CANDIDATES,
   MAX_CHANNELS,
@@ -147,7 +148,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   ShrinkingSpec: section(NUMBERS.shrinking),
   CostSpec: section(NUMBERS.cost),
   RetrainingSpec: section(NUMBERS.retraining),
-  ProfilingSpec: { ...section(NUMBERS.profiling), device_class: text(63) },
+  ProfilingSpec: { ...section(NUMBERS.profiling), device_class: text(MAX_DEVICE_CLASS_LENGTH) },
   SamplingSpec: section(NUMBERS.sampling),
   HealthSpec: section(NUMBERS.health),
   AugmentationSpec: section(NUMBERS.augmentation),

@@ -21,6 +21,7 @@ import {
   enumWord,
   snakeCase,
 } from "./bounds";
+import { DEVICE_CLASS_RULE, isDeviceClass } from "./deviceClass";
 import { checkFolder, refuseFolderFields } from "./folder";
 import { resolvePolicies } from "./health";
 import { isPreset, presetSpec, type ResolvedSpec } from "./presets";
@@ -197,13 +198,8 @@ function checkAcrossFields({ training, shrinking, cost, retraining, augmentation
 }
 
 function checkNames({ labels, profiling }: ResolvedSpec, fault: Fault): void {
-  // The device class is a token of the subject of its work queue.
   const device = profiling.deviceClass;
-  if (!/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(device))
-    fault(
-      "profiling.device_class",
-      `is "${clip(device)}", must be 1 to 63 lower-case letters, digits and inner hyphens`,
-    );
+  if (!isDeviceClass(device)) fault("profiling.device_class", `is "${clip(device)}", must be ${DEVICE_CLASS_RULE}`);
   const entries = Object.entries(labels);
   if (entries.length > MAX_LABELS) fault("labels", `has ${entries.length} entries, must have at most ${MAX_LABELS}`);
   for (const [key, value] of entries.slice(0, MAX_LABELS)) {

@@ -23,7 +23,8 @@ const AGAINST_SCHEMA: BadValue[] = [
     values: { supernet: { gpus: 1, resourceClaims: [{ name: "gpu", resourceClaimName: "a" }] } },
     names: "/supernet/resourceClaims",
   },
-  { values: { latency: { deviceClass: "gpu" } }, names: "/latency/deviceClass" },
+  { values: { latency: { deviceClass: "GPU!" } }, names: "/latency/deviceClass" },
+  { values: { latency: { profilingProvider: "gpu" } }, names: "/latency/profilingProvider" },
   { values: { latency: { targets: [{ deviceClass: "cpu" }] } }, names: "/latency/targets/0" },
   { values: { latency: { targets: [{ name: "a-name-too-long-for-dns" }] } }, names: "/latency/targets/0/name" },
   { values: { gpu: { resourceName: "gpu" } }, names: "/gpu/resourceName" },
@@ -53,6 +54,7 @@ const INCOHERENT: BadValue[] = [
   },
   { values: { latency: { deviceClass: "tensorrt" } }, names: "latency.gpus is 0" },
   { values: { latency: { targets: [{ name: "t4", deviceClass: "cuda" }] } }, names: "latency.targets[t4].gpus is 0" },
+  { values: { latency: { deviceClass: "t4", gpus: 1 } }, names: "latency.profilingProvider is cpu" },
   { values: { latency: { targets: [{ name: "a" }, { name: "a" }] } }, names: "latency.targets has two of name a" },
   {
     values: { fullnameOverride: "l".repeat(48), latency: { targets: [{ name: "rtx-6000" }] } },
