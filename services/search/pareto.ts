@@ -1,18 +1,12 @@
-import { candidateOf, leftOut, type Candidate } from "../../shared/comparison/candidate";
+import { candidateOfSearch, type Candidate } from "../../shared/comparison/candidate";
 import { filtered, hasLabels } from "../../shared/comparison/filter";
 import { frontsOf } from "../../shared/comparison/fronts";
 import type { LeftOutSearch } from "../../shared/proto/lathe/v1/pareto";
-import {
-  ConditionStatus,
-  SearchState,
-  type ListParetoFrontsRequest,
-  type ListParetoFrontsResponse,
-  type Search,
-} from "../../shared/proto/lathe/v1/search";
+import type { ListParetoFrontsRequest, ListParetoFrontsResponse } from "../../shared/proto/lathe/v1/search";
 import { refuse } from "../../shared/space/validate";
 import { newestFirst } from "./list";
 import type { Projection } from "./projection";
-import { isEnded, stateName } from "./record";
+import { isEnded } from "./record";
 import { searchIdFault } from "./validate";
 
 const DEFAULT_LIMIT = 200;
@@ -29,7 +23,7 @@ export async function listParetoFronts(
   const read = new Set<string>();
   for await (const { key, value } of projection.records.eachOf(ids)) {
     read.add(key);
-    const found = ofSearch(value.search);
+    const found = candidateOfSearch(value.search);
     const why = "leftOut" in found ? found.leftOut : filtered(found.candidate, request);
     if (why) out.push(why);
     else if ("candidate" in found) candidates.push(found.candidate);
@@ -58,15 +52,4 @@ async function chosen(
     .sort(newestFirst);
   const ids = ended.slice(0, Math.min(limit || DEFAULT_LIMIT, MAX_LIMIT)).map(({ id }) => id);
   return { ids, omitted: ended.length - ids.length };
-}
-
-/** The network of a search, or why it has none that can be compared. */
-function ofSearch({ id: searchId, state, spec, result, conditions }: Search): ReturnType<typeof candidateOf> {
-  const ended = { searchId, name: spec?.labels.name ?? "", spec, result };
-  if (!isEnded({ state })) return { leftOut: leftOut(ended, "NOT_ENDED", `the search is ${stateName(state)}`) };
-  const kept = conditions.some(
-    ({ type, status }) => type === "Kept" && status === ConditionStatus.CONDITION_STATUS_TRUE,
-  );
-  if (state === SearchState.SEARCH_STATE_SUCCEEDED || kept) return candidateOf(ended);
-  return { leftOut: leftOut(ended, "NO_NETWORK", `the search is ${stateName(state)} and has no network`) };
 }

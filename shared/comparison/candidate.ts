@@ -1,6 +1,8 @@
 import { LeftOutSearch, ParetoConditions, ParetoPoint } from "../proto/lathe/v1/pareto";
 import { DecidedBy, type SearchResult } from "../proto/lathe/v1/result";
+import { ConditionStatus, SearchState, type Search } from "../proto/lathe/v1/search";
 import { DatasetKind, DatasetSpec, type SearchSpec } from "../proto/lathe/v1/spec";
+import { enumWord } from "../spec/bounds";
 
 /** A search that has ended with a network, as its record or its result folder gives it. */
 export interface Ended {
@@ -73,6 +75,19 @@ export function candidateOf(ended: Ended): { candidate: Candidate } | { leftOut:
       ...{ labels: spec?.labels ?? {}, data: dataOf(spec) },
     },
   };
+}
+
+/** The network of a search by its record, or why it is no candidate. */
+export function candidateOfSearch(search: Search): ReturnType<typeof candidateOf> {
+  const { id: searchId, state, spec, result, conditions } = search;
+  const ended = { searchId, name: spec?.labels.name ?? "", spec, result };
+  const kept = conditions.some(
+    ({ type, status }) => type === "Kept" && status === ConditionStatus.CONDITION_STATUS_TRUE,
+  );
+  if (state === SearchState.SEARCH_STATE_SUCCEEDED || kept) return candidateOf(ended);
+  const is = `the search is ${enumWord(SearchState, "SEARCH_STATE_", state).toUpperCase()}`;
+  const over = state === SearchState.SEARCH_STATE_FAILED || state === SearchState.SEARCH_STATE_CANCELLED;
+  return { leftOut: over ? leftOut(ended, "NO_NETWORK", `${is} and has no network`) : leftOut(ended, "NOT_ENDED", is) };
 }
 
 /** The data set of a spec as a text: all fields but the licence, and the seed where it decides the scenes. */

@@ -117,6 +117,7 @@ describe("a report", () => {
       "epochs.svg",
       "seconds.svg",
       "cost-target.svg",
+      "miou-latency.svg",
     ]);
     for (const file of written.files) expect(readFileSync(join(folder, "report", file)).length).toBeGreaterThan(100);
     for (const file of written.files.slice(2)) expect(report).toContain(`](${file})`);
