@@ -61,7 +61,7 @@ async function pareto(searches: string[], flags: ParetoFlags): Promise<void> {
   const found =
     folders.length === 0 ? await ofService(ids, request, flags) : await ofBoth(folders, ids, request, flags);
   const plotted = found.fronts.filter(({ points }) => points.length > 1);
-  const written = flags.svg === undefined ? [] : await writePlots(flags.svg, plotted);
+  const written = flags.svg === undefined ? [] : writePlots(flags.svg, plotted);
   if (flags.svg !== undefined && plotted.length === 0) complain("no plot was written: no two searches can be compared");
   if (flags.json) return printJson(ListParetoFrontsResponse.toJSON(found));
   const { fronts, leftOut, omitted } = found;
@@ -127,9 +127,12 @@ async function ofBoth(
 }
 
 /** Writes a plot for each front and returns the paths. */
-async function writePlots(file: string, fronts: readonly ParetoFront[]): Promise<string[]> {
+function writePlots(file: string, fronts: readonly ParetoFront[]): string[] {
   // Loaded here alone, because ECharts takes longer to load than the command to run.
-  const [{ paretoPlot }, { svgOf }] = await Promise.all([import("../plot/pareto.js"), import("../plot/svg.js")]);
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- TypeScript wants an ending on import() that Jest does not resolve
+  const { paretoPlot } = require("../plot/pareto") as typeof import("../plot/pareto");
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- as above
+  const { svgOf } = require("../plot/svg") as typeof import("../plot/svg");
   const { dir, name, ext } = parse(file);
   return fronts.map((front, index) => {
     const own = index === 0 ? file : resolve(userFolder(), dir, `${name}-${index + 1}${ext}`);

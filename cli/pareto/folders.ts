@@ -35,7 +35,7 @@ function readSearch(folder: string): Ended {
   const file = join(folder, RESULT);
   try {
     const json: unknown = JSON.parse(readFileSync(file, "utf8"));
-    if (typeof json !== "object" || json === null) throw new Error("it is no object");
+    if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("it is no object");
     return searchOf(json as Record<string, unknown>, folder);
   } catch (error) {
     throw noResult(`${file} cannot be read as the result of a search: ${(error as Error).message}`, error);

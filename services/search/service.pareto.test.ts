@@ -1,37 +1,10 @@
-import { NetworkProfiled, NetworkTrained } from "../../shared/proto/lathe/v1/events";
-import { ListParetoFrontsRequest, SearchState } from "../../shared/proto/lathe/v1/search";
+import { ListParetoFrontsRequest } from "../../shared/proto/lathe/v1/search";
 import { DatasetKind } from "../../shared/proto/lathe/v1/spec";
-import { api, begin, failure, inState, made, publish } from "./service.fixture";
+import { succeeded } from "./pareto.fixture";
+import { api, begin, failure } from "./service.fixture";
 
 const fronts = (request: Parameters<typeof ListParetoFrontsRequest.fromPartial>[0]) =>
   api.listParetoFronts(ListParetoFrontsRequest.fromPartial(request));
-
-interface Figures {
-  miou: number;
-  ms: number;
-  device?: string;
-}
-
-/** A search that has succeeded with a network of these figures. */
-async function succeeded({ miou, ms, device = "a processor" }: Figures, labels: Record<string, string>) {
-  const { id } = await begin({ labels });
-  const p50Seconds = ms / 1000;
-  await publish(
-    id,
-    { type: "network.trained", data: NetworkTrained.fromPartial({ ...made.trained.data, validationMiou: miou }) },
-    {
-      type: "network.profiled",
-      data: NetworkProfiled.fromPartial({
-        latency: {
-          ...{ device, deviceClass: "cpu", runtime: "onnxruntime-node", precision: "fp32", batchSize: 1, runs: 100 },
-          ...{ inputHeight: 64, inputWidth: 128, threads: 1, p50Seconds, framesPerSecond: 1 / p50Seconds },
-        },
-      }),
-    },
-  );
-  await inState(id, SearchState.SEARCH_STATE_SUCCEEDED);
-  return id;
-}
 
 describe("ListParetoFronts", () => {
   it("has a front for each device, and says why a search is left out", async () => {
