@@ -5,7 +5,7 @@ import { enumWord } from "../spec/bounds";
 import { leftOut, type Candidate } from "./candidate";
 
 /** The conditions of a comparison; an empty text and 0 ask for nothing. */
-export type ParetoFilter = Omit<ListParetoFrontsRequest, "searchIds" | "limit">;
+type ParetoFilter = Omit<ListParetoFrontsRequest, "searchIds" | "limit">;
 
 const kindName = (kind: DatasetKind) => enumWord(DatasetKind, "DATASET_KIND_", kind);
 
