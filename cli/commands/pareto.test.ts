@@ -14,7 +14,7 @@ const folder = mkdtempSync(join(tmpdir(), "lathe-pareto-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 afterEach(() => jest.restoreAllMocks());
 
-/** What `lathe pareto` prints. */
+/** The output of `lathe pareto`. */
 async function pareto(...args: string[]): Promise<{ out: string; err: string }> {
   const said = { out: "", err: "" };
   const note = (key: keyof typeof said) => (text: unknown) => {

@@ -23,7 +23,7 @@ export function rowsOf({ points }: ParetoFront): string[][] {
   });
 }
 
-/** What a point is called: the name of its search, else its id. */
+/** The title of a point: the name of its search, else its id. */
 export const titleOf = ({ name, searchId }: ParetoPoint): string => name || searchId;
 
 /** On what data and how the points of a front were measured: a line on the mIoU and one on the latency. */

@@ -28,7 +28,7 @@ export async function listParetoFronts(
     if (why) out.push(why);
     else if ("candidate" in found) candidates.push(found.candidate);
   }
-  // Of searches that were listed, some may have been deleted meanwhile; a named one that does not exist is refused.
+  // Listed searches may have been deleted meanwhile; a named one that does not exist is refused.
   if (request.searchIds.length > 0) for (const id of ids) if (!read.has(id)) await projection.get(id);
   return { fronts: frontsOf(candidates), leftOut: out, omitted };
 }

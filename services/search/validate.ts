@@ -33,7 +33,7 @@ export function validateStart(request: StartSearchRequest): {
   return { ...resolved, requestId };
 }
 
-/** What is wrong with the id of a search; undefined where it may be looked up. */
+/** The fault of the id of a search; undefined where it may be looked up. */
 export function searchIdFault(id: string): string | undefined {
   if (id === "") return "is not set, must be given";
   return isToken(id) ? undefined : `is "${clip(id)}", must be 1 to 64 of a-z, 0-9 and -, and not begin with -`;

@@ -33,7 +33,7 @@ function fingerprints(candidates: readonly Candidate[]): (candidate: Candidate) 
   };
 }
 
-/** What must agree beside the data, so that two mIoUs and two latencies are comparable. */
+/** All that must agree beside the data, so that two mIoUs and two latencies are comparable. */
 const measuredAs = ({ datasetSha256: _, datasetKind: __, datasetPath: ___, ...rest }: ParetoConditions): unknown =>
   rest;
 
