@@ -11,6 +11,7 @@ import { consume } from "./consumer";
 import { findDevices, requireDevice } from "./devices";
 import { observeProfiler } from "./metrics";
 import { startProfiler } from "./profiler";
+import { References } from "./references";
 import { latencyService } from "./rpc";
 import { defaultSettings } from "./settings";
 
@@ -26,8 +27,8 @@ void boot("latency", schema, async (booted) => {
   shutdown.signal.addEventListener("abort", () =>
     stopping.abort(new LatheError("UNAVAILABLE", "the latency service is stopping", { reason: "SERVER_STOPPING" })),
   );
-  const profiler = observeProfiler(startProfiler(), metrics, logger);
-  const found = findDevices(() => profiler.devices(stopping.signal), {
+  const measuring = startProfiler();
+  const found = findDevices(() => measuring.devices(stopping.signal), {
     signal: stopping.signal,
     onDied: (why) => {
       working.fail(why);
@@ -37,6 +38,7 @@ void boot("latency", schema, async (booted) => {
   const [bus, devices] = await Promise.all([openBus("latency", booted), found]);
   requireDevice(devices, config.LATHE_DEVICE_CLASS);
   const defaults = defaultSettings(config.LATHE_DEVICE_CLASS, config.LATHE_PROFILING_THREADS);
+  const profiler = observeProfiler(measuring, new References(bus), metrics, logger);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
 
   const server = await startServer({

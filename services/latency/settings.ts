@@ -13,7 +13,8 @@ export interface ProfilingSettings {
 
 /** Values of the fields that a request does not set. */
 export function defaultSettings(deviceClass: DeviceClass, threads: number): ProfilingSettings {
-  return { deviceClass, warmupRuns: 10, timedRuns: 100, threads };
+  const { warmupRuns, timedRuns } = NUMBERS.profiling;
+  return { deviceClass, warmupRuns: warmupRuns.small, timedRuns: timedRuns.small, threads };
 }
 
 /** Every fault of a profiling spec for this worker. Field names begin with the prefix ("profiling."). */

@@ -12,12 +12,17 @@ export const LISTING_BUCKET = "LISTING";
 export const HANDBACKS_BUCKET = "HANDBACKS";
 /** The search that each request id has started. */
 export const REQUESTS_BUCKET = "REQUESTS";
+/** Times of the calibration network on quiet devices (services/latency/references.ts). */
+export const MEASUREMENTS_BUCKET = "MEASUREMENTS";
 export const CHECKPOINTS_BUCKET = "CHECKPOINTS";
 export const ARTIFACTS_BUCKET = "ARTIFACTS";
 
 export type ObjectBucket = typeof CHECKPOINTS_BUCKET | typeof ARTIFACTS_BUCKET;
 export const OBJECT_BUCKETS: readonly ObjectBucket[] = [CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET];
-export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, LISTING_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET];
+export const RECORD_BUCKETS: readonly string[] = [
+  ...[SEARCHES_BUCKET, LISTING_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET],
+  MEASUREMENTS_BUCKET,
+];
 
 /** Messages of the services to each other about room in the store; not stored. */
 export const STORAGE_SUBJECT = "lathe.storage";
