@@ -60,6 +60,13 @@ describe("a front as text", () => {
     ).toEqual(["Y", "Z", "*", "."]);
   });
 
+  it("says which latencies are unstable, and why", () => {
+    const shaky = point("s-1", 0.4, 10, { unstableBecause: ["the machine was busy"] });
+    const found = ParetoFront.fromPartial({ conditions, points: [shaky] });
+    expect(rowsOf(found)[0]?.slice(4, 6)).toEqual(["10.00 ms unstable", "20.00 ms"]);
+    expect(frontLines(found).at(-1)).toBe("  A unstable: the machine was busy");
+  });
+
   it("has a plot of two points or more, in which none of the front is hidden", () => {
     const drawn = frontLines(front).slice(7);
     expect(drawn.join("\n")).toMatch(/50\.0 % \| +B[^]*c[^]*40\.0 % \|A[^]*p50 10\.00 ms +p50 30\.00 ms/);

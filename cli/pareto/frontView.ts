@@ -15,10 +15,12 @@ function markOf({ dominatedBy }: ParetoPoint, index: number): string {
 export function rowsOf({ points }: ParetoFront): string[][] {
   const shown = new Map(points.map((point, index) => [point.searchId, `${markOf(point, index)} ${titleOf(point)}`]));
   return points.map((point, index) => {
-    const { searchId, name, miou, p50Seconds, p95Seconds, framesPerSecond, figures, dominatedBy } = point;
+    const { searchId, name, miou, p50Seconds, p95Seconds, framesPerSecond, figures, dominatedBy, unstableBecause } =
+      point;
     const sizes = [figures?.macs, figures?.params].map((size) => (size ? quantity(size) : "–"));
     const by = shown.get(dominatedBy) ?? dominatedBy;
-    const measured = [percent(miou), milliseconds(p50Seconds), milliseconds(p95Seconds), framesPerSecond.toFixed(1)];
+    const p50 = `${milliseconds(p50Seconds)}${unstableBecause.length > 0 ? " unstable" : ""}`;
+    const measured = [percent(miou), p50, milliseconds(p95Seconds), framesPerSecond.toFixed(1)];
     return [markOf(point, index), searchId, name, ...measured, ...sizes, by];
   });
 }
@@ -41,6 +43,10 @@ export function conditionLines(conditions: ParetoConditions): [miou: string, lat
   ];
 }
 
+/** A line for each reason not to trust a latency, with the letter of its point. */
+const unstableLines = ({ points }: ParetoFront): string[] =>
+  points.flatMap((point, index) => point.unstableBecause.map((why) => `${markOf(point, index)} unstable: ${why}`));
+
 /** A front as text: how it was measured, a table, and a plot where there is more than one point. */
 export function frontLines(front: ParetoFront): string[] {
   const [miou, latency] = conditionLines(front.conditions!);
@@ -49,8 +55,9 @@ export function frontLines(front: ParetoFront): string[] {
   const table = lines.map((line) =>
     `  ${line.map((text, column) => text.padEnd(widths[column]!)).join("  ")}`.trimEnd(),
   );
+  const unstable = unstableLines(front).map((line) => `  ${line}`);
   const plot = front.points.length > 1 ? ["", ...plotLines(front).map((line) => `  ${line}`)] : [];
-  return [`mIoU     ${miou}`, `latency  ${latency}`, "", ...table, ...plot];
+  return [`mIoU     ${miou}`, `latency  ${latency}`, "", ...table, ...unstable, ...plot];
 }
 
 function plotLines({ points }: ParetoFront): string[] {

@@ -56,7 +56,7 @@ export function candidateOf(ended: Ended): { candidate: Candidate } | { leftOut:
     return without("NO_LATENCY", "the latency of the network was not measured");
   if (result.dataChange)
     return without("DATA_CHANGED", `the work of the search read different data: ${result.dataChange}`);
-  const { p50Seconds, p95Seconds, framesPerSecond, ...measured } = latency;
+  const { p50Seconds, p95Seconds, framesPerSecond, unstableBecause, ...measured } = latency;
   const { dataset } = spec ?? {};
   const { device, deviceClass, runtime, precision, batchSize, inputHeight, inputWidth, threads } = measured;
   const conditions = ParetoConditions.fromPartial({
@@ -68,7 +68,10 @@ export function candidateOf(ended: Ended): { candidate: Candidate } | { leftOut:
     ...{ device, deviceClass, runtime, precision, batchSize, inputHeight, inputWidth, threads },
   });
   const { figures } = result;
-  const point = { searchId, name, miou, p50Seconds, p95Seconds, framesPerSecond, ...(figures && { figures }) };
+  const point = {
+    ...{ searchId, name, miou, p50Seconds, p95Seconds, framesPerSecond, unstableBecause },
+    ...(figures && { figures }),
+  };
   return {
     candidate: {
       ...{ point: ParetoPoint.fromPartial(point), conditions },

@@ -38,6 +38,12 @@ const shown = (candidates: Candidate[]) =>
   );
 
 describe("a candidate", () => {
+  it("carries the reasons not to trust its latency", () => {
+    const shaky = { latency: { ...measured, unstableBecause: ["busy"] } };
+    expect(candidate("s-1", shaky).point.unstableBecause).toEqual(["busy"]);
+    expect(candidate("s-1").point.unstableBecause).toEqual([]);
+  });
+
   it("has the mIoU of the network whose latency was measured", () => {
     expect(candidate("s-1")).toMatchObject({
       point: { miou: 0.5, p50Seconds: 0.01, framesPerSecond: 100, figures: { params: 10, macs: 20 } },
