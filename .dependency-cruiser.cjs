@@ -41,6 +41,7 @@ module.exports = {
       "^shared/evaluation/",
       `^shared/(evaluation|network|engine|space|data)/|${leaf}`,
     ),
+    only("comparison-is-arithmetic", "^shared/comparison/", `^shared/(comparison|spec)/|${leaf}`, "No I/O."),
     only("service-composes", "^shared/service/", "^shared/(service|events|rpc|process|proto|engine)/"),
     only("spec-is-arithmetic", "^shared/spec/", `^shared/(spec|space)/|^shared/process/contract\\.ts$|${leaf}`),
     only("events-is-a-layer", "^shared/events/", `^shared/events/|^shared/process/|^shared/proto/`),

@@ -15,6 +15,7 @@ const COMMANDS: Record<string, () => Promise<(program: Command) => void>> = {
   network: async () => (await import("./commands/network.js")).networkCommand,
   evaluate: async () => (await import("./commands/evaluate.js")).evaluateCommand,
   predict: async () => (await import("./commands/predict.js")).predictCommand,
+  pareto: async () => (await import("./commands/pareto.js")).paretoCommand,
   experiment: async () => (await import("./commands/experiment.js")).experimentCommand,
   profile: async () => (await import("./commands/profile.js")).profileCommand,
   reproduce: async () => (await import("./commands/reproduce.js")).reproduceCommand,

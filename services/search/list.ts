@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { JsonCodec } from "../../shared/events/catalog";
+import { hasLabels } from "../../shared/comparison/filter";
 import type { FieldViolation } from "../../shared/process/errors";
 import { SearchState, type ListSearchesRequest, type Search } from "../../shared/proto/lathe/v1/search";
 import { refuse } from "../../shared/space/validate";
@@ -43,7 +44,6 @@ export function page(
   request: ListSearchesRequest,
 ): { ids: string[]; nextPageToken: string } {
   const { pageSize, pageToken, states, labels } = request;
-  const wanted = Object.entries(labels);
   const violations: FieldViolation[] = [];
   states.forEach((state, index) => {
     if (state === SearchState.SEARCH_STATE_UNSPECIFIED)
@@ -60,7 +60,7 @@ export function page(
 
   const matching = searches
     .filter(({ state }) => states.length === 0 || states.includes(state))
-    .filter((search) => wanted.every(([key, value]) => search.labels[key] === value))
+    .filter((search) => hasLabels(search.labels, labels))
     .sort(newestFirst)
     .filter((search) => after === undefined || newestFirst(search, after) > 0);
   const size = Math.min(pageSize || DEFAULT_PAGE, MAX_PAGE);
@@ -71,7 +71,8 @@ export function page(
   return { ids: chosen.map((search) => search.id), nextPageToken: more ? writeToken({ createdAt, id, filter }) : "" };
 }
 
-function newestFirst(a: Pick<Listed, "createdAt" | "id">, b: Pick<Listed, "createdAt" | "id">): number {
+/** The order of lists: by time of creation, then by id. */
+export function newestFirst(a: Pick<Listed, "createdAt" | "id">, b: Pick<Listed, "createdAt" | "id">): number {
   return b.createdAt - a.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }
 

@@ -4,6 +4,7 @@ import { SearchServiceService } from "../../shared/proto/lathe/v1/search";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { download } from "./artifacts";
 import { get, list } from "./deadLetters";
+import { listParetoFronts } from "./pareto";
 import type { Projection } from "./projection";
 import { Feeds } from "./feed";
 import { Searches } from "./searches";
@@ -18,6 +19,7 @@ export function searchService(bus: Bus, projection: Projection, maxSearches: num
     startSearch: async (request) => ({ search: await searches.start(request) }),
     getSearch: async ({ searchId }) => ({ search: (await projection.get(validateSearchId(searchId))).search }),
     listSearches: async (request) => searches.list(request),
+    listParetoFronts: (request) => listParetoFronts(projection, request),
     async *watchSearch({ searchId, fromSequence, includeProgress }, { signal }) {
       const { search } = await projection.current(validateSearchId(searchId));
       yield* watch(bus, feeds, search, { fromSequence, includeProgress, signal });

@@ -41,6 +41,9 @@ afterEach(async () => {
 const client = () => rpc.connect(SearchServiceClient).api;
 export let api: ReturnType<typeof client>;
 
+/** host:port of the service. */
+export const address = () => rpc.address;
+
 beforeAll(async () => {
   ({ nats, bus } = await startTestBus());
   presence = await announceDevice(bus);

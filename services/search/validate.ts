@@ -33,14 +33,15 @@ export function validateStart(request: StartSearchRequest): {
   return { ...resolved, requestId };
 }
 
+/** The fault of the id of a search; undefined where it may be looked up. */
+export function searchIdFault(id: string): string | undefined {
+  if (id === "") return "is not set, must be given";
+  return isToken(id) ? undefined : `is "${clip(id)}", must be 1 to 64 of a-z, 0-9 and -, and not begin with -`;
+}
+
 /** A search id that may be looked up. */
 export function validateSearchId(id: string): string {
-  const description =
-    id === ""
-      ? "is not set, must be given"
-      : isToken(id)
-        ? undefined
-        : `is "${clip(id)}", must be 1 to 64 of a-z, 0-9 and -, and not begin with -`;
+  const description = searchIdFault(id);
   if (description !== undefined) throw refusal("INVALID_SEARCH_ID", "request", [{ field: "search_id", description }]);
   return id;
 }

@@ -12,6 +12,7 @@ import {
   GetDeadLetterRequest,
   GetSearchRequest,
   ListDeadLettersRequest,
+  ListParetoFrontsRequest,
   ListSearchesRequest,
   StartSearchRequest,
   WatchSearchRequest,
@@ -81,6 +82,15 @@ export function examplesOf({ space, architectures, genotype, objects, pageToken 
       { pageSize: 2, pageToken: "", states: [1, 2, 4], labels: { team: "fuzz" } },
       { pageSize: 1, pageToken, states: [], labels: {} },
     ]),
+    ListParetoFronts: all(
+      ListParetoFrontsRequest,
+      [
+        {},
+        { searchIds: ROLES.map(idOf), threads: 1 },
+        { labels: { team: "fuzz" }, datasetKind: DatasetKind.DATASET_KIND_STREETS, deviceClass: "cpu", limit: 2 },
+        { datasetSha256: "0".repeat(64), datasetPath: "data", device: "cpu", inputHeight: 64, inputWidth: 128 },
+      ].map((one) => ListParetoFrontsRequest.fromPartial(one)),
+    ),
     WatchSearch: all(
       WatchSearchRequest,
       ROLES.flatMap((role, index) => [

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { candidateOf, type Candidate } from "../../../shared/comparison/candidate";
 import { LatheError } from "../../../shared/process/errors";
 import { DecidedBy, SearchResult } from "../../../shared/proto/lathe/v1/result";
+import { searchOf } from "../../pareto/folders";
 import { foldersWithResult, readFailure, readManifest, readResult, type PlannedCell } from "../folder";
 
 /** The results of one cell. Results that its algorithm does not have are undefined, such as the gap without a supernet. */
@@ -55,6 +57,16 @@ export function readCells(folder: string): CellRecord[] {
     const failure = readFailure(folder, cell.name);
     if (failure !== undefined) return { ...cell, state: "failed", message: failure.message, epochs: [] };
     return { ...cell, state: "missing", epochs: [] };
+  });
+}
+
+/** The networks of the finished cells that can be compared by latency, each named as its cell is. Throws what manifestOf throws. */
+export function readCandidates(folder: string): Candidate[] {
+  return manifestOf(folder).cells.flatMap(({ name }) => {
+    const result = readResult(folder, name);
+    if (result === undefined) return [];
+    const found = candidateOf({ ...searchOf(result, name), name });
+    return "candidate" in found ? [found.candidate] : [];
   });
 }
 

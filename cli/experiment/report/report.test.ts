@@ -77,6 +77,15 @@ describe("a report", () => {
     expect(report).toContain("| random | 1 of 3 | – | – | 15.4 | 100.0 | 50.0 | 150.0 |");
   });
 
+  it("has the Pareto front of mIoU against latency over the cells", () => {
+    const section = report.slice(report.indexOf("## mIoU against latency"), report.indexOf("## Cost of the search"));
+    expect(section).toContain("networks as retrained. Latency: ");
+    expect(section).toMatch(/\| A \| random-s1 \| random-s1 \| 55\.0 % \| 1\.50 ms \|/);
+    // Cells of equal figures do not dominate each other.
+    expect(section).toMatch(/\| D \| ssr-s3 .*\|  \|\n/);
+    expect(section).toMatch(/\| e \| darts-s1 \| darts-s1 \| 50\.0 % .* A random-s1 \|/);
+  });
+
   it("lists every cell without a result, with the reason", () => {
     expect(report).toContain("5 of 9 cells have a result, 1 failed, 3 are missing.");
     expect(report).toContain('- darts-s2: search s-9 failed: "odd", it says');
@@ -117,6 +126,7 @@ describe("a report", () => {
       "epochs.svg",
       "seconds.svg",
       "cost-target.svg",
+      "miou-latency.svg",
     ]);
     for (const file of written.files) expect(readFileSync(join(folder, "report", file)).length).toBeGreaterThan(100);
     for (const file of written.files.slice(2)) expect(report).toContain(`](${file})`);

@@ -1,3 +1,5 @@
+import type { ParetoFront } from "../../../shared/proto/lathe/v1/pareto";
+import { conditionLines, HEADS, rowsOf } from "../../pareto/frontView";
 import type { CellRecord, ResultName } from "./cells";
 import type { Group, Spread } from "./summary";
 
@@ -70,6 +72,14 @@ export function summaryTable(groups: readonly Group[], names: readonly ResultNam
     ]),
   ]);
   return markdown(["", "n", ...heads], rows);
+}
+
+/** How each front was measured, and a row for each of its points. */
+export function frontTables(fronts: readonly ParetoFront[]): string[] {
+  return fronts.flatMap((front) => {
+    const [miou, latency] = conditionLines(front.conditions!);
+    return [`mIoU: ${miou}. Latency: ${latency}.`, markdown(HEADS, rowsOf(front), 3)];
+  });
 }
 
 /** A row per cell with its state and every result. */

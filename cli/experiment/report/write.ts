@@ -1,19 +1,26 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { manifestOf, readCells, strangers, type CellRecord } from "./cells";
+import { frontsOf } from "../../../shared/comparison/fronts";
+import type { ParetoFront } from "../../../shared/proto/lathe/v1/pareto";
+import { paretoPlot } from "../../plot/pareto";
+import { manifestOf, readCandidates, readCells, strangers, type CellRecord } from "./cells";
 import { plotsOf } from "./plots";
 import { svgOf, type Plot } from "../../plot/svg";
 import { summarize, type Group } from "./summary";
-import { cellTable, csv, summaryTable } from "./tables";
+import { cellTable, csv, frontTables, summaryTable } from "./tables";
 
 /** Writes report.md, report.csv and the plots of an experiment to a target folder, from the files of its cells. */
 export function writeReport(folder: string, target: string): { content: Record<string, unknown>; files: string[] } {
   const { name } = manifestOf(folder);
   const cells = readCells(folder);
   const groups = summarize(cells);
-  const plots = plotsOf(groups);
+  const fronts = frontsOf(readCandidates(folder)).filter(({ points }) => points.length > 1);
+  const plots = [
+    ...plotsOf(groups),
+    ...fronts.map((front, index) => paretoPlot(front, index === 0 ? "miou-latency" : `miou-latency-${index + 1}`)),
+  ];
   const files = [
-    ["report.md", reportText(name, cells, groups, plots, strangers(folder))],
+    ["report.md", reportText(name, cells, groups, fronts, plots, strangers(folder))],
     ["report.csv", csv(cells)],
     ...plots.map((plot) => [`${plot.name}.svg`, svgOf(plot)]),
   ] as [file: string, text: string][];
@@ -34,6 +41,7 @@ function reportText(
   name: string,
   cells: readonly CellRecord[],
   groups: readonly Group[],
+  fronts: readonly ParetoFront[],
   plots: readonly Plot[],
   others: readonly string[],
 ): string {
@@ -49,6 +57,7 @@ function reportText(
     summaryTable(groups, ["supernetMiou", "discreteMiou", "gap", "retrainedMiou"]),
     "## Networks",
     summaryTable(groups, ["params", "macs", "costRatio", "costMiss", "latencyMs"]),
+    ...(fronts.length > 0 ? ["## mIoU against latency", ...frontTables(fronts)] : []),
     "## Cost of the search",
     summaryTable(groups, [...search, ...seconds]),
     ...(failed.length > 0
