@@ -57,7 +57,14 @@ export function frontLines(front: ParetoFront): string[] {
   );
   const unstable = unstableLines(front).map((line) => `  ${line}`);
   const plot = front.points.length > 1 ? ["", ...plotLines(front).map((line) => `  ${line}`)] : [];
-  return [`mIoU     ${miou}`, `latency  ${latency}`, "", ...table, ...unstable, ...plot];
+  return [
+    `mIoU     ${miou}`,
+    `latency  ${latency}`,
+    "",
+    ...table,
+    ...(unstable.length > 0 ? ["", ...unstable] : []),
+    ...plot,
+  ];
 }
 
 function plotLines({ points }: ParetoFront): string[] {
