@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { percentile } from "../services/latency/measure";
+import { percentile } from "../services/latency/statistics";
 import { LatheError } from "../shared/process/errors";
 import { startWorker } from "../shared/process/worker";
 

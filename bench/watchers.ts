@@ -10,7 +10,7 @@ import { HealthClient } from "../shared/proto/grpc/health/v1/health";
 import { SearchServiceClient, SearchState } from "../shared/proto/lathe/v1/search";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { connect } from "../shared/rpc/client";
-import { percentile } from "../services/latency/measure";
+import { percentile } from "../services/latency/statistics";
 import { positive, residentMegabytes, type Measurement } from "./measurement";
 import type { Seen, WatchJob } from "./watchers/client";
 import { checkTurns, courseOf, type Course } from "./watchers/course";

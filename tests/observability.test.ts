@@ -7,7 +7,7 @@ import { lastLines, startChild, type Child } from "../cli/stack/child";
 import { startGuard, type Guard } from "../cli/stack/guard";
 import { SERVICES } from "../cli/stack/stack";
 import { createMetrics } from "../shared/process/metrics";
-import { LatencyServiceClient } from "../shared/proto/lathe/v1/latency";
+import { LatencyServiceClient, ProfileNetworkRequest } from "../shared/proto/lathe/v1/latency";
 import { SearchState } from "../shared/proto/lathe/v1/search";
 import { CostMetric } from "../shared/proto/lathe/v1/space";
 import { DatasetKind, HealthPolicy, HealthSpec, SearchSpec } from "../shared/proto/lathe/v1/spec";
@@ -122,7 +122,8 @@ beforeAll(async () => {
   const latency = connect(LatencyServiceClient, system.stack.addresses().latency.grpc);
   const network = search.artifacts.find(({ kind }) => kind === "network.onnx")!;
   await scrapedTwice();
-  await latency.api.profileNetwork({ searchId, object: network.object, profiling: spec.profiling });
+  const { profiling } = spec;
+  await latency.api.profileNetwork(ProfileNetworkRequest.fromPartial({ searchId, object: network.object, profiling }));
   latency.close();
   await scrapedTwice();
   end = Date.now() / 1000;

@@ -2,18 +2,18 @@ import { join } from "node:path";
 import { networkOnnx } from "../../shared/network/export";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { buildDiscrete } from "../../shared/network/discrete";
-import { openOnnx } from "../../shared/engine/onnx";
 import { encodeAttribute } from "../../shared/engine/encode";
-import { elementCount } from "../../shared/engine/signature";
 import { createRandom } from "../../shared/engine/random";
 import { packageRoot } from "../../shared/process/root";
 import { ModelProto } from "../../shared/proto/onnx/onnx";
 import { readGenotype } from "../../cli/spec/networkBuild";
-import { percentile, sampleRuns } from "../../services/latency/measure";
+import { sampleModel } from "../../services/latency/network";
+import { ascending, percentile } from "../../services/latency/statistics";
 import { PYRAMID } from "../network";
 import { finding, type Figure, type Finding, type Setting } from "./finding";
 
-const SAMPLING = { warmupRuns: 20, timedRuns: 200, budgetMs: 6000, minimumRuns: 10 };
+const RUNS = { warmupRuns: 100, timedRuns: 200 };
+const SAMPLING = { ...RUNS, budgetMs: 6000, minimumRuns: 10, enough: { runs: RUNS.timedRuns, ms: Infinity } };
 
 /**
  * Latencies of a network at batch 1, in ms: with the copies of the image to the device and of the logits back, and without them, where the
@@ -34,16 +34,9 @@ export async function latencies({
     ["with copies", onnx],
     ["without copies", withoutCopies(onnx)],
   ] as const) {
-    const opened = await openOnnx(model, { provider, threads });
-    const inputs = Object.fromEntries(
-      Object.entries(opened.inputs).map(([name, { shape }]) => [name, new Float32Array(elementCount(shape)).fill(0.5)]),
-    );
-    const into = Object.fromEntries(
-      Object.entries(opened.outputs).map(([name, { shape }]) => [name, new Float32Array(elementCount(shape))]),
-    );
-    const seconds = await sampleRuns(() => opened.run(inputs, into), SAMPLING, new AbortController().signal);
-    await opened.release();
-    const sorted = seconds.sort();
+    const settings = { deviceClass: provider, provider, threads, ...RUNS };
+    const { seconds } = await sampleModel(model, settings, SAMPLING, new AbortController().signal);
+    const sorted = ascending(seconds);
     for (const p of [50, 95])
       figures.push({
         name: `${network}, ${input.join("x")}, ${copies}: p${p}`,

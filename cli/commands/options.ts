@@ -12,6 +12,9 @@ export function whole(text: string): number {
   return Number(text);
 }
 
+/** "1,4,8" as whole numbers. */
+export const wholes = (text: string): number[] => text.split(",").map(whole);
+
 /** "240x320" as height and width. */
 export function size(text: string): [number, number] {
   const [, height, width] = /^(\d{1,5})x(\d{1,5})$/.exec(text) ?? [];

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
 import { availableCores, threadsFault } from "../../services/latency/cpu";
+import { summarise } from "../../services/latency/figures";
 import { startProfiler } from "../../services/latency/profiler";
 import { trainingProcess } from "../../services/supernet/training/jobs";
 import type { MemoryEstimate } from "../../services/supernet/training/memory";
@@ -15,7 +16,7 @@ import { onInterrupt } from "../interrupt";
 import { readModel } from "../model/flags";
 import { describedSpec, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import { latencyLines, memoryLines, profileLines } from "../view/profile";
-import { size, specOptions, whole } from "./options";
+import { size, specOptions, whole, wholes } from "./options";
 
 interface ProfileFlags extends SpecFlags {
   threads: number;
@@ -38,11 +39,17 @@ export function profileCommand(program: Command): void {
     .action((flags: ProfileFlags) => profileStep(flags));
   profile
     .command("network <model>")
-    .description("measure the latency of an ONNX model of any origin on this machine's CPU, for one image")
+    .description("measure the latency of an ONNX model of any origin on this machine's CPU")
     .option("--input <HxW>", "height and width of the image, where the model leaves them free", size)
     .option("--threads <number>", "CPU threads of a run", whole, 1)
-    .option("--warm-up <number>", "runs before the measurement", whole, 10)
-    .option("--runs <number>", "runs to measure", whole, 100)
+    .option(
+      "--batch <numbers>",
+      "images of a run; several, separated by commas, are measured one after the other",
+      wholes,
+      [1],
+    )
+    .option("--warm-up <number>", "most runs before the measurement", whole, NUMBERS.profiling.warmupRuns.small)
+    .option("--runs <number>", "most runs to measure", whole, NUMBERS.profiling.timedRuns.small)
     .option("--json", "print JSON")
     .action((model: string, flags: ModelFlags) => profileNetwork(model, flags));
   specOptions(profile.command("memory"))
@@ -56,15 +63,19 @@ export function profileCommand(program: Command): void {
     });
 }
 
+/** As ProfileNetworkRequest.batch_sizes. */
+const [MOST_BATCHES, MOST_IMAGES] = [8, 64];
+
 interface ModelFlags {
   input?: [number, number];
+  batch: number[];
   threads: number;
   warmUp: number;
   runs: number;
   json?: boolean;
 }
 
-async function profileNetwork(file: string, { input, threads, warmUp, runs, json }: ModelFlags): Promise<void> {
+async function profileNetwork(file: string, { input, batch, threads, warmUp, runs, json }: ModelFlags): Promise<void> {
   const asked = { threads, warmupRuns: warmUp, timedRuns: runs };
   for (const [flag, name] of [
     ["--threads", "threads"],
@@ -76,18 +87,24 @@ async function profileNetwork(file: string, { input, threads, warmUp, runs, json
       (name === "threads" ? threadsFault(threads, availableCores()) : undefined);
     if (fault !== undefined) throw new LatheError("INVALID_ARGUMENT", `${flag} ${fault}`);
   }
+  if (batch.length > MOST_BATCHES || batch.some((images) => images < 1 || images > MOST_IMAGES))
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `--batch is ${batch.join(",")}, must be at most ${MOST_BATCHES} numbers from 1 to ${MOST_IMAGES}`,
+    );
   const model = readModel(file);
   const size = input && { height: input[0], width: input[1] };
   const interrupt = onInterrupt(complain);
   try {
-    const latency = await startProfiler().model(
-      model,
-      size,
+    const subject = { model, size, batchSizes: batch };
+    const measured = await startProfiler().network(
+      subject,
       { deviceClass: "cpu", provider: "cpu", ...asked },
       interrupt.signal,
     );
-    if (json) printJson(LatencyFigures.toJSON(latency));
-    else print(...latencyLines(file, latency));
+    const latencies = measured.map(({ samples, conditions }) => summarise(samples, conditions));
+    if (json) printJson(latencies.map((latency) => LatencyFigures.toJSON(latency)));
+    else for (const latency of latencies) print(...latencyLines(file, latency));
   } finally {
     interrupt.dispose();
   }

@@ -2,7 +2,8 @@ import { stringify } from "yaml";
 import type { CpuFigures, GpuFigures } from "../../shared/proto/lathe/v1/result";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { ConditionStatus, type Search } from "../../shared/proto/lathe/v1/search";
-import { milliseconds } from "../view/format";
+import { framesPerSecond, milliseconds } from "../view/format";
+import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { folded, html, table, type Html } from "./html";
 
 type Fact = readonly [name: string, value: string | number | undefined];
@@ -13,6 +14,10 @@ export function facts(caption: string, list: readonly Fact[]): Html | undefined 
   return known.length === 0 ? undefined : table(caption, [], known);
 }
 
+/** Figures of earlier versions have no interval, and those of fewer than 6 runs. */
+const interval = ({ p50LowSeconds, p50HighSeconds }: LatencyFigures): string =>
+  p50HighSeconds > 0 ? `${milliseconds(p50LowSeconds)} to ${milliseconds(p50HighSeconds)}` : "";
+
 /** The latency of the network with the conditions of its measurement. */
 export function latencyTable({ result }: Search): Html | undefined {
   const { latency } = result ?? {};
@@ -21,8 +26,10 @@ export function latencyTable({ result }: Search): Html | undefined {
     latency;
   return facts("Latency", [
     ["p50 / p95 / p99", [latency.p50Seconds, latency.p95Seconds, latency.p99Seconds].map(milliseconds).join(" / ")],
+    ["95 % interval of p50", interval(latency)],
     ["mean", milliseconds(latency.meanSeconds)],
-    ["frames per second", `${latency.framesPerSecond.toFixed(1)} (1 / p50)`],
+    ["frames per second", framesPerSecond(latency)],
+    ["unstable", latency.unstableBecause.join("; ")],
     ["device", `${device} (class ${deviceClass})`],
     ["runtime", `${runtime}, ${precision}`],
     ["input", `batch ${batchSize}, ${inputHeight}x${inputWidth}`],

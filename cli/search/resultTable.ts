@@ -1,6 +1,6 @@
 import { DecidedBy, type SearchResult } from "../../shared/proto/lathe/v1/result";
 import { memorySize } from "../../shared/process/memory";
-import { duration, milliseconds, overClasses, quantity } from "../view/format";
+import { duration, framesPerSecond, milliseconds, overClasses, quantity } from "../view/format";
 
 /** One measurement of a result: its key in result.json, its text, and how it was measured. */
 interface Measurement {
@@ -110,10 +110,12 @@ export function measurementsOf(result: SearchResult): Measurement[] {
   if (result.latency) {
     const { device, runtime, precision, batchSize, inputHeight, inputWidth, threads, runs } = result.latency;
     const how = `measured: ${runs} runs of network.onnx on ${device} by ${runtime}, ${precision}, batch ${batchSize}, ${inputHeight}x${inputWidth}, ${threads} thread${threads === 1 ? "" : "s"}`;
-    const { p50Seconds, p95Seconds, framesPerSecond } = result.latency;
+    const { p50Seconds, p95Seconds, unstableBecause } = result.latency;
     add("latency", "latency p50 / p95", `${milliseconds(p50Seconds)} / ${milliseconds(p95Seconds)}`, how);
-    const shown = `${framesPerSecond.toFixed(1)} (1 / p50)`;
+    const shown = framesPerSecond(result.latency);
     measurements.push({ ...measurements.at(-1)!, label: "frames per second", shown });
+    for (const reason of unstableBecause)
+      measurements.push({ ...measurements.at(-1)!, label: "latency unstable", shown: reason });
   }
   // Both are unknown in a search that was cancelled before its end.
   if (result.searchSeconds > 0)

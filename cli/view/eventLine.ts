@@ -12,6 +12,7 @@ import {
   overClasses,
   percent,
   quantity,
+  framesPerSecond,
 } from "./format";
 import type { SearchView } from "./searchView";
 
@@ -89,7 +90,8 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
     case "networkProfiled": {
       const { latency } = event.value;
       if (!latency) return undefined;
-      return `network measured on ${latency.device}: p50 ${milliseconds(latency.p50Seconds)}, p95 ${milliseconds(latency.p95Seconds)}, ${latency.framesPerSecond.toFixed(1)} FPS`;
+      const unstable = latency.unstableBecause.map((reason) => `; unstable: ${reason}`);
+      return `network measured: p50 ${milliseconds(latency.p50Seconds)}, p95 ${milliseconds(latency.p95Seconds)}, ${framesPerSecond(latency)}${unstable.join("")}`;
     }
     case "deviceAvailabilityChanged":
       return event.value.message;

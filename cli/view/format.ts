@@ -1,5 +1,5 @@
 import { Dimension, type Genotype } from "../../shared/proto/lathe/v1/space";
-import { RemovalReason } from "../../shared/proto/lathe/v1/result";
+import { RemovalReason, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { operationName } from "../../shared/space/parts";
 
@@ -12,6 +12,13 @@ export const overClasses = (miou: number, classes: number): string =>
 
 /** 0.0123 -> "12.30 ms". */
 export const milliseconds = (seconds: number): string => `${(1000 * seconds).toFixed(2)} ms`;
+
+/** Frames per second with all on which they depend: "34.2 FPS at batch 1, 240x320, 2 threads, fp32 on <processor>". */
+export function framesPerSecond(latency: LatencyFigures): string {
+  const { batchSize, inputHeight, inputWidth, threads, precision, device } = latency;
+  const how = `batch ${batchSize}, ${inputHeight}x${inputWidth}, ${threads} thread${threads === 1 ? "" : "s"}, ${precision}`;
+  return `${latency.framesPerSecond.toFixed(1)} FPS at ${how} on ${device}`;
+}
 
 /** 75 -> "1m15s"; below ten seconds with one decimal. */
 export function duration(seconds: number): string {

@@ -5,20 +5,26 @@ import { FAMILIES } from "../../shared/engine/family";
 import type { NodeTimes } from "../../shared/engine/profile";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { milliseconds } from "./format";
+import { framesPerSecond, milliseconds } from "./format";
 
 /** Parts outside the network, which are listed last. */
 const AROUND = ["choices", "loss", "parameters", "optimizer", "other"];
 
 /** The latency of a model as text. */
 export function latencyLines(model: string, latency: LatencyFigures): string[] {
-  const { device, runtime, inputHeight, inputWidth, threads, runs, framesPerSecond } = latency;
-  const { p50Seconds, p95Seconds, p99Seconds, meanSeconds } = latency;
+  const { device, runtime, inputHeight, inputWidth, threads, runs, warmupRuns, outliers } = latency;
+  const { p50Seconds, p50LowSeconds, p50HighSeconds, p90Seconds, p95Seconds, p99Seconds, meanSeconds } = latency;
+  const { batchSize, calibrationSeconds, unstableBecause } = latency;
+  const images = batchSize === 1 ? "one image" : `${batchSize} images`;
   return [
-    `${model}: one image of ${inputHeight}x${inputWidth}, ${runs} runs on ${device} by ${runtime}, ${threads} thread${threads === 1 ? "" : "s"}`,
-    `  latency p50 / p95 / p99  ${[p50Seconds, p95Seconds, p99Seconds].map(milliseconds).join(" / ")}`,
-    `  mean                     ${milliseconds(meanSeconds)}`,
-    `  frames per second        ${framesPerSecond.toFixed(1)} (1 / p50)`,
+    `${model}: ${images} of ${inputHeight}x${inputWidth} on ${device} by ${runtime}, ${threads} thread${threads === 1 ? "" : "s"}`,
+    `  latency p50 / p90 / p95 / p99  ${[p50Seconds, p90Seconds, p95Seconds, p99Seconds].map(milliseconds).join(" / ")}`,
+    `  95 % interval of p50           ${milliseconds(p50LowSeconds)} to ${milliseconds(p50HighSeconds)}`,
+    `  mean                           ${milliseconds(meanSeconds)}`,
+    `  runs                           ${runs} after ${warmupRuns} of warm-up, ${outliers} outliers`,
+    `  calibration network            ${milliseconds(calibrationSeconds)}`,
+    `  frames per second              ${framesPerSecond(latency)}`,
+    ...unstableBecause.map((reason) => `  unstable: ${reason}`),
   ];
 }
 

@@ -64,7 +64,7 @@ export function emptyOnnx(): Uint8Array {
   return exportOnnx({
     name: "empty",
     step: (tensors) => ({ y: named(tensors, "x").add(1) }),
-    signature: { x: { shape: [1], dtype: "float32" } },
+    signature: { x: { shape: [1, 1, 1, 1], dtype: "float32" } },
     constants: {},
   });
 }

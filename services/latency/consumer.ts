@@ -59,7 +59,7 @@ async function measure(
   const settings = completeSettings(profiling, defaults);
   if (onnx) {
     const model = await artifacts.get(onnx, signal);
-    const { latency } = await profiler.network(model, settings, signal);
+    const [latency] = await profiler.network({ model, size: undefined, batchSizes: [1] }, settings, signal);
     return { type: "network.profiled", data: { latency } };
   }
   if (!space) throw new LatheError("INTERNAL", "profiling work without a network and a space passed its check");

@@ -12,6 +12,7 @@ import { consume } from "./consumer";
 import { findDevices, requireDevice, servedDevice } from "./devices";
 import { observeProfiler } from "./metrics";
 import { startProfiler } from "./profiler";
+import { References } from "./references";
 import { latencyService } from "./rpc";
 import { defaultSettings } from "./settings";
 
@@ -29,8 +30,8 @@ void boot("latency", schema, async (booted) => {
   shutdown.signal.addEventListener("abort", () =>
     stopping.abort(new LatheError("UNAVAILABLE", "the latency service is stopping", { reason: "SERVER_STOPPING" })),
   );
-  const profiler = observeProfiler(startProfiler(), metrics, logger);
-  const found = findDevices(() => profiler.devices(served, threads, stopping.signal), {
+  const measuring = startProfiler();
+  const found = findDevices(() => measuring.devices(served, threads, stopping.signal), {
     signal: stopping.signal,
     onDied: (why) => {
       working.fail(why);
@@ -41,6 +42,7 @@ void boot("latency", schema, async (booted) => {
   const figures = requireDevice(devices, served);
   const cores = figures.cpu?.cores ?? 1;
   const defaults = defaultSettings(served.deviceClass, threads, served.provider);
+  const profiler = observeProfiler(measuring, new References(bus), metrics, logger);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
 
   const server = await startServer({

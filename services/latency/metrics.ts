@@ -1,19 +1,37 @@
 import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
+import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { Metrics } from "../../shared/process/metrics";
+import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import type { Subject } from "./network";
+import type { MeasuredOperators } from "./operators";
 import type { Profiler } from "./profiler";
+import type { References } from "./references";
+import type { ProfilingSettings } from "./settings";
 
 export type ProfileKind = "network" | "operators";
 
-export interface ObservedProfiler extends Omit<Profiler, "model"> {
+export interface ObservedProfiler extends Omit<Profiler, "network" | "operators"> {
+  /** The figures of each batch size, in their order. */
+  network(subject: Subject, settings: ProfilingSettings, signal: AbortSignal): Promise<LatencyFigures[]>;
+  operators(
+    space: SearchSpace,
+    settings: ProfilingSettings,
+    signal: AbortSignal,
+  ): Promise<Pick<MeasuredOperators, "table"> & { conditions: LatencyFigures }>;
   /** Counts a work item that was skipped because its search needs no measurement. */
   skipped(kind: ProfileKind): void;
 }
 
 const LATENCY_BUCKETS = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 
-/** Wraps a profiler: counts and logs its measurements, and exports the newest errors of the latency model. */
-export function observeProfiler(profiler: Profiler, metrics: Metrics, logger: Logger): ObservedProfiler {
+/** Wraps a profiler: compares, counts and logs its measurements, and exports the newest errors of the latency model. */
+export function observeProfiler(
+  profiler: Profiler,
+  references: References,
+  metrics: Metrics,
+  logger: Logger,
+): ObservedProfiler {
   const latency = metrics.histogram(
     "nas_profiler_latency_seconds",
     "Duration of each timed run of a profiled network.",
@@ -51,26 +69,36 @@ export function observeProfiler(profiler: Profiler, metrics: Metrics, logger: Lo
       throw error;
     }
   };
+  const said = (message: string, figures: LatencyFigures): LatencyFigures => {
+    const { deviceClass, batchSize, p50Seconds, runs: timed, stable, unstableBecause } = figures;
+    const fields = { deviceClass, batchSize, p50Seconds, runs: timed };
+    if (stable) logger.info(message, fields);
+    else logger.warn(`${message}, but the measurement is unstable`, { ...fields, unstableBecause });
+    return figures;
+  };
   return {
     devices: (served, threads, signal) => profiler.devices(served, threads, signal),
     free: (signal) => profiler.free(signal),
     pending: () => profiler.pending(),
     pids: () => profiler.pids(),
     skipped: (kind) => runs.inc({ kind, outcome: "skipped" }),
-    network: async (bytes, settings, signal) => {
-      const measured = await counted("network", signal, () => profiler.network(bytes, settings, signal));
-      const { deviceClass, precision, p50Seconds, runs: timed } = measured.latency;
-      for (const seconds of measured.samples) latency.observe({ device: deviceClass, precision }, seconds);
-      logger.info("network profiled", { deviceClass, p50Seconds, runs: timed });
-      return measured;
+    network: async (subject, settings, signal) => {
+      const measured = await counted("network", signal, () => profiler.network(subject, settings, signal));
+      const figures: LatencyFigures[] = [];
+      for (const one of measured) {
+        const { deviceClass: device, precision } = one.conditions;
+        for (const seconds of one.samples.seconds) latency.observe({ device, precision }, seconds);
+        figures.push(said("network profiled", await references.figures(one)));
+      }
+      return figures;
     },
     operators: async (space, settings, signal) => {
       const measured = await counted("operators", signal, () => profiler.operators(space, settings, signal));
-      const { table, fitError, modelError } = measured;
+      const { table, fitError, modelError, largest } = measured;
       fit.set({ device: settings.deviceClass }, fitError);
       model.set({ device: settings.deviceClass }, modelError);
       logger.info("operators profiled", { operators: table.candidates.length, fitError, modelError });
-      return measured;
+      return { table, conditions: said("largest network profiled", await references.figures(largest)) };
     },
   };
 }

@@ -1,89 +1,92 @@
-import { openOnnx, type OnnxModel } from "../../shared/engine/onnx";
-import { createRandom } from "../../shared/engine/random";
-import { elementCount, type Arrays, type Signature } from "../../shared/engine/signature";
-import { LatheError } from "../../shared/process/errors";
-import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import { openModel, type Model } from "../../shared/engine/model";
+import { calibrationOnnx } from "./calibration";
+import { processClock } from "./clock";
 import { conditionsOf } from "./conditions";
-import { summarise, sampleRuns, type Clock, type Sampling } from "./measure";
+import type { Conditions } from "./figures";
+import { imageOf, type ImageSize } from "./image";
+import { sampleRuns, type Clock, type Samples, type Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 
-export interface MeasuredNetwork {
-  latency: LatencyFigures;
-  /** Seconds of each timed run. */
-  samples: Float64Array;
+/** A network to measure. */
+export interface Subject {
+  /** ONNX with one input of four axes, uint8 or float32, in either layout. */
+  model: Uint8Array;
+  /** Fills a free height and width. */
+  size: ImageSize | undefined;
+  /** Images per run, each measured on its own. A model of a fixed batch is measured at that batch only. */
+  batchSizes: readonly number[];
 }
 
-/** Seed of the inputs. Their values do not affect the time, but are the same in every run. */
-export const SEED = 1;
+export interface Measured {
+  samples: Samples;
+  conditions: Conditions;
+}
 
-/** Measures an ONNX network with one float32 input [1,C,H,W]. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for other inputs. */
+/** Time of a measurement: at least 2 s or 100 runs, so that p99 is a run of its own; 10 s where the median is still not known well. */
+const BUDGET_MS = 10_000;
+const MINIMUM_RUNS = 6;
+const ENOUGH = { runs: 100, ms: 2_000 };
+
+/** The limits of a measurement of a whole network. */
+const networkSampling = ({ warmupRuns, timedRuns }: ProfilingSettings): Sampling => ({
+  ...{ warmupRuns, timedRuns, enough: ENOUGH },
+  ...{ budgetMs: BUDGET_MS, minimumRuns: MINIMUM_RUNS },
+});
+
+/**
+ * Measures a network at each batch size, in turns with the calibration network. A run ends with its outputs in this process's memory, on a
+ * GPU too; they are allocated before the first timed run. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
+ */
 export async function measureNetwork(
-  model: Uint8Array,
+  { model: bytes, size, batchSizes }: Subject,
   settings: ProfilingSettings,
   signal: AbortSignal,
-  sampling: Sampling = settings,
-  clock?: Clock,
-): Promise<MeasuredNetwork> {
-  return withModel(model, settings, async (opened) => {
-    const [height, width] = imageSize(opened.inputs);
-    const samples = await sampleRuns(runOf(opened), sampling, signal, clock);
-    return { latency: summarise(samples, conditionsOf(settings, height, width)), samples };
-  });
-}
-
-/** Seconds of each timed run of any model. */
-export async function sampleModel(
-  model: Uint8Array,
-  settings: ProfilingSettings,
-  sampling: Sampling,
-  signal: AbortSignal,
-): Promise<Float64Array> {
-  return withModel(model, settings, (opened) => sampleRuns(runOf(opened), sampling, signal));
-}
-
-/** Opens a session for `use` and releases it afterwards. */
-async function withModel<T>(
-  model: Uint8Array,
-  { provider, threads }: ProfilingSettings,
-  use: (opened: OnnxModel) => Promise<T>,
-): Promise<T> {
-  const opened = await openOnnx(model, { provider, threads });
-  try {
-    return await use(opened);
-  } finally {
-    await opened.release();
-  }
-}
-
-/** A run on random inputs in [0, 1). Outputs are allocated beforehand, so allocations are not timed. */
-function runOf(model: OnnxModel): () => Promise<unknown> {
-  const random = createRandom(SEED, "profile");
-  const inputs = arrays(model.inputs, (length) => Float32Array.from({ length }, () => random.next()));
-  const outputs = arrays(model.outputs, (length) => new Float32Array(length));
-  return () => model.run(inputs, outputs);
-}
-
-function arrays(signature: Signature, floats: (length: number) => Float32Array): Arrays {
-  return Object.fromEntries(
-    Object.entries(signature).map(([name, { shape, dtype }]) => {
-      const length = elementCount(shape);
-      return [name, dtype === "float32" ? floats(length) : new Int32Array(length)];
+  clock: Clock = processClock,
+): Promise<Measured[]> {
+  return withModel(bytes, settings, (model) =>
+    withModel(calibrationOnnx(), settings, async (calibration) => {
+      // Every batch is looked at before the first is measured.
+      const images = batchSizes.map((batch) => imageOf(model, batch, size));
+      const calibrate = await prepared(calibration);
+      const measured: Measured[] = [];
+      for (const { input, tensor, height, width } of images) {
+        const run = await model.prepare(input, tensor);
+        const samples = await sampleRuns(run, networkSampling(settings), signal, clock, calibrate);
+        measured.push({
+          samples,
+          conditions: conditionsOf(settings, { batchSize: tensor.dims[0] ?? 1, height, width }),
+        });
+      }
+      return measured;
     }),
   );
 }
 
-function imageSize(inputs: Signature): [height: number, width: number] {
-  const [input, ...others] = Object.entries(inputs);
-  const { shape = [], dtype } = input?.[1] ?? {};
-  const [batch, , height = 0, width = 0] = shape;
-  const positive = shape.every((extent) => extent > 0);
-  if (others.length > 0 || shape.length !== 4 || batch !== 1 || dtype !== "float32" || !positive) {
-    const found = Object.entries(inputs).map(([name, spec]) => `"${name}" ${spec.dtype} [${spec.shape.join(",")}]`);
-    throw new LatheError(
-      "INVALID_ARGUMENT",
-      `the network's inputs are ${found.join(", ") || "none"}, must be one float32 [1,channels,height,width]`,
-      { reason: "MODEL_UNSUPPORTED" },
-    );
+/** Samples of any model with one input of an image of fixed size, batch 1, without calibration. */
+export async function sampleModel(
+  bytes: Uint8Array,
+  settings: ProfilingSettings,
+  sampling: Sampling,
+  signal: AbortSignal,
+): Promise<Samples> {
+  return withModel(bytes, settings, async (model) => sampleRuns(await prepared(model), sampling, signal, processClock));
+}
+
+async function prepared(model: Model): Promise<() => Promise<unknown>> {
+  const { input, tensor } = imageOf(model, 1, undefined);
+  return model.prepare(input, tensor);
+}
+
+/** Opens a session for `use` and releases it afterwards. */
+async function withModel<T>(
+  bytes: Uint8Array,
+  { provider, threads }: ProfilingSettings,
+  use: (model: Model) => Promise<T>,
+): Promise<T> {
+  const model = await openModel(bytes, { provider, threads });
+  try {
+    return await use(model);
+  } finally {
+    await model.release();
   }
-  return [height, width];
 }

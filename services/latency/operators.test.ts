@@ -4,7 +4,6 @@ import { expectedCost, costOfLargest, macsTable } from "../../shared/space/cost"
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { chainOnnx } from "./blocks";
 import { measureOperators, operatorPoints, runtimeTimer } from "./operators";
-import { summarise } from "./measure";
 import { defaultSettings } from "./settings";
 
 const never = new AbortController().signal;
@@ -77,24 +76,21 @@ describe("measureOperators", () => {
       }, overhead);
     });
     const times = [overhead, fixed, ...expected];
-    const conditions = summarise([largest], {
-      device: "",
-      deviceClass: "cpu",
-      runtime: "",
-      precision: "fp32",
-      batchSize: 1,
-      inputHeight: 32,
-      inputWidth: 64,
-      threads: 1,
-      measuredOn: undefined,
-    });
+    const conditions = {
+      ...{ device: "", deviceClass: "cpu", runtime: "", precision: "fp32" },
+      ...{ batchSize: 1, inputHeight: 32, inputWidth: 64, threads: 1, measuredOn: undefined },
+    };
+    const samples = {
+      ...{ seconds: Float64Array.of(largest), warmupRuns: 0, isWarm: false },
+      ...{ calibration: new Float64Array(), elapsedMs: 1, waitedMs: 0 },
+    };
     let call = 0;
     const timer: Parameters<typeof measureOperators>[2] = {
       seconds: () => {
         const round = Math.floor(call / times.length);
         return Promise.resolve((times[call++ % times.length] ?? NaN) * (round === 0 ? 1.5 : 1));
       },
-      network: () => Promise.resolve({ latency: conditions, samples: Float64Array.of(largest) }),
+      network: () => Promise.resolve({ samples, conditions }),
     };
     const { table, fitError, modelError } = await measureOperators(space, settings, timer, never);
     expect(call).toBe(2 * times.length);
@@ -112,7 +108,7 @@ describe("measureOperators", () => {
   });
 
   it("gives a table that a search can use, measured here", async () => {
-    const { table, conditions, fitError } = await measureOperators(space, settings, runtimeTimer(settings), never);
+    const { table, largest, fitError } = await measureOperators(space, settings, runtimeTimer(settings), never);
     expect(table.candidates.map(({ id }) => id)).toEqual(macsTable(space).candidates.map(({ id }) => id));
     for (const { inMiddle, middleOut, fixed } of table.candidates) {
       expect(Math.min(inMiddle, middleOut, fixed)).toBeGreaterThanOrEqual(0);
@@ -120,7 +116,7 @@ describe("measureOperators", () => {
     }
     expect(table.fixed).toBeGreaterThan(0);
     expect(Number.isFinite(fitError)).toBe(true);
-    expect(conditions).toMatchObject({ deviceClass: "cpu", inputHeight: 32, inputWidth: 64, threads: 1 });
+    expect(largest.conditions).toMatchObject({ deviceClass: "cpu", inputHeight: 32, inputWidth: 64, threads: 1 });
 
     const architecture = initialArchitecture(space);
     const cost = expectedCost(space, architecture, table);

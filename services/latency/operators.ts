@@ -1,5 +1,4 @@
 import { LatheError } from "../../shared/process/errors";
-import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import {
   CostMetric,
   type CostTable,
@@ -13,14 +12,15 @@ import { largestGenotype } from "../../shared/space/genotype";
 import { operations, type Operation } from "../../shared/space/groups";
 import { chainOnnx, emptyOnnx, searchNetworkOnnx, type BlockChain } from "./blocks";
 import { fitOperator, type OperatorSample } from "./fit";
-import { percentile, type Sampling } from "./measure";
-import { type MeasuredNetwork, measureNetwork, sampleModel } from "./network";
+import { measureNetwork, sampleModel, type Measured } from "./network";
+import type { Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
+import { medianOf } from "./statistics";
 
 export interface MeasuredOperators {
   table: CostTable;
-  /** Latency of the space's largest network with the search head, with the conditions of all measurements. */
-  conditions: LatencyFigures;
+  /** The space's largest network with the search head. Its conditions are those of all measurements. */
+  largest: Measured;
   /** Mean relative error of the fit over all samples. */
   fitError: number;
   /** |table's latency - measured latency| / measured latency of the space's largest network. */
@@ -31,12 +31,13 @@ export interface MeasuredOperators {
 interface Timer {
   /** Median seconds of a run. */
   seconds(model: Uint8Array, signal: AbortSignal): Promise<number>;
-  network(model: Uint8Array, signal: AbortSignal): Promise<MeasuredNetwork>;
+  network(model: Uint8Array, signal: AbortSignal): Promise<Measured>;
 }
 
 /** Time per model in ms. A table of 10 candidates in 2 stages has 100 models, so one must not take minutes. */
 const BUDGET_MS = 300;
 const MINIMUM_RUNS = 5;
+const ENOUGH = { runs: MINIMUM_RUNS, ms: 0 };
 /** Every model is timed once per round, and its lowest median counts: other load only adds time, and rarely in both rounds. */
 const ROUNDS = 2;
 /**
@@ -47,13 +48,15 @@ const CHAIN = 6;
 
 /** Times models with the requested number of runs, or fewer (at least 5) if they take long. */
 export function runtimeTimer(settings: ProfilingSettings): Timer {
-  const sampling: Sampling = { ...settings, budgetMs: BUDGET_MS, minimumRuns: MINIMUM_RUNS };
+  const { warmupRuns, timedRuns } = settings;
+  const sampling: Sampling = { warmupRuns, timedRuns, budgetMs: BUDGET_MS, minimumRuns: MINIMUM_RUNS, enough: ENOUGH };
   return {
-    seconds: async (model, signal) => {
-      const samples = await sampleModel(model, settings, sampling, signal);
-      return percentile(samples.sort(), 50);
+    seconds: async (model, signal) => medianOf((await sampleModel(model, settings, sampling, signal)).seconds),
+    network: async (model, signal) => {
+      const [measured] = await measureNetwork({ model, size: undefined, batchSizes: [1] }, settings, signal);
+      if (!measured) throw new LatheError("INTERNAL", "the largest network was not measured");
+      return measured;
     },
-    network: (model, signal) => measureNetwork(model, settings, signal, { ...sampling, budgetMs: 5 * BUDGET_MS }),
   };
 }
 
@@ -149,15 +152,16 @@ export async function measureOperators(
     fixed,
     device: deviceClass,
   };
-  const largest = largestGenotype(space);
-  const { latency: conditions } = await timer.network(searchNetworkOnnx(largest), signal);
+  const genotype = largestGenotype(space);
+  const largest = await timer.network(searchNetworkOnnx(genotype), signal);
+  const seconds = medianOf(largest.samples.seconds);
   const count = fits.reduce((sum, { rows }) => sum + rows.length, 0);
   if (count === 0) throw new LatheError("INVALID_ARGUMENT", "the space has no candidate operations to measure");
   return {
     table,
-    conditions,
+    largest,
     fitError: fits.reduce((sum, { rows, fit }) => sum + rows.length * fit.relativeError, 0) / count,
-    modelError: Math.abs(genotypeCost(largest, table) - conditions.p50Seconds) / conditions.p50Seconds,
+    modelError: Math.abs(genotypeCost(genotype, table) - seconds) / seconds,
   };
 }
 

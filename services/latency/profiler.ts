@@ -2,10 +2,8 @@ import { computingEnvironment } from "../../shared/engine/native";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
-import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
-import type { ImageSize } from "./anyModel";
 import type { ServedDevice } from "./devices";
-import type { MeasuredNetwork } from "./network";
+import type { Measured, Subject } from "./network";
 import type { MeasuredOperators } from "./operators";
 import type { ProfilingSettings } from "./settings";
 import { Turns } from "../../shared/process/turns";
@@ -13,29 +11,20 @@ import { Turns } from "../../shared/process/turns";
 /** A job of the measuring process. The process ends after one job. */
 export type Job =
   | { kind: "devices"; served: ServedDevice; threads: number }
-  | { kind: "network"; model: Uint8Array; settings: ProfilingSettings }
-  | { kind: "model"; model: Uint8Array; size: ImageSize | undefined; settings: ProfilingSettings }
+  | { kind: "network"; subject: Subject; settings: ProfilingSettings }
   | { kind: "operators"; space: SearchSpace; settings: ProfilingSettings };
 
 /** Results by kind of job. */
 export interface Outcomes {
   devices: Device[];
-  network: MeasuredNetwork;
-  model: LatencyFigures;
+  network: Measured[];
   operators: MeasuredOperators;
 }
 
 /** Runs measurements one at a time, each in a child process of its own. Rejects as Worker.run does, or with the signal's reason. */
 export interface Profiler {
   devices(served: ServedDevice, threads: number, signal: AbortSignal): Promise<Device[]>;
-  network(model: Uint8Array, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredNetwork>;
-  /** Measures a model of any origin (measureModel). */
-  model(
-    model: Uint8Array,
-    size: ImageSize | undefined,
-    settings: ProfilingSettings,
-    signal: AbortSignal,
-  ): Promise<LatencyFigures>;
+  network(subject: Subject, settings: ProfilingSettings, signal: AbortSignal): Promise<Measured[]>;
   operators(space: SearchSpace, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredOperators>;
   /** Turns.free of the measurements. */
   free(signal: AbortSignal): Promise<AbortSignal>;
@@ -56,8 +45,7 @@ export function startProfiler(): Profiler {
     (await turns.take(() => worker.run(job, { signal }), signal)) as Outcomes[K];
   return {
     devices: (served, threads, signal) => run({ kind: "devices", served, threads }, signal),
-    network: (model, settings, signal) => run({ kind: "network", model, settings }, signal),
-    model: (model, size, settings, signal) => run({ kind: "model", model, size, settings }, signal),
+    network: (subject, settings, signal) => run({ kind: "network", subject, settings }, signal),
     operators: (space, settings, signal) => run({ kind: "operators", space, settings }, signal),
     free: (signal) => turns.free(signal),
     pending: () => turns.pending,

@@ -1,9 +1,10 @@
 import type { Bus } from "../../shared/events/bus";
+import type { LatheEvent } from "../../shared/events/catalog";
 import { historyOnce } from "../../shared/events/history";
 import type { Objects } from "../../shared/events/objects";
 import { Workers } from "../../shared/events/presence";
 import { isToken } from "../../shared/events/subjects";
-import { LatheError, type FieldViolation } from "../../shared/process/errors";
+import { invalidField, LatheError, type FieldViolation } from "../../shared/process/errors";
 import { admit } from "../../shared/process/turns";
 import {
   LatencyServiceService,
@@ -11,15 +12,16 @@ import {
   type ProfileNetworkRequest,
   type ProfileOperatorsRequest,
 } from "../../shared/proto/lathe/v1/latency";
+import type { Subject } from "./network";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { service, type Service } from "../../shared/rpc/handlers";
 import { refuse, spaceViolations } from "../../shared/space/validate";
-import type { Profiler } from "./profiler";
+import type { ObservedProfiler } from "./metrics";
 import { completeSettings, profilingViolations, type ProfilingSettings, type ProfilingWorker } from "./settings";
 
 interface LatencyRpc {
-  profiler: Pick<Profiler, "network" | "operators" | "pending">;
+  profiler: Pick<ObservedProfiler, "network" | "operators" | "pending">;
   bus: Bus;
   artifacts: Pick<Objects, "get">;
   devices: readonly Device[];
@@ -44,12 +46,14 @@ export function latencyService(options: LatencyRpc): Service {
       refuse("INVALID_REQUEST", "request", networkViolations(request, own));
       admitMeasurement();
       const signal = AbortSignal.any([call, stopping]);
-      const recorded = await recordedArtifact(bus, request, signal);
+      const events = (await historyOnce(bus, request.searchId, 0, signal)).map(({ event }) => event);
+      const recorded = recordedArtifact(events, request);
       const isModel = recorded.kind.endsWith(".onnx");
       refuse("INVALID_REQUEST", "request", isModel ? [] : [{ field: "object", description: notModel(recorded.kind) }]);
       const model = await artifacts.get(recorded, signal);
-      const { latency } = await profiler.network(model, completeSettings(request.profiling, defaults), signal);
-      return { latency };
+      const subject = { model, ...askedOf(request, recorded.kind, events) };
+      const settings = completeSettings(request.profiling, defaults);
+      return { latencies: await profiler.network(subject, settings, signal).catch(namingObject) };
     },
     profileOperators: async (request, { signal: call }) => {
       const space = checkedSpace(request, own);
@@ -62,13 +66,34 @@ export function latencyService(options: LatencyRpc): Service {
   });
 }
 
+/** The size and batches to measure at. A network for images of any size is measured at the size of the search by default. */
+function askedOf(
+  { inputHeight, inputWidth, batchSizes }: ProfileNetworkRequest,
+  kind: string,
+  events: readonly LatheEvent[],
+): Omit<Subject, "model"> {
+  const isAsked = inputHeight > 0 || inputWidth > 0;
+  const searched = events.flatMap(({ type, data }) => (type === "architecture.derived" ? [data.genotype] : []))[0];
+  const size =
+    isAsked || kind === "deploy.onnx"
+      ? { height: inputHeight || (searched?.inputHeight ?? 0), width: inputWidth || (searched?.inputWidth ?? 0) }
+      : undefined;
+  return { size, batchSizes: batchSizes.length > 0 ? batchSizes : [1] };
+}
+
+/** A network that cannot be measured as asked is a fault of the request's object. */
+function namingObject(thrown: unknown): never {
+  const error = LatheError.from(thrown);
+  if (error.code !== "INVALID_ARGUMENT" || error.violations.length > 0) throw error;
+  throw invalidField("object", `cannot be measured as asked: ${error.message}`);
+}
+
 /** The reference of an artifact in the events of its search; NOT_FOUND where no event names it. */
-async function recordedArtifact(
-  bus: Bus,
+function recordedArtifact(
+  events: readonly LatheEvent[],
   { searchId, object }: Pick<ProfileNetworkRequest, "searchId" | "object">,
-  signal: AbortSignal,
-): Promise<ArtifactRef> {
-  const artifacts = (await historyOnce(bus, searchId, 0, signal)).flatMap(({ event }) => {
+): ArtifactRef {
+  const artifacts = events.flatMap((event) => {
     if (event.type === "architecture.derived") return [event.data.onnx, event.data.weights];
     if (event.type === "network.kept") return [event.data.onnx, event.data.weights, event.data.deploy];
     return event.type === "network.trained"

@@ -9,19 +9,32 @@ import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
-import { ArchitectureDerived, NetworkKept, ProfileWork, SearchCreated } from "../../shared/proto/lathe/v1/events";
-import { LatencyServiceClient } from "../../shared/proto/lathe/v1/latency";
+import {
+  ArchitectureDerived,
+  NetworkKept,
+  NetworkTrained,
+  ProfileWork,
+  SearchCreated,
+} from "../../shared/proto/lathe/v1/events";
+import { LatencyServiceClient, ProfileNetworkRequest } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { deployOnnx } from "../../shared/network/deploy";
+import { buildDiscrete } from "../../shared/network/discrete";
 import { largestGenotype } from "../../shared/space/genotype";
+import { randomBuffer } from "../../shared/testing/networks";
+import { uniform } from "../../shared/testing/spaces";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { searchNetworkOnnx } from "./blocks";
-import { availableCores } from "./cpu";
+import { availableCores, readCpu } from "./cpu";
 import { consume } from "./consumer";
 import { listDevices } from "./devices";
 import { thisMachine } from "./machine";
+import { readGpu } from "./gpu";
 import { observeProfiler, type ObservedProfiler } from "./metrics";
+import { References } from "./references";
 import { startProfiler } from "./profiler";
+import { deviceFigures } from "./provenance";
 import { latencyService } from "./rpc";
 import { defaultSettings } from "./settings";
 import { patience, until } from "../../shared/testing/until";
@@ -58,7 +71,7 @@ beforeAll(async () => {
   bus = await connect({ url: nats.url, name: "latency", logger });
   await provision(bus);
   artifacts = new Objects(bus, ARTIFACTS_BUCKET);
-  profiler = observeProfiler(startProfiler(), metrics, logger);
+  profiler = observeProfiler(startProfiler(), new References(bus), metrics, logger);
   const devices = await listDevices(thisMachine, { deviceClass: "cpu", provider: "cpu" }, 1);
   rpc = await startRpc([
     latencyService({ bus, profiler, artifacts, devices, defaults, cores, stopping: stopping.signal }),
@@ -82,8 +95,11 @@ const queue = (searchId: string, ordinal: string, data: Parameters<typeof Profil
   publishWork(bus, { searchId, kind: "profile", deviceClass: "cpu", ordinal, data: ProfileWork.fromPartial(data) });
 const told = async (searchId: string, type: LatheEvent["type"]) =>
   (await awaitEvent(bus, searchId, 0, ({ event }) => event.type === type, patience())).event;
-/** The largest allowed number of timed runs: no machine finishes them before the test aborts them. */
-const ENDLESS = 100_000;
+/** Waits until a measuring process is there, and holds it, so that its measurement does not end. */
+async function held(): Promise<void> {
+  await until(() => profiler.pids().length === 1);
+  process.kill(profiler.pids()[0] as number, "SIGSTOP");
+}
 const names = async (searchId: string) => (await historyOnce(bus, searchId)).map(({ event }) => event.type);
 const counted = async (name: string) => (await metrics.registry.getSingleMetricAsString(name)).split("\n");
 
@@ -155,8 +171,8 @@ describe("the profile queue", () => {
       kind: "network.onnx",
       mediaType: "application/onnx",
     });
-    await queue(during, "network", { onnx, profiling: { ...profiling, timedRuns: ENDLESS } });
-    await until(() => profiler.pids().length === 1);
+    await queue(during, "network", { onnx, profiling });
+    await held();
     await publishEvent(bus, during, cancelled);
     await until(() => profiler.pending() === 0);
     expect(await names(before)).toEqual(["search.created", "search.cancelled"]);
@@ -173,23 +189,23 @@ describe("LatencyService", () => {
     await publishEvent(bus, id, { type: "architecture.derived", data: ArchitectureDerived.fromPartial({ onnx }) });
     const { object } = onnx;
     const cancel = new AbortController();
-    const request = { searchId: id, object, profiling: { ...profiling, timedRuns: ENDLESS } };
+    const request = ProfileNetworkRequest.fromPartial({ searchId: id, object, profiling });
     const long = client().profileNetwork(request, { signal: cancel.signal });
     long.catch(() => {});
-    await until(() => profiler.pids().length === 1);
+    await held();
     const { devices } = await client().listDevices({});
     expect(devices.map((device) => device.deviceClass)).toEqual(["cpu", "cuda", "tensorrt"]);
     expect(devices[0]).toMatchObject({ available: true, reason: "" });
     expect(profiler.pids()).toHaveLength(1);
 
     // A waiting call ends at its deadline.
-    const late = client().profileNetwork({ ...request, profiling }, { deadlineMs: 150 });
+    const late = client().profileNetwork(request, { deadlineMs: 150 });
     await expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
     cancel.abort();
     await expect(long).rejects.toMatchObject({ code: "CANCELLED" });
     await until(() => profiler.pending() === 0);
-    const { latency } = await client().profileNetwork({ ...request, profiling });
-    expect(latency).toMatchObject({ runs: 6, inputWidth: 64 });
+    const { latencies } = await client().profileNetwork(request);
+    expect(latencies).toMatchObject([{ runs: 6, inputWidth: 64 }]);
   });
 
   it("profiles the operators of a space", async () => {
@@ -202,7 +218,9 @@ describe("LatencyService", () => {
     const refused = { code: "INVALID_ARGUMENT", reason: "INVALID_REQUEST" };
     const wrong = { deviceClass: "tensorrt", warmupRuns: -1, timedRuns: 0, threads: cores + 1 };
     await expect(
-      client().profileNetwork({ searchId: "", object: "s-other/x/network.onnx", profiling: wrong }),
+      client().profileNetwork(
+        ProfileNetworkRequest.fromPartial({ searchId: "", object: "s-other/x/network.onnx", profiling: wrong }),
+      ),
     ).rejects.toMatchObject({
       ...refused,
       violations: [
@@ -237,7 +255,8 @@ describe("LatencyService", () => {
       weights,
     });
     await publishEvent(bus, id, { type: "architecture.derived", data });
-    const profile = ({ object }: { object: string }) => client().profileNetwork({ searchId: id, object, profiling });
+    const profile = ({ object }: { object: string }) =>
+      client().profileNetwork(ProfileNetworkRequest.fromPartial({ searchId: id, object, profiling }));
     await expect(profile(weights)).rejects.toMatchObject({
       code: "INVALID_ARGUMENT",
       violations: [
@@ -253,13 +272,79 @@ describe("LatencyService", () => {
     // The network that is kept of a cancelled search.
     const kept = await put("network.onnx");
     await publishEvent(bus, id, { type: "network.kept", data: NetworkKept.fromPartial({ onnx: kept }) });
-    expect((await profile(kept)).latency?.runs).toBe(profiling.timedRuns);
+    expect((await profile(kept)).latencies[0]?.runs).toBe(profiling.timedRuns);
+  });
+
+  it("measures the deploy form at the size of the search, at another size and in batches, and names what it cannot", async () => {
+    const id = uniqueSearchId();
+    const genotype = largestGenotype(space);
+    const network = buildDiscrete(genotype, { kind: "search" });
+    const random = uniform(4);
+    const parameters = { weights: randomBuffer(network.weights, random), stats: randomBuffer(network.stats, random) };
+    const bytes = deployOnnx(network, parameters, { classes: [], colors: [], search: id, validationMiou: 0 });
+    const mediaType = "application/onnx";
+    const deploy = await artifacts.put(`${id}/deploy.onnx`, bytes, { kind: "deploy.onnx", mediaType });
+    const onnx = await artifacts.put(`${id}/network.onnx`, model, { kind: "network.onnx", mediaType });
+    const [derived, trained] = [
+      ArchitectureDerived.fromPartial({ genotype }),
+      NetworkTrained.fromPartial({ onnx, deploy }),
+    ];
+    await publishEvent(bus, id, { type: "architecture.derived", data: derived });
+    await publishEvent(bus, id, { type: "network.trained", data: trained });
+    const profile = (request: Parameters<typeof ProfileNetworkRequest.fromPartial>[0]) =>
+      client().profileNetwork(ProfileNetworkRequest.fromPartial({ searchId: id, profiling, ...request }));
+
+    const searched = { inputHeight: space.inputHeight, inputWidth: space.inputWidth };
+    expect((await profile({ object: deploy.object })).latencies).toMatchObject([{ ...searched, batchSize: 1 }]);
+    const larger = { inputHeight: 40, inputWidth: 72, batchSizes: [1, 2] };
+    expect((await profile({ object: deploy.object, ...larger })).latencies).toMatchObject(
+      larger.batchSizes.map((batchSize) => ({ inputHeight: 40, inputWidth: 72, batchSize })),
+    );
+    await expect(profile({ object: onnx.object, batchSizes: [4] })).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      violations: [
+        { field: "object", description: expect.stringContaining("it does not take a batch of 4") as unknown },
+      ],
+    });
+    const wrong = profile({ object: deploy.object, batchSizes: [65], inputHeight: 9000 });
+    await expect(wrong).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  });
+
+  it("keeps the fastest calibration of stable measurements as the reference of a device", async () => {
+    const references = new References(bus);
+    const deviceClass = uniqueSearchId();
+    const conditions = {
+      ...{ device: "a CPU", deviceClass, runtime: "r", precision: "fp32" },
+      ...{ batchSize: 1, inputHeight: 8, inputWidth: 8 },
+    };
+    const on = (threads: number) =>
+      deviceFigures(
+        { deviceClass, provider: "cpu", threads },
+        { runtime: "r", cpu: () => readCpu(), gpu: () => readGpu() },
+      );
+    const figures = async (calibration: number, waitedMs = 0, threads = 2) =>
+      references.figures({
+        samples: {
+          ...{ seconds: new Float64Array(50).fill(0.1), warmupRuns: 8, isWarm: true, elapsedMs: 1000, waitedMs },
+          calibration: Float64Array.of(calibration),
+        },
+        conditions: { ...conditions, threads, measuredOn: on(threads) },
+      });
+    expect(await figures(0.002, 900)).toMatchObject({ stable: false, calibrationReferenceSeconds: 0.002 });
+    // An unstable measurement left no reference.
+    expect(await figures(0.003)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.003 });
+    expect(await figures(0.0025)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.0025 });
+    expect(await figures(0.005)).toMatchObject({
+      ...{ stable: false, calibrationReferenceSeconds: 0.0025, p50Seconds: 0.1, calibratedP50Seconds: 0.05 },
+    });
+    // The time with other threads is another one.
+    expect(await figures(0.004, 0, 1)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.004 });
   });
 
   it("ends running calls when the service stops", async () => {
-    const call = client().profileOperators({ space, profiling: { ...profiling, timedRuns: ENDLESS } });
+    const call = client().profileOperators({ space, profiling });
     call.catch(() => {});
-    await until(() => profiler.pids().length === 1);
+    await held();
     stopping.abort(new LatheError("UNAVAILABLE", "the service is stopping", { reason: "SERVER_STOPPING" }));
     await expect(call).rejects.toMatchObject({ code: "UNAVAILABLE", reason: "SERVER_STOPPING" });
     await until(() => profiler.pids().length === 0);

@@ -16,7 +16,8 @@ export interface ProfilingSettings {
 
 /** Values of the fields that a request does not set. */
 export function defaultSettings(deviceClass: string, threads: number, provider: Provider = "cpu"): ProfilingSettings {
-  return { deviceClass, provider, warmupRuns: 10, timedRuns: 100, threads };
+  const { warmupRuns, timedRuns } = NUMBERS.profiling;
+  return { deviceClass, provider, warmupRuns: warmupRuns.small, timedRuns: timedRuns.small, threads };
 }
 
 /** The worker that a request is checked for. */

@@ -1,6 +1,5 @@
 import "../../shared/process/sourceMaps";
 import { serveWorker } from "../../shared/process/worker";
-import { measureModel } from "./anyModel";
 import { listDevices } from "./devices";
 import type { Job, Outcomes } from "./profiler";
 import { thisMachine } from "./machine";
@@ -13,9 +12,7 @@ serveWorker<Job, never, Outcomes[keyof Outcomes]>(async (job, { signal }) => {
     case "devices":
       return listDevices(thisMachine, job.served, job.threads);
     case "network":
-      return measureNetwork(job.model, job.settings, signal);
-    case "model":
-      return measureModel(job.model, job.size, job.settings, signal);
+      return measureNetwork(job.subject, job.settings, signal);
     case "operators":
       return measureOperators(job.space, job.settings, runtimeTimer(job.settings), signal);
   }

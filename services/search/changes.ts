@@ -134,8 +134,14 @@ export function costMiss(
 export const trainedAt = ({ validationMiou, bestEpoch }: NetworkTrained) =>
   `${points(validationMiou)} mIoU points at epoch ${bestEpoch}, the best`;
 
-export const measuredAs = (latency: LatencyFigures | undefined) =>
-  `p50 ${((latency?.p50Seconds ?? 0) * 1000).toFixed(2)} ms on ${latency?.device ?? "?"}`;
+/** The conditions of a measured network: "Latency" is false where the measurement is unstable, and absent where it is not. */
+export function profiled(search: Search, latency: LatencyFigures | undefined, time: Date): Pick<Search, "conditions"> {
+  const { p50Seconds = 0, device = "?", unstableBecause = [] } = latency ?? {};
+  const measured = `p50 ${(p50Seconds * 1000).toFixed(2)} ms on ${device}`;
+  const known = condition(search, "Profiled", TRUE, "PROFILED", measured, time);
+  if (unstableBecause.length === 0) return known;
+  return condition({ ...search, ...known }, "Latency", FALSE, "UNSTABLE", unstableBecause.join("; "), time);
+}
 
 /** 0.4567 as "45.7". */
 export const points = (miou: number) => (100 * miou).toFixed(1);

@@ -132,6 +132,23 @@ describe("the result", () => {
     expect(recordCodec.fromJSON(JSON.parse(JSON.stringify(recordCodec.toJSON(record))))).toEqual(record);
   });
 
+  it("has a false condition where the measurement of the network is unstable, and only then", () => {
+    const latency = {
+      ...given.profiled.data.latency!,
+      unstableBecause: ["p95 is 3.0 times p50", "the machine is busy"],
+    };
+    const conditions = (profiled: LatheEvent) =>
+      projectAll(undefined, stored([given.created, given.retrained(1), given.trained, profiled]))!.search.conditions;
+    expect(conditions(given.profiled).filter(({ type }) => type === "Latency")).toEqual([]);
+    expect(conditions({ type: "network.profiled", data: { latency } }).slice(-2)).toMatchObject([
+      { type: "Profiled", status: ConditionStatus.CONDITION_STATUS_TRUE },
+      {
+        ...{ type: "Latency", status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "UNSTABLE" },
+        message: "p95 is 3.0 times p50; the machine is busy",
+      },
+    ]);
+  });
+
   it("reports that argmax decided, and that retraining was left out", () => {
     const byArgmax: LatheEvent = {
       type: "supernet.converged",

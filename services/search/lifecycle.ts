@@ -18,9 +18,9 @@ import {
   costMiss,
   dataRead,
   keptResult,
-  measuredAs,
   otherData,
   points,
+  profiled,
   reached,
   recovered,
   result,
@@ -224,7 +224,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
   "network.profiled": ({ search }, { latency }, time) => ({
     search: {
       ...reached(search, SearchPhase.SEARCH_PHASE_DONE),
-      ...condition(search, "Profiled", TRUE, "PROFILED", measuredAs(latency), time),
+      ...profiled(search, latency, time),
       ...result(search, { latency }),
     },
   }),

@@ -21,14 +21,19 @@ export interface ModelTensor {
   readonly data: ArrayLike<number | bigint>;
 }
 
+/** The image or images that a model runs on. */
+export interface ModelInput {
+  readonly dims: readonly number[];
+  readonly data: Uint8Array | Float32Array;
+}
+
 export interface Model {
   readonly inputs: readonly ModelValue[];
   readonly outputs: readonly ModelValue[];
   readonly metadata: Readonly<Record<string, string>>;
-  run(
-    input: string,
-    tensor: { dims: readonly number[]; data: Uint8Array | Float32Array },
-  ): Promise<Record<string, ModelTensor>>;
+  run(input: string, tensor: ModelInput): Promise<Record<string, ModelTensor>>;
+  /** Runs the model once, and gives a run on the same input that can be repeated. Its outputs are allocated once. */
+  prepare(input: string, tensor: ModelInput): Promise<() => Promise<unknown>>;
   release(): Promise<void>;
 }
 
@@ -41,16 +46,23 @@ export async function openModel(bytes: Uint8Array, options: SessionOptions): Pro
     if (code !== "INTERNAL") throw error;
     throw new LatheError("INVALID_ARGUMENT", message, { reason: "MODEL_UNSUPPORTED", cause: error });
   });
+  const first = async (feeds: Record<string, Tensor>) =>
+    session.run(feeds).catch((error: unknown) => {
+      const fed = Object.values(feeds).map(({ type, dims }) => `${type} [${dims.join(",")}]`);
+      const message = `ONNX Runtime cannot run the model on ${fed.join(", ")}: ${LatheError.from(error).message}`;
+      throw new LatheError("INVALID_ARGUMENT", message, { reason: "MODEL_UNSUPPORTED", cause: error });
+    });
   return {
     inputs: session.inputMetadata.map(valueOf),
     outputs: session.outputMetadata.map(valueOf),
     metadata,
-    run: async (input, { data, dims }) => {
-      const tensor = data instanceof Uint8Array ? new Tensor("uint8", data, dims) : new Tensor("float32", data, dims);
-      const fetched = await session.run({ [input]: tensor }).catch((error: unknown) => {
-        const message = `ONNX Runtime cannot run the model on ${tensor.type} [${dims.join(",")}]: ${LatheError.from(error).message}`;
-        throw new LatheError("INVALID_ARGUMENT", message, { reason: "MODEL_UNSUPPORTED", cause: error });
-      });
+    prepare: async (input, tensor) => {
+      const feeds = { [input]: tensorOf(tensor) };
+      const fetches = await first(feeds);
+      return () => session.run(feeds, fetches);
+    },
+    run: async (input, tensor) => {
+      const fetched = await first({ [input]: tensorOf(tensor) });
       return Object.fromEntries(
         Object.entries(fetched).map(([name, { type, dims, data }]) => [
           name,
@@ -61,6 +73,9 @@ export async function openModel(bytes: Uint8Array, options: SessionOptions): Pro
     release: () => session.release(),
   };
 }
+
+const tensorOf = ({ data, dims }: ModelInput): Tensor =>
+  data instanceof Uint8Array ? new Tensor("uint8", data, dims) : new Tensor("float32", data, dims);
 
 function valueOf(value: ort.InferenceSession.ValueMetadata): ModelValue {
   if (!value.isTensor) return { name: value.name, type: "none", dims: [] };

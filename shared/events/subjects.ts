@@ -14,13 +14,18 @@ export const HANDBACKS_BUCKET = "HANDBACKS";
 export const REQUESTS_BUCKET = "REQUESTS";
 /** The latency workers that are alive. Each entry lapses unless its worker writes it again (presence.ts). */
 export const DEVICES_BUCKET = "DEVICES";
+/** Times of the calibration network on quiet devices (services/latency/references.ts). */
+export const MEASUREMENTS_BUCKET = "MEASUREMENTS";
 export const CHECKPOINTS_BUCKET = "CHECKPOINTS";
 export const ARTIFACTS_BUCKET = "ARTIFACTS";
 
 export type ObjectBucket = typeof CHECKPOINTS_BUCKET | typeof ARTIFACTS_BUCKET;
 export const OBJECT_BUCKETS: readonly ObjectBucket[] = [CHECKPOINTS_BUCKET, ARTIFACTS_BUCKET];
 /** The buckets whose records stay until they are removed. */
-export const RECORD_BUCKETS: readonly string[] = [SEARCHES_BUCKET, LISTING_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET];
+export const RECORD_BUCKETS: readonly string[] = [
+  ...[SEARCHES_BUCKET, LISTING_BUCKET, HANDBACKS_BUCKET, REQUESTS_BUCKET],
+  MEASUREMENTS_BUCKET,
+];
 
 /** Messages of the services to each other about room in the store; not stored. */
 export const STORAGE_SUBJECT = "lathe.storage";

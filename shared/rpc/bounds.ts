@@ -96,7 +96,10 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
     output: text(256),
   },
   ExportNetworkRequest: { ...ofSearch, input_height: whole(0, MAX_SIDE), input_width: whole(0, MAX_SIDE) },
-  ProfileNetworkRequest: { ...ofSearch, object },
+  ProfileNetworkRequest: {
+    ...{ ...ofSearch, object, batch_sizes: list(8, whole(1, 64)) },
+    ...{ input_height: whole(0, MAX_SIDE), input_width: whole(0, MAX_SIDE) },
+  },
   DecideRequest: { epoch: whole(1, 20000), epochs: whole(1, 10000) },
   SimulateScheduleRequest: { epochs: list(10000) },
 

@@ -92,8 +92,8 @@ export const NUMBERS: {
     ohemThreshold: real(0.01, 1, same(1)),
   },
   profiling: {
-    warmupRuns: whole(0, 10000, { tiny: 5, small: 10, paper: 20 }),
-    timedRuns: whole(1, 100000, { tiny: 50, small: 100, paper: 200 }),
+    warmupRuns: whole(0, 10000, same(100)),
+    timedRuns: whole(1, 100000, same(1000)),
     threads: whole(1, 256, same(1)),
   },
   sampling: {

@@ -142,7 +142,10 @@ export function examplesOf({ space, architectures, genotype, objects, pageToken 
     ]),
     ProfileNetwork: all(
       ProfileNetworkRequest,
-      objects.map((object) => ({ searchId: idOf("ended"), object, profiling: { warmupRuns: 1, timedRuns: 2 } })),
+      objects.map((object) => ({
+        ...{ searchId: idOf("ended"), object, profiling: { warmupRuns: 1, timedRuns: 2 } },
+        ...{ inputHeight: 0, inputWidth: 0, batchSizes: object.includes("deploy") ? [1, 2] : [] },
+      })),
     ),
     ProfileOperators: all(ProfileOperatorsRequest, [{ space, profiling: { warmupRuns: 1, timedRuns: 2 } }]),
     ListDevices: [new Uint8Array()],

@@ -1,0 +1,92 @@
+import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import { NARROW, type Samples } from "./sampling";
+import { ascending, driftOf, medianInterval, medianOf, outliersOf, percentile } from "./statistics";
+
+/** Device and settings of a measurement. */
+export type Conditions = Pick<
+  LatencyFigures,
+  | "device"
+  | "deviceClass"
+  | "runtime"
+  | "precision"
+  | "batchSize"
+  | "inputHeight"
+  | "inputWidth"
+  | "threads"
+  | "measuredOn"
+>;
+
+/** Bounds of a stable measurement: the runs' change from first to last, the share of time without a core, p95 / p50, and the calibration. */
+const MOST = { drift: 0.05, waiting: 0.05, tail: 1.5, calibration: 1.1 };
+
+/**
+ * Percentiles (nearest rank) and mean of samples in seconds, with the conditions of their measurement, and whether it can be trusted.
+ * `reference` is the calibration network's time on the quiet device, where it is known: p50 is divided by how much longer it took now.
+ */
+export function summarise(samples: Samples, conditions: Conditions, reference?: number): LatencyFigures {
+  const { seconds, warmupRuns, calibration, elapsedMs, waitedMs } = samples;
+  const sorted = ascending(seconds);
+  const p50 = percentile(sorted, 50);
+  const interval = medianInterval(sorted);
+  const drift = driftOf(seconds);
+  const now = calibration.length > 0 ? medianOf(calibration) : 0;
+  const quiet = now > 0 ? Math.min(reference ?? now, now) : 0;
+  const figures = {
+    ...conditions,
+    warmupRuns,
+    runs: sorted.length,
+    p50Seconds: p50,
+    p50LowSeconds: interval?.low ?? 0,
+    p50HighSeconds: interval?.high ?? 0,
+    p90Seconds: percentile(sorted, 90),
+    p95Seconds: percentile(sorted, 95),
+    p99Seconds: percentile(sorted, 99),
+    meanSeconds: sorted.reduce((sum, value) => sum + value, 0) / sorted.length,
+    framesPerSecond: conditions.batchSize / p50,
+    outliers: outliersOf(sorted),
+    driftRatio: drift.isTrend ? drift.ratio : 0,
+    waitingShare: elapsedMs > 0 ? Math.max(0, waitedMs) / (elapsedMs * conditions.threads) : 0,
+    calibrationSeconds: now,
+    calibrationReferenceSeconds: quiet,
+    calibratedP50Seconds: now > 0 ? (p50 * quiet) / now : p50,
+  };
+  const unstableBecause = faultsOf(figures, samples);
+  return { ...figures, stable: unstableBecause.length === 0, unstableBecause };
+}
+
+type Figures = Omit<LatencyFigures, "stable" | "unstableBecause">;
+
+/** A sentence for each reason not to trust a measurement. */
+function faultsOf(figures: Figures, { isWarm }: Pick<Samples, "isWarm">): string[] {
+  const { runs, warmupRuns, p50Seconds, p50LowSeconds, p50HighSeconds, p95Seconds, driftRatio, waitingShare } = figures;
+  const spread = runs < FEWEST ? Infinity : (p50HighSeconds - p50LowSeconds) / 2 / p50Seconds;
+  const slowness = figures.calibrationSeconds / (figures.calibrationReferenceSeconds || Infinity);
+  const reasons: [isFault: boolean, reason: () => string][] = [
+    [!isWarm, () => `after ${warmupRuns} runs of warm-up the runs were not yet even`],
+    [runs < FEWEST, () => `${runs} runs are too few, at least ${FEWEST} tell how well the median is known`],
+    [
+      runs >= FEWEST && spread > NARROW,
+      () => `the median of ${runs} runs is known to ${percent(spread)} only, must be ${percent(NARROW)}`,
+    ],
+    [
+      Math.abs(driftRatio) > MOST.drift,
+      () =>
+        `the runs became ${percent(Math.abs(driftRatio))} ${driftRatio > 0 ? "slower" : "faster"} from first to last`,
+    ],
+    [
+      waitingShare > MOST.waiting,
+      () => `the threads waited ${percent(waitingShare)} of the time for a core: the machine is busy`,
+    ],
+    [p95Seconds > MOST.tail * p50Seconds, () => `p95 is ${(p95Seconds / p50Seconds).toFixed(1)} times p50`],
+    [
+      slowness > MOST.calibration,
+      () => `the calibration network took ${slowness.toFixed(2)} times as long as on the quiet device`,
+    ],
+  ];
+  return reasons.flatMap(([isFault, reason]) => (isFault ? [reason()] : []));
+}
+
+/** Fewer runs have no interval of their median. */
+const FEWEST = 6;
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

@@ -1,0 +1,133 @@
+import { ascending, driftOf, medianInterval, medianOf } from "./statistics";
+
+/** How often a model is run. */
+export interface Sampling {
+  /** Most runs before the measurement. It begins earlier, once runs no longer drift. */
+  warmupRuns: number;
+  /** Most runs that are timed. */
+  timedRuns: number;
+  /** Time in ms after which warm-up and timed runs each end, provided that minimumRuns are done. */
+  budgetMs: number;
+  minimumRuns: number;
+  /** Timed runs end earlier once the median's interval is narrow, but not before so many runs or so many ms. */
+  enough: { runs: number; ms: number };
+}
+
+/** Clock and event loop of a measurement, and the load of its machine. */
+export interface Clock {
+  /** Milliseconds, monotonic. */
+  now(): number;
+  /** Lets the event loop run between two timed runs, so that an abort can arrive. */
+  breathe(): Promise<void>;
+  /** Milliseconds that threads of this process have waited for a core or were throttled, since the process began. */
+  waitedMs(): number;
+}
+
+export interface Samples {
+  /** Seconds of the timed runs, in order. */
+  seconds: Float64Array;
+  warmupRuns: number;
+  /** False where the warm-up reached a limit while its runs still drifted, or was too short to tell. */
+  isWarm: boolean;
+  /** Seconds of a run of the calibration network between the timed runs, in order: means over groups about as long as a timed run. */
+  calibration: Float64Array;
+  /** Milliseconds of the timed runs and their calibration, and of the threads' waits meanwhile (Clock.waitedMs). */
+  elapsedMs: number;
+  waitedMs: number;
+}
+
+const BREATHE_EVERY_MS = 50;
+/** Runs whose drift tells whether a session is warm. The first runs are several times slower (memory arena, clocks). */
+const WARM_WINDOW = 8;
+/** Half of the width of the median's interval, as a share of the median, that is narrow enough. */
+export const NARROW = 0.02;
+/** Runs between two looks at the interval, as a share of the runs done. */
+const LOOK_AFTER = 1.25;
+
+/**
+ * Durations of the timed runs, after a warm-up that ends when its last 8 runs show no trend (Mann-Kendall). Timed runs end when the 95 %
+ * interval of their median is within 2 % of it, or at a limit. `calibrate` is run between them for about as long as they take together.
+ * Rejects with the signal's reason if it aborts.
+ */
+export async function sampleRuns(
+  run: () => Promise<unknown>,
+  { warmupRuns, timedRuns, budgetMs, minimumRuns, enough }: Sampling,
+  signal: AbortSignal,
+  clock: Clock,
+  calibrate?: () => Promise<unknown>,
+): Promise<Samples> {
+  let breathed = clock.now();
+  const timed = async (what: () => Promise<unknown>): Promise<number> => {
+    signal.throwIfAborted();
+    const before = clock.now();
+    await what();
+    const after = clock.now();
+    if (after - breathed >= BREATHE_EVERY_MS) {
+      await clock.breathe();
+      breathed = clock.now();
+    }
+    return after - before;
+  };
+
+  const warm = await warmUp(() => timed(run), { most: warmupRuns, budgetMs, minimumRuns }, clock);
+  const group = calibrate ? await groupOf(() => timed(calibrate), medianOf([...warm.recent, await timed(run)])) : 0;
+
+  const ms: number[] = [];
+  const calibration: number[] = [];
+  const [start, waitedBefore] = [clock.now(), clock.waitedMs()];
+  let spent = 0;
+  let look = WARM_WINDOW;
+  while (ms.length < timedRuns) {
+    const elapsed = clock.now() - start;
+    if (elapsed >= budgetMs && ms.length >= minimumRuns) break;
+    if (ms.length >= look && (ms.length >= enough.runs || elapsed >= enough.ms)) {
+      if (isNarrow(ms)) break;
+      look = Math.ceil(ms.length * LOOK_AFTER);
+    }
+    const last = await timed(run);
+    ms.push(last);
+    spent += last;
+    if (!calibrate || spent < 0) continue;
+    let taken = 0;
+    for (let i = 0; i < group; i++) taken += await timed(calibrate);
+    calibration.push(taken / group / 1000);
+    spent -= taken;
+  }
+  return {
+    seconds: Float64Array.from(ms, (value) => value / 1000),
+    warmupRuns: warm.runs,
+    isWarm: warm.isWarm,
+    calibration: Float64Array.from(calibration),
+    elapsedMs: clock.now() - start,
+    waitedMs: clock.waitedMs() - waitedBefore,
+  };
+}
+
+async function warmUp(
+  timed: () => Promise<number>,
+  { most, budgetMs, minimumRuns }: { most: number; budgetMs: number; minimumRuns: number },
+  clock: Clock,
+): Promise<{ runs: number; isWarm: boolean; recent: readonly number[] }> {
+  const start = clock.now();
+  const recent: number[] = [];
+  for (let runs = 0; ; runs++) {
+    const isWarm = recent.length === WARM_WINDOW && !driftOf(recent).isTrend;
+    const isOver = runs >= most || (clock.now() - start >= budgetMs && runs >= minimumRuns);
+    if (isWarm || isOver) return { runs, isWarm, recent };
+    recent.push(await timed());
+    if (recent.length > WARM_WINDOW) recent.shift();
+  }
+}
+
+/** Runs of the calibration network that take as long as a run of `ms`: what else runs on the machine then delays both alike. */
+async function groupOf(timed: () => Promise<number>, ms: number): Promise<number> {
+  const each: number[] = [];
+  for (let i = 0; i < WARM_WINDOW; i++) each.push(await timed());
+  return Math.max(1, Math.round(ms / medianOf(each)));
+}
+
+function isNarrow(ms: readonly number[]): boolean {
+  const sorted = ascending(ms);
+  const interval = medianInterval(sorted);
+  return interval !== undefined && (interval.high - interval.low) / 2 <= NARROW * medianOf(sorted);
+}
