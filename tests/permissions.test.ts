@@ -36,7 +36,7 @@ const probes = {
     "$JS.API.STREAM.MSG.DELETE.WORK",
   ],
   records: ["$KV.SEARCHES.doctor", "$KV.LISTING.doctor", "$KV.REQUESTS.doctor"],
-  "the workers that are alive": ["$KV.DEVICES.doctor", "$JS.API.STREAM.PURGE.KV_DEVICES"],
+  "the workers that are alive": ["$KV.DEVICES.doctor"],
   checkpoints: ["$O.CHECKPOINTS.C.doctor"],
   networks: ["$O.ARTIFACTS.C.doctor"],
   "the trainer's queue": ["$JS.API.CONSUMER.MSG.NEXT.WORK.work-train", "$JS.ACK.WORK.work-train.1.1.1.1.0"],

@@ -68,6 +68,16 @@ const after = (...responses: WatchSearchResponse[]): SearchView =>
 const screen = { columns: 100, rows: 40, now: time.getTime() + 65_000 };
 const text = (view: SearchView, frame = screen) => render(view, frame).join("\n");
 
+it("a search that waits for a worker says for which, until it comes", () => {
+  const told = (available: boolean, message: string) =>
+    respond({ $case: "deviceAvailabilityChanged", value: { number: 1, deviceClass: "rack-4", available, message } });
+  const lines = (view: SearchView) => render(view, { columns: 120, rows: 40, now: time.getTime() });
+  const waits = [created, told(false, "waits for rack-4")].reduce(observe, initialView("s-1"));
+  expect(lines(waits)).toContain("  waiting        waits for rack-4");
+  expect(eventLine(told(false, "waits for rack-4"), waits)).toBe("waits for rack-4");
+  expect(lines(observe(waits, told(true, "it is alive"))).join()).not.toContain("waiting  ");
+});
+
 describe("the view of a search", () => {
   it("begins with the space of the first event", () => {
     const view = after(created);

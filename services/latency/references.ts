@@ -2,8 +2,9 @@ import type { Bus } from "../../shared/events/bus";
 import type { JsonCodec } from "../../shared/events/catalog";
 import { Records } from "../../shared/events/records";
 import { MEASUREMENTS_BUCKET } from "../../shared/events/subjects";
+import { LatheError } from "../../shared/process/errors";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
-import { summarise, type Conditions } from "./figures";
+import { summarise } from "./figures";
 import type { Measured } from "./network";
 
 /** The calibration network's time on a quiet device. */
@@ -20,8 +21,6 @@ const codec: JsonCodec<Reference> = {
   },
 };
 
-const keyOf = ({ measuredOn }: Conditions): string => `calibration/${measuredOn?.key ?? ""}`;
-
 /** The calibration network's times on quiet devices, which all latency workers share and every restart keeps. */
 export class References {
   private readonly records: Records<Reference>;
@@ -32,7 +31,9 @@ export class References {
 
   /** The figures of a measurement. A stable one lowers the reference of its device where its calibration network was faster. */
   async figures({ samples, conditions }: Measured): Promise<LatencyFigures> {
-    const key = keyOf(conditions);
+    const { measuredOn } = conditions;
+    if (!measuredOn) throw new LatheError("INTERNAL", "a measurement does not say on which device it ran");
+    const key = `calibration/${measuredOn.key}`;
     const figures = summarise(samples, conditions, (await this.records.get(key))?.value.seconds);
     const { stable, calibrationSeconds: seconds } = figures;
     if (stable && seconds > 0)

@@ -103,6 +103,12 @@ describe("the process of a service", () => {
     await nats.restart();
     await becomes(200);
     expect((await api.getSearch({ searchId: search!.id })).search?.id).toBe(search!.id);
+    // No latency worker is alive: a search that names its class is refused, one that needs a worker only at its end has begun.
+    const named = api.startSearch({ spec: tinySpec({ profiling: { deviceClass: "cpu" } }), requestId: "" });
+    await expect(named).rejects.toMatchObject({
+      reason: "DEVICE_NOT_SERVED",
+      message: expect.stringContaining("no latency worker is alive") as string,
+    });
     connection.close();
     child.kill("SIGTERM");
     expect(await ended).toBe(0);

@@ -44,8 +44,8 @@ export class Searches {
   }
 
   /**
-   * Stores and starts a search, if there is room for it and its device class is served. It writes the claim of the request id, the record and search.created, in this
-   * order. A repetition of the same request continues where the first was cut off; without one the sweep does.
+   * Stores and starts a search, if there is room for it and its device class is served. It writes the claim of the request id, the record and
+   * search.created, in this order. A repetition of the same request continues where the first was cut off; without one the sweep does.
    */
   async start(request: StartSearchRequest): Promise<Search> {
     const { spec, space, requestId } = validateStart(request);

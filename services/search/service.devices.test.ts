@@ -6,7 +6,7 @@ import { CostMetric } from "../../shared/proto/lathe/v1/space";
 import { announceDevice } from "../../shared/testing/devices";
 import { tinySpec } from "../../shared/testing/searches";
 import { until } from "../../shared/testing/until";
-import { api, begin, bus, cases, failure, made, publish, watchAll } from "./service.fixture";
+import { api, bus, cases, failure, made, publish, watchAll } from "./service.fixture";
 
 const byLatency = { metric: CostMetric.COST_METRIC_LATENCY };
 const on = (deviceClass: string, more: Parameters<typeof tinySpec>[0] = {}) =>
@@ -121,9 +121,5 @@ describe("a search on a device class without a worker", () => {
       requestId: "",
     });
     expect(search?.spec?.profiling?.threads).toBe(2);
-  });
-
-  it("starts where it names no class and is measured only at its end, served or not", async () => {
-    expect((await begin()).conditions).toEqual([]);
   });
 });

@@ -35,7 +35,7 @@ const messages = async (on: Bus, stream: string) =>
 describe("an inspection of NATS", () => {
   it("names each stream that is missing", async () => {
     const { streams, consumers, refused } = await inspect(await bus((await server()).url));
-    expect(streams.map(({ faults }) => faults)).toEqual(Array.from({ length: 10 }, () => ["does not exist"]));
+    expect(streams.map(({ faults }) => faults)).toEqual(Array.from({ length: 11 }, () => ["does not exist"]));
     expect([consumers, refused]).toEqual([[], []]);
   });
 

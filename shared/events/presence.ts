@@ -51,7 +51,9 @@ export function announce(bus: Bus, figures: DeviceFigures): Announcement {
     }
   };
   let ended: Promise<void> = Promise.resolve();
-  const announced = new Promise<void>((resolve, reject) => (ended = announcing(resolve, reject)));
+  const announced = new Promise<void>((resolve, reject) => {
+    ended = announcing(resolve, reject);
+  });
   return {
     announced,
     stop: async () => {

@@ -1,6 +1,7 @@
 import {
   EXAMPLES,
   MAX_CLASS_LENGTH,
+  MAX_DEVICE_CLASS_LENGTH,
   MAX_LABELS,
   MAX_LABEL_LENGTH,
   MAX_LICENSE_LENGTH,
@@ -11,7 +12,6 @@ import {
   snakeCase,
   type Bounds,
 } from "../spec/bounds";
-import { MAX_DEVICE_CLASS_LENGTH } from "../spec/deviceClass";
 import {
   MAX_CANDIDATES,
   MAX_CHANNELS,

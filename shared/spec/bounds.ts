@@ -176,6 +176,8 @@ export const MAX_LABEL_LENGTH = 63;
 export const MAX_PATH_LENGTH = 4096;
 /** Characters of a line of dataset.classes, or of a class in dataset.label_values. */
 export const MAX_CLASS_LENGTH = 128;
+/** Characters of the longest name of a device class. */
+export const MAX_DEVICE_CLASS_LENGTH = 32;
 export const MAX_SUFFIX_LENGTH = 64;
 /** Longest licence of a data set, in characters. */
 export const MAX_LICENSE_LENGTH = 1000;

@@ -1,7 +1,5 @@
 import { LatheError, type FieldViolation } from "../process/errors";
-
-/** Characters of the longest name of a device class. */
-export const MAX_DEVICE_CLASS_LENGTH = 32;
+import { MAX_DEVICE_CLASS_LENGTH } from "./bounds";
 
 /** Whether a text may name a device class. The name is a token of the subject of its work queue. */
 export const isDeviceClass = (text: string): boolean =>
