@@ -60,6 +60,20 @@ function deployForm(traced: Graph, rewrites?: readonly Rewrite[]): Graph {
     outputs: out.outputs.map((value, at) => ({ ...value, dims: dims[at] ?? [] })),
     nodes: [...into.nodes, ...anyBatch(network, batch), ...out.nodes],
     initializers: [...into.initializers, ...network.initializers, ...out.initializers],
+    stated: [image, ...perImage(network)].map((value) => ({ ...value, dims: ["batch", ...value.shape.slice(1)] })),
+  });
+}
+
+/**
+ * The values of a network that the number of images changes. Where it is free, ONNX Runtime does not see by itself that the operands of a sum
+ * have one shape if one of them was resized, and computes the sum, and the ReLU after it, outside of its convolutions.
+ */
+function perImage({ inputs: [image], nodes }: Graph): Value[] {
+  const reached = new Set([image?.name]);
+  return nodes.flatMap(({ inputs, outputs }) => {
+    if (!inputs.some(({ name }) => reached.has(name))) return [];
+    for (const { name } of outputs) reached.add(name);
+    return outputs;
   });
 }
 
