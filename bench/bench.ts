@@ -2,6 +2,7 @@ import { LatheError } from "../shared/process/errors";
 import { control } from "./control";
 import { measuredApart, type Measurement } from "./measurement";
 import { network } from "./network";
+import { rewrites } from "./rewrites";
 import { reportJson, reportText } from "./report";
 import { startup } from "./startup";
 import { watchers } from "./watchers";
@@ -13,6 +14,7 @@ const BENCHMARKS: Record<string, Benchmark> = {
   search: (args) => measuredApart({ name: "search", args: [...args] }),
   accuracy: (args) => measuredApart({ name: "accuracy", args: [...args] }),
   network,
+  rewrites,
   startup,
   control,
   watchers,

@@ -25,7 +25,7 @@ export function convolutionOf(node: GraphNode | undefined, draft: Draft): Convol
 
 /** Whether a convolution maps each pixel by itself. */
 export const isPointwise = ({ shape: [, , high, wide], attributes: { strides } }: Convolution): boolean =>
-  high === 1 && wide === 1 && String(strides ?? [1, 1]) === "1,1";
+  high === 1 && wide === 1 && (strides === undefined || (strides as readonly number[]).every((step) => step === 1));
 
 /** The Conv node of a convolution. Its constants are named after its output. A bias of zeros is left out. */
 export function convNode(place: GraphNode, convolution: Convolution, output: Value, draft: Draft): GraphNode {

@@ -1,7 +1,7 @@
 import { eliminateDeadCode, type Attribute, type Graph, type GraphNode, type Initializer, type Value } from "../graph";
 
 /** The nodes that take the place of a node, or undefined where the rule does not apply to it. They define the outputs of the node. */
-export type NodeRule = (node: GraphNode, draft: Draft) => GraphNode[] | undefined;
+type NodeRule = (node: GraphNode, draft: Draft) => GraphNode[] | undefined;
 
 /** Applies a rule to each node of a graph. What no output needs any more is left out. */
 export function rewriteNodes(graph: Graph, rule: NodeRule): Graph {
