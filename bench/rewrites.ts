@@ -21,7 +21,7 @@ const FORMS: Record<string, (plain: Graph, rewrites: readonly Rewrite[]) => Uint
 
 /**
  * Measures the plain and the rewritten export of the networks of docs/examples/networks in turns, batch 1: class map of an image of the
- * network's size, and logits. Arguments: --height and --width of the input, --rounds, --each to leave out one rewrite at a time as well.
+ * network's size, and logits. Arguments: --network (default: paper and erfnet), --height and --width of the input, --rounds, --each to leave out one rewrite at a time as well.
  */
 export async function rewrites(args: readonly string[]): Promise<Measurement[]> {
   const { values } = parseArgs({
@@ -30,6 +30,7 @@ export async function rewrites(args: readonly string[]): Promise<Measurement[]> 
       height: { type: "string", default: "512" },
       width: { type: "string", default: "1024" },
       rounds: { type: "string", default: "8" },
+      network: { type: "string", multiple: true, default: ["paper", "erfnet"] },
       each: { type: "boolean", default: false },
     },
   });
@@ -40,7 +41,7 @@ export async function rewrites(args: readonly string[]): Promise<Measurement[]> 
     for (const [name] of all)
       lists[`without ${name}`] = all.filter(([other]) => other !== name).map(([, rewrite]) => rewrite);
   const measurements: Measurement[] = [];
-  for (const network of ["paper", "erfnet"])
+  for (const network of values.network)
     for (const form of Object.keys(FORMS))
       measurements.push(await measured(network, input, form, lists, positive(values.rounds, "--rounds")));
   return measurements;
