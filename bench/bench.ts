@@ -3,6 +3,7 @@ import { control } from "./control";
 import { measuredApart, type Measurement } from "./measurement";
 import { latency } from "./latency";
 import { network } from "./network";
+import { rewrites } from "./rewrites";
 import { reportJson, reportText } from "./report";
 import { startup } from "./startup";
 import { watchers } from "./watchers";
@@ -15,6 +16,7 @@ const BENCHMARKS: Record<string, Benchmark> = {
   accuracy: (args) => measuredApart({ name: "accuracy", args: [...args] }),
   network,
   latency,
+  rewrites,
   startup,
   control,
   watchers,

@@ -15,7 +15,7 @@ import { base64, fromBase64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch }
 
 /** Pyramid channels of the reference implementation's aggregation block. */
 export const PYRAMID = 40;
-const THREADS = [1, 2];
+export const THREADS = [1, 2];
 /** Tolerance of logits, as a share of the largest logit. One side folds batch norms into convolutions, the other does not. */
 const TOLERANCE = 1e-4;
 /** Approximate duration of a turn in milliseconds, and its minimum number of runs. */
@@ -133,7 +133,7 @@ async function measure(
 }
 
 /** Initial weights with all norms different from the identity, so that a swapped norm changes the logits. */
-function drawn(network: DiscreteNetwork, random: Random): NetworkParameters {
+export function drawn(network: DiscreteNetwork, random: Random): NetworkParameters {
   const [weights, stats] = [initialWeights(network.weights, random), initialStats(network.stats)];
   for (const [buffer, manifest] of [
     [weights, network.weights],
@@ -191,7 +191,7 @@ function agree(side: string, logits: Float32Array, reference: Float32Array): num
 }
 
 /** Runs rounds of one turn per side after warm-up turns. Passes the runs of each turn to `take` and returns the medians by side. */
-async function inTurns(
+export async function inTurns(
   sides: Record<string, (runs: number) => Promise<number[]>>,
   rounds: number,
   take: (side: string, ms: number[]) => void,

@@ -53,6 +53,7 @@ export function encodeModel(graph: Graph, name: string, metadata: Readonly<Recor
       })),
       input: graph.inputs.map(encodeValueInfo),
       output: graph.outputs.map(encodeValueInfo),
+      valueInfo: (graph.stated ?? []).map(encodeValueInfo),
     },
   }).finish();
 }

@@ -1,3 +1,4 @@
+import { affineOf, type Affine } from "./affine";
 import type { Graph, GraphNode, Initializer, Value } from "./graph";
 
 /**
@@ -14,11 +15,6 @@ export function foldBatchNorm(graph: Graph): Graph {
   return { ...graph, nodes: folding.nodes, initializers: [...folding.constants.values()] };
 }
 
-interface Affine {
-  scale: Float32Array;
-  shift: Float32Array;
-}
-
 class Folding {
   readonly nodes: GraphNode[] = [];
   readonly constants: Map<string, Initializer>;
@@ -32,17 +28,14 @@ class Folding {
   }
 
   fold(norm: GraphNode): void {
-    const [x, ...parameters] = norm.inputs;
-    const [gamma, beta, mean, variance] = parameters.map((value) => this.floats(value));
+    const [x] = norm.inputs;
     const output = norm.outputs[0];
-    if (!x || !output || !gamma || !beta || !mean || !variance) {
+    const affine = affineOf(norm, (value) => this.floats(value));
+    if (!x || !output || !affine) {
       this.nodes.push(norm);
       return;
     }
-    const epsilon = (norm.attributes.epsilon as { float: number } | undefined)?.float ?? 1e-5;
-    const scale = gamma.map((g, c) => g / Math.sqrt((variance[c] ?? 0) + epsilon));
-    const shift = beta.map((b, c) => b - (mean[c] ?? 0) * (scale[c] ?? 0));
-    this.apply(x, { scale, shift }, output, norm);
+    this.apply(x, affine, output, norm);
   }
 
   /** Applies the affine map to x and names the result `output`; folds the map into the producer of x if nothing else reads x. */

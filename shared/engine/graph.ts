@@ -38,6 +38,8 @@ export interface Graph {
   readonly outputs: readonly Value[];
   readonly nodes: readonly GraphNode[];
   readonly initializers: readonly Initializer[];
+  /** Values whose shapes the model states, because a runtime could not infer them. */
+  readonly stated?: readonly Value[];
   /** Opset of the default ONNX domain in which the nodes are written; default: the tracer's (shared/engine/encode.ts). */
   readonly opset?: number;
 }
@@ -61,6 +63,7 @@ export function eliminateDeadCode(graph: Graph): Graph {
     ...graph,
     nodes: graph.nodes.filter((node) => live.has(node)),
     initializers: graph.initializers.filter(({ value }) => needed.has(value.name)),
+    ...(graph.stated && { stated: graph.stated.filter(({ name }) => needed.has(name)) }),
   };
 }
 

@@ -1,4 +1,5 @@
 import { encodeModel } from "../engine/encode";
+import { rewritten } from "../engine/rewrites/table";
 import type { ArtifactRef } from "../proto/lathe/v1/result";
 import { Genotype } from "../proto/lathe/v1/space";
 import { encodeBundle } from "./bundle";
@@ -24,7 +25,7 @@ export function networkOnnx(
   classNames: readonly string[],
   license?: string,
 ): Uint8Array {
-  return encodeModel(networkGraph(network, parameters), "network", {
+  return encodeModel(rewritten(networkGraph(network, parameters)), "network", {
     classes: JSON.stringify(classNames),
     input: "RGB, float32, pixel / 255, NCHW",
     head: network.head.kind,

@@ -40,8 +40,9 @@ export function anyBatch({ nodes, initializers }: Graph, batch: Value): GraphNod
   });
 }
 
-/** Whether the axes of a Concat or Slice are without the batch. */
+/** Whether the axes of a Concat, ArgMax, Transpose or Slice are without the batch. */
 function acrossChannels({ op, inputs, outputs, attributes }: GraphNode): boolean {
-  if (op === "Concat") return attributes.axis !== 0;
+  if (op === "Concat" || op === "ArgMax") return attributes.axis !== 0;
+  if (op === "Transpose") return (attributes.perm as readonly number[])[0] === 0;
   return op === "Slice" && inputs[0]?.shape[0] === outputs[0]?.shape[0];
 }

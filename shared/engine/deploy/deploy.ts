@@ -1,6 +1,7 @@
 import { encodeModel } from "../encode";
 import { eliminateDeadCode, type Graph, type Value } from "../graph";
 import { Recorder } from "../recorder";
+import { rewritten, type Rewrite } from "../rewrites/table";
 import { scoped } from "../scope";
 import { anyBatch } from "./batch";
 import { cast, node, Whole } from "./nodes";
@@ -14,11 +15,12 @@ const DEPLOY = { images: "images", classes: "classes", full: "classes_full" } as
  * [batch,height,width,3] uint8 RGB, each extent free; outputs "classes" [batch,h',w'] uint8, and "classes_full" [batch,height,width] uint8,
  * which is the former by nearest neighbour. K is at most 256.
  */
-function deployForm(network: Graph): Graph {
+function deployForm(traced: Graph, rewrites?: readonly Rewrite[]): Graph {
+  const network = rewritten(withClasses(traced), rewrites);
   const [image] = network.inputs as [Value];
-  const [logits] = network.outputs as [Value];
+  const [best] = network.outputs as [Value];
   const [, , h = 0, w = 0] = image.shape;
-  const [, , cellsHigh = 0, cellsWide = 0] = logits.shape;
+  const [, cellsHigh = 0, cellsWide = 0] = best.shape;
 
   const before = new Recorder("before/");
   const images: Value = {
@@ -42,7 +44,6 @@ function deployForm(network: Graph): Graph {
 
   const after = new Recorder("after/");
   const out = scoped("postprocessing", () => {
-    const best = node(after, "ArgMax", [logits], "int64", { axis: 1, keepdims: 0 });
     const classes = cast(after, best, "uint8");
     const nearest = (x: Value, axis: number, from: number, to: Value) =>
       node(after, "Gather", [x, nearestNodes(after, from, new Whole(after, to))], "uint8", { axis });
@@ -59,10 +60,41 @@ function deployForm(network: Graph): Graph {
     outputs: out.outputs.map((value, at) => ({ ...value, dims: dims[at] ?? [] })),
     nodes: [...into.nodes, ...anyBatch(network, batch), ...out.nodes],
     initializers: [...into.initializers, ...network.initializers, ...out.initializers],
+    stated: [image, ...perImage(network)].map((value) => ({ ...value, dims: ["batch", ...value.shape.slice(1)] })),
   });
 }
 
-/** The deploy form of a network as the bytes of an ONNX model of opset 13. */
-export function encodeDeploy(network: Graph, metadata: Readonly<Record<string, string>>): Uint8Array {
-  return encodeModel(deployForm(network), "deploy", metadata);
+/**
+ * The values of a network that the number of images changes. Where it is free, ONNX Runtime does not see by itself that the operands of a sum
+ * have one shape if one of them was resized, and computes the sum, and the ReLU after it, outside of its convolutions.
+ */
+function perImage({ inputs: [image], nodes }: Graph): Value[] {
+  const reached = new Set([image?.name]);
+  return nodes.flatMap(({ inputs, outputs }) => {
+    if (!inputs.some(({ name }) => reached.has(name))) return [];
+    for (const { name } of outputs) reached.add(name);
+    return outputs;
+  });
+}
+
+/** A network that gives the class of each cell, [1,h',w'] int64, instead of its logits. */
+function withClasses(network: Graph): Graph {
+  const [logits] = network.outputs as [Value];
+  const [n = 1, , high = 0, wide = 0] = logits.shape;
+  const best: Value = { name: "best", shape: [n, high, wide], dtype: "int64" };
+  const argmax = { op: "ArgMax", name: "postprocessing/ArgMax", domain: "", inputs: [logits], outputs: [best] };
+  return {
+    ...network,
+    outputs: [best],
+    nodes: [...network.nodes, { ...argmax, attributes: { axis: 1, keepdims: 0 } }],
+  };
+}
+
+/** The deploy form of a network as the bytes of an ONNX model of opset 13. `rewrites`: those that apply to it, by default all. */
+export function encodeDeploy(
+  network: Graph,
+  metadata: Readonly<Record<string, string>>,
+  rewrites?: readonly Rewrite[],
+): Uint8Array {
+  return encodeModel(deployForm(network, rewrites), "deploy", metadata);
 }
