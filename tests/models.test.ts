@@ -124,13 +124,9 @@ describe("lathe evaluate and lathe predict", () => {
       ...["profile", "network", "deploy.onnx", "--input", "40x60", "--warm-up", "1", "--runs", "3", "--json"],
     );
     expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({
-      deviceClass: "cpu",
-      inputHeight: 40,
-      inputWidth: 60,
-      runs: 3,
-      threads: 1,
-    });
+    expect(JSON.parse(stdout)).toMatchObject([
+      { deviceClass: "cpu", inputHeight: 40, inputWidth: 60, runs: 3, threads: 1 },
+    ]);
   });
 
   it("refuse in one line what they do not understand, and say which flag tells it", async () => {

@@ -21,7 +21,8 @@ const MOST = { drift: 0.05, waiting: 0.05, tail: 1.5, calibration: 1.1 };
 
 /**
  * Percentiles (nearest rank) and mean of samples in seconds, with the conditions of their measurement, and whether it can be trusted.
- * `reference` is the calibration network's time on the quiet device, where it is known: p50 is divided by how much longer it took now.
+ * `reference` is the calibration network's median on the quiet device, where it is known. Other programs delay some runs and spare others,
+ * so the tenth percentiles of both networks are compared, which they touch least: calibrated p50 = p10 * reference / calibration p10.
  */
 export function summarise(samples: Samples, conditions: Conditions, reference?: number): LatencyFigures {
   const { seconds, warmupRuns, calibration, elapsedMs, waitedMs } = samples;
@@ -31,6 +32,7 @@ export function summarise(samples: Samples, conditions: Conditions, reference?: 
   const drift = driftOf(seconds);
   const now = calibration.length > 0 ? medianOf(calibration) : 0;
   const quiet = now > 0 ? Math.min(reference ?? now, now) : 0;
+  const spared = now > 0 ? percentile(sorted, 10) / percentile(ascending(calibration), 10) : 0;
   const figures = {
     ...conditions,
     warmupRuns,
@@ -48,7 +50,7 @@ export function summarise(samples: Samples, conditions: Conditions, reference?: 
     waitingShare: elapsedMs > 0 ? Math.max(0, waitedMs) / (elapsedMs * conditions.threads) : 0,
     calibrationSeconds: now,
     calibrationReferenceSeconds: quiet,
-    calibratedP50Seconds: now > 0 ? (p50 * quiet) / now : p50,
+    calibratedP50Seconds: now > 0 ? spared * quiet : p50,
   };
   const unstableBecause = faultsOf(figures, samples);
   return { ...figures, stable: unstableBecause.length === 0, unstableBecause };
@@ -62,8 +64,8 @@ function faultsOf(figures: Figures, { isWarm }: Pick<Samples, "isWarm">): string
   const spread = runs < FEWEST ? Infinity : (p50HighSeconds - p50LowSeconds) / 2 / p50Seconds;
   const slowness = figures.calibrationSeconds / (figures.calibrationReferenceSeconds || Infinity);
   const reasons: [isFault: boolean, reason: () => string][] = [
-    [!isWarm, () => `after ${warmupRuns} runs of warm-up the runs were not yet even`],
-    [runs < FEWEST, () => `${runs} runs are too few, at least ${FEWEST} tell how well the median is known`],
+    [!isWarm, () => `after a warm-up of ${counted(warmupRuns)} the runs were not yet even`],
+    [runs < FEWEST, () => `${counted(runs)} cannot tell how well the median is known, at least ${FEWEST} can`],
     [
       runs >= FEWEST && spread > NARROW,
       () => `the median of ${runs} runs is known to ${percent(spread)} only, must be ${percent(NARROW)}`,
@@ -89,4 +91,5 @@ function faultsOf(figures: Figures, { isWarm }: Pick<Samples, "isWarm">): string
 /** Fewer runs have no interval of their median. */
 const FEWEST = 6;
 
+const counted = (runs: number): string => `${runs} run${runs === 1 ? "" : "s"}`;
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
