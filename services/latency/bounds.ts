@@ -2,9 +2,9 @@ import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 
 /** The bounds at which a stage's blocks are measured, ascending. */
 interface StageBounds {
-  /** Of the widths that enter a block. */
+  /** The bounds of the widths that enter a block. */
   inputs: number[];
-  /** Of the middle and output widths. */
+  /** The bounds of the middle and output widths. */
   widths: number[];
 }
 

@@ -4,7 +4,7 @@ import type { CpuFigures } from "../../shared/proto/lathe/v1/result";
 /** The text of a file of the kernel; "" where it cannot be read. */
 type Read = (path: string) => string;
 
-const readText: Read = (path) => {
+export const readText: Read = (path) => {
   try {
     return readFileSync(path, "utf8");
   } catch {

@@ -1,6 +1,6 @@
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { NARROW, type Samples } from "./sampling";
-import { ascending, driftOf, medianInterval, medianOf, outliersOf, percentile } from "./statistics";
+import { ascending, driftOf, medianInterval, outliersOf, percentile } from "./statistics";
 
 /** Device and settings of a measurement. */
 export type Conditions = Pick<
@@ -30,9 +30,10 @@ export function summarise(samples: Samples, conditions: Conditions, reference?: 
   const p50 = percentile(sorted, 50);
   const interval = medianInterval(sorted);
   const drift = driftOf(seconds);
-  const now = calibration.length > 0 ? medianOf(calibration) : 0;
+  const paced = ascending(calibration);
+  const now = paced.length > 0 ? percentile(paced, 50) : 0;
   const quiet = now > 0 ? Math.min(reference ?? now, now) : 0;
-  const spared = now > 0 ? percentile(sorted, 10) / percentile(ascending(calibration), 10) : 0;
+  const spared = now > 0 ? percentile(sorted, 10) / percentile(paced, 10) : 0;
   const figures = {
     ...conditions,
     warmupRuns,

@@ -1,6 +1,6 @@
 import { affineOf } from "../affine";
 import type { Graph, GraphNode } from "../graph";
-import { convNode, convolutionOf, diagonal, placed, type Convolution } from "./convolution";
+import { convNode, convolutionOf, diagonal, placed, POINTWISE, type Convolution } from "./convolution";
 import { channelsOf, nodeOf, rewriteNodes, valueOf, type Draft } from "./draft";
 import { TILE } from "./widths";
 
@@ -41,7 +41,7 @@ export function convolveNorms(graph: Graph): Graph {
     const count = affine.scale.length;
     const kernel = draft.constant(`${output.name}/kernel`, affine.scale, [count, 1, 1, 1]);
     const bias = draft.constant(`${output.name}/bias`, affine.shift, [count]);
-    const attributes = { kernel_shape: [1, 1], strides: [1, 1], pads: [0, 0, 0, 0], group: count };
+    const attributes = { ...POINTWISE, group: count };
     return [nodeOf(norm, "Conv", [x, kernel, bias], output, attributes)];
   });
 }
