@@ -9,6 +9,7 @@ import { networkCosts } from "../../shared/space/networkCosts";
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { resolve, specDigest } from "../../shared/spec/resolve";
+import { withShare } from "../../shared/spec/target";
 import { decideEpoch } from "../../shared/spec/shrinking";
 import { eventsOf } from "../search/events";
 import { differences, type Comparison } from "./compare";
@@ -64,9 +65,12 @@ export function compareGenotype({ spec, result, genotype, events, created }: Res
       : best
         ? [best.genotype, `the mIoU of the ${candidates.length} networks evaluated`]
         : [givenGenotype(spec), "the spec"];
-  const derived = found && Genotype.toJSON(found);
+  const repairs = eventsOf(events, "architectureRepaired").filter(({ changes }) => changes.length > 0);
+  const final = repairs.at(-1)?.genotype ?? found;
+  const derived = final && Genotype.toJSON(final);
+  const repaired = repairs.length > 0 ? `, after ${repairs.length} ${repairs.length === 1 ? "repair" : "repairs"}` : "";
   return {
-    ...{ name: "genotype", from },
+    ...{ name: "genotype", from: `${from}${repaired}` },
     differences: [
       ...differences(Genotype.toJSON(genotype), derived, "genotype.json"),
       ...(converged?.architecture && last
@@ -79,7 +83,7 @@ export function compareGenotype({ spec, result, genotype, events, created }: Res
 
 /** Counts size and cost of the genotype and of the space again. */
 export function compareSizes({ spec, result, genotype, events, created }: ResultFolder): Comparison {
-  const { retraining, cost } = spec;
+  const { retraining } = spec;
   const head =
     (retraining?.epochs ?? 0) > 0
       ? { kind: "aggregation" as const, pyramidChannels: retraining?.pyramidChannels ?? 0 }
@@ -92,7 +96,7 @@ export function compareSizes({ spec, result, genotype, events, created }: Result
     const table = measured?.table ?? macsTable(space);
     return {
       costRatio: genotypeCost(of, table) / costOfLargest(space, table),
-      costTarget: cost?.target ?? 0,
+      costTarget: withShare(spec, space, table).cost?.target ?? 0,
       log10SpaceStart: log10Size(space),
       candidatesStart: candidatesLeft(initialArchitecture(space)),
     };

@@ -117,6 +117,14 @@ export function measurementsOf(result: SearchResult): Measurement[] {
     for (const reason of unstableBecause)
       measurements.push({ ...measurements.at(-1)!, label: "latency unstable", shown: reason });
   }
+  if (result.target) {
+    const { targetSeconds, predictedSeconds, derivedSeconds, measuredSeconds, repairs } = result.target;
+    const how = "the spec; the table of operators; medians of the networks measured with the head of the result";
+    const shown = [targetSeconds, predictedSeconds, derivedSeconds, measuredSeconds].map(milliseconds).join(" / ");
+    add("target", "target / predicted / derived / measured", shown, how);
+    for (const { number, changes } of repairs)
+      measurements.push({ ...measurements.at(-1)!, label: `repair ${number}`, shown: changes.join(", ") });
+  }
   // Both are unknown in a search that was cancelled before its end.
   if (result.searchSeconds > 0)
     add(

@@ -82,6 +82,18 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
         return `network chosen as the best of ${selection.candidates}: ${network}; mIoU ${discrete}, ${counts}`;
       return `network derived: ${network}; mIoU ${percent(supernetMiou)} -> ${discrete} (gap ${(100 * discretizationGap).toFixed(2)} points), ${counts}${changed}`;
     }
+    case "architectureMeasured": {
+      const { latency } = event.value;
+      if (!latency) return undefined;
+      const unstable = latency.unstableBecause.map((reason) => `; unstable: ${reason}`);
+      return `network measured before training: ${milliseconds(latency.calibratedP50Seconds || latency.p50Seconds)}${unstable.join("")}`;
+    }
+    case "architectureRepaired": {
+      const { number, changes, miouBefore, discreteMiou, evaluated, seconds } = event.value;
+      const tried = `${evaluated} networks compared in ${duration(seconds)}`;
+      if (changes.length === 0) return `repair ${number}: no network of the space is nearer to the target; ${tried}`;
+      return `repair ${number}: ${changes.join(", ")}; mIoU ${percent(miouBefore)} -> ${percent(discreteMiou)} before training; ${tried}`;
+    }
     case "retrainingEpochCompleted": {
       const { epoch, epochs, loss, validationMiou, bestMiou, seconds } = event.value;
       return `retraining epoch ${epoch}/${epochs}: loss ${loss.toFixed(3)}, mIoU ${percent(validationMiou)} (best ${percent(bestMiou)}), ${seconds.toFixed(1)} s`;

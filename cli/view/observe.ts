@@ -12,8 +12,8 @@ function change(view: SearchView, name: PhaseName, update: (phase: Phase) => Par
 
 type Epoch = Pick<EpochMetrics, "epoch" | "epochs" | "seconds">;
 
-function endEpoch(view: SearchView, name: PhaseName, { epoch, epochs, seconds }: Epoch): SearchView {
-  return change(view, name, (one) => {
+function endEpoch(before: SearchView, name: PhaseName, { epoch, epochs, seconds }: Epoch): SearchView {
+  return change(begin(before, name), name, (one) => {
     const epochSeconds = [...one.epochSeconds, seconds];
     return { epoch, epochs: epochs || one.epochs, step: 0, epochSeconds };
   });
@@ -29,6 +29,13 @@ function finish(view: SearchView, name: PhaseName): SearchView {
       return index === at + 1 ? { ...one, status: "running" } : one;
     }),
   };
+}
+
+/** Ends the phase before this one where no event has. Measurements and repairs of a network end without one. */
+function begin(view: SearchView, name: PhaseName): SearchView {
+  const at = view.phases.findIndex((one) => one.name === name);
+  const before = view.phases[at - 1];
+  return view.phases[at]?.status === "waiting" && before ? finish(view, before.name) : view;
 }
 
 function withCandidates(view: SearchView, dimensions: DimensionMetrics[]): SearchView {
@@ -73,7 +80,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
       const name = phaseOfProgress(work);
       if (!name) return view;
       // Progress may arrive after the event that ended its epoch; it is then ignored.
-      const moved = change(view, name, (one) =>
+      const moved = change(begin(view, name), name, (one) =>
         epoch > one.epoch ? { step, steps, ...(epochs > 0 && { epochs }) } : {},
       );
       return { ...moved, stepLoss: loss };
@@ -100,7 +107,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     }
     case "architectureDerived":
       return {
-        ...finish(view, event.value.selection ? "search" : "derive"),
+        ...(view.byLatency ? begin(view, "derive") : finish(view, event.value.selection ? "search" : "derive")),
         supernetMiou: event.value.selection ? undefined : event.value.supernetMiou,
         discreteMiou: event.value.discreteMiou,
       };
@@ -135,6 +142,8 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
       return { ...settle(view, failed), state: "cancelled", reason: event.value.reason };
     case "networkKept":
     case "spaceKept":
+    case "architectureMeasured":
+    case "architectureRepaired":
       return view;
   }
 }

@@ -4,6 +4,7 @@ import { AlgorithmKind, DatasetKind, type SearchSpec } from "../../shared/proto/
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
+import { targetSeconds } from "../../shared/spec/target";
 import { enumWord } from "../../shared/spec/bounds";
 import type { PhaseName } from "../../shared/spec/phases";
 
@@ -42,6 +43,8 @@ export interface SearchView {
   /** Loss of the last reported step. */
   stepLoss?: number;
   costTarget: number;
+  /** Whether the target is a latency: the derived network is measured, and repaired if need be. */
+  byLatency?: boolean;
   candidates: Candidates[];
   log10Now: number;
   log10Start: number;
@@ -81,11 +84,12 @@ export function created(view: SearchView, spec: SearchSpec, space: SearchSpace):
       phases: [{ ...phase("retrain", retraining), status: "running" }, phase("profile")],
     };
   const sampling = isSampling(spec);
+  const byLatency = targetSeconds(spec.cost) !== undefined;
   const phases = [
     ...(spec.cost?.metric === CostMetric.COST_METRIC_LATENCY ? [phase("operators")] : []),
     // The events of the first candidate report the epochs per network.
     phase("search", sampling ? 0 : (spec.training?.epochs ?? 0)),
-    ...(sampling ? [] : [phase("derive")]),
+    ...(sampling && !byLatency ? [] : [phase("derive")]),
     ...(retraining > 0 ? [phase("retrain", retraining)] : []),
     phase("profile"),
   ];
@@ -98,6 +102,7 @@ export function created(view: SearchView, spec: SearchSpec, space: SearchSpace):
     state: "running",
     phases: first ? [{ ...first, status: "running" }, ...rest] : [],
     costTarget: spec.cost?.target ?? 0,
+    byLatency,
     // Algorithms that sample whole networks remove no candidates.
     candidates: (sampling ? [] : dimensionMetrics(space, initialArchitecture(space))).map(
       ({ dimension, candidates: all, undecidedGroups: undecided }) => ({ dimension, now: all, start: all, undecided }),

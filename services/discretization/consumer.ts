@@ -1,6 +1,7 @@
 import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
+import { derivedNetwork } from "../../shared/events/derivedNetwork";
 import { readingNewest } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent } from "../../shared/events/publisher";
@@ -12,7 +13,7 @@ import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjec
 import type { WorkItem } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
 import { answerBy } from "../../shared/process/port";
-import { NetworkKept } from "../../shared/proto/lathe/v1/events";
+import { NetworkKept, type RepairAim } from "../../shared/proto/lathe/v1/events";
 import { resolve } from "../../shared/spec/resolve";
 import { discretizationProcess, type DeriveJob, type Job, type JobCalls } from "./jobs";
 import { newestNetwork } from "./keep";
@@ -34,6 +35,12 @@ const OVER: Record<Kind, Over> = {
   derive: { "architecture.derived": "the network is derived" },
   keep: { "network.kept": "the network is kept" },
 };
+
+function overOf(work: WorkItem<Kind>): Over {
+  const repair = "repair" in work.data ? work.data.repair : undefined;
+  if (!repair) return OVER[work.kind];
+  return { "architecture.repaired": { why: `repair ${repair.number} is done`, from: repair.number } };
+}
 
 /**
  * Takes `derive` and `keep` items one at a time. Each network is derived, or taken out of a checkpoint, in a child process; then
@@ -65,6 +72,26 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
     const data = await cutOut(searchId, { ...start, ...read }, signal);
     metrics.gap(data.discretizationGap);
     await publishEvent(bus, searchId, { type: "architecture.derived", data }, { signal: held });
+  };
+
+  const repair = async (work: WorkItem<"derive">, aim: RepairAim, { history, signal, held }: WorkInHand) => {
+    const { id, searchId } = work;
+    const { spec: sent, costTable: table } = work.data;
+    const { genotype, weights: ref } = derivedNetwork(history) ?? {};
+    if (!sent) throw missing(id, "spec");
+    if (!table) throw missing(id, "cost_table");
+    if (!genotype || !ref) throw missing(id, "derived network in its search's history");
+    const weights = await artifacts.get(ref, signal);
+    const job = {
+      ...{ engine, dataFolders, ...resolve(sent) },
+      ...{ table, aim, genotype, weights, object: ref.object },
+    };
+    const data = await metrics.derived(async () => {
+      const outcome = await run(searchId, { kind: "repair", job }, signal);
+      if (outcome.kind !== "repair") throw new LatheError("INTERNAL", `a repair came back as ${outcome.kind}`);
+      return outcome.event;
+    }, signal);
+    await publishEvent(bus, searchId, { type: "architecture.repaired", data }, { signal: held });
   };
 
   /** Reads what a network is kept from, and returns the rest of the work. */
@@ -100,9 +127,12 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
 
   return consumeWork<Kind>(bus, {
     queues: [{ kind: "derive" }, { kind: "keep" }],
-    over: ({ kind }) => OVER[kind],
-    handler: (work, inHand) =>
-      work.kind === "derive" ? derive(work as WorkItem<"derive">, inHand) : keep(work as WorkItem<"keep">, inHand),
+    over: overOf,
+    handler: (work, inHand) => {
+      if (work.kind === "keep") return keep(work as WorkItem<"keep">, inHand);
+      const { repair: aim } = (work as WorkItem<"derive">).data;
+      return aim ? repair(work as WorkItem<"derive">, aim, inHand) : derive(work as WorkItem<"derive">, inHand);
+    },
     afterEnd: ({ kind }) => (kind === "keep" ? nothingKept : undefined),
     onDeleted: (searchId) => artifacts.deleteAll(searchId),
     ackWaitMs: leaseMs,

@@ -1,3 +1,4 @@
+import { derivedNetwork } from "../../shared/events/derivedNetwork";
 import type { Objects } from "../../shared/events/objects";
 import type { StoredEvent } from "../../shared/events/catalog";
 import type { Head } from "../../shared/network/discrete";
@@ -76,7 +77,7 @@ function networkOf(history: readonly StoredEvent[], searchId: string, inherited:
   if (!created?.spec) throw new LatheError("NOT_FOUND", `search "${searchId}" does not exist`);
   // A cancelled search may have a network that was kept before either was finished.
   const kept = of("network.kept")?.data;
-  const derived = of("architecture.derived")?.data ?? (kept?.phase === "retrain" ? undefined : kept);
+  const derived = derivedNetwork(history) ?? (kept?.phase === "retrain" ? undefined : kept);
   const trained = of("network.trained")?.data ?? (kept?.phase === "retrain" ? kept : undefined);
   const source = inherited ? derived : trained;
   const genotype = derived?.genotype ?? givenGenotype(created.spec);

@@ -6,9 +6,15 @@ import type { Head } from "../../shared/network/discrete";
 import type { Store } from "../../shared/network/export";
 import type { Call, Reply } from "../../shared/process/port";
 import { startWorker, type Worker } from "../../shared/process/worker";
-import type { ArchitectureDerived, NetworkKept, SupernetConverged } from "../../shared/proto/lathe/v1/events";
+import type {
+  ArchitectureDerived,
+  ArchitectureRepaired,
+  NetworkKept,
+  RepairAim,
+  SupernetConverged,
+} from "../../shared/proto/lathe/v1/events";
 import type { DatasetFigures } from "../../shared/proto/lathe/v1/result";
-import type { CostTable, Genotype } from "../../shared/proto/lathe/v1/space";
+import type { CostTable, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 
 export interface DeriveJob {
@@ -27,6 +33,21 @@ export interface DeriveJob {
 
 /** A supernet from which a network is cut: its space, what is left of it, and how that was decided. */
 export type TrainedSupernet = Pick<SupernetConverged, "space" | "architecture" | "decidedBy" | "checkpoint">;
+
+export interface RepairJob {
+  engine: EngineOptions;
+  /** As DeriveJob.dataFolders. */
+  dataFolders?: readonly string[] | undefined;
+  spec: ResolvedSpec;
+  space: SearchSpace;
+  table: CostTable;
+  aim: RepairAim;
+  /** The newest network, and its stored weights. */
+  genotype: Genotype;
+  weights: Uint8Array;
+  /** Object of the weights, for errors. */
+  object: string;
+}
 
 export interface KeepJob {
   /** As DeriveJob.dataFolders. */
@@ -80,12 +101,14 @@ export interface JobCalls extends Store {
 /** A job of the child process, which ends after one job. */
 export type Job =
   | { kind: "derive"; job: DeriveJob }
+  | { kind: "repair"; job: RepairJob }
   | { kind: "keep"; job: KeepJob }
   | { kind: "export"; job: ExportJob }
   | { kind: "evaluate"; job: EvaluateJob };
 
 export type Outcome =
   | { kind: "derive"; event: ArchitectureDerived }
+  | { kind: "repair"; event: ArchitectureRepaired }
   | { kind: "keep"; taken: Taken }
   | { kind: "export"; onnx: Uint8Array }
   | { kind: "evaluate"; evaluation: ModelEvaluation };

@@ -1,4 +1,5 @@
 import type { EventData, EventName, StoredEvent } from "../../shared/events/catalog";
+import { derivedNetwork } from "../../shared/events/derivedNetwork";
 import { LatheError } from "../../shared/process/errors";
 import { NetworkKept, type ArchitectureDerived, type CandidateEvaluated } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
@@ -33,7 +34,7 @@ type Newest =
 export function newestNetwork(spec: ResolvedSpec, history: readonly StoredEvent[]): Newest {
   const of = <N extends EventName>(name: N) =>
     history.flatMap(({ event }) => (event.type === name ? [event.data as EventData<N>] : []));
-  const derived = of("architecture.derived").at(-1);
+  const derived = derivedNetwork(history);
   const genotype = derived?.genotype ?? givenGenotype(spec);
   const decidedBy = derived?.decidedBy ?? DecidedBy.DECIDED_BY_UNSPECIFIED;
 

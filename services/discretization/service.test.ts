@@ -94,7 +94,7 @@ const queue = (searchId: string, resumption = 0, from: SearchSpec = spec) =>
   publishWork(bus, {
     searchId,
     kind: "derive",
-    data: { spec: from, costTable: macsTable(space), resumption },
+    data: { spec: from, costTable: macsTable(space), resumption, repair: undefined },
     ordinal: resumption,
   });
 

@@ -12,6 +12,7 @@ import { portOf, type Call, type Notices, type Reply } from "../../shared/proces
 import { serveWorker } from "../../shared/process/worker";
 import { deriveNetwork } from "./derive";
 import type { ExportJob, Job, JobCalls, Outcome } from "./jobs";
+import { repairNetwork } from "./repair/repair";
 import { takeOut } from "./takeOut";
 
 const NOTICES: Notices<JobCalls> = { progress: true };
@@ -27,6 +28,7 @@ serveWorker<Job, Call<JobCalls>, Outcome, Reply<JobCalls>>(async ({ kind, job },
     return { kind, evaluation: await evaluateOn(job, { signal: context.signal, progress }) };
   }
   const engine = await createEngine(job.engine);
+  if (kind === "repair") return { kind, event: await repairNetwork(engine, job, port) };
   return { kind, event: await deriveNetwork(engine, job, port) };
 });
 

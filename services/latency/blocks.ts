@@ -5,7 +5,7 @@ import type { tf } from "../../shared/engine/tf";
 import type { Constants } from "../../shared/engine/tracer";
 import { declareBlock, decidedBlock } from "../../shared/network/blocks";
 import { axis, tensorTable, type Declaration } from "../../shared/network/declaration";
-import { buildDiscrete } from "../../shared/network/discrete";
+import { buildDiscrete, type Head } from "../../shared/network/discrete";
 import { networkOnnx } from "../../shared/network/export";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { inferenceNorm, named } from "../../shared/network/layers";
@@ -55,6 +55,14 @@ function constants(layout: Manifest, buffer: Float32Array): Constants {
 /** ONNX of a genotype's network with the search head and random weights. Stages may have no blocks. */
 export function searchNetworkOnnx(genotype: Genotype): Uint8Array {
   const network = buildDiscrete(genotype, { kind: "search" });
+  const weights = initialWeights(network.weights, createRandom(SEED, "network"));
+  return networkOnnx(network, { weights, stats: initialStats(network.stats) }, []);
+}
+
+/** ONNX of a genotype's network with random weights: with the aggregation head, or with the search head where it has no pyramid channels. */
+export function networkOnnxOf(genotype: Genotype, pyramidChannels: number): Uint8Array {
+  const head: Head = pyramidChannels > 0 ? { kind: "aggregation", pyramidChannels, dropout: 0 } : { kind: "search" };
+  const network = buildDiscrete(genotype, head);
   const weights = initialWeights(network.weights, createRandom(SEED, "network"));
   return networkOnnx(network, { weights, stats: initialStats(network.stats) }, []);
 }

@@ -8,8 +8,10 @@ import type { Over } from "../../shared/events/standing";
 import type { WorkItem } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
 import type { ProfileWork } from "../../shared/proto/lathe/v1/events";
+import { genotypeViolations } from "../../shared/space/genotype";
 import { refuse, spaceViolations } from "../../shared/space/validate";
 import type { ObservedProfiler, ProfileKind } from "./metrics";
+import type { Subject } from "./network";
 import { completeSettings, profilingViolations, type ProfilingSettings } from "./settings";
 
 interface LatencyConsumer {
@@ -28,7 +30,7 @@ export function consume(options: LatencyConsumer): Promise<Consumption> {
   const { bus, profiler, defaults, leaseMs } = options;
   return consumeWork(bus, {
     queues: [{ kind: "profile", deviceClass: defaults.deviceClass }],
-    over: (work) => OVER[kindOf(work)],
+    over: overOf,
     handler: async ({ searchId, data }, { signal, held }) => {
       const event = await measure(data, options, signal);
       await publishEvent(bus, searchId, event, { signal: held });
@@ -39,30 +41,38 @@ export function consume(options: LatencyConsumer): Promise<Consumption> {
   });
 }
 
-const OVER: Record<ProfileKind, Over> = {
-  network: { "network.profiled": "the network is measured" },
-  operators: { "operators.profiled": "the operators are measured" },
-};
+function overOf({ data: { onnx, space, number } }: WorkItem<"profile">): Over {
+  if (onnx) return { "network.profiled": "the network is measured" };
+  if (space) return { "operators.profiled": "the operators are measured" };
+  return { "architecture.measured": { why: `network ${number} is measured`, from: number } };
+}
 
-const kindOf = ({ data }: WorkItem<"profile">): ProfileKind => (data.onnx ? "network" : "operators");
+const kindOf = ({ data }: WorkItem<"profile">): ProfileKind => (data.space ? "operators" : "network");
 
 async function measure(
-  { onnx, space, profiling }: ProfileWork,
+  { onnx, space, genotype, number, pyramidChannels, profiling }: ProfileWork,
   { artifacts, profiler, defaults, cores }: LatencyConsumer,
   signal: AbortSignal,
 ): Promise<LatheEvent> {
   const subject =
-    onnx || space ? [] : [{ field: "onnx", description: "is missing, and so is space: nothing to measure" }];
+    onnx || space || genotype
+      ? []
+      : [{ field: "onnx", description: "is missing, and so are space and genotype: nothing to measure" }];
   const inSpace = space && !onnx ? spaceViolations(space, "space.") : [];
+  const inGenotype = genotype && !onnx && !space ? genotypeViolations(genotype, "genotype.") : [];
   const inProfiling = profilingViolations(profiling, { deviceClass: defaults.deviceClass, cores }, "profiling.");
-  refuse("WORK_INVALID", "profiling work", [...subject, ...inSpace, ...inProfiling]);
+  refuse("WORK_INVALID", "profiling work", [...subject, ...inSpace, ...inGenotype, ...inProfiling]);
   const settings = completeSettings(profiling, defaults);
-  if (onnx) {
-    const model = await artifacts.get(onnx, signal);
+  const network = async (model: Subject["model"]) => {
     const [latency] = await profiler.network({ model, size: undefined, batchSizes: [1] }, settings, signal);
-    return { type: "network.profiled", data: { latency } };
+    return latency;
+  };
+  if (onnx) return { type: "network.profiled", data: { latency: await network(await artifacts.get(onnx, signal)) } };
+  if (space) {
+    const { table, conditions } = await profiler.operators(space, settings, signal);
+    return { type: "operators.profiled", data: { table, conditions, smallest: undefined } };
   }
-  if (!space) throw new LatheError("INTERNAL", "profiling work without a network and a space passed its check");
-  const { table, conditions } = await profiler.operators(space, settings, signal);
-  return { type: "operators.profiled", data: { table, conditions } };
+  if (!genotype) throw new LatheError("INTERNAL", "profiling work without a subject passed its check");
+  const latency = await network({ genotype, pyramidChannels });
+  return { type: "architecture.measured", data: { number, latency } };
 }

@@ -1,4 +1,6 @@
 import { openModel, type Model } from "../../shared/engine/model";
+import type { Genotype } from "../../shared/proto/lathe/v1/space";
+import { networkOnnxOf } from "./blocks";
 import { calibrationOnnx } from "./calibration";
 import { processClock } from "./clock";
 import { conditionsOf } from "./conditions";
@@ -9,8 +11,8 @@ import type { ProfilingSettings } from "./settings";
 
 /** A network to measure. */
 export interface Subject {
-  /** ONNX with one input of four axes, uint8 or float32, in either layout. */
-  model: Uint8Array;
+  /** ONNX with one input of four axes, uint8 or float32, in either layout; or a genotype with its head, measured with initial weights. */
+  model: Uint8Array | { genotype: Genotype; pyramidChannels: number };
   /** Fills a free height and width. */
   size: ImageSize | undefined;
   /** Images per run, each measured on its own. A model of a fixed batch is measured at that batch only. */
@@ -38,11 +40,12 @@ const networkSampling = ({ warmupRuns, timedRuns }: ProfilingSettings): Sampling
  * GPU too; they are allocated before the first timed run. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
  */
 export async function measureNetwork(
-  { model: bytes, size, batchSizes }: Subject,
+  { model: subject, size, batchSizes }: Subject,
   settings: ProfilingSettings,
   signal: AbortSignal,
   clock: Clock = processClock,
 ): Promise<Measured[]> {
+  const bytes = "genotype" in subject ? networkOnnxOf(subject.genotype, subject.pyramidChannels) : subject;
   return withModel(bytes, settings, (model) =>
     withModel(calibrationOnnx(), settings, async (calibration) => {
       // Every batch is looked at before the first is measured.

@@ -94,7 +94,8 @@ function recordedArtifact(
   { searchId, object }: Pick<ProfileNetworkRequest, "searchId" | "object">,
 ): ArtifactRef {
   const artifacts = events.flatMap((event) => {
-    if (event.type === "architecture.derived") return [event.data.onnx, event.data.weights];
+    if (event.type === "architecture.derived" || event.type === "architecture.repaired")
+      return [event.data.onnx, event.data.weights];
     if (event.type === "network.kept") return [event.data.onnx, event.data.weights, event.data.deploy];
     return event.type === "network.trained"
       ? [event.data.onnx, event.data.weights, event.data.deploy, ...event.data.predictions, event.data.confusion]

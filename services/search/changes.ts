@@ -98,7 +98,7 @@ export function artifacts(
 }
 
 /** The results of a kept network. A network of retraining adds to those of the derived one. */
-export function keptResult({ spec }: Search, kept: NetworkKept): Partial<SearchResult> {
+export function keptResult(kept: NetworkKept, costTarget: number): Partial<SearchResult> {
   const { phase, epoch, genotype, decidedBy, validationMiou, miouClasses, supernetMiou, figures, costRatio } = kept;
   if (phase === "retrain")
     return { figures, retrainedMiou: validationMiou, retrainedMiouClasses: miouClasses, retrainedBestEpoch: epoch };
@@ -111,7 +111,7 @@ export function keptResult({ spec }: Search, kept: NetworkKept): Partial<SearchR
     discretizationGap: supernetMiou === 0 ? 0 : supernetMiou - validationMiou,
     figures,
     costRatio,
-    costTarget: spec?.cost?.target ?? 0,
+    costTarget,
   };
 }
 
@@ -144,11 +144,16 @@ export function tableChecked(
   check: CostCheck | undefined,
   time: Date,
 ): Partial<Pick<Search, "conditions">> {
-  if (!check || (check.meanError <= TABLE.mostError && check.rankCorrelation >= TABLE.leastCorrelation)) return {};
+  const message = inaccuracy(check);
+  return message === "" ? {} : condition(search, "CostTable", FALSE, "INACCURATE", message, time);
+}
+
+/** A sentence that says how badly a table of latencies predicts networks; "" where it predicts them well enough. */
+export function inaccuracy(check: CostCheck | undefined): string {
+  if (!check || (check.meanError <= TABLE.mostError && check.rankCorrelation >= TABLE.leastCorrelation)) return "";
   const error = `${(100 * check.meanError).toFixed(1)} %, should be at most ${100 * TABLE.mostError} %`;
   const correlation = `${check.rankCorrelation.toFixed(3)}, should be at least ${TABLE.leastCorrelation}`;
-  const message = `on ${check.networks} measured networks of the space, the mean error of predicted latencies is ${error}; their rank correlation is ${correlation}`;
-  return condition(search, "CostTable", FALSE, "INACCURATE", message, time);
+  return `on ${check.networks} measured networks of the space, the mean error of predicted latencies is ${error}; their rank correlation is ${correlation}`;
 }
 
 /** The conditions of a measured network: "Latency" is false where the measurement is unstable, and absent where it is not. */

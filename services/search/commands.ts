@@ -7,8 +7,11 @@ import type { SearchResult } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric, type CostTable } from "../../shared/proto/lathe/v1/space";
 import { macsTable } from "../../shared/space/cost";
+import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { givenGenotype } from "../../shared/spec/algorithm";
+import { withShare } from "../../shared/spec/target";
 import { isEnded, type SearchRecord } from "./record";
+import { refusedTarget } from "./target";
 
 /** Machine and program of the search service, for the provenance of results. */
 export interface Host {
@@ -29,7 +32,7 @@ type Step = (record: SearchRecord, host: Host) => Command | undefined;
 const STEPS = new Map<SearchPhase, Step>([
   [SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS, (record) => profile(record, "operators")],
   [SearchPhase.SEARCH_PHASE_SEARCHING, train],
-  [SearchPhase.SEARCH_PHASE_DERIVING, derive],
+  [SearchPhase.SEARCH_PHASE_DERIVING, settle],
   [SearchPhase.SEARCH_PHASE_RETRAINING, retrain],
   [SearchPhase.SEARCH_PHASE_PROFILING_NETWORK, (record) => profile(record, "network")],
   [SearchPhase.SEARCH_PHASE_DONE, succeed],
@@ -40,11 +43,12 @@ const STEPS = new Map<SearchPhase, Step>([
  * best network to be kept. A failure is published even while the search is paused. FAILED_PRECONDITION where an event lacks a field that the next work item needs.
  */
 export function nextCommand(record: SearchRecord, host: Host): Command | undefined {
-  const { search, failure } = record;
+  const { search, costTable } = record;
   // Sequence 0: search.created, the first event, is not stored yet.
   if (search.lastSequence === 0) return undefined;
   if (search.state === SearchState.SEARCH_STATE_CANCELLED) return keep(record);
   if (isEnded(search)) return undefined;
+  const failure = record.failure ?? refusedTarget(search, costTable);
   if (failure) {
     const { resumptions: resumption } = search;
     const event: LatheEvent = { type: "search.failed", data: { ...failure, resumption } };
@@ -58,14 +62,38 @@ function train(record: SearchRecord): Command {
   const { id: searchId, resumptions: resumption } = record.search;
   const spec = needed(record, "spec", record.search.spec);
   const space = needed(record, "space", record.search.space);
-  const data = { spec, space, costTable: costTable(record), resumption };
+  const data = { spec: withShare(spec, space, costTable(record)), space, costTable: costTable(record), resumption };
   return { id: `train:${resumption}`, do: "work", work: { searchId, kind: "train", ordinal: resumption, data } };
+}
+
+/** Derives the network. One that a latency is asked of is measured then, and repaired while it misses the target. */
+function settle(record: SearchRecord): Command {
+  const { "architecture.derived": derived, "architecture.measured": measured = 0 } = record.ordinals;
+  if (derived === undefined) return derive(record);
+  const repaired = record.ordinals["architecture.repaired"] ?? 0;
+  return measured > repaired ? repair(record, measured) : profile(record, "architecture", repaired + 1);
 }
 
 function derive(record: SearchRecord): Command {
   const { id: searchId, resumptions: resumption } = record.search;
-  const data = { spec: needed(record, "spec", record.search.spec), costTable: costTable(record), resumption };
+  const data = { spec: aimed(record), costTable: costTable(record), resumption, repair: undefined };
   return { id: `derive:${resumption}`, do: "work", work: { searchId, kind: "derive", ordinal: resumption, data } };
+}
+
+function repair(record: SearchRecord, number: number): Command {
+  const { id: searchId, resumptions: resumption, result } = record.search;
+  const { targetSeconds, measuredSeconds, predictedSeconds, repairs } = needed(record, "target", result?.target);
+  const newest = repairs.at(-1)?.predictedSeconds ?? predictedSeconds;
+  const aim = { number, targetSeconds, measuredSeconds, predictedSeconds: newest };
+  const data = { spec: aimed(record), costTable: costTable(record), resumption, repair: aim };
+  const ordinal = `repair-${number}-${resumption}`;
+  return { id: `derive:${ordinal}`, do: "work", work: { searchId, kind: "derive", ordinal, data } };
+}
+
+/** The spec with its target as a share of the largest network's cost. */
+function aimed(record: SearchRecord): SearchSpec {
+  const { spec, space } = record.search;
+  return withShare(needed(record, "spec", spec), needed(record, "space", space), costTable(record));
 }
 
 function retrain(record: SearchRecord): Command {
@@ -87,7 +115,8 @@ function keep({ search, ordinals, costTable: measured }: SearchRecord): Command 
   const isFound = result?.genotype !== undefined && !givenGenotype(spec);
   if (lastEpoch || retrainingEpoch > 0 || (result?.candidatesEvaluated ?? 0) > 0 || isFound) {
     const byLatency = spec?.cost?.metric === CostMetric.COST_METRIC_LATENCY;
-    const data = { spec, costTable: byLatency ? measured : space && macsTable(space) };
+    const table = byLatency ? measured : space && macsTable(space);
+    const data = { spec: spec && space && table ? withShare(spec, space, table) : spec, costTable: table };
     return { id: "keep", do: "work", work: { searchId, kind: "keep", ordinal: "cancelled", data } };
   }
   const message = "the search was cancelled before the end of its first epoch: there is no network yet";
@@ -95,19 +124,20 @@ function keep({ search, ordinals, costTable: measured }: SearchRecord): Command 
   return { id: "keep", do: "publish", event: { type: "network.kept", data } };
 }
 
-function profile(record: SearchRecord, what: "operators" | "network"): Command {
+function profile(record: SearchRecord, what: "operators" | "architecture" | "network", number = 0): Command {
   const { id: searchId, resumptions } = record.search;
+  const { retraining } = needed(record, "spec", record.search.spec);
   const profiling = needed(record, "profiling section", record.search.spec?.profiling);
-  const ordinal = resumptions === 0 ? what : `${what}-${resumptions}`;
-  const data =
-    what === "operators"
-      ? { profiling, space: needed(record, "space", record.search.space), onnx: undefined, genotype: undefined }
-      : {
-          profiling,
-          onnx: needed(record, "ONNX object of the network", record.networkOnnx),
-          genotype: needed(record, "genotype", record.search.result?.genotype),
-          space: undefined,
-        };
+  const name = number > 0 ? `${what}-${number}` : what;
+  const ordinal = resumptions === 0 ? name : `${name}-${resumptions}`;
+  const data = {
+    profiling,
+    number,
+    pyramidChannels: retraining && (retraining.epochs ?? 0) > 0 ? (retraining.pyramidChannels ?? 0) : 0,
+    space: what === "operators" ? needed(record, "space", record.search.space) : undefined,
+    genotype: what === "operators" ? undefined : needed(record, "genotype", record.search.result?.genotype),
+    onnx: what === "network" ? needed(record, "ONNX object of the network", record.networkOnnx) : undefined,
+  };
   const deviceClass = profiling.deviceClass || "cpu";
   return { id: `profile:${ordinal}`, do: "work", work: { searchId, kind: "profile", ordinal, deviceClass, data } };
 }

@@ -7,6 +7,7 @@ import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { refuse } from "../../shared/space/validate";
 import { aliveOnly, deviceNotServed, threadViolations } from "../../shared/spec/deviceClass";
 import type { ResolvedSpec } from "../../shared/spec/presets";
+import { targetSeconds } from "../../shared/spec/target";
 import { CLIENT_RETRY_MS } from "./projection";
 import { isEnded, type SearchRecord } from "./record";
 
@@ -72,14 +73,18 @@ export class Devices {
 
 /** Whether a search is to be told when the workers of its class come or go: it needs one now, or has been told that there is none. */
 export function concerns(search: Search): boolean {
-  const { state, phase } = search;
+  const { state, phase, spec } = search;
   const goesOn = state === SearchState.SEARCH_STATE_PENDING || state === SearchState.SEARCH_STATE_RUNNING;
-  return !isEnded(search) && (isWaiting(search) || (goesOn && MEASURED.has(phase)));
+  // The derived network of a search for a latency is measured before it is trained.
+  const measures = MEASURED.has(phase) || (phase === SearchPhase.SEARCH_PHASE_DERIVING && targetSeconds(spec?.cost));
+  return !isEnded(search) && (isWaiting(search) || (goesOn && Boolean(measures)));
 }
 
 /** Whether a search as its client wrote it may begin without any latency worker: it names no class, and needs one only at its end. */
 export function mayWait(spec: SearchSpec | undefined): boolean {
-  return !spec?.profiling?.deviceClass && spec?.cost?.metric !== CostMetric.COST_METRIC_LATENCY;
+  const { cost, profiling } = spec ?? {};
+  const byLatency = cost?.metric === CostMetric.COST_METRIC_LATENCY || targetSeconds(cost) !== undefined;
+  return !profiling?.deviceClass && !cost?.device && !byLatency;
 }
 
 const classOf = ({ spec }: Search): string => spec?.profiling?.deviceClass || "cpu";

@@ -5,7 +5,7 @@ import {
   type LatheEvent,
   type StoredEvent,
 } from "../../shared/events/catalog";
-import { DecidedBy, Provenance } from "../../shared/proto/lathe/v1/result";
+import { DecidedBy, Provenance, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
@@ -29,6 +29,17 @@ import {
   trainedAt,
 } from "./changes";
 import { isEnded, isFinal, newRecord, type SearchRecord } from "./record";
+import {
+  finallyMeasured,
+  isSettled,
+  predicted,
+  refusedTarget,
+  shareOf,
+  targetFigures,
+  targetOf,
+  withMeasurement,
+  withRepair,
+} from "./target";
 
 /** The changes that one event makes; absent fields stay as they were. */
 interface Change {
@@ -57,12 +68,12 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ? condition(search, "Device", TRUE, "DEVICE_SERVED", message, time)
       : condition(search, "Device", FALSE, "DEVICE_NOT_SERVED", message, time),
   }),
-  "network.kept": ({ search }, data, time) =>
+  "network.kept": ({ search, costTable }, data, time) =>
     data.genotype
       ? {
           search: {
             ...condition(search, "Kept", TRUE, "KEPT", data.message, time),
-            ...result(search, keptResult(search, data)),
+            ...result(search, keptResult(data, shareOf(search, costTable))),
             ...artifacts(search, data.onnx, data.weights, data.deploy),
           },
         }
@@ -79,14 +90,20 @@ const RULES: { [N in EventName]: Rule<N> } = {
       result: result ?? search.result,
     },
   }),
-  "operators.profiled": ({ search }, { table }, time) => ({
-    search: {
-      ...begun(search),
-      ...reached(search, SearchPhase.SEARCH_PHASE_SEARCHING),
-      ...tableChecked(search, table?.check, time),
-    },
-    rest: { costTable: table },
-  }),
+  "operators.profiled": ({ search }, data, time) => {
+    const { table } = data;
+    const known = { ...search, ...targetFigures(search, data) };
+    return {
+      search: {
+        ...begun(search),
+        // A target that the space or the table refuses fails the search where it is.
+        ...(refusedTarget(known, table) ? {} : reached(search, SearchPhase.SEARCH_PHASE_SEARCHING)),
+        ...tableChecked(search, table?.check, time),
+        ...targetFigures(search, data),
+      },
+      rest: { costTable: table },
+    };
+  },
   "epoch.completed": ({ search }, { metrics, dataset }, time) => ({
     search: {
       ...begun(search),
@@ -161,47 +178,71 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ...result(search, { candidatesEvaluated: index, searchSeconds: (search.result?.searchSeconds ?? 0) + seconds }),
     },
   }),
-  "architecture.derived": ({ search }, data, time) => {
-    const retrains = (search.spec?.retraining?.epochs ?? 0) > 0;
+  "architecture.derived": (record, data, time) => {
+    const { search, costTable } = record;
+    const retrains = trains(search);
     const { selection } = data;
     const message = selection
       ? `the network is the best of ${selection.candidates}, at ${points(data.discreteMiou)} mIoU points`
       : `the discrete network is at ${points(data.discreteMiou)} mIoU points, the supernet at ${points(data.supernetMiou)}`;
     // A network that was drawn within a cost window meets the target by construction.
-    const miss = selection ? "" : costMiss(search.spec?.cost, data);
+    const byLatency = targetOf(search) !== undefined;
+    const miss = selection || byLatency ? "" : costMiss(search.spec?.cost, data);
     const told = { ...search, ...otherData(search, data.dataChange, time) };
     const isDerived = { ...told, ...condition(told, "Derived", TRUE, "DERIVED", message, time) };
     const derived = {
       ...isDerived,
-      ...condition(isDerived, "CostTarget", miss ? FALSE : TRUE, miss ? "COST_MISSED" : "COST_MET", miss, time),
+      // A latency is compared once it is measured.
+      ...(!byLatency &&
+        condition(isDerived, "CostTarget", miss ? FALSE : TRUE, miss ? "COST_MISSED" : "COST_MET", miss, time)),
     };
     return {
       search: {
-        ...reached(search, retrains ? SearchPhase.SEARCH_PHASE_RETRAINING : SearchPhase.SEARCH_PHASE_PROFILING_NETWORK),
+        ...(byLatency ? reached(search, SearchPhase.SEARCH_PHASE_DERIVING) : settled(search)),
         ...(retrains
           ? { conditions: derived.conditions }
           : condition(derived, "Trained", FALSE, "RETRAINING_OFF", "retraining.epochs is 0", time)),
-        ...result(told, {
-          genotype: data.genotype,
-          decidedBy: data.decidedBy || search.result?.decidedBy || DecidedBy.DECIDED_BY_UNSPECIFIED,
-          supernetMiou: data.supernetMiou,
-          discreteMiou: data.discreteMiou,
-          discreteMiouClasses: data.miouClasses,
-          discretizationGap: data.discretizationGap,
-          figures: data.figures,
-          costRatio: data.costRatio,
-          costTarget: search.spec?.cost?.target ?? 0,
-          costMiss: miss,
-          ...(selection && {
-            candidatesEvaluated: selection.candidates,
-            trainingImages: selection.trainingImages,
-            searchSeconds: selection.seconds,
-            provenance: Provenance.fromPartial({ engine: selection.engine }),
-          }),
-        }),
+        ...result(
+          { ...told, ...predicted(record, data.costRatio) },
+          {
+            genotype: data.genotype,
+            decidedBy: data.decidedBy || search.result?.decidedBy || DecidedBy.DECIDED_BY_UNSPECIFIED,
+            supernetMiou: data.supernetMiou,
+            discreteMiou: data.discreteMiou,
+            discreteMiouClasses: data.miouClasses,
+            discretizationGap: data.discretizationGap,
+            figures: data.figures,
+            costRatio: data.costRatio,
+            costTarget: shareOf(search, costTable),
+            costMiss: miss,
+            ...(selection && {
+              candidatesEvaluated: selection.candidates,
+              trainingImages: selection.trainingImages,
+              searchSeconds: selection.seconds,
+              provenance: Provenance.fromPartial({ engine: selection.engine }),
+            }),
+          },
+        ),
         ...artifacts(search, data.onnx, data.weights),
       },
       rest: { derivedOnnx: data.onnx, derivedWeights: data.weights, ...(!retrains && { networkOnnx: data.onnx }) },
+    };
+  },
+  "architecture.measured": ({ search }, data, time) => {
+    const measured = { ...search, ...withMeasurement(search, data, time) };
+    return { search: { ...withMeasurement(search, data, time), ...(isSettled(measured) && settled(search)) } };
+  },
+  "architecture.repaired": (record, data) => {
+    const { search } = record;
+    // The network stays as it is where no other is nearer to the target.
+    if (data.changes.length === 0) return { search: settled(search) };
+    const { genotype, figures, costRatio, onnx, weights } = data;
+    return {
+      search: {
+        ...result({ ...search, ...withRepair(record, data) }, { genotype, figures, costRatio }),
+        ...artifacts(search, onnx, weights),
+      },
+      rest: { derivedOnnx: onnx, derivedWeights: weights, ...(!trains(search) && { networkOnnx: onnx }) },
     };
   },
   "retraining.epoch.completed": ({ search }, { epoch, dataset }) => ({
@@ -227,15 +268,25 @@ const RULES: { [N in EventName]: Rule<N> } = {
     rest: { networkOnnx: data.onnx },
   }),
   "network.profiled": ({ search }, { latency }, time) => ({
-    search: {
-      ...reached(search, SearchPhase.SEARCH_PHASE_DONE),
-      ...profiled(search, latency, time),
-      ...result(search, { latency }),
-    },
+    search: { ...reached(search, SearchPhase.SEARCH_PHASE_DONE), ...finallyProfiled(search, latency, time) },
   }),
   "work.failed": ({ search }, { phase, reason, message, resumption }) =>
     resumption < search.resumptions ? {} : { rest: { failure: { phase, reason, message, resumption } } },
 };
+
+const trains = ({ spec }: Search): boolean => (spec?.retraining?.epochs ?? 0) > 0;
+
+/** The phase of a search whose network is no longer changed. */
+function settled(search: Search): Pick<Search, "phase"> {
+  const { SEARCH_PHASE_RETRAINING, SEARCH_PHASE_PROFILING_NETWORK } = SearchPhase;
+  return reached(search, trains(search) ? SEARCH_PHASE_RETRAINING : SEARCH_PHASE_PROFILING_NETWORK);
+}
+
+function finallyProfiled(search: Search, latency: LatencyFigures | undefined, time: Date): Partial<Search> {
+  const known = { ...search, ...profiled(search, latency, time), ...result(search, { latency }) };
+  const { conditions, result: found } = { ...known, ...finallyMeasured(known, latency, time) };
+  return { conditions, ...(found && { result: found }) };
+}
 
 /** Events that change nothing in a search that has failed. What its workers still finish counts, should the search be resumed. */
 const MOOT_AFTER_FAILURE: ReadonlySet<EventName> = new Set([

@@ -21,7 +21,10 @@ const STATES = {
 } as const;
 
 /** Events after which a search whose next phase is a training waits for a trainer. */
-const QUEUED: ReadonlySet<string> = new Set(["search.resumed", "operators.profiled", "architecture.derived"]);
+const QUEUED: ReadonlySet<string> = new Set([
+  ...["search.resumed", "operators.profiled"],
+  ...["architecture.derived", "architecture.measured", "architecture.repaired"],
+]);
 const TRAINS: ReadonlySet<SearchPhase> = new Set([
   SearchPhase.SEARCH_PHASE_SEARCHING,
   SearchPhase.SEARCH_PHASE_RETRAINING,

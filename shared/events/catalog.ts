@@ -1,5 +1,7 @@
 import {
   ArchitectureDerived,
+  ArchitectureMeasured,
+  ArchitectureRepaired,
   CandidateEvaluated,
   DeriveWork,
   DeviceAvailabilityChanged,
@@ -74,6 +76,8 @@ export const EVENTS = {
   "sampling.epoch.completed": row(SamplingEpochCompleted, "samplingEpochCompleted", (data) => data.epoch),
   "candidate.evaluated": row(CandidateEvaluated, "candidateEvaluated", (data) => data.index),
   "architecture.derived": row(ArchitectureDerived, "architectureDerived"),
+  "architecture.measured": row(ArchitectureMeasured, "architectureMeasured", (data) => data.number),
+  "architecture.repaired": row(ArchitectureRepaired, "architectureRepaired", (data) => data.number),
   "retraining.epoch.completed": row(RetrainingEpochCompleted, "retrainingEpochCompleted", (data) => data.epoch),
   "network.trained": row(NetworkTrained, "networkTrained"),
   "network.profiled": row(NetworkProfiled, "networkProfiled"),

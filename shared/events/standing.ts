@@ -1,10 +1,10 @@
 import type { HealthAlarmRaised } from "../proto/lathe/v1/events";
 import { HealthAlarmKind } from "../proto/lathe/v1/result";
 import { HealthPolicy } from "../proto/lathe/v1/spec";
-import type { EventName, StoredEvent } from "./catalog";
+import { eventOrdinal, type EventName, type StoredEvent } from "./catalog";
 
-/** The events that make a work item superfluous, each with the reason in words. */
-export type Over = Partial<Record<EventName, string>>;
+/** The events that make a work item superfluous, each with the reason in words, and where events of its name repeat, the first that does. */
+export type Over = Partial<Record<EventName, string | { why: string; from: number }>>;
 
 /** The state of a search for a worker that takes one of its items. */
 export interface Standing {
@@ -44,12 +44,18 @@ export function standing(history: readonly StoredEvent[], over: Over, resumption
       failed ||= event.type === "search.failed";
       // A search that has failed is not cancelled any more.
     } else if ((reason !== undefined && !failed) || event.type === "search.succeeded") ended = endOf(stored);
-    done = over[event.type] ?? done;
+    done = reasonOf(over, stored) ?? done;
   }
   if (resumption === AFTER_END) return { skip: done, sequence: history.at(-1)?.sequence ?? 0, resumptions };
   const replaced = resumption < resumptions ? `resumption ${resumptions} has taken its place` : undefined;
   const skip = done ?? ended ?? failing ?? (paused ? "the search is paused" : replaced);
   return { skip, sequence: history.at(-1)?.sequence ?? 0, resumptions };
+}
+
+function reasonOf(over: Over, { event }: StoredEvent): string | undefined {
+  const reason = over[event.type];
+  if (typeof reason !== "object") return reason;
+  return (eventOrdinal(event) ?? 0) >= reason.from ? reason.why : undefined;
 }
 
 type StopReason = "SEARCH_PAUSED" | "SEARCH_CANCELLED" | "SEARCH_FAILED";

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { connect as connectTcp, createServer, type AddressInfo, type Socket } from "node:net";
-import { DeriveWork } from "../proto/lathe/v1/events";
+import { DeriveWork, ProfileWork } from "../proto/lathe/v1/events";
 import { queuedWork, quiet, workIsDone } from "../testing/bus";
 import { uniqueSearchId } from "../testing/nats";
 import { until } from "../testing/until";
@@ -58,7 +58,7 @@ describe("the queues of work", () => {
   it("keeps the device classes of the profile queue apart", async () => {
     const seen: string[] = [];
     // The item of the other class lies between two that are taken, so it has been passed over.
-    const data = { onnx: undefined, space: undefined, profiling: undefined, genotype: undefined };
+    const data = ProfileWork.fromPartial({});
     for (const deviceClass of ["gpu", "cpu", "gpu"])
       await publishWork(bus, { searchId: uniqueSearchId(), kind: "profile", data, ordinal: "network", deviceClass });
     open.push(

@@ -34,18 +34,19 @@ export function networkOnnx(
   });
 }
 
-/** Stores a derived network (search head) as ONNX and as a bundle of weights, from which retraining may inherit. */
+/** Stores a derived network (search head) as ONNX and as a bundle of weights, from which retraining may inherit; a repaired one by its name. */
 export async function storeDerived(
   network: DiscreteNetwork,
   { weights, stats }: NetworkParameters,
   { classes, license }: Pick<NetworkOrigin, "classes" | "license">,
   port: Store,
+  name = "derived",
 ): Promise<{ onnx: ArtifactRef; weights: ArtifactRef }> {
   const onnx = networkOnnx(network, { weights, stats }, classes, license);
   const bundle = encodeBundle({ header: Genotype.toJSON(network.genotype), arrays: { weights, stats } });
   return {
-    onnx: await port.store("derived.onnx", onnx, "application/onnx"),
-    weights: await port.store("derived.weights", bundle, "application/octet-stream"),
+    onnx: await port.store(`${name}.onnx`, onnx, "application/onnx"),
+    weights: await port.store(`${name}.weights`, bundle, "application/octet-stream"),
   };
 }
 

@@ -79,6 +79,8 @@ export const NUMBERS: {
     target: { ...real(0, 1, same(0.6)), open: "ends", meaning: "the share of the largest network's cost" },
     weight: real(0, 1e6, same(3000)),
     band: real(0.001, 1, same(0.05)),
+    targetMs: real(0, 1e6, same(0)),
+    targetFps: real(0, 1e6, same(0)),
   },
   retraining: {
     epochs: whole(0, 10000, { tiny: 80, small: 80, paper: 300 }),

@@ -85,7 +85,10 @@ export function presetSpec(preset: string): ResolvedSpec {
     training: column(NUMBERS.training, preset),
     regularization: column(NUMBERS.regularization, preset),
     shrinking: { ...column(NUMBERS.shrinking, preset), atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX },
-    cost: { ...column(NUMBERS.cost, preset), metric: CostMetric.COST_METRIC_MACS, adapt: false },
+    cost: {
+      ...column(NUMBERS.cost, preset),
+      ...{ metric: CostMetric.COST_METRIC_MACS, adapt: false, device: "", acceptInaccurateTable: false },
+    },
     retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: false },
     profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },
     sampling: column(NUMBERS.sampling, preset),

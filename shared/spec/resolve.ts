@@ -25,6 +25,7 @@ import { DEVICE_CLASS_RULE, isDeviceClass } from "./deviceClass";
 import { checkFolder, refuseFolderFields } from "./folder";
 import { resolvePolicies } from "./health";
 import { isPreset, presetSpec, type ResolvedSpec } from "./presets";
+import { resolveCost, targetSeconds } from "./target";
 
 export type { ResolvedSpec } from "./presets";
 
@@ -68,8 +69,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
 
   const shrinking = overlay(defaults.shrinking, spec.shrinking);
   shrinking.atBudgetEnd ||= defaults.shrinking.atBudgetEnd;
-  const cost = overlay(defaults.cost, spec.cost);
-  cost.metric ||= defaults.cost.metric;
+  const cost = resolveCost(overlay(defaults.cost, spec.cost), spec, fault);
   const resolved: ResolvedSpec = {
     preset: spec.preset,
     dataset,
@@ -87,12 +87,15 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
     labels: { ...spec.labels },
     algorithm,
   };
-  resolved.profiling.deviceClass ||= defaults.profiling.deviceClass;
+  resolved.profiling.deviceClass ||= cost.device || defaults.profiling.deviceClass;
   resolvePolicies(resolved.health, fault);
   asDarts(resolved);
 
+  // Beside a latency there is no share to check.
+  const shares =
+    targetSeconds(cost) === undefined ? resolved : { ...resolved, cost: { ...cost, target: defaults.cost.target } };
   for (const [section, fields] of Object.entries(NUMBERS))
-    checkNumbers(section, fields, resolved[section as keyof typeof NUMBERS], fault);
+    checkNumbers(section, fields, shares[section as keyof typeof NUMBERS], fault);
   checkAcrossFields(resolved, fault);
   if (isSampling(resolved)) checkSampling(resolved, known && inSpace.length === 0 ? space : undefined, fault);
   if (given && known && inSpace.length === 0) checkGiven(given, space, resolved.retraining, fault);

@@ -1,0 +1,97 @@
+import { datasetOptions, openDataset, type Split } from "../../../shared/data/open";
+import type { Engine } from "../../../shared/engine/engine";
+import { createRandom } from "../../../shared/engine/random";
+import { discreteEvaluator, type Evaluation } from "../../../shared/evaluation/evaluate";
+import { decodeBundle } from "../../../shared/network/bundle";
+import { buildDiscrete } from "../../../shared/network/discrete";
+import { storeDerived, type NetworkParameters, type Store } from "../../../shared/network/export";
+import { transfer } from "../../../shared/network/transfer";
+import { LatheError } from "../../../shared/process/errors";
+import { ArchitectureRepaired } from "../../../shared/proto/lathe/v1/events";
+import type { Genotype } from "../../../shared/proto/lathe/v1/space";
+import { costOfLargest, genotypeCost } from "../../../shared/space/cost";
+import { networkCosts } from "../../../shared/space/networkCosts";
+import type { RepairJob } from "../jobs";
+import { approach } from "./approach";
+import { differencesOf } from "./changes";
+
+/** Validation images by which changes are compared. */
+const MOST_IMAGES = 64;
+
+/**
+ * Changes the derived network so that its predicted latency comes to the target. The prediction is the table's, times what the measured
+ * network took over what the table says of it. Every network that is tried has the weights of the derived one (transfer), and is compared
+ * by its mIoU on at most 64 validation images; the chosen one is evaluated on all.
+ */
+export async function repairNetwork(
+  engine: Engine,
+  job: RepairJob,
+  port: Store & { signal: AbortSignal },
+): Promise<ArchitectureRepaired> {
+  const started = performance.now();
+  const { spec, space, table, genotype, aim } = job;
+  const { number, targetSeconds, predictedSeconds, measuredSeconds } = aim;
+  const given = buildDiscrete(genotype, { kind: "search" });
+  const parameters = parametersOf(job);
+  const inherited = (of: Genotype) => {
+    const network = buildDiscrete(of, { kind: "search" });
+    return { network, parameters: transfer(given, parameters, network, createRandom(spec.seed, `repair/${number}`)) };
+  };
+  const dataset = await openDataset(datasetOptions(spec, space));
+  try {
+    const even = new Float32Array(space.classes).fill(1);
+    const evaluate = async (of: Genotype, split: Split): Promise<Evaluation> => {
+      const { network, parameters: values } = inherited(of);
+      const evaluator = await discreteEvaluator(engine, network, spec.training.batchSize);
+      try {
+        return await evaluator.evaluate({ ...values }, split, even, port.signal);
+      } finally {
+        await evaluator.release();
+      }
+    };
+    const sample = sampleOf(dataset.validation);
+    const found = await approach(space, genotype, {
+      goal: (targetSeconds * predictedSeconds) / measuredSeconds,
+      costOf: (of) => genotypeCost(of, table),
+      miouOf: async (of) => (await evaluate(of, sample)).miou,
+    });
+    const changes = differencesOf(genotype, found.genotype);
+    const seconds = () => (performance.now() - started) / 1000;
+    const { evaluated } = found;
+    if (changes.length === 0) return ArchitectureRepaired.fromPartial({ number, evaluated, seconds: seconds() });
+    const before = await evaluate(genotype, dataset.validation);
+    const after = await evaluate(found.genotype, dataset.validation);
+    const changed = inherited(found.genotype);
+    return {
+      ...{ number, genotype: found.genotype, changes, evaluated },
+      miouBefore: before.miou,
+      discreteMiou: after.miou,
+      miouClasses: after.miouClasses,
+      figures: networkCosts(found.genotype, { kind: "search" }),
+      ...(await storeDerived(changed.network, changed.parameters, dataset.info, port, `repaired-${number}`)),
+      costRatio: genotypeCost(found.genotype, table) / costOfLargest(space, table),
+      seconds: seconds(),
+    };
+  } finally {
+    await dataset.close();
+  }
+}
+
+function parametersOf({ weights: bundle, object }: RepairJob): NetworkParameters {
+  const { weights, stats } = decodeBundle(bundle, object).arrays;
+  if (weights && stats) return { weights, stats };
+  throw new LatheError("INTERNAL", `${object} has no weights or no statistics`, { reason: "BUNDLE_CORRUPT" });
+}
+
+/** At most MOST_IMAGES examples of a split, at even distances. */
+function sampleOf(split: Split): Split {
+  const length = Math.min(split.length, MOST_IMAGES);
+  const at = (index: number): number => Math.floor((index * split.length) / length);
+  return {
+    ...{ length, height: split.height, width: split.width },
+    name: (index) => split.name(at(index)),
+    example: (index) => split.example(at(index)),
+    assemble: (order, spare) => split.assemble({ ...order, indices: order.indices.map(at) }, spare),
+    countPixels: (classes) => split.countPixels(classes),
+  };
+}

@@ -1,0 +1,135 @@
+import type { ArchitectureMeasured, ArchitectureRepaired, SearchFailed } from "../../shared/proto/lathe/v1/events";
+import { Repair, TargetFigures, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import { ConditionStatus, SearchPhase, type Search } from "../../shared/proto/lathe/v1/search";
+import type { CostTable } from "../../shared/proto/lathe/v1/space";
+import { costOfLargest } from "../../shared/space/cost";
+import { TARGET_TOLERANCE, targetField, targetSeconds, withShare } from "../../shared/spec/target";
+import { condition, inaccuracy, result } from "./changes";
+import type { SearchRecord } from "./record";
+
+// The course of a search for a latency: it is refused where the space cannot reach it, and its network is measured and repaired.
+
+/** Repairs of a search. The first corrects the table by the measurement of the network itself, so more than two are rare. */
+const MOST_REPAIRS = 4;
+
+const milliseconds = (seconds: number): string => `${Number((1000 * seconds).toPrecision(3))} ms`;
+
+/** Seconds of a network on the quiet device; the median as it was where no calibration was measured. */
+const secondsOf = (latency: LatencyFigures | undefined): number =>
+  (latency?.calibratedP50Seconds ?? 0) || (latency?.p50Seconds ?? 0);
+
+/** The latency that a search asks for, in seconds; undefined where it asks for none. */
+export const targetOf = ({ spec }: Pick<Search, "spec">): number | undefined => targetSeconds(spec?.cost);
+
+/** The target as a share of the largest network's cost: that of the spec, or that of its latency by the table of the search. */
+export function shareOf({ spec, space }: Search, table: CostTable | undefined): number {
+  if (!spec || targetSeconds(spec.cost) === undefined || !space || !table) return spec?.cost?.target ?? 0;
+  return withShare(spec, space, table).cost?.target ?? 0;
+}
+
+/** The first figures of a target: the latencies of the space. Nothing where the search has no latency to reach. */
+export function targetFigures(
+  search: Search,
+  { smallest, conditions }: { smallest?: LatencyFigures | undefined; conditions?: LatencyFigures | undefined },
+): Partial<Search> {
+  const seconds = targetOf(search);
+  if (seconds === undefined) return {};
+  const bounds = { smallestSeconds: secondsOf(smallest), largestSeconds: secondsOf(conditions) };
+  return result(search, { target: TargetFigures.fromPartial({ targetSeconds: seconds, ...bounds }) });
+}
+
+/**
+ * Why a search for a latency cannot begin its training once its operators are measured: no network of the space has the latency, or the
+ * table is too inaccurate and the spec does not accept that.
+ */
+export function refusedTarget(
+  search: Search,
+  table: CostTable | undefined,
+): Pick<SearchFailed, "phase" | "reason" | "message"> | undefined {
+  const { spec, result: known, phase } = search;
+  const cost = spec?.cost;
+  if (phase !== SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS || !known?.target || !cost || !table) return undefined;
+  const { targetSeconds: wanted, smallestSeconds: least, largestSeconds: most } = known.target;
+  const field = `${targetField(cost)}${cost.targetMs ? "" : ` (${milliseconds(wanted)})`}`;
+  if (wanted * (1 + TARGET_TOLERANCE) < least || wanted * (1 - TARGET_TOLERANCE) > most) {
+    const bounds = `the networks of the space take ${milliseconds(least)} to ${milliseconds(most)} on ${table.device}`;
+    const advice =
+      wanted < least
+        ? "give space smaller widths, depths or input sizes, or a slower target"
+        : "give space larger widths, depths or input sizes, or a faster target";
+    return { phase: "profile", reason: "TARGET_INFEASIBLE", message: `${field}, but ${bounds}: ${advice}` };
+  }
+  const inaccurate = inaccuracy(table.check);
+  if (inaccurate === "" || cost.acceptInaccurateTable) return undefined;
+  const advice =
+    "measure on a quieter device, or set cost.accept_inaccurate_table, because the network itself is measured and repaired";
+  return { phase: "profile", reason: "TABLE_INACCURATE", message: `${field}, but ${inaccurate}: ${advice}` };
+}
+
+/** The prediction for the derived network, in seconds. */
+export function predicted({ search, costTable }: SearchRecord, costRatio: number): Partial<Search> {
+  const { space, result: known } = search;
+  if (!known?.target || !space || !costTable) return {};
+  return result(search, { target: { ...known.target, predictedSeconds: costRatio * costOfLargest(space, costTable) } });
+}
+
+const holds = ({ targetSeconds: wanted, measuredSeconds }: TargetFigures): boolean =>
+  Math.abs(measuredSeconds - wanted) <= TARGET_TOLERANCE * wanted;
+
+/** Whether the network that was measured last is the one that the search goes on with. */
+export function isSettled({ result: known }: Pick<Search, "result">): boolean {
+  const target = known?.target;
+  return target === undefined || holds(target) || target.repairs.length >= MOST_REPAIRS;
+}
+
+/** The figures after a measurement of the derived network or of a repaired one. */
+export function withMeasurement(
+  search: Search,
+  { number, latency }: ArchitectureMeasured,
+  time: Date,
+): Partial<Search> {
+  const target = search.result?.target;
+  if (!target) return {};
+  const measuredSeconds = secondsOf(latency);
+  const repairs = target.repairs.map((one) => (one.number === number - 1 ? { ...one, measuredSeconds } : one));
+  const measured = { ...target, repairs, measuredSeconds, ...(number === 1 && { derivedSeconds: measuredSeconds }) };
+  return { ...result(search, { target: measured }), ...targetCondition(search, measured, time) };
+}
+
+/** The figures after a repair that changed the network. */
+export function withRepair({ search, costTable }: SearchRecord, repair: ArchitectureRepaired): Partial<Search> {
+  const { space, result: known } = search;
+  if (!known?.target || !space || !costTable) return {};
+  const { number, changes, miouBefore, discreteMiou: miouAfter, costRatio } = repair;
+  const predictedSeconds = costRatio * costOfLargest(space, costTable);
+  const made = Repair.fromPartial({ number, changes, predictedSeconds, miouBefore, miouAfter });
+  return result(search, { target: { ...known.target, repairs: [...known.target.repairs, made] } });
+}
+
+/** The figures of the network of the result. */
+export function finallyMeasured(search: Search, latency: LatencyFigures | undefined, time: Date): Partial<Search> {
+  const target = search.result?.target;
+  if (!target) return {};
+  const measured = { ...target, measuredSeconds: secondsOf(latency) };
+  return { ...result(search, { target: measured }), ...targetCondition(search, measured, time) };
+}
+
+/** "CostTarget": whether the measured latency is within 5 % of the target. */
+function targetCondition(search: Search, target: TargetFigures, time: Date): Pick<Search, "conditions"> {
+  const { targetSeconds: wanted, measuredSeconds, predictedSeconds, repairs } = target;
+  const off = `${(100 * (measuredSeconds / wanted - 1)).toFixed(1)} %`;
+  const newest = repairs.at(-1)?.predictedSeconds ?? predictedSeconds;
+  const how = repairs.length > 0 ? `, after ${repairs.length} ${repairs.length === 1 ? "repair" : "repairs"}` : "";
+  const message = `the network takes ${milliseconds(measuredSeconds)}${how}; predicted ${milliseconds(newest)}, target ${milliseconds(wanted)}, off by ${off}`;
+  const { CONDITION_STATUS_TRUE: TRUE, CONDITION_STATUS_FALSE: FALSE } = ConditionStatus;
+  return holds(target)
+    ? condition(search, "CostTarget", TRUE, "COST_MET", message, time)
+    : condition(
+        search,
+        "CostTarget",
+        FALSE,
+        "COST_MISSED",
+        `${message}; at most ${100 * TARGET_TOLERANCE} % count as met`,
+        time,
+      );
+}

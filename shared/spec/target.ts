@@ -1,0 +1,68 @@
+import { CostMetric, type CostTable, type SearchSpace } from "../proto/lathe/v1/space";
+import type { CostSpec, SearchSpec } from "../proto/lathe/v1/spec";
+import { costOfLargest } from "../space/cost";
+import { givenGenotype } from "./algorithm";
+import { clip, type Fault } from "./bounds";
+import { DEVICE_CLASS_RULE, isDeviceClass } from "./deviceClass";
+import type { ResolvedSpec } from "./presets";
+
+/** Distance from a latency target, as a share of it, within which a measured network meets it. */
+export const TARGET_TOLERANCE = 0.05;
+
+/** The latency that a spec asks for, in seconds for one image; undefined where it asks for a share of the largest network's cost. */
+export function targetSeconds(cost: Pick<CostSpec, "targetMs" | "targetFps"> | undefined): number | undefined {
+  const { targetMs = 0, targetFps = 0 } = cost ?? {};
+  if (targetMs > 0) return targetMs / 1000;
+  return targetFps > 0 ? 1 / targetFps : undefined;
+}
+
+/** The field of a spec that asks for a latency, with its value, for messages. */
+export const targetField = ({ targetMs = 0, targetFps = 0 }: Pick<CostSpec, "targetMs" | "targetFps">): string =>
+  targetMs > 0 ? `cost.target_ms is ${targetMs}` : `cost.target_fps is ${targetFps}`;
+
+/**
+ * Completes section cost of a spec: a latency target implies metric latency, an adaptive weight and no share. `cost` has the preset's values
+ * where the spec has none. Faults: two targets, a metric other than latency, a device other than that of section profiling.
+ */
+export function resolveCost(cost: ResolvedSpec["cost"], spec: SearchSpec, fault: Fault): ResolvedSpec["cost"] {
+  const set: Partial<CostSpec> = spec.cost ?? {};
+  const isLatency = targetSeconds(cost) !== undefined;
+  const { COST_METRIC_MACS: MACS, COST_METRIC_LATENCY: LATENCY } = CostMetric;
+  const metric = set.metric || (isLatency ? LATENCY : MACS);
+  checkDevice(cost.device, metric, spec, fault);
+  if (!isLatency) return { ...cost, metric };
+  if (cost.targetMs > 0 && cost.targetFps > 0)
+    fault("cost.target_fps", `is ${cost.targetFps}, but cost.target_ms is ${cost.targetMs}; leave one out`);
+  if ((set.target ?? 0) !== 0) fault("cost.target", `is ${set.target}, but ${targetField(cost)}; leave one out`);
+  if (metric === MACS) fault("cost.metric", `is macs, but ${targetField(cost)}, which needs latency; leave one out`);
+  if (givenGenotype(spec))
+    fault(
+      "algorithm.kind",
+      `is fixed, but ${targetField(cost)}: a given network is not searched; leave the target out`,
+    );
+  return { ...cost, metric, target: 0, adapt: set.adapt ?? true };
+}
+
+function checkDevice(device: string, metric: CostMetric, { profiling }: SearchSpec, fault: Fault): void {
+  if (device === "") return;
+  if (!isDeviceClass(device)) fault("cost.device", `is "${clip(device)}", must be ${DEVICE_CLASS_RULE}`);
+  const other = profiling?.deviceClass;
+  if (other && other !== device)
+    fault("cost.device", `is "${clip(device)}", but profiling.device_class is "${clip(other)}"; leave one out`);
+  if (metric !== CostMetric.COST_METRIC_LATENCY)
+    fault("cost.device", `is "${clip(device)}", but cost.metric is macs, which no device measures; set it to latency`);
+}
+
+/** A share of 1 would be no target. A latency that is near that of the largest network may exceed the table's prediction for it. */
+const MOST_SHARE = 0.99;
+
+/**
+ * A spec whose target is a share of the largest network's cost by the table, for the work of a search: a latency target becomes its share.
+ * INVALID_ARGUMENT where the table lacks a row of the space.
+ */
+export function withShare(spec: SearchSpec, space: SearchSpace, table: CostTable): SearchSpec {
+  const seconds = targetSeconds(spec.cost);
+  if (seconds === undefined) return spec;
+  const target = Math.min(MOST_SHARE, seconds / costOfLargest(space, table));
+  return { ...spec, cost: { ...spec.cost, metric: CostMetric.COST_METRIC_LATENCY, target, targetMs: 0, targetFps: 0 } };
+}
