@@ -1,8 +1,8 @@
 import { CostMetric, type CostTable, type SearchSpace } from "../proto/lathe/v1/space";
 import type { CostSpec, SearchSpec } from "../proto/lathe/v1/spec";
-import { costOfLargest } from "../space/cost";
+import { costOfLargest, smallestCostRatio } from "../space/cost";
 import { givenGenotype } from "./algorithm";
-import { clip, type Fault } from "./bounds";
+import { NUMBERS, clip, type Fault } from "./bounds";
 import { DEVICE_CLASS_RULE, isDeviceClass } from "./deviceClass";
 import type { ResolvedSpec } from "./presets";
 
@@ -58,11 +58,16 @@ const MOST_SHARE = 0.99;
 
 /**
  * A spec whose target is a share of the largest network's cost by the table, for the work of a search: a latency target becomes its share.
+ * Stem, reductions and head cost most of some latencies, and no choice changes them. So the weight grows by 1 / (1 - s)^2, with s the share
+ * of the smallest network: the cost term then has the same size over the range of the space as for a cost without a fixed part.
  * INVALID_ARGUMENT where the table lacks a row of the space.
  */
 export function withShare(spec: SearchSpec, space: SearchSpace, table: CostTable): SearchSpec {
   const seconds = targetSeconds(spec.cost);
   if (seconds === undefined) return spec;
   const target = Math.min(MOST_SHARE, seconds / costOfLargest(space, table));
-  return { ...spec, cost: { ...spec.cost, metric: CostMetric.COST_METRIC_LATENCY, target, targetMs: 0, targetFps: 0 } };
+  const range = 1 - Math.min(MOST_SHARE, smallestCostRatio(space, table));
+  const weight = Math.min(NUMBERS.cost.weight.max, (spec.cost?.weight ?? 0) / range ** 2);
+  const metric = CostMetric.COST_METRIC_LATENCY;
+  return { ...spec, cost: { ...spec.cost, metric, target, weight, targetMs: 0, targetFps: 0 } };
 }
