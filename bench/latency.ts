@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { searchNetworkOnnx } from "../services/latency/blocks";
+import { networkOnnxOf } from "../services/latency/blocks";
 import { summarise } from "../services/latency/figures";
 import { startProfiler } from "../services/latency/profiler";
 import { defaultSettings } from "../services/latency/settings";
@@ -39,7 +39,7 @@ export async function latency(args: readonly string[]): Promise<Measurement[]> {
   const settings = defaultSettings("cpu", positive(values.threads, "--threads"));
   const profiler = startProfiler();
   const never = new AbortController().signal;
-  const subject = { model: searchNetworkOnnx(largestGenotype(space)), size: undefined, batchSizes: [1] };
+  const subject = { model: networkOnnxOf(largestGenotype(space), 0), size: undefined, batchSizes: [1] };
   const title = `${values.preset}, ${values.input}, ${values.threads} threads`;
 
   // The lowest time of the calibration network in stable measurements, as the service keeps it.
@@ -77,7 +77,7 @@ export async function latency(args: readonly string[]): Promise<Measurement[]> {
   };
   if (values["no-table"]) return [repeated];
   const began = performance.now();
-  const { table } = await profiler.operators(space, settings, never);
+  const { table } = await profiler.operators({ space, pyramidChannels: 0 }, settings, never);
   const seconds = (performance.now() - began) / 1000;
   const { networks = 0, meanError = NaN, rankCorrelation = NaN } = table.check ?? {};
   return [

@@ -52,14 +52,10 @@ function constants(layout: Manifest, buffer: Float32Array): Constants {
   );
 }
 
-/** ONNX of a genotype's network with the search head and random weights. Stages may have no blocks. */
-export function searchNetworkOnnx(genotype: Genotype): Uint8Array {
-  const network = buildDiscrete(genotype, { kind: "search" });
-  const weights = initialWeights(network.weights, createRandom(SEED, "network"));
-  return networkOnnx(network, { weights, stats: initialStats(network.stats) }, []);
-}
-
-/** ONNX of a genotype's network with random weights: with the aggregation head, or with the search head where it has no pyramid channels. */
+/**
+ * ONNX of a genotype's network with random weights: with the aggregation head, or with the search head where it has no pyramid channels.
+ * Stages may have no blocks.
+ */
 export function networkOnnxOf(genotype: Genotype, pyramidChannels: number): Uint8Array {
   const head: Head = pyramidChannels > 0 ? { kind: "aggregation", pyramidChannels, dropout: 0 } : { kind: "search" };
   const network = buildDiscrete(genotype, head);

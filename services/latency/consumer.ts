@@ -69,8 +69,7 @@ async function measure(
   };
   if (onnx) return { type: "network.profiled", data: { latency: await network(await artifacts.get(onnx, signal)) } };
   if (space) {
-    const { table, conditions } = await profiler.operators(space, settings, signal);
-    return { type: "operators.profiled", data: { table, conditions, smallest: undefined } };
+    return { type: "operators.profiled", data: await profiler.operators({ space, pyramidChannels }, settings, signal) };
   }
   if (!genotype) throw new LatheError("INTERNAL", "profiling work without a subject passed its check");
   const latency = await network({ genotype, pyramidChannels });

@@ -1,10 +1,9 @@
 import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
-import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { Metrics } from "../../shared/process/metrics";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import type { Subject } from "./network";
-import type { MeasuredOperators } from "./operators";
+import type { MeasuredOperators, Operators } from "./operators";
 import type { Profiler } from "./profiler";
 import type { References } from "./references";
 import type { ProfilingSettings } from "./settings";
@@ -15,10 +14,10 @@ export interface ObservedProfiler extends Omit<Profiler, "network" | "operators"
   /** The figures of each batch size, in their order. */
   network(subject: Subject, settings: ProfilingSettings, signal: AbortSignal): Promise<LatencyFigures[]>;
   operators(
-    space: SearchSpace,
+    operators: Operators,
     settings: ProfilingSettings,
     signal: AbortSignal,
-  ): Promise<Pick<MeasuredOperators, "table"> & { conditions: LatencyFigures }>;
+  ): Promise<Pick<MeasuredOperators, "table"> & { conditions: LatencyFigures; smallest: LatencyFigures }>;
   /** Counts a work item that was skipped because its search needs no measurement. */
   skipped(kind: ProfileKind): void;
 }
@@ -92,14 +91,18 @@ export function observeProfiler(
       }
       return figures;
     },
-    operators: async (space, settings, signal) => {
-      const measured = await counted("operators", signal, () => profiler.operators(space, settings, signal));
-      const { table, largest } = measured;
+    operators: async (operators, settings, signal) => {
+      const measured = await counted("operators", signal, () => profiler.operators(operators, settings, signal));
+      const { table, largest, smallest } = measured;
       const { meanError = 0, rankCorrelation = 0 } = table.check ?? {};
       error.set({ device: settings.deviceClass }, meanError);
       correlation.set({ device: settings.deviceClass }, rankCorrelation);
       logger.info("operators profiled", { operators: table.candidates.length, meanError, rankCorrelation });
-      return { table, conditions: said("largest network profiled", await references.figures(largest)) };
+      return {
+        table,
+        conditions: said("largest network profiled", await references.figures(largest)),
+        smallest: said("smallest network profiled", await references.figures(smallest)),
+      };
     },
   };
 }

@@ -5,7 +5,7 @@ import { buildDiscrete } from "../../shared/network/discrete";
 import { named } from "../../shared/network/layers";
 import { randomBuffer, randomGenotype, smallSpace } from "../../shared/testing/networks";
 import { uniform } from "../../shared/testing/spaces";
-import { searchNetworkOnnx } from "./blocks";
+import { networkOnnxOf } from "./blocks";
 import { measureNetwork } from "./network";
 import { defaultSettings } from "./settings";
 
@@ -45,7 +45,7 @@ const genotype = {
 
 describe("measureNetwork", () => {
   it("measures a network beside the calibration network, and says on what", async () => {
-    const model = searchNetworkOnnx(genotype);
+    const model = networkOnnxOf(genotype, 0);
     const [measured, ...others] = await measureNetwork({ model, size: undefined, batchSizes: [1] }, settings, never);
     const { samples, conditions } = measured!;
     expect(others).toEqual([]);

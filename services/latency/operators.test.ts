@@ -9,10 +9,10 @@ import {
   macsTable,
   outputCost,
 } from "../../shared/space/cost";
-import { blockInputs } from "../../shared/space/genotype";
+import { blockInputs, largestGenotype } from "../../shared/space/genotype";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { operationName } from "../../shared/space/parts";
-import { chainOnnx } from "./blocks";
+import { chainOnnx, networkOnnxOf } from "./blocks";
 import { sampledNetworks } from "./check";
 import type { Measured } from "./network";
 import { measureOperators, operatorPoints } from "./operators";
@@ -32,6 +32,7 @@ const space: SearchSpace = {
   dilations: [1, 2],
   scales: [1, 2],
 };
+const operators = { space, pyramidChannels: 8 };
 const settings = { ...defaultSettings("cpu", 1), warmupRuns: 1, timedRuns: 5 };
 const largest: Measured = {
   samples: {
@@ -102,16 +103,30 @@ describe("measureOperators", () => {
     };
     const times = [overhead, fixed, ...chains, ...sampledNetworks(space).map(timeOf)];
     let call = 0;
+    const networks: Uint8Array[] = [];
     const timer: Timer = {
       tile: 8,
       // The first round is slower by a disturbance.
       seconds: () => Promise.resolve((times[call++ % times.length] ?? NaN) * (call <= times.length ? 1.5 : 1)),
-      network: () => Promise.resolve(largest),
+      network: (model) => {
+        networks.push(model);
+        return Promise.resolve(largest);
+      },
     };
-    const measured = await measureOperators(space, settings, timer, never);
+    const measured = await measureOperators(operators, settings, timer, never);
     const { table } = measured;
     expect(call).toBe(2 * times.length);
-    expect(measured.largest).toBe(largest);
+    expect(measured).toMatchObject({ largest, smallest: largest });
+    // The cheapest operation of both stages has the shortest name, and the first of those.
+    const narrow = { dilation: 1, scale: 1, middleWidth: 4, outputWidth: 4 };
+    const smallest: Genotype = {
+      ...largestGenotype(space),
+      stages: [
+        { channels: 8, blocks: [narrow] },
+        { channels: 12, blocks: [{ ...narrow, middleWidth: 12, outputWidth: 12 }] },
+      ],
+    };
+    expect(networks).toEqual([networkOnnxOf(largestGenotype(space), 8), networkOnnxOf(smallest, 8)]);
     expect(table).toMatchObject({ metric: CostMetric.COST_METRIC_LATENCY, fixed, device: "cpu" });
     for (const row of table.candidates)
       for (const [wide, middle] of row.id.startsWith("stage1")
@@ -133,7 +148,9 @@ describe("measureOperators", () => {
   });
 
   it("gives a table that a search can use, measured here", async () => {
-    const { table, largest } = await withTimer(settings, (timer) => measureOperators(space, settings, timer, never));
+    const { table, largest } = await withTimer(settings, (timer) =>
+      measureOperators(operators, settings, timer, never),
+    );
     expect(table.candidates.map(({ id }) => id)).toEqual(macsTable(space).candidates.map(({ id }) => id));
     for (const { byInput, byOutput } of table.candidates)
       for (const cost of [...byInput!.costs, ...byOutput!.costs]) expect(cost).toBeGreaterThan(0);
@@ -153,7 +170,9 @@ describe("measureOperators", () => {
 
   it("stops between two models when aborted", async () => {
     const why = new Error("enough");
-    const measured = withTimer(settings, (timer) => measureOperators(space, settings, timer, AbortSignal.abort(why)));
+    const measured = withTimer(settings, (timer) =>
+      measureOperators(operators, settings, timer, AbortSignal.abort(why)),
+    );
     await expect(measured).rejects.toBe(why);
   });
 });

@@ -1,10 +1,16 @@
 import { LatheError } from "../../shared/process/errors";
-import { CostMetric, type CandidateCost, type CostTable, type SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { candidateId, genotypeCost } from "../../shared/space/cost";
+import {
+  CostMetric,
+  type CandidateCost,
+  type CostTable,
+  type Genotype,
+  type SearchSpace,
+} from "../../shared/proto/lathe/v1/space";
+import { candidateId, genotypeCost, smallestGenotype } from "../../shared/space/cost";
 import { largestGenotype } from "../../shared/space/genotype";
 import { operations } from "../../shared/space/groups";
 import { strideOf } from "../../shared/space/networkCosts";
-import { chainOnnx, emptyOnnx, searchNetworkOnnx, type BlockChain } from "./blocks";
+import { chainOnnx, emptyOnnx, networkOnnxOf, type BlockChain } from "./blocks";
 import { stageBounds } from "./bounds";
 import { blocksScale, checkOf, sampledNetworks } from "./check";
 import type { Measured } from "./network";
@@ -13,8 +19,16 @@ import type { Timer } from "./timer";
 
 export interface MeasuredOperators {
   table: CostTable;
-  /** The space's largest network with the search head. Its conditions are those of all measurements. */
+  /** The space's largest network. Its conditions are those of all measurements. */
   largest: Measured;
+  /** The space's smallest network by the table. */
+  smallest: Measured;
+}
+
+/** The operators to measure: the candidates of a space, in networks whose head has these pyramid channels (networkOnnxOf). */
+export interface Operators {
+  space: SearchSpace;
+  pyramidChannels: number;
 }
 
 /** Every model is timed once per round, and its lowest time counts: other load only adds time, and rarely in both rounds. */
@@ -61,7 +75,7 @@ export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[
  * networks of the space, and others check the table (CostTable.check).
  */
 export async function measureOperators(
-  space: SearchSpace,
+  { space, pyramidChannels }: Operators,
   { deviceClass }: Pick<ProfilingSettings, "deviceClass">,
   timer: Timer,
   signal: AbortSignal,
@@ -69,15 +83,16 @@ export async function measureOperators(
   const points = operatorPoints(space, timer.tile);
   if (points.length === 0) throw new LatheError("INVALID_ARGUMENT", "the space has no candidate operations to measure");
   const networks = sampledNetworks(space);
+  const networkOf = (genotype: Genotype) => networkOnnxOf(genotype, pyramidChannels);
   const models = [
     emptyOnnx,
-    () => searchNetworkOnnx(withoutBlocks(space)),
+    () => networkOf(withoutBlocks(space)),
     ...points.map(
       ({ chain }) =>
         () =>
           chainOnnx(chain),
     ),
-    ...networks.map((genotype) => () => searchNetworkOnnx(genotype)),
+    ...networks.map((genotype) => () => networkOf(genotype)),
   ];
   const [overhead = 0, fixed = 0, ...runs] = await lowest(models, timer, signal);
   const seconds = new Map<string, number>();
@@ -94,8 +109,9 @@ export async function measureOperators(
   });
   const scaled = table(blocksScale(measured, table(1)));
   const check = checkOf(measured, (genotype) => genotypeCost(genotype, scaled));
-  const largest = await timer.network(searchNetworkOnnx(largestGenotype(space)), signal);
-  return { table: { ...scaled, check }, largest };
+  const largest = await timer.network(networkOf(largestGenotype(space)), signal);
+  const smallest = await timer.network(networkOf(smallestGenotype(space, scaled)), signal);
+  return { table: { ...scaled, check }, largest, smallest };
 }
 
 const keyOf = (id: string, input: number, middle: number): string => `${id} ${input} ${middle}`;
@@ -131,8 +147,8 @@ async function lowest(models: readonly (() => Uint8Array)[], timer: Timer, signa
   return best;
 }
 
-/** The network of stem, reductions and search head at full width, without blocks. */
-function withoutBlocks(space: SearchSpace): ReturnType<typeof largestGenotype> {
+/** The network of stem, reductions and head at full width, without blocks. */
+function withoutBlocks(space: SearchSpace): Genotype {
   const largest = largestGenotype(space);
   return { ...largest, stages: largest.stages.map((stage) => ({ ...stage, blocks: [] })) };
 }

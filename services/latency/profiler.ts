@@ -1,10 +1,9 @@
 import { computingEnvironment } from "../../shared/engine/native";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
-import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import type { ServedDevice } from "./devices";
 import type { Measured, Subject } from "./network";
-import type { MeasuredOperators } from "./operators";
+import type { MeasuredOperators, Operators } from "./operators";
 import type { ProfilingSettings } from "./settings";
 import { Turns } from "../../shared/process/turns";
 
@@ -12,7 +11,7 @@ import { Turns } from "../../shared/process/turns";
 export type Job =
   | { kind: "devices"; served: ServedDevice; threads: number }
   | { kind: "network"; subject: Subject; settings: ProfilingSettings }
-  | { kind: "operators"; space: SearchSpace; settings: ProfilingSettings };
+  | { kind: "operators"; operators: Operators; settings: ProfilingSettings };
 
 /** Results by kind of job. */
 export interface Outcomes {
@@ -26,7 +25,7 @@ export interface Profiler {
   devices(served: ServedDevice, threads: number, signal: AbortSignal): Promise<Device[]>;
   /** Measures a network at each of its batch sizes (measureNetwork). */
   network(subject: Subject, settings: ProfilingSettings, signal: AbortSignal): Promise<Measured[]>;
-  operators(space: SearchSpace, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredOperators>;
+  operators(operators: Operators, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredOperators>;
   /** Turns.free of the measurements. */
   free(signal: AbortSignal): Promise<AbortSignal>;
   /** Measurements that run or wait for their turn. */
@@ -47,7 +46,7 @@ export function startProfiler(): Profiler {
   return {
     devices: (served, threads, signal) => run({ kind: "devices", served, threads }, signal),
     network: (subject, settings, signal) => run({ kind: "network", subject, settings }, signal),
-    operators: (space, settings, signal) => run({ kind: "operators", space, settings }, signal),
+    operators: (operators, settings, signal) => run({ kind: "operators", operators, settings }, signal),
     free: (signal) => turns.free(signal),
     pending: () => turns.pending,
     pids: () => worker.pids(),

@@ -59,8 +59,8 @@ export function latencyService(options: LatencyRpc): Service {
       const space = checkedSpace(request, own);
       admitMeasurement();
       const settings = completeSettings(request.profiling, defaults);
-      const { table, conditions } = await profiler.operators(space, settings, AbortSignal.any([call, stopping]));
-      return { table, conditions };
+      const operators = { space, pyramidChannels: request.pyramidChannels };
+      return profiler.operators(operators, settings, AbortSignal.any([call, stopping]));
     },
     listDevices: async () => ({ devices: [...devices], workers: await workers.alive() }),
   });

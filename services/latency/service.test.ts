@@ -25,7 +25,7 @@ import { randomBuffer } from "../../shared/testing/networks";
 import { uniform } from "../../shared/testing/spaces";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
-import { searchNetworkOnnx } from "./blocks";
+import { networkOnnxOf } from "./blocks";
 import { availableCores, readCpu } from "./cpu";
 import { consume } from "./consumer";
 import { listDevices } from "./devices";
@@ -56,7 +56,7 @@ const space: SearchSpace = {
 const defaults = defaultSettings("cpu", 1);
 const cores = availableCores();
 const profiling = { deviceClass: "cpu", warmupRuns: 1, timedRuns: 6, threads: 1 };
-const model = searchNetworkOnnx(largestGenotype(space));
+const model = networkOnnxOf(largestGenotype(space), 0);
 
 let nats: TestNats;
 let bus: Bus;
@@ -143,6 +143,7 @@ describe("the profile queue", () => {
       "stage2/d1s2",
     ]);
     expect(event.data.table).toMatchObject({ device: "cpu" });
+    expect(event.data).toMatchObject({ conditions: { inputWidth: 64 }, smallest: { inputWidth: 64 } });
     expect((await counted("nas_latency_model_error_ratio")).join()).toMatch(/\{device="cpu"\} \d/);
   });
 
@@ -221,9 +222,12 @@ describe("LatencyService", () => {
   });
 
   it("profiles the operators of a space", async () => {
-    const { table, conditions } = await client().profileOperators({ space, profiling: undefined });
+    const request = { space, profiling: undefined, pyramidChannels: 8 };
+    const { table, conditions, smallest } = await client().profileOperators(request);
     expect(table?.candidates).toHaveLength(4);
     expect(conditions).toMatchObject({ deviceClass: "cpu", threads: 1 });
+    expect(smallest).toMatchObject({ deviceClass: "cpu", threads: 1 });
+    expect(smallest?.calibratedP50Seconds).toBeGreaterThan(0);
   });
 
   it("names every fault of a request", async () => {
@@ -247,12 +251,16 @@ describe("LatencyService", () => {
         },
       ].map((violation) => expect.objectContaining(violation) as unknown),
     });
-    await expect(client().profileOperators({ space: undefined, profiling: undefined })).rejects.toMatchObject({
+    await expect(
+      client().profileOperators({ space: undefined, profiling: undefined, pyramidChannels: 0 }),
+    ).rejects.toMatchObject({
       ...refused,
       violations: [{ field: "space", description: "is missing, must be the search space to measure" }],
     });
     const small = { ...space, classes: 1, scales: [2] };
-    await expect(client().profileOperators({ space: small, profiling: undefined })).rejects.toMatchObject({
+    await expect(
+      client().profileOperators({ space: small, profiling: undefined, pyramidChannels: 0 }),
+    ).rejects.toMatchObject({
       ...refused,
       violations: ["space.classes", "space.scales"].map((field) => expect.objectContaining({ field }) as unknown),
     });
@@ -354,7 +362,7 @@ describe("LatencyService", () => {
   });
 
   it("ends running calls when the service stops", async () => {
-    const call = client().profileOperators({ space, profiling });
+    const call = client().profileOperators({ space, profiling, pyramidChannels: 0 });
     call.catch(() => {});
     await held();
     stopping.abort(new LatheError("UNAVAILABLE", "the service is stopping", { reason: "SERVER_STOPPING" }));

@@ -15,6 +15,6 @@ serveWorker<Job, never, Outcomes[keyof Outcomes]>(async (job, { signal }) => {
     case "network":
       return measureNetwork(job.subject, job.settings, signal);
     case "operators":
-      return withTimer(job.settings, (timer) => measureOperators(job.space, job.settings, timer, signal));
+      return withTimer(job.settings, (timer) => measureOperators(job.operators, job.settings, timer, signal));
   }
 });

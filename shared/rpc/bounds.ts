@@ -113,6 +113,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
     ...{ ...ofSearch, object, batch_sizes: list(8, whole(1, 64)) },
     ...{ input_height: whole(0, MAX_SIDE), input_width: whole(0, MAX_SIDE) },
   },
+  ProfileOperatorsRequest: { pyramid_channels: whole(0, NUMBERS.retraining.pyramidChannels.max) },
   DecideRequest: { epoch: whole(1, 20000), epochs: whole(1, 10000) },
   SimulateScheduleRequest: { epochs: list(10000) },
 

@@ -5,7 +5,7 @@ import type { CostTable, Genotype, GenotypeBlock, SearchSpace } from "../proto/l
 import { parseGenotype } from "../spec/parse";
 import { presetSpec } from "../spec/presets";
 import { measuredTable, randomArchitecture, randomSpace, uniform } from "../testing/spaces";
-import { costOfLargest, expectedCost, genotypeCost, inputCost, macsTable, outputCost } from "./cost";
+import { costOfLargest, expectedCost, genotypeCost, inputCost, macsTable, outputCost, smallestGenotype } from "./cost";
 import { costsByPart, networkCosts } from "./networkCosts";
 import { derive, largestGenotype } from "./genotype";
 import { group, initialArchitecture, isConverged, operations } from "./groups";
@@ -207,6 +207,26 @@ describe("expectedCost", () => {
         entry.alphas[last] = alpha;
       }
     }
+  });
+});
+
+describe("smallestGenotype", () => {
+  it("has the fewest blocks, the smallest widths and the operation of each stage that the table makes cheapest", () => {
+    const [first, second] = [
+      { channels: 16, minDepth: 1, maxDepth: 3, widths: [4, 16], dropout: 0 },
+      { channels: 32, minDepth: 2, maxDepth: 2, widths: [8, 24, 32], dropout: 0 },
+    ];
+    const space = { ...randomSpace(uniform(5)), stages: [first, second], dilations: [1, 2], scales: [1, 2] };
+    const { candidates, ...rest } = macsTable(space);
+    const cheap = ["stage1/d2s1", "stage2/d1s2"];
+    const costs = candidates.map((row) => ({ ...row, fixed: cheap.includes(row.id) ? 0 : 1e9 }));
+    expect(smallestGenotype(space, { ...rest, candidates: costs })).toEqual({
+      ...largestGenotype(space),
+      stages: [
+        { channels: 16, blocks: [block(2, 1, 4, 4)] },
+        { channels: 32, blocks: [block(1, 2, 8, 8), block(1, 2, 8, 8)] },
+      ],
+    });
   });
 });
 

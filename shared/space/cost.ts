@@ -150,8 +150,8 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
   );
 }
 
-/** Cost of the space's cheapest network: fewest blocks, smallest widths, and per stage the cheapest candidate. No target can be lower. */
-function costOfSmallest(space: SearchSpace, table: CostTable): number {
+/** The space's cheapest network by a table: fewest blocks, smallest widths, and per stage the cheapest candidate. No target can be lower. */
+export function smallestGenotype(space: SearchSpace, table: CostTable): Genotype {
   const stages = space.stages.map((stage, index) => {
     const [width = stage.channels] = stage.widths;
     const costs = candidateCosts(table);
@@ -164,7 +164,7 @@ function costOfSmallest(space: SearchSpace, table: CostTable): number {
       .reduce((best, other) => (other.cost < best.cost ? other : best)).block;
     return { channels: stage.channels, blocks: Array.from({ length: stage.minDepth }, () => ({ ...block })) };
   });
-  return genotypeCost({ ...sizes(space), stages }, table);
+  return { ...sizes(space), stages };
 }
 
 /**
@@ -188,5 +188,5 @@ function largestBlock({ inMiddle, middleOut, byInput, byOutput, fixed }: Candida
 
 /** Cost of the space's cheapest network as a share of the largest network's. */
 export function smallestCostRatio(space: SearchSpace, table: CostTable): number {
-  return costOfSmallest(space, table) / costOfLargest(space, table);
+  return genotypeCost(smallestGenotype(space, table), table) / costOfLargest(space, table);
 }

@@ -157,7 +157,9 @@ export function examplesOf({ space, architectures, genotype, objects, pageToken 
         ...{ inputHeight: 0, inputWidth: 0, batchSizes: object.includes("deploy") ? [1, 2] : [] },
       })),
     ),
-    ProfileOperators: all(ProfileOperatorsRequest, [{ space, profiling: { warmupRuns: 1, timedRuns: 2 } }]),
+    ProfileOperators: all(ProfileOperatorsRequest, [
+      { space, profiling: { warmupRuns: 1, timedRuns: 2 }, pyramidChannels: 0 },
+    ]),
     ListDevices: [new Uint8Array()],
   };
   const groups = architectures[0]?.groups.map(({ id }) => id) ?? [];
