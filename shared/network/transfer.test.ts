@@ -28,13 +28,15 @@ const random = uniform(3);
 const parameters = { weights: randomBuffer(from.weights, random), stats: randomBuffer(from.stats, random) };
 const images = noise(3 * 32 * 32, random);
 
-const logits = ({ weights, stats, logits: run }: DiscreteNetwork, values: NetworkParameters): Float32Array =>
+const logits = (network: DiscreteNetwork, values: NetworkParameters): Float32Array =>
   tf.tidy(() =>
-    run(
-      unpack(tf.tensor1d(values.weights), weights),
-      tf.tensor(images, [1, 3, 32, 32]),
-      inferenceNorm(unpack(tf.tensor1d(values.stats), stats)),
-    ).dataSync<"float32">(),
+    network
+      .logits(
+        unpack(tf.tensor1d(values.weights), network.weights),
+        tf.tensor(images, [1, 3, 32, 32]),
+        inferenceNorm(unpack(tf.tensor1d(values.stats), network.stats)),
+      )
+      .dataSync<"float32">(),
   );
 const transferred = (of: Genotype) => {
   const network = networkOf(of);
