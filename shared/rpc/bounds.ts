@@ -160,7 +160,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   SupernetTrainingSpec: section(NUMBERS.training),
   RegularizationSpec: section(NUMBERS.regularization),
   ShrinkingSpec: section(NUMBERS.shrinking),
-  CostSpec: section(NUMBERS.cost),
+  CostSpec: { ...section(NUMBERS.cost), device: text(MAX_DEVICE_CLASS_LENGTH) },
   RetrainingSpec: section(NUMBERS.retraining),
   ProfilingSpec: { ...section(NUMBERS.profiling), device_class: text(MAX_DEVICE_CLASS_LENGTH) },
   SamplingSpec: section(NUMBERS.sampling),
