@@ -48,7 +48,8 @@ export function nextCommand(record: SearchRecord, host: Host): Command | undefin
   if (search.lastSequence === 0) return undefined;
   if (search.state === SearchState.SEARCH_STATE_CANCELLED) return keep(record);
   if (isEnded(search)) return undefined;
-  const failure = record.failure ?? refusedTarget(search, costTable);
+  const refused = refusedTarget(search, costTable);
+  const failure = record.failure ?? (refused && { phase: "profile", reason: refused.reason, message: refused.message });
   if (failure) {
     const { resumptions: resumption } = search;
     const event: LatheEvent = { type: "search.failed", data: { ...failure, resumption } };

@@ -1,4 +1,5 @@
-import type { ArchitectureMeasured, ArchitectureRepaired, SearchFailed } from "../../shared/proto/lathe/v1/events";
+import { LatheError } from "../../shared/process/errors";
+import type { ArchitectureMeasured, ArchitectureRepaired } from "../../shared/proto/lathe/v1/events";
 import { Repair, TargetFigures, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, type Search } from "../../shared/proto/lathe/v1/search";
 import type { CostTable } from "../../shared/proto/lathe/v1/space";
@@ -40,32 +41,33 @@ export function targetFigures(
 
 /**
  * Why a search for a latency cannot begin its training once its operators are measured: no network of the space has the latency, or the
- * table is too inaccurate and the spec does not accept that.
+ * table is too inaccurate and the spec does not accept that. Undefined where it can.
  */
 export function refusedTarget(
-  search: Search,
+  { spec, result: known, phase }: Search,
   table: CostTable | undefined,
-): Pick<SearchFailed, "phase" | "reason" | "message"> | undefined {
-  const { spec, result: known, phase } = search;
+): LatheError | undefined {
   const cost = spec?.cost;
   if (phase !== SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS || !known?.target || !cost || !table) return undefined;
   const { targetSeconds: wanted, smallestSeconds, largestSeconds } = known.target;
   // Where the head takes nearly all of the time, noise may put the smallest network above the largest.
   const [least, most] = [Math.min(smallestSeconds, largestSeconds), Math.max(smallestSeconds, largestSeconds)];
-  const field = `${targetField(cost)}${cost.targetMs ? "" : ` (${milliseconds(wanted)})`}`;
+  const target = `${targetField(cost)}${cost.targetMs ? "" : ` (${milliseconds(wanted)})`}`;
   if (wanted * (1 + TARGET_TOLERANCE) < least || wanted * (1 - TARGET_TOLERANCE) > most) {
-    const bounds = `the networks of the space take ${milliseconds(least)} to ${milliseconds(most)} on ${table.device}`;
-    const advice =
-      wanted < least
-        ? "give space smaller widths, depths or input sizes, or a slower target"
-        : "give space larger widths, depths or input sizes, or a faster target";
-    return { phase: "profile", reason: "TARGET_INFEASIBLE", message: `${field}, but ${bounds}: ${advice}` };
+    const [size, pace] = wanted < least ? ["smaller", "slower"] : ["larger", "faster"];
+    return new LatheError(
+      "FAILED_PRECONDITION",
+      `${target}, but the networks of the space take ${milliseconds(least)} to ${milliseconds(most)} on ${table.device}: give space ${size} widths, depths or input sizes, or a ${pace} target`,
+      { reason: "TARGET_INFEASIBLE" },
+    );
   }
   const inaccurate = inaccuracy(table.check);
   if (inaccurate === "" || cost.acceptInaccurateTable) return undefined;
-  const advice =
-    "measure on a quieter device, or set cost.accept_inaccurate_table, because the network itself is measured and repaired";
-  return { phase: "profile", reason: "TABLE_INACCURATE", message: `${field}, but ${inaccurate}: ${advice}` };
+  return new LatheError(
+    "FAILED_PRECONDITION",
+    `${target}, but ${inaccurate}: measure on a quieter device, or set cost.accept_inaccurate_table, because the network itself is measured and repaired`,
+    { reason: "TABLE_INACCURATE" },
+  );
 }
 
 /** The prediction for the derived network, in seconds. */
