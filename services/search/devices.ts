@@ -1,11 +1,11 @@
 import type { Bus } from "../../shared/events/bus";
 import { classesOf, serves, Workers } from "../../shared/events/presence";
 import { publishEvent } from "../../shared/events/publisher";
-import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
+import { SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { refuse } from "../../shared/space/validate";
-import { aliveOnly, deviceNotServed, threadViolations } from "../../shared/spec/deviceClass";
+import { aliveOnly, deviceNotServed, isUnserved, threadViolations } from "../../shared/spec/deviceClass";
 import type { ResolvedSpec } from "../../shared/spec/presets";
 import { CLIENT_RETRY_MS } from "./projection";
 import { isEnded, type SearchRecord } from "./record";
@@ -84,5 +84,4 @@ export function mayWait(spec: SearchSpec | undefined): boolean {
 
 const classOf = ({ spec }: Search): string => spec?.profiling?.deviceClass || "cpu";
 
-const isWaiting = ({ conditions }: Search): boolean =>
-  conditions.some(({ type, status }) => type === "Device" && status === ConditionStatus.CONDITION_STATUS_FALSE);
+const isWaiting = ({ conditions }: Search): boolean => conditions.some(isUnserved);
