@@ -77,11 +77,15 @@ export function concerns(search: Search): boolean {
   return !isEnded(search) && (isWaiting(search) || (goesOn && MEASURED.has(phase)));
 }
 
+/** Whether nothing works on a search, because no worker of its class is there to measure. */
+export const waitsForDevice = (search: Search): boolean => isWaiting(search) && MEASURED.has(search.phase);
+
 /** Whether a search as its client wrote it may begin without any latency worker: it names no class, and needs one only at its end. */
 export function mayWait(spec: SearchSpec | undefined): boolean {
   return !spec?.profiling?.deviceClass && spec?.cost?.metric !== CostMetric.COST_METRIC_LATENCY;
 }
 
-const classOf = ({ spec }: Search): string => spec?.profiling?.deviceClass || "cpu";
+/** The device class that a search asks for. */
+export const classOf = ({ spec }: Search): string => spec?.profiling?.deviceClass || "cpu";
 
 const isWaiting = ({ conditions }: Search): boolean => conditions.some(isUnserved);
