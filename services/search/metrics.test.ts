@@ -221,4 +221,18 @@ describe("metrics of searches", () => {
     takeIn("s-a", told(true, 2), 40);
     expect(await silence()).toEqual(["40"]);
   });
+
+  it("count the data change of a derivation, which has no alarm", async () => {
+    const { registry, created, takeIn } = observe();
+    created("s-a");
+    const counted = async () => (await textOf(registry, 'alarms_total{kind="data_changed"')).map((line) => line.at(-1));
+    takeIn("s-a", made.epoch(1));
+    takeIn("s-a", made.converged);
+    takeIn("s-a", made.derived);
+    expect(await counted()).toEqual(["0"]);
+    created("s-b");
+    takeIn("s-b", made.converged);
+    takeIn("s-b", { ...made.derived, data: { ...made.derived.data, dataChange: "files changed" } } as LatheEvent);
+    expect(await counted()).toEqual(["1"]);
+  });
 });

@@ -178,7 +178,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       // The event that creates a search is no sign of life: no worker published it.
       else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.signOfLife(searchId, time);
       if (isEnd(event.type)) outcomes.inc({ outcome: outcomeOf(event.type) });
-      if (event.type === "health.alarm.raised") alarms.inc({ kind: alarmReason(event.data.kind).toLowerCase() });
+      const alarm = alarmOf(event);
+      if (alarm !== undefined) alarms.inc({ kind: alarmReason(alarm).toLowerCase() });
       const phaseNotFinite = lossNotFinite(event);
       if (phaseNotFinite !== undefined) notFinite.inc({ phase: phaseNotFinite });
       if (event.type === "epoch.completed" && event.data.metrics)
@@ -215,6 +216,13 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       setState(searchId, SearchState.SEARCH_STATE_RUNNING);
     },
   };
+}
+
+/** The alarm that an event raises. A derivation has no alarm of its own: it says in its event that it read other data. */
+function alarmOf(event: LatheEvent): HealthAlarmKind | undefined {
+  if (event.type === "health.alarm.raised") return event.data.kind;
+  const isChanged = event.type === "architecture.derived" && event.data.dataChange !== "";
+  return isChanged ? HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED : undefined;
 }
 
 /** An event that a failure has delayed is still recognised as new while at most this many later events have been counted. */
