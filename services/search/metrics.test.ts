@@ -232,7 +232,7 @@ describe("metrics of searches", () => {
     expect(await counted()).toEqual(["0"]);
     created("s-b");
     takeIn("s-b", made.converged);
-    takeIn("s-b", { ...made.derived, data: { ...made.derived.data, dataChange: "files changed" } } as LatheEvent);
+    takeIn("s-b", { ...made.derived, data: { ...made.derived.data, dataChange: "files changed" } });
     expect(await counted()).toEqual(["1"]);
   });
 });
