@@ -1,6 +1,11 @@
 import type { LatheEvent } from "../../shared/events/catalog";
 import { createMetrics } from "../../shared/process/metrics";
-import { DeviceAvailabilityChanged, HealthAlarmRaised, type EpochCompleted } from "../../shared/proto/lathe/v1/events";
+import {
+  DeviceAvailabilityChanged,
+  HealthAlarmRaised,
+  NetworkKept,
+  type EpochCompleted,
+} from "../../shared/proto/lathe/v1/events";
 import { HealthAlarmKind, Removal } from "../../shared/proto/lathe/v1/result";
 import { SearchState } from "../../shared/proto/lathe/v1/search";
 import type { Dimension } from "../../shared/proto/lathe/v1/space";
@@ -234,5 +239,14 @@ describe("metrics of searches", () => {
     takeIn("s-b", made.converged);
     takeIn("s-b", { ...made.derived, data: { ...made.derived.data, dataChange: "files changed" } });
     expect(await counted()).toEqual(["1"]);
+    // A network that is kept of a cancelled search is derived, too.
+    created("s-c");
+    for (const event of [
+      made.epoch(1),
+      { type: "search.cancelled", data: { reason: "" } },
+      { type: "network.kept", data: NetworkKept.fromPartial({ dataChange: "files changed" }) },
+    ] as LatheEvent[])
+      takeIn("s-c", event);
+    expect(await counted()).toEqual(["2"]);
   });
 });

@@ -221,7 +221,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
 /** The alarm that an event raises. A derivation has no alarm of its own: it says in its event that it read other data. */
 function alarmOf(event: LatheEvent): HealthAlarmKind | undefined {
   if (event.type === "health.alarm.raised") return event.data.kind;
-  const isChanged = event.type === "architecture.derived" && event.data.dataChange !== "";
+  const derives = event.type === "architecture.derived" || event.type === "network.kept";
+  const isChanged = derives && event.data.dataChange !== "";
   return isChanged ? HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED : undefined;
 }
 
