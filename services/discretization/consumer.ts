@@ -108,7 +108,9 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
     if (found.from === "supernet") {
       const { supernet, kept } = found;
       if (!table) throw missing(id, "cost_table");
-      return async () => kept(await cutOut(searchId, { spec, supernet, table, checkpoint }, signal));
+      const recorded = recordedData(history);
+      const job = { spec, supernet, table, checkpoint, ...(recorded && { recorded }) };
+      return async () => kept(await cutOut(searchId, job, signal));
     }
     const { genotype, candidate, kept } = found;
     const job = { dataFolders, spec, genotype, checkpoint, ...(candidate !== undefined && { candidate }) };

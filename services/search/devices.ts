@@ -1,11 +1,11 @@
 import type { Bus } from "../../shared/events/bus";
 import { classesOf, serves, Workers } from "../../shared/events/presence";
 import { publishEvent } from "../../shared/events/publisher";
-import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
+import { SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { refuse } from "../../shared/space/validate";
-import { aliveOnly, deviceNotServed, threadViolations } from "../../shared/spec/deviceClass";
+import { aliveOnly, deviceNotServed, isUnserved, threadViolations } from "../../shared/spec/deviceClass";
 import type { ResolvedSpec } from "../../shared/spec/presets";
 import { targetSeconds } from "../../shared/spec/target";
 import { CLIENT_RETRY_MS } from "./projection";
@@ -80,6 +80,9 @@ export function concerns(search: Search): boolean {
   return !isEnded(search) && (isWaiting(search) || (goesOn && Boolean(measures)));
 }
 
+/** Whether nothing works on a search, because no worker of its class is there to measure. */
+export const waitsForDevice = (search: Search): boolean => isWaiting(search) && MEASURED.has(search.phase);
+
 /** Whether a search as its client wrote it may begin without any latency worker: it names no class, and needs one only at its end. */
 export function mayWait(spec: SearchSpec | undefined): boolean {
   const { cost, profiling } = spec ?? {};
@@ -87,7 +90,7 @@ export function mayWait(spec: SearchSpec | undefined): boolean {
   return !profiling?.deviceClass && !cost?.device && !byLatency;
 }
 
-const classOf = ({ spec }: Search): string => spec?.profiling?.deviceClass || "cpu";
+/** The device class that a search asks for. */
+export const classOf = ({ spec }: Search): string => spec?.profiling?.deviceClass || "cpu";
 
-const isWaiting = ({ conditions }: Search): boolean =>
-  conditions.some(({ type, status }) => type === "Device" && status === ConditionStatus.CONDITION_STATUS_FALSE);
+const isWaiting = ({ conditions }: Search): boolean => conditions.some(isUnserved);

@@ -50,6 +50,8 @@ export class Searches {
   async start(request: StartSearchRequest): Promise<Search> {
     const { spec, space, requestId } = validateStart(request);
     const { waitForDevice = false } = request;
+    // It begins though its worker is not there: then it says so from the start.
+    const saysSo = waitForDevice || mayWait(request.spec);
     const specSha256 = specDigest(spec);
     const fresh: Claim = { searchId: newSearchId(), specSha256 };
     const store = async () => {
@@ -57,7 +59,7 @@ export class Searches {
       const created = newRecord(searchId, { spec, space, specSha256 }, new Date(), requestId);
       await this.projection.change(searchId, (current) => (current ? undefined : created));
       const record = await this.projection.current(searchId);
-      if (!waitForDevice || !(await this.devices.tell(record))) return record.search;
+      if (!saysSo || !(await this.devices.tell(record))) return record.search;
       return (await this.projection.current(searchId)).search;
     };
     const isRepetition = requestId !== "" && (await this.claims.get(requestId)) !== undefined;
@@ -66,6 +68,13 @@ export class Searches {
     if (!waitForDevice && this.bus.room.fault() === undefined)
       await this.devices.requireServed(spec, mayWait(request.spec));
     return this.admission.admit(fresh.searchId, store);
+  }
+
+  /** Refuses what `start` would refuse, but for a lack of room, and stores nothing. A request id that has started a search passes. */
+  async check(request: StartSearchRequest): Promise<undefined> {
+    const { spec, requestId } = validateStart(request);
+    const isRepetition = requestId !== "" && (await this.claims.get(requestId)) !== undefined;
+    if (!request.waitForDevice && !isRepetition) await this.devices.requireServed(spec, mayWait(request.spec));
   }
 
   /** A page of the list, as ListSearches gives it; only the records of the page are read. */
