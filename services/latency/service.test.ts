@@ -152,7 +152,10 @@ describe("the profile queue", () => {
     const genotype = largestGenotype(space);
     await queue(id, "architecture-1", { genotype, pyramidChannels: 4, number: 1, profiling });
     const { data } = await told(id, "architecture.measured");
-    expect(data).toMatchObject({ number: 1, latency: { deviceClass: "cpu", inputHeight: 32, inputWidth: 64, runs: 6 } });
+    expect(data).toMatchObject({
+      number: 1,
+      latency: { deviceClass: "cpu", inputHeight: 32, inputWidth: 64, runs: 6 },
+    });
     await queue(id, "architecture-1-1", { genotype, pyramidChannels: 4, number: 1, profiling });
     await queue(id, "architecture-2", { genotype, pyramidChannels: 0, number: 2, profiling });
     await until(async () => (await names(id)).length === 3);
