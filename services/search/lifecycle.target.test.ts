@@ -8,6 +8,7 @@ import { costOfLargest, macsTable } from "../../shared/space/cost";
 import { withShare } from "../../shared/spec/target";
 import { nextCommand } from "./commands";
 import { projectAll } from "./lifecycle";
+import { recordCodec } from "./record";
 import { bare, file, host, search, stored } from "./lifecycle.fixture";
 
 const { SEARCH_PHASE_PROFILING_OPERATORS, SEARCH_PHASE_SEARCHING, SEARCH_PHASE_DERIVING } = SearchPhase;
@@ -87,7 +88,7 @@ describe("a search for a latency", () => {
     ],
     [
       { targetFps: 40 },
-      "cost.target_fps is 40 (25 ms), but the networks of the space take 6 ms to 21 ms on cpu: give space larger widths, depths or input sizes, or a faster target",
+      "cost.target_fps is 40 (40fps is 25 ms), but the networks of the space take 6 ms to 21 ms on cpu: give space larger widths, depths or input sizes, or a faster target",
     ],
   ])("fails before training where no network of the space has it: %p", (cost, message) => {
     const { created, profiled, resumed } = course(cost);
@@ -210,5 +211,56 @@ describe("a search for a latency", () => {
   it("that selects its network measures that too", () => {
     const events = [c.created, c.profiled(), c.candidate(1), c.selected];
     expect(after(events)).toMatchObject({ phase: SEARCH_PHASE_DERIVING, next: { id: "profile:architecture-1" } });
+  });
+
+  it("for several latencies begins a search for each faster one once its supernet is trained", () => {
+    const { created, profiled, epoch, kept, converged, spec, table } = course({ targets: ["10ms", "15ms", "90fps"] });
+    const trained = [created, profiled(), epoch(1), kept(1), converged];
+    const { result, next } = after(trained);
+    expect(result?.target?.targetSeconds).toBe(0.015);
+    if (next?.do !== "branch") throw new Error(next?.do);
+    expect(next.id).toBe("branch:1");
+    const { id, created: other, branched } = next.branch;
+    expect({ id, branched }).toEqual({
+      id: "s-abc-2",
+      branched: { number: 1, branch: { searchId: id, target: "90fps" } },
+    });
+    expect(other.origin).toEqual({
+      ...{ searchId: "s-abc", costTable: table, smallestSeconds: 0.006, largestSeconds: 0.021 },
+    });
+    expect(other.spec).toEqual({
+      ...{ ...spec, labels: { target: "90fps" } },
+      cost: { ...spec.cost, targets: [], targetFps: 90 },
+    });
+    const first: LatheEvent = { type: "search.branched", data: branched };
+    const second = after([...trained, first]);
+    expect(second.result?.branches).toEqual([branched.branch]);
+    if (second.next?.do !== "branch") throw new Error(second.next?.do);
+    expect(second.next.branch).toMatchObject({ id: "s-abc-3", branched: { number: 2, branch: { target: "10ms" } } });
+    const last: LatheEvent = { type: "search.branched", data: second.next.branch.branched };
+    expect(after([...trained, first, last]).next).toMatchObject({
+      work: { kind: "derive", data: { repair: undefined } },
+    });
+    // One that none of the networks can have refuses the search before it trains.
+    const impossible = course({ targets: ["10ms", "15ms", "5ms"] });
+    expect(after([impossible.created, impossible.profiled()]).next).toMatchObject({
+      event: {
+        data: { reason: "TARGET_INFEASIBLE", message: expect.stringMatching(/^cost.targets is 10ms, 15ms, 5ms, but/) },
+      },
+    });
+  });
+
+  it("that starts from the supernet of another one derives its network at once, with what that has measured", () => {
+    const { created, profiled, epoch, kept, converged } = course({ targets: ["15ms", "10ms"] });
+    const { next } = after([created, profiled(), epoch(1), kept(1), converged]);
+    if (next?.do !== "branch") throw new Error(next?.do);
+    const begun: LatheEvent = { type: "search.created", data: next.branch.created };
+    const record = projectAll(undefined, stored([begun]))!;
+    expect(recordCodec.fromJSON(JSON.parse(JSON.stringify(recordCodec.toJSON(record))))).toEqual(record);
+    const branch = after([begun]);
+    expect(branch.phase).toBe(SEARCH_PHASE_DERIVING);
+    expect(branch.result?.target).toMatchObject({ targetSeconds: 0.01, smallestSeconds: 0.006, largestSeconds: 0.021 });
+    expect(branch.next).toMatchObject({ id: "derive:0", work: { kind: "derive", data: { repair: undefined } } });
+    expect(after([begun, c.derived]).next).toMatchObject({ id: "profile:architecture-1" });
   });
 });

@@ -53,6 +53,9 @@ const { CONDITION_STATUS_TRUE: TRUE, CONDITION_STATUS_FALSE: FALSE } = Condition
 
 const RULES: { [N in EventName]: Rule<N> } = {
   "search.created": () => ({}),
+  "search.branched": ({ search }, { branch }) => ({
+    search: branch ? result(search, { branches: [...(search.result?.branches ?? []), branch] }) : {},
+  }),
   "search.paused": ({ search }, { reason, message = "" }, time) => ({
     search: {
       state: SearchState.SEARCH_STATE_PAUSED,

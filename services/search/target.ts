@@ -4,7 +4,7 @@ import { Repair, TargetFigures, type LatencyFigures } from "../../shared/proto/l
 import { ConditionStatus, SearchPhase, type Search } from "../../shared/proto/lathe/v1/search";
 import type { CostTable } from "../../shared/proto/lathe/v1/space";
 import { costOfLargest } from "../../shared/space/cost";
-import { TARGET_TOLERANCE, targetField, targetSeconds, withShare } from "../../shared/spec/target";
+import { TARGET_TOLERANCE, targetField, targetSeconds, targetsOf, withShare } from "../../shared/spec/target";
 import { condition, inaccuracy, result } from "./changes";
 import type { SearchRecord } from "./record";
 
@@ -49,12 +49,16 @@ export function refusedTarget(
 ): LatheError | undefined {
   const cost = spec?.cost;
   if (phase !== SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS || !known?.target || !cost || !table) return undefined;
-  const { targetSeconds: wanted, smallestSeconds, largestSeconds } = known.target;
+  const { smallestSeconds, largestSeconds } = known.target;
   // Where the head takes nearly all of the time, noise may put the smallest network above the largest.
   const [least, most] = [Math.min(smallestSeconds, largestSeconds), Math.max(smallestSeconds, largestSeconds)];
-  const target = `${targetField(cost)}${cost.targetMs ? "" : ` (${milliseconds(wanted)})`}`;
-  if (wanted * (1 + TARGET_TOLERANCE) < least || wanted * (1 - TARGET_TOLERANCE) > most) {
-    const [size, pace] = wanted < least ? ["smaller", "slower"] : ["larger", "faster"];
+  const isOutside = (wanted: number) =>
+    wanted * (1 + TARGET_TOLERANCE) < least || wanted * (1 - TARGET_TOLERANCE) > most;
+  const outside = targetsOf(cost).find(({ seconds }) => isOutside(seconds));
+  if (outside) {
+    const { text, seconds } = outside;
+    const target = `${targetField(cost)}${text.endsWith("ms") ? "" : ` (${text} is ${milliseconds(seconds)})`}`;
+    const [size, pace] = seconds < least ? ["smaller", "slower"] : ["larger", "faster"];
     return new LatheError(
       "FAILED_PRECONDITION",
       `${target}, but the networks of the space take ${milliseconds(least)} to ${milliseconds(most)} on ${table.device}: give space ${size} widths, depths or input sizes, or a ${pace} target`,
@@ -65,7 +69,7 @@ export function refusedTarget(
   if (inaccurate === "" || cost.acceptInaccurateTable) return undefined;
   return new LatheError(
     "FAILED_PRECONDITION",
-    `${target}, but ${inaccurate}: measure on a quieter device, or set cost.accept_inaccurate_table, because the network itself is measured and repaired`,
+    `${targetField(cost)}, but ${inaccurate}: measure on a quieter device, or set cost.accept_inaccurate_table, because the network itself is measured and repaired`,
     { reason: "TABLE_INACCURATE" },
   );
 }

@@ -6,7 +6,7 @@ import { largestGenotype } from "../space/genotype";
 import { tinySpec } from "../testing/searches";
 import { measuredTable, uniform } from "../testing/spaces";
 import { resolve } from "./resolve";
-import { targetField, targetSeconds, withShare } from "./target";
+import { parseTarget, targetField, targetSeconds, targetsOf, withShare } from "./target";
 
 const { COST_METRIC_MACS: MACS, COST_METRIC_LATENCY: LATENCY } = CostMetric;
 const { space } = resolve(tinySpec());
@@ -78,6 +78,50 @@ describe("a latency target", () => {
       { targetMs: 5 },
       { algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: largestGenotype(space) } },
       ["algorithm.kind is fixed, but cost.target_ms is 5: a given network is not searched; leave the target out"],
+    ],
+  ])("%p with %p is refused by name", (cost, others, expected) => {
+    expect(faults(cost, others)).toEqual(expected);
+  });
+});
+
+describe("several latency targets", () => {
+  it("are searched for with the slowest", () => {
+    const { spec } = resolved({ targets: ["20ms", "30fps", "10ms"] });
+    expect(spec.cost).toMatchObject({ metric: LATENCY, target: 0, adapt: true, targets: ["20ms", "30fps", "10ms"] });
+    expect(targetSeconds(spec.cost)).toBeCloseTo(1 / 30, 12);
+    expect(targetsOf(spec.cost).map(({ text }) => text)).toEqual(["30fps", "20ms", "10ms"]);
+    expect(targetField(spec.cost)).toBe("cost.targets is 20ms, 30fps, 10ms");
+    expect(resolve(spec).spec).toEqual(spec);
+  });
+
+  it.each([
+    ["10ms", { targetMs: 10, targetFps: 0 }],
+    ["0.5ms", { targetMs: 0.5, targetFps: 0 }],
+    ["29.97fps", { targetMs: 0, targetFps: 29.97 }],
+    ["10", undefined],
+    ["0ms", undefined],
+    ["-1ms", undefined],
+    ["1e9ms", undefined],
+    ["10 ms", undefined],
+    ["10000000000000000ms", undefined],
+  ])("%s is %p", (text, target) => {
+    expect(parseTarget(text)).toEqual(target);
+  });
+
+  it.each<[Partial<CostSpec>, Partial<SearchSpec>, string[]]>([
+    [{ targets: ["1", "2ms"] }, {}, ['cost.targets[0] is "1", must be a latency such as "10ms" or "30fps"']],
+    [{ targets: ["2ms", "500fps"] }, {}, ["cost.targets has 500fps twice, must have different latencies"]],
+    [{ targets: ["2ms"], targetMs: 3 }, {}, ["cost.target_ms is 3, but cost.targets is set; leave one out"]],
+    [{ targets: ["2ms"], target: 0.5 }, {}, ["cost.target is 0.5, but cost.targets is 2ms; leave one out"]],
+    [
+      { targets: Array.from({ length: 9 }, (_, at) => `${at + 1}ms`) },
+      {},
+      ["cost.targets has 9 entries, must have at most 8"],
+    ],
+    [
+      { targets: ["1ms", "2ms"] },
+      { algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_RANDOM, genotype: undefined } },
+      ["cost.targets has 2 entries, must have one for algorithm random or evolution, which leave no supernet"],
     ],
   ])("%p with %p is refused by name", (cost, others, expected) => {
     expect(faults(cost, others)).toEqual(expected);
