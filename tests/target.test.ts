@@ -23,7 +23,7 @@ const wide = (cost: Parameters<typeof CostSpec.fromPartial>[0]) =>
     cost: { acceptInaccurateTable: true, ...cost },
   });
 
-it("a search for a latency is refused before training where its space cannot have it; else its network is measured, repaired and trained", async () => {
+it("a search for latencies is refused before training where its space cannot have one; else a network for each is measured, repaired and trained", async () => {
   const impossible = await system.run(wide({ targetFps: 1 }));
   expect(impossible.search).toMatchObject({ state: SearchState.SEARCH_STATE_FAILED, artifacts: [] });
   expect(impossible.history.map(({ event }) => event.type)).toEqual([
@@ -32,13 +32,14 @@ it("a search for a latency is refused before training where its space cannot hav
   const failed = impossible.search.conditions.find(({ type }) => type === "Failed");
   expect(failed).toMatchObject({ status: ConditionStatus.CONDITION_STATUS_TRUE, reason: "TARGET_INFEASIBLE" });
   expect(failed?.message).toMatch(
-    /^cost.target_fps is 1 \(1000 ms\), but the networks of the space take [\d.]+ ms to /,
+    /^cost.target_fps is 1 \(1fps is 1000 ms\), but the networks of the space take [\d.]+ ms to /,
   );
 
   const { smallestSeconds = 0, largestSeconds = 0 } = impossible.search.result?.target ?? {};
   expect(largestSeconds).toBeGreaterThan(smallestSeconds);
-  const targetMs = 1000 * Math.sqrt(smallestSeconds * largestSeconds);
-  const { search, history } = await system.run(wide({ targetMs }));
+  const middle = 1000 * Math.sqrt(smallestSeconds * largestSeconds);
+  const targets = [0.8 * middle, 1.2 * middle].map((ms) => `${ms.toFixed(6)}ms`);
+  const { search, history } = await system.run(wide({ targets }));
   expect(search.conditions.find(({ type }) => type === "Failed")).toBeUndefined();
   expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
   const { result, space } = search;
@@ -51,6 +52,7 @@ it("a search for a latency is refused before training where its space cannot hav
   expect(repairs - (target?.repairs.length ?? 0)).toBeLessThanOrEqual(1);
   expect(names.indexOf("network.trained")).toBeGreaterThan(names.lastIndexOf("architecture.measured"));
   expect(isMember(space!, result!.genotype!)).toBe(true);
+  const targetMs = Number(targets[1]?.replace("ms", ""));
   expect(target?.targetSeconds).toBeCloseTo(targetMs / 1000, 12);
   expect(target?.predictedSeconds).toBeGreaterThan(0);
   const latency = result?.latency;
@@ -59,4 +61,16 @@ it("a search for a latency is refused before training where its space cannot hav
   const condition = search.conditions.find(({ type }) => type === "CostTarget");
   expect(condition?.status === ConditionStatus.CONDITION_STATUS_TRUE).toBe(holds);
   expect(result?.costMiss === "").toBe(holds);
+
+  // The other latency is a search of its own, from the same supernet.
+  expect(result?.branches).toEqual([{ searchId: `${search.id}-2`, target: targets[0] }]);
+  const branch = await system.ended(`${search.id}-2`);
+  expect(branch).toMatchObject({ state: SearchState.SEARCH_STATE_SUCCEEDED, spec: { labels: { target: targets[0] } } });
+  const own = (await system.history(branch.id)).map(({ event }) => event.type);
+  expect(own.slice(0, 3)).toEqual(["search.created", "architecture.derived", "architecture.measured"]);
+  expect(own).not.toContain("epoch.completed");
+  expect(own.at(-1)).toBe("search.succeeded");
+  expect(branch.result?.supernetMiou).toBe(result?.supernetMiou);
+  expect(branch.result?.target).toMatchObject({ targetSeconds: Number(targets[0]?.replace("ms", "")) / 1000 });
+  expect(branch.result?.artifacts.every(({ object }) => object.startsWith(`${branch.id}/`))).toBe(true);
 });
