@@ -26,16 +26,17 @@ export class Devices {
 
   /**
    * FAILED_PRECONDITION (DEVICE_NOT_SERVED) where no live worker serves the class of a spec, unless there is no worker at all and the search
-   * may wait for one; INVALID_ARGUMENT where it asks for more threads than the worker with the fewest logical cores has.
+   * may wait for one: then the answer is false. INVALID_ARGUMENT where it asks for more threads than the worker with the fewest logical cores has.
    */
-  async requireServed({ profiling: { deviceClass, threads } }: ResolvedSpec, mayWait: boolean): Promise<void> {
+  async requireServed({ profiling: { deviceClass, threads } }: ResolvedSpec, mayWait: boolean): Promise<boolean> {
     const all = await this.workers.alive();
-    if (mayWait && all.length === 0) return;
+    if (mayWait && all.length === 0) return false;
     const found = all.some(serves(deviceClass)) ? all : await this.workers.serving(deviceClass);
     const own = found.filter(serves(deviceClass));
     if (own.length === 0) throw deviceNotServed(deviceClass, classesOf(found));
     const cores = Math.min(...own.map(({ figures }) => figures?.cpu?.cores ?? Infinity));
     refuse("INVALID_SPEC", "spec", threadViolations(threads, cores, deviceClass));
+    return true;
   }
 
   /** Ids of the searches that know another state of their class than that of now. */

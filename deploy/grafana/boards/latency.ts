@@ -22,7 +22,7 @@ export const latency = board({
       stats("short", { w: 10, decimals: 0 })(
         "Searches without a worker",
         "Searches that wait for a latency worker of a device class that no live one serves, or will when their training is over.",
-        { "{{device_class}}": "max by (device_class) (nas_search_waiting) > 0" },
+        { "{{device_class}}": "max by (device_class) (nas_search_waiting)" },
       ),
       stats("short", { w: 10 })("Waiting per device class", "Work items that no latency service has taken yet.", {
         "{{consumer}}": 'max by (consumer) (nas_jetstream_consumer_pending{consumer=~"work-profile-.+"})',
