@@ -70,10 +70,11 @@ function deployForm(traced: Graph, rewrites?: readonly Rewrite[]): Graph {
  */
 function perImage({ inputs: [image], nodes }: Graph): Value[] {
   const reached = new Set([image?.name]);
-  return nodes.flatMap(({ inputs, outputs }) => {
+  return nodes.flatMap(({ op, inputs, outputs }) => {
     if (!inputs.some(({ name }) => reached.has(name))) return [];
     for (const { name } of outputs) reached.add(name);
-    return outputs;
+    // The shape of a quantised value is that of the value.
+    return op === "QuantizeLinear" || op === "DequantizeLinear" ? [] : outputs;
   });
 }
 
