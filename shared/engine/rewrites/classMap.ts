@@ -40,15 +40,18 @@ export function decideEarly(graph: Graph): Graph {
     if (!logits || !output) return undefined;
     const [n = 1, count = 0, height = 0, width = 0] = logits.shape;
     const [, high = 0, wide = 0] = output.shape;
-    const cell = (name: string, shape: number[]) => ({ name: `${output.name}/${name}`, shape, dtype: output.dtype });
-    const turned = valueOf(`${output.name}/turned`, [n, height, width, count]);
-    const [small, rows] = [cell("small", [n, height, width]), cell("rows", [n, height, wide])];
+    const cells = (name: string, shape: number[]) => ({ name: `${output.name}/${name}`, shape, dtype: output.dtype });
+    const turned = valueOf(`${output.name}/turned`, [n, width, height, count]);
+    const small = cells("small", [n, width, height]);
+    const columns = cells("columns", [n, wide, height]);
+    const rows = cells("rows", [n, height, wide]);
     const [across, down] = [nearest(width, wide), nearest(height, high)];
-    // Whole rows are copied last, because picking single cells takes longer.
+    // Columns first, as rows of the turned map: whole rows are copied faster than single cells.
     return [
-      nodeOf(argmax, "Transpose", [logits], turned, { perm: [0, 2, 3, 1] }),
+      nodeOf(argmax, "Transpose", [logits], turned, { perm: [0, 3, 2, 1] }),
       { ...argmax, inputs: [turned], outputs: [small], attributes: { ...argmax.attributes, axis: 3 } },
-      nodeOf(argmax, "Gather", [small, draft.vector(`${output.name}/across`, across)], rows, { axis: 2 }),
+      nodeOf(argmax, "Gather", [small, draft.vector(`${output.name}/across`, across)], columns, { axis: 1 }),
+      nodeOf(argmax, "Transpose", [columns], rows, { perm: [0, 2, 1] }),
       nodeOf(argmax, "Gather", [rows, draft.vector(`${output.name}/down`, down)], output, { axis: 1 }),
     ];
   });
