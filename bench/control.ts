@@ -9,9 +9,11 @@ import { SERVICES, serviceProcess, type ServiceName } from "../cli/stack/stack";
 import { takeStateFolder } from "../cli/stack/state";
 import { connect, type Bus } from "../shared/events/bus";
 import { purgeSubjects } from "../shared/events/jetstream";
+import { announce } from "../shared/events/presence";
 import { provision } from "../shared/events/streams";
 import { ALL_WORK, WORK_STREAM } from "../shared/events/subjects";
 import { LatheError } from "../shared/process/errors";
+import { DeviceFigures } from "../shared/proto/lathe/v1/result";
 import { countListed, timeCalls } from "./control/calls";
 import { storeSearches, type Stored } from "./control/store";
 import { positive, residentMegabytes, summary, type Measurement } from "./measurement";
@@ -182,6 +184,10 @@ async function openSite(): Promise<Site> {
     const bus = await connect({ url: nats.url, name: "bench", logger });
     close.push(() => bus.drain());
     await provision(bus);
+    // As in practice, a latency worker is there; StartSearch looks for it.
+    const worker = announce(bus, DeviceFigures.fromPartial({ deviceClass: "cpu" }));
+    close.push(() => worker.stop());
+    await worker.announced;
     return {
       bus,
       natsPid: nats.child.pid,

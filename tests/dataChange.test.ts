@@ -5,6 +5,7 @@ import { ConditionStatus, SearchState } from "../shared/proto/lathe/v1/search";
 import { AlgorithmKind, DatasetKind, HealthPolicy, HealthSpec, SamplingSpec } from "../shared/proto/lathe/v1/spec";
 import { until } from "../shared/testing/until";
 import { writeImage, writeLabel, writeText } from "../shared/testing/pictures";
+import { startCommand } from "./latheCommand";
 import { fileSpec } from "./specs";
 import { newFolder, System } from "./system";
 
@@ -77,6 +78,39 @@ it("a search whose data changes while it is paused goes on and says so, in each 
   const { genotype } = search.result!;
   const evaluated = await system.supernet.api.evaluateArchitecture({ searchId: search.id, genotype });
   expect(evaluated.dataChange).toBe(message);
+});
+
+it("a result folder is compared with the data as it lies now: what is evaluated on it, and what is reproduced", async () => {
+  const { searches } = await system.search.api.listSearches({ pageSize: 1, pageToken: "", states: [], labels: {} });
+  const lathe = async (...args: string[]) => {
+    const { ended, said } = startCommand(folder, args);
+    return { code: await ended, ...said };
+  };
+  const onStack = ["--address", system.stack.addresses().search.grpc];
+  expect(await lathe("search", "result", searches[0]!.id, "--out", "result", ...onStack)).toMatchObject({ code: 0 });
+  // Training data alone has changed, which no evaluation reads.
+  expect(await lathe("evaluate", "result")).toMatchObject({ code: 0, stderr: "" });
+  const reproduced = await lathe("reproduce", "result");
+  expect([reproduced.code, reproduced.stderr]).toEqual([
+    5,
+    `lathe: ${join(folder, "result")} is not what its spec, events and data give: data\n`,
+  ]);
+  expect(reproduced.stdout).toMatch(/^differs +data [^\n]*\n +the data is not[^\n]*: examples changed 1 \(b\.png\)$/m);
+
+  await writeLabel(join(folder, "train", "labels", "b.png"), 32, 64, [0, 1, 2, 255]);
+  expect(await lathe("reproduce", "result")).toMatchObject({ code: 0 });
+  await writeLabel(join(folder, "validation", "labels", "d.png"), 32, 64, [0, 1, 2]);
+  const change =
+    /^lathe: the validation data is not that of the search \([^)]*\): validation split: examples changed 1 \(d\.png\)\n$/;
+  for (const args of [["result"], ["result/deploy.onnx", folder], ["result", folder]]) {
+    const { code, stderr, stdout } = await lathe("evaluate", ...args, "--json");
+    expect([code, stderr]).toEqual([0, expect.stringMatching(change)]);
+    expect(`lathe: ${(JSON.parse(stdout) as { dataChange: string }).dataChange}\n`).toBe(stderr);
+  }
+  const discretization = ["--address", system.stack.addresses().discretization.grpc];
+  const there = await lathe("evaluate", "--search", searches[0]!.id, ...discretization);
+  expect([there.code, there.stderr]).toEqual([0, expect.stringMatching(change)]);
+  await writeLabel(join(folder, "validation", "labels", "d.png"), 32, 64, [0, 1, 2, 255]);
 });
 
 it.each(["RANDOM", "EVOLUTION"] as const)("also by algorithm %s", async (name) => {

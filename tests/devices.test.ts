@@ -74,8 +74,35 @@ it("a device class that no worker serves is refused by every way in, and nothing
   );
   expect(threads.code).toBe(2);
   expect(existsSync(join(folder, "out"))).toBe(false);
+  // So does an experiment, whose other cell could run: it has started none.
+  writeFileSync(
+    join(folder, "grid.json"),
+    JSON.stringify({
+      name: "devices",
+      base: SearchSpec.toJSON(measured("cpu")),
+      variants: { here: null, there: { profiling: { device_class: "cuda" } } },
+    }),
+  );
+  const inCell = REFUSED.replace("\n", " (in 1 of 2 cells: there)\n");
+  for (const service of [[], onStack()])
+    expect(await lathe("experiment", "run", "-f", "grid.json", "--out", "grid", ...service)).toEqual({
+      ...{ code: 5, stdout: "", stderr: inCell },
+    });
+  expect(existsSync(join(folder, "grid"))).toBe(false);
   for (const stream of [recordStream(SEARCHES_BUCKET), WORK_STREAM])
     expect((await system.stream(stream)).messages).toBe(0);
+});
+
+it("an experiment that is told to wait starts the cell, says that it waits, and keeps it to be continued", async () => {
+  const run = ["experiment", "run", "-f", "grid.json", "--only", "there", "--out", "waits", "--wait"];
+  const command = startCommand(folder, [...run, ...onStack()]);
+  const waits = "the search waits for a latency worker of device class cuda: only workers of cpu are alive";
+  await command.before(() => command.said.stdout.includes(waits));
+  command.child.kill("SIGINT");
+  expect(await command.ended).toBe(4);
+  const [id = ""] = /s-[a-z2-7]{12}/.exec(command.said.stdout) ?? [];
+  const cancelled = await system.search.api.cancelSearch({ searchId: id, reason: "" });
+  expect(cancelled.search?.spec?.labels).toMatchObject({ experiment: "devices", cell: "there" });
 });
 
 it("threads above the logical cores are refused where a model is measured", async () => {
@@ -89,9 +116,9 @@ it("threads above the logical cores are refused where a model is measured", asyn
 
 it("a search that is told to wait says so, and goes on when the worker comes", async () => {
   const started = await lathe("search", "start", "-f", "rack-4.json", "--wait", ...onStack());
-  expect(started).toMatchObject({ code: 0, stderr: "" });
-  const id = started.stdout.trim();
   const waits = "the search waits for a latency worker of device class rack-4: only workers of cpu are alive";
+  expect(started).toMatchObject({ code: 0, stderr: `lathe: ${waits}\n` });
+  const id = started.stdout.trim();
   expect((await lathe("search", "get", id, ...onStack())).stdout).toContain(
     `Device: false (DEVICE_NOT_SERVED): ${waits}`,
   );

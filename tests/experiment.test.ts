@@ -114,6 +114,15 @@ describe("an experiment", () => {
       names.map((name) => ["identical", name]),
     );
     expect(lines.at(-1)).toMatch(/^not compared: weights/);
+    // Its network, given by its folder alone, has the mIoU of the result.
+    const evaluate = [join(compiled(), "cli/lathe.js"), "evaluate", "out/good", "--json"];
+    const measured = spawnSync(process.execPath, evaluate, {
+      env: { ...process.env, INIT_CWD: folder },
+      encoding: "utf8",
+    });
+    expect(measured.stderr).toBe("");
+    const { miou } = JSON.parse(measured.stdout) as { miou: number };
+    expect(miou).toBeCloseTo(json("good", "result.json").retrainedMiou as number, 6);
     const file = join(out, "late", "result.json");
     const kept = readFileSync(file, "utf8");
     writeFileSync(file, kept.replace(/"params": \d+/, '"params": 1'));
@@ -122,7 +131,7 @@ describe("an experiment", () => {
     expect(bad.status).toBe(5);
     expect(bad.stdout).toMatch(/^differs +files [^\n]*\n +result\.json has changed since it was written$/m);
     expect(bad.stdout).toMatch(/^differs +sizes [^\n]*\n +figures\.params is 1, derived \d+$/m);
-    expect(bad.stderr).toContain("is not what its spec and events give: files, sizes");
+    expect(bad.stderr).toContain("is not what its spec, events and data give: files, sizes");
     expect(reproduce("out").stderr).toContain("cannot be reproduced: result.json is missing");
   });
 

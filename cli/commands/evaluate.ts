@@ -7,9 +7,10 @@ import { resolve } from "../../shared/spec/resolve";
 import { complain, print, printJson } from "../exit";
 import { onInterrupt } from "../interrupt";
 import { formFlags, modelOptions, readModel, type ModelFlags } from "../model/flags";
+import { foundModel } from "../model/resultFolder";
 import { evaluateRemotely, formFields, type ShownEvaluation } from "../model/remote";
 import { datasetNames } from "../spec/datasetNames";
-import { datasetKind, readSpec, requested, type SpecFlags } from "../spec/specFlags";
+import { datasetKind, readSpec, requested, underFlags, type SpecFlags } from "../spec/specFlags";
 import { readStackFile } from "../stack/stackFile";
 import { evaluationLines, evaluationJson } from "../view/evaluation";
 import { progressLine } from "../view/progress";
@@ -28,7 +29,7 @@ interface EvaluateFlags extends ModelFlags, CredentialFlags, Pick<SpecFlags, "fi
 export function evaluateCommand(program: Command): void {
   const command = modelOptions(program.command("evaluate [model] [data]"))
     .description(
-      "measure an ONNX model of any origin, or the network of a search, on the validation split of a data set: mIoU, IoU per class, confusion",
+      "measure an ONNX model of any origin, the network of a result folder, or that of a search, on the validation split of a data set: mIoU, IoU per class, confusion",
     )
     .option("-f, --file <spec.yaml>", "spec whose data set is used; [data] overrides its folder")
     .option("--dataset <kind>", `kind of the data set: ${datasetNames.join(", ")}; default: folder`)
@@ -69,7 +70,7 @@ async function evaluate({ model, data }: Arguments, flags: EvaluateFlags): Promi
       search === undefined && address === undefined
         ? await here(model!, data, flags, watching)
         : await there({ model, data }, flags, watching);
-    if (found.note !== undefined) complain(`lathe: ${found.note}`);
+    for (const said of [found.note, found.dataChange]) if (said !== undefined) complain(`lathe: ${said}`);
     const name = model ?? search ?? "";
     if (flags.json) printJson(evaluationJson(name, found));
     else print(...evaluationLines(name, found));
@@ -84,15 +85,21 @@ interface Watching {
 }
 
 function here(
-  file: string,
+  given: string,
   data: string | undefined,
   flags: EvaluateFlags,
   watching: Watching,
 ): Promise<ShownEvaluation> {
-  const { resolved, space } = requested(dataSpec(data, flags));
+  const { file, spec, recorded } = foundModel(given);
+  const ownData = spec && flags.file === undefined && flags.dataset === undefined;
+  const asked = ownData ? underFlags(spec, data === undefined ? {} : { data }) : dataSpec(data, flags);
+  const { resolved, space } = requested(asked);
   const { told, session } = formFlags(flags);
   const { dataset, seed } = resolved;
-  return evaluateOn({ model: readModel(file), told, session, dataset, seed, classes: space.classes }, watching);
+  return evaluateOn(
+    { model: readModel(file), told, session, dataset, seed, classes: space.classes, recorded },
+    watching,
+  );
 }
 
 /** By a service. The data set is not looked at here. */
@@ -104,7 +111,7 @@ async function there({ model, data }: Arguments, flags: EvaluateFlags, watching:
   const request = {
     ...formFields(flags),
     ...{ searchId, inherited, form: form === undefined ? NetworkForm.NETWORK_FORM_UNSPECIFIED : forms[form] },
-    ...(model !== undefined && { model: Buffer.from(readModel(model)) }),
+    ...(model !== undefined && { model: Buffer.from(readModel(foundModel(model).file)) }),
     ...(spec && { dataset: completed(spec) }),
     ...(spec?.seed !== undefined && { seed: spec.seed }),
   };

@@ -5,9 +5,16 @@ import { LatheError } from "../../shared/process/errors";
 import { configuredEngine } from "../configuredEngine";
 import { complain, print, printJson, SEARCH_FAILED } from "../exit";
 import type { SearchApi } from "../search/follow";
-import { checkCells, type CheckedCell } from "../experiment/check";
+import { checkCells, checkDevices, type CheckedCell } from "../experiment/check";
 import { parseExperiment } from "../experiment/definition";
-import { readFailure, readResult, takeExperimentFolder, writeManifest, type PlannedCell } from "../experiment/folder";
+import {
+  dropIfEmpty,
+  readFailure,
+  readResult,
+  takeExperimentFolder,
+  writeManifest,
+  type PlannedCell,
+} from "../experiment/folder";
 import { algorithmName, cellsOf, isMeant } from "../experiment/grid";
 import { readCells, type CellRecord } from "../experiment/report/cells";
 import { writeReport } from "../experiment/report/write";
@@ -16,6 +23,7 @@ import { cancelStale, dropStore, runCells } from "../experiment/run";
 import { onInterrupt } from "../interrupt";
 import { summaryLines } from "../search/resultFolder";
 import { inOwnStack, StatusOutput } from "../search/ownStack";
+import { requireOwnDevice } from "../spec/ownDevice";
 import { datasetNames } from "../spec/datasetNames";
 import { readText } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
@@ -28,6 +36,7 @@ interface ExperimentFlags extends Omit<ConnectionFlags, "state"> {
   out?: string;
   only?: string;
   keep?: boolean;
+  wait?: boolean;
 }
 
 interface ReportFlags {
@@ -46,6 +55,7 @@ export function experimentCommand(program: Command): void {
     .option("--dataset <kind>", `data set: ${datasetNames.join(", ")}`)
     .option("--out <folder>", "experiment folder (default: runs/<name of the experiment>)")
     .option("--only <cells>", 'run only these cells, comma-separated; "*" matches any text')
+    .option("--wait", "run cells although no worker serves their device class, and wait for a worker that does")
     .option("--json", "print only the state of each cell")
     .option("--keep", "keep the NATS store (checkpoints, all events) when every cell has ended");
   serviceOptions(run, "search service to use instead of a local stack").action((flags: ExperimentFlags) =>
@@ -75,8 +85,9 @@ async function runExperiment(flags: ExperimentFlags): Promise<void> {
   };
   const manifest = takeExperimentFolder(folder, experiment.name, cells.map(planned));
   const open = openCells(cells, manifest.id, found, folder);
-  writeManifest(folder, manifest);
   const now = open.filter(({ name }) => only === undefined || isMeant(name, only));
+  if (!flags.wait && now.length > 0) await requireDevices(folder, now, flags);
+  writeManifest(folder, manifest);
   const output = new StatusOutput(flags.json === true, flags.json ? complain : print);
   output.say(
     `${experiment.name}: ${cells.length} cells, ${cells.length - open.length} of them done, ${now.length} to run`,
@@ -86,6 +97,22 @@ async function runExperiment(flags: ExperimentFlags): Promise<void> {
   const ended = records.every(({ state }) => state !== "missing");
   if (now.length > 0 && flags.address === undefined && !flags.keep && ended) dropStore(folder);
   finish(folder, records, now, flags);
+}
+
+/** Refuses cells whose device class no worker serves, before the first of them starts and before anything is written. */
+async function requireDevices(folder: string, cells: readonly OpenCell[], flags: ExperimentFlags): Promise<void> {
+  try {
+    if (flags.address === undefined) await checkDevices(cells, ({ resolved }) => requireOwnDevice(resolved));
+    else
+      await withSearchService({ ...flags, state: "" }, (api, signal) =>
+        checkDevices(cells, async ({ spec, requestId }) => {
+          await api.startSearch({ spec, requestId, validateOnly: true }, { signal });
+        }),
+      );
+  } catch (error) {
+    dropIfEmpty(folder);
+    throw error;
+  }
 }
 
 function planned({ name, variant, resolved }: CheckedCell): PlannedCell {
@@ -102,11 +129,10 @@ async function runOpen(
   output: StatusOutput,
   flags: ExperimentFlags,
 ): Promise<void> {
+  const wait = flags.wait ?? false;
   const run = (api: SearchApi, signal: AbortSignal) =>
     runCells(api, now, {
-      folder,
-      output,
-      signal,
+      ...{ folder, output, signal, wait },
       onResult: (cell, search, files) => {
         if (!output.quiet) print(...summaryLines(search, join(folder, cell), files), "");
       },

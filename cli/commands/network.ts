@@ -18,6 +18,7 @@ import { datasetKind, readSpec, requested, type SpecFlags } from "../spec/specFl
 import { quantity } from "../view/format";
 import { label, size, whole, writeOut } from "./options";
 import { runOptions, runSearch, type RunFlags } from "./run";
+import { variantCommands } from "./variant";
 
 /** Pyramid channels of the reference implementation's aggregation block. */
 const PYRAMID = 40;
@@ -55,7 +56,7 @@ function genotypeOptions(command: Command): Command {
 
 /** `lathe network ...`: the commands for networks given as genotypes. */
 export function networkCommand(program: Command): void {
-  const network = program.command("network").description("count, export and train networks given as genotypes");
+  const network = program.command("network").description("count, export, train and quantise networks");
   genotypeOptions(network.command("build"))
     .description(
       "count the parameters and MACs of a network; with --out, export it as ONNX with initial weights; needs no stack",
@@ -85,6 +86,7 @@ export function networkCommand(program: Command): void {
     .option("--name <text>", 'value of the label "name"')
     .option("--label <key=value>", "label to add; repeatable", label)
     .action((flags: TrainFlags) => train(flags));
+  variantCommands(network);
 }
 
 function build(flags: BuildFlags): void {

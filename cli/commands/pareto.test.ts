@@ -65,7 +65,10 @@ describe("lathe pareto", () => {
     const gone = (await begin({ labels })).id;
     await api.cancelSearch({ searchId: gone, reason: "" });
     const { out } = await pareto("--label", "team=service", ...service);
-    expect(out).toContain("latency  a processor (cpu), onnxruntime-node, fp32, batch 1, 64x128, 1 thread\n");
+    expect(out).toContain(
+      "latency  a processor (cpu, key abababababab), onnxruntime-node, fp32, batch 1, 64x128, 1 thread\n" +
+        "         calibrated p50, at 1.00 ms of the calibration network\n",
+    );
     expect(out).toMatch(new RegExp(`A  ${fast} .* 40\\.0 %[^]*B  ${good}  good .*[^]*c  ${worse} .* B good\n`));
     expect(out).toMatch(new RegExp(`left out:\n  ${gone}  NO_NETWORK: the search is CANCELLED and has no network\n`));
     expect(frontOf(await json(worse, good, ...service))).toEqual([good, `${worse} < ${good}`]);

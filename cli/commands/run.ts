@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { machineBytes } from "../../shared/process/memory";
 import { requireEngine } from "../../shared/engine/require";
 import { LatheError } from "../../shared/process/errors";
+import type { Branch } from "../../shared/proto/lathe/v1/result";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { configuredEngine } from "../configuredEngine";
@@ -150,6 +151,25 @@ function dropEmpty(folder: string): void {
   }
 }
 
+/** Shows a search that started from the supernet of the one in a folder, and writes its result folder into that, named by its latency. */
+async function recordBranch(
+  api: SearchApi,
+  { searchId, target }: Branch,
+  folder: string,
+  output: StatusOutput,
+  signal: AbortSignal,
+): Promise<void> {
+  const own = join(folder, target);
+  mkdirSync(own, { recursive: true });
+  const { search: known } = await api.getSearch({ searchId }, { signal });
+  if (known?.state === SearchState.SEARCH_STATE_FAILED) await api.resumeSearch({ searchId }, { signal });
+  const search = await recordSearch(api, searchId, own, output, signal);
+  const failure = outcomeError(search);
+  if (failure && !hasKept(search)) throw failure;
+  const { files } = await writeResultFolder(api, search, own, signal);
+  output.say(`${target}: files in ${own}: ${(files as string[]).join(", ")}`);
+}
+
 async function searchIn(
   folder: string,
   api: SearchApi,
@@ -178,6 +198,7 @@ async function searchIn(
     throw failure;
   }
   const content = await writeResultFolder(api, search, folder, signal);
+  for (const branch of search.result?.branches ?? []) await recordBranch(api, branch, folder, output, signal);
   setKept(false);
   if (!failure) return { search, content };
   output.say(`files in ${folder}: ${(content.files as string[]).join(", ")}`);

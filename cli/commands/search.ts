@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { LatheError } from "../../shared/process/errors";
 import type { DatasetFigures } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, Search, SearchState, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
+import { isUnserved } from "../../shared/spec/deviceClass";
 import { resolve as resolveSpec } from "../../shared/spec/resolve";
 import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
@@ -49,6 +50,10 @@ function searchLines(search: Search): string[] {
 
 const dataLine = ({ train, validation, sha256 }: DatasetFigures): string =>
   `${train?.examples ?? 0} training and ${validation?.examples ?? 0} validation examples, fingerprint ${sha256}`;
+
+/** That a search waits for a latency worker, or will. */
+const waitingLines = (search: Search | undefined): string[] =>
+  (search?.conditions ?? []).filter(isUnserved).map(({ message }) => `lathe: ${message}`);
 
 function given(search: Search | undefined): Search {
   if (search) return search;
@@ -135,6 +140,8 @@ export function searchCommand(program: Command): void {
       await withSearchService(flags, async (api, signal) => {
         const { requestId = randomUUID(), wait: waitForDevice = false } = flags;
         const started = await api.startSearch({ spec, requestId, waitForDevice }, { signal });
+        // A watch shows the event. Without one, nothing else would say that no worker is there.
+        if (!flags.watch) for (const line of waitingLines(started.search)) complain(line);
         if (!flags.watch && !flags.json) return print(started.search?.id ?? "");
         if (!flags.watch) return show(started, flags);
         await watch(api, started.search?.id ?? "", 0, flags.json ?? false, signal);

@@ -2,10 +2,11 @@ import { skewMs } from "../../shared/process/clock";
 import { LatheError } from "../../shared/process/errors";
 import { HealthCheckResponse_ServingStatus as Serving, HealthClient } from "../../shared/proto/grpc/health/v1/health";
 import { LatencyServiceClient, type Device } from "../../shared/proto/lathe/v1/latency";
-import { ConditionStatus, SearchServiceClient, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
+import { SearchServiceClient, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { connect, type ClientClass, type Connection, type ConnectOptions } from "../../shared/rpc/client";
 import type { Definition } from "../../shared/rpc/handlers";
 import type { DataFolder } from "../../shared/service/dataFolder";
+import { isUnserved } from "../../shared/spec/deviceClass";
 import { readyChecks } from "../stack/checks";
 import type { ServiceTarget } from "./deployment";
 import { fault, ok, warning, judgeClock, type Finding } from "./finding";
@@ -80,9 +81,7 @@ async function checkSearches(target: ServiceTarget, options: ConnectOptions): Pr
 function judgeSearches(name: string, searches: readonly Search[]): Finding[] {
   const mend = "start a latency service with that LATHE_DEVICE_CLASS, or cancel the search";
   return searches.flatMap(({ id, conditions }) =>
-    conditions
-      .filter(({ type, status }) => type === "Device" && status === ConditionStatus.CONDITION_STATUS_FALSE)
-      .map(({ message }) => warning(name, `search ${id}: ${message}`, mend)),
+    conditions.filter(isUnserved).map(({ message }) => warning(name, `search ${id}: ${message}`, mend)),
   );
 }
 

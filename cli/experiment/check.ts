@@ -36,6 +36,35 @@ export function checkCells(
   return checked;
 }
 
+/**
+ * Asks about the device class of each cell. A refusal of one (DEVICE_NOT_SERVED, or too many threads) is told with the names of its cells,
+ * before any of them starts.
+ */
+export async function checkDevices<C extends CheckedCell>(
+  cells: readonly C[],
+  check: (cell: C) => void | Promise<void>,
+): Promise<void> {
+  const refused = new Map<string, { error: LatheError; cells: string[] }>();
+  for (const cell of cells) {
+    try {
+      await check(cell);
+    } catch (thrown) {
+      const error = LatheError.from(thrown);
+      if (error.reason !== "DEVICE_NOT_SERVED" && error.reason !== "INVALID_SPEC") throw error;
+      const known = refused.get(error.message);
+      if (known) known.cells.push(cell.name);
+      else refused.set(error.message, { error, cells: [cell.name] });
+    }
+  }
+  const [first] = refused.values();
+  if (!first) return;
+  const message = [...refused]
+    .map(([text, { cells: where }]) => `${text} (${inCells(where, cells.length)})`)
+    .join("; ");
+  const { code, reason, metadata, violations } = first.error;
+  throw new LatheError(code, message, { reason, metadata, violations });
+}
+
 function inCells(names: readonly string[], of: number): string {
   if (names.length === of) return of === 1 ? "in the only cell" : `in all ${of} cells`;
   const shown = names.slice(0, 3).join(", ");

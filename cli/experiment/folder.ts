@@ -1,5 +1,14 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { LatheError } from "../../shared/process/errors";
 
@@ -85,6 +94,15 @@ export const foldersWithResult = (folder: string): string[] =>
     .filter((one) => one.isDirectory() && existsSync(join(folder, one.name, resultFile)))
     .map(({ name }) => name)
     .sort();
+
+/** Removes a folder that an experiment has not begun to fill. */
+export function dropIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // It holds cells.
+  }
+}
 
 /** Creates or reopens the folder of an experiment. FAILED_PRECONDITION if it holds other files or cannot be used. */
 export function takeExperimentFolder(folder: string, name: string, cells: PlannedCell[]): Manifest {

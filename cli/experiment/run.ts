@@ -15,6 +15,8 @@ interface CellRun {
   folder: string;
   output: StatusOutput;
   signal: AbortSignal;
+  /** Whether a search starts although no worker serves its device class, and waits for one. */
+  wait: boolean;
   /** Called when a cell has a result. */
   onResult: (cell: string, search: Search, files: readonly string[]) => void;
 }
@@ -23,7 +25,8 @@ interface CellRun {
 export async function runCells(api: SearchApi, cells: readonly OpenCell[], run: CellRun): Promise<void> {
   for (const [index, cell] of cells.entries()) {
     run.output.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
-    const { search } = await api.startSearch({ spec: cell.spec, requestId: cell.requestId }, { signal: run.signal });
+    const { spec, requestId } = cell;
+    const { search } = await api.startSearch({ spec, requestId, waitForDevice: run.wait }, { signal: run.signal });
     if (!search) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
     await runCell(api, search.id, cell, run);
   }

@@ -82,5 +82,6 @@ function shown(evaluation: NetworkEvaluation): ShownEvaluation {
       confusion: evaluation.confusion.map(({ pixels }) => pixels),
     },
     note: evaluation.note === "" ? undefined : evaluation.note,
+    dataChange: evaluation.dataChange === "" ? undefined : evaluation.dataChange,
   };
 }

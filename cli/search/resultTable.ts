@@ -125,6 +125,9 @@ export function measurementsOf(result: SearchResult): Measurement[] {
     for (const { number, changes } of repairs)
       measurements.push({ ...measurements.at(-1)!, label: `repair ${number}`, shown: changes.join(", ") });
   }
+  for (const { searchId, target } of result.branches) {
+    add("branches", `search for ${target}`, searchId, "searches for the other latencies, from the same supernet");
+  }
   // Both are unknown in a search that was cancelled before its end.
   if (result.searchSeconds > 0)
     add(

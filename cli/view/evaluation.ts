@@ -25,7 +25,10 @@ export function evaluationLines(model: string, { form, size, names, scores }: Sh
 const percentTwo = (share: number): string => `${(100 * share).toFixed(2)} %`;
 
 /** The scores as JSON, with the confusion matrix: pixels by label (rows) and prediction (columns). */
-export function evaluationJson(model: string, { form, size, names, scores }: ShownEvaluation): Record<string, unknown> {
+export function evaluationJson(
+  model: string,
+  { form, size, names, scores, dataChange }: ShownEvaluation,
+): Record<string, unknown> {
   const { miou, accuracy, images, predicted, classes, confusion } = scores;
   return {
     model,
@@ -38,5 +41,6 @@ export function evaluationJson(model: string, { form, size, names, scores }: Sho
     pixelAccuracy: accuracy,
     classes: classes.map((score, at) => ({ name: names[at] ?? String(at), ...score })),
     confusion,
+    ...(dataChange !== undefined && { dataChange }),
   };
 }

@@ -108,6 +108,10 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
     }
     case "deviceAvailabilityChanged":
       return event.value.message;
+    case "searchBranched": {
+      const { searchId, target } = event.value.branch ?? {};
+      return `search ${searchId} goes on from this supernet, to ${target}`;
+    }
     case "searchPaused":
       return `search paused${event.value.reason ? `: ${event.value.reason}: ${event.value.message}` : ""}`;
     case "searchResumed":

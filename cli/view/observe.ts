@@ -69,10 +69,8 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
   switch (event?.$case) {
     case undefined:
       return view;
-    case "searchCreated": {
-      const { spec, space } = event.value;
-      return spec && space ? created(view, spec, space) : view;
-    }
+    case "searchCreated":
+      return created(view, event.value);
     case "operatorsProfiled":
       return finish(view, "operators");
     case "trainingProgressed": {
@@ -144,6 +142,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     case "spaceKept":
     case "architectureMeasured":
     case "architectureRepaired":
+    case "searchBranched":
       return view;
   }
 }

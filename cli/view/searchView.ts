@@ -1,6 +1,7 @@
+import type { SearchCreated } from "../../shared/proto/lathe/v1/events";
 import type { EpochMetrics, Removal } from "../../shared/proto/lathe/v1/result";
-import { CostMetric, type Dimension, type SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { AlgorithmKind, DatasetKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { CostMetric, type Dimension } from "../../shared/proto/lathe/v1/space";
+import { AlgorithmKind, DatasetKind } from "../../shared/proto/lathe/v1/spec";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
@@ -72,7 +73,8 @@ function phase(name: PhaseName, epochs = 0): Phase {
 }
 
 /** The view after the event searchCreated, which carries the resolved spec and the initial space. */
-export function created(view: SearchView, spec: SearchSpec, space: SearchSpace): SearchView {
+export function created(view: SearchView, { spec, space, origin }: SearchCreated): SearchView {
+  if (!spec || !space) return view;
   const retraining = spec.retraining?.epochs ?? 0;
   const kind = enumWord(DatasetKind, "DATASET_KIND_", spec.dataset?.kind ?? 0);
   const title = `${spec.preset} on ${kind}, seed ${spec.seed ?? 0}`;
@@ -85,10 +87,13 @@ export function created(view: SearchView, spec: SearchSpec, space: SearchSpace):
     };
   const sampling = isSampling(spec);
   const byLatency = targetSeconds(spec.cost) !== undefined;
-  const phases = [
+  const inOrigin = [
     ...(spec.cost?.metric === CostMetric.COST_METRIC_LATENCY ? [phase("operators")] : []),
     // The events of the first candidate report the epochs per network.
     phase("search", sampling ? 0 : (spec.training?.epochs ?? 0)),
+  ];
+  const phases = [
+    ...(origin ? [] : inOrigin),
     ...(sampling && !byLatency ? [] : [phase("derive")]),
     ...(retraining > 0 ? [phase("retrain", retraining)] : []),
     phase("profile"),

@@ -2,7 +2,7 @@ import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { derivedNetwork } from "../../shared/events/derivedNetwork";
-import { readingNewest } from "../../shared/events/history";
+import { historyOnce, readingNewest } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { publishEvent } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
@@ -66,7 +66,7 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
 
   const derive = async (work: WorkItem<"derive">, { history, signal, held }: WorkInHand) => {
     const { searchId } = work;
-    const { checkpoint: ref, ...start } = startOf(work, history);
+    const { checkpoint: ref, ...start } = startOf(work, await supernetHistory(bus, history, signal));
     const recorded = recordedData(history);
     const read = { checkpoint: await checkpoints.get(ref, signal), ...(recorded && { recorded }) };
     const data = await cutOut(searchId, { ...start, ...read }, signal);
@@ -108,7 +108,9 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
     if (found.from === "supernet") {
       const { supernet, kept } = found;
       if (!table) throw missing(id, "cost_table");
-      return async () => kept(await cutOut(searchId, { spec, supernet, table, checkpoint }, signal));
+      const recorded = recordedData(history);
+      const job = { spec, supernet, table, checkpoint, ...(recorded && { recorded }) };
+      return async () => kept(await cutOut(searchId, job, signal));
     }
     const { genotype, candidate, kept } = found;
     const job = { dataFolders, spec, genotype, checkpoint, ...(candidate !== undefined && { candidate }) };
@@ -143,6 +145,17 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
 function nothingKept({ reason, message }: LatheError): LatheEvent {
   const data = NetworkKept.fromPartial({ reason, message: `the network so far could not be kept: ${message}` });
   return { type: "network.kept", data };
+}
+
+/** The history that has the supernet: that of the search itself, or of the one from whose supernet it starts. */
+async function supernetHistory(
+  bus: Bus,
+  history: readonly StoredEvent[],
+  signal: AbortSignal,
+): Promise<readonly StoredEvent[]> {
+  const created = history.find(({ event }) => event.type === "search.created")?.event;
+  const origin = created?.type === "search.created" ? created.data.origin : undefined;
+  return origin ? historyOnce(bus, origin.searchId, 0, signal) : history;
 }
 
 /** Input of a derivation: spec and cost table from the work item, the supernet from its search's history. */

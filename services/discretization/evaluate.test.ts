@@ -1,8 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import sharp from "sharp";
+import { identityOf } from "../../shared/data/identity";
 import { exportOnnx } from "../../shared/engine/onnx";
 import { tf } from "../../shared/engine/tf";
 import { evaluateOn } from "../../shared/evaluation/evaluateOn";
@@ -23,7 +24,7 @@ import {
   NetworkForm,
   type NetworkEvaluation,
 } from "../../shared/proto/lathe/v1/discretization";
-import { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
+import { ArchitectureDerived, EpochCompleted } from "../../shared/proto/lathe/v1/events";
 import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
 import { resolve, resolveDatasetAlone } from "../../shared/spec/resolve";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
@@ -190,6 +191,36 @@ describe("EvaluateNetwork", () => {
       chunks.push(chunk);
     expect(Buffer.compare(Buffer.concat(chunks), deploy)).toBe(0);
     await expect(evaluate({ searchId })).rejects.toMatchObject({ reason: "NO_NETWORK" });
+  });
+
+  it("names what of the validation data is not that of the search", async () => {
+    const { spec, space } = resolve({
+      ...briefSpec({ space: { classes: 2 } }),
+      dataset: DatasetSpec.fromPartial({ ...datasetOf(data) }),
+    });
+    const random = uniform(4);
+    const genotype = randomGenotype(space, random);
+    const network = buildDiscrete(genotype, { kind: "search" });
+    const arrays = { weights: randomBuffer(network.weights, random), stats: randomBuffer(network.stats, random) };
+    const searchId = uniqueSearchId();
+    const file = { kind: "derived", mediaType: "application/octet-stream" };
+    const onnx = await artifacts.put(`${searchId}/derived.onnx`, networkOnnx(network, arrays, []), file);
+    const weights = await artifacts.put(`${searchId}/derived.weights`, encodeBundle({ header: {}, arrays }), file);
+    const { figures } = await identityOf({ kind: "folder", path: data });
+    await publishEvent(bus, searchId, { type: "search.created", data: { spec, space, specSha256: "" } });
+    const first = EpochCompleted.fromPartial({ metrics: { epoch: 1 }, dataset: figures });
+    await publishEvent(bus, searchId, { type: "epoch.completed", data: first });
+    const derived = ArchitectureDerived.fromPartial({ genotype, onnx, weights });
+    await publishEvent(bus, searchId, { type: "architecture.derived", data: derived });
+    expect((await evaluate({ searchId, inherited: true })).found.dataChange).toBe("");
+    const copy = join(folder, "copy");
+    cpSync(data, copy, { recursive: true });
+    expect((await evaluate({ searchId, inherited: true, dataset: datasetOf(copy) })).found.dataChange).toBe("");
+    await writeLabel(join(copy, "validation/labels/2.png"), height, width, [1, 0]);
+    const { found } = await evaluate({ searchId, inherited: true, dataset: datasetOf(copy) });
+    expect(found.dataChange).toMatch(
+      /^the validation data is not that of the search \(fingerprint \w{12}, now \w{12}\): validation split: examples changed 1 \(2\.png\)$/,
+    );
   });
 
   it("ends its process when the client cancels, and when the client's deadline passes", async () => {

@@ -1,5 +1,6 @@
 import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
+import { recordedData } from "../../shared/events/recordedData";
 import type { Objects } from "../../shared/events/objects";
 import { isToken } from "../../shared/events/subjects";
 import type { FormFlags } from "../../shared/evaluation/form";
@@ -128,7 +129,7 @@ async function modelAndData(
   { model, searchId, inherited, form, seed }: EvaluateNetworkRequest,
   given: DatasetSpec | undefined,
   signal: AbortSignal,
-): Promise<Pick<ModelOnData, "model" | "dataset" | "seed" | "classes">> {
+): Promise<Pick<ModelOnData, "model" | "dataset" | "seed" | "classes" | "recorded">> {
   if (given && model.length > 0) return { model, dataset: given, seed: seed ?? 1 };
   const history = await historyOnce(bus, searchId, 0, signal);
   const request = { searchId, inputHeight: 0, inputWidth: 0, inherited, form };
@@ -138,7 +139,7 @@ async function modelAndData(
     throw new LatheError("NOT_FOUND", `search "${searchId}" does not exist`);
   const { spec, space } = resolve(created.data.spec);
   const own = { dataset: given ?? spec.dataset, seed: seed ?? spec.seed };
-  return { model: bytes, ...own, ...(!given && { classes: space.classes }) };
+  return { model: bytes, ...own, recorded: recordedData(history), ...(!given && { classes: space.classes }) };
 }
 
 /**
@@ -182,7 +183,7 @@ function formOf({ inputHeight, inputWidth, layout, scale, mean, std, output }: E
   };
 }
 
-function answerOf({ form, size, names, scores, note }: ModelEvaluation): NetworkEvaluation {
+function answerOf({ form, size, names, scores, note, dataChange }: ModelEvaluation): NetworkEvaluation {
   const { input, type, layout, output, scale, mean, std } = form;
   return {
     miou: scores.miou,
@@ -202,5 +203,6 @@ function answerOf({ form, size, names, scores, note }: ModelEvaluation): Network
       inputWidth: form.size?.width ?? 0,
     },
     note: note ?? "",
+    dataChange: dataChange ?? "",
   };
 }

@@ -23,7 +23,7 @@ import {
   SupernetConverged,
   type NetworkKept,
 } from "../../shared/proto/lathe/v1/events";
-import { DecidedBy, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { DatasetFigures, DecidedBy, SplitFigures, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { macsTable } from "../../shared/space/cost";
 import { derive } from "../../shared/space/genotype";
 import { initialArchitecture } from "../../shared/space/groups";
@@ -145,6 +145,23 @@ describe("of a search that was cancelled, the keeper", () => {
     expect(await onnxMiou(await artifacts.get(event.onnx!), spec, event.genotype!)).toBeCloseTo(
       event.validationMiou,
       6,
+    );
+  });
+
+  it("says that the data it evaluates on is not that of the first epoch", async () => {
+    const read = (sha256: string): Partial<DatasetFigures> => ({
+      sha256,
+      validation: SplitFigures.fromPartial({ sha256 }),
+    });
+    const id = await cancelledSearch(async (search) => {
+      const first = await epoch(search, 1);
+      Object.assign(first.data, { dataset: DatasetFigures.fromPartial(read("ab".repeat(32))) });
+      return [first];
+    });
+    const { dataChange, phase } = await kept(id);
+    expect(phase).toBe("train");
+    expect(dataChange).toMatch(
+      /^the data is not that of the first epoch \(fingerprint abababababab, now [0-9a-f]{12}\): /,
     );
   });
 

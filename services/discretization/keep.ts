@@ -106,9 +106,20 @@ function retrained(
 
 function cut(phase: "train" | "derive", epoch: number, event: ArchitectureDerived, what: string): NetworkKept {
   const { genotype, decidedBy, supernetMiou, discreteMiou: validationMiou, miouClasses, figures, costRatio } = event;
-  const { onnx, weights } = event;
+  const { onnx, weights, dataChange } = event;
   const message = `${what}, ${at(validationMiou)}`;
-  const found = { genotype, decidedBy, supernetMiou, validationMiou, miouClasses, figures, costRatio, onnx, weights };
+  const found = {
+    dataChange,
+    genotype,
+    decidedBy,
+    supernetMiou,
+    validationMiou,
+    miouClasses,
+    figures,
+    costRatio,
+    onnx,
+    weights,
+  };
   return NetworkKept.fromPartial({ phase, epoch, ...found, message });
 }
 

@@ -150,6 +150,21 @@ describe("the profile queue", () => {
     expect((await counted("nas_latency_model_error_ratio")).join()).toMatch(/\{device="cpu"\} \d/);
   });
 
+  it("measures a genotype with the head of its result, once for each number", async () => {
+    const id = await newSearch();
+    const genotype = largestGenotype(space);
+    await queue(id, "architecture-1", { genotype, pyramidChannels: 4, number: 1, profiling });
+    const { data } = await told(id, "architecture.measured");
+    expect(data).toMatchObject({
+      number: 1,
+      latency: { deviceClass: "cpu", inputHeight: 32, inputWidth: 64, runs: 6 },
+    });
+    await queue(id, "architecture-1-1", { genotype, pyramidChannels: 4, number: 1, profiling });
+    await queue(id, "architecture-2", { genotype, pyramidChannels: 0, number: 2, profiling });
+    await until(async () => (await names(id)).length === 3);
+    expect(await names(id)).toEqual(["search.created", "architecture.measured", "architecture.measured"]);
+  });
+
   it("fails work that a repetition cannot help, with a reason", async () => {
     const [gone, empty, foreign] = await Promise.all([newSearch(), newSearch(), newSearch()]);
     await queue(gone, "network", { onnx: { object: `${gone}/0/network.onnx` }, profiling });

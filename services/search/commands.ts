@@ -10,6 +10,7 @@ import { macsTable } from "../../shared/space/cost";
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { withShare } from "../../shared/spec/target";
+import { nextBranch, type NewBranch } from "./branches";
 import { isEnded, type SearchRecord } from "./record";
 import { refusedTarget } from "./target";
 
@@ -24,7 +25,9 @@ export interface Host {
 type AnyWork = { [K in WorkKind]: WorkRequest<K> }[WorkKind];
 
 /** The next command of a search. A record with this id in `issued` has carried it out. */
-export type Command = { id: string } & ({ do: "work"; work: AnyWork } | { do: "publish"; event: LatheEvent });
+export type Command = { id: string } & (
+  { do: "work"; work: AnyWork } | { do: "publish"; event: LatheEvent } | { do: "branch"; branch: NewBranch }
+);
 
 type Step = (record: SearchRecord, host: Host) => Command | undefined;
 
@@ -48,7 +51,8 @@ export function nextCommand(record: SearchRecord, host: Host): Command | undefin
   if (search.lastSequence === 0) return undefined;
   if (search.state === SearchState.SEARCH_STATE_CANCELLED) return keep(record);
   if (isEnded(search)) return undefined;
-  const failure = record.failure ?? refusedTarget(search, costTable);
+  const refused = refusedTarget(search, costTable);
+  const failure = record.failure ?? (refused && { phase: "profile", reason: refused.reason, message: refused.message });
   if (failure) {
     const { resumptions: resumption } = search;
     const event: LatheEvent = { type: "search.failed", data: { ...failure, resumption } };
@@ -66,8 +70,10 @@ function train(record: SearchRecord): Command {
   return { id: `train:${resumption}`, do: "work", work: { searchId, kind: "train", ordinal: resumption, data } };
 }
 
-/** Derives the network. One that a latency is asked of is measured then, and repaired while it misses the target. */
+/** Begins the searches that branch off, then derives the network. One that a latency is asked of is measured then, and repaired while it misses the target. */
 function settle(record: SearchRecord): Command {
+  const branch = nextBranch(record);
+  if (branch) return { id: `branch:${branch.branched.number}`, do: "branch", branch };
   const { "architecture.derived": derived, "architecture.measured": measured = 0 } = record.ordinals;
   if (derived === undefined) return derive(record);
   const repaired = record.ordinals["architecture.repaired"] ?? 0;

@@ -2,10 +2,12 @@ import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { historyOnce } from "../../shared/events/history";
 import { listSubjects } from "../../shared/events/jetstream";
+import type { Announcement } from "../../shared/events/presence";
 import { publishEvent } from "../../shared/events/publisher";
 import { WORK_STREAM } from "../../shared/events/subjects";
 import { resolve } from "../../shared/spec/resolve";
 import { startTestBus } from "../../shared/testing/bus";
+import { announceDevice } from "../../shared/testing/devices";
 import type { TestNats } from "../../shared/testing/nats";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { Projection } from "./projection";
@@ -16,10 +18,13 @@ const died = new Error("the process died here");
 
 let nats: TestNats;
 let bus: Bus;
+let presence: Announcement;
 beforeAll(async () => {
   ({ nats, bus } = await startTestBus());
+  presence = await announceDevice(bus);
 });
 afterAll(async () => {
+  await presence?.stop();
   await bus?.drain();
   await nats?.stop();
 });

@@ -1,11 +1,11 @@
 import type { Bus } from "../../shared/events/bus";
 import { classesOf, serves, Workers } from "../../shared/events/presence";
 import { publishEvent } from "../../shared/events/publisher";
-import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
+import { SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { refuse } from "../../shared/space/validate";
-import { aliveOnly, deviceNotServed, threadViolations } from "../../shared/spec/deviceClass";
+import { aliveOnly, deviceNotServed, isUnserved, threadViolations } from "../../shared/spec/deviceClass";
 import type { ResolvedSpec } from "../../shared/spec/presets";
 import { targetSeconds } from "../../shared/spec/target";
 import { CLIENT_RETRY_MS } from "./projection";
@@ -26,16 +26,17 @@ export class Devices {
 
   /**
    * FAILED_PRECONDITION (DEVICE_NOT_SERVED) where no live worker serves the class of a spec, unless there is no worker at all and the search
-   * may wait for one; INVALID_ARGUMENT where it asks for more threads than the worker with the fewest logical cores has.
+   * may wait for one: then the answer is false. INVALID_ARGUMENT where it asks for more threads than the worker with the fewest logical cores has.
    */
-  async requireServed({ profiling: { deviceClass, threads } }: ResolvedSpec, mayWait: boolean): Promise<void> {
+  async requireServed({ profiling: { deviceClass, threads } }: ResolvedSpec, mayWait: boolean): Promise<boolean> {
     const all = await this.workers.alive();
-    if (mayWait && all.length === 0) return;
+    if (mayWait && all.length === 0) return false;
     const found = all.some(serves(deviceClass)) ? all : await this.workers.serving(deviceClass);
     const own = found.filter(serves(deviceClass));
     if (own.length === 0) throw deviceNotServed(deviceClass, classesOf(found));
     const cores = Math.min(...own.map(({ figures }) => figures?.cpu?.cores ?? Infinity));
     refuse("INVALID_SPEC", "spec", threadViolations(threads, cores, deviceClass));
+    return true;
   }
 
   /** Ids of the searches that know another state of their class than that of now. */
@@ -80,6 +81,9 @@ export function concerns(search: Search): boolean {
   return !isEnded(search) && (isWaiting(search) || (goesOn && Boolean(measures)));
 }
 
+/** Whether nothing works on a search, because no worker of its class is there to measure. */
+export const waitsForDevice = (search: Search): boolean => isWaiting(search) && MEASURED.has(search.phase);
+
 /** Whether a search as its client wrote it may begin without any latency worker: it names no class, and needs one only at its end. */
 export function mayWait(spec: SearchSpec | undefined): boolean {
   const { cost, profiling } = spec ?? {};
@@ -87,7 +91,7 @@ export function mayWait(spec: SearchSpec | undefined): boolean {
   return !profiling?.deviceClass && !cost?.device && !byLatency;
 }
 
-const classOf = ({ spec }: Search): string => spec?.profiling?.deviceClass || "cpu";
+/** The device class that a search asks for. */
+export const classOf = ({ spec }: Search): string => spec?.profiling?.deviceClass || "cpu";
 
-const isWaiting = ({ conditions }: Search): boolean =>
-  conditions.some(({ type, status }) => type === "Device" && status === ConditionStatus.CONDITION_STATUS_FALSE);
+const isWaiting = ({ conditions }: Search): boolean => conditions.some(isUnserved);

@@ -2,7 +2,7 @@ import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { HealthAlarmRaised, NetworkKept } from "../../shared/proto/lathe/v1/events";
 import { DecidedBy, HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
-import { AlgorithmKind, HealthPolicy, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, CostSpec, HealthPolicy, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { largestGenotype } from "../../shared/space/genotype";
 import { resolve, specDigest } from "../../shared/spec/resolve";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
@@ -41,7 +41,7 @@ export function whole(overrides: Partial<SearchSpec> = {}): LatheEvent[] {
 }
 
 export const s = search();
-export const latency = { cost: { metric: CostMetric.COST_METRIC_LATENCY } };
+export const latency = { cost: CostSpec.fromPartial({ metric: CostMetric.COST_METRIC_LATENCY }) };
 export const bare = { retraining: { epochs: 0 } };
 export const genotype = largestGenotype(s.space);
 

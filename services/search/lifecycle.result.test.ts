@@ -1,5 +1,5 @@
 import type { LatheEvent } from "../../shared/events/catalog";
-import { OperatorsProfiled } from "../../shared/proto/lathe/v1/events";
+import { OperatorsProfiled, type NetworkKept } from "../../shared/proto/lathe/v1/events";
 import { macsTable } from "../../shared/space/cost";
 import { smallSpace } from "../../shared/testing/networks";
 import { DecidedBy, EpochHealth, HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
@@ -10,7 +10,9 @@ import { nextCommand } from "./commands";
 import { project, projectAll } from "./lifecycle";
 import { recordCodec, type SearchRecord } from "./record";
 import {
+  cancelled,
   host,
+  kept,
   start,
   stored,
   search,
@@ -300,6 +302,10 @@ describe("the health of a search", () => {
     const { search: cut } = after(s.epoch(1), s.converged, { type: "architecture.derived", data: derived });
     expect(cut.conditions.find(({ type }) => type === "Data")).toMatchObject({ ...data, message: "other files" });
     expect(cut.result).toMatchObject({ dataChange: "other files", genotype: s.derived.data.genotype });
+    const keeping = { ...(kept.data as NetworkKept), dataChange: "files gone" };
+    const { search: over } = after(s.epoch(1), cancelled, { type: "network.kept", data: keeping });
+    expect(over.conditions).toContainEqual(expect.objectContaining({ ...data, message: "files gone" }));
+    expect(over.result).toMatchObject({ dataChange: "files gone", discreteMiou: 0.25 });
   });
 
   it("stays true on a plateau", () => {

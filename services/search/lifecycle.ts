@@ -53,6 +53,9 @@ const { CONDITION_STATUS_TRUE: TRUE, CONDITION_STATUS_FALSE: FALSE } = Condition
 
 const RULES: { [N in EventName]: Rule<N> } = {
   "search.created": () => ({}),
+  "search.branched": ({ search }, { branch }) => ({
+    search: branch ? result(search, { branches: [...(search.result?.branches ?? []), branch] }) : {},
+  }),
   "search.paused": ({ search }, { reason, message = "" }, time) => ({
     search: {
       state: SearchState.SEARCH_STATE_PAUSED,
@@ -68,8 +71,9 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ? condition(search, "Device", TRUE, "DEVICE_SERVED", message, time)
       : condition(search, "Device", FALSE, "DEVICE_NOT_SERVED", message, time),
   }),
-  "network.kept": ({ search, costTable }, data, time) =>
-    data.genotype
+  "network.kept": ({ search: before, costTable }, data, time) => {
+    const search = { ...before, ...otherData(before, data.dataChange, time) };
+    return data.genotype
       ? {
           search: {
             ...condition(search, "Kept", TRUE, "KEPT", data.message, time),
@@ -77,7 +81,8 @@ const RULES: { [N in EventName]: Rule<N> } = {
             ...artifacts(search, data.onnx, data.weights, data.deploy),
           },
         }
-      : { search: condition(search, "Kept", FALSE, data.reason, data.message, time) },
+      : { search: condition(search, "Kept", FALSE, data.reason, data.message, time) };
+  },
   "search.failed": ({ search }, { reason, message, resumption }, time) => {
     if (resumption < search.resumptions) return {};
     const because = condition(search, "Failed", TRUE, reason, message, time);

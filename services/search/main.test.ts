@@ -103,7 +103,8 @@ describe("the process of a service", () => {
     await nats.restart();
     await becomes(200);
     expect((await api.getSearch({ searchId: search!.id })).search?.id).toBe(search!.id);
-    // No latency worker is alive: a search that names its class is refused, one that needs a worker only at its end has begun.
+    // No latency worker is alive: one that needs a worker only at its end has begun and says so, a search that names its class is refused.
+    expect(search?.conditions).toMatchObject([{ type: "Device", reason: "DEVICE_NOT_SERVED" }]);
     const named = api.startSearch({ spec: tinySpec({ profiling: { deviceClass: "cpu" } }), requestId: "" });
     await expect(named).rejects.toMatchObject({
       reason: "DEVICE_NOT_SERVED",

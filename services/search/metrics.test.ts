@@ -1,6 +1,11 @@
 import type { LatheEvent } from "../../shared/events/catalog";
 import { createMetrics } from "../../shared/process/metrics";
-import { HealthAlarmRaised, type EpochCompleted } from "../../shared/proto/lathe/v1/events";
+import {
+  DeviceAvailabilityChanged,
+  HealthAlarmRaised,
+  NetworkKept,
+  type EpochCompleted,
+} from "../../shared/proto/lathe/v1/events";
 import { HealthAlarmKind, Removal } from "../../shared/proto/lathe/v1/result";
 import { SearchState } from "../../shared/proto/lathe/v1/search";
 import type { Dimension } from "../../shared/proto/lathe/v1/space";
@@ -172,5 +177,76 @@ describe("metrics of searches", () => {
       'nas_train_losses_not_finite_total{phase="search"} 2',
       'nas_train_losses_not_finite_total{phase="retraining"} 1',
     ]);
+  });
+
+  it("count the searches that wait for a latency worker by class, of which a process names twenty", async () => {
+    const { registry, created, takeIn, search, observed } = observe();
+    const classed = (deviceClass: string) => ({ profiling: { ...spec.profiling, deviceClass } });
+    const told = (available: boolean, number: number): LatheEvent => ({
+      type: "device.availability.changed",
+      data: DeviceAvailabilityChanged.fromPartial({ number, available, message: "waits" }),
+    });
+    const shown = async () =>
+      (await textOf(registry, "nas_search_waiting{")).map((line) => line.replace(/^.*device_class="(.*)"\}/, "$1"));
+    expect(await shown()).toEqual(["cpu 0"]);
+    for (let n = 0; n < 3; n++) {
+      created(`s-${n}`, classed(n < 2 ? "cuda" : "cpu"));
+      if (n > 0) takeIn(`s-${n}`, told(false, 1));
+    }
+    expect(await shown()).toEqual(["cpu 1", "cuda 1"]);
+    takeIn("s-0", told(false, 1));
+    takeIn("s-2", told(true, 2));
+    expect(await shown()).toEqual(["cpu 0", "cuda 2"]);
+    takeIn("s-0", { type: "search.paused", data: {} });
+    observed.show({ ...search("s-1"), state: SearchState.SEARCH_STATE_CANCELLED });
+    expect(await shown()).toEqual(["cpu 0", "cuda 0"]);
+    for (let n = 0; n < 50; n++) {
+      created(`s-c${n}`, classed(`class-${n}`));
+      takeIn(`s-c${n}`, told(false, 1));
+    }
+    const lines = await shown();
+    expect(lines).toHaveLength(21);
+    expect(lines.at(-1)).toBe("other 32");
+  });
+
+  it("have no time of the last progress while a search waits for a latency worker", async () => {
+    const { registry, created, takeIn } = observe();
+    const told = (available: boolean, number: number): LatheEvent => ({
+      type: "device.availability.changed",
+      data: DeviceAvailabilityChanged.fromPartial({ number, available, message: "waits" }),
+    });
+    const silence = async () => (await textOf(registry, "nas_search_last_progress")).map((line) => line.split(" ")[1]);
+    created("s-a");
+    // It goes on until its measurement.
+    takeIn("s-a", told(false, 1), 10);
+    takeIn("s-a", made.epoch(1), 20);
+    expect(await silence()).toEqual(["20"]);
+    for (const event of [made.converged, made.derived, made.retrained(1), made.trained]) takeIn("s-a", event, 30);
+    expect(await silence()).toEqual([]);
+    takeIn("s-a", told(true, 2), 40);
+    expect(await silence()).toEqual(["40"]);
+  });
+
+  it("count the data change of a derivation, which has no alarm", async () => {
+    const { registry, created, takeIn } = observe();
+    created("s-a");
+    const counted = async () => (await textOf(registry, 'alarms_total{kind="data_changed"')).map((line) => line.at(-1));
+    takeIn("s-a", made.epoch(1));
+    takeIn("s-a", made.converged);
+    takeIn("s-a", made.derived);
+    expect(await counted()).toEqual(["0"]);
+    created("s-b");
+    takeIn("s-b", made.converged);
+    takeIn("s-b", { ...made.derived, data: { ...made.derived.data, dataChange: "files changed" } });
+    expect(await counted()).toEqual(["1"]);
+    // A network that is kept of a cancelled search is derived, too.
+    created("s-c");
+    for (const event of [
+      made.epoch(1),
+      { type: "search.cancelled", data: { reason: "" } },
+      { type: "network.kept", data: NetworkKept.fromPartial({ dataChange: "files changed" }) },
+    ] as LatheEvent[])
+      takeIn("s-c", event);
+    expect(await counted()).toEqual(["2"]);
   });
 });

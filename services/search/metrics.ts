@@ -7,7 +7,9 @@ import { Dimension } from "../../shared/proto/lathe/v1/space";
 import { valuesOf, enumWord } from "../../shared/spec/bounds";
 import { alarmReason } from "../../shared/spec/health";
 import { PHASES, TRAININGS, trainingOfWork } from "../../shared/spec/phases";
+import { waitsForDevice } from "./devices";
 import { ENDS, isEnd, isEnded } from "./record";
+import { showWaiting } from "./waitingMetric";
 
 /** "succeeded" for "search.succeeded". */
 const outcomeOf = (type: string) => type.slice("search.".length);
@@ -63,13 +65,14 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
   /** The searches that have not ended, by id, as they were last shown. */
   const active = new Map<string, Search>();
   metrics.gauge("nas_search_active", "Searches that have not ended.", [], (gauge) => gauge.set(active.size));
+  showWaiting(metrics, () => active.values());
   const gauge = <L extends string>(name: string, help: string, labels: readonly L[] = []) =>
     metrics.gauge(name, help, ["search_id", ...labels]);
   const phase = gauge("nas_search_phase", "1 for the phase that the search is in, else 0.", ["phase"]);
   const state = gauge("nas_search_state", "1 for the state that the search is in, else 0.", ["state"]);
   const progress = gauge(
     "nas_search_last_progress_timestamp_seconds",
-    "Last sign of life of a worker of the search, Unix time; none while the search is paused or waits for a trainer.",
+    "Last sign of life of a worker of the search, Unix time; none while the search is paused or waits for a trainer or a latency worker.",
   );
   const done = gauge("nas_search_epochs_done_ratio", "Share of the epochs that are done.", ["phase"]);
   const loss = gauge("nas_train_loss", "Mean loss of the newest epoch.", ["term"]);
@@ -133,7 +136,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
         phase.set({ search_id, phase: enumWord(SearchPhase, "SEARCH_PHASE_", each) }, each === search.phase ? 1 : 0);
       setState(search_id, search.state);
       const queued = search.phase === SearchPhase.SEARCH_PHASE_RETRAINING && search.retrainingEpoch === 0;
-      if (queued || search.state !== SearchState.SEARCH_STATE_RUNNING) progress.remove({ search_id });
+      if (queued || waitsForDevice(search) || search.state !== SearchState.SEARCH_STATE_RUNNING)
+        progress.remove({ search_id });
       // Taken over from a process that is gone: its silence begins now.
       else if (!known) this.signOfLife(search_id, new Date());
       target.set({ search_id }, search.spec?.cost?.target ?? 0);
@@ -177,7 +181,8 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       // The event that creates a search is no sign of life: no worker published it.
       else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.signOfLife(searchId, time);
       if (isEnd(event.type)) outcomes.inc({ outcome: outcomeOf(event.type) });
-      if (event.type === "health.alarm.raised") alarms.inc({ kind: alarmReason(event.data.kind).toLowerCase() });
+      const alarm = alarmOf(event);
+      if (alarm !== undefined) alarms.inc({ kind: alarmReason(alarm).toLowerCase() });
       const phaseNotFinite = lossNotFinite(event);
       if (phaseNotFinite !== undefined) notFinite.inc({ phase: phaseNotFinite });
       if (event.type === "epoch.completed" && event.data.metrics)
@@ -207,13 +212,21 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     },
     signOfLife(searchId, at) {
       const search = active.get(searchId);
-      // A trainer that is being stopped still reports its last step.
-      if (!search || search.state === SearchState.SEARCH_STATE_PAUSED) return;
+      // A trainer that is being stopped still reports its last step. The event that no worker is there is no sign of one.
+      if (!search || search.state === SearchState.SEARCH_STATE_PAUSED || waitsForDevice(search)) return;
       progress.set({ search_id: searchId }, at.getTime() / 1000);
       // The record of a pending search changes with its first epoch.
       setState(searchId, SearchState.SEARCH_STATE_RUNNING);
     },
   };
+}
+
+/** The alarm that an event raises. A derivation has no alarm of its own: it says in its event that it read other data. */
+function alarmOf(event: LatheEvent): HealthAlarmKind | undefined {
+  if (event.type === "health.alarm.raised") return event.data.kind;
+  const derives = event.type === "architecture.derived" || event.type === "network.kept";
+  const isChanged = derives && event.data.dataChange !== "";
+  return isChanged ? HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED : undefined;
 }
 
 /** An event that a failure has delayed is still recognised as new while at most this many later events have been counted. */

@@ -15,7 +15,8 @@ import { begun } from "./changes";
 import { nextCommand, type Command, type Host } from "./commands";
 import { projectAll } from "./lifecycle";
 import { placeCodec, placeOf, type Place } from "./list";
-import { isComplete, isEnded, recordCodec, type SearchRecord } from "./record";
+import type { NewBranch } from "./branches";
+import { isComplete, isEnded, newRecord, recordCodec, type SearchRecord } from "./record";
 
 /** A client waits 30 s in all, with up to five calls and some 9 s of pauses; the reason of a failure must come before. */
 export const CLIENT_RETRY_MS = 3_500;
@@ -151,8 +152,8 @@ export class Projection {
   }
 
   /** Publishes search.created, once however often it is called. */
-  async announce({ search, specSha256 }: SearchRecord): Promise<void> {
-    const data = { spec: search.spec, space: search.space, specSha256 };
+  async announce({ search, specSha256, origin }: SearchRecord): Promise<void> {
+    const data = { spec: search.spec, space: search.space, specSha256, ...(origin && { origin }) };
     await publishEvent(
       this.bus,
       search.id,
@@ -194,8 +195,16 @@ export class Projection {
   }
 
   private async carryOut(searchId: string, command: Command): Promise<void> {
-    if (command.do === "publish") await publishEvent(this.bus, searchId, command.event);
+    if (command.do === "branch") await this.branch(searchId, command.branch);
+    else if (command.do === "publish") await publishEvent(this.bus, searchId, command.event);
     else await publishWork(this.bus, command.work as WorkRequest<WorkKind>);
+  }
+
+  /** Creates a search that starts from the supernet of another one. Safe to repeat. */
+  private async branch(originId: string, { id, created, branched }: NewBranch): Promise<void> {
+    await this.change(id, (known) => (known ? undefined : newRecord(id, created, new Date())));
+    await this.current(id);
+    await publishEvent(this.bus, originId, { type: "search.branched", data: branched });
   }
 }
 

@@ -1,17 +1,21 @@
 import type { EventName, JsonCodec } from "../../shared/events/catalog";
-import { SearchCreated, SearchFailed } from "../../shared/proto/lathe/v1/events";
-import { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { SearchCreated, SearchFailed, SupernetOrigin } from "../../shared/proto/lathe/v1/events";
+import { ArtifactRef, TargetFigures } from "../../shared/proto/lathe/v1/result";
 import { Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric, CostTable } from "../../shared/proto/lathe/v1/space";
 import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
 import { log10Size } from "../../shared/space/size";
+import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
+import { targetSeconds } from "../../shared/spec/target";
 
 /** The stored state of a search: the part that clients see, and the input of the next work item. */
 export interface SearchRecord {
   search: Search;
   /** SHA-256 of the resolved spec's canonical JSON. */
   specSha256: string;
+  /** The search from whose supernet this one starts. */
+  origin: SupernetOrigin | undefined;
   /** Costs of the measured operators; undefined where MACs are the cost. */
   costTable: CostTable | undefined;
   /** The discrete network with inherited weights. */
@@ -29,12 +33,24 @@ export interface SearchRecord {
 
 /** Writes a record as a Search in proto3 JSON, with the rest of the record in one more field, which readers of Search skip. */
 export const recordCodec: JsonCodec<SearchRecord> = {
-  toJSON: ({ search, specSha256, costTable, derivedOnnx, derivedWeights, networkOnnx, failure, ordinals, issued }) => ({
+  toJSON: ({
+    search,
+    specSha256,
+    origin,
+    costTable,
+    derivedOnnx,
+    derivedWeights,
+    networkOnnx,
+    failure,
+    ordinals,
+    issued,
+  }) => ({
     ...(Search.toJSON(search) as object),
     next: {
       specSha256,
       issued,
       told: ordinals,
+      ...(origin && { origin: SupernetOrigin.toJSON(origin) }),
       ...(costTable && { costTable: CostTable.toJSON(costTable) }),
       ...(derivedOnnx && { derivedOnnx: ArtifactRef.toJSON(derivedOnnx) }),
       ...(derivedWeights && { derivedWeights: ArtifactRef.toJSON(derivedWeights) }),
@@ -49,6 +65,7 @@ export const recordCodec: JsonCodec<SearchRecord> = {
     return {
       search: Search.fromJSON(object),
       specSha256: text(next["specSha256"]),
+      origin: read(SupernetOrigin, "origin"),
       costTable: read(CostTable, "costTable"),
       derivedOnnx: read(ArtifactRef, "derivedOnnx"),
       derivedWeights: read(ArtifactRef, "derivedWeights"),
@@ -62,9 +79,12 @@ export const recordCodec: JsonCodec<SearchRecord> = {
 
 const text = (value: unknown) => (typeof value === "string" ? value : "");
 
-/** The record of a new search. It begins with retraining where the network is given, with profiling where latency is the cost. */
+/**
+ * The record of a new search. It begins with retraining where the network is given, with the derivation where the supernet of another search
+ * is, and with profiling where latency is the cost.
+ */
 export function newRecord(id: string, created: SearchCreated, time: Date, requestId = ""): SearchRecord {
-  const { spec, space, specSha256 } = created;
+  const { spec, space, specSha256, origin } = created;
   const given = givenGenotype(spec);
   // A given network is not searched, so the result has no size of a space.
   const searched = given === undefined ? space : undefined;
@@ -79,12 +99,15 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
         state: SearchState.SEARCH_STATE_PENDING,
         phase: given
           ? SearchPhase.SEARCH_PHASE_RETRAINING
-          : measured
-            ? SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS
-            : SearchPhase.SEARCH_PHASE_SEARCHING,
+          : origin
+            ? SearchPhase.SEARCH_PHASE_DERIVING
+            : measured
+              ? SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS
+              : SearchPhase.SEARCH_PHASE_SEARCHING,
         candidatesLeft: shrinks ? candidatesLeft(start) : 0,
         result: {
           ...(given && { genotype: given }),
+          ...(origin && { target: originalTarget(spec, origin) }),
           log10SpaceStart: searched ? log10Size(searched) : 0,
           candidatesStart: start ? candidatesLeft(start) : 0,
           candidatesLeft: shrinks ? candidatesLeft(start) : 0,
@@ -97,7 +120,8 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
       updatedAt: time,
     },
     specSha256,
-    costTable: undefined,
+    origin,
+    costTable: origin?.costTable,
     derivedOnnx: undefined,
     derivedWeights: undefined,
     networkOnnx: undefined,
@@ -105,6 +129,15 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
     ordinals: {},
     issued: "",
   };
+}
+
+/** The target of a branch: what its origin has measured is not measured again. */
+function originalTarget(
+  spec: SearchSpec | undefined,
+  { smallestSeconds, largestSeconds }: SupernetOrigin,
+): TargetFigures {
+  const bounds = { smallestSeconds, largestSeconds };
+  return TargetFigures.fromPartial({ targetSeconds: targetSeconds(spec?.cost) ?? 0, ...bounds });
 }
 
 /** The events that end a search, and the state that each leaves it in. */

@@ -16,7 +16,7 @@ export function searchService(bus: Bus, projection: Projection, maxSearches: num
   const searches = new Searches(bus, projection, maxSearches);
   const feeds = new Feeds(bus, projection);
   return service(SearchServiceService, {
-    startSearch: async (request) => ({ search: await searches.start(request) }),
+    startSearch: async (request) => ({ search: await searches[request.validateOnly ? "check" : "start"](request) }),
     getSearch: async ({ searchId }) => ({ search: (await projection.get(validateSearchId(searchId))).search }),
     listSearches: async (request) => searches.list(request),
     listParetoFronts: (request) => listParetoFronts(projection, request),

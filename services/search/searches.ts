@@ -18,7 +18,7 @@ import { Admission } from "./admission";
 import { page } from "./list";
 import { Devices, mayWait } from "./devices";
 import { CLIENT_RETRY_MS, type Projection } from "./projection";
-import { isEnded, newRecord, stateName } from "./record";
+import { isEnded, newRecord, stateName, type SearchRecord } from "./record";
 import { validateStart } from "./validate";
 
 /** The search that a request id has started, and the digest of its spec. */
@@ -50,22 +50,31 @@ export class Searches {
   async start(request: StartSearchRequest): Promise<Search> {
     const { spec, space, requestId } = validateStart(request);
     const { waitForDevice = false } = request;
+    const mayBegin = waitForDevice || mayWait(request.spec);
     const specSha256 = specDigest(spec);
     const fresh: Claim = { searchId: newSearchId(), specSha256 };
-    const store = async () => {
+    // A search that begins though its worker is not there says so from its start.
+    const store = async (saysSo: boolean) => {
       const searchId = await this.claim(requestId, fresh);
       const created = newRecord(searchId, { spec, space, specSha256 }, new Date(), requestId);
       await this.projection.change(searchId, (current) => (current ? undefined : created));
       const record = await this.projection.current(searchId);
-      if (!waitForDevice || !(await this.devices.tell(record))) return record.search;
+      if (!saysSo || !(await this.told(record))) return record.search;
       return (await this.projection.current(searchId)).search;
     };
     const isRepetition = requestId !== "" && (await this.claims.get(requestId)) !== undefined;
-    if (isRepetition) return store();
+    if (isRepetition) return store(mayBegin);
     // Without room in the store, that is the reason of the refusal.
-    if (!waitForDevice && this.bus.room.fault() === undefined)
-      await this.devices.requireServed(spec, mayWait(request.spec));
-    return this.admission.admit(fresh.searchId, store);
+    const isAsked = !waitForDevice && this.bus.room.fault() === undefined;
+    const isServed = isAsked && (await this.devices.requireServed(spec, mayBegin));
+    return this.admission.admit(fresh.searchId, () => store(mayBegin && !isServed));
+  }
+
+  /** Refuses what `start` would refuse, but for a lack of room, and stores nothing. A request id that has started a search passes. */
+  async check(request: StartSearchRequest): Promise<undefined> {
+    const { spec, requestId } = validateStart(request);
+    const isRepetition = requestId !== "" && (await this.claims.get(requestId)) !== undefined;
+    if (!request.waitForDevice && !isRepetition) await this.devices.requireServed(spec, mayWait(request.spec));
   }
 
   /** A page of the list, as ListSearches gives it; only the records of the page are read. */
@@ -121,6 +130,19 @@ export class Searches {
     await purgeSearch(this.bus, searchId);
     await this.projection.places.delete(searchId);
     await this.projection.records.delete(searchId);
+  }
+
+  /** Tells a search whether its class is served; returns whether that was news. It has begun, so an outage does not fail its start. */
+  private async told(record: SearchRecord): Promise<boolean> {
+    try {
+      return await this.devices.tell(record);
+    } catch (error) {
+      this.bus.logger.warn("a search could not be told whether its device class is served", {
+        searchId: record.search.id,
+        error,
+      });
+      return false;
+    }
   }
 
   /** The id of the search that a request id has started, or the fresh one; ALREADY_EXISTS where it has started another spec. */

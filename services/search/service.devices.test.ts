@@ -6,7 +6,7 @@ import { CostMetric } from "../../shared/proto/lathe/v1/space";
 import { announceDevice } from "../../shared/testing/devices";
 import { tinySpec } from "../../shared/testing/searches";
 import { until } from "../../shared/testing/until";
-import { api, bus, cases, failure, made, publish, watchAll } from "./service.fixture";
+import { api, bus, cases, failure, made, publish, watchAll, withoutWorkers } from "./service.fixture";
 
 const byLatency = { metric: CostMetric.COST_METRIC_LATENCY };
 const on = (deviceClass: string, more: Parameters<typeof tinySpec>[0] = {}) =>
@@ -76,6 +76,23 @@ describe("a search on a device class without a worker", () => {
     expect(cases(await watchAll(id)).slice(0, 4)).toEqual(told);
   });
 
+  it("is checked without a start where only that is asked for", async () => {
+    const before = await count();
+    const asked = (deviceClass: string, more = {}) =>
+      api.startSearch({ spec: on(deviceClass), requestId: "checked", validateOnly: true, ...more });
+    expect(await failure(asked("cuda"))).toMatchObject({ reason: "DEVICE_NOT_SERVED" });
+    expect(await failure(asked("cpu", { spec: tinySpec({ training: { epochs: 0 } }) }))).toMatchObject({
+      reason: "INVALID_SPEC",
+    });
+    expect(await asked("cpu")).toEqual({ search: undefined });
+    expect(await asked("cuda", { waitForDevice: true })).toEqual({ search: undefined });
+    expect(await count()).toBe(before);
+    // A repetition of a start is none that a missing worker could refuse.
+    const { search } = await api.startSearch({ spec: on("cuda"), requestId: "checked", waitForDevice: true });
+    expect(await asked("cuda")).toEqual({ search: undefined });
+    await api.cancelSearch({ searchId: search!.id, reason: "" });
+  });
+
   it("says so when its worker goes while it is needed, and not before", async () => {
     const presence = await worker("rack-5");
     const { search } = await api.startSearch({
@@ -98,6 +115,23 @@ describe("a search on a device class without a worker", () => {
     await until(() => device(id), isServed(ConditionStatus.CONDITION_STATUS_TRUE));
     const { search: now } = await api.getSearch({ searchId: id });
     expect(now?.state).toBe(SearchState.SEARCH_STATE_RUNNING);
+  });
+
+  it("begins where no worker is alive at all if it names none, and says so from its start", async () => {
+    await withoutWorkers(async () => {
+      const macs = { cost: { metric: CostMetric.COST_METRIC_MACS }, retraining: { epochs: 0 } };
+      const { search } = await api.startSearch({ spec: tinySpec(macs), requestId: "" });
+      const id = search!.id;
+      const message =
+        "the search goes on until its measurement, and will wait for a latency worker of device class cpu: no latency worker is alive";
+      expect(search?.conditions).toMatchObject([
+        { type: "Device", status: ConditionStatus.CONDITION_STATUS_FALSE, reason: "DEVICE_NOT_SERVED", message },
+      ]);
+      await worker("cpu");
+      await until(() => device(id), isServed(ConditionStatus.CONDITION_STATUS_TRUE));
+      expect(await types(id)).toEqual(["search.created", "device.availability.changed", "device.availability.changed"]);
+      await api.cancelSearch({ searchId: id, reason: "" });
+    });
   });
 
   it("is refused for more threads than its workers have logical cores", async () => {

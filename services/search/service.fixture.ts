@@ -77,6 +77,16 @@ export async function withoutConsumer(body: () => Promise<void>): Promise<void> 
   }
 }
 
+/** Does something while no latency worker is alive, but for those that it starts itself. */
+export async function withoutWorkers(body: () => Promise<void>): Promise<void> {
+  await presence.stop();
+  try {
+    await body();
+  } finally {
+    presence = await announceDevice(bus);
+  }
+}
+
 export const failure = (run: Promise<unknown>): Promise<LatheError> =>
   run.then(
     () => Promise.reject(new Error("no failure")),

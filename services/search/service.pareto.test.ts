@@ -45,6 +45,27 @@ describe("ListParetoFronts", () => {
     ]);
   });
 
+  it("compares calibrated medians of one key of a device, and lets no unstable one dominate a stable one", async () => {
+    const labels = { pareto: "calibrated" };
+    const good = await succeeded({ miou: 0.5, ms: 30, calibratedMs: 10 }, labels);
+    const worse = await succeeded({ miou: 0.4, ms: 20, calibratedMs: 20 }, labels);
+    const shaky = await succeeded({ miou: 0.6, ms: 5, unstableBecause: ["busy"] }, labels);
+    const elsewhere = await succeeded({ miou: 0.9, ms: 1, key: "cd".repeat(32) }, labels);
+    const found = await fronts({ labels });
+    expect(found.fronts).toMatchObject([
+      {
+        conditions: { deviceKey: "ab".repeat(32) },
+        calibrationReferenceSeconds: 0.001,
+        points: [
+          { searchId: shaky, dominatedBy: "", unstableBecause: ["busy"] },
+          { searchId: good, dominatedBy: "", p50Seconds: 0.03, comparedSeconds: 0.01, calibrated: true },
+          { searchId: worse, dominatedBy: good },
+        ],
+      },
+      { conditions: { deviceKey: "cd".repeat(32) }, points: [{ searchId: elsewhere }] },
+    ]);
+  });
+
   it("reads the newest searches up to its limit, and says how many it has not read", async () => {
     const labels = { pareto: "limit" };
     const ids: string[] = [];

@@ -1,10 +1,12 @@
 import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
 import { purgeSubjects } from "../../shared/events/jetstream";
+import type { Announcement } from "../../shared/events/presence";
 import { publishEvent } from "../../shared/events/publisher";
 import { EVENTS_STREAM, recordSubject, searchFilter, SEARCHES_BUCKET } from "../../shared/events/subjects";
 import { resolve } from "../../shared/spec/resolve";
 import { startTestBus } from "../../shared/testing/bus";
+import { announceDevice } from "../../shared/testing/devices";
 import type { TestNats } from "../../shared/testing/nats";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { Projection } from "./projection";
@@ -15,12 +17,15 @@ const { converged } = workerEvents(resolve(tinySpec()).space);
 
 let nats: TestNats;
 let bus: Bus;
+let presence: Announcement;
 let projection: Projection;
 beforeEach(async () => {
   ({ nats, bus } = await startTestBus());
+  presence = await announceDevice(bus);
   projection = new Projection(bus, { latheVersion: "1", nodeVersion: "v22", platform: "linux x64", cpu: "a cpu" });
 });
 afterEach(async () => {
+  await presence?.stop();
   await bus?.drain();
   await nats?.stop();
 });

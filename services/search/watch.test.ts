@@ -1,11 +1,13 @@
 import { connect, type Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { historyOnce } from "../../shared/events/history";
+import type { Announcement } from "../../shared/events/presence";
 import { publishEvent } from "../../shared/events/publisher";
 import { LatheError } from "../../shared/process/errors";
 import { SearchServiceClient, SearchState } from "../../shared/proto/lathe/v1/search";
 import { resolve } from "../../shared/spec/resolve";
 import { quiet, startTestBus } from "../../shared/testing/bus";
+import { announceDevice } from "../../shared/testing/devices";
 import type { TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
@@ -19,6 +21,7 @@ const host = { latheVersion: "1.2.3", nodeVersion: "v20", platform: "linux x64",
 const made = workerEvents(resolve(tinySpec()).space);
 
 let nats: TestNats;
+let presence: Announcement;
 const buses: Bus[] = [];
 const replicas: TestRpc[] = [];
 
@@ -27,10 +30,12 @@ beforeAll(async () => {
   const first = await startTestBus();
   nats = first.nats;
   buses.push(first.bus, await connect({ url: nats.url, name: "second", logger: quiet }));
+  presence = await announceDevice(first.bus);
   for (const bus of buses) replicas.push(await startRpc([searchService(bus, new Projection(bus, host), 1_000)]));
 });
 afterAll(async () => {
   for (const rpc of replicas) await rpc.stop();
+  await presence?.stop();
   for (const bus of buses) await bus.drain();
   await nats?.stop();
 });

@@ -15,6 +15,8 @@ export interface Ended {
 /** A network that can be compared, with all that its figures depend on. */
 export interface Candidate {
   point: ParetoPoint;
+  /** The calibration network's time on the quiet device as this measurement knew it; undefined where the latency is not calibrated. */
+  referenceSeconds: number | undefined;
   conditions: ParetoConditions;
   labels: Readonly<Record<string, string>>;
   /** The data set by its spec: what identifies the data where no fingerprint is recorded. */
@@ -52,11 +54,14 @@ export function candidateOf(ended: Ended): { candidate: Candidate } | { leftOut:
   if (!(retrained || derived) || !Number.isFinite(miou))
     return without("NO_MIOU", "the mIoU of the network was not measured");
   const { latency } = result;
-  if (!latency || !(latency.p50Seconds > 0) || !Number.isFinite(latency.p50Seconds))
+  if (!latency || !isPositive(latency.p50Seconds))
     return without("NO_LATENCY", "the latency of the network was not measured");
   if (result.dataChange)
     return without("DATA_CHANGED", `the work of the search read different data: ${result.dataChange}`);
   const { p50Seconds, p95Seconds, framesPerSecond, unstableBecause, ...measured } = latency;
+  const { calibratedP50Seconds, calibrationReferenceSeconds } = measured;
+  const calibrated = isPositive(calibrationReferenceSeconds) && isPositive(calibratedP50Seconds);
+  const comparedSeconds = calibrated ? calibratedP50Seconds : p50Seconds;
   const { dataset } = spec ?? {};
   const { device, deviceClass, runtime, precision, batchSize, inputHeight, inputWidth, threads } = measured;
   const conditions = ParetoConditions.fromPartial({
@@ -66,19 +71,24 @@ export function candidateOf(ended: Ended): { candidate: Candidate } | { leftOut:
     retrained,
     miouClasses: retrained ? result.retrainedMiouClasses : result.discreteMiouClasses,
     ...{ device, deviceClass, runtime, precision, batchSize, inputHeight, inputWidth, threads },
+    deviceKey: measured.measuredOn?.key ?? "",
   });
   const { figures } = result;
   const point = {
     ...{ searchId, name, miou, p50Seconds, p95Seconds, framesPerSecond, unstableBecause },
+    ...{ comparedSeconds, calibrated },
     ...(figures && { figures }),
   };
   return {
     candidate: {
       ...{ point: ParetoPoint.fromPartial(point), conditions },
       ...{ labels: spec?.labels ?? {}, data: dataOf(spec) },
+      referenceSeconds: calibrated ? calibrationReferenceSeconds : undefined,
     },
   };
 }
+
+const isPositive = (seconds: number): boolean => seconds > 0 && Number.isFinite(seconds);
 
 /** The network of a search by its record, or why it is no candidate. */
 export function candidateOfSearch(search: Search): ReturnType<typeof candidateOf> {

@@ -2,7 +2,10 @@ import { uniform } from "../testing/spaces";
 import { dominators, type Rated } from "./front";
 
 const dominates = (a: Rated, b: Rated) =>
-  a.miou >= b.miou && a.p50Seconds <= b.p50Seconds && (a.miou > b.miou || a.p50Seconds < b.p50Seconds);
+  (!a.isUnstable || b.isUnstable) &&
+  a.miou >= b.miou &&
+  a.comparedSeconds <= b.comparedSeconds &&
+  (a.miou > b.miou || a.comparedSeconds < b.comparedSeconds);
 
 /** By the definition: compares every point with every other. */
 function bruteForce(points: readonly Rated[]): (number | undefined)[] {
@@ -12,13 +15,14 @@ function bruteForce(points: readonly Rated[]): (number | undefined)[] {
     const front = indices.filter((index) => onFront[index]);
     // The largest mIoU, then the fastest, then the first.
     const [best] = front.sort(
-      (a, b) => points[b]!.miou - points[a]!.miou || points[a]!.p50Seconds - points[b]!.p50Seconds || a - b,
+      (a, b) => points[b]!.miou - points[a]!.miou || points[a]!.comparedSeconds - points[b]!.comparedSeconds || a - b,
     );
     return best;
   });
 }
 
-const point = (miou: number, ms: number): Rated => ({ miou, p50Seconds: ms / 1000 });
+const point = (miou: number, ms: number): Rated => ({ miou, comparedSeconds: ms / 1000, isUnstable: false });
+const shaky = (miou: number, ms: number): Rated => ({ ...point(miou, ms), isUnstable: true });
 
 describe("the Pareto front", () => {
   it.each([
@@ -34,6 +38,17 @@ describe("the Pareto front", () => {
       [point(0.3, 9), point(0.4, 3), point(0.5, 5)],
       [2, undefined, undefined],
     ],
+    [
+      "has a stable point that an unstable one exceeds",
+      [shaky(0.6, 1), point(0.5, 3), point(0.4, 4)],
+      [undefined, undefined, 1],
+    ],
+    ["leaves out an unstable point that a stable one exceeds", [shaky(0.4, 4), point(0.5, 3)], [1, undefined]],
+    [
+      "leaves out an unstable point that an unstable one exceeds, and names it",
+      [point(0.5, 3), shaky(0.6, 2), shaky(0.4, 4)],
+      [undefined, undefined, 1],
+    ],
   ] as [string, Rated[], (number | undefined)[]][])("%s", (_, points, expected) => {
     expect(dominators(points)).toEqual(expected);
   });
@@ -43,7 +58,7 @@ describe("the Pareto front", () => {
     // Coarse steps, so that many points are equal in one figure or in both.
     const steps = seed % 2 === 0 ? 5 : 1e6;
     const draw = () => Math.floor(random() * steps) / steps;
-    const points = Array.from({ length: seed }, () => point(draw(), 1 + draw()));
+    const points = Array.from({ length: seed }, () => (random() < 0.3 ? shaky : point)(draw(), 1 + draw()));
     const found = dominators(points);
     expect(found).toEqual(bruteForce(points));
     // Removing every dominated point changes nothing: no point of a front dominates another of it.

@@ -11,6 +11,7 @@ type Spec = Parameters<typeof SearchSpec.fromPartial>[0];
 const measured = {
   ...{ device: "a processor", deviceClass: "cpu", runtime: "onnxruntime-node 1.30.0", precision: "fp32" },
   ...{ batchSize: 1, inputHeight: 360, inputWidth: 480, threads: 2, p50Seconds: 0.01, framesPerSecond: 100 },
+  ...{ calibratedP50Seconds: 0, calibrationReferenceSeconds: 0, measuredOn: { key: "k1" } },
 };
 const result: Result = {
   ...{ retrainedMiou: 0.5, retrainedMiouClasses: 11, retrainedBestEpoch: 3, latency: measured },
@@ -87,6 +88,33 @@ describe("fronts", () => {
     expect(shown([])).toEqual([]);
   });
 
+  it("compare calibrated medians at the lowest time of the calibration network", () => {
+    const calibrated = (p50Seconds: number, calibratedP50Seconds: number, calibrationReferenceSeconds: number) =>
+      latency({ p50Seconds, calibratedP50Seconds, calibrationReferenceSeconds });
+    // As measured, the first is slower. Its machine was slow from the beginning, so it knew a reference of twice the time.
+    const [front] = frontsOf([
+      candidate("s-slow-machine", { ...calibrated(0.024, 0.02, 0.002), retrainedMiou: 0.6 }),
+      candidate("s-quiet", calibrated(0.012, 0.011, 0.001)),
+      candidate("s-uncalibrated", latency({ p50Seconds: 0.0105 })),
+    ]);
+    expect(front?.calibrationReferenceSeconds).toBe(0.001);
+    expect(front?.points.map(({ searchId, ...point }) => [searchId, point.comparedSeconds, point.calibrated])).toEqual([
+      ["s-slow-machine", 0.01, true],
+      ["s-uncalibrated", 0.0105, false],
+      ["s-quiet", 0.011, true],
+    ]);
+    expect(front?.points.map(({ p50Seconds }) => p50Seconds)).toEqual([0.024, 0.0105, 0.012]);
+    expect(front?.points.map(({ dominatedBy }) => dominatedBy)).toEqual(["", "s-slow-machine", "s-slow-machine"]);
+    expect(frontsOf([candidate("s-1")])[0]?.calibrationReferenceSeconds).toBe(0);
+  });
+
+  it("let no unstable latency dominate a stable one", () => {
+    const unstable = { latency: { ...measured, p50Seconds: 0.001, unstableBecause: ["busy"] }, retrainedMiou: 0.9 };
+    expect(shown([candidate("s-1"), candidate("s-shaky", unstable), candidate("s-2", { retrainedMiou: 0.4 })])).toEqual(
+      [["s-shaky", "s-1", "s-2 < s-1"]],
+    );
+  });
+
   it.each([
     ["device", latency({ device: "another processor" })],
     ["device class", latency({ deviceClass: "cuda" })],
@@ -96,6 +124,8 @@ describe("fronts", () => {
     ["input height", latency({ inputHeight: 480 })],
     ["input width", latency({ inputWidth: 640 })],
     ["threads", latency({ threads: 1 })],
+    ["key of the device", latency({ measuredOn: { key: "k2" } })],
+    ["key of the device, where one has none", latency({ measuredOn: { key: "" } })],
     ["data", { dataset: { sha256: "bb" } }],
     ["number of classes", { retrainedMiouClasses: 12 }],
     ["kind of network", { retrainedBestEpoch: 0, decidedBy: DecidedBy.DECIDED_BY_ARGMAX, discreteMiouClasses: 11 }],

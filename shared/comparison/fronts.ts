@@ -5,7 +5,8 @@ import { dominators } from "./front";
 /**
  * The candidates in groups whose figures were measured in the same way, each with its Pareto front; the largest group first. Data are the
  * same by their fingerprint where both have one. A candidate without one belongs to the fingerprint of those with the same data set in
- * their spec, if they have a single one.
+ * their spec, if they have a single one. The time of the calibration network on the quiet device is a property of the device, which each
+ * measurement knew as well as the ones before it: the lowest of a group holds for all of it.
  */
 export function frontsOf(candidates: readonly Candidate[]): ParetoFront[] {
   const fingerprintOf = fingerprints(candidates);
@@ -39,9 +40,14 @@ const measuredAs = ({ datasetSha256: _, datasetKind: __, datasetPath: ___, ...re
 
 /** The front of candidates that were measured in the same way. */
 function frontOf(group: readonly Candidate[]): ParetoFront {
-  const points = group.map(({ point }) => point);
-  points.sort((a, b) => a.p50Seconds - b.p50Seconds || b.miou - a.miou || (a.searchId < b.searchId ? -1 : 1));
-  const above = dominators(points);
+  const references = group.flatMap(({ referenceSeconds }) => referenceSeconds ?? []);
+  const calibrationReferenceSeconds = references.length > 0 ? Math.min(...references) : 0;
+  const points = group.map(({ point, referenceSeconds }) => ({
+    ...point,
+    comparedSeconds: point.comparedSeconds * (referenceSeconds ? calibrationReferenceSeconds / referenceSeconds : 1),
+  }));
+  points.sort((a, b) => a.comparedSeconds - b.comparedSeconds || b.miou - a.miou || (a.searchId < b.searchId ? -1 : 1));
+  const above = dominators(points.map((point) => ({ ...point, isUnstable: point.unstableBecause.length > 0 })));
   const { conditions } = group.find((one) => one.conditions.datasetSha256) ?? group[0]!;
   return {
     conditions,
@@ -49,5 +55,6 @@ function frontOf(group: readonly Candidate[]): ParetoFront {
       const by = above[index];
       return { ...point, dominatedBy: by === undefined ? "" : points[by]!.searchId };
     }),
+    calibrationReferenceSeconds,
   };
 }

@@ -5,21 +5,54 @@ import { shortDigests } from "./fingerprint";
 /** Names of files in a message. */
 const NAMES_TO_TELL = 5;
 
+/** The names of the examples of both splits. */
+interface Names {
+  readonly train: Pick<Split, "name">;
+  readonly validation: Pick<Split, "name">;
+}
+
 /** Why the data of a data set is not that of the first epoch of its search, in one sentence; undefined where it is the same. */
-function dataChange(
+export function dataChange(
   recorded: DatasetFigures | undefined,
   read: DatasetFigures,
-  { train, validation }: { train: Pick<Split, "name">; validation: Pick<Split, "name"> },
+  { train, validation }: Names,
 ): string | undefined {
   if (recorded === undefined || recorded.sha256 === read.sha256) return undefined;
   const changes = [
     ...splitChange("training", recorded.train, read.train, train),
     ...splitChange("validation", recorded.validation, read.validation, validation),
-    ...(recorded.codingSha256 === read.codingSha256 ? [] : ["the classes of the labels' values and colours changed"]),
+    ...codingChange(recorded, read),
   ];
-  const [was, is] = [recorded.sha256, read.sha256].map((digest) => digest.slice(0, 12));
-  return `the data is not that of the first epoch (fingerprint ${was}, now ${is}): ${changes.join("; ")}`;
+  return `the data is not that of the first epoch (${prints(recorded, read)}): ${changes.join("; ")}`;
 }
+
+/**
+ * Why a mIoU on the validation split of a data set does not compare with those of a search, in one sentence; undefined where it does. Only
+ * this split and the meaning of its labels count, and only it needs to be read.
+ */
+export async function validationChange(
+  recorded: DatasetFigures | undefined,
+  dataset: Dataset,
+): Promise<string | undefined> {
+  if (!recorded?.validation) return undefined;
+  const read = await dataset.figures();
+  const changes = [
+    ...splitChange("validation", recorded.validation, read.validation, dataset.validation),
+    ...codingChange(recorded, read),
+  ];
+  if (changes.length === 0) return undefined;
+  const which = prints(recorded.validation, read.validation ?? recorded.validation);
+  return `the validation data is not that of the search (${which}): ${changes.join("; ")}`;
+}
+
+/** Two fingerprints, shortened. */
+function prints(recorded: { sha256: string }, read: { sha256: string }): string {
+  const [was, is] = [recorded.sha256, read.sha256].map((digest) => digest.slice(0, 12));
+  return `fingerprint ${was}, now ${is}`;
+}
+
+const codingChange = (recorded: DatasetFigures, read: DatasetFigures): string[] =>
+  recorded.codingSha256 === read.codingSha256 ? [] : ["the classes of the labels' values and colours changed"];
 
 /** As dataChange, of an open data set, once all of it has been read. */
 export async function changeOf(recorded: DatasetFigures | undefined, dataset: Dataset): Promise<string | undefined> {

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { DatasetSpec } from "../proto/lathe/v1/spec";
 import type { DatasetFigures } from "../proto/lathe/v1/result";
 import { writeImage, writeLabel, writeText } from "../testing/pictures";
-import { changeOf } from "./change";
+import { changeOf, validationChange } from "./change";
+import { identityOf } from "./identity";
 import { openDataset, type Dataset } from "./open";
 
 let root: string;
@@ -116,4 +117,39 @@ it("is that of seed and numbers where scenes are generated", async () => {
   expect((await figures({ ...scenes, height: 32 })).sha256).toBe(read.sha256);
   const others = [await figures({ ...scenes, seed: 2 }), await figures({ ...scenes, validationExamples: 3 })];
   expect(new Set([read, ...others].map(({ sha256 }) => sha256)).size).toBe(3);
+});
+
+it("is told by the names and bytes of the files alone, too", async () => {
+  for (const change of [{}, { trainExamples: 2 }]) {
+    const { sha256, codingSha256, classes, train, validation } = await figures(change);
+    const identity = await identityOf({ kind: "folder", path: folder, ...change });
+    expect(identity.figures).toMatchObject({ sha256, codingSha256, classes });
+    for (const [split, found] of [
+      [train, identity.figures.train],
+      [validation, identity.figures.validation],
+    ])
+      expect(found).toMatchObject({ examples: split!.examples, sha256: split!.sha256, files: split!.files });
+    expect(identity.train.name(1)).toBe((await open(change)).train.name(1));
+  }
+  await rm(join(folder, "train/labels/b.png"));
+  await expect(identityOf({ kind: "folder", path: folder })).rejects.toMatchObject({ reason: "DATASET_INVALID" });
+});
+
+it("of the validation split decides whether a mIoU compares with that of a search", async () => {
+  const before = await figures();
+  await writeLabel(join(folder, "train/labels/b.png"), 8, 8, [1, 0]);
+  // Only the validation split is read.
+  const narrow = { trainExamples: 1 };
+  expect(await validationChange(before, await open(narrow))).toBeUndefined();
+  expect(await validationChange(undefined, await open(narrow))).toBeUndefined();
+  const spec = DatasetSpec.fromPartial({ ignoreValues: [7] });
+  expect(await validationChange(before, await open({ ...narrow, folder: spec }))).toMatch(
+    /\): the classes of the labels' values and colours changed$/,
+  );
+  await writeLabel(join(folder, "val/labels/d.png"), 8, 8, [1, 0]);
+  const now = await figures();
+  const [was, is] = [before, now].map(({ validation }) => validation!.sha256.slice(0, 12));
+  expect(await validationChange(before, await open(narrow))).toBe(
+    `the validation data is not that of the search (fingerprint ${was}, now ${is}): validation split: examples changed 1 (d.png)`,
+  );
 });

@@ -14,6 +14,7 @@ export const elementTypes: Record<ElementType, DataType> = {
   float16: DataType.FLOAT16,
   bfloat16: DataType.BFLOAT16,
   uint8: DataType.UINT8,
+  int8: DataType.INT8,
   int32: DataType.INT32,
   int64: DataType.INT64,
   bool: DataType.BOOL,

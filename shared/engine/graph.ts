@@ -2,7 +2,8 @@ import { LatheError } from "../process/errors";
 import type { Origin } from "./scope";
 import { elementCount } from "./signature";
 
-export type ElementType = "float32" | "float64" | "float16" | "bfloat16" | "uint8" | "int32" | "int64" | "bool";
+export type ElementType =
+  "float32" | "float64" | "float16" | "bfloat16" | "uint8" | "int8" | "int32" | "int64" | "bool";
 
 /** A tensor of the graph: its name, shape and type. */
 export interface Value {
@@ -67,7 +68,17 @@ export function eliminateDeadCode(graph: Graph): Graph {
   };
 }
 
-const bytesPerElement = { float32: 4, float64: 8, float16: 2, bfloat16: 2, uint8: 1, int32: 4, int64: 8, bool: 1 };
+const bytesPerElement = {
+  float32: 4,
+  float64: 8,
+  float16: 2,
+  bfloat16: 2,
+  uint8: 1,
+  int8: 1,
+  int32: 4,
+  int64: 8,
+  bool: 1,
+};
 
 export const bytesOf = ({ shape, dtype }: Value): number => elementCount(shape) * bytesPerElement[dtype];
 

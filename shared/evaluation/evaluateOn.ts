@@ -1,6 +1,8 @@
+import { validationChange } from "../data/change";
 import { datasetFault, datasetOptions, openDataset, type Dataset } from "../data/open";
 import type { Size } from "../data/images";
 import type { SessionOptions } from "../engine/session";
+import type { DatasetFigures } from "../proto/lathe/v1/result";
 import type { DatasetSpec } from "../proto/lathe/v1/spec";
 import { evaluateModel, type ModelScores } from "./evaluateModel";
 import { inputWord, refused, type FormFlags, type ModelForm } from "./form";
@@ -18,6 +20,8 @@ export interface ModelOnData {
   readonly seed: number;
   /** The number of classes that the data set must have, where that is known. */
   readonly classes?: number | undefined;
+  /** The data of the search that the model comes from, where it is known. */
+  readonly recorded?: DatasetFigures | undefined;
 }
 
 /** What a model is measured to be. */
@@ -30,6 +34,8 @@ export interface ModelEvaluation {
   readonly scores: ModelScores;
   /** A sentence where the class names in the model's metadata are not those of the data. */
   readonly note: string | undefined;
+  /** A sentence where the validation data is not that of the search. */
+  readonly dataChange: string | undefined;
 }
 
 interface Watching {
@@ -42,7 +48,7 @@ interface Watching {
  * figures are the same. DATASET_INVALID where the split has no labelled pixel.
  */
 export async function evaluateOn(
-  { model, told, session, dataset: spec, seed, classes: expected }: ModelOnData,
+  { model, told, session, dataset: spec, seed, classes: expected, recorded }: ModelOnData,
   { signal, progress }: Watching = {},
 ): Promise<ModelEvaluation> {
   const predictor = await openPredictor(model, told, session);
@@ -64,7 +70,8 @@ export async function evaluateOn(
       ...(signal && { signal }),
       ...(progress && { progress }),
     });
-    return { form: predictor.form, size, names, scores, note };
+    const dataChange = await validationChange(recorded, dataset);
+    return { form: predictor.form, size, names, scores, note, dataChange };
   } finally {
     for (const close of opened.reverse()) await close();
   }

@@ -16,6 +16,7 @@ import {
   RetrainWork,
   RetrainingEpochCompleted,
   SamplingEpochCompleted,
+  SearchBranched,
   SearchCancelled,
   SearchCreated,
   SearchFailed,
@@ -54,6 +55,7 @@ const row = <T, C extends WatchCase>(message: Message<T>, watchCase: C, ordinal?
 /** Every event of the stream: name <-> message of events.proto <-> case of WatchSearchResponse. */
 export const EVENTS = {
   "search.created": row(SearchCreated, "searchCreated"),
+  "search.branched": row(SearchBranched, "searchBranched", (data) => data.number),
   "search.paused": row(SearchPaused, "searchPaused"),
   "search.resumed": row(SearchResumed, "searchResumed", (data) => data.resumption),
   "search.cancelled": row(SearchCancelled, "searchCancelled"),

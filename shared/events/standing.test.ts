@@ -81,6 +81,15 @@ describe("a work item", () => {
     });
   });
 
+  it("of a repeated event is done by the one of its number or a later one", () => {
+    const third: Over = { "architecture.measured": { why: "network 3 is measured", from: 3 } };
+    const measured = (number: number) => event("architecture.measured", { number });
+    const skip = (...events: LatheEvent[]) => standing(history([created, ...events]), third, 0).skip;
+    expect(skip(measured(1), measured(2))).toBeUndefined();
+    expect(skip(measured(2), measured(3))).toBe("network 3 is measured");
+    expect(skip(measured(4))).toBe("network 3 is measured");
+  });
+
   it.each<[LatheEvent, string | undefined]>([
     [paused, "SEARCH_PAUSED"],
     [event("search.cancelled"), "SEARCH_CANCELLED"],

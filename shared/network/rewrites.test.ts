@@ -83,6 +83,16 @@ describe.each(cases)("the graph of a network with %s", (_, described, head) => {
     expect(counted(graph, "Concat")).toBeLessThanOrEqual(3);
   });
 
+  it("has no constant that a conversion to float16 or int8 would spoil", () => {
+    const { initializers } = rewritten(plain);
+    const floats = initializers.filter(({ value }) => value.dtype === "float32");
+    expect(floats.length).toBeGreaterThan(10);
+    for (const { value, data } of floats) {
+      const largest = new Float32Array(data.slice().buffer).reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+      expect([value.name, largest <= 1e4]).toEqual([value.name, true]);
+    }
+  });
+
   it("gives the classes of the plain deploy form, for two images", async () => {
     const images = Uint8Array.from({ length: 2 * HEIGHT * WIDTH * 3 }, () => 256 * random());
     const maps = await Promise.all(

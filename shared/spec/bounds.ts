@@ -181,6 +181,9 @@ export const MAX_CLASS_LENGTH = 128;
 /** Characters of the longest name of a device class. */
 export const MAX_DEVICE_CLASS_LENGTH = 32;
 export const MAX_SUFFIX_LENGTH = 64;
+/** Entries of cost.targets, and characters of each. */
+export const MAX_TARGETS = 8;
+export const MAX_TARGET_LENGTH = 16;
 /** Longest licence of a data set, in characters. */
 export const MAX_LICENSE_LENGTH = 1000;
 export const MAX_SEED = 0xffffffff;

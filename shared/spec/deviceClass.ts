@@ -1,4 +1,5 @@
 import { LatheError, type FieldViolation } from "../process/errors";
+import { ConditionStatus, type Condition } from "../proto/lathe/v1/search";
 import { MAX_DEVICE_CLASS_LENGTH } from "./bounds";
 
 /** Whether a text may name a device class. The name is a token of the subject of its work queue. */
@@ -23,6 +24,10 @@ export function deviceNotServed(deviceClass: string, classes: readonly string[])
     metadata: { field: FIELD, device_class: deviceClass, classes: classes.join(",") },
   });
 }
+
+/** Whether a condition says that no live worker serves the class of its search: the search waits for one, or will at its end. */
+export const isUnserved = ({ type, status }: Condition): boolean =>
+  type === "Device" && status === ConditionStatus.CONDITION_STATUS_FALSE;
 
 /** The fault of a spec that asks for more threads than its class has logical cores; none where it does not. */
 export function threadViolations(threads: number, cores: number, deviceClass: string): FieldViolation[] {

@@ -87,7 +87,7 @@ export function presetSpec(preset: string): ResolvedSpec {
     shrinking: { ...column(NUMBERS.shrinking, preset), atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX },
     cost: {
       ...column(NUMBERS.cost, preset),
-      ...{ metric: CostMetric.COST_METRIC_MACS, adapt: false, device: "", acceptInaccurateTable: false },
+      ...{ metric: CostMetric.COST_METRIC_MACS, adapt: false, device: "", targets: [], acceptInaccurateTable: false },
     },
     retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: false },
     profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },

@@ -87,7 +87,8 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
     labels: { ...spec.labels },
     algorithm,
   };
-  resolved.profiling.deviceClass ||= cost.device || defaults.profiling.deviceClass;
+  const device = isDeviceClass(cost.device) ? cost.device : defaults.profiling.deviceClass;
+  resolved.profiling.deviceClass = spec.profiling?.deviceClass || device;
   resolvePolicies(resolved.health, fault);
   asDarts(resolved);
 

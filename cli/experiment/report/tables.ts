@@ -77,8 +77,8 @@ export function summaryTable(groups: readonly Group[], names: readonly ResultNam
 /** How each front was measured, and a row for each of its points. */
 export function frontTables(fronts: readonly ParetoFront[]): string[] {
   return fronts.flatMap((front) => {
-    const [miou, latency] = conditionLines(front.conditions!);
-    return [`mIoU: ${miou}. Latency: ${latency}.`, markdown(HEADS, rowsOf(front), 3)];
+    const [miou, latency, compared] = conditionLines(front);
+    return [`mIoU: ${miou}. Latency: ${latency}. Compared: ${compared}.`, markdown(HEADS, rowsOf(front), 3)];
   });
 }
 

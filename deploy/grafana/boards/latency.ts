@@ -19,6 +19,11 @@ export const latency = board({
         "Measurements that ended in the time range, by outcome. Skipped: the search no longer needed the measurement.",
         { "{{outcome}}": "sum by (outcome) (increase(nas_profiler_runs_total[$__range]))" },
       ),
+      stats("short", { w: 10, decimals: 0 })(
+        "Searches without a worker",
+        "Searches that wait for a latency worker of a device class that no live one serves, or will when their training is over.",
+        { "{{device_class}}": "max by (device_class) (nas_search_waiting)" },
+      ),
       stats("short", { w: 10 })("Waiting per device class", "Work items that no latency service has taken yet.", {
         "{{consumer}}": 'max by (consumer) (nas_jetstream_consumer_pending{consumer=~"work-profile-.+"})',
       }),

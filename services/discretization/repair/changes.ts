@@ -7,7 +7,7 @@ export interface Change {
   /** "stage1/block2/middle"; of two changes of one decision only one can be made. */
   decision: string;
   /** The changed genotype; undefined where the genotype has no such block any more. */
-  apply(genotype: Genotype): Genotype | undefined;
+  apply: (genotype: Genotype) => Genotype | undefined;
 }
 
 /** Every change of one decision of a genotype to another candidate of the space. A deeper stage repeats its last block. */

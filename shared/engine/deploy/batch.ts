@@ -2,7 +2,10 @@ import { LatheError } from "../../process/errors";
 import type { Graph, GraphNode, Value } from "../graph";
 
 /** Operators that treat each image of a batch by itself, whatever its size. */
-const PER_IMAGE = new Set(["Conv", "BatchNormalization", "MaxPool", "AveragePool", "Relu", "Add", "Mul", "MatMul"]);
+const PER_IMAGE = new Set([
+  ...["Conv", "BatchNormalization", "MaxPool", "AveragePool", "Relu", "Add", "Mul", "MatMul"],
+  ...["QuantizeLinear", "DequantizeLinear"],
+]);
 
 /**
  * The nodes of a network that was traced for one image, for any number of images. `batch` [1] int64 is that number: the only constants in
@@ -40,9 +43,9 @@ export function anyBatch({ nodes, initializers }: Graph, batch: Value): GraphNod
   });
 }
 
-/** Whether the axes of a Concat, ArgMax, Transpose or Slice are without the batch. */
+/** Whether the axes of a Concat, ArgMax, Gather, Transpose or Slice are without the batch. */
 function acrossChannels({ op, inputs, outputs, attributes }: GraphNode): boolean {
-  if (op === "Concat" || op === "ArgMax") return attributes.axis !== 0;
+  if (op === "Concat" || op === "ArgMax" || op === "Gather") return attributes.axis !== 0;
   if (op === "Transpose") return (attributes.perm as readonly number[])[0] === 0;
   return op === "Slice" && inputs[0]?.shape[0] === outputs[0]?.shape[0];
 }

@@ -87,5 +87,13 @@ export function diagonal(x: Value, scale: Float32Array, shift: Float32Array): Co
   return { x, filter, shape: [count, count, 1, 1], bias: shift, attributes: POINTWISE };
 }
 
+/** The convolution that keeps the first channels and makes zeros of the others, with one weight per channel. */
+export function masked(x: Value, kept: number): Convolution {
+  const count = x.shape[1] ?? 0;
+  const filter = new Float32Array(count).fill(1, 0, kept);
+  const attributes = { ...POINTWISE, group: count };
+  return { x, filter, shape: [count, 1, 1, 1], bias: new Float32Array(count), attributes };
+}
+
 /** The shape of what a convolution without stride makes of its input. */
 export const sameSize = ({ x, shape: [outputs] }: Convolution): number[] => withChannels(x.shape, outputs);

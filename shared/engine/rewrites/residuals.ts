@@ -8,8 +8,6 @@ export interface Join {
   readonly x: Value;
   readonly y: Value;
   readonly output: Value;
-  /** The output of the convolution that makes y, possibly by a resize. */
-  readonly convolved: Value;
 }
 
 /** The residual block that ends in a node. */
@@ -25,7 +23,7 @@ export function joinOf(relu: GraphNode, draft: Draft): Join | undefined {
   const alone = draft.readers(found.y) === (channelsOf(found.y) > channelsOf(found.x) ? 2 : 1);
   const own = convolutionOf(draft.producer(convolved, "Conv"), draft);
   return alone && own && convolved && (!resize || draft.readers(convolved) === 1)
-    ? { relu, output, convolved, ...found }
+    ? { relu, output, ...found }
     : undefined;
 }
 

@@ -1,13 +1,10 @@
 import { eliminateDeadCode, type Graph, type GraphNode, type Value } from "../graph";
-import { convNode, convolutionOf, diagonal, placed, spread, type Convolution } from "./convolution";
+import { convNode, convolutionOf, diagonal, masked, placed, spread, type Convolution } from "./convolution";
 import { channelsOf, Draft, nodeOf, valueOf, withChannels } from "./draft";
 import { joinOf, type Join } from "./residuals";
 
 /** Channels that ONNX Runtime computes at once with AVX-512. It fills up the last tile of a convolution itself, so up to there width is free. */
 export const TILE = 16;
-
-/** Added to a channel, it makes ReLU give 0, whatever the other summand. Less than the square root of float32's largest number. */
-const CLOSED = -1e18;
 
 /** Operators that treat each channel by itself, so that channels of zeros stay zeros. */
 const PER_CHANNEL = new Set(["Relu", "MaxPool", "AveragePool", "Resize"]);
@@ -18,8 +15,12 @@ const PRODUCERS = Object.keys(SOURCES);
 
 /**
  * Gives the input and the output of a residual block one width where both fill the same number of tiles, by channels of zeros. Then no slice
- * and no concatenation is left around the sum. Where the numbers of tiles differ, a 1x1 convolution takes the channels that both have. A block
- * that narrows has summands in the channels that it drops; a bias closes them.
+ * and no concatenation is left around the sum. Where the numbers of tiles differ, a 1x1 convolution takes the channels that both have.
+ *
+ * A block that narrows leaves residues in the channels that it drops: those of its input, as y adds nothing to them. Convolutions read them
+ * with weights of zero, and later sums pass them on as they are. Only a block that widens over them must not add them to its y: there a
+ * convolution with one weight per channel, 1 or 0, takes the residual. So every constant is a weight of the network, 0 or 1, and every value is
+ * one that the plain network has as well: a conversion to float16 or int8 meets no other range than there.
  */
 export function padWidths(graph: Graph): Graph {
   const draft = new Draft(graph);
@@ -38,8 +39,8 @@ class Padding {
   private readonly widths = new Map<string, number>();
   /** Values as they are made, by the name of the original. */
   private readonly made = new Map<string, Value>();
-  /** Channels of a convolution's output that its bias closes: from the first of these numbers up to the second. */
-  private readonly closed = new Map<string, readonly [number, number]>();
+  /** Channels up to which a value, by the name of the original, holds residues: those from its own number on. */
+  private readonly residues = new Map<string, number>();
 
   constructor(
     private readonly source: Graph,
@@ -50,8 +51,6 @@ class Padding {
       const width = Math.max(...group.map(channelsOf));
       for (const value of group) this.widen(value, width);
     }
-    for (const { x, output, convolved } of joins.values())
-      if (channelsOf(output) < channelsOf(x)) this.closed.set(convolved.name, [channelsOf(output), channelsOf(x)]);
   }
 
   graph(): Graph {
@@ -85,6 +84,8 @@ class Padding {
     const inputs = node.inputs.map((value) => this.made.get(value.name) ?? value);
     const [x] = inputs;
     if (!x || !output || inputs.every((value, at) => value === node.inputs[at])) return [node];
+    const used = Math.max(0, ...node.inputs.map(({ name }) => this.residues.get(name) ?? 0));
+    if (used > 0) this.residues.set(output.name, used);
     if (PER_CHANNEL.has(node.op) || (node.op === "Add" && this.widths.has(output.name)))
       return [this.sized(node, inputs, output, channelsOf(x))];
     if (node.op === "MatMul") {
@@ -98,12 +99,15 @@ class Padding {
     const [from, into] = [this.made.get(x.name) ?? x, this.made.get(y.name) ?? y];
     const nodes: GraphNode[] = [];
     let residual = from;
-    if (channelsOf(from) !== channelsOf(into)) {
+    const used = this.residues.get(x.name) ?? channelsOf(x);
+    const [uneven, widens] = [channelsOf(from) !== channelsOf(into), channelsOf(x) < channelsOf(output)];
+    if (uneven || (widens && used > channelsOf(x))) {
       residual = valueOf(`${output.name}/residual`, into.shape);
       const common = Math.min(channelsOf(x), channelsOf(output));
       const ones = diagonal(from, new Float32Array(common).fill(1), new Float32Array(common));
-      nodes.push(convNode(relu, placed(ones, from, channelsOf(from), channelsOf(into)), residual, this.draft));
-    }
+      const taken = uneven ? placed(ones, from, channelsOf(from), channelsOf(into)) : masked(from, common);
+      nodes.push(convNode(relu, taken, residual, this.draft));
+    } else if (used > channelsOf(output)) this.residues.set(output.name, used);
     const sum = valueOf(`${output.name}/sum`, into.shape);
     const active = this.as(output, channelsOf(into));
     return [...nodes, nodeOf(relu, "Add", [into, residual], sum), { ...relu, inputs: [sum], outputs: [active] }];
@@ -121,8 +125,6 @@ class Padding {
       concat && joined ? spread(convolution, concat.inputs.map(channelsOf), parts.map(channelsOf)) : convolution;
     const from = joined?.outputs[0] ?? x;
     const wide = placed(read, from, channelsOf(from), width);
-    const [first, last] = this.closed.get(output.name) ?? [width, width];
-    wide.bias.fill(CLOSED, first, Math.min(last, width));
     const made = { ...convNode(node, wide, this.as(output, width), this.draft), name: node.name };
     return joined ? [joined, made] : [made];
   }

@@ -6,7 +6,7 @@ import { buildDiscrete } from "../../../../shared/network/discrete";
 import { LatheError } from "../../../../shared/process/errors";
 import type { ArchitectureDerived, SamplingEpochCompleted } from "../../../../shared/proto/lathe/v1/events";
 import { DecidedBy, type ArtifactRef } from "../../../../shared/proto/lathe/v1/result";
-import { AlgorithmKind, type SearchSpec } from "../../../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, CostSpec, type SearchSpec } from "../../../../shared/proto/lathe/v1/spec";
 import { costOfLargest, genotypeCost, macsTable } from "../../../../shared/space/cost";
 import { networkCosts } from "../../../../shared/space/networkCosts";
 import { isMember } from "../../../../shared/space/genotype";
@@ -28,7 +28,7 @@ const { ALGORITHM_KIND_RANDOM: RANDOM, ALGORITHM_KIND_EVOLUTION: EVOLUTION } = A
 const specOf = (kind: AlgorithmKind): SearchSpec => ({
   ...briefSpec(),
   algorithm: { kind, genotype: undefined },
-  cost: { target: 0.75, metric: 0 },
+  cost: CostSpec.fromPartial({ target: 0.75 }),
   sampling: { candidates: 3, evaluations: 6, population: 3, tournament: 2, costTolerance: 0.3 },
 });
 

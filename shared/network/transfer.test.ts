@@ -1,0 +1,101 @@
+import { createRandom } from "../engine/random";
+import { unpack, view } from "../engine/parameters";
+import { tf } from "../engine/tf";
+import type { Genotype, GenotypeBlock } from "../proto/lathe/v1/space";
+import { noise, randomBuffer } from "../testing/networks";
+import { relativeDifference } from "../testing/parity";
+import { uniform } from "../testing/spaces";
+import { buildDiscrete, type DiscreteNetwork } from "./discrete";
+import type { NetworkParameters } from "./export";
+import { inheritBuffer } from "./inherit";
+import { inferenceNorm } from "./layers";
+import { transfer } from "./transfer";
+
+const block = (middleWidth: number, outputWidth: number, dilation = 1, scale = 1): GenotypeBlock => ({
+  ...{ dilation, scale, middleWidth, outputWidth },
+});
+const genotype = (first: GenotypeBlock[], second: GenotypeBlock[]): Genotype => ({
+  ...{ inputHeight: 32, inputWidth: 32, classes: 5, stemChannels: 6 },
+  stages: [
+    { channels: 8, blocks: first },
+    { channels: 12, blocks: second },
+  ],
+});
+const given = genotype([block(4, 8), block(6, 8, 2)], [block(6, 12), block(8, 12, 2, 2)]);
+const networkOf = (of: Genotype) => buildDiscrete(of, { kind: "search" });
+const from = networkOf(given);
+const random = uniform(3);
+const parameters = { weights: randomBuffer(from.weights, random), stats: randomBuffer(from.stats, random) };
+const images = noise(3 * 32 * 32, random);
+
+const logits = (network: DiscreteNetwork, values: NetworkParameters): Float32Array =>
+  tf.tidy(() =>
+    network
+      .logits(
+        unpack(tf.tensor1d(values.weights), network.weights),
+        tf.tensor(images, [1, 3, 32, 32]),
+        inferenceNorm(unpack(tf.tensor1d(values.stats), network.stats)),
+      )
+      .dataSync<"float32">(),
+  );
+const transferred = (of: Genotype) => {
+  const network = networkOf(of);
+  return { network, values: transfer(from, parameters, network, createRandom(1, "test")) };
+};
+
+describe("transfer", () => {
+  it("gives a network its own parameters", () => {
+    expect(transferred(given).values).toEqual(parameters);
+  });
+
+  it("takes the first channels of narrower widths, as a cut out of a supernet does", () => {
+    const narrower = genotype([block(3, 8), block(6, 5, 2)], [block(6, 10), block(8, 12, 2, 2)]);
+    const { network, values } = transferred(narrower);
+    expect(values.weights).toEqual(inheritBuffer(parameters.weights, "weights", from, network));
+    expect(values.stats).toEqual(inheritBuffer(parameters.stats, "stats", from, network));
+  });
+
+  it.each([
+    ["wider middles", genotype([block(8, 8), block(8, 8, 2)], [block(12, 12), block(12, 12, 2, 2)])],
+    [
+      "a block more in each stage",
+      genotype([...given.stages[0]!.blocks, block(5, 8)], [...given.stages[1]!.blocks, block(9, 12, 4)]),
+    ],
+  ])("keeps the function with %s", (_, wider) => {
+    const { network, values } = transferred(wider);
+    expect(relativeDifference(logits(network, values), logits(from, parameters))).toBeLessThan(1e-6);
+  });
+
+  it("reads a wider output with zeros, and gives it filters that can learn", () => {
+    const narrow = networkOf(genotype([block(4, 5)], [block(6, 12)]));
+    const wide = networkOf(genotype([block(4, 8)], [block(6, 12)]));
+    const own = { weights: randomBuffer(narrow.weights, random), stats: randomBuffer(narrow.stats, random) };
+    const { weights, stats } = transfer(narrow, own, wide, createRandom(1, "test"));
+    // [out, in, 3, 3] and [middle, in, 3, 1]: channels 5 to 7 of stage 1 are new.
+    const reader = view(weights, wide.weights, "stage2/reduction/conv");
+    for (let out = 0; out < 4; out++)
+      for (let channel = 5; channel < 8; channel++)
+        for (let at = 0; at < 9; at++) expect(reader[(out * 8 + channel) * 9 + at]).toBe(0);
+    // [out, middle, 1, 3]
+    const added = view(weights, wide.weights, "stage1/block1/conv2").slice(5 * 4 * 3);
+    expect(added.every((value) => value !== 0)).toBe(true);
+    expect(view(stats, wide.stats, "stage1/block1/norm2/variance").slice(5)).toEqual(new Float32Array([1, 1, 1]));
+    expect(view(weights, wide.weights, "stage1/block1/conv2").slice(0, 60)).toEqual(
+      view(own.weights, narrow.weights, "stage1/block1/conv2").slice(0, 60),
+    );
+  });
+
+  it("keeps the filters of a block whose operation changes", () => {
+    const other = genotype([block(4, 8, 4, 2), block(6, 8, 2)], given.stages[1]!.blocks);
+    const { network, values } = transferred(other);
+    expect(values.weights).toEqual(parameters.weights);
+    expect(relativeDifference(logits(network, values), logits(from, parameters))).toBeGreaterThan(1e-3);
+  });
+
+  it("drops the blocks at the end of a shallower stage", () => {
+    const shallower = genotype([block(4, 8)], given.stages[1]!.blocks);
+    const { network, values } = transferred(shallower);
+    for (const { name } of network.weights.entries)
+      expect(view(values.weights, network.weights, name)).toEqual(view(parameters.weights, from.weights, name));
+  });
+});
