@@ -50,7 +50,7 @@ function near(other: Genotype, share: number, space: SearchSpace, random: Draws)
     const depth = isShared() ? model.length : stage.blocks.length;
     const blocks = Array.from({ length: depth }, (_, b) => {
       // All blocks of a stage of the other network are equal.
-      const own = stage.blocks[b] ?? (model[0]);
+      const own = stage.blocks[b] ?? model[0];
       const [operation, middle, output] = [isShared(), isShared(), isShared()].map((is) => (is && model[0]) || own);
       const { dilation, scale } = operation as GenotypeBlock;
       const { middleWidth } = middle as GenotypeBlock;
