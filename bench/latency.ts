@@ -7,7 +7,7 @@ import { sparedRatio, summarise } from "../services/latency/figures";
 import type { Measured } from "../services/latency/network";
 import type { Operators } from "../services/latency/operators";
 import { startProfiler } from "../services/latency/profiler";
-import type { Fragment, FragmentCalls } from "../services/latency/ratios";
+import { withTiming, type Fragment, type FragmentCalls } from "../services/latency/ratios";
 import { defaultSettings } from "../services/latency/settings";
 import { size, whole } from "../cli/commands/options";
 import { createRandom } from "../shared/engine/random";
@@ -141,9 +141,8 @@ function forgetful(): FragmentCalls {
   const fragments = new Map<string, Fragment>();
   return {
     known: (keys) => Promise.resolve(keys.map((key) => fragments.get(key))),
-    keep: (key, ratio) => {
-      const known = fragments.get(key);
-      const fragment = { ratio: Math.min(known?.ratio ?? Infinity, ratio), rounds: (known?.rounds ?? 0) + 1 };
+    keep: (key, timing) => {
+      const fragment = withTiming(fragments.get(key), timing);
       fragments.set(key, fragment);
       return Promise.resolve(fragment);
     },

@@ -2,7 +2,7 @@ import type { Bus } from "../../shared/events/bus";
 import type { JsonCodec } from "../../shared/events/catalog";
 import { Records } from "../../shared/events/records";
 import { MEASUREMENTS_BUCKET } from "../../shared/events/subjects";
-import type { Fragment, FragmentCalls } from "./ratios";
+import { withTiming, type Fragment, type FragmentCalls, type Timing } from "./ratios";
 
 /** A fragment as it is stored. */
 interface StoredFragment extends Fragment {
@@ -13,10 +13,10 @@ interface StoredFragment extends Fragment {
 const codec: JsonCodec<StoredFragment> = {
   toJSON: (fragment) => fragment,
   fromJSON: (json) => {
-    const { ratio, rounds, since } = json as Partial<StoredFragment>;
-    if (typeof ratio !== "number" || !(ratio > 0)) throw new Error("ratio must be a number above 0");
-    if (typeof rounds !== "number" || typeof since !== "number") throw new Error("rounds and since must be numbers");
-    return { ratio, rounds, since };
+    const { ratio = NaN, calibration = NaN, rounds = NaN, since = NaN } = json as Partial<StoredFragment>;
+    if (!(ratio > 0 && calibration > 0 && rounds > 0 && since > 0))
+      throw new Error("ratio, calibration, rounds and since must be numbers above 0");
+    return { ratio, calibration, rounds, since };
   },
 };
 
@@ -54,14 +54,12 @@ export class Fragments implements Pick<FragmentCalls, "known" | "keep"> {
   }
 
   /** Adds a measurement to a fragment. It begins anew where the earlier ones are too old. */
-  async keep(key: string, ratio: number): Promise<Fragment> {
+  async keep(key: string, timing: Timing): Promise<Fragment> {
     const entry = await this.records.mutate(PREFIX + key, (stored) => {
       const known = this.fresh(stored);
-      return known
-        ? { ratio: Math.min(known.ratio, ratio), rounds: known.rounds + 1, since: known.since }
-        : { ratio, rounds: 1, since: this.now() };
+      return { ...withTiming(known, timing), since: known?.since ?? this.now() };
     });
-    return entry?.value ?? { ratio, rounds: 1 };
+    return entry?.value ?? withTiming(undefined, timing);
   }
 
   /** Removes the fragments that were changed longest ago, where there are too many. */

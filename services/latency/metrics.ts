@@ -99,7 +99,7 @@ export function observeProfiler(
     operators: async (operators, settings, signal, progress = () => {}) => {
       const calls: FragmentCalls = {
         known: (keys) => fragments.known(keys),
-        keep: (key, ratio) => fragments.keep(key, ratio),
+        keep: (key, timing) => fragments.keep(key, timing),
         progress,
       };
       const measured = await counted("operators", signal, () => profiler.operators(operators, settings, calls, signal));

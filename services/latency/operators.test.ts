@@ -141,11 +141,12 @@ function simulated() {
   const [asked, networks]: [string[], Uint8Array[]] = [[], []];
   const timer: Timer = {
     ...{ key: "device.20", tile: 8 },
-    ratio: (model) => {
+    time: (model) => {
       const name = hex(model);
-      const disturbed = asked.includes(name) ? 1 : 1.5;
+      const disturbed = !asked.includes(name);
       asked.push(name);
-      return Promise.resolve(disturbed * (times.get(name) ?? NaN));
+      const ratio = (disturbed ? 0.6 : 1) * (times.get(name) ?? NaN);
+      return Promise.resolve({ ratio, calibration: disturbed ? 3e-3 : 2e-3 });
     },
     network: (model) => {
       networks.push(model);

@@ -1,4 +1,4 @@
-import type { Fragment, FragmentCalls } from "./ratios";
+import { withTiming, type Fragment, type FragmentCalls } from "./ratios";
 
 /** Fragments in memory, and the progress that was told. */
 export function keeping(): FragmentCalls & { told: [number, number][] } {
@@ -7,9 +7,8 @@ export function keeping(): FragmentCalls & { told: [number, number][] } {
   return {
     told,
     known: (keys) => Promise.resolve(keys.map((key) => fragments.get(key))),
-    keep: (key, ratio) => {
-      const known = fragments.get(key);
-      const fragment = { ratio: Math.min(known?.ratio ?? Infinity, ratio), rounds: (known?.rounds ?? 0) + 1 };
+    keep: (key, timing) => {
+      const fragment = withTiming(fragments.get(key), timing);
       fragments.set(key, fragment);
       return Promise.resolve(fragment);
     },

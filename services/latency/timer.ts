@@ -6,7 +6,9 @@ import { calibrationOnnx } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, prepared, sampleModel, type Measured } from "./network";
+import type { Timing } from "./ratios";
 import type { Sampling } from "./sampling";
+import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
 
 /** Times models: by ONNX Runtime in the service, by a formula in tests. */
@@ -15,8 +17,7 @@ export interface Timer {
   key: string;
   /** Channels of a tile of the device's convolutions. */
   tile: number;
-  /** Time of a run over that of the calibration network meanwhile (sparedRatio). */
-  ratio(model: Uint8Array, signal: AbortSignal): Promise<number>;
+  time(model: Uint8Array, signal: AbortSignal): Promise<Timing>;
   network(model: Uint8Array, signal: AbortSignal): Promise<Measured>;
 }
 
@@ -46,9 +47,9 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
       // Fewer runs know a time less well, so their fragments are others.
       key: `${thisMachine.figures(settings).key}.${Math.min(timedRuns, ENOUGH.runs)}`,
       tile,
-      ratio: async (bytes, signal) => {
+      time: async (bytes, signal) => {
         const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrate);
-        return sparedRatio(seconds, calibration);
+        return { ratio: sparedRatio(seconds, calibration), calibration: percentile(ascending(calibration), 10) };
       },
       network: async (bytes, signal) => {
         const subject = { model: bytes, size: undefined, batchSizes: [1] };
