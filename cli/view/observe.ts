@@ -77,6 +77,8 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
       const { phase: work, step, steps, epoch, epochs, loss } = event.value;
       const name = phaseOfProgress(work);
       if (!name) return view;
+      if (name === "operators")
+        return change(view, name, ({ status }) => (status === "running" ? { step, steps } : {}));
       // Progress may arrive after the event that ended its epoch; it is then ignored.
       const moved = change(begin(view, name), name, (one) =>
         epoch > one.epoch ? { step, steps, ...(epochs > 0 && { epochs }) } : {},

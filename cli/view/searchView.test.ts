@@ -100,6 +100,19 @@ describe("the view of a search", () => {
     expect(view.phases.map(({ name }) => name)).toEqual(["operators", "search", "derive", "profile"]);
   });
 
+  it("counts the measurements of operators while they run", () => {
+    const latency = { ...spec, cost: { ...spec.cost, metric: CostMetric.COST_METRIC_LATENCY } };
+    const begun = respond({ $case: "searchCreated", value: { spec: latency, space, specSha256: "" } });
+    const measured = respond({ $case: "trainingProgressed", value: { phase: "profile", step: 120, steps: 400 } }, 0);
+    const view = after(begun, measured);
+    expect(text(view)).toMatch(/\[>] measure operators +\[#+\.+] 120\/400/);
+    expect(text(view)).not.toMatch(/loss/);
+    const done = after(begun, measured, respond({ $case: "operatorsProfiled", value: {} }));
+    expect(text(done)).not.toContain("120/400");
+    // A message of a measurement that has ended changes nothing.
+    expect(observe(done, measured)).toEqual(done);
+  });
+
   it("counts the survivors after a shrink", () => {
     const [depth] = after(created, epochDone(2, 1), shrunk).candidates;
     expect(depth).toEqual({ dimension: Dimension.DIMENSION_DEPTH, now: 3, start: 4, undecided: 1 });

@@ -1,13 +1,13 @@
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent } from "../../shared/events/catalog";
 import type { Objects } from "../../shared/events/objects";
-import { publishEvent } from "../../shared/events/publisher";
+import { publishEvent, publishProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
 import { consumeWork } from "../../shared/events/searchWork";
 import type { Over } from "../../shared/events/standing";
 import type { WorkItem } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
-import type { ProfileWork } from "../../shared/proto/lathe/v1/events";
+import { TrainingProgressed, type ProfileWork } from "../../shared/proto/lathe/v1/events";
 import { genotypeViolations } from "../../shared/space/genotype";
 import { refuse, spaceViolations } from "../../shared/space/validate";
 import type { ObservedProfiler, ProfileKind } from "./metrics";
@@ -32,7 +32,9 @@ export function consume(options: LatencyConsumer): Promise<Consumption> {
     queues: [{ kind: "profile", deviceClass: defaults.deviceClass }],
     over: overOf,
     handler: async ({ searchId, data }, { signal, held }) => {
-      const event = await measure(data, options, signal);
+      const progress = (step: number, steps: number) =>
+        publishProgress(bus, searchId, TrainingProgressed.fromPartial({ phase: "profile", step, steps }));
+      const event = await measure(data, options, signal, progress);
       await publishEvent(bus, searchId, event, { signal: held });
     },
     free: (signal) => profiler.free(signal),
@@ -53,6 +55,7 @@ async function measure(
   { onnx, space, genotype, number, pyramidChannels, profiling }: ProfileWork,
   { artifacts, profiler, defaults, cores }: LatencyConsumer,
   signal: AbortSignal,
+  progress: (step: number, steps: number) => void,
 ): Promise<LatheEvent> {
   const subject =
     onnx || space || genotype
@@ -69,7 +72,10 @@ async function measure(
   };
   if (onnx) return { type: "network.profiled", data: { latency: await network(await artifacts.get(onnx, signal)) } };
   if (space) {
-    return { type: "operators.profiled", data: await profiler.operators({ space, pyramidChannels }, settings, signal) };
+    return {
+      type: "operators.profiled",
+      data: await profiler.operators({ space, pyramidChannels }, settings, signal, progress),
+    };
   }
   if (!genotype) throw new LatheError("INTERNAL", "profiling work without a subject passed its check");
   const latency = await network({ genotype, pyramidChannels });

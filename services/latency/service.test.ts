@@ -4,7 +4,7 @@ import type { LatheEvent } from "../../shared/events/catalog";
 import { awaitEvent, historyOnce } from "../../shared/events/history";
 import { listSubjects } from "../../shared/events/jetstream";
 import { Objects } from "../../shared/events/objects";
-import { publishEvent, publishWork } from "../../shared/events/publisher";
+import { publishEvent, publishWork, subscribeProgress } from "../../shared/events/publisher";
 import { provision } from "../../shared/events/streams";
 import { ARTIFACTS_BUCKET } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
@@ -16,6 +16,7 @@ import {
   NetworkTrained,
   ProfileWork,
   SearchCreated,
+  type TrainingProgressed,
 } from "../../shared/proto/lathe/v1/events";
 import { LatencyServiceClient, ProfileNetworkRequest } from "../../shared/proto/lathe/v1/latency";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
@@ -136,9 +137,16 @@ describe("the profile queue", () => {
 
   it("measures the operators of a space and publishes the table", async () => {
     const id = await newSearch();
+    const progress: TrainingProgressed[] = [];
+    const end = subscribeProgress(bus, id, (each) => progress.push(each));
     await queue(id, "operators", { space, profiling });
     const event = await told(id, "operators.profiled");
+    end();
     if (event.type !== "operators.profiled") throw new Error(event.type);
+    // Each of the models is measured twice at most: the chains, 18 networks, an empty run and the network without blocks.
+    const newest = progress.at(-1);
+    expect(newest).toMatchObject({ phase: "profile", step: newest?.steps });
+    expect(newest?.steps).toBeGreaterThan(2 * 20);
     expect(event.data.table?.candidates.map((row) => row.id)).toEqual([
       "stage1/d1s1",
       "stage1/d1s2",
