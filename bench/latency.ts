@@ -2,13 +2,21 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { networkOnnxOf } from "../services/latency/blocks";
-import { summarise } from "../services/latency/figures";
+import { checkOf } from "../services/latency/check";
+import { sparedRatio, summarise } from "../services/latency/figures";
+import type { Measured } from "../services/latency/network";
+import type { Operators } from "../services/latency/operators";
 import { startProfiler } from "../services/latency/profiler";
+import { withTiming, type Fragment, type FragmentCalls } from "../services/latency/ratios";
 import { defaultSettings } from "../services/latency/settings";
 import { size, whole } from "../cli/commands/options";
+import { createRandom } from "../shared/engine/random";
 import type { LatencyFigures } from "../shared/proto/lathe/v1/result";
+import type { CostTable, Genotype } from "../shared/proto/lathe/v1/space";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
+import { genotypeCost } from "../shared/space/cost";
 import { largestGenotype } from "../shared/space/genotype";
+import { randomGenotype } from "../shared/space/sampling";
 import { resolve } from "../shared/spec/resolve";
 import { positive, type Measurement } from "./measurement";
 
@@ -18,7 +26,8 @@ const BUSY_START_MS = 500;
 /**
  * The latency service's measurements on this machine: the largest network of a space again and again, alone and beside a busy program; and a
  * table of operators against networks of the space. Arguments: --preset (default small), --input HxW, --threads, --repeats, --pause (seconds
- * between two repeats), --no-table.
+ * between two repeats), --no-table, --pyramid-channels (of the head in the networks of the table; 0 is the search head), --random (networks drawn
+ * uniformly, to compare with the table beside those that check it).
  */
 export async function latency(args: readonly string[]): Promise<Measurement[]> {
   const { values } = parseArgs({
@@ -29,6 +38,8 @@ export async function latency(args: readonly string[]): Promise<Measurement[]> {
       threads: { type: "string", default: "1" },
       repeats: { type: "string", default: "10" },
       pause: { type: "string", default: "0" },
+      "pyramid-channels": { type: "string", default: "0" },
+      random: { type: "string", default: "0" },
       "no-table": { type: "boolean", default: false },
     },
   });
@@ -77,9 +88,13 @@ export async function latency(args: readonly string[]): Promise<Measurement[]> {
   };
   if (values["no-table"]) return [repeated];
   const began = performance.now();
-  const { table } = await profiler.operators({ space, pyramidChannels: 0 }, settings, never);
+  const operators = { space, pyramidChannels: whole(values["pyramid-channels"]) };
+  const { table } = await profiler.operators(operators, settings, forgetful(), never);
   const seconds = (performance.now() - began) / 1000;
   const { networks = 0, meanError = NaN, rankCorrelation = NaN } = table.check ?? {};
+  const drawn = await compared(whole(values.random), operators, table, (genotype) =>
+    profiler.network({ ...subject, model: { genotype, pyramidChannels: operators.pyramidChannels } }, settings, never),
+  );
   return [
     repeated,
     {
@@ -90,9 +105,49 @@ export async function latency(args: readonly string[]): Promise<Measurement[]> {
         "networks that check the table": networks,
         "mean error": `${(100 * meanError).toFixed(1)} %`,
         "rank correlation (Spearman)": rankCorrelation.toFixed(3),
+        ...drawn,
       },
     },
   ];
+}
+
+/** How well a table predicts networks that are drawn uniformly from its space. */
+async function compared(
+  count: number,
+  { space }: Operators,
+  table: CostTable,
+  measure: (genotype: Genotype) => Promise<Measured[]>,
+): Promise<Record<string, string | number>> {
+  if (count === 0) return {};
+  const random = createRandom(1, "bench latency");
+  const measured: { genotype: Genotype; time: number }[] = [];
+  for (let i = 0; i < count; i++) {
+    const genotype = randomGenotype(space, random);
+    const [{ samples }] = (await measure(genotype)) as [Measured];
+    measured.push({ genotype, time: sparedRatio(samples.seconds, samples.calibration) });
+  }
+  const { meanError, rankCorrelation } = checkOf(measured, (genotype) => genotypeCost(genotype, table));
+  const times = measured.map(({ time }) => time);
+  return {
+    "networks drawn uniformly": count,
+    "their mean error": `${(100 * meanError).toFixed(1)} %`,
+    "their rank correlation (Spearman)": rankCorrelation.toFixed(3),
+    "slowest over fastest of them": (Math.max(...times) / Math.min(...times)).toFixed(2),
+  };
+}
+
+/** A store that keeps the fragments of one table. */
+function forgetful(): FragmentCalls {
+  const fragments = new Map<string, Fragment>();
+  return {
+    known: (keys) => Promise.resolve(keys.map((key) => fragments.get(key))),
+    keep: (key, timing) => {
+      const fragment = withTiming(fragments.get(key), timing);
+      fragments.set(key, fragment);
+      return Promise.resolve(fragment);
+    },
+    progress: () => {},
+  };
 }
 
 /** A program that keeps one core busy. */

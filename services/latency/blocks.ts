@@ -1,6 +1,9 @@
-import { exportOnnx } from "../../shared/engine/onnx";
+import { encodeModel } from "../../shared/engine/encode";
+import type { Graph } from "../../shared/engine/graph";
+import { exportGraph, exportOnnx } from "../../shared/engine/onnx";
 import { createRandom } from "../../shared/engine/random";
 import { view, type Manifest } from "../../shared/engine/parameters";
+import { rewritten } from "../../shared/engine/rewrites/table";
 import type { tf } from "../../shared/engine/tf";
 import type { Constants } from "../../shared/engine/tracer";
 import { declareBlock, decidedBlock } from "../../shared/network/blocks";
@@ -22,16 +25,20 @@ export interface BlockChain {
   width: number;
 }
 
-/** ONNX of a chain of blocks with random weights, "x" [1,in,h,w] -> "y" [1,out,h,w]. */
-export function chainOnnx({ inputs, blocks, height, width }: BlockChain): Uint8Array {
+/** ONNX of a chain of blocks with random weights, "x" [1,in,h,w] -> "y" [1,out,h,w], with the rewrites of a network (networkOnnx). */
+export const chainOnnx = (chain: BlockChain): Uint8Array => encodeModel(rewritten(chainGraph(chain)), "chain", {});
+
+/** The same without rewrites. */
+export const plainChainOnnx = (chain: BlockChain): Uint8Array => encodeModel(chainGraph(chain), "chain", {});
+
+function chainGraph({ inputs, blocks, height, width }: BlockChain): Graph {
   const declaration: Declaration = { weights: [], stats: [] };
   let channels = axis("input", inputs);
   blocks.forEach((block, i) => {
     channels = declareBlock(declaration, `block${i + 1}`, channels, block);
   });
   const [weights, stats] = [tensorTable(declaration.weights), tensorTable(declaration.stats)];
-  return exportOnnx({
-    name: "chain",
+  return exportGraph({
     step: (tensors) => {
       const norm = inferenceNorm(tensors);
       const through = (x: tf.Tensor, block: GenotypeBlock, i: number) =>

@@ -16,22 +16,27 @@ describe("the bounds of a space", () => {
         16,
       ),
     ).toEqual([
-      { inputs: [48, 64], widths: [48, 64] },
+      { inputs: [48, 64], middles: [48, 64], outputs: [48, 64] },
       // The reduction adds 56 channels to an output of the stage before, from 92 on.
-      { inputs: [64, 96, 112, 120], widths: [64, 112, 120] },
+      { inputs: [64, 96, 112, 120], middles: [64, 112, 120], outputs: [64, 112, 120] },
     ]);
   });
 
-  it("are the widths themselves below one tile", () => {
+  it("are the widths themselves below one tile, but between the blocks of a stage of one tile all channels", () => {
     const small = space([
       [16, [8, 10, 16]],
-      [32, [16, 20, 32]],
+      [32, [12, 16, 20, 32]],
     ]);
     expect(stageBounds(small, 16)).toEqual([
-      { inputs: [8, 10, 16], widths: [8, 10, 16] },
+      { inputs: [16], middles: [8, 10, 16], outputs: [16] },
       // 24, 26 and 32 enter.
-      { inputs: [16, 32], widths: [16, 32] },
+      { inputs: [12, 16, 32], middles: [12, 16, 32], outputs: [12, 16, 32] },
     ]);
-    expect(stageBounds(small, 8)[1]).toEqual({ inputs: [16, 24, 32], widths: [16, 24, 32] });
+  });
+
+  it("are between blocks those of the export's tile, where that of the device is smaller", () => {
+    expect(stageBounds(space([[32, [16, 20, 32]]]), 8)).toEqual([
+      { inputs: [16, 32], middles: [16, 24, 32], outputs: [16, 32] },
+    ]);
   });
 });

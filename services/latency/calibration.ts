@@ -1,4 +1,4 @@
-import { chainOnnx } from "./blocks";
+import { plainChainOnnx } from "./blocks";
 
 /** Widths and resolution at which a run takes about a millisecond, and its convolutions fill several threads. */
 const [WIDTH, HEIGHT_PIXELS, WIDTH_PIXELS] = [64, 48, 64];
@@ -9,5 +9,5 @@ const [WIDTH, HEIGHT_PIXELS, WIDTH_PIXELS] = [64, 48, 64];
  */
 export function calibrationOnnx(): Uint8Array {
   const block = { dilation: 1, scale: 1, middleWidth: WIDTH, outputWidth: WIDTH };
-  return chainOnnx({ inputs: WIDTH, blocks: [block, block], height: HEIGHT_PIXELS, width: WIDTH_PIXELS });
+  return plainChainOnnx({ inputs: WIDTH, blocks: [block, block], height: HEIGHT_PIXELS, width: WIDTH_PIXELS });
 }

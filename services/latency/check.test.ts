@@ -1,5 +1,33 @@
+import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { uniform } from "../../shared/testing/spaces";
-import { spearman } from "./check";
+import { genotypeCost, macsTable, smallestGenotype } from "../../shared/space/cost";
+import { genotypeViolations, largestGenotype } from "../../shared/space/genotype";
+import { presetSpec } from "../../shared/spec/presets";
+import { sampledNetworks, spearman } from "./check";
+
+describe("the networks that scale and check a table", () => {
+  it.each(["small", "paper"])("have evenly spread costs from the smallest to the largest of %s", (preset) => {
+    const space = { ...presetSpec(preset).space, classes: 11 };
+    const table = macsTable(space);
+    const { scaling, checking } = sampledNetworks(space, table);
+    expect([scaling.length, checking.length]).toEqual([6, 12]);
+    const cost = (genotype: Genotype) => genotypeCost(genotype, table);
+    const costs = [...scaling, ...checking].map(cost).sort((a, b) => a - b);
+    const [least, most] = [smallestGenotype(space, table), largestGenotype(space)].map(cost) as [number, number];
+    expect(costs[0]).toBe(least);
+    expect(costs.at(-1)).toBe(most);
+    costs.forEach((each, i) => expect((each - least) / (most - least)).toBeCloseTo(i / 17, 1));
+    for (const genotype of [...scaling, ...checking]) {
+      expect(genotypeViolations(genotype, "")).toEqual([]);
+      genotype.stages.forEach(({ blocks }, s) => {
+        const { minDepth, maxDepth, widths } = space.stages[s]!;
+        expect(blocks.length >= minDepth && blocks.length <= maxDepth).toBe(true);
+        for (const { middleWidth, outputWidth } of blocks)
+          expect(widths).toEqual(expect.arrayContaining([middleWidth, outputWidth]));
+      });
+    }
+  });
+});
 
 describe("Spearman's rank correlation", () => {
   it("of distinct values is 1 - 6 sum d^2 / (n (n^2 - 1))", () => {

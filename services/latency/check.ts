@@ -1,22 +1,64 @@
 import { createRandom } from "../../shared/engine/random";
-import type { CostCheck, CostTable, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
-import { genotypeCost } from "../../shared/space/cost";
-import { randomGenotype } from "../../shared/space/sampling";
+import type { CostCheck, CostTable, Genotype, GenotypeBlock, SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { genotypeCost, smallestGenotype } from "../../shared/space/cost";
+import { largestGenotype } from "../../shared/space/genotype";
+import { randomGenotype, type Draws } from "../../shared/space/sampling";
 
-/** A network of the space with its measured time. */
+/** A network of the space with its measured time, in the unit of the table. */
 interface MeasuredGenotype {
   genotype: Genotype;
-  seconds: number;
+  time: number;
 }
 
 /** Networks that scale a table, and networks that check it. */
-const [SCALING, CHECKING] = [6, 12];
+export const SAMPLED = { scaling: 6, checking: 12 };
+const COUNT = SAMPLED.scaling + SAMPLED.checking;
+/** Networks to choose each of them from. */
+const DRAWN = 20;
 const SEED = 1;
 
-/** Networks drawn from the space, every choice uniform: the first scale a table, the others check it. */
-export function sampledNetworks(space: SearchSpace): Genotype[] {
+/**
+ * Networks of the space whose costs by the table, which needs no scale, lie evenly from those of the smallest network to those of the
+ * largest: a search visits the whole range. Networks drawn uniformly cost nearly the same. One of three scales a table, the others check it.
+ */
+export function sampledNetworks(space: SearchSpace, table: CostTable): { scaling: Genotype[]; checking: Genotype[] } {
   const random = createRandom(SEED, "latency table");
-  return Array.from({ length: SCALING + CHECKING }, () => randomGenotype(space, random));
+  const [smallest, largest] = [smallestGenotype(space, table), largestGenotype(space)];
+  const drawn = Array.from({ length: COUNT * DRAWN }, (_, i) => {
+    const place = (2 * i) / (COUNT * DRAWN - 1) - 1;
+    const genotype = near(place < 0 ? smallest : largest, Math.abs(place), space, random);
+    return { genotype, cost: genotypeCost(genotype, table) };
+  });
+  const costs = drawn.map(({ cost }) => cost);
+  const [least, most] = [Math.min(...costs), Math.max(...costs)];
+  const chosen = Array.from({ length: COUNT }, (_, i) => {
+    const wanted = least + ((most - least) * i) / (COUNT - 1);
+    const distance = ({ cost }: { cost: number }) => Math.abs(cost - wanted);
+    const nearest = drawn.reduce((best, each) => (distance(each) < distance(best) ? each : best));
+    drawn.splice(drawn.indexOf(nearest), 1);
+    return nearest.genotype;
+  });
+  return { scaling: chosen.filter((_, i) => i % 3 === 1), checking: chosen.filter((_, i) => i % 3 !== 1) };
+}
+
+/** A network of the space each of whose decisions is that of another network with probability `share`, and drawn uniformly otherwise. */
+function near(other: Genotype, share: number, space: SearchSpace, random: Draws): Genotype {
+  const isShared = () => random.integer(1000) < 1000 * share;
+  const drawn = randomGenotype(space, random);
+  const stages = drawn.stages.map((stage, s) => {
+    const model = other.stages[s]?.blocks ?? [];
+    const depth = isShared() ? model.length : stage.blocks.length;
+    const blocks = Array.from({ length: depth }, (_, b) => {
+      // All blocks of a stage of the other network are equal.
+      const own = stage.blocks[b] ?? model[0];
+      const [operation, middle, output] = [isShared(), isShared(), isShared()].map((is) => (is && model[0]) || own);
+      const { dilation, scale } = operation as GenotypeBlock;
+      const { middleWidth } = middle as GenotypeBlock;
+      return { dilation, scale, middleWidth, outputWidth: (output as GenotypeBlock).outputWidth };
+    });
+    return { ...stage, blocks };
+  });
+  return { ...drawn, stages };
 }
 
 /**
@@ -25,24 +67,24 @@ export function sampledNetworks(space: SearchSpace): Genotype[] {
  */
 export function blocksScale(measured: readonly MeasuredGenotype[], table: CostTable): number {
   let [above, below] = [0, 0];
-  for (const { genotype, seconds } of measured.slice(0, SCALING)) {
+  for (const { genotype, time } of measured) {
     const blocks = genotypeCost(genotype, table) - table.fixed;
-    above += (blocks * (seconds - table.fixed)) / seconds ** 2;
-    below += blocks ** 2 / seconds ** 2;
+    above += (blocks * (time - table.fixed)) / time ** 2;
+    below += blocks ** 2 / time ** 2;
   }
   return Math.max(above / below, 0.1);
 }
 
 /** The predictions for the checking networks against their measured times. */
 export function checkOf(measured: readonly MeasuredGenotype[], predict: (genotype: Genotype) => number): CostCheck {
-  const checked = measured.slice(SCALING).map(({ genotype, seconds }) => ({ seconds, predicted: predict(genotype) }));
-  const errors = checked.map(({ seconds, predicted }) => Math.abs(predicted - seconds) / seconds);
+  const checked = measured.map(({ genotype, time }) => ({ time, predicted: predict(genotype) }));
+  const errors = checked.map(({ time, predicted }) => Math.abs(predicted - time) / time);
   return {
     networks: checked.length,
     meanError: errors.reduce((sum, error) => sum + error, 0) / errors.length,
     rankCorrelation: spearman(
       checked.map(({ predicted }) => predicted),
-      checked.map(({ seconds }) => seconds),
+      checked.map(({ time }) => time),
     ),
   };
 }

@@ -11,6 +11,7 @@ import { schema } from "./config";
 import { consume } from "./consumer";
 import { findDevices, requireDevice, servedDevice } from "./devices";
 import { observeProfiler } from "./metrics";
+import { Fragments } from "./fragments";
 import { startProfiler } from "./profiler";
 import { References } from "./references";
 import { latencyService } from "./rpc";
@@ -42,7 +43,8 @@ void boot("latency", schema, async (booted) => {
   const figures = requireDevice(devices, served);
   const cores = figures.cpu?.cores ?? 1;
   const defaults = defaultSettings(served.deviceClass, threads, served.provider);
-  const profiler = observeProfiler(measuring, new References(bus), metrics, logger);
+  const stores = { references: new References(bus), fragments: new Fragments(bus) };
+  const profiler = observeProfiler(measuring, stores, metrics, logger);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
 
   const server = await startServer({

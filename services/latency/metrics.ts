@@ -2,11 +2,15 @@ import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
 import type { Metrics } from "../../shared/process/metrics";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import type { CostTable } from "../../shared/proto/lathe/v1/space";
+import type { Fragments } from "./fragments";
 import type { Subject } from "./network";
-import type { MeasuredOperators, Operators } from "./operators";
+import type { Operators } from "./operators";
 import type { Profiler } from "./profiler";
+import type { FragmentCalls } from "./ratios";
 import type { References } from "./references";
 import type { ProfilingSettings } from "./settings";
+import { inUnit } from "./unit";
 
 export type ProfileKind = "network" | "operators";
 
@@ -17,7 +21,8 @@ export interface ObservedProfiler extends Omit<Profiler, "network" | "operators"
     operators: Operators,
     settings: ProfilingSettings,
     signal: AbortSignal,
-  ): Promise<Pick<MeasuredOperators, "table"> & { conditions: LatencyFigures; smallest: LatencyFigures }>;
+    progress?: (done: number, of: number) => void,
+  ): Promise<{ table: CostTable } & { conditions: LatencyFigures; smallest: LatencyFigures }>;
   /** Counts a work item that was skipped because its search needs no measurement. */
   skipped(kind: ProfileKind): void;
 }
@@ -27,7 +32,7 @@ const LATENCY_BUCKETS = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0
 /** Wraps a profiler: compares, counts and logs its measurements, and exports the newest errors of the latency model. */
 export function observeProfiler(
   profiler: Profiler,
-  references: References,
+  { references, fragments }: { references: References; fragments: Fragments },
   metrics: Metrics,
   logger: Logger,
 ): ObservedProfiler {
@@ -91,17 +96,25 @@ export function observeProfiler(
       }
       return figures;
     },
-    operators: async (operators, settings, signal) => {
-      const measured = await counted("operators", signal, () => profiler.operators(operators, settings, signal));
+    operators: async (operators, settings, signal, progress = () => {}) => {
+      const calls: FragmentCalls = {
+        known: (keys) => fragments.known(keys),
+        keep: (key, timing) => fragments.keep(key, timing),
+        progress,
+      };
+      const measured = await counted("operators", signal, () => profiler.operators(operators, settings, calls, signal));
+      await fragments.prune();
       const { table, largest, smallest } = measured;
       const { meanError = 0, rankCorrelation = 0 } = table.check ?? {};
       error.set({ device: settings.deviceClass }, meanError);
       correlation.set({ device: settings.deviceClass }, rankCorrelation);
       logger.info("operators profiled", { operators: table.candidates.length, meanError, rankCorrelation });
+      const { seconds, figures } = await references.unit([largest, smallest]);
+      const [conditions, least] = figures as [LatencyFigures, LatencyFigures];
       return {
-        table,
-        conditions: said("largest network profiled", await references.figures(largest)),
-        smallest: said("smallest network profiled", await references.figures(smallest)),
+        table: inUnit(table, seconds),
+        conditions: said("largest network profiled", conditions),
+        smallest: said("smallest network profiled", least),
       };
     },
   };

@@ -1,5 +1,6 @@
+import { createHash } from "node:crypto";
 import { openOnnx } from "../../shared/engine/onnx";
-import { CostMetric, type Genotype, type SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { CostMetric, type CostTable, type Genotype, type SearchSpace } from "../../shared/proto/lathe/v1/space";
 import {
   candidateId,
   costOfLargest,
@@ -12,10 +13,12 @@ import {
 import { blockInputs, largestGenotype } from "../../shared/space/genotype";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { operationName } from "../../shared/space/parts";
-import { chainOnnx, networkOnnxOf } from "./blocks";
+import { chainOnnx, emptyOnnx, networkOnnxOf } from "./blocks";
+import { stageBounds } from "./bounds";
 import { sampledNetworks } from "./check";
 import type { Measured } from "./network";
 import { measureOperators, operatorPoints } from "./operators";
+import { keeping } from "./ratios.fixture";
 import { defaultSettings } from "./settings";
 import { withTimer, type Timer } from "./timer";
 
@@ -32,6 +35,13 @@ const space: SearchSpace = {
   dilations: [1, 2],
   scales: [1, 2],
 };
+const wide: SearchSpace = {
+  ...{ ...space, dilations: [1] },
+  stages: [
+    { channels: 32, minDepth: 1, maxDepth: 3, widths: [16, 32], dropout: 0 },
+    { channels: 48, minDepth: 1, maxDepth: 2, widths: [32, 48], dropout: 0 },
+  ],
+};
 const operators = { space, pyramidChannels: 8 };
 const settings = { ...defaultSettings("cpu", 1), warmupRuns: 1, timedRuns: 5 };
 const largest: Measured = {
@@ -45,6 +55,8 @@ const largest: Measured = {
   },
 };
 
+const hex = (model: Uint8Array) => createHash("sha256").update(model).digest("hex");
+
 describe("the models of a table", () => {
   it("are, per candidate in the table's order, chains at the stage's resolution", () => {
     const points = operatorPoints(space, 8);
@@ -54,12 +66,12 @@ describe("the models of a table", () => {
   });
 
   it("are chains of equal blocks of each input bound and each middle bound", () => {
-    const points = operatorPoints(space, 8).filter(({ id }) => id === "stage1/d1s1");
+    const points = operatorPoints(wide, 8).filter(({ id }) => id === "stage1/d1s1");
     expect(points.map(({ input, middle }) => [input, middle])).toEqual([
-      [4, 4],
-      [4, 8],
-      [8, 4],
-      [8, 8],
+      [16, 16],
+      [16, 32],
+      [32, 16],
+      [32, 32],
     ]);
     for (const { input, middle, chain } of points) {
       expect(chain.inputs).toBe(input);
@@ -71,75 +83,114 @@ describe("the models of a table", () => {
 
   it("open in ONNX Runtime with the shapes of the chain", async () => {
     const blocks = [
-      { dilation: 2, scale: 2, middleWidth: 3, outputWidth: 6 },
-      { dilation: 2, scale: 2, middleWidth: 6, outputWidth: 5 },
+      { dilation: 2, scale: 2, middleWidth: 3, outputWidth: 4 },
+      { dilation: 2, scale: 2, middleWidth: 6, outputWidth: 4 },
     ];
     const opened = await openOnnx(chainOnnx({ inputs: 4, blocks, height: 8, width: 16 }));
     expect(opened.inputs).toEqual({ x: { shape: [1, 4, 8, 16], dtype: "float32" } });
-    expect(opened.outputs).toEqual({ y: { shape: [1, 5, 8, 16], dtype: "float32" } });
+    expect(opened.outputs).toEqual({ y: { shape: [1, 4, 8, 16], dtype: "float32" } });
     await opened.release();
   });
 });
 
+/** A simulated machine: the cost of an empty run, of a network without blocks, and a factor by which blocks in networks differ from chains. */
+const [overhead, fixed, scale] = [5e-2, 3e-1, 0.8];
+/** A(joint, middle) and B(middle, joint), equal for equal pairs. */
+const part = (id: string, joint: number, middle: number) =>
+  1e-4 * (7.3 * Number(/s(\d)$/.exec(id)?.[1]) + 2.9 * joint + joint * middle + 0.23 * middle ** 2);
+const unscaled: CostTable = {
+  ...macsTable(wide),
+  fixed,
+  candidates: macsTable(wide).candidates.map((row) => {
+    const { inputs, middles, outputs } = stageBounds(wide, 8)[row.id.startsWith("stage1") ? 0 : 1]!;
+    const costs = inputs.flatMap((joint) => middles.map((middle) => part(row.id, joint, middle)));
+    const back = middles.flatMap((middle) => outputs.map((joint) => part(row.id, joint, middle)));
+    return {
+      ...{ ...row, inMiddle: 0, middleOut: 0 },
+      byInput: { rows: inputs, columns: middles, costs },
+      byOutput: { rows: middles, columns: outputs, costs: back },
+    };
+  }),
+};
+const timeOf = (genotype: Genotype) => {
+  const inputs = blockInputs(genotype);
+  const blocks = genotype.stages.flatMap(({ blocks: all }, stage) =>
+    all.map((block, index) => {
+      const id = candidateId(stage + 1, operationName(block));
+      const input = inputs.stages[stage]!.blocks[index]!;
+      return part(id, input, block.middleWidth) + part(id, block.outputWidth, block.middleWidth);
+    }),
+  );
+  return fixed + scale * blocks.reduce((sum, cost) => sum + cost, 0);
+};
+const { scaling, checking } = sampledNetworks(wide, unscaled);
+const bare = { ...largestGenotype(wide), stages: wide.stages.map(({ channels }) => ({ channels, blocks: [] })) };
+/** The time of each model of the table, by its bytes. */
+const times = new Map<string, number>([
+  [hex(emptyOnnx()), overhead],
+  [hex(networkOnnxOf(bare, 8)), fixed],
+  ...operatorPoints(wide, 8).map(
+    ({ id, input, middle, chain }) =>
+      [hex(chainOnnx(chain)), overhead + chain.blocks.length * 2 * part(id, input, middle)] as const,
+  ),
+  ...[...scaling, ...checking].map((genotype) => [hex(networkOnnxOf(genotype, 8)), timeOf(genotype)] as const),
+]);
+
+/** A timer by those times, whose first measurement of each model is disturbed, and what it has measured. */
+function simulated() {
+  const [asked, networks]: [string[], Uint8Array[]] = [[], []];
+  const timer: Timer = {
+    ...{ key: "device.20", tile: 8 },
+    time: (model) => {
+      const name = hex(model);
+      const disturbed = !asked.includes(name);
+      asked.push(name);
+      const ratio = (disturbed ? 0.6 : 1) * (times.get(name) ?? NaN);
+      return Promise.resolve({ ratio, calibration: disturbed ? 3e-3 : 2e-3 });
+    },
+    network: (model) => {
+      networks.push(model);
+      return Promise.resolve(largest);
+    },
+  };
+  return { timer, asked, networks };
+}
+
 describe("measureOperators", () => {
+  const measured = { space: wide, pyramidChannels: 8 };
+
   it("recovers a simulated machine, without its cost of an empty run, and scales the blocks by whole networks", async () => {
-    const [overhead, fixed, scale] = [5e-5, 3e-4, 0.8];
-    // Seconds of A(input, middle) and B(middle, output), equal for equal pairs.
-    const part = (id: string, wide: number, middle: number) =>
-      1e-6 * (id.length + 3 * wide + wide * middle + 0.2 * middle ** 2);
-    const chains = operatorPoints(space, 8).map(
-      ({ id, input, middle, chain }) => overhead + chain.blocks.length * 2 * part(id, input, middle),
-    );
-    const timeOf = (genotype: Genotype) => {
-      const inputs = blockInputs(genotype);
-      const blocks = genotype.stages.flatMap(({ blocks: all }, stage) =>
-        all.map((block, index) => {
-          const id = candidateId(stage + 1, operationName(block));
-          const input = inputs.stages[stage]!.blocks[index]!;
-          return part(id, input, block.middleWidth) + part(id, block.outputWidth, block.middleWidth);
-        }),
-      );
-      return fixed + scale * blocks.reduce((sum, seconds) => sum + seconds, 0);
-    };
-    const times = [overhead, fixed, ...chains, ...sampledNetworks(space).map(timeOf)];
-    let call = 0;
-    const networks: Uint8Array[] = [];
-    const timer: Timer = {
-      tile: 8,
-      // The first round is slower by a disturbance.
-      seconds: () => Promise.resolve((times[call++ % times.length] ?? NaN) * (call <= times.length ? 1.5 : 1)),
-      network: (model) => {
-        networks.push(model);
-        return Promise.resolve(largest);
-      },
-    };
-    const measured = await measureOperators(operators, settings, timer, never);
-    const { table } = measured;
-    expect(call).toBe(2 * times.length);
-    expect(measured).toMatchObject({ largest, smallest: largest });
-    // The cheapest operation of both stages has the shortest name, and the first of those.
-    const narrow = { dilation: 1, scale: 1, middleWidth: 4, outputWidth: 4 };
+    const { timer, asked, networks } = simulated();
+    const store = keeping();
+    const result = await measureOperators(measured, settings, timer, store, never);
+    const { table } = result;
+    expect(asked).toHaveLength(2 * times.size);
+    expect(new Set(asked)).toEqual(new Set(times.keys()));
+    const models = 2 + operatorPoints(wide, 8).length + 18;
+    expect(store.told.at(-1)).toEqual([2 * models, 2 * models]);
+    for (const [i, [done]] of store.told.entries()) expect(done).toBeGreaterThanOrEqual(store.told[i - 1]?.[0] ?? 0);
+    expect(result).toMatchObject({ largest, smallest: largest });
+    const narrow = { dilation: 1, scale: 1, middleWidth: 16, outputWidth: 16 };
     const smallest: Genotype = {
-      ...largestGenotype(space),
+      ...largestGenotype(wide),
       stages: [
-        { channels: 8, blocks: [narrow] },
-        { channels: 12, blocks: [{ ...narrow, middleWidth: 12, outputWidth: 12 }] },
+        { channels: 32, blocks: [narrow] },
+        { channels: 48, blocks: [{ ...narrow, middleWidth: 32, outputWidth: 32 }] },
       ],
     };
-    expect(networks).toEqual([networkOnnxOf(largestGenotype(space), 8), networkOnnxOf(smallest, 8)]);
+    expect(networks).toEqual([networkOnnxOf(largestGenotype(wide), 8), networkOnnxOf(smallest, 8)]);
     expect(table).toMatchObject({ metric: CostMetric.COST_METRIC_LATENCY, fixed, device: "cpu" });
     for (const row of table.candidates)
-      for (const [wide, middle] of row.id.startsWith("stage1")
-        ? ([
-            [8, 4],
-            [4, 8],
-          ] as const)
-        : ([[12, 12]] as const)) {
-        expect(inputCost(row, wide, middle) / (scale * part(row.id, wide, middle))).toBeCloseTo(1, 9);
-        expect(outputCost(row, middle, wide) / (scale * part(row.id, wide, middle))).toBeCloseTo(1, 9);
+      for (const [joint, middle] of [
+        [32, 16],
+        [16, 32],
+        ...(row.id.startsWith("stage2") ? [[48, 32] as const] : []),
+      ] as const) {
+        const exact = unscaled.candidates.find(({ id }) => id === row.id)!;
+        expect(inputCost(row, joint, middle) / inputCost(exact, joint, middle)).toBeCloseTo(scale, 9);
+        expect(outputCost(row, middle, joint) / outputCost(exact, middle, joint)).toBeCloseTo(scale, 9);
       }
-    for (const genotype of sampledNetworks(space))
-      expect(genotypeCost(genotype, table) / timeOf(genotype)).toBeCloseTo(1, 9);
+    for (const genotype of checking) expect(genotypeCost(genotype, table) / timeOf(genotype)).toBeCloseTo(1, 9);
     expect(table.check).toEqual({
       networks: 12,
       meanError: expect.closeTo(0, 9) as number,
@@ -149,7 +200,7 @@ describe("measureOperators", () => {
 
   it("gives a table that a search can use, measured here", async () => {
     const { table, largest } = await withTimer(settings, (timer) =>
-      measureOperators(operators, settings, timer, never),
+      measureOperators(operators, settings, timer, keeping(), never),
     );
     expect(table.candidates.map(({ id }) => id)).toEqual(macsTable(space).candidates.map(({ id }) => id));
     for (const { byInput, byOutput } of table.candidates)
@@ -171,7 +222,7 @@ describe("measureOperators", () => {
   it("stops between two models when aborted", async () => {
     const why = new Error("enough");
     const measured = withTimer(settings, (timer) =>
-      measureOperators(operators, settings, timer, AbortSignal.abort(why)),
+      measureOperators(operators, settings, timer, keeping(), AbortSignal.abort(why)),
     );
     await expect(measured).rejects.toBe(why);
   });

@@ -12,12 +12,14 @@ import { operations } from "../../shared/space/groups";
 import { strideOf } from "../../shared/space/networkCosts";
 import { chainOnnx, emptyOnnx, networkOnnxOf, type BlockChain } from "./blocks";
 import { stageBounds } from "./bounds";
-import { blocksScale, checkOf, sampledNetworks } from "./check";
+import { blocksScale, checkOf, SAMPLED, sampledNetworks } from "./check";
 import type { Measured } from "./network";
+import { ratiosOf, ROUNDS, type FragmentCalls } from "./ratios";
 import type { ProfilingSettings } from "./settings";
 import type { Timer } from "./timer";
 
 export interface MeasuredOperators {
+  /** In runs of the calibration network. */
   table: CostTable;
   /** The space's largest network. Its conditions are those of all measurements. */
   largest: Measured;
@@ -31,8 +33,6 @@ export interface Operators {
   pyramidChannels: number;
 }
 
-/** Every model is timed once per round, and its lowest time counts: other load only adds time, and rarely in both rounds. */
-const ROUNDS = 2;
 /**
  * Blocks per measured model. A run has costs before its first and after its last block (the call, ONNX Runtime's layout conversions at the
  * ends of a graph) that do not occur between two blocks of a network. The longer the chain, the less they weigh.
@@ -51,10 +51,10 @@ interface OperatorPoint {
 /** All chains that the table of a space needs. Rows are in the order of macsTable. */
 export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[] {
   const bounds = stageBounds(space, tile);
-  return bounds.flatMap(({ inputs, widths }, index) =>
+  return bounds.flatMap(({ inputs, middles }, index) =>
     operations(space).flatMap(({ name, dilation, scale }) =>
       inputs.flatMap((input) =>
-        widths.map((middle) => ({
+        middles.map((middle) => ({
           ...{ id: candidateId(index + 1, name), input, middle },
           chain: {
             inputs: input,
@@ -69,22 +69,23 @@ export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[
 }
 
 /**
- * Measures the latency table of a space on this device, in seconds. A chain of blocks input -> middle -> input, less the cost of an empty
- * run, gives A(input, middle) + B(middle, input). Both get half of it, because only sums over whole networks count, in which every width
- * that a block gives is taken by another. The fixed part is the time of the network without blocks. One factor for all blocks is fitted to
- * networks of the space, and others check the table (CostTable.check).
+ * Measures the latency table of a space on this device, in runs of the calibration network: what was measured at other speeds of the device,
+ * and by other searches, is in one unit so. A chain of blocks input -> middle -> input, less the cost of an empty run, gives A(input, middle) +
+ * B(middle, input). Both get half of it, because only sums over whole networks count, in which every width that a block gives is taken by
+ * another. The fixed part is the time of the network without blocks. One factor for all blocks is fitted to networks of the space, and others
+ * check the table (CostTable.check).
  */
 export async function measureOperators(
   { space, pyramidChannels }: Operators,
   { deviceClass }: Pick<ProfilingSettings, "deviceClass">,
   timer: Timer,
+  calls: FragmentCalls,
   signal: AbortSignal,
 ): Promise<MeasuredOperators> {
   const points = operatorPoints(space, timer.tile);
   if (points.length === 0) throw new LatheError("INVALID_ARGUMENT", "the space has no candidate operations to measure");
-  const networks = sampledNetworks(space);
   const networkOf = (genotype: Genotype) => networkOnnxOf(genotype, pyramidChannels);
-  const models = [
+  const parts = [
     emptyOnnx,
     () => networkOf(withoutBlocks(space)),
     ...points.map(
@@ -92,23 +93,32 @@ export async function measureOperators(
         () =>
           chainOnnx(chain),
     ),
-    ...networks.map((genotype) => () => networkOf(genotype)),
   ];
-  const [overhead = 0, fixed = 0, ...runs] = await lowest(models, timer, signal);
-  const seconds = new Map<string, number>();
+  const all = ROUNDS * (parts.length + SAMPLED.scaling + SAMPLED.checking);
+  const measure = (models: readonly (() => Uint8Array)[], before: number) =>
+    ratiosOf(models, timer, calls, signal, (done) => calls.progress(before + done, all));
+
+  const [overhead = 0, fixed = 0, ...runs] = await measure(parts, 0);
+  const costs = new Map<string, number>();
   points.forEach(({ id, input, middle }, i) => {
     const run = runs[i] ?? Number.NaN;
     // If the cost of an empty run exceeds nine tenths of the time, the blocks get a tenth: their cost must be positive.
-    seconds.set(keyOf(id, input, middle), Math.max(run - overhead, run / 10) / CHAIN);
+    costs.set(keyOf(id, input, middle), Math.max(run - overhead, run / 10) / CHAIN);
   });
-  const measured = networks.map((genotype, i) => ({ genotype, seconds: runs[points.length + i] ?? Number.NaN }));
   const table = (scale: number): CostTable => ({
     metric: CostMetric.COST_METRIC_LATENCY,
-    candidates: candidates(space, timer.tile, (...key) => scale * (seconds.get(keyOf(...key)) ?? Number.NaN)),
+    candidates: candidates(space, timer.tile, (...key) => scale * (costs.get(keyOf(...key)) ?? Number.NaN)),
     ...{ fixed, device: deviceClass, check: undefined },
   });
-  const scaled = table(blocksScale(measured, table(1)));
-  const check = checkOf(measured, (genotype) => genotypeCost(genotype, scaled));
+  const { scaling, checking } = sampledNetworks(space, table(1));
+  const networks = [...scaling, ...checking];
+  const times = await measure(
+    networks.map((genotype) => () => networkOf(genotype)),
+    ROUNDS * parts.length,
+  );
+  const measured = networks.map((genotype, i) => ({ genotype, time: times[i] ?? Number.NaN }));
+  const scaled = table(blocksScale(measured.slice(0, scaling.length), table(1)));
+  const check = checkOf(measured.slice(scaling.length), (genotype) => genotypeCost(genotype, scaled));
   const largest = await timer.network(networkOf(largestGenotype(space)), signal);
   const smallest = await timer.network(networkOf(smallestGenotype(space, scaled)), signal);
   return { table: { ...scaled, check }, largest, smallest };
@@ -116,35 +126,23 @@ export async function measureOperators(
 
 const keyOf = (id: string, input: number, middle: number): string => `${id} ${input} ${middle}`;
 
-/** The rows of a table whose block input -> middle -> input takes the given seconds. */
+/** The rows of a table whose block input -> middle -> input costs as given. */
 function candidates(
   space: SearchSpace,
   tile: number,
   block: (id: string, input: number, middle: number) => number,
 ): CandidateCost[] {
-  return stageBounds(space, tile).flatMap(({ inputs, widths }, index) =>
+  return stageBounds(space, tile).flatMap(({ inputs, middles, outputs }, index) =>
     operations(space).map(({ name }) => {
       const id = candidateId(index + 1, name);
       const half = (input: number, middle: number) => block(id, input, middle) / 2;
       return {
         ...{ id, inMiddle: 0, middleOut: 0, fixed: 0 },
-        byInput: { rows: inputs, columns: widths, costs: inputs.flatMap((i) => widths.map((m) => half(i, m))) },
-        byOutput: { rows: widths, columns: widths, costs: widths.flatMap((m) => widths.map((o) => half(o, m))) },
+        byInput: { rows: inputs, columns: middles, costs: inputs.flatMap((i) => middles.map((m) => half(i, m))) },
+        byOutput: { rows: middles, columns: outputs, costs: middles.flatMap((m) => outputs.map((o) => half(o, m))) },
       };
     }),
   );
-}
-
-/** Lowest time of each model over the rounds, in seconds. Models are built one by one: all at once would not fit into memory. */
-async function lowest(models: readonly (() => Uint8Array)[], timer: Timer, signal: AbortSignal): Promise<number[]> {
-  const best = models.map(() => Infinity);
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [i, model] of models.entries()) {
-      signal.throwIfAborted();
-      best[i] = Math.min(best[i] ?? Infinity, await timer.seconds(model(), signal));
-    }
-  }
-  return best;
 }
 
 /** The network of stem, reductions and head at full width, without blocks. */

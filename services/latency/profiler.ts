@@ -1,9 +1,11 @@
 import { computingEnvironment } from "../../shared/engine/native";
+import { answerBy, type Call, type Reply } from "../../shared/process/port";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { ServedDevice } from "./devices";
 import type { Measured, Subject } from "./network";
 import type { MeasuredOperators, Operators } from "./operators";
+import type { FragmentCalls } from "./ratios";
 import type { ProfilingSettings } from "./settings";
 import { Turns } from "../../shared/process/turns";
 
@@ -25,7 +27,12 @@ export interface Profiler {
   devices(served: ServedDevice, threads: number, signal: AbortSignal): Promise<Device[]>;
   /** Measures a network at each of its batch sizes (measureNetwork). */
   network(subject: Subject, settings: ProfilingSettings, signal: AbortSignal): Promise<Measured[]>;
-  operators(operators: Operators, settings: ProfilingSettings, signal: AbortSignal): Promise<MeasuredOperators>;
+  operators(
+    operators: Operators,
+    settings: ProfilingSettings,
+    calls: FragmentCalls,
+    signal: AbortSignal,
+  ): Promise<MeasuredOperators>;
   /** Turns.free of the measurements. */
   free(signal: AbortSignal): Promise<AbortSignal>;
   /** Measurements that run or wait for their turn. */
@@ -39,14 +46,17 @@ const GRACE_MS = 2000;
 
 export function startProfiler(): Profiler {
   const entry = { dir: __dirname, name: "worker", graceMs: GRACE_MS, env: computingEnvironment() };
-  const worker = startWorker<Job, never, Outcomes[keyof Outcomes]>(entry);
+  const worker = startWorker<Job, Call<FragmentCalls>, Outcomes[keyof Outcomes], Reply<FragmentCalls>>(entry);
   const turns = new Turns();
-  const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal) =>
-    (await turns.take(() => worker.run(job, { signal }), signal)) as Outcomes[K];
+  const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal, calls?: FragmentCalls) =>
+    (await turns.take(
+      () => worker.run(job, { signal, ...(calls && { onMessage: answerBy(calls) }) }),
+      signal,
+    )) as Outcomes[K];
   return {
     devices: (served, threads, signal) => run({ kind: "devices", served, threads }, signal),
     network: (subject, settings, signal) => run({ kind: "network", subject, settings }, signal),
-    operators: (operators, settings, signal) => run({ kind: "operators", operators, settings }, signal),
+    operators: (operators, settings, calls, signal) => run({ kind: "operators", operators, settings }, signal, calls),
     free: (signal) => turns.free(signal),
     pending: () => turns.pending,
     pids: () => worker.pids(),

@@ -6,6 +6,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { summarise } from "./figures";
 import type { Measured } from "./network";
+import { medianOf } from "./statistics";
 
 /** The calibration network's time on a quiet device. */
 interface Reference {
@@ -21,6 +22,11 @@ const codec: JsonCodec<Reference> = {
   },
 };
 
+function keyOf({ conditions: { measuredOn } }: Measured): string {
+  if (!measuredOn) throw new LatheError("INTERNAL", "a measurement does not say on which device it ran");
+  return `calibration/${measuredOn.key}`;
+}
+
 /** The calibration network's times on quiet devices, which all latency workers share and every restart keeps. */
 export class References {
   private readonly records: Records<Reference>;
@@ -30,14 +36,36 @@ export class References {
   }
 
   /** The figures of a measurement. A stable one lowers the reference of its device where its calibration network was faster. */
-  async figures({ samples, conditions }: Measured): Promise<LatencyFigures> {
-    const { measuredOn } = conditions;
-    if (!measuredOn) throw new LatheError("INTERNAL", "a measurement does not say on which device it ran");
-    const key = `calibration/${measuredOn.key}`;
-    const figures = summarise(samples, conditions, (await this.records.get(key))?.value.seconds);
+  async figures(measured: Measured): Promise<LatencyFigures> {
+    const key = keyOf(measured);
+    const figures = await this.summarised(key, measured);
     const { stable, calibrationSeconds: seconds } = figures;
-    if (stable && seconds > 0)
-      await this.records.mutate(key, (known) => (known && known.seconds <= seconds ? undefined : { seconds }));
+    if (stable && seconds > 0) await this.lower(key, seconds);
     return figures;
+  }
+
+  /**
+   * The figures of the measurements that belong to a table, and the seconds of a run of the calibration network in which all of them and
+   * the table count: the reference after them. An unstable measurement gives the device its first reference where it has none.
+   */
+  async unit(measured: readonly Measured[]): Promise<{ seconds: number; figures: LatencyFigures[] }> {
+    const [first] = measured;
+    if (!first) throw new LatheError("INTERNAL", "a table has no measured network");
+    const key = keyOf(first);
+    for (const one of measured) await this.figures(one);
+    const calibrations = measured.map(({ samples }) => medianOf(samples.calibration));
+    const { seconds } = (await this.records.get(key))?.value ?? (await this.lower(key, Math.min(...calibrations)));
+    return { seconds, figures: await Promise.all(measured.map((one) => this.summarised(key, one))) };
+  }
+
+  private async summarised(key: string, { samples, conditions }: Measured): Promise<LatencyFigures> {
+    return summarise(samples, conditions, (await this.records.get(key))?.value.seconds);
+  }
+
+  private async lower(key: string, seconds: number): Promise<Reference> {
+    const entry = await this.records.mutate(key, (known) =>
+      known && known.seconds <= seconds ? undefined : { seconds },
+    );
+    return entry?.value ?? { seconds };
   }
 }

@@ -3,18 +3,21 @@ import { tileSize } from "../../shared/engine/nchwc/tileSize";
 import { openModel } from "../../shared/engine/model";
 import { LatheError } from "../../shared/process/errors";
 import { calibrationOnnx } from "./calibration";
-import { processClock } from "./clock";
+import { sparedRatio } from "./figures";
+import { thisMachine } from "./machine";
 import { measureNetwork, prepared, sampleModel, type Measured } from "./network";
+import type { Timing } from "./ratios";
 import type { Sampling } from "./sampling";
+import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
-import { medianOf } from "./statistics";
 
 /** Times models: by ONNX Runtime in the service, by a formula in tests. */
 export interface Timer {
+  /** Names the device (provenanceKey) and the runs of a measurement, in the keys of fragments. */
+  key: string;
   /** Channels of a tile of the device's convolutions. */
   tile: number;
-  /** Median seconds of a run, as it would be at the speed that the device had when the timer was made. */
-  seconds(model: Uint8Array, signal: AbortSignal): Promise<number>;
+  time(model: Uint8Array, signal: AbortSignal): Promise<Timing>;
   network(model: Uint8Array, signal: AbortSignal): Promise<Measured>;
 }
 
@@ -24,12 +27,10 @@ const MINIMUM_RUNS = 5;
 const ENOUGH = { runs: 20, ms: 50 };
 /** Channels of a tile where the device has no blocked layout. */
 const TILE = 8;
-/** Runs of the calibration network that give its time in the beginning. */
-const REFERENCE_RUNS = 50;
 
 /**
- * A timer that ONNX Runtime serves, for as long as `use` takes. The calibration network runs in turns with each model: its time, over that
- * in the beginning, is divided out, because a device's speed drifts in the minutes that a table takes.
+ * A timer that ONNX Runtime serves, for as long as `use` takes. The calibration network runs in turns with each model: a device's speed drifts
+ * in the minutes that a table takes, and other programs slow it.
  */
 export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Timer) => Promise<T>): Promise<T> {
   const { warmupRuns, timedRuns, provider, threads } = settings;
@@ -41,13 +42,14 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
   const model = await openModel(calibrationOnnx(), options);
   try {
     const calibrate = await prepared(model);
-    const reference = medianOf(await times(calibrate));
     const tile = (await tileSize((bytes) => createSession(bytes, options))) ?? TILE;
     return await use({
+      // Fewer runs know a time less well, so their fragments are others.
+      key: `${thisMachine.figures(settings).key}.${Math.min(timedRuns, ENOUGH.runs)}`,
       tile,
-      seconds: async (bytes, signal) => {
+      time: async (bytes, signal) => {
         const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrate);
-        return (medianOf(seconds) * reference) / medianOf(calibration);
+        return { ratio: sparedRatio(seconds, calibration), calibration: percentile(ascending(calibration), 10) };
       },
       network: async (bytes, signal) => {
         const subject = { model: bytes, size: undefined, batchSizes: [1] };
@@ -59,14 +61,4 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
   } finally {
     await model.release();
   }
-}
-
-async function times(run: () => Promise<unknown>): Promise<number[]> {
-  const seconds: number[] = [];
-  for (let i = 0; i < REFERENCE_RUNS; i++) {
-    const before = processClock.now();
-    await run();
-    seconds.push((processClock.now() - before) / 1000);
-  }
-  return seconds;
 }

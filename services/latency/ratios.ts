@@ -1,0 +1,77 @@
+import { createHash } from "node:crypto";
+import { setImmediate as breathe } from "node:timers/promises";
+import type { Timer } from "./timer";
+
+/** A measurement of a model on one device. */
+export interface Timing {
+  /** Time of a run over that of the calibration network meanwhile (sparedRatio). */
+  ratio: number;
+  /** Seconds of a run of the calibration network. The fewer, the less other programs have disturbed. */
+  calibration: number;
+}
+
+/** What is known of a model on one device: the least disturbed of its measurements, and their number. */
+export interface Fragment extends Timing {
+  rounds: number;
+}
+
+/** A fragment after one more measurement. */
+export const withTiming = (known: Fragment | undefined, timing: Timing): Fragment => {
+  const { ratio, calibration } = known && known.calibration <= timing.calibration ? known : timing;
+  return { ratio, calibration, rounds: (known?.rounds ?? 0) + 1 };
+};
+
+/** The calls of a measurement of operators to its parent, which keeps the fragments. */
+export interface FragmentCalls {
+  /** The fragments of these keys; undefined for each that is not known, or is too old. */
+  known(keys: readonly string[]): Promise<(Fragment | undefined)[]>;
+  /** Adds a measurement to a fragment, and returns it. */
+  keep(key: string, timing: Timing): Promise<Fragment>;
+  /** A notice: measurements that are done or were known, and all. */
+  progress(done: number, of: number): void;
+}
+
+/** Every model is timed once per round. Other programs rarely disturb it in both. */
+export const ROUNDS = 2;
+/** Rounds of a model in whose every measurement the calibration network was slower than this share of its fastest. */
+const [MOST_ROUNDS, SLOWED] = [5, 1.1];
+
+/**
+ * Time of a run of each model over that of the calibration network. Only what the parent does not know is measured: what a measurement
+ * that was killed has left, and equal models once. `progress` is called with the measurements that are done, but for
+ * those of a model that was disturbed in every round.
+ */
+export async function ratiosOf(
+  models: readonly (() => Uint8Array)[],
+  timer: Pick<Timer, "key" | "time">,
+  calls: Pick<FragmentCalls, "known" | "keep">,
+  signal: AbortSignal,
+  progress: (done: number) => void,
+): Promise<number[]> {
+  const keys: string[] = [];
+  for (const model of models) {
+    // An abort arrives between two models.
+    await breathe();
+    signal.throwIfAborted();
+    keys.push(`${timer.key}.${createHash("sha256").update(model()).digest("hex")}`);
+  }
+  const distinct = [...new Map(keys.map((key, i) => [key, models[i] as () => Uint8Array]))];
+  const known = await calls.known(distinct.map(([key]) => key));
+  const fragments = new Map(distinct.map(([key], i) => [key, known[i]]));
+  const done = () => keys.reduce((sum, key) => sum + Math.min(ROUNDS, fragments.get(key)?.rounds ?? 0), 0);
+  progress(done());
+  const isDue = (key: string, round: number): boolean => {
+    const { rounds = 0, calibration = Infinity } = fragments.get(key) ?? {};
+    const fastest = Math.min(...[...fragments.values()].map((each) => each?.calibration ?? Infinity));
+    return rounds <= round && (round < ROUNDS || calibration > SLOWED * fastest);
+  };
+  for (let round = 0; round < MOST_ROUNDS; round++)
+    // Models are built one by one: all at once would not fit into memory.
+    for (const [key, model] of distinct) {
+      if (!isDue(key, round)) continue;
+      signal.throwIfAborted();
+      fragments.set(key, await calls.keep(key, await timer.time(model(), signal)));
+      progress(done());
+    }
+  return keys.map((key) => fragments.get(key)?.ratio ?? Number.NaN);
+}

@@ -1,0 +1,88 @@
+import { connect, type Bus } from "../../shared/events/bus";
+import { provision } from "../../shared/events/streams";
+import { CandidateCost, CostTable } from "../../shared/proto/lathe/v1/space";
+import { quiet } from "../../shared/testing/bus";
+import { startNats, type TestNats } from "../../shared/testing/nats";
+import { readCpu } from "./cpu";
+import { readGpu } from "./gpu";
+import type { Measured } from "./network";
+import { deviceFigures } from "./provenance";
+import { References } from "./references";
+import { inUnit } from "./unit";
+
+let nats: TestNats;
+let bus: Bus;
+beforeAll(async () => {
+  nats = await startNats();
+  bus = await connect({ url: nats.url, name: "latency", logger: quiet });
+  await provision(bus);
+});
+afterAll(async () => {
+  await bus?.drain();
+  await nats?.stop();
+});
+
+/** A network that takes `runs` runs of the calibration network, measured at a speed at which one of those takes `calibration` seconds. */
+function measured(deviceClass: string, runs: number, calibration: number, waitedMs = 0): Measured {
+  const readings = { runtime: "r", cpu: () => readCpu(), gpu: () => readGpu() };
+  return {
+    samples: {
+      ...{ seconds: new Float64Array(50).fill(runs * calibration), warmupRuns: 8, isWarm: true },
+      ...{ elapsedMs: 1000, waitedMs, calibration: new Float64Array(50).fill(calibration) },
+    },
+    conditions: {
+      ...{ device: "a CPU", deviceClass, runtime: "r", precision: "fp32", threads: 1 },
+      ...{ batchSize: 1, inputHeight: 8, inputWidth: 8 },
+      measuredOn: deviceFigures({ deviceClass, provider: "cpu", threads: 1 }, readings),
+    },
+  };
+}
+
+describe("the unit of a table", () => {
+  it("is the stored reference, whatever the speed of the device meanwhile", async () => {
+    const references = new References(bus);
+    await references.figures(measured("quiet", 3, 0.002));
+    const { seconds, figures } = await references.unit([measured("quiet", 20, 0.005), measured("quiet", 5, 0.003)]);
+    expect(seconds).toBe(0.002);
+    expect(figures.map(({ calibratedP50Seconds }) => calibratedP50Seconds)).toEqual([
+      expect.closeTo(0.04, 12),
+      expect.closeTo(0.01, 12),
+    ]);
+  });
+
+  it("is lowered by a stable measurement of the table itself, for all of them", async () => {
+    const references = new References(bus);
+    await references.figures(measured("faster", 3, 0.002));
+    const { seconds, figures } = await references.unit([measured("faster", 20, 0.005), measured("faster", 5, 0.001)]);
+    expect(seconds).toBe(0.001);
+    expect(figures.map(({ calibratedP50Seconds }) => calibratedP50Seconds)).toEqual([
+      expect.closeTo(0.02, 12),
+      expect.closeTo(0.005, 12),
+    ]);
+    const [again] = (await references.unit([measured("faster", 7, 0.002)])).figures;
+    expect(again?.calibratedP50Seconds).toBeCloseTo(0.007, 12);
+  });
+
+  it("is the first calibration where the device has none, even an unstable one, and is stored", async () => {
+    const references = new References(bus);
+    const unstable = (calibration: number) => measured("new", 4, calibration, 900);
+    const { seconds, figures } = await references.unit([unstable(0.004), unstable(0.003)]);
+    expect(seconds).toBe(0.003);
+    expect(figures.map(({ stable }) => stable)).toEqual([false, false]);
+    expect(figures.map(({ calibratedP50Seconds }) => calibratedP50Seconds)).toEqual(
+      figures.map(() => expect.closeTo(0.012, 12) as number),
+    );
+    expect((await new References(bus).unit([unstable(0.006)])).seconds).toBe(0.003);
+  });
+});
+
+it("inUnit multiplies every cost of a table, and nothing else", () => {
+  const costs = { rows: [1, 2], columns: [2], costs: [1, 5] };
+  const row = CandidateCost.fromPartial({ id: "stage1/d1s1", byInput: costs, byOutput: { ...costs, costs: [3, 4] } });
+  const table = CostTable.fromPartial({ fixed: 7, device: "cpu", candidates: [row], check: { networks: 12 } });
+  expect(inUnit(table, 2)).toEqual({
+    ...table,
+    fixed: 14,
+    candidates: [{ ...row, byInput: { ...costs, costs: [2, 10] }, byOutput: { ...costs, costs: [6, 8] } }],
+  });
+});
