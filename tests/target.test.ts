@@ -2,7 +2,8 @@ import { ConditionStatus, SearchState } from "../shared/proto/lathe/v1/search";
 import type { CostSpec } from "../shared/proto/lathe/v1/spec";
 import { isMember } from "../shared/space/genotype";
 import { smallSpec } from "./specs";
-import { System } from "./system";
+import { startCommand } from "./latheCommand";
+import { newFolder, System } from "./system";
 
 let system: System;
 beforeAll(async () => {
@@ -73,4 +74,18 @@ it("a search for latencies is refused before training where its space cannot hav
   expect(branch.result?.supernetMiou).toBe(result?.supernetMiou);
   expect(branch.result?.target).toMatchObject({ targetSeconds: Number(targets[0]?.replace("ms", "")) / 1000 });
   expect(branch.result?.artifacts.every(({ object }) => object.startsWith(`${branch.id}/`))).toBe(true);
+
+  // A folder of either holds what is needed to derive its figures again.
+  const folder = newFolder();
+  const lathe = async (...args: string[]) => {
+    const command = startCommand(folder, args);
+    return { code: await command.ended, ...command.said };
+  };
+  for (const { id } of [search, branch]) {
+    const address = system.stack.addresses().search.grpc;
+    expect(await lathe("search", "result", id, "--address", address, "--out", id)).toMatchObject({ code: 0 });
+    const reproduced = await lathe("reproduce", id);
+    expect(reproduced).toMatchObject({ code: 0, stderr: "" });
+    expect(reproduced.stdout).toContain("identical");
+  }
 });

@@ -59,12 +59,15 @@ export function compareGenotype({ spec, result, genotype, events, created }: Res
   const last = eventsOf(events, "spaceShrunk").at(-1)?.architecture;
   const survivors = ({ groups }: Architecture) =>
     Object.fromEntries(groups.map((group) => [group.id, group.survivors]));
+  const [cut] = eventsOf(events, "architectureDerived");
   const [found, from] =
     converged?.architecture && created.space
       ? [derive(created.space, converged.architecture).genotype, "the architecture of the supernet at its end"]
-      : best
-        ? [best.genotype, `the mIoU of the ${candidates.length} networks evaluated`]
-        : [givenGenotype(spec), "the spec"];
+      : created.origin
+        ? [cut?.genotype, `the event of its derivation, from the supernet of search ${created.origin.searchId}`]
+        : best
+          ? [best.genotype, `the mIoU of the ${candidates.length} networks evaluated`]
+          : [givenGenotype(spec), "the spec"];
   const repairs = eventsOf(events, "architectureRepaired").filter(({ changes }) => changes.length > 0);
   const final = repairs.at(-1)?.genotype ?? found;
   const derived = final && Genotype.toJSON(final);
@@ -93,7 +96,7 @@ export function compareSizes({ spec, result, genotype, events, created }: Result
   const derived = { figures: { params, macs }, ...searched };
   function sizesOfSearch(space: SearchSpace, of: Genotype) {
     const [measured] = eventsOf(events, "operatorsProfiled");
-    const table = measured?.table ?? macsTable(space);
+    const table = measured?.table ?? created.origin?.costTable ?? macsTable(space);
     return {
       costRatio: genotypeCost(of, table) / costOfLargest(space, table),
       costTarget: withShare(spec, space, table).cost?.target ?? 0,
@@ -110,7 +113,7 @@ export function compareSizes({ spec, result, genotype, events, created }: Result
 }
 
 /** Follows mIoUs, gap, epochs and latency from the events. */
-export function compareMeasurements({ result, events }: ResultFolder): Comparison {
+export function compareMeasurements({ result, events, created }: ResultFolder): Comparison {
   const [derivedEvent] = eventsOf(events, "architectureDerived").slice(-1);
   const [converged] = eventsOf(events, "supernetConverged").slice(-1);
   const decided = [...eventsOf(events, "spaceShrunk"), ...eventsOf(events, "spaceKept")].filter((one) => one.converged);
@@ -125,12 +128,14 @@ export function compareMeasurements({ result, events }: ResultFolder): Compariso
     result.decidedBy === DecidedBy.DECIDED_BY_SHRINKING || result.decidedBy === DecidedBy.DECIDED_BY_ARGMAX;
   const derived: Partial<Record<keyof typeof result, unknown>> = {
     ...(derivedEvent && { discreteMiou: derivedEvent.discreteMiou }),
+    ...(derivedEvent && fromSupernet && { discretizationGap: derivedEvent.supernetMiou - derivedEvent.discreteMiou }),
+    // The supernet of a branch is in the events of another search.
     ...(derivedEvent &&
-      fromSupernet && {
+      fromSupernet &&
+      !created.origin && {
         candidatesLeft: converged?.architecture && candidatesLeft(converged.architecture),
         convergedEpoch: result.decidedBy === DecidedBy.DECIDED_BY_SHRINKING ? firstConverged : 0,
         supernetMiou: epochs.at(-1)?.metrics?.validationMiou,
-        discretizationGap: derivedEvent.supernetMiou - derivedEvent.discreteMiou,
       }),
     ...(trained && {
       retrainedMiou: bestMiou,

@@ -1,24 +1,29 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { onnxMetadata } from "../../shared/engine/onnx";
 import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete, type Head } from "../../shared/network/discrete";
 import { networkOnnx } from "../../shared/network/export";
+import { Genotype } from "../../shared/proto/lathe/v1/space";
 import type { Comparison } from "./compare";
 import type { ResultFolder } from "./folder";
 
 /** Exports each ONNX file again from the genotype and its file of weights, and compares the bytes. */
 export function compareNetworks({ folder, genotype }: ResultFolder): Comparison[] {
-  return ["derived", "network"].flatMap((name): Comparison[] => {
+  return ["derived", ...repairedIn(folder), "network"].flatMap((name): Comparison[] => {
     const [weightsFile, onnxFile] = [join(folder, `${name}.weights`), join(folder, `${name}.onnx`)];
     if (!existsSync(weightsFile) || !existsSync(onnxFile)) return [];
-    const { header, arrays } = decodeBundle<{ head?: Head }>(readFileSync(weightsFile), `${name}.weights`);
+    const { header, arrays } = decodeBundle<object | { head: Head }>(readFileSync(weightsFile), `${name}.weights`);
     const { weights = new Float32Array(), stats = new Float32Array() } = arrays;
     const stored = readFileSync(onnxFile);
     const metadata = onnxMetadata(stored);
     const classes = JSON.parse(metadata.classes ?? "[]") as string[];
-    const network = buildDiscrete(genotype, header.head ?? { kind: "search" });
+    // A network before its training names its own genotype: a repair may have changed it since.
+    const network =
+      "head" in header
+        ? buildDiscrete(genotype, header.head)
+        : buildDiscrete(Genotype.fromJSON(header), { kind: "search" });
     const exported = networkOnnx(network, { weights, stats }, classes, metadata.license);
     const same = Buffer.compare(exported, stored) === 0;
     const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -30,3 +35,10 @@ export function compareNetworks({ folder, genotype }: ResultFolder): Comparison[
     ];
   });
 }
+
+/** The names of the networks that repairs have made, without ending, in their order. */
+const repairedIn = (folder: string): string[] =>
+  readdirSync(folder)
+    .flatMap((file) => /^repaired-(\d+)\.weights$/.exec(file)?.[1] ?? [])
+    .sort((a, b) => Number(a) - Number(b))
+    .map((number) => `repaired-${number}`);
