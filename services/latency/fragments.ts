@@ -2,7 +2,8 @@ import type { Bus } from "../../shared/events/bus";
 import type { JsonCodec } from "../../shared/events/catalog";
 import { Records } from "../../shared/events/records";
 import { MEASUREMENTS_BUCKET } from "../../shared/events/subjects";
-import { withTiming, type Fragment, type FragmentCalls, type Timing } from "./ratios";
+import { withTiming, type Fragment, type FragmentCalls } from "./ratios";
+import type { Timing } from "./timer";
 
 /** A fragment as it is stored. */
 interface StoredFragment extends Fragment {

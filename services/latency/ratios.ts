@@ -1,14 +1,6 @@
 import { createHash } from "node:crypto";
 import { setImmediate as breathe } from "node:timers/promises";
-import type { Timer } from "./timer";
-
-/** A measurement of a model on one device. */
-export interface Timing {
-  /** Time of a run over that of the calibration network meanwhile (sparedRatio). */
-  ratio: number;
-  /** Seconds of a run of the calibration network. The fewer, the less other programs have disturbed. */
-  calibration: number;
-}
+import type { Timer, Timing } from "./timer";
 
 /** What is known of a model on one device: the least disturbed of its measurements, and their number. */
 export interface Fragment extends Timing {

@@ -6,10 +6,17 @@ import { calibrationOnnx } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, prepared, sampleModel, type Measured } from "./network";
-import type { Timing } from "./ratios";
 import type { Sampling } from "./sampling";
 import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
+
+/** A measurement of a model on one device. */
+export interface Timing {
+  /** Time of a run over that of the calibration network meanwhile (sparedRatio). */
+  ratio: number;
+  /** Seconds of a run of the calibration network. The fewer, the less other programs have disturbed. */
+  calibration: number;
+}
 
 /** Times models: by ONNX Runtime in the service, by a formula in tests. */
 export interface Timer {
