@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import { setImmediate as breathe } from "node:timers/promises";
-import type { Timer } from "./timer";
 
 /** A measurement of a model on one device. */
 export interface Timing {
@@ -13,6 +12,13 @@ export interface Timing {
 /** What is known of a model on one device: the least disturbed of its measurements, and their number. */
 export interface Fragment extends Timing {
   rounds: number;
+}
+
+/** Times models on one device. */
+export interface Stopwatch {
+  /** Names the device (provenanceKey) and the runs of a measurement, in the keys of fragments. */
+  key: string;
+  time(model: Uint8Array, signal: AbortSignal): Promise<Timing>;
 }
 
 /** A fragment after one more measurement. */
@@ -43,7 +49,7 @@ const [MOST_ROUNDS, SLOWED] = [5, 1.1];
  */
 export async function ratiosOf(
   models: readonly (() => Uint8Array)[],
-  timer: Pick<Timer, "key" | "time">,
+  timer: Stopwatch,
   calls: Pick<FragmentCalls, "known" | "keep">,
   signal: AbortSignal,
   progress: (done: number) => void,

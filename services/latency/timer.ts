@@ -6,18 +6,15 @@ import { calibrationOnnx } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, prepared, sampleModel, type Measured } from "./network";
-import type { Timing } from "./ratios";
+import type { Stopwatch } from "./ratios";
 import type { Sampling } from "./sampling";
 import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
 
 /** Times models: by ONNX Runtime in the service, by a formula in tests. */
-export interface Timer {
-  /** Names the device (provenanceKey) and the runs of a measurement, in the keys of fragments. */
-  key: string;
+export interface Timer extends Stopwatch {
   /** Channels of a tile of the device's convolutions. */
   tile: number;
-  time(model: Uint8Array, signal: AbortSignal): Promise<Timing>;
   network(model: Uint8Array, signal: AbortSignal): Promise<Measured>;
 }
 
