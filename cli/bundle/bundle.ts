@@ -2,14 +2,12 @@ import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Search } from "../../shared/proto/lathe/v1/search";
+import { derivedFiles } from "../model/derivedFiles";
 import { modelCard } from "./card";
 import { modelForm } from "./model";
 import { preprocessing } from "./preprocess";
 import { NODE, PYTHON } from "./snippets";
 import { tritonConfig } from "./triton";
-
-/** The networks of a result folder, the one to hand on first. */
-const networks = ["deploy.onnx", "network.onnx", "derived.onnx"];
 
 const TRITON_NAME = "network";
 export const SUMS_FILE = "SHA256SUMS";
@@ -19,6 +17,8 @@ export const SUMS_FILE = "SHA256SUMS";
  * Returns the names of the files; none where the folder has no network.
  */
 export function writeBundle(search: Search, folder: string, files: readonly string[]): string[] {
+  // The one to hand on comes first.
+  const networks = ["deploy.onnx", "network.onnx", ...derivedFiles(folder)];
   const network = networks.find((name) => existsSync(join(folder, name)));
   if (network === undefined) return [];
   const form = modelForm(network, readFileSync(join(folder, network)));

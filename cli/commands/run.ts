@@ -151,23 +151,39 @@ function dropEmpty(folder: string): void {
   }
 }
 
-/** Shows a search that started from the supernet of the one in a folder, and writes its result folder into that, named by its latency. */
+const REFUSALS: ReadonlySet<string> = new Set(["TARGET_INFEASIBLE", "TABLE_INACCURATE"]);
+
+/** Whether a search failed in a way that its resumption cannot change. */
+const isRefused = ({ conditions }: Search): boolean =>
+  conditions.some(({ type, reason }) => type === "Failed" && REFUSALS.has(reason));
+
+/**
+ * Shows a search that started from the supernet of the one in a folder, and writes its result folder into that, named by its latency. Returns
+ * its failure, if it has failed, was cancelled or is deleted.
+ */
 async function recordBranch(
   api: SearchApi,
   { searchId, target }: Branch,
   folder: string,
   output: StatusOutput,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<{ error: LatheError; resumable: boolean } | undefined> {
   const own = join(folder, target);
-  mkdirSync(own, { recursive: true });
-  const { search: known } = await api.getSearch({ searchId }, { signal });
-  if (known?.state === SearchState.SEARCH_STATE_FAILED) await api.resumeSearch({ searchId }, { signal });
-  const search = await recordSearch(api, searchId, own, output, signal);
-  const failure = outcomeError(search);
-  if (failure && !hasKept(search)) throw failure;
-  const { files } = await writeResultFolder(api, search, own, signal);
-  output.say(`${target}: files in ${own}: ${(files as string[]).join(", ")}`);
+  try {
+    const { search: known } = await api.getSearch({ searchId }, { signal });
+    if (known?.state === SearchState.SEARCH_STATE_FAILED) await api.resumeSearch({ searchId }, { signal });
+    mkdirSync(own, { recursive: true });
+    const search = await recordSearch(api, searchId, own, output, signal);
+    const error = outcomeError(search);
+    if (error && !hasKept(search)) return { error, resumable: search.state === SearchState.SEARCH_STATE_FAILED };
+    const { files } = await writeResultFolder(api, search, own, signal);
+    output.say(`${target}: files in ${own}: ${(files as string[]).join(", ")}`);
+    return error && { error, resumable: false };
+  } catch (thrown) {
+    const error = LatheError.from(thrown);
+    if (error.code !== "NOT_FOUND") throw error;
+    return { error, resumable: false };
+  }
 }
 
 async function searchIn(
@@ -194,12 +210,18 @@ async function searchIn(
   // The store holds what the network of a cancelled search is still to be kept from.
   if (failure && search.state === SearchState.SEARCH_STATE_CANCELLED && !keptOf(search)) throw failure;
   if (failure && !isKept) {
-    setKept(isFailed(search));
+    setKept(isFailed(search) && !isRefused(search));
     throw failure;
   }
   const content = await writeResultFolder(api, search, folder, signal);
-  for (const branch of search.result?.branches ?? []) await recordBranch(api, branch, folder, output, signal);
-  setKept(false);
+  const failures: { error: LatheError; resumable: boolean }[] = [];
+  for (const branch of search.result?.branches ?? []) {
+    const found = await recordBranch(api, branch, folder, output, signal);
+    if (found) failures.push(found);
+  }
+  setKept(failures.some(({ resumable }) => resumable));
+  // Each branch has been shown and written before the first failure ends the command.
+  if (failures[0]) throw failures[0].error;
   if (!failure) return { search, content };
   output.say(`files in ${folder}: ${(content.files as string[]).join(", ")}`);
   throw failure;

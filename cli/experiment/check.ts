@@ -1,4 +1,4 @@
-import { LatheError, type FieldViolation } from "../../shared/process/errors";
+import { invalidField, LatheError, type FieldViolation } from "../../shared/process/errors";
 import { refuse } from "../../shared/space/validate";
 import { requested, underFlags, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import type { Cell } from "./grid";
@@ -16,7 +16,9 @@ export function checkCells(
   const faults = new Map<string, { violation: FieldViolation; cells: string[] }>();
   for (const cell of cells) {
     try {
-      checked.push({ ...cell, ...requested(underFlags(cell.spec, flags)) });
+      const found = requested(underFlags(cell.spec, flags));
+      requireOneLatency(found.resolved.cost.targets);
+      checked.push({ ...cell, ...found });
     } catch (thrown) {
       const error = LatheError.from(thrown);
       if (error.violations.length === 0) throw error;
@@ -34,6 +36,12 @@ export function checkCells(
   }));
   refuse("INVALID_EXPERIMENT", source, violations);
   return checked;
+}
+
+/** A cell is one search: the further searches that several latencies begin would outlive it. */
+function requireOneLatency({ length }: readonly string[]): void {
+  if (length < 2) return;
+  throw invalidField("cost.targets", `has ${length} entries, must have one in an experiment; write a variant for each`);
 }
 
 /**

@@ -113,6 +113,13 @@ describe("a grid", () => {
 });
 
 describe("the cells of a grid", () => {
+  it("ask for one latency each: the searches for further ones would outlive their cell", () => {
+    const text = "name: a\nbase: {preset: tiny, cost: {targets: [10ms, 20ms]}}\n";
+    expect(() => checkCells(cellsOf(parse(text)), {}, "grid.yaml")).toThrow(
+      "cost.targets has 2 entries, must have one in an experiment; write a variant for each",
+    );
+  });
+
   it("are all checked before anything starts; a shared fault is reported once", () => {
     const text = `name: a
 base: {preset: tiny, training: {epochs: 0}}

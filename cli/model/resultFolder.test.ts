@@ -34,6 +34,9 @@ describe("the model of an argument", () => {
     });
     const searched = written("searched", { "result.json": JSON.stringify(content), "derived.onnx": "" });
     expect(foundModel(searched).file).toBe(join(searched, "derived.onnx"));
+    const files = { "derived.onnx": "", "repaired-2.onnx": "", "repaired-10.onnx": "" };
+    const repaired = written("repaired", { "result.json": JSON.stringify(content), ...files });
+    expect(foundModel(repaired).file).toBe(join(repaired, "repaired-10.onnx"));
   });
 
   it("is a file with the data of its search, where it lies in a result folder that lists it", () => {

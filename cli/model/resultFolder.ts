@@ -5,6 +5,7 @@ import { SearchResult, type DatasetFigures } from "../../shared/proto/lathe/v1/r
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { recordedData } from "../search/events";
 import { readHistory } from "../search/history";
+import { derivedFiles } from "./derivedFiles";
 import { userFolder } from "../userFolder";
 
 /** A model, and what the result folder that it lies in says about its data. */
@@ -22,7 +23,7 @@ export function foundModel(given: string): FoundModel {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true)
     return { file: given, recorded: readResult(dirname(path), basename(path))?.recorded };
   const found = readResult(path);
-  const file = ["network.onnx", "derived.onnx"].map((name) => join(path, name)).find((one) => existsSync(one));
+  const file = ["network.onnx", ...derivedFiles(path)].map((name) => join(path, name)).find((one) => existsSync(one));
   if (found && file !== undefined) return { file, ...found };
   const missing = found ? "no network.onnx and no derived.onnx" : "no result.json";
   throw new LatheError(

@@ -32,7 +32,7 @@ const leading = ["retrainedMiou", "discreteMiou", "discretizationGap", "figures"
 export function page({ search, events, sheets, confusion }: Reported): string {
   const { id, spec, space, result } = search;
   const name = spec?.labels.name ?? id;
-  const target = spec?.cost?.weight ? (spec.cost.target ?? 0) : 0;
+  const target = spec?.cost?.weight ? result?.costTarget || (spec.cost.target ?? 0) : 0;
   const scores = result?.classScores ?? [];
   const body = html`<main>
     <h1>${name}</h1>

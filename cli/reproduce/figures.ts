@@ -115,6 +115,9 @@ export function compareSizes({ spec, result, genotype, events, created }: Result
 /** Follows mIoUs, gap, epochs and latency from the events. */
 export function compareMeasurements({ result, events, created }: ResultFolder): Comparison {
   const [derivedEvent] = eventsOf(events, "architectureDerived").slice(-1);
+  const [repaired] = eventsOf(events, "architectureRepaired")
+    .filter(({ changes }) => changes.length > 0)
+    .slice(-1);
   const [converged] = eventsOf(events, "supernetConverged").slice(-1);
   const decided = [...eventsOf(events, "spaceShrunk"), ...eventsOf(events, "spaceKept")].filter((one) => one.converged);
   const firstConverged = Math.min(...decided.map(({ epoch }) => epoch));
@@ -127,7 +130,7 @@ export function compareMeasurements({ result, events, created }: ResultFolder): 
   const fromSupernet =
     result.decidedBy === DecidedBy.DECIDED_BY_SHRINKING || result.decidedBy === DecidedBy.DECIDED_BY_ARGMAX;
   const derived: Partial<Record<keyof typeof result, unknown>> = {
-    ...(derivedEvent && { discreteMiou: derivedEvent.discreteMiou }),
+    ...(derivedEvent && { discreteMiou: repaired?.discreteMiou ?? derivedEvent.discreteMiou }),
     ...(derivedEvent && fromSupernet && { discretizationGap: derivedEvent.supernetMiou - derivedEvent.discreteMiou }),
     // The supernet of a branch is in the events of another search.
     ...(derivedEvent &&

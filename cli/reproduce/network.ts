@@ -1,17 +1,23 @@
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { onnxMetadata } from "../../shared/engine/onnx";
 import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete, type Head } from "../../shared/network/discrete";
 import { networkOnnx } from "../../shared/network/export";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
+import { derivedFiles } from "../model/derivedFiles";
 import type { Comparison } from "./compare";
 import type { ResultFolder } from "./folder";
 
 /** Exports each ONNX file again from the genotype and its file of weights, and compares the bytes. */
 export function compareNetworks({ folder, genotype }: ResultFolder): Comparison[] {
-  return ["derived", ...repairedIn(folder), "network"].flatMap((name): Comparison[] => {
+  return [
+    ...derivedFiles(folder)
+      .reverse()
+      .map((file) => file.slice(0, -".onnx".length)),
+    "network",
+  ].flatMap((name): Comparison[] => {
     const [weightsFile, onnxFile] = [join(folder, `${name}.weights`), join(folder, `${name}.onnx`)];
     if (!existsSync(weightsFile) || !existsSync(onnxFile)) return [];
     const { header, arrays } = decodeBundle<object | { head: Head }>(readFileSync(weightsFile), `${name}.weights`);
@@ -35,10 +41,3 @@ export function compareNetworks({ folder, genotype }: ResultFolder): Comparison[
     ];
   });
 }
-
-/** The names of the networks that repairs have made, without ending, in their order. */
-const repairedIn = (folder: string): string[] =>
-  readdirSync(folder)
-    .flatMap((file) => /^repaired-(\d+)\.weights$/.exec(file)?.[1] ?? [])
-    .sort((a, b) => Number(a) - Number(b))
-    .map((number) => `repaired-${number}`);

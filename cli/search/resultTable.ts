@@ -86,7 +86,8 @@ export function measurementsOf(result: SearchResult): Measurement[] {
       : "validation split, discrete network with the weights inherited from the supernet",
   );
   add("discreteMiouClasses", "", "", "counted: the classes of the labels at the positions that both networks compare");
-  const difference = "supernetMiou - discreteMiou, as shares of 1";
+  const repairs = result.target?.repairs.length ?? 0;
+  const difference = `supernetMiou - discreteMiou, as shares of 1${repairs > 0 ? ", before the repairs" : ""}`;
   add("discretizationGap", "discretization gap", points(discretizationGap), difference);
   if (result.retrainedBestEpoch > 0 || result.retrainingSeconds > 0) {
     add(

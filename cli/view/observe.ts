@@ -1,9 +1,10 @@
 import type { DimensionMetrics, EpochMetrics } from "../../shared/proto/lathe/v1/result";
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
-import type { Architecture } from "../../shared/proto/lathe/v1/space";
+import type { Architecture, CostTable } from "../../shared/proto/lathe/v1/space";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { alarmReason } from "../../shared/spec/health";
 import { phaseOfProgress, type PhaseName } from "../../shared/spec/phases";
+import { withShare } from "../../shared/spec/target";
 import { created, type Phase, type SearchView } from "./searchView";
 
 function change(view: SearchView, name: PhaseName, update: (phase: Phase) => Partial<Phase>): SearchView {
@@ -63,6 +64,12 @@ function withSurvivors(view: SearchView, { groups }: Architecture): SearchView {
   };
 }
 
+/** The target of a search for a latency: its share of the largest network's cost by the table. */
+function aimedAt({ byLatency, created: start }: SearchView, table: CostTable | undefined): Partial<SearchView> {
+  if (!byLatency || !table || !start?.spec || !start.space) return {};
+  return { costTarget: withShare(start.spec, start.space, table).cost?.target ?? 0 };
+}
+
 /** The view after one more event. Pure: live events and replayed history give the same view. */
 export function observe(before: SearchView, { event, time }: WatchSearchResponse): SearchView {
   const view = { ...before, startedAt: before.startedAt ?? time?.getTime() };
@@ -72,7 +79,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     case "searchCreated":
       return created(view, event.value);
     case "operatorsProfiled":
-      return finish(view, "operators");
+      return { ...finish(view, "operators"), ...aimedAt(view, event.value.table) };
     case "trainingProgressed": {
       const { phase: work, step, steps, epoch, epochs, loss } = event.value;
       const name = phaseOfProgress(work);

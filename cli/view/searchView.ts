@@ -46,6 +46,8 @@ export interface SearchView {
   costTarget: number;
   /** Whether the target is a latency: the derived network is measured, and repaired if need be. */
   byLatency?: boolean;
+  /** The event that created the search. */
+  created?: SearchCreated;
   candidates: Candidates[];
   log10Now: number;
   log10Start: number;
@@ -73,8 +75,10 @@ function phase(name: PhaseName, epochs = 0): Phase {
 }
 
 /** The view after the event searchCreated, which carries the resolved spec and the initial space. */
-export function created(view: SearchView, { spec, space, origin }: SearchCreated): SearchView {
-  if (!spec || !space) return view;
+export function created(before: SearchView, event: SearchCreated): SearchView {
+  const { spec, space, origin } = event;
+  if (!spec || !space) return before;
+  const view = { ...before, created: event };
   const retraining = spec.retraining?.epochs ?? 0;
   const kind = enumWord(DatasetKind, "DATASET_KIND_", spec.dataset?.kind ?? 0);
   const title = `${spec.preset} on ${kind}, seed ${spec.seed ?? 0}`;

@@ -66,8 +66,9 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
 
   const derive = async (work: WorkItem<"derive">, { history, signal, held }: WorkInHand) => {
     const { searchId } = work;
-    const { checkpoint: ref, ...start } = startOf(work, await supernetHistory(bus, history, signal));
-    const recorded = recordedData(history);
+    const supernet = await supernetHistory(bus, history, signal);
+    const { checkpoint: ref, ...start } = startOf(work, supernet);
+    const recorded = recordedData(supernet);
     const read = { checkpoint: await checkpoints.get(ref, signal), ...(recorded && { recorded }) };
     const data = await cutOut(searchId, { ...start, ...read }, signal);
     metrics.gap(data.discretizationGap);

@@ -24,15 +24,20 @@ export function nextBranch({ search, ordinals, costTable }: SearchRecord): NewBr
   // Networks that are drawn within a cost window leave no supernet.
   if (!spec?.cost || !next || isSampling(spec)) return undefined;
   const { text, target } = next;
-  const labels = Object.keys(spec.labels).length < MAX_LABELS ? { ...spec.labels, target: text } : spec.labels;
+  // A label of the client stays.
+  const labels = Object.keys(spec.labels).length < MAX_LABELS ? { target: text, ...spec.labels } : spec.labels;
   const branch = resolve({ ...spec, labels, cost: { ...spec.cost, ...target, targets: [] } }).spec;
   const id = `${origin}-${number + 1}`;
   const { smallestSeconds = 0, largestSeconds = 0 } = result?.target ?? {};
+  const { dataset, candidatesLeft = 0, convergedEpoch = 0 } = result ?? {};
   return {
     id,
     created: {
       ...{ spec: branch, space, specSha256: specDigest(branch) },
-      origin: { searchId: origin, costTable, smallestSeconds, largestSeconds },
+      origin: {
+        ...{ searchId: origin, costTable, smallestSeconds, largestSeconds },
+        ...{ dataset, candidatesLeft, convergedEpoch },
+      },
     },
     branched: { number, branch: { searchId: id, target: text } },
   };

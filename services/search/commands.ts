@@ -134,7 +134,8 @@ function profile(record: SearchRecord, what: "operators" | "architecture" | "net
   const { id: searchId, resumptions } = record.search;
   const { retraining } = needed(record, "spec", record.search.spec);
   const profiling = needed(record, "profiling section", record.search.spec?.profiling);
-  const name = number > 0 ? `${what}-${number}` : what;
+  // A number behind a hyphen is that of a resumption (withdraw.ts).
+  const name = number > 0 ? `${what}${number}` : what;
   const ordinal = resumptions === 0 ? name : `${name}-${resumptions}`;
   const data = {
     profiling,

@@ -57,7 +57,7 @@ export class Devices {
     if (isEnded(search) || available !== isWaiting(search)) return false;
     const classes = classesOf(all);
     const number = (ordinals["device.availability.changed"] ?? 0) + 1;
-    const waits = MEASURED.has(search.phase) ? "waits" : "goes on until its measurement, and will wait";
+    const waits = measures(search) ? "waits" : "goes on until its measurement, and will wait";
     const message = available
       ? `a latency worker of device class ${deviceClass} is alive`
       : `the search ${waits} for a latency worker of device class ${deviceClass}: ${aliveOnly(classes)}`;
@@ -74,15 +74,21 @@ export class Devices {
 
 /** Whether a search is to be told when the workers of its class come or go: it needs one now, or has been told that there is none. */
 export function concerns(search: Search): boolean {
-  const { state, phase, spec } = search;
+  const { state } = search;
   const goesOn = state === SearchState.SEARCH_STATE_PENDING || state === SearchState.SEARCH_STATE_RUNNING;
-  // The derived network of a search for a latency is measured before it is trained.
-  const measures = MEASURED.has(phase) || (phase === SearchPhase.SEARCH_PHASE_DERIVING && targetSeconds(spec?.cost));
-  return !isEnded(search) && (isWaiting(search) || (goesOn && Boolean(measures)));
+  return !isEnded(search) && (isWaiting(search) || (goesOn && measures(search)));
+}
+
+/** Whether a search needs a measurement next. The derived network of a search for a latency is measured before it is trained. */
+function measures({ phase, result }: Search): boolean {
+  if (MEASURED.has(phase)) return true;
+  if (phase !== SearchPhase.SEARCH_PHASE_DERIVING || !result?.genotype || !result.target) return false;
+  const { derivedSeconds, repairs } = result.target;
+  return (repairs.at(-1)?.measuredSeconds ?? derivedSeconds) === 0;
 }
 
 /** Whether nothing works on a search, because no worker of its class is there to measure. */
-export const waitsForDevice = (search: Search): boolean => isWaiting(search) && MEASURED.has(search.phase);
+export const waitsForDevice = (search: Search): boolean => isWaiting(search) && measures(search);
 
 /** Whether a search as its client wrote it may begin without any latency worker: it names no class, and needs one only at its end. */
 export function mayWait(spec: SearchSpec | undefined): boolean {

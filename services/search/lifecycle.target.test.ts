@@ -5,11 +5,12 @@ import { ConditionStatus, SearchPhase } from "../../shared/proto/lathe/v1/search
 import type { CostCheck } from "../../shared/proto/lathe/v1/space";
 import { CostSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { costOfLargest, macsTable } from "../../shared/space/cost";
+import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
 import { withShare } from "../../shared/spec/target";
 import { nextCommand } from "./commands";
 import { projectAll } from "./lifecycle";
 import { recordCodec } from "./record";
-import { bare, file, host, search, stored } from "./lifecycle.fixture";
+import { bare, file, host, s, search, stored } from "./lifecycle.fixture";
 
 const { SEARCH_PHASE_PROFILING_OPERATORS, SEARCH_PHASE_SEARCHING, SEARCH_PHASE_DERIVING } = SearchPhase;
 const { SEARCH_PHASE_RETRAINING, SEARCH_PHASE_PROFILING_NETWORK } = SearchPhase;
@@ -128,7 +129,7 @@ describe("a search for a latency", () => {
     // Of the largest network's 20 ms the derived one has 0.6.
     expect(result?.target?.predictedSeconds).toBeCloseTo(0.012, 9);
     expect(result?.costTarget).toBeCloseTo(0.5, 9);
-    expect(next).toMatchObject({ id: "profile:architecture-1", work: { kind: "profile", deviceClass: "cpu" } });
+    expect(next).toMatchObject({ id: "profile:architecture1", work: { kind: "profile", deviceClass: "cpu" } });
     expect(next?.do === "work" && next.work.data).toMatchObject({
       ...{ number: 1, genotype: c.derived.data.genotype, onnx: undefined, space: undefined },
       pyramidChannels: c.spec.retraining.pyramidChannels,
@@ -160,7 +161,7 @@ describe("a search for a latency", () => {
     expect(after(repaired)).toMatchObject({
       phase: SEARCH_PHASE_DERIVING,
       result: { costRatio: 0.5, figures: { params: 7, macs: 8 } },
-      next: { id: "profile:architecture-2", work: { data: { number: 2 } } },
+      next: { id: "profile:architecture2", work: { data: { number: 2 } } },
     });
     const held = after([...repaired, c.measured(2, 0.0101)]);
     expect(held.phase).toBe(SEARCH_PHASE_RETRAINING);
@@ -170,8 +171,8 @@ describe("a search for a latency", () => {
     });
     expect(held.result?.target?.repairs[0]?.predictedSeconds).toBeCloseTo(0.01, 9);
     expect(held.next).toMatchObject({ work: { data: { weights: { kind: "repaired-1.weights" } } } });
-    // The figures of the discretization stay those of the derived network.
-    expect(held.result).toMatchObject({ discreteMiou: 0.4, discretizationGap: 0.01 });
+    // The gap is that of the discretization; the mIoU is that of the network that the search goes on with.
+    expect(held.result).toMatchObject({ discreteMiou: 0.38, discretizationGap: 0.01 });
   });
 
   it("ends its repairs where no network is nearer, and after the fourth", () => {
@@ -210,7 +211,7 @@ describe("a search for a latency", () => {
 
   it("that selects its network measures that too", () => {
     const events = [c.created, c.profiled(), c.candidate(1), c.selected];
-    expect(after(events)).toMatchObject({ phase: SEARCH_PHASE_DERIVING, next: { id: "profile:architecture-1" } });
+    expect(after(events)).toMatchObject({ phase: SEARCH_PHASE_DERIVING, next: { id: "profile:architecture1" } });
   });
 
   it("for several latencies begins a search for each faster one once its supernet is trained", () => {
@@ -227,6 +228,7 @@ describe("a search for a latency", () => {
     });
     expect(other.origin).toEqual({
       ...{ searchId: "s-abc", costTable: table, smallestSeconds: 0.006, largestSeconds: 0.021 },
+      ...{ candidatesLeft: candidatesLeft(initialArchitecture(s.space)), convergedEpoch: 1, dataset: undefined },
     });
     expect(other.spec).toEqual({
       ...{ ...spec, labels: { target: "90fps" } },
@@ -242,6 +244,10 @@ describe("a search for a latency", () => {
       work: { kind: "derive", data: { repair: undefined } },
     });
     // One that none of the networks can have refuses the search before it trains.
+    // A branch that began before its origin was cancelled is named in that.
+    expect(
+      after([...trained, { type: "search.cancelled", data: { reason: "" } }, first]).result?.branches,
+    ).toHaveLength(1);
     const impossible = course({ targets: ["10ms", "15ms", "5ms"] });
     const refused = after([impossible.created, impossible.profiled()]).next;
     const failure =
@@ -260,7 +266,11 @@ describe("a search for a latency", () => {
     const branch = after([begun]);
     expect(branch.phase).toBe(SEARCH_PHASE_DERIVING);
     expect(branch.result?.target).toMatchObject({ targetSeconds: 0.01, smallestSeconds: 0.006, largestSeconds: 0.021 });
+    expect(branch.result).toMatchObject({
+      convergedEpoch: 1,
+      candidatesLeft: next.branch.created.origin?.candidatesLeft,
+    });
     expect(branch.next).toMatchObject({ id: "derive:0", work: { kind: "derive", data: { repair: undefined } } });
-    expect(after([begun, c.derived]).next).toMatchObject({ id: "profile:architecture-1" });
+    expect(after([begun, c.derived]).next).toMatchObject({ id: "profile:architecture1" });
   });
 });

@@ -104,7 +104,7 @@ const RULES: { [N in EventName]: Rule<N> } = {
         // A target that the space or the table refuses fails the search where it is.
         ...(refusedTarget(known, table) ? {} : reached(search, SearchPhase.SEARCH_PHASE_SEARCHING)),
         ...tableChecked(search, table?.check, time),
-        ...targetFigures(search, data),
+        ...result(known, { costTarget: shareOf(search, table) }),
       },
       rest: { costTable: table },
     };
@@ -241,10 +241,13 @@ const RULES: { [N in EventName]: Rule<N> } = {
     const { search } = record;
     // The network stays as it is where no other is nearer to the target.
     if (data.changes.length === 0) return { search: settled(search) };
-    const { genotype, figures, costRatio, onnx, weights } = data;
+    const { genotype, figures, costRatio, onnx, weights, discreteMiou, miouClasses: discreteMiouClasses } = data;
     return {
       search: {
-        ...result({ ...search, ...withRepair(record, data) }, { genotype, figures, costRatio }),
+        ...result(
+          { ...search, ...withRepair(record, data) },
+          { ...{ genotype, figures, costRatio, discreteMiou, discreteMiouClasses } },
+        ),
         ...artifacts(search, onnx, weights),
       },
       rest: { derivedOnnx: onnx, derivedWeights: weights, ...(!trains(search) && { networkOnnx: onnx }) },
@@ -293,6 +296,9 @@ function finallyProfiled(search: Search, latency: LatencyFigures | undefined, ti
   return { conditions, ...(found && { result: found }) };
 }
 
+/** Events that also change a search that has ended for good. A search that has branched off is there, whatever became of its origin. */
+const AFTER_END: ReadonlySet<EventName> = new Set(["network.kept", "search.branched"]);
+
 /** Events that change nothing in a search that has failed. What its workers still finish counts, should the search be resumed. */
 const MOOT_AFTER_FAILURE: ReadonlySet<EventName> = new Set([
   "search.paused",
@@ -316,7 +322,7 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
     return { ...first, ordinals: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
   }
   if (sequence <= record.search.lastSequence) return record;
-  const isMootAtEnd = isFinal(record.search) && event.type !== "network.kept";
+  const isMootAtEnd = isFinal(record.search) && !AFTER_END.has(event.type);
   const moot = isMootAtEnd || (isEnded(record.search) && MOOT_AFTER_FAILURE.has(event.type));
   if (moot || isKnown(record, event)) return { ...record, search: { ...record.search, lastSequence: sequence } };
   const rule = RULES[event.type] as Rule<EventName>;

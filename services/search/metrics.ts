@@ -140,7 +140,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
         progress.remove({ search_id });
       // Taken over from a process that is gone: its silence begins now.
       else if (!known) this.signOfLife(search_id, new Date());
-      target.set({ search_id }, search.spec?.cost?.target ?? 0);
+      target.set({ search_id }, search.result?.costTarget || (search.spec?.cost?.target ?? 0));
       const retraining = search.spec?.retraining?.epochs ?? 0;
       if (retraining > 0) done.set({ search_id, phase: PHASES.retrain.training }, search.retrainingEpoch / retraining);
       const { lastEpoch } = search;

@@ -91,6 +91,7 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
   const start = searched && initialArchitecture(searched);
   // No candidate leaves a space from which whole networks are drawn.
   const shrinks = start && !isSampling(spec);
+  const left = origin?.candidatesLeft ?? (shrinks ? candidatesLeft(start) : 0);
   const measured = spec?.cost?.metric === CostMetric.COST_METRIC_LATENCY;
   return {
     search: {
@@ -104,13 +105,16 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
             : measured
               ? SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS
               : SearchPhase.SEARCH_PHASE_SEARCHING,
-        candidatesLeft: shrinks ? candidatesLeft(start) : 0,
+        candidatesLeft: left,
         result: {
           ...(given && { genotype: given }),
-          ...(origin && { target: originalTarget(spec, origin) }),
+          ...(origin && {
+            ...{ target: originalTarget(spec, origin), convergedEpoch: origin.convergedEpoch },
+            ...(origin.dataset && { dataset: origin.dataset }),
+          }),
           log10SpaceStart: searched ? log10Size(searched) : 0,
           candidatesStart: start ? candidatesLeft(start) : 0,
-          candidatesLeft: shrinks ? candidatesLeft(start) : 0,
+          candidatesLeft: left,
         },
         requestId,
       }),

@@ -18,7 +18,7 @@ import { Admission } from "./admission";
 import { page } from "./list";
 import { Devices, mayWait } from "./devices";
 import { CLIENT_RETRY_MS, type Projection } from "./projection";
-import { isEnded, newRecord, stateName, type SearchRecord } from "./record";
+import { isEnded, isFinal, newRecord, stateName, type SearchRecord } from "./record";
 import { validateStart } from "./validate";
 
 /** The search that a request id has started, and the digest of its spec. */
@@ -125,6 +125,7 @@ export class Searches {
   async delete(searchId: string): Promise<void> {
     const { search } = await this.projection.get(searchId);
     if (!isEnded(search)) throw notAllowed(search, "deleted", "SUCCEEDED, FAILED or CANCELLED");
+    for (const { searchId: branch } of search.result?.branches ?? []) await this.requireDerived(searchId, branch);
     if (search.requestId !== "" && (await this.claims.get(search.requestId))?.value.searchId === searchId)
       await this.claims.delete(search.requestId);
     await purgeSearch(this.bus, searchId);
@@ -143,6 +144,17 @@ export class Searches {
       });
       return false;
     }
+  }
+
+  /** FAILED_PRECONDITION (SEARCH_NEEDED) while a search that started from the supernet of this one has no network yet. */
+  private async requireDerived(searchId: string, branch: string): Promise<void> {
+    const known = (await this.projection.records.get(branch))?.value.search;
+    if (!known || known.result?.genotype || isFinal(known)) return;
+    throw new LatheError(
+      "FAILED_PRECONDITION",
+      `search ${searchId} has the supernet that search ${branch} still needs: wait until that has derived its network, or delete it first`,
+      { reason: "SEARCH_NEEDED", metadata: { search_id: searchId, needed_by: branch } },
+    );
   }
 
   /** The id of the search that a request id has started, or the fresh one; ALREADY_EXISTS where it has started another spec. */

@@ -5,9 +5,11 @@ import { publishWork } from "../../shared/events/publisher";
 import { purgeSearch } from "../../shared/events/purge";
 import { Records } from "../../shared/events/records";
 import { ARTIFACTS_BUCKET, LISTING_BUCKET, WORK_STREAM, workFilters, workSubject } from "../../shared/events/subjects";
-import { NetworkKept, ProfileWork } from "../../shared/proto/lathe/v1/events";
+import { NetworkKept, OperatorsProfiled, ProfileWork } from "../../shared/proto/lathe/v1/events";
 import { ConditionStatus, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
+import { CostSpec } from "../../shared/proto/lathe/v1/spec";
+import { macsTable } from "../../shared/space/cost";
 import { placeCodec } from "./list";
 import { Feeds } from "./feed";
 import { patience, until } from "../../shared/testing/until";
@@ -204,6 +206,29 @@ describe("a cancelled search", () => {
   });
 });
 describe("DeleteSearch", () => {
+  it("keeps a search whose supernet another one still needs", async () => {
+    const { id } = await begin({ cost: CostSpec.fromPartial({ targets: ["20ms", "10ms"] }) });
+    const space = (await api.getSearch({ searchId: id })).search!.space!;
+    const table = { ...macsTable(space), metric: CostMetric.COST_METRIC_LATENCY, device: "cpu" };
+    const bounds = { smallest: { p50Seconds: 0.001 }, conditions: { p50Seconds: 0.1 } };
+    await publish(id, { type: "operators.profiled", data: OperatorsProfiled.fromPartial({ table, ...bounds }) });
+    await publish(id, made.converged);
+    const branch = `${id}-2`;
+    const branches = async () => (await api.getSearch({ searchId: id })).search?.result?.branches ?? [];
+    await until(async () => (await branches()).length === 1);
+    expect(await branches()).toEqual([{ searchId: branch, target: "10ms" }]);
+    await api.cancelSearch({ searchId: id, reason: "" });
+    expect(await failure(api.deleteSearch({ searchId: id }))).toMatchObject({
+      code: "FAILED_PRECONDITION",
+      reason: "SEARCH_NEEDED",
+      message: `search ${id} has the supernet that search ${branch} still needs: wait until that has derived its network, or delete it first`,
+    });
+    await api.cancelSearch({ searchId: branch, reason: "" });
+    await api.deleteSearch({ searchId: id });
+    expect(await failure(api.getSearch({ searchId: id }))).toMatchObject({ code: "NOT_FOUND" });
+    await api.deleteSearch({ searchId: branch });
+  });
+
   it("removes an ended search with all its data, and what a late worker stores", async () => {
     const { id } = await begin({}, "req-deleted");
     expect(await failure(api.deleteSearch({ searchId: id }))).toMatchObject({ code: "FAILED_PRECONDITION" });

@@ -69,7 +69,7 @@ export function refusedTarget(
   if (inaccurate === "" || cost.acceptInaccurateTable) return undefined;
   return new LatheError(
     "FAILED_PRECONDITION",
-    `${targetField(cost)}, but ${inaccurate}: measure on a quieter device, or set cost.accept_inaccurate_table, because the network itself is measured and repaired`,
+    `${targetField(cost)}, but ${inaccurate}: start a new search on a quieter device, or with cost.accept_inaccurate_table, because the network itself is measured and repaired`,
     { reason: "TABLE_INACCURATE" },
   );
 }

@@ -92,7 +92,7 @@ const shrunk: readonly DecidedBy[] = [DecidedBy.DECIDED_BY_SHRINKING, DecidedBy.
 /** The results of a result.json. */
 function resultsOf(json: Record<string, unknown>): CellResults {
   const result = SearchResult.fromJSON(json);
-  const { figures, latency, costRatio, costTarget } = result;
+  const { figures, latency, costRatio, costTarget, target } = result;
   // Only these two derive a network from a supernet.
   const ofSupernet = (value: number) => (shrunk.includes(result.decidedBy) ? value : undefined);
   const retrained = result.retrainedBestEpoch > 0 || result.retrainingSeconds > 0;
@@ -107,7 +107,7 @@ function resultsOf(json: Record<string, unknown>): CellResults {
     params: figures?.params,
     macs: figures?.macs,
     costRatio: costRatio || undefined,
-    costMiss: costRatio && costTarget ? (100 * (costRatio - costTarget)) / costTarget : undefined,
+    costMiss: target ? missOf(target.measuredSeconds, target.targetSeconds) : missOf(costRatio, costTarget),
     latencyMs: latency && 1000 * latency.p50Seconds,
     trainingImages: typeof json.trainingImages === "number" ? json.trainingImages : undefined,
     searchSeconds: result.searchSeconds || undefined,
@@ -129,3 +129,7 @@ function readEpochs(folder: string): EpochPoint[] {
     return [{ epoch: Number(cells[epoch!]), miou: 100 * Number(cells[miou!]) }];
   });
 }
+
+/** Deviation from a target in percent of it; undefined where either is unknown. */
+const missOf = (found: number, target: number): number | undefined =>
+  found && target ? (100 * (found - target)) / target : undefined;
