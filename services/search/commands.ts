@@ -12,7 +12,7 @@ import { givenGenotype } from "../../shared/spec/algorithm";
 import { withShare } from "../../shared/spec/target";
 import { nextBranch, type NewBranch } from "./branches";
 import { isEnded, type SearchRecord } from "./record";
-import { refusedTarget } from "./target";
+import { newestSeconds, refusedTarget } from "./target";
 
 /** Machine and program of the search service, for the provenance of results. */
 export interface Host {
@@ -88,9 +88,8 @@ function derive(record: SearchRecord): Command {
 
 function repair(record: SearchRecord, number: number): Command {
   const { id: searchId, resumptions: resumption, result } = record.search;
-  const { targetSeconds, measuredSeconds, predictedSeconds, repairs } = needed(record, "target", result?.target);
-  const newest = repairs.at(-1)?.predictedSeconds ?? predictedSeconds;
-  const aim = { number, targetSeconds, measuredSeconds, predictedSeconds: newest };
+  const target = needed(record, "target", result?.target);
+  const aim = { number, targetSeconds: target.targetSeconds, ...newestSeconds(target) };
   const data = { spec: aimed(record), costTable: costTable(record), resumption, repair: aim };
   const ordinal = `repair-${number}-${resumption}`;
   return { id: `derive:${ordinal}`, do: "work", work: { searchId, kind: "derive", ordinal, data } };

@@ -105,6 +105,23 @@ export function withMeasurement(
   return judged(search, measured, time);
 }
 
+/**
+ * Seconds that the newest network takes by all measurements of a search: its prediction, times the geometric mean of what the derived network
+ * and each repaired one took over their predictions. One measurement on a busy machine may be far off; together they are not.
+ */
+export function newestSeconds({ predictedSeconds, derivedSeconds, repairs }: TargetFigures): {
+  predictedSeconds: number;
+  measuredSeconds: number;
+} {
+  const all = [{ predictedSeconds, measuredSeconds: derivedSeconds }, ...repairs];
+  const logs = all.flatMap((one) =>
+    one.measuredSeconds > 0 ? [Math.log(one.measuredSeconds / one.predictedSeconds)] : [],
+  );
+  const ratio = Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+  const newest = repairs.at(-1)?.predictedSeconds ?? predictedSeconds;
+  return { predictedSeconds: newest, measuredSeconds: newest * ratio };
+}
+
 /** The figures after a repair that changed the network. */
 export function withRepair({ search, costTable }: SearchRecord, repair: ArchitectureRepaired): Partial<Search> {
   const { space, result: known } = search;
