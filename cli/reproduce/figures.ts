@@ -68,7 +68,7 @@ export function compareGenotype({ spec, result, genotype, events, created }: Res
         : best
           ? [best.genotype, `the mIoU of the ${candidates.length} networks evaluated`]
           : [givenGenotype(spec), "the spec"];
-  const repairs = eventsOf(events, "architectureRepaired").filter(({ changes }) => changes.length > 0);
+  const repairs = repairsOf(events);
   const final = repairs.at(-1)?.genotype ?? found;
   const derived = final && Genotype.toJSON(final);
   const repaired = repairs.length > 0 ? `, after ${repairs.length} ${repairs.length === 1 ? "repair" : "repairs"}` : "";
@@ -115,9 +115,7 @@ export function compareSizes({ spec, result, genotype, events, created }: Result
 /** Follows mIoUs, gap, epochs and latency from the events. */
 export function compareMeasurements({ result, events, created }: ResultFolder): Comparison {
   const [derivedEvent] = eventsOf(events, "architectureDerived").slice(-1);
-  const [repaired] = eventsOf(events, "architectureRepaired")
-    .filter(({ changes }) => changes.length > 0)
-    .slice(-1);
+  const repaired = repairsOf(events).at(-1);
   const [converged] = eventsOf(events, "supernetConverged").slice(-1);
   const decided = [...eventsOf(events, "spaceShrunk"), ...eventsOf(events, "spaceKept")].filter((one) => one.converged);
   const firstConverged = Math.min(...decided.map(({ epoch }) => epoch));
@@ -157,3 +155,7 @@ export function compareMeasurements({ result, events, created }: ResultFolder): 
     ],
   };
 }
+
+/** The repairs that changed the network, in their order. */
+const repairsOf = (events: ResultFolder["events"]) =>
+  eventsOf(events, "architectureRepaired").filter(({ changes }) => changes.length > 0);

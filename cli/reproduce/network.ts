@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { onnxMetadata } from "../../shared/engine/onnx";
 import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete, type Head } from "../../shared/network/discrete";
@@ -12,12 +12,8 @@ import type { ResultFolder } from "./folder";
 
 /** Exports each ONNX file again from the genotype and its file of weights, and compares the bytes. */
 export function compareNetworks({ folder, genotype }: ResultFolder): Comparison[] {
-  return [
-    ...derivedFiles(folder)
-      .reverse()
-      .map((file) => file.slice(0, -".onnx".length)),
-    "network",
-  ].flatMap((name): Comparison[] => {
+  return [...derivedFiles(folder).reverse(), "network.onnx"].flatMap((file): Comparison[] => {
+    const name = basename(file, ".onnx");
     const [weightsFile, onnxFile] = [join(folder, `${name}.weights`), join(folder, `${name}.onnx`)];
     if (!existsSync(weightsFile) || !existsSync(onnxFile)) return [];
     const { header, arrays } = decodeBundle<object | { head: Head }>(readFileSync(weightsFile), `${name}.weights`);

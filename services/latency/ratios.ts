@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { setImmediate as breathe } from "node:timers/promises";
 import type { Timer, Timing } from "./timer";
 
-/** What is known of a model on one device: the least disturbed of its measurements, and their number. */
+/** The least disturbed measurement of a model on one device, and the number of its measurements. */
 export interface Fragment extends Timing {
   rounds: number;
 }

@@ -234,8 +234,8 @@ const RULES: { [N in EventName]: Rule<N> } = {
     };
   },
   "architecture.measured": ({ search }, data, time) => {
-    const measured = { ...search, ...withMeasurement(search, data, time) };
-    return { search: { ...withMeasurement(search, data, time), ...(isSettled(measured) && settled(search)) } };
+    const measured = withMeasurement(search, data, time);
+    return { search: { ...measured, ...(isSettled({ ...search, ...measured }) && settled(search)) } };
   },
   "architecture.repaired": (record, data) => {
     const { search } = record;
@@ -297,7 +297,7 @@ function finallyProfiled(search: Search, latency: LatencyFigures | undefined, ti
 }
 
 /** Events that also change a search that has ended for good. A search that has branched off is there, whatever became of its origin. */
-const AFTER_END: ReadonlySet<EventName> = new Set(["network.kept", "search.branched"]);
+const EVEN_AFTER_END: ReadonlySet<EventName> = new Set(["network.kept", "search.branched"]);
 
 /** Events that change nothing in a search that has failed. What its workers still finish counts, should the search be resumed. */
 const MOOT_AFTER_FAILURE: ReadonlySet<EventName> = new Set([
@@ -322,7 +322,7 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
     return { ...first, ordinals: { [event.type]: 0 }, search: { ...first.search, lastSequence: sequence } };
   }
   if (sequence <= record.search.lastSequence) return record;
-  const isMootAtEnd = isFinal(record.search) && !AFTER_END.has(event.type);
+  const isMootAtEnd = isFinal(record.search) && !EVEN_AFTER_END.has(event.type);
   const moot = isMootAtEnd || (isEnded(record.search) && MOOT_AFTER_FAILURE.has(event.type));
   if (moot || isKnown(record, event)) return { ...record, search: { ...record.search, lastSequence: sequence } };
   const rule = RULES[event.type] as Rule<EventName>;

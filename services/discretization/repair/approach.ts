@@ -81,7 +81,7 @@ function optionsOf(space: SearchSpace, now: Option, { goal, costOf }: Aim): Opti
   });
 }
 
-/** Of each decision the change that moves the cost least and the one that moves it most, at most MOST_OPTIONS in all. */
+/** Returns for each decision the change that moves the cost least and the one that moves it most, at most MOST_OPTIONS in all. */
 function nearest(options: readonly Option[], cost: number): Option[] {
   const byDecision = new Map<string, Option[]>();
   for (const option of options) {

@@ -68,7 +68,7 @@ function withBlock(
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, at) => from + at);
 
-/** What differs from one genotype to another of the same space, as changes of single decisions. */
+/** Describes how one genotype differs from another of the same space, as changes of single decisions. */
 export function differencesOf(from: Genotype, to: Genotype): string[] {
   return from.stages.flatMap(({ blocks }, index) => {
     const stage = index + 1;
