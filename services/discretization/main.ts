@@ -1,11 +1,13 @@
 import { startEngine } from "../../shared/service/engine";
 import { serve } from "../../shared/service/serve";
+import { standStillForMeasurements } from "../../shared/service/standstill";
 import { schema } from "./config";
 import { consume } from "./consumer";
 import { derivationMetrics } from "./metrics";
 import { discretizationService } from "./rpc";
 
-void serve("discretization", schema, async ({ bus, config, metrics, facts }) => {
+void serve("discretization", schema, async ({ bus, config, metrics, facts, shutdown }) => {
+  standStillForMeasurements({ bus, metrics, shutdown });
   const engine = await startEngine(config, facts);
   const { LATHE_DATA_FOLDER: dataFolders, LATHE_LEASE: leaseMs } = config;
   return {

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { baseSchema, duration, integer, oneOf, parsed } from "../../shared/process/config";
+import { baseSchema, duration, flag, integer, oneOf, parsed } from "../../shared/process/config";
 import { DEVICE_CLASS_RULE, isDeviceClass } from "../../shared/spec/deviceClass";
 import { availableCores } from "./cpu";
 import { PROVIDERS } from "./devices";
@@ -22,6 +22,8 @@ export const schema = z.object({
       error: () => `must be at most ${availableCores()}, the logical cores of this process`,
     })
     .default(1),
+  /** Whether the services that compute on the same machine stand still during a measurement. */
+  LATHE_PROFILING_ALONE: flag().default(true),
   /** A worker that is silent for longer counts as dead, and its work goes to another. */
   LATHE_LEASE: duration(1_000, 3_600_000).default(60_000),
 });

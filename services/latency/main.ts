@@ -1,3 +1,4 @@
+import { aloneOn } from "../../shared/events/alone";
 import { announce } from "../../shared/events/presence";
 import { openBus } from "../../shared/events/service";
 import { Objects } from "../../shared/events/objects";
@@ -31,8 +32,8 @@ void boot("latency", schema, async (booted) => {
   shutdown.signal.addEventListener("abort", () =>
     stopping.abort(new LatheError("UNAVAILABLE", "the latency service is stopping", { reason: "SERVER_STOPPING" })),
   );
-  const measuring = startProfiler();
-  const found = findDevices(() => measuring.devices(served, threads, stopping.signal), {
+  const looking = startProfiler();
+  const found = findDevices(() => looking.devices(served, threads, stopping.signal), {
     signal: stopping.signal,
     onDied: (why) => {
       working.fail(why);
@@ -44,7 +45,8 @@ void boot("latency", schema, async (booted) => {
   const cores = figures.cpu?.cores ?? 1;
   const defaults = defaultSettings(served.deviceClass, threads, served.provider);
   const stores = { references: new References(bus), fragments: new Fragments(bus) };
-  const profiler = observeProfiler(measuring, stores, metrics, logger);
+  const quiet = config.LATHE_PROFILING_ALONE ? aloneOn(bus, { deviceClass: served.deviceClass }) : undefined;
+  const profiler = observeProfiler(startProfiler(quiet?.alone), stores, metrics, logger);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
 
   const server = await startServer({

@@ -1,4 +1,5 @@
 import { computingEnvironment } from "../../shared/engine/native";
+import type { Alone } from "../../shared/events/alone";
 import { answerBy, type Call, type Reply } from "../../shared/process/port";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
@@ -44,13 +45,14 @@ export interface Profiler {
 /** A run cannot be interrupted and may be long, so an aborted process is killed after this time. */
 const GRACE_MS = 2000;
 
-export function startProfiler(): Profiler {
+/** A profiler whose measurements run within `alone`; for a process beside which no service computes, they just run. */
+export function startProfiler(alone: Alone = (measure) => measure()): Profiler {
   const entry = { dir: __dirname, name: "worker", graceMs: GRACE_MS, env: computingEnvironment() };
   const worker = startWorker<Job, Call<FragmentCalls>, Outcomes[keyof Outcomes], Reply<FragmentCalls>>(entry);
   const turns = new Turns();
   const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal, calls?: FragmentCalls) =>
     (await turns.take(
-      () => worker.run(job, { signal, ...(calls && { onMessage: answerBy(calls) }) }),
+      () => alone(() => worker.run(job, { signal, ...(calls && { onMessage: answerBy(calls) }) }), signal),
       signal,
     )) as Outcomes[K];
   return {

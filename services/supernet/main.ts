@@ -2,6 +2,7 @@ import { memoryBound } from "../../shared/engine/account";
 import { createQuota } from "../../shared/events/quota";
 import { startEngine } from "../../shared/service/engine";
 import { serve } from "../../shared/service/serve";
+import { standStillForMeasurements } from "../../shared/service/standstill";
 import { schema } from "./config";
 import { consume, Trainer } from "./trainer";
 import { trainingMetrics } from "./metrics";
@@ -13,6 +14,7 @@ void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shu
     logger.warn(
       "nvidia-smi does not say what the GPU has free: trainings have no bound of memory without LATHE_TRAINING_MEMORY",
     );
+  standStillForMeasurements({ bus, metrics, shutdown });
   const observed = trainingMetrics(metrics, () => trainer.worker.rssBytes());
   const dataFolders = config.LATHE_DATA_FOLDER;
   const trainer: Trainer = new Trainer({ bus, engine, dataFolders, logger, metrics: observed });

@@ -1,3 +1,4 @@
+import { gate } from "../process/gate";
 import type { MemoryAccount } from "./account";
 import type { CompiledStep } from "./session";
 import { checkInputs, checkInto, outputSignature, type Arrays, type Signature, type Step } from "./signature";
@@ -21,8 +22,8 @@ export function compileEager(
   return {
     nodes: graph.nodes.length,
     outputs: outputTypes,
-    // eslint-disable-next-line @typescript-eslint/require-await -- one interface with engines that do wait
     run: async (inputs, into = {}) => {
+      await gate.pass();
       checkInputs(inputs, signature);
       checkInto(into, outputTypes, inputs);
       return onBackend(backend, () => evaluate(step, signature, inputs, into));

@@ -1,6 +1,7 @@
 import type * as ort from "onnxruntime-node";
 import { Tensor } from "onnxruntime-node";
 import { LatheError } from "../process/errors";
+import { gate } from "../process/gate";
 import { requireSelfContained } from "./external";
 import { onnxMetadata } from "./onnx";
 import { createSession, type SessionOptions } from "./session";
@@ -62,6 +63,7 @@ export async function openModel(bytes: Uint8Array, options: SessionOptions): Pro
       return () => session.run(feeds, fetches);
     },
     run: async (input, tensor) => {
+      await gate.pass();
       const fetched = await first({ [input]: tensorOf(tensor) });
       return Object.fromEntries(
         Object.entries(fetched).map(([name, { type, dims, data }]) => [

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { LatheError } from "../process/errors";
+import { gate } from "../process/gate";
 import { memorySize } from "../process/memory";
 import type { MemoryAccount } from "./account";
 import { setCudaOptions } from "./cuda";
@@ -156,6 +157,7 @@ export function sessionStep(
     nodes,
     outputs: outputTypes,
     run: async (inputs, into = {}) => {
+      await gate.pass();
       if (released) throw new LatheError("FAILED_PRECONDITION", "the compiled step has been released");
       checkInputs(inputs, signature);
       checkInto(into, outputTypes, inputs);

@@ -30,6 +30,10 @@ export const RECORD_BUCKETS: readonly string[] = [
 /** Messages of the services to each other about room in the store; not stored. */
 export const STORAGE_SUBJECT = "lathe.storage";
 
+/** Messages of latency workers and of services that compute to each other on one machine (alone.ts, standStill.ts); not stored. */
+export const measuringSubject = (machine: string) => `lathe.machine.${token("machine", machine)}.measuring`;
+export const standingSubject = (machine: string) => `lathe.machine.${token("machine", machine)}.standing`;
+
 /** Every event of every search: the subjects of the stream, and the filter of a consumer of all events. */
 export const ALL_EVENTS = "lathe.events.>";
 export const ALL_WORK = "lathe.work.>";

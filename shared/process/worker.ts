@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { entry } from "./entry";
 import { LatheError } from "./errors";
+import { children } from "./hold";
 import { memorySize, residentBytes, watchMemory } from "./memory";
 import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./workerMessages";
 
@@ -37,7 +38,7 @@ interface RunOptions<Message, Reply> {
 
 export interface Worker<Job, Message, Result, Reply> {
   /**
-   * Runs one job in a new child process. Rejects with the child's LatheError, with UNAVAILABLE where the child crashed (reason WORKER_DIED)
+   * Runs one job in a new child process, which is started once the children of this process are not held (hold.ts). Rejects with the child's LatheError, with UNAVAILABLE where the child crashed (reason WORKER_DIED)
    * or was killed because it was silent (WORKER_SILENT), with FAILED_PRECONDITION (MEMORY_EXCEEDED) where it held too much memory, or with
    * CANCELLED where an abort had to kill it.
    */
@@ -78,6 +79,9 @@ export function startWorker<Job, Message = never, Result = void, Reply = void>(
   return {
     async run(job, runOptions = {}) {
       if (runOptions.signal?.aborted) throw asCancelled(runOptions.signal.reason, options.name);
+      await children.released(runOptions.signal).catch((why: unknown) => {
+        throw asCancelled(why, options.name);
+      });
       const { path, execArgv } = entry(options.dir, options.name);
       const child = fork(path, [], {
         execArgv,
@@ -122,6 +126,7 @@ function supervise(
 
     // A failed send means that the child is ending; its exit code says why.
     const send = (message: ToChild) => child.connected && child.send(message, () => {});
+    const holdable = { hold: () => send({ kind: "hold" }), release: () => send({ kind: "release" }) };
     const kill = () => {
       child.kill("SIGKILL");
       // A process that hangs in a call of the system ends when that does.
@@ -133,8 +138,8 @@ function supervise(
     const beatMs = silenceMs / BEATS;
     // Ticks of this process are counted, so that a time in which both processes stood still is no silence.
     const listening = setInterval(() => {
-      // While a message waits here, this process is to act.
-      silent = pending.size > 0 ? 0 : silent + 1;
+      // While a message waits here, or the child is held, this process is to act.
+      silent = pending.size > 0 || children.isHeld ? 0 : silent + 1;
       if (silent < BEATS) return;
       clearInterval(listening);
       const text = `worker ${name} (pid ${child.pid}) gave no sign of life for ${silenceMs / 1000} s and was killed`;
@@ -173,7 +178,10 @@ function supervise(
       switch (message.kind) {
         case "ready":
           started = true;
-          return void send({ kind: "job", job, beatMs });
+          send({ kind: "job", job, beatMs });
+          return children.started(holdable);
+        case "standing":
+          return children.stands(holdable);
         case "message":
         case "request": {
           const handled = handle(message).finally(() => pending.delete(handled));
@@ -193,6 +201,7 @@ function supervise(
       if (settled) return;
       settled = true;
       clearInterval(listening);
+      children.ended(holdable);
       if (unwatch) unwatch();
       clearTimeout(killer);
       clearTimeout(lastWords);

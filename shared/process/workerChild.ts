@@ -1,3 +1,4 @@
+import { gate } from "./gate";
 import { asCancelled, packError, unpackError, type ToChild, type ToParent } from "./workerMessages";
 
 interface WorkerContext<Message, Reply> {
@@ -57,7 +58,14 @@ export function serveWorker<Job, Message = never, Result = void, Reply = void>(
         setInterval(beat, message.beatMs).unref();
         return void work(message.job as Job);
       case "abort":
-        return controller.abort(unpackError(message.error));
+        controller.abort(unpackError(message.error));
+        // A step that waits goes on, so that the job can end.
+        return gate.open();
+      case "hold":
+        if (!controller.signal.aborted) gate.close(() => post({ kind: "standing" }));
+        return;
+      case "release":
+        return gate.open();
       case "reply":
       case "refusal": {
         const call = waiting.get(message.id);

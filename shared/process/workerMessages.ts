@@ -7,11 +7,16 @@ export type ToChild =
   | { kind: "job"; job: unknown; beatMs: number }
   | { kind: "reply"; id: number; value: unknown }
   | { kind: "refusal"; id: number; error: PackedError }
-  | { kind: "abort"; error: PackedError };
+  | { kind: "abort"; error: PackedError }
+  /** Stand still before the next step, until "release". */
+  | { kind: "hold" }
+  | { kind: "release" };
 
 export type ToParent =
   | { kind: "ready" }
   | { kind: "alive" }
+  /** A step waits for "release". */
+  | { kind: "standing" }
   | { kind: "message"; value: unknown }
   | { kind: "request"; id: number; value: unknown }
   | { kind: "result"; value: unknown }

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { LatheError } from "../process/errors";
+import { gate } from "../process/gate";
 import { serveWorker } from "../process/worker";
 
 /** The jobs of the test child. */
@@ -16,6 +17,7 @@ export type TestJob =
   | { do: "until aborted"; answer: boolean }
   | { do: "fill"; bytes: number }
   | { do: "never stop" }
+  | { do: "take steps" }
   | { do: "fall silent"; by: "waiting" | "blocking" | "standing still" }
   | { do: "toil"; forMs: number };
 
@@ -66,6 +68,13 @@ serveWorker<TestJob, number, unknown, number>(async (job, { send, request, signa
       while (!signal.aborted) await later(5);
       if (job.answer) return "stopped in order";
       throw signal.reason;
+    case "take steps":
+      for (let step = 1; ; step++) {
+        await gate.pass();
+        signal.throwIfAborted();
+        send(step);
+        await later(1);
+      }
     case "never stop":
       send(0);
       await later(20);
