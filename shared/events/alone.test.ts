@@ -130,13 +130,16 @@ it("a measurement that is aborted while it waits for its turn ends, and so does 
   await until(() => !children.isHeld);
 });
 
-it.each(["", "{}", '{"worker":1,"deviceClass":"cpu","over":false}'])("counts the malformed message %j", async (text) => {
-  computing("a");
-  const before = bus.counters.malformed;
-  bus.connection.publish(measuringSubject("a"), text);
-  await until(() => bus.counters.malformed > before);
-  expect(children.isHeld).toBe(false);
-});
+it.each(["", "{}", '{"worker":1,"deviceClass":"cpu","over":false}'])(
+  "counts the malformed message %j",
+  async (text) => {
+    computing("a");
+    const before = bus.counters.malformed;
+    bus.connection.publish(measuringSubject("a"), text);
+    await until(() => bus.counters.malformed > before);
+    expect(children.isHeld).toBe(false);
+  },
+);
 
 it("logs why the processes stand still", async () => {
   const lines: unknown[] = [];

@@ -65,7 +65,7 @@ export function aloneOn(
 
   /** Says that this worker measures, once no other does. Of two that say so at once the one with the smaller name measures first. */
   const takeTurn = async (signal: AbortSignal) => {
-    for (const asked = performance.now(); ; ) {
+    for (const asked = performance.now(); ;) {
       const left = TURN_MS - (performance.now() - asked);
       await until(() => measureNow().length === 0, left, signal);
       computing.clear();

@@ -62,7 +62,8 @@ export function standStill(
   };
   const subscription = bus.connection.subscribe(measuringSubject(machine), {
     callback: (error, message) => {
-      if (error) return bus.logger.warn("measurements on this machine are disturbed: they cannot be followed", { error });
+      if (error)
+        return bus.logger.warn("measurements on this machine are disturbed: they cannot be followed", { error });
       const said = measuringOf(() => message.json());
       if (!said) return void bus.counters.malformed++;
       const { worker, deviceClass, over } = said;

@@ -45,7 +45,8 @@ export const oneOf = <const T extends readonly string[]>(words: T) =>
   parsed(`one of ${words.join(", ")}`, (text) => words.find((word): word is T[number] => word === text));
 
 /** "1"/"true" or "0"/"false". */
-export const flag = () => parsed("1, true, 0 or false", (text) => ({ "1": true, true: true, "0": false, false: false })[text]);
+export const flag = () =>
+  parsed("1, true, 0 or false", (text) => ({ "1": true, true: true, "0": false, false: false })[text]);
 
 /** Text that is not empty. */
 export const text = (expected = "a text") => parsed(expected, (value) => value);

@@ -53,6 +53,11 @@ export const latency = board({
       curves("cpm")("Measurements", "Measurements that ended per minute, by kind and outcome.", {
         "{{kind}} {{outcome}}": "60 * sum by (kind, outcome) (rate(nas_profiler_runs_total[$__rate_interval]))",
       }),
+      curves("percentunit")(
+        "Standstill",
+        "Share of the time in which a service stood still because a latency worker measured on its machine.",
+        { "{{instance}}": "rate(nas_standstill_seconds_total[$__rate_interval])" },
+      ),
       curves("short")("Queue", "Measurements in the service, and work items that are waiting or in progress.", {
         "in the service": "sum(nas_profiler_pending)",
         "{{consumer}} waiting": 'max by (consumer) (nas_jetstream_consumer_pending{consumer=~"work-profile-.+"})',
