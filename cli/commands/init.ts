@@ -6,6 +6,7 @@ import { datasetOptions, listFiles } from "../../shared/data/open";
 import { LatheError } from "../../shared/process/errors";
 import { PRESETS } from "../../shared/spec/bounds";
 import { isPreset } from "../../shared/spec/presets";
+import { invocation } from "../invocation";
 import { complain, print } from "../exit";
 import { planned, type InitPlan, type InitRequest } from "../init/plan";
 import { chosenPreset } from "../init/preset";
@@ -62,7 +63,7 @@ async function init(folder: string, { out, preset, ...flags }: InitFlags): Promi
     print(`written: ${written.map((file) => relative(userFolder(), file)).join(", ")}`);
     if (faults > 0)
       throw datasetFault(`${folder} has ${faults} kind${faults > 1 ? "s" : ""} of faults: mend the files`);
-    print(`next: lathe run -f ${quoted(relative(userFolder(), request.out))}`);
+    print(`next: ${invocation()} run -f ${quoted(relative(userFolder(), request.out))}`);
   } finally {
     interrupt.dispose();
   }

@@ -8,6 +8,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { Branch } from "../../shared/proto/lathe/v1/result";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
+import { invocation } from "../invocation";
 import { configuredEngine } from "../configuredEngine";
 import { complain, keptOf, outcomeError, print, printJson, SEARCH_FAILED } from "../exit";
 import { passedOver, takeOutFolder } from "../search/folder";
@@ -66,7 +67,8 @@ export async function runSearch(flags: RunFlags, requested: RequestedSpec): Prom
   const folder = takeOutFolder(wanted);
   if (folder !== wanted) say(`${wanted} already holds files; this run writes to ${folder}`);
   for (const other of passedOver(wanted, folder))
-    if (isUnfinished(other)) say(`${other} holds an unfinished run; to continue that one: lathe run --resume ${other}`);
+    if (isUnfinished(other))
+      say(`${other} holds an unfinished run; to continue that one: ${invocation()} run --resume ${other}`);
   await runIn(folder, { requestId: randomUUID(), spec: requested.spec }, requested, flags);
 }
 
@@ -125,7 +127,7 @@ async function runIn(
     const mended = LatheError.from(error).reason === SEARCH_FAILED ? " once the cause is mended" : "";
     if (kept)
       complain(
-        `the search is kept; to continue it${mended}: lathe run --resume ${folder}; to delete it, remove the folder`,
+        `the search is kept; to continue it${mended}: ${invocation()} run --resume ${folder}; to delete it, remove the folder`,
       );
     throw error;
   } finally {

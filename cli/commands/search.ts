@@ -6,6 +6,7 @@ import type { DatasetFigures } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, Search, SearchState, WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import { isUnserved } from "../../shared/spec/deviceClass";
 import { resolve as resolveSpec } from "../../shared/spec/resolve";
+import { invocation } from "../invocation";
 import { complain, outcomeError, print, printJson } from "../exit";
 import { takeOutFolder } from "../search/folder";
 import { follow, type SearchApi } from "../search/follow";
@@ -92,7 +93,7 @@ async function watch(
   try {
     const onLost = (error: LatheError) => say(`connection lost, retrying: ${error.message}`);
     const onKeeping = () =>
-      say(`cancelled; waiting for its best network so far: lathe search get ${searchId} shows it, too`);
+      say(`cancelled; waiting for its best network so far: ${invocation()} search get ${searchId} shows it, too`);
     const options = { fromSequence: from, includeProgress: true, signal, onLost, patienceMs, onKeeping, keepMs };
     for await (const response of followToKept(api, searchId, options)) {
       if (json) print(JSON.stringify(WatchSearchResponse.toJSON(response)));
