@@ -50,8 +50,9 @@ it("a folder with class_dict.csv is searched as it lies, and what is assumed and
   );
   expect(before).toEqual(
     expect.arrayContaining([
-      "passed over 1 file that cannot be images or labels: Thumbs.db",
-      "names of labels end in _L, where they pair",
+      "note: passed over 1 file that cannot be images or labels: Thumbs.db",
+      "note: names of labels end in _L, where they pair",
+      expect.stringMatching(/^warning: class "Car" has no pixel/),
     ]),
   );
   const told = lines.findIndex((line) =>
@@ -68,7 +69,7 @@ it("a folder with class_dict.csv is searched as it lies, and what is assumed and
   expect(readFileSync(at("out/MODEL_CARD.md"), "utf8")).toContain(`as its user gave it: ${LICENSE}. It may bind`);
 });
 
-it("masks of 0 and 255 are refused with what to write into the spec, and files that do not pair before anything starts", async () => {
+it("masks of 0 and 255 are refused with what to write into the spec, and files that do not pair, before anything starts", async () => {
   await writeText(at("binary/classes.txt"), "skin\nwound\n");
   for (const split of ["train", "val"])
     for (const stem of ["1", "2", "3", "4"]) {
@@ -77,14 +78,16 @@ it("masks of 0 and 255 are refused with what to write into the spec, and files t
     }
   const refused = run("binary", "refused");
   expect(await refused.ended).not.toBe(0);
-  const text = refused.said.stdout + refused.said.stderr;
+  const { stdout, stderr: text } = refused.said;
+  expect(stdout).not.toContain("starting the local stack");
+  expect(text.match(/has no pixel/g)).toHaveLength(1);
   expect(text).toContain('class "wound" has no pixel; 50.0 % of the training pixels are ignored (255)');
   expect(text).toContain("if 255 is a class, say so in the spec, dataset.label_values: {0: skin, 255: wound}");
 
   rmSync(at("binary/val/masks/3.png"));
   const unpaired = run("binary", "unpaired");
   expect(await unpaired.ended).not.toBe(0);
-  expect(unpaired.said.stderr).toContain(`image ${at("binary/val/images/3.png")} has no label 3.png`);
+  expect(unpaired.said.stderr).toContain("fault: images without a label (1)\n  val/images/3.png\n");
   expect(unpaired.said.stdout).not.toContain("starting the local stack");
 });
 

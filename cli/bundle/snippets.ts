@@ -41,7 +41,7 @@ if __name__ == "__main__":
 `;
 
 /** predict.mjs: the same for Node. */
-export const NODE = `// Segments an image: node predict.mjs IMAGE [CLASS_MAP.png]. Needs: npm install onnxruntime-node sharp
+export const NODE = `// Segments an image: node predict.mjs IMAGE [CLASS_MAP.png]. Needs: npm install --onnxruntime-node-install=skip onnxruntime-node sharp
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

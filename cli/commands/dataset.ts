@@ -1,16 +1,14 @@
 import { statSync } from "node:fs";
 import { resolve as resolvePath } from "node:path";
 import type { Command } from "commander";
-import { checkLayout } from "../../shared/data/check";
-import { datasetOptions, listFiles } from "../../shared/data/open";
 import { LatheError } from "../../shared/process/errors";
 import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
 import { print, printJson } from "../exit";
+import { readAll, requireFaultless } from "../spec/dataCheck";
 import { datasetNames } from "../spec/datasetNames";
 import { datasetKind, describedSpec, readSpec, type SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
 import { dataReportJson, dataReportLines } from "../view/dataReport";
-import { progressLine } from "../view/progress";
 
 interface CheckFlags extends Pick<SpecFlags, "dataset"> {
   json?: boolean;
@@ -35,18 +33,11 @@ async function check(given: string, { dataset: kind, json }: CheckFlags): Promis
       "INVALID_ARGUMENT",
       `the data set of ${given} is streets, whose scenes are generated: there is no file to check`,
     );
-  // The size is that of the space; here files are read as they are.
-  const options = datasetOptions({ dataset, seed: 0 }, { inputHeight: 0, inputWidth: 0, classes: 0 });
   const path = dataset.path ?? "";
-  const layout = await listFiles(options);
-  const report = await checkLayout(layout, options, progressLine("examples"));
+  const report = await readAll(dataset);
   if (json) printJson(dataReportJson(report));
   else print(...dataReportLines(report, path));
-  const files = report.faults.reduce((sum, group) => sum + Math.max(1, group.files.length), 0);
-  if (files > 0)
-    throw new LatheError("INVALID_ARGUMENT", `${path} has ${files} fault${files > 1 ? "s" : ""}`, {
-      reason: "DATASET_INVALID",
-    });
+  requireFaultless(report, path);
 }
 
 /** The data set of a spec, or of a folder by itself. */

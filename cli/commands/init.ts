@@ -1,8 +1,5 @@
 import { isAbsolute, relative, resolve as resolvePath } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
-import { checkLayout } from "../../shared/data/check";
-import { datasetFault } from "../../shared/data/dataset";
-import { datasetOptions, listFiles } from "../../shared/data/open";
 import { LatheError } from "../../shared/process/errors";
 import { PRESETS } from "../../shared/spec/bounds";
 import { isPreset } from "../../shared/spec/presets";
@@ -12,6 +9,7 @@ import { planned, type InitPlan, type InitRequest } from "../init/plan";
 import { chosenPreset } from "../init/preset";
 import { fitted, writeSpec } from "../init/write";
 import { onInterrupt } from "../interrupt";
+import { readAll, requireFaultless } from "../spec/dataCheck";
 import { userFolder } from "../userFolder";
 import { dataReportLines } from "../view/dataReport";
 import { progressLine } from "../view/progress";
@@ -59,10 +57,11 @@ async function init(folder: string, { out, preset, ...flags }: InitFlags): Promi
     print(...chosen.lines);
     const path = isAbsolute(folder) ? folder : relative(userFolder(), request.path) || ".";
     const written = writeSpec(request, plan, { ...rest, about, path });
-    const faults = await report(plan, request.path);
+    // The spec is there before its data is read by it.
+    const report = await readAll(plan.dataset);
+    print(...dataReportLines(report, request.path));
     print(`written: ${written.map((file) => relative(userFolder(), file)).join(", ")}`);
-    if (faults > 0)
-      throw datasetFault(`${folder} has ${faults} kind${faults > 1 ? "s" : ""} of faults: mend the files`);
+    requireFaultless(report, folder);
     print(`next: ${invocation()} run -f ${quoted(relative(userFolder(), request.out))}`);
   } finally {
     interrupt.dispose();
@@ -77,11 +76,3 @@ const foundLines = (folder: string, { what, divided: { train, validation, how } 
   `${folder}: ${what}.`,
   `${train.length} training and ${validation.length} validation images, divided ${how}.`,
 ];
-
-/** Reads every file by what the spec says, prints what was counted and what is wrong, and returns the number of faults. */
-async function report({ dataset }: InitPlan, path: string): Promise<number> {
-  const options = datasetOptions({ dataset, seed: 0 }, { inputHeight: 0, inputWidth: 0, classes: 0 });
-  const counted = await checkLayout(await listFiles(options), options, progressLine("examples"));
-  print(...dataReportLines(counted, path));
-  return counted.faults.length;
-}

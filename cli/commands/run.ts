@@ -19,9 +19,10 @@ import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { inOwnStack, recordSearch, StatusOutput } from "../search/ownStack";
 import { requireOwnDevice } from "../spec/ownDevice";
-import { folderNotes } from "../spec/dataFolder";
+import { reportOf, requireFaultless } from "../spec/dataCheck";
 import { requested, requestSpec, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
+import { faultLines, remarkLines } from "../view/dataReport";
 import { memoryLine } from "../view/profile";
 import { specOptions } from "./options";
 import { trainingMemory } from "./profile";
@@ -105,8 +106,13 @@ async function runIn(
   try {
     // Before the stack, which takes seconds to start.
     await requireEngine(configuredEngine());
-    // Faults in the names of files are told before the stack, too.
-    for (const note of await folderNotes(resolved.dataset)) say(note);
+    const data = await reportOf(resolved.dataset);
+    if (data) {
+      const { path = "" } = resolved.dataset;
+      for (const line of remarkLines(data)) say(line);
+      for (const line of faultLines(data, path)) complain(line);
+      requireFaultless(data, path);
+    }
     const output = new StatusOutput(flags.json === true, say);
     // Only these algorithms train a supernet of all candidates.
     if (!isSampling(resolved) && !givenGenotype(resolved))

@@ -23,6 +23,25 @@ export function proposed(stored: Stored): Proposal {
   return stored.colored > 0 ? ofColors(stored) : ofValues(stored);
 }
 
+/**
+ * What labels store for the classes of a list. Values are indices of the list; where some are not, and there are as many as classes, they are
+ * the classes in their order. Masks of 0 and 255 are two classes.
+ */
+export function ofListed(names: readonly string[], { values, colored }: Stored): Proposal {
+  const present = values.flatMap((count, value) => (count > 0 ? [value] : []));
+  const isBinary = names.length === 2 && present.length === 2 && present[0] === 0 && present[1] === IGNORE;
+  const classes = isBinary ? present : present.filter((value) => value !== IGNORE);
+  const areIndices = classes.every((value) => value < names.length);
+  if (colored > 0 || areIndices || classes.length !== names.length) return { fields: {}, shares: [], assumed: [] };
+  return {
+    fields: { labelValues: Object.fromEntries(classes.map((value, at) => [value, names[at]!])) },
+    shares: [],
+    assumed: [
+      `the values of the labels are the classes of the list: ${classes.map((v, at) => `${v} ${names[at]}`).join(", ")}`,
+    ],
+  };
+}
+
 function ofColors({ colors }: Stored): Proposal {
   if (colors.size > MOST_COLORS)
     throw datasetFault(

@@ -41,6 +41,14 @@ export const FOLDERS = {
     await writeText(join(root, "classes.txt"), "skin\nwound\n");
   },
   "binary masks": (root: string) => write(root, (stem) => [`images/${stem}`, `masks/${stem}`], values(0, 0, 0, 255)),
+  "binary masks with a list": async (root: string) => {
+    await write(root, (stem) => [`images/${stem}`, `masks/${stem}`], values(0, 0, 0, 255));
+    await writeText(join(root, "classes.txt"), "skin\nwound\n");
+  },
+  "values with gaps and a list": async (root: string) => {
+    await write(root, (stem) => [`images/${stem}`, `masks/${stem}`], values(0, 7, 9, 255));
+    await writeText(join(root, "classes.txt"), "sky\nroad\ncar\n");
+  },
   "values with gaps": (root: string) =>
     write(root, (stem) => [`images/bonn/${stem}`, `labels/bonn/${stem}`], values(0, 7, 9, 255)),
   "folders in capitals": (root: string) => write(root, (stem) => [`Images/${stem}`, `Masks/${stem}`], values(0, 1)),

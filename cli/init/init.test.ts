@@ -61,6 +61,8 @@ it.each<[keyof typeof FOLDERS, string[], string[]]>([
   ["folders in capitals", ["background", "foreground"], []],
   ["masks beside their images", ["background", "foreground"], ["train_list: "]],
   ["folders named after their splits", ["class0", "class1", "class2"], ["train_list: "]],
+  ["binary masks with a list", ["skin", "wound"], ['label_values: { 0: "skin", 255: "wound" }']],
+  ["values with gaps and a list", ["sky", "road", "car"], ['label_values: { 0: "sky", 7: "road", 9: "car" }']],
   ["a training split alone", ["class1", "class2"], ['label_values: { 1: "class1", 2: "class2" }']],
   ["colours without a list", ["background", "class1", "class2"], ['"class2 200 0 0"', "black is the class background"]],
   ["palette masks", ["background", "foreground"], ['"foreground 200 0 0"']],

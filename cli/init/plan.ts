@@ -5,7 +5,7 @@ import { LatheError } from "../../shared/process/errors";
 import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
 import { folderClasses } from "../spec/dataFolder";
 import { readText } from "../spec/specFlags";
-import { proposed, type Proposal } from "./classes";
+import { ofListed, proposed, type Proposal } from "./classes";
 import { found } from "./found";
 import { divide, type Divided } from "./split";
 import { storedIn, type Stored } from "./values";
@@ -53,7 +53,7 @@ export async function planned(
   const stored = await storedIn([...divided.train, ...divided.validation], progress);
   requireNone(stored.faults);
   const kind = kindOf(seen, stored);
-  const proposal = hasClasses(path, kind) ? { fields: {}, shares: [], assumed: [] } : proposed(stored);
+  const proposal = kind === DatasetKind.DATASET_KIND_FOLDER ? ofFolder(path, stored) : NOTHING;
   const dataset = DatasetSpec.fromPartial({
     kind,
     path,
@@ -73,10 +73,13 @@ function kindOf(seen: DatasetKind, { values, colored }: Stored): DatasetKind {
 
 const CAMVID_VALUES = 12;
 
-/** Whether the classes are known: the kind's own, or those of a list in the folder. */
-const hasClasses = (path: string, kind: DatasetKind): boolean =>
-  kind !== DatasetKind.DATASET_KIND_FOLDER ||
-  folderClasses(DatasetSpec.fromPartial({ path }), (list) => readText(list, "list")) !== undefined;
+/** Where the kind of the data set has classes of its own. */
+const NOTHING: Proposal = { fields: {}, shares: [], assumed: [] };
+
+function ofFolder(path: string, stored: Stored): Proposal {
+  const names = folderClasses(DatasetSpec.fromPartial({ path }), (list) => readText(list, "list"));
+  return names ? ofListed(names, stored) : proposed(stored);
+}
 
 function requireFree(files: readonly string[], force: boolean): void {
   const taken = force ? [] : files.filter((file) => existsSync(file));

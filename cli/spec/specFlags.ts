@@ -103,7 +103,7 @@ export function requested(spec: SearchSpec): RequestedSpec {
 function countClasses(spec: SearchSpec): void {
   if (datasetKind(spec) !== DatasetKind.DATASET_KIND_FOLDER || !spec.dataset?.path) return;
   if (spec.space?.classes || spec.algorithm?.genotype) return;
-  const classes = folderClasses(spec.dataset, (path) => readText(path, "list"));
+  const classes = folderClasses(spec.dataset, (path) => readText(path, "list"))?.length;
   // resolve() says that the number is missing, and requested() that the folder is.
   if (classes !== undefined) spec.space = SpaceSpec.fromPartial({ ...spec.space, classes });
 }

@@ -8,22 +8,30 @@ const SIZES = 3;
 
 /** A report as text: the splits, a table of the classes, what was passed over, warnings, and each fault once with its files. */
 export function dataReportLines(report: DataReport, folder: string): string[] {
-  const { faults, warnings, notes } = report;
   return [
     ...(["train", "validation"] as const).map((split) => splitLine(split, report[split])),
     ...classLines(report),
     ...(report.sha256 === undefined ? [] : [`fingerprint ${report.sha256}`]),
-    ...notes.map((note) => `note: ${note}`),
-    ...warnings.map((warning) => `warning: ${warning}`),
-    ...faults.flatMap(({ what, files }) => {
-      if (files.length === 0) return [`fault: ${what}`];
-      const named = files.slice(0, NAMED).map((file) => `  ${relative(folder, file)}`);
-      const more = files.length - named.length;
-      return [`fault: ${what} (${files.length})`, ...named, ...(more > 0 ? [`  and ${more} more`] : [])];
-    }),
-    ...(faults.length === 0 ? ["no fault"] : []),
+    ...remarkLines(report),
+    ...faultLines(report, folder),
+    ...(report.faults.length === 0 ? ["no fault"] : []),
   ];
 }
+
+/** What was passed over or assumed, and what the data lacks. */
+export const remarkLines = ({ warnings, notes }: DataReport): string[] => [
+  ...notes.map((note) => `note: ${note}`),
+  ...warnings.map((warning) => `warning: ${warning}`),
+];
+
+/** Each fault once, with the number of its files and the first of them. */
+export const faultLines = ({ faults }: DataReport, folder: string): string[] =>
+  faults.flatMap(({ what, files }) => {
+    if (files.length === 0) return [`fault: ${what}`];
+    const named = files.slice(0, NAMED).map((file) => `  ${relative(folder, file)}`);
+    const more = files.length - named.length;
+    return [`fault: ${what} (${files.length})`, ...named, ...(more > 0 ? [`  and ${more} more`] : [])];
+  });
 
 function splitLine(split: string, { examples, pixels, ignoredPixels, sizes }: SplitReport): string {
   const all = pixels.reduce((sum, count) => sum + count, ignoredPixels);
