@@ -104,7 +104,7 @@ export function fileFault(kind: string, file: string, message: string): LatheErr
 /** The message of a thrown value, in one line. */
 export function reasonOf(thrown: unknown): string {
   const text = thrown instanceof Error ? thrown.message : String(thrown);
-  return text.replace(/\s+/g, " ").trim();
+  return text.replace(/\s+/g, " ").trim().replace(/:$/, "");
 }
 
 /** A text of a file, shortened to be quoted in a message. */
