@@ -62,14 +62,17 @@ function near(other: Genotype, share: number, space: SearchSpace, random: Draws)
 }
 
 /**
- * The factor s of all blocks' costs b that minimises sum ((fixed + s b - t) / t)^2 over the scaling networks, with t their measured times:
- * s = sum b (t - fixed) / t^2 / sum b^2 / t^2. At least a tenth, because costs must be positive.
+ * The factor s of all blocks' costs b that minimises sum ((r + s b - t) / t)^2 over the scaling networks, with t their measured times and r the
+ * rest of their costs: s = sum b (t - r) / t^2 / sum b^2 / t^2. At least a tenth, because costs must be positive. `table` gives the table of a
+ * factor, in which costs are linear.
  */
-export function blocksScale(measured: readonly MeasuredGenotype[], table: CostTable): number {
+export function blocksScale(measured: readonly MeasuredGenotype[], table: (scale: number) => CostTable): number {
+  const [none, whole] = [table(0), table(1)];
   let [above, below] = [0, 0];
   for (const { genotype, time } of measured) {
-    const blocks = genotypeCost(genotype, table) - table.fixed;
-    above += (blocks * (time - table.fixed)) / time ** 2;
+    const rest = genotypeCost(genotype, none);
+    const blocks = genotypeCost(genotype, whole) - rest;
+    above += (blocks * (time - rest)) / time ** 2;
     below += blocks ** 2 / time ** 2;
   }
   return Math.max(above / below, 0.1);

@@ -16,6 +16,7 @@ import { operationName } from "../../shared/space/parts";
 import { chainOnnx, emptyOnnx, networkOnnxOf } from "./blocks";
 import { stageBounds } from "./bounds";
 import { sampledNetworks } from "./check";
+import { exitPoints } from "./exits";
 import type { Measured } from "./network";
 import { measureOperators, operatorPoints } from "./operators";
 import { keeping } from "./ratios.fixture";
@@ -112,6 +113,8 @@ const unscaled: CostTable = {
     };
   }),
 };
+/** What a narrower exit of a stage saves behind it. */
+const saved = (stage: number, width: number) => 1e-3 * (stage === 0 ? 32 - width : 2 * (48 - width));
 const timeOf = (genotype: Genotype) => {
   const inputs = blockInputs(genotype);
   const blocks = genotype.stages.flatMap(({ blocks: all }, stage) =>
@@ -121,14 +124,27 @@ const timeOf = (genotype: Genotype) => {
       return part(id, input, block.middleWidth) + part(id, block.outputWidth, block.middleWidth);
     }),
   );
-  return fixed + scale * blocks.reduce((sum, cost) => sum + cost, 0);
+  const ends = genotype.stages.map(({ blocks: all }, stage) =>
+    saved(stage, all.at(-1)?.outputWidth ?? [32, 48][stage]!),
+  );
+  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
+  return fixed + scale * sum(blocks) - sum(ends);
 };
-const { scaling, checking } = sampledNetworks(wide, unscaled);
+/** The table before its scale is known: exits less what the block before them costs, which is not scaled yet. */
+const exits = [0, 1].map((stage) => {
+  const own = exitPoints(wide, 8).filter((point) => point.stage === stage + 1);
+  const full = own.at(-1)!;
+  const back = ({ width, middle }: { width: number; middle: number }) => part(`stage${stage + 1}/d1s1`, width, middle);
+  const cost = (point: (typeof own)[number]) => (scale - 1) * (back(point) - back(full)) - saved(stage, point.width);
+  return { widths: own.map(({ width }) => width), costs: own.map(cost) };
+});
+const { scaling, checking } = sampledNetworks(wide, { ...unscaled, exits });
 const bare = { ...largestGenotype(wide), stages: wide.stages.map(({ channels }) => ({ channels, blocks: [] })) };
 /** The time of each model of the table, by its bytes. */
 const times = new Map<string, number>([
   [hex(emptyOnnx()), overhead],
   [hex(networkOnnxOf(bare, 8)), fixed],
+  ...exitPoints(wide, 8).map(({ genotype }) => [hex(networkOnnxOf(genotype, 8)), timeOf(genotype)] as const),
   ...operatorPoints(wide, 8).map(
     ({ id, input, middle, chain }) =>
       [hex(chainOnnx(chain)), overhead + chain.blocks.length * 2 * part(id, input, middle)] as const,
@@ -166,7 +182,7 @@ describe("measureOperators", () => {
     const { table } = result;
     expect(asked).toHaveLength(2 * times.size);
     expect(new Set(asked)).toEqual(new Set(times.keys()));
-    const models = 2 + operatorPoints(wide, 8).length + 18;
+    const models = 2 + exits.flatMap(({ widths }) => widths).length + operatorPoints(wide, 8).length + 18;
     expect(store.told.at(-1)).toEqual([2 * models, 2 * models]);
     for (const [i, [done]] of store.told.entries()) expect(done).toBeGreaterThanOrEqual(store.told[i - 1]?.[0] ?? 0);
     expect(result).toMatchObject({ largest, smallest: largest });
@@ -190,6 +206,8 @@ describe("measureOperators", () => {
         expect(inputCost(row, joint, middle) / inputCost(exact, joint, middle)).toBeCloseTo(scale, 9);
         expect(outputCost(row, middle, joint) / outputCost(exact, middle, joint)).toBeCloseTo(scale, 9);
       }
+    for (const [stage, { widths, costs }] of table.exits.entries())
+      for (const [i, width] of widths.entries()) expect(costs[i]).toBeCloseTo(-saved(stage, width), 9);
     for (const genotype of checking) expect(genotypeCost(genotype, table) / timeOf(genotype)).toBeCloseTo(1, 9);
     expect(table.check).toEqual({
       networks: 12,

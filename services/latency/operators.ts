@@ -13,6 +13,7 @@ import { strideOf } from "../../shared/space/networkCosts";
 import { chainOnnx, emptyOnnx, networkOnnxOf, type BlockChain } from "./blocks";
 import { stageBounds } from "./bounds";
 import { blocksScale, checkOf, SAMPLED, sampledNetworks } from "./check";
+import { exitCosts, exitPoints, withoutBlocks } from "./exits";
 import type { Measured } from "./network";
 import { ratiosOf, ROUNDS, type FragmentCalls } from "./ratios";
 import type { ProfilingSettings } from "./settings";
@@ -72,8 +73,8 @@ export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[
  * Measures the latency table of a space on this device, in runs of the calibration network: what was measured at other speeds of the device,
  * and by other searches, is in one unit so. A chain of blocks input -> middle -> input, less the cost of an empty run, gives A(input, middle) +
  * B(middle, input). Both get half of it, because only sums over whole networks count, in which every width that a block gives is taken by
- * another. The fixed part is the time of the network without blocks. One factor for all blocks is fitted to networks of the space, and others
- * check the table (CostTable.check).
+ * another. The fixed part is the time of the network without blocks, and networks with one block tell how it falls where a stage ends in fewer
+ * channels (exitPoints). One factor for all blocks is fitted to networks of the space, and others check the table (CostTable.check).
  */
 export async function measureOperators(
   { space, pyramidChannels }: Operators,
@@ -85,9 +86,15 @@ export async function measureOperators(
   const points = operatorPoints(space, timer.tile);
   if (points.length === 0) throw new LatheError("INVALID_ARGUMENT", "the space has no candidate operations to measure");
   const networkOf = (genotype: Genotype) => networkOnnxOf(genotype, pyramidChannels);
+  const exits = exitPoints(space, timer.tile);
   const parts = [
     emptyOnnx,
     () => networkOf(withoutBlocks(space)),
+    ...exits.map(
+      ({ genotype }) =>
+        () =>
+          networkOf(genotype),
+    ),
     ...points.map(
       ({ chain }) =>
         () =>
@@ -98,26 +105,31 @@ export async function measureOperators(
   const measure = (models: readonly (() => Uint8Array)[], before: number) =>
     ratiosOf(models, timer, calls, signal, (done) => calls.progress(before + done, all));
 
-  const [overhead = 0, fixed = 0, ...runs] = await measure(parts, 0);
+  const [overhead = 0, fixed = 0, ...times] = await measure(parts, 0);
+  const ended = exits.map((point, i) => ({ ...point, time: times[i] ?? Number.NaN }));
+  const runs = times.slice(exits.length);
   const costs = new Map<string, number>();
   points.forEach(({ id, input, middle }, i) => {
     const run = runs[i] ?? Number.NaN;
     // If the cost of an empty run exceeds nine tenths of the time, the blocks get a tenth: their cost must be positive.
     costs.set(keyOf(id, input, middle), Math.max(run - overhead, run / 10) / CHAIN);
   });
-  const table = (scale: number): CostTable => ({
-    metric: CostMetric.COST_METRIC_LATENCY,
-    candidates: candidates(space, timer.tile, (...key) => scale * (costs.get(keyOf(...key)) ?? Number.NaN)),
-    ...{ fixed, device: deviceClass, check: undefined },
-  });
+  const table = (scale: number): CostTable => {
+    const rows = candidates(space, timer.tile, (...key) => scale * (costs.get(keyOf(...key)) ?? Number.NaN));
+    const metric = CostMetric.COST_METRIC_LATENCY;
+    return {
+      ...{ metric, candidates: rows, exits: exitCosts(space, ended, rows) },
+      ...{ fixed, device: deviceClass, check: undefined },
+    };
+  };
   const { scaling, checking } = sampledNetworks(space, table(1));
   const networks = [...scaling, ...checking];
-  const times = await measure(
+  const whole = await measure(
     networks.map((genotype) => () => networkOf(genotype)),
     ROUNDS * parts.length,
   );
-  const measured = networks.map((genotype, i) => ({ genotype, time: times[i] ?? Number.NaN }));
-  const scaled = table(blocksScale(measured.slice(0, scaling.length), table(1)));
+  const measured = networks.map((genotype, i) => ({ genotype, time: whole[i] ?? Number.NaN }));
+  const scaled = table(blocksScale(measured.slice(0, scaling.length), table));
   const check = checkOf(measured.slice(scaling.length), (genotype) => genotypeCost(genotype, scaled));
   const largest = await timer.network(networkOf(largestGenotype(space)), signal);
   const smallest = await timer.network(networkOf(smallestGenotype(space, scaled)), signal);
@@ -143,10 +155,4 @@ function candidates(
       };
     }),
   );
-}
-
-/** The network of stem, reductions and head at full width, without blocks. */
-function withoutBlocks(space: SearchSpace): Genotype {
-  const largest = largestGenotype(space);
-  return { ...largest, stages: largest.stages.map((stage) => ({ ...stage, blocks: [] })) };
 }

@@ -8,5 +8,6 @@ export function inUnit(table: CostTable, unit: number): CostTable {
     byInput: costs(row.byInput),
     byOutput: costs(row.byOutput),
   }));
-  return { ...table, candidates, fixed: unit * table.fixed };
+  const exits = table.exits.map((exit) => ({ ...exit, costs: exit.costs.map((cost) => unit * cost) }));
+  return { ...table, candidates, exits, fixed: unit * table.fixed };
 }

@@ -1,6 +1,6 @@
 import { tf } from "../engine/tf";
 import type { CandidateCost, CostTable } from "../proto/lathe/v1/space";
-import { candidateCosts, inputCost, outputCost } from "../space/cost";
+import { candidateCosts, exitCost, inputCost, outputCost } from "../space/cost";
 import { at, type LiveStage } from "../space/live";
 import { blocksOf, operationsOf, type AlphaRow, type PerDimension } from "./alphas";
 import { matrix, type Relaxation } from "./relaxation";
@@ -25,7 +25,8 @@ export function weightedSsr({ rows, logs }: Relaxation, weights: PerDimension): 
 
 /**
  * Expected cost of the supernet (docs/method.md#expected-cost), a scalar in the unit of the table: per block the sum over operations of
- * p_o (E[A_o(in, mid)] + E[B_o(mid, out)] + c), times the probability that the network exits at or after the block.
+ * p_o (E[A_o(in, mid)] + E[B_o(mid, out)] + c), times the probability that the network exits at or after the block, plus E[X_k(out)] of each
+ * stage's last block.
  */
 export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxation, table: CostTable): tf.Scalar {
   const costOf = candidateCosts(table);
@@ -36,7 +37,8 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
   const widthCosts = measured ? measuredCosts : productCosts;
   const fixed = tf.mul(relaxation.operations, tf.tensor1d(rows.map((row) => row.fixed)));
   const costs = tf.add(widthCosts(stages, relaxation, rows), fixed);
-  return tf.add<tf.Scalar>(tf.sum(reached(stages, relaxation, costs)), table.fixed);
+  const blocks = tf.add<tf.Scalar>(tf.sum(reached(stages, relaxation, costs)), table.fixed);
+  return table.exits.length > 0 ? tf.add(blocks, exitCosts(stages, relaxation, table)) : blocks;
 }
 
 /**
@@ -100,6 +102,20 @@ function measuredCosts(
   return tf.add(tf.mul(operations, expected(input, middle, byInput)), expected(middle, output, byOutput));
 }
 
+/** sum_k sum_b p(stage k exits after block b) sum_o p_o E[X_k(out_o)], a scalar. */
+function exitCosts(stages: readonly LiveStage[], relaxation: Relaxation, { exits }: CostTable): tf.Scalar {
+  const owners = operationsOf(stages);
+  const [k, n] = [owners.length, relaxation.widths.shape[1]];
+  const costs = matrix(k, n, (row, column) => {
+    const { stage, position } = at(owners, row);
+    return exitCost(exits[position], stage.widths[column]);
+  });
+  // The distribution of the output has the factor p_o already.
+  const output = tf.slice2d(relaxation.widths, [0, 0], [k, n]);
+  const perOperation = tf.sum(tf.mul(output, costs), 1);
+  return tf.sum<tf.Scalar>(byExits(stages, relaxation, perOperation, (exit, index) => exit === index + 1));
+}
+
 const isFirst = ({ position, index }: { position: number; index: number }): boolean => position === 0 && index === 0;
 
 /** The stage that each block's input is an output of: its own, or for the first block the one before. */
@@ -120,14 +136,28 @@ function operationsOfBlocks(stages: readonly LiveStage[]): tf.Tensor2D {
 }
 
 /** Multiplies values of the operations, [K], by the probability that the network exits at or after their block. */
-function reached(stages: readonly LiveStage[], { depths }: Relaxation, values: tf.Tensor): tf.Tensor {
+function reached(stages: readonly LiveStage[], relaxation: Relaxation, values: tf.Tensor): tf.Tensor {
   if (stages.every(({ exits }) => exits.length === 1)) return values;
+  return byExits(stages, relaxation, values, (exit, index) => exit > index);
+}
+
+/**
+ * Multiplies values of the operations, [K], by the probability of those exits of their stage that count for their block. An exit is the number of
+ * the block after which it lies, and a block has an index from 0.
+ */
+function byExits(
+  stages: readonly LiveStage[],
+  { depths }: Relaxation,
+  values: tf.Tensor,
+  counts: (exit: number, index: number) => boolean,
+): tf.Tensor {
   const owners = operationsOf(stages);
   const [, n] = depths.shape;
-  const behind = matrix(stages.length * n, owners.length, (row, column) => {
+  const counted = matrix(stages.length * n, owners.length, (row, column) => {
     const { stage, position, index } = at(owners, column);
-    return position === Math.floor(row / n) && (stage.exits[row % n] ?? 0) > index ? 1 : 0;
+    const exit = stage.exits[row % n];
+    return position === Math.floor(row / n) && exit !== undefined && counts(exit, index) ? 1 : 0;
   });
-  const reach = tf.matMul(tf.reshape(depths, [1, stages.length * n]), behind);
-  return tf.mul(values, tf.reshape(reach, [owners.length]));
+  const chances = tf.matMul(tf.reshape(depths, [1, stages.length * n]), counted);
+  return tf.mul(values, tf.reshape(chances, [owners.length]));
 }

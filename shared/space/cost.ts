@@ -4,6 +4,7 @@ import {
   type Architecture,
   type CandidateCost,
   type CostTable,
+  type ExitCosts,
   type Genotype,
   type Group,
   type SearchSpace,
@@ -38,7 +39,7 @@ export function macsTable(space: SearchSpace): CostTable {
   // Without blocks, the output of a stage is that of its reduction, which has the stage's full width.
   const stages = largest.stages.map(({ channels }) => ({ channels, blocks: [] }));
   const { macs: fixed } = networkCosts({ ...largest, stages }, { kind: "search" });
-  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "", check: undefined };
+  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "", check: undefined, exits: [] };
 }
 
 /** Cost of a block's part between its input and its middle, A(in, middle), in the table's unit. */
@@ -48,6 +49,21 @@ export const inputCost = ({ inMiddle, byInput }: CandidateCost, input: number, m
 /** Cost of a block's part between its middle and its output, B(middle, out), in the table's unit. */
 export const outputCost = ({ middleOut, byOutput }: CandidateCost, middle: number, output: number): number =>
   byOutput ? widthCost(byOutput, middle, output) : middleOut * middle * output;
+
+/**
+ * Cost of what lies behind a stage whose last block has an output width, X(out), less that at full width. 0 where the table has none, and for a
+ * stage without blocks, which has full width.
+ */
+export function exitCost(exits: ExitCosts | undefined, width: number | undefined): number {
+  if (!exits || width === undefined) return 0;
+  const { widths, costs } = exits;
+  const cost = costs[widths.findIndex((bound) => bound >= width)];
+  if (cost !== undefined) return cost;
+  throw new LatheError(
+    "INVALID_ARGUMENT",
+    `the cost table has no exit of width ${width}, at most ${widths.at(-1) ?? 0}`,
+  );
+}
 
 /** The cost at the smallest bounds that are not below the two widths. INVALID_ARGUMENT for a width above all bounds. */
 function widthCost({ rows, columns, costs }: WidthCosts, row: number, column: number): number {
@@ -81,7 +97,7 @@ export function candidateCosts(table: CostTable): (stage: number, operation: str
  *     in_1    = C_1 in stage 1,  C_k - C_{k-1} + E_{k-1} in stage k >= 2;    in_b = out_{b-1} for b >= 2
  *     E_k     = out_d with probability p_d               over the surviving depths of stage k
  *     reach_b = sum_{d >= b} p_d
- *     cost    = fixed + sum_k sum_b reach_b sum_o p_o (E[A_o(in_b, M_{b,o})] + E[B_o(M_{b,o}, W_{b,o})] + F_o)
+ *     cost    = fixed + sum_k (E[X_k(E_k)] + sum_b reach_b sum_o p_o (E[A_o(in_b, M_{b,o})] + E[B_o(M_{b,o}, W_{b,o})] + F_o))
  *
  * At a converged architecture it equals genotypeCost of the derived genotype. It is multilinear in the p of every group.
  */
@@ -119,6 +135,8 @@ export function expectedCost(space: SearchSpace, architecture: Architecture, tab
       entering = [...out];
       left = [...left, ...entering.map(([width, p]) => [width, exit * p] as const)];
     });
+    const exits = table.exits[index];
+    cost += left.reduce((sum, [width, p]) => sum + p * exitCost(exits, width), 0);
   });
   return cost;
 }
@@ -141,11 +159,14 @@ export function genotypeCost(genotype: Genotype, table: CostTable): number {
   return genotype.stages.reduce(
     (total, stage, s) =>
       total +
-      stage.blocks.reduce((stageCost, block, b) => {
-        const row = costOf(s + 1, operationName(block));
-        const input = inputs.stages[s]?.blocks[b] ?? Number.NaN;
-        return stageCost + blockCost(row, input, block.middleWidth, block.outputWidth);
-      }, 0),
+      stage.blocks.reduce(
+        (stageCost, block, b) => {
+          const row = costOf(s + 1, operationName(block));
+          const input = inputs.stages[s]?.blocks[b] ?? Number.NaN;
+          return stageCost + blockCost(row, input, block.middleWidth, block.outputWidth);
+        },
+        exitCost(table.exits[s], stage.blocks.at(-1)?.outputWidth),
+      ),
     table.fixed,
   );
 }
@@ -176,7 +197,7 @@ export function costOfLargest(space: SearchSpace, table: CostTable): number {
   return space.stages.reduce((total, _, index) => {
     const { channels, maxDepth } = stageOf(space, index + 1);
     const costs = operations(space).map(({ name }) => largestBlock(costOf(index + 1, name), channels));
-    return total + maxDepth * Math.max(...costs);
+    return total + maxDepth * Math.max(...costs) + Math.max(0, ...(table.exits[index]?.costs ?? []));
   }, table.fixed);
 }
 

@@ -39,7 +39,7 @@ export function randomSpace(random: () => number): SearchSpace {
   };
 }
 
-/** A table with a random cost for each pair of width bounds, of which a stage has three. */
+/** A table with a random cost for each pair of width bounds and each exit, of which a stage has three. */
 export function measuredTable(space: SearchSpace, random: () => number): CostTable {
   const table = macsTable(space);
   const costs = (channels: number): WidthCosts => {
@@ -51,7 +51,11 @@ export function measuredTable(space: SearchSpace, random: () => number): CostTab
     const none = { inMiddle: 0, middleOut: 0 };
     return { ...row, ...none, fixed: random(), byInput: costs(channels), byOutput: costs(channels) };
   });
-  return { ...table, metric: CostMetric.COST_METRIC_LATENCY, fixed: random(), candidates, device: "cpu" };
+  const exits = space.stages.map(({ channels }) => ({
+    widths: [Math.ceil(channels / 3), Math.ceil((2 * channels) / 3), channels],
+    costs: [-random() / 4, -random() / 8, 0],
+  }));
+  return { ...table, metric: CostMetric.COST_METRIC_LATENCY, fixed: 1 + random(), candidates, exits, device: "cpu" };
 }
 
 /** Keeps in each group a random non-empty part of its survivors, of size 1 with the given probability, and spreads the alphas. */

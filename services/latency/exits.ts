@@ -1,0 +1,59 @@
+import type { CandidateCost, ExitCosts, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
+import { candidateId, outputCost } from "../../shared/space/cost";
+import { largestGenotype } from "../../shared/space/genotype";
+import { operations } from "../../shared/space/groups";
+import { stageBounds } from "./bounds";
+
+/** A network of which one stage ends in a width. */
+interface ExitPoint {
+  /** Number of the stage, from 1, and the output width of its only block. */
+  stage: number;
+  width: number;
+  /** The width of the block's middle. */
+  middle: number;
+  genotype: Genotype;
+}
+
+/**
+ * The networks that tell the cost of what lies behind a stage by the output width of its last block: without blocks but for one in that stage, the
+ * first operation of the space at the narrowest middle.
+ */
+export function exitPoints(space: SearchSpace, tile: number): ExitPoint[] {
+  const [first] = operations(space);
+  const bare = withoutBlocks(space);
+  return stageBounds(space, tile).flatMap(({ outputs, middles: [middle = 0] }, index) =>
+    // A stage of one width costs the same behind it whatever is chosen.
+    (outputs.length > 1 ? outputs : []).map((width) => {
+      const { dilation = 1, scale = 1 } = first ?? {};
+      const block = { dilation, scale, middleWidth: middle, outputWidth: width };
+      const stages = bare.stages.map((stage, at) => (at === index ? { ...stage, blocks: [block] } : stage));
+      return { stage: index + 1, width, middle, genotype: { ...bare, stages } };
+    }),
+  );
+}
+
+/**
+ * The exit costs X of each stage, from the times T of its exit points: X(w) = T(w) - T(full) - (B(middle, w) - B(middle, full)), where B is what the
+ * table `candidates` counts for the block already.
+ */
+export function exitCosts(
+  space: SearchSpace,
+  points: readonly (ExitPoint & { time: number })[],
+  candidates: readonly CandidateCost[],
+): ExitCosts[] {
+  const [first] = operations(space);
+  return space.stages.map(({ channels }, index) => {
+    const own = points.filter(({ stage }) => stage === index + 1);
+    const full = own.at(-1);
+    const row = candidates.find(({ id }) => id === candidateId(index + 1, first?.name ?? ""));
+    if (!full || !row) return { widths: [channels], costs: [0] };
+    const behind = ({ time, middle, width }: (typeof own)[number]) => time - outputCost(row, middle, width);
+    return { widths: own.map(({ width }) => width), costs: own.map((point) => behind(point) - behind(full)) };
+  });
+}
+
+/** The network of stem, reductions and head at full width, without blocks. */
+export function withoutBlocks(space: SearchSpace): Genotype {
+  const largest = largestGenotype(space);
+  return { ...largest, stages: largest.stages.map((stage) => ({ ...stage, blocks: [] })) };
+}
