@@ -68,10 +68,14 @@ async function measure(
   refuse("WORK_INVALID", "profiling work", [...subject, ...inSpace, ...inGenotype, ...inProfiling]);
   const settings = completeSettings(profiling, defaults);
   const network = (model: Subject["model"]) =>
-    stableMeasurement(async () => {
-      const [latency] = await profiler.network({ model, size: undefined, batchSizes: [1] }, settings, signal);
-      return latency;
-    });
+    stableMeasurement(
+      async () => {
+        const [latency] = await profiler.network({ model, size: undefined, batchSizes: [1] }, settings, signal);
+        if (!latency) throw new LatheError("INTERNAL", "a network was not measured");
+        return latency;
+      },
+      (latency) => latency,
+    );
   if (onnx) return { type: "network.profiled", data: { latency: await network(await artifacts.get(onnx, signal)) } };
   if (space) {
     return {

@@ -12,7 +12,8 @@ describe("a measurement for a search", () => {
     ["is the first of two that are equally disturbed", [of(1, false, 1), of(2, false, 1), of(3, false, 1)], 1, 3],
   ])("%s", async (_what, measurements, p50, times) => {
     let done = 0;
-    const figures = await stableMeasurement(() => Promise.resolve(measurements[done++]));
-    expect([figures?.p50Seconds, done]).toEqual([p50, times]);
+    const measure = () => Promise.resolve({ figures: measurements[done++]! });
+    const { figures } = await stableMeasurement(measure, (measured) => measured.figures);
+    expect([figures.p50Seconds, done]).toEqual([p50, times]);
   });
 });

@@ -7,12 +7,16 @@ const MOST = 3;
  * The first stable measurement of a network. Where none of three is, the one during which the calibration network ran fastest: other programs
  * have disturbed it least.
  */
-export async function stableMeasurement(measure: () => Promise<LatencyFigures | undefined>) {
-  let best: LatencyFigures | undefined;
-  for (let attempt = 1; attempt <= MOST; attempt++) {
-    const figures = await measure();
-    if (figures?.stable !== false) return figures;
-    if (!best || figures.calibrationSeconds < best.calibrationSeconds) best = figures;
+export async function stableMeasurement<T>(
+  measure: () => Promise<T>,
+  figuresOf: (measured: T) => Pick<LatencyFigures, "stable" | "calibrationSeconds">,
+): Promise<T> {
+  let best: { measured: T; seconds: number } | undefined;
+  for (let attempt = 1; ; attempt++) {
+    const measured = await measure();
+    const { stable, calibrationSeconds: seconds } = figuresOf(measured);
+    if (stable) return measured;
+    if (!best || seconds < best.seconds) best = { measured, seconds };
+    if (attempt === MOST) return best.measured;
   }
-  return best;
 }

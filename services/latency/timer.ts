@@ -3,9 +3,10 @@ import { tileSize } from "../../shared/engine/nchwc/tileSize";
 import { openModel } from "../../shared/engine/model";
 import { LatheError } from "../../shared/process/errors";
 import { calibrationOnnx } from "./calibration";
-import { sparedRatio } from "./figures";
+import { sparedRatio, summarise } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, prepared, sampleModel, type Measured } from "./network";
+import { stableMeasurement } from "./repetition";
 import type { Sampling } from "./sampling";
 import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
@@ -25,6 +26,7 @@ export interface Timer {
   /** Channels of a tile of the device's convolutions. */
   tile: number;
   time(model: Uint8Array, signal: AbortSignal): Promise<Timing>;
+  /** Measures a whole network, up to three times until that is stable. */
   network(model: Uint8Array, signal: AbortSignal): Promise<Measured>;
 }
 
@@ -58,12 +60,16 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
         const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrate);
         return { ratio: sparedRatio(seconds, calibration), calibration: percentile(ascending(calibration), 10) };
       },
-      network: async (bytes, signal) => {
-        const subject = { model: bytes, size: undefined, batchSizes: [1] };
-        const [measured] = await measureNetwork(subject, settings, signal);
-        if (!measured) throw new LatheError("INTERNAL", "a network was not measured");
-        return measured;
-      },
+      network: (bytes, signal) =>
+        stableMeasurement(
+          async () => {
+            const subject = { model: bytes, size: undefined, batchSizes: [1] };
+            const [measured] = await measureNetwork(subject, settings, signal);
+            if (!measured) throw new LatheError("INTERNAL", "a network was not measured");
+            return measured;
+          },
+          ({ samples, conditions }) => summarise(samples, conditions),
+        ),
     });
   } finally {
     await model.release();

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { children } from "../process/hold";
 import { machineName } from "../process/machine";
 import type { Bus } from "./bus";
-import { measuringOf, SILENCE_MS, type Measuring, type Standing } from "./stillness";
+import { measuringOf, SILENCE_MS, type Standing } from "./stillness";
 import { measuringSubject, standingSubject } from "./subjects";
 
 /** Longest standstill. After it the processes go on until nothing is measured, so that they are not kept from their work for ever. */

@@ -1,5 +1,5 @@
 /** A child process that can be held between two steps. */
-export interface Holdable {
+interface Holdable {
   hold(): void;
   release(): void;
 }
