@@ -152,6 +152,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     case "architectureRepaired":
       return change(view, "derive", () => ({ step: 0, steps: 0 }));
     case "architectureMeasured":
+    case "architectureChosen":
     case "searchBranched":
       return view;
   }
