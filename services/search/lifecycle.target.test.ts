@@ -4,8 +4,8 @@ import { NetworkProfiled } from "../../shared/proto/lathe/v1/events";
 import { ConditionStatus, SearchPhase } from "../../shared/proto/lathe/v1/search";
 import type { CostCheck } from "../../shared/proto/lathe/v1/space";
 import { CostSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
-import { costOfLargest, macsTable } from "../../shared/space/cost";
 import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
+import { latencyTable } from "../../shared/testing/searches";
 import { uniform } from "../../shared/testing/spaces";
 import { withShare } from "../../shared/spec/target";
 import { nextCommand } from "./commands";
@@ -15,28 +15,14 @@ import { bare, file, host, s, search, stored } from "./lifecycle.fixture";
 
 const { SEARCH_PHASE_PROFILING_OPERATORS, SEARCH_PHASE_SEARCHING, SEARCH_PHASE_DERIVING } = SearchPhase;
 const { SEARCH_PHASE_RETRAINING, SEARCH_PHASE_PROFILING_NETWORK } = SearchPhase;
-/** A table in which the largest network takes 20 ms. */
+/** The check of a table in which the largest network takes 20 ms. */
 const check = { networks: 12, meanError: 0.04, rankCorrelation: 0.99 };
 const course = (cost: Partial<CostSpec>, others: Partial<SearchSpec> = {}) => {
   const s = search({ cost: CostSpec.fromPartial(cost), ...others });
-  const macs = macsTable(s.space);
-  const scale = 0.02 / costOfLargest(s.space, macs);
-  const candidates = macs.candidates.map((row) => ({
-    ...row,
-    inMiddle: scale * row.inMiddle,
-    middleOut: scale * row.middleOut,
-  }));
-  const table = (checked: CostCheck) => ({
-    ...macs,
-    candidates,
-    fixed: scale * macs.fixed,
-    device: "cpu",
-    check: checked,
-  });
   const profiled = (checked: CostCheck = check): LatheEvent => ({
     type: "operators.profiled",
     data: OperatorsProfiled.fromPartial({
-      table: table(checked),
+      table: latencyTable(s.space, 0.02, checked),
       conditions: { p50Seconds: 0.03, calibratedP50Seconds: 0.021 },
       smallest: { p50Seconds: 0.007, calibratedP50Seconds: 0.006 },
     }),
@@ -61,7 +47,7 @@ const course = (cost: Partial<CostSpec>, others: Partial<SearchSpec> = {}) => {
     data: NetworkProfiled.fromPartial({ latency: { p50Seconds } }),
   });
   const derived = [s.created, profiled(), s.epoch(1), s.kept(1), s.converged, s.derived];
-  return { ...s, table: table(check), profiled, measured, repaired, ended, toDerived: derived };
+  return { ...s, table: latencyTable(s.space, 0.02, check), profiled, measured, repaired, ended, toDerived: derived };
 };
 const after = (events: readonly LatheEvent[]) => {
   const record = projectAll(undefined, stored(events))!;

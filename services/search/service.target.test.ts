@@ -4,29 +4,19 @@ import { ArchitectureMeasured, ArchitectureRepaired, OperatorsProfiled } from ".
 import { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { LatheEvent } from "../../shared/events/catalog";
 import { ConditionStatus, SearchPhase, type WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
-import { costOfLargest, macsTable } from "../../shared/space/cost";
 import { announceDevice } from "../../shared/testing/devices";
+import { latencyTable } from "../../shared/testing/searches";
 import { patience, until } from "../../shared/testing/until";
 import { api, begin, bus, made, opened, publish, space, watchAll } from "./service.fixture";
 
-/** A table in which the largest network takes 20 ms. */
-const macs = macsTable(space);
-const scale = 0.02 / costOfLargest(space, macs);
-const operators = (device: string): LatheEvent => ({
+/** The measured operators of a space whose largest network takes 20 ms. */
+const operators: LatheEvent = {
   type: "operators.profiled",
   data: OperatorsProfiled.fromPartial({
-    table: {
-      ...{ ...macs, device, fixed: scale * macs.fixed, check: { networks: 12, meanError: 0.01, rankCorrelation: 1 } },
-      candidates: macs.candidates.map((row) => ({
-        ...row,
-        inMiddle: scale * row.inMiddle,
-        middleOut: scale * row.middleOut,
-      })),
-    },
-    conditions: { p50Seconds: 0.02 },
-    smallest: { p50Seconds: 0.005 },
+    table: latencyTable(space, 0.02, { networks: 12, meanError: 0.01, rankCorrelation: 1 }),
+    ...{ conditions: { p50Seconds: 0.02 }, smallest: { p50Seconds: 0.005 } },
   }),
-});
+};
 const measured = (number: number, p50Seconds: number): LatheEvent => ({
   type: "architecture.measured",
   data: ArchitectureMeasured.fromPartial({ number, latency: { p50Seconds } }),
@@ -48,7 +38,7 @@ const conditionOf = async (id: string, type: string) =>
 /** Starts a search for 10 ms on a device class and brings it to its derived network. */
 async function toDerived(device: string): Promise<string> {
   const { id } = await begin({ cost: { targetMs: 10, device }, retraining: { epochs: 2 } });
-  await publish(id, operators(device), made.epoch(1), made.kept(1), made.converged, made.derived);
+  await publish(id, operators, made.epoch(1), made.kept(1), made.converged, made.derived);
   return id;
 }
 
