@@ -12,6 +12,7 @@ import { recalibratedStats, recalibrationBatches } from "../../shared/evaluation
 import { onnxMetadata } from "../../shared/engine/onnx";
 import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete } from "../../shared/network/discrete";
+import { inheritBuffer } from "../../shared/network/inherit";
 import { transfer } from "../../shared/network/transfer";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
@@ -143,7 +144,8 @@ describe("a derived network that misses its latency", () => {
     const { genotype, weights } = await told<ArchitectureRepaired>(id, "architecture.repaired");
     const { network, parameters } = await stored(genotype!, weights!);
     const before = await stored(event.genotype!, event.weights!);
-    const { weights: inherited, stats: old } = transfer(before.network, before.parameters, network, createRandom(1));
+    const inherited = transfer(before.network, before.parameters.weights, network, createRandom(1));
+    const old = inheritBuffer(before.parameters.stats, "stats", before.network, network);
     // Narrowing draws nothing at random.
     expect(parameters.weights).toEqual(inherited);
     const dataset = await openDataset(datasetOptions(spec, space));

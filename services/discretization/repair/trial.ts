@@ -33,18 +33,18 @@ interface TrialOptions {
 
 export async function openTrial(
   engine: Engine,
-  { network: given, parameters }: Trained,
-  { train, info }: Pick<Dataset, "train" | "info">,
+  { network: given, parameters: { weights: trained } }: Trained,
+  { train }: Pick<Dataset, "train">,
   { seed, number, batchSize }: TrialOptions,
   signal: AbortSignal,
 ): Promise<Trial> {
   const calibration = await recalibrationBatches(train, { seed, batchSize, labelStride: given.stride });
   // Class weights affect the loss only, and the loss is not used.
-  const even = new Float32Array(info.classes.length).fill(1);
+  const even = new Float32Array(given.genotype.classes).fill(1);
   return {
     made: async (genotype) => {
       const network = buildDiscrete(genotype, { kind: "search" });
-      const { weights } = transfer(given, parameters, network, createRandom(seed, `repair/${number}`));
+      const weights = transfer(given, trained, network, createRandom(seed, `repair/${number}`));
       const stats = await recalibratedStats(engine, network, weights, calibration, signal);
       return { network, parameters: { weights, stats } };
     },
