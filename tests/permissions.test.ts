@@ -36,6 +36,7 @@ const probes = {
     "$JS.API.STREAM.MSG.DELETE.WORK",
   ],
   records: ["$KV.SEARCHES.doctor", "$KV.LISTING.doctor", "$KV.REQUESTS.doctor"],
+  progress: ["lathe.progress.doctor"],
   "the workers that are alive": ["$KV.DEVICES.doctor"],
   checkpoints: ["$O.CHECKPOINTS.C.doctor"],
   networks: ["$O.ARTIFACTS.C.doctor"],
@@ -115,10 +116,10 @@ describe.each(["", "team-b"])("with the prefix '%s'", (prefix) => {
 
   it.each<[ServiceName, Probe[]]>([
     ["search", ["an event of another", "work", "records", "checkpoints", "networks", "streams"]],
-    ["supernet", ["checkpoints", "networks", "the trainer's queue"]],
+    ["supernet", ["progress", "checkpoints", "networks", "the trainer's queue"]],
     ["shrinking", []],
-    ["discretization", ["networks", "the deriver's queue", "the keeper's queue"]],
-    ["latency", ["the workers that are alive"]],
+    ["discretization", ["progress", "networks", "the deriver's queue", "the keeper's queue"]],
+    ["latency", ["progress", "the workers that are alive"]],
   ])("%s may write what is its own and nothing else", async (name, own) => {
     const bus = await connectBus({ url: urlOf(name), name, logger: quiet, prefix });
     const allowed = async (probe: string) => {

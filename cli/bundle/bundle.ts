@@ -18,7 +18,7 @@ export const SUMS_FILE = "SHA256SUMS";
  */
 export function writeBundle(search: Search, folder: string, files: readonly string[]): string[] {
   // The one to hand on comes first.
-  const networks = ["deploy.onnx", "network.onnx", ...derivedFiles(folder)];
+  const networks = ["deploy.onnx", "network.onnx", ...derivedFiles(folder, search.result?.target)];
   const network = networks.find((name) => existsSync(join(folder, name)));
   if (network === undefined) return [];
   const form = modelForm(network, readFileSync(join(folder, network)));

@@ -37,6 +37,15 @@ describe("the model of an argument", () => {
     const files = { "derived.onnx": "", "repaired-2.onnx": "", "repaired-10.onnx": "" };
     const repaired = written("repaired", { "result.json": JSON.stringify(content), ...files });
     expect(foundModel(repaired).file).toBe(join(repaired, "repaired-10.onnx"));
+    for (const [chosenRepair, file] of [
+      [2, "repaired-2.onnx"],
+      [0, "derived.onnx"],
+      [10, "repaired-10.onnx"],
+    ] as const) {
+      const json = JSON.stringify({ ...content, target: { targetSeconds: 1, chosenRepair } });
+      const chosen = written(`chosen-${chosenRepair}`, { "result.json": json, ...files });
+      expect(foundModel(chosen).file).toBe(join(chosen, file));
+    }
   });
 
   it("is a file with the data of its search, where it lies in a result folder that lists it", () => {

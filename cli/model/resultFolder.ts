@@ -23,8 +23,10 @@ export function foundModel(given: string): FoundModel {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true)
     return { file: given, recorded: readResult(dirname(path), basename(path))?.recorded };
   const found = readResult(path);
-  const file = ["network.onnx", ...derivedFiles(path)].map((name) => join(path, name)).find((one) => existsSync(one));
-  if (found && file !== undefined) return { file, ...found };
+  const file = ["network.onnx", ...derivedFiles(path, found?.target)]
+    .map((name) => join(path, name))
+    .find((one) => existsSync(one));
+  if (found && file !== undefined) return { file, spec: found.spec, recorded: found.recorded };
   const missing = found ? "no network.onnx and no derived.onnx" : "no result.json";
   throw new LatheError(
     "INVALID_ARGUMENT",
@@ -34,18 +36,22 @@ export function foundModel(given: string): FoundModel {
 }
 
 /** What a result.json says; undefined where there is none, or none that lists the file. Another program may use the name. */
-function readResult(folder: string, file?: string): Pick<FoundModel, "spec" | "recorded"> | undefined {
+function readResult(
+  folder: string,
+  file?: string,
+): (Pick<FoundModel, "spec" | "recorded"> & Pick<SearchResult, "target">) | undefined {
   let json: { files?: unknown };
   try {
     json = JSON.parse(readFileSync(join(folder, "result.json"), "utf8")) as typeof json;
     const isOurs = Array.isArray(json.files) && (file === undefined || json.files.includes(file));
     if (!isOurs) return undefined;
     const { spec } = json as { spec?: unknown };
-    const { dataset } = SearchResult.fromJSON(json);
+    const { dataset, target } = SearchResult.fromJSON(json);
     const history = existsSync(join(folder, "history.jsonl")) ? readHistory(folder) : [];
     return {
       spec: spec === undefined ? undefined : SearchSpec.fromJSON(spec),
       recorded: recordedData(history) ?? dataset,
+      target,
     };
   } catch {
     return undefined;

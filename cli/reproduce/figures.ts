@@ -69,7 +69,8 @@ export function compareGenotype({ spec, result, genotype, events, created }: Res
           ? [best.genotype, `the mIoU of the ${candidates.length} networks evaluated`]
           : [givenGenotype(spec), "the spec"];
   const repairs = repairsOf(events);
-  const final = repairs.at(-1)?.genotype ?? found;
+  const [chosen] = eventsOf(events, "architectureChosen");
+  const final = (chosen ?? repairs.at(-1))?.genotype ?? found;
   const derived = final && Genotype.toJSON(final);
   const repaired = repairs.length > 0 ? `, after ${repairs.length} ${repairs.length === 1 ? "repair" : "repairs"}` : "";
   return {
@@ -115,7 +116,8 @@ export function compareSizes({ spec, result, genotype, events, created }: Result
 /** Follows mIoUs, gap, epochs and latency from the events. */
 export function compareMeasurements({ result, events, created }: ResultFolder): Comparison {
   const [derivedEvent] = eventsOf(events, "architectureDerived").slice(-1);
-  const repaired = repairsOf(events).at(-1);
+  const [chosen] = eventsOf(events, "architectureChosen");
+  const repaired = chosen ?? repairsOf(events).at(-1);
   const [converged] = eventsOf(events, "supernetConverged").slice(-1);
   const decided = [...eventsOf(events, "spaceShrunk"), ...eventsOf(events, "spaceKept")].filter((one) => one.converged);
   const firstConverged = Math.min(...decided.map(({ epoch }) => epoch));

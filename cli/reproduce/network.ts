@@ -11,8 +11,8 @@ import type { Comparison } from "./compare";
 import type { ResultFolder } from "./folder";
 
 /** Exports each ONNX file again from the genotype and its file of weights, and compares the bytes. */
-export function compareNetworks({ folder, genotype }: ResultFolder): Comparison[] {
-  return [...derivedFiles(folder).reverse(), "network.onnx"].flatMap((file): Comparison[] => {
+export function compareNetworks({ folder, genotype, result }: ResultFolder): Comparison[] {
+  return [...derivedFiles(folder, result.target).reverse(), "network.onnx"].flatMap((file): Comparison[] => {
     const name = basename(file, ".onnx");
     const [weightsFile, onnxFile] = [join(folder, `${name}.weights`), join(folder, `${name}.onnx`)];
     if (!existsSync(weightsFile) || !existsSync(onnxFile)) return [];

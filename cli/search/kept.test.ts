@@ -13,7 +13,10 @@ function service(events: [number, Case][], answers: (Parameters<typeof Search.fr
     async *watchSearch({ fromSequence }: WatchSearchRequest) {
       for (const [sequence, $case] of events)
         if (sequence >= fromSequence)
-          yield await Promise.resolve(WatchSearchResponse.fromPartial({ sequence, event: { $case, value: {} } }));
+          // TypeScript does not check a union of so many cases against each other.
+          yield await Promise.resolve(
+            WatchSearchResponse.fromPartial({ sequence, event: { $case, value: {} } as { $case: "searchPaused" } }),
+          );
     },
     getSearch: () => {
       const answer = answers.length > 1 ? answers.shift()! : answers[0]!;

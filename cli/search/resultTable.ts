@@ -119,12 +119,16 @@ export function measurementsOf(result: SearchResult): Measurement[] {
       measurements.push({ ...measurements.at(-1)!, label: "latency unstable", shown: reason });
   }
   if (result.target) {
-    const { targetSeconds, predictedSeconds, derivedSeconds, measuredSeconds, repairs } = result.target;
+    const { targetSeconds, predictedSeconds, derivedSeconds, measuredSeconds, repairs, chosenRepair } = result.target;
     const how = "the spec; the table of operators; medians of the networks measured with the head of the result";
     const shown = [targetSeconds, predictedSeconds, derivedSeconds, measuredSeconds].map(milliseconds).join(" / ");
     add("target", "target / predicted / derived / measured", shown, how);
     for (const { number, changes } of repairs)
       measurements.push({ ...measurements.at(-1)!, label: `repair ${number}`, shown: changes.join(", ") });
+    if (chosenRepair !== (repairs.at(-1)?.number ?? 0)) {
+      const chosen = chosenRepair === 0 ? "the derived network" : `the network of repair ${chosenRepair}`;
+      measurements.push({ ...measurements.at(-1)!, label: "nearest to the target", shown: chosen });
+    }
   }
   for (const { searchId, target } of result.branches) {
     add("branches", `search for ${target}`, searchId, "searches for the other latencies, from the same supernet");

@@ -94,6 +94,11 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
       if (changes.length === 0) return `repair ${number}: no network of the space is nearer to the target; ${tried}`;
       return `repair ${number}: ${changes.join(", ")}; mIoU ${percent(miouBefore)} -> ${percent(discreteMiou)} before training; ${tried}`;
     }
+    case "architectureChosen": {
+      const { repair, measuredSeconds } = event.value;
+      const which = repair === 0 ? "the derived network" : `the network of repair ${repair}`;
+      return `the search goes on with ${which}, the nearest to the target: ${milliseconds(measuredSeconds)}`;
+    }
     case "retrainingEpochCompleted": {
       const { epoch, epochs, loss, validationMiou, bestMiou, seconds } = event.value;
       return `retraining epoch ${epoch}/${epochs}: loss ${loss.toFixed(3)}, mIoU ${percent(validationMiou)} (best ${percent(bestMiou)}), ${seconds.toFixed(1)} s`;

@@ -84,7 +84,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
       const { phase: work, step, steps, epoch, epochs, loss } = event.value;
       const name = phaseOfProgress(work);
       if (!name) return view;
-      if (name === "operators")
+      if (name === "operators" || name === "derive")
         return change(view, name, ({ status }) => (status === "running" ? { step, steps } : {}));
       // Progress may arrive after the event that ended its epoch; it is then ignored.
       const moved = change(begin(view, name), name, (one) =>
@@ -149,8 +149,10 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
       return { ...settle(view, failed), state: "cancelled", reason: event.value.reason };
     case "networkKept":
     case "spaceKept":
-    case "architectureMeasured":
     case "architectureRepaired":
+      return change(view, "derive", () => ({ step: 0, steps: 0 }));
+    case "architectureMeasured":
+    case "architectureChosen":
     case "searchBranched":
       return view;
   }

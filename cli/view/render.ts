@@ -27,7 +27,10 @@ function truncate(line: string, width: number): string {
 function phaseLine(phase: Phase, cells: number): string {
   const { name, status, epoch, epochs, step, steps, epochSeconds } = phase;
   const head = `  [${marks[status]}] ${labels[name].padEnd(17)}`;
-  if (status === "running" && epochs === 0 && steps > 0) return `${head} ${bar(step / steps, cells)} ${step}/${steps}`;
+  if (status === "running" && epochs === 0 && steps > 0) {
+    const what = name === "derive" ? "networks compared" : "measured";
+    return `${head} ${bar(step / steps, cells)} ${step}/${steps} ${what}`;
+  }
   if (epochs === 0 || (status === "waiting" && epoch === 0)) return head.trimEnd();
   const share = (epoch + (steps > 0 ? step / steps : 0)) / epochs;
   const parts = [`${head} ${bar(share, cells)} epoch ${epoch}/${epochs}`];

@@ -105,12 +105,24 @@ describe("the view of a search", () => {
     const begun = respond({ $case: "searchCreated", value: { spec: latency, space, specSha256: "" } });
     const measured = respond({ $case: "trainingProgressed", value: { phase: "profile", step: 120, steps: 400 } }, 0);
     const view = after(begun, measured);
-    expect(text(view)).toMatch(/\[>] measure operators +\[#+\.+] 120\/400/);
+    expect(text(view)).toMatch(/\[>] measure operators +\[#+\.+] 120\/400 measured/);
     expect(text(view)).not.toMatch(/loss/);
     const done = after(begun, measured, respond({ $case: "operatorsProfiled", value: {} }));
     expect(text(done)).not.toContain("120/400");
     // A message of a measurement that has ended changes nothing.
     expect(observe(done, measured)).toEqual(done);
+  });
+
+  it("counts the networks that a repair compares, until it has ended", () => {
+    const begun = respond({ $case: "searchCreated", value: { spec, space, specSha256: "" } });
+    const converged = respond({ $case: "supernetConverged", value: {} });
+    const compared = respond({ $case: "trainingProgressed", value: { phase: "derive", step: 3, steps: 24 } }, 0);
+    const view = after(begun, converged, compared);
+    expect(text(view)).toMatch(/\[>] derive network +\[#+\.+] 3\/24 networks compared/);
+    expect(text(view)).not.toMatch(/loss/);
+    const repaired = respond({ $case: "architectureRepaired", value: { number: 1 } });
+    expect(text(after(begun, converged, compared, repaired))).not.toContain("networks compared");
+    expect(text(after(begun, compared))).not.toContain("networks compared");
   });
 
   it("counts the survivors after a shrink", () => {

@@ -4,7 +4,7 @@ import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { derivedNetwork } from "../../shared/events/derivedNetwork";
 import { historyOnce, readingNewest } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
-import { publishEvent } from "../../shared/events/publisher";
+import { publishEvent, publishProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
 import { recordedData } from "../../shared/events/recordedData";
 import { consumeWork, type WorkInHand } from "../../shared/events/searchWork";
@@ -13,7 +13,7 @@ import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjec
 import type { WorkItem } from "../../shared/events/work";
 import { LatheError } from "../../shared/process/errors";
 import { answerBy } from "../../shared/process/port";
-import { NetworkKept, type RepairAim } from "../../shared/proto/lathe/v1/events";
+import { NetworkKept, TrainingProgressed, type RepairAim } from "../../shared/proto/lathe/v1/events";
 import { resolve } from "../../shared/spec/resolve";
 import { discretizationProcess, type DeriveJob, type Job, type JobCalls } from "./jobs";
 import { newestNetwork } from "./keep";
@@ -52,7 +52,9 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   const run = (searchId: string, job: Job, signal: AbortSignal) => {
     const onMessage = answerBy<JobCalls>({
-      progress: () => {},
+      // Of these jobs, only a repair compares anything one by one.
+      progress: (step, steps) =>
+        publishProgress(bus, searchId, TrainingProgressed.fromPartial({ phase: "derive", step, steps })),
       store: (kind, bytes, mediaType) => artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),
     });
     return worker.run(job, { signal, onMessage });

@@ -94,7 +94,7 @@ export interface EvaluateJob extends ModelOnData {
 
 /** The calls of a job to its parent. */
 export interface JobCalls extends Store {
-  /** A notice: images that an evaluation has compared. */
+  /** A notice: images that an evaluation has compared, or networks that a repair has. */
   progress(done: number, of: number): void;
 }
 

@@ -1,13 +1,19 @@
 import { connect, type Bus } from "../../shared/events/bus";
 import { awaitEvent, historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
-import { publishEvent, publishWork } from "../../shared/events/publisher";
+import { publishEvent, publishWork, subscribeProgress } from "../../shared/events/publisher";
 import type { Consumption } from "../../shared/events/pulls";
 import { provision } from "../../shared/events/streams";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET } from "../../shared/events/subjects";
+import { datasetOptions, openDataset } from "../../shared/data/open";
+import { eagerEngine } from "../../shared/engine/engine";
+import { createRandom } from "../../shared/engine/random";
+import { recalibratedStats, recalibrationBatches } from "../../shared/evaluation/recalibration";
 import { onnxMetadata } from "../../shared/engine/onnx";
 import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete } from "../../shared/network/discrete";
+import { inheritBuffer } from "../../shared/network/inherit";
+import { transfer } from "../../shared/network/transfer";
 import { createLogger } from "../../shared/process/logger";
 import { createMetrics } from "../../shared/process/metrics";
 import { DiscretizationServiceClient } from "../../shared/proto/lathe/v1/discretization";
@@ -16,7 +22,10 @@ import {
   type ArchitectureDerived,
   type ArchitectureRepaired,
   type NetworkKept,
+  type TrainingProgressed,
 } from "../../shared/proto/lathe/v1/events";
+import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { costOfLargest, genotypeCost, macsTable } from "../../shared/space/cost";
 import { isMember, largestGenotype } from "../../shared/space/genotype";
 import { networkCosts } from "../../shared/space/networkCosts";
@@ -24,9 +33,10 @@ import { resolve } from "../../shared/spec/resolve";
 import { workIsDone } from "../../shared/testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { decidedArchitecture } from "../../shared/testing/networks";
+import { relativeDifference } from "../../shared/testing/parity";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { briefSpec, trainedCheckpoint } from "../../shared/testing/training";
-import { patience } from "../../shared/testing/until";
+import { patience, until } from "../../shared/testing/until";
 import { consume } from "./consumer";
 import { derivationMetrics } from "./metrics";
 import { differencesOf } from "./repair/changes";
@@ -64,6 +74,12 @@ async function told<T>(id: string, type: string): Promise<T> {
   return (await awaitEvent(bus, id, 0, ({ event }) => event.type === type, patience())).event.data as T;
 }
 
+/** A stored network with its parameters. */
+async function stored(genotype: Genotype, weights: ArtifactRef) {
+  const { weights: values, stats } = decodeBundle(await artifacts.get(weights), "it").arrays;
+  return { network: buildDiscrete(genotype, { kind: "search" }), parameters: { weights: values!, stats: stats! } };
+}
+
 /** A search whose derived network is the largest of its space. */
 async function derived(): Promise<{ id: string; event: ArchitectureDerived }> {
   const id = uniqueSearchId();
@@ -79,11 +95,11 @@ async function derived(): Promise<{ id: string; event: ArchitectureDerived }> {
 }
 
 /** Queues a derivation, or a repair of this number that aims at a share of the network's measured latency. */
-const queue = (searchId: string, number: number, share = 1) =>
+const queue = (searchId: string, number: number, share = 1, resumption = 0) =>
   publishWork(bus, {
-    ...{ searchId, kind: "derive", ordinal: number === 0 ? 0 : `repair-${number}-0` },
+    ...{ searchId, kind: "derive", ordinal: number === 0 ? 0 : `repair-${number}-${resumption}` },
     data: {
-      ...{ spec, costTable: table, resumption: 0 },
+      ...{ spec, costTable: table, resumption },
       // The table predicts its own unit; the measurement took a tenth more.
       repair:
         number === 0
@@ -120,6 +136,83 @@ describe("a derived network that misses its latency", () => {
     const keep = { searchId: id, kind: "keep", ordinal: "cancelled", data: { spec, costTable: table } } as const;
     await publishWork(bus, keep);
     expect(await told<NetworkKept>(id, "network.kept")).toMatchObject({ genotype, onnx, weights, costRatio });
+  });
+
+  it("gets the statistics of its own widths and operations, from training images", async () => {
+    const { id, event } = await derived();
+    await queue(id, 1, 0.7);
+    const { genotype, weights } = await told<ArchitectureRepaired>(id, "architecture.repaired");
+    const { network, parameters } = await stored(genotype!, weights!);
+    const before = await stored(event.genotype!, event.weights!);
+    const inherited = transfer(before.network, before.parameters.weights, network, createRandom(1));
+    const old = inheritBuffer(before.parameters.stats, "stats", before.network, network);
+    // Narrowing draws nothing at random.
+    expect(parameters.weights).toEqual(inherited);
+    const dataset = await openDataset(datasetOptions(spec, space));
+    const { seed, training } = spec;
+    const order = { seed, batchSize: training.batchSize, labelStride: network.stride };
+    const images = await recalibrationBatches(dataset.train, order);
+    await dataset.close();
+    const { signal } = new AbortController();
+    const wanted = await recalibratedStats(eagerEngine("cpu"), network, inherited, images, signal);
+    expect(relativeDifference(parameters.stats, wanted)).toBeLessThan(1e-4);
+    expect(relativeDifference(old, wanted)).toBeGreaterThan(0.1);
+  });
+
+  it("says how many networks its repair has compared, of those that it is to compare by now", async () => {
+    const { id } = await derived();
+    const seen: TrainingProgressed[] = [];
+    const leave = subscribeProgress(bus, id, (progress) => seen.push(progress));
+    await queue(id, 1, 0.7);
+    const { evaluated } = await told<ArchitectureRepaired>(id, "architecture.repaired");
+    await until(
+      () => seen.at(-1),
+      (last) => last?.step === evaluated,
+    );
+    leave();
+    expect(seen.every(({ phase }) => phase === "derive")).toBe(true);
+    expect(seen[0]).toMatchObject({ step: 0 });
+    expect(seen[0]!.steps).toBeGreaterThan(1);
+    for (const [at, { step, steps }] of seen.entries()) {
+      expect(step).toBeLessThanOrEqual(steps);
+      const before = seen[at - 1];
+      if (before) expect([step - before.step, steps >= before.steps]).toEqual([step === before.step ? 0 : 1, true]);
+    }
+    expect(seen.at(-1)).toMatchObject({ step: evaluated, steps: evaluated });
+  });
+
+  it("is the same to the byte where its repair is interrupted and run again", async () => {
+    const files: string[][] = [];
+    for (const isInterrupted of [false, true]) {
+      const { id } = await derived();
+      const interrupted = new Promise<void>((resolve) => {
+        const leave = subscribeProgress(bus, id, ({ step }) => {
+          if (!isInterrupted || step < 3) return;
+          leave();
+          const paused = publishEvent(bus, id, { type: "search.paused", data: {} });
+          resolve(paused.then(() => undefined));
+        });
+      });
+      // From the largest network to a smaller one, and back: the second repair adds channels.
+      await queue(id, 1, 0.6);
+      if (isInterrupted) {
+        await interrupted;
+        await workIsDone(bus);
+        expect((await historyOnce(bus, id)).some(({ event }) => event.type === "architecture.repaired")).toBe(false);
+        await publishEvent(bus, id, { type: "search.resumed", data: { resumption: 1 } });
+        await queue(id, 1, 0.6, 1);
+      }
+      await told<ArchitectureRepaired>(id, "architecture.repaired");
+      await queue(id, 2, 1, isInterrupted ? 1 : 0);
+      await workIsDone(bus);
+      const repairs = (await historyOnce(bus, id)).flatMap(({ event }) =>
+        event.type === "architecture.repaired" ? [event.data] : [],
+      );
+      expect(repairs).toHaveLength(2);
+      files.push(repairs.flatMap(({ onnx, weights }) => [onnx!.sha256, weights!.sha256]));
+    }
+    expect(new Set(files[0]).size).toBe(4);
+    expect(files[1]).toEqual(files[0]);
   });
 
   it("is repaired once for each number, each time from the newest network", async () => {

@@ -11,6 +11,7 @@ import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { withShare } from "../../shared/spec/target";
 import { nextBranch, type NewBranch } from "./branches";
+import { earlierNetwork } from "./nearest";
 import { isEnded, type SearchRecord } from "./record";
 import { newestSeconds, refusedTarget } from "./target";
 
@@ -70,12 +71,14 @@ function train(record: SearchRecord): Command {
   return { id: `train:${resumption}`, do: "work", work: { searchId, kind: "train", ordinal: resumption, data } };
 }
 
-/** Begins the searches that branch off, then derives the network. One that a latency is asked of is measured then, and repaired while it misses the target. */
+/** Begins the searches that branch off, then derives the network. One that a latency is asked of is measured then, and repaired while it misses the target; where all miss it, the nearest network is chosen. */
 function settle(record: SearchRecord): Command {
   const branch = nextBranch(record);
   if (branch) return { id: `branch:${branch.branched.number}`, do: "branch", branch };
   const { "architecture.derived": derived, "architecture.measured": measured = 0 } = record.ordinals;
   if (derived === undefined) return derive(record);
+  const chosen = earlierNetwork(record);
+  if (chosen) return { id: "chosen", do: "publish", event: { type: "architecture.chosen", data: chosen } };
   const repaired = record.ordinals["architecture.repaired"] ?? 0;
   return measured > repaired ? repair(record, measured) : profile(record, "architecture", repaired + 1);
 }

@@ -4,8 +4,9 @@ import { NetworkProfiled } from "../../shared/proto/lathe/v1/events";
 import { ConditionStatus, SearchPhase } from "../../shared/proto/lathe/v1/search";
 import type { CostCheck } from "../../shared/proto/lathe/v1/space";
 import { CostSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
-import { costOfLargest, macsTable } from "../../shared/space/cost";
 import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
+import { latencyTable } from "../../shared/testing/searches";
+import { uniform } from "../../shared/testing/spaces";
 import { withShare } from "../../shared/spec/target";
 import { nextCommand } from "./commands";
 import { projectAll } from "./lifecycle";
@@ -14,28 +15,14 @@ import { bare, file, host, s, search, stored } from "./lifecycle.fixture";
 
 const { SEARCH_PHASE_PROFILING_OPERATORS, SEARCH_PHASE_SEARCHING, SEARCH_PHASE_DERIVING } = SearchPhase;
 const { SEARCH_PHASE_RETRAINING, SEARCH_PHASE_PROFILING_NETWORK } = SearchPhase;
-/** A table in which the largest network takes 20 ms. */
+/** The check of a table in which the largest network takes 20 ms. */
 const check = { networks: 12, meanError: 0.04, rankCorrelation: 0.99 };
 const course = (cost: Partial<CostSpec>, others: Partial<SearchSpec> = {}) => {
   const s = search({ cost: CostSpec.fromPartial(cost), ...others });
-  const macs = macsTable(s.space);
-  const scale = 0.02 / costOfLargest(s.space, macs);
-  const candidates = macs.candidates.map((row) => ({
-    ...row,
-    inMiddle: scale * row.inMiddle,
-    middleOut: scale * row.middleOut,
-  }));
-  const table = (checked: CostCheck) => ({
-    ...macs,
-    candidates,
-    fixed: scale * macs.fixed,
-    device: "cpu",
-    check: checked,
-  });
   const profiled = (checked: CostCheck = check): LatheEvent => ({
     type: "operators.profiled",
     data: OperatorsProfiled.fromPartial({
-      table: table(checked),
+      table: latencyTable(s.space, 0.02, checked),
       conditions: { p50Seconds: 0.03, calibratedP50Seconds: 0.021 },
       smallest: { p50Seconds: 0.007, calibratedP50Seconds: 0.006 },
     }),
@@ -44,10 +31,10 @@ const course = (cost: Partial<CostSpec>, others: Partial<SearchSpec> = {}) => {
     type: "architecture.measured",
     data: ArchitectureMeasured.fromPartial({ number, latency: { p50Seconds: 1, calibratedP50Seconds } }),
   });
-  const repaired = (number: number, changes: string[], costRatio = 0.5): LatheEvent => ({
+  const repaired = (number: number, changes: string[], costRatio = 0.5, discreteMiou = 0.38): LatheEvent => ({
     type: "architecture.repaired",
     data: ArchitectureRepaired.fromPartial({
-      ...{ number, changes, costRatio, miouBefore: 0.4, discreteMiou: 0.38, figures: { params: 7, macs: 8 } },
+      ...{ number, changes, costRatio, miouBefore: 0.4, discreteMiou, figures: { params: 7, macs: 8 } },
       ...(changes.length > 0 && {
         genotype: s.derived.data.genotype,
         onnx: file(`repaired-${number}.onnx`),
@@ -60,7 +47,7 @@ const course = (cost: Partial<CostSpec>, others: Partial<SearchSpec> = {}) => {
     data: NetworkProfiled.fromPartial({ latency: { p50Seconds } }),
   });
   const derived = [s.created, profiled(), s.epoch(1), s.kept(1), s.converged, s.derived];
-  return { ...s, table: table(check), profiled, measured, repaired, ended, toDerived: derived };
+  return { ...s, table: latencyTable(s.space, 0.02, check), profiled, measured, repaired, ended, toDerived: derived };
 };
 const after = (events: readonly LatheEvent[]) => {
   const record = projectAll(undefined, stored(events))!;
@@ -205,6 +192,93 @@ describe("a search for a latency", () => {
     }
     expect(after(events).phase).toBe(SEARCH_PHASE_RETRAINING);
   });
+
+  /** A course whose networks all miss 10 ms: seconds as measured and mIoU of the derived network and of each repaired one. */
+  const missing = (networks: readonly [seconds: number, miou: number][], of = c) => {
+    const events = [...of.toDerived];
+    networks.forEach(([seconds, miou], index) => {
+      if (index > 0) events.push(of.repaired(index, ["stage1/depth 2 -> 1"], 0.3 + 0.1 * index, miou));
+      events.push(of.measured(index + 1, seconds));
+    });
+    return events;
+  };
+  const derivedMiou = c.derived.data.discreteMiou;
+  const chosenBy = (events: readonly LatheEvent[]) => {
+    const { next } = after(events);
+    return next?.do === "publish" && next.event.type === "architecture.chosen" ? next.event : undefined;
+  };
+
+  it("goes on with an earlier network where all miss and that is the nearest, and says so", () => {
+    const missed = missing([
+      [0.0125, derivedMiou],
+      [0.009, 0.3],
+      [0.0108, 0.35],
+      [0.012, 0.36],
+      [0.0115, 0.37],
+    ]);
+    expect(after(missed).phase).toBe(SEARCH_PHASE_DERIVING);
+    const chosen = chosenBy(missed)!;
+    expect(chosen.data).toMatchObject({ repair: 2, measuredSeconds: 0.0108, discreteMiou: 0.35, costRatio: 0.5 });
+    const events = [...missed, chosen];
+    const { phase, result, next } = after(events);
+    expect(phase).toBe(SEARCH_PHASE_RETRAINING);
+    expect(result).toMatchObject({ costRatio: 0.5, discreteMiou: 0.35, figures: { params: 7, macs: 8 } });
+    expect(result?.target).toMatchObject({ chosenRepair: 2, measuredSeconds: 0.0108 });
+    expect(result?.target?.repairs.map(({ measuredSeconds }) => measuredSeconds)).toEqual([
+      ...[0.009, 0.0108, 0.012, 0.0115],
+    ]);
+    expect(next).toMatchObject({ work: { kind: "retrain", data: { weights: { kind: "repaired-2.weights" } } } });
+    const message =
+      "the network takes 10.8 ms, after repair 2 of 4: the nearest to the target; predicted 10 ms, target 10 ms, off by 8.0 %; at most 5 % count as met";
+    expect(conditionOf(events, "CostTarget")).toEqual({ holds: false, message });
+    expect(result?.costMiss).toBe(message);
+    const ended = conditionOf([...events, c.trained, c.ended(0.0104)], "CostTarget");
+    expect(ended).toMatchObject({ holds: true });
+    expect(ended?.message).toContain("10.4 ms, after repair 2 of 4: the nearest to the target; predicted 10 ms");
+    // The record keeps what it needs for the choice.
+    const record = projectAll(undefined, stored(missed))!;
+    expect(recordCodec.fromJSON(JSON.parse(JSON.stringify(recordCodec.toJSON(record))))).toEqual(record);
+  });
+
+  it("goes on with the derived network where a repair finds none nearer and it is the nearest", () => {
+    const s = course({ targetMs: 10 }, bare);
+    const networks: [number, number][] = [
+      [0.011, derivedMiou],
+      [0.013, 0.4],
+    ];
+    const missed = [...missing(networks, s), s.repaired(2, [])];
+    const chosen = chosenBy(missed)!;
+    expect(chosen.data).toMatchObject({ repair: 0, genotype: s.derived.data.genotype, measuredSeconds: 0.011 });
+    const { phase, result, next } = after([...missed, chosen]);
+    expect(phase).toBe(SEARCH_PHASE_PROFILING_NETWORK);
+    expect(result?.costMiss).toContain("11 ms, as it was derived: nearer to the target than after 1 repair;");
+    expect(next).toMatchObject({ work: { data: { onnx: s.derived.data.onnx } } });
+  });
+
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    "chooses the nearest of all networks, of equals the one with the larger mIoU (%d)",
+    (seed) => {
+      const random = uniform(seed);
+      // Few values, so that there are ties; none within 5 % of the target.
+      const draw = (values: readonly number[]) => values[Math.floor(random() * values.length)]!;
+      const networks = Array.from({ length: 5 }, (_, index): [number, number] => [
+        draw([0.008, 0.009, 0.011, 0.012]),
+        index === 0 ? derivedMiou : draw([0.2, 0.3]),
+      ]);
+      const distances = networks.map(([seconds]) => Math.round(1e6 * Math.abs(seconds - 0.01)));
+      const near = networks
+        .map(([, miou], index) => ({ index, miou }))
+        .filter(({ index }) => distances[index] === Math.min(...distances));
+      const most = Math.max(...near.map(({ miou }) => miou));
+      const wanted = near.filter(({ miou }) => miou === most).at(-1)!.index;
+      const events = missing(networks);
+      const chosen = chosenBy(events);
+      expect(chosen?.data.repair ?? 4).toBe(wanted);
+      const settled = after(chosen ? [...events, chosen] : events);
+      expect(settled).toMatchObject({ phase: SEARCH_PHASE_RETRAINING, result: { discreteMiou: most } });
+      expect(settled.result?.target).toMatchObject({ chosenRepair: wanted, measuredSeconds: networks[wanted]![0] });
+    },
+  );
 
   it("without retraining returns the repaired network", () => {
     const { toDerived, measured, repaired } = course({ targetMs: 10 }, bare);

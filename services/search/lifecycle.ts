@@ -29,6 +29,7 @@ import {
   trainedAt,
 } from "./changes";
 import { isEnded, isFinal, newRecord, type SearchRecord } from "./record";
+import { earlierNetwork, nearestOf } from "./nearest";
 import {
   finallyMeasured,
   isSettled,
@@ -37,6 +38,7 @@ import {
   shareOf,
   targetFigures,
   targetOf,
+  withChoice,
   withMeasurement,
   withRepair,
 } from "./target";
@@ -233,14 +235,22 @@ const RULES: { [N in EventName]: Rule<N> } = {
       rest: { derivedOnnx: data.onnx, derivedWeights: data.weights, ...(!retrains && { networkOnnx: data.onnx }) },
     };
   },
-  "architecture.measured": ({ search }, data, time) => {
-    const measured = withMeasurement(search, data, time);
-    return { search: { ...measured, ...(isSettled({ ...search, ...measured }) && settled(search)) } };
+  "architecture.measured": (record, data, time) => {
+    const measured = withMeasurement(record.search, data, time);
+    const search = { ...record.search, ...measured };
+    const nearest = nearestOf({ ...record, search });
+    const ordinals = { ...record.ordinals, "architecture.measured": data.number };
+    // An earlier network that is nearer is published first.
+    const isOver = isSettled(search) && !earlierNetwork({ search, nearest, ordinals });
+    return { search: { ...measured, ...(isOver && settled(search)) }, rest: { nearest } };
   },
   "architecture.repaired": (record, data) => {
     const { search } = record;
-    // The network stays as it is where no other is nearer to the target.
-    if (data.changes.length === 0) return { search: settled(search) };
+    // Where no network of the space is nearer to the target, the search goes on with the nearest of those that are measured.
+    if (data.changes.length === 0) {
+      const ordinals = { ...record.ordinals, "architecture.repaired": data.number };
+      return { search: earlierNetwork({ ...record, ordinals }) ? {} : settled(search) };
+    }
     const { genotype, figures, costRatio, onnx, weights, discreteMiou, miouClasses: discreteMiouClasses } = data;
     return {
       search: {
@@ -249,6 +259,18 @@ const RULES: { [N in EventName]: Rule<N> } = {
           { ...{ genotype, figures, costRatio, discreteMiou, discreteMiouClasses } },
         ),
         ...artifacts(search, onnx, weights),
+      },
+      rest: { derivedOnnx: onnx, derivedWeights: weights, ...(!trains(search) && { networkOnnx: onnx }) },
+    };
+  },
+  "architecture.chosen": ({ search }, data, time) => {
+    const { genotype, figures, costRatio, onnx, weights, discreteMiou, miouClasses: discreteMiouClasses } = data;
+    const judged = withChoice(search, data, time);
+    return {
+      search: {
+        ...settled(search),
+        ...judged,
+        ...result({ ...search, ...judged }, { ...{ genotype, figures, costRatio, discreteMiou, discreteMiouClasses } }),
       },
       rest: { derivedOnnx: onnx, derivedWeights: weights, ...(!trains(search) && { networkOnnx: onnx }) },
     };

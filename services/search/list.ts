@@ -4,6 +4,7 @@ import { hasLabels } from "../../shared/comparison/filter";
 import type { FieldViolation } from "../../shared/process/errors";
 import { SearchState, type ListSearchesRequest, type Search } from "../../shared/proto/lathe/v1/search";
 import { refuse } from "../../shared/space/validate";
+import { branchCount } from "./branches";
 
 const DEFAULT_PAGE = 50;
 const MAX_PAGE = 200;
@@ -14,6 +15,8 @@ export interface Place {
   createdAt: number;
   state: SearchState;
   labels: Record<string, string>;
+  /** Searches that it branches into, beside itself; absent for none. */
+  branches?: number;
   /** Revision of the record that the place was made from. A place of an older record does not replace that of a newer one. */
   revision: number;
 }
@@ -22,7 +25,9 @@ export interface Place {
 export const placeCodec: JsonCodec<Place> = { toJSON: (place) => place, fromJSON: (json) => json as Place };
 
 export function placeOf({ createdAt, state, spec }: Search, revision: number): Place {
-  return { createdAt: createdAt?.getTime() ?? 0, state, labels: spec?.labels ?? {}, revision };
+  const branches = branchCount(spec);
+  const place = { createdAt: createdAt?.getTime() ?? 0, state, labels: spec?.labels ?? {}, revision };
+  return branches > 0 ? { ...place, branches } : place;
 }
 
 /** A search in the list. */

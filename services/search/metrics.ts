@@ -25,7 +25,7 @@ const STATES = {
 /** Events after which a search whose next phase is a training waits for a trainer. */
 const QUEUED: ReadonlySet<string> = new Set([
   ...["search.resumed", "operators.profiled"],
-  ...["architecture.derived", "architecture.measured", "architecture.repaired"],
+  ...["architecture.derived", "architecture.measured", "architecture.repaired", "architecture.chosen"],
 ]);
 const TRAINS: ReadonlySet<SearchPhase> = new Set([
   SearchPhase.SEARCH_PHASE_SEARCHING,

@@ -1,5 +1,5 @@
 import type { EventName, JsonCodec } from "../../shared/events/catalog";
-import { SearchCreated, SearchFailed, SupernetOrigin } from "../../shared/proto/lathe/v1/events";
+import { ArchitectureChosen, SearchCreated, SearchFailed, SupernetOrigin } from "../../shared/proto/lathe/v1/events";
 import { ArtifactRef, TargetFigures } from "../../shared/proto/lathe/v1/result";
 import { Search, SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric, CostTable } from "../../shared/proto/lathe/v1/space";
@@ -21,6 +21,8 @@ export interface SearchRecord {
   /** The discrete network with inherited weights. */
   derivedOnnx: ArtifactRef | undefined;
   derivedWeights: ArtifactRef | undefined;
+  /** Of the networks that are measured before training, the nearest to the target so far; undefined before the first measurement. */
+  nearest: ArchitectureChosen | undefined;
   /** The network that is profiled at the end. */
   networkOnnx: ArtifactRef | undefined;
   /** Why the search has to fail, until search.failed has been stored. */
@@ -40,6 +42,7 @@ export const recordCodec: JsonCodec<SearchRecord> = {
     costTable,
     derivedOnnx,
     derivedWeights,
+    nearest,
     networkOnnx,
     failure,
     ordinals,
@@ -54,6 +57,7 @@ export const recordCodec: JsonCodec<SearchRecord> = {
       ...(costTable && { costTable: CostTable.toJSON(costTable) }),
       ...(derivedOnnx && { derivedOnnx: ArtifactRef.toJSON(derivedOnnx) }),
       ...(derivedWeights && { derivedWeights: ArtifactRef.toJSON(derivedWeights) }),
+      ...(nearest && { nearest: ArchitectureChosen.toJSON(nearest) }),
       ...(networkOnnx && { networkOnnx: ArtifactRef.toJSON(networkOnnx) }),
       ...(failure && { failure: SearchFailed.toJSON(failure) }),
     },
@@ -69,6 +73,7 @@ export const recordCodec: JsonCodec<SearchRecord> = {
       costTable: read(CostTable, "costTable"),
       derivedOnnx: read(ArtifactRef, "derivedOnnx"),
       derivedWeights: read(ArtifactRef, "derivedWeights"),
+      nearest: read(ArchitectureChosen, "nearest"),
       networkOnnx: read(ArtifactRef, "networkOnnx"),
       failure: read(SearchFailed, "failure"),
       ordinals: next["told"] ?? {},
@@ -128,6 +133,7 @@ export function newRecord(id: string, created: SearchCreated, time: Date, reques
     costTable: origin?.costTable,
     derivedOnnx: undefined,
     derivedWeights: undefined,
+    nearest: undefined,
     networkOnnx: undefined,
     failure: undefined,
     ordinals: {},

@@ -67,13 +67,14 @@ export class Searches {
     // Without room in the store, that is the reason of the refusal.
     const isAsked = !waitForDevice && this.bus.room.fault() === undefined;
     const isServed = isAsked && (await this.devices.requireServed(spec, mayBegin));
-    return this.admission.admit(fresh.searchId, () => store(mayBegin && !isServed));
+    return this.admission.admit(fresh.searchId, spec, () => store(mayBegin && !isServed));
   }
 
   /** Refuses what `start` would refuse, but for a lack of room, and stores nothing. A request id that has started a search passes. */
   async check(request: StartSearchRequest): Promise<undefined> {
     const { spec, requestId } = validateStart(request);
     const isRepetition = requestId !== "" && (await this.claims.get(requestId)) !== undefined;
+    if (!isRepetition) this.admission.check(spec);
     if (!request.waitForDevice && !isRepetition) await this.devices.requireServed(spec, mayWait(request.spec));
   }
 

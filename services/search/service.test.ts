@@ -2,18 +2,13 @@ import { historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
 import { Records } from "../../shared/events/records";
 import { ARTIFACTS_BUCKET, CHECKPOINTS_BUCKET, REQUESTS_BUCKET, SEARCHES_BUCKET } from "../../shared/events/subjects";
-import { SearchServiceClient, SearchState, Search } from "../../shared/proto/lathe/v1/search";
+import { SearchState, Search } from "../../shared/proto/lathe/v1/search";
 import { resolve, specDigest } from "../../shared/spec/resolve";
-import { startTestBus } from "../../shared/testing/bus";
-import { startRpc } from "../../shared/testing/rpc";
 import { tinySpec } from "../../shared/testing/searches";
 import { newRecord, recordCodec } from "./record";
-import { searchService } from "./rpc";
-import { Projection } from "./projection";
-import { Searches } from "./searches";
 import { Sweep } from "./sweep";
 import { until } from "../../shared/testing/until";
-import { host, space, made, bus, projection, trained, api, failure, begin, publish } from "./service.fixture";
+import { space, made, bus, projection, trained, api, failure, begin, publish } from "./service.fixture";
 
 describe("StartSearch", () => {
   it("stores the search with its completed spec, publishes it, and sends it to a trainer", async () => {
@@ -117,47 +112,5 @@ describe("artifacts", () => {
     expect(Math.max(...chunks.map(({ length }) => length))).toBe(256 * 1024);
     expect(Buffer.concat(await download(checkpoint.object)).toString()).toBe("weights");
     expect(await failure(download(foreign.object))).toMatchObject({ code: "NOT_FOUND", reason: "ARTIFACT_NOT_FOUND" });
-  });
-});
-describe("admission", () => {
-  it("bounds the searches that are open, counts each once, and lets a repetition of a start through", async () => {
-    const own = await startTestBus();
-    const lone = new Projection(own.bus, host);
-    const searches = new Searches(own.bus, lone, 3);
-    const start = (requestId = "") => searches.start({ spec: tinySpec(), requestId });
-    const refused = {
-      code: "RESOURCE_EXHAUSTED",
-      reason: "TOO_MANY_SEARCHES",
-      message: expect.stringContaining("3 searches are pending, running or paused, at most 3 may") as string,
-      retryAfterMs: 30_000,
-    };
-    const first = await start("req-first");
-    const outcomes = await Promise.allSettled([start(), start(), start(), start(), start()]);
-    const started = outcomes.flatMap((each) => (each.status === "fulfilled" ? [each.value.id] : []));
-    expect(new Set([first.id, ...started]).size).toBeLessThanOrEqual(3);
-    while ((await lone.places.list()).length < 3) await start();
-    await expect(start("req-late")).rejects.toMatchObject(refused);
-    expect((await start("req-first")).id).toBe(first.id);
-    await searches.pause(first.id);
-    await expect(start("req-late")).rejects.toMatchObject(refused);
-    await searches.cancel(first.id, "");
-    expect((await start("req-late")).id).not.toBe(first.id);
-    await own.bus.drain();
-    await own.nats.stop();
-  });
-
-  it("tells a client of gRPC when to try again", async () => {
-    const own = await startTestBus();
-    const busy = await startRpc([searchService(own.bus, new Projection(own.bus, host), 1)]);
-    const client = busy.connect(SearchServiceClient).api;
-    await client.startSearch({ spec: tinySpec(), requestId: "" });
-    expect(await failure(client.startSearch({ spec: tinySpec(), requestId: "" }))).toMatchObject({
-      code: "RESOURCE_EXHAUSTED",
-      reason: "TOO_MANY_SEARCHES",
-      retryAfterMs: 30_000,
-    });
-    await busy.stop();
-    await own.bus.drain();
-    await own.nats.stop();
   });
 });

@@ -1,5 +1,9 @@
 import { LatheError } from "../../shared/process/errors";
-import type { ArchitectureMeasured, ArchitectureRepaired } from "../../shared/proto/lathe/v1/events";
+import type {
+  ArchitectureChosen,
+  ArchitectureMeasured,
+  ArchitectureRepaired,
+} from "../../shared/proto/lathe/v1/events";
 import { Repair, TargetFigures, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, type Search } from "../../shared/proto/lathe/v1/search";
 import type { CostTable } from "../../shared/proto/lathe/v1/space";
@@ -85,10 +89,21 @@ const holds = ({ targetSeconds: wanted, measuredSeconds }: TargetFigures): boole
   // A difference of exactly 5 % may be a rounding error above it.
   Math.abs(measuredSeconds - wanted) <= (TARGET_TOLERANCE + 1e-9) * wanted;
 
-/** Whether the network that was measured last is the one that the search goes on with. */
+/** Number of the repair that has made the newest network; 0 for the derived one. */
+export const newestOf = ({ repairs }: TargetFigures): number => repairs.at(-1)?.number ?? 0;
+
+/** Whether the network that was measured last needs no further repair. */
 export function isSettled({ result: known }: Pick<Search, "result">): boolean {
   const target = known?.target;
   return target === undefined || holds(target) || target.repairs.length >= MOST_REPAIRS;
+}
+
+/** The figures after the choice of an earlier network. */
+export function withChoice(search: Search, chosen: ArchitectureChosen, time: Date): Partial<Search> {
+  const target = search.result?.target;
+  if (!target) return {};
+  const { repair: chosenRepair, measuredSeconds } = chosen;
+  return judged(search, { ...target, chosenRepair, measuredSeconds }, time);
 }
 
 /** The figures after a measurement of the derived network or of a repaired one. */
@@ -129,7 +144,9 @@ export function withRepair({ search, costTable }: SearchRecord, repair: Architec
   const { number, changes, miouBefore, discreteMiou: miouAfter, costRatio } = repair;
   const predictedSeconds = costRatio * costOfLargest(space, costTable);
   const made = Repair.fromPartial({ number, changes, predictedSeconds, miouBefore, miouAfter });
-  return result(search, { target: { ...known.target, repairs: [...known.target.repairs, made] } });
+  return result(search, {
+    target: { ...known.target, repairs: [...known.target.repairs, made], chosenRepair: number },
+  });
 }
 
 /** The figures of the network of the result. */
@@ -139,13 +156,21 @@ export function finallyMeasured(search: Search, latency: LatencyFigures | undefi
   return judged(search, { ...target, measuredSeconds: secondsOf(latency) }, time);
 }
 
+/** Says which network the search goes on with, where there are several. */
+function howChosen(target: TargetFigures): string {
+  const { repairs, chosenRepair } = target;
+  const all = repairs.length === 1 ? "1 repair" : `${repairs.length} repairs`;
+  if (chosenRepair === newestOf(target)) return repairs.length > 0 ? `, after ${all}` : "";
+  if (chosenRepair === 0) return `, as it was derived: nearer to the target than after ${all}`;
+  return `, after repair ${chosenRepair} of ${repairs.length}: the nearest to the target`;
+}
+
 /** Result and condition "CostTarget": whether the measured latency is within 5 % of the target. */
 function judged(search: Search, target: TargetFigures, time: Date): Partial<Search> {
-  const { targetSeconds: wanted, measuredSeconds, predictedSeconds, repairs } = target;
+  const { targetSeconds: wanted, measuredSeconds, predictedSeconds, repairs, chosenRepair } = target;
   const off = `${(100 * (measuredSeconds / wanted - 1)).toFixed(1)} %`;
-  const newest = repairs.at(-1)?.predictedSeconds ?? predictedSeconds;
-  const how = repairs.length > 0 ? `, after ${repairs.length} ${repairs.length === 1 ? "repair" : "repairs"}` : "";
-  const message = `the network takes ${milliseconds(measuredSeconds)}${how}; predicted ${milliseconds(newest)}, target ${milliseconds(wanted)}, off by ${off}`;
+  const expected = repairs.find(({ number }) => number === chosenRepair)?.predictedSeconds ?? predictedSeconds;
+  const message = `the network takes ${milliseconds(measuredSeconds)}${howChosen(target)}; predicted ${milliseconds(expected)}, target ${milliseconds(wanted)}, off by ${off}`;
   const { CONDITION_STATUS_TRUE: TRUE, CONDITION_STATUS_FALSE: FALSE } = ConditionStatus;
   const held = holds(target);
   const costMiss = held ? "" : `${message}; at most ${100 * TARGET_TOLERANCE} % count as met`;

@@ -1,4 +1,5 @@
 import {
+  ArchitectureChosen,
   ArchitectureDerived,
   ArchitectureMeasured,
   ArchitectureRepaired,
@@ -80,6 +81,7 @@ export const EVENTS = {
   "architecture.derived": row(ArchitectureDerived, "architectureDerived"),
   "architecture.measured": row(ArchitectureMeasured, "architectureMeasured", (data) => data.number),
   "architecture.repaired": row(ArchitectureRepaired, "architectureRepaired", (data) => data.number),
+  "architecture.chosen": row(ArchitectureChosen, "architectureChosen"),
   "retraining.epoch.completed": row(RetrainingEpochCompleted, "retrainingEpochCompleted", (data) => data.epoch),
   "network.trained": row(NetworkTrained, "networkTrained"),
   "network.profiled": row(NetworkProfiled, "networkProfiled"),

@@ -1,4 +1,4 @@
-import { ArchitectureDerived, ArchitectureRepaired } from "../proto/lathe/v1/events";
+import { ArchitectureChosen, ArchitectureDerived, ArchitectureRepaired } from "../proto/lathe/v1/events";
 import { Genotype } from "../proto/lathe/v1/space";
 import type { LatheEvent, StoredEvent } from "./catalog";
 import { derivedNetwork } from "./derivedNetwork";
@@ -34,6 +34,14 @@ describe("the derived network of a history", () => {
     expect(derivedNetwork(history(...events))).toMatchObject({
       ...{ genotype: Genotype.fromPartial({ classes: 3 }), supernetMiou: 0.5, discreteMiou: 0.3, costRatio: 0.5 },
       ...{ onnx: { kind: "repaired-2.onnx" }, weights: { kind: "repaired-2.weights" } },
+    });
+    const data = ArchitectureChosen.fromPartial({
+      ...{ repair: 1, genotype: { classes: 2 }, discreteMiou: 0.2 },
+      ...{ onnx: file("repaired-1.onnx"), weights: file("repaired-1.weights") },
+    });
+    expect(derivedNetwork(history(...events, { type: "architecture.chosen", data }))).toMatchObject({
+      ...{ genotype: Genotype.fromPartial({ classes: 2 }), supernetMiou: 0.5, discreteMiou: 0.2 },
+      ...{ onnx: { kind: "repaired-1.onnx" }, weights: { kind: "repaired-1.weights" } },
     });
   });
 });

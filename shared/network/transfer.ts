@@ -3,27 +3,24 @@ import { elementCount } from "../engine/signature";
 import { at } from "../space/live";
 import type { Axis, DeclaredTensor, TensorTable } from "./declaration";
 import type { DiscreteNetwork } from "./discrete";
-import type { NetworkParameters } from "./export";
-import { initialStats, initialWeights } from "./initialise";
+import { initialWeights } from "./initialise";
 
 /**
- * The parameters of another network of the same space, made from those of a trained one. What both have is taken over: channels by their
+ * The weights of another network of the same space, made from those of a trained one. What both have is taken over: channels by their
  * number, and blocks whatever their operation, because the filters of all operations have the same shape. What is new computes nothing at
  * first: a new channel has random filters, and whatever reads it has zeros; a new block adds nothing to its input. So a wider or deeper
- * network begins with the function of the given one wherever no residual covers the new channels.
+ * network begins with the function of the given one wherever no residual covers the new channels. The statistics of the batch norms are left to
+ * the caller: those of the trained network fit none of other widths or operations.
  */
 export function transfer(
   from: DiscreteNetwork,
-  { weights, stats }: NetworkParameters,
+  weights: Float32Array,
   to: DiscreteNetwork,
   random: Random,
-): NetworkParameters {
+): Float32Array {
   const initial = initialWeights(to.weights, random);
   silence(to.weights, initial, from.weights);
-  return {
-    weights: merged(from.weights, weights, to.weights, initial),
-    stats: merged(from.stats, stats, to.stats, initialStats(to.stats)),
-  };
+  return merged(from.weights, weights, to.weights, initial);
 }
 
 const nameOf = ({ part, layer, kind }: DeclaredTensor): string => `${part} ${layer} ${kind}`;

@@ -25,7 +25,7 @@ export function workOfPhase(phase: SearchPhase): string | undefined {
 
 /** Name of the phase whose worker sends progress messages with this kind of work item as their `phase`; undefined for other kinds. */
 export function phaseOfProgress(work: string): PhaseName | undefined {
-  return (["operators", "search", "retrain"] as const).find((name) => PHASES[name].work === work);
+  return (["operators", "search", "derive", "retrain"] as const).find((name) => PHASES[name].work === work);
 }
 
 /** The training that a kind of work item carries out; undefined where it trains nothing. */

@@ -24,7 +24,7 @@ const secondsOf = ({ targetMs = 0, targetFps = 0 }: Target): number | undefined 
   return targetFps > 0 ? 1 / targetFps : undefined;
 };
 
-interface NamedTarget {
+export interface NamedTarget {
   /** As cost.targets has it: "10ms" or "30fps". */
   text: string;
   target: Target;

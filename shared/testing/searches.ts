@@ -11,8 +11,9 @@ import {
   SupernetConverged,
 } from "../proto/lathe/v1/events";
 import { DecidedBy, type ArtifactRef } from "../proto/lathe/v1/result";
-import type { SearchSpace } from "../proto/lathe/v1/space";
+import type { CostCheck, CostTable, SearchSpace } from "../proto/lathe/v1/space";
 import { SearchSpec } from "../proto/lathe/v1/spec";
+import { costOfLargest, macsTable } from "../space/cost";
 import { largestGenotype } from "../space/genotype";
 import { candidatesLeft, dimensionMetrics, initialArchitecture } from "../space/groups";
 import { log10Size } from "../space/size";
@@ -28,6 +29,18 @@ const ref = (object: string, kind: string): ArtifactRef => ({
   sha256: "00",
   mediaType: "application/octet-stream",
 });
+
+/** A cost table of measured operators in which the largest network of a space takes these seconds, and the others in proportion to their MACs. */
+export function latencyTable(space: SearchSpace, largestSeconds: number, check?: CostCheck): CostTable {
+  const macs = macsTable(space);
+  const scale = largestSeconds / costOfLargest(space, macs);
+  const candidates = macs.candidates.map((row) => ({
+    ...row,
+    inMiddle: scale * row.inMiddle,
+    middleOut: scale * row.middleOut,
+  }));
+  return { ...macs, candidates, fixed: scale * macs.fixed, device: "cpu", check };
+}
 
 /** The events of one search that workers publish, by name. The numbers are arbitrary but differ from each other. */
 export function workerEvents(space: SearchSpace, epochs = 2) {

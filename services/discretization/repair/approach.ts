@@ -35,12 +35,17 @@ export async function approach(
   space: SearchSpace,
   from: Genotype,
   aim: Aim,
+  progress: (done: number, of: number) => void = () => {},
 ): Promise<{ genotype: Genotype; evaluated: number }> {
-  const known = new Map<string, Promise<number>>();
-  const miouOf = (genotype: Genotype): Promise<number> => {
+  const known = new Map<string, number>();
+  let planned = 0;
+  const miouOf = async (genotype: Genotype): Promise<number> => {
     const key = keyOf(genotype);
-    const miou = known.get(key) ?? aim.miouOf(genotype);
+    const already = known.get(key);
+    if (already !== undefined) return already;
+    const miou = await aim.miouOf(genotype);
     known.set(key, miou);
+    progress(known.size, planned);
     return miou;
   };
   const { goal, costOf } = aim;
@@ -52,6 +57,9 @@ export async function approach(
     const nearer = steps.filter(({ cost }) => missOf(cost) < missOf(now.cost));
     const options = nearer.length > 0 ? nearest(nearer, now.cost) : pairs(space, steps, now, aim);
     if (options.length === 0) break;
+    const fresh = [now, ...options].filter((option) => !known.has(keyOf(option.genotype)));
+    planned = known.size + fresh.length;
+    progress(known.size, planned);
     const before = await miouOf(genotype);
     const judged: { option: Option; rate: number }[] = [];
     for (const option of options) {

@@ -1,67 +1,56 @@
 import { datasetOptions, openDataset, type Split } from "../../../shared/data/open";
 import type { Engine } from "../../../shared/engine/engine";
-import { createRandom } from "../../../shared/engine/random";
-import { discreteEvaluator, type Evaluation } from "../../../shared/evaluation/evaluate";
 import { decodeBundle } from "../../../shared/network/bundle";
 import { buildDiscrete } from "../../../shared/network/discrete";
 import { storeDerived, type NetworkParameters, type Store } from "../../../shared/network/export";
-import { transfer } from "../../../shared/network/transfer";
 import { LatheError } from "../../../shared/process/errors";
 import { ArchitectureRepaired } from "../../../shared/proto/lathe/v1/events";
-import type { Genotype } from "../../../shared/proto/lathe/v1/space";
 import { costOfLargest, genotypeCost } from "../../../shared/space/cost";
 import { networkCosts } from "../../../shared/space/networkCosts";
-import type { RepairJob } from "../jobs";
+import type { JobCalls, RepairJob } from "../jobs";
 import { approach } from "./approach";
 import { differencesOf } from "./changes";
+import { openTrial } from "./trial";
 
 /** Validation images by which changes are compared. */
 const MOST_IMAGES = 64;
 
 /**
  * Changes the derived network so that its predicted latency comes to the target. The prediction is the table's, times what the measured
- * network took over what the table says of it. Every network that is tried has the weights of the derived one (transfer), and is compared
- * by its mIoU on at most 64 validation images; the chosen one is evaluated on all.
+ * network took over what the table says of it. Every network that is tried has the weights of the derived one and recalibrated statistics
+ * (Trial), and is compared by its mIoU on at most 64 validation images; the chosen one is evaluated on all.
  */
 export async function repairNetwork(
   engine: Engine,
   job: RepairJob,
-  port: Store & { signal: AbortSignal },
+  port: Store & Pick<JobCalls, "progress"> & { signal: AbortSignal },
 ): Promise<ArchitectureRepaired> {
   const started = performance.now();
   const { spec, space, table, genotype, aim } = job;
   const { number, targetSeconds, predictedSeconds, measuredSeconds } = aim;
-  const given = buildDiscrete(genotype, { kind: "search" });
-  const parameters = parametersOf(job);
-  const inherited = (of: Genotype) => {
-    const network = buildDiscrete(of, { kind: "search" });
-    return { network, parameters: transfer(given, parameters, network, createRandom(spec.seed, `repair/${number}`)) };
-  };
+  const given = { network: buildDiscrete(genotype, { kind: "search" }), parameters: parametersOf(job) };
   const dataset = await openDataset(datasetOptions(spec, space));
   try {
-    const even = new Float32Array(space.classes).fill(1);
-    const evaluate = async (of: Genotype, split: Split): Promise<Evaluation> => {
-      const { network, parameters: values } = inherited(of);
-      const evaluator = await discreteEvaluator(engine, network, spec.training.batchSize);
-      try {
-        return await evaluator.evaluate({ ...values }, split, even, port.signal);
-      } finally {
-        await evaluator.release();
-      }
-    };
+    const { batchSize } = spec.training;
+    const trial = await openTrial(engine, given, dataset, { seed: spec.seed, number, batchSize }, port.signal);
     const sample = sampleOf(dataset.validation);
-    const found = await approach(space, genotype, {
-      goal: (targetSeconds * predictedSeconds) / measuredSeconds,
-      costOf: (of) => genotypeCost(of, table),
-      miouOf: async (of) => (await evaluate(of, sample)).miou,
-    });
+    const found = await approach(
+      space,
+      genotype,
+      {
+        goal: (targetSeconds * predictedSeconds) / measuredSeconds,
+        costOf: (of) => genotypeCost(of, table),
+        miouOf: async (of) => (await trial.evaluate(await trial.made(of), sample)).miou,
+      },
+      (done, of) => port.progress(done, of),
+    );
     const changes = differencesOf(genotype, found.genotype);
     const seconds = () => (performance.now() - started) / 1000;
     const { evaluated } = found;
     if (changes.length === 0) return ArchitectureRepaired.fromPartial({ number, evaluated, seconds: seconds() });
-    const before = await evaluate(genotype, dataset.validation);
-    const after = await evaluate(found.genotype, dataset.validation);
-    const changed = inherited(found.genotype);
+    const changed = await trial.made(found.genotype);
+    const before = await trial.evaluate(given, dataset.validation);
+    const after = await trial.evaluate(changed, dataset.validation);
     return {
       ...{ number, genotype: found.genotype, changes, evaluated },
       miouBefore: before.miou,

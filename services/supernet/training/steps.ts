@@ -76,16 +76,6 @@ export function weightStep(network: Trainable, weightDecay: number, lossScale = 
   };
 }
 
-/** Computes the moments of every batch norm over a batch. Output: stats [statistics]. No parameter changes. */
-export function momentsStep(network: Trainable): Step {
-  return (inputs) => {
-    const moments: Tensors = {};
-    const norm = trainingNorm((name, moment) => (moments[name] = tf.keep(moment)));
-    network.logits(unpack(named(inputs, "weights") as tf.Tensor1D, network.weights), inputs, norm);
-    return { stats: pack(moments, network.stats) };
-  };
-}
-
 export interface AlphaLoss {
   table: CostTable;
   /** Cost of the largest network, and the target as a share of it. */

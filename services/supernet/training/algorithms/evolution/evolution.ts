@@ -1,5 +1,6 @@
 import { openDataset, datasetOptions } from "../../../../../shared/data/open";
 import { createRandom } from "../../../../../shared/engine/random";
+import { recalibrationBatches, recalibrationImages } from "../../../../../shared/evaluation/recalibration";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow } from "../../../../../shared/space/sampling";
 import { searchStride } from "../../../../../shared/space/genotype";
@@ -9,7 +10,7 @@ import { batchSizes, type Candidate, type Search } from "../search";
 import { bestOf, propose } from "./aging";
 import { planBudget } from "../budget";
 import { evaluateCandidate } from "../candidates";
-import { calibrationBatches, calibrationImages, inherit } from "./inherited";
+import { inherit } from "./inherited";
 import { deriveSelected } from "../selection";
 import { trainSinglePaths } from "./singlePath";
 
@@ -31,13 +32,13 @@ export const searchByEvolution: Search = async (engine, job, port) => {
       trainExamples,
       trainings: 1,
       evaluations: sampling.evaluations,
-      imagesPerEvaluation: dataset.validation.length + calibrationImages(trainExamples, batchSize),
+      imagesPerEvaluation: dataset.validation.length + recalibrationImages(trainExamples, batchSize),
     });
     const weighting = await countedClassWeights(dataset, space.classes);
     if (!sampled?.checkpoint) await tellOfLabels(dataset, port);
     const trained = await trainSinglePaths(engine, job, dataset, { plan, weighting }, port);
     const labelStride = searchStride(space);
-    const calibration = await calibrationBatches(dataset, { seed, batchSize, labelStride });
+    const calibration = await recalibrationBatches(dataset.train, { seed, batchSize, labelStride });
     const inherited = (genotype: Genotype) => inherit(engine, trained.state, genotype, calibration, port.signal);
 
     const context = { engine, dataset, window, port, weighting, batchSize, candidates: sampling.evaluations };
