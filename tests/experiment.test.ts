@@ -108,6 +108,7 @@ describe("an experiment", () => {
       "measurements",
       "derived.onnx",
       "network.onnx",
+      "deploy.onnx",
     ];
     const lines = good.stdout.trim().split("\n");
     expect(lines.slice(0, -1).map((line) => line.split(/ {2,}/).slice(0, 2))).toEqual(
