@@ -1,8 +1,24 @@
-import { processClock, throttledMs, waitsOf } from "./clock";
+import { processClock, throttledMs, waitsBetween } from "./clock";
 
-test("waits of threads add up, from nanoseconds", () => {
-  expect(waitsOf(["6842894672 264438570 1027\n", "12 1500000 3\n"])).toBeCloseTo(265.93857, 6);
-  expect(waitsOf(["", "garbage"])).toBe(0);
+describe("the waits of threads", () => {
+  const of = (...schedstats: string[]) => new Map(schedstats.map((schedstat, id) => [`${id}`, schedstat]));
+
+  it("add up from nanoseconds, since the beginning", () => {
+    const before = of("1000000000 200000000 7\n", "2000000000 5000000 3\n");
+    const after = of("2000000000 264000000 1027\n", "2900000000 6500000 9\n");
+    expect(waitsBetween(before, after)).toBeCloseTo(64 + 1.5, 9);
+  });
+
+  it("count a thread that began meanwhile, and none that hardly ran", () => {
+    const before = of("1000000000 0 1\n");
+    const after = of("2000000000 1000000 2\n", "500000000 2000000 2\n", "99000000 700000000 900\n");
+    expect(waitsBetween(before, after)).toBeCloseTo(1 + 2, 9);
+  });
+
+  it("are 0 where the system does not count them", () => {
+    expect(waitsBetween(of("", "garbage"), of("", "garbage"))).toBe(0);
+    expect(waitsBetween(of(), of())).toBe(0);
+  });
 });
 
 test("throttling is read from the control group's cpu.stat, from microseconds", () => {
@@ -11,7 +27,8 @@ test("throttling is read from the control group's cpu.stat, from microseconds", 
 });
 
 test("the waits of this process do not shrink", () => {
-  const before = processClock.waitedMs();
-  expect(before).toBeGreaterThanOrEqual(0);
-  expect(processClock.waitedMs()).toBeGreaterThanOrEqual(before);
+  const waited = processClock.waiting();
+  const first = waited();
+  expect(first).toBeGreaterThanOrEqual(0);
+  expect(waited()).toBeGreaterThanOrEqual(0);
 });

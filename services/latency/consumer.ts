@@ -12,7 +12,6 @@ import { genotypeViolations } from "../../shared/space/genotype";
 import { refuse, spaceViolations } from "../../shared/space/validate";
 import type { ObservedProfiler, ProfileKind } from "./metrics";
 import type { Subject } from "./network";
-import { stableMeasurement } from "./repetition";
 import { completeSettings, profilingViolations, type ProfilingSettings } from "./settings";
 
 interface LatencyConsumer {
@@ -67,15 +66,11 @@ async function measure(
   const inProfiling = profilingViolations(profiling, { deviceClass: defaults.deviceClass, cores }, "profiling.");
   refuse("WORK_INVALID", "profiling work", [...subject, ...inSpace, ...inGenotype, ...inProfiling]);
   const settings = completeSettings(profiling, defaults);
-  const network = (model: Subject["model"]) =>
-    stableMeasurement(
-      async () => {
-        const [latency] = await profiler.network({ model, size: undefined, batchSizes: [1] }, settings, signal);
-        if (!latency) throw new LatheError("INTERNAL", "a network was not measured");
-        return latency;
-      },
-      (latency) => latency,
-    );
+  const network = async (model: Subject["model"]) => {
+    const subject = { model, size: undefined, batchSizes: [1], untilStable: true };
+    const [latency] = await profiler.network(subject, settings, signal);
+    return latency;
+  };
   if (onnx) return { type: "network.profiled", data: { latency: await network(await artifacts.get(onnx, signal)) } };
   if (space) {
     return {

@@ -4,8 +4,9 @@ import { networkOnnxOf } from "./blocks";
 import { calibrationOnnx } from "./calibration";
 import { processClock } from "./clock";
 import { conditionsOf } from "./conditions";
-import type { Conditions } from "./figures";
+import { summarise, type Conditions } from "./figures";
 import { imageOf, type ImageSize } from "./image";
+import { stableMeasurement } from "./repetition";
 import { sampleRuns, type Clock, type Samples, type Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 
@@ -17,6 +18,8 @@ export interface Subject {
   size: ImageSize | undefined;
   /** Images per run, each measured on its own. A model of a fixed batch is measured at that batch only. */
   batchSizes: readonly number[];
+  /** Whether an unstable measurement is repeated (stableMeasurement): for searches, which decide by it. */
+  untilStable?: boolean;
 }
 
 export interface Measured {
@@ -40,7 +43,7 @@ const networkSampling = ({ warmupRuns, timedRuns }: ProfilingSettings): Sampling
  * GPU too; they are allocated before the first timed run. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
  */
 export async function measureNetwork(
-  { model: subject, size, batchSizes }: Subject,
+  { model: subject, size, batchSizes, untilStable = false }: Subject,
   settings: ProfilingSettings,
   signal: AbortSignal,
   clock: Clock = processClock,
@@ -54,11 +57,12 @@ export async function measureNetwork(
       const measured: Measured[] = [];
       for (const { input, tensor, height, width } of images) {
         const run = await model.prepare(input, tensor);
-        const samples = await sampleRuns(run, networkSampling(settings), signal, clock, calibrate);
-        measured.push({
-          samples,
+        const measure = async (): Promise<Measured> => ({
+          samples: await sampleRuns(run, networkSampling(settings), signal, clock, calibrate),
           conditions: conditionsOf(settings, { batchSize: tensor.dims[0] ?? 1, height, width }),
         });
+        const figures = ({ samples, conditions }: Measured) => summarise(samples, conditions);
+        measured.push(await (untilStable ? stableMeasurement(measure, figures) : measure()));
       }
       return measured;
     }),

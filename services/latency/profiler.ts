@@ -44,10 +44,12 @@ export interface Profiler {
 
 /** A run cannot be interrupted and may be long, so an aborted process is killed after this time. */
 const GRACE_MS = 2000;
+/** Threads of the garbage collection would take cores from the runs: every run has outputs that are collected. */
+const FLAGS = ["--single-threaded-gc"];
 
 /** A profiler whose measurements run within `alone`; for a process beside which no service computes, they just run. */
 export function startProfiler(alone: Alone = (measure) => measure()): Profiler {
-  const entry = { dir: __dirname, name: "worker", graceMs: GRACE_MS, env: computingEnvironment() };
+  const entry = { dir: __dirname, name: "worker", graceMs: GRACE_MS, env: computingEnvironment(), flags: FLAGS };
   const worker = startWorker<Job, Call<FragmentCalls>, Outcomes[keyof Outcomes], Reply<FragmentCalls>>(entry);
   const turns = new Turns();
   const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal, calls?: FragmentCalls) =>

@@ -52,15 +52,16 @@ export async function ratiosOf(
   const fragments = new Map(distinct.map(([key], i) => [key, known[i]]));
   const done = () => keys.reduce((sum, key) => sum + Math.min(ROUNDS, fragments.get(key)?.rounds ?? 0), 0);
   progress(done());
-  const isDue = (key: string, round: number): boolean => {
+  const isDue = ([key]: readonly [string, ...unknown[]]): boolean => {
     const { rounds = 0, calibration = Infinity } = fragments.get(key) ?? {};
     const fastest = Math.min(...[...fragments.values()].map((each) => each?.calibration ?? Infinity));
-    return rounds <= round && (round < ROUNDS || calibration > SLOWED * fastest);
+    return rounds < ROUNDS || (rounds < MOST_ROUNDS && calibration > SLOWED * fastest);
   };
-  for (let round = 0; round < MOST_ROUNDS; round++)
+  // Until none is due: the same measurement later finds nothing to do.
+  for (let due = distinct; due.length > 0; due = distinct.filter(isDue))
     // Models are built one by one: all at once would not fit into memory.
-    for (const [key, model] of distinct) {
-      if (!isDue(key, round)) continue;
+    for (const [key, model] of due) {
+      if (!isDue([key])) continue;
       signal.throwIfAborted();
       fragments.set(key, await calls.keep(key, await timer.time(model(), signal)));
       progress(done());

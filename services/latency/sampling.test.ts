@@ -18,7 +18,10 @@ function scripted(durations: readonly number[] | ((n: number) => number)) {
       counts.breaths++;
       return Promise.resolve();
     },
-    waitedMs: () => waited,
+    waiting: () => {
+      const before = waited;
+      return () => waited - before;
+    },
   };
   const run = () => {
     const n = counts.runs++;

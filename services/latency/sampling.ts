@@ -19,8 +19,8 @@ export interface Clock {
   now(): number;
   /** Lets the event loop run between two timed runs, so that an abort can arrive. */
   breathe(): Promise<void>;
-  /** Milliseconds that threads of this process have waited for a core or were throttled, since the process began. */
-  waitedMs(): number;
+  /** Begins to count. The returned function gives the milliseconds that computing threads of this process have waited for a core since, or were throttled. */
+  waiting(): () => number;
 }
 
 export interface Samples {
@@ -31,7 +31,7 @@ export interface Samples {
   isWarm: boolean;
   /** Seconds of a run of the calibration network between the timed runs, in order: means over groups about as long as a timed run. */
   calibration: Float64Array;
-  /** Milliseconds of the timed runs and their calibration, and of the threads' waits meanwhile (Clock.waitedMs). */
+  /** Milliseconds of the timed runs and their calibration, and of the threads' waits meanwhile (Clock.waiting). */
   elapsedMs: number;
   waitedMs: number;
 }
@@ -74,7 +74,7 @@ export async function sampleRuns(
 
   const ms: number[] = [];
   const calibration: number[] = [];
-  const [start, waitedBefore] = [clock.now(), clock.waitedMs()];
+  const [start, waited] = [clock.now(), clock.waiting()];
   let spent = 0;
   let look = WARM_WINDOW;
   while (ms.length < timedRuns) {
@@ -99,7 +99,7 @@ export async function sampleRuns(
     isWarm: warm.isWarm,
     calibration: Float64Array.from(calibration),
     elapsedMs: clock.now() - start,
-    waitedMs: clock.waitedMs() - waitedBefore,
+    waitedMs: waited(),
   };
 }
 

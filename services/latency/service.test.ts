@@ -130,9 +130,9 @@ describe("the profile queue", () => {
       ),
     );
     expect(await names(id)).toEqual(["search.created", "network.profiled"]);
-    // An unstable measurement is repeated, twice at most.
-    const counts = (await counted("nas_profiler_latency_seconds")).join("\n");
-    expect(counts).toMatch(/^nas_profiler_latency_seconds_count\{device="cpu",precision="fp32"\} (6|12|18)$/m);
+    expect(await counted("nas_profiler_latency_seconds")).toContain(
+      'nas_profiler_latency_seconds_count{device="cpu",precision="fp32"} 6',
+    );
   });
 
   it("measures the operators of a space and publishes the table", async () => {

@@ -3,10 +3,9 @@ import { tileSize } from "../../shared/engine/nchwc/tileSize";
 import { openModel } from "../../shared/engine/model";
 import { LatheError } from "../../shared/process/errors";
 import { calibrationOnnx } from "./calibration";
-import { sparedRatio, summarise } from "./figures";
+import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, prepared, sampleModel, type Measured } from "./network";
-import { stableMeasurement } from "./repetition";
 import type { Sampling } from "./sampling";
 import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
@@ -60,16 +59,12 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
         const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrate);
         return { ratio: sparedRatio(seconds, calibration), calibration: percentile(ascending(calibration), 10) };
       },
-      network: (bytes, signal) =>
-        stableMeasurement(
-          async () => {
-            const subject = { model: bytes, size: undefined, batchSizes: [1] };
-            const [measured] = await measureNetwork(subject, settings, signal);
-            if (!measured) throw new LatheError("INTERNAL", "a network was not measured");
-            return measured;
-          },
-          ({ samples, conditions }) => summarise(samples, conditions),
-        ),
+      network: async (bytes, signal) => {
+        const subject = { model: bytes, size: undefined, batchSizes: [1], untilStable: true };
+        const [measured] = await measureNetwork(subject, settings, signal);
+        if (!measured) throw new LatheError("INTERNAL", "a network was not measured");
+        return measured;
+      },
     });
   } finally {
     await model.release();

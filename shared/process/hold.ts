@@ -52,9 +52,13 @@ class Hold {
     }
   }
 
-  /** Notes a child that has started. */
-  started(child: Holdable): void {
+  /** Notes a child that is being started: it computes from now on. */
+  forked(child: Holdable): void {
     this.running.add(child);
+  }
+
+  /** Notes that a child can be told to stand still. */
+  ready(child: Holdable): void {
     if (this.held) child.hold();
   }
 

@@ -11,6 +11,8 @@ interface ChildOptions {
   /** Module of the child, as `entry` takes it; it must call `serveWorker`. */
   dir: string;
   name: string;
+  /** Flags of Node for the child. */
+  flags?: readonly string[];
   /** Added to this process's environment, e.g. GLIBC_TUNABLES. */
   env?: Readonly<Record<string, string>>;
   /** Time that an aborted child has to stop between steps before it is killed. */
@@ -84,7 +86,7 @@ export function startWorker<Job, Message = never, Result = void, Reply = void>(
       });
       const { path, execArgv } = entry(options.dir, options.name);
       const child = fork(path, [], {
-        execArgv,
+        execArgv: [...execArgv, ...(options.flags ?? [])],
         serialization: "advanced",
         env: { ...process.env, ...options.env },
         stdio: ["ignore", "pipe", "pipe", "ipc"],
@@ -126,7 +128,11 @@ function supervise(
 
     // A failed send means that the child is ending; its exit code says why.
     const send = (message: ToChild) => child.connected && child.send(message, () => {});
-    const holdable = { hold: () => send({ kind: "hold" }), release: () => send({ kind: "release" }) };
+    const holdable = {
+      hold: () => started && send({ kind: "hold" }),
+      release: () => started && send({ kind: "release" }),
+    };
+    children.forked(holdable);
     const kill = () => {
       child.kill("SIGKILL");
       // A process that hangs in a call of the system ends when that does.
@@ -179,7 +185,7 @@ function supervise(
         case "ready":
           started = true;
           send({ kind: "job", job, beatMs });
-          return children.started(holdable);
+          return children.ready(holdable);
         case "standing":
           return children.stands(holdable);
         case "message":
