@@ -33,7 +33,7 @@ module.exports = {
     only("generated-is-a-leaf", "^shared/proto/", "^shared/proto/"),
     only("errors-are-a-leaf", "^shared/process/errors\\.ts$", "^$"),
     only("space-is-arithmetic", "^shared/space/", `^shared/space/|${leaf}`, "No tfjs, no I/O."),
-    only("engine-knows-no-network", "^shared/engine/", `^shared/engine/|^shared/process/memory\\.ts$|${leaf}`),
+    only("engine-knows-no-network", "^shared/engine/", `^shared/engine/|^shared/process/(memory|gate)\\.ts$|${leaf}`),
     only("network-on-engine-and-space", "^shared/network/", `^shared/(network|engine|space)/|${leaf}`),
     only("data-is-a-layer", "^shared/data/", `^shared/data/|^shared/engine/random\\.ts$|${leaf}`),
     only(

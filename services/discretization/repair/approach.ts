@@ -14,7 +14,7 @@ interface Aim {
 const NEAR = 0.02;
 const MOST_ROUNDS = 12;
 /** Networks that a round evaluates. */
-const MOST_OPTIONS = 40;
+const MOST_OPTIONS = 24;
 /** Pairs of changes that are evaluated where no single one helps. */
 const MOST_PAIRS = 12;
 /** Smallest change of cost that counts, as a share of the goal: widths of one tile cost the same. */

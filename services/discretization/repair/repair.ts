@@ -13,12 +13,12 @@ import { differencesOf } from "./changes";
 import { openTrial } from "./trial";
 
 /** Validation images by which changes are compared. */
-const MOST_IMAGES = 64;
+const MOST_IMAGES = 32;
 
 /**
  * Changes the derived network so that its predicted latency comes to the target. The prediction is the table's, times what the measured
  * network took over what the table says of it. Every network that is tried has the weights of the derived one and recalibrated statistics
- * (Trial), and is compared by its mIoU on at most 64 validation images; the chosen one is evaluated on all.
+ * (Trial), and is compared by its mIoU on at most 32 validation images; the chosen one is evaluated on all.
  */
 export async function repairNetwork(
   engine: Engine,
