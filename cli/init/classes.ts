@@ -12,6 +12,9 @@ export interface Proposal {
   readonly assumed: readonly string[];
 }
 
+/** Where nothing has to be proposed. */
+export const NOTHING: Proposal = { fields: {}, shares: [], assumed: [] };
+
 const BLACK = 0;
 
 /** Proposes classes for what labels store. DATASET_INVALID says why values or colours cannot be classes. */
@@ -28,11 +31,9 @@ export function proposed(stored: Stored): Proposal {
  * the classes in their order. Masks of 0 and 255 are two classes.
  */
 export function ofListed(names: readonly string[], { values, colored }: Stored): Proposal {
-  const present = values.flatMap((count, value) => (count > 0 ? [value] : []));
-  const isBinary = names.length === 2 && present.length === 2 && present[0] === 0 && present[1] === IGNORE;
-  const classes = isBinary ? present : present.filter((value) => value !== IGNORE);
+  const { classes } = classValues(values);
   const areIndices = classes.every((value) => value < names.length);
-  if (colored > 0 || areIndices || classes.length !== names.length) return { fields: {}, shares: [], assumed: [] };
+  if (colored > 0 || areIndices || classes.length !== names.length) return NOTHING;
   return {
     fields: { labelValues: Object.fromEntries(classes.map((value, at) => [value, names[at]!])) },
     shares: [],
@@ -65,12 +66,17 @@ function ofColors({ colors }: Stored): Proposal {
   };
 }
 
-function ofValues({ values, palette }: Stored): Proposal {
+/** The values that labels store, and those of them that can be classes. */
+function classValues(values: Stored["values"]): { present: number[]; classes: number[]; isBinary: boolean } {
   const present = values.flatMap((count, value) => (count > 0 ? [value] : []));
-  requireUnsmoothed(values, present);
   // Masks of 0 and 255 have no other foreground; beside others, 255 is the border or nothing.
   const isBinary = present.length === 2 && present[0] === 0 && present[1] === IGNORE;
-  const classes = isBinary ? present : present.filter((value) => value !== IGNORE);
+  return { present, isBinary, classes: isBinary ? present : present.filter((value) => value !== IGNORE) };
+}
+
+function ofValues({ values, palette }: Stored): Proposal {
+  const { present, classes, isBinary } = classValues(values);
+  requireUnsmoothed(values, present);
   requireTwo(classes.length, "value", present.includes(IGNORE) ? " beside 255, which is ignored" : "");
   const assumed: string[] = [];
   if (isBinary) assumed.push("0 is the background and 255 the foreground");

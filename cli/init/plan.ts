@@ -5,7 +5,7 @@ import { LatheError } from "../../shared/process/errors";
 import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
 import { folderClasses } from "../spec/dataFolder";
 import { readText } from "../spec/specFlags";
-import { ofListed, proposed, type Proposal } from "./classes";
+import { NOTHING, ofListed, proposed, type Proposal } from "./classes";
 import { found } from "./found";
 import { divide, type Divided } from "./split";
 import { storedIn, type Stored } from "./values";
@@ -53,6 +53,7 @@ export async function planned(
   const stored = await storedIn([...divided.train, ...divided.validation], progress);
   requireNone(stored.faults);
   const kind = kindOf(seen, stored);
+  // Other kinds have classes of their own.
   const proposal = kind === DatasetKind.DATASET_KIND_FOLDER ? ofFolder(path, stored) : NOTHING;
   const dataset = DatasetSpec.fromPartial({
     kind,
@@ -72,9 +73,6 @@ function kindOf(seen: DatasetKind, { values, colored }: Stored): DatasetKind {
 }
 
 const CAMVID_VALUES = 12;
-
-/** Where the kind of the data set has classes of its own. */
-const NOTHING: Proposal = { fields: {}, shares: [], assumed: [] };
 
 function ofFolder(path: string, stored: Stored): Proposal {
   const names = folderClasses(DatasetSpec.fromPartial({ path }), (list) => readText(list, "list"));

@@ -44,7 +44,7 @@ function compared(
     metadata: Readonly<Record<string, string | undefined>>,
   ) => Uint8Array,
 ): Comparison[] {
-  const [weightsFile, onnxFile] = [join(folder, `${name}.weights`), join(folder, basename(file))];
+  const [weightsFile, onnxFile] = [join(folder, `${name}.weights`), join(folder, file)];
   if (!existsSync(weightsFile) || !existsSync(onnxFile)) return [];
   const { header, arrays } = decodeBundle<object | { head: Head }>(readFileSync(weightsFile), `${name}.weights`);
   const { weights = new Float32Array(), stats = new Float32Array() } = arrays;
@@ -58,7 +58,7 @@ function compared(
   const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
   return [
     {
-      ...{ name: basename(file), from: `genotype and ${name}.weights, exported again: each byte` },
+      ...{ name: file, from: `genotype and ${name}.weights, exported again: each byte` },
       differences:
         Buffer.compare(again, stored) === 0 ? [] : [`SHA-256 is ${digest(stored)}, derived ${digest(again)}`],
     },

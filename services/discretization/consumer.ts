@@ -52,7 +52,7 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   const run = (searchId: string, job: Job, signal: AbortSignal) => {
     const onMessage = answerBy<JobCalls>({
-      // Of these jobs, only a repair compares anything one by one.
+      // Only a repair compares anything one by one.
       progress: (step, steps) =>
         publishProgress(bus, searchId, TrainingProgressed.fromPartial({ phase: "derive", step, steps })),
       store: (kind, bytes, mediaType) => artifacts.put(`${searchId}/${kind}`, bytes, { kind, mediaType, signal }),

@@ -7,8 +7,9 @@ import { derivationMetrics } from "./metrics";
 import { discretizationService } from "./rpc";
 
 void serve("discretization", schema, async ({ bus, config, metrics, facts, shutdown }) => {
-  standStillForMeasurements({ bus, metrics, shutdown });
   const engine = await startEngine(config, facts);
+  // After the engine, whose probe would wait for a measurement.
+  standStillForMeasurements({ bus, metrics, shutdown });
   const { LATHE_DATA_FOLDER: dataFolders, LATHE_LEASE: leaseMs } = config;
   return {
     services: [discretizationService({ bus, engine, dataFolders })],

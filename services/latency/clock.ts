@@ -38,7 +38,7 @@ export function waitsBetween(before: ThreadTimes, after: ThreadTimes): number {
 /** Milliseconds that the control group was stopped because it had used up its share, by its cpu.stat. */
 export const throttledMs = (stat: string): number => Number(/^throttled_usec (\d+)$/m.exec(stat)?.[1] ?? 0) / 1000;
 
-/** Of this process's threads. One may end before its file is read. */
+/** Reads the times of this process's threads. One may end before its file is read. */
 function threadTimes(): ThreadTimes {
   try {
     return new Map(readdirSync(THREADS).map((id) => [id, readText(`${THREADS}/${id}/schedstat`)]));

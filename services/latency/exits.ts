@@ -1,6 +1,6 @@
 import type { CandidateCost, ExitCosts, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { candidateId, outputCost } from "../../shared/space/cost";
-import { largestGenotype } from "../../shared/space/genotype";
+import { withoutBlocks } from "../../shared/space/genotype";
 import { operations } from "../../shared/space/groups";
 import { stageBounds } from "./bounds";
 
@@ -50,10 +50,4 @@ export function exitCosts(
     const behind = ({ time, middle, width }: (typeof own)[number]) => time - outputCost(row, middle, width);
     return { widths: own.map(({ width }) => width), costs: own.map((point) => behind(point) - behind(full)) };
   });
-}
-
-/** The network of stem, reductions and head at full width, without blocks. */
-export function withoutBlocks(space: SearchSpace): Genotype {
-  const largest = largestGenotype(space);
-  return { ...largest, stages: largest.stages.map((stage) => ({ ...stage, blocks: [] })) };
 }

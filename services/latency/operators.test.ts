@@ -113,7 +113,7 @@ const unscaled: CostTable = {
     };
   }),
 };
-/** What a narrower exit of a stage saves behind it. */
+/** A narrower exit of a stage saves this time behind it. */
 const saved = (stage: number, width: number) => 1e-3 * (stage === 0 ? 32 - width : 2 * (48 - width));
 const timeOf = (genotype: Genotype) => {
   const inputs = blockInputs(genotype);

@@ -7,13 +7,13 @@ import {
   type SearchSpace,
 } from "../../shared/proto/lathe/v1/space";
 import { candidateId, genotypeCost, smallestGenotype } from "../../shared/space/cost";
-import { largestGenotype } from "../../shared/space/genotype";
+import { largestGenotype, withoutBlocks } from "../../shared/space/genotype";
 import { operations } from "../../shared/space/groups";
 import { strideOf } from "../../shared/space/networkCosts";
 import { chainOnnx, emptyOnnx, networkOnnxOf, type BlockChain } from "./blocks";
 import { stageBounds } from "./bounds";
 import { blocksScale, checkOf, SAMPLED, sampledNetworks } from "./check";
-import { exitCosts, exitPoints, withoutBlocks } from "./exits";
+import { exitCosts, exitPoints } from "./exits";
 import type { Measured } from "./network";
 import { ratiosOf, ROUNDS, type FragmentCalls } from "./ratios";
 import type { ProfilingSettings } from "./settings";

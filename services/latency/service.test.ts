@@ -246,7 +246,7 @@ describe("LatencyService", () => {
     expect(conditions).toMatchObject({ deviceClass: "cpu", threads: 1 });
     expect(smallest).toMatchObject({ deviceClass: "cpu", threads: 1 });
     expect(smallest?.calibratedP50Seconds).toBeGreaterThan(0);
-    // What the first table has measured is known: chains, and networks as far as they are the same.
+    // The second table knows the models that the first has measured: chains, and networks as far as they are the same.
     const kept = (await keys()).length;
     expect(kept).toBeGreaterThan(4);
     const again = await client().profileOperators(request, { deadlineMs: PATIENCE_MS });

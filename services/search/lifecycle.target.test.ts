@@ -113,7 +113,7 @@ describe("a search for a latency", () => {
   it("measures the derived network with the head of its result before it is trained", () => {
     const { phase, result, next } = after(c.toDerived);
     expect(phase).toBe(SEARCH_PHASE_DERIVING);
-    // Of the largest network's 20 ms the derived one has 0.6.
+    // The derived network takes 0.6 of the largest network's 20 ms.
     expect(result?.target?.predictedSeconds).toBeCloseTo(0.012, 9);
     expect(result?.costTarget).toBeCloseTo(0.5, 9);
     expect(next).toMatchObject({ id: "profile:architecture1", work: { kind: "profile", deviceClass: "cpu" } });

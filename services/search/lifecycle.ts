@@ -5,7 +5,8 @@ import {
   type LatheEvent,
   type StoredEvent,
 } from "../../shared/events/catalog";
-import { DecidedBy, Provenance, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import type { ArchitectureChosen, ArchitectureRepaired } from "../../shared/proto/lathe/v1/events";
+import { DecidedBy, Provenance, type LatencyFigures, type SearchResult } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
@@ -251,28 +252,19 @@ const RULES: { [N in EventName]: Rule<N> } = {
       const ordinals = { ...record.ordinals, "architecture.repaired": data.number };
       return { search: earlierNetwork({ ...record, ordinals }) ? {} : settled(search) };
     }
-    const { genotype, figures, costRatio, onnx, weights, discreteMiou, miouClasses: discreteMiouClasses } = data;
     return {
       search: {
-        ...result(
-          { ...search, ...withRepair(record, data) },
-          { ...{ genotype, figures, costRatio, discreteMiou, discreteMiouClasses } },
-        ),
-        ...artifacts(search, onnx, weights),
+        ...result({ ...search, ...withRepair(record, data) }, networkFigures(data)),
+        ...artifacts(search, data.onnx, data.weights),
       },
-      rest: { derivedOnnx: onnx, derivedWeights: weights, ...(!trains(search) && { networkOnnx: onnx }) },
+      rest: networkFiles(search, data),
     };
   },
   "architecture.chosen": ({ search }, data, time) => {
-    const { genotype, figures, costRatio, onnx, weights, discreteMiou, miouClasses: discreteMiouClasses } = data;
     const judged = withChoice(search, data, time);
     return {
-      search: {
-        ...settled(search),
-        ...judged,
-        ...result({ ...search, ...judged }, { ...{ genotype, figures, costRatio, discreteMiou, discreteMiouClasses } }),
-      },
-      rest: { derivedOnnx: onnx, derivedWeights: weights, ...(!trains(search) && { networkOnnx: onnx }) },
+      search: { ...settled(search), ...judged, ...result({ ...search, ...judged }, networkFigures(data)) },
+      rest: networkFiles(search, data),
     };
   },
   "retraining.epoch.completed": ({ search }, { epoch, dataset }) => ({
@@ -305,6 +297,26 @@ const RULES: { [N in EventName]: Rule<N> } = {
 };
 
 const trains = ({ spec }: Search): boolean => (spec?.retraining?.epochs ?? 0) > 0;
+
+type Changed = ArchitectureRepaired | ArchitectureChosen;
+
+/** The figures of the network that takes the place of the derived one. */
+const networkFigures = ({
+  genotype,
+  figures,
+  costRatio,
+  discreteMiou,
+  miouClasses,
+}: Changed): Partial<SearchResult> => ({
+  ...{ genotype, figures, costRatio, discreteMiou },
+  discreteMiouClasses: miouClasses,
+});
+
+/** Its files. */
+const networkFiles = (search: Search, { onnx, weights }: Changed): Partial<SearchRecord> => ({
+  ...{ derivedOnnx: onnx, derivedWeights: weights },
+  ...(!trains(search) && { networkOnnx: onnx }),
+});
 
 /** The phase of a search whose network is no longer changed. */
 function settled(search: Search): Pick<Search, "phase"> {

@@ -21,7 +21,7 @@ export interface SearchRecord {
   /** The discrete network with inherited weights. */
   derivedOnnx: ArtifactRef | undefined;
   derivedWeights: ArtifactRef | undefined;
-  /** Of the networks that are measured before training, the nearest to the target so far; undefined before the first measurement. */
+  /** The network that is nearest to the target so far, among those measured before training; undefined before the first measurement. */
   nearest: ArchitectureChosen | undefined;
   /** The network that is profiled at the end. */
   networkOnnx: ArtifactRef | undefined;

@@ -1,13 +1,14 @@
-/**
- * Steps of this process pass it. While the parent holds this process (hold.ts), each step waits here before it begins, so that a measurement
- * on the machine is not disturbed.
- */
-class Gate {
+/** Holds up whoever passes it while it is closed. */
+export class Gate {
   private closed: { opened: Promise<void>; open: () => void } | undefined;
   private standing: () => void = () => {};
 
-  /** Steps wait from now on. Calls `standing` whenever one does. */
-  close(standing: () => void): void {
+  get isClosed(): boolean {
+    return this.closed !== undefined;
+  }
+
+  /** Calls `standing` whenever somebody waits from now on. */
+  close(standing: () => void = () => {}): void {
     this.standing = standing;
     if (this.closed) return;
     let open: () => void = () => {};
@@ -29,4 +30,8 @@ class Gate {
   }
 }
 
+/**
+ * Steps of this process pass it. While the parent holds this process (hold.ts), each step waits here before it begins, so that a measurement
+ * on the machine is not disturbed.
+ */
 export const gate = new Gate();

@@ -1,3 +1,6 @@
+import { Gate } from "./gate";
+import { unlessAborted } from "./turns";
+
 /** A child process that can be held between two steps. */
 interface Holdable {
   hold(): void;
@@ -8,11 +11,12 @@ interface Holdable {
 class Hold {
   private readonly running = new Set<Holdable>();
   private readonly still = new Set<Holdable>();
-  private held: { released: Promise<void>; release: () => void } | undefined;
+  /** Closed while the children are held. */
+  private readonly gate = new Gate();
   private onChange: () => void = () => {};
 
   get isHeld(): boolean {
-    return this.held !== undefined;
+    return this.gate.isClosed;
   }
 
   /** Children that compute. */
@@ -23,33 +27,23 @@ class Hold {
   /** Holds the children. Calls `onChange` whenever one comes to a standstill or ends. */
   hold(onChange: () => void): void {
     this.onChange = onChange;
-    if (this.held) return;
-    let release: () => void = () => {};
-    const released = new Promise<void>((resolve) => (release = resolve));
-    this.held = { released, release };
+    if (this.isHeld) return;
+    this.gate.close();
     for (const child of this.running) child.hold();
   }
 
   release(): void {
-    if (!this.held) return;
-    this.held.release();
-    this.held = undefined;
+    if (!this.isHeld) return;
+    this.gate.open();
     this.onChange = () => {};
     this.still.clear();
     for (const child of this.running) child.release();
   }
 
   /** Waits while the children are held. Rejects with the signal's reason if it aborts. */
-  async released(signal: AbortSignal | undefined): Promise<void> {
-    while (this.held) {
-      const { released } = this.held;
-      let onAbort = () => {};
-      const aborted = new Promise<never>((_resolve, reject) => {
-        onAbort = () => reject(signal?.reason as Error);
-        signal?.addEventListener("abort", onAbort, { once: true });
-      });
-      await Promise.race([released, aborted]).finally(() => signal?.removeEventListener("abort", onAbort));
-    }
+  released(signal: AbortSignal | undefined): Promise<void> {
+    const passed = this.gate.pass();
+    return signal ? unlessAborted(passed, signal) : passed;
   }
 
   /** Notes a child that is being started: it computes from now on. */
@@ -59,12 +53,12 @@ class Hold {
 
   /** Notes that a child can be told to stand still. */
   ready(child: Holdable): void {
-    if (this.held) child.hold();
+    if (this.isHeld) child.hold();
   }
 
   /** Notes that a child waits before its next step. */
   stands(child: Holdable): void {
-    if (!this.held) return;
+    if (!this.isHeld) return;
     this.still.add(child);
     this.onChange();
   }

@@ -53,7 +53,8 @@ export function admit(pending: number, limit: number, jobs: string, reason: stri
   throw new LatheError("RESOURCE_EXHAUSTED", message, { reason, retryAfterMs: RETRY_AFTER_MS });
 }
 
-async function unlessAborted(turn: Promise<unknown>, signal: AbortSignal): Promise<void> {
+/** Waits for a turn. Rejects with the signal's reason if it aborts before. */
+export async function unlessAborted(turn: Promise<unknown>, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   let onAbort = () => {};
   const aborted = new Promise<never>((_resolve, reject) => {

@@ -11,7 +11,7 @@ import {
   type WidthCosts,
 } from "../proto/lathe/v1/space";
 import { networkCosts, strideOf } from "./networkCosts";
-import { blockInputs, largestGenotype, sizes } from "./genotype";
+import { blockInputs, sizes, withoutBlocks } from "./genotype";
 import { operations, probabilities, stageOf } from "./groups";
 import { liveStages } from "./live";
 import { operationName, stageName } from "./parts";
@@ -35,10 +35,7 @@ export function macsTable(space: SearchSpace): CostTable {
       return { id, inMiddle: perPair, middleOut: perPair, fixed: 0, byInput: undefined, byOutput: undefined };
     }),
   );
-  const largest = largestGenotype(space);
-  // Without blocks, the output of a stage is that of its reduction, which has the stage's full width.
-  const stages = largest.stages.map(({ channels }) => ({ channels, blocks: [] }));
-  const { macs: fixed } = networkCosts({ ...largest, stages }, { kind: "search" });
+  const { macs: fixed } = networkCosts(withoutBlocks(space), { kind: "search" });
   return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "", check: undefined, exits: [] };
 }
 
@@ -57,7 +54,7 @@ export const outputCost = ({ middleOut, byOutput }: CandidateCost, middle: numbe
 export function exitCost(exits: ExitCosts | undefined, width: number | undefined): number {
   if (!exits || width === undefined) return 0;
   const { widths, costs } = exits;
-  const cost = costs[widths.findIndex((bound) => bound >= width)];
+  const cost = costs[boundOf(widths, width)];
   if (cost !== undefined) return cost;
   throw new LatheError(
     "INVALID_ARGUMENT",
@@ -65,9 +62,12 @@ export function exitCost(exits: ExitCosts | undefined, width: number | undefined
   );
 }
 
+/** Index of the smallest bound that is not below a width; -1 where there is none. */
+const boundOf = (bounds: readonly number[], width: number): number => bounds.findIndex((bound) => bound >= width);
+
 /** The cost at the smallest bounds that are not below the two widths. INVALID_ARGUMENT for a width above all bounds. */
 function widthCost({ rows, columns, costs }: WidthCosts, row: number, column: number): number {
-  const [r, c] = [rows.findIndex((bound) => bound >= row), columns.findIndex((bound) => bound >= column)];
+  const [r, c] = [boundOf(rows, row), boundOf(columns, column)];
   const cost = r < 0 || c < 0 ? undefined : costs[r * columns.length + c];
   if (cost !== undefined) return cost;
   const most = `${rows.at(-1) ?? 0} and ${columns.at(-1) ?? 0}`;

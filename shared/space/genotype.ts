@@ -55,6 +55,11 @@ export function largestGenotype(space: SearchSpace): Genotype {
   };
 }
 
+/** The network of stem, reductions and head without blocks: the output of a stage is that of its reduction, which has the stage's full width. */
+export function withoutBlocks(space: SearchSpace): Genotype {
+  return { ...sizes(space), stages: space.stages.map(({ channels }) => ({ channels, blocks: [] })) };
+}
+
 /** Input channels of each part of a discrete network. */
 interface InputChannels {
   stem: ReductionChannels;
