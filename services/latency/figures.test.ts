@@ -16,6 +16,7 @@ const even = Float64Array.from({ length: 40 }, (_, i) => 0.1 + 0.0001 * (i % 2))
 const samples: Samples = {
   ...{ seconds: even, warmupRuns: 9, isWarm: true, elapsedMs: 4000, waitedMs: 0 },
   calibration: Float64Array.of(0.002, 0.003, 0.002),
+  paced: new Float64Array(),
 };
 const reasons = (changes: Partial<Samples>, reference?: number) =>
   summarise({ ...samples, ...changes }, conditions, reference).unstableBecause;
@@ -98,6 +99,20 @@ describe("a measurement is unstable, with the reason,", () => {
   ])("%s", (_when, changes, reference, expected) => {
     expect(reasons(changes, reference)).toEqual(expected);
     expect(summarise({ ...samples, ...changes }, conditions, reference).stable).toBe(expected.length === 0);
+  });
+
+  it("not where the machine drifts, and the calibration network with it", () => {
+    const seconds = Float64Array.from({ length: 100 }, (_, i) => 0.1 + 0.0004 * i);
+    expect(reasons({ seconds })).toHaveLength(2);
+    expect(reasons({ seconds, paced: new Float64Array(100).fill(50) })).toEqual([]);
+    // It is told all the same.
+    expect(
+      summarise({ ...samples, seconds, paced: new Float64Array(100).fill(50) }, conditions).driftRatio,
+    ).toBeGreaterThan(0.2);
+    const paced = Float64Array.from({ length: 100 }, (_, i) => 50 + 0.1 * i);
+    expect(reasons({ paced })).toEqual([
+      "the runs became 18.0 % slower from first to last, beside the calibration network",
+    ]);
   });
 
   it("if its median is not known well", () => {

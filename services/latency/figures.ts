@@ -1,6 +1,6 @@
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { NARROW, type Samples } from "./sampling";
-import { ascending, driftOf, medianInterval, outliersOf, percentile } from "./statistics";
+import { ascending, driftOf, medianInterval, outliersOf, percentile, spreadOf } from "./statistics";
 
 /** Device and settings of a measurement. */
 export type Conditions = Pick<
@@ -63,10 +63,15 @@ export const sparedRatio = (seconds: ArrayLike<number>, calibration: ArrayLike<n
 
 type Figures = Omit<LatencyFigures, "stable" | "unstableBecause">;
 
-/** A sentence for each reason not to trust a measurement. */
-function faultsOf(figures: Figures, { isWarm }: Pick<Samples, "isWarm">): string[] {
-  const { runs, warmupRuns, p50Seconds, p50LowSeconds, p50HighSeconds, p95Seconds, driftRatio, waitingShare } = figures;
-  const spread = runs < FEWEST ? Infinity : (p50HighSeconds - p50LowSeconds) / 2 / p50Seconds;
+/**
+ * A sentence for each reason not to trust a measurement. Where the calibration network ran in turns with it, a drift that both have is the
+ * machine's, and is divided out.
+ */
+function faultsOf(figures: Figures, { isWarm, seconds, paced }: Samples): string[] {
+  const { runs, warmupRuns, p50Seconds, p95Seconds, waitingShare } = figures;
+  const spread = Math.min(spreadOf(ascending(seconds)), spreadOf(ascending(paced)));
+  const drift = driftOf(paced.length > 0 ? paced : seconds);
+  const driftRatio = drift.isTrend ? drift.ratio : 0;
   const slowness = figures.calibrationSeconds / (figures.calibrationReferenceSeconds || Infinity);
   const reasons: [isFault: boolean, reason: () => string][] = [
     [!isWarm, () => `after a warm-up of ${counted(warmupRuns)} the runs were not yet even`],
@@ -78,7 +83,7 @@ function faultsOf(figures: Figures, { isWarm }: Pick<Samples, "isWarm">): string
     [
       Math.abs(driftRatio) > MOST.drift,
       () =>
-        `the runs became ${percent(Math.abs(driftRatio))} ${driftRatio > 0 ? "slower" : "faster"} from first to last`,
+        `the runs became ${percent(Math.abs(driftRatio))} ${driftRatio > 0 ? "slower" : "faster"} from first to last${paced.length > 0 ? ", beside the calibration network" : ""}`,
     ],
     [
       waitingShare > MOST.waiting,

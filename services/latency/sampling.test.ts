@@ -104,6 +104,34 @@ describe("timed runs", () => {
     expect(samples.waitedMs).toBeCloseTo(50, 9);
   });
 
+  it("end once the times over the calibration network's are known to 2 %, however the machine drifts", async () => {
+    // From run to run the machine takes 2 % longer.
+    let runs = 0;
+    let now = 0;
+    const pass = (ms: number) => () => {
+      now += ms * 1.02 ** runs;
+      return Promise.resolve();
+    };
+    const clock = { now: () => now, breathe: () => Promise.resolve(), waiting: () => () => 0 };
+    const run = () => {
+      runs++;
+      return pass(100)();
+    };
+    const sampling = { ...all, timedRuns: 60, enough: { runs: 10, ms: Infinity } };
+    const { seconds, paced } = await sampleRuns(run, sampling, never, clock, pass(50));
+    expect([seconds.length, paced.length]).toEqual([10, 10]);
+    for (const ratio of paced) expect(ratio).toBeCloseTo(2, 9);
+    runs = 0;
+    expect((await sampleRuns(run, sampling, never, clock)).seconds).toHaveLength(60);
+  });
+
+  it("of short networks share a group of calibrations", async () => {
+    const { clock, run, other } = scripted(() => 1);
+    const { paced } = await sampleRuns(run, { ...all, timedRuns: 20 }, never, clock, other(4));
+    expect(paced.length).toBeGreaterThan(15);
+    for (const ratio of paced) expect(ratio).toBeCloseTo(0.25, 9);
+  });
+
   it("let the event loop run about every 50 ms", async () => {
     const { clock, run, counts } = scripted(() => 10);
     await sampleRuns(run, { ...all, timedRuns: 20 }, never, clock);

@@ -1,4 +1,4 @@
-import { ascending, driftOf, medianInterval, medianOf } from "./statistics";
+import { ascending, driftOf, medianOf, spreadOf } from "./statistics";
 
 /** How often a model is run. */
 export interface Sampling {
@@ -31,6 +31,8 @@ export interface Samples {
   isWarm: boolean;
   /** Seconds of a run of the calibration network between the timed runs, in order: means over groups about as long as a timed run. */
   calibration: Float64Array;
+  /** Time of each timed run over that of the calibration network right after it: the drift of the machine is divided out. Empty without one. */
+  paced: Float64Array;
   /** Milliseconds of the timed runs and their calibration, and of the threads' waits meanwhile (Clock.waiting). */
   elapsedMs: number;
   waitedMs: number;
@@ -46,7 +48,8 @@ const LOOK_AFTER = 1.25;
 
 /**
  * Durations of the timed runs, after a warm-up that ends when its last 8 runs show no trend (Mann-Kendall). Timed runs end when the 95 %
- * interval of their median is within 2 % of it, or at a limit. `calibrate` is run between them for about as long as they take together.
+ * interval of their median is within 2 % of it, or that of their times over the calibration network's, or at a limit. `calibrate` is run
+ * between them for about as long as they take together.
  * Rejects with the signal's reason if it aborts.
  */
 export async function sampleRuns(
@@ -74,6 +77,7 @@ export async function sampleRuns(
 
   const ms: number[] = [];
   const calibration: number[] = [];
+  const paced: number[] = [];
   const [start, waited] = [clock.now(), clock.waiting()];
   let spent = 0;
   let look = WARM_WINDOW;
@@ -81,7 +85,7 @@ export async function sampleRuns(
     const elapsed = clock.now() - start;
     if (elapsed >= budgetMs && ms.length >= minimumRuns) break;
     if (ms.length >= look && (ms.length >= enough.runs || elapsed >= enough.ms)) {
-      if (isNarrow(ms)) break;
+      if (isNarrow(ms) || isNarrow(paced)) break;
       look = Math.ceil(ms.length * LOOK_AFTER);
     }
     const last = await timed(run);
@@ -91,6 +95,8 @@ export async function sampleRuns(
     let taken = 0;
     for (let i = 0; i < group; i++) taken += await timed(calibrate);
     calibration.push(taken / group / 1000);
+    // Short runs share a group.
+    for (const run of ms.slice(paced.length)) paced.push((run * group) / taken);
     spent -= taken;
   }
   return {
@@ -98,6 +104,7 @@ export async function sampleRuns(
     warmupRuns: warm.runs,
     isWarm: warm.isWarm,
     calibration: Float64Array.from(calibration),
+    paced: Float64Array.from(paced),
     elapsedMs: clock.now() - start,
     waitedMs: waited(),
   };
@@ -126,8 +133,4 @@ async function groupOf(timed: () => Promise<number>, ms: number): Promise<number
   return Math.max(1, Math.round(ms / medianOf(each)));
 }
 
-function isNarrow(ms: readonly number[]): boolean {
-  const sorted = ascending(ms);
-  const interval = medianInterval(sorted);
-  return interval !== undefined && (interval.high - interval.low) / 2 <= NARROW * medianOf(sorted);
-}
+const isNarrow = (runs: readonly number[]): boolean => spreadOf(ascending(runs)) <= NARROW;

@@ -41,6 +41,12 @@ export function medianInterval(sorted: ArrayLike<number>): { low: number; high: 
   return ranks && { low: sorted[ranks[0] - 1] ?? Number.NaN, high: sorted[ranks[1] - 1] ?? Number.NaN };
 }
 
+/** Half of the width of the median's interval, as a share of the median: how well it is known. Infinite for fewer than 6 samples. `sorted` ascends. */
+export function spreadOf(sorted: ArrayLike<number>): number {
+  const interval = medianInterval(sorted);
+  return interval ? (interval.high - interval.low) / 2 / percentile(sorted, 50) : Infinity;
+}
+
 /** Pairs of samples are n^2: of more samples than this, means of neighbours are compared. */
 const MOST_COMPARED = 200;
 /** Two-sided 5 % of the normal distribution. */

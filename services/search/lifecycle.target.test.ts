@@ -19,12 +19,12 @@ const { SEARCH_PHASE_RETRAINING, SEARCH_PHASE_PROFILING_NETWORK } = SearchPhase;
 const check = { networks: 12, meanError: 0.04, rankCorrelation: 0.99 };
 const course = (cost: Partial<CostSpec>, others: Partial<SearchSpec> = {}) => {
   const s = search({ cost: CostSpec.fromPartial(cost), ...others });
-  const profiled = (checked: CostCheck = check): LatheEvent => ({
+  const profiled = (checked: CostCheck = check, unstableBecause: string[] = []): LatheEvent => ({
     type: "operators.profiled",
     data: OperatorsProfiled.fromPartial({
       table: latencyTable(s.space, 0.02, checked),
       conditions: { p50Seconds: 0.03, calibratedP50Seconds: 0.021 },
-      smallest: { p50Seconds: 0.007, calibratedP50Seconds: 0.006 },
+      smallest: { p50Seconds: 0.007, calibratedP50Seconds: 0.006, unstableBecause },
     }),
   });
   const measured = (number: number, calibratedP50Seconds: number): LatheEvent => ({
@@ -90,6 +90,16 @@ describe("a search for a latency", () => {
     expect(after([created, profiled(), failed, resumed(1)]).next).toMatchObject({
       event: { type: "search.failed", data: { ...failure, resumption: 1 } },
     });
+  });
+
+  it("is told where the latencies of the space that refuse it are not stable", () => {
+    const { created, profiled } = course({ targetMs: 5 });
+    const messageOf = (unstable: string[]) => {
+      const { next } = after([created, profiled(check, unstable)]);
+      return next?.do === "publish" && next.event.type === "search.failed" ? next.event.data.message : next?.do;
+    };
+    const doubt = ". They were not measured well, so first try a quieter device: p95 is 3.0 times p50";
+    expect(messageOf(["p95 is 3.0 times p50"])).toBe(`${messageOf([])}${doubt}`);
   });
 
   it.each([5.8, 21.9])("may ask for %d ms, within 5 % of what the space can do", (targetMs) => {

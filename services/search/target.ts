@@ -39,7 +39,10 @@ export function targetFigures(
 ): Partial<Search> {
   const seconds = targetOf(search);
   if (seconds === undefined) return {};
-  const bounds = { smallestSeconds: secondsOf(smallest), largestSeconds: secondsOf(conditions) };
+  const bounds = {
+    ...{ smallestSeconds: secondsOf(smallest), largestSeconds: secondsOf(conditions) },
+    boundsUnstableBecause: [smallest, conditions].flatMap((measured) => measured?.unstableBecause ?? []),
+  };
   return result(search, { target: TargetFigures.fromPartial({ targetSeconds: seconds, ...bounds }) });
 }
 
@@ -53,7 +56,7 @@ export function refusedTarget(
 ): LatheError | undefined {
   const cost = spec?.cost;
   if (phase !== SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS || !known?.target || !cost || !table) return undefined;
-  const { smallestSeconds, largestSeconds } = known.target;
+  const { smallestSeconds, largestSeconds, boundsUnstableBecause: doubts } = known.target;
   // Where the head takes nearly all of the time, noise may put the smallest network above the largest.
   const [least, most] = [Math.min(smallestSeconds, largestSeconds), Math.max(smallestSeconds, largestSeconds)];
   const isOutside = (wanted: number) =>
@@ -62,10 +65,12 @@ export function refusedTarget(
   if (outside) {
     const { text, seconds } = outside;
     const target = `${targetField(cost)}${text.endsWith("ms") ? "" : ` (${text} is ${milliseconds(seconds)})`}`;
+    const doubt =
+      doubts.length > 0 ? `. They were not measured well, so first try a quieter device: ${doubts.join("; ")}` : "";
     const [size, pace] = seconds < least ? ["smaller", "slower"] : ["larger", "faster"];
     return new LatheError(
       "FAILED_PRECONDITION",
-      `${target}, but the networks of the space take ${milliseconds(least)} to ${milliseconds(most)} on ${table.device}: give space ${size} widths, depths or input sizes, or a ${pace} target`,
+      `${target}, but the networks of the space take ${milliseconds(least)} to ${milliseconds(most)} on ${table.device}: give space ${size} widths, depths or input sizes, or a ${pace} target${doubt}`,
       { reason: "TARGET_INFEASIBLE" },
     );
   }

@@ -4,12 +4,12 @@ import { unpack } from "../engine/parameters";
 import { tf } from "../engine/tf";
 import { packAlphas } from "../network/alphas";
 import { buildDiscrete } from "../network/discrete";
-import { inferenceNorm } from "../network/layers";
+import { inferenceNorm, trainingNorm } from "../network/layers";
 import { buildSupernet } from "../network/supernet";
 import { initialArchitecture } from "../space/groups";
 import { randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
-import { discreteEvaluator, supernetEvaluator } from "./evaluate";
+import { discreteEvaluator, momentsEvaluator, supernetEvaluator } from "./evaluate";
 
 const space = smallSpace({ inputHeight: 16, inputWidth: 16, classes: 4 });
 const [HEIGHT, WIDTH, CLASSES] = [space.inputHeight, space.inputWidth, space.classes];
@@ -138,6 +138,22 @@ describe("an evaluation", () => {
       expect(got.accuracy).toBeCloseTo(want.accuracy, 12);
       await evaluator.release();
     }
+  });
+
+  it("scores a network without statistics by the moments of each batch", async () => {
+    const network = buildDiscrete(randomGenotype(space, random), { kind: "search" });
+    const weights = randomBuffer(network.weights, random);
+    const split = memorySplit(8, random);
+    // Batches of one image: its moments are those that a brute force takes over that image.
+    const evaluator = await momentsEvaluator(engine, network, 1);
+    const got = await evaluator.evaluate({ weights }, split, even);
+    const byMoments = trainingNorm(() => undefined);
+    const want = bruteForce(split, network.stride, (image) =>
+      network.logits(unpack(tf.tensor1d(weights), network.weights), image, byMoments),
+    );
+    expect(got.miou).toBeCloseTo(want.miou, 12);
+    expect(got.accuracy).toBeCloseTo(want.accuracy, 12);
+    await evaluator.release();
   });
 
   it("stops between batches when its signal aborts", async () => {

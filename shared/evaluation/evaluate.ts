@@ -6,7 +6,7 @@ import { crossEntropy } from "../engine/ops/crossEntropy";
 import { unpack } from "../engine/parameters";
 import type { tf } from "../engine/tf";
 import type { DiscreteNetwork } from "../network/discrete";
-import { inferenceNorm, type Tensors } from "../network/layers";
+import { inferenceNorm, trainingNorm, type Tensors } from "../network/layers";
 import type { Supernet } from "../network/supernet";
 import { searchStride } from "../space/genotype";
 import { count, createConfusion, scores, type Scores } from "./confusion";
@@ -55,16 +55,8 @@ export function supernetEvaluator(engine: Engine, supernet: Supernet, batchSize:
 
 /** Evaluator of a discrete network; parameters are its weights and stats. */
 export function discreteEvaluator(engine: Engine, network: DiscreteNetwork, batchSize: number): Promise<Evaluator> {
-  const { genotype } = network;
-  const shape = {
-    batchSize,
-    height: genotype.inputHeight,
-    width: genotype.inputWidth,
-    classes: genotype.classes,
-    stride: network.stride,
-  };
   const sizes = { weights: network.weights.size, stats: network.stats.size };
-  return evaluator(engine, shape, sizes, (inputs) =>
+  return evaluator(engine, shapeOf(network, batchSize), sizes, (inputs) =>
     network.logits(
       unpack(inputs.weights as tf.Tensor1D, network.weights),
       input(inputs, "images"),
@@ -72,6 +64,24 @@ export function discreteEvaluator(engine: Engine, network: DiscreteNetwork, batc
     ),
   );
 }
+
+/**
+ * Evaluator of a discrete network that has no statistics yet: each batch norm takes the moments of the batch that is evaluated. Parameters are
+ * the weights. A split must have whole batches, because the images that fill up a short one would change its moments.
+ */
+export function momentsEvaluator(engine: Engine, network: DiscreteNetwork, batchSize: number): Promise<Evaluator> {
+  const norm = trainingNorm(() => undefined);
+  return evaluator(engine, shapeOf(network, batchSize), { weights: network.weights.size }, (inputs) =>
+    network.logits(unpack(inputs.weights as tf.Tensor1D, network.weights), input(inputs, "images"), norm),
+  );
+}
+
+const shapeOf = ({ genotype, stride }: DiscreteNetwork, batchSize: number): EvaluationShape => ({
+  ...{ batchSize, stride },
+  height: genotype.inputHeight,
+  width: genotype.inputWidth,
+  classes: genotype.classes,
+});
 
 async function evaluator(
   engine: Engine,

@@ -13,6 +13,8 @@ interface Aim {
 /** Distance from the goal, as a share of it, that is near enough. The rest of the tolerance is left to the error of the prediction. */
 const NEAR = 0.02;
 const MOST_ROUNDS = 12;
+/** Share of the way that is left to the next round, which judges it anew. */
+const REST = 1 / 4;
 /** Networks that a round evaluates. */
 const MOST_OPTIONS = 24;
 /** Pairs of changes that are evaluated where no single one helps. */
@@ -29,7 +31,7 @@ interface Option {
 
 /**
  * Changes a genotype step by step until its cost is within 2 % of the goal, or until no change of one or two decisions brings it nearer. A
- * round evaluates changes that bring the cost nearer, and makes those that lose least mIoU per cost, over at most half of the way.
+ * round evaluates changes that bring the cost nearer, and makes those that lose least mIoU per cost, over at most three quarters of the way.
  */
 export async function approach(
   space: SearchSpace,
@@ -67,8 +69,7 @@ export async function approach(
       judged.push({ option, rate: loss / Math.abs(option.cost - now.cost) });
     }
     judged.sort((a, b) => a.rate - b.rate);
-    // Far from the goal, the next round judges the rest of the way anew.
-    const most = missOf(now.cost) > 4 * NEAR ? missOf(now.cost) / 2 : NEAR;
+    const most = missOf(now.cost) > 4 * NEAR ? missOf(now.cost) * REST : NEAR;
     for (const { option } of judged) {
       const next = option.changes.reduce<Genotype | undefined>((of, change) => of && change.apply(of), genotype);
       if (next && missOf(costOf(next)) < missOf(costOf(genotype))) genotype = next;

@@ -1,4 +1,4 @@
-import { datasetOptions, openDataset, type Split } from "../../../shared/data/open";
+import { datasetOptions, openDataset } from "../../../shared/data/open";
 import type { Engine } from "../../../shared/engine/engine";
 import { decodeBundle } from "../../../shared/network/bundle";
 import { buildDiscrete } from "../../../shared/network/discrete";
@@ -12,13 +12,10 @@ import { approach } from "./approach";
 import { differencesOf } from "./changes";
 import { openTrial } from "./trial";
 
-/** Validation images by which changes are compared. */
-const MOST_IMAGES = 32;
-
 /**
  * Changes the derived network so that its predicted latency comes to the target. The prediction is the table's, times what the measured
- * network took over what the table says of it. Every network that is tried has the weights of the derived one and recalibrated statistics
- * (Trial), and is compared by its mIoU on at most 32 validation images; the chosen one is evaluated on all.
+ * network took over what the table says of it. Every network that is tried has the weights of the derived one, and is compared by its mIoU on
+ * at most 16 validation images (Trial). The chosen one gets statistics of its own and is evaluated on all.
  */
 export async function repairNetwork(
   engine: Engine,
@@ -33,14 +30,13 @@ export async function repairNetwork(
   try {
     const { batchSize } = spec.training;
     const trial = await openTrial(engine, given, dataset, { seed: spec.seed, number, batchSize }, port.signal);
-    const sample = sampleOf(dataset.validation);
     const found = await approach(
       space,
       genotype,
       {
         goal: (targetSeconds * predictedSeconds) / measuredSeconds,
         costOf: (of) => genotypeCost(of, table),
-        miouOf: async (of) => (await trial.evaluate(await trial.made(of), sample)).miou,
+        miouOf: trial.compared,
       },
       (done, of) => port.progress(done, of),
     );
@@ -70,17 +66,4 @@ function parametersOf({ weights: bundle, object }: RepairJob): NetworkParameters
   const { weights, stats } = decodeBundle(bundle, object).arrays;
   if (weights && stats) return { weights, stats };
   throw new LatheError("INTERNAL", `${object} has no weights or no statistics`, { reason: "BUNDLE_CORRUPT" });
-}
-
-/** At most MOST_IMAGES examples of a split, at even distances. */
-function sampleOf(split: Split): Split {
-  const length = Math.min(split.length, MOST_IMAGES);
-  const at = (index: number): number => Math.floor((index * split.length) / length);
-  return {
-    ...{ length, height: split.height, width: split.width },
-    name: (index) => split.name(at(index)),
-    example: (index) => split.example(at(index)),
-    assemble: (order, spare) => split.assemble({ ...order, indices: order.indices.map(at) }, spare),
-    countPixels: (classes) => split.countPixels(classes),
-  };
 }
