@@ -92,6 +92,28 @@ const installed = existsSync(join(nativeFolder("tensorflow"), "tfjs_binding.node
     expect(tf.memory().numTensors).toBe(before);
   });
 
+  it("computes the moments of many positions as well as one may in float32", async () => {
+    const engine = await createEngine({ engine: "tensorflow", provider: "cpu", threads });
+    const [n, c, h, w] = [8, 2, 64, 128];
+    const random = createRandom(2);
+    const x = Float32Array.from({ length: n * c * h * w }, () => 1 + random.normal());
+    const compiled = await engine.compile(
+      (inputs) => {
+        const { mean, variance } = batchNorm(inputs.x as tf.Tensor, tf.ones([c]), tf.zeros([c]), 1e-3);
+        return { mean, variance };
+      },
+      { x: f(n, c, h, w) },
+    );
+    const { mean, variance } = await compiled.run({ x });
+    for (let channel = 0; channel < c; channel++) {
+      const own = x.filter((_, at) => Math.floor(at / (h * w)) % c === channel);
+      const wanted = own.reduce((sum, value) => sum + value, 0) / own.length;
+      const squares = own.reduce((sum, value) => sum + (value - wanted) ** 2, 0) / own.length;
+      expect(Math.abs(mean![channel]! / wanted - 1)).toBeLessThan(2 ** -22);
+      expect(Math.abs(variance![channel]! / squares - 1)).toBeLessThan(2 ** -22);
+    }
+  });
+
   it("refuses to run on a CPU where a GPU was asked for", async () => {
     // A process of its own: libtensorflow looks for devices once.
     const asked = requireEngine({ engine: "tensorflow", provider: "cuda", threads });

@@ -1,7 +1,7 @@
 import { binary, cast, unary } from "../emit";
 import { required } from "../kernels/rule";
 import { tf } from "../tf";
-import { channelAffine, channelMean, channelSum, emitMean, perChannel } from "./channels";
+import { channelAffine, channelMean, channelSum, eagerMean, emitMean, perChannel } from "./channels";
 import { defineKernel, single } from "./kernel";
 
 interface Attributes {
@@ -25,7 +25,8 @@ const kernel = defineKernel<Attributes>({
     return [y, mean, variance];
   },
   eager: ({ x, gamma, beta }, { epsilon }) => {
-    const { mean, variance } = tf.moments(x as tf.Tensor, [0, 2, 3]);
+    const mean = eagerMean(x as tf.Tensor);
+    const variance = eagerMean(tf.squaredDifference(x as tf.Tensor, perChannel(mean)));
     return [eagerNorm(x as tf.Tensor, gamma as tf.Tensor, beta as tf.Tensor, mean, variance, epsilon), mean, variance];
   },
   gradient: {

@@ -8,8 +8,14 @@ import { defineKernel, single } from "./kernel";
 const mean = defineKernel({
   name: "LatheChannelMean",
   traced: (r, inputs) => cast(r, emitMean(r, required(inputs, "x")), "float32"),
-  eager: ({ x }) => tf.mean(x as tf.Tensor, [0, 2, 3]),
+  eager: ({ x }) => eagerMean(x as tf.Tensor),
 });
+
+/**
+ * Mean of x [N,C,H,W] over all but the channel axis, axis by axis: libtensorflow adds the values of a reduction one after the other in float32,
+ * and over all positions at once their error flips decisions of ReLUs and poolings.
+ */
+export const eagerMean = (x: tf.Tensor): tf.Tensor => tf.mean(tf.mean(tf.mean(x, 3), 2), 0);
 
 /**
  * Mean of x [N,C,H,W] over all but the channel axis in float64. A pooling adds up runs of positions, in ONNX Runtime several times faster
