@@ -31,7 +31,7 @@ export interface Side {
 export async function openSide(engine: Engine, supernet: DeclaredSupernet, batchSize: number): Promise<Side> {
   const { space, stages, alphas, architecture } = supernet;
   const formulation = formulate(engine, supernet, batchSize);
-  const size = formulation.supernet.weights.size;
+  const size = formulation.network.weights.size;
   const shape = {
     ...{ batchSize, height: space.inputHeight, width: space.inputWidth },
     ...{ stride: searchStride(space), classes: space.classes },
@@ -42,12 +42,12 @@ export async function openSide(engine: Engine, supernet: DeclaredSupernet, batch
   const compile = (step: Parameters<Engine["compile"]>[0], vectors: Record<string, number>, scalars: object) =>
     engine.compile(step, stepSignature(vectors, { ...scalars }, shape, []), "step", formulation.optimization);
   const byWeights = await compile(
-    weightStep(trainableSupernet(formulation.supernet), 0, engine.lossScale),
-    { weights: size, m: size, v: size, stats: formulation.supernet.stats.size, alphas: alphas.size },
+    weightStep(trainableSupernet(formulation.network), 0, engine.lossScale),
+    { weights: size, m: size, v: size, stats: formulation.network.stats.size, alphas: alphas.size },
     { rates: [2] },
   );
   const byAlphas = await compile(
-    alphaStep(formulation.supernet, loss, engine.lossScale),
+    alphaStep(formulation.network, loss, engine.lossScale),
     { alphas: alphas.size, m: alphas.size, v: alphas.size, weights: size },
     { rates: [2], ssrFactor: [1], costWeight: [1] },
   );

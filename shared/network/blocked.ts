@@ -23,9 +23,12 @@ interface BlockedSupernet extends Supernet {
  * does not hold. Widths are padded to whole tiles with channels of zeros, which stay zero because their derivatives are zero.
  */
 export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile: number): BlockedSupernet | string {
+  const { space, stages } = supernet;
+  // The exits of a stage and their presence are vectors of all its channels.
+  const uneven = stages.find(({ channels }) => channels % tile !== 0);
+  if (uneven) return `${uneven.name} has ${uneven.channels} channels, not a multiple of ${tile}`;
   const plans = blockedPlans(supernet, batch, tile);
   if (typeof plans === "string") return plans;
-  const { space, stages } = supernet;
   const layout = { weights: blockedLayout(supernet.weights, plans), stats: blockedLayout(supernet.stats, plans) };
   return {
     ...supernet,
@@ -77,7 +80,7 @@ function blockedStage(
   return exitSum(wide, choices.depth);
 }
 
-function blockedBlock(
+export function blockedBlock(
   weights: Tensors,
   { block, plan }: PlannedBlock,
   factors: BlockFactors,

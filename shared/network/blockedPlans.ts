@@ -19,7 +19,11 @@ export interface BlockedPlans {
 }
 
 /** Plans all parts; or returns the reason why the supernet has no blocked formulation. */
-export function blockedPlans({ space, stages }: Supernet, batch: number, tile: number): BlockedPlans | string {
+export function blockedPlans(
+  { space, stages }: Pick<Supernet, "space" | "stages">,
+  batch: number,
+  tile: number,
+): BlockedPlans | string {
   const mixtures = new Map<string, PlannedBlock>();
   const reductions = new Map<string, ReductionPlan>();
   let size = { batch, height: space.inputHeight, width: space.inputWidth };
@@ -34,7 +38,6 @@ export function blockedPlans({ space, stages }: Supernet, batch: number, tile: n
   if (why) return why;
   for (const stage of stages) {
     if (stage.dropout > 0) return `${stage.name} drops channels out`;
-    if (stage.channels % tile !== 0) return `${stage.name} has ${stage.channels} channels, not a multiple of ${tile}`;
     const why = reduce(`${stage.name}/reduction`, stage.reduction);
     if (why) return why;
     for (const block of stage.blocks) {

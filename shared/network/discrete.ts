@@ -5,11 +5,10 @@ import { blockInputs, searchStride } from "../space/genotype";
 import { blockName, stageName } from "../space/parts";
 import { declareBlock, declareReduction, decidedBlock, reduction } from "./blocks";
 import { axis, extent, tensorTable, type Axis, type Declaration, type TensorTable } from "./declaration";
-import { DROPPED, aggregationHead, declareAggregationHead, declareSearchHead, dropoutName, searchHead } from "./heads";
+import { DROPPED, declareAggregationHead, declareSearchHead, dropoutName, headLogits, type Head } from "./heads";
 import type { Norm, Tensors } from "./layers";
 
-/** "search": a 1x1 convolution, logits at 1/8 of the input's size. "aggregation": the head of retraining, logits at the input's size. */
-export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number; dropout: number };
+export type { Head };
 
 /** The network of a genotype: the tables of its tensors, and its function. */
 export interface DiscreteNetwork {
@@ -60,11 +59,8 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
         });
         return x;
       });
-      if (head.kind === "search") return scoped("head", () => searchHead(weights, x));
       const [, , height, width] = images.shape as [number, number, number, number];
-      const [low, high] = outputs;
-      if (!low || !high) throw new Error(`the aggregation head joins 2 stages, got ${outputs.length}`);
-      return scoped("head", () => aggregationHead(weights, { stem, low, high }, [height, width], norm, dropouts));
+      return headLogits(head, weights, { stem, outputs }, [height, width], norm, dropouts);
     },
   };
 }

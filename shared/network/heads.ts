@@ -3,9 +3,13 @@ import { averagePool2x2 } from "../engine/ops/averagePool";
 import { relu } from "../engine/ops/relu";
 import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
+import { scoped } from "../engine/scope";
 import { PYRAMID_BINS } from "../space/networkCosts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { named, normed, type Norm, type Tensors } from "./layers";
+
+/** "search": a 1x1 convolution, logits at 1/8 of the input's size. "aggregation": the head of retraining, logits at the input's size. */
+export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number; dropout: number };
 
 /** Inputs and widths of the aggregation head. */
 interface AggregationShape {
@@ -57,6 +61,24 @@ export const dropoutName = (unit: (typeof DROPPED)[number]) => `head/${unit}/dro
 
 /** The features that the aggregation head joins: outputs of the stem [N,c0,H/2,W/2], stage 1 [N,C1,H/4,W/4] and stage 2 [N,C2,H/8,W/8]. */
 type Features = Record<"stem" | "low" | "high", tf.Tensor>;
+
+/** Logits of the features of a network: outputs of the stem and of the stages, in plain order. size: height and width of the images. */
+export function headLogits(
+  head: Head,
+  weights: Tensors,
+  { stem, outputs }: { stem: tf.Tensor; outputs: readonly tf.Tensor[] },
+  size: readonly [number, number],
+  norm: Norm,
+  dropouts: Tensors,
+): tf.Tensor4D {
+  const [low, high] = outputs;
+  if (!low || !high) throw new Error(`the head joins 2 stages, got ${outputs.length}`);
+  return scoped("head", () =>
+    head.kind === "search"
+      ? searchHead(weights, high)
+      : aggregationHead(weights, { stem, low, high }, size, norm, dropouts),
+  );
+}
 
 /**
  * Aggregation head (docs/method.md#the-network): context from pyramid pooling on stage 2, detail from stage 1 and the pooled stem, joined

@@ -1,6 +1,5 @@
 import { rates } from "../../../shared/engine/adam";
 import { createEngine, eagerEngine, type Arrays, type Engine } from "../../../shared/engine/engine";
-import { view, type Manifest } from "../../../shared/engine/parameters";
 import { relativeDifference } from "../../../shared/testing/parity";
 import { packAlphas } from "../../../shared/network/alphas";
 import { buildSupernet, type Supernet } from "../../../shared/network/supernet";
@@ -11,21 +10,9 @@ import { decidedArchitecture, keepSome, noise, randomBuffer, randomGenotype } fr
 import { portableEngine, TILE_SIZES } from "../../../shared/testing/portableTiles";
 import { uniform } from "../../../shared/testing/spaces";
 import { formulate } from "./formulation";
+import { differences, differing, space } from "./formulation.fixture";
 import { alphaStep, stepSignature, trainableSupernet, weightStep } from "./steps";
 
-/** Channels that are whole tiles of 8 and 16, widths that are not, and dilations that exceed the height of the last feature maps. */
-const space: SearchSpace = {
-  inputHeight: 64,
-  inputWidth: 128,
-  classes: 5,
-  stemChannels: 8,
-  dilations: [1, 4, 16],
-  scales: [1, 2],
-  stages: [
-    { channels: 16, minDepth: 1, maxDepth: 2, widths: [6, 12, 16], dropout: 0 },
-    { channels: 32, minDepth: 1, maxDepth: 2, widths: [10, 20, 32], dropout: 0 },
-  ],
-};
 const BATCH = 2;
 const shape = { batchSize: BATCH, height: 64, width: 128, stride: 8, classes: 5 };
 const table = macsTable(space);
@@ -53,38 +40,6 @@ const engines: { name: string; open: () => Promise<Engine>; tried: typeof archit
 ];
 let onnx: Engine;
 
-/**
- * Names whose values differ by more than 1e-4 of the largest value, and by more than three times the effect of rounding the images: where
- * a ReLU or a pooling is at its edge, the last bit decides.
- */
-function differing(got: Arrays, want: Arrays, rounded: Arrays, role: string, layout: Manifest): string[] {
-  return layout.entries.flatMap(({ name }) => {
-    const part = (arrays: Arrays) => view(arrays[role] as Float32Array, layout, name);
-    const [a, b] = [part(got), part(want)];
-    // Mathematically 0 for a decided group.
-    if (b.every((value) => Math.abs(value) < 1e-7)) return a.every((value) => Math.abs(value) < 1e-6) ? [] : [name];
-    const difference = relativeDifference(a, b);
-    const bound = Math.max(1e-4, 3 * relativeDifference(part(rounded), b));
-    return difference < bound ? [] : [`${name} differs by ${difference}, bound ${bound}`];
-  });
-}
-
-/**
- * Returns the differences of up to seven draws, or nothing once three draws had none. Where a ReLU or a pooling is at its edge, the last
- * bit changes a whole gradient, so single draws may differ. A wrong derivative differs in every draw.
- */
-async function differences(compare: (seed: number) => Promise<string[]>): Promise<string[]> {
-  const all: string[] = [];
-  let clean = 0;
-  for (let seed = 1; seed <= 7; seed++) {
-    const found = await compare(seed);
-    all.push(...found);
-    if (found.length === 0) clean++;
-    if (clean === 3) return [];
-  }
-  return all;
-}
-
 type Step = Parameters<Engine["compile"]>[0];
 
 /** Runs of a step, which is compiled for the sizes of its first inputs. `scalars` names its inputs that are not of the batch or a buffer. */
@@ -107,7 +62,7 @@ function formulations(start: Architecture, step: (network: Supernet) => Step, sc
   const supernet = buildSupernet(space, start);
   const blocked = formulate(onnx, supernet, BATCH);
   expect(blocked.name).toBe("blocked");
-  const [plain, tiled] = [runsOf(step(supernet), scalars), runsOf(step(blocked.supernet), scalars)];
+  const [plain, tiled] = [runsOf(step(supernet), scalars), runsOf(step(blocked.network), scalars)];
   return { start, supernet, blocked, plain, tiled, release: () => Promise.all([plain.release(), tiled.release()]) };
 }
 type Formulations = ReturnType<typeof formulations>;

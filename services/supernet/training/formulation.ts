@@ -1,33 +1,47 @@
 import type { Engine, Optimization } from "../../../shared/engine/engine";
 import { blockedSupernet } from "../../../shared/network/blocked";
-import { toBlockedOrder, toPlainOrder } from "../../../shared/network/blockedLayout";
+import { blockedDiscrete, type TrainedNetwork } from "../../../shared/network/blockedDiscrete";
+import { toBlockedOrder, toPlainOrder, type BlockedLayout } from "../../../shared/network/blockedLayout";
+import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import type { DeclaredSupernet, Supernet } from "../../../shared/network/supernet";
 
-/** How the training steps of a supernet are computed: its functions, and the order of its weights and statistics. */
-interface Formulation {
-  supernet: Supernet;
+/** How the training steps of a network are computed: its functions, and the order of its weights and statistics. */
+export interface Formulation<Network> {
+  network: Network;
   /** "blocked", or "plain" with the reason. */
   name: string;
   /** Optimization level of the steps' graphs. */
   optimization: Optimization;
-  /** Converts a vector from the order of checkpoints to the order of the steps (enter), and back (leave). */
+  /** Converts a vector from the order of checkpoints to the order of the steps (enter), and back (leave). Both copy. */
   enter: (role: "weights" | "stats", vector: Float32Array) => Float32Array;
   leave: (role: "weights" | "stats", vector: Float32Array) => Float32Array;
 }
 
-/** Chooses the blocked formulation if the engine has a blocked layout and the supernet fits it, else the plain one. */
-export function formulate(engine: Engine, supernet: DeclaredSupernet, batchSize: number): Formulation {
-  const blocked =
-    engine.tileSize === undefined
-      ? `${engine.name} has no blocked layout`
-      : blockedSupernet(supernet, batchSize, engine.tileSize);
+/** The formulation of a supernet's steps: blocked if the engine has a blocked layout and the supernet fits it, else plain. */
+export const formulate = (engine: Engine, supernet: DeclaredSupernet, batchSize: number): Formulation<Supernet> =>
+  chosen<Supernet>(engine, supernet, (tile) => blockedSupernet(supernet, batchSize, tile));
+
+/** The formulation of the training step of a discrete network, chosen as that of a supernet. */
+export const formulateNetwork = (
+  engine: Engine,
+  network: DiscreteNetwork,
+  batchSize: number,
+): Formulation<TrainedNetwork> =>
+  chosen<TrainedNetwork>(engine, network, (tile) => blockedDiscrete(network, batchSize, tile));
+
+function chosen<Network>(
+  engine: Engine,
+  plain: Network,
+  blockedOf: (tile: number) => (Network & { layout: Record<"weights" | "stats", BlockedLayout> }) | string,
+): Formulation<Network> {
+  const blocked = engine.tileSize === undefined ? `${engine.name} has no blocked layout` : blockedOf(engine.tileSize);
   if (typeof blocked === "string") {
     // Copied, because the steps write into the vectors.
     const same = (_: string, vector: Float32Array) => vector.slice();
-    return { supernet, name: `plain: ${blocked}`, optimization: "all", enter: same, leave: same };
+    return { network: plain, name: `plain: ${blocked}`, optimization: "all", enter: same, leave: same };
   }
   return {
-    supernet: blocked,
+    network: blocked,
     name: "blocked",
     // The graph is already in its final form. Optimising it makes a step 5 % faster, but costs more than that if every epoch shrinks.
     optimization: "disabled",

@@ -37,20 +37,23 @@ async function retrainingStep(
 ): Promise<number> {
   const { batchSize, pyramidChannels, dropout, learningRate } = retraining;
   const network = buildDiscrete(largestGenotype(space), { kind: "aggregation", pyramidChannels, dropout });
-  const subject = networkSubject(network);
+  const subject = networkSubject(engine, network, batchSize);
   const step = await compileWeightStep(engine, subject, { name: "retraining", ...retraining });
   try {
     const random = createRandom(seed, "pace");
-    const start = { weights: initialWeights(network.weights, random), stats: initialStats(network.stats) };
-    const { average: _, ...vectors } = untrained(start);
-    const buffer = doubleBuffer(vectors);
+    const start = untrained({ weights: initialWeights(network.weights, random), stats: initialStats(network.stats) });
+    const { enter } = subject.formulation;
+    const buffer = doubleBuffer({
+      ...{ weights: enter("weights", start.weights), stats: enter("stats", start.stats) },
+      ...{ m: enter("weights", start.m), v: enter("weights", start.v) },
+    });
     const { images, labels } = randomBatch(space, batchSize, random, subject.shape.stride);
     const classWeights = new Float32Array(space.classes).fill(1);
     const seconds: number[] = [];
     for (let at = 1; at <= warmUp + runs; at++) {
       signal.throwIfAborted();
       const started = performance.now();
-      const factors = dropoutFactors(subject.trainable.dropouts, batchSize, random);
+      const factors = dropoutFactors(subject.formulation.network.dropouts, batchSize, random);
       await advance(step, buffer, { rates: rates(learningRate, at), classWeights, images, labels, ...factors });
       seconds.push((performance.now() - started) / 1000);
     }

@@ -68,7 +68,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       ...spec.retraining,
       augmentation: spec.augmentation,
     };
-    const subject = networkSubject(network);
+    const subject = networkSubject(engine, network, batchSize);
     const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, record.steps);
     opened.push(trainer);
     await counted;

@@ -5,7 +5,7 @@ import { manifest, pack, unpack, type Manifest } from "../../../shared/engine/pa
 import { scoped } from "../../../shared/engine/scope";
 import { tf } from "../../../shared/engine/tf";
 import type { PerDimension } from "../../../shared/network/alphas";
-import type { DiscreteNetwork } from "../../../shared/network/discrete";
+import type { TrainedNetwork } from "../../../shared/network/blockedDiscrete";
 import { movedStats, named, trainingNorm, type Norm, type Tensors } from "../../../shared/network/layers";
 import { expectedCost, weightedSsr } from "../../../shared/network/penalties";
 import type { Supernet } from "../../../shared/network/supernet";
@@ -41,7 +41,7 @@ export function trainableSupernet(supernet: Supernet): Trainable {
   };
 }
 
-export function trainableNetwork(network: DiscreteNetwork): Trainable {
+export function trainableNetwork(network: TrainedNetwork): Trainable {
   return {
     ...network,
     logits: (weights, inputs, norm) => network.logits(weights, named(inputs, "images"), norm, inputs),

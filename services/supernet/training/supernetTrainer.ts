@@ -61,10 +61,10 @@ export async function openSupernetTrainer(
   const shape = { batchSize, height, width, stride: searchStride(space), classes };
   const started = performance.now();
   const formulation = formulate(engine, supernet, batchSize);
-  const { size: w } = formulation.supernet.weights;
+  const { size: w } = formulation.network.weights;
   const { size: a } = supernet.alphas;
   const weightSignature = stepSignature(
-    { weights: w, m: w, v: w, stats: formulation.supernet.stats.size, alphas: a },
+    { weights: w, m: w, v: w, stats: formulation.network.stats.size, alphas: a },
     { rates: [2] },
     shape,
     supernet.dropouts,
@@ -76,7 +76,7 @@ export async function openSupernetTrainer(
     return done;
   };
   const weights = await compile(
-    weightStep(trainableSupernet(formulation.supernet), options.weightDecay, engine.lossScale),
+    weightStep(trainableSupernet(formulation.network), options.weightDecay, engine.lossScale),
     weightSignature,
     "weights",
   );
@@ -88,7 +88,7 @@ export async function openSupernetTrainer(
     supernet.dropouts,
   );
   const alphas = undecided
-    ? await compile(alphaStep(formulation.supernet, options.alpha, engine.lossScale), alphaSignature, "alphas")
+    ? await compile(alphaStep(formulation.network, options.alpha, engine.lossScale), alphaSignature, "alphas")
     : undefined;
   const evaluator = await supernetEvaluator(engine, supernet, batchSize);
 

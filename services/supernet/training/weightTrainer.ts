@@ -6,7 +6,8 @@ import { createRandom } from "../../../shared/engine/random";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
 import type { TrainingVectors } from "../../../shared/network/training";
-import { copied, moveAverage } from "./ema";
+import { moveAverage } from "./ema";
+import { formulateNetwork, type Formulation } from "./formulation";
 import { dropoutFactors, advance, doubleBuffer } from "./running";
 import type { TrainingPort } from "./port";
 import { finiteLoss, polyRate, warmup } from "./schedule";
@@ -59,7 +60,7 @@ export function untrained({ weights, stats }: NetworkParameters): TrainingVector
 
 /** The network whose weights are trained. */
 export interface Subject {
-  trainable: Trainable;
+  formulation: Formulation<Trainable>;
   shape: Omit<BatchShape, "batchSize">;
   /** Further inputs of the step that it does not move: sizes by name. */
   vectors?: Record<string, number>;
@@ -67,15 +68,19 @@ export interface Subject {
   choices?: (epoch: number) => () => Record<string, Float32Array>;
 }
 
-export function networkSubject(network: DiscreteNetwork): Subject {
+export function networkSubject(engine: Engine, network: DiscreteNetwork, batchSize: number): Subject {
   const { inputHeight: height, inputWidth: width, classes } = network.genotype;
-  return { trainable: trainableNetwork(network), shape: { height, width, stride: network.stride, classes } };
+  const formulation = formulateNetwork(engine, network, batchSize);
+  return {
+    formulation: { ...formulation, network: trainableNetwork(formulation.network) },
+    shape: { height, width, stride: network.stride, classes },
+  };
 }
 
 /** Compiles the weight step of a subject for batches of a size. */
 export function compileWeightStep(
   engine: Engine,
-  { trainable, shape, vectors = {} }: Subject,
+  { formulation: { network, optimization }, shape, vectors = {} }: Subject,
   {
     name,
     batchSize,
@@ -83,12 +88,13 @@ export function compileWeightStep(
     ohemThreshold = 1,
   }: Pick<Course, "name" | "batchSize" | "weightDecay" | "ohemThreshold">,
 ): Promise<CompiledStep> {
-  const { dropouts, weights, stats } = trainable;
+  const { dropouts, weights, stats } = network;
   const sizes = { weights: weights.size, m: weights.size, v: weights.size, stats: stats.size, ...vectors };
   return engine.compile(
-    weightStep(trainable, weightDecay, engine.lossScale, ohemThreshold),
+    weightStep(network, weightDecay, engine.lossScale, ohemThreshold),
     stepSignature(sizes, { rates: [2] }, { batchSize, ...shape }, dropouts),
     name,
+    optimization,
   );
 }
 
@@ -103,17 +109,29 @@ export async function openWeightTrainer(
 ): Promise<WeightTrainer> {
   const { name, what, rateField, seed, epochs, batchSize, learningRate, augmentation } = course;
   const { rateWarmupEpochs = 0, emaDecay = 0 } = course;
-  const { shape, choices = () => () => ({}) } = subject;
-  const { dropouts } = subject.trainable;
+  const { formulation, shape, choices = () => () => ({}) } = subject;
+  const { dropouts } = formulation.network;
   const step = await compileWeightStep(engine, subject, course);
   let steps = taken;
-  const { average: before, ...moving } = start;
-  const buffer = doubleBuffer({ ...moving });
+  const { enter, leave } = formulation;
+  const entered = ({ weights, stats }: NetworkParameters) => ({
+    weights: enter("weights", weights),
+    stats: enter("stats", stats),
+  });
+  const left = ({ weights, stats }: NetworkParameters) => ({
+    weights: leave("weights", weights),
+    stats: leave("stats", stats),
+  });
+  const buffer = doubleBuffer({ ...entered(start), m: enter("weights", start.m), v: enter("weights", start.v) });
   const current = () => buffer.current as unknown as TrainingVectors;
-  const average = emaDecay > 0 ? copied(before ?? start) : undefined;
+  const average = emaDecay > 0 ? entered(start.average ?? start) : undefined;
   return {
-    vectors: () => ({ ...current(), ...(average && { average }) }),
-    parameters: () => average ?? { weights: current().weights, stats: current().stats },
+    vectors: () => {
+      const { m, v } = current();
+      const moments = { m: leave("weights", m), v: leave("weights", v) };
+      return { ...left(current()), ...moments, ...(average && { average: left(average) }) };
+    },
+    parameters: () => left(average ?? current()),
     steps: () => steps,
     epoch: async (dataset, epoch, { progress, signal }, limit = Infinity) => {
       const total = Math.min(limit, Math.floor(dataset.train.length / batchSize));

@@ -8,10 +8,11 @@ import {
   type TrainingRecord,
   type SupernetState,
 } from "../../../../../shared/network/checkpoint";
-import type { Supernet } from "../../../../../shared/network/supernet";
+import type { DeclaredSupernet } from "../../../../../shared/network/supernet";
 import { searchStride } from "../../../../../shared/space/genotype";
 import { randomGenotype } from "../../../../../shared/space/sampling";
 import type { TrainingPort } from "../../port";
+import { formulate } from "../../formulation";
 import { polyRate } from "../../schedule";
 import { tellOfDataChange } from "../../dataChange";
 import { trainableSupernet } from "../../steps";
@@ -52,7 +53,7 @@ export async function trainSinglePaths(
     augmentation: spec.augmentation,
   };
   const start = { weights: weights.values, m: weights.m, v: weights.v, stats };
-  const subject = singlePaths(supernet, spec.seed);
+  const subject = singlePaths(engine, supernet, spec.seed, spec.training.batchSize);
   const trainer = await openWeightTrainer(engine, subject, course, weighting, start, weights.steps);
   try {
     while (record.epoch < epochs) {
@@ -84,11 +85,12 @@ export async function trainSinglePaths(
 }
 
 /** A supernet for the weight trainer. Each step trains one network, drawn from the random stream of its epoch. */
-function singlePaths(supernet: Supernet, seed: number): Subject {
+function singlePaths(engine: Engine, supernet: DeclaredSupernet, seed: number, batchSize: number): Subject {
   const { space, alphas } = supernet;
   const { inputHeight: height, inputWidth: width, classes } = space;
+  const formulation = formulate(engine, supernet, batchSize);
   return {
-    trainable: trainableSupernet(supernet),
+    formulation: { ...formulation, network: trainableSupernet(formulation.network) },
     shape: { height, width, stride: searchStride(space), classes },
     vectors: { alphas: alphas.size },
     choices: (epoch) => {

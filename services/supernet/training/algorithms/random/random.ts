@@ -125,7 +125,7 @@ async function train(
     learningRate,
     augmentation: spec.augmentation,
   };
-  const subject = networkSubject(network);
+  const subject = networkSubject(engine, network, spec.training.batchSize);
   const trainer = await openWeightTrainer(engine, subject, course, weighting, vectors, standing.steps);
   // Epochs in events count over the trainings of all candidates.
   const total = plan.epochs * spec.sampling.candidates;

@@ -1,0 +1,59 @@
+import { fromBlocked } from "../engine/nchwc/layout";
+import { manifest, type Manifest } from "../engine/parameters";
+import { scoped } from "../engine/scope";
+import type { tf } from "../engine/tf";
+import { decidedSpace } from "../space/decided";
+import { at, liveStages } from "../space/live";
+import { blockedBlock, blockedReduction, blockedStem } from "./blocked";
+import { blockedLayout, type BlockedLayout } from "./blockedLayout";
+import { blockedPlans, planFor } from "./blockedPlans";
+import type { DiscreteNetwork } from "./discrete";
+import { headLogits } from "./heads";
+
+/** A discrete network as its training step computes it. */
+export interface TrainedNetwork extends Pick<DiscreteNetwork, "dropouts" | "logits"> {
+  weights: Manifest;
+  stats: Manifest;
+}
+
+/** A discrete network that computes in ONNX Runtime's blocked layout up to its head: the same function, flat vectors in another order. */
+interface BlockedNetwork extends TrainedNetwork {
+  layout: Record<"weights" | "stats", BlockedLayout>;
+}
+
+/**
+ * The blocked formulation of a network's training step at a batch size, with tiles of `tile` channels; or the reason why a precondition does
+ * not hold. A decided supernet of the same blocks gives the plans: each mixture has one branch.
+ */
+export function blockedDiscrete(network: DiscreteNetwork, batch: number, tile: number): BlockedNetwork | string {
+  const { genotype } = network;
+  if (genotype.stages.some(({ blocks }) => blocks.length === 0)) return "a stage has no block";
+  const { space, architecture } = decidedSpace(genotype);
+  const stages = liveStages(space, architecture);
+  const plans = blockedPlans({ space, stages }, batch, tile);
+  if (typeof plans === "string") return plans;
+  const layout = { weights: blockedLayout(network.weights, plans), stats: blockedLayout(network.stats, plans) };
+  return {
+    ...network,
+    weights: manifest(layout.weights.entries),
+    stats: manifest(layout.stats.entries),
+    layout,
+    logits: (weights, images, norm, dropouts = {}) => {
+      const [, , height, width] = images.shape as [number, number, number, number];
+      const plain = (x: tf.Tensor, channels: number, halvings: number) =>
+        fromBlocked(x, [batch, channels, height / 2 ** halvings, width / 2 ** halvings]);
+      let x = scoped("stem", () => blockedStem(weights, planFor(plans.reductions, "stem"), images, norm));
+      const stem = plain(x, genotype.stemChannels, 1);
+      const outputs = stages.map((stage, s) => {
+        const name = `${stage.name}/reduction`;
+        x = scoped(name, () => blockedReduction(weights, name, planFor(plans.reductions, name), x, norm));
+        for (const block of stage.blocks) {
+          const from = x;
+          x = scoped(block.name, () => blockedBlock(weights, planFor(plans.mixtures, block.name), {}, from, norm));
+        }
+        return plain(x, at(stage.blocks, stage.blocks.length - 1).outputs, s + 2);
+      });
+      return headLogits(network.head, weights, { stem, outputs }, [height, width], norm, dropouts);
+    },
+  };
+}
