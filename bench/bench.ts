@@ -13,6 +13,7 @@ type Benchmark = (args: readonly string[]) => Promise<Measurement | Measurement[
 const BENCHMARKS: Record<string, Benchmark> = {
   step: (args) => measuredApart({ name: "step", args: [...args] }),
   search: (args) => measuredApart({ name: "search", args: [...args] }),
+  retrain: (args) => measuredApart({ name: "retrain", args: [...args] }),
   accuracy: (args) => measuredApart({ name: "accuracy", args: [...args] }),
   network,
   latency,

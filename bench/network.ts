@@ -23,7 +23,7 @@ const TURN_MS = 400;
 const TURN_RUNS = 4;
 
 /** A network similar to those that preset small finds on CamVid. */
-const SMALL: Genotype = {
+export const SMALL: Genotype = {
   inputHeight: 96,
   inputWidth: 128,
   classes: 11,

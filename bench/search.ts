@@ -14,7 +14,8 @@ import { decisionOn } from "../services/supernet/resumption";
 import { stepOptions, trainSupernet } from "../services/supernet/training/algorithms/ssr/train";
 import { type SearchJob } from "../services/supernet/training/algorithms/search";
 import { positive, type Measurement } from "./measurement";
-import { LEFT_OUT, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
+import { FORMS } from "./forms";
+import { LEFT_OUT, openPyTorch, type Mode, type PyTorch, pytorchSettings } from "./pytorch";
 
 /** The times of an epoch on both sides. */
 interface Row {
@@ -33,13 +34,25 @@ interface Row {
 /**
  * Measures a whole search of preset small with its real shrinks. After each epoch, PyTorch runs the same epoch: the same number of steps
  * with the remaining candidates, and a validation pass. Lathe's time includes reading data, tracing, compilation and checkpoints; PyTorch
- * uses random batches in memory. Arguments: --data folder of CamVid (default: generated streets); --epochs, --threads.
+ * uses random batches in memory. Arguments: --data folder of CamVid (default: generated streets); --epochs, --threads; --form of PyTorch,
+ * by default eager.
  */
 export async function search(args: readonly string[]): Promise<Measurement[]> {
   const { values } = parseArgs({
     args: [...args],
-    options: { data: { type: "string" }, epochs: { type: "string" }, threads: { type: "string", default: "2" } },
+    options: {
+      data: { type: "string" },
+      epochs: { type: "string" },
+      form: { type: "string", default: "eager" },
+      threads: { type: "string", default: "2" },
+    },
   });
+  const form = FORMS[values.form];
+  if (!form)
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `--form is "${values.form}", must be one of ${Object.keys(FORMS).join(", ")}`,
+    );
   const threads = positive(values.threads, "--threads");
   const dataset = values.data === undefined ? "streets" : "camvid";
   const { spec, space } = resolve(
@@ -54,9 +67,11 @@ export async function search(args: readonly string[]): Promise<Measurement[]> {
   const python = await openPyTorch(threads);
   const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads });
   try {
-    const theirs = python && (await openTheirs(python, job));
+    const theirs = python && (await openTheirs(python, job, form));
     const { rows, rest, convergedEpoch } = await run(engine, job, theirs);
-    return [measurement(rows, rest, { dataset, threads, convergedEpoch, engine: engine.name }, python)];
+    return [
+      measurement(rows, rest, { dataset, threads, convergedEpoch, engine: engine.name, form: values.form }, python),
+    ];
   } finally {
     await python?.close();
   }
@@ -113,7 +128,7 @@ function alphaSteps(spec: ResolvedSpec, { epoch, steps }: { epoch: number; steps
 }
 
 /** The PyTorch side of a search, whose supernet and optimizers persist between epochs. */
-async function openTheirs(python: PyTorch, job: SearchJob): Promise<Epoch> {
+async function openTheirs(python: PyTorch, job: SearchJob, mode: Mode): Promise<Epoch> {
   const { spec, space } = job;
   const { training, cost } = spec;
   const options = stepOptions(job, new Float32Array(space.classes).fill(1));
@@ -124,6 +139,7 @@ async function openTheirs(python: PyTorch, job: SearchJob): Promise<Epoch> {
   await python.call("init", {
     ...pytorchSettings(space, options, { rates, ssrFactor: 1, costWeight: cost.weight }),
     architecture: { groups: [] },
+    mode,
   });
   return async (completed) => {
     const { metrics, architecture } = required(completed);
@@ -139,10 +155,10 @@ async function openTheirs(python: PyTorch, job: SearchJob): Promise<Epoch> {
 function measurement(
   rows: readonly Row[],
   rest: number,
-  notes: { dataset: string; threads: number; convergedEpoch: number; engine: string },
+  notes: { dataset: string; threads: number; convergedEpoch: number; engine: string; form: string },
   python: PyTorch | undefined,
 ): Measurement {
-  const { dataset, threads, convergedEpoch, engine } = notes;
+  const { dataset, threads, convergedEpoch, engine, form } = notes;
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const ours = sum(rows.map(({ seconds }) => seconds)) + rest;
   const theirs = python && sum(rows.map(({ pytorch }) => pytorch ?? NaN));
@@ -156,7 +172,7 @@ function measurement(
       threads,
       "decided by shrinking after epoch": convergedEpoch || "none",
       lathe: "includes reading data, tracing, compilation, shrinks, validation and checkpoints",
-      pytorch: python ? "steps and validation on a random batch in memory, without preparing data" : LEFT_OUT,
+      pytorch: python ? `${form}: steps and validation on a random batch in memory, without preparing data` : LEFT_OUT,
       "lathe outside epochs, s": Number(sum(rows.map(({ outside }) => outside)).toFixed(2)),
     },
     table: {

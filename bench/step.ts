@@ -14,7 +14,8 @@ import {
 } from "../services/supernet/training/supernetTrainer";
 import { randomBatch } from "../services/supernet/training/randomBatch";
 import { median, positive, type Measurement } from "./measurement";
-import { base64, LEFT_OUT, namedTensors, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
+import { isFloat32, openForms, ratiosOver } from "./forms";
+import { base64, namedTensors, type PyTorch, pytorchSettings } from "./pytorch";
 import { CLASSES, sizesNamed, SIZES, sizeText, spaceOf, type Size } from "./sizes";
 
 /** Uncounted pairs: at the start, while a session's memory arena grows, and at each turn, when the caches hold the other side's data. */
@@ -35,8 +36,8 @@ interface Pair {
 type Run = () => Promise<Pair>;
 
 /**
- * Measures a weights step and an alpha step of a full supernet, with Adam, of Lathe and of PyTorch in turns. Both start from the same
- * weights and batch; their first losses must agree. Arguments: sizes S and L (default: both); --rounds, --pairs per round, --threads.
+ * Measures a weights step and an alpha step of a full supernet, with Adam, of Lathe and of each form of PyTorch in turns. All start from the
+ * same weights and batch; their first losses must agree. Arguments: sizes S and L (default: both); --rounds, --pairs per round, --threads.
  */
 export async function step(args: readonly string[]): Promise<Measurement[]> {
   const { values, positionals } = parseArgs({
@@ -64,14 +65,17 @@ async function measure(
   { rounds, pairs, threads }: { rounds: number; pairs: number; threads: number },
 ): Promise<Measurement> {
   const trial = makeTrial(size);
-  const python = await openPyTorch(threads);
   const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads });
-  // Before openSession, which reuses the initial vectors.
-  const theirs = python && (await openTheirs(python, trial));
+  // Before openSupernetTrainer, which reuses the initial vectors.
+  const theirs = await openForms(threads, async (python, mode) => {
+    await python.call("init", { ...stepsRequest(trial), mode });
+    return theirPair(python)();
+  });
   const session = await openSupernetTrainer(engine, trial.start, trial.options);
   const ours = ourPair(session, trial);
   const series: Record<string, number[]> = {};
-  const ratios: Record<string, number[]> = {};
+  const mine: number[] = [];
+  const others: Record<string, number[]> = {};
   const turn = async (side: string, run: Run): Promise<number> => {
     for (let at = 0; at < TURN_WARM_UP; at++) await run();
     const totals: number[] = [];
@@ -84,31 +88,32 @@ async function measure(
     return median(totals);
   };
   try {
-    const first = await ours();
-    if (theirs) agree(first.losses, (await theirs()).losses);
-    for (let at = 1; at < WARM_UP; at++) for (const run of [ours, theirs]) await run?.();
+    const { losses } = await ours();
+    for (const { name, first } of theirs.forms) if (isFloat32(name)) agree(losses, first.losses);
+    const runs = theirs.forms.map(({ name, python }) => ({ name, run: theirPair(python) }));
+    for (let at = 1; at < WARM_UP; at++) for (const run of [ours, ...runs.map((one) => one.run)]) await run();
     for (let round = 0; round < rounds; round++) {
-      const mine = await turn("lathe", ours);
-      if (theirs) (ratios["lathe / pytorch, pair"] ??= []).push(mine / (await turn("pytorch", theirs)));
+      mine.push(await turn("lathe", ours));
+      for (const { name, run } of runs) (others[name] ??= []).push(await turn(`pytorch ${name}`, run));
     }
   } finally {
     await session.release();
-    await python?.close();
+    await theirs.close();
   }
   return {
     title: `supernet step, ${sizeText(size)}, including Adam`,
     unit: "ms",
     series,
-    ratios,
+    ratios: ratiosOver("pair", mine, others),
     notes: {
       engine: engine.name,
       threads,
       rounds: `${rounds} of ${pairs} pairs per side in turns; uncounted pairs: ${TURN_WARM_UP} per turn, ${WARM_UP} at the start`,
       formulation: session.compiled.formulation,
       "trace and compile, s": Number(session.compiled.seconds.toFixed(2)),
-      ...(!python && { pytorch: LEFT_OUT }),
+      ...theirs.notes,
     },
-    ...(python && { versions: python.versions }),
+    ...(theirs.versions && { versions: theirs.versions }),
   };
 }
 
@@ -158,8 +163,7 @@ function ourPair(session: SupernetTrainer, { batch }: Trial): Run {
   };
 }
 
-async function openTheirs(python: PyTorch, trial: Trial): Promise<Run> {
-  await python.call("init", stepsRequest(trial));
+function theirPair(python: PyTorch): Run {
   return async () => {
     const { ms, loss, alpha } = await python.call<{
       ms: { weights: number; alpha: number };

@@ -17,6 +17,7 @@ except ImportError as error:
 from discrete import Network
 from gradients import gradients, views
 from relaxation import CostTable
+from retraining import Retraining
 from supernet import Supernet
 from training import Mode, Settings, Training
 
@@ -43,6 +44,7 @@ class Session:
     images: torch.Tensor
     labels: torch.Tensor
     network: Network
+    retraining: Retraining
 
     def init(self, request: dict) -> dict:
         """Builds a supernet with its optimizers, and a batch for its steps; loads weights if given. A mode may be given."""
@@ -127,6 +129,34 @@ class Session:
         finally:
             torch.set_default_dtype(torch.float32)
         return {"weights": encoded(weights.double()), "alphas": encoded(alphas.double())}
+
+    def retrain(self, request: dict) -> dict:
+        """Builds the network of a genotype with its optimizer, and a batch for its steps. A mode may be given."""
+        mode = Mode(**request.get("mode", {}))
+        mode.apply()
+        genotype = request["genotype"]
+        network = Network(genotype, request["head"])
+        network.load(named(request["weights"]))
+        classes = torch.tensor(request["classWeights"], dtype=torch.float32)
+        self.retraining = Retraining(network, classes, (request["rate"], request["decay"]), mode)
+        height, width = genotype["inputHeight"], genotype["inputWidth"]
+        images = floats(request["images"]).view(-1, 3, height, width)
+        self.images = images.contiguous(memory_format=mode.memory_format())
+        self.labels = torch.tensor(request["labels"]).view(-1, height, width)
+        return {}
+
+    def train(self, request: dict) -> dict:
+        """Runs training steps, then evaluations; returns the milliseconds of each, and the loss of the last step."""
+        loss, steps, evaluations = 0.0, [], []
+        for _ in range(request["steps"]):
+            started = perf_counter()
+            loss = self.retraining.step(self.images, self.labels)
+            steps.append((perf_counter() - started) * 1e3)
+        for _ in range(request["evaluations"]):
+            started = perf_counter()
+            self.retraining.evaluate(self.images, self.labels)
+            evaluations.append((perf_counter() - started) * 1e3)
+        return {"steps": steps, "evaluations": evaluations, "loss": loss}
 
     def build(self, request: dict) -> dict:
         """Builds the network of a genotype with weights and statistics; returns its ONNX and its logits for an image."""

@@ -1,5 +1,5 @@
 import { resolve as resolvePath } from "node:path";
-import { datasetOptions, listFiles, openDataset, type Dataset, type Split } from "../../shared/data/open";
+import { datasetOptions, openDataset, withFewTraining, type Dataset, type Split } from "../../shared/data/open";
 import type { ModelOnData } from "../../shared/evaluation/evaluateOn";
 import { openPredictor } from "../../shared/evaluation/predictor";
 import type { SessionOptions } from "../../shared/engine/session";
@@ -26,9 +26,7 @@ export async function openData(
   network: DiscreteNetwork,
   trainExamples: number,
 ): Promise<Dataset> {
-  const options = datasetOptions({ dataset, seed }, network.genotype);
-  const most = options.kind === "streets" ? trainExamples : (await listFiles(options)).train.length;
-  return openDataset({ ...options, trainExamples: Math.min(trainExamples, Math.max(1, most)) });
+  return openDataset(await withFewTraining(datasetOptions({ dataset, seed }, network.genotype), trainExamples));
 }
 
 /** Images [1,3,H,W] of a split, pixel / 255, one by one. */

@@ -3,6 +3,7 @@ import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
 import type { CostCheck } from "../../shared/proto/lathe/v1/space";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
+import { phaseOfProgress } from "../../shared/spec/phases";
 import {
   alarmEffects,
   alarmTime,
@@ -16,6 +17,24 @@ import {
   framesPerSecond,
 } from "./format";
 import type { SearchView } from "./searchView";
+
+/** A message of progress as one line; undefined for other events and for unknown work. */
+export function progressLine({ event }: WatchSearchResponse): string | undefined {
+  if (event?.$case !== "trainingProgressed") return undefined;
+  const { phase, epoch, epochs, step, steps, loss } = event.value;
+  const of = `${step} of ${steps}`;
+  switch (phaseOfProgress(phase)) {
+    case "operators":
+      return `operators: measurement ${of}`;
+    case "derive":
+      return `repair: network ${of}`;
+    case "search":
+    case "retrain":
+      return `${phase === "train" ? "search" : "retraining"} epoch ${epoch}/${epochs}: step ${of}, loss ${loss.toFixed(3)}`;
+    default:
+      return undefined;
+  }
+}
 
 /** An event as one line, for logs and pipes; undefined for events without a line. `view` is the state after the event. */
 export function eventLine({ event }: WatchSearchResponse, view: SearchView): string | undefined {

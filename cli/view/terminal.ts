@@ -1,5 +1,5 @@
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
-import { eventLine } from "./eventLine";
+import { eventLine, progressLine } from "./eventLine";
 import { observe } from "./observe";
 import { render } from "./render";
 import { initialView } from "./searchView";
@@ -75,16 +75,24 @@ function liveDisplay(searchId: string, screen: Screen): Display {
   };
 }
 
-/** A display that writes one line per event. */
-function plainDisplay(searchId: string, screen: Screen): Display {
+/** After so many ms without a line, a log gets one with the progress. */
+const SILENCE_MS = 30_000;
+
+/** A display that writes one line per event, and one of the progress where none has come for long. */
+export function plainDisplay(searchId: string, screen: Screen, now: () => number = Date.now): Display {
   let view = initialView(searchId);
+  let written = now();
+  const write = (line: string) => {
+    written = now();
+    screen.write(`${line}\n`);
+  };
   return {
     event(response) {
       view = observe(view, response);
-      const line = eventLine(response, view);
-      if (line !== undefined) screen.write(`${line}\n`);
+      const line = eventLine(response, view) ?? (now() - written >= SILENCE_MS ? progressLine(response) : undefined);
+      if (line !== undefined) write(line);
     },
-    say: (line) => void screen.write(`${line}\n`),
+    say: write,
     close: () => {},
   };
 }

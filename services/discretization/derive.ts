@@ -1,5 +1,5 @@
-import { changeOf } from "../../shared/data/change";
-import { openDataset, datasetOptions } from "../../shared/data/open";
+import { validationChange } from "../../shared/data/change";
+import { datasetOptions, openDataset, withFewTraining } from "../../shared/data/open";
 import type { Engine } from "../../shared/engine/engine";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
 import { decodeSupernet } from "../../shared/network/checkpoint";
@@ -15,7 +15,8 @@ import type { DeriveJob } from "./jobs";
 
 /**
  * Derives the discrete network of a supernet with inherited weights, stores it, and measures the discretization gap: mIoU of the
- * supernet minus mIoU of the network, both on the validation split with running statistics (docs/method.md#after-the-search).
+ * supernet minus mIoU of the network, both on the validation split with running statistics (docs/method.md#after-the-search). The training
+ * split is not read.
  */
 export async function deriveNetwork(
   engine: Engine,
@@ -35,7 +36,7 @@ export async function deriveNetwork(
   const network = buildDiscrete(genotype, { kind: "search" });
   const weights = inheritBuffer(state.weights.values, "weights", state.supernet, network);
   const stats = inheritBuffer(state.stats, "stats", state.supernet, network);
-  const dataset = await openDataset(datasetOptions(spec, space));
+  const dataset = await openDataset(await withFewTraining(datasetOptions(spec, space), 1));
   const opened: { release(): Promise<void> }[] = [];
   try {
     const { batchSize } = spec.training;
@@ -60,7 +61,7 @@ export async function deriveNetwork(
       smallestCostRatio: smallestCostRatio(space, table),
       ...(await storeDerived(network, { weights, stats }, dataset.info, port)),
       selection: undefined,
-      dataChange: (await changeOf(job.recorded, dataset)) ?? "",
+      dataChange: (await validationChange(job.recorded, dataset)) ?? "",
     };
   } finally {
     for (const each of opened) await each.release();

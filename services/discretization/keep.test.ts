@@ -161,7 +161,7 @@ describe("of a search that was cancelled, the keeper", () => {
     const { dataChange, phase } = await kept(id);
     expect(phase).toBe("train");
     expect(dataChange).toMatch(
-      /^the data is not that of the first epoch \(fingerprint abababababab, now [0-9a-f]{12}\): /,
+      /^the validation data is not that of the search \(fingerprint abababababab, now [0-9a-f]{12}\): /,
     );
   });
 

@@ -147,8 +147,9 @@ describe("a derived network that misses its latency", () => {
     const inherited = transfer(before.network, before.parameters.weights, network, createRandom(1));
     // Narrowing draws nothing at random.
     expect(parameters.weights).toEqual(inherited);
-    const dataset = await openDataset(datasetOptions(spec, space));
     const { seed, training } = spec;
+    // Four batches, at even distances among all training images.
+    const dataset = await openDataset({ ...datasetOptions(spec, space), trainExamples: 4 * training.batchSize });
     const order = { seed, batchSize: training.batchSize, labelStride: network.stride };
     const images = await recalibrationBatches(dataset.train, order);
     await dataset.close();

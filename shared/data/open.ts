@@ -107,6 +107,16 @@ export async function openDataset(options: DatasetOptions): Promise<Dataset> {
   return dataset;
 }
 
+/**
+ * Options of the same data set with at most this number of training examples, at even distances in the list of all: the others are neither
+ * read nor checked.
+ */
+export async function withFewTraining(options: DatasetOptions, most: number): Promise<DatasetOptions> {
+  const { kind, trainExamples = kind === "streets" ? DEFAULT_SCENES.train : (await listFiles(options)).train.length } =
+    options;
+  return { ...options, trainExamples: Math.min(most, Math.max(1, trainExamples)) };
+}
+
 /** A data set whose files are still being decoded. Faults reject `checked` and every later request. */
 interface BegunDataset {
   dataset: Dataset;

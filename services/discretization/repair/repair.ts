@@ -1,5 +1,6 @@
-import { datasetOptions, openDataset } from "../../../shared/data/open";
+import { datasetOptions, openDataset, withFewTraining } from "../../../shared/data/open";
 import type { Engine } from "../../../shared/engine/engine";
+import { recalibrationImages } from "../../../shared/evaluation/recalibration";
 import { decodeBundle } from "../../../shared/network/bundle";
 import { buildDiscrete } from "../../../shared/network/discrete";
 import { storeDerived, type NetworkParameters, type Store } from "../../../shared/network/export";
@@ -26,9 +27,11 @@ export async function repairNetwork(
   const { spec, space, table, genotype, aim } = job;
   const { number, targetSeconds, predictedSeconds, measuredSeconds } = aim;
   const given = { network: buildDiscrete(genotype, { kind: "search" }), parameters: parametersOf(job) };
-  const dataset = await openDataset(datasetOptions(spec, space));
+  const { batchSize } = spec.training;
+  // Only the statistics of a network are of training images.
+  const few = await withFewTraining(datasetOptions(spec, space), recalibrationImages(Infinity, batchSize));
+  const dataset = await openDataset(few);
   try {
-    const { batchSize } = spec.training;
     const trial = await openTrial(engine, given, dataset, { seed: spec.seed, number, batchSize }, port.signal);
     const found = await approach(
       space,
@@ -36,7 +39,7 @@ export async function repairNetwork(
       {
         goal: (targetSeconds * predictedSeconds) / measuredSeconds,
         costOf: (of) => genotypeCost(of, table),
-        miouOf: trial.compared,
+        miouOf: (of) => trial.compared(of),
       },
       (done, of) => port.progress(done, of),
     );

@@ -64,7 +64,7 @@ export async function openTrial(
     compared: async (genotype) => {
       const { network, weights } = inherited(genotype);
       const evaluator = await momentsEvaluator(engine, network, sample.batchSize);
-      return (await released(evaluator, ({ evaluate }) => evaluate({ weights }, sample.split, even, signal))).miou;
+      return (await released(evaluator, (open) => open.evaluate({ weights }, sample.split, even, signal))).miou;
     },
     made: async (genotype) => {
       const { network, weights } = inherited(genotype);
@@ -73,7 +73,7 @@ export async function openTrial(
     },
     evaluate: async ({ network, parameters: { weights, stats } }, split) => {
       const evaluator = await discreteEvaluator(engine, network, batchSize);
-      return released(evaluator, ({ evaluate }) => evaluate({ weights, stats }, split, even, signal));
+      return released(evaluator, (open) => open.evaluate({ weights, stats }, split, even, signal));
     },
   };
 }

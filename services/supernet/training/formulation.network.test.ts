@@ -127,7 +127,7 @@ describe.each(engines)("with $name the blocked step of a network", ({ open }) =>
 
 describe("the plain step of a network is taken, and says why,", () => {
   it("where a stage has no block", async () => {
-    const engine = await portableEngine(TILE_SIZES[0]!);
+    const engine = await portableEngine(TILE_SIZES[0]);
     const network = buildDiscrete(withoutBlocks(space), { kind: "search" });
     expect(formulateNetwork(engine, network, BATCH).name).toBe("plain: a stage has no block");
   });
