@@ -1,5 +1,6 @@
 import { createRandom } from "../../shared/engine/random";
-import { buildDiscrete, type Head } from "../../shared/network/discrete";
+import { buildDiscrete } from "../../shared/network/discrete";
+import type { Head } from "../../shared/network/heads";
 import { networkOnnx } from "../../shared/network/export";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { Genotype } from "../../shared/proto/lathe/v1/space";

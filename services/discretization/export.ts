@@ -1,7 +1,7 @@
 import { derivedNetwork } from "../../shared/events/derivedNetwork";
 import type { Objects } from "../../shared/events/objects";
 import type { StoredEvent } from "../../shared/events/catalog";
-import type { Head } from "../../shared/network/discrete";
+import type { Head } from "../../shared/network/heads";
 import { LatheError } from "../../shared/process/errors";
 import { admit, type Turns } from "../../shared/process/turns";
 import { NetworkForm } from "../../shared/proto/lathe/v1/discretization";

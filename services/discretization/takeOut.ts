@@ -1,5 +1,6 @@
 import { beginDataset, datasetOptions } from "../../shared/data/open";
-import { buildDiscrete, type Head } from "../../shared/network/discrete";
+import { buildDiscrete } from "../../shared/network/discrete";
+import type { Head } from "../../shared/network/heads";
 import {
   networkOnnx,
   storeDerived,

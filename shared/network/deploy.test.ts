@@ -5,7 +5,8 @@ import { onnxMetadata, openOnnx } from "../engine/onnx";
 import { randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { deployOnnx } from "./deploy";
-import { buildDiscrete, type Head } from "./discrete";
+import { buildDiscrete } from "./discrete";
+import type { Head } from "./heads";
 import { networkOnnx } from "./export";
 
 const random = uniform(5);

@@ -8,8 +8,6 @@ import { axis, extent, tensorTable, type Axis, type Declaration, type TensorTabl
 import { DROPPED, declareAggregationHead, declareSearchHead, dropoutName, headLogits, type Head } from "./heads";
 import type { Norm, Tensors } from "./layers";
 
-export type { Head };
-
 /** The network of a genotype: the tables of its tensors, and its function. */
 export interface DiscreteNetwork {
   genotype: Genotype;

@@ -5,7 +5,8 @@ import { tf } from "../engine/tf";
 import { ModelProto } from "../proto/onnx/onnx";
 import { noise, randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
-import { buildDiscrete, type DiscreteNetwork, type Head } from "./discrete";
+import { buildDiscrete, type DiscreteNetwork } from "./discrete";
+import type { Head } from "./heads";
 import { networkOnnx } from "./export";
 import { inferenceNorm } from "./layers";
 

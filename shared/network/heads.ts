@@ -84,7 +84,7 @@ export function headLogits(
  * Aggregation head (docs/method.md#the-network): context from pyramid pooling on stage 2, detail from stage 1 and the pooled stem, joined
  * at 1/4. Returns logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] after context and fusion.
  */
-export function aggregationHead(
+function aggregationHead(
   weights: Tensors,
   features: Features,
   size: readonly [number, number],

@@ -9,7 +9,8 @@ import type { Genotype } from "../proto/lathe/v1/space";
 import { relativeDifference } from "../testing/parity";
 import { noise, randomBuffer } from "../testing/networks";
 import { uniform } from "../testing/spaces";
-import { buildDiscrete, type Head } from "./discrete";
+import { buildDiscrete } from "./discrete";
+import type { Head } from "./heads";
 import { networkGraph } from "./networkGraph";
 
 const random = uniform(17);

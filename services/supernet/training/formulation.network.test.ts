@@ -1,7 +1,8 @@
 import { rates } from "../../../shared/engine/adam";
 import { createEngine, eagerEngine, type Arrays, type Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
-import { buildDiscrete, type DiscreteNetwork, type Head } from "../../../shared/network/discrete";
+import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
+import type { Head } from "../../../shared/network/heads";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
 import { withoutBlocks } from "../../../shared/space/genotype";
 import { noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
