@@ -101,7 +101,12 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
 
   it("ends a process that does not answer in time", async () => {
     const other = (await openPyTorch(1))!;
-    await expect(other.call("pair", {}, 0)).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    await other.call("init", {
+      ...pytorchSettings(space, options, { rates: { weights: 0, alphas: 0 }, ssrFactor: 1, costWeight: 1 }),
+      architecture: initialArchitecture(space),
+    });
+    const endless = { steps: 1e9, alphaSteps: 0, evaluations: 0 };
+    await expect(other.call("epoch", endless, 1)).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
     await other.close();
   });
 });
