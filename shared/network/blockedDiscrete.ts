@@ -1,9 +1,10 @@
+import { wholeTiles } from "../engine/nchwc/emit";
 import { fromBlocked } from "../engine/nchwc/layout";
 import { manifest, type Manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import type { tf } from "../engine/tf";
 import { decidedSpace } from "../space/decided";
-import { at, liveStages } from "../space/live";
+import { at, liveStages, type LiveStage } from "../space/live";
 import { blockedBlock, blockedReduction, blockedStem } from "./blocked";
 import { blockedLayout, type BlockedLayout } from "./blockedLayout";
 import { blockedPlans, planFor } from "./blockedPlans";
@@ -21,6 +22,9 @@ interface BlockedNetwork extends TrainedNetwork {
   layout: Record<"weights" | "stats", BlockedLayout>;
 }
 
+/** Most MACs of the blocks with whole tiles, as a share of their own: above it, filling up costs more than the layout gains. */
+const MOST_FILLED = 1.5;
+
 /**
  * The blocked formulation of a network's training step at a batch size, with tiles of `tile` channels; or the reason why a precondition does
  * not hold. A decided supernet of the same blocks gives the plans: each mixture has one branch.
@@ -32,6 +36,9 @@ export function blockedDiscrete(network: DiscreteNetwork, batch: number, tile: n
   const stages = liveStages(space, architecture);
   const plans = blockedPlans({ space, stages }, batch, tile);
   if (typeof plans === "string") return plans;
+  const filled = filledShare(stages, tile);
+  if (filled > MOST_FILLED)
+    return `whole tiles of ${tile} channels take ${filled.toFixed(2)} times the MACs of its blocks, more than ${MOST_FILLED}`;
   const layout = { weights: blockedLayout(network.weights, plans), stats: blockedLayout(network.stats, plans) };
   return {
     ...network,
@@ -56,4 +63,19 @@ export function blockedDiscrete(network: DiscreteNetwork, batch: number, tile: n
       return headLogits(network.head, weights, { stem, outputs }, [height, width], norm, dropouts);
     },
   };
+}
+
+/** MACs of the blocks with widths that are whole tiles, as a share of their own. A position of a stage is four of the next one. */
+function filledShare(stages: readonly LiveStage[], tile: number): number {
+  const whole = (channels: number) => wholeTiles(channels, tile);
+  let [own, filled] = [0, 0];
+  stages.forEach(({ blocks }, stage) => {
+    for (const { inputs, operations } of blocks)
+      for (const { operation, middleWidth, outputWidth } of operations) {
+        const positions = 1 / 4 ** stage / operation.scale ** 2;
+        own += positions * middleWidth * (inputs + outputWidth);
+        filled += positions * whole(middleWidth) * (whole(inputs) + whole(outputWidth));
+      }
+  });
+  return filled / own;
 }

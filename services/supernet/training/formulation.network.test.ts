@@ -3,7 +3,7 @@ import { createEngine, eagerEngine, type Arrays, type Engine } from "../../../sh
 import { createRandom } from "../../../shared/engine/random";
 import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
 import type { Head } from "../../../shared/network/heads";
-import type { Genotype } from "../../../shared/proto/lathe/v1/space";
+import type { Genotype, SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { withoutBlocks } from "../../../shared/space/genotype";
 import { noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { relativeDifference } from "../../../shared/testing/parity";
@@ -18,21 +18,26 @@ const BATCH = 2;
 const { inputHeight: height, inputWidth: width, classes } = space;
 const heads: Head[] = [{ kind: "search" }, { kind: "aggregation", pyramidChannels: 5, dropout: 0.4 }];
 
-/** The first stage has neither whole tiles nor a multiple of them. */
+/** Widths that are no whole tiles, but nearly. */
+const wide: SearchSpace = {
+  ...space,
+  stages: space.stages.map((stage) => ({ ...stage, widths: [stage.channels - stage.channels / 8, stage.channels] })),
+};
+/** No stage has whole tiles of channels. */
 const uneven: Genotype = {
   ...{ inputHeight: height, inputWidth: width, classes, stemChannels: 6 },
   stages: [
-    { channels: 13, blocks: [{ dilation: 2, scale: 2, middleWidth: 5, outputWidth: 13 }] },
+    { channels: 15, blocks: [{ dilation: 2, scale: 2, middleWidth: 13, outputWidth: 15 }] },
     {
-      channels: 27,
+      channels: 31,
       blocks: [
-        { dilation: 1, scale: 1, middleWidth: 27, outputWidth: 9 },
-        { dilation: 4, scale: 1, middleWidth: 7, outputWidth: 21 },
+        { dilation: 1, scale: 1, middleWidth: 31, outputWidth: 29 },
+        { dilation: 4, scale: 1, middleWidth: 27, outputWidth: 31 },
       ],
     },
   ],
 };
-const genotypes = [randomGenotype(space, uniform(1)), randomGenotype(space, uniform(2)), uneven];
+const genotypes = [randomGenotype(wide, uniform(1)), randomGenotype(wide, uniform(2)), uneven];
 
 type Formulated = Formulation<Parameters<typeof trainableNetwork>[0]>;
 
@@ -131,6 +136,22 @@ describe("the plain step of a network is taken, and says why,", () => {
     const engine = await portableEngine(TILE_SIZES[0]);
     const network = buildDiscrete(withoutBlocks(space), { kind: "search" });
     expect(formulateNetwork(engine, network, BATCH).name).toBe("plain: a stage has no block");
+  });
+
+  it("where widths are far from whole tiles", async () => {
+    const engine = await portableEngine(8);
+    const [first, second] = uneven.stages as [Genotype["stages"][0], Genotype["stages"][0]];
+    const narrow = {
+      ...uneven,
+      stages: [
+        { ...first, blocks: [{ dilation: 1, scale: 1, middleWidth: 5, outputWidth: 15 }] },
+        { ...second, blocks: [{ dilation: 1, scale: 1, middleWidth: 9, outputWidth: 31 }] },
+      ],
+    };
+    // Own: 5 * 30 + 9 * 62 / 4 = 289.5; in whole tiles of 8: 8 * 32 + 16 * 64 / 4 = 512.
+    expect(formulateNetwork(engine, buildDiscrete(narrow, { kind: "search" }), BATCH).name).toBe(
+      "plain: whole tiles of 8 channels take 1.77 times the MACs of its blocks, more than 1.5",
+    );
   });
 
   it("where the engine has no blocked layout", () => {
