@@ -11,8 +11,13 @@ import { packageRoot } from "../shared/process/root";
 import type { Genotype } from "../shared/proto/lathe/v1/space";
 import { readGenotype } from "../cli/spec/networkBuild";
 import { randomBatch } from "../services/supernet/training/randomBatch";
-import { advance, doubleBuffer } from "../services/supernet/training/running";
-import { compileWeightStep, networkSubject, untrained } from "../services/supernet/training/weightTrainer";
+import { advance } from "../services/supernet/training/running";
+import {
+  compileWeightStep,
+  networkSubject,
+  trainingBuffer,
+  untrained,
+} from "../services/supernet/training/weightTrainer";
 import { median, positive, type Measurement } from "./measurement";
 import { PYRAMID, SMALL } from "./network";
 import { isFloat32, openForms, ratiosOver } from "./forms";
@@ -154,15 +159,12 @@ const sizesOf = (genotype: Genotype) => ({ ...genotype, stages: [], dilations: [
 
 async function openOurs(engine: Engine, network: DiscreteNetwork, weights: Float32Array, batch: Batch) {
   const subject = networkSubject(engine, network, BATCH);
-  const { enter, leave, name: formulation } = subject.formulation;
+  const { leave, name: formulation } = subject.formulation;
   const course = { name: "retraining", batchSize: BATCH, weightDecay: DECAY };
   const step = await compileWeightStep(engine, subject, course);
   const evaluator = await discreteEvaluator(engine, network, BATCH);
   const start = untrained({ weights, stats: initialStats(network.stats) });
-  const buffer = doubleBuffer({
-    ...{ weights: enter("weights", weights), stats: enter("stats", start.stats) },
-    ...{ m: enter("weights", start.m), v: enter("weights", start.v) },
-  });
+  const buffer = trainingBuffer(subject, start);
   const classWeights = new Float32Array(network.genotype.classes).fill(1);
   const { images, labels } = batch;
   let taken = 0;

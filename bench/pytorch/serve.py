@@ -6,7 +6,9 @@ import json
 import platform
 import sys
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from time import perf_counter
+from typing import TypeVar
 
 try:
     import torch
@@ -22,6 +24,9 @@ from supernet import Supernet
 from training import Mode, Settings, Training
 
 
+T = TypeVar("T")
+
+
 def floats(text: str) -> torch.Tensor:
     """A vector from the base64 of float32, little-endian."""
     return torch.frombuffer(bytearray(b64decode(text)), dtype=torch.float32)
@@ -35,6 +40,16 @@ def named(request: dict) -> dict[str, torch.Tensor]:
 def encoded(values: torch.Tensor) -> str:
     """A vector as the base64 of its bytes, little-endian."""
     return b64encode(values.numpy().tobytes()).decode()
+
+
+def timed(runs: int, action: Callable[[], T]) -> tuple[list[float], T | None]:
+    """The milliseconds of each run, and the last answer."""
+    ms, answer = [], None
+    for _ in range(runs):
+        started = perf_counter()
+        answer = action()
+        ms.append((perf_counter() - started) * 1e3)
+    return ms, answer
 
 
 class Session:
@@ -147,15 +162,8 @@ class Session:
 
     def train(self, request: dict) -> dict:
         """Runs training steps, then evaluations; returns the milliseconds of each, and the loss of the last step."""
-        loss, steps, evaluations = 0.0, [], []
-        for _ in range(request["steps"]):
-            started = perf_counter()
-            loss = self.retraining.step(self.images, self.labels)
-            steps.append((perf_counter() - started) * 1e3)
-        for _ in range(request["evaluations"]):
-            started = perf_counter()
-            self.retraining.evaluate(self.images, self.labels)
-            evaluations.append((perf_counter() - started) * 1e3)
+        steps, loss = timed(request["steps"], lambda: self.retraining.step(self.images, self.labels))
+        evaluations, _ = timed(request["evaluations"], lambda: self.retraining.evaluate(self.images, self.labels))
         return {"steps": steps, "evaluations": evaluations, "loss": loss}
 
     def build(self, request: dict) -> dict:
@@ -172,12 +180,8 @@ class Session:
         """Returns the milliseconds of each forward pass with a number of threads."""
         if torch.get_num_threads() != request["threads"]:
             torch.set_num_threads(request["threads"])
-        ms = []
         with torch.no_grad():
-            for _ in range(request["runs"]):
-                started = perf_counter()
-                self.network(self.images)
-                ms.append((perf_counter() - started) * 1e3)
+            ms, _ = timed(request["runs"], lambda: self.network(self.images))
         return {"ms": ms}
 
 

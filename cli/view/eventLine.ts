@@ -19,7 +19,7 @@ import {
 import type { SearchView } from "./searchView";
 
 /** A message of progress as one line; undefined for other events and for unknown work. */
-export function progressLine({ event }: WatchSearchResponse): string | undefined {
+export function stepLine({ event }: WatchSearchResponse): string | undefined {
   if (event?.$case !== "trainingProgressed") return undefined;
   const { phase, epoch, epochs, step, steps, loss } = event.value;
   const of = `${step} of ${steps}`;

@@ -1,5 +1,5 @@
 import type { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
-import { eventLine, progressLine } from "./eventLine";
+import { eventLine, stepLine } from "./eventLine";
 import { observe } from "./observe";
 import { render } from "./render";
 import { initialView } from "./searchView";
@@ -89,7 +89,7 @@ export function plainDisplay(searchId: string, screen: Screen, now: () => number
   return {
     event(response) {
       view = observe(view, response);
-      const line = eventLine(response, view) ?? (now() - written >= SILENCE_MS ? progressLine(response) : undefined);
+      const line = eventLine(response, view) ?? (now() - written >= SILENCE_MS ? stepLine(response) : undefined);
       if (line !== undefined) write(line);
     },
     say: write,

@@ -1,5 +1,5 @@
 import { validationChange } from "../../shared/data/change";
-import { datasetOptions, openDataset, withFewTraining } from "../../shared/data/open";
+import { datasetOptions, openDataset } from "../../shared/data/open";
 import type { Engine } from "../../shared/engine/engine";
 import { discreteEvaluator, supernetEvaluator } from "../../shared/evaluation/evaluate";
 import { decodeSupernet } from "../../shared/network/checkpoint";
@@ -36,7 +36,7 @@ export async function deriveNetwork(
   const network = buildDiscrete(genotype, { kind: "search" });
   const weights = inheritBuffer(state.weights.values, "weights", state.supernet, network);
   const stats = inheritBuffer(state.stats, "stats", state.supernet, network);
-  const dataset = await openDataset(await withFewTraining(datasetOptions(spec, space), 1));
+  const dataset = await openDataset({ ...datasetOptions(spec, space), trainExamples: 1 });
   const opened: { release(): Promise<void> }[] = [];
   try {
     const { batchSize } = spec.training;

@@ -32,7 +32,7 @@ import { networkCosts } from "../../shared/space/networkCosts";
 import { resolve } from "../../shared/spec/resolve";
 import { workIsDone } from "../../shared/testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
-import { decidedArchitecture } from "../../shared/testing/networks";
+import { decidedArchitecture } from "../../shared/space/decided";
 import { relativeDifference } from "../../shared/testing/parity";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { briefSpec, trainedCheckpoint } from "../../shared/testing/training";

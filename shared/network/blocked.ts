@@ -2,11 +2,10 @@ import { fromBlocked } from "../engine/nchwc/layout";
 import { blockedMixture } from "../engine/nchwc/mixture/mixture";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { reduce, reduceImages } from "../engine/nchwc/reduction/reduction";
-import { manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import { at, type LiveBlock, type LiveStage } from "../space/live";
-import { blockedLayout, type BlockedLayout } from "./blockedLayout";
+import { blockedTables, type BlockedTables } from "./blockedLayout";
 import { blockedPlans, planFor, type PlannedBlock } from "./blockedPlans";
 import type { BlockFactors } from "./factors";
 import { searchHead } from "./heads";
@@ -14,9 +13,7 @@ import { named, padChannels, type Norm, type Tensors } from "./layers";
 import { exitSum, supernetLogits, type DeclaredSupernet, type StageChoices, type Supernet } from "./supernet";
 
 /** A supernet that computes in ONNX Runtime's blocked layout up to its head: the same function, flat vectors in another order. */
-interface BlockedSupernet extends Supernet {
-  layout: Record<"weights" | "stats", BlockedLayout>;
-}
+type BlockedSupernet = Supernet & BlockedTables;
 
 /**
  * The blocked formulation of a supernet's training steps at a batch size, with tiles of `tile` channels; or the reason why a precondition
@@ -29,12 +26,9 @@ export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile:
   if (uneven) return `${uneven.name} has ${uneven.channels} channels, not a multiple of ${tile}`;
   const plans = blockedPlans(supernet, batch, tile);
   if (typeof plans === "string") return plans;
-  const layout = { weights: blockedLayout(supernet.weights, plans), stats: blockedLayout(supernet.stats, plans) };
   return {
     ...supernet,
-    weights: manifest(layout.weights.entries),
-    stats: manifest(layout.stats.entries),
-    layout,
+    ...blockedTables(supernet, plans),
     logits: supernetLogits(stages, {
       sizesOf: ({ name }) => {
         const { branches, outputs } = planFor(plans.mixtures, name).plan;

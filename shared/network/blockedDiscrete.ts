@@ -1,12 +1,13 @@
 import { wholeTiles } from "../engine/nchwc/emit";
 import { fromBlocked } from "../engine/nchwc/layout";
-import { manifest, type Manifest } from "../engine/parameters";
+import type { Manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import type { tf } from "../engine/tf";
-import { decidedSpace } from "../space/decided";
+import { decidedArchitecture } from "../space/decided";
+import { spaceOf } from "../space/genotype";
 import { at, liveStages, type LiveStage } from "../space/live";
 import { blockedBlock, blockedReduction, blockedStem } from "./blocked";
-import { blockedLayout, type BlockedLayout } from "./blockedLayout";
+import { blockedTables, type BlockedTables } from "./blockedLayout";
 import { blockedPlans, planFor } from "./blockedPlans";
 import type { DiscreteNetwork } from "./discrete";
 import { headLogits } from "./heads";
@@ -18,9 +19,7 @@ export interface TrainedNetwork extends Pick<DiscreteNetwork, "dropouts" | "logi
 }
 
 /** A discrete network that computes in ONNX Runtime's blocked layout up to its head: the same function, flat vectors in another order. */
-interface BlockedNetwork extends TrainedNetwork {
-  layout: Record<"weights" | "stats", BlockedLayout>;
-}
+type BlockedNetwork = TrainedNetwork & BlockedTables;
 
 /** Most MACs of the blocks with whole tiles, as a share of their own: above it, filling up costs more than the layout gains. */
 const MOST_FILLED = 1.5;
@@ -32,19 +31,16 @@ const MOST_FILLED = 1.5;
 export function blockedDiscrete(network: DiscreteNetwork, batch: number, tile: number): BlockedNetwork | string {
   const { genotype } = network;
   if (genotype.stages.some(({ blocks }) => blocks.length === 0)) return "a stage has no block";
-  const { space, architecture } = decidedSpace(genotype);
-  const stages = liveStages(space, architecture);
+  const space = spaceOf(genotype);
+  const stages = liveStages(space, decidedArchitecture(space, genotype));
   const plans = blockedPlans({ space, stages }, batch, tile);
   if (typeof plans === "string") return plans;
   const filled = filledShare(stages, tile);
   if (filled > MOST_FILLED)
     return `whole tiles of ${tile} channels take ${filled.toFixed(2)} times the MACs of its blocks, more than ${MOST_FILLED}`;
-  const layout = { weights: blockedLayout(network.weights, plans), stats: blockedLayout(network.stats, plans) };
   return {
     ...network,
-    weights: manifest(layout.weights.entries),
-    stats: manifest(layout.stats.entries),
-    layout,
+    ...blockedTables(network, plans),
     logits: (weights, images, norm, dropouts = {}) => {
       const [, , height, width] = images.shape as [number, number, number, number];
       const plain = (x: tf.Tensor, channels: number, halvings: number) =>

@@ -1,6 +1,7 @@
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { initialArchitecture } from "../space/groups";
-import { decidedArchitecture, keepSome, randomBuffer, randomGenotype } from "../testing/networks";
+import { decidedArchitecture } from "../space/decided";
+import { keepSome, randomBuffer, randomGenotype } from "../testing/networks";
 import { TILE_SIZES } from "../testing/portableTiles";
 import { uniform } from "../testing/spaces";
 import { blockedSupernet } from "./blocked";

@@ -1,13 +1,13 @@
 import { convolutions, squares, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
-import type { ManifestEntry } from "../engine/parameters";
+import { manifest, type Manifest, type ManifestEntry } from "../engine/parameters";
 import { elementCount, upTo } from "../engine/signature";
 import { at, type LiveBlock } from "../space/live";
 import type { BlockedPlans, PlannedBlock } from "./blockedPlans";
 import { finder, type Role, type TensorTable } from "./declaration";
 
 /** Order of a blocked vector relative to the plain one. Checkpoints are in plain order. */
-export interface BlockedLayout {
+interface BlockedLayout {
   entries: { name: string; shape: number[] }[];
   /** Index in the plain vector of each element of the blocked one; -1 for elements that pad a tile. */
   source: Int32Array;
@@ -41,6 +41,18 @@ export function toPlainOrder(blocked: Float32Array, { source, plainSize }: Block
     if (index >= 0) plain[index] = blocked[at] as number;
   }
   return plain;
+}
+
+/** The flat vectors of a network in blocked order, and how that follows from the plain order. */
+export interface BlockedTables {
+  weights: Manifest;
+  stats: Manifest;
+  layout: Record<"weights" | "stats", BlockedLayout>;
+}
+
+export function blockedTables(plain: Record<"weights" | "stats", TensorTable>, plans: BlockedPlans): BlockedTables {
+  const layout = { weights: blockedLayout(plain.weights, plans), stats: blockedLayout(plain.stats, plans) };
+  return { weights: manifest(layout.weights.entries), stats: manifest(layout.stats.entries), layout };
 }
 
 /**

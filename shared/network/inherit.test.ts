@@ -5,15 +5,8 @@ import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { blockInputs, derive } from "../space/genotype";
 import { initialArchitecture } from "../space/groups";
 import { operationName } from "../space/parts";
-import {
-  decidedArchitecture,
-  keepSome,
-  noise,
-  randomBuffer,
-  randomGenotype,
-  silence,
-  smallSpace,
-} from "../testing/networks";
+import { decidedArchitecture } from "../space/decided";
+import { keepSome, noise, randomBuffer, randomGenotype, silence, smallSpace } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { packAlphas, pathAlphas } from "./alphas";
 import { buildDiscrete } from "./discrete";

@@ -1,5 +1,6 @@
 import { Dimension, type SearchSpace } from "../proto/lathe/v1/space";
-import { decidedArchitecture, keepSurvivors, randomGenotype } from "../testing/networks";
+import { decidedArchitecture } from "./decided";
+import { keepSurvivors, randomGenotype } from "../testing/networks";
 import { randomSpace, uniform } from "../testing/spaces";
 import { blockInputs } from "./genotype";
 import { group, indexGroups, initialArchitecture, liveGroups } from "./groups";

@@ -1,5 +1,6 @@
 import type { Architecture } from "../proto/lathe/v1/space";
-import { decidedArchitecture, randomGenotype, smallSpace } from "../testing/networks";
+import { decidedArchitecture } from "./decided";
+import { randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { costsByPart, supernetMacs } from "./networkCosts";
 import { initialArchitecture } from "./groups";

@@ -1,7 +1,6 @@
 import type { TensorTable } from "../network/declaration";
 import type { Architecture, Genotype, Group, SearchSpace } from "../proto/lathe/v1/space";
-import { choicesOf } from "../space/genotype";
-import { indexGroups, initialArchitecture, liveGroups } from "../space/groups";
+import { indexGroups, liveGroups } from "../space/groups";
 import { randomGenotype as drawGenotype } from "../space/sampling";
 
 /** Two stages with depth search, four operations of both scales and three widths: small, and every dimension is searched. */
@@ -93,12 +92,6 @@ export function silence(before: Architecture, after: Architecture): Architecture
 /** A random network of a space. */
 export function randomGenotype(space: SearchSpace, random: () => number): Genotype {
   return drawGenotype(space, { integer: (bound) => Math.floor(random() * bound) });
-}
-
-/** The architecture in which only the choices of a genotype survive. */
-export function decidedArchitecture(space: SearchSpace, genotype: Genotype): Architecture {
-  const chosen = choicesOf(space, genotype);
-  return keepSurvivors(space, initialArchitecture(space), ({ id }) => [chosen.get(id) ?? 0]);
 }
 
 /** Uniform values in -1..1. */

@@ -1,7 +1,7 @@
 import type { Engine, Optimization } from "../../../shared/engine/engine";
 import { blockedSupernet } from "../../../shared/network/blocked";
 import { blockedDiscrete, type TrainedNetwork } from "../../../shared/network/blockedDiscrete";
-import { toBlockedOrder, toPlainOrder, type BlockedLayout } from "../../../shared/network/blockedLayout";
+import { toBlockedOrder, toPlainOrder, type BlockedTables } from "../../../shared/network/blockedLayout";
 import type { DiscreteNetwork } from "../../../shared/network/discrete";
 import type { DeclaredSupernet, Supernet } from "../../../shared/network/supernet";
 
@@ -32,7 +32,7 @@ export const formulateNetwork = (
 function chosen<Network>(
   engine: Engine,
   plain: Network,
-  blockedOf: (tile: number) => (Network & { layout: Record<"weights" | "stats", BlockedLayout> }) | string,
+  blockedOf: (tile: number) => (Network & BlockedTables) | string,
 ): Formulation<Network> {
   const blocked = engine.tileSize === undefined ? `${engine.name} has no blocked layout` : blockedOf(engine.tileSize);
   if (typeof blocked === "string") {

@@ -8,10 +8,10 @@ import { largestGenotype } from "../../../shared/space/genotype";
 import { stepOptions } from "./algorithms/ssr/train";
 import { timedSteps, type ProfileJob } from "./profile";
 import { randomBatch } from "./randomBatch";
-import { advance, doubleBuffer, dropoutFactors } from "./running";
+import { advance, dropoutFactors } from "./running";
 import { initialSupernet } from "./supernetState";
 import { openSupernetTrainer } from "./supernetTrainer";
-import { compileWeightStep, networkSubject, untrained } from "./weightTrainer";
+import { compileWeightStep, networkSubject, trainingBuffer, untrained } from "./weightTrainer";
 
 /** Seconds of a step of the weights and of the architecture parameters of the whole supernet, and of the largest network's retraining. */
 export interface Pace {
@@ -42,11 +42,7 @@ async function retrainingStep(
   try {
     const random = createRandom(seed, "pace");
     const start = untrained({ weights: initialWeights(network.weights, random), stats: initialStats(network.stats) });
-    const { enter } = subject.formulation;
-    const buffer = doubleBuffer({
-      ...{ weights: enter("weights", start.weights), stats: enter("stats", start.stats) },
-      ...{ m: enter("weights", start.m), v: enter("weights", start.v) },
-    });
+    const buffer = trainingBuffer(subject, start);
     const { images, labels } = randomBatch(space, batchSize, random, subject.shape.stride);
     const classWeights = new Float32Array(space.classes).fill(1);
     const seconds: number[] = [];

@@ -2,7 +2,7 @@ import type { Arrays, CompiledStep } from "../../../shared/engine/engine";
 import type { Random } from "../../../shared/engine/random";
 
 /** Vectors that a step moves. The step reads `current` and writes `spare`; then the two swap, so that no step allocates memory. */
-interface DoubleBuffer {
+export interface DoubleBuffer {
   current: Arrays;
   spare: Arrays;
 }

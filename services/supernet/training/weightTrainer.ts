@@ -8,7 +8,7 @@ import type { NetworkParameters } from "../../../shared/network/export";
 import type { TrainingVectors } from "../../../shared/network/training";
 import { moveAverage } from "./ema";
 import { formulateNetwork, type Formulation } from "./formulation";
-import { dropoutFactors, advance, doubleBuffer } from "./running";
+import { dropoutFactors, advance, doubleBuffer, type DoubleBuffer } from "./running";
 import type { TrainingPort } from "./port";
 import { finiteLoss, polyRate, warmup } from "./schedule";
 import { stepSignature, trainableNetwork, weightStep, type BatchShape, type Trainable } from "./steps";
@@ -98,6 +98,17 @@ export function compileWeightStep(
   );
 }
 
+const entered = ({ enter }: Formulation<Trainable>, { weights, stats }: NetworkParameters): NetworkParameters => ({
+  weights: enter("weights", weights),
+  stats: enter("stats", stats),
+});
+
+/** The vectors that a training's steps move, in the order of its formulation. */
+export function trainingBuffer({ formulation }: Subject, start: TrainingVectors): DoubleBuffer {
+  const [m, v] = [formulation.enter("weights", start.m), formulation.enter("weights", start.v)];
+  return doubleBuffer({ ...entered(formulation, start), m, v });
+}
+
 /** Compiles the weight step of a subject. Training continues from `start`, whose vectors have taken `taken` steps. */
 export async function openWeightTrainer(
   engine: Engine,
@@ -113,18 +124,14 @@ export async function openWeightTrainer(
   const { dropouts } = formulation.network;
   const step = await compileWeightStep(engine, subject, course);
   let steps = taken;
-  const { enter, leave } = formulation;
-  const entered = ({ weights, stats }: NetworkParameters) => ({
-    weights: enter("weights", weights),
-    stats: enter("stats", stats),
-  });
+  const { leave } = formulation;
   const left = ({ weights, stats }: NetworkParameters) => ({
     weights: leave("weights", weights),
     stats: leave("stats", stats),
   });
-  const buffer = doubleBuffer({ ...entered(start), m: enter("weights", start.m), v: enter("weights", start.v) });
+  const buffer = trainingBuffer(subject, start);
   const current = () => buffer.current as unknown as TrainingVectors;
-  const average = emaDecay > 0 ? entered(start.average ?? start) : undefined;
+  const average = emaDecay > 0 ? entered(formulation, start.average ?? start) : undefined;
   return {
     vectors: () => {
       const { m, v } = current();
