@@ -4,6 +4,7 @@ import { Records } from "../../shared/events/records";
 import { MEASUREMENTS_BUCKET } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import { CALIBRATION } from "./calibration";
 import { summarise } from "./figures";
 import type { Measured } from "./network";
 import { medianOf } from "./statistics";
@@ -24,7 +25,7 @@ const codec: JsonCodec<Reference> = {
 
 function keyOf({ conditions: { measuredOn } }: Measured): string {
   if (!measuredOn) throw new LatheError("INTERNAL", "a measurement does not say on which device it ran");
-  return `calibration/${measuredOn.key}`;
+  return `calibration/${CALIBRATION}/${measuredOn.key}`;
 }
 
 /** The calibration network's times on quiet devices, which all latency workers share and every restart keeps. */

@@ -2,7 +2,7 @@ import { createSession } from "../../shared/engine/session";
 import { tileSize } from "../../shared/engine/nchwc/tileSize";
 import { openModel } from "../../shared/engine/model";
 import { LatheError } from "../../shared/process/errors";
-import { calibrationOnnx } from "./calibration";
+import { CALIBRATION, calibrationOnnx } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, prepared, sampleModel, type Measured } from "./network";
@@ -30,9 +30,9 @@ export interface Timer {
 }
 
 /** Time per model in ms. A table of 10 candidates in 2 stages has hundreds of models. */
-const BUDGET_MS = 150;
+const BUDGET_MS = 200;
 const MINIMUM_RUNS = 5;
-const ENOUGH = { runs: 20, ms: 50 };
+const ENOUGH = { runs: 20, ms: 100 };
 /** Channels of a tile where the device has no blocked layout. */
 const TILE = 8;
 
@@ -53,7 +53,7 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
     const tile = (await tileSize((bytes) => createSession(bytes, options))) ?? TILE;
     return await use({
       // Fewer runs know a time less well, so their fragments are others.
-      key: `${thisMachine.figures(settings).key}.${Math.min(timedRuns, ENOUGH.runs)}`,
+      key: `${thisMachine.figures(settings).key}.${CALIBRATION}.${Math.min(timedRuns, ENOUGH.runs)}`,
       tile,
       time: async (bytes, signal) => {
         const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrate);

@@ -134,7 +134,7 @@ describe("a search for a latency", () => {
     expect(conditionOf(c.toDerived, "CostTarget")).toBeUndefined();
   });
 
-  it.each([0.0095, 0.0105])("goes on where the network holds: %d s", (seconds) => {
+  it.each([0.0097, 0.0103])("goes on where the network is within 3 %% of the target: %d s", (seconds) => {
     const events = [...c.toDerived, c.measured(1, seconds)];
     expect(after(events)).toMatchObject({
       phase: SEARCH_PHASE_RETRAINING,
@@ -170,6 +170,17 @@ describe("a search for a latency", () => {
     expect(held.next).toMatchObject({ work: { data: { weights: { kind: "repaired-1.weights" } } } });
     // The gap is that of the discretization; the mIoU is that of the network that the search goes on with.
     expect(held.result).toMatchObject({ discreteMiou: 0.38, discretizationGap: 0.01 });
+  });
+
+  it.each([0.0095, 0.0105])("is repaired twice at most where the network holds, but may not in the next measurement: %d s", (seconds) => {
+    const events: LatheEvent[] = [...c.toDerived, c.measured(1, seconds)];
+    expect(conditionOf(events, "CostTarget")?.holds).toBe(true);
+    for (let number = 1; number <= 2; number++) {
+      expect(after(events).next).toMatchObject({ work: { data: { repair: { number } } } });
+      const repaired = c.repaired(number, ["stage1/depth 2 -> 1"], 0.3, 0.9);
+      events.push(repaired, c.measured(number + 1, seconds));
+    }
+    expect(after(events)).toMatchObject({ phase: SEARCH_PHASE_RETRAINING, result: { costMiss: "" } });
   });
 
   it("is repaired by all of its measurements, of which one may be far off", () => {

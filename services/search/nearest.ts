@@ -2,7 +2,7 @@ import type { ArchitectureChosen } from "../../shared/proto/lathe/v1/events";
 import type { SearchRecord } from "./record";
 import { isSettled, newestOf } from "./target";
 
-// The choice among the networks of a search for a latency, where all of them miss it.
+// The choice among the networks of a search for a latency, where none is near enough to end the repairs.
 
 /** The nearest network to the target, once the newest one is measured; of two that are equally near, the one with the larger mIoU. */
 export function nearestOf({

@@ -14,8 +14,14 @@ import type { SearchRecord } from "./record";
 
 // The course of a search for a latency: it is refused where the space cannot reach it, and its network is measured and repaired.
 
-/** Repairs of a search. The first corrects the table by the measurement of the network itself, so more than two are rare. */
-const MOST_REPAIRS = 4;
+/**
+ * Repairs of a search. The first corrects the table by the measurement of the network itself, so more than two are rare. A network that holds,
+ * but is so far off that the next measurement may tell otherwise, gets fewer.
+ */
+const MOST_REPAIRS = { missing: 4, holding: 2 };
+
+/** Share of the target by which a network may be off without a repair: measurements repeat to some 2 % on a machine that others share. */
+const UNREPAIRED = 0.03;
 
 const milliseconds = (seconds: number): string => `${Number((1000 * seconds).toPrecision(3))} ms`;
 
@@ -90,9 +96,11 @@ export function predicted({ search, costTable }: SearchRecord, costRatio: number
   return result(search, { target: { ...known.target, predictedSeconds: costRatio * costOfLargest(space, costTable) } });
 }
 
-const holds = ({ targetSeconds: wanted, measuredSeconds }: TargetFigures): boolean =>
-  // A difference of exactly 5 % may be a rounding error above it.
-  Math.abs(measuredSeconds - wanted) <= (TARGET_TOLERANCE + 1e-9) * wanted;
+const isWithin = ({ targetSeconds: wanted, measuredSeconds }: TargetFigures, share: number): boolean =>
+  // A difference of exactly that share may be a rounding error above it.
+  Math.abs(measuredSeconds - wanted) <= (share + 1e-9) * wanted;
+
+const holds = (target: TargetFigures): boolean => isWithin(target, TARGET_TOLERANCE);
 
 /** Number of the repair that has made the newest network; 0 for the derived one. */
 export const newestOf = ({ repairs }: TargetFigures): number => repairs.at(-1)?.number ?? 0;
@@ -100,7 +108,8 @@ export const newestOf = ({ repairs }: TargetFigures): number => repairs.at(-1)?.
 /** Whether the network that was measured last needs no further repair. */
 export function isSettled({ result: known }: Pick<Search, "result">): boolean {
   const target = known?.target;
-  return target === undefined || holds(target) || target.repairs.length >= MOST_REPAIRS;
+  if (target === undefined || isWithin(target, UNREPAIRED)) return true;
+  return target.repairs.length >= (holds(target) ? MOST_REPAIRS.holding : MOST_REPAIRS.missing);
 }
 
 /** The figures after the choice of an earlier network. */
