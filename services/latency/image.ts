@@ -39,6 +39,12 @@ export function imageOf(
   return { input: input.name, tensor: { dims, data }, height: dims[vertical] ?? 0, width: dims[horizontal] ?? 0 };
 }
 
+/** A run of a model with one input of an image of fixed size, batch 1, that can be repeated. */
+export async function prepared(model: Model): Promise<() => Promise<unknown>> {
+  const { input, tensor } = imageOf(model, 1, undefined);
+  return model.prepare(input, tensor);
+}
+
 /** The axes of height and width. */
 function imageAxes({ dims }: ModelValue): readonly [number, number] {
   return dims[3] === 3 && dims[1] !== 3 ? [1, 2] : [2, 3];

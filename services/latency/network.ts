@@ -1,13 +1,13 @@
 import { openModel, type Model } from "../../shared/engine/model";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { networkOnnxOf } from "./blocks";
-import { calibrationOnnx } from "./calibration";
+import { withCalibration } from "./calibration";
 import { processClock } from "./clock";
 import { conditionsOf } from "./conditions";
 import { summarise, type Conditions } from "./figures";
-import { imageOf, type ImageSize } from "./image";
+import { imageOf, prepared, type ImageSize } from "./image";
 import { stableMeasurement } from "./repetition";
-import { sampleRuns, type Clock, type Samples, type Sampling } from "./sampling";
+import { sampleRuns, type Calibration, type Clock, type Samples, type Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 
 /** A network to measure. */
@@ -50,15 +50,14 @@ export async function measureNetwork(
 ): Promise<Measured[]> {
   const bytes = "genotype" in subject ? networkOnnxOf(subject.genotype, subject.pyramidChannels) : subject;
   return withModel(bytes, settings, (model) =>
-    withModel(calibrationOnnx(), settings, async (calibration) => {
+    withCalibration(settings, async (calibration) => {
       // Every batch is looked at before the first is measured.
       const images = batchSizes.map((batch) => imageOf(model, batch, size));
-      const calibrate = await prepared(calibration);
       const measured: Measured[] = [];
       for (const { input, tensor, height, width } of images) {
         const run = await model.prepare(input, tensor);
         const measure = async (): Promise<Measured> => ({
-          samples: await sampleRuns(run, networkSampling(settings), signal, clock, calibrate),
+          samples: await sampleRuns(run, networkSampling(settings), signal, clock, calibration),
           conditions: conditionsOf(settings, { batchSize: tensor.dims[0] ?? 1, height, width }),
         });
         const figures = ({ samples, conditions }: Measured) => summarise(samples, conditions);
@@ -75,17 +74,11 @@ export async function sampleModel(
   settings: ProfilingSettings,
   sampling: Sampling,
   signal: AbortSignal,
-  calibrate?: () => Promise<unknown>,
+  calibration?: Calibration,
 ): Promise<Samples> {
   return withModel(bytes, settings, async (model) =>
-    sampleRuns(await prepared(model), sampling, signal, processClock, calibrate),
+    sampleRuns(await prepared(model), sampling, signal, processClock, calibration),
   );
-}
-
-/** A run of a model with one input of an image of fixed size, batch 1, that can be repeated. */
-export async function prepared(model: Model): Promise<() => Promise<unknown>> {
-  const { input, tensor } = imageOf(model, 1, undefined);
-  return model.prepare(input, tensor);
 }
 
 /** Opens a session for `use` and releases it afterwards. */

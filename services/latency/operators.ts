@@ -20,7 +20,7 @@ import type { ProfilingSettings } from "./settings";
 import type { Timer } from "./timer";
 
 export interface MeasuredOperators {
-  /** In runs of the calibration network. */
+  /** In units of the calibration network. */
   table: CostTable;
   /** The space's largest network. Its conditions are those of all measurements. */
   largest: Measured;
@@ -70,7 +70,7 @@ export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[
 }
 
 /**
- * Measures the latency table of a space on this device, in runs of the calibration network: what was measured at other speeds of the device,
+ * Measures the latency table of a space on this device, in units of the calibration network: what was measured at other speeds of the device,
  * and by other searches, is in one unit so. A chain of blocks input -> middle -> input, less the cost of an empty run, gives A(input, middle) +
  * B(middle, input). Both get half of it, because only sums over whole networks count, in which every width that a block gives is taken by
  * another. The fixed part is the time of the network without blocks, and networks with one block tell how it falls where a stage ends in fewer

@@ -29,7 +29,7 @@ export const ROUNDS = 2;
 const [MOST_ROUNDS, SLOWED] = [5, 1.1];
 
 /**
- * Time of a run of each model over that of the calibration network. Only what the parent does not know is measured: what a measurement
+ * Time of a run of each model over that of a unit of the calibration network. Only what the parent does not know is measured: what a measurement
  * that was killed has left, and equal models once. `progress` is called with the measurements that are done, but for
  * those of a model that was disturbed in every round.
  */

@@ -9,7 +9,7 @@ import { summarise } from "./figures";
 import type { Measured } from "./network";
 import { medianOf } from "./statistics";
 
-/** The calibration network's time on a quiet device. */
+/** The time of a unit of the calibration network on a quiet device. */
 interface Reference {
   seconds: number;
 }
@@ -46,7 +46,7 @@ export class References {
   }
 
   /**
-   * The figures of the measurements that belong to a table, and the seconds of a run of the calibration network in which all of them and
+   * The figures of the measurements that belong to a table, and the seconds of a unit of the calibration network in which all of them and
    * the table count: the reference after them. An unstable measurement gives the device its first reference where it has none.
    */
   async unit(measured: readonly Measured[]): Promise<{ seconds: number; figures: LatencyFigures[] }> {

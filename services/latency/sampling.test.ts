@@ -1,5 +1,5 @@
 import { LatheError } from "../../shared/process/errors";
-import { sampleRuns, type Clock, type Sampling } from "./sampling";
+import { sampleRuns, type Calibration, type Clock, type Sampling } from "./sampling";
 
 const never = new AbortController().signal;
 const all: Sampling = {
@@ -37,6 +37,8 @@ function scripted(durations: readonly number[] | ((n: number) => number)) {
     };
   return { clock, run, other, counts };
 }
+/** A calibration network of one unit. */
+const single = (run: () => Promise<unknown>): Calibration => ({ sizes: [1], open: () => Promise.resolve(run) });
 const seconds = (ms: readonly number[]) => ms.map((value) => value / 1000);
 
 describe("warm-up", () => {
@@ -94,7 +96,7 @@ describe("timed runs", () => {
 
   it("take turns with calibrations in groups of their length, which take as long together", async () => {
     const { clock, run, other, counts } = scripted(() => 10);
-    const samples = await sampleRuns(run, { ...all, timedRuns: 20 }, never, clock, other(2, 0.5));
+    const samples = await sampleRuns(run, { ...all, timedRuns: 20 }, never, clock, single(other(2, 0.5)));
     expect(samples.seconds).toHaveLength(20);
     expect(counts.runs).toBe(21);
     // Five calibrations of 2 ms are as long as a run of 10 ms.
@@ -102,6 +104,27 @@ describe("timed runs", () => {
     for (const value of samples.calibration) expect(value).toBeCloseTo(0.002, 12);
     expect(samples.elapsedMs).toBeCloseTo(400, 9);
     expect(samples.waitedMs).toBeCloseTo(50, 9);
+  });
+
+  it.each([
+    ["the nearest network", 30, 16],
+    ["the smallest where all are longer", 1, 4],
+    ["the largest where all are shorter", 900, 64],
+  ])("take turns with %s, and count its time by units", async (_name, ms, units) => {
+    const { clock, run, other } = scripted(() => ms);
+    const opened: number[] = [];
+    const calibration: Calibration = {
+      sizes: [4, 16, 64],
+      open: (size) => {
+        opened.push(size);
+        return Promise.resolve(other(2 * size));
+      },
+    };
+    const samples = await sampleRuns(run, { ...all, timedRuns: 20 }, never, clock, calibration);
+    expect(opened.at(-1)).toBe(units);
+    expect(samples.calibration.length).toBeGreaterThan(2);
+    for (const value of samples.calibration) expect(value).toBeCloseTo(0.002, 12);
+    for (const ratio of samples.paced) expect(ratio).toBeCloseTo(ms / 2, 9);
   });
 
   it("end once the times over the calibration network's are known to 2 %, however the machine drifts", async () => {
@@ -118,7 +141,7 @@ describe("timed runs", () => {
       return pass(100)();
     };
     const sampling = { ...all, timedRuns: 60, enough: { runs: 10, ms: Infinity } };
-    const { seconds, paced } = await sampleRuns(run, sampling, never, clock, pass(50));
+    const { seconds, paced } = await sampleRuns(run, sampling, never, clock, single(pass(50)));
     expect([seconds.length, paced.length]).toEqual([10, 10]);
     for (const ratio of paced) expect(ratio).toBeCloseTo(2, 9);
     runs = 0;
@@ -127,7 +150,7 @@ describe("timed runs", () => {
 
   it("of short networks share a group of calibrations", async () => {
     const { clock, run, other } = scripted(() => 1);
-    const { paced } = await sampleRuns(run, { ...all, timedRuns: 20 }, never, clock, other(4));
+    const { paced } = await sampleRuns(run, { ...all, timedRuns: 20 }, never, clock, single(other(4)));
     expect(paced.length).toBeGreaterThan(15);
     for (const ratio of paced) expect(ratio).toBeCloseTo(0.25, 9);
   });

@@ -23,15 +23,23 @@ export interface Clock {
   waiting(): () => number;
 }
 
+/** Networks whose time shows the speed of the device at a moment. Each has a number of equal units. */
+export interface Calibration {
+  /** Units of the networks, ascending. */
+  sizes: readonly number[];
+  /** A run of the network of this many units. */
+  open: (units: number) => Promise<() => Promise<unknown>>;
+}
+
 export interface Samples {
   /** Seconds of the timed runs, in order. */
   seconds: Float64Array;
   warmupRuns: number;
   /** False where the warm-up reached a limit while its runs still drifted, or was too short to tell. */
   isWarm: boolean;
-  /** Seconds of a run of the calibration network between the timed runs, in order: means over groups about as long as a timed run. */
+  /** Seconds of a unit of the calibration network between the timed runs, in order: means over runs about as long as a timed run. */
   calibration: Float64Array;
-  /** Time of each timed run over that of the calibration network right after it: the drift of the machine is divided out. Empty without one. */
+  /** Time of each timed run over that of a unit of the calibration network right after it: the drift of the machine is divided out. Empty without one. */
   paced: Float64Array;
   /** Milliseconds of the timed runs and their calibration, and of the threads' waits meanwhile (Clock.waiting). */
   elapsedMs: number;
@@ -39,6 +47,8 @@ export interface Samples {
 }
 
 const BREATHE_EVERY_MS = 50;
+/** Runs of a calibration network before those that count. */
+const CALIBRATION_WARM_UP = 4;
 /** Runs whose drift tells whether a session is warm. The first runs are several times slower (memory arena, clocks). */
 const WARM_WINDOW = 8;
 /** Half of the width of the median's interval, as a share of the median, that is narrow enough. */
@@ -48,8 +58,8 @@ const LOOK_AFTER = 1.25;
 
 /**
  * Durations of the timed runs, after a warm-up that ends when its last 8 runs show no trend (Mann-Kendall). Timed runs end when the 95 %
- * interval of their median is within 2 % of it, or that of their times over the calibration network's, or at a limit. `calibrate` is run
- * between them for about as long as they take together.
+ * interval of their median is within 2 % of it, or that of their times over the calibration network's, or at a limit. Between them a
+ * calibration network runs for about as long as they take together.
  * Rejects with the signal's reason if it aborts.
  */
 export async function sampleRuns(
@@ -57,7 +67,7 @@ export async function sampleRuns(
   { warmupRuns, timedRuns, budgetMs, minimumRuns, enough }: Sampling,
   signal: AbortSignal,
   clock: Clock,
-  calibrate?: () => Promise<unknown>,
+  calibration?: Calibration,
 ): Promise<Samples> {
   let breathed = clock.now();
   const timed = async (what: () => Promise<unknown>): Promise<number> => {
@@ -73,10 +83,10 @@ export async function sampleRuns(
   };
 
   const warm = await warmUp(() => timed(run), { most: warmupRuns, budgetMs, minimumRuns }, clock);
-  const group = calibrate ? await groupOf(() => timed(calibrate), medianOf([...warm.recent, await timed(run)])) : 0;
+  const pace = calibration && (await paceOf(calibration, timed, medianOf([...warm.recent, await timed(run)])));
 
   const ms: number[] = [];
-  const calibration: number[] = [];
+  const units: number[] = [];
   const paced: number[] = [];
   const [start, waited] = [clock.now(), clock.waiting()];
   let spent = 0;
@@ -91,19 +101,20 @@ export async function sampleRuns(
     const last = await timed(run);
     ms.push(last);
     spent += last;
-    if (!calibrate || spent < 0) continue;
+    if (!pace || spent < 0) continue;
     let taken = 0;
-    for (let i = 0; i < group; i++) taken += await timed(calibrate);
-    calibration.push(taken / group / 1000);
-    // Short runs share a group.
-    for (const run of ms.slice(paced.length)) paced.push((run * group) / taken);
+    for (let i = 0; i < pace.runs; i++) taken += await timed(pace.run);
+    const unit = taken / (pace.runs * pace.units);
+    units.push(unit / 1000);
+    // Short runs share a calibration.
+    for (const run of ms.slice(paced.length)) paced.push(run / unit);
     spent -= taken;
   }
   return {
     seconds: Float64Array.from(ms, (value) => value / 1000),
     warmupRuns: warm.runs,
     isWarm: warm.isWarm,
-    calibration: Float64Array.from(calibration),
+    calibration: Float64Array.from(units),
     paced: Float64Array.from(paced),
     elapsedMs: clock.now() - start,
     waitedMs: waited(),
@@ -126,11 +137,27 @@ async function warmUp(
   }
 }
 
-/** Runs of the calibration network that take as long as a run of `ms`: what else runs on the machine then delays both alike. */
-async function groupOf(timed: () => Promise<number>, ms: number): Promise<number> {
-  const each: number[] = [];
-  for (let i = 0; i < WARM_WINDOW; i++) each.push(await timed());
-  return Math.max(1, Math.round(ms / medianOf(each)));
+/**
+ * The calibration network whose run takes most nearly as long as `ms`, and the runs of it that do: what else runs on the machine then delays
+ * both alike, and the system wakes their threads equally often.
+ */
+async function paceOf(
+  { sizes, open }: Calibration,
+  timed: (what: () => Promise<unknown>) => Promise<number>,
+  ms: number,
+): Promise<{ units: number; runs: number; run: () => Promise<unknown> }> {
+  const [smallest = 1] = sizes;
+  const warm = async (units: number) => {
+    const run = await open(units);
+    const each: number[] = [];
+    for (let i = 0; i < CALIBRATION_WARM_UP; i++) each.push(await timed(run));
+    return { units, run, ms: medianOf(each) };
+  };
+  const first = await warm(smallest);
+  const distance = (units: number) => Math.abs(Math.log((first.ms * units) / smallest / ms));
+  const units = [...sizes].sort((a, b) => distance(a) - distance(b))[0] ?? smallest;
+  const { run, ms: each } = units === smallest ? first : await warm(units);
+  return { units, run, runs: Math.max(1, Math.round(ms / each)) };
 }
 
 const isNarrow = (runs: readonly number[]): boolean => spreadOf(ascending(runs)) <= NARROW;

@@ -1,20 +1,19 @@
 import { createSession } from "../../shared/engine/session";
 import { tileSize } from "../../shared/engine/nchwc/tileSize";
-import { openModel } from "../../shared/engine/model";
 import { LatheError } from "../../shared/process/errors";
-import { CALIBRATION, calibrationOnnx } from "./calibration";
+import { CALIBRATION, withCalibration } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
-import { measureNetwork, prepared, sampleModel, type Measured } from "./network";
+import { measureNetwork, sampleModel, type Measured } from "./network";
 import type { Sampling } from "./sampling";
 import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
 
 /** A measurement of a model on one device. */
 export interface Timing {
-  /** Time of a run over that of the calibration network meanwhile (sparedRatio). */
+  /** Time of a run over that of a unit of the calibration network meanwhile (sparedRatio). */
   ratio: number;
-  /** Seconds of a run of the calibration network. The fewer, the less other programs have disturbed. */
+  /** Seconds of a unit of the calibration network. The fewer, the less other programs have disturbed. */
   calibration: number;
 }
 
@@ -47,16 +46,14 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
     ...{ warmupRuns, timedRuns, enough: ENOUGH },
     ...{ budgetMs: BUDGET_MS, minimumRuns: Math.min(MINIMUM_RUNS, timedRuns) },
   };
-  const model = await openModel(calibrationOnnx(), options);
-  try {
-    const calibrate = await prepared(model);
+  return withCalibration(settings, async (calibrations) => {
     const tile = (await tileSize((bytes) => createSession(bytes, options))) ?? TILE;
     return await use({
       // Fewer runs know a time less well, so their fragments are others.
       key: `${thisMachine.figures(settings).key}.${CALIBRATION}.${Math.min(timedRuns, ENOUGH.runs)}`,
       tile,
       time: async (bytes, signal) => {
-        const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrate);
+        const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrations);
         return { ratio: sparedRatio(seconds, calibration), calibration: percentile(ascending(calibration), 10) };
       },
       network: async (bytes, signal) => {
@@ -66,7 +63,5 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
         return measured;
       },
     });
-  } finally {
-    await model.release();
-  }
+  });
 }

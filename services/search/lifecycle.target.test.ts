@@ -172,16 +172,19 @@ describe("a search for a latency", () => {
     expect(held.result).toMatchObject({ discreteMiou: 0.38, discretizationGap: 0.01 });
   });
 
-  it.each([0.0095, 0.0105])("is repaired twice at most where the network holds, but may not in the next measurement: %d s", (seconds) => {
-    const events: LatheEvent[] = [...c.toDerived, c.measured(1, seconds)];
-    expect(conditionOf(events, "CostTarget")?.holds).toBe(true);
-    for (let number = 1; number <= 2; number++) {
-      expect(after(events).next).toMatchObject({ work: { data: { repair: { number } } } });
-      const repaired = c.repaired(number, ["stage1/depth 2 -> 1"], 0.3, 0.9);
-      events.push(repaired, c.measured(number + 1, seconds));
-    }
-    expect(after(events)).toMatchObject({ phase: SEARCH_PHASE_RETRAINING, result: { costMiss: "" } });
-  });
+  it.each([0.0095, 0.0105])(
+    "is repaired twice at most where the network holds, but may not in the next measurement: %d s",
+    (seconds) => {
+      const events: LatheEvent[] = [...c.toDerived, c.measured(1, seconds)];
+      expect(conditionOf(events, "CostTarget")?.holds).toBe(true);
+      for (let number = 1; number <= 2; number++) {
+        expect(after(events).next).toMatchObject({ work: { data: { repair: { number } } } });
+        const repaired = c.repaired(number, ["stage1/depth 2 -> 1"], 0.3, 0.9);
+        events.push(repaired, c.measured(number + 1, seconds));
+      }
+      expect(after(events)).toMatchObject({ phase: SEARCH_PHASE_RETRAINING, result: { costMiss: "" } });
+    },
+  );
 
   it("is repaired by all of its measurements, of which one may be far off", () => {
     const events = [
