@@ -22,7 +22,7 @@ export function latencyLines(model: string, latency: LatencyFigures): string[] {
     `  95 % interval of p50           ${milliseconds(p50LowSeconds)} to ${milliseconds(p50HighSeconds)}`,
     `  mean                           ${milliseconds(meanSeconds)}`,
     `  runs                           ${runs} after ${warmupRuns} of warm-up, ${outliers} outliers`,
-    `  calibration network            ${milliseconds(calibrationSeconds)}`,
+    `  unit of the calibration        ${milliseconds(calibrationSeconds)}`,
     `  frames per second              ${framesPerSecond(latency)}`,
     ...unstableBecause.map((reason) => `  unstable: ${reason}`),
   ];

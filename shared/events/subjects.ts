@@ -12,7 +12,7 @@ export const LISTING_BUCKET = "LISTING";
 export const HANDBACKS_BUCKET = "HANDBACKS";
 /** The search that each request id has started. */
 export const REQUESTS_BUCKET = "REQUESTS";
-/** Times of the calibration network on quiet devices, and of models in its runs (services/latency: references.ts, fragments.ts). */
+/** Times of the calibration network on quiet devices, and of models in its units (services/latency: references.ts, fragments.ts). */
 export const MEASUREMENTS_BUCKET = "MEASUREMENTS";
 /** The latency workers that are alive. Each entry lapses unless its worker writes it again (presence.ts). */
 export const DEVICES_BUCKET = "DEVICES";
