@@ -8,7 +8,7 @@ const [CHANNELS, HEIGHT, WIDTH] = [64, 48, 64];
 /** Blocks of a unit. They take about a millisecond. */
 const UNIT = 2;
 /** Units of the calibration networks. */
-const SIZES = [4, 8, 16, 32, 64];
+const SIZES = [1, 2, 4, 8, 16, 32, 64];
 
 /** Names the calibration networks in the keys of what counts in their units. */
 export const CALIBRATION = `${CHANNELS}x${HEIGHT}x${WIDTH}`;
