@@ -1,13 +1,14 @@
 import { createSession } from "../../shared/engine/session";
 import { tileSize } from "../../shared/engine/nchwc/tileSize";
 import { LatheError } from "../../shared/process/errors";
-import { CALIBRATION, withCalibration } from "./calibration";
+import { withCalibration } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, sampleModel, type Measured } from "./network";
 import type { Sampling } from "./sampling";
 import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
+import { UNIT_NAME } from "./unit";
 
 /** A measurement of a model on one device. */
 export interface Timing {
@@ -50,7 +51,7 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
     const tile = (await tileSize((bytes) => createSession(bytes, options))) ?? TILE;
     return await use({
       // Fewer runs know a time less well, so their fragments are others.
-      key: `${thisMachine.figures(settings).key}.${CALIBRATION}.${Math.min(timedRuns, ENOUGH.runs)}`,
+      key: `${thisMachine.figures(settings).key}.${UNIT_NAME}.${Math.min(timedRuns, ENOUGH.runs)}`,
       tile,
       time: async (bytes, signal) => {
         const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrations);
