@@ -15,7 +15,7 @@ export interface LabelCoding {
   readonly values?: readonly number[];
   /** The class or IGNORE of each colour, by rgb(). Absent: an image of colours is refused. */
   readonly colors?: ReadonlyMap<number, number>;
-  /** What to do about an unknown value, and about an unknown colour or an image of colours that cannot be read. */
+  /** Advice for an unknown value, and for an unknown colour or an image of colours that cannot be read. */
   readonly advice?: { readonly values: string; readonly colors: string };
 }
 

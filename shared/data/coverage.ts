@@ -11,11 +11,11 @@ export interface Counts {
   readonly unlisted: number;
 }
 
-/** What the labels of a data set allow. */
+/** The judgement of a data set's labels. */
 export interface Coverage {
   /** Why a training would be meaningless; undefined where it is not. */
   readonly fault: string | undefined;
-  /** What a user should know before a training. */
+  /** Findings that a user should know before a training. */
   readonly warnings: readonly string[];
 }
 

@@ -79,11 +79,11 @@ export interface Dataset {
   readonly width: number;
   readonly train: Split;
   readonly validation: Split;
-  /** What a user may want to know about the files: what was passed over or assumed. One line each. */
+  /** The notes on the files: each says in a line what was passed over or assumed. */
   readonly notes: readonly string[];
   /**
-   * What the labels of both splits give reason to warn of (shared/data/coverage.ts), one line each. Rejects with DATASET_INVALID where a
-   * training would be meaningless. Generated scenes give none.
+   * The warnings about the labels of both splits (shared/data/coverage.ts), one line each. Rejects with DATASET_INVALID where a training would
+   * be meaningless. Generated scenes give none.
    */
   warnings(): Promise<string[]>;
   /** Fingerprint, pixels and sizes of both splits, once every file has been read. */

@@ -14,7 +14,7 @@ interface ShortDigests {
   readonly contents: string;
 }
 
-/** What identifies a split: a digest of all of it, and short digests by example. */
+/** The identity of a split: a digest of all of it, and short digests by example. */
 interface SplitPrint {
   readonly sha256: string;
   /** As SplitFigures.files. */
