@@ -164,7 +164,7 @@ describe("the attempts of a work item", () => {
     const deliveries: number[] = [];
     const ended: number[] = [];
     const failing = async (on: Bus, crashes: number, advances: boolean, handlerFails: boolean) => {
-      for (let crash = 1; crash <= crashes; crash++) {
+      for (let crash = 1; crash <= crashes && ended.length === 0; crash++) {
         const dying = handlerFails ? on : await connect({ url: nats.url, name: "dying", logger: quiet });
         let reached = false;
         const consumption = await takeWork<"retrain">(dying, {
@@ -189,9 +189,10 @@ describe("the attempts of a work item", () => {
     await failing(bus, 4, true, false);
     expect(deliveries.splice(0).every((count) => count === 1)).toBe(true);
     expect(ended).toEqual([]);
-    await failing(bus, 4, false, true);
+    // On a busy machine a lease may be lost; the item then comes again with the same count.
+    await failing(bus, 20, false, true);
     await workIsDone(bus);
-    expect({ deliveries: deliveries.slice(-3), ended }).toEqual({ deliveries: [1, 2, 3], ended: [3] });
+    expect({ deliveries: [...new Set(deliveries)], ended }).toEqual({ deliveries: [1, 2, 3], ended: [3] });
   });
 
   it("aborts a handler whose lease is lost, leaves the item alone and does not charge it", async () => {
