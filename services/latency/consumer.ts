@@ -67,7 +67,7 @@ async function measure(
   refuse("WORK_INVALID", "profiling work", [...subject, ...inSpace, ...inGenotype, ...inProfiling]);
   const settings = completeSettings(profiling, defaults);
   const network = async (model: Subject["model"]) => {
-    const subject = { model, size: undefined, batchSizes: [1], untilStable: true };
+    const subject = { model, size: undefined, batchSizes: [1], untilAgreed: true };
     const [latency] = await profiler.network(subject, settings, signal);
     return latency;
   };

@@ -41,7 +41,7 @@ describe("fragments", () => {
     const key = `${sha("c")}.20.${sha("2")}`;
     await fragments.keep(key, timing(1));
     now += 30 * DAY;
-    expect(await fragments.keep(key, timing(1.1))).toMatchObject({ ratio: 1, rounds: 2 });
+    expect(await fragments.keep(key, timing(1.1))).toMatchObject({ ratio: Math.sqrt(1.1), rounds: 2 });
     now += 1;
     expect(await fragments.known([key])).toEqual([undefined]);
     expect(await fragments.keep(key, timing(1.3))).toMatchObject({ ratio: 1.3, rounds: 1 });

@@ -4,9 +4,9 @@ import { networkOnnxOf } from "./blocks";
 import { withCalibration } from "./calibration";
 import { processClock } from "./clock";
 import { conditionsOf } from "./conditions";
-import { summarise, type Conditions } from "./figures";
+import { sparedRatio, summarise, type Conditions } from "./figures";
 import { imageOf, prepared, type ImageSize } from "./image";
-import { stableMeasurement } from "./repetition";
+import { agreedMeasurement } from "./repetition";
 import { sampleRuns, type Calibration, type Clock, type Samples, type Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 
@@ -18,8 +18,8 @@ export interface Subject {
   size: ImageSize | undefined;
   /** Images per run, each measured on its own. A model of a fixed batch is measured at that batch only. */
   batchSizes: readonly number[];
-  /** Whether an unstable measurement is repeated (stableMeasurement): for searches, which decide by it. */
-  untilStable?: boolean;
+  /** Whether the measurement is repeated (agreedMeasurement): for searches, which decide by it. */
+  untilAgreed?: boolean;
 }
 
 export interface Measured {
@@ -43,7 +43,7 @@ const networkSampling = ({ warmupRuns, timedRuns }: ProfilingSettings): Sampling
  * GPU too; they are allocated before the first timed run. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
  */
 export async function measureNetwork(
-  { model: subject, size, batchSizes, untilStable = false }: Subject,
+  { model: subject, size, batchSizes, untilAgreed = false }: Subject,
   settings: ProfilingSettings,
   signal: AbortSignal,
   clock: Clock = processClock,
@@ -60,8 +60,11 @@ export async function measureNetwork(
           samples: await sampleRuns(run, networkSampling(settings), signal, clock, calibration),
           conditions: conditionsOf(settings, { batchSize: tensor.dims[0] ?? 1, height, width }),
         });
-        const figures = ({ samples, conditions }: Measured) => summarise(samples, conditions);
-        measured.push(await (untilStable ? stableMeasurement(measure, figures) : measure()));
+        const judge = ({ samples, conditions }: Measured) => ({
+          stable: summarise(samples, conditions).stable,
+          ratio: sparedRatio(samples.seconds, samples.calibration),
+        });
+        measured.push(await (untilAgreed ? agreedMeasurement(measure, judge) : measure()));
       }
       return measured;
     }),

@@ -21,7 +21,7 @@ import type { Measured } from "./network";
 import { measureOperators, operatorPoints } from "./operators";
 import { keeping } from "./ratios.fixture";
 import { defaultSettings } from "./settings";
-import { withTimer, type Timer } from "./timer";
+import { withTimer, type Stopwatch, type Timer } from "./timer";
 
 const never = new AbortController().signal;
 const space: SearchSpace = {
@@ -152,18 +152,26 @@ const times = new Map<string, number>([
   ...[...scaling, ...checking].map((genotype) => [hex(networkOnnxOf(genotype, 8)), timeOf(genotype)] as const),
 ]);
 
+/** The models that are no networks. */
+const chains = new Set([emptyOnnx(), ...operatorPoints(wide, 8).map(({ chain }) => chainOnnx(chain))].map(hex));
+
 /** A timer by those times, whose first measurement of each model is disturbed, and what it has measured. */
 function simulated() {
   const [asked, networks]: [string[], Uint8Array[]] = [[], []];
-  const timer: Timer = {
-    ...{ key: "device.20", tile: 8 },
+  const stopwatch = (key: string, of: (name: string) => boolean): Stopwatch => ({
+    key,
     time: (model) => {
       const name = hex(model);
       const disturbed = !asked.includes(name);
       asked.push(name);
-      const ratio = (disturbed ? 0.6 : 1) * (times.get(name) ?? NaN);
+      const ratio = (disturbed ? 0.6 : 1) * (of(name) ? (times.get(name) ?? NaN) : NaN);
       return Promise.resolve({ ratio, calibration: disturbed ? 3e-3 : 2e-3 });
     },
+  });
+  const timer: Timer = {
+    tile: 8,
+    blocks: stopwatch("device.20", (name) => chains.has(name)),
+    networks: stopwatch("device.40", (name) => !chains.has(name)),
     network: (model) => {
       networks.push(model);
       return Promise.resolve(largest);

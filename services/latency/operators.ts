@@ -17,7 +17,7 @@ import { exitCosts, exitPoints } from "./exits";
 import type { Measured } from "./network";
 import { ratiosOf, ROUNDS, type FragmentCalls } from "./ratios";
 import type { ProfilingSettings } from "./settings";
-import type { Timer } from "./timer";
+import type { Stopwatch, Timer } from "./timer";
 
 export interface MeasuredOperators {
   /** In units of the calibration network. */
@@ -87,27 +87,28 @@ export async function measureOperators(
   if (points.length === 0) throw new LatheError("INVALID_ARGUMENT", "the space has no candidate operations to measure");
   const networkOf = (genotype: Genotype) => networkOnnxOf(genotype, pyramidChannels);
   const exits = exitPoints(space, timer.tile);
-  const parts = [
-    emptyOnnx,
-    () => networkOf(withoutBlocks(space)),
-    ...exits.map(
-      ({ genotype }) =>
-        () =>
-          networkOf(genotype),
-    ),
-    ...points.map(
-      ({ chain }) =>
-        () =>
-          chainOnnx(chain),
-    ),
-  ];
-  const all = ROUNDS * (parts.length + SAMPLED.scaling + SAMPLED.checking);
-  const measure = (models: readonly (() => Uint8Array)[], before: number) =>
-    ratiosOf(models, timer, calls, signal, (done) => calls.progress(before + done, all));
+  const ends = [withoutBlocks(space), ...exits.map(({ genotype }) => genotype)];
+  const all = ROUNDS * (1 + points.length + ends.length + SAMPLED.scaling + SAMPLED.checking);
+  let measured = 0;
+  const measure = async (models: readonly (() => Uint8Array)[], stopwatch: Stopwatch) => {
+    const ratios = await ratiosOf(models, stopwatch, calls, signal, (done) => calls.progress(measured + done, all));
+    measured += ROUNDS * models.length;
+    return ratios;
+  };
+  const measureNetworks = (genotypes: readonly Genotype[]) =>
+    measure(
+      genotypes.map((genotype) => () => networkOf(genotype)),
+      timer.networks,
+    );
 
-  const [overhead = 0, fixed = 0, ...times] = await measure(parts, 0);
+  const chains = points.map(
+    ({ chain }) =>
+      () =>
+        chainOnnx(chain),
+  );
+  const [overhead = 0, ...runs] = await measure([emptyOnnx, ...chains], timer.blocks);
+  const [fixed = 0, ...times] = await measureNetworks(ends);
   const ended = exits.map((point, i) => ({ ...point, time: times[i] ?? Number.NaN }));
-  const runs = times.slice(exits.length);
   const costs = new Map<string, number>();
   points.forEach(({ id, input, middle }, i) => {
     const run = runs[i] ?? Number.NaN;
@@ -124,13 +125,10 @@ export async function measureOperators(
   };
   const { scaling, checking } = sampledNetworks(space, table(1));
   const networks = [...scaling, ...checking];
-  const whole = await measure(
-    networks.map((genotype) => () => networkOf(genotype)),
-    ROUNDS * parts.length,
-  );
-  const measured = networks.map((genotype, i) => ({ genotype, time: whole[i] ?? Number.NaN }));
-  const scaled = table(blocksScale(measured.slice(0, scaling.length), table));
-  const check = checkOf(measured.slice(scaling.length), (genotype) => genotypeCost(genotype, scaled));
+  const whole = await measureNetworks(networks);
+  const timed = networks.map((genotype, i) => ({ genotype, time: whole[i] ?? Number.NaN }));
+  const scaled = table(blocksScale(timed.slice(0, scaling.length), table));
+  const check = checkOf(timed.slice(scaling.length), (genotype) => genotypeCost(genotype, scaled));
   const largest = await timer.network(networkOf(largestGenotype(space)), signal);
   const smallest = await timer.network(networkOf(smallestGenotype(space, scaled)), signal);
   return { table: { ...scaled, check }, largest, smallest };

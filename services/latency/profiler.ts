@@ -47,9 +47,21 @@ const GRACE_MS = 2000;
 /** Threads of the garbage collection would take cores from the runs: every run has outputs that are collected. */
 const FLAGS = ["--single-threaded-gc"];
 
+/**
+ * glibc reads it when a process starts. The binding of ONNX Runtime copies each output into a new buffer; were freed buffers given back to the
+ * system, every run would wait for the pages of a new one: full-size logits took up to half of a run so, in some processes and not in others.
+ */
+const ENVIRONMENT = { GLIBC_TUNABLES: `glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=${2 ** 40}` };
+
 /** A profiler whose measurements run within `alone`; for a process beside which no service computes, they just run. */
 export function startProfiler(alone: Alone = (measure) => measure()): Profiler {
-  const entry = { dir: __dirname, name: "worker", graceMs: GRACE_MS, env: computingEnvironment(), flags: FLAGS };
+  const entry = {
+    dir: __dirname,
+    name: "worker",
+    graceMs: GRACE_MS,
+    env: { ...computingEnvironment(), ...ENVIRONMENT },
+    flags: FLAGS,
+  };
   const worker = startWorker<Job, Call<FragmentCalls>, Outcomes[keyof Outcomes], Reply<FragmentCalls>>(entry);
   const turns = new Turns();
   const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal, calls?: FragmentCalls) =>

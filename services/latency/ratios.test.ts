@@ -25,13 +25,24 @@ function timerOf(key: string, { diesAfter = Infinity, disturbed = () => 1 }: Tim
 }
 
 describe("the ratios of models", () => {
-  it("are the least disturbed of two rounds, and equal models are measured once", async () => {
+  it("leave out disturbed rounds, and equal models are measured once", async () => {
     const [timer, store] = [timerOf("cpu.20"), keeping()];
     const done: number[] = [];
     const ratios = await ratiosOf([3, 1, 3, 2].map(model), timer, store, never, (count) => done.push(count));
     expect(ratios).toEqual([3, 1, 3, 2]);
     expect(timer.asked).toEqual([3, 1, 2, 3, 1, 2]);
     expect(done).toEqual([0, 2, 3, 4, 6, 7, 8]);
+  });
+
+  it("are the geometric mean of rounds in which the device was about equally fast", async () => {
+    const timings = [
+      { ratio: 2, calibration: 1.05 },
+      { ratio: 8, calibration: 1 },
+    ];
+    const time = () => Promise.resolve(timings.shift()!);
+    const store = keeping();
+    expect(await ratiosOf([model(1)], { key: "cpu.20", time }, store, never, () => {})).toEqual([4]);
+    expect(timings).toEqual([]);
   });
 
   it("go on where a measurement was killed, and are known to the next", async () => {

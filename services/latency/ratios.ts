@@ -1,17 +1,24 @@
 import { createHash } from "node:crypto";
 import { setImmediate as breathe } from "node:timers/promises";
-import type { Timer, Timing } from "./timer";
+import type { Stopwatch, Timing } from "./timer";
 
-/** The least disturbed measurement of a model on one device, and the number of its measurements. */
+/** What the measurements of a model on one device tell, and their number. */
 export interface Fragment extends Timing {
   rounds: number;
 }
 
-/** A fragment after one more measurement. */
-export const withTiming = (known: Fragment | undefined, timing: Timing): Fragment => {
-  const { ratio, calibration } = known && known.calibration <= timing.calibration ? known : timing;
-  return { ratio, calibration, rounds: (known?.rounds ?? 0) + 1 };
-};
+/** A measurement is disturbed where the calibration network was slower than this share of its fastest. */
+const SLOWED = 1.1;
+
+/** A fragment after one more measurement: the geometric mean of both, or the other where one was disturbed. */
+export function withTiming(known: Fragment | undefined, timing: Timing): Fragment {
+  if (!known) return { ...timing, rounds: 1 };
+  const rounds = known.rounds + 1;
+  if (known.calibration > SLOWED * timing.calibration) return { ...timing, rounds };
+  if (timing.calibration > SLOWED * known.calibration) return { ...known, rounds };
+  const calibration = Math.min(known.calibration, timing.calibration);
+  return { ratio: Math.sqrt(known.ratio * timing.ratio), calibration, rounds };
+}
 
 /** The calls of a measurement of operators to its parent, which keeps the fragments. */
 export interface FragmentCalls {
@@ -25,8 +32,8 @@ export interface FragmentCalls {
 
 /** Every model is timed once per round. Other programs rarely disturb it in both. */
 export const ROUNDS = 2;
-/** Rounds of a model in whose every measurement the calibration network was slower than this share of its fastest. */
-const [MOST_ROUNDS, SLOWED] = [5, 1.1];
+/** Rounds of a model whose every measurement was disturbed. */
+const MOST_ROUNDS = 5;
 
 /**
  * Time of a run of each model over that of a unit of the calibration network. Only what the parent does not know is measured: what a measurement
@@ -35,7 +42,7 @@ const [MOST_ROUNDS, SLOWED] = [5, 1.1];
  */
 export async function ratiosOf(
   models: readonly (() => Uint8Array)[],
-  timer: Pick<Timer, "key" | "time">,
+  stopwatch: Stopwatch,
   calls: Pick<FragmentCalls, "known" | "keep">,
   signal: AbortSignal,
   progress: (done: number) => void,
@@ -45,7 +52,7 @@ export async function ratiosOf(
     // An abort arrives between two models.
     await breathe();
     signal.throwIfAborted();
-    keys.push(`${timer.key}.${createHash("sha256").update(model()).digest("hex")}`);
+    keys.push(`${stopwatch.key}.${createHash("sha256").update(model()).digest("hex")}`);
   }
   const distinct = [...new Map(keys.map((key, i) => [key, models[i] as () => Uint8Array]))];
   const known = await calls.known(distinct.map(([key]) => key));
@@ -63,7 +70,7 @@ export async function ratiosOf(
     for (const [key, model] of due) {
       if (!isDue([key])) continue;
       signal.throwIfAborted();
-      fragments.set(key, await calls.keep(key, await timer.time(model(), signal)));
+      fragments.set(key, await calls.keep(key, await stopwatch.time(model(), signal)));
       progress(done());
     }
   return keys.map((key) => fragments.get(key)?.ratio ?? Number.NaN);

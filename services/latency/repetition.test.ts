@@ -1,19 +1,22 @@
-import { LatencyFigures } from "../../shared/proto/lathe/v1/result";
-import { stableMeasurement } from "./repetition";
+import { agreedMeasurement } from "./repetition";
 
-const of = (p50Seconds: number, stable: boolean, calibrationSeconds: number) =>
-  LatencyFigures.fromPartial({ p50Seconds, stable, calibrationSeconds });
+const stable = (ratio: number) => ({ ratio, stable: true });
+const unstable = (ratio: number) => ({ ratio, stable: false });
 
 describe("a measurement for a search", () => {
   it.each([
-    ["is not repeated where it is stable", [of(1, true, 5), of(2, true, 1)], 1, 1],
-    ["is repeated until it is stable", [of(1, false, 1), of(2, true, 5), of(3, true, 1)], 2, 2],
-    ["is the least disturbed of three where none is stable", [of(1, false, 3), of(2, false, 1), of(3, false, 2)], 2, 3],
-    ["is the first of two that are equally disturbed", [of(1, false, 1), of(2, false, 1), of(3, false, 1)], 1, 3],
-  ])("%s", async (_what, measurements, p50, times) => {
+    ["is repeated once where both agree", [stable(10), stable(10.2)], 10.2],
+    ["is repeated until two stable ones agree", [stable(10), unstable(10), stable(11), stable(10.1)], 10.1],
+    ["is the one in the middle where none agree", [stable(10), stable(13), stable(11.5), stable(17)], 11.5],
+    ["is the one in the middle of the stable ones", [stable(10), unstable(9), stable(13), stable(12)], 12],
+    ["is the lower of two", [stable(13), unstable(9), unstable(8), stable(12)], 12],
+    ["is the one in the middle of all where none is stable", [unstable(9), unstable(3), unstable(8), unstable(4)], 4],
+  ])("%s", async (_what, measurements, chosen) => {
     let done = 0;
-    const measure = () => Promise.resolve({ figures: measurements[done++]! });
-    const { figures } = await stableMeasurement(measure, (measured) => measured.figures);
-    expect([figures.p50Seconds, done]).toEqual([p50, times]);
+    const { ratio } = await agreedMeasurement(
+      () => Promise.resolve(measurements[done++]!),
+      (measured) => measured,
+    );
+    expect([ratio, done]).toEqual([chosen, measurements.length]);
   });
 });

@@ -1,22 +1,31 @@
-import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+/** Most measurements of a network for a search. What disturbs one for seconds is often gone in the next. */
+const MOST = 4;
+/** Two measurements agree where they differ by at most this share. */
+const AGREED = 0.03;
 
-/** Measurements of a network for a search. What disturbs one for seconds is often gone in the next. */
-const MOST = 3;
+/** How a measurement counts. */
+interface Judged {
+  stable: boolean;
+  /** Time of a run over that of a unit of the calibration network (sparedRatio). */
+  ratio: number;
+}
 
 /**
- * The first stable measurement of a network. Where none of three is, the one during which the calibration network ran fastest: other programs
- * have disturbed it least.
+ * Measures until two stable measurements agree within 3 %, and gives the later of them. Where none of four do, it gives the one in the middle of
+ * the stable ones, or of all where none is stable.
  */
-export async function stableMeasurement<T>(
-  measure: () => Promise<T>,
-  figuresOf: (measured: T) => Pick<LatencyFigures, "stable" | "calibrationSeconds">,
-): Promise<T> {
-  let best: { measured: T; seconds: number } | undefined;
-  for (let attempt = 1; ; attempt++) {
+export async function agreedMeasurement<T>(measure: () => Promise<T>, judge: (measured: T) => Judged): Promise<T> {
+  const all: { measured: T; judged: Judged }[] = [];
+  for (;;) {
     const measured = await measure();
-    const { stable, calibrationSeconds: seconds } = figuresOf(measured);
-    if (stable) return measured;
-    if (!best || seconds < best.seconds) best = { measured, seconds };
-    if (attempt === MOST) return best.measured;
+    const judged = judge(measured);
+    const agrees = all.some(({ judged: { stable, ratio } }) => stable && Math.abs(judged.ratio / ratio - 1) <= AGREED);
+    if (judged.stable && agrees) return measured;
+    all.push({ measured, judged });
+    if (all.length === MOST) break;
   }
+  const stable = all.filter(({ judged }) => judged.stable);
+  const sorted = (stable.length > 0 ? stable : all).sort((a, b) => a.judged.ratio - b.judged.ratio);
+  // Disturbances make a ratio larger more often than smaller.
+  return (sorted[Math.ceil(sorted.length / 2) - 1] as (typeof all)[number]).measured;
 }

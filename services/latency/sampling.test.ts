@@ -38,7 +38,11 @@ function scripted(durations: readonly number[] | ((n: number) => number)) {
   return { clock, run, other, counts };
 }
 /** A calibration network of one unit. */
-const single = (run: () => Promise<unknown>): Calibration => ({ sizes: [1], open: () => Promise.resolve(run) });
+const single = (run: () => Promise<unknown>): Calibration => ({
+  sizes: [1],
+  start: 0,
+  open: () => Promise.resolve(run),
+});
 const seconds = (ms: readonly number[]) => ms.map((value) => value / 1000);
 
 describe("warm-up", () => {
@@ -115,9 +119,10 @@ describe("timed runs", () => {
     const opened: number[] = [];
     const calibration: Calibration = {
       sizes: [4, 16, 64],
+      start: 0.5,
       open: (size) => {
         opened.push(size);
-        return Promise.resolve(other(2 * size));
+        return Promise.resolve(other(2 * (size + 0.5)));
       },
     };
     const samples = await sampleRuns(run, { ...all, timedRuns: 20 }, never, clock, calibration);

@@ -27,6 +27,8 @@ export interface Clock {
 export interface Calibration {
   /** Units of the networks, ascending. */
   sizes: readonly number[];
+  /** Time of a run beside that of its units, in units: to start it, and to wake its threads. */
+  start: number;
   /** A run of the network of this many units. */
   open: (units: number) => Promise<() => Promise<unknown>>;
 }
@@ -37,7 +39,7 @@ export interface Samples {
   warmupRuns: number;
   /** False where the warm-up reached a limit while its runs still drifted, or was too short to tell. */
   isWarm: boolean;
-  /** Seconds of a unit of the calibration network between the timed runs, in order: means over runs about as long as a timed run. */
+  /** Seconds of a unit of the calibration network between the timed runs, in order: means over runs about as long as a timed run, without their start. */
   calibration: Float64Array;
   /** Time of each timed run over that of a unit of the calibration network right after it: the drift of the machine is divided out. Empty without one. */
   paced: Float64Array;
@@ -142,7 +144,7 @@ async function warmUp(
  * both alike, and the system wakes their threads equally often.
  */
 async function paceOf(
-  { sizes, open }: Calibration,
+  { sizes, start, open }: Calibration,
   timed: (what: () => Promise<unknown>) => Promise<number>,
   ms: number,
 ): Promise<{ units: number; runs: number; run: () => Promise<unknown> }> {
@@ -151,13 +153,13 @@ async function paceOf(
     const run = await open(units);
     const each: number[] = [];
     for (let i = 0; i < CALIBRATION_WARM_UP; i++) each.push(await timed(run));
-    return { units, run, ms: medianOf(each) };
+    return { run, ms: medianOf(each) };
   };
   const first = await warm(smallest);
-  const distance = (units: number) => Math.abs(Math.log((first.ms * units) / smallest / ms));
+  const distance = (units: number) => Math.abs(Math.log((first.ms * (units + start)) / (smallest + start) / ms));
   const units = [...sizes].sort((a, b) => distance(a) - distance(b))[0] ?? smallest;
   const { run, ms: each } = units === smallest ? first : await warm(units);
-  return { units, run, runs: Math.max(1, Math.round(ms / each)) };
+  return { units: units + start, run, runs: Math.max(1, Math.round(ms / each)) };
 }
 
 const isNarrow = (runs: readonly number[]): boolean => spreadOf(ascending(runs)) <= NARROW;

@@ -18,21 +18,34 @@ export interface Timing {
   calibration: number;
 }
 
-/** Times models: by ONNX Runtime in the service, by a formula in tests. */
-export interface Timer {
+/** Measurements of one length. */
+export interface Stopwatch {
   /** Names the device (provenanceKey) and the runs of a measurement, in the keys of fragments. */
   key: string;
+  time(model: Uint8Array, signal: AbortSignal): Promise<Timing>;
+}
+
+/** Times models: by ONNX Runtime in the service, by a formula in tests. */
+export interface Timer {
   /** Channels of a tile of the device's convolutions. */
   tile: number;
-  time(model: Uint8Array, signal: AbortSignal): Promise<Timing>;
-  /** Measures a whole network, up to three times until that is stable. */
+  /** Times chains of blocks. */
+  blocks: Stopwatch;
+  /** Times whole networks. Their times differ by less than those of blocks, so it takes longer. */
+  networks: Stopwatch;
+  /** Measures a whole network until two measurements agree (agreedMeasurement). */
   network(model: Uint8Array, signal: AbortSignal): Promise<Measured>;
 }
 
-/** Time per model in ms. A table of 10 candidates in 2 stages has hundreds of models. */
-const BUDGET_MS = 200;
+/**
+ * Time per model in ms. A table of 10 candidates in 2 stages has hundreds of chains, whose errors cancel in a sum, and some thirty networks, by
+ * which the sum is scaled and judged.
+ */
+const LENGTHS = {
+  blocks: { budgetMs: 200, enough: { runs: 20, ms: 100 } },
+  networks: { budgetMs: 1500, enough: { runs: 40, ms: 500 } },
+};
 const MINIMUM_RUNS = 5;
-const ENOUGH = { runs: 20, ms: 100 };
 /** Channels of a tile where the device has no blocked layout. */
 const TILE = 8;
 
@@ -43,22 +56,26 @@ const TILE = 8;
 export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Timer) => Promise<T>): Promise<T> {
   const { warmupRuns, timedRuns, provider, threads } = settings;
   const options = { provider, threads };
-  const sampling: Sampling = {
-    ...{ warmupRuns, timedRuns, enough: ENOUGH },
-    ...{ budgetMs: BUDGET_MS, minimumRuns: Math.min(MINIMUM_RUNS, timedRuns) },
-  };
   return withCalibration(settings, async (calibrations) => {
     const tile = (await tileSize((bytes) => createSession(bytes, options))) ?? TILE;
+    const stopwatch = ({ budgetMs, enough }: Pick<Sampling, "budgetMs" | "enough">): Stopwatch => {
+      const minimumRuns = Math.min(MINIMUM_RUNS, timedRuns);
+      const sampling: Sampling = { warmupRuns, timedRuns, budgetMs, minimumRuns, enough };
+      return {
+        // Fewer runs know a time less well, so their fragments are others.
+        key: `${thisMachine.figures(settings).key}.${UNIT_NAME}.${Math.min(timedRuns, enough.runs)}`,
+        time: async (bytes, signal) => {
+          const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrations);
+          return { ratio: sparedRatio(seconds, calibration), calibration: percentile(ascending(calibration), 10) };
+        },
+      };
+    };
     return await use({
-      // Fewer runs know a time less well, so their fragments are others.
-      key: `${thisMachine.figures(settings).key}.${UNIT_NAME}.${Math.min(timedRuns, ENOUGH.runs)}`,
       tile,
-      time: async (bytes, signal) => {
-        const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrations);
-        return { ratio: sparedRatio(seconds, calibration), calibration: percentile(ascending(calibration), 10) };
-      },
+      blocks: stopwatch(LENGTHS.blocks),
+      networks: stopwatch(LENGTHS.networks),
       network: async (bytes, signal) => {
-        const subject = { model: bytes, size: undefined, batchSizes: [1], untilStable: true };
+        const subject = { model: bytes, size: undefined, batchSizes: [1], untilAgreed: true };
         const [measured] = await measureNetwork(subject, settings, signal);
         if (!measured) throw new LatheError("INTERNAL", "a network was not measured");
         return measured;

@@ -3,8 +3,8 @@ import type { CostTable, WidthCosts } from "../../shared/proto/lathe/v1/space";
 /** The unit of the calibration networks: factorized blocks of these channels at this size. It takes about a millisecond, and never changes. */
 export const UNIT = { blocks: 2, channels: 64, height: 48, width: 64 };
 
-/** Names the unit in the keys of what counts in it. */
-export const UNIT_NAME = `${UNIT.blocks}x${UNIT.channels}x${UNIT.height}x${UNIT.width}`;
+/** Names the unit in the keys of what counts in it. "s": the start of a run is counted apart (Calibration.start). */
+export const UNIT_NAME = `s${UNIT.blocks}x${UNIT.channels}x${UNIT.height}x${UNIT.width}`;
 
 /** A table of measured costs in another unit. */
 export function inUnit(table: CostTable, unit: number): CostTable {

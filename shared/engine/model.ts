@@ -33,7 +33,7 @@ export interface Model {
   readonly outputs: readonly ModelValue[];
   readonly metadata: Readonly<Record<string, string>>;
   run(input: string, tensor: ModelInput): Promise<Record<string, ModelTensor>>;
-  /** Runs the model once, and gives a run on the same input that can be repeated. Its outputs are allocated once. */
+  /** Runs the model once, and gives a run on the same input that can be repeated. It computes into the same outputs, but the binding copies them. */
   prepare(input: string, tensor: ModelInput): Promise<() => Promise<unknown>>;
   release(): Promise<void>;
 }
