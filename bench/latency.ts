@@ -93,7 +93,11 @@ export async function latency(args: readonly string[]): Promise<Measurement[]> {
   const seconds = (performance.now() - began) / 1000;
   const { networks = 0, meanError = NaN, rankCorrelation = NaN } = table.check ?? {};
   const drawn = await compared(whole(values.random), operators, table, (genotype) =>
-    profiler.network({ ...subject, model: { genotype, pyramidChannels: operators.pyramidChannels } }, settings, never),
+    profiler.network(
+      { ...subject, untilAgreed: true, model: { genotype, pyramidChannels: operators.pyramidChannels } },
+      settings,
+      never,
+    ),
   );
   return [
     repeated,
