@@ -129,8 +129,8 @@ async function compared(
   for (let i = 0; i < count; i++) {
     const genotype = randomGenotype(space, random);
     const time = async () => {
-      const [{ samples }] = (await measure(genotype)) as [Measured];
-      return sparedRatio(samples.seconds, samples.calibration);
+      const [{ samples, conditions }] = (await measure(genotype)) as [Measured];
+      return sparedRatio(samples, conditions);
     };
     measured.push({ genotype, time: await time() });
     again.push(await time());

@@ -20,9 +20,12 @@ function calibrationOnnx(units: number): Uint8Array {
   return plainChainOnnx({ inputs: channels, blocks, height, width });
 }
 
-/** The calibration networks on a device for as long as `use` takes. Each is opened at its first use. */
+/**
+ * The calibration networks on a device for as long as `use` takes. Each is opened at its first use. The start of a run is `start` where it is
+ * known from a quiet moment, and is measured otherwise.
+ */
 export async function withCalibration<T>(
-  { provider, threads }: Pick<ProfilingSettings, "provider" | "threads">,
+  { provider, threads, start }: Pick<ProfilingSettings, "provider" | "threads"> & { start?: number | undefined },
   use: (calibration: Calibration) => Promise<T>,
 ): Promise<T> {
   const models: Model[] = [];
@@ -36,7 +39,7 @@ export async function withCalibration<T>(
   };
   try {
     const opened = async (units: number) => runs.get(units) ?? open(units);
-    return await use({ sizes: SIZES, start: await startOf(opened), open: opened });
+    return await use({ sizes: SIZES, start: start ?? (await startOf(opened)), open: opened });
   } finally {
     for (const model of models) await model.release();
   }

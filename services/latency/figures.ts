@@ -21,11 +21,10 @@ const MOST = { drift: 0.05, waiting: 0.05, tail: 1.5, calibration: 1.1 };
 
 /**
  * Percentiles (nearest rank) and mean of samples in seconds, with the conditions of their measurement, and whether it can be trusted.
- * `reference` is the calibration network's median on the quiet device, where it is known. Other programs delay some runs and spare others,
- * so the tenth percentiles of both networks are compared, which they touch least: calibrated p50 = p10 * reference / calibration p10.
+ * `reference` is the calibration network's median on the quiet device, where it is known: calibrated p50 = reference * sparedRatio.
  */
 export function summarise(samples: Samples, conditions: Conditions, reference?: number): LatencyFigures {
-  const { seconds, warmupRuns, calibration, elapsedMs, waitedMs } = samples;
+  const { seconds, warmupRuns, calibration } = samples;
   const sorted = ascending(seconds);
   const p50 = percentile(sorted, 50);
   const interval = medianInterval(sorted);
@@ -33,7 +32,7 @@ export function summarise(samples: Samples, conditions: Conditions, reference?: 
   const paced = ascending(calibration);
   const now = paced.length > 0 ? percentile(paced, 50) : 0;
   const quiet = now > 0 ? Math.min(reference ?? now, now) : 0;
-  const spared = now > 0 ? sparedRatio(seconds, calibration) : 0;
+  const spared = now > 0 ? sparedRatio(samples, conditions) : 0;
   const figures = {
     ...conditions,
     warmupRuns,
@@ -48,7 +47,7 @@ export function summarise(samples: Samples, conditions: Conditions, reference?: 
     framesPerSecond: conditions.batchSize / p50,
     outliers: outliersOf(sorted),
     driftRatio: drift.isTrend ? drift.ratio : 0,
-    waitingShare: elapsedMs > 0 ? Math.max(0, waitedMs) / (elapsedMs * conditions.threads) : 0,
+    waitingShare: waitingShare(samples, conditions),
     calibrationSeconds: now,
     calibrationReferenceSeconds: quiet,
     calibratedP50Seconds: now > 0 ? spared * quiet : p50,
@@ -57,9 +56,23 @@ export function summarise(samples: Samples, conditions: Conditions, reference?: 
   return { ...figures, stable: unstableBecause.length === 0, unstableBecause };
 }
 
-/** Time of a run over that of the calibration network, as they are where other programs spare both: the ratio of their tenth percentiles. */
-export const sparedRatio = (seconds: ArrayLike<number>, calibration: ArrayLike<number>): number =>
-  percentile(ascending(seconds), 10) / percentile(ascending(calibration), 10);
+/** What tells how often a measurement was disturbed, and the threads of its runs. */
+type Disturbed = Pick<Samples, "elapsedMs" | "waitedMs">;
+type Threads = Pick<Conditions, "threads">;
+
+/** Share of the time that the threads waited for a core. */
+const waitingShare = ({ elapsedMs, waitedMs }: Disturbed, { threads }: Threads): number =>
+  elapsedMs > 0 ? Math.max(0, waitedMs) / (elapsedMs * threads) : 0;
+
+/**
+ * Time of a run over that of a unit of the calibration network, as they are where other programs spare both. These delay some runs and spare
+ * others, so it is the ratio of tenth percentiles. On a busy machine they spare few, and it is the ratio of the shortest runs.
+ */
+export function sparedRatio(samples: Disturbed & Pick<Samples, "seconds" | "calibration">, threads: Threads): number {
+  const isBusy = waitingShare(samples, threads) > MOST.waiting;
+  const spared = (of: Float64Array) => (isBusy ? Math.min(...of) : percentile(ascending(of), 10));
+  return spared(samples.seconds) / spared(samples.calibration);
+}
 
 type Figures = Omit<LatencyFigures, "stable" | "unstableBecause">;
 

@@ -7,7 +7,7 @@ import { conditionsOf } from "./conditions";
 import { sparedRatio, summarise, type Conditions } from "./figures";
 import { imageOf, prepared, type ImageSize } from "./image";
 import { agreedMeasurement } from "./repetition";
-import { sampleRuns, type Calibration, type Clock, type Samples, type Sampling } from "./sampling";
+import { sampleRuns, type Calibration, type Samples, type Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 
 /** A network to measure. */
@@ -40,29 +40,29 @@ const networkSampling = ({ warmupRuns, timedRuns }: ProfilingSettings): Sampling
 
 /**
  * Measures a network at each batch size, in turns with the calibration network. A run ends with its outputs in this process's memory, on a
- * GPU too; they are allocated before the first timed run. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
+ * GPU too. `start` as withCalibration takes it. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
  */
 export async function measureNetwork(
   { model: subject, size, batchSizes, untilAgreed = false }: Subject,
   settings: ProfilingSettings,
   signal: AbortSignal,
-  clock: Clock = processClock,
+  start?: number,
 ): Promise<Measured[]> {
   const bytes = "genotype" in subject ? networkOnnxOf(subject.genotype, subject.pyramidChannels) : subject;
   return withModel(bytes, settings, (model) =>
-    withCalibration(settings, async (calibration) => {
+    withCalibration({ ...settings, start }, async (calibration) => {
       // Every batch is looked at before the first is measured.
       const images = batchSizes.map((batch) => imageOf(model, batch, size));
       const measured: Measured[] = [];
       for (const { input, tensor, height, width } of images) {
         const run = await model.prepare(input, tensor);
         const measure = async (): Promise<Measured> => ({
-          samples: await sampleRuns(run, networkSampling(settings), signal, clock, calibration),
+          samples: await sampleRuns(run, networkSampling(settings), signal, processClock, calibration),
           conditions: conditionsOf(settings, { batchSize: tensor.dims[0] ?? 1, height, width }),
         });
         const judge = ({ samples, conditions }: Measured) => ({
           stable: summarise(samples, conditions).stable,
-          ratio: sparedRatio(samples.seconds, samples.calibration),
+          ratio: sparedRatio(samples, conditions),
         });
         measured.push(await (untilAgreed ? agreedMeasurement(measure, judge) : measure()));
       }

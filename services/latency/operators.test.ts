@@ -48,7 +48,7 @@ const settings = { ...defaultSettings("cpu", 1), warmupRuns: 1, timedRuns: 5 };
 const largest: Measured = {
   samples: {
     ...{ seconds: Float64Array.of(1e-3), warmupRuns: 0, isWarm: false },
-    ...{ calibration: new Float64Array(), paced: new Float64Array(), elapsedMs: 1, waitedMs: 0 },
+    ...{ calibration: new Float64Array(), paced: new Float64Array(), start: 0, elapsedMs: 1, waitedMs: 0 },
   },
   conditions: {
     ...{ device: "", deviceClass: "cpu", runtime: "", precision: "fp32" },

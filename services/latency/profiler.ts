@@ -4,6 +4,7 @@ import { answerBy, type Call, type Reply } from "../../shared/process/port";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { ServedDevice } from "./devices";
+import { summarise } from "./figures";
 import type { Measured, Subject } from "./network";
 import type { MeasuredOperators, Operators } from "./operators";
 import type { FragmentCalls } from "./ratios";
@@ -13,8 +14,14 @@ import { Turns } from "../../shared/process/turns";
 /** A job of the measuring process. The process ends after one job. */
 export type Job =
   | { kind: "devices"; served: ServedDevice; threads: number }
-  | { kind: "network"; subject: Subject; settings: ProfilingSettings }
-  | { kind: "operators"; operators: Operators; settings: ProfilingSettings };
+  | ({ kind: "network"; subject: Subject } & Measuring)
+  | ({ kind: "operators"; operators: Operators } & Measuring);
+
+interface Measuring {
+  settings: ProfilingSettings;
+  /** Start of a run of the calibration network, where it is known (withCalibration). */
+  start: number | undefined;
+}
 
 /** Results by kind of job. */
 export interface Outcomes {
@@ -69,10 +76,26 @@ export function startProfiler(alone: Alone = (measure) => measure()): Profiler {
       () => alone(() => worker.run(job, { signal, ...(calls && { onMessage: answerBy(calls) }) }), signal),
       signal,
     )) as Outcomes[K];
+  // A busy machine cannot tell the start of a run, so that of the first stable measurement counts from then on.
+  const starts = new Map<string, number>();
+  const keyOf = ({ provider, threads }: ProfilingSettings) => `${provider} ${threads}`;
+  const keepStart = (settings: ProfilingSettings, measured: readonly Measured[]) => {
+    const stable = measured.find(({ samples, conditions }) => summarise(samples, conditions).stable);
+    if (stable && !starts.has(keyOf(settings))) starts.set(keyOf(settings), stable.samples.start);
+  };
+  const measuring = (settings: ProfilingSettings): Measuring => ({ settings, start: starts.get(keyOf(settings)) });
   return {
     devices: (served, threads, signal) => run({ kind: "devices", served, threads }, signal),
-    network: (subject, settings, signal) => run({ kind: "network", subject, settings }, signal),
-    operators: (operators, settings, calls, signal) => run({ kind: "operators", operators, settings }, signal, calls),
+    network: async (subject, settings, signal) => {
+      const measured = await run({ kind: "network", subject, ...measuring(settings) }, signal);
+      keepStart(settings, measured);
+      return measured;
+    },
+    operators: async (operators, settings, calls, signal) => {
+      const measured = await run({ kind: "operators", operators, ...measuring(settings) }, signal, calls);
+      keepStart(settings, [measured.largest, measured.smallest]);
+      return measured;
+    },
     free: (signal) => turns.free(signal),
     pending: () => turns.pending,
     pids: () => worker.pids(),

@@ -28,7 +28,13 @@ function measured(deviceClass: string, runs: number, calibration: number, waited
   return {
     samples: {
       ...{ seconds: new Float64Array(50).fill(runs * calibration), warmupRuns: 8, isWarm: true },
-      ...{ elapsedMs: 1000, waitedMs, calibration: new Float64Array(50).fill(calibration), paced: new Float64Array() },
+      ...{
+        elapsedMs: 1000,
+        waitedMs,
+        start: 0,
+        calibration: new Float64Array(50).fill(calibration),
+        paced: new Float64Array(),
+      },
     },
     conditions: {
       ...{ device: "a CPU", deviceClass, runtime: "r", precision: "fp32", threads: 1 },

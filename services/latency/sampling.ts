@@ -41,6 +41,8 @@ export interface Samples {
   isWarm: boolean;
   /** Seconds of a unit of the calibration network between the timed runs, in order: means over runs about as long as a timed run, without their start. */
   calibration: Float64Array;
+  /** Calibration.start; 0 without one. */
+  start: number;
   /** Time of each timed run over that of a unit of the calibration network right after it: the drift of the machine is divided out. Empty without one. */
   paced: Float64Array;
   /** Milliseconds of the timed runs and their calibration, and of the threads' waits meanwhile (Clock.waiting). */
@@ -117,6 +119,7 @@ export async function sampleRuns(
     warmupRuns: warm.runs,
     isWarm: warm.isWarm,
     calibration: Float64Array.from(units),
+    start: calibration?.start ?? 0,
     paced: Float64Array.from(paced),
     elapsedMs: clock.now() - start,
     waitedMs: waited(),

@@ -51,12 +51,16 @@ const TILE = 8;
 
 /**
  * A timer that ONNX Runtime serves, for as long as `use` takes. The calibration network runs in turns with each model: a device's speed drifts
- * in the minutes that a table takes, and other programs slow it.
+ * in the minutes that a table takes, and other programs slow it. `start` as withCalibration takes it.
  */
-export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Timer) => Promise<T>): Promise<T> {
+export async function withTimer<T>(
+  settings: ProfilingSettings,
+  use: (timer: Timer) => Promise<T>,
+  start?: number,
+): Promise<T> {
   const { warmupRuns, timedRuns, provider, threads } = settings;
   const options = { provider, threads };
-  return withCalibration(settings, async (calibrations) => {
+  return withCalibration({ ...settings, start }, async (calibrations) => {
     const tile = (await tileSize((bytes) => createSession(bytes, options))) ?? TILE;
     const stopwatch = ({ budgetMs, enough }: Pick<Sampling, "budgetMs" | "enough">): Stopwatch => {
       const minimumRuns = Math.min(MINIMUM_RUNS, timedRuns);
@@ -65,8 +69,9 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
         // Fewer runs know a time less well, so their fragments are others.
         key: `${thisMachine.figures(settings).key}.${UNIT_NAME}.${Math.min(timedRuns, enough.runs)}`,
         time: async (bytes, signal) => {
-          const { seconds, calibration } = await sampleModel(bytes, settings, sampling, signal, calibrations);
-          return { ratio: sparedRatio(seconds, calibration), calibration: percentile(ascending(calibration), 10) };
+          const samples = await sampleModel(bytes, settings, sampling, signal, calibrations);
+          const calibration = percentile(ascending(samples.calibration), 10);
+          return { ratio: sparedRatio(samples, settings), calibration };
         },
       };
     };
@@ -76,7 +81,7 @@ export async function withTimer<T>(settings: ProfilingSettings, use: (timer: Tim
       networks: stopwatch(LENGTHS.networks),
       network: async (bytes, signal) => {
         const subject = { model: bytes, size: undefined, batchSizes: [1], untilAgreed: true };
-        const [measured] = await measureNetwork(subject, settings, signal);
+        const [measured] = await measureNetwork(subject, settings, signal, calibrations.start);
         if (!measured) throw new LatheError("INTERNAL", "a network was not measured");
         return measured;
       },

@@ -18,10 +18,13 @@ serveWorker<Job, Call<FragmentCalls>, Outcomes[keyof Outcomes], Reply<FragmentCa
     case "devices":
       return listDevices(thisMachine, job.served, job.threads);
     case "network":
-      return measureNetwork(job.subject, job.settings, signal);
+      return measureNetwork(job.subject, job.settings, signal, job.start);
     case "operators":
-      return withTimer(job.settings, (timer) =>
-        measureOperators(job.operators, job.settings, timer, portOf<FragmentCalls>(context, NOTICES), signal),
+      return withTimer(
+        job.settings,
+        (timer) =>
+          measureOperators(job.operators, job.settings, timer, portOf<FragmentCalls>(context, NOTICES), signal),
+        job.start,
       );
   }
 });
