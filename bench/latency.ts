@@ -115,7 +115,10 @@ export async function latency(args: readonly string[]): Promise<Measurement[]> {
   ];
 }
 
-/** How well a table predicts networks that are drawn uniformly from its space. */
+/**
+ * How well a table predicts networks that are drawn uniformly from its space, each measured until two measurements agree. A second time tells
+ * how far they agree themselves: no table can do better.
+ */
 async function compared(
   count: number,
   { space }: Operators,

@@ -2,7 +2,8 @@ import { openModel, type Model } from "../../shared/engine/model";
 import { plainChainOnnx } from "./blocks";
 import { processClock } from "./clock";
 import { prepared } from "./image";
-import type { Calibration, Clock } from "./sampling";
+import { isBusy } from "./figures";
+import type { Calibration, Clock, RunStart } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 import { ascending, percentile } from "./statistics";
 import { UNIT } from "./unit";
@@ -11,6 +12,13 @@ import { UNIT } from "./unit";
 const SIZES = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 /** Units of the longer of two networks that tell the start of a run, groups of their runs, and groups before those. */
 const START = { units: 8, groups: 40, warmUp: 3 };
+/** Units of a start that is not known: about that of the processors that were measured. */
+const USUAL_START = 0.2;
+
+type CalibrationSettings = Pick<ProfilingSettings, "provider" | "threads"> & {
+  start: RunStart | undefined;
+  signal: AbortSignal;
+};
 
 /** ONNX of the calibration network of a number of units. */
 function calibrationOnnx(units: number): Uint8Array {
@@ -21,16 +29,18 @@ function calibrationOnnx(units: number): Uint8Array {
 }
 
 /**
- * The calibration networks on a device for as long as `use` takes. Each is opened at its first use. The start of a run is `start` where it is
- * known from a quiet moment, and is measured otherwise.
+ * The calibration networks on a device for as long as `use` takes. Each is opened at its first use. The start of a run is `start` where that is
+ * known, and is measured otherwise.
  */
 export async function withCalibration<T>(
-  { provider, threads, start }: Pick<ProfilingSettings, "provider" | "threads"> & { start?: number | undefined },
+  { provider, threads, start, signal }: CalibrationSettings,
   use: (calibration: Calibration) => Promise<T>,
 ): Promise<T> {
   const models: Model[] = [];
   const runs = new Map<number, () => Promise<unknown>>();
   const open = async (units: number): Promise<() => Promise<unknown>> => {
+    const known = runs.get(units);
+    if (known) return known;
     const model = await openModel(calibrationOnnx(units), { provider, threads });
     models.push(model);
     const run = await prepared(model);
@@ -38,8 +48,7 @@ export async function withCalibration<T>(
     return run;
   };
   try {
-    const opened = async (units: number) => runs.get(units) ?? open(units);
-    return await use({ sizes: SIZES, start: start ?? (await startOf(opened)), open: opened });
+    return await use({ sizes: SIZES, start: start ?? (await startOf(open, threads, signal)), open });
   } finally {
     for (const model of models) await model.release();
   }
@@ -47,22 +56,32 @@ export async function withCalibration<T>(
 
 /**
  * Time k of a run beside that of its units, in units. n runs of one unit take n (1 + k), and a run of n units takes n + k. Of their quotient q =
- * n (1 + k) / (n + k), k = n (q - 1) / (n - q). Other programs touch the tenth percentiles least.
+ * n (1 + k) / (n + k), k = n (q - 1) / (n - q). Other programs touch the tenth percentiles least. Rejects with the signal's reason if it aborts.
  */
-export async function startOf(open: Calibration["open"], clock: Pick<Clock, "now"> = processClock): Promise<number> {
-  const { units, groups, warmUp } = START;
-  const [short, long] = [await open(1), await open(units)];
+export async function startOf(
+  open: Calibration["open"],
+  threads: number,
+  signal: AbortSignal,
+  clock: Clock = processClock,
+): Promise<RunStart> {
+  const { units: n, groups, warmUp } = START;
+  const [short, long] = [await open(1), await open(n)];
   const timed = async (run: () => Promise<unknown>, times: number) => {
     const before = clock.now();
     for (let i = 0; i < times; i++) await run();
     return clock.now() - before;
   };
   const [ofShort, ofLong]: [number[], number[]] = [[], []];
+  const [began, waited] = [clock.now(), clock.waiting()];
   for (let group = -warmUp; group < groups; group++) {
-    const [one, other] = [await timed(short, units), await timed(long, 1)];
+    await clock.breathe();
+    signal.throwIfAborted();
+    const [one, other] = [await timed(short, n), await timed(long, 1)];
     if (group >= 0) (ofShort.push(one), ofLong.push(other));
   }
+  if (isBusy({ elapsedMs: clock.now() - began, waitedMs: waited() }, { threads }))
+    return { units: USUAL_START, isSure: false };
   const quotient = percentile(ascending(ofShort), 10) / percentile(ascending(ofLong), 10);
-  const within = Math.min(Math.max(quotient, 1), units - 1);
-  return (units * (within - 1)) / (units - within);
+  const q = Math.min(Math.max(quotient, 1), n - 1);
+  return { units: (n * (q - 1)) / (n - q), isSure: true };
 }

@@ -16,7 +16,7 @@ export type Conditions = Pick<
   | "measuredOn"
 >;
 
-/** Bounds of a stable measurement: the runs' change from first to last, the share of time without a core, p95 / p50, and the calibration. */
+/** Bounds of a stable measurement: the runs' change from first to last, the share of time without a core (isBusy), p95 / p50, and the calibration. */
 const MOST = { drift: 0.05, waiting: 0.05, tail: 1.5, calibration: 1.1 };
 
 /**
@@ -64,13 +64,17 @@ type Threads = Pick<Conditions, "threads">;
 const waitingShare = ({ elapsedMs, waitedMs }: Disturbed, { threads }: Threads): number =>
   elapsedMs > 0 ? Math.max(0, waitedMs) / (elapsedMs * threads) : 0;
 
+/** Whether the threads waited for a core so often that few runs were spared. */
+export const isBusy = (disturbed: Disturbed, threads: Threads): boolean =>
+  waitingShare(disturbed, threads) > MOST.waiting;
+
 /**
  * Time of a run over that of a unit of the calibration network, as they are where other programs spare both. These delay some runs and spare
- * others, so it is the ratio of tenth percentiles. On a busy machine they spare few, and it is the ratio of the shortest runs.
+ * others, so it is the ratio of tenth percentiles. On a busy machine they spare few runs, and it is the ratio of the shortest.
  */
 export function sparedRatio(samples: Disturbed & Pick<Samples, "seconds" | "calibration">, threads: Threads): number {
-  const isBusy = waitingShare(samples, threads) > MOST.waiting;
-  const spared = (of: Float64Array) => (isBusy ? Math.min(...of) : percentile(ascending(of), 10));
+  const busy = isBusy(samples, threads);
+  const spared = (of: Float64Array) => (busy ? Math.min(...of) : percentile(ascending(of), 10));
   return spared(samples.seconds) / spared(samples.calibration);
 }
 

@@ -21,18 +21,17 @@ afterAll(async () => {
 });
 
 describe("fragments", () => {
-  it("hold the least disturbed of all measurements, for every worker and for their own device only", async () => {
+  it("hold the newest five measurements, of every worker, for their own device only", async () => {
     const [one, another] = [new Fragments(bus), new Fragments(bus)];
     const key = `${sha("a")}.20.${sha("1")}`;
     expect(await one.known([key])).toEqual([undefined]);
-    expect(await one.keep(key, timing(1.5, 3e-3))).toMatchObject({ ratio: 1.5, rounds: 1 });
-    expect(await another.keep(key, timing(1.75, 2e-3))).toMatchObject({ ratio: 1.75, rounds: 2 });
-    expect(await one.keep(key, timing(1, 4e-3))).toMatchObject({ ratio: 1.75, rounds: 3 });
+    const rounds = [1.5, 1.75, 1, 2, 3, 4].map((ratio) => timing(ratio));
+    for (const [i, round] of rounds.entries())
+      expect(await (i % 2 === 0 ? one : another).keep(key, round)).toMatchObject({
+        rounds: rounds.slice(Math.max(0, i - 4), i + 1),
+      });
     const foreign = `${sha("b")}.20.${sha("1")}`;
-    expect(await another.known([foreign, key])).toMatchObject([
-      undefined,
-      { ratio: 1.75, calibration: 2e-3, rounds: 3 },
-    ]);
+    expect(await another.known([foreign, key])).toMatchObject([undefined, { rounds: rounds.slice(1) }]);
   });
 
   it("are measured anew after 30 days", async () => {
@@ -41,10 +40,10 @@ describe("fragments", () => {
     const key = `${sha("c")}.20.${sha("2")}`;
     await fragments.keep(key, timing(1));
     now += 30 * DAY;
-    expect(await fragments.keep(key, timing(1.1))).toMatchObject({ ratio: Math.sqrt(1.1), rounds: 2 });
+    expect(await fragments.keep(key, timing(1.1))).toMatchObject({ rounds: [timing(1), timing(1.1)] });
     now += 1;
     expect(await fragments.known([key])).toEqual([undefined]);
-    expect(await fragments.keep(key, timing(1.3))).toMatchObject({ ratio: 1.3, rounds: 1 });
+    expect(await fragments.keep(key, timing(1.3))).toMatchObject({ rounds: [timing(1.3)] });
   });
 
   it("give way where there are too many, those of the oldest measurement first, and nothing else does", async () => {

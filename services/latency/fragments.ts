@@ -14,10 +14,14 @@ interface StoredFragment extends Fragment {
 const codec: JsonCodec<StoredFragment> = {
   toJSON: (fragment) => fragment,
   fromJSON: (json) => {
-    const { ratio = NaN, calibration = NaN, rounds = NaN, since = NaN } = json as Partial<StoredFragment>;
-    if (!(ratio > 0 && calibration > 0 && rounds > 0 && since > 0))
-      throw new Error("ratio, calibration, rounds and since must be numbers above 0");
-    return { ratio, calibration, rounds, since };
+    const { rounds, since = NaN } = json as Partial<StoredFragment>;
+    if (!(since > 0)) throw new Error("since must be a number above 0");
+    if (!Array.isArray(rounds) || rounds.length === 0) throw new Error("rounds must be a list that is not empty");
+    const timings = (rounds as Partial<Timing>[]).map(({ ratio = NaN, calibration = NaN }) => {
+      if (!(ratio > 0 && calibration > 0)) throw new Error("ratio and calibration must be numbers above 0");
+      return { ratio, calibration };
+    });
+    return { rounds: timings, since };
   },
 };
 

@@ -7,7 +7,7 @@ import { conditionsOf } from "./conditions";
 import { sparedRatio, summarise, type Conditions } from "./figures";
 import { imageOf, prepared, type ImageSize } from "./image";
 import { agreedMeasurement } from "./repetition";
-import { sampleRuns, type Calibration, type Samples, type Sampling } from "./sampling";
+import { sampleRuns, type Calibration, type RunStart, type Samples, type Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 
 /** A network to measure. */
@@ -40,19 +40,19 @@ const networkSampling = ({ warmupRuns, timedRuns }: ProfilingSettings): Sampling
 
 /**
  * Measures a network at each batch size, in turns with the calibration network. A run ends with its outputs in this process's memory, on a
- * GPU too. `start` as withCalibration takes it. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
+ * GPU too. `start` is that of withCalibration. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
  */
 export async function measureNetwork(
   { model: subject, size, batchSizes, untilAgreed = false }: Subject,
   settings: ProfilingSettings,
   signal: AbortSignal,
-  start?: number,
+  start?: RunStart,
 ): Promise<Measured[]> {
   const bytes = "genotype" in subject ? networkOnnxOf(subject.genotype, subject.pyramidChannels) : subject;
-  return withModel(bytes, settings, (model) =>
-    withCalibration({ ...settings, start }, async (calibration) => {
-      // Every batch is looked at before the first is measured.
-      const images = batchSizes.map((batch) => imageOf(model, batch, size));
+  return withModel(bytes, settings, async (model) => {
+    // Every batch is looked at before anything is measured.
+    const images = batchSizes.map((batch) => imageOf(model, batch, size));
+    return withCalibration({ ...settings, start, signal }, async (calibration) => {
       const measured: Measured[] = [];
       for (const { input, tensor, height, width } of images) {
         const run = await model.prepare(input, tensor);
@@ -67,8 +67,8 @@ export async function measureNetwork(
         measured.push(await (untilAgreed ? agreedMeasurement(measure, judge) : measure()));
       }
       return measured;
-    }),
-  );
+    });
+  });
 }
 
 /** Samples of any model with one input of an image of fixed size, batch 1. */

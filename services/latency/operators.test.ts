@@ -48,7 +48,7 @@ const settings = { ...defaultSettings("cpu", 1), warmupRuns: 1, timedRuns: 5 };
 const largest: Measured = {
   samples: {
     ...{ seconds: Float64Array.of(1e-3), warmupRuns: 0, isWarm: false },
-    ...{ calibration: new Float64Array(), paced: new Float64Array(), start: 0, elapsedMs: 1, waitedMs: 0 },
+    ...{ calibration: new Float64Array(), paced: new Float64Array(), start: undefined, elapsedMs: 1, waitedMs: 0 },
   },
   conditions: {
     ...{ device: "", deviceClass: "cpu", runtime: "", precision: "fp32" },
@@ -225,8 +225,10 @@ describe("measureOperators", () => {
   });
 
   it("gives a table that a search can use, measured here", async () => {
-    const { table, largest } = await withTimer(settings, (timer) =>
-      measureOperators(operators, settings, timer, keeping(), never),
+    const { table, largest } = await withTimer(
+      settings,
+      (timer) => measureOperators(operators, settings, timer, keeping(), never),
+      never,
     );
     expect(table.candidates.map(({ id }) => id)).toEqual(macsTable(space).candidates.map(({ id }) => id));
     for (const { byInput, byOutput } of table.candidates)
@@ -247,8 +249,10 @@ describe("measureOperators", () => {
 
   it("stops between two models when aborted", async () => {
     const why = new Error("enough");
-    const measured = withTimer(settings, (timer) =>
-      measureOperators(operators, settings, timer, keeping(), AbortSignal.abort(why)),
+    const measured = withTimer(
+      settings,
+      (timer) => measureOperators(operators, settings, timer, keeping(), AbortSignal.abort(why)),
+      never,
     );
     await expect(measured).rejects.toBe(why);
   });

@@ -89,11 +89,13 @@ export async function measureOperators(
   const exits = exitPoints(space, timer.tile);
   const ends = [withoutBlocks(space), ...exits.map(({ genotype }) => genotype)];
   const all = ROUNDS * (1 + points.length + ends.length + SAMPLED.scaling + SAMPLED.checking);
-  let measured = 0;
+  let [measured, fastest] = [0, Infinity];
   const measure = async (models: readonly (() => Uint8Array)[], stopwatch: Stopwatch) => {
-    const ratios = await ratiosOf(models, stopwatch, calls, signal, (done) => calls.progress(measured + done, all));
+    const progress = (done: number) => calls.progress(measured + done, all);
+    const found = await ratiosOf(models, stopwatch, calls, signal, progress, fastest);
     measured += ROUNDS * models.length;
-    return ratios;
+    fastest = found.fastest;
+    return found.ratios;
   };
   const measureNetworks = (genotypes: readonly Genotype[]) =>
     measure(

@@ -4,10 +4,10 @@ import { answerBy, type Call, type Reply } from "../../shared/process/port";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { ServedDevice } from "./devices";
-import { summarise } from "./figures";
 import type { Measured, Subject } from "./network";
 import type { MeasuredOperators, Operators } from "./operators";
 import type { FragmentCalls } from "./ratios";
+import type { RunStart } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 import { Turns } from "../../shared/process/turns";
 
@@ -19,8 +19,8 @@ export type Job =
 
 interface Measuring {
   settings: ProfilingSettings;
-  /** Start of a run of the calibration network, where it is known (withCalibration). */
-  start: number | undefined;
+  /** That of the calibration network's runs, where it is known (withCalibration). */
+  start: RunStart | undefined;
 }
 
 /** Results by kind of job. */
@@ -55,8 +55,8 @@ const GRACE_MS = 2000;
 const FLAGS = ["--single-threaded-gc"];
 
 /**
- * glibc reads it when a process starts. The binding of ONNX Runtime copies each output into a new buffer; were freed buffers given back to the
- * system, every run would wait for the pages of a new one: full-size logits took up to half of a run so, in some processes and not in others.
+ * glibc reads it when a process starts. The binding of ONNX Runtime copies each output into a new buffer. Where freed buffers go back to the
+ * system, every run waits for the pages of a new one. With full-size logits that took up to half of a run, in some processes only.
  */
 const ENVIRONMENT = { GLIBC_TUNABLES: `glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=${2 ** 40}` };
 
@@ -71,28 +71,32 @@ export function startProfiler(alone: Alone = (measure) => measure()): Profiler {
   };
   const worker = startWorker<Job, Call<FragmentCalls>, Outcomes[keyof Outcomes], Reply<FragmentCalls>>(entry);
   const turns = new Turns();
-  const run = async <K extends Job["kind"]>(job: Job & { kind: K }, signal: AbortSignal, calls?: FragmentCalls) =>
+  // The job is made when its turn has come: what the jobs before it have told is known then.
+  const run = async <K extends Job["kind"]>(
+    job: () => Job & { kind: K },
+    signal: AbortSignal,
+    calls?: FragmentCalls,
+  ): Promise<Outcomes[K]> =>
     (await turns.take(
-      () => alone(() => worker.run(job, { signal, ...(calls && { onMessage: answerBy(calls) }) }), signal),
+      () => alone(() => worker.run(job(), { signal, ...(calls && { onMessage: answerBy(calls) }) }), signal),
       signal,
     )) as Outcomes[K];
-  // A busy machine cannot tell the start of a run, so that of the first stable measurement counts from then on.
-  const starts = new Map<string, number>();
+  const starts = new Map<string, RunStart>();
   const keyOf = ({ provider, threads }: ProfilingSettings) => `${provider} ${threads}`;
-  const keepStart = (settings: ProfilingSettings, measured: readonly Measured[]) => {
-    const stable = measured.find(({ samples, conditions }) => summarise(samples, conditions).stable);
-    if (stable && !starts.has(keyOf(settings))) starts.set(keyOf(settings), stable.samples.start);
-  };
   const measuring = (settings: ProfilingSettings): Measuring => ({ settings, start: starts.get(keyOf(settings)) });
+  const keepStart = (settings: ProfilingSettings, measured: readonly Measured[]) => {
+    const start = measured.map(({ samples }) => samples.start).find((one) => one?.isSure);
+    if (start) starts.set(keyOf(settings), start);
+  };
   return {
-    devices: (served, threads, signal) => run({ kind: "devices", served, threads }, signal),
+    devices: (served, threads, signal) => run(() => ({ kind: "devices", served, threads }), signal),
     network: async (subject, settings, signal) => {
-      const measured = await run({ kind: "network", subject, ...measuring(settings) }, signal);
+      const measured = await run(() => ({ kind: "network", subject, ...measuring(settings) }), signal);
       keepStart(settings, measured);
       return measured;
     },
     operators: async (operators, settings, calls, signal) => {
-      const measured = await run({ kind: "operators", operators, ...measuring(settings) }, signal, calls);
+      const measured = await run(() => ({ kind: "operators", operators, ...measuring(settings) }), signal, calls);
       keepStart(settings, [measured.largest, measured.smallest]);
       return measured;
     },

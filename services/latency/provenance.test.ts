@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { CpuFigures, GpuFigures } from "../../shared/proto/lathe/v1/result";
 import { deviceFigures, provenanceKey } from "./provenance";
+import { UNIT_NAME } from "./unit";
 
 const cpu = CpuFigures.fromPartial({ model: "Chip 3000", features: ["avx2"], cores: 2, mhz: 2300, maxMhz: 3800 });
 const gpu = GpuFigures.fromPartial({
@@ -25,7 +26,7 @@ it("describes a GPU with the processor beside it, and a processor alone", () => 
 describe("provenanceKey", () => {
   it("is the SHA-256 of what decides the speed", () => {
     const parts = [
-      ["rack-4", "cuda", "onnxruntime-node 1.2.3", figures.precision, 2],
+      ["rack-4", "cuda", "onnxruntime-node 1.2.3", figures.precision, 2, UNIT_NAME],
       ["Chip 3000", ["avx2"], 2, 0, "", "", 3800],
       ["Card 9", "580", "", "", "", 700, 0],
     ];

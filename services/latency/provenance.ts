@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { allowsTf32 } from "../../shared/engine/native";
 import type { CpuFigures, DeviceFigures, GpuFigures } from "../../shared/proto/lathe/v1/result";
 import type { ProfilingSettings } from "./settings";
+import { UNIT_NAME } from "./unit";
 
 /** The settings of a measurement that decide on which device it runs. */
 export type DeviceSettings = Pick<ProfilingSettings, "deviceClass" | "provider" | "threads">;
@@ -33,10 +34,10 @@ export function deviceFigures(
   return { ...figures, key: provenanceKey(figures) };
 }
 
-/** SHA-256 over what decides the speed of a device. Clocks, power and states of the moment are left out: they differ between two readings. */
+/** SHA-256 over what decides the speed of a device, and the unit in which its times count. Clocks, power and states of the moment are left out: they differ between two readings. */
 export function provenanceKey({ deviceClass, provider, runtime, precision, threads, cpu, gpu }: DeviceFigures): string {
   const parts = [
-    [deviceClass, provider, runtime, precision, threads],
+    [deviceClass, provider, runtime, precision, threads, UNIT_NAME],
     cpu && [cpu.model, cpu.features, cpu.cores, cpu.quotaCores, cpu.governor, cpu.turbo, cpu.maxMhz],
     gpu && [gpu.model, gpu.driver, gpu.cuda, gpu.cudnn, gpu.sharing, gpu.powerLimitWatts, gpu.maxSmMhz],
   ];

@@ -1,4 +1,4 @@
-import { ratiosOf } from "./ratios";
+import { ratioOf, ratiosOf } from "./ratios";
 import { keeping } from "./ratios.fixture";
 
 const never = new AbortController().signal;
@@ -28,21 +28,32 @@ describe("the ratios of models", () => {
   it("leave out disturbed rounds, and equal models are measured once", async () => {
     const [timer, store] = [timerOf("cpu.20"), keeping()];
     const done: number[] = [];
-    const ratios = await ratiosOf([3, 1, 3, 2].map(model), timer, store, never, (count) => done.push(count));
+    const { ratios } = await ratiosOf([3, 1, 3, 2].map(model), timer, store, never, (count) => done.push(count));
     expect(ratios).toEqual([3, 1, 3, 2]);
     expect(timer.asked).toEqual([3, 1, 2, 3, 1, 2]);
     expect(done).toEqual([0, 2, 3, 4, 6, 7, 8]);
   });
 
-  it("are the geometric mean of rounds in which the device was about equally fast", async () => {
-    const timings = [
-      { ratio: 2, calibration: 1.05 },
-      { ratio: 8, calibration: 1 },
-    ];
-    const time = () => Promise.resolve(timings.shift()!);
-    const store = keeping();
-    expect(await ratiosOf([model(1)], { key: "cpu.20", time }, store, never, () => {})).toEqual([4]);
-    expect(timings).toEqual([]);
+  it("are the geometric mean of the rounds that were not disturbed", () => {
+    const of = (...rounds: [ratio: number, calibration: number][]) => ({
+      rounds: rounds.map(([ratio, calibration]) => ({ ratio, calibration })),
+    });
+    expect(ratioOf(of([2, 1.09], [8, 1]), 1)).toBeCloseTo(4, 12);
+    expect(ratioOf(of([2, 1.11], [8, 1]), 1)).toBeCloseTo(8, 12);
+    // 2.19 is within a tenth of 2, the others are not.
+    expect(ratioOf(of([7, 2.4], [7, 2.4], [3, 2.19]), 2)).toBeCloseTo(3, 12);
+    // All were disturbed: those of the least count.
+    expect(ratioOf(of([7, 4], [1, 2.4], [2, 2.5], [4, 2.6]), 2)).toBeCloseTo(2, 12);
+  });
+
+  it("are measured again where models before them were faster beside the calibration network", async () => {
+    const slow = { key: "cpu.40", time: () => Promise.resolve({ ratio: 5, calibration: 3e-3 }) };
+    const timings: number[] = [];
+    const time = () => (timings.push(timings.length), slow.time());
+    const { fastest } = await ratiosOf([model(1)], { key: slow.key, time }, keeping(), never, () => {});
+    expect([fastest, timings.length]).toEqual([3e-3, 2]);
+    const again = await ratiosOf([model(1)], { key: slow.key, time }, keeping(), never, () => {}, 2e-3);
+    expect([again.fastest, timings.length]).toEqual([2e-3, 7]);
   });
 
   it("go on where a measurement was killed, and are known to the next", async () => {
@@ -65,7 +76,7 @@ describe("the ratios of models", () => {
     const disturbed = (value: number) => (value === 2 ? 3 : value === 3 ? 9 : 0);
     const timer = timerOf("cpu.20", { disturbed });
     const done: number[] = [];
-    const ratios = await ratiosOf([1, 2, 3].map(model), timer, store, never, (count) => done.push(count));
+    const { ratios } = await ratiosOf([1, 2, 3].map(model), timer, store, never, (count) => done.push(count));
     expect(ratios).toEqual([1, 2, 7.7 / 3]);
     expect(timer.asked).toEqual([1, 2, 3, 1, 2, 3, 2, 3, 2, 3, 3]);
     expect(done.at(-1)).toBe(6);
@@ -78,7 +89,7 @@ describe("the ratios of models", () => {
     const store = keeping();
     await ratiosOf([model(4)], timerOf("other.20"), store, never, () => {});
     const own = timerOf("cpu.20");
-    expect(await ratiosOf([model(4)], own, store, never, () => {})).toEqual([4]);
+    expect((await ratiosOf([model(4)], own, store, never, () => {})).ratios).toEqual([4]);
     expect(own.asked).toEqual([4, 4]);
   });
 

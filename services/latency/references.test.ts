@@ -31,7 +31,7 @@ function measured(deviceClass: string, runs: number, calibration: number, waited
       ...{
         elapsedMs: 1000,
         waitedMs,
-        start: 0,
+        start: undefined,
         calibration: new Float64Array(50).fill(calibration),
         paced: new Float64Array(),
       },

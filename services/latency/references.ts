@@ -7,7 +7,6 @@ import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { summarise } from "./figures";
 import type { Measured } from "./network";
 import { medianOf } from "./statistics";
-import { UNIT_NAME } from "./unit";
 
 /** The time of a unit of the calibration network on a quiet device. */
 interface Reference {
@@ -25,7 +24,7 @@ const codec: JsonCodec<Reference> = {
 
 function keyOf({ conditions: { measuredOn } }: Measured): string {
   if (!measuredOn) throw new LatheError("INTERNAL", "a measurement does not say on which device it ran");
-  return `calibration/${UNIT_NAME}/${measuredOn.key}`;
+  return `calibration/${measuredOn.key}`;
 }
 
 /** The calibration network's times on quiet devices, which all latency workers share and every restart keeps. */

@@ -5,8 +5,8 @@ const unstable = (ratio: number) => ({ ratio, stable: false });
 
 describe("a measurement for a search", () => {
   it.each([
-    ["is repeated once where both agree", [stable(10), stable(10.2)], 10.2],
-    ["is repeated until two stable ones agree", [stable(10), unstable(10), stable(11), stable(10.1)], 10.1],
+    ["is repeated once where both agree within 3 %", [stable(10), stable(10.29)], 10.29],
+    ["is repeated until two stable ones agree", [stable(10), unstable(10), stable(10.31), stable(9.9)], 9.9],
     ["is the one in the middle where none agree", [stable(10), stable(13), stable(11.5), stable(17)], 11.5],
     ["is the one in the middle of the stable ones", [stable(10), unstable(9), stable(13), stable(12)], 12],
     ["is the lower of two", [stable(13), unstable(9), unstable(8), stable(12)], 12],

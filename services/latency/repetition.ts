@@ -11,8 +11,8 @@ interface Judged {
 }
 
 /**
- * Measures until two stable measurements agree within 3 %, and gives the later of them. Where none of four do, it gives the one in the middle of
- * the stable ones, or of all where none is stable.
+ * Measures until two stable measurements agree within 3 %, and gives the later of them. Where no two of four do, it gives the one in the middle
+ * of the stable ones, or of all where none is stable.
  */
 export async function agreedMeasurement<T>(measure: () => Promise<T>, judge: (measured: T) => Judged): Promise<T> {
   const all: { measured: T; judged: Judged }[] = [];

@@ -40,7 +40,7 @@ function scripted(durations: readonly number[] | ((n: number) => number)) {
 /** A calibration network of one unit. */
 const single = (run: () => Promise<unknown>): Calibration => ({
   sizes: [1],
-  start: 0,
+  start: { units: 0, isSure: true },
   open: () => Promise.resolve(run),
 });
 const seconds = (ms: readonly number[]) => ms.map((value) => value / 1000);
@@ -119,7 +119,7 @@ describe("timed runs", () => {
     const opened: number[] = [];
     const calibration: Calibration = {
       sizes: [4, 16, 64],
-      start: 0.5,
+      start: { units: 0.5, isSure: true },
       open: (size) => {
         opened.push(size);
         return Promise.resolve(other(2 * (size + 0.5)));

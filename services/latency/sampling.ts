@@ -23,12 +23,19 @@ export interface Clock {
   waiting(): () => number;
 }
 
+/** Time to start a run of a calibration network and to wake its threads, beside the time of its units. */
+export interface RunStart {
+  /** In units. */
+  units: number;
+  /** False where it was measured on a busy machine, which cannot tell it. */
+  isSure: boolean;
+}
+
 /** Networks whose time shows the speed of the device at a moment. Each has a number of equal units. */
 export interface Calibration {
   /** Units of the networks, ascending. */
   sizes: readonly number[];
-  /** Time of a run beside that of its units, in units: to start it, and to wake its threads. */
-  start: number;
+  start: RunStart;
   /** A run of the network of this many units. */
   open: (units: number) => Promise<() => Promise<unknown>>;
 }
@@ -39,10 +46,10 @@ export interface Samples {
   warmupRuns: number;
   /** False where the warm-up reached a limit while its runs still drifted, or was too short to tell. */
   isWarm: boolean;
-  /** Seconds of a unit of the calibration network between the timed runs, in order: means over runs about as long as a timed run, without their start. */
+  /** Seconds of a unit of the calibration network between the timed runs, in order: means over runs as long as a timed run, less their start. */
   calibration: Float64Array;
-  /** Calibration.start; 0 without one. */
-  start: number;
+  /** That of the calibration network's runs, where there is one. */
+  start: RunStart | undefined;
   /** Time of each timed run over that of a unit of the calibration network right after it: the drift of the machine is divided out. Empty without one. */
   paced: Float64Array;
   /** Milliseconds of the timed runs and their calibration, and of the threads' waits meanwhile (Clock.waiting). */
@@ -119,7 +126,7 @@ export async function sampleRuns(
     warmupRuns: warm.runs,
     isWarm: warm.isWarm,
     calibration: Float64Array.from(units),
-    start: calibration?.start ?? 0,
+    start: calibration?.start,
     paced: Float64Array.from(paced),
     elapsedMs: clock.now() - start,
     waitedMs: waited(),
@@ -159,10 +166,11 @@ async function paceOf(
     return { run, ms: medianOf(each) };
   };
   const first = await warm(smallest);
-  const distance = (units: number) => Math.abs(Math.log((first.ms * (units + start)) / (smallest + start) / ms));
+  const distance = (units: number) =>
+    Math.abs(Math.log((first.ms * (units + start.units)) / (smallest + start.units) / ms));
   const units = [...sizes].sort((a, b) => distance(a) - distance(b))[0] ?? smallest;
   const { run, ms: each } = units === smallest ? first : await warm(units);
-  return { units: units + start, run, runs: Math.max(1, Math.round(ms / each)) };
+  return { units: units + start.units, run, runs: Math.max(1, Math.round(ms / each)) };
 }
 
 const isNarrow = (runs: readonly number[]): boolean => spreadOf(ascending(runs)) <= NARROW;

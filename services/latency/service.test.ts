@@ -375,7 +375,7 @@ describe("LatencyService", () => {
           ...{ seconds: new Float64Array(50).fill(0.1), warmupRuns: 8, isWarm: true, elapsedMs: 1000, waitedMs },
           calibration: Float64Array.of(calibration),
           paced: new Float64Array(),
-          start: 0,
+          start: undefined,
         },
         conditions: { ...conditions, threads, measuredOn: on(threads) },
       });

@@ -5,10 +5,9 @@ import { withCalibration } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, sampleModel, type Measured } from "./network";
-import type { Sampling } from "./sampling";
+import type { RunStart, Sampling } from "./sampling";
 import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
-import { UNIT_NAME } from "./unit";
 
 /** A measurement of a model on one device. */
 export interface Timing {
@@ -31,15 +30,15 @@ export interface Timer {
   tile: number;
   /** Times chains of blocks. */
   blocks: Stopwatch;
-  /** Times whole networks. Their times differ by less than those of blocks, so it takes longer. */
+  /** Times whole networks. They differ by less than chains of blocks do, so a measurement takes longer. */
   networks: Stopwatch;
   /** Measures a whole network until two measurements agree (agreedMeasurement). */
   network(model: Uint8Array, signal: AbortSignal): Promise<Measured>;
 }
 
 /**
- * Time per model in ms. A table of 10 candidates in 2 stages has hundreds of chains, whose errors cancel in a sum, and some thirty networks, by
- * which the sum is scaled and judged.
+ * Limits of the warm-up and of the timed runs of a model. A table of 10 candidates in 2 stages has hundreds of chains, whose errors cancel in a
+ * sum. It has some 25 networks, which scale and judge that sum.
  */
 const LENGTHS = {
   blocks: { budgetMs: 200, enough: { runs: 20, ms: 100 } },
@@ -51,23 +50,24 @@ const TILE = 8;
 
 /**
  * A timer that ONNX Runtime serves, for as long as `use` takes. The calibration network runs in turns with each model: a device's speed drifts
- * in the minutes that a table takes, and other programs slow it. `start` as withCalibration takes it.
+ * in the minutes that a table takes, and other programs slow it. `start` is that of withCalibration.
  */
 export async function withTimer<T>(
   settings: ProfilingSettings,
   use: (timer: Timer) => Promise<T>,
-  start?: number,
+  signal: AbortSignal,
+  start?: RunStart,
 ): Promise<T> {
   const { warmupRuns, timedRuns, provider, threads } = settings;
   const options = { provider, threads };
-  return withCalibration({ ...settings, start }, async (calibrations) => {
+  return withCalibration({ ...settings, start, signal }, async (calibrations) => {
     const tile = (await tileSize((bytes) => createSession(bytes, options))) ?? TILE;
     const stopwatch = ({ budgetMs, enough }: Pick<Sampling, "budgetMs" | "enough">): Stopwatch => {
       const minimumRuns = Math.min(MINIMUM_RUNS, timedRuns);
       const sampling: Sampling = { warmupRuns, timedRuns, budgetMs, minimumRuns, enough };
       return {
         // Fewer runs know a time less well, so their fragments are others.
-        key: `${thisMachine.figures(settings).key}.${UNIT_NAME}.${Math.min(timedRuns, enough.runs)}`,
+        key: `${thisMachine.figures(settings).key}.${Math.min(timedRuns, enough.runs)}`,
         time: async (bytes, signal) => {
           const samples = await sampleModel(bytes, settings, sampling, signal, calibrations);
           const calibration = percentile(ascending(samples.calibration), 10);
@@ -81,7 +81,8 @@ export async function withTimer<T>(
       networks: stopwatch(LENGTHS.networks),
       network: async (bytes, signal) => {
         const subject = { model: bytes, size: undefined, batchSizes: [1], untilAgreed: true };
-        const [measured] = await measureNetwork(subject, settings, signal, calibrations.start);
+        const { start } = calibrations;
+        const [measured] = await measureNetwork(subject, settings, signal, start);
         if (!measured) throw new LatheError("INTERNAL", "a network was not measured");
         return measured;
       },

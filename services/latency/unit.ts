@@ -3,7 +3,7 @@ import type { CostTable, WidthCosts } from "../../shared/proto/lathe/v1/space";
 /** The unit of the calibration networks: factorized blocks of these channels at this size. It takes about a millisecond, and never changes. */
 export const UNIT = { blocks: 2, channels: 64, height: 48, width: 64 };
 
-/** Names the unit in the keys of what counts in it. "s": the start of a run is counted apart (Calibration.start). */
+/** Names the unit in the keys of devices. "s": the start of a run is counted apart (RunStart). */
 export const UNIT_NAME = `s${UNIT.blocks}x${UNIT.channels}x${UNIT.height}x${UNIT.width}`;
 
 /** A table of measured costs in another unit. */

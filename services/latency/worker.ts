@@ -24,6 +24,7 @@ serveWorker<Job, Call<FragmentCalls>, Outcomes[keyof Outcomes], Reply<FragmentCa
         job.settings,
         (timer) =>
           measureOperators(job.operators, job.settings, timer, portOf<FragmentCalls>(context, NOTICES), signal),
+        signal,
         job.start,
       );
   }
