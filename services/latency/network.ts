@@ -7,7 +7,7 @@ import { conditionsOf } from "./conditions";
 import { sparedRatio, summarise, type Conditions } from "./figures";
 import { imageOf, prepared, type ImageSize } from "./image";
 import { agreedMeasurement } from "./repetition";
-import { sampleRuns, type Calibration, type RunStart, type Samples, type Sampling } from "./sampling";
+import { sampleRuns, type Calibration, type QuietPace, type Samples, type Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 
 /** A network to measure. */
@@ -27,41 +27,42 @@ export interface Measured {
   conditions: Conditions;
 }
 
-/** Time of a measurement: at least 2 s or 100 runs, so that p99 is a run of its own; 10 s where the median is still not known well. */
-const BUDGET_MS = 10_000;
+/** Time of a measurement: at least 2 s or 100 runs, so that p99 is a run of its own; 10 s where the median is still not known well, 6 s where it is repeated. */
+const BUDGET_MS = { once: 10_000, untilAgreed: 6_000 };
 const MINIMUM_RUNS = 6;
 const ENOUGH = { runs: 100, ms: 2_000 };
 
 /** The limits of a measurement of a whole network. */
-const networkSampling = ({ warmupRuns, timedRuns }: ProfilingSettings): Sampling => ({
+const networkSampling = ({ warmupRuns, timedRuns }: ProfilingSettings, budgetMs: number): Sampling => ({
   ...{ warmupRuns, timedRuns, enough: ENOUGH },
-  ...{ budgetMs: BUDGET_MS, minimumRuns: MINIMUM_RUNS },
+  ...{ budgetMs, minimumRuns: MINIMUM_RUNS },
 });
 
 /**
  * Measures a network at each batch size, in turns with the calibration network. A run ends with its outputs in this process's memory, on a
- * GPU too. `start` is that of withCalibration. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
+ * GPU too. `quiet` is what earlier measurements have told. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
  */
 export async function measureNetwork(
   { model: subject, size, batchSizes, untilAgreed = false }: Subject,
   settings: ProfilingSettings,
   signal: AbortSignal,
-  start?: RunStart,
+  quiet?: QuietPace,
 ): Promise<Measured[]> {
   const bytes = "genotype" in subject ? networkOnnxOf(subject.genotype, subject.pyramidChannels) : subject;
   return withModel(bytes, settings, async (model) => {
+    const budgetMs = untilAgreed ? BUDGET_MS.untilAgreed : BUDGET_MS.once;
     // Every batch is looked at before anything is measured.
     const images = batchSizes.map((batch) => imageOf(model, batch, size));
-    return withCalibration({ ...settings, start, signal }, async (calibration) => {
+    return withCalibration({ ...settings, start: quiet?.start, signal }, async (calibration) => {
       const measured: Measured[] = [];
       for (const { input, tensor, height, width } of images) {
         const run = await model.prepare(input, tensor);
         const measure = async (): Promise<Measured> => ({
-          samples: await sampleRuns(run, networkSampling(settings), signal, processClock, calibration),
+          samples: await sampleRuns(run, networkSampling(settings, budgetMs), signal, processClock, calibration),
           conditions: conditionsOf(settings, { batchSize: tensor.dims[0] ?? 1, height, width }),
         });
         const judge = ({ samples, conditions }: Measured) => ({
-          stable: summarise(samples, conditions).stable,
+          stable: summarise(samples, conditions, quiet?.unitSeconds).stable,
           ratio: sparedRatio(samples, conditions),
         });
         measured.push(await (untilAgreed ? agreedMeasurement(measure, judge) : measure()));

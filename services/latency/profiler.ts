@@ -4,10 +4,11 @@ import { answerBy, type Call, type Reply } from "../../shared/process/port";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { ServedDevice } from "./devices";
+import { summarise } from "./figures";
 import type { Measured, Subject } from "./network";
 import type { MeasuredOperators, Operators } from "./operators";
 import type { FragmentCalls } from "./ratios";
-import type { RunStart } from "./sampling";
+import type { QuietPace } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 import { Turns } from "../../shared/process/turns";
 
@@ -19,8 +20,8 @@ export type Job =
 
 interface Measuring {
   settings: ProfilingSettings;
-  /** That of the calibration network's runs, where it is known (withCalibration). */
-  start: RunStart | undefined;
+  /** What the measurements before have told. */
+  quiet: QuietPace | undefined;
 }
 
 /** Results by kind of job. */
@@ -81,23 +82,30 @@ export function startProfiler(alone: Alone = (measure) => measure()): Profiler {
       () => alone(() => worker.run(job(), { signal, ...(calls && { onMessage: answerBy(calls) }) }), signal),
       signal,
     )) as Outcomes[K];
-  const starts = new Map<string, RunStart>();
+  const paces = new Map<string, QuietPace>();
   const keyOf = ({ provider, threads }: ProfilingSettings) => `${provider} ${threads}`;
-  const measuring = (settings: ProfilingSettings): Measuring => ({ settings, start: starts.get(keyOf(settings)) });
-  const keepStart = (settings: ProfilingSettings, measured: readonly Measured[]) => {
-    const start = measured.map(({ samples }) => samples.start).find((one) => one?.isSure);
-    if (start) starts.set(keyOf(settings), start);
+  const measuring = (settings: ProfilingSettings): Measuring => ({ settings, quiet: paces.get(keyOf(settings)) });
+  const learn = (settings: ProfilingSettings, measured: readonly Measured[]) => {
+    const key = keyOf(settings);
+    for (const { samples, conditions } of measured) {
+      const { stable, calibrationSeconds } = summarise(samples, conditions);
+      const known = paces.get(key);
+      // A unit of another start is another unit, so the first start stays.
+      const start = known?.start ?? samples.start;
+      if (start?.isSure && stable)
+        paces.set(key, { start, unitSeconds: Math.min(known?.unitSeconds ?? Infinity, calibrationSeconds) });
+    }
   };
   return {
     devices: (served, threads, signal) => run(() => ({ kind: "devices", served, threads }), signal),
     network: async (subject, settings, signal) => {
       const measured = await run(() => ({ kind: "network", subject, ...measuring(settings) }), signal);
-      keepStart(settings, measured);
+      learn(settings, measured);
       return measured;
     },
     operators: async (operators, settings, calls, signal) => {
       const measured = await run(() => ({ kind: "operators", operators, ...measuring(settings) }), signal, calls);
-      keepStart(settings, [measured.largest, measured.smallest]);
+      learn(settings, [measured.largest, measured.smallest]);
       return measured;
     },
     free: (signal) => turns.free(signal),

@@ -5,7 +5,7 @@ import { withCalibration } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, sampleModel, type Measured } from "./network";
-import type { RunStart, Sampling } from "./sampling";
+import type { QuietPace, Sampling } from "./sampling";
 import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
 
@@ -50,17 +50,17 @@ const TILE = 8;
 
 /**
  * A timer that ONNX Runtime serves, for as long as `use` takes. The calibration network runs in turns with each model: a device's speed drifts
- * in the minutes that a table takes, and other programs slow it. `start` is that of withCalibration.
+ * in the minutes that a table takes, and other programs slow it. `quiet` is what earlier measurements have told.
  */
 export async function withTimer<T>(
   settings: ProfilingSettings,
   use: (timer: Timer) => Promise<T>,
   signal: AbortSignal,
-  start?: RunStart,
+  quiet?: QuietPace,
 ): Promise<T> {
   const { warmupRuns, timedRuns, provider, threads } = settings;
   const options = { provider, threads };
-  return withCalibration({ ...settings, start, signal }, async (calibrations) => {
+  return withCalibration({ ...settings, start: quiet?.start, signal }, async (calibrations) => {
     const tile = (await tileSize((bytes) => createSession(bytes, options))) ?? TILE;
     const stopwatch = ({ budgetMs, enough }: Pick<Sampling, "budgetMs" | "enough">): Stopwatch => {
       const minimumRuns = Math.min(MINIMUM_RUNS, timedRuns);
@@ -81,8 +81,7 @@ export async function withTimer<T>(
       networks: stopwatch(LENGTHS.networks),
       network: async (bytes, signal) => {
         const subject = { model: bytes, size: undefined, batchSizes: [1], untilAgreed: true };
-        const { start } = calibrations;
-        const [measured] = await measureNetwork(subject, settings, signal, start);
+        const [measured] = await measureNetwork(subject, settings, signal, quiet);
         if (!measured) throw new LatheError("INTERNAL", "a network was not measured");
         return measured;
       },

@@ -18,14 +18,14 @@ serveWorker<Job, Call<FragmentCalls>, Outcomes[keyof Outcomes], Reply<FragmentCa
     case "devices":
       return listDevices(thisMachine, job.served, job.threads);
     case "network":
-      return measureNetwork(job.subject, job.settings, signal, job.start);
+      return measureNetwork(job.subject, job.settings, signal, job.quiet);
     case "operators":
       return withTimer(
         job.settings,
         (timer) =>
           measureOperators(job.operators, job.settings, timer, portOf<FragmentCalls>(context, NOTICES), signal),
         signal,
-        job.start,
+        job.quiet,
       );
   }
 });
