@@ -4,11 +4,10 @@ import { answerBy, type Call, type Reply } from "../../shared/process/port";
 import { startWorker } from "../../shared/process/worker";
 import type { Device } from "../../shared/proto/lathe/v1/latency";
 import type { ServedDevice } from "./devices";
-import { summarise } from "./figures";
 import type { Measured, Subject } from "./network";
 import type { MeasuredOperators, Operators } from "./operators";
 import type { FragmentCalls } from "./ratios";
-import type { QuietPace } from "./sampling";
+import { QuietPaces, type QuietPace } from "./paces";
 import type { ProfilingSettings } from "./settings";
 import { Turns } from "../../shared/process/turns";
 
@@ -82,30 +81,18 @@ export function startProfiler(alone: Alone = (measure) => measure()): Profiler {
       () => alone(() => worker.run(job(), { signal, ...(calls && { onMessage: answerBy(calls) }) }), signal),
       signal,
     )) as Outcomes[K];
-  const paces = new Map<string, QuietPace>();
-  const keyOf = ({ provider, threads }: ProfilingSettings) => `${provider} ${threads}`;
-  const measuring = (settings: ProfilingSettings): Measuring => ({ settings, quiet: paces.get(keyOf(settings)) });
-  const learn = (settings: ProfilingSettings, measured: readonly Measured[]) => {
-    const key = keyOf(settings);
-    for (const { samples, conditions } of measured) {
-      const { stable, calibrationSeconds } = summarise(samples, conditions);
-      const known = paces.get(key);
-      // A unit of another start is another unit, so the first start stays.
-      const start = known?.start ?? samples.start;
-      if (start?.isSure && stable)
-        paces.set(key, { start, unitSeconds: Math.min(known?.unitSeconds ?? Infinity, calibrationSeconds) });
-    }
-  };
+  const paces = new QuietPaces();
+  const measuring = (settings: ProfilingSettings): Measuring => ({ settings, quiet: paces.of(settings) });
   return {
     devices: (served, threads, signal) => run(() => ({ kind: "devices", served, threads }), signal),
     network: async (subject, settings, signal) => {
       const measured = await run(() => ({ kind: "network", subject, ...measuring(settings) }), signal);
-      learn(settings, measured);
+      paces.learn(settings, measured);
       return measured;
     },
     operators: async (operators, settings, calls, signal) => {
       const measured = await run(() => ({ kind: "operators", operators, ...measuring(settings) }), signal, calls);
-      learn(settings, [measured.largest, measured.smallest]);
+      paces.learn(settings, [measured.largest, measured.smallest]);
       return measured;
     },
     free: (signal) => turns.free(signal),
