@@ -77,7 +77,9 @@ export async function startOf(
     await clock.breathe();
     signal.throwIfAborted();
     const [one, other] = [await timed(short, n), await timed(long, 1)];
-    if (group >= 0) (ofShort.push(one), ofLong.push(other));
+    if (group < 0) continue;
+    ofShort.push(one);
+    ofLong.push(other);
   }
   if (isBusy({ elapsedMs: clock.now() - began, waitedMs: waited() }, { threads }))
     return { units: USUAL_START, isSure: false };

@@ -4,12 +4,11 @@ import { networkOnnxOf } from "./blocks";
 import { startProfiler } from "./profiler";
 import { defaultSettings } from "./settings";
 
-const block = { dilation: 1, scale: 1, middleWidth: 4, outputWidth: 8 };
 const genotype = {
   ...{ inputHeight: 32, inputWidth: 64, classes: 5, stemChannels: 4 },
   stages: [
-    { channels: 8, blocks: [block] },
-    { channels: 8, blocks: [block] },
+    { channels: 8, blocks: [{ dilation: 1, scale: 1, middleWidth: 4, outputWidth: 8 }] },
+    { channels: 12, blocks: [{ dilation: 2, scale: 2, middleWidth: 12, outputWidth: 4 }] },
   ],
 };
 
