@@ -6,9 +6,8 @@ import { processClock } from "./clock";
 import { conditionsOf } from "./conditions";
 import { sparedRatio, summarise, type Conditions } from "./figures";
 import { imageOf, prepared, type ImageSize } from "./image";
-import type { QuietPace } from "./paces";
 import { agreedMeasurement } from "./repetition";
-import { sampleRuns, type Calibration, type Samples, type Sampling } from "./sampling";
+import { sampleRuns, type Calibration, type QuietPace, type Samples, type Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 
 /** A network to measure. */

@@ -1,14 +1,7 @@
 import { summarise } from "./figures";
 import type { Measured } from "./network";
-import type { RunStart } from "./sampling";
+import type { QuietPace } from "./sampling";
 import type { ProfilingSettings } from "./settings";
-
-/** What earlier measurements in quiet moments have told of the calibration network on a device. */
-export interface QuietPace {
-  start: RunStart;
-  /** Seconds of a unit: the shortest median of a stable measurement. */
-  unitSeconds: number;
-}
 
 type Runtime = Pick<ProfilingSettings, "provider" | "threads">;
 

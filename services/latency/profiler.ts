@@ -7,7 +7,8 @@ import type { ServedDevice } from "./devices";
 import type { Measured, Subject } from "./network";
 import type { MeasuredOperators, Operators } from "./operators";
 import type { FragmentCalls } from "./ratios";
-import { QuietPaces, type QuietPace } from "./paces";
+import { QuietPaces } from "./paces";
+import type { QuietPace } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 import { Turns } from "../../shared/process/turns";
 

@@ -31,6 +31,13 @@ export interface RunStart {
   isSure: boolean;
 }
 
+/** What earlier measurements in quiet moments have told of the calibration network on a device. */
+export interface QuietPace {
+  start: RunStart;
+  /** Seconds of a unit: the shortest median of a stable measurement. */
+  unitSeconds: number;
+}
+
 /** Networks whose time shows the speed of the device at a moment. Each has a number of equal units. */
 export interface Calibration {
   /** Units of the networks, ascending. */

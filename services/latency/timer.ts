@@ -5,8 +5,7 @@ import { withCalibration } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, sampleModel, type Measured } from "./network";
-import type { QuietPace } from "./paces";
-import type { Sampling } from "./sampling";
+import type { QuietPace, Sampling } from "./sampling";
 import { ascending, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
 
