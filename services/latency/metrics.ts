@@ -104,12 +104,12 @@ export function observeProfiler(
       };
       const measured = await counted("operators", signal, () => profiler.operators(operators, settings, calls, signal));
       await fragments.prune();
-      const { table, largest, smallest } = measured;
+      const { table, largest, smallest, quietUnit } = measured;
       const { meanError = 0, rankCorrelation = 0 } = table.check ?? {};
       error.set({ device: settings.deviceClass }, meanError);
       correlation.set({ device: settings.deviceClass }, rankCorrelation);
       logger.info("operators profiled", { operators: table.candidates.length, meanError, rankCorrelation });
-      const { seconds, figures } = await references.unit([largest, smallest]);
+      const { seconds, figures } = await references.unit([largest, smallest], quietUnit);
       const [conditions, least] = figures as [LatencyFigures, LatencyFigures];
       return {
         table: inUnit(table, seconds),

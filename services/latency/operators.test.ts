@@ -172,6 +172,7 @@ function simulated() {
     tile: 8,
     blocks: stopwatch("device.20", (name) => chains.has(name)),
     networks: stopwatch("device.40", (name) => !chains.has(name)),
+    quietUnit: () => 2e-3,
     network: (model) => {
       networks.push(model);
       return Promise.resolve(largest);
@@ -193,7 +194,7 @@ describe("measureOperators", () => {
     const models = 2 + exits.flatMap(({ widths }) => widths).length + operatorPoints(wide, 8).length + 18;
     expect(store.told.at(-1)).toEqual([2 * models, 2 * models]);
     for (const [i, [done]] of store.told.entries()) expect(done).toBeGreaterThanOrEqual(store.told[i - 1]?.[0] ?? 0);
-    expect(result).toMatchObject({ largest, smallest: largest });
+    expect(result).toMatchObject({ largest, smallest: largest, quietUnit: 2e-3 });
     const narrow = { dilation: 1, scale: 1, middleWidth: 16, outputWidth: 16 };
     const smallest: Genotype = {
       ...largestGenotype(wide),
@@ -225,7 +226,7 @@ describe("measureOperators", () => {
   });
 
   it("gives a table that a search can use, measured here", async () => {
-    const { table, largest } = await withTimer(
+    const { table, largest, quietUnit } = await withTimer(
       settings,
       (timer) => measureOperators(operators, settings, timer, keeping(), never),
       never,
@@ -234,6 +235,7 @@ describe("measureOperators", () => {
     for (const { byInput, byOutput } of table.candidates)
       for (const cost of [...byInput!.costs, ...byOutput!.costs]) expect(cost).toBeGreaterThan(0);
     expect(table.fixed).toBeGreaterThan(0);
+    expect(quietUnit).toBeGreaterThan(0);
     expect(table.check?.networks).toBe(12);
     expect(largest.conditions).toMatchObject({ deviceClass: "cpu", inputHeight: 32, inputWidth: 64, threads: 1 });
 

@@ -26,6 +26,8 @@ export interface MeasuredOperators {
   largest: Measured;
   /** The space's smallest network by the table. */
   smallest: Measured;
+  /** Timer.quietUnit; undefined where every fragment was known. */
+  quietUnit: number | undefined;
 }
 
 /** The operators to measure: the candidates of a space, in networks whose head has these pyramid channels (networkOnnxOf). */
@@ -133,7 +135,7 @@ export async function measureOperators(
   const check = checkOf(timed.slice(scaling.length), (genotype) => genotypeCost(genotype, scaled));
   const largest = await timer.network(networkOf(largestGenotype(space)), signal);
   const smallest = await timer.network(networkOf(smallestGenotype(space, scaled)), signal);
-  return { table: { ...scaled, check }, largest, smallest };
+  return { table: { ...scaled, check }, largest, smallest, quietUnit: timer.quietUnit() };
 }
 
 const keyOf = (id: string, input: number, middle: number): string => `${id} ${input} ${middle}`;

@@ -69,6 +69,14 @@ describe("the unit of a table", () => {
     expect(again?.calibratedP50Seconds).toBeCloseTo(0.007, 12);
   });
 
+  it("is lowered by the quiet moments of the table, where the measurements beside it were slower", async () => {
+    const references = new References(bus);
+    const slow = measured("slow", 4, 0.003, 900);
+    const { seconds, figures } = await references.unit([slow], 0.002);
+    expect([seconds, figures[0]?.calibratedP50Seconds]).toEqual([0.002, expect.closeTo(0.008, 12)]);
+    expect((await references.unit([slow], 0.0025)).seconds).toBe(0.002);
+  });
+
   it("is the first calibration where the device has none, even an unstable one, and is stored", async () => {
     const references = new References(bus);
     const unstable = (calibration: number) => measured("new", 4, calibration, 900);

@@ -46,13 +46,18 @@ export class References {
 
   /**
    * The figures of the measurements that belong to a table, and the seconds of a unit of the calibration network in which all of them and
-   * the table count: the reference after them. An unstable measurement gives the device its first reference where it has none.
+   * the table count: the reference after them. `quietUnit`, the seconds of a unit in the quiet moments of a table, lowers it too. Without one,
+   * an unstable measurement gives the device its first reference where it has none.
    */
-  async unit(measured: readonly Measured[]): Promise<{ seconds: number; figures: LatencyFigures[] }> {
+  async unit(
+    measured: readonly Measured[],
+    quietUnit?: number,
+  ): Promise<{ seconds: number; figures: LatencyFigures[] }> {
     const [first] = measured;
     if (!first) throw new LatheError("INTERNAL", "a table has no measured network");
     const key = keyOf(first);
     for (const one of measured) await this.figures(one);
+    if (quietUnit !== undefined) await this.lower(key, quietUnit);
     const calibrations = measured.map(({ samples }) => medianOf(samples.calibration));
     const { seconds } = (await this.records.get(key))?.value ?? (await this.lower(key, Math.min(...calibrations)));
     return { seconds, figures: await Promise.all(measured.map((one) => this.summarised(key, one))) };

@@ -6,7 +6,7 @@ import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, sampleModel, type Measured } from "./network";
 import type { QuietPace, Sampling } from "./sampling";
-import { ascending, percentile } from "./statistics";
+import { ascending, medianOf, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
 
 /** A measurement of a model on one device. */
@@ -32,6 +32,11 @@ export interface Timer {
   blocks: Stopwatch;
   /** Times whole networks. They differ by less than chains of blocks do, so a measurement takes longer. */
   networks: Stopwatch;
+  /**
+   * Seconds of a unit of the calibration network in the quiet moments of these measurements: the tenth percentile of its medians. Undefined
+   * before the first.
+   */
+  quietUnit(): number | undefined;
   /** Measures a whole network until two measurements agree (agreedMeasurement). */
   network(model: Uint8Array, signal: AbortSignal): Promise<Measured>;
 }
@@ -62,6 +67,7 @@ export async function withTimer<T>(
   const options = { provider, threads };
   return withCalibration({ ...settings, start: quiet?.start, signal }, async (calibrations) => {
     const tile = (await tileSize((bytes) => createSession(bytes, options))) ?? TILE;
+    const units: number[] = [];
     const stopwatch = ({ budgetMs, enough }: Pick<Sampling, "budgetMs" | "enough">): Stopwatch => {
       const minimumRuns = Math.min(MINIMUM_RUNS, timedRuns);
       const sampling: Sampling = { warmupRuns, timedRuns, budgetMs, minimumRuns, enough };
@@ -71,6 +77,7 @@ export async function withTimer<T>(
         time: async (bytes, signal) => {
           const samples = await sampleModel(bytes, settings, sampling, signal, calibrations);
           const calibration = percentile(ascending(samples.calibration), 10);
+          units.push(medianOf(samples.calibration));
           return { ratio: sparedRatio(samples, settings), calibration };
         },
       };
@@ -79,6 +86,7 @@ export async function withTimer<T>(
       tile,
       blocks: stopwatch(LENGTHS.blocks),
       networks: stopwatch(LENGTHS.networks),
+      quietUnit: () => (units.length > 0 ? percentile(ascending(units), 10) : undefined),
       network: async (bytes, signal) => {
         const subject = { model: bytes, size: undefined, batchSizes: [1], untilAgreed: true };
         const [measured] = await measureNetwork(subject, settings, signal, quiet);
