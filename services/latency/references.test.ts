@@ -23,7 +23,7 @@ afterAll(async () => {
 });
 
 /** A network that takes `runs` runs of the calibration network, measured at a speed at which one of those takes `calibration` seconds. */
-function measured(deviceClass: string, runs: number, calibration: number, waitedMs = 0): Measured {
+function measured(deviceClass: string, runs: number, calibration: number, waitedMs = 0, threads = 1): Measured {
   const readings = { runtime: "r", cpu: () => readCpu(), gpu: () => readGpu() };
   return {
     samples: {
@@ -37,12 +37,27 @@ function measured(deviceClass: string, runs: number, calibration: number, waited
       },
     },
     conditions: {
-      ...{ device: "a CPU", deviceClass, runtime: "r", precision: "fp32", threads: 1 },
+      ...{ device: "a CPU", deviceClass, runtime: "r", precision: "fp32", threads },
       ...{ batchSize: 1, inputHeight: 8, inputWidth: 8 },
-      measuredOn: deviceFigures({ deviceClass, provider: "cpu", threads: 1 }, readings),
+      measuredOn: deviceFigures({ deviceClass, provider: "cpu", threads }, readings),
     },
   };
 }
+
+it("the reference of a device is the fastest calibration of its stable measurements", async () => {
+  const references = new References(bus);
+  const figures = async (calibration: number, waitedMs = 0, threads = 2) =>
+    references.figures(measured("fastest", 0.1 / calibration, calibration, waitedMs, threads));
+  expect(await figures(0.002, 900)).toMatchObject({ stable: false, calibrationReferenceSeconds: 0.002 });
+  // An unstable measurement left no reference.
+  expect(await figures(0.003)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.003 });
+  expect(await figures(0.0025)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.0025 });
+  expect(await figures(0.005)).toMatchObject({
+    ...{ stable: false, calibrationReferenceSeconds: 0.0025, p50Seconds: 0.1, calibratedP50Seconds: 0.05 },
+  });
+  // The time with other threads is another one.
+  expect(await figures(0.004, 0, 1)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.004 });
+});
 
 describe("the unit of a table", () => {
   it("is the stored reference, whatever the speed of the device meanwhile", async () => {

@@ -28,16 +28,14 @@ import { uniform } from "../../shared/testing/spaces";
 import { startNats, uniqueSearchId, type TestNats } from "../../shared/testing/nats";
 import { startRpc, type TestRpc } from "../../shared/testing/rpc";
 import { networkOnnxOf } from "./blocks";
-import { availableCores, readCpu } from "./cpu";
+import { availableCores } from "./cpu";
 import { consume } from "./consumer";
 import { listDevices } from "./devices";
 import { thisMachine } from "./machine";
-import { readGpu } from "./gpu";
 import { observeProfiler, type ObservedProfiler } from "./metrics";
 import { References } from "./references";
 import { Fragments } from "./fragments";
 import { startProfiler } from "./profiler";
-import { deviceFigures } from "./provenance";
 import { latencyService } from "./rpc";
 import { defaultSettings } from "./settings";
 import { PATIENCE_MS, patience, until } from "../../shared/testing/until";
@@ -355,39 +353,6 @@ describe("LatencyService", () => {
     });
     const wrong = profile({ object: deploy.object, batchSizes: [65], inputHeight: 9000 });
     await expect(wrong).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
-  });
-
-  it("keeps the fastest calibration of stable measurements as the reference of a device", async () => {
-    const references = new References(bus);
-    const deviceClass = uniqueSearchId();
-    const conditions = {
-      ...{ device: "a CPU", deviceClass, runtime: "r", precision: "fp32" },
-      ...{ batchSize: 1, inputHeight: 8, inputWidth: 8 },
-    };
-    const on = (threads: number) =>
-      deviceFigures(
-        { deviceClass, provider: "cpu", threads },
-        { runtime: "r", cpu: () => readCpu(), gpu: () => readGpu() },
-      );
-    const figures = async (calibration: number, waitedMs = 0, threads = 2) =>
-      references.figures({
-        samples: {
-          ...{ seconds: new Float64Array(50).fill(0.1), warmupRuns: 8, isWarm: true, elapsedMs: 1000, waitedMs },
-          calibration: Float64Array.of(calibration),
-          paced: new Float64Array(),
-          start: undefined,
-        },
-        conditions: { ...conditions, threads, measuredOn: on(threads) },
-      });
-    expect(await figures(0.002, 900)).toMatchObject({ stable: false, calibrationReferenceSeconds: 0.002 });
-    // An unstable measurement left no reference.
-    expect(await figures(0.003)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.003 });
-    expect(await figures(0.0025)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.0025 });
-    expect(await figures(0.005)).toMatchObject({
-      ...{ stable: false, calibrationReferenceSeconds: 0.0025, p50Seconds: 0.1, calibratedP50Seconds: 0.05 },
-    });
-    // The time with other threads is another one.
-    expect(await figures(0.004, 0, 1)).toMatchObject({ stable: true, calibrationReferenceSeconds: 0.004 });
   });
 
   it("ends running calls when the service stops", async () => {
