@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { networkOnnxOf } from "../services/latency/blocks";
-import { checkOf, spearman } from "../services/latency/check";
+import { checkOf } from "../services/latency/check";
 import { sparedRatio, summarise } from "../services/latency/figures";
 import type { Measured } from "../services/latency/network";
 import type { Operators } from "../services/latency/operators";
@@ -128,7 +128,7 @@ async function compared(
   if (count === 0) return {};
   const random = createRandom(1, "bench latency");
   const measured: { genotype: Genotype; time: number }[] = [];
-  const again: number[] = [];
+  const again = new Map<Genotype, number>();
   for (let i = 0; i < count; i++) {
     const genotype = randomGenotype(space, random);
     const time = async () => {
@@ -136,21 +136,20 @@ async function compared(
       return sparedRatio(samples, conditions);
     };
     measured.push({ genotype, time: await time() });
-    again.push(await time());
+    again.set(genotype, await time());
   }
   const { meanError, rankCorrelation } = checkOf(measured, (genotype) => genotypeCost(genotype, table));
+  const repeated = checkOf(measured, (genotype) => again.get(genotype) ?? NaN);
   const times = measured.map(({ time }) => time);
   return {
     "networks drawn uniformly": count,
     "their mean error": `${(100 * meanError).toFixed(1)} %`,
     "their rank correlation (Spearman)": rankCorrelation.toFixed(3),
-    "mean difference of a second measurement of them": `${(100 * mean(times.map((time, i) => Math.abs((again[i] ?? NaN) / time - 1)))).toFixed(1)} %`,
-    "rank correlation of both measurements": spearman(times, again).toFixed(3),
+    "mean difference of a second measurement of them": `${(100 * repeated.meanError).toFixed(1)} %`,
+    "rank correlation of both measurements": repeated.rankCorrelation.toFixed(3),
     "slowest over fastest of them": (Math.max(...times) / Math.min(...times)).toFixed(2),
   };
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** A store that keeps the fragments of one table. */
 function forgetful(): FragmentCalls {

@@ -56,7 +56,7 @@ export function summarise(samples: Samples, conditions: Conditions, reference?: 
   return { ...figures, stable: unstableBecause.length === 0, unstableBecause };
 }
 
-/** What tells how often a measurement was disturbed, and the threads of its runs. */
+/** The waits of a measurement for a core, and the threads of its runs. */
 type Disturbed = Pick<Samples, "elapsedMs" | "waitedMs">;
 type Threads = Pick<Conditions, "threads">;
 

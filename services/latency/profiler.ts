@@ -20,7 +20,7 @@ export type Job =
 
 interface Measuring {
   settings: ProfilingSettings;
-  /** What the measurements before have told. */
+  /** The quiet pace that earlier measurements have told; undefined before the first. */
   quiet: QuietPace | undefined;
 }
 

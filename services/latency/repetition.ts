@@ -16,13 +16,12 @@ interface Judged {
  */
 export async function agreedMeasurement<T>(measure: () => Promise<T>, judge: (measured: T) => Judged): Promise<T> {
   const all: { measured: T; judged: Judged }[] = [];
-  for (;;) {
+  while (all.length < MOST) {
     const measured = await measure();
     const judged = judge(measured);
     const agrees = all.some(({ judged: { stable, ratio } }) => stable && Math.abs(judged.ratio / ratio - 1) <= AGREED);
     if (judged.stable && agrees) return measured;
     all.push({ measured, judged });
-    if (all.length === MOST) break;
   }
   const stable = all.filter(({ judged }) => judged.stable);
   const sorted = (stable.length > 0 ? stable : all).sort((a, b) => a.judged.ratio - b.judged.ratio);

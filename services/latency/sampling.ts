@@ -31,11 +31,11 @@ export interface RunStart {
   isSure: boolean;
 }
 
-/** What earlier measurements in quiet moments have told of the calibration network on a device. */
+/** The pace of the calibration network in quiet moments of a device, as earlier measurements have told it. */
 export interface QuietPace {
   start: RunStart;
-  /** Seconds of a unit: the shortest median of a stable measurement. */
-  unitSeconds: number;
+  /** Seconds of a unit: the shortest median of a stable measurement; undefined before the first. */
+  unitSeconds: number | undefined;
 }
 
 /** Networks whose time shows the speed of the device at a moment. Each has a number of equal units. */

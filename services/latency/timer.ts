@@ -89,7 +89,9 @@ export async function withTimer<T>(
       quietUnit: () => (units.length > 0 ? percentile(ascending(units), 10) : undefined),
       network: async (bytes, signal) => {
         const subject = { model: bytes, size: undefined, batchSizes: [1], untilAgreed: true };
-        const [measured] = await measureNetwork(subject, settings, signal, quiet);
+        // With one start, the network and the table count in the same unit.
+        const pace = { start: calibrations.start, unitSeconds: quiet?.unitSeconds };
+        const [measured] = await measureNetwork(subject, settings, signal, pace);
         if (!measured) throw new LatheError("INTERNAL", "a network was not measured");
         return measured;
       },

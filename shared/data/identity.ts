@@ -7,7 +7,7 @@ import { usedFiles, type Pair } from "./layouts/layout";
 import { listFiles } from "./open";
 import { MAX_IMAGE_BYTES, readBytes } from "./reading";
 
-/** What identifies the data of a data set, with the names of its examples. */
+/** The identity of the data of a data set, with the names of its examples. */
 interface Identity {
   /** As Dataset.figures(), without what is counted in pixels. */
   readonly figures: DatasetFigures;

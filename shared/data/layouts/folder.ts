@@ -10,7 +10,7 @@ import { passedOverLine } from "./listing";
 import { pairSplit, type Suffixes } from "./pairs";
 import { vocClasses } from "./voc";
 
-/** What a spec says about a folder (proto/lathe/v1/spec.proto, DatasetSpec). */
+/** The settings of a folder in a spec (proto/lathe/v1/spec.proto, DatasetSpec). */
 export type FolderSpec = Pick<
   DatasetSpec,
   | "classes"

@@ -17,7 +17,7 @@ export interface Layout {
   readonly coding: LabelCoding;
   /** Faults of the names of the files: what does not pair, and lines of lists that name nothing. */
   readonly faults: readonly LatheError[];
-  /** What a user may want to know about the files: what was passed over or assumed. One line each. */
+  /** The notes on the files: each says in a line what was passed over or assumed. */
   readonly notes: readonly string[];
 }
 
