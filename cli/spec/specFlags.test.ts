@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { packageRoot } from "../../shared/process/root";
 import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
 import { describeSpace, descriptionLines } from "../commands/space";
 import { describedSpec, readSpec, requestSpec } from "./specFlags";
@@ -60,6 +61,15 @@ describe("a spec of flags", () => {
     [{ file: "unknown.yaml" }, "unknown.yaml has 1 fault: sede is 1, but there is no such field"],
     [{ preset: "tiny", data: "." }, "streets are generated"],
   ])("refuses %j", (flags, message) => expect(() => requestSpec(flags)).toThrow(message));
+});
+
+describe("the examples", () => {
+  const examples = join(packageRoot(), "docs/examples");
+  const files = readdirSync(examples).filter((name) => name.endsWith(".yaml"));
+
+  it.each(files)("%s has no fault", (name) => {
+    expect(() => describedSpec({ file: join(examples, name) })).not.toThrow();
+  });
 });
 
 describe("space describe", () => {

@@ -12,6 +12,7 @@ import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../sh
 import type { CostCheck } from "../../shared/proto/lathe/v1/space";
 import type { CostSpec } from "../../shared/proto/lathe/v1/spec";
 import { alarmReason } from "../../shared/spec/health";
+import { SHARE_TOLERANCE } from "../../shared/spec/target";
 
 // The parts of a search that the rules of lifecycle.ts change.
 
@@ -115,16 +116,13 @@ export function keptResult(kept: NetworkKept, costTarget: number): Partial<Searc
   };
 }
 
-/** Relative distance from the cost target within which a derived network meets it. */
-const COST_TOLERANCE = 0.1;
-
 /** A sentence that says why a derived network misses the cost target; "" where it meets the target or none is set. */
 export function costMiss(
   cost: CostSpec | undefined,
   { costRatio, smallestCostRatio }: Pick<ArchitectureDerived, "costRatio" | "smallestCostRatio">,
 ): string {
   const { target, weight } = { target: cost?.target ?? 0, weight: cost?.weight ?? 0 };
-  if (target === 0 || weight === 0 || Math.abs(costRatio - target) <= COST_TOLERANCE * target + 1e-9) return "";
+  if (target === 0 || weight === 0 || Math.abs(costRatio - target) <= SHARE_TOLERANCE * target + 1e-9) return "";
   const percent = (ratio: number) => `${(100 * ratio).toFixed(1)} %`;
   const missed = `the network costs ${percent(costRatio)} of the largest, the target is ${percent(target)}`;
   return smallestCostRatio > target

@@ -2,12 +2,13 @@ import type { LatheEvent } from "../../shared/events/catalog";
 import { ArchitectureMeasured, ArchitectureRepaired, OperatorsProfiled } from "../../shared/proto/lathe/v1/events";
 import { NetworkProfiled } from "../../shared/proto/lathe/v1/events";
 import { ConditionStatus, SearchPhase } from "../../shared/proto/lathe/v1/search";
-import type { CostCheck } from "../../shared/proto/lathe/v1/space";
+import { CostMetric, type CostCheck } from "../../shared/proto/lathe/v1/space";
 import { CostSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { smallestCostRatio } from "../../shared/space/cost";
 import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
 import { latencyTable } from "../../shared/testing/searches";
 import { uniform } from "../../shared/testing/spaces";
-import { withShare } from "../../shared/spec/target";
+import { aboveShare, withShare } from "../../shared/spec/target";
 import { nextCommand } from "./commands";
 import { projectAll } from "./lifecycle";
 import { recordCodec } from "./record";
@@ -77,6 +78,10 @@ describe("a search for a latency", () => {
     [
       { targetFps: 40 },
       "cost.target_fps is 40 (40fps is 25 ms), but the networks of the space take 6 ms to 21 ms on cpu: give space larger widths, depths or input sizes, or a faster target",
+    ],
+    [
+      { metric: CostMetric.COST_METRIC_LATENCY, target: 0.01 },
+      `cost.target ${aboveShare({ target: 0.01 }, smallestCostRatio(c.space, c.table))} (latency on cpu)`,
     ],
   ])("fails before training where no network of the space has it: %p", (cost, message) => {
     const { created, profiled, resumed } = course(cost);
@@ -248,9 +253,8 @@ describe("a search for a latency", () => {
     expect(phase).toBe(SEARCH_PHASE_RETRAINING);
     expect(result).toMatchObject({ costRatio: 0.5, discreteMiou: 0.35, figures: { params: 7, macs: 8 } });
     expect(result?.target).toMatchObject({ chosenRepair: 2, measuredSeconds: 0.0108 });
-    expect(result?.target?.repairs.map(({ measuredSeconds }) => measuredSeconds)).toEqual([
-      ...[0.009, 0.0108, 0.012, 0.0115],
-    ]);
+    const repairedSeconds = result?.target?.repairs.map(({ measuredSeconds }) => measuredSeconds);
+    expect(repairedSeconds).toEqual([0.009, 0.0108, 0.012, 0.0115]);
     expect(next).toMatchObject({ work: { kind: "retrain", data: { weights: { kind: "repaired-2.weights" } } } });
     const message =
       "the network takes 10.8 ms, after repair 2 of 4: the nearest to the target; predicted 10 ms, target 10 ms, off by 8.0 %; at most 5 % count as met";
@@ -266,11 +270,12 @@ describe("a search for a latency", () => {
 
   it("goes on with the derived network where a repair finds none nearer and it is the nearest", () => {
     const s = course({ targetMs: 10 }, bare);
-    const networks: [number, number][] = [
-      [0.011, derivedMiou],
-      [0.013, 0.4],
+    const missed = [
+      ...missing([[0.011, derivedMiou]], s),
+      s.repaired(1, ["stage1/depth 2 -> 1"]),
+      s.measured(2, 0.013),
+      s.repaired(2, []),
     ];
-    const missed = [...missing(networks, s), s.repaired(2, [])];
     const chosen = chosenBy(missed)!;
     expect(chosen.data).toMatchObject({ repair: 0, genotype: s.derived.data.genotype, measuredSeconds: 0.011 });
     const { phase, result, next } = after([...missed, chosen]);

@@ -7,8 +7,17 @@ import type {
 import { Repair, TargetFigures, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { ConditionStatus, SearchPhase, type Search } from "../../shared/proto/lathe/v1/search";
 import type { CostTable } from "../../shared/proto/lathe/v1/space";
+import type { CostSpec } from "../../shared/proto/lathe/v1/spec";
 import { costOfLargest } from "../../shared/space/cost";
-import { TARGET_TOLERANCE, targetField, targetSeconds, targetsOf, withShare } from "../../shared/spec/target";
+import {
+  TARGET_TOLERANCE,
+  aboveShare,
+  leastShare,
+  targetField,
+  targetSeconds,
+  targetsOf,
+  withShare,
+} from "../../shared/spec/target";
 import { condition, inaccuracy, result } from "./changes";
 import type { SearchRecord } from "./record";
 
@@ -53,16 +62,22 @@ export function targetFigures(
 }
 
 /**
- * Why a search for a latency cannot begin its training once its operators are measured: no network of the space has the latency, or the
- * table is too inaccurate and the spec does not accept that. Undefined where it can.
+ * Why a search for a latency, or for a share of the largest network's latency, cannot begin its training once its operators are measured: no
+ * network of the space has it, or the table is too inaccurate for a latency and the spec does not accept that. Undefined where it can.
  */
-export function refusedTarget(
-  { spec, result: known, phase }: Search,
-  table: CostTable | undefined,
-): LatheError | undefined {
+export function refusedTarget(search: Search, table: CostTable | undefined): LatheError | undefined {
+  const { spec, space, result: known, phase } = search;
   const cost = spec?.cost;
-  if (phase !== SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS || !known?.target || !cost || !table) return undefined;
-  const { smallestSeconds, largestSeconds, boundsUnstableBecause: doubts } = known.target;
+  if (phase !== SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS || !cost || !space || !table) return undefined;
+  if (known?.target) return refusedSeconds(cost, known.target, table);
+  const smallest = leastShare(spec, space, table);
+  if (smallest === undefined) return undefined;
+  const message = `cost.target ${aboveShare(cost, smallest)} (latency on ${table.device})`;
+  return new LatheError("FAILED_PRECONDITION", message, { reason: "TARGET_INFEASIBLE" });
+}
+
+function refusedSeconds(cost: CostSpec, bounds: TargetFigures, table: CostTable): LatheError | undefined {
+  const { smallestSeconds, largestSeconds, boundsUnstableBecause: doubts } = bounds;
   // Where the head takes nearly all of the time, noise may put the smallest network above the largest.
   const [least, most] = [Math.min(smallestSeconds, largestSeconds), Math.max(smallestSeconds, largestSeconds)];
   const isOutside = (wanted: number) =>

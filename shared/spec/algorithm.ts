@@ -1,7 +1,6 @@
-import { CostMetric, type Genotype, type SearchSpace } from "../proto/lathe/v1/space";
+import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import { AlgorithmKind, BudgetPolicy } from "../proto/lathe/v1/spec";
 import type { AlgorithmSpec, RetrainingSpec, SearchSpec } from "../proto/lathe/v1/spec";
-import { macsTable, smallestCostRatio } from "../space/cost";
 import { genotypeViolations, isMember } from "../space/genotype";
 import { isOneOf, type Fault } from "./bounds";
 import type { ResolvedSpec } from "./presets";
@@ -55,9 +54,9 @@ export function isSampling(spec: Pick<SearchSpec, "algorithm"> | undefined): boo
   return kind === AlgorithmKind.ALGORITHM_KIND_RANDOM || kind === AlgorithmKind.ALGORITHM_KIND_EVOLUTION;
 }
 
-/** Checks a spec of an algorithm that draws networks. `space` is absent if it has faults itself. */
-export function checkSampling(spec: ResolvedSpec, space: SearchSpace | undefined, fault: Fault): void {
-  const { algorithm, sampling, training, cost } = spec;
+/** Checks a spec of an algorithm that draws networks. */
+export function checkSampling(spec: ResolvedSpec, fault: Fault): void {
+  const { algorithm, sampling, training } = spec;
   const atMost = (name: "candidates" | "population" | "tournament", bound: string, limit: number) => {
     if (sampling[name] > limit) fault(`sampling.${name}`, `is ${sampling[name]}, must be at most ${bound}, ${limit}`);
   };
@@ -67,12 +66,6 @@ export function checkSampling(spec: ResolvedSpec, space: SearchSpace | undefined
     atMost("population", "sampling.evaluations", sampling.evaluations);
     atMost("tournament", "sampling.population", sampling.population);
   }
-  // With metric latency, the smallest cost is only known after the operators are measured.
-  if (space === undefined || cost.metric !== CostMetric.COST_METRIC_MACS) return;
-  const smallest = smallestCostRatio(space, macsTable(space));
-  if (smallest <= cost.target) return;
-  const share = smallest.toFixed(3);
-  fault("cost.target", `is ${cost.target}, but the smallest network of the space costs ${share} of the largest`);
 }
 
 /** Checks a spec against its given genotype: equal sizes, a (valid) space that contains it, and retraining from scratch. */

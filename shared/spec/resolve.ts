@@ -25,7 +25,7 @@ import { DEVICE_CLASS_RULE, isDeviceClass } from "./deviceClass";
 import { checkFolder, refuseFolderFields } from "./folder";
 import { resolvePolicies } from "./health";
 import { isPreset, presetSpec, type ResolvedSpec } from "./presets";
-import { resolveCost, targetSeconds } from "./target";
+import { checkShare, resolveCost, targetSeconds } from "./target";
 
 export type { ResolvedSpec } from "./presets";
 
@@ -98,8 +98,11 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
   for (const [section, fields] of Object.entries(NUMBERS))
     checkNumbers(section, fields, shares[section as keyof typeof NUMBERS], fault);
   checkAcrossFields(resolved, fault);
-  if (isSampling(resolved)) checkSampling(resolved, known && inSpace.length === 0 ? space : undefined, fault);
-  if (given && known && inSpace.length === 0) checkGiven(given, space, resolved.retraining, fault);
+  if (isSampling(resolved)) checkSampling(resolved, fault);
+  if (known && inSpace.length === 0) {
+    checkShare(resolved, space, fault);
+    if (given) checkGiven(given, space, resolved.retraining, fault);
+  }
   between("seed", resolved.seed, 0, MAX_SEED);
   checkNames(resolved, fault);
   refuse("INVALID_SPEC", "spec", violations);

@@ -1,12 +1,12 @@
 import { LatheError } from "../process/errors";
 import { CostMetric } from "../proto/lathe/v1/space";
 import { AlgorithmKind, type CostSpec, type SearchSpec } from "../proto/lathe/v1/spec";
-import { costOfLargest, smallestCostRatio } from "../space/cost";
+import { costOfLargest, macsTable, smallestCostRatio } from "../space/cost";
 import { largestGenotype } from "../space/genotype";
 import { tinySpec } from "../testing/searches";
 import { measuredTable, uniform } from "../testing/spaces";
 import { resolve } from "./resolve";
-import { parseTarget, targetField, targetSeconds, targetsOf, withShare } from "./target";
+import { leastShare, parseTarget, targetField, targetSeconds, targetsOf, withShare } from "./target";
 
 const { COST_METRIC_MACS: MACS, COST_METRIC_LATENCY: LATENCY } = CostMetric;
 const { space } = resolve(tinySpec());
@@ -81,6 +81,40 @@ describe("a latency target", () => {
     ],
   ])("%p with %p is refused by name", (cost, others, expected) => {
     expect(faults(cost, others)).toEqual(expected);
+  });
+});
+
+describe("a share of the largest network's cost", () => {
+  const { ALGORITHM_KIND_RANDOM: RANDOM, ALGORITHM_KIND_FIXED: FIXED } = AlgorithmKind;
+  const smallest = smallestCostRatio(space, macsTable(space));
+  const fault = (target: number) =>
+    `cost.target is ${target}, but the smallest network of the space costs ${smallest.toFixed(3)} of the largest; give space smaller widths or depths, or a larger target`;
+  const [above, near, below] = [1.001, 0.92, 0.9].map((part) => part * smallest) as [number, number, number];
+
+  it("may be a tenth below the smallest network, but no more", () => {
+    for (const target of [above, near]) expect(faults({ target })).toEqual([]);
+    expect(faults({ target: below })).toEqual([fault(below)]);
+  });
+
+  it("is not below the smallest network where networks are drawn", () => {
+    const drawn = { algorithm: { kind: RANDOM, genotype: undefined }, sampling: { costTolerance: 0.9 } };
+    expect(faults({ target: above }, drawn)).toEqual([]);
+    expect(faults({ target: near }, drawn)).toEqual([fault(near)]);
+  });
+
+  it("is free where nothing is searched for it, and where operators must be measured first", () => {
+    expect(faults({ target: below, weight: 0 })).toEqual([]);
+    expect(faults({ target: below }, { algorithm: { kind: FIXED, genotype: largestGenotype(space) } })).toEqual([]);
+    expect(faults({ target: below, metric: LATENCY })).toEqual([]);
+    expect(faults({ targetMs: 1 })).toEqual([]);
+  });
+
+  it("of a latency is known by its table", () => {
+    const table = measuredTable(space, uniform(3));
+    const least = smallestCostRatio(space, table);
+    const shareOf = (target: number) => leastShare(resolved({ target, metric: LATENCY }).spec, space, table);
+    expect(shareOf(0.95 * least)).toBeUndefined();
+    expect(shareOf(0.9 * least)).toBe(least);
   });
 });
 

@@ -1,6 +1,6 @@
 import { CostMetric, type CostTable, type SearchSpace } from "../proto/lathe/v1/space";
 import type { CostSpec, SearchSpec } from "../proto/lathe/v1/spec";
-import { costOfLargest, smallestCostRatio } from "../space/cost";
+import { costOfLargest, macsTable, smallestCostRatio } from "../space/cost";
 import { givenGenotype, isSampling } from "./algorithm";
 import { MAX_TARGETS, MAX_TARGET_LENGTH, NUMBERS, clip, type Fault } from "./bounds";
 import { DEVICE_CLASS_RULE, isDeviceClass } from "./deviceClass";
@@ -8,6 +8,9 @@ import type { ResolvedSpec } from "./presets";
 
 /** Distance from a latency target, as a share of it, within which a measured network meets it. */
 export const TARGET_TOLERANCE = 0.05;
+
+/** Distance from a share of the largest network's cost, as a share of it, within which a derived network meets it. */
+export const SHARE_TOLERANCE = 0.1;
 
 type Target = Pick<CostSpec, "targetMs" | "targetFps">;
 
@@ -109,6 +112,29 @@ function checkDevice(device: string, metric: CostMetric, { profiling }: SearchSp
   if (metric !== CostMetric.COST_METRIC_LATENCY)
     fault("cost.device", `is "${clip(device)}", but cost.metric is macs, which no device measures; set it to latency`);
 }
+
+/**
+ * The share of the largest network's cost that the space's smallest network takes by the table, where that is too much for the share that
+ * the spec asks for. Undefined where a network meets it, or where nothing is searched for it. Networks that are drawn stay below the target.
+ */
+export function leastShare(spec: SearchSpec, space: SearchSpace, table: CostTable): number | undefined {
+  const { target = 0, weight = 0 } = spec.cost ?? {};
+  const isDrawn = isSampling(spec);
+  const isSearched = isDrawn || (weight > 0 && !givenGenotype(spec));
+  if (!isSearched || !(target > 0) || targetSeconds(spec.cost) !== undefined) return undefined;
+  const smallest = smallestCostRatio(space, table);
+  return smallest > target * (isDrawn ? 1 : 1 + SHARE_TOLERANCE) + 1e-9 ? smallest : undefined;
+}
+
+/** A share of MACs that no network of the space meets is a fault. For a share of a latency, the operators must be measured first. */
+export function checkShare(spec: ResolvedSpec, space: SearchSpace, fault: Fault): void {
+  const smallest = spec.cost.metric === CostMetric.COST_METRIC_MACS && leastShare(spec, space, macsTable(space));
+  if (smallest) fault("cost.target", aboveShare(spec.cost, smallest));
+}
+
+/** Completes "cost.target": the smallest network costs more. */
+export const aboveShare = ({ target }: Pick<CostSpec, "target">, smallest: number): string =>
+  `is ${target}, but the smallest network of the space costs ${smallest.toFixed(3)} of the largest; give space smaller widths or depths, or a larger target`;
 
 /** A share of 1 would be no target. A latency that is near that of the largest network may exceed the table's prediction for it. */
 const MOST_SHARE = 0.99;
