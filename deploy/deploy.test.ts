@@ -54,6 +54,8 @@ describe("settings", () => {
       ...["LATHE_TLS_CERT_FILE", "LATHE_TLS_KEY_FILE", "LATHE_TLS_CA_FILE", "LATHE_AUTH_TOKEN_FILE"],
       // All cores and all memory of the machine; a minute; no end.
       ...["LATHE_THREADS", "LATHE_TRAINING_MEMORY", "LATHE_LEASE", "LATHE_JOBS", "LATHE_MAX_SEARCHES"],
+      // A folder for decoded images is a choice of the operator.
+      ...["LATHE_DATA_CACHE", "LATHE_DATA_CACHE_SIZE"],
       // All services share the machine, so the others stand still during a measurement.
       "LATHE_PROFILING_ALONE",
       ...local,

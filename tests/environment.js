@@ -16,6 +16,9 @@ const shared = [
   "BigUint64Array",
 ];
 
+// A test keeps no decoded images in the folder of whoever runs it.
+process.env.LATHE_DATA_CACHE ??= "none";
+
 /** Gives the sandbox Node's own typed arrays, because onnxruntime-node's binding compares their classes by identity. */
 module.exports = class extends TestEnvironment {
   constructor(config, context) {

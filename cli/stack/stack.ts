@@ -8,6 +8,7 @@ import { HealthCheckResponse_ServingStatus as Serving, HealthClient } from "../.
 import { connect } from "../../shared/rpc/client";
 import { watchChecks } from "./checks";
 import { lastLines, startChild, type Child } from "./child";
+import { decodedImages } from "./decodedImages";
 import { watchDisk, type DiskOptions } from "./disk";
 import { startGuard, type Guard } from "./guard";
 import { requireNatsServer, startNats } from "./nats";
@@ -72,8 +73,9 @@ const foreign = /^LATHE_(NATS|GRPC|HTTP|TLS|AUTH|READY|EXIT|SHUTDOWN)_/;
 
 function environment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
+  const cache = own.LATHE_DATA_CACHE || decodedImages();
   // A process that dies is restarted at once, so its work need not wait for the default lease of a minute.
-  return { LATHE_LEASE: "15s", ...own, ...extra };
+  return { LATHE_LEASE: "15s", ...own, LATHE_DATA_CACHE: cache, ...extra };
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { DataAccess } from "../../shared/data/access";
 import type { EngineOptions } from "../../shared/engine/engine";
 import type { Bus } from "../../shared/events/bus";
 import type { LatheEvent, StoredEvent } from "../../shared/events/catalog";
@@ -23,7 +24,7 @@ interface DeriverOptions {
   bus: Bus;
   engine: EngineOptions;
   /** The only folders whose data sets may be opened; undefined: any. */
-  dataFolders?: readonly string[] | undefined;
+  dataAccess?: DataAccess | undefined;
   metrics: DerivationMetrics;
   /** Silence after which this process counts as dead, in ms. */
   leaseMs?: number;
@@ -46,7 +47,7 @@ function overOf(work: WorkItem<Kind>): Over {
  * Takes `derive` and `keep` items one at a time. Each network is derived, or taken out of a checkpoint, in a child process; then
  * architecture.derived or network.kept is published.
  */
-export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
+export function consume({ bus, engine, dataAccess, metrics, leaseMs = 60_000 }: DeriverOptions): Promise<Consumption> {
   const worker = discretizationProcess();
   const checkpoints = new Objects(bus, CHECKPOINTS_BUCKET);
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
@@ -59,9 +60,9 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
     });
     return worker.run(job, { signal, onMessage });
   };
-  const cutOut = (searchId: string, job: Omit<DeriveJob, "engine" | "dataFolders">, signal: AbortSignal) =>
+  const cutOut = (searchId: string, job: Omit<DeriveJob, "engine" | "dataAccess">, signal: AbortSignal) =>
     metrics.derived(async () => {
-      const outcome = await run(searchId, { kind: "derive", job: { engine, dataFolders, ...job } }, signal);
+      const outcome = await run(searchId, { kind: "derive", job: { engine, dataAccess, ...job } }, signal);
       if (outcome.kind !== "derive") throw new LatheError("INTERNAL", `a derivation came back as ${outcome.kind}`);
       return outcome.event;
     }, signal);
@@ -86,7 +87,7 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
     if (!genotype || !ref) throw missing(id, "derived network in its search's history");
     const weights = await artifacts.get(ref, signal);
     const job = {
-      ...{ engine, dataFolders, ...resolve(sent) },
+      ...{ engine, dataAccess, ...resolve(sent) },
       ...{ table, aim, genotype, weights, object: ref.object },
     };
     const data = await metrics.derived(async () => {
@@ -116,7 +117,7 @@ export function consume({ bus, engine, dataFolders, metrics, leaseMs = 60_000 }:
       return async () => kept(await cutOut(searchId, job, signal));
     }
     const { genotype, candidate, kept } = found;
-    const job = { dataFolders, spec, genotype, checkpoint, ...(candidate !== undefined && { candidate }) };
+    const job = { dataAccess, spec, genotype, checkpoint, ...(candidate !== undefined && { candidate }) };
     return async () => {
       const outcome = await run(searchId, { kind: "keep", job }, signal);
       if (outcome.kind !== "keep") throw new LatheError("INTERNAL", `a kept network came back as ${outcome.kind}`);

@@ -98,7 +98,7 @@ beforeAll(async () => {
   await provision(bus);
   artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   const engine = { engine: "onnxruntime", ...session } as const;
-  rpc = await startRpc([discretizationService({ bus, engine, dataFolders: [folder] })]);
+  rpc = await startRpc([discretizationService({ bus, engine, dataAccess: { folders: [folder] } })]);
 });
 afterAll(async () => {
   await rpc?.stop();

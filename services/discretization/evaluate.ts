@@ -1,3 +1,4 @@
+import type { DataAccess } from "../../shared/data/access";
 import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
 import { recordedData } from "../../shared/events/recordedData";
@@ -37,7 +38,7 @@ interface Evaluating {
   evaluations: Turns;
   session: SessionOptions;
   /** The only folders whose data sets may be opened; undefined: any. */
-  dataFolders: readonly string[] | undefined;
+  dataAccess?: DataAccess | undefined;
 }
 
 /** Answers EvaluateNetwork: progress, then the evaluation. The process of the evaluation ends when `signal` aborts. */
@@ -46,7 +47,7 @@ export async function* evaluateNetwork(
   request: EvaluateNetworkRequest,
   signal: AbortSignal,
 ): AsyncGenerator<EvaluateNetworkResponse> {
-  const { evaluations, session, dataFolders } = evaluating;
+  const { evaluations, session, dataAccess } = evaluating;
   const told = formOf(request);
   requireOne(request);
   // Faults of the request come before the queue is looked at.
@@ -59,7 +60,7 @@ export async function* evaluateNetwork(
         ...(await modelAndData(evaluating, request, dataset, signal)),
         told,
         session,
-        dataFolders,
+        dataAccess,
       };
       const onMessage = answerBy<JobCalls>({
         progress: (images, imagesOf) => progress.set({ images, imagesOf }),

@@ -1,3 +1,4 @@
+import type { DataAccess } from "../../shared/data/access";
 import type { EngineOptions } from "../../shared/engine/engine";
 import { computingEnvironment } from "../../shared/engine/native";
 import type { ModelEvaluation, ModelOnData } from "../../shared/evaluation/evaluateOn";
@@ -19,8 +20,8 @@ import type { ResolvedSpec } from "../../shared/spec/resolve";
 
 export interface DeriveJob {
   engine: EngineOptions;
-  /** The only folders whose data sets the process may open; undefined: any. */
-  dataFolders?: readonly string[] | undefined;
+  /** How the process reads data sets; undefined: from any folder, and it keeps nothing. */
+  dataAccess?: DataAccess | undefined;
   spec: ResolvedSpec;
   supernet: TrainedSupernet;
   /** The cost that the search aimed at. */
@@ -36,8 +37,8 @@ export type TrainedSupernet = Pick<SupernetConverged, "space" | "architecture" |
 
 export interface RepairJob {
   engine: EngineOptions;
-  /** As DeriveJob.dataFolders. */
-  dataFolders?: readonly string[] | undefined;
+  /** As DeriveJob.dataAccess. */
+  dataAccess?: DataAccess | undefined;
   spec: ResolvedSpec;
   space: SearchSpace;
   table: CostTable;
@@ -50,8 +51,8 @@ export interface RepairJob {
 }
 
 export interface KeepJob {
-  /** As DeriveJob.dataFolders. */
-  dataFolders?: readonly string[] | undefined;
+  /** As DeriveJob.dataAccess. */
+  dataAccess?: DataAccess | undefined;
   spec: ResolvedSpec;
   genotype: Genotype;
   /** Checkpoint of retraining, or of algorithm random. */
@@ -88,8 +89,8 @@ interface DeployOrigin extends Pick<NetworkOrigin, "search" | "validationMiou"> 
 }
 
 export interface EvaluateJob extends ModelOnData {
-  /** As DeriveJob.dataFolders. */
-  dataFolders?: readonly string[] | undefined;
+  /** As DeriveJob.dataAccess. */
+  dataAccess?: DataAccess | undefined;
 }
 
 /** The calls of a job to its parent. */

@@ -1,4 +1,4 @@
-import { startEngine } from "../../shared/service/engine";
+import { dataAccessOf, startEngine } from "../../shared/service/engine";
 import { serve } from "../../shared/service/serve";
 import { standStillForMeasurements } from "../../shared/service/standstill";
 import { schema } from "./config";
@@ -10,9 +10,10 @@ void serve("discretization", schema, async ({ bus, config, metrics, facts, shutd
   const engine = await startEngine(config, facts);
   // After the engine, whose probe would wait for a measurement.
   standStillForMeasurements({ bus, metrics, shutdown });
-  const { LATHE_DATA_FOLDER: dataFolders, LATHE_LEASE: leaseMs } = config;
+  const { LATHE_LEASE: leaseMs } = config;
+  const dataAccess = dataAccessOf(config);
   return {
-    services: [discretizationService({ bus, engine, dataFolders })],
-    consumers: [() => consume({ bus, engine, dataFolders, metrics: derivationMetrics(metrics), leaseMs })],
+    services: [discretizationService({ bus, engine, dataAccess })],
+    consumers: [() => consume({ bus, engine, dataAccess, metrics: derivationMetrics(metrics), leaseMs })],
   };
 });

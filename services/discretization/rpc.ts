@@ -1,3 +1,4 @@
+import type { DataAccess } from "../../shared/data/access";
 import type { Bus } from "../../shared/events/bus";
 import { historyOnce } from "../../shared/events/history";
 import { Objects } from "../../shared/events/objects";
@@ -19,11 +20,11 @@ interface ServiceOptions {
   bus: Bus;
   engine: EngineOptions;
   /** The only folders whose data sets may be opened; undefined: any. */
-  dataFolders?: readonly string[] | undefined;
+  dataAccess?: DataAccess | undefined;
 }
 
 /** DiscretizationService. Exports that compute run one at a time, and so do evaluations. */
-export function discretizationService({ bus, engine, dataFolders }: ServiceOptions): Service {
+export function discretizationService({ bus, engine, dataAccess }: ServiceOptions): Service {
   const artifacts = new Objects(bus, ARTIFACTS_BUCKET);
   const [exports, evaluations] = [new Turns(), new Turns()];
   // A model of any origin runs on ONNX Runtime, also where TensorFlow trains.
@@ -48,6 +49,6 @@ export function discretizationService({ bus, engine, dataFolders }: ServiceOptio
         yield { chunk: Buffer.from(bytes.subarray(at, at + CHUNK_BYTES)) };
     },
     evaluateNetwork: (request, { signal }) =>
-      evaluateNetwork({ bus, artifacts, exports, evaluations, session, dataFolders }, request, signal),
+      evaluateNetwork({ bus, artifacts, exports, evaluations, session, dataAccess }, request, signal),
   });
 }

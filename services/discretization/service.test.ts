@@ -55,13 +55,13 @@ let consumption: Consumption;
 let artifacts: Objects;
 const metrics = derivationMetrics(createMetrics());
 const engine = { engine: "onnxruntime", provider: "cpu", threads: 1 } as const;
-const start = () => consume({ bus, engine, dataFolders: ["/data"], metrics, leaseMs: 60_000 });
+const start = () => consume({ bus, engine, dataAccess: { folders: ["/data"] }, metrics, leaseMs: 60_000 });
 beforeAll(async () => {
   nats = await startNats();
   bus = await connect({ url: nats.url, name: "discretization", logger });
   await provision(bus);
   artifacts = new Objects(bus, ARTIFACTS_BUCKET);
-  rpc = await startRpc([discretizationService({ bus, engine, dataFolders: ["/data"] })]);
+  rpc = await startRpc([discretizationService({ bus, engine, dataAccess: { folders: ["/data"] } })]);
   consumption = await start();
 });
 afterAll(async () => {

@@ -1,5 +1,5 @@
 import "../../shared/process/sourceMaps";
-import { confine } from "../../shared/data/confinement";
+import { setDataAccess } from "../../shared/data/access";
 import { createEngine } from "../../shared/engine/engine";
 import { evaluateOn } from "../../shared/evaluation/evaluateOn";
 import { onnxMetadata } from "../../shared/engine/onnx";
@@ -21,7 +21,7 @@ const NOTICES: Notices<JobCalls> = { progress: true };
 serveWorker<Job, Call<JobCalls>, Outcome, Reply<JobCalls>>(async ({ kind, job }, context) => {
   if (kind === "export") return { kind, onnx: exportedOnnx(job) };
   const port = portOf<JobCalls>(context, NOTICES);
-  confine(job.dataFolders);
+  setDataAccess(job.dataAccess);
   if (kind === "keep") return { kind, taken: await takeOut(job, port) };
   if (kind === "evaluate") {
     const progress = (done: number, of: number) => port.progress(done, of);

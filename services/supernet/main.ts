@@ -1,6 +1,6 @@
 import { memoryBound } from "../../shared/engine/account";
 import { createQuota } from "../../shared/events/quota";
-import { startEngine } from "../../shared/service/engine";
+import { dataAccessOf, startEngine } from "../../shared/service/engine";
 import { serve } from "../../shared/service/serve";
 import { standStillForMeasurements } from "../../shared/service/standstill";
 import { schema } from "./config";
@@ -16,8 +16,8 @@ void serve("supernet", schema, async ({ bus, config, logger, metrics, facts, shu
     );
   standStillForMeasurements({ bus, metrics, shutdown });
   const observed = trainingMetrics(metrics, () => trainer.worker.rssBytes());
-  const dataFolders = config.LATHE_DATA_FOLDER;
-  const trainer: Trainer = new Trainer({ bus, engine, dataFolders, logger, metrics: observed });
+  const dataAccess = dataAccessOf(config);
+  const trainer: Trainer = new Trainer({ bus, engine, dataAccess, logger, metrics: observed });
   const { LATHE_JOBS: jobs, LATHE_LEASE: leaseMs } = config;
   // The item of a worker that died is delivered again within its lease. After that there is nothing to wait for.
   const quota = jobs > 0 ? createQuota(jobs, leaseMs + 5_000) : undefined;

@@ -1,3 +1,4 @@
+import type { DataAccess } from "../../shared/data/access";
 import type { Bus } from "../../shared/events/bus";
 import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { awaitEvent, readingNewest } from "../../shared/events/history";
@@ -59,7 +60,7 @@ export class Trainer {
   private readonly newest = new Map<string, string>();
 
   constructor(private readonly options: TrainerOptions) {
-    this.settings = { engine: options.engine, dataFolders: options.dataFolders };
+    this.settings = { engine: options.engine, dataAccess: options.dataAccess };
     this.checkpoints = new Objects(options.bus, CHECKPOINTS_BUCKET);
     this.artifacts = new Objects(options.bus, ARTIFACTS_BUCKET);
   }

@@ -6,9 +6,8 @@ import { decodePixels } from "./decode";
 import { faultsOf } from "./faults";
 import { checkPair } from "./files";
 import { codingPrint, dataPrint, sha256, splitPrint } from "./fingerprint";
-import { decodeLabel, type OnBytes, type Size } from "./images";
+import { decodeLabel, readFileOf, type Size } from "./images";
 import { usedFiles, type Layout, type Pair, type Use } from "./layouts/layout";
-import { MAX_IMAGE_BYTES, readBytes } from "./reading";
 
 /** Faults of one kind, told once. */
 interface FaultGroup {
@@ -121,10 +120,11 @@ async function examined(
   const faults: LatheError[] = [];
   const noted = async <T>(file: string, work: () => Promise<T>): Promise<T | undefined> =>
     work().catch((thrown: unknown) => void faults.push(ofPair(LatheError.from(thrown), file, pair)));
-  const hash = (path: string) => (bytes: Buffer) => files.set(path, sha256(bytes));
-  const image = await noted(pair.image, () => imageOf(pair.image, hash(pair.image)));
+  const image = await noted(pair.image, () => imageOf(pair.image, files));
   const label = await noted(pair.label, async () => {
-    const stored = await decodeLabel(pair.label, hash(pair.label));
+    const bytes = await readFileOf("label", pair.label);
+    files.set(pair.label, sha256(bytes));
+    const stored = await decodeLabel(pair.label, bytes);
     const { height, width } = stored;
     return { ...classesOf(stored, coding, pair.label), stored: { height, width } };
   });
@@ -137,12 +137,12 @@ async function examined(
   return faults;
 }
 
-async function imageOf(path: string, onBytes: OnBytes): Promise<{ stored: Size; orientation: number }> {
-  const bytes = await readBytes(path, "image", MAX_IMAGE_BYTES);
+async function imageOf(path: string, files: Map<string, Content>): Promise<{ stored: Size; orientation: number }> {
+  const bytes = await readFileOf("image", path);
   try {
     const { height, width, orientation } = await decodePixels(bytes);
     // After decoding: what cannot be decoded is no duplicate.
-    onBytes(bytes);
+    files.set(path, sha256(bytes));
     return { stored: { height, width }, orientation };
   } catch (error) {
     throw datasetFault(`image ${path} cannot be decoded: ${reasonOf(error)}`, "INVALID_ARGUMENT", error);

@@ -10,6 +10,9 @@ sharp.cache(false);
 sharp.block({ operation: ["VipsForeignLoad"] });
 sharp.unblock({ operation: ["VipsForeignLoadJpegBuffer", "VipsForeignLoadPngBuffer"] });
 
+/** What decodes images, with its version: another one may round otherwise. */
+export const DECODER = `libvips ${sharp.versions.vips}`;
+
 /** An image as it is displayed: [height, width, 3] RGB. */
 interface Pixels {
   readonly data: Uint8Array;

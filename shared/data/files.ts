@@ -1,6 +1,6 @@
 import { classesOf, type Classes, type LabelCoding } from "./coding";
 import { datasetFault } from "./dataset";
-import { decodeLabel, resizeIndices, type DecodedImage, type OnBytes, type Size } from "./images";
+import { decodeLabel, resizeIndices, type DecodedImage, type Size } from "./images";
 import type { Pair } from "./layouts/layout";
 
 /** Class indices [height, width] at the data set's size. */
@@ -10,8 +10,8 @@ export interface Label extends Classes {
 }
 
 /** Decodes a label, maps its pixels to classes and resizes it. Errors are DATASET_INVALID and name the file. */
-export async function loadLabel(path: string, size: Size, coding: LabelCoding, onBytes?: OnBytes): Promise<Label> {
-  const label = await decodeLabel(path, onBytes);
+export async function loadLabel(path: string, size: Size, coding: LabelCoding, read?: Buffer): Promise<Label> {
+  const label = await decodeLabel(path, read);
   const { height, width } = label;
   const classes = classesOf(label, coding, path);
   const data = resizeIndices({ data: classes.data, height, width }, size);

@@ -18,16 +18,16 @@ export interface DecodedImage {
   readonly orientation: number;
 }
 
-/** Sees the bytes of a file before they are decoded, so that a digest of them needs no second read. */
-export type OnBytes = (bytes: Buffer) => void;
+/** The bytes of an image or a label file. DATASET_INVALID names the file. */
+export const readFileOf = (kind: "image" | "label", path: string): Promise<Buffer> =>
+  readBytes(path, kind, MAX_IMAGE_BYTES);
 
 /**
  * Decodes a JPEG, PNG or BMP, whatever its name, as it is displayed, and resizes it by shared/data/resize.ts; without a size it keeps its own.
  * DATASET_INVALID names the file.
  */
-export async function decodeImage(path: string, size?: Size, onBytes: OnBytes = () => {}): Promise<DecodedImage> {
-  const bytes = await readBytes(path, "image", MAX_IMAGE_BYTES);
-  onBytes(bytes);
+export async function decodeImage(path: string, size?: Size, read?: Buffer): Promise<DecodedImage> {
+  const bytes = read ?? (await readFileOf("image", path));
   try {
     const { data, height, width, orientation } = await decodePixels(bytes);
     const stored = { height, width };
@@ -38,9 +38,8 @@ export async function decodeImage(path: string, size?: Size, onBytes: OnBytes = 
 }
 
 /** Decodes a label PNG or BMP, whatever its name, as it is stored. DATASET_INVALID names the file. */
-export async function decodeLabel(path: string, onBytes: OnBytes = () => {}): Promise<StoredPixels> {
-  const bytes = await readBytes(path, "label", MAX_IMAGE_BYTES);
-  onBytes(bytes);
+export async function decodeLabel(path: string, read?: Buffer): Promise<StoredPixels> {
+  const bytes = read ?? (await readFileOf("label", path));
   try {
     const format = formatOf(bytes);
     if (format === "JPEG") throw new Error("is a JPEG, which alters class indices; must be a PNG or BMP");

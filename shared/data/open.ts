@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import { LatheError } from "../process/errors";
 import type { DatasetFigures } from "../proto/lathe/v1/result";
 import { DatasetKind, DatasetSpec } from "../proto/lathe/v1/spec";
+import { decodedCache } from "./access";
 import { confinedTo } from "./confinement";
 import { camvidLayout } from "./layouts/camvid";
 import { cityscapesLayout } from "./layouts/cityscapes";
@@ -137,7 +138,8 @@ export async function beginDataset(options: DatasetOptions): Promise<BegunDatase
   requireBatches(options, train.length);
   const size = { height, width };
   const name = options.path ?? options.kind;
-  const thread = new LoadingThread({ name, source, size, cacheBytes, folders: confinedTo() });
+  const [folders, cache] = [confinedTo(), decodedCache()];
+  const thread = new LoadingThread({ name, source, size, cacheBytes, folders, cache });
   const checked = thread.ask<void>({ kind: "check" });
   // Errors reach whoever awaits `checked`; after close() they are dropped.
   checked.catch(() => {});

@@ -59,6 +59,13 @@ export const folders = () =>
     return paths.every((path) => isAbsolute(path)) ? paths : undefined;
   });
 
+/** The absolute path of a folder; "" for none. */
+export const folder = () =>
+  parsed("the absolute path of a folder, or none", (value) => {
+    if (value === "none") return "";
+    return isAbsolute(value) ? value : undefined;
+  });
+
 /**
  * Whether a text is a URL of these schemes whose name and password can be decoded ("/", "%" and "@" in them must be written as %2F, %25
  * and %40).

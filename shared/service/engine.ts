@@ -1,9 +1,11 @@
+import { access, constants, mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import type { EngineOptions } from "../engine/engine";
 import { supportsPrecision } from "../engine/precision";
 import { requireEngine } from "../engine/require";
-import { baseSchema, folders, integer, oneOf, type BaseConfig } from "../process/config";
+import { baseSchema, folder, folders, integer, oneOf, type BaseConfig } from "../process/config";
+import { LatheError } from "../process/errors";
 import type { Facts } from "../process/http";
 import { isLoopback } from "../rpc/settings";
 import { dataFolder } from "./dataFolder";
@@ -19,6 +21,10 @@ const engineShape = {
   LATHE_THREADS: integer(1, 256).default(availableParallelism()),
   /** The only folders below which data sets are opened. Without it any path of a spec is, which is refused where requests come from other machines. */
   LATHE_DATA_FOLDER: folders().optional(),
+  /** Where decoded files are kept between trainings. Without it, and with none, each training decodes them. */
+  LATHE_DATA_CACHE: folder().optional(),
+  /** Bytes of these files at most, in MiB. */
+  LATHE_DATA_CACHE_SIZE: integer(1, 2 ** 24).default(8192),
 };
 
 /** Whether the engine computes in the precision. */
@@ -64,12 +70,32 @@ export const engineOf = (config: EngineConfig): EngineOptions => ({
   threads: config.LATHE_THREADS,
 });
 
+/** Creates the folder of a setting where it is missing. FAILED_PRECONDITION where no file can be written in it. */
+async function requireWritable(setting: string, path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    await access(path, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const why = (error as NodeJS.ErrnoException).code ?? String(error);
+    const message = `${setting} is "${path}": must be a folder in which files can be written, or none (${why})`;
+    throw new LatheError("FAILED_PRECONDITION", message, { reason: "CONFIGURATION_INVALID", cause: error });
+  }
+}
+
+/** How the processes of the service read data sets. */
+export function dataAccessOf(config: EngineConfig) {
+  const { LATHE_DATA_FOLDER, LATHE_DATA_CACHE, LATHE_DATA_CACHE_SIZE } = config;
+  const cache = LATHE_DATA_CACHE ? { folder: LATHE_DATA_CACHE, bytes: LATHE_DATA_CACHE_SIZE * 2 ** 20 } : undefined;
+  return { folders: LATHE_DATA_FOLDER, cache };
+}
+
 /**
- * Checks that this machine has the configured engine (requireEngine) and returns its options. Engine and data folders become facts of
+ * Checks that this machine has the configured engine (requireEngine) and can write the folder of decoded files, and returns its options. Engine and data folders become facts of
  * `/about`.
  */
 export async function startEngine(config: EngineConfig, facts: Facts, memoryBytes?: number): Promise<EngineOptions> {
   const engine = { ...engineOf(config), ...(memoryBytes !== undefined && { memoryBytes }) };
+  if (config.LATHE_DATA_CACHE) await requireWritable("LATHE_DATA_CACHE", config.LATHE_DATA_CACHE);
   await requireEngine(engine);
   facts.engine = () => engine;
   const read = config.LATHE_DATA_FOLDER?.map(dataFolder);

@@ -16,6 +16,7 @@ The pod of one service, as the template of a Deployment, a Job or a test takes i
 {{- /* A helm test has the permissions of the search service. */ -}}
 {{- $service := ternary "search" .name (eq .name "test") -}}
 {{- $claim := and .dataset $root.Values.dataset.claimName -}}
+{{- $cache := and .dataset $root.Values.dataset.cacheClaimName -}}
 metadata:
   labels:
     {{- include "lathe.labels" (list $root .name .target) | nindent 4 }}
@@ -132,6 +133,10 @@ spec:
           mountPath: {{ $root.Values.dataset.mountPath }}
           readOnly: true
         {{- end }}
+        {{- if $cache }}
+        - name: decoded
+          mountPath: /var/cache/lathe
+        {{- end }}
         {{- range $volume, $_ := $secrets }}
         - name: {{ $volume }}
           mountPath: /etc/lathe/{{ $volume }}
@@ -145,6 +150,11 @@ spec:
       persistentVolumeClaim:
         claimName: {{ $claim }}
         readOnly: true
+    {{- end }}
+    {{- if $cache }}
+    - name: decoded
+      persistentVolumeClaim:
+        claimName: {{ $cache }}
     {{- end }}
     {{- range $volume, $secret := $secrets }}
     - name: {{ $volume }}

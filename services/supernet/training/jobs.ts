@@ -1,3 +1,4 @@
+import type { DataAccess } from "../../../shared/data/access";
 import type { EngineOptions } from "../../../shared/engine/engine";
 import { computingEnvironment } from "../../../shared/engine/native";
 import type { Call, Reply } from "../../../shared/process/port";
@@ -27,8 +28,8 @@ export type Job = JobSettings &
 /** The settings of the service that hold for every job. */
 export interface JobSettings {
   engine: EngineOptions;
-  /** The only folders whose data sets the process may open; undefined: any. */
-  dataFolders?: readonly string[] | undefined;
+  /** How the process reads data sets; undefined: from any folder, and it keeps nothing. */
+  dataAccess?: DataAccess | undefined;
 }
 
 export interface EvaluateJob {

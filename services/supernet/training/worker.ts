@@ -1,5 +1,5 @@
 import "../../../shared/process/sourceMaps";
-import { confine } from "../../../shared/data/confinement";
+import { setDataAccess } from "../../../shared/data/access";
 import { createEngine } from "../../../shared/engine/engine";
 import { portOf, type Call, type Reply } from "../../../shared/process/port";
 import { serveWorker } from "../../../shared/process/worker";
@@ -14,7 +14,7 @@ import { retrain } from "./retrain";
 
 /** The training process. Its memory and its crashes are its own, and a step may block its thread. */
 serveWorker<Job, Call<TrainingCalls>, Outcome, Reply<TrainingCalls>>(async (job, context) => {
-  confine(job.dataFolders);
+  setDataAccess(job.dataAccess);
   const engine = await createEngine(job.engine);
   const port = portOf<TrainingCalls>(context, NOTICES);
   switch (job.kind) {

@@ -1,11 +1,13 @@
 import { Worker } from "node:worker_threads";
 import { entry } from "../../process/entry";
 import { LatheError, type ErrorCode, type FieldViolation } from "../../process/errors";
-import type { LabelCoding } from "../coding";
+import type { Classes, LabelCoding } from "../coding";
+import type { Counts } from "../coverage";
 import type { Batch, BatchOrder, Example, Split } from "../dataset";
 import type { Size } from "../images";
 import type { Pair } from "../layouts/layout";
 import type { DatasetFigures } from "../../proto/lathe/v1/result";
+import type { CacheFolder } from "./decodedFolder";
 
 export type SplitName = "train" | "validation";
 
@@ -40,6 +42,28 @@ export interface ThreadSetup {
   readonly cacheBytes: number;
   /** The folders to which the thread is confined; undefined: it is not. */
   readonly folders: readonly string[] | undefined;
+  /** The folder of decoded files; undefined: they are in memory only. */
+  readonly cache: CacheFolder | undefined;
+}
+
+/** Loads the examples of a source. Each is decoded or drawn once if the cache has room for it. */
+export interface Loader {
+  example(split: SplitName, index: number): Promise<Example>;
+  /** The label of an example. Files are loaded without the image. */
+  label(split: SplitName, index: number): Promise<Classes>;
+  /** The counts of a split: those that are kept of its labels, or else what `count` gives. */
+  counted(split: SplitName, count: () => Promise<Counts>): Promise<Counts>;
+  /** Loads every file, and rejects with the faults of broken ones. */
+  check(): Promise<void>;
+  /** What was seen of the bytes of a file when it was first read. Scenes have none. */
+  seen(path: string): Seen;
+}
+
+export interface Seen {
+  /** SHA-256 of the bytes. */
+  readonly sha256: string;
+  /** Size of an image; labels have none. */
+  readonly size?: Size;
 }
 
 export type Request =

@@ -15,7 +15,7 @@ import type { Reply, Request, SplitName, ThreadSetup } from "./loading";
 const setup = workerData as ThreadSetup;
 const { size } = setup;
 confine(setup.folders);
-const examples = loader(setup);
+const examples = loader(setup, (line) => process.stderr.write(`${line}\n`));
 
 const counted = new Map<SplitName, Promise<Counts>>();
 let checked: Promise<void> | undefined;
@@ -27,16 +27,18 @@ let broken: LatheError | undefined;
 function countPixels(split: SplitName, length: number): Promise<Counts> {
   const known = counted.get(split);
   if (known) return known;
-  const pixels = new Array<number>(256).fill(0);
-  let byValue = false;
-  let unlisted = 0;
-  const count = async (index: number): Promise<void> => {
-    const label = await examples.label(split, index);
-    for (const value of label.data) pixels[value]! += 1;
-    byValue ||= label.byValue;
-    unlisted += label.unlisted;
-  };
-  const counting = checkAll(length, count).then(() => ({ pixels, byValue, unlisted }));
+  const counting = examples.counted(split, async () => {
+    const pixels = new Array<number>(256).fill(0);
+    let byValue = false;
+    let unlisted = 0;
+    await checkAll(length, async (index) => {
+      const label = await examples.label(split, index);
+      for (const value of label.data) pixels[value]! += 1;
+      byValue ||= label.byValue;
+      unlisted += label.unlisted;
+    });
+    return { pixels, byValue, unlisted };
+  });
   counted.set(split, counting);
   return counting;
 }

@@ -1,0 +1,110 @@
+import { mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DecodedFolder, entryName, type Decoded } from "./decodedFolder";
+
+/** Bytes of an entry besides its pixels. */
+const HEADER = 48;
+
+let root: string;
+const said: string[] = [];
+const folderOf = (bytes = 1e6, folder = join(root, "decoded")) =>
+  new DecodedFolder({ folder, bytes }, (line) => said.push(line));
+const entry = (value: number, length = 12): Decoded => ({
+  numbers: [7, 2 ** 32 - 1, 0, value],
+  data: new Uint8Array(length).fill(value),
+});
+const nameOf = (value: number | string) => entryName(`digest ${value}`, ["image", 2, 2]);
+const files = async () => {
+  const found = await readdir(join(root, "decoded"), { recursive: true, withFileTypes: true });
+  return found.filter((one) => one.isFile()).map(({ name }) => name);
+};
+const pathOf = async (name: string) => {
+  const found = await readdir(join(root, "decoded"), { recursive: true });
+  return join(
+    root,
+    "decoded",
+    found.find((path) => path.endsWith(name))!,
+  );
+};
+/** Makes an entry one that was used before this process began. */
+const age = async (name: string, seconds: number) => {
+  const time = new Date(Date.now() - 1000 * seconds);
+  await utimes(await pathOf(name), time, time);
+};
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "lathe-decoded-"));
+  said.length = 0;
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+it("gives what another process has kept, by its name and length", async () => {
+  await folderOf().put(nameOf(1), entry(1));
+  expect(await folderOf().get(nameOf(1), 12)).toEqual(entry(1));
+  expect(await folderOf().get(nameOf(2), 12)).toBeUndefined();
+  expect((await stat(await pathOf(nameOf(1)))).mode & 0o777).toBe(0o600);
+});
+
+it("names an entry by the bytes of its file and by all that its decoded form depends on", () => {
+  const names = [
+    entryName("a", ["image", 2, 2]),
+    entryName("b", ["image", 2, 2]),
+    entryName("a", ["label", 2, 2]),
+    entryName("a", ["image", 2, 4]),
+  ];
+  expect(new Set(names).size).toBe(names.length);
+  expect(entryName("a", ["image", 2, 2])).toBe(names[0]);
+});
+
+it.each<[string, (bytes: Buffer) => Buffer]>([
+  ["cut off", (bytes) => bytes.subarray(0, -1)],
+  ["longer", (bytes) => Buffer.concat([bytes, Buffer.of(1)])],
+  ["changed in a pixel", (bytes) => (bytes.writeUInt8(9, bytes.length - 1), bytes)],
+  ["changed in a number", (bytes) => (bytes.writeUInt8(9, 32), bytes)],
+  ["empty", () => Buffer.alloc(0)],
+])("removes an entry that is %s", async (_how, change) => {
+  await folderOf().put(nameOf(1), entry(1));
+  const path = await pathOf(nameOf(1));
+  await writeFile(path, change(await readFile(path)));
+  expect(await folderOf().get(nameOf(1), 12)).toBeUndefined();
+  expect(await files()).toEqual([]);
+});
+
+it("makes room by what was used longest ago, and keeps what is in use", async () => {
+  const first = folderOf();
+  for (const value of [1, 2, 3]) await first.put(nameOf(value), entry(value));
+  await age(nameOf(1), 60);
+  await age(nameOf(2), 90);
+  await age(nameOf(3), 30);
+  const second = folderOf(3 * (HEADER + 12));
+  // Used again, so 1 is now the oldest.
+  expect(await second.get(nameOf(2), 12)).toEqual(entry(2));
+  await second.put(nameOf(4), entry(4));
+  expect((await files()).sort()).toEqual([nameOf(2), nameOf(3), nameOf(4)].sort());
+  await second.put(nameOf(5), entry(5));
+  // All that is left is in use, so there is no room.
+  await second.put(nameOf(6), entry(6));
+  expect((await files()).sort()).toEqual([nameOf(2), nameOf(4), nameOf(5)].sort());
+  expect(said).toEqual([]);
+});
+
+it("removes the rest of a process that died, and no other file", async () => {
+  const first = folderOf();
+  await first.put(nameOf(1), entry(1));
+  const part = `${await pathOf(nameOf(1))}.77-0.part`;
+  await writeFile(part, Buffer.alloc(HEADER + 12));
+  await writeFile(join(part, "..", "notes.txt"), "mine");
+  await age(part.slice(-20), 60);
+  await age(nameOf(1), 30);
+  await folderOf(2 * (HEADER + 12)).put(nameOf(2), entry(2));
+  expect((await files()).sort()).toEqual(["notes.txt", nameOf(1), nameOf(2)].sort());
+});
+
+it("says once that it cannot be written, and goes on without", async () => {
+  await writeFile(join(root, "decoded"), "a file");
+  const folder = folderOf();
+  for (const value of [1, 2]) await folder.put(nameOf(value), entry(value));
+  expect(await folder.get(nameOf(1), 12)).toBeUndefined();
+  expect(said).toEqual([expect.stringMatching(/^decoded images are no longer kept in .*\(LATHE_DATA_CACHE\): E/)]);
+});

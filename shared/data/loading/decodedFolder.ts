@@ -1,0 +1,166 @@
+import { mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { DECODER } from "../decode";
+import { sha256 } from "../fingerprint";
+import { reasonOf } from "../dataset";
+
+/** Where decoded files are kept between processes, and the bytes that they may take. */
+export interface CacheFolder {
+  readonly folder: string;
+  readonly bytes: number;
+}
+
+/** What is kept of a file: four whole numbers below 2^32 about it, and its pixels. */
+export interface Decoded {
+  readonly numbers: readonly [number, number, number, number];
+  readonly data: Uint8Array;
+}
+
+/** An entry is the SHA-256 of the rest, the numbers (little endian), the pixels. */
+const DIGEST_BYTES = 32;
+const HEADER_BYTES = DIGEST_BYTES + 16;
+/** Counts the changes of how files are decoded, resized and kept: an entry of another version is not found. */
+const VERSION = 1;
+/** Entries are spread over folders by the first digits of their names. Nothing else below the folder is touched. */
+const PREFIX = 2;
+const FOLDER_NAME = /^[0-9a-f]{2}$/;
+const ENTRY_NAME = /^[0-9a-f]{64}(\.\d+-\d+\.part)?$/;
+
+/** Times of files are as coarse as this on some file systems. */
+const COARSE_MS = 2000;
+
+interface Room {
+  /** Bytes of all entries. */
+  used: number;
+  limit: number;
+  /** The entries, the one that was used longest ago last. */
+  readonly entries: Kept[];
+}
+
+interface Kept {
+  readonly path: string;
+  readonly bytes: number;
+  readonly usedAt: number;
+}
+
+/** The name of the entry of a file: of its bytes, and of all that its decoded form depends on. */
+export const entryName = (digest: string, form: readonly unknown[]): string =>
+  sha256(JSON.stringify([VERSION, DECODER, digest, ...form]));
+
+/**
+ * Decoded files on disk, by the digest of their bytes. Processes share the folder; an entry appears whole, by a rename. Entries that no
+ * process has used since this one began make room for new ones, the oldest first. The others stay, as in DecodedCache.
+ */
+export class DecodedFolder {
+  private readonly began = Date.now() - COARSE_MS;
+  private room: Promise<Room> | undefined;
+  private written = 0;
+  /** Why nothing is written any more. */
+  private fault: string | undefined;
+
+  /** `say` receives a line once where the folder cannot be written: the files are then decoded again each time. */
+  constructor(
+    private readonly cache: CacheFolder,
+    private readonly say: (line: string) => void,
+  ) {}
+
+  /** The entry of a name, of `length` pixels; undefined where there is none, or none that is whole. */
+  async get(name: string, length: number): Promise<Decoded | undefined> {
+    const path = this.pathOf(name);
+    const file = await open(path, "r").catch(() => undefined);
+    if (file === undefined) return undefined;
+    try {
+      const { mtimeMs } = await file.stat();
+      const bytes = await file.readFile();
+      const entry = unpack(bytes, length);
+      // The time of the last use. A folder that is only read keeps its times.
+      if (entry && mtimeMs < this.began) await file.utimes(new Date(), new Date()).catch(() => undefined);
+      if (!entry) await rm(path, { force: true }).catch(() => undefined);
+      return entry;
+    } catch {
+      // What cannot be read is decoded.
+      return undefined;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Keeps an entry if there is room for it. */
+  async put(name: string, entry: Decoded): Promise<void> {
+    if (this.fault !== undefined) return;
+    try {
+      const path = this.pathOf(name);
+      const bytes = pack(entry);
+      if (!(await this.takeRoom(bytes.length))) return;
+      const part = `${path}.${process.pid}-${this.written++}.part`;
+      await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
+      const file = await open(part, "wx", 0o600);
+      try {
+        await file.writeFile(bytes);
+      } finally {
+        await file.close();
+      }
+      await rename(part, path);
+    } catch (error) {
+      if (this.fault === undefined)
+        this.say(`decoded images are no longer kept in ${this.cache.folder} (LATHE_DATA_CACHE): ${reasonOf(error)}`);
+      this.fault = reasonOf(error);
+    }
+  }
+
+  private pathOf(name: string): string {
+    return join(this.cache.folder, name.slice(0, PREFIX), name);
+  }
+
+  private async takeRoom(bytes: number): Promise<boolean> {
+    const room = await (this.room ??= this.look());
+    room.used += bytes;
+    while (room.used > room.limit) {
+      const oldest = room.entries.at(-1);
+      if (oldest === undefined || oldest.usedAt >= this.began) break;
+      room.entries.pop();
+      // Another process may have used or removed it meanwhile.
+      const now = await stat(oldest.path).catch(() => undefined);
+      if (now && now.mtimeMs >= this.began) continue;
+      await rm(oldest.path, { force: true });
+      room.used -= oldest.bytes;
+    }
+    if (room.used <= room.limit) return true;
+    room.used -= bytes;
+    return false;
+  }
+
+  /** Finds what is kept. The entries may take at most half of what the disk has left for them. */
+  private async look(): Promise<Room> {
+    await mkdir(this.cache.folder, { recursive: true, mode: 0o700 });
+    const entries: Kept[] = [];
+    for (const folder of (await readdir(this.cache.folder)).filter((name) => FOLDER_NAME.test(name))) {
+      const names = (await readdir(join(this.cache.folder, folder))).filter((name) => ENTRY_NAME.test(name));
+      for (const name of names) {
+        const path = join(this.cache.folder, folder, name);
+        const found = await stat(path).catch(() => undefined);
+        if (found?.isFile()) entries.push({ path, bytes: found.size, usedAt: found.mtimeMs });
+      }
+    }
+    const used = entries.reduce((sum, { bytes }) => sum + bytes, 0);
+    const { bavail, bsize } = await statfs(this.cache.folder);
+    const limit = Math.min(this.cache.bytes, used + (bavail * bsize) / 2);
+    return { used, limit, entries: entries.sort((one, other) => other.usedAt - one.usedAt) };
+  }
+}
+
+function pack({ numbers, data }: Decoded): Buffer {
+  const bytes = Buffer.alloc(HEADER_BYTES + data.length);
+  numbers.forEach((number, index) => bytes.writeUInt32LE(number, DIGEST_BYTES + 4 * index));
+  bytes.set(data, HEADER_BYTES);
+  bytes.write(sha256(bytes.subarray(DIGEST_BYTES)), "hex");
+  return bytes;
+}
+
+function unpack(bytes: Buffer, length: number): Decoded | undefined {
+  if (bytes.length !== HEADER_BYTES + length) return undefined;
+  if (bytes.toString("hex", 0, DIGEST_BYTES) !== sha256(bytes.subarray(DIGEST_BYTES))) return undefined;
+  const number = (index: number): number => bytes.readUInt32LE(DIGEST_BYTES + 4 * index);
+  const data = new Uint8Array(bytes.buffer, bytes.byteOffset + HEADER_BYTES, length);
+  return { numbers: [number(0), number(1), number(2), number(3)], data };
+}
