@@ -10,7 +10,12 @@ describe("a measurement for a search", () => {
     ["is the one in the middle where none agree", [stable(10), stable(13), stable(11.5), stable(17)], 11.5],
     ["is the one in the middle of the stable ones", [stable(10), unstable(9), stable(13), stable(12)], 12],
     ["is the lower of two", [stable(13), unstable(9), unstable(8), stable(12)], 12],
-    ["is the one in the middle of all where none is stable", [unstable(9), unstable(3), unstable(8), unstable(4)], 4],
+    [
+      "is the one in the middle of eight where none is stable",
+      [9, 3, 8, 4, 7, 6, 5, 2].map((ratio) => unstable(ratio)),
+      5,
+    ],
+    ["goes on where the first stable one comes late", [...[9, 3, 8, 4, 7].map(unstable), stable(6)], 6],
   ])("%s", async (_what, measurements, chosen) => {
     let done = 0;
     const { ratio } = await agreedMeasurement(

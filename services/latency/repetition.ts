@@ -1,5 +1,5 @@
-/** Most measurements of a network for a search. What disturbs one for seconds is often gone in the next. */
-const MOST = 4;
+/** Most measurements of a network for a search, once one of them is stable, and while none is: what disturbs one is often gone later. */
+const MOST = { stable: 4, unstable: 8 };
 /** Two measurements agree where they differ by at most this share. */
 const AGREED = 0.03;
 
@@ -12,11 +12,12 @@ interface Judged {
 
 /**
  * Measures until two stable measurements agree within 3 %, and gives the later of them. Where no two of four do, it gives the one in the middle
- * of the stable ones, or of all where none is stable.
+ * of the stable ones. Where none of eight is stable, it gives the one in the middle of all.
  */
 export async function agreedMeasurement<T>(measure: () => Promise<T>, judge: (measured: T) => Judged): Promise<T> {
   const all: { measured: T; judged: Judged }[] = [];
-  while (all.length < MOST) {
+  const hasStable = () => all.some(({ judged: { stable } }) => stable);
+  while (all.length < (hasStable() ? MOST.stable : MOST.unstable)) {
     const measured = await measure();
     const judged = judge(measured);
     const agrees = all.some(({ judged: { stable, ratio } }) => stable && Math.abs(judged.ratio / ratio - 1) <= AGREED);

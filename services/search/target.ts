@@ -145,25 +145,36 @@ export function withMeasurement(
   if (!target) return {};
   const measuredSeconds = secondsOf(latency);
   const repairs = target.repairs.map((one) => (one.number === number - 1 ? { ...one, measuredSeconds } : one));
-  const measured = { ...target, repairs, measuredSeconds, ...(number === 1 && { derivedSeconds: measuredSeconds }) };
-  return judged(search, measured, time);
+  const unstable = latency?.stable === false ? [...target.unstable, number - 1] : target.unstable;
+  const derived = number === 1 && { derivedSeconds: measuredSeconds };
+  return judged(search, { ...target, repairs, measuredSeconds, unstable, ...derived }, time);
 }
 
+/** Networks whose predictions differ by at most this factor are off by about the same share. */
+const ALIKE = 1.5;
+
 /**
- * Seconds that the newest network takes by all measurements of a search: its prediction, times the geometric mean of what the derived network
- * and each repaired one took over their predictions. One measurement on a busy machine may be far off; together they are not.
+ * Seconds that the newest network takes by the measurements of a search: its prediction, times the geometric mean of what networks like it took
+ * over their predictions. Stable measurements alone count where there are any; one on a busy machine may be far off.
  */
-export function newestSeconds({ predictedSeconds, derivedSeconds, repairs }: TargetFigures): {
+export function newestSeconds({ predictedSeconds, derivedSeconds, repairs, unstable }: TargetFigures): {
   predictedSeconds: number;
   measuredSeconds: number;
 } {
-  const all = [{ predictedSeconds, measuredSeconds: derivedSeconds }, ...repairs];
-  const logs = all.flatMap((one) =>
-    one.measuredSeconds > 0 ? [Math.log(one.measuredSeconds / one.predictedSeconds)] : [],
-  );
-  const ratio = Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
+  const all = [{ number: 0, predictedSeconds, measuredSeconds: derivedSeconds }, ...repairs];
   const newest = repairs.at(-1)?.predictedSeconds ?? predictedSeconds;
+  const measured = all.filter((one) => one.measuredSeconds > 0);
+  const stable = someOf(measured, ({ number }) => !unstable.includes(number));
+  const like = someOf(stable, (one) => Math.abs(Math.log(one.predictedSeconds / newest)) <= Math.log(ALIKE));
+  const logs = like.map((one) => Math.log(one.measuredSeconds / one.predictedSeconds));
+  const ratio = Math.exp(logs.reduce((sum, log) => sum + log, 0) / logs.length);
   return { predictedSeconds: newest, measuredSeconds: newest * ratio };
+}
+
+/** The entries that fulfil a condition; all where none does. */
+function someOf<T>(list: readonly T[], holds: (one: T) => boolean): readonly T[] {
+  const some = list.filter(holds);
+  return some.length > 0 ? some : list;
 }
 
 /** The figures after a repair that changed the network. */

@@ -67,7 +67,7 @@ export function workerEvents(space: SearchSpace, epochs = 2) {
   return {
     operatorsProfiled: {
       type: "operators.profiled",
-      data: OperatorsProfiled.fromPartial({ table: { metric: 2, fixed: 0.5, device: "cpu" } }),
+      data: OperatorsProfiled.fromPartial({ table: { ...latencyTable(space, 0.02), metric: 2 } }),
     },
     epoch,
     kept: (n: number): LatheEvent => ({ type: "space.kept", data: { epoch: n, converged: false } }),
