@@ -30,7 +30,6 @@ export function fileLoader(
   source: Extract<Source, { kind: "files" }>,
   say: (line: string) => void,
 ): Loader {
-  const pixels = size.height * size.width;
   const folder = cache && new DecodedFolder(cache, say);
   // A label has one byte per pixel, an image three. The caches have room for the same number of both.
   const labels = new DecodedCache<Label>(cacheBytes / 4, ({ data }) => data.length);
