@@ -52,7 +52,7 @@ function overOf({ data: { onnx, space, number } }: WorkItem<"profile">): Over {
 const kindOf = ({ data }: WorkItem<"profile">): ProfileKind => (data.space ? "operators" : "network");
 
 async function measure(
-  { onnx, space, genotype, number, pyramidChannels, profiling }: ProfileWork,
+  { onnx, space, genotype, number, pyramidChannels, profiling, unit }: ProfileWork,
   { artifacts, profiler, defaults, cores }: LatencyConsumer,
   signal: AbortSignal,
   progress: (step: number, steps: number) => void,
@@ -68,7 +68,7 @@ async function measure(
   const settings = completeSettings(profiling, defaults);
   const network = async (model: Subject["model"]) => {
     const subject = { model, size: undefined, batchSizes: [1], untilAgreed: true };
-    const [latency] = await profiler.network(subject, settings, signal);
+    const [latency] = await profiler.network(subject, settings, signal, unit);
     return latency;
   };
   if (onnx) return { type: "network.profiled", data: { latency: await network(await artifacts.get(onnx, signal)) } };

@@ -17,13 +17,19 @@ export type Conditions = Pick<
 >;
 
 /** Bounds of a stable measurement: the runs' change from first to last, the share of time without a core (isBusy), p95 / p50, and the calibration. */
-const MOST = { drift: 0.05, waiting: 0.05, tail: 1.5, calibration: 1.1 };
+const MOST = { drift: 0.05, waiting: 0.05, tail: 1.5, calibration: 1.2 };
 
 /**
  * Percentiles (nearest rank) and mean of samples in seconds, with the conditions of their measurement, and whether it can be trusted.
- * `reference` is the calibration network's median on the quiet device, where it is known: calibrated p50 = reference * sparedRatio.
+ * `reference` is the calibration network's median on the quiet device, where it is known: calibrated p50 = reference * sparedRatio. A device
+ * that is faster meanwhile lowers it, unless it is fixed.
  */
-export function summarise(samples: Samples, conditions: Conditions, reference?: number): LatencyFigures {
+export function summarise(
+  samples: Samples,
+  conditions: Conditions,
+  reference?: number,
+  isFixed = false,
+): LatencyFigures {
   const { seconds, warmupRuns, calibration } = samples;
   const sorted = ascending(seconds);
   const p50 = percentile(sorted, 50);
@@ -31,7 +37,8 @@ export function summarise(samples: Samples, conditions: Conditions, reference?: 
   const drift = driftOf(seconds);
   const paced = ascending(calibration);
   const now = paced.length > 0 ? percentile(paced, 50) : 0;
-  const quiet = now > 0 ? Math.min(reference ?? now, now) : 0;
+  const known = reference ?? now;
+  const quiet = now > 0 ? (isFixed ? known : Math.min(known, now)) : 0;
   const spared = now > 0 ? sparedRatio(samples, conditions) : 0;
   const figures = {
     ...conditions,

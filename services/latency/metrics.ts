@@ -2,7 +2,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
 import type { Metrics } from "../../shared/process/metrics";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
-import type { CostTable } from "../../shared/proto/lathe/v1/space";
+import type { CostTable, CostUnit } from "../../shared/proto/lathe/v1/space";
 import type { Fragments } from "./fragments";
 import type { Subject } from "./network";
 import type { Operators } from "./operators";
@@ -15,8 +15,13 @@ import { inUnit } from "./unit";
 export type ProfileKind = "network" | "operators";
 
 export interface ObservedProfiler extends Omit<Profiler, "network" | "operators"> {
-  /** The figures of each batch size, in their order. */
-  network(subject: Subject, settings: ProfilingSettings, signal: AbortSignal): Promise<LatencyFigures[]>;
+  /** The figures of each batch size, in their order, in the unit of a table where it is given (References.figures). */
+  network(
+    subject: Subject,
+    settings: ProfilingSettings,
+    signal: AbortSignal,
+    unit?: CostUnit,
+  ): Promise<LatencyFigures[]>;
   operators(
     operators: Operators,
     settings: ProfilingSettings,
@@ -86,13 +91,13 @@ export function observeProfiler(
     pending: () => profiler.pending(),
     pids: () => profiler.pids(),
     skipped: (kind) => runs.inc({ kind, outcome: "skipped" }),
-    network: async (subject, settings, signal) => {
+    network: async (subject, settings, signal, unit) => {
       const measured = await counted("network", signal, () => profiler.network(subject, settings, signal));
       const figures: LatencyFigures[] = [];
       for (const one of measured) {
         const { deviceClass: device, precision } = one.conditions;
         for (const seconds of one.samples.seconds) latency.observe({ device, precision }, seconds);
-        figures.push(said("network profiled", await references.figures(one)));
+        figures.push(said("network profiled", await references.figures(one, unit)));
       }
       return figures;
     },
@@ -109,10 +114,10 @@ export function observeProfiler(
       error.set({ device: settings.deviceClass }, meanError);
       correlation.set({ device: settings.deviceClass }, rankCorrelation);
       logger.info("operators profiled", { operators: table.candidates.length, meanError, rankCorrelation });
-      const { seconds, figures } = await references.unit([largest, smallest], quietUnit);
+      const { unit, figures } = await references.unit([largest, smallest], quietUnit);
       const [conditions, least] = figures as [LatencyFigures, LatencyFigures];
       return {
-        table: inUnit(table, seconds),
+        table: inUnit(table, unit),
         conditions: said("largest network profiled", conditions),
         smallest: said("smallest network profiled", least),
       };

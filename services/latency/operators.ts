@@ -124,7 +124,7 @@ export async function measureOperators(
     const metric = CostMetric.COST_METRIC_LATENCY;
     return {
       ...{ metric, candidates: rows, exits: exitCosts(space, ended, rows) },
-      ...{ fixed, device: deviceClass, check: undefined },
+      ...{ fixed, device: deviceClass, check: undefined, unit: undefined },
     };
   };
   const { scaling, checking } = sampledNetworks(space, table(1));

@@ -63,8 +63,8 @@ describe("the unit of a table", () => {
   it("is the stored reference, whatever the speed of the device meanwhile", async () => {
     const references = new References(bus);
     await references.figures(measured("quiet", 3, 0.002));
-    const { seconds, figures } = await references.unit([measured("quiet", 20, 0.005), measured("quiet", 5, 0.003)]);
-    expect(seconds).toBe(0.002);
+    const { unit, figures } = await references.unit([measured("quiet", 20, 0.005), measured("quiet", 5, 0.003)]);
+    expect(unit.seconds).toBe(0.002);
     expect(figures.map(({ calibratedP50Seconds }) => calibratedP50Seconds)).toEqual([
       expect.closeTo(0.04, 12),
       expect.closeTo(0.01, 12),
@@ -74,8 +74,8 @@ describe("the unit of a table", () => {
   it("is lowered by a stable measurement of the table itself, for all of them", async () => {
     const references = new References(bus);
     await references.figures(measured("faster", 3, 0.002));
-    const { seconds, figures } = await references.unit([measured("faster", 20, 0.005), measured("faster", 5, 0.001)]);
-    expect(seconds).toBe(0.001);
+    const { unit, figures } = await references.unit([measured("faster", 20, 0.005), measured("faster", 5, 0.001)]);
+    expect(unit.seconds).toBe(0.001);
     expect(figures.map(({ calibratedP50Seconds }) => calibratedP50Seconds)).toEqual([
       expect.closeTo(0.02, 12),
       expect.closeTo(0.005, 12),
@@ -87,21 +87,49 @@ describe("the unit of a table", () => {
   it("is lowered by the quiet moments of the table, where the measurements beside it were slower", async () => {
     const references = new References(bus);
     const slow = measured("slow", 4, 0.003, 900);
-    const { seconds, figures } = await references.unit([slow], 0.002);
-    expect([seconds, figures[0]?.calibratedP50Seconds]).toEqual([0.002, expect.closeTo(0.008, 12)]);
-    expect((await references.unit([slow], 0.0025)).seconds).toBe(0.002);
+    const { unit, figures } = await references.unit([slow], 0.002);
+    expect([unit.seconds, figures[0]?.calibratedP50Seconds]).toEqual([0.002, expect.closeTo(0.008, 12)]);
+    expect((await references.unit([slow], 0.0025)).unit.seconds).toBe(0.002);
   });
 
   it("is the first calibration where the device has none, even an unstable one, and is stored", async () => {
     const references = new References(bus);
     const unstable = (calibration: number) => measured("new", 4, calibration, 900);
-    const { seconds, figures } = await references.unit([unstable(0.004), unstable(0.003)]);
-    expect(seconds).toBe(0.003);
+    const { unit, figures } = await references.unit([unstable(0.004), unstable(0.003)]);
+    expect(unit.seconds).toBe(0.003);
     expect(figures.map(({ stable }) => stable)).toEqual([false, false]);
     expect(figures.map(({ calibratedP50Seconds }) => calibratedP50Seconds)).toEqual(
       figures.map(() => expect.closeTo(0.012, 12) as number),
     );
-    expect((await new References(bus).unit([unstable(0.006)])).seconds).toBe(0.003);
+    expect((await new References(bus).unit([unstable(0.006)])).unit.seconds).toBe(0.003);
+  });
+});
+
+describe("a network of a search", () => {
+  it("counts in the unit of its table, though the device is faster or slower meanwhile, and lowers the reference for others", async () => {
+    const references = new References(bus);
+    const { unit } = await references.unit([measured("later", 20, 0.003)]);
+    expect(unit.seconds).toBe(0.003);
+    for (const [calibration, reference] of [
+      [0.002, 0.002],
+      [0.0025, 0.002],
+      [0.004, 0.002],
+    ] as const) {
+      const one = measured("later", 10, calibration);
+      expect(await references.figures(one, unit)).toMatchObject({
+        ...{ p50Seconds: expect.closeTo(10 * calibration, 12) as number, calibrationReferenceSeconds: 0.003 },
+        calibratedP50Seconds: expect.closeTo(0.03, 12) as number,
+      });
+      expect((await references.figures(one)).calibrationReferenceSeconds).toBe(reference);
+    }
+  });
+
+  it("counts in the reference of its own device where the table is of another one", async () => {
+    const references = new References(bus);
+    const unit = { deviceKey: "another", seconds: 0.5 };
+    expect(await references.figures(measured("own", 10, 0.002), unit)).toMatchObject({
+      calibrationReferenceSeconds: 0.002,
+    });
   });
 });
 
@@ -109,9 +137,10 @@ it("inUnit multiplies every cost of a table, and nothing else", () => {
   const costs = { rows: [1, 2], columns: [2], costs: [1, 5] };
   const row = CandidateCost.fromPartial({ id: "stage1/d1s1", byInput: costs, byOutput: { ...costs, costs: [3, 4] } });
   const table = CostTable.fromPartial({ fixed: 7, device: "cpu", candidates: [row], check: { networks: 12 } });
-  expect(inUnit(table, 2)).toEqual({
+  const unit = { deviceKey: "a", seconds: 2 };
+  expect(inUnit(table, unit)).toEqual({
     ...table,
-    fixed: 14,
+    ...{ fixed: 14, unit },
     candidates: [{ ...row, byInput: { ...costs, costs: [2, 10] }, byOutput: { ...costs, costs: [6, 8] } }],
   });
 });

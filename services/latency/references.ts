@@ -4,6 +4,7 @@ import { Records } from "../../shared/events/records";
 import { MEASUREMENTS_BUCKET } from "../../shared/events/subjects";
 import { LatheError } from "../../shared/process/errors";
 import type { LatencyFigures } from "../../shared/proto/lathe/v1/result";
+import type { CostUnit } from "../../shared/proto/lathe/v1/space";
 import { summarise } from "./figures";
 import type { Measured } from "./network";
 import { medianOf } from "./statistics";
@@ -22,10 +23,12 @@ const codec: JsonCodec<Reference> = {
   },
 };
 
-function keyOf({ conditions: { measuredOn } }: Measured): string {
+function deviceKeyOf({ conditions: { measuredOn } }: Measured): string {
   if (!measuredOn) throw new LatheError("INTERNAL", "a measurement does not say on which device it ran");
-  return `calibration/${measuredOn.key}`;
+  return measuredOn.key;
 }
+
+const keyOf = (measured: Measured): string => `calibration/${deviceKeyOf(measured)}`;
 
 /** The calibration network's times on quiet devices, which all latency workers share and every restart keeps. */
 export class References {
@@ -35,24 +38,30 @@ export class References {
     this.records = new Records(bus, MEASUREMENTS_BUCKET, codec);
   }
 
-  /** The figures of a measurement. A stable one lowers the reference of its device where its calibration network was faster. */
-  async figures(measured: Measured): Promise<LatencyFigures> {
+  /**
+   * The figures of a measurement, in the unit of a table where that is of the same device. A stable one lowers the reference of its device where
+   * its calibration network was faster.
+   */
+  async figures(measured: Measured, unit?: CostUnit): Promise<LatencyFigures> {
     const key = keyOf(measured);
-    const figures = await this.summarised(key, measured);
+    const isOfTable = unit !== undefined && unit.seconds > 0 && unit.deviceKey === deviceKeyOf(measured);
+    const { samples, conditions } = measured;
+    const figures = isOfTable
+      ? summarise(samples, conditions, unit.seconds, true)
+      : await this.summarised(key, measured);
     const { stable, calibrationSeconds: seconds } = figures;
     if (stable && seconds > 0) await this.lower(key, seconds);
     return figures;
   }
 
   /**
-   * The figures of the measurements that belong to a table, and the seconds of a unit of the calibration network in which all of them and
-   * the table count: the reference after them. `quietUnit`, the seconds of a unit in the quiet moments of a table, lowers it too. Without one,
+   * The figures of the measurements that belong to a table, and the unit in which all of them and the table count: the reference after them. `quietUnit`, the seconds of a unit in the quiet moments of a table, lowers it too. Without one,
    * an unstable measurement gives the device its first reference where it has none.
    */
   async unit(
     measured: readonly Measured[],
     quietUnit?: number,
-  ): Promise<{ seconds: number; figures: LatencyFigures[] }> {
+  ): Promise<{ unit: CostUnit; figures: LatencyFigures[] }> {
     const [first] = measured;
     if (!first) throw new LatheError("INTERNAL", "a table has no measured network");
     const key = keyOf(first);
@@ -60,7 +69,8 @@ export class References {
     if (quietUnit !== undefined) await this.lower(key, quietUnit);
     const calibrations = measured.map(({ samples }) => medianOf(samples.calibration));
     const { seconds } = (await this.records.get(key))?.value ?? (await this.lower(key, Math.min(...calibrations)));
-    return { seconds, figures: await Promise.all(measured.map((one) => this.summarised(key, one))) };
+    const figures = await Promise.all(measured.map((one) => this.summarised(key, one)));
+    return { unit: { deviceKey: deviceKeyOf(first), seconds }, figures };
   }
 
   private async summarised(key: string, { samples, conditions }: Measured): Promise<LatencyFigures> {

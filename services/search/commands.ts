@@ -146,6 +146,7 @@ function profile(record: SearchRecord, what: "operators" | "architecture" | "net
     space: what === "operators" ? needed(record, "space", record.search.space) : undefined,
     genotype: what === "operators" ? undefined : needed(record, "genotype", record.search.result?.genotype),
     onnx: what === "network" ? needed(record, "ONNX object of the network", record.networkOnnx) : undefined,
+    unit: record.costTable?.unit,
   };
   const deviceClass = profiling.deviceClass || "cpu";
   return { id: `profile:${ordinal}`, do: "work", work: { searchId, kind: "profile", ordinal, deviceClass, data } };

@@ -135,6 +135,7 @@ describe("a search for a latency", () => {
     expect(next?.do === "work" && next.work.data).toMatchObject({
       ...{ number: 1, genotype: c.derived.data.genotype, onnx: undefined, space: undefined },
       pyramidChannels: c.spec.retraining.pyramidChannels,
+      unit: c.table.unit,
     });
     expect(conditionOf(c.toDerived, "CostTarget")).toBeUndefined();
   });

@@ -36,7 +36,8 @@ export function macsTable(space: SearchSpace): CostTable {
     }),
   );
   const { macs: fixed } = networkCosts(withoutBlocks(space), { kind: "search" });
-  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, device: "", check: undefined, exits: [] };
+  const measured = { device: "", check: undefined, exits: [], unit: undefined };
+  return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, ...measured };
 }
 
 /** Cost of a block's part between its input and its middle, A(in, middle), in the table's unit. */

@@ -39,7 +39,14 @@ export function latencyTable(space: SearchSpace, largestSeconds: number, check?:
     inMiddle: scale * row.inMiddle,
     middleOut: scale * row.middleOut,
   }));
-  return { ...macs, candidates, fixed: scale * macs.fixed, device: "cpu", check };
+  return {
+    ...macs,
+    candidates,
+    fixed: scale * macs.fixed,
+    device: "cpu",
+    check,
+    unit: { deviceKey: "k", seconds: 0.001 },
+  };
 }
 
 /** The events of one search that workers publish, by name. The numbers are arbitrary but differ from each other. */
