@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { compiled } from "./compiled";
@@ -158,5 +159,31 @@ describe("an experiment", () => {
     const { supernetMiou } = json("good", "result.json") as { supernetMiou: number };
     expect(cells[0]!.results!.supernetMiou).toBeCloseTo(100 * supernetMiou, 10);
     for (const file of files) expect(existsSync(join(out, "report", file))).toBe(true);
+  });
+});
+
+it("cells run at once, with their names before their lines", async () => {
+  const base = { ...(SearchSpec.toJSON(smallSpec()) as object), training: { epochs: 2, batch_size: 4 } };
+  writeFileSync(join(folder, "pair.json"), JSON.stringify({ name: "pair", base, seeds: [1, 2] }));
+  const args = ["run", "-f", "pair.json", "--out", "pair"];
+  const { code, stdout, stderr } = await experiment([
+    ...args,
+    "--workers",
+    String(Math.min(2, availableParallelism())),
+  ]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toContain("2 of 2 cells have a result");
+  if (availableParallelism() === 1) return;
+  const at = (text: string | RegExp) => stdout.search(text);
+  for (const cell of ["s1", "s2"]) {
+    expect(at(`cell ${cell} `)).toBeLessThan(at(/^s[12]: search succeeded/m));
+    expect(stdout).toMatch(new RegExp(`^${cell}: search epoch 2/2`, "m"));
+    expect(existsSync(join(folder, "pair", cell, "result.json"))).toBe(true);
+  }
+  expect(existsSync(join(folder, "pair", "logs", "supernet-2.log"))).toBe(true);
+  const refused = await experiment([...args, "--workers", "4096"]);
+  expect(refused).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("--workers is 4096, must be 1 to") as string,
   });
 });

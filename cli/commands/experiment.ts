@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { requireEngine } from "../../shared/engine/require";
@@ -28,6 +29,7 @@ import { datasetNames } from "../spec/datasetNames";
 import { readText } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
 import { serviceOptions, withSearchService, type ConnectionFlags } from "./connection";
+import { whole } from "./options";
 
 interface ExperimentFlags extends Omit<ConnectionFlags, "state"> {
   file: string;
@@ -37,6 +39,7 @@ interface ExperimentFlags extends Omit<ConnectionFlags, "state"> {
   only?: string;
   keep?: boolean;
   wait?: boolean;
+  workers?: number;
 }
 
 interface ReportFlags {
@@ -56,6 +59,11 @@ export function experimentCommand(program: Command): void {
     .option("--out <folder>", "experiment folder (default: runs/<name of the experiment>)")
     .option("--only <cells>", 'run only these cells, comma-separated; "*" matches any text')
     .option("--wait", "run cells although no worker serves their device class, and wait for a worker that does")
+    .option(
+      "--workers <number>",
+      "cells that run at once; in a local stack each has its share of the cores (default: 1)",
+      whole,
+    )
     .option("--json", "print only the state of each cell")
     .option("--keep", "keep the NATS store (checkpoints, all events) when every cell has ended");
   serviceOptions(run, "search service to use instead of a local stack").action((flags: ExperimentFlags) =>
@@ -69,8 +77,15 @@ export function experimentCommand(program: Command): void {
     .action((folder: string, flags: ReportFlags) => report(folder, flags));
 }
 
+/** Most cells at once: a search service takes no more than some hundreds of searches. */
+const MOST_AT_ONCE = 64;
+
 async function runExperiment(flags: ExperimentFlags): Promise<void> {
-  const { file, only } = flags;
+  const { file, only, workers = 1 } = flags;
+  const [most, why] =
+    flags.address === undefined ? [availableParallelism(), ", the logical cores"] : [MOST_AT_ONCE, ""];
+  if (workers < 1 || workers > most)
+    throw new LatheError("INVALID_ARGUMENT", `--workers is ${workers}, must be 1 to ${most}${why}`);
   const experiment = parseExperiment(readText(file, "experiment"), file);
   const cells = checkCells(cellsOf(experiment), flags, file);
   if (only !== undefined && !cells.some(({ name }) => isMeant(name, only)))
@@ -132,7 +147,7 @@ async function runOpen(
   const wait = flags.wait ?? false;
   const run = (api: SearchApi, signal: AbortSignal) =>
     runCells(api, now, {
-      ...{ folder, output, signal, wait },
+      ...{ folder, output, signal, wait, atOnce: flags.workers ?? 1 },
       onResult: (cell, search, files) => {
         if (!output.quiet) print(...summaryLines(search, join(folder, cell), files), "");
       },
@@ -141,7 +156,7 @@ async function runOpen(
   const interrupt = onInterrupt(complain);
   try {
     await requireEngine(configuredEngine());
-    await inOwnStack(folder, output, interrupt.signal, async (api, signal) => {
+    await inOwnStack({ folder, workers: flags.workers }, output, interrupt.signal, async (api, signal) => {
       await cancelStale(api, name, open, { output, signal });
       await run(api, signal);
     });

@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { dirname, resolve } from "node:path";
 import { InvalidArgumentError, type Command } from "commander";
 import { PRESETS } from "../../shared/spec/bounds";
@@ -10,6 +11,14 @@ import { userFolder } from "../userFolder";
 export function whole(text: string): number {
   if (!/^[+-]?\d{1,15}$/.test(text)) throw new InvalidArgumentError("It must be a whole number.");
   return Number(text);
+}
+
+/** The training workers of a local stack: no more than the machine has cores. */
+export function workers(text: string): number {
+  const [value, cores] = [whole(text), availableParallelism()];
+  if (value < 1 || value > cores)
+    throw new InvalidArgumentError(`It must be 1 to ${cores}, the logical cores of this machine.`);
+  return value;
 }
 
 /** "1,4,8" as whole numbers. */

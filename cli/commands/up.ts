@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { complain, print, printJson } from "../exit";
 import { onInterrupt } from "../interrupt";
 import { userFolder } from "../userFolder";
+import { workers } from "./options";
 import { SERVICES, startStack } from "../stack/stack";
 
 /** `lathe up`: a local stack that runs until Ctrl-C. */
@@ -15,13 +16,14 @@ export function upCommand(program: Command): void {
       "folder for the NATS store, logs and addresses; unfinished searches in it continue",
       ".lathe",
     )
+    .option("--workers <number>", "searches that train at once, each with its share of the cores (default: 1)", workers)
     .option("--json", "print the addresses as JSON")
-    .action(async ({ state, json }: { state: string; json?: boolean }) => {
+    .action(async ({ state, workers, json }: { state: string; workers?: number; json?: boolean }) => {
       const interrupt = onInterrupt(complain);
       try {
         const folder = resolve(userFolder(), state);
         if (!json) print(`starting the local stack in ${folder}`);
-        const stack = await startStack({ folder, say: complain, signal: interrupt.signal });
+        const stack = await startStack({ folder, say: complain, workers, signal: interrupt.signal });
         try {
           const addresses = stack.addresses();
           if (json) printJson({ folder, nats: stack.natsUrl, services: addresses });

@@ -15,28 +15,46 @@ interface CellRun {
   folder: string;
   output: StatusOutput;
   signal: AbortSignal;
+  /** Cells that run at a time. */
+  atOnce: number;
   /** Whether a search starts although no worker serves its device class, and waits for one. */
   wait: boolean;
   /** Called when a cell has a result. */
   onResult: (cell: string, search: Search, files: readonly string[]) => void;
 }
 
-/** Runs cells one after another, each into its own folder. A failed or cancelled search is recorded; any other error ends the run. */
+/**
+ * Runs cells, each into its own folder, in their order and `atOnce` at a time. A failed or cancelled search is recorded; any other error ends
+ * the run, with all cells that run meanwhile.
+ */
 export async function runCells(api: SearchApi, cells: readonly OpenCell[], run: CellRun): Promise<void> {
-  for (const [index, cell] of cells.entries()) {
-    run.output.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
-    const { spec, requestId } = cell;
-    const { search } = await api.startSearch({ spec, requestId, waitForDevice: run.wait }, { signal: run.signal });
-    if (!search) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
-    await runCell(api, search.id, cell, run);
-  }
+  const waiting = [...cells.entries()];
+  const ended = new AbortController();
+  const signal = AbortSignal.any([run.signal, ended.signal]);
+  const lane = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [index, cell] = next;
+      run.output.say(`cell ${cell.name} (${index + 1} of ${cells.length})`);
+      const { spec, requestId } = cell;
+      const { search } = await api.startSearch({ spec, requestId, waitForDevice: run.wait }, { signal });
+      if (!search) throw new LatheError("INTERNAL", "StartSearch answered without the search that it started");
+      await runCell(api, search.id, cell, { ...run, signal });
+    }
+  };
+  const lanes = Array.from({ length: Math.min(run.atOnce, cells.length) }, () =>
+    // The first error is the reason of the others.
+    lane().catch((error: unknown) => ended.abort(error)),
+  );
+  await Promise.all(lanes);
+  ended.signal.throwIfAborted();
 }
 
 async function runCell(api: SearchApi, searchId: string, cell: OpenCell, run: CellRun): Promise<void> {
   const { output, signal, onResult } = run;
   const folder = join(run.folder, cell.name);
   mkdirSync(folder, { recursive: true });
-  const search = await recordSearch(api, searchId, folder, output, signal);
+  const label = run.atOnce > 1 ? cell.name : undefined;
+  const search = await recordSearch(api, searchId, folder, output, signal, label);
   const failure = outcomeError(search);
   if (failure) {
     writeFailure(run.folder, cell.name, { search: searchId, attempts: cell.failed + 1, message: failure.message });

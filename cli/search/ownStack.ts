@@ -34,16 +34,19 @@ export class StatusOutput {
   }
 }
 
-/** Calls `use` with the search service of a stack in a folder. Its signal aborts with `interrupted` or when the stack breaks. */
+/**
+ * Calls `use` with the search service of a stack in a folder, which has as many training workers. Its signal aborts with `interrupted` or when
+ * the stack breaks.
+ */
 export async function inOwnStack<T>(
-  folder: string,
+  { folder, workers }: { folder: string; workers?: number | undefined },
   output: StatusOutput,
   interrupted: AbortSignal,
   use: (api: SearchApi, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   if (!output.quiet) output.say(`starting the local stack; logs are in ${join(folder, "logs")}`);
   const say = (line: string) => output.say(line);
-  const stack = await startStack({ folder, say, signal: interrupted, storagePatienceMs });
+  const stack = await startStack({ folder, say, workers, signal: interrupted, storagePatienceMs });
   const broken = new AbortController();
   void stack.broken.then((error) => broken.abort(error));
   const connection = connect(SearchServiceClient, stack.addresses().search.grpc);
@@ -57,7 +60,7 @@ export async function inOwnStack<T>(
 
 /**
  * Shows a search and writes its history.jsonl and epochs.csv until it ends, and until the network of a cancelled one is kept; returns its final
- * record.
+ * record. One of several at once has a `label` before each of its lines.
  */
 export async function recordSearch(
   api: SearchApi,
@@ -65,10 +68,11 @@ export async function recordSearch(
   folder: string,
   output: StatusOutput,
   signal: AbortSignal,
+  label?: string,
 ): Promise<Search> {
   const history = openHistory(folder);
-  const display = openDisplay(searchId, process.stdout, { silent: output.quiet });
-  if (!output.quiet) output.handTo((line) => display.say(line));
+  const display = openDisplay(searchId, process.stdout, { silent: output.quiet, label });
+  if (!output.quiet && label === undefined) output.handTo((line) => display.say(line));
   try {
     const onLost = (error: LatheError) => output.say(`connection lost, retrying: ${error.message}`);
     const onKeeping = () => output.say("cancelled; waiting for its best network so far to be kept (Ctrl-C ends this)");

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { LatheError } from "../../shared/process/errors";
@@ -19,7 +19,7 @@ const stub = `
 const grpc = require(${require_("@grpc/grpc-js")});
 const { renameSync, writeFileSync } = require("node:fs");
 const name = __dirname.split("/").at(-1);
-console.error(JSON.stringify({ level: "info", msg: name + " starts on " + process.env.LATHE_NATS_URL }));
+console.error(JSON.stringify({ level: "info", msg: name + " starts on " + process.env.LATHE_NATS_URL + " with " + (process.env.LATHE_THREADS ?? "all") + " threads" }));
 if (process.env.STUB_FAILS === name) { console.error(JSON.stringify({ level: "error", msg: "no disk for " + name })); process.exit(3); }
 process.on("SIGTERM", () => process.exit(0));
 const health = { path: "/grpc.health.v1.Health/Check", requestStream: false, responseStream: false,
@@ -106,6 +106,21 @@ describe("nats-server", () => {
 });
 
 describe("a stack", () => {
+  it("has as many training workers as are asked for, with their share of the cores, and addresses of the first ones", async () => {
+    const stack = await startStack({ folder: newFolder(), services, workers: 3 });
+    stacks.push(stack);
+    expect(stack.pids().length).toBe(1 + SERVICES.length + 2);
+    expect(Object.keys(stack.addresses()).sort()).toEqual([...SERVICES].sort());
+    const logs = ["supernet", "supernet-2", "supernet-3", "latency"].map((name) =>
+      readFileSync(join(stack.folder, "logs", `${name}.log`), "utf8"),
+    );
+    const threads = process.env.LATHE_THREADS ?? String(Math.max(1, Math.floor(availableParallelism() / 3)));
+    expect(logs.map((log) => /with (\S+) threads/.exec(log)?.[1])).toEqual([
+      ...[threads, threads, threads],
+      process.env.LATHE_THREADS ?? "all",
+    ]);
+  });
+
   it("serves, keeps its addresses in a file, and leaves no process behind", async () => {
     const stack = await start();
     const pids = stack.pids();

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ReadyFile } from "../../shared/process/boot";
@@ -25,6 +26,8 @@ interface StackOptions extends DiskOptions {
   say?: (line: string) => void;
   /** Additional environment variables of each service. */
   env?: Readonly<Record<string, string>>;
+  /** Processes of the supernet service, each of which trains one search at a time; 1 unless given. They share the cores. */
+  workers?: number | undefined;
   /** Aborts the start. */
   signal?: AbortSignal | undefined;
   /** How long the storage of NATS may be full before the stack counts as broken, in milliseconds; unlimited unless given. */
@@ -111,12 +114,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     started.push(nats.supervised);
     signal?.throwIfAborted();
     const abort = new AbortController();
-    const starts = SERVICES.map(async (name) => {
-      const { start, address } = serviceProcess(name, nats.url, state, guard, { ...options, signal: abort.signal });
-      const supervised = await supervise({ name: `${name} service`, start, say, onGivenUp: announceBroken });
+    const starts = processesOf(options).map(async ({ name, instance, env }) => {
+      const settings = { ...options, env, instance, signal: abort.signal };
+      const { start, address } = serviceProcess(name, nats.url, state, guard, settings);
+      const supervised = await supervise({ name: `${instance} service`, start, say, onGivenUp: announceBroken });
       // Recorded even if another service has failed, so that it is stopped.
       started.push(supervised);
-      return { name, supervised, address };
+      return { name: instance, supervised, address };
     });
     const onAbort = () => abort.abort();
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -130,7 +134,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     if (failure) throw failure;
     const services = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
 
-    const addresses = () => Object.fromEntries(services.map(({ name, address }) => [name, address()])) as Addresses;
+    const served = services.filter(({ name }) => (SERVICES as readonly string[]).includes(name));
+    const addresses = () => Object.fromEntries(served.map(({ name, address }) => [name, address()])) as Addresses;
     const stack: Stack = {
       folder: state.folder,
       natsUrl: nats.url,
@@ -153,6 +158,21 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await stop();
     throw error;
   }
+}
+
+/** The processes of a stack. Each has a name of its own for its files; the first of a service has that of the service. */
+function processesOf({ workers = 1, env = {} }: Pick<StackOptions, "workers" | "env">) {
+  const threads = process.env.LATHE_THREADS ?? String(Math.max(1, Math.floor(availableParallelism() / workers)));
+  const shared = workers > 1 ? { LATHE_THREADS: threads } : {};
+  const first = SERVICES.map((name) => ({
+    ...{ name, instance: name },
+    env: name === "supernet" ? { ...shared, ...env } : env,
+  }));
+  const others = Array.from({ length: workers - 1 }, (_, index) => ({
+    ...{ name: "supernet" as const, instance: `supernet-${index + 2}` },
+    env: { ...shared, ...env },
+  }));
+  return [...first, ...others];
 }
 
 async function superviseNats(
@@ -179,7 +199,7 @@ async function superviseNats(
   return { url, supervised };
 }
 
-/** A service as a process, which serves gRPC once `start` resolves. Its log and ready file are in the state folder. */
+/** A service as a process, which serves gRPC once `start` resolves. Its log and ready file are in the state folder, named by `instance`. */
 export function serviceProcess(
   name: ServiceName,
   natsUrl: string,
@@ -189,9 +209,10 @@ export function serviceProcess(
     env = {},
     signal,
     services = join(__dirname, "..", "..", "services"),
-  }: Pick<StackOptions, "env" | "signal" | "services">,
+    instance = name,
+  }: Pick<StackOptions, "env" | "signal" | "services"> & { instance?: string },
 ): { start: (stopping: AbortSignal) => Promise<Child>; address: () => ServiceAddress } {
-  const readyFile = state.path("run", `${name}.json`);
+  const readyFile = state.path("run", `${instance}.json`);
   let ready: ReadyFile | undefined;
   return {
     address: () => ({
@@ -203,7 +224,7 @@ export function serviceProcess(
       const { path, execArgv } = entry(join(services, name), "main");
       rmSync(readyFile, { force: true });
       const child = startChild({
-        name: `${name} service`,
+        name: `${instance} service`,
         command: process.execPath,
         args: [...execArgv, ...HEAP, path],
         env: environment({
@@ -217,7 +238,7 @@ export function serviceProcess(
           LATHE_EXIT_WITH_PARENT: "1",
           LATHE_SHUTDOWN_GRACE: `${serviceGraceMs}ms`,
         }),
-        log: state.path("logs", `${name}.log`),
+        log: state.path("logs", `${instance}.log`),
         guard,
       });
       try {

@@ -1,6 +1,6 @@
 import { TrainingProgressed } from "../../shared/proto/lathe/v1/events";
 import { WatchSearchResponse } from "../../shared/proto/lathe/v1/search";
-import { plainDisplay } from "./terminal";
+import { openDisplay, plainDisplay } from "./terminal";
 
 const progressed = (fields: Partial<TrainingProgressed>): WatchSearchResponse => ({
   ...WatchSearchResponse.fromPartial({}),
@@ -15,6 +15,14 @@ function log() {
   const screen = { write: (text: string) => lines.push(text) };
   return { lines, clock, display: plainDisplay("s-abc", screen, () => clock.ms) };
 }
+
+it("a search with a label writes lines that begin with it, on a terminal too", () => {
+  const lines: string[] = [];
+  const display = openDisplay("s-abc", { isTTY: true, write: (text) => lines.push(text) }, { label: "s1" });
+  display.say("stopping");
+  display.close();
+  expect(lines).toEqual(["s1: stopping\n"]);
+});
 
 describe("a log of a search", () => {
   it("has a line of progress after 30 seconds without a line, and not before", () => {

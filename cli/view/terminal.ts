@@ -99,8 +99,13 @@ export function plainDisplay(searchId: string, screen: Screen, now: () => number
 
 const silentDisplay: Display = { event: () => {}, say: () => {}, close: () => {} };
 
-/** The display for a screen: live on a terminal, one line per event elsewhere, nothing if `silent`. */
-export function openDisplay(searchId: string, screen: Screen, { silent = false } = {}): Display {
+/** The display for a screen: live on a terminal, one line per event elsewhere and with a `label`, which begins it; nothing if `silent`. */
+export function openDisplay(
+  searchId: string,
+  screen: Screen,
+  { silent = false, label }: { silent?: boolean; label?: string | undefined } = {},
+): Display {
   if (silent) return silentDisplay;
+  if (label !== undefined) return plainDisplay(searchId, { write: (text) => screen.write(`${label}: ${text}`) });
   return screen.isTTY && process.env.TERM !== "dumb" ? liveDisplay(searchId, screen) : plainDisplay(searchId, screen);
 }
