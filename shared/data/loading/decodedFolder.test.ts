@@ -92,7 +92,7 @@ it("makes room by what was used longest ago, and keeps what is in use", async ()
 it("removes the rest of a process that died, and no other file", async () => {
   const first = folderOf();
   await first.put(nameOf(1), entry(1));
-  const part = `${await pathOf(nameOf(1))}.77-0.part`;
+  const part = `${await pathOf(nameOf(1))}.${"0".repeat(16)}.part`;
   await writeFile(part, Buffer.alloc(HEADER + 12));
   await writeFile(join(part, "..", "notes.txt"), "mine");
   await age(part.slice(-20), 60);

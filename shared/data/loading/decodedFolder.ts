@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { DECODER } from "../decode";
@@ -24,7 +25,7 @@ const VERSION = 1;
 /** Entries are spread over folders by the first digits of their names. Nothing else below the folder is touched. */
 const PREFIX = 2;
 const FOLDER_NAME = /^[0-9a-f]{2}$/;
-const ENTRY_NAME = /^[0-9a-f]{64}(\.\d+-\d+\.part)?$/;
+const ENTRY_NAME = /^[0-9a-f]{64}(\.[0-9a-f]{16}\.part)?$/;
 
 /** Times of files are as coarse as this on some file systems. */
 const COARSE_MS = 2000;
@@ -54,7 +55,6 @@ export const entryName = (digest: string, form: readonly unknown[]): string =>
 export class DecodedFolder {
   private readonly began = Date.now() - COARSE_MS;
   private room: Promise<Room> | undefined;
-  private written = 0;
   /** Why nothing is written any more. */
   private fault: string | undefined;
 
@@ -92,7 +92,8 @@ export class DecodedFolder {
       const path = this.pathOf(name);
       const bytes = pack(entry);
       if (!(await this.takeRoom(bytes.length))) return;
-      const part = `${path}.${process.pid}-${this.written++}.part`;
+      // Random: containers that share the folder have equal process ids.
+      const part = `${path}.${randomBytes(8).toString("hex")}.part`;
       await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
       const file = await open(part, "wx", 0o600);
       try {

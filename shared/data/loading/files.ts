@@ -50,8 +50,8 @@ export function fileLoader(
     if (kept) return form.unpack(kept);
     const item = await form.decode(path, await bytes());
     // A file that was changed since it was first read does not belong to its digest.
-    const isSame = before === undefined || sha256(await bytes()) === before;
-    if (isSame) await folder?.put(name, form.pack(item));
+    const isSame = async () => before === undefined || sha256(await bytes()) === before;
+    if (folder && (await isSame())) await folder.put(name, form.pack(item));
     return item;
   };
   const pairOf = (split: SplitName, index: number): Pair => {
