@@ -176,6 +176,7 @@ it("cells run at once, with their names before their lines", async () => {
   if (availableParallelism() === 1) return;
   const at = (text: string | RegExp) => stdout.search(text);
   for (const cell of ["s1", "s2"]) {
+    expect(at(`cell ${cell} `)).toBeGreaterThanOrEqual(0);
     expect(at(`cell ${cell} `)).toBeLessThan(at(/^s[12]: search succeeded/m));
     expect(stdout).toMatch(new RegExp(`^${cell}: search epoch 2/2`, "m"));
     expect(existsSync(join(folder, "pair", cell, "result.json"))).toBe(true);

@@ -145,9 +145,11 @@ async function runOpen(
   flags: ExperimentFlags,
 ): Promise<void> {
   const wait = flags.wait ?? false;
+  // A worker without a cell would leave its share of the cores idle.
+  const atOnce = Math.min(flags.workers ?? 1, now.length);
   const run = (api: SearchApi, signal: AbortSignal) =>
     runCells(api, now, {
-      ...{ folder, output, signal, wait, atOnce: flags.workers ?? 1 },
+      ...{ folder, output, signal, wait, atOnce },
       onResult: (cell, search, files) => {
         if (!output.quiet) print(...summaryLines(search, join(folder, cell), files), "");
       },
@@ -156,7 +158,7 @@ async function runOpen(
   const interrupt = onInterrupt(complain);
   try {
     await requireEngine(configuredEngine());
-    await inOwnStack({ folder, workers: flags.workers }, output, interrupt.signal, async (api, signal) => {
+    await inOwnStack({ folder, workers: atOnce }, output, interrupt.signal, async (api, signal) => {
       await cancelStale(api, name, open, { output, signal });
       await run(api, signal);
     });

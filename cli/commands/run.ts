@@ -24,7 +24,7 @@ import { requested, requestSpec, type RequestedSpec, type SpecFlags } from "../s
 import { userFolder } from "../userFolder";
 import { faultLines, remarkLines } from "../view/dataReport";
 import { memoryLine } from "../view/profile";
-import { specOptions, workers } from "./options";
+import { specOptions } from "./options";
 import { trainingMemory } from "./profile";
 
 /** The output flags of a command that runs one search. */
@@ -34,7 +34,6 @@ export interface RunFlags {
   keep?: boolean;
   /** Only of `lathe run`. */
   wait?: boolean;
-  workers?: number;
 }
 
 export function runOptions(command: Command, named: string): Command {
@@ -53,11 +52,6 @@ export function runCommand(program: Command): void {
     .option(
       "--wait",
       "run although this stack does not serve the device class of the spec, and wait for a worker that does",
-    )
-    .option(
-      "--workers <number>",
-      "networks of cost.targets that train at once, each with its share of the cores (default: 1)",
-      workers,
     )
     .option("--resume <folder>", "continue the interrupted or failed run of this result folder, with its spec")
     .description("start a local stack (NATS and the five services), run one search and write its result folder")
@@ -80,7 +74,7 @@ export async function runSearch(flags: RunFlags, requested: RequestedSpec): Prom
 }
 
 /** Continues the unfinished run of a folder. */
-async function resumeRun(given: string, { json, keep, wait, workers, ...others }: RunFlags & SpecFlags): Promise<void> {
+async function resumeRun(given: string, { json, keep, wait, ...others }: RunFlags & SpecFlags): Promise<void> {
   const [flag] = Object.keys(others);
   if (flag !== undefined)
     throw new LatheError(
@@ -92,8 +86,8 @@ async function resumeRun(given: string, { json, keep, wait, workers, ...others }
   await runIn(
     folder,
     request,
-    requested(request.spec),
-    { ...(json && { json }), ...(keep && { keep }), ...(wait && { wait }), ...(workers && { workers }) },
+    requested(request.spec, false),
+    { ...(json && { json }), ...(keep && { keep }), ...(wait && { wait }) },
     true,
   );
 }
@@ -123,19 +117,15 @@ async function runIn(
     // Only these algorithms train a supernet of all candidates.
     if (!isSampling(resolved) && !givenGenotype(resolved))
       say(memoryLine(await trainingMemory({ resolved, space }, interrupt.signal), machineBytes()));
-    const { search, content } = await inOwnStack(
-      { folder, workers: flags.workers },
-      output,
-      interrupt.signal,
-      (api, signal) =>
-        searchIn(
-          folder,
-          api,
-          { ...request, waitForDevice: flags.wait ?? false },
-          output,
-          signal,
-          (keep) => (kept = keep),
-        ),
+    const { search, content } = await inOwnStack({ folder }, output, interrupt.signal, (api, signal) =>
+      searchIn(
+        folder,
+        api,
+        { ...request, waitForDevice: flags.wait ?? false },
+        output,
+        signal,
+        (keep) => (kept = keep),
+      ),
     );
     if (flags.json) printJson(content);
     else print(...summaryLines(search, folder, content.files as string[]));

@@ -74,8 +74,9 @@ export async function recordSearch(
   const display = openDisplay(searchId, process.stdout, { silent: output.quiet, label });
   if (!output.quiet && label === undefined) output.handTo((line) => display.say(line));
   try {
-    const onLost = (error: LatheError) => output.say(`connection lost, retrying: ${error.message}`);
-    const onKeeping = () => output.say("cancelled; waiting for its best network so far to be kept (Ctrl-C ends this)");
+    const say = (line: string) => output.say(label === undefined ? line : `${label}: ${line}`);
+    const onLost = (error: LatheError) => say(`connection lost, retrying: ${error.message}`);
+    const onKeeping = () => say("cancelled; waiting for its best network so far to be kept (Ctrl-C ends this)");
     const options = { includeProgress: !output.quiet, signal, onLost, onKeeping, keepMs };
     for await (const response of followToKept(api, searchId, options)) {
       history.add(response);

@@ -86,10 +86,10 @@ export function requestSpec(flags: SpecFlags): RequestedSpec {
   return requested(readSpec(flags));
 }
 
-/** The same checks for a spec that was not read from flags. */
-export function requested(spec: SearchSpec): RequestedSpec {
+/** The same checks for a spec that was not read from flags; `isNew` as resolve() takes it. */
+export function requested(spec: SearchSpec, isNew = true): RequestedSpec {
   countClasses(spec);
-  const { spec: resolved, space } = resolve(spec);
+  const { spec: resolved, space } = resolve(spec, { isNew });
   const { kind, path } = resolved.dataset;
   const fault = kind === DatasetKind.DATASET_KIND_STREETS ? undefined : folderFault(path);
   if (fault === undefined) return { spec, resolved, space };
@@ -128,7 +128,7 @@ export function describedSpec(flags: SpecFlags): { resolved: ResolvedSpec; space
   if (kind && kind !== DatasetKind.DATASET_KIND_STREETS && !spec.dataset?.path)
     spec.dataset = DatasetSpec.fromPartial({ ...spec.dataset, kind, path: userFolder() });
   countClasses(spec);
-  const { spec: resolved, space } = resolve(spec);
+  const { spec: resolved, space } = resolve(spec, { isNew: true });
   return { resolved, space };
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodedImages } from "./decodedImages";
@@ -8,7 +8,8 @@ afterAll(() => rmSync(root, { recursive: true }));
 
 it("are below the cache folder of the user, whom alone they belong to", () => {
   expect(decodedImages({ XDG_CACHE_HOME: join(root, "cache"), HOME: root })).toBe(join(root, "cache/lathe/decoded"));
-  expect(decodedImages({ HOME: root })).toBe(join(root, ".cache/lathe/decoded"));
+  for (const XDG_CACHE_HOME of [undefined, "", "relative"])
+    expect(decodedImages({ HOME: root, XDG_CACHE_HOME })).toBe(join(root, ".cache/lathe/decoded"));
   expect(statSync(join(root, ".cache/lathe/decoded")).mode & 0o777).toBe(0o700);
 });
 
@@ -16,5 +17,4 @@ it("are nowhere where the folder cannot be written", () => {
   writeFileSync(join(root, "file"), "");
   expect(decodedImages({ XDG_CACHE_HOME: join(root, "file") })).toBe("none");
   expect(existsSync(join(root, "file/lathe"))).toBe(false);
-  chmodSync(join(root, "file"), 0o600);
 });

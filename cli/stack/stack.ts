@@ -5,6 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { ReadyFile } from "../../shared/process/boot";
 import { entry } from "../../shared/process/entry";
 import { LatheError } from "../../shared/process/errors";
+import { machineBytes } from "../../shared/process/memory";
 import { HealthCheckResponse_ServingStatus as Serving, HealthClient } from "../../shared/proto/grpc/health/v1/health";
 import { connect } from "../../shared/rpc/client";
 import { watchChecks } from "./checks";
@@ -162,17 +163,22 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
 /** The processes of a stack. Each has a name of its own for its files; the first of a service has that of the service. */
 function processesOf({ workers = 1, env = {} }: Pick<StackOptions, "workers" | "env">) {
-  const threads = process.env.LATHE_THREADS ?? String(Math.max(1, Math.floor(availableParallelism() / workers)));
-  const shared = workers > 1 ? { LATHE_THREADS: threads } : {};
-  const first = SERVICES.map((name) => ({
-    ...{ name, instance: name },
-    env: name === "supernet" ? { ...shared, ...env } : env,
-  }));
+  const share = workers > 1 ? { ...shareOf(workers), ...env } : env;
+  const first = SERVICES.map((name) => ({ name, instance: name, env: name === "supernet" ? share : env }));
   const others = Array.from({ length: workers - 1 }, (_, index) => ({
-    ...{ name: "supernet" as const, instance: `supernet-${index + 2}` },
-    env: { ...shared, ...env },
+    ...{ name: "supernet" as const, instance: `supernet-${index + 2}`, env: share },
   }));
   return [...first, ...others];
+}
+
+/** One of several training workers has its share of the cores and of the memory, where the environment does not say otherwise. */
+function shareOf(workers: number): Record<string, string> {
+  const { LATHE_THREADS, LATHE_TRAINING_MEMORY, LATHE_PROVIDER = "cpu" } = process.env;
+  const mebibytes = Math.floor(machineBytes() / workers / 2 ** 20);
+  return {
+    LATHE_THREADS: LATHE_THREADS || String(Math.max(1, Math.floor(availableParallelism() / workers))),
+    ...(LATHE_PROVIDER === "cpu" && { LATHE_TRAINING_MEMORY: LATHE_TRAINING_MEMORY || String(mebibytes) }),
+  };
 }
 
 async function superviseNats(

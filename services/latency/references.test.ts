@@ -105,6 +105,14 @@ describe("the unit of a table", () => {
   });
 });
 
+it("the networks of a table count in its unit, also an unstable one that was faster", async () => {
+  const references = new References(bus);
+  const fast = measured("fast", 10, 0.001, 900);
+  const { unit, figures } = await references.unit([measured("fast", 20, 0.002), fast]);
+  expect(unit.seconds).toBe(0.002);
+  expect(figures[1]).toMatchObject({ stable: false, calibratedP50Seconds: expect.closeTo(0.02, 12) as number });
+});
+
 describe("a network of a search", () => {
   it("counts in the unit of its table, though the device is faster or slower meanwhile, and lowers the reference for others", async () => {
     const references = new References(bus);

@@ -69,7 +69,7 @@ export class References {
     if (quietUnit !== undefined) await this.lower(key, quietUnit);
     const calibrations = measured.map(({ samples }) => medianOf(samples.calibration));
     const { seconds } = (await this.records.get(key))?.value ?? (await this.lower(key, Math.min(...calibrations)));
-    const figures = await Promise.all(measured.map((one) => this.summarised(key, one)));
+    const figures = measured.map(({ samples, conditions }) => summarise(samples, conditions, seconds, true));
     return { unit: { deviceKey: deviceKeyOf(first), seconds }, figures };
   }
 

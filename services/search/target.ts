@@ -11,7 +11,6 @@ import type { CostSpec } from "../../shared/proto/lathe/v1/spec";
 import { costOfLargest } from "../../shared/space/cost";
 import {
   TARGET_TOLERANCE,
-  aboveShare,
   leastShare,
   targetField,
   targetSeconds,
@@ -70,10 +69,13 @@ export function refusedTarget(search: Search, table: CostTable | undefined): Lat
   const cost = spec?.cost;
   if (phase !== SearchPhase.SEARCH_PHASE_PROFILING_OPERATORS || !cost || !space || !table) return undefined;
   if (known?.target) return refusedSeconds(cost, known.target, table);
-  const smallest = leastShare(spec, space, table);
-  if (smallest === undefined) return undefined;
-  const message = `cost.target ${aboveShare(cost, smallest)} (latency on ${table.device})`;
-  return new LatheError("FAILED_PRECONDITION", message, { reason: "TARGET_INFEASIBLE" });
+  const share = leastShare(spec, space, table)?.toFixed(3);
+  if (share === undefined) return undefined;
+  return new LatheError(
+    "FAILED_PRECONDITION",
+    `cost.target is ${cost.target}, but the smallest network of the space takes ${share} of the largest network's latency on ${table.device}: give space smaller widths or depths, or a larger target`,
+    { reason: "TARGET_INFEASIBLE" },
+  );
 }
 
 function refusedSeconds(cost: CostSpec, bounds: TargetFigures, table: CostTable): LatheError | undefined {

@@ -23,7 +23,7 @@ export function validateStart(request: StartSearchRequest): {
   if (spec === undefined) violations.push({ field: "spec", description: "is not set, must be given" });
   else {
     try {
-      resolved = resolve(spec);
+      resolved = resolve(spec, { isNew: true });
     } catch (error) {
       if (!(error instanceof LatheError) || violations.length === 0) throw error;
       violations.push(...error.violations);

@@ -10,8 +10,8 @@ sharp.cache(false);
 sharp.block({ operation: ["VipsForeignLoad"] });
 sharp.unblock({ operation: ["VipsForeignLoadJpegBuffer", "VipsForeignLoadPngBuffer"] });
 
-/** What decodes images, with its version: another one may round otherwise. */
-export const DECODER = `libvips ${sharp.versions.vips}`;
+/** What decodes images, with its versions and processor: another one may round otherwise. */
+export const DECODER = JSON.stringify([process.arch, sharp.versions]);
 
 /** An image as it is displayed: [height, width, 3] RGB. */
 interface Pixels {

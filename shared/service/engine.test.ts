@@ -1,6 +1,9 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Facts } from "../process/http";
 import { read } from "../process/config";
-import { engineSchema, startEngine } from "./engine";
+import { dataAccessOf, engineSchema, startEngine } from "./engine";
 
 const schema = engineSchema({});
 
@@ -40,4 +43,36 @@ it("reports the data sets of the data folders, or why they cannot be read", asyn
     { path: __dirname, dataSets: [] },
     { path, fault: "ENOENT" },
   ]);
+});
+
+describe("the folder of decoded images", () => {
+  const root = mkdtempSync(join(tmpdir(), "lathe-engine-"));
+  afterAll(() => rmSync(root, { recursive: true }));
+  const config = (LATHE_DATA_CACHE: string, LATHE_DATA_CACHE_SIZE = "1") =>
+    read(schema, { LATHE_THREADS: "1", LATHE_DATA_CACHE, LATHE_DATA_CACHE_SIZE });
+
+  it("is created, and handed to the processes that read data sets", async () => {
+    const folder = join(root, "new/decoded");
+    await startEngine(config(folder, "3"), {});
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    expect(dataAccessOf(config(folder, "3"))).toEqual({ folders: undefined, cache: { folder, bytes: 3 * 2 ** 20 } });
+    expect(dataAccessOf(config("none")).cache).toBeUndefined();
+    expect(dataAccessOf(read(schema, {})).cache).toBeUndefined();
+    expect(() => config("relative")).toThrow(
+      'LATHE_DATA_CACHE is "relative": must be the absolute path of a folder, or none',
+    );
+  });
+
+  it("is refused where it cannot be written, or where everyone can", async () => {
+    const [file, open] = [join(root, "file"), join(root, "open")];
+    writeFileSync(file, "");
+    mkdirSync(open);
+    chmodSync(open, 0o777);
+    const refusal = (path: string, why: string) => ({
+      code: "FAILED_PRECONDITION",
+      message: `LATHE_DATA_CACHE is "${path}": must be a folder in which this account can write and others cannot, or none (${why})`,
+    });
+    await expect(startEngine(config(file), {})).rejects.toMatchObject(refusal(file, "EEXIST"));
+    await expect(startEngine(config(open), {})).rejects.toMatchObject(refusal(open, "it is open to all users"));
+  });
 });

@@ -1,4 +1,4 @@
-import { access, constants, mkdir } from "node:fs/promises";
+import { access, constants, mkdir, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import type { EngineOptions } from "../engine/engine";
@@ -70,14 +70,18 @@ export const engineOf = (config: EngineConfig): EngineOptions => ({
   threads: config.LATHE_THREADS,
 });
 
-/** Creates the folder of a setting where it is missing. FAILED_PRECONDITION where no file can be written in it. */
+/** The permission of all users to write in a folder. */
+const OTHERS_WRITE = 0o002;
+
+/** Creates the folder of a setting where it is missing. FAILED_PRECONDITION where no file can be written in it, or by everyone. */
 async function requireWritable(setting: string, path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
     await access(path, constants.W_OK | constants.X_OK);
+    if (((await stat(path)).mode & OTHERS_WRITE) !== 0) throw new Error("it is open to all users");
   } catch (error) {
-    const why = (error as NodeJS.ErrnoException).code ?? String(error);
-    const message = `${setting} is "${path}": must be a folder in which files can be written, or none (${why})`;
+    const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+    const message = `${setting} is "${path}": must be a folder in which this account can write and others cannot, or none (${why})`;
     throw new LatheError("FAILED_PRECONDITION", message, { reason: "CONFIGURATION_INVALID", cause: error });
   }
 }

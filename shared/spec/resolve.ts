@@ -48,9 +48,13 @@ function overlay<T extends object>(defaults: T, set: { [K in keyof T]?: T[K] | u
 
 /**
  * Fills in a spec from its preset and checks every field. Throws INVALID_ARGUMENT (INVALID_SPEC) with all violations at once, under proto
- * paths such as "training.batch_size" or "space.stages[0].widths[1]". Resolving a resolved spec changes nothing.
+ * paths such as "training.batch_size" or "space.stages[0].widths[1]". Resolving a resolved spec changes nothing. `isNew`: a search has yet to
+ * begin, and is refused for a share that no network meets. Earlier versions accepted it, so that of a stored search is not.
  */
-export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSpace } {
+export function resolve(
+  spec: SearchSpec,
+  { isNew = false }: { isNew?: boolean } = {},
+): { spec: ResolvedSpec; space: SearchSpace } {
   const { violations, fault, between } = collector("");
   // Without a valid preset the other fields are still checked: against preset paper, with a data set that needs no path.
   const defaults = presetSpec(isPreset(spec.preset) ? spec.preset : "paper");
@@ -100,7 +104,7 @@ export function resolve(spec: SearchSpec): { spec: ResolvedSpec; space: SearchSp
   checkAcrossFields(resolved, fault);
   if (isSampling(resolved)) checkSampling(resolved, fault);
   if (known && inSpace.length === 0) {
-    checkShare(resolved, space, fault);
+    if (isNew || isSampling(resolved)) checkShare(resolved, space, fault);
     if (given) checkGiven(given, space, resolved.retraining, fault);
   }
   between("seed", resolved.seed, 0, MAX_SEED);

@@ -10,7 +10,8 @@ import { leastShare, parseTarget, targetField, targetSeconds, targetsOf, withSha
 
 const { COST_METRIC_MACS: MACS, COST_METRIC_LATENCY: LATENCY } = CostMetric;
 const { space } = resolve(tinySpec());
-const resolved = (cost: Partial<CostSpec>, others: Partial<SearchSpec> = {}) => resolve(tinySpec({ cost, ...others }));
+const resolved = (cost: Partial<CostSpec>, others: Partial<SearchSpec> = {}) =>
+  resolve(tinySpec({ cost, ...others }), { isNew: true });
 const faults = (cost: Partial<CostSpec>, others: Partial<SearchSpec> = {}): string[] => {
   try {
     resolved(cost, others);
@@ -94,6 +95,10 @@ describe("a share of the largest network's cost", () => {
   it("may be a tenth below the smallest network, but no more", () => {
     for (const target of [above, near]) expect(faults({ target })).toEqual([]);
     expect(faults({ target: below })).toEqual([fault(below)]);
+  });
+
+  it("of a stored search, which an earlier version accepted, is not checked again", () => {
+    expect(resolve(tinySpec({ cost: { target: below } })).spec.cost.target).toBe(below);
   });
 
   it("is not below the smallest network where networks are drawn", () => {

@@ -128,13 +128,15 @@ export function leastShare(spec: SearchSpec, space: SearchSpace, table: CostTabl
 
 /** A share of MACs that no network of the space meets is a fault. For a share of a latency, the operators must be measured first. */
 export function checkShare(spec: ResolvedSpec, space: SearchSpace, fault: Fault): void {
-  const smallest = spec.cost.metric === CostMetric.COST_METRIC_MACS && leastShare(spec, space, macsTable(space));
-  if (smallest) fault("cost.target", aboveShare(spec.cost, smallest));
+  if (spec.cost.metric !== CostMetric.COST_METRIC_MACS) return;
+  const share = leastShare(spec, space, macsTable(space))?.toFixed(3);
+  if (share === undefined) return;
+  const { target } = spec.cost;
+  fault(
+    "cost.target",
+    `is ${target}, but the smallest network of the space costs ${share} of the largest; give space smaller widths or depths, or a larger target`,
+  );
 }
-
-/** Completes "cost.target": the smallest network costs more. */
-export const aboveShare = ({ target }: Pick<CostSpec, "target">, smallest: number): string =>
-  `is ${target}, but the smallest network of the space costs ${smallest.toFixed(3)} of the largest; give space smaller widths or depths, or a larger target`;
 
 /** A share of 1 would be no target. A latency that is near that of the largest network may exceed the table's prediction for it. */
 const MOST_SHARE = 0.99;

@@ -27,21 +27,28 @@ const PREFIX = 2;
 const FOLDER_NAME = /^[0-9a-f]{2}$/;
 const ENTRY_NAME = /^[0-9a-f]{64}(\.[0-9a-f]{16}\.part)?$/;
 
-/** Times of files are as coarse as this on some file systems. */
-const COARSE_MS = 2000;
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+/** The time of an entry is renewed at a use this much later. */
+const RENEWED_AFTER_MS = 10 * MINUTE_MS;
+/** An entry that was used within this time is in use. */
+const IN_USE_MS = 60 * MINUTE_MS;
+/** After so many bytes, the room is looked at again: other processes write too. */
+const LOOK_AFTER_BYTES = 256 * 2 ** 20;
 
 interface Room {
   /** Bytes of all entries. */
   used: number;
   limit: number;
-  /** The entries, the one that was used longest ago last. */
-  readonly entries: Kept[];
+  /** Bytes that this process has written since. */
+  written: number;
+  /** The entries that may go, the first to go last. */
+  readonly unused: Kept[];
 }
 
 interface Kept {
   readonly path: string;
   readonly bytes: number;
-  readonly usedAt: number;
 }
 
 /** The name of the entry of a file: of its bytes, and of all that its decoded form depends on. */
@@ -50,10 +57,11 @@ export const entryName = (digest: string, form: readonly unknown[]): string =>
 
 /**
  * Decoded files on disk, by the digest of their bytes. Processes share the folder; an entry appears whole, by a rename. Entries that no
- * process has used since this one began make room for new ones, the oldest first. The others stay, as in DecodedCache.
+ * process has used since this one began, or for an hour, make room for new ones: those of the longest unused day first, of one day at random. A
+ * data set that is larger than the room is read in one order again and again, and the oldest entry would be the one that it needs next.
  */
 export class DecodedFolder {
-  private readonly began = Date.now() - COARSE_MS;
+  private readonly began = Date.now();
   private room: Promise<Room> | undefined;
   /** Why nothing is written any more. */
   private fault: string | undefined;
@@ -73,8 +81,9 @@ export class DecodedFolder {
       const { mtimeMs } = await file.stat();
       const bytes = await file.readFile();
       const entry = unpack(bytes, length);
-      // The time of the last use. A folder that is only read keeps its times.
-      if (entry && mtimeMs < this.began) await file.utimes(new Date(), new Date()).catch(() => undefined);
+      // The time of the last use. A folder that can only be read keeps its times.
+      if (entry && mtimeMs < Date.now() - RENEWED_AFTER_MS)
+        await file.utimes(new Date(), new Date()).catch(() => undefined);
       if (!entry) await rm(path, { force: true }).catch(() => undefined);
       return entry;
     } catch {
@@ -88,21 +97,21 @@ export class DecodedFolder {
   /** Keeps an entry if there is room for it. */
   async put(name: string, entry: Decoded): Promise<void> {
     if (this.fault !== undefined) return;
+    const path = this.pathOf(name);
+    // Random: containers that share the folder have equal process ids.
+    const part = `${path}.${randomBytes(8).toString("hex")}.part`;
     try {
-      const path = this.pathOf(name);
-      const bytes = pack(entry);
-      if (!(await this.takeRoom(bytes.length))) return;
-      // Random: containers that share the folder have equal process ids.
-      const part = `${path}.${randomBytes(8).toString("hex")}.part`;
+      if (!(await this.takeRoom(HEADER_BYTES + entry.data.length))) return;
       await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
       const file = await open(part, "wx", 0o600);
       try {
-        await file.writeFile(bytes);
+        await file.writeFile(pack(entry));
       } finally {
         await file.close();
       }
       await rename(part, path);
     } catch (error) {
+      await rm(part, { force: true }).catch(() => undefined);
       if (this.fault === undefined)
         this.say(`decoded images are no longer kept in ${this.cache.folder} (LATHE_DATA_CACHE): ${reasonOf(error)}`);
       this.fault = reasonOf(error);
@@ -113,40 +122,50 @@ export class DecodedFolder {
     return join(this.cache.folder, name.slice(0, PREFIX), name);
   }
 
+  private isInUse(usedAt: number): boolean {
+    return usedAt >= Math.min(this.began, Date.now() - IN_USE_MS);
+  }
+
   private async takeRoom(bytes: number): Promise<boolean> {
     const room = await (this.room ??= this.look());
     room.used += bytes;
     while (room.used > room.limit) {
-      const oldest = room.entries.at(-1);
-      if (oldest === undefined || oldest.usedAt >= this.began) break;
-      room.entries.pop();
+      const first = room.unused.pop();
+      if (first === undefined) break;
       // Another process may have used or removed it meanwhile.
-      const now = await stat(oldest.path).catch(() => undefined);
-      if (now && now.mtimeMs >= this.began) continue;
-      await rm(oldest.path, { force: true });
-      room.used -= oldest.bytes;
+      const now = await stat(first.path).catch(() => undefined);
+      if (now && this.isInUse(now.mtimeMs)) continue;
+      await rm(first.path, { force: true });
+      room.used -= first.bytes;
     }
-    if (room.used <= room.limit) return true;
-    room.used -= bytes;
-    return false;
+    if (room.used > room.limit) {
+      room.used -= bytes;
+      return false;
+    }
+    room.written += bytes;
+    if (room.written > LOOK_AFTER_BYTES) this.room = undefined;
+    return true;
   }
 
   /** Finds what is kept. The entries may take at most half of what the disk has left for them. */
   private async look(): Promise<Room> {
     await mkdir(this.cache.folder, { recursive: true, mode: 0o700 });
-    const entries: Kept[] = [];
+    const unused: (Kept & { day: number })[] = [];
+    let used = 0;
     for (const folder of (await readdir(this.cache.folder)).filter((name) => FOLDER_NAME.test(name))) {
       const names = (await readdir(join(this.cache.folder, folder))).filter((name) => ENTRY_NAME.test(name));
       for (const name of names) {
         const path = join(this.cache.folder, folder, name);
         const found = await stat(path).catch(() => undefined);
-        if (found?.isFile()) entries.push({ path, bytes: found.size, usedAt: found.mtimeMs });
+        if (!found?.isFile()) continue;
+        used += found.size;
+        if (this.isInUse(found.mtimeMs)) continue;
+        unused.push({ path, bytes: found.size, day: Math.floor(found.mtimeMs / DAY_MS) + Math.random() });
       }
     }
-    const used = entries.reduce((sum, { bytes }) => sum + bytes, 0);
     const { bavail, bsize } = await statfs(this.cache.folder);
     const limit = Math.min(this.cache.bytes, used + (bavail * bsize) / 2);
-    return { used, limit, entries: entries.sort((one, other) => other.usedAt - one.usedAt) };
+    return { used, limit, written: 0, unused: unused.sort((one, other) => other.day - one.day) };
   }
 }
 

@@ -1,10 +1,13 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import sharp from "sharp";
 import { writeImage, writeLabel, writeText } from "../../testing/pictures";
 import { setDataAccess } from "../access";
 import { plainValues } from "../coding";
+import { loadLabel } from "../files";
 import { codingPrint, sha256 } from "../fingerprint";
+import { decodeImage } from "../images";
 import { openDataset, type Dataset } from "../open";
 import { packCounts, unpackCounts } from "./counts";
 import { DecodedFolder, entryName } from "./decodedFolder";
@@ -97,6 +100,34 @@ it("finds a broken file beside kept ones", async () => {
   await open();
   await writeText(path("train/images/b.png"), "no image");
   await expect(open()).rejects.toThrow(`image ${path("train/images/b.png")} cannot be decoded`);
+});
+
+it("keeps nothing of a file that was changed after it was first read", async () => {
+  const dataset = await open({ cacheBytes: 0 });
+  const names = async () =>
+    (await readdir(join(root, "decoded"), { recursive: true })).filter((name) => name.includes("/"));
+  const before = await names();
+  await rm(join(root, "decoded"), { recursive: true });
+  await writeImage(path("train/images/a.png"), 2 * SIZE, SIZE, 31);
+  expect((await dataset.train.example(0)).image[0]).toBe(31);
+  // The label of the example is the only entry that is made again.
+  expect(before.length).toBeGreaterThan(2);
+  expect(await names()).toEqual([expect.stringMatching(/./)]);
+});
+
+it("has another version where decoding has changed: then raise VERSION of decodedFolder.ts, and the digests here", async () => {
+  const [image, label] = [path("gradient.png"), path("classes.png")];
+  const rgb = Uint8Array.from({ length: 3 * 9 * 13 }, (_, at) => (at * 37 + (at >> 3) * 11) % 256);
+  await sharp(rgb, { raw: { height: 9, width: 13, channels: 3 } })
+    .png()
+    .toFile(image);
+  await writeLabel(label, 9, 13, [0, 1, 1, 0, 255, 1]);
+  const larger = await decodeImage(image, { height: 24, width: 16 });
+  const smaller = await decodeImage(image, { height: 4, width: 8 });
+  const classes = await loadLabel(label, { height: 8, width: 24 }, { values: plainValues(2) });
+  expect([larger, smaller, classes].map(({ data }) => sha256(data).slice(0, 16))).toEqual([
+    ...["19f83279db182424", "74efd01db44878c1", "b38a4794bfc1f96a"],
+  ]);
 });
 
 it("keeps counts beyond 32 bits", () => {

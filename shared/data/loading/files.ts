@@ -35,6 +35,7 @@ export function fileLoader(
   const labels = new DecodedCache<Label>(cacheBytes / 4, ({ data }) => data.length);
   const images = new DecodedCache<DecodedImage>((cacheBytes / 4) * 3, ({ data }) => data.length);
   const seen = new Map<string, Seen>();
+  const changed = new Set<string>();
 
   const labelForm = labelFormOf(size, source);
   const imageForm = imageFormOf(size);
@@ -50,8 +51,8 @@ export function fileLoader(
     if (kept) return form.unpack(kept);
     const item = await form.decode(path, await bytes());
     // A file that was changed since it was first read does not belong to its digest.
-    const isSame = async () => before === undefined || sha256(await bytes()) === before;
-    if (folder && (await isSame())) await folder.put(name, form.pack(item));
+    if (folder && before !== undefined && sha256(await bytes()) !== before) changed.add(path);
+    else await folder?.put(name, form.pack(item));
     return item;
   };
   const pairOf = (split: SplitName, index: number): Pair => {
@@ -70,13 +71,16 @@ export function fileLoader(
     if (folder === undefined) return count();
     const digests = source[split].map(() => "");
     await checkAll(digests.length, async (index) => {
-      digests[index] = sha256(await readFileOf("label", pairOf(split, index).label));
+      const { label } = pairOf(split, index);
+      const known = seen.get(label) ?? { sha256: sha256(await readFileOf("label", label)) };
+      seen.set(label, known);
+      digests[index] = known.sha256;
     });
     const name = entryName(sha256(digests.join("\n")), ["counts", ...labelForm.dependsOn]);
     const kept = await folder.get(name, COUNTS_BYTES);
     if (kept) return unpackCounts(kept);
     const counts = await count();
-    await folder.put(name, packCounts(counts));
+    if (!source[split].some(({ label }) => changed.has(label))) await folder.put(name, packCounts(counts));
     return counts;
   };
   const example = async (split: SplitName, index: number): Promise<Example> => {
