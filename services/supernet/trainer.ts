@@ -1,4 +1,3 @@
-import type { DataAccess } from "../../shared/data/access";
 import type { Bus } from "../../shared/events/bus";
 import type { EventName, LatheEvent, StoredEvent } from "../../shared/events/catalog";
 import { awaitEvent, readingNewest } from "../../shared/events/history";
