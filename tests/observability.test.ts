@@ -50,7 +50,7 @@ const spec = SearchSpec.fromPartial({
   dataset: { kind: DatasetKind.DATASET_KIND_STREETS, trainExamples: 64, validationExamples: 16 },
   training: { epochs: 6, warmupEpochs: 1, alphaLearningRate: 0.5 },
   shrinking: { firstEpoch: 2 },
-  cost: { metric: CostMetric.COST_METRIC_LATENCY },
+  cost: { metric: CostMetric.COST_METRIC_LATENCY, target: 0.99 },
   retraining: { epochs: 2, pyramidChannels: 4 },
   profiling: { warmupRuns: 1, timedRuns: 5, threads: 1 },
   health: HealthSpec.fromPartial({
