@@ -1,9 +1,8 @@
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
-import { requireEngine } from "../../shared/engine/require";
 import { LatheError } from "../../shared/process/errors";
-import { configuredEngine } from "../configuredEngine";
+import { requireConfigured } from "../configuredEngine";
 import { complain, print, printJson, SEARCH_FAILED } from "../exit";
 import type { SearchApi } from "../search/follow";
 import { checkCells, checkDevices, type CheckedCell } from "../experiment/check";
@@ -24,6 +23,7 @@ import { cancelStale, dropStore, runCells } from "../experiment/run";
 import { onInterrupt } from "../interrupt";
 import { summaryLines } from "../search/resultFolder";
 import { inOwnStack, StatusOutput } from "../search/ownStack";
+import { requireReadable } from "../spec/dataCheck";
 import { requireOwnDevice } from "../spec/ownDevice";
 import { datasetNames } from "../spec/datasetNames";
 import { readText } from "../spec/specFlags";
@@ -151,13 +151,15 @@ async function runOpen(
     runCells(api, now, {
       ...{ folder, output, signal, wait, atOnce },
       onResult: (cell, search, files) => {
-        if (!output.quiet) print(...summaryLines(search, join(folder, cell), files), "");
+        if (!output.quiet) print(`cell ${cell}:`, ...summaryLines(search, join(folder, cell), files), "");
       },
     });
   if (flags.address !== undefined) return withSearchService({ ...flags, state: "" }, run);
   const interrupt = onInterrupt(complain);
   try {
-    await requireEngine(configuredEngine());
+    await requireConfigured();
+    const say = (line: string) => output.say(line);
+    for (const { resolved } of now) await requireReadable(resolved.dataset, { say, complain });
     await inOwnStack({ folder, workers: atOnce }, output, interrupt.signal, async (api, signal) => {
       await cancelStale(api, name, open, { output, signal });
       await run(api, signal);

@@ -3,13 +3,12 @@ import { mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Command } from "commander";
 import { machineBytes } from "../../shared/process/memory";
-import { requireEngine } from "../../shared/engine/require";
 import { LatheError } from "../../shared/process/errors";
 import type { Branch } from "../../shared/proto/lathe/v1/result";
 import { SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { invocation } from "../invocation";
-import { configuredEngine } from "../configuredEngine";
+import { requireConfigured } from "../configuredEngine";
 import { complain, keptOf, outcomeError, print, printJson, SEARCH_FAILED } from "../exit";
 import { passedOver, takeOutFolder } from "../search/folder";
 import type { SearchApi } from "../search/follow";
@@ -19,10 +18,9 @@ import { onInterrupt } from "../interrupt";
 import { summaryLines, writeResultFolder } from "../search/resultFolder";
 import { inOwnStack, recordSearch, StatusOutput } from "../search/ownStack";
 import { requireOwnDevice } from "../spec/ownDevice";
-import { reportOf, requireFaultless } from "../spec/dataCheck";
+import { requireReadable } from "../spec/dataCheck";
 import { requested, requestSpec, type RequestedSpec, type SpecFlags } from "../spec/specFlags";
 import { userFolder } from "../userFolder";
-import { faultLines, remarkLines } from "../view/dataReport";
 import { memoryLine } from "../view/profile";
 import { specOptions } from "./options";
 import { trainingMemory } from "./profile";
@@ -105,14 +103,8 @@ async function runIn(
   let kept = resumed;
   try {
     // Before the stack, which takes seconds to start.
-    await requireEngine(configuredEngine());
-    const data = await reportOf(resolved.dataset);
-    if (data) {
-      const { path = "" } = resolved.dataset;
-      for (const line of remarkLines(data)) say(line);
-      for (const line of faultLines(data, path)) complain(line);
-      requireFaultless(data, path);
-    }
+    await requireConfigured();
+    await requireReadable(resolved.dataset, { say, complain });
     const output = new StatusOutput(flags.json === true, say);
     // Only these algorithms train a supernet of all candidates.
     if (!isSampling(resolved) && !givenGenotype(resolved))

@@ -49,10 +49,22 @@ export async function runCells(api: SearchApi, cells: readonly OpenCell[], run: 
   ended.signal.throwIfAborted();
 }
 
+/** OUT_UNUSABLE where something else has the place of a cell's folder. */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    throw new LatheError("FAILED_PRECONDITION", `${folder} cannot be created: ${(error as Error).message}`, {
+      reason: "OUT_UNUSABLE",
+      cause: error,
+    });
+  }
+}
+
 async function runCell(api: SearchApi, searchId: string, cell: OpenCell, run: CellRun): Promise<void> {
   const { output, signal, onResult } = run;
   const folder = join(run.folder, cell.name);
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const label = run.atOnce > 1 ? cell.name : undefined;
   const search = await recordSearch(api, searchId, folder, output, signal, label);
   const failure = outcomeError(search);

@@ -2,6 +2,7 @@ import { checkLayout, type DataReport } from "../../shared/data/check";
 import { datasetOptions, listFiles } from "../../shared/data/open";
 import { LatheError } from "../../shared/process/errors";
 import { DatasetKind, type DatasetSpec } from "../../shared/proto/lathe/v1/spec";
+import { faultLines, remarkLines } from "../view/dataReport";
 import { progressLine } from "../view/progress";
 
 /** Reads every file of a data set, and reports what it counted and all faults. Draws its progress. */
@@ -20,11 +21,25 @@ export function requireFaultless({ faults }: Pick<DataReport, "faults">, name: s
   });
 }
 
+/** Reads the data set of a search before it starts, and tells what it finds. INVALID_ARGUMENT (DATASET_INVALID) where it has faults. */
+export async function requireReadable(
+  dataset: DatasetSpec,
+  { say, complain }: Record<"say" | "complain", (line: string) => void>,
+): Promise<void> {
+  const isKnown = reports.has(JSON.stringify(dataset));
+  const data = await reportOf(dataset);
+  if (!data || isKnown) return;
+  for (const line of remarkLines(data)) say(line);
+  const { path = "" } = dataset;
+  for (const line of faultLines(data, path)) complain(line);
+  requireFaultless(data, path);
+}
+
 /** Reports of data sets by their spec: the cells of an experiment share one. */
 const reports = new Map<string, Promise<DataReport>>();
 
 /** The report of the data set of a search before it starts, once per process; undefined for scenes that are generated. */
-export function reportOf(dataset: DatasetSpec): Promise<DataReport> | undefined {
+function reportOf(dataset: DatasetSpec): Promise<DataReport> | undefined {
   if (dataset.kind === DatasetKind.DATASET_KIND_STREETS) return undefined;
   const key = JSON.stringify(dataset);
   const known = reports.get(key) ?? readAll(dataset);

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodedImages } from "./decodedImages";
@@ -7,10 +7,19 @@ const root = mkdtempSync(join(tmpdir(), "lathe-home-"));
 afterAll(() => rmSync(root, { recursive: true }));
 
 it("are below the cache folder of the user, whom alone they belong to", () => {
+  mkdirSync(join(root, "cache"));
   expect(decodedImages({ XDG_CACHE_HOME: join(root, "cache"), HOME: root })).toBe(join(root, "cache/lathe/decoded"));
   for (const XDG_CACHE_HOME of [undefined, "", "relative"])
     expect(decodedImages({ HOME: root, XDG_CACHE_HOME })).toBe(join(root, ".cache/lathe/decoded"));
   expect(statSync(join(root, ".cache/lathe/decoded")).mode & 0o777).toBe(0o700);
+});
+
+it("are nowhere without a place for them, or where all users can write", () => {
+  for (const HOME of ["/proc/nobody", "relative"]) expect(decodedImages({ HOME })).toBe("none");
+  const open = join(root, "open/lathe/decoded");
+  mkdirSync(open, { recursive: true });
+  chmodSync(open, 0o777);
+  expect(decodedImages({ XDG_CACHE_HOME: join(root, "open") })).toBe("none");
 });
 
 it("are nowhere where the folder cannot be written", () => {

@@ -52,7 +52,7 @@ describe("the folder of decoded images", () => {
     read(schema, { LATHE_THREADS: "1", LATHE_DATA_CACHE, LATHE_DATA_CACHE_SIZE });
 
   it("is created, and handed to the processes that read data sets", async () => {
-    const folder = join(root, "new/decoded");
+    const folder = join(root, "decoded");
     await startEngine(config(folder, "3"), {});
     expect(statSync(folder).mode & 0o777).toBe(0o700);
     expect(dataAccessOf(config(folder, "3"))).toEqual({ folders: undefined, cache: { folder, bytes: 3 * 2 ** 20 } });
@@ -70,9 +70,13 @@ describe("the folder of decoded images", () => {
     chmodSync(open, 0o777);
     const refusal = (path: string, why: string) => ({
       code: "FAILED_PRECONDITION",
-      message: `LATHE_DATA_CACHE is "${path}": must be a folder in which this account can write and others cannot, or none (${why})`,
+      message: `LATHE_DATA_CACHE is "${path}": must be a folder in which this account can write, and not all users, or none (${why})`,
     });
-    await expect(startEngine(config(file), {})).rejects.toMatchObject(refusal(file, "EEXIST"));
+    await expect(startEngine(config(join(file, "a")), {})).rejects.toMatchObject(refusal(join(file, "a"), "ENOTDIR"));
+    await expect(startEngine(config(join(root, "a/b")), {})).rejects.toMatchObject(
+      refusal(join(root, "a/b"), "ENOENT"),
+    );
+    await expect(startEngine(config(file), {})).rejects.toMatchObject(refusal(file, "it is no folder"));
     await expect(startEngine(config(open), {})).rejects.toMatchObject(refusal(open, "it is open to all users"));
   });
 });

@@ -73,15 +73,25 @@ export const engineOf = (config: EngineConfig): EngineOptions => ({
 /** The permission of all users to write in a folder. */
 const OTHERS_WRITE = 0o002;
 
-/** Creates the folder of a setting where it is missing. FAILED_PRECONDITION where no file can be written in it, or by everyone. */
-async function requireWritable(setting: string, path: string): Promise<void> {
+/**
+ * Creates the folder of decoded files where it is missing; the one above it must be there. FAILED_PRECONDITION where no file can be written in
+ * it, or by everyone.
+ */
+export async function requireDataCache({
+  LATHE_DATA_CACHE: path,
+}: Pick<EngineConfig, "LATHE_DATA_CACHE">): Promise<void> {
+  if (!path) return;
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+    const found = await stat(path);
+    if (!found.isDirectory()) throw new Error("it is no folder");
+    if ((found.mode & OTHERS_WRITE) !== 0) throw new Error("it is open to all users");
     await access(path, constants.W_OK | constants.X_OK);
-    if (((await stat(path)).mode & OTHERS_WRITE) !== 0) throw new Error("it is open to all users");
   } catch (error) {
     const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
-    const message = `${setting} is "${path}": must be a folder in which this account can write and others cannot, or none (${why})`;
+    const message = `LATHE_DATA_CACHE is "${path}": must be a folder in which this account can write, and not all users, or none (${why})`;
     throw new LatheError("FAILED_PRECONDITION", message, { reason: "CONFIGURATION_INVALID", cause: error });
   }
 }
@@ -94,12 +104,12 @@ export function dataAccessOf(config: EngineConfig) {
 }
 
 /**
- * Checks that this machine has the configured engine (requireEngine) and can write the folder of decoded files, and returns its options. Engine and data folders become facts of
- * `/about`.
+ * Checks that this machine has the configured engine (requireEngine) and can write the folder of decoded files, and returns its options. Engine
+ * and data folders become facts of `/about`.
  */
 export async function startEngine(config: EngineConfig, facts: Facts, memoryBytes?: number): Promise<EngineOptions> {
   const engine = { ...engineOf(config), ...(memoryBytes !== undefined && { memoryBytes }) };
-  if (config.LATHE_DATA_CACHE) await requireWritable("LATHE_DATA_CACHE", config.LATHE_DATA_CACHE);
+  await requireDataCache(config);
   await requireEngine(engine);
   facts.engine = () => engine;
   const read = config.LATHE_DATA_FOLDER?.map(dataFolder);

@@ -1,4 +1,5 @@
-import { mkdtemp, readFile, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DecodedFolder, entryName, type Decoded } from "./decodedFolder";
@@ -69,6 +70,22 @@ it.each<[string, (bytes: Buffer) => Buffer]>([
   await writeFile(path, change(await readFile(path)));
   expect(await folderOf().get(nameOf(1), 12)).toBeUndefined();
   expect(await files()).toEqual([]);
+});
+
+it.each<[string, (path: string) => unknown]>([
+  ["a FIFO", (path) => execFileSync("mkfifo", [path])],
+  ["a link", (path) => symlink("/dev/zero", path)],
+  ["a folder", (path) => mkdir(path)],
+])("passes over %s in place of an entry, and replaces it", async (_what, put) => {
+  await folderOf().put(nameOf(1), entry(1));
+  const path = await pathOf(nameOf(1));
+  await rm(path);
+  await put(path);
+  const folder = folderOf();
+  expect(await folder.get(nameOf(1), 12)).toBeUndefined();
+  await folder.put(nameOf(1), entry(1));
+  expect(await folder.get(nameOf(1), 12)).toEqual(entry(1));
+  expect(said).toEqual([]);
 });
 
 it("makes room by what was used longest ago, and keeps what is in use", async () => {

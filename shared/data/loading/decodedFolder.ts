@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { constants, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { DECODER } from "../decode";
 import { sha256 } from "../fingerprint";
@@ -75,16 +75,19 @@ export class DecodedFolder {
   /** The entry of a name, of `length` pixels; undefined where there is none, or none that is whole. */
   async get(name: string, length: number): Promise<Decoded | undefined> {
     const path = this.pathOf(name);
-    const file = await open(path, "r").catch(() => undefined);
+    // Neither waits for a FIFO nor follows a link.
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW).catch(
+      () => undefined,
+    );
     if (file === undefined) return undefined;
     try {
-      const { mtimeMs } = await file.stat();
-      const bytes = await file.readFile();
-      const entry = unpack(bytes, length);
+      const found = await file.stat();
+      const isWhole = found.isFile() && found.size === HEADER_BYTES + length;
+      const entry = isWhole ? unpack(await file.readFile()) : undefined;
       // The time of the last use. A folder that can only be read keeps its times.
-      if (entry && mtimeMs < Date.now() - RENEWED_AFTER_MS)
+      if (entry && found.mtimeMs < Date.now() - RENEWED_AFTER_MS)
         await file.utimes(new Date(), new Date()).catch(() => undefined);
-      if (!entry) await rm(path, { force: true }).catch(() => undefined);
+      if (!entry) await rm(path, { force: true, recursive: true }).catch(() => undefined);
       return entry;
     } catch {
       // What cannot be read is decoded.
@@ -102,7 +105,7 @@ export class DecodedFolder {
     const part = `${path}.${randomBytes(8).toString("hex")}.part`;
     try {
       if (!(await this.takeRoom(HEADER_BYTES + entry.data.length))) return;
-      await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
+      for (const folder of [this.cache.folder, join(path, "..")]) await makeFolder(folder);
       const file = await open(part, "wx", 0o600);
       try {
         await file.writeFile(pack(entry));
@@ -149,7 +152,7 @@ export class DecodedFolder {
 
   /** Finds what is kept. The entries may take at most half of what the disk has left for them. */
   private async look(): Promise<Room> {
-    await mkdir(this.cache.folder, { recursive: true, mode: 0o700 });
+    await makeFolder(this.cache.folder);
     const unused: (Kept & { day: number })[] = [];
     let used = 0;
     for (const folder of (await readdir(this.cache.folder)).filter((name) => FOLDER_NAME.test(name))) {
@@ -169,6 +172,13 @@ export class DecodedFolder {
   }
 }
 
+/** Creates a folder where it is missing. Not recursively: Node tries for ever where the system has no such place. */
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
+}
+
 function pack({ numbers, data }: Decoded): Buffer {
   const bytes = Buffer.alloc(HEADER_BYTES + data.length);
   numbers.forEach((number, index) => bytes.writeUInt32LE(number, DIGEST_BYTES + 4 * index));
@@ -177,10 +187,9 @@ function pack({ numbers, data }: Decoded): Buffer {
   return bytes;
 }
 
-function unpack(bytes: Buffer, length: number): Decoded | undefined {
-  if (bytes.length !== HEADER_BYTES + length) return undefined;
+function unpack(bytes: Buffer): Decoded | undefined {
   if (bytes.toString("hex", 0, DIGEST_BYTES) !== sha256(bytes.subarray(DIGEST_BYTES))) return undefined;
   const number = (index: number): number => bytes.readUInt32LE(DIGEST_BYTES + 4 * index);
-  const data = new Uint8Array(bytes.buffer, bytes.byteOffset + HEADER_BYTES, length);
+  const data = new Uint8Array(bytes.buffer, bytes.byteOffset + HEADER_BYTES, bytes.length - HEADER_BYTES);
   return { numbers: [number(0), number(1), number(2), number(3)], data };
 }
