@@ -1,15 +1,13 @@
-import { accessSync, constants, mkdirSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { homedir } from "node:os";
 import { isAbsolute, join } from "node:path";
-
-/** The permission of all users to write in a folder. */
-const OTHERS_WRITE = 0o002;
+import { requireDataCache } from "../../shared/service/engine";
 
 /**
  * Where the searches of a user keep decoded images: below XDG_CACHE_HOME or ~/.cache. "none" where the services would refuse it: an account
  * without a home still searches.
  */
-export function decodedImages(environment: NodeJS.ProcessEnv = process.env): string {
+export async function decodedImages(environment: NodeJS.ProcessEnv = process.env): Promise<string> {
   try {
     const { XDG_CACHE_HOME: cache = "", HOME } = environment;
     const home = HOME || homedir();
@@ -17,21 +15,19 @@ export function decodedImages(environment: NodeJS.ProcessEnv = process.env): str
     const above = isAbsolute(cache) ? [cache] : [home, join(home, ".cache")];
     const [base] = above as [string];
     if (!isAbsolute(base)) return "none";
-    const last = above.at(-1) as string;
-    const folder = join(last, "lathe", "decoded");
+    const parent = join(above.at(-1) as string, "lathe");
     // One by one: recursive, Node tries for ever where the system has no such place.
-    for (const path of [...above, join(last, "lathe"), folder]) createFolder(path);
-    accessSync(folder, constants.W_OK | constants.X_OK);
-    return (statSync(folder).mode & OTHERS_WRITE) === 0 ? folder : "none";
+    for (const path of [...above, parent]) await makeFolder(path);
+    const folder = join(parent, "decoded");
+    await requireDataCache({ LATHE_DATA_CACHE: folder });
+    return folder;
   } catch {
     return "none";
   }
 }
 
-function createFolder(path: string): void {
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  }
+async function makeFolder(path: string): Promise<void> {
+  await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
 }

@@ -75,9 +75,9 @@ const HEAP = ["--max-semi-space-size=4"];
 /** Environment variables of a deployment that would break a private stack on loopback. */
 const foreign = /^LATHE_(NATS|GRPC|HTTP|TLS|AUTH|READY|EXIT|SHUTDOWN)_/;
 
-function environment(extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+async function environment(extra: Readonly<Record<string, string>>): Promise<NodeJS.ProcessEnv> {
   const own = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
-  const cache = own.LATHE_DATA_CACHE || decodedImages();
+  const cache = own.LATHE_DATA_CACHE || (await decodedImages());
   // A process that dies is restarted at once, so its work need not wait for the default lease of a minute.
   return { LATHE_LEASE: "15s", ...own, LATHE_DATA_CACHE: cache, ...extra };
 }
@@ -233,7 +233,7 @@ export function serviceProcess(
         name: `${instance} service`,
         command: process.execPath,
         args: [...execArgv, ...HEAP, path],
-        env: environment({
+        env: await environment({
           ...env,
           LATHE_NATS_URL: natsUrl,
           LATHE_GRPC_HOST: host,

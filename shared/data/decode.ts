@@ -10,7 +10,7 @@ sharp.cache(false);
 sharp.block({ operation: ["VipsForeignLoad"] });
 sharp.unblock({ operation: ["VipsForeignLoadJpegBuffer", "VipsForeignLoadPngBuffer"] });
 
-/** What decodes images, with its versions and processor: another one may round otherwise. */
+/** Names the program that decodes images, with its versions and processor: another one may round otherwise. */
 export const DECODER = JSON.stringify([process.arch, sharp.versions]);
 
 /** An image as it is displayed: [height, width, 3] RGB. */

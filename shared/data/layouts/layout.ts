@@ -56,7 +56,7 @@ function spread(pairs: readonly Pair[], count: number | undefined, split: string
   return Array.from({ length: count }, (_, i) => pairs[Math.floor((i * pairs.length) / count)]!);
 }
 
-/** What a data set takes of a layout. */
+/** The part of a layout that a data set takes. */
 export interface Use {
   /** The data folder. */
   readonly path?: string;

@@ -11,7 +11,7 @@ export interface CacheFolder {
   readonly bytes: number;
 }
 
-/** What is kept of a file: four whole numbers below 2^32 about it, and its pixels. */
+/** The decoded form of a file, as it is kept: four whole numbers below 2^32 about it, and its pixels. */
 export interface Decoded {
   readonly numbers: readonly [number, number, number, number];
   readonly data: Uint8Array;
@@ -90,7 +90,7 @@ export class DecodedFolder {
       if (!entry) await rm(path, { force: true, recursive: true }).catch(() => undefined);
       return entry;
     } catch {
-      // What cannot be read is decoded.
+      // The caller decodes a file whose entry cannot be read.
       return undefined;
     } finally {
       await file.close();

@@ -15,7 +15,7 @@ import type { Loader, Seen, Source, SplitName, ThreadSetup } from "./loading";
 /** How the decoded form of one kind of file is made, and how it is kept on disk. */
 interface Form<T> {
   readonly kind: "image" | "label";
-  /** What the decoded form depends on besides the bytes of the file. */
+  /** The values on which the decoded form depends besides the bytes of the file. */
   readonly dependsOn: readonly unknown[];
   /** Bytes of the decoded form. */
   readonly length: number;

@@ -55,7 +55,7 @@ export interface Loader {
   counted(split: SplitName, count: () => Promise<Counts>): Promise<Counts>;
   /** Loads every file, and rejects with the faults of broken ones. */
   check(): Promise<void>;
-  /** What was seen of the bytes of a file when it was first read. Scenes have none. */
+  /** The digest and size of a file, as the loader saw them when it first read it. Scenes have none. */
   seen(path: string): Seen;
 }
 
