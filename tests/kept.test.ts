@@ -79,7 +79,7 @@ describe("of a search that is cancelled", () => {
     const epochs = (await system.history(search.id)).flatMap(({ event }) =>
       event.type === "retraining.epoch.completed" ? [event.data] : [],
     );
-    expect(data.validationMiou).toBe(Math.max(...epochs.map(({ validationMiou }) => validationMiou)));
+    expect(data.validationMiou).toBe(Math.max(...epochs.map(({ validationMiou = 0 }) => validationMiou)));
     expect(epochs[data.epoch - 1]?.validationMiou).toBe(data.validationMiou);
     expect(search.result).toMatchObject({ retrainedMiou: data.validationMiou, retrainedBestEpoch: data.epoch });
   });

@@ -156,7 +156,7 @@ describe("its result", () => {
     expect(supernetMiou).toBeCloseTo(data("supernet.converged").validationMiou, 9);
     expect(Math.abs(discretizationGap)).toBeLessThan(0.01);
     const scores = history.flatMap(({ event }) =>
-      event.type === "retraining.epoch.completed" ? [event.data.validationMiou] : [],
+      event.type === "retraining.epoch.completed" ? [event.data.validationMiou ?? 0] : [],
     );
     expect(retrainedMiou).toBe(Math.max(...scores));
     expect(scores[retrainedBestEpoch - 1]).toBe(retrainedMiou);

@@ -58,7 +58,12 @@ export function trainingCharts(events: readonly WatchSearchResponse[], target: n
     chart({
       ...{ id: "retraining-miou", title: "mIoU in retraining", x, y: "validation mIoU (%)", zero: true },
       lines: [
-        { name: "network", points: retraining.map(({ epoch, validationMiou }) => [epoch, 100 * validationMiou]) },
+        {
+          name: "network",
+          points: retraining.flatMap(({ epoch, validationMiou: miou }) =>
+            miou === undefined ? [] : [[epoch, 100 * miou]],
+          ),
+        },
         { name: "best so far", points: retraining.map(({ epoch, bestMiou }) => [epoch, 100 * bestMiou]), dashed: true },
       ],
     }),

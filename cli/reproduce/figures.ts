@@ -125,7 +125,7 @@ export function compareMeasurements({ result, events, created }: ResultFolder): 
   const [profiled] = eventsOf(events, "networkProfiled").slice(-1);
   const epochs = eventsOf(events, "epochCompleted");
   const retraining = [...new Map(eventsOf(events, "retrainingEpochCompleted").map((one) => [one.epoch, one])).values()];
-  const bestMiou = Math.max(...retraining.map(({ validationMiou }) => validationMiou));
+  const bestMiou = Math.max(...retraining.map(({ validationMiou = 0 }) => validationMiou));
   const occurring = trained?.classScores.filter(({ occurs }) => occurs) ?? [];
   const fromSupernet =
     result.decidedBy === DecidedBy.DECIDED_BY_SHRINKING || result.decidedBy === DecidedBy.DECIDED_BY_ARGMAX;

@@ -31,7 +31,7 @@ const columns = [
   "peak_memory_bytes",
 ] as const;
 
-type Row = Partial<Record<(typeof columns)[number], string | number>>;
+type Row = Partial<Record<(typeof columns)[number], string | number | undefined>>;
 
 /** The row of an event that ends an epoch. */
 function epochRow({ event }: WatchSearchResponse): Row | undefined {

@@ -207,7 +207,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
         epochSeconds.observe({ phase: PHASES.retrain.training }, event.data.seconds);
         if (!search) return;
         loss.set({ search_id: searchId, term: "retraining" }, event.data.loss);
-        score.set({ search_id: searchId }, event.data.validationMiou);
+        if (event.data.validationMiou !== undefined) score.set({ search_id: searchId }, event.data.validationMiou);
       }
     },
     signOfLife(searchId, at) {

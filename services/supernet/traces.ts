@@ -51,7 +51,7 @@ function spanOf({ type, data }: LatheEvent): Span | undefined {
         attributes: {
           "lathe.epoch": data.epoch,
           "lathe.loss": data.loss,
-          "lathe.validation_miou": data.validationMiou,
+          ...(data.validationMiou !== undefined && { "lathe.validation_miou": data.validationMiou }),
         },
       };
     default:

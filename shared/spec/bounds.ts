@@ -92,6 +92,7 @@ export const NUMBERS: {
     rateWarmupEpochs: real(0, 10000, same(0)),
     emaDecay: { ...real(0, 1, same(0)), open: "max" },
     ohemThreshold: real(0.01, 1, same(1)),
+    validateEvery: whole(1, 10000, { tiny: 2, small: 2, paper: 5 }),
   },
   profiling: {
     warmupRuns: whole(0, 10000, same(100)),

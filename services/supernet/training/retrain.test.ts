@@ -81,7 +81,7 @@ describe("retraining", () => {
 
   it("keeps the weights of the best epoch, and exports them", async () => {
     const { event, epochs, checkpoints, files } = whole;
-    const mious = epochs.map(({ validationMiou }) => validationMiou);
+    const mious = epochs.map(({ validationMiou }) => validationMiou!);
     const best = mious.indexOf(Math.max(...mious)) + 1;
     expect(event).toMatchObject({
       validationMiou: Math.max(...mious),
@@ -124,7 +124,7 @@ describe("retraining", () => {
 
   it("keeps the best weights while later epochs are worse, here because of an absurd rate", async () => {
     const { epochs, checkpoints } = await run(briefSpec({ seed: 2, retraining: { epochs: 4, learningRate: 5 } }));
-    const mious = epochs.map(({ validationMiou }) => validationMiou);
+    const mious = epochs.map(({ validationMiou }) => validationMiou!);
     checkpoints.forEach((bytes, at) => {
       const best = mious.indexOf(Math.max(...mious.slice(0, at + 1)));
       const { header, arrays } = parts(bytes);
@@ -132,6 +132,23 @@ describe("retraining", () => {
       expect(arrays.bestWeights).toEqual(parts(checkpoints[best]!).arrays.weights);
       expect(arrays.bestStats).toEqual(parts(checkpoints[best]!).arrays.stats);
     });
+  });
+
+  it("with validate_every evaluates the first epoch, every n-th and the last, and keeps the best of these", async () => {
+    const all = await run(briefSpec({ retraining: { epochs: 5, learningRate: 5e-3 } }));
+    const some = await run(briefSpec({ retraining: { epochs: 5, learningRate: 5e-3, validateEvery: 3 } }));
+    const mious = all.epochs.map(({ validationMiou }) => validationMiou!);
+    const seen = mious.map((miou, at) => ([1, 3, 5].includes(at + 1) ? miou : undefined));
+    expect(some.epochs.map(({ validationMiou }) => validationMiou)).toEqual(seen);
+    expect(some.epochs.map(({ miouClasses }) => miouClasses > 0)).toEqual(seen.map((miou) => miou !== undefined));
+    const best = Math.max(...seen.map((miou) => miou ?? 0));
+    expect(some.event).toMatchObject({ validationMiou: best, bestEpoch: mious.indexOf(best) + 1 });
+    const weights = (bytes: Uint8Array) => parts(bytes).arrays.weights;
+    expect(some.checkpoints.map(weights)).toEqual(all.checkpoints.map(weights));
+    const resumed = await run(briefSpec({ retraining: { epochs: 5, learningRate: 5e-3, validateEvery: 3 } }), {
+      checkpoint: some.checkpoints[1]!,
+    });
+    expect(resumed.checkpoints.map(timeless)).toEqual(some.checkpoints.slice(2).map(timeless));
   });
 
   it("draws image, label and prediction of some validation images as PNG", async () => {

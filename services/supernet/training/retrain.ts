@@ -43,7 +43,7 @@ type RetrainingMethod = "raise" | "storeCheckpoint" | "completeRetrainingEpoch" 
 type RetrainingPort = Pick<TrainingPort, RetrainingMethod>;
 
 /**
- * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, augmentation, class-weighted cross entropy at the input's size. The weights of the best epoch by validation mIoU are kept and exported.
+ * Trains the network of a genotype with the aggregation head (docs/method.md#after-the-search): Adam, poly rate, augmentation, class-weighted cross entropy at the input's size. Of the epochs that are evaluated, the weights of the best one by validation mIoU are kept and exported.
  */
 export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingPort): Promise<NetworkTrained> {
   const { spec, genotype } = job;
@@ -81,24 +81,25 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const loss = await trainer.epoch(dataset, epoch, port);
       vectors = trainer.vectors();
       const parameters = trainer.parameters();
-      const { miou, miouClasses } = await evaluator.evaluate(
-        { ...parameters },
-        dataset.validation,
-        weighting,
-        port.signal,
-      );
+      const evaluated = isEvaluated(epoch, spec.retraining)
+        ? await evaluator.evaluate({ ...parameters }, dataset.validation, weighting, port.signal)
+        : undefined;
       const seconds = (performance.now() - started) / 1000;
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
       await begun.checked;
       if (epoch === firstEpoch) await tellOfDataChange(job.recorded, dataset, { phase: "retrain", epoch }, port);
       port.signal.throwIfAborted();
       record = { ...record, epoch, steps: trainer.steps(), seconds: record.seconds + seconds };
-      if (miou > record.bestMiou) {
-        record = { ...record, bestMiou: miou, bestEpoch: epoch };
+      if (evaluated && evaluated.miou > record.bestMiou) {
+        record = { ...record, bestMiou: evaluated.miou, bestEpoch: epoch };
         best = copied(parameters);
       }
       const checkpoint = await port.storeCheckpoint(encodeTraining(record, vectors, best));
-      const scores = { validationMiou: miou, miouClasses, bestMiou: record.bestMiou };
+      const scores = {
+        validationMiou: evaluated?.miou,
+        miouClasses: evaluated?.miouClasses ?? 0,
+        bestMiou: record.bestMiou,
+      };
       const read = { dataset: epoch === 1 ? await dataset.figures() : undefined };
       await port.completeRetrainingEpoch({ epoch, epochs, loss, ...scores, seconds, checkpoint, ...read });
     }
@@ -118,6 +119,10 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     await dataset.close();
   }
 }
+
+/** Whether an epoch is evaluated. The first one is, so that there is always a best network to keep. */
+const isEvaluated = (epoch: number, { epochs, validateEvery }: ResolvedSpec["retraining"]): boolean =>
+  epoch === 1 || epoch === epochs || epoch % validateEvery === 0;
 
 interface Start {
   record: RetrainingRecord;
