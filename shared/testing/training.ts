@@ -43,7 +43,14 @@ export function briefSpec(overrides: Overrides = {}): SearchSpec {
     },
     regularization: { rampFrom: 1, rampTo: 61 },
     shrinking: { firstEpoch: 1, ...overrides.shrinking },
-    retraining: { epochs: 2, batchSize: 4, pyramidChannels: 3, dropout: 0.1, validateEvery: 1, ...overrides.retraining },
+    retraining: {
+      epochs: 2,
+      batchSize: 4,
+      pyramidChannels: 3,
+      dropout: 0.1,
+      validateEvery: 1,
+      ...overrides.retraining,
+    },
   });
 }
 
