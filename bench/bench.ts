@@ -4,6 +4,7 @@ import { measuredApart, type Measurement } from "./measurement";
 import { latency } from "./latency";
 import { network } from "./network";
 import { rewrites } from "./rewrites";
+import { peers } from "./peers";
 import { reportJson, reportText } from "./report";
 import { startup } from "./startup";
 import { watchers } from "./watchers";
@@ -14,8 +15,10 @@ const BENCHMARKS: Record<string, Benchmark> = {
   step: (args) => measuredApart({ name: "step", args: [...args] }),
   search: (args) => measuredApart({ name: "search", args: [...args] }),
   retrain: (args) => measuredApart({ name: "retrain", args: [...args] }),
+  cores: (args) => measuredApart({ name: "cores", args: [...args] }),
   accuracy: (args) => measuredApart({ name: "accuracy", args: [...args] }),
   network,
+  peers,
   latency,
   rewrites,
   startup,

@@ -3,10 +3,10 @@ import { LEFT_OUT, openPyTorch, type Mode, type PyTorch } from "./pytorch";
 
 /** How PyTorch computes on a CPU. All but bfloat16 are float32, of which the fastest is the one to beat. */
 export const FORMS: Readonly<Record<string, Mode>> = {
-  eager: { device: "cpu", precision: "float32", layout: "contiguous", compiled: false },
-  channels_last: { device: "cpu", precision: "float32", layout: "channels_last", compiled: false },
-  compiled: { device: "cpu", precision: "float32", layout: "channels_last", compiled: true },
-  bfloat16: { device: "cpu", precision: "bfloat16", layout: "channels_last", compiled: false },
+  eager: { device: "cpu", precision: "float32", layout: "contiguous", compiled: false, frozen: false },
+  channels_last: { device: "cpu", precision: "float32", layout: "channels_last", compiled: false, frozen: true },
+  compiled: { device: "cpu", precision: "float32", layout: "channels_last", compiled: true, frozen: true },
+  bfloat16: { device: "cpu", precision: "bfloat16", layout: "channels_last", compiled: false, frozen: true },
 };
 
 export const isFloat32 = (form: string): boolean => FORMS[form]?.precision === "float32";
@@ -18,7 +18,7 @@ interface Form<First> {
   first: First;
 }
 
-interface Forms<First> {
+export interface Forms<First> {
   forms: Form<First>[];
   /** Why forms are left out, for the notes of a measurement. */
   notes: Record<string, string>;
@@ -27,17 +27,21 @@ interface Forms<First> {
 }
 
 /**
- * Opens each form of PyTorch. `begin` builds the network and takes a step: a form that fails there is left out, because compilation needs
+ * Opens forms of PyTorch, by default all. `begin` builds the network and takes a step: a form that fails there is left out, because compilation needs
  * PyTorch 2 and a compiler, and bfloat16 kernels that not all versions have.
  */
 export async function openForms<First>(
   threads: number,
   begin: (python: PyTorch, mode: Mode) => Promise<First>,
+  names: readonly string[] = Object.keys(FORMS),
 ): Promise<Forms<First>> {
   const opened: PyTorch[] = [];
   const forms: Form<First>[] = [];
   const notes: Record<string, string> = {};
-  for (const [name, mode] of Object.entries(FORMS)) {
+  for (const name of names) {
+    const mode = FORMS[name];
+    if (!mode)
+      throw new LatheError("INVALID_ARGUMENT", `--form is "${name}", must be one of ${Object.keys(FORMS).join(", ")}`);
     const python = await openPyTorch(threads);
     if (!python) return { forms, notes: { pytorch: LEFT_OUT }, versions: undefined, close: () => Promise.resolve() };
     opened.push(python);

@@ -61,7 +61,7 @@ export function residentMegabytes(pid: number, field = "VmRSS"): number {
 
 /** Measurements that need their own process. */
 export interface MeasuredJob {
-  name: "step" | "search" | "retrain" | "accuracy" | "firstStep";
+  name: "step" | "search" | "retrain" | "cores" | "accuracy" | "firstStep";
   args: string[];
 }
 

@@ -99,6 +99,24 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
     if (precision === "bfloat16") expect(got).not.toEqual(want);
   });
 
+  it("moves the same parameters if each step computes only their gradients", async () => {
+    const losses = async (frozen: boolean) => {
+      await python.call("init", {
+        ...pytorchSettings(space, options, { rates: { weights: 1e-2, alphas: 1e-1 }, ssrFactor: 1, costWeight: 1 }),
+        architecture: initialArchitecture(space),
+        weights: namedTensors(randomBuffer(full.weights, uniform(1)), full.weights),
+        images: base64(Float32Array.from({ length: 2 * 3 * 32 * 64 }, uniform(2))),
+        labels: Array.from({ length: (2 * 32 * 64) / searchStride(space) ** 2 }, (_, at) => at % space.classes),
+        mode: { frozen },
+      });
+      const pairs = [await python.call<{ loss: number }>("pair"), await python.call<{ loss: number }>("pair")];
+      return pairs.map(({ loss }) => loss);
+    };
+    const [all, own] = [await losses(false), await losses(true)];
+    expect(all[1]).not.toBeCloseTo(all[0]!, 3);
+    for (const [at, loss] of own.entries()) expect(loss / all[at]!).toBeCloseTo(1, 5);
+  });
+
   it("ends a process that does not answer in time", async () => {
     const other = (await openPyTorch(1))!;
     await other.call("init", {

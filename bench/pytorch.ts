@@ -24,6 +24,8 @@ export interface Mode {
   precision: "float32" | "tf32" | "bfloat16";
   layout: "contiguous" | "channels_last";
   compiled: boolean;
+  /** Each step computes only the gradients of the parameters that it moves; else all, as the reference does. */
+  frozen: boolean;
 }
 
 /** The python3 of PATH, then Debian's, for which the package python3-torch is built. */

@@ -2,7 +2,7 @@ import { parseArgs } from "node:util";
 import { rates } from "../shared/engine/adam";
 import { createEngine, type Engine } from "../shared/engine/engine";
 import { createRandom } from "../shared/engine/random";
-import { discreteEvaluator } from "../shared/evaluation/evaluate";
+import { discreteScorer } from "../shared/evaluation/evaluate";
 import type { Batch, Split } from "../shared/data/open";
 import { buildDiscrete, type DiscreteNetwork } from "../shared/network/discrete";
 import { initialStats, initialWeights } from "../shared/network/initialise";
@@ -162,7 +162,7 @@ async function openOurs(engine: Engine, network: DiscreteNetwork, weights: Float
   const { leave, name: formulation } = subject.formulation;
   const course = { name: "retraining", batchSize: BATCH, weightDecay: DECAY };
   const step = await compileWeightStep(engine, subject, course);
-  const evaluator = await discreteEvaluator(engine, network, BATCH);
+  const scorer = await discreteScorer(engine, network, BATCH);
   const start = untrained({ weights, stats: initialStats(network.stats) });
   const buffer = trainingBuffer(subject, start);
   const classWeights = new Float32Array(network.genotype.classes).fill(1);
@@ -182,14 +182,14 @@ async function openOurs(engine: Engine, network: DiscreteNetwork, weights: Float
     };
     for (let at = 0; at < counts.evaluations; at++) {
       const started = performance.now();
-      await evaluator.evaluate(parameters, splitOf(network.genotype, batch), classWeights);
+      await scorer.score(parameters, splitOf(network.genotype, batch));
       turn.evaluations.push(performance.now() - started);
     }
     return turn;
   };
   const release = async () => {
     await step.release();
-    await evaluator.release();
+    await scorer.release();
   };
   return { run, release, formulation };
 }

@@ -1,21 +1,17 @@
 import { parseArgs } from "node:util";
 import { camvidLayout } from "../shared/data/layouts/camvid";
-import { createEngine } from "../shared/engine/engine";
-import { LatheError } from "../shared/process/errors";
-import type { EpochCompleted } from "../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../shared/proto/lathe/v1/result";
+import { createEngine, type Engine } from "../shared/engine/engine";
 import { Dimension, type Architecture } from "../shared/proto/lathe/v1/space";
 import { macsTable } from "../shared/space/cost";
 import { candidatesLeft, isConverged } from "../shared/space/groups";
 import { resolve, type ResolvedSpec } from "../shared/spec/resolve";
 import { readSpec } from "../cli/spec/specFlags";
-import { answer } from "../services/shrinking/consumer";
-import { decisionOn } from "../services/supernet/resumption";
-import { stepOptions, trainSupernet } from "../services/supernet/training/algorithms/ssr/train";
+import { stepOptions } from "../services/supernet/training/algorithms/ssr/train";
 import { type SearchJob } from "../services/supernet/training/algorithms/search";
 import { positive, type Measurement } from "./measurement";
-import { FORMS } from "./forms";
-import { LEFT_OUT, openPyTorch, type Mode, type PyTorch, pytorchSettings } from "./pytorch";
+import { openForms, type Forms } from "./forms";
+import { type Mode, type PyTorch, pytorchSettings } from "./pytorch";
+import { runSearch, type Epoch } from "./searchRun";
 
 /** The times of an epoch on both sides. */
 interface Row {
@@ -28,14 +24,15 @@ interface Row {
   seconds: number;
   /** The part of `seconds` outside steps and validation: tracing, compilation, shrink and checkpoint. */
   outside: number;
-  pytorch: number | undefined;
+  /** Of each form of PyTorch. */
+  pytorch: number[];
 }
 
 /**
  * Measures a whole search of preset small with its real shrinks. After each epoch, PyTorch runs the same epoch: the same number of steps
  * with the remaining candidates, and a validation pass. Lathe's time includes reading data, tracing, compilation and checkpoints; PyTorch
- * uses random batches in memory. Arguments: --data folder of CamVid (default: generated streets); --epochs, --threads; --form of PyTorch,
- * by default eager.
+ * uses random batches in memory. Arguments: --data folder of CamVid (default: generated streets); --epochs, --threads; --form of PyTorch, one
+ * or several, by default eager and channels_last.
  */
 export async function search(args: readonly string[]): Promise<Measurement[]> {
   const { values } = parseArgs({
@@ -43,16 +40,10 @@ export async function search(args: readonly string[]): Promise<Measurement[]> {
     options: {
       data: { type: "string" },
       epochs: { type: "string" },
-      form: { type: "string", default: "eager" },
+      form: { type: "string", multiple: true, default: ["eager", "channels_last"] },
       threads: { type: "string", default: "2" },
     },
   });
-  const form = FORMS[values.form];
-  if (!form)
-    throw new LatheError(
-      "INVALID_ARGUMENT",
-      `--form is "${values.form}", must be one of ${Object.keys(FORMS).join(", ")}`,
-    );
   const threads = positive(values.threads, "--threads");
   const dataset = values.data === undefined ? "streets" : "camvid";
   const { spec, space } = resolve(
@@ -64,55 +55,40 @@ export async function search(args: readonly string[]): Promise<Measurement[]> {
     }),
   );
   const job: SearchJob = { spec, space, table: macsTable(space) };
-  const python = await openPyTorch(threads);
+  const theirs = await openForms(threads, (python, mode) => openTheirs(python, job, mode), values.form);
   const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads });
   try {
-    const theirs = python && (await openTheirs(python, job, form));
-    const { rows, rest, convergedEpoch } = await run(engine, job, theirs);
-    return [
-      measurement(rows, rest, { dataset, threads, convergedEpoch, engine: engine.name, form: values.form }, python),
-    ];
+    const ran = await run(engine, job, theirs);
+    return [measurement(ran, theirs, { dataset, threads, engine: engine.name })];
   } finally {
-    await python?.close();
+    await theirs.close();
   }
 }
 
-type Epoch = (event: EpochCompleted) => Promise<number>;
+/** Runs an epoch on the other side; gives its seconds. */
+type Theirs = (epoch: Epoch) => Promise<number>;
 
-async function run(engine: Parameters<typeof trainSupernet>[0], job: SearchJob, theirs: Epoch | undefined) {
+async function run(engine: Engine, job: SearchJob, { forms }: Forms<Theirs>) {
   const rows: Row[] = [];
   let formulation = "";
   let resumed = performance.now();
-  const event = await trainSupernet(engine, job, {
-    storeCheckpoint: () => Promise.resolve(nowhere),
-    completeEpoch: async (completed) => {
-      const told = answer(completed);
+  const event = await runSearch(engine, job, {
+    completed: async (done) => {
       const seconds = (performance.now() - resumed) / 1000;
-      const { metrics, architecture } = required(completed);
-      const pytorch = await theirs?.(completed);
+      const pytorch: number[] = [];
+      for (const { first: theirs } of forms) pytorch.push(await theirs(done));
+      const { metrics, architecture } = done;
       const { epoch, epochs } = metrics;
       const [operations, candidates] = [operationsLeft(architecture), candidatesLeft(architecture)];
       const outside = seconds - metrics.seconds;
       rows.push({ epoch, operations, candidates, formulation, seconds, outside, pytorch });
-      console.error(`epoch ${epoch} of ${epochs}: ${seconds.toFixed(2)} s, PyTorch ${pytorch?.toFixed(2) ?? "-"} s`);
-      const decision = decisionOn(epoch, { sequence: epoch, time: new Date(), searchId: "bench", event: told });
-      if (!decision) throw new LatheError("INTERNAL", `${told.type} has no decision on epoch ${epoch}`);
+      const others = forms.map(({ name }, at) => `, PyTorch ${name} ${(pytorch[at] ?? NaN).toFixed(2)} s`).join("");
+      console.error(`epoch ${epoch} of ${epochs}: ${seconds.toFixed(2)} s${others}`);
       resumed = performance.now();
-      return decision;
     },
-    raise: () => Promise.resolve(),
-    progress: () => undefined,
-    compiled: (graphs) => void ({ formulation } = graphs),
-    signal: new AbortController().signal,
+    compiled: (chosen) => void (formulation = chosen),
   });
   return { rows, rest: (performance.now() - resumed) / 1000, convergedEpoch: event.convergedEpoch };
-}
-
-const nowhere: ArtifactRef = { object: "", kind: "checkpoint", sizeBytes: 0, sha256: "", mediaType: "" };
-
-function required({ metrics, architecture }: EpochCompleted) {
-  if (metrics && architecture) return { metrics, architecture };
-  throw new LatheError("INTERNAL", "an epoch has no metrics or no architecture");
 }
 
 /** Number of candidate operations that a step computes, over all blocks. */
@@ -128,7 +104,7 @@ function alphaSteps(spec: ResolvedSpec, { epoch, steps }: { epoch: number; steps
 }
 
 /** The PyTorch side of a search, whose supernet and optimizers persist between epochs. */
-async function openTheirs(python: PyTorch, job: SearchJob, mode: Mode): Promise<Epoch> {
+async function openTheirs(python: PyTorch, job: SearchJob, mode: Mode): Promise<Theirs> {
   const { spec, space } = job;
   const { training, cost } = spec;
   const options = stepOptions(job, new Float32Array(space.classes).fill(1));
@@ -141,8 +117,7 @@ async function openTheirs(python: PyTorch, job: SearchJob, mode: Mode): Promise<
     architecture: { groups: [] },
     mode,
   });
-  return async (completed) => {
-    const { metrics, architecture } = required(completed);
+  return async ({ metrics, architecture }) => {
     const { steps } = metrics;
     await python.call("assign", { architecture });
     if (metrics.epoch === 1) await python.call("epoch", { steps: 3, alphaSteps: 3, evaluations: 1 });
@@ -153,35 +128,40 @@ async function openTheirs(python: PyTorch, job: SearchJob, mode: Mode): Promise<
 }
 
 function measurement(
-  rows: readonly Row[],
-  rest: number,
-  notes: { dataset: string; threads: number; convergedEpoch: number; engine: string; form: string },
-  python: PyTorch | undefined,
+  { rows, rest, convergedEpoch }: Awaited<ReturnType<typeof run>>,
+  { forms, notes, versions }: Forms<Theirs>,
+  { dataset, threads, engine }: { dataset: string; threads: number; engine: string },
 ): Measurement {
-  const { dataset, threads, convergedEpoch, engine, form } = notes;
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const ours = sum(rows.map(({ seconds }) => seconds)) + rest;
-  const theirs = python && sum(rows.map(({ pytorch }) => pytorch ?? NaN));
+  const theirs = forms.map(({ name }, at) => [name, sum(rows.map(({ pytorch }) => pytorch[at] ?? NaN))] as const);
   return {
     title: `whole search of preset small on ${dataset}, ${rows.length} epochs`,
     unit: "s",
-    series: { "lathe, whole search": [ours], ...(theirs !== undefined && { "pytorch, whole search": [theirs] }) },
-    ...(theirs !== undefined && { ratios: { "lathe / pytorch": [ours / theirs] } }),
+    series: {
+      "lathe, whole search": [ours],
+      ...Object.fromEntries(theirs.map(([name, seconds]) => [`pytorch ${name}, whole search`, [seconds]])),
+    },
+    ratios: Object.fromEntries(theirs.map(([name, seconds]) => [`lathe / pytorch ${name}`, [ours / seconds]])),
     notes: {
       engine,
       threads,
       "decided by shrinking after epoch": convergedEpoch || "none",
       lathe: "includes reading data, tracing, compilation, shrinks, validation and checkpoints",
-      pytorch: python ? `${form}: steps and validation on a random batch in memory, without preparing data` : LEFT_OUT,
+      ...(forms.length > 0 && { pytorch: "steps and validation on a random batch in memory, without preparing data" }),
+      ...notes,
       "lathe outside epochs, s": Number(sum(rows.map(({ outside }) => outside)).toFixed(2)),
     },
     table: {
-      columns: ["epoch", "operations", "candidates", "formulation", "lathe s", "outside s", "pytorch s"],
-      rows: rows.map(({ epoch, operations, candidates, formulation, ...times }) => {
-        const seconds = [times.seconds, times.outside, times.pytorch].map((each) => each?.toFixed(2) ?? "-");
-        return [epoch, operations, candidates, formulation, ...seconds];
-      }),
+      columns: [
+        ...["epoch", "operations", "candidates", "formulation", "lathe s", "outside s"],
+        ...forms.map(({ name }) => `pytorch ${name} s`),
+      ],
+      rows: rows.map(({ epoch, operations, candidates, formulation, seconds, outside, pytorch }) => [
+        ...[epoch, operations, candidates, formulation],
+        ...[seconds, outside, ...pytorch].map((each) => each.toFixed(2)),
+      ]),
     },
-    ...(python && { versions: python.versions }),
+    ...(versions && { versions }),
   };
 }

@@ -25,13 +25,14 @@ function pytorch(provider: Provider, size: TorchSetting["size"], at: { threads: 
   });
   const pairs = device === "cpu" || size === "paper" ? 5 : 20;
   const eager = (["contiguous", "channels_last"] as const).flatMap((layout) =>
-    precisions.map((precision): Mode => ({ device, precision, layout, compiled: false })),
+    precisions.map((precision): Mode => ({ device, precision, layout, compiled: false, frozen: true })),
   );
   const compiled = (precision: Mode["precision"]): Mode => ({
     device,
     precision,
     layout: "contiguous",
     compiled: true,
+    frozen: true,
   });
   return {
     eager: { name: `PyTorch, step ${size}`, seconds: size === "paper" ? 40 : 20, job: job(pairs, eager) },

@@ -25,19 +25,14 @@ class Retraining:
         """Takes a step; returns the loss before it."""
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.entropy(images, labels)[0]
+        with self.mode.autocast():
+            loss = F.cross_entropy(self.forward(images), labels, self.class_weights, ignore_index=IGNORE)
         loss.backward()
         self.optimizer.step()
         return finite(loss.item(), "the loss")
 
-    def evaluate(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Runs a forward pass with running statistics, loss and predictions."""
+    def evaluate(self, images: Tensor) -> Tensor:
+        """Runs a forward pass with running statistics; returns the predictions."""
         self.network.eval()
-        with torch.no_grad():
-            return self.entropy(images, labels)[1].argmax(1)
-
-    def entropy(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Class-weighted cross entropy, and the logits [N, K, H, W] that it is of."""
-        with self.mode.autocast():
-            logits = self.forward(images)
-            return F.cross_entropy(logits, labels, self.class_weights, ignore_index=IGNORE), logits
+        with torch.no_grad(), self.mode.autocast():
+            return self.forward(images).argmax(1)

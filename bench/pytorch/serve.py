@@ -18,6 +18,7 @@ except ImportError as error:
 
 from discrete import Network
 from gradients import gradients, views
+from peers.training import PeerTraining
 from relaxation import CostTable
 from retraining import Retraining
 from supernet import Supernet
@@ -60,6 +61,7 @@ class Session:
     labels: torch.Tensor
     network: Network
     retraining: Retraining
+    peer: PeerTraining
 
     def init(self, request: dict) -> dict:
         """Builds a supernet with its optimizers, and a batch for its steps; loads weights if given. A mode may be given."""
@@ -163,7 +165,7 @@ class Session:
     def train(self, request: dict) -> dict:
         """Runs training steps, then evaluations; returns the milliseconds of each, and the loss of the last step."""
         steps, loss = timed(request["steps"], lambda: self.retraining.step(self.images, self.labels))
-        evaluations, _ = timed(request["evaluations"], lambda: self.retraining.evaluate(self.images, self.labels))
+        evaluations, _ = timed(request["evaluations"], lambda: self.retraining.evaluate(self.images))
         return {"steps": steps, "evaluations": evaluations, "loss": loss}
 
     def build(self, request: dict) -> dict:
@@ -183,6 +185,33 @@ class Session:
         with torch.no_grad():
             ms, _ = timed(request["runs"], lambda: self.network(self.images))
         return {"ms": ms}
+
+    def begin_peer(self, request: dict) -> dict:
+        """Builds a peer with its optimizer; returns its weights, and its MACs for an image of a size."""
+        self.peer = PeerTraining(*(request[key] for key in ("name", "classWeights", "decay", "seed")))
+        macs = self.peer.macs(request["height"], request["width"])
+        return {"parameters": self.peer.parameters(), "macs": macs}
+
+    def step_peer(self, request: dict) -> dict:
+        """Takes a step of the peer on a batch; returns the loss."""
+        images = floats(request["images"]).view(-1, 3, request["height"], request["width"])
+        labels = torch.frombuffer(bytearray(b64decode(request["labels"])), dtype=torch.int32)
+        labels = labels.view(-1, request["height"], request["width"]).long()
+        return {"loss": self.peer.step(images, labels, request["rate"])}
+
+    def predict_peer(self, request: dict) -> dict:
+        """Returns the classes of each pixel of images as the base64 of bytes."""
+        images = floats(request["images"]).view(-1, 3, request["height"], request["width"])
+        return {"classes": encoded(self.peer.predict(images))}
+
+    def keep_peer(self, _request: dict) -> dict:
+        """Remembers the peer's weights as its best."""
+        self.peer.keep()
+        return {}
+
+    def export_peer(self, request: dict) -> dict:
+        """Returns the peer with its best weights as ONNX."""
+        return {"onnx": b64encode(self.peer.onnx(request["height"], request["width"])).decode()}
 
 
 def main() -> None:

@@ -1,14 +1,15 @@
-"""Training steps of the supernet in PyTorch; both steps compute all gradients and have their own optimizer."""
+"""Training steps of the supernet in PyTorch. Each has its own optimizer; as in the reference, both compute all gradients if not said otherwise."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from relaxation import CostTable, finite
 from supernet import StageChoices, Supernet, cost_ratio, regularization
@@ -43,6 +44,8 @@ class Mode:
     layout: str = "contiguous"
     """contiguous (NCHW) or channels_last (NHWC)."""
     compiled: bool = False
+    frozen: bool = False
+    """Each step computes only the gradients of the parameters that it moves."""
 
     def built(self) -> torch.device | nullcontext:
         """The context in which tensors are made on the device."""
@@ -93,13 +96,17 @@ class Training:
         with self.mode.autocast():
             return F.cross_entropy(logits, labels, self.settings.class_weights, ignore_index=IGNORE)
 
+    def differentiate(self, loss: Tensor, moved: Callable[[], list[nn.Parameter]]) -> None:
+        """Adds the gradients of the parameters that a step moves, or of all."""
+        loss.backward(inputs=moved() if self.mode.frozen else None)
+
     def weight_step(self, images: Tensor, labels: Tensor) -> float:
         """Takes a weights step; returns the loss before it."""
         images, labels = self.placed(images, labels)
         # None instead of zeros, so that Adam skips pruned parameters.
         self.weights.zero_grad(set_to_none=True)
         loss = self.entropy(self.forward(images)[0], labels)
-        loss.backward()
+        self.differentiate(loss, self.supernet.weights)
         self.weights.step()
         return finite(loss.item(), "the loss of the weights")
 
@@ -112,7 +119,8 @@ class Training:
         entropy = self.entropy(logits, labels)
         ssr = regularization(self.supernet, choices, settings.ssr)
         miss = settings.cost_weight * (cost_ratio(self.supernet, choices, settings.table) - settings.table.target) ** 2
-        (CROSS_ENTROPY_WEIGHT * entropy + settings.ssr_factor * ssr + miss).backward()
+        total = CROSS_ENTROPY_WEIGHT * entropy + settings.ssr_factor * ssr + miss
+        self.differentiate(total, self.supernet.architecture_parameters)
         torch.nn.utils.clip_grad_norm_(self.supernet.architecture_parameters(), MAX_NORM)
         self.alphas.step()
         return {"loss": finite(entropy.item(), "the loss of the alphas"), "ssr": ssr.item(), "cost": miss.item()}

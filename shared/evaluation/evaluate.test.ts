@@ -9,7 +9,7 @@ import { buildSupernet } from "../network/supernet";
 import { initialArchitecture } from "../space/groups";
 import { randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
-import { discreteEvaluator, momentsEvaluator, supernetEvaluator } from "./evaluate";
+import { discreteEvaluator, discreteScorer, momentsEvaluator, supernetEvaluator } from "./evaluate";
 
 const space = smallSpace({ inputHeight: 16, inputWidth: 16, classes: 4 });
 const [HEIGHT, WIDTH, CLASSES] = [space.inputHeight, space.inputWidth, space.classes];
@@ -137,6 +137,13 @@ describe("an evaluation", () => {
       expect(got.miou).toBeCloseTo(want.miou, 12);
       expect(got.accuracy).toBeCloseTo(want.accuracy, 12);
       await evaluator.release();
+      // The same without the loss; the last of the batches is short.
+      const scorer = await discreteScorer(engine, network, 2);
+      const { loss, ...alike } = got;
+      expect(loss).toBeGreaterThan(0);
+      expect(await scorer.score(own, split)).toEqual(alike);
+      await expect(scorer.score(own, split, AbortSignal.abort(new Error("paused")))).rejects.toThrow("paused");
+      await scorer.release();
     }
   });
 

@@ -1,6 +1,6 @@
 import { batches } from "../data/batches";
 import { IGNORE, type Split } from "../data/open";
-import type { Arrays, CompiledStep, Engine, Step } from "../engine/engine";
+import type { Arrays, Engine, Signature, Step } from "../engine/engine";
 import { argmaxChannels } from "../engine/ops/argmaxChannels";
 import { crossEntropy } from "../engine/ops/crossEntropy";
 import { unpack } from "../engine/parameters";
@@ -20,6 +20,12 @@ export interface Evaluator {
 
 export interface Evaluation extends Scores {
   loss: number;
+}
+
+/** The same without the loss, which reads every class of every pixel several times. */
+export interface Scorer {
+  score(parameters: Arrays, split: Split, signal?: AbortSignal): Promise<Scores>;
+  release(): Promise<void>;
 }
 
 /** Sizes of the images and labels of an evaluation. */
@@ -55,15 +61,39 @@ export function supernetEvaluator(engine: Engine, supernet: Supernet, batchSize:
 
 /** Evaluator of a discrete network; parameters are its weights and stats. */
 export function discreteEvaluator(engine: Engine, network: DiscreteNetwork, batchSize: number): Promise<Evaluator> {
-  const sizes = { weights: network.weights.size, stats: network.stats.size };
-  return evaluator(engine, shapeOf(network, batchSize), sizes, (inputs) =>
+  return evaluator(engine, shapeOf(network, batchSize), sizesOf(network), discreteLogits(network));
+}
+
+/** Scorer of a discrete network; parameters are its weights and stats. */
+export async function discreteScorer(engine: Engine, network: DiscreteNetwork, batchSize: number): Promise<Scorer> {
+  const shape = shapeOf(network, batchSize);
+  const logitsOf = discreteLogits(network);
+  const step: Step = (inputs) => ({ predictions: argmaxChannels(logitsOf(inputs)) });
+  const signature = { ...vectors(sizesOf(network)), images: imagesOf(shape) };
+  const compiled = await engine.compile(step, signature, "evaluate");
+  return {
+    score: async (parameters, split, signal) => {
+      const confusion = createConfusion(shape.classes);
+      for await (const { images, labels } of wholeBatches(split, shape, signal)) {
+        const { predictions = [] } = await compiled.run({ ...parameters, images });
+        count(confusion, labels, predictions);
+      }
+      return scores(confusion);
+    },
+    release: () => compiled.release(),
+  };
+}
+
+const sizesOf = ({ weights, stats }: DiscreteNetwork) => ({ weights: weights.size, stats: stats.size });
+
+const discreteLogits =
+  (network: DiscreteNetwork) =>
+  (inputs: Tensors): tf.Tensor4D =>
     network.logits(
       unpack(inputs.weights as tf.Tensor1D, network.weights),
       input(inputs, "images"),
       inferenceNorm(unpack(inputs.stats as tf.Tensor1D, network.stats)),
-    ),
-  );
-}
+    );
 
 /**
  * Evaluator of a discrete network that has no statistics yet: each batch norm takes the moments of the batch that is evaluated. Parameters are
@@ -97,47 +127,50 @@ async function evaluator(
     const loss = crossEntropy(logits, labels, input(inputs, "classWeights"));
     return { predictions: argmaxChannels(logits), loss };
   };
-  const compiled = await engine.compile(
-    step,
-    {
-      ...Object.fromEntries(
-        Object.entries(sizes).map(([name, size]) => [name, { shape: [size], dtype: "float32" as const }]),
-      ),
-      images: { shape: [batchSize, 3, height, width], dtype: "float32" },
-      labels: { shape: cells, dtype: "int32" },
-      classWeights: { shape: [classes], dtype: "float32" },
-    },
-    "evaluate",
-  );
+  const signature: Signature = {
+    ...vectors(sizes),
+    images: imagesOf(shape),
+    labels: { shape: cells, dtype: "int32" },
+    classWeights: { shape: [classes], dtype: "float32" },
+  };
+  const compiled = await engine.compile(step, signature, "evaluate");
   return {
-    evaluate: (parameters, split, classWeights, signal) =>
-      run(compiled, parameters, split, classWeights, shape, signal),
+    evaluate: async (parameters, split, classWeights, signal) => {
+      const confusion = createConfusion(classes);
+      let loss = 0;
+      let examples = 0;
+      for await (const { images, labels, examples: size } of wholeBatches(split, shape, signal)) {
+        const out = await compiled.run({ ...parameters, images, labels, classWeights });
+        count(confusion, labels, out.predictions ?? []);
+        loss += (out.loss?.[0] ?? 0) * size;
+        examples += size;
+      }
+      return { ...scores(confusion), loss: examples > 0 ? loss / examples : 0 };
+    },
     release: () => compiled.release(),
   };
 }
 
-async function run(
-  compiled: CompiledStep,
-  parameters: Arrays,
+const vectors = (sizes: Record<string, number>): Signature =>
+  Object.fromEntries(Object.entries(sizes).map(([name, size]) => [name, { shape: [size], dtype: "float32" }]));
+
+const imagesOf = ({ batchSize, height, width }: EvaluationShape) =>
+  ({ shape: [batchSize, 3, height, width], dtype: "float32" }) as const;
+
+/** The batches of a split. A short last one is filled up with black images whose labels are ignored; `examples` are those of the split. */
+async function* wholeBatches(
   split: Split,
-  classWeights: Float32Array,
-  { batchSize, height, width, classes, stride }: EvaluationShape,
+  { batchSize, height, width, stride }: EvaluationShape,
   signal: AbortSignal | undefined,
-): Promise<Evaluation> {
-  const confusion = createConfusion(classes);
-  let loss = 0;
-  let examples = 0;
+): AsyncGenerator<{ images: Float32Array; labels: Int32Array; examples: number }> {
   for await (const batch of batches(split, { batchSize, labelStride: stride, reuse: true })) {
     signal?.throwIfAborted();
-    // A short last batch is padded with black images whose labels are ignored.
-    const images = padded(batch.images, batchSize * 3 * height * width, 0);
-    const labels = padded(batch.labels, (batchSize * height * width) / stride ** 2, IGNORE);
-    const out = await compiled.run({ ...parameters, images, labels, classWeights });
-    count(confusion, labels, out.predictions ?? []);
-    loss += (out.loss?.[0] ?? 0) * batch.size;
-    examples += batch.size;
+    yield {
+      images: padded(batch.images, batchSize * 3 * height * width, 0),
+      labels: padded(batch.labels, (batchSize * height * width) / stride ** 2, IGNORE),
+      examples: batch.size,
+    };
   }
-  return { ...scores(confusion), loss: examples > 0 ? loss / examples : 0 };
 }
 
 function padded<T extends Float32Array | Int32Array>(values: T, length: number, fill: number): T {

@@ -2,7 +2,7 @@ import { COMPILED, EAGER } from "../../../shared/engine/account";
 import { createEngine, type CompiledStep, type Engine, type EngineOptions } from "../../../shared/engine/engine";
 import { graphTraffic, total, type GraphMemory } from "../../../shared/engine/memory";
 import { stepGraph } from "../../../shared/engine/session";
-import type { SupernetState } from "../../../shared/network/checkpoint";
+import type { Supernet } from "../../../shared/network/supernet";
 import { supernetMacs } from "../../../shared/space/networkCosts";
 import { openSupernetTrainer } from "./supernetTrainer";
 import { initialSupernet } from "./supernetState";
@@ -12,13 +12,13 @@ import { type SearchJob } from "./algorithms/search";
 /** Passes of a step through each convolution: forward, its input's gradient, and its weights' gradient. */
 const PASSES: Readonly<Record<string, number>> = { weights: 3, alphas: 2, evaluate: 1 };
 
-/** Nominal MACs of the convolutions in one run of a step of the whole supernet. */
+/** Nominal MACs of the convolutions in one run of a step of a supernet. */
 export function stepMacs(
   step: string,
   { spec, space }: Pick<SearchJob, "spec" | "space">,
-  { supernet }: SupernetState,
+  { stages }: Pick<Supernet, "stages">,
 ): number {
-  const forward = supernetMacs(space, supernet.stages).reduce((sum, { macs }) => sum + macs, 0);
+  const forward = supernetMacs(space, stages).reduce((sum, { macs }) => sum + macs, 0);
   return (PASSES[step] ?? 1) * forward * spec.training.batchSize;
 }
 
@@ -56,7 +56,7 @@ export async function estimateMemory(
     compile: (step, signature, name = "step") => {
       const { graph } = stepGraph(step, signature, options.precision);
       const memory = estimate.of(graph);
-      const work = { traffic: graphTraffic(graph), macs: stepMacs(name, job, state) };
+      const work = { traffic: graphTraffic(graph), macs: stepMacs(name, job, state.supernet) };
       steps.push({ name, ...memory, bytes: total(memory), ...work });
       return Promise.resolve(planned);
     },

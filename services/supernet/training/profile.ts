@@ -78,7 +78,7 @@ export async function profileSteps(
         seconds: seconds[step] ?? NaN,
         profiledSeconds: runSeconds,
         times,
-        macs: stepMacs(step, job, state),
+        macs: stepMacs(step, job, state.supernet),
       })),
     };
   } finally {

@@ -1,7 +1,7 @@
 import { beginDataset, datasetOptions } from "../../../shared/data/open";
 import type { Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
-import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
+import { discreteScorer } from "../../../shared/evaluation/evaluate";
 import { decodeBundle } from "../../../shared/network/bundle";
 import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
 import type { NetworkParameters } from "../../../shared/network/export";
@@ -56,8 +56,8 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
   const opened: { release(): Promise<void> }[] = [];
   try {
     const { weighting, counted } = awaitedClassWeights(dataset, genotype.classes);
-    const evaluator = await discreteEvaluator(engine, network, batchSize);
-    opened.push(evaluator);
+    const scorer = await discreteScorer(engine, network, batchSize);
+    opened.push(scorer);
     let { record, vectors, best } = job.checkpoint ? resumed(job.checkpoint) : beginning(network, job);
     const course = {
       name: "retraining",
@@ -82,7 +82,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       vectors = trainer.vectors();
       const parameters = trainer.parameters();
       const evaluated = isEvaluated(epoch, spec.retraining)
-        ? await evaluator.evaluate({ ...parameters }, dataset.validation, weighting, port.signal)
+        ? await scorer.score({ ...parameters }, dataset.validation, port.signal)
         : undefined;
       const seconds = (performance.now() - started) / 1000;
       // Images are decoded while the first epoch runs. The epoch is published only after all of them have been read without a fault.
@@ -103,7 +103,7 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
       const read = { dataset: epoch === 1 ? await dataset.figures() : undefined };
       await port.completeRetrainingEpoch({ epoch, epochs, loss, ...scores, seconds, checkpoint, ...read });
     }
-    const { miou, classes, counts } = await evaluator.evaluate({ ...best }, dataset.validation, weighting, port.signal);
+    const { miou, classes, counts } = await scorer.score({ ...best }, dataset.validation, port.signal);
     return {
       validationMiou: miou,
       bestEpoch: record.bestEpoch,

@@ -1,0 +1,72 @@
+import { spawnSync } from "node:child_process";
+import { openPredictor } from "../shared/evaluation/predictor";
+import { uniform } from "../shared/testing/spaces";
+import { PEERS, requireFits } from "./peers";
+import { base64, openPyTorch, type PyTorch } from "./pytorch";
+
+const hasTorch = ["python3", "/usr/bin/python3"].some(
+  (python) =>
+    spawnSync(python, ["-c", "import sys, importlib.util as u; sys.exit(u.find_spec('torch') is None)"]).status === 0,
+);
+
+it.each([
+  ["fastscnn", 240, 'there is no peer "fastscnn", choose from ddrnet23slim, pidnet_s, bisenetv2, erfnet'],
+  ["bisenetv2", 240, "--input is 240x320, must be multiples of 32 for bisenetv2"],
+])("%s at a height of %d is refused", (name, height, message) => {
+  expect(() => requireFits(name, [height, 320])).toThrow(message);
+});
+
+// Without PyTorch, they are skipped.
+(hasTorch ? describe : describe.skip)("the peers", () => {
+  let python: PyTorch;
+  beforeAll(async () => {
+    python = (await openPyTorch(1))!;
+  });
+  afterAll(() => python.close());
+
+  const begin = (name: string, classes: number, height: number, width: number) =>
+    python.call<{ parameters: number; macs: number }>("begin_peer", {
+      ...{ name, height, width, classWeights: new Array<number>(classes).fill(1), decay: 0, seed: 1 },
+    });
+
+  // Published: millions of parameters, and billions of MACs at 1024x2048, 19 classes. Of ERFNet's MACs there is no such figure.
+  it.each([
+    ["ddrnet23slim", 5.7, 36.3],
+    ["pidnet_s", 7.6, 47.2],
+    ["erfnet", 2.07, undefined],
+  ])("%s has the published size", async (name, parameters, macs) => {
+    const found = await begin(name, 19, 256, 512);
+    expect(Math.abs(found.parameters / 1e6 / parameters - 1)).toBeLessThan(0.01);
+    // Each side is a quarter of the published one.
+    if (macs !== undefined) expect(Math.abs((16 * found.macs) / 1e9 / macs - 1)).toBeLessThan(0.01);
+  });
+
+  it.each(Object.keys(PEERS))("%s learns, and is exported as what it is", async (name) => {
+    const [height, width, batch] = [64, 64, 2];
+    await begin(name, 3, height, width);
+    const pixel = uniform(1);
+    const rgb = Uint8Array.from({ length: batch * height * width * 3 }, () => Math.floor(256 * pixel()));
+    // [N,H,W,3] bytes as [N,3,H,W] from 0 to 1. The label of a pixel is its half of the image.
+    const images = new Float32Array(rgb.length);
+    rgb.forEach((value, at) => {
+      const [image, rest] = [Math.floor(at / (height * width * 3)), at % (height * width * 3)];
+      images[(image * 3 + (rest % 3)) * height * width + Math.floor(rest / 3)] = value / 255;
+    });
+    const labels = Int32Array.from({ length: batch * height * width }, (_, at) => (at % width < width / 2 ? 0 : 2));
+    const request = { images: base64(images), labels: Buffer.from(labels.buffer).toString("base64"), height, width };
+    const losses: number[] = [];
+    for (let step = 0; step < 12; step++)
+      losses.push((await python.call<{ loss: number }>("step_peer", { ...request, rate: 3e-3 })).loss);
+    expect(losses.at(-1)).toBeLessThan(0.7 * losses[0]!);
+    await python.call("keep_peer");
+    const told = await python.call<{ classes: string }>("predict_peer", request);
+    const own = Buffer.from(told.classes, "base64").subarray(0, height * width);
+    const { onnx } = await python.call<{ onnx: string }>("export_peer", { height, width });
+    const flags = {};
+    const predictor = await openPredictor(Buffer.from(onnx, "base64"), flags, { provider: "cpu", threads: 1 });
+    const map = await predictor.predict(rgb.subarray(0, height * width * 3), { height, width }, 3);
+    await predictor.release();
+    const same = own.filter((value, at) => value === map.data[at]).length;
+    expect(same / own.length).toBeGreaterThan(0.999);
+  });
+});

@@ -1,0 +1,184 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { size, whole } from "../cli/commands/options";
+import { readSpec } from "../cli/spec/specFlags";
+import { countedClassWeights } from "../services/supernet/training/classWeights";
+import { finiteLoss, polyRate } from "../services/supernet/training/schedule";
+import { batches, type Batch, type BatchOptions } from "../shared/data/batches";
+import { datasetOptions, openDataset, type Dataset, type Split } from "../shared/data/open";
+import { createRandom } from "../shared/engine/random";
+import { count, createConfusion, scores } from "../shared/evaluation/confusion";
+import { LatheError } from "../shared/process/errors";
+import { presetSpec, type ResolvedSpec } from "../shared/spec/presets";
+import { resolve } from "../shared/spec/resolve";
+import { positive, type Measurement } from "./measurement";
+import { base64, LEFT_OUT, openPyTorch, type PyTorch } from "./pytorch";
+
+/** The networks of bench/pytorch/peers, and what their height and width must be multiples of. */
+export const PEERS: Readonly<Record<string, number>> = { ddrnet23slim: 8, pidnet_s: 8, bisenetv2: 32, erfnet: 8 };
+
+/** How a peer is trained: as retraining trains a network of Lathe. */
+interface Course {
+  input: readonly [height: number, width: number];
+  seed: number;
+  retraining: Pick<
+    ResolvedSpec["retraining"],
+    "epochs" | "batchSize" | "learningRate" | "weightDecay" | "validateEvery"
+  >;
+  augmentation: ResolvedSpec["augmentation"];
+}
+
+interface Trained {
+  name: string;
+  parameters: number;
+  macs: number;
+  bestEpoch: number;
+  bestMiou: number;
+  seconds: number;
+  onnx: Uint8Array;
+}
+
+/**
+ * Trains networks that users take off the shelf, in PyTorch, with the data, the batches and the recipe of Lathe's retraining, and writes each
+ * as NAME.onnx, from an image to its classes. `lathe evaluate` and `lathe profile network` measure these files. Arguments: names (default: all),
+ * --data folder of CamVid, --out folder, --input HxW, --epochs, --seed, --threads.
+ */
+export async function peers(args: readonly string[]): Promise<Measurement[]> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      data: { type: "string" },
+      out: { type: "string", default: "runs/peers" },
+      input: { type: "string", default: "240x320" },
+      epochs: { type: "string", default: "40" },
+      seed: { type: "string", default: "1" },
+      threads: { type: "string", default: "2" },
+    },
+  });
+  const { data, out } = values;
+  if (data === undefined) throw new LatheError("INVALID_ARGUMENT", "--data is missing: name the folder of CamVid");
+  const { retraining, augmentation } = presetSpec("small");
+  const course: Course = {
+    input: size(values.input),
+    seed: whole(values.seed),
+    retraining: { ...retraining, epochs: positive(values.epochs, "--epochs") },
+    augmentation,
+  };
+  const names = positionals.length > 0 ? positionals : Object.keys(PEERS);
+  for (const name of names) requireFits(name, course.input);
+  const threads = positive(values.threads, "--threads");
+  const python = await openPyTorch(threads);
+  if (!python) throw new LatheError("FAILED_PRECONDITION", LEFT_OUT);
+  const { spec, space } = resolve(readSpec({ preset: "small", dataset: "camvid", data, seed: course.seed }));
+  const [inputHeight, inputWidth] = course.input;
+  const dataset = await openDataset(datasetOptions(spec, { ...space, inputHeight, inputWidth }));
+  const all: Trained[] = [];
+  try {
+    mkdirSync(out, { recursive: true });
+    for (const name of names) {
+      const trained = await train(python, name, dataset, course);
+      writeFileSync(join(out, `${name}.onnx`), trained.onnx);
+      all.push(trained);
+    }
+  } finally {
+    await dataset.close();
+    await python.close();
+  }
+  return [measurement(all, course, threads, out, python)];
+}
+
+/** INVALID_ARGUMENT for a name without a network, and for a size that it cannot have. */
+export function requireFits(name: string, [height, width]: readonly [number, number]): void {
+  const multiple = PEERS[name];
+  if (multiple === undefined)
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `there is no peer "${name}", choose from ${Object.keys(PEERS).join(", ")}`,
+    );
+  if (height % multiple !== 0 || width % multiple !== 0)
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      `--input is ${height}x${width}, must be multiples of ${multiple} for ${name}`,
+    );
+}
+
+async function train(python: PyTorch, name: string, dataset: Dataset, course: Course): Promise<Trained> {
+  const { input, seed, retraining } = course;
+  const { epochs, batchSize, learningRate, weightDecay: decay, validateEvery } = retraining;
+  const [height, width] = input;
+  const classWeights = [...(await countedClassWeights(dataset, dataset.info.classes.length))];
+  const { parameters, macs } = await python.call<{ parameters: number; macs: number }>("begin_peer", {
+    ...{ name, classWeights, decay, seed, height, width },
+  });
+  let [bestEpoch, bestMiou] = [0, -1];
+  const started = performance.now();
+  for (let epoch = 1; epoch <= epochs; epoch++) {
+    const losses: number[] = [];
+    // The names of the streams are those of retraining, so both see the same images in the same order.
+    const order: BatchOptions = {
+      ...{ batchSize, labelStride: 1, augmentation: course.augmentation, dropLast: true, reuse: true },
+      random: createRandom(seed, `retraining/${epoch}`),
+    };
+    for await (const batch of batches(dataset.train, order)) {
+      const rate = polyRate(learningRate, epoch, epochs);
+      const { loss } = await python.call<{ loss: number }>("step_peer", { ...encoded(batch), height, width, rate });
+      losses.push(finiteLoss(loss, name, { epoch, step: losses.length + 1, advice: "lower the learning rate" }));
+    }
+    if (epoch > 1 && epoch < epochs && epoch % validateEvery !== 0) continue;
+    const miou = await evaluated(python, dataset.validation, dataset.info.classes.length, batchSize);
+    if (miou > bestMiou) {
+      [bestEpoch, bestMiou] = [epoch, miou];
+      await python.call("keep_peer");
+    }
+    const loss = losses.reduce((sum, each) => sum + each, 0) / losses.length;
+    const seconds = (performance.now() - started) / 1000;
+    console.error(
+      `${name} epoch ${epoch} of ${epochs}: loss ${loss.toFixed(3)}, mIoU ${(100 * miou).toFixed(1)} %, ${seconds.toFixed(0)} s`,
+    );
+  }
+  const seconds = (performance.now() - started) / 1000;
+  const { onnx } = await python.call<{ onnx: string }>("export_peer", { height, width });
+  return { name, parameters, macs, bestEpoch, bestMiou, seconds, onnx: Buffer.from(onnx, "base64") };
+}
+
+/** mIoU over a split, of predictions at the size of the input. */
+async function evaluated(python: PyTorch, split: Split, classes: number, batchSize: number): Promise<number> {
+  const confusion = createConfusion(classes);
+  const { height, width } = split;
+  for await (const batch of batches(split, { batchSize, labelStride: 1, reuse: true })) {
+    const images = base64(batch.images);
+    const answer = await python.call<{ classes: string }>("predict_peer", { images, height, width });
+    count(confusion, batch.labels, Buffer.from(answer.classes, "base64"));
+  }
+  return scores(confusion).miou;
+}
+
+const encoded = ({ images, labels }: Batch) => ({
+  images: base64(images),
+  labels: Buffer.from(labels.buffer, labels.byteOffset, labels.byteLength).toString("base64"),
+});
+
+function measurement(
+  all: readonly Trained[],
+  { input, seed, retraining }: Course,
+  threads: number,
+  out: string,
+  { versions }: PyTorch,
+): Measurement {
+  return {
+    title: `peers on CamVid at ${input.join("x")}, ${retraining.epochs} epochs, seed ${seed}`,
+    unit: "s",
+    series: Object.fromEntries(all.map(({ name, seconds }) => [`training ${name}`, [seconds]])),
+    notes: { threads, recipe: "retraining of preset small: Adam, poly rate, flips and small shifts", files: out },
+    table: {
+      columns: ["network", "parameters, M", "MACs, G", "best validation mIoU, %", "at epoch", "minutes"],
+      rows: all.map(({ name, parameters, macs, bestMiou, bestEpoch, seconds }) => [
+        ...[name, (parameters / 1e6).toFixed(3), (macs / 1e9).toFixed(2)],
+        ...[(100 * bestMiou).toFixed(1), bestEpoch, (seconds / 60).toFixed(1)],
+      ]),
+    },
+    versions,
+  };
+}
