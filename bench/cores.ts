@@ -130,7 +130,7 @@ function tableOf({ spent, macs }: Listed, threads: number, peak: number): NonNul
   };
 }
 
-/** GFLOP/s of a 3x3 convolution of 128 channels at 64x64, batch 8: the fastest of several runs of several in a row. */
+/** GFLOP/s of a 3x3 convolution of 128 channels at 64x64, batch 8: the fastest of 12 runs of 6 convolutions. */
 async function peakRate(engine: Engine): Promise<number> {
   const [channels, size, batch, layers, runs] = [128, 64, 8, 6, 12];
   const step = await engine.compile(

@@ -9,6 +9,13 @@ export const FORMS: Readonly<Record<string, Mode>> = {
   bfloat16: { device: "cpu", precision: "bfloat16", layout: "channels_last", compiled: false, frozen: true },
 };
 
+/** INVALID_ARGUMENT for a name of --form that is no form. */
+export function requireForms(names: readonly string[]): void {
+  const unknown = names.find((name) => !Object.hasOwn(FORMS, name));
+  if (unknown !== undefined)
+    throw new LatheError("INVALID_ARGUMENT", `--form is "${unknown}", must be one of ${Object.keys(FORMS).join(", ")}`);
+}
+
 export const isFloat32 = (form: string): boolean => FORMS[form]?.precision === "float32";
 
 /** A form of PyTorch that this machine has, in a process of its own, and what it answered to its first step. */
@@ -40,8 +47,7 @@ export async function openForms<First>(
   const notes: Record<string, string> = {};
   for (const name of names) {
     const mode = FORMS[name];
-    if (!mode)
-      throw new LatheError("INVALID_ARGUMENT", `--form is "${name}", must be one of ${Object.keys(FORMS).join(", ")}`);
+    if (!mode) continue;
     const python = await openPyTorch(threads);
     if (!python) return { forms, notes: { pytorch: LEFT_OUT }, versions: undefined, close: () => Promise.resolve() };
     opened.push(python);

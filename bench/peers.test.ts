@@ -1,19 +1,14 @@
-import { spawnSync } from "node:child_process";
 import { openPredictor } from "../shared/evaluation/predictor";
 import { uniform } from "../shared/testing/spaces";
 import { PEERS, requireFits } from "./peers";
 import { base64, openPyTorch, type PyTorch } from "./pytorch";
-
-const hasTorch = ["python3", "/usr/bin/python3"].some(
-  (python) =>
-    spawnSync(python, ["-c", "import sys, importlib.util as u; sys.exit(u.find_spec('torch') is None)"]).status === 0,
-);
+import { hasTorch } from "./pytorch.fixture";
 
 it.each([
   ["fastscnn", 240, 'there is no peer "fastscnn", choose from ddrnet23slim, pidnet_s, bisenetv2, erfnet'],
-  ["bisenetv2", 240, "--input is 240x320, must be multiples of 32 for bisenetv2"],
+  ["erfnet", 242, "--input is 242x320, must be multiples of 8"],
 ])("%s at a height of %d is refused", (name, height, message) => {
-  expect(() => requireFits(name, [height, 320])).toThrow(message);
+  expect(() => requireFits(["bisenetv2", name], [height, 320])).toThrow(message);
 });
 
 // Without PyTorch, they are skipped.
@@ -29,7 +24,7 @@ it.each([
       ...{ name, height, width, classWeights: new Array<number>(classes).fill(1), decay: 0, seed: 1 },
     });
 
-  // Published: millions of parameters, and billions of MACs at 1024x2048, 19 classes. Of ERFNet's MACs there is no such figure.
+  // Millions of parameters as published, and billions of MACs at 1024x2048 and 19 classes: as published for DDRNet; for PIDNet of its own code.
   it.each([
     ["ddrnet23slim", 5.7, 36.3],
     ["pidnet_s", 7.6, 47.2],
@@ -41,8 +36,8 @@ it.each([
     if (macs !== undefined) expect(Math.abs((16 * found.macs) / 1e9 / macs - 1)).toBeLessThan(0.01);
   });
 
-  it.each(Object.keys(PEERS))("%s learns, and is exported as what it is", async (name) => {
-    const [height, width, batch] = [64, 64, 2];
+  it.each(PEERS)("%s learns, and is exported as what it is", async (name) => {
+    const [height, width, batch] = [48, 80, 2];
     await begin(name, 3, height, width);
     const pixel = uniform(1);
     const rgb = Uint8Array.from({ length: batch * height * width * 3 }, () => Math.floor(256 * pixel()));
@@ -53,7 +48,7 @@ it.each([
       images[(image * 3 + (rest % 3)) * height * width + Math.floor(rest / 3)] = value / 255;
     });
     const labels = Int32Array.from({ length: batch * height * width }, (_, at) => (at % width < width / 2 ? 0 : 2));
-    const request = { images: base64(images), labels: Buffer.from(labels.buffer).toString("base64"), height, width };
+    const request = { images: base64(images), labels: base64(labels), height, width };
     const losses: number[] = [];
     for (let step = 0; step < 12; step++)
       losses.push((await python.call<{ loss: number }>("step_peer", { ...request, rate: 3e-3 })).loss);

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { size, whole } from "../cli/commands/options";
 import { readSpec } from "../cli/spec/specFlags";
 import { countedClassWeights } from "../services/supernet/training/classWeights";
-import { finiteLoss, polyRate } from "../services/supernet/training/schedule";
+import { isEvaluated, polyRate } from "../services/supernet/training/schedule";
 import { batches, type Batch, type BatchOptions } from "../shared/data/batches";
 import { datasetOptions, openDataset, type Dataset, type Split } from "../shared/data/open";
 import { createRandom } from "../shared/engine/random";
@@ -15,8 +15,11 @@ import { resolve } from "../shared/spec/resolve";
 import { positive, type Measurement } from "./measurement";
 import { base64, LEFT_OUT, openPyTorch, type PyTorch } from "./pytorch";
 
-/** The networks of bench/pytorch/peers, and what their height and width must be multiples of. */
-export const PEERS: Readonly<Record<string, number>> = { ddrnet23slim: 8, pidnet_s: 8, bisenetv2: 32, erfnet: 8 };
+/** The networks of bench/pytorch/peers. */
+export const PEERS = ["ddrnet23slim", "pidnet_s", "bisenetv2", "erfnet"] as const;
+
+/** ERFNet gives logits of the input's size only where its three halvings are exact. */
+const MULTIPLE = 8;
 
 /** How a peer is trained: as retraining trains a network of Lathe. */
 interface Course {
@@ -52,7 +55,7 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
       data: { type: "string" },
       out: { type: "string", default: "runs/peers" },
       input: { type: "string", default: "240x320" },
-      epochs: { type: "string", default: "40" },
+      epochs: { type: "string" },
       seed: { type: "string", default: "1" },
       threads: { type: "string", default: "2" },
     },
@@ -63,11 +66,11 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
   const course: Course = {
     input: size(values.input),
     seed: whole(values.seed),
-    retraining: { ...retraining, epochs: positive(values.epochs, "--epochs") },
+    retraining: { ...retraining, ...(values.epochs !== undefined && { epochs: positive(values.epochs, "--epochs") }) },
     augmentation,
   };
-  const names = positionals.length > 0 ? positionals : Object.keys(PEERS);
-  for (const name of names) requireFits(name, course.input);
+  const names = positionals.length > 0 ? positionals : PEERS;
+  requireFits(names, course.input);
   const threads = positive(values.threads, "--threads");
   const python = await openPyTorch(threads);
   if (!python) throw new LatheError("FAILED_PRECONDITION", LEFT_OUT);
@@ -77,8 +80,9 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
   const all: Trained[] = [];
   try {
     mkdirSync(out, { recursive: true });
+    const classWeights = [...(await countedClassWeights(dataset, space.classes))];
     for (const name of names) {
-      const trained = await train(python, name, dataset, course);
+      const trained = await train(python, name, dataset, classWeights, course);
       writeFileSync(join(out, `${name}.onnx`), trained.onnx);
       all.push(trained);
     }
@@ -89,26 +93,26 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
   return [measurement(all, course, threads, out, python)];
 }
 
-/** INVALID_ARGUMENT for a name without a network, and for a size that it cannot have. */
-export function requireFits(name: string, [height, width]: readonly [number, number]): void {
-  const multiple = PEERS[name];
-  if (multiple === undefined)
-    throw new LatheError(
-      "INVALID_ARGUMENT",
-      `there is no peer "${name}", choose from ${Object.keys(PEERS).join(", ")}`,
-    );
-  if (height % multiple !== 0 || width % multiple !== 0)
-    throw new LatheError(
-      "INVALID_ARGUMENT",
-      `--input is ${height}x${width}, must be multiples of ${multiple} for ${name}`,
-    );
+/** INVALID_ARGUMENT for names without a network, and for a size that they cannot have. */
+export function requireFits(names: readonly string[], [height, width]: readonly [number, number]): void {
+  const known: readonly string[] = PEERS;
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined)
+    throw new LatheError("INVALID_ARGUMENT", `there is no peer "${unknown}", choose from ${known.join(", ")}`);
+  if (height % MULTIPLE !== 0 || width % MULTIPLE !== 0)
+    throw new LatheError("INVALID_ARGUMENT", `--input is ${height}x${width}, must be multiples of ${MULTIPLE}`);
 }
 
-async function train(python: PyTorch, name: string, dataset: Dataset, course: Course): Promise<Trained> {
+async function train(
+  python: PyTorch,
+  name: string,
+  dataset: Dataset,
+  classWeights: readonly number[],
+  course: Course,
+): Promise<Trained> {
   const { input, seed, retraining } = course;
-  const { epochs, batchSize, learningRate, weightDecay: decay, validateEvery } = retraining;
+  const { epochs, batchSize, learningRate, weightDecay: decay } = retraining;
   const [height, width] = input;
-  const classWeights = [...(await countedClassWeights(dataset, dataset.info.classes.length))];
   const { parameters, macs } = await python.call<{ parameters: number; macs: number }>("begin_peer", {
     ...{ name, classWeights, decay, seed, height, width },
   });
@@ -124,9 +128,9 @@ async function train(python: PyTorch, name: string, dataset: Dataset, course: Co
     for await (const batch of batches(dataset.train, order)) {
       const rate = polyRate(learningRate, epoch, epochs);
       const { loss } = await python.call<{ loss: number }>("step_peer", { ...encoded(batch), height, width, rate });
-      losses.push(finiteLoss(loss, name, { epoch, step: losses.length + 1, advice: "lower the learning rate" }));
+      losses.push(loss);
     }
-    if (epoch > 1 && epoch < epochs && epoch % validateEvery !== 0) continue;
+    if (!isEvaluated(epoch, retraining)) continue;
     const miou = await evaluated(python, dataset.validation, dataset.info.classes.length, batchSize);
     if (miou > bestMiou) {
       [bestEpoch, bestMiou] = [epoch, miou];
@@ -155,10 +159,7 @@ async function evaluated(python: PyTorch, split: Split, classes: number, batchSi
   return scores(confusion).miou;
 }
 
-const encoded = ({ images, labels }: Batch) => ({
-  images: base64(images),
-  labels: Buffer.from(labels.buffer, labels.byteOffset, labels.byteLength).toString("base64"),
-});
+const encoded = ({ images, labels }: Batch) => ({ images: base64(images), labels: base64(labels) });
 
 function measurement(
   all: readonly Trained[],
@@ -171,7 +172,13 @@ function measurement(
     title: `peers on CamVid at ${input.join("x")}, ${retraining.epochs} epochs, seed ${seed}`,
     unit: "s",
     series: Object.fromEntries(all.map(({ name, seconds }) => [`training ${name}`, [seconds]])),
-    notes: { threads, recipe: "retraining of preset small: Adam, poly rate, flips and small shifts", files: out },
+    notes: {
+      threads,
+      recipe:
+        "retraining of preset small (Adam, poly rate, flips and small shifts), from scratch, one head, no auxiliary losses",
+      seconds: "of steps and evaluations, with the transfer of the batches to PyTorch",
+      files: out,
+    },
     table: {
       columns: ["network", "parameters, M", "MACs, G", "best validation mIoU, %", "at epoch", "minutes"],
       rows: all.map(({ name, parameters, macs, bestMiou, bestEpoch, seconds }) => [

@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { openSupernetTrainer } from "../services/supernet/training/supernetTrainer";
 import { createEngine } from "../shared/engine/engine";
 import { firstState } from "../shared/network/checkpoint";
@@ -10,13 +9,7 @@ import { initialArchitecture } from "../shared/space/groups";
 import { randomBuffer, smallSpace } from "../shared/testing/networks";
 import { randomArchitecture, uniform } from "../shared/testing/spaces";
 import { base64, namedTensors, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
-
-const hasTorch = ["python3", "/usr/bin/python3"].some(
-  (python) =>
-    spawnSync(python, ["-c", "import sys, importlib.util as u; sys.exit(u.find_spec('torch') is None)"]).status === 0,
-);
-
-// Importing torch reads some 300 MB.
+import { hasTorch } from "./pytorch.fixture";
 
 // Without PyTorch, the comparison is skipped.
 (hasTorch ? describe : describe.skip)("the PyTorch side", () => {
@@ -100,7 +93,7 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
   });
 
   it("moves the same parameters if each step computes only their gradients", async () => {
-    const losses = async (frozen: boolean) => {
+    const pairs = async (frozen: boolean) => {
       await python.call("init", {
         ...pytorchSettings(space, options, { rates: { weights: 1e-2, alphas: 1e-1 }, ssrFactor: 1, costWeight: 1 }),
         architecture: initialArchitecture(space),
@@ -109,12 +102,16 @@ const hasTorch = ["python3", "/usr/bin/python3"].some(
         labels: Array.from({ length: (2 * 32 * 64) / searchStride(space) ** 2 }, (_, at) => at % space.classes),
         mode: { frozen },
       });
-      const pairs = [await python.call<{ loss: number }>("pair"), await python.call<{ loss: number }>("pair")];
-      return pairs.map(({ loss }) => loss);
+      type Pair = { loss: number; others: Record<"weights" | "alpha", number> };
+      return [await python.call<Pair>("pair"), await python.call<Pair>("pair")];
     };
-    const [all, own] = [await losses(false), await losses(true)];
-    expect(all[1]).not.toBeCloseTo(all[0]!, 3);
-    for (const [at, loss] of own.entries()) expect(loss / all[at]!).toBeCloseTo(1, 5);
+    const [all, own] = [await pairs(false), await pairs(true)];
+    expect(all[1]!.loss).not.toBeCloseTo(all[0]!.loss, 3);
+    for (const [at, { loss, others }] of own.entries()) {
+      expect(loss / all[at]!.loss).toBeCloseTo(1, 5);
+      expect(others).toEqual({ weights: 0, alpha: 0 });
+      for (const count of Object.values(all[at]!.others)) expect(count).toBeGreaterThan(0);
+    }
   });
 
   it("ends a process that does not answer in time", async () => {

@@ -103,7 +103,7 @@ function endOf(child: ChildProcess): Promise<number | string> {
 }
 
 /** Encodes the bytes of a vector as base64. */
-export function base64(values: Float32Array): string {
+export function base64(values: Float32Array | Int32Array): string {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("base64");
 }
 

@@ -3,15 +3,18 @@ import { camvidLayout } from "../shared/data/layouts/camvid";
 import { createEngine, type Engine } from "../shared/engine/engine";
 import { Dimension, type Architecture } from "../shared/proto/lathe/v1/space";
 import { macsTable } from "../shared/space/cost";
-import { candidatesLeft, isConverged } from "../shared/space/groups";
+import { candidatesLeft, initialArchitecture, isConverged } from "../shared/space/groups";
 import { resolve, type ResolvedSpec } from "../shared/spec/resolve";
 import { readSpec } from "../cli/spec/specFlags";
 import { stepOptions } from "../services/supernet/training/algorithms/ssr/train";
 import { type SearchJob } from "../services/supernet/training/algorithms/search";
 import { positive, type Measurement } from "./measurement";
-import { openForms, type Forms } from "./forms";
+import { openForms, ratiosOver, requireForms, type Forms } from "./forms";
 import { type Mode, type PyTorch, pytorchSettings } from "./pytorch";
 import { runSearch, type Epoch } from "./searchRun";
+
+/** Uncounted steps of each form before the first epoch. */
+const WARM_UP = 3;
 
 /** The times of an epoch on both sides. */
 interface Row {
@@ -44,6 +47,7 @@ export async function search(args: readonly string[]): Promise<Measurement[]> {
       threads: { type: "string", default: "2" },
     },
   });
+  requireForms(values.form);
   const threads = positive(values.threads, "--threads");
   const dataset = values.data === undefined ? "streets" : "camvid";
   const { spec, space } = resolve(
@@ -114,13 +118,14 @@ async function openTheirs(python: PyTorch, job: SearchJob, mode: Mode): Promise<
   const rates = { weights: training.weightLearningRate, alphas: 1e-3 };
   await python.call("init", {
     ...pytorchSettings(space, options, { rates, ssrFactor: 1, costWeight: cost.weight }),
-    architecture: { groups: [] },
+    architecture: initialArchitecture(space),
     mode,
   });
+  // A form that fails there is left out.
+  await python.call("epoch", { steps: WARM_UP, alphaSteps: WARM_UP, evaluations: 1 });
   return async ({ metrics, architecture }) => {
     const { steps } = metrics;
     await python.call("assign", { architecture });
-    if (metrics.epoch === 1) await python.call("epoch", { steps: 3, alphaSteps: 3, evaluations: 1 });
     const evaluations = Math.ceil(validationExamples / training.batchSize);
     const epoch = { steps, alphaSteps: alphaSteps(spec, metrics, architecture), evaluations };
     return (await python.call<{ seconds: number }>("epoch", epoch)).seconds;
@@ -142,7 +147,7 @@ function measurement(
       "lathe, whole search": [ours],
       ...Object.fromEntries(theirs.map(([name, seconds]) => [`pytorch ${name}, whole search`, [seconds]])),
     },
-    ratios: Object.fromEntries(theirs.map(([name, seconds]) => [`lathe / pytorch ${name}`, [ours / seconds]])),
+    ratios: ratiosOver("whole search", [ours], Object.fromEntries(theirs.map(([name, seconds]) => [name, [seconds]]))),
     notes: {
       engine,
       threads,

@@ -82,6 +82,10 @@ describe("of a search that is cancelled", () => {
     expect(data.validationMiou).toBe(Math.max(...epochs.map(({ validationMiou = 0 }) => validationMiou)));
     expect(epochs[data.epoch - 1]?.validationMiou).toBe(data.validationMiou);
     expect(search.result).toMatchObject({ retrainedMiou: data.validationMiou, retrainedBestEpoch: data.epoch });
+    // The third epoch is not evaluated.
+    expect(epochs[2]?.validationMiou).toBeUndefined();
+    expect(search.result?.retrainedMiouClasses).toBe(epochs[0]?.miouClasses);
+    expect(search.result?.retrainedMiouClasses).toBeGreaterThan(0);
   });
 
   it("while it evaluates networks at random, the best of them is kept", async () => {

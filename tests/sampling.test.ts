@@ -1,12 +1,17 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startStack } from "../cli/stack/stack";
 import { openOnnx } from "../shared/engine/onnx";
 import { DecidedBy } from "../shared/proto/lathe/v1/result";
 import { SearchState } from "../shared/proto/lathe/v1/search";
 import { AlgorithmKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { DiscretizationServiceClient } from "../shared/proto/lathe/v1/discretization";
 import { connect } from "../shared/rpc/client";
+import { compiled } from "./compiled";
 import { digests, nameOf, outcome } from "./outcome";
 import { smallSpec } from "./specs";
-import { System } from "./system";
+import { SERVICE_ENV, System } from "./system";
 
 let system: System;
 beforeAll(async () => {
@@ -82,6 +87,22 @@ describe.each([
     await expect(
       system.supernet.api.evaluateArchitecture({ searchId: id, genotype: result?.genotype }),
     ).rejects.toMatchObject({ code: "FAILED_PRECONDITION", reason: "NO_SUPERNET" });
+  });
+
+  it("has a bit-equal result where two workers share its networks", async () => {
+    const stack = await startStack({
+      ...{ folder: mkdtempSync(join(tmpdir(), "lathe-")), services: join(compiled(), "services"), env: SERVICE_ENV },
+      workers: 2,
+    });
+    const two = await System.on(stack);
+    const { search, history } = await two.run(spec);
+    await two.stop();
+    expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
+    // The networks are trained at once, so the events of two trainings may alternate.
+    expect(history.map(nameOf).sort()).toEqual((await system.history(id)).map(nameOf).sort());
+    expect(digests(history)).toEqual(files);
+    expect(search.result).toMatchObject({ candidatesEvaluated: networks });
+    expect(search.result?.trainingImages).toBeCloseTo(images, 6);
   });
 
   it("has a bit-equal result where its training process and service are killed", async () => {

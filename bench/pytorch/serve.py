@@ -115,14 +115,17 @@ class Session:
         return {}
 
     def pair(self, _request: dict) -> dict:
-        """Runs a weights step and an alpha step; returns the milliseconds and losses of each."""
+        """Runs a weights step and an alpha step; returns of each the milliseconds, the losses, and how many parameters that it does not move have a gradient."""
+        training = self.training
         started = perf_counter()
-        loss = self.training.weight_step(self.images, self.labels)
+        loss = training.weight_step(self.images, self.labels)
         between = perf_counter()
-        alpha = self.training.alpha_step(self.images, self.labels)
+        weights = training.others(training.alphas)
+        resumed = perf_counter()
+        alpha = training.alpha_step(self.images, self.labels)
         ended = perf_counter()
-        ms = {"weights": (between - started) * 1e3, "alpha": (ended - between) * 1e3}
-        return {"ms": ms, "loss": loss, "alpha": alpha}
+        ms = {"weights": (between - started) * 1e3, "alpha": (ended - resumed) * 1e3}
+        return {"ms": ms, "loss": loss, "alpha": alpha, "others": {"weights": weights, "alpha": training.others(training.weights)}}
 
     def epoch(self, request: dict) -> dict:
         """Runs the steps and the validation pass of an epoch; returns the seconds."""

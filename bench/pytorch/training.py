@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from relaxation import CostTable, finite
 from supernet import StageChoices, Supernet, cost_ratio, regularization
@@ -96,17 +95,27 @@ class Training:
         with self.mode.autocast():
             return F.cross_entropy(logits, labels, self.settings.class_weights, ignore_index=IGNORE)
 
-    def differentiate(self, loss: Tensor, moved: Callable[[], list[nn.Parameter]]) -> None:
-        """Adds the gradients of the parameters that a step moves, or of all."""
-        loss.backward(inputs=moved() if self.mode.frozen else None)
+    def begin(self, moved: torch.optim.Adam, other: torch.optim.Adam) -> None:
+        """Clears the gradients before a step of one of the optimizers; with frozen, the parameters of the other have none."""
+        # None instead of zeros, so that Adam skips pruned parameters.
+        moved.zero_grad(set_to_none=True)
+        if self.mode.frozen:
+            other.zero_grad(set_to_none=True)
+            for optimizer, has in ((moved, True), (other, False)):
+                for group in optimizer.param_groups:
+                    for parameter in group["params"]:
+                        parameter.requires_grad_(has)
+
+    def others(self, other: torch.optim.Adam) -> int:
+        """Number of parameters of an optimizer that have a gradient."""
+        return sum(parameter.grad is not None for group in other.param_groups for parameter in group["params"])
 
     def weight_step(self, images: Tensor, labels: Tensor) -> float:
         """Takes a weights step; returns the loss before it."""
         images, labels = self.placed(images, labels)
-        # None instead of zeros, so that Adam skips pruned parameters.
-        self.weights.zero_grad(set_to_none=True)
+        self.begin(self.weights, self.alphas)
         loss = self.entropy(self.forward(images)[0], labels)
-        self.differentiate(loss, self.supernet.weights)
+        loss.backward()
         self.weights.step()
         return finite(loss.item(), "the loss of the weights")
 
@@ -114,13 +123,12 @@ class Training:
         """Takes a step of the architecture parameters; returns the loss terms before it."""
         settings = self.settings
         images, labels = self.placed(images, labels)
-        self.alphas.zero_grad(set_to_none=True)
+        self.begin(self.alphas, self.weights)
         logits, choices = self.forward(images)
         entropy = self.entropy(logits, labels)
         ssr = regularization(self.supernet, choices, settings.ssr)
         miss = settings.cost_weight * (cost_ratio(self.supernet, choices, settings.table) - settings.table.target) ** 2
-        total = CROSS_ENTROPY_WEIGHT * entropy + settings.ssr_factor * ssr + miss
-        self.differentiate(total, self.supernet.architecture_parameters)
+        (CROSS_ENTROPY_WEIGHT * entropy + settings.ssr_factor * ssr + miss).backward()
         torch.nn.utils.clip_grad_norm_(self.supernet.architecture_parameters(), MAX_NORM)
         self.alphas.step()
         return {"loss": finite(entropy.item(), "the loss of the alphas"), "ssr": ssr.item(), "cost": miss.item()}

@@ -50,9 +50,13 @@ export function reported(text = "plain"): Reported {
         log10Space: log10Size(space, { groups }),
       },
     },
-    ...[1, 2].map((epoch): Event => ({
+    // The second epoch is not evaluated.
+    ...[1, 2, 3].map((epoch): Event => ({
       $case: "retrainingEpochCompleted",
-      value: { epoch, epochs: 2, loss: 1 / epoch, validationMiou: epoch / 10, bestMiou: epoch / 10 },
+      value: {
+        ...{ epoch, epochs: 3, loss: 1 / epoch, bestMiou: epoch / 10 },
+        ...(epoch !== 2 && { validationMiou: epoch / 10 }),
+      },
     })),
   ];
   const classes = [text, ...Array.from({ length: 10 }, (_, index) => `class ${index + 2}`)];

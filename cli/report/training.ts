@@ -13,7 +13,7 @@ const byEpoch = <T extends { epoch: number }>(list: readonly T[]): T[] => [
 export function trainingCharts(events: readonly WatchSearchResponse[], target: number): Html | undefined {
   const epochs = byEpoch(eventsOf(events, "epochCompleted").flatMap(({ metrics }) => metrics ?? []));
   const retraining = byEpoch(eventsOf(events, "retrainingEpochCompleted"));
-  const sampling = eventsOf(events, "samplingEpochCompleted");
+  const sampling = byEpoch(eventsOf(events, "samplingEpochCompleted"));
   const candidates = eventsOf(events, "candidateEvaluated");
   const of = (pick: (metrics: EpochMetrics) => number) => epochs.map((one) => [one.epoch, pick(one)] as const);
   // Warm-up epochs have no alpha steps.

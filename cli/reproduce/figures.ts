@@ -51,7 +51,8 @@ export function compareDecisions({ events }: ResultFolder): Comparison | undefin
 /** Derives the genotype: from the survivors of the supernet, from the networks evaluated, or from the spec. */
 export function compareGenotype({ spec, result, genotype, events, created }: ResultFolder): Comparison {
   const [converged] = eventsOf(events, "supernetConverged").slice(-1);
-  const candidates = eventsOf(events, "candidateEvaluated");
+  // The first among equals is the one of the lowest index.
+  const candidates = eventsOf(events, "candidateEvaluated").sort((a, b) => a.index - b.index);
   const best = candidates.reduce<(typeof candidates)[number] | undefined>(
     (most, one) => (most && most.validationMiou >= one.validationMiou ? most : one),
     undefined,
@@ -125,7 +126,7 @@ export function compareMeasurements({ result, events, created }: ResultFolder): 
   const [profiled] = eventsOf(events, "networkProfiled").slice(-1);
   const epochs = eventsOf(events, "epochCompleted");
   const retraining = [...new Map(eventsOf(events, "retrainingEpochCompleted").map((one) => [one.epoch, one])).values()];
-  const bestMiou = Math.max(...retraining.map(({ validationMiou = 0 }) => validationMiou));
+  const bestMiou = Math.max(...retraining.flatMap(({ validationMiou }) => validationMiou ?? []));
   const occurring = trained?.classScores.filter(({ occurs }) => occurs) ?? [];
   const fromSupernet =
     result.decidedBy === DecidedBy.DECIDED_BY_SHRINKING || result.decidedBy === DecidedBy.DECIDED_BY_ARGMAX;

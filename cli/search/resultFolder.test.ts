@@ -223,14 +223,15 @@ describe("history", () => {
     history.add(WatchSearchResponse.fromPartial({ sequence: 2, event: { $case: "spaceKept", value: { epoch: 1 } } }));
     const lines = readFileSync(join(folder, "history.jsonl"), "utf8").trim().split("\n");
     expect(lines.map((line) => (JSON.parse(line) as { sequence: number }).sequence)).toEqual([1, 2]);
-    const [head = "", row = "", ...rest] = readFileSync(join(folder, "epochs.csv"), "utf8").trim().split("\n");
-    expect(rest).toEqual([]);
-    const cell = (name: string) => row.split(",")[head.split(",").indexOf(name)];
-    expect([cell("phase"), cell("loss"), cell("validation_miou"), cell("seconds")]).toEqual([
-      "search",
-      "1.5",
-      "0.25",
-      "3",
+    // An epoch of retraining that is not evaluated.
+    const value = { epoch: 2, epochs: 3, loss: 0.5, bestMiou: 0.25, seconds: 4 };
+    history.add(WatchSearchResponse.fromPartial({ sequence: 3, event: { $case: "retrainingEpochCompleted", value } }));
+    const [head = "", ...rows] = readFileSync(join(folder, "epochs.csv"), "utf8").trim().split("\n");
+    const cells = (row: string) =>
+      ["phase", "loss", "validation_miou", "seconds"].map((name) => row.split(",")[head.split(",").indexOf(name)]);
+    expect(rows.map(cells)).toEqual([
+      ["search", "1.5", "0.25", "3"],
+      ["retraining", "0.5", "", "4"],
     ]);
     expect(existsSync(join(folder, "logs"))).toBe(true);
   });

@@ -120,8 +120,10 @@ export function eventLine({ event }: WatchSearchResponse, view: SearchView): str
     }
     case "retrainingEpochCompleted": {
       const { epoch, epochs, loss, validationMiou, bestMiou, seconds } = event.value;
-      const miou = validationMiou === undefined ? "" : `mIoU ${percent(validationMiou)} `;
-      return `retraining epoch ${epoch}/${epochs}: loss ${loss.toFixed(3)}, ${miou}(best ${percent(bestMiou)}), ${seconds.toFixed(1)} s`;
+      const best = `best ${percent(bestMiou)}`;
+      const miou =
+        validationMiou === undefined ? `not evaluated, ${best}` : `mIoU ${percent(validationMiou)} (${best})`;
+      return `retraining epoch ${epoch}/${epochs}: loss ${loss.toFixed(3)}, ${miou}, ${seconds.toFixed(1)} s`;
     }
     case "networkTrained":
       return `network trained: mIoU ${percent(event.value.validationMiou)} at epoch ${event.value.bestEpoch}, in ${duration(event.value.seconds)}`;

@@ -105,12 +105,17 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
     }
     case "supernetConverged":
       return { ...finish(view, "search"), supernetMiou: event.value.validationMiou };
-    case "samplingEpochCompleted":
-      return { ...endEpoch(view, "search", event.value), stepLoss: event.value.loss };
+    case "samplingEpochCompleted": {
+      // The epochs of several trainings may alternate, so they are counted.
+      const done = view.phases.find(({ name }) => name === "search")?.epochSeconds.length ?? 0;
+      return { ...endEpoch(view, "search", { ...event.value, epoch: done + 1 }), stepLoss: event.value.loss };
+    }
     case "candidateEvaluated": {
-      const { index, candidates, validationMiou } = event.value;
-      const bestMiou = Math.max(view.evaluated?.bestMiou ?? 0, validationMiou);
-      return { ...view, evaluated: { networks: index, of: candidates, bestMiou } };
+      const { candidates, validationMiou } = event.value;
+      const { networks = 0, bestMiou = 0 } = view.evaluated ?? {};
+      // Several workers may evaluate networks, in any order.
+      const best = Math.max(bestMiou, validationMiou);
+      return { ...view, evaluated: { networks: networks + 1, of: candidates, bestMiou: best } };
     }
     case "architectureDerived":
       return {

@@ -258,6 +258,22 @@ describe("a given network", () => {
     expect(shown).not.toMatch(/space|candidates|SSR|cost|supernet|derive/);
   });
 
+  it("has a line for each epoch of its training, evaluated or not", () => {
+    const line = (validationMiou?: number) => {
+      const value = {
+        epoch: 2,
+        epochs: 4,
+        loss: 0.9,
+        bestMiou: 0.25,
+        seconds: 6,
+        ...(validationMiou && { validationMiou }),
+      };
+      return eventLine(respond({ $case: "retrainingEpochCompleted", value }), view);
+    };
+    expect(line()).toBe("retraining epoch 2/4: loss 0.900, not evaluated, best 25.0 %, 6.0 s");
+    expect(line(0.125)).toBe("retraining epoch 2/4: loss 0.900, mIoU 12.5 % (best 25.0 %), 6.0 s");
+  });
+
   it("is named by its blocks in the first line of a log", () => {
     expect(eventLine(begun, after(begun))).toMatch(
       /^search s-abcdefghijkl created: given network, tiny on streets, seed 1; d1s1 16\/16, .* \| d1s1 32\/32/,
@@ -271,10 +287,12 @@ describe("a search that evaluates networks", () => {
     $case: "searchCreated",
     value: { spec: { ...spec, algorithm: { kind } }, space, specSha256: "" },
   });
-  const epoch = respond({
-    $case: "samplingEpochCompleted",
-    value: { epoch: 1, epochs: 8, candidate: 0, loss: 0.75, seconds: 6 },
-  });
+  const sampled = (number: number) =>
+    respond({
+      $case: "samplingEpochCompleted",
+      value: { epoch: number, epochs: 8, candidate: 0, loss: 0.75, seconds: 6 },
+    });
+  const epoch = sampled(1);
   const network = (index: number, validationMiou: number) =>
     respond({
       $case: "candidateEvaluated",
@@ -297,6 +315,12 @@ describe("a search that evaluates networks", () => {
       figures: { params: 1000, macs: 2e6 },
       selection: { candidates: 40 },
     },
+  });
+
+  it("counts epochs and networks that several trainers tell of in any order", () => {
+    const shown = text(after(begun, sampled(5), network(2, 0.2), sampled(1), network(1, 0.3)));
+    expect(shown).toMatch(/\[>] search +\[#+\.+] epoch 2\/8/);
+    expect(shown).toMatch(/networks +2 of 40 evaluated, the best 30\.0 %/);
   });
 
   it("shows networks instead of a shrinking space, and moves from the search to retraining", () => {

@@ -47,8 +47,10 @@ export function newestNetwork(spec: ResolvedSpec, history: readonly StoredEvent[
   }
   const retraining = newest(of("retraining.epoch.completed"), ({ epoch }) => epoch);
   if (retraining?.checkpoint && genotype) {
-    const { checkpoint, epoch, epochs, miouClasses } = retraining;
-    const what = `the best of the first ${epoch} of ${epochs} epochs of retraining`;
+    const { checkpoint, epoch, epochs } = retraining;
+    // The number of classes follows from the labels. An epoch that is not evaluated has none.
+    const miouClasses = Math.max(...of("retraining.epoch.completed").map((told) => told.miouClasses));
+    const what = `the best evaluated of the first ${epoch} of ${epochs} epochs of retraining`;
     const kept = (taken: Taken) => retrained(genotype, { decidedBy, miouClasses }, taken, what);
     return { from: "checkpoint", checkpoint, genotype, kept };
   }
@@ -71,13 +73,14 @@ export function newestNetwork(spec: ResolvedSpec, history: readonly StoredEvent[
       cut("train", epoch, event, `the argmax of the supernet after epoch ${epoch} of ${epochs}`);
     return { from: "supernet", supernet: { space, architecture, checkpoint, decidedBy: by }, checkpoint, kept };
   }
-  const candidates = of("candidate.evaluated");
   // The first among equals, as the search would choose.
-  const best = newest([...candidates].reverse(), ({ validationMiou }) => validationMiou);
+  const candidates = of("candidate.evaluated").sort((a, b) => b.index - a.index);
+  const best = newest(candidates, ({ validationMiou }) => validationMiou);
   if (best?.genotype) {
-    const sampling = newest(of("sampling.epoch.completed"), ({ epoch }) => epoch);
-    // Candidate 0 is the supernet of evolution: its networks inherit their weights anew at each evaluation.
-    if (!sampling?.checkpoint || sampling.candidate === 0)
+    // Evolution trains a supernet, candidate 0: its networks inherit their weights anew at each evaluation.
+    const trainings = of("sampling.epoch.completed").filter(({ candidate }) => candidate === best.index);
+    const sampling = newest(trainings, ({ epoch }) => epoch);
+    if (!sampling?.checkpoint)
       return { from: "events", kept: chosen(best, candidates.length, "; its weights are not kept") };
     const { checkpoint } = sampling;
     const { genotype: network, index: candidate } = best;

@@ -49,12 +49,11 @@ function bestEpoch(
   return { epoch: header.bestEpoch, validationMiou: header.bestMiou, parameters: best };
 }
 
-/** The best candidate's weights: it was evaluated before the network in training, or is the network whose training has just ended. */
+/** A candidate's weights at the end of its training. */
 function ofCandidate(checkpoint: Uint8Array, candidate: number) {
-  const { header, vectors, best } = decodeTraining<RandomRecord>(checkpoint, "checkpoint of a random search");
-  if (header.best?.candidate === candidate) return { validationMiou: 0, parameters: best };
+  const { header, vectors } = decodeTraining<RandomRecord>(checkpoint, "checkpoint of a random search");
   if (header.candidate === candidate) return { validationMiou: 0, parameters: vectors };
-  throw corrupt(`network ${header.candidate} and the best before it, not network ${candidate}`);
+  throw corrupt(`network ${header.candidate}, not network ${candidate}`);
 }
 
 function corrupt(holds: string): LatheError {

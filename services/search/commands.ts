@@ -8,7 +8,7 @@ import { SearchPhase, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric, type CostTable } from "../../shared/proto/lathe/v1/space";
 import { macsTable } from "../../shared/space/cost";
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
-import { givenGenotype } from "../../shared/spec/algorithm";
+import { givenGenotype, trainedApart } from "../../shared/spec/algorithm";
 import { withShare } from "../../shared/spec/target";
 import { nextBranch, type NewBranch } from "./branches";
 import { earlierNetwork } from "./nearest";
@@ -27,7 +27,10 @@ type AnyWork = { [K in WorkKind]: WorkRequest<K> }[WorkKind];
 
 /** The next command of a search. A record with this id in `issued` has carried it out. */
 export type Command = { id: string } & (
-  { do: "work"; work: AnyWork } | { do: "publish"; event: LatheEvent } | { do: "branch"; branch: NewBranch }
+  | { do: "work"; work: AnyWork }
+  | { do: "works"; works: AnyWork[] }
+  | { do: "publish"; event: LatheEvent }
+  | { do: "branch"; branch: NewBranch }
 );
 
 type Step = (record: SearchRecord, host: Host) => Command | undefined;
@@ -68,7 +71,17 @@ function train(record: SearchRecord): Command {
   const spec = needed(record, "spec", record.search.spec);
   const space = needed(record, "space", record.search.space);
   const data = { spec: withShare(spec, space, costTable(record)), space, costTable: costTable(record), resumption };
-  return { id: `train:${resumption}`, do: "work", work: { searchId, kind: "train", ordinal: resumption, data } };
+  const work = (candidate: number, ordinal: number | string): AnyWork => {
+    return { searchId, kind: "train", ordinal, data: { ...data, candidate } };
+  };
+  const networks = trainedApart(spec);
+  const evaluated = record.search.result?.candidatesEvaluated ?? 0;
+  if (evaluated >= networks) return { id: `train:${resumption}`, do: "work", work: work(0, resumption) };
+  const works = Array.from({ length: networks }, (_, at) =>
+    // A number behind a hyphen is that of a resumption (withdraw.ts).
+    work(at + 1, resumption === 0 ? `candidate${at + 1}` : `candidate${at + 1}-${resumption}`),
+  );
+  return { id: `train:${resumption}:candidates`, do: "works", works };
 }
 
 /** Begins the searches that branch off, then derives the network. One that a latency is asked of is measured then, and repaired while it misses the target; where all miss it, the nearest network is chosen. */

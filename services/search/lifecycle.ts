@@ -1,4 +1,5 @@
 import {
+  eventLane,
   eventOrdinal,
   type EventData,
   type EventName,
@@ -29,7 +30,7 @@ import {
   revived,
   trainedAt,
 } from "./changes";
-import { isEnded, isFinal, newRecord, type SearchRecord } from "./record";
+import { isEnded, isFinal, newRecord, type Ordinals, type SearchRecord } from "./record";
 import { earlierNetwork, nearestOf } from "./nearest";
 import {
   finallyMeasured,
@@ -180,10 +181,14 @@ const RULES: { [N in EventName]: Rule<N> } = {
       ),
     },
   }),
-  "candidate.evaluated": ({ search }, { index, seconds }) => ({
+  // Several workers may evaluate networks, in any order.
+  "candidate.evaluated": ({ search }, { seconds }) => ({
     search: {
       ...begun(search),
-      ...result(search, { candidatesEvaluated: index, searchSeconds: (search.result?.searchSeconds ?? 0) + seconds }),
+      ...result(search, {
+        candidatesEvaluated: (search.result?.candidatesEvaluated ?? 0) + 1,
+        searchSeconds: (search.result?.searchSeconds ?? 0) + seconds,
+      }),
     },
   }),
   "architecture.derived": (record, data, time) => {
@@ -364,14 +369,20 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
   return {
     ...record,
     ...rest,
-    ordinals: { ...record.ordinals, [event.type]: eventOrdinal(event) ?? 0 },
+    ordinals: { ...record.ordinals, [keyOf(event)]: eventOrdinal(event) ?? 0 },
     search: { ...record.search, ...search, updatedAt: time, lastSequence: sequence },
   };
 }
 
-/** Whether the fact is taken in. Events of one name are stored in the order of their numbers; only pauses, which have none, repeat. */
+/** Name and lane of an event. */
+function keyOf(event: LatheEvent): keyof Ordinals {
+  const lane = eventLane(event);
+  return lane === undefined ? event.type : `${event.type}/${lane}`;
+}
+
+/** Whether the fact is taken in. Events of one name and lane are stored in the order of their numbers; only pauses, which have none, repeat. */
 function isKnown({ ordinals }: SearchRecord, event: LatheEvent): boolean {
-  const newest = ordinals[event.type];
+  const newest = ordinals[keyOf(event)];
   return newest !== undefined && event.type !== "search.paused" && (eventOrdinal(event) ?? 0) <= newest;
 }
 

@@ -1,4 +1,6 @@
 import type { LatheEvent } from "../../shared/events/catalog";
+import type { TrainWork } from "../../shared/proto/lathe/v1/events";
+import { AlgorithmKind } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
 import { nextCommand } from "./commands";
 import { projectAll } from "./lifecycle";
@@ -16,10 +18,34 @@ describe("the work of a phase", () => {
       searchId: "s-abc",
       kind: "train",
       ordinal: 0,
-      data: { spec: s.spec, space: s.space, costTable: macsTable(s.space), resumption: 0 },
+      data: { spec: s.spec, space: s.space, costTable: macsTable(s.space), resumption: 0, candidate: 0 },
     });
     const measured = commandAfter(whole(latency).slice(0, 2));
     expect(measured?.data).toMatchObject({ costTable: s.operatorsProfiled.data.table });
+  });
+
+  it("trains each network of algorithm random as an item of its own, then chooses, in whichever order they are evaluated", () => {
+    const kind = AlgorithmKind.ALGORITHM_KIND_RANDOM;
+    const r = search({ algorithm: { kind, genotype: undefined }, sampling: { candidates: 2 } });
+    const begun = [r.created, r.sampled(2), r.candidate(2), r.candidate(2)];
+    const items = (events: readonly LatheEvent[]) => {
+      const command = nextCommand(projectAll(undefined, stored(events))!, host)!;
+      const works = command.do === "works" ? command.works : command.do === "work" ? [command.work] : [];
+      return [command.id, ...works.map(({ kind: of, ordinal, data }) => [of, ordinal, (data as TrainWork).candidate])];
+    };
+    const trainings = ["train:0:candidates", ["train", "candidate1", 1], ["train", "candidate2", 2]];
+    for (const events of [begun.slice(0, 1), begun]) expect(items(events)).toEqual(trainings);
+    expect(items([...begun, r.paused, r.resumed(1)])).toEqual([
+      "train:1:candidates",
+      ...[
+        ["train", "candidate1-1", 1],
+        ["train", "candidate2-1", 2],
+      ],
+    ]);
+    const all = [...begun, r.sampled(1), r.candidate(1)];
+    expect(items(all)).toEqual(["train:0", ["train", 0, 0]]);
+    const { result } = projectAll(undefined, stored(all))!.search;
+    expect(result).toMatchObject({ candidatesEvaluated: 2, searchSeconds: 7 });
   });
 
   it("derives with the costs that the search aimed at", () => {

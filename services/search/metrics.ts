@@ -76,7 +76,7 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
   );
   const done = gauge("nas_search_epochs_done_ratio", "Share of the epochs that are done.", ["phase"]);
   const loss = gauge("nas_train_loss", "Mean loss of the newest epoch.", ["term"]);
-  const score = gauge("nas_val_score", "Validation mIoU of the newest epoch or network, 0 to 1.");
+  const score = gauge("nas_val_score", "Validation mIoU of the newest evaluated epoch or network, 0 to 1.");
   const ssr = gauge("nas_search_ssr", "Mean Solution Space Regularization over the groups.", ["dimension"]);
   const entropy = gauge("nas_dimension_entropy_nats", "Mean entropy of the undecided groups, in nats.", ["dimension"]);
   const normalised = gauge(

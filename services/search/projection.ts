@@ -197,7 +197,9 @@ export class Projection {
   private async carryOut(searchId: string, command: Command): Promise<void> {
     if (command.do === "branch") await this.branch(searchId, command.branch);
     else if (command.do === "publish") await publishEvent(this.bus, searchId, command.event);
-    else await publishWork(this.bus, command.work as WorkRequest<WorkKind>);
+    else
+      for (const work of command.do === "work" ? [command.work] : command.works)
+        await publishWork(this.bus, work as WorkRequest<WorkKind>);
   }
 
   /** Creates a search that starts from the supernet of another one. Safe to repeat. */

@@ -9,6 +9,8 @@ import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
 import { targetSeconds } from "../../shared/spec/target";
 
+export type Ordinals = Partial<Record<EventName | `${EventName}/${number}`, number>>;
+
 /** The stored state of a search: the part that clients see, and the input of the next work item. */
 export interface SearchRecord {
   search: Search;
@@ -27,8 +29,8 @@ export interface SearchRecord {
   networkOnnx: ArtifactRef | undefined;
   /** Why the search has to fail, until search.failed has been stored. */
   failure: SearchFailed | undefined;
-  /** Highest ordinal of each event that has been taken in; 0 for events without one. */
-  ordinals: Partial<Record<EventName, number>>;
+  /** Highest ordinal of each event that has been taken in, by name, and lane where the name has lanes; 0 for events without one. */
+  ordinals: Ordinals;
   /** Id of the command that was carried out last. */
   issued: string;
 }

@@ -21,8 +21,11 @@ const history = (events: LatheEvent[]): StoredEvent[] =>
   events.map((each, index) => ({ sequence: 10 + 3 * index, time: new Date(0), searchId: "s-1", event: each }));
 
 const created = event("search.created");
-const sampled = (n: number) =>
-  event("sampling.epoch.completed", SamplingEpochCompleted.fromPartial({ epoch: n, checkpoint: ref(`s${n}`) }));
+const sampled = (n: number, candidate = 0) =>
+  event(
+    "sampling.epoch.completed",
+    SamplingEpochCompleted.fromPartial({ epoch: n, candidate, seconds: n, checkpoint: ref(`s${n}`) }),
+  );
 const candidate = (n: number, validationMiou = 0.1 * n) =>
   event("candidate.evaluated", CandidateEvaluated.fromPartial({ index: n, validationMiou, genotype: {} }));
 
@@ -30,7 +33,8 @@ describe("a training goes on", () => {
   it("from the newest sampling epoch, with each network once and in order, even if events are stored twice", () => {
     const events = [created, sampled(1), candidate(1), sampled(2), candidate(2), candidate(1, 0.9), sampled(1)];
     const found = resumptionOf(history(events));
-    expect(found.samplingEpoch?.checkpoint?.object).toBe("s2");
+    expect(found.samplingEpochs.get(0)?.checkpoint?.object).toBe("s2");
+    expect(found.samplingSeconds).toBe(1 + 2);
     expect(found.candidates.map(({ index, validationMiou }) => [index, validationMiou])).toEqual([
       [1, 0.1],
       [2, 0.2],
@@ -38,12 +42,32 @@ describe("a training goes on", () => {
     expect(found.epoch).toBeUndefined();
   });
 
+  it("from the newest epoch of each network that is trained apart, in whichever order workers have told of them", () => {
+    const events = [
+      sampled(5, 2),
+      candidate(2),
+      sampled(1, 1),
+      sampled(6, 2),
+      sampled(2, 1),
+      sampled(1, 1),
+      candidate(1),
+    ];
+    const found = resumptionOf(history([created, ...events]));
+    expect([...found.samplingEpochs].map(([number, { epoch: newest }]) => [number, newest])).toEqual([
+      [2, 6],
+      [1, 2],
+    ]);
+    expect(found.samplingSeconds).toBe(5 + 6 + 1 + 2);
+    expect(found.candidates.map(({ index }) => index)).toEqual([1, 2]);
+  });
+
   it("from the newest epoch of each training and its checkpoint", () => {
     const found = resumptionOf(history([created, epoch(1), event("space.kept", { epoch: 1 }), epoch(2)]));
     expect(found).toEqual({
       epoch: { number: 2, checkpoint: ref("c2"), sequence: 19, alarms: [] },
       retraining: undefined,
-      samplingEpoch: undefined,
+      samplingEpochs: new Map(),
+      samplingSeconds: 0,
       candidates: [],
     });
     expect(resumptionOf(history([created, retrained(1), retrained(2)])).retraining?.checkpoint).toEqual(ref("r2"));

@@ -12,8 +12,11 @@ import type { Candidate } from "./training/algorithms/search";
 interface Resumption {
   /** Newest epoch of the supernet whose checkpoint is stored. */
   epoch: { number: number; checkpoint: ArtifactRef; sequence: number; alarms: HealthAlarmRaised[] } | undefined;
-  /** Algorithms random and evolution: the newest epoch, and every evaluated network in order. */
-  samplingEpoch: SamplingEpochCompleted | undefined;
+  /** Algorithms random and evolution: the newest epoch of each training, by SamplingEpochCompleted.candidate. */
+  samplingEpochs: Map<number, SamplingEpochCompleted>;
+  /** Seconds of all these epochs. */
+  samplingSeconds: number;
+  /** Every evaluated network, by index. */
   candidates: Candidate[];
   /** Newest epoch of retraining. */
   retraining: RetrainingEpochCompleted | undefined;
@@ -21,7 +24,14 @@ interface Resumption {
 
 /** Takes the newest of each kind of event. An older event that is stored again changes nothing. */
 export function resumptionOf(history: readonly StoredEvent[]): Resumption {
-  const found: Resumption = { epoch: undefined, samplingEpoch: undefined, candidates: [], retraining: undefined };
+  const found: Resumption = {
+    epoch: undefined,
+    samplingEpochs: new Map(),
+    samplingSeconds: 0,
+    candidates: [],
+    retraining: undefined,
+  };
+  const candidates = new Map<number, Candidate>();
   for (const { event, sequence } of history) {
     switch (event.type) {
       case "epoch.completed": {
@@ -32,11 +42,14 @@ export function resumptionOf(history: readonly StoredEvent[]): Resumption {
         break;
       }
       case "sampling.epoch.completed":
-        if (event.data.epoch > (found.samplingEpoch?.epoch ?? 0)) found.samplingEpoch = event.data;
+        if (event.data.epoch > (found.samplingEpochs.get(event.data.candidate)?.epoch ?? 0)) {
+          found.samplingEpochs.set(event.data.candidate, event.data);
+          found.samplingSeconds += event.data.seconds;
+        }
         break;
       case "candidate.evaluated": {
         const { genotype, index } = event.data;
-        if (genotype && index === found.candidates.length + 1) found.candidates.push({ ...event.data, genotype });
+        if (genotype && !candidates.has(index)) candidates.set(index, { ...event.data, genotype });
         break;
       }
       case "retraining.epoch.completed":
@@ -45,6 +58,7 @@ export function resumptionOf(history: readonly StoredEvent[]): Resumption {
       default:
     }
   }
+  found.candidates = [...candidates.values()].sort((a, b) => a.index - b.index);
   return found;
 }
 

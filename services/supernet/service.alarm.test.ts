@@ -83,7 +83,7 @@ describe("an alarm", () => {
     const spec = ill(REPORT);
     const id = await newSearch(spec);
     const { spec: resolved, space } = resolve(spec);
-    const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0 };
+    const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0, candidate: 0 };
     const own = new Trainer({ bus, engine, logger, metrics: trainingMetrics(createMetrics(), () => 0) });
     const gone = new AbortController();
     const item = { id: "w", searchId: id, kind: "train" as const, data };

@@ -87,7 +87,7 @@ export async function newSearch(asked: SearchSpec): Promise<string> {
 
 export function queue(id: string, asked: SearchSpec, resumption = 0) {
   const { spec, space } = resolve(asked);
-  const data = { spec, space, costTable: macsTable(space), resumption };
+  const data = { spec, space, costTable: macsTable(space), resumption, candidate: 0 };
   return publishWork(bus, { searchId: id, kind: "train", data, ordinal: resumption });
 }
 

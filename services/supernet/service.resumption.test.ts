@@ -57,7 +57,7 @@ it("waits for a decision for a limited time, then says who has not answered", as
   const spec = briefSpec();
   const id = await newSearch(spec);
   const { spec: resolved, space } = resolve(spec);
-  const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0 };
+  const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0, candidate: 0 };
   const training = trainingMetrics(createMetrics(), () => 0);
   const own = new Trainer({ bus, engine, logger, metrics: training, decisionMs: 200 });
   const { signal } = new AbortController();
@@ -84,7 +84,7 @@ it("an item goes on from the newer checkpoint where another worker has replaced 
   const history = whole.slice(0, names(whole).indexOf("space.shrunk") + 1);
   expect(epochs(history)).toEqual([1]);
 
-  const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0 };
+  const data = { spec: resolved, space, costTable: macsTable(space), resumption: 0, candidate: 0 };
   const own = new Trainer({ bus, engine, logger, metrics: trainingMetrics(createMetrics(), () => 0) });
   const signal = patience();
   const item = { id: "w", searchId: id, kind: "train" as const, data };

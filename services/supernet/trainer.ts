@@ -15,7 +15,7 @@ import type { Logger } from "../../shared/process/logger";
 import { answerBy } from "../../shared/process/port";
 import type { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
-import { givenGenotype, isSampling } from "../../shared/spec/algorithm";
+import { givenGenotype, isSampling, trainedApart } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
 import { decisionOn, resumptionOf } from "./resumption";
@@ -23,6 +23,7 @@ import { trainingProcess, type JobSettings } from "./training/jobs";
 import type { EpochDecision, StepProgress, TrainingCalls } from "./training/port";
 import type { TrainingMetrics } from "./metrics";
 import { publishedAsSpan } from "./traces";
+import { bestOf } from "./training/algorithms/best";
 import type { SearchJob } from "./training/algorithms/search";
 
 /** The training in progress. */
@@ -79,7 +80,7 @@ export class Trainer {
         { ...this.settings, ...job },
         { signal, onMessage: answerBy(this.calls(work, signal, raise)) },
       );
-      if (outcome.kind === "train") await publishEvent(bus, searchId, outcome.event, { signal: held });
+      if (outcome.kind === "train" && outcome.event) await publishEvent(bus, searchId, outcome.event, { signal: held });
       if (outcome.kind === "retrain")
         await publishEvent(bus, searchId, { type: "network.trained", data: outcome.event }, { signal: held });
     } finally {
@@ -120,9 +121,15 @@ export class Trainer {
     if (!data.costTable) throw missing(work.id, "cost_table");
     const job: SearchJob = { spec, space: data.space, table: data.costTable, ...recorded };
     if (isSampling(spec)) {
-      const ref = found.samplingEpoch?.checkpoint;
+      const evaluated = found.candidates;
+      job.candidate = data.candidate;
+      // A choice among trained networks reads the last checkpoint of the best.
+      const choice = trainedApart(spec) > 0 && data.candidate === 0;
+      const trained = choice ? evaluated[bestOf(evaluated)]?.index : data.candidate;
+      const ref = found.samplingEpochs.get(trained ?? 0)?.checkpoint;
       const checkpoint = ref && (await this.newestCheckpoint(searchId, "checkpoint", ref, signal));
-      job.sampled = { ...(checkpoint && { checkpoint }), evaluated: found.candidates };
+      job.sampled = { ...(checkpoint && { checkpoint }), evaluated };
+      if (choice) job.sampled.seconds = found.samplingSeconds;
     }
     if (found.epoch) {
       const { number, checkpoint: ref, sequence, alarms } = found.epoch;
@@ -265,6 +272,12 @@ const OVER: Record<TrainingKind, Over> = {
   retrain: { "network.trained": "the network is trained" },
 };
 
+function overOf({ kind, data }: WorkItem<TrainingKind>): Over {
+  const number = "candidate" in data ? data.candidate : 0;
+  const evaluated = { "candidate.evaluated": { why: `network ${number} is evaluated`, only: number } };
+  return { ...OVER[kind], ...(number > 0 && evaluated) };
+}
+
 const MILESTONES: Record<TrainingKind, readonly EventName[]> = {
   train: ["epoch.completed", "sampling.epoch.completed", "candidate.evaluated"],
   retrain: ["retraining.epoch.completed"],
@@ -274,7 +287,7 @@ const MILESTONES: Record<TrainingKind, readonly EventName[]> = {
 export function consume(bus: Bus, trainer: Trainer, leaseMs = 60_000, quota?: Quota): Promise<Consumption> {
   return consumeWork<TrainingKind>(bus, {
     queues: [{ kind: "train" }, { kind: "retrain" }],
-    over: ({ kind }) => OVER[kind],
+    over: overOf,
     milestones: ({ kind }) => MILESTONES[kind],
     handler: (work, inHand) => trainer.carryOut(work, inHand),
     onDeleted: (searchId) => trainer.removeAll(searchId),

@@ -22,7 +22,7 @@ export interface Evaluation extends Scores {
   loss: number;
 }
 
-/** The same without the loss, which reads every class of every pixel several times. */
+/** An evaluator without the loss, which reads every class of every pixel several times. */
 export interface Scorer {
   score(parameters: Arrays, split: Split, signal?: AbortSignal): Promise<Scores>;
   release(): Promise<void>;

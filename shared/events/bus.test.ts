@@ -1,6 +1,6 @@
 import { createServer, type Socket } from "node:net";
 import { LatheError } from "../process/errors";
-import { EpochCompleted, SearchCreated, SpaceKept, TrainWork } from "../proto/lathe/v1/events";
+import { EpochCompleted, SamplingEpochCompleted, SearchCreated, SpaceKept, TrainWork } from "../proto/lathe/v1/events";
 import { quiet, startTestBus } from "../testing/bus";
 import { startNats, uniqueSearchId, type TestNats } from "../testing/nats";
 import { until } from "../testing/until";
@@ -93,6 +93,25 @@ describe("provision", () => {
 });
 
 describe("publishEvent", () => {
+  it("stores the events of several lanes once, whichever lane is ahead", async () => {
+    const id = uniqueSearchId();
+    const sampled = (candidate: number, n: number): LatheEvent => ({
+      type: "sampling.epoch.completed",
+      data: SamplingEpochCompleted.fromPartial({ candidate, epoch: n }),
+    });
+    const told = [sampled(2, 4), sampled(1, 1), sampled(2, 5), sampled(1, 2)];
+    const sequences: number[] = [];
+    for (const event of told) {
+      const { sequence, duplicate } = await publishEvent(bus, id, event);
+      expect(duplicate).toBe(false);
+      sequences.push(sequence);
+    }
+    // A worker that takes a training up again publishes what it finds missing in its checkpoint: the newest of its lane, or a later one.
+    expect(await publishEvent(bus, id, sampled(2, 5))).toEqual({ sequence: sequences[2], duplicate: true });
+    expect(await publishEvent(bus, id, sampled(1, 1))).toEqual({ sequence: sequences[3], duplicate: true });
+    expect((await historyOnce(bus, id)).map(({ event }) => event)).toEqual(told);
+  });
+
   it("stores an event once, however often and by whichever process it is published", async () => {
     const id = uniqueSearchId();
     const first = await publishEvent(bus, id, epoch(1));

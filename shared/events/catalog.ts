@@ -46,12 +46,24 @@ export interface Message<T> extends JsonCodec<T> {
 
 type WatchCase = NonNullable<WatchSearchResponse["event"]>["$case"];
 
-/** One row: the message, its case in WatchSearchResponse, and the number that distinguishes events of this name within a search. */
-const row = <T, C extends WatchCase>(message: Message<T>, watchCase: C, ordinal?: (data: T) => number) => ({
+/**
+ * One row: the message, its case in WatchSearchResponse, the number that distinguishes events of this name within a search, and the lane.
+ * Events of one name are stored in the order of their numbers, or where they have lanes, those of one lane: several workers may publish them.
+ */
+const row = <T, C extends WatchCase>(
+  message: Message<T>,
+  watchCase: C,
+  ordinal?: (data: T) => number,
+  lane?: (data: T) => number,
+) => ({
   message,
   watchCase,
   ordinal: ordinal as ((data: never) => number) | undefined,
+  lane: lane as ((data: never) => number) | undefined,
 });
+
+const candidateOf = ({ candidate }: SamplingEpochCompleted) => candidate;
+const indexOf = ({ index }: CandidateEvaluated) => index;
 
 /** Every event of the stream: name <-> message of events.proto <-> case of WatchSearchResponse. */
 export const EVENTS = {
@@ -76,8 +88,8 @@ export const EVENTS = {
       : 100 * epoch + 10 * kind + dimension,
   ),
   "supernet.converged": row(SupernetConverged, "supernetConverged"),
-  "sampling.epoch.completed": row(SamplingEpochCompleted, "samplingEpochCompleted", (data) => data.epoch),
-  "candidate.evaluated": row(CandidateEvaluated, "candidateEvaluated", (data) => data.index),
+  "sampling.epoch.completed": row(SamplingEpochCompleted, "samplingEpochCompleted", (data) => data.epoch, candidateOf),
+  "candidate.evaluated": row(CandidateEvaluated, "candidateEvaluated", indexOf, indexOf),
   "architecture.derived": row(ArchitectureDerived, "architectureDerived"),
   "architecture.measured": row(ArchitectureMeasured, "architectureMeasured", (data) => data.number),
   "architecture.repaired": row(ArchitectureRepaired, "architectureRepaired", (data) => data.number),
@@ -120,6 +132,11 @@ export function isEventName(name: string): name is EventName {
 /** The ordinal within its search that the event itself carries: epoch or resumption; undefined where it happens once. */
 export function eventOrdinal(event: LatheEvent): number | undefined {
   return EVENTS[event.type].ordinal?.(event.data as never);
+}
+
+/** The lane of an event within its name; undefined where its name has none. */
+export function eventLane(event: LatheEvent): number | undefined {
+  return EVENTS[event.type].lane?.(event.data as never);
 }
 
 /** One response of WatchSearch. */

@@ -1,8 +1,9 @@
 import type { TrainingProgressed } from "../proto/lathe/v1/events";
 import { TrainingProgressed as ProgressMessage } from "../proto/lathe/v1/events";
-import { eventOrdinal, type LatheEvent, type WorkData } from "./catalog";
+import { eventLane, eventOrdinal, type LatheEvent, type WorkData } from "./catalog";
 import type { Bus } from "./bus";
 import { decodeEvent, encodeEvent, encodeWork, stringifyProtoJson } from "./envelope";
+import { historyOnce } from "./history";
 import { readMessage, store } from "./jetstream";
 import { EVENTS_STREAM, eventId, eventSubject, progressSubject, workId, workSubject, type WorkKind } from "./subjects";
 import { sending } from "./tracing";
@@ -43,11 +44,34 @@ async function publishNow(bus: Bus, searchId: string, event: LatheEvent, options
   const request = { what: `event ${id}`, retryForMs: options.retryForMs ?? 60_000, signal: options.signal };
   // A worker that resumes after the window of message ids publishes events again that are stored already.
   const earlier = await readMessage(bus, EVENTS_STREAM, { last_by_subj: subject }, request);
-  if (earlier && isSameOrLater(idOf(earlier.data, `${subject}#${earlier.sequence}`), id)) {
-    return { sequence: earlier.sequence, duplicate: true };
-  }
+  const known = earlier && (await sequenceOf(bus, searchId, event, { ...earlier, id }));
+  if (known !== undefined) return { sequence: known, duplicate: true };
   const data = encodeEvent(event, { id, searchId, source: bus.source, time: options.time ?? new Date() });
   return store(bus, subject, data, { ...request, msgId: id });
+}
+
+/**
+ * Sequence of the stored event that tells of an event of this id, or of a later one; undefined where there is none. `data` and `sequence` are
+ * those of the newest event of its name.
+ */
+async function sequenceOf(
+  bus: Bus,
+  searchId: string,
+  event: LatheEvent,
+  { data, sequence, id }: { data: Uint8Array; sequence: number; id: string },
+): Promise<number | undefined> {
+  const newest = idOf(data, `${eventSubject(searchId, event.type)}#${sequence}`);
+  const lane = eventLane(event);
+  const number = numberIn(id);
+  if (newest === id) return sequence;
+  if (lane === undefined) return numberIn(newest) >= number ? sequence : undefined;
+  // The events of one worker follow one another.
+  if (numberIn(newest) === number - 1) return undefined;
+  const stored = await historyOnce(bus, searchId);
+  return stored.findLast(
+    ({ event: other }) =>
+      other.type === event.type && eventLane(other) === lane && (eventOrdinal(other) ?? NaN) >= number,
+  )?.sequence;
 }
 
 /** The id of a stored event; "" where it cannot be read. Such a message goes to the dead letters, and stands for no event. */
@@ -59,12 +83,8 @@ function idOf(data: Uint8Array, where: string): string {
   }
 }
 
-/** Events of one name are published in the order of their numbers: once 7 is stored, so is 5. */
-function isSameOrLater(stored: string, id: string): boolean {
-  if (stored === id) return true;
-  const number = (text: string) => Number(/:(\d+)$/.exec(text)?.[1] ?? NaN);
-  return number(stored) >= number(id);
-}
+/** The number of an event in its id. Events of one name, or of one lane, are published in their order: once 7 is stored, so is 5. */
+const numberIn = (id: string): number => Number(/:(\d+)$/.exec(id)?.[1] ?? NaN);
 
 export interface WorkRequest<K extends WorkKind> {
   searchId: string;

@@ -3,8 +3,8 @@ import { HealthAlarmKind } from "../proto/lathe/v1/result";
 import { HealthPolicy } from "../proto/lathe/v1/spec";
 import { eventOrdinal, type EventName, type StoredEvent } from "./catalog";
 
-/** The events that make a work item superfluous, each with the reason in words, and where events of its name repeat, the first that does. */
-export type Over = Partial<Record<EventName, string | { why: string; from: number }>>;
+/** The events that make a work item superfluous, each with the reason in words, and where events of its name repeat, the first that does or the only one. */
+export type Over = Partial<Record<EventName, string | { why: string; from: number } | { why: string; only: number }>>;
 
 /** The state of a search for a worker that takes one of its items. */
 export interface Standing {
@@ -55,7 +55,8 @@ export function standing(history: readonly StoredEvent[], over: Over, resumption
 function reasonOf(over: Over, { event }: StoredEvent): string | undefined {
   const reason = over[event.type];
   if (typeof reason !== "object") return reason;
-  return (eventOrdinal(event) ?? 0) >= reason.from ? reason.why : undefined;
+  const number = eventOrdinal(event) ?? 0;
+  return ("only" in reason ? number === reason.only : number >= reason.from) ? reason.why : undefined;
 }
 
 type StopReason = "SEARCH_PAUSED" | "SEARCH_CANCELLED" | "SEARCH_FAILED";

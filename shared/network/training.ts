@@ -20,14 +20,11 @@ export interface RetrainingRecord {
 
 /** Header of the checkpoints of algorithm random. */
 export interface RandomRecord {
-  /** Number of the network in training, from 1, with its epochs and steps so far. */
+  /** Number of the network in training, from 1, with its epochs, steps and seconds so far. */
   candidate: number;
   epoch: number;
   steps: number;
-  /** Time of all trainings and evaluations so far. */
   seconds: number;
-  /** The best of the networks evaluated before. */
-  best?: { candidate: number; miou: number };
 }
 
 /** Encodes a training as a bundle: a header, the vectors that training moves, and the best parameters so far. */

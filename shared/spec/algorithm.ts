@@ -54,6 +54,11 @@ export function isSampling(spec: Pick<SearchSpec, "algorithm"> | undefined): boo
   return kind === AlgorithmKind.ALGORITHM_KIND_RANDOM || kind === AlgorithmKind.ALGORITHM_KIND_EVOLUTION;
 }
 
+/** Networks of a search that are trained apart, each as a work item of its own: those of random; 0 for every other algorithm. */
+export function trainedApart({ algorithm, sampling }: Pick<SearchSpec, "algorithm" | "sampling">): number {
+  return algorithm?.kind === AlgorithmKind.ALGORITHM_KIND_RANDOM ? (sampling?.candidates ?? 0) : 0;
+}
+
 /** Checks a spec of an algorithm that draws networks. */
 export function checkSampling(spec: ResolvedSpec, fault: Fault): void {
   const { algorithm, sampling, training } = spec;

@@ -1,4 +1,4 @@
-"""Networks that users take off the shelf, written from their papers; only the head that is deployed. All give logits [N, K, h, w]."""
+"""Networks that users take off the shelf, as published; only the head that is deployed, with the weights that PyTorch begins with. All give logits [N, K, h, w]."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Aggregation(nn.Module):
 
 
 class BiSeNetV2(nn.Module):
-    """Logits at 1/8 of the input, whose height and width are multiples of 32."""
+    """Logits at 1/8 of the input."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()

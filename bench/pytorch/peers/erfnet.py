@@ -31,7 +31,7 @@ class Factorized(nn.Module):
 
     @staticmethod
     def pair(channels: int, dilation: int) -> list[nn.Module]:
-        """Along rows, then along columns."""
+        """A 3x1 and a 1x3 convolution."""
         return [
             nn.Conv2d(channels, channels, (3, 1), padding=(dilation, 0), dilation=(dilation, 1)),
             nn.ReLU(inplace=True),

@@ -60,7 +60,7 @@ class PIDNet(nn.Module):
         self.stem = nn.Sequential(unit(3, C, 3, 2), unit(C, C, 3, 2), residuals(C, C, 2))
         self.shared = residuals(C, 2 * C, 2, 2)
         self.deep3, self.deep4 = residuals(2 * C, 4 * C, 3, 2), residuals(4 * C, 8 * C, 3, 2)
-        self.deep5 = nn.Sequential(Bottleneck(8 * C, 8 * C, 2, relu=True), Bottleneck(16 * C, 8 * C))
+        self.deep5 = nn.Sequential(Bottleneck(8 * C, 8 * C, 2), Bottleneck(16 * C, 8 * C))
         self.detail3, self.detail4 = residuals(2 * C, 2 * C, 2), residuals(2 * C, 2 * C, 2)
         self.detail5 = Bottleneck(2 * C, 2 * C)
         self.guide3, self.guide4 = Guidance(2 * C, C), Guidance(2 * C, C)

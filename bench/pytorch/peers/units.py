@@ -45,9 +45,9 @@ class Residual(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions beside the identity; gives twice its channels, without a last ReLU if not wanted."""
+    """1x1, 3x3 and 1x1 convolutions beside the identity; gives twice its channels, and leaves the last ReLU to the caller."""
 
-    def __init__(self, inputs: int, channels: int, stride: int = 1, relu: bool = False) -> None:
+    def __init__(self, inputs: int, channels: int, stride: int = 1) -> None:
         super().__init__()
         outputs = 2 * channels
         self.body = nn.Sequential(
@@ -55,11 +55,9 @@ class Bottleneck(nn.Module):
         )
         same = stride == 1 and inputs == outputs
         self.skip = nn.Identity() if same else unit(inputs, outputs, 1, stride, relu=False)
-        self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.body(x) + self.skip(x)
-        return F.relu(y) if self.relu else y
+        return self.body(x) + self.skip(x)
 
 
 def residuals(inputs: int, outputs: int, count: int, stride: int = 1) -> nn.Sequential:

@@ -27,7 +27,7 @@ export const search = board({
       ),
       stats("percentunit", { decimals: 1, last: true })(
         "Validation mIoU",
-        "mIoU of the newest epoch on the validation split.",
+        "mIoU of the newest evaluated epoch on the validation split.",
         { mIoU: `max(nas_val_score${its})` },
       ),
       stats("short", { last: true })("Candidates left", "Candidates left over all dimensions and live groups.", {

@@ -69,7 +69,7 @@ export const searches = board({
     Progress: [
       curves("percentunit", { decimals: 1, step: true })(
         "Validation mIoU",
-        "mIoU of the newest epoch on the validation split: first of the supernet, then of the network in retraining.",
+        "mIoU of the newest evaluated epoch on the validation split: first of the supernet, then of the network in retraining.",
         { "{{search_id}}": `max by (search_id) (nas_val_score${its})` },
       ),
       curves("short", { step: true })("Candidates left", "Candidates left over all dimensions and live groups.", {

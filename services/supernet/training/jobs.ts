@@ -42,7 +42,7 @@ export interface EvaluateJob {
 }
 
 export type Outcome =
-  | { kind: "train"; event: SearchOutcome }
+  | { kind: "train"; event: SearchOutcome | undefined }
   | { kind: "retrain"; event: NetworkTrained }
   | { kind: "evaluate"; miou: number; miouClasses: number; loss: number; dataChange: string }
   | { kind: "profile"; report: ProfileReport }

@@ -25,6 +25,7 @@ import { awaitedClassWeights } from "./classWeights";
 import { copied } from "./ema";
 import { tellOfDataChange } from "./dataChange";
 import { tellOfLabels } from "./labels";
+import { isEvaluated } from "./schedule";
 import { networkSubject, openWeightTrainer, untrained } from "./weightTrainer";
 
 export interface RetrainJob {
@@ -119,10 +120,6 @@ export async function retrain(engine: Engine, job: RetrainJob, port: RetrainingP
     await dataset.close();
   }
 }
-
-/** Whether an epoch is evaluated. The first one is, so that there is always a best network to keep. */
-const isEvaluated = (epoch: number, { epochs, validateEvery }: ResolvedSpec["retraining"]): boolean =>
-  epoch === 1 || epoch === epochs || epoch % validateEvery === 0;
 
 interface Start {
   record: RetrainingRecord;

@@ -60,3 +60,9 @@ export function finiteLoss(
     { reason: "LOSS_NOT_FINITE" },
   );
 }
+
+/** Whether an epoch of a retraining is evaluated. The first one is, so that there is always a best network to keep. */
+export const isEvaluated = (
+  epoch: number,
+  { epochs, validateEvery }: { epochs: number; validateEvery: number },
+): boolean => epoch === 1 || epoch === epochs || epoch % validateEvery === 0;

@@ -7,7 +7,7 @@ import { tf } from "../tf";
 import { perChannel } from "./channels";
 import { defineKernel } from "./kernel";
 
-// Softmax at the labels of pixels. Forward, a one-hot form would read and write every class of every pixel several times.
+// Softmax at the labels of pixels. A one-hot form would read and write every class of every pixel several times in the forward pass.
 
 /** Positions of labels [N,H,W] among K classes: the label, or 0 where it is none of them, and 1 or 0 for whether it is one, [N,1,H,W]. */
 function positionsOf(r: Recorder, labels: Value, classes: number): { index: Value; known: Value } {
@@ -25,7 +25,7 @@ function emitOneHot(r: Recorder, labels: Value, classes: number): Value {
   return cast(r, binary(r, "Equal", reshape(r, labels, [n, 1, h, w]), each, "bool"), "float32");
 }
 
-/** The same in TF.js. */
+/** One-hot labels in TF.js. */
 function oneHot(labels: tf.Tensor, classes: number): tf.Tensor {
   const [n, h, w] = labels.shape as [number, number, number];
   const each = tf.tensor(upTo(classes), [1, classes, 1, 1], "int32");
@@ -77,7 +77,7 @@ const gradient = defineKernel({
     const [exps, sums] = [required(inputs, "exps"), required(inputs, "sums")];
     const [labels, factors] = [required(inputs, "labels"), required(inputs, "factors")];
     const scaled = binary(r, "Mul", exps, binary(r, "Div", factors, sums));
-    // A scatter of the labels' elements took three times as long as these passes: ONNX Runtime runs it on one thread.
+    // A scatter of the labels' elements took three times as long as these passes: ONNX Runtime runs ScatterElements on one thread.
     return binary(r, "Sub", scaled, binary(r, "Mul", emitOneHot(r, labels, exps.shape[1] as number), factors));
   },
   eager: ({ exps, sums, labels, factors }) => {

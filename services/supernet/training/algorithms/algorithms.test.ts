@@ -13,7 +13,8 @@ import { isMember } from "../../../../shared/space/genotype";
 import { keyOf } from "../../../../shared/space/sampling";
 import { resolve } from "../../../../shared/spec/resolve";
 import { briefSpec, timeless } from "../../../../shared/testing/training";
-import type { Candidate, SearchJob } from "./search";
+import { bestOf } from "./best";
+import type { Candidate } from "./search";
 import { search } from "./algorithms";
 import type { TrainingPort } from "../port";
 
@@ -41,16 +42,20 @@ interface Told {
   files: Record<string, Uint8Array>;
 }
 
+/** Runs a search from a state, as its work items do: those of random train one network each, and the last one chooses. */
 async function run(
   kind: AlgorithmKind,
-  sampled?: SearchJob["sampled"],
+  state: { checkpoints?: Map<number, Uint8Array>; evaluated?: Candidate[] } = {},
   changes: Partial<TrainingPort> = {},
 ): Promise<Told & { data: ArchitectureDerived }> {
   const { spec, space } = resolve(specOf(kind));
   const told: Told = { epochs: [], checkpoints: [], candidates: [], files: {} };
+  const [last, evaluated] = [new Map(state.checkpoints), [...(state.evaluated ?? [])]];
+  let newest = new Uint8Array();
   const port: TrainingPort = {
     storeCheckpoint: (bytes) => {
       told.checkpoints.push(bytes);
+      newest = Uint8Array.from(bytes);
       return Promise.resolve(ref("checkpoint"));
     },
     store: (name, bytes) => {
@@ -60,16 +65,32 @@ async function run(
     completeEpoch: () => Promise.reject(new Error("no epoch of a supernet that shrinks")),
     raise: () => Promise.reject(new Error("no supernet whose health is watched")),
     completeRetrainingEpoch: () => Promise.reject(new Error("no network is retrained")),
-    completeSamplingEpoch: (event) => Promise.resolve(void told.epochs.push(event)),
-    completeCandidate: (event) => Promise.resolve(void told.candidates.push(event as Candidate)),
+    completeSamplingEpoch: (event) => {
+      told.epochs.push(event);
+      last.set(event.candidate, newest);
+      return Promise.resolve();
+    },
+    completeCandidate: (event) => {
+      told.candidates.push(event as Candidate);
+      evaluated.push(event as Candidate);
+      return Promise.resolve();
+    },
     progress: () => undefined,
     compiled: () => undefined,
     signal: new AbortController().signal,
     ...changes,
   };
-  const job = { spec, space, table: macsTable(space), ...(sampled && { sampled }) };
-  const outcome = await search(engine, job, port);
-  if (outcome.type !== "architecture.derived") throw new Error(outcome.type);
+  const item = async (candidate: number, read = candidate) => {
+    const checkpoint = last.get(read);
+    const seconds = told.epochs.reduce((sum, each) => sum + each.seconds, 0);
+    const sampled = { ...(checkpoint && { checkpoint }), evaluated: [...evaluated], seconds };
+    return search(engine, { spec, space, table: macsTable(space), candidate, sampled }, port);
+  };
+  if (kind === RANDOM)
+    for (let candidate = 1; candidate <= spec.sampling.candidates; candidate++)
+      if (!evaluated.some(({ index }) => index === candidate)) expect(await item(candidate)).toBeUndefined();
+  const outcome = await item(0, kind === RANDOM ? evaluated[bestOf(evaluated)]!.index : 0);
+  if (outcome?.type !== "architecture.derived") throw new Error(outcome?.type);
   return { ...told, data: outcome.data };
 }
 
@@ -145,17 +166,29 @@ describe.each([
   });
 
   it.each([
-    // Random search stops in the middle of the second network; the best so far is the first.
+    // Random search stops in the middle of the second network.
     ["in the middle of training", kind === RANDOM ? 3 : 1, kind === RANDOM ? 1 : 0],
     ["before the last network is evaluated", trainings * epochs, networks - 1],
   ])("resumed %s has the same result as the run that was not interrupted", async (_when, told, known) => {
     const evaluated = whole.candidates.slice(0, known);
-    const resumed = await run(kind, { checkpoint: whole.checkpoints[told - 1]!, evaluated });
+    const checkpoints = new Map(
+      whole.epochs.slice(0, told).map(({ candidate }, at) => [candidate, whole.checkpoints[at]!] as const),
+    );
+    const resumed = await run(kind, { checkpoints, evaluated });
     expect(untimed(resumed.epochs)).toEqual(untimed(whole.epochs.slice(told)));
     expect(resumed.checkpoints.map(timeless)).toEqual(whole.checkpoints.slice(told).map(timeless));
     expect(untimed(resumed.candidates)).toEqual(untimed(whole.candidates.slice(known)));
     expect(untimed(resumed.data)).toEqual(untimed(whole.data));
     expect(resumed.files).toEqual(whole.files);
+  });
+});
+
+it("a choice among networks that are not all evaluated is refused", async () => {
+  const { spec, space } = resolve(specOf(RANDOM));
+  const job = { spec, space, table: macsTable(space), candidate: 0, sampled: { evaluated: [] } };
+  await expect(search(engine, job, {} as TrainingPort)).rejects.toMatchObject({
+    code: "FAILED_PRECONDITION",
+    message: "0 of 3 networks are evaluated; resume the search to train the others",
   });
 });
 

@@ -17,8 +17,13 @@ export interface SearchJob {
   recorded?: DatasetFigures;
   /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
   resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: EpochDecision };
-  /** State of an earlier run of algorithm random or evolution: its newest checkpoint, and the networks that it evaluated. */
-  sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[] };
+  /** Algorithm random: the network to train, from 1; 0: choose the best of the evaluated ones. */
+  candidate?: number;
+  /**
+   * State of an earlier run of algorithm random or evolution: the newest checkpoint of what is trained, of the best network where one is chosen;
+   * the networks evaluated; and the seconds of all epochs.
+   */
+  sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[]; seconds?: number };
 }
 
 /** A network that a search by random or evolution has evaluated. */
@@ -28,8 +33,11 @@ export type Candidate = CandidateEvaluated & { genotype: Genotype };
 export type SearchOutcome =
   { type: "supernet.converged"; data: SupernetConverged } | { type: "architecture.derived"; data: ArchitectureDerived };
 
-/** A search algorithm. All algorithms use the same data and the same budget (docs/algorithms.md). */
-export type Search = (engine: Engine, job: SearchJob, port: TrainingPort) => Promise<SearchOutcome>;
+/**
+ * A search algorithm. All algorithms use the same data and the same budget (docs/algorithms.md). undefined: the training of a network apart, which
+ * ends with its evaluation.
+ */
+export type Search = (engine: Engine, job: SearchJob, port: TrainingPort) => Promise<SearchOutcome | undefined>;
 
 /** The batch sizes of a search by their field: its own, and that of the retraining that follows it. */
 export function batchSizes({ training, retraining }: ResolvedSpec): Record<string, number> {

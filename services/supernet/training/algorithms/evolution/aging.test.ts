@@ -3,7 +3,8 @@ import { macsTable } from "../../../../../shared/space/cost";
 import { costWindow, keyOf, randomGenotype } from "../../../../../shared/space/sampling";
 import { smallSpace } from "../../../../../shared/testing/networks";
 import { uniform } from "../../../../../shared/testing/spaces";
-import { bestOf, propose } from "./aging";
+import { bestOf } from "../best";
+import { propose } from "./aging";
 
 type Evaluated = Parameters<typeof propose>[0][number];
 

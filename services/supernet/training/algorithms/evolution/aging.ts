@@ -45,9 +45,4 @@ export function propose(
   return proposal;
 }
 
-/** Index of the best network; the first among equals. */
-export function bestOf(past: readonly Pick<Evaluated, "validationMiou">[]): number {
-  return past.reduce((best, { validationMiou }, at) => (validationMiou > past[best]!.validationMiou ? at : best), 0);
-}
-
 const miouAt = (past: readonly Evaluated[], at: number) => past[at]?.validationMiou ?? -1;

@@ -1,7 +1,6 @@
 import { openDataset, datasetOptions } from "../../../../../shared/data/open";
 import { createRandom } from "../../../../../shared/engine/random";
 import { buildDiscrete, type DiscreteNetwork } from "../../../../../shared/network/discrete";
-import type { NetworkParameters } from "../../../../../shared/network/export";
 import { initialStats, initialWeights } from "../../../../../shared/network/initialise";
 import {
   decodeTraining,
@@ -9,6 +8,7 @@ import {
   type RandomRecord,
   type TrainingVectors,
 } from "../../../../../shared/network/training";
+import { LatheError } from "../../../../../shared/process/errors";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
 import { costWindow, keyOf, type CostWindow } from "../../../../../shared/space/sampling";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
@@ -19,16 +19,15 @@ import { tellOfDataChange } from "../../dataChange";
 import { tellOfLabels } from "../../labels";
 import { batchSizes, type Search, type SearchJob } from "../search";
 import { networkSubject, openWeightTrainer, untrained } from "../../weightTrainer";
+import { bestOf } from "../best";
 import { planBudget, type Plan } from "../budget";
 import { evaluateCandidate, type EvaluationContext } from "../candidates";
 import { deriveSelected } from "../selection";
 
-/** Progress of a random search, as a checkpoint holds it. */
-interface Standing extends Omit<RandomRecord, "best"> {
-  /** Absent before the network's first epoch. */
+/** Progress of the training of a network, as a checkpoint holds it. */
+interface Standing extends RandomRecord {
+  /** Absent before the first epoch. */
   vectors?: TrainingVectors;
-  /** The best of the networks evaluated before. */
-  best?: NetworkParameters & { candidate: number; miou: number };
 }
 
 /** Context shared by all parts of a random search. */
@@ -40,15 +39,15 @@ interface Context extends EvaluationContext {
 
 /**
  * Random search: draws sampling.candidates networks from the cost window and trains each from scratch with an equal share of the budget
- * (weight steps only, a poly schedule of its own, the hyperparameters of section training). The best by validation mIoU is chosen.
+ * (weight steps only, a poly schedule of its own, the hyperparameters of section training). Each network is a job of its own, so several
+ * workers share them. A last job chooses the best by validation mIoU.
  */
 export const searchAtRandom: Search = async (engine, job, port) => {
-  const { spec, space, table } = job;
+  const { spec, space, table, candidate = 0 } = job;
   const { candidates, costTolerance } = spec.sampling;
   const { epochs, batchSize } = spec.training;
   const window = costWindow(space, table, { target: spec.cost.target, tolerance: costTolerance });
   const networks = drawGenotypes(window, spec).map((genotype) => buildDiscrete(genotype, { kind: "search" }));
-  const known = new Map(job.sampled?.evaluated.map((candidate) => [candidate.index, candidate]));
   const dataset = await openDataset(datasetOptions(spec, space, batchSizes(spec)));
   try {
     const plan = planBudget({
@@ -59,36 +58,51 @@ export const searchAtRandom: Search = async (engine, job, port) => {
       evaluations: candidates,
       imagesPerEvaluation: dataset.validation.length,
     });
-    const weighting = await countedClassWeights(dataset, space.classes);
-    if (!job.sampled?.checkpoint) await tellOfLabels(dataset, port);
-    const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
-    // The classes of the mIoU are those of the labels, so they are the same for every network.
-    let miouClasses = job.sampled?.evaluated.at(-1)?.miouClasses ?? 0;
-    let standing = resumed(job) ?? { candidate: 1, epoch: 0, steps: 0, seconds: 0 };
-    const underWay = { phase: "train" as const, epoch: (standing.candidate - 1) * plan.epochs + standing.epoch + 1 };
-    await tellOfDataChange(job.recorded, dataset, underWay, port);
-    for (const network of networks.slice(standing.candidate - 1)) {
-      const trained = await train(context, network, standing);
-      const { candidate: index, vectors: parameters } = trained;
-      const evaluated =
-        known.get(index) ??
-        (await evaluateCandidate(context, { network, parameters, index, parent: 0, started: performance.now() }));
-      const seconds = trained.seconds + evaluated.seconds;
-      miouClasses = evaluated.miouClasses;
-      const best = better(trained, evaluated.validationMiou);
-      standing = { candidate: index + 1, epoch: 0, steps: 0, seconds, best };
+    if (candidate === 0) {
+      const { index, standing, miou, miouClasses, seconds } = theBest(job);
+      const network = networkOf(networks, index);
+      const trainingImages = plan.spent(candidates * plan.steps, candidates);
+      const selection = { candidates, trainingImages, seconds, engine: engine.name };
+      const choice = { network, parameters: standing.vectors, miou, miouClasses, selection };
+      return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info, port) };
     }
-    const { best, seconds } = standing;
-    const network = networks[(best?.candidate ?? 0) - 1];
-    if (!best || !network) throw new Error(`none of ${candidates} networks was trained`);
-    const trainingImages = plan.spent(candidates * plan.steps, candidates);
-    const selection = { candidates, trainingImages, seconds, engine: engine.name };
-    const choice = { network, parameters: best, miou: best.miou, miouClasses, selection };
-    return { type: "architecture.derived", data: await deriveSelected(choice, window, dataset.info, port) };
+    const weighting = await countedClassWeights(dataset, space.classes);
+    const standing = resumed(job) ?? { candidate, epoch: 0, steps: 0, seconds: 0 };
+    const before = (candidate - 1) * plan.epochs;
+    if (candidate === 1 && standing.epoch === 0) await tellOfLabels(dataset, port);
+    await tellOfDataChange(job.recorded, dataset, { phase: "train", epoch: before + standing.epoch + 1 }, port);
+    const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
+    const network = networkOf(networks, candidate);
+    const { vectors: parameters } = await train(context, network, standing);
+    const contender = { network, parameters, index: candidate, parent: 0, started: performance.now() };
+    await evaluateCandidate(context, contender);
+    return undefined;
   } finally {
     await dataset.close();
   }
 };
+
+function networkOf(networks: readonly DiscreteNetwork[], index: number): DiscreteNetwork {
+  const network = networks[index - 1];
+  if (!network) throw new LatheError("INVALID_ARGUMENT", `network ${index} is not one of the ${networks.length} drawn`);
+  return network;
+}
+
+/** The best network, with its last checkpoint. FAILED_PRECONDITION where a network is not evaluated. */
+function theBest({ spec, sampled }: SearchJob) {
+  const { candidates } = spec.sampling;
+  const { evaluated = [], checkpoint, seconds: trained = 0 } = sampled ?? {};
+  const best = evaluated[bestOf(evaluated)];
+  if (!best || !checkpoint || evaluated.length < candidates)
+    throw new LatheError(
+      "FAILED_PRECONDITION",
+      `${evaluated.length} of ${candidates} networks are evaluated; resume the search to train the others`,
+    );
+  const standing = decoded(checkpoint);
+  const seconds = evaluated.reduce((sum, each) => sum + each.seconds, trained);
+  const { index, validationMiou: miou, miouClasses } = best;
+  return { index, standing, miou, miouClasses, seconds };
+}
 
 /** Draws the networks of a search. A resumed search draws the same ones. Duplicates occur only if the window seems to hold no others. */
 function drawGenotypes(window: CostWindow, { sampling, seed }: ResolvedSpec): Genotype[] {
@@ -140,7 +154,8 @@ async function train(
       const loss = await trainer.epoch(dataset, epoch, { progress, signal: port.signal }, plan.stepsOf(epoch));
       const seconds = (performance.now() - started) / 1000;
       now = { ...now, epoch, steps: trainer.steps(), seconds: now.seconds + seconds, vectors: trainer.vectors() };
-      const checkpoint = await port.storeCheckpoint(checkpointBytes(now));
+      const { vectors: moved, ...record } = now;
+      const checkpoint = await port.storeCheckpoint(encodeTraining(record, moved));
       const rate = { learningRate: polyRate(learningRate, epoch, plan.epochs) };
       const done = { epoch: before + epoch, epochs: total };
       const read = { dataset: done.epoch === 1 ? await dataset.figures() : undefined };
@@ -152,30 +167,16 @@ async function train(
   }
 }
 
-/** The best network including the one just evaluated; the first among equals. */
-function better({ best, candidate, vectors }: Standing, miou: number): NonNullable<Standing["best"]> {
-  if (best && best.miou >= miou) return best;
-  const { weights = new Float32Array(), stats = new Float32Array() } = vectors ?? {};
-  return { candidate, miou, weights: weights.slice(), stats: stats.slice() };
-}
-
 function beginning(network: DiscreteNetwork, { seed }: ResolvedSpec, candidate: number): TrainingVectors {
   const weights = initialWeights(network.weights, createRandom(seed, `random/${candidate}/weights`));
   return untrained({ weights, stats: initialStats(network.stats) });
 }
 
-function checkpointBytes({ vectors, best, ...position }: Standing & { vectors: TrainingVectors }): Uint8Array {
-  const header: RandomRecord = { ...position, ...(best && { best: { candidate: best.candidate, miou: best.miou } }) };
-  return encodeTraining(header, vectors, best);
+function resumed({ sampled }: SearchJob): Standing | undefined {
+  return sampled?.checkpoint && decoded(sampled.checkpoint);
 }
 
-function resumed({ sampled }: SearchJob): Standing | undefined {
-  if (!sampled?.checkpoint) return undefined;
-  const {
-    header,
-    vectors,
-    best: kept,
-  } = decodeTraining<RandomRecord>(sampled.checkpoint, "checkpoint of a random search");
-  const { best, ...position } = header;
-  return { ...position, vectors, ...(best && { best: { ...best, ...kept } }) };
+function decoded(checkpoint: Uint8Array): Standing & { vectors: TrainingVectors } {
+  const { header, vectors } = decodeTraining<RandomRecord>(checkpoint, "checkpoint of a random search");
+  return { ...header, vectors };
 }
