@@ -7,6 +7,7 @@ import { sparedRatio, summarise } from "../services/latency/figures";
 import type { Measured } from "../services/latency/network";
 import type { Operators } from "../services/latency/operators";
 import { startProfiler } from "../services/latency/profiler";
+import { MOST } from "../services/latency/repetition";
 import { withTiming, type Fragment, type FragmentCalls } from "../services/latency/ratios";
 import { defaultSettings } from "../services/latency/settings";
 import { size, whole } from "../cli/commands/options";
@@ -94,7 +95,7 @@ export async function latency(args: readonly string[]): Promise<Measurement[]> {
   const { networks = 0, meanError = NaN, rankCorrelation = NaN } = table.check ?? {};
   const drawn = await compared(whole(values.random), operators, table, (genotype) =>
     profiler.network(
-      { ...subject, untilAgreed: true, model: { genotype, pyramidChannels: operators.pyramidChannels } },
+      { ...subject, repeated: MOST.held, model: { genotype, pyramidChannels: operators.pyramidChannels } },
       settings,
       never,
     ),

@@ -12,6 +12,7 @@ import { genotypeViolations } from "../../shared/space/genotype";
 import { refuse, spaceViolations } from "../../shared/space/validate";
 import type { ObservedProfiler, ProfileKind } from "./metrics";
 import type { Subject } from "./network";
+import { MOST } from "./repetition";
 import { completeSettings, profilingViolations, type ProfilingSettings } from "./settings";
 
 interface LatencyConsumer {
@@ -67,7 +68,9 @@ async function measure(
   refuse("WORK_INVALID", "profiling work", [...subject, ...inSpace, ...inGenotype, ...inProfiling]);
   const settings = completeSettings(profiling, defaults);
   const network = async (model: Subject["model"]) => {
-    const subject = { model, size: undefined, batchSizes: [1], untilAgreed: true };
+    // The network of a search for MACs, whose cost table has no unit, decides nothing any more.
+    const repeated = onnx && !unit ? MOST.told : MOST.held;
+    const subject = { model, size: undefined, batchSizes: [1], repeated };
     const [latency] = await profiler.network(subject, settings, signal, unit);
     return latency;
   };

@@ -6,7 +6,7 @@ import { processClock } from "./clock";
 import { conditionsOf } from "./conditions";
 import { sparedRatio, summarise, type Conditions } from "./figures";
 import { imageOf, prepared, type ImageSize } from "./image";
-import { agreedMeasurement } from "./repetition";
+import { agreedMeasurement, type Most } from "./repetition";
 import { sampleRuns, type Calibration, type QuietPace, type Samples, type Sampling } from "./sampling";
 import type { ProfilingSettings } from "./settings";
 
@@ -18,8 +18,8 @@ export interface Subject {
   size: ImageSize | undefined;
   /** Images per run, each measured on its own. A model of a fixed batch is measured at that batch only. */
   batchSizes: readonly number[];
-  /** Whether the measurement is repeated (agreedMeasurement): for searches, which decide by it. */
-  untilAgreed?: boolean;
+  /** How often the measurement may be repeated until two agree (agreedMeasurement): for searches. By default it is not. */
+  repeated?: Most;
 }
 
 export interface Measured {
@@ -31,7 +31,7 @@ export interface Measured {
  * Time of a measurement: at least 2 s, however short the runs are, because other programs disturb a machine for tenths of seconds. 10 s where
  * the median is still not known well, 6 s where the measurement is repeated.
  */
-const BUDGET_MS = { once: 10_000, untilAgreed: 6_000 };
+const BUDGET_MS = { once: 10_000, repeated: 6_000 };
 const MINIMUM_RUNS = 6;
 const ENOUGH = { runs: Infinity, ms: 2_000 };
 
@@ -46,14 +46,14 @@ const networkSampling = ({ warmupRuns, timedRuns }: ProfilingSettings, budgetMs:
  * GPU too. `quiet` is what earlier measurements have told. INVALID_ARGUMENT (MODEL_UNSUPPORTED) for inputs other than images.
  */
 export async function measureNetwork(
-  { model: subject, size, batchSizes, untilAgreed = false }: Subject,
+  { model: subject, size, batchSizes, repeated }: Subject,
   settings: ProfilingSettings,
   signal: AbortSignal,
   quiet?: QuietPace,
 ): Promise<Measured[]> {
   const bytes = "genotype" in subject ? networkOnnxOf(subject.genotype, subject.pyramidChannels) : subject;
   return withModel(bytes, settings, async (model) => {
-    const budgetMs = untilAgreed ? BUDGET_MS.untilAgreed : BUDGET_MS.once;
+    const budgetMs = repeated ? BUDGET_MS.repeated : BUDGET_MS.once;
     // Every batch is looked at before anything is measured.
     const images = batchSizes.map((batch) => imageOf(model, batch, size));
     return withCalibration({ ...settings, start: quiet?.start, signal }, async (calibration) => {
@@ -68,7 +68,7 @@ export async function measureNetwork(
           stable: summarise(samples, conditions, quiet?.unitSeconds).stable,
           ratio: sparedRatio(samples, conditions),
         });
-        measured.push(await (untilAgreed ? agreedMeasurement(measure, judge) : measure()));
+        measured.push(await (repeated ? agreedMeasurement(measure, judge, repeated) : measure()));
       }
       return measured;
     });

@@ -1,5 +1,15 @@
-/** Most measurements of a network for a search, once one of them is stable, and while none is: what disturbs one is often gone later. */
-const MOST = { stable: 4, unstable: 8 };
+/** Most measurements of a network, once one of them is stable, and while none is: what disturbs one is often gone later. */
+export interface Most {
+  stable: number;
+  unstable: number;
+}
+
+/** Of a network whose search holds a latency, and of one whose search only tells it. */
+export const MOST = { held: { stable: 4, unstable: 8 }, told: { stable: 2, unstable: 3 } } satisfies Record<
+  string,
+  Most
+>;
+
 /** Two measurements agree where they differ by at most this share. */
 const AGREED = 0.03;
 
@@ -11,13 +21,17 @@ interface Judged {
 }
 
 /**
- * Measures until two stable measurements agree within 3 %, and gives the later of them. Where no two of four do, it gives the one in the middle
- * of the stable ones. Where none of eight is stable, it gives the one in the middle of all.
+ * Measures until two stable measurements agree within 3 %, and gives the later of them. Where no two do, it gives the one in the middle of the
+ * stable ones. Where none is stable, it gives the one in the middle of all.
  */
-export async function agreedMeasurement<T>(measure: () => Promise<T>, judge: (measured: T) => Judged): Promise<T> {
+export async function agreedMeasurement<T>(
+  measure: () => Promise<T>,
+  judge: (measured: T) => Judged,
+  most: Most,
+): Promise<T> {
   const all: { measured: T; judged: Judged }[] = [];
   const hasStable = () => all.some(({ judged: { stable } }) => stable);
-  while (all.length < (hasStable() ? MOST.stable : MOST.unstable)) {
+  while (all.length < (hasStable() ? most.stable : most.unstable)) {
     const measured = await measure();
     const judged = judge(measured);
     const agrees = all.some(({ judged: { stable, ratio } }) => stable && Math.abs(judged.ratio / ratio - 1) <= AGREED);

@@ -5,6 +5,7 @@ import { withCalibration } from "./calibration";
 import { sparedRatio } from "./figures";
 import { thisMachine } from "./machine";
 import { measureNetwork, sampleModel, type Measured } from "./network";
+import { MOST } from "./repetition";
 import type { QuietPace, Sampling } from "./sampling";
 import { ascending, medianOf, percentile } from "./statistics";
 import type { ProfilingSettings } from "./settings";
@@ -88,7 +89,7 @@ export async function withTimer<T>(
       networks: stopwatch(LENGTHS.networks),
       quietUnit: () => (units.length > 0 ? percentile(ascending(units), 10) : undefined),
       network: async (bytes, signal) => {
-        const subject = { model: bytes, size: undefined, batchSizes: [1], untilAgreed: true };
+        const subject = { model: bytes, size: undefined, batchSizes: [1], repeated: MOST.held };
         // With one start, the network and the table count in the same unit.
         const pace = { start: calibrations.start, unitSeconds: quiet?.unitSeconds };
         const [measured] = await measureNetwork(subject, settings, signal, pace);
