@@ -57,7 +57,8 @@ it.each([
     const told = await python.call<{ classes: string }>("predict_peer", request);
     const own = Buffer.from(told.classes, "base64").subarray(0, height * width);
     const { onnx } = await python.call<{ onnx: string }>("export_peer", { height, width });
-    const flags = {};
+    // As `lathe evaluate --scale 1/255`.
+    const flags = { scale: 1 / 255 };
     const predictor = await openPredictor(Buffer.from(onnx, "base64"), flags, { provider: "cpu", threads: 1 });
     const map = await predictor.predict(rgb.subarray(0, height * width * 3), { height, width }, 3);
     await predictor.release();

@@ -44,7 +44,7 @@ interface Trained {
 
 /**
  * Trains networks that users take off the shelf, in PyTorch, with the data, the batches and the recipe of Lathe's retraining, and writes each
- * as NAME.onnx, from an image to its classes. `lathe evaluate` and `lathe profile network` measure these files. Arguments: names (default: all),
+ * as NAME.onnx, from an image to its classes. `lathe evaluate --scale 1/255` and `lathe profile network` measure these files. Arguments: names (default: all),
  * --data folder of CamVid, --out folder, --input HxW, --epochs, --seed, --threads.
  */
 export async function peers(args: readonly string[]): Promise<Measurement[]> {

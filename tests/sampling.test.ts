@@ -19,6 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.stop());
 
+const sorted = (events: ReturnType<typeof outcome>) => events.map((event) => JSON.stringify(event)).sort();
 const range = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
 describe.each([
@@ -113,7 +114,8 @@ describe.each([
     system.stack.kill("supernet");
     expect((await system.ended(again)).state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
     const history = await system.history(again);
-    expect(outcome(history)).toEqual(undisturbed);
+    // The networks of random are items of their own: while one comes again, another may be taken.
+    expect(sorted(outcome(history))).toEqual(sorted(undisturbed));
     expect(digests(history)).toEqual(files);
   });
 });

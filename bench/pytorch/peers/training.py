@@ -48,7 +48,7 @@ class PeerTraining:
     def __init__(self, name: str, class_weights: list[float], decay: float, seed: int) -> None:
         torch.manual_seed(seed)
         self.network = Sized(PEERS[name](len(class_weights))).to(memory_format=torch.channels_last)
-        self.class_weights = torch.tensor(class_weights)
+        self.class_weights = torch.tensor(class_weights, dtype=torch.float32)
         self.optimizer = torch.optim.Adam(self.network.parameters(), weight_decay=decay)
         self.best = self.network.state_dict()
 
