@@ -2,7 +2,7 @@ import { LatheError } from "../shared/process/errors";
 import { LEFT_OUT, openPyTorch, type Mode, type PyTorch } from "./pytorch";
 
 /** How PyTorch computes on a CPU. All but bfloat16 are float32, of which the fastest is the one to beat. */
-export const FORMS: Readonly<Record<string, Mode>> = {
+const FORMS: Readonly<Record<string, Mode>> = {
   eager: { device: "cpu", precision: "float32", layout: "contiguous", compiled: false, frozen: false },
   channels_last: { device: "cpu", precision: "float32", layout: "channels_last", compiled: false, frozen: true },
   compiled: { device: "cpu", precision: "float32", layout: "channels_last", compiled: true, frozen: true },

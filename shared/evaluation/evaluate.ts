@@ -23,7 +23,7 @@ export interface Evaluation extends Scores {
 }
 
 /** An evaluator without the loss, which reads every class of every pixel several times. */
-export interface Scorer {
+interface Scorer {
   score(parameters: Arrays, split: Split, signal?: AbortSignal): Promise<Scores>;
   release(): Promise<void>;
 }
