@@ -88,7 +88,7 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
         return change(view, name, ({ status }) => (status === "running" ? { step, steps } : {}));
       // Progress may arrive after the event that ended its epoch; it is then ignored.
       const moved = change(begin(view, name), name, (one) =>
-        epoch > one.epoch ? { step, steps, ...(epochs > 0 && { epochs }) } : {},
+        !(one.done?.includes(epoch) ?? epoch <= one.epoch) ? { step, steps, ...(epochs > 0 && { epochs }) } : {},
       );
       return { ...moved, stepLoss: loss };
     }
@@ -107,8 +107,9 @@ export function observe(before: SearchView, { event, time }: WatchSearchResponse
       return { ...finish(view, "search"), supernetMiou: event.value.validationMiou };
     case "samplingEpochCompleted": {
       // The epochs of several trainings may alternate, so they are counted.
-      const done = view.phases.find(({ name }) => name === "search")?.epochSeconds.length ?? 0;
-      return { ...endEpoch(view, "search", { ...event.value, epoch: done + 1 }), stepLoss: event.value.loss };
+      const done = [...(view.phases.find(({ name }) => name === "search")?.done ?? []), event.value.epoch];
+      const ended = endEpoch(view, "search", { ...event.value, epoch: done.length });
+      return { ...change(ended, "search", () => ({ done })), stepLoss: event.value.loss };
     }
     case "candidateEvaluated": {
       const { candidates, validationMiou } = event.value;

@@ -81,7 +81,7 @@ const queue = (searchId: string, ordinal = "cancelled") =>
 async function cancelledSearch(events: (id: string) => Promise<LatheEvent[]>): Promise<string> {
   const id = uniqueSearchId();
   await publishEvent(bus, id, { type: "search.created", data: { spec, space, specSha256: "" } });
-  for (const event of [...(await events(id)), cancelled]) await publishEvent(bus, id, event);
+  for (const event of [...(await events(id)), cancelled]) await publishEvent(bus, id, event, { apart: true });
   await queue(id);
   return id;
 }

@@ -77,9 +77,12 @@ function train(record: SearchRecord): Command {
   const networks = trainedApart(spec);
   const evaluated = record.search.result?.candidatesEvaluated ?? 0;
   if (evaluated >= networks) return { id: `train:${resumption}`, do: "work", work: work(0, resumption) };
-  const works = Array.from({ length: networks }, (_, at) =>
-    // A number behind a hyphen is that of a resumption (withdraw.ts).
-    work(at + 1, resumption === 0 ? `candidate${at + 1}` : `candidate${at + 1}-${resumption}`),
+  const left = Array.from({ length: networks }, (_, at) => at + 1).filter(
+    (candidate) => record.ordinals[`candidate.evaluated/${candidate}`] === undefined,
+  );
+  // A number behind a hyphen is that of a resumption (withdraw.ts).
+  const works = left.map((candidate) =>
+    work(candidate, resumption === 0 ? `candidate${candidate}` : `candidate${candidate}-${resumption}`),
   );
   return { id: `train:${resumption}:candidates`, do: "works", works };
 }

@@ -11,6 +11,7 @@ import { DecidedBy, Provenance, type LatencyFigures, type SearchResult } from ".
 import { ConditionStatus, SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
 import { candidatesLeft } from "../../shared/space/groups";
+import { trainedApart } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import {
   alarmCondition,
@@ -369,20 +370,20 @@ export function project(record: SearchRecord | undefined, stored: StoredEvent): 
   return {
     ...record,
     ...rest,
-    ordinals: { ...record.ordinals, [keyOf(event)]: eventOrdinal(event) ?? 0 },
+    ordinals: { ...record.ordinals, [keyOf(record, event)]: eventOrdinal(event) ?? 0 },
     search: { ...record.search, ...search, updatedAt: time, lastSequence: sequence },
   };
 }
 
-/** Name and lane of an event. */
-function keyOf(event: LatheEvent): keyof Ordinals {
-  const lane = eventLane(event);
+/** Name of an event, and its lane where workers publish several lanes at once. */
+function keyOf({ search: { spec } }: SearchRecord, event: LatheEvent): keyof Ordinals {
+  const lane = spec && trainedApart(spec) > 0 ? eventLane(event) : undefined;
   return lane === undefined ? event.type : `${event.type}/${lane}`;
 }
 
 /** Whether the fact is taken in. Events of one name and lane are stored in the order of their numbers; only pauses, which have none, repeat. */
-function isKnown({ ordinals }: SearchRecord, event: LatheEvent): boolean {
-  const newest = ordinals[keyOf(event)];
+function isKnown(record: SearchRecord, event: LatheEvent): boolean {
+  const newest = record.ordinals[keyOf(record, event)];
   return newest !== undefined && event.type !== "search.paused" && (eventOrdinal(event) ?? 0) <= newest;
 }
 

@@ -34,14 +34,9 @@ describe("the work of a phase", () => {
       return [command.id, ...works.map(({ kind: of, ordinal, data }) => [of, ordinal, (data as TrainWork).candidate])];
     };
     const trainings = ["train:0:candidates", ["train", "candidate1", 1], ["train", "candidate2", 2]];
-    for (const events of [begun.slice(0, 1), begun]) expect(items(events)).toEqual(trainings);
-    expect(items([...begun, r.paused, r.resumed(1)])).toEqual([
-      "train:1:candidates",
-      ...[
-        ["train", "candidate1-1", 1],
-        ["train", "candidate2-1", 2],
-      ],
-    ]);
+    expect(items(begun.slice(0, 2))).toEqual(trainings);
+    // Evaluated networks are not queued again.
+    expect(items([...begun, r.paused, r.resumed(1)])).toEqual(["train:1:candidates", ["train", "candidate1-1", 1]]);
     const all = [...begun, r.sampled(1), r.candidate(1)];
     expect(items(all)).toEqual(["train:0", ["train", 0, 0]]);
     const { result } = projectAll(undefined, stored(all))!.search;

@@ -9,7 +9,7 @@ import {
 import { HealthAlarmKind, Removal } from "../../shared/proto/lathe/v1/result";
 import { SearchState } from "../../shared/proto/lathe/v1/search";
 import type { Dimension } from "../../shared/proto/lathe/v1/space";
-import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { AlgorithmKind, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { resolve } from "../../shared/spec/resolve";
 import { tinySpec, workerEvents } from "../../shared/testing/searches";
 import { project } from "./lifecycle";
@@ -142,6 +142,24 @@ describe("metrics of searches", () => {
     takeIn("s-a", made.retrained(1), 80);
     takeIn("s-a", made.trained, 90);
     expect(await silence()).toEqual(["90"]);
+  });
+
+  it("have no time of the last progress while the next network of algorithm random waits, and count its networks", async () => {
+    const { registry, observed, created, takeIn } = observe();
+    const silence = async () => (await textOf(registry, "nas_search_last_progress")).map((line) => line.split(" ")[1]);
+    const done = async () =>
+      (await textOf(registry, 'epochs_done_ratio{search_id="s-a",phase="search"')).map((line) => line.split(" ")[1]);
+    const algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_RANDOM, genotype: undefined };
+    created("s-a", { algorithm, sampling: { ...spec.sampling, candidates: 2 } });
+    takeIn("s-a", made.sampled(2), 20);
+    expect([await silence(), await done()]).toEqual([["20"], ["0"]]);
+    takeIn("s-a", made.candidate(2), 30);
+    expect([await silence(), await done()]).toEqual([[], ["0.5"]]);
+    // A trainer that has the other network in hand.
+    observed.signOfLife("s-a", new Date(40_000));
+    expect(await silence()).toEqual(["40"]);
+    takeIn("s-a", made.candidate(1), 50);
+    expect([await silence(), await done()]).toEqual([[], ["1"]]);
   });
 
   it("begin the time of the last progress anew in the process that takes a running search over", async () => {

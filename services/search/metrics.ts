@@ -5,6 +5,7 @@ import { HealthAlarmKind } from "../../shared/proto/lathe/v1/result";
 import { SearchPhase, SearchState, type Search } from "../../shared/proto/lathe/v1/search";
 import { Dimension } from "../../shared/proto/lathe/v1/space";
 import { valuesOf, enumWord } from "../../shared/spec/bounds";
+import { trainedApart } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { PHASES, TRAININGS, trainingOfWork } from "../../shared/spec/phases";
 import { waitsForDevice } from "./devices";
@@ -143,6 +144,9 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
       target.set({ search_id }, search.result?.costTarget || (search.spec?.cost?.target ?? 0));
       const retraining = search.spec?.retraining?.epochs ?? 0;
       if (retraining > 0) done.set({ search_id, phase: PHASES.retrain.training }, search.retrainingEpoch / retraining);
+      const networks = search.spec ? trainedApart(search.spec) : 0;
+      const evaluated = search.result?.candidatesEvaluated ?? 0;
+      if (networks > 0) done.set({ search_id, phase: PHASES.search.training }, evaluated / networks);
       const { lastEpoch } = search;
       if (!lastEpoch) return size.set({ search_id }, search.result?.log10SpaceStart ?? 0);
       for (const [term, value] of [
@@ -176,7 +180,10 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
     count({ sequence, event, searchId, time }) {
       if (!counted.add(sequence)) return;
       const search = active.get(searchId);
-      const queued = search && QUEUED.has(event.type) && TRAINS.has(search.phase);
+      // The next network of random waits in the queue, or the choice.
+      const apart = search?.spec ? trainedApart(search.spec) : 0;
+      const between = apart > 0 && event.type === "candidate.evaluated";
+      const queued = search && ((QUEUED.has(event.type) && TRAINS.has(search.phase)) || between);
       if (queued) progress.remove({ search_id: searchId });
       // The event that creates a search is no sign of life: no worker published it.
       else if (search?.state === SearchState.SEARCH_STATE_RUNNING) this.signOfLife(searchId, time);
@@ -191,7 +198,9 @@ export function searchMetrics(metrics: Metrics): SearchMetrics {
         epochSeconds.observe({ phase: PHASES.search.training }, event.data.seconds);
         if (!search) return;
         loss.set({ search_id: searchId, term: "weights" }, event.data.loss);
-        done.set({ search_id: searchId, phase: PHASES.search.training }, event.data.epoch / event.data.epochs);
+        // The epochs of several networks alternate, so networks count.
+        if (apart === 0)
+          done.set({ search_id: searchId, phase: PHASES.search.training }, event.data.epoch / event.data.epochs);
       }
       if (event.type === "candidate.evaluated" && search) {
         score.set({ search_id: searchId }, event.data.validationMiou);

@@ -14,7 +14,7 @@ import { LatheError } from "../../shared/process/errors";
 import type { Logger } from "../../shared/process/logger";
 import { answerBy } from "../../shared/process/port";
 import type { HealthAlarmRaised } from "../../shared/proto/lathe/v1/events";
-import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
+import { HealthAlarmKind, type ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import { givenGenotype, isSampling, trainedApart } from "../../shared/spec/algorithm";
 import { alarmReason } from "../../shared/spec/health";
 import { resolve } from "../../shared/spec/resolve";
@@ -129,7 +129,9 @@ export class Trainer {
       const ref = found.samplingEpochs.get(trained ?? 0)?.checkpoint;
       const checkpoint = ref && (await this.newestCheckpoint(searchId, "checkpoint", ref, signal));
       job.sampled = { ...(checkpoint && { checkpoint }), evaluated };
-      if (choice) job.sampled.seconds = found.samplingSeconds;
+      if (choice) Object.assign(job.sampled, { seconds: found.samplingSeconds, datasets: datasetsIn(history) });
+      // A change of the data is told once, whichever network is trained then.
+      if (data.candidate > 0 && history.some(toldOfData)) delete job.recorded;
     }
     if (found.epoch) {
       const { number, checkpoint: ref, sequence, alarms } = found.epoch;
@@ -144,15 +146,17 @@ export class Trainer {
   }
 
   /** Handlers of the training process's calls for one item. */
-  private calls({ searchId, kind }: WorkItem<TrainingKind>, signal: AbortSignal, raise: Raise): TrainingCalls {
+  private calls(work: WorkItem<TrainingKind>, signal: AbortSignal, raise: Raise): TrainingCalls {
+    const { searchId, kind } = work;
     const { bus, metrics, logger } = this.options;
     const checkpoint = kind === "train" ? "checkpoint" : "retraining-checkpoint";
     const put = (bucket: "checkpoints" | "artifacts", name: string, bytes: Uint8Array, mediaType: string) =>
       metrics.stored(bucket, bytes.length, () =>
         this[bucket].put(`${searchId}/${name}`, bytes, { kind: name, mediaType, signal }),
       );
+    const apart = networkOf(work) > 0;
     const publish = (event: LatheEvent) =>
-      publishedAsSpan(searchId, event, () => publishEvent(bus, searchId, event, { signal }));
+      publishedAsSpan(searchId, event, () => publishEvent(bus, searchId, event, { signal, apart }));
     return {
       progress: (progress) => this.progress(searchId, kind, progress),
       compiled: (steps) => logger.info("steps compiled", { searchId, ...steps }),
@@ -272,8 +276,21 @@ const OVER: Record<TrainingKind, Over> = {
   retrain: { "network.trained": "the network is trained" },
 };
 
-function overOf({ kind, data }: WorkItem<TrainingKind>): Over {
-  const number = "candidate" in data ? data.candidate : 0;
+/** The data that the networks of a search of random were trained on, as far as their first epochs tell it. */
+const datasetsIn = (history: readonly StoredEvent[]) =>
+  history.flatMap(({ event }) => (event.type === "sampling.epoch.completed" ? (event.data.dataset ?? []) : []));
+
+const toldOfData = ({ event }: StoredEvent): boolean =>
+  event.type === "health.alarm.raised" &&
+  event.data.kind === HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED &&
+  event.data.phase === "train";
+
+/** The network that an item of algorithm random trains, from 1; 0 for every other item. */
+const networkOf = ({ data }: WorkItem<TrainingKind>): number => ("candidate" in data ? data.candidate : 0);
+
+function overOf(work: WorkItem<TrainingKind>): Over {
+  const { kind } = work;
+  const number = networkOf(work);
   const evaluated = { "candidate.evaluated": { why: `network ${number} is evaluated`, only: number } };
   return { ...OVER[kind], ...(number > 0 && evaluated) };
 }
@@ -289,6 +306,7 @@ export function consume(bus: Bus, trainer: Trainer, leaseMs = 60_000, quota?: Qu
     queues: [{ kind: "train" }, { kind: "retrain" }],
     over: overOf,
     milestones: ({ kind }) => MILESTONES[kind],
+    lane: (work) => networkOf(work) || undefined,
     handler: (work, inHand) => trainer.carryOut(work, inHand),
     onDeleted: (searchId) => trainer.removeAll(searchId),
     ackWaitMs: leaseMs,

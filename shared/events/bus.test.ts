@@ -102,14 +102,19 @@ describe("publishEvent", () => {
     const told = [sampled(2, 4), sampled(1, 1), sampled(2, 5), sampled(1, 2)];
     const sequences: number[] = [];
     for (const event of told) {
-      const { sequence, duplicate } = await publishEvent(bus, id, event);
+      const { sequence, duplicate } = await publishEvent(bus, id, event, { apart: true });
       expect(duplicate).toBe(false);
       sequences.push(sequence);
     }
     // A worker that takes a training up again publishes what it finds missing in its checkpoint: the newest of its lane, or a later one.
-    expect(await publishEvent(bus, id, sampled(2, 5))).toEqual({ sequence: sequences[2], duplicate: true });
-    expect(await publishEvent(bus, id, sampled(1, 1))).toEqual({ sequence: sequences[3], duplicate: true });
-    expect((await historyOnce(bus, id)).map(({ event }) => event)).toEqual(told);
+    const again = (event: LatheEvent) => publishEvent(bus, id, event, { apart: true });
+    expect(await again(sampled(2, 5))).toEqual({ sequence: sequences[2], duplicate: true });
+    expect(await again(sampled(2, 4))).toEqual({ sequence: sequences[0], duplicate: true });
+    expect(await again(sampled(1, 1))).toEqual({ sequence: sequences[1], duplicate: true });
+    // The number before is one of another lane.
+    expect(await again(sampled(3, 3))).toMatchObject({ duplicate: false });
+    expect(await again(sampled(2, 4))).toEqual({ sequence: sequences[0], duplicate: true });
+    expect((await historyOnce(bus, id)).map(({ event }) => event)).toEqual([...told, sampled(3, 3)]);
   });
 
   it("stores an event once, however often and by whichever process it is published", async () => {

@@ -3,7 +3,7 @@ import { TrainingProgressed as ProgressMessage } from "../proto/lathe/v1/events"
 import { eventLane, eventOrdinal, type LatheEvent, type WorkData } from "./catalog";
 import type { Bus } from "./bus";
 import { decodeEvent, encodeEvent, encodeWork, stringifyProtoJson } from "./envelope";
-import { historyOnce } from "./history";
+import { readStored } from "./history";
 import { readMessage, store } from "./jetstream";
 import { EVENTS_STREAM, eventId, eventSubject, progressSubject, workId, workSubject, type WorkKind } from "./subjects";
 import { sending } from "./tracing";
@@ -16,6 +16,8 @@ interface PublishOptions {
   /** How long the request is repeated while NATS does not answer; 60 s. */
   retryForMs?: number;
   signal?: AbortSignal;
+  /** Whether several workers publish events of this name at once, each those of a lane of its own (eventLane). */
+  apart?: boolean;
 }
 
 interface Published {
@@ -44,34 +46,30 @@ async function publishNow(bus: Bus, searchId: string, event: LatheEvent, options
   const request = { what: `event ${id}`, retryForMs: options.retryForMs ?? 60_000, signal: options.signal };
   // A worker that resumes after the window of message ids publishes events again that are stored already.
   const earlier = await readMessage(bus, EVENTS_STREAM, { last_by_subj: subject }, request);
-  const known = earlier && (await sequenceOf(bus, searchId, event, { ...earlier, id }));
-  if (known !== undefined) return { sequence: known, duplicate: true };
+  const newest = earlier && idOf(earlier.data, `${subject}#${earlier.sequence}`);
+  if (earlier && (newest === id || (!options.apart && numberIn(newest ?? "") >= numberIn(id))))
+    return { sequence: earlier.sequence, duplicate: true };
+  const known = earlier && options.apart && (await sequenceInLane(bus, event, subject, request));
+  if (known) return { sequence: known, duplicate: true };
   const data = encodeEvent(event, { id, searchId, source: bus.source, time: options.time ?? new Date() });
   return store(bus, subject, data, { ...request, msgId: id });
 }
 
-/**
- * Sequence of the stored event that tells of an event of this id, or of a later one; undefined where there is none. `data` and `sequence` are
- * those of the newest event of its name.
- */
-async function sequenceOf(
+/** Sequence of a stored event of the same lane with the number of an event, or a later one; undefined where there is none. */
+async function sequenceInLane(
   bus: Bus,
-  searchId: string,
   event: LatheEvent,
-  { data, sequence, id }: { data: Uint8Array; sequence: number; id: string },
+  subject: string,
+  request: Parameters<typeof readMessage>[3],
 ): Promise<number | undefined> {
-  const newest = idOf(data, `${eventSubject(searchId, event.type)}#${sequence}`);
-  const lane = eventLane(event);
-  const number = numberIn(id);
-  if (newest === id) return sequence;
-  if (lane === undefined) return numberIn(newest) >= number ? sequence : undefined;
-  // The events of one worker follow one another.
-  if (numberIn(newest) === number - 1) return undefined;
-  const stored = await historyOnce(bus, searchId);
-  return stored.findLast(
-    ({ event: other }) =>
-      other.type === event.type && eventLane(other) === lane && (eventOrdinal(other) ?? NaN) >= number,
-  )?.sequence;
+  const [lane, number] = [eventLane(event), eventOrdinal(event) ?? 0];
+  for (let seq = 1; ;) {
+    const message = await readMessage(bus, EVENTS_STREAM, { seq, next_by_subj: subject }, request);
+    if (!message) return undefined;
+    const other = readStored(bus, message)?.event;
+    if (other && eventLane(other) === lane && (eventOrdinal(other) ?? 0) >= number) return message.sequence;
+    seq = message.sequence + 1;
+  }
 }
 
 /** The id of a stored event; "" where it cannot be read. Such a message goes to the dead letters, and stands for no event. */

@@ -1,6 +1,6 @@
 import { LatheError } from "../process/errors";
 import type { Bus } from "./bus";
-import type { EventName, LatheEvent, StoredEvent } from "./catalog";
+import { eventLane, type EventName, type LatheEvent, type StoredEvent } from "./catalog";
 import { historyOnce, isDeleted, newestEvent, onDeletion, replay } from "./history";
 import { patiently } from "./patience";
 import { publishEvent } from "./publisher";
@@ -31,6 +31,8 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
   afterEnd?: (work: WorkItem<K>) => ((error: LatheError) => LatheEvent) | undefined;
   /** The events by which an item stores what it has reached. A failure after a new one starts the count of attempts anew. */
   milestones?: (work: WorkItem<K>) => readonly EventName[];
+  /** The lane of these events that counts, where several items of a search store such events at once; by default every event counts. */
+  lane?: (work: WorkItem<K>) => number | undefined;
   /** Carries out an item. A throw after `signal` has aborted is no failure. */
   handler: (work: WorkItem<K>, inHand: WorkInHand) => Promise<void>;
   /** How often an item whose data set is gone waits for it; 14 times, for 5 minutes in all. */
@@ -46,7 +48,7 @@ interface SearchWorkOptions<K extends WorkKind> extends TakeOptions<K> {
  * worker that stops gives its item back. A failed item is repeated a bounded number of times and then reported.
  */
 export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOptions<K>): Promise<Consumption> {
-  const { over, handler, onUnwanted, onDeleted, milestones, maxWaits, afterEnd, ...take } = options;
+  const { over, handler, onUnwanted, onDeleted, milestones, lane, maxWaits, afterEnd, ...take } = options;
   const standingOf = (work: WorkItem<K>, history: readonly StoredEvent[]) =>
     standing(history, over(work), afterEnd?.(work) ? AFTER_END : resumptionNumber(work));
   return takeWork(bus, {
@@ -56,7 +58,13 @@ export function consumeWork<K extends WorkKind>(bus: Bus, options: SearchWorkOpt
       // A search that has ended cannot be paused.
       return afterEnd?.(work) ? attempt() : patiently(bus, work.searchId, attempt, { signal, waits, maxWaits });
     },
-    progress: milestones && ((work) => newestOf(bus, work.searchId, milestones(work))),
+    progress:
+      milestones &&
+      ((work) => {
+        const own = lane?.(work);
+        const names = milestones(work);
+        return own === undefined ? newestOf(bus, work.searchId, names) : newestInLane(bus, work.searchId, names, own);
+      }),
     onExhausted: async ({ work, deliveries, error }) => {
       const { skip, resumptions } = standingOf(work, await historyOnce(bus, work.searchId));
       // A worker may have died after it had published the result, or after a resumption had replaced the item.
@@ -78,6 +86,15 @@ async function newestOf(bus: Bus, searchId: string, names: readonly EventName[])
   const [resumed, ...found] = await Promise.all([sequence("search.resumed"), ...names.map(sequence)]);
   const newest = Math.max(0, ...found);
   return newest > resumed ? newest : 0;
+}
+
+/** Sequence of the newest event of these names in a lane since the search was last resumed; 0 if there is none. */
+async function newestInLane(bus: Bus, searchId: string, names: readonly EventName[], lane: number): Promise<number> {
+  let newest = 0;
+  for (const { event, sequence } of await historyOnce(bus, searchId))
+    if (event.type === "search.resumed") newest = 0;
+    else if (names.includes(event.type) && eventLane(event) === lane) newest = sequence;
+  return newest;
 }
 
 interface Pursuit<K extends WorkKind> {

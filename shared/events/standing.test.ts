@@ -90,6 +90,14 @@ describe("a work item", () => {
     expect(skip(measured(4))).toBe("network 3 is measured");
   });
 
+  it("of one of several events at once is done by that of its number alone", () => {
+    const second: Over = { "candidate.evaluated": { why: "network 2 is evaluated", only: 2 } };
+    const skip = (...indices: number[]) =>
+      standing(history([created, ...indices.map((index) => event("candidate.evaluated", { index }))]), second, 0).skip;
+    expect(skip(1, 3)).toBeUndefined();
+    expect(skip(3, 2, 1)).toBe("network 2 is evaluated");
+  });
+
   it.each<[LatheEvent, string | undefined]>([
     [paused, "SEARCH_PAUSED"],
     [event("search.cancelled"), "SEARCH_CANCELLED"],

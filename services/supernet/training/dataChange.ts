@@ -19,7 +19,11 @@ export async function tellOfDataChange(
   port: Pick<TrainingPort, "raise">,
 ): Promise<void> {
   const message = await changeOf(recorded, dataset);
-  if (message === undefined) return;
+  if (message !== undefined) await tellOfChange(message, moment, port);
+}
+
+/** Raises the alarm of a change of the data. */
+export async function tellOfChange(message: string, moment: Moment, port: Pick<TrainingPort, "raise">): Promise<void> {
   await port.raise({
     kind: HealthAlarmKind.HEALTH_ALARM_KIND_DATA_CHANGED,
     dimension: Dimension.DIMENSION_UNSPECIFIED,

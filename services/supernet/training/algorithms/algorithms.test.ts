@@ -183,12 +183,36 @@ describe.each([
   });
 });
 
+it("a choice among networks that were trained on different data says so once", async () => {
+  const whole = await run(RANDOM);
+  const dataset = whole.epochs[0]!.dataset!;
+  const { spec, space } = resolve(specOf(RANDOM));
+  const best = whole.candidates[bestOf(whole.candidates)]!.index;
+  const checkpoint = whole.checkpoints[whole.epochs.findLastIndex(({ candidate }) => candidate === best)]!;
+  const other = { ...dataset, sha256: "other", train: { ...dataset.train!, sha256: "other", files: "" } };
+  const raised: string[] = [];
+  const choose = async (datasets: (typeof dataset)[]) => {
+    const sampled = { checkpoint, evaluated: whole.candidates, datasets };
+    const port = {
+      store: (name: string) => Promise.resolve(ref(name)),
+      raise: ({ message }: { message: string }) => Promise.resolve(void raised.push(message)),
+    } as Partial<TrainingPort> as TrainingPort;
+    await search(engine, { spec, space, table: macsTable(space), candidate: 0, sampled }, port);
+  };
+  await choose([dataset, dataset]);
+  expect(raised).toEqual([]);
+  await choose([dataset, other, other]);
+  expect(raised).toEqual([
+    expect.stringContaining("training split: 16 examples, now 16, with other names or contents"),
+  ]);
+});
+
 it("a choice among networks that are not all evaluated is refused", async () => {
   const { spec, space } = resolve(specOf(RANDOM));
   const job = { spec, space, table: macsTable(space), candidate: 0, sampled: { evaluated: [] } };
   await expect(search(engine, job, {} as TrainingPort)).rejects.toMatchObject({
     code: "FAILED_PRECONDITION",
-    message: "0 of 3 networks are evaluated; resume the search to train the others",
+    message: "0 of 3 networks are evaluated; start the search again",
   });
 });
 

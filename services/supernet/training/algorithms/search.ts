@@ -21,9 +21,9 @@ export interface SearchJob {
   candidate?: number;
   /**
    * State of an earlier run of algorithm random or evolution: the newest checkpoint of what is trained, of the best network where one is chosen;
-   * the networks evaluated; and the seconds of all epochs.
+   * the networks evaluated; and for a choice the seconds of all epochs, and the data that networks were trained on.
    */
-  sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[]; seconds?: number };
+  sampled?: { checkpoint?: Uint8Array; evaluated: Candidate[]; seconds?: number; datasets?: DatasetFigures[] };
 }
 
 /** A network that a search by random or evolution has evaluated. */

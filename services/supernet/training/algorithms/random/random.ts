@@ -1,4 +1,5 @@
-import { openDataset, datasetOptions } from "../../../../../shared/data/open";
+import { dataChange } from "../../../../../shared/data/change";
+import { beginDataset, datasetOptions } from "../../../../../shared/data/open";
 import { createRandom } from "../../../../../shared/engine/random";
 import { buildDiscrete, type DiscreteNetwork } from "../../../../../shared/network/discrete";
 import { initialStats, initialWeights } from "../../../../../shared/network/initialise";
@@ -15,7 +16,7 @@ import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
 import type { TrainingPort } from "../../port";
 import { polyRate } from "../../schedule";
 import { countedClassWeights } from "../../classWeights";
-import { tellOfDataChange } from "../../dataChange";
+import { tellOfChange, tellOfDataChange } from "../../dataChange";
 import { tellOfLabels } from "../../labels";
 import { batchSizes, type Search, type SearchJob } from "../search";
 import { networkSubject, openWeightTrainer, untrained } from "../../weightTrainer";
@@ -48,8 +49,10 @@ export const searchAtRandom: Search = async (engine, job, port) => {
   const { epochs, batchSize } = spec.training;
   const window = costWindow(space, table, { target: spec.cost.target, tolerance: costTolerance });
   const networks = drawGenotypes(window, spec).map((genotype) => buildDiscrete(genotype, { kind: "search" }));
-  const dataset = await openDataset(datasetOptions(spec, space, batchSizes(spec)));
+  const { dataset, checked } = await beginDataset(datasetOptions(spec, space, batchSizes(spec)));
   try {
+    // A choice reads no image.
+    if (candidate > 0) await checked;
     const plan = planBudget({
       epochs,
       batchSize,
@@ -60,6 +63,9 @@ export const searchAtRandom: Search = async (engine, job, port) => {
     });
     if (candidate === 0) {
       const { index, standing, miou, miouClasses, seconds } = theBest(job);
+      const [first, ...others] = job.sampled?.datasets ?? [];
+      const changes = others.flatMap((read) => dataChange(first, read, dataset) ?? []);
+      if (changes[0]) await tellOfChange(changes[0], { phase: "train", epoch: candidates * plan.epochs }, port);
       const network = networkOf(networks, index);
       const trainingImages = plan.spent(candidates * plan.steps, candidates);
       const selection = { candidates, trainingImages, seconds, engine: engine.name };
@@ -96,7 +102,7 @@ function theBest({ spec, sampled }: SearchJob) {
   if (!best || !checkpoint || evaluated.length < candidates)
     throw new LatheError(
       "FAILED_PRECONDITION",
-      `${evaluated.length} of ${candidates} networks are evaluated; resume the search to train the others`,
+      `${evaluated.length} of ${candidates} networks are evaluated; start the search again`,
     );
   const standing = decoded(checkpoint);
   const seconds = evaluated.reduce((sum, each) => sum + each.seconds, trained);
@@ -158,7 +164,9 @@ async function train(
       const checkpoint = await port.storeCheckpoint(encodeTraining(record, moved));
       const rate = { learningRate: polyRate(learningRate, epoch, plan.epochs) };
       const done = { epoch: before + epoch, epochs: total };
-      const read = { dataset: done.epoch === 1 ? await dataset.figures() : undefined };
+      // Networks that begin at once do not know of each other's data: the choice compares it.
+      const isFirst = epoch === 1 && job.recorded === undefined;
+      const read = { dataset: isFirst ? await dataset.figures() : undefined };
       await port.completeSamplingEpoch({ ...done, candidate, loss, seconds, checkpoint, ...rate, ...read });
     }
     return now;
