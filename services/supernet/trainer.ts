@@ -131,7 +131,7 @@ export class Trainer {
       job.sampled = { ...(checkpoint && { checkpoint }), evaluated };
       if (choice) Object.assign(job.sampled, { seconds: found.samplingSeconds, datasets: datasetsIn(history) });
       // A change of the data is told once, whichever network is trained then.
-      if (data.candidate > 0 && history.some(toldOfData)) delete job.recorded;
+      if (trainedApart(spec) > 0) job.toldOfData = history.some(toldOfData);
     }
     if (found.epoch) {
       const { number, checkpoint: ref, sequence, alarms } = found.epoch;

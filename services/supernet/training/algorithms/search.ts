@@ -17,6 +17,8 @@ export interface SearchJob {
   recorded?: DatasetFigures;
   /** Newest checkpoint of an earlier run of this search, with the decision that followed it. */
   resume?: { checkpoint: Uint8Array; ref: ArtifactRef; decision: EpochDecision };
+  /** Algorithm random: whether a change of the data has been told. */
+  toldOfData?: boolean;
   /** Algorithm random: the network to train, from 1; 0: choose the best of the evaluated ones. */
   candidate?: number;
   /**

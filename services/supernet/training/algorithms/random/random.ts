@@ -65,7 +65,8 @@ export const searchAtRandom: Search = async (engine, job, port) => {
       const { index, standing, miou, miouClasses, seconds } = theBest(job);
       const [first, ...others] = job.sampled?.datasets ?? [];
       const changes = others.flatMap((read) => dataChange(first, read, dataset) ?? []);
-      if (changes[0]) await tellOfChange(changes[0], { phase: "train", epoch: candidates * plan.epochs }, port);
+      if (changes[0] && !job.toldOfData)
+        await tellOfChange(changes[0], { phase: "train", epoch: candidates * plan.epochs }, port);
       const network = networkOf(networks, index);
       const trainingImages = plan.spent(candidates * plan.steps, candidates);
       const selection = { candidates, trainingImages, seconds, engine: engine.name };
@@ -76,7 +77,8 @@ export const searchAtRandom: Search = async (engine, job, port) => {
     const standing = resumed(job) ?? { candidate, epoch: 0, steps: 0, seconds: 0 };
     const before = (candidate - 1) * plan.epochs;
     if (candidate === 1 && standing.epoch === 0) await tellOfLabels(dataset, port);
-    await tellOfDataChange(job.recorded, dataset, { phase: "train", epoch: before + standing.epoch + 1 }, port);
+    const recorded = job.toldOfData ? undefined : job.recorded;
+    await tellOfDataChange(recorded, dataset, { phase: "train", epoch: before + standing.epoch + 1 }, port);
     const context = { engine, job, port, window, dataset, weighting, plan, batchSize, candidates };
     const network = networkOf(networks, candidate);
     const { vectors: parameters } = await train(context, network, standing);
