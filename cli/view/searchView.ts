@@ -22,7 +22,7 @@ export interface Phase {
   steps: number;
   /** Seconds of each finished epoch. */
   epochSeconds: number[];
-  /** Numbers of the epochs that have ended, where several trainings may alternate; else they are those up to \`epoch\`. */
+  /** Numbers of the epochs that have ended, where several trainings may alternate; else they are those up to `epoch`. */
   done?: readonly number[];
 }
 

@@ -4,7 +4,7 @@ export interface Most {
   unstable: number;
 }
 
-/** Of a network whose search holds a latency, and of one whose search only tells it. */
+/** `held` bounds the measurements of a network whose search holds a latency; `told` bounds those of one whose search only tells it. */
 export const MOST = { held: { stable: 4, unstable: 8 }, told: { stable: 2, unstable: 3 } } satisfies Record<
   string,
   Most

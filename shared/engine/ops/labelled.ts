@@ -57,9 +57,9 @@ const softmax = defineKernel({
 });
 
 /**
- * Of logits x [N,K,H,W], int32 labels [N,H,W] and weights of the classes [K]: the logarithm of the label's probability, exp(x - max x)
- * [N,K,H,W], its sum over the classes, and the weight of the label, 0 where it is none of 0..K-1; [N,1,H,W] each where not said otherwise.
- * The logarithm of a pixel without a class is that of any.
+ * Reads logits x [N,K,H,W], int32 labels [N,H,W] and weights of the classes [K]. Returns the logarithm of the label's probability,
+ * exp(x - max x) [N,K,H,W], its sum over the classes, and the weight of the label, which is 0 where the label is none of 0..K-1. Each is
+ * [N,1,H,W] where not said otherwise. The logarithm of a pixel without a class is that of any.
  */
 export function labelledSoftmax(x: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) {
   const [logs, exps, sums, weight] = softmax({ x, labels, weights }, {}) as [

@@ -1,7 +1,7 @@
 import type { Graph, GraphNode, Value } from "../graph";
 import { Draft } from "../rewrites/draft";
 
-/** What of a graph computes with whole numbers. */
+/** Names the part of a graph that computes with whole numbers. */
 export interface QuantizationPlan {
   /** Nodes that read and make whole numbers. */
   readonly nodes: ReadonlySet<GraphNode>;

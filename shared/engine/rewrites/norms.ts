@@ -5,7 +5,7 @@ import { channelsOf, nodeOf, rewriteNodes, valueOf, type Draft } from "./draft";
 import { TILE } from "./widths";
 
 /**
- * What a reduction of a network leaves of its batch norm: concat(conv(x), norm(pool(x))). Where the channels of both fill no more tiles than
+ * A reduction of a network keeps one half of its batch norm: concat(conv(x), norm(pool(x))). Where the channels of both fill no more tiles than
  * those of the convolution, as in the stem, the concatenation becomes a sum: the convolution gets channels of zeros, and a 1x1 convolution
  * scales the pooled channels and puts them into their places.
  */
