@@ -2,7 +2,9 @@ import { fromBlocked } from "../engine/nchwc/layout";
 import { blockedMixture } from "../engine/nchwc/mixture/mixture";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { reduce, reduceImages } from "../engine/nchwc/reduction/reduction";
+import { take } from "../engine/ops/take";
 import { scoped } from "../engine/scope";
+import { upTo } from "../engine/signature";
 import { tf } from "../engine/tf";
 import { at, type LiveBlock, type LiveStage } from "../space/live";
 import { blockedTables, type BlockedTables } from "./blockedLayout";
@@ -10,7 +12,15 @@ import { blockedPlans, planFor, type PlannedBlock } from "./blockedPlans";
 import type { BlockFactors } from "./factors";
 import { searchHead } from "./heads";
 import { named, padChannels, type Norm, type Tensors } from "./layers";
-import { exitSum, supernetLogits, type DeclaredSupernet, type StageChoices, type Supernet } from "./supernet";
+import { scalesOf } from "./mixture";
+import {
+  blockDropout,
+  exitSum,
+  supernetLogits,
+  type DeclaredSupernet,
+  type StageChoices,
+  type Supernet,
+} from "./supernet";
 
 /** A supernet that computes in ONNX Runtime's blocked layout up to its head: the same function, flat vectors in another order. */
 type BlockedSupernet = Supernet & BlockedTables;
@@ -41,8 +51,8 @@ export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile:
       stem: (weights, images, norm) => blockedStem(weights, planFor(plans.reductions, "stem"), images, norm),
       reduction: (weights, name, x, norm, presence) =>
         blockedReduction(weights, name, planFor(plans.reductions, name), x, norm, presence),
-      stage: (weights, stage, choices, input, norm) =>
-        blockedStage(weights, stage, choices, input, norm, plans.mixtures),
+      stage: (weights, stage, choices, input, norm, dropouts) =>
+        blockedStage(weights, stage, choices, input, norm, plans.mixtures, dropouts),
       head: (weights, x) => {
         const last = at(stages, stages.length - 1);
         const [h, w] = [space.inputHeight, space.inputWidth].map((size) => size / 2 ** (stages.length + 1));
@@ -60,13 +70,16 @@ function blockedStage(
   input: tf.Tensor,
   norm: Norm,
   plans: ReadonlyMap<string, PlannedBlock>,
+  dropouts: Tensors,
 ): tf.Tensor {
   const outputs: tf.Tensor[] = [];
   let x = input;
   stage.blocks.forEach((block, b) => {
     const from = x;
     const mixture = planFor(plans, block.name);
-    x = scoped(block.name, () => blockedBlock(weights, mixture, at(choices.blocks, b), from, norm));
+    x = scoped(block.name, () =>
+      blockedBlock(weights, mixture, at(choices.blocks, b), from, norm, blockedDropout(mixture, dropouts)),
+    );
     if (stage.exits.includes(b + 1)) outputs.push(x);
   });
   const widest = Math.max(...outputs.map(({ shape }) => shape[1] as number));
@@ -80,6 +93,7 @@ export function blockedBlock(
   factors: BlockFactors,
   x: tf.Tensor,
   norm: Norm,
+  dropout?: tf.Tensor,
 ): tf.Tensor {
   const masked = (layer: "norm1" | "norm2", mask: tf.Tensor | undefined) =>
     (["gamma", "beta"] as const).map((kind) => {
@@ -93,10 +107,37 @@ export function blockedBlock(
     filters: named(weights, `${block.name}/filters`),
     ...{ gamma1, beta1, gamma2, beta2 },
     presence: factors.presence ?? shared(block, plan.outputs),
+    dropout,
   });
   norm.record?.(`${block.name}/norm1`, mean1, variance1);
   norm.record?.(`${block.name}/norm2`, mean2, variance2);
   return y;
+}
+
+/** The factors of a block's channel dropout in the order of the mixture, where its inputs hold them. Channels that fill up a tile get 0. */
+function blockedDropout({ block, plan }: PlannedBlock, dropouts: Tensors): tf.Tensor | undefined {
+  const inputs = scalesOf(block).flatMap((scale) => dropouts[blockDropout(block, scale)] ?? []);
+  if (inputs.length === 0) return undefined;
+  const { batch, tile } = plan;
+  const widths = block.operations.map(({ outputWidth }) => outputWidth);
+  const channels = widths.reduce((sum, width) => sum + width, 0);
+  // [N, channels]: the operations are in order of their scales.
+  const factors = tf.concat(
+    inputs.map((each) => tf.reshape(each, [batch, -1])),
+    1,
+  );
+  let first = 0;
+  const source = plan.branches.flatMap(({ output }, branch) => {
+    const width = at(widths, branch);
+    const places = upTo(output * batch).map((place) => {
+      const [image, lane] = [Math.floor(place / tile) % batch, place % tile];
+      const channel = Math.floor(place / (tile * batch)) * tile + lane;
+      return channel < width ? image * channels + first + channel : -1;
+    });
+    first += width;
+    return places;
+  });
+  return take(factors, source);
 }
 
 /** 1 on the channels that input and output share, then 0; [count]. */

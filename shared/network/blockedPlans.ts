@@ -37,7 +37,6 @@ export function blockedPlans(
   const why = reduce("stem", stemReduction(space));
   if (why) return why;
   for (const stage of stages) {
-    if (stage.dropout > 0) return `${stage.name} drops channels out`;
     const why = reduce(`${stage.name}/reduction`, stage.reduction);
     if (why) return why;
     for (const block of stage.blocks) {

@@ -133,7 +133,7 @@ function stageOutput(
   const outputs: tf.Tensor[] = [];
   let x = input;
   stage.blocks.forEach((block, b) => {
-    const dropout = (scale: number) => dropouts[`${block.name}/s${scale}/dropout`];
+    const dropout = (scale: number) => dropouts[blockDropout(block, scale)];
     x = scoped(block.name, () => mixture(weights, block, at(choices.blocks, b), x, norm, dropout));
     if (stage.exits.includes(b + 1)) outputs.push(padChannels(x, stage.outputs));
   });
@@ -148,13 +148,16 @@ export function exitSum(outputs: readonly tf.Tensor[], depth: tf.Tensor): tf.Ten
   return tf.addN(outputs.map((output, index) => tf.mul(output, perChannel(p[index] ?? depth))));
 }
 
+/** Name of the input with the factors of channel dropout of a block's operations at a scale. */
+export const blockDropout = ({ name }: LiveBlock, scale: number) => `${name}/s${scale}/dropout`;
+
 function dropoutsOf(stages: LiveStage[]): Supernet["dropouts"] {
   return stages
     .filter((stage) => stage.dropout > 0)
     .flatMap((stage) =>
       stage.blocks.flatMap((block) =>
         scalesOf(block).map((scale) => ({
-          name: `${block.name}/s${scale}/dropout`,
+          name: blockDropout(block, scale),
           channels: atScale(block, scale).reduce((sum, { outputWidth }) => sum + outputWidth, 0),
           probability: stage.dropout,
         })),

@@ -10,8 +10,10 @@ import { decidedArchitecture } from "../../../shared/space/decided";
 import { keepSome, noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { portableEngine, TILE_SIZES } from "../../../shared/testing/portableTiles";
 import { uniform } from "../../../shared/testing/spaces";
+import { createRandom } from "../../../shared/engine/random";
 import { formulate } from "./formulation";
 import { differences, differing, space } from "./formulation.fixture";
+import { dropoutFactors } from "./running";
 import { alphaStep, stepSignature, trainableSupernet, weightStep } from "./steps";
 
 const BATCH = 2;
@@ -19,11 +21,14 @@ const shape = { batchSize: BATCH, height: 64, width: 128, stride: 8, classes: 5 
 const table = macsTable(space);
 
 const whole = initialArchitecture(space);
-const architectures: [string, Architecture][] = [
-  ["whole", whole],
-  ["shrunk", keepSome(space, whole, uniform(12), 0.5)],
-  ["shrunk to few", keepSome(space, whole, uniform(3), 0.25)],
-  ["decided", decidedArchitecture(space, randomGenotype(space, uniform(8)))],
+const few = keepSome(space, whole, uniform(3), 0.25);
+/** Name, architecture, and probability of channel dropout. */
+const architectures: [string, Architecture, number][] = [
+  ["whole", whole, 0],
+  ["shrunk", keepSome(space, whole, uniform(12), 0.5), 0],
+  ["shrunk to few", few, 0],
+  ["shrunk to few, and drops channels out", few, 0.3],
+  ["decided", decidedArchitecture(space, randomGenotype(space, uniform(8))), 0],
 ];
 
 /** ONNX Runtime with the processor's own tile size on all architectures, and with each tile size, which is slow, on the small ones. */
@@ -44,13 +49,13 @@ let onnx: Engine;
 type Step = Parameters<Engine["compile"]>[0];
 
 /** Runs of a step, which is compiled for the sizes of its first inputs. `scalars` names its inputs that are not of the batch or a buffer. */
-function runsOf(step: Step, scalars: readonly string[]) {
+function runsOf(step: Step, scalars: readonly string[], dropouts: Supernet["dropouts"]) {
   let compiled: ReturnType<Engine["compile"]> | undefined;
   const compile = (inputs: Arrays) => {
     const buffers = ["weights", "m", "v", "stats", "alphas"].filter((name) => inputs[name] !== undefined);
     const sizes = Object.fromEntries(buffers.map((name) => [name, inputs[name]!.length]));
     const shapes = Object.fromEntries(scalars.map((name) => [name, [inputs[name]!.length]]));
-    return onnx.compile(step, stepSignature(sizes, shapes, shape, []));
+    return onnx.compile(step, stepSignature(sizes, shapes, shape, dropouts));
   };
   return {
     run: async (inputs: Arrays): Promise<Arrays> => (await (compiled ??= compile(inputs))).run(inputs),
@@ -59,11 +64,18 @@ function runsOf(step: Step, scalars: readonly string[]) {
 }
 
 /** A supernet of an architecture in both formulations, and one of its steps in each. */
-function formulations(start: Architecture, step: (network: Supernet) => Step, scalars: readonly string[]) {
-  const supernet = buildSupernet(space, start);
+function formulations(
+  [start, dropout]: readonly [Architecture, number],
+  step: (network: Supernet) => Step,
+  scalars: readonly string[],
+) {
+  const stages = space.stages.map((stage) => ({ ...stage, dropout }));
+  const supernet = buildSupernet({ ...space, stages }, start);
   const blocked = formulate(onnx, supernet, BATCH);
   expect(blocked.name).toBe("blocked");
-  const [plain, tiled] = [runsOf(step(supernet), scalars), runsOf(step(blocked.network), scalars)];
+  const [plain, tiled] = [supernet, blocked.network].map((network) =>
+    runsOf(step(network), scalars, network.dropouts),
+  ) as [ReturnType<typeof runsOf>, ReturnType<typeof runsOf>];
   return { start, supernet, blocked, plain, tiled, release: () => Promise.all([plain.release(), tiled.release()]) };
 }
 type Formulations = ReturnType<typeof formulations>;
@@ -81,12 +93,13 @@ function drawn({ start, supernet }: Formulations, seed: number) {
     images: noise(BATCH * 3 * 64 * 128, random).map(Math.abs),
     labels: Int32Array.from({ length: (BATCH * 64 * 128) / 64 }, () => Math.floor(random() * 5)),
     classWeights: Float32Array.of(1, 3, 2, 5, 4),
+    ...dropoutFactors(supernet.dropouts, BATCH, createRandom(seed)),
   };
   const images = Float32Array.from(batch.images, (value, at) => value * (1 + (at % 2 === 0 ? 1.2e-7 : -1.2e-7)));
   return { weights, stats, alphas, batch, rounded: { ...batch, images } };
 }
 
-const weightSteps = (start: Architecture) =>
+const weightSteps = (...start: [Architecture, number]) =>
   formulations(start, (network) => weightStep(trainableSupernet(network), 0), ["rates"]);
 
 /** Differences between the weight steps of both formulations in one draw. */
@@ -117,7 +130,7 @@ async function weightsDiffering(steps: Formulations, seed: number): Promise<stri
   ];
 }
 
-const alphaSteps = (start: Architecture) => {
+const alphaSteps = (...start: [Architecture, number]) => {
   const options = {
     table,
     largestCost: costOfLargest(space, table),
@@ -148,9 +161,9 @@ describe.each(engines)("with $name", ({ open, tried }) => {
     onnx = await open();
   });
 
-  describe.each(tried)("the blocked steps of a supernet that is %s", (_, architecture) => {
+  describe.each(tried)("the blocked steps of a supernet that is %s", (_, architecture, dropout) => {
     it("have the loss, every gradient and the statistics of the plain ones", async () => {
-      const steps = weightSteps(architecture);
+      const steps = weightSteps(architecture, dropout);
       expect(await differences((seed) => weightsDiffering(steps, seed))).toEqual([]);
       await steps.release();
     });
@@ -159,7 +172,7 @@ describe.each(engines)("with $name", ({ open, tried }) => {
     // A decided space has no alpha step.
     if (undecided)
       it("have the alpha gradients of the plain ones", async () => {
-        const steps = alphaSteps(architecture);
+        const steps = alphaSteps(architecture, dropout);
         expect(await differences((seed) => alphasDiffering(steps, seed))).toEqual([]);
         await steps.release();
       });
@@ -186,11 +199,6 @@ describe.each(TILE_SIZES)("with tiles of %d the plain formulation is taken, and 
     const [first, second] = space.stages as [SearchSpace["stages"][0], SearchSpace["stages"][0]];
     const stages = [{ ...first, channels: 12, widths: [6, 12] }, second];
     expect(of({ stages }).name).toBe(`plain: stage1 has 12 channels, not a multiple of ${tile}`);
-  });
-
-  it("where channels are dropped out", () => {
-    const stages = space.stages.map((stage) => ({ ...stage, dropout: 0.1 }));
-    expect(of({ stages }).name).toBe("plain: stage1 drops channels out");
   });
 
   it("where a row of positions would end within a tile", () => {

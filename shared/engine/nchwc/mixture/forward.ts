@@ -5,6 +5,7 @@ import { interpolation } from "../../ops/resize";
 import type { Recorder } from "../../recorder";
 import { channelsOf, convolution, depthwise, maxPool, split, sum, toBlocked, toPlain, withChannels } from "../emit";
 import { moments, normCoefficients, splitFactors } from "../norm";
+import { dropping } from "./dropout";
 import { splitFilters } from "./filters";
 import { convolutions, imageShape, rowsShape, type MixturePlan } from "./plan";
 
@@ -34,9 +35,11 @@ export interface MixtureInputs {
   beta2: Value;
   /** Factors of the skip, [outputs]; 0 beyond the input's channels. */
   presence: Value;
+  /** Factors of channel dropout in the order of `dropping`. Absent: no channel is dropped. */
+  dropout?: Value | undefined;
 }
 
-/** y = ReLU(presence * x + sum of branches), each BN(conv(ReLU(BN(conv(x))))) (docs/method.md#identities). */
+/** y = ReLU(presence * x + sum of branches), each dropout * BN(conv(ReLU(BN(conv(x))))) (docs/method.md#identities). */
 export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInputs): { y: Value } & Activations {
   const { branches } = plan;
   const middles = branches.map(({ middle }) => middle);
@@ -62,6 +65,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const moments2 = moments(r, last);
   const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);
   const [scales2, shifts2] = [splitFactors(r, norm2.scale, outputs), split(r, norm2.shift, outputs)];
+  const drop = inputs.dropout && dropping(r, plan, inputs.dropout);
   const added = (scale: 1 | 2, start: Value | undefined): Value | undefined => {
     // Ascending, so that the sum is widened as rarely as possible.
     const order = branches.map((_, at) => at).filter((at) => branches[at]?.scale === scale);
@@ -69,8 +73,11 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
     return order.reduce<Value | undefined>((total, at) => {
       const y = last[at] as Value;
       const affine = { shift: shifts2[at] as Value };
-      if (total && channelsOf(total) > channelsOf(y))
-        return sum(r, total, depthwise(r, y, scales2[at] as Value, affine));
+      if (drop || (total && channelsOf(total) > channelsOf(y))) {
+        const normed = depthwise(r, y, scales2[at] as Value, affine);
+        const own = drop ? drop(normed, at) : normed;
+        return total ? sum(r, total, own) : own;
+      }
       const before = total && { sum: withChannels(r, total, channelsOf(y)) };
       return depthwise(r, y, scales2[at] as Value, { ...affine, ...before });
     }, start);

@@ -4,6 +4,7 @@ import type { Recorder } from "../../recorder";
 import { channelMeans, channelsOf, convolution, depthwise, sum, withChannels } from "../emit";
 import { poolGradient } from "../maxPool";
 import { normGradient, rootInverse } from "../norm";
+import { dropping } from "./dropout";
 import { emitResize, type Activations, type MixtureInputs } from "./forward";
 import { tileScales, transposedFilters } from "./filters";
 import { imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
@@ -20,7 +21,7 @@ export function emitGradient(
   inputs: Omit<MixtureInputs, "beta1" | "beta2">,
   saved: Activations & { y: Value },
   dy: Value,
-): MixtureInputs {
+): Omit<MixtureInputs, "dropout"> {
   const { branches, batch, height, width, outputs } = plan;
   const rows = (value: Value) => reshape(r, value, rowsShape(plan, 1, channelsOf(value)));
   const [whole, y, dOut] = [rows(inputs.x), rows(saved.y), rows(dy)];
@@ -34,17 +35,19 @@ export function emitGradient(
 
   const dz = binary(r, "Mul", dOut, step(r, y));
   const dz2 = saved.pooled ? r.within("Resize", () => emitResize(r, dz, plan, "down")) : dz;
-  const means = { 1: channelMeans(r, dz), 2: saved.pooled ? channelMeans(r, dz2) : undefined };
   const of = <T>(branch: Branch, full: T, half: T): T => (branch.scale === 2 ? half : full);
-  const upper = branches.map((branch) => withChannels(r, of(branch, dz, dz2), branch.output));
-  const meanUpper = concat(
-    r,
-    branches.map((branch) => {
-      const mean = (branch.scale === 2 ? means[2] : means[1]) as Value;
-      return slice(r, mean, [0], [0], [branch.output]);
-    }),
-    0,
-  );
+  const drop = inputs.dropout && dropping(r, plan, inputs.dropout);
+  const upper = branches.map((branch, at) => {
+    const own = withChannels(r, of(branch, dz, dz2), branch.output);
+    return drop ? drop(own, at) : own;
+  });
+  // Without dropout all branches of a scale have the same derivative behind them, as far as their channels reach.
+  const shared = () => {
+    const full = channelMeans(r, dz);
+    const half = saved.pooled ? channelMeans(r, dz2) : full;
+    return branches.map((branch) => slice(r, of(branch, full, half), [0], [0], [branch.output]));
+  };
+  const meanUpper = drop ? channelMeans(r, ...upper) : concat(r, shared(), 0);
   const norm2 = normGradient(r, upper, saved.last, saved.mean2, root2, widths, meanUpper);
   const u2 = saved.last.map((h, at) =>
     binary(r, "Add", depthwise(r, h, norm2.a[at] as Value, { shift: norm2.c[at] as Value }), upper[at] as Value),

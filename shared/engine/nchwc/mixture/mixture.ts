@@ -39,29 +39,35 @@ const gradientKernel = defineKernel<MixturePlan>({
   name: "LatheBlockedMixtureGradient",
   traced: (r, inputs, plan: MixturePlan) => {
     const given = requiredAll(inputs, INPUTS);
-    const gradients = emitGradient(r, plan, given, unlisted(plan, inputs), required(inputs, "dy"));
+    const read = { ...given, dropout: inputs.dropout };
+    const gradients = emitGradient(r, plan, read, unlisted(plan, inputs), required(inputs, "dy"));
     return GRADIENTS.map((name) => gradients[name]);
   },
 });
 
-const kernel = defineKernel<MixturePlan>({
-  name: "LatheBlockedMixture",
-  traced: (r, inputs, plan: MixturePlan) => {
-    const given = requiredAll(inputs, GRADIENTS);
-    const { y, ...saved } = emitForward(r, plan, given);
-    return [y, ...MOMENTS.map((name) => saved[name]), ...listed(given.x, saved)];
-  },
-  gradient: {
-    saveInputs: INPUTS,
-    // At least as many as the largest mixture has outputs; TF.js ignores flags beyond the last output.
-    saveOutputs: Array.from({ length: 512 }, () => true),
-    of: (dy, saved, plan) => {
-      const outputs = saved.slice(INPUTS.length).map((tensor, index) => [`saved${index}`, tensor] as const);
-      const given = { ...byName(INPUTS, saved), ...Object.fromEntries(outputs), dy };
-      return together(GRADIENTS, () => gradientKernel(given, plan));
+/** A mixture whose derivative reads these of its inputs. TF.js saves the same inputs at each call of a kernel. */
+const mixtureKernel = (name: string, read: readonly string[]) =>
+  defineKernel<MixturePlan>({
+    name,
+    traced: (r, inputs, plan: MixturePlan) => {
+      const given = requiredAll(inputs, GRADIENTS);
+      const { y, ...saved } = emitForward(r, plan, { ...given, dropout: inputs.dropout });
+      return [y, ...MOMENTS.map((moment) => saved[moment]), ...listed(given.x, saved)];
     },
-  },
-});
+    gradient: {
+      saveInputs: read,
+      // At least as many as the largest mixture has outputs; TF.js ignores flags beyond the last output.
+      saveOutputs: Array.from({ length: 512 }, () => true),
+      of: (dy, saved, plan) => {
+        const outputs = saved.slice(read.length).map((tensor, index) => [`saved${index}`, tensor] as const);
+        const given = { ...byName(read, saved), ...Object.fromEntries(outputs), dy };
+        return together(GRADIENTS, () => gradientKernel(given, plan));
+      },
+    },
+  });
+
+const whole = mixtureKernel("LatheBlockedMixture", INPUTS);
+const dropped = mixtureKernel("LatheBlockedMixtureDropped", [...INPUTS, "dropout"]);
 
 /** Batch moments per channel of all branches, concatenated; no derivative flows through them. */
 type MixtureMoments = Record<(typeof MOMENTS)[number], tf.Tensor>;
@@ -72,7 +78,8 @@ type MixtureMoments = Record<(typeof MOMENTS)[number], tf.Tensor>;
  */
 export function blockedMixture(
   plan: MixturePlan,
-  inputs: Record<keyof MixtureInputs, tf.Tensor>,
+  { dropout, ...inputs }: Record<keyof Omit<MixtureInputs, "dropout">, tf.Tensor> & { dropout?: tf.Tensor | undefined },
 ): { y: tf.Tensor } & MixtureMoments {
-  return byName(["y", ...MOMENTS], kernel({ ...inputs }, plan));
+  const outputs = dropout ? dropped({ ...inputs, dropout }, plan) : whole(inputs, plan);
+  return byName(["y", ...MOMENTS], outputs);
 }
