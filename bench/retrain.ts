@@ -155,7 +155,7 @@ async function measure(
 }
 
 /** A space of the sizes of a genotype, for random batches. */
-const sizesOf = (genotype: Genotype) => ({ ...genotype, stages: [], dilations: [], scales: [] });
+const sizesOf = (genotype: Genotype) => ({ ...genotype, stages: [], dilations: [], scales: [], kinds: [] });
 
 async function openOurs(engine: Engine, network: DiscreteNetwork, weights: Float32Array, batch: Batch) {
   const subject = networkSubject(engine, network, BATCH);

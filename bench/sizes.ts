@@ -22,6 +22,7 @@ export function spaceOf(size: Size): SearchSpace {
     stages: [stage(channels[0], 2), stage(channels[1], 3)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],
+    kinds: [],
   };
 }
 

@@ -3,7 +3,8 @@ import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../../shared/space/cost";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { largestGenotype } from "../../shared/space/genotype";
-import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
+import { dimensionMetrics, initialArchitecture, spaceKinds } from "../../shared/space/groups";
+import { kindName } from "../../shared/space/kinds/kinds";
 import { contributions, formatLog10, log10Size } from "../../shared/space/size";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import { print, printJson } from "../exit";
@@ -67,7 +68,7 @@ export function descriptionLines({ preset, space, ...about }: SpaceDescription):
       (stage, index) =>
         `  stage ${index + 1}: ${stage.channels} channels, ${stage.minDepth} to ${stage.maxDepth} blocks, widths ${stage.widths.join(" ")}`,
     ),
-    `  operations: dilations ${space.dilations.join(" ")}, scales ${space.scales.join(" ")}`,
+    `  operations: ${spaceKinds(space).map(kindName).join(" ")}; dilations ${space.dilations.join(" ")}, scales ${space.scales.join(" ")}`,
     "",
     `  log10 of the number of networks  ${about.log10Size.toFixed(3)} (${formatLog10(about.log10Size)} networks)`,
     "",

@@ -1,5 +1,6 @@
-import type { Genotype } from "../../shared/proto/lathe/v1/space";
+import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space";
 import { blockInputs } from "../../shared/space/genotype";
+import { kindName, kindOf } from "../../shared/space/kinds/kinds";
 import { largest } from "../../shared/space/parts";
 import { genotypeLine } from "../view/format";
 import { html, type Html } from "./html";
@@ -13,7 +14,7 @@ interface Row {
   declared: number;
   /** Input pixels per cell of the output. */
   stride: number;
-  block?: { dilation: number; scale: number };
+  block?: GenotypeBlock;
 }
 
 const height = 46;
@@ -73,6 +74,13 @@ export function networkPicture(genotype: Genotype): Html {
   </figure>`;
 }
 
+/** "dilation 4"; of another kind than factorized "plain", or "separable, dilation 4" where the kind takes dilations. */
+function operationText(block: GenotypeBlock): string {
+  const kind = kindOf(block);
+  const name = kind === kindOf({}) ? [] : [kindName(kind)];
+  return [...name, ...(kind.dilated ? [`dilation ${block.dilation}`] : [])].join(", ");
+}
+
 function drawnRow(
   { name, channels, declared, stride, block }: Row,
   y: number,
@@ -110,7 +118,7 @@ function drawnRow(
     <text x="0" y="${centre - 3}" fill="var(--ink)">${name}</text>
     <text x="0" y="${centre + 12}" fill="var(--soft)">${widths}</text>
     <text x="${middle + reach + 8}" y="${centre - 3}" fill="var(--ink)"
-      >${block ? `dilation ${block.dilation}` : `at 1/${stride}`}</text
+      >${block ? operationText(block) : `at 1/${stride}`}</text
     >
     ${block && html`<text x="${middle + reach + 8}" y="${centre + 12}" fill="var(--soft)">${block.scale === 1 ? "scale 1" : `scale ${block.scale}`}, at 1/${stride * block.scale}</text>`}
   </g>`;

@@ -1,7 +1,7 @@
 import { stageBounds } from "./bounds";
 
 const space = (stages: [channels: number, widths: number[]][]) => ({
-  ...{ inputHeight: 32, inputWidth: 64, classes: 5, stemChannels: 4, dilations: [1], scales: [1] },
+  ...{ inputHeight: 32, inputWidth: 64, classes: 5, stemChannels: 4, dilations: [1], scales: [1], kinds: [] },
   stages: stages.map(([channels, widths]) => ({ channels, minDepth: 1, maxDepth: 1, widths, dropout: 0 })),
 });
 

@@ -52,9 +52,8 @@ function near(other: Genotype, share: number, space: SearchSpace, random: Draws)
       // All blocks of a stage of the other network are equal.
       const own = stage.blocks[b] ?? model[0];
       const [operation, middle, output] = [isShared(), isShared(), isShared()].map((is) => (is && model[0]) || own);
-      const { dilation, scale } = operation as GenotypeBlock;
       const { middleWidth } = middle as GenotypeBlock;
-      return { dilation, scale, middleWidth, outputWidth: (output as GenotypeBlock).outputWidth };
+      return { ...(operation as GenotypeBlock), middleWidth, outputWidth: (output as GenotypeBlock).outputWidth };
     });
     return { ...stage, blocks };
   });

@@ -1,7 +1,7 @@
 import type { CandidateCost, ExitCosts, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { candidateId, outputCost } from "../../shared/space/cost";
 import { withoutBlocks } from "../../shared/space/genotype";
-import { operations } from "../../shared/space/groups";
+import { operationFields, operations } from "../../shared/space/groups";
 import { stageBounds } from "./bounds";
 
 /** A network of which one stage ends in a width. */
@@ -24,8 +24,8 @@ export function exitPoints(space: SearchSpace, tile: number): ExitPoint[] {
   return stageBounds(space, tile).flatMap(({ outputs, middles: [middle = 0] }, index) =>
     // A stage of one width costs the same behind it whatever is chosen.
     (outputs.length > 1 ? outputs : []).map((width) => {
-      const { dilation = 1, scale = 1 } = first ?? {};
-      const block = { dilation, scale, middleWidth: middle, outputWidth: width };
+      const operation = first ? operationFields(first) : { dilation: 1, scale: 1 };
+      const block = { ...operation, middleWidth: middle, outputWidth: width };
       const stages = bare.stages.map((stage, at) => (at === index ? { ...stage, blocks: [block] } : stage));
       return { stage: index + 1, width, middle, genotype: { ...bare, stages } };
     }),

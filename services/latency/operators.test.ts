@@ -35,6 +35,7 @@ const space: SearchSpace = {
   ],
   dilations: [1, 2],
   scales: [1, 2],
+  kinds: [],
 };
 const wide: SearchSpace = {
   ...{ ...space, dilations: [1] },

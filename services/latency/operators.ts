@@ -8,7 +8,7 @@ import {
 } from "../../shared/proto/lathe/v1/space";
 import { candidateId, genotypeCost, smallestGenotype } from "../../shared/space/cost";
 import { largestGenotype, withoutBlocks } from "../../shared/space/genotype";
-import { operations } from "../../shared/space/groups";
+import { operationFields, operations } from "../../shared/space/groups";
 import { strideOf } from "../../shared/space/networkCosts";
 import { chainOnnx, emptyOnnx, networkOnnxOf, type BlockChain } from "./blocks";
 import { stageBounds } from "./bounds";
@@ -55,13 +55,16 @@ interface OperatorPoint {
 export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[] {
   const bounds = stageBounds(space, tile);
   return bounds.flatMap(({ inputs, middles }, index) =>
-    operations(space).flatMap(({ name, dilation, scale }) =>
+    operations(space).flatMap((operation) =>
       inputs.flatMap((input) =>
         middles.map((middle) => ({
-          ...{ id: candidateId(index + 1, name), input, middle },
+          ...{ id: candidateId(index + 1, operation.name), input, middle },
           chain: {
             inputs: input,
-            blocks: Array.from({ length: CHAIN }, () => ({ dilation, scale, middleWidth: middle, outputWidth: input })),
+            blocks: Array.from({ length: CHAIN }, () => ({
+              ...operationFields(operation),
+              ...{ middleWidth: middle, outputWidth: input },
+            })),
             height: space.inputHeight / strideOf(index + 1),
             width: space.inputWidth / strideOf(index + 1),
           },
@@ -151,7 +154,7 @@ function candidates(
       const id = candidateId(index + 1, name);
       const half = (input: number, middle: number) => block(id, input, middle) / 2;
       return {
-        ...{ id, inMiddle: 0, middleOut: 0, fixed: 0 },
+        ...{ id, inMiddle: 0, middleOut: 0, fixed: 0, perInput: 0, perMiddle: 0 },
         byInput: { rows: inputs, columns: middles, costs: inputs.flatMap((i) => middles.map((m) => half(i, m))) },
         byOutput: { rows: middles, columns: outputs, costs: middles.flatMap((m) => outputs.map((o) => half(o, m))) },
       };

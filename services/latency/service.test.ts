@@ -53,6 +53,7 @@ const space: SearchSpace = {
   ],
   dilations: [1],
   scales: [1, 2],
+  kinds: [],
 };
 const defaults = defaultSettings("cpu", 1);
 const cores = availableCores();

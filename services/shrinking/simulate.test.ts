@@ -13,6 +13,7 @@ const space = {
   ],
   dilations: [1, 2],
   scales: [1],
+  kinds: [],
 };
 const extend = completePolicy({ atBudgetEnd: BudgetPolicy.BUDGET_POLICY_EXTEND });
 

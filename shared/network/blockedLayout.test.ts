@@ -16,6 +16,7 @@ const space: SearchSpace = {
   stemChannels: 8,
   dilations: [1, 2],
   scales: [1, 2],
+  kinds: [],
   stages: [
     { channels: 16, minDepth: 1, maxDepth: 2, widths: [6, 12, 16], dropout: 0 },
     { channels: 32, minDepth: 1, maxDepth: 1, widths: [10, 24, 32], dropout: 0 },

@@ -1,6 +1,7 @@
 import { wholeTiles } from "../engine/nchwc/emit";
 import { mixtureObstacle, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
+import { kindOf } from "../space/kinds/kinds";
 import type { LiveBlock } from "../space/live";
 import { stemReduction, type ReductionChannels } from "../space/parts";
 import { EPSILON } from "./layers";
@@ -40,6 +41,8 @@ export function blockedPlans(
     const why = reduce(`${stage.name}/reduction`, stage.reduction);
     if (why) return why;
     for (const block of stage.blocks) {
+      const other = block.operations.find(({ operation }) => kindOf(operation) !== kindOf({}));
+      if (other) return `${block.name}: ${other.operation.name} is not factorized`;
       const plan = mixturePlan(block, size, tile);
       const why = mixtureObstacle(plan);
       if (why !== undefined) return `${block.name}: ${why}`;

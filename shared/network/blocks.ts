@@ -9,6 +9,7 @@ import { at } from "../space/live";
 import { operationName } from "../space/parts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { channels, named, normed, type Norm, type Tensors } from "./layers";
+import { declareHalf, half } from "./operation";
 
 /**
  * Declares a reduction (ERFNet's downsampler): ReLU(BN(concat(conv 3x3 stride 2, max-pool 2x2))), [N,in,H,W] -> [N,convOut+in,H/2,W/2].
@@ -34,9 +35,10 @@ export function reduction(weights: Tensors, name: string, x: tf.Tensor, norm: No
 export function declareBlock(declaration: Declaration, part: string, input: Axis, block: GenotypeBlock): Axis {
   const middle = axis(widthId(part, operationName(block), "middle"), block.middleWidth);
   const output = axis(widthId(part, operationName(block), "output"), block.outputWidth);
-  declareFilter(declaration, { part, layer: "conv1" }, middle, input, [3, 1]);
+  const place = { part, name: part };
+  declareHalf(declaration, place, block, 1, middle, input);
   declareNorm(declaration, { part, layer: "norm1" }, middle);
-  declareFilter(declaration, { part, layer: "conv2" }, output, middle, [1, 3]);
+  declareHalf(declaration, place, block, 2, output, middle);
   declareNorm(declaration, { part, layer: "norm2" }, output);
   return axis(part, block.outputWidth);
 }
@@ -50,11 +52,10 @@ export function decidedBlock(
   norm: Norm,
 ): tf.Tensor {
   const [, inputs, height, width] = x.shape as [number, number, number, number];
-  const d = entry.dilation;
   let y: tf.Tensor = entry.scale === 2 ? maxPool2x2(x) : x;
-  y = conv2d(y, named(weights, `${name}/conv1`), { dilation: [d, 1] });
+  y = half(weights, name, entry, 1, y);
   y = relu(normed(weights, `${name}/norm1`, y, norm));
-  y = conv2d(y, named(weights, `${name}/conv2`), { dilation: [1, d] });
+  y = half(weights, name, entry, 2, y);
   y = normed(weights, `${name}/norm2`, y, norm);
   if (entry.scale === 2) y = resizeBilinear(y, height, width);
   const outputs = entry.outputWidth;

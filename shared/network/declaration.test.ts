@@ -1,7 +1,6 @@
 import type { SearchSpace } from "../proto/lathe/v1/space";
 import { derive } from "../space/genotype";
-import { group, initialArchitecture, widthId } from "../space/groups";
-import { operationName } from "../space/parts";
+import { group, initialArchitecture, operations, widthId } from "../space/groups";
 import { keepSurvivors } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { extent, type TensorTable } from "./declaration";
@@ -17,6 +16,7 @@ const space: SearchSpace = {
   stemChannels: 4,
   dilations: [1, 2],
   scales: [1, 2],
+  kinds: [],
   stages: [
     { channels: 6, minDepth: 1, maxDepth: 2, widths: [1, 2, 6], dropout: 0 },
     { channels: 8, minDepth: 1, maxDepth: 1, widths: [8], dropout: 0 },
@@ -139,12 +139,7 @@ describe("an axis is as long as its groups' survivors make it", () => {
         const block = `${stage}/block${position + 1}`;
         const { survivors } = group(architecture, `${block}/operation`);
         lengths.set(`${block}/operation`, survivors.length);
-        const names = survivors.map((survivor) =>
-          operationName({
-            dilation: any.dilations[survivor % any.dilations.length]!,
-            scale: any.scales[Math.floor(survivor / any.dilations.length)]!,
-          }),
-        );
+        const names = survivors.map((survivor) => operations(any)[survivor]!.name);
         for (const name of names)
           for (const kind of ["output", "middle"] as const) {
             const id = widthId(block, name, kind);
@@ -157,9 +152,10 @@ describe("an axis is as long as its groups' survivors make it", () => {
       lengths.set(stage, Math.max(...depths.map((depth) => outputs[minDepth + depth - 1]!)));
     });
     let seen = 0;
-    for (const { axes, shape } of [...supernet.weights.entries, ...supernet.stats.entries]) {
+    for (const { axes, shape, kind } of [...supernet.weights.entries, ...supernet.stats.entries]) {
       expect(axes.map(extent)).toEqual(shape);
-      for (const { of, elements } of axes.flat()) {
+      // The first axis of a depthwise filter names its operation and has one element.
+      for (const { of, elements } of (kind === "depthwise" ? axes.slice(1) : axes).flat()) {
         if (of === "row" || of === "column") continue;
         expect(`${of} x${elements.length}`).toBe(`${of} x${lengths.get(of)}`);
         seen++;

@@ -1,12 +1,12 @@
-import { conv2d } from "../engine/ops/conv2d";
 import { maxPool2x2 } from "../engine/ops/maxPool";
 import { relu } from "../engine/ops/relu";
 import { resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import type { LiveBlock, LiveOperation } from "../space/live";
-import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
+import { axis, declareNorm, type Axis, type Declaration } from "./declaration";
 import type { BlockFactors } from "./factors";
-import { channels, named, normed, padChannels, perChannel, type Norm, type Tensors } from "./layers";
+import { channels, normed, padChannels, perChannel, type Norm, type Tensors } from "./layers";
+import { declareHalf, half } from "./operation";
 
 /** Spatial scales of a block's surviving operations. */
 export function scalesOf(block: LiveBlock): number[] {
@@ -21,25 +21,20 @@ export function atScale(block: LiveBlock, scale: number): LiveOperation[] {
 const total = (widths: readonly number[]) => widths.reduce((sum, width) => sum + width, 0);
 
 /**
- * Declares a search block at its surviving widths: per operation conv1 [middle, inputs, 3, 1] and conv2 [output, middle, 1, 3]; per
- * scale one norm1 [sum of middles] and one norm2 [sum of outputs] over its operations. Returns the output axis.
+ * Declares a search block at its surviving widths: per operation the filters of both halves (declareHalf); per scale one norm1 [sum of middles] and one norm2 [sum of outputs] over its operations. Returns the output axis.
  */
 export function declareMixture(declaration: Declaration, block: LiveBlock, input: Axis): Axis {
   const part = block.name;
   const middle = (entry: LiveOperation) => axis(entry.middle.id, entry.middleWidth);
   const output = (entry: LiveOperation) => axis(entry.output.id, entry.outputWidth);
-  const filter = (layer: string, { operation: { name } }: LiveOperation) => ({
-    part,
-    layer,
-    name: `${part}/${name}/${layer}`,
-  });
+  const place = ({ operation: { name } }: LiveOperation) => ({ part, name: `${part}/${name}` });
   for (const scale of scalesOf(block)) {
     const operations = atScale(block, scale);
     const norm = (layer: string) => ({ part, layer, name: `${part}/s${scale}/${layer}` });
-    for (const entry of operations) declareFilter(declaration, filter("conv1", entry), middle(entry), input, [3, 1]);
+    for (const entry of operations) declareHalf(declaration, place(entry), entry.operation, 1, middle(entry), input);
     declareNorm(declaration, norm("norm1"), operations.flatMap(middle));
     for (const entry of operations)
-      declareFilter(declaration, filter("conv2", entry), output(entry), middle(entry), [1, 3]);
+      declareHalf(declaration, place(entry), entry.operation, 2, output(entry), middle(entry));
     declareNorm(declaration, norm("norm2"), operations.flatMap(output));
   }
   return axis(part, block.outputs);
@@ -90,18 +85,14 @@ function branches(
   const operations = atScale(block, scale);
   const middles = operations.map((entry) => entry.middleWidth);
   const outputs = operations.map((entry) => entry.outputWidth);
-  const filter = ({ operation }: LiveOperation, layer: string) =>
-    named(weights, `${block.name}/${operation.name}/${layer}`);
-  const hidden = operations.map((entry) =>
-    conv2d(x, filter(entry, "conv1"), { dilation: [entry.operation.dilation, 1] }),
-  );
+  const convolved = ({ operation }: LiveOperation, side: 1 | 2, from: tf.Tensor) =>
+    half(weights, `${block.name}/${operation.name}`, operation, side, from);
+  const hidden = operations.map((entry) => convolved(entry, 1, x));
   const middleMask = ofScale(block, scale, factors.middle, (entry) => entry.middleWidth);
   const normalised = normed(weights, `${name}/norm1`, join(hidden), norm, middleMask);
   // ReLU comes after the split: its derivative and that of conv2 then keep the same tensors, so memory holds one copy.
   const active = (operations.length === 1 ? [normalised] : tf.split(normalised, middles, 1)).map((part) => relu(part));
-  const joined = operations.map((entry, at) =>
-    conv2d(active[at] ?? normalised, filter(entry, "conv2"), { dilation: [1, entry.operation.dilation] }),
-  );
+  const joined = operations.map((entry, at) => convolved(entry, 2, active[at] ?? normalised));
   const outputMask = ofScale(block, scale, factors.output, (entry) => entry.outputWidth);
   const out = normed(weights, `${name}/norm2`, join(joined), norm, outputMask);
   return summed(dropout ? tf.mul(out, dropout) : out, outputs);

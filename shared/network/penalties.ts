@@ -42,7 +42,7 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
 }
 
 /**
- * p_o E[mid_o] (a E[in] + b E[out_o]) of each operation, [K]. Its costs are products of widths, whose means are enough, because the
+ * p_o (E[mid_o] (a E[in] + b E[out_o]) + c E[in] + d E[mid_o]) of each operation, [K]. Its costs are products of widths, whose means are enough, because the
  * choices are independent.
  */
 function productCosts(
@@ -63,7 +63,11 @@ function productCosts(
   );
   const byInput = tf.mul(tf.mul(operations, tf.tensor1d(rows.map((row) => row.inMiddle))), inputs);
   const byOutput = tf.mul(output, tf.tensor1d(rows.map((row) => row.middleOut)));
-  return tf.mul(middle, tf.add(byInput, byOutput));
+  const pairs = tf.mul(middle, tf.add(byInput, byOutput));
+  if (rows.every(({ perInput, perMiddle }) => perInput === 0 && perMiddle === 0)) return pairs;
+  const perInput = tf.mul(tf.tensor1d(rows.map((row) => row.perInput)), inputs);
+  const perMiddle = tf.mul(tf.tensor1d(rows.map((row) => row.perMiddle)), middle);
+  return tf.add(pairs, tf.mul(operations, tf.add(perInput, perMiddle)));
 }
 
 /** p_o (sum_ij h_i m_j A_o[i][j] + sum_ij m_i q_j B_o[i][j]) of each operation, [K], with h, m, q the distributions of its widths. */

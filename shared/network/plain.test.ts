@@ -2,7 +2,9 @@ import { crossEntropy } from "../engine/ops/crossEntropy";
 import { unpack, view } from "../engine/parameters";
 import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
+import type { SearchSpace } from "../proto/lathe/v1/space";
 import { initialArchitecture, operations } from "../space/groups";
+import { KINDS, kindOf } from "../space/kinds/kinds";
 import { noise, randomBuffer, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { EPSILON, named, trainingNorm, type Tensors } from "./layers";
@@ -12,7 +14,13 @@ import { buildSupernet } from "./supernet";
  * The supernet by the equations of docs/method.md, without any of the identities of docs/method.md#identities: NHWC, TF.js's own ops, every
  * candidate computed separately, op(x) + x, masks multiplied into feature maps, each branch upsampled, depths mixed.
  */
-function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropouts: Tensors): tf.Tensor {
+function plainLogits(
+  space: SearchSpace,
+  weights: Tensors,
+  alphas: Tensors,
+  images: tf.Tensor,
+  dropouts: Tensors,
+): tf.Tensor {
   const w = (name: string) => named(weights, name);
   const norm = (x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) => {
     const mean = tf.mean(x, [0, 1, 2], true);
@@ -36,21 +44,27 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
     );
     return tf.relu(tf.concat([convolved, present ? tf.mul(pooled, present) : pooled], 3));
   };
-  /** Three taps along one axis, each a matrix product over channels. */
-  const convolution = (x: tf.Tensor, filter: tf.Tensor, d: number, axis: 1 | 2) => {
-    const [n, h, width, c] = x.shape as [number, number, number, number];
-    const edge: [number, number] = [d, d];
-    const padded = tf.pad(x, [[0, 0], axis === 1 ? edge : [0, 0], axis === 2 ? edge : [0, 0], [0, 0]]);
-    const outputs = filter.shape[0];
-    const taps = tf.transpose(tf.reshape(filter, [outputs, c, 3]), [2, 1, 0]);
-    return tf.addN(
-      [0, 1, 2].map((tap) => {
-        const shifted = tf.slice(padded, [0, axis === 1 ? tap * d : 0, axis === 2 ? tap * d : 0, 0], [n, h, width, c]);
-        const product = tf.matMul(tf.reshape(shifted, [-1, c]), tf.reshape(tf.slice(taps, [tap], [1]), [c, outputs]));
-        return tf.reshape(product, [n, h, width, outputs]);
-      }),
-    );
+  /** x as each tap of a filter sees it, with the tap's weights [filters, channels]. */
+  const tapsOf = (x: tf.Tensor, filter: tf.Tensor, d: number) => {
+    const [rows, columns] = filter.shape.slice(2) as [number, number];
+    const [top, left] = [(d * (rows - 1)) / 2, (d * (columns - 1)) / 2];
+    const padded = tf.pad(x, [[0, 0], [top, top], [left, left], [0, 0]]); // prettier-ignore
+    return Array.from({ length: rows * columns }, (_, tap) => {
+      const [row, column] = [Math.floor(tap / columns), tap % columns];
+      const weights = tf.squeeze(tf.slice(filter, [0, 0, row, column], [-1, -1, 1, 1]), [2, 3]);
+      return { seen: tf.slice(padded, [0, row * d, column * d, 0], x.shape), weights };
+    });
   };
+  /** Each tap is a matrix product over channels. */
+  const convolution = (x: tf.Tensor, filter: tf.Tensor, d: number) => {
+    const [n, h, width, c] = x.shape as [number, number, number, number];
+    const products = tapsOf(x, filter, d).map(({ seen, weights }) =>
+      tf.reshape(tf.matMul(tf.reshape(seen, [-1, c]), weights, false, true), [n, h, width, filter.shape[0]]),
+    );
+    return tf.addN(products);
+  };
+  const depthwise = (x: tf.Tensor, filter: tf.Tensor, d: number) =>
+    tf.addN(tapsOf(x, filter, d).map(({ seen, weights }) => tf.mul(seen, weights)));
   /** Bilinear resizing with aligned corners, one axis at a time: TF.js's own derivative swaps height and width. */
   const interpolate = (x: tf.Tensor, to: number, axis: 1 | 2) => {
     const last = (x.shape[axis] as number) - 1;
@@ -93,17 +107,23 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
       const [n, h, width] = x.shape as [number, number, number];
       const terms: tf.Tensor[] = [];
       const masks: tf.Tensor[] = [];
-      operations(space).forEach(({ dilation, scale }, o) => {
-        const at = o % space.dilations.length;
+      const all = operations(space);
+      all.forEach(({ name: operation, kind, dilation, scale }, o) => {
+        const at = o % (all.length / space.scales.length);
         const alpha = (kind: string) => tf.squeeze(tf.slice(named(alphas, `${name}/${kind}`), [o], [1]), [0]);
         // Filters have a name of their own; the norms of one scale are concatenated.
-        const filter = (layer: string) => named(weights, `${name}/d${dilation}s${scale}/${layer}`) as tf.Tensor4D;
+        const filter = (layer: string) => named(weights, `${name}/${operation}/${layer}`) as tf.Tensor4D;
+        const half = (side: 1 | 2, input: tf.Tensor) => {
+          const { depthwise: spread } = side === 1 ? kindOf({ kind }).first : kindOf({ kind }).second;
+          const moved = spread ? depthwise(input, filter(`depthwise${side}`), dilation) : input;
+          return convolution(moved, filter(`conv${side}`), dilation);
+        };
         const of = (part: string) => tf.slice(named(weights, `${name}/s${scale}/${part}`), [at * channels], [channels]);
         const [middle, output] = [mask(alpha("middle"), widths, channels), mask(alpha("output"), widths, channels)];
         let y = scale === 2 ? tf.maxPool(x as tf.Tensor4D, 2, 2, "valid") : x;
-        y = convolution(y, filter("conv1"), dilation, 1);
+        y = half(1, y);
         y = tf.relu(tf.mul(norm(y, of("norm1/gamma"), of("norm1/beta")), middle));
-        y = norm(convolution(y, filter("conv2"), dilation, 2), of("norm2/gamma"), of("norm2/beta"));
+        y = norm(half(2, y), of("norm2/gamma"), of("norm2/beta"));
         if (scale === 2) y = interpolate(interpolate(y, h, 1), width, 2);
         const factors = tf.slice(named(dropouts, `${name}/s${scale}/dropout`), [0, at * channels], [n, channels]);
         y = tf.add(tf.mul(y, tf.reshape(factors, [n, 1, 1, channels])), x);
@@ -123,34 +143,40 @@ function plainLogits(weights: Tensors, alphas: Tensors, images: tf.Tensor, dropo
   return tf.transpose(tf.reshape(logits, [n, h, width, space.classes]), [0, 3, 1, 2]);
 }
 
-const space = smallSpace();
-const supernet = buildSupernet(space, initialArchitecture(space));
-const random = uniform(7);
-const BATCH = 2;
-const weights = randomBuffer(supernet.weights, random);
-// Alive everywhere: where a whole window is dead, a norm behind the pool makes ties of it that are above 0, and the derivative
-// of a maximum at a tie is a convention.
-for (const name of ["stem", "stage1/reduction", "stage2/reduction"])
-  view(weights, supernet.weights, `${name}/norm/beta`).forEach((value, c, beta) => (beta[c] = value + 2));
-const alphas = noise(supernet.alphas.size, random).map((value) => 2 * value);
-const images = tf.tensor(noise(BATCH * 3 * 32 * 64, random).map(Math.abs), [BATCH, 3, 32, 64]);
-const labels = tf.tensor(
-  Array.from({ length: BATCH * 4 * 8 }, () => (random() < 0.1 ? 255 : Math.floor(random() * space.classes))),
-  [BATCH, 4, 8],
-  "int32",
-);
-const classWeights = tf.tensor1d([1, 3, 2, 5, 4]);
-const dropouts: Tensors = Object.fromEntries(
-  supernet.dropouts.map(({ name, channels, probability }) => [
-    name,
-    tf.tensor(
-      Array.from({ length: BATCH * channels }, () => (random() < probability ? 0 : 1 / (1 - probability))),
-      [BATCH, channels, 1, 1],
-    ),
-  ]),
-);
+/** A supernet with random weights and inputs. */
+function subject(space: SearchSpace) {
+  const supernet = buildSupernet(space, initialArchitecture(space));
+  const random = uniform(7);
+  const BATCH = 2;
+  const weights = randomBuffer(supernet.weights, random);
+  // Alive everywhere: where a whole window is dead, a norm behind the pool makes ties of it that are above 0, and the derivative
+  // of a maximum at a tie is a convention.
+  for (const name of ["stem", "stage1/reduction", "stage2/reduction"])
+    view(weights, supernet.weights, `${name}/norm/beta`).forEach((value, c, beta) => (beta[c] = value + 2));
+  const alphas = noise(supernet.alphas.size, random).map((value) => 2 * value);
+  const images = tf.tensor(noise(BATCH * 3 * 32 * 64, random).map(Math.abs), [BATCH, 3, 32, 64]);
+  const labels = tf.tensor(
+    Array.from({ length: BATCH * 4 * 8 }, () => (random() < 0.1 ? 255 : Math.floor(random() * space.classes))),
+    [BATCH, 4, 8],
+    "int32",
+  );
+  const classWeights = tf.tensor1d([1, 3, 2, 5, 4]);
+  const dropouts: Tensors = Object.fromEntries(
+    supernet.dropouts.map(({ name, channels, probability }) => [
+      name,
+      tf.tensor(
+        Array.from({ length: BATCH * channels }, () => (random() < probability ? 0 : 1 / (1 - probability))),
+        [BATCH, channels, 1, 1],
+      ),
+    ]),
+  );
+  return { space, supernet, weights, alphas, images, labels, classWeights, dropouts };
+}
 
-function lossAndGradients(logits: (weights: Tensors, alphas: tf.Tensor1D) => tf.Tensor) {
+function lossAndGradients(
+  { supernet, weights, alphas, labels, classWeights }: ReturnType<typeof subject>,
+  logits: (weights: Tensors, alphas: tf.Tensor1D) => tf.Tensor,
+) {
   const loss = (w: tf.Tensor, a: tf.Tensor) =>
     crossEntropy(logits(unpack(w as tf.Tensor1D, supernet.weights), a as tf.Tensor1D), labels, classWeights);
   return tf.tidy(() => {
@@ -160,18 +186,26 @@ function lossAndGradients(logits: (weights: Tensors, alphas: tf.Tensor1D) => tf.
   });
 }
 
-it("the supernet's identities change neither the loss nor the gradients of the plain formulation", () => {
-  const norm = trainingNorm(() => undefined);
-  const got = lossAndGradients((w, a) => supernet.logits(w, supernet.relax(a), images, norm, dropouts));
-  const want = lossAndGradients((w, a) => plainLogits(w, unpack(a, supernet.alphas), images, dropouts));
-  expect(Math.abs(got.loss - want.loss) / want.loss).toBeLessThan(1e-5);
-  for (const role of ["weights", "alphas"] as const) {
-    for (const { name } of supernet[role].entries) {
-      const reference = view(want[role], supernet[role], name);
-      // A gradient of zeros would prove nothing.
-      expect(reference.some((value) => Math.abs(value) > 1e-6) ? "moves" : name).toBe("moves");
-      const difference = relativeDifference(view(got[role], supernet[role], name), reference);
-      expect(difference < 1e-4 ? "agrees" : `${name} differs by ${difference}`).toBe("agrees");
+it.each([
+  ["the paper's operations", []],
+  ["operations of every kind", KINDS.map(({ kind }) => kind)],
+])(
+  "the supernet's identities change neither the loss nor the gradients of the plain formulation, with %s",
+  (_, kinds) => {
+    const given = subject(smallSpace({ kinds }));
+    const { space, supernet, images, dropouts } = given;
+    const norm = trainingNorm(() => undefined);
+    const got = lossAndGradients(given, (w, a) => supernet.logits(w, supernet.relax(a), images, norm, dropouts));
+    const want = lossAndGradients(given, (w, a) => plainLogits(space, w, unpack(a, supernet.alphas), images, dropouts));
+    expect(Math.abs(got.loss - want.loss) / want.loss).toBeLessThan(1e-5);
+    for (const role of ["weights", "alphas"] as const) {
+      for (const { name } of supernet[role].entries) {
+        const reference = view(want[role], supernet[role], name);
+        // A gradient of zeros would prove nothing.
+        expect(reference.some((value) => Math.abs(value) > 1e-6) ? "moves" : name).toBe("moves");
+        const difference = relativeDifference(view(got[role], supernet[role], name), reference);
+        expect(difference < 1e-4 ? "agrees" : `${name} differs by ${difference}`).toBe("agrees");
+      }
     }
-  }
-});
+  },
+);

@@ -1,7 +1,7 @@
 import { createRandom } from "../engine/random";
 import { unpack, view } from "../engine/parameters";
 import { tf } from "../engine/tf";
-import type { Genotype, GenotypeBlock } from "../proto/lathe/v1/space";
+import { OperationKind, type Genotype, type GenotypeBlock } from "../proto/lathe/v1/space";
 import { noise, randomBuffer } from "../testing/networks";
 import { relativeDifference } from "../testing/parity";
 import { uniform } from "../testing/spaces";
@@ -88,6 +88,16 @@ describe("transfer", () => {
     const { network, values } = transferred(other);
     expect(values).toEqual(weights);
     expect(relativeDifference(logits(network, values), logits(from, weights))).toBeGreaterThan(1e-3);
+  });
+
+  it("begins a block of another kind as a new one, whose residual alone is left", () => {
+    const plain = { ...block(4, 8), kind: OperationKind.OPERATION_KIND_PLAIN };
+    const { network, values } = transferred(genotype([plain, block(6, 8, 2)], given.stages[1]!.blocks));
+    const own = view(values, network.weights, "stage1/block1/norm2/gamma");
+    expect([...own]).toEqual(new Array(8).fill(0));
+    for (const { name, part } of network.weights.entries)
+      if (part !== "stage1/block1")
+        expect(view(values, network.weights, name)).toEqual(view(weights, from.weights, name));
   });
 
   it("drops the blocks at the end of a shallower stage", () => {

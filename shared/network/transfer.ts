@@ -1,14 +1,17 @@
 import type { Random } from "../engine/random";
 import { elementCount } from "../engine/signature";
+import type { Kind } from "../space/kinds/kind";
+import { kindOf } from "../space/kinds/kinds";
 import { at } from "../space/live";
+import { blockName } from "../space/parts";
 import type { Axis, DeclaredTensor, TensorTable } from "./declaration";
 import type { DiscreteNetwork } from "./discrete";
 import { initialWeights } from "./initialise";
 
 /**
  * The weights of another network of the same space, made from those of a trained one. What both have is taken over: channels by their
- * number, and blocks whatever their operation, because the filters of all operations have the same shape. What is new computes nothing at
- * first: a new channel has random filters, and whatever reads it has zeros; a new block adds nothing to its input. So a wider or deeper
+ * number, and blocks whatever the dilation and scale of their operation, because the filters of all operations of a kind have the same
+ * shape. What is new computes nothing at first: a new channel has random filters, and whatever reads it has zeros; a new block adds nothing to its input. So a wider or deeper
  * network begins with the function of the given one wherever no residual covers the new channels. The statistics of the batch norms are left to
  * the caller: those of the trained network fit none of other widths or operations.
  */
@@ -19,8 +22,22 @@ export function transfer(
   random: Random,
 ): Float32Array {
   const initial = initialWeights(to.weights, random);
-  silence(to.weights, initial, from.weights);
-  return merged(from.weights, weights, to.weights, initial);
+  const kinds = kindsOf(from);
+  // The filters of another kind have other shapes, so a block of another kind is new.
+  const kept = new Set([...kindsOf(to)].filter(([part, kind]) => kinds.get(part) === kind).map(([part]) => part));
+  const known = {
+    ...from.weights,
+    entries: from.weights.entries.filter(({ part }) => !kinds.has(part) || kept.has(part)),
+  };
+  silence(to.weights, initial, known);
+  return merged(known, weights, to.weights, initial);
+}
+
+/** The kind of each block's operation, by its part. */
+function kindsOf({ genotype: { stages } }: DiscreteNetwork): Map<string, Kind> {
+  return new Map(
+    stages.flatMap(({ blocks }, s) => blocks.map((block, b) => [blockName(s + 1, b + 1), kindOf(block)] as const)),
+  );
 }
 
 const nameOf = ({ part, layer, kind }: DeclaredTensor): string => `${part} ${layer} ${kind}`;
@@ -74,4 +91,5 @@ function positions(source: Axis, target: Axis): (number | undefined)[] {
 }
 
 /** The widths of a block have the same channels in all operations: "stage1/block2/d4s2/middle" is "stage1/block2/middle". */
-const key = (of: string, element: number): string => `${of.replace(/\/d\d+s\d+\//, "/")} ${element}`;
+const key = (of: string, element: number): string =>
+  `${of.replace(/^(stage\d+\/block\d+)\/[^/]+\//, "$1/")} ${element}`;

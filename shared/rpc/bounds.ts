@@ -14,12 +14,14 @@ import {
   snakeCase,
   type Bounds,
 } from "../spec/bounds";
+
 import {
   MAX_CANDIDATES,
   MAX_CHANNELS,
   MAX_CLASSES,
   MAX_DEPTH,
   MAX_DILATION,
+  MAX_KINDS,
   MAX_SIDE,
   MAX_SPACE_CANDIDATES,
   STAGES,
@@ -63,6 +65,7 @@ const lists = {
   stages: list(STAGES),
   dilations: list(MAX_CANDIDATES, whole(1, MAX_DILATION)),
   scales: list(2, whole(1, 2)),
+  kinds: list(MAX_KINDS),
 };
 
 /**

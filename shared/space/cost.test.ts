@@ -1,14 +1,20 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packageRoot } from "../process/root";
-import type { CostTable, Genotype, GenotypeBlock, SearchSpace } from "../proto/lathe/v1/space";
+import {
+  OperationKind,
+  type CostTable,
+  type Genotype,
+  type GenotypeBlock,
+  type SearchSpace,
+} from "../proto/lathe/v1/space";
 import { parseGenotype } from "../spec/parse";
 import { presetSpec } from "../spec/presets";
 import { measuredTable, randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { costOfLargest, expectedCost, genotypeCost, inputCost, macsTable, outputCost, smallestGenotype } from "./cost";
 import { costsByPart, networkCosts } from "./networkCosts";
-import { derive, largestGenotype } from "./genotype";
-import { group, initialArchitecture, isConverged, operations } from "./groups";
+import { derive, largestGenotype, spaceOf, withoutBlocks } from "./genotype";
+import { group, initialArchitecture, isConverged, operations, withOperation } from "./groups";
 
 /** A table whose coefficients all differ, like those of a measured one. */
 function latencyLike(space: SearchSpace, random: () => number): CostTable {
@@ -103,6 +109,30 @@ describe("networkCosts", () => {
   });
 });
 
+describe("parameters and MACs of a block", () => {
+  // 7 channels enter, 4 in the middle, 6 leave, at 4x4.
+  const cases: [OperationKind, number][] = [
+    [OperationKind.OPERATION_KIND_FACTORIZED, 3 * 7 * 4 + 3 * 4 * 6],
+    [OperationKind.OPERATION_KIND_PLAIN, 9 * 7 * 4 + 9 * 4 * 6],
+    [OperationKind.OPERATION_KIND_SEPARABLE, 9 * 7 + 7 * 4 + 9 * 4 + 4 * 6],
+    [OperationKind.OPERATION_KIND_SEPARABLE5, 25 * 7 + 7 * 4 + 25 * 4 + 4 * 6],
+    [OperationKind.OPERATION_KIND_BOTTLENECK, 7 * 4 + 9 * 4 + 4 * 6],
+  ];
+
+  it.each(cases)("are those of its kind, counted by hand (%s)", (kind, filters) => {
+    const own = { ...block(1, 1, 4, 6), kind };
+    const genotype: Genotype = {
+      ...{ inputHeight: 16, inputWidth: 16, classes: 2, stemChannels: 4 },
+      stages: [{ channels: 7, blocks: [own] }],
+    };
+    const found = costsByPart(genotype, { kind: "search" }).find(({ name }) => name === "stage1/block1");
+    expect(found).toEqual({ name: "stage1/block1", params: filters + 2 * (4 + 6), macs: filters * 16 });
+    const space = spaceOf(genotype);
+    const whole = genotypeCost(genotype, macsTable(space)) - genotypeCost(withoutBlocks(space), macsTable(space));
+    expect(whole).toBe(filters * 16);
+  });
+});
+
 describe("expectedCost", () => {
   it("is the genotype's exact cost at a converged architecture, in 200 random spaces", () => {
     for (let seed = 1; seed <= 200; seed++) {
@@ -127,6 +157,7 @@ describe("expectedCost", () => {
       ],
       dilations: [1],
       scales: [1, 2],
+      kinds: [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_BOTTLENECK],
     };
     const random = uniform(2);
     const architecture = initialArchitecture(space);
@@ -138,10 +169,10 @@ describe("expectedCost", () => {
       return values.map((value, index) => [(sigmoids[index] ?? Number.NaN) / sum, value]);
     };
     const blocks = (name: string, widths: readonly number[]): Weighted<GenotypeBlock> =>
-      chances(`${name}/operation`, operations(space)).flatMap(([p, { name: operation, dilation, scale }]) =>
-        chances(`${name}/${operation}/middle`, widths).flatMap(([q, middle]) =>
-          chances(`${name}/${operation}/output`, widths).map(
-            ([r, output]) => [p * q * r, block(dilation, scale, middle, output)] as const,
+      chances(`${name}/operation`, operations(space)).flatMap(([p, operation]) =>
+        chances(`${name}/${operation.name}/middle`, widths).flatMap(([q, middle]) =>
+          chances(`${name}/${operation.name}/output`, widths).map(
+            ([r, output]) => [p * q * r, withOperation(block(1, 1, middle, output), operation)] as const,
           ),
         ),
       );
@@ -216,7 +247,7 @@ describe("smallestGenotype", () => {
       { channels: 16, minDepth: 1, maxDepth: 3, widths: [4, 16], dropout: 0 },
       { channels: 32, minDepth: 2, maxDepth: 2, widths: [8, 24, 32], dropout: 0 },
     ];
-    const space = { ...randomSpace(uniform(5)), stages: [first, second], dilations: [1, 2], scales: [1, 2] };
+    const space = { ...randomSpace(uniform(5)), stages: [first, second], dilations: [1, 2], scales: [1, 2], kinds: [] };
     const { candidates, ...rest } = macsTable(space);
     const cheap = ["stage1/d2s1", "stage2/d1s2"];
     const costs = candidates.map((row) => ({ ...row, fixed: cheap.includes(row.id) ? 0 : 1e9 }));
@@ -246,7 +277,7 @@ describe("macsTable", () => {
   });
 
   it("is refused with the id of a missing row", () => {
-    const space = randomSpace(uniform(3));
+    const space = { ...randomSpace(uniform(3)), kinds: [] };
     const table = { ...macsTable(space), candidates: [] };
     expect(() => expectedCost(space, initialArchitecture(space), table)).toThrow('"stage1/d1s1"');
   });

@@ -12,7 +12,8 @@ import {
 } from "../proto/lathe/v1/space";
 import { networkCosts, strideOf } from "./networkCosts";
 import { blockInputs, sizes, withoutBlocks } from "./genotype";
-import { operations, probabilities, stageOf } from "./groups";
+import { operationFields, operations, probabilities, stageOf } from "./groups";
+import { halfMacs, kindOf } from "./kinds/kinds";
 import { liveStages } from "./live";
 import { operationName, stageName } from "./parts";
 
@@ -22,17 +23,22 @@ export function candidateId(stage: number, operation: string): string {
 }
 
 /**
- * MACs as a cost table. A candidate of stage k at scale s costs 3*in*mid + 3*mid*out per pixel of (h_k/s) x (w_k/s), so
- * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0. The table's fixed part is the cost of stem, reductions and search head with all
+ * MACs as a cost table. A factorized candidate of stage k at scale s costs 3*in*mid + 3*mid*out per pixel of (h_k/s) x (w_k/s), so
+ * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0; a depthwise convolution adds per_input or per_middle. The table's fixed part is the cost of stem, reductions and search head with all
  * stages at full width: it ignores that narrower blocks make the reductions and the head behind them cheaper.
  */
 export function macsTable(space: SearchSpace): CostTable {
   const candidates = space.stages.flatMap((_, index): CandidateCost[] =>
-    operations(space).map(({ name, scale }) => {
+    operations(space).map(({ name, kind, scale }) => {
       const stride = strideOf(index + 1) * scale;
-      const perPair = 3 * (space.inputHeight / stride) * (space.inputWidth / stride);
-      const id = candidateId(index + 1, name);
-      return { id, inMiddle: perPair, middleOut: perPair, fixed: 0, byInput: undefined, byOutput: undefined };
+      const pixels = (space.inputHeight / stride) * (space.inputWidth / stride);
+      const [first, second] = [halfMacs(kindOf({ kind }).first), halfMacs(kindOf({ kind }).second)];
+      return {
+        id: candidateId(index + 1, name),
+        ...{ inMiddle: first.perPair * pixels, middleOut: second.perPair * pixels, fixed: 0 },
+        ...{ perInput: first.perInput * pixels, perMiddle: second.perInput * pixels },
+        ...{ byInput: undefined, byOutput: undefined },
+      };
     }),
   );
   const { macs: fixed } = networkCosts(withoutBlocks(space), { kind: "search" });
@@ -41,12 +47,15 @@ export function macsTable(space: SearchSpace): CostTable {
 }
 
 /** Cost of a block's part between its input and its middle, A(in, middle), in the table's unit. */
-export const inputCost = ({ inMiddle, byInput }: CandidateCost, input: number, middle: number): number =>
-  byInput ? widthCost(byInput, input, middle) : inMiddle * input * middle;
+export const inputCost = ({ inMiddle, perInput, byInput }: CandidateCost, input: number, middle: number): number =>
+  byInput ? widthCost(byInput, input, middle) : inMiddle * input * middle + perInput * input;
 
 /** Cost of a block's part between its middle and its output, B(middle, out), in the table's unit. */
-export const outputCost = ({ middleOut, byOutput }: CandidateCost, middle: number, output: number): number =>
-  byOutput ? widthCost(byOutput, middle, output) : middleOut * middle * output;
+export const outputCost = (
+  { middleOut, perMiddle, byOutput }: CandidateCost,
+  middle: number,
+  output: number,
+): number => (byOutput ? widthCost(byOutput, middle, output) : middleOut * middle * output + perMiddle * middle);
 
 /**
  * Cost of what lies behind a stage whose last block has an output width, X(out), less that at full width. 0 where the table has none, and for a
@@ -178,10 +187,10 @@ export function smallestGenotype(space: SearchSpace, table: CostTable): Genotype
     const [width = stage.channels] = stage.widths;
     const costs = candidateCosts(table);
     const block = operations(space)
-      .map(({ dilation, scale, name }) => {
-        const row = costs(index + 1, name);
+      .map((operation) => {
+        const row = costs(index + 1, operation.name);
         const cost = blockCost(row, width, width, width);
-        return { cost, block: { dilation, scale, middleWidth: width, outputWidth: width } };
+        return { cost, block: { ...operationFields(operation), middleWidth: width, outputWidth: width } };
       })
       .reduce((best, other) => (other.cost < best.cost ? other : best)).block;
     return { channels: stage.channels, blocks: Array.from({ length: stage.minDepth }, () => ({ ...block })) };
@@ -202,10 +211,12 @@ export function costOfLargest(space: SearchSpace, table: CostTable): number {
   }, table.fixed);
 }
 
-function largestBlock({ inMiddle, middleOut, byInput, byOutput, fixed }: CandidateCost, channels: number): number {
-  const most = (costs: WidthCosts | undefined, product: number) =>
-    costs ? Math.max(...costs.costs) : product * channels * channels;
-  return most(byInput, inMiddle) + most(byOutput, middleOut) + fixed;
+function largestBlock(row: CandidateCost, channels: number): number {
+  const most = (costs: WidthCosts | undefined, full: number) => (costs ? Math.max(...costs.costs) : full);
+  const [first, second] = [inputCost, outputCost].map((cost) =>
+    cost({ ...row, byInput: undefined, byOutput: undefined }, channels, channels),
+  );
+  return most(row.byInput, first ?? 0) + most(row.byOutput, second ?? 0) + row.fixed;
 }
 
 /** Cost of the space's cheapest network as a share of the largest network's. */

@@ -1,3 +1,4 @@
+import { OperationKind } from "../proto/lathe/v1/space";
 import { LatheError } from "../process/errors";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { blockInputs, derive, isMember, largestGenotype, print, spaceOf, validateGenotype } from "./genotype";
@@ -12,6 +13,7 @@ const space = {
   ],
   dilations: [1, 2, 4],
   scales: [1, 2],
+  kinds: [],
 };
 
 describe("derive", () => {
@@ -81,6 +83,17 @@ describe("validateGenotype", () => {
       "stages[1].blocks[2].scale",
       "input_height",
     ]);
+  });
+
+  it("refuses a kind that is unknown, and a dilation of a kind that takes none", () => {
+    const genotype = largestGenotype(space);
+    Object.assign(genotype.stages[0]?.blocks[0] ?? {}, { kind: 99 });
+    Object.assign(genotype.stages[0]?.blocks[1] ?? {}, { kind: OperationKind.OPERATION_KIND_PLAIN, dilation: 2 });
+    Object.assign(genotype.stages[0]?.blocks[2] ?? {}, { kind: OperationKind.OPERATION_KIND_SEPARABLE, dilation: 2 });
+    expect(() => validateGenotype(genotype)).toThrow(
+      "stages[0].blocks[0].kind is 99, must be one of factorized, plain, separable, separable5, bottleneck; " +
+        "stages[0].blocks[1].dilation is 2, must be 1 for an operation of kind plain",
+    );
   });
 
   it("requires a multiple of 16 only if the last stage uses scale 2", () => {

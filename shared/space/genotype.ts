@@ -1,7 +1,17 @@
 import { isDeepStrictEqual } from "node:util";
 import { LatheError, type FieldViolation } from "../process/errors";
 import type { Architecture, Genotype, GenotypeBlock, Group, SearchSpace } from "../proto/lathe/v1/space";
-import { depthId, isConverged, operationId, operations, stageOf, widthId } from "./groups";
+import {
+  depthId,
+  isConverged,
+  operationFields,
+  operationId,
+  operations,
+  stageOf,
+  widthId,
+  type Operation,
+} from "./groups";
+import { KINDS, kindName, kindNames, kindOf, operationMacs } from "./kinds/kinds";
 import { at, liveStages } from "./live";
 import { blockName, operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
 import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, collector, refuse } from "./validate";
@@ -24,8 +34,8 @@ export function derive(space: SearchSpace, architecture: Architecture): { genoty
     channels,
     blocks: blocks.slice(0, chosen(depth, exits)).map(({ choice, operations }): GenotypeBlock => {
       const { operation, middle, output } = chosen(choice, operations);
-      const { dilation, scale } = operation;
-      return { dilation, scale, middleWidth: at(widths, argmax(middle)), outputWidth: at(widths, argmax(output)) };
+      const [middleWidth, outputWidth] = [at(widths, argmax(middle)), at(widths, argmax(output))];
+      return { ...operationFields(operation), middleWidth, outputWidth };
     }),
   }));
   return { genotype: { ...sizes(space), stages }, converged: isConverged(architecture) };
@@ -42,17 +52,22 @@ export function sizes(of: SearchSpace | Genotype): Omit<Genotype, "stages"> {
   return { inputHeight, inputWidth, classes, stemChannels };
 }
 
-/** The network with the most MACs: largest depths, full widths, smallest scale and dilation. */
+/** The network with the most MACs: largest depths, full widths, and the first operation of the kind with the most MACs. */
 export function largestGenotype(space: SearchSpace): Genotype {
-  const dilation = Math.min(...space.dilations);
-  const scale = Math.min(...space.scales);
   return {
     ...sizes(space),
     stages: space.stages.map(({ channels, maxDepth }) => {
-      const block = { dilation, scale, middleWidth: channels, outputWidth: channels };
+      const block = { ...operationFields(heaviest(space, channels)), middleWidth: channels, outputWidth: channels };
       return { channels, blocks: Array.from({ length: maxDepth }, () => ({ ...block })) };
     }),
   };
+}
+
+/** The candidate with the most MACs at full width; the first of several. */
+function heaviest(space: SearchSpace, channels: number): Operation {
+  const macs = ({ kind, scale }: Operation) =>
+    operationMacs(kindOf({ kind }), channels, channels, channels) / scale ** 2;
+  return operations(space).reduce((most, other) => (macs(other) > macs(most) ? other : most));
 }
 
 /** The network of stem, reductions and head without blocks: the output of a stage is that of its reduction, which has the stage's full width. */
@@ -105,6 +120,13 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
       between(`${at}.blocks[${position}].dilation`, block.dilation, 1, MAX_DILATION);
       between(`${at}.blocks[${position}].middle_width`, block.middleWidth, 1, stage.channels);
       between(`${at}.blocks[${position}].output_width`, block.outputWidth, 1, stage.channels);
+      if (block.kind !== undefined && !KINDS.some(({ kind }) => kind === block.kind))
+        fault(`${at}.blocks[${position}].kind`, `is ${block.kind}, must be one of ${kindNames()}`);
+      else if (!kindOf(block).dilated && block.dilation !== 1)
+        fault(
+          `${at}.blocks[${position}].dilation`,
+          `is ${block.dilation}, must be 1 for an operation of kind ${kindName(kindOf(block))}`,
+        );
       if (block.scale !== 1 && block.scale !== 2)
         fault(`${at}.blocks[${position}].scale`, `is ${block.scale}, must be 1 or 2`);
       // A block at scale 2 halves the resolution of its stage once more.
@@ -141,6 +163,7 @@ export function spaceOf(genotype: Genotype): SearchSpace {
     })),
     dilations: ascending(blocks.map(({ dilation }) => dilation)),
     scales: blocks.some(({ scale }) => scale === 2) ? [1, 2] : [1],
+    kinds: KINDS.filter(({ kind }) => blocks.some((block) => kindOf(block).kind === kind)).map(({ kind }) => kind),
   };
 }
 
@@ -150,6 +173,7 @@ function ascending(values: number[]): number[] {
 
 /** Whether a space contains a genotype. */
 export function isMember(space: SearchSpace, genotype: Genotype): boolean {
+  const names = new Set(operations(space).map(({ name }) => name));
   return (
     isDeepStrictEqual(sizes(genotype), sizes(space)) &&
     genotype.stages.length === space.stages.length &&
@@ -161,8 +185,7 @@ export function isMember(space: SearchSpace, genotype: Genotype): boolean {
         blocks.length <= stage.maxDepth &&
         blocks.every(
           (block) =>
-            space.dilations.includes(block.dilation) &&
-            space.scales.includes(block.scale) &&
+            names.has(operationName(block)) &&
             stage.widths.includes(block.middleWidth) &&
             stage.widths.includes(block.outputWidth),
         )
@@ -195,19 +218,21 @@ export function choicesOf(space: SearchSpace, { stages }: Genotype): Map<string,
   return chosen;
 }
 
-/** Prints a genotype as a text table, one line per block. */
+/** Prints a genotype as a text table, one line per block. The kinds have a column if not all blocks are factorized. */
 export function print(genotype: Genotype): string {
   const inputs = blockInputs(genotype);
-  const head = ["stage", "block", "dilation", "scale", "input", "middle", "output"];
+  const kinds = genotype.stages.some(({ blocks }) => blocks.some((block) => kindOf(block) !== kindOf({})));
+  const head = ["stage", "block", ...(kinds ? ["kind"] : []), "dilation", "scale", "input", "middle", "output"];
   const rows = genotype.stages.flatMap((stage, s) =>
     stage.blocks.map((block, b) =>
       [
-        ...[s + 1, b + 1, block.dilation, block.scale],
+        ...[s + 1, b + 1, ...(kinds ? [kindName(kindOf(block))] : []), block.dilation, block.scale],
         ...[inputs.stages[s]?.blocks[b] ?? "", block.middleWidth, block.outputWidth],
       ].map(String),
     ),
   );
+  const widths = head.map((cell, column) => Math.max(...[head, ...rows].map((row) => row[column]?.length ?? 0)));
   return [head, ...rows]
-    .map((row) => row.map((cell, column) => cell.padStart(head[column]?.length ?? 0)).join("  "))
+    .map((row) => row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join("  "))
     .join("\n");
 }

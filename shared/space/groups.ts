@@ -1,21 +1,59 @@
 import { LatheError } from "../process/errors";
 import type { DimensionMetrics } from "../proto/lathe/v1/result";
-import { Dimension, type Architecture, type Group, type SearchSpace, type Stage } from "../proto/lathe/v1/space";
+import {
+  Dimension,
+  type Architecture,
+  type GenotypeBlock,
+  type Group,
+  type OperationKind,
+  type SearchSpace,
+  type Stage,
+} from "../proto/lathe/v1/space";
+import type { Kind } from "./kinds/kind";
+import { kindOf } from "./kinds/kinds";
 import { blockName, largest, operationName, stageName } from "./parts";
 
-/** A candidate operation of a search block: a factorized convolution of this dilation at 1/scale of the block's resolution. */
+/** A candidate operation of a search block: an operation of a kind, with this dilation, at 1/scale of the block's resolution. */
 export interface Operation {
+  kind: OperationKind;
   dilation: number;
   scale: number;
-  /** "d4s2" */
+  /** "d4s2", "plain-d1s1" */
   name: string;
 }
 
-/** The candidate operations of every block, in the order of the operation group: scales in the outer loop, dilations in the inner. */
+/** Dilations of the candidates of a kind. */
+const dilationsOf = ({ dilated }: Kind, { dilations }: Pick<SearchSpace, "dilations">): readonly number[] =>
+  dilated ? dilations : [1];
+
+/** The kinds of a space's candidates. */
+export const spaceKinds = ({ kinds }: Pick<SearchSpace, "kinds">): readonly Kind[] =>
+  kinds.length > 0 ? kinds.map((kind) => kindOf({ kind })) : [kindOf({})];
+
+/** The candidate operations of every block, in the order of the operation group: by scale, then by kind, then by dilation. */
 export function operations(space: SearchSpace): Operation[] {
   return space.scales.flatMap((scale) =>
-    space.dilations.map((dilation) => ({ dilation, scale, name: operationName({ dilation, scale }) })),
+    spaceKinds(space).flatMap((each) =>
+      dilationsOf(each, space).map((dilation) => {
+        const { kind } = each;
+        return { kind, dilation, scale, name: operationName({ kind, dilation, scale }) };
+      }),
+    ),
   );
+}
+
+/** The operation of a block of a genotype, as its fields. A factorized operation leaves its kind out. */
+export function operationFields({
+  kind,
+  dilation,
+  scale,
+}: Operation): Pick<GenotypeBlock, "kind" | "dilation" | "scale"> {
+  return { dilation, scale, ...(kind !== kindOf({}).kind && { kind }) };
+}
+
+/** A block with another operation and its own widths. */
+export function withOperation({ middleWidth, outputWidth }: GenotypeBlock, operation: Operation): GenotypeBlock {
+  return { ...operationFields(operation), middleWidth, outputWidth };
 }
 
 /** Group ids; stage and block count from 1. */

@@ -13,6 +13,7 @@ const space: SearchSpace = {
   stemChannels: 4,
   dilations: [1, 2],
   scales: [1],
+  kinds: [],
   stages: [
     { channels: 8, minDepth: 1, maxDepth: 3, widths: [2, 4, 8], dropout: 0.1 },
     { channels: 16, minDepth: 1, maxDepth: 1, widths: [8, 16], dropout: 0 },

@@ -2,6 +2,8 @@ import { LatheError } from "../process/errors";
 import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import type { NetworkFigures as Costs } from "../proto/lathe/v1/result";
 import { blockInputs } from "./genotype";
+import type { Half } from "./kinds/kind";
+import { halfMacs, kindOf, operationMacs } from "./kinds/kinds";
 import type { LiveStage } from "./live";
 import { blockName, stageName, stemReduction, type ReductionChannels } from "./parts";
 
@@ -20,6 +22,12 @@ export interface PartCosts extends Costs {
 function convolution(area: number, input: number, output: number, pixels: number): Costs {
   const params = area * input * output;
   return { params, macs: params * pixels };
+}
+
+/** The convolutions of a half of an operation. */
+function half(of: Half, input: number, output: number, pixels: number): Costs {
+  const { perInput, perPair } = halfMacs(of);
+  return sum(convolution(perInput, 1, input, pixels), convolution(perPair, input, output, pixels));
 }
 
 /** Gamma and beta of a batch norm. It counts no MACs, as in the paper. */
@@ -54,10 +62,11 @@ export function costsByPart(genotype: Genotype, head: Head): PartCosts[] {
     parts.push({ name: `${stageName(index + 1)}/reduction`, ...reduction(channels.reduction, pixelsAt(stride)) });
     stage.blocks.forEach((block, position) => {
       const pixels = pixelsAt(stride * block.scale);
+      const { first, second } = kindOf(block);
       const costs = sum(
-        convolution(3, channels.blocks[position] ?? 0, block.middleWidth, pixels),
+        half(first, channels.blocks[position] ?? 0, block.middleWidth, pixels),
         norm(block.middleWidth),
-        convolution(3, block.middleWidth, block.outputWidth, pixels),
+        half(second, block.middleWidth, block.outputWidth, pixels),
         norm(block.outputWidth),
       );
       parts.push({ name: blockName(index + 1, position + 1), ...costs });
@@ -120,7 +129,7 @@ export function supernetMacs(space: SearchSpace, stages: readonly LiveStage[]): 
     for (const block of stage.blocks) {
       const macs = block.operations.map(
         ({ operation, middleWidth, outputWidth }) =>
-          3 * middleWidth * (block.inputs + outputWidth) * pixels(stride * operation.scale),
+          operationMacs(kindOf(operation), block.inputs, middleWidth, outputWidth) * pixels(stride * operation.scale),
       );
       parts.push({ part: block.name, macs: macs.reduce((total, each) => total + each, 0) });
     }

@@ -1,3 +1,6 @@
+import type { OperationKind } from "../proto/lathe/v1/space";
+import { kindOf } from "./kinds/kinds";
+
 /** Names and channels of a network's parts, the same for a space and for a genotype. Stages and blocks count from 1. */
 
 /** "stage1" */
@@ -10,9 +13,13 @@ export function blockName(stage: number, block: number): string {
   return `${stageName(stage)}/block${block}`;
 }
 
-/** "d4s2": a factorized convolution of dilation 4 at 1/2 of the block's resolution. */
-export function operationName({ dilation, scale }: { dilation: number; scale: number }): string {
-  return `d${dilation}s${scale}`;
+/** "d4s2": a factorized operation of dilation 4 at 1/2 of the block's resolution. Other kinds begin with theirs: "plain-d1s2". */
+export function operationName(operation: {
+  kind?: OperationKind | undefined;
+  dilation: number;
+  scale: number;
+}): string {
+  return `${kindOf(operation).prefix}d${operation.dilation}s${operation.scale}`;
 }
 
 /** Channels of a reduction. Its output is the convolution's channels, followed by the pooled input's. */

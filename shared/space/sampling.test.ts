@@ -5,6 +5,7 @@ import { randomSpace, uniform } from "../testing/spaces";
 import { costOfLargest, genotypeCost, macsTable, smallestCostRatio } from "./cost";
 import { choicesOf, isMember } from "./genotype";
 import { initialArchitecture } from "./groups";
+import { operationName } from "./parts";
 import { costWindow, keyOf, randomGenotype } from "./sampling";
 
 const small: SearchSpace = { ...presetSpec("small").space, classes: 11 };
@@ -18,11 +19,11 @@ function differences(space: SearchSpace, a: Genotype, b: Genotype): string[] {
       stages.flatMap(({ blocks }, s) => [
         [`${s}/depth`, String(blocks.length)] as const,
         ...blocks.flatMap(
-          ({ dilation, scale, middleWidth, outputWidth }, at) =>
+          (block, at) =>
             [
-              [`${s}/${at}/operation`, `${dilation}/${scale}`],
-              [`${s}/${at}/middle`, String(middleWidth)],
-              [`${s}/${at}/output`, String(outputWidth)],
+              [`${s}/${at}/operation`, operationName(block)],
+              [`${s}/${at}/middle`, String(block.middleWidth)],
+              [`${s}/${at}/output`, String(block.outputWidth)],
             ] as const,
         ),
       ]),

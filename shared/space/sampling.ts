@@ -2,7 +2,8 @@ import { LatheError } from "../process/errors";
 import type { CostTable, Genotype, GenotypeBlock, GenotypeStage, SearchSpace } from "../proto/lathe/v1/space";
 import { costOfLargest, genotypeCost, smallestCostRatio } from "./cost";
 import { sizes } from "./genotype";
-import { operations, stageOf } from "./groups";
+import { operationFields, operations, stageOf, withOperation } from "./groups";
+import { operationName } from "./parts";
 
 /** The method of the engine's seeded generator that drawing uses. */
 export interface Draws {
@@ -23,9 +24,8 @@ export function randomGenotype(space: SearchSpace, random: Draws): Genotype {
 
 function randomBlock(space: SearchSpace, stage: number, random: Draws): GenotypeBlock {
   const { widths } = stageOf(space, stage);
-  const dilation = pick(space.dilations, random);
-  const scale = pick(space.scales, random);
-  return { dilation, scale, middleWidth: pick(widths, random), outputWidth: pick(widths, random) };
+  const operation = pick(operations(space), random);
+  return { ...operationFields(operation), middleWidth: pick(widths, random), outputWidth: pick(widths, random) };
 }
 
 /**
@@ -61,18 +61,17 @@ function changesOf(stage: GenotypeStage, index: number, space: SearchSpace, rand
     return { ...stage, blocks: [...stage.blocks.slice(0, depth), ...added] };
   });
   stage.blocks.forEach((block, position) => {
-    const replaced = (change: Partial<GenotypeBlock>) => ({
+    const replaced = (by: GenotypeBlock) => ({
       ...stage,
-      blocks: stage.blocks.map((one, at) => (at === position ? { ...one, ...change } : one)),
+      blocks: stage.blocks.map((one, at) => (at === position ? by : one)),
     });
-    const names = operations(space);
-    add(names.length, () => {
-      const others = names.filter((one) => one.dilation !== block.dilation || one.scale !== block.scale);
-      const { dilation, scale } = pick(others, random);
-      return replaced({ dilation, scale });
+    const candidates = operations(space);
+    add(candidates.length, () => {
+      const others = candidates.filter(({ name }) => name !== operationName(block));
+      return replaced(withOperation(block, pick(others, random)));
     });
-    add(widths.length, () => replaced({ middleWidth: other(widths, block.middleWidth, random) }));
-    add(widths.length, () => replaced({ outputWidth: other(widths, block.outputWidth, random) }));
+    add(widths.length, () => replaced({ ...block, middleWidth: other(widths, block.middleWidth, random) }));
+    add(widths.length, () => replaced({ ...block, outputWidth: other(widths, block.outputWidth, random) }));
   });
   return changes;
 }
@@ -171,7 +170,7 @@ export function costWindow(
 export function keyOf({ stages }: Genotype): string {
   return stages
     .map(({ blocks }) =>
-      blocks.map((block) => [block.dilation, block.scale, block.middleWidth, block.outputWidth].join()).join(" "),
+      blocks.map((block) => [operationName(block), block.middleWidth, block.outputWidth].join()).join(" "),
     )
     .join(" / ");
 }

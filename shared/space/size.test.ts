@@ -16,6 +16,7 @@ const toy: SearchSpace = {
   ],
   dilations: [1, 2],
   scales: [1],
+  kinds: [],
 };
 
 /** Counts every assignment of the groups of every depth, one by one. */

@@ -13,6 +13,7 @@ const space = {
   ],
   dilations: [1, 2],
   scales: [1, 2],
+  kinds: [],
 };
 const [stage1, stage2] = space.stages;
 
@@ -29,6 +30,10 @@ describe("spaceViolations", () => {
     [{ dilations: [] }, "dilations"],
     [{ dilations: [2, 2] }, "dilations[1]"],
     [{ scales: [2] }, "scales"],
+    [{ kinds: [2, 9] }, "kinds[1]"],
+    [{ kinds: [2, 3, 2] }, "kinds[2]"],
+    [{ kinds: new Array(9).fill(1) }, "kinds"],
+    [{ kinds: [1, 3, 5], dilations: Array.from({ length: 11 }, (_, d) => d + 1) }, "kinds"],
     [{ stages: [stage1] }, "stages"],
     [{ stages: [stage2, stage1] }, "stages[1].channels"],
     [{ stages: [{ ...stage1, minDepth: 4 }, stage2] }, "stages[0].min_depth"],
@@ -98,6 +103,7 @@ describe("validateArchitecture", () => {
       ...space,
       stemChannels: 4,
       scales: [1],
+      kinds: [],
       dilations: widths,
       stages: [
         { ...first!, maxDepth: 4 },

@@ -1,6 +1,7 @@
 import { LatheError, type FieldViolation } from "../process/errors";
-import { Dimension, type Architecture, type SearchSpace } from "../proto/lathe/v1/space";
-import { indexGroups, liveGroups } from "./groups";
+import { Dimension, OperationKind, type Architecture, type SearchSpace } from "../proto/lathe/v1/space";
+import { indexGroups, liveGroups, operations } from "./groups";
+import { KINDS, kindName, kindNames, kindOf } from "./kinds/kinds";
 
 /** Upper bounds of a space or a network: beyond the memory of any device, below any overflow. */
 export const MAX_SIDE = 8192;
@@ -9,6 +10,10 @@ export const MAX_DEPTH = 64;
 export const MAX_DILATION = 64;
 export const MAX_CLASSES = 254;
 export const MAX_CANDIDATES = 32;
+/** Entries of a list of kinds. */
+export const MAX_KINDS = 8;
+/** Candidate operations of a block: a group's survivors are bounded so in a request. */
+const MAX_OPERATIONS = 64;
 /** The aggregation head joins two stages. */
 export const STAGES = 2;
 /**
@@ -52,6 +57,9 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
   ascending("dilations", space.dilations, MAX_DILATION);
   const scales = firstOf(space.scales);
   if (scales !== "1" && scales !== "1, 2") fault("scales", `is [${scales}], must be [1] or [1, 2]`);
+  if (space.kinds.length > MAX_KINDS)
+    fault("kinds", `has ${space.kinds.length} entries, must have at most ${MAX_KINDS}`);
+  else space.kinds.forEach((kind, index) => faultOfKind(space.kinds, kind, index, fault));
   const factor = inputFactor(space);
   for (const [field, value] of [
     ["input_height", space.inputHeight],
@@ -76,10 +84,28 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
       fault(`${at}.dropout`, `is ${stage.dropout}, must be at least 0 and below 1`);
   });
   if (violations.length > 0) return violations;
-  const candidates = candidatesOf(space);
+  const perBlock = operations(space).length;
+  if (perBlock > MAX_OPERATIONS)
+    fault(
+      "kinds",
+      `make ${perBlock} operations of a block with the dilations and scales, must make at most ${MAX_OPERATIONS}`,
+    );
+  const candidates = candidatesOf(space, perBlock);
   if (candidates > MAX_SPACE_CANDIDATES)
     fault("stages", `have ${candidates} candidates in all their groups, must have at most ${MAX_SPACE_CANDIDATES}`);
   return violations;
+}
+
+function faultOfKind(
+  kinds: readonly OperationKind[],
+  kind: OperationKind,
+  index: number,
+  fault: (field: string, description: string) => void,
+): void {
+  if (!KINDS.some((one) => one.kind === kind))
+    fault(`kinds[${index}]`, `is ${OperationKind[kind] ?? kind}, must be one of ${kindNames()}`);
+  else if (kinds.indexOf(kind) < index)
+    fault(`kinds[${index}]`, `is ${kindName(kindOf({ kind }))}, which stands in the list before`);
 }
 
 /** Height and width of the input are multiples of this: the stem and the stages halve it, and so does scale 2. */
@@ -87,8 +113,7 @@ export const inputFactor = ({ scales }: Pick<SearchSpace, "scales">): number =>
   2 ** (STAGES + 1) * (scales.includes(2) ? 2 : 1);
 
 /** Candidates of a space over all its groups: depths, and per block its operations, each with two groups of widths. */
-function candidatesOf({ stages, dilations, scales }: SearchSpace): number {
-  const operations = dilations.length * scales.length;
+function candidatesOf({ stages }: SearchSpace, operations: number): number {
   return stages.reduce(
     (total, { minDepth, maxDepth, widths }) =>
       total + (maxDepth - minDepth + 1) + maxDepth * operations * (1 + 2 * widths.length),

@@ -1,5 +1,5 @@
 import { LatheError } from "../process/errors";
-import { CostMetric, type Stage } from "../proto/lathe/v1/space";
+import { CostMetric, OperationKind, type Stage } from "../proto/lathe/v1/space";
 import {
   AlgorithmKind,
   BudgetPolicy,
@@ -39,18 +39,21 @@ const SPACES: Record<Preset, Space> = {
     stages: [stage(16, [1, 2], [8, 12, 16], 0), stage(32, [1, 2], [16, 24, 32], 0)],
     dilations: [1, 2, 4],
     scales: [1, 2],
+    kinds: [OperationKind.OPERATION_KIND_FACTORIZED],
   },
   small: {
     ...{ inputHeight: 96, inputWidth: 128, stemChannels: 8 },
     stages: [stage(16, [1, 2], [8, 10, 12, 14, 16], 0), stage(32, [1, 3], [16, 20, 24, 28, 32], 0)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],
+    kinds: [OperationKind.OPERATION_KIND_FACTORIZED],
   },
   paper: {
     ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 16 },
     stages: [stage(64, [1, 5], below(64), 0.03), stage(128, [1, 12], below(128), 0.3)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],
+    kinds: [OperationKind.OPERATION_KIND_FACTORIZED],
   },
 };
 

@@ -15,6 +15,7 @@ const space = {
   ],
   dilations: [1, 2],
   scales: [1, 2],
+  kinds: [],
 };
 
 function thrown(run: () => unknown): LatheError {

@@ -20,6 +20,7 @@ export function smallSpace(overrides: Partial<SearchSpace> = {}): SearchSpace {
     stages: [stage(8, 0.1), stage(12, 0.3)],
     dilations: [1, 2],
     scales: [1, 2],
+    kinds: [],
     ...overrides,
   };
 }
@@ -37,6 +38,7 @@ export function randomBuffer(table: TensorTable, random: () => number): Float32A
       const signed = 2 * random() - 1;
       if (kind === "gamma") buffer[at] = (signed < 0 ? -1 : 1) * (0.5 + random());
       else if (kind === "variance") buffer[at] = 0.5 + random();
+      else if (kind === "depthwise") buffer[at] = signed;
       else if (kind === "filter") buffer[at] = signed * Math.sqrt(3 / fanIn);
       else buffer[at] = 0.5 * signed;
     }

@@ -8,6 +8,7 @@ import {
 } from "../proto/lathe/v1/space";
 import { macsTable } from "../space/cost";
 import { initialArchitecture, liveGroups } from "../space/groups";
+import { KINDS } from "../space/kinds/kinds";
 
 /** Uniform numbers in [0, 1) from a seed (mulberry32), so that a failing case can be run again. */
 export function uniform(seed: number): () => number {
@@ -36,6 +37,7 @@ export function randomSpace(random: () => number): SearchSpace {
     stages: [stage(16), stage(32)],
     dilations: [1, 2, 4].slice(0, 1 + below(3)),
     scales: random() < 0.5 ? [1] : [1, 2],
+    kinds: KINDS.filter(() => random() < 0.4).map(({ kind }) => kind),
   };
 }
 

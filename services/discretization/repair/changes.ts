@@ -1,5 +1,5 @@
 import type { Genotype, GenotypeBlock, SearchSpace } from "../../../shared/proto/lathe/v1/space";
-import { operations, stageOf } from "../../../shared/space/groups";
+import { operations, stageOf, withOperation } from "../../../shared/space/groups";
 import { blockName, operationName, stageName } from "../../../shared/space/parts";
 
 /** A change of one decision of a genotype. */
@@ -19,7 +19,7 @@ export function changesOf(space: SearchSpace, genotype: Genotype): Change[] {
     return [
       ...depths.map((depth) => depthChange(index, depth)),
       ...blocks.flatMap((block, position) => {
-        const decide = (what: string, change: Partial<GenotypeBlock>): Change => ({
+        const decide = (what: string, change: (block: GenotypeBlock) => GenotypeBlock): Change => ({
           decision: `${blockName(stage, position + 1)}/${what}`,
           apply: (of) => withBlock(of, index, position, change),
         });
@@ -27,11 +27,11 @@ export function changesOf(space: SearchSpace, genotype: Genotype): Change[] {
         const { middleWidth, outputWidth } = block;
         const name = operationName(block);
         return [
-          ...other(middleWidth).map((to) => decide("middle", { middleWidth: to })),
-          ...other(outputWidth).map((to) => decide("output", { outputWidth: to })),
+          ...other(middleWidth).map((to) => decide("middle", (one) => ({ ...one, middleWidth: to }))),
+          ...other(outputWidth).map((to) => decide("output", (one) => ({ ...one, outputWidth: to }))),
           ...operations(space)
             .filter((operation) => operation.name !== name)
-            .map(({ dilation, scale }) => decide("operation", { dilation, scale })),
+            .map((operation) => decide("operation", (one) => withOperation(one, operation))),
         ];
       }),
     ];
@@ -57,12 +57,12 @@ function withBlock(
   genotype: Genotype,
   index: number,
   position: number,
-  change: Partial<GenotypeBlock>,
+  change: (block: GenotypeBlock) => GenotypeBlock,
 ): Genotype | undefined {
   const stage = genotype.stages[index];
   const block = stage?.blocks[position];
   if (!stage || !block) return undefined;
-  const blocks = stage.blocks.map((one, at) => (at === position ? { ...one, ...change } : one));
+  const blocks = stage.blocks.map((one, at) => (at === position ? change(one) : one));
   return { ...genotype, stages: genotype.stages.map((one, at) => (at === index ? { ...one, blocks } : one)) };
 }
 

@@ -11,6 +11,7 @@ export const space: SearchSpace = {
   stemChannels: 8,
   dilations: [1, 4, 16],
   scales: [1, 2],
+  kinds: [],
   stages: [
     { channels: 16, minDepth: 1, maxDepth: 2, widths: [6, 12, 16], dropout: 0 },
     { channels: 32, minDepth: 1, maxDepth: 2, widths: [10, 20, 32], dropout: 0 },

@@ -3,7 +3,7 @@ import { createEngine, eagerEngine, type Arrays, type Engine } from "../../../sh
 import { relativeDifference } from "../../../shared/testing/parity";
 import { packAlphas } from "../../../shared/network/alphas";
 import { buildSupernet, type Supernet } from "../../../shared/network/supernet";
-import type { Architecture, SearchSpace } from "../../../shared/proto/lathe/v1/space";
+import { OperationKind, type Architecture, type SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../../../shared/space/cost";
 import { initialArchitecture } from "../../../shared/space/groups";
 import { decidedArchitecture } from "../../../shared/space/decided";
@@ -199,6 +199,11 @@ describe.each(TILE_SIZES)("with tiles of %d the plain formulation is taken, and 
     const [first, second] = space.stages as [SearchSpace["stages"][0], SearchSpace["stages"][0]];
     const stages = [{ ...first, channels: 12, widths: [6, 12] }, second];
     expect(of({ stages }).name).toBe(`plain: stage1 has 12 channels, not a multiple of ${tile}`);
+  });
+
+  it("where an operation is not factorized", () => {
+    const kinds = [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_PLAIN];
+    expect(of({ kinds }).name).toBe("plain: stage1/block1: plain-d1s1 is not factorized");
   });
 
   it("where a row of positions would end within a tile", () => {

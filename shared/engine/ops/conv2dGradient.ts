@@ -4,6 +4,7 @@ import { required } from "../kernels/rule";
 import type { Recorder } from "../recorder";
 import { tf } from "../tf";
 import { convolutionShape, padded, type Convolution, type ConvolutionShape, type Shape4 } from "./convolutionShape";
+import { flipped } from "./flipped";
 import { defineKernel, single } from "./kernel";
 
 interface InputGradient extends Convolution {
@@ -106,16 +107,6 @@ export function conv2dWeightGradient(
 
 function forTaps<T>([kh, kw]: readonly [number, number], body: (i: number, j: number) => T): T[] {
   return Array.from({ length: kh * kw }, (_, tap) => body(Math.floor(tap / kw), tap % kw));
-}
-
-function flipped(r: Recorder, w: Value): Value {
-  const axes = [2, 3].filter((axis) => w.shape[axis] !== 1);
-  if (axes.length === 0) return w;
-  const starts = axes.map((axis) => (w.shape[axis] as number) - 1);
-  // An end far below zero includes the first element.
-  const ends = axes.map(() => -1000);
-  const inputs = [w, ...[starts, ends, axes, axes.map(() => -1)].map((list) => r.integers(list))];
-  return r.node("Slice", inputs, w.shape, w.dtype);
 }
 
 /** im2col at stride 1, [N, Ci*taps, P]: windows of the padded input, one per tap. A 1x1 filter needs neither padding nor windows. */
