@@ -83,9 +83,9 @@ export const NUMBERS: {
     targetFps: real(0, 1e6, same(0)),
   },
   retraining: {
-    epochs: whole(0, 10000, { tiny: 80, small: 80, paper: 300 }),
+    epochs: whole(0, 10000, { tiny: 40, small: 80, paper: 300 }),
     batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
-    learningRate: { ...real(0, 10, { tiny: 3e-3, small: 3e-3, paper: 5e-4 }), open: "ends" },
+    learningRate: { ...real(0, 10, { tiny: 2e-2, small: 3e-3, paper: 5e-4 }), open: "ends" },
     weightDecay: real(0, 1, same(1e-4)),
     pyramidChannels: whole(1, 1024, { tiny: 8, small: 16, paper: 40 }),
     dropout: { ...real(0, 1, { tiny: 0, small: 0.05, paper: 0.1 }), open: "max" },
