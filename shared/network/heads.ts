@@ -8,18 +8,18 @@ import { PYRAMID_BINS } from "../space/networkCosts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { named, normed, type Norm, type Tensors } from "./layers";
 
-/** "search": a 1x1 convolution, logits at 1/8 of the input's size. "aggregation": the head of retraining, logits at the input's size. */
+/** "search": a 1x1 convolution, logits at the size of the last stage. "aggregation": the head of retraining, logits at the input's size. */
 export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number; dropout: number };
 
 /** Inputs and widths of the aggregation head. */
 interface AggregationShape {
   classes: number;
   pyramidChannels: number;
-  /** Outputs of the stem (1/2), stage 1 (1/4) and stage 2 (1/8). */
+  /** Outputs of the stem (1/2), the first stage (1/4) and the last stage. */
   stem: Axis;
   low: Axis;
   high: Axis;
-  /** C1 and C2: widths of the head's own convolutions. */
+  /** C1 and C2, of the first and the second stage: widths of the head's own convolutions. */
   lowChannels: number;
   highChannels: number;
 }
@@ -59,7 +59,7 @@ export function declareAggregationHead(declaration: Declaration, shape: Aggregat
 export const DROPPED = ["context", "fusion"] as const;
 export const dropoutName = (unit: (typeof DROPPED)[number]) => `head/${unit}/dropout`;
 
-/** The features that the aggregation head joins: outputs of the stem [N,c0,H/2,W/2], stage 1 [N,C1,H/4,W/4] and stage 2 [N,C2,H/8,W/8]. */
+/** The features that the aggregation head joins: outputs of the stem [N,c0,H/2,W/2], the first stage [N,C1,H/4,W/4] and the last stage. */
 type Features = Record<"stem" | "low" | "high", tf.Tensor>;
 
 /** Logits of the features of a network: outputs of the stem and of the stages, in plain order. size: height and width of the images. */
@@ -71,8 +71,8 @@ export function headLogits(
   norm: Norm,
   dropouts: Tensors,
 ): tf.Tensor4D {
-  const [low, high] = outputs;
-  if (!low || !high) throw new Error(`the head joins 2 stages, got ${outputs.length}`);
+  const [low, high] = [outputs[0], outputs.at(-1)];
+  if (!low || !high || low === high) throw new Error(`the head joins 2 stages, got ${outputs.length}`);
   return scoped("head", () =>
     head.kind === "search"
       ? searchHead(weights, high)
@@ -81,8 +81,8 @@ export function headLogits(
 }
 
 /**
- * Aggregation head (docs/method.md#the-network): context from pyramid pooling on stage 2, detail from stage 1 and the pooled stem, joined
- * at 1/4. Returns logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] after context and fusion.
+ * Aggregation head (docs/method.md#the-network): context from pyramid pooling on the last stage, detail from the first stage and the pooled
+ * stem, joined at 1/4. Returns logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] after context and fusion.
  */
 function aggregationHead(
   weights: Tensors,
@@ -98,10 +98,10 @@ function aggregationHead(
   const unit = (name: string, x: tf.Tensor) =>
     relu(normed(weights, `head/${name}/norm`, conv2d(x, named(weights, `head/${name}/conv`)), norm));
   const { stem, low, high } = features;
-  const [, , h8, w8] = high.shape as [number, number, number, number];
+  const [, , height, width] = high.shape as [number, number, number, number];
   const [, , h4, w4] = low.shape as [number, number, number, number];
   const pyramid = PYRAMID_BINS.map((bins) =>
-    resizeBilinear(unit(`pyramid${bins}`, adaptiveAveragePool(high, bins, bins)), h8, w8),
+    resizeBilinear(unit(`pyramid${bins}`, adaptiveAveragePool(high, bins, bins)), height, width),
   );
   const context = drop("context", unit("context", tf.concat([high, ...pyramid], 1)));
   const detail = unit("detail", tf.concat([low, averagePool2x2(stem)], 1));

@@ -2,7 +2,7 @@ import { unpack, view } from "../engine/parameters";
 import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
-import { blockInputs, derive } from "../space/genotype";
+import { blockInputs, derive, searchStride } from "../space/genotype";
 import { initialArchitecture } from "../space/groups";
 import { operationName } from "../space/parts";
 import { decidedArchitecture } from "../space/decided";
@@ -20,7 +20,7 @@ interface Vectors {
   alphas: Float32Array;
 }
 
-const small = (space: SearchSpace): SearchSpace => ({ ...space, inputHeight: 16, inputWidth: 32 });
+const small = (space: SearchSpace): SearchSpace => ({ ...space, inputHeight: 32, inputWidth: 64 });
 const picture = (space: SearchSpace, random: () => number) =>
   tf.tensor(noise(3 * space.inputHeight * space.inputWidth, random), [1, 3, space.inputHeight, space.inputWidth]);
 
@@ -192,7 +192,7 @@ describe("inheritBuffer onto a genotype's network", () => {
         picture(space, random),
         inferenceNorm(unpack(tf.tensor1d(inheritBuffer(stats, "stats", supernet, network)), network.stats)),
       );
-      expect(logits.shape).toEqual([1, 5, 2, 4]);
+      expect(logits.shape).toEqual([1, 5, 32 / searchStride(space), 64 / searchStride(space)]);
       expect(logits.dataSync().every(Number.isFinite)).toBe(true);
     }
   });

@@ -62,7 +62,7 @@ const sizes = {
   stem_channels: whole(4, MAX_CHANNELS),
 };
 const lists = {
-  stages: list(STAGES),
+  stages: list(STAGES.most),
   dilations: list(MAX_CANDIDATES, whole(1, MAX_DILATION)),
   scales: list(2, whole(1, 2)),
   kinds: list(MAX_KINDS),
@@ -138,7 +138,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
     widths: list(MAX_CANDIDATES, whole(1, MAX_CHANNELS)),
     dropout: real(0, 1, "max"),
   },
-  Genotype: { ...sizes, classes: whole(1, MAX_CLASSES), stages: list(STAGES) },
+  Genotype: { ...sizes, classes: whole(1, MAX_CLASSES), stages: list(STAGES.most) },
   GenotypeStage: { channels: whole(1, MAX_CHANNELS), blocks: list(MAX_DEPTH) },
   GenotypeBlock: {
     dilation: whole(1, MAX_DILATION),

@@ -89,10 +89,10 @@ function classifier(input: number, classes: number, pixels: number): Costs {
   return sum(convolution(1, input, classes, pixels), { params: classes, macs: 0 });
 }
 
-/** The aggregation head (docs/method.md#the-network): pyramid pooling on stage 2, joined at 1/4 with stage 1 and the stem. */
+/** The aggregation head (docs/method.md#the-network): pyramid pooling on the last stage, joined at 1/4 with the first stage and the stem. */
 function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (stride: number) => number): Costs {
   const [first, second] = genotype.stages;
-  if (first === undefined || second === undefined || genotype.stages.length !== 2) {
+  if (first === undefined || second === undefined) {
     const why = `the aggregation head joins 2 stages, the genotype has ${genotype.stages.length}`;
     throw new LatheError("INVALID_ARGUMENT", why);
   }
@@ -104,7 +104,7 @@ function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (str
   const [c1, c2] = [first.channels, second.channels];
   return sum(
     ...branches,
-    convolution(1, high + PYRAMID_BINS.length * pyramidChannels, c2, pixelsAt(8)),
+    convolution(1, high + PYRAMID_BINS.length * pyramidChannels, c2, pixelsAt(strideOf(genotype.stages.length))),
     norm(c2),
     convolution(9, low, c1, pixelsAt(4)),
     norm(c1),

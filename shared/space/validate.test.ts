@@ -82,6 +82,9 @@ describe("validateArchitecture", () => {
       "stages",
       "stages[0].widths",
       "stages[0].widths",
+      // The first four stages are looked at; the third and the fourth are equal to the second.
+      "stages[2].channels",
+      "stages[3].channels",
     ]);
     const architecture = initialArchitecture(space);
     group(architecture, "stage1/depth").survivors = long;

@@ -14,8 +14,8 @@ export const MAX_CANDIDATES = 32;
 export const MAX_KINDS = 8;
 /** Candidate operations of a block: a group's survivors are bounded so in a request. */
 const MAX_OPERATIONS = 64;
-/** The aggregation head joins two stages. */
-export const STAGES = 2;
+/** Stages of a space or a network: their outputs have 1/4 of the input's sides, 1/8, 1/16 and 1/32. The aggregation head joins two of them. */
+export const STAGES = { least: 2, most: 4 };
 /**
  * Candidates of a space over all its groups; preset paper has 3247. The event of an epoch lists them all and is one message of NATS, by
  * default at most 1 MiB.
@@ -68,9 +68,9 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
     if (between(field, value, factor, MAX_SIDE) && value % factor !== 0)
       fault(field, `is ${value}, must be a multiple of ${factor}, which the stem, the stages and scale 2 divide it by`);
 
-  if (space.stages.length !== STAGES)
-    fault("stages", `has ${space.stages.length} entries, must have exactly ${STAGES}: the aggregation head joins two`);
-  space.stages.slice(0, STAGES).forEach((stage, index) => {
+  if (space.stages.length < STAGES.least || space.stages.length > STAGES.most)
+    fault("stages", `has ${space.stages.length} entries, must have between ${STAGES.least} and ${STAGES.most}`);
+  space.stages.slice(0, STAGES.most).forEach((stage, index) => {
     const at = `stages[${index}]`;
     const before = space.stages[index - 1]?.channels ?? space.stemChannels;
     if (between(`${at}.channels`, stage.channels, 1, MAX_CHANNELS) && stage.channels <= before)
@@ -109,8 +109,8 @@ function faultOfKind(
 }
 
 /** Height and width of the input are multiples of this: the stem and the stages halve it, and so does scale 2. */
-export const inputFactor = ({ scales }: Pick<SearchSpace, "scales">): number =>
-  2 ** (STAGES + 1) * (scales.includes(2) ? 2 : 1);
+export const inputFactor = ({ scales, stages }: Pick<SearchSpace, "scales" | "stages">): number =>
+  2 ** (Math.min(stages.length, STAGES.most) + 1) * (scales.includes(2) ? 2 : 1);
 
 /** Candidates of a space over all its groups: depths, and per block its operations, each with two groups of widths. */
 function candidatesOf({ stages }: SearchSpace, operations: number): number {

@@ -21,7 +21,7 @@ export function uniform(seed: number): () => number {
   };
 }
 
-/** A small valid space of two stages. */
+/** A small valid space of two or three stages. */
 export function randomSpace(random: () => number): SearchSpace {
   const below = (n: number): number => Math.floor(random() * n);
   const stage = (channels: number): SearchSpace["stages"][number] => {
@@ -34,7 +34,7 @@ export function randomSpace(random: () => number): SearchSpace {
     inputWidth: 128,
     classes: 5,
     stemChannels: 8,
-    stages: [stage(16), stage(32)],
+    stages: [stage(16), stage(32), ...(random() < 0.3 ? [stage(48)] : [])],
     dilations: [1, 2, 4].slice(0, 1 + below(3)),
     scales: random() < 0.5 ? [1] : [1, 2],
     kinds: KINDS.filter(() => random() < 0.4).map(({ kind }) => kind),

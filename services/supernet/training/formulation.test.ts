@@ -5,6 +5,7 @@ import { packAlphas } from "../../../shared/network/alphas";
 import { buildSupernet, type Supernet } from "../../../shared/network/supernet";
 import { OperationKind, type Architecture, type SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../../../shared/space/cost";
+import { searchStride } from "../../../shared/space/genotype";
 import { initialArchitecture } from "../../../shared/space/groups";
 import { decidedArchitecture } from "../../../shared/space/decided";
 import { keepSome, noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
@@ -17,31 +18,36 @@ import { dropoutFactors } from "./running";
 import { alphaStep, stepSignature, trainableSupernet, weightStep } from "./steps";
 
 const BATCH = 2;
-const shape = { batchSize: BATCH, height: 64, width: 128, stride: 8, classes: 5 };
-const table = macsTable(space);
+const shapeOf = (of: SearchSpace) => ({
+  ...{ batchSize: BATCH, height: 64, width: 128, classes: 5 },
+  stride: searchStride(of),
+});
 
 const whole = initialArchitecture(space);
 const few = keepSome(space, whole, uniform(3), 0.25);
-/** Name, architecture, and probability of channel dropout. */
-const architectures: [string, Architecture, number][] = [
-  ["whole", whole, 0],
-  ["shrunk", keepSome(space, whole, uniform(12), 0.5), 0],
-  ["shrunk to few", few, 0],
-  ["shrunk to few, and drops channels out", few, 0.3],
-  ["decided", decidedArchitecture(space, randomGenotype(space, uniform(8))), 0],
+const dropping = { ...space, stages: space.stages.map((stage) => ({ ...stage, dropout: 0.3 })) };
+const deeper = { ...space, stages: [...space.stages, { ...space.stages[1]!, channels: 48, widths: [24, 40, 48] }] };
+/** Name, space and architecture. */
+const supernets: [string, SearchSpace, Architecture][] = [
+  ["whole", space, whole],
+  ["shrunk", space, keepSome(space, whole, uniform(12), 0.5)],
+  ["shrunk to few", space, few],
+  ["shrunk to few, and drops channels out", dropping, few],
+  ["shrunk to few, of three stages", deeper, keepSome(deeper, initialArchitecture(deeper), uniform(3), 0.25)],
+  ["decided", space, decidedArchitecture(space, randomGenotype(space, uniform(8)))],
 ];
 
 /** ONNX Runtime with the processor's own tile size on all architectures, and with each tile size, which is slow, on the small ones. */
-const engines: { name: string; open: () => Promise<Engine>; tried: typeof architectures }[] = [
+const engines: { name: string; open: () => Promise<Engine>; tried: typeof supernets }[] = [
   {
     name: "this processor's tiles",
     open: () => createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 }),
-    tried: architectures,
+    tried: supernets,
   },
   ...TILE_SIZES.map((tile) => ({
     name: `tiles of ${tile}`,
     open: () => portableEngine(tile),
-    tried: architectures.slice(2),
+    tried: supernets.slice(2),
   })),
 ];
 let onnx: Engine;
@@ -49,13 +55,13 @@ let onnx: Engine;
 type Step = Parameters<Engine["compile"]>[0];
 
 /** Runs of a step, which is compiled for the sizes of its first inputs. `scalars` names its inputs that are not of the batch or a buffer. */
-function runsOf(step: Step, scalars: readonly string[], dropouts: Supernet["dropouts"]) {
+function runsOf(step: Step, scalars: readonly string[], { space: of, dropouts }: Supernet) {
   let compiled: ReturnType<Engine["compile"]> | undefined;
   const compile = (inputs: Arrays) => {
     const buffers = ["weights", "m", "v", "stats", "alphas"].filter((name) => inputs[name] !== undefined);
     const sizes = Object.fromEntries(buffers.map((name) => [name, inputs[name]!.length]));
     const shapes = Object.fromEntries(scalars.map((name) => [name, [inputs[name]!.length]]));
-    return onnx.compile(step, stepSignature(sizes, shapes, shape, dropouts));
+    return onnx.compile(step, stepSignature(sizes, shapes, shapeOf(of), dropouts));
   };
   return {
     run: async (inputs: Arrays): Promise<Arrays> => (await (compiled ??= compile(inputs))).run(inputs),
@@ -65,17 +71,18 @@ function runsOf(step: Step, scalars: readonly string[], dropouts: Supernet["drop
 
 /** A supernet of an architecture in both formulations, and one of its steps in each. */
 function formulations(
-  [start, dropout]: readonly [Architecture, number],
+  of: SearchSpace,
+  start: Architecture,
   step: (network: Supernet) => Step,
   scalars: readonly string[],
 ) {
-  const stages = space.stages.map((stage) => ({ ...stage, dropout }));
-  const supernet = buildSupernet({ ...space, stages }, start);
+  const supernet = buildSupernet(of, start);
   const blocked = formulate(onnx, supernet, BATCH);
   expect(blocked.name).toBe("blocked");
-  const [plain, tiled] = [supernet, blocked.network].map((network) =>
-    runsOf(step(network), scalars, network.dropouts),
-  ) as [ReturnType<typeof runsOf>, ReturnType<typeof runsOf>];
+  const [plain, tiled] = [supernet, blocked.network].map((network) => runsOf(step(network), scalars, network)) as [
+    ReturnType<typeof runsOf>,
+    ReturnType<typeof runsOf>,
+  ];
   return { start, supernet, blocked, plain, tiled, release: () => Promise.all([plain.release(), tiled.release()]) };
 }
 type Formulations = ReturnType<typeof formulations>;
@@ -91,7 +98,9 @@ function drawn({ start, supernet }: Formulations, seed: number) {
   const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
   const batch = {
     images: noise(BATCH * 3 * 64 * 128, random).map(Math.abs),
-    labels: Int32Array.from({ length: (BATCH * 64 * 128) / 64 }, () => Math.floor(random() * 5)),
+    labels: Int32Array.from({ length: (BATCH * 64 * 128) / searchStride(supernet.space) ** 2 }, () =>
+      Math.floor(random() * 5),
+    ),
     classWeights: Float32Array.of(1, 3, 2, 5, 4),
     ...dropoutFactors(supernet.dropouts, BATCH, createRandom(seed)),
   };
@@ -99,8 +108,8 @@ function drawn({ start, supernet }: Formulations, seed: number) {
   return { weights, stats, alphas, batch, rounded: { ...batch, images } };
 }
 
-const weightSteps = (...start: [Architecture, number]) =>
-  formulations(start, (network) => weightStep(trainableSupernet(network), 0), ["rates"]);
+const weightSteps = (of: SearchSpace, start: Architecture) =>
+  formulations(of, start, (network) => weightStep(trainableSupernet(network), 0), ["rates"]);
 
 /** Differences between the weight steps of both formulations in one draw. */
 async function weightsDiffering(steps: Formulations, seed: number): Promise<string[]> {
@@ -130,15 +139,16 @@ async function weightsDiffering(steps: Formulations, seed: number): Promise<stri
   ];
 }
 
-const alphaSteps = (...start: [Architecture, number]) => {
+const alphaSteps = (of: SearchSpace, start: Architecture) => {
+  const table = macsTable(of);
   const options = {
     table,
-    largestCost: costOfLargest(space, table),
+    largestCost: costOfLargest(of, table),
     target: 0.2,
     ssr: { depth: 30, operation: 20, outputWidth: 15, middleWidth: 10 },
     weightDecay: 0,
   };
-  return formulations(start, (network) => alphaStep(network, options), ["rates", "ssrFactor", "costWeight"]);
+  return formulations(of, start, (network) => alphaStep(network, options), ["rates", "ssrFactor", "costWeight"]);
 };
 
 /** Differences between the alpha steps of both formulations in one draw. */
@@ -161,9 +171,9 @@ describe.each(engines)("with $name", ({ open, tried }) => {
     onnx = await open();
   });
 
-  describe.each(tried)("the blocked steps of a supernet that is %s", (_, architecture, dropout) => {
+  describe.each(tried)("the blocked steps of a supernet that is %s", (_, of, architecture) => {
     it("have the loss, every gradient and the statistics of the plain ones", async () => {
-      const steps = weightSteps(architecture, dropout);
+      const steps = weightSteps(of, architecture);
       expect(await differences((seed) => weightsDiffering(steps, seed))).toEqual([]);
       await steps.release();
     });
@@ -172,7 +182,7 @@ describe.each(engines)("with $name", ({ open, tried }) => {
     // A decided space has no alpha step.
     if (undecided)
       it("have the alpha gradients of the plain ones", async () => {
-        const steps = alphaSteps(architecture, dropout);
+        const steps = alphaSteps(of, architecture);
         expect(await differences((seed) => alphasDiffering(steps, seed))).toEqual([]);
         await steps.release();
       });
