@@ -5,6 +5,7 @@ import { scoped } from "../engine/scope";
 import type { tf } from "../engine/tf";
 import { decidedArchitecture } from "../space/decided";
 import { spaceOf } from "../space/genotype";
+import { kindOf, operationMacs } from "../space/kinds/kinds";
 import { at, liveStages, type LiveStage } from "../space/live";
 import { blockedBlock, blockedReduction, blockedStem } from "./blocked";
 import { blockedTables, type BlockedTables } from "./blockedLayout";
@@ -69,8 +70,9 @@ function filledShare(stages: readonly LiveStage[], tile: number): number {
     for (const { inputs, operations } of blocks)
       for (const { operation, middleWidth, outputWidth } of operations) {
         const positions = 1 / 4 ** stage / operation.scale ** 2;
-        own += positions * middleWidth * (inputs + outputWidth);
-        filled += positions * whole(middleWidth) * (whole(inputs) + whole(outputWidth));
+        const kind = kindOf(operation);
+        own += positions * operationMacs(kind, inputs, middleWidth, outputWidth);
+        filled += positions * operationMacs(kind, whole(inputs), whole(middleWidth), whole(outputWidth));
       }
   });
   return filled / own;

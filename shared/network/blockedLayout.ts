@@ -1,4 +1,4 @@
-import { convolutions, squares, type MixturePlan } from "../engine/nchwc/mixture/plan";
+import { convolutions, squares, tapsOf, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { manifest, type Manifest, type ManifestEntry } from "../engine/parameters";
 import { elementCount, upTo } from "../engine/signature";
@@ -96,20 +96,20 @@ function mixtureParts(plain: TensorTable, { block, plan }: PlannedBlock): Part[]
 
 function filterPart({ name: part, operations }: LiveBlock, plan: MixturePlan, find: Finder): Part {
   const { tile } = plan;
-  const list = convolutions(plan).map(({ branch, layer }) => {
+  const list = convolutions(plan).map(({ branch, layer, kernel }) => {
     const { middle, output } = at(operations, branch);
     const { tensor } = find({ part, layer: `conv${layer}`, kind: "filter" }, (layer === 1 ? middle : output).id);
-    return { start: tensor.offset, outputs: at(tensor.shape, 0), inputs: at(tensor.shape, 1) };
+    return { start: tensor.offset, outputs: at(tensor.shape, 0), inputs: at(tensor.shape, 1), taps: tapsOf(kernel) };
   });
   const all = squares(plan);
   const source = new Int32Array(all.length * tile * tile);
   let written = 0;
   for (const { convolution, outputTile, inputTile, tap } of all) {
-    const { start, inputs, outputs } = at(list, convolution);
+    const { start, inputs, outputs, taps } = at(list, convolution);
     // A square is [input][output], a plain filter [output][input][tap].
     for (let input = inputTile * tile; input < (inputTile + 1) * tile; input++)
       for (let output = outputTile * tile; output < (outputTile + 1) * tile; output++)
-        source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * 3 + tap : -1;
+        source[written++] = input < inputs && output < outputs ? start + (output * inputs + input) * taps + tap : -1;
   }
   return { name: `${part}/filters`, shape: [all.length, tile, tile], source };
 }

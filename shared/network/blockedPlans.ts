@@ -1,6 +1,7 @@
 import { wholeTiles } from "../engine/nchwc/emit";
-import { mixtureObstacle, type MixturePlan } from "../engine/nchwc/mixture/plan";
+import { mixtureObstacle, type Kernel, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
+import type { Kind } from "../space/kinds/kind";
 import { kindOf } from "../space/kinds/kinds";
 import type { LiveBlock } from "../space/live";
 import { stemReduction, type ReductionChannels } from "../space/parts";
@@ -41,8 +42,8 @@ export function blockedPlans(
     const why = reduce(`${stage.name}/reduction`, stage.reduction);
     if (why) return why;
     for (const block of stage.blocks) {
-      const other = block.operations.find(({ operation }) => kindOf(operation) !== kindOf({}));
-      if (other) return `${block.name}: ${other.operation.name} is not factorized`;
+      const other = block.operations.find(({ operation }) => hasDepthwise(kindOf(operation)));
+      if (other) return `${block.name}: ${other.operation.name} has a depthwise convolution`;
       const plan = mixturePlan(block, size, tile);
       const why = mixtureObstacle(plan);
       if (why !== undefined) return `${block.name}: ${why}`;
@@ -51,6 +52,8 @@ export function blockedPlans(
   }
   return { mixtures, reductions };
 }
+
+const hasDepthwise = ({ first, second }: Kind): boolean => [first, second].some(({ depthwise }) => depthwise);
 
 function mixturePlan(
   { operations, inputs, outputs }: LiveBlock,
@@ -66,6 +69,7 @@ function mixturePlan(
     branches: operations.map(({ operation, middleWidth, outputWidth }) => ({
       scale: operation.scale as 1 | 2,
       dilation: operation.dilation,
+      kernels: { 1: kindOf(operation).first.dense as Kernel, 2: kindOf(operation).second.dense as Kernel },
       middle: whole(middleWidth),
       output: whole(outputWidth),
     })),

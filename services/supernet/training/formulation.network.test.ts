@@ -3,7 +3,7 @@ import { createEngine, eagerEngine, type Arrays, type Engine } from "../../../sh
 import { createRandom } from "../../../shared/engine/random";
 import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
 import type { Head } from "../../../shared/network/heads";
-import type { Genotype, SearchSpace } from "../../../shared/proto/lathe/v1/space";
+import { OperationKind, type Genotype, type SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { withoutBlocks } from "../../../shared/space/genotype";
 import { noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { relativeDifference } from "../../../shared/testing/parity";
@@ -23,7 +23,7 @@ const wide: SearchSpace = {
   ...space,
   stages: space.stages.map((stage) => ({ ...stage, widths: [stage.channels - stage.channels / 8, stage.channels] })),
 };
-/** No stage has whole tiles of channels. */
+/** No stage has whole tiles of channels, and one block has 3x3 convolutions. */
 const uneven: Genotype = {
   ...{ inputHeight: height, inputWidth: width, classes, stemChannels: 6 },
   stages: [
@@ -31,7 +31,7 @@ const uneven: Genotype = {
     {
       channels: 31,
       blocks: [
-        { dilation: 1, scale: 1, middleWidth: 31, outputWidth: 29 },
+        { kind: OperationKind.OPERATION_KIND_PLAIN, dilation: 1, scale: 1, middleWidth: 31, outputWidth: 29 },
         { dilation: 4, scale: 1, middleWidth: 27, outputWidth: 31 },
       ],
     },

@@ -26,6 +26,7 @@ const shapeOf = (of: SearchSpace) => ({
 const whole = initialArchitecture(space);
 const few = keepSome(space, whole, uniform(3), 0.25);
 const dropping = { ...space, stages: space.stages.map((stage) => ({ ...stage, dropout: 0.3 })) };
+const mixed = { ...space, kinds: [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_PLAIN] };
 const deeper = { ...space, stages: [...space.stages, { ...space.stages[1]!, channels: 48, widths: [24, 40, 48] }] };
 /** Name, space and architecture. */
 const supernets: [string, SearchSpace, Architecture][] = [
@@ -33,6 +34,7 @@ const supernets: [string, SearchSpace, Architecture][] = [
   ["shrunk", space, keepSome(space, whole, uniform(12), 0.5)],
   ["shrunk to few", space, few],
   ["shrunk to few, and drops channels out", dropping, few],
+  ["shrunk to few, with 3x3 convolutions", mixed, keepSome(mixed, initialArchitecture(mixed), uniform(3), 0.35)],
   ["shrunk to few, of three stages", deeper, keepSome(deeper, initialArchitecture(deeper), uniform(3), 0.25)],
   ["decided", space, decidedArchitecture(space, randomGenotype(space, uniform(8)))],
 ];
@@ -211,9 +213,9 @@ describe.each(TILE_SIZES)("with tiles of %d the plain formulation is taken, and 
     expect(of({ stages }).name).toBe(`plain: stage1 has 12 channels, not a multiple of ${tile}`);
   });
 
-  it("where an operation is not factorized", () => {
-    const kinds = [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_PLAIN];
-    expect(of({ kinds }).name).toBe("plain: stage1/block1: plain-d1s1 is not factorized");
+  it("where an operation has a depthwise convolution", () => {
+    const kinds = [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_BOTTLENECK];
+    expect(of({ kinds }).name).toBe("plain: stage1/block1: bottleneck-d1s1 has a depthwise convolution");
   });
 
   it("where a row of positions would end within a tile", () => {

@@ -55,31 +55,41 @@ export function depthwise(
 }
 
 /**
- * Convolution along one axis with three taps; the filter [Co*Ci*3] is in the layout of squares. Along columns, outer taps that see only
- * padding are left out here; along rows, ONNX Runtime leaves them out.
+ * Convolution whose filter [Co*Ci*rows*columns] is in the layout of squares. `rowStep` is the distance of two rows of one image in x: 1, or
+ * the number of images where their rows lie between each other. Along columns alone, outer taps that see only padding are left out here;
+ * along rows, ONNX Runtime leaves them out.
  */
 export function convolution(
   r: Recorder,
   x: Value,
   filter: Value,
   outputs: number,
-  { axis, dilation, tile, sum }: { axis: 0 | 1; dilation: number; tile: TileSize; sum?: Value | undefined },
+  { kernel, dilation, rowStep, tile, sum }: ConvolutionOptions,
 ): Value {
   const [, inputs, height, width] = x.shape as [number, number, number, number];
-  if (axis === 1 && dilation >= width) {
+  const [rows, columns] = kernel;
+  if (rows === 1 && dilation >= width) {
     const squares = (outputs * inputs) / tile ** 2;
     const taps = slice(r, reshape(r, filter, [squares, 3, tile ** 2]), [1], [1], [1]);
     const middle = reshape(r, taps, [outputs, inputs, 1, 1]);
     const given = [x, middle, zeros(r, outputs), ...(sum ? [sum] : [])];
     return node(r, "Conv", given, [1, outputs, height, width], { kernel_shape: [1, 1] });
   }
-  const size = axis === 0 ? [3, 1] : [1, 3];
-  const weights = reshape(r, filter, [outputs, inputs, ...size]);
-  const [along, across] = axis === 0 ? [dilation, 0] : [0, dilation];
-  const dilations = axis === 0 ? [dilation, 1] : [1, dilation];
-  const attributes = { kernel_shape: size, dilations, pads: [along, across, along, across] };
+  const weights = reshape(r, filter, [outputs, inputs, rows, columns]);
+  const dilations = [rows > 1 ? dilation * rowStep : 1, columns > 1 ? dilation : 1] as const;
+  const [along, across] = [rows > 1 ? dilations[0] : 0, columns > 1 ? dilations[1] : 0];
+  const attributes = { kernel_shape: [rows, columns], dilations: [...dilations], pads: [along, across, along, across] };
   const given = [x, weights, zeros(r, outputs), ...(sum ? [sum] : [])];
   return r.within("Conv", () => node(r, "Conv", given, [1, outputs, height, width], attributes));
+}
+
+interface ConvolutionOptions {
+  /** Rows and columns of the filter, each 1 or 3. */
+  kernel: readonly [number, number];
+  dilation: number;
+  rowStep: number;
+  tile: TileSize;
+  sum?: Value | undefined;
 }
 
 /** Product of two matrices as a 1x1 convolution: x [a, L, tile, 1] with L positions as input channels, filter [Co, L, 1, 1]. */

@@ -4,30 +4,30 @@ import type { Recorder } from "../../recorder";
 import { split } from "../emit";
 import { upTo } from "../../signature";
 import { transposedSquares } from "../product";
-import { convolutions, squares, type Convolution, type MixturePlan } from "./plan";
+import { convolutions, squares, tapsOf, type Convolution, type Kernel, type MixturePlan } from "./plan";
 
-/** Filters of the convolutions of each layer, by branch: [outputs, inputs, 3, 1] and [outputs, inputs, 1, 3]. */
+/** Filters of the convolutions of each layer, by branch: [outputs, inputs, rows, columns]. */
 type Filters = Record<1 | 2, Value[]>;
 
 /**
- * The filters of a list of convolutions, from squares in the order of the list. Neighbours with equal numbers of inputs are split
+ * The filters of a list of convolutions, from squares in the order of the list. Neighbours with equal numbers of inputs and taps are split
  * together.
  */
 export function splitFilters(r: Recorder, filters: Value, list: readonly Convolution[]): Filters {
   const runs: Convolution[][] = [];
   for (const each of list) {
     const [neighbour] = runs.at(-1) ?? [];
-    if (neighbour?.layer === each.layer && neighbour.inputs === each.inputs) runs.at(-1)?.push(each);
+    if (neighbour?.layer === each.layer && neighbour.inputs === each.inputs && isSame(neighbour.kernel, each.kernel))
+      runs.at(-1)?.push(each);
     else runs.push([each]);
   }
   const outputsOf = (run: readonly Convolution[]) => run.reduce((sum, { outputs }) => sum + outputs, 0);
-  const sizes = runs.map((run) => outputsOf(run) * (run[0]?.inputs ?? 0) * 3);
+  const sizes = runs.map((run) => run.reduce((sum, one) => sum + one.outputs * one.inputs * tapsOf(one.kernel), 0));
   const parts = split(r, reshape(r, filters, [sizes.reduce((sum, size) => sum + size, 0)]), sizes);
   const result: Filters = { 1: [], 2: [] };
   runs.forEach((run, at) => {
-    const [{ layer, inputs }] = run as [Convolution];
-    const behind = [inputs, ...(layer === 1 ? [3, 1] : [1, 3])];
-    const whole = reshape(r, parts[at] as Value, [outputsOf(run), ...behind]);
+    const [{ layer, inputs, kernel }] = run as [Convolution];
+    const whole = reshape(r, parts[at] as Value, [outputsOf(run), inputs, ...kernel]);
     split(
       r,
       whole,
@@ -38,6 +38,8 @@ export function splitFilters(r: Recorder, filters: Value, list: readonly Convolu
   });
   return result;
 }
+
+const isSame = (a: Kernel, b: Kernel): boolean => a.join() === b.join();
 
 /**
  * For each weight of each square, gamma*r of its output channel: [squares, tile, tile]. Whole squares are gathered, because a product that
@@ -69,17 +71,17 @@ export function transposedFilters(r: Recorder, plan: MixturePlan, scaled: Value)
   const turned = transposedSquares(r, scaled);
   let first = 0;
   const back = list
-    .map(({ branch, layer, inputs, outputs }) => {
+    .map(({ branch, layer, kernel, inputs, outputs }) => {
       const start = first;
-      first += (inputs / tile) * (outputs / tile) * 3;
-      return { branch, layer, inputs: outputs, outputs: inputs, start };
+      first += (inputs / tile) * (outputs / tile) * tapsOf(kernel);
+      return { branch, layer, kernel, inputs: outputs, outputs: inputs, start };
     })
     .sort((a, b) => a.layer - b.layer || a.inputs - b.inputs);
-  const order = back.flatMap(({ inputs, outputs, start }) => {
-    const [to, from] = [inputs / tile, outputs / tile];
-    return upTo(from * to * 3).map((at) => {
-      const [inputTile, outputTile, tap] = [Math.floor(at / (to * 3)), Math.floor(at / 3) % to, at % 3];
-      return start + (outputTile * from + inputTile) * 3 + (2 - tap);
+  const order = back.flatMap(({ inputs, outputs, kernel, start }) => {
+    const [to, from, taps] = [inputs / tile, outputs / tile, tapsOf(kernel)];
+    return upTo(from * to * taps).map((at) => {
+      const [inputTile, outputTile, tap] = [Math.floor(at / (to * taps)), Math.floor(at / taps) % to, at % taps];
+      return start + (outputTile * from + inputTile) * taps + (taps - 1 - tap);
     });
   });
   return splitFilters(r, gather(r, turned, order), back);

@@ -3,8 +3,9 @@ import type { Value } from "../../graph";
 import { transposed, type Resampling } from "../../ops/resample";
 import { interpolation } from "../../ops/resize";
 import type { Recorder } from "../../recorder";
-import { channelsOf, convolution, depthwise, maxPool, split, sum, toBlocked, toPlain, withChannels } from "../emit";
+import { channelsOf, depthwise, maxPool, split, sum, toBlocked, toPlain, withChannels } from "../emit";
 import { moments, normCoefficients, splitFactors } from "../norm";
+import { convolve } from "./convolve";
 import { dropping } from "./dropout";
 import { splitFilters } from "./filters";
 import { convolutions, imageShape, rowsShape, type MixturePlan } from "./plan";
@@ -47,10 +48,9 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const filters = splitFilters(r, inputs.filters, convolutions(plan));
   const halves = branches.some(({ scale }) => scale === 2);
   const pooled = halves ? maxPool(r, inputs.x) : undefined;
-  const hidden = branches.map(({ scale, dilation, middle }, at) => {
-    const x = scale === 2 && pooled ? pooled : inputs.x;
-    const axis = { axis: 0 as const, dilation, tile: plan.tile };
-    return convolution(r, x, filters[1][at] as Value, middle, axis);
+  const hidden = branches.map((branch, at) => {
+    const x = branch.scale === 2 && pooled ? pooled : inputs.x;
+    return convolve(r, plan, branch, 1, x, filters[1][at] as Value, branch.middle);
   });
   const moments1 = moments(r, hidden);
   const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
@@ -58,9 +58,10 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const active = hidden.map((h, at) =>
     depthwise(r, h, scales1[at] as Value, { shift: shifts1[at] as Value, relu: true }),
   );
-  const last = branches.map(({ scale, dilation, middle, output }, at) => {
-    const rows = reshape(r, active[at] as Value, rowsShape(plan, scale, middle));
-    return convolution(r, rows, filters[2][at] as Value, output, { axis: 1, dilation, tile: plan.tile });
+  // In the view of rows, in which most last convolutions leave it.
+  const last = branches.map((branch, at) => {
+    const y = convolve(r, plan, branch, 2, active[at] as Value, filters[2][at] as Value, branch.output);
+    return reshape(r, y, rowsShape(plan, branch.scale, branch.output));
   });
   const moments2 = moments(r, last);
   const norm2 = normCoefficients(r, moments2, inputs.gamma2, inputs.beta2, plan.epsilon);

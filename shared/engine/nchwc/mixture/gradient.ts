@@ -1,9 +1,10 @@
 import { binary, cast, concat, reshape, slice, step } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { channelMeans, channelsOf, convolution, depthwise, sum, withChannels } from "../emit";
+import { channelMeans, channelsOf, depthwise, sum, withChannels } from "../emit";
 import { poolGradient } from "../maxPool";
 import { normGradient, rootInverse } from "../norm";
+import { convolve } from "./convolve";
 import { dropping } from "./dropout";
 import { emitResize, type Activations, type MixtureInputs } from "./forward";
 import { tileScales, transposedFilters } from "./filters";
@@ -55,11 +56,9 @@ export function emitGradient(
 
   const scales = tileScales(r, plan, scale1, scale2);
   const filters = r.within("InputGradient", () => transposedFilters(r, plan, binary(r, "Mul", inputs.filters, scales)));
-  const lower = branches.map(({ scale, dilation, middle }, at) => {
-    const axis = { axis: 1 as const, dilation, tile: plan.tile };
-    const back = convolution(r, u2[at] as Value, filters[2][at] as Value, middle, axis);
-    const shape = imageShape(plan, scale, middle);
-    return binary(r, "Mul", reshape(r, back, shape), step(r, saved.active[at] as Value));
+  const lower = branches.map((branch, at) => {
+    const back = convolve(r, plan, branch, 2, u2[at] as Value, filters[2][at] as Value, branch.middle);
+    return binary(r, "Mul", back, step(r, saved.active[at] as Value));
   });
   const norm1 = normGradient(r, lower, saved.hidden, saved.mean1, root1, middles);
   const u1 = saved.hidden.map((h, at) =>
@@ -70,13 +69,9 @@ export function emitGradient(
     1: withChannels(r, reshape(r, depthwise(r, dz, inputs.presence), imageShape(plan, 1, outputs)), plan.inputs),
     2: undefined,
   };
-  branches.forEach(({ scale, dilation }, at) => {
-    into[scale] = convolution(r, u1[at] as Value, filters[1][at] as Value, plan.inputs, {
-      axis: 0,
-      dilation,
-      tile: plan.tile,
-      sum: into[scale],
-    });
+  branches.forEach((branch, at) => {
+    const { scale } = branch;
+    into[scale] = convolve(r, plan, branch, 1, u1[at] as Value, filters[1][at] as Value, plan.inputs, into[scale]);
   });
   const x =
     saved.pooled && into[2] ? sum(r, into[1] as Value, poolGradient(r, inputs.x, saved.pooled, into[2])) : into[1];

@@ -1,5 +1,6 @@
 import { convolutions, mixtureObstacle, squares, type Branch, type MixturePlan } from "./plan";
 
+const kernels = { 1: [3, 1], 2: [1, 3] } as const;
 const plan: MixturePlan = {
   tile: 8,
   batch: 2,
@@ -8,8 +9,8 @@ const plan: MixturePlan = {
   inputs: 16,
   outputs: 24,
   branches: [
-    { scale: 1, dilation: 1, middle: 8, output: 24 },
-    { scale: 2, dilation: 4, middle: 16, output: 8 },
+    { scale: 1, dilation: 1, kernels, middle: 8, output: 24 },
+    { scale: 2, dilation: 4, kernels, middle: 16, output: 8 },
   ],
   epsilon: 1e-3,
 };

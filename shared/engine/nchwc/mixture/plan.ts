@@ -1,10 +1,15 @@
 import type { TileSize } from "../emit";
 import { upTo } from "../../signature";
 
-/** One candidate of a mixture: two factorised convolutions, each with a norm, at full (1) or half (2) resolution. */
+/** Rows and columns of a filter: 3x1, 1x3 or 3x3. */
+export type Kernel = readonly [rows: 1 | 3, columns: 1 | 3];
+
+/** One candidate of a mixture: two convolutions, each with a norm, at full (1) or half (2) resolution. */
 export interface Branch {
   scale: 1 | 2;
   dilation: number;
+  /** Filters of the first and the second convolution. */
+  kernels: Readonly<Record<1 | 2, Kernel>>;
   /** Output channels of the first and the second convolution, multiples of the tile size. */
   middle: number;
   output: number;
@@ -32,10 +37,11 @@ export function rowsShape(plan: MixturePlan, scale: 1 | 2, channels: number): [n
   return [1, channels, (plan.height / scale) * plan.batch, plan.width / scale];
 }
 
-/** The first (layer 1, along rows) or second (layer 2, along columns) convolution of a branch, with channels. */
+/** The first (layer 1) or second (layer 2) convolution of a branch, with its filter's size and channels. */
 export interface Convolution {
   branch: number;
   layer: 1 | 2;
+  kernel: Kernel;
   inputs: number;
   outputs: number;
 }
@@ -47,12 +53,20 @@ export interface Convolution {
 export function convolutions(plan: MixturePlan): Convolution[] {
   const { branches, inputs } = plan;
   return [
-    ...branches.map(({ middle }, branch) => ({ branch, layer: 1 as const, inputs, outputs: middle })),
+    ...branches.map(({ middle, kernels }, branch) => ({
+      ...{ branch, layer: 1 as const, kernel: kernels[1] },
+      ...{ inputs, outputs: middle },
+    })),
     ...branches
-      .map(({ middle, output }, branch) => ({ branch, layer: 2 as const, inputs: middle, outputs: output }))
+      .map(({ middle, output, kernels }, branch) => ({
+        ...{ branch, layer: 2 as const, kernel: kernels[2] },
+        ...{ inputs: middle, outputs: output },
+      }))
       .sort((a, b) => a.inputs - b.inputs),
   ];
 }
+
+export const tapsOf = ([rows, columns]: Kernel): number => rows * columns;
 
 /** A square: the tile x tile weights [input][output] of one tap between one tile of input and one of output channels. */
 interface Square {
@@ -64,10 +78,10 @@ interface Square {
 
 /** Squares of all filters in their order: per convolution by output tile, input tile, tap. */
 export function squares(plan: MixturePlan): Square[] {
-  return convolutions(plan).flatMap(({ inputs, outputs }, convolution) =>
+  return convolutions(plan).flatMap(({ inputs, outputs, kernel }, convolution) =>
     upTo(outputs / plan.tile).flatMap((outputTile) =>
       upTo(inputs / plan.tile).flatMap((inputTile) =>
-        upTo(3).map((tap) => ({ convolution, outputTile, inputTile, tap })),
+        upTo(tapsOf(kernel)).map((tap) => ({ convolution, outputTile, inputTile, tap })),
       ),
     ),
   );

@@ -5,13 +5,13 @@ import { channelsOf, shiftColumns } from "../emit";
 import { upTo } from "../../signature";
 import { movedRows, product, turned } from "../product";
 import type { Activations } from "./forward";
-import { convolutions, type Branch, type MixturePlan } from "./plan";
+import { convolutions, rowsShape, tapsOf, type Branch, type MixturePlan } from "./plan";
 
 /**
  * Derivatives of all filters, computed from u instead of the derivatives of the convolutions' outputs (gradient.ts): [squares, tile, tile].
  * Each is a product of two matrices over positions. A blocked 1x1 convolution computes it without reordering u: its input channels are the
- * positions, its filter is u, its input is x with squares of positions transposed, and its result is in squares. Along rows, x is shifted
- * for each tap, one image per tap; along columns, u is shifted the other way, so that x is transposed once.
+ * positions, its filter is u, its input is x with squares of positions transposed, and its result is in squares. For each row of a filter, x is
+ * shifted, one image per row; for each column, u is shifted the other way, so that x is transposed once.
  */
 export function emitFilterGradient(
   r: Recorder,
@@ -22,16 +22,16 @@ export function emitFilterGradient(
   u2: readonly Value[],
 ): Value {
   const { tile, height } = plan;
-  const products = inOrder(plan).flatMap(({ branch, layer }) => {
+  const products = inOrder(plan).flatMap(({ branch, layer, kernel, inputs }) => {
     const { scale, dilation } = plan.branches[branch] as Branch;
-    if (layer === 2) {
-      const input = turned(r, saved.active[branch] as Value, tile);
-      return movedColumns(r, u2[branch] as Value, dilation, tile).map((u) => product(r, input, u, tile));
-    }
+    const read = layer === 2 ? (saved.active[branch] as Value) : scale === 2 && saved.pooled ? saved.pooled : x;
+    const input = turned(r, read, tile);
     const h = height / scale;
-    const input = turned(r, scale === 2 && saved.pooled ? saved.pooled : x, tile);
-    const taps = dilation < h ? movedRows(r, input, [channelsOf(x) / tile, h], dilation) : input;
-    return [product(r, taps, u1[branch] as Value, tile)];
+    const seen = kernel[0] > 1 && dilation < h ? movedRows(r, input, [inputs / tile, h], dilation) : input;
+    const u = (layer === 1 ? u1 : u2)[branch] as Value;
+    const rows = reshape(r, u, rowsShape(plan, scale, channelsOf(u)));
+    const moved = kernel[1] > 1 ? movedColumns(r, rows, dilation, tile) : [u];
+    return moved.map((each) => product(r, seen, each, tile));
   });
   const all = concat(r, [...sideBySide(r, products, tile), zeroSquare(r, tile)], 0);
   const order = squareOrder(plan);
@@ -67,8 +67,8 @@ function movedColumns(r: Recorder, u: Value, dilation: number, tile: number): Va
   return [shiftColumns(r, u, 2, dilation, tile), u, shiftColumns(r, u, 0, dilation, tile)];
 }
 
-/** The products of a convolution: number of taps, tiles of input and output, and index of the first square. */
-type Place = Record<"taps" | "from" | "to" | "first", number>;
+/** The products of a convolution: rows and columns of its filter that see more than padding, tiles of input and output, and first square. */
+type Place = Record<"rows" | "columns" | "from" | "to" | "first", number>;
 
 /**
  * Index of each square among the products, in the order of the filters. A square of zeros follows the products, for taps that see only
@@ -78,21 +78,30 @@ function squareOrder(plan: MixturePlan): number[] {
   const { tile, height, width } = plan;
   const places = new Map<string, Place>();
   let next = 0;
-  for (const { branch, layer, inputs, outputs } of inOrder(plan)) {
+  for (const { branch, layer, kernel, inputs, outputs } of inOrder(plan)) {
     const { scale, dilation } = plan.branches[branch] as Branch;
-    const taps = dilation < (layer === 1 ? height : width) / scale ? 3 : 1;
+    const rows = dilation < height / scale ? kernel[0] : 1;
+    const columns = dilation < width / scale ? kernel[1] : 1;
     const [from, to] = [inputs / tile, outputs / tile];
-    places.set(`${branch}/${layer}`, { taps, from, to, first: next });
-    next += taps * from * to;
+    places.set(`${branch}/${layer}`, { rows, columns, from, to, first: next });
+    next += rows * columns * from * to;
   }
   const zeros = next;
-  return convolutions(plan).flatMap(({ branch, layer }) => {
-    const { taps, from, to, first } = places.get(`${branch}/${layer}`) as Place;
-    return upTo(from * to * 3).map((at) => {
-      const [outputTile, inputTile, tap] = [Math.floor(at / (from * 3)), Math.floor(at / 3) % from, at % 3];
-      if (taps === 1) return tap === 1 ? first + inputTile * to + outputTile : zeros;
-      const image = layer === 1 ? inputTile * 3 + tap : tap * from + inputTile;
-      return first + image * to + outputTile;
+  return convolutions(plan).flatMap(({ branch, layer, kernel }) => {
+    const { rows, columns, from, to, first } = places.get(`${branch}/${layer}`) as Place;
+    const taps = tapsOf(kernel);
+    return upTo(from * to * taps).map((at) => {
+      const [outputTile, inputTile, tap] = [Math.floor(at / (from * taps)), Math.floor(at / taps) % from, at % taps];
+      const row = placeOf(Math.floor(tap / kernel[1]), kernel[0], rows);
+      const column = placeOf(tap % kernel[1], kernel[1], columns);
+      if (row === undefined || column === undefined) return zeros;
+      return first + ((column * from + inputTile) * rows + row) * to + outputTile;
     });
   });
+}
+
+/** Place of a row or column of a filter among those that were computed; undefined for an outer one that sees only padding. */
+function placeOf(index: number, all: number, computed: number): number | undefined {
+  if (computed === all) return index;
+  return index === (all - 1) / 2 ? 0 : undefined;
 }
