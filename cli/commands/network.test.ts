@@ -27,7 +27,7 @@ describe("the spec that trains a network", () => {
   it("uses the preset's data set and its values without flags", () => {
     const { spec } = trainingSpec({ ...flags, preset: "tiny" }, genotype);
     expect(resolve(spec).spec).toMatchObject({
-      retraining: { epochs: 80, batchSize: 8 },
+      retraining: { epochs: 40, batchSize: 8 },
       dataset: { trainExamples: 256 },
     });
   });

@@ -4,7 +4,7 @@ import { DecidedBy, LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { costOfLargest, genotypeCost, macsTable } from "../../shared/space/cost";
 import { derive } from "../../shared/space/genotype";
-import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
+import { candidatesLeft, initialArchitecture, spaceKinds } from "../../shared/space/groups";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype } from "../../shared/spec/algorithm";
@@ -27,9 +27,15 @@ export function compareSpec({ spec, result, created }: ResultFolder): Comparison
         ...differences([created.specSha256, result.provenance?.specSha256], [digest, digest], "spec_sha256"),
       ],
     },
-    { name: "space", from: "the spec", differences: differences(created.space, space, "space") },
+    {
+      ...{ name: "space", from: "the spec" },
+      // A result of a version without kinds has none in its space.
+      differences: differences(created.space && withKinds(created.space), withKinds(space), "space"),
+    },
   ];
 }
+
+const withKinds = (space: SearchSpace): SearchSpace => ({ ...space, kinds: spaceKinds(space).map(({ kind }) => kind) });
 
 /** Decides every epoch again from its architecture parameters, as the shrinking service does. */
 export function compareDecisions({ events }: ResultFolder): Comparison | undefined {

@@ -2,6 +2,7 @@ import type { CandidateCost, ExitCosts, Genotype, SearchSpace } from "../../shar
 import { candidateId, outputCost } from "../../shared/space/cost";
 import { withoutBlocks } from "../../shared/space/genotype";
 import { operationFields, operations } from "../../shared/space/groups";
+import { at } from "../../shared/space/live";
 import { stageBounds } from "./bounds";
 
 /** A network of which one stage ends in a width. */
@@ -19,14 +20,13 @@ interface ExitPoint {
  * first operation of the space at the narrowest middle.
  */
 export function exitPoints(space: SearchSpace, tile: number): ExitPoint[] {
-  const [first] = operations(space);
+  const first = at(operations(space), 0);
   const bare = withoutBlocks(space);
   return stageBounds(space, tile).flatMap(({ outputs, middles: [middle = 0] }, index) =>
     // A stage of one width costs the same behind it whatever is chosen.
     (outputs.length > 1 ? outputs : []).map((width) => {
-      const operation = first ? operationFields(first) : { dilation: 1, scale: 1 };
-      const block = { ...operation, middleWidth: middle, outputWidth: width };
-      const stages = bare.stages.map((stage, at) => (at === index ? { ...stage, blocks: [block] } : stage));
+      const block = { ...operationFields(first), middleWidth: middle, outputWidth: width };
+      const stages = bare.stages.map((stage, place) => (place === index ? { ...stage, blocks: [block] } : stage));
       return { stage: index + 1, width, middle, genotype: { ...bare, stages } };
     }),
   );

@@ -78,7 +78,7 @@ export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[
  * Measures the latency table of a space on this device, in units of the calibration network: what was measured at other speeds of the device,
  * and by other searches, is in one unit so. A chain of blocks input -> middle -> input, less the cost of an empty run, gives A(input, middle) +
  * B(middle, input). Both get half of it, because only sums over whole networks count, in which every width that a block gives is taken by
- * another. The fixed part is the time of the network without blocks, and networks with one block tell how it falls where a stage ends in fewer
+ * another of the same kind. Between two kinds that differ in their cost per input channel the sum is off by half of that difference. The fixed part is the time of the network without blocks, and networks with one block tell how it falls where a stage ends in fewer
  * channels (exitPoints). One factor for all blocks is fitted to networks of the space, and others check the table (CostTable.check).
  */
 export async function measureOperators(

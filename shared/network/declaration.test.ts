@@ -152,11 +152,10 @@ describe("an axis is as long as its groups' survivors make it", () => {
       lengths.set(stage, Math.max(...depths.map((depth) => outputs[minDepth + depth - 1]!)));
     });
     let seen = 0;
-    for (const { axes, shape, kind } of [...supernet.weights.entries, ...supernet.stats.entries]) {
+    for (const { axes, shape } of [...supernet.weights.entries, ...supernet.stats.entries]) {
       expect(axes.map(extent)).toEqual(shape);
-      // The first axis of a depthwise filter names its operation and has one element.
-      for (const { of, elements } of (kind === "depthwise" ? axes.slice(1) : axes).flat()) {
-        if (of === "row" || of === "column") continue;
+      for (const { of, elements } of axes.flat()) {
+        if (of === "row" || of === "column" || of === "one") continue;
         expect(`${of} x${elements.length}`).toBe(`${of} x${lengths.get(of)}`);
         seen++;
       }

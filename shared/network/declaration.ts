@@ -21,7 +21,7 @@ interface Layer {
 
 /** The role of a tensor in its layer. */
 export interface Role extends Layer {
-  kind: "filter" | "depthwise" | "bias" | "gamma" | "beta" | "mean" | "variance" | "alpha";
+  kind: "filter" | "bias" | "gamma" | "beta" | "mean" | "variance" | "alpha";
 }
 
 /** A tensor as the builder of a network declares it. */
@@ -62,21 +62,6 @@ export function declareFilter(
 ): void {
   const axes = [outputs, inputs, axis("row", rows), axis("column", columns)];
   weights.push({ part, layer, kind: "filter", name, axes });
-}
-
-/**
- * Declares a depthwise filter [1, channels, rows, columns] of an owner: a decision group that has the filter to itself, although others have
- * filters of the same channels.
- */
-export function declareDepthwise(
-  { weights }: Declaration,
-  { part, layer, name }: Layer & { name: string },
-  owner: string,
-  channels: Axis,
-  [rows, columns]: readonly [number, number],
-): void {
-  const axes = [axis(owner, 1), channels, axis("row", rows), axis("column", columns)];
-  weights.push({ part, layer, kind: "depthwise", name, axes });
 }
 
 export function declareNorm(

@@ -13,9 +13,8 @@ export function initialWeights({ entries, size }: TensorTable, random: Random): 
     const values = weights.subarray(offset, offset + elementCount(shape));
     if (kind === "gamma") values.fill(1);
     if (kind === "gamma" || kind === "beta") continue;
-    // A filter is [Cout, Cin, kh, kw], a depthwise one [1, C, kh, kw]. A bias follows its filter in the table and has the same fan-in.
+    // A filter is [Cout, Cin, kh, kw], a depthwise one [C, 1, kh, kw]. A bias follows its filter in the table and has the same fan-in.
     if (kind === "filter") fanIn = elementCount(shape.slice(-3));
-    if (kind === "depthwise") fanIn = elementCount(shape.slice(-2));
     const bound = 1 / Math.sqrt(fanIn);
     for (let at = 0; at < values.length; at++) values[at] = (2 * random.next() - 1) * bound;
   }

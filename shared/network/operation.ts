@@ -3,40 +3,42 @@ import { depthwise } from "../engine/ops/depthwise";
 import type { tf } from "../engine/tf";
 import type { Half } from "../space/kinds/kind";
 import { kindOf } from "../space/kinds/kinds";
-import type { OperationKind } from "../proto/lathe/v1/space";
-import { declareDepthwise, declareFilter, type Axis, type Declaration } from "./declaration";
+import { operationName } from "../space/parts";
+import { axis, declareFilter, type Axis, type Declaration } from "./declaration";
 import { named, type Tensors } from "./layers";
 
 /** The half of an operation that leads to its middle channels (1), or from them to its output (2). */
 type Side = 1 | 2;
 
-const halfOf = (operation: { kind?: OperationKind | undefined }, side: Side): Half =>
+type OperationFields = Parameters<typeof operationName>[0];
+
+const halfOf = (operation: OperationFields, side: Side): Half =>
   side === 1 ? kindOf(operation).first : kindOf(operation).second;
 
 /**
- * Declares the filters of a half of an operation: depthwise<side> [1, inputs, kh, kw] if the half has one, then conv<side> [outputs, inputs, kh,
- * kw]. `name` begins their names. The first axis of both belongs to the operation, by which a shrink finds its tensors.
+ * Declares the filters of a half of an operation: depthwise<side> [inputs, 1, kh, kw] if the half has one, then conv<side> [outputs, inputs, kh,
+ * kw]. `name` begins their names. The operations of a block read the same channels, so the layer of a depthwise filter names its operation.
  */
 export function declareHalf(
   declaration: Declaration,
   { part, name }: { part: string; name: string },
-  operation: { kind?: OperationKind | undefined },
+  operation: OperationFields,
   side: Side,
   output: Axis,
   input: Axis,
 ): void {
   const { depthwise: spread, dense } = halfOf(operation, side);
-  const filter = (layer: string) => ({ part, layer, name: `${name}/${layer}` });
-  const [{ of: owner } = { of: part }] = output;
-  if (spread) declareDepthwise(declaration, filter(`depthwise${side}`), owner, input, spread);
-  declareFilter(declaration, filter(`conv${side}`), output, input, dense);
+  const layer = `${operationName(operation)}/depthwise${side}`;
+  const one = axis("one", 1);
+  if (spread) declareFilter(declaration, { part, layer, name: `${name}/depthwise${side}` }, input, one, spread);
+  declareFilter(declaration, { part, layer: `conv${side}`, name: `${name}/conv${side}` }, output, input, dense);
 }
 
 /** The convolutions of a half of an operation: x [N, inputs, H, W] -> [N, outputs, H, W]. */
 export function half(
   weights: Tensors,
   name: string,
-  operation: { kind?: OperationKind | undefined; dilation: number },
+  operation: OperationFields,
   side: Side,
   x: tf.Tensor,
 ): tf.Tensor4D {

@@ -44,7 +44,7 @@ function plainLogits(
     );
     return tf.relu(tf.concat([convolved, present ? tf.mul(pooled, present) : pooled], 3));
   };
-  /** x as each tap of a filter sees it, with the tap's weights [filters, channels]. */
+  /** x as each tap of a filter sees it, with the tap's weights [outputs, inputs]. */
   const tapsOf = (x: tf.Tensor, filter: tf.Tensor, d: number) => {
     const [rows, columns] = filter.shape.slice(2) as [number, number];
     const [top, left] = [(d * (rows - 1)) / 2, (d * (columns - 1)) / 2];
@@ -64,7 +64,7 @@ function plainLogits(
     return tf.addN(products);
   };
   const depthwise = (x: tf.Tensor, filter: tf.Tensor, d: number) =>
-    tf.addN(tapsOf(x, filter, d).map(({ seen, weights }) => tf.mul(seen, weights)));
+    tf.addN(tapsOf(x, filter, d).map(({ seen, weights }) => tf.mul(seen, tf.squeeze(weights, [1]))));
   /** Bilinear resizing with aligned corners, one axis at a time: TF.js's own derivative swaps height and width. */
   const interpolate = (x: tf.Tensor, to: number, axis: 1 | 2) => {
     const last = (x.shape[axis] as number) - 1;

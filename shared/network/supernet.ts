@@ -25,7 +25,7 @@ export interface Supernet {
   dropouts: { name: string; channels: number; probability: number }[];
   /** Relaxed choices from flat architecture parameters. The network, SSR and the expected cost use them. */
   relax(alphas: tf.Tensor1D): Relaxation;
-  /** Logits [N, classes, H/8, W/8] of images [N,3,H,W] under given choices. */
+  /** Logits [N, classes, H/stride, W/stride] (searchStride) of images [N,3,H,W] under given choices. */
   logits(weights: Tensors, relaxation: Relaxation, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }
 

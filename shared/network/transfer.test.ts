@@ -90,6 +90,21 @@ describe("transfer", () => {
     expect(relativeDifference(logits(network, values), logits(from, weights))).toBeGreaterThan(1e-3);
   });
 
+  it("keeps the function of depthwise convolutions with a wider middle, and gives the new channels filters that can learn", () => {
+    const kind = OperationKind.OPERATION_KIND_SEPARABLE;
+    const of = (middle: number, dilation: number) =>
+      networkOf(genotype([{ ...block(middle, 8, dilation), kind }], given.stages[1]!.blocks));
+    const [narrow, wide] = [of(4, 1), of(6, 2)];
+    const own = randomBuffer(narrow.weights, random);
+    const values = transfer(narrow, own, wide, createRandom(1, "test"));
+    // [middle, 1, 3, 3]: the filters of another dilation are the same; the last two are new.
+    const filters = view(values, wide.weights, "stage1/block1/depthwise2");
+    expect(filters.slice(0, 36)).toEqual(view(own, narrow.weights, "stage1/block1/depthwise2"));
+    expect(filters.slice(36).every((value) => value !== 0)).toBe(true);
+    const same = transfer(narrow, own, of(6, 1), createRandom(1, "test"));
+    expect(relativeDifference(logits(of(6, 1), same), logits(narrow, own))).toBeLessThan(1e-6);
+  });
+
   it("begins a block of another kind as a new one, whose residual alone is left", () => {
     const plain = { ...block(4, 8), kind: OperationKind.OPERATION_KIND_PLAIN };
     const { network, values } = transferred(genotype([plain, block(6, 8, 2)], given.stages[1]!.blocks));

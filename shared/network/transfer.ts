@@ -40,7 +40,9 @@ function kindsOf({ genotype: { stages } }: DiscreteNetwork): Map<string, Kind> {
   );
 }
 
-const nameOf = ({ part, layer, kind }: DeclaredTensor): string => `${part} ${layer} ${kind}`;
+/** A depthwise filter has the same channels at every dilation and scale: its layer "separable-d1s2/depthwise1" is "depthwise1". */
+const nameOf = ({ part, layer, kind }: DeclaredTensor): string =>
+  `${part} ${layer.replace(/^[^/]+\/depthwise/, "depthwise")} ${kind}`;
 
 /** The last norm of a new block gets gamma 0, so that its residual alone is left. */
 function silence(table: TensorTable, values: Float32Array, known: TensorTable): void {

@@ -14,7 +14,6 @@ import {
   snakeCase,
   type Bounds,
 } from "../spec/bounds";
-
 import {
   MAX_CANDIDATES,
   MAX_CHANNELS,
@@ -22,6 +21,7 @@ import {
   MAX_DEPTH,
   MAX_DILATION,
   MAX_KINDS,
+  MAX_OPERATIONS,
   MAX_SIDE,
   MAX_SPACE_CANDIDATES,
   STAGES,
@@ -53,8 +53,6 @@ const searchId = text(64);
 const ofSearch = { search_id: searchId };
 const object = text(512);
 const labels = list(MAX_LABELS, text(MAX_LABEL_LENGTH));
-/** A group has at most 64 candidates: depths, or operations at two scales. */
-const MAX_SURVIVORS = 2 * MAX_CANDIDATES;
 const sizes = {
   input_height: whole(1, MAX_SIDE),
   input_width: whole(1, MAX_SIDE),
@@ -125,8 +123,8 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
   Architecture: { groups: { entries: MAX_SPACE_CANDIDATES, inAll: 150_000 } },
   Group: {
     id: text(64),
-    alphas: list(MAX_SURVIVORS, real(-1e6, 1e6)),
-    survivors: list(MAX_SURVIVORS, whole(0, MAX_SURVIVORS - 1)),
+    alphas: list(MAX_OPERATIONS, real(-1e6, 1e6)),
+    survivors: list(MAX_OPERATIONS, whole(0, MAX_OPERATIONS - 1)),
   },
 
   SearchSpace: { ...sizes, ...lists },

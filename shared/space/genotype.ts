@@ -14,7 +14,7 @@ import {
 import { KINDS, kindName, kindNames, kindOf, operationMacs } from "./kinds/kinds";
 import { at, liveStages } from "./live";
 import { blockName, operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
-import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, collector, refuse } from "./validate";
+import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, STAGES, collector, refuse } from "./validate";
 
 /** Candidate index of a group's most likely survivor; the lowest index among equals. */
 export function argmax(group: Group): number {
@@ -107,7 +107,8 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
   const { violations, fault, between } = collector(prefix);
   between("classes", genotype.classes, 1, 254);
   between("stem_channels", genotype.stemChannels, 4, MAX_CHANNELS, " (3 channels are pooled)");
-  if (genotype.stages.length === 0) fault("stages", "is empty, a network has at least one stage");
+  if (genotype.stages.length < STAGES.least || genotype.stages.length > STAGES.most)
+    fault("stages", `has ${genotype.stages.length} entries, must have between ${STAGES.least} and ${STAGES.most}`);
   let declared = genotype.stemChannels;
   let factor = searchStride(genotype);
   genotype.stages.forEach((stage, index) => {

@@ -24,7 +24,10 @@ export function randomGenotype(space: SearchSpace, random: Draws): Genotype {
 
 function randomBlock(space: SearchSpace, stage: number, random: Draws): GenotypeBlock {
   const { widths } = stageOf(space, stage);
-  const operation = pick(operations(space), random);
+  const candidates = operations(space);
+  // Kind and dilation, then the scale: a space of factorized operations has the networks of earlier versions.
+  const first = pick(candidates.slice(0, candidates.length / space.scales.length), random);
+  const operation = { ...first, scale: pick(space.scales, random) };
   return { ...operationFields(operation), middleWidth: pick(widths, random), outputWidth: pick(widths, random) };
 }
 

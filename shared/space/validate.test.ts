@@ -60,6 +60,31 @@ function faultsOf(check: () => void): string[] {
   return [];
 }
 
+describe("stages", () => {
+  const stages = [16, 32, 48, 64, 80].map((channels) => ({ ...space.stages[0]!, channels, widths: [channels] }));
+  const faults = (count: number, inputHeight: number) =>
+    spaceViolations({ ...space, stages: stages.slice(0, count), inputHeight, inputWidth: 128 });
+
+  it("are two to four", () => {
+    for (const count of [2, 3, 4]) expect(faults(count, 64)).toEqual([]);
+    for (const count of [1, 5])
+      expect(faults(count, 64)).toEqual([
+        { field: "stages", description: `has ${count} entries, must have between 2 and 4` },
+      ]);
+  });
+
+  it("and scale 2 halve the input", () => {
+    for (const [count, factor] of [
+      [2, 16],
+      [3, 32],
+      [4, 64],
+    ] as const) {
+      expect(faults(count, factor)).toEqual([]);
+      expect(faults(count, 1.5 * factor)[0]?.description).toContain(`must be a multiple of ${factor}`);
+    }
+  });
+});
+
 describe("validateArchitecture", () => {
   it("accepts initial and shrunk architectures", () => {
     for (let seed = 1; seed <= 50; seed++) {

@@ -1,5 +1,5 @@
 import { LatheError, type FieldViolation } from "../process/errors";
-import { Dimension, OperationKind, type Architecture, type SearchSpace } from "../proto/lathe/v1/space";
+import { Dimension, type Architecture, type OperationKind, type SearchSpace } from "../proto/lathe/v1/space";
 import { indexGroups, liveGroups, operations } from "./groups";
 import { KINDS, kindName, kindNames, kindOf } from "./kinds/kinds";
 
@@ -12,8 +12,8 @@ export const MAX_CLASSES = 254;
 export const MAX_CANDIDATES = 32;
 /** Entries of a list of kinds. */
 export const MAX_KINDS = 8;
-/** Candidate operations of a block: a group's survivors are bounded so in a request. */
-const MAX_OPERATIONS = 64;
+/** Candidate operations of a block, and candidates of any group of a request: no other has more. */
+export const MAX_OPERATIONS = 64;
 /** Stages of a space or a network: their outputs have 1/4 of the input's sides, 1/8, 1/16 and 1/32. The aggregation head joins two of them. */
 export const STAGES = { least: 2, most: 4 };
 /**
@@ -88,7 +88,7 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
   if (perBlock > MAX_OPERATIONS)
     fault(
       "kinds",
-      `make ${perBlock} operations of a block with the dilations and scales, must make at most ${MAX_OPERATIONS}`,
+      `give each block ${perBlock} operations with the dilations and scales, must give at most ${MAX_OPERATIONS}`,
     );
   const candidates = candidatesOf(space, perBlock);
   if (candidates > MAX_SPACE_CANDIDATES)
@@ -102,10 +102,9 @@ function faultOfKind(
   index: number,
   fault: (field: string, description: string) => void,
 ): void {
-  if (!KINDS.some((one) => one.kind === kind))
-    fault(`kinds[${index}]`, `is ${OperationKind[kind] ?? kind}, must be one of ${kindNames()}`);
+  if (!KINDS.some((one) => one.kind === kind)) fault(`kinds[${index}]`, `is ${kind}, must be one of ${kindNames()}`);
   else if (kinds.indexOf(kind) < index)
-    fault(`kinds[${index}]`, `is ${kindName(kindOf({ kind }))}, which stands in the list before`);
+    fault(`kinds[${index}]`, `is ${kindName(kindOf({ kind }))}, which the list has already`);
 }
 
 /** Height and width of the input are multiples of this: the stem and the stages halve it, and so does scale 2. */
@@ -113,10 +112,10 @@ export const inputFactor = ({ scales, stages }: Pick<SearchSpace, "scales" | "st
   2 ** (Math.min(stages.length, STAGES.most) + 1) * (scales.includes(2) ? 2 : 1);
 
 /** Candidates of a space over all its groups: depths, and per block its operations, each with two groups of widths. */
-function candidatesOf({ stages }: SearchSpace, operations: number): number {
+function candidatesOf({ stages }: SearchSpace, perBlock: number): number {
   return stages.reduce(
     (total, { minDepth, maxDepth, widths }) =>
-      total + (maxDepth - minDepth + 1) + maxDepth * operations * (1 + 2 * widths.length),
+      total + (maxDepth - minDepth + 1) + maxDepth * perBlock * (1 + 2 * widths.length),
     0,
   );
 }

@@ -149,8 +149,7 @@ describe("a fixed network", () => {
         "input_width",
       ].map((path) => `algorithm.genotype.${path}`),
     ],
-    // The fault is reported for the space: the aggregation head joins two stages.
-    ["one stage", fixed({ stages: genotype.stages.slice(0, 1) }), ["space.stages"]],
+    ["one stage", fixed({ stages: genotype.stages.slice(0, 1) }), ["algorithm.genotype.stages"]],
   ])("is refused with %s", (_what, spec, expected) => {
     expect(faults(spec)).toEqual(expected);
   });

@@ -89,7 +89,7 @@ export function checkGiven(genotype: Genotype, space: SearchSpace, retraining: R
   if (differing.length === 0 && !isMember(space, genotype))
     fault(
       "algorithm.genotype",
-      "is not a network of the spec's space; leave out stages, dilations and scales of space",
+      "is not a network of the spec's space; leave out stages, kinds, dilations and scales of space",
     );
   if (retraining.epochs === 0)
     fault("retraining.epochs", "is 0, must be at least 1: a search of kind fixed only trains its network");

@@ -38,7 +38,6 @@ export function randomBuffer(table: TensorTable, random: () => number): Float32A
       const signed = 2 * random() - 1;
       if (kind === "gamma") buffer[at] = (signed < 0 ? -1 : 1) * (0.5 + random());
       else if (kind === "variance") buffer[at] = 0.5 + random();
-      else if (kind === "depthwise") buffer[at] = signed;
       else if (kind === "filter") buffer[at] = signed * Math.sqrt(3 / fanIn);
       else buffer[at] = 0.5 * signed;
     }

@@ -38,6 +38,8 @@ export function latencyTable(space: SearchSpace, largestSeconds: number, check?:
     ...row,
     inMiddle: scale * row.inMiddle,
     middleOut: scale * row.middleOut,
+    perInput: scale * row.perInput,
+    perMiddle: scale * row.perMiddle,
   }));
   return {
     ...macs,

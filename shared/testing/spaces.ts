@@ -50,7 +50,7 @@ export function measuredTable(space: SearchSpace, random: () => number): CostTab
   };
   const candidates = table.candidates.map((row) => {
     const { channels = 0 } = space.stages[Number(/^stage(\d+)/.exec(row.id)?.[1]) - 1] ?? {};
-    const none = { inMiddle: 0, middleOut: 0 };
+    const none = { inMiddle: 0, middleOut: 0, perInput: 0, perMiddle: 0 };
     return { ...row, ...none, fixed: random(), byInput: costs(channels), byOutput: costs(channels) };
   });
   const exits = space.stages.map(({ channels }) => ({

@@ -51,9 +51,9 @@ const cases: Record<string, Case> = {
   "conv 3x3 stride 2, odd": conv([2, 3, 7, 5], [4, 3, 3, 3], 2, [1, 1]),
   "conv 1x1 stride 2": conv([1, 3, 6, 8], [4, 3, 1, 1], 2, [1, 1]),
   "conv 5x3 stride 2 dilated": conv([1, 2, 9, 8], [2, 2, 5, 3], 2, [1, 2]),
-  "depthwise 3x3": deep([2, 3, 6, 5], [1, 3, 3, 3], [1, 1]),
-  "depthwise 5x5": deep([2, 3, 7, 8], [1, 3, 5, 5], [1, 1]),
-  "depthwise 3x3 dilated, beyond the height": deep([2, 2, 4, 9], [1, 2, 3, 3], [5, 2]),
+  "depthwise 3x3": deep([2, 3, 6, 5], [3, 1, 3, 3], [1, 1]),
+  "depthwise 5x5": deep([2, 3, 7, 8], [3, 1, 5, 5], [1, 1]),
+  "depthwise 3x3 dilated, beyond the height": deep([2, 2, 4, 9], [2, 1, 3, 3], [5, 2]),
   batchNorm: {
     inputs: { x: [3, 4, 4, 5], gamma: [4], beta: [4] },
     // Moved away from mean 0, where a wrong term of the derivative would hide.

@@ -23,6 +23,15 @@ export function convolutionOf(node: GraphNode | undefined, draft: Draft): Convol
   return { x, filter, shape: [outputs, inputs, high, wide], bias, attributes: node.attributes };
 }
 
+/** A depthwise convolution of a constant filter [C,1,kh,kw] without bias; undefined for any other node. */
+export function depthwiseOf(node: GraphNode, draft: Draft): Pick<Convolution, "filter" | "shape"> | undefined {
+  const [, kernel, offset] = node.inputs;
+  const filter = draft.floats(kernel);
+  if (node.op !== "Conv" || !kernel || !filter || offset || node.attributes.group !== kernel.shape[0]) return undefined;
+  const [channels = 0, one = 0, high = 0, wide = 0] = kernel.shape;
+  return { filter, shape: [channels, one, high, wide] };
+}
+
 /** Whether a convolution maps each pixel by itself. */
 export const isPointwise = ({ shape: [, , high, wide], attributes: { strides } }: Convolution): boolean =>
   high === 1 && wide === 1 && (strides === undefined || (strides as readonly number[]).every((step) => step === 1));

@@ -1,5 +1,14 @@
 import { eliminateDeadCode, type Graph, type GraphNode, type Value } from "../graph";
-import { convNode, convolutionOf, diagonal, masked, placed, spread, type Convolution } from "./convolution";
+import {
+  convNode,
+  convolutionOf,
+  depthwiseOf,
+  diagonal,
+  masked,
+  placed,
+  spread,
+  type Convolution,
+} from "./convolution";
 import { channelsOf, Draft, nodeOf, valueOf, withChannels } from "./draft";
 import { joinOf, type Join } from "./residuals";
 
@@ -84,6 +93,8 @@ class Padding {
     const inputs = node.inputs.map((value) => this.made.get(value.name) ?? value);
     const [x] = inputs;
     if (!x || !output || inputs.every((value, at) => value === node.inputs[at])) return [node];
+    const depthwise = depthwiseOf(node, this.draft);
+    if (depthwise) return [this.perChannel(node, depthwise, x, output)];
     const used = Math.max(0, ...node.inputs.map(({ name }) => this.residues.get(name) ?? 0));
     if (used > 0) this.residues.set(output.name, used);
     if (PER_CHANNEL.has(node.op) || (node.op === "Add" && this.widths.has(output.name)))
@@ -93,6 +104,21 @@ class Padding {
       if (inputs.some(({ shape }) => shape.length === 2)) return [this.sized(node, inputs, output, channelsOf(made))];
     }
     return this.narrowed(node, inputs);
+  }
+
+  /** A depthwise convolution of a widened value. Its filters of zeros end what the added channels hold. */
+  private perChannel(
+    node: GraphNode,
+    { filter, shape: [, ...behind] }: Pick<Convolution, "filter" | "shape">,
+    x: Value,
+    output: Value,
+  ): GraphNode {
+    const width = channelsOf(x);
+    const wide = new Float32Array(behind.reduce((size, extent) => size * extent, width));
+    wide.set(filter);
+    const kernel = this.draft.constant(`${output.name}/kernel`, wide, [width, ...behind]);
+    const made = this.as(output, width);
+    return { ...nodeOf(node, "Conv", [x, kernel], made, { ...node.attributes, group: width }), name: node.name };
   }
 
   private joined({ relu, x, y, output }: Join): GraphNode[] {

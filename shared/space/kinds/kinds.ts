@@ -14,10 +14,7 @@ export const KINDS: readonly Kind[] = [factorized, plain, separable, separable5,
 export function kindOf({ kind = factorized.kind }: { kind?: OperationKind | undefined }): Kind {
   const found = KINDS.find((one) => one.kind === kind);
   if (found) return found;
-  throw new LatheError(
-    "INVALID_ARGUMENT",
-    `kind is ${OperationKind[kind] ?? kind}, an operation of this version has none such`,
-  );
+  throw new LatheError("INVALID_ARGUMENT", `the kind of an operation is ${kind}, must be one of ${kindNames()}`);
 }
 
 /** "separable5" */
