@@ -124,8 +124,9 @@ describe("lathe network", () => {
       lathe("network", "build", "-f", "bad.json", "--input", "30"),
     ]);
     const faults = [
-      "lathe: genotype has 5 faults:",
+      "lathe: genotype has 6 faults:",
       "  stem_channels is 0, must be an integer between 4 and 4096 (3 channels are pooled)",
+      "  stages has 1 entries, must have between 2 and 4",
       "  stages[0].blocks[0].dilation is 0, must be an integer between 1 and 64",
       "  stages[0].blocks[0].middle_width is 65, must be an integer between 1 and 64",
       "  stages[0].blocks[0].scale is 3, must be 1 or 2",
