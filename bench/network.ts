@@ -8,6 +8,7 @@ import { networkOnnx, type NetworkParameters } from "../shared/network/export";
 import { initialStats, initialWeights } from "../shared/network/initialise";
 import { LatheError } from "../shared/process/errors";
 import { packageRoot } from "../shared/process/root";
+import { factorized } from "../shared/space/kinds/factorized";
 import { kindOf } from "../shared/space/kinds/kinds";
 import type { Genotype } from "../shared/proto/lathe/v1/space";
 import { networkCosts } from "../shared/space/networkCosts";
@@ -68,7 +69,7 @@ export async function network(args: readonly string[]): Promise<Measurement[]> {
       ? { paper: readGenotype({ file: paper }), small: SMALL }
       : { [values.genotype]: readGenotype({ file: values.genotype }) };
   for (const [name, { stages }] of Object.entries(genotypes))
-    if (stages.length !== 2 || stages.some(({ blocks }) => blocks.some((block) => kindOf(block) !== kindOf({}))))
+    if (stages.length !== 2 || stages.some(({ blocks }) => blocks.some((block) => kindOf(block) !== factorized)))
       throw new LatheError(
         "INVALID_ARGUMENT",
         `${name} has other operations than factorized ones, or ${stages.length} stages: the PyTorch side knows two stages of factorized ones`,

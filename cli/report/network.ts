@@ -1,5 +1,6 @@
 import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space";
 import { blockInputs } from "../../shared/space/genotype";
+import { factorized } from "../../shared/space/kinds/factorized";
 import { kindName, kindOf } from "../../shared/space/kinds/kinds";
 import { largest } from "../../shared/space/parts";
 import { genotypeLine } from "../view/format";
@@ -77,7 +78,7 @@ export function networkPicture(genotype: Genotype): Html {
 /** "dilation 4"; of another kind than factorized "plain", or "separable, dilation 4" where the kind takes dilations. */
 function operationText(block: GenotypeBlock): string {
   const kind = kindOf(block);
-  const name = kind === kindOf({}) ? [] : [kindName(kind)];
+  const name = kind === factorized ? [] : [kindName(kind)];
   return [...name, ...(kind.dilated ? [`dilation ${block.dilation}`] : [])].join(", ");
 }
 

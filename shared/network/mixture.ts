@@ -21,7 +21,8 @@ export function atScale(block: LiveBlock, scale: number): LiveOperation[] {
 const total = (widths: readonly number[]) => widths.reduce((sum, width) => sum + width, 0);
 
 /**
- * Declares a search block at its surviving widths: per operation the filters of both halves (declareHalf); per scale one norm1 [sum of middles] and one norm2 [sum of outputs] over its operations. Returns the output axis.
+ * Declares a search block at its surviving widths: per operation the filters of both halves (declareHalf); per scale one norm1 [sum of
+ * middles] and one norm2 [sum of outputs] over its operations. Returns the output axis.
  */
 export function declareMixture(declaration: Declaration, block: LiveBlock, input: Axis): Axis {
   const part = block.name;

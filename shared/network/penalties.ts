@@ -42,8 +42,8 @@ export function expectedCost(stages: readonly LiveStage[], relaxation: Relaxatio
 }
 
 /**
- * p_o (E[mid_o] (a E[in] + b E[out_o]) + c E[in] + d E[mid_o]) of each operation, [K]. Its costs are products of widths, whose means are enough, because the
- * choices are independent.
+ * p_o (E[mid_o] (a E[in] + b E[out_o]) + c E[in] + d E[mid_o]) of each operation, [K]. Its costs are products of widths,
+ * whose means are enough, because the choices are independent.
  */
 function productCosts(
   stages: readonly LiveStage[],

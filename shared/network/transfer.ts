@@ -11,9 +11,9 @@ import { initialWeights } from "./initialise";
 /**
  * The weights of another network of the same space, made from those of a trained one. What both have is taken over: channels by their
  * number, and blocks whatever the dilation and scale of their operation, because the filters of all operations of a kind have the same
- * shape. What is new computes nothing at first: a new channel has random filters, and whatever reads it has zeros; a new block adds nothing to its input. So a wider or deeper
- * network begins with the function of the given one wherever no residual covers the new channels. The statistics of the batch norms are left to
- * the caller: those of the trained network fit none of other widths or operations.
+ * shape. What is new computes nothing at first: a new channel has random filters, and whatever reads it has zeros; a new block adds nothing
+ * to its input. So a wider or deeper network begins with the function of the given one wherever no residual covers the new channels. The
+ * statistics of the batch norms are left to the caller: those of the trained network fit none of other widths or operations.
  */
 export function transfer(
   from: DiscreteNetwork,

@@ -24,17 +24,19 @@ export function candidateId(stage: number, operation: string): string {
 
 /**
  * MACs as a cost table. A factorized candidate of stage k at scale s costs 3*in*mid + 3*mid*out per pixel of (h_k/s) x (w_k/s), so
- * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0; a depthwise convolution adds per_input or per_middle. The table's fixed part is the cost of stem, reductions and search head with all
- * stages at full width: it ignores that narrower blocks make the reductions and the head behind them cheaper.
+ * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0; a depthwise convolution adds per_input or per_middle. The table's fixed part is
+ * the cost of stem, reductions and search head with all stages at full width: it ignores that narrower blocks make the reductions and the
+ * head behind them cheaper.
  */
 export function macsTable(space: SearchSpace): CostTable {
   const candidates = space.stages.flatMap((_, index): CandidateCost[] =>
-    operations(space).map(({ name, kind, scale }) => {
-      const stride = strideOf(index + 1) * scale;
+    operations(space).map((operation) => {
+      const stride = strideOf(index + 1) * operation.scale;
       const pixels = (space.inputHeight / stride) * (space.inputWidth / stride);
-      const [first, second] = [halfMacs(kindOf({ kind }).first), halfMacs(kindOf({ kind }).second)];
+      const kind = kindOf(operation);
+      const [first, second] = [halfMacs(kind.first), halfMacs(kind.second)];
       return {
-        id: candidateId(index + 1, name),
+        id: candidateId(index + 1, operation.name),
         ...{ inMiddle: first.perPair * pixels, middleOut: second.perPair * pixels, fixed: 0 },
         ...{ perInput: first.perInput * pixels, perMiddle: second.perInput * pixels },
         ...{ byInput: undefined, byOutput: undefined },
@@ -213,10 +215,9 @@ export function costOfLargest(space: SearchSpace, table: CostTable): number {
 
 function largestBlock(row: CandidateCost, channels: number): number {
   const most = (costs: WidthCosts | undefined, full: number) => (costs ? Math.max(...costs.costs) : full);
-  const [first, second] = [inputCost, outputCost].map((cost) =>
-    cost({ ...row, byInput: undefined, byOutput: undefined }, channels, channels),
-  );
-  return most(row.byInput, first ?? 0) + most(row.byOutput, second ?? 0) + row.fixed;
+  const products = { ...row, byInput: undefined, byOutput: undefined };
+  const first = most(row.byInput, inputCost(products, channels, channels));
+  return first + most(row.byOutput, outputCost(products, channels, channels)) + row.fixed;
 }
 
 /** Cost of the space's cheapest network as a share of the largest network's. */

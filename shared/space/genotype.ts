@@ -11,10 +11,11 @@ import {
   widthId,
   type Operation,
 } from "./groups";
+import { factorized } from "./kinds/factorized";
 import { KINDS, kindName, kindNames, kindOf, operationMacs } from "./kinds/kinds";
 import { at, liveStages } from "./live";
 import { blockName, operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
-import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, STAGES, collector, refuse } from "./validate";
+import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, checkStages, collector, refuse } from "./validate";
 
 /** Candidate index of a group's most likely survivor; the lowest index among equals. */
 export function argmax(group: Group): number {
@@ -65,8 +66,8 @@ export function largestGenotype(space: SearchSpace): Genotype {
 
 /** The candidate with the most MACs at full width; the first of several. */
 function heaviest(space: SearchSpace, channels: number): Operation {
-  const macs = ({ kind, scale }: Operation) =>
-    operationMacs(kindOf({ kind }), channels, channels, channels) / scale ** 2;
+  const macs = (operation: Operation) =>
+    operationMacs(kindOf(operation), channels, channels, channels) / operation.scale ** 2;
   return operations(space).reduce((most, other) => (macs(other) > macs(most) ? other : most));
 }
 
@@ -107,8 +108,7 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
   const { violations, fault, between } = collector(prefix);
   between("classes", genotype.classes, 1, 254);
   between("stem_channels", genotype.stemChannels, 4, MAX_CHANNELS, " (3 channels are pooled)");
-  if (genotype.stages.length < STAGES.least || genotype.stages.length > STAGES.most)
-    fault("stages", `has ${genotype.stages.length} entries, must have between ${STAGES.least} and ${STAGES.most}`);
+  checkStages(genotype.stages, fault);
   let declared = genotype.stemChannels;
   let factor = searchStride(genotype);
   genotype.stages.forEach((stage, index) => {
@@ -222,7 +222,7 @@ export function choicesOf(space: SearchSpace, { stages }: Genotype): Map<string,
 /** Prints a genotype as a text table, one line per block. The kinds have a column if not all blocks are factorized. */
 export function print(genotype: Genotype): string {
   const inputs = blockInputs(genotype);
-  const kinds = genotype.stages.some(({ blocks }) => blocks.some((block) => kindOf(block) !== kindOf({})));
+  const kinds = genotype.stages.some(({ blocks }) => blocks.some((block) => kindOf(block) !== factorized));
   const head = ["stage", "block", ...(kinds ? ["kind"] : []), "dilation", "scale", "input", "middle", "output"];
   const rows = genotype.stages.flatMap((stage, s) =>
     stage.blocks.map((block, b) =>

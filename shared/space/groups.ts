@@ -9,6 +9,7 @@ import {
   type SearchSpace,
   type Stage,
 } from "../proto/lathe/v1/space";
+import { factorized } from "./kinds/factorized";
 import type { Kind } from "./kinds/kind";
 import { kindOf } from "./kinds/kinds";
 import { blockName, largest, operationName, stageName } from "./parts";
@@ -28,7 +29,7 @@ const dilationsOf = ({ dilated }: Kind, { dilations }: Pick<SearchSpace, "dilati
 
 /** The kinds of a space's candidates. */
 export const spaceKinds = ({ kinds }: Pick<SearchSpace, "kinds">): readonly Kind[] =>
-  kinds.length > 0 ? kinds.map((kind) => kindOf({ kind })) : [kindOf({})];
+  kinds.length > 0 ? kinds.map((kind) => kindOf({ kind })) : [factorized];
 
 /** The candidate operations of every block, in the order of the operation group: by scale, then by kind, then by dilation. */
 export function operations(space: SearchSpace): Operation[] {
@@ -48,7 +49,7 @@ export function operationFields({
   dilation,
   scale,
 }: Operation): Pick<GenotypeBlock, "kind" | "dilation" | "scale"> {
-  return { dilation, scale, ...(kind !== kindOf({}).kind && { kind }) };
+  return { dilation, scale, ...(kind !== factorized.kind && { kind }) };
 }
 
 /** A block with another operation and its own widths. */

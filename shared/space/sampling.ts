@@ -27,8 +27,8 @@ function randomBlock(space: SearchSpace, stage: number, random: Draws): Genotype
   const candidates = operations(space);
   // Kind and dilation, then the scale: a space of factorized operations has the networks of earlier versions.
   const first = pick(candidates.slice(0, candidates.length / space.scales.length), random);
-  const operation = { ...first, scale: pick(space.scales, random) };
-  return { ...operationFields(operation), middleWidth: pick(widths, random), outputWidth: pick(widths, random) };
+  const operation = { ...operationFields(first), scale: pick(space.scales, random) };
+  return { ...operation, middleWidth: pick(widths, random), outputWidth: pick(widths, random) };
 }
 
 /**
@@ -51,6 +51,7 @@ interface Change {
 
 function changesOf(stage: GenotypeStage, index: number, space: SearchSpace, random: Draws): Change[] {
   const { minDepth, maxDepth, widths } = stageOf(space, index + 1);
+  const candidates = operations(space);
   const changes: Change[] = [];
   const add = (candidates: number, changed: () => GenotypeStage) => {
     if (candidates > 1) changes.push({ index, changed });
@@ -68,7 +69,6 @@ function changesOf(stage: GenotypeStage, index: number, space: SearchSpace, rand
       ...stage,
       blocks: stage.blocks.map((one, at) => (at === position ? by : one)),
     });
-    const candidates = operations(space);
     add(candidates.length, () => {
       const others = candidates.filter(({ name }) => name !== operationName(block));
       return replaced(withOperation(block, pick(others, random)));

@@ -68,8 +68,7 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
     if (between(field, value, factor, MAX_SIDE) && value % factor !== 0)
       fault(field, `is ${value}, must be a multiple of ${factor}, which the stem, the stages and scale 2 divide it by`);
 
-  if (space.stages.length < STAGES.least || space.stages.length > STAGES.most)
-    fault("stages", `has ${space.stages.length} entries, must have between ${STAGES.least} and ${STAGES.most}`);
+  checkStages(space.stages, fault);
   space.stages.slice(0, STAGES.most).forEach((stage, index) => {
     const at = `stages[${index}]`;
     const before = space.stages[index - 1]?.channels ?? space.stemChannels;
@@ -96,12 +95,15 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
   return violations;
 }
 
-function faultOfKind(
-  kinds: readonly OperationKind[],
-  kind: OperationKind,
-  index: number,
-  fault: (field: string, description: string) => void,
-): void {
+type Fault = ReturnType<typeof collector>["fault"];
+
+/** Faults the number of stages of a space or a genotype. */
+export function checkStages(stages: readonly unknown[], fault: Fault): void {
+  if (stages.length < STAGES.least || stages.length > STAGES.most)
+    fault("stages", `has ${stages.length} entries, must have between ${STAGES.least} and ${STAGES.most}`);
+}
+
+function faultOfKind(kinds: readonly OperationKind[], kind: OperationKind, index: number, fault: Fault): void {
   if (!KINDS.some((one) => one.kind === kind)) fault(`kinds[${index}]`, `is ${kind}, must be one of ${kindNames()}`);
   else if (kinds.indexOf(kind) < index)
     fault(`kinds[${index}]`, `is ${kindName(kindOf({ kind }))}, which the list has already`);

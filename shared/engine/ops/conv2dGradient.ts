@@ -3,7 +3,14 @@ import type { Value } from "../graph";
 import { required } from "../kernels/rule";
 import type { Recorder } from "../recorder";
 import { tf } from "../tf";
-import { convolutionShape, padded, type Convolution, type ConvolutionShape, type Shape4 } from "./convolutionShape";
+import {
+  convolutionShape,
+  forTaps,
+  padded,
+  type Convolution,
+  type ConvolutionShape,
+  type Shape4,
+} from "./convolutionShape";
 import { flipped } from "./flipped";
 import { defineKernel, single } from "./kernel";
 
@@ -69,8 +76,7 @@ const weightGradient = defineKernel<WeightGradient>({
     const { batch, inChannels, outChannels, outHeight, outWidth, kernelSize, padding } = shape;
     const { stride, dilation } = attributes;
     const wide = padded(x as tf.Tensor, padding);
-    const taps = forTaps(kernelSize, (i, j) => {
-      const [top, left] = [i * dilation[0], j * dilation[1]];
+    const taps = forTaps(kernelSize, dilation, (top, left) => {
       const end = [batch, inChannels, top + (outHeight - 1) * stride + 1, left + (outWidth - 1) * stride + 1];
       return tf
         .stridedSlice(wide, [0, 0, top, left], end, [1, 1, stride, stride])
@@ -105,17 +111,13 @@ export function conv2dWeightGradient(
   return single(weightGradient({ x, dy }, { ...convolution, filterShape }));
 }
 
-function forTaps<T>([kh, kw]: readonly [number, number], body: (i: number, j: number) => T): T[] {
-  return Array.from({ length: kh * kw }, (_, tap) => body(Math.floor(tap / kw), tap % kw));
-}
-
 /** im2col at stride 1, [N, Ci*taps, P]: windows of the padded input, one per tap. A 1x1 filter needs neither padding nor windows. */
 function shiftedColumns(r: Recorder, x: Value, shape: ConvolutionShape, { dilation }: Convolution): Value {
   const { batch, inChannels, outHeight, outWidth, kernelSize, padding } = shape;
   const positions = outHeight * outWidth;
   const wide = pad(r, x, [0, 0, ...padding], [0, 0, ...padding]);
-  const windows = forTaps(kernelSize, (i, j) =>
-    slice(r, wide, [2, 3], [i * dilation[0], j * dilation[1]], [outHeight, outWidth]),
+  const windows = forTaps(kernelSize, dilation, (top, left) =>
+    slice(r, wide, [2, 3], [top, left], [outHeight, outWidth]),
   );
   const columns = windows.map((window) => reshape(r, window, [batch, inChannels, 1, positions]));
   return reshape(r, concat(r, columns, 2), [batch, inChannels * windows.length, positions]);

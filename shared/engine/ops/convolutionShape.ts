@@ -45,8 +45,23 @@ export function convolutionShape(
     outHeight: Math.ceil(height / stride),
     outWidth: Math.ceil(width / stride),
     kernelSize: [kh, kw],
-    padding: [((kh - 1) / 2) * dilation[0], ((kw - 1) / 2) * dilation[1]],
+    padding: paddingOf([kh, kw], dilation),
   };
+}
+
+type Pair = readonly [number, number];
+
+/** The padding on each side by which a filter of odd sizes keeps the size of its input at stride 1, along height and width. */
+export const paddingOf = ([kh, kw]: Pair, dilation: Pair): Pair => [
+  ((kh - 1) / 2) * dilation[0],
+  ((kw - 1) / 2) * dilation[1],
+];
+
+/** One value per tap of a filter, row by row, from the tap's offset in the padded input. */
+export function forTaps<T>([kh, kw]: Pair, dilation: Pair, body: (top: number, left: number) => T): T[] {
+  return Array.from({ length: kh * kw }, (_, tap) =>
+    body(Math.floor(tap / kw) * dilation[0], (tap % kw) * dilation[1]),
+  );
 }
 
 /** x [N,C,H,W] with rows of zeros above and below and columns of zeros on each side, for eager backends. */

@@ -4,7 +4,7 @@ import type { Value } from "../graph";
 import { required } from "../kernels/rule";
 import type { Recorder } from "../recorder";
 import { tf } from "../tf";
-import { padded, type Shape4 } from "./convolutionShape";
+import { forTaps, padded, paddingOf, type Shape4 } from "./convolutionShape";
 import { flipped } from "./flipped";
 import { defineKernel, single } from "./kernel";
 
@@ -20,30 +20,16 @@ interface WeightGradient extends Depthwise {
 /** Height and width of a filter [C,1,kh,kw], and the padding that keeps the input's size. */
 function sizesOf(w: readonly number[], { dilation }: Depthwise) {
   const [, , kh, kw] = w as Shape4;
-  const padding = [((kh - 1) / 2) * dilation[0], ((kw - 1) / 2) * dilation[1]] as const;
-  return { kernel: [kh, kw] as const, padding };
-}
-
-/** One value per tap of a filter, row by row, from the tap's offset in the padded input. */
-function forTaps<T>(
-  [kh, kw]: readonly [number, number],
-  { dilation }: Depthwise,
-  body: (top: number, left: number) => T,
-): T[] {
-  return Array.from({ length: kh * kw }, (_, tap) =>
-    body(Math.floor(tap / kw) * dilation[0], (tap % kw) * dilation[1]),
-  );
+  return { kernel: [kh, kw] as const, padding: paddingOf([kh, kw], dilation) };
 }
 
 function emit(r: Recorder, x: Value, w: Value, attributes: Depthwise): Value {
   const { kernel, padding } = sizesOf(w.shape, attributes);
   return r.node("Conv", [x, w], x.shape, x.dtype, {
-    ...{
-      kernel_shape: kernel,
-      dilations: attributes.dilation,
-      pads: [...padding, ...padding],
-      group: x.shape[1] as number,
-    },
+    kernel_shape: kernel,
+    dilations: attributes.dilation,
+    pads: [...padding, ...padding],
+    group: x.shape[1] as number,
   });
 }
 
@@ -52,7 +38,7 @@ function eagerly(x: tf.Tensor, w: tf.Tensor, attributes: Depthwise): tf.Tensor {
   const [, channels, height, width] = x.shape as [number, number, number, number];
   const wide = padded(x, padding);
   const taps = tf.split(tf.reshape(w, [channels, kernel[0] * kernel[1]]), kernel[0] * kernel[1], 1);
-  const windows = forTaps(kernel, attributes, (top, left) =>
+  const windows = forTaps(kernel, attributes.dilation, (top, left) =>
     tf.slice(wide, [0, 0, top, left], [-1, -1, height, width]),
   );
   return tf.addN(windows.map((window, tap) => tf.mul(window, tf.reshape(taps[tap]!, [1, channels, 1, 1]))));
@@ -73,7 +59,7 @@ const weightGradient = defineKernel<WeightGradient>({
     const { kernel, padding } = sizesOf(attributes.filterShape, attributes);
     const [n, c, h, w] = x.shape as [number, number, number, number];
     const wide = pad(r, x, [0, 0, ...padding], [0, 0, ...padding]);
-    const windows = forTaps(kernel, attributes, (top, left) =>
+    const windows = forTaps(kernel, attributes.dilation, (top, left) =>
       reshape(r, slice(r, wide, [2, 3], [top, left], [h, w]), [n, c, 1, h * w]),
     );
     // [N,C,1,P] x [N,C,P,taps], summed over the batch.
@@ -84,7 +70,7 @@ const weightGradient = defineKernel<WeightGradient>({
     const { kernel, padding } = sizesOf(attributes.filterShape, attributes);
     const [, channels, height, width] = (x as tf.Tensor).shape as [number, number, number, number];
     const wide = padded(x as tf.Tensor, padding);
-    const taps = forTaps(kernel, attributes, (top, left) => {
+    const taps = forTaps(kernel, attributes.dilation, (top, left) => {
       const window = tf.slice(wide, [0, 0, top, left], [-1, -1, height, width]);
       return tf.reshape(tf.sum(tf.mul(window, dy as tf.Tensor), [0, 2, 3]), [channels, 1]);
     });
