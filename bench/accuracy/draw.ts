@@ -1,7 +1,7 @@
 import { createRandom, type Random } from "../../shared/engine/random";
 import { initialWeights } from "../../shared/network/initialise";
 import { buildSupernet, type DeclaredSupernet } from "../../shared/network/supernet";
-import { searchStride } from "../../shared/space/genotype";
+import { SEARCH_STRIDE } from "../../shared/space/parts";
 import { initialArchitecture } from "../../shared/space/groups";
 import { base64, namedTensors } from "../pytorch";
 import { CLASSES, SIZES, spaceOf, type Size } from "../sizes";
@@ -29,7 +29,7 @@ export function drawTrial(size: Size, images: Trial["images"], seed: number): Tr
   const supernet = buildSupernet(space, architecture);
   const random = createRandom(seed, `accuracy/${images}`);
   const weights = initialWeights(supernet.weights, random);
-  const stride = searchStride(space);
+  const stride = SEARCH_STRIDE;
   const batch = {
     images:
       images === "noise"

@@ -2,7 +2,7 @@ import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space"
 import { blockInputs } from "../../shared/space/genotype";
 import { factorized } from "../../shared/space/kinds/factorized";
 import { kindName, kindOf } from "../../shared/space/kinds/kinds";
-import { largest } from "../../shared/space/parts";
+import { largest, strideOf } from "../../shared/space/parts";
 import { genotypeLine } from "../view/format";
 import { html, type Html } from "./html";
 
@@ -25,7 +25,7 @@ const reach = 60;
 
 /** The parts of a network from the image to the head. */
 function rowsOf(genotype: Genotype): Row[] {
-  const { stem, stages, head } = blockInputs(genotype);
+  const { stem, stages } = blockInputs(genotype);
   const part = (name: string, input: number, output: number, declared: number, stride: number): Row => ({
     ...{ name, channels: [input, output, output], declared, stride },
   });
@@ -33,7 +33,7 @@ function rowsOf(genotype: Genotype): Row[] {
     part("stem", stem.input, stem.output, genotype.stemChannels, 2),
     ...genotype.stages.flatMap(({ channels, blocks }, s) => {
       const { reduction, blocks: inputs } = stages[s]!;
-      const stride = 2 ** (s + 2);
+      const stride = strideOf(s + 1);
       return [
         part(`stage ${s + 1}: reduction`, reduction.input, reduction.output, channels, stride),
         ...blocks.map((block, b): Row => ({
@@ -42,7 +42,7 @@ function rowsOf(genotype: Genotype): Row[] {
         })),
       ];
     }),
-    part("head", head, genotype.classes, genotype.classes, 2 ** (genotype.stages.length + 1)),
+    part("head", stages.at(-1)!.output, genotype.classes, genotype.classes, strideOf(stages.length)),
   ];
 }
 

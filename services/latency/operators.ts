@@ -9,7 +9,7 @@ import {
 import { candidateId, genotypeCost, smallestGenotype } from "../../shared/space/cost";
 import { largestGenotype, withoutBlocks } from "../../shared/space/genotype";
 import { operationFields, operations } from "../../shared/space/groups";
-import { strideOf } from "../../shared/space/networkCosts";
+import { strideOf } from "../../shared/space/parts";
 import { chainOnnx, emptyOnnx, networkOnnxOf, type BlockChain } from "./blocks";
 import { stageBounds } from "./bounds";
 import { blocksScale, checkOf, SAMPLED, sampledNetworks } from "./check";

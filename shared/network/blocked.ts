@@ -7,6 +7,7 @@ import { scoped } from "../engine/scope";
 import { upTo } from "../engine/signature";
 import { tf } from "../engine/tf";
 import { at, type LiveBlock, type LiveStage } from "../space/live";
+import { strideOf } from "../space/parts";
 import { blockedTables, type BlockedTables } from "./blockedLayout";
 import { blockedPlans, planFor, type PlannedBlock } from "./blockedPlans";
 import type { BlockFactors } from "./factors";
@@ -53,11 +54,15 @@ export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile:
         blockedReduction(weights, name, planFor(plans.reductions, name), x, norm, presence),
       stage: (weights, stage, choices, input, norm, dropouts) =>
         blockedStage(weights, stage, choices, input, norm, plans.mixtures, dropouts),
-      head: (weights, x) => {
-        const last = at(stages, stages.length - 1);
-        const [h, w] = [space.inputHeight, space.inputWidth].map((size) => size / 2 ** (stages.length + 1));
-        return searchHead(weights, fromBlocked(x, [batch, last.outputs, h as number, w as number]));
-      },
+      head: (weights, outputs) =>
+        searchHead(
+          weights,
+          outputs.map((x, s) => {
+            const stride = strideOf(s + 1);
+            const shape = [batch, at(stages, s).outputs, space.inputHeight / stride, space.inputWidth / stride] as const;
+            return fromBlocked(x, shape);
+          }),
+        ),
     }),
   };
 }

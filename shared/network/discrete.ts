@@ -1,8 +1,8 @@
 import { scoped } from "../engine/scope";
 import type { tf } from "../engine/tf";
 import type { Genotype } from "../proto/lathe/v1/space";
-import { blockInputs, searchStride } from "../space/genotype";
-import { blockName, stageName } from "../space/parts";
+import { blockInputs } from "../space/genotype";
+import { blockName, SEARCH_STRIDE, stageName } from "../space/parts";
 import { declareBlock, declareReduction, decidedBlock, reduction } from "./blocks";
 import { axis, extent, tensorTable, type Axis, type Declaration, type TensorTable } from "./declaration";
 import { DROPPED, declareAggregationHead, declareSearchHead, dropoutName, headLogits, type Head } from "./heads";
@@ -34,7 +34,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
     x = axis(stageName(s + 1), extent(x));
     return x;
   });
-  if (head.kind === "search") declareSearchHead(declaration, x, genotype.classes);
+  if (head.kind === "search") declareSearchHead(declaration, outputs, genotype.classes);
   else declareAggregationHead(declaration, aggregationShape(genotype, stem, outputs, head.pyramidChannels));
   const channels = genotype.stages[1]?.channels ?? 0;
   const probability = head.kind === "aggregation" ? head.dropout : 0;
@@ -44,7 +44,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
     weights: tensorTable(declaration.weights),
     stats: tensorTable(declaration.stats),
     dropouts: probability > 0 ? DROPPED.map((name) => ({ name: dropoutName(name), channels, probability })) : [],
-    stride: head.kind === "search" ? searchStride(genotype) : 1,
+    stride: head.kind === "search" ? SEARCH_STRIDE : 1,
     logits: (weights, images, norm, dropouts = {}) => {
       const stem = scoped("stem", () => reduction(weights, "stem", images, norm));
       let x: tf.Tensor = stem;

@@ -5,10 +5,12 @@ import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import { scoped } from "../engine/scope";
 import { PYRAMID_BINS } from "../space/networkCosts";
+import { at } from "../space/live";
+import { FIRST_JOINED, stageName } from "../space/parts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { named, normed, type Norm, type Tensors } from "./layers";
 
-/** "search": a 1x1 convolution, logits at the size of the last stage. "aggregation": the head of retraining, logits at the input's size. */
+/** "search": 1x1 convolutions, logits at 1/8 of the input. "aggregation": the head of retraining, logits at the input's size. */
 export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number; dropout: number };
 
 /** Inputs and widths of the aggregation head. */
@@ -31,13 +33,35 @@ function declareClassifier(declaration: Declaration, prefix: string, input: Axis
   declaration.weights.push({ part: "head", layer, kind: "bias", name: `head/${layer}`, axes: [classes] });
 }
 
-export function declareSearchHead(declaration: Declaration, input: Axis, classes: number): void {
-  declareClassifier(declaration, "", input, classes);
+/** Declares the search head: filters of the joined stages, of which the last one's comes first and has the bias. stages: their output axes. */
+export function declareSearchHead(declaration: Declaration, stages: readonly Axis[], classes: number): void {
+  const joined = stages.slice(FIRST_JOINED - 1);
+  declareClassifier(declaration, "", at(joined, joined.length - 1), classes);
+  joined.slice(0, -1).forEach((stage, i) => {
+    const layer = `${stageName(FIRST_JOINED + i)}/conv`;
+    declareFilter(declaration, { part: "head", layer }, axis("classes", classes), stage, [1, 1]);
+  });
 }
 
-/** Search head: 1x1 convolution, [N,C,h,w] -> logits [N,classes,h,w]. */
-export function searchHead(weights: Tensors, x: tf.Tensor): tf.Tensor4D {
-  return biased(weights, "head/conv", "head/bias", x);
+/**
+ * Search head (docs/method.md#the-network): the sum of 1x1 convolutions of the outputs of all stages from the second on, each enlarged to the
+ * second's size. outputs: [N,C,h,w] of each stage -> logits [N,classes,H/8,W/8].
+ */
+export function searchHead(weights: Tensors, outputs: readonly tf.Tensor[]): tf.Tensor4D {
+  const joined = outputs.slice(FIRST_JOINED - 1);
+  const [, , height, width] = at(joined, 0).shape as [number, number, number, number];
+  const last = biased(weights, "head/conv", "head/bias", at(joined, joined.length - 1));
+  const others = joined
+    .slice(0, -1)
+    .map((x, i) => conv2d(x, named(weights, `head/${stageName(FIRST_JOINED + i)}/conv`)));
+  if (others.length === 0) return last;
+  return tf.addN([...others, last].map((x) => resized(x, height, width)));
+}
+
+/** Bilinear, but for a tensor that has the size. */
+function resized(x: tf.Tensor4D, height: number, width: number): tf.Tensor4D {
+  const [, , h, w] = x.shape;
+  return h === height && w === width ? x : resizeBilinear(x, height, width);
 }
 
 export function declareAggregationHead(declaration: Declaration, shape: AggregationShape): void {
@@ -75,7 +99,7 @@ export function headLogits(
   if (!low || !high || low === high) throw new Error(`the head joins 2 stages, got ${outputs.length}`);
   return scoped("head", () =>
     head.kind === "search"
-      ? searchHead(weights, high)
+      ? searchHead(weights, outputs)
       : aggregationHead(weights, { stem, low, high }, size, norm, dropouts),
   );
 }

@@ -2,9 +2,9 @@ import { unpack, view } from "../engine/parameters";
 import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
-import { blockInputs, derive, searchStride } from "../space/genotype";
+import { blockInputs, derive } from "../space/genotype";
 import { initialArchitecture } from "../space/groups";
-import { operationName } from "../space/parts";
+import { operationName, SEARCH_STRIDE } from "../space/parts";
 import { decidedArchitecture } from "../space/decided";
 import { keepSome, noise, randomBuffer, randomGenotype, silence, smallSpace } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
@@ -192,7 +192,7 @@ describe("inheritBuffer onto a genotype's network", () => {
         picture(space, random),
         inferenceNorm(unpack(tf.tensor1d(inheritBuffer(stats, "stats", supernet, network)), network.stats)),
       );
-      expect(logits.shape).toEqual([1, 5, 32 / searchStride(space), 64 / searchStride(space)]);
+      expect(logits.shape).toEqual([1, 5, 32 / SEARCH_STRIDE, 64 / SEARCH_STRIDE]);
       expect(logits.dataSync().every(Number.isFinite)).toBe(true);
     }
   });

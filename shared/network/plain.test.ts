@@ -97,7 +97,7 @@ function plainLogits(
 
   let x = reduction("stem", tf.transpose(images, [0, 2, 3, 1]));
   let present: tf.Tensor | undefined;
-  space.stages.forEach(({ channels, widths, minDepth, maxDepth }, index) => {
+  const outputs = space.stages.map(({ channels, widths, minDepth, maxDepth }, index) => {
     const stage = `stage${index + 1}`;
     x = reduction(`${stage}/reduction`, x, present);
     const exits: { output: tf.Tensor; present: tf.Tensor }[] = [];
@@ -136,11 +136,18 @@ function plainLogits(
     const depth = chances(named(alphas, `${stage}/depth`));
     x = tf.addN(exits.map(({ output }, d) => tf.mul(one(depth, d), output)));
     present = tf.addN(exits.map((exit, d) => tf.mul(one(depth, d), exit.present)));
+    return x;
   });
-  const [n, h, width, c] = x.shape as [number, number, number, number];
-  const classifier = tf.transpose(tf.reshape(w("head/conv"), [space.classes, c]));
-  const logits = tf.add(tf.matMul(tf.reshape(x, [-1, c]), classifier), w("head/bias"));
-  return tf.transpose(tf.reshape(logits, [n, h, width, space.classes]), [0, 3, 1, 2]);
+  // The head joins the stages from the second on, at the size of the second.
+  const [, rows, columns] = outputs[1]?.shape as [number, number, number];
+  const joined = outputs.slice(1).map((output, i) => {
+    const [n, h, width, c] = output.shape as [number, number, number, number];
+    const filter = w(i + 2 === outputs.length ? "head/conv" : `head/stage${i + 2}/conv`);
+    const classifier = tf.transpose(tf.reshape(filter, [space.classes, c]));
+    const logits = tf.reshape(tf.matMul(tf.reshape(output, [-1, c]), classifier), [n, h, width, space.classes]);
+    return i === 0 ? logits : interpolate(interpolate(logits, rows, 1), columns, 2);
+  });
+  return tf.transpose(tf.add(tf.addN(joined), w("head/bias")), [0, 3, 1, 2]);
 }
 
 /** A supernet with random weights and inputs. */
@@ -151,7 +158,7 @@ function subject(space: SearchSpace) {
   const weights = randomBuffer(supernet.weights, random);
   // Alive everywhere: where a whole window is dead, a norm behind the pool makes ties of it that are above 0, and the derivative
   // of a maximum at a tie is a convention.
-  for (const name of ["stem", "stage1/reduction", "stage2/reduction"])
+  for (const name of ["stem", ...space.stages.map((_, index) => `stage${index + 1}/reduction`)])
     view(weights, supernet.weights, `${name}/norm/beta`).forEach((value, c, beta) => (beta[c] = value + 2));
   const alphas = noise(supernet.alphas.size, random).map((value) => 2 * value);
   const images = tf.tensor(noise(BATCH * 3 * 32 * 64, random).map(Math.abs), [BATCH, 3, 32, 64]);
@@ -186,13 +193,16 @@ function lossAndGradients(
   });
 }
 
+const third = { channels: 16, minDepth: 1, maxDepth: 2, widths: [8, 16], dropout: 0.2 };
+
 it.each([
-  ["the paper's operations", []],
-  ["operations of every kind", KINDS.map(({ kind }) => kind)],
+  ["the paper's operations", smallSpace()],
+  ["operations of every kind", smallSpace({ kinds: KINDS.map(({ kind }) => kind) })],
+  ["three stages", smallSpace({ scales: [1], stages: [...smallSpace().stages, third] })],
 ])(
   "the supernet's identities change neither the loss nor the gradients of the plain formulation, with %s",
-  (_, kinds) => {
-    const given = subject(smallSpace({ kinds }));
+  (_, of) => {
+    const given = subject(of);
     const { space, supernet, images, dropouts } = given;
     const norm = trainingNorm(() => undefined);
     const got = lossAndGradients(given, (w, a) => supernet.logits(w, supernet.relax(a), images, norm, dropouts));

@@ -25,7 +25,7 @@ export interface Supernet {
   dropouts: { name: string; channels: number; probability: number }[];
   /** Relaxed choices from flat architecture parameters. The network, SSR and the expected cost use them. */
   relax(alphas: tf.Tensor1D): Relaxation;
-  /** Logits [N, classes, H/stride, W/stride] (searchStride) of images [N,3,H,W] under given choices. */
+  /** Logits [N, classes, H/stride, W/stride] (SEARCH_STRIDE) of images [N,3,H,W] under given choices. */
   logits(weights: Tensors, relaxation: Relaxation, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }
 
@@ -40,12 +40,13 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): D
   const stages = liveStages(space, architecture);
   const declaration: Declaration = { weights: [], stats: [] };
   let x = declareReduction(declaration, "stem", axis("image", 3), stemReduction(space).convolution);
-  for (const stage of stages) {
+  const outputs = stages.map((stage) => {
     x = declareReduction(declaration, `${stage.name}/reduction`, x, stage.reduction.convolution);
     for (const block of stage.blocks) x = declareMixture(declaration, block, x);
     x = axis(stage.name, stage.outputs);
-  }
-  declareSearchHead(declaration, x, space.classes);
+    return x;
+  });
+  declareSearchHead(declaration, outputs, space.classes);
   const alphas = tensorTable(declareAlphas(stages));
   return {
     space,
@@ -81,7 +82,8 @@ interface SupernetParts {
     norm: Norm,
     dropouts: Tensors,
   ) => tf.Tensor;
-  head: (weights: Tensors, x: tf.Tensor) => tf.Tensor4D;
+  /** outputs: of each stage. */
+  head: (weights: Tensors, outputs: readonly tf.Tensor[]) => tf.Tensor4D;
 }
 
 /** Composes the function of a supernet from the functions of its parts. */
@@ -94,15 +96,16 @@ export function supernetLogits(stages: readonly LiveStage[], parts: SupernetPart
       })),
     );
     let x: tf.Tensor = scoped("stem", () => parts.stem(weights, images, norm));
-    stages.forEach((stage, position) => {
+    const outputs = stages.map((stage, position) => {
       const name = `${stage.name}/reduction`;
       const presence = choices[position - 1]?.presence;
       const reduced = scoped(name, () => parts.reduction(weights, name, x, norm, presence));
       x = scoped(`${stage.name}/exits`, () =>
         parts.stage(weights, stage, at(choices, position), reduced, norm, dropouts),
       );
+      return x;
     });
-    return scoped("head", () => parts.head(weights, x));
+    return scoped("head", () => parts.head(weights, outputs));
   };
 }
 

@@ -10,12 +10,12 @@ import {
   type SearchSpace,
   type WidthCosts,
 } from "../proto/lathe/v1/space";
-import { networkCosts, strideOf } from "./networkCosts";
+import { networkCosts } from "./networkCosts";
 import { blockInputs, sizes, withoutBlocks } from "./genotype";
 import { operationFields, operations, probabilities, stageOf } from "./groups";
 import { halfMacs, kindOf } from "./kinds/kinds";
 import { liveStages } from "./live";
-import { operationName, stageName } from "./parts";
+import { operationName, stageName, strideOf } from "./parts";
 
 /** Id of a candidate's row in a cost table, such as "stage1/d4s2". */
 export function candidateId(stage: number, operation: string): string {

@@ -15,7 +15,7 @@ import { factorized } from "./kinds/factorized";
 import { KINDS, kindName, kindNames, kindOf, operationMacs } from "./kinds/kinds";
 import { at, liveStages } from "./live";
 import { blockName, operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
-import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, checkStages, collector, refuse } from "./validate";
+import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, checkStages, collector, inputFactor, refuse } from "./validate";
 
 /** Candidate index of a group's most likely survivor; the lowest index among equals. */
 export function argmax(group: Group): number {
@@ -79,9 +79,8 @@ export function withoutBlocks(space: SearchSpace): Genotype {
 /** Input channels of each part of a discrete network. */
 interface InputChannels {
   stem: ReductionChannels;
-  stages: { reduction: ReductionChannels; blocks: number[] }[];
-  /** Input channels of the head. */
-  head: number;
+  /** output: channels of the stage, which the next reduction and the heads read. */
+  stages: { reduction: ReductionChannels; blocks: number[]; output: number }[];
 }
 
 /** Input channels of every part. A reduction reads the output of the stage before, a block that of the block before. */
@@ -98,9 +97,9 @@ export function blockInputs(genotype: Genotype): InputChannels {
       return input;
     });
     declared = stage.channels;
-    return { reduction, blocks };
+    return { reduction, blocks, output: present };
   });
-  return { stem, stages, head: present };
+  return { stem, stages };
 }
 
 /** Every fault of a genotype. Proto paths begin with the prefix ("algorithm.genotype." in a spec). */
@@ -110,7 +109,7 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
   between("stem_channels", genotype.stemChannels, 4, MAX_CHANNELS, " (3 channels are pooled)");
   checkStages(genotype.stages, fault);
   let declared = genotype.stemChannels;
-  let factor = searchStride(genotype);
+  let factor = inputFactor({ stages: genotype.stages, scales: [1] });
   genotype.stages.forEach((stage, index) => {
     const at = `stages[${index}]`;
     if (!Number.isInteger(stage.channels) || stage.channels <= declared || stage.channels > MAX_CHANNELS)
@@ -193,11 +192,6 @@ export function isMember(space: SearchSpace, genotype: Genotype): boolean {
       );
     })
   );
-}
-
-/** Input pixels per cell of the search head's logits, in each direction. The stem and each stage's reduction halve the resolution. */
-export function searchStride({ stages }: { stages: readonly unknown[] }): number {
-  return 2 ** (stages.length + 1);
 }
 
 /** Candidate indices that a genotype of the space chooses, by group id. Groups of unused candidates are left out. */

@@ -4,10 +4,10 @@ import type { NetworkFigures as Costs } from "../proto/lathe/v1/result";
 import { blockInputs } from "./genotype";
 import type { Half } from "./kinds/kind";
 import { halfMacs, kindOf, operationMacs } from "./kinds/kinds";
-import type { LiveStage } from "./live";
-import { blockName, stageName, stemReduction, type ReductionChannels } from "./parts";
+import { at, type LiveStage } from "./live";
+import { blockName, FIRST_JOINED, stageName, stemReduction, strideOf, type ReductionChannels } from "./parts";
 
-/** The head of a network: the 1x1 convolution of the search, or the aggregation head of retraining. */
+/** The head of a network: the 1x1 convolutions of the search, or the aggregation head of retraining. */
 type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
 
 /** Bins per side of the pyramid pooling's adaptive average pools. */
@@ -74,14 +74,20 @@ export function costsByPart(genotype: Genotype, head: Head): PartCosts[] {
   });
   const headCosts =
     head.kind === "search"
-      ? classifier(inputs.head, genotype.classes, pixelsAt(strideOf(genotype.stages.length)))
+      ? searchHead(
+          inputs.stages.map(({ output }) => output),
+          genotype.classes,
+          pixelsAt,
+        )
       : aggregation(genotype, head.pyramidChannels, pixelsAt);
   return [...parts, { name: "head", ...headCosts }];
 }
 
-/** Input pixels per pixel of a stage (from 1), in each direction. The stem and each reduction halve the resolution. */
-export function strideOf(stage: number): number {
-  return 2 ** (stage + 1);
+/** 1x1 convolutions of the joined stages to the classes, with one bias. outputs: channels of each stage. */
+function searchHead(outputs: readonly number[], classes: number, pixelsAt: (stride: number) => number): Costs {
+  const joined = outputs.slice(FIRST_JOINED - 1);
+  const costs = joined.map((output, at) => convolution(1, output, classes, pixelsAt(strideOf(FIRST_JOINED + at))));
+  return sum(...costs, { params: classes, macs: 0 });
 }
 
 /** 1x1 convolution to the classes, with bias. */
@@ -96,8 +102,9 @@ function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (str
     const why = `the aggregation head joins 2 stages, the genotype has ${genotype.stages.length}`;
     throw new LatheError("INVALID_ARGUMENT", why);
   }
-  const low = (first.blocks.at(-1)?.outputWidth ?? 0) + genotype.stemChannels;
-  const high = blockInputs(genotype).head;
+  const { stages } = blockInputs(genotype);
+  const low = at(stages, 0).output + genotype.stemChannels;
+  const high = at(stages, stages.length - 1).output;
   const branches = PYRAMID_BINS.map((bins) =>
     sum(convolution(1, high, pyramidChannels, bins * bins), norm(pyramidChannels)),
   );
@@ -134,6 +141,6 @@ export function supernetMacs(space: SearchSpace, stages: readonly LiveStage[]): 
       parts.push({ part: block.name, macs: macs.reduce((total, each) => total + each, 0) });
     }
   });
-  const outputs = stages.at(-1)?.outputs ?? 0;
-  return [...parts, { part: "head", macs: outputs * space.classes * pixels(strideOf(stages.length)) }];
+  const outputs = stages.map((stage) => stage.outputs);
+  return [...parts, { part: "head", macs: searchHead(outputs, space.classes, pixels).macs }];
 }

@@ -109,8 +109,13 @@ function faultOfKind(kinds: readonly OperationKind[], kind: OperationKind, index
     fault(`kinds[${index}]`, `is ${kindName(kindOf({ kind }))}, which the list has already`);
 }
 
+interface InputSizes {
+  scales: readonly number[];
+  stages: readonly unknown[];
+}
+
 /** Height and width of the input are multiples of this: the stem and the stages halve it, and so does scale 2. */
-export const inputFactor = ({ scales, stages }: Pick<SearchSpace, "scales" | "stages">): number =>
+export const inputFactor = ({ scales, stages }: InputSizes): number =>
   2 ** (Math.min(stages.length, STAGES.most) + 1) * (scales.includes(2) ? 2 : 1);
 
 /** Candidates of a space over all its groups: depths, and per block its operations, each with two groups of widths. */

@@ -5,7 +5,7 @@ import { packAlphas } from "../../../shared/network/alphas";
 import { buildSupernet, type Supernet } from "../../../shared/network/supernet";
 import { OperationKind, type Architecture, type SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../../../shared/space/cost";
-import { searchStride } from "../../../shared/space/genotype";
+import { SEARCH_STRIDE } from "../../../shared/space/parts";
 import { initialArchitecture } from "../../../shared/space/groups";
 import { decidedArchitecture } from "../../../shared/space/decided";
 import { keepSome, noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
@@ -18,10 +18,7 @@ import { dropoutFactors } from "./running";
 import { alphaStep, stepSignature, trainableSupernet, weightStep } from "./steps";
 
 const BATCH = 2;
-const shapeOf = (of: SearchSpace) => ({
-  ...{ batchSize: BATCH, height: 64, width: 128, classes: 5 },
-  stride: searchStride(of),
-});
+const SHAPE = { batchSize: BATCH, height: 64, width: 128, classes: 5, stride: SEARCH_STRIDE };
 
 const whole = initialArchitecture(space);
 const few = keepSome(space, whole, uniform(3), 0.25);
@@ -57,13 +54,13 @@ let onnx: Engine;
 type Step = Parameters<Engine["compile"]>[0];
 
 /** Runs of a step, which is compiled for the sizes of its first inputs. `scalars` names its inputs that are not of the batch or a buffer. */
-function runsOf(step: Step, scalars: readonly string[], { space: of, dropouts }: Supernet) {
+function runsOf(step: Step, scalars: readonly string[], { dropouts }: Supernet) {
   let compiled: ReturnType<Engine["compile"]> | undefined;
   const compile = (inputs: Arrays) => {
     const buffers = ["weights", "m", "v", "stats", "alphas"].filter((name) => inputs[name] !== undefined);
     const sizes = Object.fromEntries(buffers.map((name) => [name, inputs[name]!.length]));
     const shapes = Object.fromEntries(scalars.map((name) => [name, [inputs[name]!.length]]));
-    return onnx.compile(step, stepSignature(sizes, shapes, shapeOf(of), dropouts));
+    return onnx.compile(step, stepSignature(sizes, shapes, SHAPE, dropouts));
   };
   return {
     run: async (inputs: Arrays): Promise<Arrays> => (await (compiled ??= compile(inputs))).run(inputs),
@@ -100,7 +97,7 @@ function drawn({ start, supernet }: Formulations, seed: number) {
   const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
   const batch = {
     images: noise(BATCH * 3 * 64 * 128, random).map(Math.abs),
-    labels: Int32Array.from({ length: (BATCH * 64 * 128) / searchStride(supernet.space) ** 2 }, () =>
+    labels: Int32Array.from({ length: (BATCH * 64 * 128) / SEARCH_STRIDE ** 2 }, () =>
       Math.floor(random() * 5),
     ),
     classWeights: Float32Array.of(1, 3, 2, 5, 4),

@@ -16,7 +16,7 @@ import { costOfLargest, expectedCost } from "../../../../../shared/space/cost";
 import { dimensionMetrics } from "../../../../../shared/space/groups";
 import { log10Size } from "../../../../../shared/space/size";
 import { HealthPolicy } from "../../../../../shared/proto/lathe/v1/spec";
-import { searchStride } from "../../../../../shared/space/genotype";
+import { SEARCH_STRIDE } from "../../../../../shared/space/parts";
 import { requireDecision } from "./decision";
 import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
@@ -163,7 +163,7 @@ async function runEpoch(
   const alphaLearningRate = alphaRate(training.alphaLearningRate, alphaSteps);
   const order = (kind: string): BatchOptions => ({
     batchSize,
-    labelStride: searchStride(space),
+    labelStride: SEARCH_STRIDE,
     random: createRandom(spec.seed, `epoch/${epoch}/${kind}`),
     augmentation: spec.augmentation,
     dropLast: true,
