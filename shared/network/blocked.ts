@@ -59,7 +59,12 @@ export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile:
           weights,
           outputs.map((x, s) => {
             const stride = strideOf(s + 1);
-            const shape = [batch, at(stages, s).outputs, space.inputHeight / stride, space.inputWidth / stride] as const;
+            const shape = [
+              batch,
+              at(stages, s).outputs,
+              space.inputHeight / stride,
+              space.inputWidth / stride,
+            ] as const;
             return fromBlocked(x, shape);
           }),
         ),

@@ -199,23 +199,20 @@ it.each([
   ["the paper's operations", smallSpace()],
   ["operations of every kind", smallSpace({ kinds: KINDS.map(({ kind }) => kind) })],
   ["three stages", smallSpace({ scales: [1], stages: [...smallSpace().stages, third] })],
-])(
-  "the supernet's identities change neither the loss nor the gradients of the plain formulation, with %s",
-  (_, of) => {
-    const given = subject(of);
-    const { space, supernet, images, dropouts } = given;
-    const norm = trainingNorm(() => undefined);
-    const got = lossAndGradients(given, (w, a) => supernet.logits(w, supernet.relax(a), images, norm, dropouts));
-    const want = lossAndGradients(given, (w, a) => plainLogits(space, w, unpack(a, supernet.alphas), images, dropouts));
-    expect(Math.abs(got.loss - want.loss) / want.loss).toBeLessThan(1e-5);
-    for (const role of ["weights", "alphas"] as const) {
-      for (const { name } of supernet[role].entries) {
-        const reference = view(want[role], supernet[role], name);
-        // A gradient of zeros would prove nothing.
-        expect(reference.some((value) => Math.abs(value) > 1e-6) ? "moves" : name).toBe("moves");
-        const difference = relativeDifference(view(got[role], supernet[role], name), reference);
-        expect(difference < 1e-4 ? "agrees" : `${name} differs by ${difference}`).toBe("agrees");
-      }
+])("the supernet's identities change neither the loss nor the gradients of the plain formulation, with %s", (_, of) => {
+  const given = subject(of);
+  const { space, supernet, images, dropouts } = given;
+  const norm = trainingNorm(() => undefined);
+  const got = lossAndGradients(given, (w, a) => supernet.logits(w, supernet.relax(a), images, norm, dropouts));
+  const want = lossAndGradients(given, (w, a) => plainLogits(space, w, unpack(a, supernet.alphas), images, dropouts));
+  expect(Math.abs(got.loss - want.loss) / want.loss).toBeLessThan(1e-5);
+  for (const role of ["weights", "alphas"] as const) {
+    for (const { name } of supernet[role].entries) {
+      const reference = view(want[role], supernet[role], name);
+      // A gradient of zeros would prove nothing.
+      expect(reference.some((value) => Math.abs(value) > 1e-6) ? "moves" : name).toBe("moves");
+      const difference = relativeDifference(view(got[role], supernet[role], name), reference);
+      expect(difference < 1e-4 ? "agrees" : `${name} differs by ${difference}`).toBe("agrees");
     }
-  },
-);
+  }
+});

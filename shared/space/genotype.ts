@@ -15,7 +15,16 @@ import { factorized } from "./kinds/factorized";
 import { KINDS, kindName, kindNames, kindOf, operationMacs } from "./kinds/kinds";
 import { at, liveStages } from "./live";
 import { blockName, operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
-import { MAX_CHANNELS, MAX_DEPTH, MAX_DILATION, MAX_SIDE, checkStages, collector, inputFactor, refuse } from "./validate";
+import {
+  MAX_CHANNELS,
+  MAX_DEPTH,
+  MAX_DILATION,
+  MAX_SIDE,
+  checkStages,
+  collector,
+  inputFactor,
+  refuse,
+} from "./validate";
 
 /** Candidate index of a group's most likely survivor; the lowest index among equals. */
 export function argmax(group: Group): number {

@@ -97,9 +97,7 @@ function drawn({ start, supernet }: Formulations, seed: number) {
   const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
   const batch = {
     images: noise(BATCH * 3 * 64 * 128, random).map(Math.abs),
-    labels: Int32Array.from({ length: (BATCH * 64 * 128) / SEARCH_STRIDE ** 2 }, () =>
-      Math.floor(random() * 5),
-    ),
+    labels: Int32Array.from({ length: (BATCH * 64 * 128) / SEARCH_STRIDE ** 2 }, () => Math.floor(random() * 5)),
     classWeights: Float32Array.of(1, 3, 2, 5, 4),
     ...dropoutFactors(supernet.dropouts, BATCH, createRandom(seed)),
   };
