@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packageRoot } from "../../shared/process/root";
 import { DatasetKind, DatasetSpec } from "../../shared/proto/lathe/v1/spec";
+import { operations } from "../../shared/space/groups";
+import { PRESETS } from "../../shared/spec/bounds";
 import { describeSpace, descriptionLines } from "../commands/space";
 import { describedSpec, readSpec, requestSpec } from "./specFlags";
 
@@ -73,13 +75,18 @@ describe("the examples", () => {
 });
 
 describe("space describe", () => {
-  it.each(["tiny", "small", "paper"])("needs no data for %s", (preset) => {
+  it.each(PRESETS)("needs no data for %s", (preset) => {
     const { resolved, space } = describedSpec({ preset });
     const about = describeSpace(resolved, space);
     // One depth group per stage, one operation group per block, two width groups per block and operation.
     const blocks = space.stages.reduce((sum, { maxDepth }) => sum + maxDepth, 0);
-    const operations = space.dilations.length * space.scales.length;
-    expect(about.dimensions.map(({ groups }) => groups)).toEqual([2, blocks, blocks * operations, blocks * operations]);
+    const each = operations(space).length;
+    expect(about.dimensions.map(({ groups }) => groups)).toEqual([
+      space.stages.length,
+      blocks,
+      blocks * each,
+      blocks * each,
+    ]);
     expect(about.candidates).toBe(about.dimensions.reduce((sum, { candidates }) => sum + candidates, 0));
     expect(about.dimensions.reduce((sum, { log10Size }) => sum + log10Size, 0)).toBeCloseTo(about.log10Size, 9);
     const lines = descriptionLines(about).join("\n");

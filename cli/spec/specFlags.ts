@@ -82,7 +82,10 @@ export function readText(file: string, what: string): string {
  */
 export function requestSpec(flags: SpecFlags): RequestedSpec {
   if (flags.file === undefined && flags.preset === undefined)
-    throw new LatheError("INVALID_ARGUMENT", "no spec is given: use -f spec.yaml or --preset tiny|small|paper");
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      "no spec is given: use -f spec.yaml or --preset tiny|small|medium|large|paper",
+    );
   return requested(readSpec(flags));
 }
 
@@ -121,7 +124,10 @@ function folderFault(path: string): string | undefined {
 /** The resolved spec and its space; the data folder need not exist. */
 export function describedSpec(flags: SpecFlags): { resolved: ResolvedSpec; space: SearchSpace } {
   if (flags.file === undefined && flags.preset === undefined)
-    throw new LatheError("INVALID_ARGUMENT", "no search space is given: use --preset tiny|small|paper or -f spec.yaml");
+    throw new LatheError(
+      "INVALID_ARGUMENT",
+      "no search space is given: use --preset tiny|small|medium|large|paper or -f spec.yaml",
+    );
   const spec = readSpec(flags);
   const kind = datasetKind(spec);
   // A spec must have a path, but the space does not depend on it.

@@ -11,7 +11,7 @@ import type {
 } from "../proto/lathe/v1/spec";
 
 /** Names of the presets. */
-export const PRESETS = ["tiny", "small", "paper"] as const;
+export const PRESETS = ["tiny", "small", "medium", "large", "paper"] as const;
 export type Preset = (typeof PRESETS)[number];
 
 /** Type and interval of a number. The interval is closed, open at both ends, or open at its maximum. */
@@ -34,7 +34,7 @@ type Section<T, Enums extends keyof T = never> = Record<Exclude<NumberKeys<T>, E
 
 const whole = (min: number, max: number, values: Values): NumberField => ({ integer: true, min, max, ...values });
 const real = (min: number, max: number, values: Values): NumberField => ({ integer: false, min, max, ...values });
-const same = (value: number): Values => ({ tiny: value, small: value, paper: value });
+const same = (value: number): Values => ({ tiny: value, small: value, medium: value, large: value, paper: value });
 
 /** The policy fields of HealthSpec, one per kind of alarm. */
 export type HealthPolicyField = keyof HealthSpec & `on${string}`;
@@ -52,14 +52,17 @@ export const NUMBERS: {
   augmentation: Section<AugmentationSpec>;
 } = {
   training: {
-    epochs: whole(1, 10000, { tiny: 30, small: 40, paper: 200 }),
-    batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
-    weightLearningRate: { ...real(0, 10, { tiny: 2e-3, small: 1e-3, paper: 3e-4 }), open: "ends" },
+    epochs: whole(1, 10000, { tiny: 30, small: 40, medium: 30, large: 120, paper: 200 }),
+    batchSize: whole(1, 256, { tiny: 8, small: 8, medium: 8, large: 8, paper: 6 }),
+    weightLearningRate: {
+      ...real(0, 10, { tiny: 2e-3, small: 1e-3, medium: 1e-3, large: 5e-4, paper: 3e-4 }),
+      open: "ends",
+    },
     weightDecay: real(0, 1, same(1e-4)),
     // 0: the rate follows from the number of steps (services/supernet/training/schedule.ts).
     alphaLearningRate: real(0, 10, same(0)),
     alphaWeightDecay: real(0, 1, same(1e-3)),
-    warmupEpochs: whole(0, 9999, { tiny: 1, small: 0, paper: 0 }),
+    warmupEpochs: whole(0, 9999, { tiny: 1, small: 0, medium: 0, large: 0, paper: 0 }),
   },
   // A rising factor separates nearly equal candidates at any budget. The paper's factor is 1 throughout (docs/schedules.md).
   regularization: {
@@ -72,27 +75,27 @@ export const NUMBERS: {
   },
   shrinking: {
     threshold: { ...real(0, 1, same(0.1)), open: "ends" },
-    firstEpoch: whole(1, 10000, { tiny: 2, small: 1, paper: 1 }),
-    extraEpochs: whole(0, 10000, { tiny: 4, small: 10, paper: 50 }),
+    firstEpoch: whole(1, 10000, { tiny: 2, small: 1, medium: 1, large: 1, paper: 1 }),
+    extraEpochs: whole(0, 10000, { tiny: 4, small: 10, medium: 10, large: 30, paper: 50 }),
   },
   cost: {
     target: { ...real(0, 1, same(0.6)), open: "ends", meaning: "the share of the largest network's cost" },
     weight: real(0, 1e6, same(3000)),
     band: real(0.001, 1, same(0.05)),
-    targetMs: real(0, 1e6, same(0)),
+    targetMs: real(0, 1e6, { ...same(0), medium: 10 }),
     targetFps: real(0, 1e6, same(0)),
   },
   retraining: {
-    epochs: whole(0, 10000, { tiny: 40, small: 80, paper: 300 }),
-    batchSize: whole(1, 256, { tiny: 8, small: 8, paper: 6 }),
-    learningRate: { ...real(0, 10, { tiny: 2e-2, small: 3e-3, paper: 5e-4 }), open: "ends" },
+    epochs: whole(0, 10000, { tiny: 40, small: 80, medium: 40, large: 300, paper: 300 }),
+    batchSize: whole(1, 256, { tiny: 8, small: 8, medium: 8, large: 8, paper: 6 }),
+    learningRate: { ...real(0, 10, { tiny: 2e-2, small: 3e-3, medium: 3e-3, large: 1e-3, paper: 5e-4 }), open: "ends" },
     weightDecay: real(0, 1, same(1e-4)),
-    pyramidChannels: whole(1, 1024, { tiny: 8, small: 16, paper: 40 }),
-    dropout: { ...real(0, 1, { tiny: 0, small: 0.05, paper: 0.1 }), open: "max" },
+    pyramidChannels: whole(1, 1024, { tiny: 8, small: 16, medium: 16, large: 32, paper: 40 }),
+    dropout: { ...real(0, 1, { tiny: 0, small: 0.05, medium: 0.05, large: 0.1, paper: 0.1 }), open: "max" },
     rateWarmupEpochs: real(0, 10000, same(0)),
     emaDecay: { ...real(0, 1, same(0)), open: "max" },
     ohemThreshold: real(0.01, 1, same(1)),
-    validateEvery: whole(1, 10000, { tiny: 2, small: 2, paper: 5 }),
+    validateEvery: whole(1, 10000, { tiny: 2, small: 2, medium: 2, large: 5, paper: 5 }),
   },
   profiling: {
     warmupRuns: whole(0, 10000, same(100)),
@@ -101,9 +104,9 @@ export const NUMBERS: {
   },
   sampling: {
     candidates: whole(1, 1000, same(4)),
-    evaluations: whole(1, 100000, { tiny: 40, small: 100, paper: 500 }),
-    population: whole(1, 10000, { tiny: 10, small: 20, paper: 50 }),
-    tournament: whole(1, 10000, { tiny: 3, small: 5, paper: 10 }),
+    evaluations: whole(1, 100000, { tiny: 40, small: 100, medium: 100, large: 500, paper: 500 }),
+    population: whole(1, 10000, { tiny: 10, small: 20, medium: 20, large: 50, paper: 50 }),
+    tournament: whole(1, 10000, { tiny: 3, small: 5, medium: 5, large: 10, paper: 10 }),
     costTolerance: real(0.001, 1, same(0.05)),
   },
   // A healthy search of a preset raises no alarm (docs/health.md). Shares never exceed 1, so a bound of 1 is off.
@@ -131,8 +134,8 @@ export const NUMBERS: {
 
 /** Number of scenes per split of the data set streets. */
 export const EXAMPLES: { trainExamples: NumberField; validationExamples: NumberField } = {
-  trainExamples: whole(1, 1000000, { tiny: 256, small: 368, paper: 2976 }),
-  validationExamples: whole(1, 1000000, { tiny: 64, small: 100, paper: 500 }),
+  trainExamples: whole(1, 1000000, { tiny: 256, small: 368, medium: 368, large: 2976, paper: 2976 }),
+  validationExamples: whole(1, 1000000, { tiny: 64, small: 100, medium: 100, large: 500, paper: 500 }),
 };
 
 /** Describes the fault of a number; undefined if it is within its bounds. NaN and infinities never are. */

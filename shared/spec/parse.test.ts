@@ -5,7 +5,6 @@ import { packageRoot } from "../process/root";
 import { AlgorithmKind, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
 import { PRESETS } from "./bounds";
 import { parseGenotype, parseSpec } from "./parse";
-import { presetSpec } from "./presets";
 import { resolve } from "./resolve";
 
 function thrown(text: string): LatheError {
@@ -21,7 +20,7 @@ describe("parseSpec", () => {
   it.each(PRESETS)("reads docs/examples/%s.yaml, which resolves to its preset", (preset) => {
     const text = readFileSync(join(packageRoot(), "docs/examples", `${preset}.yaml`), "utf8");
     const { spec } = resolve(parseSpec(text, `${preset}.yaml`));
-    const expected = presetSpec(preset);
+    const { spec: expected } = resolve(SearchSpec.fromPartial({ preset, dataset: { path: spec.dataset.path } }));
     // The examples repeat values for a reader to change, so they must not drift from the preset.
     for (const section of ["training", "regularization", "shrinking", "cost", "retraining", "profiling"] as const)
       expect(spec[section]).toEqual(expected[section]);

@@ -48,6 +48,36 @@ const SPACES: Record<Preset, Space> = {
     scales: [1, 2],
     kinds: [OperationKind.OPERATION_KIND_FACTORIZED],
   },
+  medium: {
+    ...{ inputHeight: 240, inputWidth: 320, stemChannels: 16 },
+    stages: [
+      stage(32, [1, 2], [16, 24, 32], 0),
+      stage(64, [1, 4], [32, 48, 64], 0),
+      stage(128, [1, 6], [64, 96, 128], 0),
+    ],
+    dilations: [1, 2, 4],
+    scales: [1],
+    kinds: [
+      OperationKind.OPERATION_KIND_FACTORIZED,
+      OperationKind.OPERATION_KIND_PLAIN,
+      OperationKind.OPERATION_KIND_BOTTLENECK,
+    ],
+  },
+  large: {
+    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 32 },
+    stages: [
+      stage(64, [1, 3], [32, 48, 64], 0),
+      stage(128, [1, 5], [64, 96, 128], 0),
+      stage(256, [1, 9], [128, 192, 256], 0.1),
+    ],
+    dilations: [1, 2, 4, 8],
+    scales: [1],
+    kinds: [
+      OperationKind.OPERATION_KIND_FACTORIZED,
+      OperationKind.OPERATION_KIND_PLAIN,
+      OperationKind.OPERATION_KIND_BOTTLENECK,
+    ],
+  },
   paper: {
     ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 16 },
     stages: [stage(64, [1, 5], below(64), 0.03), stage(128, [1, 12], below(128), 0.3)],
@@ -60,7 +90,17 @@ const SPACES: Record<Preset, Space> = {
 const DATASETS: Record<Preset, DatasetKind> = {
   tiny: DatasetKind.DATASET_KIND_STREETS,
   small: DatasetKind.DATASET_KIND_CAMVID,
+  medium: DatasetKind.DATASET_KIND_CAMVID,
+  large: DatasetKind.DATASET_KIND_CITYSCAPES,
   paper: DatasetKind.DATASET_KIND_CITYSCAPES,
+};
+
+const METRICS: Record<Preset, CostMetric> = {
+  tiny: CostMetric.COST_METRIC_MACS,
+  small: CostMetric.COST_METRIC_MACS,
+  medium: CostMetric.COST_METRIC_LATENCY,
+  large: CostMetric.COST_METRIC_LATENCY,
+  paper: CostMetric.COST_METRIC_MACS,
 };
 
 /** The values of one preset in a table of numbers. */
@@ -90,7 +130,8 @@ export function presetSpec(preset: string): ResolvedSpec {
     shrinking: { ...column(NUMBERS.shrinking, preset), atBudgetEnd: BudgetPolicy.BUDGET_POLICY_ARGMAX },
     cost: {
       ...column(NUMBERS.cost, preset),
-      ...{ metric: CostMetric.COST_METRIC_MACS, adapt: false, device: "", targets: [], acceptInaccurateTable: false },
+      metric: METRICS[preset],
+      ...{ adapt: false, device: "", targets: [], acceptInaccurateTable: false },
     },
     retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: false },
     profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },

@@ -22,16 +22,17 @@ function faults(spec: object): string[] {
   return [];
 }
 
-const PATHS = { tiny: {}, small: { dataset: { path: "/d" } }, paper: { dataset: { path: "/d" } } };
+const FOLDER = { dataset: { path: "/d" } };
+const given = (preset: string) => ({ preset, ...(preset !== "tiny" && FOLDER) });
 
 describe("presets", () => {
   it.each(PRESETS)("%s resolves, and resolving again or by way of JSON changes nothing", (preset) => {
-    const once = resolve(SearchSpec.fromPartial({ preset, ...PATHS[preset] }));
+    const once = resolve(SearchSpec.fromPartial(given(preset)));
     expect(resolve(once.spec)).toEqual(once);
     expect(resolve(SearchSpec.fromJSON(SearchSpec.toJSON(once.spec)))).toEqual(once);
     expect(resolve(SearchSpec.decode(SearchSpec.encode(once.spec).finish()))).toEqual(once);
     expect(once.space.classes).toBe(DATASET_CLASSES.get(once.spec.dataset.kind));
-    expect(once.space.stages).toHaveLength(2);
+    expect(once.space.stages).toEqual(presetSpec(preset).space.stages);
   });
 
   it("paper has the paper's sizes and rates", () => {
@@ -61,7 +62,7 @@ describe("presets", () => {
   it("are new objects on each call", () => {
     presetSpec("paper").space.stages.length = 0;
     expect(presetSpec("paper").space.stages).toHaveLength(2);
-    expect(() => presetSpec("huge")).toThrow('"huge" is unknown, must be one of tiny, small, paper');
+    expect(() => presetSpec("huge")).toThrow('"huge" is unknown, must be one of tiny, small, medium, large, paper');
   });
 
   it("count as many classes as the streets draw", () => {

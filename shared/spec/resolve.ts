@@ -25,7 +25,7 @@ import { DEVICE_CLASS_RULE, isDeviceClass } from "./deviceClass";
 import { checkFolder, refuseFolderFields } from "./folder";
 import { resolvePolicies } from "./health";
 import { isPreset, presetSpec, type ResolvedSpec } from "./presets";
-import { checkShare, resolveCost, targetSeconds } from "./target";
+import { checkShare, presetCost, resolveCost, targetSeconds } from "./target";
 
 export type { ResolvedSpec } from "./presets";
 
@@ -73,7 +73,8 @@ export function resolve(
 
   const shrinking = overlay(defaults.shrinking, spec.shrinking);
   shrinking.atBudgetEnd ||= defaults.shrinking.atBudgetEnd;
-  const cost = resolveCost(overlay(defaults.cost, spec.cost), spec, fault);
+  const costs = presetCost(defaults.cost, spec);
+  const cost = resolveCost({ ...overlay(costs, spec.cost), metric: costs.metric }, spec, fault);
   const resolved: ResolvedSpec = {
     preset: spec.preset,
     dataset,

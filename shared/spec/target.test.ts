@@ -1,6 +1,6 @@
 import { LatheError } from "../process/errors";
 import { CostMetric } from "../proto/lathe/v1/space";
-import { AlgorithmKind, type CostSpec, type SearchSpec } from "../proto/lathe/v1/spec";
+import { AlgorithmKind, SearchSpec, type CostSpec } from "../proto/lathe/v1/spec";
 import { costOfLargest, macsTable, smallestCostRatio } from "../space/cost";
 import { largestGenotype } from "../space/genotype";
 import { tinySpec } from "../testing/searches";
@@ -82,6 +82,45 @@ describe("a latency target", () => {
     ],
   ])("%p with %p is refused by name", (cost, others, expected) => {
     expect(faults(cost, others)).toEqual(expected);
+  });
+});
+
+describe("the latency of a preset", () => {
+  const ofMedium = (spec: object) =>
+    resolve(SearchSpec.fromPartial({ preset: "medium", dataset: { path: "/d" }, ...spec })).spec.cost;
+
+  it("is searched for where the spec names no target", () =>
+    expect(ofMedium({ cost: { weight: 100 } })).toMatchObject({
+      metric: LATENCY,
+      targetMs: 10,
+      target: 0,
+      weight: 100,
+    }));
+
+  it.each([
+    [{ targetFps: 50 }, { metric: LATENCY, targetMs: 0, targetFps: 50, target: 0 }],
+    [{ targetMs: 20 }, { metric: LATENCY, targetMs: 20, target: 0 }],
+    [{ targets: ["20ms", "30ms"] }, { metric: LATENCY, targetMs: 0, targets: ["20ms", "30ms"], target: 0 }],
+    [{ target: 0.4 }, { metric: LATENCY, targetMs: 0, target: 0.4 }],
+    [{ metric: MACS }, { metric: MACS, targetMs: 0, target: 0.6, adapt: false }],
+    [
+      { metric: MACS, target: 0.7 },
+      { metric: MACS, targetMs: 0, target: 0.7 },
+    ],
+  ])("gives way to %j", (cost, want) => {
+    const found = ofMedium({ cost });
+    expect(found).toMatchObject(want);
+    expect(ofMedium({ cost: found })).toEqual(found);
+  });
+
+  it("gives way to a given network, which is not searched", () => {
+    const algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: largestGenotype(space) };
+    expect(ofMedium({ algorithm })).toMatchObject({ metric: MACS, targetMs: 0 });
+  });
+
+  it("is a share of the largest network's latency for preset large", () => {
+    const { cost } = resolve(SearchSpec.fromPartial({ preset: "large", dataset: { path: "/d" } })).spec;
+    expect(cost).toMatchObject({ metric: LATENCY, targetMs: 0, target: 0.6 });
   });
 });
 

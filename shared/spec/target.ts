@@ -58,6 +58,17 @@ export function targetField(cost: Partial<CostSpec>): string {
 }
 
 /**
+ * Section cost of a preset for a spec, with the metric of the spec where it names one. The preset's latency target stands back for a target of the
+ * spec, and for the metric macs, which a given network has where the spec names none.
+ */
+export function presetCost(preset: ResolvedSpec["cost"], spec: SearchSpec): ResolvedSpec["cost"] {
+  const set: Partial<CostSpec> = spec.cost ?? {};
+  const metric = set.metric || (givenGenotype(spec) ? CostMetric.COST_METRIC_MACS : preset.metric);
+  const isOther = targetSeconds(set) !== undefined || (set.target ?? 0) !== 0 || (set.targets ?? []).length > 0;
+  return { ...preset, metric, ...((isOther || metric === CostMetric.COST_METRIC_MACS) && { targetMs: 0 }) };
+}
+
+/**
  * Completes section cost of a spec: a latency target implies metric latency, an adaptive weight and no share. `cost` has the preset's values
  * where the spec has none. Faults: two targets, a metric other than latency, a device other than that of section profiling.
  */
@@ -65,7 +76,7 @@ export function resolveCost(cost: ResolvedSpec["cost"], spec: SearchSpec, fault:
   const set: Partial<CostSpec> = spec.cost ?? {};
   const isLatency = targetSeconds(cost) !== undefined;
   const { COST_METRIC_MACS: MACS, COST_METRIC_LATENCY: LATENCY } = CostMetric;
-  const metric = set.metric || (isLatency ? LATENCY : MACS);
+  const metric = set.metric || (isLatency ? LATENCY : cost.metric);
   checkDevice(cost.device, metric, spec, fault);
   checkTargets(cost, fault);
   if (!isLatency) return { ...cost, metric };

@@ -4,6 +4,7 @@ import {
   EvaluateNetworkRequest,
   ExportNetworkRequest,
 } from "../../shared/proto/lathe/v1/discretization";
+import { PRESETS } from "../../shared/spec/bounds";
 import { ProfileNetworkRequest, ProfileOperatorsRequest } from "../../shared/proto/lathe/v1/latency";
 import {
   CancelSearchRequest,
@@ -58,7 +59,7 @@ export function examplesOf({ space, architectures, genotype, objects, pageToken 
     quickSpec({ algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_RANDOM }, sampling: { candidates: 2 } }),
     quickSpec({ algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype } }),
   ];
-  const presets = ["tiny", "small", "paper"].map((preset) => SearchSpec.fromPartial({ preset }));
+  const presets = PRESETS.map((preset) => SearchSpec.fromPartial({ preset }));
   const policy = ShrinkingSpec.fromPartial({ threshold: 0.5, firstEpoch: 1 });
   const all = <T>(codec: Codec<T>, requests: readonly T[]) => requests.map((one) => codec.encode(one).finish());
   const ofEachSearch = all(

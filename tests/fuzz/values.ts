@@ -1,5 +1,6 @@
 import { ScalarType, type DescField } from "@bufbuild/protobuf";
 import type { Random } from "../../shared/engine/random";
+import { PRESETS } from "../../shared/spec/bounds";
 import type { Value } from "./message";
 
 /** One of several values. */
@@ -10,7 +11,7 @@ const UINT32 = [0, 1, 2, 7, 255, 256, 65_535, 2 ** 31, 2 ** 32 - 1];
 const DOUBLES = [0, -0, 1, -1, 0.5, 1e-9, 5e-324, 1e6, 1e9, 1e308, 2 ** 53, NaN, Infinity, -Infinity];
 const LONGS = [0n, 1n, 2n, 5n, 100n, 2n ** 31n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 53n + 1n, 2n ** 63n - 1n];
 const TEXTS = [
-  ...["", " ", "-", "0", "*", ">", ".", "..", "../..", "s-*", "a.b", "a/b", "/", "tiny", "small", "paper", "cpu"],
+  ...["", " ", "-", "0", "*", ">", ".", "..", "../..", "s-*", "a.b", "a/b", "/", ...PRESETS, "cpu"],
   ...["__proto__", "constructor", "toString", "null", "{}", "%s%n", "\u0000", "a\nb", "\u202e", "\u{1f600}", "\ufffd"],
   ...["/dev/zero", "/etc/passwd", "nats://127.0.0.1", "s-aaaaaaaaaaaa", "stage1/d1s1", "stage1/block1/width"],
 ];
