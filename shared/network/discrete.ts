@@ -65,9 +65,14 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
 
 function aggregationShape(genotype: Genotype, stem: Axis, outputs: readonly Axis[], pyramidChannels: number) {
   const [first, second] = genotype.stages;
-  const [low, high] = [outputs[0], outputs.at(-1)];
-  if (!first || !second || !low || !high)
-    throw new Error(`the aggregation head joins 2 stages, got ${genotype.stages.length}`);
+  if (!first || !second) throw new Error(`the aggregation head joins 2 stages, got ${genotype.stages.length}`);
   const { classes } = genotype;
-  return { classes, pyramidChannels, stem, low, high, lowChannels: first.channels, highChannels: second.channels };
+  return {
+    classes,
+    pyramidChannels,
+    stem,
+    stages: outputs,
+    lowChannels: first.channels,
+    highChannels: second.channels,
+  };
 }

@@ -17,10 +17,9 @@ export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: 
 interface AggregationShape {
   classes: number;
   pyramidChannels: number;
-  /** Outputs of the stem (1/2), the first stage (1/4) and the last stage. */
+  /** Outputs of the stem (1/2) and of the stages. */
   stem: Axis;
-  low: Axis;
-  high: Axis;
+  stages: readonly Axis[];
   /** C1 and C2, of the first and the second stage: widths of the head's own convolutions. */
   lowChannels: number;
   highChannels: number;
@@ -71,42 +70,52 @@ export function declareAggregationHead(declaration: Declaration, shape: Aggregat
     declareNorm(declaration, { part: "head", layer: `${name}/norm` }, outputs);
     return outputs;
   };
-  const { stem, low, high, lowChannels, highChannels } = shape;
+  const { stem, stages, lowChannels, highChannels } = shape;
+  const [low, high] = [at(stages, 0), at(stages, stages.length - 1)];
   const pyramid = PYRAMID_BINS.flatMap((bins) => conv(`pyramid${bins}`, high, shape.pyramidChannels, 1));
   const context = conv("context", [...high, ...pyramid], highChannels, 1);
+  for (const { name, index } of middles(stages)) conv(name, at(stages, index), highChannels, 1);
   const detail = conv("detail", [...low, ...stem], lowChannels, 3);
   const fusion = conv("fusion", [...context, ...detail], highChannels, 1);
   declareClassifier(declaration, "classifier/", fusion, shape.classes);
+}
+
+/** The units that join the stages between the first and the last, by their places in a list of all stages, the deepest first. */
+function middles(stages: readonly unknown[]): { name: string; index: number }[] {
+  return stages
+    .flatMap((_, index) => (index > 0 && index < stages.length - 1 ? [{ name: `join${index + 1}`, index }] : []))
+    .reverse();
 }
 
 /** The units of the aggregation head that dropout follows. */
 export const DROPPED = ["context", "fusion"] as const;
 export const dropoutName = (unit: (typeof DROPPED)[number]) => `head/${unit}/dropout`;
 
-/** The features that the aggregation head joins: outputs of the stem [N,c0,H/2,W/2], the first stage [N,C1,H/4,W/4] and the last stage. */
-type Features = Record<"stem" | "low" | "high", tf.Tensor>;
+/** The features of a network: outputs of the stem [N,c0,H/2,W/2] and of the stages, the first [N,C1,H/4,W/4], in plain order. */
+interface Features {
+  stem: tf.Tensor;
+  outputs: readonly tf.Tensor[];
+}
 
-/** Logits of the features of a network: outputs of the stem and of the stages, in plain order. size: height and width of the images. */
+/** Logits of the features of a network. size: height and width of the images. */
 export function headLogits(
   head: Head,
   weights: Tensors,
-  { stem, outputs }: { stem: tf.Tensor; outputs: readonly tf.Tensor[] },
+  features: Features,
   size: readonly [number, number],
   norm: Norm,
   dropouts: Tensors,
 ): tf.Tensor4D {
-  const [low, high] = [outputs[0], outputs.at(-1)];
-  if (!low || !high || low === high) throw new Error(`the head joins 2 stages, got ${outputs.length}`);
   return scoped("head", () =>
     head.kind === "search"
-      ? searchHead(weights, outputs)
-      : aggregationHead(weights, { stem, low, high }, size, norm, dropouts),
+      ? searchHead(weights, features.outputs)
+      : aggregationHead(weights, features, size, norm, dropouts),
   );
 }
 
 /**
- * Aggregation head (docs/method.md#the-network): context from pyramid pooling on the last stage, detail from the first stage and the pooled
- * stem, joined at 1/4. Returns logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] after context and fusion.
+ * Aggregation head (docs/method.md#the-network): context from pyramid pooling on the last stage, to which the stages before are added down to
+ * the second; detail from the first stage and the pooled stem, joined at 1/4. Returns logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] after context and fusion.
  */
 function aggregationHead(
   weights: Tensors,
@@ -119,17 +128,24 @@ function aggregationHead(
     const factors = dropouts[dropoutName(name)];
     return factors ? tf.mul(x, factors) : x;
   };
-  const unit = (name: string, x: tf.Tensor) =>
-    relu(normed(weights, `head/${name}/norm`, conv2d(x, named(weights, `head/${name}/conv`)), norm));
-  const { stem, low, high } = features;
+  const convolved = (name: string, x: tf.Tensor) =>
+    normed(weights, `head/${name}/norm`, conv2d(x, named(weights, `head/${name}/conv`)), norm);
+  const unit = (name: string, x: tf.Tensor) => relu(convolved(name, x));
+  const { stem, outputs } = features;
+  const [low, high] = [at(outputs, 0), at(outputs, outputs.length - 1)];
   const [, , height, width] = high.shape as [number, number, number, number];
   const [, , h4, w4] = low.shape as [number, number, number, number];
   const pyramid = PYRAMID_BINS.map((bins) =>
     resizeBilinear(unit(`pyramid${bins}`, adaptiveAveragePool(high, bins, bins)), height, width),
   );
   const context = drop("context", unit("context", tf.concat([high, ...pyramid], 1)));
+  const joined = middles(outputs).reduce((deeper: tf.Tensor, { name, index }) => {
+    const x = at(outputs, index);
+    const [, , rows, columns] = x.shape as [number, number, number, number];
+    return relu(tf.add(convolved(name, x), resizeBilinear(deeper, rows, columns)));
+  }, context);
   const detail = unit("detail", tf.concat([low, averagePool2x2(stem)], 1));
-  const fusion = unit("fusion", tf.concat([resizeBilinear(context, h4, w4), detail], 1));
+  const fusion = unit("fusion", tf.concat([resizeBilinear(joined, h4, w4), detail], 1));
   const logits = biased(weights, "head/classifier/conv", "head/classifier/bias", drop("fusion", fusion));
   return resizeBilinear(logits, size[0], size[1]);
 }

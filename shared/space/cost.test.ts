@@ -133,19 +133,21 @@ describe("parameters and MACs of a block", () => {
   });
 });
 
-it("the head of three stages joins the first and the last, counted by hand", () => {
+it("the head of three stages joins them all, counted by hand", () => {
   const last = { channels: 10, blocks: [block(1, 1, 9, 9)] };
   const genotype: Genotype = {
     ...{ inputHeight: 32, inputWidth: 32, classes: 2, stemChannels: 4 },
     stages: [{ channels: 6, blocks: [block(1, 1, 3, 5)] }, { channels: 8, blocks: [block(1, 1, 4, 6)] }, last],
   };
   const head = costsByPart(genotype, { kind: "aggregation", pyramidChannels: 2 }).at(-1);
-  // 9 channels at 2x2; the stem's 4 and the first stage's 5 at 8x8. Widths of the head: C1 = 6, C2 = 8.
+  // 9 channels at 2x2, 6 at 4x4; the stem's 4 and the first stage's 5 at 8x8. Widths of the head: C1 = 6, C2 = 8.
   const context = (9 + 5 * 2) * 8;
   const [detail, fusion, classifier] = [9 * (5 + 4) * 6, (6 + 8) * 8, 8 * 2];
-  expect(head?.macs).toBe(9 * 2 * (1 + 4 + 9 + 36 + 81) + context * 4 + (detail + fusion + classifier) * 64);
-  const norms = 2 * (5 * 2 + 8 + 6 + 8);
-  expect(head?.params).toBe(5 * 9 * 2 + context + detail + fusion + classifier + 2 + norms);
+  const join = 6 * 8;
+  const pyramid = 9 * 2 * (1 + 4 + 9 + 36 + 81);
+  expect(head?.macs).toBe(pyramid + context * 4 + join * 16 + (detail + fusion + classifier) * 64);
+  const norms = 2 * (5 * 2 + 8 + 8 + 6 + 8);
+  expect(head?.params).toBe(5 * 9 * 2 + context + join + detail + fusion + classifier + 2 + norms);
 });
 
 describe("expectedCost", () => {

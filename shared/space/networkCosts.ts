@@ -113,6 +113,7 @@ function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (str
     ...branches,
     convolution(1, high + PYRAMID_BINS.length * pyramidChannels, c2, pixelsAt(strideOf(genotype.stages.length))),
     norm(c2),
+    ...stages.slice(1, -1).map(({ output }, i) => sum(convolution(1, output, c2, pixelsAt(strideOf(i + 2))), norm(c2))),
     convolution(9, low, c1, pixelsAt(4)),
     norm(c1),
     convolution(1, c1 + c2, c2, pixelsAt(4)),
