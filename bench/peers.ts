@@ -62,7 +62,7 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
   });
   const { data, out } = values;
   if (data === undefined) throw new LatheError("INVALID_ARGUMENT", "--data is missing: name the folder of CamVid");
-  const { retraining, augmentation } = presetSpec("small");
+  const { retraining, augmentation } = presetSpec("medium");
   const course: Course = {
     input: size(values.input),
     seed: whole(values.seed),
@@ -74,7 +74,7 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
   const threads = positive(values.threads, "--threads");
   const python = await openPyTorch(threads);
   if (!python) throw new LatheError("FAILED_PRECONDITION", LEFT_OUT);
-  const { spec, space } = resolve(readSpec({ preset: "small", dataset: "camvid", data, seed: course.seed }));
+  const { spec, space } = resolve(readSpec({ preset: "medium", dataset: "camvid", data, seed: course.seed }));
   const [inputHeight, inputWidth] = course.input;
   const dataset = await openDataset(datasetOptions(spec, { ...space, inputHeight, inputWidth }));
   const all: Trained[] = [];
@@ -175,7 +175,7 @@ function measurement(
     notes: {
       threads,
       recipe:
-        "retraining of preset small (Adam, poly rate, flips and small shifts), from scratch, one head, no auxiliary losses",
+        "retraining of preset medium (Adam, poly rate, flips and small shifts), from scratch, one head, no auxiliary losses",
       seconds: "of steps and evaluations, with the transfer of the batches to PyTorch",
       files: out,
     },
