@@ -115,6 +115,7 @@ export function blockedBlock(
   const { y, mean1, variance1, mean2, variance2 } = blockedMixture(plan, {
     x,
     filters: named(weights, `${block.name}/filters`),
+    depthwise: weights[`${block.name}/depthwise`],
     ...{ gamma1, beta1, gamma2, beta2 },
     presence: factors.presence ?? shared(block, plan.outputs),
     dropout,

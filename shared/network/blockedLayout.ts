@@ -1,4 +1,4 @@
-import { convolutions, squares, tapsOf, type MixturePlan } from "../engine/nchwc/mixture/plan";
+import { convolutions, depthwises, squares, tapsOf, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { manifest, type Manifest, type ManifestEntry } from "../engine/parameters";
 import { elementCount, upTo } from "../engine/signature";
@@ -57,7 +57,7 @@ export function blockedTables(plain: Record<"weights" | "stats", TensorTable>, p
 
 /**
  * Layout of a supernet's weights or statistics in which the tensors of search blocks and reductions are replaced by blocked ones. A search
- * block has its filters as "<block>/filters" [squares, tile, tile], and per norm one vector in which each operation is padded to whole
+ * block has its filters as "<block>/filters" [squares, tile, tile], those of depthwise convolutions as "<block>/depthwise", and per norm one vector in which each operation is padded to whole
  * tiles.
  */
 export function blockedLayout(plain: TensorTable, { mixtures, reductions }: BlockedPlans): BlockedLayout {
@@ -91,7 +91,25 @@ function mixtureParts(plain: TensorTable, { block, plan }: PlannedBlock): Part[]
   const norms = (["norm1", "norm2"] as const).flatMap((layer) =>
     kinds.map((kind) => normPart(block, plan, layer, kind, find)),
   );
-  return isWeights ? [filterPart(block, plan, find), ...norms] : norms;
+  return isWeights ? [filterPart(block, plan, find), ...depthwiseParts(plain, block, plan), ...norms] : norms;
+}
+
+/** The filters of a block's depthwise convolutions, if it has any: each plain [channel][tap], blocked [channel tile][tap][channel]. */
+function depthwiseParts(plain: TensorTable, { name: part, operations }: LiveBlock, plan: MixturePlan): Part[] {
+  const { tile } = plan;
+  const source = depthwises(plan).flatMap(({ branch, layer, kernel, channels }) => {
+    const own = `${at(operations, branch).operation.name}/depthwise${layer}`;
+    const tensor = plain.entries.find((entry) => entry.part === part && entry.layer === own);
+    if (!tensor) throw new Error(`${part} has no ${own}`);
+    const [count, taps] = [at(tensor.shape, 0), tapsOf(kernel)];
+    return upTo(channels * taps).map((place) => {
+      const channel = Math.floor(place / (taps * tile)) * tile + (place % tile);
+      return channel < count ? tensor.offset + channel * taps + (Math.floor(place / tile) % taps) : -1;
+    });
+  });
+  return source.length > 0
+    ? [{ name: `${part}/depthwise`, shape: [source.length], source: Int32Array.from(source) }]
+    : [];
 }
 
 function filterPart({ name: part, operations }: LiveBlock, plan: MixturePlan, find: Finder): Part {

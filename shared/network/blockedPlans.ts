@@ -1,7 +1,6 @@
 import { wholeTiles } from "../engine/nchwc/emit";
 import { mixtureObstacle, type Kernel, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
-import type { Kind } from "../space/kinds/kind";
 import { kindOf } from "../space/kinds/kinds";
 import type { LiveBlock } from "../space/live";
 import { stemReduction, type ReductionChannels } from "../space/parts";
@@ -42,8 +41,6 @@ export function blockedPlans(
     const why = reduce(`${stage.name}/reduction`, stage.reduction);
     if (why) return why;
     for (const block of stage.blocks) {
-      const other = block.operations.find(({ operation }) => hasDepthwise(kindOf(operation)));
-      if (other) return `${block.name}: ${other.operation.name} has a depthwise convolution`;
       const plan = mixturePlan(block, size, tile);
       const why = mixtureObstacle(plan);
       if (why !== undefined) return `${block.name}: ${why}`;
@@ -52,8 +49,6 @@ export function blockedPlans(
   }
   return { mixtures, reductions };
 }
-
-const hasDepthwise = ({ first, second }: Kind): boolean => [first, second].some(({ depthwise }) => depthwise);
 
 function mixturePlan(
   { operations, inputs, outputs }: LiveBlock,
@@ -66,13 +61,17 @@ function mixturePlan(
     ...size,
     inputs: whole(inputs),
     outputs: whole(outputs),
-    branches: operations.map(({ operation, middleWidth, outputWidth }) => ({
-      scale: operation.scale as 1 | 2,
-      dilation: operation.dilation,
-      kernels: { 1: kindOf(operation).first.dense as Kernel, 2: kindOf(operation).second.dense as Kernel },
-      middle: whole(middleWidth),
-      output: whole(outputWidth),
-    })),
+    branches: operations.map(({ operation, middleWidth, outputWidth }) => {
+      const { first, second } = kindOf(operation);
+      return {
+        scale: operation.scale as 1 | 2,
+        dilation: operation.dilation,
+        kernels: { 1: first.dense as Kernel, 2: second.dense as Kernel },
+        depthwise: { ...(first.depthwise && { 1: first.depthwise }), ...(second.depthwise && { 2: second.depthwise }) },
+        middle: whole(middleWidth),
+        output: whole(outputWidth),
+      };
+    }),
     epsilon: EPSILON,
   };
 }

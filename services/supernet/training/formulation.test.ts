@@ -7,6 +7,7 @@ import { OperationKind, type Architecture, type SearchSpace } from "../../../sha
 import { costOfLargest, macsTable } from "../../../shared/space/cost";
 import { SEARCH_STRIDE } from "../../../shared/space/parts";
 import { initialArchitecture } from "../../../shared/space/groups";
+import { KINDS } from "../../../shared/space/kinds/kinds";
 import { decidedArchitecture } from "../../../shared/space/decided";
 import { keepSome, noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { portableEngine, TILE_SIZES } from "../../../shared/testing/portableTiles";
@@ -24,6 +25,8 @@ const whole = initialArchitecture(space);
 const few = keepSome(space, whole, uniform(3), 0.25);
 const dropping = { ...space, stages: space.stages.map((stage) => ({ ...stage, dropout: 0.3 })) };
 const mixed = { ...space, kinds: [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_PLAIN] };
+const all = { ...space, kinds: KINDS.map(({ kind }) => kind) };
+const spread = { ...dropping, kinds: [OperationKind.OPERATION_KIND_BOTTLENECK] };
 const deeper = { ...space, stages: [...space.stages, { ...space.stages[1]!, channels: 48, widths: [24, 40, 48] }] };
 /** Name, space and architecture. */
 const supernets: [string, SearchSpace, Architecture][] = [
@@ -32,6 +35,12 @@ const supernets: [string, SearchSpace, Architecture][] = [
   ["shrunk to few", space, few],
   ["shrunk to few, and drops channels out", dropping, few],
   ["shrunk to few, with 3x3 convolutions", mixed, keepSome(mixed, initialArchitecture(mixed), uniform(3), 0.35)],
+  ["shrunk to few, of all kinds", all, keepSome(all, initialArchitecture(all), uniform(3), 0.3)],
+  [
+    "shrunk to few, of depthwise convolutions, drops channels out",
+    spread,
+    keepSome(spread, initialArchitecture(spread), uniform(5), 0.4),
+  ],
   ["shrunk to few, of three stages", deeper, keepSome(deeper, initialArchitecture(deeper), uniform(3), 0.25)],
   ["decided", space, decidedArchitecture(space, randomGenotype(space, uniform(8)))],
 ];
@@ -206,11 +215,6 @@ describe.each(TILE_SIZES)("with tiles of %d the plain formulation is taken, and 
     const [first, second] = space.stages as [SearchSpace["stages"][0], SearchSpace["stages"][0]];
     const stages = [{ ...first, channels: 12, widths: [6, 12] }, second];
     expect(of({ stages }).name).toBe(`plain: stage1 has 12 channels, not a multiple of ${tile}`);
-  });
-
-  it("where an operation has a depthwise convolution", () => {
-    const kinds = [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_BOTTLENECK];
-    expect(of({ kinds }).name).toBe("plain: stage1/block1: bottleneck-d1s1 has a depthwise convolution");
   });
 
   it("where a row of positions would end within a tile", () => {

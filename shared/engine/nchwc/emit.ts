@@ -54,6 +54,21 @@ export function depthwise(
   return r.within("Norm", () => node(r, "Conv", inputs, x.shape, attributes));
 }
 
+/** A convolution of each channel with a filter of its own, [C, 1, rows, columns] in the layout [C/tile, taps, tile]; `shape` is that of the result. */
+export function channelwise(
+  r: Recorder,
+  x: Value,
+  filter: Value,
+  shape: readonly number[],
+  { sum, ...attributes }: { dilations?: number[]; strides?: number[]; pads: number[]; sum?: Value },
+): Value {
+  const [channels, , ...size] = filter.shape as [number, number, number, number];
+  const given = [x, filter, ...(sum ? [zeros(r, channels), sum] : [])];
+  return r.within("Depthwise", () =>
+    node(r, "Conv", given, shape, { kernel_shape: size, group: channels, ...attributes }),
+  );
+}
+
 /**
  * Convolution whose filter [Co*Ci*rows*columns] is in the layout of squares. `rowStep` is the distance of two rows of one image in x: 1, or
  * the number of images where their rows lie between each other. Along columns alone, outer taps that see only padding are left out here;
@@ -68,7 +83,7 @@ export function convolution(
 ): Value {
   const [, inputs, height, width] = x.shape as [number, number, number, number];
   const [rows, columns] = kernel;
-  if (rows === 1 && dilation >= width) {
+  if (rows === 1 && columns > 1 && dilation >= width) {
     const squares = (outputs * inputs) / tile ** 2;
     const taps = slice(r, reshape(r, filter, [squares, 3, tile ** 2]), [1], [1], [1]);
     const middle = reshape(r, taps, [outputs, inputs, 1, 1]);

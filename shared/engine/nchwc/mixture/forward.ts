@@ -8,7 +8,8 @@ import { moments, normCoefficients, splitFactors } from "../norm";
 import { convolve } from "./convolve";
 import { dropping } from "./dropout";
 import { splitFilters } from "./filters";
-import { convolutions, imageShape, rowsShape, type MixturePlan } from "./plan";
+import { channelFilters, convolveChannels } from "./depthwise";
+import { convolutions, imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
 
 /** Values of the forward pass that the gradient reads: per branch, and the moments of both norms over all branches. */
 export interface Activations {
@@ -18,6 +19,8 @@ export interface Activations {
   hidden: Value[];
   active: Value[];
   last: Value[];
+  /** Outputs of the depthwise convolutions, in the order of `depthwises`. */
+  moved: Value[];
   mean1: Value;
   variance1: Value;
   mean2: Value;
@@ -29,6 +32,8 @@ export interface MixtureInputs {
   x: Value;
   /** [squares, tile, tile] in the order of `squares`. */
   filters: Value;
+  /** Filters of the depthwise convolutions in the order of `depthwises`. Absent: there are none. */
+  depthwise?: Value | undefined;
   /** Masked gamma and beta of the norms of all branches, concatenated. */
   gamma1: Value;
   beta1: Value;
@@ -40,17 +45,30 @@ export interface MixtureInputs {
   dropout?: Value | undefined;
 }
 
-/** y = ReLU(presence * x + sum of branches), each dropout * BN(conv(ReLU(BN(conv(x))))) (docs/method.md#identities). */
+/**
+ * y = ReLU(presence * x + sum of branches), each dropout * BN(conv(ReLU(BN(conv(x))))) (docs/method.md#identities). A depthwise convolution
+ * precedes a conv where the branch has one.
+ */
 export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInputs): { y: Value } & Activations {
   const { branches } = plan;
   const middles = branches.map(({ middle }) => middle);
   const outputs = branches.map(({ output }) => output);
   const filters = splitFilters(r, inputs.filters, convolutions(plan));
+  const channels = channelFilters(r, plan, inputs.depthwise);
+  const moved: Value[] = [];
+  /** What a convolution of a branch reads, from the input of its layer. */
+  const read = (at: number, layer: 1 | 2, x: Value): Value => {
+    const filter = channels[layer][at];
+    if (!filter) return x;
+    const y = convolveChannels(r, plan, branches[at] as Branch, x, filter);
+    moved.push(y);
+    return y;
+  };
   const halves = branches.some(({ scale }) => scale === 2);
   const pooled = halves ? maxPool(r, inputs.x) : undefined;
   const hidden = branches.map((branch, at) => {
     const x = branch.scale === 2 && pooled ? pooled : inputs.x;
-    return convolve(r, plan, branch, 1, x, filters[1][at] as Value, branch.middle);
+    return convolve(r, plan, branch, 1, read(at, 1, x), filters[1][at] as Value, branch.middle);
   });
   const moments1 = moments(r, hidden);
   const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
@@ -60,7 +78,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   );
   // In the view of rows, in which most last convolutions leave it.
   const last = branches.map((branch, at) => {
-    const y = convolve(r, plan, branch, 2, active[at] as Value, filters[2][at] as Value, branch.output);
+    const y = convolve(r, plan, branch, 2, read(at, 2, active[at] as Value), filters[2][at] as Value, branch.output);
     return reshape(r, y, rowsShape(plan, branch.scale, branch.output));
   });
   const moments2 = moments(r, last);
@@ -97,6 +115,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
     hidden,
     active,
     last,
+    moved,
     mean1: moments1.mean,
     variance1: moments1.variance,
     mean2: moments2.mean,

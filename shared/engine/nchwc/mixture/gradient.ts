@@ -8,7 +8,8 @@ import { convolve } from "./convolve";
 import { dropping } from "./dropout";
 import { emitResize, type Activations, type MixtureInputs } from "./forward";
 import { tileScales, transposedFilters } from "./filters";
-import { imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
+import { channelFilterGradient, channelFilters, convolveChannels, reversedFilters } from "./depthwise";
+import { depthwises, imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
 import { emitFilterGradient } from "./weightGradient";
 
 /**
@@ -56,9 +57,16 @@ export function emitGradient(
 
   const scales = tileScales(r, plan, scale1, scale2);
   const filters = r.within("InputGradient", () => transposedFilters(r, plan, binary(r, "Mul", inputs.filters, scales)));
+  const reversed = inputs.depthwise && reversedFilters(r, plan, inputs.depthwise);
+  const channels = channelFilters(r, plan, reversed);
+  /** Derivatives of the outputs of the depthwise convolutions, by layer and branch. */
+  const movedBack: Record<1 | 2, Value[]> = { 1: [], 2: [] };
   const lower = branches.map((branch, at) => {
+    const filter = channels[2][at];
     const back = convolve(r, plan, branch, 2, u2[at] as Value, filters[2][at] as Value, branch.middle);
-    return binary(r, "Mul", back, step(r, saved.active[at] as Value));
+    movedBack[2][at] = back;
+    const own = filter ? convolveChannels(r, plan, branch, back, filter) : back;
+    return binary(r, "Mul", own, step(r, saved.active[at] as Value));
   });
   const norm1 = normGradient(r, lower, saved.hidden, saved.mean1, root1, middles);
   const u1 = saved.hidden.map((h, at) =>
@@ -71,7 +79,21 @@ export function emitGradient(
   };
   branches.forEach((branch, at) => {
     const { scale } = branch;
-    into[scale] = convolve(r, plan, branch, 1, u1[at] as Value, filters[1][at] as Value, plan.inputs, into[scale]);
+    const [u, filter] = [u1[at] as Value, filters[1][at] as Value];
+    const spread = channels[1][at];
+    if (!spread) {
+      into[scale] = convolve(r, plan, branch, 1, u, filter, plan.inputs, into[scale]);
+      return;
+    }
+    const back = convolve(r, plan, branch, 1, u, filter, plan.inputs);
+    movedBack[1][at] = back;
+    into[scale] = convolveChannels(r, plan, branch, back, spread, into[scale]);
+  });
+  const perChannel = depthwises(plan).map((each) => {
+    const { branch, layer } = each;
+    const half = branches[branch]?.scale === 2 && saved.pooled ? saved.pooled : inputs.x;
+    const from = layer === 2 ? (saved.active[branch] as Value) : half;
+    return channelFilterGradient(r, plan, each, from, movedBack[layer][branch] as Value);
   });
   const x =
     saved.pooled && into[2] ? sum(r, into[1] as Value, poolGradient(r, inputs.x, saved.pooled, into[2])) : into[1];
@@ -88,6 +110,9 @@ export function emitGradient(
     filters: r.within("WeightGradient", () =>
       binary(r, "Mul", emitFilterGradient(r, plan, inputs.x, saved, u1, u2), scales),
     ),
+    ...(perChannel.length > 0 && {
+      depthwise: r.within("WeightGradient", () => reshape(r, concat(r, perChannel, 0), inputs.depthwise?.shape ?? [])),
+    }),
     gamma1: binary(r, "Mul", norm1.dg, samples(middles)),
     beta1: binary(r, "Mul", norm1.db, samples(middles)),
     gamma2: binary(r, "Mul", norm2.dg, samples(widths)),

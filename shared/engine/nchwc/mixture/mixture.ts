@@ -4,18 +4,24 @@ import { byName, defineKernel, together } from "../../ops/kernel";
 import type { tf } from "../../tf";
 import { emitForward, type Activations, type MixtureInputs } from "./forward";
 import { emitGradient } from "./gradient";
-import type { MixturePlan } from "./plan";
+import { depthwises, type MixturePlan } from "./plan";
 
 const MOMENTS = ["mean1", "variance1", "mean2", "variance2"] as const;
 const INPUTS = ["x", "filters", "gamma1", "gamma2", "presence"] as const;
 const GRADIENTS = ["x", "filters", "gamma1", "beta1", "gamma2", "beta2", "presence"] as const;
 
+/** The inputs that have a derivative: those of every mixture, and the filters of depthwise convolutions where it has any. */
+const gradientsOf = (plan: MixturePlan) => [
+  ...GRADIENTS,
+  ...(depthwises(plan).length > 0 ? (["depthwise"] as const) : []),
+];
+
 /**
  * The activations as the list that a kernel returns: pooled x (x itself if no branch works at half resolution), then those of each
- * branch.
+ * branch, then the outputs of the depthwise convolutions.
  */
-function listed(x: Value, { pooled, hidden, active, last }: Activations): Value[] {
-  return [pooled ?? x, ...hidden, ...active, ...last];
+function listed(x: Value, { pooled, hidden, active, last, moved }: Activations): Value[] {
+  return [pooled ?? x, ...hidden, ...active, ...last, ...moved];
 }
 
 /** The inverse of `listed`, for inputs whose names are their numbers. */
@@ -32,6 +38,7 @@ function unlisted(plan: MixturePlan, values: Values): Activations & { y: Value }
     hidden: branch(6),
     active: branch(6 + k),
     last: branch(6 + 2 * k),
+    moved: depthwises(plan).map((_, index) => at(6 + 3 * k + index)),
   };
 }
 
@@ -39,9 +46,9 @@ const gradientKernel = defineKernel<MixturePlan>({
   name: "LatheBlockedMixtureGradient",
   traced: (r, inputs, plan: MixturePlan) => {
     const given = requiredAll(inputs, INPUTS);
-    const read = { ...given, dropout: inputs.dropout };
+    const read = { ...given, dropout: inputs.dropout, depthwise: inputs.depthwise };
     const gradients = emitGradient(r, plan, read, unlisted(plan, inputs), required(inputs, "dy"));
-    return GRADIENTS.map((name) => gradients[name]);
+    return gradientsOf(plan).map((name) => gradients[name] as Value);
   },
 });
 
@@ -51,7 +58,10 @@ const mixtureKernel = (name: string, read: readonly string[]) =>
     name,
     traced: (r, inputs, plan: MixturePlan) => {
       const given = requiredAll(inputs, GRADIENTS);
-      const { y, ...saved } = emitForward(r, plan, { ...given, dropout: inputs.dropout });
+      const { y, ...saved } = emitForward(r, plan, {
+        ...given,
+        ...{ dropout: inputs.dropout, depthwise: inputs.depthwise },
+      });
       return [y, ...MOMENTS.map((moment) => saved[moment]), ...listed(given.x, saved)];
     },
     gradient: {
@@ -61,13 +71,20 @@ const mixtureKernel = (name: string, read: readonly string[]) =>
       of: (dy, saved, plan) => {
         const outputs = saved.slice(read.length).map((tensor, index) => [`saved${index}`, tensor] as const);
         const given = { ...byName(read, saved), ...Object.fromEntries(outputs), dy };
-        return together(GRADIENTS, () => gradientKernel(given, plan));
+        return together(gradientsOf(plan), () => gradientKernel(given, plan));
       },
     },
   });
 
-const whole = mixtureKernel("LatheBlockedMixture", INPUTS);
-const dropped = mixtureKernel("LatheBlockedMixtureDropped", [...INPUTS, "dropout"]);
+/** The kernels by the optional inputs that they read. */
+const kernels = {
+  "": mixtureKernel("LatheBlockedMixture", INPUTS),
+  depthwise: mixtureKernel("LatheBlockedMixtureDepthwise", [...INPUTS, "depthwise"]),
+  dropout: mixtureKernel("LatheBlockedMixtureDropped", [...INPUTS, "dropout"]),
+  "depthwise,dropout": mixtureKernel("LatheBlockedMixtureDepthwiseDropped", [...INPUTS, "depthwise", "dropout"]),
+};
+
+type Optional = "depthwise" | "dropout";
 
 /** Batch moments per channel of all branches, concatenated; no derivative flows through them. */
 type MixtureMoments = Record<(typeof MOMENTS)[number], tf.Tensor>;
@@ -78,8 +95,15 @@ type MixtureMoments = Record<(typeof MOMENTS)[number], tf.Tensor>;
  */
 export function blockedMixture(
   plan: MixturePlan,
-  { dropout, ...inputs }: Record<keyof Omit<MixtureInputs, "dropout">, tf.Tensor> & { dropout?: tf.Tensor | undefined },
+  {
+    depthwise,
+    dropout,
+    ...inputs
+  }: Record<keyof Omit<MixtureInputs, Optional>, tf.Tensor> & Partial<Record<Optional, tf.Tensor | undefined>>,
 ): { y: tf.Tensor } & MixtureMoments {
-  const outputs = dropout ? dropped({ ...inputs, dropout }, plan) : whole(inputs, plan);
+  const filtered = depthwise ? { ...inputs, depthwise } : inputs;
+  const outputs = dropout
+    ? kernels[depthwise ? "depthwise,dropout" : "dropout"]({ ...filtered, dropout }, plan)
+    : kernels[depthwise ? "depthwise" : ""](filtered, plan);
   return byName(["y", ...MOMENTS], outputs);
 }

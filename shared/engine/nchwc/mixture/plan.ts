@@ -1,8 +1,11 @@
 import type { TileSize } from "../emit";
 import { upTo } from "../../signature";
 
-/** Rows and columns of a filter: 3x1, 1x3 or 3x3. */
+/** Rows and columns of a filter: 3x1, 1x3, 3x3 or 1x1. */
 export type Kernel = readonly [rows: 1 | 3, columns: 1 | 3];
+
+/** Rows and columns of a filter of one channel, odd. */
+export type ChannelKernel = readonly [rows: number, columns: number];
 
 /** One candidate of a mixture: two convolutions, each with a norm, at full (1) or half (2) resolution. */
 export interface Branch {
@@ -10,6 +13,8 @@ export interface Branch {
   dilation: number;
   /** Filters of the first and the second convolution. */
   kernels: Readonly<Record<1 | 2, Kernel>>;
+  /** Filters of the depthwise convolutions before them, where there are any. */
+  depthwise?: Readonly<Partial<Record<1 | 2, ChannelKernel>>>;
   /** Output channels of the first and the second convolution, multiples of the tile size. */
   middle: number;
   output: number;
@@ -66,7 +71,25 @@ export function convolutions(plan: MixturePlan): Convolution[] {
   ];
 }
 
-export const tapsOf = ([rows, columns]: Kernel): number => rows * columns;
+export const tapsOf = ([rows, columns]: ChannelKernel): number => rows * columns;
+
+/** The depthwise convolution before the first (layer 1) or second (layer 2) convolution of a branch, with its filter's size and channels. */
+export interface Depthwise {
+  branch: number;
+  layer: 1 | 2;
+  kernel: ChannelKernel;
+  channels: number;
+}
+
+/** The depthwise convolutions in the order of their filters: by layer, then by branch. */
+export function depthwises({ branches, inputs }: MixturePlan): Depthwise[] {
+  return ([1, 2] as const).flatMap((layer) =>
+    branches.flatMap(({ depthwise, middle }, branch) => {
+      const kernel = depthwise?.[layer];
+      return kernel ? [{ branch, layer, kernel, channels: layer === 1 ? inputs : middle }] : [];
+    }),
+  );
+}
 
 /** A square: the tile x tile weights [input][output] of one tap between one tile of input and one of output channels. */
 interface Square {

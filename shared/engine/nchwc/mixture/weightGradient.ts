@@ -5,7 +5,7 @@ import { channelsOf, shiftColumns } from "../emit";
 import { upTo } from "../../signature";
 import { movedRows, product, turned } from "../product";
 import type { Activations } from "./forward";
-import { convolutions, rowsShape, tapsOf, type Branch, type MixturePlan } from "./plan";
+import { convolutions, depthwises, rowsShape, tapsOf, type Branch, type MixturePlan } from "./plan";
 
 /**
  * Derivatives of all filters, computed from u instead of the derivatives of the convolutions' outputs (gradient.ts): [squares, tile, tile].
@@ -22,16 +22,17 @@ export function emitFilterGradient(
   u2: readonly Value[],
 ): Value {
   const { tile, height } = plan;
+  const moved = new Map(depthwises(plan).map(({ branch, layer }, at) => [`${branch}/${layer}`, saved.moved[at]]));
   const products = inOrder(plan).flatMap(({ branch, layer, kernel, inputs }) => {
     const { scale, dilation } = plan.branches[branch] as Branch;
-    const read = layer === 2 ? (saved.active[branch] as Value) : scale === 2 && saved.pooled ? saved.pooled : x;
-    const input = turned(r, read, tile);
+    const own = layer === 2 ? (saved.active[branch] as Value) : scale === 2 && saved.pooled ? saved.pooled : x;
+    const input = turned(r, moved.get(`${branch}/${layer}`) ?? own, tile);
     const h = height / scale;
     const seen = kernel[0] > 1 && dilation < h ? movedRows(r, input, [inputs / tile, h], dilation) : input;
     const u = (layer === 1 ? u1 : u2)[branch] as Value;
     const rows = reshape(r, u, rowsShape(plan, scale, channelsOf(u)));
-    const moved = kernel[1] > 1 ? movedColumns(r, rows, dilation, tile) : [u];
-    return moved.map((each) => product(r, seen, each, tile));
+    const columns = kernel[1] > 1 ? movedColumns(r, rows, dilation, tile) : [u];
+    return columns.map((each) => product(r, seen, each, tile));
   });
   const all = concat(r, [...sideBySide(r, products, tile), zeroSquare(r, tile)], 0);
   const order = squareOrder(plan);

@@ -1,0 +1,85 @@
+import { gather, reshape } from "../../emit";
+import type { Value } from "../../graph";
+import type { Recorder } from "../../recorder";
+import { upTo } from "../../signature";
+import { channelsOf, channelwise, split } from "../emit";
+import { depthwises, imageShape, rowsShape, tapsOf, type Branch, type Depthwise, type MixturePlan } from "./plan";
+
+/** Filters by layer and branch, [channels, 1, rows, columns]; none where a branch has no depthwise convolution. */
+export type ChannelFilters = Record<1 | 2, (Value | undefined)[]>;
+
+/** The filters of the depthwise convolutions of a mixture. filters: blocked, all in the order of `depthwises`. */
+export function channelFilters(r: Recorder, plan: MixturePlan, filters: Value | undefined): ChannelFilters {
+  const result: ChannelFilters = { 1: [], 2: [] };
+  if (!filters) return result;
+  const list = depthwises(plan);
+  const sizes = list.map(({ channels, kernel }) => channels * tapsOf(kernel));
+  const parts = split(r, reshape(r, filters, [sizes.reduce((sum, size) => sum + size, 0)]), sizes);
+  list.forEach(({ branch, layer, kernel, channels }, at) => {
+    result[layer][branch] = reshape(r, parts[at] as Value, [channels, 1, ...kernel]);
+  });
+  return result;
+}
+
+/** The filters of the input gradients: taps reversed. filters: as channelFilters takes them. */
+export function reversedFilters(r: Recorder, plan: MixturePlan, filters: Value): Value {
+  const { tile } = plan;
+  let first = 0;
+  const order = depthwises(plan).flatMap(({ channels, kernel }) => {
+    const [tiles, taps, start] = [channels / tile, tapsOf(kernel), first];
+    first += tiles * taps;
+    return upTo(tiles * taps).map((at) => start + at + taps - 1 - 2 * (at % taps));
+  });
+  return gather(r, reshape(r, filters, [order.length, tile]), order);
+}
+
+/** Distances of two taps of a filter in the view of rows, where a row of an image is as many rows away as there are images. */
+const stepsOf = ({ batch }: MixturePlan, dilation: number) => [dilation * batch, dilation] as const;
+
+const reach = (size: number, step: number): number => ((size - 1) / 2) * step;
+
+/**
+ * A depthwise convolution of a branch, or with reversed taps that of its input's gradient: x in either view -> [1, C, H, N*W]. `sum` is added.
+ */
+export function convolveChannels(
+  r: Recorder,
+  plan: MixturePlan,
+  { scale, dilation }: Branch,
+  x: Value,
+  filter: Value,
+  sum?: Value,
+): Value {
+  const channels = channelsOf(x);
+  const shape = rowsShape(plan, scale, channels);
+  const [rows, columns] = filter.shape.slice(2) as [number, number];
+  const [down, right] = stepsOf(plan, dilation);
+  const [tall, wide] = [reach(rows, down), reach(columns, right)];
+  const y = channelwise(r, reshape(r, x, shape), filter, shape, {
+    ...{ dilations: [down, right], pads: [tall, wide, tall, wide] },
+    ...(sum && { sum: reshape(r, sum, shape) }),
+  });
+  return reshape(r, y, imageShape(plan, scale, channels));
+}
+
+/**
+ * The gradient of a filter of a depthwise convolution with the input x and the derivative dy of its output, [channels * taps] in the filter's
+ * order. For each tap it is the sum over positions of dy times x moved by the tap. So it is a depthwise convolution of x whose filter is dy: the
+ * memory of a blocked value is that of such a filter, and the stride is the distance of two taps.
+ */
+export function channelFilterGradient(
+  r: Recorder,
+  plan: MixturePlan,
+  { branch, kernel, channels }: Depthwise,
+  x: Value,
+  dy: Value,
+): Value {
+  const { scale, dilation } = plan.branches[branch] as Branch;
+  const shape = rowsShape(plan, scale, channels);
+  const [down, right] = stepsOf(plan, dilation);
+  const [tall, wide] = [reach(kernel[0], down), reach(kernel[1], right)];
+  const filter = reshape(r, dy, [channels, 1, ...shape.slice(2)]);
+  const gradient = channelwise(r, reshape(r, x, shape), filter, [1, channels, ...kernel], {
+    ...{ strides: [down, right], pads: [tall, wide, tall, wide] },
+  });
+  return reshape(r, gradient, [channels * tapsOf(kernel)]);
+}
