@@ -29,19 +29,20 @@ export function drawTrial(size: Size, images: Trial["images"], seed: number): Tr
   const supernet = buildSupernet(space, architecture);
   const random = createRandom(seed, `accuracy/${images}`);
   const weights = initialWeights(supernet.weights, random);
-  const stride = SEARCH_STRIDE;
   const batch = {
     images:
       images === "noise"
         ? Float32Array.from({ length: batchSize * 3 * height * width }, () => random.next())
         : waves(batchSize * 3, height, width, random),
-    labels: Int32Array.from({ length: (batchSize * height * width) / stride ** 2 }, () => random.integer(CLASSES)),
+    labels: Int32Array.from({ length: (batchSize * height * width) / SEARCH_STRIDE ** 2 }, () =>
+      random.integer(CLASSES),
+    ),
     classWeights: new Float32Array(CLASSES).fill(1),
   };
   const request = {
     space,
     architecture,
-    labelStride: stride,
+    labelStride: SEARCH_STRIDE,
     weights: namedTensors(weights, supernet.weights),
     images: base64(batch.images),
     labels: [...batch.labels],

@@ -38,7 +38,7 @@ class Block(nn.Module):
 
 
 class SearchHead(nn.Module):
-    """1x1 convolution on the last stage."""
+    """1x1 convolution on the last of two stages."""
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__()

@@ -114,10 +114,12 @@ class StageChoices:
 
 
 class Supernet(nn.Module):
-    """The whole network of a space; logits at the resolution of its last stage."""
+    """The whole network of a space of two stages; logits at the resolution of the second."""
 
     def __init__(self, space: dict) -> None:
         super().__init__()
+        if len(space["stages"]) != 2:
+            raise ValueError(f"the space has {len(space['stages'])} stages, must have 2 here")
         self.operations = [(d, s) for s in space["scales"] for d in space["dilations"]]
         inputs = space["stemChannels"]
         self.stem = Reduction(3, inputs - 3)

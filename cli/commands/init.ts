@@ -55,6 +55,10 @@ async function init(folder: string, { out, preset, ...flags }: InitFlags): Promi
     const rest = { ...fitted(chosen.preset, plan), preset: chosen.preset };
     const about = ['Written by "lathe init".', ...foundLines(folder, plan), ...chosen.lines];
     print(...chosen.lines);
+    if (preset === undefined)
+      print(
+        "For larger images and a network of a given latency, give --preset medium, and --force to replace the spec.",
+      );
     const path = isAbsolute(folder) ? folder : relative(userFolder(), request.path) || ".";
     const written = writeSpec(request, plan, { ...rest, about, path });
     // The spec is there before its data is read by it.

@@ -62,9 +62,7 @@ export function networkCommand(program: Command): void {
       "count the parameters and MACs of a network; with --out, export it as ONNX with initial weights; needs no stack",
     )
     .addOption(
-      new Option("--head <kind>", "head that follows the last stage")
-        .choices(["search", "aggregation"])
-        .default("aggregation"),
+      new Option("--head <kind>", "head of the network").choices(["search", "aggregation"]).default("aggregation"),
     )
     .option("--pyramid <channels>", "channels of each pyramid pooling branch", channels, PYRAMID)
     .option("--seed <number>", "seed of the initial weights", whole, 1)

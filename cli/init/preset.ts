@@ -31,18 +31,13 @@ export async function chosenPreset(
   const measured = async (preset: Preset): Promise<Minutes> => expectedMinutes(specOf(preset, plan), plan, signal);
   const preset = named ?? "small";
   const minutes = await measured(preset);
-  if (named !== undefined) return { preset, lines: [lineOf(preset, minutes)] };
-  if (total(minutes) <= MOST_MINUTES) return { preset, lines: [lineOf(preset, minutes), LARGER] };
+  if (named !== undefined || total(minutes) <= MOST_MINUTES) return { preset, lines: [lineOf(preset, minutes)] };
   const less = await measured("tiny");
   return {
     preset: "tiny",
     lines: [lineOf("tiny", less), `Preset small would take up to about ${Math.ceil(total(minutes))} minutes.`],
   };
 }
-
-/** What a user gets for more time. */
-const LARGER =
-  "For larger images and networks, searched for a latency: --preset medium, which says how long it takes (an hour or two).";
 
 const total = ({ search, retraining }: Minutes): number => search + retraining;
 

@@ -2,7 +2,7 @@ import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space"
 import { blockInputs } from "../../shared/space/genotype";
 import { factorized } from "../../shared/space/kinds/factorized";
 import { kindName, kindOf } from "../../shared/space/kinds/kinds";
-import { largest, strideOf } from "../../shared/space/parts";
+import { largest, SEARCH_STRIDE, strideOf } from "../../shared/space/parts";
 import { genotypeLine } from "../view/format";
 import { html, type Html } from "./html";
 
@@ -42,7 +42,7 @@ function rowsOf(genotype: Genotype): Row[] {
         })),
       ];
     }),
-    part("head", stages.at(-1)!.output, genotype.classes, genotype.classes, strideOf(stages.length)),
+    part("head", stages.at(-1)!.output, genotype.classes, genotype.classes, SEARCH_STRIDE),
   ];
 }
 

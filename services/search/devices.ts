@@ -90,11 +90,13 @@ function measures({ phase, result }: Search): boolean {
 /** Whether nothing works on a search, because no worker of its class is there to measure. */
 export const waitsForDevice = (search: Search): boolean => isWaiting(search) && measures(search);
 
-/** Whether a search as its client wrote it may begin without any latency worker: it names no class, and needs one only at its end. */
-export function mayWait(spec: SearchSpec | undefined): boolean {
-  const { cost, profiling } = spec ?? {};
-  const byLatency = cost?.metric === CostMetric.COST_METRIC_LATENCY || targetSeconds(cost) !== undefined;
-  return !profiling?.deviceClass && !cost?.device && !byLatency;
+/**
+ * Whether a search may begin without any latency worker: its client's spec names no class, and by the resolved spec it needs a worker only at its
+ * end.
+ */
+export function mayWait(given: SearchSpec | undefined, { cost: { metric } }: ResolvedSpec): boolean {
+  const { cost, profiling } = given ?? {};
+  return !profiling?.deviceClass && !cost?.device && metric !== CostMetric.COST_METRIC_LATENCY;
 }
 
 /** The device class that a search asks for. */

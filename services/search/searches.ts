@@ -50,7 +50,7 @@ export class Searches {
   async start(request: StartSearchRequest): Promise<Search> {
     const { spec, space, requestId } = validateStart(request);
     const { waitForDevice = false } = request;
-    const mayBegin = waitForDevice || mayWait(request.spec);
+    const mayBegin = waitForDevice || mayWait(request.spec, spec);
     const specSha256 = specDigest(spec);
     const fresh: Claim = { searchId: newSearchId(), specSha256 };
     // A search that begins though its worker is not there says so from its start.
@@ -75,7 +75,7 @@ export class Searches {
     const { spec, requestId } = validateStart(request);
     const isRepetition = requestId !== "" && (await this.claims.get(requestId)) !== undefined;
     if (!isRepetition) this.admission.check(spec);
-    if (!request.waitForDevice && !isRepetition) await this.devices.requireServed(spec, mayWait(request.spec));
+    if (!request.waitForDevice && !isRepetition) await this.devices.requireServed(spec, mayWait(request.spec, spec));
   }
 
   /** A page of the list, as ListSearches gives it; only the records of the page are read. */

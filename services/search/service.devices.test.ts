@@ -3,6 +3,7 @@ import type { Announcement } from "../../shared/events/presence";
 import { LatheError } from "../../shared/process/errors";
 import { ConditionStatus, SearchState } from "../../shared/proto/lathe/v1/search";
 import { CostMetric } from "../../shared/proto/lathe/v1/space";
+import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { announceDevice } from "../../shared/testing/devices";
 import { tinySpec } from "../../shared/testing/searches";
 import { until } from "../../shared/testing/until";
@@ -131,6 +132,17 @@ describe("a search on a device class without a worker", () => {
       await until(() => device(id), isServed(ConditionStatus.CONDITION_STATUS_TRUE));
       expect(await types(id)).toEqual(["search.created", "device.availability.changed", "device.availability.changed"]);
       await api.cancelSearch({ searchId: id, reason: "" });
+    });
+  });
+
+  it("is refused where none is alive and the preset searches for a latency", async () => {
+    await withoutWorkers(async () => {
+      const spec = SearchSpec.fromPartial({ preset: "medium", dataset: { path: "/d" } });
+      for (const validateOnly of [true, false])
+        expect(await failure(api.startSearch({ spec, requestId: "", validateOnly }))).toMatchObject({
+          code: "FAILED_PRECONDITION",
+          reason: "DEVICE_NOT_SERVED",
+        });
     });
   });
 

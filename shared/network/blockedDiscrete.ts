@@ -7,6 +7,7 @@ import { decidedArchitecture } from "../space/decided";
 import { spaceOf } from "../space/genotype";
 import { kindOf, operationMacs } from "../space/kinds/kinds";
 import { at, liveStages, type LiveStage } from "../space/live";
+import { strideOf } from "../space/parts";
 import { blockedBlock, blockedReduction, blockedStem } from "./blocked";
 import { blockedTables, type BlockedTables } from "./blockedLayout";
 import { blockedPlans, planFor } from "./blockedPlans";
@@ -44,10 +45,10 @@ export function blockedDiscrete(network: DiscreteNetwork, batch: number, tile: n
     ...blockedTables(network, plans),
     logits: (weights, images, norm, dropouts = {}) => {
       const [, , height, width] = images.shape as [number, number, number, number];
-      const plain = (x: tf.Tensor, channels: number, halvings: number) =>
-        fromBlocked(x, [batch, channels, height / 2 ** halvings, width / 2 ** halvings]);
+      const plain = (x: tf.Tensor, channels: number, stride: number) =>
+        fromBlocked(x, [batch, channels, height / stride, width / stride]);
       let x = scoped("stem", () => blockedStem(weights, planFor(plans.reductions, "stem"), images, norm));
-      const stem = plain(x, genotype.stemChannels, 1);
+      const stem = plain(x, genotype.stemChannels, 2);
       const outputs = stages.map((stage, s) => {
         const name = `${stage.name}/reduction`;
         x = scoped(name, () => blockedReduction(weights, name, planFor(plans.reductions, name), x, norm));
@@ -55,7 +56,7 @@ export function blockedDiscrete(network: DiscreteNetwork, batch: number, tile: n
           const from = x;
           x = scoped(block.name, () => blockedBlock(weights, planFor(plans.mixtures, block.name), {}, from, norm));
         }
-        return plain(x, at(stage.blocks, stage.blocks.length - 1).outputs, s + 2);
+        return plain(x, at(stage.blocks, stage.blocks.length - 1).outputs, strideOf(s + 1));
       });
       return headLogits(network.head, weights, { stem, outputs }, [height, width], norm, dropouts);
     },

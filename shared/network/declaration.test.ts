@@ -5,6 +5,7 @@ import { keepSurvivors } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { extent, type TensorTable } from "./declaration";
 import { buildDiscrete } from "./discrete";
+import type { Head } from "./heads";
 import { inheritBuffer } from "./inherit";
 import { buildSupernet } from "./supernet";
 
@@ -82,6 +83,27 @@ describe("the declared tensors", () => {
       "head/conv: classes x2, stage2 x8, row x1, column x1",
       "head/bias: classes x2",
     ]);
+  });
+
+  it("of the heads of more stages are those of two and then those of the stages between, in an order that stays", () => {
+    const stages = [8, 12, 16, 20].map((channels) => ({
+      channels,
+      blocks: [{ dilation: 1, scale: 1, middleWidth: 4, outputWidth: 4 }],
+    }));
+    const headOf = (count: number, head: Head) => {
+      const sizes = { inputHeight: 64, inputWidth: 64, classes: 2, stemChannels: 6 };
+      const { entries } = buildDiscrete({ ...sizes, stages: stages.slice(0, count) }, head).weights;
+      return entries.flatMap(({ part, kind, name }) =>
+        part === "head" && kind !== "gamma" && kind !== "beta" ? [name] : [],
+      );
+    };
+    expect(headOf(3, { kind: "search" })).toEqual(["head/conv", "head/bias", "head/stage2/conv"]);
+    const pyramid = [1, 2, 3, 6, 9].map((bins) => `head/pyramid${bins}/conv`);
+    const ends = ["head/detail/conv", "head/fusion/conv", "head/classifier/conv", "head/classifier/bias"];
+    const aggregation: Head = { kind: "aggregation", pyramidChannels: 3, dropout: 0 };
+    expect(headOf(2, aggregation)).toEqual([...pyramid, "head/context/conv", ...ends]);
+    const joins = ["head/join3/conv", "head/join2/conv"];
+    expect(headOf(4, aggregation)).toEqual([...pyramid, "head/context/conv", ...joins, ...ends]);
   });
 
   it("of the architecture parameters are those of depth, operation and width groups", () => {

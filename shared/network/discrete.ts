@@ -65,7 +65,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
 
 function aggregationShape(genotype: Genotype, stem: Axis, outputs: readonly Axis[], pyramidChannels: number) {
   const [first, second] = genotype.stages;
-  if (!first || !second) throw new Error(`the aggregation head joins 2 stages, got ${genotype.stages.length}`);
+  if (!first || !second) throw new Error(`the aggregation head needs at least 2 stages, got ${genotype.stages.length}`);
   const { classes } = genotype;
   return {
     classes,

@@ -61,6 +61,7 @@ const cases: [string, Genotype, Head][] = [
     aggregation,
   ],
   ["a search head", genotype(8, stage(24, [20, 24]), stage(40, [37, 21, 40])), search],
+  ["a search head of three stages", genotype(8, stage(24, [20]), stage(40, [37]), stage(50, [31])), search],
 ];
 
 const counted = ({ nodes }: Graph, op: string) => nodes.filter((node) => node.op === op).length;

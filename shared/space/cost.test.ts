@@ -147,6 +147,8 @@ it("the head of three stages joins them all, counted by hand", () => {
   const pyramid = 9 * 2 * (1 + 4 + 9 + 36 + 81);
   expect(head?.macs).toBe(pyramid + context * 4 + join * 16 + (detail + fusion + classifier) * 64);
   const norms = 2 * (5 * 2 + 8 + 8 + 6 + 8);
+  const searched = costsByPart(genotype, { kind: "search" }).at(-1);
+  expect(searched).toEqual({ name: "head", params: 6 * 2 + 9 * 2 + 2, macs: 6 * 2 * 16 + 9 * 2 * 4 });
   expect(head?.params).toBe(5 * 9 * 2 + context + join + detail + fusion + classifier + 2 + norms);
 });
 

@@ -86,7 +86,7 @@ export function costsByPart(genotype: Genotype, head: Head): PartCosts[] {
 /** 1x1 convolutions of the joined stages to the classes, with one bias. outputs: channels of each stage. */
 function searchHead(outputs: readonly number[], classes: number, pixelsAt: (stride: number) => number): Costs {
   const joined = outputs.slice(FIRST_JOINED - 1);
-  const costs = joined.map((output, at) => convolution(1, output, classes, pixelsAt(strideOf(FIRST_JOINED + at))));
+  const costs = joined.map((output, i) => convolution(1, output, classes, pixelsAt(strideOf(FIRST_JOINED + i))));
   return sum(...costs, { params: classes, macs: 0 });
 }
 
@@ -95,11 +95,11 @@ function classifier(input: number, classes: number, pixels: number): Costs {
   return sum(convolution(1, input, classes, pixels), { params: classes, macs: 0 });
 }
 
-/** The aggregation head (docs/method.md#the-network): pyramid pooling on the last stage, joined at 1/4 with the first stage and the stem. */
+/** The aggregation head (docs/method.md#the-network): pyramid pooling on the last stage, the stages before it, and the stem. */
 function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (stride: number) => number): Costs {
   const [first, second] = genotype.stages;
   if (first === undefined || second === undefined) {
-    const why = `the aggregation head joins 2 stages, the genotype has ${genotype.stages.length}`;
+    const why = `the aggregation head needs at least 2 stages, the genotype has ${genotype.stages.length}`;
     throw new LatheError("INVALID_ARGUMENT", why);
   }
   const { stages } = blockInputs(genotype);

@@ -14,7 +14,7 @@ export const MAX_CANDIDATES = 32;
 export const MAX_KINDS = 8;
 /** Candidate operations of a block, and candidates of any group of a request: no other has more. */
 export const MAX_OPERATIONS = 64;
-/** Stages of a space or a network: their outputs have 1/4 of the input's sides, 1/8, 1/16 and 1/32. The aggregation head joins two of them. */
+/** Stages of a space or a network: their outputs have 1/4 of the input's sides, 1/8, 1/16 and 1/32. */
 export const STAGES = { least: 2, most: 4 };
 /**
  * Candidates of a space over all its groups; preset paper has 3247. The event of an epoch lists them all and is one message of NATS, by

@@ -116,7 +116,11 @@ describe("the latency of a preset", () => {
   it("gives way to a given network, which is not searched", () => {
     const algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: largestGenotype(space) };
     expect(ofMedium({ algorithm })).toMatchObject({ metric: MACS, targetMs: 0 });
+    expect(ofMedium({ algorithm, cost: { metric: LATENCY } })).toMatchObject({ metric: LATENCY, targetMs: 0 });
   });
+
+  it("gives way to a share of 0, which is refused", () =>
+    expect(() => ofMedium({ cost: { target: 0 } })).toThrow("cost.target is 0, must be the share"));
 
   it("is a share of the largest network's latency for preset large", () => {
     const { cost } = resolve(SearchSpec.fromPartial({ preset: "large", dataset: { path: "/d" } })).spec;

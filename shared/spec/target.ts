@@ -58,14 +58,16 @@ export function targetField(cost: Partial<CostSpec>): string {
 }
 
 /**
- * Section cost of a preset for a spec, with the metric of the spec where it names one. The preset's latency target stands back for a target of the
- * spec, and for the metric macs, which a given network has where the spec names none.
+ * Section cost of a preset for a spec, with the metric of the spec where it names one, and macs for a given network. The preset's latency target
+ * gives way to a target of the spec, to the metric macs, to a weight of 0 and to a given network.
  */
 export function presetCost(preset: ResolvedSpec["cost"], spec: SearchSpec): ResolvedSpec["cost"] {
   const set: Partial<CostSpec> = spec.cost ?? {};
-  const metric = set.metric || (givenGenotype(spec) ? CostMetric.COST_METRIC_MACS : preset.metric);
-  const isOther = targetSeconds(set) !== undefined || (set.target ?? 0) !== 0 || (set.targets ?? []).length > 0;
-  return { ...preset, metric, ...((isOther || metric === CostMetric.COST_METRIC_MACS) && { targetMs: 0 }) };
+  const isGiven = givenGenotype(spec) !== undefined;
+  const metric = set.metric || (isGiven ? CostMetric.COST_METRIC_MACS : preset.metric);
+  const isNamed = targetSeconds(set) !== undefined || set.target !== undefined || (set.targets ?? []).length > 0;
+  const isFree = isGiven || set.weight === 0 || metric === CostMetric.COST_METRIC_MACS;
+  return { ...preset, metric, ...((isNamed || isFree) && { targetMs: 0 }) };
 }
 
 /**

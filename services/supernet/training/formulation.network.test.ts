@@ -37,7 +37,19 @@ const uneven: Genotype = {
     },
   ],
 };
-const genotypes = [randomGenotype(wide, uniform(1)), randomGenotype(wide, uniform(2)), uneven];
+/** Three stages, of depthwise convolutions before the first and the second convolution of a block, and before the second alone. */
+const spread: Genotype = {
+  ...{ inputHeight: height, inputWidth: width, classes, stemChannels: 8 },
+  stages: [
+    OperationKind.OPERATION_KIND_SEPARABLE,
+    OperationKind.OPERATION_KIND_BOTTLENECK,
+    OperationKind.OPERATION_KIND_SEPARABLE5,
+  ].map((kind, s) => ({
+    channels: 16 * (s + 1),
+    blocks: [{ kind, dilation: 1, scale: 1, middleWidth: 16, outputWidth: 16 * (s + 1) }],
+  })),
+};
+const genotypes = [randomGenotype(wide, uniform(1)), randomGenotype(wide, uniform(2)), uneven, spread];
 
 type Formulated = Formulation<Parameters<typeof trainableNetwork>[0]>;
 
