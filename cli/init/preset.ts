@@ -1,9 +1,11 @@
 import { availableParallelism } from "node:os";
 import { trainingProcess } from "../../services/supernet/training/jobs";
 import { LatheError } from "../../shared/process/errors";
+import { CostMetric } from "../../shared/proto/lathe/v1/space";
 import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { macsTable } from "../../shared/space/cost";
 import type { Preset } from "../../shared/spec/bounds";
+import { presetSpec } from "../../shared/spec/presets";
 import { requested } from "../spec/specFlags";
 import type { InitPlan } from "./plan";
 import { fitted } from "./write";
@@ -43,8 +45,10 @@ const total = ({ search, retraining }: Minutes): number => search + retraining;
 
 function lineOf(preset: Preset, { search, retraining }: Minutes): string {
   const most = (minutes: number): string => `${Math.ceil(minutes)} minute${minutes > 1 ? "s" : ""}`;
-  return `Preset ${preset}: at most about ${most(search)} for the search and ${most(retraining)} for the retraining, on this machine's processor as busy as it is now.`;
+  return `Preset ${preset}: at most about ${most(search)} for the search and ${most(retraining)} for the retraining, on this machine's processor as busy as it is now${measures(preset) ? "; and some minutes to measure the latency of operators and networks" : ""}.`;
 }
+
+const measures = (preset: Preset): boolean => presetSpec(preset).cost.metric === CostMetric.COST_METRIC_LATENCY;
 
 function specOf(preset: Preset, plan: InitPlan): SearchSpec {
   const { input, batchSize } = fitted(preset, plan);
