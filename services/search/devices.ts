@@ -7,7 +7,6 @@ import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { refuse } from "../../shared/space/validate";
 import { aliveOnly, deviceNotServed, isUnserved, threadViolations } from "../../shared/spec/deviceClass";
 import type { ResolvedSpec } from "../../shared/spec/presets";
-import { targetSeconds } from "../../shared/spec/target";
 import { CLIENT_RETRY_MS } from "./projection";
 import { isEnded, type SearchRecord } from "./record";
 
