@@ -37,16 +37,16 @@ const uneven: Genotype = {
     },
   ],
 };
-/** Three stages, of depthwise convolutions before the first and the second convolution of a block, and before the second alone. */
+/** Three stages with depthwise convolutions, before one or both convolutions of a block; the outer taps of the second see only padding. */
 const spread: Genotype = {
   ...{ inputHeight: height, inputWidth: width, classes, stemChannels: 8 },
   stages: [
-    OperationKind.OPERATION_KIND_SEPARABLE,
-    OperationKind.OPERATION_KIND_BOTTLENECK,
-    OperationKind.OPERATION_KIND_SEPARABLE5,
-  ].map((kind, s) => ({
+    { kind: OperationKind.OPERATION_KIND_SEPARABLE, dilation: 4 },
+    { kind: OperationKind.OPERATION_KIND_BOTTLENECK, dilation: 16 },
+    { kind: OperationKind.OPERATION_KIND_SEPARABLE5, dilation: 1 },
+  ].map((operation, s) => ({
     channels: 16 * (s + 1),
-    blocks: [{ kind, dilation: 1, scale: 1, middleWidth: 16, outputWidth: 16 * (s + 1) }],
+    blocks: [{ ...operation, scale: 1, middleWidth: 16, outputWidth: 16 * (s + 1) }],
   })),
 };
 const genotypes = [randomGenotype(wide, uniform(1)), randomGenotype(wide, uniform(2)), uneven, spread];
