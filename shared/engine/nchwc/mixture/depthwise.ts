@@ -6,7 +6,7 @@ import { channelsOf, channelwise, split } from "../emit";
 import { depthwises, imageShape, rowsShape, tapsOf, type Branch, type Depthwise, type MixturePlan } from "./plan";
 
 /** Filters by layer and branch, [channels, 1, rows, columns]; none where a branch has no depthwise convolution. */
-export type ChannelFilters = Record<1 | 2, (Value | undefined)[]>;
+type ChannelFilters = Record<1 | 2, (Value | undefined)[]>;
 
 /** The filters of the depthwise convolutions of a mixture. filters: blocked, all in the order of `depthwises`. */
 export function channelFilters(r: Recorder, plan: MixturePlan, filters: Value | undefined): ChannelFilters {

@@ -5,7 +5,7 @@ import { upTo } from "../../signature";
 export type Kernel = readonly [rows: 1 | 3, columns: 1 | 3];
 
 /** Rows and columns of a filter of one channel, odd. */
-export type ChannelKernel = readonly [rows: number, columns: number];
+type ChannelKernel = readonly [rows: number, columns: number];
 
 /** One candidate of a mixture: two convolutions, each with a norm, at full (1) or half (2) resolution. */
 export interface Branch {
