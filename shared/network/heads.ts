@@ -54,13 +54,7 @@ export function searchHead(weights: Tensors, outputs: readonly tf.Tensor[]): tf.
     .slice(0, -1)
     .map((x, i) => conv2d(x, named(weights, `head/${stageName(FIRST_JOINED + i)}/conv`)));
   if (others.length === 0) return last;
-  return tf.addN([...others, last].map((x) => resized(x, height, width)));
-}
-
-/** Bilinear, but for a tensor that has the size. */
-function resized(x: tf.Tensor4D, height: number, width: number): tf.Tensor4D {
-  const [, , h, w] = x.shape;
-  return h === height && w === width ? x : resizeBilinear(x, height, width);
+  return tf.addN([...others, last].map((x) => resizeBilinear(x, height, width)));
 }
 
 export function declareAggregationHead(declaration: Declaration, shape: AggregationShape): void {

@@ -33,6 +33,12 @@ function below(channels: number): number[] {
   return [32, 28, 24, 20, 16, 12, 8, 4, 0].map((offset) => channels - offset);
 }
 
+const THREE_KINDS = [
+  OperationKind.OPERATION_KIND_FACTORIZED,
+  OperationKind.OPERATION_KIND_PLAIN,
+  OperationKind.OPERATION_KIND_BOTTLENECK,
+];
+
 const SPACES: Record<Preset, Space> = {
   tiny: {
     ...{ inputHeight: 64, inputWidth: 128, stemChannels: 8 },
@@ -57,11 +63,7 @@ const SPACES: Record<Preset, Space> = {
     ],
     dilations: [1, 2, 4],
     scales: [1],
-    kinds: [
-      OperationKind.OPERATION_KIND_FACTORIZED,
-      OperationKind.OPERATION_KIND_PLAIN,
-      OperationKind.OPERATION_KIND_BOTTLENECK,
-    ],
+    kinds: THREE_KINDS,
   },
   large: {
     ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 32 },
@@ -72,11 +74,7 @@ const SPACES: Record<Preset, Space> = {
     ],
     dilations: [1, 2, 4, 8],
     scales: [1],
-    kinds: [
-      OperationKind.OPERATION_KIND_FACTORIZED,
-      OperationKind.OPERATION_KIND_PLAIN,
-      OperationKind.OPERATION_KIND_BOTTLENECK,
-    ],
+    kinds: THREE_KINDS,
   },
   paper: {
     ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 16 },

@@ -56,7 +56,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const filters = splitFilters(r, inputs.filters, convolutions(plan));
   const channels = channelFilters(r, plan, inputs.depthwise);
   const moved: Value[] = [];
-  /** What a convolution of a branch reads, from the input of its layer. */
+  /** Gives what a convolution of a branch reads: the input x of its layer, behind the depthwise convolution where the layer has one. */
   const read = (at: number, layer: 1 | 2, x: Value): Value => {
     const filter = channels[layer][at];
     if (!filter) return x;
@@ -121,6 +121,17 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
     mean2: moments2.mean,
     variance2: moments2.variance,
   };
+}
+
+/** The input of a layer of a branch: x at the branch's scale, or the output of its ReLU. */
+export function layerInput(
+  { branches }: MixturePlan,
+  x: Value,
+  { active, pooled }: Activations,
+  { branch, layer }: { branch: number; layer: 1 | 2 },
+): Value {
+  if (layer === 2) return active[branch] as Value;
+  return branches[branch]?.scale === 2 && pooled ? pooled : x;
 }
 
 /** Bilinear resize with aligned corners from half to full resolution, or the transposed map from full to half. */

@@ -6,7 +6,7 @@ import { poolGradient } from "../maxPool";
 import { normGradient, rootInverse } from "../norm";
 import { convolve } from "./convolve";
 import { dropping } from "./dropout";
-import { emitResize, type Activations, type MixtureInputs } from "./forward";
+import { emitResize, layerInput, type Activations, type MixtureInputs } from "./forward";
 import { tileScales, transposedFilters } from "./filters";
 import { channelFilterGradient, channelFilters, convolveChannels, reversedFilters } from "./depthwise";
 import { depthwises, imageShape, rowsShape, type Branch, type MixturePlan } from "./plan";
@@ -90,10 +90,8 @@ export function emitGradient(
     into[scale] = convolveChannels(r, plan, branch, back, spread, into[scale]);
   });
   const perChannel = depthwises(plan).map((each) => {
-    const { branch, layer } = each;
-    const half = branches[branch]?.scale === 2 && saved.pooled ? saved.pooled : inputs.x;
-    const from = layer === 2 ? (saved.active[branch] as Value) : half;
-    return channelFilterGradient(r, plan, each, from, movedBack[layer][branch] as Value);
+    const from = layerInput(plan, inputs.x, saved, each);
+    return channelFilterGradient(r, plan, each, from, movedBack[each.layer][each.branch] as Value);
   });
   const x =
     saved.pooled && into[2] ? sum(r, into[1] as Value, poolGradient(r, inputs.x, saved.pooled, into[2])) : into[1];

@@ -4,7 +4,7 @@ import type { Recorder } from "../../recorder";
 import { channelsOf, shiftColumns } from "../emit";
 import { upTo } from "../../signature";
 import { movedRows, product, turned } from "../product";
-import type { Activations } from "./forward";
+import { layerInput, type Activations } from "./forward";
 import { convolutions, depthwises, rowsShape, tapsOf, type Branch, type MixturePlan } from "./plan";
 
 /**
@@ -25,7 +25,7 @@ export function emitFilterGradient(
   const moved = new Map(depthwises(plan).map(({ branch, layer }, at) => [`${branch}/${layer}`, saved.moved[at]]));
   const products = inOrder(plan).flatMap(({ branch, layer, kernel, inputs }) => {
     const { scale, dilation } = plan.branches[branch] as Branch;
-    const own = layer === 2 ? (saved.active[branch] as Value) : scale === 2 && saved.pooled ? saved.pooled : x;
+    const own = layerInput(plan, x, saved, { branch, layer });
     const input = turned(r, moved.get(`${branch}/${layer}`) ?? own, tile);
     const h = height / scale;
     const seen = kernel[0] > 1 && dilation < h ? movedRows(r, input, [inputs / tile, h], dilation) : input;
