@@ -1,3 +1,6 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { openPredictor } from "../shared/evaluation/predictor";
 import { uniform } from "../shared/testing/spaces";
 import { PEERS, requireFits } from "./peers";
@@ -34,6 +37,24 @@ it.each([
     expect(Math.abs(found.parameters / 1e6 / parameters - 1)).toBeLessThan(0.01);
     // Each side is a quarter of the published one.
     if (macs !== undefined) expect(Math.abs((16 * found.macs) / 1e9 / macs - 1)).toBeLessThan(0.01);
+  });
+
+  // ERFNet has dropout, so its next step also depends on the generator.
+  it("a training continues from its file as if it had not ended", async () => {
+    const [height, width] = [48, 80];
+    const pixel = uniform(2);
+    const images = base64(Float32Array.from({ length: 2 * 3 * height * width }, pixel));
+    const labels = base64(Int32Array.from({ length: 2 * height * width }, () => Math.floor(3 * pixel())));
+    const step = async () =>
+      (await python.call<{ loss: number }>("step_peer", { images, labels, height, width, rate: 3e-3 })).loss;
+    const path = join(mkdtempSync(join(tmpdir(), "peers-")), "erfnet.pt");
+    await begin("erfnet", 3, height, width);
+    await step();
+    await python.call("save_peer", { path, record: { epoch: 1 } });
+    const losses = [await step(), await step()];
+    await begin("erfnet", 3, height, width);
+    expect(await python.call("load_peer", { path })).toEqual({ record: { epoch: 1 } });
+    expect([await step(), await step()]).toEqual(losses);
   });
 
   it.each(PEERS)("%s learns, and is exported as what it is", async (name) => {

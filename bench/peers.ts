@@ -1,5 +1,5 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve as resolvePath } from "node:path";
 import { parseArgs } from "node:util";
 import { size, whole } from "../cli/commands/options";
 import { readSpec } from "../cli/spec/specFlags";
@@ -32,20 +32,26 @@ interface Course {
   augmentation: ResolvedSpec["augmentation"];
 }
 
-interface Trained {
-  name: string;
-  parameters: number;
-  macs: number;
+/** What is known of a training after an epoch. */
+interface Progress {
+  /** The course as JSON. */
+  course: string;
+  epoch: number;
   bestEpoch: number;
   bestMiou: number;
   seconds: number;
-  onnx: Uint8Array;
+}
+
+interface Trained extends Progress {
+  name: string;
+  parameters: number;
+  macs: number;
 }
 
 /**
  * Trains networks that users take off the shelf, in PyTorch, with the data, the batches and the recipe of Lathe's retraining, and writes each
- * as NAME.onnx, from an image to its classes. `lathe evaluate --scale 1/255` and `lathe profile network` measure these files. Arguments: names (default: all),
- * --data folder of CamVid, --out folder, --input HxW, --epochs, --seed, --threads.
+ * as NAME.onnx, from an image to its classes. `lathe evaluate --scale 1/255` and `lathe profile network` measure these files. After each
+ * epoch the state of a training is NAME.pt; the same command continues a training that was ended. Arguments: names (default: all), --data folder of CamVid, --out folder, --input HxW, --epochs, --seed, --threads.
  */
 export async function peers(args: readonly string[]): Promise<Measurement[]> {
   const { values, positionals } = parseArgs({
@@ -82,8 +88,15 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
     mkdirSync(out, { recursive: true });
     const classWeights = [...(await countedClassWeights(dataset, space.classes))];
     for (const name of names) {
-      const trained = await train(python, name, dataset, classWeights, course);
-      writeFileSync(join(out, `${name}.onnx`), trained.onnx);
+      const trained = await train(
+        python,
+        { name, state: resolvePath(out, `${name}.pt`) },
+        dataset,
+        classWeights,
+        course,
+      );
+      const { onnx } = await python.call<{ onnx: string }>("export_peer", { height: inputHeight, width: inputWidth });
+      writeFileSync(join(out, `${name}.onnx`), Buffer.from(onnx, "base64"));
       all.push(trained);
     }
   } finally {
@@ -105,7 +118,7 @@ export function requireFits(names: readonly string[], [height, width]: readonly 
 
 async function train(
   python: PyTorch,
-  name: string,
+  { name, state }: { name: string; state: string },
   dataset: Dataset,
   classWeights: readonly number[],
   course: Course,
@@ -116,9 +129,20 @@ async function train(
   const { parameters, macs } = await python.call<{ parameters: number; macs: number }>("begin_peer", {
     ...{ name, classWeights, decay, seed, height, width },
   });
-  let [bestEpoch, bestMiou] = [0, -1];
-  const started = performance.now();
-  for (let epoch = 1; epoch <= epochs; epoch++) {
+  const text = JSON.stringify(course);
+  let progress: Progress = { course: text, epoch: 0, bestEpoch: 0, bestMiou: -1, seconds: 0 };
+  if (existsSync(state)) {
+    ({ record: progress } = await python.call<{ record: Progress }>("load_peer", { path: state }));
+    if (progress.course !== text)
+      throw new LatheError(
+        "FAILED_PRECONDITION",
+        `${state} is of another course, ${progress.course}: choose another --out`,
+      );
+    console.error(`${name} continues after epoch ${progress.epoch} of ${epochs}`);
+  }
+  while (progress.epoch < epochs) {
+    const epoch = progress.epoch + 1;
+    const started = performance.now();
     const losses: number[] = [];
     // The names of the streams are those of retraining, so both see the same images in the same order.
     const order: BatchOptions = {
@@ -130,21 +154,22 @@ async function train(
       const { loss } = await python.call<{ loss: number }>("step_peer", { ...encoded(batch), height, width, rate });
       losses.push(loss);
     }
-    if (!isEvaluated(epoch, retraining)) continue;
-    const miou = await evaluated(python, dataset.validation, dataset.info.classes.length, batchSize);
-    if (miou > bestMiou) {
-      [bestEpoch, bestMiou] = [epoch, miou];
+    const miou = isEvaluated(epoch, retraining)
+      ? await evaluated(python, dataset.validation, dataset.info.classes.length, batchSize)
+      : undefined;
+    progress = { ...progress, epoch, seconds: progress.seconds + (performance.now() - started) / 1000 };
+    if (miou !== undefined && miou > progress.bestMiou) {
+      progress = { ...progress, bestEpoch: epoch, bestMiou: miou };
       await python.call("keep_peer");
     }
+    await python.call("save_peer", { path: state, record: progress });
     const loss = losses.reduce((sum, each) => sum + each, 0) / losses.length;
-    const seconds = (performance.now() - started) / 1000;
+    const score = miou === undefined ? "not evaluated" : `mIoU ${(100 * miou).toFixed(1)} %`;
     console.error(
-      `${name} epoch ${epoch} of ${epochs}: loss ${loss.toFixed(3)}, mIoU ${(100 * miou).toFixed(1)} %, ${seconds.toFixed(0)} s`,
+      `${name} epoch ${epoch} of ${epochs}: loss ${loss.toFixed(3)}, ${score}, ${progress.seconds.toFixed(0)} s`,
     );
   }
-  const seconds = (performance.now() - started) / 1000;
-  const { onnx } = await python.call<{ onnx: string }>("export_peer", { height, width });
-  return { name, parameters, macs, bestEpoch, bestMiou, seconds, onnx: Buffer.from(onnx, "base64") };
+  return { ...progress, name, parameters, macs };
 }
 
 /** mIoU over a split, of predictions at the size of the input. */

@@ -212,6 +212,15 @@ class Session:
         self.peer.keep()
         return {}
 
+    def save_peer(self, request: dict) -> dict:
+        """Writes the state of the peer's training with a record to a file."""
+        self.peer.save(request["path"], request["record"])
+        return {}
+
+    def load_peer(self, request: dict) -> dict:
+        """Takes up the state of such a file; returns its record."""
+        return {"record": self.peer.load(request["path"])}
+
     def export_peer(self, request: dict) -> dict:
         """Returns the peer with its best weights as ONNX."""
         return {"onnx": b64encode(self.peer.onnx(request["height"], request["width"])).decode()}

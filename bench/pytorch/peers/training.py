@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 import warnings
 
 import torch
@@ -93,6 +94,22 @@ class PeerTraining:
     def keep(self) -> None:
         """Remembers the weights of now as the best."""
         self.best = copy.deepcopy(self.network.state_dict())
+
+    def save(self, path: str, record: dict) -> None:
+        """Writes the state of the training, with what the caller wants to know of it, so that a later process continues the same course."""
+        state = {"network": self.network.state_dict(), "best": self.best, "optimizer": self.optimizer.state_dict()}
+        # ERFNet's dropout draws from PyTorch's generator.
+        torch.save({**state, "generator": torch.get_rng_state(), "record": record}, f"{path}.new")
+        os.replace(f"{path}.new", path)
+
+    def load(self, path: str) -> dict:
+        """Takes up a state that `save` wrote; returns its record."""
+        state = torch.load(path)
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best = state["best"]
+        torch.set_rng_state(state["generator"])
+        return state["record"]
 
     def onnx(self, height: int, width: int) -> bytes:
         """The best weights as ONNX, from an image to its classes."""
