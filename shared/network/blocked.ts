@@ -1,5 +1,6 @@
 import { fromBlocked } from "../engine/nchwc/layout";
 import { blockedMixture } from "../engine/nchwc/mixture/mixture";
+import { depthwises } from "../engine/nchwc/mixture/plan";
 import { filledUp, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { reduce, reduceImages } from "../engine/nchwc/reduction/reduction";
 import { take } from "../engine/ops/take";
@@ -115,7 +116,7 @@ export function blockedBlock(
   const { y, mean1, variance1, mean2, variance2 } = blockedMixture(plan, {
     x,
     filters: named(weights, `${block.name}/filters`),
-    depthwise: weights[`${block.name}/depthwise`],
+    depthwise: depthwises(plan).length > 0 ? named(weights, `${block.name}/depthwise`) : undefined,
     ...{ gamma1, beta1, gamma2, beta2 },
     presence: factors.presence ?? shared(block, plan.outputs),
     dropout,

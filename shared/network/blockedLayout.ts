@@ -57,8 +57,8 @@ export function blockedTables(plain: Record<"weights" | "stats", TensorTable>, p
 
 /**
  * Layout of a supernet's weights or statistics in which the tensors of search blocks and reductions are replaced by blocked ones. A search
- * block has its filters as "<block>/filters" [squares, tile, tile], those of depthwise convolutions as "<block>/depthwise", and per norm one vector in which each operation is padded to whole
- * tiles.
+ * block has its filters as "<block>/filters" [squares, tile, tile], those of depthwise convolutions as "<block>/depthwise", and per norm one
+ * vector in which each operation is padded to whole tiles.
  */
 export function blockedLayout(plain: TensorTable, { mixtures, reductions }: BlockedPlans): BlockedLayout {
   const parts: Part[] = [];

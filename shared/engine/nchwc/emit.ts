@@ -41,7 +41,7 @@ function zeros(r: Recorder, count: number): Value {
 }
 
 /** x * scale + shift (+ sum), then an optional ReLU, as a depthwise 1x1 convolution: one pass, where plain operators need two to four. */
-export function depthwise(
+export function affine(
   r: Recorder,
   x: Value,
   scale: Value,
@@ -54,8 +54,8 @@ export function depthwise(
   return r.within("Norm", () => node(r, "Conv", inputs, x.shape, attributes));
 }
 
-/** A convolution of each channel with a filter of its own, [C, 1, rows, columns] in the layout [C/tile, taps, tile]; `shape` is that of the result. */
-export function channelwise(
+/** A depthwise convolution. Its filter [C, 1, rows, columns] is in the layout [C/tile, taps, tile]; `shape` is that of the result. */
+export function depthwise(
   r: Recorder,
   x: Value,
   filter: Value,

@@ -3,7 +3,7 @@ import type { Value } from "../../graph";
 import { transposed, type Resampling } from "../../ops/resample";
 import { interpolation } from "../../ops/resize";
 import type { Recorder } from "../../recorder";
-import { channelsOf, depthwise, maxPool, split, sum, toBlocked, toPlain, withChannels } from "../emit";
+import { affine, channelsOf, maxPool, split, sum, toBlocked, toPlain, withChannels } from "../emit";
 import { moments, normCoefficients, splitFactors } from "../norm";
 import { convolve } from "./convolve";
 import { dropping } from "./dropout";
@@ -19,8 +19,8 @@ export interface Activations {
   hidden: Value[];
   active: Value[];
   last: Value[];
-  /** Outputs of the depthwise convolutions, in the order of `depthwises`. */
-  moved: Value[];
+  /** Outputs of the depthwise convolutions, by layer and branch, where there are any. */
+  spread: Record<1 | 2, (Value | undefined)[]>;
   mean1: Value;
   variance1: Value;
   mean2: Value;
@@ -54,14 +54,14 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const middles = branches.map(({ middle }) => middle);
   const outputs = branches.map(({ output }) => output);
   const filters = splitFilters(r, inputs.filters, convolutions(plan));
-  const channels = channelFilters(r, plan, inputs.depthwise);
-  const moved: Value[] = [];
-  /** Gives what a convolution of a branch reads: the input x of its layer, behind the depthwise convolution where the layer has one. */
+  const channelwise = channelFilters(r, plan, inputs.depthwise);
+  const spread: Activations["spread"] = { 1: [], 2: [] };
+  /** What a convolution of a branch reads: x, or the output of the depthwise convolution before it. */
   const read = (at: number, layer: 1 | 2, x: Value): Value => {
-    const filter = channels[layer][at];
+    const filter = channelwise[layer][at];
     if (!filter) return x;
     const y = convolveChannels(r, plan, branches[at] as Branch, x, filter);
-    moved.push(y);
+    spread[layer][at] = y;
     return y;
   };
   const halves = branches.some(({ scale }) => scale === 2);
@@ -73,9 +73,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const moments1 = moments(r, hidden);
   const norm1 = normCoefficients(r, moments1, inputs.gamma1, inputs.beta1, plan.epsilon);
   const [scales1, shifts1] = [splitFactors(r, norm1.scale, middles), split(r, norm1.shift, middles)];
-  const active = hidden.map((h, at) =>
-    depthwise(r, h, scales1[at] as Value, { shift: shifts1[at] as Value, relu: true }),
-  );
+  const active = hidden.map((h, at) => affine(r, h, scales1[at] as Value, { shift: shifts1[at] as Value, relu: true }));
   // In the view of rows, in which most last convolutions leave it.
   const last = branches.map((branch, at) => {
     const y = convolve(r, plan, branch, 2, read(at, 2, active[at] as Value), filters[2][at] as Value, branch.output);
@@ -91,21 +89,21 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
     order.sort((a, b) => (outputs[a] as number) - (outputs[b] as number));
     return order.reduce<Value | undefined>((total, at) => {
       const y = last[at] as Value;
-      const affine = { shift: shifts2[at] as Value };
+      const shift = shifts2[at] as Value;
       if (drop || (total && channelsOf(total) > channelsOf(y))) {
-        const normed = depthwise(r, y, scales2[at] as Value, affine);
+        const normed = affine(r, y, scales2[at] as Value, { shift });
         const own = drop ? drop(normed, at) : normed;
         return total ? sum(r, total, own) : own;
       }
       const before = total && { sum: withChannels(r, total, channelsOf(y)) };
-      return depthwise(r, y, scales2[at] as Value, { ...affine, ...before });
+      return affine(r, y, scales2[at] as Value, { shift, ...before });
     }, start);
   };
   const half = added(2, undefined);
   const total = added(1, half && r.within("Resize", () => emitResize(r, half, plan, "up")));
   // In the rows view, in which the last convolutions have left it.
   const x = reshape(r, inputs.x, rowsShape(plan, 1, plan.inputs));
-  const y = depthwise(r, withChannels(r, x, plan.outputs), inputs.presence, {
+  const y = affine(r, withChannels(r, x, plan.outputs), inputs.presence, {
     ...(total && { sum: withChannels(r, total, plan.outputs) }),
     relu: true,
   });
@@ -115,7 +113,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
     hidden,
     active,
     last,
-    moved,
+    spread,
     mean1: moments1.mean,
     variance1: moments1.variance,
     mean2: moments2.mean,

@@ -1,7 +1,7 @@
 import { binary, cast, concat, reshape, slice, step } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { channelMeans, channelsOf, depthwise, sum, withChannels } from "../emit";
+import { affine, channelMeans, channelsOf, sum, withChannels } from "../emit";
 import { poolGradient } from "../maxPool";
 import { normGradient, rootInverse } from "../norm";
 import { convolve } from "./convolve";
@@ -52,46 +52,43 @@ export function emitGradient(
   const meanUpper = drop ? channelMeans(r, ...upper) : concat(r, shared(), 0);
   const norm2 = normGradient(r, upper, saved.last, saved.mean2, root2, widths, meanUpper);
   const u2 = saved.last.map((h, at) =>
-    binary(r, "Add", depthwise(r, h, norm2.a[at] as Value, { shift: norm2.c[at] as Value }), upper[at] as Value),
+    binary(r, "Add", affine(r, h, norm2.a[at] as Value, { shift: norm2.c[at] as Value }), upper[at] as Value),
   );
 
   const scales = tileScales(r, plan, scale1, scale2);
   const filters = r.within("InputGradient", () => transposedFilters(r, plan, binary(r, "Mul", inputs.filters, scales)));
-  const reversed = inputs.depthwise && reversedFilters(r, plan, inputs.depthwise);
-  const channels = channelFilters(r, plan, reversed);
-  /** Derivatives of the outputs of the depthwise convolutions, by layer and branch. */
-  const movedBack: Record<1 | 2, Value[]> = { 1: [], 2: [] };
+  const channelwise = r.within("InputGradient", () =>
+    channelFilters(r, plan, inputs.depthwise && reversedFilters(r, plan, inputs.depthwise)),
+  );
+  /** Derivatives of what the convolutions read, by layer and branch; of layer 1 only those behind a depthwise convolution. */
+  const dSpread: Record<1 | 2, Value[]> = { 1: [], 2: [] };
   const lower = branches.map((branch, at) => {
-    const filter = channels[2][at];
+    const filter = channelwise[2][at];
     const back = convolve(r, plan, branch, 2, u2[at] as Value, filters[2][at] as Value, branch.middle);
-    movedBack[2][at] = back;
+    dSpread[2][at] = back;
     const own = filter ? convolveChannels(r, plan, branch, back, filter) : back;
     return binary(r, "Mul", own, step(r, saved.active[at] as Value));
   });
   const norm1 = normGradient(r, lower, saved.hidden, saved.mean1, root1, middles);
   const u1 = saved.hidden.map((h, at) =>
-    depthwise(r, h, norm1.a[at] as Value, { shift: norm1.c[at] as Value, sum: lower[at] as Value }),
+    affine(r, h, norm1.a[at] as Value, { shift: norm1.c[at] as Value, sum: lower[at] as Value }),
   );
 
   const into: Record<1 | 2, Value | undefined> = {
-    1: withChannels(r, reshape(r, depthwise(r, dz, inputs.presence), imageShape(plan, 1, outputs)), plan.inputs),
+    1: withChannels(r, reshape(r, affine(r, dz, inputs.presence), imageShape(plan, 1, outputs)), plan.inputs),
     2: undefined,
   };
   branches.forEach((branch, at) => {
     const { scale } = branch;
     const [u, filter] = [u1[at] as Value, filters[1][at] as Value];
-    const spread = channels[1][at];
-    if (!spread) {
+    const own = channelwise[1][at];
+    if (!own) {
       into[scale] = convolve(r, plan, branch, 1, u, filter, plan.inputs, into[scale]);
       return;
     }
     const back = convolve(r, plan, branch, 1, u, filter, plan.inputs);
-    movedBack[1][at] = back;
-    into[scale] = convolveChannels(r, plan, branch, back, spread, into[scale]);
-  });
-  const perChannel = depthwises(plan).map((each) => {
-    const from = layerInput(plan, inputs.x, saved, each);
-    return channelFilterGradient(r, plan, each, from, movedBack[each.layer][each.branch] as Value);
+    dSpread[1][at] = back;
+    into[scale] = convolveChannels(r, plan, branch, back, own, into[scale]);
   });
   const x =
     saved.pooled && into[2] ? sum(r, into[1] as Value, poolGradient(r, inputs.x, saved.pooled, into[2])) : into[1];
@@ -108,8 +105,17 @@ export function emitGradient(
     filters: r.within("WeightGradient", () =>
       binary(r, "Mul", emitFilterGradient(r, plan, inputs.x, saved, u1, u2), scales),
     ),
-    ...(perChannel.length > 0 && {
-      depthwise: r.within("WeightGradient", () => reshape(r, concat(r, perChannel, 0), inputs.depthwise?.shape ?? [])),
+    ...(inputs.depthwise && {
+      depthwise: r.within("WeightGradient", () =>
+        concat(
+          r,
+          depthwises(plan).map((each) => {
+            const from = layerInput(plan, inputs.x, saved, each);
+            return channelFilterGradient(r, plan, each, from, dSpread[each.layer][each.branch] as Value);
+          }),
+          0,
+        ),
+      ),
     }),
     gamma1: binary(r, "Mul", norm1.dg, samples(middles)),
     beta1: binary(r, "Mul", norm1.db, samples(middles)),

@@ -20,8 +20,9 @@ const gradientsOf = (plan: MixturePlan) => [
  * The activations as the list that a kernel returns: pooled x (x itself if no branch works at half resolution), then those of each
  * branch, then the outputs of the depthwise convolutions.
  */
-function listed(x: Value, { pooled, hidden, active, last, moved }: Activations): Value[] {
-  return [pooled ?? x, ...hidden, ...active, ...last, ...moved];
+function listed(plan: MixturePlan, x: Value, { pooled, hidden, active, last, spread }: Activations): Value[] {
+  const behind = depthwises(plan).map(({ layer, branch }) => spread[layer][branch] as Value);
+  return [pooled ?? x, ...hidden, ...active, ...last, ...behind];
 }
 
 /** The inverse of `listed`, for inputs whose names are their numbers. */
@@ -31,6 +32,8 @@ function unlisted(plan: MixturePlan, values: Values): Activations & { y: Value }
   const branch = (first: number) => plan.branches.map((_, index) => at(first + index));
   const [y, mean1, variance1, mean2, variance2] = [0, 1, 2, 3, 4].map(at) as [Value, Value, Value, Value, Value];
   const halves = plan.branches.some(({ scale }) => scale === 2);
+  const spread: Activations["spread"] = { 1: [], 2: [] };
+  depthwises(plan).forEach((each, index) => (spread[each.layer][each.branch] = at(6 + 3 * k + index)));
   return {
     y,
     ...{ mean1, variance1, mean2, variance2 },
@@ -38,7 +41,7 @@ function unlisted(plan: MixturePlan, values: Values): Activations & { y: Value }
     hidden: branch(6),
     active: branch(6 + k),
     last: branch(6 + 2 * k),
-    moved: depthwises(plan).map((_, index) => at(6 + 3 * k + index)),
+    spread,
   };
 }
 
@@ -62,7 +65,7 @@ const mixtureKernel = (name: string, read: readonly string[]) =>
         ...given,
         ...{ dropout: inputs.dropout, depthwise: inputs.depthwise },
       });
-      return [y, ...MOMENTS.map((moment) => saved[moment]), ...listed(given.x, saved)];
+      return [y, ...MOMENTS.map((moment) => saved[moment]), ...listed(plan, given.x, saved)];
     },
     gradient: {
       saveInputs: read,

@@ -13,7 +13,7 @@ export interface Branch {
   dilation: number;
   /** Filters of the first and the second convolution. */
   kernels: Readonly<Record<1 | 2, Kernel>>;
-  /** Filters of the depthwise convolutions before them, where there are any. */
+  /** Sizes of the filters of the depthwise convolutions before them, where there are any. */
   depthwise?: Readonly<Partial<Record<1 | 2, ChannelKernel>>>;
   /** Output channels of the first and the second convolution, multiples of the tile size. */
   middle: number;
@@ -73,7 +73,7 @@ export function convolutions(plan: MixturePlan): Convolution[] {
 
 export const tapsOf = ([rows, columns]: ChannelKernel): number => rows * columns;
 
-/** The depthwise convolution before the first (layer 1) or second (layer 2) convolution of a branch, with its filter's size and channels. */
+/** The depthwise convolution before the first (layer 1) or second (layer 2) convolution of a branch: size of its filter, and channels. */
 export interface Depthwise {
   branch: number;
   layer: 1 | 2;

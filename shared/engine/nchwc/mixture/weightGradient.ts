@@ -5,13 +5,13 @@ import { channelsOf, shiftColumns } from "../emit";
 import { upTo } from "../../signature";
 import { movedRows, product, turned } from "../product";
 import { layerInput, type Activations } from "./forward";
-import { convolutions, depthwises, rowsShape, tapsOf, type Branch, type MixturePlan } from "./plan";
+import { convolutions, rowsShape, tapsOf, type Branch, type MixturePlan } from "./plan";
 
 /**
  * Derivatives of all filters, computed from u instead of the derivatives of the convolutions' outputs (gradient.ts): [squares, tile, tile].
  * Each is a product of two matrices over positions. A blocked 1x1 convolution computes it without reordering u: its input channels are the
- * positions, its filter is u, its input is x with squares of positions transposed, and its result is in squares. For each row of a filter, x is
- * shifted, one image per row; for each column, u is shifted the other way, so that x is transposed once.
+ * positions, its filter is u, its input is x with squares of positions transposed, and its result is in squares. For each row of a filter, x
+ * is shifted, one image per row; for each column, u is shifted the other way, so that x is transposed once.
  */
 export function emitFilterGradient(
   r: Recorder,
@@ -22,11 +22,10 @@ export function emitFilterGradient(
   u2: readonly Value[],
 ): Value {
   const { tile, height } = plan;
-  const moved = new Map(depthwises(plan).map(({ branch, layer }, at) => [`${branch}/${layer}`, saved.moved[at]]));
   const products = inOrder(plan).flatMap(({ branch, layer, kernel, inputs }) => {
     const { scale, dilation } = plan.branches[branch] as Branch;
     const own = layerInput(plan, x, saved, { branch, layer });
-    const input = turned(r, moved.get(`${branch}/${layer}`) ?? own, tile);
+    const input = turned(r, saved.spread[layer][branch] ?? own, tile);
     const h = height / scale;
     const seen = kernel[0] > 1 && dilation < h ? movedRows(r, input, [inputs / tile, h], dilation) : input;
     const u = (layer === 1 ? u1 : u2)[branch] as Value;

@@ -1,7 +1,7 @@
 import { binary, concat, expand, gather, reshape, slice } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { depthwise, generalConvolution, shiftColumns, withChannels } from "../emit";
+import { affine, generalConvolution, shiftColumns, withChannels } from "../emit";
 import { upTo } from "../../signature";
 import { poolGradient } from "../maxPool";
 import { movedRows, product, transposedSquares, turned } from "../product";
@@ -56,7 +56,7 @@ function pooledPart(r: Recorder, plan: ReductionPlan, u: Value, scale: Value): V
   const { first, behind } = place(plan);
   const { input, output } = filledUp(plan);
   const last = slice(r, u, [1], [first], [output - first]);
-  const scaled = depthwise(r, last, slice(r, scale, [0], [first], [output - first]));
+  const scaled = affine(r, last, slice(r, scale, [0], [first], [output - first]));
   return behind === 0 ? scaled : moveChannels(r, plan, scaled, input, -behind);
 }
 

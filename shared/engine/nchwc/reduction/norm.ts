@@ -1,7 +1,7 @@
 import { binary, step } from "../../emit";
 import type { Value } from "../../graph";
 import type { Recorder } from "../../recorder";
-import { channelsOf, depthwise } from "../emit";
+import { channelsOf, affine } from "../emit";
 import { moments, normCoefficients, normGradient, rootInverse } from "../norm";
 
 /** Values of a batch norm with ReLU that its derivative reads. Vectors have one value per channel of h. */
@@ -16,7 +16,7 @@ export interface Normed {
 export function emitNorm(r: Recorder, h: Value, gamma: Value, beta: Value, epsilon: number): Normed {
   const { mean, variance } = moments(r, [h]);
   const { scale, shift } = normCoefficients(r, { mean, variance }, gamma, beta, epsilon);
-  return { y: depthwise(r, h, scale, { shift, relu: true }), h, mean, variance };
+  return { y: affine(r, h, scale, { shift, relu: true }), h, mean, variance };
 }
 
 /** Derivatives of gamma and beta, and u with scale = gamma*r: the derivative of h is scale * u (gradient.ts). */
@@ -35,7 +35,7 @@ export function emitNormGradient(
   return {
     gamma: binary(r, "Mul", dg, positions),
     beta: binary(r, "Mul", db, positions),
-    u: depthwise(r, h, a[0] as Value, { shift: c[0] as Value, sum: dz }),
+    u: affine(r, h, a[0] as Value, { shift: c[0] as Value, sum: dz }),
     scale: binary(r, "Mul", gamma, root),
   };
 }
