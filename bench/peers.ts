@@ -200,7 +200,7 @@ function measurement(
     notes: {
       threads,
       recipe:
-        "retraining of preset medium (Adam, poly rate, flips and small shifts), from scratch, one head, no auxiliary losses",
+        "retraining of preset medium (Adam, poly rate, its augmentation), from scratch, one head, no auxiliary losses",
       seconds: "of steps and evaluations, with the transfer of the batches to PyTorch",
       files: out,
     },

@@ -1,6 +1,7 @@
 import { decodeSupernet } from "../../../../../shared/network/checkpoint";
 import { LatheError } from "../../../../../shared/process/errors";
 import { DecidedBy } from "../../../../../shared/proto/lathe/v1/result";
+import { CostSpec } from "../../../../../shared/proto/lathe/v1/spec";
 import { costOfLargest, expectedCost, macsTable } from "../../../../../shared/space/cost";
 import { isConverged } from "../../../../../shared/space/groups";
 import { resolve } from "../../../../../shared/spec/resolve";
@@ -62,6 +63,14 @@ describe("training a supernet", () => {
       if (at < 2) expect(metrics!.ssrFactor).toBeCloseTo(1 + (60 * (4 * at + 3)) / 11, 9);
     });
     expect(run.event.validationMiou).toBe(run.epochs[2]!.metrics!.validationMiou);
+  });
+
+  it("adapts the weight of the cost only by epochs that move the architecture parameters", async () => {
+    // No network of the space costs so little, so that every epoch misses the target.
+    const cost = CostSpec.fromPartial({ target: 0.01, weight: 100, adapt: true });
+    const warming = { ...briefSpec({ training: { epochs: 4, warmupEpochs: 2 } }), cost };
+    const missing = await train(warming, (epoch, event) => (epoch === 4 ? atBudgetEnd(epoch, event) : open));
+    expect(missing.epochs.map(({ metrics }) => metrics!.costWeight)).toEqual([100, 100, 100, 150]);
   });
 
   it("is the same to the last bit from the same seed", async () => {

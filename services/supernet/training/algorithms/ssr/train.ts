@@ -89,9 +89,11 @@ export async function trainSupernet(engine: Engine, job: SearchJob, port: Supern
         epoch,
         seconds: record.seconds + metrics.seconds,
         miou: metrics.validationMiou,
-        costWeight: spec.cost.adapt
-          ? nextCostWeight(record.costWeight, metrics.expectedCostRatio, spec.cost)
-          : record.costWeight,
+        // An epoch without alpha steps tells nothing of the weight.
+        costWeight:
+          spec.cost.adapt && movesAlphas(trainer, spec, epoch)
+            ? nextCostWeight(record.costWeight, metrics.expectedCostRatio, spec.cost)
+            : record.costWeight,
         health,
         stopped: alarms.some(({ policy }) => policy === HealthPolicy.HEALTH_POLICY_STOP),
       };
@@ -145,6 +147,10 @@ interface Epoch {
   health: HealthHistory;
 }
 
+/** Whether an epoch has alpha steps: behind the warm-up, while a group is open. */
+const movesAlphas = ({ alphaStep }: SupernetTrainer, { training }: SearchJob["spec"], epoch: number): boolean =>
+  alphaStep !== undefined && epoch > training.warmupEpochs;
+
 async function runEpoch(
   trainer: SupernetTrainer,
   { spec, space, table }: SearchJob,
@@ -158,7 +164,7 @@ async function runEpoch(
   const { epochs, batchSize } = training;
   const steps = Math.floor(dataset.train.length / batchSize);
   const rate = polyRate(training.weightLearningRate, Math.min(epoch, epochs), epochs);
-  const moving = epoch > training.warmupEpochs;
+  const moving = movesAlphas(trainer, spec, epoch);
   const alphaSteps = (epochs - training.warmupEpochs) * steps;
   const alphaLearningRate = alphaRate(training.alphaLearningRate, alphaSteps);
   const order = (kind: string): BatchOptions => ({
