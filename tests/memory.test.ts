@@ -29,8 +29,9 @@ it("a search whose training gets no memory fails by name after three attempts, a
     expect(SearchState[state]).toBe("SEARCH_STATE_FAILED");
     const failed = conditions.find(({ type }) => type === "Failed");
     expect(failed).toMatchObject({ reason: "MEMORY_EXCEEDED" });
+    // ONNX Runtime refuses a step, or at the same limit V8 ends the process: what asks first depends on the machine's load.
     expect(failed?.message).toMatch(
-      /^a step( \(node \S+\))? did not get \d+ MiB more memory, the process has \d+ MiB: lower the batch size or the input size, or give/,
+      /^(a step( \(node \S+\))? did not get \d+ MiB more memory, the process has \d+ MiB: lower the batch size or the input size, or give|worker \S+ \(pid \d+\) got no more memory and died: )/,
     );
     const history = await system.history(failing);
     expect(history.flatMap(({ event }) => (event.type === "work.failed" ? [event.data.deliveries] : []))).toEqual([3]);

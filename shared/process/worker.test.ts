@@ -32,6 +32,18 @@ it("a worker that holds more memory than it may is killed, and one below the bou
   expect(result).toEqual({ doubled: new Float32Array([2]) });
 });
 
+it("a worker whose heap is full fails with MEMORY_EXCEEDED and its last words", async () => {
+  const narrow = startWorker<TestJob>({
+    dir,
+    name: "workerJobs",
+    flags: ["--max-old-space-size=40"],
+    output: () => {},
+  });
+  const error = await failure(narrow.run({ do: "fill the heap" }));
+  expect(error).toMatchObject({ code: "RESOURCE_EXHAUSTED", reason: "MEMORY_EXCEEDED" });
+  expect(error.message).toMatch(/^worker workerJobs \(pid \d+\) got no more memory and died: /);
+});
+
 describe("a worker", () => {
   it("returns typed arrays unchanged", async () => {
     const result = await worker.run({ do: "double", values: new Float32Array([1, 2.5]) });

@@ -40,9 +40,10 @@ interface RunOptions<Message, Reply> {
 
 export interface Worker<Job, Message, Result, Reply> {
   /**
-   * Runs one job in a new child process, which is started once the children of this process are not held (hold.ts). Rejects with the child's LatheError, with UNAVAILABLE where the child crashed (reason WORKER_DIED)
-   * or was killed because it was silent (WORKER_SILENT), with FAILED_PRECONDITION (MEMORY_EXCEEDED) where it held too much memory, or with
-   * CANCELLED where an abort had to kill it.
+   * Runs one job in a new child process, which is started once the children of this process are not held (hold.ts). Rejects with the
+   * child's LatheError, with UNAVAILABLE where the child crashed (reason WORKER_DIED) or was killed because it was silent (WORKER_SILENT),
+   * with MEMORY_EXCEEDED where it held more memory than it may (FAILED_PRECONDITION) or got no more (RESOURCE_EXHAUSTED), or with CANCELLED
+   * where an abort had to kill it.
    */
   run(job: Job, options?: RunOptions<Message, Reply>): Promise<Result>;
   /** Resident memory of the children that run now, in bytes; 0 when none runs. */
@@ -102,6 +103,22 @@ export function startWorker<Job, Message = never, Result = void, Reply = void>(
     rssBytes: () => [...running].reduce((sum, child) => sum + residentBytes(child.pid), 0),
     pids: () => [...running].flatMap((child) => child.pid ?? []),
   };
+}
+
+/** How V8 and the C++ library say that a process ends because it gets no memory. */
+const NO_MEMORY = /JavaScript heap out of memory|Fatal process out of memory|std::bad_alloc/;
+
+/** The error of a child that ended without an outcome: MEMORY_EXCEEDED where its last words say that it got no memory, else WORKER_DIED. */
+function deathOf(name: string, pid: number | undefined, exit: string, said: string): LatheError {
+  const lines = said.trim().split("\n").slice(-8).join("\n");
+  const metadata = { worker: name, exit };
+  const end = `${exit}${lines && `; it said:\n${lines}`}`;
+  return NO_MEMORY.test(said)
+    ? new LatheError("RESOURCE_EXHAUSTED", `worker ${name} (pid ${pid}) got no more memory and died: ${end}`, {
+        reason: "MEMORY_EXCEEDED",
+        metadata,
+      })
+    : new LatheError("UNAVAILABLE", `worker ${name} (pid ${pid}) died: ${end}`, { reason: "WORKER_DIED", metadata });
 }
 
 function supervise(
@@ -216,14 +233,7 @@ function supervise(
       if (outcome && "value" in outcome) return resolve(outcome.value);
       if (outcome) return reject(outcome.error);
       if (signal?.aborted) return reject(asCancelled(signal.reason, name));
-      const lines = tail.trim().split("\n").slice(-8).join("\n");
-      reject(
-        new LatheError(
-          "UNAVAILABLE",
-          `worker ${name} (pid ${child.pid}) died: ${exit}${lines && `; it said:\n${lines}`}`,
-          { reason: "WORKER_DIED", metadata: { worker: name, exit } },
-        ),
-      );
+      reject(deathOf(name, child.pid, exit, tail));
     };
     child.once("error", (error) => {
       if (child.pid === undefined) void settle(`it could not be started: ${error.message}`);

@@ -16,6 +16,7 @@ export type TestJob =
   | { do: "block"; until: string }
   | { do: "until aborted"; answer: boolean }
   | { do: "fill"; bytes: number }
+  | { do: "fill the heap" }
   | { do: "never stop" }
   | { do: "take steps" }
   | { do: "fall silent"; by: "waiting" | "blocking" | "standing still" }
@@ -56,6 +57,11 @@ serveWorker<TestJob, number, unknown, number>(async (job, { send, request, signa
       return later(10_000);
     case "fill":
       return later(60_000 * Math.max(1, Buffer.alloc(job.bytes, 1).length / job.bytes));
+    case "fill the heap": {
+      const kept: number[][] = [];
+      block(() => kept.push(new Array<number>(10_000).fill(kept.length)) < 0);
+      return later(0);
+    }
     case "exit":
       return process.exit(job.code);
     case "block":
