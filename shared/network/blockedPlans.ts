@@ -1,5 +1,5 @@
 import { wholeTiles } from "../engine/nchwc/emit";
-import { mixtureObstacle, type Kernel, type MixturePlan } from "../engine/nchwc/mixture/plan";
+import { mixtureObstacle, type MixturePlan } from "../engine/nchwc/mixture/plan";
 import { reductionObstacle, type ReductionPlan } from "../engine/nchwc/reduction/plan";
 import { kindOf } from "../space/kinds/kinds";
 import type { LiveBlock } from "../space/live";
@@ -66,7 +66,7 @@ function mixturePlan(
       return {
         scale: operation.scale as 1 | 2,
         dilation: operation.dilation,
-        kernels: { 1: first.dense as Kernel, 2: second.dense as Kernel },
+        kernels: { 1: first.dense, 2: second.dense },
         depthwise: { ...(first.depthwise && { 1: first.depthwise }), ...(second.depthwise && { 2: second.depthwise }) },
         middle: whole(middleWidth),
         output: whole(outputWidth),

@@ -1,11 +1,14 @@
 import type { OperationKind } from "../../proto/lathe/v1/space";
 
-/** Rows and columns of a filter, odd. */
-type Kernel = readonly [rows: number, columns: number];
+/** Rows and columns of the filter of a depthwise convolution, odd. */
+type ChannelKernel = readonly [rows: number, columns: number];
+
+/** Rows and columns of a dense filter: the blocked layout has 3x1, 1x3, 3x3 and 1x1. */
+type Kernel = readonly [rows: 1 | 3, columns: 1 | 3];
 
 /** A half of an operation: a convolution, after a depthwise convolution of its input if the half has one. */
 export interface Half {
-  depthwise?: Kernel;
+  depthwise?: ChannelKernel;
   dense: Kernel;
 }
 
