@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { WORK_STREAM } from "../shared/events/subjects";
 import { ConditionStatus, SearchState } from "../shared/proto/lathe/v1/search";
 import { Replicas } from "./replicas";
 import { smallSpec } from "./specs";
-import { childrenOf, isAlive } from "../shared/testing/processes";
+import { childrenOf, isAlive, programOf } from "../shared/testing/processes";
 import { until } from "../shared/testing/until";
 import { System } from "./system";
 
@@ -30,15 +29,6 @@ const own = (): Replica => system.stack.addresses().discretization;
  * them.
  */
 const derivations = ({ pid }: Replica) => childrenOf(pid).filter((child) => programOf(child).includes("worker"));
-
-/** Command line of a process; empty where it has just ended. */
-function programOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
-  } catch {
-    return "";
-  }
-}
 
 /** Process id of the next derivation of a replica. */
 const derivation = (replica: Replica) =>

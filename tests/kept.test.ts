@@ -1,11 +1,11 @@
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { WORK_STREAM } from "../shared/events/subjects";
 import type { NetworkKept } from "../shared/proto/lathe/v1/events";
 import { ConditionStatus, SearchState, type Search } from "../shared/proto/lathe/v1/search";
 import { AlgorithmKind, DatasetKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { resolve } from "../shared/spec/resolve";
-import { childrenOf, isAlive } from "../shared/testing/processes";
+import { childrenOf, isAlive, programOf } from "../shared/testing/processes";
 import { onnxMiou } from "../shared/testing/score";
 import { until } from "../shared/testing/until";
 import { startCommand } from "./latheCommand";
@@ -113,14 +113,7 @@ describe("of a search that is cancelled", () => {
 describe("while a network is being kept", () => {
   /** Process ids of the children of the discretization service that already run their own program. */
   const keepers = () =>
-    childrenOf(system.stack.addresses().discretization.pid).filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("worker");
-      } catch {
-        // The process has ended since.
-        return false;
-      }
-    });
+    childrenOf(system.stack.addresses().discretization.pid).filter((pid) => programOf(pid).includes("worker"));
   async function keeping(): Promise<{ id: string; pid: number }> {
     const id = await system.begin(endlessSpec());
     await system.event(id, "epoch.completed", 1);

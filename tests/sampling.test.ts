@@ -1,13 +1,15 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startStack } from "../cli/stack/stack";
+import { startStack, type Stack } from "../cli/stack/stack";
 import { openOnnx } from "../shared/engine/onnx";
 import { DecidedBy } from "../shared/proto/lathe/v1/result";
 import { SearchState } from "../shared/proto/lathe/v1/search";
 import { AlgorithmKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { DiscretizationServiceClient } from "../shared/proto/lathe/v1/discretization";
 import { connect } from "../shared/rpc/client";
+import { childrenOf, programOf } from "../shared/testing/processes";
+import { until } from "../shared/testing/until";
 import { compiled } from "./compiled";
 import { digests, nameOf, outcome } from "./outcome";
 import { smallSpec } from "./specs";
@@ -20,6 +22,12 @@ beforeAll(async () => {
 afterAll(() => system.stop());
 
 const sorted = (events: readonly unknown[]) => events.map((event) => JSON.stringify(event)).sort();
+/** Process ids of the training processes of all workers that already run their own program. */
+const trainersOf = (stack: Stack) =>
+  stack
+    .pids()
+    .flatMap(childrenOf)
+    .filter((pid) => programOf(pid).includes(join("supernet", "training", "worker")));
 const range = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
 describe.each([
@@ -96,19 +104,15 @@ describe.each([
       workers: 2,
     });
     const two = await System.on(stack);
-    const { search, history } = await two.run(spec).finally(() => two.stop());
-    expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
-    // The networks of random are trained at once: the first epoch of each comes before the first evaluation.
+    const running = two.run(spec).finally(() => two.stop());
+    // The networks of random are trained at once: while one trainer stands still, another begins.
     if (kind === AlgorithmKind.ALGORITHM_KIND_RANDOM) {
-      const before = history.slice(
-        0,
-        history.findIndex(({ event }) => event.type === "candidate.evaluated"),
-      );
-      const begun = before.flatMap(({ event }) =>
-        event.type === "sampling.epoch.completed" ? event.data.candidate : [],
-      );
-      expect(new Set(begun).size).toBe(2);
+      const first = await until(() => trainersOf(stack)[0]);
+      process.kill(first!, "SIGSTOP");
+      await until(() => trainersOf(stack).some((pid) => pid !== first)).finally(() => process.kill(first!, "SIGCONT"));
     }
+    const { search, history } = await running;
+    expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
     expect(history.map(nameOf).sort()).toEqual((await system.history(id)).map(nameOf).sort());
     expect(digests(history)).toEqual(files);
     expect(search.result).toMatchObject({ candidatesEvaluated: networks });

@@ -9,6 +9,15 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** Command line of a process; empty where it has just ended. */
+export function programOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
+
 /** Process ids of the running children of a process. */
 export function childrenOf(pid: number): number[] {
   return readdirSync("/proc")
