@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openPredictor } from "../shared/evaluation/predictor";
 import { uniform } from "../shared/testing/spaces";
-import { PEERS, requireFits } from "./peers";
+import { PEERS, requireCourse, requireFits } from "./peers";
 import { base64, openPyTorch, type PyTorch } from "./pytorch";
 import { hasTorch } from "./pytorch.fixture";
 
@@ -12,6 +12,13 @@ it.each([
   ["erfnet", 242, "--input is 242x320, must be multiples of 8"],
 ])("%s at a height of %d is refused", (name, height, message) => {
   expect(() => requireFits(["bisenetv2", name], [height, 320])).toThrow(message);
+});
+
+it("a state of another course is refused by its path, one of the same is not", () => {
+  requireCourse("runs/erfnet.pt", "{}", "{}");
+  expect(() => requireCourse("runs/erfnet.pt", '{"seed":1}', "{}")).toThrow(
+    'runs/erfnet.pt is of another course, {"seed":1}: choose another --out, or delete the file',
+  );
 });
 
 // Without PyTorch, they are skipped.
@@ -52,6 +59,7 @@ it.each([
     await step();
     await python.call("save_peer", { path, record: { epoch: 1 } });
     const losses = [await step(), await step()];
+    expect(await python.call("peer_record", { path })).toEqual({ record: { epoch: 1 } });
     await begin("erfnet", 3, height, width);
     expect(await python.call("load_peer", { path })).toEqual({ record: { epoch: 1 } });
     expect([await step(), await step()]).toEqual(losses);

@@ -34,7 +34,7 @@ interface Course {
 
 /** What is known of a training after an epoch. */
 interface Progress {
-  /** The course as JSON. */
+  /** The course, the threads and the sizes of the data as JSON. */
   course: string;
   epoch: number;
   bestEpoch: number;
@@ -51,7 +51,8 @@ interface Trained extends Progress {
 /**
  * Trains networks that users take off the shelf, in PyTorch, with the data, the batches and the recipe of Lathe's retraining, and writes each
  * as NAME.onnx, from an image to its classes. `lathe evaluate --scale 1/255` and `lathe profile network` measure these files. After each
- * epoch the state of a training is NAME.pt; the same command continues a training that was ended. Arguments: names (default: all), --data folder of CamVid, --out folder, --input HxW, --epochs, --seed, --threads.
+ * epoch the state of a training is NAME.pt; the same command continues a training that was ended. Arguments: names (default: all), --data
+ * folder of CamVid, --out folder, --input HxW, --epochs, --seed, --threads.
  */
 export async function peers(args: readonly string[]): Promise<Measurement[]> {
   const { values, positionals } = parseArgs({
@@ -87,14 +88,20 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
   try {
     mkdirSync(out, { recursive: true });
     const classWeights = [...(await countedClassWeights(dataset, space.classes))];
+    const images = [dataset.train.length, dataset.validation.length];
+    const text = JSON.stringify({ ...course, threads, images, classWeights });
+    const stateOf = (name: string) => resolvePath(out, `${name}.pt`);
+    const begun = new Map<string, Progress>();
     for (const name of names) {
-      const trained = await train(
-        python,
-        { name, state: resolvePath(out, `${name}.pt`) },
-        dataset,
-        classWeights,
-        course,
-      );
+      const path = stateOf(name);
+      if (!existsSync(path)) continue;
+      const { record } = await python.call<{ record: Progress }>("peer_record", { path });
+      requireCourse(path, record.course, text);
+      begun.set(name, record);
+    }
+    for (const name of names) {
+      const progress = begun.get(name) ?? { course: text, epoch: 0, bestEpoch: 0, bestMiou: -1, seconds: 0 };
+      const trained = await train(python, { name, path: stateOf(name), progress }, dataset, classWeights, course);
       const { onnx } = await python.call<{ onnx: string }>("export_peer", { height: inputHeight, width: inputWidth });
       writeFileSync(join(out, `${name}.onnx`), Buffer.from(onnx, "base64"));
       all.push(trained);
@@ -116,37 +123,34 @@ export function requireFits(names: readonly string[], [height, width]: readonly 
     throw new LatheError("INVALID_ARGUMENT", `--input is ${height}x${width}, must be multiples of ${MULTIPLE}`);
 }
 
+/** FAILED_PRECONDITION where a training was saved in another course. */
+export function requireCourse(path: string, saved: string, course: string): void {
+  if (saved === course) return;
+  const text = `${path} is of another course, ${saved}: choose another --out, or delete the file`;
+  throw new LatheError("FAILED_PRECONDITION", text);
+}
+
 async function train(
   python: PyTorch,
-  { name, state }: { name: string; state: string },
+  { name, path, progress }: { name: string; path: string; progress: Progress },
   dataset: Dataset,
   classWeights: readonly number[],
-  course: Course,
+  { input: [height, width], seed, retraining, augmentation }: Course,
 ): Promise<Trained> {
-  const { input, seed, retraining } = course;
   const { epochs, batchSize, learningRate, weightDecay: decay } = retraining;
-  const [height, width] = input;
   const { parameters, macs } = await python.call<{ parameters: number; macs: number }>("begin_peer", {
     ...{ name, classWeights, decay, seed, height, width },
   });
-  const text = JSON.stringify(course);
-  let progress: Progress = { course: text, epoch: 0, bestEpoch: 0, bestMiou: -1, seconds: 0 };
-  if (existsSync(state)) {
-    ({ record: progress } = await python.call<{ record: Progress }>("load_peer", { path: state }));
-    if (progress.course !== text)
-      throw new LatheError(
-        "FAILED_PRECONDITION",
-        `${state} is of another course, ${progress.course}: choose another --out`,
-      );
+  if (progress.epoch > 0) await python.call("load_peer", { path });
+  if (progress.epoch > 0 && progress.epoch < epochs)
     console.error(`${name} continues after epoch ${progress.epoch} of ${epochs}`);
-  }
   while (progress.epoch < epochs) {
     const epoch = progress.epoch + 1;
     const started = performance.now();
     const losses: number[] = [];
     // The names of the streams are those of retraining, so both see the same images in the same order.
     const order: BatchOptions = {
-      ...{ batchSize, labelStride: 1, augmentation: course.augmentation, dropLast: true, reuse: true },
+      ...{ batchSize, labelStride: 1, augmentation, dropLast: true, reuse: true },
       random: createRandom(seed, `retraining/${epoch}`),
     };
     for await (const batch of batches(dataset.train, order)) {
@@ -162,7 +166,7 @@ async function train(
       progress = { ...progress, bestEpoch: epoch, bestMiou: miou };
       await python.call("keep_peer");
     }
-    await python.call("save_peer", { path: state, record: progress });
+    await python.call("save_peer", { path, record: progress });
     const loss = losses.reduce((sum, each) => sum + each, 0) / losses.length;
     const score = miou === undefined ? "not evaluated" : `mIoU ${(100 * miou).toFixed(1)} %`;
     console.error(

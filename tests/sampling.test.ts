@@ -28,6 +28,13 @@ const trainersOf = (stack: Stack) =>
     .pids()
     .flatMap(childrenOf)
     .filter((pid) => programOf(pid).includes(join("supernet", "training", "worker")));
+/** Resolves once two networks are trained at once: while the first trainer stands still, another begins. */
+async function overlapping(stack: Stack): Promise<void> {
+  const first = await until(() => trainersOf(stack)[0]);
+  process.kill(first!, "SIGSTOP");
+  await until(() => trainersOf(stack).some((pid) => pid !== first)).finally(() => process.kill(first!, "SIGCONT"));
+}
+
 const range = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
 describe.each([
@@ -104,14 +111,10 @@ describe.each([
       workers: 2,
     });
     const two = await System.on(stack);
-    const running = two.run(spec).finally(() => two.stop());
-    // The networks of random are trained at once: while one trainer stands still, another begins.
-    if (kind === AlgorithmKind.ALGORITHM_KIND_RANDOM) {
-      const first = await until(() => trainersOf(stack)[0]);
-      process.kill(first!, "SIGSTOP");
-      await until(() => trainersOf(stack).some((pid) => pid !== first)).finally(() => process.kill(first!, "SIGCONT"));
-    }
-    const { search, history } = await running;
+    const atOnce = kind === AlgorithmKind.ALGORITHM_KIND_RANDOM;
+    const [{ search, history }] = await Promise.all([two.run(spec), atOnce && overlapping(stack)]).finally(() =>
+      two.stop(),
+    );
     expect(search.state).toBe(SearchState.SEARCH_STATE_SUCCEEDED);
     expect(history.map(nameOf).sort()).toEqual((await system.history(id)).map(nameOf).sort());
     expect(digests(history)).toEqual(files);

@@ -18,7 +18,7 @@ except ImportError as error:
 
 from discrete import Network
 from gradients import gradients, views
-from peers.training import PeerTraining
+from peers.training import PeerTraining, record_of
 from relaxation import CostTable
 from retraining import Retraining
 from supernet import Supernet
@@ -216,6 +216,10 @@ class Session:
         """Writes the state of the peer's training with a record to a file."""
         self.peer.save(request["path"], request["record"])
         return {}
+
+    def peer_record(self, request: dict) -> dict:
+        """The record in such a file."""
+        return {"record": record_of(request["path"])}
 
     def load_peer(self, request: dict) -> dict:
         """Takes up the state of such a file; returns its record."""

@@ -74,6 +74,8 @@ async function faultOf(provider: Provider, machine: Machine): Promise<string> {
 
 /** The measuring process may be killed while many services start at once and memory is short. */
 const ATTEMPTS = 5;
+/** Reasons of a process that died; memory may be short while a machine starts. */
+const DEATHS: ReadonlySet<string | undefined> = new Set(["WORKER_DIED", "MEMORY_EXCEEDED"]);
 
 interface FindOptions {
   signal: AbortSignal;
@@ -84,8 +86,8 @@ interface FindOptions {
 }
 
 /**
- * The devices, listed by a measuring process. Where that process dies, another is started, up to five in all; UNAVAILABLE
- * (DEVICES_UNKNOWN) when the last has died too.
+ * The devices, listed by a measuring process. Where that process dies, also of want of memory, another is started, up to five in all;
+ * UNAVAILABLE (DEVICES_UNKNOWN) when the last has died too.
  */
 export async function findDevices(
   list: () => Promise<Device[]>,
@@ -96,7 +98,7 @@ export async function findDevices(
       return await list();
     } catch (thrown) {
       const error = LatheError.from(thrown);
-      if (error.reason !== "WORKER_DIED" || signal.aborted) throw error;
+      if (!DEATHS.has(error.reason) || signal.aborted) throw error;
       if (attempt === ATTEMPTS)
         throw new LatheError(
           "UNAVAILABLE",

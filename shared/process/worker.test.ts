@@ -41,7 +41,9 @@ it("a worker whose heap is full fails with MEMORY_EXCEEDED and its last words", 
   });
   const error = await failure(narrow.run({ do: "fill the heap" }));
   expect(error).toMatchObject({ code: "RESOURCE_EXHAUSTED", reason: "MEMORY_EXCEEDED" });
-  expect(error.message).toMatch(/^worker workerJobs \(pid \d+\) got no more memory and died: /);
+  expect(error.message).toMatch(
+    /^worker workerJobs \(pid \d+\) got no more memory and died: killed by SIG\w+; it said: .*heap out of memory/,
+  );
 });
 
 describe("a worker", () => {
@@ -104,9 +106,10 @@ describe("a worker", () => {
   });
 
   it("fails with WORKER_DIED, the signal or exit code and its last output where it is killed or exits", async () => {
-    const [killed, exited] = await Promise.all([
+    const [killed, exited, spoken] = await Promise.all([
       failure(worker.run({ do: "die", signal: "SIGKILL", lastWords: "allocating 40 GB" })),
       failure(worker.run({ do: "exit", code: 7 })),
+      failure(worker.run({ do: "die", signal: "SIGKILL", lastWords: "std::bad_alloc, tried again" })),
     ]);
     expect(killed).toMatchObject({
       code: "UNAVAILABLE",
@@ -117,6 +120,8 @@ describe("a worker", () => {
     expect(killed.message).toContain("allocating 40 GB");
     expect(printed).toContain("allocating 40 GB");
     expect(exited).toMatchObject({ reason: "WORKER_DIED", metadata: { exit: "exit code 7" } });
+    // Its own log may tell of memory that it did without.
+    expect(spoken.reason).toBe("WORKER_DIED");
   });
 
   it("leaves its parent responsive while it blocks", async () => {

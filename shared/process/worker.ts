@@ -52,7 +52,8 @@ export interface Worker<Job, Message, Result, Reply> {
   pids(): number[];
 }
 
-const tailBytes = 4096;
+// V8 says why it aborts, then prints its stack.
+const tailBytes = 16384;
 const outputWaitMs = 500;
 const SILENCE_MS = 30 * 60_000;
 /** Signs of life of a child that works, in the time after which it would be killed. */
@@ -108,17 +109,21 @@ export function startWorker<Job, Message = never, Result = void, Reply = void>(
 /** How V8 and the C++ library say that a process ends because it gets no memory. */
 const NO_MEMORY = /JavaScript heap out of memory|Fatal process out of memory|std::bad_alloc/;
 
-/** The error of a child that ended without an outcome: MEMORY_EXCEEDED where its last words say that it got no memory, else WORKER_DIED. */
+/** How they end it then. */
+const ABORTED = /^killed by SIG(ABRT|TRAP|ILL)$/;
+
+/** The error of a child that ended without an outcome: MEMORY_EXCEEDED where it was aborted because it got no memory, else WORKER_DIED. */
 function deathOf(name: string, pid: number | undefined, exit: string, said: string): LatheError {
-  const lines = said.trim().split("\n").slice(-8).join("\n");
   const metadata = { worker: name, exit };
-  const end = `${exit}${lines && `; it said:\n${lines}`}`;
-  return NO_MEMORY.test(said)
-    ? new LatheError("RESOURCE_EXHAUSTED", `worker ${name} (pid ${pid}) got no more memory and died: ${end}`, {
-        reason: "MEMORY_EXCEEDED",
-        metadata,
-      })
-    : new LatheError("UNAVAILABLE", `worker ${name} (pid ${pid}) died: ${end}`, { reason: "WORKER_DIED", metadata });
+  const lines = said.trim().split("\n");
+  const starved = ABORTED.test(exit) ? lines.find((line) => NO_MEMORY.test(line))?.trim() : undefined;
+  if (starved !== undefined) {
+    const text = `worker ${name} (pid ${pid}) got no more memory and died: ${exit}; it said: ${starved}`;
+    return new LatheError("RESOURCE_EXHAUSTED", text, { reason: "MEMORY_EXCEEDED", metadata });
+  }
+  const last = lines.slice(-8).join("\n");
+  const text = `worker ${name} (pid ${pid}) died: ${exit}${last && `; it said:\n${last}`}`;
+  return new LatheError("UNAVAILABLE", text, { reason: "WORKER_DIED", metadata });
 }
 
 function supervise(

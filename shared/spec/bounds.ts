@@ -120,8 +120,8 @@ export const NUMBERS: {
     maxLateEntropy: real(0, 1, same(0.95)),
     patience: whole(0, 10000, same(0)),
   },
-  // The authors' released retraining has these flips and shifts, and nothing else. Larger networks than theirs for few images overfit with
-  // them: docs/results.md#training-recipe.
+  // The authors' released retraining has these flips and shifts, and nothing else. Networks of medium overfit CamVid with them alone
+  // (docs/results.md#training-recipe); large has medium's values without a run of its own.
   augmentation: {
     flip: real(0, 1, same(0.5)),
     shift: whole(0, 256, same(2)),

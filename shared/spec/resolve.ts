@@ -203,7 +203,10 @@ function checkAcrossFields({ training, shrinking, cost, retraining, augmentation
     fault("retraining.rate_warmup_epochs", `is ${rising}, must be at most retraining.epochs, ${epochs}`);
   const { scaleMin, scaleMax } = augmentation;
   if (scaleMin > scaleMax)
-    fault("augmentation.scale_min", `is ${scaleMin}, must be at most augmentation.scale_max, ${scaleMax}`);
+    fault(
+      "augmentation.scale_min",
+      `is ${scaleMin}, must be at most augmentation.scale_max, ${scaleMax}; where the spec has none, it is the preset's`,
+    );
   if (!isOneOf(BudgetPolicy, shrinking.atBudgetEnd))
     fault("shrinking.at_budget_end", `is ${shrinking.atBudgetEnd}, must be one of argmax, fail, extend`);
   if (!isOneOf(CostMetric, cost.metric)) fault("cost.metric", `is ${cost.metric}, must be one of macs, latency`);

@@ -43,6 +43,11 @@ class Classified(nn.Module):
         return self.network(images).argmax(1).to(torch.uint8)
 
 
+def record_of(path: str) -> dict:
+    """The record of a state that a training has saved."""
+    return torch.load(path)["record"]
+
+
 class PeerTraining:
     """A peer with its optimizer. Images are [N, 3, H, W] of 0 to 1."""
 

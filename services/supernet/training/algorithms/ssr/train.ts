@@ -164,7 +164,7 @@ async function runEpoch(
   const { epochs, batchSize } = training;
   const steps = Math.floor(dataset.train.length / batchSize);
   const rate = polyRate(training.weightLearningRate, Math.min(epoch, epochs), epochs);
-  const moving = movesAlphas(trainer, spec, epoch);
+  const alphaStep = movesAlphas(trainer, spec, epoch) ? trainer.alphaStep : undefined;
   const alphaSteps = (epochs - training.warmupEpochs) * steps;
   const alphaLearningRate = alphaRate(training.alphaLearningRate, alphaSteps);
   const order = (kind: string): BatchOptions => ({
@@ -185,13 +185,13 @@ async function runEpoch(
     const { loss, norm } = await trainer.weightStep(batch, rate);
     await endOn(guard.weights({ loss, norm }), port);
     losses.push(loss);
-    if (trainer.alphaStep && moving) {
+    if (alphaStep) {
       const step = (epoch - 1 - training.warmupEpochs) * steps + outcomes.length;
       factor = ssrFactor(regularization.rampFrom, regularization.rampTo, step, alphaSteps);
       const other = await alphaBatches.next();
       if (other.done) throw new Error(`the alpha batches of epoch ${epoch} ended before its weight batches`);
       const termWeights = { ssrFactor: factor, costWeight };
-      const outcome = await trainer.alphaStep(other.value, alphaLearningRate, termWeights);
+      const outcome = await alphaStep(other.value, alphaLearningRate, termWeights);
       await endOn(guard.alphas(outcome, termWeights), port);
       outcomes.push(outcome);
     }
