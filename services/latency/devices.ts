@@ -74,7 +74,7 @@ async function faultOf(provider: Provider, machine: Machine): Promise<string> {
 
 /** The measuring process may be killed while many services start at once and memory is short. */
 const ATTEMPTS = 5;
-/** Reasons of a process that died; memory may be short while a machine starts. */
+/** Reasons of a process that died. */
 const DEATHS: ReadonlySet<string | undefined> = new Set(["WORKER_DIED", "MEMORY_EXCEEDED"]);
 
 interface FindOptions {

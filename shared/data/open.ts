@@ -20,7 +20,7 @@ interface DatasetOptions {
   readonly kind: "streets" | "camvid" | "cityscapes" | "folder";
   /** Folder of the files; streets need none. */
   readonly path?: string;
-  /** What the spec says about the files; only kind folder has it. */
+  /** The spec describes the files here; only kind folder has it. */
   readonly folder?: FolderSpec;
   /** Licence of the data; it becomes part of the data set's info. */
   readonly license?: string;

@@ -1,6 +1,6 @@
 import type { GraphNode, Value } from "./graph";
 
-/** What a batch norm does to each channel: y = scale * x + shift. */
+/** A batch norm maps each channel by y = scale * x + shift. */
 export interface Affine {
   readonly scale: Float32Array;
   readonly shift: Float32Array;

@@ -24,7 +24,7 @@ export interface ModelOnData {
   readonly recorded?: DatasetFigures | undefined;
 }
 
-/** What a model is measured to be. */
+/** An evaluation gives these figures of a model. */
 export interface ModelEvaluation {
   readonly form: ModelForm;
   /** Size at which class maps and labels were compared. */

@@ -3,7 +3,7 @@ import type { Model, ModelValue } from "../engine/model";
 import { LatheError } from "../process/errors";
 import { MAX_SIDE } from "../space/validate";
 
-/** What a user may say about a model, where its file does not say it. */
+/** A user may say this about a model where its file does not. */
 export interface FormFlags {
   /** Size of the images that the model takes, where its input leaves it free. */
   readonly input?: Size | undefined;

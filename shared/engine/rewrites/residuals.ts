@@ -50,7 +50,7 @@ function narrowing(value: Value, draft: Draft): Operands | undefined {
   return { y, x: prefix(residual, draft) ?? residual };
 }
 
-/** What a slice takes the first channels of. */
+/** Returns the value of which a slice takes the first channels. */
 function prefix(value: Value | undefined, draft: Draft): Value | undefined {
   const slice = draft.private(value, "Slice");
   const [from, starts, ends, axes] = slice?.inputs ?? [];

@@ -1,14 +1,16 @@
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tensor } from "onnxruntime-node";
 import { uniform } from "../../../testing/spaces";
 import { encodeModel } from "../../encode";
 import { eliminateDeadCode } from "../../graph";
 import { Recorder } from "../../recorder";
+import { createSession } from "../../session";
 import { upTo } from "../../signature";
 import { toBlocked } from "../emit";
 import { tileSize } from "../tileSize";
 import { channelFilterGradient } from "./depthwise";
 import type { Branch, MixturePlan } from "./plan";
 
+const create = (model: Uint8Array) => createSession(model, { provider: "cpu", threads: 1 });
 const [BATCH, HEIGHT, WIDTH] = [8, 60, 80];
 
 /** Values of [C,H,N,W], -1 to 1. */
@@ -35,7 +37,7 @@ it.each([
   [5, 1],
   [3, 70],
 ])("the filter gradient of %dx%d taps at dilation %d is a sum in float64", async (size, dilation) => {
-  const tile = await tileSize((model) => InferenceSession.create(model));
+  const tile = await tileSize(create);
   if (tile === undefined) throw new Error("this machine has no blocked layout");
   const branch = {
     ...{ scale: 1, dilation, middle: tile, output: tile },
@@ -51,7 +53,7 @@ it.each([
   const [x, dy] = [r.input("x", shape, "float32"), r.input("dy", shape, "float32")];
   const depthwise = { branch: 0, layer: 1, kernel: [size, size], channels: tile } as const;
   const gradient = channelFilterGradient(r, plan, depthwise, toBlocked(r, x), toBlocked(r, dy));
-  const session = await InferenceSession.create(encodeModel(eliminateDeadCode(r.finish({ gradient })), "gradient"));
+  const session = await create(encodeModel(eliminateDeadCode(r.finish({ gradient })), "gradient"));
   const [xs, dys] = [values(tile, 1), values(tile, 2)];
   const found = await session.run({ x: new Tensor("float32", xs, shape), dy: new Tensor("float32", dys, shape) });
   await session.release();

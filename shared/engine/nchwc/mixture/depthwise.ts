@@ -33,9 +33,6 @@ export function reversedFilters(r: Recorder, plan: MixturePlan, filters: Value):
   return gather(r, reshape(r, filters, [order.length, tile]), order);
 }
 
-/** Distances of two taps of a filter in the view of rows, where a row of an image is as many rows away as there are images. */
-const stepsOf = ({ batch }: MixturePlan, dilation: number) => [dilation * batch, dilation] as const;
-
 const reach = (size: number, step: number): number => ((size - 1) / 2) * step;
 
 /**
@@ -52,7 +49,8 @@ export function convolveChannels(
   const channels = channelsOf(x);
   const shape = rowsShape(plan, scale, channels);
   const [rows, columns] = filter.shape.slice(2) as [number, number];
-  const [down, right] = stepsOf(plan, dilation);
+  // In the view of rows, the next row of an image is as many rows away as there are images.
+  const [down, right] = [dilation * plan.batch, dilation];
   const [tall, wide] = [reach(rows, down), reach(columns, right)];
   const y = depthwise(r, reshape(r, x, shape), filter, shape, {
     ...{ dilations: [down, right], pads: [tall, wide, tall, wide] },

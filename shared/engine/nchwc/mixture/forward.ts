@@ -56,7 +56,7 @@ export function emitForward(r: Recorder, plan: MixturePlan, inputs: MixtureInput
   const filters = splitFilters(r, inputs.filters, convolutions(plan));
   const channelwise = channelFilters(r, plan, inputs.depthwise);
   const spread: Activations["spread"] = { 1: [], 2: [] };
-  /** What a convolution of a branch reads: x, or the output of the depthwise convolution before it. */
+  /** A convolution of a branch reads x, or the output of the depthwise convolution before it. */
   const read = (at: number, layer: 1 | 2, x: Value): Value => {
     const filter = channelwise[layer][at];
     if (!filter) return x;
