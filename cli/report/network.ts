@@ -1,7 +1,7 @@
 import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space";
 import { blockInputs } from "../../shared/space/genotype";
 import { factorized } from "../../shared/space/kinds/factorized";
-import { kindName, kindOf } from "../../shared/space/kinds/kinds";
+import { kindName, kindOf, middleChannels } from "../../shared/space/kinds/kinds";
 import { largest, SEARCH_STRIDE, strideOf } from "../../shared/space/parts";
 import { genotypeLine } from "../view/format";
 import { html, type Html } from "./html";
@@ -38,7 +38,7 @@ function rowsOf(genotype: Genotype): Row[] {
         part(`stage ${s + 1}: reduction`, reduction.input, reduction.output, channels, stride),
         ...blocks.map((block, b): Row => ({
           ...{ name: `stage ${s + 1}: block ${b + 1}`, declared: channels, stride, block },
-          channels: [inputs[b] ?? 0, block.middleWidth, block.outputWidth],
+          channels: [inputs[b] ?? 0, middleChannels(block), block.outputWidth],
         })),
       ];
     }),

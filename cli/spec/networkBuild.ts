@@ -6,6 +6,7 @@ import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { costsByPart, networkCosts, type PartCosts } from "../../shared/space/networkCosts";
 import { blockInputs, validateGenotype } from "../../shared/space/genotype";
+import { middleChannels } from "../../shared/space/kinds/kinds";
 import { blockName, operationName, stageName } from "../../shared/space/parts";
 import { parseGenotype } from "../../shared/spec/parse";
 import { quantity } from "../view/format";
@@ -91,7 +92,7 @@ function formsByPart(genotype: Genotype): Map<string, string> {
     blocks.forEach((block, b) =>
       forms.set(
         blockName(s + 1, b + 1),
-        `${operationName(block)} ${stage.blocks[b] ?? ""}-${block.middleWidth}-${block.outputWidth}`,
+        `${operationName(block)} ${stage.blocks[b] ?? ""}-${middleChannels(block)}-${block.outputWidth}`,
       ),
     );
   });

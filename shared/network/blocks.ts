@@ -5,6 +5,7 @@ import { resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import type { GenotypeBlock } from "../proto/lathe/v1/space";
 import { widthId } from "../space/groups";
+import { middleChannels } from "../space/kinds/kinds";
 import { at } from "../space/live";
 import { operationName } from "../space/parts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
@@ -33,7 +34,7 @@ export function reduction(weights: Tensors, name: string, x: tf.Tensor, norm: No
 
 /** Declares a decided block: the first channels of the widths of its operation in a supernet. Returns the output axis. */
 export function declareBlock(declaration: Declaration, part: string, input: Axis, block: GenotypeBlock): Axis {
-  const middle = axis(widthId(part, operationName(block), "middle"), block.middleWidth);
+  const middle = axis(widthId(part, operationName(block), "middle"), middleChannels(block));
   const output = axis(widthId(part, operationName(block), "output"), block.outputWidth);
   const place = { part, name: part };
   declareHalf(declaration, place, block, 1, middle, input);

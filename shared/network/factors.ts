@@ -1,5 +1,6 @@
 import { take } from "../engine/ops/take";
 import { tf } from "../engine/tf";
+import { kindOf } from "../space/kinds/kinds";
 import { at, type LiveBlock, type LiveStage } from "../space/live";
 import type { Relaxation } from "./relaxation";
 
@@ -27,9 +28,9 @@ export interface StageFactors {
   presence?: tf.Tensor1D;
 }
 
-/** A vector to compute: each part is the expected mask of one row of the relaxation's widths on `channels` channels; zeros follow. */
+/** A vector to compute: each part is the expected mask of one row of the relaxation's widths on `channels` channels, `expansion` to a channel of the width; zeros follow. */
 interface Wanted {
-  parts: { row: number; position: number; channels: number }[];
+  parts: { row: number; position: number; channels: number; expansion: number }[];
   zeros: number;
   set: (factors: tf.Tensor1D) => void;
 }
@@ -49,17 +50,22 @@ export function channelFactors(
   const wanted = wantedOf(stages, factors, sizesOf);
   if (wanted.length === 0) return factors;
   const [, candidates] = widths.shape;
-  const firsts = stages.map((_, position) =>
-    stages.slice(0, position).reduce((sum, { channels }) => sum + channels, 0),
-  );
-  const columns = stages.reduce((sum, { channels }) => sum + channels, 0);
+  const ranges = maskRanges(stages);
+  const columns = ranges.reduce((sum, { length }) => sum + length, 0);
   const masks = Array.from({ length: candidates }, (_, j) =>
-    stages.flatMap((stage) => Array.from({ length: stage.channels }, (__, c) => (c < (stage.widths[j] ?? 0) ? 1 : 0))),
+    ranges.flatMap(({ position, expansion, length }) => {
+      const width = expansion * (at(stages, position).widths[j] ?? 0);
+      return Array.from({ length }, (__, c) => (c < width ? 1 : 0));
+    }),
   );
+  const firstOf = (position: number, expansion: number): number => {
+    const index = ranges.findIndex((range) => range.position === position && range.expansion === expansion);
+    return ranges.slice(0, index).reduce((sum, { length }) => sum + length, 0);
+  };
   const expected = tf.matMul(widths, tf.tensor2d(masks, [candidates, columns]));
   const sources = wanted.map(({ parts, zeros }) => [
-    ...parts.flatMap(({ row, position, channels }) =>
-      Array.from({ length: channels }, (_, c) => row * columns + at(firsts, position) + c),
+    ...parts.flatMap(({ row, position, channels, expansion }) =>
+      Array.from({ length: channels }, (_, c) => row * columns + firstOf(position, expansion) + c),
     ),
     ...Array<number>(zeros).fill(-1),
   ]);
@@ -69,6 +75,14 @@ export function channelFactors(
   const vectors = sizes.length === 1 ? [joined] : tf.split<tf.Tensor1D>(joined, sizes);
   wanted.forEach(({ set }, index) => set(at(vectors, index)));
   return factors;
+}
+
+/** The masks of a stage's widths: on its channels, and on the middle channels of each other expansion that its operations have. */
+function maskRanges(stages: readonly LiveStage[]): { position: number; expansion: number; length: number }[] {
+  return stages.flatMap(({ channels, blocks }, position) => {
+    const found = blocks.flatMap(({ operations }) => operations.map(({ operation }) => kindOf(operation).expansion));
+    return [...new Set([1, ...found])].map((expansion) => ({ position, expansion, length: expansion * channels }));
+  });
 }
 
 function wantedOf(
@@ -86,15 +100,18 @@ function wantedOf(
       const { middles, outputs, presence } = sizesOf(block);
       const first = operation;
       const blockFactors = at(own.blocks, index);
-      const side = (start: number, sizes: readonly number[]) =>
-        sizes.map((channels, row) => ({ row: start + row, position, channels }));
-      if (block.operations.some(({ middle }) => middle.survivors.length > 1))
-        wanted.push({ parts: side(k + first, middles), zeros: 0, set: (vector) => (blockFactors.middle = vector) });
+      const side = (start: number, sizes: readonly number[], expansions: readonly number[] = []) =>
+        sizes.map((channels, row) => ({ row: start + row, position, channels, expansion: expansions[row] ?? 1 }));
+      if (block.operations.some(({ middle }) => middle.survivors.length > 1)) {
+        const expansions = block.operations.map(({ operation }) => kindOf(operation).expansion);
+        const parts = side(k + first, middles, expansions);
+        wanted.push({ parts, zeros: 0, set: (vector) => (blockFactors.middle = vector) });
+      }
       if (!isDecided(block)) {
         const common = Math.min(block.inputs, block.outputs);
         wanted.push({ parts: side(first, outputs), zeros: 0, set: (vector) => (blockFactors.output = vector) });
         wanted.push({
-          parts: [{ row: 2 * k + number, position, channels: common }],
+          parts: [{ row: 2 * k + number, position, channels: common, expansion: 1 }],
           zeros: presence - common,
           set: (vector) => (blockFactors.presence = vector),
         });
@@ -107,7 +124,7 @@ function wantedOf(
     if (position + 1 < stages.length && !(stage.exits.length === 1 && last && isDecided(last)))
       wanted.push({
         // The row of the input of the next stage's first block.
-        parts: [{ row: 2 * k + total + number, position, channels: stage.outputs }],
+        parts: [{ row: 2 * k + total + number, position, channels: stage.outputs, expansion: 1 }],
         zeros: 0,
         set: (vector) => (own.presence = vector),
       });

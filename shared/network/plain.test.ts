@@ -2,7 +2,7 @@ import { crossEntropy } from "../engine/ops/crossEntropy";
 import { unpack, view } from "../engine/parameters";
 import { relativeDifference } from "../testing/parity";
 import { tf } from "../engine/tf";
-import type { SearchSpace } from "../proto/lathe/v1/space";
+import { OperationKind, type SearchSpace } from "../proto/lathe/v1/space";
 import { initialArchitecture, operations } from "../space/groups";
 import { KINDS, kindOf } from "../space/kinds/kinds";
 import { noise, randomBuffer, smallSpace } from "../testing/networks";
@@ -95,6 +95,10 @@ function plainLogits(
     );
   };
 
+  /** Channels of the middle per channel of its width. */
+  const expansionOf = (kind?: OperationKind) => (kind === OperationKind.OPERATION_KIND_INVERTED ? 2 : 1);
+  const total = (values: number[]) => values.reduce((sum, value) => sum + value, 0);
+
   let x = reduction("stem", tf.transpose(images, [0, 2, 3, 1]));
   let present: tf.Tensor | undefined;
   const outputs = space.stages.map(({ channels, widths, minDepth, maxDepth }, index) => {
@@ -108,8 +112,10 @@ function plainLogits(
       const terms: tf.Tensor[] = [];
       const masks: tf.Tensor[] = [];
       const all = operations(space);
+      const before = (at: number) => all.slice(0, at).map((operation) => expansionOf(operation.kind));
       all.forEach(({ name: operation, kind, dilation, scale }, o) => {
         const at = o % (all.length / space.scales.length);
+        const expansion = expansionOf(kind);
         const alpha = (kind: string) => tf.squeeze(tf.slice(named(alphas, `${name}/${kind}`), [o], [1]), [0]);
         // Filters have a name of their own; the norms of one scale are concatenated.
         const filter = (layer: string) => named(weights, `${name}/${operation}/${layer}`) as tf.Tensor4D;
@@ -118,12 +124,17 @@ function plainLogits(
           const moved = spread ? depthwise(input, filter(`depthwise${side}`), dilation) : input;
           return convolution(moved, filter(`conv${side}`), dilation);
         };
-        const of = (part: string) => tf.slice(named(weights, `${name}/s${scale}/${part}`), [at * channels], [channels]);
-        const [middle, output] = [mask(alpha("middle"), widths, channels), mask(alpha("output"), widths, channels)];
+        const of = (part: string, from: number, size: number) =>
+          tf.slice(named(weights, `${name}/s${scale}/${part}`), [from], [size]);
+        const norm1 = (part: string) => of(`norm1/${part}`, channels * total(before(at)), channels * expansion);
+        const norm2 = (part: string) => of(`norm2/${part}`, channels * at, channels);
+        const middles = widths.map((width) => width * expansion);
+        const middle = mask(alpha("middle"), middles, channels * expansion);
+        const output = mask(alpha("output"), widths, channels);
         let y = scale === 2 ? tf.maxPool(x as tf.Tensor4D, 2, 2, "valid") : x;
         y = half(1, y);
-        y = tf.relu(tf.mul(norm(y, of("norm1/gamma"), of("norm1/beta")), middle));
-        y = norm(half(2, y), of("norm2/gamma"), of("norm2/beta"));
+        y = tf.relu(tf.mul(norm(y, norm1("gamma"), norm1("beta")), middle));
+        y = norm(half(2, y), norm2("gamma"), norm2("beta"));
         if (scale === 2) y = interpolate(interpolate(y, h, 1), width, 2);
         const factors = tf.slice(named(dropouts, `${name}/s${scale}/dropout`), [0, at * channels], [n, channels]);
         y = tf.add(tf.mul(y, tf.reshape(factors, [n, 1, 1, channels])), x);

@@ -110,23 +110,24 @@ describe("networkCosts", () => {
 });
 
 describe("parameters and MACs of a block", () => {
-  // 7 channels enter, 4 in the middle, 6 leave, at 4x4.
-  const cases: [OperationKind, number][] = [
+  // 7 channels enter, 4 in the middle (8 of an inverted bottleneck), 6 leave, at 4x4.
+  const cases: [OperationKind, number, number?][] = [
     [OperationKind.OPERATION_KIND_FACTORIZED, 3 * 7 * 4 + 3 * 4 * 6],
     [OperationKind.OPERATION_KIND_PLAIN, 9 * 7 * 4 + 9 * 4 * 6],
     [OperationKind.OPERATION_KIND_SEPARABLE, 9 * 7 + 7 * 4 + 9 * 4 + 4 * 6],
     [OperationKind.OPERATION_KIND_SEPARABLE5, 25 * 7 + 7 * 4 + 25 * 4 + 4 * 6],
+    [OperationKind.OPERATION_KIND_INVERTED, 7 * 8 + 9 * 8 + 8 * 6, 8],
     [OperationKind.OPERATION_KIND_BOTTLENECK, 7 * 4 + 9 * 4 + 4 * 6],
   ];
 
-  it.each(cases)("are those of its kind, counted by hand (%s)", (kind, filters) => {
+  it.each(cases)("are those of its kind, counted by hand (%s)", (kind, filters, middle = 4) => {
     const own = { ...block(1, 1, 4, 6), kind };
     const genotype: Genotype = {
       ...{ inputHeight: 16, inputWidth: 16, classes: 2, stemChannels: 4 },
       stages: [{ channels: 7, blocks: [own] }],
     };
     const found = costsByPart(genotype, { kind: "search" }).find(({ name }) => name === "stage1/block1");
-    expect(found).toEqual({ name: "stage1/block1", params: filters + 2 * (4 + 6), macs: filters * 16 });
+    expect(found).toEqual({ name: "stage1/block1", params: filters + 2 * (middle + 6), macs: filters * 16 });
     const space = spaceOf(genotype);
     const whole = genotypeCost(genotype, macsTable(space)) - genotypeCost(withoutBlocks(space), macsTable(space));
     expect(whole).toBe(filters * 16);

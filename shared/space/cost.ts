@@ -33,12 +33,12 @@ export function macsTable(space: SearchSpace): CostTable {
     operations(space).map((operation) => {
       const stride = strideOf(index + 1) * operation.scale;
       const pixels = (space.inputHeight / stride) * (space.inputWidth / stride);
-      const kind = kindOf(operation);
-      const [first, second] = [halfMacs(kind.first), halfMacs(kind.second)];
+      const { expansion, ...halves } = kindOf(operation);
+      const [first, second] = [halfMacs(halves.first), halfMacs(halves.second)];
       return {
         id: candidateId(index + 1, operation.name),
-        ...{ inMiddle: first.perPair * pixels, middleOut: second.perPair * pixels, fixed: 0 },
-        ...{ perInput: first.perInput * pixels, perMiddle: second.perInput * pixels },
+        ...{ inMiddle: expansion * first.perPair * pixels, middleOut: expansion * second.perPair * pixels, fixed: 0 },
+        ...{ perInput: first.perInput * pixels, perMiddle: expansion * second.perInput * pixels },
         ...{ byInput: undefined, byOutput: undefined },
       };
     }),

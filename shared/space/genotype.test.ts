@@ -94,7 +94,7 @@ describe("validateGenotype", () => {
     Object.assign(genotype.stages[0]?.blocks[1] ?? {}, { kind: OperationKind.OPERATION_KIND_PLAIN, dilation: 2 });
     Object.assign(genotype.stages[0]?.blocks[2] ?? {}, { kind: OperationKind.OPERATION_KIND_SEPARABLE, dilation: 2 });
     expect(() => validateGenotype(genotype)).toThrow(
-      "stages[0].blocks[0].kind is 99, must be one of factorized, plain, separable, separable5, bottleneck; " +
+      "stages[0].blocks[0].kind is 99, must be one of factorized, plain, separable, separable5, bottleneck, inverted; " +
         "stages[0].blocks[1].dilation is 2, must be 1 for an operation of kind plain",
     );
   });

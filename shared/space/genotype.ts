@@ -12,7 +12,7 @@ import {
   type Operation,
 } from "./groups";
 import { factorized } from "./kinds/factorized";
-import { KINDS, kindName, kindNames, kindOf, operationMacs } from "./kinds/kinds";
+import { KINDS, kindName, kindNames, kindOf, middleChannels, operationMacs } from "./kinds/kinds";
 import { at, liveStages } from "./live";
 import { blockName, operationName, reductionChannels, stemReduction, type ReductionChannels } from "./parts";
 import {
@@ -76,7 +76,8 @@ export function largestGenotype(space: SearchSpace): Genotype {
 /** The candidate with the most MACs at full width; the first of several. */
 function heaviest(space: SearchSpace, channels: number): Operation {
   const macs = (operation: Operation) =>
-    operationMacs(kindOf(operation), channels, channels, channels) / operation.scale ** 2;
+    operationMacs(kindOf(operation), channels, middleChannels({ ...operation, middleWidth: channels }), channels) /
+    operation.scale ** 2;
   return operations(space).reduce((most, other) => (macs(other) > macs(most) ? other : most));
 }
 
@@ -231,7 +232,7 @@ export function print(genotype: Genotype): string {
     stage.blocks.map((block, b) =>
       [
         ...[s + 1, b + 1, ...(kinds ? [kindName(kindOf(block))] : []), block.dilation, block.scale],
-        ...[inputs.stages[s]?.blocks[b] ?? "", block.middleWidth, block.outputWidth],
+        ...[inputs.stages[s]?.blocks[b] ?? "", middleChannels(block), block.outputWidth],
       ].map(String),
     ),
   );

@@ -1,6 +1,7 @@
 import { LatheError } from "../process/errors";
 import type { Architecture, Group, SearchSpace } from "../proto/lathe/v1/space";
 import { group, hierarchy, indexGroups, operations, type Operation, type SpaceGroup } from "./groups";
+import { middleChannels } from "./kinds/kinds";
 import { blockName, largest, reductionChannels, stageName, type ReductionChannels } from "./parts";
 
 /** A surviving candidate operation, with its two width groups. */
@@ -10,7 +11,7 @@ export interface LiveOperation {
   operation: Operation;
   output: Group;
   middle: Group;
-  /** Computed channels: the largest surviving widths. */
+  /** Computed channels: the largest surviving widths, that of the middle times the expansion of the kind. */
   outputWidth: number;
   middleWidth: number;
 }
@@ -70,7 +71,7 @@ export function liveStages(space: SearchSpace, architecture: Architecture): Live
         return {
           ...{ index: entry.index, operation, output, middle },
           outputWidth: widest(output),
-          middleWidth: widest(middle),
+          middleWidth: middleChannels({ ...operation, middleWidth: widest(middle) }),
         };
       });
       const name = blockName(position + 1, b + 1);

@@ -3,7 +3,7 @@ import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import type { NetworkFigures as Costs } from "../proto/lathe/v1/result";
 import { blockInputs } from "./genotype";
 import type { Half } from "./kinds/kind";
-import { halfMacs, kindOf, operationMacs } from "./kinds/kinds";
+import { halfMacs, kindOf, middleChannels, operationMacs } from "./kinds/kinds";
 import { at, type LiveStage } from "./live";
 import { blockName, FIRST_JOINED, stageName, stemReduction, strideOf, type ReductionChannels } from "./parts";
 
@@ -63,10 +63,11 @@ export function costsByPart(genotype: Genotype, head: Head): PartCosts[] {
     stage.blocks.forEach((block, position) => {
       const pixels = pixelsAt(stride * block.scale);
       const { first, second } = kindOf(block);
+      const middle = middleChannels(block);
       const costs = sum(
-        half(first, channels.blocks[position] ?? 0, block.middleWidth, pixels),
-        norm(block.middleWidth),
-        half(second, block.middleWidth, block.outputWidth, pixels),
+        half(first, channels.blocks[position] ?? 0, middle, pixels),
+        norm(middle),
+        half(second, middle, block.outputWidth, pixels),
         norm(block.outputWidth),
       );
       parts.push({ name: blockName(index + 1, position + 1), ...costs });

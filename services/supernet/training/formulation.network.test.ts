@@ -46,7 +46,9 @@ const spread: Genotype = {
     { kind: OperationKind.OPERATION_KIND_SEPARABLE5, dilation: 1 },
   ].map((operation, s) => ({
     channels: 16 * (s + 1),
-    blocks: [{ ...operation, scale: 1, middleWidth: 16, outputWidth: 16 * (s + 1) }],
+    blocks: [operation, { kind: OperationKind.OPERATION_KIND_INVERTED, dilation: 2 }].map((one) => ({
+      ...{ ...one, scale: 1, middleWidth: 16, outputWidth: 16 * (s + 1) },
+    })),
   })),
 };
 const genotypes = [randomGenotype(wide, uniform(1)), randomGenotype(wide, uniform(2)), uneven, spread];

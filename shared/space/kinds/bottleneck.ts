@@ -6,6 +6,7 @@ export const bottleneck: Kind = {
   kind: OperationKind.OPERATION_KIND_BOTTLENECK,
   prefix: "bottleneck-",
   dilated: true,
+  expansion: 1,
   first: { dense: [1, 1] },
   second: { depthwise: [3, 3], dense: [1, 1] },
 };

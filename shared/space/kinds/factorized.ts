@@ -6,6 +6,7 @@ export const factorized: Kind = {
   kind: OperationKind.OPERATION_KIND_FACTORIZED,
   prefix: "",
   dilated: true,
+  expansion: 1,
   first: { dense: [3, 1] },
   second: { dense: [1, 3] },
 };

@@ -6,6 +6,7 @@ export const plain: Kind = {
   kind: OperationKind.OPERATION_KIND_PLAIN,
   prefix: "plain-",
   dilated: false,
+  expansion: 1,
   first: { dense: [3, 3] },
   second: { dense: [3, 3] },
 };

@@ -6,6 +6,7 @@ export const separable: Kind = {
   kind: OperationKind.OPERATION_KIND_SEPARABLE,
   prefix: "separable-",
   dilated: true,
+  expansion: 1,
   first: { depthwise: [3, 3], dense: [1, 1] },
   second: { depthwise: [3, 3], dense: [1, 1] },
 };

@@ -6,6 +6,7 @@ export const separable5: Kind = {
   kind: OperationKind.OPERATION_KIND_SEPARABLE5,
   prefix: "separable5-",
   dilated: false,
+  expansion: 1,
   first: { depthwise: [5, 5], dense: [1, 1] },
   second: { depthwise: [5, 5], dense: [1, 1] },
 };
