@@ -1,11 +1,10 @@
 import { TILE } from "../../shared/engine/rewrites/widths";
-import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
+import type { SearchSpace, Stage } from "../../shared/proto/lathe/v1/space";
 
 /** The bounds at which a stage's blocks are measured, ascending. */
 interface StageBounds {
   /** The bounds of the widths that enter a block. Those of outputs are among them. */
   inputs: number[];
-  middles: number[];
   outputs: number[];
 }
 
@@ -20,12 +19,21 @@ export function stageBounds({ stages }: SearchSpace, tile: number): StageBounds[
     const before = stages[index - 1];
     const entering = before ? before.widths.map((width) => channels - before.channels + width) : [channels];
     const between = (width: number) => (channels <= padded ? channels : boundOf(width, channels, padded));
-    return {
-      inputs: ascending([...entering, ...widths].map(between)),
-      middles: ascending(widths.map((width) => boundOf(width, channels, tile))),
-      outputs: ascending(widths.map(between)),
-    };
+    return { inputs: ascending([...entering, ...widths].map(between)), outputs: ascending(widths.map(between)) };
   });
+}
+
+/**
+ * The bounds of the middle widths of a stage's blocks, ascending, for a kind whose middle has `expansion` channels per channel of its width: a middle
+ * takes the time of its next whole tile.
+ */
+export function middleBounds(
+  { channels, widths }: Pick<Stage, "channels" | "widths">,
+  expansion: number,
+  tile: number,
+): number[] {
+  const bound = (width: number) => boundOf(expansion * width, expansion * channels, tile) / expansion;
+  return ascending(widths.map((width) => Math.floor(bound(width))));
 }
 
 const ascending = (bounds: readonly number[]): number[] => [...new Set(bounds)].sort((a, b) => a - b);

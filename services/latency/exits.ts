@@ -1,9 +1,10 @@
 import type { CandidateCost, ExitCosts, Genotype, SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { candidateId, outputCost } from "../../shared/space/cost";
 import { withoutBlocks } from "../../shared/space/genotype";
-import { operationFields, operations } from "../../shared/space/groups";
+import { operationFields, operations, stageOf } from "../../shared/space/groups";
+import { kindOf } from "../../shared/space/kinds/kinds";
 import { at } from "../../shared/space/live";
-import { stageBounds } from "./bounds";
+import { middleBounds, stageBounds } from "./bounds";
 
 /** A network of which one stage ends in a width. */
 interface ExitPoint {
@@ -22,14 +23,15 @@ interface ExitPoint {
 export function exitPoints(space: SearchSpace, tile: number): ExitPoint[] {
   const first = at(operations(space), 0);
   const bare = withoutBlocks(space);
-  return stageBounds(space, tile).flatMap(({ outputs, middles: [middle = 0] }, index) =>
+  return stageBounds(space, tile).flatMap(({ outputs }, index) => {
+    const [middle = 0] = middleBounds(stageOf(space, index + 1), kindOf(first).expansion, tile);
     // A stage of one width costs the same behind it whatever is chosen.
-    (outputs.length > 1 ? outputs : []).map((width) => {
+    return (outputs.length > 1 ? outputs : []).map((width) => {
       const block = { ...operationFields(first), middleWidth: middle, outputWidth: width };
       const stages = bare.stages.map((stage, place) => (place === index ? { ...stage, blocks: [block] } : stage));
       return { stage: index + 1, width, middle, genotype: { ...bare, stages } };
-    }),
-  );
+    });
+  });
 }
 
 /**

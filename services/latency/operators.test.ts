@@ -14,7 +14,7 @@ import { blockInputs, largestGenotype } from "../../shared/space/genotype";
 import { group, initialArchitecture } from "../../shared/space/groups";
 import { operationName } from "../../shared/space/parts";
 import { chainOnnx, emptyOnnx, networkOnnxOf } from "./blocks";
-import { stageBounds } from "./bounds";
+import { middleBounds, stageBounds } from "./bounds";
 import { sampledNetworks } from "./check";
 import { exitPoints } from "./exits";
 import type { Measured } from "./network";
@@ -104,7 +104,9 @@ const unscaled: CostTable = {
   ...macsTable(wide),
   fixed,
   candidates: macsTable(wide).candidates.map((row) => {
-    const { inputs, middles, outputs } = stageBounds(wide, 8)[row.id.startsWith("stage1") ? 0 : 1]!;
+    const stage = row.id.startsWith("stage1") ? 0 : 1;
+    const { inputs, outputs } = stageBounds(wide, 8)[stage]!;
+    const middles = middleBounds(wide.stages[stage]!, 1, 8);
     const costs = inputs.flatMap((joint) => middles.map((middle) => part(row.id, joint, middle)));
     const back = middles.flatMap((middle) => outputs.map((joint) => part(row.id, joint, middle)));
     return {

@@ -8,10 +8,11 @@ import {
 } from "../../shared/proto/lathe/v1/space";
 import { candidateId, genotypeCost, smallestGenotype } from "../../shared/space/cost";
 import { largestGenotype, withoutBlocks } from "../../shared/space/genotype";
-import { operationFields, operations } from "../../shared/space/groups";
+import { operationFields, operations, stageOf } from "../../shared/space/groups";
+import { kindOf } from "../../shared/space/kinds/kinds";
 import { strideOf } from "../../shared/space/parts";
 import { chainOnnx, emptyOnnx, networkOnnxOf, type BlockChain } from "./blocks";
-import { stageBounds } from "./bounds";
+import { middleBounds, stageBounds } from "./bounds";
 import { blocksScale, checkOf, SAMPLED, sampledNetworks } from "./check";
 import { exitCosts, exitPoints } from "./exits";
 import type { Measured } from "./network";
@@ -53,11 +54,10 @@ interface OperatorPoint {
 
 /** All chains that the table of a space needs. Rows are in the order of macsTable. */
 export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[] {
-  const bounds = stageBounds(space, tile);
-  return bounds.flatMap(({ inputs, middles }, index) =>
+  return stageBounds(space, tile).flatMap(({ inputs }, index) =>
     operations(space).flatMap((operation) =>
       inputs.flatMap((input) =>
-        middles.map((middle) => ({
+        middleBounds(stageOf(space, index + 1), kindOf(operation).expansion, tile).map((middle) => ({
           ...{ id: candidateId(index + 1, operation.name), input, middle },
           chain: {
             inputs: input,
@@ -149,9 +149,10 @@ function candidates(
   tile: number,
   block: (id: string, input: number, middle: number) => number,
 ): CandidateCost[] {
-  return stageBounds(space, tile).flatMap(({ inputs, middles, outputs }, index) =>
-    operations(space).map(({ name }) => {
+  return stageBounds(space, tile).flatMap(({ inputs, outputs }, index) =>
+    operations(space).map(({ name, kind }) => {
       const id = candidateId(index + 1, name);
+      const middles = middleBounds(stageOf(space, index + 1), kindOf({ kind }).expansion, tile);
       const half = (input: number, middle: number) => block(id, input, middle) / 2;
       return {
         ...{ id, inMiddle: 0, middleOut: 0, fixed: 0, perInput: 0, perMiddle: 0 },
