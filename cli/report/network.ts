@@ -70,7 +70,8 @@ export function networkPicture(genotype: Genotype): Html {
     </svg>
     <figcaption>
       From image to class map. A shape is as wide as its channels at input, middle and output; the outline is the width
-      that the stage began with. Darker: larger dilation. Dashed: the block runs at half the resolution of its stage.
+      that the stage began with, which the middle of an inverted bottleneck may exceed. Darker: larger dilation. Dashed:
+      the block runs at half the resolution of its stage.
     </figcaption>
   </figure>`;
 }

@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
 import { openOnnx } from "../../shared/engine/onnx";
-import { CostMetric, type CostTable, type Genotype, type SearchSpace } from "../../shared/proto/lathe/v1/space";
+import {
+  CostMetric,
+  OperationKind,
+  type CostTable,
+  type Genotype,
+  type SearchSpace,
+} from "../../shared/proto/lathe/v1/space";
 import {
   candidateId,
   costOfLargest,
@@ -81,6 +87,15 @@ describe("the models of a table", () => {
         Array.from({ length: 6 }, () => ({ dilation: 1, scale: 1, middleWidth: middle, outputWidth: input })),
       );
     }
+  });
+
+  it("have the middle bounds of their kind", () => {
+    const kinds = [OperationKind.OPERATION_KIND_FACTORIZED, OperationKind.OPERATION_KIND_INVERTED];
+    const points = operatorPoints({ ...wide, stages: [{ ...wide.stages[0]!, widths: [20, 32] }], kinds }, 8);
+    const middles = (id: string) => [...new Set(points.filter((point) => point.id === id).map(({ middle }) => middle))];
+    expect(middles("stage1/d1s1")).toEqual([24, 32]);
+    // Twice 20 channels are five whole tiles.
+    expect(middles("stage1/inverted-d1s1")).toEqual([20, 32]);
   });
 
   it("open in ONNX Runtime with the shapes of the chain", async () => {

@@ -69,11 +69,11 @@ function filledShare(stages: readonly LiveStage[], tile: number): number {
   let [own, filled] = [0, 0];
   stages.forEach(({ blocks }, stage) => {
     for (const { inputs, operations } of blocks)
-      for (const { operation, middleWidth, outputWidth } of operations) {
+      for (const { operation, middleChannels, outputWidth } of operations) {
         const positions = 1 / 4 ** stage / operation.scale ** 2;
         const kind = kindOf(operation);
-        own += positions * operationMacs(kind, inputs, middleWidth, outputWidth);
-        filled += positions * operationMacs(kind, whole(inputs), whole(middleWidth), whole(outputWidth));
+        own += positions * operationMacs(kind, inputs, middleChannels, outputWidth);
+        filled += positions * operationMacs(kind, whole(inputs), whole(middleChannels), whole(outputWidth));
       }
   });
   return filled / own;

@@ -61,14 +61,14 @@ function mixturePlan(
     ...size,
     inputs: whole(inputs),
     outputs: whole(outputs),
-    branches: operations.map(({ operation, middleWidth, outputWidth }) => {
+    branches: operations.map(({ operation, middleChannels, outputWidth }) => {
       const { first, second } = kindOf(operation);
       return {
         scale: operation.scale as 1 | 2,
         dilation: operation.dilation,
         kernels: { 1: first.dense, 2: second.dense },
         depthwise: { ...(first.depthwise && { 1: first.depthwise }), ...(second.depthwise && { 2: second.depthwise }) },
-        middle: whole(middleWidth),
+        middle: whole(middleChannels),
         output: whole(outputWidth),
       };
     }),

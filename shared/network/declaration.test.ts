@@ -1,6 +1,7 @@
 import type { SearchSpace } from "../proto/lathe/v1/space";
 import { derive } from "../space/genotype";
 import { group, initialArchitecture, operations, widthId } from "../space/groups";
+import { kindOf } from "../space/kinds/kinds";
 import { keepSurvivors } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { extent, type TensorTable } from "./declaration";
@@ -161,12 +162,13 @@ describe("an axis is as long as its groups' survivors make it", () => {
         const block = `${stage}/block${position + 1}`;
         const { survivors } = group(architecture, `${block}/operation`);
         lengths.set(`${block}/operation`, survivors.length);
-        const names = survivors.map((survivor) => operations(any)[survivor]!.name);
-        for (const name of names)
-          for (const kind of ["output", "middle"] as const) {
-            const id = widthId(block, name, kind);
-            lengths.set(id, widest(id, widths));
-          }
+        const chosen = survivors.map((survivor) => operations(any)[survivor]!);
+        const names = chosen.map(({ name }) => name);
+        for (const { name, kind } of chosen) {
+          const [output, middle] = [widthId(block, name, "output"), widthId(block, name, "middle")];
+          const { expansion } = kindOf({ kind });
+          lengths.set(output, widest(output, widths)).set(middle, expansion * widest(middle, widths));
+        }
         const output = Math.max(...names.map((name) => lengths.get(`${block}/${name}/output`)!));
         lengths.set(block, output);
         return output;

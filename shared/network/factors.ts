@@ -28,7 +28,10 @@ export interface StageFactors {
   presence?: tf.Tensor1D;
 }
 
-/** A vector to compute: each part is the expected mask of one row of the relaxation's widths on `channels` channels, `expansion` to a channel of the width; zeros follow. */
+/**
+ * A vector to compute: each part is the expected mask of one row of the relaxation's widths on `channels` channels; zeros follow. A width of
+ * w has expansion * w of these channels.
+ */
 interface Wanted {
   parts: { row: number; position: number; channels: number; expansion: number }[];
   zeros: number;
@@ -58,15 +61,16 @@ export function channelFactors(
       return Array.from({ length }, (__, c) => (c < width ? 1 : 0));
     }),
   );
-  const firstOf = (position: number, expansion: number): number => {
+  const firstOf = ({ position, expansion }: { position: number; expansion: number }): number => {
     const index = ranges.findIndex((range) => range.position === position && range.expansion === expansion);
     return ranges.slice(0, index).reduce((sum, { length }) => sum + length, 0);
   };
   const expected = tf.matMul(widths, tf.tensor2d(masks, [candidates, columns]));
   const sources = wanted.map(({ parts, zeros }) => [
-    ...parts.flatMap(({ row, position, channels, expansion }) =>
-      Array.from({ length: channels }, (_, c) => row * columns + firstOf(position, expansion) + c),
-    ),
+    ...parts.flatMap((part) => {
+      const first = part.row * columns + firstOf(part);
+      return Array.from({ length: part.channels }, (_, c) => first + c);
+    }),
     ...Array<number>(zeros).fill(-1),
   ]);
   const joined = take(expected, sources.flat());

@@ -100,11 +100,11 @@ describe("inheritBuffer on a shrink", () => {
         for (const scale of [1, 2]) {
           const rows = block.operations.filter(({ operation }) => operation.scale === scale);
           if (rows.length === 0) continue;
-          const want = rows.flatMap(({ operation, middleWidth }) =>
-            Array.from({ length: middleWidth }, (_, channel) => tag(scale, operation.dilation, channel)),
+          const want = rows.flatMap(({ operation, middleChannels }) =>
+            Array.from({ length: middleChannels }, (_, channel) => tag(scale, operation.dilation, channel)),
           );
           expect([...view(carried, to.weights, `${block.name}/s${scale}/norm1/gamma`)]).toEqual(want);
-          narrowed += rows.filter(({ middleWidth }) => middleWidth < stage.channels).length;
+          narrowed += rows.filter(({ middleChannels }) => middleChannels < stage.channels).length;
         }
     expect(narrowed).toBeGreaterThan(0);
   });

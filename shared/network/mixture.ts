@@ -26,7 +26,7 @@ const total = (widths: readonly number[]) => widths.reduce((sum, width) => sum +
  */
 export function declareMixture(declaration: Declaration, block: LiveBlock, input: Axis): Axis {
   const part = block.name;
-  const middle = (entry: LiveOperation) => axis(entry.middle.id, entry.middleWidth);
+  const middle = (entry: LiveOperation) => axis(entry.middle.id, entry.middleChannels);
   const output = (entry: LiveOperation) => axis(entry.output.id, entry.outputWidth);
   const place = ({ operation: { name } }: LiveOperation) => ({ part, name: `${part}/${name}` });
   for (const scale of scalesOf(block)) {
@@ -84,12 +84,12 @@ function branches(
 ): tf.Tensor {
   const name = `${block.name}/s${scale}`;
   const operations = atScale(block, scale);
-  const middles = operations.map((entry) => entry.middleWidth);
+  const middles = operations.map((entry) => entry.middleChannels);
   const outputs = operations.map((entry) => entry.outputWidth);
   const convolved = ({ operation }: LiveOperation, side: 1 | 2, from: tf.Tensor) =>
     half(weights, `${block.name}/${operation.name}`, operation, side, from);
   const hidden = operations.map((entry) => convolved(entry, 1, x));
-  const middleMask = ofScale(block, scale, factors.middle, (entry) => entry.middleWidth);
+  const middleMask = ofScale(block, scale, factors.middle, (entry) => entry.middleChannels);
   const normalised = normed(weights, `${name}/norm1`, join(hidden), norm, middleMask);
   // ReLU comes after the split: its derivative and that of conv2 then keep the same tensors, so memory holds one copy.
   const active = (operations.length === 1 ? [normalised] : tf.split(normalised, middles, 1)).map((part) => relu(part));

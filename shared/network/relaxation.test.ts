@@ -3,6 +3,7 @@ import { tf } from "../engine/tf";
 import { Dimension, type Architecture, type Group, type SearchSpace } from "../proto/lathe/v1/space";
 import { expectedCost as costByArithmetic, genotypeCost, macsTable } from "../space/cost";
 import { group, initialArchitecture, operationId, operations, probabilities, ssr, widthId } from "../space/groups";
+import { kindOf } from "../space/kinds/kinds";
 import { decidedArchitecture } from "../space/decided";
 import { keepSome, randomGenotype, smallSpace } from "../testing/networks";
 import { measuredTable, randomArchitecture, randomSpace, uniform } from "../testing/spaces";
@@ -39,7 +40,8 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
   // On all channels of each stage, so that channels beyond a width are tested too.
   const factors = channelFactors(supernet.stages, relaxation, ({ name, operations: list }) => {
     const channels = supernet.stages.find((stage) => name.startsWith(`${stage.name}/`))!.channels;
-    return { middles: list.map(() => channels), outputs: list.map(() => channels), presence: channels };
+    const middles = list.map(({ operation }) => kindOf(operation).expansion * channels);
+    return { middles, outputs: list.map(() => channels), presence: channels };
   });
 
   it("have the probabilities, masks and presence of its groups", () => {
@@ -53,9 +55,13 @@ describe.each(cases)("the choices of random architecture %d", (_, space, archite
         const choice = group(architecture, operationId(s, at + 1));
         const p = probabilities(choice.alphas);
         allOperations.push(...p);
-        const names = choice.survivors.map((survivor) => operations(space)[survivor]!.name);
-        const masks = (kind: "output" | "middle") =>
-          names.map((name) => expectedMask(group(architecture, widthId(block.name, name, kind)), widths, channels));
+        const chosenOperations = choice.survivors.map((survivor) => operations(space)[survivor]!);
+        const masks = (part: "output" | "middle") =>
+          chosenOperations.map(({ name, kind }) => {
+            const expansion = part === "middle" ? kindOf({ kind }).expansion : 1;
+            const scaled = widths.map((width) => expansion * width);
+            return expectedMask(group(architecture, widthId(block.name, name, part)), scaled, expansion * channels);
+          });
         const { middle, output, presence } = factors[index]!.blocks[at]!;
         const chosen = masks("output").map((mask, o) => mask.map((value) => value * (p[o] ?? NaN)));
         const total = Array.from({ length: channels }, (__, c) => chosen.reduce((sum, mask) => sum + mask[c]!, 0));

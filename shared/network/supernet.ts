@@ -119,7 +119,7 @@ const plainParts: SupernetParts = {
 
 function plainSizes({ operations, inputs, outputs }: LiveBlock): FactorSizes {
   return {
-    middles: operations.map(({ middleWidth }) => middleWidth),
+    middles: operations.map(({ middleChannels }) => middleChannels),
     outputs: operations.map(({ outputWidth }) => outputWidth),
     presence: Math.min(inputs, outputs),
   };

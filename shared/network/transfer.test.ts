@@ -105,6 +105,19 @@ describe("transfer", () => {
     expect(relativeDifference(logits(of(6, 1), same), logits(narrow, own))).toBeLessThan(1e-6);
   });
 
+  it("keeps the function of an inverted bottleneck with a wider middle", () => {
+    const kind = OperationKind.OPERATION_KIND_INVERTED;
+    const of = (middle: number) => networkOf(genotype([{ ...block(middle, 8), kind }], given.stages[1]!.blocks));
+    const [narrow, wide] = [of(4), of(6)];
+    const own = randomBuffer(narrow.weights, random);
+    const values = transfer(narrow, own, wide, createRandom(1, "test"));
+    // [middle, in, 1, 1]: the middle has twice the channels of its width, 8 of 12 the given ones.
+    const filters = view(values, wide.weights, "stage1/block1/conv1");
+    expect(filters.length).toBe(12 * 8);
+    expect(filters.slice(0, 8 * 8)).toEqual(view(own, narrow.weights, "stage1/block1/conv1"));
+    expect(relativeDifference(logits(wide, values), logits(narrow, own))).toBeLessThan(1e-6);
+  });
+
   it("begins a block of another kind as a new one, whose residual alone is left", () => {
     const plain = { ...block(4, 8), kind: OperationKind.OPERATION_KIND_PLAIN };
     const { network, values } = transferred(genotype([plain, block(6, 8, 2)], given.stages[1]!.blocks));

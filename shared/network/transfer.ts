@@ -23,7 +23,7 @@ export function transfer(
 ): Float32Array {
   const initial = initialWeights(to.weights, random);
   const kinds = kindsOf(from);
-  // The filters of another kind have other shapes, so a block of another kind is new.
+  // The filters of another kind have other shapes or other roles, so a block of another kind is new.
   const kept = new Set([...kindsOf(to)].filter(([part, kind]) => kinds.get(part) === kind).map(([part]) => part));
   const known = {
     ...from.weights,

@@ -107,6 +107,12 @@ describe("validateGenotype", () => {
   });
 });
 
+it("the largest network has the inverted bottleneck, which its middle makes the dearer one", () => {
+  const kinds = [OperationKind.OPERATION_KIND_BOTTLENECK, OperationKind.OPERATION_KIND_INVERTED];
+  const blocks = largestGenotype({ ...space, kinds }).stages.flatMap((stage) => stage.blocks);
+  expect(blocks.map(({ kind }) => kind)).toEqual(Array(7).fill(OperationKind.OPERATION_KIND_INVERTED));
+});
+
 describe("spaceOf", () => {
   it("is a valid space that contains the genotype, with only the widths, depths and operations in use and the full width", () => {
     for (let seed = 1; seed <= 100; seed++) {

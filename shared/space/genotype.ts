@@ -232,7 +232,7 @@ export function print(genotype: Genotype): string {
     stage.blocks.map((block, b) =>
       [
         ...[s + 1, b + 1, ...(kinds ? [kindName(kindOf(block))] : []), block.dilation, block.scale],
-        ...[inputs.stages[s]?.blocks[b] ?? "", middleChannels(block), block.outputWidth],
+        ...[inputs.stages[s]?.blocks[b] ?? "", block.middleWidth, block.outputWidth],
       ].map(String),
     ),
   );

@@ -57,7 +57,7 @@ describe("liveStages", () => {
       {
         name: "stage1/block1",
         ...{ inputs: 8, outputs: 4 },
-        operations: [{ index: 1, operation: { name: "d2s1" }, outputWidth: 4, middleWidth: 8 }],
+        operations: [{ index: 1, operation: { name: "d2s1" }, outputWidth: 4, middleChannels: 8 }],
       },
       { name: "stage1/block2", inputs: 4, outputs: 4, operations: [{ index: 0 }, { index: 1 }] },
     ]);

@@ -13,7 +13,7 @@ export interface LiveOperation {
   middle: Group;
   /** Computed channels: the largest surviving widths, that of the middle times the expansion of the kind. */
   outputWidth: number;
-  middleWidth: number;
+  middleChannels: number;
 }
 
 export interface LiveBlock {
@@ -71,7 +71,7 @@ export function liveStages(space: SearchSpace, architecture: Architecture): Live
         return {
           ...{ index: entry.index, operation, output, middle },
           outputWidth: widest(output),
-          middleWidth: middleChannels({ ...operation, middleWidth: widest(middle) }),
+          middleChannels: middleChannels({ ...operation, middleWidth: widest(middle) }),
         };
       });
       const name = blockName(position + 1, b + 1);

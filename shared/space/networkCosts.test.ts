@@ -4,15 +4,17 @@ import { randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { costsByPart, supernetMacs } from "./networkCosts";
 import { initialArchitecture } from "./groups";
+import { KINDS } from "./kinds/kinds";
 import { liveStages } from "./live";
 
 describe("MACs of a supernet's convolutions", () => {
   const space = smallSpace();
   const macsOf = (architecture: Architecture) => supernetMacs(space, liveStages(space, architecture));
 
-  it("equal those of the network, part by part, if only one is left", () => {
-    const genotype = randomGenotype(space, uniform(3));
-    const macs = macsOf(decidedArchitecture(space, genotype));
+  it.each(KINDS)("equal those of the network, part by part, if only one is left ($kind)", ({ kind }) => {
+    const own = { ...space, kinds: [kind] };
+    const genotype = randomGenotype(own, uniform(3));
+    const macs = supernetMacs(own, liveStages(own, decidedArchitecture(own, genotype)));
     const want = costsByPart(genotype, { kind: "search" }).map(({ name, macs }) => ({ part: name, macs }));
     expect(macs).toEqual(want);
   });

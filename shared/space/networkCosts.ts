@@ -137,8 +137,8 @@ export function supernetMacs(space: SearchSpace, stages: readonly LiveStage[]): 
     parts.push({ part: `${stage.name}/reduction`, macs: reduction(stage.reduction, pixels(stride)).macs });
     for (const block of stage.blocks) {
       const macs = block.operations.map(
-        ({ operation, middleWidth, outputWidth }) =>
-          operationMacs(kindOf(operation), block.inputs, middleWidth, outputWidth) * pixels(stride * operation.scale),
+        ({ operation, middleChannels: channels, outputWidth }) =>
+          operationMacs(kindOf(operation), block.inputs, channels, outputWidth) * pixels(stride * operation.scale),
       );
       parts.push({ part: block.name, macs: macs.reduce((total, each) => total + each, 0) });
     }

@@ -22,7 +22,7 @@ export interface Kind {
   prefix: string;
   /** Whether it is a candidate at each dilation of the space, or at 1 alone. A dilation spreads each filter along its axes longer than 1. */
   dilated: boolean;
-  /** Channels of the middle per channel of the middle width. Above 1, a block can have more channels between its halves than its stage has. */
+  /** Channels of the middle per channel of the middle width, a whole number. Above 1, a middle can have more channels than its stage. */
   expansion: number;
   first: Half;
   second: Half;
