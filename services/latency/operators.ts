@@ -55,9 +55,10 @@ interface OperatorPoint {
 /** All chains that the table of a space needs. Rows are in the order of macsTable. */
 export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[] {
   return stageBounds(space, tile).flatMap(({ inputs }, index) =>
-    operations(space).flatMap((operation) =>
-      inputs.flatMap((input) =>
-        middleBounds(stageOf(space, index + 1), kindOf(operation).expansion, tile).map((middle) => ({
+    operations(space).flatMap((operation) => {
+      const middles = middleBounds(stageOf(space, index + 1), kindOf(operation).expansion, tile);
+      return inputs.flatMap((input) =>
+        middles.map((middle) => ({
           ...{ id: candidateId(index + 1, operation.name), input, middle },
           chain: {
             inputs: input,
@@ -69,8 +70,8 @@ export function operatorPoints(space: SearchSpace, tile: number): OperatorPoint[
             width: space.inputWidth / strideOf(index + 1),
           },
         })),
-      ),
-    ),
+      );
+    }),
   );
 }
 

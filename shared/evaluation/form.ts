@@ -13,11 +13,11 @@ export interface FormFlags {
   readonly mean?: readonly number[] | undefined;
   readonly std?: readonly number[] | undefined;
   readonly output?: string | undefined;
-  /** What the user calls these: the flags of a command, or the fields of a request. Default: flags. */
+  /** The user gives these as flags of a command, or as fields of a request. Default: flags. */
   readonly words?: keyof typeof WORDS | undefined;
 }
 
-/** What a message says to set, for each part of FormFlags. */
+/** The name of each part of FormFlags in a message that asks to set it. */
 const WORDS = {
   flags: {
     input: "--input HxW",

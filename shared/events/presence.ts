@@ -88,7 +88,7 @@ export class Workers {
       const keys = await this.records.keys();
       return (await this.records.getAll(keys.sort())).map(({ value }) => value);
     } catch (error) {
-      // What cannot be read cannot be written either.
+      // A bucket that cannot be read cannot be written either.
       this.disturbed();
       throw error;
     }

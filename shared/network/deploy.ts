@@ -2,7 +2,7 @@ import { encodeDeploy } from "../engine/deploy/deploy";
 import type { DiscreteNetwork } from "./discrete";
 import { networkGraph, type NetworkParameters } from "./networkGraph";
 
-/** What the metadata of a deploy form says about its network, besides its own form. */
+/** The network of a deploy form, as the form's metadata describes it. */
 export interface NetworkOrigin {
   readonly classes: readonly string[];
   /** RGB of each class, 0 to 255; absent where it is not known. */

@@ -18,7 +18,7 @@ export interface Half {
  */
 export interface Kind {
   kind: OperationKind;
-  /** What the names of its operations begin with: "plain-" in "plain-d1s2". */
+  /** The names of its operations begin with it: "plain-" in "plain-d1s2". */
   prefix: string;
   /** Whether it is a candidate at each dilation of the space, or at 1 alone. A dilation spreads each filter along its axes longer than 1. */
   dilated: boolean;
