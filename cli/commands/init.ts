@@ -20,6 +20,7 @@ interface InitFlags {
   preset?: string;
   validation: number;
   seed: number;
+  together: number;
   force?: boolean;
 }
 
@@ -32,6 +33,12 @@ export function initCommand(program: Command): void {
     .option("--preset <name>", `${PRESETS.join(", ")}; default: small, or tiny where small takes over an hour here`)
     .option("--validation <share>", "share of the images for validation, where the folder has no splits", share, 0.2)
     .option("--seed <number>", "seed of that division", whole, 1)
+    .option(
+      "--together <images>",
+      "images of consecutive names, such as frames of a video, that stay in one split",
+      count,
+      1,
+    )
     .option("--force", "replace existing files")
     .action((folder: string, flags: InitFlags) => init(folder, flags));
 }
@@ -39,6 +46,12 @@ export function initCommand(program: Command): void {
 function share(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value < 1)) throw new InvalidArgumentError("It must be a number between 0 and 1.");
+  return value;
+}
+
+function count(text: string): number {
+  const value = whole(text);
+  if (value < 1) throw new InvalidArgumentError("It must be at least 1.");
   return value;
 }
 

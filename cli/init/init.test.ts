@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { checkLayout } from "../../shared/data/check";
 import { datasetOptions, listFiles } from "../../shared/data/open";
 import { DatasetSpec } from "../../shared/proto/lathe/v1/spec";
@@ -26,6 +26,7 @@ const request = (more: Partial<InitRequest> = {}): InitRequest => ({
   out: join(root, "spec.yaml"),
   validation: 0.3,
   seed: 1,
+  together: 1,
   force: false,
   ...more,
 });
@@ -98,6 +99,40 @@ it("a division depends on the seed alone, and keeps images of equal content toge
   expect(new Set(divisions.map(String)).size).toBeGreaterThan(1);
   const twins = divisions.map((images) => images.filter((image) => /[abc]\.png$/.test(image)).length);
   expect(new Set(twins)).toEqual(new Set([0, 3]));
+});
+
+it("images of consecutive names stay together as asked, but not over the end of a video", async () => {
+  const frames = ["drive1", "drive2"].flatMap((video) => Array.from({ length: 13 }, (_, at) => `${video}_${at + 1}`));
+  for (const [index, stem] of frames.entries()) {
+    await writeImage(join(path, "images", `${stem}.png`), 16, 16, index);
+    await writeLabel(join(path, "masks", `${stem}.png`), 16, 16, [0, 255]);
+  }
+  const runs = ["drive1", "drive2"].flatMap((video) =>
+    [0, 4, 8, 12].map((start) => frames.filter((stem) => stem.startsWith(video)).slice(start, start + 4)),
+  );
+  for (let seed = 0; seed < 6; seed++) {
+    const { train, validation, how } = (await planned(request({ seed, together: 4 }), quiet)).divided;
+    const stems = [train, validation].map((split) => split.map(({ image }) => basename(image, ".png")));
+    const split = (stem: string): number => stems.findIndex((names) => names.includes(stem));
+    for (const run of runs) expect(new Set(run.map(split)).size).toBe(1);
+    expect(train.length + validation.length).toBe(frames.length);
+    expect(validation.length).toBeGreaterThanOrEqual(8);
+    expect(how).toBe(`at random with seed ${seed}, 30 % for validation, 4 images of consecutive names together`);
+  }
+  await expect(planned(request({ together: 13 }), quiet)).resolves.toBeDefined();
+});
+
+it("images that are all one group cannot be divided", async () => {
+  for (const index of [1, 2, 3]) {
+    await writeImage(join(path, "images", `${index}.png`), 16, 16, index);
+    await writeLabel(join(path, "masks", `${index}.png`), 16, 16, [0, 255]);
+  }
+  await expect(planned(request({ together: 3 }), quiet)).rejects.toThrow(
+    /has 1 group of images to divide, must have at least 2.* a group, and so are 3 of consecutive names$/,
+  );
+  // A twin joins two runs.
+  await writeImage(join(path, "images", "3.png"), 16, 16, 1);
+  await expect(planned(request({ together: 2 }), quiet)).rejects.toThrow(/has 1 group of images/);
 });
 
 it("many values without a palette are said to be doubtful, and palettes that disagree give no colours", async () => {
@@ -183,7 +218,9 @@ describe("a folder that cannot be used is refused, with what was found", () => {
   it("with one image", async () => {
     await writeImage(join(path, "images", "1.png"), 8, 8);
     await writeLabel(join(path, "masks", "1.png"), 8, 8, [0, 1]);
-    expect(await refusal()).toContain("has 1 image to divide, must have at least 2 of different content");
+    expect(await refusal()).toContain(
+      "has 1 group of images to divide, must have at least 2, one for each split: images of equal content are a group",
+    );
   });
 
   it("with spaces in names that only a list of images and labels could pair", async () => {

@@ -19,6 +19,8 @@ export interface InitRequest {
   /** Share of the examples for validation, and the seed of the division, where there are no splits. */
   readonly validation: number;
   readonly seed: number;
+  /** How many images of consecutive names stay together in that division. */
+  readonly together: number;
   /** Whether existing files are replaced. */
   readonly force: boolean;
 }
@@ -42,14 +44,17 @@ interface Lists {
 
 /** Looks at a data folder and decides what its spec says; writes nothing. DATASET_INVALID says what stands in the way. */
 export async function planned(
-  { path, out, validation, seed, force }: InitRequest,
+  { path, out, validation, seed, together, force }: InitRequest,
   progress: (done: number, of: number) => void,
 ): Promise<InitPlan> {
   const { kind: seen, what, pairs, fields } = await found(path);
   const beside = out.replace(/\.(ya?ml|json)$/, "");
   const lists = "train" in pairs ? undefined : { train: `${beside}.train.txt`, validation: `${beside}.validation.txt` };
   requireFree([out, ...Object.values(lists ?? {})], force);
-  const divided = "train" in pairs ? { ...pairs, how: "as they lie" } : await divide(path, pairs, validation, seed);
+  const divided =
+    "train" in pairs
+      ? { ...pairs, how: "as they lie" }
+      : await divide(path, pairs, { share: validation, seed, together });
   const stored = await storedIn([...divided.train, ...divided.validation], progress);
   requireNone(stored.faults);
   const kind = kindOf(seen, stored);

@@ -16,11 +16,24 @@ export interface Divided {
 const TRAIN = /^train/i;
 const VALIDATION = /^val/i;
 
+/** How pairs are divided. */
+export interface Division {
+  /** Share of the pairs for validation. */
+  readonly share: number;
+  readonly seed: number;
+  /** So many pairs of consecutive names stay together. */
+  readonly together: number;
+}
+
 /**
- * Divides pairs: by folders that are named after the splits, else at random by a seed. Images of equal content stay together, because one of
- * them in training would spoil the validation. Both splits have at least one pair.
+ * Divides pairs: by folders that are named after the splits, else at random. Images of consecutive names stay together where that is asked
+ * for, and images of equal content always, because one of them in training would spoil the validation. Both splits have at least one pair.
  */
-export async function divide(path: string, pairs: readonly Pair[], share: number, seed: number): Promise<Divided> {
+export async function divide(
+  path: string,
+  pairs: readonly Pair[],
+  { share, seed, together }: Division,
+): Promise<Divided> {
   const inFolder = (pattern: RegExp): Pair[] =>
     pairs.filter(({ image }) =>
       relative(path, image)
@@ -30,24 +43,57 @@ export async function divide(path: string, pairs: readonly Pair[], share: number
     );
   const [train, validation] = [inFolder(TRAIN), inFolder(VALIDATION)];
   if (train.length > 0 && validation.length > 0) return { train, validation, how: "by the names of their folders" };
-  const groups = new Map<string, Pair[]>();
-  for (const pair of pairs) {
-    const key = sha256(await readBytes(pair.image, "image", MAX_IMAGE_BYTES));
-    groups.set(key, [...(groups.get(key) ?? []), pair]);
-  }
-  if (groups.size < 2)
+  const groups = await joined(runs(pairs, together));
+  if (groups.length < 2)
     throw datasetFault(
-      `${path} has ${groups.size} image to divide, must have at least 2 of different content: one for each split`,
+      `${path} has ${groups.length} group of images to divide, must have at least 2, one for each split: images of equal content are a group${together > 1 ? `, and so are ${together} of consecutive names` : ""}`,
     );
-  const order = createRandom(seed, "init/split").shuffle([...groups.values()]);
+  const order = createRandom(seed, "init/split").shuffle(groups);
   const wanted = Math.max(1, Math.round(share * pairs.length));
   const taken = new Set<Pair>();
   for (const group of order.slice(1)) if (taken.size < wanted) for (const pair of group) taken.add(pair);
+  const kept = together > 1 ? `, ${together} images of consecutive names together` : "";
   return {
     train: pairs.filter((pair) => !taken.has(pair)),
     validation: pairs.filter((pair) => taken.has(pair)),
-    how: `at random with seed ${seed}, ${Math.round(100 * share)} % for validation`,
+    how: `at random with seed ${seed}, ${Math.round(100 * share)} % for validation${kept}`,
   };
+}
+
+/**
+ * Pairs in runs of at most `length` of consecutive names. A run ends where the name without its last number changes ("drive2_0001" after
+ * "drive1_0399"), because another video begins there.
+ */
+function runs(pairs: readonly Pair[], length: number): Pair[][] {
+  const result: Pair[][] = [];
+  let video: string | undefined;
+  for (const pair of [...pairs].sort((a, b) => BY_NUMBER.compare(a.image, b.image))) {
+    const its = pair.image.replace(/\d+(?=\D*$)/, "");
+    const last = result.at(-1);
+    if (last && its === video && last.length < length) last.push(pair);
+    else result.push([pair]);
+    video = its;
+  }
+  return result;
+}
+
+/** Orders "frame9" before "frame10". */
+const BY_NUMBER = new Intl.Collator("en", { numeric: true });
+
+/** Groups, joined where they have an image of equal content. */
+async function joined(groups: readonly Pair[][]): Promise<Pair[][]> {
+  const ofContent = new Map<string, { pairs: Pair[]; contents: string[] }>();
+  for (const pairs of groups) {
+    const contents: string[] = [];
+    for (const { image } of pairs) contents.push(sha256(await readBytes(image, "image", MAX_IMAGE_BYTES)));
+    const others = new Set(contents.flatMap((content) => ofContent.get(content) ?? []));
+    const whole = {
+      pairs: [...[...others].flatMap((other) => other.pairs), ...pairs],
+      contents: [...new Set([...[...others].flatMap((other) => other.contents), ...contents])],
+    };
+    for (const content of whole.contents) ofContent.set(content, whole);
+  }
+  return [...new Set(ofContent.values())].map(({ pairs }) => pairs);
 }
 
 /** The lines of a list: "image label" below the folder, or the image alone where a path has a space. */
