@@ -90,7 +90,8 @@ async function retrainingEpoch(engine: Engine, job: SearchJob, { architecture }:
   if (!architecture) throw new Error("the search ended without an architecture");
   const { genotype } = derive(job.space, architecture);
   const { pyramidChannels, batchSize } = job.spec.retraining;
-  const spec = { ...job.spec, retraining: { ...job.spec.retraining, epochs: RETRAINED, validateEvery: 1 } };
+  const brief = { epochs: RETRAINED, validateEvery: 1, inheritWeights: false };
+  const spec = { ...job.spec, retraining: { ...job.spec.retraining, ...brief } };
   const metered = meter(engine);
   let spent: ReadonlyMap<string, Spent> = new Map();
   await retrain(

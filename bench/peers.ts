@@ -73,7 +73,11 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
   const course: Course = {
     input: size(values.input),
     seed: whole(values.seed),
-    retraining: { ...retraining, ...(values.epochs !== undefined && { epochs: positive(values.epochs, "--epochs") }) },
+    // A peer has no search before it.
+    retraining: {
+      ...{ ...retraining, inheritWeights: false },
+      ...(values.epochs !== undefined && { epochs: positive(values.epochs, "--epochs") }),
+    },
     augmentation,
   };
   const names = positionals.length > 0 ? positionals : PEERS;

@@ -35,7 +35,7 @@ export function initCommand(program: Command): void {
     .option("--seed <number>", "seed of that division", whole, 1)
     .option(
       "--together <images>",
-      "images of consecutive names, such as frames of a video, that stay in one split",
+      "so many images of consecutive names, as frames of a video, stay in one split, where the folder has none",
       count,
       1,
     )

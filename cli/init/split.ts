@@ -17,7 +17,7 @@ const TRAIN = /^train/i;
 const VALIDATION = /^val/i;
 
 /** How pairs are divided. */
-export interface Division {
+interface Division {
   /** Share of the pairs for validation. */
   readonly share: number;
   readonly seed: number;
@@ -51,30 +51,25 @@ export async function divide(
   const order = createRandom(seed, "init/split").shuffle(groups);
   const wanted = Math.max(1, Math.round(share * pairs.length));
   const taken = new Set<Pair>();
-  for (const group of order.slice(1)) if (taken.size < wanted) for (const pair of group) taken.add(pair);
+  for (const group of order.slice(1))
+    if (taken.size + group.length <= wanted) for (const pair of group) taken.add(pair);
+  // Where every group is larger than the share, the smallest is the nearest to it.
+  if (taken.size === 0) for (const pair of order.reduce((a, b) => (b.length < a.length ? b : a))) taken.add(pair);
   const kept = together > 1 ? `, ${together} images of consecutive names together` : "";
   return {
     train: pairs.filter((pair) => !taken.has(pair)),
     validation: pairs.filter((pair) => taken.has(pair)),
-    how: `at random with seed ${seed}, ${Math.round(100 * share)} % for validation${kept}`,
+    how: `at random with seed ${seed}, ${Math.round((100 * taken.size) / pairs.length)} % for validation${kept}`,
   };
 }
 
-/**
- * Pairs in runs of at most `length` of consecutive names. A run ends where the name without its last number changes ("drive2_0001" after
- * "drive1_0399"), because another video begins there.
- */
+/** Pairs in runs of `length` of consecutive names. */
 function runs(pairs: readonly Pair[], length: number): Pair[][] {
-  const result: Pair[][] = [];
-  let video: string | undefined;
-  for (const pair of [...pairs].sort((a, b) => BY_NUMBER.compare(a.image, b.image))) {
-    const its = pair.image.replace(/\d+(?=\D*$)/, "");
-    const last = result.at(-1);
-    if (last && its === video && last.length < length) last.push(pair);
-    else result.push([pair]);
-    video = its;
-  }
-  return result;
+  if (length === 1) return pairs.map((pair) => [pair]);
+  const sorted = [...pairs].sort((a, b) => BY_NUMBER.compare(a.image, b.image));
+  return Array.from({ length: Math.ceil(sorted.length / length) }, (_, run) =>
+    sorted.slice(run * length, (run + 1) * length),
+  );
 }
 
 /** Orders "frame9" before "frame10". */

@@ -101,6 +101,9 @@ const METRICS: Record<Preset, CostMetric> = {
   paper: CostMetric.COST_METRIC_MACS,
 };
 
+/** Presets whose retraining begins with the search's weights: where it gained in a comparison (docs/results.md#weights-of-the-search). */
+const INHERITING: readonly Preset[] = ["medium"];
+
 /** The values of one preset in a table of numbers. */
 function column<T extends Record<string, NumberField>>(fields: T, preset: Preset): { [K in keyof T]: number } {
   const values = Object.entries(fields).map(([name, field]) => [name, field[preset]]);
@@ -131,7 +134,7 @@ export function presetSpec(preset: string): ResolvedSpec {
       metric: METRICS[preset],
       ...{ adapt: false, device: "", targets: [], acceptInaccurateTable: false },
     },
-    retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: false },
+    retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: INHERITING.includes(preset) },
     profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },
     sampling: column(NUMBERS.sampling, preset),
     health: { ...column(NUMBERS.health, preset), ...defaultPolicies() },

@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { LatheError } from "../process/errors";
 import { packageRoot } from "../process/root";
 import { CostMetric } from "../proto/lathe/v1/space";
-import { BudgetPolicy, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
+import { AlgorithmKind, BudgetPolicy, DatasetKind, SearchSpec } from "../proto/lathe/v1/spec";
 import { streetsInfo } from "../data/streets/classes";
+import { macsTable, smallestGenotype } from "../space/cost";
 import { isMember } from "../space/genotype";
 import { PRESETS } from "./bounds";
 import { parseGenotype } from "./parse";
@@ -91,6 +92,20 @@ describe("resolve", () => {
     expect(spec.shrinking.atBudgetEnd).toBe(BudgetPolicy.BUDGET_POLICY_ARGMAX);
     expect(spec.seed).toBe(0);
     expect(spec.labels).toEqual({ team: "a" });
+  });
+
+  it("inherits the search's weights in preset medium, unless the network is given or the spec says otherwise", () => {
+    const dataset = { kind: DatasetKind.DATASET_KIND_STREETS };
+    const inherits = (spec: object): boolean =>
+      resolve(SearchSpec.fromPartial({ dataset, ...spec })).spec.retraining.inheritWeights;
+    expect(PRESETS.filter((preset) => inherits({ preset }))).toEqual(["medium"]);
+    expect(inherits({ preset: "medium", retraining: { inheritWeights: false } })).toBe(false);
+    expect(inherits({ preset: "small", retraining: { inheritWeights: true } })).toBe(true);
+    const { space } = resolve(SearchSpec.fromPartial({ preset: "medium", dataset }));
+    const genotype = smallestGenotype(space, macsTable(space));
+    expect(inherits({ preset: "medium", algorithm: { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype } })).toBe(
+      false,
+    );
   });
 
   it("names ten faults at once", () => {

@@ -83,7 +83,8 @@ export function resolve(
     regularization: overlay(defaults.regularization, spec.regularization),
     shrinking,
     cost,
-    retraining: overlay(defaults.retraining, spec.retraining),
+    // A given network has no search before it, whose weights it could inherit.
+    retraining: overlay({ ...defaults.retraining, ...(given && { inheritWeights: false }) }, spec.retraining),
     profiling: overlay(defaults.profiling, spec.profiling),
     sampling: overlay(defaults.sampling, spec.sampling),
     health: overlay(defaults.health, spec.health),
