@@ -118,3 +118,21 @@ it("two services may provision at once, with different settings", async () => {
   ).toBeDefined();
   await other.drain();
 });
+
+it("subjects that are taken for a moment, as while another service makes the same stream, are asked for again", async () => {
+  let taken = 0;
+  const request: Bus["request"] = async (subject, ...rest) => {
+    const isFirst = subject.endsWith(`STREAM.CREATE.${EVENTS_STREAM}`) && taken++ === 0;
+    if (isFirst) await manager.streams.add({ name: "MOMENT", subjects: ["lathe.>"] });
+    const reply = await bus.request(subject, ...rest);
+    if (isFirst) await manager.streams.delete("MOMENT");
+    return reply;
+  };
+  await provision(Object.create(bus, { request: { value: request } }) as Bus);
+  expect(taken).toBe(2);
+  expect(await namesOf()).toEqual(
+    streamSettings()
+      .map(({ name }) => name)
+      .sort(),
+  );
+});

@@ -219,6 +219,9 @@ export function withCopies(settings: StreamSettings, found: FoundStream): Stream
   return { ...settings, num_replicas: Math.max(settings.num_replicas ?? 1, found?.config.num_replicas ?? 1) };
 }
 
+/** How often subjects that are taken are asked for again, a tenth of a second apart, before a foreign stream is said to hold them. */
+const OVERLAP_RETRIES = 5;
+
 async function ensureStream(bus: Bus, wanted: StreamSettings): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     // Read before creating: credentials that cannot create streams may still use existing ones.
@@ -234,7 +237,12 @@ async function ensureStream(bus: Bus, wanted: StreamSettings): Promise<void> {
       return;
     } catch (thrown) {
       const cause = LatheError.from(thrown);
-      if (cause.reason === "SUBJECTS_OVERLAP") throw foreignStream(await overlap(bus, wanted));
+      if (cause.reason === "SUBJECTS_OVERLAP") {
+        // While another service makes this same stream, nats-server calls its subjects taken before it shows the stream.
+        if (found || attempt > OVERLAP_RETRIES) throw foreignStream(await overlap(bus, wanted));
+        await sleep(100);
+        continue;
+      }
       if (cause.code !== "INTERNAL") throw cause;
       // Another service may have made it since it was read.
       if (!found && attempt === 1) continue;
