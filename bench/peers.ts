@@ -69,15 +69,13 @@ export async function peers(args: readonly string[]): Promise<Measurement[]> {
   });
   const { data, out } = values;
   if (data === undefined) throw new LatheError("INVALID_ARGUMENT", "--data is missing: name the folder of CamVid");
-  const { retraining, augmentation } = presetSpec("medium");
+  const { retraining: found, augmentation } = presetSpec("medium");
+  // A peer has no search before it.
+  const retraining = { ...found, inheritWeights: false };
   const course: Course = {
     input: size(values.input),
     seed: whole(values.seed),
-    // A peer has no search before it.
-    retraining: {
-      ...{ ...retraining, inheritWeights: false },
-      ...(values.epochs !== undefined && { epochs: positive(values.epochs, "--epochs") }),
-    },
+    retraining: { ...retraining, ...(values.epochs !== undefined && { epochs: positive(values.epochs, "--epochs") }) },
     augmentation,
   };
   const names = positionals.length > 0 ? positionals : PEERS;

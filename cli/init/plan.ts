@@ -7,20 +7,15 @@ import { folderClasses } from "../spec/dataFolder";
 import { readText } from "../spec/specFlags";
 import { NOTHING, ofListed, proposed, type Proposal } from "./classes";
 import { found } from "./found";
-import { divide, type Divided } from "./split";
+import { divide, type Divided, type Division } from "./split";
 import { storedIn, type Stored } from "./values";
 
 /** What a user asks for. Paths are absolute. */
-export interface InitRequest {
+export interface InitRequest extends Division {
   /** The data folder. */
   readonly path: string;
   /** The spec to write. */
   readonly out: string;
-  /** Share of the examples for validation, and the seed of the division, where there are no splits. */
-  readonly validation: number;
-  readonly seed: number;
-  /** How many images of consecutive names stay together in that division. */
-  readonly together: number;
   /** Whether existing files are replaced. */
   readonly force: boolean;
 }
@@ -44,17 +39,14 @@ interface Lists {
 
 /** Looks at a data folder and decides what its spec says; writes nothing. DATASET_INVALID says what stands in the way. */
 export async function planned(
-  { path, out, validation, seed, together, force }: InitRequest,
+  { path, out, force, ...division }: InitRequest,
   progress: (done: number, of: number) => void,
 ): Promise<InitPlan> {
   const { kind: seen, what, pairs, fields } = await found(path);
   const beside = out.replace(/\.(ya?ml|json)$/, "");
   const lists = "train" in pairs ? undefined : { train: `${beside}.train.txt`, validation: `${beside}.validation.txt` };
   requireFree([out, ...Object.values(lists ?? {})], force);
-  const divided =
-    "train" in pairs
-      ? { ...pairs, how: "as they lie" }
-      : await divide(path, pairs, { share: validation, seed, together });
+  const divided = "train" in pairs ? { ...pairs, how: "as they lie" } : await divide(path, pairs, division);
   const stored = await storedIn([...divided.train, ...divided.validation], progress);
   requireNone(stored.faults);
   const kind = kindOf(seen, stored);

@@ -16,10 +16,10 @@ export interface Divided {
 const TRAIN = /^train/i;
 const VALIDATION = /^val/i;
 
-/** How pairs are divided. */
-interface Division {
+/** How pairs are divided where there are no splits. */
+export interface Division {
   /** Share of the pairs for validation. */
-  readonly share: number;
+  readonly validation: number;
   readonly seed: number;
   /** So many pairs of consecutive names stay together. */
   readonly together: number;
@@ -32,7 +32,7 @@ interface Division {
 export async function divide(
   path: string,
   pairs: readonly Pair[],
-  { share, seed, together }: Division,
+  { validation: share, seed, together }: Division,
 ): Promise<Divided> {
   const inFolder = (pattern: RegExp): Pair[] =>
     pairs.filter(({ image }) =>

@@ -101,8 +101,8 @@ const METRICS: Record<Preset, CostMetric> = {
   paper: CostMetric.COST_METRIC_MACS,
 };
 
-/** Presets whose retraining begins with the search's weights: where it gained in a comparison (docs/results.md#weights-of-the-search). */
-const INHERITING: readonly Preset[] = ["medium"];
+/** Whether retraining begins with the search's weights: where it gained in a comparison (docs/results.md#weights-of-the-search). */
+const INHERITS: Record<Preset, boolean> = { tiny: false, small: false, medium: true, large: false, paper: false };
 
 /** The values of one preset in a table of numbers. */
 function column<T extends Record<string, NumberField>>(fields: T, preset: Preset): { [K in keyof T]: number } {
@@ -134,7 +134,7 @@ export function presetSpec(preset: string): ResolvedSpec {
       metric: METRICS[preset],
       ...{ adapt: false, device: "", targets: [], acceptInaccurateTable: false },
     },
-    retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: INHERITING.includes(preset) },
+    retraining: { ...column(NUMBERS.retraining, preset), inheritWeights: INHERITS[preset] },
     profiling: { ...column(NUMBERS.profiling, preset), deviceClass: "cpu" },
     sampling: column(NUMBERS.sampling, preset),
     health: { ...column(NUMBERS.health, preset), ...defaultPolicies() },
