@@ -4,8 +4,8 @@ import { firstState } from "../shared/network/checkpoint";
 import { inheritBuffer } from "../shared/network/inherit";
 import { buildSupernet } from "../shared/network/supernet";
 import { costOfLargest, macsTable } from "../shared/space/cost";
-import { SEARCH_STRIDE } from "../shared/space/parts";
 import { initialArchitecture } from "../shared/space/groups";
+import { searchStride } from "../shared/space/head";
 import { randomBuffer, smallSpace } from "../shared/testing/networks";
 import { randomArchitecture, uniform } from "../shared/testing/spaces";
 import { base64, namedTensors, openPyTorch, type PyTorch, pytorchSettings } from "./pytorch";
@@ -44,7 +44,7 @@ import { hasTorch } from "./pytorch.fixture";
     const weights = randomBuffer(full.weights, random);
     const stats = randomBuffer(pruned.stats, random);
     const images = Float32Array.from({ length: 2 * 3 * 32 * 64 }, random);
-    const cells = (2 * 32 * 64) / SEARCH_STRIDE ** 2;
+    const cells = (2 * 32 * 64) / searchStride(space) ** 2;
     const labels = Int32Array.from({ length: cells }, () => Math.floor(random() * space.classes));
 
     const engine = await createEngine({ engine: "onnxruntime", provider: "cpu", threads: 1 });
@@ -79,7 +79,7 @@ import { hasTorch } from "./pytorch.fixture";
         architecture: initialArchitecture(space),
         weights: namedTensors(randomBuffer(full.weights, uniform(1)), full.weights),
         images: base64(Float32Array.from({ length: 2 * 3 * 32 * 64 }, uniform(2))),
-        labels: Array.from({ length: (2 * 32 * 64) / SEARCH_STRIDE ** 2 }, (_, at) => at % space.classes),
+        labels: Array.from({ length: (2 * 32 * 64) / searchStride(space) ** 2 }, (_, at) => at % space.classes),
         mode,
       });
       const { loss, alpha } = await python.call<{ loss: number; alpha: { loss: number } }>("pair");
@@ -99,7 +99,7 @@ import { hasTorch } from "./pytorch.fixture";
         architecture: initialArchitecture(space),
         weights: namedTensors(randomBuffer(full.weights, uniform(1)), full.weights),
         images: base64(Float32Array.from({ length: 2 * 3 * 32 * 64 }, uniform(2))),
-        labels: Array.from({ length: (2 * 32 * 64) / SEARCH_STRIDE ** 2 }, (_, at) => at % space.classes),
+        labels: Array.from({ length: (2 * 32 * 64) / searchStride(space) ** 2 }, (_, at) => at % space.classes),
         mode: { frozen },
       });
       type Pair = { loss: number; others: Record<"weights" | "alpha", number> };

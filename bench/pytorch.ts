@@ -6,7 +6,7 @@ import { packageRoot } from "../shared/process/root";
 import type { Manifest } from "../shared/engine/parameters";
 import type { AlphaWeights, StepOptions } from "../services/supernet/training/supernetTrainer";
 import type { SearchSpace } from "../shared/proto/lathe/v1/space";
-import { SEARCH_STRIDE } from "../shared/space/parts";
+import { searchStride } from "../shared/space/head";
 
 /** The PyTorch side: a process that answers one request at a time and is idle in between. */
 export interface PyTorch {
@@ -126,7 +126,7 @@ export function pytorchSettings(
   return {
     space,
     batchSize,
-    labelStride: SEARCH_STRIDE,
+    labelStride: searchStride(space),
     settings: {
       weightRate: rates.weights,
       weightDecay,

@@ -11,7 +11,7 @@ import { entry } from "../shared/process/entry";
 import { LatheError } from "../shared/process/errors";
 import { DatasetKind, SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { macsTable } from "../shared/space/cost";
-import { SEARCH_STRIDE } from "../shared/space/parts";
+import { searchStride } from "../shared/space/head";
 import { resolve } from "../shared/spec/resolve";
 import { openSupernetTrainer } from "../services/supernet/training/supernetTrainer";
 import { initialSupernet } from "../services/supernet/training/supernetState";
@@ -92,7 +92,7 @@ export async function firstStep([threads = "2"]: readonly string[]): Promise<Mea
   const session = await openSupernetTrainer(engine, initialSupernet(space, spec.seed), options);
   const compiled = performance.now();
   const dataset = await openDataset(datasetOptions(spec, space));
-  const order = { batchSize: spec.training.batchSize, labelStride: SEARCH_STRIDE, dropLast: true };
+  const order = { batchSize: spec.training.batchSize, labelStride: searchStride(space), dropLast: true };
   const first = await batches(dataset.train, order)[Symbol.asyncIterator]().next();
   if (first.done === true) throw new LatheError("INTERNAL", "the data set has no batch");
   const read = performance.now();

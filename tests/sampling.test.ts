@@ -8,11 +8,12 @@ import { SearchState } from "../shared/proto/lathe/v1/search";
 import { AlgorithmKind, type SearchSpec } from "../shared/proto/lathe/v1/spec";
 import { DiscretizationServiceClient } from "../shared/proto/lathe/v1/discretization";
 import { connect } from "../shared/rpc/client";
+import { searchStride } from "../shared/space/head";
 import { childrenOf, programOf } from "../shared/testing/processes";
 import { until } from "../shared/testing/until";
 import { compiled } from "./compiled";
 import { digests, nameOf, outcome } from "./outcome";
-import { smallSpec } from "./specs";
+import { sizes, smallSpec } from "./specs";
 import { SERVICE_ENV, System } from "./system";
 
 let system: System;
@@ -39,12 +40,14 @@ const range = (count: number) => Array.from({ length: count }, (_, index) => ind
 
 describe.each([
   // The budget is 192 images, of which 2 * 8 / 3 go into evaluation: 23 steps of 4 images for each of two networks, in 6 epochs.
-  ["random", AlgorithmKind.ALGORITHM_KIND_RANDOM, { epochs: 12, networks: 2, images: 4 * 46 + 16 / 3 }],
+  ["random", AlgorithmKind.ALGORITHM_KIND_RANDOM, 0, { epochs: 12, networks: 2, images: 4 * 46 + 16 / 3 }],
   // 6 * (8 + 16) / 3 go into evaluation: 36 steps for the supernet, in 9 epochs.
-  ["evolution", AlgorithmKind.ALGORITHM_KIND_EVOLUTION, { epochs: 9, networks: 6, images: 4 * 36 + 48 }],
-])("a search by %s", (_name, kind, { epochs, networks, images }) => {
+  ["evolution", AlgorithmKind.ALGORITHM_KIND_EVOLUTION, 4, { epochs: 9, networks: 6, images: 4 * 36 + 48 }],
+])("a search by %s", (_name, kind, pyramidChannels, { epochs, networks, images }) => {
   const spec: SearchSpec = smallSpec({
     algorithm: { kind },
+    // 0: the search head; above 0: the head of retraining.
+    space: { ...sizes, pyramidChannels },
     cost: { target: 0.8 },
     sampling: { candidates: 2, evaluations: 6, population: 3, tournament: 2, costTolerance: 0.3 },
   });
@@ -97,7 +100,12 @@ describe.each([
     for await (const { chunk } of discretization.api.exportNetwork(request)) chunks.push(chunk);
     discretization.close();
     const model = await openOnnx(Buffer.concat(chunks));
-    expect(model.outputs.logits?.shape).toEqual([1, 11, 8, 4]);
+    expect(model.outputs.logits?.shape).toEqual([
+      1,
+      11,
+      64 / searchStride({ pyramidChannels }),
+      32 / searchStride({ pyramidChannels }),
+    ]);
     await model.release();
     const { result } = await system.get(id);
     await expect(

@@ -1,7 +1,8 @@
 import { SearchSpec, type DatasetKind } from "../shared/proto/lathe/v1/spec";
 import { DatasetKind as Kind } from "../shared/proto/lathe/v1/spec";
 
-const sizes = {
+/** The space of smallSpec. */
+export const sizes = {
   inputHeight: 32,
   inputWidth: 64,
   stemChannels: 4,

@@ -1,8 +1,8 @@
 import { createRandom, type Random } from "../../shared/engine/random";
 import { initialWeights } from "../../shared/network/initialise";
 import { buildSupernet, type DeclaredSupernet } from "../../shared/network/supernet";
-import { SEARCH_STRIDE } from "../../shared/space/parts";
 import { initialArchitecture } from "../../shared/space/groups";
+import { searchStride } from "../../shared/space/head";
 import { base64, namedTensors } from "../pytorch";
 import { CLASSES, SIZES, spaceOf, type Size } from "../sizes";
 
@@ -34,7 +34,7 @@ export function drawTrial(size: Size, images: Trial["images"], seed: number): Tr
       images === "noise"
         ? Float32Array.from({ length: batchSize * 3 * height * width }, () => random.next())
         : waves(batchSize * 3, height, width, random),
-    labels: Int32Array.from({ length: (batchSize * height * width) / SEARCH_STRIDE ** 2 }, () =>
+    labels: Int32Array.from({ length: (batchSize * height * width) / searchStride(space) ** 2 }, () =>
       random.integer(CLASSES),
     ),
     classWeights: new Float32Array(CLASSES).fill(1),
@@ -42,7 +42,7 @@ export function drawTrial(size: Size, images: Trial["images"], seed: number): Tr
   const request = {
     space,
     architecture,
-    labelStride: SEARCH_STRIDE,
+    labelStride: searchStride(space),
     weights: namedTensors(weights, supernet.weights),
     images: base64(batch.images),
     labels: [...batch.labels],

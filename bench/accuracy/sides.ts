@@ -4,7 +4,7 @@ import { packAlphas } from "../../shared/network/alphas";
 import { initialStats } from "../../shared/network/initialise";
 import type { DeclaredSupernet } from "../../shared/network/supernet";
 import { costOfLargest, macsTable } from "../../shared/space/cost";
-import { SEARCH_STRIDE } from "../../shared/space/parts";
+import { searchStride } from "../../shared/space/head";
 import { formulate } from "../../services/supernet/training/formulation";
 import {
   alphaStep,
@@ -34,7 +34,7 @@ export async function openSide(engine: Engine, supernet: DeclaredSupernet, batch
   const size = formulation.network.weights.size;
   const shape = {
     ...{ batchSize, height: space.inputHeight, width: space.inputWidth },
-    ...{ stride: SEARCH_STRIDE, classes: space.classes },
+    ...{ stride: searchStride(space), classes: space.classes },
   };
   const table = macsTable(space);
   const ssr = { depth: 0, operation: 0, outputWidth: 0, middleWidth: 0 };

@@ -120,6 +120,8 @@ class Supernet(nn.Module):
         super().__init__()
         if len(space["stages"]) != 2:
             raise ValueError(f"the space has {len(space['stages'])} stages, must have 2 here")
+        if space.get("pyramidChannels", 0) > 0:
+            raise ValueError("the space has the aggregation head, must have the search head here")
         self.operations = [(d, s) for s in space["scales"] for d in space["dilations"]]
         inputs = space["stemChannels"]
         self.stem = Reduction(3, inputs - 3)

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { SearchSpace } from "../../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../../shared/space/cost";
+import { searchedHead } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { largestGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture, spaceKinds } from "../../shared/space/groups";
@@ -9,7 +10,7 @@ import { contributions, formatLog10, log10Size } from "../../shared/space/size";
 import type { ResolvedSpec } from "../../shared/spec/resolve";
 import { print, printJson } from "../exit";
 import { describedSpec, type SpecFlags } from "../spec/specFlags";
-import { dimensionNames, quantity } from "../view/format";
+import { dimensionNames, headText, quantity } from "../view/format";
 import { specOptions } from "./options";
 
 interface Costs {
@@ -27,7 +28,7 @@ interface SpaceDescription {
   dimensions: { name: string; groups: number; candidates: number; log10Size: number }[];
   groups: number;
   candidates: number;
-  /** The largest network with the search head, and with the aggregation head of retraining. */
+  /** The largest network with the head of the search, and with that of retraining. */
   largest: { searched: Costs; retrained: Costs };
   /** MACs of the largest network; cost targets are shares of it. */
   costOfLargest: number;
@@ -52,7 +53,7 @@ export function describeSpace(resolved: ResolvedSpec, space: SearchSpace): Space
     groups: sum("groups"),
     candidates: sum("candidates"),
     largest: {
-      searched: networkCosts(largest, { kind: "search" }),
+      searched: networkCosts(largest, searchedHead(space)),
       retrained: networkCosts(largest, { kind: "aggregation", pyramidChannels }),
     },
     costOfLargest: costOfLargest(space, macsTable(space)),
@@ -69,6 +70,7 @@ export function descriptionLines({ preset, space, ...about }: SpaceDescription):
         `  stage ${index + 1}: ${stage.channels} channels, ${stage.minDepth} to ${stage.maxDepth} blocks, widths ${stage.widths.join(" ")}`,
     ),
     `  operations: ${spaceKinds(space).map(kindName).join(" ")}; dilations ${space.dilations.join(" ")}, scales ${space.scales.join(" ")}`,
+    `  head of the search: ${headText(searchedHead(space))}`,
     "",
     `  log10 of the number of networks  ${about.log10Size.toFixed(3)} (${formatLog10(about.log10Size)} networks)`,
     "",
@@ -80,7 +82,7 @@ export function descriptionLines({ preset, space, ...about }: SpaceDescription):
     "  The log10 column adds up. Operation and widths count the choices in the blocks of the deepest networks;",
     "  depth counts what the shallower networks add.",
     "",
-    row("largest network, search head", about.largest.searched),
+    row("largest network, in the search", about.largest.searched),
     row("largest network, retrained", about.largest.retrained),
   ];
 }

@@ -1,8 +1,9 @@
 import type { Genotype, GenotypeBlock } from "../../shared/proto/lathe/v1/space";
 import { blockInputs } from "../../shared/space/genotype";
+import { searchStride } from "../../shared/space/head";
 import { factorized } from "../../shared/space/kinds/factorized";
 import { kindName, kindOf, middleChannels } from "../../shared/space/kinds/kinds";
-import { largest, SEARCH_STRIDE, strideOf } from "../../shared/space/parts";
+import { largest, strideOf } from "../../shared/space/parts";
 import { genotypeLine } from "../view/format";
 import { html, type Html } from "./html";
 
@@ -42,7 +43,7 @@ function rowsOf(genotype: Genotype): Row[] {
         })),
       ];
     }),
-    part("head", stages.at(-1)!.output, genotype.classes, genotype.classes, SEARCH_STRIDE),
+    part("head", stages.at(-1)!.output, genotype.classes, genotype.classes, searchStride(genotype)),
   ];
 }
 

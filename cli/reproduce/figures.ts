@@ -5,6 +5,7 @@ import { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { costOfLargest, genotypeCost, macsTable } from "../../shared/space/cost";
 import { derive } from "../../shared/space/genotype";
 import { candidatesLeft, initialArchitecture, spaceKinds } from "../../shared/space/groups";
+import { searchedHead } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { log10Size } from "../../shared/space/size";
 import { givenGenotype } from "../../shared/spec/algorithm";
@@ -30,12 +31,16 @@ export function compareSpec({ spec, result, created }: ResultFolder): Comparison
     {
       ...{ name: "space", from: "the spec" },
       // A result of a version without kinds has none in its space.
-      differences: differences(created.space && withKinds(created.space), withKinds(space), "space"),
+      differences: differences(created.space && withDefaults(created.space), withDefaults(space), "space"),
     },
   ];
 }
 
-const withKinds = (space: SearchSpace): SearchSpace => ({ ...space, kinds: spaceKinds(space).map(({ kind }) => kind) });
+const withDefaults = (space: SearchSpace): SearchSpace => ({
+  ...space,
+  kinds: spaceKinds(space).map(({ kind }) => kind),
+  pyramidChannels: space.pyramidChannels ?? 0,
+});
 
 /** Decides every epoch again from its architecture parameters, as the shrinking service does. */
 export function compareDecisions({ events }: ResultFolder): Comparison | undefined {
@@ -98,7 +103,7 @@ export function compareSizes({ spec, result, genotype, events, created }: Result
   const head =
     (retraining?.epochs ?? 0) > 0
       ? { kind: "aggregation" as const, pyramidChannels: retraining?.pyramidChannels ?? 0 }
-      : { kind: "search" as const };
+      : searchedHead(genotype);
   const searched = created.space && !givenGenotype(spec) ? sizesOfSearch(created.space, genotype) : {};
   const { params, macs } = networkCosts(genotype, head);
   const derived = { figures: { params, macs }, ...searched };

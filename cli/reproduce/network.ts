@@ -5,13 +5,13 @@ import { onnxMetadata } from "../../shared/engine/onnx";
 import { decodeBundle } from "../../shared/network/bundle";
 import { deployOnnx, type NetworkOrigin } from "../../shared/network/deploy";
 import { buildDiscrete, type DiscreteNetwork } from "../../shared/network/discrete";
-import type { Head } from "../../shared/network/heads";
 import { networkOnnx } from "../../shared/network/export";
 import type { NetworkParameters } from "../../shared/network/networkGraph";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
 import { derivedFiles } from "../model/derivedFiles";
 import type { Comparison } from "./compare";
 import type { ResultFolder } from "./folder";
+import { searchedHead, type Head } from "../../shared/space/head";
 
 /** Exports each ONNX file again from the genotype and its file of weights, and compares the bytes. */
 export function compareNetworks(read: ResultFolder): Comparison[] {
@@ -51,10 +51,8 @@ function compared(
   const { weights = new Float32Array(), stats = new Float32Array() } = arrays;
   const stored = readFileSync(onnxFile);
   // A network before its training names its own genotype: a repair may have changed it since.
-  const network =
-    "head" in header
-      ? buildDiscrete(genotype, header.head)
-      : buildDiscrete(Genotype.fromJSON(header), { kind: "search" });
+  const own = "head" in header ? genotype : Genotype.fromJSON(header);
+  const network = buildDiscrete(own, "head" in header ? header.head : searchedHead(own));
   const again = exported(network, { weights, stats }, onnxMetadata(stored));
   const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
   return [

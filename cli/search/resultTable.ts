@@ -82,7 +82,7 @@ export function measurementsOf(result: SearchResult): Measurement[] {
     selected ? "mIoU in the search" : "discrete mIoU",
     overClasses(result.discreteMiou, discreteMiouClasses),
     selected
-      ? "validation split, search head: trained within the search (random), or with inherited weights and recalibrated statistics (evolution); the network was chosen on the same split"
+      ? "validation split, head of the search: trained within the search (random), or with inherited weights and recalibrated statistics (evolution); the network was chosen on the same split"
       : "validation split, discrete network with the weights inherited from the supernet",
   );
   add("discreteMiouClasses", "", "", "counted: the classes of the labels at the positions that both networks compare");

@@ -1,5 +1,5 @@
 import { openOnnx } from "../../shared/engine/onnx";
-import type { Head } from "../../shared/network/heads";
+import type { Head } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { randomGenotype, smallSpace } from "../../shared/testing/networks";
 import { uniform } from "../../shared/testing/spaces";

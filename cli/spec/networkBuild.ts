@@ -1,15 +1,15 @@
 import { createRandom } from "../../shared/engine/random";
 import { buildDiscrete } from "../../shared/network/discrete";
-import type { Head } from "../../shared/network/heads";
 import { networkOnnx } from "../../shared/network/export";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
+import type { Head } from "../../shared/space/head";
 import { costsByPart, networkCosts, type PartCosts } from "../../shared/space/networkCosts";
 import { blockInputs, validateGenotype } from "../../shared/space/genotype";
 import { middleChannels } from "../../shared/space/kinds/kinds";
 import { blockName, operationName, stageName } from "../../shared/space/parts";
 import { parseGenotype } from "../../shared/spec/parse";
-import { quantity } from "../view/format";
+import { headText, quantity } from "../view/format";
 import { readText } from "./specFlags";
 
 /** The flags of a genotype. Each overrides the same field of the file. */
@@ -70,8 +70,7 @@ export function networkLines({ genotype, head, parts, params, macs }: NetworkDes
   const row = (name: string, form: string, weights: string, operations: string) =>
     `  ${name.padEnd(18)}${form.padEnd(20)}${weights.padStart(12)}${operations.padStart(12)}`;
   return [
-    `${inputHeight}x${inputWidth} pixels, ${classes} classes, ` +
-      (head.kind === "search" ? "search head" : `aggregation head with a pyramid of ${head.pyramidChannels} channels`),
+    `${inputHeight}x${inputWidth} pixels, ${classes} classes, ` + headText(head),
     "",
     row("part", "channels", "params", "MACs"),
     ...parts.map((part) => row(part.name, forms.get(part.name) ?? "", grouped(part.params), quantity(part.macs))),

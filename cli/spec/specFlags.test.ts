@@ -91,6 +91,7 @@ describe("space describe", () => {
     expect(about.dimensions.reduce((sum, { log10Size }) => sum + log10Size, 0)).toBeCloseTo(about.log10Size, 9);
     const lines = descriptionLines(about).join("\n");
     for (const size of [about.log10Size, about.dimensions[1]!.log10Size]) expect(lines).toContain(size.toFixed(3));
+    expect(lines).toContain("head of the search: search head");
     expect(about.largest.retrained.params).toBeGreaterThan(about.largest.searched.params);
   });
 

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { onnxMetadata } from "../../shared/engine/onnx";
 import { decodeBundle } from "../../shared/network/bundle";
 import { buildDiscrete, type DiscreteNetwork } from "../../shared/network/discrete";
-import type { Head } from "../../shared/network/heads";
+import type { Head } from "../../shared/space/head";
 import type { NetworkParameters } from "../../shared/network/networkGraph";
 import { LatheError } from "../../shared/process/errors";
 import { Genotype } from "../../shared/proto/lathe/v1/space";

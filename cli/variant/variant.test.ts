@@ -7,7 +7,7 @@ import { onnxMetadata } from "../../shared/engine/onnx";
 import { openPredictor } from "../../shared/evaluation/predictor";
 import { deployOnnx } from "../../shared/network/deploy";
 import { buildDiscrete } from "../../shared/network/discrete";
-import type { Head } from "../../shared/network/heads";
+import type { Head } from "../../shared/space/head";
 import { encodeBundle } from "../../shared/network/bundle";
 import { networkOnnx } from "../../shared/network/export";
 import { streetsInfo } from "../../shared/data/streets/classes";

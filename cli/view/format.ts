@@ -1,6 +1,7 @@
 import { Dimension, type Genotype } from "../../shared/proto/lathe/v1/space";
 import { RemovalReason, type LatencyFigures } from "../../shared/proto/lathe/v1/result";
 import { HealthPolicy } from "../../shared/proto/lathe/v1/spec";
+import type { Head } from "../../shared/space/head";
 import { operationName } from "../../shared/space/parts";
 
 /** 0.4123 -> "41.2 %". */
@@ -54,6 +55,10 @@ export const removalReasons: Readonly<Record<number, string>> = {
   [RemovalReason.REMOVAL_REASON_PARENT]: "its parent was removed",
   [RemovalReason.REMOVAL_REASON_BUDGET]: "argmax at the end of the budget",
 };
+
+/** "search head", "aggregation head with a pyramid of 16 channels" */
+export const headText = (head: Head): string =>
+  head.kind === "search" ? "search head" : `aggregation head with a pyramid of ${head.pyramidChannels} channels`;
 
 /** When an alarm was raised: by an epoch, or by the labels before the first. */
 export const alarmTime = (epoch: number): string => (epoch > 0 ? `at epoch ${epoch}` : "before the first epoch");

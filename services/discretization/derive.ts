@@ -9,6 +9,7 @@ import { inheritBuffer } from "../../shared/network/inherit";
 import { LatheError } from "../../shared/process/errors";
 import type { ArchitectureDerived } from "../../shared/proto/lathe/v1/events";
 import { costOfLargest, genotypeCost, smallestCostRatio } from "../../shared/space/cost";
+import { searchedHead } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { derive } from "../../shared/space/genotype";
 import type { DeriveJob } from "./jobs";
@@ -33,7 +34,7 @@ export async function deriveNetwork(
   const { genotype } = derive(space, architecture);
   const { table } = job;
   const largest = costOfLargest(space, table);
-  const network = buildDiscrete(genotype, { kind: "search" });
+  const network = buildDiscrete(genotype, searchedHead(space));
   const weights = inheritBuffer(state.weights.values, "weights", state.supernet, network);
   const stats = inheritBuffer(state.stats, "stats", state.supernet, network);
   const dataset = await openDataset({ ...datasetOptions(spec, space), trainExamples: 1 });
@@ -56,7 +57,7 @@ export async function deriveNetwork(
       discreteMiou: discrete.miou,
       miouClasses: discrete.miouClasses,
       discretizationGap: supernet.miou - discrete.miou,
-      figures: networkCosts(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, network.head),
       costRatio: genotypeCost(genotype, table) / largest,
       smallestCostRatio: smallestCostRatio(space, table),
       ...(await storeDerived(network, { weights, stats }, dataset.info, port)),

@@ -1,13 +1,13 @@
 import { derivedNetwork } from "../../shared/events/derivedNetwork";
 import type { Objects } from "../../shared/events/objects";
 import type { StoredEvent } from "../../shared/events/catalog";
-import type { Head } from "../../shared/network/heads";
 import { LatheError } from "../../shared/process/errors";
 import { admit, type Turns } from "../../shared/process/turns";
 import { NetworkForm } from "../../shared/proto/lathe/v1/discretization";
 import type { ArtifactRef } from "../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../shared/proto/lathe/v1/space";
 import { validateGenotype } from "../../shared/space/genotype";
+import { searchedHead, type Head } from "../../shared/space/head";
 import { givenGenotype } from "../../shared/spec/algorithm";
 import { resolve } from "../../shared/spec/resolve";
 import { discretizationProcess, retrainingHead, type ExportJob } from "./jobs";
@@ -89,7 +89,7 @@ function networkOf(history: readonly StoredEvent[], searchId: string, inherited:
     );
   return {
     genotype,
-    head: inherited ? { kind: "search" } : retrainingHead(resolve(created.spec).spec),
+    head: inherited ? searchedHead(genotype) : retrainingHead(resolve(created.spec).spec),
     onnx: source.onnx,
     weights: source.weights,
     deploy: "deploy" in source ? source.deploy : undefined,

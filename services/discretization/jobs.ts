@@ -3,7 +3,7 @@ import type { EngineOptions } from "../../shared/engine/engine";
 import { computingEnvironment } from "../../shared/engine/native";
 import type { ModelEvaluation, ModelOnData } from "../../shared/evaluation/evaluateOn";
 import type { NetworkOrigin } from "../../shared/network/deploy";
-import type { Head } from "../../shared/network/heads";
+import type { Head } from "../../shared/space/head";
 import type { Store } from "../../shared/network/export";
 import type { Call, Reply } from "../../shared/process/port";
 import { startWorker, type Worker } from "../../shared/process/worker";

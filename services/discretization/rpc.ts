@@ -7,6 +7,7 @@ import { invalidField } from "../../shared/process/errors";
 import { Turns } from "../../shared/process/turns";
 import { DiscretizationServiceService } from "../../shared/proto/lathe/v1/discretization";
 import { service, type Service } from "../../shared/rpc/handlers";
+import { searchedHead } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { derive } from "../../shared/space/genotype";
 import { refuse, spaceViolations, validateArchitecture } from "../../shared/space/validate";
@@ -37,7 +38,7 @@ export function discretizationService({ bus, engine, dataAccess }: ServiceOption
       refuse("INVALID_SPACE", "space", spaceViolations(space, "space."));
       validateArchitecture(space, architecture);
       const { genotype, converged } = derive(space, architecture);
-      return { genotype, converged, figures: networkCosts(genotype, { kind: "search" }) };
+      return { genotype, converged, figures: networkCosts(genotype, searchedHead(space)) };
     },
     exportNetwork: async function* (request, { signal }) {
       const { searchId } = request;

@@ -1,6 +1,5 @@
 import { beginDataset, datasetOptions } from "../../shared/data/open";
 import { buildDiscrete } from "../../shared/network/discrete";
-import type { Head } from "../../shared/network/heads";
 import {
   networkOnnx,
   storeDerived,
@@ -10,6 +9,7 @@ import {
 } from "../../shared/network/export";
 import { decodeTraining, type RandomRecord, type RetrainingRecord } from "../../shared/network/training";
 import { LatheError } from "../../shared/process/errors";
+import { searchedHead, type Head } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { retrainingHead, type KeepJob, type Taken } from "./jobs";
 
@@ -20,7 +20,7 @@ import { retrainingHead, type KeepJob, type Taken } from "./jobs";
 export async function takeOut({ spec, genotype, checkpoint, candidate }: KeepJob, port: Store): Promise<Taken> {
   const { epoch, validationMiou, parameters } =
     candidate === undefined ? bestEpoch(checkpoint) : { epoch: candidate, ...ofCandidate(checkpoint, candidate) };
-  const head: Head = candidate === undefined ? retrainingHead(spec) : { kind: "search" };
+  const head: Head = candidate === undefined ? retrainingHead(spec) : searchedHead(genotype);
   const network = buildDiscrete(genotype, head);
   for (const role of ["weights", "stats"] as const)
     if (parameters[role].length !== network[role].size)

@@ -9,7 +9,7 @@ import type { Constants } from "../../shared/engine/tracer";
 import { declareBlock, decidedBlock } from "../../shared/network/blocks";
 import { axis, tensorTable, type Declaration } from "../../shared/network/declaration";
 import { buildDiscrete } from "../../shared/network/discrete";
-import type { Head } from "../../shared/network/heads";
+import type { Head } from "../../shared/space/head";
 import { networkOnnx } from "../../shared/network/export";
 import { initialStats, initialWeights } from "../../shared/network/initialise";
 import { inferenceNorm, named } from "../../shared/network/layers";

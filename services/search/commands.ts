@@ -151,6 +151,7 @@ function keep({ search, ordinals, costTable: measured }: SearchRecord): Command 
 function profile(record: SearchRecord, what: "operators" | "architecture" | "network", number = 0): Command {
   const { id: searchId, resumptions } = record.search;
   const { retraining } = needed(record, "spec", record.search.spec);
+  const retrains = (retraining?.epochs ?? 0) > 0;
   const profiling = needed(record, "profiling section", record.search.spec?.profiling);
   // A number behind a hyphen is that of a resumption (withdraw.ts).
   const name = number > 0 ? `${what}${number}` : what;
@@ -158,7 +159,7 @@ function profile(record: SearchRecord, what: "operators" | "architecture" | "net
   const data = {
     profiling,
     number,
-    pyramidChannels: retraining && (retraining.epochs ?? 0) > 0 ? (retraining.pyramidChannels ?? 0) : 0,
+    pyramidChannels: (retrains ? retraining?.pyramidChannels : record.search.space?.pyramidChannels) ?? 0,
     space: what === "operators" ? needed(record, "space", record.search.space) : undefined,
     genotype: what === "operators" ? undefined : needed(record, "genotype", record.search.result?.genotype),
     onnx: what === "network" ? needed(record, "ONNX object of the network", record.networkOnnx) : undefined,

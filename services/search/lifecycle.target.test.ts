@@ -3,7 +3,7 @@ import { ArchitectureMeasured, ArchitectureRepaired, OperatorsProfiled } from ".
 import { NetworkProfiled } from "../../shared/proto/lathe/v1/events";
 import { ConditionStatus, SearchPhase } from "../../shared/proto/lathe/v1/search";
 import { CostMetric, type CostCheck } from "../../shared/proto/lathe/v1/space";
-import { CostSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
+import { CostSpec, SpaceSpec, type SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { smallestCostRatio } from "../../shared/space/cost";
 import { candidatesLeft, initialArchitecture } from "../../shared/space/groups";
 import { latencyTable } from "../../shared/testing/searches";
@@ -301,13 +301,21 @@ describe("a search for a latency", () => {
     },
   );
 
-  it("without retraining returns the repaired network", () => {
-    const { toDerived, measured, repaired } = course({ targetMs: 10 }, bare);
+  it.each([
+    ["the search head", 0],
+    ["the head of retraining", 4],
+  ])("without retraining returns the repaired network, measured with %s of the search", (_, pyramidChannels) => {
+    const { toDerived, measured, repaired } = course(
+      { targetMs: 10 },
+      { ...bare, space: SpaceSpec.fromPartial({ pyramidChannels }) },
+    );
     const events = [...toDerived, measured(1, 0.02), repaired(1, ["stage1/depth 2 -> 1"]), measured(2, 0.01)];
     expect(after(events)).toMatchObject({
       phase: SEARCH_PHASE_PROFILING_NETWORK,
-      next: { work: { data: { onnx: { kind: "repaired-1.onnx" }, pyramidChannels: 0 } } },
+      next: { work: { data: { onnx: { kind: "repaired-1.onnx" }, pyramidChannels } } },
     });
+    const [created] = events;
+    expect(after([created!])).toMatchObject({ next: { work: { kind: "profile", data: { pyramidChannels } } } });
   });
 
   it("says at its end whether the network of the result holds", () => {

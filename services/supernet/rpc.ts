@@ -10,6 +10,7 @@ import type { Architecture, Genotype, SearchSpace } from "../../shared/proto/lat
 import type { SearchSpec } from "../../shared/proto/lathe/v1/spec";
 import { SupernetServiceService, type DescribeSpaceResponse } from "../../shared/proto/lathe/v1/supernet";
 import { service, type Service } from "../../shared/rpc/handlers";
+import { searchedHead } from "../../shared/space/head";
 import { networkCosts } from "../../shared/space/networkCosts";
 import { isMember, largestGenotype, validateGenotype } from "../../shared/space/genotype";
 import { dimensionMetrics, initialArchitecture } from "../../shared/space/groups";
@@ -36,7 +37,8 @@ export function supernetService(bus: Bus, trainer: Trainer): Service {
       if (!genotype) throw invalidField("genotype", "is not set");
       validateGenotype(genotype);
       const before = await historyOf(bus, searchId, signal);
-      requireInherited(trainedSupernet(searchId, before), genotype);
+      const begun = trainedSupernet(searchId, before);
+      requireInherited(begun, genotype);
       admit(evaluations.pending, MAX_EVALUATIONS, "evaluations", "EVALUATIONS_BUSY");
       const outcome = await evaluations.take(async () => {
         const job = await readingNewest(bus, searchId, before, signal, async (history) => {
@@ -51,7 +53,8 @@ export function supernetService(bus: Bus, trainer: Trainer): Service {
       }, signal);
       if (outcome.kind !== "evaluate") throw new LatheError("INTERNAL", `evaluation came back as ${outcome.kind}`);
       const { miou, miouClasses, loss, dataChange } = outcome;
-      return { miou, miouClasses, loss, dataChange, figures: networkCosts(genotype, { kind: "search" }) };
+      const figures = networkCosts(genotype, searchedHead(begun.space));
+      return { miou, miouClasses, loss, dataChange, figures };
     },
     describeSpace: ({ spec }) => {
       if (!spec) throw invalidField("spec", "is not set");
@@ -74,7 +77,7 @@ function describeSpace(asked: SearchSpec): DescribeSpaceResponse {
       candidates,
       log10Size: parts.get(dimension) ?? 0,
     })),
-    largest: networkCosts(largestGenotype(space), { kind: "search" }),
+    largest: networkCosts(largestGenotype(space), searchedHead(space)),
   };
 }
 

@@ -7,6 +7,7 @@ import { buildDiscrete } from "../network/discrete";
 import { inferenceNorm, trainingNorm } from "../network/layers";
 import { buildSupernet } from "../network/supernet";
 import { initialArchitecture } from "../space/groups";
+import { searchedHead } from "../space/head";
 import { randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { discreteEvaluator, discreteScorer, momentsEvaluator, supernetEvaluator } from "./evaluate";
@@ -148,7 +149,7 @@ describe("an evaluation", () => {
   });
 
   it("scores a network without statistics by the moments of each batch", async () => {
-    const network = buildDiscrete(randomGenotype(space, random), { kind: "search" });
+    const network = buildDiscrete(randomGenotype(space, random), searchedHead(space));
     const weights = randomBuffer(network.weights, random);
     const split = memorySplit(8, random);
     // Batches of one image: its moments are those that a brute force takes over that image.

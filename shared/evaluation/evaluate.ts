@@ -8,8 +8,8 @@ import type { tf } from "../engine/tf";
 import type { DiscreteNetwork } from "../network/discrete";
 import { inferenceNorm, trainingNorm, type Tensors } from "../network/layers";
 import type { Supernet } from "../network/supernet";
-import { SEARCH_STRIDE } from "../space/parts";
 import { count, createConfusion, scores, type Scores } from "./confusion";
+import { searchStride } from "../space/head";
 
 /** A network compiled for evaluation with running statistics at one batch size. Parameters are inputs: they may change between calls. */
 export interface Evaluator {
@@ -46,7 +46,7 @@ export function supernetEvaluator(engine: Engine, supernet: Supernet, batchSize:
     height: space.inputHeight,
     width: space.inputWidth,
     classes: space.classes,
-    stride: SEARCH_STRIDE,
+    stride: searchStride(space),
   };
   const sizes = { weights: supernet.weights.size, stats: supernet.stats.size, alphas: supernet.alphas.size };
   return evaluator(engine, shape, sizes, (inputs) =>

@@ -8,12 +8,13 @@ import { noise, randomBuffer, randomGenotype, smallSpace } from "../testing/netw
 import { relativeDifference } from "../testing/parity";
 import { uniform } from "../testing/spaces";
 import { recalibratedStats, recalibrationBatches, recalibrationImages } from "./recalibration";
+import { searchedHead } from "../space/head";
 
 const space = smallSpace({ inputHeight: 16, inputWidth: 16, classes: 4 });
 const SIZE = 2;
 const { signal } = new AbortController();
 const random = uniform(4);
-const network = buildDiscrete(randomGenotype(space, random), { kind: "search" });
+const network = buildDiscrete(randomGenotype(space, random), searchedHead(space));
 const weights = randomBuffer(network.weights, random);
 
 const drawn = (): Batch => ({

@@ -7,12 +7,13 @@ import { take } from "../engine/ops/take";
 import { scoped } from "../engine/scope";
 import { upTo } from "../engine/signature";
 import { tf } from "../engine/tf";
+import { searchedHead } from "../space/head";
 import { at, type LiveBlock, type LiveStage } from "../space/live";
 import { strideOf } from "../space/parts";
 import { blockedTables, type BlockedTables } from "./blockedLayout";
 import { blockedPlans, planFor, type PlannedBlock } from "./blockedPlans";
 import type { BlockFactors } from "./factors";
-import { searchHead } from "./heads";
+import { headLogits } from "./heads";
 import { named, padChannels, type Norm, type Tensors } from "./layers";
 import { scalesOf } from "./mixture";
 import {
@@ -33,6 +34,7 @@ type BlockedSupernet = Supernet & BlockedTables;
  */
 export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile: number): BlockedSupernet | string {
   const { space, stages } = supernet;
+  const head = searchedHead(space);
   // The exits of a stage and their presence are vectors of all its channels.
   const uneven = stages.find(({ channels }) => channels % tile !== 0);
   if (uneven) return `${uneven.name} has ${uneven.channels} channels, not a multiple of ${tile}`;
@@ -55,20 +57,14 @@ export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile:
         blockedReduction(weights, name, planFor(plans.reductions, name), x, norm, presence),
       stage: (weights, stage, choices, input, norm, dropouts) =>
         blockedStage(weights, stage, choices, input, norm, plans.mixtures, dropouts),
-      head: (weights, outputs) =>
-        searchHead(
-          weights,
-          outputs.map((x, s) => {
-            const stride = strideOf(s + 1);
-            const shape = [
-              batch,
-              at(stages, s).outputs,
-              space.inputHeight / stride,
-              space.inputWidth / stride,
-            ] as const;
-            return fromBlocked(x, shape);
-          }),
-        ),
+      head: (weights, features, norm) => {
+        const plain = (x: tf.Tensor, channels: number, stride: number) =>
+          fromBlocked(x, [batch, channels, space.inputHeight / stride, space.inputWidth / stride]);
+        // The search head does not read the stem.
+        const stem = head.kind === "search" ? features.stem : plain(features.stem, space.stemChannels, 2);
+        const outputs = features.outputs.map((x, s) => plain(x, at(stages, s).outputs, strideOf(s + 1)));
+        return headLogits(head, weights, { stem, outputs }, norm);
+      },
     }),
   };
 }

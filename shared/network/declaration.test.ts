@@ -1,12 +1,13 @@
 import type { SearchSpace } from "../proto/lathe/v1/space";
 import { derive } from "../space/genotype";
 import { group, initialArchitecture, operations, widthId } from "../space/groups";
+import type { Head } from "../space/head";
 import { kindOf } from "../space/kinds/kinds";
+import { PYRAMID_BINS } from "../space/networkCosts";
 import { keepSurvivors } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { extent, type TensorTable } from "./declaration";
 import { buildDiscrete } from "./discrete";
-import type { Head } from "./heads";
 import { inheritBuffer } from "./inherit";
 import { buildSupernet } from "./supernet";
 
@@ -150,8 +151,12 @@ describe("an axis is as long as its groups' survivors make it", () => {
     // Lengths by the groups alone: the widest survivor of a width group, the survivors of the others, 1 per row of alphas.
     const widest = (id: string, widths: readonly number[]) =>
       Math.max(...group(architecture, id).survivors.map((survivor) => widths[survivor]!));
+    const [c1, c2] = any.stages.map(({ channels }) => channels);
     const lengths = new Map<string, number>([
       ...Object.entries({ image: 3, stem: any.stemChannels - 3, classes: any.classes }),
+      // The units of the aggregation head.
+      ...PYRAMID_BINS.map((bins) => [`pyramid${bins}`, any.pyramidChannels!] as const),
+      ...Object.entries({ context: c2!, join2: c2!, fusion: c2!, detail: c1! }),
     ]);
     any.stages.forEach(({ channels, widths, minDepth }, index) => {
       const stage = `stage${index + 1}`;

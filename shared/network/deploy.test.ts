@@ -6,7 +6,7 @@ import { randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { deployOnnx } from "./deploy";
 import { buildDiscrete } from "./discrete";
-import type { Head } from "./heads";
+import type { Head } from "../space/head";
 import { networkOnnx } from "./export";
 
 const random = uniform(5);
@@ -14,7 +14,11 @@ const classes = ["road", "sky", "tree", "car", "überweg"];
 const colors = classes.map((_, at) => [at, 10 * at, 255 - at] as const);
 const origin = { classes, colors, search: "s-1", validationMiou: 0.525 };
 const genotype = randomGenotype(smallSpace({ inputHeight: 48, inputWidth: 64 }), random);
-const heads: Head[] = [{ kind: "search" }, { kind: "aggregation", pyramidChannels: 3, dropout: 0 }];
+const heads: Head[] = [
+  { kind: "search" },
+  { kind: "aggregation", pyramidChannels: 3, dropout: 0 },
+  { kind: "aggregation", pyramidChannels: 3, dropout: 0, coarse: true },
+];
 
 const noisy = ({ height, width }: Size) =>
   Uint8Array.from({ length: height * width * 3 }, (_, at) => (random() < 0.3 ? 255 * random() : (at >> 5) % 256));

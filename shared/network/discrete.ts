@@ -2,10 +2,11 @@ import { scoped } from "../engine/scope";
 import type { tf } from "../engine/tf";
 import type { Genotype } from "../proto/lathe/v1/space";
 import { blockInputs } from "../space/genotype";
-import { blockName, SEARCH_STRIDE, stageName } from "../space/parts";
+import { headStride, type Head } from "../space/head";
+import { blockName, stageName } from "../space/parts";
 import { declareBlock, declareReduction, decidedBlock, reduction } from "./blocks";
-import { axis, extent, tensorTable, type Axis, type Declaration, type TensorTable } from "./declaration";
-import { DROPPED, declareAggregationHead, declareSearchHead, dropoutName, headLogits, type Head } from "./heads";
+import { axis, extent, tensorTable, type Declaration, type TensorTable } from "./declaration";
+import { DROPPED, declareHead, dropoutName, headLogits } from "./heads";
 import type { Norm, Tensors } from "./layers";
 
 /** The network of a genotype: the tables of its tensors, and its function. */
@@ -34,8 +35,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
     x = axis(stageName(s + 1), extent(x));
     return x;
   });
-  if (head.kind === "search") declareSearchHead(declaration, outputs, genotype.classes);
-  else declareAggregationHead(declaration, aggregationShape(genotype, stem, outputs, head.pyramidChannels));
+  declareHead(declaration, head, { ...genotype, stem, outputs });
   const channels = genotype.stages[1]?.channels ?? 0;
   const probability = head.kind === "aggregation" ? head.dropout : 0;
   return {
@@ -44,7 +44,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
     weights: tensorTable(declaration.weights),
     stats: tensorTable(declaration.stats),
     dropouts: probability > 0 ? DROPPED.map((name) => ({ name: dropoutName(name), channels, probability })) : [],
-    stride: head.kind === "search" ? SEARCH_STRIDE : 1,
+    stride: headStride(head),
     logits: (weights, images, norm, dropouts = {}) => {
       const stem = scoped("stem", () => reduction(weights, "stem", images, norm));
       let x: tf.Tensor = stem;
@@ -58,21 +58,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
         return x;
       });
       const [, , height, width] = images.shape as [number, number, number, number];
-      return headLogits(head, weights, { stem, outputs }, [height, width], norm, dropouts);
+      return headLogits(head, weights, { stem, outputs }, norm, { size: [height, width], dropouts });
     },
-  };
-}
-
-function aggregationShape(genotype: Genotype, stem: Axis, outputs: readonly Axis[], pyramidChannels: number) {
-  const [first, second] = genotype.stages;
-  if (!first || !second) throw new Error(`the aggregation head needs at least 2 stages, got ${genotype.stages.length}`);
-  const { classes } = genotype;
-  return {
-    classes,
-    pyramidChannels,
-    stem,
-    stages: outputs,
-    lowChannels: first.channels,
-    highChannels: second.channels,
   };
 }

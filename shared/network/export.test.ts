@@ -6,14 +6,18 @@ import { ModelProto } from "../proto/onnx/onnx";
 import { noise, randomBuffer, randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { buildDiscrete, type DiscreteNetwork } from "./discrete";
-import type { Head } from "./heads";
+import type { Head } from "../space/head";
 import { networkOnnx } from "./export";
 import { inferenceNorm } from "./layers";
 
 const CLASSES = ["road", "sky", "tree", "car", "überweg"];
 const random = uniform(21);
 const genotype = randomGenotype(smallSpace(), random);
-const heads: Head[] = [{ kind: "search" }, { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 }];
+const heads: Head[] = [
+  { kind: "search" },
+  { kind: "aggregation", pyramidChannels: 3, dropout: 0.1 },
+  { kind: "aggregation", pyramidChannels: 3, dropout: 0, coarse: true },
+];
 
 function parametersOf(network: DiscreteNetwork) {
   return { weights: randomBuffer(network.weights, random), stats: randomBuffer(network.stats, random) };
@@ -63,7 +67,8 @@ describe.each(heads)("ONNX of a network with the $kind head", (head) => {
       ...metadata,
       license: "CC BY 4.0",
     });
-    expect(metadata.logits).toBe(head.kind === "search" ? "at 1/8 of the input's height and width" : undefined);
+    const cells = head.kind === "search" ? 8 : head.coarse ? 4 : 1;
+    expect(metadata.logits).toBe(cells > 1 ? `at 1/${cells} of the input's height and width` : undefined);
     const constants = new Set(initializer.map(({ name }) => name));
     const convolutions = node.filter(({ opType }) => opType === "Conv");
     for (const { input: inputs } of convolutions)

@@ -34,7 +34,7 @@ export function networkOnnx(
   });
 }
 
-/** Stores a derived network (search head) as ONNX and as a bundle of weights, from which retraining may inherit; a repaired one by its name. */
+/** Stores a derived network (head of the search) as ONNX and as a bundle of weights, from which retraining may inherit; a repaired one by its name. */
 export async function storeDerived(
   network: DiscreteNetwork,
   { weights, stats }: NetworkParameters,

@@ -1,11 +1,12 @@
 import { tf } from "../engine/tf";
 import type { Genotype } from "../proto/lathe/v1/space";
+import type { Head } from "../space/head";
 import { PYRAMID_BINS } from "../space/networkCosts";
 import { noise, randomBuffer } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { unpack } from "../engine/parameters";
 import { buildDiscrete } from "./discrete";
-import { headLogits, type Head } from "./heads";
+import { headLogits } from "./heads";
 import { EPSILON, inferenceNorm } from "./layers";
 
 /** Values of one image by channel, row and column, in float64. */
@@ -139,7 +140,7 @@ it.each([
       unpack(tf.tensor1d(stats!), network.stats),
     ];
     const [stem, ...outputs] = features as [tf.Tensor, ...tf.Tensor[]];
-    const got = headLogits(head, values, { stem, outputs }, [HEIGHT, WIDTH], inferenceNorm(statistics), {});
+    const got = headLogits(head, values, { stem, outputs }, inferenceNorm(statistics), { size: [HEIGHT, WIDTH] });
     const [first, ...rest] = features.map((x) => (x.arraySync() as Map[])[0]!);
     const want = byPixel(values, statistics, first!, rest);
     const flat = want.flat(2);

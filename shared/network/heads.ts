@@ -4,25 +4,27 @@ import { relu } from "../engine/ops/relu";
 import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import { scoped } from "../engine/scope";
+import type { Head } from "../space/head";
 import { PYRAMID_BINS } from "../space/networkCosts";
 import { at } from "../space/live";
 import { FIRST_JOINED, stageName } from "../space/parts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { named, normed, type Norm, type Tensors } from "./layers";
 
-/** "search": 1x1 convolutions, logits at 1/8 of the input. "aggregation": the head of retraining, logits at the input's size. */
-export type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number; dropout: number };
-
-/** Inputs and widths of the aggregation head. */
-interface AggregationShape {
+/** What a head reads and gives. */
+interface HeadShape {
   classes: number;
-  pyramidChannels: number;
   /** Outputs of the stem (1/2) and of the stages. */
   stem: Axis;
-  stages: readonly Axis[];
-  /** C1 and C2, of the first and the second stage: widths of the head's own convolutions. */
-  lowChannels: number;
-  highChannels: number;
+  outputs: readonly Axis[];
+  /** The declared channels of the stages. C1 and C2 are the widths of the aggregation head's own convolutions. */
+  stages: readonly { channels: number }[];
+}
+
+/** Declares the head of a network. */
+export function declareHead(declaration: Declaration, head: Head, shape: HeadShape): void {
+  if (head.kind === "search") declareSearchHead(declaration, shape);
+  else declareAggregationHead(declaration, head.pyramidChannels, shape);
 }
 
 function declareClassifier(declaration: Declaration, prefix: string, input: Axis, count: number): void {
@@ -32,9 +34,9 @@ function declareClassifier(declaration: Declaration, prefix: string, input: Axis
   declaration.weights.push({ part: "head", layer, kind: "bias", name: `head/${layer}`, axes: [classes] });
 }
 
-/** Declares the search head: filters of the joined stages, of which the last one's comes first and has the bias. stages: their output axes. */
-export function declareSearchHead(declaration: Declaration, stages: readonly Axis[], classes: number): void {
-  const joined = stages.slice(FIRST_JOINED - 1);
+/** Declares the search head: filters of the joined stages, of which the last one's comes first and has the bias. */
+function declareSearchHead(declaration: Declaration, { outputs, classes }: HeadShape): void {
+  const joined = outputs.slice(FIRST_JOINED - 1);
   declareClassifier(declaration, "", at(joined, joined.length - 1), classes);
   joined.slice(0, -1).forEach((stage, i) => {
     const layer = `${stageName(FIRST_JOINED + i)}/conv`;
@@ -46,7 +48,7 @@ export function declareSearchHead(declaration: Declaration, stages: readonly Axi
  * Search head (docs/method.md#the-network): the sum of 1x1 convolutions of the outputs of all stages from the second on, each enlarged to the
  * second's size. outputs: [N,C,h,w] of each stage -> logits [N,classes,H/8,W/8].
  */
-export function searchHead(weights: Tensors, outputs: readonly tf.Tensor[]): tf.Tensor4D {
+function searchHead(weights: Tensors, outputs: readonly tf.Tensor[]): tf.Tensor4D {
   const joined = outputs.slice(FIRST_JOINED - 1);
   const [, , height, width] = at(joined, 0).shape as [number, number, number, number];
   const last = biased(weights, "head/conv", "head/bias", at(joined, joined.length - 1));
@@ -57,20 +59,21 @@ export function searchHead(weights: Tensors, outputs: readonly tf.Tensor[]): tf.
   return tf.addN([...others, last].map((x) => resizeBilinear(x, height, width)));
 }
 
-export function declareAggregationHead(declaration: Declaration, shape: AggregationShape): void {
+function declareAggregationHead(declaration: Declaration, pyramidChannels: number, shape: HeadShape): void {
   const conv = (name: string, input: Axis, count: number, size: number): Axis => {
     const outputs = axis(name, count);
     declareFilter(declaration, { part: "head", layer: `${name}/conv` }, outputs, input, [size, size]);
     declareNorm(declaration, { part: "head", layer: `${name}/norm` }, outputs);
     return outputs;
   };
-  const { stem, stages, lowChannels, highChannels } = shape;
-  const [low, high] = [at(stages, 0), at(stages, stages.length - 1)];
-  const pyramid = PYRAMID_BINS.flatMap((bins) => conv(`pyramid${bins}`, high, shape.pyramidChannels, 1));
-  const context = conv("context", [...high, ...pyramid], highChannels, 1);
-  for (const { name, index } of middles(stages)) conv(name, at(stages, index), highChannels, 1);
-  const detail = conv("detail", [...low, ...stem], lowChannels, 3);
-  const fusion = conv("fusion", [...context, ...detail], highChannels, 1);
+  const { stem, outputs, stages } = shape;
+  const [c1, c2] = [at(stages, 0).channels, at(stages, 1).channels];
+  const [low, high] = [at(outputs, 0), at(outputs, outputs.length - 1)];
+  const pyramid = PYRAMID_BINS.flatMap((bins) => conv(`pyramid${bins}`, high, pyramidChannels, 1));
+  const context = conv("context", [...high, ...pyramid], c2, 1);
+  for (const { name, index } of middles(outputs)) conv(name, at(outputs, index), c2, 1);
+  const detail = conv("detail", [...low, ...stem], c1, 3);
+  const fusion = conv("fusion", [...context, ...detail], c2, 1);
   declareClassifier(declaration, "classifier/", fusion, shape.classes);
 }
 
@@ -86,37 +89,37 @@ export const DROPPED = ["context", "fusion"] as const;
 export const dropoutName = (unit: (typeof DROPPED)[number]) => `head/${unit}/dropout`;
 
 /** The features of a network: outputs of the stem [N,c0,H/2,W/2] and of the stages, the first [N,C1,H/4,W/4], in plain order. */
-interface Features {
+export interface Features {
   stem: tf.Tensor;
   outputs: readonly tf.Tensor[];
 }
 
-/** Logits of the features of a network. size: height and width of the images. */
+/** Logits of the features of a network, at 1/headStride of the images. size: height and width of the images, where the head resizes to it. */
 export function headLogits(
   head: Head,
   weights: Tensors,
   features: Features,
-  size: readonly [number, number],
   norm: Norm,
-  dropouts: Tensors,
+  { size, dropouts = {} }: { size?: readonly [number, number]; dropouts?: Tensors } = {},
 ): tf.Tensor4D {
   return scoped("head", () =>
     head.kind === "search"
       ? searchHead(weights, features.outputs)
-      : aggregationHead(weights, features, size, norm, dropouts),
+      : aggregationHead(weights, features, head.coarse ? undefined : size, norm, dropouts),
   );
 }
 
 /**
  * Aggregation head (docs/method.md#the-network): context from pyramid pooling on the last stage, to which the stages before are added down to
- * the second; detail from the first stage and the pooled stem, joined at 1/4. Returns logits [N, classes, H, W] at the input's size. dropouts: factors [N, C2, 1, 1] after context and fusion.
+ * the second; detail from the first stage and the pooled stem, joined at 1/4. Returns logits [N, classes, H/4, W/4], resized to a
+ * size if one is given. dropouts: factors [N, C2, 1, 1] after context and fusion.
  */
 function aggregationHead(
   weights: Tensors,
   features: Features,
-  size: readonly [number, number],
+  size: readonly [number, number] | undefined,
   norm: Norm,
-  dropouts: Tensors = {},
+  dropouts: Tensors,
 ): tf.Tensor4D {
   const drop = (name: (typeof DROPPED)[number], x: tf.Tensor) => {
     const factors = dropouts[dropoutName(name)];
@@ -141,7 +144,7 @@ function aggregationHead(
   const detail = unit("detail", tf.concat([low, averagePool2x2(stem)], 1));
   const fusion = unit("fusion", tf.concat([resizeBilinear(joined, h4, w4), detail], 1));
   const logits = biased(weights, "head/classifier/conv", "head/classifier/bias", drop("fusion", fusion));
-  return resizeBilinear(logits, size[0], size[1]);
+  return size ? resizeBilinear(logits, size[0], size[1]) : logits;
 }
 
 function biased(weights: Tensors, conv: string, bias: string, x: tf.Tensor): tf.Tensor4D {

@@ -4,7 +4,8 @@ import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
 import { blockInputs, derive } from "../space/genotype";
 import { initialArchitecture } from "../space/groups";
-import { operationName, SEARCH_STRIDE } from "../space/parts";
+import { searchStride, searchedHead } from "../space/head";
+import { operationName } from "../space/parts";
 import { decidedArchitecture } from "../space/decided";
 import { keepSome, noise, randomBuffer, randomGenotype, silence, smallSpace } from "../testing/networks";
 import { randomArchitecture, randomSpace, uniform } from "../testing/spaces";
@@ -140,7 +141,7 @@ describe("inheritBuffer onto a genotype's network", () => {
       const images = picture({ ...space, inputHeight: 32, inputWidth: 32 }, random);
       expect(derive(space, architecture)).toEqual({ genotype, converged: true });
 
-      const network = buildDiscrete(genotype, { kind: "search" });
+      const network = buildDiscrete(genotype, searchedHead(space));
       const logits = (of: DeclaredSupernet, { weights, stats }: Vectors) =>
         network
           .logits(
@@ -186,13 +187,13 @@ describe("inheritBuffer onto a genotype's network", () => {
       const supernet = buildSupernet(space, architecture);
       const { weights, stats } = vectorsOf(supernet, random);
       const { genotype } = derive(space, architecture);
-      const network = buildDiscrete(genotype, { kind: "search" });
+      const network = buildDiscrete(genotype, searchedHead(space));
       const logits = network.logits(
         unpack(tf.tensor1d(inheritBuffer(weights, "weights", supernet, network)), network.weights),
         picture(space, random),
         inferenceNorm(unpack(tf.tensor1d(inheritBuffer(stats, "stats", supernet, network)), network.stats)),
       );
-      expect(logits.shape).toEqual([1, 5, 32 / SEARCH_STRIDE, 64 / SEARCH_STRIDE]);
+      expect(logits.shape).toEqual([1, 5, 32 / searchStride(space), 64 / searchStride(space)]);
       expect(logits.dataSync().every(Number.isFinite)).toBe(true);
     }
   });
@@ -204,7 +205,7 @@ describe("inheritBuffer onto a genotype's network", () => {
       const supernet = buildSupernet(space, initialArchitecture(space));
       const vectors = vectorsOf(supernet, random);
       const genotype = randomGenotype(space, random);
-      const network = buildDiscrete(genotype, { kind: "search" });
+      const network = buildDiscrete(genotype, searchedHead(space));
       const images = picture(space, random);
       const logits = network.logits(
         unpack(tf.tensor1d(inheritBuffer(vectors.weights, "weights", supernet, network)), network.weights),
@@ -224,7 +225,7 @@ describe("inheritBuffer onto a genotype's network", () => {
     const other = structuredClone(genotype);
     const [block] = other.stages[0]!.blocks;
     block!.dilation = 3 - block!.dilation;
-    const network = buildDiscrete(other, { kind: "search" });
+    const network = buildDiscrete(other, searchedHead(space));
     expect(() => inheritBuffer(new Float32Array(supernet.weights.size), "weights", supernet, network)).toThrow(
       `stage1/block1 has no conv1 filter of stage1/block1/${operationName(block!)}/middle`,
     );
@@ -232,9 +233,9 @@ describe("inheritBuffer onto a genotype's network", () => {
 });
 
 describe("copyShared", () => {
-  it("copies the body of a network, but not the head", () => {
+  it("copies the body of a network, but not another head", () => {
     const genotype = randomGenotype(smallSpace(), uniform(2));
-    const source = buildDiscrete(genotype, { kind: "search" });
+    const source = buildDiscrete(genotype, searchedHead(genotype));
     const target = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels: 4, dropout: 0.1 });
     const from = randomBuffer(source.weights, uniform(3));
     const to = new Float32Array(target.weights.size);
@@ -245,5 +246,15 @@ describe("copyShared", () => {
     expect(body.length).toBeGreaterThan(15);
     for (const { name } of body) expect(view(to, target.weights, name)).toEqual(view(from, source.weights, name));
     for (const name of left) expect(view(to, target.weights, name).every((value) => value === 0)).toBe(true);
+  });
+
+  it("copies a whole network whose search had the head of retraining", () => {
+    const genotype = { ...randomGenotype(smallSpace(), uniform(2)), pyramidChannels: 4 };
+    const source = buildDiscrete(genotype, searchedHead(genotype));
+    const target = buildDiscrete(genotype, { kind: "aggregation", pyramidChannels: 4, dropout: 0.1 });
+    const from = randomBuffer(source.weights, uniform(3));
+    const to = new Float32Array(target.weights.size);
+    expect(copyShared(from, source.weights, to, target.weights)).toEqual([]);
+    expect(to).toEqual(from);
   });
 });

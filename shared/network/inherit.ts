@@ -5,7 +5,7 @@ import { finder, type Axis, type TensorTable } from "./declaration";
 
 /**
  * Takes the flat weights, moments, statistics or architecture parameters of a smaller network out of a supernet's. The smaller network is
- * a shrunk supernet, or a genotype's network with the search head. Axes keep the elements of their runs
+ * a shrunk supernet, or a genotype's network with the head of the search. Axes keep the elements of their runs
  * (docs/method.md#after-the-search).
  */
 export function inheritBuffer<Vector extends "weights" | "stats" | "alphas">(

@@ -6,12 +6,12 @@ import { openOnnx } from "../engine/onnx";
 import { view } from "../engine/parameters";
 import { REWRITES, rewritten } from "../engine/rewrites/table";
 import type { Genotype } from "../proto/lathe/v1/space";
+import type { Head } from "../space/head";
 import { KINDS } from "../space/kinds/kinds";
 import { relativeDifference } from "../testing/parity";
 import { noise, randomBuffer } from "../testing/networks";
 import { uniform } from "../testing/spaces";
 import { buildDiscrete } from "./discrete";
-import type { Head } from "./heads";
 import { networkGraph } from "./networkGraph";
 
 const random = uniform(17);

@@ -2,13 +2,14 @@ import type { Manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
 import { tf } from "../engine/tf";
 import type { Architecture, SearchSpace } from "../proto/lathe/v1/space";
+import { searchedHead } from "../space/head";
 import { at, liveStages, type LiveBlock, type LiveStage } from "../space/live";
 import { stemReduction } from "../space/parts";
 import { declareAlphas } from "./alphas";
 import { declareReduction, reduction } from "./blocks";
 import { axis, tensorTable, type Declaration, type TensorTable } from "./declaration";
 import { channelFactors, type FactorSizes, type StageFactors } from "./factors";
-import { declareSearchHead, searchHead } from "./heads";
+import { declareHead, headLogits, type Features } from "./heads";
 import { padChannels, perChannel, type Norm, type Tensors } from "./layers";
 import { atScale, declareMixture, mixture, scalesOf } from "./mixture";
 import { exitProbabilities, relax, type Relaxation } from "./relaxation";
@@ -25,7 +26,7 @@ export interface Supernet {
   dropouts: { name: string; channels: number; probability: number }[];
   /** Relaxed choices from flat architecture parameters. The network, SSR and the expected cost use them. */
   relax(alphas: tf.Tensor1D): Relaxation;
-  /** Logits [N, classes, H/stride, W/stride] (SEARCH_STRIDE) of images [N,3,H,W] under given choices. */
+  /** Logits [N, classes, H/stride, W/stride] (searchStride) of images [N,3,H,W] under given choices. */
   logits(weights: Tensors, relaxation: Relaxation, images: tf.Tensor, norm: Norm, dropouts?: Tensors): tf.Tensor4D;
 }
 
@@ -39,14 +40,16 @@ export interface DeclaredSupernet extends Supernet {
 export function buildSupernet(space: SearchSpace, architecture: Architecture): DeclaredSupernet {
   const stages = liveStages(space, architecture);
   const declaration: Declaration = { weights: [], stats: [] };
-  let x = declareReduction(declaration, "stem", axis("image", 3), stemReduction(space).convolution);
+  const head = searchedHead(space);
+  const stem = declareReduction(declaration, "stem", axis("image", 3), stemReduction(space).convolution);
+  let x = stem;
   const outputs = stages.map((stage) => {
     x = declareReduction(declaration, `${stage.name}/reduction`, x, stage.reduction.convolution);
     for (const block of stage.blocks) x = declareMixture(declaration, block, x);
     x = axis(stage.name, stage.outputs);
     return x;
   });
-  declareSearchHead(declaration, outputs, space.classes);
+  declareHead(declaration, head, { ...space, stem, outputs });
   const alphas = tensorTable(declareAlphas(stages));
   return {
     space,
@@ -57,7 +60,10 @@ export function buildSupernet(space: SearchSpace, architecture: Architecture): D
     alphas,
     dropouts: dropoutsOf(stages),
     relax: (values) => scoped("choices", () => relax(stages, alphas, values)),
-    logits: supernetLogits(stages, plainParts),
+    logits: supernetLogits(stages, {
+      ...plainParts,
+      head: (weights, features, norm) => headLogits(head, weights, features, norm),
+    }),
   };
 }
 
@@ -82,8 +88,7 @@ interface SupernetParts {
     norm: Norm,
     dropouts: Tensors,
   ) => tf.Tensor;
-  /** outputs: of each stage. */
-  head: (weights: Tensors, outputs: readonly tf.Tensor[]) => tf.Tensor4D;
+  head: (weights: Tensors, features: Features, norm: Norm) => tf.Tensor4D;
 }
 
 /** Composes the function of a supernet from the functions of its parts. */
@@ -95,7 +100,8 @@ export function supernetLogits(stages: readonly LiveStage[], parts: SupernetPart
         depth: exitProbabilities(relaxation, position, at(stages, position).exits.length),
       })),
     );
-    let x: tf.Tensor = scoped("stem", () => parts.stem(weights, images, norm));
+    const stem = scoped("stem", () => parts.stem(weights, images, norm));
+    let x = stem;
     const outputs = stages.map((stage, position) => {
       const name = `${stage.name}/reduction`;
       const presence = choices[position - 1]?.presence;
@@ -105,16 +111,15 @@ export function supernetLogits(stages: readonly LiveStage[], parts: SupernetPart
       );
       return x;
     });
-    return scoped("head", () => parts.head(weights, outputs));
+    return scoped("head", () => parts.head(weights, { stem, outputs }, norm));
   };
 }
 
-const plainParts: SupernetParts = {
+const plainParts: Omit<SupernetParts, "head"> = {
   sizesOf: plainSizes,
   stem: (weights, images, norm) => reduction(weights, "stem", images, norm),
   reduction,
   stage: stageOutput,
-  head: searchHead,
 };
 
 function plainSizes({ operations, inputs, outputs }: LiveBlock): FactorSizes {

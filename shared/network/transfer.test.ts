@@ -9,6 +9,7 @@ import { buildDiscrete, type DiscreteNetwork } from "./discrete";
 import { inheritBuffer } from "./inherit";
 import { trainingNorm } from "./layers";
 import { transfer } from "./transfer";
+import { searchedHead } from "../space/head";
 
 const block = (middleWidth: number, outputWidth: number, dilation = 1, scale = 1): GenotypeBlock => ({
   ...{ dilation, scale, middleWidth, outputWidth },
@@ -21,7 +22,7 @@ const genotype = (first: GenotypeBlock[], second: GenotypeBlock[]): Genotype => 
   ],
 });
 const given = genotype([block(4, 8), block(6, 8, 2)], [block(6, 12), block(8, 12, 2, 2)]);
-const networkOf = (of: Genotype) => buildDiscrete(of, { kind: "search" });
+const networkOf = (of: Genotype) => buildDiscrete(of, searchedHead(of));
 const from = networkOf(given);
 const random = uniform(3);
 const weights = randomBuffer(from.weights, random);

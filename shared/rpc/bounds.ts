@@ -22,6 +22,7 @@ import {
   MAX_DILATION,
   MAX_KINDS,
   MAX_OPERATIONS,
+  MAX_PYRAMID_CHANNELS,
   MAX_SIDE,
   MAX_SPACE_CANDIDATES,
   STAGES,
@@ -58,6 +59,7 @@ const sizes = {
   input_width: whole(1, MAX_SIDE),
   classes: whole(2, MAX_CLASSES),
   stem_channels: whole(4, MAX_CHANNELS),
+  pyramid_channels: whole(0, MAX_PYRAMID_CHANNELS),
 };
 const lists = {
   stages: list(STAGES.most),
@@ -116,7 +118,7 @@ export const BOUNDS: Readonly<Record<string, Readonly<Record<string, Bound>>>> =
     ...{ ...ofSearch, object, batch_sizes: list(8, whole(1, 64)) },
     ...{ input_height: whole(0, MAX_SIDE), input_width: whole(0, MAX_SIDE) },
   },
-  ProfileOperatorsRequest: { pyramid_channels: whole(0, NUMBERS.retraining.pyramidChannels.max) },
+  ProfileOperatorsRequest: { pyramid_channels: whole(0, MAX_PYRAMID_CHANNELS) },
   DecideRequest: { epoch: whole(1, 20000), epochs: whole(1, 10000) },
   SimulateScheduleRequest: { epochs: list(10000) },
 

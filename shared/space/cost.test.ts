@@ -12,6 +12,7 @@ import { parseGenotype } from "../spec/parse";
 import { presetSpec } from "../spec/presets";
 import { measuredTable, randomArchitecture, randomSpace, uniform } from "../testing/spaces";
 import { costOfLargest, expectedCost, genotypeCost, inputCost, macsTable, outputCost, smallestGenotype } from "./cost";
+import { searchedHead } from "./head";
 import { costsByPart, networkCosts } from "./networkCosts";
 import { derive, largestGenotype, spaceOf, withoutBlocks } from "./genotype";
 import { group, initialArchitecture, isConverged, operations, withOperation } from "./groups";
@@ -288,7 +289,7 @@ describe("macsTable", () => {
     const table = macsTable(named);
     const largest = largestGenotype(named);
     expect(table.candidates).toHaveLength(2 * 10);
-    expect(genotypeCost(largest, table)).toBe(networkCosts(largest, { kind: "search" }).macs);
+    expect(genotypeCost(largest, table)).toBe(networkCosts(largest, searchedHead(named)).macs);
     expect(costOfLargest(named, table)).toBe(genotypeCost(largest, table));
     // Stage 1 at 128 x 256, scale 2: a quarter of 3 * 128 * 256.
     expect(table.candidates.find(({ id }) => id === "stage1/d8s2")?.inMiddle).toBe(3 * 64 * 128);

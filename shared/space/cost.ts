@@ -10,6 +10,7 @@ import {
   type SearchSpace,
   type WidthCosts,
 } from "../proto/lathe/v1/space";
+import { searchedHead } from "./head";
 import { networkCosts } from "./networkCosts";
 import { blockInputs, sizes, withoutBlocks } from "./genotype";
 import { operationFields, operations, probabilities, stageOf } from "./groups";
@@ -26,7 +27,7 @@ export function candidateId(stage: number, operation: string): string {
  * MACs as a cost table. A factorized candidate of stage k at scale s costs 3*in*mid + 3*mid*out per pixel of (h_k/s) x (w_k/s), so
  * in_middle = middle_out = 3 h_k w_k / s^2 and fixed = 0; a depthwise convolution adds per_input or per_middle, and an expansion multiplies what
  * counts per channel of the middle width. The table's fixed part is
- * the cost of stem, reductions and search head with all stages at full width: it ignores that narrower blocks make the reductions and the
+ * the cost of stem, reductions and head with all stages at full width: it ignores that narrower blocks make the reductions and the
  * head behind them cheaper.
  */
 export function macsTable(space: SearchSpace): CostTable {
@@ -44,7 +45,7 @@ export function macsTable(space: SearchSpace): CostTable {
       };
     }),
   );
-  const { macs: fixed } = networkCosts(withoutBlocks(space), { kind: "search" });
+  const { macs: fixed } = networkCosts(withoutBlocks(space), searchedHead(space));
   const measured = { device: "", check: undefined, exits: [], unit: undefined };
   return { metric: CostMetric.COST_METRIC_MACS, candidates, fixed, ...measured };
 }

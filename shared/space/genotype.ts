@@ -19,6 +19,7 @@ import {
   MAX_CHANNELS,
   MAX_DEPTH,
   MAX_DILATION,
+  MAX_PYRAMID_CHANNELS,
   MAX_SIDE,
   checkStages,
   collector,
@@ -56,10 +57,10 @@ function chosen<T>(group: Group, bySurvivor: readonly T[]): T {
   return at(bySurvivor, group.survivors.indexOf(argmax(group)));
 }
 
-/** The fields that a space and its networks share. */
+/** The fields that a space and its networks share. A network with the search head leaves out the channels of a pyramid. */
 export function sizes(of: SearchSpace | Genotype): Omit<Genotype, "stages"> {
-  const { inputHeight, inputWidth, classes, stemChannels } = of;
-  return { inputHeight, inputWidth, classes, stemChannels };
+  const { inputHeight, inputWidth, classes, stemChannels, pyramidChannels } = of;
+  return { inputHeight, inputWidth, classes, stemChannels, ...(pyramidChannels && { pyramidChannels }) };
 }
 
 /** The network with the most MACs: largest depths, full widths, and the first operation of the kind with the most MACs. */
@@ -117,6 +118,7 @@ export function genotypeViolations(genotype: Genotype, prefix = ""): FieldViolat
   const { violations, fault, between } = collector(prefix);
   between("classes", genotype.classes, 1, 254);
   between("stem_channels", genotype.stemChannels, 4, MAX_CHANNELS, " (3 channels are pooled)");
+  between("pyramid_channels", genotype.pyramidChannels ?? 0, 0, MAX_PYRAMID_CHANNELS);
   checkStages(genotype.stages, fault);
   let declared = genotype.stemChannels;
   let factor = inputFactor({ stages: genotype.stages, scales: [1] });
@@ -158,12 +160,16 @@ export function validateGenotype(genotype: Genotype): void {
   refuse("INVALID_GENOTYPE", "genotype", genotypeViolations(genotype));
 }
 
-/** The smallest space that contains a (valid) genotype: its depths, and per stage the full width and the widths in use. */
-export function spaceOf(genotype: Genotype): SearchSpace {
+/**
+ * The smallest space that contains a (valid) genotype: its depths, and per stage the full width and the widths in use. It has every field, because
+ * a spec overrides only those that its defaults have.
+ */
+export function spaceOf(genotype: Genotype): SearchSpace & { pyramidChannels: number } {
   const { stages } = genotype;
   const blocks = stages.flatMap((stage) => stage.blocks);
   return {
     ...sizes(genotype),
+    pyramidChannels: genotype.pyramidChannels ?? 0,
     stages: stages.map((stage) => ({
       channels: stage.channels,
       minDepth: stage.blocks.length,
@@ -181,11 +187,11 @@ function ascending(values: number[]): number[] {
   return [...new Set(values)].sort((a, b) => a - b);
 }
 
-/** Whether a space contains a genotype. */
+/** Whether a space contains a genotype. The heads may differ. */
 export function isMember(space: SearchSpace, genotype: Genotype): boolean {
   const names = new Set(operations(space).map(({ name }) => name));
   return (
-    isDeepStrictEqual(sizes(genotype), sizes(space)) &&
+    isDeepStrictEqual({ ...sizes(genotype), pyramidChannels: 0 }, { ...sizes(space), pyramidChannels: 0 }) &&
     genotype.stages.length === space.stages.length &&
     genotype.stages.every(({ channels, blocks }, index) => {
       const stage = stageOf(space, index + 1);

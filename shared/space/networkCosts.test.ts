@@ -2,6 +2,7 @@ import type { Architecture } from "../proto/lathe/v1/space";
 import { decidedArchitecture } from "./decided";
 import { randomGenotype, smallSpace } from "../testing/networks";
 import { uniform } from "../testing/spaces";
+import { searchedHead } from "./head";
 import { costsByPart, supernetMacs } from "./networkCosts";
 import { initialArchitecture } from "./groups";
 import { KINDS } from "./kinds/kinds";
@@ -11,11 +12,13 @@ describe("MACs of a supernet's convolutions", () => {
   const space = smallSpace();
   const macsOf = (architecture: Architecture) => supernetMacs(space, liveStages(space, architecture));
 
-  it.each(KINDS)("equal those of the network, part by part, if only one is left ($kind)", ({ kind }) => {
-    const own = { ...space, kinds: [kind] };
+  const both = KINDS.flatMap(({ kind }) => [0, 4].map((pyramidChannels) => ({ kind, pyramidChannels })));
+
+  it.each(both)("equal those of the network, part by part, if only one is left (%j)", ({ kind, pyramidChannels }) => {
+    const own = { ...space, kinds: [kind], pyramidChannels };
     const genotype = randomGenotype(own, uniform(3));
     const macs = supernetMacs(own, liveStages(own, decidedArchitecture(own, genotype)));
-    const want = costsByPart(genotype, { kind: "search" }).map(({ name, macs }) => ({ part: name, macs }));
+    const want = costsByPart(genotype, searchedHead(genotype)).map(({ name, macs }) => ({ part: name, macs }));
     expect(macs).toEqual(want);
   });
 

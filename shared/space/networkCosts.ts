@@ -2,13 +2,14 @@ import { LatheError } from "../process/errors";
 import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import type { NetworkFigures as Costs } from "../proto/lathe/v1/result";
 import { blockInputs } from "./genotype";
+import { searchedHead } from "./head";
 import type { Half } from "./kinds/kind";
 import { halfMacs, kindOf, middleChannels, operationMacs } from "./kinds/kinds";
 import { at, type LiveStage } from "./live";
 import { blockName, FIRST_JOINED, stageName, stemReduction, strideOf, type ReductionChannels } from "./parts";
 
-/** The head of a network: the 1x1 convolutions of the search, or the aggregation head of retraining. */
-type Head = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
+/** A head as it is counted. */
+type CountedHead = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
 
 /** Bins per side of the pyramid pooling's adaptive average pools. */
 export const PYRAMID_BINS = [1, 2, 3, 6, 9] as const;
@@ -51,7 +52,7 @@ function reduction(channels: ReductionChannels, pixels: number): Costs {
  * beta of batch norms. MACs are those of convolutions, per image; pooling, batch norm, bias, sums and resizing count none, as in the
  * paper.
  */
-export function costsByPart(genotype: Genotype, head: Head): PartCosts[] {
+export function costsByPart(genotype: Genotype, head: CountedHead): PartCosts[] {
   const inputs = blockInputs(genotype);
   const pixelsAt = (stride: number): number => (genotype.inputHeight / stride) * (genotype.inputWidth / stride);
   const parts: PartCosts[] = [{ name: "stem", ...reduction(inputs.stem, pixelsAt(2)) }];
@@ -73,15 +74,26 @@ export function costsByPart(genotype: Genotype, head: Head): PartCosts[] {
       parts.push({ name: blockName(index + 1, position + 1), ...costs });
     });
   });
-  const headCosts =
-    head.kind === "search"
-      ? searchHead(
-          inputs.stages.map(({ output }) => output),
-          genotype.classes,
-          pixelsAt,
-        )
-      : aggregation(genotype, head.pyramidChannels, pixelsAt);
-  return [...parts, { name: "head", ...headCosts }];
+  const outputs = inputs.stages.map(({ output }) => output);
+  return [...parts, { name: "head", ...headCosts(genotype, head, outputs, pixelsAt) }];
+}
+
+/** The fields that a genotype and a space share, as far as a head depends on them. */
+interface Around {
+  classes: number;
+  stemChannels: number;
+  stages: readonly { channels: number }[];
+}
+
+/** A head that reads these channels of each stage. */
+function headCosts(
+  around: Around,
+  head: CountedHead,
+  outputs: readonly number[],
+  pixelsAt: (stride: number) => number,
+): Costs {
+  if (head.kind === "search") return searchHead(outputs, around.classes, pixelsAt);
+  return aggregation(around, head.pyramidChannels, outputs, pixelsAt);
 }
 
 /** 1x1 convolutions of the joined stages to the classes, with one bias. outputs: channels of each stage. */
@@ -97,34 +109,38 @@ function classifier(input: number, classes: number, pixels: number): Costs {
 }
 
 /** The aggregation head (docs/method.md#the-network): pyramid pooling on the last stage, the stages before it, and the stem. */
-function aggregation(genotype: Genotype, pyramidChannels: number, pixelsAt: (stride: number) => number): Costs {
-  const [first, second] = genotype.stages;
+function aggregation(
+  { classes, stemChannels, stages }: Around,
+  pyramidChannels: number,
+  outputs: readonly number[],
+  pixelsAt: (stride: number) => number,
+): Costs {
+  const [first, second] = stages;
   if (first === undefined || second === undefined) {
-    const why = `the aggregation head needs at least 2 stages, the genotype has ${genotype.stages.length}`;
+    const why = `the aggregation head needs at least 2 stages, the genotype has ${stages.length}`;
     throw new LatheError("INVALID_ARGUMENT", why);
   }
-  const { stages } = blockInputs(genotype);
-  const low = at(stages, 0).output + genotype.stemChannels;
-  const high = at(stages, stages.length - 1).output;
+  const low = at(outputs, 0) + stemChannels;
+  const high = at(outputs, outputs.length - 1);
   const branches = PYRAMID_BINS.map((bins) =>
     sum(convolution(1, high, pyramidChannels, bins * bins), norm(pyramidChannels)),
   );
   const [c1, c2] = [first.channels, second.channels];
   return sum(
     ...branches,
-    convolution(1, high + PYRAMID_BINS.length * pyramidChannels, c2, pixelsAt(strideOf(genotype.stages.length))),
+    convolution(1, high + PYRAMID_BINS.length * pyramidChannels, c2, pixelsAt(strideOf(stages.length))),
     norm(c2),
-    ...stages.slice(1, -1).map(({ output }, i) => sum(convolution(1, output, c2, pixelsAt(strideOf(i + 2))), norm(c2))),
+    ...outputs.slice(1, -1).map((output, i) => sum(convolution(1, output, c2, pixelsAt(strideOf(i + 2))), norm(c2))),
     convolution(9, low, c1, pixelsAt(4)),
     norm(c1),
     convolution(1, c1 + c2, c2, pixelsAt(4)),
     norm(c2),
-    classifier(c2, genotype.classes, pixelsAt(4)),
+    classifier(c2, classes, pixelsAt(4)),
   );
 }
 
 /** Parameters and MACs of a whole discrete network, counted as in costsByPart. */
-export function networkCosts(genotype: Genotype, head: Head): Costs {
+export function networkCosts(genotype: Genotype, head: CountedHead): Costs {
   return sum(...costsByPart(genotype, head));
 }
 
@@ -144,5 +160,5 @@ export function supernetMacs(space: SearchSpace, stages: readonly LiveStage[]): 
     }
   });
   const outputs = stages.map((stage) => stage.outputs);
-  return [...parts, { part: "head", macs: searchHead(outputs, space.classes, pixels).macs }];
+  return [...parts, { part: "head", macs: headCosts(space, searchedHead(space), outputs, pixels).macs }];
 }

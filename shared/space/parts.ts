@@ -30,9 +30,6 @@ export function strideOf(stage: number): number {
 /** The search head joins the outputs of this stage (from 1) and of those behind it. */
 export const FIRST_JOINED = 2;
 
-/** Input pixels per cell of the search head's logits, in each direction. */
-export const SEARCH_STRIDE = strideOf(FIRST_JOINED);
-
 /** Channels of a reduction. Its output is the convolution's channels, followed by the pooled input's. */
 export interface ReductionChannels {
   input: number;

@@ -7,6 +7,8 @@ import { KINDS, kindName, kindNames, kindOf } from "./kinds/kinds";
 export const MAX_SIDE = 8192;
 export const MAX_CHANNELS = 4096;
 export const MAX_DEPTH = 64;
+/** Of each branch of a head. */
+export const MAX_PYRAMID_CHANNELS = 1024;
 export const MAX_DILATION = 64;
 export const MAX_CLASSES = 254;
 export const MAX_CANDIDATES = 32;
@@ -54,6 +56,7 @@ export function spaceViolations(space: SearchSpace, prefix = ""): FieldViolation
 
   between("classes", space.classes, 2, MAX_CLASSES, " (255 is the ignore label)");
   between("stem_channels", space.stemChannels, 4, MAX_CHANNELS, " (3 of them are the pooled image)");
+  between("pyramid_channels", space.pyramidChannels ?? 0, 0, MAX_PYRAMID_CHANNELS, " (0: the search head)");
   ascending("dilations", space.dilations, MAX_DILATION);
   const scales = firstOf(space.scales);
   if (scales !== "1" && scales !== "1, 2") fault("scales", `is [${scales}], must be [1] or [1, 2]`);

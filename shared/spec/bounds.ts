@@ -9,6 +9,7 @@ import type {
   ShrinkingSpec,
   SupernetTrainingSpec,
 } from "../proto/lathe/v1/spec";
+import { MAX_PYRAMID_CHANNELS } from "../space/validate";
 
 /** Names of the presets. */
 export const PRESETS = ["tiny", "small", "medium", "large", "paper"] as const;
@@ -90,7 +91,7 @@ export const NUMBERS: {
     batchSize: whole(1, 256, { tiny: 8, small: 8, medium: 8, large: 8, paper: 6 }),
     learningRate: { ...real(0, 10, { tiny: 2e-2, small: 3e-3, medium: 3e-3, large: 1e-3, paper: 5e-4 }), open: "ends" },
     weightDecay: real(0, 1, same(1e-4)),
-    pyramidChannels: whole(1, 1024, { tiny: 8, small: 16, medium: 16, large: 32, paper: 40 }),
+    pyramidChannels: whole(1, MAX_PYRAMID_CHANNELS, { tiny: 8, small: 16, medium: 16, large: 32, paper: 40 }),
     dropout: { ...real(0, 1, { tiny: 0, small: 0.05, medium: 0.05, large: 0.1, paper: 0.1 }), open: "max" },
     rateWarmupEpochs: real(0, 10000, same(0)),
     emaDecay: { ...real(0, 1, same(0)), open: "max" },

@@ -41,21 +41,21 @@ const THREE_KINDS = [
 
 const SPACES: Record<Preset, Space> = {
   tiny: {
-    ...{ inputHeight: 64, inputWidth: 128, stemChannels: 8 },
+    ...{ inputHeight: 64, inputWidth: 128, stemChannels: 8, pyramidChannels: 0 },
     stages: [stage(16, [1, 2], [8, 12, 16], 0), stage(32, [1, 2], [16, 24, 32], 0)],
     dilations: [1, 2, 4],
     scales: [1, 2],
     kinds: [OperationKind.OPERATION_KIND_FACTORIZED],
   },
   small: {
-    ...{ inputHeight: 96, inputWidth: 128, stemChannels: 8 },
+    ...{ inputHeight: 96, inputWidth: 128, stemChannels: 8, pyramidChannels: 0 },
     stages: [stage(16, [1, 2], [8, 10, 12, 14, 16], 0), stage(32, [1, 3], [16, 20, 24, 28, 32], 0)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],
     kinds: [OperationKind.OPERATION_KIND_FACTORIZED],
   },
   medium: {
-    ...{ inputHeight: 240, inputWidth: 320, stemChannels: 16 },
+    ...{ inputHeight: 240, inputWidth: 320, stemChannels: 16, pyramidChannels: 0 },
     stages: [
       stage(32, [1, 2], [16, 24, 32], 0),
       stage(64, [1, 4], [32, 48, 64], 0),
@@ -66,7 +66,7 @@ const SPACES: Record<Preset, Space> = {
     kinds: THREE_KINDS,
   },
   large: {
-    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 32 },
+    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 32, pyramidChannels: 0 },
     stages: [
       stage(64, [1, 3], [32, 48, 64], 0),
       stage(128, [1, 5], [64, 96, 128], 0),
@@ -77,7 +77,7 @@ const SPACES: Record<Preset, Space> = {
     kinds: THREE_KINDS,
   },
   paper: {
-    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 16 },
+    ...{ inputHeight: 512, inputWidth: 1024, stemChannels: 16, pyramidChannels: 0 },
     stages: [stage(64, [1, 5], below(64), 0.03), stage(128, [1, 12], below(128), 0.3)],
     dilations: [1, 2, 4, 8, 16],
     scales: [1, 2],

@@ -108,6 +108,19 @@ describe("resolve", () => {
     );
   });
 
+  it("asks for one pyramid in search and retraining, where the search retrains", () => {
+    const dataset = { kind: DatasetKind.DATASET_KIND_STREETS };
+    const searched = (spec: object) => resolve(SearchSpec.fromPartial({ dataset, ...spec })).space.pyramidChannels;
+    expect(PRESETS.map((preset) => searched({ preset }))).toEqual([0, 0, 0, 0, 0]);
+    expect(searched({ preset: "medium", space: { pyramidChannels: 16 } })).toBe(16);
+    const other = { preset: "medium", dataset, retraining: { pyramidChannels: 40 } };
+    expect(faults(other)).toEqual([]);
+    expect(faults({ ...other, space: { pyramidChannels: 16 } })).toEqual(["space.pyramid_channels"]);
+    expect(faults({ ...other, space: { pyramidChannels: 40 } })).toEqual([]);
+    expect(faults({ ...other, space: { pyramidChannels: 16 }, retraining: { epochs: 0 } })).toEqual([]);
+    expect(faults({ ...other, space: { pyramidChannels: 1025 } })).toEqual(["space.pyramid_channels"]);
+  });
+
   it("names ten faults at once", () => {
     const spec = {
       preset: "gigantic",

@@ -108,6 +108,7 @@ export function resolve(
   if (known && inSpace.length === 0) {
     if (isNew || isSampling(resolved)) checkShare(resolved, space, fault);
     if (given) checkGiven(given, space, resolved.retraining, fault);
+    else checkHead(resolved, fault);
   }
   between("seed", resolved.seed, 0, MAX_SEED);
   checkNames(resolved, fault);
@@ -192,6 +193,17 @@ function resolveClasses(
       'is not set, must be the number of classes of the folder; dataset.classes may name them instead, which "lathe init" proposes',
     );
   return own ?? asked;
+}
+
+/** Retraining must have the pyramid that the search had. */
+function checkHead({ space, retraining }: ResolvedSpec, fault: Fault): void {
+  const { pyramidChannels: searched } = space;
+  const { pyramidChannels: retrained, epochs } = retraining;
+  if (searched === 0 || epochs === 0 || searched === retrained) return;
+  fault(
+    "space.pyramid_channels",
+    `is ${searched}, must be 0 (the search head) or retraining.pyramid_channels, ${retrained}`,
+  );
 }
 
 function checkAcrossFields({ training, shrinking, cost, retraining, augmentation }: ResolvedSpec, fault: Fault): void {

@@ -21,7 +21,7 @@ export function uniform(seed: number): () => number {
   };
 }
 
-/** A small valid space of two or three stages. */
+/** A small valid space of two or three stages, with either head. */
 export function randomSpace(random: () => number): SearchSpace {
   const below = (n: number): number => Math.floor(random() * n);
   const stage = (channels: number): SearchSpace["stages"][number] => {
@@ -38,6 +38,7 @@ export function randomSpace(random: () => number): SearchSpace {
     dilations: [1, 2, 4].slice(0, 1 + below(3)),
     scales: random() < 0.5 ? [1] : [1, 2],
     kinds: KINDS.filter(() => random() < 0.4).map(({ kind }) => kind),
+    pyramidChannels: random() < 0.3 ? 4 : 0,
   };
 }
 

@@ -7,6 +7,7 @@ import { storeDerived, type NetworkParameters, type Store } from "../../../share
 import { LatheError } from "../../../shared/process/errors";
 import { ArchitectureRepaired } from "../../../shared/proto/lathe/v1/events";
 import { costOfLargest, genotypeCost } from "../../../shared/space/cost";
+import { searchedHead } from "../../../shared/space/head";
 import { networkCosts } from "../../../shared/space/networkCosts";
 import type { JobCalls, RepairJob } from "../jobs";
 import { approach } from "./approach";
@@ -26,7 +27,7 @@ export async function repairNetwork(
   const started = performance.now();
   const { spec, space, table, genotype, aim } = job;
   const { number, targetSeconds, predictedSeconds, measuredSeconds } = aim;
-  const given = { network: buildDiscrete(genotype, { kind: "search" }), parameters: parametersOf(job) };
+  const given = { network: buildDiscrete(genotype, searchedHead(space)), parameters: parametersOf(job) };
   const { batchSize } = spec.training;
   // Only the statistics of a network are of training images.
   const few = await withFewTraining(datasetOptions(spec, space), recalibrationImages(Infinity, batchSize));
@@ -55,7 +56,7 @@ export async function repairNetwork(
       miouBefore: before.miou,
       discreteMiou: after.miou,
       miouClasses: after.miouClasses,
-      figures: networkCosts(found.genotype, { kind: "search" }),
+      figures: networkCosts(found.genotype, searchedHead(space)),
       ...(await storeDerived(changed.network, changed.parameters, dataset.info, port, `repaired-${number}`)),
       costRatio: genotypeCost(found.genotype, table) / costOfLargest(space, table),
       seconds: seconds(),

@@ -56,7 +56,7 @@ export async function openTrial(
   // Class weights affect the loss only, and the loss is not used.
   const even = new Float32Array(given.genotype.classes).fill(1);
   const inherited = (genotype: Genotype) => {
-    const network = buildDiscrete(genotype, { kind: "search" });
+    const network = buildDiscrete(genotype, given.head);
     return { network, weights: transfer(given, trained, network, createRandom(seed, `repair/${number}`)) };
   };
   const sample = sampleOf(validation, batchSize);

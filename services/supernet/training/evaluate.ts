@@ -7,6 +7,7 @@ import { buildDiscrete } from "../../../shared/network/discrete";
 import { inheritBuffer } from "../../../shared/network/inherit";
 import type { EvaluateJob } from "./jobs";
 import { countedClassWeights } from "./classWeights";
+import { searchedHead } from "../../../shared/space/head";
 
 /** Validation mIoU and loss of a genotype with the weights that it inherits from a supernet. */
 export async function evaluateGenotype(
@@ -15,7 +16,7 @@ export async function evaluateGenotype(
   signal: AbortSignal,
 ): Promise<{ miou: number; miouClasses: number; loss: number; dataChange: string }> {
   const { state } = decodeSupernet(space, checkpoint, "checkpoint");
-  const network = buildDiscrete(genotype, { kind: "search" });
+  const network = buildDiscrete(genotype, searchedHead(space));
   const parameters = {
     weights: inheritBuffer(state.weights.values, "weights", state.supernet, network),
     stats: inheritBuffer(state.stats, "stats", state.supernet, network),

@@ -2,9 +2,9 @@ import { rates } from "../../../shared/engine/adam";
 import { createEngine, eagerEngine, type Arrays, type Engine } from "../../../shared/engine/engine";
 import { createRandom } from "../../../shared/engine/random";
 import { buildDiscrete, type DiscreteNetwork } from "../../../shared/network/discrete";
-import type { Head } from "../../../shared/network/heads";
 import { OperationKind, type Genotype, type SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { withoutBlocks } from "../../../shared/space/genotype";
+import type { Head } from "../../../shared/space/head";
 import { noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { relativeDifference } from "../../../shared/testing/parity";
 import { portableEngine, TILE_SIZES } from "../../../shared/testing/portableTiles";
@@ -16,7 +16,11 @@ import { stepSignature, trainableNetwork, weightStep } from "./steps";
 
 const BATCH = 2;
 const { inputHeight: height, inputWidth: width, classes } = space;
-const heads: Head[] = [{ kind: "search" }, { kind: "aggregation", pyramidChannels: 5, dropout: 0.4 }];
+const heads: Head[] = [
+  { kind: "search" },
+  { kind: "aggregation", pyramidChannels: 5, dropout: 0.4 },
+  { kind: "aggregation", pyramidChannels: 5, dropout: 0, coarse: true },
+];
 
 /** Widths that are no whole tiles, but nearly. */
 const wide: SearchSpace = {

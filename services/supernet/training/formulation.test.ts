@@ -5,8 +5,8 @@ import { packAlphas } from "../../../shared/network/alphas";
 import { buildSupernet, type Supernet } from "../../../shared/network/supernet";
 import { OperationKind, type Architecture, type SearchSpace } from "../../../shared/proto/lathe/v1/space";
 import { costOfLargest, macsTable } from "../../../shared/space/cost";
-import { SEARCH_STRIDE } from "../../../shared/space/parts";
 import { initialArchitecture } from "../../../shared/space/groups";
+import { searchStride } from "../../../shared/space/head";
 import { KINDS } from "../../../shared/space/kinds/kinds";
 import { decidedArchitecture } from "../../../shared/space/decided";
 import { keepSome, noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
@@ -19,7 +19,13 @@ import { dropoutFactors } from "./running";
 import { alphaStep, stepSignature, trainableSupernet, weightStep } from "./steps";
 
 const BATCH = 2;
-const SHAPE = { batchSize: BATCH, height: 64, width: 128, classes: 5, stride: SEARCH_STRIDE };
+const shapeOf = (of: SearchSpace) => ({
+  batchSize: BATCH,
+  height: 64,
+  width: 128,
+  classes: 5,
+  stride: searchStride(of),
+});
 
 const whole = initialArchitecture(space);
 const few = keepSome(space, whole, uniform(3), 0.25);
@@ -28,6 +34,7 @@ const mixed = { ...space, kinds: [OperationKind.OPERATION_KIND_FACTORIZED, Opera
 const all = { ...space, kinds: KINDS.map(({ kind }) => kind) };
 const spread = { ...dropping, kinds: [OperationKind.OPERATION_KIND_BOTTLENECK] };
 const deeper = { ...space, stages: [...space.stages, { ...space.stages[1]!, channels: 48, widths: [24, 40, 48] }] };
+const headed = { ...deeper, pyramidChannels: 4 };
 /** Name, space and architecture. */
 const supernets: [string, SearchSpace, Architecture][] = [
   ["whole", space, whole],
@@ -42,6 +49,7 @@ const supernets: [string, SearchSpace, Architecture][] = [
     keepSome(spread, initialArchitecture(spread), uniform(5), 0.4),
   ],
   ["shrunk to few, of three stages", deeper, keepSome(deeper, initialArchitecture(deeper), uniform(3), 0.25)],
+  ["shrunk to few, of the aggregation head", headed, keepSome(headed, initialArchitecture(headed), uniform(3), 0.25)],
   ["decided", space, decidedArchitecture(space, randomGenotype(space, uniform(8)))],
 ];
 
@@ -63,13 +71,13 @@ let onnx: Engine;
 type Step = Parameters<Engine["compile"]>[0];
 
 /** Runs of a step, which is compiled for the sizes of its first inputs. `scalars` names its inputs that are not of the batch or a buffer. */
-function runsOf(step: Step, scalars: readonly string[], { dropouts }: Supernet) {
+function runsOf(step: Step, scalars: readonly string[], { dropouts, space: of }: Supernet) {
   let compiled: ReturnType<Engine["compile"]> | undefined;
   const compile = (inputs: Arrays) => {
     const buffers = ["weights", "m", "v", "stats", "alphas"].filter((name) => inputs[name] !== undefined);
     const sizes = Object.fromEntries(buffers.map((name) => [name, inputs[name]!.length]));
     const shapes = Object.fromEntries(scalars.map((name) => [name, [inputs[name]!.length]]));
-    return onnx.compile(step, stepSignature(sizes, shapes, SHAPE, dropouts));
+    return onnx.compile(step, stepSignature(sizes, shapes, shapeOf(of), dropouts));
   };
   return {
     run: async (inputs: Arrays): Promise<Arrays> => (await (compiled ??= compile(inputs))).run(inputs),
@@ -106,7 +114,9 @@ function drawn({ start, supernet }: Formulations, seed: number) {
   const alphas = packAlphas(supernet.stages, supernet.alphas, architecture);
   const batch = {
     images: noise(BATCH * 3 * 64 * 128, random).map(Math.abs),
-    labels: Int32Array.from({ length: (BATCH * 64 * 128) / SEARCH_STRIDE ** 2 }, () => Math.floor(random() * 5)),
+    labels: Int32Array.from({ length: (BATCH * 64 * 128) / searchStride(supernet.space) ** 2 }, () =>
+      Math.floor(random() * 5),
+    ),
     classWeights: Float32Array.of(1, 3, 2, 5, 4),
     ...dropoutFactors(supernet.dropouts, BATCH, createRandom(seed)),
   };

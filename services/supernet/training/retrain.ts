@@ -17,6 +17,7 @@ import { LatheError } from "../../../shared/process/errors";
 import type { NetworkTrained } from "../../../shared/proto/lathe/v1/events";
 import type { DatasetFigures } from "../../../shared/proto/lathe/v1/result";
 import type { Genotype } from "../../../shared/proto/lathe/v1/space";
+import { searchedHead } from "../../../shared/space/head";
 import { networkCosts } from "../../../shared/space/networkCosts";
 import type { ResolvedSpec } from "../../../shared/spec/resolve";
 import type { TrainingPort } from "./port";
@@ -127,7 +128,7 @@ interface Start {
   best: NetworkParameters;
 }
 
-/** Start of a training: random weights; with inherit_weights all weights but the head's come from the supernet. */
+/** Start of a training: random weights; with inherit_weights all weights come from the supernet, those of the head only where the search had the same. */
 function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: RetrainJob): Start {
   const weights = initialWeights(network.weights, createRandom(spec.seed, "retraining/weights"));
   const start = { weights, stats: initialStats(network.stats) };
@@ -138,7 +139,7 @@ function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: Retr
         "retraining.inherit_weights is true, but there are no inherited weights",
       );
     const { arrays } = decodeBundle(inherited, "inherited weights");
-    const source = buildDiscrete(genotype, { kind: "search" });
+    const source = buildDiscrete(genotype, searchedHead(genotype));
     for (const role of ["weights", "stats"] as const) {
       const from = arrays[role];
       const { size } = source[role];

@@ -9,6 +9,7 @@ import { inheritBuffer } from "../../../shared/network/inherit";
 import { buildSupernet } from "../../../shared/network/supernet";
 import type { Architecture } from "../../../shared/proto/lathe/v1/space";
 import { initialArchitecture } from "../../../shared/space/groups";
+import { searchedHead } from "../../../shared/space/head";
 import { keepSome, keepSurvivors, noise, randomBuffer, randomGenotype } from "../../../shared/testing/networks";
 import { uniform } from "../../../shared/testing/spaces";
 import { alphaStep, stepSignature, trainableNetwork, trainableSupernet, weightStep } from "./steps";
@@ -187,7 +188,7 @@ describe("a step on a single path", () => {
     const step = await onnx.compile(weightStep(path, 0), signature);
     const got = await step.run(inputs);
     await step.release();
-    const network = buildDiscrete(genotype, { kind: "search" });
+    const network = buildDiscrete(genotype, searchedHead(space));
     const size = network.weights.size;
     const alone = await onnx.compile(
       weightStep(trainableNetwork(network), 0),
@@ -219,7 +220,7 @@ describe("a step on a single path", () => {
     const step = await onnx.compile(weightStep(path, decay), signature);
     const got = await step.run({ ...inputs, m });
     await step.release();
-    const network = buildDiscrete(genotype, { kind: "search" });
+    const network = buildDiscrete(genotype, searchedHead(space));
     const chosen = new Set(
       inheritBuffer(
         Float32Array.from({ length: w }, (_, at) => at),
@@ -240,7 +241,7 @@ describe("a step on a single path", () => {
 });
 it("recalibration computes the moments with which a weight step updates the running statistics", async () => {
   const random = uniform(23);
-  const network = buildDiscrete(randomGenotype(space, random), { kind: "search" });
+  const network = buildDiscrete(randomGenotype(space, random), searchedHead(space));
   const { size } = network.weights;
   const [weights, stats] = [randomBuffer(network.weights, random), randomBuffer(network.stats, random)];
   const data = batch(network, random);

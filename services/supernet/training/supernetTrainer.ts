@@ -4,11 +4,11 @@ import { createRandom } from "../../../shared/engine/random";
 import type { Batch } from "../../../shared/data/batches";
 import { supernetEvaluator, type Evaluator } from "../../../shared/evaluation/evaluate";
 import type { Optimized, SupernetState } from "../../../shared/network/checkpoint";
-import { SEARCH_STRIDE } from "../../../shared/space/parts";
 import { dropoutFactors, advance, doubleBuffer } from "./running";
 import { formulate } from "./formulation";
 import type { CompiledSteps } from "./port";
 import { alphaStep, stepSignature, trainableSupernet, weightStep, type AlphaLoss } from "./steps";
+import { searchStride } from "../../../shared/space/head";
 
 export interface StepOptions {
   seed: number;
@@ -58,7 +58,7 @@ export async function openSupernetTrainer(
   const { space } = supernet;
   const { batchSize, classWeights } = options;
   const { inputHeight: height, inputWidth: width, classes } = space;
-  const shape = { batchSize, height, width, stride: SEARCH_STRIDE, classes };
+  const shape = { batchSize, height, width, stride: searchStride(space), classes };
   const started = performance.now();
   const formulation = formulate(engine, supernet, batchSize);
   const { size: w } = formulation.network.weights;

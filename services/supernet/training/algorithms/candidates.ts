@@ -50,7 +50,7 @@ export async function evaluateCandidate(context: EvaluationContext, contender: C
       candidates,
       genotype,
       parent,
-      figures: networkCosts(genotype, { kind: "search" }),
+      figures: networkCosts(genotype, network.head),
       costRatio: window.ratio(genotype),
       validationMiou: miou,
       miouClasses,

@@ -31,7 +31,7 @@ export async function deriveSelected(
     discreteMiou: miou,
     miouClasses,
     discretizationGap: 0,
-    figures: networkCosts(genotype, { kind: "search" }),
+    figures: networkCosts(genotype, network.head),
     costRatio: window.ratio(genotype),
     smallestCostRatio: window.smallest,
     ...(await storeDerived(network, parameters, data, port)),

@@ -2,8 +2,8 @@ import { openDataset, datasetOptions } from "../../../../../shared/data/open";
 import { createRandom } from "../../../../../shared/engine/random";
 import { recalibrationBatches, recalibrationImages } from "../../../../../shared/evaluation/recalibration";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
+import { searchStride } from "../../../../../shared/space/head";
 import { costWindow } from "../../../../../shared/space/sampling";
-import { SEARCH_STRIDE } from "../../../../../shared/space/parts";
 import { countedClassWeights } from "../../classWeights";
 import { tellOfLabels } from "../../labels";
 import { batchSizes, type Candidate, type Search } from "../search";
@@ -38,7 +38,7 @@ export const searchByEvolution: Search = async (engine, job, port) => {
     const weighting = await countedClassWeights(dataset, space.classes);
     if (!sampled?.checkpoint) await tellOfLabels(dataset, port);
     const trained = await trainSinglePaths(engine, job, dataset, { plan, weighting }, port);
-    const labelStride = SEARCH_STRIDE;
+    const labelStride = searchStride(space);
     const calibration = await recalibrationBatches(dataset.train, { seed, batchSize, labelStride });
     const inherited = (genotype: Genotype) => inherit(engine, trained.state, genotype, calibration, port.signal);
 

@@ -6,6 +6,7 @@ import { buildDiscrete, type DiscreteNetwork } from "../../../../../shared/netwo
 import type { NetworkParameters } from "../../../../../shared/network/export";
 import { inheritBuffer } from "../../../../../shared/network/inherit";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
+import { searchedHead } from "../../../../../shared/space/head";
 
 /** Builds a genotype's network with weights inherited from a supernet and recalibrated statistics. */
 export async function inherit(
@@ -15,7 +16,7 @@ export async function inherit(
   calibration: readonly Batch[],
   signal: AbortSignal,
 ): Promise<{ network: DiscreteNetwork; parameters: NetworkParameters }> {
-  const network = buildDiscrete(genotype, { kind: "search" });
+  const network = buildDiscrete(genotype, searchedHead(state.supernet.space));
   const weights = inheritBuffer(state.weights.values, "weights", state.supernet, network);
   const stats = await recalibratedStats(engine, network, weights, calibration, signal);
   return { network, parameters: { weights, stats } };

@@ -9,7 +9,7 @@ import {
   type SupernetState,
 } from "../../../../../shared/network/checkpoint";
 import type { DeclaredSupernet } from "../../../../../shared/network/supernet";
-import { SEARCH_STRIDE } from "../../../../../shared/space/parts";
+import { searchStride } from "../../../../../shared/space/head";
 import { randomGenotype } from "../../../../../shared/space/sampling";
 import type { TrainingPort } from "../../port";
 import { formulate } from "../../formulation";
@@ -91,7 +91,7 @@ function singlePaths(engine: Engine, supernet: DeclaredSupernet, seed: number, b
   const formulation = formulate(engine, supernet, batchSize);
   return {
     formulation: { ...formulation, network: trainableSupernet(formulation.network) },
-    shape: { height, width, stride: SEARCH_STRIDE, classes },
+    shape: { height, width, stride: searchStride(space), classes },
     vectors: { alphas: alphas.size },
     choices: (epoch) => {
       const paths = createRandom(seed, `evolution/${epoch}/paths`);

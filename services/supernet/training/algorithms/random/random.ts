@@ -11,6 +11,7 @@ import {
 } from "../../../../../shared/network/training";
 import { LatheError } from "../../../../../shared/process/errors";
 import type { Genotype } from "../../../../../shared/proto/lathe/v1/space";
+import { searchedHead } from "../../../../../shared/space/head";
 import { costWindow, keyOf, type CostWindow } from "../../../../../shared/space/sampling";
 import type { ResolvedSpec } from "../../../../../shared/spec/resolve";
 import type { TrainingPort } from "../../port";
@@ -48,7 +49,7 @@ export const searchAtRandom: Search = async (engine, job, port) => {
   const { candidates, costTolerance } = spec.sampling;
   const { epochs, batchSize } = spec.training;
   const window = costWindow(space, table, { target: spec.cost.target, tolerance: costTolerance });
-  const networks = drawGenotypes(window, spec).map((genotype) => buildDiscrete(genotype, { kind: "search" }));
+  const networks = drawGenotypes(window, spec).map((genotype) => buildDiscrete(genotype, searchedHead(space)));
   const { dataset, checked } = await beginDataset(datasetOptions(spec, space, batchSizes(spec)));
   try {
     // A choice reads no image.

@@ -14,9 +14,9 @@ import type { HealthAlarmRaised, SupernetConverged } from "../../../../../shared
 import { DecidedBy, type EpochMetrics } from "../../../../../shared/proto/lathe/v1/result";
 import { costOfLargest, expectedCost } from "../../../../../shared/space/cost";
 import { dimensionMetrics } from "../../../../../shared/space/groups";
+import { searchStride } from "../../../../../shared/space/head";
 import { log10Size } from "../../../../../shared/space/size";
 import { HealthPolicy } from "../../../../../shared/proto/lathe/v1/spec";
-import { SEARCH_STRIDE } from "../../../../../shared/space/parts";
 import { requireDecision } from "./decision";
 import { guardEpoch } from "./guard";
 import { healthy, judge } from "./health";
@@ -169,7 +169,7 @@ async function runEpoch(
   const alphaLearningRate = alphaRate(training.alphaLearningRate, alphaSteps);
   const order = (kind: string): BatchOptions => ({
     batchSize,
-    labelStride: SEARCH_STRIDE,
+    labelStride: searchStride(space),
     random: createRandom(spec.seed, `epoch/${epoch}/${kind}`),
     augmentation: spec.augmentation,
     dropLast: true,
