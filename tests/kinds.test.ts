@@ -17,7 +17,7 @@ const kinds = KINDS.map(({ kind }) => kind);
 /** Channels of the pyramid in the search, and input pixels per cell of the derived network's logits. */
 const heads: [string, number, number][] = [
   ["the search head", 0, 8],
-  ["the aggregation head, whose weights retraining inherits", 4, 4],
+  ["the head of retraining", 4, 4],
 ];
 
 it.each(heads)(

@@ -30,12 +30,12 @@ export function compareSpec({ spec, result, created }: ResultFolder): Comparison
     },
     {
       ...{ name: "space", from: "the spec" },
-      // A result of a version without kinds has none in its space.
       differences: differences(created.space && withDefaults(created.space), withDefaults(space), "space"),
     },
   ];
 }
 
+/** A result of an earlier version lacks the kinds and the pyramid in its space. */
 const withDefaults = (space: SearchSpace): SearchSpace => ({
   ...space,
   kinds: spaceKinds(space).map(({ kind }) => kind),

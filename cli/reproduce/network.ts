@@ -8,10 +8,10 @@ import { buildDiscrete, type DiscreteNetwork } from "../../shared/network/discre
 import { networkOnnx } from "../../shared/network/export";
 import type { NetworkParameters } from "../../shared/network/networkGraph";
 import { Genotype } from "../../shared/proto/lathe/v1/space";
+import { searchedHead, type Head } from "../../shared/space/head";
 import { derivedFiles } from "../model/derivedFiles";
 import type { Comparison } from "./compare";
 import type { ResultFolder } from "./folder";
-import { searchedHead, type Head } from "../../shared/space/head";
 
 /** Exports each ONNX file again from the genotype and its file of weights, and compares the bytes. */
 export function compareNetworks(read: ResultFolder): Comparison[] {
@@ -34,6 +34,13 @@ export function compareNetworks(read: ResultFolder): Comparison[] {
 
 const listed = (classes = "[]"): string[] => JSON.parse(classes) as string[];
 
+/** The network of a file of weights. Before its training it names its own genotype: a repair may have changed it since. */
+function networkOf(header: object | { head: Head }, trained: Genotype): DiscreteNetwork {
+  if ("head" in header) return buildDiscrete(trained, header.head);
+  const genotype = Genotype.fromJSON(header);
+  return buildDiscrete(genotype, searchedHead(genotype));
+}
+
 /** Compares an ONNX file with what `exported` makes of a file of weights and the file's own metadata; nothing where one of them is missing. */
 function compared(
   { folder, genotype }: ResultFolder,
@@ -50,10 +57,7 @@ function compared(
   const { header, arrays } = decodeBundle<object | { head: Head }>(readFileSync(weightsFile), `${name}.weights`);
   const { weights = new Float32Array(), stats = new Float32Array() } = arrays;
   const stored = readFileSync(onnxFile);
-  // A network before its training names its own genotype: a repair may have changed it since.
-  const own = "head" in header ? genotype : Genotype.fromJSON(header);
-  const network = buildDiscrete(own, "head" in header ? header.head : searchedHead(own));
-  const again = exported(network, { weights, stats }, onnxMetadata(stored));
+  const again = exported(networkOf(header, genotype), { weights, stats }, onnxMetadata(stored));
   const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
   return [
     {

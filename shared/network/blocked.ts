@@ -7,6 +7,7 @@ import { take } from "../engine/ops/take";
 import { scoped } from "../engine/scope";
 import { upTo } from "../engine/signature";
 import { tf } from "../engine/tf";
+import type { SearchSpace } from "../proto/lathe/v1/space";
 import { searchedHead } from "../space/head";
 import { at, type LiveBlock, type LiveStage } from "../space/live";
 import { strideOf } from "../space/parts";
@@ -35,6 +36,7 @@ type BlockedSupernet = Supernet & BlockedTables;
 export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile: number): BlockedSupernet | string {
   const { space, stages } = supernet;
   const head = searchedHead(space);
+  const plain = plainOrder(space, batch);
   // The exits of a stage and their presence are vectors of all its channels.
   const uneven = stages.find(({ channels }) => channels % tile !== 0);
   if (uneven) return `${uneven.name} has ${uneven.channels} channels, not a multiple of ${tile}`;
@@ -58,8 +60,6 @@ export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile:
       stage: (weights, stage, choices, input, norm, dropouts) =>
         blockedStage(weights, stage, choices, input, norm, plans.mixtures, dropouts),
       head: (weights, features, norm) => {
-        const plain = (x: tf.Tensor, channels: number, stride: number) =>
-          fromBlocked(x, [batch, channels, space.inputHeight / stride, space.inputWidth / stride]);
         // The search head does not read the stem.
         const stem = head.kind === "search" ? features.stem : plain(features.stem, space.stemChannels, 2);
         const outputs = features.outputs.map((x, s) => plain(x, at(stages, s).outputs, strideOf(s + 1)));
@@ -67,6 +67,15 @@ export function blockedSupernet(supernet: DeclaredSupernet, batch: number, tile:
       },
     }),
   };
+}
+
+/** Returns a function that brings features of a blocked layout, at 1/stride of the input, into plain order: [N,channels,H/stride,W/stride]. */
+export function plainOrder(
+  { inputHeight, inputWidth }: Pick<SearchSpace, "inputHeight" | "inputWidth">,
+  batch: number,
+) {
+  return (x: tf.Tensor, channels: number, stride: number): tf.Tensor =>
+    fromBlocked(x, [batch, channels, inputHeight / stride, inputWidth / stride]);
 }
 
 /** A stage in blocked layout: from the output of its reduction to the mixture of its exits. */

@@ -1,14 +1,12 @@
 import { wholeTiles } from "../engine/nchwc/emit";
-import { fromBlocked } from "../engine/nchwc/layout";
 import type { Manifest } from "../engine/parameters";
 import { scoped } from "../engine/scope";
-import type { tf } from "../engine/tf";
 import { decidedArchitecture } from "../space/decided";
 import { spaceOf } from "../space/genotype";
 import { kindOf, operationMacs } from "../space/kinds/kinds";
 import { at, liveStages, type LiveStage } from "../space/live";
 import { strideOf } from "../space/parts";
-import { blockedBlock, blockedReduction, blockedStem } from "./blocked";
+import { blockedBlock, blockedReduction, blockedStem, plainOrder } from "./blocked";
 import { blockedTables, type BlockedTables } from "./blockedLayout";
 import { blockedPlans, planFor } from "./blockedPlans";
 import type { DiscreteNetwork } from "./discrete";
@@ -40,13 +38,11 @@ export function blockedDiscrete(network: DiscreteNetwork, batch: number, tile: n
   const filled = filledShare(stages, tile);
   if (filled > MOST_FILLED)
     return `whole tiles of ${tile} channels take ${filled.toFixed(2)} times the MACs of its blocks, more than ${MOST_FILLED}`;
+  const plain = plainOrder(genotype, batch);
   return {
     ...network,
     ...blockedTables(network, plans),
     logits: (weights, images, norm, dropouts = {}) => {
-      const [, , height, width] = images.shape as [number, number, number, number];
-      const plain = (x: tf.Tensor, channels: number, stride: number) =>
-        fromBlocked(x, [batch, channels, height / stride, width / stride]);
       let x = scoped("stem", () => blockedStem(weights, planFor(plans.reductions, "stem"), images, norm));
       const stem = plain(x, genotype.stemChannels, 2);
       const outputs = stages.map((stage, s) => {
@@ -58,7 +54,7 @@ export function blockedDiscrete(network: DiscreteNetwork, batch: number, tile: n
         }
         return plain(x, at(stage.blocks, stage.blocks.length - 1).outputs, strideOf(s + 1));
       });
-      return headLogits(network.head, weights, { stem, outputs }, norm, { size: [height, width], dropouts });
+      return headLogits(network.head, weights, { stem, outputs }, norm, dropouts);
     },
   };
 }

@@ -57,8 +57,7 @@ export function buildDiscrete(genotype: Genotype, head: Head): DiscreteNetwork {
         });
         return x;
       });
-      const [, , height, width] = images.shape as [number, number, number, number];
-      return headLogits(head, weights, { stem, outputs }, norm, { size: [height, width], dropouts });
+      return headLogits(head, weights, { stem, outputs }, norm, dropouts);
     },
   };
 }

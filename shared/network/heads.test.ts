@@ -140,7 +140,7 @@ it.each([
       unpack(tf.tensor1d(stats!), network.stats),
     ];
     const [stem, ...outputs] = features as [tf.Tensor, ...tf.Tensor[]];
-    const got = headLogits(head, values, { stem, outputs }, inferenceNorm(statistics), { size: [HEIGHT, WIDTH] });
+    const got = headLogits(head, values, { stem, outputs }, inferenceNorm(statistics));
     const [first, ...rest] = features.map((x) => (x.arraySync() as Map[])[0]!);
     const want = byPixel(values, statistics, first!, rest);
     const flat = want.flat(2);

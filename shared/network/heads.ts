@@ -4,14 +4,14 @@ import { relu } from "../engine/ops/relu";
 import { adaptiveAveragePool, resizeBilinear } from "../engine/ops/resize";
 import { tf } from "../engine/tf";
 import { scoped } from "../engine/scope";
-import type { Head } from "../space/head";
+import type { Aggregation, Head } from "../space/head";
 import { PYRAMID_BINS } from "../space/networkCosts";
 import { at } from "../space/live";
 import { FIRST_JOINED, stageName } from "../space/parts";
 import { axis, declareFilter, declareNorm, type Axis, type Declaration } from "./declaration";
 import { named, normed, type Norm, type Tensors } from "./layers";
 
-/** What a head reads and gives. */
+/** The axes that the filters of a head join. */
 interface HeadShape {
   classes: number;
   /** Outputs of the stem (1/2) and of the stages. */
@@ -94,30 +94,30 @@ export interface Features {
   outputs: readonly tf.Tensor[];
 }
 
-/** Logits of the features of a network, at 1/headStride of the images. size: height and width of the images, where the head resizes to it. */
+/** Logits of the features of a network, at 1/headStride of the images. */
 export function headLogits(
   head: Head,
   weights: Tensors,
   features: Features,
   norm: Norm,
-  { size, dropouts = {} }: { size?: readonly [number, number]; dropouts?: Tensors } = {},
+  dropouts: Tensors = {},
 ): tf.Tensor4D {
   return scoped("head", () =>
     head.kind === "search"
       ? searchHead(weights, features.outputs)
-      : aggregationHead(weights, features, head.coarse ? undefined : size, norm, dropouts),
+      : aggregationHead(head, weights, features, norm, dropouts),
   );
 }
 
 /**
  * Aggregation head (docs/method.md#the-network): context from pyramid pooling on the last stage, to which the stages before are added down to
- * the second; detail from the first stage and the pooled stem, joined at 1/4. Returns logits [N, classes, H/4, W/4], resized to a
- * size if one is given. dropouts: factors [N, C2, 1, 1] after context and fusion.
+ * the second; detail from the first stage and the pooled stem, joined at 1/4. Returns logits [N, classes, H, W] at the input's
+ * size, which is twice the stem's, or [N, classes, H/4, W/4] if the head is coarse. dropouts: factors [N, C2, 1, 1] after context and fusion.
  */
 function aggregationHead(
+  { coarse }: Aggregation,
   weights: Tensors,
   features: Features,
-  size: readonly [number, number] | undefined,
   norm: Norm,
   dropouts: Tensors,
 ): tf.Tensor4D {
@@ -144,7 +144,9 @@ function aggregationHead(
   const detail = unit("detail", tf.concat([low, averagePool2x2(stem)], 1));
   const fusion = unit("fusion", tf.concat([resizeBilinear(joined, h4, w4), detail], 1));
   const logits = biased(weights, "head/classifier/conv", "head/classifier/bias", drop("fusion", fusion));
-  return size ? resizeBilinear(logits, size[0], size[1]) : logits;
+  if (coarse) return logits;
+  const [, , h2, w2] = stem.shape as [number, number, number, number];
+  return resizeBilinear(logits, 2 * h2, 2 * w2);
 }
 
 function biased(weights: Tensors, conv: string, bias: string, x: tf.Tensor): tf.Tensor4D {

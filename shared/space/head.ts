@@ -1,12 +1,16 @@
 import type { SearchSpace } from "../proto/lathe/v1/space";
 import { FIRST_JOINED, strideOf } from "./parts";
 
-/**
- * The head of a network (docs/method.md#the-network). "search": 1x1 convolutions, logits at 1/8 of the input. "aggregation": pyramid pooling and
- * the joined stages, logits at the input's size, or with `coarse` at 1/4 of it, as a search has it.
- */
-export type Head =
-  { kind: "search" } | { kind: "aggregation"; pyramidChannels: number; dropout: number; coarse?: boolean };
+/** Pyramid pooling and the joined stages, with logits at the input's size, or with `coarse` at 1/4 of it, as a search has it. */
+export interface Aggregation {
+  kind: "aggregation";
+  pyramidChannels: number;
+  dropout: number;
+  coarse?: boolean;
+}
+
+/** The head of a network (docs/method.md#the-network). "search": 1x1 convolutions, with logits at 1/8 of the input. */
+export type Head = { kind: "search" } | Aggregation;
 
 type Searched = Pick<SearchSpace, "pyramidChannels">;
 

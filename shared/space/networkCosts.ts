@@ -2,14 +2,14 @@ import { LatheError } from "../process/errors";
 import type { Genotype, SearchSpace } from "../proto/lathe/v1/space";
 import type { NetworkFigures as Costs } from "../proto/lathe/v1/result";
 import { blockInputs } from "./genotype";
-import { searchedHead } from "./head";
+import { searchedHead, type Aggregation } from "./head";
 import type { Half } from "./kinds/kind";
 import { halfMacs, kindOf, middleChannels, operationMacs } from "./kinds/kinds";
 import { at, type LiveStage } from "./live";
 import { blockName, FIRST_JOINED, stageName, stemReduction, strideOf, type ReductionChannels } from "./parts";
 
-/** A head as it is counted. */
-type CountedHead = { kind: "search" } | { kind: "aggregation"; pyramidChannels: number };
+/** A head as far as its costs depend on it. */
+type CountedHead = { kind: "search" } | Pick<Aggregation, "kind" | "pyramidChannels">;
 
 /** Bins per side of the pyramid pooling's adaptive average pools. */
 export const PYRAMID_BINS = [1, 2, 3, 6, 9] as const;

@@ -7,7 +7,7 @@ import { KINDS, kindName, kindNames, kindOf } from "./kinds/kinds";
 export const MAX_SIDE = 8192;
 export const MAX_CHANNELS = 4096;
 export const MAX_DEPTH = 64;
-/** Of each branch of a head. */
+/** Channels of each branch of a head's pyramid pooling. */
 export const MAX_PYRAMID_CHANNELS = 1024;
 export const MAX_DILATION = 64;
 export const MAX_CLASSES = 254;

@@ -5,9 +5,9 @@ import { discreteEvaluator } from "../../../shared/evaluation/evaluate";
 import { decodeSupernet } from "../../../shared/network/checkpoint";
 import { buildDiscrete } from "../../../shared/network/discrete";
 import { inheritBuffer } from "../../../shared/network/inherit";
+import { searchedHead } from "../../../shared/space/head";
 import type { EvaluateJob } from "./jobs";
 import { countedClassWeights } from "./classWeights";
-import { searchedHead } from "../../../shared/space/head";
 
 /** Validation mIoU and loss of a genotype with the weights that it inherits from a supernet. */
 export async function evaluateGenotype(

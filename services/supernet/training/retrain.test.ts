@@ -7,7 +7,9 @@ import { buildDiscrete } from "../../../shared/network/discrete";
 import { LatheError } from "../../../shared/process/errors";
 import type { NetworkTrained, RetrainingEpochCompleted } from "../../../shared/proto/lathe/v1/events";
 import type { ArtifactRef } from "../../../shared/proto/lathe/v1/result";
+import type { Genotype } from "../../../shared/proto/lathe/v1/space";
 import type { SearchSpec } from "../../../shared/proto/lathe/v1/spec";
+import { searchedHead } from "../../../shared/space/head";
 import { networkCosts } from "../../../shared/space/networkCosts";
 import { resolve } from "../../../shared/spec/resolve";
 import { randomBuffer, randomGenotype } from "../../../shared/testing/networks";
@@ -36,7 +38,16 @@ interface Run {
 
 async function run(
   asked: SearchSpec,
-  { checkpoint, given, ...port }: Partial<TrainingPort> & { checkpoint?: Uint8Array; given?: boolean } = {},
+  {
+    checkpoint,
+    given,
+    searched = { genotype, inherited },
+    ...port
+  }: Partial<TrainingPort> & {
+    checkpoint?: Uint8Array;
+    given?: boolean;
+    searched?: { genotype: Genotype; inherited: Uint8Array };
+  } = {},
 ): Promise<Run> {
   const { spec } = resolve(asked);
   const [epochs, checkpoints, files]: [RetrainingEpochCompleted[], Uint8Array[], Map<string, Uint8Array>] = [
@@ -53,7 +64,11 @@ async function run(
   });
   const event = await retrain(
     engine,
-    { spec, genotype, ...(!given && { inherited }), ...(checkpoint && { checkpoint }) },
+    {
+      ...{ spec, genotype: searched.genotype },
+      ...(!given && { inherited: searched.inherited }),
+      ...(checkpoint && { checkpoint }),
+    },
     {
       storeCheckpoint: (bytes) => Promise.resolve(refTo(`c${checkpoints.push(bytes)}`, bytes)),
       completeRetrainingEpoch: (epoch) => Promise.resolve(void epochs.push(epoch)),
@@ -246,6 +261,22 @@ describe("retraining", () => {
     for (const name of names.filter((each) => each.startsWith("head/")))
       expect([name, near(warm, name, view(scratch, network.weights, name))]).toEqual([name, true]);
     expect(near(scratch, "stem/conv", view(body.weights, searched.weights, "stem/conv"))).toBe(false);
+  });
+
+  it("starts with the head of the search too where that is the head of retraining", async () => {
+    const headed = { ...genotype, pyramidChannels: 3 };
+    const source = buildDiscrete(headed, searchedHead(headed));
+    const arrays = {
+      weights: randomBuffer(source.weights, uniform(9)),
+      stats: randomBuffer(source.stats, uniform(10)),
+    };
+    const brief = briefSpec({ retraining: { epochs: 1, learningRate: 1e-9, weightDecay: 0, inheritWeights: true } });
+    const { checkpoints } = await run(brief, {
+      searched: { genotype: headed, inherited: encodeBundle({ header: {}, arrays }) },
+    });
+    const { weights } = parts(checkpoints[0]!).arrays;
+    expect(weights).toHaveLength(arrays.weights.length);
+    expect(weights!.every((value, i) => Math.abs(value - arrays.weights[i]!) < 1e-6)).toBe(true);
   });
 
   it("from scratch needs no inherited weights, because the network may be given", async () => {

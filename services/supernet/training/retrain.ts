@@ -128,7 +128,9 @@ interface Start {
   best: NetworkParameters;
 }
 
-/** Start of a training: random weights; with inherit_weights all weights come from the supernet, those of the head only where the search had the same. */
+/**
+ * Start of a training: random weights. With inherit_weights all come from the supernet, those of the head only where the search had the same.
+ */
 function beginning(network: DiscreteNetwork, { spec, genotype, inherited }: RetrainJob): Start {
   const weights = initialWeights(network.weights, createRandom(spec.seed, "retraining/weights"));
   const start = { weights, stats: initialStats(network.stats) };
