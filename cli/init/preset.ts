@@ -33,7 +33,8 @@ export async function chosenPreset(
   const measured = async (preset: Preset): Promise<Minutes> => expectedMinutes(specOf(preset, plan), plan, signal);
   const preset = named ?? "small";
   const minutes = await measured(preset);
-  if (named !== undefined || total(minutes) <= MOST_MINUTES) return { preset, lines: [lineOf(preset, minutes)] };
+  if (named !== undefined || total(minutes) <= MOST_MINUTES)
+    return { preset, lines: [lineOf(preset, minutes), ...targetLines(specOf(preset, plan))] };
   const less = await measured("tiny");
   return {
     preset: "tiny",
@@ -46,6 +47,12 @@ const total = ({ search, retraining }: Minutes): number => search + retraining;
 function lineOf(preset: Preset, { search, retraining }: Minutes): string {
   const most = (minutes: number): string => `${Math.ceil(minutes)} minute${minutes > 1 ? "s" : ""}`;
   return `Preset ${preset}: at most about ${most(search)} for the search and ${most(retraining)} for the retraining, on this machine's processor as busy as it is now${measures(preset) ? "; and some minutes to measure the latency of operators and networks" : ""}.`;
+}
+
+/** The latency that the search asks for, where its preset has one. */
+function targetLines(given: SearchSpec): string[] {
+  const { targetMs } = requested(given).resolved.cost;
+  return targetMs > 0 ? [`It searches for ${targetMs} ms an image; cost.target_ms asks for another latency.`] : [];
 }
 
 const measures = (preset: Preset): boolean => presetSpec(preset).cost.metric === CostMetric.COST_METRIC_LATENCY;

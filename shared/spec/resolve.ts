@@ -73,7 +73,7 @@ export function resolve(
 
   const shrinking = overlay(defaults.shrinking, spec.shrinking);
   shrinking.atBudgetEnd ||= defaults.shrinking.atBudgetEnd;
-  const costs = presetCost(defaults.cost, spec);
+  const costs = presetCost(defaults, spec, space);
   const cost = resolveCost({ ...overlay(costs, spec.cost), metric: costs.metric }, spec, fault);
   const resolved: ResolvedSpec = {
     preset: spec.preset,

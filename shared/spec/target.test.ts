@@ -113,6 +113,18 @@ describe("the latency of a preset", () => {
     expect(ofMedium({ cost: found })).toEqual(found);
   });
 
+  it.each([
+    [{ inputHeight: 480, inputWidth: 640 }, 40],
+    [{ inputHeight: 128, inputWidth: 144 }, 2.4],
+    [{ inputHeight: 320 }, 13],
+    [{ inputWidth: 320 }, 10],
+  ])("is in proportion to the pixels of an image (%j)", (size, targetMs) => {
+    const found = ofMedium({ space: size });
+    expect(found).toMatchObject({ metric: LATENCY, targetMs });
+    expect(ofMedium({ space: size, cost: found })).toEqual(found);
+    expect(ofMedium({ space: size, cost: { targetMs: 20 } })).toMatchObject({ targetMs: 20 });
+  });
+
   it("gives way to a given network, which is not searched", () => {
     const algorithm = { kind: AlgorithmKind.ALGORITHM_KIND_FIXED, genotype: largestGenotype(space) };
     expect(ofMedium({ algorithm })).toMatchObject({ metric: MACS, targetMs: 0 });

@@ -57,17 +57,33 @@ export function targetField(cost: Partial<CostSpec>): string {
   return cost.targetMs ? `cost.target_ms is ${cost.targetMs}` : `cost.target_fps is ${cost.targetFps}`;
 }
 
+/** Height and width of the images of a space. */
+type InputSize = Pick<SearchSpace, "inputHeight" | "inputWidth">;
+
 /**
  * Section cost of a preset for a spec, with the metric of the spec where it names one, and macs for a given network. The preset's latency target
- * gives way to a target of the spec, to the metric macs, to a weight of 0 and to a given network.
+ * is for images of the preset's size, and in proportion to the pixels for others, as latencies nearly are. It gives way to a target of the
+ * spec, to the metric macs, to a weight of 0 and to a given network.
  */
-export function presetCost(preset: ResolvedSpec["cost"], spec: SearchSpec): ResolvedSpec["cost"] {
+export function presetCost(
+  { cost: preset, space }: Pick<ResolvedSpec, "cost" | "space">,
+  spec: SearchSpec,
+  input: InputSize,
+): ResolvedSpec["cost"] {
   const set: Partial<CostSpec> = spec.cost ?? {};
   const isGiven = givenGenotype(spec) !== undefined;
   const metric = set.metric || (isGiven ? CostMetric.COST_METRIC_MACS : preset.metric);
   const isNamed = targetSeconds(set) !== undefined || set.target !== undefined || (set.targets ?? []).length > 0;
   const isFree = isGiven || set.weight === 0 || metric === CostMetric.COST_METRIC_MACS;
-  return { ...preset, metric, ...((isNamed || isFree) && { targetMs: 0 }) };
+  const targetMs = isNamed || isFree ? 0 : scaledTarget(preset.targetMs, pixels(input) / pixels(space));
+  return { ...preset, metric, targetMs };
+}
+
+const pixels = ({ inputHeight, inputWidth }: InputSize): number => inputHeight * inputWidth;
+
+/** A latency in ms times a share of pixels, to two digits. A share that no valid input has changes nothing. */
+function scaledTarget(milliseconds: number, share: number): number {
+  return share > 0 && Number.isFinite(share) ? Number((milliseconds * share).toPrecision(2)) : milliseconds;
 }
 
 /**
